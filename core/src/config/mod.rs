@@ -1,0 +1,1 @@
+//! The configuration of ADR-001, typed and validated.

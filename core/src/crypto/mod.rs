@@ -1,0 +1,1 @@
+//! Signature algorithms for targets that bring no provider of their own.
