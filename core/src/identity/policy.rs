@@ -32,18 +32,29 @@ pub enum ServerName<'a> {
 }
 /// Proof that this peer may talk to us; what a gateway forwards bytes for.
 #[derive(Clone, Copy, Debug)]
-pub struct AuthorizedPeer<'p> { path: VerifiedPath<'p>, rule: Option<u16> }
+pub struct AuthorizedPeer<'p> {
+    path: VerifiedPath<'p>,
+    rule: Option<u16>,
+}
 impl<'p> AuthorizedPeer<'p> {
     /// The path.
-    pub fn path(&self) -> &VerifiedPath<'p> { &self.path }
+    pub fn path(&self) -> &VerifiedPath<'p> {
+        &self.path
+    }
     /// Index of the rule that matched.
-    pub fn rule(&self) -> Option<u16> { self.rule }
+    pub fn rule(&self) -> Option<u16> {
+        self.rule
+    }
 }
 impl PeerPolicy<'_> {
     /// Lets a client in, or says why not.
-    pub fn authorize<'p>(&self, _path: VerifiedPath<'p>) -> Result<AuthorizedPeer<'p>, Denied> { todo!() }
+    pub fn authorize<'p>(&self, _path: VerifiedPath<'p>) -> Result<AuthorizedPeer<'p>, Denied> {
+        todo!()
+    }
 }
 impl ServerName<'_> {
     /// Accepts a server, or says why not.
-    pub fn authorize<'p>(&self, _path: VerifiedPath<'p>) -> Result<AuthorizedPeer<'p>, Denied> { todo!() }
+    pub fn authorize<'p>(&self, _path: VerifiedPath<'p>) -> Result<AuthorizedPeer<'p>, Denied> {
+        todo!()
+    }
 }

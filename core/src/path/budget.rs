@@ -19,8 +19,12 @@ impl Limits {
 }
 /// What is left of the limits.
 #[derive(Debug)]
-pub struct Budget { pub(super) left: Limits }
+pub struct Budget {
+    pub(super) left: Limits,
+}
 impl Budget {
     /// A full budget.
-    pub const fn new(limits: Limits) -> Self { Self { left: limits } }
+    pub const fn new(limits: Limits) -> Self {
+        Self { left: limits }
+    }
 }

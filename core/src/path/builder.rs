@@ -22,20 +22,45 @@ pub struct Trust<'t> {
 }
 impl<'t> Trust<'t> {
     /// Finds and checks a path from `leaf` to an anchor. `sent` is an unordered bag.
-    pub fn verify<'p>(&self, _leaf: &Certificate<'p>, _sent: &[Certificate<'p>], _purpose: Purpose, _now: UnixTime, _budget: &mut Budget) -> Result<VerifiedPath<'p>, PathError> { todo!() }
+    pub fn verify<'p>(
+        &self,
+        _leaf: &Certificate<'p>,
+        _sent: &[Certificate<'p>],
+        _purpose: Purpose,
+        _now: UnixTime,
+        _budget: &mut Budget,
+    ) -> Result<VerifiedPath<'p>, PathError> {
+        todo!()
+    }
 }
 /// Proof that a chain was verified; nothing else can make one.
 #[derive(Clone, Copy, Debug)]
-pub struct VerifiedPath<'p> { leaf: Certificate<'p>, purpose: Purpose, anchor: u16, valid_until: UnixTime, intermediates: u8 }
+pub struct VerifiedPath<'p> {
+    leaf: Certificate<'p>,
+    purpose: Purpose,
+    anchor: u16,
+    valid_until: UnixTime,
+    intermediates: u8,
+}
 impl<'p> VerifiedPath<'p> {
     /// The leaf.
-    pub fn leaf(&self) -> &Certificate<'p> { &self.leaf }
+    pub fn leaf(&self) -> &Certificate<'p> {
+        &self.leaf
+    }
     /// What was verified.
-    pub fn purpose(&self) -> Purpose { self.purpose }
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
+    }
     /// Index of the anchor in [`Trust::anchors`].
-    pub fn anchor(&self) -> u16 { self.anchor }
+    pub fn anchor(&self) -> u16 {
+        self.anchor
+    }
     /// The earliest notAfter on the path.
-    pub fn valid_until(&self) -> UnixTime { self.valid_until }
+    pub fn valid_until(&self) -> UnixTime {
+        self.valid_until
+    }
     /// How many certificates stand between leaf and anchor.
-    pub fn intermediates(&self) -> u8 { self.intermediates }
+    pub fn intermediates(&self) -> u8 {
+        self.intermediates
+    }
 }

@@ -1,6 +1,11 @@
 //! The certificate (RFC 5280 section 4.1).
-use super::{Extensions, Name, ParseError};
+
 use pki_types::UnixTime;
+
+use super::error::{ParseError, ParseErrorKind};
+use super::reader::{DerReader, is_minimal_integer, tag};
+use super::time::time;
+use super::{Extensions, Name};
 
 /// A borrowed view: every field is a slice of the DER it was parsed from.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +21,7 @@ pub struct Certificate<'a> {
     signature: &'a [u8],
     extensions: Extensions<'a>,
 }
+
 /// From when to when (RFC 5280 section 4.1.2.5), both ends inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
@@ -24,6 +30,7 @@ pub struct Validity {
     /// Last second of validity.
     pub not_after: UnixTime,
 }
+
 /// The subject's key (RFC 5280 section 4.1.2.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SubjectPublicKeyInfo<'a> {
@@ -34,29 +41,157 @@ pub struct SubjectPublicKeyInfo<'a> {
     /// The whole SubjectPublicKeyInfo, header included.
     pub der: &'a [u8],
 }
+
 impl<'a> Certificate<'a> {
-    /// Parses one certificate; nothing may follow it.
-    pub fn from_der(_der: &'a [u8]) -> Result<Self, ParseError> { todo!() }
+    /// Parses one version 3 certificate; nothing may follow it.
+    ///
+    /// # Errors
+    /// What is malformed or not as RFC 5280 section 4 demands, with the byte offset.
+    pub fn from_der(der: &'a [u8]) -> Result<Self, ParseError> {
+        let mut input = DerReader::new(der);
+        let mut certificate = input.enter(tag::SEQUENCE)?;
+        input.end()?;
+        let tbs = certificate.require(tag::SEQUENCE)?;
+        let mut fields = certificate.inside(&tbs)?;
+        let at_algorithm = certificate.fault(ParseErrorKind::AlgorithmMismatch);
+        let signature_algorithm = algorithm(&mut certificate)?;
+        let signature = certificate.bits()?;
+        certificate.end()?;
+
+        version(&mut fields)?;
+        let serial = serial(&mut fields)?;
+        // RFC 5280 section 4.1.1.2
+        if algorithm(&mut fields)? != signature_algorithm {
+            return Err(at_algorithm);
+        }
+        let at_issuer = fields.fault(ParseErrorKind::EmptyIssuer);
+        let issuer = Name::read(&mut fields)?;
+        if issuer.is_empty() {
+            return Err(at_issuer);
+        }
+        let mut dates = fields.enter(tag::SEQUENCE)?;
+        let validity = Validity { not_before: time(&mut dates)?, not_after: time(&mut dates)? };
+        dates.end()?;
+        let subject = Name::read(&mut fields)?;
+        let spki = SubjectPublicKeyInfo::read(&mut fields)?;
+        // RFC 5280 section 4.1.2.8: unique identifiers are read past; nothing here compares them
+        for number in [1, 2] {
+            fields.optional(tag::context(number))?;
+        }
+        let extensions = match fields.optional(tag::context_constructed(3))? {
+            Some(explicit) => Extensions::read(&mut fields.inside(&explicit)?)?,
+            None => Extensions::default(),
+        };
+        fields.end()?;
+        Ok(Self {
+            der,
+            tbs: tbs.whole,
+            serial,
+            issuer,
+            subject,
+            validity,
+            spki,
+            signature_algorithm,
+            signature,
+            extensions,
+        })
+    }
+
     /// The DER it was parsed from.
-    pub fn der(&self) -> &'a [u8] { self.der }
+    pub fn der(&self) -> &'a [u8] {
+        self.der
+    }
+
     /// The TBSCertificate, header included: what the signature covers.
-    pub fn tbs(&self) -> &'a [u8] { self.tbs }
-    /// Contents octets of serialNumber.
-    pub fn serial(&self) -> &'a [u8] { self.serial }
-    /// Who signed.
-    pub fn issuer(&self) -> Name<'a> { self.issuer }
-    /// Whom it is about.
-    pub fn subject(&self) -> Name<'a> { self.subject }
-    /// From when to when.
-    pub fn validity(&self) -> Validity { self.validity }
-    /// The subject's key.
-    pub fn subject_public_key_info(&self) -> SubjectPublicKeyInfo<'a> { self.spki }
-    /// Contents of the signatureAlgorithm SEQUENCE.
-    pub fn signature_algorithm(&self) -> &'a [u8] { self.signature_algorithm }
-    /// The bits of the signature.
-    pub fn signature(&self) -> &'a [u8] { self.signature }
-    /// The extensions.
-    pub fn extensions(&self) -> &Extensions<'a> { &self.extensions }
+    pub fn tbs(&self) -> &'a [u8] {
+        self.tbs
+    }
+
+    /// Contents octets of serialNumber (RFC 5280 section 4.1.2.2).
+    pub fn serial(&self) -> &'a [u8] {
+        self.serial
+    }
+
+    /// Who signed (RFC 5280 section 4.1.2.4).
+    pub fn issuer(&self) -> Name<'a> {
+        self.issuer
+    }
+
+    /// Whom it is about (RFC 5280 section 4.1.2.6).
+    pub fn subject(&self) -> Name<'a> {
+        self.subject
+    }
+
+    /// From when to when (RFC 5280 section 4.1.2.5).
+    pub fn validity(&self) -> Validity {
+        self.validity
+    }
+
+    /// The subject's key (RFC 5280 section 4.1.2.7).
+    pub fn subject_public_key_info(&self) -> SubjectPublicKeyInfo<'a> {
+        self.spki
+    }
+
+    /// Contents of the signatureAlgorithm SEQUENCE (RFC 5280 section 4.1.1.2).
+    pub fn signature_algorithm(&self) -> &'a [u8] {
+        self.signature_algorithm
+    }
+
+    /// The bits of the signature (RFC 5280 section 4.1.1.3).
+    pub fn signature(&self) -> &'a [u8] {
+        self.signature
+    }
+
+    /// The extensions (RFC 5280 section 4.2).
+    pub fn extensions(&self) -> &Extensions<'a> {
+        &self.extensions
+    }
+
     /// Issuer and subject are the same name (RFC 5280 section 6.1).
-    pub fn is_self_issued(&self) -> bool { todo!() }
+    pub fn is_self_issued(&self) -> bool {
+        self.issuer.matches(&self.subject)
+    }
+}
+
+impl<'a> SubjectPublicKeyInfo<'a> {
+    fn read(reader: &mut DerReader<'a>) -> Result<Self, ParseError> {
+        let whole = reader.require(tag::SEQUENCE)?;
+        let mut fields = reader.inside(&whole)?;
+        let spki = Self { algorithm: algorithm(&mut fields)?, public_key: fields.bits()?, der: whole.whole };
+        fields.end()?;
+        Ok(spki)
+    }
+}
+
+/// RFC 5280 section 4.1.2.1: only version 3 can carry the extensions that every decision here rests on.
+fn version(reader: &mut DerReader<'_>) -> Result<(), ParseError> {
+    let here = reader.fault(ParseErrorKind::UnsupportedVersion);
+    let explicit = reader.optional(tag::context_constructed(0))?.ok_or(here)?;
+    let mut inner = reader.inside(&explicit)?;
+    let version = inner.require(tag::INTEGER)?.value;
+    inner.end()?;
+    if version == [2] { Ok(()) } else { Err(here) }
+}
+
+/// RFC 5280 section 4.1.2.2
+fn serial<'a>(reader: &mut DerReader<'a>) -> Result<&'a [u8], ParseError> {
+    let here = reader.fault(ParseErrorKind::SerialNumber);
+    let serial = reader.require(tag::INTEGER)?.value;
+    let negative = serial.first().is_some_and(|octet| octet & 0x80 != 0);
+    if negative || serial == [0] || serial.len() > 20 || !is_minimal_integer(serial) {
+        return Err(here);
+    }
+    Ok(serial)
+}
+
+/// The contents of an AlgorithmIdentifier (RFC 5280 section 4.1.1.2): an object identifier and at most one value.
+fn algorithm<'a>(reader: &mut DerReader<'a>) -> Result<&'a [u8], ParseError> {
+    let mut fields = reader.enter(tag::SEQUENCE)?;
+    let contents = fields.rest();
+    fields.oid()?;
+    if !fields.is_empty() {
+        fields.tlv()?;
+    }
+    fields.end()?;
+    Ok(contents)
 }

@@ -1,16 +1,94 @@
 //! What is wrong with a certificate, and where.
+
+use core::fmt;
+
 /// What is wrong and where: the byte offset in the certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ParseError {
     /// What is wrong.
     pub kind: ParseErrorKind,
     /// Byte offset in the certificate.
     pub offset: u32,
 }
+
+impl ParseError {
+    pub(crate) fn new(kind: ParseErrorKind, offset: usize) -> Self {
+        Self { kind, offset: u32::try_from(offset).unwrap_or(u32::MAX) }
+    }
+}
+
 /// What is wrong with a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ParseErrorKind {
-    /// Not DER.
+    /// Not DER, or another type than the certificate's syntax has here.
     Der,
+    /// Something follows where nothing may.
+    TrailingData,
+    /// Not a version 3 certificate.
+    UnsupportedVersion,
+    /// The serial number is not a positive INTEGER of at most 20 octets.
+    SerialNumber,
+    /// The two signature algorithm fields differ.
+    AlgorithmMismatch,
+    /// The issuer has no name.
+    EmptyIssuer,
+    /// A distinguished name is malformed.
+    Name,
+    /// A date that RFC 5280 does not allow.
+    Time,
+    /// An extension comes twice.
+    DuplicateExtension,
+    /// More than [`super::MAX_EXTENSIONS`] extensions.
+    TooManyExtensions,
+    /// The basic constraints extension is malformed.
+    BasicConstraints,
+    /// The key usage extension is malformed.
+    KeyUsage,
+    /// The extended key usage extension is malformed.
+    ExtendedKeyUsage,
+    /// The subject alternative name extension is malformed.
+    SubjectAltName,
+    /// The name constraints extension is malformed.
+    NameConstraints,
+    /// The subject key identifier extension is malformed.
+    SubjectKeyIdentifier,
+    /// The authority key identifier extension is malformed.
+    AuthorityKeyIdentifier,
 }
+
+impl fmt::Display for ParseErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Der => "not the DER expected here (RFC 5280 section 4.1)",
+            Self::TrailingData => "data follows where nothing may",
+            Self::UnsupportedVersion => "expected a version 3 certificate (RFC 5280 section 4.1.2.1)",
+            Self::SerialNumber => "expected a positive serial number of at most 20 octets (RFC 5280 section 4.1.2.2)",
+            Self::AlgorithmMismatch => "the two signature algorithm fields differ (RFC 5280 section 4.1.1.2)",
+            Self::EmptyIssuer => "the issuer has no name (RFC 5280 section 4.1.2.4)",
+            Self::Name => "malformed distinguished name (RFC 5280 section 4.1.2.4)",
+            Self::Time => {
+                "expected UTCTime to 2049, GeneralizedTime from 2050, with seconds and Z (RFC 5280 section 4.1.2.5)"
+            }
+            Self::DuplicateExtension => "the same extension twice (RFC 5280 section 4.2)",
+            Self::TooManyExtensions => "more extensions than the limit of 64",
+            Self::BasicConstraints => "malformed basic constraints (RFC 5280 section 4.2.1.9)",
+            Self::KeyUsage => "malformed key usage (RFC 5280 section 4.2.1.3)",
+            Self::ExtendedKeyUsage => "malformed extended key usage (RFC 5280 section 4.2.1.12)",
+            Self::SubjectAltName => "malformed subject alternative name (RFC 5280 section 4.2.1.6)",
+            Self::NameConstraints => "malformed name constraints (RFC 5280 section 4.2.1.10)",
+            Self::SubjectKeyIdentifier => "malformed subject key identifier (RFC 5280 section 4.2.1.2)",
+            Self::AuthorityKeyIdentifier => "malformed authority key identifier (RFC 5280 section 4.2.1.1)",
+        })
+    }
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at byte {}: {}", self.offset, self.kind)
+    }
+}
+
+impl core::error::Error for ParseError {}

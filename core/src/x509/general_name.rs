@@ -1,5 +1,9 @@
-//! General names (RFC 5280 section 4.2.1.6) and name constraints (section 4.2.1.10).
+//! General names (RFC 5280 section 4.2.1.6) and name constraints (RFC 5280 section 4.2.1.10).
+
 use super::Name;
+use super::error::{ParseError, ParseErrorKind};
+use super::reader::{DerReader, Tlv, tag};
+
 /// One GeneralName.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -14,30 +18,200 @@ pub enum GeneralName<'a> {
     Directory(Name<'a>),
     /// uniformResourceIdentifier, IA5String.
     Uri(&'a str),
-    /// iPAddress: 4 or 16 octets in a certificate, 8 or 32 in a constraint.
+    /// iPAddress: 4 or 16 octets in a certificate, 8 or 32 (address and mask) in a constraint.
     Ip(&'a [u8]),
     /// x400Address, ediPartyName or registeredID: tag octet and contents.
     Unsupported(u8, &'a [u8]),
 }
+
 /// Iterates over GeneralNames that were checked when the certificate was parsed.
+#[derive(Clone, Debug)]
+pub struct GeneralNamesIter<'a>(DerReader<'a>);
+
+/// GeneralNames, checked when the certificate was parsed.
 #[derive(Clone, Copy, Debug)]
-pub struct GeneralNames<'a>(pub(super) &'a [u8]);
-/// Iterates over the bases of GeneralSubtrees.
+pub struct GeneralNames<'a>(&'a [u8]);
+
+/// The bases of GeneralSubtrees, checked when the certificate was parsed.
 #[derive(Clone, Copy, Debug)]
-pub struct GeneralSubtrees<'a>(pub(super) &'a [u8]);
+pub struct GeneralSubtrees<'a>(&'a [u8]);
+
 /// The name constraints extension.
 #[derive(Clone, Copy, Debug)]
 pub struct NameConstraints<'a> {
-    /// permittedSubtrees (empty iterator where absent).
+    /// permittedSubtrees; empty where absent.
     pub permitted: GeneralSubtrees<'a>,
-    /// excludedSubtrees.
+    /// excludedSubtrees; empty where absent.
     pub excluded: GeneralSubtrees<'a>,
 }
-impl<'a> Iterator for GeneralNames<'a> {
-    type Item = GeneralName<'a>;
-    fn next(&mut self) -> Option<Self::Item> { todo!() }
+
+impl<'a> GeneralName<'a> {
+    fn read(reader: &mut DerReader<'a>) -> Result<Self, ParseError> {
+        let here = reader.fault(ParseErrorKind::Der);
+        let tlv = reader.tlv()?;
+        let text =
+            |Tlv { value, .. }: Tlv<'a>| core::str::from_utf8(value).ok().filter(|text| text.is_ascii()).ok_or(here);
+        Ok(match tlv.tag {
+            0xa0 => Self::Other(tlv.value),
+            0x81 => Self::Rfc822(text(tlv)?),
+            0x82 => Self::Dns(text(tlv)?),
+            0xa4 => {
+                let mut inner = reader.inside(&tlv)?;
+                let name = Name::read(&mut inner)?;
+                inner.end()?;
+                Self::Directory(name)
+            }
+            0x86 => Self::Uri(text(tlv)?),
+            0x87 => Self::Ip(tlv.value),
+            0xa3 | 0xa5 | 0x88 => Self::Unsupported(tlv.tag, tlv.value),
+            _ => return Err(here),
+        })
+    }
 }
-impl<'a> Iterator for GeneralSubtrees<'a> {
+
+impl<'a> GeneralNames<'a> {
+    pub(super) fn read(reader: &mut DerReader<'a>) -> Result<Self, ParseError> {
+        let malformed = reader.fault(ParseErrorKind::SubjectAltName);
+        let mut names = reader.enter(tag::SEQUENCE).map_err(|_| malformed)?;
+        let contents = names.rest();
+        // RFC 5280 section 4.2.1.6: at least one name
+        if contents.is_empty() {
+            return Err(malformed);
+        }
+        while !names.is_empty() {
+            match GeneralName::read(&mut names).map_err(|_| malformed)? {
+                GeneralName::Ip(octets) if !matches!(octets.len(), 4 | 16) => return Err(malformed),
+                _ => {}
+            }
+        }
+        Ok(Self(contents))
+    }
+}
+
+impl<'a> IntoIterator for GeneralNames<'a> {
     type Item = GeneralName<'a>;
-    fn next(&mut self) -> Option<Self::Item> { todo!() }
+    type IntoIter = GeneralNamesIter<'a>;
+
+    fn into_iter(self) -> GeneralNamesIter<'a> {
+        GeneralNamesIter(DerReader::new(self.0))
+    }
+}
+
+impl<'a> Iterator for GeneralNamesIter<'a> {
+    type Item = GeneralName<'a>;
+
+    fn next(&mut self) -> Option<GeneralName<'a>> {
+        GeneralName::read(&mut self.0).ok()
+    }
+}
+
+impl<'a> NameConstraints<'a> {
+    pub(super) fn read(reader: &mut DerReader<'a>) -> Result<Self, ParseError> {
+        let malformed = reader.fault(ParseErrorKind::NameConstraints);
+        let mut fields = reader.enter(tag::SEQUENCE).map_err(|_| malformed)?;
+        let permitted = GeneralSubtrees::read(&mut fields, 0).map_err(|_| malformed)?;
+        let excluded = GeneralSubtrees::read(&mut fields, 1).map_err(|_| malformed)?;
+        fields.end().map_err(|_| malformed)?;
+        // RFC 5280 section 4.2.1.10: not an empty sequence
+        if permitted.is_none() && excluded.is_none() {
+            return Err(malformed);
+        }
+        let none = GeneralSubtrees(&[]);
+        Ok(Self { permitted: permitted.unwrap_or(none), excluded: excluded.unwrap_or(none) })
+    }
+}
+
+impl<'a> GeneralSubtrees<'a> {
+    fn read(reader: &mut DerReader<'a>, number: u8) -> Result<Option<Self>, ParseError> {
+        let Some(list) = reader.optional(tag::context_constructed(number))? else { return Ok(None) };
+        let malformed = reader.fault(ParseErrorKind::NameConstraints);
+        let mut subtrees = reader.inside(&list)?;
+        if subtrees.is_empty() {
+            return Err(malformed);
+        }
+        while !subtrees.is_empty() {
+            let mut subtree = subtrees.enter(tag::SEQUENCE)?;
+            if let GeneralName::Ip(octets) = GeneralName::read(&mut subtree)? {
+                if !is_address_and_mask(octets) {
+                    return Err(malformed);
+                }
+            }
+            // RFC 5280 section 4.2.1.10: minimum is 0, which DER leaves out, and maximum is absent
+            subtree.end()?;
+        }
+        Ok(Some(Self(list.value)))
+    }
+
+    /// No subtree at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'a> IntoIterator for GeneralSubtrees<'a> {
+    type Item = GeneralName<'a>;
+    type IntoIter = GeneralSubtreesIter<'a>;
+
+    fn into_iter(self) -> GeneralSubtreesIter<'a> {
+        GeneralSubtreesIter(DerReader::new(self.0))
+    }
+}
+
+/// Iterates over the bases of GeneralSubtrees.
+#[derive(Clone, Debug)]
+pub struct GeneralSubtreesIter<'a>(DerReader<'a>);
+
+impl<'a> Iterator for GeneralSubtreesIter<'a> {
+    type Item = GeneralName<'a>;
+
+    fn next(&mut self) -> Option<GeneralName<'a>> {
+        let mut subtree = self.0.enter(tag::SEQUENCE).ok()?;
+        GeneralName::read(&mut subtree).ok()
+    }
+}
+
+/// RFC 5280 section 4.2.1.10: an address and a mask of the same length, the mask in the style of RFC 4632 (ones, then zeros).
+fn is_address_and_mask(octets: &[u8]) -> bool {
+    let half = match octets.len() {
+        8 => 4,
+        32 => 16,
+        _ => return false,
+    };
+    let mut ended = false;
+    octets.iter().skip(half).all(|octet| {
+        let fits = if ended { *octet == 0 } else { octet.leading_ones().saturating_add(octet.trailing_zeros()) >= 8 };
+        ended |= *octet != 0xff;
+        fits
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_are_contiguous() {
+        for (mask, good) in [
+            ([255, 255, 255, 0], true),
+            ([255, 255, 254, 0], true),
+            ([0, 0, 0, 0], true),
+            ([255, 255, 255, 255], true),
+            ([255, 0, 255, 0], false),
+            ([255, 255, 5, 0], false),
+        ] {
+            let mut octets = [0; 8];
+            octets[4..].copy_from_slice(&mask);
+            assert_eq!(is_address_and_mask(&octets), good, "{mask:?}");
+        }
+        assert!(!is_address_and_mask(&[1, 2, 3, 4]));
+    }
+
+    #[test]
+    fn constraints_need_a_subtree_without_minimum() {
+        let parse = |der: &[u8]| NameConstraints::read(&mut DerReader::new(der)).is_ok();
+        assert!(parse(&[0x30, 0x07, 0xa0, 0x05, 0x30, 0x03, 0x82, 0x01, b'a']));
+        assert!(!parse(&[0x30, 0x00]));
+        assert!(!parse(&[0x30, 0x02, 0xa0, 0x00]));
+        assert!(!parse(&[0x30, 0x0a, 0xa0, 0x08, 0x30, 0x06, 0x82, 0x01, b'a', 0x80, 0x01, 0x00]));
+    }
 }

@@ -1,13 +1,22 @@
 //! Certificates as RFC 5280 section 4 writes them: parse only, decide nothing.
+//!
+//! Everything borrows from the DER. Whatever [`Certificate::from_der`] accepts has been read to its last byte: iterators over
+//! names and purposes cannot meet malformed data later.
 
 mod certificate;
 mod error;
 mod extensions;
 mod general_name;
 mod name;
+mod reader;
+mod time;
 
 pub use certificate::{Certificate, SubjectPublicKeyInfo, Validity};
 pub use error::{ParseError, ParseErrorKind};
-pub use extensions::{AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, Extensions, KeyUsage};
-pub use general_name::{GeneralName, GeneralNames, GeneralSubtrees, NameConstraints};
-pub use name::{Attribute, Attributes, Name};
+pub use extensions::{
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, Extensions, KeyUsage, MAX_EXTENSIONS,
+};
+pub use general_name::{
+    GeneralName, GeneralNames, GeneralNamesIter, GeneralSubtrees, GeneralSubtreesIter, NameConstraints,
+};
+pub use name::{Attribute, Attributes, MAX_RDN_ATTRIBUTES, Name, UndecodableString};

@@ -1,45 +1,371 @@
-//! Distinguished names (RFC 5280 section 4.1.2.4).
+//! Distinguished names (RFC 5280 section 4.1.2.4) and when two of them match (RFC 5280 section 7.1).
+
+use core::fmt::{self, Write};
+
+use super::error::{ParseError, ParseErrorKind};
+use super::reader::{DerReader, Tlv, tag};
+
+/// How many attributes one RDN may have: two RDNs are compared each attribute with each.
+pub const MAX_RDN_ATTRIBUTES: usize = 16;
+
+/// id-at-commonName
+const COMMON_NAME: [u8; 3] = [0x55, 0x04, 3];
+
+/// Short names of attribute types (RFC 4514 section 3).
+const SHORT_NAMES: [(&[u8], &str); 9] = [
+    (&COMMON_NAME, "CN"),
+    (&[0x55, 0x04, 5], "serialNumber"),
+    (&[0x55, 0x04, 6], "C"),
+    (&[0x55, 0x04, 7], "L"),
+    (&[0x55, 0x04, 8], "ST"),
+    (&[0x55, 0x04, 10], "O"),
+    (&[0x55, 0x04, 11], "OU"),
+    (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 0x01, 0x19], "DC"),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x01], "emailAddress"),
+];
+
 /// A Name: the contents octets of the RDNSequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Name<'a>(pub(super) &'a [u8]);
+pub struct Name<'a>(&'a [u8]);
+
 /// One AttributeTypeAndValue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attribute<'a> {
     /// Contents octets of the object identifier.
     pub oid: &'a [u8],
-    /// Tag octet of the value (0x0c UTF8String, 0x13 PrintableString, 0x14 TeletexString, 0x16 IA5String, 0x1e BMPString, 0x1c UniversalString).
+    /// Tag octet of the value: 0x0c UTF8String, 0x13 PrintableString, 0x14 TeletexString, 0x16 IA5String,
+    /// 0x1c UniversalString, 0x1e BMPString.
     pub tag: u8,
     /// Contents octets of the value.
     pub value: &'a [u8],
     /// Index of the RDN it belongs to.
     pub rdn: u16,
 }
+
+/// A string whose octets are not of the encoding that its tag says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UndecodableString;
+
 /// Iterates over the attributes of a name in order.
 #[derive(Clone, Debug)]
-pub struct Attributes<'a> { _rest: &'a [u8] }
+pub struct Attributes<'a> {
+    rdns: DerReader<'a>,
+    rdn: DerReader<'a>,
+    /// Index of the RDN after the one being read.
+    next_rdn: u16,
+}
+
 impl<'a> Name<'a> {
+    /// Reads a whole Name and checks its syntax.
+    pub(super) fn read(reader: &mut DerReader<'a>) -> Result<Self, ParseError> {
+        let malformed = reader.fault(ParseErrorKind::Name);
+        let mut rdns = reader.enter(tag::SEQUENCE).map_err(|_| malformed)?;
+        let contents = rdns.rest();
+        while !rdns.is_empty() {
+            let mut rdn = rdns.enter(tag::SET).map_err(|_| malformed)?;
+            let mut attributes = 0_usize;
+            while !rdn.is_empty() {
+                let mut attribute = rdn.enter(tag::SEQUENCE).map_err(|_| malformed)?;
+                attribute.oid().map_err(|_| malformed)?;
+                attribute.tlv().map_err(|_| malformed)?;
+                attribute.end().map_err(|_| malformed)?;
+                attributes = attributes.saturating_add(1);
+            }
+            if attributes == 0 || attributes > MAX_RDN_ATTRIBUTES {
+                return Err(malformed);
+            }
+        }
+        Ok(Self(contents))
+    }
+
     /// Contents octets of the RDNSequence.
-    pub fn as_bytes(&self) -> &'a [u8] { self.0 }
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
     /// No RDN at all.
-    pub fn is_empty(&self) -> bool { self.0.is_empty() }
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All attributes in order.
-    pub fn attributes(&self) -> Attributes<'a> { todo!() }
+    pub fn attributes(&self) -> Attributes<'a> {
+        Attributes { rdns: DerReader::new(self.0), rdn: DerReader::new(&[]), next_rdn: 0 }
+    }
+
     /// The commonName attributes.
-    pub fn common_names(&self) -> impl Iterator<Item = Attribute<'a>> { core::iter::empty() }
-    /// Whether two names match (RFC 5280 section 7.1).
-    pub fn matches(&self, _other: &Name<'_>) -> bool { todo!() }
-    /// Whether `self` lies within the subtree `base`: the RDNs of `base` are a prefix (RFC 5280 section 4.2.1.10).
-    pub fn is_within(&self, _base: &Name<'_>) -> bool { todo!() }
+    pub fn common_names(&self) -> impl Iterator<Item = Attribute<'a>> + use<'a> {
+        self.attributes().filter(|attribute| attribute.oid == COMMON_NAME)
+    }
+
+    /// Whether two names match (RFC 5280 section 7.1): RDN by RDN, strings without regard to case, encoding, and
+    /// spaces that carry no meaning.
+    pub fn matches(&self, other: &Name<'_>) -> bool {
+        if self.0 == other.0 {
+            return true;
+        }
+        let mut mine = DerReader::new(self.0);
+        let mut theirs = DerReader::new(other.0);
+        while let Ok(a) = mine.enter(tag::SET) {
+            match theirs.enter(tag::SET) {
+                Ok(b) if rdn_matches(&a, &b) => {}
+                _ => return false,
+            }
+        }
+        theirs.is_empty()
+    }
+
+    /// Whether this name lies within the subtree `base`: the RDNs of `base` are its first
+    /// (RFC 5280 section 4.2.1.10).
+    pub fn is_within(&self, base: &Name<'_>) -> bool {
+        let mut mine = DerReader::new(self.0);
+        let mut theirs = DerReader::new(base.0);
+        while let Ok(b) = theirs.enter(tag::SET) {
+            match mine.enter(tag::SET) {
+                Ok(a) if rdn_matches(&a, &b) => {}
+                _ => return false,
+            }
+        }
+        true
+    }
 }
-impl<'a> Attribute<'a> {
-    /// The decoded characters; an `Err(())` item (and the end) where the encoding is not valid.
-    pub fn chars(&self) -> impl Iterator<Item = Result<char, ()>> + 'a { core::iter::empty() }
+
+/// Two RDNs match where each attribute of either has its match in the other.
+fn rdn_matches(a: &DerReader<'_>, b: &DerReader<'_>) -> bool {
+    if a.rest() == b.rest() {
+        return true;
+    }
+    let each_in = |a: &DerReader<'_>, b: &DerReader<'_>| {
+        attributes_of(a.clone()).all(|x| attributes_of(b.clone()).any(|y| x.matches(&y)))
+    };
+    attributes_of(a.clone()).count() == attributes_of(b.clone()).count() && each_in(a, b) && each_in(b, a)
 }
+
+fn attributes_of<'a>(rdn: DerReader<'a>) -> impl Iterator<Item = Attribute<'a>> {
+    Attributes { rdns: DerReader::new(&[]), rdn, next_rdn: 1 }
+}
+
 impl<'a> Iterator for Attributes<'a> {
     type Item = Attribute<'a>;
-    fn next(&mut self) -> Option<Attribute<'a>> { todo!() }
+
+    fn next(&mut self) -> Option<Attribute<'a>> {
+        if self.rdn.is_empty() {
+            self.rdn = self.rdns.enter(tag::SET).ok()?;
+            self.next_rdn = self.next_rdn.saturating_add(1);
+        }
+        let mut fields = self.rdn.enter(tag::SEQUENCE).ok()?;
+        let oid = fields.oid().ok()?;
+        let Tlv { tag, value, .. } = fields.tlv().ok()?;
+        Some(Attribute { oid, tag, value, rdn: self.next_rdn.saturating_sub(1) })
+    }
 }
-/// Human form in the order of RFC 4514 (`CN=location-b,O=Mesh`), control characters escaped.
-impl core::fmt::Display for Name<'_> {
-    fn fmt(&self, _f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result { todo!() }
+
+impl<'a> Attribute<'a> {
+    /// The decoded characters. An encoding that is not valid, or is none of a string, yields one error as its last item.
+    ///
+    /// TeletexString is read as ASCII only: its code tables are not agreed upon.
+    pub fn chars(&self) -> impl Iterator<Item = Result<char, UndecodableString>> + use<'a> {
+        let (tag, value) = (self.tag, self.value);
+        let text = if tag == 0x0c { core::str::from_utf8(value).map_err(|_| UndecodableString) } else { Ok("") };
+        let (utf8, broken) = match text {
+            Ok(text) => (text, false),
+            Err(_) => ("", true),
+        };
+        let octets = if tag == 0x0c { &[] } else { value };
+        let width = match tag {
+            0x1e => 2,
+            0x1c => 4,
+            _ => 1,
+        };
+        let known = matches!(tag, 0x0c | 0x13 | 0x14 | 0x16 | 0x1c | 0x1e);
+        let mut failed = false;
+        let units = octets.chunks(width).map(move |unit| {
+            let code = unit.iter().fold(0_u32, |code, octet| code.wrapping_shl(8) | u32::from(*octet));
+            let whole = unit.len() == width && known;
+            char::from_u32(code)
+                .filter(|c| {
+                    whole
+                        && match tag {
+                            0x13 => c.is_ascii_alphanumeric() || " '()+,-./:=?".contains(*c),
+                            0x14 | 0x16 => c.is_ascii(),
+                            _ => true,
+                        }
+                })
+                .ok_or(UndecodableString)
+        });
+        utf8.chars()
+            .map(Ok)
+            .chain(broken.then_some(Err(UndecodableString)))
+            .chain(units)
+            .take_while(move |item| !core::mem::replace(&mut failed, item.is_err()))
+    }
+
+    /// RFC 5280 section 7.1: the same type, and either the same octets or strings that compare alike.
+    fn matches(&self, other: &Attribute<'_>) -> bool {
+        if self.oid != other.oid {
+            return false;
+        }
+        if self.tag == other.tag && self.value == other.value {
+            return true;
+        }
+        folded(self.chars()).eq(folded(other.chars())) && self.decodes() && other.decodes()
+    }
+
+    fn decodes(&self) -> bool {
+        self.chars().all(|c| c.is_ok())
+    }
+}
+
+/// Lower case, and runs of spaces as one, none at the ends (RFC 4518 sections 2.2 and 2.6.1; no normalization to NFKC).
+fn folded(chars: impl Iterator<Item = Result<char, UndecodableString>>) -> impl Iterator<Item = char> {
+    let mut chars = chars.filter_map(Result::ok).flat_map(char::to_lowercase).peekable();
+    let mut started = false;
+    core::iter::from_fn(move || {
+        let mut spaces = false;
+        while chars.next_if_eq(&' ').is_some() {
+            spaces = true;
+        }
+        let next = *chars.peek()?;
+        if spaces && started {
+            return Some(' ');
+        }
+        started = true;
+        chars.next();
+        Some(next)
+    })
+}
+
+/// As a person reads it, most specific last as the certificate has it: `O=Mesh,CN=location-b`.
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut previous = None;
+        for attribute in self.attributes() {
+            if let Some(rdn) = previous {
+                f.write_char(if rdn == attribute.rdn { '+' } else { ',' })?;
+            }
+            previous = Some(attribute.rdn);
+            write!(f, "{attribute}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Attribute<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match SHORT_NAMES.iter().find(|(oid, _)| *oid == self.oid) {
+            Some((_, name)) => f.write_str(name)?,
+            None => hex(f, self.oid)?,
+        }
+        f.write_char('=')?;
+        if !self.decodes() {
+            return hex(f, self.value);
+        }
+        for c in self.chars().flatten() {
+            match c {
+                // What a terminal or a log would act on is escaped (RFC 4514 section 2.4)
+                ',' | '+' | '"' | '\\' | '<' | '>' | ';' => write!(f, "\\{c}")?,
+                c if c.is_control()
+                    || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+                {
+                    write!(f, "\\u{{{:x}}}", u32::from(c))?;
+                }
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hex(f: &mut fmt::Formatter<'_>, octets: &[u8]) -> fmt::Result {
+    f.write_char('#')?;
+    octets.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let contents = parts.concat();
+        [&[tag, contents.len() as u8][..], &contents].concat()
+    }
+
+    fn attribute(oid: u8, string: u8, value: &[u8]) -> Vec<u8> {
+        der(0x30, &[&[0x06, 0x03, 0x55, 0x04, oid], &der(string, &[value])])
+    }
+
+    fn name(rdns: &[&[Vec<u8>]]) -> Vec<u8> {
+        let sets: Vec<Vec<u8>> =
+            rdns.iter().map(|set| der(0x31, &set.iter().map(Vec::as_slice).collect::<Vec<_>>())).collect();
+        der(0x30, &sets.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    }
+
+    fn parse(der: &[u8]) -> Name<'_> {
+        Name::read(&mut DerReader::new(der)).unwrap()
+    }
+
+    #[test]
+    fn names_match_without_regard_to_case_encoding_and_spaces() {
+        let base = name(&[&[attribute(10, 0x13, b"Mesh Works")], &[attribute(3, 0x0c, b"b")]]);
+        for (other, same) in [
+            (name(&[&[attribute(10, 0x0c, b" mesh   WORKS ")], &[attribute(3, 0x13, b"B")]]), true),
+            (name(&[&[attribute(10, 0x1e, b"\0m\0e\0s\0h\0 \0w\0o\0r\0k\0s")], &[attribute(3, 0x13, b"B")]]), true),
+            (name(&[&[attribute(10, 0x0c, b"meshworks")], &[attribute(3, 0x13, b"B")]]), false),
+            (name(&[&[attribute(10, 0x0c, b"mesh works")]]), false),
+            (name(&[&[attribute(3, 0x0c, b"b")], &[attribute(10, 0x13, b"Mesh Works")]]), false),
+            (name(&[&[attribute(10, 0x0c, b"mesh works\xff")], &[attribute(3, 0x13, b"B")]]), false),
+        ] {
+            assert_eq!(parse(&base).matches(&parse(&other)), same, "{}", parse(&other));
+            assert_eq!(parse(&other).matches(&parse(&base)), same, "{}", parse(&other));
+        }
+    }
+
+    #[test]
+    fn rdns_are_sets() {
+        let (a, b) = (attribute(10, 0x13, b"x"), attribute(3, 0x13, b"y"));
+        let one = name(&[&[a.clone(), b.clone()]]);
+        let two = name(&[&[b.clone(), attribute(10, 0x0c, b"X")]]);
+        assert!(parse(&one).matches(&parse(&two)));
+        assert!(!parse(&one).matches(&parse(&name(&[&[b.clone(), b]]))));
+    }
+
+    #[test]
+    fn subtrees_are_prefixes() {
+        let (o, cn) = (attribute(10, 0x13, b"Mesh"), attribute(3, 0x13, b"b"));
+        let (full, base, empty) = (name(&[std::slice::from_ref(&o), &[cn]]), name(&[&[o]]), name(&[]));
+        assert!(parse(&full).is_within(&parse(&base)));
+        assert!(parse(&full).is_within(&parse(&empty)));
+        assert!(!parse(&base).is_within(&parse(&full)));
+    }
+
+    #[test]
+    fn strings_decode_or_fail() {
+        let decode = |tag, value: &[u8]| {
+            Attribute { oid: &[], tag, value, rdn: 0 }.chars().collect::<Result<std::string::String, _>>().ok()
+        };
+        assert_eq!(decode(0x0c, "ü".as_bytes()).as_deref(), Some("ü"));
+        assert_eq!(decode(0x0c, &[0xff]), None);
+        assert_eq!(decode(0x13, b"a@b"), None);
+        assert_eq!(decode(0x14, &[0xe9]), None);
+        assert_eq!(decode(0x1e, &[0xd8, 0x00]), None);
+        assert_eq!(decode(0x1e, &[0x00, 0x61, 0x00]), None);
+        assert_eq!(decode(0x1c, &[0, 1, 0xf6, 0x00]).as_deref(), Some("😀"));
+        assert_eq!(decode(0x04, b"a"), None);
+    }
+
+    #[test]
+    fn display_escapes_what_acts_on_a_terminal() {
+        let name = name(&[&[attribute(10, 0x0c, b"a,b")], &[attribute(3, 0x0c, b"x\x1b[2J")]]);
+        assert_eq!(parse(&name).to_string(), "O=a\\,b,CN=x\\u{1b}[2J");
+    }
+
+    #[test]
+    fn an_rdn_has_a_bounded_number_of_attributes() {
+        let many = name(&[&std::vec![attribute(3, 0x0c, b""); MAX_RDN_ATTRIBUTES - 4]]);
+        assert!(Name::read(&mut DerReader::new(&many)).is_ok());
+        assert!(Name::read(&mut DerReader::new(&name(&[&[]]))).is_err());
+    }
 }
