@@ -1,5 +1,7 @@
 //! What is known of the time. Time is always an argument: nothing in this crate reads a clock.
 
+use core::fmt;
+
 use pki_types::UnixTime;
 
 /// What a device knows of the time. Only [`TrustedTime::Known`] lets a chain be accepted.
@@ -11,4 +13,37 @@ pub enum TrustedTime {
     AtLeast(UnixTime),
     /// From a source that is believed.
     Known(UnixTime),
+}
+
+/// Shows a time as `2026-01-02T03:04:05Z` (RFC 3339).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Utc(pub UnixTime);
+
+impl fmt::Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match der::DateTime::from_unix_duration(core::time::Duration::from_secs(self.0.as_secs())) {
+            Ok(time) => fmt::Display::fmt(&time, f),
+            Err(_) => write!(f, "{} s after 1970", self.0.as_secs()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use core::time::Duration;
+    use std::string::ToString;
+
+    #[test]
+    fn times_are_shown_as_rfc_3339() {
+        for (seconds, shown) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (1_709_164_800, "2024-02-29T00:00:00Z"),
+            (253_402_300_799, "9999-12-31T23:59:59Z"),
+            (253_402_300_800, "253402300800 s after 1970"),
+        ] {
+            assert_eq!(Utc(UnixTime::since_unix_epoch(Duration::from_secs(seconds))).to_string(), shown);
+        }
+    }
 }

@@ -1,1 +1,3 @@
-pub mod x {}
+//! What the tests of EdgeTrust share.
+
+pub mod conformance;

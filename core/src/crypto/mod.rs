@@ -1,1 +1,15 @@
-//! Signature algorithms for targets that bring no provider of their own.
+//! Signature algorithms for targets that bring no provider of their own. On Linux the rustls provider's list is used instead.
+
+#[cfg(feature = "p256")]
+mod ecdsa_p256;
+#[cfg(feature = "p384")]
+mod ecdsa_p384;
+#[cfg(feature = "ed25519")]
+mod ed25519;
+
+#[cfg(feature = "p256")]
+pub use ecdsa_p256::ECDSA_P256_SHA256;
+#[cfg(feature = "p384")]
+pub use ecdsa_p384::ECDSA_P384_SHA384;
+#[cfg(feature = "ed25519")]
+pub use ed25519::ED25519;

@@ -1,16 +1,38 @@
 //! Why a peer with a verified path was not let in.
+
+use core::fmt;
+
 /// Why a peer with a verified path was not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Denied {
-    /// The certificate has no name of a kind that the rules ask for.
+    /// The certificate has no name of any kind that the rules ask for.
     NoName,
-    /// Several common names: a CN rule cannot tell which is meant.
+    /// Several common names: a common name rule cannot tell which is meant.
     SeveralCommonNames,
     /// No rule of the list matched.
     NoRuleMatched,
     /// The server's certificate is not for the name that was asked for.
     WrongServerName,
+    /// The name that was asked for is no DNS name.
+    MalformedServerName,
     /// The path was verified for another purpose.
     WrongPurpose,
 }
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoName => "its certificate has no name of a kind that the allow list names",
+            Self::SeveralCommonNames => "its certificate has several common names, so no common name rule can hold",
+            Self::NoRuleMatched => "its names are not on the allow list",
+            Self::WrongServerName => {
+                "its certificate is not for the server name that was asked for (RFC 9525 section 6)"
+            }
+            Self::MalformedServerName => "the server name that was asked for is no DNS name (RFC 9525 section 6.3)",
+            Self::WrongPurpose => "its path was verified for another purpose",
+        })
+    }
+}
+
+impl core::error::Error for Denied {}

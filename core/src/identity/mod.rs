@@ -1,5 +1,11 @@
-//! Who a verified peer is, and whether it may come in.
+//! Who a verified peer is, and whether it may come in: allow lists for clients, names for servers (RFC 9525).
+
+mod common_name;
+mod dns_name;
 mod error;
 mod policy;
+
+pub use common_name::{CommonNameError, common_name};
+pub use dns_name::is_dns_name;
 pub use error::Denied;
 pub use policy::{AuthorizedPeer, PeerPolicy, Rule, ServerName};

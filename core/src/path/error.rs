@@ -1,19 +1,34 @@
 //! Why a chain was refused.
+
+use core::fmt;
+
 use pki_types::UnixTime;
-/// Which certificate (0 = leaf), which check, which values.
+
+use crate::time::Utc;
+
+/// Which certificate, which check, which values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathError {
-    /// Place in the chain: 0 is the leaf.
+    /// Place in the chain: 0 is the leaf, 1 its issuer.
     pub depth: u8,
     /// The check that failed.
     pub kind: PathErrorKind,
 }
+
 /// The check that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PathErrorKind {
+    /// The time is not known, so that no validity can be judged.
+    TimeUnknown,
     /// No anchor and no intermediate bears the issuer's name.
     UnknownIssuer,
+    /// The certificates at hand lead back to one that is already on the path.
+    Loop,
+    /// No algorithm of the list fits the signature and the issuer's key.
+    UnsupportedAlgorithm,
+    /// The issuer's key did not make this signature.
+    BadSignature,
     /// Past notAfter.
     Expired {
         /// Last second of validity.
@@ -28,9 +43,35 @@ pub enum PathErrorKind {
         /// The time of the check.
         now: UnixTime,
     },
+    /// Issued a certificate without being a CA.
+    NotACa,
+    /// A CA certificate in the place of the leaf, and not pinned.
+    LeafIsCa,
+    /// More CAs below this one than its path length allows.
+    PathTooLong {
+        /// pathLenConstraint.
+        allowed: u8,
+    },
+    /// A CA whose key usage lacks keyCertSign, or a leaf that is no CA and has it.
+    MayNotSign,
+    /// The leaf's key usage allows nothing that TLS does.
+    KeyUsage,
+    /// The extended key usage does not contain the purpose.
+    WrongPurpose,
+    /// A critical extension that is not processed.
+    UnknownCriticalExtension,
+    /// An extension is critical that must not be.
+    WronglyCritical,
+    /// An extension that only a CA may have, or one that this certificate must have and lacks.
+    Extension,
+    /// A name lies outside the permitted subtrees of the CA at this place, or inside an excluded one.
+    NameConstraint,
+    /// A name constraint that cannot be understood, of a kind of name that a certificate below has.
+    MalformedNameConstraint,
     /// The budget ran out.
     Budget(Resource),
 }
+
 /// What ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
@@ -43,3 +84,93 @@ pub enum Resource {
     /// [`super::Limits::name_comparisons`]
     NameComparisons,
 }
+
+impl PathErrorKind {
+    /// How much an error says: of all that ended a branch of the search, the highest is returned.
+    pub(super) fn rank(self) -> u8 {
+        match self {
+            Self::UnknownIssuer => 0,
+            Self::Loop => 1,
+            Self::UnsupportedAlgorithm => 2,
+            Self::BadSignature => 3,
+            Self::Budget(Resource::Intermediates) => 4,
+            Self::NotACa => 5,
+            Self::MayNotSign => 6,
+            _ => 7,
+        }
+    }
+
+    /// No other branch may be tried: what ran out is gone for all.
+    pub(super) fn is_final(self) -> bool {
+        matches!(self, Self::Budget(Resource::SignatureChecks | Resource::Steps | Resource::NameComparisons))
+    }
+}
+
+impl fmt::Display for PathErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimeUnknown => f.write_str("the time is not known, so its validity cannot be judged"),
+            Self::UnknownIssuer => f.write_str("its issuer is neither a configured CA nor among the intermediates"),
+            Self::Loop => f.write_str("its issuers lead back to a certificate already on the path"),
+            Self::UnsupportedAlgorithm => {
+                f.write_str("its signature algorithm does not fit the issuer's key, or is not enabled")
+            }
+            Self::BadSignature => f.write_str("its signature was not made by the issuer's key"),
+            Self::Expired { not_after, now } => {
+                write!(f, "expired at {}, and it is {} (RFC 5280 section 4.1.2.5)", Utc(*not_after), Utc(*now))
+            }
+            Self::NotYetValid { not_before, now } => {
+                write!(f, "valid from {}, and it is {} (RFC 5280 section 4.1.2.5)", Utc(*not_before), Utc(*now))
+            }
+            Self::NotACa => f.write_str("not a CA certificate, but it issued one (RFC 5280 section 4.2.1.9)"),
+            Self::LeafIsCa => f.write_str("a CA certificate as a peer's own, and not one that is pinned"),
+            Self::PathTooLong { allowed } => {
+                write!(
+                    f,
+                    "its path length allows {allowed} intermediate CAs below, found more (RFC 5280 section 4.2.1.9)"
+                )
+            }
+            Self::MayNotSign => {
+                f.write_str("its key usage and CA flag disagree on signing certificates (RFC 5280 section 4.2.1.3)")
+            }
+            Self::KeyUsage => f.write_str("its key usage does not allow TLS (RFC 5280 section 4.2.1.3)"),
+            Self::WrongPurpose => {
+                f.write_str("its extended key usage does not allow this purpose (RFC 5280 section 4.2.1.12)")
+            }
+            Self::UnknownCriticalExtension => {
+                f.write_str("a critical extension that is not processed (RFC 5280 section 4.2)")
+            }
+            Self::WronglyCritical => f.write_str("an extension is critical that must not be (RFC 5280 section 4.2)"),
+            Self::Extension => f.write_str("its extensions do not fit its place in the chain (RFC 5280 section 4.2)"),
+            Self::NameConstraint => {
+                f.write_str("its name constraints do not allow a name below (RFC 5280 section 4.2.1.10)")
+            }
+            Self::MalformedNameConstraint => {
+                f.write_str("its name constraints cannot be understood (RFC 5280 section 4.2.1.10)")
+            }
+            Self::Budget(resource) => write!(f, "the limit of {resource} was reached"),
+        }
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Intermediates => "intermediates",
+            Self::SignatureChecks => "signature checks",
+            Self::Steps => "steps of the path search",
+            Self::NameComparisons => "name comparisons",
+        })
+    }
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.depth {
+            0 => write!(f, "the peer's certificate: {}", self.kind),
+            depth => write!(f, "certificate {depth} above the peer's: {}", self.kind),
+        }
+    }
+}
+
+impl core::error::Error for PathError {}

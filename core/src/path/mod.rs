@@ -1,7 +1,14 @@
 //! Certification path building and validation (RFC 5280 section 6).
+//!
+//! [`Trust::verify`] is the only maker of a [`VerifiedPath`]. The search is iterative, over trust anchors and an unordered bag of
+//! intermediates, within a [`Budget`] that the caller sets.
+
 mod budget;
 mod builder;
+mod checks;
 mod error;
+mod name_constraints;
+
 pub use budget::{Budget, Limits};
-pub use builder::{Purpose, Trust, VerifiedPath};
+pub use builder::{MAX_INTERMEDIATES, Place, Purpose, Trust, VerifiedPath};
 pub use error::{PathError, PathErrorKind, Resource};

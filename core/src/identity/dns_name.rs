@@ -1,0 +1,80 @@
+//! DNS names (RFC 9525 section 6.3).
+
+/// Whether `name` can be asked for: labels of letters, digits, hyphens and underscores (RFC 1034 section 3.5, and the underscore that
+/// deployments use), no wildcard, at most one trailing dot, not shaped like an IPv4 address.
+pub fn is_dns_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    is_labels(name) && !last_label_is_numeric(name)
+}
+
+/// Whether a dNSName of a certificate covers the name that was asked for.
+///
+/// RFC 9525 section 6.3: ASCII without regard to case; a wildcard is the whole leftmost label, stands for one label, and has
+/// at least two labels after it.
+pub(super) fn covers(presented: &str, wanted: &str) -> bool {
+    let wanted = wanted.strip_suffix('.').unwrap_or(wanted);
+    if let Some(parent) = presented.strip_prefix("*.") {
+        let Some((_, rest)) = wanted.split_once('.') else { return false };
+        return parent.contains('.') && is_labels(parent) && rest.eq_ignore_ascii_case(parent);
+    }
+    is_labels(presented) && presented.eq_ignore_ascii_case(wanted)
+}
+
+fn is_labels(name: &str) -> bool {
+    name.len() <= 253
+        && name.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_')
+        })
+}
+
+fn last_label_is_numeric(name: &str) -> bool {
+    name.rsplit('.').next().is_some_and(|label| label.bytes().all(|octet| octet.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presented_covers_wanted() {
+        for (presented, wanted, expected) in [
+            ("example.com", "example.com", true),
+            ("EXAMPLE.com", "example.COM", true),
+            ("example.com", "example.com.", true),
+            ("example.com.", "example.com", false),
+            ("*.example.com", "a.example.com", true),
+            ("*.example.com", "example.com", false),
+            ("*.example.com", "a.b.example.com", false),
+            ("a*.example.com", "ab.example.com", false),
+            ("a.*.example.com", "a.b.example.com", false),
+            ("*.com", "example.com", false),
+            ("*", "localhost", false),
+            ("xn--bcher-kva.example", "xn--bcher-kva.example", true),
+            ("b\u{fc}cher.example", "b\u{fc}cher.example", false),
+            ("a_b.example", "a_b.example", true),
+            ("", "", false),
+            ("example.com\0.evil", "example.com", false),
+        ] {
+            assert_eq!(covers(presented, wanted), expected, "{presented} {wanted}");
+        }
+    }
+
+    #[test]
+    fn names_that_can_be_asked_for() {
+        for (name, expected) in [
+            ("localhost", true),
+            ("a.example.", true),
+            ("127.0.0.1", false),
+            ("*.example.com", false),
+            ("a..example", false),
+            ("-a.example", false),
+            ("", false),
+            (".", false),
+        ] {
+            assert_eq!(is_dns_name(name), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! x509-limbo: one chain and one question a case.
+
+use std::time::Duration;
+
+use edgetrust_core::identity::ServerName;
+use edgetrust_core::path::{Budget, Limits, Purpose, Trust};
+use edgetrust_core::x509::{Certificate, GeneralName, KeyUsage};
+use pki_types::pem::PemObject;
+use pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
+use serde::Deserialize;
+
+use super::{Outcome, Verdict};
+
+/// Features that the design leaves out; a case that needs one is skipped.
+const SKIPPED_FEATURES: [(&str, &str); 4] = [
+    ("has-crl", "revocation lists are not processed: certificates live for a day"),
+    ("pedantic-public-suffix-wildcard", "the public suffix list is for public CAs"),
+    ("pedantic-webpki-subscriber-key", "which keys a leaf may have is the CA/Browser Forum's rule for public CAs"),
+    ("rfc5280-incompatible-with-webpki", "the case contradicts another one, which is run"),
+];
+
+#[derive(Deserialize)]
+struct Suite {
+    testcases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum ValidationKind {
+    Client,
+    Server,
+}
+
+#[derive(Deserialize)]
+struct PeerName {
+    kind: String,
+    value: String,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    id: String,
+    #[serde(default)]
+    features: Vec<String>,
+    validation_kind: ValidationKind,
+    trusted_certs: Vec<String>,
+    untrusted_intermediates: Vec<String>,
+    peer_certificate: String,
+    validation_time: Option<jiff::Timestamp>,
+    #[serde(default)]
+    signature_algorithms: Vec<String>,
+    #[serde(default)]
+    key_usage: Vec<String>,
+    #[serde(default)]
+    extended_key_usage: Vec<String>,
+    expected_result: Verdict,
+    expected_peer_name: Option<PeerName>,
+    #[serde(default)]
+    expected_peer_names: Vec<PeerName>,
+    max_chain_depth: Option<u8>,
+    #[serde(default)]
+    crls: Vec<String>,
+}
+
+/// Runs every case of a suite.
+///
+/// # Errors
+/// Where the text is not a limbo suite.
+pub fn run(json: &[u8], algorithms: &[&dyn SignatureVerificationAlgorithm]) -> Result<Vec<Outcome>, String> {
+    let suite: Suite = serde_json::from_slice(json).map_err(|error| format!("not an x509-limbo suite: {error}"))?;
+    Ok(suite
+        .testcases
+        .into_iter()
+        .map(|case| {
+            let (got, reason) = match verdict(&case, algorithms) {
+                Ok(()) => (Verdict::Success, String::new()),
+                Err(Refusal::Failure(reason)) => (Verdict::Failure, reason),
+                Err(Refusal::Skipped(reason)) => (Verdict::Skipped, reason),
+            };
+            Outcome { id: case.id, expected: case.expected_result, got, reason }
+        })
+        .collect())
+}
+
+enum Refusal {
+    Failure(String),
+    Skipped(String),
+}
+
+fn skip<T>(reason: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal::Skipped(reason.into()))
+}
+
+fn fail(what: &str) -> impl Fn(&dyn std::fmt::Display) -> Refusal {
+    let what = what.to_owned();
+    move |reason| Refusal::Failure(format!("{what}: {reason}"))
+}
+
+fn verdict(case: &Case, algorithms: &[&dyn SignatureVerificationAlgorithm]) -> Result<(), Refusal> {
+    for (feature, reason) in SKIPPED_FEATURES {
+        if case.features.iter().any(|wanted| wanted == feature) {
+            return skip(reason);
+        }
+    }
+    if !case.crls.is_empty() {
+        return skip("revocation lists are not processed");
+    }
+    if !case.signature_algorithms.is_empty() {
+        return skip("a list of signature algorithms is not expressed here");
+    }
+    if case.key_usage.iter().any(|usage| usage != "digitalSignature") {
+        return skip("no key usage but digitalSignature can be asked for");
+    }
+    let purpose = match (&case.validation_kind, case.extended_key_usage.as_slice()) {
+        (ValidationKind::Server, []) => Purpose::ServerAuth,
+        (ValidationKind::Client, []) => Purpose::ClientAuth,
+        (_, [usage]) if usage == "serverAuth" => Purpose::ServerAuth,
+        (_, [usage]) if usage == "clientAuth" => Purpose::ClientAuth,
+        _ => return skip("no purpose but serverAuth or clientAuth can be asked for"),
+    };
+    let now = case.validation_time.unwrap_or_else(jiff::Timestamp::now).as_second();
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(now.try_into().unwrap_or(0)));
+
+    let leaf_der = der(&case.peer_certificate)?;
+    let anchor_ders = case.trusted_certs.iter().map(|pem| der(pem)).collect::<Result<Vec<_>, _>>()?;
+    let sent_ders = case.untrusted_intermediates.iter().map(|pem| der(pem)).collect::<Result<Vec<_>, _>>()?;
+    let leaf = Certificate::from_der(&leaf_der).map_err(|error| fail("leaf does not parse")(&error))?;
+    // What cannot be parsed cannot be part of a path; a case that needs it fails for want of an issuer.
+    let anchors: Vec<_> = anchor_ders.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
+    let sent: Vec<_> = sent_ders.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
+
+    let mut limits = Limits::SERVER;
+    if let Some(depth) = case.max_chain_depth {
+        limits.intermediates = depth;
+    }
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms };
+    let path =
+        trust.verify(&leaf, &sent, purpose, now, &mut Budget::new(limits)).map_err(|error| fail("path")(&error))?;
+    if case.key_usage.iter().any(|usage| usage == "digitalSignature")
+        && leaf.extensions().key_usage.is_some_and(|usage| !usage.contains(KeyUsage::DIGITAL_SIGNATURE))
+    {
+        return Err(fail("key usage")(&"digitalSignature is not in the leaf's key usage"));
+    }
+    for name in &case.expected_peer_names {
+        let found = leaf.extensions().subject_alt_name.into_iter().flatten().any(|found| match found {
+            GeneralName::Rfc822(found) => name.kind == "RFC822" && found == name.value,
+            GeneralName::Dns(found) => name.kind == "DNS" && found == name.value,
+            _ => false,
+        });
+        if !found {
+            return Err(fail("peer name")(&name.value));
+        }
+    }
+    let Some(name) = &case.expected_peer_name else { return Ok(()) };
+    let server_name = match name.kind.as_str() {
+        "DNS" => ServerName::Dns(&name.value),
+        "IP" => match name.value.parse() {
+            Ok(address) => ServerName::Ip(address),
+            Err(error) => return skip(format!("not an address: {}: {error}", name.value)),
+        },
+        kind => return skip(format!("a server name of kind {kind}")),
+    };
+    server_name.authorize(path).map_err(|denied| fail("name")(&denied))?;
+    Ok(())
+}
+
+fn der(pem: &str) -> Result<CertificateDer<'static>, Refusal> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| fail("PEM")(&error))
+}

@@ -1,0 +1,83 @@
+//! Third-party corpora run against edgetrust-core, and what came of them.
+
+pub mod limbo;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// What a case says, or what the core said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Verdict {
+    Success,
+    Failure,
+    Skipped,
+}
+
+/// One case and what came of it.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    pub id: String,
+    pub expected: Verdict,
+    pub got: Verdict,
+    pub reason: String,
+}
+
+impl Outcome {
+    fn namespace(&self) -> &str {
+        self.id.split("::").next().unwrap_or(&self.id)
+    }
+}
+
+/// How many of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub passed: usize,
+    pub wrongly_accepted: usize,
+    pub wrongly_rejected: usize,
+    pub skipped: usize,
+}
+
+impl Tally {
+    /// Cases whose verdict was wrong.
+    pub fn failed(&self) -> usize {
+        self.wrongly_accepted + self.wrongly_rejected
+    }
+
+    fn count(&mut self, outcome: &Outcome) {
+        match (outcome.expected, outcome.got) {
+            (_, Verdict::Skipped) => self.skipped += 1,
+            (expected, got) if expected == got => self.passed += 1,
+            (_, Verdict::Success) => self.wrongly_accepted += 1,
+            _ => self.wrongly_rejected += 1,
+        }
+    }
+}
+
+/// Tallies by namespace, and in all.
+pub fn tally(outcomes: &[Outcome]) -> (BTreeMap<&str, Tally>, Tally) {
+    let mut by_namespace: BTreeMap<&str, Tally> = BTreeMap::new();
+    let mut all = Tally::default();
+    for outcome in outcomes {
+        by_namespace.entry(outcome.namespace()).or_default().count(outcome);
+        all.count(outcome);
+    }
+    (by_namespace, all)
+}
+
+/// Reads a corpus, which may be compressed with xz.
+///
+/// # Errors
+/// The file's name and what is wrong with it.
+pub fn read(file: &Path) -> Result<Vec<u8>, String> {
+    let bytes = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    if file.extension().is_none_or(|extension| extension != "xz") {
+        return Ok(bytes);
+    }
+    let mut text = Vec::new();
+    lzma_rs::xz_decompress(&mut bytes.as_slice(), &mut text)
+        .map_err(|error| format!("{}: not xz: {error:?}", file.display()))?;
+    Ok(text)
+}
