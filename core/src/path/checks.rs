@@ -16,6 +16,7 @@ const TLS_KEY_USAGE: KeyUsage =
 /// A peer's own certificate that is not pinned.
 pub(super) fn leaf(leaf: &Certificate<'_>, purpose: Purpose, now: UnixTime) -> Result<(), PathErrorKind> {
     anywhere(leaf, now)?;
+    positive_serial(leaf)?;
     let extensions = leaf.extensions();
     if extensions.basic_constraints.is_some_and(|constraints| constraints.ca) {
         return Err(PathErrorKind::LeafIsCa);
@@ -77,6 +78,15 @@ pub(super) fn issuer(
             Err(PathErrorKind::WrongPurpose)
         }
         _ => Ok(()),
+    }
+}
+
+/// RFC 5280 section 4.1.2.2, for all but trust anchors: old roots bear zero, and nothing is decided by an anchor's number.
+pub(super) fn positive_serial(certificate: &Certificate<'_>) -> Result<(), PathErrorKind> {
+    match certificate.serial() {
+        [0] => Err(PathErrorKind::SerialNumber),
+        [first, ..] if first & 0x80 == 0 => Ok(()),
+        _ => Err(PathErrorKind::SerialNumber),
     }
 }
 

@@ -58,7 +58,9 @@ pub enum PathErrorKind {
     KeyUsage,
     /// The extended key usage does not contain the purpose.
     WrongPurpose,
-    /// A critical extension that is not processed.
+    /// A serial number that is zero or negative.
+    SerialNumber,
+    /// A critical extension that is not processed, or policy constraints.
     UnknownCriticalExtension,
     /// An extension is critical that must not be.
     WronglyCritical,
@@ -137,6 +139,7 @@ impl fmt::Display for PathErrorKind {
             Self::WrongPurpose => {
                 f.write_str("its extended key usage does not allow this purpose (RFC 5280 section 4.2.1.12)")
             }
+            Self::SerialNumber => f.write_str("its serial number is not positive (RFC 5280 section 4.1.2.2)"),
             Self::UnknownCriticalExtension => {
                 f.write_str("a critical extension that is not processed (RFC 5280 section 4.2)")
             }

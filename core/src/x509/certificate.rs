@@ -173,15 +173,12 @@ fn version(reader: &mut DerReader<'_>) -> Result<(), ParseError> {
     if version == [2] { Ok(()) } else { Err(here) }
 }
 
-/// RFC 5280 section 4.1.2.2
+/// RFC 5280 section 4.1.2.2: at most 20 octets. Zero and negative ones are read, as that section asks of users; old roots have
+/// them.
 fn serial<'a>(reader: &mut DerReader<'a>) -> Result<&'a [u8], ParseError> {
     let here = reader.fault(ParseErrorKind::SerialNumber);
     let serial = reader.require(tag::INTEGER)?.value;
-    let negative = serial.first().is_some_and(|octet| octet & 0x80 != 0);
-    if negative || serial == [0] || serial.len() > 20 || !is_minimal_integer(serial) {
-        return Err(here);
-    }
-    Ok(serial)
+    if serial.len() > 20 || !is_minimal_integer(serial) { Err(here) } else { Ok(serial) }
 }
 
 /// The contents of an AlgorithmIdentifier (RFC 5280 section 4.1.1.2): an object identifier and at most one value.

@@ -29,7 +29,7 @@ pub enum ParseErrorKind {
     TrailingData,
     /// Not a version 3 certificate.
     UnsupportedVersion,
-    /// The serial number is not a positive INTEGER of at most 20 octets.
+    /// The serial number is not an INTEGER of at most 20 octets.
     SerialNumber,
     /// The two signature algorithm fields differ.
     AlgorithmMismatch,
@@ -65,7 +65,7 @@ impl fmt::Display for ParseErrorKind {
             Self::Der => "not the DER expected here (RFC 5280 section 4.1)",
             Self::TrailingData => "data follows where nothing may",
             Self::UnsupportedVersion => "expected a version 3 certificate (RFC 5280 section 4.1.2.1)",
-            Self::SerialNumber => "expected a positive serial number of at most 20 octets (RFC 5280 section 4.1.2.2)",
+            Self::SerialNumber => "expected a serial number of at most 20 octets (RFC 5280 section 4.1.2.2)",
             Self::AlgorithmMismatch => "the two signature algorithm fields differ (RFC 5280 section 4.1.1.2)",
             Self::EmptyIssuer => "the issuer has no name (RFC 5280 section 4.1.2.4)",
             Self::Name => "malformed distinguished name (RFC 5280 section 4.1.2.4)",

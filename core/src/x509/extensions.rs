@@ -168,6 +168,8 @@ impl<'a> Extensions<'a> {
             }
             id_ce!(37) => self.extended_key_usage = Some(in_full(reader, extended_key_usage)?),
             oid if oid == AUTHORITY_INFO_ACCESS => self.note_wrongly_critical(oid, critical),
+            // RFC 5280 section 4.2.1.11: policy constraints are always critical, so one that is not is no less a demand
+            id_ce!(36) if self.unknown_critical.is_none() => self.unknown_critical = Some(oid),
             _ if critical && self.unknown_critical.is_none() => self.unknown_critical = Some(oid),
             _ => {}
         }
