@@ -1,9 +1,21 @@
 //! One TLS trust engine for edge gateways: the decisions, without std, without heap.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`x509`] | certificates as they are written: parse only, decide nothing |
+//! | [`path`] | the search for a path to a trust anchor, and its checks, within a budget |
+//! | [`identity`] | allow lists for clients, names for servers |
+//! | [`crypto`] | signature algorithms for targets without a provider of their own |
+//! | [`time`] | what is known of the time |
+//!
+//! Doors open one way: bytes → [`x509::Certificate`] → [`path::VerifiedPath`] → [`identity::AuthorizedPeer`].
+//! No recursion, no `unsafe`, no clock, no logger; time and work limits are arguments.
+//!
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-pub mod config;
 pub mod crypto;
 pub mod identity;
 pub mod path;

@@ -1,1 +1,17 @@
+//! The trust engine of `edgetrust-core` behind rustls: verifiers, and, by feature, the gateway and its program.
+//!
+//! | module | feature | what it holds |
+//! |---|---|---|
+//! | [`pem`] | | certificate and key files |
+//! | [`tls`] | | every rustls name: verifiers, credentials, acceptor, connector |
 
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod clock;
+
+
+pub mod pem;
+pub mod tls;
+
+pub use edgetrust_core as core;

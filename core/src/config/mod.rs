@@ -1,1 +1,0 @@
-//! The configuration of ADR-001, typed and validated.

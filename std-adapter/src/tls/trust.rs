@@ -1,0 +1,186 @@
+//! Whom we believe and whom we let in: one value that is replaced as a whole.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use edgetrust_core::identity::{Denied, PeerPolicy, Rule};
+use edgetrust_core::path::{Budget, Limits, PathError, Purpose, Trust, VerifiedPath};
+use edgetrust_core::x509::{Certificate, ParseError};
+use pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
+use self_cell::self_cell;
+
+/// One entry of an allow list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnedRule {
+    /// The subject's only commonName.
+    CommonName(String),
+    /// A dNSName.
+    Dns(String),
+    /// A uniformResourceIdentifier.
+    Uri(String),
+    /// An iPAddress.
+    Ip(IpAddr),
+}
+
+impl OwnedRule {
+    fn borrow(&self) -> Rule<'_> {
+        match self {
+            Self::CommonName(name) => Rule::CommonName(name),
+            Self::Dns(name) => Rule::Dns(name),
+            Self::Uri(uri) => Rule::Uri(uri),
+            Self::Ip(address) => Rule::Ip(*address),
+        }
+    }
+}
+
+impl fmt::Display for OwnedRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CommonName(name) => write!(f, "CN {name}"),
+            Self::Dns(name) => write!(f, "DNS {name}"),
+            Self::Uri(uri) => write!(f, "URI {uri}"),
+            Self::Ip(address) => write!(f, "IP {address}"),
+        }
+    }
+}
+
+/// Which clients are let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peers {
+    /// Every client with a verified path.
+    AnyVerified,
+    /// Those that a rule names.
+    OneOf(Vec<OwnedRule>),
+}
+
+impl Peers {
+    /// Asks the core's policy (RFC 5280 section 6 is behind `path`).
+    pub(super) fn authorize(&self, path: VerifiedPath<'_>) -> Result<(), Denied> {
+        match self {
+            Self::AnyVerified => PeerPolicy::AnyVerified.authorize(path).map(drop),
+            Self::OneOf(rules) => {
+                let rules: Vec<Rule<'_>> = rules.iter().map(OwnedRule::borrow).collect();
+                PeerPolicy::OneOf(&rules).authorize(path).map(drop)
+            }
+        }
+    }
+}
+
+type Certificates<'a> = Vec<Certificate<'a>>;
+
+self_cell!(
+    struct Parsed {
+        owner: Vec<CertificateDer<'static>>,
+        #[covariant]
+        dependent: Certificates,
+    }
+);
+
+/// Parses each certificate once, when it is configured, and not once for each handshake.
+fn parse(ders: Vec<CertificateDer<'static>>) -> Result<Parsed, ParseError> {
+    Parsed::try_new(ders, |ders| ders.iter().map(|der| Certificate::from_der(der)).collect())
+}
+
+/// One generation of trust: anchors, helpers, and rules.
+pub(super) struct Generation {
+    pub(super) number: u64,
+    anchors: Parsed,
+    known_intermediates: Parsed,
+    pub(super) peers: Peers,
+}
+
+impl fmt::Debug for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Generation")
+            .field("number", &self.number)
+            .field("anchors", &self.anchors.borrow_dependent().len())
+            .field("peers", &self.peers)
+            .finish()
+    }
+}
+
+impl Generation {
+    pub(super) fn anchors(&self) -> &[Certificate<'_>] {
+        self.anchors.borrow_dependent()
+    }
+
+    /// Asks the core.
+    pub(super) fn verify<'p>(
+        &self,
+        algorithms: &[&dyn SignatureVerificationAlgorithm],
+        leaf: &Certificate<'p>,
+        sent: &[Certificate<'p>],
+        purpose: Purpose,
+        now: UnixTime,
+    ) -> Result<VerifiedPath<'p>, PathError> {
+        let trust = Trust {
+            anchors: self.anchors.borrow_dependent(),
+            known_intermediates: self.known_intermediates.borrow_dependent(),
+            algorithms,
+        };
+        trust.verify(leaf, sent, purpose, now, &mut Budget::new(Limits::SERVER))
+    }
+}
+
+/// Trust that can be replaced while handshakes go on.
+#[derive(Debug)]
+pub struct TrustStore {
+    current: ArcSwap<Generation>,
+}
+
+/// Numbers generations across all stores, so that none is ever taken for another.
+static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);
+
+impl TrustStore {
+    /// A store with its first generation. `known_intermediates` are not trusted: they complete chains.
+    ///
+    /// # Errors
+    /// Where a certificate does not parse.
+    pub fn new(
+        anchors: Vec<CertificateDer<'static>>,
+        known_intermediates: Vec<CertificateDer<'static>>,
+        peers: Peers,
+    ) -> Result<Arc<Self>, ParseError> {
+        let generation = Self::generation(anchors, known_intermediates, peers)?;
+        Ok(Arc::new(Self { current: ArcSwap::new(generation) }))
+    }
+
+    /// Replaces all of it at once; handshakes under way end with what they began with.
+    ///
+    /// # Errors
+    /// Where a certificate does not parse: then nothing changes.
+    pub fn replace(
+        &self,
+        anchors: Vec<CertificateDer<'static>>,
+        known_intermediates: Vec<CertificateDer<'static>>,
+        peers: Peers,
+    ) -> Result<(), ParseError> {
+        self.current.store(Self::generation(anchors, known_intermediates, peers)?);
+        Ok(())
+    }
+
+    /// The number of the generation in force; it grows with each change.
+    pub fn generation_number(&self) -> u64 {
+        self.current.load().number
+    }
+
+    pub(super) fn current(&self) -> Arc<Generation> {
+        self.current.load_full()
+    }
+
+    fn generation(
+        anchors: Vec<CertificateDer<'static>>,
+        known_intermediates: Vec<CertificateDer<'static>>,
+        peers: Peers,
+    ) -> Result<Arc<Generation>, ParseError> {
+        Ok(Arc::new(Generation {
+            number: NEXT_GENERATION.fetch_add(1, Ordering::Relaxed),
+            anchors: parse(anchors)?,
+            known_intermediates: parse(known_intermediates)?,
+            peers,
+        }))
+    }
+}
