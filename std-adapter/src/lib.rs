@@ -3,13 +3,15 @@
 //! | module | feature | what it holds |
 //! |---|---|---|
 //! | [`pem`] | | certificate and key files |
+//! | `gateway` | `gateway` | tunnels: accept, authorize, forward |
 //! | [`tls`] | | every rustls name: verifiers, credentials, acceptor, connector |
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
 pub mod clock;
-
+#[cfg(feature = "gateway")]
+pub mod gateway;
 
 pub mod pem;
 pub mod tls;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `edgetrust` program: arguments and wiring only.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

@@ -56,13 +56,10 @@ impl Credential {
     pub fn load(cert_file: &Path, key_file: &Path) -> Result<Self, CredentialError> {
         let chain = pem::read_certificates(cert_file).map_err(CredentialError::Pem)?;
         let key = pem::read_private_key(key_file).map_err(CredentialError::Pem)?;
-        let key = CertifiedKey::from_der(chain, key, &provider())
-            .and_then(|key| key.keys_match().map(|()| key))
-            .map_err(|error| CredentialError::Key {
-                cert_file: cert_file.to_owned(),
-                key_file: key_file.to_owned(),
-                error,
-            })?;
+        let key =
+            CertifiedKey::from_der(chain, key, &provider()).and_then(|key| key.keys_match().map(|()| key)).map_err(
+                |error| CredentialError::Key { cert_file: cert_file.to_owned(), key_file: key_file.to_owned(), error },
+            )?;
         Ok(Self { key: Arc::new(key) })
     }
 

@@ -117,10 +117,8 @@ impl ClientVerifier {
     ) -> Result<(), Error> {
         let leaf = parse_leaf(leaf)?;
         let algorithms = self.provider.signature_verification_algorithms.all;
-        let path = self
-            .trust
-            .verify(algorithms, &leaf, &parse_sent(sent), Purpose::ClientAuth, now)
-            .map_err(path_error)?;
+        let path =
+            self.trust.verify(algorithms, &leaf, &parse_sent(sent), Purpose::ClientAuth, now).map_err(path_error)?;
         self.trust.peers.authorize(path).map_err(|denied| Refusal::Denied(denied).into())
     }
 }
@@ -171,10 +169,8 @@ impl ServerCertVerifier for ServerVerifier {
     ) -> Result<ServerCertVerified, Error> {
         let leaf = parse_leaf(leaf)?;
         let algorithms = self.provider.signature_verification_algorithms.all;
-        let path = self
-            .trust
-            .verify(algorithms, &leaf, &parse_sent(sent), Purpose::ServerAuth, now)
-            .map_err(path_error)?;
+        let path =
+            self.trust.verify(algorithms, &leaf, &parse_sent(sent), Purpose::ServerAuth, now).map_err(path_error)?;
         let name = match server_name {
             ServerName::DnsName(name) => CoreServerName::Dns(name.as_ref()),
             ServerName::IpAddress(address) => CoreServerName::Ip((*address).into()),

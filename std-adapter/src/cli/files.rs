@@ -1,0 +1,17 @@
+//! Certificate files named on the command line.
+
+use std::path::PathBuf;
+
+use edgetrust::pem;
+use pki_types::CertificateDer;
+
+use super::text;
+
+/// All certificates of all files.
+pub(crate) fn certificates(files: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut all = Vec::new();
+    for file in files {
+        all.extend(pem::read_certificates(file).map_err(text)?);
+    }
+    Ok(all)
+}
