@@ -273,10 +273,10 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
         let count = self.levels.len();
         for index in 0..count {
             let place = self.levels.get(index).and_then(|level| level.chosen);
-            if let Some(below) = place.and_then(|place| self.certificate(place)) {
-                if !below.is_self_issued() {
-                    name_constraints::check(&constraints, below, self.budget)?;
-                }
+            if let Some(below) = place.and_then(|place| self.certificate(place))
+                && !below.is_self_issued()
+            {
+                name_constraints::check(&constraints, below, self.budget)?;
             }
         }
         Ok(())

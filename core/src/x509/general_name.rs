@@ -131,10 +131,10 @@ impl<'a> GeneralSubtrees<'a> {
         }
         while !subtrees.is_empty() {
             let mut subtree = subtrees.enter(tag::SEQUENCE)?;
-            if let GeneralName::Ip(octets) = GeneralName::read(&mut subtree)? {
-                if !is_address_and_mask(octets) {
-                    return Err(malformed);
-                }
+            if let GeneralName::Ip(octets) = GeneralName::read(&mut subtree)?
+                && !is_address_and_mask(octets)
+            {
+                return Err(malformed);
             }
             // RFC 5280 section 4.2.1.10: minimum is 0, which DER leaves out, and maximum is absent
             subtree.end()?;
