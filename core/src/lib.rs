@@ -2,6 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`config`] | the configuration file, typed and validated |
 //! | [`x509`] | certificates as they are written: parse only, decide nothing |
 //! | [`path`] | the search for a path to a trust anchor, and its checks, within a budget |
 //! | [`identity`] | allow lists for clients, names for servers |
@@ -16,6 +17,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod config;
 pub mod crypto;
 pub mod identity;
 pub mod path;

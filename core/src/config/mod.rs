@@ -1,0 +1,35 @@
+//! The configuration of ADR-001, typed and validated: a combination that makes no sense cannot be written down.
+//!
+//! [`Config::parse`] takes a whole SemStreams file, or ADR-001's own block: `security.tls` and `gateway` are read, every other
+//! section is left alone. Inside those two an unknown key is an error that names the nearest known one. `//` and `/* */` comments
+//! are passed over. Text is decoded in the caller's buffer, and all that comes out borrows from it.
+//!
+//! `schema.rs` is the one place that lists the keys.
+
+#![allow(clippy::result_large_err, reason = "there is no heap to put an error on")]
+
+mod duration;
+#[cfg(feature = "gateway")]
+mod endpoint;
+mod error;
+mod model;
+mod nearest;
+mod parse;
+mod raw;
+mod scan;
+mod schema;
+mod validate;
+#[cfg(feature = "gateway")]
+mod validate_gateway;
+
+#[cfg(feature = "gateway")]
+pub use endpoint::Endpoint;
+pub use error::{ConfigError, Found, MAX_PATH, Segment};
+pub use model::{
+    Acme, ChallengeType, ClientTls, ClientTrust, Config, CredentialSource, Eab, Files, KeyType, MAX_DOMAINS, MAX_FILES,
+    MAX_NAMES, MinVersion, Names, Paths, Server, ServerTls,
+};
+#[cfg(feature = "gateway")]
+pub use model::{Gateway, GatewayLimits, MAX_TUNNELS, Tunnel, TunnelKind};
+pub use scan::MAX_DEPTH;
+pub use schema::{Entry, reference};

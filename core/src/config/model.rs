@@ -1,0 +1,261 @@
+//! What a configuration comes to.
+
+use core::net::SocketAddr;
+
+#[cfg(feature = "gateway")]
+use super::endpoint::Endpoint;
+
+/// Files in one list at the most.
+pub const MAX_FILES: usize = 16;
+/// Names in one allow list at the most.
+pub const MAX_NAMES: usize = 32;
+/// Domains of one certificate at the most.
+pub const MAX_DOMAINS: usize = 16;
+/// Tunnels of a gateway at the most.
+#[cfg(feature = "gateway")]
+pub const MAX_TUNNELS: usize = 32;
+
+/// File names.
+pub type Paths<'a> = heapless::Vec<&'a str, MAX_FILES>;
+/// Names of an allow list.
+pub type Names<'a> = heapless::Vec<&'a str, MAX_NAMES>;
+
+/// What a file says of TLS.
+#[derive(Clone, Debug)]
+pub struct Config<'a> {
+    /// `security.tls.server`.
+    pub server: Server<'a>,
+    /// `security.tls.client`.
+    pub client: ClientTls<'a>,
+    /// `gateway`.
+    #[cfg(feature = "gateway")]
+    pub gateway: Gateway<'a>,
+}
+
+/// A server's side: plaintext, TLS, or mutual TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is no heap to put the larger one on")]
+pub enum Server<'a> {
+    /// Tier 1.
+    #[default]
+    Plain,
+    /// No client is asked for a certificate.
+    Tls(ServerTls<'a>),
+    /// Clients are judged by their certificates.
+    MutualTls(ServerTls<'a>, ClientTrust<'a>),
+}
+
+/// What a server shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTls<'a> {
+    /// Its certificate.
+    pub credential: CredentialSource<'a>,
+    /// The lowest version of TLS.
+    pub min_version: MinVersion,
+}
+
+/// A client's side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientTls<'a> {
+    /// CAs of servers, beside the system's.
+    pub ca_files: Paths<'a>,
+    /// The system's CAs count too, as SemStreams has it.
+    pub system_roots: bool,
+    /// What the client shows, if asked.
+    pub credential: Option<CredentialSource<'a>>,
+    /// The lowest version of TLS.
+    pub min_version: MinVersion,
+    /// No check of the server at all.
+    pub insecure_skip_verify: bool,
+}
+
+/// Where a certificate and its key come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialSource<'a> {
+    /// Tier 2.
+    Files(Files<'a>),
+    /// Tier 3.
+    Acme(Acme<'a>),
+    /// Tier 3, with files for when the CA is away.
+    AcmeWithFallback(Acme<'a>, Files<'a>),
+}
+
+/// A certificate chain and its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Files<'a> {
+    /// The chain, PEM, leaf first.
+    pub cert_file: &'a str,
+    /// The key, PEM.
+    pub key_file: &'a str,
+}
+
+/// An ACME account and order (RFC 8555).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acme<'a> {
+    /// The directory, `https://`.
+    pub directory_url: &'a str,
+    /// The account's contact.
+    pub email: Option<&'a str>,
+    /// The names; the first is also the common name.
+    pub domains: heapless::Vec<&'a str, MAX_DOMAINS>,
+    /// How the names are shown to be ours.
+    pub challenge_type: ChallengeType,
+    /// How long before its end a certificate is renewed, in seconds.
+    pub renew_before_s: u32,
+    /// Where account, keys and certificates are kept.
+    pub storage_path: &'a str,
+    /// Roots of the directory's own server; the system's where absent.
+    pub ca_bundle: Option<&'a str>,
+    /// Where http-01 is answered.
+    pub http_listen: Option<SocketAddr>,
+    /// External account binding (RFC 8555 section 7.3.4).
+    pub eab: Option<Eab<'a>>,
+    /// The kind of key.
+    pub key_type: KeyType,
+    /// The profile to ask for.
+    pub profile: Option<&'a str>,
+    /// A command after each renewal.
+    pub hook: Option<&'a str>,
+    /// A command that answers dns-01.
+    pub dns_hook: Option<&'a str>,
+}
+
+/// An external account (RFC 8555 section 7.3.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Eab<'a> {
+    /// Its identifier.
+    pub kid: &'a str,
+    /// The file with its MAC key, base64url.
+    pub hmac_key_file: &'a str,
+}
+
+/// How a name is shown to be ours (RFC 8555 section 8, RFC 8737).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChallengeType {
+    /// RFC 8555 section 8.3
+    #[default]
+    Http01,
+    /// RFC 8737
+    TlsAlpn01,
+    /// RFC 8555 section 8.4
+    Dns01,
+}
+
+/// The kind of key that is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyType {
+    /// ECDSA with P-256.
+    #[default]
+    P256,
+    /// ECDSA with P-384.
+    P384,
+    /// RSA with 2048 bits.
+    Rsa2048,
+}
+
+/// Which clients are let in; with no list at all, every one with a verified path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientTrust<'a> {
+    /// No handshake without a certificate; else it is judged where one is shown.
+    pub required: bool,
+    /// CAs of clients.
+    pub ca_files: Paths<'a>,
+    /// Common names.
+    pub allowed_cns: Names<'a>,
+    /// DNS names.
+    pub allowed_dns: Names<'a>,
+    /// URIs.
+    pub allowed_uris: Names<'a>,
+}
+
+/// The lowest version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MinVersion {
+    /// TLS 1.2.
+    #[default]
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+}
+
+/// The `gateway` section, which is ours.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Debug, Default)]
+pub struct Gateway<'a> {
+    /// The tunnels.
+    pub tunnels: heapless::Vec<Tunnel<'a>, MAX_TUNNELS>,
+    /// Intermediates that complete chains; not trusted.
+    pub known_intermediates: Paths<'a>,
+    /// Where the operator's pages are served.
+    pub admin_listen: Option<SocketAddr>,
+    /// What it may cost.
+    pub limits: GatewayLimits,
+}
+
+/// One tunnel.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Debug)]
+pub struct Tunnel<'a> {
+    /// Its name in logs and metrics.
+    pub name: &'a str,
+    /// Where it listens.
+    pub listen: Endpoint<'a>,
+    /// Where it forwards to.
+    pub target: Endpoint<'a>,
+    /// Plaintext may leave this machine.
+    pub allow_remote_plaintext: bool,
+    /// What it does.
+    pub kind: TunnelKind<'a>,
+}
+
+/// What a tunnel does.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is no heap to put the larger one on")]
+pub enum TunnelKind<'a> {
+    /// Accepts, forwards plaintext.
+    Server {
+        /// What it accepts.
+        tls: Server<'a>,
+        /// The server names that choose this tunnel among those that share a port; empty takes all others.
+        sni: Names<'a>,
+        /// A PROXY protocol version 2 header goes before the plaintext.
+        proxy_protocol: bool,
+    },
+    /// Accepts plaintext, originates TLS.
+    Client {
+        /// How.
+        tls: ClientTls<'a>,
+        /// The name that the server's certificate must be for: a DNS name or an IP address.
+        server_name: &'a str,
+    },
+}
+
+/// What the gateway may cost; times in milliseconds, 0 where there is no limit.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GatewayLimits {
+    /// Connections at a time.
+    pub connections: u32,
+    /// From the accepted connection to the finished handshake.
+    pub handshake_timeout_ms: u64,
+    /// How long a connection may be silent.
+    pub idle_timeout_ms: u64,
+    /// How long connections may go on after SIGTERM.
+    pub drain_timeout_ms: u64,
+    /// How long a session may go on after its peer's certificate expired or its rule was withdrawn.
+    pub expired_grace_ms: u64,
+}
+
+#[cfg(feature = "gateway")]
+impl Default for GatewayLimits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            handshake_timeout_ms: 10_000,
+            idle_timeout_ms: 0,
+            drain_timeout_ms: 30_000,
+            expired_grace_ms: 0,
+        }
+    }
+}

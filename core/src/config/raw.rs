@@ -1,0 +1,145 @@
+//! What a file says, key by key, before it is known to make sense.
+
+use super::model::{ChallengeType, KeyType, MAX_DOMAINS, MinVersion, Names, Paths};
+#[cfg(feature = "gateway")]
+use super::model::{GatewayLimits, MAX_TUNNELS};
+
+/// All that was read, before it is known to make sense.
+#[derive(Default)]
+pub(super) struct Raw<'a> {
+    pub(super) server: RawSide<'a>,
+    pub(super) client: RawSide<'a>,
+    #[cfg(feature = "gateway")]
+    pub(super) gateway: RawGateway<'a>,
+    /// Where the value that is being read begins.
+    pub(super) offset: u32,
+    at: At,
+}
+
+/// Which of several objects of one shape is being read.
+#[derive(Clone, Copy, Default)]
+struct At {
+    side: Side,
+    in_mtls: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+pub(super) enum Side {
+    #[default]
+    Server,
+    Client,
+    #[cfg(feature = "gateway")]
+    Tunnel,
+}
+
+/// `server`, `client`, or a tunnel's `tls`.
+#[derive(Default)]
+pub(super) struct RawSide<'a> {
+    pub(super) present: bool,
+    pub(super) offset: u32,
+    pub(super) enabled: Option<bool>,
+    pub(super) acme_mode: Option<bool>,
+    pub(super) cert_file: Option<&'a str>,
+    pub(super) key_file: Option<&'a str>,
+    pub(super) min_version: Option<MinVersion>,
+    pub(super) ca_files: Paths<'a>,
+    pub(super) system_roots: Option<bool>,
+    pub(super) insecure_skip_verify: Option<bool>,
+    pub(super) acme: RawAcme<'a>,
+    pub(super) mtls: RawMtls<'a>,
+}
+
+#[derive(Default)]
+pub(super) struct RawMtls<'a> {
+    pub(super) present: bool,
+    pub(super) enabled: bool,
+    pub(super) client_ca_files: Paths<'a>,
+    pub(super) require_client_cert: Option<bool>,
+    pub(super) allowed_cns: Names<'a>,
+    pub(super) allowed_dns: Names<'a>,
+    pub(super) allowed_uris: Names<'a>,
+    pub(super) cert_file: Option<&'a str>,
+    pub(super) key_file: Option<&'a str>,
+    pub(super) acme: RawAcme<'a>,
+}
+
+#[derive(Default)]
+pub(super) struct RawAcme<'a> {
+    pub(super) enabled: bool,
+    pub(super) directory_url: Option<&'a str>,
+    pub(super) email: Option<&'a str>,
+    pub(super) domains: heapless::Vec<&'a str, MAX_DOMAINS>,
+    pub(super) challenge_type: ChallengeType,
+    pub(super) renew_before_s: Option<u32>,
+    pub(super) storage_path: Option<&'a str>,
+    pub(super) ca_bundle: Option<&'a str>,
+    pub(super) http_listen: Option<&'a str>,
+    pub(super) eab_kid: Option<&'a str>,
+    pub(super) eab_hmac_key_file: Option<&'a str>,
+    pub(super) key_type: KeyType,
+    pub(super) profile: Option<&'a str>,
+    pub(super) hook: Option<&'a str>,
+    pub(super) dns_hook: Option<&'a str>,
+}
+
+#[cfg(feature = "gateway")]
+#[derive(Default)]
+pub(super) struct RawGateway<'a> {
+    pub(super) tunnels: heapless::Vec<RawTunnel<'a>, MAX_TUNNELS>,
+    pub(super) known_intermediates: Paths<'a>,
+    pub(super) admin_listen: Option<&'a str>,
+    pub(super) limits: GatewayLimits,
+    /// Where keys of a tunnel go that no tunnel was made for; never read.
+    spare: RawTunnel<'a>,
+}
+
+#[cfg(feature = "gateway")]
+#[derive(Default)]
+pub(super) struct RawTunnel<'a> {
+    pub(super) offset: u32,
+    pub(super) name: Option<&'a str>,
+    pub(super) is_server: Option<bool>,
+    pub(super) listen: Option<&'a str>,
+    pub(super) target: Option<&'a str>,
+    pub(super) server_name: Option<&'a str>,
+    pub(super) sni: Names<'a>,
+    pub(super) proxy_protocol: bool,
+    pub(super) allow_remote_plaintext: bool,
+    pub(super) tls: RawSide<'a>,
+}
+
+impl<'a> Raw<'a> {
+    pub(super) fn side(&mut self) -> &mut RawSide<'a> {
+        match self.at.side {
+            Side::Server => &mut self.server,
+            Side::Client => &mut self.client,
+            #[cfg(feature = "gateway")]
+            Side::Tunnel => &mut self.tunnel().tls,
+        }
+    }
+
+    pub(super) fn acme(&mut self) -> &mut RawAcme<'a> {
+        if self.at.in_mtls { &mut self.side().mtls.acme } else { &mut self.side().acme }
+    }
+
+    #[cfg(feature = "gateway")]
+    pub(super) fn tunnel(&mut self) -> &mut RawTunnel<'a> {
+        let RawGateway { tunnels, spare, .. } = &mut self.gateway;
+        tunnels.last_mut().unwrap_or(spare)
+    }
+
+    pub(super) fn enter(&mut self, side: Side) {
+        self.at = At { side, in_mtls: false };
+        let offset = self.offset;
+        let side = self.side();
+        side.present = true;
+        side.offset = offset;
+    }
+
+    pub(super) fn enter_mtls(&mut self, inside: bool) {
+        self.at.in_mtls = inside;
+        if inside {
+            self.side().mtls.present = true;
+        }
+    }
+}

@@ -1,0 +1,491 @@
+//! The one place that lists the keys: what each takes, what it means, and where its value goes.
+
+use super::duration;
+use super::model::{ChallengeType, KeyType, MinVersion};
+#[cfg(feature = "gateway")]
+use super::raw::RawTunnel;
+use super::raw::{Raw, Side};
+
+/// A value that is refused: what was expected instead.
+pub(super) type Refused = &'static str;
+
+/// What a key takes, and where its value goes.
+pub(super) enum Kind {
+    Bool(for<'a> fn(&mut Raw<'a>, bool)),
+    Text(for<'a> fn(&mut Raw<'a>, &'a str) -> Result<(), Refused>),
+    /// A whole number that is not negative.
+    #[cfg_attr(not(feature = "gateway"), expect(dead_code, reason = "only the gateway's limits are numbers"))]
+    Number(for<'a> fn(&mut Raw<'a>, u32) -> Result<(), Refused>),
+    /// A list of texts.
+    Texts(for<'a> fn(&mut Raw<'a>, &'a str) -> Result<(), Refused>),
+    Object(&'static Object, for<'a> fn(&mut Raw<'a>)),
+    /// A list of objects.
+    #[cfg_attr(not(feature = "gateway"), expect(dead_code, reason = "only tunnels are such"))]
+    Objects(&'static Object, for<'a> fn(&mut Raw<'a>) -> Result<(), Refused>),
+}
+
+/// One key.
+pub(super) struct Field {
+    pub(super) key: &'static str,
+    pub(super) kind: Kind,
+    pub(super) doc: &'static str,
+}
+
+/// The keys of one object.
+pub(super) struct Object {
+    pub(super) fields: &'static [Field],
+    /// Other keys are left alone: they are not ours.
+    pub(super) open: bool,
+}
+
+const FILE: Refused = "a file name";
+const LIST_FULL: Refused = "at most 16 files";
+const NAMES_FULL: Refused = "at most 32 names";
+
+fn not_empty(text: &str, expected: Refused) -> Result<Option<&str>, Refused> {
+    if text.is_empty() { Err(expected) } else { Ok(Some(text)) }
+}
+
+fn push<'a, const N: usize>(
+    list: &mut heapless::Vec<&'a str, N>,
+    text: &'a str,
+    expected: Refused,
+    full: Refused,
+) -> Result<(), Refused> {
+    if text.is_empty() || text.contains('\0') {
+        return Err(expected);
+    }
+    list.push(text).map_err(|_| full)
+}
+
+fn seconds(text: &str) -> Result<u32, Refused> {
+    let milliseconds = duration::milliseconds(text).ok_or(duration::EXPECTED)?;
+    u32::try_from(milliseconds / 1_000).map_err(|_| duration::EXPECTED)
+}
+
+/// A key that takes text.
+macro_rules! text {
+    ($key:literal, $doc:literal, |$raw:ident, $text:ident| $set:expr) => {
+        Field {
+            key: $key,
+            doc: $doc,
+            kind: Kind::Text(|$raw, $text| {
+                $set;
+                Ok(())
+            }),
+        }
+    };
+}
+
+/// A key that takes a list of texts.
+macro_rules! texts {
+    ($key:literal, $doc:literal, |$raw:ident| $list:expr, $expected:expr, $full:expr) => {
+        Field { key: $key, doc: $doc, kind: Kind::Texts(|$raw, text| push($list, text, $expected, $full)) }
+    };
+}
+
+/// A key that takes true or false.
+macro_rules! flag {
+    ($key:literal, $doc:literal, |$raw:ident, $value:ident| $set:expr) => {
+        Field { key: $key, doc: $doc, kind: Kind::Bool(|$raw, $value| $set) }
+    };
+}
+
+/// A key that takes an object.
+macro_rules! object {
+    ($key:literal, $doc:literal, $object:ident, |$raw:ident| $enter:expr) => {
+        Field { key: $key, doc: $doc, kind: Kind::Object(&$object, |$raw| $enter) }
+    };
+}
+
+pub(super) static TOP: Object = Object {
+    open: true,
+    fields: &[
+        object!("security", "of this section tls is read, the rest left alone", SECURITY, |_raw| ()),
+        #[cfg(feature = "gateway")]
+        object!("gateway", "tunnels and what they may cost", GATEWAY, |_raw| ()),
+    ],
+};
+
+static SECURITY: Object = Object { open: true, fields: &[object!("tls", "ADR-001", TLS, |_raw| ())] };
+
+static TLS: Object = Object {
+    open: false,
+    fields: &[
+        object!("server", "what this location accepts", SERVER, |raw| raw.enter(Side::Server)),
+        object!("client", "what this location originates", CLIENT, |raw| raw.enter(Side::Client)),
+    ],
+};
+
+macro_rules! enabled {
+    () => {
+        flag!("enabled", "false: plaintext, tier 1", |raw, value| raw.side().enabled = Some(value))
+    };
+}
+macro_rules! mode {
+    () => {
+        text!("mode", "\"manual\" or \"acme\"", |raw, text| raw.side().acme_mode = Some(match text {
+            "manual" => false,
+            "acme" => true,
+            _ => return Err("\"manual\" or \"acme\""),
+        }))
+    };
+}
+macro_rules! cert_file {
+    () => {
+        text!("cert_file", "certificate chain, PEM, leaf first", |raw, text| raw.side().cert_file =
+            not_empty(text, FILE)?)
+    };
+}
+macro_rules! key_file {
+    () => {
+        text!("key_file", "private key, PEM", |raw, text| raw.side().key_file = not_empty(text, FILE)?)
+    };
+}
+macro_rules! min_version {
+    () => {
+        text!("min_version", "lowest version of TLS, \"1.2\" (default) or \"1.3\"", |raw, text| raw
+            .side()
+            .min_version =
+            Some(match text {
+                "1.2" => MinVersion::Tls12,
+                "1.3" => MinVersion::Tls13,
+                _ => return Err("\"1.2\" or \"1.3\""),
+            }))
+    };
+}
+macro_rules! acme {
+    () => {
+        object!("acme", "tier 3", ACME, |raw| raw.enter_mtls(false))
+    };
+}
+macro_rules! ca_files {
+    () => {
+        texts!("ca_files", "CAs of servers, PEM", |raw| &mut raw.side().ca_files, FILE, LIST_FULL)
+    };
+}
+macro_rules! insecure_skip_verify {
+    () => {
+        flag!("insecure_skip_verify", "no check of the server at all", |raw, value| raw.side().insecure_skip_verify =
+            Some(value))
+    };
+}
+macro_rules! use_system_roots {
+    () => {
+        flag!("use_system_roots", "the system's CAs count too, default true", |raw, value| raw.side().system_roots =
+            Some(value))
+    };
+}
+
+static SERVER: Object = Object {
+    open: false,
+    fields: &[
+        enabled!(),
+        mode!(),
+        cert_file!(),
+        key_file!(),
+        min_version!(),
+        acme!(),
+        object!("mtls", "client certificates", SERVER_MTLS, |raw| raw.enter_mtls(true)),
+    ],
+};
+
+static CLIENT: Object = Object {
+    open: false,
+    fields: &[
+        ca_files!(),
+        use_system_roots!(),
+        insecure_skip_verify!(),
+        min_version!(),
+        mode!(),
+        acme!(),
+        object!("mtls", "the client's own certificate", CLIENT_MTLS, |raw| raw.enter_mtls(true)),
+    ],
+};
+
+/// A tunnel's own: the keys of both sides, of which `validate` refuses the wrong side's.
+#[cfg(feature = "gateway")]
+static TUNNEL_TLS: Object = Object {
+    open: false,
+    fields: &[
+        enabled!(),
+        mode!(),
+        cert_file!(),
+        key_file!(),
+        min_version!(),
+        acme!(),
+        ca_files!(),
+        use_system_roots!(),
+        insecure_skip_verify!(),
+        object!("mtls", "client certificates, or the client's own", TUNNEL_MTLS, |raw| raw.enter_mtls(true)),
+    ],
+};
+
+macro_rules! mtls_enabled {
+    () => {
+        flag!("enabled", "mutual TLS", |raw, value| raw.side().mtls.enabled = value)
+    };
+}
+macro_rules! client_ca_files {
+    () => {
+        texts!("client_ca_files", "CAs of clients, PEM", |raw| &mut raw.side().mtls.client_ca_files, FILE, LIST_FULL)
+    };
+}
+macro_rules! require_client_cert {
+    () => {
+        flag!(
+            "require_client_cert",
+            "default true; false judges a certificate only where one is shown",
+            |raw, value| raw.side().mtls.require_client_cert = Some(value)
+        )
+    };
+}
+macro_rules! allowed {
+    ($key:literal, $doc:literal, $list:ident) => {
+        texts!($key, $doc, |raw| &mut raw.side().mtls.$list, "a name", NAMES_FULL)
+    };
+}
+macro_rules! mtls_cert_file {
+    () => {
+        text!("cert_file", "certificate chain to show, PEM, leaf first", |raw, text| raw.side().mtls.cert_file =
+            not_empty(text, FILE)?)
+    };
+}
+macro_rules! mtls_key_file {
+    () => {
+        text!("key_file", "its private key, PEM", |raw, text| raw.side().mtls.key_file = not_empty(text, FILE)?)
+    };
+}
+macro_rules! mtls_acme {
+    () => {
+        object!("acme", "tier 3 for the client's certificate", ACME, |raw| raw.enter_mtls(true))
+    };
+}
+
+static SERVER_MTLS: Object = Object {
+    open: false,
+    fields: &[
+        mtls_enabled!(),
+        client_ca_files!(),
+        require_client_cert!(),
+        allowed!("allowed_client_cns", "common names that are let in", allowed_cns),
+        allowed!("allowed_client_dns", "DNS names that are let in", allowed_dns),
+        allowed!("allowed_client_uris", "URIs that are let in", allowed_uris),
+    ],
+};
+
+static CLIENT_MTLS: Object =
+    Object { open: false, fields: &[mtls_enabled!(), mtls_cert_file!(), mtls_key_file!(), mtls_acme!()] };
+
+#[cfg(feature = "gateway")]
+static TUNNEL_MTLS: Object = Object {
+    open: false,
+    fields: &[
+        mtls_enabled!(),
+        client_ca_files!(),
+        require_client_cert!(),
+        allowed!("allowed_client_cns", "common names that are let in", allowed_cns),
+        allowed!("allowed_client_dns", "DNS names that are let in", allowed_dns),
+        allowed!("allowed_client_uris", "URIs that are let in", allowed_uris),
+        mtls_cert_file!(),
+        mtls_key_file!(),
+        mtls_acme!(),
+    ],
+};
+
+static ACME: Object = Object {
+    open: false,
+    fields: &[
+        flag!("enabled", "certificates come from an ACME directory", |raw, value| raw.acme().enabled = value),
+        text!("directory_url", "the ACME directory, https://", |raw, text| {
+            raw.acme().directory_url = Some(text).filter(|url| url.len() > 8 && url.starts_with("https://"));
+            raw.acme().directory_url.ok_or("a URL that begins with https://")?
+        }),
+        text!("email", "the account's contact", |raw, text| raw.acme().email = Some(text)),
+        texts!(
+            "domains",
+            "names of the certificate; the first is also its common name",
+            |raw| &mut raw.acme().domains,
+            "a DNS name or an IP address",
+            "at most 16 domains"
+        ),
+        text!("challenge_type", "\"http-01\" (default), \"tls-alpn-01\" or \"dns-01\"", |raw, text| raw
+            .acme()
+            .challenge_type =
+            match text {
+                "http-01" => ChallengeType::Http01,
+                "tls-alpn-01" => ChallengeType::TlsAlpn01,
+                "dns-01" => ChallengeType::Dns01,
+                _ => return Err("\"http-01\", \"tls-alpn-01\" or \"dns-01\""),
+            }),
+        text!("renew_before", "how long before its end a certificate is renewed, default \"8h\"", |raw, text| {
+            raw.acme().renew_before_s = Some(seconds(text).ok().filter(|s| *s > 0).ok_or(duration::EXPECTED)?)
+        }),
+        text!("storage_path", "where account, keys and certificates are kept", |raw, text| raw.acme().storage_path =
+            not_empty(text, "a folder")?),
+        text!("ca_bundle", "roots of the directory's own server, PEM", |raw, text| raw.acme().ca_bundle =
+            Some(text).filter(|text| !text.is_empty())),
+        text!("http_listen", "where http-01 is answered", |raw, text| raw.acme().http_listen =
+            not_empty(text, "ADDRESS:PORT")?),
+        object!("eab", "external account binding", EAB, |_raw| ()),
+        text!(
+            "key_type",
+            "\"p256\" (default), \"p384\" or \"rsa2048\"",
+            |raw, text| raw.acme().key_type = match text {
+                "p256" => KeyType::P256,
+                "p384" => KeyType::P384,
+                "rsa2048" => KeyType::Rsa2048,
+                _ => return Err("\"p256\", \"p384\" or \"rsa2048\""),
+            }
+        ),
+        text!("profile", "the profile to ask for", |raw, text| raw.acme().profile = not_empty(text, "a name")?),
+        text!("hook", "a command after each renewal", |raw, text| raw.acme().hook = not_empty(text, "a command")?),
+        text!("dns_hook", "a command that answers dns-01", |raw, text| raw.acme().dns_hook =
+            not_empty(text, "a command")?),
+    ],
+};
+
+static EAB: Object = Object {
+    open: false,
+    fields: &[
+        text!("kid", "the external account's identifier", |raw, text| raw.acme().eab_kid = not_empty(text, "a text")?),
+        text!("hmac_key_file", "file with its MAC key, base64url", |raw, text| raw.acme().eab_hmac_key_file =
+            not_empty(text, FILE)?),
+    ],
+};
+
+#[cfg(feature = "gateway")]
+macro_rules! limit {
+    ($key:literal, $doc:literal, $limit:ident) => {
+        text!($key, $doc, |raw, text| raw.gateway.limits.$limit =
+            duration::milliseconds(text).ok_or(duration::EXPECTED)?)
+    };
+}
+
+#[cfg(feature = "gateway")]
+static GATEWAY: Object = Object {
+    open: false,
+    fields: &[
+        Field {
+            key: "tunnels",
+            doc: "what is forwarded",
+            kind: Kind::Objects(&TUNNEL, |raw| {
+                let tunnel = RawTunnel { offset: raw.offset, ..RawTunnel::default() };
+                raw.gateway.tunnels.push(tunnel).map_err(|_| "at most 32 tunnels")
+            }),
+        },
+        texts!(
+            "known_intermediates",
+            "intermediates that complete chains, PEM; not trusted",
+            |raw| &mut raw.gateway.known_intermediates,
+            FILE,
+            LIST_FULL
+        ),
+        object!("admin", "the operator's pages", ADMIN, |_raw| ()),
+        object!("limits", "what it may cost", LIMITS, |_raw| ()),
+    ],
+};
+
+#[cfg(feature = "gateway")]
+static ADMIN: Object = Object {
+    open: false,
+    fields: &[text!("listen", "where they are served", |raw, text| raw.gateway.admin_listen =
+        not_empty(text, "ADDRESS:PORT")?)],
+};
+
+#[cfg(feature = "gateway")]
+static LIMITS: Object = Object {
+    open: false,
+    fields: &[
+        Field {
+            key: "connections",
+            doc: "connections at a time, default 10000",
+            kind: Kind::Number(|raw, number| {
+                raw.gateway.limits.connections = number;
+                if number == 0 { Err("a number from 1") } else { Ok(()) }
+            }),
+        },
+        limit!("handshake_timeout", "to the finished handshake, default \"10s\"", handshake_timeout_ms),
+        limit!("idle_timeout", "how long a connection may be silent, default \"0s\": for ever", idle_timeout_ms),
+        limit!("drain_timeout", "how long connections go on after SIGTERM, default \"30s\"", drain_timeout_ms),
+        limit!(
+            "expired_grace",
+            "how long a session goes on after its peer's certificate expired or its rule was withdrawn, default \"0s\"",
+            expired_grace_ms
+        ),
+    ],
+};
+
+#[cfg(feature = "gateway")]
+static TUNNEL: Object = Object {
+    open: false,
+    fields: &[
+        text!("name", "its name in logs and metrics", |raw, text| raw.tunnel().name = not_empty(text, "a name")?),
+        text!("mode", "\"server\": accepts TLS; \"client\": originates TLS", |raw, text| raw.tunnel().is_server =
+            Some(match text {
+                "server" => true,
+                "client" => false,
+                _ => return Err("\"server\" or \"client\""),
+            })),
+        text!("listen", "ADDRESS:PORT", |raw, text| raw.tunnel().listen = not_empty(text, "ADDRESS:PORT")?),
+        text!("target", "ADDRESS:PORT, HOST:PORT or unix:PATH", |raw, text| raw.tunnel().target =
+            not_empty(text, "ADDRESS:PORT, HOST:PORT or unix:PATH")?),
+        text!("server_name", "the name that the server's certificate must be for", |raw, text| raw
+            .tunnel()
+            .server_name =
+            not_empty(text, "a name")?),
+        texts!(
+            "sni",
+            "server names that choose this tunnel among those that share a port",
+            |raw| &mut raw.tunnel().sni,
+            "a name",
+            NAMES_FULL
+        ),
+        flag!("proxy_protocol", "a PROXY protocol version 2 header towards the target", |raw, value| raw
+            .tunnel()
+            .proxy_protocol =
+            value),
+        flag!("allow_remote_plaintext", "plaintext may leave this machine", |raw, value| raw
+            .tunnel()
+            .allow_remote_plaintext =
+            value),
+        object!("tls", "instead of security.tls", TUNNEL_TLS, |raw| raw.enter(Side::Tunnel)),
+    ],
+};
+
+/// One key as documentation shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// How many objects it lies in.
+    pub depth: usize,
+    /// The key.
+    pub key: &'static str,
+    /// What it takes.
+    pub takes: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+/// Calls `each` for every key, an object's own keys right after it.
+pub fn reference(mut each: impl FnMut(Entry)) {
+    let mut stack: heapless::Vec<core::slice::Iter<'static, Field>, { super::error::MAX_PATH }> = heapless::Vec::new();
+    let _ = stack.push(TOP.fields.iter());
+    while let Some(fields) = stack.last_mut() {
+        let Some(field) = fields.next() else {
+            stack.pop();
+            continue;
+        };
+        let (takes, inner) = match &field.kind {
+            Kind::Bool(_) => ("true or false", None),
+            Kind::Text(_) => ("text", None),
+            Kind::Number(_) => ("number", None),
+            Kind::Texts(_) => ("list of texts", None),
+            Kind::Object(object, _) => ("object", Some(object)),
+            Kind::Objects(object, _) => ("list of objects", Some(object)),
+        };
+        each(Entry { depth: stack.len().saturating_sub(1), key: field.key, takes, doc: field.doc });
+        if let Some(object) = inner {
+            let _ = stack.push(object.fields.iter());
+        }
+    }
+}

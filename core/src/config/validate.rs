@@ -1,0 +1,265 @@
+//! What makes sense together, and what each key needs beside it.
+
+use core::net::{IpAddr, SocketAddr};
+
+use super::error::{ConfigError, Found, MAX_PATH, Segment};
+use super::model::{
+    Acme, ChallengeType, ClientTls, ClientTrust, Config, CredentialSource, Eab, Files, Server, ServerTls,
+};
+use super::raw::{Raw, RawAcme, RawMtls, RawSide};
+use crate::identity::is_dns_name;
+
+pub(super) const SERVER: &[Segment<'static>] = &[Segment::Key("security"), Segment::Key("tls"), Segment::Key("server")];
+const CLIENT: &[Segment<'static>] = &[Segment::Key("security"), Segment::Key("tls"), Segment::Key("client")];
+
+/// ADR-001: a third of a 24-hour certificate.
+const DEFAULT_RENEW_BEFORE_S: u32 = 8 * 3600;
+
+/// The place of an object, for what is wrong in it.
+#[derive(Clone, Debug)]
+pub(super) struct At<'a> {
+    path: heapless::Vec<Segment<'a>, MAX_PATH>,
+    offset: u32,
+}
+
+impl<'a> At<'a> {
+    pub(super) fn new(path: &[Segment<'a>], offset: u32) -> Self {
+        Self { path: path.iter().copied().collect(), offset }
+    }
+
+    /// An object in this one.
+    pub(super) fn inside(&self, key: &'static str) -> Self {
+        let mut inside = self.clone();
+        // The schema is less deep than MAX_PATH.
+        let _ = inside.path.push(Segment::Key(key));
+        inside
+    }
+
+    pub(super) fn fail<T>(
+        &self,
+        key: &'static str,
+        found: Found<'a>,
+        expected: &'static str,
+    ) -> Result<T, ConfigError<'a>> {
+        Err(ConfigError { path: self.inside(key).path, offset: self.offset, found, expected, nearest: None })
+    }
+
+    pub(super) fn required<T>(
+        &self,
+        key: &'static str,
+        value: Option<T>,
+        expected: &'static str,
+    ) -> Result<T, ConfigError<'a>> {
+        match value {
+            Some(value) => Ok(value),
+            None => self.fail(key, Found::Nothing, expected),
+        }
+    }
+}
+
+pub(super) fn config<'a>(raw: &Raw<'a>) -> Result<Config<'a>, ConfigError<'a>> {
+    let at = At::new(SERVER, raw.server.offset);
+    let server = if raw.server.enabled == Some(true) {
+        server(&at, &raw.server, &raw.server)?
+    } else if raw.server.mtls.enabled {
+        // Who asks for mutual TLS must not get plaintext.
+        return at.inside("mtls").fail("enabled", TRUE, "false, or security.tls.server.enabled true");
+    } else {
+        Server::Plain
+    };
+    Ok(Config {
+        server,
+        client: client(&At::new(CLIENT, raw.client.offset), &raw.client, &raw.client, &raw.client)?,
+        #[cfg(feature = "gateway")]
+        gateway: super::validate_gateway::gateway(raw)?,
+    })
+}
+
+const TRUE: Found<'static> = Found::Literal("true");
+const FALSE: Found<'static> = Found::Literal("false");
+
+/// A server that is enabled: its certificate from `credential`, the rest from `side`.
+pub(super) fn server<'a>(
+    at: &At<'a>,
+    side: &RawSide<'a>,
+    credential: &RawSide<'a>,
+) -> Result<Server<'a>, ConfigError<'a>> {
+    let tls =
+        ServerTls { credential: server_credential(at, credential)?, min_version: side.min_version.unwrap_or_default() };
+    if side.mtls.enabled {
+        Ok(Server::MutualTls(tls, client_trust(&at.inside("mtls"), &side.mtls)?))
+    } else {
+        Ok(Server::Tls(tls))
+    }
+}
+
+pub(super) fn client_trust<'a>(at: &At<'a>, raw: &RawMtls<'a>) -> Result<ClientTrust<'a>, ConfigError<'a>> {
+    if raw.client_ca_files.is_empty() {
+        return at.fail("client_ca_files", Found::Nothing, "a list of files with the CAs of clients");
+    }
+    Ok(ClientTrust {
+        required: raw.require_client_cert.unwrap_or(true),
+        ca_files: raw.client_ca_files.clone(),
+        allowed_cns: raw.allowed_cns.clone(),
+        allowed_dns: raw.allowed_dns.clone(),
+        allowed_uris: raw.allowed_uris.clone(),
+    })
+}
+
+pub(super) fn server_credential<'a>(at: &At<'a>, raw: &RawSide<'a>) -> Result<CredentialSource<'a>, ConfigError<'a>> {
+    let files = files(at, raw.cert_file, raw.key_file)?;
+    if raw.acme_mode == Some(true) {
+        if !raw.acme.enabled {
+            return at.inside("acme").fail("enabled", FALSE, "true, since mode is \"acme\"");
+        }
+        let acme = acme(&at.inside("acme"), &raw.acme, Side::Server)?;
+        return Ok(match files {
+            Some(files) => CredentialSource::AcmeWithFallback(acme, files),
+            None => CredentialSource::Acme(acme),
+        });
+    }
+    if raw.acme.enabled {
+        return at.fail("mode", Found::Text("manual"), "\"acme\", since acme.enabled is true");
+    }
+    Ok(CredentialSource::Files(at.required("cert_file", files, "a file name, since TLS is enabled")?))
+}
+
+/// Both or neither.
+fn files<'a>(
+    at: &At<'a>,
+    cert_file: Option<&'a str>,
+    key_file: Option<&'a str>,
+) -> Result<Option<Files<'a>>, ConfigError<'a>> {
+    match (cert_file, key_file) {
+        (Some(cert_file), Some(key_file)) => Ok(Some(Files { cert_file, key_file })),
+        (Some(_), None) => at.fail("key_file", Found::Nothing, "a file name, since there is a cert_file"),
+        (None, Some(_)) => at.fail("cert_file", Found::Nothing, "a file name, since there is a key_file"),
+        (None, None) => Ok(None),
+    }
+}
+
+/// A client: whom it believes from `trust`, what it shows from `credential`, the version from `side`.
+pub(super) fn client<'a>(
+    at: &At<'a>,
+    side: &RawSide<'a>,
+    trust: &RawSide<'a>,
+    credential: &RawSide<'a>,
+) -> Result<ClientTls<'a>, ConfigError<'a>> {
+    let system_roots = trust.system_roots.unwrap_or(true);
+    let insecure_skip_verify = trust.insecure_skip_verify.unwrap_or(false);
+    if !system_roots && trust.ca_files.is_empty() && !insecure_skip_verify {
+        return at.fail("ca_files", Found::Nothing, "a list of files, since use_system_roots is false");
+    }
+    Ok(ClientTls {
+        ca_files: trust.ca_files.clone(),
+        system_roots,
+        credential: client_credential(at, credential)?,
+        min_version: side.min_version.unwrap_or_default(),
+        insecure_skip_verify,
+    })
+}
+
+/// Files of `mtls`, ACME of `mtls.acme` (ADR-001) or of `acme` (as SemStreams ships it).
+fn client_credential<'a>(at: &At<'a>, raw: &RawSide<'a>) -> Result<Option<CredentialSource<'a>>, ConfigError<'a>> {
+    let (mtls_at, mtls) = (at.inside("mtls"), &raw.mtls);
+    let files = if mtls.enabled { files(&mtls_at, mtls.cert_file, mtls.key_file)? } else { None };
+    let acme_source = match (mtls.enabled && mtls.acme.enabled, raw.acme.enabled) {
+        (true, true) => {
+            return mtls_at.inside("acme").fail("enabled", TRUE, "one of client.acme and client.mtls.acme, not both");
+        }
+        (true, false) => Some((mtls_at.inside("acme"), &mtls.acme)),
+        (false, true) if raw.acme_mode == Some(false) => {
+            return at.fail("mode", Found::Text("manual"), "\"acme\", since acme.enabled is true");
+        }
+        (false, true) => Some((at.inside("acme"), &raw.acme)),
+        (false, false) if raw.acme_mode == Some(true) => {
+            return at.inside("acme").fail("enabled", FALSE, "true, since mode is \"acme\"");
+        }
+        (false, false) => None,
+    };
+    match acme_source {
+        Some((at, raw)) => {
+            let acme = acme(&at, raw, Side::Client)?;
+            Ok(Some(match files {
+                Some(files) => CredentialSource::AcmeWithFallback(acme, files),
+                None => CredentialSource::Acme(acme),
+            }))
+        }
+        None if mtls.enabled => {
+            let files = mtls_at.required("cert_file", files, "a file name, since mtls is enabled")?;
+            Ok(Some(CredentialSource::Files(files)))
+        }
+        None => Ok(None),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Server,
+    Client,
+}
+
+fn acme<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acme<'a>, ConfigError<'a>> {
+    if raw.domains.is_empty() {
+        return at.fail("domains", Found::Nothing, "a list with a name at least");
+    }
+    for domain in &raw.domains {
+        let wildcard = domain.strip_prefix("*.");
+        let named = is_dns_name(wildcard.unwrap_or(domain)) || domain.parse::<IpAddr>().is_ok();
+        if !named {
+            return at.fail("domains", Found::Text(domain), "DNS names and IP addresses");
+        }
+        // RFC 8555 section 7.1.3 leaves wildcards to dns-01 in practice: the others prove one host
+        if wildcard.is_some() && raw.challenge_type != ChallengeType::Dns01 {
+            return at.fail("domains", Found::Text(domain), "no wildcard, or challenge_type \"dns-01\"");
+        }
+    }
+    let http_listen: Option<SocketAddr> = match raw.http_listen {
+        None => None,
+        Some(text) => match text.parse() {
+            Ok(address) => Some(address),
+            Err(_) => return at.fail("http_listen", Found::Text(text), "ADDRESS:PORT, as 0.0.0.0:80"),
+        },
+    };
+    match (raw.challenge_type, side) {
+        (ChallengeType::Dns01, _) => {
+            at.required("dns_hook", raw.dns_hook, "a command that answers dns-01")?;
+        }
+        (ChallengeType::Http01, Side::Client) => {
+            at.required(
+                "http_listen",
+                http_listen,
+                "ADDRESS:PORT where http-01 is answered, or dns-01 with a dns_hook",
+            )?;
+        }
+        (ChallengeType::TlsAlpn01, Side::Client) => {
+            return at.fail(
+                "challenge_type",
+                Found::Text("tls-alpn-01"),
+                "\"http-01\" or \"dns-01\": a client has no TLS port to answer on",
+            );
+        }
+        (ChallengeType::Http01 | ChallengeType::TlsAlpn01, Side::Server) => {}
+    }
+    let eab = match (raw.eab_kid, raw.eab_hmac_key_file) {
+        (None, None) => None,
+        (Some(kid), Some(hmac_key_file)) => Some(Eab { kid, hmac_key_file }),
+        (Some(_), None) => return at.inside("eab").fail("hmac_key_file", Found::Nothing, "a file name"),
+        (None, Some(_)) => return at.inside("eab").fail("kid", Found::Nothing, "the account's identifier"),
+    };
+    Ok(Acme {
+        directory_url: at.required("directory_url", raw.directory_url, "a URL that begins with https://")?,
+        email: raw.email,
+        domains: raw.domains.clone(),
+        challenge_type: raw.challenge_type,
+        renew_before_s: raw.renew_before_s.unwrap_or(DEFAULT_RENEW_BEFORE_S),
+        storage_path: at.required("storage_path", raw.storage_path, "a folder")?,
+        ca_bundle: raw.ca_bundle,
+        http_listen,
+        eab,
+        key_type: raw.key_type,
+        profile: raw.profile,
+        hook: raw.hook,
+        dns_hook: raw.dns_hook,
+    })
+}

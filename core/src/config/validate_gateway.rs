@@ -1,0 +1,240 @@
+//! Tunnels: what a side needs, what it must not have, and what several of them must not share.
+
+use core::net::IpAddr;
+
+use super::endpoint::Endpoint;
+use super::error::{ConfigError, Found, Segment};
+use super::model::{Gateway, Server, Tunnel, TunnelKind};
+use super::raw::{Raw, RawSide, RawTunnel};
+use super::validate::{At, client, server};
+use crate::identity::is_dns_name;
+
+const ENDPOINT: &str = "ADDRESS:PORT, HOST:PORT or unix:PATH";
+
+pub(super) fn gateway<'a>(raw: &Raw<'a>) -> Result<Gateway<'a>, ConfigError<'a>> {
+    let mut tunnels: heapless::Vec<Tunnel<'a>, { super::model::MAX_TUNNELS }> = heapless::Vec::new();
+    for (index, raw_tunnel) in (0_u16..).zip(&raw.gateway.tunnels) {
+        let path = [Segment::Key("gateway"), Segment::Key("tunnels"), Segment::Index(index)];
+        let at = At::new(&path, raw_tunnel.offset);
+        let tunnel = tunnel(&at, raw, raw_tunnel)?;
+        for other in &tunnels {
+            apart(&at, other, &tunnel)?;
+        }
+        // Both lists have the same capacity.
+        let _ = tunnels.push(tunnel);
+    }
+    let at = At::new(&[Segment::Key("gateway"), Segment::Key("admin")], 0);
+    let admin_listen = match raw.gateway.admin_listen {
+        None => None,
+        Some(text) => match text.parse() {
+            Ok(address) => Some(address),
+            Err(_) => return at.fail("listen", Found::Text(text), "ADDRESS:PORT, as 127.0.0.1:9090"),
+        },
+    };
+    Ok(Gateway {
+        tunnels,
+        known_intermediates: raw.gateway.known_intermediates.clone(),
+        admin_listen,
+        limits: raw.gateway.limits,
+    })
+}
+
+fn tunnel<'a>(at: &At<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Result<Tunnel<'a>, ConfigError<'a>> {
+    let name = at.required("name", tunnel.name, "a name for logs and metrics")?;
+    let is_server = at.required("mode", tunnel.is_server, "\"server\" or \"client\"")?;
+    let listen = endpoint(at, "listen", tunnel.listen)?;
+    let target = endpoint(at, "target", tunnel.target)?;
+    if matches!(listen, Endpoint::Host(..)) {
+        return at.fail("listen", found(tunnel.listen), "an address of this machine, as 0.0.0.0:8443");
+    }
+    let kind = if is_server { server_kind(at, raw, tunnel)? } else { client_kind(at, raw, tunnel, target)? };
+    let unwanted = |remote: Endpoint<'_>| !remote.is_local() && !tunnel.allow_remote_plaintext;
+    let (plain_listen, plain_target) = match &kind {
+        TunnelKind::Server { tls, .. } => (*tls == Server::Plain, true),
+        TunnelKind::Client { .. } => (true, false),
+    };
+    if is_server && matches!(listen, Endpoint::Unix(_)) {
+        return at.fail("listen", found(tunnel.listen), "ADDRESS:PORT, as 0.0.0.0:8443");
+    }
+    if plain_listen && unwanted(listen) {
+        return at.fail(
+            "listen",
+            found(tunnel.listen),
+            "a loopback address or unix:PATH, or allow_remote_plaintext true",
+        );
+    }
+    if plain_target && unwanted(target) {
+        return at.fail(
+            "target",
+            found(tunnel.target),
+            "a loopback address or unix:PATH, or allow_remote_plaintext true",
+        );
+    }
+    Ok(Tunnel { name, listen, target, allow_remote_plaintext: tunnel.allow_remote_plaintext, kind })
+}
+
+fn found(text: Option<&str>) -> Found<'_> {
+    text.map_or(Found::Nothing, Found::Text)
+}
+
+fn endpoint<'a>(at: &At<'a>, key: &'static str, text: Option<&'a str>) -> Result<Endpoint<'a>, ConfigError<'a>> {
+    match text.and_then(Endpoint::parse) {
+        Some(endpoint) => Ok(endpoint),
+        None => at.fail(key, found(text), ENDPOINT),
+    }
+}
+
+/// A tunnel's `tls` takes what it leaves out from `security.tls.server`: the certificate, mutual TLS, the version.
+fn server_kind<'a>(at: &At<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Result<TunnelKind<'a>, ConfigError<'a>> {
+    if let Some(name) = tunnel.server_name {
+        return at.fail("server_name", Found::Text(name), "nothing: a server tunnel has sni");
+    }
+    if let Some(name) = tunnel.sni.iter().find(|name| !is_dns_name(name)) {
+        return at.fail("sni", Found::Text(name), "DNS names");
+    }
+    let (own, shared) = (&tunnel.tls, &raw.server);
+    let tls_at = at.inside("tls");
+    no_keys_of_clients(&tls_at, own)?;
+    let enabled = if own.present { own.enabled.unwrap_or(true) } else { shared.enabled == Some(true) };
+    let tls = if !own.present {
+        if enabled { server(&At::new(super::validate::SERVER, shared.offset), shared, shared)? } else { Server::Plain }
+    } else if !enabled {
+        if own.mtls.enabled {
+            return tls_at.inside("mtls").fail("enabled", Found::Literal("true"), "false, or tls.enabled true");
+        }
+        Server::Plain
+    } else {
+        let has_credential =
+            own.cert_file.is_some() || own.key_file.is_some() || own.acme_mode.is_some() || own.acme.enabled;
+        let credential = if has_credential { own } else { shared };
+        let min_version = own.min_version.or(shared.min_version);
+        let mtls = if own.mtls.present { own } else { shared };
+        let tls = super::model::ServerTls {
+            credential: super::validate::server_credential(&tls_at, credential)?,
+            min_version: min_version.unwrap_or_default(),
+        };
+        if mtls.mtls.enabled {
+            Server::MutualTls(tls, super::validate::client_trust(&tls_at.inside("mtls"), &mtls.mtls)?)
+        } else {
+            Server::Tls(tls)
+        }
+    };
+    if tls == Server::Plain && !tunnel.sni.is_empty() {
+        return at.fail("sni", Found::Array, "nothing: plaintext has no server name");
+    }
+    Ok(TunnelKind::Server { tls, sni: tunnel.sni.clone(), proxy_protocol: tunnel.proxy_protocol })
+}
+
+fn no_keys_of_clients<'a>(at: &At<'a>, own: &RawSide<'a>) -> Result<(), ConfigError<'a>> {
+    const EXPECTED: &str = "nothing: this key is for client tunnels";
+    let (mtls, at_mtls) = (&own.mtls, at.inside("mtls"));
+    if !own.ca_files.is_empty() {
+        return at.fail("ca_files", Found::Array, EXPECTED);
+    }
+    if own.system_roots.is_some() {
+        return at.fail("use_system_roots", Found::Literal("a value"), EXPECTED);
+    }
+    if own.insecure_skip_verify.is_some() {
+        return at.fail("insecure_skip_verify", Found::Literal("a value"), EXPECTED);
+    }
+    if let Some(file) = mtls.cert_file.or(mtls.key_file) {
+        let key = if mtls.cert_file.is_some() { "cert_file" } else { "key_file" };
+        return at_mtls.fail(key, Found::Text(file), EXPECTED);
+    }
+    if mtls.acme.enabled {
+        return at_mtls.fail("acme", Found::Object, EXPECTED);
+    }
+    Ok(())
+}
+
+/// A tunnel's `tls` takes what it leaves out from `security.tls.client`: whom to believe, what to show, the version.
+fn client_kind<'a>(
+    at: &At<'a>,
+    raw: &Raw<'a>,
+    tunnel: &RawTunnel<'a>,
+    target: Endpoint<'a>,
+) -> Result<TunnelKind<'a>, ConfigError<'a>> {
+    if !tunnel.sni.is_empty() {
+        return at.fail("sni", Found::Array, "nothing: a client tunnel has server_name");
+    }
+    if tunnel.proxy_protocol {
+        return at.fail("proxy_protocol", Found::Literal("true"), "nothing: this key is for server tunnels");
+    }
+    let server_name = match (tunnel.server_name, target) {
+        (Some(name), _) => name,
+        (None, Endpoint::Host(host, _)) => host,
+        (None, Endpoint::Tcp(_)) => host_of(tunnel.target),
+        (None, Endpoint::Unix(_)) => {
+            return at.fail("server_name", Found::Nothing, "the name that the server's certificate must be for");
+        }
+    };
+    if !is_dns_name(server_name) && server_name.parse::<IpAddr>().is_err() {
+        return at.fail("server_name", Found::Text(server_name), "a DNS name or an IP address");
+    }
+    let (own, shared) = (&tunnel.tls, &raw.client);
+    let tls_at = at.inside("tls");
+    no_keys_of_servers(&tls_at, own)?;
+    let has_trust = !own.ca_files.is_empty() || own.system_roots.is_some() || own.insecure_skip_verify.is_some();
+    let has_credential = own.mtls.present || own.acme_mode.is_some() || own.acme.enabled;
+    let trust = if has_trust { own } else { shared };
+    let credential = if has_credential { own } else { shared };
+    let side = if own.min_version.is_some() { own } else { shared };
+    let tls = client(&tls_at, side, trust, credential)?;
+    Ok(TunnelKind::Client { tls, server_name })
+}
+
+/// The address of `[::1]:8443` without brackets and port.
+fn host_of(target: Option<&str>) -> &str {
+    let host = target.and_then(|text| text.rsplit_once(':')).map_or("", |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+fn no_keys_of_servers<'a>(at: &At<'a>, own: &RawSide<'a>) -> Result<(), ConfigError<'a>> {
+    const EXPECTED: &str = "nothing: this key is for server tunnels";
+    let (mtls, at_mtls) = (&own.mtls, at.inside("mtls"));
+    if own.enabled == Some(false) {
+        return at.fail("enabled", Found::Literal("false"), "true: a client tunnel originates TLS");
+    }
+    if let Some(file) = own.cert_file.or(own.key_file) {
+        let key = if own.cert_file.is_some() { "cert_file" } else { "key_file" };
+        return at.fail(key, Found::Text(file), "nothing: a client's certificate is in mtls");
+    }
+    let lists = [
+        ("client_ca_files", mtls.client_ca_files.is_empty()),
+        ("allowed_client_cns", mtls.allowed_cns.is_empty()),
+        ("allowed_client_dns", mtls.allowed_dns.is_empty()),
+        ("allowed_client_uris", mtls.allowed_uris.is_empty()),
+    ];
+    if let Some((key, _)) = lists.into_iter().find(|(_, empty)| !empty) {
+        return at_mtls.fail(key, Found::Array, EXPECTED);
+    }
+    if mtls.require_client_cert.is_some() {
+        return at_mtls.fail("require_client_cert", Found::Literal("a value"), EXPECTED);
+    }
+    Ok(())
+}
+
+/// Names are unique; a port is shared only by server tunnels that SNI tells apart (RFC 6066 section 3).
+fn apart<'a>(at: &At<'a>, other: &Tunnel<'a>, tunnel: &Tunnel<'a>) -> Result<(), ConfigError<'a>> {
+    if other.name == tunnel.name {
+        return at.fail("name", Found::Text(tunnel.name), "a name that no other tunnel has");
+    }
+    if other.listen != tunnel.listen {
+        return Ok(());
+    }
+    match (&other.kind, &tunnel.kind) {
+        (
+            TunnelKind::Server { tls: Server::Tls(_) | Server::MutualTls(..), sni: a, .. },
+            TunnelKind::Server { tls: Server::Tls(_) | Server::MutualTls(..), sni: b, .. },
+        ) => {
+            if a.is_empty() && b.is_empty() {
+                return at.fail("sni", Found::Nothing, "server names, since another tunnel listens here for all");
+            }
+            match b.iter().find(|name| a.iter().any(|other| other.eq_ignore_ascii_case(name))) {
+                Some(name) => at.fail("sni", Found::Text(name), "a name that no other tunnel has on this port"),
+                None => Ok(()),
+            }
+        }
+        _ => at.fail("listen", Found::Text(tunnel.name), "an address that only TLS server tunnels with sni share"),
+    }
+}

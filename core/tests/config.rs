@@ -1,0 +1,324 @@
+//! The configuration file: what is read, what is refused, and what is said of it.
+
+use edgetrust_core::config::{
+    ChallengeType, Config, CredentialSource, Files, MinVersion, Server, TunnelKind, reference,
+};
+
+/// ADR-001's own block, with its comments.
+const ADR: &str = include_str!("data/adr-001.jsonc");
+
+fn parse<T>(json: &str, look: impl FnOnce(&Config<'_>) -> T) -> Result<T, String> {
+    let mut bytes = json.as_bytes().to_vec();
+    match Config::parse(&mut bytes) {
+        Ok(config) => Ok(look(&config)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn refused(json: &str) -> String {
+    parse(json, |_| ()).expect_err(json)
+}
+
+/// The ADR's block with one text replaced; it must be there.
+fn adr_with(from: &str, to: &str) -> String {
+    assert!(ADR.contains(from), "{from}");
+    ADR.replacen(from, to, 1)
+}
+
+fn server(body: &str) -> String {
+    format!(r#"{{"security":{{"tls":{{"server":{{{body}}}}}}}}}"#)
+}
+
+fn tunnels(body: &str) -> String {
+    format!(
+        r#"{{"security":{{"tls":{{"server":{{"enabled":true,"cert_file":"c","key_file":"k"}}}}}},"gateway":{{"tunnels":[{body}]}}}}"#
+    )
+}
+
+#[test]
+fn adr_block_is_read_as_it_stands() {
+    parse(ADR, |config| {
+        assert_eq!(config.server, Server::Plain);
+        assert_eq!(config.client.ca_files, ["/path/to/server-ca.crt"]);
+        assert!(config.client.system_roots && !config.client.insecure_skip_verify);
+        assert_eq!(config.client.credential, None);
+    })
+    .unwrap();
+}
+
+#[test]
+fn adr_tiers() {
+    let tier2 = adr_with(r#""enabled": false"#, r#""enabled": true"#);
+    parse(&tier2, |config| match &config.server {
+        Server::Tls(tls) => {
+            let files = Files { cert_file: "/path/to/server.crt", key_file: "/path/to/server.key" };
+            assert_eq!(tls.credential, CredentialSource::Files(files));
+            assert_eq!(tls.min_version, MinVersion::Tls12);
+        }
+        other => panic!("{other:?}"),
+    })
+    .unwrap();
+    let all =
+        ADR.replace(r#""enabled": false"#, r#""enabled": true"#).replace(r#""mode": "manual""#, r#""mode": "acme""#);
+    let all =
+        all.replace(r#""storage_path": "/data/acme-client""#, r#""storage_path": "/c", "http_listen": "0.0.0.0:80""#);
+    parse(&all, |config| {
+        let Server::MutualTls(tls, clients) = &config.server else { panic!("{:?}", config.server) };
+        let CredentialSource::AcmeWithFallback(acme, files) = &tls.credential else { panic!("{:?}", tls.credential) };
+        assert_eq!(acme.domains, ["semstreams.local"]);
+        assert_eq!((acme.challenge_type, acme.renew_before_s), (ChallengeType::Http01, 8 * 3600));
+        assert_eq!(files.cert_file, "/path/to/server.crt");
+        assert!(clients.required);
+        assert_eq!(clients.allowed_cns, ["location-b", "location-c"]);
+        assert!(matches!(config.client.credential, Some(CredentialSource::AcmeWithFallback(..))));
+    })
+    .unwrap();
+}
+
+#[test]
+fn other_sections_are_left_alone() {
+    let file = r#"{"version":"1.0","platform":{"org":"x","deep":[[{"a":[1,2.5e3,null,true,"\n"]}]]},
+      "security":{"other":{"unknown":1},"tls":{"server":{"enabled":false}}},"components":{"udp":{"type":"input"}}}"#;
+    parse(file, |config| assert_eq!(config.server, Server::Plain)).unwrap();
+    parse("{}", |config| assert_eq!(config.server, Server::Plain)).unwrap();
+    parse(r#"{"gateway":{"tunnels":null}}"#, |config| assert!(config.gateway.tunnels.is_empty())).unwrap();
+}
+
+#[test]
+fn text_with_escapes_is_decoded() {
+    let file = server(r#""enabled":true,"cert_file":"\/a\u002fb\ud83d\ude00","key_file":"k\\y""#);
+    parse(&file, |config| {
+        let Server::Tls(tls) = &config.server else { panic!() };
+        assert_eq!(tls.credential, CredentialSource::Files(Files { cert_file: "/a/b😀", key_file: "k\\y" }));
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_refusal_names_the_place_what_was_found_and_what_was_expected() {
+    let server_cases = [
+        (r#""min_version":"1.1""#, r#"security.tls.server.min_version: found "1.1", expected "1.2" or "1.3""#),
+        (
+            r#""min_vresion":"1.2""#,
+            r#"security.tls.server.min_vresion: found "min_vresion", expected a known key; did you mean "min_version"?"#,
+        ),
+        (r#""colour":1"#, r#"security.tls.server.colour: found "colour", expected a known key"#),
+        (r#""enabled":"yes""#, r#"security.tls.server.enabled: found "yes", expected true or false"#),
+        (r#""enabled":1"#, "security.tls.server.enabled: found 1, expected true or false"),
+        (r#""cert_file":["a"]"#, "security.tls.server.cert_file: found an array, expected text in quotes"),
+        (r#""mtls":[]"#, "security.tls.server.mtls: found an array, expected an object"),
+        (r#""enabled":true,"enabled":true"#, r#"security.tls.server.enabled: found "enabled", expected each key once"#),
+        (
+            r#""acme":{"renew_before":"8d"}"#,
+            r#"security.tls.server.acme.renew_before: found "8d", expected a duration such as "8h", "1h30m", "1.5h" or "0s""#,
+        ),
+        (
+            r#""acme":{"challenge_type":"http01"}"#,
+            r#"security.tls.server.acme.challenge_type: found "http01", expected "http-01", "tls-alpn-01" or "dns-01""#,
+        ),
+        (
+            r#""acme":{"directory_url":"http://a"}"#,
+            r#"security.tls.server.acme.directory_url: found "http://a", expected a URL that begins with https://"#,
+        ),
+        (
+            r#""mtls":{"client_ca_files":["a",2]}"#,
+            "security.tls.server.mtls.client_ca_files[1]: found 2, expected text in quotes",
+        ),
+        (
+            r#""enabled":true"#,
+            "security.tls.server.cert_file: found nothing, expected a file name, since TLS is enabled",
+        ),
+        (
+            r#""enabled":true,"cert_file":"c""#,
+            "security.tls.server.key_file: found nothing, expected a file name, since there is a cert_file",
+        ),
+        (
+            r#""mtls":{"enabled":true}"#,
+            "security.tls.server.mtls.enabled: found true, expected false, or security.tls.server.enabled true",
+        ),
+        (
+            r#""enabled":true,"cert_file":"c","key_file":"k","mtls":{"enabled":true}"#,
+            "security.tls.server.mtls.client_ca_files: found nothing, expected a list of files with the CAs of clients",
+        ),
+        (
+            r#""enabled":true,"mode":"acme""#,
+            r#"security.tls.server.acme.enabled: found false, expected true, since mode is "acme""#,
+        ),
+        (
+            r#""enabled":true,"acme":{"enabled":true}"#,
+            r#"security.tls.server.mode: found "manual", expected "acme", since acme.enabled is true"#,
+        ),
+        (
+            r#""enabled":true,"mode":"acme","acme":{"enabled":true,"domains":["*.a.example"]}"#,
+            r#"security.tls.server.acme.domains: found "*.a.example", expected no wildcard, or challenge_type "dns-01""#,
+        ),
+    ];
+    for (body, expected) in server_cases {
+        assert_eq!(refused(&server(body)), expected, "{body}");
+    }
+    for (file, expected) in [
+        ("", "found the end of the file, expected { at the beginning of the file"),
+        ("[]", "found an array, expected { at the beginning of the file"),
+        ("{} x", "found x, expected a JSON value"),
+        ("{} 1", "found 1, expected nothing after the last }"),
+        (r#"{"a":1,}"#, "found '}', expected a key in quotes"),
+        (r#"{"a":{"b":[1,]}}"#, "a: found ']', expected a JSON value"),
+        (r#"{"a":{"b":[1}}"#, "a: found '}', expected , or ]"),
+        (r#"{"a" 1}"#, "a: found 1, expected : after the key"),
+        (
+            r#"{"gateway":{"limits":{"connections":0}}}"#,
+            "gateway.limits.connections: found 0, expected a number from 1",
+        ),
+        (
+            r#"{"gateway":{"limits":{"connections":-1}}}"#,
+            "gateway.limits.connections: found -1, expected a whole number from 0 to 4294967295",
+        ),
+        (
+            r#"{"gateway":{"admin":{"listen":"9090"}}}"#,
+            r#"gateway.admin.listen: found "9090", expected ADDRESS:PORT, as 127.0.0.1:9090"#,
+        ),
+        (
+            r#"{"security":{"tls":{"client":{"use_system_roots":false}}}}"#,
+            "security.tls.client.ca_files: found nothing, expected a list of files, since use_system_roots is false",
+        ),
+    ] {
+        assert_eq!(refused(file), expected, "{file}");
+    }
+}
+
+#[test]
+fn the_offset_is_the_place_in_the_text() {
+    let file = server(r#""min_version": "1.1""#);
+    let mut bytes = file.clone().into_bytes();
+    let offset = Config::parse(&mut bytes).unwrap_err().offset;
+    assert_eq!(Some(offset as usize), file.find(r#""1.1""#));
+}
+
+#[test]
+fn tunnels_take_what_they_leave_out_from_security_tls() {
+    let file = r#"{
+      "security": {"tls": {
+        "server": {"enabled": true, "cert_file": "c", "key_file": "k", "min_version": "1.3",
+                   "mtls": {"enabled": true, "client_ca_files": ["ca"], "allowed_client_cns": ["b"]}},
+        "client": {"ca_files": ["servers"], "mtls": {"enabled": true, "cert_file": "cc", "key_file": "ck"}}}},
+      "gateway": {"tunnels": [
+        {"name": "in", "mode": "server", "listen": "0.0.0.0:8443", "target": "127.0.0.1:8081", "sni": ["a.example"]},
+        {"name": "in2", "mode": "server", "listen": "0.0.0.0:8443", "target": "localhost:8082"},
+        {"name": "open", "mode": "server", "listen": "0.0.0.0:8444", "target": "unix:/run/a", "proxy_protocol": true,
+         "tls": {"mtls": {"enabled": false}}},
+        {"name": "to-b", "mode": "client", "listen": "127.0.0.1:9001", "target": "b.example:8443"},
+        {"name": "to-c", "mode": "client", "listen": "unix:/run/c", "target": "[2001:db8::1]:8443",
+         "tls": {"ca_files": ["c"], "use_system_roots": false, "mtls": {"enabled": false}}}],
+       "limits": {"idle_timeout": "90s", "drain_timeout": "300ms"}}}"#;
+    parse(file, |config| {
+        let [first, second, open, to_b, to_c] = config.gateway.tunnels.as_slice() else { panic!() };
+        let TunnelKind::Server { tls: Server::MutualTls(tls, clients), sni, .. } = &first.kind else { panic!() };
+        assert_eq!(
+            (tls.min_version, sni.as_slice(), clients.allowed_cns.as_slice()),
+            (MinVersion::Tls13, &["a.example"][..], &["b"][..])
+        );
+        assert!(matches!(&second.kind, TunnelKind::Server { tls: Server::MutualTls(..), sni, .. } if sni.is_empty()));
+        let TunnelKind::Server { tls: Server::Tls(tls), proxy_protocol: true, .. } = &open.kind else {
+            panic!("{open:?}")
+        };
+        assert_eq!(tls.min_version, MinVersion::Tls13);
+        let TunnelKind::Client { tls, server_name: "b.example" } = &to_b.kind else { panic!("{to_b:?}") };
+        assert_eq!(tls.ca_files, ["servers"]);
+        assert!(tls.credential.is_some() && tls.system_roots);
+        let TunnelKind::Client { tls, server_name: "2001:db8::1" } = &to_c.kind else { panic!("{to_c:?}") };
+        assert_eq!(tls.ca_files, ["c"]);
+        assert!(tls.credential.is_none() && !tls.system_roots);
+        assert_eq!((config.gateway.limits.idle_timeout_ms, config.gateway.limits.drain_timeout_ms), (90_000, 300));
+    })
+    .unwrap();
+}
+
+#[test]
+fn tunnels_that_make_no_sense_are_refused() {
+    let good = r#"{"name":"a","mode":"server","listen":"0.0.0.0:1","target":"127.0.0.1:2"}"#;
+    parse(&tunnels(good), |_| ()).unwrap();
+    for (body, expected) in [
+        (r#"{"mode":"server"}"#.to_owned(), "tunnels[0].name: found nothing"),
+        (r#"{"name":"a"}"#.to_owned(), "tunnels[0].mode: found nothing"),
+        (good.replace("127.0.0.1:2", "10.0.0.1:2"), r#"tunnels[0].target: found "10.0.0.1:2", expected a loopback"#),
+        (
+            good.replace("0.0.0.0:1", "host:1"),
+            r#"tunnels[0].listen: found "host:1", expected an address of this machine"#,
+        ),
+        (good.replace("0.0.0.0:1", "1"), r#"tunnels[0].listen: found "1", expected ADDRESS:PORT"#),
+        (
+            good.replace(r#""name""#, r#""tls":{"enabled":false},"name""#),
+            r#"tunnels[0].listen: found "0.0.0.0:1", expected a loopback"#,
+        ),
+        (good.replace(r#""name""#, r#""tls":{"ca_files":["x"]},"name""#), "tunnels[0].tls.ca_files: found an array"),
+        (good.replace(r#""name""#, r#""server_name":"x","name""#), "tunnels[0].server_name: found"),
+        (good.replace(r#""name""#, r#""sni":["a b"],"name""#), r#"tunnels[0].sni: found "a b", expected DNS names"#),
+        (format!("{good},{good}"), r#"tunnels[1].name: found "a", expected a name that no other"#),
+        (
+            format!("{good},{}", good.replace(r#""a""#, r#""b""#)),
+            "tunnels[1].sni: found nothing, expected server names",
+        ),
+        (good.replace("server", "client"), r#"tunnels[0].listen: found "0.0.0.0:1", expected a loopback"#),
+        (
+            good.replace("server", "client")
+                .replace("0.0.0.0", "127.0.0.1")
+                .replace(r#""name""#, r#""proxy_protocol":true,"name""#),
+            "tunnels[0].proxy_protocol: found true",
+        ),
+        (
+            good.replace("server", "client")
+                .replace("0.0.0.0", "127.0.0.1")
+                .replace(r#""name""#, r#""tls":{"cert_file":"c"},"name""#),
+            r#"tunnels[0].tls.cert_file: found "c", expected nothing: a client's certificate is in mtls"#,
+        ),
+    ] {
+        let said = refused(&tunnels(&body));
+        assert!(said.starts_with(&format!("gateway.{expected}")), "{body}: {said}");
+    }
+    let many = (0..33).map(|n| format!(r#"{{"name":"{n}"}}"#)).collect::<Vec<_>>().join(",");
+    assert!(refused(&tunnels(&many)).ends_with("tunnels[32]: found an object, expected at most 32 tunnels"));
+    let names = (0..33).map(|n| format!(r#""{n}""#)).collect::<Vec<_>>().join(",");
+    let said = refused(&server(&format!(r#""mtls":{{"allowed_client_cns":[{names}]}}"#)));
+    assert_eq!(said, r#"security.tls.server.mtls.allowed_client_cns[32]: found "32", expected at most 32 names"#);
+}
+
+#[test]
+fn deep_and_long_texts_are_bounded_work() {
+    for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+        let deep = |n: usize| format!(r#"{{"o":{}1{}}}"#, open.repeat(n), close.repeat(n));
+        parse(&deep(128), |_| ()).unwrap();
+        assert!(refused(&deep(129)).contains("at most 128"));
+        assert!(refused(&deep(100_000)).contains("at most 128"));
+    }
+    let long = format!(r#"{{"o":"{}","security":{{}}}}"#, "x".repeat(10 << 20));
+    parse(&long, |config| assert_eq!(config.server, Server::Plain)).unwrap();
+}
+
+#[test]
+fn every_key_has_a_meaning() {
+    let mut keys = 0;
+    reference(|entry| {
+        keys += 1;
+        assert!(!entry.doc.is_empty(), "{}", entry.key);
+    });
+    assert!(keys > 80, "{keys}");
+}
+
+proptest::proptest! {
+    /// Bytes of any kind, and the ADR's block with some of them changed, come to an answer.
+    #[test]
+    fn no_bytes_panic(edits in proptest::collection::vec((0_usize..2_400, proptest::num::u8::ANY), 0..6), cut in 0_usize..2_400) {
+        let mut bytes = ADR.as_bytes().to_vec();
+        for (at, byte) in edits {
+            if let Some(place) = bytes.get_mut(at) {
+                *place = byte;
+            }
+        }
+        if cut % 3 == 0 {
+            bytes.truncate(cut);
+        }
+        if let Err(error) = Config::parse(&mut bytes) {
+            assert!(!error.to_string().is_empty());
+        }
+    }
+}
