@@ -2,6 +2,7 @@
 //!
 //! | module | feature | what it holds |
 //! |---|---|---|
+//! | `config_file` | `gateway` | the configuration on disk |
 //! | [`pem`] | | certificate and key files |
 //! | `gateway` | `gateway` | tunnels: accept, authorize, forward |
 //! | [`tls`] | | every rustls name: verifiers, credentials, acceptor, connector |
@@ -10,6 +11,8 @@
 #![deny(missing_docs)]
 
 pub mod clock;
+#[cfg(feature = "gateway")]
+pub mod config_file;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 

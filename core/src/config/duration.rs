@@ -40,6 +40,12 @@ pub(super) fn milliseconds(text: &str) -> Option<u64> {
     (!text.is_empty() && total / 1_000 <= u64::from(u32::MAX)).then_some(total)
 }
 
+/// Reads a duration that is not negative, as Go writes it (`8h`, `1h30m`, `1.5h`, `0s`); `None` where it is none, or is longer than
+/// 32 bits of seconds.
+pub fn parse_duration(text: &str) -> Option<core::time::Duration> {
+    milliseconds(text).map(core::time::Duration::from_millis)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

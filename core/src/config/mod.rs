@@ -22,6 +22,7 @@ mod validate;
 #[cfg(feature = "gateway")]
 mod validate_gateway;
 
+pub use duration::parse_duration;
 #[cfg(feature = "gateway")]
 pub use endpoint::Endpoint;
 pub use error::{ConfigError, Found, MAX_PATH, Segment};

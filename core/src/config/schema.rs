@@ -405,7 +405,13 @@ static LIMITS: Object = Object {
                 if number == 0 { Err("a number from 1") } else { Ok(()) }
             }),
         },
-        limit!("handshake_timeout", "to the finished handshake, default \"10s\"", handshake_timeout_ms),
+        text!("handshake_timeout", "from accept to the reached target, default \"10s\"", |raw, text| raw
+            .gateway
+            .limits
+            .handshake_timeout_ms =
+            duration::milliseconds(text)
+                .filter(|milliseconds| *milliseconds > 0)
+                .ok_or("a duration above zero, as \"10s\"")?),
         limit!("idle_timeout", "how long a connection may be silent, default \"0s\": for ever", idle_timeout_ms),
         limit!("drain_timeout", "how long connections go on after SIGTERM, default \"30s\"", drain_timeout_ms),
         limit!(

@@ -219,7 +219,8 @@ fn apart<'a>(at: &At<'a>, other: &Tunnel<'a>, tunnel: &Tunnel<'a>) -> Result<(),
     if other.name == tunnel.name {
         return at.fail("name", Found::Text(tunnel.name), "a name that no other tunnel has");
     }
-    if other.listen != tunnel.listen {
+    let any_port = matches!(tunnel.listen, Endpoint::Tcp(address) if address.port() == 0);
+    if other.listen != tunnel.listen || any_port {
         return Ok(());
     }
     match (&other.kind, &tunnel.kind) {

@@ -1,26 +1,46 @@
 //! One file a subcommand. Exit codes: 0 good, 1 the thing asked about is not so, 2 wrong use or bad configuration.
 
+mod arguments;
 mod connect;
 mod files;
 mod inspect;
+mod run;
 mod serve;
+mod service;
 mod verify;
 
 use std::fmt::Display;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
 
 /// TLS trust engine for edge gateways.
+///
+/// Exit codes: 0 good, 1 the thing asked about is not so, 2 wrong use or bad configuration. RUST_LOG filters the log, as
+/// RUST_LOG=warn.
 #[derive(Parser)]
 #[command(name = "edgetrust", version)]
 struct Cli {
+    /// How events are written to standard error
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum LogFormat {
+    /// A line for a person
+    Text,
+    /// A JSON object a line
+    Json,
+}
+
 #[derive(Subcommand)]
 enum Command {
+    /// Run all tunnels of a configuration file
+    Run(run::Args),
     /// Accept TLS, authorize the client, forward plaintext to a target
     Serve(serve::Args),
     /// Accept plaintext, originate TLS to a target
@@ -35,9 +55,10 @@ enum Command {
 pub(crate) const MISUSE: u8 = 2;
 
 pub(crate) fn run() -> ExitCode {
-    let format = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(format).with_writer(std::io::stderr).with_target(false).init();
-    let outcome = match Cli::parse().command {
+    let cli = Cli::parse();
+    log(cli.log_format);
+    let outcome = match cli.command {
+        Command::Run(args) => run::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Connect(args) => connect::run(args),
         Command::Inspect(args) => inspect::run(args),
@@ -47,6 +68,15 @@ pub(crate) fn run() -> ExitCode {
         eprintln!("edgetrust: {error}");
         ExitCode::from(MISUSE)
     })
+}
+
+fn log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match format {
+        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
 }
 
 /// What a subcommand comes to; an error is wrong use or bad configuration.

@@ -1,37 +1,33 @@
 //! `edgetrust serve`: one server tunnel from flags.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use edgetrust::core::config::{
+    ClientTrust, CredentialSource, Files, Gateway, MinVersion, Server, ServerTls, Tunnel, TunnelKind,
+};
+use edgetrust::gateway::{Plan, Watched};
 
-use edgetrust::gateway::{Address, Limits, ServerTunnel};
-use edgetrust::pem;
-use edgetrust::tls::{ClientAuth, Credential, MinVersion, OwnedRule, Peers, ServerSettings, TrustStore};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, info, warn};
-
-use super::{Outcome, files, text};
+use super::arguments::{self, LimitFlags};
+use super::{Outcome, service};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Where to accept TLS, as 0.0.0.0:8443
-    #[arg(long, value_name = "ADDR")]
-    listen: SocketAddr,
-    /// Where plaintext goes: ADDRESS:PORT or unix:PATH
-    #[arg(long, value_name = "ADDR|unix:PATH")]
-    target: Address,
+    #[arg(long, value_name = "ADDR:PORT", value_parser = arguments::endpoint)]
+    listen: String,
+    /// Where plaintext goes, as 127.0.0.1:8081 or unix:/run/service.sock
+    #[arg(long, value_name = "ADDR|unix:PATH", value_parser = arguments::endpoint)]
+    target: String,
     /// Certificate chain, PEM, leaf first
     #[arg(long, value_name = "FILE")]
-    cert: PathBuf,
+    cert: String,
     /// Private key, PEM
     #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    key: String,
     /// CA certificates of clients; with any, a client certificate is required
     #[arg(long, value_name = "FILE")]
-    cacert: Vec<PathBuf>,
+    cacert: Vec<String>,
     /// Intermediates that complete a client's chain; not trusted
     #[arg(long, value_name = "FILE")]
-    known_intermediate: Vec<PathBuf>,
+    known_intermediate: Vec<String>,
     /// Whether clients show certificates
     #[arg(long, value_enum)]
     client_auth: Option<ClientAuthMode>,
@@ -45,14 +41,18 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URI")]
     allow_uri: Vec<String>,
     /// Lowest version of TLS
-    #[arg(long, value_name = "1.2|1.3", default_value = "1.2", value_parser = super::serve::min_version)]
+    #[arg(long, value_name = "1.2|1.3", default_value = "1.2", value_parser = arguments::min_version)]
     min_version: MinVersion,
-    /// Seconds that connections may go on after SIGTERM
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    drain_timeout: u64,
+    /// Put a PROXY protocol version 2 header before the plaintext: who connected, and what its certificate says
+    #[arg(long)]
+    proxy_protocol: bool,
     /// Forward plaintext to another machine
     #[arg(long)]
     unsafe_target: bool,
+    #[command(flatten)]
+    limits: LimitFlags,
+    #[command(flatten)]
+    service: service::Options,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -62,89 +62,65 @@ enum ClientAuthMode {
     Off,
 }
 
-pub(crate) fn min_version(text: &str) -> Result<MinVersion, String> {
-    match text {
-        "1.2" => Ok(MinVersion::Tls12),
-        "1.3" => Ok(MinVersion::Tls13),
-        _ => Err("expected 1.2 or 1.3".to_owned()),
-    }
-}
-
 impl Args {
-    /// Reads every file; an error leaves what was before.
-    fn settings(&self) -> Result<ServerSettings, String> {
-        if let Some(warning) = pem::key_permissions(&self.key) {
-            warn!("{warning}");
+    fn gateway(&self) -> Result<Gateway<'_>, String> {
+        let target = arguments::parse_endpoint(&self.target)?;
+        if !target.is_local() && !self.unsafe_target {
+            return Err(format!("--target {target}: plaintext would leave this machine; --unsafe-target allows it"));
         }
-        Ok(ServerSettings {
-            credential: Credential::load(&self.cert, &self.key).map_err(text)?,
-            client_auth: self.client_auth()?,
-            min_version: self.min_version,
-            alpn: Vec::new(),
-        })
+        let mut gateway = Gateway {
+            known_intermediates: arguments::files("--known-intermediate", &self.known_intermediate)?,
+            limits: self.limits.limits()?,
+            ..Gateway::default()
+        };
+        let tunnel = Tunnel {
+            name: "serve",
+            listen: arguments::parse_endpoint(&self.listen)?,
+            target,
+            allow_remote_plaintext: self.unsafe_target,
+            kind: TunnelKind::Server {
+                tls: self.server()?,
+                sni: Default::default(),
+                proxy_protocol: self.proxy_protocol,
+            },
+        };
+        gateway.tunnels.push(tunnel).map_err(|_| "no room for a tunnel")?;
+        Ok(gateway)
     }
 
-    fn client_auth(&self) -> Result<ClientAuth, String> {
-        let rules: Vec<OwnedRule> = (self.allow_cn.iter().cloned().map(OwnedRule::CommonName))
-            .chain(self.allow_dns.iter().cloned().map(OwnedRule::Dns))
-            .chain(self.allow_uri.iter().cloned().map(OwnedRule::Uri))
-            .collect();
+    fn server(&self) -> Result<Server<'_>, String> {
+        let files = Files { cert_file: &self.cert, key_file: &self.key };
+        let tls = ServerTls { credential: CredentialSource::Files(files), min_version: self.min_version };
         let mode = match self.client_auth {
             Some(mode) => mode,
             None if self.cacert.is_empty() => ClientAuthMode::Off,
             None => ClientAuthMode::Required,
         };
+        let rules =
+            [("--allow-cn", &self.allow_cn), ("--allow-dns", &self.allow_dns), ("--allow-uri", &self.allow_uri)];
         if matches!(mode, ClientAuthMode::Off) {
-            return match rules.first() {
-                None => Ok(ClientAuth::Off),
-                Some(rule) => {
-                    Err(format!("an allow list ({rule}) needs --cacert: no client is asked for a certificate"))
-                }
+            return match rules.iter().find(|(_, names)| !names.is_empty()) {
+                None => Ok(Server::Tls(tls)),
+                Some((flag, _)) => Err(format!("{flag} needs --cacert: no client is asked for a certificate")),
             };
         }
         if self.cacert.is_empty() {
             return Err("--client-auth required or optional needs --cacert".to_owned());
         }
-        let peers = if rules.is_empty() { Peers::AnyVerified } else { Peers::OneOf(rules) };
-        let store =
-            TrustStore::new(files::certificates(&self.cacert)?, files::certificates(&self.known_intermediate)?, peers)
-                .map_err(text)?;
-        Ok(match mode {
-            ClientAuthMode::Optional => ClientAuth::Optional(store),
-            _ => ClientAuth::Required(store),
-        })
+        let [cns, dns, uris] = rules.map(|(flag, names)| arguments::names(flag, names));
+        Ok(Server::MutualTls(
+            tls,
+            ClientTrust {
+                required: matches!(mode, ClientAuthMode::Required),
+                ca_files: arguments::files("--cacert", &self.cacert)?,
+                allowed_cns: cns?,
+                allowed_dns: dns?,
+                allowed_uris: uris?,
+            },
+        ))
     }
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
-    if !args.target.is_local() && !args.unsafe_target {
-        return Err(format!("--target {}: plaintext would leave this machine; --unsafe-target allows it", args.target));
-    }
-    let settings = args.settings()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(text)?;
-    runtime.block_on(async {
-        let limits = Limits { drain_timeout: std::time::Duration::from_secs(args.drain_timeout), ..Limits::default() };
-        let tunnel = ServerTunnel::bind(args.listen, args.target.clone(), settings, limits).await.map_err(text)?;
-        let reloader = tunnel.reloader();
-        let mut hangup = signal(SignalKind::hangup()).map_err(text)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(text)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(text)?;
-        info!(address = %tunnel.local_addr().map_err(text)?, target = %args.target, "listening");
-        tunnel
-            .run(async {
-                loop {
-                    tokio::select! {
-                        _ = terminate.recv() => break,
-                        _ = interrupt.recv() => break,
-                        _ = hangup.recv() => match args.settings().and_then(|new| reloader.reload(new).map_err(text)) {
-                            Ok(()) => info!("reloaded"),
-                            Err(reason) => error!("reload refused, the last good configuration stays: {reason}"),
-                        },
-                    }
-                }
-                info!("draining");
-            })
-            .await;
-        Ok(ExitCode::SUCCESS)
-    })
+    service::run(&args.service, |watched: &mut Watched| Plan::new(&args.gateway()?, watched))
 }

@@ -1,15 +1,23 @@
-//! Where plaintext goes to or comes from.
+//! Where bytes come from or go to, owned.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// A TCP address or a Unix socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use edgetrust_core::config::Endpoint;
+use tokio::net::{TcpStream, UnixStream};
+
+use super::socket::Socket;
+
+/// A TCP address, a host that is looked up for each connection, or a Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// `127.0.0.1:8081` or `[::1]:8081`.
     Tcp(SocketAddr),
+    /// `b.example:8443`.
+    Host(String, u16),
     /// `unix:/run/service.sock`.
     Unix(PathBuf),
 }
@@ -20,22 +28,27 @@ pub struct AddressError(String);
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "found {:?}, expected ADDRESS:PORT (as 127.0.0.1:8081) or unix:PATH", self.0)
+        write!(f, "found {:?}, expected ADDRESS:PORT (as 127.0.0.1:8081), HOST:PORT or unix:PATH", self.0)
     }
 }
 
 impl std::error::Error for AddressError {}
 
+impl From<Endpoint<'_>> for Address {
+    fn from(endpoint: Endpoint<'_>) -> Self {
+        match endpoint {
+            Endpoint::Tcp(address) => Self::Tcp(address),
+            Endpoint::Host(host, port) => Self::Host(host.to_owned(), port),
+            Endpoint::Unix(path) => Self::Unix(path.into()),
+        }
+    }
+}
+
 impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let error = || AddressError(text.to_owned());
-        match text.strip_prefix("unix:") {
-            Some("") => Err(error()),
-            Some(path) => Ok(Self::Unix(path.into())),
-            None => text.parse().map(Self::Tcp).map_err(|_| error()),
-        }
+        Endpoint::parse(text).map(Self::from).ok_or_else(|| AddressError(text.to_owned()))
     }
 }
 
@@ -43,37 +56,27 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
+            Self::Host(host, port) => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
 
 impl Address {
-    /// Whether plaintext stays on this machine: a loopback address or a Unix socket.
+    /// Whether plaintext stays on this machine: a loopback address, `localhost`, or a Unix socket.
     pub fn is_local(&self) -> bool {
         match self {
-            Self::Tcp(address) => address.ip().is_loopback(),
+            Self::Tcp(address) => Endpoint::Tcp(*address).is_local(),
+            Self::Host(host, port) => Endpoint::Host(host, *port).is_local(),
             Self::Unix(_) => true,
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses() {
-        for (text, local) in [
-            ("127.0.0.1:80", Some(true)),
-            ("[::1]:80", Some(true)),
-            ("10.0.0.1:80", Some(false)),
-            ("unix:/run/a.sock", Some(true)),
-            ("unix:", None),
-            ("localhost", None),
-            ("127.0.0.1", None),
-        ] {
-            assert_eq!(text.parse::<Address>().ok().map(|address| address.is_local()), local, "{text}");
+    pub(super) async fn connect(&self) -> io::Result<Socket> {
+        match self {
+            Self::Tcp(address) => TcpStream::connect(address).await.map(Socket::from),
+            Self::Host(host, port) => TcpStream::connect((host.as_str(), *port)).await.map(Socket::from),
+            Self::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
         }
     }
 }

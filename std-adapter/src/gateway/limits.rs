@@ -1,20 +1,38 @@
-//! What a tunnel may cost.
+//! What a gateway may cost.
 
 use std::time::Duration;
 
-/// What a tunnel may cost.
+use edgetrust_core::config::GatewayLimits;
+
+/// What a gateway may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at a time; over it, new ones wait in the listener's queue.
+    /// Connections at a time; over it, new ones wait in the listeners' queues.
     pub connections: usize,
-    /// From the accepted connection to the finished handshake, and for reaching the target.
+    /// From the accepted connection to the reached target.
     pub handshake_timeout: Duration,
-    /// How long connections may go on after the tunnel was told to stop.
+    /// How long a connection may carry nothing; none is for ever.
+    pub idle_timeout: Option<Duration>,
+    /// How long connections may go on after the gateway was told to stop.
     pub drain_timeout: Duration,
+    /// How long a session may go on after its peer's certificate expired or its rule was withdrawn.
+    pub expired_grace: Duration,
+}
+
+impl From<GatewayLimits> for Limits {
+    fn from(limits: GatewayLimits) -> Self {
+        Self {
+            connections: usize::try_from(limits.connections).unwrap_or(usize::MAX),
+            handshake_timeout: Duration::from_millis(limits.handshake_timeout_ms),
+            idle_timeout: Some(Duration::from_millis(limits.idle_timeout_ms)).filter(|timeout| !timeout.is_zero()),
+            drain_timeout: Duration::from_millis(limits.drain_timeout_ms),
+            expired_grace: Duration::from_millis(limits.expired_grace_ms),
+        }
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 10_000, handshake_timeout: Duration::from_secs(10), drain_timeout: Duration::from_secs(30) }
+        GatewayLimits::default().into()
     }
 }

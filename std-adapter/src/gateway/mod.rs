@@ -1,9 +1,167 @@
-//! Tunnels: accept, authorize, forward.
+//! A gateway: tunnels that accept, authorize, forward, and can be replaced while they run.
 
 mod address;
+mod buffers;
+mod connection;
 mod limits;
+mod listener;
+mod plan;
+mod proxy_protocol;
+mod socket;
+mod splice;
 mod tunnel;
+mod watched;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tracing::info;
 
 pub use address::{Address, AddressError};
 pub use limits::Limits;
-pub use tunnel::{ClientTunnel, Reloader, ServerTunnel, TunnelError};
+pub use plan::Plan;
+pub use socket::Socket;
+pub use tunnel::{GatewayError, Tunnel, TunnelKind};
+pub use watched::Watched;
+
+use listener::{Phase, State, serve};
+use socket::Listener;
+use tunnel::Route;
+
+/// Running tunnels.
+#[derive(Debug)]
+pub struct Gateway {
+    listeners: HashMap<Key, Running>,
+    tasks: JoinSet<()>,
+    closed: Vec<watch::Sender<Phase>>,
+    permits: Arc<Semaphore>,
+    limits: Limits,
+}
+
+/// An address is listened on once; port 0 is a port of each tunnel's own.
+type Key = (Address, Option<String>);
+
+#[derive(Debug)]
+struct Running {
+    address: Address,
+    state: watch::Sender<Arc<State>>,
+    phase: watch::Sender<Phase>,
+}
+
+type Routes = HashMap<Key, Vec<Arc<Route>>>;
+
+fn routes(tunnels: Vec<Tunnel>) -> Result<Routes, GatewayError> {
+    let mut routes = Routes::new();
+    for tunnel in tunnels {
+        let own = matches!(&tunnel.listen, Address::Tcp(address) if address.port() == 0);
+        let key = (tunnel.listen.clone(), own.then(|| tunnel.name.clone()));
+        routes.entry(key).or_default().push(Arc::new(Route::new(tunnel)?));
+    }
+    Ok(routes)
+}
+
+impl Gateway {
+    /// Listens on every address, then serves all tunnels.
+    ///
+    /// # Errors
+    /// Where one of them cannot be had: then none is served.
+    pub async fn start(tunnels: Vec<Tunnel>, limits: Limits) -> Result<Self, GatewayError> {
+        let permits = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
+        let mut gateway =
+            Self { listeners: HashMap::new(), tasks: JoinSet::new(), closed: Vec::new(), permits, limits };
+        gateway.reload(tunnels, limits).await?;
+        Ok(gateway)
+    }
+
+    /// New connections use the new tunnels; old ones go on, and are ended only where their peers are no longer let in.
+    ///
+    /// # Errors
+    /// Where an address cannot be had or settings are refused: then nothing changes.
+    pub async fn reload(&mut self, tunnels: Vec<Tunnel>, limits: Limits) -> Result<(), GatewayError> {
+        let mut routes = routes(tunnels)?;
+        // Everything that can fail comes before the first change.
+        let mut bound = Vec::new();
+        for (key, routes) in &routes {
+            if !self.listeners.contains_key(key) {
+                let name = || routes.iter().map(|route| route.name.as_str()).collect::<Vec<_>>().join(", ");
+                let listener =
+                    Listener::bind(&key.0).await.map_err(|error| GatewayError::Listen(name(), key.0.clone(), error))?;
+                bound.push((key.clone(), listener));
+            }
+        }
+        self.limit_connections(limits);
+        let gone: Vec<Key> = self.listeners.keys().filter(|key| !routes.contains_key(key)).cloned().collect();
+        for key in gone {
+            if let Some(running) = self.listeners.remove(&key) {
+                info!(address = %running.address, "no longer listening");
+                running.phase.send_replace(Phase::Close);
+                self.closed.push(running.phase);
+            }
+        }
+        for (key, listener) in bound {
+            let routes = routes.remove(&key).unwrap_or_default();
+            let address = listener.local_address(&key.0);
+            for route in &routes {
+                info!(tunnel = %route.name, %address, target = %route.target, "listening");
+            }
+            let (state, state_seen) = watch::channel(Arc::new(State { routes, limits }));
+            let (phase, phase_seen) = watch::channel(Phase::Accept);
+            self.tasks.spawn(serve(listener, state_seen, phase_seen, self.permits.clone()));
+            self.listeners.insert(key, Running { address, state, phase });
+        }
+        for (key, routes) in routes {
+            if let Some(running) = self.listeners.get(&key) {
+                running.state.send_replace(Arc::new(State { routes, limits }));
+            }
+        }
+        self.closed.retain(|phase| !phase.is_closed());
+        while self.tasks.try_join_next().is_some() {}
+        Ok(())
+    }
+
+    /// Fewer permits than connections in use come back as those end.
+    fn limit_connections(&mut self, limits: Limits) {
+        let (before, after) = (self.limits.connections, limits.connections.min(Semaphore::MAX_PERMITS));
+        if after > before {
+            self.permits.add_permits(after - before);
+        } else {
+            let forgotten = self.permits.forget_permits(before - after);
+            if let (Some(missing), permits) = ((before - after).checked_sub(forgotten), self.permits.clone())
+                && let Ok(missing) = u32::try_from(missing)
+                && missing > 0
+            {
+                self.tasks.spawn(async move {
+                    if let Ok(permits) = permits.acquire_many_owned(missing).await {
+                        permits.forget();
+                    }
+                });
+            }
+        }
+        self.limits = Limits { connections: after, ..limits };
+    }
+
+    /// Where the first tunnel of this address listens, where port 0 was asked for.
+    pub fn local_address(&self, tunnel: &str) -> Option<Address> {
+        self.listeners
+            .values()
+            .find(|running| running.state.borrow().routes.iter().any(|route| route.name == tunnel))
+            .map(|running| running.address.clone())
+    }
+
+    /// Accepts no more; connections end within the drain timeout.
+    pub async fn drain(mut self) {
+        let deadline = Phase::Drain(self.limits.drain_timeout);
+        let running: Vec<Running> = self.listeners.drain().map(|(_, running)| running).collect();
+        for phase in running.iter().map(|running| &running.phase).chain(&self.closed) {
+            phase.send_replace(deadline);
+        }
+        // Each listener has the deadline; only waiting tasks of `limit_connections` have none.
+        while !running.iter().map(|running| &running.phase).chain(&self.closed).all(watch::Sender::is_closed) {
+            if self.tasks.join_next().await.is_none() {
+                break;
+            }
+        }
+    }
+}

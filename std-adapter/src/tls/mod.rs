@@ -1,13 +1,27 @@
 //! Every rustls name lives here.
 
+#[cfg(feature = "tokio")]
+mod acceptor;
+#[cfg(feature = "tokio")]
+mod connector;
 mod credential;
+mod peer;
 mod provider;
 mod settings;
+#[cfg(feature = "tokio")]
+mod streams;
 mod trust;
 mod verifier;
 
+#[cfg(feature = "tokio")]
+pub use acceptor::{AcceptError, Acceptor};
+#[cfg(feature = "tokio")]
+pub use connector::Connector;
 pub use credential::{Credential, CredentialError};
+pub use peer::Peer;
 pub use provider::{MinVersion, provider};
-pub use settings::{ClientAuth, ClientSettings, ServerSettings, TlsError};
+pub use settings::{ClientAuth, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
+#[cfg(feature = "tokio")]
+pub use streams::{ClientHello, ClientStream, ServerStream, server_name, version_name};
 pub use trust::{OwnedRule, Peers, TrustStore};
 pub use verifier::{ClientVerifier, Refusal, ServerVerifier, refusal};

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::server::WantsServerCert;
-use rustls::{ClientConfig, ConfigBuilder, ServerConfig};
+use pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
 
-use super::{ClientVerifier, Credential, MinVersion, ServerVerifier, TrustStore, provider};
+use super::verifier::DangerNoVerification;
+use super::{ClientVerifier, Credential, MinVersion, Peer, Refusal, ServerVerifier, TrustStore, provider};
 
 /// Whether clients show certificates.
 #[derive(Clone, Debug)]
@@ -32,11 +33,20 @@ pub struct ServerSettings {
     pub alpn: Vec<Vec<u8>>,
 }
 
+/// Whom a client believes.
+#[derive(Clone, Debug)]
+pub enum ServerTrust {
+    /// Servers with a path to one of these anchors and the right name.
+    Verified(Arc<TrustStore>),
+    /// Everybody. For `insecure_skip_verify`.
+    DangerNobodyIsVerified,
+}
+
 /// A client's side.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
     /// Whom the client believes.
-    pub trust: Arc<TrustStore>,
+    pub trust: ServerTrust,
     /// What the client shows, if asked.
     pub credential: Option<Credential>,
     /// The lowest version.
@@ -45,8 +55,8 @@ pub struct ClientSettings {
     pub alpn: Vec<Vec<u8>>,
 }
 
-/// A configuration that rustls refuses.
-#[derive(Debug)]
+/// What rustls refuses to be configured with.
+#[derive(Clone, Debug, PartialEq)]
 pub struct TlsError(rustls::Error);
 
 impl fmt::Display for TlsError {
@@ -57,55 +67,113 @@ impl fmt::Display for TlsError {
 
 impl std::error::Error for TlsError {}
 
-impl ServerSettings {
+/// A server: rustls's configuration, and who judges its clients. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct TlsServer {
+    config: Arc<ServerConfig>,
+    verifier: Option<Arc<ClientVerifier>>,
+}
+
+impl TlsServer {
     /// A configuration with tickets of its own: one made before a change of trust cannot be resumed after it.
     ///
     /// # Errors
     /// Where the provider lacks what is asked for.
-    pub fn into_config(self) -> Result<Arc<ServerConfig>, TlsError> {
+    pub fn new(settings: ServerSettings) -> Result<Self, TlsError> {
         let provider = provider();
         let builder = ServerConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(self.min_version.versions())
+            .with_protocol_versions(settings.min_version.versions())
             .map_err(TlsError)?;
-        let builder: ConfigBuilder<ServerConfig, WantsServerCert> = match &self.client_auth {
-            ClientAuth::Off => builder.with_no_client_auth(),
-            ClientAuth::Optional(store) => {
-                builder.with_client_cert_verifier(Arc::new(ClientVerifier::new(store, false, provider)))
-            }
-            ClientAuth::Required(store) => {
-                builder.with_client_cert_verifier(Arc::new(ClientVerifier::new(store, true, provider)))
-            }
+        let verifier = match &settings.client_auth {
+            ClientAuth::Off => None,
+            ClientAuth::Optional(store) => Some(Arc::new(ClientVerifier::new(store, false, provider))),
+            ClientAuth::Required(store) => Some(Arc::new(ClientVerifier::new(store, true, provider))),
         };
-        let resolver = rustls::sign::SingleCertAndKey::from(self.credential.key.clone());
+        let builder = match &verifier {
+            None => builder.with_no_client_auth(),
+            Some(verifier) => builder.with_client_cert_verifier(verifier.clone()),
+        };
+        let resolver = rustls::sign::SingleCertAndKey::from(settings.credential.key);
         let mut config = builder.with_cert_resolver(Arc::new(resolver));
-        config.alpn_protocols = self.alpn;
+        config.alpn_protocols = settings.alpn;
         // RFC 8446 section 8: early data can be replayed
         config.max_early_data_size = 0;
-        Ok(Arc::new(config))
+        Ok(Self { config: Arc::new(config), verifier })
+    }
+
+    /// For any code that takes rustls's own. It must call [`TlsServer::admit`] after each handshake.
+    pub fn config(&self) -> &Arc<ServerConfig> {
+        &self.config
+    }
+
+    /// Judges the client of a finished handshake, resumed ones too; none where no certificate was asked for or shown.
+    ///
+    /// # Errors
+    /// Why it is not let in.
+    pub fn admit(&self, connection: &rustls::CommonState) -> Result<Option<Arc<Peer>>, Refusal> {
+        match &self.verifier {
+            Some(verifier) => verifier.admit(connection.peer_certificates()),
+            None => Ok(None),
+        }
     }
 }
 
-impl ClientSettings {
+/// A client: rustls's configuration, and who judges servers. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct TlsClient {
+    config: Arc<ClientConfig>,
+    verifier: Option<Arc<ServerVerifier>>,
+}
+
+impl TlsClient {
     /// A configuration with a session cache of its own.
     ///
     /// # Errors
     /// Where the provider lacks what is asked for.
-    pub fn into_config(self) -> Result<Arc<ClientConfig>, TlsError> {
+    pub fn new(settings: ClientSettings) -> Result<Self, TlsError> {
         let provider = provider();
         let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(self.min_version.versions())
+            .with_protocol_versions(settings.min_version.versions())
             .map_err(TlsError)?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(ServerVerifier::new(&self.trust, provider)));
-        let mut config = match self.credential {
+            .dangerous();
+        let (builder, verifier) = match &settings.trust {
+            ServerTrust::Verified(store) => {
+                let verifier = Arc::new(ServerVerifier::new(store, provider));
+                (builder.with_custom_certificate_verifier(verifier.clone()), Some(verifier))
+            }
+            ServerTrust::DangerNobodyIsVerified => {
+                (builder.with_custom_certificate_verifier(Arc::new(DangerNoVerification { provider })), None)
+            }
+        };
+        let mut config = match settings.credential {
             Some(credential) => {
                 let resolver = rustls::sign::SingleCertAndKey::from(credential.key);
                 builder.with_client_cert_resolver(Arc::new(resolver))
             }
             None => builder.with_no_client_auth(),
         };
-        config.alpn_protocols = self.alpn;
+        config.alpn_protocols = settings.alpn;
         config.enable_early_data = false;
-        Ok(Arc::new(config))
+        Ok(Self { config: Arc::new(config), verifier })
+    }
+
+    /// For any code that takes rustls's own. It must call [`TlsClient::admit`] after each handshake.
+    pub fn config(&self) -> &Arc<ClientConfig> {
+        &self.config
+    }
+
+    /// Judges the server of a finished handshake, resumed ones too; none where nobody is verified.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub fn admit(
+        &self,
+        connection: &rustls::CommonState,
+        server_name: &ServerName<'_>,
+    ) -> Result<Option<Arc<Peer>>, Refusal> {
+        match &self.verifier {
+            Some(verifier) => verifier.admit(connection.peer_certificates(), server_name).map(Some),
+            None => Ok(None),
+        }
     }
 }

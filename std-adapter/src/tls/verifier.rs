@@ -12,11 +12,15 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
 
+use super::peer::{Peer, Verdicts};
 use super::trust::{Generation, TrustStore};
+use crate::clock;
 
 /// Why the core refused a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// The peer showed no certificate.
+    NoCertificate,
     /// The peer's own certificate does not parse.
     Parse(ParseError),
     /// No path, or none that holds.
@@ -28,6 +32,7 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NoCertificate => f.write_str("the peer showed no certificate"),
             Self::Parse(error) => write!(f, "the peer's certificate {error}"),
             Self::Path(error) => error.fmt(f),
             Self::Denied(denied) => write!(f, "the peer is not let in: {denied}"),
@@ -51,17 +56,19 @@ impl From<Refusal> for Error {
     }
 }
 
-fn path_error(error: PathError) -> Error {
-    Refusal::Path(error).into()
-}
-
 /// The certificates beside the leaf that parse; one that does not cannot be part of a path.
 fn parse_sent<'a>(sent: &'a [CertificateDer<'_>]) -> Vec<Certificate<'a>> {
     sent.iter().filter_map(|der| Certificate::from_der(der).ok()).collect()
 }
 
-fn parse_leaf<'a>(leaf: &'a CertificateDer<'_>) -> Result<Certificate<'a>, Error> {
-    Certificate::from_der(leaf).map_err(|error| Refusal::Parse(error).into())
+fn parse_leaf<'a>(leaf: &'a CertificateDer<'_>) -> Result<Certificate<'a>, Refusal> {
+    Certificate::from_der(leaf).map_err(Refusal::Parse)
+}
+
+/// Believes every server: what `insecure_skip_verify` asks for. Its name is the warning.
+#[derive(Debug)]
+pub(super) struct DangerNoVerification {
+    pub(super) provider: Arc<CryptoProvider>,
 }
 
 macro_rules! handshake_signatures {
@@ -96,6 +103,7 @@ pub struct ClientVerifier {
     trust: Arc<Generation>,
     mandatory: bool,
     hints: Vec<DistinguishedName>,
+    verdicts: Verdicts,
     provider: Arc<CryptoProvider>,
 }
 
@@ -105,21 +113,40 @@ impl ClientVerifier {
         let trust = store.current();
         let hints =
             trust.anchors().iter().map(|anchor| DistinguishedName::in_sequence(anchor.subject().as_bytes())).collect();
-        Self { trust, mandatory, hints, provider }
+        Self { trust, mandatory, hints, verdicts: Verdicts::new(), provider }
     }
 
     /// The whole decision: path, then permission.
-    pub(super) fn judge(
+    fn judge(
         &self,
         leaf: &CertificateDer<'_>,
         sent: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<(), Error> {
-        let leaf = parse_leaf(leaf)?;
-        let algorithms = self.provider.signature_verification_algorithms.all;
-        let path =
-            self.trust.verify(algorithms, &leaf, &parse_sent(sent), Purpose::ClientAuth, now).map_err(path_error)?;
-        self.trust.peers.authorize(path).map_err(|denied| Refusal::Denied(denied).into())
+    ) -> Result<Arc<Peer>, Refusal> {
+        self.verdicts.remembered(b"", leaf, sent, now, || {
+            let leaf = parse_leaf(leaf)?;
+            let algorithms = self.provider.signature_verification_algorithms.all;
+            let path = self
+                .trust
+                .verify(algorithms, &leaf, &parse_sent(sent), Purpose::ClientAuth, now)
+                .map_err(Refusal::Path)?;
+            let peer = Peer::new(&leaf, path.valid_until());
+            self.trust.peers.authorize(path).map_err(Refusal::Denied)?;
+            Ok(peer)
+        })
+    }
+
+    /// Judges a client of a finished handshake, now. A resumed session shows no certificate anew, so rustls asks no verifier
+    /// (RFC 8446 section 4.6.1); what the first handshake showed may have expired since.
+    ///
+    /// # Errors
+    /// Why it is not, or no longer, let in.
+    pub fn admit(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<Option<Arc<Peer>>, Refusal> {
+        match shown.and_then(<[_]>::split_first) {
+            Some((leaf, sent)) => self.judge(leaf, sent, clock::now()).map(Some),
+            None if self.mandatory => Err(Refusal::NoCertificate),
+            None => Ok(None),
+        }
     }
 }
 
@@ -138,7 +165,8 @@ impl ClientCertVerifier for ClientVerifier {
         sent: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.judge(leaf, sent, now).map(|()| ClientCertVerified::assertion())
+        self.judge(leaf, sent, now)?;
+        Ok(ClientCertVerified::assertion())
     }
 
     handshake_signatures!();
@@ -148,13 +176,55 @@ impl ClientCertVerifier for ClientVerifier {
 #[derive(Debug)]
 pub struct ServerVerifier {
     trust: Arc<Generation>,
+    verdicts: Verdicts,
     provider: Arc<CryptoProvider>,
 }
 
 impl ServerVerifier {
     /// A verifier over the store's generation of now.
     pub fn new(store: &TrustStore, provider: Arc<CryptoProvider>) -> Self {
-        Self { trust: store.current(), provider }
+        Self { trust: store.current(), verdicts: Verdicts::new(), provider }
+    }
+
+    /// The whole decision: path, then name.
+    fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        sent: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<Arc<Peer>, Refusal> {
+        self.verdicts.remembered(server_name.to_str().as_bytes(), leaf, sent, now, || {
+            let leaf = parse_leaf(leaf)?;
+            let algorithms = self.provider.signature_verification_algorithms.all;
+            let path = self
+                .trust
+                .verify(algorithms, &leaf, &parse_sent(sent), Purpose::ServerAuth, now)
+                .map_err(Refusal::Path)?;
+            let peer = Peer::new(&leaf, path.valid_until());
+            let name = match server_name {
+                ServerName::DnsName(name) => CoreServerName::Dns(name.as_ref()),
+                ServerName::IpAddress(address) => CoreServerName::Ip((*address).into()),
+                _ => return Err(Refusal::Denied(Denied::MalformedServerName)),
+            };
+            name.authorize(path).map_err(Refusal::Denied)?;
+            Ok(peer)
+        })
+    }
+
+    /// Judges a server of a finished handshake, now; a resumed session shows no certificate anew.
+    ///
+    /// # Errors
+    /// Why it is not, or no longer, believed.
+    pub fn admit(
+        &self,
+        shown: Option<&[CertificateDer<'_>]>,
+        server_name: &ServerName<'_>,
+    ) -> Result<Arc<Peer>, Refusal> {
+        match shown.and_then(<[_]>::split_first) {
+            Some((leaf, sent)) => self.judge(leaf, sent, server_name, clock::now()),
+            None => Err(Refusal::NoCertificate),
+        }
     }
 }
 
@@ -167,16 +237,22 @@ impl ServerCertVerifier for ServerVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let leaf = parse_leaf(leaf)?;
-        let algorithms = self.provider.signature_verification_algorithms.all;
-        let path =
-            self.trust.verify(algorithms, &leaf, &parse_sent(sent), Purpose::ServerAuth, now).map_err(path_error)?;
-        let name = match server_name {
-            ServerName::DnsName(name) => CoreServerName::Dns(name.as_ref()),
-            ServerName::IpAddress(address) => CoreServerName::Ip((*address).into()),
-            _ => return Err(Refusal::Denied(Denied::MalformedServerName).into()),
-        };
-        name.authorize(path).map_err(|denied| Error::from(Refusal::Denied(denied)))?;
+        self.judge(leaf, sent, server_name, now)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    handshake_signatures!();
+}
+
+impl ServerCertVerifier for DangerNoVerification {
+    fn verify_server_cert(
+        &self,
+        _leaf: &CertificateDer<'_>,
+        _sent: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
         Ok(ServerCertVerified::assertion())
     }
 

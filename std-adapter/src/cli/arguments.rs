@@ -1,0 +1,78 @@
+//! Values and groups of flags that several subcommands take.
+
+use std::time::Duration;
+
+use edgetrust::core::config::{Endpoint, GatewayLimits, MAX_FILES, MAX_NAMES, MinVersion, Names, Paths};
+
+use super::text;
+
+/// A duration in Go's syntax, as the configuration file has it.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    edgetrust::core::config::parse_duration(text).ok_or_else(|| "expected a duration, as 10s or 1h30m".to_owned())
+}
+
+pub(crate) fn min_version(text: &str) -> Result<MinVersion, String> {
+    match text {
+        "1.2" => Ok(MinVersion::Tls12),
+        "1.3" => Ok(MinVersion::Tls13),
+        _ => Err("expected 1.2 or 1.3".to_owned()),
+    }
+}
+
+/// An address argument that is kept as text.
+pub(crate) fn endpoint(text: &str) -> Result<String, String> {
+    text.parse::<edgetrust::gateway::Address>().map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// The endpoint in a text that [`endpoint`] took.
+pub(crate) fn parse_endpoint(argument: &str) -> Result<Endpoint<'_>, String> {
+    Endpoint::parse(argument).ok_or_else(|| format!("found {argument:?}, expected an address"))
+}
+
+/// Files as the core has them.
+pub(crate) fn files<'a>(flag: &str, values: &'a [String]) -> Result<Paths<'a>, String> {
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    Paths::from_slice(&values).map_err(|_| format!("{flag}: found {}, expected at most {MAX_FILES}", values.len()))
+}
+
+/// Names as the core has them.
+pub(crate) fn names<'a>(flag: &str, values: &'a [String]) -> Result<Names<'a>, String> {
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    Names::from_slice(&values).map_err(|_| format!("{flag}: found {}, expected at most {MAX_NAMES}", values.len()))
+}
+
+/// What the tunnel may cost.
+#[derive(clap::Args)]
+pub(crate) struct LimitFlags {
+    /// Connections at a time; over it, new ones wait
+    #[arg(long, value_name = "N", default_value_t = GatewayLimits::default().connections, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
+    connections: u32,
+    /// From the accepted connection to the reached target
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, help_heading = "Limits")]
+    handshake_timeout: Duration,
+    /// How long a connection may carry nothing; 0s is for ever
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration, help_heading = "Limits")]
+    idle_timeout: Duration,
+    /// How long connections may go on after SIGTERM
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, help_heading = "Limits")]
+    drain_timeout: Duration,
+    /// How long a session may go on after its peer's certificate expired or its rule was withdrawn
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration, help_heading = "Limits")]
+    expired_grace: Duration,
+}
+
+impl LimitFlags {
+    pub(crate) fn limits(&self) -> Result<GatewayLimits, String> {
+        let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).map_err(text);
+        if self.handshake_timeout.is_zero() {
+            return Err("--handshake-timeout: found 0s, expected more".to_owned());
+        }
+        Ok(GatewayLimits {
+            connections: self.connections,
+            handshake_timeout_ms: milliseconds(self.handshake_timeout)?,
+            idle_timeout_ms: milliseconds(self.idle_timeout)?,
+            drain_timeout_ms: milliseconds(self.drain_timeout)?,
+            expired_grace_ms: milliseconds(self.expired_grace)?,
+        })
+    }
+}

@@ -1,0 +1,24 @@
+//! `edgetrust run`: all tunnels of a configuration file.
+
+use std::path::PathBuf;
+
+use edgetrust::config_file::with_config;
+use edgetrust::gateway::{Plan, Watched};
+
+use super::{Outcome, service, text};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The configuration: `security.tls` and `gateway` of a SemStreams file
+    #[arg(long, short, value_name = "FILE")]
+    config: PathBuf,
+    #[command(flatten)]
+    service: service::Options,
+}
+
+pub(crate) fn run(args: Args) -> Outcome {
+    service::run(&args.service, |watched: &mut Watched| {
+        watched.note(&args.config);
+        with_config(&args.config, |config| Plan::new(&config.gateway, watched)).map_err(text)?
+    })
+}

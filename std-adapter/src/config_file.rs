@@ -1,0 +1,108 @@
+//! A configuration file on disk: its size, its errors with line and column.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use edgetrust_core::config::Config;
+
+/// No configuration is larger.
+pub const MAX_FILE: u64 = 1024 * 1024;
+
+/// What is wrong with a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigFileError {
+    /// It cannot be read, or is larger than [`MAX_FILE`].
+    Unreadable(PathBuf, String),
+    /// It is read and refused.
+    Refused {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1, in characters.
+        column: usize,
+        /// Where in the JSON, what was found, what was expected.
+        reason: String,
+    },
+}
+
+impl fmt::Display for ConfigFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(file, reason) => write!(f, "{}: {reason}", file.display()),
+            Self::Refused { file, line, column, reason } => write!(f, "{}:{line}:{column}: {reason}", file.display()),
+        }
+    }
+}
+
+impl std::error::Error for ConfigFileError {}
+
+/// Reads a file, and hands its configuration to `then`.
+///
+/// # Errors
+/// The file, the line, what was found and what was expected.
+pub fn with_config<T>(file: &Path, then: impl FnOnce(&Config<'_>) -> T) -> Result<T, ConfigFileError> {
+    let text = read(file)?;
+    // Text is decoded in place, so that the places of errors are looked up in another copy.
+    let mut scratch = text.clone();
+    match Config::parse(&mut scratch) {
+        Ok(config) => Ok(then(&config)),
+        Err(error) => {
+            let (line, column) = place(&text, usize::try_from(error.offset).unwrap_or(usize::MAX));
+            Err(ConfigFileError::Refused { file: file.to_owned(), line, column, reason: error.to_string() })
+        }
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, ConfigFileError> {
+    use std::io::Read;
+    let unreadable = |reason: String| ConfigFileError::Unreadable(file.to_owned(), reason);
+    let opened = std::fs::File::open(file).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+    let mut text = Vec::new();
+    opened
+        .take(MAX_FILE.saturating_add(1))
+        .read_to_end(&mut text)
+        .map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > MAX_FILE {
+        return Err(unreadable(format!("found more than {MAX_FILE} bytes, expected at most {MAX_FILE}")));
+    }
+    Ok(text)
+}
+
+/// Line and column of a byte, both from 1.
+fn place(text: &[u8], offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.iter().filter(|byte| **byte == b'\n').count();
+    let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline.saturating_add(1));
+    let column = String::from_utf8_lossy(before.get(start..).unwrap_or(&[])).chars().count();
+    (line.saturating_add(1), column.saturating_add(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &[u8]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gateway.json");
+        std::fs::write(&file, text).unwrap();
+        let error = with_config(&file, |_| ()).unwrap_err().to_string();
+        error.rsplit_once("gateway.json").unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn errors_have_a_place() {
+        assert_eq!(
+            refused(b"{\"security\": {\"tls\": {\n  // \xc3\xa4\n  \"servr\": {}\n}}}"),
+            ":3:3: security.tls.servr: found \"servr\", expected a known key; did you mean \"server\"?"
+        );
+        assert!(refused(b"").starts_with(":1:1: found the end of the file"), "{}", refused(b""));
+        assert_eq!(refused(&vec![b' '; 10 << 20]), ": found more than 1048576 bytes, expected at most 1048576");
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = with_config(Path::new("/nonexistent/gateway.json"), |_| ()).unwrap_err().to_string();
+        assert!(error.starts_with("/nonexistent/gateway.json: cannot be read: "), "{error}");
+    }
+}

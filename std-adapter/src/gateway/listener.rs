@@ -1,0 +1,100 @@
+//! One address: accepts, finds the tunnel, serves, drains.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::connection;
+use super::limits::Limits;
+use super::socket::Listener;
+use super::tunnel::Route;
+
+/// What all connections of an address see; replaced as a whole.
+#[derive(Debug)]
+pub(super) struct State {
+    /// Those with server names before the one that takes the rest.
+    pub(super) routes: Vec<Arc<Route>>,
+    pub(super) limits: Limits,
+}
+
+impl State {
+    /// The route for a server name: one that names it, else the one without names.
+    pub(super) fn route(&self, server_name: Option<&str>) -> Option<&Arc<Route>> {
+        let named = self.routes.iter().find(|route| route.is_for(server_name) == Some(true));
+        named.or_else(|| self.routes.iter().find(|route| route.is_for(server_name).is_none()))
+    }
+
+    /// The route that needs no server name to be found.
+    pub(super) fn only_route(&self) -> Option<&Arc<Route>> {
+        match self.routes.as_slice() {
+            [only] if only.is_for(None).is_none() => Some(only),
+            _ => None,
+        }
+    }
+}
+
+/// What a listener is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Accept,
+    /// Accept no more; connections go on.
+    Close,
+    /// Accept no more; connections end within this time.
+    Drain(Duration),
+}
+
+/// Out of descriptors, say: others end meanwhile, and theirs come back.
+const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
+
+/// Serves until the phase says otherwise and the last connection has ended.
+pub(super) async fn serve(
+    listener: Listener,
+    state: watch::Receiver<Arc<State>>,
+    mut phase: watch::Receiver<Phase>,
+    permits: Arc<Semaphore>,
+) {
+    let mut connections = JoinSet::new();
+    while *phase.borrow() == Phase::Accept {
+        let accepted = async {
+            // Never closed: were it, this listener would wait for its next phase.
+            let permit = permits.clone().acquire_owned().await.ok()?;
+            Some((listener.accept().await, permit))
+        };
+        tokio::select! {
+            changed = phase.changed() => if changed.is_err() { break },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            Some((accepted, permit)) = accepted => match accepted {
+                Ok((socket, remote)) => {
+                    let state = state.clone();
+                    connections.spawn(async move {
+                        connection::serve(socket, remote, state).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    warn!("accept: {error}");
+                    tokio::time::sleep(AFTER_ACCEPT_ERROR).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    loop {
+        let now = *phase.borrow();
+        if let Phase::Drain(deadline) = now {
+            let all_ended = async { while connections.join_next().await.is_some() {} };
+            if timeout(deadline, all_ended).await.is_err() {
+                warn!(connections = connections.len(), "closed at the drain deadline");
+            }
+            return;
+        }
+        tokio::select! {
+            changed = phase.changed() => if changed.is_err() { return },
+            ended = connections.join_next() => if ended.is_none() { return },
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! From the core's configuration to tunnels: reads the files that it names.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use edgetrust_core::config::{
+    ClientTls, ClientTrust, CredentialSource, Gateway, MinVersion as ConfigVersion, Paths, Server,
+    Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
+};
+use edgetrust_core::x509::Certificate;
+use pki_types::CertificateDer;
+use tracing::{info, warn};
+
+use super::{Limits, Tunnel, TunnelKind, Watched};
+use crate::pem;
+use crate::tls::{
+    ClientAuth, ClientSettings, Credential, MinVersion, OwnedRule, Peers, ServerSettings, ServerTrust, TrustStore,
+    server_name,
+};
+
+/// What a gateway is to do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Its tunnels.
+    pub tunnels: Vec<Tunnel>,
+    /// What it may cost.
+    pub limits: Limits,
+}
+
+impl Plan {
+    /// Reads every file that a configuration names, each noted in `watched` first.
+    ///
+    /// # Errors
+    /// The tunnel, and which file is not as it should be.
+    pub fn new(gateway: &Gateway<'_>, watched: &mut Watched) -> Result<Self, String> {
+        if gateway.tunnels.is_empty() {
+            return Err("gateway.tunnels: found none, expected at least one tunnel".to_owned());
+        }
+        if let Some(address) = gateway.admin_listen {
+            return Err(format!("gateway.admin.listen: found {address}, but this version serves no pages yet"));
+        }
+        let known = certificates(&gateway.known_intermediates, watched)?;
+        let mut roots = SystemRoots::default();
+        let tunnels = gateway.tunnels.iter().map(|tunnel| {
+            Self::tunnel(tunnel, &known, &mut roots, watched)
+                .map_err(|error| format!("tunnel {}: {error}", tunnel.name.escape_debug()))
+        });
+        Ok(Self { tunnels: tunnels.collect::<Result<_, _>>()?, limits: gateway.limits.into() })
+    }
+
+    fn tunnel(
+        tunnel: &ConfigTunnel<'_>,
+        known: &[CertificateDer<'static>],
+        roots: &mut SystemRoots,
+        watched: &mut Watched,
+    ) -> Result<Tunnel, String> {
+        let kind = match &tunnel.kind {
+            ConfigKind::Server { tls, sni, proxy_protocol } => TunnelKind::Server {
+                tls: server_settings(tls, known, watched)?,
+                sni: sni.iter().map(|name| (*name).to_owned()).collect(),
+                proxy_protocol: *proxy_protocol,
+            },
+            ConfigKind::Client { tls, server_name: name } => {
+                if tls.insecure_skip_verify {
+                    warn!(tunnel = %tunnel.name, "insecure_skip_verify: whoever answers is believed, no server is verified");
+                }
+                TunnelKind::Client {
+                    tls: client_settings(tls, known, roots, watched)?,
+                    server_name: server_name(name)?,
+                }
+            }
+        };
+        Ok(Tunnel { name: tunnel.name.to_owned(), listen: tunnel.listen.into(), target: tunnel.target.into(), kind })
+    }
+}
+
+fn server_settings(
+    tls: &Server<'_>,
+    known: &[CertificateDer<'static>],
+    watched: &mut Watched,
+) -> Result<Option<ServerSettings>, String> {
+    let (tls, client_auth) = match tls {
+        Server::Plain => return Ok(None),
+        Server::Tls(tls) => (tls, ClientAuth::Off),
+        Server::MutualTls(tls, trust) => (tls, client_auth(trust, known, watched)?),
+    };
+    Ok(Some(ServerSettings {
+        credential: credential(&tls.credential, watched)?,
+        client_auth,
+        min_version: tls.min_version.into(),
+        alpn: Vec::new(),
+    }))
+}
+
+fn client_auth(
+    trust: &ClientTrust<'_>,
+    known: &[CertificateDer<'static>],
+    watched: &mut Watched,
+) -> Result<ClientAuth, String> {
+    let anchors = certificates(&trust.ca_files, watched)?;
+    let store = TrustStore::new(anchors, known.to_vec(), peers(trust)).map_err(|error| error.to_string())?;
+    Ok(if trust.required { ClientAuth::Required(store) } else { ClientAuth::Optional(store) })
+}
+
+fn peers(trust: &ClientTrust<'_>) -> Peers {
+    let owned = |name: &&str| (*name).to_owned();
+    let rules: Vec<OwnedRule> = (trust.allowed_cns.iter().map(owned).map(OwnedRule::CommonName))
+        .chain(trust.allowed_dns.iter().map(owned).map(OwnedRule::Dns))
+        .chain(trust.allowed_uris.iter().map(owned).map(OwnedRule::Uri))
+        .collect();
+    if rules.is_empty() { Peers::AnyVerified } else { Peers::OneOf(rules) }
+}
+
+fn client_settings(
+    tls: &ClientTls<'_>,
+    known: &[CertificateDer<'static>],
+    roots: &mut SystemRoots,
+    watched: &mut Watched,
+) -> Result<ClientSettings, String> {
+    let trust = if tls.insecure_skip_verify {
+        ServerTrust::DangerNobodyIsVerified
+    } else {
+        let mut anchors = certificates(&tls.ca_files, watched)?;
+        if tls.system_roots {
+            anchors.extend_from_slice(roots.get());
+        }
+        if anchors.is_empty() {
+            return Err(
+                "no CA to verify servers with: found neither ca_files nor a usable CA of this system".to_owned()
+            );
+        }
+        ServerTrust::Verified(
+            TrustStore::new(anchors, known.to_vec(), Peers::AnyVerified).map_err(|error| error.to_string())?,
+        )
+    };
+    Ok(ClientSettings {
+        trust,
+        credential: tls.credential.as_ref().map(|source| credential(source, watched)).transpose()?,
+        min_version: tls.min_version.into(),
+        alpn: Vec::new(),
+    })
+}
+
+fn credential(source: &CredentialSource<'_>, watched: &mut Watched) -> Result<Credential, String> {
+    let CredentialSource::Files(files) = source else {
+        return Err("mode \"acme\": this version obtains no certificates yet, expected \"manual\"".to_owned());
+    };
+    let (cert_file, key_file) = (Path::new(files.cert_file), Path::new(files.key_file));
+    watched.note(cert_file);
+    watched.note(key_file);
+    if let Some(warning) = pem::key_permissions(key_file) {
+        warn!("{warning}");
+    }
+    Credential::load(cert_file, key_file).map_err(|error| error.to_string())
+}
+
+fn certificates(files: &Paths<'_>, watched: &mut Watched) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut all = Vec::new();
+    for file in files {
+        watched.note(Path::new(file));
+        all.extend(pem::read_certificates(Path::new(file)).map_err(|error| error.to_string())?);
+    }
+    Ok(all)
+}
+
+impl From<ConfigVersion> for MinVersion {
+    fn from(version: ConfigVersion) -> Self {
+        match version {
+            ConfigVersion::Tls12 => Self::Tls12,
+            ConfigVersion::Tls13 => Self::Tls13,
+        }
+    }
+}
+
+/// The system's CAs, read when the first tunnel wants them.
+#[derive(Default)]
+struct SystemRoots(Option<Arc<[CertificateDer<'static>]>>);
+
+impl SystemRoots {
+    fn get(&mut self) -> &[CertificateDer<'static>] {
+        self.0.get_or_insert_with(|| {
+            let found = rustls_native_certs::load_native_certs();
+            for error in &found.errors {
+                warn!("CAs of this system: {error}");
+            }
+            let all = found.certs.len();
+            // An old root that breaks RFC 5280 is left out: it must not keep the gateway from the others.
+            let usable: Arc<[_]> = found.certs.into_iter().filter(|der| Certificate::from_der(der).is_ok()).collect();
+            info!(usable = usable.len(), left_out = all.saturating_sub(usable.len()), "CAs of this system");
+            usable
+        })
+    }
+}

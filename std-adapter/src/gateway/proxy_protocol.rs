@@ -1,0 +1,119 @@
+//! The PROXY protocol, version 2, towards a target (haproxy's `proxy-protocol.txt`, section 2.2): who connected, and as whom.
+
+use std::net::SocketAddr;
+
+const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
+/// Version 2, command PROXY.
+const PROXY: u8 = 0x21;
+/// Version 2, command LOCAL: nothing is said of the connection.
+const LOCAL: u8 = 0x20;
+const TCP_OVER_IPV4: u8 = 0x11;
+const TCP_OVER_IPV6: u8 = 0x21;
+
+const TYPE_AUTHORITY: u8 = 0x02;
+const TYPE_SSL: u8 = 0x20;
+const SUBTYPE_SSL_VERSION: u8 = 0x21;
+const SUBTYPE_SSL_CN: u8 = 0x22;
+const CLIENT_SSL: u8 = 0x01;
+const CLIENT_CERT_CONN: u8 = 0x02;
+
+/// What is said of a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Header<'a> {
+    /// Where it came from and where it arrived.
+    pub(super) addresses: Option<(SocketAddr, SocketAddr)>,
+    /// The server name that the client asked for.
+    pub(super) authority: Option<&'a str>,
+    /// `TLSv1.3`; none for plaintext.
+    pub(super) tls_version: Option<&'a str>,
+    /// Whether the client was judged by a certificate.
+    pub(super) verified: bool,
+    /// Its common name.
+    pub(super) common_name: Option<&'a str>,
+}
+
+impl Header<'_> {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(128);
+        let family = match self.addresses {
+            Some((SocketAddr::V4(from), SocketAddr::V4(to))) => {
+                body.extend_from_slice(&from.ip().octets());
+                body.extend_from_slice(&to.ip().octets());
+                TCP_OVER_IPV4
+            }
+            Some((SocketAddr::V6(from), SocketAddr::V6(to))) => {
+                body.extend_from_slice(&from.ip().octets());
+                body.extend_from_slice(&to.ip().octets());
+                TCP_OVER_IPV6
+            }
+            // One socket has both addresses of one family.
+            _ => 0,
+        };
+        let command = match (family, self.addresses) {
+            (1.., Some((from, to))) => {
+                body.extend_from_slice(&from.port().to_be_bytes());
+                body.extend_from_slice(&to.port().to_be_bytes());
+                PROXY
+            }
+            _ => LOCAL,
+        };
+        if let Some(authority) = self.authority {
+            tlv(&mut body, TYPE_AUTHORITY, authority.as_bytes());
+        }
+        if let Some(version) = self.tls_version {
+            let certificate = if self.verified { CLIENT_CERT_CONN } else { 0 };
+            // `verify` is zero where the client showed a certificate and it was verified.
+            let verify = u32::from(!self.verified);
+            let mut ssl = vec![CLIENT_SSL | certificate];
+            ssl.extend_from_slice(&verify.to_be_bytes());
+            tlv(&mut ssl, SUBTYPE_SSL_VERSION, version.as_bytes());
+            if let Some(name) = self.common_name {
+                tlv(&mut ssl, SUBTYPE_SSL_CN, name.as_bytes());
+            }
+            tlv(&mut body, TYPE_SSL, &ssl);
+        }
+        let mut header = Vec::with_capacity(16_usize.saturating_add(body.len()));
+        header.extend_from_slice(&SIGNATURE);
+        header.extend_from_slice(&[command, family]);
+        header.extend_from_slice(&u16::try_from(body.len()).unwrap_or(0).to_be_bytes());
+        header.extend_from_slice(&body);
+        header
+    }
+}
+
+/// A type, a length, a value; one too long to say is left out. Names come from certificates, which are smaller.
+fn tlv(to: &mut Vec<u8>, kind: u8, value: &[u8]) {
+    const LONGEST: usize = 1024;
+    if let (Ok(length), true) = (u16::try_from(value.len()), value.len() <= LONGEST || kind == TYPE_SSL) {
+        to.push(kind);
+        to.extend_from_slice(&length.to_be_bytes());
+        to.extend_from_slice(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ipv4_with_a_common_name() {
+        let header = Header {
+            addresses: Some(("192.0.2.1:1000".parse().unwrap(), "192.0.2.2:443".parse().unwrap())),
+            tls_version: Some("TLSv1.3"),
+            verified: true,
+            common_name: Some("b"),
+            authority: None,
+        };
+        let mut expected = b"\r\n\r\n\0\r\nQUIT\n\x21\x11".to_vec();
+        expected.extend_from_slice(&[0, 34]);
+        expected.extend_from_slice(&[192, 0, 2, 1, 192, 0, 2, 2, 0x03, 0xe8, 0x01, 0xbb]);
+        expected.extend_from_slice(&[0x20, 0, 19, 3, 0, 0, 0, 0, 0x21, 0, 7]);
+        expected.extend_from_slice(b"TLSv1.3\x22\0\x01b");
+        assert_eq!(header.encode(), expected);
+    }
+
+    #[test]
+    fn without_an_address_it_is_local() {
+        assert_eq!(Header::default().encode(), b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00");
+    }
+}

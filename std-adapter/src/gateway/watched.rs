@@ -1,0 +1,130 @@
+//! The files that settings were read from, and whether they have changed since.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// What a file looked like. An atomic rename shows in the inode, a symlink swap in device and inode (links are followed), a write in
+/// place in size and times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Look {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+fn look(file: &Path) -> Option<Look> {
+    let found = std::fs::metadata(file).ok()?;
+    Some(Look {
+        device: found.dev(),
+        inode: found.ino(),
+        size: found.size(),
+        modified: (found.mtime(), found.mtime_nsec()),
+        changed: (found.ctime(), found.ctime_nsec()),
+    })
+}
+
+/// Files by name, each as it looked before it was read: a change while it was being read is seen too.
+///
+/// It is asked at intervals, which works on every file system, through every kind of link, and for files that are not there yet.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    files: BTreeMap<PathBuf, Option<Look>>,
+    unsettled: Option<Vec<Option<Look>>>,
+}
+
+impl Watched {
+    /// Notes a file; call it before reading.
+    pub fn note(&mut self, file: &Path) {
+        self.files.insert(file.to_owned(), look(file));
+    }
+
+    /// Takes the files of another attempt beside these.
+    pub fn extend(&mut self, other: Self) {
+        self.files.extend(other.files);
+        self.unsettled = None;
+    }
+
+    /// The files that have changed, once they look the same twice: whoever writes several has the time between two calls.
+    pub fn changed(&mut self) -> Vec<PathBuf> {
+        let looks: Vec<_> = self.files.keys().map(|file| look(file)).collect();
+        let changed = self.files.iter().zip(&looks).filter(|((_, before), now)| before != now);
+        let changed: Vec<PathBuf> = changed.map(|((file, _), _)| file.clone()).collect();
+        if changed.is_empty() {
+            self.unsettled = None;
+            return changed;
+        }
+        if self.unsettled.as_ref() != Some(&looks) {
+            self.unsettled = Some(looks);
+            return Vec::new();
+        }
+        self.unsettled = None;
+        for (before, now) in self.files.values_mut().zip(looks) {
+            *before = now;
+        }
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn watched(files: &[&Path]) -> Watched {
+        let mut watched = Watched::default();
+        files.iter().for_each(|file| watched.note(file));
+        watched
+    }
+
+    /// What is seen at the second look, since the first only starts the wait.
+    fn settled(watched: &mut Watched) -> Vec<PathBuf> {
+        assert_eq!(watched.changed(), Vec::<PathBuf>::new());
+        watched.changed()
+    }
+
+    #[test]
+    fn every_kind_of_replacement_is_seen_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let (file, link, missing) = (path("file"), path("link"), path("missing"));
+        fs::write(&file, "one").unwrap();
+        fs::create_dir(path("v1")).unwrap();
+        fs::create_dir(path("v2")).unwrap();
+        fs::write(path("v1/cert"), "same").unwrap();
+        fs::write(path("v2/cert"), "same").unwrap();
+        std::os::unix::fs::symlink(path("v1"), &link).unwrap();
+        let through = link.join("cert");
+        let mut watched = watched(&[&file, &through, &missing]);
+        assert!(settled(&mut watched).is_empty());
+
+        fs::write(path("new"), "two").unwrap();
+        fs::rename(path("new"), &file).unwrap();
+        assert_eq!(settled(&mut watched), [file.clone()]);
+
+        std::os::unix::fs::symlink(path("v2"), path("new-link")).unwrap();
+        fs::rename(path("new-link"), &link).unwrap();
+        assert_eq!(settled(&mut watched), [through]);
+
+        fs::write(&missing, "now").unwrap();
+        assert_eq!(settled(&mut watched), [missing]);
+
+        fs::remove_file(&file).unwrap();
+        assert_eq!(settled(&mut watched), [file]);
+        assert!(settled(&mut watched).is_empty());
+    }
+
+    #[test]
+    fn a_change_that_goes_on_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        let mut watched = watched(&[&file]);
+        for text in ["a", "ab", "abc"] {
+            fs::write(&file, text).unwrap();
+            assert!(watched.changed().is_empty());
+        }
+        assert_eq!(watched.changed(), [file]);
+    }
+}

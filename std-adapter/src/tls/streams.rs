@@ -1,0 +1,77 @@
+//! What a gateway needs of tokio-rustls, by name.
+
+use pki_types::ServerName;
+use rustls::ProtocolVersion;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
+
+use std::io;
+use std::sync::Arc;
+
+use super::{AcceptError, Peer, TlsServer};
+
+/// A server's side of a connection.
+pub type ServerStream<S> = tokio_rustls::server::TlsStream<S>;
+/// A client's side of a connection.
+pub type ClientStream<S> = tokio_rustls::client::TlsStream<S>;
+
+/// The version of a finished handshake, as the PROXY protocol spells it.
+pub fn version_name(connection: &rustls::CommonState) -> Option<&'static str> {
+    match connection.protocol_version()? {
+        ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
+        ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
+        _ => None,
+    }
+}
+
+/// A handshake that waits for a decision on which server answers it.
+pub struct ClientHello<S> {
+    start: StartHandshake<S>,
+    server_name: Option<String>,
+}
+
+/// A fatal unrecognized_name alert in a plaintext record (RFC 6066 section 3, RFC 8446 section 6).
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
+impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
+    /// Reads the ClientHello.
+    ///
+    /// # Errors
+    /// What rustls or the network says.
+    pub async fn read(stream: S) -> io::Result<Self> {
+        let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+        let server_name = start.client_hello().server_name().map(str::to_owned);
+        Ok(Self { start, server_name })
+    }
+
+    /// The server name that the client asks for.
+    pub fn server_name(&self) -> Option<&str> {
+        self.server_name.as_deref()
+    }
+
+    /// Goes on as this server, then judges the client.
+    ///
+    /// # Errors
+    /// The core's reason, or what failed.
+    pub async fn accept(self, server: &TlsServer) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError> {
+        let tls = self.start.into_stream(server.config().clone()).await?;
+        let peer = server.admit(tls.get_ref().1).map_err(AcceptError::Refused)?;
+        Ok((tls, peer))
+    }
+
+    /// Tells the client that nobody of that name is here.
+    pub async fn refuse_name(mut self) {
+        // It may be gone; nothing was promised to it.
+        let _ = self.start.io.write_all(&UNRECOGNIZED_NAME).await;
+        let _ = self.start.io.shutdown().await;
+    }
+}
+
+/// A server name from text: a DNS name or an IP address.
+///
+/// # Errors
+/// What was found and what was expected.
+pub fn server_name(text: &str) -> Result<ServerName<'static>, String> {
+    ServerName::try_from(text.to_owned())
+        .map_err(|_| format!("server name: found {text:?}, expected a DNS name or an IP address"))
+}
