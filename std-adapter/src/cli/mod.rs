@@ -1,6 +1,8 @@
 //! One file a subcommand. Exit codes: 0 good, 1 the thing asked about is not so, 2 wrong use or bad configuration.
 
 mod arguments;
+mod check;
+mod check_files;
 mod connect;
 mod files;
 mod inspect;
@@ -45,6 +47,8 @@ enum Command {
     Serve(serve::Args),
     /// Accept plaintext, originate TLS to a target
     Connect(connect::Args),
+    /// Say all that can be known of a configuration without the network
+    Check(check::Args),
     /// Show certificates as a person reads them
     Inspect(inspect::Args),
     /// Judge a chain, and say why
@@ -61,6 +65,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Connect(args) => connect::run(args),
+        Command::Check(args) => check::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Verify(args) => verify::run(args),
     };

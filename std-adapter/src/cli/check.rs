@@ -1,0 +1,217 @@
+//! `edgetrust check`: all that can be known of a configuration without the network.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use edgetrust::config_file::with_config;
+use edgetrust::core::config::{ClientTls, ClientTrust, Config, CredentialSource, Server, Tunnel, TunnelKind};
+use edgetrust::core::path::Purpose;
+use serde::Serialize;
+
+use super::check_files::Files;
+use super::{Outcome, text};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The configuration: `security.tls` and `gateway` of a SemStreams file
+    #[arg(long, short, value_name = "FILE")]
+    config: PathBuf,
+    /// insecure_skip_verify is a warning and not an error
+    #[arg(long)]
+    allow_insecure: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Level {
+    Ok,
+    Warning,
+    Error,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    level: Level,
+    subject: String,
+    what: String,
+}
+
+/// All that was found, each about a part of the configuration.
+#[derive(Default)]
+pub(super) struct Findings {
+    subject: String,
+    all: Vec<Finding>,
+}
+
+impl Findings {
+    pub(super) fn add(&mut self, level: Level, what: impl Into<String>) {
+        self.all.push(Finding { level, subject: self.subject.clone(), what: what.into() });
+    }
+
+    fn about(&mut self, subject: impl Into<String>) {
+        self.subject = subject.into();
+    }
+
+    fn count(&self, level: Level) -> usize {
+        self.all.iter().filter(|finding| finding.level == level).count()
+    }
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    config: String,
+    findings: &'a [Finding],
+    errors: usize,
+    warnings: usize,
+}
+
+pub(crate) fn run(args: Args) -> Outcome {
+    let findings = with_config(&args.config, |config| check(config, args.allow_insecure)).map_err(text)?;
+    let (errors, warnings) = (findings.count(Level::Error), findings.count(Level::Warning));
+    if args.json {
+        let config = args.config.display().to_string();
+        let report = Report { config, findings: &findings.all, errors, warnings };
+        println!("{}", serde_json::to_string_pretty(&report).map_err(text)?);
+    } else {
+        table(&findings.all);
+        println!("{errors} errors, {warnings} warnings");
+    }
+    Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn table(findings: &[Finding]) {
+    let mut subject = "";
+    for finding in findings {
+        if finding.subject != subject {
+            subject = &finding.subject;
+            println!("{subject}");
+        }
+        let level = match finding.level {
+            Level::Ok => "ok",
+            Level::Warning => "warning",
+            Level::Error => "error",
+        };
+        println!("  {level:<8} {}", finding.what);
+    }
+}
+
+fn check(config: &Config<'_>, allow_insecure: bool) -> Findings {
+    let mut findings = Findings::default();
+    let gateway = &config.gateway;
+    findings.about("gateway");
+    let mut files = Files::new(&gateway.known_intermediates, &mut findings);
+    if let Some(address) = gateway.admin_listen {
+        findings.add(Level::Error, format!("admin.listen {address}: this version serves no pages yet"));
+    }
+    learn(config, &mut files);
+    let insecure = if allow_insecure { Level::Warning } else { Level::Error };
+    findings.about("security.tls.server");
+    server(&config.server, &[], &mut files, &mut findings);
+    findings.about("security.tls.client");
+    client(&config.client, insecure, &mut files, &mut findings);
+    for tunnel in &gateway.tunnels {
+        findings.about(format!("tunnel {}", tunnel.name.escape_debug()));
+        plaintext(tunnel, &mut findings);
+        match &tunnel.kind {
+            TunnelKind::Server { tls, sni, .. } => server(tls, sni, &mut files, &mut findings),
+            TunnelKind::Client { tls, server_name } => {
+                client(tls, insecure, &mut files, &mut findings);
+                findings.add(Level::Ok, format!("servers must be {server_name}"));
+            }
+        }
+    }
+    if gateway.tunnels.is_empty() {
+        findings.about("gateway");
+        findings.add(Level::Ok, "no tunnels: `edgetrust run` has nothing to do with this file");
+    }
+    findings
+}
+
+/// A chain of one part may lead to a CA that another part names.
+fn learn(config: &Config<'_>, files: &mut Files) {
+    let servers = config.gateway.tunnels.iter().filter_map(|tunnel| match &tunnel.kind {
+        TunnelKind::Server { tls, .. } => Some(tls),
+        TunnelKind::Client { .. } => None,
+    });
+    for server in servers.chain([&config.server]) {
+        if let Server::MutualTls(_, trust) = server {
+            files.learn(&trust.ca_files);
+        }
+    }
+    let clients = config.gateway.tunnels.iter().filter_map(|tunnel| match &tunnel.kind {
+        TunnelKind::Server { .. } => None,
+        TunnelKind::Client { tls, .. } => Some(tls),
+    });
+    for client in clients.chain([&config.client]) {
+        files.learn(&client.ca_files);
+    }
+}
+
+fn plaintext(tunnel: &Tunnel<'_>, findings: &mut Findings) {
+    let plain = match &tunnel.kind {
+        TunnelKind::Server { tls: Server::Plain, .. } => [Some(tunnel.listen), Some(tunnel.target)],
+        TunnelKind::Server { .. } => [None, Some(tunnel.target)],
+        TunnelKind::Client { .. } => [Some(tunnel.listen), None],
+    };
+    for endpoint in plain.into_iter().flatten().filter(|endpoint| !endpoint.is_local()) {
+        findings
+            .add(Level::Warning, format!("{endpoint}: plaintext crosses the network, as allow_remote_plaintext says"));
+    }
+}
+
+fn server(tls: &Server<'_>, sni: &[&str], files: &mut Files, findings: &mut Findings) {
+    let (tls, trust) = match tls {
+        Server::Plain => return findings.add(Level::Ok, "plaintext: TLS is not enabled"),
+        Server::Tls(tls) => (tls, None),
+        Server::MutualTls(tls, trust) => (tls, Some(trust)),
+    };
+    match trust {
+        None => findings.add(Level::Ok, "TLS: no client is asked for a certificate"),
+        Some(trust) => clients(trust, files, findings),
+    }
+    source(&tls.credential, Purpose::ServerAuth, sni, files, findings);
+}
+
+fn clients(trust: &ClientTrust<'_>, files: &mut Files, findings: &mut Findings) {
+    files.anchors(&trust.ca_files, findings);
+    if !trust.required {
+        findings.add(Level::Warning, "require_client_cert is false: clients without a certificate are let in");
+    }
+    let lists = [("common name", &trust.allowed_cns), ("DNS name", &trust.allowed_dns), ("URI", &trust.allowed_uris)];
+    if lists.iter().all(|(_, list)| list.is_empty()) {
+        findings.add(Level::Warning, "no allow list: every client with a certificate of these CAs is let in");
+    }
+    for (kind, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+        findings.add(Level::Ok, format!("clients with the {kind} {}", list.join(" or ")));
+    }
+}
+
+fn client(tls: &ClientTls<'_>, insecure: Level, files: &mut Files, findings: &mut Findings) {
+    if tls.insecure_skip_verify {
+        findings.add(insecure, "insecure_skip_verify: whoever answers is believed, no server is verified");
+    }
+    let system = if tls.system_roots { files.system_roots() } else { 0 };
+    files.anchors(&tls.ca_files, findings);
+    if tls.system_roots && !tls.insecure_skip_verify {
+        let level = if system == 0 && tls.ca_files.is_empty() { Level::Error } else { Level::Ok };
+        findings.add(level, format!("{system} CAs of this system"));
+    }
+    if let Some(credential) = &tls.credential {
+        source(credential, Purpose::ClientAuth, &[], files, findings);
+    }
+}
+
+fn source(source: &CredentialSource<'_>, purpose: Purpose, names: &[&str], files: &mut Files, findings: &mut Findings) {
+    let fallback = match source {
+        CredentialSource::Files(pair) => return files.credential(pair, purpose, names, findings),
+        CredentialSource::Acme(_) => None,
+        CredentialSource::AcmeWithFallback(_, pair) => Some(pair),
+    };
+    findings.add(Level::Error, "mode \"acme\": this version obtains no certificates yet, expected \"manual\"");
+    if let Some(pair) = fallback {
+        files.credential(pair, purpose, names, findings);
+    }
+}

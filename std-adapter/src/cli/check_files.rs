@@ -1,0 +1,171 @@
+//! What `edgetrust check` says of the files that a configuration names.
+
+use std::path::Path;
+use std::time::Duration;
+
+use edgetrust::core::config;
+use edgetrust::core::identity::ServerName;
+use edgetrust::core::path::{Budget, Limits, PathErrorKind, Purpose, Trust};
+use edgetrust::core::time::Utc;
+use edgetrust::core::x509::Certificate;
+use edgetrust::tls::{Credential, provider};
+use edgetrust::{clock, pem};
+use pki_types::{CertificateDer, UnixTime};
+
+use super::check::{Findings, Level};
+
+/// A certificate that ends sooner is warned of, unless its whole life is short.
+const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// All certificates that were read so far, and the time of the check.
+pub(super) struct Files {
+    now: UnixTime,
+    known_intermediates: Vec<CertificateDer<'static>>,
+    anchors: Vec<CertificateDer<'static>>,
+    system: Option<usize>,
+}
+
+impl Files {
+    pub(super) fn new(known_intermediates: &[&str], findings: &mut Findings) -> Self {
+        let mut files = Self { now: clock::now(), known_intermediates: Vec::new(), anchors: Vec::new(), system: None };
+        for file in known_intermediates {
+            let read = files.bundle(file, "intermediates", findings);
+            files.known_intermediates.extend(read);
+        }
+        files
+    }
+
+    /// Takes CAs in; what is wrong with them is said where they are used.
+    pub(super) fn learn(&mut self, names: &[&str]) {
+        for file in names {
+            for der in pem::read_certificates(Path::new(file)).unwrap_or_default() {
+                if !self.anchors.contains(&der) {
+                    self.anchors.push(der);
+                }
+            }
+        }
+    }
+
+    /// CAs that peers are verified with.
+    pub(super) fn anchors(&self, names: &[&str], findings: &mut Findings) {
+        for file in names {
+            self.bundle(file, "CAs", findings);
+        }
+    }
+
+    /// How many of the system's CAs can be used.
+    pub(super) fn system_roots(&mut self) -> usize {
+        if let Some(count) = self.system {
+            return count;
+        }
+        let found = rustls_native_certs::load_native_certs().certs;
+        let usable: Vec<_> = found.into_iter().filter(|der| Certificate::from_der(der).is_ok()).collect();
+        let count = usable.len();
+        self.system = Some(count);
+        self.anchors.extend(usable);
+        count
+    }
+
+    fn bundle(&self, file: &str, what: &str, findings: &mut Findings) -> Vec<CertificateDer<'static>> {
+        let certificates = match pem::read_certificates(Path::new(file)) {
+            Ok(certificates) => certificates,
+            Err(error) => {
+                findings.add(Level::Error, error.to_string());
+                return Vec::new();
+            }
+        };
+        let mut usable = 0_usize;
+        for der in &certificates {
+            let Ok(certificate) = Certificate::from_der(der) else { continue };
+            match self.dates(&certificate) {
+                Ok(()) => usable = usable.saturating_add(1),
+                Err(why) => findings.add(Level::Warning, format!("{file}: {} {why}", certificate.subject())),
+            }
+        }
+        let level = if usable == 0 { Level::Error } else { Level::Ok };
+        findings.add(level, format!("{file}: {usable} usable {what} of {}", certificates.len()));
+        certificates
+    }
+
+    fn dates(&self, certificate: &Certificate<'_>) -> Result<(), String> {
+        let validity = certificate.validity();
+        if self.now > validity.not_after {
+            return Err(format!("expired at {}", Utc(validity.not_after)));
+        }
+        if self.now < validity.not_before {
+            return Err(format!("is not valid before {}", Utc(validity.not_before)));
+        }
+        Ok(())
+    }
+
+    /// What we show to peers: does the key fit, is it ours alone, does the chain hold, and for which names.
+    pub(super) fn credential(
+        &self,
+        files: &config::Files<'_>,
+        purpose: Purpose,
+        names: &[&str],
+        findings: &mut Findings,
+    ) {
+        let file = files.cert_file;
+        if let Some(warning) = pem::key_permissions(Path::new(files.key_file)) {
+            findings.add(Level::Warning, warning);
+        }
+        let credential = match Credential::load(Path::new(file), Path::new(files.key_file)) {
+            Ok(credential) => credential,
+            Err(error) => return findings.add(Level::Error, error.to_string()),
+        };
+        // Read, so it parses.
+        let chain: Vec<_> = credential.chain().iter().flat_map(|der| Certificate::from_der(der)).collect();
+        let Some((leaf, sent)) = chain.split_first() else { return };
+        findings.add(Level::Ok, format!("{file}: {}, the key matches", leaf.subject()));
+        self.expiry(file, leaf, findings);
+        self.path(file, leaf, sent, purpose, names, findings);
+    }
+
+    fn expiry(&self, file: &str, leaf: &Certificate<'_>, findings: &mut Findings) {
+        let validity = leaf.validity();
+        let left = validity.not_after.as_secs().saturating_sub(self.now.as_secs());
+        let life = validity.not_after.as_secs().saturating_sub(validity.not_before.as_secs());
+        let level = if left < SOON.as_secs().min(life / 3) { Level::Warning } else { Level::Ok };
+        if let Err(why) = self.dates(leaf) {
+            return findings.add(Level::Error, format!("{file}: {why}"));
+        }
+        let (days, hours) = (left / 86_400, left / 3_600 % 24);
+        findings.add(level, format!("{file}: valid until {}, {days} days {hours} hours", Utc(validity.not_after)));
+    }
+
+    fn path(
+        &self,
+        file: &str,
+        leaf: &Certificate<'_>,
+        sent: &[Certificate<'_>],
+        purpose: Purpose,
+        names: &[&str],
+        findings: &mut Findings,
+    ) {
+        let anchors: Vec<_> = self.anchors.iter().flat_map(|der| Certificate::from_der(der)).collect();
+        let known: Vec<_> = self.known_intermediates.iter().flat_map(|der| Certificate::from_der(der)).collect();
+        let provider = provider();
+        let algorithms = provider.signature_verification_algorithms.all;
+        let trust = Trust { anchors: &anchors, known_intermediates: &known, algorithms };
+        match trust.verify(leaf, sent, purpose, self.now, &mut Budget::new(Limits::SERVER)) {
+            Ok(_) => findings.add(Level::Ok, format!("{file}: its chain leads to a configured CA")),
+            Err(error) if matches!(error.kind, PathErrorKind::UnknownIssuer) => findings
+                .add(Level::Warning, format!("{file}: its chain leads to no CA of this file or system: {error}")),
+            // Said already, with the date.
+            Err(_) if self.dates(leaf).is_err() => {}
+            Err(error) => return findings.add(Level::Error, format!("{file}: peers will refuse it: {error}")),
+        }
+        for name in names {
+            // Pinned: only the name is asked for here, whatever else was found.
+            let own = [*leaf];
+            let pinned = Trust { anchors: &own, known_intermediates: &[], algorithms };
+            let at = leaf.validity().not_before;
+            let Ok(path) = pinned.verify(leaf, &[], purpose, at, &mut Budget::new(Limits::SERVER)) else { continue };
+            match ServerName::Dns(name).authorize(path) {
+                Ok(_) => findings.add(Level::Ok, format!("{file}: is for {name}")),
+                Err(_) => findings.add(Level::Error, format!("{file}: is not for {name}, which sni lists")),
+            }
+        }
+    }
+}
