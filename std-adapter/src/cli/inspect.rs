@@ -1,49 +1,221 @@
 //! `edgetrust inspect`: certificates as a person reads them.
 
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use edgetrust::core::time::Utc;
-use edgetrust::core::x509::{Certificate, GeneralName};
-use edgetrust::pem;
+use edgetrust::core::x509::{Certificate, GeneralName, GeneralSubtrees};
+use edgetrust::{clock, pem};
+use pki_types::{CertificateDer, alg_id};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use super::{Outcome, text};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// PEM files
+    /// Certificate files, PEM or DER
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is shown of a certificate.
+#[derive(Serialize)]
+struct Shown {
+    file: String,
+    /// Its place in the file, from 1.
+    number: usize,
+    subject: String,
+    issuer: String,
+    serial: String,
+    not_before: String,
+    not_after: String,
+    /// "valid", "expired" or "not yet valid", now.
+    validity: &'static str,
+    key: String,
+    names: Vec<String>,
+    ca: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_len: Option<u8>,
+    key_usage: Vec<&'static str>,
+    extended_key_usage: Vec<String>,
+    permitted_names: Vec<String>,
+    excluded_names: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject_key_identifier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authority_key_identifier: Option<String>,
+    /// Of a critical extension that no verdict takes account of: it refuses every path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown_critical_extension: Option<String>,
+    sha256: String,
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
+    let mut all = Vec::new();
     for file in &args.files {
-        for (number, der) in (1..).zip(pem::read_certificates(file).map_err(text)?) {
+        for (number, der) in (1..).zip(read(file)?) {
             let certificate = Certificate::from_der(&der).map_err(text)?;
-            println!("{} certificate {number}", file.display());
-            show(&certificate);
+            all.push(shown(file, number, &der, &certificate));
         }
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&all).map_err(text)?);
+    } else {
+        all.iter().for_each(print);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(certificate: &Certificate<'_>) {
-    let validity = certificate.validity();
+/// PEM, else one certificate in DER.
+fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    match pem::read_certificates(file) {
+        Err(pem::PemError { kind: pem::PemErrorKind::NoCertificate, .. }) => {
+            let der = CertificateDer::from(std::fs::read(file).map_err(text)?);
+            match Certificate::from_der(&der) {
+                Ok(_) => Ok(vec![der]),
+                Err(error) => {
+                    Err(format!("{}: found neither PEM with BEGIN CERTIFICATE nor DER: {error}", file.display()))
+                }
+            }
+        }
+        read => read.map_err(text),
+    }
+}
+
+fn shown(file: &Path, number: usize, der: &[u8], certificate: &Certificate<'_>) -> Shown {
+    let (validity, now) = (certificate.validity(), clock::now());
     let extensions = certificate.extensions();
-    println!("  subject     {}", certificate.subject());
-    println!("  issuer      {}", certificate.issuer());
-    println!("  serial      {}", hex(certificate.serial()));
-    println!("  valid       {} to {}", Utc(validity.not_before), Utc(validity.not_after));
-    for name in extensions.subject_alt_name.into_iter().flatten() {
-        println!("  name        {}", general_name(name));
-    }
-    match extensions.basic_constraints {
-        Some(constraints) if constraints.ca => match constraints.path_len {
-            Some(below) => println!("  CA          at most {below} CAs below"),
-            None => println!("  CA"),
+    let subtrees = |list: Option<GeneralSubtrees<'_>>| list.into_iter().flatten().map(general_name).collect();
+    let constraints = extensions.name_constraints;
+    Shown {
+        file: file.display().to_string(),
+        number,
+        subject: certificate.subject().to_string(),
+        issuer: certificate.issuer().to_string(),
+        serial: hex(certificate.serial()),
+        not_before: Utc(validity.not_before).to_string(),
+        not_after: Utc(validity.not_after).to_string(),
+        validity: match () {
+            () if now > validity.not_after => "expired",
+            () if now < validity.not_before => "not yet valid",
+            () => "valid",
         },
-        _ => println!("  not a CA"),
+        key: key(certificate),
+        names: extensions.subject_alt_name.into_iter().flatten().map(general_name).collect(),
+        ca: extensions.basic_constraints.is_some_and(|constraints| constraints.ca),
+        path_len: extensions.basic_constraints.and_then(|constraints| constraints.path_len),
+        key_usage: extensions.key_usage.map_or_else(Vec::new, |usage| {
+            (0_u16..).zip(KEY_USAGE).filter(|(bit, _)| usage.0 >> bit & 1 == 1).map(|(_, name)| name).collect()
+        }),
+        extended_key_usage: extensions
+            .extended_key_usage
+            .map_or_else(Vec::new, |usage| usage.purposes().map(purpose).collect()),
+        permitted_names: subtrees(constraints.map(|constraints| constraints.permitted)),
+        excluded_names: subtrees(constraints.map(|constraints| constraints.excluded)),
+        subject_key_identifier: extensions.subject_key_identifier.map(hex),
+        authority_key_identifier: extensions.authority_key_identifier.and_then(|aki| aki.key_identifier).map(hex),
+        unknown_critical_extension: extensions.unknown_critical.map(object_identifier),
+        sha256: hex(&Sha256::digest(der)),
     }
+}
+
+/// Bits 0 to 8 (RFC 5280 section 4.2.1.3).
+const KEY_USAGE: [&str; 9] = [
+    "digitalSignature",
+    "nonRepudiation",
+    "keyEncipherment",
+    "dataEncipherment",
+    "keyAgreement",
+    "keyCertSign",
+    "cRLSign",
+    "encipherOnly",
+    "decipherOnly",
+];
+
+/// Key purposes with a name of their own (RFC 5280 section 4.2.1.12).
+const PURPOSES: [(&str, &str); 7] = [
+    ("2.5.29.37.0", "anyExtendedKeyUsage"),
+    ("1.3.6.1.5.5.7.3.1", "serverAuth"),
+    ("1.3.6.1.5.5.7.3.2", "clientAuth"),
+    ("1.3.6.1.5.5.7.3.3", "codeSigning"),
+    ("1.3.6.1.5.5.7.3.4", "emailProtection"),
+    ("1.3.6.1.5.5.7.3.8", "timeStamping"),
+    ("1.3.6.1.5.5.7.3.9", "OCSPSigning"),
+];
+
+fn purpose(contents: &[u8]) -> String {
+    let dotted = object_identifier(contents);
+    PURPOSES.iter().find(|(id, _)| *id == dotted).map_or(dotted, |(_, name)| (*name).to_owned())
+}
+
+fn key(certificate: &Certificate<'_>) -> String {
+    let spki = certificate.subject_public_key_info();
+    let known = [
+        (alg_id::ECDSA_P256, "ECDSA P-256"),
+        (alg_id::ECDSA_P384, "ECDSA P-384"),
+        (alg_id::ECDSA_P521, "ECDSA P-521"),
+        (alg_id::ED25519, "Ed25519"),
+    ];
+    if let Some((_, name)) = known.iter().find(|(id, _)| id.as_ref() == spki.algorithm) {
+        return (*name).to_owned();
+    }
+    if spki.algorithm == alg_id::RSA_ENCRYPTION.as_ref() {
+        // The modulus is all but its last few octets.
+        return format!("RSA, {} octets", spki.public_key.len());
+    }
+    format!("of another kind, {} octets", spki.public_key.len())
+}
+
+/// Dotted form (X.690 section 8.19).
+fn object_identifier(contents: &[u8]) -> String {
+    let mut arcs: Vec<u128> = Vec::new();
+    let mut arc = 0_u128;
+    for octet in contents {
+        arc = arc.checked_mul(128).map_or(u128::MAX, |arc| arc | u128::from(octet & 0x7f));
+        if octet & 0x80 == 0 {
+            if arcs.is_empty() {
+                let first = (arc / 40).min(2);
+                arcs.push(first);
+                arc = arc.saturating_sub(first.saturating_mul(40));
+            }
+            arcs.push(arc);
+            arc = 0;
+        }
+    }
+    arcs.iter().map(u128::to_string).collect::<Vec<_>>().join(".")
+}
+
+fn print(shown: &Shown) {
+    println!("{} certificate {}", shown.file, shown.number);
+    let line = |what: &str, value: &str| println!("  {what:<12}{value}");
+    line("subject", &shown.subject);
+    line("issuer", &shown.issuer);
+    line("serial", &shown.serial);
+    line("valid", &format!("{} to {} ({})", shown.not_before, shown.not_after, shown.validity));
+    line("key", &shown.key);
+    shown.names.iter().for_each(|name| line("name", name));
+    match (shown.ca, shown.path_len) {
+        (true, Some(below)) => line("CA", &format!("at most {below} CAs below")),
+        (true, None) => line("CA", "yes"),
+        (false, _) => line("CA", "no"),
+    }
+    if !shown.key_usage.is_empty() {
+        line("usage", &shown.key_usage.join(", "));
+    }
+    if !shown.extended_key_usage.is_empty() {
+        line("purposes", &shown.extended_key_usage.join(", "));
+    }
+    shown.permitted_names.iter().for_each(|name| line("permitted", name));
+    shown.excluded_names.iter().for_each(|name| line("excluded", name));
+    if let Some(id) = &shown.unknown_critical_extension {
+        line("refused for", &format!("critical extension {id}, which is not processed (RFC 5280 section 4.2)"));
+    }
+    line("SHA-256", &shown.sha256);
 }
 
 fn general_name(name: GeneralName<'_>) -> String {
@@ -52,17 +224,44 @@ fn general_name(name: GeneralName<'_>) -> String {
         GeneralName::Uri(uri) => format!("URI {}", uri.escape_debug()),
         GeneralName::Rfc822(mailbox) => format!("email {}", mailbox.escape_debug()),
         GeneralName::Directory(name) => format!("directory {name}"),
-        GeneralName::Ip(octets) => match <[u8; 4]>::try_from(octets) {
-            Ok(v4) => format!("IP {}", std::net::Ipv4Addr::from(v4)),
-            Err(_) => match <[u8; 16]>::try_from(octets) {
-                Ok(v6) => format!("IP {}", std::net::Ipv6Addr::from(v6)),
-                Err(_) => format!("IP {}", hex(octets)),
-            },
-        },
+        GeneralName::Ip(octets) => format!("IP {}", address(octets)),
         _ => "of another kind".to_owned(),
+    }
+}
+
+/// An address, or address and mask (RFC 5280 section 4.2.1.10).
+fn address(octets: &[u8]) -> String {
+    let one = |octets: &[u8]| match (<[u8; 4]>::try_from(octets), <[u8; 16]>::try_from(octets)) {
+        (Ok(v4), _) => Some(Ipv4Addr::from(v4).to_string()),
+        (_, Ok(v6)) => Some(Ipv6Addr::from(v6).to_string()),
+        _ => None,
+    };
+    let (address, mask) = match octets.len() {
+        8 | 32 => octets.split_at(octets.len() / 2),
+        _ => (octets, &[][..]),
+    };
+    match (one(address), one(mask)) {
+        (Some(address), Some(mask)) => format!("{address}/{mask}"),
+        (Some(address), None) => address,
+        _ => hex(octets),
     }
 }
 
 fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn object_identifiers_and_addresses() {
+        assert_eq!(object_identifier(&[0x2b, 6, 1, 5, 5, 7, 3, 1]), "1.3.6.1.5.5.7.3.1");
+        assert_eq!(object_identifier(&[0x55, 0x1d, 0x25, 0]), "2.5.29.37.0");
+        assert_eq!(object_identifier(&[0x88, 0x37]), "2.999");
+        assert_eq!(address(&[10, 0, 0, 0, 255, 0, 0, 0]), "10.0.0.0/255.0.0.0");
+        assert_eq!(address(&[127, 0, 0, 1]), "127.0.0.1");
+        assert_eq!(address(&[1, 2]), "01:02");
+    }
 }

@@ -5,6 +5,7 @@ mod check;
 mod check_files;
 mod connect;
 mod files;
+mod generate;
 mod inspect;
 mod run;
 mod serve;
@@ -53,6 +54,10 @@ enum Command {
     Inspect(inspect::Args),
     /// Judge a chain, and say why
     Verify(verify::Args),
+    /// Print a shell's completions
+    Completions(generate::Completions),
+    /// Print the manual page, or write all of them
+    Man(generate::Man),
 }
 
 /// Wrong use or bad configuration.
@@ -68,6 +73,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Completions(args) => generate::completions(args),
+        Command::Man(args) => generate::man(args),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("edgetrust: {error}");

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use edgetrust::core::identity::{PeerPolicy, Rule, ServerName};
-use edgetrust::core::path::{Budget, Limits, Place, Purpose, Trust};
+use edgetrust::core::identity::{Denied, PeerPolicy, Rule, ServerName};
+use edgetrust::core::path::{Budget, Limits, Place, Purpose, Trust, VerifiedPath};
 use edgetrust::core::x509::Certificate;
 use edgetrust::{clock, tls};
 use pki_types::UnixTime;
+use serde::Serialize;
 
 use super::{Outcome, files, text};
 
@@ -35,6 +36,9 @@ pub(crate) struct Args {
     /// The time to judge at, as 2026-01-02T03:04:05Z; by default now
     #[arg(long, value_name = "TIME")]
     at: Option<jiff::Timestamp>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -72,46 +76,58 @@ pub(crate) fn run(args: Args) -> Outcome {
         known_intermediates: &[],
         algorithms: provider.signature_verification_algorithms.all,
     };
-    let verified = trust.verify(&leaf, &sent, purpose, now, &mut Budget::new(Limits::SERVER));
-    let path = match verified {
-        Ok(path) => path,
-        Err(error) => return Ok(refused(&error.to_string())),
+    let certificate_at = |place: Place| match place {
+        Place::Anchor(index) => anchors.get(usize::from(index)),
+        Place::Sent(index) => sent.get(usize::from(index)),
+        // None are given.
+        Place::Known(_) => None,
     };
-    println!("{}", leaf.subject());
-    for place in path.issuers() {
-        let (what, certificate) = match *place {
-            Place::Anchor(index) => ("anchor", anchors.get(usize::from(index))),
-            Place::Sent(index) => ("intermediate", sent.get(usize::from(index))),
-            Place::Known(_) => ("intermediate", None),
-        };
-        if let Some(certificate) = certificate {
-            println!("  {what} {}", certificate.subject());
+    let mut verdict = Verdict { accepted: false, reason: None, path: vec![leaf.subject().to_string()] };
+    let judged = match trust.verify(&leaf, &sent, purpose, now, &mut Budget::new(Limits::SERVER)) {
+        Ok(path) => {
+            let issuers = path.issuers().iter().filter_map(|place| certificate_at(*place));
+            verdict.path.extend(issuers.map(|issuer| issuer.subject().to_string()));
+            authorize(path, args.name.as_deref(), args.cn.as_deref()).map_err(text)
         }
+        Err(error) => Err(error.to_string()),
+    };
+    verdict.accepted = judged.is_ok();
+    verdict.reason = judged.err();
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&verdict).map_err(text)?);
+    } else {
+        print(&verdict);
     }
-    let address;
-    let authorized = match (&args.name, &args.cn) {
-        (Some(name), _) => {
-            address = name.parse();
-            match address {
-                Ok(address) => ServerName::Ip(address),
-                Err(_) => ServerName::Dns(name),
-            }
-            .authorize(path)
-            .map(drop)
-        }
-        (_, Some(cn)) => PeerPolicy::OneOf(&[Rule::CommonName(cn)]).authorize(path).map(drop),
-        _ => Ok(()),
-    };
-    match authorized {
-        Ok(()) => {
-            println!("accepted");
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(denied) => Ok(refused(&denied.to_string())),
+    Ok(if verdict.accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[derive(Serialize)]
+struct Verdict {
+    accepted: bool,
+    reason: Option<String>,
+    /// Subjects, from the leaf to the trust anchor; the leaf alone where no path was found.
+    path: Vec<String>,
+}
+
+fn print(verdict: &Verdict) {
+    for (depth, subject) in verdict.path.iter().enumerate() {
+        println!("{:depth$}{subject}", "", depth = depth.saturating_mul(2));
+    }
+    match &verdict.reason {
+        None => println!("accepted"),
+        Some(reason) => println!("refused: {reason}"),
     }
 }
 
-fn refused(reason: &str) -> ExitCode {
-    println!("refused: {reason}");
-    ExitCode::FAILURE
+fn authorize(path: VerifiedPath<'_>, name: Option<&str>, cn: Option<&str>) -> Result<(), Denied> {
+    match (name, cn) {
+        (Some(name), _) => match name.parse() {
+            Ok(address) => ServerName::Ip(address),
+            Err(_) => ServerName::Dns(name),
+        }
+        .authorize(path)
+        .map(drop),
+        (_, Some(cn)) => PeerPolicy::OneOf(&[Rule::CommonName(cn)]).authorize(path).map(drop),
+        _ => Ok(()),
+    }
 }

@@ -57,7 +57,8 @@ impl From<io::Error> for Refused {
 pub(super) async fn serve(socket: Socket, remote: Remote, state: watch::Receiver<Arc<State>>) {
     let now = state.borrow().clone();
     let limits = now.limits;
-    let opened = match timeout(limits.handshake_timeout, open(&now, socket)).await {
+    // On the heap, which gets it back: a handshake needs seven times the space of what comes after it.
+    let opened = match timeout(limits.handshake_timeout, Box::pin(open(&now, socket))).await {
         Ok(opened) => opened,
         Err(_) => Err((None, Refused::Deadline)),
     };
@@ -69,14 +70,26 @@ pub(super) async fn serve(socket: Socket, remote: Remote, state: watch::Receiver
             warn!(%tunnel, %remote, "refused: {reason}");
         }
         Ok(opened) => {
-            let name = opened.route.name.clone();
-            let identity = opened.peer.as_ref().map_or_else(String::new, |peer| peer.to_string());
-            info!(tunnel = %name, %remote, peer = %identity, "open");
+            let (route, peer) = (opened.route.clone(), opened.peer.clone());
+            let (tunnel, peer) = (&route.name, Shown(peer.as_deref()));
+            info!(%tunnel, %remote, %peer, "open");
             let (end, (up, down)) = carry(opened, state).await;
             match end {
-                End::Over(_) => warn!(tunnel = %name, %remote, peer = %identity, up, down, "closed: {end}"),
-                _ => info!(tunnel = %name, %remote, peer = %identity, up, down, "closed: {end}"),
+                End::Over(_) => warn!(%tunnel, %remote, %peer, up, down, "closed: {end}"),
+                _ => info!(%tunnel, %remote, %peer, up, down, "closed: {end}"),
             }
+        }
+    }
+}
+
+/// A peer in the log; a dash where no certificate was asked for or shown.
+struct Shown<'a>(Option<&'a Peer>);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(peer) => peer.fmt(f),
+            None => f.write_str("-"),
         }
     }
 }
@@ -221,7 +234,7 @@ impl fmt::Display for End {
 
 async fn carry(opened: Opened, state: watch::Receiver<Arc<State>>) -> (End, (u64, u64)) {
     let Opened { route, peer, streams } = opened;
-    let session = Session { name: route.name.clone(), peer, state };
+    let session = Session { route, peer, state };
     match streams {
         Streams::Plain(mut client, mut target) => {
             let (end, bytes) = session.run(&mut client, &mut target, |_, _, _| Ok(None)).await;
@@ -271,7 +284,7 @@ async fn close(stream: &mut (impl AsyncWrite + Unpin), end: &End) {
 }
 
 struct Session {
-    name: String,
+    route: Arc<Route>,
     peer: Option<Arc<Peer>>,
     state: watch::Receiver<Arc<State>>,
 }
@@ -307,6 +320,7 @@ impl Session {
                 }
             };
             tokio::select! {
+                biased;
                 ended = poll_fn(|cx| splice.poll(cx, client, target)) => {
                     let end = ended.map_or_else(End::Failed, |()| End::Both);
                     return (end, splice.bytes());
@@ -319,7 +333,7 @@ impl Session {
                 return (End::Idle, splice.bytes());
             }
             let state = self.state.borrow().clone();
-            let route = state.routes.iter().find(|route| route.name == self.name);
+            let route = state.routes.iter().find(|route| route.name == self.route.name);
             // A tunnel that is no longer configured takes no new connections; its old ones go on.
             match judge(client, target, route.map(AsRef::as_ref)) {
                 Ok(peer) => {

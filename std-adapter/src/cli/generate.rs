@@ -1,0 +1,40 @@
+//! `edgetrust completions` and `edgetrust man`: both from the definition of the arguments.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use super::{Cli, Outcome, text};
+
+#[derive(clap::Args)]
+pub(crate) struct Completions {
+    /// For which shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Man {
+    /// Write a page for each subcommand too, all into this folder
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+}
+
+pub(crate) fn completions(args: Completions) -> Outcome {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "edgetrust", &mut script);
+    std::io::stdout().write_all(&script).map_err(text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn man(args: Man) -> Outcome {
+    match args.out {
+        Some(folder) => clap_mangen::generate_to(Cli::command(), &folder)
+            .map_err(|error| format!("{}: {error}", folder.display()))?,
+        None => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()).map_err(text)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
