@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::listener::State;
 use super::proxy_protocol::Header;
@@ -72,11 +72,13 @@ pub(super) async fn serve(socket: Socket, remote: Remote, state: watch::Receiver
         Ok(opened) => {
             let (route, peer) = (opened.route.clone(), opened.peer.clone());
             let (tunnel, peer) = (&route.name, Shown(peer.as_deref()));
-            info!(%tunnel, %remote, %peer, "open");
+            debug!(%tunnel, %remote, %peer, "open");
+            let since = Instant::now();
             let (end, (up, down)) = carry(opened, state).await;
+            let seconds = since.elapsed().as_secs();
             match end {
-                End::Over(_) => warn!(%tunnel, %remote, %peer, up, down, "closed: {end}"),
-                _ => info!(%tunnel, %remote, %peer, up, down, "closed: {end}"),
+                End::Over(_) => warn!(%tunnel, %remote, %peer, up, down, seconds, "closed: {end}"),
+                _ => info!(%tunnel, %remote, %peer, up, down, seconds, "closed: {end}"),
             }
         }
     }

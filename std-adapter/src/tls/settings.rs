@@ -4,10 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use pki_types::ServerName;
+use rustls::server::ServerSessionMemoryCache;
 use rustls::{ClientConfig, ServerConfig};
 
 use super::verifier::DangerNoVerification;
 use super::{ClientVerifier, Credential, MinVersion, Peer, Refusal, ServerVerifier, TrustStore, provider};
+
+/// Sessions that a server can resume, for each of its configurations. Kept here and not sealed in tickets, a session ends with the
+/// trust under which it began, and no ticket key can leak.
+const SESSIONS: usize = 4096;
 
 /// Whether clients show certificates.
 #[derive(Clone, Debug)]
@@ -96,6 +101,9 @@ impl TlsServer {
         let resolver = rustls::sign::SingleCertAndKey::from(settings.credential.key);
         let mut config = builder.with_cert_resolver(Arc::new(resolver));
         config.alpn_protocols = settings.alpn;
+        // RFC 8446 appendix C.4: a ticket is for one use. A feed reconnects once, with the ticket of its last connection.
+        config.send_tls13_tickets = 1;
+        config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
         // RFC 8446 section 8: early data can be replayed
         config.max_early_data_size = 0;
         Ok(Self { config: Arc::new(config), verifier })
