@@ -4,6 +4,7 @@ mod arguments;
 mod check;
 mod check_files;
 mod connect;
+mod demo;
 mod files;
 mod generate;
 mod inspect;
@@ -54,6 +55,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Judge a chain, and say why
     Verify(verify::Args),
+    /// Three locations in one process: messages over wss, impostors refused, a certificate rotated live
+    Demo(demo::Args),
     /// Print a shell's completions
     Completions(generate::Completions),
     /// Print the manual page, or write all of them
@@ -65,8 +68,11 @@ pub(crate) const MISUSE: u8 = 2;
 
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
-    log(cli.log_format);
+    if !matches!(cli.command, Command::Demo(_)) {
+        log(cli.log_format);
+    }
     let outcome = match cli.command {
+        Command::Demo(args) => demo::run(args),
         Command::Run(args) => run::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Connect(args) => connect::run(args),

@@ -1,10 +1,9 @@
 //! What `run`, `serve` and `connect` have in common: start, reload, drain.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use edgetrust::gateway::{Gateway, Plan, Watched};
+use edgetrust::gateway::{Address, Gateway, Plan, Watched};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
@@ -21,34 +20,82 @@ pub(crate) struct Options {
     workers: Option<std::num::NonZeroUsize>,
 }
 
+/// A gateway, and how it is loaded again.
+pub(crate) struct Service<L> {
+    gateway: Gateway,
+    watched: Watched,
+    load: L,
+}
+
+impl<L: Fn(&mut Watched) -> Result<Plan, String>> Service<L> {
+    pub(crate) async fn start(load: L) -> Result<Self, String> {
+        let mut watched = Watched::default();
+        let plan = load(&mut watched)?;
+        let gateway = Gateway::start(plan.tunnels, plan.limits).await.map_err(text)?;
+        Ok(Self { gateway, watched, load })
+    }
+
+    /// Where a tunnel listens, where port 0 was asked for.
+    pub(crate) fn local_address(&self, tunnel: &str) -> Option<Address> {
+        self.gateway.local_address(tunnel)
+    }
+
+    /// Reloads if a file that is in use has changed.
+    pub(crate) async fn look(&mut self) {
+        let files = self.watched.changed();
+        if !files.is_empty() {
+            let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+            self.reload(&format!("changed: {}", names.join(", "))).await;
+        }
+    }
+
+    /// All or nothing: whatever fails, the last good configuration stays in force.
+    pub(crate) async fn reload(&mut self, cause: &str) {
+        let mut read = Watched::default();
+        let reloaded = match (self.load)(&mut read) {
+            Ok(plan) => self.gateway.reload(plan.tunnels, plan.limits).await.map_err(text),
+            Err(reason) => Err(reason),
+        };
+        match reloaded {
+            Ok(()) => {
+                self.watched = read;
+                info!(%cause, "reloaded");
+            }
+            Err(reason) => {
+                // What was good and what was tried: a change of either is worth another attempt.
+                self.watched.extend(read);
+                error!(%cause, "reload refused, the last good configuration stays: {reason}");
+            }
+        }
+    }
+
+    pub(crate) async fn drain(self) {
+        self.gateway.drain().await;
+    }
+}
+
 /// Runs what `load` says until SIGTERM or SIGINT; SIGHUP or a changed file asks it again.
 pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched) -> Result<Plan, String>) -> Outcome {
-    let mut watched = Watched::default();
-    let plan = load(&mut watched)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(workers) = options.workers {
         runtime.worker_threads(workers.get());
     }
     runtime.enable_all().build().map_err(text)?.block_on(async {
         let mut signals = Signals::new().map_err(text)?;
-        let mut gateway = Gateway::start(plan.tunnels, plan.limits).await.map_err(text)?;
+        let mut service = Service::start(load).await?;
         let mut ticks = interval(options.watch_interval.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let cause = tokio::select! {
+            tokio::select! {
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
-                _ = signals.hangup.recv() => "SIGHUP".to_owned(),
-                _ = ticks.tick(), if !options.watch_interval.is_zero() => match watched.changed() {
-                    files if files.is_empty() => continue,
-                    files => changed(&files),
-                },
-            };
-            reload(&mut gateway, &mut watched, &load, &cause).await;
+                _ = signals.hangup.recv() => service.reload("SIGHUP").await,
+                _ = ticks.tick(), if !options.watch_interval.is_zero() => service.look().await,
+            }
         }
         info!("draining");
         tokio::select! {
-            () = gateway.drain() => info!("drained"),
+            () = service.drain() => info!("drained"),
             _ = signals.terminate.recv() => info!("told twice to stop: connections are cut"),
             _ = signals.interrupt.recv() => info!("told twice to stop: connections are cut"),
         }
@@ -70,34 +117,4 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
-}
-
-/// All or nothing: whatever fails, the last good configuration stays in force.
-async fn reload(
-    gateway: &mut Gateway,
-    watched: &mut Watched,
-    load: &impl Fn(&mut Watched) -> Result<Plan, String>,
-    cause: &str,
-) {
-    let mut read = Watched::default();
-    let reloaded = match load(&mut read) {
-        Ok(plan) => gateway.reload(plan.tunnels, plan.limits).await.map_err(text),
-        Err(reason) => Err(reason),
-    };
-    match reloaded {
-        Ok(()) => {
-            *watched = read;
-            info!(%cause, "reloaded");
-        }
-        Err(reason) => {
-            // What was good and what was tried: a change of either is worth another attempt.
-            watched.extend(read);
-            error!(%cause, "reload refused, the last good configuration stays: {reason}");
-        }
-    }
-}
-
-fn changed(files: &[PathBuf]) -> String {
-    let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
-    format!("changed: {}", names.join(", "))
 }

@@ -1,0 +1,87 @@
+//! Those who knock at a gateway's door, and a look at the certificate that it shows.
+
+use std::path::Path;
+use std::time::Duration;
+
+use edgetrust::core::x509::Certificate;
+use edgetrust::gateway::Address;
+use edgetrust::pem;
+use edgetrust::tls::{ClientSettings, Connector, Credential, MinVersion, Peers, ServerTrust, TrustStore, server_name};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::location::Location;
+use super::pki::Ca;
+use super::show::Log;
+use crate::cli::text;
+
+/// Certificates that must not open the door of `at`.
+pub(super) fn credentials(at: &Location, folder: &Path) -> Result<[(&'static str, Credential); 2], String> {
+    let (forged, insider) = (folder.join("forged"), folder.join("insider"));
+    for folder in [&forged, &insider] {
+        std::fs::create_dir_all(folder).map_err(text)?;
+    }
+    // The names are all right; the root only looks like ours.
+    let root = Ca::root("Demo Mesh Root")?;
+    let (cert, key) =
+        root.intermediate("Location A CA", "a.example")?.issue(&forged, "location-a", "gateway.a.example")?;
+    let forged = Credential::load(&cert, &key).map_err(text)?;
+    let (cert, key) = at.issue_for(&insider, "location-x")?;
+    let insider = Credential::load(&cert, &key).map_err(text)?;
+    Ok([("location-a of another root", forged), ("location-x of the right root", insider)])
+}
+
+fn connector(at: &Location, credential: Credential) -> Result<Connector, String> {
+    let anchors = pem::read_certificates(&at.root_file()).map_err(text)?;
+    let trust = TrustStore::new(anchors, Vec::new(), Peers::AnyVerified).map_err(text)?;
+    Connector::new(ClientSettings {
+        trust: ServerTrust::Verified(trust),
+        credential: Some(credential),
+        min_version: MinVersion::Tls13,
+        alpn: Vec::new(),
+    })
+    .map_err(text)
+}
+
+async fn tcp(gateway: &Address) -> Result<TcpStream, String> {
+    let Address::Tcp(address) = gateway else { return Err(format!("{gateway}: no TCP address")) };
+    TcpStream::connect(address).await.map_err(text)
+}
+
+/// Tries to get a byte through.
+///
+/// # Errors
+/// What happened instead of a refusal.
+pub(super) async fn knock(
+    log: &Log,
+    gateway: &Address,
+    at: &Location,
+    credential: &Credential,
+) -> Result<String, String> {
+    log.forget();
+    let connector = connector(at, credential.clone())?;
+    let stream = tcp(gateway).await?;
+    let knocked = async {
+        // A client of TLS 1.3 hears of the verdict when it reads (RFC 8446 section 4.4.2.4).
+        let (mut tls, _) = connector.connect(server_name(&at.host).ok()?, stream).await.ok()?;
+        tls.write_all(b"x").await.ok()?;
+        tls.read_u8().await.ok()
+    };
+    match timeout(super::PATIENCE, knocked).await {
+        Ok(None) => {}
+        Ok(Some(_)) => return Err("was let in".to_owned()),
+        Err(_) => return Err("heard nothing".to_owned()),
+    }
+    log.refusal(Duration::from_secs(5)).await.ok_or_else(|| "the gateway gave no reason".to_owned())
+}
+
+/// The serial number of the certificate that a gateway shows to one it knows.
+pub(super) async fn served_serial(gateway: &Address, client: &Location, at: &Location) -> Result<String, String> {
+    let credential = Credential::load(&client.folder.join("cert.pem"), &client.folder.join("key.pem")).map_err(text)?;
+    let connector = connector(at, credential)?;
+    let (tls, _) = connector.connect(server_name(&at.host)?, tcp(gateway).await?).await.map_err(text)?;
+    let shown = tls.get_ref().1.peer_certificates().and_then(<[_]>::first).ok_or("no certificate was shown")?;
+    let certificate = Certificate::from_der(shown).map_err(text)?;
+    Ok(certificate.serial().iter().take(4).map(|octet| format!("{octet:02x}")).collect())
+}

@@ -1,0 +1,136 @@
+//! One location: its folder with certificates and configuration, and its gateway.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use edgetrust::config_file::with_config;
+use edgetrust::gateway::{Address, Plan, Watched};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::pki::Ca;
+use crate::cli::service::Service;
+use crate::cli::text;
+
+/// How often a location looks at its files.
+const WATCH_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A location with its CA.
+pub(super) struct Location {
+    pub(super) name: String,
+    pub(super) host: String,
+    pub(super) folder: PathBuf,
+    ca: Ca,
+}
+
+/// What a location's gateway does.
+pub(super) struct Forwarding {
+    /// Accepts from a location, forwards to its own service.
+    pub(super) from: Option<(String, Address)>,
+    /// Carries its own service's messages to another location's gateway.
+    pub(super) to: Option<(String, Address)>,
+}
+
+/// A gateway that runs until it is told to stop.
+pub(super) struct Running {
+    pub(super) accepts: Option<Address>,
+    pub(super) originates: Option<Address>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Location {
+    pub(super) fn new(root: &Ca, letter: char, folder: &Path) -> Result<Self, String> {
+        let name = format!("location-{letter}");
+        let host = format!("gateway.{letter}.example");
+        let folder = folder.join(&name);
+        std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let ca =
+            root.intermediate(&format!("Location {} CA", letter.to_ascii_uppercase()), &format!("{letter}.example"))?;
+        root.write(&folder.join("mesh-root.pem"))?;
+        let location = Self { name, host, folder, ca };
+        location.issue()?;
+        Ok(location)
+    }
+
+    /// A new certificate in the place of the old one.
+    pub(super) fn issue(&self) -> Result<(PathBuf, PathBuf), String> {
+        self.ca.issue(&self.folder, &self.name, &self.host)
+    }
+
+    /// A certificate of the same CA for somebody else.
+    pub(super) fn issue_for(&self, folder: &Path, cn: &str) -> Result<(PathBuf, PathBuf), String> {
+        self.ca.issue(folder, cn, &self.host)
+    }
+
+    pub(super) fn root_file(&self) -> PathBuf {
+        self.folder.join("mesh-root.pem")
+    }
+
+    /// The file that `edgetrust run` takes.
+    fn configuration(&self, forwarding: &Forwarding) -> Value {
+        let file = |name: &str| self.folder.join(name).display().to_string();
+        let (cert_file, key_file, root) = (file("cert.pem"), file("key.pem"), file("mesh-root.pem"));
+        let mut tunnels = Vec::new();
+        let mut server = json!({"enabled": false});
+        if let Some((peer, service)) = &forwarding.from {
+            server = json!({
+                "enabled": true, "mode": "manual", "cert_file": cert_file, "key_file": key_file, "min_version": "1.3",
+                "mtls": {
+                    "enabled": true, "client_ca_files": [root], "require_client_cert": true, "allowed_client_cns": [peer],
+                },
+            });
+            tunnels.push(json!({
+                "name": "in", "mode": "server", "listen": "127.0.0.1:0", "target": service.to_string(),
+            }));
+        }
+        if let Some((host, gateway)) = &forwarding.to {
+            tunnels.push(json!({
+                "name": "out", "mode": "client", "listen": "127.0.0.1:0", "target": gateway.to_string(), "server_name": host,
+            }));
+        }
+        let client = json!({
+            "ca_files": [root], "use_system_roots": false, "min_version": "1.3",
+            "mtls": {"enabled": true, "cert_file": cert_file, "key_file": key_file},
+        });
+        json!({
+            "security": {"tls": {"server": server, "client": client}},
+            "gateway": {"tunnels": tunnels, "limits": {"drain_timeout": "5s"}},
+        })
+    }
+
+    /// Writes the configuration and runs it, as `edgetrust run` would.
+    pub(super) async fn start(&self, forwarding: &Forwarding) -> Result<Running, String> {
+        let file = self.folder.join("gateway.json");
+        let json = serde_json::to_string_pretty(&self.configuration(forwarding)).map_err(text)?;
+        std::fs::write(&file, json).map_err(|error| format!("{}: {error}", file.display()))?;
+        let load = move |watched: &mut Watched| {
+            watched.note(&file);
+            with_config(&file, |config| Plan::new(&config.gateway, watched)).map_err(text)?
+        };
+        let mut service = Service::start(load).await?;
+        let (accepts, originates) = (service.local_address("in"), service.local_address("out"));
+        let (stop, mut stopped) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(WATCH_INTERVAL);
+            loop {
+                tokio::select! {
+                    _ = &mut stopped => break,
+                    _ = ticks.tick() => service.look().await,
+                }
+            }
+            service.drain().await;
+        });
+        Ok(Running { accepts, originates, stop, task })
+    }
+}
+
+impl Running {
+    /// Drains.
+    pub(super) async fn stop(self) {
+        // It runs until here.
+        let _ = self.stop.send(());
+        let _ = self.task.await;
+    }
+}
