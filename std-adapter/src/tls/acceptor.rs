@@ -17,6 +17,8 @@ pub enum AcceptError {
     Refused(Refusal),
     /// TLS or the network failed.
     Io(io::Error),
+    /// The settings can no longer be used.
+    Settings(TlsError),
 }
 
 impl fmt::Display for AcceptError {
@@ -24,6 +26,7 @@ impl fmt::Display for AcceptError {
         match self {
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Io(error) => error.fmt(f),
+            Self::Settings(error) => error.fmt(f),
         }
     }
 }
@@ -46,6 +49,7 @@ impl From<AcceptError> for io::Error {
         match error {
             AcceptError::Refused(refusal) => Self::new(io::ErrorKind::PermissionDenied, refusal),
             AcceptError::Io(error) => error,
+            AcceptError::Settings(error) => Self::other(error),
         }
     }
 }
@@ -65,9 +69,22 @@ impl TlsServer {
     }
 }
 
-/// Accepts TLS; its settings can be replaced while it is in use.
+/// Accepts TLS; its settings, and the trust in them, can be replaced while it is in use.
 #[derive(Debug)]
-pub struct Acceptor(ArcSwap<TlsServer>);
+pub struct Acceptor(ArcSwap<Current>);
+
+/// Settings, and what was made of them.
+#[derive(Debug)]
+struct Current {
+    settings: ServerSettings,
+    tls: TlsServer,
+}
+
+impl Current {
+    fn new(settings: ServerSettings) -> Result<Self, TlsError> {
+        Ok(Self { tls: TlsServer::new(settings.clone())?, settings })
+    }
+}
 
 impl Acceptor {
     /// An acceptor with its first settings.
@@ -75,7 +92,7 @@ impl Acceptor {
     /// # Errors
     /// Where the provider lacks what is asked for.
     pub fn new(settings: ServerSettings) -> Result<Self, TlsError> {
-        Ok(Self(ArcSwap::from_pointee(TlsServer::new(settings)?)))
+        Ok(Self(ArcSwap::from_pointee(Current::new(settings)?)))
     }
 
     /// New handshakes use the new settings; connections go on.
@@ -83,7 +100,7 @@ impl Acceptor {
     /// # Errors
     /// Where the provider lacks what is asked for: then nothing changes.
     pub fn reload(&self, settings: ServerSettings) -> Result<(), TlsError> {
-        self.0.store(Arc::new(TlsServer::new(settings)?));
+        self.0.store(Arc::new(Current::new(settings)?));
         Ok(())
     }
 
@@ -95,7 +112,19 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let server = self.0.load_full();
-        server.accept(stream).await
+        let current = self.current().map_err(AcceptError::Settings)?;
+        current.tls.accept(stream).await
+    }
+
+    /// What new handshakes use: made anew when a [`super::TrustStore`] has been replaced, so that no session from before is resumed.
+    fn current(&self) -> Result<Arc<Current>, TlsError> {
+        let current = self.0.load_full();
+        if current.tls.is_current() {
+            return Ok(current);
+        }
+        let renewed = Arc::new(Current::new(current.settings.clone())?);
+        // A reload meanwhile is newer.
+        self.0.compare_and_swap(&current, renewed.clone());
+        Ok(renewed)
     }
 }

@@ -29,9 +29,22 @@ impl TlsClient {
     }
 }
 
-/// Originates TLS; its settings can be replaced while it is in use.
+/// Originates TLS; its settings, and the trust in them, can be replaced while it is in use.
 #[derive(Debug)]
-pub struct Connector(ArcSwap<TlsClient>);
+pub struct Connector(ArcSwap<Current>);
+
+/// Settings, and what was made of them.
+#[derive(Debug)]
+struct Current {
+    settings: ClientSettings,
+    tls: TlsClient,
+}
+
+impl Current {
+    fn new(settings: ClientSettings) -> Result<Self, TlsError> {
+        Ok(Self { tls: TlsClient::new(settings.clone())?, settings })
+    }
+}
 
 impl Connector {
     /// A connector with its first settings.
@@ -39,7 +52,7 @@ impl Connector {
     /// # Errors
     /// Where the provider lacks what is asked for.
     pub fn new(settings: ClientSettings) -> Result<Self, TlsError> {
-        Ok(Self(ArcSwap::from_pointee(TlsClient::new(settings)?)))
+        Ok(Self(ArcSwap::from_pointee(Current::new(settings)?)))
     }
 
     /// New handshakes use the new settings; connections go on.
@@ -47,7 +60,7 @@ impl Connector {
     /// # Errors
     /// Where the provider lacks what is asked for: then nothing changes.
     pub fn reload(&self, settings: ClientSettings) -> Result<(), TlsError> {
-        self.0.store(Arc::new(TlsClient::new(settings)?));
+        self.0.store(Arc::new(Current::new(settings)?));
         Ok(())
     }
 
@@ -63,7 +76,19 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let client = self.0.load_full();
-        client.connect(server_name, stream).await
+        let current = self.current().map_err(AcceptError::Settings)?;
+        current.tls.connect(server_name, stream).await
+    }
+
+    /// What new handshakes use: made anew when a [`super::TrustStore`] has been replaced, so that no session from before is resumed.
+    fn current(&self) -> Result<Arc<Current>, TlsError> {
+        let current = self.0.load_full();
+        if current.tls.is_current() {
+            return Ok(current);
+        }
+        let renewed = Arc::new(Current::new(current.settings.clone())?);
+        // A reload meanwhile is newer.
+        self.0.compare_and_swap(&current, renewed.clone());
+        Ok(renewed)
     }
 }

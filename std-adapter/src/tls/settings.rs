@@ -109,6 +109,11 @@ impl TlsServer {
         Ok(Self { config: Arc::new(config), verifier })
     }
 
+    /// Whether trust is still what it was when this was made; else a new one is to be made.
+    pub fn is_current(&self) -> bool {
+        self.verifier.as_ref().is_none_or(|verifier| verifier.is_current())
+    }
+
     /// For any code that takes rustls's own. It must call [`TlsServer::admit`] after each handshake.
     pub fn config(&self) -> &Arc<ServerConfig> {
         &self.config
@@ -163,6 +168,11 @@ impl TlsClient {
         config.alpn_protocols = settings.alpn;
         config.enable_early_data = false;
         Ok(Self { config: Arc::new(config), verifier })
+    }
+
+    /// Whether trust is still what it was when this was made; else a new one is to be made.
+    pub fn is_current(&self) -> bool {
+        self.verifier.as_ref().is_none_or(|verifier| verifier.is_current())
     }
 
     /// For any code that takes rustls's own. It must call [`TlsClient::admit`] after each handshake.

@@ -100,6 +100,7 @@ macro_rules! handshake_signatures {
 /// Judges clients.
 #[derive(Debug)]
 pub struct ClientVerifier {
+    store: Arc<TrustStore>,
     trust: Arc<Generation>,
     mandatory: bool,
     hints: Vec<DistinguishedName>,
@@ -109,11 +110,16 @@ pub struct ClientVerifier {
 
 impl ClientVerifier {
     /// A verifier over the store's generation of now: a configuration made from it keeps that one, with tickets of its own.
-    pub fn new(store: &TrustStore, mandatory: bool, provider: Arc<CryptoProvider>) -> Self {
-        let trust = store.current();
+    pub fn new(store: &Arc<TrustStore>, mandatory: bool, provider: Arc<CryptoProvider>) -> Self {
+        let (store, trust) = (store.clone(), store.current());
         let hints =
             trust.anchors().iter().map(|anchor| DistinguishedName::in_sequence(anchor.subject().as_bytes())).collect();
-        Self { trust, mandatory, hints, verdicts: Verdicts::new(), provider }
+        Self { store, trust, mandatory, hints, verdicts: Verdicts::new(), provider }
+    }
+
+    /// Whether its generation is still the store's.
+    pub(super) fn is_current(&self) -> bool {
+        self.store.generation_number() == self.trust.number
     }
 
     /// The whole decision: path, then permission.
@@ -175,6 +181,7 @@ impl ClientCertVerifier for ClientVerifier {
 /// Judges servers.
 #[derive(Debug)]
 pub struct ServerVerifier {
+    store: Arc<TrustStore>,
     trust: Arc<Generation>,
     verdicts: Verdicts,
     provider: Arc<CryptoProvider>,
@@ -182,8 +189,13 @@ pub struct ServerVerifier {
 
 impl ServerVerifier {
     /// A verifier over the store's generation of now.
-    pub fn new(store: &TrustStore, provider: Arc<CryptoProvider>) -> Self {
-        Self { trust: store.current(), verdicts: Verdicts::new(), provider }
+    pub fn new(store: &Arc<TrustStore>, provider: Arc<CryptoProvider>) -> Self {
+        Self { store: store.clone(), trust: store.current(), verdicts: Verdicts::new(), provider }
+    }
+
+    /// Whether its generation is still the store's.
+    pub(super) fn is_current(&self) -> bool {
+        self.store.generation_number() == self.trust.number
     }
 
     /// The whole decision: path, then name.
