@@ -122,7 +122,7 @@ impl fmt::Display for PathErrorKind {
                 write!(f, "expired at {}, and it is {} (RFC 5280 section 4.1.2.5)", Utc(*not_after), Utc(*now))
             }
             Self::NotYetValid { not_before, now } => {
-                write!(f, "valid from {}, and it is {} (RFC 5280 section 4.1.2.5)", Utc(*not_before), Utc(*now))
+                write!(f, "valid only from {}, and it is {} (RFC 5280 section 4.1.2.5)", Utc(*not_before), Utc(*now))
             }
             Self::NotACa => f.write_str("not a CA certificate, but it issued one (RFC 5280 section 4.2.1.9)"),
             Self::LeafIsCa => f.write_str("a CA certificate as a peer's own, and not one that is pinned"),

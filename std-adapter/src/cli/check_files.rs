@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use edgetrust::core::config;
 use edgetrust::core::identity::ServerName;
-use edgetrust::core::path::{Budget, Limits, PathErrorKind, Purpose, Trust};
+use edgetrust::core::path::{Budget, Limits, PathError, PathErrorKind, Purpose, Trust};
 use edgetrust::core::time::Utc;
 use edgetrust::core::x509::Certificate;
 use edgetrust::tls::{Credential, provider};
@@ -152,6 +152,10 @@ impl Files {
             Ok(_) => findings.add(Level::Ok, format!("{file}: its chain leads to a configured CA")),
             Err(error) if matches!(error.kind, PathErrorKind::UnknownIssuer) => findings
                 .add(Level::Warning, format!("{file}: its chain leads to no CA of this file or system: {error}")),
+            Err(PathError { depth: 0, kind: PathErrorKind::LeafIsCa }) => findings.add(
+                Level::Warning,
+                format!("{file}: a CA certificate of its own: only peers that have it among their CAs accept it"),
+            ),
             // Said already, with the date.
             Err(_) if self.dates(leaf).is_err() => {}
             Err(error) => return findings.add(Level::Error, format!("{file}: peers will refuse it: {error}")),

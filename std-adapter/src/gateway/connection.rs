@@ -120,7 +120,7 @@ async fn open(state: &State, socket: Socket) -> Result<Opened, Failed> {
     }
 }
 
-async fn open_route(route: &Arc<Route>, mut socket: Socket) -> Result<Opened, Refused> {
+async fn open_route(route: &Arc<Route>, socket: Socket) -> Result<Opened, Refused> {
     match &route.kind {
         RouteKind::Plain { proxy_protocol } => {
             let header = proxy_protocol.then(|| Header { addresses: socket.addresses(), ..Header::default() }.encode());
@@ -146,7 +146,6 @@ async fn open_route(route: &Arc<Route>, mut socket: Socket) -> Result<Opened, Re
                 Err(error) => {
                     // The client sees a failure, not an empty answer.
                     socket.reset_on_close();
-                    let _ = socket.shutdown().await;
                     Err(error.into())
                 }
             }

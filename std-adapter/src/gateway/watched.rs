@@ -102,7 +102,7 @@ mod tests {
 
         fs::write(path("new"), "two").unwrap();
         fs::rename(path("new"), &file).unwrap();
-        assert_eq!(settled(&mut watched), [file.clone()]);
+        assert_eq!(settled(&mut watched), std::slice::from_ref(&file));
 
         std::os::unix::fs::symlink(path("v2"), path("new-link")).unwrap();
         fs::rename(path("new-link"), &link).unwrap();

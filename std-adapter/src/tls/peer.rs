@@ -67,7 +67,10 @@ const MAX_CHAIN: usize = 32 * 1024;
 
 /// Peers let in, by the octets of all that they sent and the name asked for. It belongs to one generation of trust and ends
 /// with it, and a verdict holds from when it was made until the first certificate of its path expires.
-pub(super) struct Verdicts(Mutex<HashMap<Vec<u8>, (UnixTime, Arc<Peer>)>>);
+pub(super) struct Verdicts(Mutex<Memory>);
+
+/// Since when, and who, by the octets that were judged.
+type Memory = HashMap<Vec<u8>, (UnixTime, Arc<Peer>)>;
 
 impl Verdicts {
     pub(super) fn new() -> Self {
@@ -108,7 +111,7 @@ impl Verdicts {
     }
 
     /// A panic elsewhere leaves a map of whole verdicts.
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Vec<u8>, (UnixTime, Arc<Peer>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Memory> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

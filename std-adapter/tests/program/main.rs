@@ -1,6 +1,15 @@
-//! The program with real `openssl` on the other side; one behaviour a test.
+//! The program, end to end, with real openssl and curl as the other side.
 
+mod admission;
+mod check;
+mod components;
+mod demo;
+mod limits;
 mod peers;
 mod pki;
+mod refusals;
+mod reload;
+mod run;
 mod serve;
+mod tunnel_pair;
 mod verify;

@@ -1,27 +1,46 @@
 //! The program, an echo target, and openssl as a client; each is stopped by the one who started it.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Long enough for a slow machine; nothing waits for it unless something is wrong.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `edgetrust`.
 pub struct Program {
     child: Child,
     lines: Receiver<String>,
+    /// Where each tunnel listens.
+    tunnels: HashMap<String, String>,
+    /// The address of the only tunnel of `serve` and `connect`.
     pub address: SocketAddr,
 }
 
 impl Program {
-    /// Starts it and waits until it listens.
+    /// Starts it with one tunnel and waits until that listens.
     pub fn start(arguments: &[String]) -> Self {
+        Self::start_tunnels(arguments, 1)
+    }
+
+    /// Starts it and waits until all tunnels listen.
+    pub fn start_tunnels(arguments: &[String], count: usize) -> Self {
+        let mut program = Self::start_quietly(arguments);
+        for _ in 0..count {
+            program.wait_for_tunnel();
+        }
+        program
+    }
+
+    /// Starts it; every line of its log is still to come.
+    pub fn start_quietly(arguments: &[String]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_edgetrust"))
             .args(arguments)
             .env("NO_COLOR", "1")
+            .env("RUST_LOG", "debug,rustls=warn")
             .stderr(Stdio::piped())
             .stdin(Stdio::null())
             .spawn()
@@ -29,11 +48,27 @@ impl Program {
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let mut program = Self { child, lines, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        let line = program.wait_for("listening");
-        let address = line.split("address=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
-        program.address = address.parse().unwrap();
-        program
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { child, lines, tunnels: HashMap::new(), address: nowhere }
+    }
+
+    /// Waits until one more tunnel listens.
+    pub fn wait_for_tunnel(&mut self) {
+        let line = self.wait_for("listening tunnel=");
+        let field = |key: &str| line.split(key).nth(1).and_then(|rest| rest.split(' ').next()).unwrap().to_owned();
+        let (name, address) = (field("tunnel="), field("address="));
+        self.address = address.parse().unwrap_or(self.address);
+        self.tunnels.insert(name, address);
+    }
+
+    /// Where a tunnel of `run` listens.
+    pub fn tunnel(&self, name: &str) -> SocketAddr {
+        self.tunnels[name].parse().unwrap()
+    }
+
+    /// Open file descriptors.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
     /// The next log line that contains `text`.
@@ -50,6 +85,15 @@ impl Program {
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
+    }
+
+    /// Waits until `holds`, which nothing announces.
+    pub fn wait_until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !holds(self) {
+            assert!(Instant::now() < until, "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Waits for the program's own end.
@@ -80,6 +124,38 @@ pub fn echo() -> SocketAddr {
                 let mut writer = stream.try_clone()?;
                 std::io::copy(&mut &stream, &mut writer)?;
                 writer.shutdown(std::net::Shutdown::Write)
+            });
+        }
+    });
+    address
+}
+
+/// A TCP server that hands out all that its first client sends until it ends.
+pub fn collect() -> (SocketAddr, Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, received) = channel();
+    std::thread::spawn(move || {
+        let mut octets = Vec::new();
+        let mut stream = listener.accept()?.0;
+        stream.read_to_end(&mut octets)?;
+        drop(sender.send(octets));
+        stream.shutdown(std::net::Shutdown::Write)
+    });
+    (address, received)
+}
+
+/// A server of HTTP/1.1 that answers every request with the same text.
+pub fn http(answer: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+                while lines.next().is_some_and(|line| !line.is_empty()) {}
+                let length = answer.len();
+                write!(&stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{answer}")
             });
         }
     });

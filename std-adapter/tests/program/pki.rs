@@ -58,6 +58,43 @@ impl Pki {
         std::fs::write(&key_file, key.serialize_pem()).unwrap();
         (cert_file, key_file)
     }
+
+    /// An intermediate CA in a folder of its own; `chain.pem` of each leaf has the intermediate too.
+    pub fn intermediate(&self, cn: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let key = KeyPair::generate().unwrap();
+        let mut params = named(cn, &[]);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        std::fs::write(folder.path().join("ca.pem"), certificate.pem()).unwrap();
+        Self { folder, issuer: Issuer::new(params, key) }
+    }
+
+    /// Issues `CN.pem` with this CA's certificate below the leaf.
+    pub fn issue_chain(&self, cn: &str, dns: &[&str]) -> (PathBuf, PathBuf) {
+        let (cert, key) = self.issue(cn, dns);
+        let chain = [&cert, &self.ca()].map(|file| std::fs::read_to_string(file).unwrap()).concat();
+        std::fs::write(&cert, chain).unwrap();
+        (cert, key)
+    }
+}
+
+/// What `openssl req -x509` makes of a common name: self-signed, and a CA.
+pub fn self_signed(folder: &Path, cn: &str) -> (PathBuf, PathBuf) {
+    let (cert, key) = (folder.join(format!("{cn}.pem")), folder.join(format!("{cn}.key")));
+    let status = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+        .args(["-subj", &format!("/CN={cn}"), "-addext", &format!("subjectAltName=DNS:{cn}")])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .stderr(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    (cert, key)
 }
 
 pub fn arg(path: &Path) -> String {

@@ -1,11 +1,12 @@
-//! `edgetrust serve`.
+//! `edgetrust serve`: who is let in, reload, drain.
 
 use std::io::Read;
 
 use super::peers::{OpensslClient, Program, echo, edgetrust, served_certificate};
 use super::pki::{Pki, arg};
 
-fn serve(pki: &Pki, more: &[&str]) -> Program {
+/// A server tunnel before an echo service, with a certificate for gateway.example.
+pub fn serve(pki: &Pki, more: &[&str]) -> Program {
     let (cert, key) = pki.issue("gateway", &["gateway.example"]);
     let mut arguments = vec!["serve".to_owned(), "--listen".into(), "127.0.0.1:0".into()];
     arguments.extend(["--target".into(), echo().to_string(), "--cert".into(), arg(&cert), "--key".into(), arg(&key)]);
@@ -14,7 +15,7 @@ fn serve(pki: &Pki, more: &[&str]) -> Program {
 }
 
 /// Whether a client with this certificate is let in, under both versions of TLS.
-fn let_in(program: &Program, pki: &Pki, client: Option<(&str, &str)>) -> bool {
+pub fn let_in(program: &Program, pki: &Pki, client: Option<(&str, &str)>) -> bool {
     let ca = arg(&pki.ca());
     let verdicts = ["-tls1_2", "-tls1_3"].map(|version| {
         let mut arguments =
@@ -28,7 +29,7 @@ fn let_in(program: &Program, pki: &Pki, client: Option<(&str, &str)>) -> bool {
     verdicts[0]
 }
 
-fn issued(pki: &Pki, cn: &str, dns: &[&str]) -> (String, String) {
+pub fn issued(pki: &Pki, cn: &str, dns: &[&str]) -> (String, String) {
     let (cert, key) = pki.issue(cn, dns);
     (arg(&cert), arg(&key))
 }

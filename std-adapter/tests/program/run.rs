@@ -1,0 +1,206 @@
+//! `edgetrust run`: many tunnels of one file.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::peers::{OpensslClient, Program, echo, served_certificate};
+use super::pki::{Pki, arg};
+
+/// A PKI, and a configuration file beside it.
+struct Site {
+    pki: Pki,
+    file: PathBuf,
+}
+
+impl Site {
+    fn new() -> Self {
+        let pki = Pki::new("Root");
+        let file = pki.path("gateway.json");
+        Self { pki, file }
+    }
+
+    fn write(&self, config: &Value) {
+        // As operators write it: with comments, among sections of others.
+        let text = format!("// a site\n{}", serde_json::to_string_pretty(config).unwrap());
+        std::fs::write(&self.file, text).unwrap();
+    }
+
+    fn run(&self, config: &Value, tunnels: usize) -> Program {
+        self.write(config);
+        let arguments = ["run", "--config", &arg(&self.file), "--watch-interval", "50ms"].map(str::to_owned);
+        Program::start_tunnels(&arguments, tunnels)
+    }
+
+    /// A certificate for a host, as a `tls` object.
+    fn tls(&self, host: &str) -> Value {
+        let (cert, key) = self.pki.issue(host, &[host]);
+        json!({"enabled": true, "mode": "manual", "cert_file": arg(&cert), "key_file": arg(&key)})
+    }
+
+    fn mutual(&self, host: &str, allowed: &[&str]) -> Value {
+        let mut tls = self.tls(host);
+        tls["mtls"] = json!({"enabled": true, "client_ca_files": [arg(&self.pki.ca())], "allowed_client_cns": allowed});
+        tls
+    }
+
+    fn client(&self, cn: &str) -> [String; 4] {
+        let (cert, key) = self.pki.issue(cn, &[]);
+        ["-cert".to_owned(), arg(&cert), "-key".to_owned(), arg(&key)]
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn server(name: &str, listen: &str, tls: &Value) -> Value {
+    json!({"name": name, "mode": "server", "listen": listen, "target": echo().to_string(), "tls": tls})
+}
+
+fn config(tunnels: &[Value]) -> Value {
+    json!({"platform": {"id": "edge-a"}, "gateway": {"tunnels": tunnels}})
+}
+
+#[test]
+fn the_server_name_chooses_among_tunnels_of_one_port() {
+    let site = Site::new();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let mut tunnels: Vec<Value> = ["a.example", "b.example"]
+        .map(|host| {
+            let mut tunnel = server(host, &listen, &site.tls(host));
+            tunnel["sni"] = json!([host]);
+            tunnel
+        })
+        .into();
+    let program = site.run(&config(&tunnels), 2);
+    let shown = |host: &str| served_certificate(program.address, &["-servername", host]);
+    let written = |host: &str| std::fs::read_to_string(site.pki.path(&format!("{host}.pem"))).unwrap();
+    for host in ["a.example", "b.example"] {
+        assert!(written(host).contains(&shown(host)), "{host}");
+        assert_eq!(OpensslClient::start(program.address, &["-servername", host]).ask("x").as_deref(), Some("x"));
+    }
+    assert_eq!(OpensslClient::start(program.address, &["-servername", "c.example"]).ask("x"), None);
+    program.wait_for("refused: no tunnel here is for the server name \"c.example\"");
+    assert_eq!(OpensslClient::start(program.address, &["-noservername"]).ask("x"), None);
+    program.wait_for("refused: no tunnel here is for clients without a server name");
+
+    // A tunnel without names takes the rest.
+    tunnels.push(server("rest", &listen, &site.tls("rest.example")));
+    site.write(&config(&tunnels));
+    program.wait_for("reloaded");
+    assert!(written("rest.example").contains(&served_certificate(program.address, &["-servername", "c.example"])));
+    assert!(written("a.example").contains(&served_certificate(program.address, &["-servername", "a.example"])));
+}
+
+#[test]
+fn a_tier_1_tunnel_a_client_tunnel_and_a_server_tunnel_side_by_side() {
+    let site = Site::new();
+    let port = free_port();
+    let ca = arg(&site.pki.ca());
+    let (cert, key) = site.pki.issue("location-b", &[]);
+    let own = json!({"enabled": true, "cert_file": arg(&cert), "key_file": arg(&key)});
+    let tunnels = [
+        json!({"name": "plain", "mode": "server", "listen": "127.0.0.1:0", "target": echo().to_string()}),
+        server("in", &format!("127.0.0.1:{port}"), &site.mutual("gateway.example", &["location-b"])),
+        json!({
+            "name": "out", "mode": "client", "listen": "127.0.0.1:0", "target": format!("localhost:{port}"),
+            "server_name": "gateway.example",
+        }),
+    ];
+    let config = json!({
+        "security": {"tls": {"client": {"ca_files": [ca], "mtls": own}}},
+        "gateway": {"tunnels": tunnels},
+    });
+    let program = site.run(&config, 3);
+    for tunnel in ["plain", "out"] {
+        let mut stream = TcpStream::connect(program.tunnel(tunnel)).unwrap();
+        stream.write_all(b"hello").unwrap();
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"hello", "{tunnel}");
+    }
+    let line = program.wait_for("open tunnel=in");
+    assert!(line.contains("peer=CN=location-b"), "{line}");
+}
+
+#[test]
+fn tunnels_come_and_go_and_connections_stay() {
+    let site = Site::new();
+    let (one, two) = (
+        server("one", "127.0.0.1:0", &site.tls("one.example")),
+        server("two", "127.0.0.1:0", &site.tls("two.example")),
+    );
+    let mut program = site.run(&config(std::slice::from_ref(&one)), 1);
+    let mut old = OpensslClient::start(program.tunnel("one"), &[]);
+    assert_eq!(old.ask("before").as_deref(), Some("before"));
+    site.write(&config(&[one, two.clone()]));
+    program.wait_for_tunnel();
+    assert_eq!(OpensslClient::start(program.tunnel("two"), &[]).ask("x").as_deref(), Some("x"));
+    site.write(&config(&[two]));
+    program.wait_for("no longer listening");
+    program.wait_for("reloaded");
+    program.wait_until("one still listens", |program| TcpStream::connect(program.tunnel("one")).is_err());
+    assert_eq!(old.ask("after").as_deref(), Some("after"));
+    assert_eq!(OpensslClient::start(program.tunnel("two"), &[]).ask("x").as_deref(), Some("x"));
+}
+
+#[test]
+fn a_withdrawn_name_ends_its_session() {
+    let site = Site::new();
+    let tls = site.mutual("gateway.example", &["location-b", "location-c"]);
+    let tunnel = server("in", "127.0.0.1:0", &tls);
+    let program = site.run(&config(std::slice::from_ref(&tunnel)), 1);
+    let mut clients = ["location-b", "location-c"].map(|cn| {
+        let arguments = site.client(cn);
+        let mut client = OpensslClient::start(program.address, &arguments.each_ref().map(String::as_str));
+        assert_eq!(client.ask("hello").as_deref(), Some("hello"));
+        client
+    });
+    let mut withdrawn = tunnel;
+    withdrawn["tls"]["mtls"]["allowed_client_cns"] = json!(["location-b"]);
+    site.write(&config(&[withdrawn]));
+    let line = program.wait_for("closed: the peer is not let in: its names are not on the allow list");
+    assert!(line.contains("peer=CN=location-c"), "{line}");
+    assert_eq!(clients[1].ask("hello"), None);
+    assert_eq!(clients[0].ask("hello").as_deref(), Some("hello"));
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_is_named_with_its_line() {
+    let site = Site::new();
+    let tunnel = server("in", "127.0.0.1:0", &site.tls("gateway.example"));
+    let program = site.run(&config(std::slice::from_ref(&tunnel)), 1);
+    let mut bad = tunnel.clone();
+    bad["tls"]["cert_fil"] = json!("x");
+    site.write(&config(&[bad]));
+    let line = program.wait_for("reload refused");
+    assert!(line.contains("gateway.json:") && line.contains("did you mean \"cert_file\"?"), "{line}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = server("other", &taken.local_addr().unwrap().to_string(), &site.tls("other.example"));
+    site.write(&config(&[tunnel.clone(), other]));
+    let line = program.wait_for("reload refused");
+    assert!(line.contains("tunnel other: cannot listen on"), "{line}");
+    assert_eq!(OpensslClient::start(program.tunnel("in"), &[]).ask("x").as_deref(), Some("x"));
+    site.write(&config(&[tunnel]));
+    program.wait_for("reloaded");
+}
+
+#[test]
+fn logs_can_be_json() {
+    let site = Site::new();
+    site.write(&config(&[server("in", "127.0.0.1:0", &site.tls("gateway.example"))]));
+    let program =
+        Program::start_quietly(&["--log-format", "json", "run", "--config", &arg(&site.file)].map(str::to_owned));
+    let line: Value = serde_json::from_str(&program.wait_for("listening")).unwrap();
+    assert_eq!(
+        (&line["tunnel"], &line["message"], &line["level"]),
+        (&json!("in"), &json!("listening"), &json!("INFO"))
+    );
+    let address = line["address"].as_str().unwrap();
+    drop(TcpStream::connect(address).unwrap());
+    let line: Value = serde_json::from_str(&program.wait_for("refused")).unwrap();
+    assert_eq!(line["tunnel"], json!("in"));
+}
