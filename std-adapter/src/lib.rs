@@ -9,6 +9,22 @@
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+// No panic can be reached from configuration, certificates, network or storage.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+#[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
+compile_error!("edgetrust needs a cryptography provider: feature aws-lc-rs or ring");
 
 pub mod clock;
 #[cfg(feature = "gateway")]

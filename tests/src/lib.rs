@@ -1,3 +1,4 @@
 //! What the tests of EdgeTrust share.
 
 pub mod conformance;
+pub mod repository;

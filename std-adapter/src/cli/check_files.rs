@@ -8,7 +8,7 @@ use edgetrust::core::identity::ServerName;
 use edgetrust::core::path::{Budget, Limits, PathError, PathErrorKind, Purpose, Trust};
 use edgetrust::core::time::Utc;
 use edgetrust::core::x509::Certificate;
-use edgetrust::tls::{Credential, provider};
+use edgetrust::tls::{Credential, provider, system_roots};
 use edgetrust::{clock, pem};
 use pki_types::{CertificateDer, UnixTime};
 
@@ -58,11 +58,10 @@ impl Files {
         if let Some(count) = self.system {
             return count;
         }
-        let found = rustls_native_certs::load_native_certs().certs;
-        let usable: Vec<_> = found.into_iter().filter(|der| Certificate::from_der(der).is_ok()).collect();
-        let count = usable.len();
+        let found = system_roots().usable;
+        let count = found.len();
         self.system = Some(count);
-        self.anchors.extend(usable);
+        self.anchors.extend(found);
         count
     }
 

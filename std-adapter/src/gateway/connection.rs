@@ -310,7 +310,7 @@ impl Session {
             let limits = self.state.borrow().limits;
             let wake = [
                 withdrawn.as_ref().map(|(_, until)| *until),
-                self.peer.as_ref().filter(|_| withdrawn.is_none()).map(|peer| next_look(peer)),
+                self.peer.as_ref().filter(|_| withdrawn.is_none()).and_then(|peer| next_look(peer)),
                 limits.idle_timeout.and_then(|timeout| idle.since.checked_add(timeout)),
             ];
             let wake = wake.into_iter().flatten().min();
@@ -357,9 +357,9 @@ impl Session {
 }
 
 /// One second after the certificate's last, and now and then before.
-fn next_look(peer: &Peer) -> Instant {
+fn next_look(peer: &Peer) -> Option<Instant> {
     let left = peer.valid_until().as_secs().saturating_add(1).saturating_sub(clock::now().as_secs());
-    Instant::now() + Duration::from_secs(left.max(1)).min(CLOCK_CHECK)
+    Instant::now().checked_add(Duration::from_secs(left.max(1)).min(CLOCK_CHECK))
 }
 
 /// Since when nothing has been carried.

@@ -124,20 +124,16 @@ impl Gateway {
     /// Fewer permits than connections in use come back as those end.
     fn limit_connections(&mut self, limits: Limits) {
         let (before, after) = (self.limits.connections, limits.connections.min(Semaphore::MAX_PERMITS));
-        if after > before {
-            self.permits.add_permits(after - before);
-        } else {
-            let forgotten = self.permits.forget_permits(before - after);
-            if let (Some(missing), permits) = ((before - after).checked_sub(forgotten), self.permits.clone())
-                && let Ok(missing) = u32::try_from(missing)
-                && missing > 0
-            {
-                self.tasks.spawn(async move {
-                    if let Ok(permits) = permits.acquire_many_owned(missing).await {
-                        permits.forget();
-                    }
-                });
-            }
+        self.permits.add_permits(after.saturating_sub(before));
+        let surplus = before.saturating_sub(after);
+        let in_use = surplus.saturating_sub(self.permits.forget_permits(surplus));
+        if let Ok(in_use @ 1..) = u32::try_from(in_use) {
+            let permits = self.permits.clone();
+            self.tasks.spawn(async move {
+                if let Ok(permits) = permits.acquire_many_owned(in_use).await {
+                    permits.forget();
+                }
+            });
         }
         self.limits = Limits { connections: after, ..limits };
     }

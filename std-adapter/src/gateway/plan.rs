@@ -1,13 +1,11 @@
 //! From the core's configuration to tunnels: reads the files that it names.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use edgetrust_core::config::{
     ClientTls, ClientTrust, CredentialSource, Gateway, MinVersion as ConfigVersion, Paths, Server,
     Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
 };
-use edgetrust_core::x509::Certificate;
 use pki_types::CertificateDer;
 use tracing::{info, warn};
 
@@ -15,7 +13,7 @@ use super::{Limits, Tunnel, TunnelKind, Watched};
 use crate::pem;
 use crate::tls::{
     ClientAuth, ClientSettings, Credential, MinVersion, OwnedRule, Peers, ServerSettings, ServerTrust, TrustStore,
-    server_name,
+    server_name, system_roots,
 };
 
 /// What a gateway is to do.
@@ -40,7 +38,7 @@ impl Plan {
             return Err(format!("gateway.admin.listen: found {address}, but this version serves no pages yet"));
         }
         let known = certificates(&gateway.known_intermediates, watched)?;
-        let mut roots = SystemRoots::default();
+        let mut roots = LazyRoots::default();
         let tunnels = gateway.tunnels.iter().map(|tunnel| {
             Self::tunnel(tunnel, &known, &mut roots, watched)
                 .map_err(|error| format!("tunnel {}: {error}", tunnel.name.escape_debug()))
@@ -51,7 +49,7 @@ impl Plan {
     fn tunnel(
         tunnel: &ConfigTunnel<'_>,
         known: &[CertificateDer<'static>],
-        roots: &mut SystemRoots,
+        roots: &mut LazyRoots,
         watched: &mut Watched,
     ) -> Result<Tunnel, String> {
         let kind = match &tunnel.kind {
@@ -114,7 +112,7 @@ fn peers(trust: &ClientTrust<'_>) -> Peers {
 fn client_settings(
     tls: &ClientTls<'_>,
     known: &[CertificateDer<'static>],
-    roots: &mut SystemRoots,
+    roots: &mut LazyRoots,
     watched: &mut Watched,
 ) -> Result<ClientSettings, String> {
     let trust = if tls.insecure_skip_verify {
@@ -174,20 +172,17 @@ impl From<ConfigVersion> for MinVersion {
 
 /// The system's CAs, read when the first tunnel wants them.
 #[derive(Default)]
-struct SystemRoots(Option<Arc<[CertificateDer<'static>]>>);
+struct LazyRoots(Option<Vec<CertificateDer<'static>>>);
 
-impl SystemRoots {
+impl LazyRoots {
     fn get(&mut self) -> &[CertificateDer<'static>] {
         self.0.get_or_insert_with(|| {
-            let found = rustls_native_certs::load_native_certs();
+            let found = system_roots();
             for error in &found.errors {
                 warn!("CAs of this system: {error}");
             }
-            let all = found.certs.len();
-            // An old root that breaks RFC 5280 is left out: it must not keep the gateway from the others.
-            let usable: Arc<[_]> = found.certs.into_iter().filter(|der| Certificate::from_der(der).is_ok()).collect();
-            info!(usable = usable.len(), left_out = all.saturating_sub(usable.len()), "CAs of this system");
-            usable
+            info!(usable = found.usable.len(), left_out = found.left_out, "CAs of this system");
+            found.usable
         })
     }
 }

@@ -10,6 +10,7 @@ mod provider;
 mod settings;
 #[cfg(feature = "tokio")]
 mod streams;
+mod system_roots;
 mod trust;
 mod verifier;
 
@@ -23,5 +24,6 @@ pub use provider::{MinVersion, provider};
 pub use settings::{ClientAuth, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
 #[cfg(feature = "tokio")]
 pub use streams::{ClientHello, ClientStream, ServerStream, server_name, version_name};
+pub use system_roots::{SystemRoots, system_roots};
 pub use trust::{OwnedRule, Peers, TrustStore};
 pub use verifier::{ClientVerifier, Refusal, ServerVerifier, refusal};

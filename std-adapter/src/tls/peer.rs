@@ -62,6 +62,8 @@ impl fmt::Display for Peer {
 
 /// Verdicts in memory at a time; a peer that shows more chains only evicts.
 const MAX_VERDICTS: usize = 1024;
+/// What a chain of two with P-256 takes.
+const TYPICAL_CHAIN: usize = 2 * 1024;
 /// A longer chain is judged each time.
 const MAX_CHAIN: usize = 32 * 1024;
 
@@ -86,7 +88,7 @@ impl Verdicts {
         now: UnixTime,
         judge: impl FnOnce() -> Result<Peer, E>,
     ) -> Result<Arc<Peer>, E> {
-        let mut key = Vec::with_capacity(leaf.len() + sent.iter().map(|der| der.len()).sum::<usize>() + 64);
+        let mut key = Vec::with_capacity(TYPICAL_CHAIN);
         // Lengths keep one list of texts from looking like another.
         for part in [name, leaf.as_ref()].into_iter().chain(sent.iter().map(AsRef::as_ref)) {
             key.extend_from_slice(&part.len().to_be_bytes());

@@ -3,6 +3,8 @@
 //! Messages flow a → b → c over wss through the tunnels, impostors knock and are refused, b's certificate is replaced, and nothing is
 //! lost.
 
+#![allow(clippy::arithmetic_side_effects, reason = "times of this process alone, and nothing from outside")]
+
 mod feed;
 mod impostor;
 mod location;

@@ -1,0 +1,197 @@
+//! Who may import what. `docs/ARCHITECTURE.md` says why; this is the table.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use edgetrust_tests::repository::{Source, root, rust};
+use serde::Deserialize;
+
+/// Modules of core, and the modules that each may name.
+const CORE: &[(&str, &[&str])] = &[
+    ("config", &["identity", "path"]),
+    ("crypto", &[]),
+    ("identity", &["path", "x509"]),
+    ("path", &["time", "x509"]),
+    ("time", &[]),
+    ("x509", &[]),
+];
+
+/// Modules of std-adapter's library, and the modules that each may name.
+const ADAPTER: &[(&str, &[&str])] = &[
+    ("clock", &[]),
+    ("config_file", &[]),
+    ("gateway", &["clock", "pem", "tls"]),
+    ("pem", &[]),
+    ("tls", &["clock", "pem"]),
+];
+
+/// Packages of the workspace, and what each may depend on.
+const PACKAGES: &[(&str, &[&str])] = &[
+    ("edgetrust-core", &["defmt", "der", "ed25519-dalek", "heapless", "p256", "p384", "rustls-pki-types"]),
+    ("edgetrust", &["edgetrust-core"]),
+    ("edgetrust-tests", &["edgetrust", "edgetrust-core"]),
+];
+
+/// Names, and the only places that may use them.
+const CONFINED: &[(&str, &str)] = &[
+    ("rustls::", "std-adapter/src/tls/"),
+    ("rustls_native_certs", "std-adapter/src/tls/"),
+    ("tokio_rustls", "std-adapter/src/tls/"),
+    ("instant_acme", "std-adapter/src/acme/"),
+    ("embedded_tls::", "core/src/embedded_tls.rs"),
+    ("clap", "std-adapter/src/cli/"),
+    ("rcgen", "std-adapter/src/cli/demo/"),
+    ("SystemTime::now", "std-adapter/src/clock.rs"),
+    ("UnixTime::now", "std-adapter/src/clock.rs"),
+];
+
+/// Words that core has no use for.
+const NOT_IN_CORE: &[&str] =
+    &["std::", "alloc::", "async ", "tokio", "log::", "tracing", "rustls::", "Box<", "Vec::new()", "String", "unsafe"];
+
+/// The module of a file, and those that it names.
+fn edges(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in rust(folder) {
+        let inside = source.path.strip_prefix(folder).unwrap().trim_start_matches('/');
+        let module = inside.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
+        if matches!(module.as_str(), "lib" | "main" | "cli") {
+            continue;
+        }
+        let code = source.code();
+        let named = code.match_indices("crate::").map(|(place, prefix)| &code[place + prefix.len()..]);
+        let named = named.map(|rest| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>());
+        edges.entry(module.clone()).or_default().extend(named.filter(|name| *name != module));
+    }
+    edges
+}
+
+fn check_modules(folder: &str, table: &[(&str, &[&str])]) {
+    for (module, named) in edges(folder) {
+        let (_, allowed) = table
+            .iter()
+            .find(|(name, _)| *name == module)
+            .unwrap_or_else(|| panic!("{folder}: the table has no module {module}"));
+        for name in named {
+            assert!(allowed.contains(&name.as_str()), "{folder}: {module} names {name}; it may name {allowed:?}");
+        }
+    }
+}
+
+#[test]
+fn modules() {
+    check_modules("core/src", CORE);
+    check_modules("std-adapter/src", ADAPTER);
+}
+
+/// `rustls::` but not `tokio_rustls::`.
+fn names(code: &str, word: &str) -> bool {
+    code.match_indices(word)
+        .any(|(place, _)| !code[..place].ends_with(|before: char| before.is_alphanumeric() || before == '_'))
+}
+
+#[test]
+fn confined_names() {
+    for source in ["core/src", "std-adapter/src"].iter().flat_map(|folder| rust(folder)) {
+        for (word, place) in CONFINED {
+            let allowed = source.path.starts_with(place);
+            assert!(allowed || !names(&source.code(), word), "{}: only {place} may name {word}", source.path);
+        }
+    }
+}
+
+#[test]
+fn core_stays_small() {
+    for source in rust("core/src") {
+        for word in NOT_IN_CORE {
+            // heapless has a Vec and a String of its own.
+            let code = source.code().replace("heapless::Vec::new()", "").replace("heapless::String", "");
+            let code: String = code.lines().filter(|line| !line.starts_with("#![")).collect::<Vec<_>>().join("\n");
+            assert!(!names(&code, word), "{}: names {word}", source.path);
+        }
+    }
+}
+
+#[test]
+fn the_verdict_has_one_author() {
+    for Source { path, text } in rust("std-adapter/src") {
+        for word in ["WebPkiClientVerifier", "WebPkiServerVerifier", "with_root_certificates", "RootCertStore"] {
+            assert!(!text.contains(word), "{path}: names {word}; edgetrust-core decides");
+        }
+    }
+    // Proofs are made in one place each.
+    for (proof, home) in [("VerifiedPath {", "core/src/path/"), ("AuthorizedPeer {", "core/src/identity/policy.rs")] {
+        for source in rust("core/src").into_iter().chain(rust("std-adapter/src")) {
+            assert!(source.path.starts_with(home) || !source.code().contains(proof), "{}: makes {proof}", source.path);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    version: String,
+    rust_version: Option<String>,
+    source: Option<String>,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    kind: Option<String>,
+    path: Option<String>,
+}
+
+fn metadata() -> Metadata {
+    let version = Command::new("rustc").arg("-vV").output().unwrap().stdout;
+    let version = String::from_utf8(version).unwrap();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform", host])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn packages() {
+    let packages = metadata().packages;
+    for (name, allowed) in PACKAGES {
+        let package = packages.iter().find(|package| package.name == *name).expect(name);
+        for dependency in package.dependencies.iter().filter(|dependency| dependency.kind.is_none()) {
+            // Core's dependencies are all listed; of the others only those inside the workspace are.
+            let listed = allowed.contains(&dependency.name.as_str());
+            assert!(
+                listed || (dependency.path.is_none() && *name != "edgetrust-core"),
+                "{name} depends on {}; it may depend on {allowed:?}",
+                dependency.name
+            );
+        }
+    }
+}
+
+fn release(version: &str) -> Vec<u32> {
+    version.split('.').map(|part| part.parse().unwrap()).collect()
+}
+
+/// Every dependency builds with the oldest Rust that we promise; clippy's `incompatible_msrv` looks after our own code.
+#[test]
+fn no_dependency_needs_a_newer_rust() {
+    let packages = metadata().packages;
+    let ours = packages.iter().find(|package| package.name == "edgetrust").and_then(|ours| ours.rust_version.clone());
+    let ours = ours.expect("rust-version is stated");
+    for package in packages.iter().filter(|package| package.source.is_some()) {
+        if let Some(theirs) = &package.rust_version {
+            let (name, version) = (&package.name, &package.version);
+            assert!(release(theirs) <= release(&ours), "{name} {version} needs Rust {theirs}; we promise {ours}");
+        }
+    }
+}

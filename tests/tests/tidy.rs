@@ -1,0 +1,108 @@
+//! How the files of this repository are kept.
+
+use std::collections::BTreeSet;
+
+use edgetrust_tests::repository::{root, rust, sources};
+
+/// A file with more than one decision in it is split.
+const MAX_LINES: usize = 500;
+
+#[test]
+fn rooms_are_small() {
+    for source in rust("") {
+        let lines = source.text.lines().count();
+        assert!(lines <= MAX_LINES, "{}: {lines} lines, at most {MAX_LINES}", source.path);
+    }
+}
+
+/// Joined here, so that this file does not hold them.
+fn unwanted() -> Vec<String> {
+    [
+        ("TO", "DO"),
+        ("FIX", "ME"),
+        ("dbg", "!("),
+        ("todo", "!("),
+        ("unimplemented", "!("),
+        ("/wo", "rk/"),
+        ("/ro", "ot/"),
+        ("index.crates", ".io"),
+        ("mod util", "s"),
+        ("#[ign", "ore"),
+    ]
+    .iter()
+    .map(|(one, other)| format!("{one}{other}"))
+    .collect()
+}
+
+#[test]
+fn nothing_unfinished_or_of_one_machine() {
+    for source in sources("") {
+        if source.path.ends_with(".lock") || source.path.starts_with("LICENSE") {
+            continue;
+        }
+        for word in unwanted() {
+            assert!(!source.text.contains(&word), "{}: contains {word}", source.path);
+        }
+        assert!(!source.text.contains('\r'), "{}: has carriage returns", source.path);
+        for (number, line) in (1..).zip(source.text.lines()) {
+            assert!(!line.ends_with([' ', '\t']), "{}:{number}: ends with a blank", source.path);
+        }
+    }
+}
+
+/// One style: `RFC 5280 section 4.2.1.9`, `RFC 8446 appendix C.4`.
+#[test]
+fn citations_have_one_style() {
+    for source in sources("") {
+        if !source.path.ends_with(".rs") && !source.path.ends_with(".md") || source.path.ends_with("tidy.rs") {
+            continue;
+        }
+        for (number, line) in (1..).zip(source.text.lines()) {
+            for (place, _) in line.match_indices("RFC") {
+                let after = &line[place + 3..];
+                let digits = after.trim_start().chars().take_while(char::is_ascii_digit).count();
+                // "RFC822" in quotes is a word of a file format.
+                if digits < 3 || line[..place].ends_with('"') {
+                    continue;
+                }
+                assert!(after.starts_with(' '), "{}:{number}: expected a blank after RFC: {line}", source.path);
+                let rest = &after.trim_start()[digits..];
+                let bad = [", section", ", Section", " Section", " sec.", " §", "§", " s.", "#section", " Appendix"];
+                assert!(!bad.iter().any(|bad| rest.starts_with(bad)), "{}:{number}: {line}", source.path);
+            }
+        }
+    }
+}
+
+/// A file that no `mod` names is dead.
+#[test]
+fn every_file_is_part_of_something() {
+    for folder in ["core/src", "std-adapter/src", "std-adapter/tests/program", "tests/src"] {
+        let files = rust(folder);
+        let declared: BTreeSet<String> = files
+            .iter()
+            .flat_map(|source| source.text.lines().map(str::to_owned).collect::<Vec<_>>())
+            .filter_map(|line| Some(line.trim().split_once("mod ")?.1.strip_suffix(';')?.to_owned()))
+            .collect();
+        for source in &files {
+            let path = source.path.trim_end_matches(".rs").trim_end_matches("/mod");
+            let name = path.rsplit('/').next().unwrap();
+            let whole = matches!(name, "lib" | "main") || source.path.contains("/bin/");
+            assert!(whole || declared.contains(name), "{}: no mod names it", source.path);
+        }
+    }
+}
+
+#[test]
+fn links_in_documents_lead_somewhere() {
+    for source in sources("").into_iter().filter(|source| source.path.ends_with(".md")) {
+        for (place, _) in source.text.match_indices("](") {
+            let target = source.text[place + 2..].split([')', '#']).next().unwrap();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            let folder = root().join(&source.path);
+            assert!(folder.parent().unwrap().join(target).exists(), "{}: {target} is not there", source.path);
+        }
+    }
+}
