@@ -5,6 +5,7 @@
 //! | `config_file` | `gateway` | the configuration on disk |
 //! | [`pem`] | | certificate and key files |
 //! | `gateway` | `gateway` | tunnels: accept, authorize, forward |
+//! | `ops` | `ops` | metrics, health and status pages |
 //! | [`tls`] | | every rustls name: verifiers, credentials, acceptor, connector |
 
 #![forbid(unsafe_code)]
@@ -31,6 +32,8 @@ pub mod clock;
 pub mod config_file;
 #[cfg(feature = "gateway")]
 pub mod gateway;
+#[cfg(feature = "ops")]
+pub mod ops;
 
 pub mod pem;
 pub mod tls;

@@ -21,6 +21,7 @@ const ADAPTER: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("config_file", &[]),
     ("gateway", &["clock", "pem", "tls"]),
+    ("ops", &["clock", "gateway"]),
     ("pem", &[]),
     ("tls", &["clock", "pem"]),
 ];

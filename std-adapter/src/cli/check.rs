@@ -104,7 +104,8 @@ fn check(config: &Config<'_>, allow_insecure: bool) -> Findings {
     findings.about("gateway");
     let mut files = Files::new(&gateway.known_intermediates, &mut findings);
     if let Some(address) = gateway.admin_listen {
-        findings.add(Level::Error, format!("admin.listen {address}: this version serves no pages yet"));
+        let level = if address.ip().is_loopback() { Level::Ok } else { Level::Warning };
+        findings.add(level, format!("pages at {address}, for everybody who can reach it"));
     }
     learn(config, &mut files);
     let insecure = if allow_insecure { Level::Warning } else { Level::Error };

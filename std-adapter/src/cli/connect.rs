@@ -1,5 +1,7 @@
 //! `edgetrust connect`: one client tunnel from flags.
 
+use std::net::SocketAddr;
+
 use edgetrust::core::config::{ClientTls, CredentialSource, Endpoint, Files, Gateway, MinVersion, Tunnel, TunnelKind};
 use edgetrust::gateway::{Plan, Watched};
 
@@ -43,6 +45,9 @@ pub(crate) struct Args {
     unsafe_skip_verify: bool,
     #[command(flatten)]
     limits: LimitFlags,
+    /// Where metrics, health and status pages are served
+    #[arg(long, value_name = "ADDR:PORT", help_heading = "Service")]
+    admin: Option<SocketAddr>,
     #[command(flatten)]
     service: service::Options,
 }
@@ -76,6 +81,7 @@ impl Args {
         };
         let mut gateway = Gateway {
             known_intermediates: arguments::files("--known-intermediate", &self.known_intermediate)?,
+            admin_listen: self.admin,
             limits: self.limits.limits()?,
             ..Gateway::default()
         };

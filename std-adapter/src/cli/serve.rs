@@ -1,5 +1,7 @@
 //! `edgetrust serve`: one server tunnel from flags.
 
+use std::net::SocketAddr;
+
 use edgetrust::core::config::{
     ClientTrust, CredentialSource, Files, Gateway, MinVersion, Server, ServerTls, Tunnel, TunnelKind,
 };
@@ -51,6 +53,9 @@ pub(crate) struct Args {
     unsafe_target: bool,
     #[command(flatten)]
     limits: LimitFlags,
+    /// Where metrics, health and status pages are served
+    #[arg(long, value_name = "ADDR:PORT", help_heading = "Service")]
+    admin: Option<SocketAddr>,
     #[command(flatten)]
     service: service::Options,
 }
@@ -70,6 +75,7 @@ impl Args {
         }
         let mut gateway = Gateway {
             known_intermediates: arguments::files("--known-intermediate", &self.known_intermediate)?,
+            admin_listen: self.admin,
             limits: self.limits.limits()?,
             ..Gateway::default()
         };

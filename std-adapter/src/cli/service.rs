@@ -1,9 +1,11 @@
 //! What `run`, `serve` and `connect` have in common: start, reload, drain.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use edgetrust::gateway::{Address, Gateway, Plan, Watched};
+use edgetrust::ops::Pages;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
@@ -24,6 +26,7 @@ pub(crate) struct Options {
 pub(crate) struct Service<L> {
     gateway: Gateway,
     watched: Watched,
+    pages: Option<Pages>,
     load: L,
 }
 
@@ -32,7 +35,11 @@ impl<L: Fn(&mut Watched) -> Result<Plan, String>> Service<L> {
         let mut watched = Watched::default();
         let plan = load(&mut watched)?;
         let gateway = Gateway::start(plan.tunnels, plan.limits).await.map_err(text)?;
-        Ok(Self { gateway, watched, load })
+        let pages = match plan.admin {
+            Some(address) => Some(serve_pages(address, &gateway).await?),
+            None => None,
+        };
+        Ok(Self { gateway, watched, pages, load })
     }
 
     /// Where a tunnel listens, where port 0 was asked for.
@@ -52,10 +59,8 @@ impl<L: Fn(&mut Watched) -> Result<Plan, String>> Service<L> {
     /// All or nothing: whatever fails, the last good configuration stays in force.
     pub(crate) async fn reload(&mut self, cause: &str) {
         let mut read = Watched::default();
-        let reloaded = match (self.load)(&mut read) {
-            Ok(plan) => self.gateway.reload(plan.tunnels, plan.limits).await.map_err(text),
-            Err(reason) => Err(reason),
-        };
+        let reloaded = self.try_reload(&mut read).await;
+        self.gateway.status().reloaded(reloaded.as_ref().err().cloned());
         match reloaded {
             Ok(()) => {
                 self.watched = read;
@@ -69,9 +74,29 @@ impl<L: Fn(&mut Watched) -> Result<Plan, String>> Service<L> {
         }
     }
 
+    async fn try_reload(&mut self, read: &mut Watched) -> Result<(), String> {
+        let plan = (self.load)(read)?;
+        // What can fail comes before the first change.
+        let moved = plan.admin.filter(|address| self.pages.as_ref().map(Pages::asked) != Some(*address));
+        let pages = match moved {
+            Some(address) => Some(serve_pages(address, &self.gateway).await?),
+            None => None,
+        };
+        self.gateway.reload(plan.tunnels, plan.limits).await.map_err(text)?;
+        if moved.is_some() || plan.admin.is_none() {
+            self.pages = pages;
+        }
+        Ok(())
+    }
+
     pub(crate) async fn drain(self) {
         self.gateway.drain().await;
     }
+}
+
+async fn serve_pages(address: SocketAddr, gateway: &Gateway) -> Result<Pages, String> {
+    let pages = Pages::serve(address, gateway.status().clone()).await;
+    pages.map_err(|error| format!("gateway.admin.listen: cannot listen on {address}: {error}"))
 }
 
 /// Runs what `load` says until SIGTERM or SIGINT; SIGHUP or a changed file asks it again.

@@ -15,6 +15,7 @@ use super::listener::State;
 use super::proxy_protocol::Header;
 use super::socket::{Remote, Socket};
 use super::splice::{Splice, SpliceError};
+use super::status::{Counters, RefusalReason, Status};
 use super::tunnel::{Route, RouteKind};
 use crate::clock;
 use crate::tls::{AcceptError, ClientHello, Peer, Refusal, ServerStream};
@@ -42,6 +43,18 @@ impl fmt::Display for Refused {
     }
 }
 
+impl Refused {
+    fn kind(&self) -> RefusalReason {
+        match self {
+            Self::Peer(AcceptError::Refused(_)) => RefusalReason::Peer,
+            Self::Peer(AcceptError::Io(_) | AcceptError::Settings(_)) => RefusalReason::Handshake,
+            Self::NoTunnel(_) => RefusalReason::ServerName,
+            Self::Target(..) => RefusalReason::Target,
+            Self::Deadline => RefusalReason::Deadline,
+        }
+    }
+}
+
 impl From<AcceptError> for Refused {
     fn from(error: AcceptError) -> Self {
         Self::Peer(error)
@@ -54,7 +67,7 @@ impl From<io::Error> for Refused {
     }
 }
 
-pub(super) async fn serve(socket: Socket, remote: Remote, state: watch::Receiver<Arc<State>>) {
+pub(super) async fn serve(socket: Socket, remote: Remote, state: watch::Receiver<Arc<State>>, status: &Status) {
     let now = state.borrow().clone();
     let limits = now.limits;
     // On the heap, which gets it back: a handshake needs seven times the space of what comes after it.
@@ -67,6 +80,7 @@ pub(super) async fn serve(socket: Socket, remote: Remote, state: watch::Receiver
     match opened {
         Err((route, reason)) => {
             let tunnel = route.as_ref().map_or("", |route| route.name.as_str());
+            route.as_ref().map_or(status.unmatched(), |route| &route.counters).refuse(reason.kind());
             warn!(%tunnel, %remote, "refused: {reason}");
         }
         Ok(opened) => {
@@ -74,13 +88,27 @@ pub(super) async fn serve(socket: Socket, remote: Remote, state: watch::Receiver
             let (tunnel, peer) = (&route.name, Shown(peer.as_deref()));
             debug!(%tunnel, %remote, %peer, "open");
             let since = Instant::now();
+            route.counters.open();
+            let _closed = CloseOnDrop(&route.counters);
             let (end, (up, down)) = carry(opened, state).await;
             let seconds = since.elapsed().as_secs();
             match end {
-                End::Over(_) => warn!(%tunnel, %remote, %peer, up, down, seconds, "closed: {end}"),
+                End::Over(_) => {
+                    route.counters.end();
+                    warn!(%tunnel, %remote, %peer, up, down, seconds, "closed: {end}");
+                }
                 _ => info!(%tunnel, %remote, %peer, up, down, seconds, "closed: {end}"),
             }
         }
+    }
+}
+
+/// Counted however it ends, by a drain too.
+struct CloseOnDrop<'a>(&'a Counters);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -322,7 +350,7 @@ impl Session {
             };
             tokio::select! {
                 biased;
-                ended = poll_fn(|cx| splice.poll(cx, client, target)) => {
+                ended = poll_fn(|cx| splice.poll(cx, client, target, &self.route.counters)) => {
                     let end = ended.map_or_else(End::Failed, |()| End::Both);
                     return (end, splice.bytes());
                 }

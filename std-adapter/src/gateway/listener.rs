@@ -11,6 +11,7 @@ use tracing::warn;
 use super::connection;
 use super::limits::Limits;
 use super::socket::Listener;
+use super::status::Status;
 use super::tunnel::Route;
 
 /// What all connections of an address see; replaced as a whole.
@@ -56,6 +57,7 @@ pub(super) async fn serve(
     state: watch::Receiver<Arc<State>>,
     mut phase: watch::Receiver<Phase>,
     permits: Arc<Semaphore>,
+    status: Arc<Status>,
 ) {
     let mut connections = JoinSet::new();
     while *phase.borrow() == Phase::Accept {
@@ -69,9 +71,9 @@ pub(super) async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             Some((accepted, permit)) = accepted => match accepted {
                 Ok((socket, remote)) => {
-                    let state = state.clone();
+                    let (state, status) = (state.clone(), status.clone());
                     connections.spawn(async move {
-                        connection::serve(socket, remote, state).await;
+                        connection::serve(socket, remote, state, &status).await;
                         drop(permit);
                     });
                 }

@@ -9,6 +9,7 @@ mod plan;
 mod proxy_protocol;
 mod socket;
 mod splice;
+mod status;
 mod tunnel;
 mod watched;
 
@@ -23,6 +24,7 @@ pub use address::{Address, AddressError};
 pub use limits::Limits;
 pub use plan::Plan;
 pub use socket::Socket;
+pub use status::{Counters, RefusalReason, Status, TunnelStatus};
 pub use tunnel::{GatewayError, Tunnel, TunnelKind};
 pub use watched::Watched;
 
@@ -38,6 +40,7 @@ pub struct Gateway {
     closed: Vec<watch::Sender<Phase>>,
     permits: Arc<Semaphore>,
     limits: Limits,
+    status: Arc<Status>,
 }
 
 /// An address is listened on once; port 0 is a port of each tunnel's own.
@@ -52,12 +55,20 @@ struct Running {
 
 type Routes = HashMap<Key, Vec<Arc<Route>>>;
 
-fn routes(tunnels: Vec<Tunnel>) -> Result<Routes, GatewayError> {
+/// Counters of tunnels that were there before go on.
+fn routes(tunnels: Vec<Tunnel>, status: &Status) -> Result<Routes, GatewayError> {
+    let before = status.tunnels();
+    let counters = |name: &str| {
+        let known = before.iter().find(|tunnel| tunnel.name == name);
+        known.map_or_else(Arc::default, |tunnel| tunnel.counters.clone())
+    };
     let mut routes = Routes::new();
     for tunnel in tunnels {
         let own = matches!(&tunnel.listen, Address::Tcp(address) if address.port() == 0);
         let key = (tunnel.listen.clone(), own.then(|| tunnel.name.clone()));
-        routes.entry(key).or_default().push(Arc::new(Route::new(tunnel)?));
+        let counters = counters(&tunnel.name);
+        let route = Route::new(tunnel, counters)?;
+        routes.entry(key).or_default().push(Arc::new(route));
     }
     Ok(routes)
 }
@@ -69,8 +80,14 @@ impl Gateway {
     /// Where one of them cannot be had: then none is served.
     pub async fn start(tunnels: Vec<Tunnel>, limits: Limits) -> Result<Self, GatewayError> {
         let permits = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
-        let mut gateway =
-            Self { listeners: HashMap::new(), tasks: JoinSet::new(), closed: Vec::new(), permits, limits };
+        let mut gateway = Self {
+            listeners: HashMap::new(),
+            tasks: JoinSet::new(),
+            closed: Vec::new(),
+            permits,
+            limits,
+            status: Arc::default(),
+        };
         gateway.reload(tunnels, limits).await?;
         Ok(gateway)
     }
@@ -80,7 +97,7 @@ impl Gateway {
     /// # Errors
     /// Where an address cannot be had or settings are refused: then nothing changes.
     pub async fn reload(&mut self, tunnels: Vec<Tunnel>, limits: Limits) -> Result<(), GatewayError> {
-        let mut routes = routes(tunnels)?;
+        let mut routes = routes(tunnels, &self.status)?;
         // Everything that can fail comes before the first change.
         let mut bound = Vec::new();
         for (key, routes) in &routes {
@@ -108,7 +125,7 @@ impl Gateway {
             }
             let (state, state_seen) = watch::channel(Arc::new(State { routes, limits }));
             let (phase, phase_seen) = watch::channel(Phase::Accept);
-            self.tasks.spawn(serve(listener, state_seen, phase_seen, self.permits.clone()));
+            self.tasks.spawn(serve(listener, state_seen, phase_seen, self.permits.clone(), self.status.clone()));
             self.listeners.insert(key, Running { address, state, phase });
         }
         for (key, routes) in routes {
@@ -116,6 +133,7 @@ impl Gateway {
                 running.state.send_replace(Arc::new(State { routes, limits }));
             }
         }
+        self.status.set_tunnels(self.tunnels_now());
         self.closed.retain(|phase| !phase.is_closed());
         while self.tasks.try_join_next().is_some() {}
         Ok(())
@@ -146,8 +164,30 @@ impl Gateway {
             .map(|running| running.address.clone())
     }
 
+    fn tunnels_now(&self) -> Vec<TunnelStatus> {
+        let tunnel = |running: &Running, route: &Route| TunnelStatus {
+            name: route.name.clone(),
+            address: running.address.clone(),
+            target: route.target.clone(),
+            validity: route.validity,
+            insecure: route.insecure,
+            counters: route.counters.clone(),
+        };
+        let all = self.listeners.values().flat_map(|running| {
+            let state = running.state.borrow().clone();
+            state.routes.iter().map(|route| tunnel(running, route)).collect::<Vec<_>>()
+        });
+        all.collect()
+    }
+
+    /// What it has done and is doing.
+    pub fn status(&self) -> &Arc<Status> {
+        &self.status
+    }
+
     /// Accepts no more; connections end within the drain timeout.
     pub async fn drain(mut self) {
+        self.status.drain();
         let deadline = Phase::Drain(self.limits.drain_timeout);
         let running: Vec<Running> = self.listeners.drain().map(|(_, running)| running).collect();
         for phase in running.iter().map(|running| &running.phase).chain(&self.closed) {

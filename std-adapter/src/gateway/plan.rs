@@ -1,5 +1,6 @@
 //! From the core's configuration to tunnels: reads the files that it names.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use edgetrust_core::config::{
@@ -23,6 +24,8 @@ pub struct Plan {
     pub tunnels: Vec<Tunnel>,
     /// What it may cost.
     pub limits: Limits,
+    /// Where the operator's pages are served.
+    pub admin: Option<SocketAddr>,
 }
 
 impl Plan {
@@ -34,16 +37,17 @@ impl Plan {
         if gateway.tunnels.is_empty() {
             return Err("gateway.tunnels: found none, expected at least one tunnel".to_owned());
         }
-        if let Some(address) = gateway.admin_listen {
-            return Err(format!("gateway.admin.listen: found {address}, but this version serves no pages yet"));
-        }
         let known = certificates(&gateway.known_intermediates, watched)?;
         let mut roots = LazyRoots::default();
         let tunnels = gateway.tunnels.iter().map(|tunnel| {
             Self::tunnel(tunnel, &known, &mut roots, watched)
                 .map_err(|error| format!("tunnel {}: {error}", tunnel.name.escape_debug()))
         });
-        Ok(Self { tunnels: tunnels.collect::<Result<_, _>>()?, limits: gateway.limits.into() })
+        Ok(Self {
+            tunnels: tunnels.collect::<Result<_, _>>()?,
+            limits: gateway.limits.into(),
+            admin: gateway.admin_listen,
+        })
     }
 
     fn tunnel(

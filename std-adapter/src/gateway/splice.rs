@@ -2,11 +2,13 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::buffers::Buffer;
+use super::status::Counters;
 
 /// One direction. It holds a buffer only while there are bytes that the writer has not taken.
 #[derive(Debug, Default)]
@@ -52,12 +54,13 @@ impl Splice {
         cx: &mut Context<'_>,
         client: &mut (impl AsyncRead + AsyncWrite + Unpin),
         target: &mut (impl AsyncRead + AsyncWrite + Unpin),
+        counters: &Counters,
     ) -> Poll<Result<(), SpliceError>> {
-        let up = self.up.poll(cx, client, target).map_err(|failed| match failed {
+        let up = self.up.poll(cx, client, target, counters.up()).map_err(|failed| match failed {
             Failed::Reading(error) => SpliceError::Client(error),
             Failed::Writing(error) => SpliceError::Target(error),
         })?;
-        let down = self.down.poll(cx, target, client).map_err(|failed| match failed {
+        let down = self.down.poll(cx, target, client, counters.down()).map_err(|failed| match failed {
             Failed::Reading(error) => SpliceError::Target(error),
             Failed::Writing(error) => SpliceError::Client(error),
         })?;
@@ -73,6 +76,7 @@ impl Direction {
         cx: &mut Context<'_>,
         reader: &mut (impl AsyncRead + Unpin),
         writer: &mut (impl AsyncWrite + Unpin),
+        counter: &AtomicU64,
     ) -> Poll<Result<(), Failed>> {
         if self.done {
             return Poll::Ready(Ok(()));
@@ -106,7 +110,9 @@ impl Direction {
                 Poll::Ready(Ok(())) => {
                     let count = read.filled().len();
                     (self.from, self.to) = (0, count);
-                    self.bytes = self.bytes.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+                    let octets = u64::try_from(count).unwrap_or(u64::MAX);
+                    self.bytes = self.bytes.saturating_add(octets);
+                    counter.fetch_add(octets, Ordering::Relaxed);
                     self.ended = count == 0;
                     self.buffer = Some(buffer);
                 }
@@ -126,7 +132,7 @@ mod tests {
         let (mut far, mut target) = duplex(64);
         let moved = tokio::spawn(async move {
             let mut splice = Splice::default();
-            std::future::poll_fn(|cx| splice.poll(cx, &mut near, &mut far)).await.unwrap();
+            std::future::poll_fn(|cx| splice.poll(cx, &mut near, &mut far, &Counters::default())).await.unwrap();
             splice.bytes()
         });
         client.write_all(b"ask").await.unwrap();
@@ -148,7 +154,7 @@ mod tests {
         let (mut far, mut target) = duplex(1024);
         tokio::spawn(async move {
             let mut splice = Splice::default();
-            let _ = std::future::poll_fn(|cx| splice.poll(cx, &mut near, &mut far)).await;
+            let _ = std::future::poll_fn(|cx| splice.poll(cx, &mut near, &mut far, &Counters::default())).await;
         });
         let block = vec![7_u8; 1 << 20];
         let sent = tokio::time::timeout(std::time::Duration::from_millis(200), client.write_all(&block)).await;

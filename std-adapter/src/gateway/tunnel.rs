@@ -1,11 +1,13 @@
 //! What a tunnel is: from settings to something that serves connections.
 
 use std::fmt;
+use std::sync::Arc;
 
-use pki_types::ServerName;
+use pki_types::{ServerName, UnixTime};
 
 use super::Address;
-use crate::tls::{ClientSettings, ServerSettings, TlsClient, TlsError, TlsServer};
+use super::status::Counters;
+use crate::tls::{ClientSettings, Credential, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
 
 /// One tunnel as it is asked for.
 #[derive(Clone, Debug)]
@@ -47,6 +49,9 @@ pub(super) struct Route {
     pub(super) name: String,
     pub(super) target: Address,
     pub(super) kind: RouteKind,
+    pub(super) validity: Option<(UnixTime, UnixTime)>,
+    pub(super) insecure: bool,
+    pub(super) counters: Arc<Counters>,
 }
 
 #[derive(Debug)]
@@ -77,9 +82,16 @@ impl fmt::Display for GatewayError {
 impl std::error::Error for GatewayError {}
 
 impl Route {
-    pub(super) fn new(tunnel: Tunnel) -> Result<Self, GatewayError> {
+    pub(super) fn new(tunnel: Tunnel, counters: Arc<Counters>) -> Result<Self, GatewayError> {
         let Tunnel { name, target, kind, .. } = tunnel;
         let refused = |error| GatewayError::Tls(name.clone(), error);
+        let credential = match &kind {
+            TunnelKind::Server { tls, .. } => tls.as_ref().map(|tls| &tls.credential),
+            TunnelKind::Client { tls, .. } => tls.credential.as_ref(),
+        };
+        let validity = credential.and_then(Credential::validity);
+        let insecure =
+            matches!(&kind, TunnelKind::Client { tls, .. } if matches!(tls.trust, ServerTrust::DangerNobodyIsVerified));
         let kind = match kind {
             TunnelKind::Server { tls: None, proxy_protocol, .. } => RouteKind::Plain { proxy_protocol },
             TunnelKind::Server { tls: Some(settings), sni, proxy_protocol } => {
@@ -89,7 +101,7 @@ impl Route {
                 RouteKind::Client { tls: TlsClient::new(tls).map_err(refused)?, server_name }
             }
         };
-        Ok(Self { name, target, kind })
+        Ok(Self { name, target, kind, validity, insecure, counters })
     }
 
     /// Whether this route serves clients that ask for `name` (RFC 6066 section 3); without names it serves those that no other

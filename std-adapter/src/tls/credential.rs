@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use edgetrust_core::x509::Certificate;
+use pki_types::UnixTime;
 use rustls::sign::CertifiedKey;
 
 use super::provider;
@@ -61,6 +63,12 @@ impl Credential {
                 |error| CredentialError::Key { cert_file: cert_file.to_owned(), key_file: key_file.to_owned(), error },
             )?;
         Ok(Self { key: Arc::new(key) })
+    }
+
+    /// From when to when the leaf is valid.
+    pub fn validity(&self) -> Option<(UnixTime, UnixTime)> {
+        let validity = Certificate::from_der(self.key.cert.first()?).ok()?.validity();
+        Some((validity.not_before, validity.not_after))
     }
 
     /// The chain in DER, leaf first.

@@ -5,6 +5,7 @@ mod check;
 mod components;
 mod demo;
 mod limits;
+mod pages;
 mod peers;
 mod pki;
 mod refusals;

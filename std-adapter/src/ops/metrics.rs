@@ -1,0 +1,144 @@
+//! Metrics in Prometheus' text format, version 0.0.4.
+
+use std::fmt::{self, Write};
+
+use crate::gateway::{Counters, RefusalReason, Status, TunnelStatus};
+
+/// All metrics of a gateway.
+pub fn metrics(status: &Status) -> String {
+    let mut text = String::new();
+    // Writing to a String does not fail.
+    let _ = write(&mut text, status);
+    text
+}
+
+/// A metric with a line for each tunnel.
+struct Family {
+    name: &'static str,
+    kind: &'static str,
+    help: &'static str,
+    value: fn(&Counters) -> u64,
+}
+
+const FAMILIES: [Family; 5] = [
+    Family {
+        name: "edgetrust_connections_accepted_total",
+        kind: "counter",
+        help: "Connections that were let in and reached the target.",
+        value: Counters::accepted_total,
+    },
+    Family {
+        name: "edgetrust_connections_open",
+        kind: "gauge",
+        help: "Connections that are open.",
+        value: Counters::open_now,
+    },
+    Family {
+        name: "edgetrust_sessions_ended_total",
+        kind: "counter",
+        help: "Sessions ended because the peer's certificate expired or its rule was withdrawn.",
+        value: Counters::ended_total,
+    },
+    Family {
+        name: "edgetrust_bytes_up_total",
+        kind: "counter",
+        help: "Plaintext from clients to targets.",
+        value: Counters::up_total,
+    },
+    Family {
+        name: "edgetrust_bytes_down_total",
+        kind: "counter",
+        help: "Plaintext from targets to clients.",
+        value: Counters::down_total,
+    },
+];
+
+fn write(out: &mut String, status: &Status) -> fmt::Result {
+    let tunnels = status.tunnels();
+    for family in FAMILIES {
+        head(out, family.name, family.kind, family.help)?;
+        for tunnel in tunnels.iter() {
+            writeln!(
+                out,
+                "{}{{tunnel=\"{}\"}} {}",
+                family.name,
+                Label(&tunnel.name),
+                (family.value)(&tunnel.counters)
+            )?;
+        }
+    }
+    refused(out, status, &tunnels)?;
+    let name = "edgetrust_certificate_expiration_timestamp_seconds";
+    head(out, name, "gauge", "When the tunnel's own certificate expires, in seconds since 1970.")?;
+    for tunnel in tunnels.iter() {
+        if let Some((_, not_after)) = tunnel.validity {
+            writeln!(out, "{name}{{tunnel=\"{}\"}} {}", Label(&tunnel.name), not_after.as_secs())?;
+        }
+    }
+    let name = "edgetrust_insecure_skip_verify";
+    head(out, name, "gauge", "1 where no server is verified.")?;
+    for tunnel in tunnels.iter() {
+        writeln!(out, "{name}{{tunnel=\"{}\"}} {}", Label(&tunnel.name), u8::from(tunnel.insecure))?;
+    }
+    let (taken, refused) = status.reloads();
+    let name = "edgetrust_reloads_total";
+    head(out, name, "counter", "Reloads; a refused one leaves the last good configuration in force.")?;
+    writeln!(out, "{name}{{result=\"taken\"}} {taken}")?;
+    writeln!(out, "{name}{{result=\"refused\"}} {refused}")?;
+    let name = "edgetrust_last_reload_refused";
+    head(out, name, "gauge", "1 where the configuration in force is not that of the files.")?;
+    writeln!(out, "{name} {}", u8::from(status.last_refusal().is_some()))?;
+    let name = "edgetrust_build_info";
+    head(out, name, "gauge", "The program.")?;
+    writeln!(out, "{name}{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))
+}
+
+fn refused(out: &mut String, status: &Status, tunnels: &[TunnelStatus]) -> fmt::Result {
+    let name = "edgetrust_connections_refused_total";
+    head(out, name, "counter", "Connections that carried nothing; without a tunnel where none was found.")?;
+    let all = tunnels.iter().map(|tunnel| (tunnel.name.as_str(), &*tunnel.counters)).chain([("", status.unmatched())]);
+    for (tunnel, counters) in all {
+        for reason in RefusalReason::ALL {
+            let count = counters.refused_total(reason);
+            writeln!(out, "{name}{{tunnel=\"{}\",reason=\"{}\"}} {count}", Label(tunnel), reason.name())?;
+        }
+    }
+    Ok(())
+}
+
+fn head(out: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
+    writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")
+}
+
+/// A label's value: backslash, quote and newline escaped.
+struct Label<'a>(&'a str);
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            '\\' => f.write_str("\\\\"),
+            '"' => f.write_str("\\\""),
+            '\n' => f.write_str("\\n"),
+            c => f.write_char(c),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_escaped() {
+        assert_eq!(Label("a\\b\"c\nd").to_string(), "a\\\\b\\\"c\\nd");
+    }
+
+    #[test]
+    fn every_line_is_a_comment_or_a_sample() {
+        let text = metrics(&Status::default());
+        for line in text.lines() {
+            let sample = line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<f64>().is_ok());
+            assert!(line.starts_with("# HELP edgetrust_") || line.starts_with("# TYPE edgetrust_") || sample, "{line}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! `/healthz`, `/readyz`, `/metrics`, `/status`: read only, over HTTP/1.1.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use edgetrust_core::time::Utc;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::CONTENT_TYPE;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use super::metrics::metrics;
+use crate::clock;
+use crate::gateway::Status;
+
+/// Askers at a time.
+const CONNECTIONS: usize = 32;
+/// How long an asker may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Pages that are served until this is dropped.
+#[derive(Debug)]
+pub struct Pages {
+    asked: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Pages {
+    /// Serves the pages of a gateway.
+    ///
+    /// # Errors
+    /// Where the address cannot be had.
+    pub async fn serve(address: SocketAddr, status: Arc<Status>) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let bound = listener.local_addr()?;
+        if !bound.ip().is_loopback() {
+            warn!(address = %bound, "the pages are for everybody who can reach this address");
+        }
+        info!(address = %bound, "pages");
+        let task = tokio::spawn(accept(listener, status));
+        Ok(Self { asked: address, task })
+    }
+
+    /// The address that was asked for.
+    pub fn asked(&self) -> SocketAddr {
+        self.asked
+    }
+}
+
+async fn accept(listener: TcpListener, status: Arc<Status>) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    // Ends with this task: connections go with the JoinSet.
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok(permit) = permits.clone().acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!("pages: accept: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let status = status.clone();
+        connections.spawn(async move {
+            let answer = service_fn(|request: Request<Incoming>| {
+                let answer = answer(&status, request.method(), request.uri().path());
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            let mut http = hyper::server::conn::http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false);
+            // Whoever went away needs no answer.
+            let _ = tokio::time::timeout(PATIENCE, http.serve_connection(TokioIo::new(stream), answer)).await;
+            drop(permit);
+        });
+    }
+}
+
+fn answer(status: &Status, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    const TEXT: &str = "text/plain; charset=utf-8";
+    let (code, kind, body) = match (method, path) {
+        (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, TEXT, "ok\n".to_owned()),
+        (&Method::GET | &Method::HEAD, "/readyz") => match not_ready(status) {
+            None => (StatusCode::OK, TEXT, "ready\n".to_owned()),
+            Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{reason}\n")),
+        },
+        (&Method::GET | &Method::HEAD, "/metrics") => {
+            (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics(status))
+        }
+        (&Method::GET | &Method::HEAD, "/status") => (StatusCode::OK, "application/json", page(status)),
+        (&Method::GET | &Method::HEAD, _) => {
+            (StatusCode::NOT_FOUND, TEXT, "/healthz /readyz /metrics /status\n".to_owned())
+        }
+        _ => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET\n".to_owned()),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = code;
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+    response
+}
+
+/// Why no new connection would do: the gateway stops, or shows a certificate that nobody accepts.
+fn not_ready(status: &Status) -> Option<String> {
+    if status.is_draining() {
+        return Some("draining".to_owned());
+    }
+    let now = clock::now();
+    let tunnels = status.tunnels();
+    let bad = tunnels.iter().find_map(|tunnel| match tunnel.validity {
+        Some((_, not_after)) if now > not_after => {
+            Some(format!("tunnel {}: its certificate expired at {}", tunnel.name, Utc(not_after)))
+        }
+        Some((not_before, _)) if now < not_before => {
+            Some(format!("tunnel {}: its certificate is valid only from {}", tunnel.name, Utc(not_before)))
+        }
+        _ => None,
+    });
+    bad.or_else(|| tunnels.is_empty().then(|| "no tunnel".to_owned()))
+}
+
+fn page(status: &Status) -> String {
+    let tunnels: Vec<_> = status
+        .tunnels()
+        .iter()
+        .map(|tunnel| {
+            json!({
+                "name": tunnel.name,
+                "address": tunnel.address.to_string(),
+                "target": tunnel.target.to_string(),
+                "certificate_expires": tunnel.validity.map(|(_, not_after)| Utc(not_after).to_string()),
+                "insecure_skip_verify": tunnel.insecure,
+                "open": tunnel.counters.open_now(),
+                "accepted": tunnel.counters.accepted_total(),
+                "bytes_up": tunnel.counters.up_total(),
+                "bytes_down": tunnel.counters.down_total(),
+            })
+        })
+        .collect();
+    let (taken, refused) = status.reloads();
+    let page = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "ready": not_ready(status).is_none(),
+        "not_ready_because": not_ready(status),
+        "tunnels": tunnels,
+        "reloads": {"taken": taken, "refused": refused, "last_refusal": status.last_refusal()},
+    });
+    format!("{page:#}\n")
+}

@@ -1,0 +1,132 @@
+//! The pages for an operator's tools.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::peers::{OpensslClient, Program, edgetrust};
+use super::pki::{Pki, arg};
+use super::serve::{let_in, serve};
+
+/// Where the pages are, and whether the program says so.
+fn pages(program: &Program) -> String {
+    let line = program.wait_for("pages address=");
+    line.split("address=").nth(1).unwrap().split(' ').next().unwrap().to_owned()
+}
+
+/// Status code and text of a page.
+fn get(pages: &str, path: &str, more: &[&str]) -> (String, String) {
+    let output = Command::new("curl")
+        .args(["--silent", "--max-time", "60", "--noproxy", "*", "--write-out", "\n%{http_code}"])
+        .args(more)
+        .arg(format!("http://{pages}{path}"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let (text, code) = said.rsplit_once('\n').unwrap();
+    (code.to_owned(), text.to_owned())
+}
+
+fn metric(pages: &str, name: &str) -> u64 {
+    let (_, text) = get(pages, "/metrics", &[]);
+    let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {text}"));
+    line.rsplit_once(' ').unwrap().1.parse().unwrap()
+}
+
+#[test]
+fn what_happens_is_counted() {
+    let pki = Pki::new("Root");
+    let program = serve(&pki, &["--cacert", &arg(&pki.ca()), "--allow-cn", "location-b", "--admin", "127.0.0.1:0"]);
+    let pages = pages(&program);
+    assert_eq!(get(&pages, "/healthz", &[]), ("200".to_owned(), "ok\n".to_owned()));
+    assert_eq!(get(&pages, "/readyz", &[]), ("200".to_owned(), "ready\n".to_owned()));
+    assert_eq!(get(&pages, "/else", &[]).0, "404");
+    assert_eq!(get(&pages, "/metrics", &["--request", "POST"]).0, "405");
+
+    let (cert, key) = pki.issue("location-b", &[]);
+    let mut client = OpensslClient::start(program.address, &["-cert", &arg(&cert), "-key", &arg(&key)]);
+    assert_eq!(client.ask("hello").as_deref(), Some("hello"));
+    assert_eq!(metric(&pages, "edgetrust_connections_open{tunnel=\"serve\"}"), 1);
+    assert_eq!(metric(&pages, "edgetrust_bytes_up_total{tunnel=\"serve\"}"), 5);
+    drop(client);
+    program.wait_for("closed:");
+    program.wait_until("still open", |_| metric(&pages, "edgetrust_connections_open{tunnel=\"serve\"}") == 0);
+    assert_eq!(metric(&pages, "edgetrust_connections_accepted_total{tunnel=\"serve\"}"), 1);
+
+    let (cert, key) = pki.issue("location-c", &[]);
+    assert!(!let_in(&program, &pki, Some((&arg(&cert), &arg(&key)))));
+    program.wait_for("refused:");
+    program.wait_for("refused:");
+    let refused = "edgetrust_connections_refused_total{tunnel=\"serve\",reason=\"peer\"}";
+    program.wait_until("not counted", |_| metric(&pages, refused) == 2);
+
+    // A bad file shows until it is mended.
+    let good = std::fs::read(pki.path("gateway.pem")).unwrap();
+    std::fs::write(pki.path("gateway.pem"), "garbage").unwrap();
+    program.signal("HUP");
+    program.wait_for("reload refused");
+    assert_eq!(metric(&pages, "edgetrust_last_reload_refused"), 1);
+    let status: Value = serde_json::from_str(&get(&pages, "/status", &[]).1).unwrap();
+    assert!(status["reloads"]["last_refusal"].as_str().unwrap().contains("found no certificate"), "{status:#}");
+    std::fs::write(pki.path("gateway.pem"), good).unwrap();
+    program.signal("HUP");
+    program.wait_for("reloaded");
+    assert_eq!(metric(&pages, "edgetrust_last_reload_refused"), 0);
+    assert_eq!(metric(&pages, "edgetrust_connections_accepted_total{tunnel=\"serve\"}"), 1, "a reload forgets nothing");
+}
+
+#[test]
+fn an_expired_certificate_is_not_ready() {
+    let pki = Pki::new("Root");
+    let (cert, key) = pki.issue_with("gateway", &["gateway.example"], |params| {
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    });
+    let arguments = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--target",
+        "127.0.0.1:1",
+        "--cert",
+        &arg(&cert),
+        "--key",
+        &arg(&key),
+        "--admin",
+        "127.0.0.1:0",
+    ];
+    let program = Program::start(&arguments.map(str::to_owned));
+    let pages = pages(&program);
+    let (code, why) = get(&pages, "/readyz", &[]);
+    assert_eq!(
+        (code.as_str(), why.as_str()),
+        ("503", "tunnel serve: its certificate expired at 2020-01-01T00:00:00Z\n")
+    );
+    assert_eq!(get(&pages, "/healthz", &[]).0, "200");
+    let expires = metric(&pages, "edgetrust_certificate_expiration_timestamp_seconds{tunnel=\"serve\"}");
+    assert_eq!(expires, 1_577_836_800);
+}
+
+#[test]
+fn a_taken_address_is_named() {
+    let pki = Pki::new("Root");
+    let (cert, key) = pki.issue("gateway", &["gateway.example"]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = edgetrust(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--target",
+        "127.0.0.1:1",
+        "--cert",
+        &arg(&cert),
+        "--key",
+        &arg(&key),
+        "--admin",
+        &address,
+    ]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains(&format!("cannot listen on {address}")), "{said}");
+}
