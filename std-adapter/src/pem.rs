@@ -32,6 +32,8 @@ pub enum PemErrorKind {
     NoCertificate,
     /// There is no private key in it, of PKCS #8, SEC 1 or PKCS #1.
     NoKey,
+    /// Its private key is encrypted: there is nobody to ask for a password.
+    EncryptedKey,
     /// A certificate in it, counted from 1, does not parse.
     Certificate(usize, ParseError),
 }
@@ -47,6 +49,7 @@ impl fmt::Display for PemError {
             PemErrorKind::NoKey => f.write_str(
                 "found no private key, expected PEM with BEGIN PRIVATE KEY, BEGIN EC PRIVATE KEY or BEGIN RSA PRIVATE KEY",
             ),
+            PemErrorKind::EncryptedKey => f.write_str("found an encrypted private key, expected one without a password"),
             PemErrorKind::Certificate(number, error) => write!(f, "certificate {number}: {error}"),
         }
     }
@@ -79,7 +82,15 @@ pub fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Pe
 /// The file's name and what is wrong with it.
 pub fn read_private_key(file: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
     let fail = |kind| PemError { file: file.to_owned(), kind };
-    match PrivateKeyDer::from_pem_slice(&read(file)?) {
+    let text = read(file)?;
+    // RFC 7468 section 11; before it, openssl put a header into the traditional forms.
+    let encrypted = || {
+        [&b"BEGIN ENCRYPTED PRIVATE KEY"[..], b"Proc-Type: 4,ENCRYPTED"]
+            .iter()
+            .any(|mark| text.windows(mark.len()).any(|window| window == *mark))
+    };
+    match PrivateKeyDer::from_pem_slice(&text) {
+        _ if encrypted() => Err(fail(PemErrorKind::EncryptedKey)),
         Ok(key) => Ok(key),
         Err(pki_types::pem::Error::NoItemsFound) => Err(fail(PemErrorKind::NoKey)),
         Err(error) => Err(fail(PemErrorKind::Malformed(error))),
