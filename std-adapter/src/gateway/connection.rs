@@ -18,7 +18,7 @@ use super::splice::{Splice, SpliceError};
 use super::status::{Counters, RefusalReason, Status};
 use super::tunnel::{Route, RouteKind};
 use crate::clock;
-use crate::tls::{AcceptError, ClientHello, Peer, Refusal, ServerStream};
+use crate::tls::{AcceptError, ClientHello, ClientStream, Peer, Refusal, ServerStream};
 
 /// The clock may be set while a session waits for an expiry: it is read at least this often.
 const CLOCK_CHECK: Duration = Duration::from_secs(60);
@@ -135,7 +135,7 @@ struct Opened {
 enum Streams {
     Plain(Socket, Socket),
     Server(Box<ServerStream<Socket>>, Socket),
-    Client(Socket, Box<crate::tls::ClientStream<Socket>>),
+    Client(Socket, Box<ClientStream<Socket>>),
 }
 
 type Failed = (Option<Arc<Route>>, Refused);
@@ -246,7 +246,23 @@ enum End {
     Failed(SpliceError),
     Idle,
     /// The peer is no longer let in.
-    Over(Refusal),
+    Over(Withdrawn),
+}
+
+/// Why a session that was let in no longer is.
+enum Withdrawn {
+    Peer(Refusal),
+    /// Plaintext where TLS is asked for now, say.
+    AnotherKind,
+}
+
+impl fmt::Display for Withdrawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer(refusal) => refusal.fmt(f),
+            Self::AnotherKind => f.write_str("its tunnel is of another kind now"),
+        }
+    }
 }
 
 impl fmt::Display for End {
@@ -256,7 +272,7 @@ impl fmt::Display for End {
             Self::Failed(SpliceError::Client(error)) => write!(f, "client: {error}"),
             Self::Failed(SpliceError::Target(error)) => write!(f, "target: {error}"),
             Self::Idle => f.write_str("idle for too long"),
-            Self::Over(refusal) => refusal.fmt(f),
+            Self::Over(withdrawn) => withdrawn.fmt(f),
         }
     }
 }
@@ -266,7 +282,11 @@ async fn carry(opened: Opened, state: watch::Receiver<Arc<State>>) -> (End, (u64
     let session = Session { route, peer, state };
     match streams {
         Streams::Plain(mut client, mut target) => {
-            let (end, bytes) = session.run(&mut client, &mut target, |_, _, _| Ok(None)).await;
+            let judge = |_: &Socket, _: &Socket, kind: &RouteKind| match kind {
+                RouteKind::Plain { .. } => Ok(None),
+                RouteKind::Server { .. } | RouteKind::Client { .. } => Err(Withdrawn::AnotherKind),
+            };
+            let (end, bytes) = session.run(&mut client, &mut target, judge).await;
             if !matches!(end, End::Both) {
                 client.reset_on_close();
                 target.reset_on_close();
@@ -274,11 +294,10 @@ async fn carry(opened: Opened, state: watch::Receiver<Arc<State>>) -> (End, (u64
             (end, bytes)
         }
         Streams::Server(mut client, mut target) => {
-            let judge = |client: &ServerStream<Socket>, _: &Socket, route: Option<&Route>| match route
-                .map(|route| &route.kind)
-            {
-                Some(RouteKind::Server { tls, .. }) => tls.admit(client.get_ref().1),
-                _ => Ok(None),
+            let judge = |client: &ServerStream<Socket>, _: &Socket, kind: &RouteKind| match kind {
+                RouteKind::Plain { .. } => Ok(None),
+                RouteKind::Server { tls, .. } => tls.admit(client.get_ref().1).map_err(Withdrawn::Peer),
+                RouteKind::Client { .. } => Err(Withdrawn::AnotherKind),
             };
             let (end, bytes) = session.run(&mut *client, &mut target, judge).await;
             if !matches!(end, End::Both) {
@@ -288,11 +307,11 @@ async fn carry(opened: Opened, state: watch::Receiver<Arc<State>>) -> (End, (u64
             (end, bytes)
         }
         Streams::Client(mut client, mut target) => {
-            let judge = |_: &Socket, target: &crate::tls::ClientStream<Socket>, route: Option<&Route>| match route
-                .map(|route| &route.kind)
-            {
-                Some(RouteKind::Client { tls, server_name }) => tls.admit(target.get_ref().1, server_name),
-                _ => Ok(None),
+            let judge = |_: &Socket, target: &ClientStream<Socket>, kind: &RouteKind| match kind {
+                RouteKind::Client { tls, server_name } => {
+                    tls.admit(target.get_ref().1, server_name).map_err(Withdrawn::Peer)
+                }
+                RouteKind::Plain { .. } | RouteKind::Server { .. } => Err(Withdrawn::AnotherKind),
             };
             let (end, bytes) = session.run(&mut client, &mut *target, judge).await;
             if !matches!(end, End::Both) {
@@ -324,7 +343,7 @@ impl Session {
         mut self,
         client: &mut C,
         target: &mut T,
-        judge: impl Fn(&C, &T, Option<&Route>) -> Result<Option<Arc<Peer>>, Refusal>,
+        judge: impl Fn(&C, &T, &RouteKind) -> Result<Option<Arc<Peer>>, Withdrawn>,
     ) -> (End, (u64, u64))
     where
         C: AsyncRead + AsyncWrite + Unpin,
@@ -332,7 +351,7 @@ impl Session {
     {
         let mut splice = Splice::default();
         let mut listened = true;
-        let mut withdrawn: Option<(Refusal, Instant)> = None;
+        let mut withdrawn: Option<(Withdrawn, Instant)> = None;
         let mut idle = Idle { bytes: (0, 0), since: Instant::now() };
         loop {
             let limits = self.state.borrow().limits;
@@ -362,14 +381,12 @@ impl Session {
                 return (End::Idle, splice.bytes());
             }
             let state = self.state.borrow().clone();
-            let route = state.routes.iter().find(|route| route.name == self.route.name);
-            // A tunnel that is no longer configured takes no new connections; its old ones go on.
-            match judge(client, target, route.map(AsRef::as_ref)) {
+            // A tunnel that is no longer configured takes no new connections; its old ones go on, by its last rules.
+            let route = state.everywhere.iter().find(|route| route.name == self.route.name).unwrap_or(&self.route);
+            match judge(client, target, &route.kind) {
                 Ok(peer) => {
                     withdrawn = None;
-                    if route.is_some() {
-                        self.peer = peer;
-                    }
+                    self.peer = peer;
                 }
                 Err(refusal) => match withdrawn {
                     Some((refusal, until)) if until <= Instant::now() => return (End::Over(refusal), splice.bytes()),

@@ -17,8 +17,10 @@ use super::tunnel::Route;
 /// What all connections of an address see; replaced as a whole.
 #[derive(Debug)]
 pub(super) struct State {
-    /// Those with server names before the one that takes the rest.
+    /// The tunnels of this address.
     pub(super) routes: Vec<Arc<Route>>,
+    /// All tunnels of the gateway: a session outlives its tunnel's move to another address, and is judged by its rules there.
+    pub(super) everywhere: Arc<[Arc<Route>]>,
     pub(super) limits: Limits,
 }
 

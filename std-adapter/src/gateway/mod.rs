@@ -37,7 +37,8 @@ use tunnel::Route;
 pub struct Gateway {
     listeners: HashMap<Key, Running>,
     tasks: JoinSet<()>,
-    closed: Vec<watch::Sender<Phase>>,
+    /// Those that accept no more and still have connections.
+    closed: Vec<Running>,
     permits: Arc<Semaphore>,
     limits: Limits,
     status: Arc<Status>,
@@ -109,13 +110,18 @@ impl Gateway {
             }
         }
         self.limit_connections(limits);
+        let everywhere: Arc<[Arc<Route>]> = routes.values().flatten().cloned().collect();
+        let state = |routes| Arc::new(State { routes, everywhere: everywhere.clone(), limits });
         let gone: Vec<Key> = self.listeners.keys().filter(|key| !routes.contains_key(key)).cloned().collect();
         for key in gone {
             if let Some(running) = self.listeners.remove(&key) {
                 info!(address = %running.address, "no longer listening");
                 running.phase.send_replace(Phase::Close);
-                self.closed.push(running.phase);
+                self.closed.push(running);
             }
+        }
+        for running in &self.closed {
+            running.state.send_replace(state(Vec::new()));
         }
         for (key, listener) in bound {
             let routes = routes.remove(&key).unwrap_or_default();
@@ -123,18 +129,18 @@ impl Gateway {
             for route in &routes {
                 info!(tunnel = %route.name, %address, target = %route.target, "listening");
             }
-            let (state, state_seen) = watch::channel(Arc::new(State { routes, limits }));
+            let (sender, state_seen) = watch::channel(state(routes));
             let (phase, phase_seen) = watch::channel(Phase::Accept);
             self.tasks.spawn(serve(listener, state_seen, phase_seen, self.permits.clone(), self.status.clone()));
-            self.listeners.insert(key, Running { address, state, phase });
+            self.listeners.insert(key, Running { address, state: sender, phase });
         }
         for (key, routes) in routes {
             if let Some(running) = self.listeners.get(&key) {
-                running.state.send_replace(Arc::new(State { routes, limits }));
+                running.state.send_replace(state(routes));
             }
         }
         self.status.set_tunnels(self.tunnels_now());
-        self.closed.retain(|phase| !phase.is_closed());
+        self.closed.retain(|running| !running.phase.is_closed());
         while self.tasks.try_join_next().is_some() {}
         Ok(())
     }
@@ -189,12 +195,12 @@ impl Gateway {
     pub async fn drain(mut self) {
         self.status.drain();
         let deadline = Phase::Drain(self.limits.drain_timeout);
-        let running: Vec<Running> = self.listeners.drain().map(|(_, running)| running).collect();
-        for phase in running.iter().map(|running| &running.phase).chain(&self.closed) {
-            phase.send_replace(deadline);
+        let running: Vec<Running> = self.listeners.drain().map(|(_, running)| running).chain(self.closed).collect();
+        for running in &running {
+            running.phase.send_replace(deadline);
         }
         // Each listener has the deadline; only waiting tasks of `limit_connections` have none.
-        while !running.iter().map(|running| &running.phase).chain(&self.closed).all(watch::Sender::is_closed) {
+        while !running.iter().all(|running| running.phase.is_closed()) {
             if self.tasks.join_next().await.is_none() {
                 break;
             }

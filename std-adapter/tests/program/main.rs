@@ -4,6 +4,7 @@ mod admission;
 mod check;
 mod components;
 mod demo;
+mod documents;
 mod limits;
 mod pages;
 mod peers;

@@ -1,8 +1,9 @@
 //! `edgetrust run`: many tunnels of one file.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde_json::{Value, json};
 
@@ -52,8 +53,12 @@ impl Site {
     }
 }
 
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// An address of this test alone, so that nobody else takes its port meanwhile.
+fn free_address() -> String {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let ip = Ipv4Addr::new(127, high | 1, low, NEXT.fetch_add(1, Ordering::Relaxed));
+    std::net::TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap().to_string()
 }
 
 fn server(name: &str, listen: &str, tls: &Value) -> Value {
@@ -67,7 +72,7 @@ fn config(tunnels: &[Value]) -> Value {
 #[test]
 fn the_server_name_chooses_among_tunnels_of_one_port() {
     let site = Site::new();
-    let listen = format!("127.0.0.1:{}", free_port());
+    let listen = free_address();
     let mut tunnels: Vec<Value> = ["a.example", "b.example"]
         .map(|host| {
             let mut tunnel = server(host, &listen, &site.tls(host));
@@ -96,25 +101,21 @@ fn the_server_name_chooses_among_tunnels_of_one_port() {
 }
 
 #[test]
-fn a_tier_1_tunnel_a_client_tunnel_and_a_server_tunnel_side_by_side() {
-    let site = Site::new();
-    let port = free_port();
-    let ca = arg(&site.pki.ca());
-    let (cert, key) = site.pki.issue("location-b", &[]);
+fn a_tier_1_tunnel_beside_a_client_tunnel_to_a_host() {
+    let (a, b) = (Site::new(), Site::new());
+    let tls = a.mutual("gateway.example", &["location-b"]);
+    let gateway = a.run(&config(&[server("in", "127.0.0.1:0", &tls)]), 1);
+    let (cert, key) = a.pki.issue("location-b", &[]);
     let own = json!({"enabled": true, "cert_file": arg(&cert), "key_file": arg(&key)});
-    let tunnels = [
-        json!({"name": "plain", "mode": "server", "listen": "127.0.0.1:0", "target": echo().to_string()}),
-        server("in", &format!("127.0.0.1:{port}"), &site.mutual("gateway.example", &["location-b"])),
-        json!({
-            "name": "out", "mode": "client", "listen": "127.0.0.1:0", "target": format!("localhost:{port}"),
-            "server_name": "gateway.example",
-        }),
-    ];
     let config = json!({
-        "security": {"tls": {"client": {"ca_files": [ca], "mtls": own}}},
-        "gateway": {"tunnels": tunnels},
+        "security": {"tls": {"client": {"ca_files": [arg(&a.pki.ca())], "mtls": own}}},
+        "gateway": {"tunnels": [
+            {"name": "plain", "mode": "server", "listen": "127.0.0.1:0", "target": echo().to_string()},
+            {"name": "out", "mode": "client", "listen": "127.0.0.1:0", "server_name": "gateway.example",
+             "target": format!("localhost:{}", gateway.address.port())},
+        ]},
     });
-    let program = site.run(&config, 3);
+    let program = b.run(&config, 2);
     for tunnel in ["plain", "out"] {
         let mut stream = TcpStream::connect(program.tunnel(tunnel)).unwrap();
         stream.write_all(b"hello").unwrap();
@@ -122,7 +123,7 @@ fn a_tier_1_tunnel_a_client_tunnel_and_a_server_tunnel_side_by_side() {
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"hello", "{tunnel}");
     }
-    let line = program.wait_for("open tunnel=in");
+    let line = gateway.wait_for("open tunnel=in");
     assert!(line.contains("peer=CN=location-b"), "{line}");
 }
 
@@ -166,6 +167,45 @@ fn a_withdrawn_name_ends_its_session() {
     assert!(line.contains("peer=CN=location-c"), "{line}");
     assert_eq!(clients[1].ask("hello"), None);
     assert_eq!(clients[0].ask("hello").as_deref(), Some("hello"));
+}
+
+#[test]
+fn a_rule_follows_its_tunnel_to_another_address() {
+    let site = Site::new();
+    let tunnel = server("in", "127.0.0.1:0", &site.mutual("gateway.example", &["location-b", "location-c"]));
+    let mut program = site.run(&config(std::slice::from_ref(&tunnel)), 1);
+    let mut clients = ["location-b", "location-c"].map(|cn| {
+        let arguments = site.client(cn);
+        let mut client = OpensslClient::start(program.address, &arguments.each_ref().map(String::as_str));
+        assert_eq!(client.ask("hello").as_deref(), Some("hello"));
+        client
+    });
+    let mut moved = tunnel;
+    moved["listen"] = json!(free_address());
+    moved["tls"]["mtls"]["allowed_client_cns"] = json!(["location-b"]);
+    site.write(&config(&[moved]));
+    program.wait_for_tunnel();
+    let line = program.wait_for("closed: the peer is not let in");
+    assert!(line.contains("peer=CN=location-c"), "{line}");
+    assert_eq!(clients[1].ask("hello"), None);
+    assert_eq!(clients[0].ask("hello").as_deref(), Some("hello"));
+}
+
+#[test]
+fn plaintext_ends_where_tls_begins() {
+    let site = Site::new();
+    let listen = free_address();
+    let plain = json!({"name": "in", "mode": "server", "listen": listen, "target": echo().to_string()});
+    let program = site.run(&config(std::slice::from_ref(&plain)), 1);
+    let mut stream = TcpStream::connect(program.address).unwrap();
+    stream.write_all(b"hello").unwrap();
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).unwrap();
+    let mut tls = plain;
+    tls["tls"] = site.tls("gateway.example");
+    site.write(&config(&[tls]));
+    program.wait_for("closed: its tunnel is of another kind now");
+    assert_ne!(stream.read(&mut answer).ok(), Some(5));
 }
 
 #[test]

@@ -1,0 +1,96 @@
+//! The commands of `docs/TLS_SETUP.md`, as they stand there, but for addresses and folders.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::peers::{Program, edgetrust, http};
+
+/// The code blocks of a document, in their order.
+fn blocks(document: &str) -> Vec<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(document);
+    let text = std::fs::read_to_string(&file).unwrap();
+    text.split("```\n").skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// Runs commands as a person would, with `edgetrust` on the path.
+fn shell(folder: &Path, commands: &str) -> Output {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_edgetrust"));
+    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let output = Command::new("sh").args(["-ec", commands]).current_dir(folder).env("PATH", path).output().unwrap();
+    assert!(output.status.success(), "{commands}\n{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// The arguments after `edgetrust`, with files of a folder and these texts replaced.
+fn arguments(command: &str, folder: &Path, replaced: &[(&str, &str)]) -> Vec<String> {
+    let words = command.split_whitespace().skip(1).map(|word| {
+        let word = replaced.iter().fold(word.to_owned(), |word, (from, to)| word.replace(from, to));
+        let is_file = word.ends_with(".pem") || word.ends_with(".key");
+        if is_file { folder.join(word).display().to_string() } else { word }
+    });
+    words.collect()
+}
+
+#[test]
+fn tls_setup_from_beginning_to_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let blocks = blocks("docs/TLS_SETUP.md");
+    let [root, certificate, judge, serve, connect, others] = blocks.as_slice() else {
+        panic!("{} code blocks, expected six: this test runs each", blocks.len());
+    };
+    shell(folder, root);
+    shell(folder, certificate);
+    let mut for_b = certificate.replace("location-a", "location-b").replace("gateway.a.", "gateway.b.");
+    for end in ["key", "csr", "ext", "pem"] {
+        for_b = for_b.replace(&format!(" a.{end}"), &format!(" b.{end}"));
+    }
+    shell(folder, &for_b);
+    let said = String::from_utf8(shell(folder, judge).stdout).unwrap();
+    assert_eq!(said.matches("accepted").count(), 2, "{said}");
+    assert!(said.contains("DNS gateway.a.example"), "{said}");
+
+    let service = http("hello").to_string();
+    let server =
+        Program::start(&arguments(serve, folder, &[("0.0.0.0:8443", "127.0.0.1:0"), ("127.0.0.1:8081", &service)]));
+    let address = server.address.to_string();
+    let mut connect =
+        arguments(connect, folder, &[("127.0.0.1:9001", "127.0.0.1:0"), ("gateway.a.example:8443", &address)]);
+    connect.extend(["--server-name".to_owned(), "gateway.a.example".to_owned()]);
+    let client = Program::start(&connect);
+    let mut stream = TcpStream::connect(client.address).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("hello"), "{answer}");
+
+    let port = server.address.port();
+    let others = others
+        .replace("curl ", &format!("curl -sS --noproxy '*' --resolve gateway.a.example:{port}:127.0.0.1 "))
+        .replace("gateway.a.example:8443/", &format!("gateway.a.example:{port}/"))
+        .replace("gateway.a.example:8443", &address)
+        .replace("openssl s_client", "openssl s_client -verify_return_error </dev/null");
+    let said = String::from_utf8_lossy(&shell(folder, &others).stdout).into_owned();
+    assert!(said.contains("hello") && said.contains("Verify return code: 0 (ok)"), "{said}");
+}
+
+/// The README's `serve` and `connect`, and that it names no flag that is not there.
+#[test]
+fn the_readme_names_flags_that_exist() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let text = std::fs::read_to_string(readme).unwrap();
+    let mut commands = 0;
+    for line in text.lines().filter(|line| line.starts_with("edgetrust ")) {
+        let mut words = line.split_whitespace().skip(1);
+        let help = edgetrust(&[words.next().unwrap(), "--help"]);
+        assert_eq!(help.status.code(), Some(0), "{line}");
+        let help = String::from_utf8_lossy(&help.stdout).into_owned();
+        for flag in words.filter(|word| word.starts_with("--")) {
+            assert!(help.contains(flag), "{line}: {flag} is not there");
+        }
+        commands += 1;
+    }
+    assert!(commands >= 6, "{commands} commands found");
+}
