@@ -1,11 +1,13 @@
 //! What `run`, `serve` and `connect` have in common: start, reload, drain.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use edgetrust::gateway::{Address, Gateway, Plan, Watched};
 use edgetrust::ops::Pages;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
@@ -19,7 +21,7 @@ pub(crate) struct Options {
     watch_interval: Duration,
     /// Threads; by default one for each processor
     #[arg(long, value_name = "N", help_heading = "Service")]
-    workers: Option<std::num::NonZeroUsize>,
+    workers: Option<NonZeroUsize>,
 }
 
 /// A gateway, and how it is loaded again.
@@ -101,10 +103,16 @@ async fn serve_pages(address: SocketAddr, gateway: &Gateway) -> Result<Pages, St
 
 /// Runs what `load` says until SIGTERM or SIGINT; SIGHUP or a changed file asks it again.
 pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched) -> Result<Plan, String>) -> Outcome {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(workers) = options.workers {
-        runtime.worker_threads(workers.get());
-    }
+    let mut runtime = match options.workers.map(NonZeroUsize::get) {
+        None => Builder::new_multi_thread(),
+        // Nobody to steal work from or to wake.
+        Some(1) => Builder::new_current_thread(),
+        Some(workers) => {
+            let mut runtime = Builder::new_multi_thread();
+            runtime.worker_threads(workers);
+            runtime
+        }
+    };
     runtime.enable_all().build().map_err(text)?.block_on(async {
         let mut signals = Signals::new().map_err(text)?;
         let mut service = Service::start(load).await?;

@@ -7,6 +7,7 @@ mod connector;
 mod credential;
 mod peer;
 mod provider;
+mod sessions;
 mod settings;
 #[cfg(feature = "tokio")]
 mod streams;

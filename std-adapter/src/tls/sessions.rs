@@ -1,0 +1,98 @@
+//! Sessions that a server can resume, kept here and not sealed in tickets: no ticket key can leak, and they end with their server.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustls::server::StoresServerSessions;
+
+/// The newest sessions, up to a limit. rustls's own store looks through all of its keys at each resumption.
+pub(super) struct Sessions {
+    limit: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    values: HashMap<Vec<u8>, Vec<u8>>,
+    /// Keys, the oldest first; those of sessions that were taken are passed over when their turn comes.
+    order: VecDeque<Vec<u8>>,
+}
+
+impl Sessions {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, kept: Mutex::default() }
+    }
+
+    /// A panic elsewhere leaves whole sessions.
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} sessions", self.kept().values.len())
+    }
+}
+
+impl StoresServerSessions for Sessions {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        let mut kept = self.kept();
+        let kept = &mut *kept;
+        if kept.values.insert(key.clone(), value).is_none() {
+            kept.order.push_back(key);
+        }
+        // Keys of taken sessions count too, so that neither grows without bound.
+        while kept.order.len() > self.limit {
+            if let Some(oldest) = kept.order.pop_front() {
+                kept.values.remove(&oldest);
+            }
+        }
+        true
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.kept().values.get(key).cloned()
+    }
+
+    /// A session of TLS 1.3 is for one use (RFC 8446 appendix C.4).
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.kept().values.remove(key)
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_goes_first_and_memory_is_bounded() {
+        let sessions = Sessions::new(3);
+        for key in 0..4_u8 {
+            assert!(sessions.put(vec![key], vec![key, key]));
+        }
+        assert_eq!(sessions.get(&[0]), None);
+        assert_eq!(sessions.get(&[1]), Some(vec![1, 1]));
+        assert_eq!(sessions.take(&[3]), Some(vec![3, 3]));
+        assert_eq!(sessions.take(&[3]), None, "taken once");
+        for key in 0..200_u8 {
+            sessions.put(vec![key], Vec::new());
+            sessions.take(&[key]);
+        }
+        let kept = sessions.kept();
+        assert!(kept.values.len() <= 3 && kept.order.len() <= 3);
+    }
+
+    #[test]
+    fn a_key_that_comes_again_has_its_new_value() {
+        let sessions = Sessions::new(2);
+        sessions.put(vec![1], vec![1]);
+        sessions.put(vec![1], vec![2]);
+        assert_eq!(sessions.get(&[1]), Some(vec![2]));
+    }
+}
