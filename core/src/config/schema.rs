@@ -412,7 +412,11 @@ static LIMITS: Object = Object {
             duration::milliseconds(text)
                 .filter(|milliseconds| *milliseconds > 0)
                 .ok_or("a duration above zero, as \"10s\"")?),
-        limit!("idle_timeout", "how long a connection may be silent, default \"0s\": for ever", idle_timeout_ms),
+        limit!(
+            "idle_timeout",
+            "how long a connection may be silent (once to twice that), default \"0s\": for ever",
+            idle_timeout_ms
+        ),
         limit!("drain_timeout", "how long connections go on after SIGTERM, default \"30s\"", drain_timeout_ms),
         limit!(
             "expired_grace",

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use edgetrust::gateway::{Address, Gateway, Plan, Watched};
 use edgetrust::ops::Pages;
+use sd_notify::NotifyState;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{Outcome, arguments, text};
 
@@ -116,16 +117,22 @@ pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched) -> Result<Plan,
     runtime.enable_all().build().map_err(text)?.block_on(async {
         let mut signals = Signals::new().map_err(text)?;
         let mut service = Service::start(load).await?;
+        tell_systemd(&[NotifyState::Ready]);
         let mut ticks = interval(options.watch_interval.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
-                _ = signals.hangup.recv() => service.reload("SIGHUP").await,
+                _ = signals.hangup.recv() => {
+                    reloading();
+                    service.reload("SIGHUP").await;
+                    tell_systemd(&[NotifyState::Ready]);
+                }
                 _ = ticks.tick(), if !options.watch_interval.is_zero() => service.look().await,
             }
         }
+        tell_systemd(&[NotifyState::Stopping]);
         info!("draining");
         tokio::select! {
             () = service.drain() => info!("drained"),
@@ -134,6 +141,20 @@ pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched) -> Result<Plan,
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// As `Type=notify-reload` wants it (`systemd.service`, section "Options").
+fn reloading() {
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        tell_systemd(&[NotifyState::Reloading, now]);
+    }
+}
+
+/// Elsewhere nobody listens.
+fn tell_systemd(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        warn!("systemd: {error}");
+    }
 }
 
 struct Signals {

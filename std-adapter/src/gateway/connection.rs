@@ -67,13 +67,14 @@ impl From<io::Error> for Refused {
     }
 }
 
-pub(super) async fn serve(socket: Socket, remote: Remote, state: watch::Receiver<Arc<State>>, status: &Status) {
-    let now = state.borrow().clone();
+pub(super) async fn serve(socket: Socket, remote: Remote, mut state: watch::Receiver<Arc<State>>, status: &Status) {
+    // What comes after this, during the handshake too, is a change.
+    let now = state.borrow_and_update().clone();
     let limits = now.limits;
     // On the heap, which gets it back: a handshake needs seven times the space of what comes after it.
     let opened = match timeout(limits.handshake_timeout, Box::pin(open(&now, socket))).await {
         Ok(opened) => opened,
-        Err(_) => Err((None, Refused::Deadline)),
+        Err(_) => Err((now.only_route().cloned(), Refused::Deadline)),
     };
     // A session keeps its route, and not all of the state of when it began.
     drop(now);
@@ -201,11 +202,7 @@ async fn open_by_name(state: &State, socket: Socket) -> Result<Opened, Failed> {
 }
 
 /// Reaches the target for a client that is let in.
-async fn forward(
-    route: &Arc<Route>,
-    mut stream: ServerStream<Socket>,
-    peer: Option<Arc<Peer>>,
-) -> Result<Opened, Refused> {
+async fn forward(route: &Arc<Route>, stream: ServerStream<Socket>, peer: Option<Arc<Peer>>) -> Result<Opened, Refused> {
     let header = match &route.kind {
         RouteKind::Server { proxy_protocol: true, .. } => {
             let (socket, tls) = stream.get_ref();
@@ -223,7 +220,8 @@ async fn forward(
     match reach(route, header).await {
         Ok(target) => Ok(Opened { route: route.clone(), peer, streams: Streams::Server(Box::new(stream), target) }),
         Err(refused) => {
-            let _ = stream.shutdown().await;
+            // No end of TLS (RFC 8446 section 6.1): the client sees a failure, not an empty answer.
+            stream.get_ref().0.reset_on_close();
             Err(refused)
         }
     }

@@ -11,7 +11,8 @@ pub struct Limits {
     pub connections: usize,
     /// From the accepted connection to the reached target.
     pub handshake_timeout: Duration,
-    /// How long a connection may carry nothing; none is for ever.
+    /// How long a connection may carry nothing; none is for ever. It is looked at when the time has passed, so that a connection ends
+    /// after once to twice that time of silence.
     pub idle_timeout: Option<Duration>,
     /// How long connections may go on after the gateway was told to stop.
     pub drain_timeout: Duration,

@@ -37,10 +37,16 @@ impl Program {
 
     /// Starts it; every line of its log is still to come.
     pub fn start_quietly(arguments: &[String]) -> Self {
+        Self::start_in(arguments, &[])
+    }
+
+    /// Starts it with more in its environment; every line of its log is still to come.
+    pub fn start_in(arguments: &[String], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_edgetrust"))
             .args(arguments)
             .env("NO_COLOR", "1")
             .env("RUST_LOG", "debug,rustls=warn")
+            .envs(environment.iter().copied())
             .stderr(Stdio::piped())
             .stdin(Stdio::null())
             .spawn()

@@ -147,6 +147,31 @@ fn sigterm_lets_connections_end() {
 }
 
 #[test]
+fn systemd_is_told() {
+    let pki = Pki::new("Root");
+    let socket = pki.path("notify.sock");
+    let systemd = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    systemd.set_read_timeout(Some(super::peers::PATIENCE)).unwrap();
+    let heard = || {
+        let mut octets = [0; 256];
+        let length = systemd.recv(&mut octets).unwrap();
+        String::from_utf8(octets[..length].to_vec()).unwrap()
+    };
+    let (cert, key) = pki.issue("gateway", &["gateway.example"]);
+    let arguments =
+        ["serve", "--listen", "127.0.0.1:0", "--target", "127.0.0.1:1", "--cert", &arg(&cert), "--key", &arg(&key)];
+    let program = Program::start_in(&arguments.map(str::to_owned), &[("NOTIFY_SOCKET", &arg(&socket))]);
+    assert_eq!(heard(), "READY=1\n");
+    program.signal("HUP");
+    let reloading = heard();
+    assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
+    assert_eq!(heard(), "READY=1\n");
+    program.signal("TERM");
+    assert_eq!(heard(), "STOPPING=1\n");
+    assert_eq!(program.wait(), Some(0));
+}
+
+#[test]
 fn plaintext_is_refused_and_the_rest_goes_on() {
     let pki = Pki::new("Root");
     let program = serve(&pki, &[]);
