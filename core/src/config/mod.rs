@@ -16,6 +16,7 @@ mod model;
 mod nearest;
 mod parse;
 mod raw;
+mod reference;
 mod scan;
 mod schema;
 mod validate;
@@ -32,5 +33,5 @@ pub use model::{
 };
 #[cfg(feature = "gateway")]
 pub use model::{Gateway, GatewayLimits, MAX_TUNNELS, Tunnel, TunnelKind};
+pub use reference::{Entry, reference};
 pub use scan::MAX_DEPTH;
-pub use schema::{Entry, reference};

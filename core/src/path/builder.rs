@@ -236,7 +236,7 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
         let cas_below = self.chosen().filter(|ca| !ca.is_self_issued()).count();
         checks::issuer(issuer, self.purpose, self.now, cas_below).map_err(|kind| self.error_at_issuer(kind))?;
         if !is_anchor {
-            checks::positive_serial(issuer).map_err(|kind| self.error_at_issuer(kind))?;
+            checks::serial_number(issuer).map_err(|kind| self.error_at_issuer(kind))?;
         }
         let counted = cas_below.saturating_add(usize::from(!issuer.is_self_issued()));
         if !is_anchor && counted > usize::from(self.budget.left().intermediates) {

@@ -16,7 +16,7 @@ const TLS_KEY_USAGE: KeyUsage =
 /// A peer's own certificate that is not pinned.
 pub(super) fn leaf(leaf: &Certificate<'_>, purpose: Purpose, now: UnixTime) -> Result<(), PathErrorKind> {
     anywhere(leaf, now)?;
-    positive_serial(leaf)?;
+    serial_number(leaf)?;
     let extensions = leaf.extensions();
     if extensions.basic_constraints.is_some_and(|constraints| constraints.ca) {
         return Err(PathErrorKind::LeafIsCa);
@@ -70,7 +70,7 @@ pub(super) fn issuer(
     }
     // RFC 5280 section 4.1.2.6: a CA has a name
     if issuer.subject().is_empty() {
-        return Err(PathErrorKind::Extension);
+        return Err(PathErrorKind::EmptyName);
     }
     // A CA's extended key usage limits what is below it, as all major validators have it
     match extensions.extended_key_usage {
@@ -81,11 +81,12 @@ pub(super) fn issuer(
     }
 }
 
-/// RFC 5280 section 4.1.2.2, for all but trust anchors: old roots bear zero, and nothing is decided by an anchor's number.
-pub(super) fn positive_serial(certificate: &Certificate<'_>) -> Result<(), PathErrorKind> {
+/// RFC 5280 section 4.1.2.2: positive, at most 20 octets. For all but trust anchors: old roots bear zero, and nothing is decided by an
+/// anchor's number.
+pub(super) fn serial_number(certificate: &Certificate<'_>) -> Result<(), PathErrorKind> {
     match certificate.serial() {
         [0] => Err(PathErrorKind::SerialNumber),
-        [first, ..] if first & 0x80 == 0 => Ok(()),
+        [first, ..] if first & 0x80 == 0 && certificate.serial().len() <= 20 => Ok(()),
         _ => Err(PathErrorKind::SerialNumber),
     }
 }
@@ -99,6 +100,22 @@ fn anywhere(certificate: &Certificate<'_>, now: UnixTime) -> Result<(), PathErro
     }
     if now > validity.not_after {
         return Err(PathErrorKind::Expired { not_after: validity.not_after, now });
+    }
+    // RFC 5280 section 4.1.2.1: every decision here rests on extensions
+    if certificate.version() != 3 {
+        return Err(PathErrorKind::Version(certificate.version()));
+    }
+    // RFC 5280 section 4.1.2.4
+    if certificate.issuer().is_empty() {
+        return Err(PathErrorKind::EmptyName);
+    }
+    // RFC 5280 section 4.2.1.6: at least one name
+    if certificate.extensions().subject_alt_name.is_some_and(|names| names.is_empty()) {
+        return Err(PathErrorKind::Extension);
+    }
+    // RFC 5280 section 4.2.1.1: where there is an authority key identifier, it has the keyIdentifier
+    if certificate.extensions().authority_key_identifier.is_some_and(|identifier| identifier.key_identifier.is_none()) {
+        return Err(PathErrorKind::Extension);
     }
     // RFC 5280 section 6.1.4 (o), RFC 5280 section 6.1.5 (f)
     if certificate.extensions().unknown_critical.is_some() {

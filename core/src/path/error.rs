@@ -58,7 +58,11 @@ pub enum PathErrorKind {
     KeyUsage,
     /// The extended key usage does not contain the purpose.
     WrongPurpose,
-    /// A serial number that is zero or negative.
+    /// A certificate of this version, which has no extensions.
+    Version(u8),
+    /// No issuer, or a CA without a name.
+    EmptyName,
+    /// A serial number that is zero, negative or longer than 20 octets.
     SerialNumber,
     /// A critical extension that is not processed, or policy constraints.
     UnknownCriticalExtension,
@@ -139,11 +143,17 @@ impl fmt::Display for PathErrorKind {
             Self::WrongPurpose => {
                 f.write_str("its extended key usage does not allow this purpose (RFC 5280 section 4.2.1.12)")
             }
-            Self::SerialNumber => f.write_str("its serial number is not positive (RFC 5280 section 4.1.2.2)"),
+            Self::SerialNumber => {
+                f.write_str("its serial number is not positive, or longer than 20 octets (RFC 5280 section 4.1.2.2)")
+            }
             Self::UnknownCriticalExtension => {
                 f.write_str("a critical extension that is not processed (RFC 5280 section 4.2)")
             }
             Self::WronglyCritical => f.write_str("an extension is critical that must not be (RFC 5280 section 4.2)"),
+            Self::Version(version) => {
+                write!(f, "a version {version} certificate, expected version 3 (RFC 5280 section 4.1.2.1)")
+            }
+            Self::EmptyName => f.write_str("it has no issuer, or is a CA without a name (RFC 5280 section 4.1.2.4)"),
             Self::Extension => f.write_str("its extensions do not fit its place in the chain (RFC 5280 section 4.2)"),
             Self::NameConstraint => {
                 f.write_str("its name constraints do not allow a name below (RFC 5280 section 4.2.1.10)")

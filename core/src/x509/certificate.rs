@@ -12,6 +12,7 @@ use super::{Extensions, Name};
 pub struct Certificate<'a> {
     der: &'a [u8],
     tbs: &'a [u8],
+    version: u8,
     serial: &'a [u8],
     issuer: Name<'a>,
     subject: Name<'a>,
@@ -43,7 +44,7 @@ pub struct SubjectPublicKeyInfo<'a> {
 }
 
 impl<'a> Certificate<'a> {
-    /// Parses one version 3 certificate; nothing may follow it.
+    /// Parses one certificate; nothing may follow it.
     ///
     /// # Errors
     /// What is malformed or not as RFC 5280 section 4 demands, with the byte offset.
@@ -58,17 +59,14 @@ impl<'a> Certificate<'a> {
         let signature = certificate.bits()?;
         certificate.end()?;
 
-        version(&mut fields)?;
+        let at_version = fields.fault(ParseErrorKind::UnsupportedVersion);
+        let version = version(&mut fields)?;
         let serial = serial(&mut fields)?;
         // RFC 5280 section 4.1.1.2
         if algorithm(&mut fields)? != signature_algorithm {
             return Err(at_algorithm);
         }
-        let at_issuer = fields.fault(ParseErrorKind::EmptyIssuer);
         let issuer = Name::read(&mut fields)?;
-        if issuer.is_empty() {
-            return Err(at_issuer);
-        }
         let mut dates = fields.enter(tag::SEQUENCE)?;
         let validity = Validity { not_before: time(&mut dates)?, not_after: time(&mut dates)? };
         dates.end()?;
@@ -79,6 +77,8 @@ impl<'a> Certificate<'a> {
             fields.optional(tag::context(number))?;
         }
         let extensions = match fields.optional(tag::context_constructed(3))? {
+            // RFC 5280 section 4.1.2.9: extensions make it version 3
+            Some(_) if version != 3 => return Err(at_version),
             Some(explicit) => Extensions::read(&mut fields.inside(&explicit)?)?,
             None => Extensions::default(),
         };
@@ -86,6 +86,7 @@ impl<'a> Certificate<'a> {
         Ok(Self {
             der,
             tbs: tbs.whole,
+            version,
             serial,
             issuer,
             subject,
@@ -105,6 +106,11 @@ impl<'a> Certificate<'a> {
     /// The TBSCertificate, header included: what the signature covers.
     pub fn tbs(&self) -> &'a [u8] {
         self.tbs
+    }
+
+    /// 1, 2 or 3 (RFC 5280 section 4.1.2.1). No path takes one below 3: without extensions there is nothing to decide by.
+    pub fn version(&self) -> u8 {
+        self.version
     }
 
     /// Contents octets of serialNumber (RFC 5280 section 4.1.2.2).
@@ -163,22 +169,27 @@ impl<'a> SubjectPublicKeyInfo<'a> {
     }
 }
 
-/// RFC 5280 section 4.1.2.1: only version 3 can carry the extensions that every decision here rests on.
-fn version(reader: &mut DerReader<'_>) -> Result<(), ParseError> {
+/// 1, 2 or 3 (RFC 5280 section 4.1.2.1).
+fn version(reader: &mut DerReader<'_>) -> Result<u8, ParseError> {
     let here = reader.fault(ParseErrorKind::UnsupportedVersion);
-    let explicit = reader.optional(tag::context_constructed(0))?.ok_or(here)?;
+    let Some(explicit) = reader.optional(tag::context_constructed(0))? else { return Ok(1) };
     let mut inner = reader.inside(&explicit)?;
     let version = inner.require(tag::INTEGER)?.value;
     inner.end()?;
-    if version == [2] { Ok(()) } else { Err(here) }
+    // Version 1 is the default, which DER leaves out.
+    match version {
+        [1] => Ok(2),
+        [2] => Ok(3),
+        _ => Err(here),
+    }
 }
 
-/// RFC 5280 section 4.1.2.2: at most 20 octets. Zero and negative ones are read, as that section asks of users; old roots have
-/// them.
+/// RFC 5280 section 4.1.2.2. Zero, negative and long ones are read, since old roots have them; a path takes only positive ones of
+/// at most 20 octets.
 fn serial<'a>(reader: &mut DerReader<'a>) -> Result<&'a [u8], ParseError> {
     let here = reader.fault(ParseErrorKind::SerialNumber);
     let serial = reader.require(tag::INTEGER)?.value;
-    if serial.len() > 20 || !is_minimal_integer(serial) { Err(here) } else { Ok(serial) }
+    if !is_minimal_integer(serial) { Err(here) } else { Ok(serial) }
 }
 
 /// The contents of an AlgorithmIdentifier (RFC 5280 section 4.1.1.2): an object identifier and at most one value.

@@ -33,8 +33,6 @@ pub enum ParseErrorKind {
     SerialNumber,
     /// The two signature algorithm fields differ.
     AlgorithmMismatch,
-    /// The issuer has no name.
-    EmptyIssuer,
     /// A distinguished name is malformed.
     Name,
     /// A date that RFC 5280 does not allow.
@@ -64,14 +62,13 @@ impl fmt::Display for ParseErrorKind {
         f.write_str(match self {
             Self::Der => "not the DER expected here (RFC 5280 section 4.1)",
             Self::TrailingData => "data follows where nothing may",
-            Self::UnsupportedVersion => "expected a version 3 certificate (RFC 5280 section 4.1.2.1)",
-            Self::SerialNumber => "expected a serial number of at most 20 octets (RFC 5280 section 4.1.2.2)",
-            Self::AlgorithmMismatch => "the two signature algorithm fields differ (RFC 5280 section 4.1.1.2)",
-            Self::EmptyIssuer => "the issuer has no name (RFC 5280 section 4.1.2.4)",
-            Self::Name => "malformed distinguished name (RFC 5280 section 4.1.2.4)",
-            Self::Time => {
-                "expected UTCTime to 2049, GeneralizedTime from 2050, with seconds and Z (RFC 5280 section 4.1.2.5)"
+            Self::UnsupportedVersion => {
+                "expected version 1, 2 or 3, and 3 where there are extensions (RFC 5280 section 4.1.2.1)"
             }
+            Self::SerialNumber => "malformed serial number (RFC 5280 section 4.1.2.2)",
+            Self::AlgorithmMismatch => "the two signature algorithm fields differ (RFC 5280 section 4.1.1.2)",
+            Self::Name => "malformed distinguished name (RFC 5280 section 4.1.2.4)",
+            Self::Time => "expected UTCTime or GeneralizedTime, with seconds and Z (RFC 5280 section 4.1.2.5)",
             Self::DuplicateExtension => "the same extension twice (RFC 5280 section 4.2)",
             Self::TooManyExtensions => "more extensions than the limit of 64",
             Self::BasicConstraints => "malformed basic constraints (RFC 5280 section 4.2.1.9)",

@@ -109,10 +109,6 @@ impl<'a> Extensions<'a> {
     pub(super) fn read(explicit: &mut DerReader<'a>) -> Result<Self, ParseError> {
         let mut list = explicit.enter(tag::SEQUENCE)?;
         explicit.end()?;
-        // RFC 5280 section 4.1: Extensions is SIZE (1..MAX)
-        if list.is_empty() {
-            return Err(list.fault(ParseErrorKind::Der));
-        }
         let mut extensions = Self::default();
         let mut seen: heapless::Vec<&'a [u8], MAX_EXTENSIONS> = heapless::Vec::new();
         while !list.is_empty() {
@@ -173,6 +169,12 @@ impl<'a> Extensions<'a> {
             _ if critical && self.unknown_critical.is_none() => self.unknown_critical = Some(oid),
             _ => {}
         }
+        // RFC 5280 section 4.2: whatever an extension of that section means, it is the DER of one value
+        if let [0x55, 0x1d, _] = oid {
+            let mut whole = parent.inside(value)?;
+            whole.tlv()?;
+            whole.end()?;
+        }
         Ok(())
     }
 
@@ -229,14 +231,16 @@ fn non_negative_capped(value: &[u8]) -> Option<u8> {
 fn key_usage(reader: &mut DerReader<'_>) -> Result<KeyUsage, ParseError> {
     let malformed = reader.fault(ParseErrorKind::KeyUsage);
     let bits = reader.require(tag::BIT_STRING).map_err(|_| malformed)?.value;
-    let (unused, first, second) = match *bits {
-        [unused, first] => (unused, first, 0),
-        [unused, first, second] => (unused, first, second),
+    let (unused, first, second, last) = match *bits {
+        [unused, first] => (unused, first, 0, first),
+        // Nine bits have a name.
+        [unused, first, second, .., last] => (unused, first, second, last),
+        [unused, first, second] => (unused, first, second, second),
         _ => return Err(malformed),
     };
-    let last = if bits.len() == 3 { second } else { first };
-    // X.690 section 11.2.2: a named bit list ends with its last 1 bit, and RFC 5280 section 4.2.1.3 demands one
-    if u32::from(unused) != last.trailing_zeros() || last == 0 {
+    // X.690 section 11.2.1: unused bits are zero. That the list ends with its last 1 bit (X.690 section 11.2.2) is not demanded: roots in
+    // use have zeros there, which say nothing. RFC 5280 section 4.2.1.3 demands at least one bit.
+    if unused > 7 || u32::from(unused) > last.trailing_zeros() || first | second == 0 {
         return Err(malformed);
     }
     Ok(KeyUsage(u16::from(first.reverse_bits()) | u16::from(second.reverse_bits()) << 8))
@@ -307,7 +311,12 @@ mod tests {
             (&[0x03, 0x02, 0x02, 0x04], Some(KeyUsage::KEY_CERT_SIGN)),
             (&[0x03, 0x03, 0x07, 0x00, 0x80], Some(KeyUsage(1 << 8))),
             (&[0x03, 0x02, 0x01, 0x06], Some(KeyUsage(3 << 5))),
-            (&[0x03, 0x02, 0x00, 0x04], None),
+            (&[0x03, 0x02, 0x00, 0x04], Some(KeyUsage::KEY_CERT_SIGN)),
+            (&[0x03, 0x03, 0x07, 0x84, 0x00], Some(KeyUsage(1 | 1 << 5))),
+            (&[0x03, 0x05, 0x00, 0x80, 0x00, 0x00, 0x00], Some(KeyUsage::DIGITAL_SIGNATURE)),
+            (&[0x03, 0x02, 0x03, 0x84], None),
+            (&[0x03, 0x02, 0x08, 0x80], None),
+            (&[0x03, 0x03, 0x00, 0x00, 0x00], None),
             (&[0x03, 0x02, 0x07, 0x00], None),
             (&[0x03, 0x01, 0x00], None),
         ] {

@@ -74,10 +74,6 @@ impl<'a> GeneralNames<'a> {
         let malformed = reader.fault(ParseErrorKind::SubjectAltName);
         let mut names = reader.enter(tag::SEQUENCE).map_err(|_| malformed)?;
         let contents = names.rest();
-        // RFC 5280 section 4.2.1.6: at least one name
-        if contents.is_empty() {
-            return Err(malformed);
-        }
         while !names.is_empty() {
             match GeneralName::read(&mut names).map_err(|_| malformed)? {
                 GeneralName::Ip(octets) if !matches!(octets.len(), 4 | 16) => return Err(malformed),
@@ -85,6 +81,11 @@ impl<'a> GeneralNames<'a> {
             }
         }
         Ok(Self(contents))
+    }
+
+    /// Whether there is no name, which RFC 5280 section 4.2.1.6 does not allow: such a certificate is read, and no path takes it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) mod tag {
     pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
     pub(crate) const UTC_TIME: u8 = 0x17;
     pub(crate) const GENERALIZED_TIME: u8 = 0x18;
+    pub(crate) const UNIVERSAL_STRING: u8 = 0x1c;
     pub(crate) const SEQUENCE: u8 = 0x30;
     pub(crate) const SET: u8 = 0x31;
 
@@ -75,9 +76,15 @@ impl<'a> DerReader<'a> {
         let start = self.position;
         let malformed = ParseError::new(ParseErrorKind::Der, start);
         let tag = self.peek().ok_or(malformed)?;
-        let header = Header::decode(self).map_err(|_| malformed)?;
+        let length = if tag == tag::UNIVERSAL_STRING {
+            // `der` knows no such tag.
+            self.position = start.saturating_add(1);
+            Length::decode(self).map_err(|_| malformed)?
+        } else {
+            Header::decode(self).map_err(|_| malformed)?.length()
+        };
         let at = self.position;
-        let value = self.read_slice(header.length()).map_err(|_| malformed)?;
+        let value = self.read_slice(length).map_err(|_| malformed)?;
         let whole = self.input.get(start..self.position).ok_or(malformed)?;
         Ok(Tlv { tag, value, whole, at })
     }
@@ -227,6 +234,8 @@ mod tests {
             (&[], false),
             (&[0x04, 0x84, 0xff, 0xff, 0xff, 0xff], false),
             (&[0x10, 0x00], false),
+            (&[0x1c, 0x04, 0x00, 0x00, 0x00, 0x55], true),
+            (&[0x1c, 0x81, 0x01, 0x55], false),
         ] {
             assert_eq!(DerReader::new(bytes).tlv().is_ok(), good, "{bytes:02x?}");
         }

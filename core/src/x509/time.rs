@@ -26,14 +26,11 @@ pub(super) fn time(reader: &mut DerReader<'_>) -> Result<UnixTime, ParseError> {
         None if year_of_century >= 50 => year_of_century.saturating_add(1900),
         None => year_of_century.saturating_add(2000),
     };
-    // RFC 5280 section 4.1.2.5: dates through 2049 are UTCTime
-    if century.is_some() && year < 2050 {
-        return Err(here);
-    }
+    // RFC 5280 section 4.1.2.5: a CA writes dates through 2049 as UTCTime, but who reads them takes either
     let byte = |a, b| digits(a, b).map(|n| n as u8);
     // The calendar repeats every 400 years, so that a date before 1970 can be checked by one that `der` can hold.
     let before_1970 = year < 1970;
-    let calendar_year = if before_1970 { year.saturating_add(400) } else { year };
+    let calendar_year = if before_1970 { (year % 400).saturating_add(2000) } else { year };
     let time =
         DateTime::new(calendar_year, byte(mo1, mo2)?, byte(d1, d2)?, byte(h1, h2)?, byte(mi1, mi2)?, byte(s1, s2)?)
             .map_err(|_| here)?;
@@ -74,7 +71,9 @@ mod tests {
             (tag::UTC_TIME, "240101240000Z", None),
             (tag::UTC_TIME, "241301000000Z", None),
             (tag::GENERALIZED_TIME, "20500101000000Z", Some(2_524_608_000)),
-            (tag::GENERALIZED_TIME, "20491231235959Z", None),
+            (tag::GENERALIZED_TIME, "20491231235959Z", Some(2_524_607_999)),
+            (tag::GENERALIZED_TIME, "00010101000000Z", Some(0)),
+            (tag::GENERALIZED_TIME, "19000229000000Z", None),
             (tag::GENERALIZED_TIME, "20500101000000.5Z", None),
             (tag::GENERALIZED_TIME, "99991231235959Z", Some(253_402_300_799)),
             (tag::GENERALIZED_TIME, "", None),

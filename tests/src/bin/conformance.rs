@@ -1,26 +1,30 @@
-//! Runs a third-party corpus against edgetrust-core: `conformance limbo FILE [--json OUT]`.
+//! Runs a third-party corpus against edgetrust-core: `conformance limbo|pkits|parser FILE [--json OUT]`.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use edgetrust_tests::conformance::{self, Outcome};
 
-const USAGE: &str = "usage: conformance limbo FILE [--json OUT]";
+const USAGE: &str = "usage: conformance limbo|pkits|parser FILE [--json OUT]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let (file, out) = match arguments.as_slice() {
-        ["limbo", file] => (file, None),
-        ["limbo", file, "--json", out] => (file, Some(*out)),
+    let (suite, file, out) = match arguments.as_slice() {
+        [suite @ ("limbo" | "pkits" | "parser"), file] => (suite, file, None),
+        [suite @ ("limbo" | "pkits" | "parser"), file, "--json", out] => (suite, file, Some(*out)),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
         }
     };
     let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
-    let outcomes = match conformance::read(Path::new(file)).and_then(|json| conformance::limbo::run(&json, algorithms))
-    {
+    let run = |json: Vec<u8>| match *suite {
+        "limbo" => conformance::limbo::run(&json, algorithms),
+        "pkits" => conformance::pkits::run(&json, algorithms),
+        _ => conformance::parser::run(&json),
+    };
+    let outcomes = match conformance::read(Path::new(file)).and_then(run) {
         Ok(outcomes) => outcomes,
         Err(error) => {
             eprintln!("conformance: {error}");

@@ -1,6 +1,8 @@
 //! Third-party corpora run against edgetrust-core, and what came of them.
 
 pub mod limbo;
+pub mod parser;
+pub mod pkits;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,7 +29,7 @@ pub struct Outcome {
 
 impl Outcome {
     fn namespace(&self) -> &str {
-        self.id.split("::").next().unwrap_or(&self.id)
+        self.id.split(['|', ':']).next().unwrap_or(&self.id)
     }
 }
 
@@ -54,6 +56,19 @@ impl Tally {
             _ => self.wrongly_rejected += 1,
         }
     }
+}
+
+/// Decodes base64.
+pub(crate) fn base64(text: &str) -> Result<Vec<u8>, String> {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.decode(text).map_err(|error| error.to_string())
+}
+
+/// Decodes hexadecimal digits.
+pub(crate) fn hex(text: &str) -> Result<Vec<u8>, String> {
+    let octet = |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let octets: Option<Vec<u8>> = text.as_bytes().chunks(2).map(octet).collect();
+    octets.filter(|_| text.len().is_multiple_of(2)).ok_or_else(|| "no hexadecimal digits".to_owned())
 }
 
 /// Tallies by namespace, and in all.

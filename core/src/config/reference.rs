@@ -1,0 +1,41 @@
+//! The list of all keys, for documents.
+
+use super::error::MAX_PATH;
+use super::schema::{Field, Kind, TOP};
+
+/// One key as documentation shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// How many objects it lies in.
+    pub depth: usize,
+    /// The key.
+    pub key: &'static str,
+    /// What it takes.
+    pub takes: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+/// Calls `each` for every key, an object's own keys right after it.
+pub fn reference(mut each: impl FnMut(Entry)) {
+    let mut stack: heapless::Vec<core::slice::Iter<'static, Field>, { MAX_PATH }> = heapless::Vec::new();
+    let _ = stack.push(TOP.fields.iter());
+    while let Some(fields) = stack.last_mut() {
+        let Some(field) = fields.next() else {
+            stack.pop();
+            continue;
+        };
+        let (takes, inner) = match &field.kind {
+            Kind::Bool(_) => ("true or false", None),
+            Kind::Text(_) => ("text", None),
+            Kind::Number(_) => ("number", None),
+            Kind::Texts(_) => ("list of texts", None),
+            Kind::Object(object, _) => ("object", Some(object)),
+            Kind::Objects(object, _) => ("list of objects", Some(object)),
+        };
+        each(Entry { depth: stack.len().saturating_sub(1), key: field.key, takes, doc: field.doc });
+        if let Some(object) = inner {
+            let _ = stack.push(object.fields.iter());
+        }
+    }
+}

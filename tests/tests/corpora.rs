@@ -1,0 +1,49 @@
+//! PKITS and the parser corpus: everything is judged as expected, but for what is skipped by name.
+
+use std::path::{Path, PathBuf};
+
+use edgetrust_tests::conformance::{self, Outcome, Tally, Verdict};
+
+/// The corpora are not part of this repository.
+fn corpus(name: &str) -> Option<PathBuf> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance").join(name);
+    if !file.exists() {
+        println!("skipped: {} is not here; the corpus is not part of this repository", file.display());
+        return None;
+    }
+    Some(file)
+}
+
+fn all_right(outcomes: &[Outcome]) -> Tally {
+    for outcome in outcomes {
+        assert!(
+            outcome.got == Verdict::Skipped || outcome.got == outcome.expected,
+            "{}: expected {:?}, got {:?} {}",
+            outcome.id,
+            outcome.expected,
+            outcome.got,
+            outcome.reason
+        );
+    }
+    let (_, all) = conformance::tally(outcomes);
+    println!("{all:?}");
+    all
+}
+
+#[test]
+fn pkits() {
+    let Some(file) = corpus("pkits.json.xz") else { return };
+    let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
+    let outcomes = conformance::pkits::run(&conformance::read(&file).unwrap(), algorithms).unwrap();
+    assert_eq!(all_right(&outcomes).passed, 90);
+    // Name constraints wholly.
+    let constraints = outcomes.iter().filter(|outcome| outcome.id.starts_with("pkits::Section13"));
+    assert_eq!(constraints.filter(|outcome| outcome.got == outcome.expected).count(), 38);
+}
+
+#[test]
+fn what_four_parsers_agree_on() {
+    let Some(file) = corpus("parser-corpus-dev.json.xz") else { return };
+    let outcomes = conformance::parser::run(&conformance::read(&file).unwrap()).unwrap();
+    assert_eq!(all_right(&outcomes).passed, 1_879);
+}
