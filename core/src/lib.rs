@@ -34,6 +34,7 @@ pub mod config;
 pub mod crypto;
 pub mod identity;
 pub mod path;
+mod text;
 pub mod time;
 pub mod x509;
 

@@ -3,7 +3,9 @@
 use core::fmt;
 use core::net::SocketAddr;
 
+use super::address::{self, socket_address};
 use crate::identity::is_dns_name;
+use crate::text::rsplit_once;
 
 /// A TCP address, a host that is looked up for each connection, or a Unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,14 +24,13 @@ impl<'a> Endpoint<'a> {
         if let Some(path) = text.strip_prefix("unix:") {
             return (!path.is_empty()).then_some(Self::Unix(path));
         }
-        if let Ok(address) = text.parse() {
+        if let Some(address) = socket_address(text) {
             return Some(Self::Tcp(address));
         }
-        let (host, port) = text.rsplit_once(':')?;
-        // u16::from_str takes a plus sign
-        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-        let looks_like_ip = host.rsplit('.').next()?.bytes().all(|byte| byte.is_ascii_digit());
-        (digits && !looks_like_ip && is_dns_name(host)).then_some(Self::Host(host, port.parse().ok()?))
+        let (host, port) = rsplit_once(text, b':')?;
+        let looks_like_ip =
+            rsplit_once(host, b'.').map_or(host, |(_, label)| label).bytes().all(|byte| byte.is_ascii_digit());
+        (!looks_like_ip && is_dns_name(host)).then_some(Self::Host(host, address::port(port)?))
     }
 
     /// Whether plaintext stays on this machine: a loopback address, `localhost` (RFC 6761 section 6.3), or a Unix socket.

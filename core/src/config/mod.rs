@@ -8,6 +8,7 @@
 
 #![allow(clippy::result_large_err, reason = "there is no heap to put an error on")]
 
+mod address;
 mod duration;
 #[cfg(feature = "gateway")]
 mod endpoint;

@@ -17,7 +17,11 @@ fn distance(a: &[u8], b: &[u8]) -> Option<usize> {
     if a.len() > MAX_KEY || b.len() > MAX_KEY {
         return None;
     }
-    let mut row: heapless::Vec<usize, { MAX_KEY + 1 }> = (0..=b.len()).collect();
+    let mut row: heapless::Vec<usize, { MAX_KEY + 1 }> = heapless::Vec::new();
+    for place in 0..=b.len() {
+        // Keys are no longer than MAX_KEY.
+        let _ = row.push(place);
+    }
     for (i, x) in a.iter().enumerate() {
         let mut diagonal = i;
         let mut left = i.saturating_add(1);

@@ -4,6 +4,7 @@
 //! not be what is used.
 
 use super::error::Found;
+use crate::text::split_once;
 
 /// How deep objects and arrays may lie in each other.
 pub const MAX_DEPTH: u32 = 128;
@@ -183,11 +184,11 @@ impl<'a> Scanner<'a> {
 fn is_number(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+    let (mantissa, exponent) = match split_once(unsigned, b'e').or_else(|| split_once(unsigned, b'E')) {
         Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))),
         None => (unsigned, None),
     };
-    let (whole, fraction) = match mantissa.split_once('.') {
+    let (whole, fraction) = match split_once(mantissa, b'.') {
         Some((whole, fraction)) => (whole, Some(fraction)),
         None => (mantissa, None),
     };

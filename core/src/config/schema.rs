@@ -5,6 +5,7 @@ use super::model::{ChallengeType, KeyType, MinVersion};
 #[cfg(feature = "gateway")]
 use super::raw::RawTunnel;
 use super::raw::{Raw, Side};
+use crate::text::contains;
 
 /// A value that is refused: what was expected instead.
 pub(super) type Refused = &'static str;
@@ -52,7 +53,7 @@ fn push<'a, const N: usize>(
     expected: Refused,
     full: Refused,
 ) -> Result<(), Refused> {
-    if text.is_empty() || text.contains('\0') {
+    if text.is_empty() || contains(text, 0) {
         return Err(expected);
     }
     list.push(text).map_err(|_| full)

@@ -1,7 +1,8 @@
 //! What makes sense together, and what each key needs beside it.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
+use super::address::{ip_address, socket_address};
 use super::error::{ConfigError, Found, MAX_PATH, Segment};
 use super::model::{
     Acme, ChallengeType, ClientTls, ClientTrust, Config, CredentialSource, Eab, Files, Server, ServerTls,
@@ -24,7 +25,12 @@ pub(super) struct At<'a> {
 
 impl<'a> At<'a> {
     pub(super) fn new(path: &[Segment<'a>], offset: u32) -> Self {
-        Self { path: path.iter().copied().collect(), offset }
+        let mut own = heapless::Vec::new();
+        for segment in path {
+            // The schema is less deep than MAX_PATH.
+            let _ = own.push(*segment);
+        }
+        Self { path: own, offset }
     }
 
     /// An object in this one.
@@ -205,7 +211,7 @@ fn acme<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acme<'a>, Conf
     }
     for domain in &raw.domains {
         let wildcard = domain.strip_prefix("*.");
-        let named = is_dns_name(wildcard.unwrap_or(domain)) || domain.parse::<IpAddr>().is_ok();
+        let named = is_dns_name(wildcard.unwrap_or(domain)) || ip_address(domain).is_some();
         if !named {
             return at.fail("domains", Found::Text(domain), "DNS names and IP addresses");
         }
@@ -216,7 +222,7 @@ fn acme<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acme<'a>, Conf
     }
     let http_listen: Option<SocketAddr> = match raw.http_listen {
         None => None,
-        Some(text) => match text.parse() {
+        Some(text) => match socket_address(text).ok_or(()) {
             Ok(address) => Some(address),
             Err(_) => return at.fail("http_listen", Found::Text(text), "ADDRESS:PORT, as 0.0.0.0:80"),
         },

@@ -1,13 +1,13 @@
 //! Tunnels: what a side needs, what it must not have, and what several of them must not share.
 
-use core::net::IpAddr;
-
+use super::address::{ip_address, socket_address};
 use super::endpoint::Endpoint;
 use super::error::{ConfigError, Found, Segment};
 use super::model::{Gateway, Server, Tunnel, TunnelKind};
 use super::raw::{Raw, RawSide, RawTunnel};
 use super::validate::{At, client, server};
 use crate::identity::is_dns_name;
+use crate::text::rsplit_once;
 
 const ENDPOINT: &str = "ADDRESS:PORT, HOST:PORT or unix:PATH";
 
@@ -26,7 +26,7 @@ pub(super) fn gateway<'a>(raw: &Raw<'a>) -> Result<Gateway<'a>, ConfigError<'a>>
     let at = At::new(&[Segment::Key("gateway"), Segment::Key("admin")], 0);
     let admin_listen = match raw.gateway.admin_listen {
         None => None,
-        Some(text) => match text.parse() {
+        Some(text) => match socket_address(text).ok_or(()) {
             Ok(address) => Some(address),
             Err(_) => return at.fail("listen", Found::Text(text), "ADDRESS:PORT, as 127.0.0.1:9090"),
         },
@@ -168,7 +168,7 @@ fn client_kind<'a>(
             return at.fail("server_name", Found::Nothing, "the name that the server's certificate must be for");
         }
     };
-    if !is_dns_name(server_name) && server_name.parse::<IpAddr>().is_err() {
+    if !is_dns_name(server_name) && ip_address(server_name).is_none() {
         return at.fail("server_name", Found::Text(server_name), "a DNS name or an IP address");
     }
     let (own, shared) = (&tunnel.tls, &raw.client);
@@ -185,7 +185,7 @@ fn client_kind<'a>(
 
 /// The address of `[::1]:8443` without brackets and port.
 fn host_of(target: Option<&str>) -> &str {
-    let host = target.and_then(|text| text.rsplit_once(':')).map_or("", |(host, _)| host);
+    let host = target.and_then(|text| rsplit_once(text, b':')).map_or("", |(host, _)| host);
     host.trim_start_matches('[').trim_end_matches(']')
 }
 

@@ -1,5 +1,7 @@
 //! DNS names (RFC 9525 section 6.3).
 
+use crate::text::{contains, rsplit_once, split, split_once};
+
 /// Whether `name` can be asked for: labels of letters, digits, hyphens and underscores (RFC 1034 section 3.5, and the underscore that
 /// deployments use), no wildcard, at most one trailing dot, not shaped like an IPv4 address.
 pub fn is_dns_name(name: &str) -> bool {
@@ -14,15 +16,15 @@ pub fn is_dns_name(name: &str) -> bool {
 pub(super) fn covers(presented: &str, wanted: &str) -> bool {
     let wanted = wanted.strip_suffix('.').unwrap_or(wanted);
     if let Some(parent) = presented.strip_prefix("*.") {
-        let Some((_, rest)) = wanted.split_once('.') else { return false };
-        return parent.contains('.') && is_labels(parent) && rest.eq_ignore_ascii_case(parent);
+        let Some((_, rest)) = split_once(wanted, b'.') else { return false };
+        return contains(parent, b'.') && is_labels(parent) && rest.eq_ignore_ascii_case(parent);
     }
     is_labels(presented) && presented.eq_ignore_ascii_case(wanted)
 }
 
 fn is_labels(name: &str) -> bool {
     name.len() <= 253
-        && name.split('.').all(|label| {
+        && split(name, b'.').all(|label| {
             (1..=63).contains(&label.len())
                 && !label.starts_with('-')
                 && !label.ends_with('-')
@@ -31,7 +33,8 @@ fn is_labels(name: &str) -> bool {
 }
 
 fn last_label_is_numeric(name: &str) -> bool {
-    name.rsplit('.').next().is_some_and(|label| label.bytes().all(|octet| octet.is_ascii_digit()))
+    let last = rsplit_once(name, b'.').map_or(name, |(_, label)| label);
+    last.bytes().all(|octet| octet.is_ascii_digit())
 }
 
 #[cfg(test)]

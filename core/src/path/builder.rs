@@ -129,7 +129,9 @@ impl<'t> Trust<'t> {
         if let Some(anchor) = self.anchors.iter().position(|anchor| anchor.der() == leaf.der()) {
             checks::pinned(leaf, purpose, now).map_err(at_leaf)?;
             let place = Place::Anchor(u16::try_from(anchor).unwrap_or(u16::MAX));
-            let issuers = heapless::Vec::from_iter([place]);
+            let mut issuers = heapless::Vec::new();
+            // The list is not full.
+            let _ = issuers.push(place);
             return Ok(VerifiedPath { leaf: *leaf, purpose, issuers, valid_until: leaf.validity().not_after });
         }
         checks::leaf(leaf, purpose, now).map_err(at_leaf)?;

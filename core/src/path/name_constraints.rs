@@ -2,6 +2,7 @@
 
 use super::Budget;
 use super::error::PathErrorKind;
+use crate::text::{before, rsplit_once, split, split_once};
 use crate::x509::{Certificate, GeneralName, NameConstraints};
 
 /// id-emailAddress (RFC 5280 section 4.1.2.6)
@@ -100,7 +101,7 @@ fn dns(name: &str, base: &str) -> Result<Relation, PathErrorKind> {
     }
     Ok(if is_below(host, base) || host.eq_ignore_ascii_case(base) {
         Relation::Inside
-    } else if wildcard && base.split_once('.').is_some_and(|(_, parent)| parent.eq_ignore_ascii_case(host)) {
+    } else if wildcard && split_once(base, b'.').is_some_and(|(_, parent)| parent.eq_ignore_ascii_case(host)) {
         // One of the names that the wildcard stands for is the base (RFC 9525 section 6.3)
         Relation::Partly
     } else {
@@ -123,7 +124,7 @@ fn is_below(host: &str, base: &str) -> bool {
 /// Labels of letters, digits, hyphens and underscores, none of them empty.
 fn is_host_name(name: &str) -> bool {
     name.len() <= 253
-        && name.split('.').all(|label| {
+        && split(name, b'.').all(|label| {
             !label.is_empty()
                 && label.len() <= 63
                 && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_')
@@ -139,11 +140,11 @@ fn ip(name: &[u8], base: &[u8]) -> bool {
 
 /// rfc822Name: `base` is one mailbox, a host, or `.` and a domain.
 fn rfc822(name: &str, base: &str) -> Result<bool, PathErrorKind> {
-    let (local, host) = name.rsplit_once('@').ok_or(PathErrorKind::NameConstraint)?;
+    let (local, host) = rsplit_once(name, b'@').ok_or(PathErrorKind::NameConstraint)?;
     if local.is_empty() || !is_host_name(host) {
         return Err(PathErrorKind::NameConstraint);
     }
-    if let Some((base_local, base_host)) = base.rsplit_once('@') {
+    if let Some((base_local, base_host)) = rsplit_once(base, b'@') {
         return Ok(local == base_local && host.eq_ignore_ascii_case(base_host));
     }
     host_or_domain(host, base)
@@ -151,10 +152,11 @@ fn rfc822(name: &str, base: &str) -> Result<bool, PathErrorKind> {
 
 /// uniformResourceIdentifier: `base` is a host, or `.` and a domain; a name without a host, or with an address, is outside all.
 fn uri(name: &str, base: &str) -> Result<bool, PathErrorKind> {
-    let (_, rest) = name.split_once("://").ok_or(PathErrorKind::NameConstraint)?;
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
-    let host_and_port = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let host = host_and_port.split_once(':').map_or(host_and_port, |(host, _)| host);
+    let (_, rest) = split_once(name, b':').ok_or(PathErrorKind::NameConstraint)?;
+    let rest = rest.strip_prefix("//").ok_or(PathErrorKind::NameConstraint)?;
+    let authority = before(rest, |octet| matches!(octet, b'/' | b'?' | b'#'));
+    let host_and_port = rsplit_once(authority, b'@').map_or(authority, |(_, host)| host);
+    let host = split_once(host_and_port, b':').map_or(host_and_port, |(host, _)| host);
     if !is_host_name(host) || host.parse::<core::net::Ipv4Addr>().is_ok() {
         return Err(PathErrorKind::NameConstraint);
     }

@@ -186,7 +186,13 @@ impl<'a> Attribute<'a> {
                 .filter(|c| {
                     whole
                         && match tag {
-                            0x13 => c.is_ascii_alphanumeric() || " '()+,-./:=?".contains(*c),
+                            0x13 => {
+                                c.is_ascii_alphanumeric()
+                                    || matches!(
+                                        c,
+                                        ' ' | '\'' | '(' | ')' | '+' | ',' | '-' | '.' | '/' | ':' | '=' | '?'
+                                    )
+                            }
                             0x14 | 0x16 => c.is_ascii(),
                             _ => true,
                         }
@@ -222,7 +228,9 @@ fn folded(chars: impl Iterator<Item = Result<char, UndecodableString>>) -> impl 
     let mut started = false;
     core::iter::from_fn(move || {
         let mut spaces = false;
-        while chars.next_if_eq(&' ').is_some() {
+        // Peekable::next_if_eq asserts what the compiler does not see.
+        while chars.peek() == Some(&' ') {
+            chars.next();
             spaces = true;
         }
         let next = *chars.peek()?;

@@ -1,0 +1,99 @@
+//! An image of core's entry points and nothing else. Its panic handler needs a symbol that is nowhere: if the linker finds a way from an
+//! entry point to a panic, there is no image.
+
+#![no_std]
+#![no_main]
+
+use core::hint::black_box;
+use core::panic::PanicInfo;
+
+unsafe extern "C" {
+    fn a_panic_can_be_reached() -> !;
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    // SAFETY: it is never linked, so it is never called.
+    unsafe { a_panic_can_be_reached() }
+}
+
+static mut INPUT: [u8; 16 * 1024] = [0; 16 * 1024];
+
+/// Octets that the compiler knows nothing of.
+fn input() -> &'static mut [u8] {
+    let (start, length) = (black_box(&raw mut INPUT), black_box(0_usize));
+    // SAFETY: the image is linked and never run.
+    unsafe { core::slice::from_raw_parts_mut(start.cast(), length) }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn _start() -> ! {
+    #[cfg(feature = "config")]
+    config();
+    #[cfg(feature = "verify")]
+    verify::verify();
+    loop {
+        black_box(input());
+    }
+}
+
+#[cfg(feature = "config")]
+fn config() {
+    black_box(edgetrust_core::config::Config::parse(input()).is_ok());
+}
+
+#[cfg(feature = "verify")]
+mod verify {
+    use super::input;
+    use core::hint::black_box;
+    use core::net::IpAddr;
+    use core::time::Duration;
+
+    use edgetrust_core::identity::{PeerPolicy, Rule, ServerName};
+    use edgetrust_core::path::{Budget, Limits, Purpose, Trust};
+    use edgetrust_core::pki_types::{
+        AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, UnixTime, alg_id,
+    };
+    use edgetrust_core::x509::Certificate;
+
+    /// In the place of a signature algorithm: what libraries of cryptography do is theirs to show.
+    #[derive(Debug)]
+    struct Stub;
+
+    impl SignatureVerificationAlgorithm for Stub {
+        fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+            alg_id::ECDSA_P256
+        }
+
+        fn signature_alg_id(&self) -> AlgorithmIdentifier {
+            alg_id::ECDSA_SHA256
+        }
+
+        fn verify_signature(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
+            black_box((key, message, signature));
+            if black_box(true) { Ok(()) } else { Err(InvalidSignature) }
+        }
+    }
+
+    fn text() -> &'static str {
+        core::str::from_utf8(input()).unwrap_or("")
+    }
+
+    pub fn verify() {
+        let (Ok(leaf), Ok(anchor), Ok(sent)) =
+            (Certificate::from_der(input()), Certificate::from_der(input()), Certificate::from_der(input()))
+        else {
+            return;
+        };
+        let trust = Trust { anchors: &[anchor, sent], known_intermediates: &[sent], algorithms: &[&Stub] };
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(black_box(0)));
+        let purpose = if black_box(true) { Purpose::ClientAuth } else { Purpose::ServerAuth };
+        let mut budget = Budget::new(black_box(Limits::DEVICE));
+        let Ok(path) = trust.verify(&leaf, black_box(&[sent, anchor]), purpose, now, &mut budget) else { return };
+        let address: IpAddr = black_box(IpAddr::from([0; 4]));
+        let rules = [Rule::CommonName(text()), Rule::Dns(text()), Rule::Uri(text()), Rule::Ip(address)];
+        black_box(PeerPolicy::OneOf(black_box(&rules)).authorize(path.clone()).is_ok());
+        let name = if black_box(true) { ServerName::Dns(text()) } else { ServerName::Ip(address) };
+        black_box(name.authorize(path).is_ok());
+    }
+}
