@@ -8,10 +8,11 @@ use serde::Deserialize;
 
 /// Modules of core, and the modules that each may name.
 const CORE: &[(&str, &[&str])] = &[
-    ("config", &["identity", "path"]),
+    ("config", &["identity", "path", "text"]),
     ("crypto", &[]),
-    ("identity", &["path", "x509"]),
-    ("path", &["time", "x509"]),
+    ("identity", &["path", "text", "x509"]),
+    ("path", &["text", "time", "x509"]),
+    ("text", &[]),
     ("time", &[]),
     ("x509", &[]),
 ];
