@@ -1,4 +1,5 @@
 //! What the tests of EdgeTrust share.
 
+pub mod chains;
 pub mod conformance;
 pub mod repository;

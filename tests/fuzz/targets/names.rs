@@ -1,0 +1,30 @@
+//! A pinned certificate, with two octets of length before it, and a name that it may be for.
+
+#![no_main]
+
+use edgetrust_core::identity::{PeerPolicy, Rule, ServerName, common_name, is_dns_name};
+use edgetrust_core::path::{Budget, Limits, Purpose, Trust};
+use edgetrust_core::x509::Certificate;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|octets: &[u8]| {
+    let [high, low, rest @ ..] = octets else { return };
+    let length = usize::from(u16::from_be_bytes([*high, *low])).min(rest.len());
+    let (der, text) = rest.split_at(length);
+    let (Ok(leaf), Ok(text)) = (Certificate::from_der(der), str::from_utf8(text)) else { return };
+    let anchors = [leaf];
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &[] };
+    let now = leaf.validity().not_after;
+    let verify = |purpose| trust.verify(&leaf, &[], purpose, now, &mut Budget::new(Limits::DEVICE));
+    if let Ok(path) = verify(Purpose::ServerAuth) {
+        if ServerName::Dns(text).authorize(path).is_ok() {
+            assert!(is_dns_name(text), "{text:?} is no DNS name");
+        }
+    }
+    if let Ok(path) = verify(Purpose::ClientAuth) {
+        if PeerPolicy::OneOf(&[Rule::CommonName(text)]).authorize(path).is_ok() {
+            let name = common_name(&leaf.subject()).expect("one common name");
+            assert!(name.chars().eq(text.chars().map(Ok)) && !text.contains('\0'), "{text:?}");
+        }
+    }
+});

@@ -1,0 +1,101 @@
+//! Chains of any shape, made by rcgen: the anchor first, the leaf last.
+
+use std::sync::OnceLock;
+
+use pki_types::CertificateDer;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType,
+};
+use time::{Duration, OffsetDateTime};
+
+/// One certificate of a chain.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Valid from and to, in days from the time of the verdict.
+    pub days: (i64, i64),
+    /// None: no CA. Some(None): a CA without a path length.
+    pub ca: Option<Option<u8>>,
+    /// Empty: no such extension.
+    pub key_usages: Vec<KeyUsagePurpose>,
+    /// Empty: no such extension.
+    pub purposes: Vec<ExtendedKeyUsagePurpose>,
+    /// DNS names.
+    pub names: Vec<String>,
+    /// DNS subtrees; empty: none.
+    pub permitted: Vec<String>,
+    /// DNS subtrees; empty: none.
+    pub excluded: Vec<String>,
+    /// Signed by a key that is not its issuer's.
+    pub forged: bool,
+}
+
+impl Shape {
+    /// A CA as it should be.
+    pub fn ca() -> Self {
+        let key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        Self { ca: Some(None), key_usages, ..Self::leaf(&[]) }
+    }
+
+    /// A leaf as it should be.
+    pub fn leaf(names: &[&str]) -> Self {
+        Self {
+            days: (-1, 1),
+            ca: None,
+            key_usages: Vec::new(),
+            purposes: Vec::new(),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            permitted: Vec::new(),
+            excluded: Vec::new(),
+            forged: false,
+        }
+    }
+
+    fn params(&self, place: usize, now: OffsetDateTime) -> CertificateParams {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, format!("Certificate {place}"));
+        params.not_before = now + Duration::days(self.days.0);
+        params.not_after = now + Duration::days(self.days.1);
+        params.is_ca = match self.ca {
+            None => IsCa::NoCa,
+            Some(None) => IsCa::Ca(BasicConstraints::Unconstrained),
+            Some(Some(below)) => IsCa::Ca(BasicConstraints::Constrained(below)),
+        };
+        params.key_usages.clone_from(&self.key_usages);
+        params.extended_key_usages.clone_from(&self.purposes);
+        let names = self.names.iter().map(|name| SanType::DnsName(name.as_str().try_into().expect("ASCII")));
+        params.subject_alt_names = names.collect();
+        let subtrees =
+            |names: &[String]| names.iter().cloned().map(GeneralSubtree::DnsName).collect::<Vec<GeneralSubtree>>();
+        if !self.permitted.is_empty() || !self.excluded.is_empty() {
+            params.name_constraints = Some(NameConstraints {
+                permitted_subtrees: subtrees(&self.permitted),
+                excluded_subtrees: subtrees(&self.excluded),
+            });
+        }
+        params
+    }
+}
+
+/// More keys than any chain has certificates; the last one is nobody's.
+fn keys() -> &'static [KeyPair] {
+    static KEYS: OnceLock<Vec<KeyPair>> = OnceLock::new();
+    KEYS.get_or_init(|| (0..18).map(|_| KeyPair::generate().expect("a key")).collect())
+}
+
+/// Issues a chain as it stands at `now`, in seconds since 1970.
+pub fn issue(shapes: &[Shape], now: i64) -> Vec<CertificateDer<'static>> {
+    let now = OffsetDateTime::from_unix_timestamp(now).expect("a time");
+    let all: Vec<CertificateParams> =
+        shapes.iter().enumerate().map(|(place, shape)| shape.params(place, now)).collect();
+    let keys = keys();
+    let issued = all.iter().zip(shapes).enumerate().map(|(place, (params, shape))| {
+        let above = place.saturating_sub(1);
+        let key = if shape.forged { keys.last() } else { keys.get(above) }.expect("a key");
+        let issuer = Issuer::from_params(all.get(above).expect("an issuer"), key);
+        let signed = params.signed_by(keys.get(place).expect("a key"), &issuer);
+        signed.expect("a certificate").der().clone()
+    });
+    issued.collect()
+}
