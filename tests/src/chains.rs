@@ -1,5 +1,6 @@
 //! Chains of any shape, made by rcgen: the anchor first, the leaf last.
 
+use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use pki_types::CertificateDer;
@@ -22,6 +23,8 @@ pub struct Shape {
     pub purposes: Vec<ExtendedKeyUsagePurpose>,
     /// DNS names.
     pub names: Vec<String>,
+    /// IP addresses.
+    pub addresses: Vec<IpAddr>,
     /// DNS subtrees; empty: none.
     pub permitted: Vec<String>,
     /// DNS subtrees; empty: none.
@@ -45,6 +48,7 @@ impl Shape {
             key_usages: Vec::new(),
             purposes: Vec::new(),
             names: names.iter().map(|name| (*name).to_owned()).collect(),
+            addresses: Vec::new(),
             permitted: Vec::new(),
             excluded: Vec::new(),
             forged: false,
@@ -65,7 +69,7 @@ impl Shape {
         params.key_usages.clone_from(&self.key_usages);
         params.extended_key_usages.clone_from(&self.purposes);
         let names = self.names.iter().map(|name| SanType::DnsName(name.as_str().try_into().expect("ASCII")));
-        params.subject_alt_names = names.collect();
+        params.subject_alt_names = names.chain(self.addresses.iter().copied().map(SanType::IpAddress)).collect();
         let subtrees =
             |names: &[String]| names.iter().cloned().map(GeneralSubtree::DnsName).collect::<Vec<GeneralSubtree>>();
         if !self.permitted.is_empty() || !self.excluded.is_empty() {

@@ -1,6 +1,7 @@
 //! Generated chains and names, judged by core and by rustls-webpki with the same algorithms. Every disagreement is one of the table in
 //! `docs/SECURITY.md`, or a bug.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use edgetrust_core::identity::{Denied, ServerName};
@@ -100,6 +101,7 @@ fn shape(ca: bool) -> impl Strategy<Value = Shape> {
             key_usages: usages.unwrap_or_else(|| good.key_usages.clone()),
             purposes,
             names: if ca { Vec::new() } else { vec![name.to_owned()] },
+            addresses: Vec::new(),
             permitted: if ca { permitted } else { Vec::new() },
             excluded: if ca { excluded } else { Vec::new() },
             forged,
@@ -163,6 +165,33 @@ proptest! {
             (ours, theirs) => prop_assert!(false, "{name:?} for {wanted:?}: here {ours:?}, webpki {theirs:?}"),
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn server_addresses(has in address(), wanted in address()) {
+        let chain = issue(&[Shape::ca(), Shape { addresses: vec![has], ..Shape::leaf(&["127.0.0.1.example"]) }], NOW);
+        let parsed: Vec<_> = chain.iter().map(|der| Certificate::from_der(der).unwrap()).collect();
+        let anchors = [parsed[0]];
+        let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: algorithms() };
+        let path = trust.verify(&parsed[1], &[], Purpose::ServerAuth, now(), &mut Budget::new(Limits::SERVER)).unwrap();
+        let ours = ServerName::Ip(wanted).authorize(path).is_ok();
+        let name = pki_types::ServerName::from(wanted);
+        let theirs = webpki::EndEntityCert::try_from(&chain[1]).unwrap().verify_is_valid_for_subject_name(&name);
+        prop_assert_eq!(ours, theirs.is_ok(), "{} for {}", has, wanted);
+        // An IPv4 address and the IPv6 address that maps it are two.
+        prop_assert_eq!(ours, has == wanted);
+    }
+}
+
+/// Few enough that two are often the same, and both forms of some.
+fn address() -> impl Strategy<Value = IpAddr> {
+    (0_u8..3, any::<bool>()).prop_map(|(last, mapped)| {
+        let v4 = Ipv4Addr::new(127, 0, 0, last);
+        if mapped { v4.to_ipv6_mapped().into() } else { v4.into() }
+    })
 }
 
 fn numeric(name: &str) -> bool {
