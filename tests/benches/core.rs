@@ -113,8 +113,8 @@ fn bounds(c: &mut Criterion) {
     });
     // A thousand names under a thousand constraints.
     let names: Vec<String> = (0..1_000).map(|number| format!("n{number}.example")).collect();
-    let permitted: Vec<String> = (0..1_000).map(|number| format!("p{number}.example")).collect();
-    let shapes = [Shape { permitted, ..Shape::ca() }, Shape::ca(), Shape { names, ..Shape::leaf(&[]) }];
+    let excluded: Vec<String> = (0..1_000).map(|number| format!("x{number}.example")).collect();
+    let shapes = [Shape { excluded, ..Shape::ca() }, Shape::ca(), Shape { names, ..Shape::leaf(&[]) }];
     let chain = issue(&shapes, NOW);
     let sent = [chain[2].clone(), chain[1].clone()];
     let parsed_root = [Certificate::from_der(&chain[0]).unwrap()];

@@ -1,0 +1,82 @@
+//! Peers that want to cost: whatever they send is judged or refused within the budget, and the work is counted.
+
+use std::time::Duration;
+
+use edgetrust_core::path::{Budget, Limits, PathErrorKind, Purpose, Resource, Trust};
+use edgetrust_core::x509::Certificate;
+use edgetrust_tests::chains::{Shape, issue};
+use pki_types::{CertificateDer, UnixTime};
+
+const NOW: i64 = 1_800_000_000;
+
+struct Work {
+    verdict: Result<(), PathErrorKind>,
+    signature_checks: u16,
+    steps: u32,
+    name_comparisons: u32,
+}
+
+/// The verdict on a leaf with a bag of a thousand, and what it took.
+fn work(root: &CertificateDer<'_>, leaf: &CertificateDer<'_>, bag: &[CertificateDer<'_>], limits: Limits) -> Work {
+    let anchors = [Certificate::from_der(root).unwrap()];
+    let leaf = Certificate::from_der(leaf).unwrap();
+    let bag: Vec<_> = bag.iter().cycle().take(1_000).map(|der| Certificate::from_der(der).unwrap()).collect();
+    let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms };
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW.unsigned_abs()));
+    let mut budget = Budget::new(limits);
+    let verdict = trust.verify(&leaf, &bag, Purpose::ServerAuth, now, &mut budget);
+    let left = budget.left();
+    let work = Work {
+        verdict: verdict.map(drop).map_err(|error| error.kind),
+        signature_checks: limits.signature_checks - left.signature_checks,
+        steps: limits.steps - left.steps,
+        name_comparisons: limits.name_comparisons - left.name_comparisons,
+    };
+    println!(
+        "{:?}: {} signatures, {} steps, {} comparisons",
+        work.verdict, work.signature_checks, work.steps, work.name_comparisons
+    );
+    work
+}
+
+#[test]
+fn forged_signatures_by_the_right_name() {
+    let mut shapes = vec![Shape::ca(); 2];
+    shapes.push(Shape { forged: true, ..Shape::leaf(&["b.example"]) });
+    let chain = issue(&shapes, NOW);
+    for limits in [Limits::SERVER, Limits::DEVICE] {
+        let work = work(&chain[0], &chain[2], &chain[1..2], limits);
+        assert!(matches!(work.verdict, Err(PathErrorKind::Budget(_) | PathErrorKind::BadSignature)));
+        assert!(work.signature_checks <= limits.signature_checks);
+    }
+}
+
+#[test]
+fn one_ca_a_thousand_times() {
+    // The CA above the copies is missing.
+    let chain = issue(&[Shape::ca(), Shape::ca(), Shape::ca(), Shape::leaf(&["b.example"])], NOW);
+    let work = work(&chain[0], &chain[3], &chain[2..3], Limits::SERVER);
+    assert!(work.verdict.is_err());
+    assert!(work.steps <= Limits::SERVER.steps && work.signature_checks <= Limits::SERVER.signature_checks);
+}
+
+#[test]
+fn a_root_that_is_not_ours_and_leads_to_itself() {
+    let there = issue(&[Shape::ca(), Shape::ca(), Shape::leaf(&["b.example"])], NOW);
+    let ours = issue(&vec![Shape::ca(); 5], NOW);
+    let work = work(&ours[4], &there[2], &there[..2], Limits::SERVER);
+    assert!(work.verdict.is_err());
+    assert!(work.steps <= Limits::SERVER.steps && work.signature_checks <= Limits::SERVER.signature_checks);
+}
+
+#[test]
+fn a_thousand_names_under_a_thousand_constraints() {
+    let names: Vec<String> = (0..1_000).map(|number| format!("n{number}.example")).collect();
+    let excluded: Vec<String> = (0..1_000).map(|number| format!("x{number}.example")).collect();
+    let shapes = [Shape { excluded, ..Shape::ca() }, Shape { names, ..Shape::leaf(&[]) }];
+    let chain = issue(&shapes, NOW);
+    let work = work(&chain[0], &chain[1], &[], Limits::SERVER);
+    assert_eq!(work.verdict, Err(PathErrorKind::Budget(Resource::NameComparisons)));
+    assert_eq!(work.name_comparisons, Limits::SERVER.name_comparisons);
+}
