@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use edgetrust_core::identity::{Denied, ServerName as CoreServerName};
-use edgetrust_core::path::{PathError, PathErrorKind, Purpose};
+use edgetrust_core::path::{PathError, Purpose};
 use edgetrust_core::x509::{Certificate, ParseError};
 use pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -269,14 +269,4 @@ impl ServerCertVerifier for DangerNoVerification {
     }
 
     handshake_signatures!();
-}
-
-impl Refusal {
-    /// The peer's path has expired or is not valid yet.
-    pub fn is_about_time(&self) -> bool {
-        matches!(
-            self,
-            Self::Path(PathError { kind: PathErrorKind::Expired { .. } | PathErrorKind::NotYetValid { .. }, .. })
-        )
-    }
 }
