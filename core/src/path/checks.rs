@@ -38,6 +38,10 @@ pub(super) fn leaf(leaf: &Certificate<'_>, purpose: Purpose, now: UnixTime) -> R
     if leaf.subject().is_empty() && !extensions.subject_alt_name_critical {
         return Err(PathErrorKind::Extension);
     }
+    // RFC 5280 section 4.2.1.6: beside a subject it is not critical; no CA in use writes it so
+    if !leaf.subject().is_empty() && extensions.subject_alt_name_critical {
+        return Err(PathErrorKind::WronglyCritical);
+    }
     leaf_purpose(extensions.extended_key_usage, purpose)
 }
 
