@@ -220,7 +220,7 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
 
     /// Whether `issuer` may stand above what was chosen so far. The cheap checks come before the signature.
     fn consider(&mut self, place: Place, issuer: &'s Certificate<'s>) -> Result<Considered, PathError> {
-        self.budget.step().map_err(|kind| self.error_at_issuer(kind))?;
+        self.budget.step(issuer.subject().as_bytes().len()).map_err(|kind| self.error_at_issuer(kind))?;
         let child = self.chosen().last().unwrap_or(self.leaf);
         // RFC 5280 section 6.1.3 (a) (4)
         if !issuer.subject().matches(&child.issuer()) || identifiers_differ(child, issuer) {

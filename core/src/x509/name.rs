@@ -214,7 +214,21 @@ impl<'a> Attribute<'a> {
         if self.tag == other.tag && self.value == other.value {
             return true;
         }
+        // Most names that differ are plain ASCII on both sides: then the octets say so at once.
+        if self.is_plain() && other.is_plain() && !self.value.eq_ignore_ascii_case(other.value) {
+            return false;
+        }
         folded(self.chars()).eq(folded(other.chars())) && self.decodes() && other.decodes()
+    }
+
+    /// ASCII in a type of single octets, with no spaces to fold.
+    fn is_plain(&self) -> bool {
+        let folds = |pair: &[u8]| pair == b"  ";
+        matches!(self.tag, 0x0c | 0x13 | 0x16)
+            && self.value.is_ascii()
+            && self.value.first() != Some(&b' ')
+            && self.value.last() != Some(&b' ')
+            && !self.value.windows(2).any(folds)
     }
 
     fn decodes(&self) -> bool {
