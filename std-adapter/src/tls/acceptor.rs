@@ -4,10 +4,10 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::server::TlsStream;
 
+use super::reloading::Reloading;
 use super::{Peer, Refusal, ServerSettings, TlsError, TlsServer, refusal};
 
 /// Why there is no connection.
@@ -71,20 +71,7 @@ impl TlsServer {
 
 /// Accepts TLS; its settings, and the trust in them, can be replaced while it is in use.
 #[derive(Debug)]
-pub struct Acceptor(ArcSwap<Current>);
-
-/// Settings, and what was made of them.
-#[derive(Debug)]
-struct Current {
-    settings: ServerSettings,
-    tls: TlsServer,
-}
-
-impl Current {
-    fn new(settings: ServerSettings) -> Result<Self, TlsError> {
-        Ok(Self { tls: TlsServer::new(settings.clone())?, settings })
-    }
-}
+pub struct Acceptor(Reloading<TlsServer>);
 
 impl Acceptor {
     /// An acceptor with its first settings.
@@ -92,7 +79,7 @@ impl Acceptor {
     /// # Errors
     /// Where the provider lacks what is asked for.
     pub fn new(settings: ServerSettings) -> Result<Self, TlsError> {
-        Ok(Self(ArcSwap::from_pointee(Current::new(settings)?)))
+        Reloading::new(settings).map(Self)
     }
 
     /// New handshakes use the new settings; connections go on.
@@ -100,8 +87,7 @@ impl Acceptor {
     /// # Errors
     /// Where the provider lacks what is asked for: then nothing changes.
     pub fn reload(&self, settings: ServerSettings) -> Result<(), TlsError> {
-        self.0.store(Arc::new(Current::new(settings)?));
-        Ok(())
+        self.0.reload(settings)
     }
 
     /// A handshake, then the verdict; no peer where no certificate was asked for or shown. The caller sets the deadline.
@@ -112,19 +98,7 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let current = self.current().map_err(AcceptError::Settings)?;
-        current.tls.accept(stream).await
-    }
-
-    /// What new handshakes use: made anew when a [`super::TrustStore`] has been replaced, so that no session from before is resumed.
-    fn current(&self) -> Result<Arc<Current>, TlsError> {
-        let current = self.0.load_full();
-        if current.tls.is_current() {
-            return Ok(current);
-        }
-        let renewed = Arc::new(Current::new(current.settings.clone())?);
-        // A reload meanwhile is newer.
-        self.0.compare_and_swap(&current, renewed.clone());
-        Ok(renewed)
+        let server = self.0.current().map_err(AcceptError::Settings)?;
+        server.accept(stream).await
     }
 }

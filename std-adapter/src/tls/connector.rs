@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::client::TlsStream;
 
+use super::reloading::Reloading;
 use super::{AcceptError, ClientSettings, Peer, TlsClient, TlsError};
 
 impl TlsClient {
@@ -31,20 +31,7 @@ impl TlsClient {
 
 /// Originates TLS; its settings, and the trust in them, can be replaced while it is in use.
 #[derive(Debug)]
-pub struct Connector(ArcSwap<Current>);
-
-/// Settings, and what was made of them.
-#[derive(Debug)]
-struct Current {
-    settings: ClientSettings,
-    tls: TlsClient,
-}
-
-impl Current {
-    fn new(settings: ClientSettings) -> Result<Self, TlsError> {
-        Ok(Self { tls: TlsClient::new(settings.clone())?, settings })
-    }
-}
+pub struct Connector(Reloading<TlsClient>);
 
 impl Connector {
     /// A connector with its first settings.
@@ -52,7 +39,7 @@ impl Connector {
     /// # Errors
     /// Where the provider lacks what is asked for.
     pub fn new(settings: ClientSettings) -> Result<Self, TlsError> {
-        Ok(Self(ArcSwap::from_pointee(Current::new(settings)?)))
+        Reloading::new(settings).map(Self)
     }
 
     /// New handshakes use the new settings; connections go on.
@@ -60,8 +47,7 @@ impl Connector {
     /// # Errors
     /// Where the provider lacks what is asked for: then nothing changes.
     pub fn reload(&self, settings: ClientSettings) -> Result<(), TlsError> {
-        self.0.store(Arc::new(Current::new(settings)?));
-        Ok(())
+        self.0.reload(settings)
     }
 
     /// A handshake, then the verdict; no peer only where nobody is verified. The caller sets the deadline.
@@ -76,19 +62,7 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let current = self.current().map_err(AcceptError::Settings)?;
-        current.tls.connect(server_name, stream).await
-    }
-
-    /// What new handshakes use: made anew when a [`super::TrustStore`] has been replaced, so that no session from before is resumed.
-    fn current(&self) -> Result<Arc<Current>, TlsError> {
-        let current = self.0.load_full();
-        if current.tls.is_current() {
-            return Ok(current);
-        }
-        let renewed = Arc::new(Current::new(current.settings.clone())?);
-        // A reload meanwhile is newer.
-        self.0.compare_and_swap(&current, renewed.clone());
-        Ok(renewed)
+        let client = self.0.current().map_err(AcceptError::Settings)?;
+        client.connect(server_name, stream).await
     }
 }

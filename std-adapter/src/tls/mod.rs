@@ -7,6 +7,8 @@ mod connector;
 mod credential;
 mod peer;
 mod provider;
+#[cfg(feature = "tokio")]
+mod reloading;
 mod sessions;
 mod settings;
 #[cfg(feature = "tokio")]

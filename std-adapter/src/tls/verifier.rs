@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use edgetrust_core::identity::{Denied, ServerName as CoreServerName};
-use edgetrust_core::path::{PathError, Purpose};
+use edgetrust_core::path::{PathError, Purpose, VerifiedPath};
 use edgetrust_core::x509::{Certificate, ParseError};
 use pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -61,10 +61,6 @@ fn parse_sent<'a>(sent: &'a [CertificateDer<'_>]) -> Vec<Certificate<'a>> {
     sent.iter().filter_map(|der| Certificate::from_der(der).ok()).collect()
 }
 
-fn parse_leaf<'a>(leaf: &'a CertificateDer<'_>) -> Result<Certificate<'a>, Refusal> {
-    Certificate::from_der(leaf).map_err(Refusal::Parse)
-}
-
 /// Believes every server: what `insecure_skip_verify` asks for. Its name is the warning.
 #[derive(Debug)]
 pub(super) struct DangerNoVerification {
@@ -72,14 +68,14 @@ pub(super) struct DangerNoVerification {
 }
 
 macro_rules! handshake_signatures {
-    () => {
+    ($($provider:ident).+) => {
         fn verify_tls12_signature(
             &self,
             message: &[u8],
             cert: &CertificateDer<'_>,
             dss: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+            verify_tls12_signature(message, cert, dss, &self.$($provider).+.signature_verification_algorithms)
         }
 
         fn verify_tls13_signature(
@@ -88,58 +84,84 @@ macro_rules! handshake_signatures {
             cert: &CertificateDer<'_>,
             dss: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+            verify_tls13_signature(message, cert, dss, &self.$($provider).+.signature_verification_algorithms)
         }
 
         fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.provider.signature_verification_algorithms.supported_schemes()
+            self.$($provider).+.signature_verification_algorithms.supported_schemes()
         }
     };
+}
+
+/// What both sides judge with: one generation of trust, and what was decided under it.
+#[derive(Debug)]
+struct Judge {
+    store: Arc<TrustStore>,
+    trust: Arc<Generation>,
+    verdicts: Verdicts,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Judge {
+    fn new(store: &Arc<TrustStore>, provider: Arc<CryptoProvider>) -> Self {
+        Self { store: store.clone(), trust: store.current(), verdicts: Verdicts::new(), provider }
+    }
+
+    /// Whether its generation is still the store's.
+    fn is_current(&self) -> bool {
+        self.store.generation_number() == self.trust.number
+    }
+
+    /// The whole decision: path, then permission, which is for this `name` where one is asked for.
+    fn judge(
+        &self,
+        name: &[u8],
+        leaf: &CertificateDer<'_>,
+        sent: &[CertificateDer<'_>],
+        purpose: Purpose,
+        now: UnixTime,
+        authorize: impl FnOnce(VerifiedPath<'_>) -> Result<(), Denied>,
+    ) -> Result<Arc<Peer>, Refusal> {
+        self.verdicts.remembered(name, leaf, sent, now, || {
+            let leaf = Certificate::from_der(leaf).map_err(Refusal::Parse)?;
+            let algorithms = self.provider.signature_verification_algorithms.all;
+            let path = self.trust.verify(algorithms, &leaf, &parse_sent(sent), purpose, now).map_err(Refusal::Path)?;
+            let peer = Peer::new(&leaf, path.valid_until());
+            authorize(path).map_err(Refusal::Denied)?;
+            Ok(peer)
+        })
+    }
 }
 
 /// Judges clients.
 #[derive(Debug)]
 pub struct ClientVerifier {
-    store: Arc<TrustStore>,
-    trust: Arc<Generation>,
+    judge: Judge,
     mandatory: bool,
     hints: Vec<DistinguishedName>,
-    verdicts: Verdicts,
-    provider: Arc<CryptoProvider>,
 }
 
 impl ClientVerifier {
-    /// A verifier over the store's generation of now: a configuration made from it keeps that one, with tickets of its own.
+    /// A verifier over the store's generation of now: a configuration made from it keeps that one, with sessions of its own.
     pub fn new(store: &Arc<TrustStore>, mandatory: bool, provider: Arc<CryptoProvider>) -> Self {
-        let (store, trust) = (store.clone(), store.current());
-        let hints =
-            trust.anchors().iter().map(|anchor| DistinguishedName::in_sequence(anchor.subject().as_bytes())).collect();
-        Self { store, trust, mandatory, hints, verdicts: Verdicts::new(), provider }
+        let judge = Judge::new(store, provider);
+        let subjects = judge.trust.anchors().iter().map(|anchor| anchor.subject());
+        let hints = subjects.map(|subject| DistinguishedName::in_sequence(subject.as_bytes())).collect();
+        Self { judge, mandatory, hints }
     }
 
-    /// Whether its generation is still the store's.
     pub(super) fn is_current(&self) -> bool {
-        self.store.generation_number() == self.trust.number
+        self.judge.is_current()
     }
 
-    /// The whole decision: path, then permission.
     fn judge(
         &self,
         leaf: &CertificateDer<'_>,
         sent: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<Arc<Peer>, Refusal> {
-        self.verdicts.remembered(b"", leaf, sent, now, || {
-            let leaf = parse_leaf(leaf)?;
-            let algorithms = self.provider.signature_verification_algorithms.all;
-            let path = self
-                .trust
-                .verify(algorithms, &leaf, &parse_sent(sent), Purpose::ClientAuth, now)
-                .map_err(Refusal::Path)?;
-            let peer = Peer::new(&leaf, path.valid_until());
-            self.trust.peers.authorize(path).map_err(Refusal::Denied)?;
-            Ok(peer)
-        })
+        let peers = &self.judge.trust.peers;
+        self.judge.judge(b"", leaf, sent, Purpose::ClientAuth, now, |path| peers.authorize(path))
     }
 
     /// Judges a client of a finished handshake, now. A resumed session shows no certificate anew, so rustls asks no verifier
@@ -175,30 +197,25 @@ impl ClientCertVerifier for ClientVerifier {
         Ok(ClientCertVerified::assertion())
     }
 
-    handshake_signatures!();
+    handshake_signatures!(judge.provider);
 }
 
 /// Judges servers.
 #[derive(Debug)]
 pub struct ServerVerifier {
-    store: Arc<TrustStore>,
-    trust: Arc<Generation>,
-    verdicts: Verdicts,
-    provider: Arc<CryptoProvider>,
+    judge: Judge,
 }
 
 impl ServerVerifier {
     /// A verifier over the store's generation of now.
     pub fn new(store: &Arc<TrustStore>, provider: Arc<CryptoProvider>) -> Self {
-        Self { store: store.clone(), trust: store.current(), verdicts: Verdicts::new(), provider }
+        Self { judge: Judge::new(store, provider) }
     }
 
-    /// Whether its generation is still the store's.
     pub(super) fn is_current(&self) -> bool {
-        self.store.generation_number() == self.trust.number
+        self.judge.is_current()
     }
 
-    /// The whole decision: path, then name.
     fn judge(
         &self,
         leaf: &CertificateDer<'_>,
@@ -206,21 +223,14 @@ impl ServerVerifier {
         server_name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<Arc<Peer>, Refusal> {
-        self.verdicts.remembered(server_name.to_str().as_bytes(), leaf, sent, now, || {
-            let leaf = parse_leaf(leaf)?;
-            let algorithms = self.provider.signature_verification_algorithms.all;
-            let path = self
-                .trust
-                .verify(algorithms, &leaf, &parse_sent(sent), Purpose::ServerAuth, now)
-                .map_err(Refusal::Path)?;
-            let peer = Peer::new(&leaf, path.valid_until());
+        let text = server_name.to_str();
+        self.judge.judge(text.as_bytes(), leaf, sent, Purpose::ServerAuth, now, |path| {
             let name = match server_name {
                 ServerName::DnsName(name) => CoreServerName::Dns(name.as_ref()),
                 ServerName::IpAddress(address) => CoreServerName::Ip((*address).into()),
-                _ => return Err(Refusal::Denied(Denied::MalformedServerName)),
+                _ => return Err(Denied::MalformedServerName),
             };
-            name.authorize(path).map_err(Refusal::Denied)?;
-            Ok(peer)
+            name.authorize(path).map(drop)
         })
     }
 
@@ -253,7 +263,7 @@ impl ServerCertVerifier for ServerVerifier {
         Ok(ServerCertVerified::assertion())
     }
 
-    handshake_signatures!();
+    handshake_signatures!(judge.provider);
 }
 
 impl ServerCertVerifier for DangerNoVerification {
@@ -268,5 +278,5 @@ impl ServerCertVerifier for DangerNoVerification {
         Ok(ServerCertVerified::assertion())
     }
 
-    handshake_signatures!();
+    handshake_signatures!(provider);
 }
