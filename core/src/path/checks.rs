@@ -38,7 +38,7 @@ pub(super) fn leaf(leaf: &Certificate<'_>, purpose: Purpose, now: UnixTime) -> R
     if leaf.subject().is_empty() && !extensions.subject_alt_name_critical {
         return Err(PathErrorKind::Extension);
     }
-    // RFC 5280 section 4.2.1.6: beside a subject it is not critical; no CA in use writes it so
+    // RFC 5280 section 4.2.1.6 says SHOULD; x509-limbo demands it
     if !leaf.subject().is_empty() && extensions.subject_alt_name_critical {
         return Err(PathErrorKind::WronglyCritical);
     }

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use super::peers::{OpensslClient, Program, http};
 use super::pki::{Pki, arg, self_signed};
-use super::serve::{issued, let_in, serve};
+use super::serve::{issued, let_in, serve, serve_before};
 
 #[test]
 fn a_pinned_self_signed_pair_trusts_each_other() {
@@ -90,24 +90,8 @@ fn curl(program: &Program, arguments: &[&str]) -> (Option<i32>, String) {
 #[test]
 fn curl_speaks_http_through_the_gateway() {
     let pki = Pki::new("Root");
-    let (cert, key) = pki.issue("gateway", &["gateway.example"]);
     let (ca, target) = (arg(&pki.ca()), http("hello from the service").to_string());
-    let program = Program::start(
-        &[
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--target",
-            &target,
-            "--cert",
-            &arg(&cert),
-            "--key",
-            &arg(&key),
-            "--cacert",
-            &ca,
-        ]
-        .map(str::to_owned),
-    );
+    let program = serve_before(&pki, &target, &["--cacert", &ca]);
     let (cert, key) = issued(&pki, "location-b", &[]);
     for version in ["--tlsv1.3", "--tls-max=1.2"] {
         let version: Vec<&str> = version.split('=').collect();

@@ -4,8 +4,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use super::peers::{Program, http};
+use super::peers::http;
 use super::pki::{Pki, arg};
+use super::serve::serve_before;
 
 /// An example, built with the tests of this package.
 fn example(name: &str) -> Command {
@@ -66,24 +67,8 @@ fn one_websocket_feeds_two() {
 #[test]
 fn a_post_over_mutual_tls() {
     let pki = Pki::new("Root");
-    let (cert, key) = pki.issue("gateway", &["gateway.example"]);
     let (ca, target) = (arg(&pki.ca()), http("taken").to_string());
-    let program = Program::start(
-        &[
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--target",
-            &target,
-            "--cert",
-            &arg(&cert),
-            "--key",
-            &arg(&key),
-            "--cacert",
-            &ca,
-        ]
-        .map(str::to_owned),
-    );
+    let program = serve_before(&pki, &target, &["--cacert", &ca]);
     let (cert, key) = pki.issue("location-b", &[]);
     let post = |credential: &[String]| {
         let mut child = example("httppost")

@@ -4,14 +4,14 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::peers::{OpensslClient, Program, edgetrust};
+use super::peers::{OpensslClient, edgetrust};
 use super::pki::{Pki, arg};
-use super::serve::{let_in, serve};
+use super::serve::{let_in, serve, serve_before};
 
 #[test]
 fn a_silent_connection_ends_after_the_idle_timeout() {
     let pki = Pki::new("Root");
-    let program = serve(&pki, &["--idle-timeout", "500ms"]);
+    let program = serve(&pki, &["--idle-timeout", "2s"]);
     let mut client = OpensslClient::start(program.address, &[]);
     assert_eq!(client.ask("hello").as_deref(), Some("hello"));
     program.wait_for("closed: idle for too long");
@@ -49,7 +49,7 @@ fn a_session_ends_with_its_certificate() {
     let pki = Pki::new("Root");
     let program = serve(&pki, &["--cacert", &arg(&pki.ca())]);
     let (cert, key) = pki.issue_with("short", &[], |params| {
-        params.not_after = time::OffsetDateTime::now_utc() + Duration::from_secs(4);
+        params.not_after = time::OffsetDateTime::now_utc() + Duration::from_secs(10);
     });
     let mut client = OpensslClient::start(program.address, &["-cert", &arg(&cert), "-key", &arg(&key)]);
     assert_eq!(client.ask("hello").as_deref(), Some("hello"));
@@ -86,7 +86,7 @@ fn a_second_signal_does_not_wait() {
 #[test]
 fn no_descriptor_is_left() {
     let pki = Pki::new("Root");
-    let program = serve(&pki, &["--cacert", &arg(&pki.ca()), "--handshake-timeout", "1s"]);
+    let program = serve(&pki, &["--cacert", &arg(&pki.ca()), "--handshake-timeout", "5s"]);
     let (cert, key) = pki.issue("location-b", &[]);
     let (cert, key) = (arg(&cert), arg(&key));
     assert!(let_in(&program, &pki, Some((&cert, &key))));
@@ -119,13 +119,9 @@ fn durations_and_numbers_are_checked() {
 #[test]
 fn a_target_that_is_down_is_named() {
     let pki = Pki::new("Root");
-    let (cert, key) = pki.issue("gateway", &["gateway.example"]);
     // A port that was free a moment ago.
     let target = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let program = Program::start(
-        &["serve", "--listen", "127.0.0.1:0", "--target", &target, "--cert", &arg(&cert), "--key", &arg(&key)]
-            .map(str::to_owned),
-    );
+    let program = serve_before(&pki, &target, &[]);
     assert_eq!(OpensslClient::start(program.address, &[]).ask("hello"), None);
     program.wait_for(&format!("refused: target {target}: Connection refused"));
 }

@@ -7,9 +7,14 @@ use super::pki::{Pki, arg};
 
 /// A server tunnel before an echo service, with a certificate for gateway.example.
 pub fn serve(pki: &Pki, more: &[&str]) -> Program {
+    serve_before(pki, &echo().to_string(), more)
+}
+
+/// A server tunnel before this target, with a certificate for gateway.example.
+pub fn serve_before(pki: &Pki, target: &str, more: &[&str]) -> Program {
     let (cert, key) = pki.issue("gateway", &["gateway.example"]);
     let mut arguments = vec!["serve".to_owned(), "--listen".into(), "127.0.0.1:0".into()];
-    arguments.extend(["--target".into(), echo().to_string(), "--cert".into(), arg(&cert), "--key".into(), arg(&key)]);
+    arguments.extend(["--target".into(), target.to_owned(), "--cert".into(), arg(&cert), "--key".into(), arg(&key)]);
     arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
     Program::start(&arguments)
 }

@@ -6,13 +6,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use super::peers::{Program, collect, echo, edgetrust};
 use super::pki::{Pki, arg};
+use super::serve::serve_before;
 
 fn serve(pki: &Pki, target: &str, more: &[&str]) -> Program {
-    let (cert, key) = pki.issue("gateway", &["gateway.example"]);
-    let mut arguments = ["serve", "--listen", "127.0.0.1:0", "--target", target].map(str::to_owned).to_vec();
-    arguments.extend(["--cert".into(), arg(&cert), "--key".into(), arg(&key), "--cacert".into(), arg(&pki.ca())]);
-    arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
-    Program::start(&arguments)
+    let ca = arg(&pki.ca());
+    serve_before(pki, target, &[&["--cacert", &ca], more].concat())
 }
 
 fn connect(pki: &Pki, server: SocketAddr, more: &[&str]) -> Program {
