@@ -7,7 +7,7 @@ use edgetrust_core::config::GatewayLimits;
 /// What a gateway may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at a time; over it, new ones wait in the listeners' queues.
+    /// Connections at a time, of all tunnels; over it, new ones wait, one in each listener and the rest in its queue.
     pub connections: usize,
     /// From the accepted connection to the reached target.
     pub handshake_timeout: Duration,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::warn;
@@ -62,23 +62,31 @@ pub(super) async fn serve(
     status: Arc<Status>,
 ) {
     let mut connections = JoinSet::new();
+    // Over the limit one connection waits here and the rest in the listener's queue. A listener that waits for connections holds no
+    // permit: it would keep the others from theirs.
+    let mut waiting = None;
+    let serve = |connections: &mut JoinSet<()>, (socket, remote), permit: OwnedSemaphorePermit| {
+        let (state, status) = (state.clone(), status.clone());
+        connections.spawn(async move {
+            connection::serve(socket, remote, state, &status).await;
+            drop(permit);
+        });
+    };
     while *phase.borrow() == Phase::Accept {
-        let accepted = async {
-            // Never closed: were it, this listener would wait for its next phase.
-            let permit = permits.clone().acquire_owned().await.ok()?;
-            Some((listener.accept().await, permit))
-        };
         tokio::select! {
             changed = phase.changed() => if changed.is_err() { break },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            Some((accepted, permit)) = accepted => match accepted {
-                Ok((socket, remote)) => {
-                    let (state, status) = (state.clone(), status.clone());
-                    connections.spawn(async move {
-                        connection::serve(socket, remote, state, &status).await;
-                        drop(permit);
-                    });
+            // The semaphore is never closed.
+            Ok(permit) = permits.clone().acquire_owned(), if waiting.is_some() => {
+                if let Some(accepted) = waiting.take() {
+                    serve(&mut connections, accepted, permit);
                 }
+            }
+            accepted = listener.accept(), if waiting.is_none() => match accepted {
+                Ok(accepted) => match permits.clone().try_acquire_owned() {
+                    Ok(permit) => serve(&mut connections, accepted, permit),
+                    Err(_) => waiting = Some(accepted),
+                },
                 Err(error) => {
                     warn!("accept: {error}");
                     tokio::time::sleep(AFTER_ACCEPT_ERROR).await;

@@ -216,6 +216,19 @@ fn a_bad_file_changes_nothing_and_is_named_with_its_line() {
 }
 
 #[test]
+fn the_limit_is_for_all_tunnels_and_an_idle_one_takes_nothing_of_it() {
+    let site = Site::new();
+    let tunnels = ["one.example", "two.example"].map(|host| server(host, "127.0.0.1:0", &site.tls(host)));
+    let mut config = config(&tunnels);
+    config["gateway"]["limits"] = json!({"connections": 1});
+    let program = site.run(&config, 2);
+    for host in ["one.example", "two.example", "one.example"] {
+        let mut client = OpensslClient::start(program.tunnel(host), &[]);
+        assert_eq!(client.ask("hello").as_deref(), Some("hello"), "{host}");
+    }
+}
+
+#[test]
 fn logs_can_be_json() {
     let site = Site::new();
     site.write(&config(&[server("in", "127.0.0.1:0", &site.tls("gateway.example"))]));
