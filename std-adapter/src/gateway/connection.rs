@@ -366,14 +366,16 @@ impl Session {
                 }
             };
             tokio::select! {
+                // Bytes come last: tokio gives a task a budget, and a peer that keeps them flowing must not use all of it before the rules
+                // are looked at.
                 biased;
+                // Without its listener a connection goes on under the last state.
+                changed = self.state.changed(), if listened => listened = changed.is_ok(),
+                () = asleep => {}
                 ended = poll_fn(|cx| splice.poll(cx, client, target, &self.route.counters)) => {
                     let end = ended.map_or_else(End::Failed, |()| End::Both);
                     return (end, splice.bytes());
                 }
-                // Without its listener a connection goes on under the last state.
-                changed = self.state.changed(), if listened => listened = changed.is_ok(),
-                () = asleep => {}
             }
             if idle.is_over(splice.bytes(), limits.idle_timeout) {
                 return (End::Idle, splice.bytes());

@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use edgetrust::tls::{ClientSettings, Connector, MinVersion, Peers, ServerTrust, TrustStore, server_name};
+use edgetrust::tls::{
+    ClientSettings, ClientStream, Connector, MinVersion, Peers, ServerTrust, TrustStore, server_name,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -147,6 +150,48 @@ fn a_withdrawn_ca_may_leave_a_grace() {
     program.wait_for("closed: the peer's certificate: its issuer is neither");
 }
 
+#[tokio::test]
+async fn a_session_that_never_pauses_is_ended_too() {
+    let (b, c) = (Pki::new("B"), Pki::new("C"));
+    let ca = arg(&b.path("trusted.pem"));
+    fs::copy(c.ca(), &ca).unwrap();
+    let program = serve(&b, &["--cacert", &ca, "--workers", "1"]);
+    let (cert, key) = c.issue("location-c", &[]);
+    let (mut reader, mut writer) = tokio::io::split(connected(&b, &cert, &key, program.address).await);
+    // An echo service: both directions are busy.
+    let reading = tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await });
+    let writing = tokio::spawn(async move {
+        let block = vec![7; 1 << 16];
+        while writer.write_all(&block).await.is_ok() {}
+    });
+    fs::copy(b.ca(), &ca).unwrap();
+    let program = tokio::task::spawn_blocking(move || {
+        program.signal("HUP");
+        program.wait_for("closed: the peer's certificate: its issuer is neither");
+        program
+    });
+    let _program = program.await.unwrap();
+    tokio::time::timeout(super::peers::PATIENCE, writing).await.unwrap().unwrap();
+    let _ = tokio::time::timeout(super::peers::PATIENCE, reading).await.unwrap();
+}
+
+/// A client's settings: these CAs, this certificate.
+fn connector(pki: &Pki, cert: &Path, key: &Path) -> Connector {
+    let trust = TrustStore::new(edgetrust::pem::read_certificates(&pki.ca()).unwrap(), Vec::new(), Peers::AnyVerified);
+    Connector::new(ClientSettings {
+        trust: ServerTrust::Verified(trust.unwrap()),
+        credential: Some(edgetrust::tls::Credential::load(cert, key).unwrap()),
+        min_version: MinVersion::Tls12,
+        alpn: Vec::new(),
+    })
+    .unwrap()
+}
+
+async fn connected(pki: &Pki, cert: &Path, key: &Path, address: SocketAddr) -> ClientStream<TcpStream> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    connector(pki, cert, key).connect(server_name("gateway.example").unwrap(), stream).await.unwrap().0
+}
+
 async fn exchange(connector: &Connector, address: SocketAddr) -> std::io::Result<()> {
     let stream = TcpStream::connect(address).await?;
     let name = server_name("gateway.example").map_err(std::io::Error::other)?;
@@ -164,18 +209,8 @@ async fn under_load_no_handshake_fails_and_no_connection_breaks() {
     let program = serve(&pki, &["--cacert", &arg(&pki.ca()), "--watch-interval", "20ms"]);
     let address = program.address;
     let (cert, key) = pki.issue("location-b", &[]);
-    let trust = TrustStore::new(edgetrust::pem::read_certificates(&pki.ca()).unwrap(), Vec::new(), Peers::AnyVerified);
-    let connector = Arc::new(
-        Connector::new(ClientSettings {
-            trust: ServerTrust::Verified(trust.unwrap()),
-            credential: Some(edgetrust::tls::Credential::load(&cert, &key).unwrap()),
-            min_version: MinVersion::Tls12,
-            alpn: Vec::new(),
-        })
-        .unwrap(),
-    );
-    let name = server_name("gateway.example").unwrap();
-    let (mut long, _) = connector.connect(name, TcpStream::connect(address).await.unwrap()).await.unwrap();
+    let connector = Arc::new(connector(&pki, &cert, &key));
+    let mut long = connected(&pki, &cert, &key, address).await;
 
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let load: Vec<_> = (0..4)
