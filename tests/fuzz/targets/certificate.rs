@@ -16,7 +16,7 @@ fuzz_target!(|octets: &[u8]| {
     assert_eq!(certificate.der(), octets);
     assert!(certificate.tbs().len() < octets.len());
     let _ = format!("{} {}", certificate.subject(), certificate.issuer());
-    assert!(certificate.subject().matches(&certificate.subject()) || certificate.subject().to_string().contains('#'));
+    assert!(certificate.subject().matches(&certificate.subject()));
     let extensions = certificate.extensions();
     for name in extensions.subject_alt_name.into_iter().flatten() {
         let _ = format!("{name:?}");
