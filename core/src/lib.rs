@@ -7,6 +7,8 @@
 //! | [`path`] | the search for a path to a trust anchor, and its checks, within a budget |
 //! | [`identity`] | allow lists for clients, names for servers |
 //! | [`crypto`] | signature algorithms for targets without a provider of their own |
+//! | [`rotation`] | when a certificate is renewed, tried, kept or given back: a pure state machine |
+//! | [`store`] | a certificate and its key in two slots, safe against power loss |
 //! | [`time`] | what is known of the time |
 //!
 //! Doors open one way: bytes → [`x509::Certificate`] → [`path::VerifiedPath`] → [`identity::AuthorizedPeer`].
@@ -34,6 +36,8 @@ pub mod config;
 pub mod crypto;
 pub mod identity;
 pub mod path;
+pub mod rotation;
+pub mod store;
 mod text;
 pub mod time;
 pub mod x509;

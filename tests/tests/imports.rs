@@ -12,6 +12,9 @@ const CORE: &[(&str, &[&str])] = &[
     ("crypto", &[]),
     ("identity", &["path", "text", "x509"]),
     ("path", &["text", "time", "x509"]),
+    // The vocabulary of slots and time; no medium, no clock.
+    ("rotation", &["store", "time"]),
+    ("store", &[]),
     ("text", &[]),
     ("time", &[]),
     ("x509", &[]),
@@ -29,7 +32,7 @@ const ADAPTER: &[(&str, &[&str])] = &[
 
 /// Packages of the workspace, and what each may depend on.
 const PACKAGES: &[(&str, &[&str])] = &[
-    ("edgetrust-core", &["defmt", "der", "ed25519-dalek", "heapless", "p256", "p384", "rustls-pki-types"]),
+    ("edgetrust-core", &["defmt", "der", "ed25519-dalek", "heapless", "p256", "p384", "rustls-pki-types", "sha2"]),
     ("edgetrust", &["edgetrust-core"]),
     ("edgetrust-tests", &["edgetrust", "edgetrust-core"]),
 ];

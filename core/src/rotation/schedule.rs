@@ -1,0 +1,259 @@
+//! When: renewal points, waits, jitter. Pure functions of policy and time.
+
+use core::time::Duration;
+
+use pki_types::UnixTime;
+
+use super::state::{Credential, Failure, FailureKind};
+
+/// What an operator wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// How long before its end a certificate is renewed.
+    pub renew_before_s: u32,
+    /// How long a new certificate may be taken back; 0 confirms at once.
+    pub trial_s: u32,
+    /// How long an issuer may take.
+    pub issue_timeout_s: u32,
+    /// The wait after the first failure; it doubles from there.
+    pub backoff_first_s: u32,
+    /// The longest wait that is not the CA's wish.
+    pub backoff_max_s: u32,
+    /// The longest wait that a CA may wish for.
+    pub retry_after_max_s: u32,
+    /// There is a manual certificate to fall back to.
+    pub fallback: bool,
+    /// Makes a fleet spread: different on each gateway, the same after a restart.
+    pub seed: u64,
+}
+
+impl Default for Policy {
+    /// For certificates of a day: renewed after sixteen hours, retried at least every quarter of an hour.
+    fn default() -> Self {
+        Self {
+            renew_before_s: 8 * 3600,
+            trial_s: 0,
+            issue_timeout_s: 600,
+            backoff_first_s: 30,
+            backoff_max_s: 900,
+            retry_after_max_s: 24 * 3600,
+            fallback: false,
+            seed: 0,
+        }
+    }
+}
+
+/// Clocks of a CA and ours may differ by this much before somebody is told.
+const CLOCK_TOLERANCE_S: u64 = 300;
+
+/// `time` plus seconds.
+pub(super) fn after(time: UnixTime, seconds: u64) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(time.as_secs().saturating_add(seconds)))
+}
+
+/// `time` minus seconds, 1970 at the earliest.
+pub(super) fn before(time: UnixTime, seconds: u64) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(time.as_secs().saturating_sub(seconds)))
+}
+
+/// One of `0..=most`, the same for the same seed and salt (splitmix64: it spreads, it need not be secret).
+fn spread(seed: u64, salt: u64, most: u64) -> u64 {
+    let mut z = seed.wrapping_add(salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^= z >> 31;
+    let share = u128::from(z).wrapping_mul(u128::from(most).wrapping_add(1)) >> 64;
+    u64::try_from(share).unwrap_or(most)
+}
+
+impl Policy {
+    /// How long before its end this certificate is renewed: as configured, or, where that is more than two thirds of its lifetime and it
+    /// would be renewed again and again, a third of it (RFC 9773 section 4.2 and step renew after two thirds too).
+    pub fn lead_s(&self, credential: &Credential) -> u64 {
+        let (wanted, lifetime) = (u64::from(self.renew_before_s), credential.lifetime_s());
+        if wanted <= lifetime.saturating_mul(2) / 3 { wanted } else { lifetime / 3 }
+    }
+
+    /// When it is renewed: an eighth of the time up to then is spread over the fleet, always to the early side.
+    pub fn renewal_point(&self, credential: &Credential) -> UnixTime {
+        let lead = self.lead_s(credential);
+        let fresh = credential.lifetime_s().saturating_sub(lead);
+        let jitter = spread(self.seed, credential.not_after.as_secs(), fresh / 8);
+        before(credential.not_after, lead.saturating_add(jitter))
+    }
+
+    /// The renewal point; by a clock that says the certificate is not valid yet, as if it were valid from now on.
+    fn renewal_from(&self, credential: &Credential, now: UnixTime) -> UnixTime {
+        let point = self.renewal_point(credential);
+        let fresh = point.as_secs().saturating_sub(credential.not_before.as_secs());
+        point.min(after(now, fresh))
+    }
+
+    /// When a certificate that begins its service now is renewed: never at once, whatever its dates are.
+    pub(super) fn first_renewal(&self, credential: &Credential, now: UnixTime) -> UnixTime {
+        let remaining = credential.remaining_s(now).min(credential.lifetime_s());
+        self.renewal_from(credential, now).max(after(now, (remaining / 4).max(1)))
+    }
+
+    /// When one that was in service before a restart is renewed: where that is now, its last hours are spread over the fleet.
+    pub(super) fn renewal_after_restart(&self, credential: &Credential, now: UnixTime) -> UnixTime {
+        let spread = spread(self.seed, now.as_secs(), (credential.remaining_s(now) / 16).min(300));
+        self.renewal_from(credential, now).max(after(now, spread))
+    }
+
+    /// A point in the CA's window (RFC 9773 section 4.2); none where it is malformed. Not at once after the last renewal: a window that is
+    /// always in the past would renew without end.
+    pub(super) fn suggestion(
+        &self,
+        credential: &Credential,
+        start: UnixTime,
+        end: UnixTime,
+        now: UnixTime,
+    ) -> Option<UnixTime> {
+        let width = end.as_secs().checked_sub(start.as_secs()).filter(|width| *width > 0)?;
+        let point = after(start, spread(self.seed, start.as_secs() ^ end.as_secs(), width));
+        let gap = (credential.lifetime_s() / 100).clamp(1, 3600);
+        Some(point.max(after(credential.not_before, gap)).max(now))
+    }
+
+    /// When a working certificate is left for the fallback: a little before its end, so that no handshake meets an expired one.
+    pub(super) fn last_moment(&self, credential: &Credential) -> UnixTime {
+        before(credential.not_after, (credential.lifetime_s() / 100).min(60))
+    }
+
+    /// By this clock the certificate was issued in the future, and not by a little.
+    pub(super) fn is_ahead(&self, credential: &Credential, now: UnixTime) -> bool {
+        credential.not_before > after(now, CLOCK_TOLERANCE_S)
+    }
+
+    /// When an issuer has taken too long; with short certificates that is soon.
+    pub(super) fn give_up_at(&self, active: Option<&Credential>, now: UnixTime) -> UnixTime {
+        let patience = u64::from(self.issue_timeout_s);
+        let patience = active.map_or(patience, |active| patience.min((active.lifetime_s() / 2).max(30)));
+        after(now, patience.max(1))
+    }
+
+    /// The wait after `attempt` failures: doubling, jittered over its upper half, and never so long that less than seven of eight parts of
+    /// the remaining validity are left for the next attempt.
+    pub(super) fn backoff_s(&self, attempt: u8, active: Option<&Credential>, now: UnixTime) -> u64 {
+        let (first, max) = (u64::from(self.backoff_first_s), u64::from(self.backoff_max_s));
+        let (first, max) = match active {
+            None => (first, max),
+            Some(active) => {
+                let first = first.min(active.lifetime_s() / 200);
+                match active.remaining_s(now) {
+                    0 => (first, max),
+                    remaining => (first, max.min((remaining / 8).max(first))),
+                }
+            }
+        };
+        let doublings = u32::from(attempt.saturating_sub(1)).min(32);
+        let wait = first.max(1).saturating_mul(1 << doublings).min(max.max(1));
+        let half = wait / 2;
+        let salt = now.as_secs() ^ u64::from(attempt).rotate_left(56);
+        wait.saturating_sub(half).saturating_add(spread(self.seed, salt, half)).max(1)
+    }
+
+    /// When the next attempt begins. What the CA wishes for is honoured up to `retry_after_max_s`.
+    pub(super) fn retry_at(
+        &self,
+        attempt: u8,
+        failure: Failure,
+        active: Option<&Credential>,
+        now: UnixTime,
+    ) -> UnixTime {
+        let own = match failure.kind {
+            FailureKind::Transient => self.backoff_s(attempt, active, now),
+            // The longest of our own, spread: a CA that said no does not change its mind in seconds.
+            FailureKind::RateLimited | FailureKind::Refused => self.backoff_s(u8::MAX, active, now),
+        };
+        let wished = failure.retry_after_s.unwrap_or(0).min(self.retry_after_max_s);
+        after(now, own.max(u64::from(wished)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Slot;
+
+    const HOUR: u64 = 3600;
+
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(1_700_000_000 + seconds))
+    }
+
+    fn lives(seconds: u64) -> Credential {
+        Credential { slot: Slot::A, not_before: at(0), not_after: at(seconds) }
+    }
+
+    #[test]
+    fn renewal_is_as_configured_or_after_two_thirds() {
+        for (renew_before, lifetime, lead) in [
+            (8 * HOUR, 24 * HOUR, 8 * HOUR),
+            (8 * HOUR, 12 * HOUR, 8 * HOUR),
+            (8 * HOUR, 11 * HOUR, 11 * HOUR / 3),
+            (8 * HOUR, 60, 20),
+            (30 * 24 * HOUR, 90 * 24 * HOUR, 30 * 24 * HOUR),
+            (8 * HOUR, 0, 0),
+        ] {
+            let policy = Policy { renew_before_s: u32::try_from(renew_before).unwrap(), ..Policy::default() };
+            assert_eq!(policy.lead_s(&lives(lifetime)), lead, "{renew_before} of {lifetime}");
+        }
+    }
+
+    #[test]
+    fn a_fleet_spreads_over_an_eighth_of_the_fresh_time() {
+        let mut hours = [0_i32; 3];
+        for seed in 0..6000 {
+            let point = Policy { seed, ..Policy::default() }.renewal_point(&lives(24 * HOUR));
+            let early = at(16 * HOUR).as_secs() - point.as_secs();
+            hours[usize::try_from(early / HOUR).unwrap()] += 1;
+        }
+        assert_eq!(hours[2], 0);
+        assert!(hours[0].abs_diff(3000) < 300, "{hours:?}");
+    }
+
+    #[test]
+    fn waits_double_up_to_the_most_and_shrink_towards_the_end() {
+        let policy = Policy::default();
+        let bounds = |attempt: u8, active: Option<&Credential>, now: u64| {
+            let waits = (0..500).map(|seed| Policy { seed, ..policy }.backoff_s(attempt, active, at(now)));
+            (waits.clone().min().unwrap(), waits.max().unwrap())
+        };
+        let day = lives(24 * HOUR);
+        assert_eq!(bounds(1, Some(&day), 16 * HOUR), (15, 30));
+        assert_eq!(bounds(2, Some(&day), 16 * HOUR), (30, 60));
+        assert_eq!(bounds(9, Some(&day), 16 * HOUR), (450, 900));
+        assert_eq!(bounds(u8::MAX, Some(&day), 23 * HOUR), (225, 450));
+        assert_eq!(bounds(u8::MAX, Some(&day), 24 * HOUR - 60), (15, 30));
+        assert_eq!(bounds(u8::MAX, Some(&day), 25 * HOUR), (450, 900));
+        assert_eq!(bounds(1, None, 0), (15, 30));
+        let minute = lives(60);
+        assert_eq!(bounds(9, Some(&minute), 40), (1, 2));
+    }
+
+    #[test]
+    fn the_ca_is_heard_within_bounds() {
+        let day = lives(24 * HOUR);
+        let retry = |kind, retry_after_s| {
+            Policy::default().retry_at(1, Failure { kind, retry_after_s }, Some(&day), at(0)).as_secs()
+                - at(0).as_secs()
+        };
+        assert!((15..=30).contains(&retry(FailureKind::Transient, None)));
+        assert_eq!(retry(FailureKind::Transient, Some(3600)), 3600);
+        assert!((450..=900).contains(&retry(FailureKind::RateLimited, Some(1))));
+        assert!((450..=900).contains(&retry(FailureKind::Refused, None)));
+        assert_eq!(retry(FailureKind::RateLimited, Some(u32::MAX)), 24 * HOUR);
+    }
+
+    #[test]
+    fn a_window_in_the_past_is_now_but_not_without_end() {
+        let policy = Policy::default();
+        let day = lives(24 * HOUR);
+        assert_eq!(policy.suggestion(&day, at(0), at(1), at(7 * HOUR)), Some(at(7 * HOUR)));
+        assert_eq!(policy.suggestion(&day, at(0), at(1), at(0)), Some(at(24 * HOUR / 100)));
+        assert_eq!(policy.suggestion(&day, at(5), at(5), at(0)), None);
+        assert_eq!(policy.suggestion(&day, at(6), at(5), at(0)), None);
+    }
+}

@@ -1,0 +1,348 @@
+//! What follows from an event.
+
+use pki_types::UnixTime;
+
+use super::schedule::{Policy, after, before};
+use super::state::{Action, Actions, Alarm, Credential, Event, Failure, FailureKind, Phase, Serving, State};
+use crate::store::Slot;
+use crate::time::TrustedTime;
+
+/// Handshakes that fail before a new certificate is taken back, where none succeeded: one may fail for many reasons.
+const FAILURES_TO_REVERT: u8 = 3;
+
+/// A clock that is corrected by less than this goes back without an alarm.
+const NOTEWORTHY_S: u64 = 60;
+
+/// A step that makes another one due makes no more than this many due.
+const CHAIN: usize = 4;
+
+impl Default for State {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl State {
+    /// Before the first event, which is [`Event::Restored`].
+    pub const fn new() -> Self {
+        Self {
+            active: None,
+            serving: Serving::Nothing,
+            phase: Phase::Unprovisioned,
+            fallback_refused: false,
+            seen: None,
+        }
+    }
+
+    /// When [`Event::Tick`] is due at the latest; none only while no time was ever known, or before the first event.
+    pub fn next_deadline(&self, policy: &Policy) -> Option<UnixTime> {
+        let phase = match self.phase {
+            Phase::Unprovisioned | Phase::AwaitingTime { .. } => return None,
+            Phase::Waiting { renew_at, suggested } => suggested.map_or(renew_at, |suggested| suggested.min(renew_at)),
+            Phase::Issuing { give_up_at, .. } => give_up_at,
+            Phase::BackingOff { retry_at, .. } | Phase::Persisting { retry_at, .. } => retry_at,
+            Phase::OnTrial { until, .. } => until,
+        };
+        let end = self.shown().filter(|_| self.serving == Serving::Issued).map(|shown| policy.last_moment(shown));
+        Some(end.map_or(phase, |end| end.min(phase)))
+    }
+
+    /// What was issued and is shown, or would be: the one on trial, else the confirmed one.
+    pub fn shown(&self) -> Option<&Credential> {
+        match &self.phase {
+            Phase::OnTrial { trial, .. } => Some(trial),
+            Phase::AwaitingTime { trial } => self.active.as_ref().or(trial.as_ref()),
+            _ => self.active.as_ref(),
+        }
+    }
+
+    /// What follows from `event` at `now`. A time that is not known stands still.
+    #[must_use]
+    pub fn step(mut self, policy: &Policy, now: TrustedTime, event: Event) -> (Self, Actions) {
+        let mut step =
+            Step { policy, actions: Actions::new(), now: UnixTime::since_unix_epoch(core::time::Duration::ZERO) };
+        match (now, self.seen) {
+            (TrustedTime::Known(now), seen) => {
+                if let Some(seen) = seen.filter(|seen| now < *seen) {
+                    let by = seen.as_secs().saturating_sub(now.as_secs());
+                    self.go_back(by);
+                    if by >= NOTEWORTHY_S {
+                        step.alarm(Alarm::ClockWentBack);
+                    }
+                }
+                self.seen = Some(now);
+                step.now = now;
+            }
+            (TrustedTime::AtLeast(_) | TrustedTime::Unknown, Some(seen)) => step.now = seen,
+            (TrustedTime::AtLeast(_) | TrustedTime::Unknown, None) => {
+                step.without_time(&mut self, event);
+                return (self, step.actions);
+            }
+        }
+        step.event(&mut self, event);
+        for _ in 0..CHAIN {
+            if !step.due(&mut self) {
+                break;
+            }
+        }
+        step.serve(&mut self);
+        (self, step.actions)
+    }
+
+    /// The clock went back: deadlines go with it.
+    fn go_back(&mut self, by: u64) {
+        match &mut self.phase {
+            Phase::Unprovisioned | Phase::AwaitingTime { .. } => {}
+            Phase::Waiting { renew_at, suggested } => {
+                *renew_at = before(*renew_at, by);
+                *suggested = suggested.map(|suggested| before(suggested, by));
+            }
+            Phase::Issuing { give_up_at: deadline, .. }
+            | Phase::BackingOff { retry_at: deadline, .. }
+            | Phase::Persisting { retry_at: deadline, .. }
+            | Phase::OnTrial { until: deadline, .. } => *deadline = before(*deadline, by),
+        }
+    }
+}
+
+/// One step while it is made.
+struct Step<'p> {
+    policy: &'p Policy,
+    now: UnixTime,
+    actions: Actions,
+}
+
+impl Step<'_> {
+    /// More than [`Actions`] holds cannot come of one event: `tests/rotation.rs` counts.
+    fn act(&mut self, action: Action) {
+        let _ = self.actions.push(action);
+    }
+
+    fn alarm(&mut self, alarm: Alarm) {
+        self.act(Action::Alarm(alarm));
+    }
+
+    /// No time was ever known. What is stored is shown: peers judge it by their clocks.
+    fn without_time(&mut self, state: &mut State, event: Event) {
+        if let (Event::Restored { active, trial }, Phase::Unprovisioned) = (event, state.phase) {
+            state.active = active;
+            state.phase = Phase::AwaitingTime { trial };
+            if let Some(shown) = state.shown() {
+                self.act(Action::Activate { slot: shown.slot });
+                state.serving = Serving::Issued;
+            }
+        }
+        self.alarm(Alarm::ClockUnknown);
+    }
+
+    fn event(&mut self, state: &mut State, event: Event) {
+        let now = self.now;
+        // The first event after the clock became known.
+        if let Phase::AwaitingTime { trial } = state.phase {
+            self.begin(state, trial);
+        }
+        match (event, state.phase) {
+            (Event::Restored { active, trial }, Phase::Unprovisioned) => {
+                state.active = active;
+                self.begin(state, trial);
+            }
+            (Event::RenewalWindow { start, end }, Phase::Waiting { renew_at, .. }) => {
+                let suggested = state.active.and_then(|active| self.policy.suggestion(&active, start, end, now));
+                state.phase = Phase::Waiting { renew_at, suggested };
+            }
+            (
+                Event::Issued { not_before, not_after },
+                Phase::Issuing { .. } | Phase::BackingOff { .. } | Phase::Waiting { .. },
+            ) => {
+                let staged = Credential { slot: free_slot(state), not_before, not_after };
+                if now >= staged.not_after {
+                    self.alarm(Alarm::ClockDisagrees);
+                    self.back_off(state, Failure { kind: FailureKind::Transient, retry_after_s: None });
+                } else {
+                    // The CA's clock is what peers go by: a certificate of the future is taken, and somebody told.
+                    if self.policy.is_ahead(&staged, now) {
+                        self.alarm(Alarm::ClockDisagrees);
+                    }
+                    self.persist(state, staged, 0);
+                }
+            }
+            (Event::IssueFailed(failure), Phase::Issuing { .. }) => {
+                if failure.kind == FailureKind::Refused {
+                    self.alarm(Alarm::IssuerRefused);
+                }
+                self.back_off(state, failure);
+            }
+            (Event::Persisted, Phase::Persisting { staged, .. }) => self.try_out(state, staged),
+            (Event::PersistFailed, Phase::Persisting { attempt, staged, .. }) => {
+                self.alarm(Alarm::StorageFailed);
+                let attempt = attempt.saturating_add(1);
+                let wait = self.policy.backoff_s(attempt, state.active.as_ref(), now);
+                state.phase = Phase::Persisting { attempt, staged, retry_at: after(now, wait) };
+            }
+            (Event::HandshakeOk { slot }, Phase::OnTrial { trial, .. }) if slot == trial.slot => {
+                self.confirm(state, trial);
+            }
+            (Event::HandshakeFailed { slot }, Phase::OnTrial { trial, failures, until }) if slot == trial.slot => {
+                let failures = failures.saturating_add(1);
+                state.phase = Phase::OnTrial { trial, failures, until };
+                if failures >= FAILURES_TO_REVERT {
+                    self.revert(state, trial);
+                }
+            }
+            (Event::RotateNow, Phase::Waiting { .. } | Phase::BackingOff { .. }) => self.issue(state, 0),
+            (Event::FallbackReady, _) => state.fallback_refused = false,
+            (Event::FallbackRefused, _) => {
+                state.fallback_refused = true;
+                self.alarm(Alarm::FallbackRefused);
+                if state.serving == Serving::Fallback {
+                    state.serving = Serving::Nothing;
+                }
+            }
+            // Late answers, and what is only of interest in another phase.
+            _ => {}
+        }
+    }
+
+    /// With what was restored, and a time.
+    fn begin(&mut self, state: &mut State, trial: Option<Credential>) {
+        match (trial, state.active) {
+            (Some(trial), _) => self.try_out(state, trial),
+            (None, Some(active)) => {
+                let renew_at = self.policy.renewal_after_restart(&active, self.now);
+                state.phase = Phase::Waiting { renew_at, suggested: None };
+                if state.serving != Serving::Issued {
+                    state.serving = Serving::Issued;
+                    self.act(Action::Activate { slot: active.slot });
+                }
+            }
+            (None, None) => self.issue(state, 0),
+        }
+    }
+
+    /// Whatever has become due; true where something has.
+    fn due(&mut self, state: &mut State) -> bool {
+        let now = self.now;
+        match state.phase {
+            Phase::Waiting { renew_at, suggested } if now >= renew_at || suggested.is_some_and(|at| now >= at) => {
+                self.issue(state, 0);
+            }
+            Phase::Issuing { give_up_at, .. } if now >= give_up_at => {
+                self.act(Action::AbortIssue);
+                self.alarm(Alarm::IssuerTimeout);
+                self.back_off(state, Failure { kind: FailureKind::Transient, retry_after_s: None });
+            }
+            Phase::BackingOff { attempt, retry_at } if now >= retry_at => self.issue(state, attempt),
+            Phase::Persisting { staged, .. } if now >= staged.not_after => self.issue(state, 0),
+            Phase::Persisting { attempt, staged, retry_at } if now >= retry_at => self.persist(state, staged, attempt),
+            // Nobody refused it: a gateway without visitors keeps its certificate too.
+            Phase::OnTrial { trial, failures: 0, until } if now >= until => self.confirm(state, trial),
+            Phase::OnTrial { trial, until, .. } if now >= until => {
+                if !self.revert(state, trial) {
+                    self.confirm(state, trial);
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// What peers are shown, now that time has passed.
+    fn serve(&mut self, state: &mut State) {
+        let Some(shown) = state.shown().copied() else {
+            if state.serving == Serving::Nothing && state.phase != Phase::Unprovisioned {
+                self.fall_back(state);
+            }
+            return;
+        };
+        let valid = self.now < self.policy.last_moment(&shown);
+        match state.serving {
+            Serving::Issued if !valid => {
+                state.serving = Serving::Expired;
+                if !self.fall_back(state) {
+                    self.alarm(Alarm::Expired);
+                }
+            }
+            // The clock went back, and with it the end.
+            Serving::Expired | Serving::Fallback if valid => {
+                state.serving = Serving::Issued;
+                self.act(Action::Activate { slot: shown.slot });
+            }
+            Serving::Expired => {
+                self.fall_back(state);
+            }
+            Serving::Nothing => {
+                // The fallback was refused: what has expired is better than nothing, for whoever looks.
+                state.serving = Serving::Expired;
+                self.act(Action::Activate { slot: shown.slot });
+                self.alarm(Alarm::Expired);
+            }
+            Serving::Issued | Serving::Fallback => {}
+        }
+    }
+
+    fn fall_back(&mut self, state: &mut State) -> bool {
+        let there = self.policy.fallback && !state.fallback_refused;
+        if there {
+            state.serving = Serving::Fallback;
+            self.act(Action::ActivateFallback);
+            self.alarm(Alarm::OnFallback);
+        }
+        there
+    }
+
+    fn issue(&mut self, state: &mut State, attempt: u8) {
+        let give_up_at = self.policy.give_up_at(state.active.as_ref(), self.now);
+        state.phase = Phase::Issuing { attempt, give_up_at };
+        self.act(Action::Issue { attempt });
+    }
+
+    fn back_off(&mut self, state: &mut State, failure: Failure) {
+        let before = match state.phase {
+            Phase::Issuing { attempt, .. } | Phase::BackingOff { attempt, .. } => attempt,
+            _ => 0,
+        };
+        let attempt = before.saturating_add(1);
+        let retry_at = self.policy.retry_at(attempt, failure, state.active.as_ref(), self.now);
+        state.phase = Phase::BackingOff { attempt, retry_at };
+    }
+
+    /// A write has as long as an issuer before it is tried again.
+    fn persist(&mut self, state: &mut State, staged: Credential, attempt: u8) {
+        let retry_at = self.policy.give_up_at(state.active.as_ref(), self.now);
+        state.phase = Phase::Persisting { attempt, staged, retry_at };
+        self.act(Action::Persist { slot: staged.slot });
+    }
+
+    /// Persisted: shown to peers from now on.
+    fn try_out(&mut self, state: &mut State, trial: Credential) {
+        let until = after(self.now, u64::from(self.policy.trial_s));
+        state.phase = Phase::OnTrial { trial, failures: 0, until };
+        state.serving = Serving::Issued;
+        self.act(Action::Activate { slot: trial.slot });
+    }
+
+    fn confirm(&mut self, state: &mut State, trial: Credential) {
+        self.act(Action::Confirm { slot: trial.slot });
+        state.active = Some(trial);
+        let renew_at = self.policy.first_renewal(&trial, self.now);
+        state.phase = Phase::Waiting { renew_at, suggested: None };
+    }
+
+    /// Back to the confirmed one, while that is valid; true where that was so.
+    fn revert(&mut self, state: &mut State, trial: Credential) -> bool {
+        let Some(active) = state.active.filter(|active| self.now < self.policy.last_moment(active)) else {
+            return false;
+        };
+        state.serving = Serving::Issued;
+        self.act(Action::Activate { slot: active.slot });
+        self.act(Action::Discard { slot: trial.slot });
+        self.alarm(Alarm::Reverted);
+        self.back_off(state, Failure { kind: FailureKind::Refused, retry_after_s: None });
+        true
+    }
+}
+
+/// The slot that does not hold the confirmed certificate.
+fn free_slot(state: &State) -> Slot {
+    state.active.map_or(Slot::A, |active| active.slot.other())
+}
