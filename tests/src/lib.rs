@@ -2,4 +2,5 @@
 
 pub mod chains;
 pub mod conformance;
+pub mod powercut;
 pub mod repository;
