@@ -114,7 +114,8 @@ impl Files {
             Err(error) => return findings.add(Level::Error, error.to_string()),
         };
         // Read, so it parses.
-        let chain: Vec<_> = credential.chain().iter().flat_map(|der| Certificate::from_der(der)).collect();
+        let ders = credential.chain();
+        let chain: Vec<_> = ders.iter().flat_map(|der| Certificate::from_der(der)).collect();
         let Some((leaf, sent)) = chain.split_first() else { return };
         findings.add(Level::Ok, format!("{file}: {}, the key matches", leaf.subject()));
         self.expiry(file, leaf, findings);

@@ -29,6 +29,8 @@ enum Refused {
     NoTunnel(Option<String>),
     Target(String, io::Error),
     Deadline,
+    /// Nobody is refused: a CA validated this name.
+    Challenge(String),
 }
 
 impl fmt::Display for Refused {
@@ -39,6 +41,7 @@ impl fmt::Display for Refused {
             Self::NoTunnel(None) => f.write_str("no tunnel here is for clients without a server name"),
             Self::Target(target, error) => write!(f, "target {target}: {error}"),
             Self::Deadline => f.write_str("no handshake and no target within the deadline"),
+            Self::Challenge(name) => write!(f, "a CA validated {name}"),
         }
     }
 }
@@ -48,7 +51,7 @@ impl Refused {
         match self {
             Self::Peer(AcceptError::Refused(_)) => RefusalReason::Peer,
             Self::Peer(AcceptError::Io(_) | AcceptError::Settings(_)) => RefusalReason::Handshake,
-            Self::NoTunnel(_) => RefusalReason::ServerName,
+            Self::NoTunnel(_) | Self::Challenge(_) => RefusalReason::ServerName,
             Self::Target(..) => RefusalReason::Target,
             Self::Deadline => RefusalReason::Deadline,
         }
@@ -79,6 +82,7 @@ pub(super) async fn serve(socket: Socket, remote: Remote, mut state: watch::Rece
     // A session keeps its route, and not all of the state of when it began.
     drop(now);
     match opened {
+        Err((_, Refused::Challenge(name))) => info!(%remote, %name, "tls-alpn-01 answered"),
         Err((route, reason)) => {
             let tunnel = route.as_ref().map_or("", |route| route.name.as_str());
             route.as_ref().map_or(status.unmatched(), |route| &route.counters).refuse(reason.kind());
@@ -185,6 +189,12 @@ async fn open_route(route: &Arc<Route>, socket: Socket) -> Result<Opened, Refuse
 /// Several tunnels share the address: the server name of the ClientHello chooses (RFC 6066 section 3).
 async fn open_by_name(state: &State, socket: Socket) -> Result<Opened, Failed> {
     let hello = ClientHello::read(socket).await.map_err(|error| (None, error.into()))?;
+    if hello.is_challenge() {
+        // The name may be an address in reverse (RFC 8738 section 6), which no tunnel lists.
+        let servers = state.routes.iter().filter_map(|route| route.server());
+        let answered = hello.answer_challenge(servers).await.map_err(|error| (None, error.into()))?;
+        return Err((None, Refused::Challenge(answered)));
+    }
     let Some(route) = state.route(hello.server_name()) else {
         let name = hello.server_name().map(str::to_owned);
         hello.refuse_name().await;

@@ -13,6 +13,7 @@ use super::limits::Limits;
 use super::socket::Listener;
 use super::status::Status;
 use super::tunnel::Route;
+use crate::tls::TlsServer;
 
 /// What all connections of an address see; replaced as a whole.
 #[derive(Debug)]
@@ -31,10 +32,10 @@ impl State {
         named.or_else(|| self.routes.iter().find(|route| route.is_for(server_name).is_none()))
     }
 
-    /// The route that needs no server name to be found.
+    /// The route that needs no ClientHello to be found: no server name chooses it, and no CA validates its name.
     pub(super) fn only_route(&self) -> Option<&Arc<Route>> {
         match self.routes.as_slice() {
-            [only] if only.is_for(None).is_none() => Some(only),
+            [only] if only.is_for(None).is_none() && !only.server().is_some_and(TlsServer::is_challenged) => Some(only),
             _ => None,
         }
     }

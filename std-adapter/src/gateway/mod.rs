@@ -175,7 +175,7 @@ impl Gateway {
             name: route.name.clone(),
             address: running.address.clone(),
             target: route.target.clone(),
-            validity: route.validity,
+            credential: route.credential.clone(),
             insecure: route.insecure,
             counters: route.counters.clone(),
         };

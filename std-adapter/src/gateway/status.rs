@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use pki_types::UnixTime;
 
 use super::Address;
+use crate::tls::Credential;
 
 /// Why a connection carried nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,12 +122,19 @@ pub struct TunnelStatus {
     pub address: Address,
     /// Where it forwards to.
     pub target: Address,
-    /// From when to when its own certificate is valid, where it has one.
-    pub validity: Option<(UnixTime, UnixTime)>,
+    /// What it shows to peers, where that is anything.
+    pub credential: Option<Credential>,
     /// No server is verified.
     pub insecure: bool,
     /// What it did.
     pub counters: Arc<Counters>,
+}
+
+impl TunnelStatus {
+    /// From when to when its own certificate is valid, where it has one.
+    pub fn validity(&self) -> Option<(UnixTime, UnixTime)> {
+        self.credential.as_ref().and_then(Credential::validity)
+    }
 }
 
 /// What a gateway has done and is doing.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use pki_types::{ServerName, UnixTime};
+use pki_types::ServerName;
 
 use super::Address;
 use super::status::Counters;
@@ -49,7 +49,7 @@ pub(super) struct Route {
     pub(super) name: String,
     pub(super) target: Address,
     pub(super) kind: RouteKind,
-    pub(super) validity: Option<(UnixTime, UnixTime)>,
+    pub(super) credential: Option<Credential>,
     pub(super) insecure: bool,
     pub(super) counters: Arc<Counters>,
 }
@@ -86,10 +86,9 @@ impl Route {
         let Tunnel { name, target, kind, .. } = tunnel;
         let refused = |error| GatewayError::Tls(name.clone(), error);
         let credential = match &kind {
-            TunnelKind::Server { tls, .. } => tls.as_ref().map(|tls| &tls.credential),
-            TunnelKind::Client { tls, .. } => tls.credential.as_ref(),
+            TunnelKind::Server { tls, .. } => tls.as_ref().map(|tls| tls.credential.clone()),
+            TunnelKind::Client { tls, .. } => tls.credential.clone(),
         };
-        let validity = credential.and_then(Credential::validity);
         let insecure =
             matches!(&kind, TunnelKind::Client { tls, .. } if matches!(tls.trust, ServerTrust::DangerNobodyIsVerified));
         let kind = match kind {
@@ -101,7 +100,15 @@ impl Route {
                 RouteKind::Client { tls: TlsClient::new(tls).map_err(refused)?, server_name }
             }
         };
-        Ok(Self { name, target, kind, validity, insecure, counters })
+        Ok(Self { name, target, kind, credential, insecure, counters })
+    }
+
+    /// The server that may have to answer a CA's validation.
+    pub(super) fn server(&self) -> Option<&TlsServer> {
+        match &self.kind {
+            RouteKind::Server { tls, .. } => Some(tls),
+            RouteKind::Plain { .. } | RouteKind::Client { .. } => None,
+        }
     }
 
     /// Whether this route serves clients that ask for `name` (RFC 6066 section 3); without names it serves those that no other

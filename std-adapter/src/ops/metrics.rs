@@ -71,7 +71,7 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
     let name = "edgetrust_certificate_expiration_timestamp_seconds";
     head(out, name, "gauge", "When the tunnel's own certificate expires, in seconds since 1970.")?;
     for tunnel in tunnels.iter() {
-        if let Some((_, not_after)) = tunnel.validity {
+        if let Some((_, not_after)) = tunnel.validity() {
             writeln!(out, "{name}{{tunnel=\"{}\"}} {}", Label(&tunnel.name), not_after.as_secs())?;
         }
     }

@@ -123,13 +123,14 @@ fn not_ready(status: &Status) -> Option<String> {
     }
     let now = clock::now();
     let tunnels = status.tunnels();
-    let bad = tunnels.iter().find_map(|tunnel| match tunnel.validity {
+    let bad = tunnels.iter().find_map(|tunnel| match tunnel.validity() {
         Some((_, not_after)) if now > not_after => {
             Some(format!("tunnel {}: its certificate expired at {}", tunnel.name, Utc(not_after)))
         }
         Some((not_before, _)) if now < not_before => {
             Some(format!("tunnel {}: its certificate is valid only from {}", tunnel.name, Utc(not_before)))
         }
+        None if tunnel.credential.is_some() => Some(format!("tunnel {}: it has no certificate yet", tunnel.name)),
         _ => None,
     });
     bad.or_else(|| tunnels.is_empty().then(|| "no tunnel".to_owned()))
@@ -144,7 +145,7 @@ fn page(status: &Status) -> String {
                 "name": tunnel.name,
                 "address": tunnel.address.to_string(),
                 "target": tunnel.target.to_string(),
-                "certificate_expires": tunnel.validity.map(|(_, not_after)| Utc(not_after).to_string()),
+                "certificate_expires": tunnel.validity().map(|(_, not_after)| Utc(not_after).to_string()),
                 "insecure_skip_verify": tunnel.insecure,
                 "open": tunnel.counters.open_now(),
                 "accepted": tunnel.counters.accepted_total(),

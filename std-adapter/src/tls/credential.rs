@@ -1,20 +1,38 @@
-//! A certificate chain with its private key.
+//! A certificate chain with its private key; one that stays, or one that is replaced while it is in use.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwapOption;
 use edgetrust_core::x509::Certificate;
-use pki_types::UnixTime;
+use pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 
-use super::provider;
+use super::challenge::Challenges;
+use super::{ChallengeCertificate, provider};
 use crate::pem::{self, PemError};
 
-/// A certificate chain, leaf first, with the key that fits the leaf.
+/// What is shown to peers: a certificate chain, leaf first, with the key that fits the leaf. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Credential {
-    pub(super) key: Arc<CertifiedKey>,
+pub struct Credential(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Fixed(Arc<CertifiedKey>),
+    Live(LiveCredential),
+}
+
+/// A credential that can be replaced while it is in use, and that is empty at first: handshakes that begin afterwards see the new one.
+#[derive(Clone, Debug, Default)]
+pub struct LiveCredential(Arc<Live>);
+
+#[derive(Debug, Default)]
+struct Live {
+    current: ArcSwapOption<CertifiedKey>,
+    generation: AtomicU64,
+    challenges: Challenges,
 }
 
 /// Why there is no credential.
@@ -58,21 +76,98 @@ impl Credential {
     pub fn load(cert_file: &Path, key_file: &Path) -> Result<Self, CredentialError> {
         let chain = pem::read_certificates(cert_file).map_err(CredentialError::Pem)?;
         let key = pem::read_private_key(key_file).map_err(CredentialError::Pem)?;
-        let key =
-            CertifiedKey::from_der(chain, key, &provider()).and_then(|key| key.keys_match().map(|()| key)).map_err(
-                |error| CredentialError::Key { cert_file: cert_file.to_owned(), key_file: key_file.to_owned(), error },
-            )?;
-        Ok(Self { key: Arc::new(key) })
+        Self::new(chain, key).map_err(|error| CredentialError::Key {
+            cert_file: cert_file.to_owned(),
+            key_file: key_file.to_owned(),
+            error: error.0,
+        })
     }
 
-    /// From when to when the leaf is valid.
+    /// A chain, leaf first, and its key; they must fit.
+    ///
+    /// # Errors
+    /// Where the provider cannot sign with the key, or it is another certificate's.
+    pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, KeyError> {
+        let key = CertifiedKey::from_der(chain, key, &provider()).map_err(KeyError)?;
+        key.keys_match().map_err(KeyError)?;
+        Ok(Self(Kind::Fixed(Arc::new(key))))
+    }
+
+    /// What is shown now; none where nothing was obtained yet.
+    pub(super) fn current(&self) -> Option<Arc<CertifiedKey>> {
+        match &self.0 {
+            Kind::Fixed(key) => Some(key.clone()),
+            Kind::Live(live) => live.0.current.load_full(),
+        }
+    }
+
+    /// Grows with each replacement.
+    pub(super) fn generation(&self) -> u64 {
+        match &self.0 {
+            Kind::Fixed(_) => 0,
+            Kind::Live(live) => live.0.generation.load(Ordering::Acquire),
+        }
+    }
+
+    /// Where validations of its names are answered (RFC 8737).
+    pub(super) fn challenges(&self) -> Option<&Challenges> {
+        match &self.0 {
+            Kind::Fixed(_) => None,
+            Kind::Live(live) => Some(&live.0.challenges),
+        }
+    }
+
+    /// From when to when the leaf is valid; none where nothing was obtained yet.
     pub fn validity(&self) -> Option<(UnixTime, UnixTime)> {
-        let validity = Certificate::from_der(self.key.cert.first()?).ok()?.validity();
+        let current = self.current()?;
+        let validity = Certificate::from_der(current.cert.first()?).ok()?.validity();
         Some((validity.not_before, validity.not_after))
     }
 
-    /// The chain in DER, leaf first.
-    pub fn chain(&self) -> &[pki_types::CertificateDer<'static>] {
-        &self.key.cert
+    /// The chain in DER, leaf first; empty where nothing was obtained yet.
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.current().map(|current| current.cert.clone()).unwrap_or_default()
     }
 }
+
+impl LiveCredential {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What follows this one, for settings of servers and clients.
+    pub fn credential(&self) -> Credential {
+        Credential(Kind::Live(self.clone()))
+    }
+
+    /// Handshakes that begin after this show `credential`.
+    pub fn replace(&self, credential: &Credential) {
+        self.0.current.store(credential.current());
+        self.0.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Validations of its name are answered with this certificate until it is dropped (RFC 8737 section 3).
+    pub fn answer(&self, name: &str, certificate: &Credential) -> ChallengeCertificate {
+        self.0.challenges.answer(name, certificate.current(), self.clone())
+    }
+
+    pub(super) fn forget_challenge(&self, name: &str) {
+        self.0.challenges.forget(name);
+    }
+}
+
+/// Why a key cannot be used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyError(rustls::Error);
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            rustls::Error::InconsistentKeys(_) => f.write_str("the private key does not match the certificate"),
+            error => write!(f, "unusable private key: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for KeyError {}

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "tokio")]
 mod acceptor;
+mod challenge;
 #[cfg(feature = "tokio")]
 mod connector;
 mod credential;
@@ -9,6 +10,7 @@ mod peer;
 mod provider;
 #[cfg(feature = "tokio")]
 mod reloading;
+mod resolver;
 mod sessions;
 mod settings;
 #[cfg(feature = "tokio")]
@@ -21,7 +23,8 @@ mod verifier;
 pub use acceptor::{AcceptError, Acceptor};
 #[cfg(feature = "tokio")]
 pub use connector::Connector;
-pub use credential::{Credential, CredentialError};
+pub use challenge::ChallengeCertificate;
+pub use credential::{Credential, CredentialError, KeyError, LiveCredential};
 pub use peer::Peer;
 pub use provider::{MinVersion, provider};
 pub use settings::{ClientAuth, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};

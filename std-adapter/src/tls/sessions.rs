@@ -2,9 +2,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use pki_types::ServerName;
+use rustls::NamedGroup;
+use rustls::client::{ClientSessionMemoryCache, ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::server::StoresServerSessions;
+
+use super::Credential;
 
 /// The newest sessions, up to a limit. rustls's own store looks through all of its keys at each resumption.
 pub(super) struct Sessions {
@@ -63,6 +68,68 @@ impl StoresServerSessions for Sessions {
 
     fn can_cache(&self) -> bool {
         true
+    }
+}
+
+/// Servers whose sessions a client can resume; rustls's own default.
+const SERVERS: usize = 256;
+
+/// A client's sessions, forgotten when its certificate is replaced: a server remembers a session with the certificate that was shown in it,
+/// and refuses it when that has expired.
+pub(super) struct ClientSessions {
+    credential: Credential,
+    kept: Mutex<(u64, Arc<ClientSessionMemoryCache>)>,
+}
+
+impl fmt::Debug for ClientSessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sessions of a client")
+    }
+}
+
+impl ClientSessions {
+    pub(super) fn new(credential: Credential) -> Self {
+        let kept = (credential.generation(), Arc::new(ClientSessionMemoryCache::new(SERVERS)));
+        Self { credential, kept: Mutex::new(kept) }
+    }
+
+    fn kept(&self) -> Arc<ClientSessionMemoryCache> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let generation = self.credential.generation();
+        if kept.0 != generation {
+            *kept = (generation, Arc::new(ClientSessionMemoryCache::new(SERVERS)));
+        }
+        kept.1.clone()
+    }
+}
+
+impl ClientSessionStore for ClientSessions {
+    fn set_kx_hint(&self, server_name: ServerName<'static>, group: NamedGroup) {
+        self.kept().set_kx_hint(server_name, group);
+    }
+
+    fn kx_hint(&self, server_name: &ServerName<'_>) -> Option<NamedGroup> {
+        self.kept().kx_hint(server_name)
+    }
+
+    fn set_tls12_session(&self, server_name: ServerName<'static>, value: Tls12ClientSessionValue) {
+        self.kept().set_tls12_session(server_name, value);
+    }
+
+    fn tls12_session(&self, server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        self.kept().tls12_session(server_name)
+    }
+
+    fn remove_tls12_session(&self, server_name: &ServerName<'static>) {
+        self.kept().remove_tls12_session(server_name);
+    }
+
+    fn insert_tls13_ticket(&self, server_name: ServerName<'static>, value: Tls13ClientSessionValue) {
+        self.kept().insert_tls13_ticket(server_name, value);
+    }
+
+    fn take_tls13_ticket(&self, server_name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.kept().take_tls13_ticket(server_name)
     }
 }
 

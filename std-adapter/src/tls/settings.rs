@@ -4,9 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use pki_types::ServerName;
+use rustls::client::Resumption;
 use rustls::{ClientConfig, ServerConfig};
 
-use super::sessions::Sessions;
+use super::resolver::Resolver;
+use super::sessions::{ClientSessions, Sessions};
 use super::verifier::DangerNoVerification;
 use super::{ClientVerifier, Credential, MinVersion, Peer, Refusal, ServerVerifier, TrustStore, provider};
 
@@ -76,6 +78,7 @@ impl std::error::Error for TlsError {}
 pub struct TlsServer {
     config: Arc<ServerConfig>,
     verifier: Option<Arc<ClientVerifier>>,
+    credential: Credential,
 }
 
 impl TlsServer {
@@ -97,20 +100,29 @@ impl TlsServer {
             None => builder.with_no_client_auth(),
             Some(verifier) => builder.with_client_cert_verifier(verifier.clone()),
         };
-        let resolver = rustls::sign::SingleCertAndKey::from(settings.credential.key);
-        let mut config = builder.with_cert_resolver(Arc::new(resolver));
+        let mut config = builder.with_cert_resolver(Arc::new(Resolver(settings.credential.clone())));
         config.alpn_protocols = settings.alpn;
         // RFC 8446 appendix C.4: a ticket is for one use. A feed reconnects once, with the ticket of its last connection.
         config.send_tls13_tickets = 1;
         config.session_storage = Arc::new(Sessions::new(SESSIONS));
         // RFC 8446 section 8: early data can be replayed
         config.max_early_data_size = 0;
-        Ok(Self { config: Arc::new(config), verifier })
+        Ok(Self { config: Arc::new(config), verifier, credential: settings.credential })
     }
 
     /// Whether trust is still what it was when this was made; else a new one is to be made.
     pub fn is_current(&self) -> bool {
         self.verifier.as_ref().is_none_or(|verifier| verifier.is_current())
+    }
+
+    /// A CA may validate the certificate's names now (RFC 8737): each ClientHello is to be read before it is answered.
+    pub fn is_challenged(&self) -> bool {
+        self.credential.is_challenged()
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn credential(&self) -> &Credential {
+        &self.credential
     }
 
     /// For any code that takes rustls's own. It must call [`TlsServer::admit`] after each handshake.
@@ -159,8 +171,9 @@ impl TlsClient {
         };
         let mut config = match settings.credential {
             Some(credential) => {
-                let resolver = rustls::sign::SingleCertAndKey::from(credential.key);
-                builder.with_client_cert_resolver(Arc::new(resolver))
+                let mut config = builder.with_client_cert_resolver(Arc::new(Resolver(credential.clone())));
+                config.resumption = Resumption::store(Arc::new(ClientSessions::new(credential)));
+                config
             }
             None => builder.with_no_client_auth(),
         };

@@ -8,7 +8,7 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 use std::io;
 use std::sync::Arc;
 
-use super::{AcceptError, Peer, TlsServer};
+use super::{AcceptError, Peer, TlsServer, challenge};
 
 /// A server's side of a connection.
 pub type ServerStream<S> = tokio_rustls::server::TlsStream<S>;
@@ -28,6 +28,7 @@ pub fn version_name(connection: &rustls::CommonState) -> Option<&'static str> {
 pub struct ClientHello<S> {
     start: StartHandshake<S>,
     server_name: Option<String>,
+    challenge: bool,
 }
 
 /// A fatal unrecognized_name alert in a plaintext record (RFC 6066 section 3, RFC 8446 section 6).
@@ -40,8 +41,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
     /// What rustls or the network says.
     pub async fn read(stream: S) -> io::Result<Self> {
         let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-        let server_name = start.client_hello().server_name().map(str::to_owned);
-        Ok(Self { start, server_name })
+        let hello = start.client_hello();
+        let server_name = hello.server_name().map(str::to_owned);
+        // RFC 8737 section 3: this single protocol
+        let challenge = hello.alpn().is_some_and(|protocols| protocols.eq([challenge::ALPN]));
+        Ok(Self { start, server_name, challenge })
+    }
+
+    /// A CA validates a name (RFC 8737).
+    pub fn is_challenge(&self) -> bool {
+        self.challenge
+    }
+
+    /// Answers a validation with the first of these servers that has an answer; the name that was asked for.
+    ///
+    /// # Errors
+    /// What failed, or that none has an answer.
+    pub async fn answer_challenge(self, servers: impl Iterator<Item = &TlsServer>) -> io::Result<String> {
+        let Self { start, server_name, .. } = self;
+        let name = server_name.unwrap_or_default();
+        let config = servers.filter_map(|server| server.credential().challenge_config(&name)).next();
+        let config = config.unwrap_or_else(|| Err(io::Error::other(format!("no validation of {name:?} is expected"))))?;
+        let mut tls = start.into_stream(config).await?;
+        // RFC 8737 section 3: the handshake is all; nothing is read from it.
+        tls.shutdown().await?;
+        Ok(name)
     }
 
     /// The server name that the client asks for.
