@@ -27,6 +27,8 @@
 #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
 compile_error!("edgetrust needs a cryptography provider: feature aws-lc-rs or ring");
 
+#[cfg(feature = "acme")]
+pub mod acme;
 pub mod clock;
 #[cfg(feature = "gateway")]
 pub mod config_file;
@@ -36,6 +38,8 @@ pub mod gateway;
 pub mod ops;
 
 pub mod pem;
+#[cfg(feature = "acme")]
+pub mod store;
 pub mod tls;
 
 pub use edgetrust_core as core;

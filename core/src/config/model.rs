@@ -106,6 +106,8 @@ pub struct Acme<'a> {
     pub storage_path: &'a str,
     /// Roots of the directory's own server; the system's where absent.
     pub ca_bundle: Option<&'a str>,
+    /// Roots that issued certificates must lead to; `ca_bundle` where absent.
+    pub issuer_bundle: Option<&'a str>,
     /// Where http-01 is answered.
     pub http_listen: Option<SocketAddr>,
     /// External account binding (RFC 8555 section 7.3.4).

@@ -73,6 +73,7 @@ pub(super) struct RawAcme<'a> {
     pub(super) renew_before_s: Option<u32>,
     pub(super) storage_path: Option<&'a str>,
     pub(super) ca_bundle: Option<&'a str>,
+    pub(super) issuer_bundle: Option<&'a str>,
     pub(super) http_listen: Option<&'a str>,
     pub(super) eab_kid: Option<&'a str>,
     pub(super) eab_hmac_key_file: Option<&'a str>,

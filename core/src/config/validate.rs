@@ -261,6 +261,7 @@ fn acme<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acme<'a>, Conf
         renew_before_s: raw.renew_before_s.unwrap_or(DEFAULT_RENEW_BEFORE_S),
         storage_path: at.required("storage_path", raw.storage_path, "a folder")?,
         ca_bundle: raw.ca_bundle,
+        issuer_bundle: raw.issuer_bundle,
         http_listen,
         eab,
         key_type: raw.key_type,

@@ -1,0 +1,165 @@
+//! The ACME account (RFC 8555 section 7.3): its key is kept before the CA knows of it, so that none is ever lost or made twice.
+
+use std::path::Path;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use edgetrust_core::rotation::FailureKind;
+use instant_acme::{Account, ExternalAccountKey, Key, NewAccount};
+use pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde::{Deserialize, Serialize};
+use tracing::info;
+
+use super::error::AcmeError;
+use super::http::{Http, LastAnswers};
+use super::settings::Settings;
+use crate::store::Folder;
+
+const FILE: &str = "account.json";
+
+/// What is kept of an account.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountFile {
+    /// The directory it is of.
+    pub directory_url: String,
+    /// Its URL; none until the CA answered.
+    pub url: Option<String>,
+    /// The contact that the CA knows.
+    pub email: Option<String>,
+    /// Its key, PKCS #8, base64.
+    key: String,
+}
+
+impl std::fmt::Debug for AccountFile {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccountFile").field("url", &self.url).field("email", &self.email).finish_non_exhaustive()
+    }
+}
+
+impl AccountFile {
+    fn key(&self) -> Result<PrivatePkcs8KeyDer<'static>, AcmeError> {
+        let key = BASE64_STANDARD.decode(&self.key);
+        key.map(PrivatePkcs8KeyDer::from).map_err(|error| storage(format!("{FILE}: key: {error}")))
+    }
+
+    fn write(&self, folder: &Folder) -> Result<(), AcmeError> {
+        let json = serde_json::to_vec_pretty(self).map_err(storage)?;
+        folder.write(FILE, &json).map_err(storage)
+    }
+}
+
+fn storage(reason: impl std::fmt::Display) -> AcmeError {
+    AcmeError::new("the account's file", FailureKind::Transient, reason)
+}
+
+/// The account of a folder, for whoever shows it.
+///
+/// # Errors
+/// Where its file is not one.
+pub fn account_file(folder: &Path) -> Result<Option<AccountFile>, String> {
+    let file = folder.join(FILE);
+    match std::fs::read(&file) {
+        Ok(json) => serde_json::from_slice(&json).map(Some).map_err(|error| format!("{}: {error}", file.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{}: cannot be read: {error}", file.display())),
+    }
+}
+
+/// The account's file; one of another directory is set aside.
+fn load(folder: &Folder, settings: &Settings) -> Result<Option<AccountFile>, AcmeError> {
+    let Some(json) = folder.read(FILE).map_err(storage)? else { return Ok(None) };
+    let known: AccountFile = serde_json::from_slice(&json).map_err(|error| storage(format!("{FILE}: {error}")))?;
+    if known.directory_url == settings.directory_url {
+        return Ok(Some(known));
+    }
+    info!(was = %known.directory_url, is = %settings.directory_url, "another directory: the account is kept as account.previous.json");
+    folder.write("account.previous.json", &json).map_err(storage)?;
+    Ok(None)
+}
+
+/// The account, restored or made.
+pub(super) async fn account(
+    settings: &Settings,
+    folder: &Folder,
+    http: &Http,
+    last: &LastAnswers,
+) -> Result<Account, AcmeError> {
+    let directory = settings.directory_url.clone();
+    let builder = || Account::builder_with_http(Box::new(http.clone()));
+    let known = load(folder, settings)?;
+    let contact = settings.email.as_ref().map(|email| format!("mailto:{email}"));
+    let contacts: Vec<&str> = contact.iter().map(String::as_str).collect();
+    if let Some((url, file)) = known.as_ref().and_then(|file| file.url.clone().map(|url| (url, file))) {
+        let account = builder().from_parts(url, file.key()?, directory).await;
+        let account = account.map_err(|error| AcmeError::of("the directory", &error, last.get()))?;
+        if file.email != settings.email {
+            let updated = account.update_contacts(&contacts).await;
+            updated.map_err(|error| AcmeError::of("the account's contact", &error, last.get()))?;
+            AccountFile { email: settings.email.clone(), ..file.clone() }.write(folder)?;
+        }
+        return Ok(account);
+    }
+    let (account, made) = match (&settings.eab, known) {
+        (Some(eab), _) => {
+            // instant-acme binds an external account only to a key that it makes itself.
+            let eab = ExternalAccountKey::new(eab.kid.clone(), &eab.hmac_key);
+            let new = NewAccount { contact: &contacts, terms_of_service_agreed: true, only_return_existing: false };
+            let made = builder().create(&new, directory.clone(), Some(&eab)).await;
+            let (account, credentials) = made.map_err(|error| AcmeError::of("the account", &error, last.get()))?;
+            let key = BASE64_STANDARD.encode(credentials.private_key().secret_pkcs8_der());
+            (account, AccountFile { directory_url: directory, url: None, email: settings.email.clone(), key })
+        }
+        (None, known) => {
+            let file = match known {
+                Some(file) => file,
+                None => {
+                    let (_, key) = Key::generate_pkcs8().map_err(|error| AcmeError::of("the account", &error, None))?;
+                    let key = BASE64_STANDARD.encode(key.secret_pkcs8_der());
+                    let file = AccountFile { directory_url: directory.clone(), url: None, email: None, key };
+                    file.write(folder)?;
+                    file
+                }
+            };
+            // RFC 8555 section 7.3.1: a key that the CA knows gets its account back.
+            let pkcs8 = file.key()?;
+            let key = Key::from_pkcs8_der(pkcs8.clone_key())
+                .map_err(|error| AcmeError::of("the account's key", &error, None))?;
+            let made = builder().create_from_key((key, PrivateKeyDer::Pkcs8(pkcs8)), directory).await;
+            let (account, _) = made.map_err(|error| AcmeError::of("the account", &error, last.get()))?;
+            if !contacts.is_empty() {
+                let updated = account.update_contacts(&contacts).await;
+                updated.map_err(|error| AcmeError::of("the account's contact", &error, last.get()))?;
+            }
+            (account, AccountFile { email: settings.email.clone(), ..file })
+        }
+    };
+    info!(account = account.id(), directory = %settings.directory_url, "ACME account");
+    AccountFile { url: Some(account.id().to_owned()), ..made }.write(folder)?;
+    Ok(account)
+}
+
+/// The CA does not know the account any more: its key makes another.
+pub(super) fn forget(folder: &Folder, settings: &Settings) -> Result<(), AcmeError> {
+    match load(folder, settings)? {
+        Some(known) => AccountFile { url: None, ..known }.write(folder),
+        None => Ok(()),
+    }
+}
+
+/// Replaces the account's key (RFC 8555 section 7.3.5).
+///
+/// The CA knows the new key before it is kept: a crash in between leaves the old one, which the CA refuses, and a new account is made.
+pub(super) async fn rollover(
+    account: &mut Account,
+    folder: &Folder,
+    settings: &Settings,
+    last: &LastAnswers,
+) -> Result<(), AcmeError> {
+    let known = load(folder, settings)?.ok_or_else(|| storage("there is none"))?;
+    let made = account.update_key().await;
+    let credentials = made.map_err(|error| AcmeError::of("the account's new key", &error, last.get()))?;
+    let key = BASE64_STANDARD.encode(credentials.private_key().secret_pkcs8_der());
+    AccountFile { key, ..known }.write(folder)
+}

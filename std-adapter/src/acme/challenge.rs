@@ -1,0 +1,130 @@
+//! How names are shown to be ours: one answer for each challenge, withdrawn when it is dropped.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use edgetrust_core::config::ChallengeType;
+use edgetrust_core::rotation::FailureKind;
+use instant_acme::{ChallengeHandle, ChallengeType as AcmeType, Identifier};
+use pki_types::PrivateKeyDer;
+use tracing::warn;
+
+use super::error::AcmeError;
+use super::hook::run_hook;
+use super::http01;
+use super::key::challenge_certificate;
+use super::settings::Settings;
+use crate::acme::Responders;
+use crate::tls::{ChallengeCertificate, Credential, LiveCredential};
+
+pub(super) fn acme_type(challenge_type: ChallengeType) -> AcmeType {
+    match challenge_type {
+        ChallengeType::Http01 => AcmeType::Http01,
+        ChallengeType::TlsAlpn01 => AcmeType::TlsAlpn01,
+        ChallengeType::Dns01 => AcmeType::Dns01,
+    }
+}
+
+/// An answer; a validation fails once it is dropped.
+pub(super) enum Answer {
+    Http01 { _answer: http01::Answer },
+    TlsAlpn01 { _answer: ChallengeCertificate },
+    Dns01 { _answer: DnsRecord },
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http01 { .. } => "http-01",
+            Self::TlsAlpn01 { .. } => "tls-alpn-01",
+            Self::Dns01 { .. } => "dns-01",
+        })
+    }
+}
+
+/// A TXT record that a hook made, and removes.
+pub(super) struct DnsRecord {
+    hook: String,
+    name: String,
+    value: String,
+}
+
+impl Drop for DnsRecord {
+    fn drop(&mut self) {
+        let (hook, name, value) = (self.hook.clone(), self.name.clone(), self.value.clone());
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            if let Err(error) = run_hook(&hook, &["cleanup", &name, &value], &[]).await {
+                warn!(%name, "dns-01: the record may still be there: {error}");
+            }
+        });
+    }
+}
+
+/// Answers a challenge, before the CA is told that it may look.
+pub(super) async fn answer(
+    settings: &Settings,
+    responders: &Responders,
+    credential: &LiveCredential,
+    challenge: &ChallengeHandle<'_>,
+) -> Result<Answer, AcmeError> {
+    let key_authorization = challenge.key_authorization();
+    let failed = |doing, reason: &dyn fmt::Display| AcmeError::new(doing, FailureKind::Transient, reason);
+    match settings.challenge_type {
+        ChallengeType::Http01 => {
+            let address = settings.http_listen;
+            let answer = responders.answer(address, &challenge.token, key_authorization.as_str());
+            let answer = answer.map_err(|error| failed("http-01", &format!("cannot listen on {address}: {error}")))?;
+            Ok(Answer::Http01 { _answer: answer })
+        }
+        ChallengeType::TlsAlpn01 => {
+            let (name, server_name) = match challenge.identifier().identifier {
+                Identifier::Ip(address) => (address.to_string(), reverse(*address)),
+                other => (other.authorized(false).to_string(), other.authorized(false).to_string()),
+            };
+            let made = challenge_certificate(name, key_authorization.digest().as_ref());
+            let (certificate, key) = made.map_err(|error| failed("tls-alpn-01", &error))?;
+            let certificate = Credential::new(vec![certificate], PrivateKeyDer::Pkcs8(key));
+            let certificate = certificate.map_err(|error| failed("tls-alpn-01", &error))?;
+            Ok(Answer::TlsAlpn01 { _answer: credential.answer(&server_name, &certificate) })
+        }
+        ChallengeType::Dns01 => {
+            let hook = settings.dns_hook.clone().unwrap_or_default();
+            // RFC 8555 section 8.4
+            let name = format!("_acme-challenge.{}", challenge.identifier().identifier.authorized(false));
+            let record = DnsRecord { hook, name, value: key_authorization.dns_value() };
+            let made = run_hook(&record.hook, &["present", &record.name, &record.value], &[]).await;
+            made.map_err(|error| failed("dns-01", &error))?;
+            Ok(Answer::Dns01 { _answer: record })
+        }
+    }
+}
+
+/// RFC 8738 section 6: the server name is the address in reverse (RFC 1034 section 5.2.1, RFC 3596 section 2.5).
+fn reverse(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        IpAddr::V6(address) => {
+            let nibbles = address.octets().into_iter().rev().flat_map(|octet| [octet & 15, octet >> 4]);
+            let labels: String = nibbles.map(|nibble| format!("{nibble:x}.")).collect();
+            format!("{labels}ip6.arpa")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_in_reverse() {
+        assert_eq!(reverse("127.0.0.22".parse().unwrap()), "22.0.0.127.in-addr.arpa");
+        assert_eq!(
+            reverse("2001:db8::567:89ab".parse().unwrap()),
+            "b.a.9.8.7.6.5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"
+        );
+    }
+}

@@ -1,0 +1,172 @@
+//! http-01 (RFC 8555 section 8.3): answers while a validation is expected, and listens no longer than that.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::CONTENT_TYPE;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+const PATH: &str = "/.well-known/acme-challenge/";
+
+/// For a request and its answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Validators come from a few places at once; whoever else comes waits.
+const CONNECTIONS: usize = 64;
+
+type Tokens = Mutex<HashMap<String, String>>;
+
+/// Responders by address: credentials that are obtained at the same time share one.
+#[derive(Clone, Debug, Default)]
+pub struct Responders(Arc<Mutex<HashMap<SocketAddr, Weak<Responder>>>>);
+
+#[derive(Debug)]
+struct Responder {
+    tokens: Arc<Tokens>,
+    task: AbortHandle,
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A token is answered while this lives.
+#[derive(Debug)]
+pub(super) struct Answer {
+    responder: Arc<Responder>,
+    token: String,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        lock(&self.responder.tokens).remove(&self.token);
+    }
+}
+
+impl Responders {
+    /// Answers a token with its key authorization.
+    pub(super) fn answer(&self, address: SocketAddr, token: &str, key_authorization: &str) -> io::Result<Answer> {
+        let mut all = lock(&self.0);
+        all.retain(|_, responder| responder.strong_count() > 0);
+        let responder = match all.get(&address).and_then(Weak::upgrade) {
+            Some(responder) => responder,
+            None => {
+                let responder = Arc::new(Responder::listen(address)?);
+                all.insert(address, Arc::downgrade(&responder));
+                responder
+            }
+        };
+        lock(&responder.tokens).insert(token.to_owned(), key_authorization.to_owned());
+        Ok(Answer { responder, token: token.to_owned() })
+    }
+}
+
+impl Responder {
+    fn listen(address: SocketAddr) -> io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // The one before may have ended a moment ago.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(128)?;
+        let tokens = Arc::<Tokens>::default();
+        let task = tokio::spawn(serve(listener, tokens.clone())).abort_handle();
+        Ok(Self { tokens, task })
+    }
+}
+
+async fn serve(listener: TcpListener, tokens: Arc<Tokens>) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok(permit) = permits.clone().acquire_owned().await else { return };
+        let (stream, remote) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                warn!("http-01: accept: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let tokens = tokens.clone();
+        connections.spawn(async move {
+            let answer = service_fn(|request: Request<Incoming>| {
+                let answer = answer(&tokens, request.method(), request.uri().path());
+                debug!(%remote, path = request.uri().path(), status = answer.status().as_u16(), "http-01");
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            let mut http = hyper::server::conn::http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false);
+            // Whoever went away needs no answer.
+            let _ = timeout(PATIENCE, http.serve_connection(TokioIo::new(stream), answer)).await;
+            drop(permit);
+        });
+    }
+}
+
+fn answer(tokens: &Tokens, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    let found = path.strip_prefix(PATH).and_then(|token| lock(tokens).get(token).cloned());
+    let (status, body) = match (method, found) {
+        (&Method::GET | &Method::HEAD, Some(key_authorization)) => (StatusCode::OK, key_authorization),
+        (&Method::GET | &Method::HEAD, None) => (StatusCode::NOT_FOUND, "no validation is expected here\n".to_owned()),
+        _ => (StatusCode::METHOD_NOT_ALLOWED, "GET\n".to_owned()),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    // RFC 8555 section 8.3
+    let kind = hyper::header::HeaderValue::from_static("application/octet-stream");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    async fn get(address: SocketAddr, token: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {PATH}{token} HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn tokens_are_answered_while_they_are_expected() {
+        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let responders = Responders::default();
+        let one = responders.answer(port, "one", "one.thumb").unwrap();
+        let two = responders.clone().answer(port, "two", "two.thumb").unwrap();
+        assert!(get(port, "one").await.ends_with("\r\n\r\none.thumb"));
+        drop(one);
+        assert!(get(port, "one").await.starts_with("HTTP/1.1 404"));
+        assert!(get(port, "two").await.ends_with("\r\n\r\ntwo.thumb"));
+        drop(two);
+        // The task ends when it is next polled.
+        while TcpStream::connect(port).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    }
+}

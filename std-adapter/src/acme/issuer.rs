@@ -1,0 +1,231 @@
+//! One certificate after the other from one directory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use edgetrust_core::rotation::FailureKind;
+use edgetrust_core::x509::Certificate;
+use instant_acme::{Account, CertificateIdentifier, RevocationReason, RevocationRequest};
+use pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use tokio::time::sleep;
+use tracing::{debug, warn};
+
+use super::error::{AcmeError, Remedy};
+use super::http::{Http, LastAnswers};
+use super::http01::Responders;
+use super::order::Context;
+use super::settings::Settings;
+use super::verify::verify;
+use super::{account, order};
+use crate::clock;
+use crate::store::Folder;
+use crate::tls::{Credential, LiveCredential};
+
+/// A nonce that went stale, a connection that broke: the order goes on where it was (RFC 8555 section 6.5). A directory that rejects every
+/// second nonce needs a few rounds, since instant-acme gives up after three.
+const ROUNDS: u32 = 16;
+
+/// Rounds after failures that take long or cost the CA something.
+const COSTLY_ROUNDS: u32 = 3;
+
+/// A new certificate: verified, with a key that fits, and not yet kept.
+#[derive(Clone)]
+pub struct Issued {
+    /// The private key, PKCS #8 in DER.
+    pub key: Vec<u8>,
+    /// The chain, leaf first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// RFC 5280 section 4.1.2.5
+    pub not_before: UnixTime,
+    /// RFC 5280 section 4.1.2.5
+    pub not_after: UnixTime,
+}
+
+impl std::fmt::Debug for Issued {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Issued").field("not_after", &self.not_after).finish_non_exhaustive()
+    }
+}
+
+impl Issued {
+    /// What rustls can show.
+    ///
+    /// # Errors
+    /// Where the key does not fit.
+    pub fn credential(&self) -> Result<Credential, String> {
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.clone()));
+        Credential::new(self.chain.clone(), key).map_err(|error| error.to_string())
+    }
+}
+
+/// When a CA would like to see a renewal (RFC 9773 section 4.2), and when it wants to be asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RenewalWindow {
+    /// Its start.
+    pub start: UnixTime,
+    /// Its end.
+    pub end: UnixTime,
+    /// When to ask again.
+    pub ask_again: Duration,
+}
+
+/// Gets certificates from one directory.
+pub struct AcmeIssuer {
+    settings: Settings,
+    folder: Arc<Folder>,
+    responders: Responders,
+    credential: LiveCredential,
+    http: Http,
+    last: LastAnswers,
+    account: Option<Account>,
+}
+
+impl std::fmt::Debug for AcmeIssuer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AcmeIssuer").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl AcmeIssuer {
+    /// An issuer; nothing is asked for yet. tls-alpn-01 is answered by whoever shows `credential`.
+    ///
+    /// # Errors
+    /// Where the directory's roots cannot be used.
+    pub fn new(
+        settings: Settings,
+        folder: Arc<Folder>,
+        responders: Responders,
+        credential: LiveCredential,
+    ) -> Result<Self, String> {
+        let last = LastAnswers::default();
+        let http = Http::new(&settings, last.clone())?;
+        Ok(Self { settings, folder, responders, credential, http, last, account: None })
+    }
+
+    /// The account, restored or made.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn account(&mut self) -> Result<&mut Account, AcmeError> {
+        if self.account.is_none() {
+            self.account = Some(account::account(&self.settings, &self.folder, &self.http, &self.last).await?);
+        }
+        self.account.as_mut().ok_or_else(|| AcmeError::new("the account", FailureKind::Transient, "there is none"))
+    }
+
+    /// Gets a certificate: an order that was begun goes on, else a new one is made. [`AcmeIssuer::kept`] ends it.
+    ///
+    /// # Errors
+    /// Why there is none, and when it is worth another attempt.
+    pub async fn issue(&mut self) -> Result<Issued, AcmeError> {
+        let (mut rounds, mut costly) = (0_u32, 0_u32);
+        loop {
+            let error = match self.attempt().await {
+                Ok(issued) => return Ok(issued),
+                Err(error) => error,
+            };
+            rounds = rounds.saturating_add(1);
+            costly = costly.saturating_add(u32::from(!error.reason.contains("badNonce")));
+            match error.remedy {
+                Remedy::NewOrder => order::forget(&self.folder)?,
+                Remedy::NewAccount => {
+                    warn!("the CA does not know the account any more: {error}");
+                    order::forget(&self.folder)?;
+                    account::forget(&self.folder, &self.settings)?;
+                    self.account = None;
+                }
+                Remedy::Again | Remedy::None => {}
+            }
+            let worth_it = matches!(error.remedy, Remedy::Again | Remedy::NewAccount);
+            if !worth_it || rounds >= ROUNDS || costly >= COSTLY_ROUNDS || error.failure.retry_after_s.is_some() {
+                return Err(error);
+            }
+            debug!(rounds, "again: {error}");
+            sleep(Duration::from_millis(200).saturating_mul(1 << costly.min(4))).await;
+        }
+    }
+
+    async fn attempt(&mut self) -> Result<Issued, AcmeError> {
+        self.account().await?;
+        let account = self.account.as_ref();
+        let account = account.ok_or_else(|| AcmeError::new("the account", FailureKind::Transient, "there is none"))?;
+        let context = Context {
+            settings: &self.settings,
+            folder: &self.folder,
+            account,
+            last: &self.last,
+            responders: &self.responders,
+            credential: &self.credential,
+        };
+        let (key, chain) = context.carry_out().await?;
+        // Whatever is wrong with it, another order may be answered better.
+        let refused = |reason: String| {
+            AcmeError::new("the new certificate", FailureKind::Refused, reason).remedy(Remedy::NewOrder)
+        };
+        verify(&self.settings, &chain, clock::now()).map_err(refused)?;
+        let leaf = chain.first().and_then(|leaf| Certificate::from_der(leaf).ok());
+        let validity = leaf.ok_or_else(|| refused("it does not parse".to_owned()))?.validity();
+        let issued = Issued { key, chain, not_before: validity.not_before, not_after: validity.not_after };
+        issued.credential().map_err(refused)?;
+        Ok(issued)
+    }
+
+    /// The certificate is kept: its order is done with.
+    ///
+    /// # Errors
+    /// Where the order's file cannot be removed.
+    pub fn kept(&self) -> Result<(), AcmeError> {
+        order::forget(&self.folder)
+    }
+
+    /// When the CA would like to see this certificate renewed; none where it has no opinion.
+    ///
+    /// # Errors
+    /// Why it cannot be asked.
+    pub async fn renewal_window(&mut self, leaf: &CertificateDer<'_>) -> Result<Option<RenewalWindow>, AcmeError> {
+        let Some(identifier) = certificate_identifier(leaf) else { return Ok(None) };
+        let last = self.last.clone();
+        let (info, ask_again) = match self.account().await?.renewal_info(&identifier).await {
+            Ok(found) => found,
+            Err(instant_acme::Error::Unsupported(_)) => return Ok(None),
+            Err(error) => return Err(AcmeError::of("renewal information", &error, last.get())),
+        };
+        let time = |at: time::OffsetDateTime| {
+            let seconds = u64::try_from(at.unix_timestamp()).unwrap_or(0);
+            UnixTime::since_unix_epoch(Duration::from_secs(seconds))
+        };
+        let window = info.suggested_window;
+        Ok(Some(RenewalWindow { start: time(window.start), end: time(window.end), ask_again }))
+    }
+
+    /// Revokes a certificate (RFC 8555 section 7.6).
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub async fn revoke(&mut self, leaf: &CertificateDer<'_>, key_compromise: bool) -> Result<(), AcmeError> {
+        let reason = if key_compromise { RevocationReason::KeyCompromise } else { RevocationReason::Superseded };
+        let last = self.last.clone();
+        let account = self.account().await?;
+        let revoked = account.revoke(&RevocationRequest { certificate: leaf, reason: Some(reason) }).await;
+        revoked.map_err(|error| AcmeError::of("the revocation", &error, last.get()))
+    }
+
+    /// Replaces the account's key (RFC 8555 section 7.3.5).
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub async fn roll_account_key(&mut self) -> Result<(), AcmeError> {
+        self.account().await?;
+        let Some(account) = self.account.as_mut() else { return Ok(()) };
+        account::rollover(account, &self.folder, &self.settings, &self.last).await
+    }
+}
+
+/// RFC 9773 section 4.1; none where the certificate has no authority key identifier.
+fn certificate_identifier(leaf: &CertificateDer<'_>) -> Option<CertificateIdentifier<'static>> {
+    let certificate = Certificate::from_der(leaf).ok()?;
+    let authority = certificate.extensions().authority_key_identifier.and_then(|found| found.key_identifier)?;
+    let identifier = CertificateIdentifier::new(authority.into(), certificate.serial().into());
+    Some(identifier.into_owned())
+}

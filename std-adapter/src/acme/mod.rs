@@ -1,0 +1,21 @@
+//! Certificates from an ACME directory (RFC 8555): every instant-acme name lives here.
+
+mod account;
+mod challenge;
+mod error;
+mod hook;
+mod http;
+mod http01;
+mod issuer;
+mod key;
+mod order;
+mod settings;
+mod verify;
+
+pub use account::{AccountFile, account_file};
+pub use error::AcmeError;
+pub use hook::{HookError, run_hook};
+pub use http01::Responders;
+pub use issuer::{AcmeIssuer, Issued, RenewalWindow};
+pub use settings::{Eab, Purposes, Settings};
+pub use verify::verify;

@@ -1,0 +1,277 @@
+//! An order (RFC 8555 section 7.4): kept with its key before it is finalized, so that a crash at any step loses nothing.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use edgetrust_core::rotation::FailureKind;
+use instant_acme::{
+    Account, AuthorizationStatus, ChallengeStatus, Identifier, NewOrder, Order, OrderStatus, Problem,
+};
+use pki_types::CertificateDer;
+use pki_types::pem::PemObject;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+use tracing::{debug, info};
+
+use super::challenge::{self, Answer};
+use super::error::{AcmeError, Remedy, Shown};
+use super::http::LastAnswers;
+use super::http01::Responders;
+use super::key;
+use super::settings::Settings;
+use crate::store::Folder;
+use crate::tls::LiveCredential;
+
+const FILE: &str = "order.json";
+
+/// How long a CA may take to validate, and to issue.
+const VALIDATION: Duration = Duration::from_secs(180);
+
+/// Between two looks at what a CA is doing, where it does not say when to look again.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
+
+/// A CA that never takes a challenge up is asked again so many times.
+const READY_ATTEMPTS: u32 = 4;
+
+/// An order under way.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pending {
+    directory_url: String,
+    domains: Vec<String>,
+    /// None until the CA answered.
+    url: Option<String>,
+    /// The certificate's key, PKCS #8, base64.
+    key: String,
+}
+
+impl Pending {
+    pub(super) fn key(&self) -> Result<Vec<u8>, AcmeError> {
+        BASE64_STANDARD.decode(&self.key).map_err(|error| storage(format!("{FILE}: key: {error}")))
+    }
+
+    fn write(&self, folder: &Folder) -> Result<(), AcmeError> {
+        folder.write(FILE, &serde_json::to_vec_pretty(self).map_err(storage)?).map_err(storage)
+    }
+
+    /// What a crash left, if it is for the same names of the same directory; else a new key, kept before anything is asked for.
+    fn load(folder: &Folder, settings: &Settings) -> Result<Self, AcmeError> {
+        if let Some(json) = folder.read(FILE).map_err(storage)? {
+            match serde_json::from_slice::<Self>(&json) {
+                Ok(pending) if settings.is_for(&pending.directory_url, &pending.domains) => return Ok(pending),
+                Ok(_) => info!("an order for other names is given up"),
+                // Written as a whole, so somebody else's work: a new one costs nothing.
+                Err(error) => info!("{FILE}: {error}: given up"),
+            }
+        }
+        let key = key::generate(settings.key_type);
+        let key = key.map_err(|error| AcmeError::new("the certificate's key", FailureKind::Refused, error))?;
+        let pending = Self {
+            directory_url: settings.directory_url.clone(),
+            domains: settings.domains.clone(),
+            url: None,
+            key: BASE64_STANDARD.encode(key),
+        };
+        pending.write(folder)?;
+        Ok(pending)
+    }
+}
+
+fn storage(reason: impl std::fmt::Display) -> AcmeError {
+    AcmeError::new("the order's file", FailureKind::Transient, reason)
+}
+
+/// The order is done with: its certificate is kept, or it can come to nothing.
+pub(super) fn forget(folder: &Folder) -> Result<(), AcmeError> {
+    folder.remove(FILE).map_err(storage)
+}
+
+/// What an order needs while it is carried out.
+pub(super) struct Context<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) folder: &'a Folder,
+    pub(super) account: &'a Account,
+    pub(super) last: &'a LastAnswers,
+    pub(super) responders: &'a Responders,
+    pub(super) credential: &'a LiveCredential,
+}
+
+impl Context<'_> {
+    fn failed(&self, doing: &'static str) -> impl Fn(instant_acme::Error) -> AcmeError {
+        let last = self.last.get();
+        move |error| AcmeError::of(doing, &error, last)
+    }
+
+    /// As far as it goes: resumed, or a new one; to the certificate.
+    pub(super) async fn carry_out(&self) -> Result<(Vec<u8>, Vec<CertificateDer<'static>>), AcmeError> {
+        let pending = Pending::load(self.folder, self.settings)?;
+        let mut order = self.order(&pending).await?;
+        let since = Instant::now();
+        let mut look = FIRST_LOOK;
+        loop {
+            let status = order.state().status;
+            debug!(url = order.url(), ?status, "order");
+            match status {
+                OrderStatus::Pending => self.authorize(&mut order).await?,
+                OrderStatus::Ready => {
+                    let request = key::request(&pending.key()?, &self.settings.domains);
+                    let request =
+                        request.map_err(|error| AcmeError::new("the request", FailureKind::Refused, error))?;
+                    order.finalize_csr(&request).await.map_err(self.failed("finalize"))?;
+                    if matches!(order.state().status, OrderStatus::Valid) {
+                        continue;
+                    }
+                }
+                OrderStatus::Processing => {}
+                OrderStatus::Valid => {
+                    let chain = order.certificate().await.map_err(self.failed("the certificate"))?;
+                    let chain = chain.ok_or_else(|| AcmeError::new("the certificate", FailureKind::Transient, "not ready"))?;
+                    return Ok((pending.key()?, certificates(&chain)?));
+                }
+                OrderStatus::Invalid => return Err(invalid("the order is invalid", order.state().error.as_ref())),
+            }
+            if since.elapsed() > VALIDATION.saturating_mul(2) {
+                return Err(AcmeError::new("the order", FailureKind::Transient, format!("still {status:?}")));
+            }
+            self.pause(&mut look).await;
+            order.refresh().await.map_err(self.failed("the order"))?;
+        }
+    }
+
+    async fn order(&self, pending: &Pending) -> Result<Order, AcmeError> {
+        if let Some(url) = &pending.url {
+            info!(%url, "the order is resumed");
+            return self.account.order(url.clone()).await.map_err(|error| {
+                let error = AcmeError::of("the order", &error, self.last.get());
+                // Gone, or another account's: RFC 8555 leaves the problem's type open. Network and nonces are told apart before.
+                if error.remedy == Remedy::None { error.remedy(Remedy::NewOrder) } else { error }
+            });
+        }
+        let identifiers: Vec<Identifier> = self.settings.domains.iter().map(|domain| identifier(domain)).collect();
+        let mut new = NewOrder::new(&identifiers);
+        if let Some(profile) = &self.settings.profile {
+            new = new.profile(profile);
+        }
+        let order = self.account.new_order(&new).await.map_err(self.failed("a new order"))?;
+        Pending { url: Some(order.url().to_owned()), ..pending.clone() }.write(self.folder)?;
+        info!(url = order.url(), domains = ?self.settings.domains, "order");
+        Ok(order)
+    }
+
+    /// Shows every name to be ours.
+    async fn authorize(&self, order: &mut Order) -> Result<(), AcmeError> {
+        // They stay until the CA has looked.
+        let mut answers: Vec<Answer> = Vec::new();
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization.map_err(self.failed("an authorization"))?;
+            let name = authorization.identifier().to_string();
+            match authorization.status {
+                AuthorizationStatus::Pending => {}
+                AuthorizationStatus::Valid => continue,
+                _ => return Err(not_ours(&name, authorization.challenges.iter().find_map(|one| one.error.as_ref()))),
+            }
+            let offered: Vec<_> = authorization.challenges.iter().map(|one| format!("{:?}", one.r#type)).collect();
+            let wanted = challenge::acme_type(self.settings.challenge_type);
+            let Some(mut challenge) = authorization.challenge(wanted) else {
+                let reason = format!("{name}: the CA offers {}, challenge_type asks for another", offered.join(", "));
+                return Err(AcmeError::new("the challenge", FailureKind::Refused, reason).remedy(Remedy::NewOrder));
+            };
+            // step-ca leaves order and authorization pending when a challenge has become invalid.
+            if challenge.status == ChallengeStatus::Invalid {
+                return Err(not_ours(&name, challenge.error.as_ref()));
+            }
+            answers.push(challenge::answer(self.settings, self.responders, self.credential, &challenge).await?);
+            if challenge.status == ChallengeStatus::Processing {
+                continue;
+            }
+            let mut look = FIRST_LOOK;
+            for attempt in 1.. {
+                match challenge.set_ready().await {
+                    Ok(()) => break,
+                    Err(error) => {
+                        let error = AcmeError::of("the validation", &error, self.last.get());
+                        debug!(%name, attempt, "{error}");
+                        // step-ca looks before it answers: an address that cannot be reached stays pending and may be tried again.
+                        let unreachable = self.last.get().is_some_and(|last| last.status < 400);
+                        if attempt >= READY_ATTEMPTS || !unreachable {
+                            return Err(AcmeError { reason: format!("{name}: {}", error.reason), ..error });
+                        }
+                        look = look.saturating_mul(3);
+                        self.pause(&mut look).await;
+                    }
+                }
+            }
+        }
+        self.validated(order).await
+    }
+
+    /// Waits until the CA has looked at every name.
+    async fn validated(&self, order: &mut Order) -> Result<(), AcmeError> {
+        let since = Instant::now();
+        let mut look = FIRST_LOOK;
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization.map_err(self.failed("an authorization"))?;
+            loop {
+                let state = authorization.refresh().await.map_err(self.failed("an authorization"))?;
+                let name = state.identifier().to_string();
+                let failed = state.challenges.iter().find(|one| one.status == ChallengeStatus::Invalid);
+                match state.status {
+                    AuthorizationStatus::Valid => break,
+                    AuthorizationStatus::Pending if failed.is_none() && since.elapsed() < VALIDATION => {}
+                    AuthorizationStatus::Pending if failed.is_none() => {
+                        let reason = format!("{name}: not validated after {} s", VALIDATION.as_secs());
+                        return Err(AcmeError::new("the validation", FailureKind::Transient, reason));
+                    }
+                    _ => return Err(not_ours(&name, failed.and_then(|failed| failed.error.as_ref()))),
+                }
+                self.pause(&mut look).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// As long as the CA says (RFC 8555 section 7.5.1), else a little longer each time.
+    async fn pause(&self, look: &mut Duration) {
+        let wished = self.last.get().and_then(|last| last.retry_after_s).map(|seconds| Duration::from_secs(seconds.into()));
+        sleep(wished.unwrap_or(*look).min(VALIDATION)).await;
+        *look = look.saturating_mul(2).min(LONGEST_LOOK);
+    }
+}
+
+/// RFC 8555 section 7.1.3, RFC 8738 section 3
+fn identifier(domain: &str) -> Identifier {
+    match domain.parse() {
+        Ok(address) => Identifier::Ip(address),
+        Err(_) => Identifier::Dns(domain.to_owned()),
+    }
+}
+
+/// A validation failed: the order can come to nothing.
+fn not_ours(name: &str, problem: Option<&Problem>) -> AcmeError {
+    let reason = match problem {
+        Some(problem) => format!("{name}: {}", Shown(problem)),
+        None => format!("{name}: the CA gives no reason"),
+    };
+    AcmeError::new("the validation", FailureKind::Transient, reason).remedy(Remedy::NewOrder)
+}
+
+fn invalid(doing: &'static str, problem: Option<&Problem>) -> AcmeError {
+    let error = match problem {
+        Some(problem) => AcmeError::problem(doing, problem),
+        None => AcmeError::new(doing, FailureKind::Transient, "the CA gives no reason"),
+    };
+    error.remedy(Remedy::NewOrder)
+}
+
+fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match chain {
+        Ok(chain) if !chain.is_empty() => Ok(chain),
+        Ok(_) => Err(AcmeError::new("the certificate", FailureKind::Transient, "the CA sent none")),
+        Err(error) => Err(AcmeError::new("the certificate", FailureKind::Transient, format!("malformed PEM: {error}"))),
+    }
+}

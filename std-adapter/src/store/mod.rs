@@ -1,0 +1,9 @@
+//! Where keys and certificates are kept: the core's two slots in files, PEM copies for other programs.
+
+mod file;
+mod folder;
+mod live;
+
+pub use file::{FileError, FileMedium};
+pub use folder::{Folder, FolderError};
+pub use live::write_live;

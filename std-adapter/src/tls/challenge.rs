@@ -1,0 +1,109 @@
+//! tls-alpn-01 (RFC 8737): a handshake with a certificate that only a CA's validation wants to see.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustls::ServerConfig;
+use rustls::server::ResolvesServerCert;
+use rustls::sign::CertifiedKey;
+
+use super::{Credential, LiveCredential, provider};
+
+/// RFC 8737 section 6.2
+pub(super) const ALPN: &[u8] = b"acme-tls/1";
+
+/// Certificates by the name that a validation asks for.
+#[derive(Default)]
+pub(super) struct Challenges {
+    pending: Mutex<HashMap<String, Arc<CertifiedKey>>>,
+    count: AtomicUsize,
+}
+
+impl fmt::Debug for Challenges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} challenges", self.count.load(Ordering::Relaxed))
+    }
+}
+
+/// A validation is answered while this lives.
+#[derive(Debug)]
+pub struct ChallengeCertificate {
+    credential: LiveCredential,
+    name: String,
+}
+
+impl Drop for ChallengeCertificate {
+    fn drop(&mut self) {
+        self.credential.forget_challenge(&self.name);
+    }
+}
+
+impl Challenges {
+    fn pending(&self) -> MutexGuard<'_, HashMap<String, Arc<CertifiedKey>>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn answer(
+        &self,
+        name: &str,
+        certificate: Option<Arc<CertifiedKey>>,
+        credential: LiveCredential,
+    ) -> ChallengeCertificate {
+        let name = name.to_ascii_lowercase();
+        let mut pending = self.pending();
+        if let Some(certificate) = certificate {
+            pending.insert(name.clone(), certificate);
+        }
+        self.count.store(pending.len(), Ordering::Release);
+        ChallengeCertificate { credential, name }
+    }
+
+    pub(super) fn forget(&self, name: &str) {
+        let mut pending = self.pending();
+        pending.remove(name);
+        self.count.store(pending.len(), Ordering::Release);
+    }
+
+    /// Asked before each handshake, so without a lock.
+    pub(super) fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        self.pending().get(&name.to_ascii_lowercase()).cloned()
+    }
+}
+
+#[derive(Debug)]
+struct Only(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Only {
+    fn resolve(&self, _: rustls::server::ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+}
+
+impl Credential {
+    /// A validation may come now.
+    pub(super) fn is_challenged(&self) -> bool {
+        self.challenges().is_some_and(|challenges| !challenges.is_empty())
+    }
+
+    /// How the validation of a name is answered; no client is asked for a certificate.
+    pub(super) fn challenge_config(&self, name: &str) -> Option<io::Result<Arc<ServerConfig>>> {
+        let certificate = self.challenges()?.find(name)?;
+        // RFC 8737 section 3: TLS 1.2 or higher
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)
+            .map(|builder| {
+                let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(Only(certificate)));
+                config.alpn_protocols = vec![ALPN.to_vec()];
+                Arc::new(config)
+            });
+        Some(config)
+    }
+}
