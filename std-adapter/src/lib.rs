@@ -2,10 +2,13 @@
 //!
 //! | module | feature | what it holds |
 //! |---|---|---|
+//! | `acme` | `acme` | every instant-acme name: certificates from an ACME directory |
+//! | `agent` | `acme` | credentials that renew themselves: the rotation's actions turned into IO |
 //! | `config_file` | `gateway` | the configuration on disk |
 //! | [`pem`] | | certificate and key files |
 //! | `gateway` | `gateway` | tunnels: accept, authorize, forward |
 //! | `ops` | `ops` | metrics, health and status pages |
+//! | `store` | `acme` | the two slots in files, PEM copies |
 //! | [`tls`] | | every rustls name: verifiers, credentials, acceptor, connector |
 
 #![forbid(unsafe_code)]
@@ -29,6 +32,8 @@ compile_error!("edgetrust needs a cryptography provider: feature aws-lc-rs or ri
 
 #[cfg(feature = "acme")]
 pub mod acme;
+#[cfg(feature = "acme")]
+pub mod agent;
 pub mod clock;
 #[cfg(feature = "gateway")]
 pub mod config_file;

@@ -326,10 +326,13 @@ static ACME: Object = Object {
             not_empty(text, "a folder")?),
         text!("ca_bundle", "roots of the directory's own server, PEM; default: the system's", |raw, text| raw
             .acme()
-            .ca_bundle = Some(text).filter(|text| !text.is_empty())),
-        text!("issuer_bundle", "roots that issued certificates must lead to, PEM; default: `ca_bundle`", |raw, text| raw
-            .acme()
-            .issuer_bundle = not_empty(text, FILE)?),
+            .ca_bundle =
+            Some(text).filter(|text| !text.is_empty())),
+        text!(
+            "issuer_bundle",
+            "roots that issued certificates must lead to, PEM; default: `ca_bundle`",
+            |raw, text| raw.acme().issuer_bundle = not_empty(text, FILE)?
+        ),
         text!("http_listen", "where http-01 is answered", |raw, text| raw.acme().http_listen =
             not_empty(text, "ADDRESS:PORT")?),
         object!("eab", "external account binding", EAB, |_raw| ()),

@@ -8,12 +8,14 @@
 //! 274 times a year: flash for 10,000 cycles lasts 36 years. Nothing is read, changed and written again; each word is programmed once
 //! between erases, time marks too.
 
+mod chain;
 mod medium;
 mod record;
 mod select;
 #[expect(clippy::module_inception, reason = "the noun is the store")]
 mod store;
 
+pub use chain::certificates;
 pub use medium::{Slot, SlotMedium};
 pub use record::{Header, MAX_CHAIN, MAX_KEY, NewRecord, TIME_MARKS};
 pub use select::{Selected, select};

@@ -72,9 +72,9 @@ impl AcmeError {
     }
 
     pub(super) fn problem(doing: &'static str, problem: &Problem) -> Self {
-        let known = PROBLEMS.iter().find(|(name, ..)| {
-            problem.r#type.as_deref().is_some_and(|found| found.rsplit(':').next() == Some(*name))
-        });
+        let known = PROBLEMS
+            .iter()
+            .find(|(name, ..)| problem.r#type.as_deref().is_some_and(|found| found.rsplit(':').next() == Some(*name)));
         let (kind, remedy) = known.map_or((FailureKind::Transient, Remedy::None), |(_, kind, remedy)| (*kind, *remedy));
         Self { remedy, ..Self::new(doing, kind, Shown(problem)) }
     }

@@ -187,10 +187,7 @@ mod tests {
             super::super::error::Shown(&problem).to_string()
         };
         assert_eq!(shown(r#"{"type": "urn:x", "detail": "why"}"#), "why (urn:x, status 503)");
-        assert_eq!(
-            shown("<html>\n"),
-            "503 Service Unavailable, without a problem document: <html>\\n (status 503)"
-        );
+        assert_eq!(shown("<html>\n"), "503 Service Unavailable, without a problem document: <html>\\n (status 503)");
         assert!(shown("[]").starts_with("503 Service Unavailable, without"));
         assert!(shown("").starts_with("503 Service Unavailable, without"));
     }

@@ -5,9 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use edgetrust_core::rotation::FailureKind;
-use instant_acme::{
-    Account, AuthorizationStatus, ChallengeStatus, Identifier, NewOrder, Order, OrderStatus, Problem,
-};
+use instant_acme::{Account, AuthorizationStatus, ChallengeStatus, Identifier, NewOrder, Order, OrderStatus, Problem};
 use pki_types::CertificateDer;
 use pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
@@ -127,7 +125,8 @@ impl Context<'_> {
                 OrderStatus::Processing => {}
                 OrderStatus::Valid => {
                     let chain = order.certificate().await.map_err(self.failed("the certificate"))?;
-                    let chain = chain.ok_or_else(|| AcmeError::new("the certificate", FailureKind::Transient, "not ready"))?;
+                    let chain =
+                        chain.ok_or_else(|| AcmeError::new("the certificate", FailureKind::Transient, "not ready"))?;
                     return Ok((pending.key()?, certificates(&chain)?));
                 }
                 OrderStatus::Invalid => return Err(invalid("the order is invalid", order.state().error.as_ref())),
@@ -236,7 +235,8 @@ impl Context<'_> {
 
     /// As long as the CA says (RFC 8555 section 7.5.1), else a little longer each time.
     async fn pause(&self, look: &mut Duration) {
-        let wished = self.last.get().and_then(|last| last.retry_after_s).map(|seconds| Duration::from_secs(seconds.into()));
+        let wished =
+            self.last.get().and_then(|last| last.retry_after_s).map(|seconds| Duration::from_secs(seconds.into()));
         sleep(wished.unwrap_or(*look).min(VALIDATION)).await;
         *look = look.saturating_mul(2).min(LONGEST_LOOK);
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use edgetrust::core::config::{ClientTls, CredentialSource, Endpoint, Files, Gateway, MinVersion, Tunnel, TunnelKind};
-use edgetrust::gateway::{Plan, Watched};
+use edgetrust::gateway::{NoAcme, Plan, Watched};
 
 use super::arguments::{self, LimitFlags};
 use super::{Outcome, service};
@@ -98,5 +98,5 @@ impl Args {
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
-    service::run(&args.service, |watched: &mut Watched| Plan::new(&args.gateway()?, watched))
+    service::run(&args.service, |watched: &mut Watched, _| Plan::new(&args.gateway()?, watched, &mut NoAcme))
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use edgetrust::agent::Agents;
 use edgetrust::config_file::with_config;
 use edgetrust::gateway::{Plan, Watched};
 
@@ -17,8 +18,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
-    service::run(&args.service, |watched: &mut Watched| {
+    service::run(&args.service, |watched: &mut Watched, agents: &mut Agents| {
         watched.note(&args.config);
-        with_config(&args.config, |config| Plan::new(&config.gateway, watched)).map_err(text)?
+        with_config(&args.config, |config| Plan::new(&config.gateway, watched, agents)).map_err(text)?
     })
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use edgetrust::core::config::{
     ClientTrust, CredentialSource, Files, Gateway, MinVersion, Server, ServerTls, Tunnel, TunnelKind,
 };
-use edgetrust::gateway::{Plan, Watched};
+use edgetrust::gateway::{NoAcme, Plan, Watched};
 
 use super::arguments::{self, LimitFlags};
 use super::{Outcome, service};
@@ -128,5 +128,5 @@ impl Args {
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
-    service::run(&args.service, |watched: &mut Watched| Plan::new(&args.gateway()?, watched))
+    service::run(&args.service, |watched: &mut Watched, _| Plan::new(&args.gateway()?, watched, &mut NoAcme))
 }

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use edgetrust::agent::Agents;
 use edgetrust::gateway::{Address, Gateway, Plan, Watched};
 use edgetrust::ops::Pages;
 use sd_notify::NotifyState;
@@ -28,21 +29,24 @@ pub(crate) struct Options {
 /// A gateway, and how it is loaded again.
 pub(crate) struct Service<L> {
     gateway: Gateway,
+    agents: Agents,
     watched: Watched,
     pages: Option<Pages>,
     load: L,
 }
 
-impl<L: Fn(&mut Watched) -> Result<Plan, String>> Service<L> {
+impl<L: Fn(&mut Watched, &mut Agents) -> Result<Plan, String>> Service<L> {
     pub(crate) async fn start(load: L) -> Result<Self, String> {
-        let mut watched = Watched::default();
-        let plan = load(&mut watched)?;
+        let (mut watched, mut agents) = (Watched::default(), Agents::default());
+        let plan = load(&mut watched, &mut agents)?;
+        let prepared = agents.prepare()?;
         let gateway = Gateway::start(plan.tunnels, plan.limits).await.map_err(text)?;
         let pages = match plan.admin {
-            Some(address) => Some(serve_pages(address, &gateway).await?),
+            Some(address) => Some(serve_pages(address, &gateway, &agents).await?),
             None => None,
         };
-        Ok(Self { gateway, watched, pages, load })
+        agents.commit(prepared);
+        Ok(Self { gateway, agents, watched, pages, load })
     }
 
     /// Where a tunnel listens, where port 0 was asked for.
@@ -78,14 +82,17 @@ impl<L: Fn(&mut Watched) -> Result<Plan, String>> Service<L> {
     }
 
     async fn try_reload(&mut self, read: &mut Watched) -> Result<(), String> {
-        let plan = (self.load)(read)?;
+        self.agents.begin();
+        let plan = (self.load)(read, &mut self.agents)?;
+        let prepared = self.agents.prepare()?;
         // What can fail comes before the first change.
         let moved = plan.admin.filter(|address| self.pages.as_ref().map(Pages::asked) != Some(*address));
         let pages = match moved {
-            Some(address) => Some(serve_pages(address, &self.gateway).await?),
+            Some(address) => Some(serve_pages(address, &self.gateway, &self.agents).await?),
             None => None,
         };
         self.gateway.reload(plan.tunnels, plan.limits).await.map_err(text)?;
+        self.agents.commit(prepared);
         if moved.is_some() || plan.admin.is_none() {
             self.pages = pages;
         }
@@ -97,13 +104,13 @@ impl<L: Fn(&mut Watched) -> Result<Plan, String>> Service<L> {
     }
 }
 
-async fn serve_pages(address: SocketAddr, gateway: &Gateway) -> Result<Pages, String> {
-    let pages = Pages::serve(address, gateway.status().clone()).await;
+async fn serve_pages(address: SocketAddr, gateway: &Gateway, agents: &Agents) -> Result<Pages, String> {
+    let pages = Pages::serve(address, gateway.status().clone(), agents.credentials().clone()).await;
     pages.map_err(|error| format!("gateway.admin.listen: cannot listen on {address}: {error}"))
 }
 
 /// Runs what `load` says until SIGTERM or SIGINT; SIGHUP or a changed file asks it again.
-pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched) -> Result<Plan, String>) -> Outcome {
+pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched, &mut Agents) -> Result<Plan, String>) -> Outcome {
     let mut runtime = match options.workers.map(NonZeroUsize::get) {
         None => Builder::new_multi_thread(),
         // Nobody to steal work from or to wake.

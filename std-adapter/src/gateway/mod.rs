@@ -22,7 +22,7 @@ use tracing::info;
 
 pub use address::{Address, AddressError};
 pub use limits::Limits;
-pub use plan::Plan;
+pub use plan::{CredentialProvider, NoAcme, Plan};
 pub use socket::Socket;
 pub use status::{Counters, RefusalReason, Status, TunnelStatus};
 pub use tunnel::{GatewayError, Tunnel, TunnelKind};

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use edgetrust_core::config::{
-    ClientTls, ClientTrust, CredentialSource, Gateway, MinVersion as ConfigVersion, Paths, Server,
+    Acme, ClientTls, ClientTrust, CredentialSource, Files, Gateway, MinVersion as ConfigVersion, Paths, Server,
     Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
 };
+use edgetrust_core::path::Purpose;
 use pki_types::CertificateDer;
 use tracing::{info, warn};
 
@@ -16,6 +17,31 @@ use crate::tls::{
     ClientAuth, ClientSettings, Credential, MinVersion, OwnedRule, Peers, ServerSettings, ServerTrust, TrustStore,
     server_name, system_roots,
 };
+
+/// Who has credentials that are not simply files.
+pub trait CredentialProvider {
+    /// A credential from an ACME directory, with files for when that is away; each file is noted in `watched` before it is read.
+    ///
+    /// # Errors
+    /// What is wrong with the section, or the files that it names.
+    fn acme(
+        &mut self,
+        acme: &Acme<'_>,
+        fallback: Option<&Files<'_>>,
+        purpose: Purpose,
+        watched: &mut Watched,
+    ) -> Result<Credential, String>;
+}
+
+/// For programs that obtain no certificates.
+#[derive(Clone, Copy, Debug)]
+pub struct NoAcme;
+
+impl CredentialProvider for NoAcme {
+    fn acme(&mut self, _: &Acme<'_>, _: Option<&Files<'_>>, _: Purpose, _: &mut Watched) -> Result<Credential, String> {
+        Err("mode \"acme\": this program obtains no certificates, expected \"manual\"".to_owned())
+    }
+}
 
 /// What a gateway is to do.
 #[derive(Clone, Debug)]
@@ -33,14 +59,18 @@ impl Plan {
     ///
     /// # Errors
     /// The tunnel, and which file is not as it should be.
-    pub fn new(gateway: &Gateway<'_>, watched: &mut Watched) -> Result<Self, String> {
+    pub fn new(
+        gateway: &Gateway<'_>,
+        watched: &mut Watched,
+        provider: &mut dyn CredentialProvider,
+    ) -> Result<Self, String> {
         if gateway.tunnels.is_empty() {
             return Err("gateway.tunnels: found none, expected at least one tunnel".to_owned());
         }
         let known = certificates(&gateway.known_intermediates, watched)?;
         let mut roots = LazyRoots::default();
         let tunnels = gateway.tunnels.iter().map(|tunnel| {
-            Self::tunnel(tunnel, &known, &mut roots, watched)
+            Self::tunnel(tunnel, &known, &mut roots, watched, provider)
                 .map_err(|error| format!("tunnel {}: {error}", tunnel.name.escape_debug()))
         });
         Ok(Self {
@@ -55,10 +85,11 @@ impl Plan {
         known: &[CertificateDer<'static>],
         roots: &mut LazyRoots,
         watched: &mut Watched,
+        provider: &mut dyn CredentialProvider,
     ) -> Result<Tunnel, String> {
         let kind = match &tunnel.kind {
             ConfigKind::Server { tls, sni, proxy_protocol } => TunnelKind::Server {
-                tls: server_settings(tls, known, watched)?,
+                tls: server_settings(tls, known, watched, provider)?,
                 sni: sni.iter().map(|name| (*name).to_owned()).collect(),
                 proxy_protocol: *proxy_protocol,
             },
@@ -67,7 +98,7 @@ impl Plan {
                     warn!(tunnel = %tunnel.name, "insecure_skip_verify: whoever answers is believed, no server is verified");
                 }
                 TunnelKind::Client {
-                    tls: client_settings(tls, known, roots, watched)?,
+                    tls: client_settings(tls, known, roots, watched, provider)?,
                     server_name: server_name(name)?,
                 }
             }
@@ -80,6 +111,7 @@ fn server_settings(
     tls: &Server<'_>,
     known: &[CertificateDer<'static>],
     watched: &mut Watched,
+    provider: &mut dyn CredentialProvider,
 ) -> Result<Option<ServerSettings>, String> {
     let (tls, client_auth) = match tls {
         Server::Plain => return Ok(None),
@@ -87,7 +119,7 @@ fn server_settings(
         Server::MutualTls(tls, trust) => (tls, client_auth(trust, known, watched)?),
     };
     Ok(Some(ServerSettings {
-        credential: credential(&tls.credential, watched)?,
+        credential: credential(&tls.credential, Purpose::ServerAuth, watched, provider)?,
         client_auth,
         min_version: tls.min_version.into(),
         alpn: Vec::new(),
@@ -118,6 +150,7 @@ fn client_settings(
     known: &[CertificateDer<'static>],
     roots: &mut LazyRoots,
     watched: &mut Watched,
+    provider: &mut dyn CredentialProvider,
 ) -> Result<ClientSettings, String> {
     let trust = if tls.insecure_skip_verify {
         ServerTrust::DangerNobodyIsVerified
@@ -137,23 +170,34 @@ fn client_settings(
     };
     Ok(ClientSettings {
         trust,
-        credential: tls.credential.as_ref().map(|source| credential(source, watched)).transpose()?,
+        credential: match &tls.credential {
+            Some(source) => Some(credential(source, Purpose::ClientAuth, watched, provider)?),
+            None => None,
+        },
         min_version: tls.min_version.into(),
         alpn: Vec::new(),
     })
 }
 
-fn credential(source: &CredentialSource<'_>, watched: &mut Watched) -> Result<Credential, String> {
-    let CredentialSource::Files(files) = source else {
-        return Err("mode \"acme\": this version obtains no certificates yet, expected \"manual\"".to_owned());
-    };
-    let (cert_file, key_file) = (Path::new(files.cert_file), Path::new(files.key_file));
-    watched.note(cert_file);
-    watched.note(key_file);
-    if let Some(warning) = pem::key_permissions(key_file) {
-        warn!("{warning}");
+fn credential(
+    source: &CredentialSource<'_>,
+    purpose: Purpose,
+    watched: &mut Watched,
+    provider: &mut dyn CredentialProvider,
+) -> Result<Credential, String> {
+    match source {
+        CredentialSource::Acme(acme) => provider.acme(acme, None, purpose, watched),
+        CredentialSource::AcmeWithFallback(acme, files) => provider.acme(acme, Some(files), purpose, watched),
+        CredentialSource::Files(files) => {
+            let (cert_file, key_file) = (Path::new(files.cert_file), Path::new(files.key_file));
+            watched.note(cert_file);
+            watched.note(key_file);
+            if let Some(warning) = pem::key_permissions(key_file) {
+                warn!("{warning}");
+            }
+            Credential::load(cert_file, key_file).map_err(|error| error.to_string())
+        }
     }
-    Credential::load(cert_file, key_file).map_err(|error| error.to_string())
 }
 
 fn certificates(files: &Paths<'_>, watched: &mut Watched) -> Result<Vec<CertificateDer<'static>>, String> {

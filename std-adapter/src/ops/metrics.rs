@@ -1,14 +1,16 @@
 //! Metrics in Prometheus' text format, version 0.0.4.
 
 use std::fmt::{self, Write};
+use std::sync::Arc;
 
+use crate::agent::{CredentialStatus, Credentials};
 use crate::gateway::{Counters, RefusalReason, Status, TunnelStatus};
 
 /// All metrics of a gateway.
-pub fn metrics(status: &Status) -> String {
+pub fn metrics(status: &Status, credentials: &Credentials) -> String {
     let mut text = String::new();
     // Writing to a String does not fail.
-    let _ = write(&mut text, status);
+    let _ = write(&mut text, status).and_then(|()| renewals(&mut text, &credentials.all()));
     text
 }
 
@@ -93,6 +95,59 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
     writeln!(out, "{name}{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))
 }
 
+/// What a credential may be showing.
+const SERVING: [&str; 4] = ["issued", "fallback", "expired", "nothing"];
+
+fn renewals(out: &mut String, credentials: &[Arc<CredentialStatus>]) -> fmt::Result {
+    type Value = fn(&CredentialStatus) -> Option<u64>;
+    let families: [(&str, &str, &str, Value); 5] = [
+        (
+            "edgetrust_acme_certificates_issued_total",
+            "counter",
+            "Certificates obtained since the start.",
+            |credential| Some(credential.issued_total()),
+        ),
+        ("edgetrust_acme_failures_total", "counter", "Attempts, writes and hooks that failed.", |credential| {
+            Some(credential.failed_total())
+        }),
+        ("edgetrust_acme_last_attempt_failed", "gauge", "1 after an attempt that failed.", |credential| {
+            Some(u64::from(credential.now().last_error.is_some()))
+        }),
+        (
+            "edgetrust_acme_certificate_expiration_timestamp_seconds",
+            "gauge",
+            "When the newest issued certificate ends, in seconds since 1970.",
+            |credential| credential.now().not_after.map(|at| at.as_secs()),
+        ),
+        ("edgetrust_acme_next_step_timestamp_seconds", "gauge", "When something is due.", |credential| {
+            credential.now().next.map(|at| at.as_secs())
+        }),
+    ];
+    for (name, kind, help, value) in families {
+        head(out, name, kind, help)?;
+        for credential in credentials {
+            if let Some(value) = value(credential) {
+                writeln!(out, "{name}{{credential=\"{}\"}} {value}", Label(&credential.name))?;
+            }
+        }
+    }
+    let name = "edgetrust_acme_serving";
+    head(
+        out,
+        name,
+        "gauge",
+        "1 at what is shown to peers: the issued certificate, the fallback, an expired one, nothing.",
+    )?;
+    for credential in credentials {
+        let now = credential.now().serving;
+        for serving in SERVING {
+            let label = Label(&credential.name);
+            writeln!(out, "{name}{{credential=\"{label}\",serving=\"{serving}\"}} {}", u8::from(serving == now))?;
+        }
+    }
+    Ok(())
+}
+
 fn refused(out: &mut String, status: &Status, tunnels: &[TunnelStatus]) -> fmt::Result {
     let name = "edgetrust_connections_refused_total";
     head(out, name, "counter", "Connections that carried nothing; without a tunnel where none was found.")?;
@@ -135,7 +190,7 @@ mod tests {
 
     #[test]
     fn every_line_is_a_comment_or_a_sample() {
-        let text = metrics(&Status::default());
+        let text = metrics(&Status::default(), &Credentials::default());
         for line in text.lines() {
             let sample = line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<f64>().is_ok());
             assert!(line.starts_with("# HELP edgetrust_") || line.starts_with("# TYPE edgetrust_") || sample, "{line}");

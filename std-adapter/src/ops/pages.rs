@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::metrics::metrics;
+use crate::agent::Credentials;
 use crate::clock;
 use crate::gateway::Status;
 
@@ -46,14 +47,14 @@ impl Pages {
     ///
     /// # Errors
     /// Where the address cannot be had.
-    pub async fn serve(address: SocketAddr, status: Arc<Status>) -> io::Result<Self> {
+    pub async fn serve(address: SocketAddr, status: Arc<Status>, credentials: Credentials) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let bound = listener.local_addr()?;
         if !bound.ip().is_loopback() {
             warn!(address = %bound, "the pages are for everybody who can reach this address");
         }
         info!(address = %bound, "pages");
-        let task = tokio::spawn(accept(listener, status));
+        let task = tokio::spawn(accept(listener, status, credentials));
         Ok(Self { asked: address, task })
     }
 
@@ -63,7 +64,7 @@ impl Pages {
     }
 }
 
-async fn accept(listener: TcpListener, status: Arc<Status>) {
+async fn accept(listener: TcpListener, status: Arc<Status>, credentials: Credentials) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     // Ends with this task: connections go with the JoinSet.
     let mut connections = tokio::task::JoinSet::new();
@@ -78,10 +79,10 @@ async fn accept(listener: TcpListener, status: Arc<Status>) {
                 continue;
             }
         };
-        let status = status.clone();
+        let (status, credentials) = (status.clone(), credentials.clone());
         connections.spawn(async move {
             let answer = service_fn(|request: Request<Incoming>| {
-                let answer = answer(&status, request.method(), request.uri().path());
+                let answer = answer(&status, &credentials, request.method(), request.uri().path());
                 async move { Ok::<_, Infallible>(answer) }
             });
             let mut http = hyper::server::conn::http1::Builder::new();
@@ -93,7 +94,7 @@ async fn accept(listener: TcpListener, status: Arc<Status>) {
     }
 }
 
-fn answer(status: &Status, method: &Method, path: &str) -> Response<Full<Bytes>> {
+fn answer(status: &Status, credentials: &Credentials, method: &Method, path: &str) -> Response<Full<Bytes>> {
     const TEXT: &str = "text/plain; charset=utf-8";
     let (code, kind, body) = match (method, path) {
         (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, TEXT, "ok\n".to_owned()),
@@ -102,9 +103,9 @@ fn answer(status: &Status, method: &Method, path: &str) -> Response<Full<Bytes>>
             Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{reason}\n")),
         },
         (&Method::GET | &Method::HEAD, "/metrics") => {
-            (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics(status))
+            (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics(status, credentials))
         }
-        (&Method::GET | &Method::HEAD, "/status") => (StatusCode::OK, "application/json", page(status)),
+        (&Method::GET | &Method::HEAD, "/status") => (StatusCode::OK, "application/json", page(status, credentials)),
         (&Method::GET | &Method::HEAD, _) => {
             (StatusCode::NOT_FOUND, TEXT, "/healthz /readyz /metrics /status\n".to_owned())
         }
@@ -136,7 +137,7 @@ fn not_ready(status: &Status) -> Option<String> {
     bad.or_else(|| tunnels.is_empty().then(|| "no tunnel".to_owned()))
 }
 
-fn page(status: &Status) -> String {
+fn page(status: &Status, credentials: &Credentials) -> String {
     let tunnels: Vec<_> = status
         .tunnels()
         .iter()
@@ -154,12 +155,31 @@ fn page(status: &Status) -> String {
             })
         })
         .collect();
+    let credentials: Vec<_> = credentials
+        .all()
+        .iter()
+        .map(|credential| {
+            let now = credential.now();
+            json!({
+                "name": credential.name,
+                "storage_path": credential.storage_path,
+                "serving": now.serving,
+                "phase": now.phase,
+                "expires": now.not_after.map(|at| Utc(at).to_string()),
+                "next": now.next.map(|at| Utc(at).to_string()),
+                "issued": credential.issued_total(),
+                "failed": credential.failed_total(),
+                "last_error": now.last_error,
+            })
+        })
+        .collect();
     let (taken, refused) = status.reloads();
     let page = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "ready": not_ready(status).is_none(),
         "not_ready_because": not_ready(status),
         "tunnels": tunnels,
+        "credentials": credentials,
         "reloads": {"taken": taken, "refused": refused, "last_refusal": status.last_refusal()},
     });
     format!("{page:#}\n")

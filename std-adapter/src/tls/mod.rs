@@ -21,9 +21,9 @@ mod verifier;
 
 #[cfg(feature = "tokio")]
 pub use acceptor::{AcceptError, Acceptor};
+pub use challenge::ChallengeCertificate;
 #[cfg(feature = "tokio")]
 pub use connector::Connector;
-pub use challenge::ChallengeCertificate;
 pub use credential::{Credential, CredentialError, KeyError, LiveCredential};
 pub use peer::Peer;
 pub use provider::{MinVersion, provider};

@@ -61,7 +61,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
         let Self { start, server_name, .. } = self;
         let name = server_name.unwrap_or_default();
         let config = servers.filter_map(|server| server.credential().challenge_config(&name)).next();
-        let config = config.unwrap_or_else(|| Err(io::Error::other(format!("no validation of {name:?} is expected"))))?;
+        let config =
+            config.unwrap_or_else(|| Err(io::Error::other(format!("no validation of {name:?} is expected"))))?;
         let mut tls = start.into_stream(config).await?;
         // RFC 8737 section 3: the handshake is all; nothing is read from it.
         tls.shutdown().await?;

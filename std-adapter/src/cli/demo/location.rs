@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use edgetrust::agent::Agents;
 use edgetrust::config_file::with_config;
 use edgetrust::gateway::{Address, Plan, Watched};
 use serde_json::{Value, json};
@@ -105,9 +106,9 @@ impl Location {
         let file = self.folder.join("gateway.json");
         let json = serde_json::to_string_pretty(&self.configuration(forwarding)).map_err(text)?;
         std::fs::write(&file, json).map_err(|error| format!("{}: {error}", file.display()))?;
-        let load = move |watched: &mut Watched| {
+        let load = move |watched: &mut Watched, agents: &mut Agents| {
             watched.note(&file);
-            with_config(&file, |config| Plan::new(&config.gateway, watched)).map_err(text)?
+            with_config(&file, |config| Plan::new(&config.gateway, watched, agents)).map_err(text)?
         };
         let mut service = Service::start(load).await?;
         let (accepts, originates) = (service.local_address("in"), service.local_address("out"));

@@ -1,0 +1,195 @@
+//! All credentials of a gateway: those that a configuration asks for are started, changed, stopped as one with it.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use edgetrust_core::config::{Acme, Files};
+use edgetrust_core::path::Purpose;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tracing::info;
+
+use super::status::{CredentialStatus, Credentials};
+use super::worker::{Assignment, Fallback, Once, Worker};
+use crate::acme::{Purposes, Responders, Settings};
+use crate::gateway::{CredentialProvider, Watched};
+use crate::store::Folder;
+use crate::tls::{Credential, LiveCredential};
+
+/// The credentials of a gateway, by the folders that they are kept in.
+#[derive(Debug, Default)]
+pub struct Agents {
+    running: HashMap<PathBuf, Agent>,
+    /// What the configuration that is being read asks for.
+    asked: HashMap<PathBuf, Asked>,
+    responders: Responders,
+    credentials: Credentials,
+}
+
+#[derive(Debug)]
+struct Agent {
+    assigned: watch::Sender<Arc<Assignment>>,
+    live: LiveCredential,
+    status: Arc<CredentialStatus>,
+    task: AbortHandle,
+}
+
+impl Drop for Agent {
+    /// What it does can be cut at any instant.
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[derive(Debug)]
+struct Asked {
+    assignment: Assignment,
+    live: LiveCredential,
+    /// The credential is new: its folder is taken.
+    folder: Option<Arc<Folder>>,
+}
+
+impl CredentialProvider for Agents {
+    fn acme(
+        &mut self,
+        acme: &Acme<'_>,
+        fallback: Option<&Files<'_>>,
+        purpose: Purpose,
+        watched: &mut Watched,
+    ) -> Result<Credential, String> {
+        let purposes = Purposes { server: purpose == Purpose::ServerAuth, client: purpose == Purpose::ClientAuth };
+        let settings = Settings::read(acme, purposes, |file| watched.note(file))?;
+        let fallback = fallback.map(|files| fallback_of(files, watched)).transpose()?;
+        let place = settings.storage_path.clone();
+        let mut assignment = Assignment { settings, fallback };
+        if let Some(asked) = self.asked.get_mut(&place) {
+            // One section may serve several tunnels, in both directions.
+            let both = Purposes {
+                server: asked.assignment.settings.purposes.server || purposes.server,
+                client: asked.assignment.settings.purposes.client || purposes.client,
+            };
+            assignment.settings.purposes = asked.assignment.settings.purposes;
+            if assignment != asked.assignment {
+                return Err(format!(
+                    "acme.storage_path: found {} in two acme sections that differ, expected a folder for each",
+                    place.display()
+                ));
+            }
+            asked.assignment.settings.purposes = both;
+            return Ok(asked.live.credential());
+        }
+        let (live, folder) = match self.running.get(&place) {
+            Some(agent) => (agent.live.clone(), None),
+            None => {
+                let folder = Folder::open(&place).map_err(|error| format!("acme.storage_path: {error}"))?;
+                (LiveCredential::new(), Some(Arc::new(folder)))
+            }
+        };
+        let credential = live.credential();
+        self.asked.insert(place, Asked { assignment, live, folder });
+        Ok(credential)
+    }
+}
+
+fn fallback_of(files: &Files<'_>, watched: &mut Watched) -> Result<Fallback, String> {
+    let fallback = Fallback { cert_file: PathBuf::from(files.cert_file), key_file: PathBuf::from(files.key_file) };
+    watched.note(&fallback.cert_file);
+    watched.note(&fallback.key_file);
+    Credential::load(&fallback.cert_file, &fallback.key_file).map_err(|error| error.to_string())?;
+    Ok(fallback)
+}
+
+impl Agents {
+    /// What credentials are doing.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Before a configuration is read: what another one asked for in vain is forgotten.
+    pub fn begin(&mut self) {
+        self.asked.clear();
+    }
+
+    /// The configuration can be had: what is kept of new credentials is shown, before a connection could want it.
+    ///
+    /// # Errors
+    /// Where one cannot be begun: then nothing changes.
+    pub fn prepare(&mut self) -> Result<Prepared, String> {
+        let mut prepared = Prepared::default();
+        for (place, asked) in &self.asked {
+            let Some(folder) = &asked.folder else { continue };
+            let (agent, worker) = self.agent(asked, folder.clone())?;
+            prepared.0.push((place.clone(), agent, worker));
+        }
+        Ok(prepared)
+    }
+
+    fn agent(&self, asked: &Asked, folder: Arc<Folder>) -> Result<(Prepare, Worker), String> {
+        let settings = &asked.assignment.settings;
+        let name = settings.domains.first().cloned().unwrap_or_default();
+        let status = Arc::new(CredentialStatus::new(name, settings.storage_path.clone()));
+        let (assigned, seen) = watch::channel(Arc::new(asked.assignment.clone()));
+        let worker = Worker::restore(seen, folder, self.responders.clone(), asked.live.clone(), status.clone())?;
+        Ok((Prepare { assigned, live: asked.live.clone(), status }, worker))
+    }
+
+    /// The configuration is in force: new credentials are kept fresh from now on, others go by their new settings, the rest ends.
+    pub fn commit(&mut self, prepared: Prepared) {
+        let asked = std::mem::take(&mut self.asked);
+        self.running.retain(|place, agent| {
+            let stays = asked.contains_key(place);
+            if !stays {
+                info!(credential = %agent.status.name, "no longer asked for");
+            }
+            stays
+        });
+        for (place, asked) in asked {
+            if let Some(agent) = self.running.get(&place) {
+                let assignment = Arc::new(asked.assignment);
+                agent.assigned.send_if_modified(|current| {
+                    let changed = **current != *assignment;
+                    *current = assignment.clone();
+                    changed
+                });
+            }
+        }
+        for (place, Prepare { assigned, live, status }, worker) in prepared.0 {
+            let task = tokio::spawn(worker.run()).abort_handle();
+            self.running.insert(place, Agent { assigned, live, status, task });
+        }
+        self.credentials.set(self.running.values().map(|agent| agent.status.clone()).collect());
+    }
+
+    /// One attempt for one credential, by hand or by a timer.
+    ///
+    /// # Errors
+    /// Where its folder is another process's, or cannot be used.
+    pub async fn once(assignment: Assignment, live: LiveCredential, force: bool) -> Result<Once, String> {
+        let folder = Folder::open(&assignment.settings.storage_path).map_err(|error| error.to_string())?;
+        let asked = Asked { assignment, live, folder: None };
+        let agents = Self::default();
+        let (_prepare, worker) = agents.agent(&asked, Arc::new(folder))?;
+        Ok(worker.once(force).await)
+    }
+
+    /// Asks the process that has the folder to renew.
+    ///
+    /// # Errors
+    /// Where the request cannot be left.
+    pub fn request(folder: &Path) -> Result<(), String> {
+        let file = folder.join("renew.request");
+        std::fs::write(&file, "").map_err(|error| format!("{}: cannot be written: {error}", file.display()))
+    }
+}
+
+/// Credentials that are ready and not yet kept fresh.
+#[derive(Debug, Default)]
+pub struct Prepared(Vec<(PathBuf, Prepare, Worker)>);
+
+#[derive(Debug)]
+struct Prepare {
+    assigned: watch::Sender<Arc<Assignment>>,
+    live: LiveCredential,
+    status: Arc<CredentialStatus>,
+}

@@ -1,0 +1,11 @@
+//! Credentials that renew themselves: the one place that turns the rotation's actions into IO.
+
+mod agents;
+mod status;
+mod storage;
+mod worker;
+
+pub use agents::{Agents, Prepared};
+pub use status::{CredentialStatus, Credentials, Snapshot};
+pub use storage::{Kept, Storage};
+pub use worker::{Assignment, Fallback, Once};

@@ -1,0 +1,103 @@
+//! What a credential is doing, for whoever asks while it runs.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use edgetrust_core::rotation::{Phase, Policy, Serving, State};
+use pki_types::UnixTime;
+
+/// What is known at a moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// `issued`, `expired`, `fallback` or `nothing`.
+    pub serving: &'static str,
+    /// `waiting`, `issuing`, `backing_off`, `persisting`, `on_trial` or `starting`.
+    pub phase: &'static str,
+    /// When the newest certificate ends.
+    pub not_after: Option<UnixTime>,
+    /// When something is due.
+    pub next: Option<UnixTime>,
+    /// Why the last attempt failed; none after one that did not.
+    pub last_error: Option<String>,
+}
+
+/// One credential.
+#[derive(Debug)]
+pub struct CredentialStatus {
+    /// The first of its names.
+    pub name: String,
+    /// Where it is kept.
+    pub storage_path: PathBuf,
+    snapshot: Mutex<Snapshot>,
+    issued: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl CredentialStatus {
+    pub(super) fn new(name: String, storage_path: PathBuf) -> Self {
+        Self { name, storage_path, snapshot: Mutex::default(), issued: AtomicU64::new(0), failed: AtomicU64::new(0) }
+    }
+
+    /// What is known now.
+    pub fn now(&self) -> Snapshot {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Certificates obtained since the start.
+    pub fn issued_total(&self) -> u64 {
+        self.issued.load(Ordering::Relaxed)
+    }
+
+    /// Attempts that failed since the start.
+    pub fn failed_total(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn issued(&self) {
+        self.issued.fetch_add(1, Ordering::Relaxed);
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).last_error = None;
+    }
+
+    pub(super) fn failed(&self, reason: String) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).last_error = Some(reason);
+    }
+
+    pub(super) fn set(&self, state: &State, policy: &Policy) {
+        let mut snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshot.serving = match state.serving {
+            Serving::Nothing => "nothing",
+            Serving::Issued => "issued",
+            Serving::Expired => "expired",
+            Serving::Fallback => "fallback",
+        };
+        snapshot.phase = match state.phase {
+            Phase::Unprovisioned | Phase::AwaitingTime { .. } => "starting",
+            Phase::Waiting { .. } => "waiting",
+            Phase::Issuing { .. } => "issuing",
+            Phase::BackingOff { .. } => "backing_off",
+            Phase::Persisting { .. } => "persisting",
+            Phase::OnTrial { .. } => "on_trial",
+        };
+        snapshot.not_after = state.shown().map(|shown| shown.not_after);
+        snapshot.next = state.next_deadline(policy);
+    }
+}
+
+/// All credentials of now, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials(Arc<ArcSwap<Vec<Arc<CredentialStatus>>>>);
+
+impl Credentials {
+    /// Those of now.
+    pub fn all(&self) -> Arc<Vec<Arc<CredentialStatus>>> {
+        self.0.load_full()
+    }
+
+    pub(super) fn set(&self, mut all: Vec<Arc<CredentialStatus>>) {
+        all.sort_by(|one, other| (&one.name, &one.storage_path).cmp(&(&other.name, &other.storage_path)));
+        self.0.store(Arc::new(all));
+    }
+}

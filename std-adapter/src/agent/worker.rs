@@ -1,0 +1,505 @@
+//! One credential: events in, actions done, what came of them reported back.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::{Future, pending};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use edgetrust_core::rotation::{Action, Actions, Alarm, Event, Phase, Policy, Serving, State};
+use edgetrust_core::store::Slot;
+use edgetrust_core::time::{TrustedTime, Utc};
+use pki_types::UnixTime;
+use tokio::sync::{Mutex, watch};
+use tokio::time::sleep;
+use tracing::{error, info, warn};
+
+use super::status::CredentialStatus;
+use super::storage::{Storage, seed};
+use crate::acme::{AcmeError, AcmeIssuer, Issued, RenewalWindow, Responders, Settings, run_hook};
+use crate::clock;
+use crate::store::Folder;
+use crate::tls::{Credential, LiveCredential};
+
+/// How often clock, requests and deadlines are looked at: the clock may be set at any time.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Who wants a renewal of a running gateway's leaves this file.
+const REQUEST: &str = "renew.request";
+
+/// A CA is asked for renewal information no more often, and no less often, than this (RFC 9773 section 4.3.1).
+const ASK_AGAIN_AT_LEAST: Duration = Duration::from_secs(60);
+const ASK_AGAIN_AT_MOST: Duration = Duration::from_secs(24 * 3600);
+/// After it could not be asked.
+const ASK_AFTER_FAILURE: Duration = Duration::from_secs(3600);
+
+/// A manual certificate for when the CA is away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// The chain, PEM, leaf first.
+    pub cert_file: PathBuf,
+    /// The key, PEM.
+    pub key_file: PathBuf,
+}
+
+/// What a credential is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// From which directory, for which names.
+    pub settings: Settings,
+    /// For when there is none.
+    pub fallback: Option<Fallback>,
+}
+
+impl Assignment {
+    fn policy(&self, seed: u64) -> Policy {
+        Policy {
+            renew_before_s: self.settings.renew_before_s,
+            fallback: self.fallback.is_some(),
+            seed,
+            ..Policy::default()
+        }
+    }
+}
+
+type Answer<T> = Pin<Box<dyn Future<Output = Result<T, AcmeError>> + Send>>;
+
+/// A credential that renews itself.
+pub(super) struct Worker {
+    assigned: watch::Receiver<Arc<Assignment>>,
+    folder: Arc<Folder>,
+    responders: Responders,
+    /// Away while a thread writes.
+    storage: Option<Storage>,
+    live: LiveCredential,
+    status: Arc<CredentialStatus>,
+    issuer: Arc<Mutex<AcmeIssuer>>,
+    policy: Policy,
+    state: State,
+    events: VecDeque<Event>,
+    todo: VecDeque<Action>,
+    staged: Option<(Slot, Issued)>,
+    issuing: Option<Answer<Issued>>,
+    asking: Option<Answer<Option<RenewalWindow>>>,
+    ask_at: Option<UnixTime>,
+}
+
+/// What a single attempt came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Once {
+    /// A certificate was obtained.
+    Renewed,
+    /// Nothing was due.
+    Fresh,
+    /// None was obtained.
+    Failed(String),
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// Restores what is kept, and shows it at once; what is due is done by [`Worker::run`].
+    pub(super) fn restore(
+        assigned: watch::Receiver<Arc<Assignment>>,
+        folder: Arc<Folder>,
+        responders: Responders,
+        live: LiveCredential,
+        status: Arc<CredentialStatus>,
+    ) -> Result<Self, String> {
+        let assignment = assigned.borrow().clone();
+        let mut storage = Storage::new(folder.path()).map_err(|error| error.to_string())?;
+        let kept = storage.kept();
+        for error in &kept.errors {
+            error!(credential = %status.name, "{error}: the other slot is used");
+        }
+        let issuer = AcmeIssuer::new(assignment.settings.clone(), folder.clone(), responders.clone(), live.clone())?;
+        let mut worker = Self {
+            policy: assignment.policy(seed(&folder)),
+            issuer: Arc::new(Mutex::new(issuer)),
+            storage: Some(storage),
+            state: State::new(),
+            events: VecDeque::new(),
+            todo: VecDeque::new(),
+            staged: None,
+            issuing: None,
+            asking: None,
+            ask_at: Some(clock::now()),
+            assigned,
+            folder,
+            responders,
+            live,
+            status,
+        };
+        worker.step(Event::Restored { active: kept.active, trial: kept.trial });
+        // What is kept is shown before the first connection.
+        while let Some(Action::Activate { .. } | Action::ActivateFallback) = worker.todo.front() {
+            match worker.todo.pop_front() {
+                Some(Action::Activate { slot }) => worker.activate(slot),
+                Some(Action::ActivateFallback) => worker.activate_fallback(),
+                _ => {}
+            }
+        }
+        Ok(worker)
+    }
+
+    fn step(&mut self, event: Event) {
+        let now = TrustedTime::Known(clock::now());
+        let (state, actions): (State, Actions) = self.state.step(&self.policy, now, event);
+        self.state = state;
+        self.todo.extend(actions);
+        self.status.set(&self.state, &self.policy);
+    }
+
+    /// Works until it is told otherwise by being dropped.
+    pub(super) async fn run(mut self) {
+        loop {
+            self.work().await;
+            self.wait().await;
+        }
+    }
+
+    /// One attempt, for whoever runs it by hand or by a timer.
+    pub(super) async fn once(mut self, force: bool) -> Once {
+        let before = self.status.issued_total();
+        if force {
+            self.events.push_back(Event::RotateNow);
+        }
+        loop {
+            self.work().await;
+            let phase = self.state.phase;
+            match phase {
+                Phase::Waiting { .. } if self.status.issued_total() > before => return Once::Renewed,
+                Phase::Waiting { .. } if !self.is_due() => return Once::Fresh,
+                Phase::BackingOff { .. } => {
+                    return Once::Failed(self.status.now().last_error.unwrap_or_default());
+                }
+                _ => {}
+            }
+            self.wait().await;
+        }
+    }
+
+    /// The spread of a restart is for services: an attempt by hand is made now.
+    fn is_due(&mut self) -> bool {
+        let due = self.state.active.is_none_or(|active| clock::now() >= self.policy.renewal_point(&active));
+        if due {
+            self.events.push_back(Event::RotateNow);
+        }
+        due
+    }
+
+    /// Everything that can be done now.
+    async fn work(&mut self) {
+        loop {
+            if let Some(action) = self.todo.pop_front() {
+                self.perform(action).await;
+            } else if let Some(event) = self.events.pop_front() {
+                self.step(event);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Until something comes.
+    async fn wait(&mut self) {
+        let event = tokio::select! {
+            answer = answered(&mut self.issuing) => self.issued(answer),
+            answer = answered(&mut self.asking) => self.asked(answer),
+            changed = self.assigned.changed() => {
+                match changed {
+                    Ok(()) => self.reassigned(),
+                    // The gateway is gone, and this task with it.
+                    Err(_) => pending().await,
+                }
+                Event::Tick
+            }
+            () = sleep(LOOK) => {
+                self.ask();
+                if self.requested() { Event::RotateNow } else { Event::Tick }
+            }
+        };
+        self.events.push_back(event);
+    }
+
+    fn requested(&self) -> bool {
+        let requested = self.folder.path().join(REQUEST).exists();
+        if requested {
+            info!(credential = %self.status.name, "a renewal was asked for");
+            if let Err(error) = self.folder.remove(REQUEST) {
+                warn!("{error}");
+                return false;
+            }
+        }
+        requested
+    }
+
+    fn reassigned(&mut self) {
+        let assignment = self.assigned.borrow_and_update().clone();
+        let settings = assignment.settings.clone();
+        match AcmeIssuer::new(settings, self.folder.clone(), self.responders.clone(), self.live.clone()) {
+            Ok(issuer) => {
+                let names = self.names_changed(&assignment);
+                self.policy = assignment.policy(self.policy.seed);
+                self.issuer = Arc::new(Mutex::new(issuer));
+                // An attempt under way is of the settings before.
+                if self.issuing.take().is_some() || names {
+                    self.events.push_back(Event::RotateNow);
+                }
+                self.events.push_back(Event::FallbackReady);
+                if self.state.serving == Serving::Fallback {
+                    self.todo.push_back(Action::ActivateFallback);
+                }
+                self.ask_at = Some(clock::now());
+            }
+            // Settings were tried before they were assigned.
+            Err(reason) => error!(credential = %self.status.name, "{reason}"),
+        }
+    }
+
+    /// The certificate in use is not for all names that are asked for now.
+    fn names_changed(&self, assignment: &Assignment) -> bool {
+        let chain = self.live.credential().chain();
+        self.state.serving == Serving::Issued
+            && crate::acme::verify(&assignment.settings, &chain, clock::now()).is_err()
+    }
+
+    fn issued(&mut self, answer: Result<Issued, AcmeError>) -> Event {
+        self.issuing = None;
+        match answer {
+            Ok(issued) => {
+                let event = Event::Issued { not_before: issued.not_before, not_after: issued.not_after };
+                // Its slot is said by the action that follows.
+                self.staged = Some((Slot::A, issued));
+                event
+            }
+            Err(error) => {
+                self.status.failed(error.to_string());
+                error!(credential = %self.status.name, retry_after = ?error.failure.retry_after_s, "no certificate: {error}");
+                Event::IssueFailed(error.failure)
+            }
+        }
+    }
+
+    /// Asks the CA when it would like to see a renewal (RFC 9773), if that is due.
+    fn ask(&mut self) {
+        let due = self.ask_at.is_some_and(|at| clock::now() >= at);
+        if !due || self.asking.is_some() || !matches!(self.state.phase, Phase::Waiting { .. }) {
+            return;
+        }
+        let Some(leaf) = self.live.credential().chain().into_iter().next() else { return };
+        if self.state.serving != Serving::Issued {
+            return;
+        }
+        let issuer = self.issuer.clone();
+        self.asking = Some(Box::pin(async move { issuer.lock().await.renewal_window(&leaf).await }));
+    }
+
+    fn asked(&mut self, answer: Result<Option<RenewalWindow>, AcmeError>) -> Event {
+        self.asking = None;
+        let later = |wait: Duration| {
+            let seconds = clock::now().as_secs().saturating_add(wait.as_secs());
+            Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+        };
+        match answer {
+            Ok(Some(RenewalWindow { start, end, ask_again })) => {
+                info!(credential = %self.status.name, start = %Utc(start), end = %Utc(end), "the CA suggests a renewal");
+                self.ask_at = later(ask_again.clamp(ASK_AGAIN_AT_LEAST, ASK_AGAIN_AT_MOST));
+                Event::RenewalWindow { start, end }
+            }
+            Ok(None) => {
+                self.ask_at = None;
+                Event::Tick
+            }
+            Err(error) => {
+                warn!(credential = %self.status.name, "{error}");
+                self.ask_at = later(ASK_AFTER_FAILURE);
+                Event::Tick
+            }
+        }
+    }
+
+    async fn perform(&mut self, action: Action) {
+        match action {
+            Action::Issue { attempt } => {
+                info!(credential = %self.status.name, attempt, "a certificate is obtained");
+                let issuer = self.issuer.clone();
+                self.issuing = Some(Box::pin(async move { issuer.lock().await.issue().await }));
+            }
+            Action::AbortIssue => {
+                self.issuing = None;
+                self.status.failed("the CA took too long".to_owned());
+            }
+            Action::Persist { slot } => {
+                let event = self.persist(slot).await;
+                self.events.push_back(event);
+            }
+            Action::Activate { slot } => self.activate(slot),
+            Action::ActivateFallback => self.activate_fallback(),
+            Action::Confirm { slot } => self.confirm(slot).await,
+            Action::Discard { slot } => {
+                let result =
+                    self.with_storage(move |storage| storage.discard(slot).map_err(|error| error.to_string())).await;
+                if let Err(error) = result {
+                    warn!(credential = %self.status.name, "{error}");
+                }
+            }
+            Action::Alarm(alarm) => self.alarm(alarm),
+        }
+    }
+
+    /// Disks are slow, and handshakes wait for no disk.
+    async fn with_storage<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Storage) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
+        let Some(mut storage) = self.storage.take() else { return Err("the storage is in use".to_owned()) };
+        let worked = tokio::task::spawn_blocking(move || {
+            let result = work(&mut storage);
+            (storage, result)
+        });
+        let (storage, result) = worked.await.map_err(|error| error.to_string())?;
+        self.storage = Some(storage);
+        result
+    }
+
+    async fn persist(&mut self, slot: Slot) -> Event {
+        let Some((place, issued)) = &mut self.staged else { return Event::PersistFailed };
+        *place = slot;
+        let issued = issued.clone();
+        match self.with_storage(move |storage| storage.write(slot, &issued).map_err(|error| error.to_string())).await {
+            Ok(()) => Event::Persisted,
+            Err(error) => {
+                error!(credential = %self.status.name, "the new certificate cannot be kept: {error}");
+                self.status.failed(error);
+                Event::PersistFailed
+            }
+        }
+    }
+
+    /// Key and chain of a slot: what was written a moment ago, else what is kept.
+    fn record(&mut self, slot: Slot) -> Result<Issued, String> {
+        if let Some((_, issued)) = self.staged.as_ref().filter(|(place, _)| *place == slot) {
+            return Ok(issued.clone());
+        }
+        let storage = self.storage.as_mut().ok_or("the storage is in use")?;
+        let kept = storage.kept();
+        let found = [kept.active, kept.trial].into_iter().flatten().find(|record| record.slot == slot);
+        let record = found.ok_or_else(|| format!("{slot} holds no record"))?;
+        storage.read(&record).map_err(|error| error.to_string())
+    }
+
+    fn activate(&mut self, slot: Slot) {
+        match self.record(slot).and_then(|issued| issued.credential().map(|credential| (issued, credential))) {
+            Ok((issued, credential)) => {
+                self.live.replace(&credential);
+                info!(credential = %self.status.name, expires = %Utc(issued.not_after), "the issued certificate is shown");
+            }
+            Err(error) => {
+                error!(credential = %self.status.name, "the certificate of {slot} cannot be shown: {error}");
+                self.status.failed(error);
+            }
+        }
+    }
+
+    fn activate_fallback(&mut self) {
+        let assignment = self.assigned.borrow().clone();
+        let Some(Fallback { cert_file, key_file }) = &assignment.fallback else { return };
+        let loaded = Credential::load(cert_file, key_file).map_err(|error| error.to_string());
+        let usable = loaded.and_then(|credential| match credential.validity() {
+            Some((_, not_after)) if clock::now() > not_after => {
+                Err(format!("{}: expired at {}", cert_file.display(), Utc(not_after)))
+            }
+            _ => Ok(credential),
+        });
+        let event = match usable {
+            Ok(credential) => {
+                self.live.replace(&credential);
+                Event::FallbackReady
+            }
+            Err(error) => {
+                error!(credential = %self.status.name, "the manual certificate cannot be shown: {error}");
+                Event::FallbackRefused
+            }
+        };
+        self.events.push_back(event);
+    }
+
+    /// From now on it is what a start begins with. Its order is done with, other programs get their copies, the hook runs.
+    async fn confirm(&mut self, slot: Slot) {
+        let issued = self.record(slot);
+        let folder = self.folder.clone();
+        let kept = self.with_storage(move |storage| {
+            storage.confirm(slot).map_err(|error| error.to_string())?;
+            storage.write_live(&folder, slot, &issued?)
+        });
+        if let Err(error) = kept.await {
+            error!(credential = %self.status.name, "{error}");
+            self.status.failed(error);
+        }
+        if let Err(error) = self.issuer.lock().await.kept() {
+            warn!(credential = %self.status.name, "{error}");
+        }
+        if self.staged.take().is_some() {
+            self.status.issued();
+            self.run_hook();
+        }
+        self.ask_at = Some(clock::now());
+    }
+
+    /// Beside everything else: a hook may be slow, or talk to this very gateway.
+    fn run_hook(&self) {
+        let Some(hook) = self.assigned.borrow().settings.hook.clone() else { return };
+        let live = self.folder.path().join("live");
+        let variables = [
+            ("EDGETRUST_CERT_FILE", live.join("cert.pem").display().to_string()),
+            ("EDGETRUST_KEY_FILE", live.join("key.pem").display().to_string()),
+            ("EDGETRUST_NAME", self.status.name.clone()),
+        ];
+        let status = self.status.clone();
+        tokio::spawn(async move {
+            match run_hook(&hook, &[], &variables).await {
+                Ok(()) => info!(credential = %status.name, "the hook has run"),
+                Err(error) => {
+                    error!(credential = %status.name, "{error}");
+                    status.failed(error.to_string());
+                }
+            }
+        });
+    }
+
+    fn alarm(&self, alarm: Alarm) {
+        let what = match alarm {
+            Alarm::ClockUnknown => "no time is known",
+            Alarm::ClockWentBack => "the clock went back: deadlines went with it",
+            Alarm::ClockDisagrees => "the new certificate is not valid by this clock: this clock or the CA's is wrong",
+            Alarm::IssuerRefused => "the CA refuses: something must be changed before it can work",
+            Alarm::IssuerTimeout => "the CA took too long: the attempt is given up",
+            Alarm::StorageFailed => "the new certificate cannot be kept: the one before stays",
+            Alarm::Reverted => "peers refused the new certificate: the one before is back",
+            Alarm::Expired => "the certificate has expired, and there is no other",
+            Alarm::OnFallback => "the manual certificate is shown; ACME is tried on",
+            Alarm::FallbackRefused => "the manual certificate cannot be used",
+        };
+        match alarm {
+            Alarm::Expired | Alarm::IssuerRefused | Alarm::StorageFailed | Alarm::FallbackRefused => {
+                error!(credential = %self.status.name, "{what}");
+            }
+            _ => warn!(credential = %self.status.name, "{what}"),
+        }
+    }
+}
+
+/// The answer of what is under way; never, where nothing is.
+async fn answered<T>(under_way: &mut Option<Answer<T>>) -> Result<T, AcmeError> {
+    match under_way {
+        Some(answer) => answer.await,
+        None => pending().await,
+    }
+}

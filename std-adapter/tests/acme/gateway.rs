@@ -1,0 +1,92 @@
+//! A gateway with an `acme` section, in a folder of its own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::ca::StepCa;
+use super::peers::{Program, echo, served_certificate};
+
+pub struct Site {
+    pub folder: TempDir,
+    pub listen: SocketAddr,
+    pub acme: Value,
+    /// Beside `acme`, for `security.tls.server`.
+    pub server: Value,
+}
+
+impl Site {
+    /// For a name of the CA's bench, over http-01.
+    pub fn new(ca: &StepCa, domains: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let acme = json!({
+            "enabled": true, "directory_url": ca.directory(), "domains": domains, "challenge_type": "http-01",
+            "storage_path": folder.path().join("acme"), "ca_bundle": ca.root_file(), "http_listen": ca.http.to_string(),
+        });
+        Self { folder, listen: ca.tls, acme, server: json!({}) }
+    }
+
+    pub fn storage(&self) -> PathBuf {
+        self.folder.path().join("acme")
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("gateway.json")
+    }
+
+    pub fn write(&self) {
+        let mut server = json!({"enabled": true, "mode": "acme", "acme": self.acme});
+        for (key, value) in self.server.as_object().unwrap() {
+            server[key] = value.clone();
+        }
+        let config = json!({
+            "security": {"tls": {"server": server}},
+            "gateway": {
+                "admin": {"listen": "127.0.0.1:0"},
+                "tunnels": [{"name": "in", "mode": "server", "listen": self.listen.to_string(), "target": echo().to_string()}],
+            },
+        });
+        std::fs::write(self.file(), serde_json::to_string_pretty(&config).unwrap()).unwrap();
+    }
+
+    pub fn run(&self) -> Running {
+        self.write();
+        let arguments = ["run", "--config", &self.file().display().to_string(), "--watch-interval", "50ms"];
+        let mut program = Program::start_quietly(&arguments.map(str::to_owned));
+        program.wait_for_tunnel();
+        let pages = program.wait_for("pages address=");
+        let pages = pages.split_once("address=").unwrap().1.trim().parse().unwrap();
+        Running { program, pages }
+    }
+}
+
+pub struct Running {
+    pub program: Program,
+    pages: SocketAddr,
+}
+
+impl Running {
+    pub fn page(&self, path: &str) -> String {
+        let url = format!("http://{}{path}", self.pages);
+        let shown = Command::new("curl").args(["-s", "--noproxy", "*", &url]).output().unwrap();
+        String::from_utf8(shown.stdout).unwrap()
+    }
+
+    /// What `/status` says of the only credential.
+    pub fn credential(&self) -> Value {
+        let status: Value = serde_json::from_str(&self.page("/status")).unwrap();
+        status["credentials"][0].clone()
+    }
+
+    /// Waits until the issued certificate is shown.
+    pub fn wait_for_certificate(&self) {
+        self.program.wait_until("an issued certificate", |_| self.credential()["phase"] == "waiting");
+    }
+
+    pub fn served(&self) -> String {
+        served_certificate(self.program.address, &[])
+    }
+}
