@@ -84,7 +84,7 @@ pub(super) async fn answer(
             };
             let made = challenge_certificate(name, key_authorization.digest().as_ref());
             let (certificate, key) = made.map_err(|error| failed("tls-alpn-01", &error))?;
-            let certificate = Credential::new(vec![certificate], PrivateKeyDer::Pkcs8(key));
+            let certificate = Credential::for_validation(certificate, PrivateKeyDer::Pkcs8(key));
             let certificate = certificate.map_err(|error| failed("tls-alpn-01", &error))?;
             Ok(Answer::TlsAlpn01 { _answer: credential.answer(&server_name, &certificate) })
         }

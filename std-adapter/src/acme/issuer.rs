@@ -114,7 +114,7 @@ impl AcmeIssuer {
         self.account.as_mut().ok_or_else(|| AcmeError::new("the account", FailureKind::Transient, "there is none"))
     }
 
-    /// Gets a certificate: an order that was begun goes on, else a new one is made. [`AcmeIssuer::kept`] ends it.
+    /// Gets a certificate: an order that was begun goes on, else a new one is made. [`forget_order`] ends it.
     ///
     /// # Errors
     /// Why there is none, and when it is worth another attempt.
@@ -171,14 +171,6 @@ impl AcmeIssuer {
         Ok(issued)
     }
 
-    /// The certificate is kept: its order is done with.
-    ///
-    /// # Errors
-    /// Where the order's file cannot be removed.
-    pub fn kept(&self) -> Result<(), AcmeError> {
-        order::forget(&self.folder)
-    }
-
     /// When the CA would like to see this certificate renewed; none where it has no opinion.
     ///
     /// # Errors
@@ -220,6 +212,14 @@ impl AcmeIssuer {
         let Some(account) = self.account.as_mut() else { return Ok(()) };
         account::rollover(account, &self.folder, &self.settings, &self.last).await
     }
+}
+
+/// The certificate is kept: its order is done with.
+///
+/// # Errors
+/// Where the order's file cannot be removed.
+pub fn forget_order(folder: &Folder) -> Result<(), AcmeError> {
+    order::forget(folder)
 }
 
 /// RFC 9773 section 4.1; none where the certificate has no authority key identifier.

@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 
 use super::status::CredentialStatus;
 use super::storage::{Storage, seed};
-use crate::acme::{AcmeError, AcmeIssuer, Issued, RenewalWindow, Responders, Settings, run_hook};
+use crate::acme::{AcmeError, AcmeIssuer, Issued, RenewalWindow, Responders, Settings, forget_order, run_hook};
 use crate::clock;
 use crate::store::Folder;
 use crate::tls::{Credential, LiveCredential};
@@ -443,7 +443,8 @@ impl Worker {
             error!(credential = %self.status.name, "{error}");
             self.status.failed(error);
         }
-        if let Err(error) = self.issuer.lock().await.kept() {
+        // Not by way of the issuer, which may be asking the CA something and waits to be polled.
+        if let Err(error) = forget_order(&self.folder) {
             warn!(credential = %self.status.name, "{error}");
         }
         if self.staged.take().is_some() {

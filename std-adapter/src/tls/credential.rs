@@ -93,6 +93,16 @@ impl Credential {
         Ok(Self(Kind::Fixed(Arc::new(key))))
     }
 
+    /// A certificate that only a validation sees: it has a critical extension that rustls does not know (RFC 8737 section 3), so that whether
+    /// the key fits cannot be asked.
+    ///
+    /// # Errors
+    /// Where the provider cannot sign with the key.
+    pub fn for_validation(certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> Result<Self, KeyError> {
+        let key = provider().key_provider.load_private_key(key).map_err(KeyError)?;
+        Ok(Self(Kind::Fixed(Arc::new(CertifiedKey::new(vec![certificate], key)))))
+    }
+
     /// What is shown now; none where nothing was obtained yet.
     pub(super) fn current(&self) -> Option<Arc<CertifiedKey>> {
         match &self.0 {

@@ -16,6 +16,9 @@ pub struct Site {
     pub acme: Value,
     /// Beside `acme`, for `security.tls.server`.
     pub server: Value,
+    /// `security.tls.client`, and more tunnels.
+    pub client: Value,
+    pub tunnels: Vec<Value>,
 }
 
 impl Site {
@@ -26,7 +29,7 @@ impl Site {
             "enabled": true, "directory_url": ca.directory(), "domains": domains, "challenge_type": "http-01",
             "storage_path": folder.path().join("acme"), "ca_bundle": ca.root_file(), "http_listen": ca.http.to_string(),
         });
-        Self { folder, listen: ca.tls, acme, server: json!({}) }
+        Self { folder, listen: ca.tls, acme, server: json!({}), client: json!({}), tunnels: Vec::new() }
     }
 
     pub fn storage(&self) -> PathBuf {
@@ -42,12 +45,13 @@ impl Site {
         for (key, value) in self.server.as_object().unwrap() {
             server[key] = value.clone();
         }
+        let mut tunnels = vec![
+            json!({"name": "in", "mode": "server", "listen": self.listen.to_string(), "target": echo().to_string()}),
+        ];
+        tunnels.extend(self.tunnels.iter().cloned());
         let config = json!({
-            "security": {"tls": {"server": server}},
-            "gateway": {
-                "admin": {"listen": "127.0.0.1:0"},
-                "tunnels": [{"name": "in", "mode": "server", "listen": self.listen.to_string(), "target": echo().to_string()}],
-            },
+            "security": {"tls": {"server": server, "client": self.client}},
+            "gateway": {"admin": {"listen": "127.0.0.1:0"}, "tunnels": tunnels},
         });
         std::fs::write(self.file(), serde_json::to_string_pretty(&config).unwrap()).unwrap();
     }
@@ -55,8 +59,8 @@ impl Site {
     pub fn run(&self) -> Running {
         self.write();
         let arguments = ["run", "--config", &self.file().display().to_string(), "--watch-interval", "50ms"];
-        let mut program = Program::start_quietly(&arguments.map(str::to_owned));
-        program.wait_for_tunnel();
+        let arguments = arguments.map(str::to_owned);
+        let program = Program::start_tunnels(&arguments, 1 + self.tunnels.len());
         let pages = program.wait_for("pages address=");
         let pages = pages.split_once("address=").unwrap().1.trim().parse().unwrap();
         Running { program, pages }
@@ -83,10 +87,13 @@ impl Running {
 
     /// Waits until the issued certificate is shown.
     pub fn wait_for_certificate(&self) {
-        self.program.wait_until("an issued certificate", |_| self.credential()["phase"] == "waiting");
+        self.program.wait_until("an issued certificate", |_| {
+            let credential = self.credential();
+            credential["phase"] == "waiting" && credential["serving"] == "issued"
+        });
     }
 
     pub fn served(&self) -> String {
-        served_certificate(self.program.address, &[])
+        served_certificate(self.program.tunnel("in"), &[])
     }
 }

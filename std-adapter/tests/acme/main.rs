@@ -2,8 +2,8 @@
 
 mod ca;
 mod gateway;
+mod live;
+#[allow(dead_code, reason = "shared with the program's other tests, which use more of it")]
 #[path = "../program/peers.rs"]
 mod peers;
-#[path = "../program/pki.rs"]
-mod pki;
 mod step_ca;

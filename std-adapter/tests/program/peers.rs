@@ -1,19 +1,25 @@
 //! The program, an echo target, and openssl as a client; each is stopped by the one who started it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Long enough for a slow machine; nothing waits for it unless something is wrong.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Lines of a log that a failed test shows.
+const LAST_LINES: usize = 60;
+
 /// A running `edgetrust`.
 pub struct Program {
     child: Child,
     lines: Receiver<String>,
+    /// Shown when a test fails.
+    log: Arc<Mutex<VecDeque<String>>>,
     /// Where each tunnel listens.
     tunnels: HashMap<String, String>,
     /// The address of the only tunnel of `serve` and `connect`.
@@ -53,9 +59,21 @@ impl Program {
             .unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();
-        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let log = Arc::<Mutex<VecDeque<String>>>::default();
+        let kept = log.clone();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let mut kept = kept.lock().unwrap();
+                kept.push_back(line.clone());
+                if kept.len() > LAST_LINES {
+                    kept.pop_front();
+                }
+                // Whoever waits for lines may be gone.
+                let _ = sender.send(line);
+            }
+        });
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { child, lines, tunnels: HashMap::new(), address: nowhere }
+        Self { child, lines, log, tunnels: HashMap::new(), address: nowhere }
     }
 
     /// Waits until one more tunnel listens.
@@ -110,6 +128,9 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.log.lock().unwrap().iter().for_each(|line| eprintln!("  {line}"));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
