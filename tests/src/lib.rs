@@ -3,4 +3,6 @@
 pub mod chains;
 pub mod conformance;
 pub mod powercut;
+pub mod random;
 pub mod repository;
+pub mod simulation;

@@ -2,18 +2,49 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pki_types::ServerName;
+use pki_types::{ServerName, UnixTime};
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionMemoryCache, ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::server::StoresServerSessions;
 
 use super::Credential;
+use crate::clock;
+
+/// Handshakes that resume a session end within this time.
+const MARGIN: u64 = 5;
+
+/// Until when sessions may be resumed: up to the first end of a certificate that was shown in one. A session keeps the certificate of its
+/// first handshake, however often it is resumed, and is refused once that has expired; so it is forgotten before.
+#[derive(Debug)]
+pub(super) struct Horizon(AtomicU64);
+
+impl Default for Horizon {
+    fn default() -> Self {
+        Self(AtomicU64::new(u64::MAX))
+    }
+}
+
+impl Horizon {
+    /// A peer was let in with a path that is valid until then.
+    pub(super) fn note(&self, valid_until: UnixTime) {
+        self.0.fetch_min(valid_until.as_secs(), Ordering::AcqRel);
+    }
+
+    /// True once when it is reached: all sessions are to be forgotten.
+    fn is_reached(&self, now: UnixTime) -> bool {
+        let end = self.0.load(Ordering::Acquire);
+        now.as_secs().saturating_add(MARGIN) > end
+            && self.0.compare_exchange(end, u64::MAX, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
 
 /// The newest sessions, up to a limit. rustls's own store looks through all of its keys at each resumption.
 pub(super) struct Sessions {
     limit: usize,
+    horizon: Arc<Horizon>,
     kept: Mutex<Kept>,
 }
 
@@ -25,13 +56,17 @@ struct Kept {
 }
 
 impl Sessions {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { limit, kept: Mutex::default() }
+    pub(super) fn new(limit: usize, horizon: Arc<Horizon>) -> Self {
+        Self { limit, horizon, kept: Mutex::default() }
     }
 
     /// A panic elsewhere leaves whole sessions.
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.horizon.is_reached(clock::now()) {
+            *kept = Kept::default();
+        }
+        kept
     }
 }
 
@@ -74,10 +109,10 @@ impl StoresServerSessions for Sessions {
 /// Servers whose sessions a client can resume; rustls's own default.
 const SERVERS: usize = 256;
 
-/// A client's sessions, forgotten when its certificate is replaced: a server remembers a session with the certificate that was shown in it,
-/// and refuses it when that has expired.
+/// A client's sessions, forgotten when its own certificate is replaced too: the server's side of a session ends with that.
 pub(super) struct ClientSessions {
-    credential: Credential,
+    credential: Option<Credential>,
+    horizon: Arc<Horizon>,
     kept: Mutex<(u64, Arc<ClientSessionMemoryCache>)>,
 }
 
@@ -88,15 +123,14 @@ impl fmt::Debug for ClientSessions {
 }
 
 impl ClientSessions {
-    pub(super) fn new(credential: Credential) -> Self {
-        let kept = (credential.generation(), Arc::new(ClientSessionMemoryCache::new(SERVERS)));
-        Self { credential, kept: Mutex::new(kept) }
+    pub(super) fn new(credential: Option<Credential>, horizon: Arc<Horizon>) -> Self {
+        Self { credential, horizon, kept: Mutex::new((0, Arc::new(ClientSessionMemoryCache::new(SERVERS)))) }
     }
 
     fn kept(&self) -> Arc<ClientSessionMemoryCache> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let generation = self.credential.generation();
-        if kept.0 != generation {
+        let generation = self.credential.as_ref().map_or(0, Credential::generation);
+        if kept.0 != generation || self.horizon.is_reached(clock::now()) {
             *kept = (generation, Arc::new(ClientSessionMemoryCache::new(SERVERS)));
         }
         kept.1.clone()
@@ -139,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_oldest_goes_first_and_memory_is_bounded() {
-        let sessions = Sessions::new(3);
+        let sessions = Sessions::new(3, Arc::default());
         for key in 0..4_u8 {
             assert!(sessions.put(vec![key], vec![key, key]));
         }
@@ -156,8 +190,24 @@ mod tests {
     }
 
     #[test]
+    fn sessions_end_before_the_certificate_that_was_shown_in_them() {
+        let horizon = Arc::<Horizon>::default();
+        let sessions = Sessions::new(2, horizon.clone());
+        let in_seconds =
+            |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(clock::now().as_secs() + seconds));
+        horizon.note(in_seconds(3600));
+        sessions.put(vec![1], vec![1]);
+        assert_eq!(sessions.get(&[1]), Some(vec![1]));
+        horizon.note(in_seconds(1));
+        horizon.note(in_seconds(7200));
+        assert_eq!(sessions.get(&[1]), None);
+        sessions.put(vec![1], vec![2]);
+        assert_eq!(sessions.get(&[1]), Some(vec![2]), "those of later are kept");
+    }
+
+    #[test]
     fn a_key_that_comes_again_has_its_new_value() {
-        let sessions = Sessions::new(2);
+        let sessions = Sessions::new(2, Arc::default());
         sessions.put(vec![1], vec![1]);
         sessions.put(vec![1], vec![2]);
         assert_eq!(sessions.get(&[1]), Some(vec![2]));

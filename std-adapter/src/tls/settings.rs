@@ -104,7 +104,8 @@ impl TlsServer {
         config.alpn_protocols = settings.alpn;
         // RFC 8446 appendix C.4: a ticket is for one use. A feed reconnects once, with the ticket of its last connection.
         config.send_tls13_tickets = 1;
-        config.session_storage = Arc::new(Sessions::new(SESSIONS));
+        let horizon = verifier.as_ref().map(|verifier| verifier.horizon().clone()).unwrap_or_default();
+        config.session_storage = Arc::new(Sessions::new(SESSIONS, horizon));
         // RFC 8446 section 8: early data can be replayed
         config.max_early_data_size = 0;
         Ok(Self { config: Arc::new(config), verifier, credential: settings.credential })
@@ -169,14 +170,12 @@ impl TlsClient {
                 (builder.with_custom_certificate_verifier(Arc::new(DangerNoVerification { provider })), None)
             }
         };
-        let mut config = match settings.credential {
-            Some(credential) => {
-                let mut config = builder.with_client_cert_resolver(Arc::new(Resolver(credential.clone())));
-                config.resumption = Resumption::store(Arc::new(ClientSessions::new(credential)));
-                config
-            }
+        let mut config = match &settings.credential {
+            Some(credential) => builder.with_client_cert_resolver(Arc::new(Resolver(credential.clone()))),
             None => builder.with_no_client_auth(),
         };
+        let horizon = verifier.as_ref().map(|verifier| verifier.horizon().clone()).unwrap_or_default();
+        config.resumption = Resumption::store(Arc::new(ClientSessions::new(settings.credential, horizon)));
         config.alpn_protocols = settings.alpn;
         config.enable_early_data = false;
         Ok(Self { config: Arc::new(config), verifier })

@@ -13,6 +13,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
 
 use super::peer::{Peer, Verdicts};
+use super::sessions::Horizon;
 use super::trust::{Generation, TrustStore};
 use crate::clock;
 
@@ -99,12 +100,19 @@ struct Judge {
     store: Arc<TrustStore>,
     trust: Arc<Generation>,
     verdicts: Verdicts,
+    horizon: Arc<Horizon>,
     provider: Arc<CryptoProvider>,
 }
 
 impl Judge {
     fn new(store: &Arc<TrustStore>, provider: Arc<CryptoProvider>) -> Self {
-        Self { store: store.clone(), trust: store.current(), verdicts: Verdicts::new(), provider }
+        Self {
+            store: store.clone(),
+            trust: store.current(),
+            verdicts: Verdicts::new(),
+            horizon: Arc::default(),
+            provider,
+        }
     }
 
     /// Whether its generation is still the store's.
@@ -122,14 +130,16 @@ impl Judge {
         now: UnixTime,
         authorize: impl FnOnce(VerifiedPath<'_>) -> Result<(), Denied>,
     ) -> Result<Arc<Peer>, Refusal> {
-        self.verdicts.remembered(name, leaf, sent, now, || {
+        let peer = self.verdicts.remembered(name, leaf, sent, now, || {
             let leaf = Certificate::from_der(leaf).map_err(Refusal::Parse)?;
             let algorithms = self.provider.signature_verification_algorithms.all;
             let path = self.trust.verify(algorithms, &leaf, &parse_sent(sent), purpose, now).map_err(Refusal::Path)?;
             let peer = Peer::new(&leaf, path.valid_until());
             authorize(path).map_err(Refusal::Denied)?;
             Ok(peer)
-        })
+        })?;
+        self.horizon.note(peer.valid_until());
+        Ok(peer)
     }
 }
 
@@ -152,6 +162,10 @@ impl ClientVerifier {
 
     pub(super) fn is_current(&self) -> bool {
         self.judge.is_current()
+    }
+
+    pub(super) fn horizon(&self) -> &Arc<Horizon> {
+        &self.judge.horizon
     }
 
     fn judge(
@@ -214,6 +228,10 @@ impl ServerVerifier {
 
     pub(super) fn is_current(&self) -> bool {
         self.judge.is_current()
+    }
+
+    pub(super) fn horizon(&self) -> &Arc<Horizon> {
+        &self.judge.horizon
     }
 
     fn judge(
