@@ -333,10 +333,11 @@ proptest! {
         let policy = Policy { seed, ..Policy::default() };
         let active = Credential { slot: Slot::A, not_before: at(0), not_after: at(lifetime) };
         let lead = policy.lead_s(&active);
-        // The longest wait at a time is an eighth of what remains, or the most that is configured.
+        // The longest wait at a time is an eighth of what remains, the most that is configured at most, the first at least.
         let begin = lifetime - lead + (lead as f64 * there) as u64;
         let remaining = lifetime - begin;
-        let wait = u64::from(policy.backoff_max_s).min(remaining / 7).max(1);
+        let first = u64::from(policy.backoff_first_s).min(lifetime / 200);
+        let wait = u64::from(policy.backoff_max_s).min(remaining / 7).max(first).max(1);
         prop_assume!(begin + 2 * wait < policy_end(&policy, &active));
         let mut state = State::new();
         let mut now = 0;

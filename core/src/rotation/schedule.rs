@@ -89,10 +89,12 @@ impl Policy {
         point.min(after(now, fresh))
     }
 
-    /// When a certificate that begins its service now is renewed: never at once, whatever its dates are.
+    /// When a certificate that begins its service now is renewed: never at once, whatever its dates are, or a CA that dates badly would be
+    /// asked without end; and no later than after the longest wait, where it begins late, since the disk was full say.
     pub(super) fn first_renewal(&self, credential: &Credential, now: UnixTime) -> UnixTime {
         let remaining = credential.remaining_s(now).min(credential.lifetime_s());
-        self.renewal_from(credential, now).max(after(now, (remaining / 4).max(1)))
+        let gap = (remaining / 4).clamp(1, u64::from(self.backoff_max_s).max(1));
+        self.renewal_from(credential, now).max(after(now, gap))
     }
 
     /// When one that was in service before a restart is renewed: where that is now, its last hours are spread over the fleet.

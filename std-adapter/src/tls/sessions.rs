@@ -33,12 +33,27 @@ impl Horizon {
         self.0.fetch_min(valid_until.as_secs(), Ordering::AcqRel);
     }
 
-    /// True once when it is reached: all sessions are to be forgotten.
-    fn is_reached(&self, now: UnixTime) -> bool {
-        let end = self.0.load(Ordering::Acquire);
-        now.as_secs().saturating_add(MARGIN) > end
-            && self.0.compare_exchange(end, u64::MAX, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    /// Whether sessions may be kept and resumed now, and whether those from before must go first. Until the end has passed none is kept: a
+    /// ticket of a session that began before may come late.
+    fn look(&self, now: UnixTime) -> Sight {
+        let (now, end) = (now.as_secs(), self.0.load(Ordering::Acquire));
+        if now.saturating_add(MARGIN) <= end {
+            return Sight::Clear;
+        }
+        if now <= end {
+            return Sight::Near;
+        }
+        let first = self.0.compare_exchange(end, u64::MAX, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if first { Sight::Passed } else { Sight::Near }
     }
+}
+
+/// How far the horizon is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sight {
+    Clear,
+    Near,
+    Passed,
 }
 
 /// The newest sessions, up to a limit. rustls's own store looks through all of its keys at each resumption.
@@ -60,25 +75,26 @@ impl Sessions {
         Self { limit, horizon, kept: Mutex::default() }
     }
 
-    /// A panic elsewhere leaves whole sessions.
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    /// None while none may be kept. A panic elsewhere leaves whole sessions.
+    fn kept(&self) -> Option<MutexGuard<'_, Kept>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.horizon.is_reached(clock::now()) {
+        let sight = self.horizon.look(clock::now());
+        if sight != Sight::Clear {
             *kept = Kept::default();
         }
-        kept
+        (sight != Sight::Near).then_some(kept)
     }
 }
 
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} sessions", self.kept().values.len())
+        write!(f, "{} sessions", self.kept().map_or(0, |kept| kept.values.len()))
     }
 }
 
 impl StoresServerSessions for Sessions {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        let mut kept = self.kept();
+        let Some(mut kept) = self.kept() else { return false };
         let kept = &mut *kept;
         if kept.values.insert(key.clone(), value).is_none() {
             kept.order.push_back(key);
@@ -93,12 +109,12 @@ impl StoresServerSessions for Sessions {
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.kept().values.get(key).cloned()
+        self.kept()?.values.get(key).cloned()
     }
 
     /// A session of TLS 1.3 is for one use (RFC 8446 appendix C.4).
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.kept().values.remove(key)
+        self.kept()?.values.remove(key)
     }
 
     fn can_cache(&self) -> bool {
@@ -127,43 +143,53 @@ impl ClientSessions {
         Self { credential, horizon, kept: Mutex::new((0, Arc::new(ClientSessionMemoryCache::new(SERVERS)))) }
     }
 
-    fn kept(&self) -> Arc<ClientSessionMemoryCache> {
+    /// None while none may be kept.
+    fn kept(&self) -> Option<Arc<ClientSessionMemoryCache>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let generation = self.credential.as_ref().map_or(0, Credential::generation);
-        if kept.0 != generation || self.horizon.is_reached(clock::now()) {
+        let sight = self.horizon.look(clock::now());
+        if kept.0 != generation || sight != Sight::Clear {
             *kept = (generation, Arc::new(ClientSessionMemoryCache::new(SERVERS)));
         }
-        kept.1.clone()
+        (sight != Sight::Near).then(|| kept.1.clone())
     }
 }
 
 impl ClientSessionStore for ClientSessions {
     fn set_kx_hint(&self, server_name: ServerName<'static>, group: NamedGroup) {
-        self.kept().set_kx_hint(server_name, group);
+        if let Some(kept) = self.kept() {
+            kept.set_kx_hint(server_name, group);
+        }
     }
 
     fn kx_hint(&self, server_name: &ServerName<'_>) -> Option<NamedGroup> {
-        self.kept().kx_hint(server_name)
+        self.kept()?.kx_hint(server_name)
     }
 
     fn set_tls12_session(&self, server_name: ServerName<'static>, value: Tls12ClientSessionValue) {
-        self.kept().set_tls12_session(server_name, value);
+        if let Some(kept) = self.kept() {
+            kept.set_tls12_session(server_name, value);
+        }
     }
 
     fn tls12_session(&self, server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.kept().tls12_session(server_name)
+        self.kept()?.tls12_session(server_name)
     }
 
     fn remove_tls12_session(&self, server_name: &ServerName<'static>) {
-        self.kept().remove_tls12_session(server_name);
+        if let Some(kept) = self.kept() {
+            kept.remove_tls12_session(server_name);
+        }
     }
 
     fn insert_tls13_ticket(&self, server_name: ServerName<'static>, value: Tls13ClientSessionValue) {
-        self.kept().insert_tls13_ticket(server_name, value);
+        if let Some(kept) = self.kept() {
+            kept.insert_tls13_ticket(server_name, value);
+        }
     }
 
     fn take_tls13_ticket(&self, server_name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        self.kept().take_tls13_ticket(server_name)
+        self.kept()?.take_tls13_ticket(server_name)
     }
 }
 
@@ -185,7 +211,7 @@ mod tests {
             sessions.put(vec![key], Vec::new());
             sessions.take(&[key]);
         }
-        let kept = sessions.kept();
+        let kept = sessions.kept().unwrap();
         assert!(kept.values.len() <= 3 && kept.order.len() <= 3);
     }
 
@@ -201,8 +227,16 @@ mod tests {
         horizon.note(in_seconds(1));
         horizon.note(in_seconds(7200));
         assert_eq!(sessions.get(&[1]), None);
-        sessions.put(vec![1], vec![2]);
-        assert_eq!(sessions.get(&[1]), Some(vec![2]), "those of later are kept");
+        assert!(!sessions.put(vec![1], vec![2]), "it may be of a session that ends");
+    }
+
+    #[test]
+    fn a_horizon_that_has_passed_is_forgotten() {
+        let at = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        let horizon = Horizon::default();
+        horizon.note(at(100));
+        let seen = [90, 95, 96, 100, 101, 102].map(|now| horizon.look(at(now)));
+        assert_eq!(seen, [Sight::Clear, Sight::Clear, Sight::Near, Sight::Near, Sight::Passed, Sight::Clear]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Simulates a fleet and fails on an outage.
 //! `cargo run --release -p edgetrust-tests --bin simulate -- --gateways 1000 --years 10 --seed 1 [--lifetime-hours 24] [--calm]`
+//!
+//! `--trace N --until S` shows what gateway N did in the day before second S: a run is replayed by its seed.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -8,6 +10,7 @@ use edgetrust_tests::simulation::{DAY, HOUR, Options, simulate};
 
 fn main() -> ExitCode {
     let (mut gateways, mut years, mut seed, mut lifetime_hours, mut calm) = (1000, 10, 1, 24, false);
+    let (mut traced, mut until) = (None, 0_u64);
     let mut arguments = std::env::args().skip(1);
     while let Some(flag) = arguments.next() {
         let mut number = || arguments.next().and_then(|number| number.parse().ok());
@@ -23,6 +26,8 @@ fn main() -> ExitCode {
             ("--years", Some(value)) => years = value,
             ("--seed", Some(value)) => seed = value,
             ("--lifetime-hours", Some(value)) => lifetime_hours = value,
+            ("--trace", Some(value)) => traced = Some(value),
+            ("--until", Some(value)) => until = value,
             _ => {
                 eprintln!(
                     "simulate: found {flag:?}, expected --gateways N, --years N, --seed N, --lifetime-hours N or --calm"
@@ -40,6 +45,7 @@ fn main() -> ExitCode {
         renew_before_s: u32::try_from(lifetime_s / 3).unwrap_or(u32::MAX),
         seed,
         calm,
+        trace: traced.map(|gateway| (gateway, (until.saturating_sub(DAY), until + HOUR))),
     };
     let report = simulate(&options);
     println!("{gateways} gateways, {years} years, certificates of {lifetime_hours} h, seed {seed}");

@@ -41,6 +41,8 @@ enum Answer {
 }
 
 pub(super) struct Gateway {
+    number: u64,
+    traced: Option<Span>,
     policy: Policy,
     state: State,
     random: Random,
@@ -75,6 +77,8 @@ impl Gateway {
             Troubles::draw(&mut random, end)
         };
         Self {
+            number,
+            traced: options.trace.filter(|(traced, _)| *traced == number).map(|(_, span)| span),
             policy,
             state: State::new(),
             random,
@@ -93,7 +97,9 @@ impl Gateway {
     }
 
     fn clock(&self, now: u64) -> TrustedTime {
-        TrustedTime::Known(unix(now.saturating_add_signed(self.clock_offset)))
+        TrustedTime::Known(UnixTime::since_unix_epoch(Duration::from_secs(
+            (BASE + now).saturating_add_signed(self.clock_offset),
+        )))
     }
 
     /// When something happens next, in true time.
@@ -161,8 +167,8 @@ impl Gateway {
         if longest >= REACH {
             report.outages += 1;
             report.first_outage.get_or_insert(format!(
-                "expired at {end} s, renewal was possible for {longest} s of its window: {:?}",
-                self.state
+                "gateway {}, expired at {end} s, renewal was possible for {longest} s of its window: {:?}",
+                self.number, self.state
             ));
         } else {
             report.excused += 1;
@@ -216,6 +222,12 @@ impl Gateway {
         let (state, actions) = self.state.step(&self.policy, self.clock(now), event);
         self.state = state;
         report.events += 1;
+        if self.traced.is_some_and(|(from, to)| (from..to).contains(&now)) {
+            eprintln!(
+                "{now} clock {:+}: {event:?} -> {:?}, {:?}: {actions:?}",
+                self.clock_offset, self.state.phase, self.state.serving
+            );
+        }
         for action in actions {
             match action {
                 Action::Issue { .. } => {

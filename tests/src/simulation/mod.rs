@@ -29,6 +29,8 @@ pub struct Options {
     pub seed: u64,
     /// Nothing goes wrong.
     pub calm: bool,
+    /// Every event of this gateway in this time is written to standard error.
+    pub trace: Option<(u64, (u64, u64))>,
 }
 
 /// What came of it.
