@@ -70,7 +70,12 @@ fn index(slot: Slot) -> usize {
 impl Gateway {
     pub(super) fn new(options: &Options, number: u64, end: u64) -> Self {
         let mut random = Random(options.seed ^ number.wrapping_mul(0x5851_f42d_4c95_7f2d));
-        let policy = Policy { seed: random.draw(), renew_before_s: options.renew_before_s, ..Policy::default() };
+        let policy = Policy {
+            seed: random.draw(),
+            renew_before_s: options.renew_before_s,
+            backoff_max_s: options.backoff_max_s,
+            ..Policy::default()
+        };
         let troubles = if options.calm {
             Troubles { off: Vec::new(), disk_full: Vec::new(), clock: Vec::new() }
         } else {

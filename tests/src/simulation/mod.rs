@@ -25,6 +25,8 @@ pub struct Options {
     pub lifetime_s: u64,
     /// When they are renewed.
     pub renew_before_s: u32,
+    /// The longest wait between attempts.
+    pub backoff_max_s: u32,
     /// Replays the run.
     pub seed: u64,
     /// Nothing goes wrong.
