@@ -337,7 +337,7 @@ proptest! {
         let begin = lifetime - lead + (lead as f64 * there) as u64;
         let remaining = lifetime - begin;
         let first = u64::from(policy.backoff_first_s).min(lifetime / 200);
-        let wait = u64::from(policy.backoff_max_s).min(remaining / 7).max(first).max(1);
+        let wait = u64::from(policy.backoff_max_s).min(remaining.div_ceil(7) + 1).max(first);
         prop_assume!(begin + 2 * wait < policy_end(&policy, &active));
         let mut state = State::new();
         let mut now = 0;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use edgetrust_core::config::{Acme, Files};
+use edgetrust_core::config::{Acme, Config, CredentialSource, Files, Server, TunnelKind};
 use edgetrust_core::path::Purpose;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -14,7 +14,7 @@ use super::status::{CredentialStatus, Credentials};
 use super::worker::{Assignment, Fallback, Once, Worker};
 use crate::acme::{Purposes, Responders, Settings};
 use crate::gateway::{CredentialProvider, Watched};
-use crate::store::Folder;
+use crate::store::{Folder, FolderError};
 use crate::tls::{Credential, LiveCredential};
 
 /// The credentials of a gateway, by the folders that they are kept in.
@@ -58,6 +58,23 @@ impl CredentialProvider for Agents {
         purpose: Purpose,
         watched: &mut Watched,
     ) -> Result<Credential, String> {
+        self.ask(acme, fallback, purpose, watched, Some(&|place| Folder::open(place)))
+    }
+}
+
+/// Takes a folder.
+type Open<'a> = &'a dyn Fn(&Path) -> Result<Folder, FolderError>;
+
+impl Agents {
+    /// Notes what a section asks for; a folder that is not in use yet is taken with `open`.
+    fn ask(
+        &mut self,
+        acme: &Acme<'_>,
+        fallback: Option<&Files<'_>>,
+        purpose: Purpose,
+        watched: &mut Watched,
+        open: Option<Open<'_>>,
+    ) -> Result<Credential, String> {
         let purposes = Purposes { server: purpose == Purpose::ServerAuth, client: purpose == Purpose::ClientAuth };
         let settings = Settings::read(acme, purposes, |file| watched.note(file))?;
         let fallback = fallback.map(|files| fallback_of(files, watched)).transpose()?;
@@ -82,8 +99,9 @@ impl CredentialProvider for Agents {
         let (live, folder) = match self.running.get(&place) {
             Some(agent) => (agent.live.clone(), None),
             None => {
-                let folder = Folder::open(&place).map_err(|error| format!("acme.storage_path: {error}"))?;
-                (LiveCredential::new(), Some(Arc::new(folder)))
+                let folder = open.map(|open| open(&place)).transpose();
+                let folder = folder.map_err(|error| format!("acme.storage_path: {error}"))?;
+                (LiveCredential::new(), folder.map(Arc::new))
             }
         };
         let credential = live.credential();
@@ -98,6 +116,43 @@ fn fallback_of(files: &Files<'_>, watched: &mut Watched) -> Result<Fallback, Str
     watched.note(&fallback.key_file);
     Credential::load(&fallback.cert_file, &fallback.key_file).map_err(|error| error.to_string())?;
     Ok(fallback)
+}
+
+/// All credentials that a configuration asks for: of its tunnels, of `security.tls` where there are none.
+///
+/// # Errors
+/// What is wrong with a section, or the files that it names.
+pub fn assignments(config: &Config<'_>) -> Result<Vec<Assignment>, String> {
+    let mut agents = Agents::default();
+    let mut ask = |source: &CredentialSource<'_>, purpose| match source {
+        CredentialSource::Files(_) => Ok(()),
+        CredentialSource::Acme(acme) => agents.ask(acme, None, purpose, &mut Watched::default(), None).map(drop),
+        CredentialSource::AcmeWithFallback(acme, files) => {
+            agents.ask(acme, Some(files), purpose, &mut Watched::default(), None).map(drop)
+        }
+    };
+    let mut server = |server: &Server<'_>| match server {
+        Server::Plain => Ok(()),
+        Server::Tls(tls) | Server::MutualTls(tls, _) => ask(&tls.credential, Purpose::ServerAuth),
+    };
+    for tunnel in &config.gateway.tunnels {
+        if let TunnelKind::Server { tls, .. } = &tunnel.kind {
+            server(tls)?;
+        }
+    }
+    server(&config.server)?;
+    let clients = config.gateway.tunnels.iter().filter_map(|tunnel| match &tunnel.kind {
+        TunnelKind::Client { tls, .. } => Some(tls),
+        TunnelKind::Server { .. } => None,
+    });
+    for client in clients.chain([&config.client]) {
+        if let Some(source) = &client.credential {
+            ask(source, Purpose::ClientAuth)?;
+        }
+    }
+    let mut all: Vec<_> = agents.asked.into_values().map(|asked| asked.assignment).collect();
+    all.sort_by(|one, other| one.settings.storage_path.cmp(&other.settings.storage_path));
+    Ok(all)
 }
 
 impl Agents {
@@ -164,9 +219,13 @@ impl Agents {
     /// One attempt for one credential, by hand or by a timer.
     ///
     /// # Errors
-    /// Where its folder is another process's, or cannot be used.
-    pub async fn once(assignment: Assignment, live: LiveCredential, force: bool) -> Result<Once, String> {
-        let folder = Folder::open(&assignment.settings.storage_path).map_err(|error| error.to_string())?;
+    /// Where it cannot be begun.
+    pub async fn once(
+        assignment: Assignment,
+        folder: Folder,
+        live: LiveCredential,
+        force: bool,
+    ) -> Result<Once, String> {
         let asked = Asked { assignment, live, folder: None };
         let agents = Self::default();
         let (_prepare, worker) = agents.agent(&asked, Arc::new(folder))?;

@@ -5,7 +5,7 @@ mod status;
 mod storage;
 mod worker;
 
-pub use agents::{Agents, Prepared};
+pub use agents::{Agents, Prepared, assignments};
 pub use status::{CredentialStatus, Credentials, Snapshot};
 pub use storage::{Kept, Storage};
 pub use worker::{Assignment, Fallback, Once};

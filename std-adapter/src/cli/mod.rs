@@ -1,5 +1,6 @@
 //! One file a subcommand. Exit codes: 0 good, 1 the thing asked about is not so, 2 wrong use or bad configuration.
 
+mod acme;
 mod arguments;
 mod check;
 mod check_files;
@@ -55,6 +56,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Judge a chain, and say why
     Verify(verify::Args),
+    /// Certificates from an ACME directory, by hand and by timers; `run` keeps them fresh by itself
+    Acme(acme::Args),
     /// Three locations in one process: messages over wss, impostors refused, a certificate rotated live
     Demo(demo::Args),
     /// Print a shell's completions
@@ -79,6 +82,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Acme(args) => acme::run(args),
         Command::Completions(args) => generate::completions(args),
         Command::Man(args) => generate::man(args),
     };

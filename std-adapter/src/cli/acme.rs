@@ -1,0 +1,307 @@
+//! `edgetrust acme`: certificates by hand and by timers.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use edgetrust::acme::{AcmeIssuer, Responders, account_file};
+use edgetrust::agent::{Agents, Assignment, Once, Storage, assignments};
+use edgetrust::clock;
+use edgetrust::config_file::with_config;
+use edgetrust::core::rotation::{Credential as Record, Policy};
+use edgetrust::core::time::Utc;
+use edgetrust::store::{Folder, FolderError};
+use edgetrust::tls::{ClientAuth, ClientHello, LiveCredential, MinVersion, ServerSettings, TlsServer};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use super::{Outcome, text};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// What is kept, until when it is valid, when it is renewed. Exit code 1 where one is missing or has expired
+    Status {
+        #[command(flatten)]
+        which: Which,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Obtain what is missing or due; nothing is done where nothing is. For timers
+    Obtain {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        listen: Listen,
+    },
+    /// Obtain a new certificate now; a running gateway that keeps it is asked to
+    Renew {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        listen: Listen,
+    },
+    /// Revoke the certificate in use (RFC 8555 section 7.6); renew afterwards
+    Revoke {
+        #[command(flatten)]
+        which: Which,
+        /// Its key is in other hands
+        #[arg(long)]
+        key_compromise: bool,
+    },
+    /// Show the account, made if need be
+    Account {
+        #[command(flatten)]
+        which: Which,
+        /// Replace its key (RFC 8555 section 7.3.5)
+        #[arg(long)]
+        roll_key: bool,
+    },
+}
+
+#[derive(clap::Args)]
+struct Which {
+    /// The configuration: `security.tls` and `gateway` of a SemStreams file
+    #[arg(long, short, value_name = "FILE")]
+    config: PathBuf,
+    /// Only the certificate with this name
+    #[arg(long, value_name = "DOMAIN")]
+    name: Option<String>,
+}
+
+#[derive(clap::Args)]
+struct Listen {
+    /// Where tls-alpn-01 is answered while no gateway runs, as 0.0.0.0:443
+    #[arg(long, value_name = "ADDR:PORT")]
+    tls_alpn_listen: Option<SocketAddr>,
+}
+
+/// How long a running gateway may take to renew.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+pub(crate) fn run(args: Args) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(text)?;
+    runtime.block_on(async {
+        match args.command {
+            Command::Status { which, json } => status(&which.assignments()?, json),
+            Command::Obtain { which, listen } => each(&which, |one| obtain(one, listen.tls_alpn_listen, false)).await,
+            Command::Renew { which, listen } => each(&which, |one| obtain(one, listen.tls_alpn_listen, true)).await,
+            Command::Revoke { which, key_compromise } => each(&which, |one| revoke(one, key_compromise)).await,
+            Command::Account { which, roll_key } => each(&which, |one| account(one, roll_key)).await,
+        }
+    })
+}
+
+impl Which {
+    fn assignments(&self) -> Result<Vec<Assignment>, String> {
+        let mut all = with_config(&self.config, assignments).map_err(text)??;
+        if let Some(name) = &self.name {
+            all.retain(|one| one.settings.domains.contains(name));
+        }
+        if all.is_empty() {
+            let of = self.name.as_ref().map(|name| format!(" for {name}")).unwrap_or_default();
+            return Err(format!("{}: found no enabled acme section{of}", self.config.display()));
+        }
+        Ok(all)
+    }
+}
+
+fn name(assignment: &Assignment) -> &str {
+    assignment.settings.domains.first().map_or("", String::as_str)
+}
+
+/// One after the other; what fails is said, and the others are tried.
+async fn each<F: Future<Output = Result<String, String>>>(which: &Which, work: impl Fn(Assignment) -> F) -> Outcome {
+    let mut code = ExitCode::SUCCESS;
+    for assignment in which.assignments()? {
+        let name = name(&assignment).to_owned();
+        match work(assignment).await {
+            Ok(said) => println!("{name}: {said}"),
+            Err(error) => {
+                println!("{name}: {error}");
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    Ok(code)
+}
+
+fn active(folder: &Path) -> Result<(Option<Record>, Vec<String>), String> {
+    let kept = Storage::new(folder).map_err(text)?.kept();
+    Ok((kept.active, kept.errors))
+}
+
+fn status(all: &[Assignment], json: bool) -> Outcome {
+    let (now, mut good, mut shown) = (clock::now(), true, Vec::new());
+    for assignment in all {
+        let settings = &assignment.settings;
+        let (active, errors) = active(&settings.storage_path)?;
+        let valid = active.is_some_and(|active| active.not_before <= now && now <= active.not_after);
+        good &= valid && errors.is_empty();
+        let policy = Policy { renew_before_s: settings.renew_before_s, ..Policy::default() };
+        let renewed = active.map(|active| active.not_after.as_secs().saturating_sub(policy.lead_s(&active)));
+        let renewed = renewed.map(|at| Utc(pki_types::UnixTime::since_unix_epoch(Duration::from_secs(at))).to_string());
+        let account = account_file(&settings.storage_path)?;
+        shown.push(json!({
+            "name": name(assignment),
+            "domains": settings.domains,
+            "directory": settings.directory_url,
+            "storage_path": settings.storage_path,
+            "valid": valid,
+            "expires": active.map(|active| Utc(active.not_after).to_string()),
+            "renewed_by": renewed,
+            "account": account.and_then(|account| account.url),
+            "order_under_way": settings.storage_path.join("order.json").exists(),
+            "errors": errors,
+        }));
+    }
+    if json {
+        println!("{:#}", json!({ "credentials": shown }));
+    } else {
+        for one in &shown {
+            let text = |key: &str| one.get(key).and_then(|value| value.as_str()).unwrap_or("-").to_owned();
+            let valid = if one.get("valid") == Some(&json!(true)) { "valid" } else { "NOT VALID" };
+            println!("{}: {valid}, expires {}, renewed by {}", text("name"), text("expires"), text("renewed_by"));
+            println!(
+                "  directory {}, account {}, kept in {}",
+                text("directory"),
+                text("account"),
+                text("storage_path")
+            );
+            for error in one.get("errors").and_then(|errors| errors.as_array()).into_iter().flatten() {
+                println!("  error: {error}");
+            }
+        }
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn obtain(assignment: Assignment, listen: Option<SocketAddr>, force: bool) -> Result<String, String> {
+    let place = assignment.settings.storage_path.clone();
+    let folder = match Folder::open(&place) {
+        Ok(folder) => folder,
+        Err(FolderError::InUse(_)) => return by_the_gateway(&place, force).await,
+        Err(error) => return Err(text(error)),
+    };
+    let live = LiveCredential::new();
+    let _answering = match listen {
+        Some(address) => Some(answer_validations(address, &live).await?),
+        None => None,
+    };
+    match Agents::once(assignment, folder, live, force).await? {
+        Once::Renewed => Ok(format!("renewed, {}", expires(&place)?)),
+        Once::Fresh => Ok(format!("fresh, {}", expires(&place)?)),
+        Once::Failed(reason) => Err(reason),
+    }
+}
+
+fn expires(place: &Path) -> Result<String, String> {
+    let (active, _) = active(place)?;
+    Ok(active.map_or("nothing is kept".to_owned(), |active| format!("expires {}", Utc(active.not_after))))
+}
+
+/// A gateway runs with this folder: it renews by itself, or when it is asked to.
+async fn by_the_gateway(place: &Path, force: bool) -> Result<String, String> {
+    let before = active(place)?.0;
+    if !force {
+        let valid = before.is_some_and(|active| clock::now() <= active.not_after);
+        let said = format!("a running gateway keeps it fresh, {}", expires(place)?);
+        return if valid { Ok(said) } else { Err(said) };
+    }
+    Agents::request(place)?;
+    info!(folder = %place.display(), "a running gateway is asked to renew");
+    let since = Instant::now();
+    while since.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        if active(place)?.0 != before {
+            return Ok(format!("renewed by the running gateway, {}", expires(place)?));
+        }
+    }
+    Err(format!("the running gateway has not renewed within {} s: its log says why", PATIENCE.as_secs()))
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// tls-alpn-01 without a gateway.
+async fn answer_validations(address: SocketAddr, live: &LiveCredential) -> Result<AbortOnDrop, String> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|error| format!("--tls-alpn-listen: cannot listen on {address}: {error}"))?;
+    let server = TlsServer::new(ServerSettings {
+        credential: live.credential(),
+        client_auth: ClientAuth::Off,
+        min_version: MinVersion::Tls12,
+        alpn: Vec::new(),
+    });
+    let server = Arc::new(server.map_err(text)?);
+    Ok(AbortOnDrop(tokio::spawn(async move {
+        while let Ok((stream, remote)) = listener.accept().await {
+            let server = server.clone();
+            tokio::spawn(async move {
+                let answered =
+                    async { ClientHello::read(stream).await?.answer_challenge([&*server].into_iter()).await };
+                match tokio::time::timeout(Duration::from_secs(10), answered).await {
+                    Ok(Ok(name)) => info!(%remote, %name, "tls-alpn-01 answered"),
+                    Ok(Err(error)) => warn!(%remote, "{error}"),
+                    Err(_) => warn!(%remote, "no handshake within 10 s"),
+                }
+            });
+        }
+    })))
+}
+
+fn issuer(assignment: &Assignment, folder: Folder) -> Result<AcmeIssuer, String> {
+    AcmeIssuer::new(assignment.settings.clone(), Arc::new(folder), Responders::default(), LiveCredential::new())
+}
+
+async fn revoke(assignment: Assignment, key_compromise: bool) -> Result<String, String> {
+    let place = &assignment.settings.storage_path;
+    let mut storage = Storage::new(place).map_err(text)?;
+    let record = storage.kept().active.ok_or("nothing is kept")?;
+    let kept = storage.read(&record).map_err(text)?;
+    let leaf = kept.chain.first().ok_or("the chain is empty")?;
+    // The account is only read: a gateway may run.
+    let folder = match Folder::open(place) {
+        Ok(folder) => folder,
+        Err(FolderError::InUse(_)) => return Err("stop the gateway first: it has the account".to_owned()),
+        Err(error) => return Err(text(error)),
+    };
+    issuer(&assignment, folder)?.revoke(leaf, key_compromise).await.map_err(text)?;
+    Ok("revoked; peers that look at revocation lists refuse it. Now: edgetrust acme renew".to_owned())
+}
+
+async fn account(assignment: Assignment, roll_key: bool) -> Result<String, String> {
+    let place = &assignment.settings.storage_path;
+    match Folder::open(place) {
+        Ok(folder) => {
+            let mut issuer = issuer(&assignment, folder)?;
+            issuer.account().await.map_err(text)?;
+            if roll_key {
+                issuer.roll_account_key().await.map_err(text)?;
+            }
+        }
+        Err(FolderError::InUse(_)) if !roll_key => {}
+        Err(error) => return Err(text(error)),
+    }
+    let account = account_file(place)?.ok_or("there is no account yet")?;
+    let rolled = if roll_key { ", with a new key" } else { "" };
+    Ok(format!(
+        "account {}{rolled}, contact {}",
+        account.url.as_deref().unwrap_or("-"),
+        account.email.as_deref().unwrap_or("-")
+    ))
+}
