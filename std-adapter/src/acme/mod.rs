@@ -9,6 +9,7 @@ mod http01;
 mod issuer;
 mod key;
 mod order;
+mod probe;
 mod settings;
 mod verify;
 
@@ -17,5 +18,6 @@ pub use error::AcmeError;
 pub use hook::{HookError, run_hook};
 pub use http01::Responders;
 pub use issuer::{AcmeIssuer, Issued, RenewalWindow, forget_order};
+pub use probe::{Directory, probe};
 pub use settings::{Eab, Purposes, Settings};
 pub use verify::verify;

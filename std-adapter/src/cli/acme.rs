@@ -274,7 +274,6 @@ async fn revoke(assignment: Assignment, key_compromise: bool) -> Result<String, 
     let record = storage.kept().active.ok_or("nothing is kept")?;
     let kept = storage.read(&record).map_err(text)?;
     let leaf = kept.chain.first().ok_or("the chain is empty")?;
-    // The account is only read: a gateway may run.
     let folder = match Folder::open(place) {
         Ok(folder) => folder,
         Err(FolderError::InUse(_)) => return Err("stop the gateway first: it has the account".to_owned()),

@@ -8,6 +8,7 @@ use edgetrust::core::config::{ClientTls, ClientTrust, Config, CredentialSource, 
 use edgetrust::core::path::Purpose;
 use serde::Serialize;
 
+use super::check_acme;
 use super::check_files::Files;
 use super::{Outcome, text};
 
@@ -19,6 +20,9 @@ pub(crate) struct Args {
     /// insecure_skip_verify is a warning and not an error
     #[arg(long)]
     allow_insecure: bool,
+    /// Ask ACME directories too: do they answer, are they whose they should be, do the clocks agree
+    #[arg(long)]
+    online: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -69,7 +73,7 @@ struct Report<'a> {
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
-    let findings = with_config(&args.config, |config| check(config, args.allow_insecure)).map_err(text)?;
+    let findings = with_config(&args.config, |config| check(config, args.allow_insecure, args.online)).map_err(text)?;
     let (errors, warnings) = (findings.count(Level::Error), findings.count(Level::Warning));
     if args.json {
         let config = args.config.display().to_string();
@@ -98,11 +102,11 @@ fn table(findings: &[Finding]) {
     }
 }
 
-fn check(config: &Config<'_>, allow_insecure: bool) -> Findings {
+fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
     let mut findings = Findings::default();
     let gateway = &config.gateway;
     findings.about("gateway");
-    let mut files = Files::new(&gateway.known_intermediates, &mut findings);
+    let mut files = Files::new(&gateway.known_intermediates, online, &mut findings);
     if let Some(address) = gateway.admin_listen {
         let level = if address.ip().is_loopback() { Level::Ok } else { Level::Warning };
         findings.add(level, format!("pages at {address}, for everybody who can reach it"));
@@ -206,13 +210,13 @@ fn client(tls: &ClientTls<'_>, insecure: Level, files: &mut Files, findings: &mu
 }
 
 fn source(source: &CredentialSource<'_>, purpose: Purpose, names: &[&str], files: &mut Files, findings: &mut Findings) {
-    let fallback = match source {
-        CredentialSource::Files(pair) => return files.credential(pair, purpose, names, findings),
-        CredentialSource::Acme(_) => None,
-        CredentialSource::AcmeWithFallback(_, pair) => Some(pair),
-    };
-    findings.add(Level::Error, "mode \"acme\": this version obtains no certificates yet, expected \"manual\"");
-    if let Some(pair) = fallback {
-        files.credential(pair, purpose, names, findings);
+    match source {
+        CredentialSource::Files(pair) => files.credential(pair, purpose, names, findings),
+        CredentialSource::Acme(acme) => check_acme::check(acme, purpose, files.online, findings),
+        CredentialSource::AcmeWithFallback(acme, pair) => {
+            check_acme::check(acme, purpose, files.online, findings);
+            findings.add(Level::Ok, "falls back to the files below when it must");
+            files.credential(pair, purpose, names, findings);
+        }
     }
 }

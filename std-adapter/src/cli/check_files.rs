@@ -20,14 +20,17 @@ const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 /// All certificates that were read so far, and the time of the check.
 pub(super) struct Files {
     now: UnixTime,
+    /// Directories are asked too.
+    pub(super) online: bool,
     known_intermediates: Vec<CertificateDer<'static>>,
     anchors: Vec<CertificateDer<'static>>,
     system: Option<usize>,
 }
 
 impl Files {
-    pub(super) fn new(known_intermediates: &[&str], findings: &mut Findings) -> Self {
-        let mut files = Self { now: clock::now(), known_intermediates: Vec::new(), anchors: Vec::new(), system: None };
+    pub(super) fn new(known_intermediates: &[&str], online: bool, findings: &mut Findings) -> Self {
+        let now = clock::now();
+        let mut files = Self { now, online, known_intermediates: Vec::new(), anchors: Vec::new(), system: None };
         for file in known_intermediates {
             let read = files.bundle(file, "intermediates", findings);
             files.known_intermediates.extend(read);

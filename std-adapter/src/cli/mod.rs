@@ -3,6 +3,7 @@
 mod acme;
 mod arguments;
 mod check;
+mod check_acme;
 mod check_files;
 mod connect;
 mod demo;
@@ -50,7 +51,7 @@ enum Command {
     Serve(serve::Args),
     /// Accept plaintext, originate TLS to a target
     Connect(connect::Args),
-    /// Say all that can be known of a configuration without the network
+    /// Say all that can be known of a configuration; without the network unless told otherwise
     Check(check::Args),
     /// Show certificates as a person reads them
     Inspect(inspect::Args),

@@ -1,0 +1,60 @@
+//! Whether a directory answers, whose it is, and what time it thinks it is.
+
+use std::time::{Duration, SystemTime};
+
+use hyper::header::DATE;
+use hyper::{Method, Request};
+use instant_acme::{BodyWrapper, HttpClient};
+use serde_json::Value;
+
+use super::http::{Http, LastAnswers};
+use super::settings::Settings;
+
+/// What a directory says of itself (RFC 8555 section 7.1.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directory {
+    /// How far its clock is from ours, where it says: ours is behind by so many seconds, or ahead.
+    pub clock_offset_s: Option<i64>,
+    /// It has renewal information (RFC 9773).
+    pub renewal_info: bool,
+    /// It wants an external account.
+    pub external_account_required: bool,
+    /// Profiles that it knows.
+    pub profiles: Vec<String>,
+}
+
+/// Asks a directory.
+///
+/// # Errors
+/// It cannot be reached, is another's by the configured roots, or is no directory.
+pub async fn probe(settings: &Settings) -> Result<Directory, String> {
+    let last = LastAnswers::default();
+    let http = Http::new(settings, last.clone())?;
+    let request = Request::builder().method(Method::GET).uri(&settings.directory_url).body(BodyWrapper::default());
+    let mut answer =
+        http.request(request.map_err(|error| error.to_string())?).await.map_err(|error| error.to_string())?;
+    let body = answer.body.into_bytes().await.map_err(|error| error.to_string())?;
+    let status = answer.parts.status;
+    let found: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if !status.is_success() || found.get("newOrder").is_none() {
+        let text: String = String::from_utf8_lossy(&body).chars().take(200).collect();
+        return Err(format!("{}: {status}, and no directory: {}", settings.directory_url, text.escape_debug()));
+    }
+    let date = answer.parts.headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+    let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    let meta = found.get("meta");
+    Ok(Directory {
+        clock_offset_s: date.map(|theirs| match theirs.duration_since(SystemTime::now()) {
+            Ok(behind) => seconds(behind),
+            Err(ahead) => seconds(ahead.duration()).saturating_neg(),
+        }),
+        renewal_info: found.get("renewalInfo").is_some(),
+        external_account_required: meta.and_then(|meta| meta.get("externalAccountRequired"))
+            == Some(&Value::Bool(true)),
+        profiles: meta
+            .and_then(|meta| meta.get("profiles"))
+            .and_then(Value::as_object)
+            .map(|profiles| profiles.keys().cloned().collect())
+            .unwrap_or_default(),
+    })
+}

@@ -1,0 +1,98 @@
+//! What `edgetrust check` says of an `acme` section; with `--online`, what its directory says.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use edgetrust::acme::{Directory, Purposes, Settings, account_file, probe};
+use edgetrust::agent::Storage;
+use edgetrust::clock;
+use edgetrust::core::config::{Acme, ChallengeType};
+use edgetrust::core::path::Purpose;
+use edgetrust::core::rotation::Policy;
+use edgetrust::core::time::Utc;
+
+use super::check::{Findings, Level};
+
+/// Clocks that differ by more make certificates fail that are fine.
+const CLOCK_TOLERANCE_S: u64 = 30;
+
+pub(super) fn check(acme: &Acme<'_>, purpose: Purpose, online: bool, findings: &mut Findings) {
+    let purposes = Purposes { server: purpose == Purpose::ServerAuth, client: purpose == Purpose::ClientAuth };
+    let settings = match Settings::read(acme, purposes, |_| {}) {
+        Ok(settings) => settings,
+        Err(error) => return findings.add(Level::Error, error),
+    };
+    findings.add(Level::Ok, format!("certificate for {} from {}", settings.domains.join(", "), settings.directory_url));
+    kept(&settings, findings);
+    if settings.challenge_type == ChallengeType::Http01 {
+        match TcpListener::bind(settings.http_listen) {
+            Ok(_) => findings.add(Level::Ok, format!("http-01 can be answered at {}", settings.http_listen)),
+            Err(error) => findings
+                .add(Level::Warning, format!("http-01: {} cannot be listened on now: {error}", settings.http_listen)),
+        }
+    }
+    if online {
+        ask(&settings, findings);
+    }
+}
+
+fn kept(settings: &Settings, findings: &mut Findings) {
+    let place = &settings.storage_path;
+    let level = |settings: &Path| if settings.exists() { Level::Ok } else { Level::Warning };
+    let mut storage = match Storage::new(place) {
+        Ok(storage) => storage,
+        Err(error) => return findings.add(Level::Error, error.to_string()),
+    };
+    let kept = storage.kept();
+    for error in kept.errors {
+        findings.add(Level::Error, error);
+    }
+    match kept.active {
+        None => findings.add(level(place), format!("{}: no certificate yet", place.display())),
+        Some(active) if clock::now() > active.not_after => {
+            findings.add(Level::Error, format!("{}: expired at {}", place.display(), Utc(active.not_after)));
+        }
+        Some(active) => {
+            let policy = Policy { renew_before_s: settings.renew_before_s, ..Policy::default() };
+            let hours = policy.lead_s(&active) / 3600;
+            findings.add(
+                Level::Ok,
+                format!("{}: valid until {}, renewed {hours} h before", place.display(), Utc(active.not_after)),
+            );
+        }
+    }
+    if let Err(error) = account_file(place) {
+        findings.add(Level::Error, error);
+    }
+}
+
+fn ask(settings: &Settings, findings: &mut Findings) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return findings.add(Level::Error, error.to_string()),
+    };
+    let directory = match runtime.block_on(probe(settings)) {
+        Ok(directory) => directory,
+        Err(error) => return findings.add(Level::Error, format!("the directory: {error}")),
+    };
+    findings.add(Level::Ok, "the directory answers, and its certificate leads to the configured roots");
+    let Directory { clock_offset_s, renewal_info, external_account_required, profiles } = directory;
+    match clock_offset_s {
+        Some(offset) if offset.unsigned_abs() > CLOCK_TOLERANCE_S => {
+            let how = if offset > 0 { "behind" } else { "ahead of" };
+            findings.add(Level::Error, format!("this clock is {} s {how} the CA's", offset.unsigned_abs()));
+        }
+        Some(_) => findings.add(Level::Ok, "its clock agrees with this one"),
+        None => findings.add(Level::Warning, "it does not say what time it is"),
+    }
+    if renewal_info {
+        findings.add(Level::Ok, "it suggests renewals (RFC 9773)");
+    }
+    if external_account_required && settings.eab.is_none() {
+        findings.add(Level::Error, "it wants an external account: found no eab");
+    }
+    if let Some(profile) = settings.profile.as_ref().filter(|profile| !profiles.contains(profile)) {
+        let known = if profiles.is_empty() { "none".to_owned() } else { profiles.join(", ") };
+        findings.add(Level::Warning, format!("it does not announce the profile {profile}; it announces {known}"));
+    }
+}
