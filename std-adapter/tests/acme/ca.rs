@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::peers::PATIENCE;
 
 /// A server of the test bench; `tests/run` says where it is.
-fn tool(name: &str) -> Command {
+pub fn tool(name: &str) -> Command {
     let folder = std::env::var_os("EDGETRUST_TEST_TOOLS")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/go/bin"), PathBuf::from);
     let file = folder.join(name);
@@ -47,7 +47,7 @@ impl Process {
     }
 
     /// Waits until it answers.
-    fn at(mut command: Command, address: SocketAddr) -> Self {
+    pub fn at(mut command: Command, address: SocketAddr) -> Self {
         let mut process = Self(command.spawn().unwrap());
         let until = Instant::now() + PATIENCE;
         while TcpStream::connect(address).is_err() {

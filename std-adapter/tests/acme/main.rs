@@ -1,8 +1,11 @@
 //! Certificates from real CAs: step-ca and pebble. `tests/run` builds both; without them: `cargo test --test acme` says what is ignored.
 
 mod ca;
+mod fault_proxy;
+mod faults;
 mod gateway;
 mod live;
+mod pebble;
 #[allow(dead_code, reason = "shared with the program's other tests, which use more of it")]
 #[path = "../program/peers.rs"]
 mod peers;

@@ -1,0 +1,172 @@
+//! pebble: rejected nonces, slow validations, wishes for later, profiles, renewal information, external accounts.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::ca::{Names, Process, Root, free_port, own_ip, tool};
+use super::gateway::Site;
+
+struct Pebble {
+    folder: TempDir,
+    _process: Process,
+    address: SocketAddr,
+    management: SocketAddr,
+    names: Names,
+    http: SocketAddr,
+    tls: SocketAddr,
+}
+
+fn curl(arguments: &[&str]) -> String {
+    let shown = Command::new("curl").args(["-sfk", "--noproxy", "*"]).args(arguments).output().unwrap();
+    assert!(shown.status.success(), "{arguments:?}: {shown:?}");
+    String::from_utf8(shown.stdout).unwrap()
+}
+
+impl Pebble {
+    fn start(settings: &Value, environment: &[(&str, &str)]) -> Self {
+        let (folder, root, names) = (tempfile::tempdir().unwrap(), Root::new(), Names::new());
+        let own = own_ip();
+        let (address, management) = (free_port(own), free_port(own));
+        let (http, tls) = (free_port(names.ip), free_port(names.ip));
+        let (cert, key) = root.server(&[&own.to_string()]);
+        let file = |name: &str| folder.path().join(name);
+        for (name, text) in [("root.crt", &root.pem), ("cert.pem", &cert), ("key.pem", &key)] {
+            std::fs::write(file(name), text).unwrap();
+        }
+        let mut pebble = json!({
+            "listenAddress": address.to_string(), "managementListenAddress": management.to_string(),
+            "certificate": file("cert.pem"), "privateKey": file("key.pem"),
+            "httpPort": http.port(), "tlsPort": tls.port(), "ocspResponderURL": "",
+            "profiles": {"default": {"description": "a day", "validityPeriod": 86400, "promoteCommonName": true}},
+        });
+        for (key, value) in settings.as_object().unwrap() {
+            pebble[key] = value.clone();
+        }
+        std::fs::write(file("pebble.json"), json!({ "pebble": pebble }).to_string()).unwrap();
+        let mut command = tool("pebble");
+        command.arg("-config").arg(file("pebble.json")).args(["-dnsserver", &names.server.to_string()]);
+        command.env("PEBBLE_WFE_NONCEREJECT", "0").env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_AUTHZREUSE", "0");
+        command.envs(environment.iter().copied());
+        let process = Process::at(command, address);
+        let roots = curl(&[&format!("https://{management}/roots/0")]);
+        std::fs::write(file("issuer.crt"), roots).unwrap();
+        Self { folder, _process: process, address, management, names, http, tls }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn site(&self) -> Site {
+        let folder = tempfile::tempdir().unwrap();
+        let acme = json!({
+            "enabled": true, "directory_url": format!("https://{}/dir", self.address), "email": "ops@mesh.test",
+            "domains": ["gateway.mesh.test"], "challenge_type": "http-01", "storage_path": folder.path().join("acme"),
+            "ca_bundle": self.file("root.crt"), "issuer_bundle": self.file("issuer.crt"),
+            "http_listen": self.http.to_string(),
+        });
+        Site { folder, listen: self.tls, acme, server: json!({}), client: json!({}), tunnels: Vec::new() }
+    }
+}
+
+#[test]
+#[ignore = "needs pebble: tests/run"]
+fn half_of_all_nonces_are_rejected() {
+    let pebble = Pebble::start(&json!({}), &[("PEBBLE_WFE_NONCEREJECT", "50")]);
+    for _ in 0..5 {
+        let site = pebble.site();
+        let gateway = site.run();
+        gateway.wait_for_certificate();
+        assert_eq!(gateway.credential()["failed"], 0);
+    }
+}
+
+#[test]
+#[ignore = "needs pebble: tests/run"]
+fn slow_validations_and_wishes_for_later() {
+    let settings = json!({"retryAfter": {"authz": 1, "order": 2}});
+    let pebble = Pebble::start(&settings, &[("PEBBLE_VA_NOSLEEP", "0"), ("PEBBLE_VA_SLEEPTIME", "3")]);
+    for challenge in ["http-01", "tls-alpn-01"] {
+        let mut site = pebble.site();
+        site.acme["challenge_type"] = json!(challenge);
+        let gateway = site.run();
+        gateway.wait_for_certificate();
+        assert_eq!(gateway.credential()["failed"], 0);
+    }
+    assert!(pebble.names.ip.is_loopback());
+}
+
+#[test]
+#[ignore = "needs pebble: tests/run"]
+fn a_profile_that_is_not_there_is_refused_with_its_reason() {
+    let pebble = Pebble::start(&json!({}), &[]);
+    let mut site = pebble.site();
+    site.acme["profile"] = json!("nonsense");
+    let gateway = site.run();
+    let line = gateway.program.wait_for("no certificate: a new order: ");
+    assert!(line.contains("urn:ietf:params:acme:error:invalidProfile, status 400"), "{line}");
+    gateway.program.wait_for("the CA refuses: something must be changed before it can work");
+    // The operator changes it, and it works without a restart.
+    site.acme["profile"] = json!("default");
+    site.write();
+    gateway.wait_for_certificate();
+}
+
+#[test]
+#[ignore = "needs pebble: tests/run"]
+fn renewal_information_in_the_past_renews_once() {
+    let pebble = Pebble::start(&json!({}), &[]);
+    let site = pebble.site();
+    let gateway = site.run();
+    gateway.wait_for_certificate();
+    gateway.program.wait_for("the CA suggests a renewal");
+    let before = gateway.served();
+    drop(gateway);
+    let window = json!({"suggestedWindow": {"start": "2020-01-01T00:00:00Z", "end": "2020-01-02T00:00:00Z"}});
+    let body =
+        json!({"certificate": format!("{before}-----END CERTIFICATE-----\n"), "ariResponse": window.to_string()});
+    curl(&["-d", &body.to_string(), &format!("https://{}/set-renewal-info/", pebble.management)]);
+    let gateway = site.run();
+    assert_eq!(gateway.served(), before);
+    // RFC 9773 section 4.3: not before a hundredth of its life has passed, lest a CA that errs be asked without end.
+    gateway.program.wait_for("the CA suggests a renewal");
+    let next = || gateway.credential()["next"].as_str().unwrap().to_owned();
+    let soon = || {
+        let status: Value = serde_json::from_str(&gateway.page("/status")).unwrap();
+        status["credentials"][0]["next"].as_str().map(str::to_owned)
+    };
+    gateway
+        .program
+        .wait_until("the renewal is moved forward", |_| soon() != Some(String::new()) && next() < soon_end());
+}
+
+/// Twenty minutes from now, as it is shown.
+fn soon_end() -> String {
+    let at = std::time::SystemTime::now() + std::time::Duration::from_secs(1200);
+    let seconds = at.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let shown =
+        Command::new("date").args(["-u", "-d", &format!("@{seconds}"), "+%Y-%m-%dT%H:%M:%SZ"]).output().unwrap();
+    String::from_utf8(shown.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+#[ignore = "needs pebble: tests/run"]
+fn an_external_account_is_bound() {
+    const KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+    let settings = json!({"externalAccountBindingRequired": true, "externalAccountMACKeys": {"kid-1": KEY}});
+    let pebble = Pebble::start(&settings, &[]);
+    let mut site = pebble.site();
+    let gateway = site.run();
+    let line = gateway.program.wait_for("no certificate: the account: ");
+    assert!(line.contains("externalAccountRequired"), "{line}");
+    drop(gateway);
+    let key = site.folder.path().join("eab.key");
+    std::fs::write(&key, format!("{KEY}\n")).unwrap();
+    site.acme["eab"] = json!({"kid": "kid-1", "hmac_key_file": key});
+    let gateway = site.run();
+    gateway.wait_for_certificate();
+}
