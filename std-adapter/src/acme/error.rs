@@ -79,13 +79,20 @@ impl AcmeError {
         Self { remedy, ..Self::new(doing, kind, Shown(problem)) }
     }
 
+    fn other(doing: &'static str, error: &Error) -> Self {
+        match error {
+            Error::Crypto | Error::KeyRejected | Error::Unsupported(_) => Self::new(doing, FailureKind::Refused, error),
+            _ => Self::new(doing, FailureKind::Transient, error).remedy(Remedy::Again),
+        }
+    }
+
     /// From what instant-acme says, with the status and the wish of the last answer.
     pub(super) fn of(doing: &'static str, error: &Error, last: Option<LastAnswer>) -> Self {
-        let mut own = match error {
-            Error::Api(problem) => Self::problem(doing, problem),
-            Error::Crypto | Error::KeyRejected => Self::new(doing, FailureKind::Refused, error),
-            Error::Unsupported(_) => Self::new(doing, FailureKind::Refused, error),
-            other => Self::new(doing, FailureKind::Transient, other).remedy(Remedy::Again),
+        let document = last.as_ref().and_then(|last| serde_json::from_slice(last.problem.as_ref()?).ok());
+        let mut own = match (error, document) {
+            (Error::Api(problem), _) => Self::problem(doing, problem),
+            (Error::Json(_), Some(problem)) => Self::problem(doing, &problem),
+            (error, _) => Self::other(doing, error),
         };
         if let Some(last) = last {
             own.failure.retry_after_s = last.retry_after_s;
@@ -152,7 +159,7 @@ mod tests {
             let error = AcmeError::problem("x", &problem(kind));
             assert_eq!((error.failure.kind, error.remedy), (failure, remedy), "{kind}");
         }
-        let last = |status, retry_after_s| Some(LastAnswer { status, retry_after_s });
+        let last = |status, retry_after_s| Some(LastAnswer { status, retry_after_s, problem: None });
         let error = AcmeError::of("x", &Error::Api(problem("serverInternal")), last(503, Some(7)));
         assert_eq!((error.failure.retry_after_s, error.remedy), (Some(7), Remedy::None));
         let error = AcmeError::of("x", &Error::Api(problem("serverInternal")), last(500, None));

@@ -28,10 +28,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const MAX_ANSWER: usize = 1024 * 1024;
 
 /// What instant-acme does not keep of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LastAnswer {
     pub(super) status: u16,
     pub(super) retry_after_s: Option<u32>,
+    /// The problem document of a failure: instant-acme does not look for one where it asks for the directory.
+    pub(super) problem: Option<Bytes>,
 }
 
 /// The last answer; each request forgets the one before.
@@ -44,7 +46,7 @@ impl LastAnswers {
     }
 
     pub(super) fn get(&self) -> Option<LastAnswer> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -87,9 +89,10 @@ impl Http {
         let (parts, body) = sender.send_request(request).await?.into_parts();
         let body = Limited::new(body, MAX_ANSWER).collect().await?.to_bytes();
         let retry_after_s = parts.headers.get(RETRY_AFTER).and_then(|value| retry_after(value, SystemTime::now()));
-        self.last.set(Some(LastAnswer { status: parts.status.as_u16(), retry_after_s }));
         let failed = parts.status.is_client_error() || parts.status.is_server_error();
         let body = if failed { problem(&parts.status, body) } else { body };
+        let problem = failed.then(|| body.clone());
+        self.last.set(Some(LastAnswer { status: parts.status.as_u16(), retry_after_s, problem }));
         Ok(BytesResponse { parts, body: Box::new(body) })
     }
 }

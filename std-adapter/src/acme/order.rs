@@ -97,7 +97,7 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    fn failed(&self, doing: &'static str) -> impl Fn(instant_acme::Error) -> AcmeError {
+    fn failed(&self, doing: &'static str) -> impl FnOnce(instant_acme::Error) -> AcmeError {
         let last = self.last.get();
         move |error| AcmeError::of(doing, &error, last)
     }
@@ -269,9 +269,11 @@ fn invalid(doing: &'static str, problem: Option<&Problem>) -> AcmeError {
 
 fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    match chain {
-        Ok(chain) if !chain.is_empty() => Ok(chain),
-        Ok(_) => Err(AcmeError::new("the certificate", FailureKind::Transient, "the CA sent none")),
-        Err(error) => Err(AcmeError::new("the certificate", FailureKind::Transient, format!("malformed PEM: {error}"))),
-    }
+    let reason = match chain {
+        Ok(chain) if !chain.is_empty() => return Ok(chain),
+        Ok(_) => "the CA sent none".to_owned(),
+        Err(error) => format!("malformed PEM: {error}"),
+    };
+    // The CA has it still.
+    Err(AcmeError::new("the certificate", FailureKind::Transient, reason).remedy(Remedy::Again))
 }

@@ -248,8 +248,9 @@ impl Worker {
                 let names = self.names_changed(&assignment);
                 self.policy = assignment.policy(self.policy.seed);
                 self.issuer = Arc::new(Mutex::new(issuer));
-                // An attempt under way is of the settings before.
-                if self.issuing.take().is_some() || names {
+                // An attempt under way is of the settings before; after one that failed, what was changed may be what was wrong.
+                let failed = matches!(self.state.phase, Phase::BackingOff { .. });
+                if self.issuing.take().is_some() || names || failed {
                     self.events.push_back(Event::RotateNow);
                 }
                 self.events.push_back(Event::FallbackReady);
