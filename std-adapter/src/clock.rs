@@ -6,3 +6,8 @@ use pki_types::UnixTime;
 pub fn now() -> UnixTime {
     UnixTime::now()
 }
+
+/// The same, for what counts in the system's own terms.
+pub fn system() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}

@@ -22,11 +22,14 @@ const CORE: &[(&str, &[&str])] = &[
 
 /// Modules of std-adapter's library, and the modules that each may name.
 const ADAPTER: &[(&str, &[&str])] = &[
+    ("acme", &["clock", "pem", "store", "tls"]),
+    ("agent", &["acme", "clock", "gateway", "store", "tls"]),
     ("clock", &[]),
     ("config_file", &[]),
     ("gateway", &["clock", "pem", "tls"]),
-    ("ops", &["clock", "gateway"]),
+    ("ops", &["agent", "clock", "gateway"]),
     ("pem", &[]),
+    ("store", &[]),
     ("tls", &["clock", "pem"]),
 ];
 
@@ -38,16 +41,16 @@ const PACKAGES: &[(&str, &[&str])] = &[
 ];
 
 /// Names, and the only places that may use them.
-const CONFINED: &[(&str, &str)] = &[
-    ("rustls::", "std-adapter/src/tls/"),
-    ("rustls_native_certs", "std-adapter/src/tls/"),
-    ("tokio_rustls", "std-adapter/src/tls/"),
-    ("instant_acme", "std-adapter/src/acme/"),
-    ("embedded_tls::", "core/src/embedded_tls.rs"),
-    ("clap", "std-adapter/src/cli/"),
-    ("rcgen", "std-adapter/src/cli/demo/"),
-    ("SystemTime::now", "std-adapter/src/clock.rs"),
-    ("UnixTime::now", "std-adapter/src/clock.rs"),
+const CONFINED: &[(&str, &[&str])] = &[
+    ("rustls::", &["std-adapter/src/tls/"]),
+    ("rustls_native_certs", &["std-adapter/src/tls/"]),
+    ("tokio_rustls", &["std-adapter/src/tls/"]),
+    ("instant_acme", &["std-adapter/src/acme/"]),
+    ("embedded_tls::", &["core/src/embedded_tls.rs"]),
+    ("clap", &["std-adapter/src/cli/"]),
+    ("rcgen", &["std-adapter/src/acme/", "std-adapter/src/cli/demo/"]),
+    ("SystemTime::now", &["std-adapter/src/clock.rs"]),
+    ("UnixTime::now", &["std-adapter/src/clock.rs"]),
 ];
 
 /// Words that core has no use for.
@@ -98,9 +101,9 @@ fn names(code: &str, word: &str) -> bool {
 #[test]
 fn confined_names() {
     for source in ["core/src", "std-adapter/src"].iter().flat_map(|folder| rust(folder)) {
-        for (word, place) in CONFINED {
-            let allowed = source.path.starts_with(place);
-            assert!(allowed || !names(&source.code(), word), "{}: only {place} may name {word}", source.path);
+        for (word, places) in CONFINED {
+            let allowed = places.iter().any(|place| source.path.starts_with(place));
+            assert!(allowed || !names(&source.code(), word), "{}: only {places:?} may name {word}", source.path);
         }
     }
 }

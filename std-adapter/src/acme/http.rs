@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::settings::Settings;
+use crate::clock;
 use crate::tls::{ClientSettings, MinVersion, Peers, ServerTrust, TlsClient, TrustStore, server_name};
 
 /// From the first packet to the last octet of the answer.
@@ -88,7 +89,7 @@ impl Http {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         let (parts, body) = sender.send_request(request).await?.into_parts();
         let body = Limited::new(body, MAX_ANSWER).collect().await?.to_bytes();
-        let retry_after_s = parts.headers.get(RETRY_AFTER).and_then(|value| retry_after(value, SystemTime::now()));
+        let retry_after_s = parts.headers.get(RETRY_AFTER).and_then(|value| retry_after(value, clock::system()));
         let failed = parts.status.is_client_error() || parts.status.is_server_error();
         let body = if failed { problem(&parts.status, body) } else { body };
         let problem = failed.then(|| body.clone());

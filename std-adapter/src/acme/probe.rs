@@ -1,6 +1,6 @@
 //! Whether a directory answers, whose it is, and what time it thinks it is.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use hyper::header::DATE;
 use hyper::{Method, Request};
@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::http::{Http, LastAnswers};
 use super::settings::Settings;
+use crate::clock;
 
 /// What a directory says of itself (RFC 8555 section 7.1.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub async fn probe(settings: &Settings) -> Result<Directory, String> {
     let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     let meta = found.get("meta");
     Ok(Directory {
-        clock_offset_s: date.map(|theirs| match theirs.duration_since(SystemTime::now()) {
+        clock_offset_s: date.map(|theirs| match theirs.duration_since(clock::system()) {
             Ok(behind) => seconds(behind),
             Err(ahead) => seconds(ahead.duration()).saturating_neg(),
         }),

@@ -1,6 +1,7 @@
 //! Credentials that renew themselves: the one place that turns the rotation's actions into IO.
 
 mod agents;
+mod alarm;
 mod status;
 mod storage;
 mod worker;

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgetrust_core::rotation::{Action, Actions, Alarm, Event, Phase, Policy, Serving, State};
+use edgetrust_core::rotation::{Action, Actions, Event, Phase, Policy, Serving, State};
 use edgetrust_core::store::Slot;
 use edgetrust_core::time::{TrustedTime, Utc};
 use pki_types::UnixTime;
@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
+use super::alarm::say;
 use super::status::CredentialStatus;
 use super::storage::{Storage, seed};
 use crate::acme::{AcmeError, AcmeIssuer, Issued, RenewalWindow, Responders, Settings, forget_order, run_hook};
@@ -351,7 +352,7 @@ impl Worker {
                     warn!(credential = %self.status.name, "{error}");
                 }
             }
-            Action::Alarm(alarm) => self.alarm(alarm),
+            Action::Alarm(alarm) => say(alarm, &self.status.name),
         }
     }
 
@@ -474,27 +475,6 @@ impl Worker {
                 }
             }
         });
-    }
-
-    fn alarm(&self, alarm: Alarm) {
-        let what = match alarm {
-            Alarm::ClockUnknown => "no time is known",
-            Alarm::ClockWentBack => "the clock went back: deadlines went with it",
-            Alarm::ClockDisagrees => "the new certificate is not valid by this clock: this clock or the CA's is wrong",
-            Alarm::IssuerRefused => "the CA refuses: something must be changed before it can work",
-            Alarm::IssuerTimeout => "the CA took too long: the attempt is given up",
-            Alarm::StorageFailed => "the new certificate cannot be kept: the one before stays",
-            Alarm::Reverted => "peers refused the new certificate: the one before is back",
-            Alarm::Expired => "the certificate has expired, and there is no other",
-            Alarm::OnFallback => "the manual certificate is shown; ACME is tried on",
-            Alarm::FallbackRefused => "the manual certificate cannot be used",
-        };
-        match alarm {
-            Alarm::Expired | Alarm::IssuerRefused | Alarm::StorageFailed | Alarm::FallbackRefused => {
-                error!(credential = %self.status.name, "{what}");
-            }
-            _ => warn!(credential = %self.status.name, "{what}"),
-        }
     }
 }
 

@@ -32,6 +32,10 @@ pub extern "C" fn _start() -> ! {
     config();
     #[cfg(feature = "verify")]
     verify::verify();
+    #[cfg(feature = "rotation")]
+    rotation();
+    #[cfg(feature = "store")]
+    store::store();
     loop {
         black_box(input());
     }
@@ -40,6 +44,73 @@ pub extern "C" fn _start() -> ! {
 #[cfg(feature = "config")]
 fn config() {
     black_box(edgetrust_core::config::Config::parse(input()).is_ok());
+}
+
+#[cfg(feature = "rotation")]
+fn rotation() {
+    use core::time::Duration;
+    use edgetrust_core::pki_types::UnixTime;
+    use edgetrust_core::rotation::{Event, Policy, State};
+    use edgetrust_core::time::TrustedTime;
+
+    let policy = black_box(Policy::default());
+    let now = TrustedTime::Known(UnixTime::since_unix_epoch(Duration::from_secs(black_box(0))));
+    let (state, actions) = black_box(State::new()).step(&policy, now, black_box(Event::Tick));
+    black_box((state.next_deadline(&policy), actions.len()));
+}
+
+#[cfg(feature = "store")]
+mod store {
+    use super::input;
+    use core::hint::black_box;
+    use core::time::Duration;
+
+    use edgetrust_core::pki_types::UnixTime;
+    use edgetrust_core::store::{NewRecord, Slot, SlotMedium, Store};
+
+    /// In the place of flash, whose driver is the board's.
+    struct Stub;
+
+    impl SlotMedium for Stub {
+        type Error = ();
+
+        const WRITE_SIZE: u32 = 8;
+
+        fn capacity(&self) -> u32 {
+            black_box(8192)
+        }
+
+        fn read(&mut self, _: Slot, offset: u32, out: &mut [u8]) -> Result<(), ()> {
+            black_box((offset, out));
+            black_box(Ok(()))
+        }
+
+        fn erase(&mut self, _: Slot) -> Result<(), ()> {
+            black_box(Ok(()))
+        }
+
+        fn program(&mut self, _: Slot, offset: u32, octets: &[u8]) -> Result<(), ()> {
+            black_box((offset, octets));
+            black_box(Ok(()))
+        }
+
+        fn barrier(&mut self) -> Result<(), ()> {
+            black_box(Ok(()))
+        }
+    }
+
+    pub fn store() {
+        let Ok(mut store) = Store::new(Stub) else { return };
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(black_box(0)));
+        let record = NewRecord { key: input(), chain: input(), not_before: time, not_after: time, time_seen: time };
+        let slot = if black_box(true) { Slot::A } else { Slot::B };
+        black_box(store.write(slot, &record).is_ok());
+        black_box(store.confirm(slot).is_ok());
+        black_box(store.discard(slot).is_ok());
+        black_box(store.note_time(slot, time).is_ok());
+        black_box(store.survey().selected());
+        black_box(store.read(slot, input(), input()).is_ok());
+    }
 }
 
 #[cfg(feature = "verify")]
