@@ -1,6 +1,7 @@
 //! Certificates from real CAs: step-ca and pebble. `tests/run` builds both; without them: `cargo test --test acme` says what is ignored.
 
 mod ca;
+mod documents;
 mod fault_proxy;
 mod faults;
 mod gateway;

@@ -46,9 +46,21 @@ impl Program {
         Self::start_in(arguments, &[])
     }
 
+    /// Starts it by way of a shell: a script, then what it is given. Every line of its log is still to come.
+    #[allow(dead_code, reason = "shared by two test programs")]
+    pub fn start_shell(arguments: &[String]) -> Self {
+        let mut command = Command::new("sh");
+        command.arg("-c");
+        Self::spawn(command, arguments, &[])
+    }
+
     /// Starts it with more in its environment; every line of its log is still to come.
     pub fn start_in(arguments: &[String], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_edgetrust"))
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_edgetrust")), arguments, environment)
+    }
+
+    fn spawn(mut command: Command, arguments: &[String], environment: &[(&str, &str)]) -> Self {
+        let mut child = command
             .args(arguments)
             .env("NO_COLOR", "1")
             .env("RUST_LOG", "debug,rustls=warn")

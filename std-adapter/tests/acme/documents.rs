@@ -1,0 +1,78 @@
+//! The commands of `docs/ACME_SETUP.md`, as they stand there, but for addresses.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::ca::{Names, Process, free_port, own_ip, tool};
+use super::peers::{Program, echo};
+
+fn blocks(document: &str) -> Vec<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(document);
+    let text = std::fs::read_to_string(&file).unwrap();
+    text.split("```\n").skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+fn shell(folder: &Path, commands: &str) -> Output {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_edgetrust"));
+    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let output = Command::new("sh").args(["-ec", commands]).current_dir(folder).env("PATH", path).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{commands}\n{said}{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn said(folder: &Path, commands: &str) -> String {
+    String::from_utf8(shell(folder, commands).stdout).unwrap()
+}
+
+#[test]
+#[ignore = "needs step-ca: tests/run"]
+fn acme_setup_from_beginning_to_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/ACME_SETUP.md")).unwrap();
+    let (before, after) = text.split_once("## What a real run says").unwrap();
+    assert!(!after.contains("\n```\n$"), "commands after the transcript are not run");
+    drop(text.clone());
+    let blocks = blocks("docs/ACME_SETUP.md");
+    let count = before.matches("```\n").count() / 2;
+    let [pki, ca_json, start, gateway_json, check, obtain, run, renew] = &blocks[..count] else {
+        panic!("{count} code blocks, expected eight: this test runs each");
+    };
+    let names = Names::new();
+    let (ca, http) = (free_port(own_ip()), free_port(names.ip));
+    let replaced = |text: &str| {
+        text.replace("127.0.0.1:9000", &ca.to_string())
+            .replace("\"127.0.0.1\"]", &format!("\"{}\"]", ca.ip()))
+            .replace("0.0.0.0:80\"", &format!("{http}\""))
+            .replace("127.0.0.1:9090", "127.0.0.1:0")
+            .replace("0.0.0.0:8443", "127.0.0.1:0")
+            .replace("127.0.0.1:8081", &echo().to_string())
+    };
+    shell(folder, pki);
+    shell(folder, &replaced(ca_json));
+    let mut command = tool("step-ca");
+    command.current_dir(folder).args(start.split_whitespace().skip(1));
+    command.args(["--insecure", "--acme-http-port", &http.port().to_string()]);
+    command.args(["--resolver", &names.server.to_string()]);
+    let _ca = Process::at(command, ca);
+    std::fs::write(folder.join("gateway.json"), replaced(gateway_json)).unwrap();
+    let shown = said(folder, check);
+    for part in ["the directory answers", "its clock agrees", "http-01 can be answered"] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    let shown = said(folder, obtain);
+    let lines: Vec<_> = shown.lines().collect();
+    assert!(lines[0].starts_with("gateway.a.example: renewed, expires "), "{shown}");
+    assert!(lines[1].starts_with("gateway.a.example: valid, expires "), "{shown}");
+    let mut arguments: Vec<String> = run.split_whitespace().skip(1).map(str::to_owned).collect();
+    assert_eq!(arguments, ["run", "--config", "gateway.json"]);
+    // Paths of the configuration are of the folder that it is run in.
+    let script = format!("cd {} && exec \"$0\" \"$@\"", folder.display());
+    arguments.splice(0..0, [script, env!("CARGO_BIN_EXE_edgetrust").to_owned()]);
+    let program = Program::start_shell(&arguments);
+    program.wait_for("the issued certificate is shown");
+    program.wait_for("listening tunnel=in");
+    let shown = said(folder, renew);
+    assert!(shown.starts_with("gateway.a.example: renewed by the running gateway, expires "), "{shown}");
+}
