@@ -83,11 +83,12 @@ fn the_readme_names_flags_that_exist() {
     let text = std::fs::read_to_string(readme).unwrap();
     let mut commands = 0;
     for line in text.lines().filter(|line| line.starts_with("edgetrust ")) {
-        let mut words = line.split_whitespace().skip(1);
-        let help = edgetrust(&[words.next().unwrap(), "--help"]);
+        let words: Vec<_> = line.split_whitespace().skip(1).collect();
+        let command = words.iter().take_while(|word| !word.starts_with("--")).chain([&"--help"]).copied();
+        let help = edgetrust(&command.collect::<Vec<_>>());
         assert_eq!(help.status.code(), Some(0), "{line}");
         let help = String::from_utf8_lossy(&help.stdout).into_owned();
-        for flag in words.filter(|word| word.starts_with("--")) {
+        for flag in words.into_iter().filter(|word| word.starts_with("--")) {
             assert!(help.contains(flag), "{line}: {flag} is not there");
         }
         commands += 1;
