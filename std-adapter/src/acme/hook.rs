@@ -1,18 +1,33 @@
-//! Commands of the operator's: after a renewal, and to answer dns-01. No shell: what is configured is a program and its arguments.
+//! Commands of the operator's: after a renewal, and to answer dns-01. No shell: what is configured is a program and its arguments, or a signal
+//! to whoever wrote a pid file: `signal:HUP:/run/nats.pid`.
 
 use std::fmt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
 use tokio::time::timeout;
 
 /// A hook that takes longer is killed.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Signals that programs reload on.
+const SIGNALS: [(&str, Signal); 5] = [
+    ("HUP", Signal::HUP),
+    ("USR1", Signal::USR1),
+    ("USR2", Signal::USR2),
+    ("TERM", Signal::TERM),
+    ("WINCH", Signal::WINCH),
+];
+
 /// Why a hook did not do its work.
 #[derive(Debug)]
 pub enum HookError {
+    /// It is `signal:` and not the name of one, a colon, and a file.
+    Signal(String),
+    /// The pid file is not one, or its process cannot be told.
+    Pid(String, String),
     /// There is no program in it.
     Empty,
     /// It cannot be run.
@@ -26,6 +41,11 @@ pub enum HookError {
 impl fmt::Display for HookError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Signal(hook) => {
+                let names = SIGNALS.map(|(name, _)| name).join(", ");
+                write!(f, "hook {hook}: expected signal:NAME:PIDFILE, NAME one of {names}")
+            }
+            Self::Pid(file, reason) => write!(f, "hook: {file}: {reason}"),
             Self::Empty => f.write_str("found no program in the hook"),
             Self::Start(hook, error) => write!(f, "hook {hook}: cannot be run: {error}"),
             Self::Failed(hook, status, text) => write!(f, "hook {hook}: {status}: {}", text.escape_debug()),
@@ -41,6 +61,9 @@ impl std::error::Error for HookError {}
 /// # Errors
 /// Why it did not do its work.
 pub async fn run_hook(hook: &str, arguments: &[&str], variables: &[(&str, String)]) -> Result<(), HookError> {
+    if let Some(signal) = hook.strip_prefix("signal:") {
+        return send(hook, signal);
+    }
     let mut words = hook.split_whitespace();
     let program = words.next().ok_or(HookError::Empty)?;
     let mut command = Command::new(program);
@@ -58,6 +81,20 @@ pub async fn run_hook(hook: &str, arguments: &[&str], variables: &[(&str, String
     let text = String::from_utf8_lossy(&output.stderr);
     let end = text.chars().rev().take(300).collect::<Vec<_>>().into_iter().rev().collect();
     Err(HookError::Failed(hook.to_owned(), output.status, end))
+}
+
+fn send(hook: &str, signal: &str) -> Result<(), HookError> {
+    let parts = signal.split_once(':').and_then(|(name, file)| {
+        let signal = SIGNALS.iter().find(|(known, _)| *known == name)?.1;
+        (!file.is_empty()).then_some((signal, file))
+    });
+    let (signal, file) = parts.ok_or_else(|| HookError::Signal(hook.to_owned()))?;
+    let failed = |reason: String| HookError::Pid(file.to_owned(), reason);
+    let text = std::fs::read_to_string(file).map_err(|error| failed(format!("cannot be read: {error}")))?;
+    // 1 and below would be everybody.
+    let pid = text.trim().parse().ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| failed(format!("found {:?}, expected a process id", text.trim())))?;
+    kill_process(pid, signal).map_err(|error| failed(format!("process {}: {error}", text.trim())))
 }
 
 #[cfg(test)]
@@ -79,5 +116,23 @@ mod tests {
         let error = run_hook("/nonexistent/hook", &[], &[]).await.unwrap_err().to_string();
         assert!(error.starts_with("hook /nonexistent/hook: cannot be run: "), "{error}");
         assert!(matches!(run_hook("  ", &[], &[]).await, Err(HookError::Empty)));
+    }
+
+    #[tokio::test]
+    async fn a_signal_to_a_pid_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        std::fs::write(&file, format!("{}\n", child.id())).unwrap();
+        run_hook(&format!("signal:TERM:{}", file.display()), &[], &[]).await.unwrap();
+        assert!(!child.wait().unwrap().success());
+        for (text, expected) in [("1", "found \"1\""), ("-5", "found \"-5\""), ("x", "found \"x\"")] {
+            std::fs::write(&file, text).unwrap();
+            let error = run_hook(&format!("signal:HUP:{}", file.display()), &[], &[]).await.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        for hook in ["signal:", "signal:HUP", "signal:HUP:", "signal:NONE:/run/x.pid"] {
+            assert!(matches!(run_hook(hook, &[], &[]).await, Err(HookError::Signal(_))), "{hook}");
+        }
     }
 }

@@ -30,11 +30,11 @@ pub fn verify(settings: &Settings, chain: &[CertificateDer<'static>], now: UnixT
     let now = now.max(leaf.validity().not_before);
     let verify = |purpose| trust.verify(leaf, sent, purpose, now, &mut Budget::new(Limits::SERVER));
     for (asked, purpose, name) in [
-        (settings.purposes.server, Purpose::ServerAuth, "servers"),
-        (settings.purposes.client, Purpose::ClientAuth, "clients"),
+        (settings.purposes.server, Purpose::ServerAuth, "server"),
+        (settings.purposes.client, Purpose::ClientAuth, "client"),
     ] {
         if asked {
-            verify(purpose).map_err(|error| format!("not accepted as a {name}' certificate: {error}"))?;
+            verify(purpose).map_err(|error| format!("peers would not accept it as a {name}'s: {error}"))?;
         }
     }
     for domain in &settings.domains {

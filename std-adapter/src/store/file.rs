@@ -132,3 +132,179 @@ impl SlotMedium for FileMedium {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use edgetrust_core::store::{NewRecord, Store, StoreError};
+    use pki_types::UnixTime;
+    use std::time::Duration;
+
+    /// How an operation of the file system fails.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Failure {
+        /// An error (EIO, ENOSPC) before anything was written; the program goes on.
+        Error,
+        /// An error after so many octets.
+        Short(usize),
+        /// The machine goes down, and what was not synced is there.
+        Crash,
+        /// The machine goes down, and what was not synced is not there.
+        CrashUnsynced,
+    }
+
+    const FAILURES: [Failure; 5] =
+        [Failure::Error, Failure::Short(5), Failure::Short(100), Failure::Crash, Failure::CrashUnsynced];
+
+    /// Files whose operation number `at` fails.
+    struct Faulty {
+        files: FileMedium,
+        operations: usize,
+        fails: Option<(usize, Failure)>,
+        down: bool,
+        /// What was there before each write since the last barrier.
+        unsynced: Vec<(Slot, u32, Vec<u8>)>,
+    }
+
+    impl Faulty {
+        fn new(folder: &Path, fails: Option<(usize, Failure)>) -> Self {
+            let files = FileMedium::new(folder);
+            Self { files, operations: 0, fails, down: false, unsynced: Vec::new() }
+        }
+
+        /// What happens to the operation that begins now.
+        fn begin(&mut self) -> Result<Option<Failure>, FileError> {
+            let number = self.operations;
+            self.operations += 1;
+            if self.down {
+                Err(self.error())
+            } else {
+                Ok(self.fails.filter(|(at, _)| *at == number).map(|(_, how)| how))
+            }
+        }
+
+        fn error(&self) -> FileError {
+            self.files.fail(Slot::A, "used")(io::Error::other("as the test wants it"))
+        }
+
+        fn note(&mut self, slot: Slot, offset: u32, length: usize) -> Result<(), FileError> {
+            let mut before = vec![0; length];
+            self.files.read(slot, offset, &mut before)?;
+            self.unsynced.push((slot, offset, before));
+            Ok(())
+        }
+
+        fn fail(&mut self, failure: Failure) -> Result<(), FileError> {
+            self.down = matches!(failure, Failure::Crash | Failure::CrashUnsynced);
+            if failure == Failure::CrashUnsynced {
+                for (slot, offset, before) in std::mem::take(&mut self.unsynced).into_iter().rev() {
+                    self.files.program(slot, offset, &before)?;
+                }
+            }
+            Err(self.error())
+        }
+    }
+
+    impl SlotMedium for Faulty {
+        type Error = FileError;
+
+        const WRITE_SIZE: u32 = FileMedium::WRITE_SIZE;
+
+        fn capacity(&self) -> u32 {
+            self.files.capacity()
+        }
+
+        fn read(&mut self, slot: Slot, offset: u32, out: &mut [u8]) -> Result<(), FileError> {
+            if self.down { Err(self.error()) } else { self.files.read(slot, offset, out) }
+        }
+
+        fn erase(&mut self, slot: Slot) -> Result<(), FileError> {
+            match self.begin()? {
+                None => {
+                    // It syncs.
+                    self.unsynced.clear();
+                    self.files.erase(slot)
+                }
+                Some(Failure::Short(octets)) => {
+                    self.files.program(slot, 0, &vec![0xff; octets])?;
+                    Err(self.error())
+                }
+                Some(failure) => self.fail(failure),
+            }
+        }
+
+        fn program(&mut self, slot: Slot, offset: u32, octets: &[u8]) -> Result<(), FileError> {
+            let failure = self.begin()?;
+            let written = match failure {
+                None | Some(Failure::Crash | Failure::CrashUnsynced) => octets,
+                Some(Failure::Error) => &[],
+                Some(Failure::Short(length)) => &octets[..length.min(octets.len())],
+            };
+            self.note(slot, offset, written.len())?;
+            self.files.program(slot, offset, written)?;
+            failure.map_or(Ok(()), |failure| self.fail(failure))
+        }
+
+        fn barrier(&mut self) -> Result<(), FileError> {
+            match self.begin()? {
+                None => {
+                    self.unsynced.clear();
+                    self.files.barrier()
+                }
+                Some(failure) => self.fail(failure),
+            }
+        }
+    }
+
+    fn record<'a>(key: &'a [u8], chain: &'a [u8]) -> NewRecord<'a> {
+        let at = UnixTime::since_unix_epoch(Duration::from_secs(u64::from(key[0])));
+        NewRecord { key, chain, not_before: at, not_after: at, time_seen: at }
+    }
+
+    fn rotate<M: SlotMedium>(store: &mut Store<M>, number: u8) -> Result<(), StoreError<M::Error>> {
+        let (key, chain) = (vec![number; 150], vec![number; 1500]);
+        let free = store.survey().selected().active.map_or(Slot::A, Slot::other);
+        store.write(free, &record(&key, &chain))?;
+        store.confirm(free)
+    }
+
+    /// The number of the record that a start finds.
+    fn found(folder: &Path) -> Option<u8> {
+        let mut store = Store::new(FileMedium::new(folder)).unwrap();
+        let slot = store.survey().selected().active?;
+        let (mut key, mut chain) = (vec![0; 4096], vec![0; 65536]);
+        let stored = store.read(slot, &mut key, &mut chain).unwrap();
+        let number = stored.key[0];
+        assert!(stored.key.iter().chain(stored.chain).all(|octet| *octet == number), "mixed");
+        Some(number)
+    }
+
+    #[test]
+    fn every_operation_may_fail() {
+        let mut survived = (0, 0);
+        for before in 0..3 {
+            for failure in FAILURES {
+                for at in 0.. {
+                    let folder = tempfile::tempdir().unwrap();
+                    let mut store = Store::new(FileMedium::new(folder.path())).unwrap();
+                    (1..=before).for_each(|number| rotate(&mut store, number).unwrap());
+                    let mut store = Store::new(Faulty::new(folder.path(), Some((at, failure)))).unwrap();
+                    let rotated = rotate(&mut store, 9);
+                    if rotated.is_ok() && store.medium().operations <= at {
+                        break;
+                    }
+                    match found(folder.path()) {
+                        None if before == 0 => {}
+                        Some(9) => survived.1 += 1,
+                        Some(old) if old == before => survived.0 += 1,
+                        other => panic!("{failure:?} at {at}: found {other:?}, {before} before"),
+                    }
+                    // It works again, and nothing is left over.
+                    rotate(&mut Store::new(FileMedium::new(folder.path())).unwrap(), 10).unwrap();
+                    assert_eq!(found(folder.path()), Some(10));
+                }
+            }
+        }
+        assert!(survived.0 > 20 && survived.1 > 2, "{survived:?}");
+    }
+}

@@ -170,3 +170,21 @@ fn an_external_account_is_bound() {
     let gateway = site.run();
     gateway.wait_for_certificate();
 }
+
+/// pebble, as public CAs now, issues for servers only.
+#[test]
+#[ignore = "needs pebble: tests/run"]
+fn a_certificate_that_peers_would_refuse_is_never_shown() {
+    let pebble = Pebble::start(&json!({}), &[]);
+    let mut site = pebble.site();
+    site.client = json!({
+        "ca_files": [pebble.file("root.crt")], "use_system_roots": false, "mtls": {"enabled": true, "acme": site.acme},
+    });
+    site.client["mtls"]["acme"]["storage_path"] = json!(site.folder.path().join("acme-client"));
+    site.tunnels = vec![json!({
+        "name": "out", "mode": "client", "listen": "127.0.0.1:0", "target": "127.0.0.1:9", "server_name": "b.example",
+    })];
+    let gateway = site.run();
+    let line = gateway.program.wait_for("no certificate: the new certificate: ");
+    assert!(line.contains("peers would not accept it as a client's: "), "{line}");
+}

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::ca::StepCa;
 use super::gateway::Site;
-use super::peers::OpensslClient;
+use super::peers::{OpensslClient, Program, edgetrust};
 
 fn openssl(pem: &str, arguments: &[&str]) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -178,4 +178,87 @@ fn a_validation_that_cannot_come_is_said_and_leaves_no_orders_behind() {
     gateway.program.wait_for("no certificate: the validation: gateway.mesh.test: ");
     assert_eq!(order(), before, "the same order is tried again");
     assert_eq!(gateway.page("/readyz"), "tunnel in: it has no certificate yet\n");
+}
+
+#[test]
+#[ignore = "needs step-ca: tests/run"]
+fn a_hook_runs_after_each_renewal_with_the_pair_in_place() {
+    let ca = StepCa::start();
+    let mut site = Site::new(&ca, &["gateway.mesh.test"]);
+    let script = site.folder.path().join("hook");
+    let out = site.folder.path().join("hook.out");
+    let text = "cat \"$EDGETRUST_CERT_FILE\" \"$EDGETRUST_KEY_FILE\" > \"$1.new\" && mv \"$1.new\" \"$1\"";
+    std::fs::write(&script, text).unwrap();
+    site.acme["hook"] = json!(format!("/bin/sh {} {}", script.display(), out.display()));
+    let gateway = site.run();
+    gateway.wait_for_certificate();
+    gateway.program.wait_for("the hook has run");
+    let copied = std::fs::read_to_string(&out).unwrap();
+    assert!(copied.contains(&gateway.served()) && copied.contains("BEGIN PRIVATE KEY"), "{copied}");
+}
+
+/// A limit on the size of files stands for a full disk: the slots do not fit, all else does.
+#[test]
+#[ignore = "needs step-ca: tests/run"]
+fn what_cannot_be_kept_is_not_shown_and_not_ordered_again() {
+    let ca = StepCa::start();
+    let site = Site::new(&ca, &["gateway.mesh.test"]);
+    site.write();
+    let script = "trap '' XFSZ; ulimit -f 60; exec \"$0\" \"$@\"";
+    let file = site.file().display().to_string();
+    let program = env!("CARGO_BIN_EXE_edgetrust");
+    let limited = [script, program, "run", "--config", &file].map(str::to_owned);
+    let gateway = Program::start_shell(&limited);
+    gateway.wait_for("the new certificate cannot be kept: ");
+    gateway.wait_for("the new certificate cannot be kept: the one before stays");
+    gateway.wait_for("the new certificate cannot be kept: ");
+    drop(gateway);
+    let order = std::fs::read_to_string(site.storage().join("order.json")).unwrap();
+    // With room again, the order that is done is asked for its certificate.
+    let gateway = site.run();
+    gateway.program.wait_for("the order is resumed");
+    gateway.wait_for_certificate();
+    assert!(order.contains("\"url\": \"https://"), "{order}");
+    assert!(!site.storage().join("order.json").exists());
+}
+
+#[test]
+#[ignore = "needs step-ca: tests/run"]
+fn a_folder_is_for_one_section_and_one_process() {
+    let ca = StepCa::start();
+    let mut site = Site::new(&ca, &["gateway.mesh.test"]);
+    let gateway = site.run();
+    let file = site.file().display().to_string();
+    let second = edgetrust(&["run", "--config", &file]);
+    assert_eq!(second.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains("acme.storage_path: ") && said.contains("another process uses this folder"), "{said}");
+    // Another section with the same folder and other names: refused, and the last good configuration stays.
+    let mut other = site.acme.clone();
+    other["domains"] = json!(["other.mesh.test"]);
+    site.tunnels = vec![json!({
+        "name": "other", "mode": "server", "listen": "127.0.0.1:0", "target": "127.0.0.1:9",
+        "tls": {"enabled": true, "mode": "acme", "acme": other},
+    })];
+    site.write();
+    gateway.program.wait_for("in two acme sections that differ, expected a folder for each");
+    gateway.wait_for_certificate();
+}
+
+/// Names that are added to a running gateway.
+#[test]
+#[ignore = "needs step-ca: tests/run"]
+fn another_name_is_obtained_without_a_restart() {
+    let ca = StepCa::start();
+    let mut site = Site::new(&ca, &["gateway.mesh.test"]);
+    let gateway = site.run();
+    gateway.wait_for_certificate();
+    let mut old = OpensslClient::start(gateway.program.tunnel("in"), &[]);
+    assert_eq!(old.ask("before").as_deref(), Some("before"));
+    site.acme["domains"] = json!(["gateway.mesh.test", "more.mesh.test"]);
+    site.write();
+    gateway.program.wait_until("a certificate for both", |_| {
+        openssl(&gateway.served(), &["-ext", "subjectAltName"]).contains("DNS:more.mesh.test")
+    });
+    assert_eq!(old.ask("after").as_deref(), Some("after"));
 }
