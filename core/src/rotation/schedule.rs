@@ -144,7 +144,8 @@ impl Policy {
             Some(active) => {
                 let first = first.min(active.lifetime_s() / 200);
                 match active.remaining_s(now) {
-                    0 => (first, max),
+                    // Peers refuse it already: whoever lives by the minute does not wait for a quarter of an hour.
+                    0 => (first, max.min((active.lifetime_s() / 8).max(u64::from(self.backoff_first_s)))),
                     remaining => (first, max.min((remaining / 8).max(first))),
                 }
             }
@@ -233,6 +234,7 @@ mod tests {
         assert_eq!(bounds(1, None, 0), (15, 30));
         let minute = lives(60);
         assert_eq!(bounds(9, Some(&minute), 40), (1, 2));
+        assert_eq!(bounds(u8::MAX, Some(&minute), 61), (15, 30));
     }
 
     #[test]

@@ -125,3 +125,25 @@ fn both_directions_in_one_process() {
         assert_eq!(ask().unwrap(), "ping");
     }
 }
+
+/// The CA is away for longer than a certificate lives: the fallback is shown at its end, and left when the CA is back.
+#[test]
+#[ignore = "needs step-ca: tests/run"]
+fn the_fallback_is_shown_at_expiry() {
+    let mut ca = StepCa::with_lifetime("12s");
+    let mut site = Site::new(&ca, &["gateway.mesh.test"]);
+    let (cert, key) = ca.root.server(&["gateway.mesh.test"]);
+    let (cert_file, key_file) = (site.folder.path().join("manual.pem"), site.folder.path().join("manual.key"));
+    std::fs::write(&cert_file, &cert).unwrap();
+    std::fs::write(&key_file, key).unwrap();
+    site.server = json!({"cert_file": cert_file, "key_file": key_file});
+    let gateway = site.run();
+    gateway.wait_for_certificate();
+    ca.kill();
+    gateway.program.wait_until("the fallback", |_| gateway.credential()["serving"] == "fallback");
+    assert!(cert.contains(&gateway.served()));
+    assert_eq!(gateway.page("/readyz"), "ready\n");
+    ca.restart();
+    gateway.wait_for_certificate();
+    assert!(!cert.contains(&gateway.served()));
+}
