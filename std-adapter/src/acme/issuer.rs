@@ -222,6 +222,14 @@ pub fn forget_order(folder: &Folder) -> Result<(), AcmeError> {
     order::forget(folder)
 }
 
+/// After a start: the order of a certificate that is kept is done with, if a crash left it.
+///
+/// # Errors
+/// Where the order's file cannot be read or removed.
+pub fn forget_done_order(folder: &Folder, kept_key: &[u8]) -> Result<(), AcmeError> {
+    order::forget_done(folder, kept_key)
+}
+
 /// RFC 9773 section 4.1; none where the certificate has no authority key identifier.
 fn certificate_identifier(leaf: &CertificateDer<'_>) -> Option<CertificateIdentifier<'static>> {
     let certificate = Certificate::from_der(leaf).ok()?;

@@ -17,7 +17,7 @@ pub use account::{AccountFile, account_file};
 pub use error::AcmeError;
 pub use hook::{HookError, run_hook};
 pub use http01::Responders;
-pub use issuer::{AcmeIssuer, Issued, RenewalWindow, forget_order};
+pub use issuer::{AcmeIssuer, Issued, RenewalWindow, forget_done_order, forget_order};
 pub use probe::{Directory, probe};
 pub use settings::{Eab, Purposes, Settings};
 pub use verify::verify;

@@ -86,6 +86,13 @@ pub(super) fn forget(folder: &Folder) -> Result<(), AcmeError> {
     folder.remove(FILE).map_err(storage)
 }
 
+/// A crash came after the certificate was kept and before its order was forgotten: it would be fetched again and taken for a renewal.
+pub(super) fn forget_done(folder: &Folder, kept_key: &[u8]) -> Result<(), AcmeError> {
+    let pending = folder.read(FILE).map_err(storage)?.and_then(|json| serde_json::from_slice::<Pending>(&json).ok());
+    let done = pending.is_some_and(|pending| pending.key().is_ok_and(|key| key == kept_key));
+    if done { forget(folder) } else { Ok(()) }
+}
+
 /// What an order needs while it is carried out.
 pub(super) struct Context<'a> {
     pub(super) settings: &'a Settings,

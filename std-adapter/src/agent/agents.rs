@@ -203,7 +203,8 @@ impl Agents {
             if let Some(agent) = self.running.get(&place) {
                 let assignment = Arc::new(asked.assignment);
                 agent.assigned.send_if_modified(|current| {
-                    let changed = **current != *assignment;
+                    // With a fallback its files may be what changed.
+                    let changed = **current != *assignment || assignment.fallback.is_some();
                     *current = assignment.clone();
                     changed
                 });

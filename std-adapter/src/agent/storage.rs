@@ -14,7 +14,7 @@ use pki_types::CertificateDer;
 
 use crate::acme::Issued;
 use crate::clock;
-use crate::store::{FileError, FileMedium, Folder, write_live};
+use crate::store::{FileError, FileMedium, Folder, live_generation, write_live};
 
 /// The slots of a folder; writing takes the folder, reading does not.
 #[derive(Debug)]
@@ -81,7 +81,14 @@ impl Storage {
             // A clock that is ahead is not believed further than the CA bears it out.
             time_seen: clock::now().clamp(issued.not_before, issued.not_after.max(issued.not_before)),
         };
-        self.store.write(slot, &record).map(drop)
+        match self.store.write(slot, &record) {
+            // Confirming the one in use failed when it was tried: without that, the one before would count, and never make room.
+            Err(StoreError::Confirmed(_)) => {
+                self.store.confirm(slot.other())?;
+                self.store.write(slot, &record).map(drop)
+            }
+            other => other.map(drop),
+        }
     }
 
     pub(super) fn confirm(&mut self, slot: Slot) -> Result<(), StoreError<FileError>> {
@@ -94,6 +101,12 @@ impl Storage {
 
     fn generation(&mut self, slot: Slot) -> u32 {
         self.store.survey().header(slot).map_or(0, |header| header.generation)
+    }
+
+    /// Whether the PEM copies are those of this slot: a crash may have come before them.
+    pub(super) fn is_live(&mut self, folder: &Folder, slot: Slot) -> bool {
+        let generation = self.generation(slot);
+        live_generation(folder) == Some(generation)
     }
 
     /// PEM copies for other programs.
@@ -145,6 +158,27 @@ mod tests {
             assert!(text.lines().all(|line| line.len() <= 64), "{text}");
             assert_eq!(CertificateDer::from_pem_slice(text.as_bytes()).unwrap().as_ref(), der);
         }
+    }
+
+    #[test]
+    fn a_record_that_was_never_confirmed_makes_room_for_the_next() {
+        let parent = tempfile::tempdir().unwrap();
+        let mut storage = Storage::new(parent.path()).unwrap();
+        let at = |seconds| pki_types::UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        let issued = |number: u8| Issued {
+            key: vec![number],
+            chain: vec![CertificateDer::from(vec![0x30, 1, number])],
+            not_before: at(number.into()),
+            not_after: at(number.into()),
+        };
+        storage.write(Slot::A, &issued(1)).unwrap();
+        storage.confirm(Slot::A).unwrap();
+        storage.write(Slot::B, &issued(2)).unwrap();
+        // Confirming it failed; the rotation goes on.
+        storage.write(Slot::A, &issued(3)).unwrap();
+        let kept = storage.kept();
+        assert_eq!((kept.active.unwrap().not_after, kept.trial.unwrap().not_after), (at(2), at(3)));
+        assert_eq!(storage.read(&kept.trial.unwrap()).unwrap().chain, issued(3).chain);
     }
 
     #[test]

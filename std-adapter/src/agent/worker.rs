@@ -19,7 +19,9 @@ use tracing::{error, info, warn};
 use super::alarm::say;
 use super::status::CredentialStatus;
 use super::storage::{Storage, seed};
-use crate::acme::{AcmeError, AcmeIssuer, Issued, RenewalWindow, Responders, Settings, forget_order, run_hook};
+use crate::acme::{
+    AcmeError, AcmeIssuer, Issued, RenewalWindow, Responders, Settings, forget_done_order, forget_order, run_hook,
+};
 use crate::clock;
 use crate::store::Folder;
 use crate::tls::{Credential, LiveCredential};
@@ -70,6 +72,7 @@ type Answer<T> = Pin<Box<dyn Future<Output = Result<T, AcmeError>> + Send>>;
 /// A credential that renews itself.
 pub(super) struct Worker {
     assigned: watch::Receiver<Arc<Assignment>>,
+    assignment: Arc<Assignment>,
     folder: Arc<Folder>,
     responders: Responders,
     /// Away while a thread writes.
@@ -132,11 +135,15 @@ impl Worker {
             asking: None,
             ask_at: Some(clock::now()),
             assigned,
+            assignment,
             folder,
             responders,
             live,
             status,
         };
+        if let Some(active) = kept.active {
+            worker.mend(active.slot);
+        }
         worker.step(Event::Restored { active: kept.active, trial: kept.trial });
         // What is kept is shown before the first connection.
         while let Some(Action::Activate { .. } | Action::ActivateFallback) = worker.todo.front() {
@@ -147,6 +154,24 @@ impl Worker {
             }
         }
         Ok(worker)
+    }
+
+    /// What a crash after the confirmation left undone: the order is forgotten, other programs get their copies, the hook runs.
+    fn mend(&mut self, slot: Slot) {
+        let mended = self.record(slot).and_then(|issued| {
+            forget_done_order(&self.folder, &issued.key).map_err(|error| error.to_string())?;
+            let storage = self.storage.as_mut().ok_or("the storage is in use")?;
+            let stale = !storage.is_live(&self.folder, slot);
+            if stale {
+                storage.write_live(&self.folder, slot, &issued)?;
+            }
+            Ok(stale)
+        });
+        match mended {
+            Ok(true) => self.run_hook(),
+            Ok(false) => {}
+            Err(error) => warn!(credential = %self.status.name, "{error}"),
+        }
     }
 
     fn step(&mut self, event: Event) {
@@ -243,6 +268,14 @@ impl Worker {
 
     fn reassigned(&mut self) {
         let assignment = self.assigned.borrow_and_update().clone();
+        // The files of the fallback may be others, wherever they are.
+        self.events.push_back(Event::FallbackReady);
+        if self.state.serving == Serving::Fallback {
+            self.todo.push_back(Action::ActivateFallback);
+        }
+        if assignment == std::mem::replace(&mut self.assignment, assignment.clone()) {
+            return;
+        }
         let settings = assignment.settings.clone();
         match AcmeIssuer::new(settings, self.folder.clone(), self.responders.clone(), self.live.clone()) {
             Ok(issuer) => {
@@ -253,10 +286,6 @@ impl Worker {
                 let failed = matches!(self.state.phase, Phase::BackingOff { .. });
                 if self.issuing.take().is_some() || names || failed {
                     self.events.push_back(Event::RotateNow);
-                }
-                self.events.push_back(Event::FallbackReady);
-                if self.state.serving == Serving::Fallback {
-                    self.todo.push_back(Action::ActivateFallback);
                 }
                 self.ask_at = Some(clock::now());
             }
@@ -411,7 +440,7 @@ impl Worker {
     }
 
     fn activate_fallback(&mut self) {
-        let assignment = self.assigned.borrow().clone();
+        let assignment = self.assignment.clone();
         let Some(Fallback { cert_file, key_file }) = &assignment.fallback else { return };
         let loaded = Credential::load(cert_file, key_file).map_err(|error| error.to_string());
         let usable = loaded.and_then(|credential| match credential.validity() {
@@ -458,7 +487,7 @@ impl Worker {
 
     /// Beside everything else: a hook may be slow, or talk to this very gateway.
     fn run_hook(&self) {
-        let Some(hook) = self.assigned.borrow().settings.hook.clone() else { return };
+        let Some(hook) = self.assignment.settings.hook.clone() else { return };
         let live = self.folder.path().join("live");
         let variables = [
             ("EDGETRUST_CERT_FILE", live.join("cert.pem").display().to_string()),

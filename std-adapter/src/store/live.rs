@@ -33,6 +33,12 @@ pub fn write_live(folder: &Folder, generation: u32, chain: &str, key: &str) -> R
     remove_others(folder, &name)
 }
 
+/// The generation that `live` leads to.
+pub fn live_generation(folder: &Folder) -> Option<u32> {
+    let target = fs::read_link(folder.path().join("live")).ok()?;
+    target.to_str()?.strip_prefix("live-")?.parse().ok()
+}
+
 fn remove_others(folder: &Folder, current: &str) -> Result<(), FolderError> {
     let fail = |error| FolderError::Io { path: folder.path().to_owned(), doing: "read", error };
     for entry in fs::read_dir(folder.path()).map_err(fail)? {
@@ -60,6 +66,7 @@ mod tests {
         for generation in 1..4 {
             write_live(&folder, generation, &format!("chain {generation}"), &format!("key {generation}")).unwrap();
             assert_eq!(fs::read_to_string(live.join("cert.pem")).unwrap(), format!("chain {generation}"));
+            assert_eq!(live_generation(&folder), Some(generation));
             assert_eq!(fs::read_to_string(live.join("key.pem")).unwrap(), format!("key {generation}"));
         }
         // After a crash between the steps it is done again.

@@ -6,4 +6,4 @@ mod live;
 
 pub use file::{FileError, FileMedium};
 pub use folder::{Folder, FolderError};
-pub use live::write_live;
+pub use live::{live_generation, write_live};
