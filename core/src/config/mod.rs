@@ -30,7 +30,7 @@ pub use endpoint::Endpoint;
 pub use error::{ConfigError, Found, MAX_PATH, Segment};
 pub use model::{
     Acme, ChallengeType, ClientTls, ClientTrust, Config, CredentialSource, Eab, Files, KeyType, MAX_DOMAINS, MAX_FILES,
-    MAX_NAMES, MinVersion, Names, Paths, Server, ServerTls,
+    MAX_NAMES, MinVersion, Names, Paths, RenewVia, Server, ServerTls,
 };
 #[cfg(feature = "gateway")]
 pub use model::{Gateway, GatewayLimits, MAX_TUNNELS, Tunnel, TunnelKind};

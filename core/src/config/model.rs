@@ -114,6 +114,8 @@ pub struct Acme<'a> {
     pub eab: Option<Eab<'a>>,
     /// The kind of key.
     pub key_type: KeyType,
+    /// How a certificate is renewed while it is valid.
+    pub renew_via: RenewVia,
     /// The profile to ask for.
     pub profile: Option<&'a str>,
     /// A command after each renewal.
@@ -153,6 +155,16 @@ pub enum KeyType {
     P384,
     /// RSA with 2048 bits.
     Rsa2048,
+}
+
+/// How a certificate is renewed while it is valid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RenewVia {
+    /// By another order, with a new key.
+    #[default]
+    Acme,
+    /// By showing it to step-ca, which needs no challenge; the key stays.
+    StepCa,
 }
 
 /// Which clients are let in; with no list at all, every one with a verified path.

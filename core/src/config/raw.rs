@@ -1,6 +1,6 @@
 //! What a file says, key by key, before it is known to make sense.
 
-use super::model::{ChallengeType, KeyType, MAX_DOMAINS, MinVersion, Names, Paths};
+use super::model::{ChallengeType, KeyType, MAX_DOMAINS, MinVersion, Names, Paths, RenewVia};
 #[cfg(feature = "gateway")]
 use super::model::{GatewayLimits, MAX_TUNNELS};
 
@@ -78,6 +78,7 @@ pub(super) struct RawAcme<'a> {
     pub(super) eab_kid: Option<&'a str>,
     pub(super) eab_hmac_key_file: Option<&'a str>,
     pub(super) key_type: KeyType,
+    pub(super) renew_via: RenewVia,
     pub(super) profile: Option<&'a str>,
     pub(super) hook: Option<&'a str>,
     pub(super) dns_hook: Option<&'a str>,

@@ -1,7 +1,7 @@
 //! The one place that lists the keys: what each takes, what it means, and where its value goes.
 
 use super::duration;
-use super::model::{ChallengeType, KeyType, MinVersion};
+use super::model::{ChallengeType, KeyType, MinVersion, RenewVia};
 #[cfg(feature = "gateway")]
 use super::raw::RawTunnel;
 use super::raw::{Raw, Side};
@@ -346,6 +346,13 @@ static ACME: Object = Object {
                 _ => return Err("\"p256\", \"p384\" or \"rsa2048\""),
             }
         ),
+        text!("renew_via", "\"acme\" (default), or \"step-ca\" to renew with the certificate itself", |raw, text| {
+            raw.acme().renew_via = match text {
+                "acme" => RenewVia::Acme,
+                "step-ca" => RenewVia::StepCa,
+                _ => return Err("\"acme\" or \"step-ca\""),
+            }
+        }),
         text!("profile", "the profile to ask for", |raw, text| raw.acme().profile = not_empty(text, "a name")?),
         text!("hook", "a command after each renewal", |raw, text| raw.acme().hook = not_empty(text, "a command")?),
         text!("dns_hook", "a command that answers dns-01", |raw, text| raw.acme().dns_hook =

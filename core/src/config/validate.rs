@@ -265,6 +265,7 @@ fn acme<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acme<'a>, Conf
         http_listen,
         eab,
         key_type: raw.key_type,
+        renew_via: raw.renew_via,
         profile: raw.profile,
         hook: raw.hook,
         dns_hook: raw.dns_hook,

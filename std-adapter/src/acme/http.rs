@@ -20,7 +20,7 @@ use tracing::debug;
 
 use super::settings::Settings;
 use crate::clock;
-use crate::tls::{ClientSettings, MinVersion, Peers, ServerTrust, TlsClient, TrustStore, server_name};
+use crate::tls::{ClientSettings, Credential, MinVersion, Peers, ServerTrust, TlsClient, TrustStore, server_name};
 
 /// From the first packet to the last octet of the answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -62,10 +62,19 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 
 impl Http {
     pub(super) fn new(settings: &Settings, last: LastAnswers) -> Result<Self, String> {
+        Self::showing(None, settings, last)
+    }
+
+    /// With a certificate of our own.
+    pub(super) fn showing(
+        credential: Option<Credential>,
+        settings: &Settings,
+        last: LastAnswers,
+    ) -> Result<Self, String> {
         let trust = TrustStore::new(settings.roots.clone(), Vec::new(), Peers::AnyVerified);
         let tls = TlsClient::new(ClientSettings {
             trust: ServerTrust::Verified(trust.map_err(|error| error.to_string())?),
-            credential: None,
+            credential,
             min_version: MinVersion::Tls12,
             alpn: vec![b"http/1.1".to_vec()],
         });

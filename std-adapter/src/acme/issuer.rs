@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use edgetrust_core::config::RenewVia;
 use edgetrust_core::rotation::FailureKind;
 use edgetrust_core::x509::Certificate;
 use instant_acme::{Account, CertificateIdentifier, RevocationReason, RevocationRequest};
@@ -16,7 +17,7 @@ use super::http01::Responders;
 use super::order::Context;
 use super::settings::Settings;
 use super::verify::verify;
-use super::{account, order};
+use super::{account, order, step_ca};
 use crate::clock;
 use crate::store::Folder;
 use crate::tls::{Credential, LiveCredential};
@@ -159,6 +160,27 @@ impl AcmeIssuer {
             credential: &self.credential,
         };
         let (key, chain) = context.carry_out().await?;
+        self.checked(key, chain)
+    }
+
+    /// Gets a certificate for the key and names of one that is still valid, if that is how it is to be renewed and step-ca lets it; else with
+    /// a new order.
+    ///
+    /// # Errors
+    /// Why there is none, and when it is worth another attempt.
+    pub async fn renew(&mut self, current: &Issued) -> Result<Issued, AcmeError> {
+        if self.settings.renew_via == RenewVia::StepCa {
+            let renewed = step_ca::renew(&self.settings, current).await;
+            match renewed.and_then(|chain| self.checked(current.key.clone(), chain)) {
+                Ok(issued) => return Ok(issued),
+                Err(error) => warn!("{error}: a new order is made"),
+            }
+        }
+        self.issue().await
+    }
+
+    /// Verified, with a key that fits.
+    fn checked(&self, key: Vec<u8>, chain: Vec<CertificateDer<'static>>) -> Result<Issued, AcmeError> {
         // Whatever is wrong with it, another order may be answered better.
         let refused = |reason: String| {
             AcmeError::new("the new certificate", FailureKind::Refused, reason).remedy(Remedy::NewOrder)

@@ -11,6 +11,7 @@ mod key;
 mod order;
 mod probe;
 mod settings;
+mod step_ca;
 mod verify;
 
 pub use account::{AccountFile, account_file};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use edgetrust_core::config::{Acme, ChallengeType, KeyType};
+use edgetrust_core::config::{Acme, ChallengeType, KeyType, RenewVia};
 use pki_types::CertificateDer;
 
 use crate::pem;
@@ -62,6 +62,8 @@ pub struct Settings {
     pub eab: Option<Eab>,
     /// The kind of key.
     pub key_type: KeyType,
+    /// How a certificate is renewed while it is valid.
+    pub renew_via: RenewVia,
     /// The profile to ask for.
     pub profile: Option<String>,
     /// A command after each renewal.
@@ -114,6 +116,7 @@ impl Settings {
             http_listen: acme.http_listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80))),
             eab,
             key_type: acme.key_type,
+            renew_via: acme.renew_via,
             profile: owned(acme.profile),
             hook: owned(acme.hook),
             dns_hook: owned(acme.dns_hook),

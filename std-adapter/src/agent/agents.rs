@@ -10,8 +10,9 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::info;
 
+use super::assignment::{Assignment, Fallback};
 use super::status::{CredentialStatus, Credentials};
-use super::worker::{Assignment, Fallback, Once, Worker};
+use super::worker::{Once, Worker};
 use crate::acme::{Purposes, Responders, Settings};
 use crate::gateway::{CredentialProvider, Watched};
 use crate::store::{Folder, FolderError};

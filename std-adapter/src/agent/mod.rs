@@ -2,11 +2,13 @@
 
 mod agents;
 mod alarm;
+mod assignment;
 mod status;
 mod storage;
 mod worker;
 
 pub use agents::{Agents, Prepared, assignments};
+pub use assignment::{Assignment, Fallback};
 pub use status::{CredentialStatus, Credentials, Snapshot};
 pub use storage::{Kept, Storage};
-pub use worker::{Assignment, Fallback, Once};
+pub use worker::Once;

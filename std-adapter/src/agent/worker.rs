@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, pending};
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +16,11 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::alarm::say;
+use super::assignment::{Assignment, Fallback};
 use super::status::CredentialStatus;
 use super::storage::{Storage, seed};
 use crate::acme::{
-    AcmeError, AcmeIssuer, Issued, RenewalWindow, Responders, Settings, forget_done_order, forget_order, run_hook,
+    AcmeError, AcmeIssuer, Issued, RenewalWindow, Responders, forget_done_order, forget_order, run_hook,
 };
 use crate::clock;
 use crate::store::Folder;
@@ -37,35 +37,6 @@ const ASK_AGAIN_AT_LEAST: Duration = Duration::from_secs(60);
 const ASK_AGAIN_AT_MOST: Duration = Duration::from_secs(24 * 3600);
 /// After it could not be asked.
 const ASK_AFTER_FAILURE: Duration = Duration::from_secs(3600);
-
-/// A manual certificate for when the CA is away.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fallback {
-    /// The chain, PEM, leaf first.
-    pub cert_file: PathBuf,
-    /// The key, PEM.
-    pub key_file: PathBuf,
-}
-
-/// What a credential is to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Assignment {
-    /// From which directory, for which names.
-    pub settings: Settings,
-    /// For when there is none.
-    pub fallback: Option<Fallback>,
-}
-
-impl Assignment {
-    fn policy(&self, seed: u64) -> Policy {
-        Policy {
-            renew_before_s: self.settings.renew_before_s,
-            fallback: self.fallback.is_some(),
-            seed,
-            ..Policy::default()
-        }
-    }
-}
 
 type Answer<T> = Pin<Box<dyn Future<Output = Result<T, AcmeError>> + Send>>;
 
@@ -361,7 +332,15 @@ impl Worker {
             Action::Issue { attempt } => {
                 info!(credential = %self.status.name, attempt, "a certificate is obtained");
                 let issuer = self.issuer.clone();
-                self.issuing = Some(Box::pin(async move { issuer.lock().await.issue().await }));
+                // One that has ended cannot be shown.
+                let current = self.state.active.filter(|active| clock::now() < active.not_after);
+                let current = current.and_then(|active| self.record(active.slot).ok());
+                self.issuing = Some(Box::pin(async move {
+                    match current {
+                        Some(current) => issuer.lock().await.renew(&current).await,
+                        None => issuer.lock().await.issue().await,
+                    }
+                }));
             }
             Action::AbortIssue => {
                 self.issuing = None;

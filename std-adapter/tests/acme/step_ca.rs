@@ -292,3 +292,21 @@ fn a_start_after_a_crash_mends_copies_and_order() {
     assert!(std::fs::read_to_string(site.storage().join("live/cert.pem")).unwrap().contains(&served));
     assert_eq!(gateway.served(), served);
 }
+
+#[test]
+#[ignore = "needs step-ca: tests/run"]
+fn renewal_by_the_certificate_needs_no_challenge() {
+    let ca = StepCa::start();
+    let mut site = Site::new(&ca, &["gateway.mesh.test"]);
+    site.acme["renew_via"] = json!("step-ca");
+    let gateway = site.run();
+    gateway.wait_for_certificate();
+    let (before, key) = (gateway.served(), std::fs::read(site.storage().join("live/key.pem")).unwrap());
+    // No challenge could be answered now.
+    let _taken = std::net::TcpListener::bind(ca.http).unwrap();
+    std::fs::write(site.storage().join("renew.request"), "").unwrap();
+    gateway.program.wait_until("a renewal", |_| gateway.credential()["issued"] == 2);
+    assert_ne!(gateway.served(), before);
+    assert_eq!(std::fs::read(site.storage().join("live/key.pem")).unwrap(), key);
+    assert_eq!(gateway.credential()["failed"], 0);
+}

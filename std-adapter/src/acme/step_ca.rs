@@ -1,0 +1,45 @@
+//! step-ca's own renewal: the certificate is shown over mutual TLS and comes back with a new end, for the same key and names. No challenge, so no
+//! port; whoever has the key can renew it until it is revoked.
+
+use edgetrust_core::rotation::FailureKind;
+use hyper::header::CONTENT_LENGTH;
+use hyper::{Method, Request, Uri};
+use instant_acme::{BodyWrapper, HttpClient};
+use pki_types::CertificateDer;
+use pki_types::pem::PemObject;
+use serde::Deserialize;
+
+use super::error::AcmeError;
+use super::http::{Http, LastAnswers};
+use super::issuer::Issued;
+use super::settings::Settings;
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(rename = "certChain")]
+    chain: Vec<String>,
+}
+
+fn failed(reason: impl std::fmt::Display) -> AcmeError {
+    AcmeError::new("renewal by the certificate", FailureKind::Transient, reason)
+}
+
+/// The new chain, not yet verified.
+pub(super) async fn renew(settings: &Settings, current: &Issued) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
+    let directory: Uri = settings.directory_url.parse().map_err(failed)?;
+    let authority = directory.authority().ok_or_else(|| failed("the directory's URL has no host"))?;
+    let last = LastAnswers::default();
+    let http = Http::showing(Some(current.credential().map_err(failed)?), settings, last.clone()).map_err(failed)?;
+    let request = Request::builder().method(Method::POST).uri(format!("https://{authority}/1.0/renew"));
+    let request = request.header(CONTENT_LENGTH, 0).body(BodyWrapper::default()).map_err(failed)?;
+    let mut answer =
+        http.request(request).await.map_err(|error| AcmeError::of("renewal by the certificate", &error, last.get()))?;
+    let body = answer.body.into_bytes().await.map_err(failed)?;
+    if !answer.parts.status.is_success() {
+        let text: String = String::from_utf8_lossy(&body).chars().take(300).collect();
+        return Err(failed(format!("{}: {}", answer.parts.status, text.escape_debug())));
+    }
+    let answer: Answer = serde_json::from_slice(&body).map_err(failed)?;
+    let chain = answer.chain.iter().map(|pem| CertificateDer::from_pem_slice(pem.as_bytes()));
+    chain.collect::<Result<_, _>>().map_err(failed)
+}
