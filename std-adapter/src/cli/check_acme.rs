@@ -1,7 +1,6 @@
 //! What `edgetrust check` says of an `acme` section; with `--online`, what its directory says.
 
 use std::net::TcpListener;
-use std::path::Path;
 
 use edgetrust::acme::{Directory, Purposes, Settings, account_file, probe};
 use edgetrust::agent::Storage;
@@ -38,7 +37,6 @@ pub(super) fn check(acme: &Acme<'_>, purpose: Purpose, online: bool, findings: &
 
 fn kept(settings: &Settings, findings: &mut Findings) {
     let place = &settings.storage_path;
-    let level = |settings: &Path| if settings.exists() { Level::Ok } else { Level::Warning };
     let mut storage = match Storage::new(place) {
         Ok(storage) => storage,
         Err(error) => return findings.add(Level::Error, error.to_string()),
@@ -48,7 +46,7 @@ fn kept(settings: &Settings, findings: &mut Findings) {
         findings.add(Level::Error, error);
     }
     match kept.active {
-        None => findings.add(level(place), format!("{}: no certificate yet", place.display())),
+        None => findings.add(Level::Warning, format!("{}: no certificate yet: `run` obtains it", place.display())),
         Some(active) if clock::now() > active.not_after => {
             findings.add(Level::Error, format!("{}: expired at {}", place.display(), Utc(active.not_after)));
         }

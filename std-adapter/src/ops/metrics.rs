@@ -95,6 +95,16 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
     writeln!(out, "{name}{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))
 }
 
+/// A credential's labels: a server's and a client's may have one name, and never one folder.
+struct Which<'a>(&'a CredentialStatus);
+
+impl fmt::Display for Which<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let storage = self.0.storage_path.to_string_lossy();
+        write!(f, "credential=\"{}\",storage=\"{}\"", Label(&self.0.name), Label(&storage))
+    }
+}
+
 /// What a credential may be showing.
 const SERVING: [&str; 4] = ["issued", "fallback", "expired", "nothing"];
 
@@ -127,7 +137,7 @@ fn renewals(out: &mut String, credentials: &[Arc<CredentialStatus>]) -> fmt::Res
         head(out, name, kind, help)?;
         for credential in credentials {
             if let Some(value) = value(credential) {
-                writeln!(out, "{name}{{credential=\"{}\"}} {value}", Label(&credential.name))?;
+                writeln!(out, "{name}{{{}}} {value}", Which(credential))?;
             }
         }
     }
@@ -141,8 +151,7 @@ fn renewals(out: &mut String, credentials: &[Arc<CredentialStatus>]) -> fmt::Res
     for credential in credentials {
         let now = credential.now().serving;
         for serving in SERVING {
-            let label = Label(&credential.name);
-            writeln!(out, "{name}{{credential=\"{label}\",serving=\"{serving}\"}} {}", u8::from(serving == now))?;
+            writeln!(out, "{name}{{{},serving=\"{serving}\"}} {}", Which(credential), u8::from(serving == now))?;
         }
     }
     Ok(())

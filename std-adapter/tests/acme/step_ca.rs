@@ -38,11 +38,9 @@ fn a_certificate_from_nothing_over_http_01() {
         public(&["x509", "-noout", "-pubkey", "-in", &certificate.display().to_string()])
     );
     let metrics = gateway.page("/metrics");
-    assert!(
-        metrics.contains("edgetrust_acme_certificates_issued_total{credential=\"zebra.mesh.test\"} 1\n"),
-        "{metrics}"
-    );
-    assert!(metrics.contains("edgetrust_acme_serving{credential=\"zebra.mesh.test\",serving=\"issued\"} 1\n"));
+    let labels = format!("credential=\"zebra.mesh.test\",storage=\"{}\"", site.storage().display());
+    assert!(metrics.contains(&format!("edgetrust_acme_certificates_issued_total{{{labels}}} 1\n")), "{metrics}");
+    assert!(metrics.contains(&format!("edgetrust_acme_serving{{{labels},serving=\"issued\"}} 1\n")));
     assert_eq!(gateway.page("/readyz"), "ready\n");
     // Without the CA the kept one is shown from the first connection on.
     drop(gateway);
