@@ -80,6 +80,8 @@ pub struct AcmeIssuer {
     http: Http,
     last: LastAnswers,
     account: Option<Account>,
+    /// The certificate in use, where the CA has renewal information.
+    replaces: Option<CertificateIdentifier<'static>>,
 }
 
 impl std::fmt::Debug for AcmeIssuer {
@@ -101,7 +103,7 @@ impl AcmeIssuer {
     ) -> Result<Self, String> {
         let last = LastAnswers::default();
         let http = Http::new(&settings, last.clone())?;
-        Ok(Self { settings, folder, responders, credential, http, last, account: None })
+        Ok(Self { settings, folder, responders, credential, http, last, account: None, replaces: None })
     }
 
     /// The account, restored or made.
@@ -158,6 +160,7 @@ impl AcmeIssuer {
             last: &self.last,
             responders: &self.responders,
             credential: &self.credential,
+            replaces: self.replaces.as_ref(),
         };
         let (key, chain) = context.carry_out().await?;
         self.checked(key, chain)
@@ -209,6 +212,8 @@ impl AcmeIssuer {
             let seconds = u64::try_from(at.unix_timestamp()).unwrap_or(0);
             UnixTime::since_unix_epoch(Duration::from_secs(seconds))
         };
+        // RFC 9773 section 5
+        self.replaces = Some(identifier);
         let window = info.suggested_window;
         Ok(Some(RenewalWindow { start: time(window.start), end: time(window.end), ask_again }))
     }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use edgetrust_core::rotation::FailureKind;
-use instant_acme::{Account, AuthorizationStatus, ChallengeStatus, Identifier, NewOrder, Order, OrderStatus, Problem};
+use instant_acme::{
+    Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, Identifier, NewOrder, Order, OrderStatus,
+    Problem,
+};
 use pki_types::CertificateDer;
 use pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
@@ -101,6 +104,8 @@ pub(super) struct Context<'a> {
     pub(super) last: &'a LastAnswers,
     pub(super) responders: &'a Responders,
     pub(super) credential: &'a LiveCredential,
+    /// The certificate that this one is to replace, for a CA with renewal information (RFC 9773 section 5).
+    pub(super) replaces: Option<&'a CertificateIdentifier<'static>>,
 }
 
 impl Context<'_> {
@@ -160,9 +165,27 @@ impl Context<'_> {
         if let Some(profile) = &self.settings.profile {
             new = new.profile(profile);
         }
-        let order = self.account.new_order(&new).await.map_err(self.failed("a new order"))?;
+        let order = match self.replaces {
+            None => self.account.new_order(&new).await,
+            Some(replaced) => {
+                let replacing = NewOrder::new(&identifiers).replaces(replaced.clone());
+                let replacing = match &self.settings.profile {
+                    Some(profile) => replacing.profile(profile),
+                    None => replacing,
+                };
+                match self.account.new_order(&replacing).await {
+                    // It was replaced before, or is another account's: the order is worth more than its history.
+                    Err(instant_acme::Error::Api(problem)) => {
+                        info!("an order that replaces {replaced} is refused: {}", Shown(&problem));
+                        self.account.new_order(&new).await
+                    }
+                    other => other,
+                }
+            }
+        };
+        let order = order.map_err(self.failed("a new order"))?;
         Pending { url: Some(order.url().to_owned()), ..pending.clone() }.write(self.folder)?;
-        info!(url = order.url(), domains = ?self.settings.domains, "order");
+        info!(url = order.url(), domains = ?self.settings.domains, replaces = self.replaces.is_some(), "order");
         Ok(order)
     }
 

@@ -2,17 +2,21 @@
 
 use std::collections::HashMap;
 use std::fmt;
+#[cfg(feature = "tokio")]
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+#[cfg(feature = "tokio")]
 use rustls::ServerConfig;
+#[cfg(feature = "tokio")]
 use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
 
-use super::{Credential, LiveCredential, provider};
+use super::{Credential, LiveCredential};
 
 /// RFC 8737 section 6.2
+#[cfg(feature = "tokio")]
 pub(super) const ALPN: &[u8] = b"acme-tls/1";
 
 /// Certificates by the name that a validation asks for.
@@ -72,14 +76,17 @@ impl Challenges {
         self.count.load(Ordering::Acquire) == 0
     }
 
+    #[cfg(feature = "tokio")]
     fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
         self.pending().get(&name.to_ascii_lowercase()).cloned()
     }
 }
 
+#[cfg(feature = "tokio")]
 #[derive(Debug)]
 struct Only(Arc<CertifiedKey>);
 
+#[cfg(feature = "tokio")]
 impl ResolvesServerCert for Only {
     fn resolve(&self, _: rustls::server::ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.0.clone())
@@ -93,10 +100,11 @@ impl Credential {
     }
 
     /// How the validation of a name is answered; no client is asked for a certificate.
+    #[cfg(feature = "tokio")]
     pub(super) fn challenge_config(&self, name: &str) -> Option<io::Result<Arc<ServerConfig>>> {
         let certificate = self.challenges()?.find(name)?;
         // RFC 8737 section 3: TLS 1.2 or higher
-        let config = ServerConfig::builder_with_provider(provider())
+        let config = ServerConfig::builder_with_provider(super::provider())
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)
             .map(|builder| {

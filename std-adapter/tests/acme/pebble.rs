@@ -124,6 +124,13 @@ fn renewal_information_in_the_past_renews_once() {
     let gateway = site.run();
     gateway.wait_for_certificate();
     gateway.program.wait_for("the CA suggests a renewal");
+    // A renewal says which certificate it replaces (RFC 9773 section 5).
+    std::fs::write(site.storage().join("renew.request"), "").unwrap();
+    let order = gateway.program.wait_for(" INFO order ");
+    assert!(order.contains("replaces=true"), "{order}");
+    gateway.program.wait_until("a renewal", |_| gateway.credential()["issued"] == 2);
+    assert_eq!(gateway.credential()["failed"], 0);
+    gateway.wait_for_certificate();
     let before = gateway.served();
     drop(gateway);
     let window = json!({"suggestedWindow": {"start": "2020-01-01T00:00:00Z", "end": "2020-01-02T00:00:00Z"}});
