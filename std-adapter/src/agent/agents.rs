@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::assignment::{Assignment, Fallback};
 use super::status::{CredentialStatus, Credentials};
-use super::worker::{Once, Worker};
+use super::worker::Worker;
 use crate::acme::{Purposes, Responders, Settings};
 use crate::gateway::{CredentialProvider, Watched};
 use crate::store::{Folder, FolderError};
@@ -49,6 +49,17 @@ struct Asked {
     live: LiveCredential,
     /// The credential is new: its folder is taken.
     folder: Option<Arc<Folder>>,
+}
+
+/// What a single attempt came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Once {
+    /// A certificate was obtained.
+    Renewed,
+    /// Nothing was due.
+    Fresh,
+    /// None was obtained.
+    Failed(String),
 }
 
 impl CredentialProvider for Agents {
@@ -119,7 +130,7 @@ fn fallback_of(files: &Files<'_>, watched: &mut Watched) -> Result<Fallback, Str
     Ok(fallback)
 }
 
-/// All credentials that a configuration asks for: of its tunnels, of `security.tls` where there are none.
+/// All credentials that a configuration asks for: of its tunnels and of `security.tls`.
 ///
 /// # Errors
 /// What is wrong with a section, or the files that it names.

@@ -15,6 +15,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
+use super::agents::Once;
 use super::alarm::say;
 use super::assignment::{Assignment, Fallback};
 use super::status::CredentialStatus;
@@ -59,17 +60,6 @@ pub(super) struct Worker {
     issuing: Option<Answer<Issued>>,
     asking: Option<Answer<Option<RenewalWindow>>>,
     ask_at: Option<UnixTime>,
-}
-
-/// What a single attempt came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Once {
-    /// A certificate was obtained.
-    Renewed,
-    /// Nothing was due.
-    Fresh,
-    /// None was obtained.
-    Failed(String),
 }
 
 impl fmt::Debug for Worker {
@@ -253,10 +243,13 @@ impl Worker {
                 let names = self.names_changed(&assignment);
                 self.policy = assignment.policy(self.policy.seed);
                 self.issuer = Arc::new(Mutex::new(issuer));
-                // An attempt under way is of the settings before; after one that failed, what was changed may be what was wrong.
-                let failed = matches!(self.state.phase, Phase::BackingOff { .. });
-                if self.issuing.take().is_some() || names || failed {
-                    self.events.push_back(Event::RotateNow);
+                match self.state.phase {
+                    // An attempt under way is of the settings before.
+                    Phase::Issuing { attempt, .. } => self.todo.push_back(Action::Issue { attempt }),
+                    // What was changed may be what was wrong.
+                    Phase::BackingOff { .. } => self.events.push_back(Event::RotateNow),
+                    _ if names => self.events.push_back(Event::RotateNow),
+                    _ => {}
                 }
                 self.ask_at = Some(clock::now());
             }
@@ -457,11 +450,16 @@ impl Worker {
         if let Err(error) = forget_order(&self.folder) {
             warn!(credential = %self.status.name, "{error}");
         }
+        // One that was on trial when power went was issued by the run before; its hook has not run either way.
         if self.staged.take().is_some() {
             self.status.issued();
-            self.run_hook();
         }
+        self.run_hook();
         self.ask_at = Some(clock::now());
+        // Other names may be asked for since it was issued.
+        if self.names_changed(&self.assignment) {
+            self.events.push_back(Event::RotateNow);
+        }
     }
 
     /// Beside everything else: a hook may be slow, or talk to this very gateway.

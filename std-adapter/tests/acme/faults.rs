@@ -193,3 +193,15 @@ fn commands_for_people_and_timers() {
     let shown = String::from_utf8(edgetrust(&["check", "--online", "--config", &file]).stdout).unwrap();
     assert!(shown.contains("404 Not Found, and no directory"), "{shown}");
 }
+
+#[test]
+#[ignore = "needs step-ca: tests/run"]
+fn settings_that_change_during_an_attempt_begin_another() {
+    let mut bench = Bench::new();
+    bench.proxy.plan(|_, path| path.ends_with("/new-order").then_some(Fault::Hang));
+    let gateway = bench.site.run();
+    assert_eq!(bench.proxy.done.recv_timeout(PATIENCE), Ok(Fault::Hang));
+    bench.site.acme["directory_url"] = json!(bench.ca.directory());
+    bench.site.write();
+    gateway.wait_for_certificate();
+}
