@@ -1,12 +1,15 @@
 //! How names are shown to be ours: one answer for each challenge, withdrawn when it is dropped.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use edgetrust_core::config::ChallengeType;
 use edgetrust_core::rotation::FailureKind;
 use instant_acme::{ChallengeHandle, ChallengeType as AcmeType, Identifier};
 use pki_types::PrivateKeyDer;
+use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::error::AcmeError;
@@ -16,6 +19,9 @@ use super::key::challenge_certificate;
 use super::settings::Settings;
 use crate::acme::Responders;
 use crate::tls::{ChallengeCertificate, Credential, LiveCredential};
+
+/// How long a socket that is no longer listened on may take to close.
+const CLOSING: Duration = Duration::from_secs(1);
 
 pub(super) fn acme_type(challenge_type: ChallengeType) -> AcmeType {
     match challenge_type {
@@ -72,10 +78,18 @@ pub(super) async fn answer(
     let failed = |doing, reason: &dyn fmt::Display| AcmeError::new(doing, FailureKind::Transient, reason);
     match settings.challenge_type {
         ChallengeType::Http01 => {
-            let address = settings.http_listen;
-            let answer = responders.answer(address, &challenge.token, key_authorization.as_str());
-            let answer = answer.map_err(|error| failed("http-01", &format!("cannot listen on {address}: {error}")))?;
-            Ok(Answer::Http01 { _answer: answer })
+            let (address, token) = (settings.http_listen, &challenge.token);
+            let since = Instant::now();
+            loop {
+                match responders.answer(address, token, key_authorization.as_str()) {
+                    Ok(answer) => return Ok(Answer::Http01 { _answer: answer }),
+                    // The responder of the order before may be closing.
+                    Err(error) if error.kind() == ErrorKind::AddrInUse && since.elapsed() < CLOSING => {
+                        sleep(Duration::from_millis(20)).await;
+                    }
+                    Err(error) => return Err(failed("http-01", &format!("cannot listen on {address}: {error}"))),
+                }
+            }
         }
         ChallengeType::TlsAlpn01 => {
             let (name, server_name) = match challenge.identifier().identifier {

@@ -124,6 +124,7 @@ fn both_directions_in_one_process() {
     while !issued(5) {
         assert_eq!(ask().unwrap(), "ping");
     }
+    assert!(credentials().iter().all(|one| one["failed"] == 0), "{:?}", credentials());
 }
 
 /// The CA is away for longer than a certificate lives: the fallback is shown at its end, and left when the CA is back.
