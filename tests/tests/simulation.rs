@@ -1,6 +1,5 @@
 //! The short form of `cargo run --release -p edgetrust-tests --bin simulate`.
 
-use edgetrust_core::rotation::Policy;
 use edgetrust_tests::simulation::{DAY, HOUR, MINUTE, Options, simulate};
 
 fn options() -> Options {
@@ -9,7 +8,7 @@ fn options() -> Options {
         duration_s: 365 * DAY,
         lifetime_s: DAY,
         renew_before_s: 8 * 3600,
-        backoff_max_s: Policy::default().backoff_max_s,
+        broken: None,
         seed: 1,
         calm: false,
         trace: None,
@@ -42,9 +41,10 @@ fn a_fleet_that_began_at_once_is_no_herd() {
     assert!(report.worst_margin_s > Some(7 * HOUR + 30 * MINUTE), "{report}");
 }
 
-/// The check can fail: whoever waits for hours misses the CA when it is there for half of one.
+/// The check can fail: a gateway that does not renew is seen, and only that one.
 #[test]
-fn too_long_a_wait_is_seen() {
-    let report = simulate(&Options { backoff_max_s: 6 * 3600, ..options() });
-    assert!(report.outages > 0, "{report}");
+fn a_gateway_that_does_not_renew_is_an_outage() {
+    let report = simulate(&Options { broken: Some(7), ..options() });
+    assert_eq!(report.outages, 1, "{report}");
+    assert!(report.first_outage.unwrap().starts_with("gateway 7, expired at "));
 }

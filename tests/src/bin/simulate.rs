@@ -6,7 +6,6 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use edgetrust_core::rotation::Policy;
 use edgetrust_tests::simulation::{DAY, HOUR, Options, simulate};
 
 fn main() -> ExitCode {
@@ -44,7 +43,7 @@ fn main() -> ExitCode {
         duration_s: years * 365 * DAY,
         lifetime_s,
         renew_before_s: u32::try_from(lifetime_s / 3).unwrap_or(u32::MAX),
-        backoff_max_s: Policy::default().backoff_max_s,
+        broken: None,
         seed,
         calm,
         trace: traced.map(|gateway| (gateway, (until.saturating_sub(DAY), until + HOUR))),

@@ -42,6 +42,7 @@ enum Answer {
 
 pub(super) struct Gateway {
     number: u64,
+    broken: bool,
     traced: Option<Span>,
     policy: Policy,
     state: State,
@@ -70,12 +71,7 @@ fn index(slot: Slot) -> usize {
 impl Gateway {
     pub(super) fn new(options: &Options, number: u64, end: u64) -> Self {
         let mut random = Random(options.seed ^ number.wrapping_mul(0x5851_f42d_4c95_7f2d));
-        let policy = Policy {
-            seed: random.draw(),
-            renew_before_s: options.renew_before_s,
-            backoff_max_s: options.backoff_max_s,
-            ..Policy::default()
-        };
+        let policy = Policy { seed: random.draw(), renew_before_s: options.renew_before_s, ..Policy::default() };
         let troubles = if options.calm {
             Troubles { off: Vec::new(), disk_full: Vec::new(), clock: Vec::new() }
         } else {
@@ -83,6 +79,7 @@ impl Gateway {
         };
         Self {
             number,
+            broken: options.broken == Some(number),
             traced: options.trace.filter(|(traced, _)| *traced == number).map(|(_, span)| span),
             policy,
             state: State::new(),
@@ -235,6 +232,8 @@ impl Gateway {
         }
         for action in actions {
             match action {
+                Action::Issue { .. } if self.broken && self.shown.is_some() => {}
+                Action::AbortIssue if self.broken => {}
                 Action::Issue { .. } => {
                     self.asked_at = now;
                     self.answer = ca.ask(now, self.clock_offset, &mut self.random, report);

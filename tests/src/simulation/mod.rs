@@ -25,8 +25,8 @@ pub struct Options {
     pub lifetime_s: u64,
     /// When they are renewed.
     pub renew_before_s: u32,
-    /// The longest wait between attempts.
-    pub backoff_max_s: u32,
+    /// This gateway never gets a second certificate, through nobody's fault: the report must show it.
+    pub broken: Option<u64>,
     /// Replays the run.
     pub seed: u64,
     /// Nothing goes wrong.
