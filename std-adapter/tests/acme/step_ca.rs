@@ -283,9 +283,10 @@ fn a_start_after_a_crash_mends_copies_and_order() {
     });
     std::fs::write(site.storage().join("order.json"), order.to_string()).unwrap();
     std::fs::remove_file(site.storage().join("live")).unwrap();
-    site.acme["hook"] = json!("/bin/true");
+    let ran = site.folder.path().join("ran");
+    site.acme["hook"] = json!(format!("touch {}", ran.display()));
     let gateway = site.run();
-    gateway.program.wait_for("the hook has run");
+    gateway.program.wait_until("the hook has run", |_| ran.exists());
     assert!(!site.storage().join("order.json").exists());
     assert!(std::fs::read_to_string(site.storage().join("live/cert.pem")).unwrap().contains(&served));
     assert_eq!(gateway.served(), served);
