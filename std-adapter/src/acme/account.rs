@@ -150,7 +150,8 @@ pub(super) fn forget(folder: &Folder, settings: &Settings) -> Result<(), AcmeErr
 
 /// Replaces the account's key (RFC 8555 section 7.3.5).
 ///
-/// The CA knows the new key before it is kept: a crash in between leaves the old one, which the CA refuses, and a new account is made.
+/// instant-acme makes the key and tells the CA in one step: a crash before it is kept leaves the old one, which the CA refuses, until
+/// `account.json` is removed and another account made.
 pub(super) async fn rollover(
     account: &mut Account,
     folder: &Folder,

@@ -25,7 +25,9 @@ pub struct AcmeError {
 pub(super) enum Remedy {
     /// Nothing.
     None,
-    /// The same again (RFC 8555 section 6.5): nonces go stale, connections break.
+    /// The same with another nonce, which costs nobody anything (RFC 8555 section 6.5).
+    AnotherNonce,
+    /// The same again: connections break, servers stumble.
     Again,
     /// A new order.
     NewOrder,
@@ -46,7 +48,7 @@ const PROBLEMS: &[(&str, FailureKind, Remedy)] = &[
     ("accountDoesNotExist", FailureKind::Transient, Remedy::NewAccount),
     ("alreadyReplaced", FailureKind::Transient, Remedy::NewOrder),
     ("badCSR", FailureKind::Refused, Remedy::None),
-    ("badNonce", FailureKind::Transient, Remedy::Again),
+    ("badNonce", FailureKind::Transient, Remedy::AnotherNonce),
     ("badPublicKey", FailureKind::Refused, Remedy::None),
     ("badSignatureAlgorithm", FailureKind::Refused, Remedy::None),
     ("caa", FailureKind::Refused, Remedy::None),
@@ -150,7 +152,7 @@ mod tests {
     #[test]
     fn kinds_are_told_apart() {
         for (kind, failure, remedy) in [
-            ("badNonce", FailureKind::Transient, Remedy::Again),
+            ("badNonce", FailureKind::Transient, Remedy::AnotherNonce),
             ("rateLimited", FailureKind::RateLimited, Remedy::None),
             ("rejectedIdentifier", FailureKind::Refused, Remedy::None),
             ("accountDoesNotExist", FailureKind::Transient, Remedy::NewAccount),

@@ -129,7 +129,7 @@ impl AcmeIssuer {
                 Err(error) => error,
             };
             rounds = rounds.saturating_add(1);
-            costly = costly.saturating_add(u32::from(!error.reason.contains("badNonce")));
+            costly = costly.saturating_add(u32::from(error.remedy != Remedy::AnotherNonce));
             match error.remedy {
                 Remedy::NewOrder => order::forget(&self.folder)?,
                 Remedy::NewAccount => {
@@ -138,9 +138,9 @@ impl AcmeIssuer {
                     account::forget(&self.folder, &self.settings)?;
                     self.account = None;
                 }
-                Remedy::Again | Remedy::None => {}
+                Remedy::AnotherNonce | Remedy::Again | Remedy::None => {}
             }
-            let worth_it = matches!(error.remedy, Remedy::Again | Remedy::NewAccount);
+            let worth_it = matches!(error.remedy, Remedy::AnotherNonce | Remedy::Again | Remedy::NewAccount);
             if !worth_it || rounds >= ROUNDS || costly >= COSTLY_ROUNDS || error.failure.retry_after_s.is_some() {
                 return Err(error);
             }

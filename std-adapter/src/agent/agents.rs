@@ -15,13 +15,15 @@ use super::status::{CredentialStatus, Credentials};
 use super::worker::Worker;
 use crate::acme::{Purposes, Responders, Settings};
 use crate::gateway::{CredentialProvider, Watched};
-use crate::store::{Folder, FolderError};
+use crate::store::Folder;
 use crate::tls::{Credential, LiveCredential};
 
 /// The credentials of a gateway, by the folders that they are kept in.
 #[derive(Debug, Default)]
 pub struct Agents {
     running: HashMap<PathBuf, Agent>,
+    /// It only learns what a configuration asks for: folders may be another process's.
+    only_reads: bool,
     /// What the configuration that is being read asks for.
     asked: HashMap<PathBuf, Asked>,
     responders: Responders,
@@ -70,23 +72,6 @@ impl CredentialProvider for Agents {
         purpose: Purpose,
         watched: &mut Watched,
     ) -> Result<Credential, String> {
-        self.ask(acme, fallback, purpose, watched, Some(&|place| Folder::open(place)))
-    }
-}
-
-/// Takes a folder.
-type Open<'a> = &'a dyn Fn(&Path) -> Result<Folder, FolderError>;
-
-impl Agents {
-    /// Notes what a section asks for; a folder that is not in use yet is taken with `open`.
-    fn ask(
-        &mut self,
-        acme: &Acme<'_>,
-        fallback: Option<&Files<'_>>,
-        purpose: Purpose,
-        watched: &mut Watched,
-        open: Option<Open<'_>>,
-    ) -> Result<Credential, String> {
         let purposes = Purposes { server: purpose == Purpose::ServerAuth, client: purpose == Purpose::ClientAuth };
         let settings = Settings::read(acme, purposes, |file| watched.note(file))?;
         let fallback = fallback.map(|files| fallback_of(files, watched)).transpose()?;
@@ -110,10 +95,10 @@ impl Agents {
         }
         let (live, folder) = match self.running.get(&place) {
             Some(agent) => (agent.live.clone(), None),
+            None if self.only_reads => (LiveCredential::new(), None),
             None => {
-                let folder = open.map(|open| open(&place)).transpose();
-                let folder = folder.map_err(|error| format!("acme.storage_path: {error}"))?;
-                (LiveCredential::new(), folder.map(Arc::new))
+                let folder = Folder::open(&place).map_err(|error| format!("acme.storage_path: {error}"))?;
+                (LiveCredential::new(), Some(Arc::new(folder)))
             }
         };
         let credential = live.credential();
@@ -135,12 +120,12 @@ fn fallback_of(files: &Files<'_>, watched: &mut Watched) -> Result<Fallback, Str
 /// # Errors
 /// What is wrong with a section, or the files that it names.
 pub fn assignments(config: &Config<'_>) -> Result<Vec<Assignment>, String> {
-    let mut agents = Agents::default();
+    let (mut agents, mut watched) = (Agents { only_reads: true, ..Agents::default() }, Watched::default());
     let mut ask = |source: &CredentialSource<'_>, purpose| match source {
         CredentialSource::Files(_) => Ok(()),
-        CredentialSource::Acme(acme) => agents.ask(acme, None, purpose, &mut Watched::default(), None).map(drop),
+        CredentialSource::Acme(acme) => agents.acme(acme, None, purpose, &mut watched).map(drop),
         CredentialSource::AcmeWithFallback(acme, files) => {
-            agents.ask(acme, Some(files), purpose, &mut Watched::default(), None).map(drop)
+            agents.acme(acme, Some(files), purpose, &mut watched).map(drop)
         }
     };
     let mut server = |server: &Server<'_>| match server {

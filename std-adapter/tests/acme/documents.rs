@@ -1,25 +1,9 @@
 //! The commands of `docs/ACME_SETUP.md`, as they stand there, but for addresses.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
 use super::ca::{Names, Process, free_port, own_ip, tool};
-use super::peers::{Program, echo};
-
-fn blocks(document: &str) -> Vec<String> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(document);
-    let text = std::fs::read_to_string(&file).unwrap();
-    text.split("```\n").skip(1).step_by(2).map(str::to_owned).collect()
-}
-
-fn shell(folder: &Path, commands: &str) -> Output {
-    let program = PathBuf::from(env!("CARGO_BIN_EXE_edgetrust"));
-    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let output = Command::new("sh").args(["-ec", commands]).current_dir(folder).env("PATH", path).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{commands}\n{said}{}", String::from_utf8_lossy(&output.stderr));
-    output
-}
+use super::peers::{Program, blocks, echo, shell};
 
 fn said(folder: &Path, commands: &str) -> String {
     String::from_utf8(shell(folder, commands).stdout).unwrap()
@@ -33,7 +17,6 @@ fn acme_setup_from_beginning_to_end() {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/ACME_SETUP.md")).unwrap();
     let (before, after) = text.split_once("## What a real run says").unwrap();
     assert!(!after.contains("\n```\n$"), "commands after the transcript are not run");
-    drop(text.clone());
     let blocks = blocks("docs/ACME_SETUP.md");
     let count = before.matches("```\n").count() / 2;
     let [pki, ca_json, start, gateway_json, check, obtain, run, renew] = &blocks[..count] else {

@@ -40,6 +40,16 @@ impl Site {
         self.folder.path().join("gateway.json")
     }
 
+    /// A manual certificate of the root, `manual.pem` and `manual.key`; written anew, another.
+    pub fn write_fallback(&mut self, ca: &StepCa) -> String {
+        let (cert, key) = ca.root.server(&["gateway.mesh.test"]);
+        let [cert_file, key_file] = ["manual.pem", "manual.key"].map(|name| self.folder.path().join(name));
+        std::fs::write(&cert_file, &cert).unwrap();
+        std::fs::write(&key_file, key).unwrap();
+        self.server = json!({"cert_file": cert_file, "key_file": key_file});
+        cert
+    }
+
     pub fn write(&self) {
         let mut server = json!({"enabled": true, "mode": "acme", "acme": self.acme});
         for (key, value) in self.server.as_object().unwrap() {

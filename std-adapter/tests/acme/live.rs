@@ -133,11 +133,7 @@ fn both_directions_in_one_process() {
 fn the_fallback_is_shown_at_expiry() {
     let mut ca = StepCa::with_lifetime("12s");
     let mut site = Site::new(&ca, &["gateway.mesh.test"]);
-    let (cert, key) = ca.root.server(&["gateway.mesh.test"]);
-    let (cert_file, key_file) = (site.folder.path().join("manual.pem"), site.folder.path().join("manual.key"));
-    std::fs::write(&cert_file, &cert).unwrap();
-    std::fs::write(&key_file, key).unwrap();
-    site.server = json!({"cert_file": cert_file, "key_file": key_file});
+    let cert = site.write_fallback(&ca);
     let gateway = site.run();
     gateway.wait_for_certificate();
     ca.kill();

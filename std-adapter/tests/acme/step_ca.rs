@@ -126,11 +126,7 @@ fn other_keys() {
 fn the_fallback_is_shown_and_left_by_itself() {
     let mut ca = StepCa::stopped("24h");
     let mut site = Site::new(&ca, &["gateway.mesh.test"]);
-    let (cert, key) = ca.root.server(&["gateway.mesh.test"]);
-    let (cert_file, key_file) = (site.folder.path().join("manual.pem"), site.folder.path().join("manual.key"));
-    std::fs::write(&cert_file, &cert).unwrap();
-    std::fs::write(&key_file, key).unwrap();
-    site.server = json!({"cert_file": cert_file, "key_file": key_file});
+    let cert = site.write_fallback(&ca);
     let gateway = site.run();
     assert!(cert.contains(&gateway.served()));
     let credential = gateway.credential();
@@ -141,9 +137,7 @@ fn the_fallback_is_shown_and_left_by_itself() {
     let mut old = OpensslClient::start(gateway.program.tunnel("in"), &[]);
     assert_eq!(old.ask("before").as_deref(), Some("before"));
     // Its files are watched too.
-    let (next, key) = ca.root.server(&["gateway.mesh.test"]);
-    std::fs::write(&key_file, key).unwrap();
-    std::fs::write(&cert_file, &next).unwrap();
+    let next = site.write_fallback(&ca);
     gateway.program.wait_until("the next manual certificate", |_| next.contains(&gateway.served()));
     ca.restart();
     gateway.wait_for_certificate();
@@ -308,4 +302,31 @@ fn renewal_by_the_certificate_needs_no_challenge() {
     assert_ne!(gateway.served(), before);
     assert_eq!(std::fs::read(site.storage().join("live/key.pem")).unwrap(), key);
     assert_eq!(gateway.credential()["failed"], 0);
+}
+
+/// Without a gateway, and with the CAs of the system as the only roots.
+#[test]
+#[ignore = "needs step-ca: tests/run"]
+fn a_timer_answers_tls_alpn_01_itself() {
+    let ca = StepCa::start();
+    let mut site = Site::new(&ca, &["gateway.mesh.test"]);
+    site.acme["challenge_type"] = json!("tls-alpn-01");
+    site.acme.as_object_mut().unwrap().remove("ca_bundle");
+    site.write();
+    let (file, listen) = (site.file().display().to_string(), ca.tls.to_string());
+    let obtain = |root: &str| {
+        Command::new(env!("CARGO_BIN_EXE_edgetrust"))
+            .args(["acme", "obtain", "--config", &file, "--tls-alpn-listen", &listen])
+            .env("SSL_CERT_FILE", root)
+            .output()
+            .unwrap()
+    };
+    let said = String::from_utf8(obtain(&ca.root_file().display().to_string()).stdout).unwrap();
+    assert!(said.starts_with("gateway.mesh.test: renewed, expires "), "{said}");
+    let other = StepCa::stopped("24h");
+    std::fs::remove_dir_all(site.storage()).unwrap();
+    let refused = obtain(&other.root_file().display().to_string());
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8(refused.stdout).unwrap();
+    assert!(said.contains("no configured CA issued it") || said.contains("issuer"), "{said}");
 }

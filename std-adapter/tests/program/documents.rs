@@ -2,26 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
-use super::peers::{Program, edgetrust, http};
-
-/// The code blocks of a document, in their order.
-fn blocks(document: &str) -> Vec<String> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(document);
-    let text = std::fs::read_to_string(&file).unwrap();
-    text.split("```\n").skip(1).step_by(2).map(str::to_owned).collect()
-}
-
-/// Runs commands as a person would, with `edgetrust` on the path.
-fn shell(folder: &Path, commands: &str) -> Output {
-    let program = PathBuf::from(env!("CARGO_BIN_EXE_edgetrust"));
-    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let output = Command::new("sh").args(["-ec", commands]).current_dir(folder).env("PATH", path).output().unwrap();
-    assert!(output.status.success(), "{commands}\n{}", String::from_utf8_lossy(&output.stderr));
-    output
-}
+use super::peers::{Program, blocks, edgetrust, http, shell};
 
 /// The arguments after `edgetrust`, with files of a folder and these texts replaced.
 fn arguments(command: &str, folder: &Path, replaced: &[(&str, &str)]) -> Vec<String> {

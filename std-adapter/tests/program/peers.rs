@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -146,6 +147,23 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The code blocks of a document, in their order.
+pub fn blocks(document: &str) -> Vec<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(document);
+    let text = std::fs::read_to_string(&file).unwrap();
+    text.split("```\n").skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// Runs commands as a person would, with `edgetrust` on the path.
+pub fn shell(folder: &Path, commands: &str) -> Output {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_edgetrust"));
+    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let output = Command::new("sh").args(["-ec", commands]).current_dir(folder).env("PATH", path).output().unwrap();
+    let [said, error] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    assert!(output.status.success(), "{commands}\n{said}{error}");
+    output
 }
 
 /// Runs the program to its end.
