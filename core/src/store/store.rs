@@ -160,11 +160,6 @@ impl<M: SlotMedium> Store<M> {
         &mut self.medium
     }
 
-    /// Gives the medium back.
-    pub fn into_medium(self) -> M {
-        self.medium
-    }
-
     /// Reads both slots through, and checks their digests.
     pub fn survey(&mut self) -> Survey<M::Error> {
         Survey { a: self.examine(Slot::A), b: self.examine(Slot::B) }
