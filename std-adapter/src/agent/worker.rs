@@ -106,12 +106,14 @@ impl Worker {
             worker.mend(active.slot);
         }
         worker.step(Event::Restored { active: kept.active, trial: kept.trial });
-        // What is kept is shown before the first connection.
-        while let Some(Action::Activate { .. } | Action::ActivateFallback) = worker.todo.front() {
-            match worker.todo.pop_front() {
-                Some(Action::Activate { slot }) => worker.activate(slot),
-                Some(Action::ActivateFallback) => worker.activate_fallback(),
-                _ => {}
+        // What is kept, or the fallback, is shown before the first connection; the rest has time.
+        let shown = |action: &Action| matches!(action, Action::Activate { .. } | Action::ActivateFallback);
+        let (now, later) = std::mem::take(&mut worker.todo).into_iter().partition::<Vec<_>, _>(shown);
+        worker.todo = later.into();
+        for action in now {
+            match action {
+                Action::Activate { slot } => worker.activate(slot),
+                _ => worker.activate_fallback(),
             }
         }
         Ok(worker)
