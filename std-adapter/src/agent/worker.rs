@@ -116,6 +116,7 @@ impl Worker {
                 _ => worker.activate_fallback(),
             }
         }
+        worker.status.set(&worker.state, &worker.policy);
         Ok(worker)
     }
 
@@ -142,7 +143,6 @@ impl Worker {
         let (state, actions): (State, Actions) = self.state.step(&self.policy, now, event);
         self.state = state;
         self.todo.extend(actions);
-        self.status.set(&self.state, &self.policy);
     }
 
     /// Works until it is told otherwise by being dropped.
@@ -188,11 +188,12 @@ impl Worker {
         loop {
             if let Some(action) = self.todo.pop_front() {
                 self.perform(action).await;
-            } else if let Some(event) = self.events.pop_front() {
-                self.step(event);
-            } else {
-                return;
+                continue;
             }
+            // A state is told of when what it asks for has been done.
+            self.status.set(&self.state, &self.policy);
+            let Some(event) = self.events.pop_front() else { return };
+            self.step(event);
         }
     }
 

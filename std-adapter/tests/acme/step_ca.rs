@@ -216,7 +216,7 @@ fn what_cannot_be_kept_is_not_shown_and_not_ordered_again() {
     gateway.program.wait_for("the order is resumed");
     gateway.wait_for_certificate();
     assert!(order.contains("\"url\": \"https://"), "{order}");
-    assert!(!site.storage().join("order.json").exists());
+    gateway.program.wait_until("the order is done with", |_| !site.storage().join("order.json").exists());
 }
 
 #[test]
