@@ -34,6 +34,8 @@
 
 pub mod config;
 pub mod crypto;
+#[cfg(feature = "embedded-tls")]
+pub mod embedded_tls;
 pub mod identity;
 pub mod path;
 pub mod rotation;

@@ -28,6 +28,25 @@ impl fmt::Display for Utc {
     }
 }
 
+/// As seconds since 1970, which a decoder shows as RFC 3339 has it.
+#[cfg(feature = "defmt")]
+impl defmt::Format for Utc {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{=u64:iso8601s}", self.0.as_secs());
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for TrustedTime {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match self {
+            Self::Unknown => defmt::write!(f, "unknown"),
+            Self::AtLeast(time) => defmt::write!(f, "at least {}", Utc(*time)),
+            Self::Known(time) => defmt::write!(f, "{}", Utc(*time)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;

@@ -7,6 +7,7 @@ pub const MAX_PATH: usize = 10;
 
 /// One step from the top of the file to a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Segment<'a> {
     /// A member of an object.
     Key(&'a str),
@@ -16,6 +17,7 @@ pub enum Segment<'a> {
 
 /// What was found where something else was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Found<'a> {
     /// This text.
     Text(&'a str),
@@ -90,3 +92,20 @@ impl fmt::Display for ConfigError<'_> {
 }
 
 impl core::error::Error for ConfigError<'_> {}
+
+/// The same in short: each step of the way, what was found, what was expected.
+#[cfg(feature = "defmt")]
+impl defmt::Format for ConfigError<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        for segment in &self.path {
+            match segment {
+                Segment::Key(key) => defmt::write!(f, ".{=str}", *key),
+                Segment::Index(index) => defmt::write!(f, "[{=u16}]", *index),
+            }
+        }
+        defmt::write!(f, ": found {}, expected {=str}", self.found, self.expected);
+        if let Some(nearest) = self.nearest {
+            defmt::write!(f, "; did you mean {=str}?", nearest);
+        }
+    }
+}

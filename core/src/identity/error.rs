@@ -4,6 +4,7 @@ use core::fmt;
 
 /// Why a peer with a verified path was not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Denied {
     /// The certificate has no name of any kind that the rules ask for.

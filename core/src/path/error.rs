@@ -8,6 +8,7 @@ use crate::time::Utc;
 
 /// Which certificate, which check, which values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PathError {
     /// Place in the chain: 0 is the leaf, 1 its issuer.
     pub depth: u8,
@@ -80,6 +81,7 @@ pub enum PathErrorKind {
 
 /// What ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Resource {
     /// [`super::Limits::intermediates`]
     Intermediates,
@@ -187,3 +189,38 @@ impl fmt::Display for PathError {
 }
 
 impl core::error::Error for PathError {}
+
+/// The names of the variants, and the times as a decoder shows them.
+#[cfg(feature = "defmt")]
+impl defmt::Format for PathErrorKind {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match self {
+            Self::TimeUnknown => defmt::write!(f, "TimeUnknown"),
+            Self::UnknownIssuer => defmt::write!(f, "UnknownIssuer"),
+            Self::Loop => defmt::write!(f, "Loop"),
+            Self::UnsupportedAlgorithm => defmt::write!(f, "UnsupportedAlgorithm"),
+            Self::BadSignature => defmt::write!(f, "BadSignature"),
+            Self::Expired { not_after, now } => {
+                defmt::write!(f, "Expired {{ not_after: {}, now: {} }}", Utc(*not_after), Utc(*now));
+            }
+            Self::NotYetValid { not_before, now } => {
+                defmt::write!(f, "NotYetValid {{ not_before: {}, now: {} }}", Utc(*not_before), Utc(*now));
+            }
+            Self::NotACa => defmt::write!(f, "NotACa"),
+            Self::LeafIsCa => defmt::write!(f, "LeafIsCa"),
+            Self::PathTooLong { allowed } => defmt::write!(f, "PathTooLong {{ allowed: {=u8} }}", *allowed),
+            Self::MayNotSign => defmt::write!(f, "MayNotSign"),
+            Self::KeyUsage => defmt::write!(f, "KeyUsage"),
+            Self::WrongPurpose => defmt::write!(f, "WrongPurpose"),
+            Self::Version(version) => defmt::write!(f, "Version({=u8})", *version),
+            Self::EmptyName => defmt::write!(f, "EmptyName"),
+            Self::SerialNumber => defmt::write!(f, "SerialNumber"),
+            Self::UnknownCriticalExtension => defmt::write!(f, "UnknownCriticalExtension"),
+            Self::WronglyCritical => defmt::write!(f, "WronglyCritical"),
+            Self::Extension => defmt::write!(f, "Extension"),
+            Self::NameConstraint => defmt::write!(f, "NameConstraint"),
+            Self::MalformedNameConstraint => defmt::write!(f, "MalformedNameConstraint"),
+            Self::Budget(resource) => defmt::write!(f, "Budget({})", resource),
+        }
+    }
+}

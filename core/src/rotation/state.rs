@@ -6,15 +6,12 @@ use crate::store::Slot;
 
 /// A certificate by its slot and its own words on time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Credential {
     /// Where it is kept.
     pub slot: Slot,
     /// RFC 5280 section 4.1.2.5
-    #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
     pub not_before: UnixTime,
     /// RFC 5280 section 4.1.2.5
-    #[cfg_attr(feature = "defmt", defmt(Debug2Format))]
     pub not_after: UnixTime,
 }
 
@@ -27,6 +24,14 @@ impl Credential {
     /// How long it is still valid, in seconds.
     pub fn remaining_s(&self, now: UnixTime) -> u64 {
         self.not_after.as_secs().saturating_sub(now.as_secs())
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Credential {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let (from, to) = (crate::time::Utc(self.not_before), crate::time::Utc(self.not_after));
+        defmt::write!(f, "slot {}, {} to {}", self.slot, from, to);
     }
 }
 

@@ -20,6 +20,7 @@ const MARKS: Range<u32> = CONFIRM.end..CONFIRM.end + TIME_MARKS;
 
 /// Why a store does not do what it is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum StoreError<E> {
     /// The medium failed.
     Medium(E),

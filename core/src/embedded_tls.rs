@@ -1,0 +1,500 @@
+//! TLS 1.3 for devices: embedded-tls does records and keys, this crate decides whom to believe. The only file that names embedded-tls.
+//!
+//! [`connect`] hands out a [`Connection`] only when all of this holds for **this** handshake: the server sent a chain that leads to an
+//! anchor, its certificate is for the name that was asked for, and its CertificateVerify was made with the leaf's key over this
+//! transcript. embedded-tls by itself calls a handshake complete in which no certificate came at all; nothing else here can read or write.
+//!
+//! A server that has not proved itself sees neither our certificate nor a signature of ours.
+//!
+//! There are no deadlines here, since there is no clock: bound [`connect`] with a timeout.
+
+mod guard;
+
+use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
+use embedded_tls::alert::{AlertDescription, AlertLevel};
+use embedded_tls::{
+    Aes128GcmSha256, Certificate as OwnCertificate, CertificateEntryRef, CertificateRef, CertificateVerifyRef,
+    CryptoProvider, SignatureScheme, TlsConfig, TlsConnection, TlsContext, TlsError, TlsVerifier,
+};
+use pki_types::{AlgorithmIdentifier, UnixTime, alg_id};
+use rand_core::CryptoRngCore;
+use sha2::{Digest, Sha256};
+
+use crate::crypto::EcdsaSignature;
+use crate::identity::{Denied, ServerName};
+use crate::path::{Budget, Limits, PathError, PathErrorKind, Purpose, Trust};
+use crate::time::TrustedTime;
+use crate::x509::{Certificate, ParseError};
+
+pub use guard::RecordFault;
+use guard::{Guard, Link, Phase};
+
+/// TLS_AES_128_GCM_SHA256, the one that is offered (RFC 8446 section 9.1).
+const CIPHER_SUITE: u16 = 0x1301;
+
+/// Certificates beside its own that a server may send.
+pub const MAX_SENT: usize = 6;
+
+/// Octets of the largest key of a server: P-384, uncompressed.
+const MAX_PUBLIC_KEY: usize = 97;
+
+/// Whom to believe, and as what.
+#[derive(Clone, Copy, Debug)]
+pub struct Demand<'a> {
+    /// Anchors, helpers and algorithms.
+    pub trust: Trust<'a>,
+    /// The name that the server's certificate must be for; a DNS name is sent as server_name too (RFC 6066 section 3).
+    pub server: ServerName<'a>,
+    /// What is known of the time.
+    pub now: TrustedTime,
+    /// What the verdict may cost.
+    pub limits: Limits,
+}
+
+/// What a device shows: its certificate, and a P-256 key that may live in a secure element.
+pub trait ClientCredential {
+    /// The certificate, DER. embedded-tls sends no intermediates: the server must know them.
+    fn certificate(&self) -> &[u8];
+
+    /// ECDSA with SHA-256 over `message`; none where the key cannot be used.
+    fn sign(&mut self, message: &[u8]) -> Option<EcdsaSignature>;
+}
+
+/// For devices that show no certificate.
+#[derive(Clone, Copy, Debug)]
+pub enum NoCredential {}
+
+impl ClientCredential for NoCredential {
+    fn certificate(&self) -> &[u8] {
+        match *self {}
+    }
+
+    fn sign(&mut self, _message: &[u8]) -> Option<EcdsaSignature> {
+        match *self {}
+    }
+}
+
+/// Memory of one connection.
+#[derive(Debug)]
+pub struct Buffers<'b> {
+    /// For a record of the server: 16,640 octets take any (RFC 8446 section 5.2).
+    pub receive: &'b mut [u8],
+    /// For a record of ours; our certificate must fit.
+    pub send: &'b mut [u8],
+    /// What the parts of the connection share.
+    pub shared: &'b mut Shared,
+}
+
+/// What the parts of a connection share.
+#[derive(Debug)]
+pub struct Shared(Link);
+
+impl Shared {
+    /// For one connection after the other.
+    pub const fn new() -> Self {
+        Self(Link::new())
+    }
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A server that proved itself in this handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Server {
+    valid_until: UnixTime,
+    leaf: [u8; 32],
+}
+
+impl Server {
+    /// The earliest notAfter of its path: the connection should end then.
+    pub fn valid_until(&self) -> UnixTime {
+        self.valid_until
+    }
+
+    /// SHA-256 of its certificate.
+    pub fn leaf(&self) -> &[u8; 32] {
+        &self.leaf
+    }
+}
+
+/// Why the server was not believed, or the handshake came to nothing.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// The server sent no certificate (RFC 8446 section 4.4.2).
+    NoCertificate,
+    /// The server sent a certificate and did not prove that it has its key (RFC 8446 section 4.4.3).
+    NoCertificateVerify,
+    /// A second Certificate, or a CertificateVerify without one before it.
+    UnexpectedMessage,
+    /// More certificates than [`MAX_SENT`] beside the server's own.
+    TooManyCertificates,
+    /// The server's certificate is malformed.
+    Certificate(ParseError),
+    /// No path leads from it to an anchor.
+    Path(PathError),
+    /// It is not for the name that was asked for.
+    Denied(Denied),
+    /// Its key is of a kind that no enabled algorithm takes, or the signature's scheme does not fit the key (RFC 8446 section 4.2.3).
+    SignatureScheme,
+    /// CertificateVerify was not made with the certificate's key over this handshake (RFC 8446 section 4.4.3).
+    BadCertificateVerify,
+    /// Our own key could not be used.
+    Signing,
+    /// A record that may not come.
+    Record(RecordFault),
+    /// The server ended it (RFC 8446 section 6).
+    Alert(AlertDescription),
+    /// The connection ended.
+    Closed,
+    /// The socket failed.
+    Io(ErrorKind),
+    /// embedded-tls's own: undecryptable, malformed, or out of order.
+    Tls(TlsError),
+}
+
+/// Why an open connection cannot be used.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// A record that may not come.
+    Record(RecordFault),
+    /// It ended without close_notify (RFC 8446 section 6.1): what came may not be all.
+    Truncated,
+    /// The socket failed.
+    Io(ErrorKind),
+    /// embedded-tls's own; an alert of the server among it.
+    Tls(TlsError),
+}
+
+impl core::fmt::Display for ConnectionError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Debug::fmt(self, f)
+    }
+}
+
+impl core::error::Error for ConnectionError {}
+
+impl embedded_io_async::Error for ConnectionError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Record(_) | Self::Tls(_) => ErrorKind::InvalidData,
+            Self::Truncated => ErrorKind::ConnectionAborted,
+            Self::Io(kind) => *kind,
+        }
+    }
+}
+
+/// An open connection to a server that proved itself; nothing else here can read or write.
+pub struct Connection<'b, S: Read + Write + 'b> {
+    tls: TlsConnection<'b, Guard<'b, S>, Aes128GcmSha256>,
+    link: &'b Link,
+    server: Server,
+}
+
+impl<S: Read + Write> core::fmt::Debug for Connection<'_, S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Connection").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// Opens a connection.
+///
+/// # Errors
+/// Why the server is not believed, or what went wrong before that could be said. The socket is dropped.
+pub async fn connect<'b, S, R, C>(
+    socket: S,
+    demand: &Demand<'_>,
+    credential: Option<&mut C>,
+    rng: &mut R,
+    buffers: Buffers<'b>,
+) -> Result<Connection<'b, S>, HandshakeError>
+where
+    S: Read + Write + 'b,
+    R: CryptoRngCore,
+    C: ClientCredential,
+{
+    buffers.shared.0 = Link::new();
+    let link: &'b Link = &buffers.shared.0;
+    let guard = Guard::new(socket, link, buffers.receive.len());
+    let config = match demand.server {
+        ServerName::Dns(name) => TlsConfig::new().with_server_name(name),
+        // RFC 6066 section 3: an address is no server_name
+        ServerName::Ip(_) => TlsConfig::new(),
+    };
+    let mut provider = Provider {
+        verifier: Verifier { demand, stage: Stage::NoCertificate, refusal: None },
+        credential,
+        rng,
+        signing_failed: false,
+    };
+    let mut tls = TlsConnection::new(guard, buffers.receive, buffers.send);
+    let opened = tls.open(TlsContext::new(&config, &mut provider)).await;
+    // What our own verifier said counts, whatever embedded-tls made of it.
+    if let Some(refusal) = provider.verifier.refusal {
+        return Err(refusal);
+    }
+    match (opened, link.fault.get()) {
+        (_, Some(fault)) => return Err(HandshakeError::Record(fault)),
+        (Err(error), None) => return Err(handshake_error(error)),
+        (Ok(()), None) => {}
+    }
+    let server = match provider.verifier.stage {
+        Stage::Proven(server) => server,
+        Stage::Certificate(_) => return Err(HandshakeError::NoCertificateVerify),
+        Stage::NoCertificate => return Err(HandshakeError::NoCertificate),
+    };
+    if provider.signing_failed {
+        return Err(HandshakeError::Signing);
+    }
+    link.phase.set(Phase::Open);
+    Ok(Connection { tls, link, server })
+}
+
+fn handshake_error(error: TlsError) -> HandshakeError {
+    match error {
+        TlsError::HandshakeAborted(_, description) => HandshakeError::Alert(description),
+        TlsError::IoError => HandshakeError::Closed,
+        TlsError::Io(kind) => HandshakeError::Io(kind),
+        other => HandshakeError::Tls(other),
+    }
+}
+
+impl<S: Read + Write> Connection<'_, S> {
+    /// Who it is.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    fn error(&self, error: TlsError) -> ConnectionError {
+        match (self.link.fault.get(), error) {
+            (Some(RecordFault::Truncated), _) | (None, TlsError::IoError) => ConnectionError::Truncated,
+            (Some(fault), _) => ConnectionError::Record(fault),
+            (None, TlsError::Io(kind)) => ConnectionError::Io(kind),
+            (None, other) => ConnectionError::Tls(other),
+        }
+    }
+
+    /// Says close_notify (RFC 8446 section 6.1).
+    ///
+    /// # Errors
+    /// Where it cannot be sent.
+    pub async fn close(self) -> Result<(), ConnectionError> {
+        self.tls.close().await.map(drop).map_err(|(_, error)| match error {
+            TlsError::Io(kind) => ConnectionError::Io(kind),
+            other => ConnectionError::Tls(other),
+        })
+    }
+}
+
+impl<S: Read + Write> ErrorType for Connection<'_, S> {
+    type Error = ConnectionError;
+}
+
+impl<S: Read + Write> Read for Connection<'_, S> {
+    /// 0 when the server said close_notify.
+    async fn read(&mut self, out: &mut [u8]) -> Result<usize, ConnectionError> {
+        match self.tls.read(out).await {
+            Ok(count) => Ok(count),
+            Err(TlsError::ConnectionClosed) => Ok(0),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+}
+
+impl<S: Read + Write> Write for Connection<'_, S> {
+    async fn write(&mut self, octets: &[u8]) -> Result<usize, ConnectionError> {
+        self.tls.write(octets).await.map_err(|error| self.error(error))
+    }
+
+    async fn flush(&mut self) -> Result<(), ConnectionError> {
+        self.tls.flush().await.map_err(|error| self.error(error))
+    }
+}
+
+/// What has been shown so far.
+#[derive(Debug)]
+enum Stage {
+    NoCertificate,
+    /// The chain is verified and for the right name.
+    Certificate(Leaf),
+    /// So is the CertificateVerify.
+    Proven(Server),
+}
+
+/// What CertificateVerify is held against.
+#[derive(Debug)]
+struct Leaf {
+    server: Server,
+    /// ClientHello to Certificate.
+    transcript: Sha256,
+    algorithm: AlgorithmIdentifier,
+    public_key: heapless::Vec<u8, MAX_PUBLIC_KEY>,
+}
+
+#[derive(Debug)]
+struct Verifier<'a> {
+    demand: &'a Demand<'a>,
+    stage: Stage,
+    refusal: Option<HandshakeError>,
+}
+
+impl Verifier<'_> {
+    fn chain(&self, transcript: &Sha256, entries: &[CertificateEntryRef<'_>]) -> Result<Leaf, HandshakeError> {
+        if !matches!(self.stage, Stage::NoCertificate) {
+            return Err(HandshakeError::UnexpectedMessage);
+        }
+        let mut entries = entries.iter().map(|entry| match entry {
+            CertificateEntryRef::X509(der) | CertificateEntryRef::RawPublicKey(der) => *der,
+        });
+        let leaf = entries.next().ok_or(HandshakeError::NoCertificate)?;
+        let leaf = Certificate::from_der(leaf).map_err(HandshakeError::Certificate)?;
+        let mut sent = heapless::Vec::<_, MAX_SENT>::new();
+        for (count, der) in entries.enumerate() {
+            if count >= MAX_SENT {
+                return Err(HandshakeError::TooManyCertificates);
+            }
+            // One that does not parse cannot be part of a path.
+            if let Ok(certificate) = Certificate::from_der(der) {
+                let _ = sent.push(certificate);
+            }
+        }
+        let demand = self.demand;
+        let mut budget = Budget::new(demand.limits);
+        let path = demand.trust.verify_at(&leaf, &sent, Purpose::ServerAuth, demand.now, &mut budget);
+        let peer = demand.server.authorize(path.map_err(HandshakeError::Path)?).map_err(HandshakeError::Denied)?;
+        let server =
+            Server { valid_until: peer.path().valid_until(), leaf: Sha256::digest(peer.path().leaf().der()).into() };
+        let key = leaf.subject_public_key_info();
+        let algorithm = demand.trust.algorithms.iter().map(|algorithm| algorithm.public_key_alg_id());
+        let algorithm = algorithm.into_iter().find(|algorithm| algorithm.as_ref() == key.algorithm);
+        let public_key = heapless::Vec::from_slice(key.public_key).map_err(|_| HandshakeError::SignatureScheme)?;
+        let algorithm = algorithm.ok_or(HandshakeError::SignatureScheme)?;
+        Ok(Leaf { server, transcript: transcript.clone(), algorithm, public_key })
+    }
+
+    /// RFC 8446 section 4.4.3
+    fn certificate_verify(&self, verify: &CertificateVerifyRef<'_>) -> Result<Server, HandshakeError> {
+        let Stage::Certificate(leaf) = &self.stage else { return Err(HandshakeError::UnexpectedMessage) };
+        // RFC 8446 section 4.2.3: the curve belongs to the scheme
+        let (key, signature) = match verify.signature_scheme {
+            SignatureScheme::EcdsaSecp256r1Sha256 => (alg_id::ECDSA_P256, alg_id::ECDSA_SHA256),
+            SignatureScheme::EcdsaSecp384r1Sha384 => (alg_id::ECDSA_P384, alg_id::ECDSA_SHA384),
+            SignatureScheme::Ed25519 => (alg_id::ED25519, alg_id::ED25519),
+            _ => return Err(HandshakeError::SignatureScheme),
+        };
+        let fits = leaf.algorithm == key;
+        let algorithm = self.demand.trust.algorithms.iter().find(|algorithm| {
+            fits && algorithm.public_key_alg_id() == key && algorithm.signature_alg_id() == signature
+        });
+        let algorithm = algorithm.ok_or(HandshakeError::SignatureScheme)?;
+        let mut message = heapless::Vec::<u8, 130>::new();
+        let _ = message.resize(64, b' ');
+        let _ = message.extend_from_slice(b"TLS 1.3, server CertificateVerify\0");
+        let _ = message.extend_from_slice(&leaf.transcript.clone().finalize());
+        algorithm
+            .verify_signature(&leaf.public_key, &message, verify.signature)
+            .map_err(|_| HandshakeError::BadCertificateVerify)?;
+        Ok(leaf.server)
+    }
+
+    /// The first reason stays.
+    fn refuse(&mut self, error: HandshakeError) -> TlsError {
+        self.refusal.get_or_insert(error);
+        TlsError::AbortHandshake(AlertLevel::Fatal, alert(&error))
+    }
+}
+
+/// RFC 8446 section 6.2
+fn alert(error: &HandshakeError) -> AlertDescription {
+    match error {
+        HandshakeError::Path(PathError { kind, .. }) => match kind {
+            PathErrorKind::Expired { .. } | PathErrorKind::NotYetValid { .. } => AlertDescription::CertificateExpired,
+            PathErrorKind::UnknownIssuer => AlertDescription::UnknownCa,
+            PathErrorKind::UnsupportedAlgorithm => AlertDescription::UnsupportedCertificate,
+            PathErrorKind::TimeUnknown => AlertDescription::CertificateUnknown,
+            _ => AlertDescription::BadCertificate,
+        },
+        HandshakeError::UnexpectedMessage => AlertDescription::UnexpectedMessage,
+        HandshakeError::SignatureScheme => AlertDescription::IllegalParameter,
+        HandshakeError::BadCertificateVerify => AlertDescription::DecryptError,
+        HandshakeError::NoCertificate => AlertDescription::DecodeError,
+        _ => AlertDescription::BadCertificate,
+    }
+}
+
+impl TlsVerifier<Aes128GcmSha256> for Verifier<'_> {
+    /// The name is in the demand.
+    fn set_hostname_verification(&mut self, _hostname: &str) -> Result<(), TlsError> {
+        Ok(())
+    }
+
+    fn verify_certificate(&mut self, transcript: &Sha256, certificate: CertificateRef<'_>) -> Result<(), TlsError> {
+        match self.chain(transcript, &certificate.entries) {
+            Ok(leaf) => self.stage = Stage::Certificate(leaf),
+            Err(error) => return Err(self.refuse(error)),
+        }
+        Ok(())
+    }
+
+    fn verify_signature(&mut self, verify: CertificateVerifyRef<'_>) -> Result<(), TlsError> {
+        match self.certificate_verify(&verify) {
+            Ok(server) => self.stage = Stage::Proven(server),
+            Err(error) => return Err(self.refuse(error)),
+        }
+        Ok(())
+    }
+}
+
+struct Provider<'a, R, C> {
+    verifier: Verifier<'a>,
+    credential: Option<&'a mut C>,
+    rng: &'a mut R,
+    signing_failed: bool,
+}
+
+impl<R: CryptoRngCore, C: ClientCredential> CryptoProvider for Provider<'_, R, C> {
+    type CipherSuite = Aes128GcmSha256;
+    type Signature = EcdsaSignature;
+
+    fn rng(&mut self) -> impl CryptoRngCore {
+        &mut *self.rng
+    }
+
+    fn verifier(&mut self) -> Result<&mut impl TlsVerifier<Aes128GcmSha256>, TlsError> {
+        Ok(&mut self.verifier)
+    }
+
+    fn signer(&mut self) -> Result<(impl signature::SignerMut<EcdsaSignature>, SignatureScheme), TlsError> {
+        let credential = self.credential.as_deref_mut().ok_or(TlsError::InvalidPrivateKey)?;
+        let signer = Signer { credential, failed: &mut self.signing_failed };
+        Ok((signer, SignatureScheme::EcdsaSecp256r1Sha256))
+    }
+
+    /// Nobody who has not proved himself learns who we are.
+    fn client_cert(&mut self) -> Option<OwnCertificate<impl AsRef<[u8]>>> {
+        let proven = matches!(self.verifier.stage, Stage::Proven(_));
+        let credential = self.credential.as_deref().filter(|_| proven)?;
+        Some(OwnCertificate::X509(credential.certificate()))
+    }
+}
+
+struct Signer<'a, C> {
+    credential: &'a mut C,
+    failed: &'a mut bool,
+}
+
+impl<C: ClientCredential> signature::SignerMut<EcdsaSignature> for Signer<'_, C> {
+    /// embedded-tls panics on an error: a signature of nothing goes out instead, and the handshake is given up.
+    fn try_sign(&mut self, message: &[u8]) -> Result<EcdsaSignature, signature::Error> {
+        let signature = self.credential.sign(message);
+        *self.failed |= signature.is_none();
+        Ok(signature.unwrap_or_default())
+    }
+}
