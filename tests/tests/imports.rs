@@ -12,6 +12,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("crypto", &[]),
     ("identity", &["path", "text", "x509"]),
     ("path", &["text", "time", "x509"]),
+    ("request", &["x509"]),
     // The vocabulary of slots and time; no medium, no clock.
     ("rotation", &["store", "time"]),
     ("store", &[]),
