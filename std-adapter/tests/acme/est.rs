@@ -1,13 +1,13 @@
 //! Devices that renew through the gateway: curl and openssl are the device, step-ca is the CA.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::ca::{StepCa, free_port, own_ip};
+use super::ca::{StepCa, free_port};
 use super::peers::{OpensslClient, Program, echo, edgetrust};
 
 const NAMES: &str = "DNS:sensor-7.mesh.test";
@@ -308,7 +308,7 @@ fn it_moves_and_goes_with_the_configuration() {
         .wait_for("reload refused, the last good configuration stays: gateway.est: listen: cannot listen on");
     location.request("/CN=sensor-7.mesh.test", NAMES);
     location.certificates(&location.reenroll("sensor-7"));
-    let address = free_port(own_ip());
+    let address = free_port(Ipv4Addr::LOCALHOST);
     write(&location, &|file| file["gateway"]["est"]["listen"] = json!(address.to_string()));
     location.program.wait_for("est: listening address=");
     location.program.wait_for("est: no longer listening address=");
