@@ -23,8 +23,9 @@ use tracing::{info, warn};
 
 use super::metrics::metrics;
 use crate::agent::Credentials;
+use crate::clock;
+use crate::est;
 use crate::gateway::Status;
-use crate::{clock, est};
 
 /// Askers at a time.
 const CONNECTIONS: usize = 32;
@@ -161,15 +162,14 @@ fn not_ready(sources: &Sources) -> Option<String> {
 
 /// None where there is no EST server.
 fn devices(devices: &est::Status) -> Option<serde_json::Value> {
-    let mut page = json!({
-        "address": devices.address()?.to_string(),
+    let address = devices.address()?.to_string();
+    let requests = est::Outcome::ALL.map(|outcome| (outcome.name().to_owned(), devices.total(outcome).into()));
+    Some(json!({
+        "address": address,
         "certificate_expires": devices.validity().map(|(_, not_after)| Utc(not_after).to_string()),
+        "requests": serde_json::Map::from_iter(requests),
         "last_error": devices.last_error(),
-    });
-    for outcome in est::Outcome::ALL {
-        page[outcome.name()] = devices.total(outcome).into();
-    }
-    Some(page)
+    }))
 }
 
 fn page(sources: &Sources) -> String {

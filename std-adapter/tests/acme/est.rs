@@ -203,8 +203,8 @@ fn a_device_renews_and_renews_again() {
         assert!(metrics.contains(&count), "{metrics}");
     }
     let status: Value = serde_json::from_str(&location.page("/status")).unwrap();
-    assert_eq!(status["est"]["issued"], 2, "{status}");
-    assert_eq!(status["est"]["cacerts"], 1, "{status}");
+    assert_eq!(status["est"]["requests"]["issued"], 2, "{status}");
+    assert_eq!(status["est"]["requests"]["cacerts"], 1, "{status}");
     assert_eq!(status["est"]["address"], location.est.to_string());
     assert_eq!(status["est"]["last_error"], Value::Null);
     // Without line breaks, with the header that RFC 8951 has done away with.
@@ -256,7 +256,8 @@ fn a_device_gets_its_own_names_for_its_own_key_and_nothing_else() {
     answer.refuses(405, "POST");
     assert!(answer.headers.contains("allow: post"), "{answer:?}");
     let status: Value = serde_json::from_str(&location.page("/status")).unwrap();
-    assert_eq!((&status["est"]["issued"], &status["est"]["refused"]), (&json!(0), &json!(7)), "{status}");
+    let requests = &status["est"]["requests"];
+    assert_eq!((&requests["issued"], &requests["refused"]), (&json!(0), &json!(7)), "{status}");
     assert!(status["est"]["last_error"].as_str().unwrap().starts_with("CN=sensor-7.mesh.test,"), "{status}");
     // It could still have what is its own.
     location.request("/CN=sensor-7.mesh.test", NAMES);
