@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::ca::{StepCa, free_port};
+use super::pebble::Pebble;
 use super::peers::{OpensslClient, Program, echo, edgetrust};
 
 const NAMES: &str = "DNS:sensor-7.mesh.test";
@@ -36,8 +37,13 @@ impl Answer {
     }
 }
 
-fn config(ca: &StepCa, folder: &Path, allowed: &[&str]) -> Value {
+fn acme(ca: &StepCa) -> Value {
+    json!({"directory_url": ca.directory(), "ca_bundle": ca.root_file(), "http_listen": ca.http.to_string()})
+}
+
+fn config(ca: &StepCa, mut acme: Value, folder: &Path, allowed: &[&str]) -> Value {
     let file = |name: &str| folder.join(name);
+    acme["storage_path"] = json!(file("acme-devices"));
     json!({
         "security": {"tls": {"server": {
             "enabled": true, "cert_file": file("gateway.pem"), "key_file": file("gateway.key"),
@@ -46,27 +52,26 @@ fn config(ca: &StepCa, folder: &Path, allowed: &[&str]) -> Value {
         "gateway": {
             "admin": {"listen": "127.0.0.1:0"},
             "tunnels": [{"name": "in", "mode": "server", "listen": "127.0.0.1:0", "target": echo().to_string()}],
-            "est": {"listen": "127.0.0.1:0", "acme": {
-                "directory_url": ca.directory(), "ca_bundle": ca.root_file(), "http_listen": ca.http.to_string(),
-                "storage_path": file("acme-devices"),
-            }},
+            "est": {"listen": "127.0.0.1:0", "acme": acme},
         },
     })
 }
 
 impl Location {
     /// Lets these DNS names in. Devices: `sensor-7`, which it lets in, and `stranger`.
-    fn new(ca: &StepCa, allowed: &[&str]) -> Self {
+    fn new(ca: &StepCa, acme: Value, allowed: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, (certificate, key): (String, String)| {
             std::fs::write(folder.path().join(format!("{name}.pem")), certificate).unwrap();
             std::fs::write(folder.path().join(format!("{name}.key")), key).unwrap();
         };
+        std::fs::copy(ca.root_file(), folder.path().join("root.pem")).unwrap();
         write("gateway", ca.root.server(&["127.0.0.1"]));
         write("sensor-7", ca.root.device("sensor-7.mesh.test", &["sensor-7.mesh.test"]));
         write("sensor-8", ca.root.device("sensor-8.mesh.test", &["sensor-8.mesh.test"]));
         write("nameless", ca.root.device("nameless", &[]));
-        std::fs::write(folder.path().join("gateway.json"), config(ca, folder.path(), allowed).to_string()).unwrap();
+        std::fs::write(folder.path().join("gateway.json"), config(ca, acme, folder.path(), allowed).to_string())
+            .unwrap();
         let file = folder.path().join("gateway.json").display().to_string();
         let arguments = ["run", "--config", &file, "--watch-interval", "50ms"].map(str::to_owned);
         let program = Program::start_tunnels(&arguments, 1);
@@ -164,9 +169,7 @@ impl Location {
 const POST: [&str; 4] = ["-H", "Content-Type: application/pkcs10", "--data-binary", "@new.b64"];
 
 fn location(ca: &StepCa) -> Location {
-    let location = Location::new(ca, &["sensor-7.mesh.test"]);
-    std::fs::copy(ca.root_file(), location.path("root.pem")).unwrap();
-    location
+    Location::new(ca, acme(ca), &["sensor-7.mesh.test"])
 }
 
 #[test]
@@ -279,7 +282,8 @@ fn nobody_is_let_in_without_a_certificate_that_the_rules_allow() {
     let metrics = location.page("/metrics");
     assert!(metrics.contains("edgetrust_est_requests_total{result=\"not_admitted\"} 3\n"), "{metrics}");
     // The rules can change while it runs, and with no list each device of these CAs is let in.
-    std::fs::write(location.path("gateway.json"), config(&ca, location.folder.path(), &[]).to_string()).unwrap();
+    std::fs::write(location.path("gateway.json"), config(&ca, acme(&ca), location.folder.path(), &[]).to_string())
+        .unwrap();
     location.program.wait_for("reloaded");
     location.certificates(&location.reenroll("sensor-8"));
     location.request("/CN=nameless", "");
@@ -296,7 +300,7 @@ fn it_moves_and_goes_with_the_configuration() {
     let ca = StepCa::start();
     let mut location = location(&ca);
     let write = |location: &Location, change: &dyn Fn(&mut Value)| {
-        let mut file = config(&ca, location.folder.path(), &["sensor-7.mesh.test"]);
+        let mut file = config(&ca, acme(&ca), location.folder.path(), &["sensor-7.mesh.test"]);
         change(&mut file);
         std::fs::write(location.path("gateway.json"), file.to_string()).unwrap();
     };
@@ -382,14 +386,35 @@ fn check_knows_the_section() {
         assert!(section.contains(part), "{part}: {shown}");
     }
     // A folder of its own: an account is one process's and one section's.
-    let mut both = config(&ca, location.folder.path(), &[]);
-    let mut acme = both["gateway"]["est"]["acme"].clone();
-    acme["enabled"] = json!(true);
-    acme["domains"] = json!(["gateway.mesh.test"]);
+    let mut both = config(&ca, acme(&ca), location.folder.path(), &[]);
+    let mut section = both["gateway"]["est"]["acme"].clone();
+    section["enabled"] = json!(true);
+    section["domains"] = json!(["gateway.mesh.test"]);
     both["security"]["tls"]["server"]["mode"] = json!("acme");
-    both["security"]["tls"]["server"]["acme"] = acme;
+    both["security"]["tls"]["server"]["acme"] = section;
     std::fs::write(location.path("both.json"), both.to_string()).unwrap();
     let refused = edgetrust(&["run", "--config", &location.path("both.json").display().to_string()]);
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(!refused.status.success() && said.contains("acme.storage_path"), "{said}");
+}
+
+#[test]
+#[ignore = "needs pebble: tests/run"]
+fn nonces_are_rejected_and_a_certificate_for_servers_is_none_for_a_device() {
+    let pebble = Pebble::start(&json!({}), &[("PEBBLE_WFE_NONCEREJECT", "50")]);
+    let acme = json!({
+        "directory_url": format!("https://{}/dir", pebble.address), "ca_bundle": pebble.file("root.crt"),
+        "issuer_bundle": pebble.file("issuer.crt"), "http_listen": pebble.http.to_string(),
+    });
+    // Its root alone.
+    let ca = StepCa::stopped("24h");
+    let location = Location::new(&ca, acme, &["sensor-7.mesh.test"]);
+    for _ in 0..5 {
+        // Each order comes to its end, resumed at every rejected nonce: a certificate, but not one that the device could use.
+        location.request("/CN=sensor-7.mesh.test", NAMES);
+        let reason = "peers would not accept it as a client's: the peer's certificate: its extended key usage";
+        location.reenroll("sensor-7").refuses(403, reason);
+    }
+    let status: Value = serde_json::from_str(&location.page("/status")).unwrap();
+    assert_eq!(status["est"]["requests"]["refused"], 5, "{status}");
 }
