@@ -1,6 +1,7 @@
 //! Devices that renew through the gateway: curl and openssl are the device, step-ca is the CA.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -292,6 +293,27 @@ fn nobody_is_let_in_without_a_certificate_that_the_rules_allow() {
     location.program.signal("TERM");
     location.program.wait_for("drained");
     assert_eq!(location.program.wait(), Some(0));
+}
+
+#[test]
+#[ignore = "needs step-ca: tests/run"]
+fn names_that_lead_elsewhere_are_shown_by_a_hook() {
+    let ca = StepCa::start();
+    let folder = tempfile::tempdir().unwrap();
+    let (hook, management) = (folder.path().join("dns"), ca.names.management);
+    let script = format!(
+        "#!/bin/sh\n[ $1 = present ] || exit 0\n\
+         exec curl -sf --noproxy '*' -d '{{\"host\":\"'$2'.\",\"value\":\"'$3'\"}}' http://{management}/set-txt\n"
+    );
+    std::fs::write(&hook, script).unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut section = acme(&ca);
+    section.as_object_mut().unwrap().remove("http_listen");
+    section["challenge_type"] = json!("dns-01");
+    section["dns_hook"] = json!(hook);
+    let location = Location::new(&ca, section, &["sensor-7.mesh.test"]);
+    location.request("/CN=sensor-7.mesh.test", NAMES);
+    location.certificates(&location.reenroll("sensor-7"));
 }
 
 #[test]
