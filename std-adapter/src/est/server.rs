@@ -26,7 +26,7 @@ use crate::store::Folder;
 use crate::tls::{Credential, TlsServer};
 
 /// Devices at a time; the others wait in the listener's queue.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 256;
 /// Out of descriptors, say: others end meanwhile, and theirs come back.
 const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
 /// A device's end of TLS is waited for no longer.
