@@ -6,6 +6,7 @@
 //! | [`x509`] | certificates as they are written: parse only, decide nothing |
 //! | [`path`] | the search for a path to a trust anchor, and its checks, within a budget |
 //! | [`identity`] | allow lists for clients, names for servers |
+//! | [`request`] | certification requests, written and judged, and the bag of certificates that answers them |
 //! | [`crypto`] | signature algorithms for targets without a provider of their own |
 //! | [`rotation`] | when a certificate is renewed, tried, kept or given back: a pure state machine |
 //! | [`store`] | a certificate and its key in two slots, safe against power loss |
@@ -38,6 +39,7 @@ pub mod crypto;
 pub mod embedded_tls;
 pub mod identity;
 pub mod path;
+pub mod request;
 pub mod rotation;
 pub mod store;
 mod text;

@@ -5,6 +5,7 @@
 //! | `acme` | `acme` | every instant-acme name: certificates from an ACME directory |
 //! | `agent` | `acme` | credentials that renew themselves: the rotation's actions turned into IO |
 //! | `config_file` | `gateway` | the configuration on disk |
+//! | `est` | `acme` | devices renew their certificates through the gateway |
 //! | [`pem`] | | certificate and key files |
 //! | `gateway` | `gateway` | tunnels: accept, authorize, forward |
 //! | `ops` | `ops` | metrics, health and status pages |
@@ -37,6 +38,8 @@ pub mod agent;
 pub mod clock;
 #[cfg(feature = "gateway")]
 pub mod config_file;
+#[cfg(feature = "acme")]
+pub mod est;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 #[cfg(feature = "ops")]

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use edgetrust_core::request::write_certs_only;
 use edgetrust_tests::chains::{Shape, issue};
 use edgetrust_tests::repository::root;
 use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
@@ -32,6 +33,13 @@ fn main() -> std::io::Result<()> {
     for (name, der) in ["root", "intermediate", "leaf"].iter().zip(&chain) {
         fs::write(seeds.join("certificate").join(name), der)?;
     }
+    let mut request = rcgen::CertificateParams::new(vec!["sensor-7.b.example".into()]).expect("a name");
+    request.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    let request = request.serialize_request(&rcgen::KeyPair::generate().expect("a key")).expect("a request");
+    fs::write(seeds.join("request/request"), request.der())?;
+    let slices: Vec<&[u8]> = chain.iter().map(|der| der.as_ref()).collect();
+    let mut out = vec![0; 8192];
+    fs::write(seeds.join("request/bag"), write_certs_only(&slices, &mut out).expect("room"))?;
     // Leaf, an anchor (each third one from the second), the rest.
     let bag: Vec<u8> = [&chain[2], &chain[0], &chain[1]].iter().flat_map(|der| with_length(der)).collect();
     fs::write(seeds.join("path/chain"), bag)?;

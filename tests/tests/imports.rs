@@ -12,6 +12,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("crypto", &[]),
     ("identity", &["path", "text", "x509"]),
     ("path", &["text", "time", "x509"]),
+    ("request", &["x509"]),
     // The vocabulary of slots and time; no medium, no clock.
     ("rotation", &["store", "time"]),
     ("store", &[]),
@@ -26,8 +27,9 @@ const ADAPTER: &[(&str, &[&str])] = &[
     ("agent", &["acme", "clock", "gateway", "store", "tls"]),
     ("clock", &[]),
     ("config_file", &[]),
+    ("est", &["acme", "gateway", "store", "tls"]),
     ("gateway", &["clock", "pem", "tls"]),
-    ("ops", &["agent", "clock", "gateway"]),
+    ("ops", &["agent", "clock", "est", "gateway"]),
     ("pem", &[]),
     ("store", &[]),
     ("tls", &["clock", "pem"]),

@@ -1,7 +1,7 @@
 //! The configuration of ADR-001, typed and validated: a combination that makes no sense cannot be written down.
 //!
-//! [`Config::parse`] takes a whole SemStreams file, or ADR-001's own block: `security.tls` and `gateway` are read, every other
-//! section is left alone. Inside those two an unknown key is an error that names the nearest known one. `//` and `/* */` comments
+//! [`Config::parse`] takes a whole SemStreams file, or ADR-001's own block: `security.tls`, `gateway` and `device` are read, every
+//! other section is left alone. Inside those an unknown key is an error that names the nearest known one. `//` and `/* */` comments
 //! are passed over. Text is decoded in the caller's buffer, and all that comes out borrows from it.
 //!
 //! `schema.rs` is the one place that lists the keys.
@@ -21,6 +21,10 @@ mod reference;
 mod scan;
 mod schema;
 mod validate;
+#[cfg(feature = "device")]
+mod validate_device;
+#[cfg(feature = "gateway")]
+mod validate_est;
 #[cfg(feature = "gateway")]
 mod validate_gateway;
 
@@ -32,7 +36,9 @@ pub use model::{
     Acme, ChallengeType, ClientTls, ClientTrust, Config, CredentialSource, Eab, Files, KeyType, MAX_DOMAINS, MAX_FILES,
     MAX_NAMES, MinVersion, Names, Paths, RenewVia, Server, ServerTls,
 };
+#[cfg(feature = "device")]
+pub use model::{Device, Enroll, Remote};
 #[cfg(feature = "gateway")]
-pub use model::{Gateway, GatewayLimits, MAX_TUNNELS, Tunnel, TunnelKind};
+pub use model::{Est, Gateway, GatewayLimits, MAX_TUNNELS, Tunnel, TunnelKind};
 pub use reference::{Entry, reference};
 pub use scan::MAX_DEPTH;

@@ -30,6 +30,9 @@ pub struct Config<'a> {
     /// `gateway`.
     #[cfg(feature = "gateway")]
     pub gateway: Gateway<'a>,
+    /// `device`.
+    #[cfg(feature = "device")]
+    pub device: Option<Device<'a>>,
 }
 
 /// A server's side: plaintext, TLS, or mutual TLS.
@@ -204,6 +207,22 @@ pub struct Gateway<'a> {
     pub admin_listen: Option<SocketAddr>,
     /// What it may cost.
     pub limits: GatewayLimits,
+    /// Where devices renew their certificates.
+    pub est: Option<Est<'a>>,
+}
+
+/// An EST server (RFC 7030): devices renew their certificates over mutual TLS, and the gateway orders them.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Debug)]
+pub struct Est<'a> {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What it shows.
+    pub tls: ServerTls<'a>,
+    /// Which devices are let in; a certificate is required.
+    pub clients: ClientTrust<'a>,
+    /// Where certificates are ordered; without names, which are each device's.
+    pub acme: Acme<'a>,
 }
 
 /// One tunnel.
@@ -272,4 +291,46 @@ impl Default for GatewayLimits {
             expired_grace_ms: 0,
         }
     }
+}
+
+/// The `device` section: a microcontroller that speaks to its location's gateway.
+#[cfg(feature = "device")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device<'a> {
+    /// The gateway's server tunnel.
+    pub gateway: Remote<'a>,
+    /// The name that the gateway's certificate must be for: a DNS name or an IP address.
+    pub server_name: &'a str,
+    /// Path of the WebSocket that telemetry goes to.
+    pub websocket: Option<&'a str>,
+    /// Path of an HTTP POST after each connect.
+    pub report: Option<&'a str>,
+    /// Milliseconds between two messages of telemetry.
+    pub interval_ms: u32,
+    /// Where the credential is renewed; it stays where there is none.
+    pub enroll: Option<Enroll<'a>>,
+    /// How long before its end the credential is renewed, in seconds.
+    pub renew_before_s: u32,
+    /// The host that tells the time: a DNS name or an IP address.
+    pub ntp: &'a str,
+}
+
+/// A gateway's EST server (RFC 7030), as its devices see it.
+#[cfg(feature = "device")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Enroll<'a> {
+    /// Where it listens.
+    pub server: Remote<'a>,
+    /// The name that its certificate must be for: a DNS name or an IP address.
+    pub server_name: &'a str,
+}
+
+/// A host and a port.
+#[cfg(feature = "device")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remote<'a> {
+    /// A DNS name or an IP address, without brackets.
+    pub host: &'a str,
+    /// The port.
+    pub port: u16,
 }

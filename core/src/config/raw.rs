@@ -11,6 +11,8 @@ pub(super) struct Raw<'a> {
     pub(super) client: RawSide<'a>,
     #[cfg(feature = "gateway")]
     pub(super) gateway: RawGateway<'a>,
+    #[cfg(feature = "device")]
+    pub(super) device: RawDevice<'a>,
     /// Where the value that is being read begins.
     pub(super) offset: u32,
     at: At,
@@ -20,7 +22,17 @@ pub(super) struct Raw<'a> {
 #[derive(Clone, Copy, Default)]
 struct At {
     side: Side,
-    in_mtls: bool,
+    acme: AcmeOf,
+}
+
+/// Whose `acme` is being read.
+#[derive(Clone, Copy, Default)]
+enum AcmeOf {
+    #[default]
+    Side,
+    Mtls,
+    #[cfg(feature = "gateway")]
+    Est,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -30,6 +42,8 @@ pub(super) enum Side {
     Client,
     #[cfg(feature = "gateway")]
     Tunnel,
+    #[cfg(feature = "gateway")]
+    Est,
 }
 
 /// `server`, `client`, or a tunnel's `tls`.
@@ -65,7 +79,7 @@ pub(super) struct RawMtls<'a> {
 
 #[derive(Default)]
 pub(super) struct RawAcme<'a> {
-    pub(super) enabled: bool,
+    pub(super) enabled: Option<bool>,
     pub(super) directory_url: Option<&'a str>,
     pub(super) email: Option<&'a str>,
     pub(super) domains: heapless::Vec<&'a str, MAX_DOMAINS>,
@@ -91,6 +105,7 @@ pub(super) struct RawGateway<'a> {
     pub(super) known_intermediates: Paths<'a>,
     pub(super) admin_listen: Option<&'a str>,
     pub(super) limits: GatewayLimits,
+    pub(super) est: RawEst<'a>,
     /// Where keys of a tunnel go that no tunnel was made for; never read.
     spare: RawTunnel<'a>,
 }
@@ -110,6 +125,39 @@ pub(super) struct RawTunnel<'a> {
     pub(super) tls: RawSide<'a>,
 }
 
+#[cfg(feature = "gateway")]
+#[derive(Default)]
+pub(super) struct RawEst<'a> {
+    pub(super) present: bool,
+    pub(super) offset: u32,
+    pub(super) listen: Option<&'a str>,
+    pub(super) tls: RawSide<'a>,
+    pub(super) has_acme: bool,
+    pub(super) acme: RawAcme<'a>,
+}
+
+#[cfg(feature = "device")]
+#[derive(Default)]
+pub(super) struct RawDevice<'a> {
+    pub(super) present: bool,
+    pub(super) offset: u32,
+    pub(super) gateway: Option<&'a str>,
+    pub(super) server_name: Option<&'a str>,
+    pub(super) websocket: Option<&'a str>,
+    pub(super) report: Option<&'a str>,
+    pub(super) interval_ms: Option<u32>,
+    pub(super) enroll: Option<&'a str>,
+    pub(super) enroll_name: Option<&'a str>,
+    pub(super) renew_before_s: Option<u32>,
+    pub(super) ntp: Option<&'a str>,
+}
+
+impl RawAcme<'_> {
+    pub(super) fn is_enabled(&self) -> bool {
+        self.enabled == Some(true)
+    }
+}
+
 impl<'a> Raw<'a> {
     pub(super) fn side(&mut self) -> &mut RawSide<'a> {
         match self.at.side {
@@ -117,11 +165,18 @@ impl<'a> Raw<'a> {
             Side::Client => &mut self.client,
             #[cfg(feature = "gateway")]
             Side::Tunnel => &mut self.tunnel().tls,
+            #[cfg(feature = "gateway")]
+            Side::Est => &mut self.gateway.est.tls,
         }
     }
 
     pub(super) fn acme(&mut self) -> &mut RawAcme<'a> {
-        if self.at.in_mtls { &mut self.side().mtls.acme } else { &mut self.side().acme }
+        match self.at.acme {
+            AcmeOf::Side => &mut self.side().acme,
+            AcmeOf::Mtls => &mut self.side().mtls.acme,
+            #[cfg(feature = "gateway")]
+            AcmeOf::Est => &mut self.gateway.est.acme,
+        }
     }
 
     #[cfg(feature = "gateway")]
@@ -131,7 +186,7 @@ impl<'a> Raw<'a> {
     }
 
     pub(super) fn enter(&mut self, side: Side) {
-        self.at = At { side, in_mtls: false };
+        self.at = At { side, acme: AcmeOf::Side };
         let offset = self.offset;
         let side = self.side();
         side.present = true;
@@ -139,9 +194,29 @@ impl<'a> Raw<'a> {
     }
 
     pub(super) fn enter_mtls(&mut self, inside: bool) {
-        self.at.in_mtls = inside;
+        self.at.acme = if inside { AcmeOf::Mtls } else { AcmeOf::Side };
         if inside {
             self.side().mtls.present = true;
         }
+    }
+
+    #[cfg(feature = "gateway")]
+    pub(super) fn enter_est(&mut self) {
+        let offset = self.offset;
+        self.gateway.est.present = true;
+        self.gateway.est.offset = offset;
+    }
+
+    #[cfg(feature = "gateway")]
+    pub(super) fn enter_est_acme(&mut self) {
+        self.at.acme = AcmeOf::Est;
+        self.gateway.est.has_acme = true;
+    }
+
+    #[cfg(feature = "device")]
+    pub(super) fn enter_device(&mut self) {
+        let offset = self.offset;
+        self.device.present = true;
+        self.device.offset = offset;
     }
 }

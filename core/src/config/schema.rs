@@ -2,8 +2,6 @@
 
 use super::duration;
 use super::model::{ChallengeType, KeyType, MinVersion, RenewVia};
-#[cfg(feature = "gateway")]
-use super::raw::RawTunnel;
 use super::raw::{Raw, Side};
 use crate::text::contains;
 
@@ -94,17 +92,25 @@ macro_rules! flag {
 
 /// A key that takes an object.
 macro_rules! object {
-    ($key:literal, $doc:literal, $object:ident, |$raw:ident| $enter:expr) => {
+    ($key:literal, $doc:literal, $object:path, |$raw:ident| $enter:expr) => {
         Field { key: $key, doc: $doc, kind: Kind::Object(&$object, |$raw| $enter) }
     };
 }
+
+// After the macros, which hold for what follows them.
+#[cfg(feature = "device")]
+mod device;
+#[cfg(feature = "gateway")]
+mod gateway;
 
 pub(super) static TOP: Object = Object {
     open: true,
     fields: &[
         object!("security", "of this section tls is read, the rest left alone", SECURITY, |_raw| ()),
         #[cfg(feature = "gateway")]
-        object!("gateway", "tunnels and what they may cost", GATEWAY, |_raw| ()),
+        object!("gateway", "tunnels and what they may cost", gateway::GATEWAY, |_raw| ()),
+        #[cfg(feature = "device")]
+        object!("device", "a microcontroller that speaks to a gateway", device::DEVICE, |raw| raw.enter_device()),
     ],
 };
 
@@ -297,7 +303,7 @@ static TUNNEL_MTLS: Object = Object {
 static ACME: Object = Object {
     open: false,
     fields: &[
-        flag!("enabled", "certificates come from an ACME directory", |raw, value| raw.acme().enabled = value),
+        flag!("enabled", "certificates come from an ACME directory", |raw, value| raw.acme().enabled = Some(value)),
         text!("directory_url", "the ACME directory, https://", |raw, text| {
             raw.acme().directory_url = Some(text).filter(|url| url.len() > 8 && url.starts_with("https://"));
             raw.acme().directory_url.ok_or("a URL that begins with https://")?
@@ -366,114 +372,5 @@ static EAB: Object = Object {
         text!("kid", "the external account's identifier", |raw, text| raw.acme().eab_kid = not_empty(text, "a text")?),
         text!("hmac_key_file", "file with its MAC key, base64url", |raw, text| raw.acme().eab_hmac_key_file =
             not_empty(text, FILE)?),
-    ],
-};
-
-#[cfg(feature = "gateway")]
-macro_rules! limit {
-    ($key:literal, $doc:literal, $limit:ident) => {
-        text!($key, $doc, |raw, text| raw.gateway.limits.$limit =
-            duration::milliseconds(text).ok_or(duration::EXPECTED)?)
-    };
-}
-
-#[cfg(feature = "gateway")]
-static GATEWAY: Object = Object {
-    open: false,
-    fields: &[
-        Field {
-            key: "tunnels",
-            doc: "what is forwarded",
-            kind: Kind::Objects(&TUNNEL, |raw| {
-                let tunnel = RawTunnel { offset: raw.offset, ..RawTunnel::default() };
-                raw.gateway.tunnels.push(tunnel).map_err(|_| "at most 32 tunnels")
-            }),
-        },
-        texts!(
-            "known_intermediates",
-            "intermediates that complete chains, PEM; not trusted",
-            |raw| &mut raw.gateway.known_intermediates,
-            FILE,
-            LIST_FULL
-        ),
-        object!("admin", "the operator's pages", ADMIN, |_raw| ()),
-        object!("limits", "what it may cost", LIMITS, |_raw| ()),
-    ],
-};
-
-#[cfg(feature = "gateway")]
-static ADMIN: Object = Object {
-    open: false,
-    fields: &[text!("listen", "where they are served", |raw, text| raw.gateway.admin_listen =
-        not_empty(text, "ADDRESS:PORT")?)],
-};
-
-#[cfg(feature = "gateway")]
-static LIMITS: Object = Object {
-    open: false,
-    fields: &[
-        Field {
-            key: "connections",
-            doc: "connections at a time, default 10000",
-            kind: Kind::Number(|raw, number| {
-                raw.gateway.limits.connections = number;
-                if number == 0 { Err("a number from 1") } else { Ok(()) }
-            }),
-        },
-        text!("handshake_timeout", "from accept to the reached target, default \"10s\"", |raw, text| raw
-            .gateway
-            .limits
-            .handshake_timeout_ms =
-            duration::milliseconds(text)
-                .filter(|milliseconds| *milliseconds > 0)
-                .ok_or("a duration above zero, as \"10s\"")?),
-        limit!(
-            "idle_timeout",
-            "how long a connection may be silent (once to twice that), default \"0s\": for ever",
-            idle_timeout_ms
-        ),
-        limit!("drain_timeout", "how long connections go on after SIGTERM, default \"30s\"", drain_timeout_ms),
-        limit!(
-            "expired_grace",
-            "how long a session goes on after its peer's certificate expired or its rule was withdrawn, default \"0s\"",
-            expired_grace_ms
-        ),
-    ],
-};
-
-#[cfg(feature = "gateway")]
-static TUNNEL: Object = Object {
-    open: false,
-    fields: &[
-        text!("name", "its name in logs and metrics", |raw, text| raw.tunnel().name = not_empty(text, "a name")?),
-        text!("mode", "\"server\": accepts TLS; \"client\": originates TLS", |raw, text| raw.tunnel().is_server =
-            Some(match text {
-                "server" => true,
-                "client" => false,
-                _ => return Err("\"server\" or \"client\""),
-            })),
-        text!("listen", "ADDRESS:PORT", |raw, text| raw.tunnel().listen = not_empty(text, "ADDRESS:PORT")?),
-        text!("target", "ADDRESS:PORT, HOST:PORT or unix:PATH", |raw, text| raw.tunnel().target =
-            not_empty(text, "ADDRESS:PORT, HOST:PORT or unix:PATH")?),
-        text!("server_name", "the name that the server's certificate must be for", |raw, text| raw
-            .tunnel()
-            .server_name =
-            not_empty(text, "a name")?),
-        texts!(
-            "sni",
-            "server names that choose this tunnel among those that share a port",
-            |raw| &mut raw.tunnel().sni,
-            "a name",
-            NAMES_FULL
-        ),
-        flag!("proxy_protocol", "a PROXY protocol version 2 header towards the target", |raw, value| raw
-            .tunnel()
-            .proxy_protocol =
-            value),
-        flag!("allow_remote_plaintext", "plaintext may leave this machine", |raw, value| raw
-            .tunnel()
-            .allow_remote_plaintext =
-            value),
-        object!("tls", "instead of security.tls", TUNNEL_TLS, |raw| raw.enter(Side::Tunnel)),
     ],
 };

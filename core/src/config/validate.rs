@@ -11,10 +11,10 @@ use super::raw::{Raw, RawAcme, RawMtls, RawSide};
 use crate::identity::is_dns_name;
 
 pub(super) const SERVER: &[Segment<'static>] = &[Segment::Key("security"), Segment::Key("tls"), Segment::Key("server")];
-const CLIENT: &[Segment<'static>] = &[Segment::Key("security"), Segment::Key("tls"), Segment::Key("client")];
+pub(super) const CLIENT: &[Segment<'static>] = &[Segment::Key("security"), Segment::Key("tls"), Segment::Key("client")];
 
 /// ADR-001: a third of a 24-hour certificate.
-const DEFAULT_RENEW_BEFORE_S: u32 = 8 * 3600;
+pub(super) const DEFAULT_RENEW_BEFORE_S: u32 = 8 * 3600;
 
 /// The place of an object, for what is wrong in it.
 #[derive(Clone, Debug)]
@@ -73,16 +73,26 @@ pub(super) fn config<'a>(raw: &Raw<'a>) -> Result<Config<'a>, ConfigError<'a>> {
     } else {
         Server::Plain
     };
+    #[cfg(feature = "device")]
+    let device = super::validate_device::device(raw)?;
+    #[cfg_attr(not(feature = "device"), expect(unused_mut, reason = "only a device has no system's roots"))]
+    let mut client = client(&At::new(CLIENT, raw.client.offset), &raw.client, &raw.client, &raw.client)?;
+    #[cfg(feature = "device")]
+    if device.is_some() {
+        client.system_roots = false;
+    }
     Ok(Config {
         server,
-        client: client(&At::new(CLIENT, raw.client.offset), &raw.client, &raw.client, &raw.client)?,
+        client,
         #[cfg(feature = "gateway")]
         gateway: super::validate_gateway::gateway(raw)?,
+        #[cfg(feature = "device")]
+        device,
     })
 }
 
-const TRUE: Found<'static> = Found::Literal("true");
-const FALSE: Found<'static> = Found::Literal("false");
+pub(super) const TRUE: Found<'static> = Found::Literal("true");
+pub(super) const FALSE: Found<'static> = Found::Literal("false");
 
 /// A server that is enabled: its certificate from `credential`, the rest from `side`.
 pub(super) fn server<'a>(
@@ -115,7 +125,7 @@ pub(super) fn client_trust<'a>(at: &At<'a>, raw: &RawMtls<'a>) -> Result<ClientT
 pub(super) fn server_credential<'a>(at: &At<'a>, raw: &RawSide<'a>) -> Result<CredentialSource<'a>, ConfigError<'a>> {
     let files = files(at, raw.cert_file, raw.key_file)?;
     if raw.acme_mode == Some(true) {
-        if !raw.acme.enabled {
+        if !raw.acme.is_enabled() {
             return at.inside("acme").fail("enabled", FALSE, "true, since mode is \"acme\"");
         }
         let acme = acme(&at.inside("acme"), &raw.acme, Side::Server)?;
@@ -124,7 +134,7 @@ pub(super) fn server_credential<'a>(at: &At<'a>, raw: &RawSide<'a>) -> Result<Cr
             None => CredentialSource::Acme(acme),
         });
     }
-    if raw.acme.enabled {
+    if raw.acme.is_enabled() {
         return at.fail("mode", Found::Text("manual"), "\"acme\", since acme.enabled is true");
     }
     Ok(CredentialSource::Files(at.required("cert_file", files, "a file name, since TLS is enabled")?))
@@ -169,7 +179,7 @@ pub(super) fn client<'a>(
 fn client_credential<'a>(at: &At<'a>, raw: &RawSide<'a>) -> Result<Option<CredentialSource<'a>>, ConfigError<'a>> {
     let (mtls_at, mtls) = (at.inside("mtls"), &raw.mtls);
     let files = if mtls.enabled { files(&mtls_at, mtls.cert_file, mtls.key_file)? } else { None };
-    let acme_source = match (mtls.enabled && mtls.acme.enabled, raw.acme.enabled) {
+    let acme_source = match (mtls.enabled && mtls.acme.is_enabled(), raw.acme.is_enabled()) {
         (true, true) => {
             return mtls_at.inside("acme").fail("enabled", TRUE, "one of client.acme and client.mtls.acme, not both");
         }
@@ -200,9 +210,12 @@ fn client_credential<'a>(at: &At<'a>, raw: &RawSide<'a>) -> Result<Option<Creden
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     Server,
     Client,
+    /// An EST server, for its devices.
+    #[cfg_attr(not(feature = "gateway"), expect(dead_code, reason = "only a gateway has one"))]
+    Est,
 }
 
 fn acme<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acme<'a>, ConfigError<'a>> {
@@ -220,6 +233,11 @@ fn acme<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acme<'a>, Conf
             return at.fail("domains", Found::Text(domain), "no wildcard, or challenge_type \"dns-01\"");
         }
     }
+    acme_for_any_name(at, raw, side)
+}
+
+/// All of an `acme` but its domains.
+pub(super) fn acme_for_any_name<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acme<'a>, ConfigError<'a>> {
     let http_listen: Option<SocketAddr> = match raw.http_listen {
         None => None,
         Some(text) => match socket_address(text).ok_or(()) {
@@ -231,7 +249,7 @@ fn acme<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acme<'a>, Conf
         (ChallengeType::Dns01, _) => {
             at.required("dns_hook", raw.dns_hook, "a command that answers dns-01")?;
         }
-        (ChallengeType::Http01, Side::Client) => {
+        (ChallengeType::Http01, Side::Client | Side::Est) => {
             at.required(
                 "http_listen",
                 http_listen,
@@ -243,6 +261,13 @@ fn acme<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acme<'a>, Conf
                 "challenge_type",
                 Found::Text("tls-alpn-01"),
                 "\"http-01\" or \"dns-01\": a client has no TLS port to answer on",
+            );
+        }
+        (ChallengeType::TlsAlpn01, Side::Est) => {
+            return at.fail(
+                "challenge_type",
+                Found::Text("tls-alpn-01"),
+                "\"http-01\" or \"dns-01\": a device's name does not lead to a TLS port of the gateway",
             );
         }
         (ChallengeType::Http01 | ChallengeType::TlsAlpn01, Side::Server) => {}

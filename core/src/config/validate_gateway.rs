@@ -23,6 +23,7 @@ pub(super) fn gateway<'a>(raw: &Raw<'a>) -> Result<Gateway<'a>, ConfigError<'a>>
         // Both lists have the same capacity.
         let _ = tunnels.push(tunnel);
     }
+    let est = super::validate_est::est(raw, &tunnels)?;
     let at = At::new(&[Segment::Key("gateway"), Segment::Key("admin")], 0);
     let admin_listen = match raw.gateway.admin_listen {
         None => None,
@@ -36,6 +37,7 @@ pub(super) fn gateway<'a>(raw: &Raw<'a>) -> Result<Gateway<'a>, ConfigError<'a>>
         known_intermediates: raw.gateway.known_intermediates.clone(),
         admin_listen,
         limits: raw.gateway.limits,
+        est,
     })
 }
 
@@ -92,37 +94,44 @@ fn server_kind<'a>(at: &At<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Result
     if let Some(name) = tunnel.sni.iter().find(|name| !is_dns_name(name)) {
         return at.fail("sni", Found::Text(name), "DNS names");
     }
-    let (own, shared) = (&tunnel.tls, &raw.server);
-    let tls_at = at.inside("tls");
-    no_keys_of_clients(&tls_at, own)?;
-    let enabled = if own.present { own.enabled.unwrap_or(true) } else { shared.enabled == Some(true) };
-    let tls = if !own.present {
-        if enabled { server(&At::new(super::validate::SERVER, shared.offset), shared, shared)? } else { Server::Plain }
-    } else if !enabled {
-        if own.mtls.enabled {
-            return tls_at.inside("mtls").fail("enabled", Found::Literal("true"), "false, or tls.enabled true");
-        }
-        Server::Plain
-    } else {
-        let has_credential =
-            own.cert_file.is_some() || own.key_file.is_some() || own.acme_mode.is_some() || own.acme.enabled;
-        let credential = if has_credential { own } else { shared };
-        let min_version = own.min_version.or(shared.min_version);
-        let mtls = if own.mtls.present { own } else { shared };
-        let tls = super::model::ServerTls {
-            credential: super::validate::server_credential(&tls_at, credential)?,
-            min_version: min_version.unwrap_or_default(),
-        };
-        if mtls.mtls.enabled {
-            Server::MutualTls(tls, super::validate::client_trust(&tls_at.inside("mtls"), &mtls.mtls)?)
-        } else {
-            Server::Tls(tls)
-        }
-    };
+    let tls = server_side(&at.inside("tls"), &tunnel.tls, &raw.server)?;
     if tls == Server::Plain && !tunnel.sni.is_empty() {
         return at.fail("sni", Found::Array, "nothing: plaintext has no server name");
     }
     Ok(TunnelKind::Server { tls, sni: tunnel.sni.clone(), proxy_protocol: tunnel.proxy_protocol })
+}
+
+/// What a server does, by its own `tls` and, where that leaves something out, by the shared one.
+pub(super) fn server_side<'a>(
+    at: &At<'a>,
+    own: &RawSide<'a>,
+    shared: &RawSide<'a>,
+) -> Result<Server<'a>, ConfigError<'a>> {
+    no_keys_of_clients(at, own)?;
+    let enabled = if own.present { own.enabled.unwrap_or(true) } else { shared.enabled == Some(true) };
+    Ok(if !own.present {
+        if enabled { server(&At::new(super::validate::SERVER, shared.offset), shared, shared)? } else { Server::Plain }
+    } else if !enabled {
+        if own.mtls.enabled {
+            return at.inside("mtls").fail("enabled", Found::Literal("true"), "false, or tls.enabled true");
+        }
+        Server::Plain
+    } else {
+        let has_credential =
+            own.cert_file.is_some() || own.key_file.is_some() || own.acme_mode.is_some() || own.acme.is_enabled();
+        let credential = if has_credential { own } else { shared };
+        let min_version = own.min_version.or(shared.min_version);
+        let mtls = if own.mtls.present { own } else { shared };
+        let tls = super::model::ServerTls {
+            credential: super::validate::server_credential(at, credential)?,
+            min_version: min_version.unwrap_or_default(),
+        };
+        if mtls.mtls.enabled {
+            Server::MutualTls(tls, super::validate::client_trust(&at.inside("mtls"), &mtls.mtls)?)
+        } else {
+            Server::Tls(tls)
+        }
+    })
 }
 
 fn no_keys_of_clients<'a>(at: &At<'a>, own: &RawSide<'a>) -> Result<(), ConfigError<'a>> {
@@ -141,7 +150,7 @@ fn no_keys_of_clients<'a>(at: &At<'a>, own: &RawSide<'a>) -> Result<(), ConfigEr
         let key = if mtls.cert_file.is_some() { "cert_file" } else { "key_file" };
         return at_mtls.fail(key, Found::Text(file), EXPECTED);
     }
-    if mtls.acme.enabled {
+    if mtls.acme.is_enabled() {
         return at_mtls.fail("acme", Found::Object, EXPECTED);
     }
     Ok(())
@@ -175,7 +184,7 @@ fn client_kind<'a>(
     let tls_at = at.inside("tls");
     no_keys_of_servers(&tls_at, own)?;
     let has_trust = !own.ca_files.is_empty() || own.system_roots.is_some() || own.insecure_skip_verify.is_some();
-    let has_credential = own.mtls.present || own.acme_mode.is_some() || own.acme.enabled;
+    let has_credential = own.mtls.present || own.acme_mode.is_some() || own.acme.is_enabled();
     let trust = if has_trust { own } else { shared };
     let credential = if has_credential { own } else { shared };
     let side = if own.min_version.is_some() { own } else { shared };

@@ -128,6 +128,21 @@ impl<'a> Certificate<'a> {
         self.subject
     }
 
+    /// The subject as its DER, header included.
+    pub fn subject_der(&self) -> &'a [u8] {
+        // Read again: a field of its own would cost every certificate two words, and a renewal in hours asks for it.
+        let subject = || {
+            let mut fields = DerReader::new(self.tbs).enter(tag::SEQUENCE).ok()?;
+            fields.optional(tag::context_constructed(0)).ok()?;
+            // serialNumber, signature, issuer, validity
+            for _ in 0..4 {
+                fields.tlv().ok()?;
+            }
+            fields.tlv().ok()
+        };
+        subject().map_or(&[], |subject| subject.whole)
+    }
+
     /// From when to when (RFC 5280 section 4.1.2.5).
     pub fn validity(&self) -> Validity {
         self.validity
@@ -160,7 +175,7 @@ impl<'a> Certificate<'a> {
 }
 
 impl<'a> SubjectPublicKeyInfo<'a> {
-    fn read(reader: &mut DerReader<'a>) -> Result<Self, ParseError> {
+    pub(crate) fn read(reader: &mut DerReader<'a>) -> Result<Self, ParseError> {
         let whole = reader.require(tag::SEQUENCE)?;
         let mut fields = reader.inside(&whole)?;
         let spki = Self { algorithm: algorithm(&mut fields)?, public_key: fields.bits()?, der: whole.whole };
@@ -193,7 +208,7 @@ fn serial<'a>(reader: &mut DerReader<'a>) -> Result<&'a [u8], ParseError> {
 }
 
 /// The contents of an AlgorithmIdentifier (RFC 5280 section 4.1.1.2): an object identifier and at most one value.
-fn algorithm<'a>(reader: &mut DerReader<'a>) -> Result<&'a [u8], ParseError> {
+pub(crate) fn algorithm<'a>(reader: &mut DerReader<'a>) -> Result<&'a [u8], ParseError> {
     let mut fields = reader.enter(tag::SEQUENCE)?;
     let contents = fields.rest();
     fields.oid()?;

@@ -1,14 +1,14 @@
-//! What is wrong with a certificate, and where.
+//! What is wrong with a certificate, a request or a bag of certificates, and where.
 
 use core::fmt;
 
-/// What is wrong and where: the byte offset in the certificate.
+/// What is wrong and where: the byte offset in what was parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ParseError {
     /// What is wrong.
     pub kind: ParseErrorKind,
-    /// Byte offset in the certificate.
+    /// Byte offset in the certificate, the request or the bag.
     pub offset: u32,
 }
 
@@ -18,7 +18,7 @@ impl ParseError {
     }
 }
 
-/// What is wrong with a certificate.
+/// What is wrong with a certificate, a request or a bag of certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -55,12 +55,18 @@ pub enum ParseErrorKind {
     SubjectKeyIdentifier,
     /// The authority key identifier extension is malformed.
     AuthorityKeyIdentifier,
+    /// Not a version 1 certification request.
+    RequestVersion,
+    /// An attribute of a certification request is malformed, or comes twice.
+    RequestAttribute,
+    /// Not a bag of certificates and nothing else.
+    CertsOnly,
 }
 
 impl fmt::Display for ParseErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Der => "not the DER expected here (RFC 5280 section 4.1)",
+            Self::Der => "not the DER expected here",
             Self::TrailingData => "data follows where nothing may",
             Self::UnsupportedVersion => {
                 "expected version 1, 2 or 3, and 3 where there are extensions (RFC 5280 section 4.1.2.1)"
@@ -78,6 +84,11 @@ impl fmt::Display for ParseErrorKind {
             Self::NameConstraints => "malformed name constraints (RFC 5280 section 4.2.1.10)",
             Self::SubjectKeyIdentifier => "malformed subject key identifier (RFC 5280 section 4.2.1.2)",
             Self::AuthorityKeyIdentifier => "malformed authority key identifier (RFC 5280 section 4.2.1.1)",
+            Self::RequestVersion => {
+                "expected version 1 of a certification request, written as 0 (RFC 2986 section 4.1)"
+            }
+            Self::RequestAttribute => "an attribute of the request is malformed or comes twice (RFC 2986 section 4.1)",
+            Self::CertsOnly => "expected SignedData with certificates and nothing else (RFC 7030 section 4.1.3)",
         })
     }
 }

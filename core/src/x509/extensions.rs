@@ -59,6 +59,8 @@ impl KeyUsage {
     pub const KEY_AGREEMENT: KeyUsage = KeyUsage(1 << 4);
     /// keyCertSign (5).
     pub const KEY_CERT_SIGN: KeyUsage = KeyUsage(1 << 5);
+    /// cRLSign (6).
+    pub const CRL_SIGN: KeyUsage = KeyUsage(1 << 6);
 
     /// Whether all bits of `other` are set.
     pub fn contains(self, other: KeyUsage) -> bool {
@@ -105,8 +107,8 @@ macro_rules! id_ce {
 const AUTHORITY_INFO_ACCESS: [u8; 8] = [0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x01];
 
 impl<'a> Extensions<'a> {
-    /// Reads the SEQUENCE inside the `[3]` of a TBSCertificate, to its end.
-    pub(super) fn read(explicit: &mut DerReader<'a>) -> Result<Self, ParseError> {
+    /// Reads the SEQUENCE inside the `[3]` of a TBSCertificate or the SET of an extensionRequest, to its end.
+    pub(crate) fn read(explicit: &mut DerReader<'a>) -> Result<Self, ParseError> {
         let mut list = explicit.enter(tag::SEQUENCE)?;
         explicit.end()?;
         let mut extensions = Self::default();

@@ -28,7 +28,7 @@ pub enum GeneralName<'a> {
 #[derive(Clone, Debug)]
 pub struct GeneralNamesIter<'a>(DerReader<'a>);
 
-/// GeneralNames, checked when the certificate was parsed.
+/// GeneralNames with its header, checked when the certificate was parsed.
 #[derive(Clone, Copy, Debug)]
 pub struct GeneralNames<'a>(&'a [u8]);
 
@@ -70,22 +70,27 @@ impl<'a> GeneralName<'a> {
 }
 
 impl<'a> GeneralNames<'a> {
-    pub(super) fn read(reader: &mut DerReader<'a>) -> Result<Self, ParseError> {
+    pub(crate) fn read(reader: &mut DerReader<'a>) -> Result<Self, ParseError> {
         let malformed = reader.fault(ParseErrorKind::SubjectAltName);
-        let mut names = reader.enter(tag::SEQUENCE).map_err(|_| malformed)?;
-        let contents = names.rest();
+        let whole = reader.require(tag::SEQUENCE).map_err(|_| malformed)?;
+        let mut names = reader.inside(&whole)?;
         while !names.is_empty() {
             match GeneralName::read(&mut names).map_err(|_| malformed)? {
                 GeneralName::Ip(octets) if !matches!(octets.len(), 4 | 16) => return Err(malformed),
                 _ => {}
             }
         }
-        Ok(Self(contents))
+        Ok(Self(whole.whole))
+    }
+
+    /// The DER it was parsed from, header included.
+    pub fn der(&self) -> &'a [u8] {
+        self.0
     }
 
     /// Whether there is no name, which RFC 5280 section 4.2.1.6 does not allow: such a certificate is read, and no path takes it.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.into_iter().0.is_empty()
     }
 }
 
@@ -94,7 +99,7 @@ impl<'a> IntoIterator for GeneralNames<'a> {
     type IntoIter = GeneralNamesIter<'a>;
 
     fn into_iter(self) -> GeneralNamesIter<'a> {
-        GeneralNamesIter(DerReader::new(self.0))
+        GeneralNamesIter(DerReader::new(self.0).enter(tag::SEQUENCE).unwrap_or(DerReader::new(&[])))
     }
 }
 

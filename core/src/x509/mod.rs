@@ -8,9 +8,10 @@ mod error;
 mod extensions;
 mod general_name;
 mod name;
-mod reader;
+pub(crate) mod reader;
 mod time;
 
+pub(crate) use certificate::algorithm;
 pub use certificate::{Certificate, SubjectPublicKeyInfo, Validity};
 pub use error::{ParseError, ParseErrorKind};
 pub use extensions::{

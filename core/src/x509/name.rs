@@ -57,7 +57,7 @@ pub struct Attributes<'a> {
 
 impl<'a> Name<'a> {
     /// Reads a whole Name and checks its syntax.
-    pub(super) fn read(reader: &mut DerReader<'a>) -> Result<Self, ParseError> {
+    pub(crate) fn read(reader: &mut DerReader<'a>) -> Result<Self, ParseError> {
         let malformed = reader.fault(ParseErrorKind::Name);
         let mut rdns = reader.enter(tag::SEQUENCE).map_err(|_| malformed)?;
         let contents = rdns.rest();

@@ -8,26 +8,19 @@ use edgetrust_core::rotation::FailureKind;
 use edgetrust_core::x509::Certificate;
 use instant_acme::{Account, CertificateIdentifier, RevocationReason, RevocationRequest};
 use pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
-use tokio::time::sleep;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::error::{AcmeError, Remedy};
 use super::http::{Http, LastAnswers};
 use super::http01::Responders;
 use super::order::Context;
+use super::rounds::Rounds;
 use super::settings::Settings;
 use super::verify::verify;
 use super::{account, order, step_ca};
 use crate::clock;
 use crate::store::Folder;
 use crate::tls::{Credential, LiveCredential};
-
-/// A nonce that went stale, a connection that broke: the order goes on where it was (RFC 8555 section 6.5). A directory that rejects every
-/// second nonce needs a few rounds, since instant-acme gives up after three.
-const ROUNDS: u32 = 16;
-
-/// Rounds after failures that take long or cost the CA something.
-const COSTLY_ROUNDS: u32 = 3;
 
 /// A new certificate: verified, with a key that fits, and not yet kept.
 #[derive(Clone)]
@@ -122,14 +115,12 @@ impl AcmeIssuer {
     /// # Errors
     /// Why there is none, and when it is worth another attempt.
     pub async fn issue(&mut self) -> Result<Issued, AcmeError> {
-        let (mut rounds, mut costly) = (0_u32, 0_u32);
+        let mut rounds = Rounds::default();
         loop {
             let error = match self.attempt().await {
                 Ok(issued) => return Ok(issued),
                 Err(error) => error,
             };
-            rounds = rounds.saturating_add(1);
-            costly = costly.saturating_add(u32::from(error.remedy != Remedy::AnotherNonce));
             match error.remedy {
                 Remedy::NewOrder => order::forget(&self.folder)?,
                 Remedy::NewAccount => {
@@ -140,12 +131,7 @@ impl AcmeIssuer {
                 }
                 Remedy::AnotherNonce | Remedy::Again | Remedy::None => {}
             }
-            let worth_it = matches!(error.remedy, Remedy::AnotherNonce | Remedy::Again | Remedy::NewAccount);
-            if !worth_it || rounds >= ROUNDS || costly >= COSTLY_ROUNDS || error.failure.retry_after_s.is_some() {
-                return Err(error);
-            }
-            debug!(rounds, "again: {error}");
-            sleep(Duration::from_millis(200).saturating_mul(1 << costly.min(4))).await;
+            rounds.another(error).await?;
         }
     }
 
@@ -155,14 +141,13 @@ impl AcmeIssuer {
         let account = account.ok_or_else(|| AcmeError::new("the account", FailureKind::Transient, "there is none"))?;
         let context = Context {
             settings: &self.settings,
-            folder: &self.folder,
             account,
             last: &self.last,
             responders: &self.responders,
             credential: &self.credential,
             replaces: self.replaces.as_ref(),
         };
-        let (key, chain) = context.carry_out().await?;
+        let (key, chain) = context.carry_out(&self.folder).await?;
         self.checked(key, chain)
     }
 

@@ -2,6 +2,7 @@
 
 mod account;
 mod challenge;
+mod devices;
 mod error;
 mod hook;
 mod http;
@@ -10,11 +11,13 @@ mod issuer;
 mod key;
 mod order;
 mod probe;
+mod rounds;
 mod settings;
 mod step_ca;
 mod verify;
 
 pub use account::{AccountFile, account_file};
+pub use devices::DeviceIssuer;
 pub use error::AcmeError;
 pub use hook::{HookError, run_hook};
 pub use http01::Responders;

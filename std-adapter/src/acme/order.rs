@@ -99,7 +99,6 @@ pub(super) fn forget_done(folder: &Folder, kept_key: &[u8]) -> Result<(), AcmeEr
 /// What an order needs while it is carried out.
 pub(super) struct Context<'a> {
     pub(super) settings: &'a Settings,
-    pub(super) folder: &'a Folder,
     pub(super) account: &'a Account,
     pub(super) last: &'a LastAnswers,
     pub(super) responders: &'a Responders,
@@ -114,10 +113,45 @@ impl Context<'_> {
         move |error| AcmeError::of(doing, &error, last)
     }
 
-    /// As far as it goes: resumed, or a new one; to the certificate.
-    pub(super) async fn carry_out(&self) -> Result<(Vec<u8>, Vec<CertificateDer<'static>>), AcmeError> {
-        let pending = Pending::load(self.folder, self.settings)?;
-        let mut order = self.order(&pending).await?;
+    /// For a key of ours, as far as it goes: resumed, or a new one; to the certificate.
+    pub(super) async fn carry_out(
+        &self,
+        folder: &Folder,
+    ) -> Result<(Vec<u8>, Vec<CertificateDer<'static>>), AcmeError> {
+        let pending = Pending::load(folder, self.settings)?;
+        let order = match &pending.url {
+            Some(url) => self.resume(url).await?,
+            None => {
+                let order = self.new_order().await?;
+                Pending { url: Some(order.url().to_owned()), ..pending.clone() }.write(folder)?;
+                order
+            }
+        };
+        let key = pending.key()?;
+        let request = key::request(&key, &self.settings.domains);
+        let request = request.map_err(|error| AcmeError::new("the request", FailureKind::Refused, error))?;
+        Ok((key, self.complete(order, &request).await?))
+    }
+
+    /// For a key of somebody else, who made the request: `url` keeps an order that another attempt goes on with.
+    pub(super) async fn carry_out_for(
+        &self,
+        request: &[u8],
+        url: &mut Option<String>,
+    ) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
+        let order = match url {
+            Some(url) => self.resume(url).await?,
+            None => {
+                let order = self.new_order().await?;
+                *url = Some(order.url().to_owned());
+                order
+            }
+        };
+        self.complete(order, request).await
+    }
+
+    /// From wherever it is to the certificate.
+    async fn complete(&self, mut order: Order, request: &[u8]) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
         let since = Instant::now();
         let mut look = FIRST_LOOK;
         loop {
@@ -126,10 +160,7 @@ impl Context<'_> {
             match status {
                 OrderStatus::Pending => self.authorize(&mut order).await?,
                 OrderStatus::Ready => {
-                    let request = key::request(&pending.key()?, &self.settings.domains);
-                    let request =
-                        request.map_err(|error| AcmeError::new("the request", FailureKind::Refused, error))?;
-                    order.finalize_csr(&request).await.map_err(self.failed("finalize"))?;
+                    order.finalize_csr(request).await.map_err(self.failed("finalize"))?;
                     if matches!(order.state().status, OrderStatus::Valid) {
                         continue;
                     }
@@ -139,7 +170,7 @@ impl Context<'_> {
                     let chain = order.certificate().await.map_err(self.failed("the certificate"))?;
                     let chain =
                         chain.ok_or_else(|| AcmeError::new("the certificate", FailureKind::Transient, "not ready"))?;
-                    return Ok((pending.key()?, certificates(&chain)?));
+                    return certificates(&chain);
                 }
                 OrderStatus::Invalid => return Err(invalid("the order is invalid", order.state().error.as_ref())),
             }
@@ -151,15 +182,16 @@ impl Context<'_> {
         }
     }
 
-    async fn order(&self, pending: &Pending) -> Result<Order, AcmeError> {
-        if let Some(url) = &pending.url {
-            info!(%url, "the order is resumed");
-            return self.account.order(url.clone()).await.map_err(|error| {
-                let error = AcmeError::of("the order", &error, self.last.get());
-                // Gone, or another account's: RFC 8555 leaves the problem's type open. Network and nonces are told apart before.
-                if error.remedy == Remedy::None { error.remedy(Remedy::NewOrder) } else { error }
-            });
-        }
+    async fn resume(&self, url: &str) -> Result<Order, AcmeError> {
+        info!(%url, "the order is resumed");
+        self.account.order(url.to_owned()).await.map_err(|error| {
+            let error = AcmeError::of("the order", &error, self.last.get());
+            // Gone, or another account's: RFC 8555 leaves the problem's type open. Network and nonces are told apart before.
+            if error.remedy == Remedy::None { error.remedy(Remedy::NewOrder) } else { error }
+        })
+    }
+
+    async fn new_order(&self) -> Result<Order, AcmeError> {
         let identifiers: Vec<Identifier> = self.settings.domains.iter().map(|domain| identifier(domain)).collect();
         let mut new = NewOrder::new(&identifiers);
         if let Some(profile) = &self.settings.profile {
@@ -184,7 +216,6 @@ impl Context<'_> {
             }
         };
         let order = order.map_err(self.failed("a new order"))?;
-        Pending { url: Some(order.url().to_owned()), ..pending.clone() }.write(self.folder)?;
         info!(url = order.url(), domains = ?self.settings.domains, replaces = self.replaces.is_some(), "order");
         Ok(order)
     }

@@ -137,6 +137,9 @@ pub fn assignments(config: &Config<'_>) -> Result<Vec<Assignment>, String> {
             server(tls)?;
         }
     }
+    if let Some(est) = &config.gateway.est {
+        server(&Server::MutualTls(est.tls.clone(), est.clients.clone()))?;
+    }
     server(&config.server)?;
     let clients = config.gateway.tunnels.iter().filter_map(|tunnel| match &tunnel.kind {
         TunnelKind::Client { tls, .. } => Some(tls),
@@ -156,6 +159,16 @@ impl Agents {
     /// What credentials are doing.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
+    }
+
+    /// Where http-01 is answered, for whoever obtains certificates beside them.
+    pub fn responders(&self) -> &Responders {
+        &self.responders
+    }
+
+    /// Whether the configuration that is being read keeps a credential in this folder.
+    pub fn asks_for(&self, folder: &Path) -> bool {
+        self.asked.contains_key(folder)
     }
 
     /// Before a configuration is read: what another one asked for in vain is forgotten.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use edgetrust::config_file::with_config;
-use edgetrust::core::config::{ClientTls, ClientTrust, Config, CredentialSource, Server, Tunnel, TunnelKind};
+use edgetrust::core::config::{ClientTls, ClientTrust, Config, CredentialSource, Remote, Server, Tunnel, TunnelKind};
 use edgetrust::core::path::Purpose;
 use serde::Serialize;
 
@@ -128,6 +128,12 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
             }
         }
     }
+    if let Some(est) = &gateway.est {
+        findings.about("gateway.est");
+        server(&Server::MutualTls(est.tls.clone(), est.clients.clone()), &[], &mut files, &mut findings);
+        check_acme::devices(&est.acme, online, &mut findings);
+    }
+    device(config, &mut findings);
     if gateway.tunnels.is_empty() {
         findings.about("gateway");
         findings.add(Level::Ok, "no tunnels: `edgetrust run` has nothing to do with this file");
@@ -146,12 +152,31 @@ fn learn(config: &Config<'_>, files: &mut Files) {
             files.learn(&trust.ca_files);
         }
     }
+    if let Some(est) = &config.gateway.est {
+        files.learn(&est.clients.ca_files);
+    }
     let clients = config.gateway.tunnels.iter().filter_map(|tunnel| match &tunnel.kind {
         TunnelKind::Server { .. } => None,
         TunnelKind::Client { tls, .. } => Some(tls),
     });
     for client in clients.chain([&config.client]) {
         files.learn(&client.ca_files);
+    }
+}
+
+fn device(config: &Config<'_>, findings: &mut Findings) {
+    let Some(device) = &config.device else { return };
+    findings.about("device");
+    let Remote { host, port } = device.gateway;
+    findings.add(Level::Ok, format!("speaks to {} at {host} port {port}", device.server_name));
+    match &device.enroll {
+        Some(enroll) => {
+            let Remote { host, port } = enroll.server;
+            let hours = device.renew_before_s / 3600;
+            let name = enroll.server_name;
+            findings.add(Level::Ok, format!("renews {hours} h before the end with {name} at {host} port {port}"));
+        }
+        None => findings.add(Level::Warning, "no enroll: its certificate is not renewed"),
     }
 }
 

@@ -23,6 +23,23 @@ pub(super) fn check(acme: &Acme<'_>, purpose: Purpose, online: bool, findings: &
     };
     findings.add(Level::Ok, format!("certificate for {} from {}", settings.domains.join(", "), settings.directory_url));
     kept(&settings, findings);
+    reachable(&settings, online, findings);
+}
+
+/// The account that orders for devices: no certificate of it is kept here.
+pub(super) fn devices(acme: &Acme<'_>, online: bool, findings: &mut Findings) {
+    let settings = match Settings::read(acme, Purposes { client: true, server: false }, |_| {}) {
+        Ok(settings) => settings,
+        Err(error) => return findings.add(Level::Error, error),
+    };
+    findings.add(Level::Ok, format!("certificates for devices from {}", settings.directory_url));
+    if let Err(error) = account_file(&settings.storage_path) {
+        findings.add(Level::Error, error);
+    }
+    reachable(&settings, online, findings);
+}
+
+fn reachable(settings: &Settings, online: bool, findings: &mut Findings) {
     if settings.challenge_type == ChallengeType::Http01 {
         match TcpListener::bind(settings.http_listen) {
             Ok(_) => findings.add(Level::Ok, format!("http-01 can be answered at {}", settings.http_listen)),
@@ -31,7 +48,7 @@ pub(super) fn check(acme: &Acme<'_>, purpose: Purpose, online: bool, findings: &
         }
     }
     if online {
-        ask(&settings, findings);
+        ask(settings, findings);
     }
 }
 

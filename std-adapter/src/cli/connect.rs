@@ -98,5 +98,7 @@ impl Args {
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
-    service::run(&args.service, |watched: &mut Watched, _| Plan::new(&args.gateway()?, watched, &mut NoAcme))
+    service::run(&args.service, |watched: &mut Watched, _| {
+        Plan::new(&args.gateway()?, watched, &mut NoAcme).map(Into::into)
+    })
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use edgetrust::agent::Agents;
 use edgetrust::config_file::with_config;
-use edgetrust::gateway::{Plan, Watched};
+use edgetrust::gateway::Watched;
 
 use super::{Outcome, service, text};
 
@@ -20,6 +20,6 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Outcome {
     service::run(&args.service, |watched: &mut Watched, agents: &mut Agents| {
         watched.note(&args.config);
-        with_config(&args.config, |config| Plan::new(&config.gateway, watched, agents)).map_err(text)?
+        with_config(&args.config, |config| service::Loaded::of(&config.gateway, watched, agents)).map_err(text)?
     })
 }

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use edgetrust::agent::Agents;
+use edgetrust::core::config;
+use edgetrust::est;
 use edgetrust::gateway::{Address, Gateway, Plan, Watched};
 use edgetrust::ops::Pages;
 use sd_notify::NotifyState;
@@ -26,27 +28,62 @@ pub(crate) struct Options {
     workers: Option<NonZeroUsize>,
 }
 
+/// What a configuration comes to.
+pub(crate) struct Loaded {
+    plan: Plan,
+    est: Option<est::Plan>,
+}
+
+impl From<Plan> for Loaded {
+    fn from(plan: Plan) -> Self {
+        Self { plan, est: None }
+    }
+}
+
+impl Loaded {
+    /// Reads every file that the `gateway` section names, each noted in `watched` first.
+    pub(crate) fn of(
+        gateway: &config::Gateway<'_>,
+        watched: &mut Watched,
+        agents: &mut Agents,
+    ) -> Result<Self, String> {
+        let plan = Plan::new(gateway, watched, agents)?;
+        let est = est::Plan::new(gateway, watched, agents)?;
+        if let Some(place) = est.as_ref().map(est::Plan::storage_path).filter(|place| agents.asks_for(place)) {
+            return Err(format!(
+                "gateway.est.acme.storage_path: found {} in another acme section too, expected a folder for each",
+                place.display()
+            ));
+        }
+        Ok(Self { plan, est })
+    }
+}
+
 /// A gateway, and how it is loaded again.
 pub(crate) struct Service<L> {
     gateway: Gateway,
+    est: est::Server,
     agents: Agents,
     watched: Watched,
     pages: Option<Pages>,
     load: L,
 }
 
-impl<L: Fn(&mut Watched, &mut Agents) -> Result<Plan, String>> Service<L> {
+impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, String>> Service<L> {
     pub(crate) async fn start(load: L) -> Result<Self, String> {
         let (mut watched, mut agents) = (Watched::default(), Agents::default());
-        let plan = load(&mut watched, &mut agents)?;
+        let Loaded { plan, est: devices } = load(&mut watched, &mut agents)?;
         let prepared = agents.prepare()?;
+        let mut est = est::Server::new(agents.responders().clone());
+        let devices = est.prepare(devices).await.map_err(text)?;
         let gateway = Gateway::start(plan.tunnels, plan.limits).await.map_err(text)?;
         let pages = match plan.admin {
-            Some(address) => Some(serve_pages(address, &gateway, &agents).await?),
+            Some(address) => Some(serve_pages(address, &gateway, &agents, &est).await?),
             None => None,
         };
         agents.commit(prepared);
-        Ok(Self { gateway, agents, watched, pages, load })
+        est.commit(devices);
+        Ok(Self { gateway, est, agents, watched, pages, load })
     }
 
     /// Where a tunnel listens, where port 0 was asked for.
@@ -83,16 +120,18 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Plan, String>> Service<L> {
 
     async fn try_reload(&mut self, read: &mut Watched) -> Result<(), String> {
         self.agents.begin();
-        let plan = (self.load)(read, &mut self.agents)?;
+        let Loaded { plan, est: devices } = (self.load)(read, &mut self.agents)?;
         let prepared = self.agents.prepare()?;
         // What can fail comes before the first change.
         let moved = plan.admin.filter(|address| self.pages.as_ref().map(Pages::asked) != Some(*address));
         let pages = match moved {
-            Some(address) => Some(serve_pages(address, &self.gateway, &self.agents).await?),
+            Some(address) => Some(serve_pages(address, &self.gateway, &self.agents, &self.est).await?),
             None => None,
         };
+        let devices = self.est.prepare(devices).await.map_err(text)?;
         self.gateway.reload(plan.tunnels, plan.limits).await.map_err(text)?;
         self.agents.commit(prepared);
+        self.est.commit(devices);
         if moved.is_some() || plan.admin.is_none() {
             self.pages = pages;
         }
@@ -100,17 +139,23 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Plan, String>> Service<L> {
     }
 
     pub(crate) async fn drain(self) {
-        self.gateway.drain().await;
+        tokio::join!(self.gateway.drain(), self.est.drain());
     }
 }
 
-async fn serve_pages(address: SocketAddr, gateway: &Gateway, agents: &Agents) -> Result<Pages, String> {
-    let pages = Pages::serve(address, gateway.status().clone(), agents.credentials().clone()).await;
+async fn serve_pages(
+    address: SocketAddr,
+    gateway: &Gateway,
+    agents: &Agents,
+    est: &est::Server,
+) -> Result<Pages, String> {
+    let (status, credentials) = (gateway.status().clone(), agents.credentials().clone());
+    let pages = Pages::serve(address, status, credentials, est.status().clone()).await;
     pages.map_err(|error| format!("gateway.admin.listen: cannot listen on {address}: {error}"))
 }
 
 /// Runs what `load` says until SIGTERM or SIGINT; SIGHUP or a changed file asks it again.
-pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched, &mut Agents) -> Result<Plan, String>) -> Outcome {
+pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched, &mut Agents) -> Result<Loaded, String>) -> Outcome {
     let mut runtime = match options.workers.map(NonZeroUsize::get) {
         None => Builder::new_multi_thread(),
         // Nobody to steal work from or to wake.

@@ -23,6 +23,8 @@ use tracing::info;
 pub use address::{Address, AddressError};
 pub use limits::Limits;
 pub use plan::{CredentialProvider, NoAcme, Plan};
+#[cfg(feature = "acme")]
+pub(crate) use plan::{certificates, server_settings};
 pub use socket::Socket;
 pub use status::{Counters, RefusalReason, Status, TunnelStatus};
 pub use tunnel::{GatewayError, Tunnel, TunnelKind};

@@ -107,7 +107,8 @@ impl Plan {
     }
 }
 
-fn server_settings(
+/// A server's settings, with the files that they name; none for plaintext.
+pub(crate) fn server_settings(
     tls: &Server<'_>,
     known: &[CertificateDer<'static>],
     watched: &mut Watched,
@@ -200,7 +201,8 @@ fn credential(
     }
 }
 
-fn certificates(files: &Paths<'_>, watched: &mut Watched) -> Result<Vec<CertificateDer<'static>>, String> {
+/// The certificates of several files, each noted first.
+pub(crate) fn certificates(files: &Paths<'_>, watched: &mut Watched) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut all = Vec::new();
     for file in files {
         watched.note(Path::new(file));

@@ -4,13 +4,16 @@ use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use crate::agent::{CredentialStatus, Credentials};
+use crate::est;
 use crate::gateway::{Counters, RefusalReason, Status, TunnelStatus};
 
 /// All metrics of a gateway.
-pub fn metrics(status: &Status, credentials: &Credentials) -> String {
+pub fn metrics(status: &Status, credentials: &Credentials, devices: &est::Status) -> String {
     let mut text = String::new();
     // Writing to a String does not fail.
-    let _ = write(&mut text, status).and_then(|()| renewals(&mut text, &credentials.all()));
+    let _ = write(&mut text, status)
+        .and_then(|()| renewals(&mut text, &credentials.all()))
+        .and_then(|()| enrolments(&mut text, devices));
     text
 }
 
@@ -157,6 +160,21 @@ fn renewals(out: &mut String, credentials: &[Arc<CredentialStatus>]) -> fmt::Res
     Ok(())
 }
 
+fn enrolments(out: &mut String, devices: &est::Status) -> fmt::Result {
+    if devices.address().is_none() {
+        return Ok(());
+    }
+    let name = "edgetrust_est_requests_total";
+    head(out, name, "counter", "Requests of devices for certificates, and connections of those that were not let in.")?;
+    for outcome in est::Outcome::ALL {
+        writeln!(out, "{name}{{result=\"{}\"}} {}", outcome.name(), devices.total(outcome))?;
+    }
+    let Some((_, not_after)) = devices.validity() else { return Ok(()) };
+    let name = "edgetrust_est_certificate_expiration_timestamp_seconds";
+    head(out, name, "gauge", "When the EST server's own certificate expires, in seconds since 1970.")?;
+    writeln!(out, "{name} {}", not_after.as_secs())
+}
+
 fn refused(out: &mut String, status: &Status, tunnels: &[TunnelStatus]) -> fmt::Result {
     let name = "edgetrust_connections_refused_total";
     head(out, name, "counter", "Connections that carried nothing; without a tunnel where none was found.")?;
@@ -199,7 +217,7 @@ mod tests {
 
     #[test]
     fn every_line_is_a_comment_or_a_sample() {
-        let text = metrics(&Status::default(), &Credentials::default());
+        let text = metrics(&Status::default(), &Credentials::default(), &est::Status::default());
         for line in text.lines() {
             let sample = line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<f64>().is_ok());
             assert!(line.starts_with("# HELP edgetrust_") || line.starts_with("# TYPE edgetrust_") || sample, "{line}");

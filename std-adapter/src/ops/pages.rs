@@ -1,6 +1,7 @@
 //! `/healthz`, `/readyz`, `/metrics`, `/status`: read only, over HTTP/1.1.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use hyper::header::CONTENT_TYPE;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use pki_types::UnixTime;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -22,6 +24,7 @@ use tracing::{info, warn};
 use super::metrics::metrics;
 use crate::agent::Credentials;
 use crate::clock;
+use crate::est;
 use crate::gateway::Status;
 
 /// Askers at a time.
@@ -47,14 +50,19 @@ impl Pages {
     ///
     /// # Errors
     /// Where the address cannot be had.
-    pub async fn serve(address: SocketAddr, status: Arc<Status>, credentials: Credentials) -> io::Result<Self> {
+    pub async fn serve(
+        address: SocketAddr,
+        status: Arc<Status>,
+        credentials: Credentials,
+        devices: Arc<est::Status>,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let bound = listener.local_addr()?;
         if !bound.ip().is_loopback() {
             warn!(address = %bound, "the pages are for everybody who can reach this address");
         }
         info!(address = %bound, "pages");
-        let task = tokio::spawn(accept(listener, status, credentials));
+        let task = tokio::spawn(accept(listener, Arc::new(Sources { status, credentials, devices })));
         Ok(Self { asked: address, task })
     }
 
@@ -64,7 +72,14 @@ impl Pages {
     }
 }
 
-async fn accept(listener: TcpListener, status: Arc<Status>, credentials: Credentials) {
+/// What the pages tell of.
+struct Sources {
+    status: Arc<Status>,
+    credentials: Credentials,
+    devices: Arc<est::Status>,
+}
+
+async fn accept(listener: TcpListener, sources: Arc<Sources>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     // Ends with this task: connections go with the JoinSet.
     let mut connections = tokio::task::JoinSet::new();
@@ -79,10 +94,10 @@ async fn accept(listener: TcpListener, status: Arc<Status>, credentials: Credent
                 continue;
             }
         };
-        let (status, credentials) = (status.clone(), credentials.clone());
+        let sources = sources.clone();
         connections.spawn(async move {
             let answer = service_fn(|request: Request<Incoming>| {
-                let answer = answer(&status, &credentials, request.method(), request.uri().path());
+                let answer = answer(&sources, request.method(), request.uri().path());
                 async move { Ok::<_, Infallible>(answer) }
             });
             let mut http = hyper::server::conn::http1::Builder::new();
@@ -94,18 +109,20 @@ async fn accept(listener: TcpListener, status: Arc<Status>, credentials: Credent
     }
 }
 
-fn answer(status: &Status, credentials: &Credentials, method: &Method, path: &str) -> Response<Full<Bytes>> {
+fn answer(sources: &Sources, method: &Method, path: &str) -> Response<Full<Bytes>> {
     const TEXT: &str = "text/plain; charset=utf-8";
     let (code, kind, body) = match (method, path) {
         (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, TEXT, "ok\n".to_owned()),
-        (&Method::GET | &Method::HEAD, "/readyz") => match not_ready(status) {
+        (&Method::GET | &Method::HEAD, "/readyz") => match not_ready(sources) {
             None => (StatusCode::OK, TEXT, "ready\n".to_owned()),
             Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{reason}\n")),
         },
-        (&Method::GET | &Method::HEAD, "/metrics") => {
-            (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics(status, credentials))
-        }
-        (&Method::GET | &Method::HEAD, "/status") => (StatusCode::OK, "application/json", page(status, credentials)),
+        (&Method::GET | &Method::HEAD, "/metrics") => (
+            StatusCode::OK,
+            "text/plain; version=0.0.4; charset=utf-8",
+            metrics(&sources.status, &sources.credentials, &sources.devices),
+        ),
+        (&Method::GET | &Method::HEAD, "/status") => (StatusCode::OK, "application/json", page(sources)),
         (&Method::GET | &Method::HEAD, _) => {
             (StatusCode::NOT_FOUND, TEXT, "/healthz /readyz /metrics /status\n".to_owned())
         }
@@ -118,26 +135,45 @@ fn answer(status: &Status, credentials: &Credentials, method: &Method, path: &st
 }
 
 /// Why no new connection would do: the gateway stops, or shows a certificate that nobody accepts.
-fn not_ready(status: &Status) -> Option<String> {
+fn not_ready(sources: &Sources) -> Option<String> {
+    let status = &sources.status;
     if status.is_draining() {
         return Some("draining".to_owned());
     }
     let now = clock::now();
     let tunnels = status.tunnels();
-    let bad = tunnels.iter().find_map(|tunnel| match tunnel.validity() {
+    let bad = |who: &dyn fmt::Display, shows: bool, validity: Option<(UnixTime, UnixTime)>| match validity {
         Some((_, not_after)) if now > not_after => {
-            Some(format!("tunnel {}: its certificate expired at {}", tunnel.name, Utc(not_after)))
+            Some(format!("{who}: its certificate expired at {}", Utc(not_after)))
         }
         Some((not_before, _)) if now < not_before => {
-            Some(format!("tunnel {}: its certificate is valid only from {}", tunnel.name, Utc(not_before)))
+            Some(format!("{who}: its certificate is valid only from {}", Utc(not_before)))
         }
-        None if tunnel.credential.is_some() => Some(format!("tunnel {}: it has no certificate yet", tunnel.name)),
+        None if shows => Some(format!("{who}: it has no certificate yet")),
         _ => None,
+    };
+    let tunnel = tunnels.iter().find_map(|tunnel| {
+        bad(&format_args!("tunnel {}", tunnel.name), tunnel.credential.is_some(), tunnel.validity())
     });
+    let devices = &sources.devices;
+    let bad = tunnel.or_else(|| bad(&"est", devices.address().is_some(), devices.validity()));
     bad.or_else(|| tunnels.is_empty().then(|| "no tunnel".to_owned()))
 }
 
-fn page(status: &Status, credentials: &Credentials) -> String {
+/// None where there is no EST server.
+fn devices(devices: &est::Status) -> Option<serde_json::Value> {
+    let address = devices.address()?.to_string();
+    let requests = est::Outcome::ALL.map(|outcome| (outcome.name().to_owned(), devices.total(outcome).into()));
+    Some(json!({
+        "address": address,
+        "certificate_expires": devices.validity().map(|(_, not_after)| Utc(not_after).to_string()),
+        "requests": serde_json::Map::from_iter(requests),
+        "last_error": devices.last_error(),
+    }))
+}
+
+fn page(sources: &Sources) -> String {
+    let Sources { status, credentials, devices: device_status } = sources;
     let tunnels: Vec<_> = status
         .tunnels()
         .iter()
@@ -176,10 +212,11 @@ fn page(status: &Status, credentials: &Credentials) -> String {
     let (taken, refused) = status.reloads();
     let page = json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "ready": not_ready(status).is_none(),
-        "not_ready_because": not_ready(status),
+        "ready": not_ready(sources).is_none(),
+        "not_ready_because": not_ready(sources),
         "tunnels": tunnels,
         "credentials": credentials,
+        "est": devices(device_status),
         "reloads": {"taken": taken, "refused": refused, "last_refusal": status.last_refusal()},
     });
     format!("{page:#}\n")

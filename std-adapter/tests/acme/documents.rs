@@ -19,8 +19,10 @@ fn acme_setup_from_beginning_to_end() {
     assert!(!after.contains("\n```\n$"), "commands after the transcript are not run");
     let blocks = blocks("docs/ACME_SETUP.md");
     let count = before.matches("```\n").count() / 2;
-    let [pki, ca_json, start, gateway_json, check, obtain, run, renew] = &blocks[..count] else {
-        panic!("{count} code blocks, expected eight: this test runs each");
+    let [pki, ca_json, start, gateway_json, check, obtain, run, renew, device, with_devices, reenroll] =
+        &blocks[..count]
+    else {
+        panic!("{count} code blocks, expected eleven: this test runs each");
     };
     let names = Names::new();
     let (ca, http) = (free_port(own_ip()), free_port(names.ip));
@@ -30,6 +32,7 @@ fn acme_setup_from_beginning_to_end() {
             .replace("0.0.0.0:80\"", &format!("{http}\""))
             .replace("127.0.0.1:9090", "127.0.0.1:0")
             .replace("0.0.0.0:8443", "127.0.0.1:0")
+            .replace("0.0.0.0:8444", "127.0.0.1:0")
             .replace("127.0.0.1:8081", &echo().to_string())
     };
     shell(folder, pki);
@@ -58,4 +61,12 @@ fn acme_setup_from_beginning_to_end() {
     program.wait_for("listening tunnel=in");
     let shown = said(folder, renew);
     assert!(shown.starts_with("gateway.a.example: renewed by the running gateway, expires "), "{shown}");
+    shell(folder, device);
+    std::fs::write(folder.join("gateway.json"), replaced(with_devices)).unwrap();
+    let line = program.wait_for("est: listening address=");
+    let est = line.rsplit_once(':').unwrap().1;
+    let there = format!("--noproxy '*' --resolve gateway.a.example:{est}:127.0.0.1 https://gateway.a.example:{est}/");
+    let shown = said(folder, &reenroll.replace("https://gateway.a.example:8444/", &there));
+    assert_eq!(shown, "sensor-7.new.pem: OK\n");
+    program.wait_for("est: a certificate was issued");
 }

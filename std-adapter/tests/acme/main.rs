@@ -2,6 +2,7 @@
 
 mod ca;
 mod documents;
+mod est;
 mod fault_proxy;
 mod faults;
 mod gateway;

@@ -11,13 +11,13 @@ use super::ca::{Names, Process, Root, free_port, own_ip, tool};
 use super::gateway::Site;
 use super::peers::edgetrust;
 
-struct Pebble {
+pub struct Pebble {
     folder: TempDir,
     _process: Process,
-    address: SocketAddr,
+    pub address: SocketAddr,
     management: SocketAddr,
     _names: Names,
-    http: SocketAddr,
+    pub http: SocketAddr,
     tls: SocketAddr,
 }
 
@@ -28,7 +28,7 @@ fn curl(arguments: &[&str]) -> String {
 }
 
 impl Pebble {
-    fn start(settings: &Value, environment: &[(&str, &str)]) -> Self {
+    pub fn start(settings: &Value, environment: &[(&str, &str)]) -> Self {
         let (folder, root, names) = (tempfile::tempdir().unwrap(), Root::new(), Names::new());
         let own = own_ip();
         let (address, management) = (free_port(own), free_port(own));
@@ -58,7 +58,7 @@ impl Pebble {
         Self { folder, _process: process, address, management, _names: names, http, tls }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 

@@ -137,3 +137,33 @@ fn a_file_that_does_not_parse_is_misuse() {
     std::fs::write(&file, "{").unwrap();
     assert_eq!(edgetrust(&["check", "--config", &arg(&file)]).status.code(), Some(2));
 }
+
+#[test]
+fn a_devices_file_is_checked_as_the_device_reads_it() {
+    let pki = Pki::new("Root");
+    let (cert, key) = pki.issue("sensor-7", &["sensor-7.a.example"]);
+    restrict(&key);
+    let mut config = json!({
+        "security": {"tls": {"client": {
+            "ca_files": [arg(&pki.ca())], "mtls": {"enabled": true, "cert_file": arg(&cert), "key_file": arg(&key)},
+        }}},
+        "device": {"gateway": "gateway.a.example:8443", "websocket": "/telemetry", "enroll": "gateway.a.example:8444"},
+    });
+    let (code, findings) = check(&pki, &config, &[]);
+    assert_eq!(code, Some(0), "{findings:#?}");
+    for what in
+        ["speaks to gateway.a.example at gateway.a.example port 8443", "renews 8 h before the end", "leads to a"]
+    {
+        assert!(has(&findings, "ok", what), "{what}: {findings:#?}");
+    }
+    assert!(!findings.iter().any(|finding| finding.contains("CAs of this system")), "{findings:#?}");
+    config["device"].as_object_mut().unwrap().remove("enroll");
+    let (_, findings) = check(&pki, &config, &[]);
+    assert!(has(&findings, "warning", "its certificate is not renewed"), "{findings:#?}");
+    config["security"]["tls"]["client"]["use_system_roots"] = json!(true);
+    std::fs::write(pki.path("gateway.json"), config.to_string()).unwrap();
+    let refused = edgetrust(&["check", "--config", &arg(&pki.path("gateway.json"))]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("use_system_roots: found true, expected false: a device has no roots"), "{said}");
+}

@@ -26,12 +26,42 @@ fn input() -> &'static mut [u8] {
     unsafe { core::slice::from_raw_parts_mut(start.cast(), length) }
 }
 
+#[cfg(any(feature = "verify", feature = "request"))]
+use stub::Stub;
+
+#[cfg(any(feature = "verify", feature = "request"))]
+mod stub {
+    use core::hint::black_box;
+    use edgetrust_core::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
+
+    /// In the place of a signature algorithm: what libraries of cryptography do is theirs to show.
+    #[derive(Debug)]
+    pub struct Stub;
+
+    impl SignatureVerificationAlgorithm for Stub {
+        fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+            alg_id::ECDSA_P256
+        }
+
+        fn signature_alg_id(&self) -> AlgorithmIdentifier {
+            alg_id::ECDSA_SHA256
+        }
+
+        fn verify_signature(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
+            black_box((key, message, signature));
+            if black_box(true) { Ok(()) } else { Err(InvalidSignature) }
+        }
+    }
+}
+
 #[unsafe(no_mangle)]
 pub extern "C" fn _start() -> ! {
     #[cfg(feature = "config")]
     config();
     #[cfg(feature = "verify")]
     verify::verify();
+    #[cfg(feature = "request")]
+    request();
     #[cfg(feature = "rotation")]
     rotation();
     #[cfg(feature = "store")]
@@ -44,6 +74,23 @@ pub extern "C" fn _start() -> ! {
 #[cfg(feature = "config")]
 fn config() {
     black_box(edgetrust_core::config::Config::parse(input()).is_ok());
+}
+
+#[cfg(feature = "request")]
+fn request() {
+    use edgetrust_core::request::{CertificationRequest, NewRequest, certs_only, write_certs_only};
+    use edgetrust_core::x509::Certificate;
+
+    let Ok(current) = Certificate::from_der(input()) else { return };
+    let signature = black_box(heapless::Vec::new());
+    black_box(NewRequest::like(&current, input()).write(input(), |_| black_box(Some(signature))).is_ok());
+    if let Ok(request) = CertificationRequest::from_der(input()) {
+        black_box((request.verify(black_box(&[&Stub])).is_ok(), request.may_replace(&current).is_ok()));
+    }
+    if let Ok(certificates) = certs_only(input()) {
+        black_box(certificates.count());
+    }
+    black_box(write_certs_only(&[input()], input()).is_ok());
 }
 
 #[cfg(feature = "rotation")]
@@ -115,36 +162,15 @@ mod store {
 
 #[cfg(feature = "verify")]
 mod verify {
-    use super::input;
+    use super::{Stub, input};
     use core::hint::black_box;
     use core::net::IpAddr;
     use core::time::Duration;
 
     use edgetrust_core::identity::{PeerPolicy, Rule, ServerName};
     use edgetrust_core::path::{Budget, Limits, Purpose, Trust};
-    use edgetrust_core::pki_types::{
-        AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, UnixTime, alg_id,
-    };
+    use edgetrust_core::pki_types::UnixTime;
     use edgetrust_core::x509::Certificate;
-
-    /// In the place of a signature algorithm: what libraries of cryptography do is theirs to show.
-    #[derive(Debug)]
-    struct Stub;
-
-    impl SignatureVerificationAlgorithm for Stub {
-        fn public_key_alg_id(&self) -> AlgorithmIdentifier {
-            alg_id::ECDSA_P256
-        }
-
-        fn signature_alg_id(&self) -> AlgorithmIdentifier {
-            alg_id::ECDSA_SHA256
-        }
-
-        fn verify_signature(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
-            black_box((key, message, signature));
-            if black_box(true) { Ok(()) } else { Err(InvalidSignature) }
-        }
-    }
 
     fn text() -> &'static str {
         core::str::from_utf8(input()).unwrap_or("")

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use edgetrust::agent::Agents;
 use edgetrust::config_file::with_config;
-use edgetrust::gateway::{Address, Plan, Watched};
+use edgetrust::gateway::{Address, Watched};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::pki::Ca;
-use crate::cli::service::Service;
+use crate::cli::service::{Loaded, Service};
 use crate::cli::text;
 
 /// How often a location looks at its files.
@@ -108,7 +108,7 @@ impl Location {
         std::fs::write(&file, json).map_err(|error| format!("{}: {error}", file.display()))?;
         let load = move |watched: &mut Watched, agents: &mut Agents| {
             watched.note(&file);
-            with_config(&file, |config| Plan::new(&config.gateway, watched, agents)).map_err(text)?
+            with_config(&file, |config| Loaded::of(&config.gateway, watched, agents)).map_err(text)?
         };
         let mut service = Service::start(load).await?;
         let (accepts, originates) = (service.local_address("in"), service.local_address("out"));

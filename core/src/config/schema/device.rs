@@ -1,0 +1,55 @@
+//! The keys of `device`.
+
+use super::{Field, Kind, Object, not_empty, seconds};
+use crate::config::duration;
+
+const REMOTE: &str = "HOST:PORT";
+const HOST: &str = "a DNS name or an IP address";
+
+/// The shortest time between two messages: what a device can send without falling behind.
+const MIN_INTERVAL_MS: u32 = 100;
+
+pub(super) static DEVICE: Object = Object {
+    open: false,
+    fields: &[
+        text!("gateway", "HOST:PORT of the location's server tunnel", |raw, text| raw.device.gateway =
+            not_empty(text, REMOTE)?),
+        text!(
+            "server_name",
+            "the name that the gateway's certificate must be for; default: the host of `gateway`",
+            |raw, text| raw.device.server_name = not_empty(text, HOST)?
+        ),
+        text!("websocket", "path of the WebSocket that telemetry goes to", |raw, text| raw.device.websocket =
+            path(text)?),
+        text!("report", "path of an HTTP POST after each connect", |raw, text| raw.device.report = path(text)?),
+        text!("interval", "time between two messages of telemetry, default \"10s\"", |raw, text| {
+            let interval = duration::milliseconds(text).ok_or(duration::EXPECTED)?;
+            raw.device.interval_ms = Some(
+                u32::try_from(interval)
+                    .ok()
+                    .filter(|interval| *interval >= MIN_INTERVAL_MS)
+                    .ok_or("a duration from \"100ms\" to \"1193h\"")?,
+            )
+        }),
+        text!("enroll", "HOST:PORT of the gateway's EST server; absent: the credential stays", |raw, text| raw
+            .device
+            .enroll =
+            not_empty(text, REMOTE)?),
+        text!(
+            "enroll_name",
+            "the name that the EST server's certificate must be for; default: the host of `enroll`",
+            |raw, text| raw.device.enroll_name = not_empty(text, HOST)?
+        ),
+        text!("renew_before", "how long before its end the credential is renewed, default \"8h\"", |raw, text| {
+            raw.device.renew_before_s = Some(seconds(text).ok().filter(|s| *s > 0).ok_or(duration::EXPECTED)?)
+        }),
+        text!("ntp", "the host that tells the time; default: the host of `gateway`", |raw, text| raw.device.ntp =
+            not_empty(text, HOST)?),
+    ],
+};
+
+/// An absolute path as it stands in a request line (RFC 9112 section 3.2.1).
+fn path(text: &str) -> Result<Option<&str>, super::Refused> {
+    let visible = text.bytes().all(|octet| octet.is_ascii_graphic());
+    if text.starts_with('/') && visible { Ok(Some(text)) } else { Err("a path that begins with /, in visible ASCII") }
+}

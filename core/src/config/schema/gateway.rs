@@ -1,0 +1,122 @@
+//! The keys of `gateway`.
+
+use super::{ACME, FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, TUNNEL_TLS, not_empty, push};
+use crate::config::duration;
+use crate::config::raw::{RawTunnel, Side};
+
+macro_rules! limit {
+    ($key:literal, $doc:literal, $limit:ident) => {
+        text!($key, $doc, |raw, text| raw.gateway.limits.$limit =
+            duration::milliseconds(text).ok_or(duration::EXPECTED)?)
+    };
+}
+
+pub(super) static GATEWAY: Object = Object {
+    open: false,
+    fields: &[
+        Field {
+            key: "tunnels",
+            doc: "what is forwarded",
+            kind: Kind::Objects(&TUNNEL, |raw| {
+                let tunnel = RawTunnel { offset: raw.offset, ..RawTunnel::default() };
+                raw.gateway.tunnels.push(tunnel).map_err(|_| "at most 32 tunnels")
+            }),
+        },
+        texts!(
+            "known_intermediates",
+            "intermediates that complete chains, PEM; not trusted",
+            |raw| &mut raw.gateway.known_intermediates,
+            FILE,
+            LIST_FULL
+        ),
+        object!("est", "devices renew their certificates here, over EST (RFC 7030)", EST, |raw| raw.enter_est()),
+        object!("admin", "the operator's pages", ADMIN, |_raw| ()),
+        object!("limits", "what it may cost", LIMITS, |_raw| ()),
+    ],
+};
+
+static EST: Object = Object {
+    open: false,
+    fields: &[
+        text!("listen", "ADDRESS:PORT", |raw, text| raw.gateway.est.listen = not_empty(text, "ADDRESS:PORT")?),
+        object!("tls", "instead of security.tls; client certificates are required", TUNNEL_TLS, |raw| raw
+            .enter(Side::Est)),
+        object!("acme", "where certificates are ordered, for each device's own names: without domains", ACME, |raw| {
+            raw.enter_est_acme()
+        }),
+    ],
+};
+
+static ADMIN: Object = Object {
+    open: false,
+    fields: &[text!("listen", "where they are served", |raw, text| raw.gateway.admin_listen =
+        not_empty(text, "ADDRESS:PORT")?)],
+};
+
+static LIMITS: Object = Object {
+    open: false,
+    fields: &[
+        Field {
+            key: "connections",
+            doc: "connections at a time, default 10000",
+            kind: Kind::Number(|raw, number| {
+                raw.gateway.limits.connections = number;
+                if number == 0 { Err("a number from 1") } else { Ok(()) }
+            }),
+        },
+        text!("handshake_timeout", "from accept to the reached target, default \"10s\"", |raw, text| raw
+            .gateway
+            .limits
+            .handshake_timeout_ms =
+            duration::milliseconds(text)
+                .filter(|milliseconds| *milliseconds > 0)
+                .ok_or("a duration above zero, as \"10s\"")?),
+        limit!(
+            "idle_timeout",
+            "how long a connection may be silent (once to twice that), default \"0s\": for ever",
+            idle_timeout_ms
+        ),
+        limit!("drain_timeout", "how long connections go on after SIGTERM, default \"30s\"", drain_timeout_ms),
+        limit!(
+            "expired_grace",
+            "how long a session goes on after its peer's certificate expired or its rule was withdrawn, default \"0s\"",
+            expired_grace_ms
+        ),
+    ],
+};
+
+static TUNNEL: Object = Object {
+    open: false,
+    fields: &[
+        text!("name", "its name in logs and metrics", |raw, text| raw.tunnel().name = not_empty(text, "a name")?),
+        text!("mode", "\"server\": accepts TLS; \"client\": originates TLS", |raw, text| raw.tunnel().is_server =
+            Some(match text {
+                "server" => true,
+                "client" => false,
+                _ => return Err("\"server\" or \"client\""),
+            })),
+        text!("listen", "ADDRESS:PORT", |raw, text| raw.tunnel().listen = not_empty(text, "ADDRESS:PORT")?),
+        text!("target", "ADDRESS:PORT, HOST:PORT or unix:PATH", |raw, text| raw.tunnel().target =
+            not_empty(text, "ADDRESS:PORT, HOST:PORT or unix:PATH")?),
+        text!("server_name", "the name that the server's certificate must be for", |raw, text| raw
+            .tunnel()
+            .server_name =
+            not_empty(text, "a name")?),
+        texts!(
+            "sni",
+            "server names that choose this tunnel among those that share a port",
+            |raw| &mut raw.tunnel().sni,
+            "a name",
+            NAMES_FULL
+        ),
+        flag!("proxy_protocol", "a PROXY protocol version 2 header towards the target", |raw, value| raw
+            .tunnel()
+            .proxy_protocol =
+            value),
+        flag!("allow_remote_plaintext", "plaintext may leave this machine", |raw, value| raw
+            .tunnel()
+            .allow_remote_plaintext =
+            value),
+        object!("tls", "instead of security.tls", TUNNEL_TLS, |raw| raw.enter(Side::Tunnel)),
+    ],
+};

@@ -1,0 +1,104 @@
+//! A device: whom it believes, what it shows, and where it sends. It has a credential from the factory, and CAs of its own choice.
+
+use super::address::{ip_address, port, socket_address};
+use super::error::{ConfigError, Found, Segment};
+use super::model::{Device, Enroll, Remote};
+use super::raw::{Raw, RawDevice};
+use super::validate::{At, CLIENT, DEFAULT_RENEW_BEFORE_S, FALSE, TRUE};
+use crate::identity::is_dns_name;
+use crate::text::rsplit_once;
+
+const DEFAULT_INTERVAL_MS: u32 = 10_000;
+const NAME: &str = "a DNS name or an IP address";
+
+/// None where there is no `device` section.
+pub(super) fn device<'a>(raw: &Raw<'a>) -> Result<Option<Device<'a>>, ConfigError<'a>> {
+    if !raw.device.present {
+        return Ok(None);
+    }
+    client(raw)?;
+    let (raw, at) = (&raw.device, At::new(&[Segment::Key("device")], raw.device.offset));
+    let gateway = remote(&at, "gateway", at.required("gateway", raw.gateway, "HOST:PORT of the gateway")?)?;
+    if raw.websocket.or(raw.report).is_none() {
+        return at.fail("websocket", Found::Nothing, "a path, or one of report: a device has something to send");
+    }
+    Ok(Some(Device {
+        gateway,
+        server_name: name(&at, "server_name", raw.server_name.unwrap_or(gateway.host))?,
+        websocket: raw.websocket,
+        report: raw.report,
+        interval_ms: raw.interval_ms.unwrap_or(DEFAULT_INTERVAL_MS),
+        enroll: enroll(&at, raw)?,
+        renew_before_s: raw.renew_before_s.unwrap_or(DEFAULT_RENEW_BEFORE_S),
+        ntp: name(&at, "ntp", raw.ntp.unwrap_or(gateway.host))?,
+    }))
+}
+
+/// `security.tls.client` of a device.
+fn client<'a>(raw: &Raw<'a>) -> Result<(), ConfigError<'a>> {
+    let (client, at) = (&raw.client, At::new(CLIENT, raw.client.offset));
+    let mtls_at = at.inside("mtls");
+    if client.system_roots == Some(true) {
+        return at.fail("use_system_roots", TRUE, "false: a device has no roots of its own system");
+    }
+    if client.insecure_skip_verify == Some(true) {
+        return at.fail("insecure_skip_verify", TRUE, "false: a device checks its gateway");
+    }
+    if client.ca_files.is_empty() {
+        return at.fail("ca_files", Found::Nothing, "a list of files with the CAs of the gateway");
+    }
+    const THROUGH_THE_GATEWAY: &str = "false: a device renews through its gateway, by device.enroll";
+    if client.acme.is_enabled() {
+        return at.inside("acme").fail("enabled", TRUE, THROUGH_THE_GATEWAY);
+    }
+    if client.mtls.acme.is_enabled() {
+        return mtls_at.inside("acme").fail("enabled", TRUE, THROUGH_THE_GATEWAY);
+    }
+    if client.acme_mode == Some(true) {
+        return at.fail(
+            "mode",
+            Found::Text("acme"),
+            "\"manual\": a device renews through its gateway, by device.enroll",
+        );
+    }
+    if !client.mtls.enabled {
+        let found = if client.mtls.present { FALSE } else { Found::Nothing };
+        return mtls_at.fail("enabled", found, "true: a device shows its credential");
+    }
+    mtls_at.required("cert_file", client.mtls.cert_file, "the file of the device's first certificate")?;
+    mtls_at.required("key_file", client.mtls.key_file, "the file of its key")?;
+    Ok(())
+}
+
+fn enroll<'a>(at: &At<'a>, raw: &RawDevice<'a>) -> Result<Option<Enroll<'a>>, ConfigError<'a>> {
+    match (raw.enroll, raw.enroll_name) {
+        (None, None) => Ok(None),
+        (None, Some(name)) => at.fail("enroll_name", Found::Text(name), "nothing: there is no enroll"),
+        (Some(text), own) => {
+            let server = remote(at, "enroll", text)?;
+            Ok(Some(Enroll { server, server_name: name(at, "enroll_name", own.unwrap_or(server.host))? }))
+        }
+    }
+}
+
+fn name<'a>(at: &At<'a>, key: &'static str, text: &'a str) -> Result<&'a str, ConfigError<'a>> {
+    if is_dns_name(text) || ip_address(text).is_some() { Ok(text) } else { at.fail(key, Found::Text(text), NAME) }
+}
+
+/// `b.example:8443`, `192.0.2.1:8443` or `[2001:db8::1]:8443`.
+fn remote<'a>(at: &At<'a>, key: &'static str, text: &'a str) -> Result<Remote<'a>, ConfigError<'a>> {
+    let parts = || {
+        let (host, number) = rsplit_once(text, b':')?;
+        let port = port(number).filter(|port| *port > 0)?;
+        let host = match host.strip_prefix('[') {
+            Some(_) => host.strip_prefix('[')?.strip_suffix(']').filter(|_| socket_address(text).is_some())?,
+            // An address of version 6 has brackets here.
+            None => Some(host).filter(|host| is_dns_name(host) || socket_address(text).is_some())?,
+        };
+        Some(Remote { host, port })
+    };
+    match parts() {
+        Some(remote) => Ok(remote),
+        None => at.fail(key, Found::Text(text), "HOST:PORT, as gateway.a.example:8443"),
+    }
+}

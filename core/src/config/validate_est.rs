@@ -1,0 +1,73 @@
+//! The EST server: mutual TLS and nothing less, and an ACME account that orders for names of others.
+
+use super::address::socket_address;
+use super::endpoint::Endpoint;
+use super::error::{ConfigError, Found, Segment};
+use super::model::{Est, RenewVia, Server, Tunnel};
+use super::raw::{Raw, RawAcme, RawEst};
+use super::validate::{At, FALSE, Side, acme_for_any_name};
+use super::validate_gateway::server_side;
+
+/// None where there is no `gateway.est` section.
+pub(super) fn est<'a>(raw: &Raw<'a>, tunnels: &[Tunnel<'a>]) -> Result<Option<Est<'a>>, ConfigError<'a>> {
+    let RawEst { present, offset, listen, tls, has_acme, acme } = &raw.gateway.est;
+    if !present {
+        return Ok(None);
+    }
+    let at = At::new(&[Segment::Key("gateway"), Segment::Key("est")], *offset);
+    let text = at.required("listen", *listen, "ADDRESS:PORT, as 0.0.0.0:8444")?;
+    let Some(listen) = socket_address(text) else {
+        return at.fail("listen", Found::Text(text), "ADDRESS:PORT, as 0.0.0.0:8444");
+    };
+    if listen.port() != 0 && tunnels.iter().any(|tunnel| tunnel.listen == Endpoint::Tcp(listen)) {
+        return at.fail("listen", Found::Text(text), "an address that no tunnel listens on");
+    }
+    let (tls, clients) = match server_side(&at.inside("tls"), tls, &raw.server)? {
+        Server::MutualTls(tls, clients) if clients.required => (tls, clients),
+        Server::MutualTls(..) => {
+            return at.inside("tls").inside("mtls").fail(
+                "require_client_cert",
+                FALSE,
+                "true: a device is known by its certificate",
+            );
+        }
+        Server::Tls(_) => {
+            return at.inside("tls").inside("mtls").fail(
+                "enabled",
+                FALSE,
+                "true: a device is known by its certificate",
+            );
+        }
+        Server::Plain => {
+            return at.inside("tls").fail("enabled", FALSE, "true: a device is known by its certificate");
+        }
+    };
+    if !has_acme {
+        return at.fail("acme", Found::Nothing, "where certificates for devices are ordered");
+    }
+    Ok(Some(Est { listen, tls, clients, acme: acme_of_devices(&at.inside("acme"), acme)? }))
+}
+
+/// What is the device's to say is an error here.
+fn acme_of_devices<'a>(at: &At<'a>, raw: &RawAcme<'a>) -> Result<super::model::Acme<'a>, ConfigError<'a>> {
+    if raw.enabled == Some(false) {
+        return at.fail("enabled", FALSE, "true, or no gateway.est at all");
+    }
+    if !raw.domains.is_empty() {
+        return at.fail("domains", Found::Array, "nothing: the names are each device's");
+    }
+    if raw.renew_before_s.is_some() {
+        return at.fail(
+            "renew_before",
+            Found::Literal("a value"),
+            "nothing: each device says when, in device.renew_before",
+        );
+    }
+    if raw.renew_via == RenewVia::StepCa {
+        return at.fail("renew_via", Found::Text("step-ca"), "\"acme\": the gateway does not have a device's key");
+    }
+    if let Some(hook) = raw.hook {
+        return at.fail("hook", Found::Text(hook), "nothing: a device takes its certificate up itself");
+    }
+    acme_for_any_name(at, raw, Side::Est)
+}

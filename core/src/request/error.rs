@@ -1,0 +1,92 @@
+//! Why a request is refused, or could not be written.
+
+use core::fmt;
+
+use super::MAX_ALTERNATIVE_NAMES;
+use crate::x509::ParseError;
+
+/// Why a request is refused, or could not be written. Names and extensions are counted from 1, in the order of the request or, where one
+/// is missing in it, of the certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum RequestError {
+    /// No algorithm of the list fits the signature and the key.
+    UnsupportedAlgorithm,
+    /// The key in the request did not make its signature.
+    BadSignature,
+    /// Another subject than the certificate's.
+    Subject,
+    /// The certificate has a subjectAltName, and the request has none.
+    NoAlternativeNames,
+    /// The request has a subjectAltName, and the certificate has none.
+    UnwantedAlternativeNames,
+    /// More names than are compared.
+    TooManyAlternativeNames,
+    /// The certificate's name of this number is not asked for.
+    NameMissing(u16),
+    /// The request's name of this number is not in the certificate.
+    NameAdded(u16),
+    /// The request's extension of this number is none that a renewal may ask for.
+    Extension(u16),
+    /// A certificate that may issue others is asked for.
+    CertificateAuthority,
+    /// What is to be written into a request or a bag is malformed.
+    Malformed(ParseError),
+    /// The public key is not an uncompressed point of P-256.
+    PublicKey,
+    /// The key did not sign.
+    NotSigned,
+    /// The buffer is too small.
+    Space,
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnsupportedAlgorithm => "its signature algorithm does not fit its key, or is not enabled",
+            Self::BadSignature => "its signature was not made by the key in it (RFC 2986 section 4.2)",
+            Self::Subject => "its subject is not the certificate's (RFC 7030 section 4.2.2)",
+            Self::NoAlternativeNames => {
+                "it has no subjectAltName, and the certificate has one (RFC 7030 section 4.2.2)"
+            }
+            Self::UnwantedAlternativeNames => {
+                "it has a subjectAltName, and the certificate has none (RFC 7030 section 4.2.2)"
+            }
+            Self::TooManyAlternativeNames => {
+                return write!(f, "there are more than {MAX_ALTERNATIVE_NAMES} names in a subjectAltName");
+            }
+            Self::NameMissing(number) => {
+                return write!(
+                    f,
+                    "name {number} of the certificate's subjectAltName is not in its own (RFC 7030 section 4.2.2)"
+                );
+            }
+            Self::NameAdded(number) => {
+                return write!(
+                    f,
+                    "name {number} of its subjectAltName is not in the certificate's (RFC 7030 section 4.2.2)"
+                );
+            }
+            Self::Extension(number) => {
+                return write!(
+                    f,
+                    "extension {number} that it asks for is none of subjectAltName, keyUsage and extendedKeyUsage"
+                );
+            }
+            Self::CertificateAuthority => "it asks for a certificate that may issue others",
+            Self::Malformed(error) => return error.fmt(f),
+            Self::PublicKey => "the public key is not an uncompressed point of P-256 (RFC 5480 section 2.2)",
+            Self::NotSigned => "the key did not sign",
+            Self::Space => "the buffer is too small",
+        })
+    }
+}
+
+impl From<ParseError> for RequestError {
+    fn from(error: ParseError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl core::error::Error for RequestError {}

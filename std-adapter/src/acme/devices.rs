@@ -1,0 +1,129 @@
+//! Certificates for keys of others: devices that cannot order for themselves, and whose requests somebody has judged.
+
+use std::sync::Arc;
+
+use edgetrust_core::rotation::FailureKind;
+use edgetrust_core::x509::Certificate;
+use pki_types::CertificateDer;
+use tokio::sync::Mutex;
+use tracing::warn;
+
+use super::account;
+use super::error::{AcmeError, Remedy};
+use super::http::{Http, LastAnswers};
+use super::http01::Responders;
+use super::order::Context;
+use super::rounds::Rounds;
+use super::settings::Settings;
+use super::verify::verify;
+use crate::clock;
+use crate::store::Folder;
+use crate::tls::LiveCredential;
+
+/// Orders certificates for keys of others, several at a time. Nothing of an order is kept: the key is not here, and who has it asks again.
+#[derive(Debug)]
+pub struct DeviceIssuer {
+    settings: Settings,
+    folder: Arc<Folder>,
+    responders: Responders,
+    /// Taken while the account is restored or made: two at a time would make two.
+    account: Mutex<()>,
+}
+
+impl DeviceIssuer {
+    /// An issuer with the account that is kept in `folder`; the names of `settings` do not count.
+    ///
+    /// # Errors
+    /// Where the directory's roots cannot be used.
+    pub fn new(settings: Settings, folder: Arc<Folder>, responders: Responders) -> Result<Self, String> {
+        Http::new(&settings, LastAnswers::default())?;
+        Ok(Self { settings, folder, responders, account: Mutex::new(()) })
+    }
+
+    /// What it was made with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The folder that its account is kept in.
+    pub fn folder(&self) -> &Arc<Folder> {
+        &self.folder
+    }
+
+    /// Orders a certificate for these names with a PKCS #10 request that was judged before; the chain, verified, leaf first, without the
+    /// root.
+    ///
+    /// # Errors
+    /// Why there is none, and when it is worth another attempt.
+    pub async fn issue(
+        &self,
+        names: Vec<String>,
+        request: &[u8],
+        public_key_info: &[u8],
+    ) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
+        let settings = Settings { domains: names, ..self.settings.clone() };
+        let mut rounds = Rounds::default();
+        let mut url = None;
+        loop {
+            let error = match self.attempt(&settings, request, &mut url).await {
+                Ok(chain) => return self.checked(&settings, chain, public_key_info),
+                Err(error) => error,
+            };
+            if error.remedy == Remedy::NewAccount {
+                warn!("the CA does not know the account any more: {error}");
+                let _one = self.account.lock().await;
+                account::forget(&self.folder, &settings)?;
+                url = None;
+            }
+            rounds.another(error).await?;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        settings: &Settings,
+        request: &[u8],
+        url: &mut Option<String>,
+    ) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
+        // Answers are looked at after they came: those of another order must not be among them.
+        let last = LastAnswers::default();
+        let http = Http::new(settings, last.clone());
+        let http = http.map_err(|error| AcmeError::new("the directory", FailureKind::Refused, error))?;
+        let account = {
+            let _one = self.account.lock().await;
+            account::account(settings, &self.folder, &http, &last).await?
+        };
+        let context = Context {
+            settings,
+            account: &account,
+            last: &last,
+            responders: &self.responders,
+            credential: &LiveCredential::new(),
+            replaces: None,
+        };
+        context.carry_out_for(request, url).await
+    }
+
+    /// A chain that peers accept, for this key, and what of it is sent.
+    fn checked(
+        &self,
+        settings: &Settings,
+        mut chain: Vec<CertificateDer<'static>>,
+        public_key_info: &[u8],
+    ) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
+        let refused = |reason: String| AcmeError::new("the new certificate", FailureKind::Refused, reason);
+        verify(settings, &chain, clock::now()).map_err(refused)?;
+        let leaf = chain.first().and_then(|leaf| Certificate::from_der(leaf).ok());
+        let leaf = leaf.ok_or_else(|| refused("it does not parse".to_owned()))?;
+        if leaf.subject_public_key_info().der != public_key_info {
+            return Err(refused("it is for another key than the request's".to_owned()));
+        }
+        let names = leaf.extensions().subject_alt_name.into_iter().flatten().count();
+        if names != settings.domains.len() {
+            let asked = settings.domains.len();
+            return Err(refused(format!("it has {names} names, expected the {asked} that were asked for")));
+        }
+        chain.retain(|one| !Certificate::from_der(one).is_ok_and(|one| one.is_self_issued()));
+        Ok(chain)
+    }
+}

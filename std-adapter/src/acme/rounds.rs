@@ -1,0 +1,40 @@
+//! How often an order is gone on with at once.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::debug;
+
+use super::error::{AcmeError, Remedy};
+
+/// A nonce that went stale, a connection that broke: the order goes on where it was (RFC 8555 section 6.5). A directory that rejects every
+/// second nonce needs a few rounds, since instant-acme gives up after three.
+const ROUNDS: u32 = 16;
+
+/// Rounds after failures that take long or cost the CA something.
+const COSTLY_ROUNDS: u32 = 3;
+
+/// What was tried so far.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    all: u32,
+    costly: u32,
+}
+
+impl Rounds {
+    /// Waits for another round, if one is worth it after this error.
+    ///
+    /// # Errors
+    /// The error itself, if none is.
+    pub(super) async fn another(&mut self, error: AcmeError) -> Result<(), AcmeError> {
+        self.all = self.all.saturating_add(1);
+        self.costly = self.costly.saturating_add(u32::from(error.remedy != Remedy::AnotherNonce));
+        let worth_it = matches!(error.remedy, Remedy::AnotherNonce | Remedy::Again | Remedy::NewAccount);
+        if !worth_it || self.all >= ROUNDS || self.costly >= COSTLY_ROUNDS || error.failure.retry_after_s.is_some() {
+            return Err(error);
+        }
+        debug!(rounds = self.all, "again: {error}");
+        sleep(Duration::from_millis(200).saturating_mul(1 << self.costly.min(4))).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! Why a device gets no certificate, as it is told (RFC 7030 section 4.2.3).
+
+use std::fmt;
+
+use edgetrust_core::rotation::FailureKind;
+use hyper::StatusCode;
+
+use super::status::Outcome;
+use crate::acme::AcmeError;
+
+/// When a device may ask again, where the CA does not say.
+const RETRY_AFTER_S: u32 = 60;
+/// Where the CA has had enough of us.
+const RATE_LIMITED_S: u32 = 900;
+
+/// Why a request is not answered with a certificate.
+#[derive(Clone, Debug)]
+pub(super) struct Denial {
+    pub(super) status: StatusCode,
+    pub(super) reason: String,
+    pub(super) retry_after_s: Option<u32>,
+}
+
+impl Denial {
+    pub(super) fn new(status: StatusCode, reason: impl fmt::Display) -> Self {
+        Self { status, reason: reason.to_string(), retry_after_s: None }
+    }
+
+    pub(super) fn malformed(reason: impl fmt::Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, reason)
+    }
+
+    pub(super) fn forbidden(reason: impl fmt::Display) -> Self {
+        Self::new(StatusCode::FORBIDDEN, reason)
+    }
+
+    pub(super) fn later(reason: impl fmt::Display) -> Self {
+        let later = Self::new(StatusCode::SERVICE_UNAVAILABLE, reason);
+        Self { retry_after_s: Some(RETRY_AFTER_S), ..later }
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        match self.status {
+            StatusCode::FORBIDDEN => Outcome::Refused,
+            StatusCode::SERVICE_UNAVAILABLE => Outcome::Unavailable,
+            _ => Outcome::Malformed,
+        }
+    }
+}
+
+impl From<AcmeError> for Denial {
+    /// What the CA refuses it will refuse again until somebody does something about it; the rest passes.
+    fn from(error: AcmeError) -> Self {
+        let wait = error.failure.retry_after_s;
+        match error.failure.kind {
+            FailureKind::Refused => Self::forbidden(error),
+            FailureKind::RateLimited => {
+                Self { retry_after_s: Some(wait.unwrap_or(RATE_LIMITED_S)), ..Self::later(error) }
+            }
+            _ => Self { retry_after_s: Some(wait.unwrap_or(RETRY_AFTER_S)), ..Self::later(error) },
+        }
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}

@@ -1,0 +1,152 @@
+//! Whether a device gets what it asks for: its own names again, for a key that it has (RFC 7030 section 4.2.2).
+
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use edgetrust_core::config::KeyType;
+use edgetrust_core::request::CertificationRequest;
+use edgetrust_core::x509::{Certificate, GeneralName, SubjectPublicKeyInfo};
+use pki_types::{AlgorithmIdentifier, CertificateDer, alg_id};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::denial::Denial;
+use crate::acme::DeviceIssuer;
+use crate::tls::provider;
+
+/// Orders at a time, of all devices: the others wait.
+const ORDERS: usize = 4;
+
+/// From the request to the certificate, waiting included.
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What is being ordered; it outlives reloads.
+#[derive(Clone, Debug)]
+pub(super) struct Orders {
+    permits: Arc<Semaphore>,
+    /// Devices by their names.
+    under_way: Arc<Mutex<HashSet<Vec<String>>>>,
+}
+
+impl Default for Orders {
+    fn default() -> Self {
+        Self { permits: Arc::new(Semaphore::new(ORDERS)), under_way: Arc::default() }
+    }
+}
+
+/// A device's order, under way while this lives.
+struct OnlyOne {
+    under_way: Arc<Mutex<HashSet<Vec<String>>>>,
+    names: Vec<String>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for OnlyOne {
+    fn drop(&mut self) {
+        lock(&self.under_way).remove(&self.names);
+    }
+}
+
+impl Orders {
+    fn begin(&self, names: &[String]) -> Result<OnlyOne, Denial> {
+        if lock(&self.under_way).insert(names.to_vec()) {
+            return Ok(OnlyOne { under_way: self.under_way.clone(), names: names.to_vec() });
+        }
+        Err(Denial::later("another request of this device is being answered"))
+    }
+}
+
+/// The certificate, and what above it is not the root.
+pub(super) async fn reenroll(
+    issuer: &DeviceIssuer,
+    orders: &Orders,
+    shown: &CertificateDer<'_>,
+    body: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, Denial> {
+    let der = base64(body)?;
+    let request = CertificationRequest::from_der(&der)
+        .map_err(|error| Denial::malformed(format!("the body is no certification request: {error}")))?;
+    let current = Certificate::from_der(shown).map_err(Denial::forbidden)?;
+    let names = judge(&request, &current, issuer.settings().key_type)?;
+    let _one = orders.begin(&names)?;
+    let ordered = async {
+        let _permit = orders.permits.acquire().await.map_err(Denial::later)?;
+        let key = request.subject_public_key_info().der;
+        issuer.issue(names, &der, key).await.map_err(Denial::from)
+    };
+    timeout(PATIENCE, ordered)
+        .await
+        .map_err(|_| Denial::later(format!("no certificate within {} s", PATIENCE.as_secs())))?
+}
+
+/// RFC 8951 section 3.1: base64, with line breaks or without.
+fn base64(body: &[u8]) -> Result<Vec<u8>, Denial> {
+    let text: Vec<u8> = body.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+    BASE64_STANDARD.decode(text).map_err(|error| Denial::malformed(format!("the body is not base64: {error}")))
+}
+
+/// The names to order for.
+fn judge(
+    request: &CertificationRequest<'_>,
+    current: &Certificate<'_>,
+    key_type: KeyType,
+) -> Result<Vec<String>, Denial> {
+    key_fits(&request.subject_public_key_info(), key_type)?;
+    request
+        .verify(provider().signature_verification_algorithms.all)
+        .map_err(|error| Denial::malformed(format!("the certification request: {error}")))?;
+    request.may_replace(current).map_err(|error| Denial::forbidden(format!("the certification request: {error}")))?;
+    names(current)
+}
+
+fn key_fits(key: &SubjectPublicKeyInfo<'_>, key_type: KeyType) -> Result<(), Denial> {
+    let (algorithm, name): (AlgorithmIdentifier, _) = match key_type {
+        KeyType::P256 => (alg_id::ECDSA_P256, "P-256"),
+        KeyType::P384 => (alg_id::ECDSA_P384, "P-384"),
+        KeyType::Rsa2048 => (alg_id::RSA_ENCRYPTION, "RSA with 2048 bits or more"),
+    };
+    // A modulus of 2048 bits is 256 octets, beside which there is the exponent.
+    let long_enough = key_type != KeyType::Rsa2048 || key.public_key.len() > 256;
+    if key.algorithm == algorithm.as_ref() && long_enough {
+        return Ok(());
+    }
+    Err(Denial::forbidden(format!("the certification request: its key is of another kind, expected {name}")))
+}
+
+/// What an ACME order can be for: DNS names and IP addresses (RFC 8555 section 7.1.3, RFC 8738 section 3), in lower case and in order.
+fn names(current: &Certificate<'_>) -> Result<Vec<String>, Denial> {
+    let mut names = Vec::new();
+    for name in current.extensions().subject_alt_name.into_iter().flatten() {
+        names.push(match name {
+            GeneralName::Dns(name) => name.to_ascii_lowercase(),
+            GeneralName::Ip(octets) => address(octets).ok_or_else(|| Denial::forbidden("a malformed IP address"))?,
+            _ => {
+                return Err(Denial::forbidden(
+                    "the device's certificate has a name that is neither a DNS name nor an IP address, for which ACME cannot order",
+                ));
+            }
+        });
+    }
+    names.sort();
+    names.dedup();
+    if names.is_empty() {
+        return Err(Denial::forbidden(
+            "the device's certificate has no DNS name and no IP address in its subjectAltName, without which ACME cannot order",
+        ));
+    }
+    Ok(names)
+}
+
+fn address(octets: &[u8]) -> Option<String> {
+    match octets.len() {
+        4 => <[u8; 4]>::try_from(octets).ok().map(|octets| Ipv4Addr::from(octets).to_string()),
+        _ => <[u8; 16]>::try_from(octets).ok().map(|octets| Ipv6Addr::from(octets).to_string()),
+    }
+}

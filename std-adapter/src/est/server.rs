@@ -1,0 +1,270 @@
+//! The server: accepts, lets devices in, answers, can be replaced while it runs, drains.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use pki_types::CertificateDer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::answer::{ARRIVAL, Answer, Desk};
+use super::plan::Plan;
+use super::reenroll::{Orders, PATIENCE};
+use super::status::{Outcome, Status};
+use crate::acme::{DeviceIssuer, Responders};
+use crate::gateway::Limits;
+use crate::store::Folder;
+use crate::tls::{Credential, TlsServer};
+
+/// Devices at a time; the others wait in the listener's queue.
+const CONNECTIONS: usize = 256;
+/// Out of descriptors, say: others end meanwhile, and theirs come back.
+const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
+/// A device's end of TLS is waited for no longer.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// Why there is no EST server.
+#[derive(Debug)]
+pub struct ServerError(String);
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "gateway.est: {}", self.0)
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+/// What all connections see; replaced as a whole.
+struct State {
+    tls: TlsServer,
+    issuer: DeviceIssuer,
+    anchors: Vec<CertificateDer<'static>>,
+    limits: Limits,
+}
+
+/// An EST server, or none: what a configuration asks for at the moment.
+#[derive(Default)]
+pub struct Server {
+    running: Option<Running>,
+    status: Arc<Status>,
+    orders: Orders,
+    responders: Responders,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+struct Running {
+    /// As it was asked for: port 0 is any.
+    asked: SocketAddr,
+    address: SocketAddr,
+    state: Arc<ArcSwap<State>>,
+    /// None: accept. Some: accept no more, and end within this time.
+    drain: watch::Sender<Option<Duration>>,
+    tasks: JoinSet<()>,
+}
+
+/// A server that can be had, and is not in force yet.
+pub struct Prepared {
+    asked: SocketAddr,
+    credential: Credential,
+    state: Arc<State>,
+    /// Where the address is a new one.
+    listener: Option<TcpListener>,
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").field("asked", &self.asked).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// No server yet; http-01 is answered by `responders`.
+    pub fn new(responders: Responders) -> Self {
+        Self { responders, ..Self::default() }
+    }
+
+    /// What it has done and is doing.
+    pub fn status(&self) -> &Arc<Status> {
+        &self.status
+    }
+
+    /// Everything that can fail comes before the first change.
+    ///
+    /// # Errors
+    /// Where the address or the folder cannot be had or settings are refused: then nothing changes.
+    pub async fn prepare(&self, plan: Option<Plan>) -> Result<Option<Prepared>, ServerError> {
+        let Some(Plan { listen, tls, anchors, acme, limits }) = plan else { return Ok(None) };
+        let known = self.running.as_ref().map(|running| running.state.load().issuer.folder().clone());
+        let folder = match known.filter(|folder| folder.path() == acme.storage_path) {
+            Some(folder) => folder,
+            None => Arc::new(
+                Folder::open(&acme.storage_path).map_err(|error| ServerError(format!("acme.storage_path: {error}")))?,
+            ),
+        };
+        let credential = tls.credential.clone();
+        let tls = TlsServer::new(tls).map_err(|error| ServerError(error.to_string()))?;
+        let issuer = DeviceIssuer::new(acme, folder, self.responders.clone()).map_err(ServerError)?;
+        let listener = match &self.running {
+            Some(running) if running.asked == listen => None,
+            _ => {
+                let bound = TcpListener::bind(listen).await;
+                Some(bound.map_err(|error| ServerError(format!("listen: cannot listen on {listen}: {error}")))?)
+            }
+        };
+        let state = Arc::new(State { tls, issuer, anchors, limits });
+        Ok(Some(Prepared { asked: listen, credential, state, listener }))
+    }
+
+    /// What was prepared is in force from now on; a server that is not asked for any more accepts no more.
+    pub fn commit(&mut self, prepared: Option<Prepared>) {
+        let Some(Prepared { asked, credential, state, listener }) = prepared else {
+            if let Some(running) = self.running.take() {
+                info!(address = %running.address, "est: no longer listening");
+                running.end_in_background();
+            }
+            self.status.set_running(None);
+            return;
+        };
+        match (listener, &self.running) {
+            (None, Some(running)) => {
+                running.state.store(state);
+                self.status.set_running(Some((running.address, credential)));
+            }
+            (None, None) => {}
+            (Some(listener), _) => {
+                let address = listener.local_addr().unwrap_or(asked);
+                info!(%address, "est: listening");
+                self.status.set_running(Some((address, credential)));
+                let state = Arc::new(ArcSwap::new(state));
+                let (drain, drained) = watch::channel(None);
+                let mut tasks = JoinSet::new();
+                tasks.spawn(serve(listener, state.clone(), drained, self.status.clone(), self.orders.clone()));
+                let running = Running { asked, address, state, drain, tasks };
+                if let Some(before) = self.running.replace(running) {
+                    info!(address = %before.address, "est: no longer listening");
+                    before.end_in_background();
+                }
+            }
+        }
+    }
+
+    /// Accepts no more; answers that are under way end within the drain timeout.
+    pub async fn drain(self) {
+        if let Some(running) = self.running {
+            running.end().await;
+        }
+    }
+}
+
+impl Running {
+    async fn end(mut self) {
+        let deadline = self.state.load().limits.drain_timeout;
+        self.drain.send_replace(Some(deadline));
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    fn end_in_background(self) {
+        tokio::spawn(self.end());
+    }
+}
+
+/// Serves until it is told to drain and the last connection has ended.
+async fn serve(
+    listener: TcpListener,
+    state: Arc<ArcSwap<State>>,
+    mut drain: watch::Receiver<Option<Duration>>,
+    status: Arc<Status>,
+    orders: Orders,
+) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    let deadline = loop {
+        while connections.try_join_next().is_some() {}
+        if let Some(deadline) = *drain.borrow_and_update() {
+            break deadline;
+        }
+        let accepted = async {
+            let permit = permits.clone().acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            changed = drain.changed() => if changed.is_err() { return } else { continue },
+            accepted = accepted => accepted,
+        };
+        let (socket, remote) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                warn!("est: accept: {error}");
+                tokio::time::sleep(AFTER_ACCEPT_ERROR).await;
+                continue;
+            }
+        };
+        let (state, status, orders) = (state.load_full(), status.clone(), orders.clone());
+        connections.spawn(async move {
+            connection(&state, socket, remote, &status, &orders).await;
+            drop(permit);
+        });
+    };
+    drop(listener);
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    if timeout(deadline, all_ended).await.is_err() {
+        warn!(connections = connections.len(), "est: closed at the drain deadline");
+    }
+}
+
+/// A handshake, the verdict, one request, one answer.
+async fn connection(state: &State, socket: TcpStream, remote: SocketAddr, status: &Status, orders: &Orders) {
+    let refuse = |reason: &dyn fmt::Display| {
+        status.count(Outcome::NotAdmitted);
+        warn!(%remote, "est: refused: {reason}");
+    };
+    // Small answers that somebody waits for.
+    let _ = socket.set_nodelay(true);
+    let (stream, peer) = match timeout(state.limits.handshake_timeout, Box::pin(state.tls.accept(socket))).await {
+        Ok(Ok(accepted)) => accepted,
+        Ok(Err(error)) => return refuse(&error),
+        Err(_) => return refuse(&"no handshake within the deadline"),
+    };
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned();
+    let (Some(peer), Some(shown)) = (peer, shown) else { return refuse(&"the device showed no certificate") };
+    let desk = Desk { issuer: &state.issuer, orders, anchors: &state.anchors, shown: &shown };
+    let answer = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
+        let (desk, peer) = (&desk, &peer);
+        async move {
+            let path = request.uri().path().escape_debug().to_string();
+            let Answer { response, outcome, note } = desk.answer(request).await;
+            status.count(outcome);
+            let code = response.status().as_u16();
+            match outcome {
+                Outcome::Issued | Outcome::CaCerts => info!(%peer, %remote, code, "est: {note}"),
+                _ => warn!(%peer, %remote, %path, code, "est: refused: {note}"),
+            }
+            match outcome {
+                Outcome::Issued => status.set_error(None),
+                Outcome::CaCerts => {}
+                _ => status.set_error(Some(format!("{peer}: {note}"))),
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(ARRIVAL).keep_alive(false);
+    // Whoever went away needs no answer, and its order ends with it.
+    let longest = PATIENCE.saturating_add(ARRIVAL).saturating_add(ARRIVAL).saturating_add(CLOSING);
+    let _ = timeout(longest, http.serve_connection(TokioIo::new(stream), answer)).await;
+}
