@@ -23,14 +23,15 @@ pub(super) struct Cable {
     incoming: VecDeque<Vec<u8>>,
     outgoing: VecDeque<Vec<u8>>,
     fault: Fault,
-    frames: u32,
+    /// State of the dice: the same frames are lost in each run.
+    dice: u32,
     capture: Option<Capture>,
 }
 
 impl Cable {
     pub(super) fn new(socket: UnixDatagram, capture: Option<Capture>) -> Self {
         let (incoming, outgoing) = (VecDeque::new(), VecDeque::new());
-        Self { socket, incoming, outgoing, fault: Fault::None, frames: 0, capture }
+        Self { socket, incoming, outgoing, fault: Fault::None, dice: 0x2545_f491, capture }
     }
 
     pub(super) fn set_fault(&mut self, fault: Fault) {
@@ -39,11 +40,16 @@ impl Cable {
 
     /// Whether this frame gets through.
     fn passes(&mut self) -> bool {
-        self.frames = self.frames.wrapping_add(1);
         match self.fault {
             Fault::None => true,
             Fault::Cut => false,
-            Fault::DropEvery(count) => !self.frames.is_multiple_of(count.max(1)),
+            // Each n-th would be the same one of each retransmission, for ever.
+            Fault::LoseOneIn(count) => {
+                self.dice ^= self.dice << 13;
+                self.dice ^= self.dice >> 17;
+                self.dice ^= self.dice << 5;
+                !self.dice.is_multiple_of(count.max(1))
+            }
         }
     }
 

@@ -41,7 +41,7 @@ fn question(query: &[u8]) -> Option<(String, u16, usize)> {
         place += 1 + length;
     }
     let kind = u16::from_be_bytes([*query.get(place + 1)?, *query.get(place + 2)?]);
-    query.get(place + 5).filter(|_| true).or(query.get(place + 4))?;
+    query.get(place + 4)?;
     Some((name.join("."), kind, place + 5))
 }
 

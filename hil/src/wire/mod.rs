@@ -1,225 +1,237 @@
-//! A network for one guest: frames go through Unix datagram sockets, a thread is router, DHCP, DNS and SNTP server, and TCP
-//! connections lead to services on loopback. It needs no privileges and no fixed port.
+//! A network for one guest: a cable, and at its other end a host with DHCP, DNS, time, and ports that lead to servers on this machine.
+//!
+//! No right of the system is needed and no port is taken: frames are datagrams on a pair of sockets, and QEMU is given one end as its
+//! standard input. All of it can be made to fail while it runs.
 
+mod cable;
+mod capture;
 mod dhcp;
 mod dns;
-mod link;
-mod relay;
-mod router;
-mod sntp;
+mod host;
+mod ntp;
+mod tcp;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
+use mio::{Poll, Waker};
+use serde::Deserialize;
 
-/// What the guest gets by DHCP.
-pub const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
-/// The router, and every server.
+pub use dhcp::Dhcp;
+pub use dns::Dns;
+pub use ntp::Ntp;
+
+use cable::Cable;
+use capture::Capture;
+use host::{Host, WAKER};
+
+/// The host's address: router, name server, time server, and every server behind a port.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+/// The guest's, by DHCP.
+pub const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 
-/// How the DHCP server behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dhcp {
-    /// As RFC 2131 has it.
-    Answers,
-    /// Not at all.
-    Silent,
-    /// Not before then.
-    From(Instant),
+/// For QEMU's command line: the board's own network card at the cable that [`Wire::plug`] gives as standard input.
+pub const QEMU_ARGUMENTS: [&str; 2] = ["-nic", "socket,fd=0"];
+
+/// What is wrong with the cable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// Nothing.
+    #[default]
+    None,
+    /// No frame gets through.
+    Cut,
+    /// One of so many frames is lost, each time the same ones.
+    LoseOneIn(u32),
 }
 
-/// How the DNS server behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dns {
-    /// Names of the table lead to [`HOST`], others do not exist.
-    Answers,
-    /// Not at all.
-    Silent,
-    /// SERVFAIL (RFC 1035 section 4.1.1).
-    ServFail,
-}
-
-/// How the SNTP server behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sntp {
-    /// The time of this machine, and so many seconds.
-    Offset(i64),
-    /// Not at all.
-    Silent,
-    /// Answers that are too short.
-    Malformed,
-    /// Kiss-o'-death: RATE (RFC 5905 section 7.4).
-    KissOfDeath,
-    /// An answer to another request: its origin timestamp is not the one that was asked with (RFC 5905 section 8).
-    OtherOrigin,
-    /// A server that is not synchronized itself: leap indicator 3 (RFC 5905 section 7.3).
-    Unsynchronized,
-}
-
-/// What a wire begins with.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// How addresses are given.
+/// How the host's services behave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Modes {
+    /// Addresses.
     pub dhcp: Dhcp,
-    /// How names are resolved.
+    /// Names.
     pub dns: Dns,
-    /// How the time is told.
-    pub sntp: Sntp,
-    /// Names that lead to [`HOST`].
-    pub names: BTreeSet<String>,
-    /// Ports of [`HOST`], and where they lead to; a connection to any other port is reset.
-    pub forwards: BTreeMap<u16, SocketAddr>,
+    /// Time.
+    pub ntp: Ntp,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            dhcp: Dhcp::Answers,
-            dns: Dns::Answers,
-            sntp: Sntp::Offset(0),
-            names: BTreeSet::new(),
-            forwards: BTreeMap::new(),
-        }
+/// How it begins.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Where the host's ports lead to. A port that is not here resets.
+    pub forwards: BTreeMap<u16, SocketAddr>,
+    /// Names of the host.
+    pub names: BTreeSet<String>,
+    /// The host's services.
+    pub modes: Modes,
+    /// A file for all frames.
+    pub capture: Option<PathBuf>,
+}
+
+/// What the guest did.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// DHCP messages.
+    pub dhcp_requests: usize,
+    /// Addresses given.
+    pub leases: usize,
+    /// Names that were asked for.
+    pub names: Vec<String>,
+    /// Requests for the time.
+    pub time_requests: usize,
+    /// Connections, by port.
+    pub connections: BTreeMap<u16, usize>,
+}
+
+enum Order {
+    Stop,
+    Fault(Fault),
+    ClockRate(u32),
+    Reset(Option<u16>),
+}
+
+#[derive(Default)]
+struct State {
+    forwards: BTreeMap<u16, SocketAddr>,
+    names: BTreeSet<String>,
+    modes: Modes,
+    orders: Vec<Order>,
+    seen: Seen,
+}
+
+#[derive(Default)]
+struct Shared(Mutex<State>);
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn orders(&self) -> Vec<Order> {
+        std::mem::take(&mut self.state().orders)
+    }
+
+    fn forwards(&self) -> BTreeMap<u16, SocketAddr> {
+        self.state().forwards.clone()
+    }
+
+    fn modes(&self) -> Modes {
+        self.state().modes
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.state().names.contains(name)
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Seen)) {
+        note(&mut self.state().seen);
     }
 }
 
-/// What went over a wire.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Frames of the guest.
-    pub frames: u64,
-    /// Frames that were dropped, either way.
-    pub dropped: u64,
-    /// DHCP messages of the guest.
-    pub dhcp: u64,
-    /// Questions to the DNS server.
-    pub dns: u64,
-    /// Requests for the time.
-    pub sntp: u64,
-    /// TCP connections that were opened.
-    pub connections: u64,
-}
-
-/// What can be changed while a wire is in use.
-struct State {
-    settings: Settings,
-    cut: bool,
-    drop_every: Option<u64>,
-    stop: bool,
-    counts: Counts,
-}
-
-type Shared = Arc<Mutex<State>>;
-
-fn lock(state: &Shared) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A network with its thread; it ends when this is dropped.
+/// A running network; it ends when this is dropped.
 pub struct Wire {
-    folder: TempDir,
-    state: Shared,
-    waker: Arc<mio::Waker>,
+    shared: Arc<Shared>,
+    waker: Waker,
     thread: Option<JoinHandle<()>>,
+    guest: UnixDatagram,
 }
 
 impl Wire {
-    /// Begins.
+    /// A network, running.
     ///
     /// # Errors
-    /// Where sockets cannot be made.
+    /// The system's.
     pub fn start(settings: Settings) -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("wire").tempdir()?;
-        let state = State { settings, cut: false, drop_every: None, stop: false, counts: Counts::default() };
-        let state = Arc::new(Mutex::new(state));
-        let link = link::Link::new(&host_socket(folder.path()), &guest_socket(folder.path()))?;
-        let (router, waker) = router::Router::new(link, Arc::clone(&state))?;
-        let thread = std::thread::Builder::new().name("wire".to_owned()).spawn(move || router.run())?;
-        Ok(Self { folder, state, waker, thread: Some(thread) })
+        let (ours, guest) = UnixDatagram::pair()?;
+        ours.set_nonblocking(true)?;
+        let Settings { forwards, names, modes, capture } = settings;
+        let capture = capture.map(|file| Capture::create(&file)).transpose()?;
+        let shared = Arc::new(Shared(Mutex::new(State { forwards, names, modes, ..State::default() })));
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let cable = Cable::new(mio::net::UnixDatagram::from_std(ours), capture);
+        let host = Host::new(poll, cable, Arc::clone(&shared), RandomState::new().hash_one(0))?;
+        let thread = std::thread::Builder::new().name("wire".into()).spawn(move || host.run())?;
+        Ok(Self { shared, waker, thread: Some(thread), guest })
     }
 
-    /// What attaches QEMU's first network card to it.
-    pub fn qemu_arguments(&self) -> Vec<String> {
-        let [own, other] = [guest_socket(self.folder.path()), host_socket(self.folder.path())];
-        let (own, other) = (own.display(), other.display());
-        let netdev = format!("dgram,id=wire,local.type=unix,local.path={own},remote.type=unix,remote.path={other}");
-        ["-netdev", &netdev, "-net", "nic,netdev=wire"].map(str::to_owned).to_vec()
-    }
-
-    /// Where the guest's frames come from and go to: sockets of ours and of the guest.
-    pub fn sockets(&self) -> (PathBuf, PathBuf) {
-        (host_socket(self.folder.path()), guest_socket(self.folder.path()))
+    /// The guest's end, for one guest at a time. Frames for an earlier guest are gone.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn plug(&self) -> io::Result<OwnedFd> {
+        self.guest.set_nonblocking(true)?;
+        let mut frame = [0; 2048];
+        while self.guest.recv(&mut frame).is_ok() {}
+        Ok(self.guest.try_clone()?.into())
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut lock(&self.state));
-        // The thread looks by itself within a moment, too.
+        change(&mut self.shared.state());
         let _ = self.waker.wake();
     }
 
-    /// Another DHCP server.
-    pub fn set_dhcp(&self, dhcp: Dhcp) {
-        self.change(|state| state.settings.dhcp = dhcp);
-    }
-
-    /// A DHCP server that begins to answer after a time.
-    pub fn set_dhcp_after(&self, delay: Duration) {
-        self.set_dhcp(Dhcp::From(Instant::now() + delay));
-    }
-
-    /// Another DNS server.
-    pub fn set_dns(&self, dns: Dns) {
-        self.change(|state| state.settings.dns = dns);
-    }
-
-    /// Another SNTP server.
-    pub fn set_sntp(&self, sntp: Sntp) {
-        self.change(|state| state.settings.sntp = sntp);
-    }
-
-    /// A port leads elsewhere, for new connections; `None`: they are reset.
-    pub fn set_forward(&self, port: u16, target: Option<SocketAddr>) {
-        self.change(|state| match target {
-            Some(target) => drop(state.settings.forwards.insert(port, target)),
-            None => drop(state.settings.forwards.remove(&port)),
+    /// Where a port leads to from now on; nowhere: it resets. Connections that are go on.
+    pub fn set_forward(&self, port: u16, server: Option<SocketAddr>) {
+        self.change(|state| {
+            match server {
+                Some(server) => state.forwards.insert(port, server),
+                None => state.forwards.remove(&port),
+            };
         });
     }
 
-    /// Drops every frame, or no longer.
-    pub fn set_cut(&self, cut: bool) {
-        self.change(|state| state.cut = cut);
+    /// Resets connections, on both sides; all of them without a port.
+    pub fn reset(&self, port: Option<u16>) {
+        self.change(|state| state.orders.push(Order::Reset(port)));
     }
 
-    /// Drops every nth frame, either way.
-    pub fn set_drop_every(&self, nth: Option<u64>) {
-        self.change(|state| state.drop_every = nth.filter(|nth| *nth > 0));
+    /// How addresses are given.
+    pub fn set_dhcp(&self, mode: Dhcp) {
+        self.change(|state| state.modes.dhcp = mode);
     }
 
-    /// What went over it so far.
-    pub fn counts(&self) -> Counts {
-        lock(&self.state).counts
+    /// How names are answered.
+    pub fn set_dns(&self, mode: Dns) {
+        self.change(|state| state.modes.dns = mode);
+    }
+
+    /// How the time is told.
+    pub fn set_ntp(&self, mode: Ntp) {
+        self.change(|state| state.modes.ntp = mode);
+    }
+
+    /// Seconds of the time server in each second.
+    pub fn set_clock_rate(&self, rate: u32) {
+        self.change(|state| state.orders.push(Order::ClockRate(rate)));
+    }
+
+    /// What happens to frames.
+    pub fn set_cable(&self, fault: Fault) {
+        self.change(|state| state.orders.push(Order::Fault(fault)));
+    }
+
+    /// What the guest did so far.
+    pub fn seen(&self) -> Seen {
+        self.shared.state().seen.clone()
     }
 }
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        self.change(|state| state.stop = true);
+        self.change(|state| state.orders.push(Order::Stop));
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
-}
-
-fn host_socket(folder: &Path) -> PathBuf {
-    folder.join("host")
-}
-
-fn guest_socket(folder: &Path) -> PathBuf {
-    folder.join("guest")
 }

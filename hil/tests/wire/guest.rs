@@ -1,63 +1,69 @@
-//! A guest without QEMU: a stack of its own at the other end of the wire.
+//! A guest without a machine: smoltcp at the guest's end of the cable.
 
-use std::collections::VecDeque;
-use std::net::Ipv4Addr;
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as StdInstant};
 
 use edgetrust_hil::wire::Wire;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::{dhcpv4, dns, tcp, udp};
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint};
+use smoltcp::time::Instant;
+use smoltcp::wire::{DnsQueryType, EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Address};
 
-/// How long anything may take.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Card {
-    socket: UnixDatagram,
-    host: PathBuf,
-    out: VecDeque<Vec<u8>>,
+    cable: UnixDatagram,
+    frame: Option<Vec<u8>>,
 }
 
-pub struct In(Vec<u8>);
-
-impl RxToken for In {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
-        read(&self.0)
+impl Card {
+    /// Waits a little for a frame.
+    fn wait(&mut self) {
+        let mut frame = [0; 2048];
+        if self.frame.is_none()
+            && let Ok(length) = self.cable.recv(&mut frame)
+        {
+            self.frame = Some(frame[..length].to_vec());
+        }
     }
 }
 
-pub struct Out<'a>(&'a mut VecDeque<Vec<u8>>);
+struct Octets(Vec<u8>);
+
+impl RxToken for Octets {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, take: F) -> R {
+        take(&self.0)
+    }
+}
+
+struct Out<'a>(&'a UnixDatagram);
 
 impl TxToken for Out<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
         let mut frame = vec![0; length];
-        let result = write(&mut frame);
-        self.0.push_back(frame);
+        let result = fill(&mut frame);
+        self.0.send(&frame).unwrap();
         result
     }
 }
 
 impl Device for Card {
-    type RxToken<'a> = In;
+    type RxToken<'a> = Octets;
     type TxToken<'a> = Out<'a>;
 
-    fn receive(&mut self, _: smoltcp::time::Instant) -> Option<(In, Out<'_>)> {
-        let mut frame = vec![0; 2048];
-        let octets = self.socket.recv(&mut frame).ok()?;
-        frame.truncate(octets);
-        Some((In(frame), Out(&mut self.out)))
+    fn receive(&mut self, _: Instant) -> Option<(Octets, Out<'_>)> {
+        self.frame.take().map(|frame| (Octets(frame), Out(&self.cable)))
     }
 
-    fn transmit(&mut self, _: smoltcp::time::Instant) -> Option<Out<'_>> {
-        Some(Out(&mut self.out))
+    fn transmit(&mut self, _: Instant) -> Option<Out<'_>> {
+        Some(Out(&self.cable))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
-        (capabilities.medium, capabilities.max_transmission_unit) = (Medium::Ethernet, 1514);
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = 1514;
         capabilities
     }
 }
@@ -65,104 +71,125 @@ impl Device for Card {
 pub struct Guest {
     card: Card,
     interface: Interface,
-    pub sockets: SocketSet<'static>,
-    begun: Instant,
+    sockets: SocketSet<'static>,
+    dhcp: SocketHandle,
+    start: StdInstant,
+    port: u16,
 }
 
 impl Guest {
     pub fn new(wire: &Wire) -> Self {
-        let (host, own) = wire.sockets();
-        let socket = UnixDatagram::bind(own).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let mut card = Card { socket, host, out: VecDeque::new() };
-        let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress([2, 0, 0, 0, 0, 1])));
-        config.random_seed = 7;
-        let interface = Interface::new(config, &mut card, smoltcp::time::Instant::ZERO);
-        Self { card, interface, sockets: SocketSet::new(Vec::new()), begun: Instant::now() }
+        let cable = UnixDatagram::from(wire.plug().unwrap());
+        cable.set_nonblocking(false).unwrap();
+        cable.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
+        let mut card = Card { cable, frame: None };
+        let config = Config::new(HardwareAddress::Ethernet(EthernetAddress([2, 0, 0, 0, 0, 15])));
+        let interface = Interface::new(config, &mut card, Instant::ZERO);
+        let mut sockets = SocketSet::new(Vec::new());
+        let dhcp = sockets.add(dhcpv4::Socket::new());
+        Self { card, interface, sockets, dhcp, start: StdInstant::now(), port: 49_152 }
     }
 
-    pub fn turn(&mut self) {
-        let now = i64::try_from(self.begun.elapsed().as_micros()).unwrap();
-        self.interface.poll(smoltcp::time::Instant::from_micros(now), &mut self.card, &mut self.sockets);
-        while let Some(frame) = self.card.out.pop_front() {
-            let _ = self.card.socket.send_to(&frame, &self.card.host);
-        }
+    fn step(&mut self) {
+        self.card.wait();
+        let now = Instant::from_micros(i64::try_from(self.start.elapsed().as_micros()).unwrap());
+        self.interface.poll(now, &mut self.card, &mut self.sockets);
     }
 
-    /// Turns until something is there; none where it takes longer than that.
-    pub fn within<T>(&mut self, time: Duration, mut there: impl FnMut(&mut Self) -> Option<T>) -> Option<T> {
-        let until = Instant::now() + time;
+    pub fn until<T>(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> Option<T>) -> T {
+        let until = StdInstant::now() + PATIENCE;
         loop {
-            self.turn();
-            if let Some(found) = there(self) {
-                return Some(found);
+            self.step();
+            if let Some(done) = done(self) {
+                return done;
             }
-            if Instant::now() > until {
-                return None;
-            }
-            std::thread::sleep(Duration::from_micros(200));
+            assert!(StdInstant::now() < until, "{what}: not in time");
         }
     }
 
-    pub fn until<T>(&mut self, there: impl FnMut(&mut Self) -> Option<T>) -> T {
-        self.within(PATIENCE, there).expect("it did not come about")
-    }
-
-    /// A lease: address, router and DNS server.
-    pub fn lease(&mut self, time: Duration) -> Option<(Ipv4Addr, Ipv4Addr, Ipv4Addr)> {
-        let handle = self.sockets.add(dhcpv4::Socket::new());
-        let lease = self.within(time, |guest| {
-            let socket = guest.sockets.get_mut::<dhcpv4::Socket<'_>>(handle);
-            let Some(dhcpv4::Event::Configured(config)) = socket.poll() else { return None };
-            let (address, router) = (config.address, config.router?);
-            let server = *config.dns_servers.first()?;
-            guest.interface.update_ip_addrs(|list| list.push(IpCidr::Ipv4(address)).unwrap());
-            guest.interface.routes_mut().add_default_ipv4_route(router).unwrap();
-            Some((address.address(), router, server))
-        });
-        self.sockets.remove(handle);
-        lease
-    }
-
-    /// What a name leads to; an error where it does not exist, none where nobody says.
-    pub fn resolve(&mut self, server: Ipv4Addr, name: &str, time: Duration) -> Option<Result<IpAddress, ()>> {
-        let handle = self.sockets.add(dns::Socket::new(&[IpAddress::Ipv4(server)], vec![]));
-        let socket = self.sockets.get_mut::<dns::Socket<'_>>(handle);
-        let query = socket.start_query(self.interface.context(), name, smoltcp::wire::DnsQueryType::A).unwrap();
-        self.within(time, |guest| {
-            let socket = guest.sockets.get_mut::<dns::Socket<'_>>(handle);
-            match socket.get_query_result(query) {
-                Ok(addresses) => Some(Ok(addresses[0])),
-                Err(dns::GetQueryResultError::Pending) => None,
-                Err(dns::GetQueryResultError::Failed) => Some(Err(())),
+    /// What DHCP said by now.
+    pub fn configured(&mut self) -> Option<(IpCidr, Option<Ipv4Address>, Vec<Ipv4Address>)> {
+        match self.sockets.get_mut::<dhcpv4::Socket<'_>>(self.dhcp).poll()? {
+            dhcpv4::Event::Configured(config) => {
+                let address = IpCidr::Ipv4(config.address);
+                let (router, servers) = (config.router, config.dns_servers.iter().copied().collect());
+                self.interface.update_ip_addrs(|addresses| addresses.push(address).unwrap());
+                self.interface.routes_mut().add_default_ipv4_route(router.unwrap()).unwrap();
+                Some((address, router, servers))
             }
-        })
+            dhcpv4::Event::Deconfigured => None,
+        }
     }
 
-    /// The answer to a datagram.
-    pub fn ask(&mut self, to: IpEndpoint, request: &[u8], time: Duration) -> Option<Vec<u8>> {
-        let buffers = [(); 2].map(|()| udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 4], vec![0; 2048]));
-        let [receive, send] = buffers;
-        let handle = self.sockets.add(udp::Socket::new(receive, send));
-        let socket = self.sockets.get_mut::<udp::Socket<'_>>(handle);
-        socket.bind(40_000).unwrap();
-        socket.send_slice(request, to).unwrap();
-        let answer = self.within(time, |guest| {
-            guest.sockets.get_mut::<udp::Socket<'_>>(handle).recv().ok().map(|(octets, _)| octets.to_vec())
+    pub fn lease(&mut self) -> (IpCidr, Option<Ipv4Address>, Vec<Ipv4Address>) {
+        self.until("a lease", Self::configured)
+    }
+
+    pub fn resolve(&mut self, name: &str) -> Result<Vec<IpAddress>, dns::GetQueryResultError> {
+        let mut socket = dns::Socket::new(&[IpAddress::v4(10, 0, 2, 2)], vec![]);
+        let query = socket.start_query(self.interface.context(), name, DnsQueryType::A).unwrap();
+        let handle = self.sockets.add(socket);
+        let answer = self.until("a name", |guest| {
+            match guest.sockets.get_mut::<dns::Socket<'_>>(handle).get_query_result(query) {
+                Err(dns::GetQueryResultError::Pending) => None,
+                other => Some(other.map(|addresses| addresses.iter().copied().collect())),
+            }
         });
         self.sockets.remove(handle);
         answer
     }
 
-    /// A connection that is on its way.
-    pub fn connect(&mut self, to: (Ipv4Addr, u16), from: u16) -> SocketHandle {
-        let [receive, send] = [(); 2].map(|()| tcp::SocketBuffer::new(vec![0; 8 * 1024]));
-        let handle = self.sockets.add(tcp::Socket::new(receive, send));
-        self.sockets.get_mut::<tcp::Socket<'_>>(handle).connect(self.interface.context(), to, from).unwrap();
-        handle
+    pub fn send_udp(&mut self, port: u16, octets: &[u8]) -> SocketHandle {
+        let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 4], vec![0; 2048]);
+        let mut socket = udp::Socket::new(buffer(), buffer());
+        socket.bind(self.port).unwrap();
+        self.port += 1;
+        socket.send_slice(octets, (IpAddress::v4(10, 0, 2, 2), port)).unwrap();
+        self.sockets.add(socket)
+    }
+
+    pub fn udp(&mut self, port: u16, octets: &[u8]) -> Vec<u8> {
+        let handle = self.send_udp(port, octets);
+        self.until("a datagram", |guest| {
+            let socket = guest.sockets.get_mut::<udp::Socket<'_>>(handle);
+            socket.recv().ok().map(|(octets, _)| octets.to_vec())
+        })
+    }
+
+    pub fn connect(&mut self, port: u16) -> SocketHandle {
+        let buffer = || tcp::SocketBuffer::new(vec![0; 16 * 1024]);
+        let mut socket = tcp::Socket::new(buffer(), buffer());
+        socket.connect(self.interface.context(), (IpAddress::v4(10, 0, 2, 2), port), self.port).unwrap();
+        self.port += 1;
+        self.sockets.add(socket)
     }
 
     pub fn tcp(&mut self, handle: SocketHandle) -> &mut tcp::Socket<'static> {
         self.sockets.get_mut(handle)
+    }
+
+    /// Waits until it is open; false where it was reset.
+    pub fn opens(&mut self, handle: SocketHandle) -> bool {
+        self.until("a connection", |guest| match guest.tcp(handle).state() {
+            tcp::State::SynSent => None,
+            state => Some(state != tcp::State::Closed),
+        })
+    }
+
+    pub fn read_all(&mut self, handle: SocketHandle) -> Vec<u8> {
+        let mut all = Vec::new();
+        self.until("its end", |guest| {
+            let socket = guest.tcp(handle);
+            while socket.can_recv() {
+                socket
+                    .recv(|octets| {
+                        all.extend_from_slice(octets);
+                        (octets.len(), ())
+                    })
+                    .unwrap();
+            }
+            (!socket.may_recv()).then_some(())
+        });
+        all
     }
 }
