@@ -1,3 +1,10 @@
 //! Runs firmware against real servers, and judges what it did.
 
+pub mod decode;
+pub mod hostile;
+pub mod log;
+pub mod pem;
+pub mod pki;
+pub mod probe;
+pub mod qemu;
 pub mod wire;
