@@ -68,9 +68,7 @@ impl Chain {
                 params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
                 params.key_usages.push(KeyUsagePurpose::KeyCertSign);
             }),
-            Self::ClientsPurpose => {
-                pki.issue(&Wish { purposes: vec![ExtendedKeyUsagePurpose::ClientAuth], ..wish })
-            }
+            Self::ClientsPurpose => pki.issue(&Wish { purposes: vec![ExtendedKeyUsagePurpose::ClientAuth], ..wish }),
             Self::NameConstraints => below(pki, &wish, |params| {
                 let elsewhere = GeneralSubtree::DnsName("elsewhere.example".to_owned());
                 params.name_constraints =

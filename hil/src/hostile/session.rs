@@ -348,11 +348,13 @@ impl<'a> Session<'a> {
             transcript[0] ^= 1;
         }
         let side = if matches!(by, By::AsClient) { "client" } else { "server" };
-        let signed =
-            [&[b' '; 64][..], format!("TLS 1.3, {side} CertificateVerify\0").as_bytes(), &transcript].concat();
+        let signed = [&[b' '; 64][..], format!("TLS 1.3, {side} CertificateVerify\0").as_bytes(), &transcript].concat();
         let key = if matches!(by, By::Another) { &self.credentials.another } else { self.key };
-        let signature =
-            if matches!(by, By::Empty) { Vec::new() } else { key.sign(&signed).expect("a key that was just made signs") };
+        let signature = if matches!(by, By::Empty) {
+            Vec::new()
+        } else {
+            key.sign(&signed).expect("a key that was just made signs")
+        };
         let scheme = if let By::Scheme(scheme) = by { scheme } else { scheme_of(key) };
         messages::certificate_verify(scheme, &signature)
     }
