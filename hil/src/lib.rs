@@ -3,6 +3,7 @@
 pub mod decode;
 pub mod hostile;
 pub mod log;
+pub mod image;
 pub mod pem;
 pub mod pki;
 pub mod probe;
