@@ -2,10 +2,12 @@
 
 pub mod decode;
 pub mod hostile;
-pub mod log;
 pub mod image;
+pub mod log;
 pub mod pem;
 pub mod pki;
 pub mod probe;
 pub mod qemu;
+pub mod scenario;
+pub mod servers;
 pub mod wire;

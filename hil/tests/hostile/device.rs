@@ -29,6 +29,8 @@ pub enum Outcome {
     /// What came until close_notify.
     Ended(Vec<u8>),
     Panicked,
+    /// Nobody listens.
+    Nobody,
 }
 
 /// Blocks where a device would wait.
@@ -95,9 +97,19 @@ fn now_or_never<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Connects, asks, and reads to the end, within that time.
-pub fn ask(server: SocketAddr, name: &str, root: &[u8], credential: &Credential, time: Duration) -> Outcome {
-    let outcome = catch_unwind(AssertUnwindSafe(|| now_or_never(exchange(server, name, root, credential, time))));
+/// Whom a device talks to, and as whom.
+#[derive(Clone, Copy)]
+pub struct Device<'a> {
+    pub server: SocketAddr,
+    pub name: &'a str,
+    pub root: &'a [u8],
+    pub credential: &'a Credential,
+    pub time: Duration,
+}
+
+/// Connects, sends a request, and reads to the end, or until that is enough.
+pub fn ask(device: Device<'_>, request: &[u8], enough: fn(&[u8]) -> bool) -> Outcome {
+    let outcome = catch_unwind(AssertUnwindSafe(|| now_or_never(exchange(device, request, enough))));
     match outcome {
         Ok(Ok(octets)) => Outcome::Ended(octets),
         Ok(Err(outcome)) => outcome,
@@ -106,11 +118,9 @@ pub fn ask(server: SocketAddr, name: &str, root: &[u8], credential: &Credential,
 }
 
 async fn exchange(
-    server: SocketAddr,
-    name: &str,
-    root: &[u8],
-    credential: &Credential,
-    time: Duration,
+    Device { server, name, root, credential, time }: Device<'_>,
+    request: &[u8],
+    enough: fn(&[u8]) -> bool,
 ) -> Result<Vec<u8>, Outcome> {
     let anchors = [Certificate::from_der(root).unwrap()];
     let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &[ECDSA_P256_SHA256] };
@@ -119,13 +129,14 @@ async fn exchange(
     let demand = Demand { trust, server: ServerName::Dns(name), now, limits: Limits::DEVICE };
     let key = P256Key::from_pkcs8(credential.key.serialized_der()).unwrap();
     let mut shown = Shown { certificate: &credential.chain[0], key };
-    let socket = Socket { stream: TcpStream::connect(server).unwrap(), until: Instant::now() + time };
+    let stream = TcpStream::connect(server).map_err(|_| Outcome::Nobody)?;
+    let socket = Socket { stream, until: Instant::now() + time };
     let (mut receive, mut send, mut shared) = ([0; 16_640], [0; 4096], Shared::new());
     let buffers = Buffers { receive: &mut receive, send: &mut send, shared: &mut shared };
     let opened = connect(socket, &demand, Some(&mut shown), &mut OsRng, buffers).await;
     let mut connection = opened.map_err(|error| Outcome::Refused(format!("{error:?}")))?;
     let broken = |error| Outcome::Broken(format!("{error:?}"));
-    connection.write_all(b"GET / HTTP/1.1\r\n\r\n").await.map_err(broken)?;
+    connection.write_all(request).await.map_err(broken)?;
     connection.flush().await.map_err(broken)?;
     let mut all = Vec::new();
     let mut part = [0; 512];
@@ -133,6 +144,9 @@ async fn exchange(
         match connection.read(&mut part).await.map_err(broken)? {
             0 => return Ok(all),
             count => all.extend_from_slice(&part[..count]),
+        }
+        if enough(&all) {
+            return Ok(all);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use device::Outcome;
+use device::{Device, Outcome};
 use edgetrust_hil::hostile::{Expected, MODES, Mode, Seen, Server, mode};
 use edgetrust_hil::pki::{Credential, Pki, Wish};
 
@@ -22,6 +22,11 @@ fn device() -> (Pki, Credential) {
     let pki = Pki::new();
     let credential = pki.device(&Wish::client("sensor-7.a.example"));
     (pki, credential)
+}
+
+fn ask(server: &Server, pki: &Pki, credential: &Credential, time: Duration) -> Outcome {
+    let device = Device { server: server.address(), name: NAME, root: &pki.root.der, credential, time };
+    device::ask(device, b"GET / HTTP/1.1\r\n\r\n", |_| false)
 }
 
 /// What is wrong with what a device did.
@@ -48,7 +53,7 @@ fn a_device_does_what_the_table_says() {
         while let Some(mode) = MODES.get(next.fetch_add(1, Ordering::Relaxed)) {
             let server = Server::start(mode, &pki, NAME).unwrap();
             let time = if matches!(mode.expected, Expected::GivenUp | Expected::Silent) { SHORT } else { PATIENCE };
-            let outcome = device::ask(server.address(), NAME, &pki.root.der, &credential, time);
+            let outcome = ask(&server, &pki, &credential, time);
             wrong.extend(judge(mode, &outcome, &server.seen()).err());
         }
         wrong
@@ -65,7 +70,7 @@ fn a_server_survives_its_clients_and_serves_the_next() {
     let (pki, credential) = device();
     let server = Server::start(mode("good").unwrap(), &pki, NAME).unwrap();
     for round in 1..=3 {
-        let outcome = device::ask(server.address(), NAME, &pki.root.der, &credential, PATIENCE);
+        let outcome = ask(&server, &pki, &credential, PATIENCE);
         judge(mode("good").unwrap(), &outcome, &server.seen()).unwrap();
         assert_eq!(server.seen().connections, round);
     }
