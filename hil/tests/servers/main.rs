@@ -133,10 +133,7 @@ fn openssl_carries_whom_it_takes_in_to_the_service() {
     let file = |name: &str| location.folder.path().join(name);
     let target = location.service.address();
     let openssl = Openssl::start(&file("gateway.pem"), &file("gateway.key"), &file("root.pem"), target).unwrap();
-    let ask = |credential: &Credential| {
-        // Between two connections it does not listen for a moment.
-        std::iter::repeat_with(|| location.ask_if_there(openssl.address(), credential)).flatten().next().unwrap()
-    };
+    let ask = |credential: &Credential| location.ask(openssl.address(), credential, POST);
     let device = location.device("sensor-7.mesh.test");
     for count in 1..=2 {
         let outcome = ask(&device);
@@ -147,14 +144,6 @@ fn openssl_carries_whom_it_takes_in_to_the_service() {
     let outcome = ask(&stranger);
     assert!(turned_away(&outcome), "{outcome:?}");
     assert_eq!(location.service.posts().len(), 2);
-}
-
-impl Location {
-    /// None where nobody listens.
-    fn ask_if_there(&self, server: SocketAddr, credential: &Credential) -> Option<Outcome> {
-        let outcome = self.ask(server, credential, POST);
-        (!matches!(outcome, Outcome::Nobody)).then_some(outcome)
-    }
 }
 
 #[test]
