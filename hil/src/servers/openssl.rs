@@ -34,8 +34,11 @@ impl Openssl {
     /// Shows a chain (PEM, leaf first) with its key, demands a certificate below `roots`, and carries whom it takes in to `target`.
     ///
     /// # Errors
-    /// Where there is no socket or no thread to be had.
+    /// `Unsupported` where there is no openssl; where there is no socket or no thread to be had.
     pub fn start(chain: &Path, key: &Path, roots: &Path, target: SocketAddr) -> io::Result<Self> {
+        let mut version = Command::new("openssl");
+        version.arg("version");
+        Process::start(version)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let files = [chain, key, roots].map(Path::to_owned);

@@ -24,7 +24,7 @@ impl Process {
     /// Starts it, its standard output away.
     ///
     /// # Errors
-    /// Where it cannot be started.
+    /// Where it cannot be started; `Unsupported` where it is not here.
     pub fn start(mut command: Command) -> io::Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         Self::spawn(command)
@@ -42,7 +42,11 @@ impl Process {
     fn spawn(mut command: Command) -> io::Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         let child = command.stderr(Stdio::piped()).spawn();
-        let mut child = child.map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+        let mut child = child.map_err(|error| match error.kind() {
+            // A scenario that needs it is skipped.
+            io::ErrorKind::NotFound => io::Error::new(io::ErrorKind::Unsupported, format!("{name} is not here")),
+            other => io::Error::new(other, format!("{name}: {error}")),
+        })?;
         let (log, errors) = (Arc::new(Log::new()), child.stderr.take());
         let theirs = Arc::clone(&log);
         let reader = std::thread::Builder::new().name(name).spawn(move || {

@@ -32,7 +32,7 @@ impl StepCa {
     /// Issues certificates for so long (`24h`), below the mesh's root.
     ///
     /// # Errors
-    /// Where it cannot be started.
+    /// Where it cannot be started; `Unsupported` where it is not here.
     pub fn start(pki: &Pki, lifetime: &str) -> io::Result<Self> {
         let (folder, own, validation) = (tempfile::tempdir()?, own_address(), own_address());
         let (names, management) = (free_port(own)?, free_port(own)?);
