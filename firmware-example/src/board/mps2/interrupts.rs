@@ -1,0 +1,43 @@
+//! The vector table, and switching its entries on.
+
+use cortex_m::interrupt::InterruptNumber;
+use cortex_m::peripheral::NVIC;
+
+/// Interrupts that are used.
+#[derive(Clone, Copy)]
+#[repr(u16)]
+pub(super) enum Interrupt {
+    /// CMSDK timer 0.
+    Timer0 = 8,
+    /// CMSDK timer 1.
+    Timer1 = 9,
+    /// LAN9118.
+    Ethernet = 13,
+}
+
+// SAFETY: distinct numbers of existing interrupts, which never change.
+unsafe impl InterruptNumber for Interrupt {
+    fn number(self) -> u16 {
+        self as u16
+    }
+}
+
+pub(super) fn enable(interrupt: Interrupt) {
+    // SAFETY: handlers take no lock that the caller could hold; critical sections mask all interrupts, not single ones.
+    unsafe { NVIC::unmask(interrupt) }
+}
+
+extern "C" fn unexpected() {
+    panic!("an interrupt that nobody enabled");
+}
+
+// SAFETY: cortex-m-rt's linker script places this section after the exceptions; its name and type are what `device` asks for.
+#[unsafe(link_section = ".vector_table.interrupts")]
+#[unsafe(no_mangle)]
+static __INTERRUPTS: [extern "C" fn(); 32] = {
+    let mut table: [extern "C" fn(); 32] = [unexpected; 32];
+    table[Interrupt::Timer0 as usize] = super::clock::wrapped;
+    table[Interrupt::Timer1 as usize] = super::clock::alarm;
+    table[Interrupt::Ethernet as usize] = super::ethernet::interrupt;
+    table
+};
