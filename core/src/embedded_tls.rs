@@ -13,6 +13,10 @@ mod guard;
 #[cfg(feature = "p256")]
 mod software;
 
+use core::future::poll_fn;
+use core::pin::pin;
+use core::task::Poll;
+
 use embedded_io_async::{ErrorType, Read, Write};
 use embedded_tls::alert::AlertLevel;
 use embedded_tls::{
@@ -208,15 +212,39 @@ impl<S: Read + Write> Connection<'_, S> {
         }
     }
 
-    /// Says close_notify (RFC 8446 section 6.1).
+    /// As [`Read::read`], but none once `until` is done and no record has begun to come: nothing is lost then. embedded-tls loses what has come of
+    /// a record when a read is dropped, so a plain timeout around a read is the end of the connection.
+    ///
+    /// # Errors
+    /// As [`Read::read`].
+    pub async fn read_until(
+        &mut self,
+        out: &mut [u8],
+        until: impl Future<Output = ()>,
+    ) -> Result<Option<usize>, ConnectionError> {
+        let link = self.link;
+        let (mut read, mut until) = (pin!(self.read(out)), pin!(until));
+        let mut over = false;
+        poll_fn(|context| {
+            if let Poll::Ready(outcome) = read.as_mut().poll(context) {
+                return Poll::Ready(outcome.map(Some));
+            }
+            over = over || until.as_mut().poll(context).is_ready();
+            if over && link.between_records.get() { Poll::Ready(Ok(None)) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// Says close_notify (RFC 8446 section 6.1), and gives the socket back.
     ///
     /// # Errors
     /// Where it cannot be sent.
-    pub async fn close(self) -> Result<(), ConnectionError> {
-        self.tls.close().await.map(drop).map_err(|(_, error)| match error {
-            TlsError::Io(kind) => ConnectionError::Io(kind),
-            other => ConnectionError::Tls(other),
-        })
+    pub async fn close(self) -> Result<S, ConnectionError> {
+        match self.tls.close().await {
+            Ok(guard) => Ok(guard.into_socket()),
+            Err((_, TlsError::Io(kind))) => Err(ConnectionError::Io(kind)),
+            Err((_, other)) => Err(ConnectionError::Tls(other)),
+        }
     }
 }
 

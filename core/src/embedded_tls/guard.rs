@@ -74,11 +74,13 @@ pub(super) enum Phase {
 pub(super) struct Link {
     pub(super) phase: Cell<Phase>,
     pub(super) fault: Cell<Option<RecordFault>>,
+    /// No octet of a record has come that was not handed out whole: a read may be given up.
+    pub(super) between_records: Cell<bool>,
 }
 
 impl Link {
     pub(super) const fn new() -> Self {
-        Self { phase: Cell::new(Phase::Hello), fault: Cell::new(None) }
+        Self { phase: Cell::new(Phase::Hello), fault: Cell::new(None), between_records: Cell::new(true) }
     }
 }
 
@@ -142,6 +144,10 @@ impl<'b, S: Read + Write> Guard<'b, S> {
         }
     }
 
+    pub(super) fn into_socket(self) -> S {
+        self.socket
+    }
+
     fn fault<T>(&self, fault: RecordFault) -> Result<T, GuardError<S::Error>> {
         self.link.fault.set(Some(fault));
         Err(GuardError::Fault)
@@ -156,7 +162,10 @@ impl<'b, S: Read + Write> Guard<'b, S> {
         let mut header = [0; HEADER];
         let mut have = 0_usize;
         while let Some(rest @ [_, ..]) = header.get_mut(have..) {
-            match self.receive(rest).await? {
+            self.link.between_records.set(have == 0);
+            let received = self.receive(rest).await;
+            self.link.between_records.set(false);
+            match received? {
                 0 if have == 0 => return Ok(false),
                 0 => return self.fault(RecordFault::Truncated),
                 count => have = have.saturating_add(count),
