@@ -262,6 +262,10 @@ impl<S: Read + Write> Write for Guard<'_, S> {
             match *octets {
                 // embedded-tls sends its alerts as change_cipher_spec (RFC 8446 section 6): it never sends one of those.
                 [CHANGE_CIPHER_SPEC, major, minor, 0, 2, level, description] => {
+                    // Once the server has closed, its close_notify goes out unencrypted: then none goes out.
+                    if self.link.phase.get() == Phase::Open {
+                        return Ok(octets.len());
+                    }
                     let alert = [ALERT, major, minor, 0, 2, level, description];
                     self.socket.write_all(&alert).await.map_err(GuardError::Socket)?;
                     return Ok(alert.len());
