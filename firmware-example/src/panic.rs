@@ -23,7 +23,10 @@ pub(crate) fn stop(reason: &ResetReason) -> ! {
     cortex_m::interrupt::disable();
     if !STOPPING.swap(true, Ordering::Relaxed) {
         board::remember(reason);
-        defmt::error!("stopped: {}", reason);
+        match reason {
+            ResetReason::Requested => defmt::info!("{}", reason),
+            _ => defmt::error!("stopped: {}", reason),
+        }
     }
     board::restart()
 }

@@ -4,6 +4,7 @@ use core::cell::RefCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::task::Waker;
 
+use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use critical_section::Mutex;
 use embassy_time_driver::{Driver, TICK_HZ};
@@ -95,26 +96,24 @@ impl Driver for Alarms {
     }
 }
 
-pub(super) fn start() {
+pub(super) fn start(pulse: SYST) {
     FREE.write(RELOAD, u32::MAX);
     FREE.write(VALUE, FIRST);
     FREE.write(INT, 1);
     FREE.write(CTRL, RUN);
     enable(Interrupt::Timer0);
     enable(Interrupt::Timer1);
-    start_pulse();
+    start_pulse(pulse);
 }
 
 /// QEMU looks after its network when a timer of the guest is due: without one a frame lies there until the guest's next deadline, which can be
 /// seconds away. An empty interrupt each 4 ms is enough.
-fn start_pulse() {
-    if let Some(mut core) = cortex_m::Peripherals::take() {
-        core.SYST.set_clock_source(SystClkSource::Core);
-        core.SYST.set_reload((TICKS_PER_SECOND / 250) as u32);
-        core.SYST.clear_current();
-        core.SYST.enable_counter();
-        core.SYST.enable_interrupt();
-    }
+fn start_pulse(mut pulse: SYST) {
+    pulse.set_clock_source(SystClkSource::Core);
+    pulse.set_reload((TICKS_PER_SECOND / 250) as u32);
+    pulse.clear_current();
+    pulse.enable_counter();
+    pulse.enable_interrupt();
 }
 
 #[cortex_m_rt::exception]

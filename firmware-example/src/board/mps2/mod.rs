@@ -18,8 +18,6 @@ mod reset;
 pub mod rig;
 mod watchdog;
 
-use core::sync::atomic::{AtomicBool, Ordering};
-
 use defmt_semihosting as _;
 use embassy_executor::Spawner;
 
@@ -37,11 +35,9 @@ impl Port for Mps2 {
     type Watchdog = watchdog::ApbWatchdog;
 
     fn take() -> Result<Board<Self>, InitError> {
-        static TAKEN: AtomicBool = AtomicBool::new(false);
-        if TAKEN.swap(true, Ordering::Relaxed) {
-            return Err(InitError::Taken);
-        }
-        clock::start();
+        let core = cortex_m::Peripherals::take().ok_or(InitError::Taken)?;
+        memory::guard_stack(&core.MPU);
+        clock::start(core.SYST);
         #[cfg(feature = "rig")]
         rig::start();
         Ok(Board {
