@@ -7,7 +7,7 @@ use edgetrust_core::path::{Limits, Trust};
 use edgetrust_core::pki_types::SignatureVerificationAlgorithm;
 use edgetrust_core::time::TrustedTime;
 use embassy_net::dns::DnsQueryType;
-use embassy_net::tcp::{ConnectError, TcpSocket};
+use embassy_net::tcp::TcpSocket;
 use embassy_net::{IpAddress, Stack};
 use embassy_time::{Duration, with_timeout};
 use rand_chacha::ChaCha20Rng;
@@ -54,7 +54,7 @@ pub enum DialError {
     /// The name has no address, or the name server does not say.
     Resolve,
     /// Nobody there, or not in time.
-    Connect(Option<ConnectError>),
+    Connect,
     /// The server is not believed, or ended the handshake.
     Refused(HandshakeError),
     /// The handshake took too long.
@@ -98,8 +98,7 @@ pub async fn dial<'m>(
     socket.set_timeout(Some(SILENCE));
     match with_timeout(CONNECT, socket.connect((address, target.port))).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(DialError::Connect(Some(error))),
-        Err(_) => return Err(DialError::Connect(None)),
+        Ok(Err(_)) | Err(_) => return Err(DialError::Connect),
     }
     let server = match target.name.parse() {
         Ok(address) => ServerName::Ip(address),

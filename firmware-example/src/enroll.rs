@@ -83,7 +83,6 @@ pub async fn enroll<'b>(
     rng.fill_bytes(&mut octets);
     let key = P256Key::from_random(&octets).ok_or(EnrollError::Key)?;
     let public_key = key.public_key();
-    let mut request = [0; MAX_REQUEST];
     let request = NewRequest::like(&current, &public_key);
     let mut der = [0; MAX_REQUEST];
     let der = request.write(&mut der, |info| key.sign(info)).map_err(EnrollError::Request)?;
@@ -145,8 +144,8 @@ fn judge(
     let mut budget = Budget::new(Limits::DEVICE);
     trust(settings).verify(&leaf, &others, Purpose::ClientAuth, at, &mut budget).map_err(EnrollError::Path)?;
     // The gateway's rule for requests holds for what comes back (RFC 7030 section 4.2.2). The CA may word the subject in its own way.
-    let names = |certificate: &Certificate<'_>| certificate.extensions().subject_alt_name;
-    same_alternative_names(names(&leaf), names(current)).map_err(EnrollError::Names)?;
+    let (new, before) = (leaf.extensions().subject_alt_name, current.extensions().subject_alt_name);
+    same_alternative_names(new, before).map_err(EnrollError::Names)?;
     let mut length = 0;
     for der in core::iter::once(&leaf).chain(&others).map(Certificate::der) {
         let place = chain.get_mut(length..length + der.len()).ok_or(EnrollError::Answer)?;

@@ -41,7 +41,8 @@ struct Socket<'a>(RefCell<UdpSocket<'a>>);
 impl NtpUdpSocket for Socket<'_> {
     #[expect(clippy::await_holding_refcell_ref, reason = "one task, one call at a time")]
     async fn send_to(&self, octets: &[u8], to: SocketAddr) -> sntpc::Result<usize> {
-        let sent = self.0.borrow_mut().send_to(octets, IpEndpoint::from(to)).await;
+        let IpAddr::V4(address) = to.ip() else { return Err(sntpc::Error::Network) };
+        let sent = self.0.borrow_mut().send_to(octets, IpEndpoint::new(IpAddress::Ipv4(address), to.port())).await;
         sent.map(|()| octets.len()).map_err(|_| sntpc::Error::Network)
     }
 
