@@ -230,7 +230,7 @@ impl<S: Read + Write> Connection<'_, S> {
                 return Poll::Ready(outcome.map(Some));
             }
             over = over || until.as_mut().poll(context).is_ready();
-            if over && link.between_records.get() { Poll::Ready(Ok(None)) } else { Poll::Pending }
+            if over && !link.in_record.get() { Poll::Ready(Ok(None)) } else { Poll::Pending }
         })
         .await
     }

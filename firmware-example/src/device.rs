@@ -1,7 +1,7 @@
 //! One session after the other, and what is done between them.
 
 use edgetrust_core::path::{PathError, PathErrorKind};
-use edgetrust_core::embedded_tls::HandshakeError;
+use edgetrust_core::embedded_tls::{HandshakeError, Shared};
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::rotation::{Failure, FailureKind};
 use edgetrust_core::time::TrustedTime;
@@ -65,6 +65,7 @@ pub struct Device {
     clock: Clock,
     renewal: Renewal<Slots>,
     memory: &'static mut Memory,
+    shared: Shared,
     answers: &'static mut [u8; BUFFER],
     chain: &'static mut [u8; MAX_CHAIN],
 }
@@ -83,11 +84,11 @@ impl Device {
         let clock = Clock::new(renewal.time_seen());
         renewal.restore(&settings, clock.now());
         let (memory, answers, chain) = (MEMORY.take(), ANSWERS.take(), CHAIN.take());
-        Ok(Self { settings, net, rng, reset, clock, renewal, memory, answers, chain })
+        Ok(Self { settings, net, rng, reset, clock, renewal, memory, shared: Shared::new(), answers, chain })
     }
 
     /// For ever.
-    pub async fn run(mut self) -> ! {
+    pub async fn run(&mut self) -> ! {
         let mut wait = FIRST_WAIT;
         loop {
             alive();
@@ -164,8 +165,8 @@ impl Device {
     }
 
     async fn enroll(&mut self, target: Target<'_>, now: TrustedTime) -> Result<(), SessionError> {
-        let Self { settings, net, rng, clock, renewal, memory, answers, chain, .. } = self;
-        let dialled = dial(*net, memory, settings, target, now, &mut renewal.credential(), rng).await;
+        let Self { settings, net, rng, clock, renewal, memory, shared, answers, chain, .. } = self;
+        let dialled = dial(*net, (memory, shared), settings, target, now, &mut renewal.credential(), rng).await;
         learn(&dialled, clock, renewal, settings);
         let outcome = match dialled {
             Ok(mut link) => {
@@ -195,8 +196,8 @@ impl Device {
     }
 
     async fn report(&mut self, target: Target<'_>, path: &str) -> Result<(), SessionError> {
-        let Self { settings, net, rng, reset, clock, renewal, memory, answers, .. } = self;
-        let dialled = dial(*net, memory, settings, target, clock.now(), &mut renewal.credential(), rng).await;
+        let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, .. } = self;
+        let dialled = dial(*net, (memory, shared), settings, target, clock.now(), &mut renewal.credential(), rng).await;
         learn(&dialled, clock, renewal, settings);
         let mut link = dialled.map_err(SessionError::Dial)?;
         let words = Report { sequence: 0, now: clock.now(), confirmed: clock.is_confirmed(), reset };
@@ -213,8 +214,8 @@ impl Device {
     }
 
     async fn feed(&mut self, target: Target<'_>, path: &str) -> Result<Next, SessionError> {
-        let Self { settings, net, rng, reset, clock, renewal, memory, .. } = self;
-        let dialled = dial(*net, memory, settings, target, clock.now(), &mut renewal.credential(), rng).await;
+        let Self { settings, net, rng, reset, clock, renewal, memory, shared, .. } = self;
+        let dialled = dial(*net, (memory, shared), settings, target, clock.now(), &mut renewal.credential(), rng).await;
         learn(&dialled, clock, renewal, settings);
         let mut link = dialled.map_err(SessionError::Dial)?;
         let until = link.server().valid_until();

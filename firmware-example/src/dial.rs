@@ -29,7 +29,6 @@ pub struct Memory {
     tcp_send: [u8; 1536],
     tls_receive: [u8; 16_640],
     tls_send: [u8; 1536],
-    shared: Shared,
 }
 
 impl Memory {
@@ -40,7 +39,6 @@ impl Memory {
             tcp_send: [0; _],
             tls_receive: [0; _],
             tls_send: [0; _],
-            shared: Shared::new(),
         }
     }
 }
@@ -86,7 +84,7 @@ pub fn trust(settings: &Settings) -> Trust<'_> {
 /// Opens a connection.
 pub async fn dial<'m>(
     net: Stack<'m>,
-    memory: &'m mut Memory,
+    (memory, shared): (&'m mut Memory, &'m mut Shared),
     settings: &Settings,
     target: Target<'_>,
     now: TrustedTime,
@@ -106,7 +104,7 @@ pub async fn dial<'m>(
     };
     let demand = Demand { trust: trust(settings), server, now, limits: Limits::DEVICE };
     let buffers =
-        Buffers { receive: &mut memory.tls_receive, send: &mut memory.tls_send, shared: &mut memory.shared };
+        Buffers { receive: &mut memory.tls_receive, send: &mut memory.tls_send, shared };
     match with_timeout(HANDSHAKE, connect(socket, &demand, Some(credential), rng, buffers)).await {
         Ok(Ok(link)) => Ok(link),
         Ok(Err(error)) => Err(DialError::Refused(error)),

@@ -34,7 +34,7 @@ use embassy_net::{Config, DhcpConfig, Runner, StackResources};
 use embassy_time::{Duration, Timer};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
-use static_cell::ConstStaticCell;
+use static_cell::{ConstStaticCell, StaticCell};
 
 use device::Device;
 
@@ -116,7 +116,8 @@ async fn start(spawner: Spawner, board: board::Parts) {
         _ => board::reset(),
     }
     let (partition, slots) = flash.split();
-    match Device::new(partition, slots, net, rng, reset_reason) {
+    static DEVICE: StaticCell<Device> = StaticCell::new();
+    match Device::new(partition, slots, net, rng, reset_reason).map(|device| DEVICE.init(device)) {
         Ok(device) => device.run().await,
         // Nothing but another image helps: it waits for that, and says so.
         Err(error) => loop {

@@ -14,6 +14,9 @@ use crate::settings::Settings;
 /// Octets of a certificate and its intermediates, as the gateway returns them.
 pub const MAX_CHAIN: usize = 2048;
 
+/// Octets of our own certificate: it must fit into a record of ours.
+const MAX_CERTIFICATE: usize = 1024;
+
 /// How long a new credential may be taken back while nobody has taken it.
 const TRIAL_S: u32 = 600;
 
@@ -31,7 +34,7 @@ struct Shown {
     /// None: the factory's.
     slot: Option<Slot>,
     key: P256Key,
-    certificate: heapless::Vec<u8, MAX_CHAIN>,
+    certificate: heapless::Vec<u8, MAX_CERTIFICATE>,
 }
 
 /// The credentials of this device.

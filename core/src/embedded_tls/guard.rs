@@ -74,13 +74,13 @@ pub(super) enum Phase {
 pub(super) struct Link {
     pub(super) phase: Cell<Phase>,
     pub(super) fault: Cell<Option<RecordFault>>,
-    /// No octet of a record has come that was not handed out whole: a read may be given up.
-    pub(super) between_records: Cell<bool>,
+    /// A read must not be given up: what has come of a record would be lost.
+    pub(super) in_record: Cell<bool>,
 }
 
 impl Link {
     pub(super) const fn new() -> Self {
-        Self { phase: Cell::new(Phase::Hello), fault: Cell::new(None), between_records: Cell::new(true) }
+        Self { phase: Cell::new(Phase::Hello), fault: Cell::new(None), in_record: Cell::new(false) }
     }
 }
 
@@ -162,9 +162,9 @@ impl<'b, S: Read + Write> Guard<'b, S> {
         let mut header = [0; HEADER];
         let mut have = 0_usize;
         while let Some(rest @ [_, ..]) = header.get_mut(have..) {
-            self.link.between_records.set(have == 0);
+            self.link.in_record.set(have > 0);
             let received = self.receive(rest).await;
-            self.link.between_records.set(false);
+            self.link.in_record.set(true);
             match received? {
                 0 if have == 0 => return Ok(false),
                 0 => return self.fault(RecordFault::Truncated),

@@ -39,10 +39,13 @@ pub(super) fn ticks() -> u64 {
     critical_section::with(|_| {
         let mut wraps = WRAPS.load(Ordering::Relaxed);
         let mut value = FREE.read(VALUE);
-        // It went round and the handler could not run yet: then `value` may be from either side.
+        // It went round and the handler could not run yet: then `value` may be from either side. It stays at zero for a tick before it is
+        // loaded again, and that tick is still of the round that ends.
         if FREE.read(INT) & 1 != 0 {
-            wraps = wraps.wrapping_add(1);
             value = FREE.read(VALUE);
+            if value != 0 {
+                wraps = wraps.wrapping_add(1);
+            }
         }
         // It counts down. The sum is of a u32 and a multiple of 2^32, less at most what went before.
         ((u64::from(wraps) << 32) + u64::from(FIRST)).wrapping_sub(u64::from(value))
@@ -120,6 +123,8 @@ fn start_pulse(mut pulse: SYST) {
 fn SysTick() {}
 
 pub(super) extern "C" fn wrapped() {
+    // Counted once the next round has begun, within a tick: `ticks` takes a zero for the end of a round that is not counted.
+    while FREE.read(VALUE) == 0 {}
     FREE.write(INT, 1);
     WRAPS.store(WRAPS.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }

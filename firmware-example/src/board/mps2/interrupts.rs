@@ -27,6 +27,16 @@ pub(super) fn enable(interrupt: Interrupt) {
     unsafe { NVIC::unmask(interrupt) }
 }
 
+/// Nothing is pending any more, so that WFI sleeps: what is pending ends it at once, masked or not, and QEMU would spin.
+#[cfg(feature = "rig")]
+pub(super) fn silence() {
+    // SAFETY: registers of every Cortex-M (NVIC_ICER0, SYST_CSR, ICSR with PENDSTCLR); nothing runs afterwards that waits for an interrupt.
+    let core = unsafe { super::registers::Registers::at(0xe000_e000) };
+    core.write(0x180, u32::MAX);
+    core.write(0x010, 0);
+    core.write(0xd04, 1 << 25);
+}
+
 extern "C" fn unexpected() {
     panic!("an interrupt that nobody enabled");
 }

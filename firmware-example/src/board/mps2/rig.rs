@@ -50,6 +50,7 @@ pub(super) fn cut_now() -> bool {
 pub(super) fn lose_power() -> ! {
     cortex_m::interrupt::disable();
     super::watchdog::stop();
+    super::interrupts::silence();
     PAGE.write(STATE, LOST);
     loop {
         cortex_m::asm::wfi();
