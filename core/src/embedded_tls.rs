@@ -1,4 +1,4 @@
-//! TLS 1.3 for devices: embedded-tls does records and keys, this crate decides whom to believe. The only file that names embedded-tls.
+//! TLS 1.3 for devices: embedded-tls does records and keys, this crate decides whom to believe. Only here is embedded-tls named.
 //!
 //! [`connect`] hands out a [`Connection`] only when all of this holds for **this** handshake: the server sent a chain that leads to an
 //! anchor, its certificate is for the name that was asked for, and its CertificateVerify was made with the leaf's key over this
@@ -8,10 +8,17 @@
 //!
 //! There are no deadlines here, since there is no clock: bound [`connect`] with a timeout.
 
+mod error;
 mod guard;
+#[cfg(feature = "p256")]
+mod software;
 
-use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
-use embedded_tls::alert::{AlertDescription, AlertLevel};
+use core::future::poll_fn;
+use core::pin::pin;
+use core::task::Poll;
+
+use embedded_io_async::{ErrorType, Read, Write};
+use embedded_tls::alert::AlertLevel;
 use embedded_tls::{
     Aes128GcmSha256, Certificate as OwnCertificate, CertificateEntryRef, CertificateRef, CertificateVerifyRef,
     CryptoProvider, SignatureScheme, TlsConfig, TlsConnection, TlsContext, TlsError, TlsVerifier,
@@ -21,13 +28,16 @@ use rand_core::CryptoRngCore;
 use sha2::{Digest, Sha256};
 
 use crate::crypto::EcdsaSignature;
-use crate::identity::{Denied, ServerName};
-use crate::path::{Budget, Limits, PathError, PathErrorKind, Purpose, Trust};
+use crate::identity::ServerName;
+use crate::path::{Budget, Limits, Purpose, Trust};
 use crate::time::TrustedTime;
-use crate::x509::{Certificate, ParseError};
+use crate::x509::Certificate;
 
+pub use error::{ConnectionError, HandshakeError};
 pub use guard::RecordFault;
 use guard::{Guard, Link, Phase};
+#[cfg(feature = "p256")]
+pub use software::SoftwareCredential;
 
 /// TLS_AES_128_GCM_SHA256, the one that is offered (RFC 8446 section 9.1).
 const CIPHER_SUITE: u16 = 0x1301;
@@ -121,76 +131,6 @@ impl Server {
     }
 }
 
-/// Why the server was not believed, or the handshake came to nothing.
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum HandshakeError {
-    /// The server sent no certificate (RFC 8446 section 4.4.2).
-    NoCertificate,
-    /// The server sent a certificate and did not prove that it has its key (RFC 8446 section 4.4.3).
-    NoCertificateVerify,
-    /// A second Certificate, or a CertificateVerify without one before it.
-    UnexpectedMessage,
-    /// More certificates than [`MAX_SENT`] beside the server's own.
-    TooManyCertificates,
-    /// The server's certificate is malformed.
-    Certificate(ParseError),
-    /// No path leads from it to an anchor.
-    Path(PathError),
-    /// It is not for the name that was asked for.
-    Denied(Denied),
-    /// Its key is of a kind that no enabled algorithm takes, or the signature's scheme does not fit the key (RFC 8446 section 4.2.3).
-    SignatureScheme,
-    /// CertificateVerify was not made with the certificate's key over this handshake (RFC 8446 section 4.4.3).
-    BadCertificateVerify,
-    /// Our own key could not be used.
-    Signing,
-    /// A record that may not come.
-    Record(RecordFault),
-    /// The server ended it (RFC 8446 section 6).
-    Alert(AlertDescription),
-    /// The connection ended.
-    Closed,
-    /// The socket failed.
-    Io(ErrorKind),
-    /// embedded-tls's own: undecryptable, malformed, or out of order.
-    Tls(TlsError),
-}
-
-/// Why an open connection cannot be used.
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum ConnectionError {
-    /// A record that may not come.
-    Record(RecordFault),
-    /// It ended without close_notify (RFC 8446 section 6.1): what came may not be all.
-    Truncated,
-    /// The socket failed.
-    Io(ErrorKind),
-    /// embedded-tls's own; an alert of the server among it.
-    Tls(TlsError),
-}
-
-impl core::fmt::Display for ConnectionError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        core::fmt::Debug::fmt(self, f)
-    }
-}
-
-impl core::error::Error for ConnectionError {}
-
-impl embedded_io_async::Error for ConnectionError {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Record(_) | Self::Tls(_) => ErrorKind::InvalidData,
-            Self::Truncated => ErrorKind::ConnectionAborted,
-            Self::Io(kind) => *kind,
-        }
-    }
-}
-
 /// An open connection to a server that proved itself; nothing else here can read or write.
 pub struct Connection<'b, S: Read + Write + 'b> {
     tls: TlsConnection<'b, Guard<'b, S>, Aes128GcmSha256>,
@@ -242,7 +182,7 @@ where
     }
     match (opened, link.fault.get()) {
         (_, Some(fault)) => return Err(HandshakeError::Record(fault)),
-        (Err(error), None) => return Err(handshake_error(error)),
+        (Err(error), None) => return Err(error.into()),
         (Ok(()), None) => {}
     }
     let server = match provider.verifier.stage {
@@ -255,15 +195,6 @@ where
     }
     link.phase.set(Phase::Open);
     Ok(Connection { tls, link, server })
-}
-
-fn handshake_error(error: TlsError) -> HandshakeError {
-    match error {
-        TlsError::HandshakeAborted(_, description) => HandshakeError::Alert(description),
-        TlsError::IoError => HandshakeError::Closed,
-        TlsError::Io(kind) => HandshakeError::Io(kind),
-        other => HandshakeError::Tls(other),
-    }
 }
 
 impl<S: Read + Write> Connection<'_, S> {
@@ -281,15 +212,39 @@ impl<S: Read + Write> Connection<'_, S> {
         }
     }
 
-    /// Says close_notify (RFC 8446 section 6.1).
+    /// As [`Read::read`], but none once `until` is done and no record has begun to come: nothing is lost then. embedded-tls loses what has come of
+    /// a record when a read is dropped, so a plain timeout around a read is the end of the connection.
+    ///
+    /// # Errors
+    /// As [`Read::read`].
+    pub async fn read_until(
+        &mut self,
+        out: &mut [u8],
+        until: impl Future<Output = ()>,
+    ) -> Result<Option<usize>, ConnectionError> {
+        let link = self.link;
+        let (mut read, mut until) = (pin!(self.read(out)), pin!(until));
+        let mut over = false;
+        poll_fn(|context| {
+            if let Poll::Ready(outcome) = read.as_mut().poll(context) {
+                return Poll::Ready(outcome.map(Some));
+            }
+            over = over || until.as_mut().poll(context).is_ready();
+            if over && !link.in_record.get() { Poll::Ready(Ok(None)) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// Says close_notify (RFC 8446 section 6.1), and gives the socket back.
     ///
     /// # Errors
     /// Where it cannot be sent.
-    pub async fn close(self) -> Result<(), ConnectionError> {
-        self.tls.close().await.map(drop).map_err(|(_, error)| match error {
-            TlsError::Io(kind) => ConnectionError::Io(kind),
-            other => ConnectionError::Tls(other),
-        })
+    pub async fn close(self) -> Result<S, ConnectionError> {
+        match self.tls.close().await {
+            Ok(guard) => Ok(guard.into_socket()),
+            Err((_, TlsError::Io(kind))) => Err(ConnectionError::Io(kind)),
+            Err((_, other)) => Err(ConnectionError::Tls(other)),
+        }
     }
 }
 
@@ -320,6 +275,7 @@ impl<S: Read + Write> Write for Connection<'_, S> {
 
 /// What has been shown so far.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is no heap to put the larger one on")]
 enum Stage {
     NoCertificate,
     /// The chain is verified and for the right name.
@@ -407,25 +363,7 @@ impl Verifier<'_> {
     /// The first reason stays.
     fn refuse(&mut self, error: HandshakeError) -> TlsError {
         self.refusal.get_or_insert(error);
-        TlsError::AbortHandshake(AlertLevel::Fatal, alert(&error))
-    }
-}
-
-/// RFC 8446 section 6.2
-fn alert(error: &HandshakeError) -> AlertDescription {
-    match error {
-        HandshakeError::Path(PathError { kind, .. }) => match kind {
-            PathErrorKind::Expired { .. } | PathErrorKind::NotYetValid { .. } => AlertDescription::CertificateExpired,
-            PathErrorKind::UnknownIssuer => AlertDescription::UnknownCa,
-            PathErrorKind::UnsupportedAlgorithm => AlertDescription::UnsupportedCertificate,
-            PathErrorKind::TimeUnknown => AlertDescription::CertificateUnknown,
-            _ => AlertDescription::BadCertificate,
-        },
-        HandshakeError::UnexpectedMessage => AlertDescription::UnexpectedMessage,
-        HandshakeError::SignatureScheme => AlertDescription::IllegalParameter,
-        HandshakeError::BadCertificateVerify => AlertDescription::DecryptError,
-        HandshakeError::NoCertificate => AlertDescription::DecodeError,
-        _ => AlertDescription::BadCertificate,
+        TlsError::AbortHandshake(AlertLevel::Fatal, error.alert())
     }
 }
 

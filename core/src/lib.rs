@@ -8,6 +8,7 @@
 //! | [`identity`] | allow lists for clients, names for servers |
 //! | [`request`] | certification requests, written and judged, and the bag of certificates that answers them |
 //! | [`crypto`] | signature algorithms for targets without a provider of their own |
+//! | `embedded_tls` | TLS 1.3 on a device, with embedded-tls (feature `embedded-tls`) |
 //! | [`rotation`] | when a certificate is renewed, tried, kept or given back: a pure state machine |
 //! | [`store`] | a certificate and its key in two slots, safe against power loss |
 //! | [`time`] | what is known of the time |

@@ -9,7 +9,8 @@ use serde::Deserialize;
 /// Modules of core, and the modules that each may name.
 const CORE: &[(&str, &[&str])] = &[
     ("config", &["identity", "path", "text"]),
-    ("crypto", &[]),
+    ("crypto", &["x509"]),
+    ("embedded_tls", &["crypto", "identity", "path", "time", "x509"]),
     ("identity", &["path", "text", "x509"]),
     ("path", &["text", "time", "x509"]),
     ("request", &["x509"]),
@@ -37,7 +38,23 @@ const ADAPTER: &[(&str, &[&str])] = &[
 
 /// Packages of the workspace, and what each may depend on.
 const PACKAGES: &[(&str, &[&str])] = &[
-    ("edgetrust-core", &["defmt", "der", "ed25519-dalek", "heapless", "p256", "p384", "rustls-pki-types", "sha2"]),
+    (
+        "edgetrust-core",
+        &[
+            "defmt",
+            "der",
+            "ed25519-dalek",
+            "embedded-io-async",
+            "embedded-tls",
+            "heapless",
+            "p256",
+            "p384",
+            "rand_core",
+            "rustls-pki-types",
+            "sha2",
+            "signature",
+        ],
+    ),
     ("edgetrust", &["edgetrust-core"]),
     ("edgetrust-tests", &["edgetrust", "edgetrust-core"]),
 ];
@@ -48,7 +65,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rustls_native_certs", &["std-adapter/src/tls/"]),
     ("tokio_rustls", &["std-adapter/src/tls/"]),
     ("instant_acme", &["std-adapter/src/acme/"]),
-    ("embedded_tls::", &["core/src/embedded_tls.rs"]),
+    ("embedded_tls::", &["core/src/embedded_tls.rs", "core/src/embedded_tls/error.rs"]),
     ("clap", &["std-adapter/src/cli/"]),
     ("rcgen", &["std-adapter/src/acme/", "std-adapter/src/cli/demo/"]),
     ("SystemTime::now", &["std-adapter/src/clock.rs"]),
@@ -114,6 +131,10 @@ fn confined_names() {
 fn core_stays_small() {
     for source in rust("core/src") {
         for word in NOT_IN_CORE {
+            // embedded-tls is asynchronous, and behind a feature.
+            if *word == "async " && source.path.starts_with("core/src/embedded_tls") {
+                continue;
+            }
             // heapless has a Vec and a String of its own.
             let code = source.code().replace("heapless::Vec::new()", "").replace("heapless::String", "");
             let code: String = code.lines().filter(|line| !line.starts_with("#![")).collect::<Vec<_>>().join("\n");

@@ -35,6 +35,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    #[inline(never)]
     fn read(&mut self) -> Result<(), ConfigError<'a>> {
         let mut frames = Frames::new();
         let first = self.next()?;
@@ -59,6 +60,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next member of an object, or its end.
+    #[inline(never)]
     fn member(&mut self, object: &'static Object, seen: &mut u64, first: &mut bool) -> Result<Step, ConfigError<'a>> {
         const KEY: &str = "a key in quotes";
         let mut token = self.next()?;
@@ -99,6 +101,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next element of a list of objects, or its end.
+    #[inline(never)]
     fn element(
         &mut self,
         object: &'static Object,
@@ -121,6 +124,7 @@ impl<'a> Reader<'a> {
         Ok(Step::Enter(Frame::Object { object, seen: 0, first: true }))
     }
 
+    #[inline(never)]
     fn value(&mut self, token: Token<'a>, kind: &'static Kind) -> Result<Step, ConfigError<'a>> {
         self.raw.offset = self.offset();
         let refused = match (kind, token) {
@@ -177,6 +181,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads past a value that is not ours.
+    #[inline(never)]
     fn pass_over(&mut self, first: Token<'a>) -> Result<(), ConfigError<'a>> {
         // One bit for each open bracket: 1 is an object.
         let (mut open, mut depth) = (0_u128, 0_u32);

@@ -47,7 +47,14 @@ impl<'a> At<'a> {
         found: Found<'a>,
         expected: &'static str,
     ) -> Result<T, ConfigError<'a>> {
-        Err(ConfigError { path: self.inside(key).path, offset: self.offset, found, expected, nearest: None })
+        Err(self.error(key, found, expected))
+    }
+
+    /// Out of line: there are a hundred places that fail, and the image of a device has room for one.
+    #[cold]
+    #[inline(never)]
+    fn error(&self, key: &'static str, found: Found<'a>, expected: &'static str) -> ConfigError<'a> {
+        ConfigError { path: self.inside(key).path, offset: self.offset, found, expected, nearest: None }
     }
 
     pub(super) fn required<T>(
@@ -63,6 +70,7 @@ impl<'a> At<'a> {
     }
 }
 
+#[inline(never)]
 pub(super) fn config<'a>(raw: &Raw<'a>) -> Result<Config<'a>, ConfigError<'a>> {
     let at = At::new(SERVER, raw.server.offset);
     let server = if raw.server.enabled == Some(true) {
@@ -95,6 +103,7 @@ pub(super) const TRUE: Found<'static> = Found::Literal("true");
 pub(super) const FALSE: Found<'static> = Found::Literal("false");
 
 /// A server that is enabled: its certificate from `credential`, the rest from `side`.
+#[inline(never)]
 pub(super) fn server<'a>(
     at: &At<'a>,
     side: &RawSide<'a>,
@@ -109,6 +118,7 @@ pub(super) fn server<'a>(
     }
 }
 
+#[inline(never)]
 pub(super) fn client_trust<'a>(at: &At<'a>, raw: &RawMtls<'a>) -> Result<ClientTrust<'a>, ConfigError<'a>> {
     if raw.client_ca_files.is_empty() {
         return at.fail("client_ca_files", Found::Nothing, "a list of files with the CAs of clients");
@@ -122,6 +132,7 @@ pub(super) fn client_trust<'a>(at: &At<'a>, raw: &RawMtls<'a>) -> Result<ClientT
     })
 }
 
+#[inline(never)]
 pub(super) fn server_credential<'a>(at: &At<'a>, raw: &RawSide<'a>) -> Result<CredentialSource<'a>, ConfigError<'a>> {
     let files = files(at, raw.cert_file, raw.key_file)?;
     if raw.acme_mode == Some(true) {
@@ -155,6 +166,7 @@ fn files<'a>(
 }
 
 /// A client: whom it believes from `trust`, what it shows from `credential`, the version from `side`.
+#[inline(never)]
 pub(super) fn client<'a>(
     at: &At<'a>,
     side: &RawSide<'a>,
@@ -176,6 +188,7 @@ pub(super) fn client<'a>(
 }
 
 /// Files of `mtls`, ACME of `mtls.acme` (ADR-001) or of `acme` (as SemStreams ships it).
+#[inline(never)]
 fn client_credential<'a>(at: &At<'a>, raw: &RawSide<'a>) -> Result<Option<CredentialSource<'a>>, ConfigError<'a>> {
     let (mtls_at, mtls) = (at.inside("mtls"), &raw.mtls);
     let files = if mtls.enabled { files(&mtls_at, mtls.cert_file, mtls.key_file)? } else { None };

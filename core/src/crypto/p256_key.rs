@@ -6,7 +6,7 @@ use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{DerSignature, SigningKey};
 
 use super::EcdsaSignature;
-use crate::x509::{DerReader, tag};
+use crate::x509::reader::{DerReader, tag};
 
 /// Octets of a key in PKCS #8, with its public key.
 pub const PKCS8_P256: usize = 138;

@@ -74,11 +74,13 @@ pub(super) enum Phase {
 pub(super) struct Link {
     pub(super) phase: Cell<Phase>,
     pub(super) fault: Cell<Option<RecordFault>>,
+    /// A read must not be given up: what has come of a record would be lost.
+    pub(super) in_record: Cell<bool>,
 }
 
 impl Link {
     pub(super) const fn new() -> Self {
-        Self { phase: Cell::new(Phase::Hello), fault: Cell::new(None) }
+        Self { phase: Cell::new(Phase::Hello), fault: Cell::new(None), in_record: Cell::new(false) }
     }
 }
 
@@ -142,6 +144,10 @@ impl<'b, S: Read + Write> Guard<'b, S> {
         }
     }
 
+    pub(super) fn into_socket(self) -> S {
+        self.socket
+    }
+
     fn fault<T>(&self, fault: RecordFault) -> Result<T, GuardError<S::Error>> {
         self.link.fault.set(Some(fault));
         Err(GuardError::Fault)
@@ -156,7 +162,10 @@ impl<'b, S: Read + Write> Guard<'b, S> {
         let mut header = [0; HEADER];
         let mut have = 0_usize;
         while let Some(rest @ [_, ..]) = header.get_mut(have..) {
-            match self.receive(rest).await? {
+            self.link.in_record.set(have > 0);
+            let received = self.receive(rest).await;
+            self.link.in_record.set(true);
+            match received? {
                 0 if have == 0 => return Ok(false),
                 0 => return self.fault(RecordFault::Truncated),
                 count => have = have.saturating_add(count),
@@ -262,6 +271,10 @@ impl<S: Read + Write> Write for Guard<'_, S> {
             match *octets {
                 // embedded-tls sends its alerts as change_cipher_spec (RFC 8446 section 6): it never sends one of those.
                 [CHANGE_CIPHER_SPEC, major, minor, 0, 2, level, description] => {
+                    // Once the server has closed, its close_notify goes out unencrypted: then none goes out.
+                    if self.link.phase.get() == Phase::Open {
+                        return Ok(octets.len());
+                    }
                     let alert = [ALERT, major, minor, 0, 2, level, description];
                     self.socket.write_all(&alert).await.map_err(GuardError::Socket)?;
                     return Ok(alert.len());

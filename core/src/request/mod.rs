@@ -13,5 +13,5 @@ mod write;
 pub use certs_only::{CertsOnly, certs_only, write_certs_only};
 pub use error::RequestError;
 pub use read::CertificationRequest;
-pub use replace::MAX_ALTERNATIVE_NAMES;
+pub use replace::{MAX_ALTERNATIVE_NAMES, same_alternative_names};
 pub use write::{NewRequest, P256_POINT, P256_SIGNATURE};

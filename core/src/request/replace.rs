@@ -33,12 +33,23 @@ impl CertificationRequest<'_> {
         if !self.subject().matches(&current.subject()) {
             return Err(RequestError::Subject);
         }
-        match (extensions.subject_alt_name, current.extensions().subject_alt_name) {
-            (None, None) => Ok(()),
-            (None, Some(_)) => Err(RequestError::NoAlternativeNames),
-            (Some(_), None) => Err(RequestError::UnwantedAlternativeNames),
-            (Some(wanted), Some(had)) => same_names(wanted, had),
-        }
+        same_alternative_names(extensions.subject_alt_name, current.extensions().subject_alt_name)
+    }
+}
+
+/// Whether what is wanted, or was issued, has the same alternative names as what was there before, in any order.
+///
+/// # Errors
+/// What differs.
+pub fn same_alternative_names(
+    wanted: Option<GeneralNames<'_>>,
+    had: Option<GeneralNames<'_>>,
+) -> Result<(), RequestError> {
+    match (wanted, had) {
+        (None, None) => Ok(()),
+        (None, Some(_)) => Err(RequestError::NoAlternativeNames),
+        (Some(_), None) => Err(RequestError::UnwantedAlternativeNames),
+        (Some(wanted), Some(had)) => same_names(wanted, had),
     }
 }
 

@@ -21,4 +21,3 @@ pub use general_name::{
     GeneralName, GeneralNames, GeneralNamesIter, GeneralSubtrees, GeneralSubtreesIter, NameConstraints,
 };
 pub use name::{Attribute, Attributes, MAX_RDN_ATTRIBUTES, Name, UndecodableString};
-pub(crate) use reader::{DerReader, tag};

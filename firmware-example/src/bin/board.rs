@@ -1,0 +1,255 @@
+//! Tests the board by itself: clock, entropy, flash, each kind of reset, Ethernet. One run of QEMU goes through all of it, each reset leading to
+//! the next part, and ends with exit status 0, or 1 and a line that says what was wrong.
+//!
+//! Arguments: `tcp=PORT` and `udp=PORT`, where the host (10.0.2.2) echoes; `kept`: an earlier run with the same flash has passed.
+
+#![no_std]
+#![no_main]
+
+use core::hint::black_box;
+
+use edgetrust_core::store::{Slot, SlotMedium};
+use edgetrust_firmware::board::{self, Board, Entropy, Flash, Port, ResetReason, Selected, Watchdog};
+use edgetrust_firmware::stack;
+use embassy_executor::Spawner;
+use embassy_net::tcp::TcpSocket;
+use embassy_net::udp::{PacketMetadata, UdpSocket};
+use embassy_net::{Config, IpEndpoint, Ipv4Address, Runner, Stack, StackResources};
+use embassy_time::{Duration, Instant, Timer};
+use embedded_io_async::{Read, Write};
+use semihosting::experimental::env;
+use semihosting::process::exit;
+use static_cell::StaticCell;
+
+type Slots = <<Selected as Port>::Flash as Flash>::Slots;
+type Ethernet = <Selected as Port>::Ethernet;
+
+const MARK: &[u8; 8] = b"selftest";
+const FED: &[u8; 8] = b"was fed.";
+/// Code ends before this address; `memory.x` has it.
+const END_OF_CODE: u32 = 256 * 1024;
+const HOST: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
+
+/// A failed check ends the run: the ones that follow build on it.
+macro_rules! check {
+    ($holds:expr, $what:literal $(, $value:expr)*) => {
+        if !$holds {
+            defmt::error!($what $(, $value)*);
+            exit(1);
+        }
+    };
+}
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    match board::take() {
+        Ok(parts) => board::run(|spawner| match test(spawner, parts) {
+            Ok(task) => spawner.spawn(task),
+            Err(_) => exit(1),
+        }),
+        Err(error) => {
+            defmt::error!("no board: {}", error);
+            exit(1)
+        }
+    }
+}
+
+#[embassy_executor::task]
+async fn test(spawner: Spawner, board: board::Parts) {
+    check!(board::take().is_err(), "the board was handed out twice");
+    let Board { mut entropy, flash, ethernet, mut watchdog, reset_reason } = board;
+    defmt::info!("{=str}: {}", Selected::NAME, reset_reason);
+    let (partition, mut slots) = flash.split();
+    check!(partition.len() == <Selected as Port>::Flash::PARTITION_SIZE, "partition of {=usize}", partition.len());
+    match reset_reason {
+        ResetReason::PowerOn => {
+            test_clock().await;
+            test_entropy(&mut entropy);
+            test_flash(&mut slots, argument("kept").is_some());
+            panic_on_purpose()
+        }
+        ResetReason::Panic(place) => {
+            check!(place.file().ends_with("src/bin/board.rs"), "panic in {=str}", place.file());
+            match place.line {
+                PANIC_LINE => defmt::info!("{}", PanicsWhileLogged),
+                PANIC_LINE_OF_LOG => {}
+                line => check!(false, "panic in line {=u32}", line),
+            }
+            cortex_m::asm::udf()
+        }
+        ResetReason::Fault { pc } => {
+            check!(pc > 0 && pc < END_OF_CODE, "fault at {=u32:#x}", pc);
+            defmt::info!("{=u32}", overflow(0))
+        }
+        ResetReason::StackOverflow => {
+            watchdog.start(Duration::from_millis(2000));
+            for _ in 0..30 {
+                Timer::after_millis(100).await;
+                watchdog.feed();
+            }
+            check!(slots.program(Slot::A, 64, FED).is_ok(), "the flash refuses a mark");
+            cortex_m::interrupt::disable();
+            hang()
+        }
+        ResetReason::Watchdog { pc } => {
+            check!(pc > 0 && pc < END_OF_CODE, "watchdog at {=u32:#x}", pc);
+            check!(holds(&mut slots, Slot::A, 64, FED), "the watchdog bit though it was fed");
+            board::reset()
+        }
+        ResetReason::Requested => {
+            let mut seed = [0; 8];
+            check!(entropy.fill(&mut seed).is_ok(), "no entropy");
+            test_network(spawner, ethernet, u64::from_le_bytes(seed)).await;
+            let stack = stack::usage();
+            check!(stack.peak > 0 && stack.peak < stack.size, "stack: {}", stack);
+            let awake = board::ticks() - board::idle_ticks();
+            defmt::info!("passed; {}, awake {=u64} of {=u64} ticks", stack, awake, board::ticks());
+            exit(0)
+        }
+    }
+}
+
+/// The value of `name=value`, or an empty one for `name`.
+fn argument(name: &str) -> Option<heapless::String<16>> {
+    let arguments = env::args::<128>().ok()?;
+    let found = (&arguments).filter_map(Result::ok).find_map(|argument| argument.strip_prefix(name));
+    heapless::String::try_from(found?.trim_start_matches('=')).ok()
+}
+
+fn port(name: &str) -> Option<u16> {
+    argument(name)?.parse().ok()
+}
+
+/// Across the first time that the counter goes round.
+async fn test_clock() {
+    let mut last = (Instant::now(), board::ticks());
+    for step in 1..=50 {
+        let due = Instant::from_millis(50 * step);
+        Timer::at(due).await;
+        let now = (Instant::now(), board::ticks());
+        check!(now.0 >= due, "woken at {=u64} us, due at {=u64}", now.0.as_micros(), due.as_micros());
+        check!(now.0 >= last.0 && now.1 > last.1, "the clock went back to {=u64}", now.1);
+        let ticks = now.0.as_micros() * (Selected::TICKS_PER_SECOND / 1_000_000);
+        check!(now.1.abs_diff(ticks) < Selected::TICKS_PER_SECOND, "{=u64} ticks, expected {=u64}", now.1, ticks);
+        last = now;
+    }
+    check!(board::idle_ticks() > 0, "it never slept");
+    defmt::info!("clock");
+}
+
+fn test_entropy(entropy: &mut impl Entropy) {
+    let (mut one, mut other) = ([0; 32], [0; 32]);
+    check!(entropy.fill(&mut one).is_ok() && entropy.fill(&mut other).is_ok(), "no entropy");
+    check!(one != other && one != [0; 32] && other != [0; 32], "the same octets twice: {=[u8]}", one);
+    defmt::info!("entropy");
+}
+
+fn holds(slots: &mut Slots, slot: Slot, offset: u32, expected: &[u8; 8]) -> bool {
+    let mut octets = [0; 8];
+    slots.read(slot, offset, &mut octets).is_ok() && octets == *expected
+}
+
+fn test_flash(slots: &mut Slots, kept: bool) {
+    check!(!kept || holds(slots, Slot::B, 0, MARK), "the mark of the run before is gone");
+    let end = slots.capacity();
+    for slot in Slot::BOTH {
+        check!(slots.erase(slot).is_ok(), "cannot erase");
+        check!(holds(slots, slot, 0, &[0xff; 8]) && holds(slots, slot, end - 8, &[0xff; 8]), "not erased");
+    }
+    check!(slots.program(Slot::A, 8, MARK).is_ok() && slots.program(Slot::B, 0, MARK).is_ok(), "cannot program");
+    check!(slots.barrier().is_ok(), "no barrier");
+    check!(holds(slots, Slot::A, 8, MARK) && holds(slots, Slot::A, 0, &[0xff; 8]), "not what was programmed");
+    check!(slots.program(Slot::A, 8, MARK).is_err(), "a word was programmed twice");
+    check!(slots.program(Slot::A, 0, &[0; 16]).is_err(), "programmed over what was programmed");
+    check!(holds(slots, Slot::A, 0, &[0xff; 8]), "half of what was refused is there");
+    check!(slots.program(Slot::A, 4, MARK).is_err(), "programmed across two words");
+    check!(slots.program(Slot::A, 16, &[0; 4]).is_err(), "programmed half a word");
+    check!(slots.program(Slot::A, end, MARK).is_err(), "programmed behind the slot");
+    check!(slots.program(Slot::A, u32::MAX - 7, MARK).is_err(), "programmed around the end of memory");
+    check!(slots.read(Slot::B, end - 4, &mut [0; 8]).is_err(), "read behind the slot");
+    defmt::info!("flash");
+}
+
+const PANIC_LINE: u32 = line!() + 2;
+fn panic_on_purpose() -> ! {
+    panic!("on purpose")
+}
+
+/// The logger cannot log this panic: it is in use.
+struct PanicsWhileLogged;
+
+const PANIC_LINE_OF_LOG: u32 = line!() + 3;
+impl defmt::Format for PanicsWhileLogged {
+    fn format(&self, _: defmt::Formatter) {
+        panic!("on purpose, while the logger is busy")
+    }
+}
+
+#[expect(unconditional_recursion, reason = "that is what overflows")]
+fn overflow(depth: u32) -> u32 {
+    let frame = black_box([depth; 64]);
+    overflow(depth.wrapping_add(1)).wrapping_add(black_box(frame)[0])
+}
+
+fn hang() -> ! {
+    loop {
+        cortex_m::asm::nop();
+    }
+}
+
+#[embassy_executor::task]
+async fn network(mut runner: Runner<'static, Ethernet>) -> ! {
+    runner.run().await
+}
+
+async fn test_network(spawner: Spawner, ethernet: Ethernet, seed: u64) {
+    static RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
+    let config = Config::dhcpv4(embassy_net::DhcpConfig::default());
+    let (stack, runner) = embassy_net::new(ethernet, config, RESOURCES.init(StackResources::new()), seed);
+    match network(runner) {
+        Ok(task) => spawner.spawn(task),
+        Err(_) => exit(1),
+    }
+    stack.wait_config_up().await;
+    if let Some(config) = stack.config_v4() {
+        defmt::info!("dhcp: {=[u8]}", config.address.address().octets());
+    }
+    if let Some(port) = port("udp") {
+        echo_udp(stack, IpEndpoint::new(HOST.into(), port)).await;
+    }
+    if let Some(port) = port("tcp") {
+        echo_tcp(stack, IpEndpoint::new(HOST.into(), port)).await;
+    }
+}
+
+async fn echo_udp(stack: Stack<'_>, host: IpEndpoint) {
+    let (mut metadata, mut metadata_out) = ([PacketMetadata::EMPTY; 2], [PacketMetadata::EMPTY; 2]);
+    let (mut received, mut sent) = ([0; 1536], [0; 1536]);
+    let mut socket = UdpSocket::new(stack, &mut metadata, &mut received, &mut metadata_out, &mut sent);
+    check!(socket.bind(0).is_ok(), "cannot bind");
+    // The least and the most that a frame carries, and lengths that are no whole words.
+    for length in [1, 2, 3, 18, 555, 1471, 1472] {
+        let out = [length as u8; 1472];
+        let mut back = [0; 1472];
+        check!(socket.send_to(&out[..length], host).await.is_ok(), "cannot send");
+        let got = socket.recv_from(&mut back).await.map_or(0, |(got, _)| got);
+        check!(got == length && back[..got] == out[..length], "{=usize} octets came back of {=usize}", got, length);
+    }
+    defmt::info!("udp");
+}
+
+async fn echo_tcp(stack: Stack<'_>, host: IpEndpoint) {
+    let (mut received, mut sent) = ([0; 4096], [0; 4096]);
+    let mut socket = TcpSocket::new(stack, &mut received, &mut sent);
+    check!(socket.connect(host).await.is_ok(), "cannot connect");
+    let started = Instant::now();
+    let mut back = [0; 2048];
+    for round in 0..100u8 {
+        let out = [round; 2048];
+        check!(socket.write_all(&out).await.is_ok(), "cannot write");
+        check!(socket.read_exact(&mut back).await.is_ok(), "cannot read");
+        check!(back == out, "other octets came back");
+    }
+    defmt::info!("tcp: 200 KiB there and back in {=u64} ms", started.elapsed().as_millis());
+    socket.close();
+}

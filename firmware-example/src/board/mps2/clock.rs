@@ -1,0 +1,136 @@
+//! Two CMSDK timers as embassy's time driver: one runs freely, one is the alarm.
+
+use core::cell::RefCell;
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::task::Waker;
+
+use cortex_m::peripheral::SYST;
+use cortex_m::peripheral::syst::SystClkSource;
+use critical_section::Mutex;
+use embassy_time_driver::{Driver, TICK_HZ};
+use embassy_time_queue_utils::Queue;
+
+use super::interrupts::{Interrupt, enable};
+use super::registers::Registers;
+
+/// The system clock. With `-icount shift=0` a tick is 40 instructions.
+pub(super) const TICKS_PER_SECOND: u64 = 25_000_000;
+const PER_TICK_OF_EMBASSY: u64 = TICKS_PER_SECOND / TICK_HZ;
+const _: () = assert!(TICKS_PER_SECOND.is_multiple_of(TICK_HZ));
+
+// SAFETY: APB timers 0 and 1 of AN386, used by this file alone.
+const FREE: Registers = unsafe { Registers::at(0x4000_0000) };
+// SAFETY: as above.
+const ALARM: Registers = unsafe { Registers::at(0x4000_1000) };
+const CTRL: usize = 0x0;
+const VALUE: usize = 0x4;
+const RELOAD: usize = 0x8;
+/// Reads as status; writing one clears.
+const INT: usize = 0xc;
+const RUN: u32 = 1 << 3 | 1;
+
+/// The counter goes round after two seconds first, and every 172 seconds then: what is wrong about that shows in every run.
+const FIRST: u32 = 2 * TICKS_PER_SECOND as u32;
+
+static WRAPS: AtomicU32 = AtomicU32::new(0);
+
+/// Ticks since the start.
+pub(super) fn ticks() -> u64 {
+    critical_section::with(|_| {
+        let mut wraps = WRAPS.load(Ordering::Relaxed);
+        let mut value = FREE.read(VALUE);
+        // It went round and the handler could not run yet: then `value` may be from either side. It stays at zero for a tick before it is
+        // loaded again, and that tick is still of the round that ends.
+        if FREE.read(INT) & 1 != 0 {
+            value = FREE.read(VALUE);
+            if value != 0 {
+                wraps = wraps.wrapping_add(1);
+            }
+        }
+        // It counts down. The sum is of a u32 and a multiple of 2^32, less at most what went before.
+        ((u64::from(wraps) << 32) + u64::from(FIRST)).wrapping_sub(u64::from(value))
+    })
+}
+
+struct Alarms {
+    queue: Mutex<RefCell<Queue>>,
+}
+
+embassy_time_driver::time_driver_impl!(static ALARMS: Alarms = Alarms { queue: Mutex::new(RefCell::new(Queue::new())) });
+
+impl Alarms {
+    /// `false`: that is past already.
+    fn set(at: u64) -> bool {
+        ALARM.write(CTRL, 0);
+        ALARM.write(INT, 1);
+        if at == u64::MAX {
+            return true;
+        }
+        let due = at.saturating_mul(PER_TICK_OF_EMBASSY);
+        let left = due.saturating_sub(ticks());
+        if left == 0 {
+            return false;
+        }
+        // An alarm that comes early finds nothing due and is set again.
+        let left = u32::try_from(left).unwrap_or(u32::MAX);
+        ALARM.write(RELOAD, left);
+        ALARM.write(VALUE, left);
+        ALARM.write(CTRL, RUN);
+        true
+    }
+
+    fn set_next(&self, queue: &mut Queue) {
+        while !Self::set(queue.next_expiration(self.now())) {}
+    }
+}
+
+impl Driver for Alarms {
+    fn now(&self) -> u64 {
+        ticks() / PER_TICK_OF_EMBASSY
+    }
+
+    fn schedule_wake(&self, at: u64, waker: &Waker) {
+        critical_section::with(|cs| {
+            let mut queue = self.queue.borrow_ref_mut(cs);
+            if queue.schedule_wake(at, waker) {
+                self.set_next(&mut queue);
+            }
+        });
+    }
+}
+
+pub(super) fn start(pulse: SYST) {
+    FREE.write(RELOAD, u32::MAX);
+    FREE.write(VALUE, FIRST);
+    FREE.write(INT, 1);
+    FREE.write(CTRL, RUN);
+    enable(Interrupt::Timer0);
+    enable(Interrupt::Timer1);
+    start_pulse(pulse);
+}
+
+/// QEMU looks after its network when a timer of the guest is due: without one a frame lies there until the guest's next deadline, which can be
+/// seconds away. An empty interrupt each 4 ms is enough.
+fn start_pulse(mut pulse: SYST) {
+    pulse.set_clock_source(SystClkSource::Core);
+    pulse.set_reload((TICKS_PER_SECOND / 250) as u32);
+    pulse.clear_current();
+    pulse.enable_counter();
+    pulse.enable_interrupt();
+}
+
+#[cortex_m_rt::exception]
+fn SysTick() {}
+
+pub(super) extern "C" fn wrapped() {
+    // Counted once the next round has begun, within a tick: `ticks` takes a zero for the end of a round that is not counted.
+    while FREE.read(VALUE) == 0 {}
+    FREE.write(INT, 1);
+    WRAPS.store(WRAPS.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+}
+
+pub(super) extern "C" fn alarm() {
+    ALARM.write(CTRL, 0);
+    ALARM.write(INT, 1);
+    critical_section::with(|cs| ALARMS.set_next(&mut ALARMS.queue.borrow_ref_mut(cs)));
+}

@@ -1,0 +1,215 @@
+//! The LAN9118 of AN386 (as QEMU emulates it) as embassy-net's driver: one frame each way, copied by the processor.
+
+use core::task::Context;
+
+use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
+use embassy_sync::waitqueue::AtomicWaker;
+
+use super::interrupts::{Interrupt, enable};
+use super::registers::Registers;
+
+// SAFETY: the LAN9118 of AN386, used by this file alone; it has no access to memory.
+const CHIP: Registers = unsafe { Registers::at(0x4020_0000) };
+const RX_DATA: usize = 0x00;
+const TX_DATA: usize = 0x20;
+const RX_STATUS: usize = 0x40;
+const TX_STATUS: usize = 0x48;
+const IRQ_CFG: usize = 0x54;
+const INT_STS: usize = 0x58;
+const INT_EN: usize = 0x5c;
+const BYTE_TEST: usize = 0x64;
+const FIFO_INT: usize = 0x68;
+const RX_CFG: usize = 0x6c;
+const TX_CFG: usize = 0x70;
+const HW_CFG: usize = 0x74;
+const RX_FIFO_INF: usize = 0x7c;
+const TX_FIFO_INF: usize = 0x80;
+const MAC_CSR_CMD: usize = 0xa4;
+const MAC_CSR_DATA: usize = 0xa8;
+
+const MAC_CR: u32 = 1;
+const ADDRH: u32 = 2;
+const ADDRL: u32 = 3;
+
+/// RX status level: a frame is there.
+const RSFL: u32 = 1 << 3;
+
+/// An Ethernet frame without its check sequence.
+const MTU: usize = 1514;
+const FCS: usize = 4;
+/// Destination, source, type: what is shorter is no frame.
+const HEADER: usize = 14;
+/// Whole words: that is how the FIFOs are read and filled.
+const BUFFER: usize = MTU.next_multiple_of(4);
+
+/// How often a bit is looked at that the chip sets or clears by itself, within microseconds.
+const TRIES: u32 = 100_000;
+
+static WAKER: AtomicWaker = AtomicWaker::new();
+
+/// The line stays up until the FIFO is empty: it is masked here, and the driver opens it again when there is nothing left to read.
+pub(super) extern "C" fn interrupt() {
+    CHIP.write(INT_EN, 0);
+    WAKER.wake();
+}
+
+/// The network controller, with the memory for one frame each way.
+pub struct Lan9118 {
+    address: [u8; 6],
+    received: [u8; BUFFER],
+    to_send: [u8; BUFFER],
+}
+
+fn wait_clear(register: usize, bits: u32) -> Option<()> {
+    (0..TRIES).any(|_| CHIP.read(register) & bits == 0).then_some(())
+}
+
+fn read_mac(register: u32) -> Option<u32> {
+    CHIP.write(MAC_CSR_CMD, 1 << 31 | 1 << 30 | register);
+    wait_clear(MAC_CSR_CMD, 1 << 31)?;
+    Some(CHIP.read(MAC_CSR_DATA))
+}
+
+fn write_mac(register: u32, value: u32) -> Option<()> {
+    CHIP.write(MAC_CSR_DATA, value);
+    CHIP.write(MAC_CSR_CMD, 1 << 31 | register);
+    wait_clear(MAC_CSR_CMD, 1 << 31)
+}
+
+impl Lan9118 {
+    /// `None`: no such chip, or it does not get ready.
+    pub(super) fn new() -> Option<Self> {
+        if CHIP.read(BYTE_TEST) != 0x8765_4321 {
+            return None;
+        }
+        CHIP.write(HW_CFG, 1);
+        wait_clear(HW_CFG, 1)?;
+        // 5 KiB for sending, and a bit that must be one.
+        CHIP.write(HW_CFG, 5 << 16 | 1 << 20);
+        let [a, b, c, d] = read_mac(ADDRL)?.to_le_bytes();
+        let [e, f, ..] = read_mac(ADDRH)?.to_le_bytes();
+        CHIP.write(INT_EN, 0);
+        CHIP.write(INT_STS, u32::MAX);
+        // RX status level 0: the first frame interrupts.
+        CHIP.write(FIFO_INT, 0x48 << 24);
+        CHIP.write(RX_CFG, 0);
+        // Send; whether the status FIFO is full or not.
+        CHIP.write(TX_CFG, 1 << 2 | 1 << 1);
+        // Receive, send, full duplex; only what is addressed to us or to all.
+        write_mac(MAC_CR, 1 << 20 | 1 << 3 | 1 << 2)?;
+        // On, active high, push-pull: with anything else QEMU's line is inverted.
+        CHIP.write(IRQ_CFG, 1 << 8 | 1 << 4 | 1);
+        enable(Interrupt::Ethernet);
+        Some(Self { address: [a, b, c, d, e, f], received: [0; BUFFER], to_send: [0; BUFFER] })
+    }
+
+    /// Takes a frame out of the FIFO. Its length; `None` where it is none that may be looked at.
+    fn take_frame(&mut self) -> Option<usize> {
+        let status = CHIP.read(RX_STATUS);
+        let length = (status >> 16 & 0x3fff) as usize;
+        // All of it is taken, whatever it is: the next frame begins after it.
+        let mut room = self.received.chunks_exact_mut(4);
+        for _ in 0..length.div_ceil(4) {
+            let word = CHIP.read(RX_DATA);
+            if let Some(four) = room.next() {
+                four.copy_from_slice(&word.to_le_bytes());
+            }
+        }
+        let failed = status >> 15 & 1 != 0;
+        length.checked_sub(FCS).filter(|length| !failed && (HEADER..=MTU).contains(length))
+    }
+}
+
+fn frames_waiting() -> bool {
+    CHIP.read(RX_FIFO_INF) >> 16 & 0xff != 0
+}
+
+/// Whether a whole frame fits the TX FIFO. Takes the reports on what was sent: nobody asks for them, and their FIFO is small.
+fn can_send() -> bool {
+    for _ in 0..CHIP.read(TX_FIFO_INF) >> 16 & 0xff {
+        CHIP.read(TX_STATUS);
+    }
+    CHIP.read(TX_FIFO_INF) & 0xffff >= (BUFFER + 8) as u32
+}
+
+impl Driver for Lan9118 {
+    type RxToken<'a> = Received<'a>;
+    type TxToken<'a> = ToSend<'a>;
+
+    fn receive(&mut self, context: &mut Context) -> Option<(Received<'_>, ToSend<'_>)> {
+        loop {
+            if !frames_waiting() {
+                WAKER.register(context.waker());
+                CHIP.write(INT_STS, RSFL);
+                // One that came before the status was cleared has left no interrupt.
+                if !frames_waiting() {
+                    CHIP.write(INT_EN, RSFL);
+                    return None;
+                }
+            }
+            // What is received may have to be answered at once. Sending takes microseconds: asking again costs less than another interrupt.
+            if !can_send() {
+                context.waker().wake_by_ref();
+                return None;
+            }
+            if let Some(length) = self.take_frame() {
+                let frame = self.received.get_mut(..length).unwrap_or_default();
+                return Some((Received(frame), ToSend(&mut self.to_send)));
+            }
+        }
+    }
+
+    fn transmit(&mut self, context: &mut Context) -> Option<ToSend<'_>> {
+        if !can_send() {
+            context.waker().wake_by_ref();
+            return None;
+        }
+        Some(ToSend(&mut self.to_send))
+    }
+
+    /// QEMU's cable is always in; what it is connected to shows in answers.
+    fn link_state(&mut self, _: &mut Context) -> LinkState {
+        LinkState::Up
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::default();
+        capabilities.max_transmission_unit = MTU;
+        capabilities.max_burst_size = Some(1);
+        capabilities
+    }
+
+    fn hardware_address(&self) -> HardwareAddress {
+        HardwareAddress::Ethernet(self.address)
+    }
+}
+
+/// A frame that came.
+pub struct Received<'a>(&'a mut [u8]);
+
+impl RxToken for Received<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, look: F) -> R {
+        look(self.0)
+    }
+}
+
+/// Room for a frame that goes.
+pub struct ToSend<'a>(&'a mut [u8; BUFFER]);
+
+impl TxToken for ToSend<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
+        // smoltcp keeps to the MTU; more does not fit anyway.
+        let frame = self.0.get_mut(..length.min(MTU)).unwrap_or_default();
+        let result = fill(frame);
+        let length = frame.len() as u32;
+        // First and last segment in one.
+        CHIP.write(TX_DATA, 1 << 13 | 1 << 12 | length);
+        CHIP.write(TX_DATA, length);
+        for word in self.0.chunks_exact(4).take(length.div_ceil(4) as usize) {
+            let mut four = [0; 4];
+            four.copy_from_slice(word);
+            CHIP.write(TX_DATA, u32::from_le_bytes(four));
+        }
+        result
+    }
+}

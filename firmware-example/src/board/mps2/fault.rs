@@ -1,0 +1,46 @@
+//! Faults and the watchdog's interrupt: find out where, and end the run.
+
+use core::arch::naked_asm;
+
+use crate::board::ResetReason;
+use crate::panic::stop;
+
+/// The stack may be what is broken: the handler takes the interrupted instruction's address (word 6 of the exception frame; none when the stack
+/// pointer has left the stack) and goes on with an empty stack. Nothing returns from here.
+macro_rules! handler {
+    ($name:ident, $exception:literal, $then:ident) => {
+        // SAFETY: the name that cortex-m-rt's vector table asks for.
+        #[unsafe(export_name = $exception)]
+        #[unsafe(naked)]
+        extern "C" fn $name() -> ! {
+            naked_asm!(
+                "mrs r0, msp",
+                "movw r1, #:lower16:_stack_end",
+                "movt r1, #:upper16:_stack_end",
+                "movw r2, #:lower16:_stack_start",
+                "movt r2, #:upper16:_stack_start",
+                "cmp r0, r1",
+                "ite lo",
+                "movlo r0, #1",
+                "ldrhs r0, [r0, #24]",
+                "mov sp, r2",
+                "b {then}",
+                then = sym $then,
+            )
+        }
+    };
+}
+
+handler!(hard_fault, "HardFault", faulted);
+handler!(non_maskable, "NonMaskableInt", hung);
+
+/// What the handlers say where there is no address: instructions lie at even ones.
+const NO_ADDRESS: u32 = 1;
+
+extern "C" fn faulted(pc: u32) -> ! {
+    stop(&if pc == NO_ADDRESS { ResetReason::StackOverflow } else { ResetReason::Fault { pc } })
+}
+
+extern "C" fn hung(pc: u32) -> ! {
+    stop(&ResetReason::Watchdog { pc })
+}

@@ -1,0 +1,53 @@
+//! The vector table, and switching its entries on.
+
+use cortex_m::interrupt::InterruptNumber;
+use cortex_m::peripheral::NVIC;
+
+/// Interrupts that are used.
+#[derive(Clone, Copy)]
+#[repr(u16)]
+pub(super) enum Interrupt {
+    /// CMSDK timer 0.
+    Timer0 = 8,
+    /// CMSDK timer 1.
+    Timer1 = 9,
+    /// LAN9118.
+    Ethernet = 13,
+}
+
+// SAFETY: distinct numbers of existing interrupts, which never change.
+unsafe impl InterruptNumber for Interrupt {
+    fn number(self) -> u16 {
+        self as u16
+    }
+}
+
+pub(super) fn enable(interrupt: Interrupt) {
+    // SAFETY: handlers take no lock that the caller could hold; critical sections mask all interrupts, not single ones.
+    unsafe { NVIC::unmask(interrupt) }
+}
+
+/// Nothing is pending any more, so that WFI sleeps: what is pending ends it at once, masked or not, and QEMU would spin.
+#[cfg(feature = "rig")]
+pub(super) fn silence() {
+    // SAFETY: registers of every Cortex-M (NVIC_ICER0, SYST_CSR, ICSR with PENDSTCLR); nothing runs afterwards that waits for an interrupt.
+    let core = unsafe { super::registers::Registers::at(0xe000_e000) };
+    core.write(0x180, u32::MAX);
+    core.write(0x010, 0);
+    core.write(0xd04, 1 << 25);
+}
+
+extern "C" fn unexpected() {
+    panic!("an interrupt that nobody enabled");
+}
+
+// SAFETY: cortex-m-rt's linker script places this section after the exceptions; its name and type are what `device` asks for.
+#[unsafe(link_section = ".vector_table.interrupts")]
+#[unsafe(no_mangle)]
+static __INTERRUPTS: [extern "C" fn(); 32] = {
+    let mut table: [extern "C" fn(); 32] = [unexpected; 32];
+    table[Interrupt::Timer0 as usize] = super::clock::wrapped;
+    table[Interrupt::Timer1 as usize] = super::clock::alarm;
+    table[Interrupt::Ethernet as usize] = super::ethernet::interrupt;
+    table
+};

@@ -1,0 +1,140 @@
+//! Why a run began, and the words in which that is kept over a reset.
+
+use heapless::String;
+
+/// Octets of a file's path that are kept: its end, which tells more than its beginning.
+const MAX_FILE: usize = 64;
+/// Words of a reason, the checksum being the last.
+pub const REASON_WORDS: usize = 6 + MAX_FILE / 4;
+/// Distinguishes a record from what memory holds when the power comes on.
+const MAGIC: u32 = 0x4554_5231;
+
+/// Why a run began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResetReason {
+    /// The power came on, or somebody outside reset the board: nothing was left behind.
+    PowerOn,
+    /// The application asked for it.
+    Requested,
+    /// Nobody fed the watchdog; this was running.
+    Watchdog {
+        /// Address of the instruction.
+        pc: u32,
+    },
+    /// An access or an instruction that cannot be.
+    Fault {
+        /// Address of the instruction.
+        pc: u32,
+    },
+    /// The stack grew out of its memory.
+    StackOverflow,
+    /// A panic.
+    Panic(PanicPlace),
+}
+
+/// Where a panic was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PanicPlace {
+    file: String<MAX_FILE>,
+    /// Line, from one.
+    pub line: u32,
+    /// Column, from one.
+    pub column: u32,
+}
+
+impl PanicPlace {
+    /// The end of the path is kept.
+    pub(crate) fn new(file: &str, line: u32, column: u32) -> Self {
+        let mut kept = String::new();
+        let from = file.len().saturating_sub(MAX_FILE);
+        // A cut in the middle of a character keeps nothing: paths of sources are ASCII.
+        let _ = kept.push_str(file.get(from..).unwrap_or_default());
+        Self { file: kept, line, column }
+    }
+
+    pub(crate) const fn unknown() -> Self {
+        Self { file: String::new(), line: 0, column: 0 }
+    }
+
+    /// The end of the source's path.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+}
+
+impl ResetReason {
+    /// As words that [`ResetReason::from_words`] takes.
+    pub(crate) fn to_words(&self) -> [u32; REASON_WORDS] {
+        let (kind, a, b, file) = match self {
+            Self::PowerOn => (0, 0, 0, ""),
+            Self::Requested => (1, 0, 0, ""),
+            Self::Watchdog { pc } => (2, *pc, 0, ""),
+            Self::Fault { pc } => (3, *pc, 0, ""),
+            Self::StackOverflow => (4, 0, 0, ""),
+            Self::Panic(place) => (5, place.line, place.column, place.file()),
+        };
+        let mut words = [0; REASON_WORDS];
+        let mut octets = file.as_bytes().chunks(4);
+        let length = u32::try_from(file.len()).unwrap_or_default();
+        for (word, value) in words.iter_mut().zip([MAGIC, kind, a, b, length]) {
+            *word = value;
+        }
+        for word in words.iter_mut().skip(5).take(MAX_FILE / 4) {
+            let mut four = [0; 4];
+            for (to, from) in four.iter_mut().zip(octets.next().unwrap_or_default()) {
+                *to = *from;
+            }
+            *word = u32::from_le_bytes(four);
+        }
+        let sum = checksum(&words);
+        if let Some(last) = words.last_mut() {
+            *last = sum;
+        }
+        words
+    }
+
+    /// What the words say; `None` where they are whatever memory held.
+    pub(crate) fn from_words(words: &[u32; REASON_WORDS]) -> Option<Self> {
+        let [magic, kind, a, b, length, file @ .., sum] = words;
+        if *magic != MAGIC || *sum != checksum(words) {
+            return None;
+        }
+        Some(match kind {
+            1 => Self::Requested,
+            2 => Self::Watchdog { pc: *a },
+            3 => Self::Fault { pc: *a },
+            4 => Self::StackOverflow,
+            5 => {
+                let length = usize::try_from(*length).ok()?;
+                let mut kept = String::new();
+                for octet in file.iter().flat_map(|word| word.to_le_bytes()).take(length) {
+                    kept.push(char::from(octet)).ok()?;
+                }
+                Self::Panic(PanicPlace { file: kept, line: *a, column: *b })
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// Of all words but the last. Guards against memory that lost its charge, not against anybody.
+fn checksum(words: &[u32; REASON_WORDS]) -> u32 {
+    let [counted @ .., _] = words;
+    counted.iter().fold(0x811c_9dc5, |sum, word| (sum ^ word).wrapping_mul(0x0100_0193).rotate_left(5))
+}
+
+impl defmt::Format for ResetReason {
+    fn format(&self, f: defmt::Formatter) {
+        match self {
+            Self::PowerOn => defmt::write!(f, "power on"),
+            Self::Requested => defmt::write!(f, "reset requested"),
+            Self::Watchdog { pc } => defmt::write!(f, "watchdog, at {=u32:#010x}", pc),
+            Self::Fault { pc } => defmt::write!(f, "fault at {=u32:#010x}", pc),
+            Self::StackOverflow => defmt::write!(f, "stack overflow"),
+            Self::Panic(place) => {
+                defmt::write!(f, "panic at {=str}:{=u32}:{=u32}", place.file(), place.line, place.column);
+            }
+        }
+    }
+}

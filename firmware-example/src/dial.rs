@@ -1,0 +1,124 @@
+//! From a name to a connection whose server has proved itself, each step with a deadline.
+
+use edgetrust_core::crypto::ECDSA_P256_SHA256;
+use edgetrust_core::embedded_tls::{Buffers, Connection, Demand, HandshakeError, Shared, SoftwareCredential, connect};
+use edgetrust_core::identity::ServerName;
+use edgetrust_core::path::{Limits, Trust};
+use edgetrust_core::pki_types::SignatureVerificationAlgorithm;
+use edgetrust_core::time::TrustedTime;
+use embassy_net::dns::DnsQueryType;
+use embassy_net::tcp::TcpSocket;
+use embassy_net::{IpAddress, Stack};
+use embassy_time::{Duration, with_timeout};
+use rand_chacha::ChaCha20Rng;
+
+use crate::settings::Settings;
+
+/// What a name, a connection and a handshake may take. A handshake is 50 million instructions; the server's share is its own.
+const RESOLVE: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(10);
+const HANDSHAKE: Duration = Duration::from_secs(20);
+/// How long a peer may leave octets of ours without an answer.
+pub const SILENCE: Duration = Duration::from_secs(30);
+
+static ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 1] = [ECDSA_P256_SHA256];
+
+/// Memory of one connection. There is one at a time: a record of 16 KiB is the most of this device's memory.
+pub struct Memory {
+    tcp_receive: [u8; 2048],
+    tcp_send: [u8; 1536],
+    tls_receive: [u8; 16_640],
+    tls_send: [u8; 1536],
+}
+
+impl Memory {
+    /// Nothing yet.
+    pub const fn new() -> Self {
+        Self {
+            tcp_receive: [0; _],
+            tcp_send: [0; _],
+            tls_receive: [0; _],
+            tls_send: [0; _],
+        }
+    }
+}
+
+/// A connection to a server that proved itself.
+pub type Link<'m> = Connection<'m, TcpSocket<'m>>;
+
+/// Why there is none.
+#[derive(Clone, Copy, defmt::Format)]
+pub enum DialError {
+    /// The name has no address, or the name server does not say.
+    Resolve,
+    /// Nobody there, or not in time.
+    Connect,
+    /// The server is not believed, or ended the handshake.
+    Refused(HandshakeError),
+    /// The handshake took too long.
+    Timeout,
+}
+
+/// Where to, and as whom the server is believed.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    /// DNS name or address.
+    pub host: &'a str,
+    /// TCP.
+    pub port: u16,
+    /// DNS name or address of its certificate.
+    pub name: &'a str,
+}
+
+/// The address of a host.
+pub async fn resolve(net: Stack<'_>, host: &str) -> Option<IpAddress> {
+    let found = with_timeout(RESOLVE, net.dns_query(host, DnsQueryType::A)).await;
+    found.ok()?.ok()?.first().copied()
+}
+
+/// Trust of this device.
+pub fn trust(settings: &Settings) -> Trust<'_> {
+    Trust { anchors: &settings.anchors, known_intermediates: &[], algorithms: &ALGORITHMS }
+}
+
+/// Opens a connection.
+pub async fn dial<'m>(
+    net: Stack<'m>,
+    (memory, shared): (&'m mut Memory, &'m mut Shared),
+    settings: &Settings,
+    target: Target<'_>,
+    now: TrustedTime,
+    credential: &mut SoftwareCredential<'_>,
+    rng: &mut ChaCha20Rng,
+) -> Result<Link<'m>, DialError> {
+    let address = resolve(net, target.host).await.ok_or(DialError::Resolve)?;
+    let mut socket = TcpSocket::new(net, &mut memory.tcp_receive, &mut memory.tcp_send);
+    socket.set_timeout(Some(SILENCE));
+    match with_timeout(CONNECT, socket.connect((address, target.port))).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) | Err(_) => return Err(DialError::Connect),
+    }
+    let server = match target.name.parse() {
+        Ok(address) => ServerName::Ip(address),
+        Err(_) => ServerName::Dns(target.name),
+    };
+    let demand = Demand { trust: trust(settings), server, now, limits: Limits::DEVICE };
+    let buffers =
+        Buffers { receive: &mut memory.tls_receive, send: &mut memory.tls_send, shared };
+    match with_timeout(HANDSHAKE, connect(socket, &demand, Some(credential), rng, buffers)).await {
+        Ok(Ok(link)) => Ok(link),
+        Ok(Err(error)) => Err(DialError::Refused(error)),
+        Err(_) => Err(DialError::Timeout),
+    }
+}
+
+/// Says goodbye in good order, but not for long.
+pub async fn hang_up(link: Link<'_>) {
+    let _ = with_timeout(Duration::from_secs(5), async {
+        if let Ok(mut socket) = link.close().await {
+            socket.close();
+            let _ = socket.flush().await;
+        }
+    })
+    .await;
+}

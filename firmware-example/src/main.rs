@@ -1,0 +1,129 @@
+//! A gateway's device: it keeps a connection to the `edgetrust` of its location, sends telemetry, takes commands, and renews its credential.
+//!
+//! | file | |
+//! |---|---|
+//! | `blobs.rs` `settings.rs` | what it was told, from a partition of the flash |
+//! | `clock.rs` `sntp.rs` | what it knows of the time |
+//! | `dial.rs` | from a name to a connection whose server has proved itself |
+//! | `http.rs` `websocket.rs` `telemetry.rs` | what it says on it |
+//! | `renewal.rs` `enroll.rs` | its credential: kept in two slots, renewed through the gateway |
+//! | `device.rs` | one session after the other |
+
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+mod blobs;
+mod clock;
+mod device;
+mod dial;
+mod enroll;
+mod http;
+mod renewal;
+mod settings;
+mod sntp;
+mod telemetry;
+mod websocket;
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use edgetrust_firmware::board::{self, Board, Entropy, Flash, Port, Selected, Watchdog};
+use edgetrust_firmware::stack;
+use embassy_executor::Spawner;
+use embassy_net::{Config, DhcpConfig, Runner, StackResources};
+use embassy_time::{Duration, Timer};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
+use static_cell::{ConstStaticCell, StaticCell};
+
+use device::Device;
+
+type Ethernet = <Selected as Port>::Ethernet;
+type Dog = <Selected as Port>::Watchdog;
+pub(crate) type Slots = <<Selected as Port>::Flash as Flash>::Slots;
+
+/// DHCP, DNS, a connection, a server of time.
+const SOCKETS: usize = 4;
+
+/// How long the device may be busy with one thing, the longest of which is an order of a certificate.
+const PATIENCE_S: u32 = 240;
+/// Hardware that hangs, an endless loop: what the watchdog itself waits for.
+const WATCHDOG: Duration = Duration::from_secs(10);
+
+/// Seconds since the device said that it goes on.
+static SILENT_S: AtomicU32 = AtomicU32::new(0);
+
+/// The device goes on.
+pub(crate) fn alive() {
+    SILENT_S.store(0, Ordering::Relaxed);
+}
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    match board::take() {
+        Ok(parts) => board::run(|spawner| match start(spawner, parts) {
+            Ok(task) => spawner.spawn(task),
+            Err(_) => board::reset(),
+        }),
+        Err(error) => {
+            defmt::error!("no board: {}", error);
+            board::reset()
+        }
+    }
+}
+
+/// Feeds the watchdog for as long as the device goes on.
+#[embassy_executor::task]
+async fn heartbeat(mut watchdog: Dog) {
+    watchdog.start(WATCHDOG);
+    for second in 0_u32.. {
+        if SILENT_S.fetch_add(1, Ordering::Relaxed) > PATIENCE_S {
+            defmt::error!("stands still for {=u32} s", PATIENCE_S);
+            board::reset();
+        }
+        watchdog.feed();
+        if second.is_multiple_of(10) {
+            defmt::info!("alive {=u32}, stack {}", second, stack::usage());
+        }
+        Timer::after_secs(1).await;
+    }
+}
+
+#[embassy_executor::task]
+async fn network(mut runner: Runner<'static, Ethernet>) -> ! {
+    runner.run().await
+}
+
+#[embassy_executor::task]
+async fn start(spawner: Spawner, board: board::Parts) {
+    static RESOURCES: ConstStaticCell<StackResources<SOCKETS>> = ConstStaticCell::new(StackResources::new());
+    let Board { mut entropy, flash, ethernet, watchdog, reset_reason } = board;
+    defmt::info!("boot: {=str} {=str}, after {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), reset_reason);
+    let mut seed = [0; 32];
+    if let Err(error) = entropy.fill(&mut seed) {
+        defmt::error!("no entropy: {}", error);
+        Timer::after_secs(1).await;
+        board::reset();
+    }
+    let mut rng = ChaCha20Rng::from_seed(seed);
+    let config = Config::dhcpv4(DhcpConfig::default());
+    let (net, runner) = embassy_net::new(ethernet, config, RESOURCES.take(), rng.next_u64());
+    match (network(runner), heartbeat(watchdog)) {
+        (Ok(network), Ok(heartbeat)) => {
+            spawner.spawn(network);
+            spawner.spawn(heartbeat);
+        }
+        _ => board::reset(),
+    }
+    let (partition, slots) = flash.split();
+    static DEVICE: StaticCell<Device> = StaticCell::new();
+    match Device::new(partition, slots, net, rng, reset_reason).map(|device| DEVICE.init(device)) {
+        Ok(device) => device.run().await,
+        // Nothing but another image helps: it waits for that, and says so.
+        Err(error) => loop {
+            alive();
+            defmt::error!("settings: {}", error);
+            Timer::after_secs(10).await;
+        },
+    }
+}

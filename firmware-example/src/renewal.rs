@@ -1,0 +1,296 @@
+//! Carries out what core's rotation says, with the store in flash: which credential is shown, kept, tried, confirmed, given back.
+
+use edgetrust_core::config::Device;
+use edgetrust_core::crypto::{P256Key, PKCS8_P256};
+use edgetrust_core::embedded_tls::SoftwareCredential;
+use edgetrust_core::pki_types::UnixTime;
+use edgetrust_core::rotation::{Action, Credential, Event, Failure, Policy, State};
+use edgetrust_core::store::{NewRecord, Slot, SlotMedium, Store, certificates};
+use edgetrust_core::time::TrustedTime;
+use edgetrust_core::x509::Certificate;
+
+use crate::settings::Settings;
+
+/// Octets of a certificate and its intermediates, as the gateway returns them.
+pub const MAX_CHAIN: usize = 2048;
+
+/// Octets of our own certificate: it must fit into a record of ours.
+const MAX_CERTIFICATE: usize = 1024;
+
+/// How long a new credential may be taken back while nobody has taken it.
+const TRIAL_S: u32 = 600;
+
+/// A certificate with its key, which was verified and is to be kept.
+pub struct Issued<'a> {
+    pub key: [u8; PKCS8_P256],
+    /// DER, leaf first.
+    pub chain: &'a [u8],
+    pub not_before: UnixTime,
+    pub not_after: UnixTime,
+}
+
+/// What is shown to the gateway.
+struct Shown {
+    /// None: the factory's.
+    slot: Option<Slot>,
+    key: P256Key,
+    certificate: heapless::Vec<u8, MAX_CERTIFICATE>,
+}
+
+/// The credentials of this device.
+pub struct Renewal<M> {
+    store: Store<M>,
+    state: State,
+    policy: Policy,
+    /// Without a server to enroll with, what there is stays.
+    enrolls: bool,
+    shown: Shown,
+    /// The attempt that is to be made, counted from 0.
+    wanted: Option<u8>,
+    changed: bool,
+}
+
+/// Why there is nothing to show.
+#[derive(Clone, Copy, defmt::Format)]
+pub enum RenewalError {
+    /// The flash cannot be used.
+    Store,
+    /// The key from the factory is no P-256 key in PKCS #8, or does not fit its certificate.
+    FirstKey,
+    /// The certificate from the factory is malformed or too long.
+    FirstCertificate,
+}
+
+impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
+    /// With what the factory gave, and no look at the store yet.
+    ///
+    /// # Errors
+    /// What of it cannot be used.
+    pub fn new(medium: M, settings: &Settings, seed: u64) -> Result<Self, RenewalError> {
+        let store = Store::new(medium).map_err(|_| RenewalError::Store)?;
+        let policy = Policy {
+            renew_before_s: settings.device.renew_before_s,
+            trial_s: TRIAL_S,
+            fallback: true,
+            seed,
+            ..Policy::default()
+        };
+        let shown = first(settings)?;
+        let enrolls = settings.device.enroll.is_some();
+        Ok(Self { store, state: State::new(), policy, enrolls, shown, wanted: None, changed: false })
+    }
+
+    /// The highest time that the store has seen.
+    pub fn time_seen(&mut self) -> Option<UnixTime> {
+        self.store.survey().time_seen()
+    }
+
+    /// Takes up what the store holds.
+    pub fn restore(&mut self, settings: &Settings, now: TrustedTime) {
+        let survey = self.store.survey();
+        for error in [&survey.a, &survey.b].into_iter().filter_map(|slot| slot.as_ref().err()) {
+            defmt::error!("store: {}", error);
+        }
+        let selected = survey.selected();
+        let credential = |slot: Option<Slot>| {
+            let slot = slot?;
+            let header = survey.header(slot)?;
+            Some(Credential { slot, not_before: header.not_before, not_after: header.not_after })
+        };
+        let (active, trial) = (credential(selected.active), credential(selected.trial));
+        defmt::info!("store: confirmed {}, on trial {}", active, trial);
+        if self.enrolls {
+            self.step(settings, now, Event::Restored { active, trial });
+        } else if let Some(active) = active.or(trial) {
+            let _ = self.show(active.slot);
+        }
+    }
+
+    /// What is shown to the gateway.
+    pub fn credential(&self) -> SoftwareCredential<'_> {
+        SoftwareCredential { certificate: &self.shown.certificate, key: self.shown.key.clone() }
+    }
+
+    /// Its certificate, DER.
+    pub fn certificate(&self) -> &[u8] {
+        &self.shown.certificate
+    }
+
+    /// The attempt that is to be made now; it is answered by [`Renewal::issued`] or [`Renewal::failed`].
+    pub fn wanted(&self) -> bool {
+        self.wanted.is_some()
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, settings: &Settings, now: TrustedTime) {
+        if self.enrolls {
+            self.step(settings, now, Event::Tick);
+        }
+    }
+
+    /// Another credential is shown since this was asked: connections with the one before are to end.
+    pub fn changed(&mut self) -> bool {
+        core::mem::take(&mut self.changed)
+    }
+
+    /// Somebody wants a new credential at once.
+    pub fn rotate(&mut self, settings: &Settings, now: TrustedTime) {
+        if self.enrolls {
+            self.step(settings, now, Event::RotateNow);
+        }
+    }
+
+    /// The gateway has taken what was shown, or not: it said something after the handshake, or nothing.
+    pub fn judged(&mut self, settings: &Settings, now: TrustedTime, taken: bool) {
+        if let (true, Some(slot)) = (self.enrolls, self.shown.slot) {
+            let event = if taken { Event::HandshakeOk { slot } } else { Event::HandshakeFailed { slot } };
+            self.step(settings, now, event);
+        }
+    }
+
+    /// The attempt failed.
+    pub fn failed(&mut self, settings: &Settings, now: TrustedTime, failure: Failure) {
+        self.wanted = None;
+        self.step(settings, now, Event::IssueFailed(failure));
+    }
+
+    /// There is a new one.
+    pub fn issued(&mut self, settings: &Settings, now: TrustedTime, issued: &Issued<'_>) {
+        self.wanted = None;
+        let Issued { not_before, not_after, .. } = *issued;
+        let (state, actions) = self.state.step(&self.policy, now, Event::Issued { not_before, not_after });
+        self.state = state;
+        for action in actions {
+            defmt::info!("rotation: {}", action);
+            let Action::Persist { slot } = action else {
+                self.act(settings, action);
+                continue;
+            };
+            let time_seen = match now {
+                TrustedTime::Known(now) => now,
+                TrustedTime::AtLeast(_) | TrustedTime::Unknown => not_before,
+            };
+            let record = NewRecord { key: &issued.key, chain: issued.chain, not_before, not_after, time_seen };
+            let written = self.store.write(slot, &record);
+            if let Err(error) = &written {
+                defmt::error!("store: {}", error);
+            }
+            // The gateway is asked again rather than the flash: what was issued is not kept in memory.
+            let event = if written.is_ok() { Event::Persisted } else { Event::PersistFailed };
+            self.step(settings, now, event);
+        }
+    }
+
+    /// Notes a confirmed time beside what is confirmed: no time before it is believed after a restart.
+    pub fn note_time(&mut self, time: UnixTime) {
+        let selected = self.store.survey().selected();
+        if let Some(slot) = selected.active.or(selected.trial)
+            && let Err(error) = self.store.note_time(slot, time)
+        {
+            defmt::error!("store: {}", error);
+        }
+    }
+
+    fn step(&mut self, settings: &Settings, now: TrustedTime, event: Event) {
+        let (state, actions) = self.state.step(&self.policy, now, event);
+        self.state = state;
+        for action in actions {
+            defmt::info!("rotation: {}", action);
+            if let Some(event) = self.act(settings, action) {
+                let (state, more) = self.state.step(&self.policy, now, event);
+                self.state = state;
+                for action in more {
+                    defmt::info!("rotation: {}", action);
+                    self.act(settings, action);
+                }
+            }
+        }
+    }
+
+    /// Does it; what is to be reported at once.
+    fn act(&mut self, settings: &Settings, action: Action) -> Option<Event> {
+        match action {
+            Action::Issue { attempt } => self.wanted = Some(attempt),
+            Action::AbortIssue => self.wanted = None,
+            // Only `issued` has what is to be written; after a failure it is ordered again.
+            Action::Persist { .. } => return Some(Event::PersistFailed),
+            Action::Activate { slot } => {
+                if !self.show(slot) {
+                    return Some(Event::HandshakeFailed { slot });
+                }
+            }
+            Action::ActivateFallback => {
+                return Some(match first(settings) {
+                    Ok(shown) => {
+                        self.shown = shown;
+                        self.changed = true;
+                        Event::FallbackReady
+                    }
+                    Err(error) => {
+                        defmt::error!("the factory's credential: {}", error);
+                        Event::FallbackRefused
+                    }
+                });
+            }
+            Action::Confirm { slot } => self.settle(slot, Store::confirm),
+            Action::Discard { slot } => self.settle(slot, Store::discard),
+            Action::Alarm(alarm) => defmt::warn!("alarm: {}", alarm),
+        }
+        None
+    }
+
+    fn settle(
+        &mut self,
+        slot: Slot,
+        what: impl FnOnce(&mut Store<M>, Slot) -> Result<(), edgetrust_core::store::StoreError<M::Error>>,
+    ) {
+        if let Err(error) = what(&mut self.store, slot) {
+            defmt::error!("store: {}", error);
+        }
+    }
+
+    /// Shows what is in a slot.
+    fn show(&mut self, slot: Slot) -> bool {
+        let mut key = [0; PKCS8_P256];
+        let mut chain = [0; MAX_CHAIN];
+        let stored = match self.store.read(slot, &mut key, &mut chain) {
+            Ok(stored) => stored,
+            Err(error) => {
+                defmt::error!("store: {}", error);
+                return false;
+            }
+        };
+        let leaf = certificates(stored.chain).next().unwrap_or_default();
+        match shown(Some(slot), stored.key, leaf) {
+            Ok(shown) => {
+                self.shown = shown;
+                self.changed = true;
+            }
+            Err(error) => {
+                defmt::error!("slot {}: {}", slot, error);
+                return false;
+            }
+        }
+        true
+    }
+}
+
+fn first(settings: &Settings) -> Result<Shown, RenewalError> {
+    shown(None, settings.first_key, settings.first_certificate)
+}
+
+fn shown(slot: Option<Slot>, key: &[u8], certificate: &[u8]) -> Result<Shown, RenewalError> {
+    let key = P256Key::from_pkcs8(key).ok_or(RenewalError::FirstKey)?;
+    let parsed = Certificate::from_der(certificate).map_err(|_| RenewalError::FirstCertificate)?;
+    if parsed.subject_public_key_info().public_key != key.public_key() {
+        return Err(RenewalError::FirstKey);
+    }
+    let certificate = heapless::Vec::from_slice(certificate).map_err(|_| RenewalError::FirstCertificate)?;
+    Ok(Shown { slot, key, certificate })
+}
+
+/// Spreads a fleet: from the certificate, so that it is the same after a restart.
+pub fn seed(device: &Device<'_>, certificate: &[u8]) -> u64 {
+    let octets = device.server_name.bytes().chain(certificate.iter().copied());
+    octets.fold(0xcbf2_9ce4_8422_2325, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3))
+}

@@ -1,0 +1,84 @@
+//! The configuration of the partition, and the blobs that it names.
+
+use edgetrust_core::config::{Config, ConfigError, CredentialSource, Device, Files};
+use edgetrust_core::store::certificates;
+use edgetrust_core::x509::{Certificate, ParseError};
+use static_cell::ConstStaticCell;
+
+use crate::blobs::{Blobs, BlobsError};
+
+/// The configuration's name in the partition.
+const CONFIG: &str = "config.json";
+/// Octets of a configuration at the most: it is decoded in memory.
+const MAX_CONFIG: usize = 3072;
+/// CAs at the most.
+pub const MAX_ANCHORS: usize = 4;
+
+/// What the device was told.
+pub struct Settings {
+    /// The `device` section.
+    pub device: Device<'static>,
+    /// Whom it believes.
+    pub anchors: heapless::Vec<Certificate<'static>, MAX_ANCHORS>,
+    /// The certificate from the factory, DER.
+    pub first_certificate: &'static [u8],
+    /// Its key, PKCS #8.
+    pub first_key: &'static [u8],
+}
+
+/// Why the device does not know what to do.
+#[derive(defmt::Format)]
+pub enum SettingsError {
+    /// There is no partition.
+    Blobs(BlobsError),
+    /// The partition has no blob of this name.
+    Missing(&'static str),
+    /// The configuration is larger than memory for it.
+    TooLong(usize),
+    /// What is wrong with it.
+    Config(ConfigError<'static>),
+    /// It has no `device` section.
+    NoDevice,
+    /// A CA in the blob of this name is malformed.
+    Anchor(&'static str, ParseError),
+    /// This blob has no certificate.
+    NoCertificate(&'static str),
+    /// More CAs than [`MAX_ANCHORS`].
+    TooManyAnchors,
+}
+
+impl Settings {
+    /// Reads them, once.
+    ///
+    /// # Errors
+    /// The key or the blob, and what is wrong.
+    pub fn read(partition: &'static [u8]) -> Result<Self, SettingsError> {
+        static TEXT: ConstStaticCell<[u8; MAX_CONFIG]> = ConstStaticCell::new([0; MAX_CONFIG]);
+        let blobs = Blobs::open(partition).map_err(SettingsError::Blobs)?;
+        let json = blobs.get(CONFIG).ok_or(SettingsError::Missing(CONFIG))?;
+        let text = TEXT.take().get_mut(..json.len()).ok_or(SettingsError::TooLong(json.len()))?;
+        text.copy_from_slice(json);
+        let config = Config::parse(text).map_err(SettingsError::Config)?;
+        let device = config.device.ok_or(SettingsError::NoDevice)?;
+        let mut anchors = heapless::Vec::new();
+        for name in &config.client.ca_files {
+            let blob = blobs.get(name).ok_or(SettingsError::Missing(name))?;
+            let mut found = false;
+            for der in certificates(blob) {
+                let anchor = Certificate::from_der(der).map_err(|error| SettingsError::Anchor(name, error))?;
+                anchors.push(anchor).map_err(|_| SettingsError::TooManyAnchors)?;
+                found = true;
+            }
+            if !found {
+                return Err(SettingsError::NoCertificate(name));
+            }
+        }
+        let Some(CredentialSource::Files(Files { cert_file, key_file })) = config.client.credential else {
+            return Err(SettingsError::NoDevice);
+        };
+        let chain = blobs.get(cert_file).ok_or(SettingsError::Missing(cert_file))?;
+        let first_certificate = certificates(chain).next().ok_or(SettingsError::NoCertificate(cert_file))?;
+        let first_key = blobs.get(key_file).ok_or(SettingsError::Missing(key_file))?;
+        Ok(Self { device, anchors, first_certificate, first_key })
+    }
+}

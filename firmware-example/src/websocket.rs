@@ -1,0 +1,217 @@
+//! A WebSocket (RFC 6455) over a connection: texts of a few hundred octets either way.
+
+use base64ct::{Base64, Encoding};
+use core::fmt::Write as _;
+use edge_ws::{Error as FrameError, FrameHeader, FrameType};
+use edgetrust_core::embedded_tls::ConnectionError;
+use embassy_time::{Duration, Instant, Timer, with_timeout};
+use embedded_io_async::{Read, Write};
+use rand_chacha::ChaCha20Rng;
+use rand_core::RngCore;
+use sha1::{Digest, Sha1};
+
+use crate::dial::{Link, SILENCE};
+
+/// Octets of a message at the most, either way.
+pub const MAX_MESSAGE: usize = 512;
+/// A whole frame, or the head of the answer.
+const BUFFER: usize = MAX_MESSAGE + FrameHeader::MAX_LEN;
+/// RFC 6455 section 1.3
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+const MAX_FIELDS: usize = 24;
+/// 1000: the purpose is fulfilled (RFC 6455 section 7.4.1).
+const NORMAL: [u8; 2] = [0x03, 0xe8];
+
+/// A text.
+pub type Message = heapless::String<MAX_MESSAGE>;
+
+/// Why a WebSocket ended.
+#[derive(Clone, Copy, defmt::Format)]
+pub enum WebSocketError {
+    /// The connection.
+    Connection(ConnectionError),
+    /// It ended without a word.
+    Ended,
+    /// The server said goodbye.
+    Closed,
+    /// The server does not switch protocols (RFC 6455 section 4.1); its status.
+    Refused(u16),
+    /// What came is not as RFC 6455 has it.
+    Malformed,
+    /// A message longer than [`MAX_MESSAGE`].
+    TooLong,
+    /// No answer in time.
+    Silent,
+}
+
+impl From<ConnectionError> for WebSocketError {
+    fn from(error: ConnectionError) -> Self {
+        Self::Connection(error)
+    }
+}
+
+/// An open one.
+pub struct WebSocket<'l, 'm> {
+    link: &'l mut Link<'m>,
+    rng: &'l mut ChaCha20Rng,
+    /// What came and was not looked at.
+    input: [u8; BUFFER],
+    have: usize,
+}
+
+impl<'l, 'm> WebSocket<'l, 'm> {
+    /// Asks the server to switch protocols (RFC 6455 section 4.1).
+    pub async fn open(
+        link: &'l mut Link<'m>,
+        rng: &'l mut ChaCha20Rng,
+        host: &str,
+        path: &str,
+    ) -> Result<Self, WebSocketError> {
+        let mut nonce = [0; 16];
+        rng.fill_bytes(&mut nonce);
+        let mut key = [0; 24];
+        let key = Base64::encode(&nonce, &mut key).map_err(|_| WebSocketError::Malformed)?;
+        let mut request = heapless::String::<384>::new();
+        let written = write!(
+            request,
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+        );
+        written.map_err(|_| WebSocketError::TooLong)?;
+        link.write_all(request.as_bytes()).await?;
+        link.flush().await?;
+        let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
+        let mut accept = [0; 28];
+        let accept = Base64::encode(&digest, &mut accept).map_err(|_| WebSocketError::Malformed)?;
+        let mut this = Self { link, rng, input: [0; BUFFER], have: 0 };
+        match with_timeout(SILENCE, this.accepted(accept)).await {
+            Ok(outcome) => outcome.map(|()| this),
+            Err(_) => Err(WebSocketError::Silent),
+        }
+    }
+
+    async fn accepted(&mut self, accept: &str) -> Result<(), WebSocketError> {
+        loop {
+            self.more().await?;
+            let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+            let mut response = httparse::Response::new(&mut fields);
+            let octets = self.input.get(..self.have).unwrap_or_default();
+            let head = match response.parse(octets).map_err(|_| WebSocketError::Malformed)? {
+                httparse::Status::Partial => continue,
+                httparse::Status::Complete(head) => head,
+            };
+            match response.code {
+                Some(101) => {}
+                code => return Err(WebSocketError::Refused(code.unwrap_or_default())),
+            }
+            let mut fields = response.headers.iter();
+            let found = fields.find(|field| field.name.eq_ignore_ascii_case("sec-websocket-accept"));
+            if found.is_none_or(|field| field.value != accept.as_bytes()) {
+                return Err(WebSocketError::Malformed);
+            }
+            self.used(head);
+            return Ok(());
+        }
+    }
+
+    /// Reads what is there, at least one octet.
+    async fn more(&mut self) -> Result<(), WebSocketError> {
+        let rest = self.input.get_mut(self.have..).filter(|rest| !rest.is_empty()).ok_or(WebSocketError::TooLong)?;
+        match self.link.read(rest).await? {
+            0 => Err(WebSocketError::Ended),
+            count => {
+                self.have = self.have.saturating_add(count);
+                Ok(())
+            }
+        }
+    }
+
+    fn used(&mut self, count: usize) {
+        let count = count.min(self.have);
+        self.input.copy_within(count..self.have, 0);
+        self.have = self.have.saturating_sub(count);
+    }
+
+    /// Sends a text.
+    pub async fn send(&mut self, text: &str) -> Result<(), WebSocketError> {
+        self.frame(FrameType::Text(false), text.as_bytes()).await
+    }
+
+    /// Masked, as a client's frames are (RFC 6455 section 5.3).
+    async fn frame(&mut self, frame_type: FrameType, payload: &[u8]) -> Result<(), WebSocketError> {
+        let mut out = [0; BUFFER];
+        let payload_len = u64::try_from(payload.len()).unwrap_or(u64::MAX);
+        let header = FrameHeader { frame_type, payload_len, mask_key: Some(self.rng.next_u32()) };
+        let from = header.serialize(&mut out).map_err(|_| WebSocketError::TooLong)?;
+        let to = from.saturating_add(payload.len());
+        let masked = out.get_mut(from..to).ok_or(WebSocketError::TooLong)?;
+        masked.copy_from_slice(payload);
+        header.mask(masked, 0);
+        self.link.write_all(out.get(..to).unwrap_or_default()).await?;
+        self.link.flush().await?;
+        Ok(())
+    }
+
+    /// The first frame of what has come, if it is whole: its type, and where its payload is.
+    fn whole_frame(&self) -> Result<Option<(FrameType, usize, usize)>, WebSocketError> {
+        let octets = self.input.get(..self.have).unwrap_or_default();
+        let (header, from) = match FrameHeader::deserialize(octets) {
+            Ok(found) => found,
+            Err(FrameError::Incomplete(_)) => return Ok(None),
+            Err(_) => return Err(WebSocketError::Malformed),
+        };
+        // RFC 6455 section 5.1
+        if header.mask_key.is_some() {
+            return Err(WebSocketError::Malformed);
+        }
+        let length = usize::try_from(header.payload_len).ok().filter(|length| *length <= MAX_MESSAGE);
+        let to = from.saturating_add(length.ok_or(WebSocketError::TooLong)?);
+        Ok((self.have >= to).then_some((header.frame_type, from, to)))
+    }
+
+    /// Waits for a text until then; false when the time has come. Pings are answered.
+    ///
+    /// Once a frame has begun, the deadline is the server's silence.
+    pub async fn receive(&mut self, until: Instant, message: &mut Message) -> Result<bool, WebSocketError> {
+        message.clear();
+        let mut text = heapless::Vec::<u8, MAX_MESSAGE>::new();
+        loop {
+            let Some((frame_type, from, to)) = self.whole_frame()? else {
+                if self.have > 0 || !text.is_empty() {
+                    with_timeout(SILENCE, self.more()).await.unwrap_or(Err(WebSocketError::Silent))?;
+                } else {
+                    match self.link.read_until(&mut self.input, Timer::at(until)).await? {
+                        None => return Ok(false),
+                        Some(0) => return Err(WebSocketError::Ended),
+                        Some(count) => self.have = count,
+                    }
+                }
+                continue;
+            };
+            let mut payload = [0; MAX_MESSAGE];
+            let octets = self.input.get(from..to).unwrap_or_default();
+            let payload = payload.get_mut(..octets.len()).ok_or(WebSocketError::TooLong)?;
+            payload.copy_from_slice(octets);
+            self.used(to);
+            match frame_type {
+                FrameType::Text(_) | FrameType::Continue(_) => {
+                    text.extend_from_slice(payload).map_err(|_| WebSocketError::TooLong)?;
+                    if frame_type.is_final() {
+                        let text = core::str::from_utf8(&text).map_err(|_| WebSocketError::Malformed)?;
+                        return message.push_str(text).map(|()| true).map_err(|_| WebSocketError::TooLong);
+                    }
+                }
+                FrameType::Ping => self.frame(FrameType::Pong, payload).await?,
+                FrameType::Close => {
+                    let _ = self.frame(FrameType::Close, payload.get(..2).unwrap_or_default()).await;
+                    return Err(WebSocketError::Closed);
+                }
+                FrameType::Binary(_) | FrameType::Pong => {}
+            }
+        }
+    }
+
+    /// Says goodbye (RFC 6455 section 7.1.2).
+    pub async fn close(mut self) {
+        let _ = with_timeout(Duration::from_secs(5), self.frame(FrameType::Close, &NORMAL)).await;
+    }
+}
