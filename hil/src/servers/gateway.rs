@@ -35,7 +35,7 @@ pub fn program() -> io::Result<PathBuf> {
     // The last artifact with a program is the one that was asked for.
     let messages = String::from_utf8_lossy(&output.stdout);
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let path = messages.filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?))).last();
+    let path = messages.filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?))).next_back();
     *built = Some(path.ok_or_else(failed)?);
     built.clone().ok_or_else(failed)
 }
