@@ -16,7 +16,7 @@ const NAME: &str = "gateway.a.example";
 /// For what comes by itself.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// For what never comes.
-const SHORT: Duration = Duration::from_secs(2);
+const SHORT: Duration = Duration::from_secs(4);
 
 fn device() -> (Pki, Credential) {
     let pki = Pki::new();
