@@ -1,7 +1,7 @@
 //! One session after the other, and what is done between them.
 
-use edgetrust_core::path::{PathError, PathErrorKind};
 use edgetrust_core::embedded_tls::{HandshakeError, Shared};
+use edgetrust_core::path::{PathError, PathErrorKind};
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::rotation::{Failure, FailureKind};
 use edgetrust_core::time::TrustedTime;
@@ -13,7 +13,7 @@ use rand_core::RngCore;
 use static_cell::ConstStaticCell;
 
 use crate::clock::Clock;
-use crate::dial::{DialError, Memory, Target, dial, hang_up};
+use crate::dial::{DialError, Link, Memory, Target, dial, hang_up};
 use crate::enroll::{EnrollError, Enrollment, enroll};
 use crate::http::HttpError;
 use crate::renewal::{MAX_CHAIN, Renewal, RenewalError, seed};
@@ -71,6 +71,7 @@ pub struct Device {
 }
 
 impl Device {
+    #[inline(never)]
     pub fn new(
         partition: &'static [u8],
         slots: Slots,
@@ -145,100 +146,38 @@ impl Device {
     /// One connection, for whatever it is wanted for.
     async fn session(&mut self) -> Result<Next, SessionError> {
         let now = self.time().await?;
-        self.renewal.tick(&self.settings, now);
-        let device = self.settings.device;
-        if let Some(server) = device.enroll.filter(|_| self.renewal.wanted()) {
-            let target = Target { host: server.server.host, port: server.server.port, name: server.server_name };
-            return self.enroll(target, now).await.map(|()| Next::Session);
-        }
-        let target = Target { host: device.gateway.host, port: device.gateway.port, name: device.server_name };
-        if let Some(path) = device.report {
-            self.report(target, path).await?;
-        }
-        match device.websocket {
-            Some(path) => self.feed(target, path).await,
-            None => {
-                Timer::after_millis(device.interval_ms.into()).await;
-                Ok(Next::Session)
-            }
-        }
-    }
-
-    async fn enroll(&mut self, target: Target<'_>, now: TrustedTime) -> Result<(), SessionError> {
-        let Self { settings, net, rng, clock, renewal, memory, shared, answers, chain, .. } = self;
+        let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, chain } = self;
+        renewal.tick(settings, now);
+        let device = &settings.device;
+        let enrollment = device.enroll.filter(|_| renewal.wanted());
+        let target = match enrollment {
+            Some(enroll) => Target { host: enroll.server.host, port: enroll.server.port, name: enroll.server_name },
+            None => Target { host: device.gateway.host, port: device.gateway.port, name: device.server_name },
+        };
         let dialled = dial(*net, (memory, shared), settings, target, now, &mut renewal.credential(), rng).await;
         learn(&dialled, clock, renewal, settings);
-        let outcome = match dialled {
-            Ok(mut link) => {
-                let current = renewal.certificate();
-                let purpose = Enrollment { settings, host: target.name, current, now };
-                let enrolled = enroll(&mut link, purpose, rng, &mut answers[..], chain).await;
-                hang_up(link).await;
-                enrolled.map_err(SessionError::Enroll)
-            }
-            Err(error) => Err(SessionError::Dial(error)),
-        };
-        let now = clock.now();
-        match outcome {
-            Ok(issued) => {
-                renewal.issued(settings, now, &issued);
-                Ok(())
-            }
+        let mut link = match dialled {
+            Ok(link) => link,
             Err(error) => {
-                let failure = match &error {
-                    SessionError::Enroll(error) => error.failure(),
-                    _ => Failure { kind: FailureKind::Transient, retry_after_s: None },
-                };
-                renewal.failed(settings, now, failure);
-                Err(error)
-            }
-        }
-    }
-
-    async fn report(&mut self, target: Target<'_>, path: &str) -> Result<(), SessionError> {
-        let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, .. } = self;
-        let dialled = dial(*net, (memory, shared), settings, target, clock.now(), &mut renewal.credential(), rng).await;
-        learn(&dialled, clock, renewal, settings);
-        let mut link = dialled.map_err(SessionError::Dial)?;
-        let words = Report { sequence: 0, now: clock.now(), confirmed: clock.is_confirmed(), reset };
-        let outcome = report(&mut link, target.name, path, &words, &mut answers[..]).await;
-        hang_up(link).await;
-        renewal.judged(settings, clock.now(), outcome.is_ok());
-        match outcome.map_err(SessionError::Report)? {
-            status @ 200..=299 => {
-                defmt::info!("posted: {=u16}", status);
-                Ok(())
-            }
-            status => Err(SessionError::ReportRefused(status)),
-        }
-    }
-
-    async fn feed(&mut self, target: Target<'_>, path: &str) -> Result<Next, SessionError> {
-        let Self { settings, net, rng, reset, clock, renewal, memory, shared, .. } = self;
-        let dialled = dial(*net, (memory, shared), settings, target, clock.now(), &mut renewal.credential(), rng).await;
-        learn(&dialled, clock, renewal, settings);
-        let mut link = dialled.map_err(SessionError::Dial)?;
-        let until = link.server().valid_until();
-        let interval = Duration::from_millis(settings.device.interval_ms.into());
-        let mut minder = Minder { settings, clock, renewal, reset, until, opened: false };
-        let outcome = feed(&mut link, rng, target.name, path, interval, &mut minder).await;
-        let Minder { opened, .. } = minder;
-        hang_up(link).await;
-        match outcome {
-            Ok(Left::Command(Command::Restart)) => Ok(Next::Restart),
-            Ok(Left::Command(Command::Rotate)) => {
-                renewal.rotate(settings, clock.now());
-                Ok(Next::Session)
-            }
-            // A report comes before every feed.
-            Ok(Left::Command(Command::Report) | Left::Wanted) => Ok(Next::Session),
-            Err(error) => {
-                if !opened {
-                    renewal.judged(settings, clock.now(), false);
+                if enrollment.is_some() {
+                    let failure = Failure { kind: FailureKind::Transient, retry_after_s: None };
+                    renewal.failed(settings, clock.now(), failure);
                 }
-                Err(SessionError::WebSocket(error))
+                return Err(SessionError::Dial(error));
             }
+        };
+        let mut words = Words { settings, clock, renewal, reset, until: link.server().valid_until(), taken: false };
+        let outcome = if enrollment.is_some() {
+            words.enroll(&mut link, target.name, rng, answers, chain).await
+        } else {
+            words.serve(&mut link, target.name, rng, answers).await
+        };
+        let taken = words.taken;
+        hang_up(link).await;
+        if outcome.is_err() && !taken {
+            renewal.judged(settings, clock.now(), false);
         }
+        outcome
     }
 }
 
@@ -259,21 +198,87 @@ fn learn<T>(dialled: &Result<T, DialError>, clock: &mut Clock, renewal: &mut Ren
     }
 }
 
-/// Looks after the device while it feeds.
-struct Minder<'a> {
+/// What is said on a connection.
+struct Words<'a> {
     settings: &'a Settings,
     clock: &'a mut Clock,
     renewal: &'a mut Renewal<Slots>,
     reset: &'a ResetReason,
     /// When the first certificate of the server's path expires.
     until: UnixTime,
-    opened: bool,
+    /// The gateway has taken our certificate: it answered.
+    taken: bool,
 }
 
-impl Owner for Minder<'_> {
+impl Words<'_> {
+    /// The report, if it is asked for; then the feed.
+    async fn serve(
+        &mut self,
+        link: &mut Link<'_>,
+        host: &str,
+        rng: &mut ChaCha20Rng,
+        answers: &mut [u8; BUFFER],
+    ) -> Result<Next, SessionError> {
+        let device = &self.settings.device;
+        if let Some(path) = device.report {
+            let text = self.how(0).json();
+            let status = report(link, host, path, &text, answers).await.map_err(SessionError::Report)?;
+            self.opened();
+            match status {
+                200..=299 => defmt::info!("posted: {=u16}", status),
+                status => return Err(SessionError::ReportRefused(status)),
+            }
+        }
+        let interval = Duration::from_millis(device.interval_ms.into());
+        let Some(path) = device.websocket else {
+            Timer::after(interval).await;
+            return Ok(Next::Session);
+        };
+        match feed(link, rng, host, path, interval, self).await.map_err(SessionError::WebSocket)? {
+            Left::Command(Command::Restart) => return Ok(Next::Restart),
+            Left::Command(Command::Rotate) => self.renewal.rotate(self.settings, self.clock.now()),
+            // A report comes before every feed.
+            Left::Command(Command::Report) | Left::Wanted => {}
+        }
+        Ok(Next::Session)
+    }
+
+    /// Another credential.
+    async fn enroll(
+        &mut self,
+        link: &mut Link<'_>,
+        host: &str,
+        rng: &mut ChaCha20Rng,
+        answers: &mut [u8; BUFFER],
+        chain: &mut [u8; MAX_CHAIN],
+    ) -> Result<Next, SessionError> {
+        let now = self.clock.now();
+        let enrollment = Enrollment { settings: self.settings, host, current: self.renewal.certificate(), now };
+        match enroll(link, enrollment, rng, answers, chain).await {
+            Ok(issued) => {
+                self.opened();
+                self.renewal.issued(self.settings, now, &issued);
+                Ok(Next::Session)
+            }
+            Err(error) => {
+                self.taken = error.was_answered();
+                self.renewal.failed(self.settings, now, error.failure());
+                Err(SessionError::Enroll(error))
+            }
+        }
+    }
+
+    fn how(&self, sequence: u32) -> Report<'_> {
+        Report { sequence, now: self.clock.now(), confirmed: self.clock.is_confirmed(), reset: self.reset }
+    }
+}
+
+impl Owner for Words<'_> {
     fn opened(&mut self) {
-        self.opened = true;
-        self.renewal.judged(self.settings, self.clock.now(), true);
+        if !self.taken {
+            self.taken = true;
+            self.renewal.judged(self.settings, self.clock.now(), true);
+        }
     }
 
     fn report(&mut self, sequence: u32) -> Option<Report<'_>> {
@@ -285,7 +290,6 @@ impl Owner for Minder<'_> {
             defmt::info!("the gateway's certificate has expired: another connection");
         }
         let goes_on = !expired && !self.renewal.wanted() && !self.renewal.changed();
-        let report = Report { sequence, now, confirmed: self.clock.is_confirmed(), reset: self.reset };
-        goes_on.then_some(report)
+        goes_on.then(|| self.how(sequence))
     }
 }

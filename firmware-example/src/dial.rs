@@ -1,5 +1,6 @@
 //! From a name to a connection whose server has proved itself, each step with a deadline.
 
+use edgetrust_core::config::parse_ip_address;
 use edgetrust_core::crypto::ECDSA_P256_SHA256;
 use edgetrust_core::embedded_tls::{Buffers, Connection, Demand, HandshakeError, Shared, SoftwareCredential, connect};
 use edgetrust_core::identity::ServerName;
@@ -34,12 +35,7 @@ pub struct Memory {
 impl Memory {
     /// Nothing yet.
     pub const fn new() -> Self {
-        Self {
-            tcp_receive: [0; _],
-            tcp_send: [0; _],
-            tls_receive: [0; _],
-            tls_send: [0; _],
-        }
+        Self { tcp_receive: [0; _], tcp_send: [0; _], tls_receive: [0; _], tls_send: [0; _] }
     }
 }
 
@@ -98,13 +94,12 @@ pub async fn dial<'m>(
         Ok(Ok(())) => {}
         Ok(Err(_)) | Err(_) => return Err(DialError::Connect),
     }
-    let server = match target.name.parse() {
-        Ok(address) => ServerName::Ip(address),
-        Err(_) => ServerName::Dns(target.name),
+    let server = match parse_ip_address(target.name) {
+        Some(address) => ServerName::Ip(address),
+        None => ServerName::Dns(target.name),
     };
     let demand = Demand { trust: trust(settings), server, now, limits: Limits::DEVICE };
-    let buffers =
-        Buffers { receive: &mut memory.tls_receive, send: &mut memory.tls_send, shared };
+    let buffers = Buffers { receive: &mut memory.tls_receive, send: &mut memory.tls_send, shared };
     match with_timeout(HANDSHAKE, connect(socket, &demand, Some(credential), rng, buffers)).await {
         Ok(Ok(link)) => Ok(link),
         Ok(Err(error)) => Err(DialError::Refused(error)),
@@ -114,11 +109,9 @@ pub async fn dial<'m>(
 
 /// Says goodbye in good order, but not for long.
 pub async fn hang_up(link: Link<'_>) {
-    let _ = with_timeout(Duration::from_secs(5), async {
-        if let Ok(mut socket) = link.close().await {
-            socket.close();
-            let _ = socket.flush().await;
-        }
-    })
-    .await;
+    let patience = Duration::from_secs(5);
+    if let Ok(Ok(mut socket)) = with_timeout(patience, link.close()).await {
+        socket.close();
+        let _ = with_timeout(patience, socket.flush()).await;
+    }
 }

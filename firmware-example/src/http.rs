@@ -1,7 +1,5 @@
 //! HTTP/1.1, as much as a device says (RFC 9112).
 
-use core::fmt::Write as _;
-
 use embedded_io_async::{Read, Write};
 
 use crate::dial::Link;
@@ -42,17 +40,15 @@ pub struct Answer<'b> {
     pub body: &'b mut [u8],
 }
 
-/// Sends a request, reads the whole answer.
+/// Sends a request, reads the whole answer; the connection can go on.
 pub async fn post<'b>(link: &mut Link<'_>, post: Post<'_>, buffer: &'b mut [u8]) -> Result<Answer<'b>, HttpError> {
-    let mut head = heapless::String::<384>::new();
     let Post { host, path, content_type, body } = post;
-    write!(
-        head,
-        "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    )
-    .map_err(|_| HttpError::TooLong)?;
-    link.write_all(head.as_bytes()).await?;
+    let length = decimal(body.len());
+    let (words, end) = ([" HTTP/1.1\r\nHost: ", "\r\nContent-Type: ", "\r\nContent-Length: "], "\r\n\r\n");
+    let [version, kind, size] = words;
+    for part in ["POST ", path, version, host, kind, content_type, size, &length, end] {
+        link.write_all(part.as_bytes()).await?;
+    }
     link.write_all(body).await?;
     link.flush().await?;
     let (mut have, mut known) = (0, None);
@@ -68,8 +64,6 @@ pub async fn post<'b>(link: &mut Link<'_>, post: Post<'_>, buffer: &'b mut [u8])
             Some((status, from, Some(length))) if octets.len() >= from.saturating_add(length) => {
                 break (status, from, from.saturating_add(length));
             }
-            // RFC 9112 section 6.3: without a length it ends with the connection
-            Some((status, from, None)) if count == 0 => break (status, from, have),
             _ if count == 0 => return Err(HttpError::Ended),
             _ => {}
         }
@@ -93,10 +87,28 @@ fn head_of(octets: &[u8]) -> Result<Option<(u16, usize, Option<usize>)>, HttpErr
     }
     let length = match field("content-length") {
         None => None,
-        Some(field) => {
-            let text = core::str::from_utf8(field.value).map_err(|_| HttpError::Malformed)?;
-            Some(text.trim().parse().map_err(|_| HttpError::Malformed)?)
-        }
+        Some(field) => Some(number(field.value.trim_ascii()).ok_or(HttpError::Malformed)?),
     };
     Ok(Some((response.code.ok_or(HttpError::Malformed)?, head, length)))
+}
+
+fn number(digits: &[u8]) -> Option<usize> {
+    let digit = |octet: u8| octet.is_ascii_digit().then(|| usize::from(octet - b'0'));
+    let mut digits = digits.iter().map(|octet| digit(*octet));
+    let first = digits.next()??;
+    digits.try_fold(first, |number, digit| number.checked_mul(10)?.checked_add(digit?))
+}
+
+/// A number in digits: without core's formatting, which would take some kilobytes of the image.
+pub fn decimal(mut number: usize) -> heapless::String<20> {
+    let mut digits = heapless::Vec::<u8, 20>::new();
+    loop {
+        // There are no more digits than that.
+        let _ = digits.push(b'0' + u8::try_from(number % 10).unwrap_or_default());
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    digits.iter().rev().map(|digit| char::from(*digit)).collect()
 }

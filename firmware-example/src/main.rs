@@ -27,16 +27,16 @@ mod websocket;
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use edgetrust_firmware::board::{self, Board, Entropy, Flash, Port, Selected, Watchdog};
+use edgetrust_firmware::board::{self, Board, Entropy, Flash, Port, ResetReason, Selected, Watchdog};
 use edgetrust_firmware::stack;
 use embassy_executor::Spawner;
-use embassy_net::{Config, DhcpConfig, Runner, StackResources};
+use embassy_net::{Config, DhcpConfig, Runner, Stack, StackResources};
 use embassy_time::{Duration, Timer};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use static_cell::{ConstStaticCell, StaticCell};
 
-use device::Device;
+use device::{Device, DeviceError};
 
 type Ethernet = <Selected as Port>::Ethernet;
 type Dog = <Selected as Port>::Watchdog;
@@ -116,8 +116,7 @@ async fn start(spawner: Spawner, board: board::Parts) {
         _ => board::reset(),
     }
     let (partition, slots) = flash.split();
-    static DEVICE: StaticCell<Device> = StaticCell::new();
-    match Device::new(partition, slots, net, rng, reset_reason).map(|device| DEVICE.init(device)) {
+    match device(partition, slots, net, rng, reset_reason) {
         Ok(device) => device.run().await,
         // Nothing but another image helps: it waits for that, and says so.
         Err(error) => loop {
@@ -126,4 +125,18 @@ async fn start(spawner: Spawner, board: board::Parts) {
             Timer::after_secs(10).await;
         },
     }
+}
+
+/// Out of line: what it takes of the stack is given back before the device runs.
+#[inline(never)]
+fn device(
+    partition: &'static [u8],
+    slots: Slots,
+    net: Stack<'static>,
+    rng: ChaCha20Rng,
+    reset_reason: ResetReason,
+) -> Result<&'static mut Device, DeviceError> {
+    static DEVICE: StaticCell<Device> = StaticCell::new();
+    let device = Device::new(partition, slots, net, rng, reset_reason)?;
+    Ok(DEVICE.init(device))
 }

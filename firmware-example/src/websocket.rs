@@ -1,14 +1,13 @@
 //! A WebSocket (RFC 6455) over a connection: texts of a few hundred octets either way.
 
 use base64ct::{Base64, Encoding};
-use core::fmt::Write as _;
 use edge_ws::{Error as FrameError, FrameHeader, FrameType};
 use edgetrust_core::embedded_tls::ConnectionError;
 use embassy_time::{Duration, Instant, Timer, with_timeout};
 use embedded_io_async::{Read, Write};
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
-use sha1::{Digest, Sha1};
+use sha1_smol::Sha1;
 
 use crate::dial::{Link, SILENCE};
 
@@ -71,17 +70,17 @@ impl<'l, 'm> WebSocket<'l, 'm> {
         rng.fill_bytes(&mut nonce);
         let mut key = [0; 24];
         let key = Base64::encode(&nonce, &mut key).map_err(|_| WebSocketError::Malformed)?;
-        let mut request = heapless::String::<384>::new();
-        let written = write!(
-            request,
-            "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
-        );
-        written.map_err(|_| WebSocketError::TooLong)?;
-        link.write_all(request.as_bytes()).await?;
+        let upgrade =
+            "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ";
+        for part in ["GET ", path, " HTTP/1.1\r\nHost: ", host, upgrade, key, "\r\n\r\n"] {
+            link.write_all(part.as_bytes()).await?;
+        }
         link.flush().await?;
-        let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
+        let mut digest = Sha1::new();
+        digest.update(key.as_bytes());
+        digest.update(GUID);
         let mut accept = [0; 28];
-        let accept = Base64::encode(&digest, &mut accept).map_err(|_| WebSocketError::Malformed)?;
+        let accept = Base64::encode(&digest.digest().bytes(), &mut accept).map_err(|_| WebSocketError::Malformed)?;
         let mut this = Self { link, rng, input: [0; BUFFER], have: 0 };
         match with_timeout(SILENCE, this.accepted(accept)).await {
             Ok(outcome) => outcome.map(|()| this),
