@@ -68,6 +68,7 @@ pub struct Device {
     shared: Shared,
     answers: &'static mut [u8; BUFFER],
     chain: &'static mut [u8; MAX_CHAIN],
+    reported: bool,
 }
 
 impl Device {
@@ -85,7 +86,19 @@ impl Device {
         let clock = Clock::new(renewal.time_seen());
         renewal.restore(&settings, clock.now());
         let (memory, answers, chain) = (MEMORY.take(), ANSWERS.take(), CHAIN.take());
-        Ok(Self { settings, net, rng, reset, clock, renewal, memory, shared: Shared::new(), answers, chain })
+        Ok(Self {
+            settings,
+            net,
+            rng,
+            reset,
+            clock,
+            renewal,
+            memory,
+            shared: Shared::new(),
+            answers,
+            chain,
+            reported: false,
+        })
     }
 
     /// For ever.
@@ -146,7 +159,7 @@ impl Device {
     /// One connection, for whatever it is wanted for.
     async fn session(&mut self) -> Result<Next, SessionError> {
         let now = self.time().await?;
-        let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, chain } = self;
+        let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, chain, reported } = self;
         renewal.tick(settings, now);
         let device = &settings.device;
         let enrollment = device.enroll.filter(|_| renewal.wanted());
@@ -166,7 +179,8 @@ impl Device {
                 return Err(SessionError::Dial(error));
             }
         };
-        let mut words = Words { settings, clock, renewal, reset, until: link.server().valid_until(), taken: false };
+        let until = link.server().valid_until();
+        let mut words = Words { settings, clock, renewal, reset, until, taken: false, reported };
         let outcome = if enrollment.is_some() {
             words.enroll(&mut link, target.name, rng, answers, chain).await
         } else {
@@ -208,6 +222,8 @@ struct Words<'a> {
     until: UnixTime,
     /// The gateway has taken our certificate: it answered.
     taken: bool,
+    /// The report went out on a connection that ended with it.
+    reported: &'a mut bool,
 }
 
 impl Words<'_> {
@@ -220,15 +236,20 @@ impl Words<'_> {
         answers: &mut [u8; BUFFER],
     ) -> Result<Next, SessionError> {
         let device = &self.settings.device;
-        if let Some(path) = device.report {
+        if let Some(path) = device.report.filter(|_| !*self.reported) {
             let text = self.how(0).json();
-            let status = report(link, host, path, &text, answers).await.map_err(SessionError::Report)?;
+            let (status, closes) = report(link, host, path, &text, answers).await.map_err(SessionError::Report)?;
             self.opened();
             match status {
                 200..=299 => defmt::info!("posted: {=u16}", status),
                 status => return Err(SessionError::ReportRefused(status)),
             }
+            if closes {
+                *self.reported = true;
+                return Ok(Next::Session);
+            }
         }
+        *self.reported = false;
         let interval = Duration::from_millis(device.interval_ms.into());
         let Some(path) = device.websocket else {
             Timer::after(interval).await;

@@ -2,7 +2,7 @@
 
 use edgetrust_core::config::parse_ip_address;
 use edgetrust_core::crypto::ECDSA_P256_SHA256;
-use edgetrust_core::embedded_tls::{Buffers, Connection, Demand, HandshakeError, Shared, SoftwareCredential, connect};
+use edgetrust_core::embedded_tls::{Buffers, Connection, ConnectionError, Demand, HandshakeError, Shared, SoftwareCredential, connect};
 use edgetrust_core::identity::ServerName;
 use edgetrust_core::path::{Limits, Trust};
 use edgetrust_core::pki_types::SignatureVerificationAlgorithm;
@@ -11,6 +11,7 @@ use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::TcpSocket;
 use embassy_net::{IpAddress, Stack};
 use embassy_time::{Duration, with_timeout};
+use embedded_io_async::Write;
 use rand_chacha::ChaCha20Rng;
 
 use crate::settings::Settings;
@@ -105,6 +106,14 @@ pub async fn dial<'m>(
         Ok(Err(error)) => Err(DialError::Refused(error)),
         Err(_) => Err(DialError::Timeout),
     }
+}
+
+/// Sends octets, all of them at once: one place, since each is some kilobytes of the image.
+pub async fn say(link: &mut Link<'_>, parts: &[&[u8]]) -> Result<(), ConnectionError> {
+    for part in parts {
+        link.write_all(part).await?;
+    }
+    link.flush().await
 }
 
 /// Says goodbye in good order, but not for long.

@@ -1,8 +1,8 @@
 //! HTTP/1.1, as much as a device says (RFC 9112).
 
-use embedded_io_async::{Read, Write};
+use embedded_io_async::Read;
 
-use crate::dial::Link;
+use crate::dial::{Link, say};
 
 /// Fields of an answer that are looked at.
 const MAX_FIELDS: usize = 24;
@@ -37,6 +37,8 @@ pub struct Post<'a> {
 /// What came: the status, and the body, which lies in the buffer.
 pub struct Answer<'b> {
     pub status: u16,
+    /// The server closes the connection (RFC 9112 section 9.6).
+    pub closes: bool,
     pub body: &'b mut [u8],
 }
 
@@ -46,13 +48,11 @@ pub async fn post<'b>(link: &mut Link<'_>, post: Post<'_>, buffer: &'b mut [u8])
     let length = decimal(body.len());
     let (words, end) = ([" HTTP/1.1\r\nHost: ", "\r\nContent-Type: ", "\r\nContent-Length: "], "\r\n\r\n");
     let [version, kind, size] = words;
-    for part in ["POST ", path, version, host, kind, content_type, size, &length, end] {
-        link.write_all(part.as_bytes()).await?;
-    }
-    link.write_all(body).await?;
-    link.flush().await?;
+    let parts = ["POST ", path, version, host, kind, content_type, size, &length, end].map(str::as_bytes);
+    let [a, b, c, d, e, f, g, h, i] = parts;
+    say(link, &[a, b, c, d, e, f, g, h, i, body]).await?;
     let (mut have, mut known) = (0, None);
-    let (status, from, to) = loop {
+    let (status, from, to, closes) = loop {
         let rest = buffer.get_mut(have..).filter(|rest| !rest.is_empty()).ok_or(HttpError::TooLong)?;
         let count = link.read(rest).await?;
         have = have.saturating_add(count);
@@ -61,20 +61,19 @@ pub async fn post<'b>(link: &mut Link<'_>, post: Post<'_>, buffer: &'b mut [u8])
             known = head_of(octets)?;
         }
         match known {
-            Some((status, from, Some(length))) if octets.len() >= from.saturating_add(length) => {
-                break (status, from, from.saturating_add(length));
+            Some((status, from, length, closes)) if octets.len() >= from.saturating_add(length) => {
+                break (status, from, from.saturating_add(length), closes);
             }
             _ if count == 0 => return Err(HttpError::Ended),
             _ => {}
         }
     };
     let body = buffer.get_mut(from..to).ok_or(HttpError::Malformed)?;
-    Ok(Answer { status, body })
+    Ok(Answer { status, closes, body })
 }
 
-/// Status, where the body begins, and its length; none while the head is not whole.
-#[expect(clippy::type_complexity, reason = "three numbers")]
-fn head_of(octets: &[u8]) -> Result<Option<(u16, usize, Option<usize>)>, HttpError> {
+/// Status, where the body begins, its length, and whether the connection ends; none while the head is not whole.
+fn head_of(octets: &[u8]) -> Result<Option<(u16, usize, usize, bool)>, HttpError> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut fields);
     let head = match response.parse(octets).map_err(|_| HttpError::Malformed)? {
@@ -85,11 +84,11 @@ fn head_of(octets: &[u8]) -> Result<Option<(u16, usize, Option<usize>)>, HttpErr
     if field("transfer-encoding").is_some() {
         return Err(HttpError::Malformed);
     }
-    let length = match field("content-length") {
-        None => None,
-        Some(field) => Some(number(field.value.trim_ascii()).ok_or(HttpError::Malformed)?),
-    };
-    Ok(Some((response.code.ok_or(HttpError::Malformed)?, head, length)))
+    // RFC 9112 section 6.3: without a length the body ends with the connection, which a device does not wait for
+    let length = field("content-length").and_then(|field| number(field.value.trim_ascii()));
+    let closes = field("connection").is_some_and(|field| field.value.eq_ignore_ascii_case(b"close"));
+    let code = response.code.ok_or(HttpError::Malformed)?;
+    Ok(Some((code, head, length.ok_or(HttpError::Malformed)?, closes)))
 }
 
 fn number(digits: &[u8]) -> Option<usize> {

@@ -10,7 +10,7 @@ use crate::blobs::{Blobs, BlobsError};
 /// The configuration's name in the partition.
 const CONFIG: &str = "config.json";
 /// Octets of a configuration at the most: it is decoded in memory.
-const MAX_CONFIG: usize = 3072;
+const MAX_CONFIG: usize = 2048;
 /// CAs at the most.
 pub const MAX_ANCHORS: usize = 4;
 

@@ -100,17 +100,17 @@ impl Report<'_> {
     }
 }
 
-/// Sends a report by POST; the status.
+/// Sends a report by POST; the status, and whether the server closes the connection.
 pub async fn report(
     link: &mut Link<'_>,
     host: &str,
     path: &str,
     text: &str,
     buffer: &mut [u8],
-) -> Result<u16, HttpError> {
+) -> Result<(u16, bool), HttpError> {
     let message = Post { host, path, content_type: "application/json", body: text.as_bytes() };
     let answer = with_timeout(SILENCE, post(link, message, buffer)).await;
-    answer.map_err(|_| HttpError::Ended)?.map(|answer| answer.status)
+    answer.map_err(|_| HttpError::Ended)?.map(|answer| (answer.status, answer.closes))
 }
 
 /// Sends telemetry until something ends it.

@@ -4,12 +4,12 @@ use base64ct::{Base64, Encoding};
 use edge_ws::{Error as FrameError, FrameHeader, FrameType};
 use edgetrust_core::embedded_tls::ConnectionError;
 use embassy_time::{Duration, Instant, Timer, with_timeout};
-use embedded_io_async::{Read, Write};
+use embedded_io_async::Read;
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use sha1_smol::Sha1;
 
-use crate::dial::{Link, SILENCE};
+use crate::dial::{Link, SILENCE, say};
 
 /// Octets of a message at the most, either way.
 pub const MAX_MESSAGE: usize = 512;
@@ -72,10 +72,8 @@ impl<'l, 'm> WebSocket<'l, 'm> {
         let key = Base64::encode(&nonce, &mut key).map_err(|_| WebSocketError::Malformed)?;
         let upgrade =
             "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ";
-        for part in ["GET ", path, " HTTP/1.1\r\nHost: ", host, upgrade, key, "\r\n\r\n"] {
-            link.write_all(part.as_bytes()).await?;
-        }
-        link.flush().await?;
+        let parts = ["GET ", path, " HTTP/1.1\r\nHost: ", host, upgrade, key, "\r\n\r\n"];
+        say(link, &parts.map(str::as_bytes)).await?;
         let mut digest = Sha1::new();
         digest.update(key.as_bytes());
         digest.update(GUID);
@@ -145,8 +143,7 @@ impl<'l, 'm> WebSocket<'l, 'm> {
         let masked = out.get_mut(from..to).ok_or(WebSocketError::TooLong)?;
         masked.copy_from_slice(payload);
         header.mask(masked, 0);
-        self.link.write_all(out.get(..to).unwrap_or_default()).await?;
-        self.link.flush().await?;
+        say(self.link, &[out.get(..to).unwrap_or_default()]).await?;
         Ok(())
     }
 
