@@ -187,7 +187,7 @@ impl Device {
             words.serve(&mut link, target.name, rng, answers).await
         };
         let taken = words.taken;
-        hang_up(link).await;
+        hang_up!(link);
         if outcome.is_err() && !taken {
             renewal.judged(settings, clock.now(), false);
         }

@@ -116,11 +116,13 @@ pub async fn say(link: &mut Link<'_>, parts: &[&[u8]]) -> Result<(), ConnectionE
     link.flush().await
 }
 
-/// Says goodbye in good order, but not for long.
-pub async fn hang_up(link: Link<'_>) {
-    let patience = Duration::from_secs(5);
-    if let Ok(Ok(mut socket)) = with_timeout(patience, link.close()).await {
-        socket.close();
-        let _ = with_timeout(patience, socket.flush()).await;
-    }
+/// Says goodbye in good order, but not for long. A macro: each function that a connection is handed to holds it once more.
+macro_rules! hang_up {
+    ($link:expr) => {
+        if let Ok(Ok(mut socket)) = with_timeout(Duration::from_secs(5), $link.close()).await {
+            socket.close();
+            let _ = with_timeout(Duration::from_secs(5), socket.flush()).await;
+        }
+    };
 }
+pub(crate) use hang_up;

@@ -27,10 +27,10 @@ mod websocket;
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use edgetrust_firmware::board::{self, Board, Entropy, Flash, Port, ResetReason, Selected, Watchdog};
+use edgetrust_firmware::board::{self, Board, Entropy, Flash, Port, Selected, Watchdog};
 use edgetrust_firmware::stack;
-use embassy_executor::Spawner;
-use embassy_net::{Config, DhcpConfig, Runner, Stack, StackResources};
+use embassy_executor::{SpawnError, Spawner};
+use embassy_net::{Config, DhcpConfig, Runner, StackResources};
 use embassy_time::{Duration, Timer};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -61,9 +61,10 @@ pub(crate) fn alive() {
 #[cortex_m_rt::entry]
 fn main() -> ! {
     match board::take() {
-        Ok(parts) => board::run(|spawner| match start(spawner, parts) {
-            Ok(task) => spawner.spawn(task),
-            Err(_) => board::reset(),
+        Ok(parts) => board::run(|spawner| {
+            if start(spawner, parts).is_err() {
+                board::reset();
+            }
         }),
         Err(error) => {
             defmt::error!("no board: {}", error);
@@ -95,48 +96,40 @@ async fn network(mut runner: Runner<'static, Ethernet>) -> ! {
 }
 
 #[embassy_executor::task]
-async fn start(spawner: Spawner, board: board::Parts) {
+async fn run(device: &'static mut Device) {
+    device.run().await;
+}
+
+/// Nothing but another image helps: it waits for that, and says so.
+#[embassy_executor::task]
+async fn explain(error: DeviceError) {
+    loop {
+        alive();
+        defmt::error!("settings: {}", error);
+        Timer::after_secs(10).await;
+    }
+}
+
+/// What the tasks are made of. All of it is done before the first of them runs, so that none of them holds the parts of the board.
+fn start(spawner: Spawner, board: board::Parts) -> Result<(), SpawnError> {
     static RESOURCES: ConstStaticCell<StackResources<SOCKETS>> = ConstStaticCell::new(StackResources::new());
+    static DEVICE: StaticCell<Device> = StaticCell::new();
     let Board { mut entropy, flash, ethernet, watchdog, reset_reason } = board;
     defmt::info!("boot: {=str} {=str}, after {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), reset_reason);
     let mut seed = [0; 32];
     if let Err(error) = entropy.fill(&mut seed) {
         defmt::error!("no entropy: {}", error);
-        Timer::after_secs(1).await;
         board::reset();
     }
     let mut rng = ChaCha20Rng::from_seed(seed);
     let config = Config::dhcpv4(DhcpConfig::default());
     let (net, runner) = embassy_net::new(ethernet, config, RESOURCES.take(), rng.next_u64());
-    match (network(runner), heartbeat(watchdog)) {
-        (Ok(network), Ok(heartbeat)) => {
-            spawner.spawn(network);
-            spawner.spawn(heartbeat);
-        }
-        _ => board::reset(),
-    }
+    spawner.spawn(network(runner)?);
+    spawner.spawn(heartbeat(watchdog)?);
     let (partition, slots) = flash.split();
-    match device(partition, slots, net, rng, reset_reason) {
-        Ok(device) => device.run().await,
-        // Nothing but another image helps: it waits for that, and says so.
-        Err(error) => loop {
-            alive();
-            defmt::error!("settings: {}", error);
-            Timer::after_secs(10).await;
-        },
+    match Device::new(partition, slots, net, rng, reset_reason) {
+        Ok(device) => spawner.spawn(run(DEVICE.init(device))?),
+        Err(error) => spawner.spawn(explain(error)?),
     }
-}
-
-/// Out of line: what it takes of the stack is given back before the device runs.
-#[inline(never)]
-fn device(
-    partition: &'static [u8],
-    slots: Slots,
-    net: Stack<'static>,
-    rng: ChaCha20Rng,
-    reset_reason: ResetReason,
-) -> Result<&'static mut Device, DeviceError> {
-    static DEVICE: StaticCell<Device> = StaticCell::new();
-    let device = Device::new(partition, slots, net, rng, reset_reason)?;
-    Ok(DEVICE.init(device))
+    Ok(())
 }
