@@ -1,5 +1,7 @@
 //! One session after the other, and what is done between them.
 
+use core::pin::pin;
+
 use edgetrust_core::embedded_tls::{HandshakeError, Shared};
 use edgetrust_core::path::{PathError, PathErrorKind};
 use edgetrust_core::pki_types::UnixTime;
@@ -13,10 +15,10 @@ use rand_core::RngCore;
 use static_cell::ConstStaticCell;
 
 use crate::clock::Clock;
-use crate::dial::{DialError, Link, Memory, Target, dial, hang_up};
+use crate::dial::{DialError, Link, Memory, Target, apart, dial, hang_up};
 use crate::enroll::{EnrollError, Enrollment, enroll};
 use crate::http::HttpError;
-use crate::renewal::{MAX_CHAIN, Renewal, RenewalError, seed};
+use crate::renewal::{Renewal, RenewalError, seed};
 use crate::settings::{Settings, SettingsError};
 use crate::telemetry::{Command, Left, Owner, Report, feed, report};
 use crate::websocket::WebSocketError;
@@ -30,7 +32,6 @@ const BUFFER: usize = 3072;
 
 static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
 static ANSWERS: ConstStaticCell<[u8; BUFFER]> = ConstStaticCell::new([0; BUFFER]);
-static CHAIN: ConstStaticCell<[u8; MAX_CHAIN]> = ConstStaticCell::new([0; MAX_CHAIN]);
 
 /// Why there is no device.
 #[derive(defmt::Format)]
@@ -67,38 +68,24 @@ pub struct Device {
     memory: &'static mut Memory,
     shared: Shared,
     answers: &'static mut [u8; BUFFER],
-    chain: &'static mut [u8; MAX_CHAIN],
     reported: bool,
 }
 
 impl Device {
     #[inline(never)]
     pub fn new(
-        partition: &'static [u8],
+        settings: Settings,
         slots: Slots,
         net: Stack<'static>,
         rng: ChaCha20Rng,
         reset: ResetReason,
     ) -> Result<Self, DeviceError> {
-        let settings = Settings::read(partition).map_err(DeviceError::Settings)?;
         let seed = seed(&settings.device, settings.first_certificate);
         let mut renewal = Renewal::new(slots, &settings, seed).map_err(DeviceError::Renewal)?;
         let clock = Clock::new(renewal.time_seen());
         renewal.restore(&settings, clock.now());
-        let (memory, answers, chain) = (MEMORY.take(), ANSWERS.take(), CHAIN.take());
-        Ok(Self {
-            settings,
-            net,
-            rng,
-            reset,
-            clock,
-            renewal,
-            memory,
-            shared: Shared::new(),
-            answers,
-            chain,
-            reported: false,
-        })
+        let (memory, answers) = (MEMORY.take(), ANSWERS.take());
+        Ok(Self { settings, net, rng, reset, clock, renewal, memory, shared: Shared::new(), answers, reported: false })
     }
 
     /// For ever.
@@ -159,7 +146,7 @@ impl Device {
     /// One connection, for whatever it is wanted for.
     async fn session(&mut self) -> Result<Next, SessionError> {
         let now = self.time().await?;
-        let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, chain, reported } = self;
+        let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, reported } = self;
         renewal.tick(settings, now);
         let device = &settings.device;
         let enrollment = device.enroll.filter(|_| renewal.wanted());
@@ -167,7 +154,11 @@ impl Device {
             Some(enroll) => Target { host: enroll.server.host, port: enroll.server.port, name: enroll.server_name },
             None => Target { host: device.gateway.host, port: device.gateway.port, name: device.server_name },
         };
-        let dialled = dial(*net, (memory, shared), settings, target, now, &mut renewal.credential(), rng).await;
+        let dialled = {
+            let mut credential = renewal.credential();
+            let dialling = pin!(dial(*net, (memory, shared), settings, target, now, &mut credential, rng));
+            apart(dialling).await
+        };
         learn(&dialled, clock, renewal, settings);
         let mut link = match dialled {
             Ok(link) => link,
@@ -182,9 +173,9 @@ impl Device {
         let until = link.server().valid_until();
         let mut words = Words { settings, clock, renewal, reset, until, taken: false, reported };
         let outcome = if enrollment.is_some() {
-            words.enroll(&mut link, target.name, rng, answers, chain).await
+            apart(pin!(words.enroll(&mut link, target.name, rng, answers))).await
         } else {
-            words.serve(&mut link, target.name, rng, answers).await
+            apart(pin!(words.serve(&mut link, target.name, rng, answers))).await
         };
         let taken = words.taken;
         hang_up!(link);
@@ -271,11 +262,10 @@ impl Words<'_> {
         host: &str,
         rng: &mut ChaCha20Rng,
         answers: &mut [u8; BUFFER],
-        chain: &mut [u8; MAX_CHAIN],
     ) -> Result<Next, SessionError> {
         let now = self.clock.now();
         let enrollment = Enrollment { settings: self.settings, host, current: self.renewal.certificate(), now };
-        match enroll(link, enrollment, rng, answers, chain).await {
+        match enroll(link, enrollment, rng, answers).await {
             Ok(issued) => {
                 self.opened();
                 self.renewal.issued(self.settings, now, &issued);
