@@ -28,7 +28,7 @@ use crate::{Slots, alive, sntp};
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Answers of the gateway.
-const BUFFER: usize = 3072;
+const BUFFER: usize = 2560;
 
 static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
 static ANSWERS: ConstStaticCell<[u8; BUFFER]> = ConstStaticCell::new([0; BUFFER]);
