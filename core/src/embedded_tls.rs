@@ -43,7 +43,7 @@ pub use software::SoftwareCredential;
 const CIPHER_SUITE: u16 = 0x1301;
 
 /// Certificates beside its own that a server may send.
-pub const MAX_SENT: usize = 6;
+pub const MAX_SENT: usize = 4;
 
 /// Octets of the largest key of a server: P-384, uncompressed.
 const MAX_PUBLIC_KEY: usize = 97;

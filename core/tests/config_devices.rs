@@ -53,7 +53,7 @@ fn a_device_with_everything() {
            "renew_before":"6h","ntp":"192.0.2.123""#,
     );
     parse(&all, |config| {
-        let device = config.device.unwrap();
+        let device = config.device.as_ref().unwrap();
         assert_eq!(device.gateway, Remote { host: "2001:db8::1", port: 8443 });
         assert_eq!((device.server_name, device.ntp), ("gateway.a.example", "192.0.2.123"));
         assert_eq!((device.websocket, device.report), (Some("/telemetry?of=7"), Some("/report")));
@@ -65,7 +65,7 @@ fn a_device_with_everything() {
     // The names that certificates must be for are those of the hosts.
     let plain = with(&with(&all, r#""server_name":"gateway.a.example","#, ""), r#","enroll_name":"est.a.example""#, "");
     parse(&plain, |config| {
-        let device = config.device.unwrap();
+        let device = config.device.as_ref().unwrap();
         assert_eq!((device.server_name, device.enroll.unwrap().server_name), ("2001:db8::1", "192.0.2.1"));
     })
     .unwrap();

@@ -1,7 +1,9 @@
 //! One session after the other, and what is done between them.
 
-use edgetrust_core::path::{PathError, PathErrorKind};
+use core::pin::pin;
+
 use edgetrust_core::embedded_tls::{HandshakeError, Shared};
+use edgetrust_core::path::{PathError, PathErrorKind};
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::rotation::{Failure, FailureKind};
 use edgetrust_core::time::TrustedTime;
@@ -13,10 +15,10 @@ use rand_core::RngCore;
 use static_cell::ConstStaticCell;
 
 use crate::clock::Clock;
-use crate::dial::{DialError, Memory, Target, dial, hang_up};
+use crate::dial::{DialError, Link, Memory, Target, apart, dial, hang_up};
 use crate::enroll::{EnrollError, Enrollment, enroll};
 use crate::http::HttpError;
-use crate::renewal::{MAX_CHAIN, Renewal, RenewalError, seed};
+use crate::renewal::{Renewal, RenewalError, seed};
 use crate::settings::{Settings, SettingsError};
 use crate::telemetry::{Command, Left, Owner, Report, feed, report};
 use crate::websocket::WebSocketError;
@@ -25,12 +27,13 @@ use crate::{Slots, alive, sntp};
 /// The first wait after a failure; it doubles up to the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The wait after a start that was not wanted.
+const AFTER_CRASH: Duration = Duration::from_secs(1);
 /// Answers of the gateway.
-const BUFFER: usize = 3072;
+const BUFFER: usize = 2560;
 
 static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
 static ANSWERS: ConstStaticCell<[u8; BUFFER]> = ConstStaticCell::new([0; BUFFER]);
-static CHAIN: ConstStaticCell<[u8; MAX_CHAIN]> = ConstStaticCell::new([0; MAX_CHAIN]);
 
 /// Why there is no device.
 #[derive(defmt::Format)]
@@ -67,29 +70,47 @@ pub struct Device {
     memory: &'static mut Memory,
     shared: Shared,
     answers: &'static mut [u8; BUFFER],
-    chain: &'static mut [u8; MAX_CHAIN],
+    reported: bool,
+    /// What DHCP gave last.
+    address: Option<[u8; 4]>,
 }
 
 impl Device {
+    #[inline(never)]
     pub fn new(
-        partition: &'static [u8],
+        settings: Settings,
         slots: Slots,
         net: Stack<'static>,
         rng: ChaCha20Rng,
         reset: ResetReason,
     ) -> Result<Self, DeviceError> {
-        let settings = Settings::read(partition).map_err(DeviceError::Settings)?;
         let seed = seed(&settings.device, settings.first_certificate);
         let mut renewal = Renewal::new(slots, &settings, seed).map_err(DeviceError::Renewal)?;
         let clock = Clock::new(renewal.time_seen());
         renewal.restore(&settings, clock.now());
-        let (memory, answers, chain) = (MEMORY.take(), ANSWERS.take(), CHAIN.take());
-        Ok(Self { settings, net, rng, reset, clock, renewal, memory, shared: Shared::new(), answers, chain })
+        let (memory, answers) = (MEMORY.take(), ANSWERS.take());
+        Ok(Self {
+            settings,
+            net,
+            rng,
+            reset,
+            clock,
+            renewal,
+            memory,
+            shared: Shared::new(),
+            answers,
+            reported: false,
+            address: None,
+        })
     }
 
     /// For ever.
     pub async fn run(&mut self) -> ! {
         let mut wait = FIRST_WAIT;
+        if !matches!(self.reset, ResetReason::PowerOn | ResetReason::Requested) {
+            // Whatever ended the run before may be there still: it is not met again and again at full speed.
+            Timer::after(AFTER_CRASH).await;
+        }
         loop {
             alive();
             self.address().await;
@@ -125,9 +146,11 @@ impl Device {
             alive();
             defmt::warn!("net: no address from dhcp");
         }
-        if let Some(config) = self.net.config_v4() {
-            defmt::info!("net: address {=[u8; 4]}", config.address.address().octets());
+        let address = self.net.config_v4().map(|config| config.address.address().octets());
+        if let Some(octets) = address.filter(|_| address != self.address) {
+            defmt::info!("net: address {=[u8; 4]}", octets);
         }
+        self.address = address;
     }
 
     /// The time, after asking for it where it is not known.
@@ -145,100 +168,43 @@ impl Device {
     /// One connection, for whatever it is wanted for.
     async fn session(&mut self) -> Result<Next, SessionError> {
         let now = self.time().await?;
-        self.renewal.tick(&self.settings, now);
-        let device = self.settings.device;
-        if let Some(server) = device.enroll.filter(|_| self.renewal.wanted()) {
-            let target = Target { host: server.server.host, port: server.server.port, name: server.server_name };
-            return self.enroll(target, now).await.map(|()| Next::Session);
-        }
-        let target = Target { host: device.gateway.host, port: device.gateway.port, name: device.server_name };
-        if let Some(path) = device.report {
-            self.report(target, path).await?;
-        }
-        match device.websocket {
-            Some(path) => self.feed(target, path).await,
-            None => {
-                Timer::after_millis(device.interval_ms.into()).await;
-                Ok(Next::Session)
-            }
-        }
-    }
-
-    async fn enroll(&mut self, target: Target<'_>, now: TrustedTime) -> Result<(), SessionError> {
-        let Self { settings, net, rng, clock, renewal, memory, shared, answers, chain, .. } = self;
-        let dialled = dial(*net, (memory, shared), settings, target, now, &mut renewal.credential(), rng).await;
-        learn(&dialled, clock, renewal, settings);
-        let outcome = match dialled {
-            Ok(mut link) => {
-                let current = renewal.certificate();
-                let purpose = Enrollment { settings, host: target.name, current, now };
-                let enrolled = enroll(&mut link, purpose, rng, &mut answers[..], chain).await;
-                hang_up(link).await;
-                enrolled.map_err(SessionError::Enroll)
-            }
-            Err(error) => Err(SessionError::Dial(error)),
+        let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, reported, .. } = self;
+        renewal.tick(settings, now);
+        let device = &settings.device;
+        let enrollment = device.enroll.filter(|_| renewal.wanted());
+        let target = match enrollment {
+            Some(enroll) => Target { host: enroll.server.host, port: enroll.server.port, name: enroll.server_name },
+            None => Target { host: device.gateway.host, port: device.gateway.port, name: device.server_name },
         };
-        let now = clock.now();
-        match outcome {
-            Ok(issued) => {
-                renewal.issued(settings, now, &issued);
-                Ok(())
-            }
-            Err(error) => {
-                let failure = match &error {
-                    SessionError::Enroll(error) => error.failure(),
-                    _ => Failure { kind: FailureKind::Transient, retry_after_s: None },
-                };
-                renewal.failed(settings, now, failure);
-                Err(error)
-            }
-        }
-    }
-
-    async fn report(&mut self, target: Target<'_>, path: &str) -> Result<(), SessionError> {
-        let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, .. } = self;
-        let dialled = dial(*net, (memory, shared), settings, target, clock.now(), &mut renewal.credential(), rng).await;
+        let dialled = {
+            let mut credential = renewal.credential();
+            let dialling = pin!(dial(*net, (memory, shared), settings, target, now, &mut credential, rng));
+            apart(dialling).await
+        };
         learn(&dialled, clock, renewal, settings);
-        let mut link = dialled.map_err(SessionError::Dial)?;
-        let words = Report { sequence: 0, now: clock.now(), confirmed: clock.is_confirmed(), reset };
-        let outcome = report(&mut link, target.name, path, &words, &mut answers[..]).await;
-        hang_up(link).await;
-        renewal.judged(settings, clock.now(), outcome.is_ok());
-        match outcome.map_err(SessionError::Report)? {
-            status @ 200..=299 => {
-                defmt::info!("posted: {=u16}", status);
-                Ok(())
-            }
-            status => Err(SessionError::ReportRefused(status)),
-        }
-    }
-
-    async fn feed(&mut self, target: Target<'_>, path: &str) -> Result<Next, SessionError> {
-        let Self { settings, net, rng, reset, clock, renewal, memory, shared, .. } = self;
-        let dialled = dial(*net, (memory, shared), settings, target, clock.now(), &mut renewal.credential(), rng).await;
-        learn(&dialled, clock, renewal, settings);
-        let mut link = dialled.map_err(SessionError::Dial)?;
-        let until = link.server().valid_until();
-        let interval = Duration::from_millis(settings.device.interval_ms.into());
-        let mut minder = Minder { settings, clock, renewal, reset, until, opened: false };
-        let outcome = feed(&mut link, rng, target.name, path, interval, &mut minder).await;
-        let Minder { opened, .. } = minder;
-        hang_up(link).await;
-        match outcome {
-            Ok(Left::Command(Command::Restart)) => Ok(Next::Restart),
-            Ok(Left::Command(Command::Rotate)) => {
-                renewal.rotate(settings, clock.now());
-                Ok(Next::Session)
-            }
-            // A report comes before every feed.
-            Ok(Left::Command(Command::Report) | Left::Wanted) => Ok(Next::Session),
+        let mut link = match dialled {
+            Ok(link) => link,
             Err(error) => {
-                if !opened {
-                    renewal.judged(settings, clock.now(), false);
+                if enrollment.is_some() {
+                    let failure = Failure { kind: FailureKind::Transient, retry_after_s: None };
+                    renewal.failed(settings, clock.now(), failure);
                 }
-                Err(SessionError::WebSocket(error))
+                return Err(SessionError::Dial(error));
             }
+        };
+        let until = link.server().valid_until();
+        let mut words = Words { settings, clock, renewal, reset, until, taken: false, reported };
+        let outcome = if enrollment.is_some() {
+            apart(pin!(words.enroll(&mut link, target.name, rng, answers))).await
+        } else {
+            apart(pin!(words.serve(&mut link, target.name, rng, answers))).await
+        };
+        let taken = words.taken;
+        hang_up!(link);
+        if outcome.is_err() && !taken {
+            renewal.judged(settings, clock.now(), false);
         }
+        outcome
     }
 }
 
@@ -259,21 +225,93 @@ fn learn<T>(dialled: &Result<T, DialError>, clock: &mut Clock, renewal: &mut Ren
     }
 }
 
-/// Looks after the device while it feeds.
-struct Minder<'a> {
+/// What is said on a connection.
+struct Words<'a> {
     settings: &'a Settings,
     clock: &'a mut Clock,
     renewal: &'a mut Renewal<Slots>,
     reset: &'a ResetReason,
     /// When the first certificate of the server's path expires.
     until: UnixTime,
-    opened: bool,
+    /// The gateway has taken our certificate: it answered.
+    taken: bool,
+    /// The report went out on a connection that ended with it.
+    reported: &'a mut bool,
 }
 
-impl Owner for Minder<'_> {
+impl Words<'_> {
+    /// The report, if it is asked for; then the feed.
+    async fn serve(
+        &mut self,
+        link: &mut Link<'_>,
+        host: &str,
+        rng: &mut ChaCha20Rng,
+        answers: &mut [u8; BUFFER],
+    ) -> Result<Next, SessionError> {
+        let device = &self.settings.device;
+        if let Some(path) = device.report.filter(|_| !*self.reported) {
+            let text = self.how(0).json();
+            let (status, closes) = report(link, host, path, &text, answers).await.map_err(SessionError::Report)?;
+            self.opened();
+            match status {
+                200..=299 => defmt::info!("posted: {=u16}", status),
+                status => return Err(SessionError::ReportRefused(status)),
+            }
+            if closes {
+                *self.reported = true;
+                return Ok(Next::Session);
+            }
+        }
+        *self.reported = false;
+        let interval = Duration::from_millis(device.interval_ms.into());
+        let Some(path) = device.websocket else {
+            Timer::after(interval).await;
+            return Ok(Next::Session);
+        };
+        match feed(link, rng, host, path, interval, self).await.map_err(SessionError::WebSocket)? {
+            Left::Command(Command::Restart) => return Ok(Next::Restart),
+            Left::Command(Command::Rotate) => self.renewal.rotate(self.settings, self.clock.now()),
+            // A report comes before every feed.
+            Left::Command(Command::Report) | Left::Wanted => {}
+        }
+        Ok(Next::Session)
+    }
+
+    /// Another credential.
+    async fn enroll(
+        &mut self,
+        link: &mut Link<'_>,
+        host: &str,
+        rng: &mut ChaCha20Rng,
+        answers: &mut [u8; BUFFER],
+    ) -> Result<Next, SessionError> {
+        let now = self.clock.now();
+        let enrollment = Enrollment { settings: self.settings, host, current: self.renewal.certificate(), now };
+        match enroll(link, enrollment, rng, answers).await {
+            Ok(issued) => {
+                self.opened();
+                self.renewal.issued(self.settings, now, &issued);
+                Ok(Next::Session)
+            }
+            Err(error) => {
+                self.taken = error.was_answered();
+                self.renewal.failed(self.settings, now, error.failure());
+                Err(SessionError::Enroll(error))
+            }
+        }
+    }
+
+    fn how(&self, sequence: u32) -> Report<'_> {
+        Report { sequence, now: self.clock.now(), confirmed: self.clock.is_confirmed(), reset: self.reset }
+    }
+}
+
+impl Owner for Words<'_> {
     fn opened(&mut self) {
-        self.opened = true;
-        self.renewal.judged(self.settings, self.clock.now(), true);
+        if !self.taken {
+            self.taken = true;
+            self.renewal.judged(self.settings, self.clock.now(), true);
+        }
     }
 
     fn report(&mut self, sequence: u32) -> Option<Report<'_>> {
@@ -285,7 +323,6 @@ impl Owner for Minder<'_> {
             defmt::info!("the gateway's certificate has expired: another connection");
         }
         let goes_on = !expired && !self.renewal.wanted() && !self.renewal.changed();
-        let report = Report { sequence, now, confirmed: self.clock.is_confirmed(), reset: self.reset };
-        goes_on.then_some(report)
+        goes_on.then(|| self.how(sequence))
     }
 }

@@ -1,7 +1,12 @@
 //! From a name to a connection whose server has proved itself, each step with a deadline.
 
+use core::pin::{Pin, pin};
+
+use edgetrust_core::config::parse_ip_address;
 use edgetrust_core::crypto::ECDSA_P256_SHA256;
-use edgetrust_core::embedded_tls::{Buffers, Connection, Demand, HandshakeError, Shared, SoftwareCredential, connect};
+use edgetrust_core::embedded_tls::{
+    Buffers, Connection, ConnectionError, Demand, HandshakeError, Shared, SoftwareCredential, connect,
+};
 use edgetrust_core::identity::ServerName;
 use edgetrust_core::path::{Limits, Trust};
 use edgetrust_core::pki_types::SignatureVerificationAlgorithm;
@@ -10,6 +15,7 @@ use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::TcpSocket;
 use embassy_net::{IpAddress, Stack};
 use embassy_time::{Duration, with_timeout};
+use embedded_io_async::Write;
 use rand_chacha::ChaCha20Rng;
 
 use crate::settings::Settings;
@@ -23,23 +29,22 @@ pub const SILENCE: Duration = Duration::from_secs(30);
 
 static ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 1] = [ECDSA_P256_SHA256];
 
-/// Memory of one connection. There is one at a time: a record of 16 KiB is the most of this device's memory.
+/// Octets of the largest record that is taken. RFC 8446 section 5.2 allows 16,640; what a gateway says to a device is shorter, and a longer one is
+/// refused as such.
+const RECORD: usize = 4 * 1024 + 256;
+
+/// Memory of one connection. There is one at a time.
 pub struct Memory {
-    tcp_receive: [u8; 2048],
-    tcp_send: [u8; 1536],
-    tls_receive: [u8; 16_640],
+    tcp_receive: [u8; 1536],
+    tcp_send: [u8; 1024],
+    tls_receive: [u8; RECORD],
     tls_send: [u8; 1536],
 }
 
 impl Memory {
     /// Nothing yet.
     pub const fn new() -> Self {
-        Self {
-            tcp_receive: [0; _],
-            tcp_send: [0; _],
-            tls_receive: [0; _],
-            tls_send: [0; _],
-        }
+        Self { tcp_receive: [0; _], tcp_send: [0; _], tls_receive: [0; _], tls_send: [0; _] }
     }
 }
 
@@ -81,6 +86,11 @@ pub fn trust(settings: &Settings) -> Trust<'_> {
     Trust { anchors: &settings.anchors, known_intermediates: &[], algorithms: &ALGORITHMS }
 }
 
+/// Keeps a part of the work in functions of its own: in one that does it all, what each part takes of the stack would be taken all the time.
+pub fn apart<'a, T>(part: Pin<&'a mut (dyn Future<Output = T> + 'a)>) -> Pin<&'a mut (dyn Future<Output = T> + 'a)> {
+    part
+}
+
 /// Opens a connection.
 pub async fn dial<'m>(
     net: Stack<'m>,
@@ -98,27 +108,35 @@ pub async fn dial<'m>(
         Ok(Ok(())) => {}
         Ok(Err(_)) | Err(_) => return Err(DialError::Connect),
     }
-    let server = match target.name.parse() {
-        Ok(address) => ServerName::Ip(address),
-        Err(_) => ServerName::Dns(target.name),
+    let server = match parse_ip_address(target.name) {
+        Some(address) => ServerName::Ip(address),
+        None => ServerName::Dns(target.name),
     };
     let demand = Demand { trust: trust(settings), server, now, limits: Limits::DEVICE };
-    let buffers =
-        Buffers { receive: &mut memory.tls_receive, send: &mut memory.tls_send, shared };
-    match with_timeout(HANDSHAKE, connect(socket, &demand, Some(credential), rng, buffers)).await {
+    let buffers = Buffers { receive: &mut memory.tls_receive, send: &mut memory.tls_send, shared };
+    let connecting = pin!(connect(socket, &demand, Some(credential), rng, buffers));
+    match with_timeout(HANDSHAKE, apart(connecting)).await {
         Ok(Ok(link)) => Ok(link),
         Ok(Err(error)) => Err(DialError::Refused(error)),
         Err(_) => Err(DialError::Timeout),
     }
 }
 
-/// Says goodbye in good order, but not for long.
-pub async fn hang_up(link: Link<'_>) {
-    let _ = with_timeout(Duration::from_secs(5), async {
-        if let Ok(mut socket) = link.close().await {
-            socket.close();
-            let _ = socket.flush().await;
-        }
-    })
-    .await;
+/// Sends octets, all of them at once: one place, since each is some kilobytes of the image.
+pub async fn say(link: &mut Link<'_>, parts: &[&[u8]]) -> Result<(), ConnectionError> {
+    for part in parts {
+        link.write_all(part).await?;
+    }
+    link.flush().await
 }
+
+/// Says goodbye in good order, but not for long. A macro: each function that a connection is handed to holds it once more.
+macro_rules! hang_up {
+    ($link:expr) => {
+        if let Ok(Ok(mut socket)) = with_timeout(Duration::from_secs(5), $link.close()).await {
+            socket.close();
+            let _ = with_timeout(Duration::from_secs(5), socket.flush()).await;
+        }
+    };
+}
+pub(crate) use hang_up;

@@ -1,5 +1,7 @@
 //! A new key and a certificate for it, through the gateway: EST simple re-enrollment (RFC 7030 section 4.2.2) over mutual TLS.
 
+use core::ops::Range;
+
 use base64ct::{Base64, Encoding};
 use edgetrust_core::crypto::P256Key;
 use edgetrust_core::path::{Budget, Limits, PathError, Purpose};
@@ -50,6 +52,11 @@ pub enum EnrollError {
 }
 
 impl EnrollError {
+    /// The gateway has taken our certificate: it said something.
+    pub fn was_answered(&self) -> bool {
+        !matches!(self, Self::Http(_) | Self::Silent)
+    }
+
     /// When it is worth another attempt.
     pub fn failure(&self) -> Failure {
         let kind = match self {
@@ -69,13 +76,12 @@ pub struct Enrollment<'a> {
     pub now: TrustedTime,
 }
 
-/// Makes a key, asks for a certificate, verifies it. The chain lies in `chain`.
+/// Makes a key, asks for a certificate, verifies it. The chain lies in `buffer`.
 pub async fn enroll<'b>(
     link: &mut Link<'_>,
     enrollment: Enrollment<'_>,
     rng: &mut ChaCha20Rng,
-    buffer: &mut [u8],
-    chain: &'b mut [u8; MAX_CHAIN],
+    buffer: &'b mut [u8],
 ) -> Result<Issued<'b>, EnrollError> {
     let Enrollment { settings, host, current, now } = enrollment;
     let current = Certificate::from_der(current).map_err(EnrollError::Current)?;
@@ -96,14 +102,16 @@ pub async fn enroll<'b>(
         status @ 400..=499 => return Err(EnrollError::Refused(status)),
         status => return Err(EnrollError::Unavailable(status)),
     }
-    let der = decode(answer.body).ok_or(EnrollError::Answer)?;
-    let (not_before, not_after, length) = judge(settings, &current, &public_key, der, now, chain)?;
-    let chain = chain.get(..length).ok_or(EnrollError::Answer)?;
+    let bag = decode(answer.body).ok_or(EnrollError::Answer)?;
+    let Judged { not_before, not_after, chain, leaf } = judge(settings, &current, &public_key, bag, now)?;
+    // The bag has them one after the other in any order: the leaf comes to the front.
+    bag.get_mut(chain.start..leaf.end).ok_or(EnrollError::Answer)?.rotate_right(leaf.len());
+    let chain = bag.get(chain).ok_or(EnrollError::Answer)?;
     Ok(Issued { key: key.to_pkcs8(), chain, not_before, not_after })
 }
 
 /// Base64 in place; line breaks are passed over (RFC 8951 section 3.1).
-fn decode(body: &mut [u8]) -> Option<&[u8]> {
+fn decode(body: &mut [u8]) -> Option<&mut [u8]> {
     let mut length = 0;
     for index in 0..body.len() {
         let octet = body.get(index).copied()?;
@@ -112,29 +120,45 @@ fn decode(body: &mut [u8]) -> Option<&[u8]> {
             length += 1;
         }
     }
-    Base64::decode_in_place(body.get_mut(..length)?).ok()
+    let length = Base64::decode_in_place(body.get_mut(..length)?).ok()?.len();
+    body.get_mut(..length)
 }
 
-/// Verifies what came, and puts it into `chain`, leaf first: its validity, and its length.
+/// What came, verified.
+struct Judged {
+    not_before: UnixTime,
+    not_after: UnixTime,
+    /// Where the certificates lie in the bag.
+    chain: Range<usize>,
+    /// Where the leaf does.
+    leaf: Range<usize>,
+}
+
+/// Verifies what came.
 fn judge(
     settings: &Settings,
     current: &Certificate<'_>,
     public_key: &[u8],
-    der: &[u8],
+    bag: &[u8],
     now: TrustedTime,
-    chain: &mut [u8; MAX_CHAIN],
-) -> Result<(UnixTime, UnixTime, usize), EnrollError> {
+) -> Result<Judged, EnrollError> {
     let mut leaf = None;
     let mut others = heapless::Vec::<Certificate<'_>, MAX_CERTIFICATES>::new();
-    for der in certs_only(der).map_err(|_| EnrollError::Answer)? {
+    let mut chain = None::<Range<usize>>;
+    for der in certs_only(bag).map_err(|_| EnrollError::Answer)? {
         let certificate = Certificate::from_der(der).map_err(|_| EnrollError::Answer)?;
+        // They are parts of the bag.
+        let start = (der.as_ptr() as usize).checked_sub(bag.as_ptr() as usize).ok_or(EnrollError::Answer)?;
+        let place = start..start + der.len();
+        chain = Some(chain.map_or(place.start, |chain| chain.start)..place.end);
         if certificate.subject_public_key_info().public_key == public_key {
-            leaf = Some(certificate);
+            leaf = Some((certificate, place));
         } else {
             others.push(certificate).map_err(|_| EnrollError::Answer)?;
         }
     }
-    let leaf = leaf.ok_or(EnrollError::Answer)?;
+    let (leaf, place) = leaf.ok_or(EnrollError::Answer)?;
+    let chain = chain.filter(|chain| chain.len() <= MAX_CHAIN).ok_or(EnrollError::Answer)?;
     let validity = leaf.validity();
     // The CA's clock may be ahead of ours: peers go by it, so it is judged at its first moment then.
     let at = match now {
@@ -146,11 +170,5 @@ fn judge(
     // The gateway's rule for requests holds for what comes back (RFC 7030 section 4.2.2). The CA may word the subject in its own way.
     let (new, before) = (leaf.extensions().subject_alt_name, current.extensions().subject_alt_name);
     same_alternative_names(new, before).map_err(EnrollError::Names)?;
-    let mut length = 0;
-    for der in core::iter::once(&leaf).chain(&others).map(Certificate::der) {
-        let place = chain.get_mut(length..length + der.len()).ok_or(EnrollError::Answer)?;
-        place.copy_from_slice(der);
-        length += der.len();
-    }
-    Ok((validity.not_before, validity.not_after, length))
+    Ok(Judged { not_before: validity.not_before, not_after: validity.not_after, chain, leaf: place })
 }

@@ -1,10 +1,8 @@
 //! HTTP/1.1, as much as a device says (RFC 9112).
 
-use core::fmt::Write as _;
+use embedded_io_async::Read;
 
-use embedded_io_async::{Read, Write};
-
-use crate::dial::Link;
+use crate::dial::{Link, say};
 
 /// Fields of an answer that are looked at.
 const MAX_FIELDS: usize = 24;
@@ -39,24 +37,22 @@ pub struct Post<'a> {
 /// What came: the status, and the body, which lies in the buffer.
 pub struct Answer<'b> {
     pub status: u16,
+    /// The server closes the connection (RFC 9112 section 9.6).
+    pub closes: bool,
     pub body: &'b mut [u8],
 }
 
-/// Sends a request, reads the whole answer.
+/// Sends a request, reads the whole answer; the connection can go on.
 pub async fn post<'b>(link: &mut Link<'_>, post: Post<'_>, buffer: &'b mut [u8]) -> Result<Answer<'b>, HttpError> {
-    let mut head = heapless::String::<384>::new();
     let Post { host, path, content_type, body } = post;
-    write!(
-        head,
-        "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    )
-    .map_err(|_| HttpError::TooLong)?;
-    link.write_all(head.as_bytes()).await?;
-    link.write_all(body).await?;
-    link.flush().await?;
+    let length = decimal(body.len());
+    let (words, end) = ([" HTTP/1.1\r\nHost: ", "\r\nContent-Type: ", "\r\nContent-Length: "], "\r\n\r\n");
+    let [version, kind, size] = words;
+    let parts = ["POST ", path, version, host, kind, content_type, size, &length, end].map(str::as_bytes);
+    let [a, b, c, d, e, f, g, h, i] = parts;
+    say(link, &[a, b, c, d, e, f, g, h, i, body]).await?;
     let (mut have, mut known) = (0, None);
-    let (status, from, to) = loop {
+    let (status, from, to, closes) = loop {
         let rest = buffer.get_mut(have..).filter(|rest| !rest.is_empty()).ok_or(HttpError::TooLong)?;
         let count = link.read(rest).await?;
         have = have.saturating_add(count);
@@ -65,22 +61,19 @@ pub async fn post<'b>(link: &mut Link<'_>, post: Post<'_>, buffer: &'b mut [u8])
             known = head_of(octets)?;
         }
         match known {
-            Some((status, from, Some(length))) if octets.len() >= from.saturating_add(length) => {
-                break (status, from, from.saturating_add(length));
+            Some((status, from, length, closes)) if octets.len() >= from.saturating_add(length) => {
+                break (status, from, from.saturating_add(length), closes);
             }
-            // RFC 9112 section 6.3: without a length it ends with the connection
-            Some((status, from, None)) if count == 0 => break (status, from, have),
             _ if count == 0 => return Err(HttpError::Ended),
             _ => {}
         }
     };
     let body = buffer.get_mut(from..to).ok_or(HttpError::Malformed)?;
-    Ok(Answer { status, body })
+    Ok(Answer { status, closes, body })
 }
 
-/// Status, where the body begins, and its length; none while the head is not whole.
-#[expect(clippy::type_complexity, reason = "three numbers")]
-fn head_of(octets: &[u8]) -> Result<Option<(u16, usize, Option<usize>)>, HttpError> {
+/// Status, where the body begins, its length, and whether the connection ends; none while the head is not whole.
+fn head_of(octets: &[u8]) -> Result<Option<(u16, usize, usize, bool)>, HttpError> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut fields);
     let head = match response.parse(octets).map_err(|_| HttpError::Malformed)? {
@@ -91,12 +84,30 @@ fn head_of(octets: &[u8]) -> Result<Option<(u16, usize, Option<usize>)>, HttpErr
     if field("transfer-encoding").is_some() {
         return Err(HttpError::Malformed);
     }
-    let length = match field("content-length") {
-        None => None,
-        Some(field) => {
-            let text = core::str::from_utf8(field.value).map_err(|_| HttpError::Malformed)?;
-            Some(text.trim().parse().map_err(|_| HttpError::Malformed)?)
+    // RFC 9112 section 6.3: without a length the body ends with the connection, which a device does not wait for
+    let length = field("content-length").and_then(|field| number(field.value.trim_ascii()));
+    let closes = field("connection").is_some_and(|field| field.value.eq_ignore_ascii_case(b"close"));
+    let code = response.code.ok_or(HttpError::Malformed)?;
+    Ok(Some((code, head, length.ok_or(HttpError::Malformed)?, closes)))
+}
+
+fn number(digits: &[u8]) -> Option<usize> {
+    let digit = |octet: u8| octet.is_ascii_digit().then(|| usize::from(octet - b'0'));
+    let mut digits = digits.iter().map(|octet| digit(*octet));
+    let first = digits.next()??;
+    digits.try_fold(first, |number, digit| number.checked_mul(10)?.checked_add(digit?))
+}
+
+/// A number in digits: without core's formatting, which would take some kilobytes of the image.
+pub fn decimal(mut number: usize) -> heapless::String<20> {
+    let mut digits = heapless::Vec::<u8, 20>::new();
+    loop {
+        // There are no more digits than that.
+        let _ = digits.push(b'0' + u8::try_from(number % 10).unwrap_or_default());
+        number /= 10;
+        if number == 0 {
+            break;
         }
-    };
-    Ok(Some((response.code.ok_or(HttpError::Malformed)?, head, length)))
+    }
+    digits.iter().rev().map(|digit| char::from(*digit)).collect()
 }

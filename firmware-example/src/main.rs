@@ -27,16 +27,17 @@ mod websocket;
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use edgetrust_firmware::board::{self, Board, Entropy, Flash, Port, Selected, Watchdog};
+use edgetrust_firmware::board::{self, Board, Entropy, Flash, Port, ResetReason, Selected, Watchdog};
 use edgetrust_firmware::stack;
-use embassy_executor::Spawner;
-use embassy_net::{Config, DhcpConfig, Runner, StackResources};
+use embassy_executor::{SpawnError, Spawner};
+use embassy_net::{Config, DhcpConfig, Runner, Stack, StackResources};
 use embassy_time::{Duration, Timer};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use static_cell::{ConstStaticCell, StaticCell};
 
-use device::Device;
+use device::{Device, DeviceError};
+use settings::Settings;
 
 type Ethernet = <Selected as Port>::Ethernet;
 type Dog = <Selected as Port>::Watchdog;
@@ -61,9 +62,10 @@ pub(crate) fn alive() {
 #[cortex_m_rt::entry]
 fn main() -> ! {
     match board::take() {
-        Ok(parts) => board::run(|spawner| match start(spawner, parts) {
-            Ok(task) => spawner.spawn(task),
-            Err(_) => board::reset(),
+        Ok(parts) => board::run(|spawner| {
+            if start(spawner, parts).is_err() {
+                board::reset();
+            }
         }),
         Err(error) => {
             defmt::error!("no board: {}", error);
@@ -95,35 +97,60 @@ async fn network(mut runner: Runner<'static, Ethernet>) -> ! {
 }
 
 #[embassy_executor::task]
-async fn start(spawner: Spawner, board: board::Parts) {
-    static RESOURCES: ConstStaticCell<StackResources<SOCKETS>> = ConstStaticCell::new(StackResources::new());
+async fn run(device: &'static mut Device) {
+    device.run().await;
+}
+
+/// Nothing but another image helps: it waits for that, and says so.
+#[embassy_executor::task]
+async fn explain(error: DeviceError) {
+    loop {
+        alive();
+        defmt::error!("settings: {}", error);
+        Timer::after_secs(10).await;
+    }
+}
+
+/// What the tasks are made of. All of it is done before the first of them runs, so that none of them holds the parts of the board. Each step is
+/// out of line: what it takes of the stack is given back.
+#[inline(never)]
+fn start(spawner: Spawner, board: board::Parts) -> Result<(), SpawnError> {
     let Board { mut entropy, flash, ethernet, watchdog, reset_reason } = board;
     defmt::info!("boot: {=str} {=str}, after {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), reset_reason);
     let mut seed = [0; 32];
     if let Err(error) = entropy.fill(&mut seed) {
         defmt::error!("no entropy: {}", error);
-        Timer::after_secs(1).await;
         board::reset();
     }
     let mut rng = ChaCha20Rng::from_seed(seed);
-    let config = Config::dhcpv4(DhcpConfig::default());
-    let (net, runner) = embassy_net::new(ethernet, config, RESOURCES.take(), rng.next_u64());
-    match (network(runner), heartbeat(watchdog)) {
-        (Ok(network), Ok(heartbeat)) => {
-            spawner.spawn(network);
-            spawner.spawn(heartbeat);
-        }
-        _ => board::reset(),
-    }
+    let net = connect(spawner, ethernet, rng.next_u64())?;
+    spawner.spawn(heartbeat(watchdog)?);
     let (partition, slots) = flash.split();
-    static DEVICE: StaticCell<Device> = StaticCell::new();
-    match Device::new(partition, slots, net, rng, reset_reason).map(|device| DEVICE.init(device)) {
-        Ok(device) => device.run().await,
-        // Nothing but another image helps: it waits for that, and says so.
-        Err(error) => loop {
-            alive();
-            defmt::error!("settings: {}", error);
-            Timer::after_secs(10).await;
-        },
+    match device(partition, slots, net, rng, reset_reason) {
+        Ok(device) => spawner.spawn(run(device)?),
+        Err(error) => spawner.spawn(explain(error)?),
     }
+    Ok(())
+}
+
+#[inline(never)]
+fn connect(spawner: Spawner, ethernet: Ethernet, seed: u64) -> Result<Stack<'static>, SpawnError> {
+    static RESOURCES: ConstStaticCell<StackResources<SOCKETS>> = ConstStaticCell::new(StackResources::new());
+    let config = Config::dhcpv4(DhcpConfig::default());
+    let (net, runner) = embassy_net::new(ethernet, config, RESOURCES.take(), seed);
+    spawner.spawn(network(runner)?);
+    Ok(net)
+}
+
+#[inline(never)]
+fn device(
+    partition: &'static [u8],
+    slots: Slots,
+    net: Stack<'static>,
+    rng: ChaCha20Rng,
+    reset_reason: ResetReason,
+) -> Result<&'static mut Device, DeviceError> {
+    static DEVICE: StaticCell<Device> = StaticCell::new();
+    let settings = Settings::read(partition).map_err(DeviceError::Settings)?;
+    Device::new(settings, slots, net, rng, reset_reason).map(|device| DEVICE.init(device))
 }

@@ -1,6 +1,6 @@
 //! The configuration of the partition, and the blobs that it names.
 
-use edgetrust_core::config::{Config, ConfigError, CredentialSource, Device, Files};
+use edgetrust_core::config::{ConfigError, Device};
 use edgetrust_core::store::certificates;
 use edgetrust_core::x509::{Certificate, ParseError};
 use static_cell::ConstStaticCell;
@@ -10,7 +10,7 @@ use crate::blobs::{Blobs, BlobsError};
 /// The configuration's name in the partition.
 const CONFIG: &str = "config.json";
 /// Octets of a configuration at the most: it is decoded in memory.
-const MAX_CONFIG: usize = 3072;
+const MAX_CONFIG: usize = 2048;
 /// CAs at the most.
 pub const MAX_ANCHORS: usize = 4;
 
@@ -37,8 +37,6 @@ pub enum SettingsError {
     TooLong(usize),
     /// What is wrong with it.
     Config(ConfigError<'static>),
-    /// It has no `device` section.
-    NoDevice,
     /// A CA in the blob of this name is malformed.
     Anchor(&'static str, ParseError),
     /// This blob has no certificate.
@@ -52,16 +50,16 @@ impl Settings {
     ///
     /// # Errors
     /// The key or the blob, and what is wrong.
+    #[inline(never)]
     pub fn read(partition: &'static [u8]) -> Result<Self, SettingsError> {
         static TEXT: ConstStaticCell<[u8; MAX_CONFIG]> = ConstStaticCell::new([0; MAX_CONFIG]);
         let blobs = Blobs::open(partition).map_err(SettingsError::Blobs)?;
         let json = blobs.get(CONFIG).ok_or(SettingsError::Missing(CONFIG))?;
         let text = TEXT.take().get_mut(..json.len()).ok_or(SettingsError::TooLong(json.len()))?;
         text.copy_from_slice(json);
-        let config = Config::parse(text).map_err(SettingsError::Config)?;
-        let device = config.device.ok_or(SettingsError::NoDevice)?;
+        let device = Device::parse(text).map_err(SettingsError::Config)?;
         let mut anchors = heapless::Vec::new();
-        for name in &config.client.ca_files {
+        for name in &device.ca_files {
             let blob = blobs.get(name).ok_or(SettingsError::Missing(name))?;
             let mut found = false;
             for der in certificates(blob) {
@@ -73,9 +71,7 @@ impl Settings {
                 return Err(SettingsError::NoCertificate(name));
             }
         }
-        let Some(CredentialSource::Files(Files { cert_file, key_file })) = config.client.credential else {
-            return Err(SettingsError::NoDevice);
-        };
+        let (cert_file, key_file) = (device.credential.cert_file, device.credential.key_file);
         let chain = blobs.get(cert_file).ok_or(SettingsError::Missing(cert_file))?;
         let first_certificate = certificates(chain).next().ok_or(SettingsError::NoCertificate(cert_file))?;
         let first_key = blobs.get(key_file).ok_or(SettingsError::Missing(key_file))?;

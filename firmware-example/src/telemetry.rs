@@ -1,15 +1,13 @@
 //! What a session with the gateway is: a report by HTTP, then a WebSocket on which telemetry goes out and commands come in.
 
-use core::fmt::Write as _;
-
 use edgetrust_core::time::TrustedTime;
 use edgetrust_firmware::board::ResetReason;
 use edgetrust_firmware::stack;
-use embassy_time::{Duration, Instant};
+use embassy_time::{Duration, Instant, with_timeout};
 use rand_chacha::ChaCha20Rng;
 
-use crate::dial::Link;
-use crate::http::{HttpError, Post, post};
+use crate::dial::{Link, SILENCE};
+use crate::http::{HttpError, Post, decimal, post};
 use crate::websocket::{Message, WebSocket, WebSocketError};
 
 /// The device is looked after at least so often while it listens.
@@ -63,10 +61,7 @@ pub struct Report<'a> {
 }
 
 impl Report<'_> {
-    fn json(&self) -> Message {
-        let mut text = Message::new();
-        let stack = stack::usage();
-        let uptime = Instant::now().as_millis();
+    pub fn json(&self) -> Message {
         let reset = match self.reset {
             ResetReason::PowerOn => "power on",
             ResetReason::Requested => "requested",
@@ -75,33 +70,47 @@ impl Report<'_> {
             ResetReason::StackOverflow => "stack overflow",
             ResetReason::Panic(_) => "panic",
         };
-        let Self { sequence, now, confirmed, .. } = self;
-        let time = match now {
+        let time = match self.now {
             TrustedTime::Known(now) | TrustedTime::AtLeast(now) => now.as_secs(),
             TrustedTime::Unknown => 0,
         };
-        // It fits: numbers of ten digits and words of ours.
-        let _ = write!(
-            text,
-            "{{\"sequence\":{sequence},\"uptime_ms\":{uptime},\"time\":{time},\"time_confirmed\":{confirmed},\"reset\":\"{reset}\",\"stack\":{}}}",
-            stack.peak
-        );
+        let number = |number: u64| decimal(usize::try_from(number).unwrap_or(usize::MAX));
+        let confirmed = if self.confirmed { "true" } else { "false" };
+        let parts = [
+            "{\"sequence\":",
+            &number(self.sequence.into()),
+            ",\"uptime_ms\":",
+            &number(Instant::now().as_millis()),
+            ",\"time\":",
+            &number(time),
+            ",\"time_confirmed\":",
+            confirmed,
+            ",\"reset\":\"",
+            reset,
+            "\",\"stack\":",
+            &decimal(stack::usage().peak),
+            "}",
+        ];
+        let mut text = Message::new();
+        for part in parts {
+            // It fits: numbers of ten digits and words of ours.
+            let _ = text.push_str(part);
+        }
         text
     }
 }
 
-/// Sends a report by POST; the status.
+/// Sends a report by POST; the status, and whether the server closes the connection.
 pub async fn report(
     link: &mut Link<'_>,
     host: &str,
     path: &str,
-    report: &Report<'_>,
+    text: &str,
     buffer: &mut [u8],
-) -> Result<u16, HttpError> {
-    let body = report.json();
-    let message = Post { host, path, content_type: "application/json", body: body.as_bytes() };
-    let answer = embassy_time::with_timeout(crate::dial::SILENCE, post(link, message, buffer)).await;
-    answer.map_err(|_| HttpError::Ended)?.map(|answer| answer.status)
+) -> Result<(u16, bool), HttpError> {
+    let message = Post { host, path, content_type: "application/json", body: text.as_bytes() };
+    let answer = with_timeout(SILENCE, post(link, message, buffer)).await;
+    answer.map_err(|_| HttpError::Ended)?.map(|answer| (answer.status, answer.closes))
 }
 
 /// Sends telemetry until something ends it.

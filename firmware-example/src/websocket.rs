@@ -1,16 +1,15 @@
 //! A WebSocket (RFC 6455) over a connection: texts of a few hundred octets either way.
 
 use base64ct::{Base64, Encoding};
-use core::fmt::Write as _;
 use edge_ws::{Error as FrameError, FrameHeader, FrameType};
 use edgetrust_core::embedded_tls::ConnectionError;
 use embassy_time::{Duration, Instant, Timer, with_timeout};
-use embedded_io_async::{Read, Write};
+use embedded_io_async::Read;
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
-use sha1::{Digest, Sha1};
+use sha1_smol::Sha1;
 
-use crate::dial::{Link, SILENCE};
+use crate::dial::{Link, SILENCE, say};
 
 /// Octets of a message at the most, either way.
 pub const MAX_MESSAGE: usize = 512;
@@ -71,17 +70,15 @@ impl<'l, 'm> WebSocket<'l, 'm> {
         rng.fill_bytes(&mut nonce);
         let mut key = [0; 24];
         let key = Base64::encode(&nonce, &mut key).map_err(|_| WebSocketError::Malformed)?;
-        let mut request = heapless::String::<384>::new();
-        let written = write!(
-            request,
-            "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
-        );
-        written.map_err(|_| WebSocketError::TooLong)?;
-        link.write_all(request.as_bytes()).await?;
-        link.flush().await?;
-        let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
+        let upgrade =
+            "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ";
+        let parts = ["GET ", path, " HTTP/1.1\r\nHost: ", host, upgrade, key, "\r\n\r\n"];
+        say(link, &parts.map(str::as_bytes)).await?;
+        let mut digest = Sha1::new();
+        digest.update(key.as_bytes());
+        digest.update(GUID);
         let mut accept = [0; 28];
-        let accept = Base64::encode(&digest, &mut accept).map_err(|_| WebSocketError::Malformed)?;
+        let accept = Base64::encode(&digest.digest().bytes(), &mut accept).map_err(|_| WebSocketError::Malformed)?;
         let mut this = Self { link, rng, input: [0; BUFFER], have: 0 };
         match with_timeout(SILENCE, this.accepted(accept)).await {
             Ok(outcome) => outcome.map(|()| this),
@@ -146,8 +143,7 @@ impl<'l, 'm> WebSocket<'l, 'm> {
         let masked = out.get_mut(from..to).ok_or(WebSocketError::TooLong)?;
         masked.copy_from_slice(payload);
         header.mask(masked, 0);
-        self.link.write_all(out.get(..to).unwrap_or_default()).await?;
-        self.link.flush().await?;
+        say(self.link, &[out.get(..to).unwrap_or_default()]).await?;
         Ok(())
     }
 

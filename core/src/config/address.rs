@@ -15,6 +15,11 @@ pub(super) fn socket_address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, self::port(port)?))
 }
 
+/// An IP address as text (RFC 4291 section 2.2, RFC 3986 section 3.2.2), as the configuration takes it.
+pub fn parse_ip_address(text: &str) -> Option<IpAddr> {
+    ip_address(text)
+}
+
 /// An address without a port.
 pub(super) fn ip_address(text: &str) -> Option<IpAddr> {
     ipv4(text).map(IpAddr::V4).or_else(|| ipv6(text).map(IpAddr::V6))

@@ -28,6 +28,7 @@ mod validate_est;
 #[cfg(feature = "gateway")]
 mod validate_gateway;
 
+pub use address::parse_ip_address;
 pub use duration::parse_duration;
 #[cfg(feature = "gateway")]
 pub use endpoint::Endpoint;

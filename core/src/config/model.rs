@@ -295,8 +295,12 @@ impl Default for GatewayLimits {
 
 /// The `device` section: a microcontroller that speaks to its location's gateway.
 #[cfg(feature = "device")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device<'a> {
+    /// CAs of the gateway: `security.tls.client.ca_files`.
+    pub ca_files: Paths<'a>,
+    /// The credential from the factory: `security.tls.client.mtls`.
+    pub credential: Files<'a>,
     /// The gateway's server tunnel.
     pub gateway: Remote<'a>,
     /// The name that the gateway's certificate must be for: a DNS name or an IP address.

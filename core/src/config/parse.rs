@@ -20,6 +20,20 @@ impl<'a> Config<'a> {
     }
 }
 
+#[cfg(feature = "device")]
+impl<'a> super::model::Device<'a> {
+    /// As [`Config::parse`], for a device: every key is read, and what is not the device's is not held against each other. An image is smaller
+    /// for it by what servers and ACME need.
+    ///
+    /// # Errors
+    /// As [`Config::parse`], and where there is no `device` section.
+    pub fn parse(json: &'a mut [u8]) -> Result<Self, ConfigError<'a>> {
+        let mut reader = Reader { scanner: Scanner::new(json), path: heapless::Vec::new(), raw: Raw::default() };
+        reader.read()?;
+        super::validate_device::required(&reader.raw)
+    }
+}
+
 /// An object or a list of objects that has been entered.
 enum Frame {
     Object { object: &'static Object, seen: u64, first: bool },

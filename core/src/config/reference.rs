@@ -12,7 +12,7 @@ pub struct Entry {
     pub key: &'static str,
     /// What it takes.
     pub takes: &'static str,
-    /// What it means.
+    /// What it means; empty without the feature `gateway`.
     pub doc: &'static str,
 }
 

@@ -30,6 +30,11 @@ pub(super) struct Field {
     pub(super) doc: &'static str,
 }
 
+/// A description, where anybody reads it: the image of a device has none.
+const fn described(doc: &'static str) -> &'static str {
+    if cfg!(feature = "gateway") { doc } else { "" }
+}
+
 /// The keys of one object.
 pub(super) struct Object {
     pub(super) fields: &'static [Field],
@@ -67,7 +72,7 @@ macro_rules! text {
     ($key:literal, $doc:literal, |$raw:ident, $text:ident| $set:expr) => {
         Field {
             key: $key,
-            doc: $doc,
+            doc: described($doc),
             kind: Kind::Text(|$raw, $text| {
                 $set;
                 Ok(())
@@ -79,21 +84,21 @@ macro_rules! text {
 /// A key that takes a list of texts.
 macro_rules! texts {
     ($key:literal, $doc:literal, |$raw:ident| $list:expr, $expected:expr, $full:expr) => {
-        Field { key: $key, doc: $doc, kind: Kind::Texts(|$raw, text| push($list, text, $expected, $full)) }
+        Field { key: $key, doc: described($doc), kind: Kind::Texts(|$raw, text| push($list, text, $expected, $full)) }
     };
 }
 
 /// A key that takes true or false.
 macro_rules! flag {
     ($key:literal, $doc:literal, |$raw:ident, $value:ident| $set:expr) => {
-        Field { key: $key, doc: $doc, kind: Kind::Bool(|$raw, $value| $set) }
+        Field { key: $key, doc: described($doc), kind: Kind::Bool(|$raw, $value| $set) }
     };
 }
 
 /// A key that takes an object.
 macro_rules! object {
     ($key:literal, $doc:literal, $object:path, |$raw:ident| $enter:expr) => {
-        Field { key: $key, doc: $doc, kind: Kind::Object(&$object, |$raw| $enter) }
+        Field { key: $key, doc: described($doc), kind: Kind::Object(&$object, |$raw| $enter) }
     };
 }
 

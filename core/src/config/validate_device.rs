@@ -2,7 +2,7 @@
 
 use super::address::{ip_address, port, socket_address};
 use super::error::{ConfigError, Found, Segment};
-use super::model::{Device, Enroll, Remote};
+use super::model::{Device, Enroll, Files, Remote};
 use super::raw::{Raw, RawDevice};
 use super::validate::{At, CLIENT, DEFAULT_RENEW_BEFORE_S, FALSE, TRUE};
 use crate::identity::is_dns_name;
@@ -16,13 +16,16 @@ pub(super) fn device<'a>(raw: &Raw<'a>) -> Result<Option<Device<'a>>, ConfigErro
     if !raw.device.present {
         return Ok(None);
     }
-    client(raw)?;
+    let credential = client(raw)?;
+    let ca_files = raw.client.ca_files.clone();
     let (raw, at) = (&raw.device, At::new(&[Segment::Key("device")], raw.device.offset));
     let gateway = remote(&at, "gateway", at.required("gateway", raw.gateway, "HOST:PORT of the gateway")?)?;
     if raw.websocket.or(raw.report).is_none() {
         return at.fail("websocket", Found::Nothing, "a path, or one of report: a device has something to send");
     }
     Ok(Some(Device {
+        ca_files,
+        credential,
         gateway,
         server_name: name(&at, "server_name", raw.server_name.unwrap_or(gateway.host))?,
         websocket: raw.websocket,
@@ -35,7 +38,7 @@ pub(super) fn device<'a>(raw: &Raw<'a>) -> Result<Option<Device<'a>>, ConfigErro
 }
 
 /// `security.tls.client` of a device.
-fn client<'a>(raw: &Raw<'a>) -> Result<(), ConfigError<'a>> {
+fn client<'a>(raw: &Raw<'a>) -> Result<Files<'a>, ConfigError<'a>> {
     let (client, at) = (&raw.client, At::new(CLIENT, raw.client.offset));
     let mtls_at = at.inside("mtls");
     if client.system_roots == Some(true) {
@@ -65,9 +68,11 @@ fn client<'a>(raw: &Raw<'a>) -> Result<(), ConfigError<'a>> {
         let found = if client.mtls.present { FALSE } else { Found::Nothing };
         return mtls_at.fail("enabled", found, "true: a device shows its credential");
     }
-    mtls_at.required("cert_file", client.mtls.cert_file, "the file of the device's first certificate")?;
-    mtls_at.required("key_file", client.mtls.key_file, "the file of its key")?;
-    Ok(())
+    let cert_file = client.mtls.cert_file;
+    Ok(Files {
+        cert_file: mtls_at.required("cert_file", cert_file, "the file of the device's first certificate")?,
+        key_file: mtls_at.required("key_file", client.mtls.key_file, "the file of its key")?,
+    })
 }
 
 fn enroll<'a>(at: &At<'a>, raw: &RawDevice<'a>) -> Result<Option<Enroll<'a>>, ConfigError<'a>> {
@@ -100,5 +105,13 @@ fn remote<'a>(at: &At<'a>, key: &'static str, text: &'a str) -> Result<Remote<'a
     match parts() {
         Some(remote) => Ok(remote),
         None => at.fail(key, Found::Text(text), "HOST:PORT, as gateway.a.example:8443"),
+    }
+}
+
+/// A device's own part of a file, where it must be there: what a device parses.
+pub(super) fn required<'a>(raw: &Raw<'a>) -> Result<Device<'a>, ConfigError<'a>> {
+    match device(raw)? {
+        Some(device) => Ok(device),
+        None => At::new(&[], 0).fail("device", Found::Nothing, "the section that tells a device what to do"),
     }
 }

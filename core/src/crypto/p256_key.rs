@@ -3,7 +3,7 @@
 use core::fmt;
 
 use p256::ecdsa::signature::Signer;
-use p256::ecdsa::{DerSignature, SigningKey};
+use p256::ecdsa::{Signature, SigningKey};
 
 use super::EcdsaSignature;
 use crate::x509::reader::{DerReader, tag};
@@ -80,9 +80,28 @@ impl P256Key {
 
     /// ECDSA with SHA-256 over a message, as ECDSA-Sig-Value (RFC 3279 section 2.2.3); it needs no random numbers (RFC 6979).
     pub fn sign(&self, message: &[u8]) -> Option<EcdsaSignature> {
-        let signature: DerSignature = self.0.try_sign(message).ok()?;
-        heapless::Vec::from_slice(signature.as_bytes()).ok()
+        let signature: Signature = self.0.try_sign(message).ok()?;
+        let (r, s) = signature.split_bytes();
+        let mut numbers = heapless::Vec::<u8, 70>::new();
+        number(&mut numbers, &r)?;
+        number(&mut numbers, &s)?;
+        let mut out = EcdsaSignature::from_slice(&[tag::SEQUENCE, u8::try_from(numbers.len()).ok()?]).ok()?;
+        out.extend_from_slice(&numbers).ok()?;
+        Some(out)
     }
+}
+
+/// An INTEGER: no zeros in front, but one where the number would be negative.
+fn number(out: &mut heapless::Vec<u8, 70>, octets: &[u8]) -> Option<()> {
+    let from = octets.iter().position(|octet| *octet != 0)?;
+    let octets = octets.get(from..)?;
+    let negative = octets.first().is_some_and(|first| *first >= 0x80);
+    let length = u8::try_from(octets.len()).ok()?.checked_add(u8::from(negative))?;
+    out.extend_from_slice(&[tag::INTEGER, length]).ok()?;
+    if negative {
+        out.push(0).ok()?;
+    }
+    out.extend_from_slice(octets).ok()
 }
 
 #[cfg(test)]

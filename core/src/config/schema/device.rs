@@ -1,6 +1,6 @@
 //! The keys of `device`.
 
-use super::{Field, Kind, Object, not_empty, seconds};
+use super::{Field, Kind, Object, described, not_empty, seconds};
 use crate::config::duration;
 
 const REMOTE: &str = "HOST:PORT";

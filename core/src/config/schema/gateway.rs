@@ -1,6 +1,6 @@
 //! The keys of `gateway`.
 
-use super::{ACME, FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, TUNNEL_TLS, not_empty, push};
+use super::{ACME, FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, TUNNEL_TLS, described, not_empty, push};
 use crate::config::duration;
 use crate::config::raw::{RawTunnel, Side};
 
