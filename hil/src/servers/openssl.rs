@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::process::{Process, carry};
 use super::{PATIENCE, free_port};
+use crate::log::Log;
 
 /// Between two looks whether a connection is over.
 const GLANCE: Duration = Duration::from_millis(10);
@@ -20,7 +21,10 @@ struct Shared {
     files: [PathBuf; 3],
     target: SocketAddr,
     stop: AtomicBool,
+    /// What could not be begun.
     said: Mutex<String>,
+    /// One for each connection.
+    logs: Mutex<Vec<Arc<Log>>>,
 }
 
 /// A server that demands a certificate; it ends when this is dropped.
@@ -42,7 +46,13 @@ impl Openssl {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let files = [chain, key, roots].map(Path::to_owned);
-        let shared = Arc::new(Shared { files, target, stop: AtomicBool::new(false), said: Mutex::default() });
+        let shared = Arc::new(Shared {
+            files,
+            target,
+            stop: AtomicBool::new(false),
+            said: Mutex::default(),
+            logs: Mutex::default(),
+        });
         let theirs = Arc::clone(&shared);
         // s_server ends with its only connection: its own port would be deaf for a while after each.
         let thread = std::thread::Builder::new().name("openssl".to_owned()).spawn(move || {
@@ -71,9 +81,13 @@ impl Openssl {
         self.address
     }
 
-    /// What it said of the connections that are over.
+    /// What it said.
     pub fn log(&self) -> String {
-        self.shared.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut said = self.shared.said.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for log in self.shared.logs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            said.extend(log.lines(0).into_iter().map(|line| line.text + "\n"));
+        }
+        said
     }
 }
 
@@ -109,6 +123,7 @@ impl Shared {
     fn serve(&self, client: &TcpStream) -> io::Result<()> {
         let address = free_port(Ipv4Addr::LOCALHOST)?;
         let (mut process, input, output) = Process::piped(self.command(address))?;
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(process.log()));
         let until = Instant::now() + PATIENCE;
         // One that asks whether it listens would be its connection.
         while TcpListener::bind(address).is_ok() {
@@ -142,7 +157,6 @@ impl Shared {
             }
             let _ = client.shutdown(Shutdown::Read);
         });
-        self.note(&process.said());
         Ok(())
     }
 }

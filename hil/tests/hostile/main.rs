@@ -117,7 +117,7 @@ const LAWFUL: &[&str] =
     &["fragmented-messages", "long-chain", "odd-certificate-request", "oversized-chain", "p384-certificate"];
 
 /// What TLS forbids, and a device does not see: none of it says who the server is.
-const LAX: &[&str] = &["long-extensions", "wrong-group"];
+const LAX: &[&str] = &["long-extensions"];
 
 #[test]
 fn modes_have_names_of_their_own_and_say_what_they_do() {
