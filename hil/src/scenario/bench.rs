@@ -47,6 +47,8 @@ pub(super) struct Bench {
     pki: Pki,
     peer: Peer,
     ca: Option<StepCa>,
+    /// The device's line from which on this server answers.
+    since: usize,
     /// What servers said that are gone.
     said: String,
     device_name: String,
@@ -84,8 +86,22 @@ impl Bench {
         let (arguments, by_instructions) = (Vec::new(), false);
         let machine = Machine { firmware: firmware.to_owned(), flash: flash_file, arguments, by_instructions };
         let (peer, ca, said, qemu) = (Peer::None, None, String::new(), None);
-        let mut bench =
-            Self { folder, log, wire, service, pki, peer, ca, said, device_name, flash, clock_rate, machine, qemu };
+        let mut bench = Self {
+            folder,
+            log,
+            wire,
+            service,
+            pki,
+            peer,
+            since: 0,
+            ca,
+            said,
+            device_name,
+            flash,
+            clock_rate,
+            machine,
+            qemu,
+        };
         bench.serve(&scenario.server)?;
         bench.power()?;
         Ok(bench)
@@ -113,6 +129,7 @@ impl Bench {
     pub(super) fn serve(&mut self, server: &Server) -> io::Result<()> {
         self.wire.set_forward(PORT, None);
         self.wire.reset(Some(PORT));
+        self.since = self.log.len();
         self.peer = match server {
             Server::None => Peer::None,
             Server::Hostile { mode, .. } => {
@@ -225,6 +242,7 @@ impl Bench {
                         mode.name
                     ));
                 }
+                self.check_reason(mode)?;
             }
             Expected::Served | Expected::Broken(_) | Expected::Ended | Expected::Silent | Expected::Panics => {
                 if seen.finished == 0 {
@@ -233,6 +251,18 @@ impl Bench {
             }
         }
         Ok(())
+    }
+
+    /// A device that refuses says why, as the table has it.
+    fn check_reason(&self, mode: &Mode) -> Result<(), String> {
+        let Expected::Refused(reason) = mode.expected else { return Ok(()) };
+        let lines = self.log.lines(self.since);
+        let reasons: Vec<&str> =
+            lines.iter().filter_map(|line| line.text.split_once("refused: ")).map(|(_, reason)| reason).collect();
+        if reasons.iter().any(|said| said.contains(reason)) {
+            return Ok(());
+        }
+        Err(format!("{}: refused for {reasons:?}, expected {reason:?}", mode.name))
     }
 
     /// Leaves behind what was logged.

@@ -23,7 +23,7 @@ const NEVER: &str = "^stopped: |after (panic|fault|stack|watchdog)|stands still|
 pub enum Server {
     /// The `edgetrust` program, mutual TLS, with a service behind it.
     Gateway(Shown),
-    /// `openssl s_server`, which answers requests by itself.
+    /// `openssl s_server`, mutual TLS, with a service behind it.
     Openssl(Shown),
     /// One of the modes of the hostile server.
     Hostile {

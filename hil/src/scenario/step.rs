@@ -133,6 +133,9 @@ impl TryFrom<StepText> for Step {
             text.exit.map(Action::Exit),
         ];
         let mut actions = actions.into_iter().flatten();
+        if [text.telemetry, text.posts, text.tries].contains(&Some(0)) {
+            return Err("found 0, expected 1 at least: what waits for nothing cannot fail".into());
+        }
         let within = match text.within {
             None => PATIENCE,
             Some(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| format!("within: {error}"))?,
