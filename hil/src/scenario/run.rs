@@ -174,6 +174,16 @@ impl Run<'_> {
                 self.next = self.bench.log.len();
                 told(self.bench.power())
             }
+            Action::Cuts(cuts) => {
+                let met = super::cuts::run(&mut self.bench, *cuts, &self.scenario.never)?;
+                self.next = self.bench.log.len();
+                self.bench.log.note(format!("{met} of {} cuts were amid an operation", cuts.times));
+                // What is never met shows nothing.
+                if met * 2 < cuts.times {
+                    return Err(format!("only {met} of {} cuts were amid an operation", cuts.times));
+                }
+                Ok(())
+            }
             Action::Reset => {
                 self.bench.wire.reset(None);
                 Ok(())
