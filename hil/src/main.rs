@@ -9,15 +9,16 @@ use edgetrust_hil::hostile;
 use edgetrust_hil::image::Flash;
 use edgetrust_hil::log::{Log, Waited};
 use edgetrust_hil::probe::Board;
-use edgetrust_hil::scenario::{Firmware, Outcome, Scenario, Verdict, run_all};
+use edgetrust_hil::scenario::{Action, Firmware, Outcome, Scenario, Verdict, run_all};
 use regex::Regex;
 
-const USAGE: &str = "usage: edgetrust-hil run [--firmware ELF] [--rig ELF] [--jobs N] [--keep] [SCENARIO...]
+const USAGE: &str = "usage: edgetrust-hil run [--firmware ELF] [--rig ELF] [--jobs N] [--cuts N] [--keep] [SCENARIO...]
        edgetrust-hil list [--modes]
        edgetrust-hil image --config FILE --out FILE
        edgetrust-hil board --chip CHIP [--probe PROBE] --firmware ELF --until REGEX [--within SECONDS]
 
-run    runs scenarios in QEMU; one is named by its file, or by file/mode. Builds the firmware where no ELF is given.
+run    runs scenarios in QEMU; one is named by its file, or by file/mode. Builds the firmware where no ELF is given. --cuts: how often the
+       power ends in the scenario that ends it again and again.
 list   shows scenarios, or the modes of the hostile server.
 image  writes the flash file of a device from its configuration and the files that it names.
 board  runs firmware on a board by probe-rs, until it logs what is waited for.";
@@ -109,7 +110,14 @@ fn run(arguments: &mut Arguments) -> Result<bool, String> {
     let jobs = arguments.value("--jobs")?.map_or(Ok(JOBS), |jobs| jobs.parse());
     let jobs = jobs.map_err(|error| format!("--jobs: {error}"))?;
     let keep = arguments.flag("--keep");
-    let scenarios = scenarios(arguments.rest()?)?;
+    let cuts = arguments.value("--cuts")?.map(|cuts| cuts.parse()).transpose();
+    let cuts: Option<u32> = cuts.map_err(|error| format!("--cuts: {error}"))?;
+    let mut scenarios = scenarios(arguments.rest()?)?;
+    for action in scenarios.iter_mut().flat_map(|scenario| &mut scenario.steps).map(|step| &mut step.action) {
+        if let (Action::Cuts(own), Some(times)) = (action, cuts) {
+            own.times = times;
+        }
+    }
     let logs = top().join("target/hil");
     std::fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
     let mut firmware = Firmware { plain: plain?.map(PathBuf::from), rig: rig?.map(PathBuf::from) };

@@ -136,7 +136,7 @@ pub const MODES: &[Mode] = &[
     // Its ServerHello.
     hello!("hello-retry-request", "wants another key share", "HelloRetryRequest", Hello::Retry),
     hello!("wrong-cipher-suite", "chooses a cipher suite that was not offered", "CipherSuite", Hello::OtherSuite),
-    mode_of("wrong-group", "gives its key share the number of another group", Refused("Group"), &[&[ReadHello, Step::Hello(Hello::OtherGroup), Together(FLIGHT)], REST]),
+    hello!("wrong-group", "gives its key share the number of another group", "Group", Hello::OtherGroup),
     hello!("tls12-server-hello", "speaks TLS 1.2", "Version", Hello::Tls12),
     hello!("no-key-share", "leaves its key share out", "Tls", Hello::NoKeyShare),
     hello!("bad-point", "sends a key share that is no point of the curve", "Tls", Hello::BadPoint),
@@ -157,8 +157,8 @@ pub const MODES: &[Mode] = &[
     mode_of("unknown-message", "sends a handshake message of a type that does not exist", Refused("Tls"), &[START, &[Send(Unknown)], CHAIN, PROOF, REST]),
     mode_of("fragmented-messages", "cuts its messages into records of 100 octets, as it may", Refused("Tls"), &[HELLO, &[Fragments(100, FLIGHT)], REST]),
     mode_of("many-change-cipher-spec", "sends change_cipher_spec a hundred times", Refused("UnexpectedRecord"), &[HELLO, &[ChangeCipherSpec(100)], REST]),
-    mode_of("long-extensions", "sends an extension of 1,000 octets that was not asked for; embedded-tls passes over it", Served, &[HELLO, &[Send(LongExtensions(1_000))], CHAIN, PROOF, REST]),
-    mode_of("many-extensions", "sends EncryptedExtensions over and over", Refused("LongHandshake"), &[HELLO, &[Send(LongExtensions(1_000)); 70], CHAIN, PROOF, REST]),
+    mode_of("long-extensions", "sends an extension of 3,000 octets that was not asked for; embedded-tls passes over it", Served, &[HELLO, &[Send(LongExtensions(3_000))], CHAIN, PROOF, REST]),
+    mode_of("many-extensions", "sends EncryptedExtensions over and over", Refused("LongHandshake"), &[HELLO, &[Send(LongExtensions(3_000)); 25], CHAIN, PROOF, REST]),
     mode_of("odd-certificate-request", "asks for schemes that nobody knows, as it may", Refused("Tls"), &[HELLO, &[Send(EncryptedExtensions), Send(OddCertificateRequest)], CHAIN, PROOF, REST]),
 
     // Its alerts, and its silence.

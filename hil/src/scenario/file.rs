@@ -222,8 +222,17 @@ impl Scenario {
     /// Whether it takes firmware with the test rig: power cuts, another rate of the clock.
     pub fn needs_rig(&self) -> bool {
         let Device { clock_rate, cut_at, .. } = self.device;
-        let cuts = self.steps.iter().any(|step| matches!(step.action, Action::Cut(_)));
+        let cuts = self.steps.iter().any(|step| matches!(step.action, Action::Cut(_) | Action::Cuts(_)));
         cuts || clock_rate.is_some() || cut_at.is_some()
+    }
+
+    /// Whether devices renew in it.
+    pub fn needs_step_ca(&self) -> bool {
+        let servers = std::iter::once(&self.server).chain(self.steps.iter().filter_map(Step::server));
+        servers.into_iter().any(|server| match server {
+            Server::Gateway(shown) | Server::Openssl(shown) => shown.est.is_some(),
+            Server::Hostile { .. } | Server::None => false,
+        })
     }
 
     /// All scenarios of a folder, by name.

@@ -1,6 +1,7 @@
 //! Scenarios: what a device meets, and what it does then, in files that a person can read.
 
 mod bench;
+mod cuts;
 mod file;
 mod run;
 mod step;
@@ -11,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 pub use file::{Bad, Believes, Device, Expectation, Flaw, Scenario, Server, Shown};
 pub use run::{Outcome, Verdict, run};
-pub use step::{Action, Service, Step};
+pub use step::{Action, Cuts, Service, Step};
 
 /// What scenarios run with.
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@ use super::bench::{Bench, PORT, glance};
 use super::file::Scenario;
 use super::step::{Action, Service, Step};
 use crate::log::Waited;
+use crate::servers::StepCa;
 
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +44,13 @@ struct Run<'a> {
 pub fn run(scenario: &Scenario, firmware: &Path, logs: &Path, keep: bool) -> Verdict {
     let start = Instant::now();
     let folder = logs.join(&scenario.name);
-    let outcome = match fresh(&folder).and_then(|folder| Bench::new(scenario, firmware, folder)) {
+    // Before anything is begun: a later step could only fail.
+    let there = if scenario.needs_step_ca() && !StepCa::is_there() {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "step-ca is not here: tests/run builds it"))
+    } else {
+        fresh(&folder)
+    };
+    let outcome = match there.and_then(|folder| Bench::new(scenario, firmware, folder)) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Outcome::Skipped(error.to_string()),
         Err(error) => Outcome::Failed(format!("the bench: {error}")),
         Ok(bench) => {
@@ -173,6 +180,16 @@ impl Run<'_> {
                 told(self.bench.set_cut(0))?;
                 self.next = self.bench.log.len();
                 told(self.bench.power())
+            }
+            Action::Cuts(cuts) => {
+                let met = super::cuts::run(&mut self.bench, *cuts, &self.scenario.never)?;
+                self.next = self.bench.log.len();
+                self.bench.log.note(format!("{met} of {} cuts were amid an operation", cuts.times));
+                // What is never met shows nothing.
+                if met * 2 < cuts.times {
+                    return Err(format!("only {met} of {} cuts were amid an operation", cuts.times));
+                }
+                Ok(())
             }
             Action::Reset => {
                 self.bench.wire.reset(None);

@@ -20,6 +20,18 @@ pub enum Service {
     Ntp,
 }
 
+/// Power that ends again and again, at operations of the flash that a seed chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cuts {
+    /// How often.
+    pub times: u32,
+    /// The last operation at which it may end; those behind the end of a renewal end nothing, and are counted.
+    pub up_to: u32,
+    /// Of the choice.
+    pub seed: u64,
+}
+
 /// A step as it is written: one thing, and how long it may take.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -37,6 +49,7 @@ pub(super) struct StepText {
     rotate_server: Option<bool>,
     restart: Option<bool>,
     cut: Option<u32>,
+    cuts: Option<Cuts>,
     reset: Option<bool>,
     cable: Option<Fault>,
     dhcp: Option<Dhcp>,
@@ -72,6 +85,8 @@ pub enum Action {
     Restart,
     /// The device's power ends at this operation of its flash; it gets it back then.
     Cut(u32),
+    /// The device renews, and its power ends amid it; it gets it back, and must come to the gateway with a whole credential: again and again.
+    Cuts(Cuts),
     /// Connections are reset.
     Reset,
     /// The cable.
@@ -125,6 +140,7 @@ impl TryFrom<StepText> for Step {
             told(text.rotate_server, Action::RotateServer),
             told(text.restart, Action::Restart),
             text.cut.map(Action::Cut),
+            text.cuts.map(Action::Cuts),
             told(text.reset, Action::Reset),
             text.cable.map(Action::Cable),
             text.dhcp.map(Action::Dhcp),
@@ -133,7 +149,8 @@ impl TryFrom<StepText> for Step {
             text.exit.map(Action::Exit),
         ];
         let mut actions = actions.into_iter().flatten();
-        if [text.telemetry, text.posts, text.tries].contains(&Some(0)) {
+        let nothing = text.cuts.is_some_and(|cuts| cuts.times == 0 || cuts.up_to == 0);
+        if nothing || [text.telemetry, text.posts, text.tries].contains(&Some(0)) {
             return Err("found 0, expected 1 at least: what waits for nothing cannot fail".into());
         }
         let within = match text.within {
