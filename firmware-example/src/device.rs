@@ -87,7 +87,6 @@ impl Device {
         let seed = seed(&settings.device, settings.first_certificate);
         let mut renewal = Renewal::new(slots, &settings, seed).map_err(DeviceError::Renewal)?;
         let clock = Clock::new(renewal.time_seen());
-        renewal.restore(&settings, clock.now());
         let (memory, answers) = (MEMORY.take(), ANSWERS.take());
         Ok(Self {
             settings,
@@ -107,6 +106,7 @@ impl Device {
     /// For ever.
     pub async fn run(&mut self) -> ! {
         let mut wait = FIRST_WAIT;
+        self.renewal.restore(&self.settings, self.clock.now());
         if !matches!(self.reset, ResetReason::PowerOn | ResetReason::Requested) {
             // Whatever ended the run before may be there still: it is not met again and again at full speed.
             Timer::after(AFTER_CRASH).await;
@@ -176,6 +176,8 @@ impl Device {
             Some(enroll) => Target { host: enroll.server.host, port: enroll.server.port, name: enroll.server_name },
             None => Target { host: device.gateway.host, port: device.gateway.port, name: device.server_name },
         };
+        // What is shown from here on is what a change is counted from.
+        renewal.changed();
         let dialled = {
             let mut credential = renewal.credential();
             let dialling = pin!(dial(*net, (memory, shared), settings, target, now, &mut credential, rng));

@@ -11,6 +11,9 @@ use crate::log::Waited;
 /// For each of: a start, a renewal, another start.
 const EACH: Duration = Duration::from_secs(60);
 
+/// A command that nobody heard is said again after this.
+const AGAIN: Duration = Duration::from_secs(2);
+
 /// Chooses (splitmix64): the same places for the same seed.
 struct Chance(u64);
 
@@ -56,7 +59,7 @@ pub(super) fn run(bench: &mut Bench, cuts: Cuts, never: &Regex) -> Result<u32, S
 fn renew(bench: &mut Bench, from: usize) -> Result<bool, String> {
     let until = Instant::now() + EACH;
     let said = |bench: &Bench, what: &str| bench.log.lines(from).iter().any(|line| line.text.contains(what));
-    let mut asked = false;
+    let mut asked = None::<Instant>;
     loop {
         if bench.flash.operations().is_ok_and(|done| done.stopped) {
             return Ok(true);
@@ -64,9 +67,10 @@ fn renew(bench: &mut Bench, from: usize) -> Result<bool, String> {
         if said(bench, "rotation: Confirm") {
             return Ok(false);
         }
-        // One that has a certificate of a day is told to.
-        if !asked && said(bench, "connected: websocket") {
-            asked = bench.service.send("rotate");
+        // One that has a certificate of a day is told to; again where that went to a connection of before.
+        let due = asked.is_none_or(|asked| asked.elapsed() > AGAIN) && !said(bench, "command: Rotate");
+        if due && said(bench, "connected: websocket") && bench.service.send("rotate") {
+            asked = Some(Instant::now());
         }
         if Instant::now() > until {
             return Err(format!("neither the power nor the renewal ended in {EACH:?}"));
