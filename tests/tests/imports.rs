@@ -56,7 +56,8 @@ const PACKAGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("edgetrust", &["edgetrust-core"]),
-    ("edgetrust-tests", &["edgetrust", "edgetrust-core"]),
+    ("edgetrust-tests", &["edgetrust", "edgetrust-core", "edgetrust-verdicts"]),
+    ("edgetrust-verdicts", &["edgetrust-core"]),
 ];
 
 /// Names, and the only places that may use them.

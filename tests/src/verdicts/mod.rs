@@ -5,6 +5,7 @@ pub mod hostile;
 
 use std::collections::BTreeMap;
 
+use edgetrust_core::crypto::ECDSA_P256_SHA256;
 use edgetrust_core::path::Limits;
 use edgetrust_core::x509::Certificate;
 use edgetrust_verdicts::{Case, MAGIC, MAX_ANCHORS, MAX_SENT, Malformed, Policy, judge};
@@ -35,7 +36,7 @@ impl Corpus {
         let (mut record, mut verdict) = (Vec::new(), String::new());
         match case.write(&mut record) {
             Ok(()) => {
-                judge(&case, &mut verdict).expect("a string takes all");
+                judge(&case, ECDSA_P256_SHA256, &mut verdict).expect("a string takes all");
                 self.cases.push(Named { name, record, verdict });
             }
             Err(Malformed) => self.leave("longer than a device's buffer"),

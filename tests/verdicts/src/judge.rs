@@ -3,20 +3,19 @@
 use core::fmt::{self, Write};
 use core::time::Duration;
 
-use edgetrust_core::crypto::ECDSA_P256_SHA256;
 use edgetrust_core::identity::{AuthorizedPeer, Denied, PeerPolicy, ServerName};
 use edgetrust_core::path::{Budget, Limits, Place, Purpose, Trust, VerifiedPath};
-use edgetrust_core::pki_types::UnixTime;
+use edgetrust_core::pki_types::{SignatureVerificationAlgorithm, UnixTime};
 use edgetrust_core::time::Utc;
 use edgetrust_core::x509::Certificate;
 
 use crate::case::{Case, MAX_ANCHORS, MAX_SENT, Policy};
 
-/// Parse, path, policy, with a device's limits and P-256 alone; writes what came of it, without a line break.
+/// Parse, path, policy, with a device's limits and this algorithm alone; writes what came of it, without a line break.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn judge(case: &Case<'_>, out: &mut dyn Write) -> fmt::Result {
+pub fn judge(case: &Case<'_>, algorithm: &dyn SignatureVerificationAlgorithm, out: &mut dyn Write) -> fmt::Result {
     let leaf = match Certificate::from_der(case.leaf) {
         Ok(leaf) => leaf,
         Err(error) => return write!(out, "refused: the peer's certificate: {error}"),
@@ -26,7 +25,7 @@ pub fn judge(case: &Case<'_>, out: &mut dyn Write) -> fmt::Result {
         case.anchors.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
     let sent: heapless::Vec<Certificate<'_>, MAX_SENT> =
         case.sent.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
-    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &[ECDSA_P256_SHA256] };
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &[algorithm] };
     let now = UnixTime::since_unix_epoch(Duration::from_secs(case.now));
     let mut budget = Budget::new(Limits { intermediates: case.intermediates, ..Limits::DEVICE });
     let path = match trust.verify(&leaf, &sent, case.purpose, now, &mut budget) {
