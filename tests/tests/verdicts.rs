@@ -57,3 +57,20 @@ fn the_stream_holds_the_cases() {
     }
     assert!(rest.is_empty());
 }
+
+#[test]
+fn another_answer_is_found() {
+    let mut corpus = Corpus::default();
+    hostile::take(&mut corpus, 1);
+    corpus.thin(100);
+    let lines: Vec<String> =
+        corpus.cases.iter().enumerate().map(|(number, case)| format!("{number} {}\n", case.verdict)).collect();
+    let right = lines.concat();
+    assert!(corpus.differences(&right).is_empty());
+    let wrong = right.replacen("steps", "step", 1);
+    assert_eq!(corpus.differences(&wrong).len(), 1);
+    assert_eq!(corpus.differences(&lines[1..].concat()).len(), corpus.cases.len());
+    assert_eq!(corpus.differences(&lines[..lines.len() - 1].concat()).len(), 1);
+    assert_eq!(corpus.differences(&format!("{right}more\n")).len(), 1);
+    assert_eq!(corpus.differences("").len(), corpus.cases.len());
+}

@@ -29,6 +29,13 @@ pub struct Corpus {
     pub left_out: BTreeMap<&'static str, usize>,
 }
 
+/// Two verdicts on one case.
+pub struct Difference {
+    pub case: String,
+    pub here: String,
+    pub there: String,
+}
+
 impl Corpus {
     /// Judges a case here and takes it up, or counts it where a device has no room for it.
     pub fn take(&mut self, name: String, mut case: Case<'_>) {
@@ -75,6 +82,22 @@ impl Corpus {
             }
             stays
         });
+    }
+
+    /// Where the device's answer, a line a case, says something else than the host.
+    pub fn differences(&self, answer: &str) -> Vec<Difference> {
+        let mut lines = answer.lines();
+        let mut found = Vec::new();
+        for (number, case) in self.cases.iter().enumerate() {
+            let here = format!("{number} {}", case.verdict);
+            let there = lines.next().unwrap_or("nothing");
+            if here != there {
+                found.push(Difference { case: case.name.clone(), here, there: there.to_owned() });
+            }
+        }
+        let more = |there: &str| Difference { case: "no case".into(), here: "nothing".into(), there: there.to_owned() };
+        found.extend(lines.map(more));
+        found
     }
 
     /// What the device reads.
