@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 pub mod board;
+pub mod crypto;
 pub mod panic;
 pub mod stack;
 

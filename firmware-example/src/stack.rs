@@ -20,3 +20,11 @@ pub fn usage() -> Stack {
     let (unused, size) = board::painted_stack();
     Stack { peak: size.saturating_sub(unused), size }
 }
+
+/// Runs something, and tells how much more of the stack it took. Less than a few hundred octets are not told apart.
+#[inline(never)]
+pub fn taken_by<T>(what: impl FnOnce() -> T) -> (T, usize) {
+    let before = board::repaint_stack();
+    let result = what();
+    (result, usage().peak.saturating_sub(before))
+}

@@ -6,3 +6,4 @@ pub mod powercut;
 pub mod random;
 pub mod repository;
 pub mod simulation;
+pub mod verdicts;

@@ -56,7 +56,8 @@ const PACKAGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("edgetrust", &["edgetrust-core"]),
-    ("edgetrust-tests", &["edgetrust", "edgetrust-core"]),
+    ("edgetrust-tests", &["edgetrust", "edgetrust-core", "edgetrust-verdicts"]),
+    ("edgetrust-verdicts", &["edgetrust-core"]),
     // The gateway and the firmware are programs to it.
     ("edgetrust-hil", &["edgetrust-core"]),
 ];

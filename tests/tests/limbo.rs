@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use edgetrust_core::path::Limits;
 use edgetrust_tests::conformance::{self, Verdict};
 use serde::Deserialize;
 
@@ -28,7 +29,7 @@ fn limbo_dev_but_for_the_exceptions() {
 
     let json = conformance::read(&corpus).unwrap();
     let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
-    let outcomes = conformance::limbo::run(&json, algorithms).unwrap();
+    let outcomes = conformance::limbo::run(&json, algorithms, Limits::SERVER).unwrap();
     let disagreements: BTreeMap<_, _> = outcomes
         .iter()
         .filter(|outcome| outcome.got != Verdict::Skipped && outcome.got != outcome.expected)

@@ -5,7 +5,7 @@ use core::fmt;
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey};
 
-use super::EcdsaSignature;
+use super::{EcdsaSignature, write_ecdsa_signature};
 use crate::x509::reader::{DerReader, tag};
 
 /// Octets of a key in PKCS #8, with its public key.
@@ -70,6 +70,11 @@ impl P256Key {
         out
     }
 
+    /// The private key itself, big-endian, for who signs by other means than [`P256Key::sign`].
+    pub fn scalar(&self) -> [u8; 32] {
+        self.0.to_bytes().into()
+    }
+
     /// The public key, an uncompressed point (SEC 1 section 2.3.3).
     pub fn public_key(&self) -> [u8; 65] {
         let mut out = [0; 65];
@@ -82,26 +87,8 @@ impl P256Key {
     pub fn sign(&self, message: &[u8]) -> Option<EcdsaSignature> {
         let signature: Signature = self.0.try_sign(message).ok()?;
         let (r, s) = signature.split_bytes();
-        let mut numbers = heapless::Vec::<u8, 70>::new();
-        number(&mut numbers, &r)?;
-        number(&mut numbers, &s)?;
-        let mut out = EcdsaSignature::from_slice(&[tag::SEQUENCE, u8::try_from(numbers.len()).ok()?]).ok()?;
-        out.extend_from_slice(&numbers).ok()?;
-        Some(out)
+        write_ecdsa_signature(&r.into(), &s.into())
     }
-}
-
-/// An INTEGER: no zeros in front, but one where the number would be negative.
-fn number(out: &mut heapless::Vec<u8, 70>, octets: &[u8]) -> Option<()> {
-    let from = octets.iter().position(|octet| *octet != 0)?;
-    let octets = octets.get(from..)?;
-    let negative = octets.first().is_some_and(|first| *first >= 0x80);
-    let length = u8::try_from(octets.len()).ok()?.checked_add(u8::from(negative))?;
-    out.extend_from_slice(&[tag::INTEGER, length]).ok()?;
-    if negative {
-        out.push(0).ok()?;
-    }
-    out.extend_from_slice(octets).ok()
 }
 
 #[cfg(test)]

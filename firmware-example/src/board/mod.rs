@@ -55,6 +55,9 @@ pub trait Port: Sized {
 
     /// Octets at the far end of the stack that were never written to, and octets of the whole stack.
     fn painted_stack() -> (usize, usize);
+
+    /// For measurements: gives what is free of the stack its colour again, but for a margin; octets of the stack that are in use.
+    fn repaint_stack() -> usize;
 }
 
 /// The parts of a board.
@@ -155,4 +158,8 @@ pub(crate) fn restart() -> ! {
 
 pub(crate) fn painted_stack() -> (usize, usize) {
     Selected::painted_stack()
+}
+
+pub(crate) fn repaint_stack() -> usize {
+    Selected::repaint_stack()
 }

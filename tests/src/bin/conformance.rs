@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use edgetrust_core::path::Limits;
 use edgetrust_tests::conformance::{self, Outcome};
 
 const USAGE: &str = "usage: conformance limbo|pkits|parser FILE [--json OUT]";
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
     };
     let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
     let run = |json: Vec<u8>| match *suite {
-        "limbo" => conformance::limbo::run(&json, algorithms),
+        "limbo" => conformance::limbo::run(&json, algorithms, Limits::SERVER),
         "pkits" => conformance::pkits::run(&json, algorithms),
         _ => conformance::parser::run(&json),
     };

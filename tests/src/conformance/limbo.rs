@@ -1,5 +1,6 @@
 //! x509-limbo: one chain and one question a case.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use edgetrust_core::identity::ServerName;
@@ -64,17 +65,43 @@ struct Case {
     crls: Vec<String>,
 }
 
+/// What a case asks, in terms of the core.
+pub struct Question {
+    pub purpose: Purpose,
+    pub now: UnixTime,
+    /// DER.
+    pub leaf: CertificateDer<'static>,
+    /// DER.
+    pub anchors: Vec<CertificateDer<'static>>,
+    /// DER.
+    pub sent: Vec<CertificateDer<'static>>,
+    /// Intermediates that a path may have at the most, where the case says.
+    pub intermediates: Option<u8>,
+    /// The server's name.
+    pub name: Option<Name>,
+    /// Names and a key usage are asked for beside the path.
+    pub more: bool,
+}
+
+/// A server's name.
+pub enum Name {
+    Dns(String),
+    Ip(IpAddr),
+}
+
 /// Runs every case of a suite.
 ///
 /// # Errors
 /// Where the text is not a limbo suite.
-pub fn run(json: &[u8], algorithms: &[&dyn SignatureVerificationAlgorithm]) -> Result<Vec<Outcome>, String> {
-    let suite: Suite = serde_json::from_slice(json).map_err(|error| format!("not an x509-limbo suite: {error}"))?;
-    Ok(suite
-        .testcases
+pub fn run(
+    json: &[u8],
+    algorithms: &[&dyn SignatureVerificationAlgorithm],
+    limits: Limits,
+) -> Result<Vec<Outcome>, String> {
+    Ok(suite(json)?
         .into_iter()
         .map(|case| {
-            let (got, reason) = match verdict(&case, algorithms) {
+            let (got, reason) = match question(&case).and_then(|asked| verdict(&case, &asked, algorithms, limits)) {
                 Ok(()) => (Verdict::Success, String::new()),
                 Err(Refusal::Failure(reason)) => (Verdict::Failure, reason),
                 Err(Refusal::Skipped(reason)) => (Verdict::Skipped, reason),
@@ -82,6 +109,25 @@ pub fn run(json: &[u8], algorithms: &[&dyn SignatureVerificationAlgorithm]) -> R
             Outcome { id: case.id, expected: case.expected_result, got, reason }
         })
         .collect())
+}
+
+/// The questions of a suite with the ids of their cases; none where it cannot be asked, or not of certificates.
+///
+/// # Errors
+/// Where the text is not a limbo suite.
+pub fn questions(json: &[u8]) -> Result<Vec<(String, Option<Question>)>, String> {
+    Ok(suite(json)?
+        .into_iter()
+        .map(|case| {
+            let asked = question(&case).ok();
+            (case.id, asked)
+        })
+        .collect())
+}
+
+fn suite(json: &[u8]) -> Result<Vec<Case>, String> {
+    let suite: Suite = serde_json::from_slice(json).map_err(|error| format!("not an x509-limbo suite: {error}"))?;
+    Ok(suite.testcases)
 }
 
 enum Refusal {
@@ -98,7 +144,7 @@ fn fail(what: &str) -> impl Fn(&dyn std::fmt::Display) -> Refusal {
     move |reason| Refusal::Failure(format!("{what}: {reason}"))
 }
 
-fn verdict(case: &Case, algorithms: &[&dyn SignatureVerificationAlgorithm]) -> Result<(), Refusal> {
+fn question(case: &Case) -> Result<Question, Refusal> {
     for (feature, reason) in SKIPPED_FEATURES {
         if case.features.iter().any(|wanted| wanted == feature) {
             return skip(reason);
@@ -123,21 +169,42 @@ fn verdict(case: &Case, algorithms: &[&dyn SignatureVerificationAlgorithm]) -> R
     let now = case.validation_time.unwrap_or_else(jiff::Timestamp::now).as_second();
     let now = UnixTime::since_unix_epoch(Duration::from_secs(now.try_into().unwrap_or(0)));
 
-    let leaf_der = der(&case.peer_certificate)?;
-    let anchor_ders = case.trusted_certs.iter().map(|pem| der(pem)).collect::<Result<Vec<_>, _>>()?;
-    let sent_ders = case.untrusted_intermediates.iter().map(|pem| der(pem)).collect::<Result<Vec<_>, _>>()?;
-    let leaf = Certificate::from_der(&leaf_der).map_err(|error| fail("leaf does not parse")(&error))?;
-    // What cannot be parsed cannot be part of a path; a case that needs it fails for want of an issuer.
-    let anchors: Vec<_> = anchor_ders.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
-    let sent: Vec<_> = sent_ders.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
+    let leaf = der(&case.peer_certificate)?;
+    let anchors = case.trusted_certs.iter().map(|pem| der(pem)).collect::<Result<Vec<_>, _>>()?;
+    let sent = case.untrusted_intermediates.iter().map(|pem| der(pem)).collect::<Result<Vec<_>, _>>()?;
+    let name = match &case.expected_peer_name {
+        None => None,
+        Some(name) => Some(match name.kind.as_str() {
+            "DNS" => Name::Dns(name.value.clone()),
+            "IP" => match name.value.parse() {
+                Ok(address) => Name::Ip(address),
+                Err(error) => return skip(format!("not an address: {}: {error}", name.value)),
+            },
+            kind => return skip(format!("a server name of kind {kind}")),
+        }),
+    };
+    let more = !case.key_usage.is_empty() || !case.expected_peer_names.is_empty();
+    Ok(Question { purpose, now, leaf, anchors, sent, intermediates: case.max_chain_depth, name, more })
+}
 
-    let mut limits = Limits::SERVER;
-    if let Some(depth) = case.max_chain_depth {
+fn verdict(
+    case: &Case,
+    asked: &Question,
+    algorithms: &[&dyn SignatureVerificationAlgorithm],
+    mut limits: Limits,
+) -> Result<(), Refusal> {
+    let leaf = Certificate::from_der(&asked.leaf).map_err(|error| fail("leaf does not parse")(&error))?;
+    // What cannot be parsed cannot be part of a path; a case that needs it fails for want of an issuer.
+    let anchors: Vec<_> = asked.anchors.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
+    let sent: Vec<_> = asked.sent.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
+
+    if let Some(depth) = asked.intermediates {
         limits.intermediates = depth;
     }
     let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms };
-    let path =
-        trust.verify(&leaf, &sent, purpose, now, &mut Budget::new(limits)).map_err(|error| fail("path")(&error))?;
+    let path = trust
+        .verify(&leaf, &sent, asked.purpose, asked.now, &mut Budget::new(limits))
+        .map_err(|error| fail("path")(&error))?;
     if case.key_usage.iter().any(|usage| usage == "digitalSignature")
         && leaf.extensions().key_usage.is_some_and(|usage| !usage.contains(KeyUsage::DIGITAL_SIGNATURE))
     {
@@ -153,14 +220,10 @@ fn verdict(case: &Case, algorithms: &[&dyn SignatureVerificationAlgorithm]) -> R
             return Err(fail("peer name")(&name.value));
         }
     }
-    let Some(name) = &case.expected_peer_name else { return Ok(()) };
-    let server_name = match name.kind.as_str() {
-        "DNS" => ServerName::Dns(&name.value),
-        "IP" => match name.value.parse() {
-            Ok(address) => ServerName::Ip(address),
-            Err(error) => return skip(format!("not an address: {}: {error}", name.value)),
-        },
-        kind => return skip(format!("a server name of kind {kind}")),
+    let server_name = match &asked.name {
+        None => return Ok(()),
+        Some(Name::Dns(name)) => ServerName::Dns(name),
+        Some(Name::Ip(address)) => ServerName::Ip(*address),
     };
     server_name.authorize(path).map_err(|denied| fail("name")(&denied))?;
     Ok(())

@@ -38,3 +38,20 @@ pub(super) fn painted_stack() -> (usize, usize) {
     }
     (at.addr() - low.addr(), high.addr() - low.addr())
 }
+
+/// Octets below the stack pointer that painting leaves alone: its own frame, and that of an interrupt meanwhile.
+const MARGIN: usize = 256;
+
+/// Gives what is free of the stack its colour again, but for a margin; octets of the stack that are in use.
+pub(super) fn repaint_stack() -> usize {
+    let (low, high) = ((&raw const _stack_end).cast_mut(), &raw const _stack_start);
+    let pointer = cortex_m::register::msp::read() as usize;
+    let end = pointer.saturating_sub(MARGIN);
+    let mut at = low;
+    while at.addr() < end {
+        // SAFETY: between the end of the stack and its pointer, less what this function and an interrupt take of it.
+        unsafe { at.write_volatile(STACK_PAINT_VALUE) };
+        at = at.wrapping_add(1);
+    }
+    high.addr().saturating_sub(pointer)
+}

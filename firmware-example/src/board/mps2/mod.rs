@@ -72,4 +72,8 @@ impl Port for Mps2 {
     fn painted_stack() -> (usize, usize) {
         memory::painted_stack()
     }
+
+    fn repaint_stack() -> usize {
+        memory::repaint_stack()
+    }
 }

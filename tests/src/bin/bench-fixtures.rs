@@ -1,0 +1,35 @@
+//! Makes what `firmware-example/src/bin/bench` measures with: `bench-fixtures [FOLDER]`. New keys and signatures each time, of the same sizes but for an octet or
+//! two; what is in the repository was made by it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use edgetrust_core::request::write_certs_only;
+use edgetrust_tests::chains::{Shape, issue};
+use edgetrust_tests::repository::root;
+use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
+
+/// What `bench` takes for the time.
+const NOW: i64 = 1_800_000_000;
+
+fn main() -> ExitCode {
+    let folder = std::env::args().nth(1).map_or_else(|| root().join("firmware-example/src/bin/bench"), PathBuf::from);
+    let intermediate = Shape { ca: Some(Some(0)), ..Shape::ca() };
+    let leaf = Shape {
+        key_usages: vec![KeyUsagePurpose::DigitalSignature],
+        purposes: vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+        ..Shape::leaf(&["device-7.a.example", "gateway.a.example"])
+    };
+    let chain = issue(&[Shape::ca(), intermediate, leaf], NOW);
+    let mut bag = [0; 2048];
+    let bag = write_certs_only(&[&chain[2], &chain[1]], &mut bag).expect("there is room");
+    for (name, octets) in
+        [("root.der", &*chain[0]), ("intermediate.der", &chain[1]), ("leaf.der", &chain[2]), ("answer.p7", bag)]
+    {
+        if let Err(error) = std::fs::write(folder.join(name), octets) {
+            eprintln!("bench-fixtures: {}: {error}", folder.join(name).display());
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,239 @@
+//! A stream of cases: [`MAGIC`], then a record for each case, which is its length in four octets and that many octets. Numbers are little-endian; what has
+//! a length is two octets of it and its octets.
+//!
+//! | octets | |
+//! |---|---|
+//! | 4 | number of the case |
+//! | 1 | purpose: 0 server, 1 client |
+//! | 8 | now, in seconds since 1970 |
+//! | 1 | intermediates that a path may have at the most |
+//! | 1 | policy: 0 none, 1 a DNS name, 2 an address, 3 rules |
+//! | | the name, the address, or how many rules (1) and for each its kind (1) and value |
+//! | 1 | anchors, each with its length |
+//! | 1 | certificates that the peer sent beside its own, each with its length |
+//! | | the peer's own, with its length |
+
+use core::net::IpAddr;
+
+use edgetrust_core::identity::Rule;
+use edgetrust_core::path::Purpose;
+
+/// How a stream begins.
+pub const MAGIC: [u8; 8] = *b"verdict1";
+
+/// Octets of a record at the most: what a device has room for.
+pub const MAX_RECORD: usize = 22 * 1024;
+
+/// Anchors of a case at the most.
+pub const MAX_ANCHORS: usize = 4;
+
+/// Certificates beside the peer's own at the most.
+pub const MAX_SENT: usize = 36;
+
+/// Rules of a case at the most.
+pub const MAX_RULES: usize = 4;
+
+/// No case, or one that is too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+/// Who the peer is to be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Policy<'a> {
+    /// Anybody with a path.
+    None,
+    /// A server of this name.
+    Dns(&'a str),
+    /// A server at this address.
+    Ip(IpAddr),
+    /// A client on this list.
+    Rules(heapless::Vec<Rule<'a>, MAX_RULES>),
+}
+
+/// One chain and one question.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case<'a> {
+    /// Which one it is, in the stream.
+    pub number: u32,
+    /// What the leaf is to be used for.
+    pub purpose: Purpose,
+    /// Seconds since 1970.
+    pub now: u64,
+    /// Intermediates that a path may have at the most.
+    pub intermediates: u8,
+    /// Who the peer is to be.
+    pub policy: Policy<'a>,
+    /// DER.
+    pub anchors: heapless::Vec<&'a [u8], MAX_ANCHORS>,
+    /// DER.
+    pub sent: heapless::Vec<&'a [u8], MAX_SENT>,
+    /// DER.
+    pub leaf: &'a [u8],
+}
+
+/// Octets of the record that begins with these four.
+pub fn record_length(head: [u8; 4]) -> Result<usize, Malformed> {
+    usize::try_from(u32::from_le_bytes(head)).ok().filter(|length| *length <= MAX_RECORD).ok_or(Malformed)
+}
+
+impl<'a> Case<'a> {
+    /// From a record without its length.
+    pub fn read(record: &'a [u8]) -> Result<Self, Malformed> {
+        let mut input = Input(record);
+        let case = Self {
+            number: u32::from_le_bytes(input.array()?),
+            purpose: match input.array()? {
+                [0] => Purpose::ServerAuth,
+                [1] => Purpose::ClientAuth,
+                _ => return Err(Malformed),
+            },
+            now: u64::from_le_bytes(input.array()?),
+            intermediates: input.octet()?,
+            policy: input.policy()?,
+            anchors: input.list()?,
+            sent: input.list()?,
+            leaf: input.value()?,
+        };
+        if input.0.is_empty() { Ok(case) } else { Err(Malformed) }
+    }
+
+    /// The record with its length, behind what is in `out`.
+    pub fn write(&self, out: &mut impl Extend<u8>) -> Result<(), Malformed> {
+        let mut counted = Counted(0);
+        self.fields(&mut counted)?;
+        let length = u32::try_from(counted.0).ok().filter(|_| counted.0 <= MAX_RECORD).ok_or(Malformed)?;
+        out.extend(length.to_le_bytes());
+        self.fields(out)
+    }
+
+    fn fields(&self, out: &mut impl Extend<u8>) -> Result<(), Malformed> {
+        out.extend(self.number.to_le_bytes());
+        out.extend([u8::from(self.purpose == Purpose::ClientAuth)]);
+        out.extend(self.now.to_le_bytes());
+        out.extend([self.intermediates]);
+        match &self.policy {
+            Policy::None => out.extend([0]),
+            Policy::Dns(name) => {
+                out.extend([1]);
+                value(out, name.as_bytes())?;
+            }
+            Policy::Ip(address) => {
+                out.extend([2]);
+                ip(out, *address)?;
+            }
+            Policy::Rules(rules) => {
+                out.extend([3, count(rules.len())?]);
+                for rule in rules {
+                    match rule {
+                        Rule::CommonName(name) => text(out, 0, name)?,
+                        Rule::Dns(name) => text(out, 1, name)?,
+                        Rule::Uri(name) => text(out, 2, name)?,
+                        Rule::Ip(address) => {
+                            out.extend([3]);
+                            ip(out, *address)?;
+                        }
+                    }
+                }
+            }
+        }
+        for list in [self.anchors.as_slice(), self.sent.as_slice()] {
+            out.extend([count(list.len())?]);
+            for certificate in list {
+                value(out, certificate)?;
+            }
+        }
+        value(out, self.leaf)
+    }
+}
+
+struct Counted(usize);
+
+impl Extend<u8> for Counted {
+    fn extend<T: IntoIterator<Item = u8>>(&mut self, octets: T) {
+        self.0 += octets.into_iter().count();
+    }
+}
+
+fn count(length: usize) -> Result<u8, Malformed> {
+    u8::try_from(length).map_err(|_| Malformed)
+}
+
+fn value(out: &mut impl Extend<u8>, octets: &[u8]) -> Result<(), Malformed> {
+    out.extend(u16::try_from(octets.len()).map_err(|_| Malformed)?.to_le_bytes());
+    out.extend(octets.iter().copied());
+    Ok(())
+}
+
+fn text(out: &mut impl Extend<u8>, kind: u8, text: &str) -> Result<(), Malformed> {
+    out.extend([kind]);
+    value(out, text.as_bytes())
+}
+
+fn ip(out: &mut impl Extend<u8>, address: IpAddr) -> Result<(), Malformed> {
+    match address {
+        IpAddr::V4(address) => value(out, &address.octets()),
+        IpAddr::V6(address) => value(out, &address.octets()),
+    }
+}
+
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (octets, rest) = self.0.split_first_chunk().ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(*octets)
+    }
+
+    fn octet(&mut self) -> Result<u8, Malformed> {
+        self.array().map(|[octet]| octet)
+    }
+
+    fn value(&mut self) -> Result<&'a [u8], Malformed> {
+        let length = u16::from_le_bytes(self.array()?);
+        let (value, rest) = self.0.split_at_checked(length.into()).ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(value)
+    }
+
+    fn text(&mut self) -> Result<&'a str, Malformed> {
+        core::str::from_utf8(self.value()?).map_err(|_| Malformed)
+    }
+
+    fn ip(&mut self) -> Result<IpAddr, Malformed> {
+        let octets = self.value()?;
+        let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+        v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).map_err(|_| Malformed)
+    }
+
+    fn list<const N: usize>(&mut self) -> Result<heapless::Vec<&'a [u8], N>, Malformed> {
+        let mut list = heapless::Vec::new();
+        for _ in 0..self.octet()? {
+            list.push(self.value()?).map_err(|_| Malformed)?;
+        }
+        Ok(list)
+    }
+
+    fn policy(&mut self) -> Result<Policy<'a>, Malformed> {
+        Ok(match self.octet()? {
+            0 => Policy::None,
+            1 => Policy::Dns(self.text()?),
+            2 => Policy::Ip(self.ip()?),
+            3 => {
+                let mut rules = heapless::Vec::new();
+                for _ in 0..self.octet()? {
+                    let rule = match self.octet()? {
+                        0 => Rule::CommonName(self.text()?),
+                        1 => Rule::Dns(self.text()?),
+                        2 => Rule::Uri(self.text()?),
+                        3 => Rule::Ip(self.ip()?),
+                        _ => return Err(Malformed),
+                    };
+                    rules.push(rule).map_err(|_| Malformed)?;
+                }
+                Policy::Rules(rules)
+            }
+            _ => return Err(Malformed),
+        })
+    }
+}

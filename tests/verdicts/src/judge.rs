@@ -1,0 +1,82 @@
+//! From a case to a line of text: the verdict, and all that it says.
+
+use core::fmt::{self, Write};
+use core::time::Duration;
+
+use edgetrust_core::identity::{AuthorizedPeer, Denied, PeerPolicy, ServerName};
+use edgetrust_core::path::{Budget, Limits, Place, Purpose, Trust, VerifiedPath};
+use edgetrust_core::pki_types::{SignatureVerificationAlgorithm, UnixTime};
+use edgetrust_core::time::Utc;
+use edgetrust_core::x509::Certificate;
+
+use crate::case::{Case, MAX_ANCHORS, MAX_SENT, Policy};
+
+/// Parse, path, policy, with a device's limits and this algorithm alone; writes what came of it, without a line break.
+///
+/// # Errors
+/// Those of `out`.
+pub fn judge(case: &Case<'_>, algorithm: &dyn SignatureVerificationAlgorithm, out: &mut dyn Write) -> fmt::Result {
+    let leaf = match Certificate::from_der(case.leaf) {
+        Ok(leaf) => leaf,
+        Err(error) => return write!(out, "refused: the peer's certificate: {error}"),
+    };
+    // What cannot be parsed cannot be part of a path.
+    let anchors: heapless::Vec<Certificate<'_>, MAX_ANCHORS> =
+        case.anchors.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
+    let sent: heapless::Vec<Certificate<'_>, MAX_SENT> =
+        case.sent.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &[algorithm] };
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(case.now));
+    let mut budget = Budget::new(Limits { intermediates: case.intermediates, ..Limits::DEVICE });
+    let path = match trust.verify(&leaf, &sent, case.purpose, now, &mut budget) {
+        Ok(path) => path,
+        Err(error) => {
+            write!(out, "refused: path: {error}")?;
+            return spent(out, &budget);
+        }
+    };
+    match authorize(case, path.clone()) {
+        Ok(peer) => {
+            out.write_str("accepted: ")?;
+            accepted(out, &path)?;
+            if let Some(rule) = peer.and_then(|peer| peer.rule()) {
+                write!(out, ", rule {rule}")?;
+            }
+        }
+        Err(denied) => {
+            write!(out, "refused: name: {denied}; path: ")?;
+            accepted(out, &path)?;
+        }
+    }
+    spent(out, &budget)
+}
+
+fn authorize<'p>(case: &Case<'_>, path: VerifiedPath<'p>) -> Result<Option<AuthorizedPeer<'p>>, Denied> {
+    match &case.policy {
+        Policy::None if case.purpose == Purpose::ClientAuth => PeerPolicy::AnyVerified.authorize(path).map(Some),
+        Policy::None => Ok(None),
+        Policy::Dns(name) => ServerName::Dns(name).authorize(path).map(Some),
+        Policy::Ip(address) => ServerName::Ip(*address).authorize(path).map(Some),
+        Policy::Rules(rules) => PeerPolicy::OneOf(rules).authorize(path).map(Some),
+    }
+}
+
+fn accepted(out: &mut dyn Write, path: &VerifiedPath<'_>) -> fmt::Result {
+    for place in path.issuers() {
+        match place {
+            Place::Sent(index) => write!(out, "sent {index}, ")?,
+            Place::Known(index) => write!(out, "known {index}, ")?,
+            Place::Anchor(index) => write!(out, "anchor {index}, ")?,
+        }
+    }
+    write!(out, "valid until {}", Utc(path.valid_until()))
+}
+
+/// What the verdict cost is part of it: two searches that go other ways are not equal.
+fn spent(out: &mut dyn Write, budget: &Budget) -> fmt::Result {
+    let left = budget.left();
+    let Limits { signature_checks, steps, name_comparisons, .. } = Limits::DEVICE;
+    let signatures = signature_checks.saturating_sub(left.signature_checks);
+    let (steps, names) = (steps.saturating_sub(left.steps), name_comparisons.saturating_sub(left.name_comparisons));
+    write!(out, " ({signatures} signatures, {steps} steps, {names} names)")
+}
