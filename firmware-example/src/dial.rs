@@ -3,16 +3,14 @@
 use core::pin::{Pin, pin};
 
 use edgetrust_core::config::parse_ip_address;
-use edgetrust_core::crypto::ECDSA_P256_SHA256;
-use edgetrust_core::embedded_tls::{
-    Buffers, Connection, ConnectionError, Demand, HandshakeError, Shared, SoftwareCredential, connect,
-};
+use edgetrust_core::embedded_tls::{Buffers, Connection, ConnectionError, Demand, HandshakeError, Shared, connect};
 use edgetrust_core::identity::ServerName;
 use edgetrust_core::path::{Limits, Trust};
 use edgetrust_core::pki_types::SignatureVerificationAlgorithm;
 use edgetrust_core::time::TrustedTime;
 #[cfg(feature = "rig")]
 use edgetrust_firmware::board;
+use edgetrust_firmware::crypto;
 use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::TcpSocket;
 use embassy_net::{IpAddress, Stack};
@@ -29,7 +27,7 @@ const HANDSHAKE: Duration = Duration::from_secs(20);
 /// How long a peer may leave octets of ours without an answer.
 pub const SILENCE: Duration = Duration::from_secs(30);
 
-static ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 1] = [ECDSA_P256_SHA256];
+static ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 1] = [crypto::ECDSA];
 
 /// Octets of the largest record that is taken. RFC 8446 section 5.2 allows 16,640; what a gateway says to a device is shorter, and a longer one is
 /// refused as such.
@@ -100,7 +98,7 @@ pub async fn dial<'m>(
     settings: &Settings,
     target: Target<'_>,
     now: TrustedTime,
-    credential: &mut SoftwareCredential<'_>,
+    credential: &mut crypto::Credential<'_>,
     rng: &mut ChaCha20Rng,
 ) -> Result<Link<'m>, DialError> {
     let address = resolve(net, target.host).await.ok_or(DialError::Resolve)?;

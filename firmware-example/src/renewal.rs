@@ -2,12 +2,12 @@
 
 use edgetrust_core::config::Device;
 use edgetrust_core::crypto::{P256Key, PKCS8_P256};
-use edgetrust_core::embedded_tls::SoftwareCredential;
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::rotation::{Action, Credential, Event, Failure, Policy, State};
 use edgetrust_core::store::{NewRecord, Slot, SlotMedium, Store, certificates};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
+use edgetrust_firmware::crypto;
 
 use crate::settings::Settings;
 
@@ -110,8 +110,8 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
     }
 
     /// What is shown to the gateway.
-    pub fn credential(&self) -> SoftwareCredential<'_> {
-        SoftwareCredential { certificate: &self.shown.certificate, key: self.shown.key.clone() }
+    pub fn credential(&self) -> crypto::Credential<'_> {
+        crypto::Credential { certificate: &self.shown.certificate, key: self.shown.key.clone() }
     }
 
     /// Its certificate, DER.
