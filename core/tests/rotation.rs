@@ -385,6 +385,33 @@ fn the_fallback_is_left_as_soon_as_there_is_something_better() {
 }
 
 #[test]
+fn the_first_one_gives_way_to_the_fallback_when_peers_refuse_it() {
+    let issued = Event::Issued { not_before: at(0), not_after: at(24 * HOUR) };
+    let begin = [restored(None), Event::FallbackReady, issued, Event::Persisted];
+    let refused = Event::HandshakeFailed { slot: Slot::A };
+    let begun =
+        |policy: &Policy| begin.into_iter().fold(State::new(), |state, event| state.step(policy, known(0), event).0);
+    let mut state = begun(&policy());
+    let mut last = Actions::new();
+    for _ in 0..3 {
+        (state, last) = state.step(&policy(), known(1), refused);
+    }
+    assert_eq!(state.serving, Serving::Fallback);
+    assert!(matches!(state.phase, Phase::BackingOff { .. }), "{state:?}");
+    let expected = [
+        Action::ActivateFallback,
+        Action::Alarm(Alarm::OnFallback),
+        Action::Discard { slot: Slot::A },
+        Action::Alarm(Alarm::Reverted),
+    ];
+    assert_eq!(last.as_slice(), expected);
+    // With nothing better it stays, and is tried on.
+    let alone = Policy { fallback: false, ..policy() };
+    let state = (0..3).fold(begun(&alone), |state, _| state.step(&alone, known(1), refused).0);
+    assert!(matches!(state.phase, Phase::OnTrial { .. }), "{state:?}");
+}
+
+#[test]
 fn a_clock_that_goes_back_takes_deadlines_with_it() {
     let policy = Policy::default();
     let (state, _) = State::new().step(&policy, known(400 * 24 * HOUR), restored(None));

@@ -292,12 +292,12 @@ impl Words<'_> {
         match enroll(link, enrollment, rng, answers).await {
             Ok(issued) => {
                 self.opened();
-                self.renewal.issued(self.settings, now, &issued);
+                self.renewal.issued(self.settings, self.clock.now(), &issued);
                 Ok(Next::Session)
             }
             Err(error) => {
                 self.taken = error.was_answered();
-                self.renewal.failed(self.settings, now, error.failure());
+                self.renewal.failed(self.settings, self.clock.now(), error.failure());
                 Err(SessionError::Enroll(error))
             }
         }

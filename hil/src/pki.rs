@@ -61,7 +61,7 @@ impl Wish {
             names: vec![name.to_owned()],
             purposes: vec![purpose],
             not_before: now - Duration::HOUR,
-            not_after: now + Duration::DAY,
+            not_after: now + Duration::days(3),
         }
     }
 

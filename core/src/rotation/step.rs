@@ -328,13 +328,22 @@ impl Step<'_> {
         state.phase = Phase::Waiting { renew_at, suggested: None };
     }
 
-    /// Back to the confirmed one, while that is valid; true where that was so.
+    /// Back to the confirmed one, while that is valid, else to the manual one; true where there was either.
     fn revert(&mut self, state: &mut State, trial: Credential) -> bool {
-        let Some(active) = state.active.filter(|active| self.now < self.policy.last_moment(active)) else {
+        let active = state.active.filter(|active| self.now < self.policy.last_moment(active));
+        if active.is_none() && (!self.policy.fallback || state.fallback_refused) {
             return false;
-        };
-        state.serving = Serving::Issued;
-        self.act(Action::Activate { slot: active.slot });
+        }
+        match active {
+            Some(active) => {
+                state.serving = Serving::Issued;
+                self.act(Action::Activate { slot: active.slot });
+            }
+            // Refused by its peers from the first: what it came with let it in.
+            None => {
+                self.fall_back(state);
+            }
+        }
         self.act(Action::Discard { slot: trial.slot });
         self.alarm(Alarm::Reverted);
         self.back_off(state, Failure { kind: FailureKind::Refused, retry_after_s: None });

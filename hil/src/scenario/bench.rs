@@ -203,7 +203,9 @@ impl Bench {
             let acme = self.ca.as_ref().map(|ca| ca.acme(&self.folder.join("acme")));
             config["gateway"]["est"] = json!({"listen": "127.0.0.1:0", "acme": acme});
             // A device sends no intermediates.
-            config["gateway"]["known_intermediates"] = json!([self.ca.as_ref().map(StepCa::intermediate)]);
+            if !shown.forgets_issuer {
+                config["gateway"]["known_intermediates"] = json!([self.ca.as_ref().map(StepCa::intermediate)]);
+            }
         } else {
             self.ca = None;
         }

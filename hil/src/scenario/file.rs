@@ -49,6 +49,8 @@ pub struct Shown {
     pub common_names: Option<Vec<String>>,
     /// The gateway lets devices renew, and step-ca issues for so long, as `24h`.
     pub est: Option<String>,
+    /// The gateway does not know the intermediate that step-ca issues with: it refuses what devices get there.
+    pub forgets_issuer: bool,
 }
 
 /// What is wrong with a certificate.
