@@ -27,6 +27,8 @@ use crate::{Slots, alive, sntp};
 /// The first wait after a failure; it doubles up to the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The wait after a start that was not wanted.
+const AFTER_CRASH: Duration = Duration::from_secs(1);
 /// Answers of the gateway.
 const BUFFER: usize = 2560;
 
@@ -69,6 +71,8 @@ pub struct Device {
     shared: Shared,
     answers: &'static mut [u8; BUFFER],
     reported: bool,
+    /// What DHCP gave last.
+    address: Option<[u8; 4]>,
 }
 
 impl Device {
@@ -83,14 +87,30 @@ impl Device {
         let seed = seed(&settings.device, settings.first_certificate);
         let mut renewal = Renewal::new(slots, &settings, seed).map_err(DeviceError::Renewal)?;
         let clock = Clock::new(renewal.time_seen());
-        renewal.restore(&settings, clock.now());
         let (memory, answers) = (MEMORY.take(), ANSWERS.take());
-        Ok(Self { settings, net, rng, reset, clock, renewal, memory, shared: Shared::new(), answers, reported: false })
+        Ok(Self {
+            settings,
+            net,
+            rng,
+            reset,
+            clock,
+            renewal,
+            memory,
+            shared: Shared::new(),
+            answers,
+            reported: false,
+            address: None,
+        })
     }
 
     /// For ever.
     pub async fn run(&mut self) -> ! {
         let mut wait = FIRST_WAIT;
+        self.renewal.restore(&self.settings, self.clock.now());
+        if !matches!(self.reset, ResetReason::PowerOn | ResetReason::Requested) {
+            // Whatever ended the run before may be there still: it is not met again and again at full speed.
+            Timer::after(AFTER_CRASH).await;
+        }
         loop {
             alive();
             self.address().await;
@@ -126,9 +146,11 @@ impl Device {
             alive();
             defmt::warn!("net: no address from dhcp");
         }
-        if let Some(config) = self.net.config_v4() {
-            defmt::info!("net: address {=[u8; 4]}", config.address.address().octets());
+        let address = self.net.config_v4().map(|config| config.address.address().octets());
+        if let Some(octets) = address.filter(|_| address != self.address) {
+            defmt::info!("net: address {=[u8; 4]}", octets);
         }
+        self.address = address;
     }
 
     /// The time, after asking for it where it is not known.
@@ -146,7 +168,7 @@ impl Device {
     /// One connection, for whatever it is wanted for.
     async fn session(&mut self) -> Result<Next, SessionError> {
         let now = self.time().await?;
-        let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, reported } = self;
+        let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, reported, .. } = self;
         renewal.tick(settings, now);
         let device = &settings.device;
         let enrollment = device.enroll.filter(|_| renewal.wanted());
@@ -154,6 +176,8 @@ impl Device {
             Some(enroll) => Target { host: enroll.server.host, port: enroll.server.port, name: enroll.server_name },
             None => Target { host: device.gateway.host, port: device.gateway.port, name: device.server_name },
         };
+        // What is shown from here on is what a change is counted from.
+        renewal.changed();
         let dialled = {
             let mut credential = renewal.credential();
             let dialling = pin!(dial(*net, (memory, shared), settings, target, now, &mut credential, rng));

@@ -11,6 +11,8 @@ use edgetrust_core::identity::ServerName;
 use edgetrust_core::path::{Limits, Trust};
 use edgetrust_core::pki_types::SignatureVerificationAlgorithm;
 use edgetrust_core::time::TrustedTime;
+#[cfg(feature = "rig")]
+use edgetrust_firmware::board;
 use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::TcpSocket;
 use embassy_net::{IpAddress, Stack};
@@ -114,8 +116,14 @@ pub async fn dial<'m>(
     };
     let demand = Demand { trust: trust(settings), server, now, limits: Limits::DEVICE };
     let buffers = Buffers { receive: &mut memory.tls_receive, send: &mut memory.tls_send, shared };
+    #[cfg(feature = "rig")]
+    let before = board::ticks() - board::idle_ticks();
     let connecting = pin!(connect(socket, &demand, Some(credential), rng, buffers));
-    match with_timeout(HANDSHAKE, apart(connecting)).await {
+    let outcome = with_timeout(HANDSHAKE, apart(connecting)).await;
+    // With QEMU's `-icount shift=0` a tick is 40 instructions.
+    #[cfg(feature = "rig")]
+    defmt::info!("handshake: {=u64} ticks", board::ticks() - board::idle_ticks() - before);
+    match outcome {
         Ok(Ok(link)) => Ok(link),
         Ok(Err(error)) => Err(DialError::Refused(error)),
         Err(_) => Err(DialError::Timeout),

@@ -50,15 +50,15 @@ pub struct Renewal<M> {
     changed: bool,
 }
 
-/// Why there is nothing to show.
+/// Why a credential cannot be shown.
 #[derive(Clone, Copy, defmt::Format)]
 pub enum RenewalError {
     /// The flash cannot be used.
     Store,
-    /// The key from the factory is no P-256 key in PKCS #8, or does not fit its certificate.
-    FirstKey,
-    /// The certificate from the factory is malformed or too long.
-    FirstCertificate,
+    /// The key is no P-256 key in PKCS #8, or does not fit its certificate.
+    Key,
+    /// The certificate is malformed or too long.
+    Certificate,
 }
 
 impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
@@ -75,7 +75,10 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
             seed,
             ..Policy::default()
         };
-        let shown = first(settings)?;
+        let key = key_of(settings.first_key, settings.first_certificate)?;
+        let certificate =
+            heapless::Vec::from_slice(settings.first_certificate).map_err(|_| RenewalError::Certificate)?;
+        let shown = Shown { slot: None, key, certificate };
         let enrolls = settings.device.enroll.is_some();
         Ok(Self { store, state: State::new(), policy, enrolls, shown, wanted: None, changed: false })
     }
@@ -220,12 +223,10 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
                 }
             }
             Action::ActivateFallback => {
-                return Some(match first(settings) {
-                    Ok(shown) => {
-                        self.shown = shown;
-                        self.changed = true;
-                        Event::FallbackReady
-                    }
+                let replaced = self.shown.replace(None, settings.first_key, settings.first_certificate);
+                self.changed |= replaced.is_ok();
+                return Some(match replaced {
+                    Ok(()) => Event::FallbackReady,
                     Err(error) => {
                         defmt::error!("the factory's credential: {}", error);
                         Event::FallbackRefused
@@ -261,32 +262,36 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
             }
         };
         let leaf = certificates(stored.chain).next().unwrap_or_default();
-        match shown(Some(slot), stored.key, leaf) {
-            Ok(shown) => {
-                self.shown = shown;
-                self.changed = true;
-            }
-            Err(error) => {
-                defmt::error!("slot {}: {}", slot, error);
-                return false;
-            }
+        let replaced = self.shown.replace(Some(slot), stored.key, leaf);
+        self.changed |= replaced.is_ok();
+        if let Err(error) = replaced {
+            defmt::error!("slot {}: {}", slot, error);
         }
-        true
+        replaced.is_ok()
     }
 }
 
-fn first(settings: &Settings) -> Result<Shown, RenewalError> {
-    shown(None, settings.first_key, settings.first_certificate)
+/// A key that fits its certificate.
+fn key_of(key: &[u8], certificate: &[u8]) -> Result<P256Key, RenewalError> {
+    let key = P256Key::from_pkcs8(key).ok_or(RenewalError::Key)?;
+    let parsed = Certificate::from_der(certificate).map_err(|_| RenewalError::Certificate)?;
+    if parsed.subject_public_key_info().public_key == key.public_key() { Ok(key) } else { Err(RenewalError::Key) }
 }
 
-fn shown(slot: Option<Slot>, key: &[u8], certificate: &[u8]) -> Result<Shown, RenewalError> {
-    let key = P256Key::from_pkcs8(key).ok_or(RenewalError::FirstKey)?;
-    let parsed = Certificate::from_der(certificate).map_err(|_| RenewalError::FirstCertificate)?;
-    if parsed.subject_public_key_info().public_key != key.public_key() {
-        return Err(RenewalError::FirstKey);
+impl Shown {
+    /// In place: it is a kilobyte, and stacks are deep where it happens. Where it fails nothing has changed.
+    fn replace(&mut self, slot: Option<Slot>, key: &[u8], certificate: &[u8]) -> Result<(), RenewalError> {
+        let key = key_of(key, certificate)?;
+        if certificate.len() > MAX_CERTIFICATE {
+            return Err(RenewalError::Certificate);
+        }
+        self.certificate.clear();
+        // It fits.
+        let _ = self.certificate.extend_from_slice(certificate);
+        self.key = key;
+        self.slot = slot;
+        Ok(())
     }
-    let certificate = heapless::Vec::from_slice(certificate).map_err(|_| RenewalError::FirstCertificate)?;
-    Ok(Shown { slot, key, certificate })
 }
 
 /// Spreads a fleet: from the certificate, so that it is the same after a restart.

@@ -58,6 +58,8 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("edgetrust", &["edgetrust-core"]),
     ("edgetrust-tests", &["edgetrust", "edgetrust-core", "edgetrust-verdicts"]),
     ("edgetrust-verdicts", &["edgetrust-core"]),
+    // The gateway and the firmware are programs to it.
+    ("edgetrust-hil", &["edgetrust-core"]),
 ];
 
 /// Names, and the only places that may use them.

@@ -53,6 +53,8 @@ pub enum RecordFault {
     HelloRetryRequest,
     /// The server chose a cipher suite that was not offered (RFC 8446 section 4.1.3).
     CipherSuite(u16),
+    /// The server's key share is of a group that was not offered (RFC 8446 section 4.2.8): embedded-tls takes its number for no matter.
+    Group(u16),
     /// Not TLS 1.3: no supported_versions that says so (RFC 8446 section 4.2.1).
     Version,
     /// The first message is not a ServerHello as RFC 8446 section 4.1.3 has it.
@@ -321,9 +323,14 @@ fn server_hello(message: &[u8]) -> Result<(), RecordFault> {
     while let Some((&[type_high, type_low, high, low], rest)) = extensions.split_first_chunk::<4>() {
         let length = usize::from(u16::from_be_bytes([high, low]));
         let (data, rest) = rest.split_at_checked(length).ok_or(malformed)?;
-        // RFC 8446 section 4.2.1
-        if [type_high, type_low] == [0, 43] {
-            version = Some(data);
+        match ([type_high, type_low], data) {
+            // RFC 8446 section 4.2.1
+            ([0, 43], data) => version = Some(data),
+            // RFC 8446 section 4.2.8: secp256r1 is the one that is offered
+            ([0, 51], [high, low, ..]) if [*high, *low] != [0, 23] => {
+                return Err(RecordFault::Group(u16::from_be_bytes([*high, *low])));
+            }
+            _ => {}
         }
         extensions = rest;
     }

@@ -1,0 +1,102 @@
+//! What firmware logs, made readable: defmt's frames by the firmware's own table, or plain text where it has none.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use defmt_decoder::{DecodeError, Location, Table};
+
+use crate::log::Log;
+
+/// How the output of one firmware is read.
+pub struct Decoder {
+    table: Option<Table>,
+    locations: std::collections::BTreeMap<u64, Location>,
+}
+
+impl Decoder {
+    /// For this ELF file; any other file is taken for an image that logs text.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or its table is of a version that we do not know.
+    pub fn of(firmware: &Path) -> io::Result<Self> {
+        let file = fs::read(firmware)?;
+        if !file.starts_with(b"\x7fELF") {
+            return Ok(Self { table: None, locations: Default::default() });
+        }
+        let bad = |error| io::Error::other(format!("{}: {error:#}", firmware.display()));
+        let table = Table::parse(&file).map_err(bad)?;
+        let locations = match &table {
+            // A stripped file has a table and no places.
+            Some(table) => table.get_locations(&file).unwrap_or_default(),
+            None => Default::default(),
+        };
+        Ok(Self { table, locations })
+    }
+
+    /// Reads to the end.
+    pub fn read(&self, output: impl Read, log: &Log) {
+        match &self.table {
+            Some(table) => self.frames(table, output, log),
+            None => text(output, log),
+        }
+    }
+
+    fn frames(&self, table: &Table, mut output: impl Read, log: &Log) {
+        let mut decoder = table.new_stream_decoder();
+        let mut octets = [0; 4096];
+        loop {
+            match output.read(&mut octets) {
+                Ok(0) => return,
+                Ok(count) => decoder.received(&octets[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return,
+            }
+            loop {
+                match decoder.decode() {
+                    Ok(frame) => {
+                        let place = self.locations.get(&frame.index());
+                        let place = place.map(|place| format!("{}:{}", place.file.display(), place.line));
+                        let timestamp = frame.display_timestamp().map(|time| time.to_string());
+                        let level = frame.level().map(|level| match level.as_str() {
+                            "trace" => "TRACE",
+                            "debug" => "DEBUG",
+                            "info" => "INFO",
+                            "warn" => "WARN",
+                            _ => "ERROR",
+                        });
+                        log.push(level, timestamp, frame.display_message().to_string(), place);
+                    }
+                    Err(DecodeError::UnexpectedEof) => break,
+                    Err(DecodeError::Malformed) => {
+                        log.note("a frame that cannot be decoded");
+                        if !table.encoding().can_recover() {
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Lines of text.
+pub(crate) fn text(output: impl Read, log: &Log) {
+    let mut output = BufReader::new(output);
+    let mut line = Vec::new();
+    while output.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+        log.push(None, None, String::from_utf8_lossy(&line).trim_end().to_owned(), None);
+        line.clear();
+    }
+}
+
+/// Reads in a thread, which ends with the output.
+pub(crate) fn in_thread(
+    name: &str,
+    log: &Arc<Log>,
+    read: impl FnOnce(&Log) + Send + 'static,
+) -> io::Result<std::thread::JoinHandle<()>> {
+    let log = Arc::clone(log);
+    std::thread::Builder::new().name(name.into()).spawn(move || read(&log))
+}

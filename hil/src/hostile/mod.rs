@@ -1,0 +1,113 @@
+//! A TLS 1.3 server that does everything right but one thing, and writes down what its clients did.
+//!
+//! TLS_AES_128_GCM_SHA256 and secp256r1 only. In every mode it asks for a client's certificate: a client that shows one, or sends
+//! application data, to a server that it should have refused has failed.
+
+mod chains;
+mod keys;
+mod messages;
+mod modes;
+mod session;
+mod step;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::pki::Pki;
+pub use modes::{Expected, MODES, Mode, mode};
+use session::{Credentials, Session};
+
+/// What clients did, all connections together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Connections that were accepted.
+    pub connections: usize,
+    /// Those with a ClientHello.
+    pub hellos: usize,
+    /// Alerts of clients: level and description (RFC 8446 section 6).
+    pub alerts: Vec<(u8, u8)>,
+    /// Those in which a client certificate came.
+    pub certificates: usize,
+    /// Those with a Finished of the client that was right.
+    pub finished: usize,
+    /// What came as application data.
+    pub application_data: Vec<u8>,
+}
+
+impl Seen {
+    /// Whether a client gave something away: its certificate or its data.
+    pub fn gave_away(&self) -> bool {
+        self.certificates > 0 || !self.application_data.is_empty()
+    }
+}
+
+struct Shared {
+    seen: Mutex<Seen>,
+    stop: AtomicBool,
+}
+
+impl Shared {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// A server on loopback that takes one connection after the other; it ends when this is dropped.
+pub struct Server {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Begins, as the server of this name.
+    ///
+    /// # Errors
+    /// Where there is no socket or no thread to be had.
+    pub fn start(mode: &'static Mode, pki: &Pki, name: &str) -> io::Result<Self> {
+        let credentials = Credentials::new(mode, pki, name);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared { seen: Mutex::default(), stop: AtomicBool::new(false) });
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name(format!("hostile {}", mode.name)).spawn(move || {
+            for stream in listener.incoming() {
+                if theirs.stopped() {
+                    return;
+                }
+                let Ok(stream) = stream else { continue };
+                theirs.seen().connections += 1;
+                Session::new(stream, &credentials, &theirs).run(mode);
+            }
+        })?;
+        Ok(Self { address, shared, thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What clients did so far.
+    pub fn seen(&self) -> Seen {
+        self.shared.seen().clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        // It waits for the next connection.
+        let _ = TcpStream::connect(self.address);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

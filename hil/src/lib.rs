@@ -1,0 +1,13 @@
+//! Runs firmware against real servers, and judges what it did.
+
+pub mod decode;
+pub mod hostile;
+pub mod image;
+pub mod log;
+pub mod pem;
+pub mod pki;
+pub mod probe;
+pub mod qemu;
+pub mod scenario;
+pub mod servers;
+pub mod wire;

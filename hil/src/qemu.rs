@@ -1,0 +1,149 @@
+//! Firmware in QEMU: Arm's MPS2+ with the AN386 image, whose main memory is a file and plays the flash.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::decode::{self, Decoder};
+use crate::log::Log;
+use crate::wire::{QEMU_ARGUMENTS, Wire};
+
+/// Octets of the flash file.
+pub const FLASH_SIZE: u64 = 16 * 1024 * 1024;
+/// Looked at so often whether QEMU has ended.
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// What is run.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// The ELF file.
+    pub firmware: PathBuf,
+    /// The flash file, of [`FLASH_SIZE`] octets; it is made where it is missing.
+    pub flash: PathBuf,
+    /// What the firmware gets as its arguments.
+    pub arguments: Vec<String>,
+    /// One instruction takes one nanosecond of the guest's time: counts repeat, and are not those of any real part.
+    pub by_instructions: bool,
+}
+
+impl Machine {
+    fn command_line(&self) -> Vec<OsString> {
+        let mut line: Vec<OsString> = Vec::new();
+        let flash = comma(&self.flash.to_string_lossy());
+        line.push("-object".into());
+        line.push(format!("memory-backend-file,id=flash,size={FLASH_SIZE},mem-path={flash},share=on").into());
+        line.extend(["-machine", "mps2-an386,memory-backend=flash", "-cpu", "cortex-m4"].map(Into::into));
+        line.extend(["-display", "none", "-serial", "none", "-monitor", "none"].map(Into::into));
+        let mut semihosting = String::from("enable=on,target=native,arg=fw");
+        for argument in &self.arguments {
+            semihosting.push_str(",arg=");
+            semihosting.push_str(&comma(argument));
+        }
+        line.extend(["-semihosting-config".into(), semihosting.into()]);
+        if self.by_instructions {
+            line.extend(["-icount", "shift=0"].map(Into::into));
+        }
+        line.extend(["-kernel".into(), self.firmware.clone().into()]);
+        line
+    }
+
+    /// Starts it, at the cable of a network or without one.
+    ///
+    /// # Errors
+    /// Where QEMU cannot be started or the files cannot be read.
+    pub fn start(&self, wire: Option<&Wire>, log: &Arc<Log>) -> io::Result<Qemu> {
+        let decoder = Decoder::of(&self.firmware)?;
+        let flash = File::options().read(true).write(true).create(true).truncate(false).open(&self.flash)?;
+        if flash.metadata()?.len() != FLASH_SIZE {
+            flash.set_len(FLASH_SIZE)?;
+        }
+        let mut command = Command::new("qemu-system-arm");
+        command.args(self.command_line()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        match wire {
+            Some(wire) => command.args(QEMU_ARGUMENTS).stdin(Stdio::from(wire.plug()?)),
+            None => command.args(["-nic", "none"]).stdin(Stdio::null()),
+        };
+        let mut child =
+            command.spawn().map_err(|error| io::Error::new(error.kind(), format!("qemu-system-arm: {error}")))?;
+        log.set_ended(false);
+        let (output, errors) = (child.stdout.take(), child.stderr.take());
+        let mut qemu = Qemu { child, readers: Vec::new(), log: Arc::clone(log), ended: None };
+        if let Some(output) = output {
+            qemu.readers.push(decode::in_thread("guest", log, move |log| {
+                decoder.read(output, log);
+                log.set_ended(true);
+            })?);
+        }
+        if let Some(errors) = errors {
+            qemu.readers.push(decode::in_thread("qemu", log, move |log| decode::text(errors, log))?);
+        }
+        Ok(qemu)
+    }
+}
+
+/// QEMU's own way to write a comma.
+fn comma(text: &str) -> String {
+    text.replace(',', ",,")
+}
+
+/// A running machine; it is ended when this is dropped.
+pub struct Qemu {
+    child: Child,
+    readers: Vec<JoinHandle<()>>,
+    log: Arc<Log>,
+    ended: Option<ExitStatus>,
+}
+
+impl Qemu {
+    /// How it ended, if it has.
+    pub fn status(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none() {
+            self.ended = self.child.try_wait().ok().flatten();
+        }
+        self.ended
+    }
+
+    /// Waits for the guest to end by itself.
+    pub fn wait(&mut self, deadline: Instant) -> Option<ExitStatus> {
+        while self.status().is_none() && Instant::now() < deadline {
+            std::thread::sleep(GLANCE);
+        }
+        let status = self.status();
+        if status.is_some() {
+            self.drain();
+        }
+        status
+    }
+
+    /// All that it said is in the log.
+    fn drain(&mut self) {
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+    }
+
+    /// Takes its power away.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if self.status().is_none() {
+            let _ = self.child.kill();
+            self.ended = self.child.wait().ok();
+        }
+        self.drain();
+        self.log.set_ended(true);
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,328 @@
+//! All that a scenario runs on: a network, keys and certificates, servers, and the device with its flash.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::file::{Believes, Device, Flaw, Scenario, Server, Shown};
+use crate::hostile::{self, Expected, Mode};
+use crate::image::{Flash, Rig};
+use crate::log::Log;
+use crate::pki::{Credential, Pki, Wish};
+use crate::qemu::{Machine, Qemu};
+use crate::servers::{Gateway, Openssl, Service, StepCa};
+use crate::wire::{Settings, Wire};
+
+/// The gateway's name.
+const GATEWAY: &str = "gateway.mesh.test";
+/// The device's.
+const DEVICE: &str = "sensor-7.mesh.test";
+/// The gateway's port, as the device sees it.
+pub(super) const PORT: u16 = 8443;
+/// Where devices renew.
+const EST_PORT: u16 = 8444;
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+/// Who answers now.
+enum Peer {
+    Gateway(Gateway),
+    Openssl(Openssl),
+    Hostile(hostile::Server, &'static Mode),
+    None,
+}
+
+/// One scenario's.
+pub(super) struct Bench {
+    folder: PathBuf,
+    pub(super) log: Arc<Log>,
+    pub(super) wire: Wire,
+    pub(super) service: Service,
+    pki: Pki,
+    peer: Peer,
+    ca: Option<StepCa>,
+    /// The device's line from which on this server answers.
+    since: usize,
+    /// What servers said that are gone.
+    said: String,
+    device_name: String,
+    pub(super) flash: Flash,
+    clock_rate: u32,
+    machine: Machine,
+    pub(super) qemu: Option<Qemu>,
+}
+
+fn flawed(wish: Wish, flaw: Flaw) -> Wish {
+    match flaw {
+        Flaw::None | Flaw::Stranger => wish,
+        Flaw::Expired => wish.valid(-2 * HOUR, -HOUR),
+        Flaw::NotYetValid => wish.valid(DAY, 2 * DAY),
+        Flaw::WrongName => Wish { names: vec!["another.mesh.test".into()], common_name: GATEWAY.into(), ..wish },
+    }
+}
+
+impl Bench {
+    /// Everything is there and the device has its power.
+    pub(super) fn new(scenario: &Scenario, firmware: &Path, folder: PathBuf) -> io::Result<Self> {
+        let (pki, service, log) = (Pki::new(), Service::start()?, Arc::new(Log::new()));
+        let settings = Settings {
+            names: [GATEWAY.to_owned()].into(),
+            modes: scenario.wire,
+            capture: Some(folder.join("frames.pcap")),
+            ..Settings::default()
+        };
+        let wire = Wire::start(settings)?;
+        let device_name = scenario.device.name.clone().unwrap_or_else(|| DEVICE.to_owned());
+        let flash_file = folder.join("flash.bin");
+        let flash = provision(&scenario.device, &device_name, &pki, &folder, &flash_file)?;
+        let clock_rate = scenario.device.clock_rate.unwrap_or(1);
+        wire.set_clock_rate(clock_rate);
+        let (arguments, by_instructions) = (Vec::new(), false);
+        let machine = Machine { firmware: firmware.to_owned(), flash: flash_file, arguments, by_instructions };
+        let (peer, ca, said, qemu) = (Peer::None, None, String::new(), None);
+        let mut bench = Self {
+            folder,
+            log,
+            wire,
+            service,
+            pki,
+            peer,
+            since: 0,
+            ca,
+            said,
+            device_name,
+            flash,
+            clock_rate,
+            machine,
+            qemu,
+        };
+        bench.serve(&scenario.server)?;
+        bench.power()?;
+        Ok(bench)
+    }
+
+    /// Gives the device its power.
+    pub(super) fn power(&mut self) -> io::Result<()> {
+        self.qemu = Some(self.machine.start(Some(&self.wire), &self.log)?);
+        Ok(())
+    }
+
+    /// Takes it away.
+    pub(super) fn unplug(&mut self) {
+        if let Some(qemu) = self.qemu.take() {
+            qemu.stop();
+        }
+    }
+
+    /// The device's power ends at this operation of its flash, each time that it is started; 0: at none.
+    pub(super) fn set_cut(&mut self, cut_at: u32) -> io::Result<()> {
+        self.flash.set_rig(Rig { cut_at, clock_rate: self.clock_rate })
+    }
+
+    /// From now on this server answers, and the one before is gone. What it did is judged.
+    pub(super) fn serve(&mut self, server: &Server) -> io::Result<()> {
+        self.wire.set_forward(PORT, None);
+        self.wire.reset(Some(PORT));
+        self.since = self.log.len();
+        self.peer = match server {
+            Server::None => Peer::None,
+            Server::Hostile { mode, .. } => {
+                let mode = hostile::mode(mode).ok_or_else(|| io::Error::other(format!("no mode {mode:?}")))?;
+                Peer::Hostile(hostile::Server::start(mode, &self.pki, GATEWAY)?, mode)
+            }
+            Server::Gateway(shown) => {
+                write(&self.folder, "gateway", &self.credential(shown))?;
+                let config = self.gateway_config(shown)?;
+                Peer::Gateway(Gateway::start(&self.folder, &config)?)
+            }
+            Server::Openssl(shown) => {
+                write(&self.folder, "gateway", &self.credential(shown))?;
+                let [chain, key, roots] = ["gateway.pem", "gateway.key", "root.pem"].map(|name| self.folder.join(name));
+                Peer::Openssl(Openssl::start(&chain, &key, &roots, self.service.address())?)
+            }
+        };
+        let (address, est) = match &self.peer {
+            Peer::None => (None, None),
+            Peer::Hostile(server, _) => (Some(server.address()), None),
+            Peer::Openssl(server) => (Some(server.address()), None),
+            Peer::Gateway(gateway) => {
+                let est = self.ca.as_ref().map(|_| gateway.est()).transpose()?;
+                (Some(gateway.address("in")?), est)
+            }
+        };
+        self.wire.set_forward(EST_PORT, est);
+        self.wire.set_forward(PORT, address);
+        Ok(())
+    }
+
+    /// Certificate and key of a real server.
+    fn credential(&self, shown: &Shown) -> Credential {
+        let wish = flawed(Wish::server(GATEWAY), shown.certificate);
+        match shown.certificate {
+            Flaw::Stranger => self.pki.stranger.issue(&wish),
+            _ => self.pki.issue(&wish),
+        }
+    }
+
+    /// Another certificate and key, for the same name, in use when this returns.
+    pub(super) fn rotate_server(&self) -> io::Result<()> {
+        let Peer::Gateway(gateway) = &self.peer else {
+            return Err(io::Error::other("only the gateway's certificate can be replaced while it runs"));
+        };
+        let next = self.credential(&Shown::default());
+        gateway.replace(&[("gateway.key", &next.key_pem()), ("gateway.pem", &next.chain_pem())])
+    }
+
+    fn gateway_config(&mut self, shown: &Shown) -> io::Result<Value> {
+        let mut mtls = json!({"enabled": true, "client_ca_files": ["root.pem"]});
+        match (&shown.clients, &shown.common_names) {
+            (Some(clients), _) => mtls["allowed_client_dns"] = json!(clients),
+            (None, Some(names)) => mtls["allowed_client_cns"] = json!(names),
+            (None, None) => mtls["allowed_client_dns"] = json!([self.device_name]),
+        }
+        let target = self.service.address().to_string();
+        let mut config = json!({
+            "security": {"tls": {"server": {
+                "enabled": true, "cert_file": "gateway.pem", "key_file": "gateway.key", "mtls": mtls,
+            }}},
+            "gateway": {"tunnels": [{"name": "in", "mode": "server", "listen": "127.0.0.1:0", "target": target}]},
+        });
+        if let Some(lifetime) = &shown.est {
+            if self.ca.is_none() {
+                if !StepCa::is_there() {
+                    return Err(io::Error::new(io::ErrorKind::Unsupported, "step-ca is not here: tests/run builds it"));
+                }
+                self.ca = Some(StepCa::start(&self.pki, lifetime)?);
+            }
+            let acme = self.ca.as_ref().map(|ca| ca.acme(&self.folder.join("acme")));
+            config["gateway"]["est"] = json!({"listen": "127.0.0.1:0", "acme": acme});
+            // A device sends no intermediates.
+            config["gateway"]["known_intermediates"] = json!([self.ca.as_ref().map(StepCa::intermediate)]);
+        } else {
+            self.ca = None;
+        }
+        Ok(config)
+    }
+
+    /// All that servers logged so far.
+    pub(super) fn server_said(&self) -> String {
+        let now = match &self.peer {
+            Peer::Gateway(gateway) => gateway.log(),
+            Peer::Openssl(openssl) => openssl.log(),
+            Peer::Hostile(server, mode) => format!("{}: {:?}", mode.name, server.seen()),
+            Peer::None => String::new(),
+        };
+        format!("{}{now}", self.said)
+    }
+
+    /// What the server of now has to say against the device.
+    pub(super) fn judge(&mut self) -> Result<(), String> {
+        let said = self.server_said();
+        let Peer::Hostile(server, mode) = &self.peer else {
+            self.said = said;
+            return Ok(());
+        };
+        let seen = server.seen();
+        self.said = format!("{said}\n");
+        match mode.expected {
+            Expected::Refused(_) | Expected::GivenUp => {
+                if seen.connections == 0 {
+                    return Err(format!("{}: nobody connected", mode.name));
+                }
+                if seen.gave_away() {
+                    let (shown, octets) = (seen.certificates, seen.application_data.len());
+                    return Err(format!(
+                        "{}: the device gave away its certificate {shown} times and {octets} octets of data",
+                        mode.name
+                    ));
+                }
+                self.check_reason(mode)?;
+            }
+            Expected::Served | Expected::Broken(_) | Expected::Ended | Expected::Silent | Expected::Panics => {
+                if seen.finished == 0 {
+                    return Err(format!("{}: no handshake was completed", mode.name));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A device that refuses says why, as the table has it.
+    fn check_reason(&self, mode: &Mode) -> Result<(), String> {
+        let Expected::Refused(reason) = mode.expected else { return Ok(()) };
+        let lines = self.log.lines(self.since);
+        let reasons: Vec<&str> = lines.iter().filter_map(|line| line.text.strip_prefix("refused: ")).collect();
+        // Small devices have a buffer that is shorter than some of these records.
+        if reasons.iter().any(|said| said.contains(reason) || said.contains("Overflow")) {
+            return Ok(());
+        }
+        Err(format!("{}: refused for {reasons:?}, expected {reason:?}", mode.name))
+    }
+
+    /// Leaves behind what was logged.
+    pub(super) fn write_logs(&self) {
+        let lines: Vec<String> = self.log.lines(0).iter().map(ToString::to_string).collect();
+        let _ = fs::write(self.folder.join("device.log"), lines.join("\n") + "\n");
+        let _ = fs::write(self.folder.join("server.log"), self.server_said());
+        let _ = fs::write(self.folder.join("network.log"), format!("{:#?}\n", self.wire.seen()));
+    }
+}
+
+fn write(folder: &Path, name: &str, credential: &Credential) -> io::Result<()> {
+    let key = folder.join(format!("{name}.key"));
+    fs::write(&key, credential.key_pem())?;
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
+    fs::write(folder.join(format!("{name}.pem")), credential.chain_pem())
+}
+
+/// The device's flash, as it leaves the factory.
+fn provision(device: &Device, name: &str, pki: &Pki, folder: &Path, file: &Path) -> io::Result<Flash> {
+    let wish = flawed(Wish::client(name), device.certificate);
+    let credential = match device.certificate {
+        Flaw::Stranger => pki.stranger.issue(&wish),
+        _ => pki.device(&wish),
+    };
+    write(folder, "device", &credential)?;
+    fs::write(folder.join("root.pem"), pki.root.pem())?;
+    fs::write(folder.join("stranger.pem"), pki.stranger.pem())?;
+    let ca = match device.believes {
+        Believes::Root => "root.pem",
+        Believes::Stranger => "stranger.pem",
+    };
+    let mut section = json!({
+        "gateway": format!("{GATEWAY}:{PORT}"), "websocket": "/telemetry", "report": "/report", "interval": "1s",
+    });
+    if let Value::Object(section) = &mut section {
+        for (key, value) in &device.config {
+            if value == "" {
+                section.remove(key);
+            } else {
+                section.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    let config = json!({
+        "security": {"tls": {"client": {
+            "ca_files": [ca],
+            "mtls": {"enabled": true, "cert_file": "device.pem", "key_file": "device.key"},
+        }}},
+        "device": section,
+    });
+    let flash = Flash::create(file, &config.to_string(), folder).map_err(io::Error::other)?;
+    if device.clock_rate.is_some() || device.cut_at.is_some() {
+        let (cut_at, clock_rate) = (device.cut_at.unwrap_or(0), device.clock_rate.unwrap_or(1));
+        flash.set_rig(Rig { cut_at, clock_rate })?;
+    }
+    Ok(flash)
+}
+
+/// Waits a little; conditions of other processes have no better bell.
+pub(super) fn glance() {
+    std::thread::sleep(Duration::from_millis(10));
+}

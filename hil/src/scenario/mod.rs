@@ -1,0 +1,66 @@
+//! Scenarios: what a device meets, and what it does then, in files that a person can read.
+
+mod bench;
+mod cuts;
+mod file;
+mod run;
+mod step;
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+pub use file::{Bad, Believes, Device, Expectation, Flaw, Scenario, Server, Shown};
+pub use run::{Outcome, Verdict, run};
+pub use step::{Action, Cuts, Service, Step};
+
+/// What scenarios run with.
+#[derive(Clone, Debug)]
+pub struct Firmware {
+    /// As it is shipped.
+    pub plain: Option<PathBuf>,
+    /// With the test rig.
+    pub rig: Option<PathBuf>,
+}
+
+impl Firmware {
+    fn of(&self, scenario: &Scenario) -> Option<&Path> {
+        if scenario.needs_rig() { self.rig.as_deref() } else { self.plain.as_deref() }
+    }
+}
+
+/// Runs them, so many at a time, and tells `told` of each when it has ended. The verdicts are in the order of the scenarios.
+pub fn run_all(
+    scenarios: &[Scenario],
+    firmware: &Firmware,
+    logs: &Path,
+    keep: bool,
+    jobs: usize,
+    told: impl Fn(&Verdict) + Sync,
+) -> Vec<Verdict> {
+    let waiting: Mutex<VecDeque<(usize, &Scenario)>> = Mutex::new(scenarios.iter().enumerate().collect());
+    let verdicts = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let Some((number, scenario)) = next else { return };
+                    let verdict = match firmware.of(scenario) {
+                        Some(firmware) => run(scenario, firmware, logs, keep),
+                        None => Verdict {
+                            name: scenario.name.clone(),
+                            outcome: Outcome::Skipped("it needs firmware with the test rig: --rig ELF".into()),
+                            took: Default::default(),
+                        },
+                    };
+                    told(&verdict);
+                    verdicts.lock().unwrap_or_else(PoisonError::into_inner).push((number, verdict));
+                }
+            });
+        }
+    });
+    let mut verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    verdicts.sort_by_key(|(number, _)| *number);
+    verdicts.into_iter().map(|(_, verdict)| verdict).collect()
+}

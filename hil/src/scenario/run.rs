@@ -1,0 +1,241 @@
+//! Runs one scenario, and judges it.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::bench::{Bench, PORT, glance};
+use super::file::Scenario;
+use super::step::{Action, Service, Step};
+use crate::log::Waited;
+use crate::servers::StepCa;
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it should.
+    Passed,
+    /// Otherwise, and why.
+    Failed(String),
+    /// Something that it needs is not here.
+    Skipped(String),
+}
+
+/// A scenario that was run.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// Which.
+    pub name: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How long it took.
+    pub took: Duration,
+}
+
+struct Run<'a> {
+    scenario: &'a Scenario,
+    bench: Bench,
+    /// The first line that no step has looked at.
+    next: usize,
+}
+
+/// Runs it in a folder of its own below `logs`; the folder stays where it failed, or where it is to be kept.
+pub fn run(scenario: &Scenario, firmware: &Path, logs: &Path, keep: bool) -> Verdict {
+    let start = Instant::now();
+    let folder = logs.join(&scenario.name);
+    // Before anything is begun: a later step could only fail.
+    let there = if scenario.needs_step_ca() && !StepCa::is_there() {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "step-ca is not here: tests/run builds it"))
+    } else {
+        fresh(&folder)
+    };
+    let outcome = match there.and_then(|folder| Bench::new(scenario, firmware, folder)) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Outcome::Skipped(error.to_string()),
+        Err(error) => Outcome::Failed(format!("the bench: {error}")),
+        Ok(bench) => {
+            let mut run = Run { scenario, bench, next: 0 };
+            let outcome = run.all();
+            run.bench.unplug();
+            run.bench.write_logs();
+            outcome.map_or_else(Outcome::Failed, |()| Outcome::Passed)
+        }
+    };
+    if !matches!(outcome, Outcome::Failed(_)) && !keep {
+        let _ = fs::remove_dir_all(&folder);
+    }
+    Verdict { name: scenario.name.clone(), outcome, took: start.elapsed() }
+}
+
+fn fresh(folder: &Path) -> io::Result<PathBuf> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::create_dir_all(folder)?;
+    folder.canonicalize()
+}
+
+impl Run<'_> {
+    fn all(&mut self) -> Result<(), String> {
+        for (number, step) in (1..).zip(&self.scenario.steps) {
+            self.bench.log.note(format!("step {number}: {:?}", step.action));
+            self.step(step).map_err(|problem| format!("step {number}: {problem}"))?;
+            self.unspoiled()?;
+        }
+        self.bench.judge()
+    }
+
+    /// Nothing was said that may not be.
+    fn unspoiled(&self) -> Result<(), String> {
+        let lines = self.bench.log.lines(0);
+        let spoiled =
+            lines.iter().find(|line| !line.text.starts_with("-- ") && self.scenario.never.is_match(&line.text));
+        spoiled.map_or(Ok(()), |line| Err(format!("the device said: {}", line.text)))
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), String> {
+        let deadline = Instant::now() + step.within;
+        let told = |result: io::Result<()>| result.map_err(|error| error.to_string());
+        match &step.action {
+            Action::Wait(wanted) => {
+                let never = &self.scenario.never;
+                let found = self.bench.log.wait(self.next, deadline, |line| {
+                    !line.text.starts_with("-- ") && (wanted.is_match(&line.text) || never.is_match(&line.text))
+                });
+                match found {
+                    Waited::Found(number) => {
+                        self.next = number + 1;
+                        Ok(())
+                    }
+                    Waited::TimeUp => Err(format!("in {:?} no line had {:?}", step.within, wanted.as_str())),
+                    Waited::Ended => Err(format!("the firmware ended, and no line had {:?}", wanted.as_str())),
+                }
+            }
+            Action::Absent(unwanted) => {
+                let from = self.bench.log.len();
+                let found = self
+                    .bench
+                    .log
+                    .wait(from, deadline, |line| !line.text.starts_with("-- ") && unwanted.is_match(&line.text));
+                match found {
+                    Waited::TimeUp => Ok(()),
+                    Waited::Ended => Err("the firmware ended".into()),
+                    Waited::Found(number) => {
+                        let text = self.bench.log.lines(number).first().map(|line| line.text.clone());
+                        Err(format!("the device said: {}", text.unwrap_or_default()))
+                    }
+                }
+            }
+            Action::ServerSays(wanted) => {
+                self.until(step, "the server did not say it", |bench| wanted.is_match(&bench.server_said()))
+            }
+            Action::Telemetry(count) => {
+                let all = self.bench.service.messages().len() + count;
+                self.until(step, "too little telemetry", |bench| bench.service.messages().len() >= all)
+            }
+            Action::Posts(count) => {
+                let all = self.bench.service.posts().len() + count;
+                self.until(step, "too few reports", |bench| bench.service.posts().len() >= all)
+            }
+            Action::Tries(count) => {
+                let tries = |bench: &Bench| bench.wire.seen().connections.get(&PORT).copied().unwrap_or(0);
+                let all = tries(&self.bench) + count;
+                self.until(step, "too few connections", |bench| tries(bench) >= all)
+            }
+            Action::Asks(service) => {
+                let asked = |bench: &Bench| {
+                    let seen = bench.wire.seen();
+                    match service {
+                        Service::Dhcp => seen.dhcp_requests,
+                        Service::Dns => seen.names.len(),
+                        Service::Ntp => seen.time_requests,
+                    }
+                };
+                let before = asked(&self.bench);
+                self.until(step, "it did not ask", |bench| asked(bench) > before)
+            }
+            Action::Command(text) => {
+                // Whoever commands waits for the device to be there.
+                self.until(step, "no WebSocket to send it on", |bench| bench.service.send(text))
+            }
+            Action::Server(server) => {
+                self.bench.judge()?;
+                told(self.bench.serve(server))
+            }
+            Action::RotateServer => told(self.bench.rotate_server()),
+            Action::Restart => {
+                self.bench.unplug();
+                self.next = self.bench.log.len();
+                told(self.bench.power())
+            }
+            Action::Cut(operation) => {
+                self.bench.unplug();
+                told(self.bench.set_cut(*operation))?;
+                told(self.bench.power())?;
+                self.until(step, "the power was not cut", |bench| {
+                    bench.flash.operations().is_ok_and(|done| done.stopped)
+                })?;
+                self.bench.unplug();
+                told(self.bench.set_cut(0))?;
+                self.next = self.bench.log.len();
+                told(self.bench.power())
+            }
+            Action::Cuts(cuts) => {
+                let met = super::cuts::run(&mut self.bench, *cuts, &self.scenario.never)?;
+                self.next = self.bench.log.len();
+                self.bench.log.note(format!("{met} of {} cuts were amid an operation", cuts.times));
+                // What is never met shows nothing.
+                if met * 2 < cuts.times {
+                    return Err(format!("only {met} of {} cuts were amid an operation", cuts.times));
+                }
+                Ok(())
+            }
+            Action::Reset => {
+                self.bench.wire.reset(None);
+                Ok(())
+            }
+            Action::Cable(fault) => {
+                self.bench.wire.set_cable(*fault);
+                Ok(())
+            }
+            Action::Dhcp(mode) => {
+                self.bench.wire.set_dhcp(*mode);
+                Ok(())
+            }
+            Action::Dns(mode) => {
+                self.bench.wire.set_dns(*mode);
+                Ok(())
+            }
+            Action::Ntp(mode) => {
+                self.bench.wire.set_ntp(*mode);
+                Ok(())
+            }
+            Action::Exit(status) => {
+                let ended = self.bench.qemu.as_mut().and_then(|qemu| qemu.wait(deadline));
+                match ended {
+                    Some(ended) if ended.code() == Some(*status) => Ok(()),
+                    Some(ended) => Err(format!("found {ended}, expected status {status}")),
+                    None => Err("it did not end".into()),
+                }
+            }
+        }
+    }
+
+    fn until(&mut self, step: &Step, otherwise: &str, done: impl Fn(&Bench) -> bool) -> Result<(), String> {
+        let deadline = Instant::now() + step.within;
+        loop {
+            if done(&self.bench) {
+                return Ok(());
+            }
+            if self.bench.qemu.as_mut().is_some_and(|qemu| qemu.status().is_some()) {
+                return Err(format!("the firmware ended: {otherwise}"));
+            }
+            if Instant::now() >= deadline {
+                return Err(format!("{otherwise} in {:?}", step.within));
+            }
+            self.unspoiled()?;
+            glance();
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Real peers of a device, as processes and threads that end with their owner.
+
+mod gateway;
+mod openssl;
+mod process;
+mod service;
+mod step_ca;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use gateway::{Gateway, program};
+pub use openssl::Openssl;
+pub use process::Process;
+pub use service::{Post, Service};
+pub use step_ca::StepCa;
+
+/// How long a server may take to be there; nothing waits for it unless something is wrong.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The top of the repository.
+fn repository() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// A port that nobody has at the moment.
+fn free_port(address: Ipv4Addr) -> io::Result<SocketAddr> {
+    TcpListener::bind((address, 0))?.local_addr()
+}

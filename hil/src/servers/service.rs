@@ -1,0 +1,253 @@
+//! What a location's gateway forwards to: a plaintext service that speaks WebSocket and takes HTTP POSTs.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tungstenite::{Error, Message, WebSocket, accept};
+
+/// How often a connection looks whether there is something to send.
+const TICK: Duration = Duration::from_millis(10);
+/// Octets of a POST at the most.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// An HTTP POST.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Post {
+    /// Its path.
+    pub path: String,
+    /// Its header lines, names in lower case.
+    pub headers: Vec<String>,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Seen {
+    messages: Vec<String>,
+    posts: Vec<Post>,
+    orders: Vec<String>,
+}
+
+struct Shared {
+    seen: Mutex<Seen>,
+    changed: Condvar,
+    stop: AtomicBool,
+    status: AtomicU16,
+    open: AtomicUsize,
+}
+
+/// A running service; it ends when this is dropped.
+pub struct Service {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Service {
+    /// Listens on loopback.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn start() -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            seen: Mutex::default(),
+            changed: Condvar::new(),
+            stop: AtomicBool::new(false),
+            status: AtomicU16::new(200),
+            open: AtomicUsize::new(0),
+        });
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("service".to_owned()).spawn(move || {
+            std::thread::scope(|scope| {
+                for stream in listener.incoming() {
+                    if theirs.stopped() {
+                        return;
+                    }
+                    if let Ok(stream) = stream {
+                        let shared = &theirs;
+                        // How a connection ends is the peer's affair.
+                        scope.spawn(move || drop(shared.serve(stream)));
+                    }
+                }
+            });
+        })?;
+        Ok(Self { address, shared, thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Text messages, in their order.
+    pub fn messages(&self) -> Vec<String> {
+        self.shared.seen().messages.clone()
+    }
+
+    /// POSTs, in their order.
+    pub fn posts(&self) -> Vec<Post> {
+        self.shared.seen().posts.clone()
+    }
+
+    /// WebSockets that are open now.
+    pub fn open(&self) -> usize {
+        self.shared.open.load(Ordering::Relaxed)
+    }
+
+    /// What POSTs are answered with from now on.
+    pub fn set_status(&self, status: u16) {
+        self.shared.status.store(status, Ordering::Relaxed);
+    }
+
+    /// Sends a text over each WebSocket that is open; false where there is none.
+    pub fn send(&self, text: &str) -> bool {
+        // Those that open later begin behind it.
+        let mut seen = self.shared.seen();
+        let open = self.open() > 0;
+        if open {
+            seen.orders.push(text.to_owned());
+        }
+        open
+    }
+
+    /// Waits until there are as many messages, and hands them out; none where the time is up.
+    pub fn wait_for_messages(&self, count: usize, deadline: Instant) -> Option<Vec<String>> {
+        let mut seen = self.shared.seen();
+        while seen.messages.len() < count {
+            let left = deadline.checked_duration_since(Instant::now())?;
+            seen = self.shared.changed.wait_timeout(seen, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Some(seen.messages.clone())
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        // It waits for the next connection.
+        let _ = TcpStream::connect(self.address);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn serve(&self, stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        loop {
+            // A WebSocket begins with GET.
+            let mut first = [0; 1];
+            if !self.wait(&stream, |stream| stream.peek(&mut first))? {
+                return Ok(());
+            }
+            if first == *b"G" {
+                stream.set_read_timeout(Some(super::PATIENCE))?;
+                let socket = accept(stream.try_clone()?).map_err(|error| io::Error::other(error.to_string()))?;
+                stream.set_read_timeout(Some(TICK))?;
+                let begin = {
+                    let seen = self.seen();
+                    self.open.fetch_add(1, Ordering::Relaxed);
+                    seen.orders.len()
+                };
+                let ended = self.websocket(socket, begin);
+                self.open.fetch_sub(1, Ordering::Relaxed);
+                return ended;
+            }
+            stream.set_read_timeout(Some(super::PATIENCE))?;
+            if !self.post(&stream)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// False at the end of the connection, or of the service.
+    fn wait(&self, stream: &TcpStream, mut read: impl FnMut(&TcpStream) -> io::Result<usize>) -> io::Result<bool> {
+        stream.set_read_timeout(Some(TICK))?;
+        loop {
+            match read(stream) {
+                Ok(count) => return Ok(count > 0),
+                Err(error) if is_nothing(&error) && !self.stopped() => {}
+                Err(error) if is_nothing(&error) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn websocket(&self, mut socket: WebSocket<TcpStream>, mut sent: usize) -> io::Result<()> {
+        loop {
+            match socket.read() {
+                Ok(Message::Text(text)) => {
+                    self.seen().messages.push(text.to_string());
+                    self.changed.notify_all();
+                }
+                Ok(_) => {}
+                Err(Error::Io(error)) if is_nothing(&error) => {}
+                Err(Error::ConnectionClosed | Error::AlreadyClosed) => return Ok(()),
+                Err(error) => return Err(io::Error::other(error.to_string())),
+            }
+            if self.stopped() {
+                return Ok(());
+            }
+            let orders = self.seen().orders.get(sent..).unwrap_or_default().to_vec();
+            sent += orders.len();
+            for order in orders {
+                socket.send(Message::text(order)).map_err(|error| io::Error::other(error.to_string()))?;
+            }
+        }
+    }
+
+    /// False where the connection ends with it.
+    fn post(&self, stream: &TcpStream) -> io::Result<bool> {
+        // One octet after the other: what follows may be of another protocol.
+        let mut reader = BufReader::with_capacity(1, stream);
+        let (mut request, mut headers) = (String::new(), Vec::new());
+        reader.read_line(&mut request)?;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+            headers.push(format!("{}: {}", name.to_ascii_lowercase(), value.trim()));
+        }
+        let header = |name: &str| {
+            let prefix = format!("{name}: ");
+            headers.iter().find_map(|line| line.strip_prefix(&prefix)).map(str::to_ascii_lowercase)
+        };
+        let length =
+            header("content-length").and_then(|length| length.parse().ok()).filter(|length| *length <= MAX_BODY);
+        let stays = header("connection").as_deref() != Some("close");
+        let (status, stays) = match (request.split(' ').nth(1), length) {
+            (Some(path), Some(length)) if request.starts_with("POST ") => {
+                let mut body = vec![0; length];
+                reader.read_exact(&mut body)?;
+                let path = path.to_owned();
+                self.seen().posts.push(Post { path, headers, body });
+                self.changed.notify_all();
+                (self.status.load(Ordering::Relaxed), stays)
+            }
+            _ => (400, false),
+        };
+        let mut stream = stream;
+        let more = if stays { "keep-alive" } else { "close" };
+        write!(stream, "HTTP/1.1 {status} .\r\nContent-Length: 0\r\nConnection: {more}\r\n\r\n")?;
+        Ok(stays)
+    }
+}
+
+fn is_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}

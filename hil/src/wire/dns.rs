@@ -1,0 +1,124 @@
+//! A DNS server for one guest (RFC 1035).
+
+use std::net::Ipv4Addr;
+
+use serde::Deserialize;
+
+/// How it behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dns {
+    /// As it should.
+    #[default]
+    Right,
+    /// Answers nothing.
+    Silent,
+    /// Answers SERVFAIL.
+    ServerFailure,
+    /// Knows no name.
+    NoSuchName,
+    /// Answers with this address, whatever the name.
+    Address(Ipv4Addr),
+}
+
+// RFC 1035 section 4.1.1
+const NO_ERROR: u8 = 0;
+const SERVER_FAILURE: u8 = 2;
+const NAME_ERROR: u8 = 3;
+
+/// A question: its name and type, and where it ends.
+fn question(query: &[u8]) -> Option<(String, u16, usize)> {
+    let mut name = Vec::new();
+    let mut place = 12;
+    loop {
+        let length = usize::from(*query.get(place)?);
+        if length == 0 {
+            break;
+        }
+        // No compression in questions.
+        let label = query.get(place + 1..place + 1 + length).filter(|_| length < 64)?;
+        name.push(String::from_utf8_lossy(label).to_ascii_lowercase());
+        place += 1 + length;
+    }
+    let kind = u16::from_be_bytes([*query.get(place + 1)?, *query.get(place + 2)?]);
+    query.get(place + 4)?;
+    Some((name.join("."), kind, place + 5))
+}
+
+/// What to send back, and the name that was asked for.
+pub(super) fn answer(
+    query: &[u8],
+    mode: Dns,
+    host: Ipv4Addr,
+    known: impl Fn(&str) -> bool,
+) -> Option<(Option<Vec<u8>>, String)> {
+    // One question, no answer.
+    if query.get(2)? & 0x80 != 0 || query.get(4..6)? != [0, 1] {
+        return None;
+    }
+    let (name, kind, end) = question(query)?;
+    let (code, address) = match mode {
+        Dns::Silent => return Some((None, name)),
+        Dns::ServerFailure => (SERVER_FAILURE, None),
+        Dns::NoSuchName => (NAME_ERROR, None),
+        Dns::Address(address) => (NO_ERROR, Some(address)),
+        Dns::Right if known(&name) => (NO_ERROR, Some(host)),
+        Dns::Right => (NAME_ERROR, None),
+    };
+    // Only A has an answer; a name without the type that was asked for is no error.
+    let address = address.filter(|_| kind == 1);
+    let mut message = query.get(..2)?.to_vec();
+    message.extend([0x81, 0x80 | code, 0, 1, 0, u8::from(address.is_some()), 0, 0, 0, 0]);
+    message.extend(query.get(12..end)?);
+    if let Some(address) = address {
+        // The question's name, A, IN, 30 seconds.
+        message.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 30, 0, 4]);
+        message.extend(address.octets());
+    }
+    Some((Some(message), name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+
+    fn query(kind: u8) -> Vec<u8> {
+        let mut query = vec![7, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        query.extend(b"\x07gaTeway\x04test\0");
+        query.extend([0, kind, 0, 1]);
+        query
+    }
+
+    #[test]
+    fn answers_what_it_knows() {
+        let (message, name) = answer(&query(1), Dns::Right, HOST, |name| name == "gateway.test").unwrap();
+        let message = message.unwrap();
+        assert_eq!(name, "gateway.test");
+        assert_eq!(message[..8], [7, 9, 0x81, 0x80, 0, 1, 0, 1]);
+        assert!(message.ends_with(&[0, 4, 10, 0, 2, 2]));
+        // AAAA
+        let (message, _) = answer(&query(28), Dns::Right, HOST, |_| true).unwrap();
+        assert_eq!(message.unwrap()[..8], [7, 9, 0x81, 0x80, 0, 1, 0, 0]);
+    }
+
+    #[test]
+    fn fails_as_told() {
+        let code = |mode| answer(&query(1), mode, HOST, |_| false).unwrap().0.map(|message| message[3] & 15);
+        assert_eq!(code(Dns::Right), Some(3));
+        assert_eq!(code(Dns::NoSuchName), Some(3));
+        assert_eq!(code(Dns::ServerFailure), Some(2));
+        assert_eq!(code(Dns::Silent), None);
+        assert_eq!(code(Dns::Address(HOST)), Some(0));
+    }
+
+    #[test]
+    fn reads_no_further_than_there_is() {
+        let whole = query(1);
+        for length in 0..whole.len() {
+            assert_eq!(answer(&whole[..length], Dns::Right, HOST, |_| true), None, "{length}");
+        }
+        assert!(answer(&whole, Dns::Right, HOST, |_| true).is_some());
+    }
+}
