@@ -131,7 +131,7 @@ fn measure_rotation(report: &mut Report) {
     let policy = Policy { fallback: true, seed: 7, ..Policy::default() };
     let now = TrustedTime::Known(NOW);
     let (state, _) = State::new().step(&policy, now, Event::Restored { active: None, trial: None });
-    report.measure("a step of the rotation", || state.clone().step(&policy, now, Event::Tick).1.len());
+    report.measure("a step of the rotation", || state.step(&policy, now, Event::Tick).1.len());
 }
 
 #[inline(never)]
