@@ -155,7 +155,8 @@ mod tests {
 
     #[tokio::test]
     async fn tokens_are_answered_while_they_are_expected() {
-        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        // A loopback address that no other test has: on a shared one another could take the port between here and there.
+        let port = TcpListener::bind("127.80.0.1:0").await.unwrap().local_addr().unwrap();
         let responders = Responders::default();
         let one = responders.answer(port, "one", "one.thumb").unwrap();
         let two = responders.clone().answer(port, "two", "two.thumb").unwrap();
