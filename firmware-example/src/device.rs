@@ -178,20 +178,23 @@ impl Device {
         };
         // What is shown from here on is what a change is counted from.
         renewal.changed();
-        let dialled = {
-            let mut credential = renewal.credential();
-            let dialling = pin!(dial(*net, (memory, shared), settings, target, now, &mut credential, rng));
-            apart(dialling).await
-        };
-        learn(&dialled, clock, renewal, settings);
-        let mut link = match dialled {
-            Ok(link) => link,
-            Err(error) => {
-                if enrollment.is_some() {
-                    let failure = Failure { kind: FailureKind::Transient, retry_after_s: None };
-                    renewal.failed(settings, clock.now(), failure);
+        // In a block of its own: a connection is a kilobyte and a half, and what lives on keeps its place in the task's memory.
+        let mut link = {
+            let dialled = {
+                let mut credential = renewal.credential();
+                let dialling = pin!(dial(*net, (memory, shared), settings, target, now, &mut credential, rng));
+                apart(dialling).await
+            };
+            learn(&dialled, clock, renewal, settings);
+            match dialled {
+                Ok(link) => link,
+                Err(error) => {
+                    if enrollment.is_some() {
+                        let failure = Failure { kind: FailureKind::Transient, retry_after_s: None };
+                        renewal.failed(settings, clock.now(), failure);
+                    }
+                    return Err(SessionError::Dial(error));
                 }
-                return Err(SessionError::Dial(error));
             }
         };
         let until = link.server().valid_until();

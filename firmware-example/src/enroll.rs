@@ -42,8 +42,8 @@ pub enum EnrollError {
     Silent,
     /// The gateway will not; the status.
     Refused(u16),
-    /// The gateway cannot now; the status.
-    Unavailable(u16),
+    /// The gateway cannot now (RFC 7030 section 4.2.3); the status, and how long it is to be left alone.
+    Unavailable(u16, Option<u32>),
     /// The answer is no bag of certificates, or one without a certificate for the new key.
     Answer,
     /// The new certificate leads to no CA of ours, or is not for a client.
@@ -60,11 +60,12 @@ impl EnrollError {
 
     /// When it is worth another attempt.
     pub fn failure(&self) -> Failure {
-        let kind = match self {
-            Self::Refused(_) | Self::Path(_) | Self::Names(_) | Self::Request(_) => FailureKind::Refused,
-            _ => FailureKind::Transient,
+        let (kind, retry_after_s) = match self {
+            Self::Refused(_) | Self::Path(_) | Self::Names(_) | Self::Request(_) => (FailureKind::Refused, None),
+            Self::Unavailable(_, retry_after_s) => (FailureKind::Transient, *retry_after_s),
+            _ => (FailureKind::Transient, None),
         };
-        Failure { kind, retry_after_s: None }
+        Failure { kind, retry_after_s }
     }
 }
 
@@ -98,10 +99,11 @@ pub async fn enroll<'b>(
     let message = Post { host, path: PATH, content_type: "application/pkcs10", body: body.as_bytes() };
     let answer = with_timeout(PATIENCE, post(link, message, buffer)).await;
     let answer = answer.map_err(|_| EnrollError::Silent)?.map_err(EnrollError::Http)?;
-    match answer.status {
+    match answer.head.status {
         200 => {}
-        status @ 400..=499 => return Err(EnrollError::Refused(status)),
-        status => return Err(EnrollError::Unavailable(status)),
+        // Request Timeout and Too Many Requests pass (RFC 9110 section 15.5.9, RFC 6585 section 4).
+        status @ 400..=499 if status != 408 && status != 429 => return Err(EnrollError::Refused(status)),
+        status => return Err(EnrollError::Unavailable(status, answer.head.retry_after_s)),
     }
     let bag = decode(answer.body).ok_or(EnrollError::Answer)?;
     let Judged { not_before, not_after, chain, leaf } = judge(settings, &current, &public_key, bag, now)?;

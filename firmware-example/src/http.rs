@@ -34,12 +34,24 @@ pub struct Post<'a> {
     pub body: &'a [u8],
 }
 
-/// What came: the status, and the body, which lies in the buffer.
+/// What came; the body lies in the buffer.
 pub struct Answer<'b> {
+    pub head: Head,
+    pub body: &'b mut [u8],
+}
+
+/// What the head of an answer says.
+#[derive(Clone, Copy)]
+pub struct Head {
     pub status: u16,
     /// The server closes the connection (RFC 9112 section 9.6).
     pub closes: bool,
-    pub body: &'b mut [u8],
+    /// Not before so many seconds is it worth another attempt (RFC 9110 section 10.2.3); none where it says nothing, or a date.
+    pub retry_after_s: Option<u32>,
+    /// Where the body begins.
+    from: usize,
+    /// Where it ends.
+    to: usize,
 }
 
 /// Sends a request, reads the whole answer; the connection can go on.
@@ -52,7 +64,7 @@ pub async fn post<'b>(link: &mut Link<'_>, post: Post<'_>, buffer: &'b mut [u8])
     let [a, b, c, d, e, f, g, h, i] = parts;
     say(link, &[a, b, c, d, e, f, g, h, i, body]).await?;
     let (mut have, mut known) = (0, None);
-    let (status, from, to, closes) = loop {
+    let head = loop {
         let rest = buffer.get_mut(have..).filter(|rest| !rest.is_empty()).ok_or(HttpError::TooLong)?;
         let count = link.read(rest).await?;
         have = have.saturating_add(count);
@@ -61,34 +73,37 @@ pub async fn post<'b>(link: &mut Link<'_>, post: Post<'_>, buffer: &'b mut [u8])
             known = head_of(octets)?;
         }
         match known {
-            Some((status, from, length, closes)) if octets.len() >= from.saturating_add(length) => {
-                break (status, from, from.saturating_add(length), closes);
-            }
+            Some(head) if octets.len() >= head.to => break head,
             _ if count == 0 => return Err(HttpError::Ended),
             _ => {}
         }
     };
-    let body = buffer.get_mut(from..to).ok_or(HttpError::Malformed)?;
-    Ok(Answer { status, closes, body })
+    let body = buffer.get_mut(head.from..head.to).ok_or(HttpError::Malformed)?;
+    Ok(Answer { head, body })
 }
 
-/// Status, where the body begins, its length, and whether the connection ends; none while the head is not whole.
-fn head_of(octets: &[u8]) -> Result<Option<(u16, usize, usize, bool)>, HttpError> {
+/// None while the head is not whole.
+fn head_of(octets: &[u8]) -> Result<Option<Head>, HttpError> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut fields);
-    let head = match response.parse(octets).map_err(|_| HttpError::Malformed)? {
+    let from = match response.parse(octets).map_err(|_| HttpError::Malformed)? {
         httparse::Status::Partial => return Ok(None),
-        httparse::Status::Complete(head) => head,
+        httparse::Status::Complete(from) => from,
     };
     let field = |name: &str| response.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
     if field("transfer-encoding").is_some() {
         return Err(HttpError::Malformed);
     }
     // RFC 9112 section 6.3: without a length the body ends with the connection, which a device does not wait for
-    let length = field("content-length").and_then(|field| number(field.value.trim_ascii()));
-    let closes = field("connection").is_some_and(|field| field.value.eq_ignore_ascii_case(b"close"));
-    let code = response.code.ok_or(HttpError::Malformed)?;
-    Ok(Some((code, head, length.ok_or(HttpError::Malformed)?, closes)))
+    let count = |name| field(name).and_then(|field| number(field.value.trim_ascii()));
+    let length = count("content-length").ok_or(HttpError::Malformed)?;
+    Ok(Some(Head {
+        status: response.code.ok_or(HttpError::Malformed)?,
+        closes: field("connection").is_some_and(|field| field.value.eq_ignore_ascii_case(b"close")),
+        retry_after_s: count("retry-after").and_then(|seconds| u32::try_from(seconds).ok()),
+        from,
+        to: from.checked_add(length).ok_or(HttpError::TooLong)?,
+    }))
 }
 
 fn number(digits: &[u8]) -> Option<usize> {

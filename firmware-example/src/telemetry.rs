@@ -8,7 +8,7 @@ use rand_chacha::ChaCha20Rng;
 
 use crate::dial::{Link, SILENCE};
 use crate::http::{HttpError, Post, decimal, post};
-use crate::websocket::{Message, WebSocket, WebSocketError};
+use crate::websocket::{Message, Octets, WebSocket, WebSocketError};
 
 /// The device is looked after at least so often while it listens.
 const TICK: Duration = Duration::from_secs(1);
@@ -110,7 +110,7 @@ pub async fn report(
 ) -> Result<(u16, bool), HttpError> {
     let message = Post { host, path, content_type: "application/json", body: text.as_bytes() };
     let answer = with_timeout(SILENCE, post(link, message, buffer)).await;
-    answer.map_err(|_| HttpError::Ended)?.map(|answer| (answer.status, answer.closes))
+    answer.map_err(|_| HttpError::Ended)?.map(|answer| (answer.head.status, answer.head.closes))
 }
 
 /// Sends telemetry until something ends it.
@@ -126,7 +126,7 @@ pub async fn feed(
     defmt::info!("connected: websocket");
     owner.opened();
     let mut due = Instant::now();
-    let mut message = Message::new();
+    let mut memory = Octets::new();
     let mut sequence = 0_u32;
     loop {
         let Some(text) = owner.report(sequence).map(|report| report.json()) else {
@@ -140,8 +140,8 @@ pub async fn feed(
             due += interval;
         }
         let until = due.min(Instant::now() + TICK);
-        if socket.receive(until, &mut message).await? {
-            match Command::parse(&message) {
+        if let Some(text) = socket.receive(until, &mut memory).await? {
+            match Command::parse(text) {
                 Some(command) => {
                     defmt::info!("command: {}", command);
                     socket.send("{\"accepted\":true}").await?;
@@ -149,7 +149,7 @@ pub async fn feed(
                     return Ok(Left::Command(command));
                 }
                 None => {
-                    defmt::warn!("command: {=str}: not known", message.as_str());
+                    defmt::warn!("command: {=str}: not known", text);
                     socket.send("{\"accepted\":false}").await?;
                 }
             }

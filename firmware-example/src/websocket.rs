@@ -18,11 +18,23 @@ const BUFFER: usize = MAX_MESSAGE + FrameHeader::MAX_LEN;
 /// RFC 6455 section 1.3
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const MAX_FIELDS: usize = 24;
+/// Octets of a ping, a pong or a goodbye (RFC 6455 section 5.5).
+const MAX_CONTROL: usize = 125;
 /// 1000: the purpose is fulfilled (RFC 6455 section 7.4.1).
 const NORMAL: [u8; 2] = [0x03, 0xe8];
 
-/// A text.
+/// A text to send.
 pub type Message = heapless::String<MAX_MESSAGE>;
+/// Memory for a text that comes.
+pub type Octets = heapless::Vec<u8, MAX_MESSAGE>;
+
+/// What a continuation belongs to (RFC 6455 section 5.4).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    Text,
+    /// It is passed over: commands are texts.
+    Binary,
+}
 
 /// Why a WebSocket ended.
 #[derive(Clone, Copy, defmt::Format)]
@@ -160,48 +172,70 @@ impl<'l, 'm> WebSocket<'l, 'm> {
             return Err(WebSocketError::Malformed);
         }
         let length = usize::try_from(header.payload_len).ok().filter(|length| *length <= MAX_MESSAGE);
-        let to = from.saturating_add(length.ok_or(WebSocketError::TooLong)?);
+        let length = length.ok_or(WebSocketError::TooLong)?;
+        // RFC 6455 section 5.5
+        let control = matches!(header.frame_type, FrameType::Ping | FrameType::Pong | FrameType::Close);
+        if control && length > MAX_CONTROL {
+            return Err(WebSocketError::Malformed);
+        }
+        let to = from.saturating_add(length);
         Ok((self.have >= to).then_some((header.frame_type, from, to)))
     }
 
-    /// Waits for a text until then; false when the time has come. Pings are answered.
+    /// Waits for a text until then, and hands it out in `memory`; none when the time has come. Pings are answered.
     ///
-    /// Once a frame has begun, the deadline is the server's silence.
-    pub async fn receive(&mut self, until: Instant, message: &mut Message) -> Result<bool, WebSocketError> {
-        message.clear();
-        let mut text = heapless::Vec::<u8, MAX_MESSAGE>::new();
+    /// Once a message has begun, the deadline is the server's silence.
+    pub async fn receive<'t>(
+        &mut self,
+        until: Instant,
+        memory: &'t mut Octets,
+    ) -> Result<Option<&'t str>, WebSocketError> {
+        memory.clear();
+        let mut begun = None;
         loop {
             let Some((frame_type, from, to)) = self.whole_frame()? else {
-                if self.have > 0 || !text.is_empty() {
+                if self.have > 0 || begun.is_some() {
                     with_timeout(SILENCE, self.more()).await.unwrap_or(Err(WebSocketError::Silent))?;
                 } else {
                     match self.link.read_until(&mut self.input, Timer::at(until)).await? {
-                        None => return Ok(false),
+                        None => return Ok(None),
                         Some(0) => return Err(WebSocketError::Ended),
                         Some(count) => self.have = count,
                     }
                 }
                 continue;
             };
-            let mut payload = [0; MAX_MESSAGE];
-            let octets = self.input.get(from..to).unwrap_or_default();
-            let payload = payload.get_mut(..octets.len()).ok_or(WebSocketError::TooLong)?;
-            payload.copy_from_slice(octets);
-            self.used(to);
-            match frame_type {
-                FrameType::Text(_) | FrameType::Continue(_) => {
-                    text.extend_from_slice(payload).map_err(|_| WebSocketError::TooLong)?;
-                    if frame_type.is_final() {
-                        let text = core::str::from_utf8(&text).map_err(|_| WebSocketError::Malformed)?;
-                        return message.push_str(text).map(|()| true).map_err(|_| WebSocketError::TooLong);
-                    }
+            begun = match (frame_type, begun) {
+                (FrameType::Text(_), None) => Some(Begun::Text),
+                (FrameType::Binary(_), None) => Some(Begun::Binary),
+                (FrameType::Text(_) | FrameType::Binary(_), Some(_)) | (FrameType::Continue(_), None) => {
+                    return Err(WebSocketError::Malformed);
                 }
-                FrameType::Ping => self.frame(FrameType::Pong, payload).await?,
-                FrameType::Close => {
+                (_, begun) => begun,
+            };
+            let payload = self.input.get(from..to).unwrap_or_default();
+            match frame_type {
+                FrameType::Ping | FrameType::Close => {
+                    let payload = heapless::Vec::<u8, MAX_CONTROL>::from_slice(payload);
+                    let payload = payload.map_err(|_| WebSocketError::Malformed)?;
+                    self.used(to);
+                    if frame_type == FrameType::Ping {
+                        self.frame(FrameType::Pong, &payload).await?;
+                        continue;
+                    }
                     let _ = self.frame(FrameType::Close, payload.get(..2).unwrap_or_default()).await;
                     return Err(WebSocketError::Closed);
                 }
-                FrameType::Binary(_) | FrameType::Pong => {}
+                FrameType::Pong => self.used(to),
+                FrameType::Text(_) | FrameType::Binary(_) | FrameType::Continue(_) => {
+                    if begun == Some(Begun::Text) {
+                        memory.extend_from_slice(payload).map_err(|_| WebSocketError::TooLong)?;
+                    }
+                    self.used(to);
+                    if frame_type.is_final() && begun.take() == Some(Begun::Text) {
+                        return core::str::from_utf8(memory).map(Some).map_err(|_| WebSocketError::Malformed);
+                    }
+                }
             }
         }
     }

@@ -159,11 +159,15 @@ impl Run<'_> {
                 // Whoever commands waits for the device to be there.
                 self.until(step, "no WebSocket to send it on", |bench| bench.service.send(text))
             }
+            Action::Octets(octets) => {
+                self.until(step, "no WebSocket to send them on", |bench| bench.service.send_octets(octets))
+            }
             Action::Server(server) => {
                 self.bench.judge()?;
                 told(self.bench.serve(server))
             }
             Action::RotateServer => told(self.bench.rotate_server()),
+            Action::Ca(ca) => told(self.bench.set_ca(*ca)),
             Action::Restart => {
                 self.bench.unplug();
                 self.next = self.bench.log.len();

@@ -20,6 +20,16 @@ pub enum Service {
     Ntp,
 }
 
+/// What becomes of the location's CA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ca {
+    /// Nobody answers any more.
+    Stop,
+    /// It is there again, with what it knew.
+    Start,
+}
+
 /// Power that ends again and again, at operations of the flash that a seed chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,8 +55,10 @@ pub(super) struct StepText {
     tries: Option<usize>,
     asks: Option<Service>,
     command: Option<String>,
+    octets: Option<String>,
     server: Option<Server>,
     rotate_server: Option<bool>,
+    ca: Option<Ca>,
     restart: Option<bool>,
     cut: Option<u32>,
     cuts: Option<Cuts>,
@@ -77,10 +89,14 @@ pub enum Action {
     Asks(Service),
     /// The service sends this to the device.
     Command(String),
+    /// The service sends these octets to the device, in the place of frames.
+    Octets(Vec<u8>),
     /// Another server answers from now on; connections to the one before are reset.
     Server(Server),
     /// The server gets another certificate, for the same name.
     RotateServer,
+    /// The CA that the gateway orders from.
+    Ca(Ca),
     /// The device loses its power and gets it back.
     Restart,
     /// The device's power ends at this operation of its flash; it gets it back then.
@@ -120,6 +136,16 @@ impl Step {
     }
 }
 
+/// Pairs of hexadecimal digits, with blanks wherever they help.
+fn octets(text: &str) -> Result<Vec<u8>, String> {
+    let digits: Vec<u8> = text.bytes().filter(|octet| !octet.is_ascii_whitespace()).collect();
+    let (pairs, rest) = digits.as_chunks::<2>();
+    let octet = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let octets: Option<Vec<u8>> = pairs.iter().map(octet).collect();
+    let octets = octets.filter(|octets| rest.is_empty() && !octets.is_empty());
+    octets.ok_or_else(|| format!("octets: found {text:?}, expected pairs of hexadecimal digits"))
+}
+
 impl TryFrom<StepText> for Step {
     type Error = String;
 
@@ -136,8 +162,10 @@ impl TryFrom<StepText> for Step {
             text.tries.map(Action::Tries),
             text.asks.map(Action::Asks),
             text.command.map(Action::Command),
+            text.octets.map(|digits| octets(&digits)).transpose()?.map(Action::Octets),
             text.server.map(Action::Server),
             told(text.rotate_server, Action::RotateServer),
+            text.ca.map(Action::Ca),
             told(text.restart, Action::Restart),
             text.cut.map(Action::Cut),
             text.cuts.map(Action::Cuts),

@@ -25,11 +25,19 @@ pub struct Post {
     pub body: Vec<u8>,
 }
 
+/// What is sent over a WebSocket.
+#[derive(Clone, Debug)]
+enum Order {
+    Text(String),
+    /// As they are: frames that no WebSocket library would make.
+    Octets(Vec<u8>),
+}
+
 #[derive(Default)]
 struct Seen {
     messages: Vec<String>,
     posts: Vec<Post>,
-    orders: Vec<String>,
+    orders: Vec<Order>,
 }
 
 struct Shared {
@@ -107,11 +115,20 @@ impl Service {
 
     /// Sends a text over each WebSocket that is open; false where there is none.
     pub fn send(&self, text: &str) -> bool {
+        self.order(Order::Text(text.to_owned()))
+    }
+
+    /// Sends octets as they are over each WebSocket that is open; false where there is none.
+    pub fn send_octets(&self, octets: &[u8]) -> bool {
+        self.order(Order::Octets(octets.to_vec()))
+    }
+
+    fn order(&self, order: Order) -> bool {
         // Those that open later begin behind it.
         let mut seen = self.shared.seen();
         let open = self.open() > 0;
         if open {
-            seen.orders.push(text.to_owned());
+            seen.orders.push(order);
         }
         open
     }
@@ -156,15 +173,13 @@ impl Shared {
                 return Ok(());
             }
             if first == *b"G" {
-                stream.set_read_timeout(Some(super::PATIENCE))?;
-                let socket = accept(stream.try_clone()?).map_err(|error| io::Error::other(error.to_string()))?;
-                stream.set_read_timeout(Some(TICK))?;
+                // Before the client knows that it is open: what it is sent from then on reaches it.
                 let begin = {
                     let seen = self.seen();
                     self.open.fetch_add(1, Ordering::Relaxed);
                     seen.orders.len()
                 };
-                let ended = self.websocket(socket, begin);
+                let ended = Self::accepted(&stream).and_then(|socket| self.websocket(socket, begin));
                 self.open.fetch_sub(1, Ordering::Relaxed);
                 return ended;
             }
@@ -173,6 +188,13 @@ impl Shared {
                 return Ok(());
             }
         }
+    }
+
+    fn accepted(stream: &TcpStream) -> io::Result<WebSocket<TcpStream>> {
+        stream.set_read_timeout(Some(super::PATIENCE))?;
+        let socket = accept(stream.try_clone()?).map_err(|error| io::Error::other(error.to_string()))?;
+        stream.set_read_timeout(Some(TICK))?;
+        Ok(socket)
     }
 
     /// False at the end of the connection, or of the service.
@@ -206,7 +228,12 @@ impl Shared {
             let orders = self.seen().orders.get(sent..).unwrap_or_default().to_vec();
             sent += orders.len();
             for order in orders {
-                socket.send(Message::text(order)).map_err(|error| io::Error::other(error.to_string()))?;
+                match order {
+                    Order::Text(text) => {
+                        socket.send(Message::text(text)).map_err(|error| io::Error::other(error.to_string()))?;
+                    }
+                    Order::Octets(octets) => socket.get_mut().write_all(&octets)?,
+                }
             }
         }
     }
