@@ -1,10 +1,14 @@
-//! What the documents say of the configuration is what the parser does.
+//! What the documents say of the configuration is what the parser does, and what they say of the firmware's size is what was counted.
+
+use std::collections::BTreeMap;
 
 use edgetrust_core::config::{Config, reference};
 use edgetrust_tests::repository::{root, sources};
 
 const BEGIN: &str = "<!-- keys: generated from core/src/config/schema.rs -->\n";
 const END: &str = "<!-- end of keys -->";
+const SIZES_BEGIN: &str = "<!-- sizes: generated from tests/data/firmware-size.txt -->\n";
+const SIZES_END: &str = "<!-- end of sizes -->";
 
 fn table() -> String {
     let mut table = String::from("| key | takes | |\n|---|---|---|\n");
@@ -16,18 +20,56 @@ fn table() -> String {
 }
 
 /// `UPDATE_DOCUMENTS=1 cargo test -p edgetrust-tests --test documents` writes it.
+fn generated(document: &str, begin: &str, end: &str, expected: &str) {
+    let file = root().join(document);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (before, rest) = text.split_once(begin).expect("the table's beginning");
+    let (found, after) = rest.split_once(end).expect("the table's end");
+    if std::env::var_os("UPDATE_DOCUMENTS").is_some() {
+        std::fs::write(&file, format!("{before}{begin}{expected}{end}{after}")).unwrap();
+    } else {
+        assert_eq!(found, expected, "{document} is not what it is generated from");
+    }
+}
+
 #[test]
 fn the_table_of_keys_is_the_parsers() {
-    let file = root().join("docs/CONFIGURATION.md");
-    let text = std::fs::read_to_string(&file).unwrap();
-    let (before, rest) = text.split_once(BEGIN).expect("the table's beginning");
-    let (found, after) = rest.split_once(END).expect("the table's end");
-    let expected = table();
-    if std::env::var_os("UPDATE_DOCUMENTS").is_some() {
-        std::fs::write(&file, format!("{before}{BEGIN}{expected}{END}{after}")).unwrap();
-    } else {
-        assert_eq!(found, expected, "docs/CONFIGURATION.md is not what the parser takes");
+    generated("docs/CONFIGURATION.md", BEGIN, END, &table());
+}
+
+/// Parts of the firmware's image, largest first: in each column octets as `tests/firmware-size` has counted them.
+#[test]
+fn the_table_of_sizes_is_what_was_counted() {
+    let text = std::fs::read_to_string(root().join("tests/data/firmware-size.txt")).unwrap();
+    let mut sizes = BTreeMap::<&str, BTreeMap<&str, u64>>::new();
+    for line in text.lines() {
+        let [column, part, octets] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
+        sizes.entry(part).or_default().insert(column, octets.parse().unwrap());
     }
+    let (whole, mut crates): (Vec<_>, Vec<_>) = sizes.into_iter().partition(|(part, _)| !part.starts_with("code:"));
+    crates.sort_by_key(|(_, sizes)| std::cmp::Reverse(sizes.values().max().copied()));
+    let whole = BTreeMap::from_iter(whole);
+    let mut table = String::from("| | core built for size | rustup's core |\n|---|---|---|\n");
+    let mut row = |name: &str, sizes: &BTreeMap<&str, u64>| {
+        let cell = |column| sizes.get(column).map_or(String::new(), |octets| thousands(*octets));
+        table.push_str(&format!("| {name} | {} | {} |\n", cell("built"), cell("rustup")));
+    };
+    row("code", &whole["text"]);
+    for (part, sizes) in &crates {
+        row(&format!("— {}", part.trim_start_matches("code:").replace('_', "-")), sizes);
+    }
+    row("constants", &whole["rodata"]);
+    let memory = |column| whole["bss"][column] + whole["uninit"][column];
+    row("memory beside the stack", &["built", "rustup"].map(|column| (column, memory(column))).into());
+    assert!(crates.len() > 8, "{} crates", crates.len());
+    generated("docs/BENCHMARKS.md", SIZES_BEGIN, SIZES_END, &table);
+}
+
+/// `12,345`
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap()).collect();
+    groups.join(",")
 }
 
 #[test]
