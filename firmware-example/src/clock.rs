@@ -4,12 +4,23 @@
 //! is not authenticated, so a proposal below the floor is refused, and one above is believed for one handshake: the gateway's certificate
 //! must be valid then. That confirms it, and only a confirmed time becomes the floor and is noted in the store. Who forges SNTP can move
 //! the device within the validity of the gateway's certificate, a day, and not make it believe one that expired before the floor.
+//!
+//! Oscillators drift: a confirmed time is asked for again every six hours, and once a gateway was refused for its dates.
 
 use core::time::Duration as Span;
 
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::time::{TrustedTime, Utc};
 use embassy_time::Instant;
+
+/// How long a time is good for.
+const ASK_AGAIN_S: u64 = 6 * 3600;
+
+/// What an oscillator without a crystal may be too fast by: one second in so many.
+const DRIFT: u64 = 32;
+
+/// What is not worth a refusal, in seconds.
+const SLACK_S: u64 = 5;
 
 /// A time, and when it was that.
 #[derive(Clone, Copy)]
@@ -20,9 +31,19 @@ struct Reading {
 
 impl Reading {
     fn now(&self) -> UnixTime {
-        let passed = self.at.elapsed().as_millis().saturating_mul(rate());
-        UnixTime::since_unix_epoch(Span::from_millis(self.unix_ms.saturating_add(passed)))
+        UnixTime::since_unix_epoch(Span::from_millis(self.unix_ms.saturating_add(passed_ms(self.at))))
     }
+
+    /// What it is now at the least.
+    fn at_least(&self) -> UnixTime {
+        let drift_s = (passed_ms(self.at) / 1000 / DRIFT).saturating_add(SLACK_S);
+        UnixTime::since_unix_epoch(Span::from_secs(self.now().as_secs().saturating_sub(drift_s)))
+    }
+}
+
+/// Milliseconds of the device's clock since then.
+fn passed_ms(since: Instant) -> u64 {
+    since.elapsed().as_millis().saturating_mul(rate())
 }
 
 /// Seconds of the device's clock in a second: 1 but in tests.
@@ -38,6 +59,10 @@ pub struct Clock {
     floor: UnixTime,
     confirmed: Option<Reading>,
     proposed: Option<Reading>,
+    /// When the time was last asked for.
+    asked: Option<Instant>,
+    /// A gateway was refused for its dates: theirs are wrong, or ours.
+    doubted: bool,
 }
 
 impl Clock {
@@ -48,7 +73,7 @@ impl Clock {
             Some(seen) if seen > built => (seen, "store"),
             _ => (built, "build"),
         };
-        let clock = Self { floor, confirmed: None, proposed: None };
+        let clock = Self { floor, confirmed: None, proposed: None, asked: None, doubted: false };
         defmt::info!("time: {}, from the {=str}", clock.now(), source);
         clock
     }
@@ -71,12 +96,23 @@ impl Clock {
         self.confirmed.is_some()
     }
 
+    /// The time is to be asked for.
+    pub fn is_due(&self) -> bool {
+        let old = self.asked.is_none_or(|asked| passed_ms(asked) / 1000 >= ASK_AGAIN_S);
+        old || self.doubted || !matches!(self.now(), TrustedTime::Known(_))
+    }
+
+    /// It is asked for now. Without an answer the device goes on with what it knows.
+    pub fn ask(&mut self) {
+        self.asked = Some(Instant::now());
+        self.doubted = false;
+    }
+
     /// A server of time says this.
     pub fn propose(&mut self, unix_s: u64) {
         let time = UnixTime::since_unix_epoch(Span::from_secs(unix_s));
-        let floor = self.confirmed.map_or(self.floor, |reading| reading.now().max(self.floor));
-        // A confirmed clock may be a little fast.
-        if time.as_secs().saturating_add(300) < floor.as_secs() || time < self.floor {
+        let floor = self.confirmed.map_or(self.floor, |reading| reading.at_least().max(self.floor));
+        if time < floor {
             defmt::warn!("time: sntp says {}, which is before {}: refused", Utc(time), Utc(floor));
             return;
         }
@@ -94,8 +130,9 @@ impl Clock {
         Some(now)
     }
 
-    /// The gateway's certificate is not valid at the proposed time: one of the two is wrong, and the time is not believed.
+    /// The gateway's certificate is not valid now: one of the two is wrong. A proposed time is not believed, and is asked for anew.
     pub fn reject(&mut self) {
+        self.doubted = true;
         if self.proposed.take().is_some() {
             defmt::warn!("time: not confirmed by the gateway's certificate: {}", self.now());
         }

@@ -153,11 +153,13 @@ impl Device {
         self.address = address;
     }
 
-    /// The time, after asking for it where it is not known.
+    /// The time, after asking for it where that is due.
     async fn time(&mut self) -> Result<TrustedTime, SessionError> {
-        if !matches!(self.clock.now(), TrustedTime::Known(_)) {
-            let asked = sntp::ask(self.net, self.settings.device.ntp, self.clock.floor()).await;
-            self.clock.propose(asked.ok_or(SessionError::Time)?);
+        if self.clock.is_due() {
+            self.clock.ask();
+            if let Some(unix_s) = sntp::ask(self.net, self.settings.device.ntp, self.clock.floor()).await {
+                self.clock.propose(unix_s);
+            }
         }
         match self.clock.now() {
             TrustedTime::Known(now) => Ok(TrustedTime::Known(now)),
@@ -327,7 +329,7 @@ impl Owner for Words<'_> {
         if expired {
             defmt::info!("the gateway's certificate has expired: another connection");
         }
-        let goes_on = !expired && !self.renewal.wanted() && !self.renewal.changed();
+        let goes_on = !expired && !self.clock.is_due() && !self.renewal.wanted() && !self.renewal.changed();
         goes_on.then(|| self.how(sequence))
     }
 }

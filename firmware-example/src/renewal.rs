@@ -4,7 +4,7 @@ use edgetrust_core::config::Device;
 use edgetrust_core::crypto::{P256Key, PKCS8_P256};
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::rotation::{Action, Credential, Event, Failure, Policy, State};
-use edgetrust_core::store::{NewRecord, Slot, SlotMedium, Store, certificates};
+use edgetrust_core::store::{NewRecord, Slot, SlotMedium, Store, TIME_MARKS, certificates};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
 use edgetrust_firmware::crypto;
@@ -184,12 +184,18 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
         }
     }
 
-    /// Notes a confirmed time beside what is confirmed: no time before it is believed after a restart.
+    /// Notes a confirmed time beside what is confirmed: no time before it is believed after a restart. A record has room for [`TIME_MARKS`]: as far
+    /// apart as they are here, they last for the life of its certificate.
     pub fn note_time(&mut self, time: UnixTime) {
-        let selected = self.store.survey().selected();
-        if let Some(slot) = selected.active.or(selected.trial)
-            && let Err(error) = self.store.note_time(slot, time)
-        {
+        let survey = self.store.survey();
+        let selected = survey.selected();
+        let Some(slot) = selected.active.or(selected.trial) else { return };
+        let Some(header) = survey.header(slot) else { return };
+        let life_s = header.not_after.as_secs().saturating_sub(header.not_before.as_secs());
+        if time.as_secs().saturating_sub(header.time_seen.as_secs()) < life_s / u64::from(TIME_MARKS) {
+            return;
+        }
+        if let Err(error) = self.store.note_time(slot, time) {
             defmt::error!("store: {}", error);
         }
     }
