@@ -1,0 +1,254 @@
+//! The partition that a device is told in: named blobs in place of files.
+//!
+//! `EDGEBLOB`, version, count; entries of 64 octets: name (48, filled up with NUL), offset, length, 8 octets 0; then the blobs, each at a multiple
+//! of 4; the last 32 octets are the SHA-256 of all before.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use edgetrust_core::config::{Config, CredentialSource};
+use edgetrust_core::crypto::P256Key;
+use edgetrust_core::x509::Certificate;
+use sha2::{Digest, Sha256};
+
+use super::CONFIG;
+use crate::pem;
+
+/// Octets of the partition.
+pub(super) const PARTITION: usize = 64 * 1024;
+const MAGIC: &[u8; 8] = b"EDGEBLOB";
+const HEAD: usize = 16;
+const ENTRY: usize = 64;
+const NAME: usize = 48;
+const DIGEST: usize = 32;
+
+/// What a device has room for: octets of its configuration, CAs, octets of its own certificate (`firmware-example/src/settings.rs`, `renewal.rs`).
+const MAX_CONFIG: usize = 2048;
+const MAX_ANCHORS: usize = 4;
+const MAX_CERTIFICATE: usize = 1024;
+
+/// The configuration and the files that it names, as they go onto a device: nothing that a device would refuse.
+fn blobs(config: &str, folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    if config.len() > MAX_CONFIG {
+        return Err(format!("{CONFIG}: found {} octets, expected {MAX_CONFIG} at the most", config.len()));
+    }
+    let mut scratch = config.as_bytes().to_vec();
+    let parsed = Config::parse(&mut scratch).map_err(|error| format!("{CONFIG}: {error}"))?;
+    if parsed.device.is_none() {
+        return Err(format!("{CONFIG}: device: not there, expected an object"));
+    }
+    let mut blobs = BTreeMap::from([(CONFIG.to_owned(), config.as_bytes().to_vec())]);
+    let mut anchors = 0;
+    for name in &parsed.client.ca_files {
+        let found = certificates(&folder.join(name))?;
+        anchors += found.len();
+        blobs.insert((*name).to_owned(), found.concat());
+    }
+    if anchors > MAX_ANCHORS {
+        return Err(format!("ca_files: found {anchors} certificates, expected {MAX_ANCHORS} at the most"));
+    }
+    if let Some(CredentialSource::Files(files)) = &parsed.client.credential {
+        let chain = certificates(&folder.join(files.cert_file))?;
+        let leaf = chain.first().map(Vec::as_slice).unwrap_or_default();
+        if leaf.len() > MAX_CERTIFICATE {
+            let (name, found) = (files.cert_file, leaf.len());
+            return Err(format!(
+                "{name}: found a certificate of {found} octets, expected {MAX_CERTIFICATE} at the most"
+            ));
+        }
+        let key = private_key(&folder.join(files.key_file))?;
+        let public_key = Certificate::from_der(leaf).map(|leaf| leaf.subject_public_key_info().public_key);
+        if public_key.ok() != Some(&key.public_key()[..]) {
+            return Err(format!("{}: not the key of {}", files.key_file, files.cert_file));
+        }
+        blobs.insert(files.cert_file.to_owned(), chain.concat());
+        blobs.insert(files.key_file.to_owned(), key.to_pkcs8().to_vec());
+    }
+    Ok(blobs)
+}
+
+/// The blocks of a PEM file.
+fn read(path: &Path) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    pem::decode(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// One or more.
+fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
+    let blocks = read(path)?;
+    if blocks.is_empty() {
+        return Err(format!("{}: no CERTIFICATE in it", path.display()));
+    }
+    let certificate = |(number, (label, der)): (usize, (String, Vec<u8>))| {
+        if label != "CERTIFICATE" {
+            return Err(format!("{}: found {label}, expected CERTIFICATE", path.display()));
+        }
+        match Certificate::from_der(&der) {
+            Ok(_) => Ok(der),
+            Err(error) => Err(format!("{}: certificate {number}: {error}", path.display())),
+        }
+    };
+    (1..).zip(blocks).map(certificate).collect()
+}
+
+/// PKCS #8, or what `openssl ecparam -genkey` writes (RFC 5915).
+fn private_key(path: &Path) -> Result<P256Key, String> {
+    let mut blocks = read(path)?;
+    blocks.retain(|(label, _)| label != "EC PARAMETERS");
+    let [(label, der)] = blocks.as_slice() else {
+        return Err(format!("{}: found {} blocks, expected one PRIVATE KEY", path.display(), blocks.len()));
+    };
+    let key = match label.as_str() {
+        "PRIVATE KEY" => P256Key::from_pkcs8(der),
+        "EC PRIVATE KEY" => {
+            p256::SecretKey::from_sec1_der(der).ok().and_then(|key| P256Key::from_random(&key.to_bytes().into()))
+        }
+        found => return Err(format!("{}: found {found}, expected PRIVATE KEY", path.display())),
+    };
+    key.ok_or_else(|| format!("{}: not a key of P-256, which is what a device signs with", path.display()))
+}
+
+/// A partition for the device of this configuration; the files that it names are looked for in `folder`.
+///
+/// # Errors
+/// The file or the key, and what is wrong with it.
+pub(super) fn partition(config: &str, folder: &Path) -> Result<Vec<u8>, String> {
+    write(&blobs(config, folder)?)
+}
+
+fn write(blobs: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u8>, String> {
+    let word = |number: usize| u32::try_from(number).map(u32::to_le_bytes).map_err(|_| "too large".to_owned());
+    let mut head = [&MAGIC[..], &word(1)?, &word(blobs.len())?].concat();
+    let mut contents = Vec::new();
+    let begin = HEAD + ENTRY * blobs.len();
+    for (name, blob) in blobs {
+        let mut entry = [0; ENTRY];
+        let room = entry[..NAME].get_mut(..name.len());
+        room.ok_or(format!("{name}: longer than {NAME} octets"))?.copy_from_slice(name.as_bytes());
+        entry[NAME..NAME + 4].copy_from_slice(&word(begin + contents.len())?);
+        entry[NAME + 4..NAME + 8].copy_from_slice(&word(blob.len())?);
+        head.extend_from_slice(&entry);
+        contents.extend_from_slice(blob);
+        contents.resize(contents.len().next_multiple_of(4), 0xff);
+    }
+    head.extend_from_slice(&contents);
+    if head.len() > PARTITION - DIGEST {
+        return Err(format!("{} octets of blobs, at most {}", head.len(), PARTITION - DIGEST));
+    }
+    head.resize(PARTITION - DIGEST, 0xff);
+    let digest = Sha256::digest(&head);
+    head.extend_from_slice(&digest);
+    Ok(head)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use p256::pkcs8::DecodePrivateKey as _;
+    use rcgen::KeyPair;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::pki::{Pki, Wish};
+
+    pub(in super::super) const CONFIG_TEXT: &str = r#"{
+        // Comments are allowed.
+        "security": {"tls": {"client": {"ca_files": ["roots.pem"],
+            "mtls": {"enabled": true, "cert_file": "device.pem", "key_file": "device.key"}}}},
+        "device": {"gateway": "gateway.a.example:8443", "websocket": "/telemetry"}
+    }"#;
+
+    pub(in super::super) fn folder() -> (TempDir, Pki, crate::pki::Credential) {
+        let (folder, pki) = (tempfile::tempdir().unwrap(), Pki::new());
+        let device = pki.device(&Wish::client("sensor-7.a.example"));
+        let roots = pki.root.pem() + &pki.stranger.pem();
+        for (name, text) in [("roots.pem", roots), ("device.pem", device.chain_pem()), ("device.key", device.key_pem())]
+        {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        (folder, pki, device)
+    }
+
+    /// A blob as firmware finds it.
+    fn blob(octets: &[u8], name: &str) -> Option<Vec<u8>> {
+        let number = |at: usize| u32::from_le_bytes(octets[at..at + 4].try_into().unwrap()) as usize;
+        assert_eq!((&octets[..8], number(8)), (&MAGIC[..], 1));
+        (0..number(12)).map(|entry| HEAD + ENTRY * entry).find_map(|entry| {
+            let found = std::str::from_utf8(&octets[entry..entry + NAME]).unwrap().trim_end_matches('\0');
+            let (offset, length) = (number(entry + NAME), number(entry + NAME + 4));
+            assert_eq!(offset % 4, 0);
+            (found == name).then(|| octets[offset..offset + length].to_vec())
+        })
+    }
+
+    #[test]
+    fn what_a_configuration_names_is_on_the_flash_in_der() {
+        let (folder, pki, device) = folder();
+        let octets = partition(CONFIG_TEXT, folder.path()).unwrap();
+        assert_eq!(octets.len(), PARTITION);
+        assert_eq!(blob(&octets, CONFIG).as_deref(), Some(CONFIG_TEXT.as_bytes()));
+        assert_eq!(blob(&octets, "roots.pem"), Some([pki.root.der, pki.stranger.der].concat()));
+        assert_eq!(blob(&octets, "device.pem").as_ref(), device.chain.first());
+        assert_eq!(blob(&octets, "device.key").as_deref(), Some(device.key.serialized_der()));
+        assert_eq!(blob(&octets, "other"), None);
+        let (before, digest) = octets.split_at(PARTITION - DIGEST);
+        assert_eq!(digest, &Sha256::digest(before)[..]);
+        assert!(before[PARTITION / 2..].iter().all(|octet| *octet == 0xff), "the rest is erased");
+    }
+
+    #[test]
+    fn a_key_is_taken_as_openssl_writes_it() {
+        let (folder, _, device) = folder();
+        let sec1 = p256::SecretKey::from_pkcs8_der(device.key.serialized_der()).unwrap().to_sec1_der().unwrap();
+        // id-prime256v1, as `openssl ecparam -genkey` says beforehand.
+        let curve = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+        let text = pem::encode("EC PARAMETERS", &curve) + &pem::encode("EC PRIVATE KEY", &sec1);
+        std::fs::write(folder.path().join("device.key"), text).unwrap();
+        let octets = partition(CONFIG_TEXT, folder.path()).unwrap();
+        assert_eq!(blob(&octets, "device.key").as_deref(), Some(device.key.serialized_der()));
+    }
+
+    #[test]
+    fn what_cannot_be_a_devices_is_refused() {
+        let (folder, pki, device) = folder();
+        let refused = |config: &str, reason: &str| {
+            let Err(error) = partition(config, folder.path()) else { panic!("not refused: {reason}") };
+            assert!(error.contains(reason), "{error}");
+        };
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        refused("{", "config.json: ");
+        refused("{}", "device: not there");
+        refused(&(CONFIG_TEXT.to_owned() + &" ".repeat(MAX_CONFIG)), "expected 2048 at the most");
+        refused(&CONFIG_TEXT.replace("roots.pem", "none.pem"), "none.pem");
+        refused(&CONFIG_TEXT.replace("roots.pem", "device.key"), "found PRIVATE KEY, expected CERTIFICATE");
+        refused(
+            &CONFIG_TEXT.replace("device.key", "device.pem"),
+            "device.pem: found CERTIFICATE, expected PRIVATE KEY",
+        );
+
+        let long = "r".repeat(60);
+        std::fs::copy(folder.path().join("roots.pem"), folder.path().join(&long)).unwrap();
+        refused(&CONFIG_TEXT.replace("roots.pem", &long), "longer than 48 octets");
+        write("many.pem", &pki.root.pem().repeat(5));
+        refused(
+            &CONFIG_TEXT.replace("roots.pem", "many.pem"),
+            "ca_files: found 5 certificates, expected 4 at the most",
+        );
+        write("broken.pem", &pem::encode("CERTIFICATE", &[0x30, 0]));
+        refused(&CONFIG_TEXT.replace("roots.pem", "broken.pem"), "broken.pem: certificate 1: ");
+
+        let keys = |name: &str| CONFIG_TEXT.replace("device.key", name);
+        write("stranger.key", &pki.device(&Wish::client("sensor-8.a.example")).key_pem());
+        refused(&keys("stranger.key"), "stranger.key: not the key of device.pem");
+        write("p384.key", &KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap().serialize_pem());
+        refused(&keys("p384.key"), "p384.key: not a key of P-256");
+        write("none.key", "");
+        refused(&keys("none.key"), "none.key: found 0 blocks, expected one PRIVATE KEY");
+
+        write("device.pem", &device.chain_pem().repeat(200));
+        refused(CONFIG_TEXT, "octets of blobs");
+        let names: Vec<_> = (0..40).map(|number| format!("sensor-{number}.quite-a-long-name.a.example")).collect();
+        let large = pki.device(&Wish { names, ..Wish::client("sensor-7.a.example") });
+        write("device.pem", &large.chain_pem());
+        refused(CONFIG_TEXT, "expected 1024 at the most");
+    }
+}
