@@ -2,7 +2,7 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, PublicKeyData,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -110,7 +110,7 @@ impl Authority {
     }
 
     /// Signs a certificate for a key.
-    pub fn sign(&self, params: &CertificateParams, key: &KeyPair) -> Vec<u8> {
+    pub fn sign(&self, params: &CertificateParams, key: &impl PublicKeyData) -> Vec<u8> {
         let issuer = Issuer::from_params(&self.params, &self.key);
         params.signed_by(key, &issuer).expect("a certificate can be signed").der().to_vec()
     }

@@ -16,7 +16,7 @@ use crate::image::{Flash, Rig};
 use crate::log::Log;
 use crate::pki::{Credential, Pki, Wish};
 use crate::qemu::{Machine, Qemu};
-use crate::servers::{Gateway, Openssl, Service, StepCa};
+use crate::servers::{Answers, Est, Gateway, Openssl, Service, StepCa};
 use crate::wire::{Settings, Wire};
 
 /// The gateway's name.
@@ -45,7 +45,7 @@ pub(super) struct Bench {
     pub(super) log: Arc<Log>,
     pub(super) wire: Wire,
     pub(super) service: Service,
-    pki: Pki,
+    pki: Arc<Pki>,
     peer: Peer,
     ca: Option<StepCa>,
     /// The device's line from which on this server answers.
@@ -71,7 +71,7 @@ fn flawed(wish: Wish, flaw: Flaw) -> Wish {
 impl Bench {
     /// Everything is there and the device has its power.
     pub(super) fn new(scenario: &Scenario, firmware: &Path, folder: PathBuf) -> io::Result<Self> {
-        let (pki, service, log) = (Pki::new(), Service::start()?, Arc::new(Log::new()));
+        let (pki, service, log) = (Arc::new(Pki::new()), Service::start()?, Arc::new(Log::new()));
         let settings = Settings {
             names: [GATEWAY.to_owned()].into(),
             modes: scenario.wire,
@@ -221,6 +221,24 @@ impl Bench {
             Ca::Start => ca.restart()?,
         }
         Ok(())
+    }
+
+    /// POSTs are answered with this text; with an empty one, as the service does.
+    pub(super) fn set_answer(&mut self, text: &str) {
+        let octets = text.as_bytes().to_vec();
+        let answers: Answers = Arc::new(move |_| Some(octets.clone()));
+        self.service.set_answers(Some(answers).filter(|_| !text.is_empty()));
+    }
+
+    /// Devices that renew are answered like this, by the service.
+    pub(super) fn set_est(&mut self, est: Est) {
+        let (pki, log) = (Arc::clone(&self.pki), Arc::clone(&self.log));
+        let answers: Answers = Arc::new(move |post| {
+            let request = post.path.starts_with("/.well-known/est/").then_some(&post.body)?;
+            // A request that cannot be read is not answered, and the device complains of that.
+            est.answer(&pki, request).map_err(|problem| log.note(format!("est: {problem}"))).ok()
+        });
+        self.service.set_answers(Some(answers));
     }
 
     /// All that servers logged so far.

@@ -162,6 +162,14 @@ impl Run<'_> {
             Action::Octets(octets) => {
                 self.until(step, "no WebSocket to send them on", |bench| bench.service.send_octets(octets))
             }
+            Action::Answer(text) => {
+                self.bench.set_answer(text);
+                Ok(())
+            }
+            Action::Est(est) => {
+                self.bench.set_est(*est);
+                Ok(())
+            }
             Action::Server(server) => {
                 self.bench.judge()?;
                 told(self.bench.serve(server))

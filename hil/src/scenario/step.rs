@@ -6,6 +6,7 @@ use regex::Regex;
 use serde::Deserialize;
 
 use super::file::{PATIENCE, Server};
+use crate::servers::Est;
 use crate::wire::{Dhcp, Dns, Fault, Ntp};
 
 /// Which service of the network is asked.
@@ -56,6 +57,8 @@ pub(super) struct StepText {
     asks: Option<Service>,
     command: Option<String>,
     octets: Option<String>,
+    answer: Option<String>,
+    est: Option<Est>,
     server: Option<Server>,
     rotate_server: Option<bool>,
     ca: Option<Ca>,
@@ -91,6 +94,10 @@ pub enum Action {
     Command(String),
     /// The service sends these octets to the device, in the place of frames.
     Octets(Vec<u8>),
+    /// POSTs are answered with this text; with an empty one, as the service does.
+    Answer(String),
+    /// Devices that renew are answered like this, by the service.
+    Est(Est),
     /// Another server answers from now on; connections to the one before are reset.
     Server(Server),
     /// The server gets another certificate, for the same name.
@@ -162,6 +169,8 @@ impl TryFrom<StepText> for Step {
             text.tries.map(Action::Tries),
             text.asks.map(Action::Asks),
             text.command.map(Action::Command),
+            text.answer.map(Action::Answer),
+            text.est.map(Action::Est),
             text.octets.map(|digits| octets(&digits)).transpose()?.map(Action::Octets),
             text.server.map(Action::Server),
             told(text.rotate_server, Action::RotateServer),

@@ -1,5 +1,6 @@
 //! Real peers of a device, as processes and threads that end with their owner.
 
+mod est;
 mod gateway;
 mod openssl;
 mod process;
@@ -11,10 +12,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use est::Est;
 pub use gateway::{Gateway, program};
 pub use openssl::Openssl;
 pub use process::Process;
-pub use service::{Post, Service};
+pub use service::{Answers, Post, Service};
 pub use step_ca::StepCa;
 
 /// How long a server may take to be there; nothing waits for it unless something is wrong.

@@ -25,6 +25,9 @@ pub struct Post {
     pub body: Vec<u8>,
 }
 
+/// What answers a POST, octets and all, in the place of the service; none: the service does.
+pub type Answers = Arc<dyn Fn(&Post) -> Option<Vec<u8>> + Send + Sync>;
+
 /// What is sent over a WebSocket.
 #[derive(Clone, Debug)]
 enum Order {
@@ -45,6 +48,7 @@ struct Shared {
     changed: Condvar,
     stop: AtomicBool,
     status: AtomicU16,
+    answers: Mutex<Option<Answers>>,
     open: AtomicUsize,
 }
 
@@ -68,6 +72,7 @@ impl Service {
             changed: Condvar::new(),
             stop: AtomicBool::new(false),
             status: AtomicU16::new(200),
+            answers: Mutex::default(),
             open: AtomicUsize::new(0),
         });
         let theirs = Arc::clone(&shared);
@@ -111,6 +116,11 @@ impl Service {
     /// What POSTs are answered with from now on.
     pub fn set_status(&self, status: u16) {
         self.shared.status.store(status, Ordering::Relaxed);
+    }
+
+    /// What answers POSTs from now on.
+    pub fn set_answers(&self, answers: Option<Answers>) {
+        *self.shared.answers.lock().unwrap_or_else(PoisonError::into_inner) = answers;
     }
 
     /// Sends a text over each WebSocket that is open; false where there is none.
@@ -261,9 +271,14 @@ impl Shared {
             (Some(path), Some(length)) if request.starts_with("POST ") => {
                 let mut body = vec![0; length];
                 reader.read_exact(&mut body)?;
-                let path = path.to_owned();
-                self.seen().posts.push(Post { path, headers, body });
+                let post = Post { path: path.to_owned(), headers, body };
+                self.seen().posts.push(post.clone());
                 self.changed.notify_all();
+                let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                if let Some(answer) = answers.and_then(|answers| answers(&post)) {
+                    (&*stream).write_all(&answer)?;
+                    return Ok(false);
+                }
                 (self.status.load(Ordering::Relaxed), stays)
             }
             _ => (400, false),

@@ -1,0 +1,144 @@
+//! What a gateway may answer to a device that renews, right and wrong: a device believes no more of it than it can verify (RFC 7030 section 4.2.3).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use edgetrust_core::request::{CertificationRequest, write_certs_only};
+use edgetrust_core::x509::GeneralName;
+use rcgen::{
+    CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData,
+    SignatureAlgorithm,
+};
+use serde::Deserialize;
+
+use crate::pki::{Pki, Wish, p256};
+
+/// What is wrong with the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Est {
+    /// Nothing.
+    Honest,
+    /// Nothing; the issuer's certificate comes first.
+    IssuerFirst,
+    /// The certificate is for another name.
+    OtherName,
+    /// It is for one more name.
+    OneMoreName,
+    /// It is for another key.
+    OtherKey,
+    /// Nobody knows who issued it.
+    Stranger,
+    /// It is not the issuer's signature.
+    BadSignature,
+    /// It is for servers.
+    ServersOnly,
+    /// It ended an hour ago.
+    Expired,
+    /// No certificate is in the bag.
+    EmptyBag,
+    /// So many that there is no memory for them.
+    FullBag,
+    /// DER, and no bag.
+    NoBag,
+    /// The bag ends early.
+    HalfABag,
+    /// Not base64.
+    NoBase64,
+    /// No octets.
+    Nothing,
+    /// 403.
+    Forbidden,
+    /// 429, for 30 s (RFC 6585 section 4).
+    TooManyRequests,
+    /// 202, for 30 s: somebody has to agree (RFC 7030 section 4.2.3).
+    Accepted,
+}
+
+/// A key that somebody else has.
+struct PublicKey(Vec<u8>);
+
+impl PublicKeyData for PublicKey {
+    fn der_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &PKCS_ECDSA_P256_SHA256
+    }
+}
+
+impl Est {
+    /// The whole answer to a request; what is wrong with the request, where something is.
+    ///
+    /// # Errors
+    /// What is malformed.
+    pub fn answer(self, pki: &Pki, body: &[u8]) -> Result<Vec<u8>, String> {
+        let later = "Retry-After: 30\r\n";
+        let body = match self {
+            Self::Forbidden => return Ok(whole("403 Forbidden", "", "not you")),
+            Self::TooManyRequests => return Ok(whole("429 Too Many Requests", later, "")),
+            Self::Accepted => return Ok(whole("202 Accepted", later, "")),
+            Self::Nothing => String::new(),
+            Self::NoBase64 => "no base64".to_owned(),
+            Self::NoBag => STANDARD.encode([0x30, 0x03, 0x02, 0x01, 0x00]),
+            Self::HalfABag => {
+                let bag = bag(&self.certificates(pki, body)?)?;
+                STANDARD.encode(&bag[..bag.len() / 2])
+            }
+            _ => STANDARD.encode(bag(&self.certificates(pki, body)?)?),
+        };
+        Ok(whole("200 OK", "Content-Type: application/pkcs7-mime; smime-type=certs-only\r\n", &body))
+    }
+
+    fn certificates(self, pki: &Pki, body: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+        let request = STANDARD.decode(body).map_err(|error| format!("the request: {error}"))?;
+        let request = CertificationRequest::from_der(&request).map_err(|error| format!("the request: {error}"))?;
+        let names = request.extensions().subject_alt_name.into_iter().flatten();
+        let name = names.filter_map(|name| match name {
+            GeneralName::Dns(name) => Some(name.to_owned()),
+            _ => None,
+        });
+        let name = name.last().ok_or("the request: no DNS name")?;
+        let key = PublicKey(request.subject_public_key_info().public_key.to_vec());
+
+        let wish = Wish::client(&name);
+        let wish = match self {
+            Self::OtherName => Wish { names: vec!["another.mesh.test".to_owned()], ..wish },
+            Self::OneMoreName => Wish { names: vec![name, "another.mesh.test".to_owned()], ..wish },
+            Self::ServersOnly => Wish { purposes: vec![ExtendedKeyUsagePurpose::ServerAuth], ..wish },
+            Self::Expired => wish.valid(-7200, -3600),
+            _ => wish,
+        };
+        let authority = if self == Self::Stranger { &pki.stranger } else { &pki.root };
+        let mut leaf = match self {
+            Self::OtherKey => authority.sign(&wish.params(), &p256()),
+            _ => authority.sign(&wish.params(), &key),
+        };
+        if let (Self::BadSignature, Some(last)) = (self, leaf.last_mut()) {
+            *last ^= 1;
+        }
+        Ok(match self {
+            Self::EmptyBag => vec![],
+            Self::FullBag => [vec![leaf], vec![small(pki); 5]].concat(),
+            Self::IssuerFirst => vec![pki.intermediate.der.clone(), leaf],
+            _ => vec![leaf],
+        })
+    }
+}
+
+/// A certificate of few octets.
+fn small(pki: &Pki) -> Vec<u8> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    pki.root.sign(&params, &p256())
+}
+
+fn bag(certificates: &[Vec<u8>]) -> Result<Vec<u8>, String> {
+    let slices: Vec<_> = certificates.iter().map(Vec::as_slice).collect();
+    let mut out = vec![0; 64 + slices.iter().map(|der| der.len()).sum::<usize>()];
+    write_certs_only(&slices, &mut out).map(<[u8]>::to_vec).map_err(|error| error.to_string())
+}
+
+fn whole(status: &str, fields: &str, body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {status}\r\n{fields}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
