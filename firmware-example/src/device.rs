@@ -309,7 +309,8 @@ impl Words<'_> {
     }
 
     fn how(&self, sequence: u32) -> Report<'_> {
-        Report { sequence, now: self.clock.now(), confirmed: self.clock.is_confirmed(), reset: self.reset }
+        let (now, confirmed) = (self.clock.now(), self.clock.is_confirmed());
+        Report { sequence, now, confirmed, certificate_until: self.renewal.not_after(), reset: self.reset }
     }
 }
 

@@ -35,6 +35,8 @@ struct Shown {
     slot: Option<Slot>,
     key: P256Key,
     certificate: heapless::Vec<u8, MAX_CERTIFICATE>,
+    /// When it ends.
+    not_after: UnixTime,
 }
 
 /// The credentials of this device.
@@ -75,10 +77,10 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
             seed,
             ..Policy::default()
         };
-        let key = key_of(settings.first_key, settings.first_certificate)?;
+        let (key, not_after) = key_of(settings.first_key, settings.first_certificate)?;
         let certificate =
             heapless::Vec::from_slice(settings.first_certificate).map_err(|_| RenewalError::Certificate)?;
-        let shown = Shown { slot: None, key, certificate };
+        let shown = Shown { slot: None, key, certificate, not_after };
         let enrolls = settings.device.enroll.is_some();
         Ok(Self { store, state: State::new(), policy, enrolls, shown, wanted: None, changed: false })
     }
@@ -117,6 +119,11 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
     /// Its certificate, DER.
     pub fn certificate(&self) -> &[u8] {
         &self.shown.certificate
+    }
+
+    /// When that ends.
+    pub fn not_after(&self) -> UnixTime {
+        self.shown.not_after
     }
 
     /// The attempt that is to be made now; it is answered by [`Renewal::issued`] or [`Renewal::failed`].
@@ -277,25 +284,27 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
     }
 }
 
-/// A key that fits its certificate.
-fn key_of(key: &[u8], certificate: &[u8]) -> Result<P256Key, RenewalError> {
+/// A key that fits its certificate, and when that ends.
+fn key_of(key: &[u8], certificate: &[u8]) -> Result<(P256Key, UnixTime), RenewalError> {
     let key = P256Key::from_pkcs8(key).ok_or(RenewalError::Key)?;
     let parsed = Certificate::from_der(certificate).map_err(|_| RenewalError::Certificate)?;
-    if parsed.subject_public_key_info().public_key == key.public_key() { Ok(key) } else { Err(RenewalError::Key) }
+    if parsed.subject_public_key_info().public_key != key.public_key() {
+        return Err(RenewalError::Key);
+    }
+    Ok((key, parsed.validity().not_after))
 }
 
 impl Shown {
     /// In place: it is a kilobyte, and stacks are deep where it happens. Where it fails nothing has changed.
     fn replace(&mut self, slot: Option<Slot>, key: &[u8], certificate: &[u8]) -> Result<(), RenewalError> {
-        let key = key_of(key, certificate)?;
+        let (key, not_after) = key_of(key, certificate)?;
         if certificate.len() > MAX_CERTIFICATE {
             return Err(RenewalError::Certificate);
         }
         self.certificate.clear();
         // It fits.
         let _ = self.certificate.extend_from_slice(certificate);
-        self.key = key;
-        self.slot = slot;
+        (self.key, self.slot, self.not_after) = (key, slot, not_after);
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! What a session with the gateway is: a report by HTTP, then a WebSocket on which telemetry goes out and commands come in.
 
+use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::time::TrustedTime;
 use edgetrust_firmware::board::ResetReason;
 use edgetrust_firmware::stack;
@@ -57,6 +58,8 @@ pub struct Report<'a> {
     pub sequence: u32,
     pub now: TrustedTime,
     pub confirmed: bool,
+    /// When the certificate that the device shows ends.
+    pub certificate_until: UnixTime,
     pub reset: &'a ResetReason,
 }
 
@@ -85,6 +88,8 @@ impl Report<'_> {
             &number(time),
             ",\"time_confirmed\":",
             confirmed,
+            ",\"certificate_until\":",
+            &number(self.certificate_until.as_secs()),
             ",\"reset\":\"",
             reset,
             "\",\"stack\":",

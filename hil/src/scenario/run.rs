@@ -134,6 +134,12 @@ impl Run<'_> {
                 let all = self.bench.service.messages().len() + count;
                 self.until(step, "too little telemetry", |bench| bench.service.messages().len() >= all)
             }
+            Action::Message(wanted) => {
+                let before = self.bench.service.messages().len();
+                self.until(step, "no such message", |bench| {
+                    bench.service.messages().iter().skip(before).any(|message| wanted.is_match(message))
+                })
+            }
             Action::Posts(count) => {
                 let all = self.bench.service.posts().len() + count;
                 self.until(step, "too few reports", |bench| bench.service.posts().len() >= all)

@@ -52,6 +52,7 @@ pub(super) struct StepText {
     absent: Option<String>,
     server_says: Option<String>,
     telemetry: Option<usize>,
+    message: Option<String>,
     posts: Option<usize>,
     tries: Option<usize>,
     asks: Option<Service>,
@@ -84,6 +85,8 @@ pub enum Action {
     ServerSays(Regex),
     /// So many more messages arrive at the service by WebSocket.
     Telemetry(usize),
+    /// One more arrives that has this.
+    Message(Regex),
     /// So many more arrive by POST.
     Posts(usize),
     /// The device connects so many times more.
@@ -165,6 +168,7 @@ impl TryFrom<StepText> for Step {
             text.absent.map(|text| regex("absent", text)).transpose()?.map(Action::Absent),
             text.server_says.map(|text| regex("server_says", text)).transpose()?.map(Action::ServerSays),
             text.telemetry.map(Action::Telemetry),
+            text.message.map(|text| regex("message", text)).transpose()?.map(Action::Message),
             text.posts.map(Action::Posts),
             text.tries.map(Action::Tries),
             text.asks.map(Action::Asks),
