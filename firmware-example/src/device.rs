@@ -9,7 +9,7 @@ use edgetrust_core::rotation::{Failure, FailureKind};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_firmware::board::{self, ResetReason};
 use embassy_net::Stack;
-use embassy_time::{Duration, Timer, with_timeout};
+use embassy_time::{Duration, Instant, Timer, with_timeout};
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use static_cell::ConstStaticCell;
@@ -27,6 +27,8 @@ use crate::{Slots, alive, sntp};
 /// The first wait after a failure; it doubles up to the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// A device that rests looks after itself so often.
+const LOOK: Duration = Duration::from_secs(30);
 /// The wait after a start that was not wanted.
 const AFTER_CRASH: Duration = Duration::from_secs(1);
 /// Answers of the gateway.
@@ -56,6 +58,8 @@ enum SessionError {
 /// What is to be done next.
 enum Next {
     Session,
+    /// A session after so long.
+    Rest(Duration),
     Restart,
 }
 
@@ -116,6 +120,10 @@ impl Device {
             self.address().await;
             match self.session().await {
                 Ok(Next::Session) => wait = FIRST_WAIT,
+                Ok(Next::Rest(interval)) => {
+                    wait = FIRST_WAIT;
+                    self.rest(interval).await;
+                }
                 Ok(Next::Restart) => {
                     Timer::after_millis(100).await;
                     board::reset();
@@ -137,6 +145,16 @@ impl Device {
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }
             }
+        }
+    }
+
+    /// Waits for the next report, but not longer than until a new credential is wanted.
+    async fn rest(&mut self, interval: Duration) {
+        let until = Instant::now() + interval;
+        while Instant::now() < until && !self.renewal.wanted() {
+            alive();
+            Timer::at(until.min(Instant::now() + LOOK)).await;
+            self.renewal.tick(&self.settings, self.clock.now());
         }
     }
 
@@ -264,17 +282,14 @@ impl Words<'_> {
                 200..=299 => defmt::info!("posted: {=u16}", status),
                 status => return Err(SessionError::ReportRefused(status)),
             }
-            if closes {
+            if closes && device.websocket.is_some() {
                 *self.reported = true;
                 return Ok(Next::Session);
             }
         }
         *self.reported = false;
         let interval = Duration::from_millis(device.interval_ms.into());
-        let Some(path) = device.websocket else {
-            Timer::after(interval).await;
-            return Ok(Next::Session);
-        };
+        let Some(path) = device.websocket else { return Ok(Next::Rest(interval)) };
         match feed(link, rng, host, path, interval, self).await.map_err(SessionError::WebSocket)? {
             Left::Command(Command::Restart) => return Ok(Next::Restart),
             Left::Command(Command::Rotate) => self.renewal.rotate(self.settings, self.clock.now()),
