@@ -15,7 +15,7 @@ use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::TcpSocket;
 use embassy_net::{IpAddress, Stack};
 use embassy_time::{Duration, with_timeout};
-use embedded_io_async::Write;
+use embedded_io_async::{ErrorKind, Write};
 use rand_chacha::ChaCha20Rng;
 
 use crate::settings::Settings;
@@ -26,6 +26,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 const HANDSHAKE: Duration = Duration::from_secs(20);
 /// How long a peer may leave octets of ours without an answer.
 pub const SILENCE: Duration = Duration::from_secs(30);
+/// A peer is asked so often whether it is there.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 static ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 1] = [crypto::ECDSA];
 
@@ -104,6 +106,8 @@ pub async fn dial<'m>(
     let address = resolve(net, target.host).await.ok_or(DialError::Resolve)?;
     let mut socket = TcpSocket::new(net, &mut memory.tcp_receive, &mut memory.tcp_send);
     socket.set_timeout(Some(SILENCE));
+    // Without it a connection on which nothing is said for so long would be taken for dead (RFC 9293 section 3.8.4).
+    socket.set_keep_alive(Some(KEEP_ALIVE));
     match with_timeout(CONNECT, socket.connect((address, target.port))).await {
         Ok(Ok(())) => {}
         Ok(Err(_)) | Err(_) => return Err(DialError::Connect),
@@ -128,12 +132,15 @@ pub async fn dial<'m>(
     }
 }
 
-/// Sends octets, all of them at once: one place, since each is some kilobytes of the image.
+/// Sends octets, all of them at once: one place, since each is some kilobytes of the image. A peer that acknowledges and takes nothing more is given up.
 pub async fn say(link: &mut Link<'_>, parts: &[&[u8]]) -> Result<(), ConnectionError> {
-    for part in parts {
-        link.write_all(part).await?;
-    }
-    link.flush().await
+    let said = async {
+        for part in parts {
+            link.write_all(part).await?;
+        }
+        link.flush().await
+    };
+    with_timeout(SILENCE, said).await.unwrap_or(Err(ConnectionError::Io(ErrorKind::TimedOut)))
 }
 
 /// Says goodbye in good order, but not for long. A macro: each function that a connection is handed to holds it once more.

@@ -3,7 +3,7 @@
 use base64ct::{Base64, Encoding};
 use edge_ws::{Error as FrameError, FrameHeader, FrameType};
 use edgetrust_core::embedded_tls::ConnectionError;
-use embassy_time::{Duration, Instant, Timer, with_timeout};
+use embassy_time::{Duration, Instant, Timer, with_deadline, with_timeout};
 use embedded_io_async::Read;
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
@@ -197,7 +197,9 @@ impl<'l, 'm> WebSocket<'l, 'm> {
                 if self.have > 0 || begun.is_some() {
                     with_timeout(SILENCE, self.more()).await.unwrap_or(Err(WebSocketError::Silent))?;
                 } else {
-                    match self.link.read_until(&mut self.input, Timer::at(until)).await? {
+                    // A record that has begun is not left, for a while.
+                    let reading = self.link.read_until(&mut self.input, Timer::at(until));
+                    match with_deadline(until + SILENCE, reading).await.map_err(|_| WebSocketError::Silent)?? {
                         None => return Ok(None),
                         Some(0) => return Err(WebSocketError::Ended),
                         Some(count) => self.have = count,

@@ -217,6 +217,14 @@ impl Run<'_> {
                 self.bench.wire.set_cable(*fault);
                 Ok(())
             }
+            Action::Deaf(deaf) => {
+                self.bench.wire.set_deaf(*deaf);
+                Ok(())
+            }
+            Action::Mute(after) => {
+                self.bench.wire.mute(*after);
+                Ok(())
+            }
             Action::Dhcp(mode) => {
                 self.bench.wire.set_dhcp(*mode);
                 Ok(())

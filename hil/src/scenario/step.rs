@@ -68,6 +68,8 @@ pub(super) struct StepText {
     cuts: Option<Cuts>,
     reset: Option<bool>,
     cable: Option<Fault>,
+    deaf: Option<bool>,
+    mute: Option<usize>,
     dhcp: Option<Dhcp>,
     dns: Option<Dns>,
     ntp: Option<Ntp>,
@@ -117,6 +119,10 @@ pub enum Action {
     Reset,
     /// The cable.
     Cable(Fault),
+    /// Servers take nothing of the device any more, or do so again.
+    Deaf(bool),
+    /// Of the connections that there are, the device hears so many octets more.
+    Mute(usize),
     /// Addresses.
     Dhcp(Dhcp),
     /// Names.
@@ -184,6 +190,8 @@ impl TryFrom<StepText> for Step {
             text.cuts.map(Action::Cuts),
             told(text.reset, Action::Reset),
             text.cable.map(Action::Cable),
+            text.deaf.map(Action::Deaf),
+            text.mute.map(Action::Mute),
             text.dhcp.map(Action::Dhcp),
             text.dns.map(Action::Dns),
             text.ntp.map(Action::Ntp),

@@ -90,6 +90,8 @@ impl Host {
         for order in shared.orders() {
             match order {
                 Order::Stop => return false,
+                Order::Deaf(deaf) => self.links.deaf = deaf,
+                Order::Mute(after) => self.links.mute(after),
                 Order::Fault(fault) => self.cable.set_fault(fault),
                 Order::ClockRate(rate) => self.clock.set_rate(rate),
                 Order::Reset(port) => self.links.reset(&mut self.sockets, port, self.poll.registry()),

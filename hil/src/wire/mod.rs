@@ -95,6 +95,8 @@ pub struct Seen {
 
 enum Order {
     Stop,
+    Deaf(bool),
+    Mute(usize),
     Fault(Fault),
     ClockRate(u32),
     Reset(Option<u16>),
@@ -219,6 +221,16 @@ impl Wire {
     /// What happens to frames.
     pub fn set_cable(&self, fault: Fault) {
         self.change(|state| state.orders.push(Order::Fault(fault)));
+    }
+
+    /// Whether servers take nothing of the guest: its segments are acknowledged until there is no more room (RFC 9293 section 3.8.6).
+    pub fn set_deaf(&self, deaf: bool) {
+        self.change(|state| state.orders.push(Order::Deaf(deaf)));
+    }
+
+    /// Servers of the connections that there are say so many octets more, and then nothing.
+    pub fn mute(&self, after: usize) {
+        self.change(|state| state.orders.push(Order::Mute(after)));
     }
 
     /// What the guest did so far.

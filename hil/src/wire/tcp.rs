@@ -13,7 +13,9 @@ use socket2::SockRef;
 
 /// Connections that a port takes at once, before they are carried on.
 const BACKLOG: usize = 4;
-const BUFFER: usize = 64 * 1024;
+/// Octets on their way from the guest: what a small server has.
+const FROM_GUEST: usize = 8 * 1024;
+const TO_GUEST: usize = 64 * 1024;
 /// A guest that does not acknowledge for so long is gone.
 const TIMEOUT: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(60);
 
@@ -27,6 +29,8 @@ struct Link {
     guest_ended: bool,
     /// The server's end was passed on.
     server_ended: bool,
+    /// So many octets of the server are still passed on.
+    passes: Option<usize>,
 }
 
 /// What becomes of a link.
@@ -44,13 +48,15 @@ pub(super) struct Links {
     links: Vec<Link>,
     listening: Vec<(u16, SocketHandle)>,
     next: usize,
+    /// Nothing of the guest is taken; its window closes.
+    pub(super) deaf: bool,
     /// Connections so far, by port.
     pub(super) accepted: BTreeMap<u16, usize>,
 }
 
 fn listen(port: u16) -> Option<Socket<'static>> {
-    let buffer = || SocketBuffer::new(vec![0; BUFFER]);
-    let mut socket = Socket::new(buffer(), buffer());
+    let [from, to] = [FROM_GUEST, TO_GUEST].map(|octets| SocketBuffer::new(vec![0; octets]));
+    let mut socket = Socket::new(from, to);
     socket.set_nagle_enabled(false);
     socket.set_timeout(Some(TIMEOUT));
     socket.listen(port).ok()?;
@@ -124,15 +130,16 @@ impl Links {
         self.next += 1;
         registry.register(&mut server, token, Interest::READABLE | Interest::WRITABLE)?;
         let _ = server.set_nodelay(true);
-        let (guest_ended, server_ended) = (false, false);
-        Ok(Link { guest, port, server, connected: false, guest_ended, server_ended })
+        let (guest_ended, server_ended, passes) = (false, false, None);
+        Ok(Link { guest, port, server, connected: false, guest_ended, server_ended, passes })
     }
 
     /// Moves what can be moved.
     pub(super) fn pump(&mut self, sockets: &mut SocketSet<'static>, registry: &Registry) {
+        let deaf = self.deaf;
         self.links.retain_mut(|link| {
             let guest = sockets.get_mut::<Socket<'_>>(link.guest);
-            match link.pump(guest) {
+            match link.pump(guest, deaf) {
                 Fate::Goes => return true,
                 Fate::Reset => {
                     reset(&link.server);
@@ -167,6 +174,11 @@ impl Links {
         }
     }
 
+    /// Connections that there are pass on so many octets of their servers, and nothing behind them.
+    pub(super) fn mute(&mut self, after: usize) {
+        self.links.iter_mut().for_each(|link| link.passes = Some(after));
+    }
+
     /// Resets what goes through a port, on both sides.
     pub(super) fn reset(&mut self, sockets: &mut SocketSet<'static>, port: Option<u16>, registry: &Registry) {
         self.links.retain_mut(|link| {
@@ -182,7 +194,7 @@ impl Links {
 }
 
 impl Link {
-    fn pump(&mut self, guest: &mut Socket<'static>) -> Fate {
+    fn pump(&mut self, guest: &mut Socket<'static>, deaf: bool) -> Fate {
         if !self.connected {
             match self.server.take_error() {
                 Ok(None) => {}
@@ -193,7 +205,8 @@ impl Link {
                 Err(_) => return Fate::Goes,
             }
         }
-        if self.guest_to_server(guest).and_then(|()| self.server_to_guest(guest)).is_err() {
+        let taken = if deaf { Ok(()) } else { self.guest_to_server(guest) };
+        if taken.and_then(|()| self.server_to_guest(guest)).is_err() {
             return Fate::Reset;
         }
         match guest.state() {
@@ -227,10 +240,14 @@ impl Link {
     }
 
     fn server_to_guest(&mut self, guest: &mut Socket<'static>) -> io::Result<()> {
-        while !self.server_ended && guest.can_send() {
-            let read = guest.send(|room| match self.server.read(room) {
-                Ok(count) => (count, Ok(count)),
-                Err(error) => (0, Err(error)),
+        while !self.server_ended && guest.can_send() && self.passes != Some(0) {
+            let passes = self.passes.unwrap_or(usize::MAX);
+            let read = guest.send(|room| {
+                let count = room.len().min(passes);
+                match self.server.read(&mut room[..count]) {
+                    Ok(count) => (count, Ok(count)),
+                    Err(error) => (0, Err(error)),
+                }
             });
             match read {
                 Ok(Err(error)) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -240,7 +257,7 @@ impl Link {
                     self.server_ended = true;
                     guest.close();
                 }
-                Ok(Ok(_)) => {}
+                Ok(Ok(count)) => self.passes = self.passes.map(|passes| passes.saturating_sub(count)),
                 Err(_) => break,
             }
         }
