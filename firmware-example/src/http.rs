@@ -57,7 +57,7 @@ pub struct Head {
 /// Sends a request, reads the whole answer; the connection can go on.
 pub async fn post<'b>(link: &mut Link<'_>, post: Post<'_>, buffer: &'b mut [u8]) -> Result<Answer<'b>, HttpError> {
     let Post { host, path, content_type, body } = post;
-    let length = decimal(body.len());
+    let length = decimal(u64::try_from(body.len()).unwrap_or(u64::MAX));
     let (words, end) = ([" HTTP/1.1\r\nHost: ", "\r\nContent-Type: ", "\r\nContent-Length: "], "\r\n\r\n");
     let [version, kind, size] = words;
     let parts = ["POST ", path, version, host, kind, content_type, size, &length, end].map(str::as_bytes);
@@ -114,7 +114,7 @@ fn number(digits: &[u8]) -> Option<usize> {
 }
 
 /// A number in digits: without core's formatting, which would take some kilobytes of the image.
-pub fn decimal(mut number: usize) -> heapless::String<20> {
+pub fn decimal(mut number: u64) -> heapless::String<20> {
     let mut digits = heapless::Vec::<u8, 20>::new();
     loop {
         // There are no more digits than that.

@@ -77,28 +77,27 @@ impl Report<'_> {
             TrustedTime::Known(now) | TrustedTime::AtLeast(now) => now.as_secs(),
             TrustedTime::Unknown => 0,
         };
-        let number = |number: u64| decimal(usize::try_from(number).unwrap_or(usize::MAX));
         let confirmed = if self.confirmed { "true" } else { "false" };
         let parts = [
             "{\"sequence\":",
-            &number(self.sequence.into()),
+            &decimal(self.sequence.into()),
             ",\"uptime_ms\":",
-            &number(Instant::now().as_millis()),
+            &decimal(Instant::now().as_millis()),
             ",\"time\":",
-            &number(time),
+            &decimal(time),
             ",\"time_confirmed\":",
             confirmed,
             ",\"certificate_until\":",
-            &number(self.certificate_until.as_secs()),
+            &decimal(self.certificate_until.as_secs()),
             ",\"reset\":\"",
             reset,
             "\",\"stack\":",
-            &decimal(stack::usage().peak),
+            &decimal(u64::try_from(stack::usage().peak).unwrap_or(u64::MAX)),
             "}",
         ];
         let mut text = Message::new();
         for part in parts {
-            // It fits: numbers of ten digits and words of ours.
+            // It fits: numbers of twenty digits at the most, and words of ours.
             let _ = text.push_str(part);
         }
         text
