@@ -258,6 +258,8 @@ impl<S: Read + Write> Read for Connection<'_, S> {
         match self.tls.read(out).await {
             Ok(count) => Ok(count),
             Err(TlsError::ConnectionClosed) => Ok(0),
+            // What it makes of an alert here, and of nothing else that the guard lets through.
+            Err(TlsError::InternalError) if self.link.fault.get().is_none() => Err(ConnectionError::Alert),
             Err(error) => Err(self.error(error)),
         }
     }

@@ -21,6 +21,7 @@ use crate::http::HttpError;
 use crate::renewal::{Renewal, RenewalError, seed};
 use crate::settings::{Settings, SettingsError};
 use crate::telemetry::{Command, Left, Owner, Report, feed, report};
+use crate::verdict::Verdict;
 use crate::websocket::WebSocketError;
 use crate::{Slots, alive, sntp};
 
@@ -46,7 +47,7 @@ pub enum DeviceError {
 
 /// How a session came to its end.
 #[derive(defmt::Format)]
-enum SessionError {
+pub enum SessionError {
     Time,
     Dial(DialError),
     Report(HttpError),
@@ -205,7 +206,7 @@ impl Device {
                 let dialling = pin!(dial(*net, (memory, shared), settings, target, now, &mut credential, rng));
                 apart(dialling).await
             };
-            learn(&dialled, clock, renewal, settings);
+            learn(&dialled, clock, renewal);
             match dialled {
                 Ok(link) => link,
                 Err(error) => {
@@ -213,7 +214,11 @@ impl Device {
                         let failure = Failure { kind: FailureKind::Transient, retry_after_s: None };
                         renewal.failed(settings, clock.now(), failure);
                     }
-                    return Err(SessionError::Dial(error));
+                    let error = SessionError::Dial(error);
+                    if let Some(verdict) = Verdict::of(&error) {
+                        renewal.judged(settings, clock.now(), verdict);
+                    }
+                    return Err(error);
                 }
             }
         };
@@ -226,15 +231,18 @@ impl Device {
         };
         let taken = words.taken;
         hang_up!(link);
-        if outcome.is_err() && !taken {
-            renewal.judged(settings, clock.now(), false);
+        if let Err(error) = &outcome
+            && !taken
+            && let Some(verdict) = Verdict::of(error)
+        {
+            renewal.judged(settings, clock.now(), verdict);
         }
         outcome
     }
 }
 
-/// What a handshake says of the time and of our credential.
-fn learn<T>(dialled: &Result<T, DialError>, clock: &mut Clock, renewal: &mut Renewal<Slots>, settings: &Settings) {
+/// What a handshake says of the time.
+fn learn<T>(dialled: &Result<T, DialError>, clock: &mut Clock, renewal: &mut Renewal<Slots>) {
     match dialled {
         Ok(_) => {
             if let Some(time) = clock.confirm() {
@@ -245,7 +253,6 @@ fn learn<T>(dialled: &Result<T, DialError>, clock: &mut Clock, renewal: &mut Ren
             kind: PathErrorKind::Expired { .. } | PathErrorKind::NotYetValid { .. },
             ..
         }))) => clock.reject(),
-        Err(DialError::Refused(HandshakeError::Alert(_))) => renewal.judged(settings, clock.now(), false),
         Err(_) => {}
     }
 }
@@ -316,7 +323,6 @@ impl Words<'_> {
                 Ok(Next::Session)
             }
             Err(error) => {
-                self.taken = error.was_answered();
                 self.renewal.failed(self.settings, self.clock.now(), error.failure());
                 Err(SessionError::Enroll(error))
             }
@@ -333,7 +339,7 @@ impl Owner for Words<'_> {
     fn opened(&mut self) {
         if !self.taken {
             self.taken = true;
-            self.renewal.judged(self.settings, self.clock.now(), true);
+            self.renewal.judged(self.settings, self.clock.now(), Verdict::Taken);
         }
     }
 

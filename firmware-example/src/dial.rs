@@ -15,7 +15,7 @@ use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::TcpSocket;
 use embassy_net::{IpAddress, Stack};
 use embassy_time::{Duration, with_timeout};
-use embedded_io_async::{ErrorKind, Write};
+use embedded_io_async::{ErrorKind, Read, Write};
 use rand_chacha::ChaCha20Rng;
 
 use crate::settings::Settings;
@@ -140,7 +140,20 @@ pub async fn say(link: &mut Link<'_>, parts: &[&[u8]]) -> Result<(), ConnectionE
         }
         link.flush().await
     };
-    with_timeout(SILENCE, said).await.unwrap_or(Err(ConnectionError::Io(ErrorKind::TimedOut)))
+    match with_timeout(SILENCE, said).await {
+        Ok(Err(error @ ConnectionError::Io(_))) => Err(last_words(link).await.unwrap_or(error)),
+        Ok(said) => said,
+        Err(_) => Err(ConnectionError::Io(ErrorKind::TimedOut)),
+    }
+}
+
+/// Why a server ended a connection that we still wrote to: it said so, and what it did not read of ours made a reset of the end.
+async fn last_words(link: &mut Link<'_>) -> Option<ConnectionError> {
+    let mut octet = [0];
+    match with_timeout(Duration::from_secs(1), link.read(&mut octet)).await {
+        Ok(Err(error @ ConnectionError::Alert)) => Some(error),
+        _ => None,
+    }
 }
 
 /// Says goodbye in good order, but not for long. A macro: each function that a connection is handed to holds it once more.

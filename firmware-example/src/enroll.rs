@@ -53,11 +53,6 @@ pub enum EnrollError {
 }
 
 impl EnrollError {
-    /// The gateway has taken our certificate: it said something.
-    pub fn was_answered(&self) -> bool {
-        !matches!(self, Self::Http(_) | Self::Silent)
-    }
-
     /// When it is worth another attempt.
     pub fn failure(&self) -> Failure {
         let (kind, retry_after_s) = match self {

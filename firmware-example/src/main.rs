@@ -6,7 +6,7 @@
 //! | `clock.rs` `sntp.rs` | what it knows of the time |
 //! | `dial.rs` | from a name to a connection whose server has proved itself |
 //! | `http.rs` `websocket.rs` `telemetry.rs` | what it says on it |
-//! | `renewal.rs` `enroll.rs` | its credential: kept in two slots, renewed through the gateway |
+//! | `renewal.rs` `enroll.rs` `verdict.rs` | its credential: kept in two slots, renewed through the gateway, given back if that refuses it |
 //! | `device.rs` | one session after the other |
 
 #![no_std]
@@ -23,6 +23,7 @@ mod renewal;
 mod settings;
 mod sntp;
 mod telemetry;
+mod verdict;
 mod websocket;
 
 use core::sync::atomic::{AtomicU32, Ordering};

@@ -10,6 +10,7 @@ use edgetrust_core::x509::Certificate;
 use edgetrust_firmware::crypto;
 
 use crate::settings::Settings;
+use crate::verdict::Verdict;
 
 /// Octets of a certificate and its intermediates, as the gateway returns them.
 pub const MAX_CHAIN: usize = 2048;
@@ -50,6 +51,8 @@ pub struct Renewal<M> {
     /// The attempt that is to be made, counted from 0.
     wanted: Option<u8>,
     changed: bool,
+    /// It was unclear once what was made of what is shown.
+    doubted: bool,
 }
 
 /// Why a credential cannot be shown.
@@ -82,7 +85,7 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
             heapless::Vec::from_slice(settings.first_certificate).map_err(|_| RenewalError::Certificate)?;
         let shown = Shown { slot: None, key, certificate, not_after };
         let enrolls = settings.device.enroll.is_some();
-        Ok(Self { store, state: State::new(), policy, enrolls, shown, wanted: None, changed: false })
+        Ok(Self { store, state: State::new(), policy, enrolls, shown, wanted: None, changed: false, doubted: false })
     }
 
     /// The highest time that the store has seen.
@@ -150,12 +153,16 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
         }
     }
 
-    /// The gateway has taken what was shown, or not: it said something after the handshake, or nothing.
-    pub fn judged(&mut self, settings: &Settings, now: TrustedTime, taken: bool) {
-        if let (true, Some(slot)) = (self.enrolls, self.shown.slot) {
-            let event = if taken { Event::HandshakeOk { slot } } else { Event::HandshakeFailed { slot } };
-            self.step(settings, now, event);
-        }
+    /// What the gateway made of what was shown. Where that is unclear it counts as a refusal once: it is not given back for a service that is
+    /// down, nor confirmed while nobody has taken it.
+    pub fn judged(&mut self, settings: &Settings, now: TrustedTime, verdict: Verdict) {
+        let (true, Some(slot)) = (self.enrolls, self.shown.slot) else { return };
+        let event = match verdict {
+            Verdict::Taken => Event::HandshakeOk { slot },
+            Verdict::Unclear if core::mem::replace(&mut self.doubted, true) => return,
+            Verdict::Refused | Verdict::Unclear => Event::HandshakeFailed { slot },
+        };
+        self.step(settings, now, event);
     }
 
     /// The attempt failed.
@@ -277,6 +284,7 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
         let leaf = certificates(stored.chain).next().unwrap_or_default();
         let replaced = self.shown.replace(Some(slot), stored.key, leaf);
         self.changed |= replaced.is_ok();
+        self.doubted &= replaced.is_err();
         if let Err(error) = replaced {
             defmt::error!("slot {}: {}", slot, error);
         }

@@ -171,7 +171,7 @@ fn talk<C: ClientCredential>(
                 Ok(0) => break,
                 Ok(count) => heard.extend_from_slice(&part[..count]),
                 // A server that refuses us says so here (RFC 8446 section 4.4.2.4).
-                Err(ConnectionError::Tls(_) | ConnectionError::Truncated | ConnectionError::Io(_)) => {
+                Err(ConnectionError::Alert | ConnectionError::Truncated | ConnectionError::Io(_)) => {
                     return Err(HandshakeError::Closed);
                 }
                 Err(other) => panic!("{other:?}"),
@@ -279,6 +279,27 @@ fn a_server_that_wants_a_certificate_and_gets_none_lets_nobody_in() {
     let (address, server) = serve(server_config(Some(&root), vec![leaf], &key));
     let error = talk::<NoCredential>(address, &root, NAME, now(), None).unwrap_err();
     assert!(matches!(error, HandshakeError::Closed), "{error:?}");
+    assert!(server.join().unwrap().unwrap_err().contains("no certificates"));
+}
+
+#[test]
+fn a_client_that_is_refused_hears_an_alert() {
+    let root = Ca::new("Root", None);
+    let (leaf, key) = root.leaf("gateway.a.example", SERVER);
+    let (address, server) = serve(server_config(Some(&root), vec![leaf], &key));
+    let anchors = [Certificate::from_der(&root.der).unwrap()];
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &[ECDSA_P256_SHA256] };
+    let demand = Demand { trust, server: NAME, now: now(), limits: Limits::DEVICE };
+    let socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut receive, mut send, mut shared) = (vec![0; 16_640], vec![0; 2048], Shared::new());
+    let buffers = Buffers { receive: &mut receive, send: &mut send, shared: &mut shared };
+    let heard = ready(async {
+        let rng = &mut rand_core::OsRng;
+        let mut tls = connect(Blocking(socket), &demand, None::<&mut NoCredential>, rng, buffers).await.unwrap();
+        tls.read(&mut [0; 16]).await
+    });
+    assert!(matches!(heard, Err(ConnectionError::Alert)), "{heard:?}");
     assert!(server.join().unwrap().unwrap_err().contains("no certificates"));
 }
 

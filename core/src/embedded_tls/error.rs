@@ -90,7 +90,10 @@ pub enum ConnectionError {
     Truncated,
     /// The socket failed.
     Io(ErrorKind),
-    /// embedded-tls's own; an alert of the server among it.
+    /// The server ended it with an alert that is an error (RFC 8446 section 6.2); embedded-tls does not say which. A client has done its part of the
+    /// handshake before the server looks at its certificate, so this is how a client hears that it was refused.
+    Alert,
+    /// embedded-tls's own.
     Tls(TlsError),
 }
 
@@ -106,7 +109,7 @@ impl embedded_io_async::Error for ConnectionError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Record(_) | Self::Tls(_) => ErrorKind::InvalidData,
-            Self::Truncated => ErrorKind::ConnectionAborted,
+            Self::Truncated | Self::Alert => ErrorKind::ConnectionAborted,
             Self::Io(kind) => *kind,
         }
     }

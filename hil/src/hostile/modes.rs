@@ -181,7 +181,7 @@ pub const MODES: &[Mode] = &[
     mode_of("close-after-finished", "closes without close_notify", Broken("Truncated"), &[RIGHT, &[Close]]),
     mode_of("close-notify", "says close_notify", Ended, &[RIGHT, &[Inner(&[1, 0, 21]), Close]]),
     mode_of("data-after-close", "sends data after its close_notify", Ended, &[RIGHT, &[Inner(&[1, 0, 21]), Inner(b"more\x17"), Close]]),
-    mode_of("late-fatal-alert", "sends internal_error", Broken("Tls"), &[RIGHT, &[Inner(&[2, 80, 21]), Close]]),
+    mode_of("late-fatal-alert", "sends internal_error", Broken("Alert"), &[RIGHT, &[Inner(&[2, 80, 21]), Close]]),
     mode_of("late-plaintext", "sends application data that is not encrypted", Broken("Tls"), &[RIGHT, &[ClearRecord(23, b"HTTP/1.1 200 OK\r\n\r\n"), Stall]]),
     mode_of("late-plaintext-alert", "sends an alert that is not encrypted", Broken("UnexpectedRecord"), &[RIGHT, &[ClearRecord(21, &[1, 0]), Stall]]),
     mode_of("late-bad-tag", "sends a record that was not encrypted with the right key", Broken("Tls"), &[RIGHT, &[BadTag, Stall]]),

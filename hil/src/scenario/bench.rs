@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::file::{Believes, Device, Flaw, Scenario, Server, Shown};
-use super::step::Ca;
+use super::step::Presence;
 use crate::hostile::{self, Expected, Mode};
 use crate::image::{Flash, Rig};
 use crate::log::Log;
@@ -214,11 +214,11 @@ impl Bench {
     }
 
     /// The CA goes, or comes back.
-    pub(super) fn set_ca(&mut self, wanted: Ca) -> io::Result<()> {
+    pub(super) fn set_ca(&mut self, wanted: Presence) -> io::Result<()> {
         let ca = self.ca.as_mut().ok_or_else(|| io::Error::other("ca: this server has no est, so there is no CA"))?;
         match wanted {
-            Ca::Stop => ca.stop(),
-            Ca::Start => ca.restart()?,
+            Presence::Stop => ca.stop(),
+            Presence::Start => ca.restart()?,
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::bench::{Bench, PORT, glance};
 use super::file::Scenario;
-use super::step::{Action, Service, Step};
+use super::step::{Action, Presence, Service, Step};
 use crate::log::Waited;
 use crate::servers::StepCa;
 
@@ -181,7 +181,11 @@ impl Run<'_> {
                 told(self.bench.serve(server))
             }
             Action::RotateServer => told(self.bench.rotate_server()),
-            Action::Ca(ca) => told(self.bench.set_ca(*ca)),
+            Action::Ca(wanted) => told(self.bench.set_ca(*wanted)),
+            Action::Service(wanted) => {
+                self.bench.service.set_down(*wanted == Presence::Stop);
+                Ok(())
+            }
             Action::Restart => {
                 self.bench.unplug();
                 self.next = self.bench.log.len();

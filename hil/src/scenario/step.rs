@@ -21,10 +21,10 @@ pub enum Service {
     Ntp,
 }
 
-/// What becomes of the location's CA.
+/// What becomes of something that the gateway needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Ca {
+pub enum Presence {
     /// Nobody answers any more.
     Stop,
     /// It is there again, with what it knew.
@@ -62,7 +62,8 @@ pub(super) struct StepText {
     est: Option<Est>,
     server: Option<Server>,
     rotate_server: Option<bool>,
-    ca: Option<Ca>,
+    ca: Option<Presence>,
+    service: Option<Presence>,
     restart: Option<bool>,
     cut: Option<u32>,
     cuts: Option<Cuts>,
@@ -108,7 +109,9 @@ pub enum Action {
     /// The server gets another certificate, for the same name.
     RotateServer,
     /// The CA that the gateway orders from.
-    Ca(Ca),
+    Ca(Presence),
+    /// The service behind the gateway.
+    Service(Presence),
     /// The device loses its power and gets it back.
     Restart,
     /// The device's power ends at this operation of its flash; it gets it back then.
@@ -185,6 +188,7 @@ impl TryFrom<StepText> for Step {
             text.server.map(Action::Server),
             told(text.rotate_server, Action::RotateServer),
             text.ca.map(Action::Ca),
+            text.service.map(Action::Service),
             told(text.restart, Action::Restart),
             text.cut.map(Action::Cut),
             text.cuts.map(Action::Cuts),

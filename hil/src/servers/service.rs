@@ -47,6 +47,7 @@ struct Shared {
     seen: Mutex<Seen>,
     changed: Condvar,
     stop: AtomicBool,
+    down: AtomicBool,
     status: AtomicU16,
     answers: Mutex<Option<Answers>>,
     open: AtomicUsize,
@@ -71,6 +72,7 @@ impl Service {
             seen: Mutex::default(),
             changed: Condvar::new(),
             stop: AtomicBool::new(false),
+            down: AtomicBool::new(false),
             status: AtomicU16::new(200),
             answers: Mutex::default(),
             open: AtomicUsize::new(0),
@@ -116,6 +118,11 @@ impl Service {
     /// What POSTs are answered with from now on.
     pub fn set_status(&self, status: u16) {
         self.shared.status.store(status, Ordering::Relaxed);
+    }
+
+    /// Connections that come end at once, as when a proxy has nothing behind it.
+    pub fn set_down(&self, down: bool) {
+        self.shared.down.store(down, Ordering::Relaxed);
     }
 
     /// What answers POSTs from now on.
@@ -175,6 +182,9 @@ impl Shared {
     }
 
     fn serve(&self, stream: TcpStream) -> io::Result<()> {
+        if self.down.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         stream.set_nodelay(true)?;
         loop {
             // A WebSocket begins with GET.

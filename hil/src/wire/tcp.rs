@@ -31,6 +31,8 @@ struct Link {
     server_ended: bool,
     /// So many octets of the server are still passed on.
     passes: Option<usize>,
+    /// The server has reset it. What it said before that, an alert say, still reaches the guest.
+    broken: bool,
 }
 
 /// What becomes of a link.
@@ -130,8 +132,8 @@ impl Links {
         self.next += 1;
         registry.register(&mut server, token, Interest::READABLE | Interest::WRITABLE)?;
         let _ = server.set_nodelay(true);
-        let (guest_ended, server_ended, passes) = (false, false, None);
-        Ok(Link { guest, port, server, connected: false, guest_ended, server_ended, passes })
+        let (guest_ended, server_ended, passes, broken) = (false, false, None, false);
+        Ok(Link { guest, port, server, connected: false, guest_ended, server_ended, passes, broken })
     }
 
     /// Moves what can be moved.
@@ -205,9 +207,12 @@ impl Link {
                 Err(_) => return Fate::Goes,
             }
         }
-        let taken = if deaf { Ok(()) } else { self.guest_to_server(guest) };
-        if taken.and_then(|()| self.server_to_guest(guest)).is_err() {
-            return Fate::Reset;
+        if !deaf && !self.broken {
+            self.broken = self.guest_to_server(guest).is_err();
+        }
+        self.broken |= self.server_to_guest(guest).is_err();
+        if self.broken {
+            return if guest.may_send() && guest.send_queue() > 0 { Fate::Goes } else { Fate::Reset };
         }
         match guest.state() {
             State::Closed | State::TimeWait if self.guest_ended && self.server_ended => Fate::Over,
@@ -253,6 +258,8 @@ impl Link {
                 Ok(Err(error)) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(Err(error)) => return Err(error),
+                // After a reset that was told already.
+                Ok(Ok(0)) if self.broken => break,
                 Ok(Ok(0)) => {
                     self.server_ended = true;
                     guest.close();
