@@ -78,12 +78,18 @@ impl Clock {
         clock
     }
 
-    /// What is known.
+    /// What is known. While there is a confirmed time, a proposal is nothing to renew a certificate by.
     pub fn now(&self) -> TrustedTime {
-        match self.proposed.or(self.confirmed) {
-            Some(reading) => TrustedTime::Known(reading.now()),
-            None => TrustedTime::AtLeast(self.floor),
-        }
+        self.known(self.confirmed.or(self.proposed))
+    }
+
+    /// What the next handshake goes by: a proposal, which that confirms or not.
+    pub fn to_try(&self) -> TrustedTime {
+        self.known(self.proposed.or(self.confirmed))
+    }
+
+    fn known(&self, reading: Option<Reading>) -> TrustedTime {
+        reading.map_or(TrustedTime::AtLeast(self.floor), |reading| TrustedTime::Known(reading.now()))
     }
 
     /// No time below it is believed.

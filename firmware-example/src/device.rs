@@ -172,7 +172,7 @@ impl Device {
         self.address = address;
     }
 
-    /// The time, after asking for it where that is due.
+    /// The time for a handshake, after asking for it where that is due.
     async fn time(&mut self) -> Result<TrustedTime, SessionError> {
         if self.clock.is_due() {
             self.clock.ask();
@@ -180,7 +180,7 @@ impl Device {
                 self.clock.propose(unix_s);
             }
         }
-        match self.clock.now() {
+        match self.clock.to_try() {
             TrustedTime::Known(now) => Ok(TrustedTime::Known(now)),
             TrustedTime::AtLeast(_) | TrustedTime::Unknown => Err(SessionError::Time),
         }
@@ -190,7 +190,7 @@ impl Device {
     async fn session(&mut self) -> Result<Next, SessionError> {
         let now = self.time().await?;
         let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, reported, .. } = self;
-        renewal.tick(settings, now);
+        renewal.tick(settings, clock.now());
         let device = &settings.device;
         let enrollment = device.enroll.filter(|_| renewal.wanted());
         let target = match enrollment {

@@ -195,6 +195,19 @@ pub(super) mod tests {
         assert!(before[PARTITION / 2..].iter().all(|octet| *octet == 0xff), "the rest is erased");
     }
 
+    /// The firmware is another workspace, for another target: its limits cannot be named here.
+    #[test]
+    fn the_limits_are_the_firmwares() {
+        let source = |file: &str| {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware-example/src").join(file);
+            std::fs::read_to_string(path).unwrap()
+        };
+        let (settings, renewal) = (source("settings.rs"), source("renewal.rs"));
+        assert!(settings.contains(&format!("const MAX_CONFIG: usize = {MAX_CONFIG};")));
+        assert!(settings.contains(&format!("const MAX_ANCHORS: usize = {MAX_ANCHORS};")));
+        assert!(renewal.contains(&format!("const MAX_CERTIFICATE: usize = {MAX_CERTIFICATE};")));
+    }
+
     #[test]
     fn a_key_is_taken_as_openssl_writes_it() {
         let (folder, _, device) = folder();
