@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use edgetrust::pem;
 use edgetrust::tls::{
-    AcceptError, Acceptor, ClientAuth, ClientSettings, Connector, Credential, MinVersion, OwnedRule, Peer, Peers,
-    Refusal, ServerSettings, ServerTrust, TrustStore, server_name,
+    AcceptError, Acceptor, ClientAuth, ClientSettings, Connector, Credential, MAX_CERTIFICATES, MinVersion, OwnedRule,
+    Peer, Peers, Refusal, ServerSettings, ServerTrust, TrustStore, server_name,
 };
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tempfile::TempDir;
@@ -118,6 +118,27 @@ async fn replaced_trust_holds_for_the_next_handshake_and_no_session_outlives_it(
     servers.replace(theirs.ca(), Vec::new(), Peers::AnyVerified).unwrap();
     let (_, handshake) = meet(&acceptor, &connector).await;
     assert!(matches!(handshake, Err(AcceptError::Refused(Refusal::Path(_)))), "{handshake:?}");
+}
+
+/// So many more certificates after its own, which no path needs.
+fn padded(pki: &Pki, more: usize) {
+    let read = |file| std::fs::read_to_string(pki.folder.path().join(file)).unwrap();
+    std::fs::write(pki.folder.path().join("cert.pem"), read("cert.pem") + &read("ca.pem").repeat(more)).unwrap();
+}
+
+#[tokio::test]
+async fn more_certificates_than_a_chain_has_are_refused_unread() {
+    let pki = Pki::new("ours");
+    let trust = TrustStore::new(pki.ca(), Vec::new(), Peers::AnyVerified).unwrap();
+    let ordinary = (acceptor(&pki, &trust), connector(&pki, &trust));
+    padded(&pki, MAX_CERTIFICATES - 1);
+    let (peer, handshake) = meet(&acceptor(&pki, &trust), &connector(&pki, &trust)).await;
+    assert!(peer.is_ok() && handshake.is_ok(), "{peer:?} {handshake:?}");
+    padded(&pki, 1);
+    let (peer, _) = meet(&ordinary.0, &connector(&pki, &trust)).await;
+    assert!(matches!(peer, Err(AcceptError::Refused(Refusal::TooManyCertificates(17)))), "{peer:?}");
+    let (_, handshake) = meet(&acceptor(&pki, &trust), &ordinary.1).await;
+    assert!(matches!(handshake, Err(AcceptError::Refused(Refusal::TooManyCertificates(17)))), "{handshake:?}");
 }
 
 fn openssl(folder: &Path, arguments: &str) {

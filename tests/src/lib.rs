@@ -7,3 +7,4 @@ pub mod random;
 pub mod repository;
 pub mod simulation;
 pub mod verdicts;
+pub mod work;

@@ -38,7 +38,7 @@ fn the_stream_holds_the_cases() {
     let mut corpus = Corpus::default();
     hostile::take(&mut corpus, 1);
     assert!(corpus.cases.iter().filter(|case| case.verdict.starts_with("accepted: ")).count() > 20);
-    assert!(corpus.cases.iter().any(|case| case.verdict.contains("the limit of signature checks")));
+    assert!(corpus.cases.iter().any(|case| case.verdict.contains("the limit of work")));
     corpus.thin(3);
     let stream = corpus.stream();
     let mut rest = stream.strip_prefix(&MAGIC).unwrap();
@@ -67,7 +67,7 @@ fn another_answer_is_found() {
         corpus.cases.iter().enumerate().map(|(number, case)| format!("{number} {}\n", case.verdict)).collect();
     let right = lines.concat();
     assert!(corpus.differences(&right).is_empty());
-    let wrong = right.replacen("steps", "step", 1);
+    let wrong = right.replacen("units", "unit", 1);
     assert_eq!(corpus.differences(&wrong).len(), 1);
     assert_eq!(corpus.differences(&lines[1..].concat()).len(), corpus.cases.len());
     assert_eq!(corpus.differences(&lines[..lines.len() - 1].concat()).len(), 1);

@@ -17,9 +17,9 @@ pub(super) fn covers(presented: &str, wanted: &str) -> bool {
     let wanted = wanted.strip_suffix('.').unwrap_or(wanted);
     if let Some(parent) = presented.strip_prefix("*.") {
         let Some((_, rest)) = split_once(wanted, b'.') else { return false };
-        return contains(parent, b'.') && is_labels(parent) && rest.eq_ignore_ascii_case(parent);
+        return rest.eq_ignore_ascii_case(parent) && contains(parent, b'.') && is_labels(parent);
     }
-    is_labels(presented) && presented.eq_ignore_ascii_case(wanted)
+    presented.eq_ignore_ascii_case(wanted) && is_labels(presented)
 }
 
 fn is_labels(name: &str) -> bool {

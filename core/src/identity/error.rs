@@ -19,6 +19,8 @@ pub enum Denied {
     MalformedServerName,
     /// The path was verified for another purpose.
     WrongPurpose,
+    /// Comparing its names takes more work than a verdict may cost ([`crate::path::Limits::work`]).
+    TooMuchWork,
 }
 
 impl fmt::Display for Denied {
@@ -32,6 +34,7 @@ impl fmt::Display for Denied {
             }
             Self::MalformedServerName => "the server name that was asked for is no DNS name (RFC 9525 section 6.3)",
             Self::WrongPurpose => "its path was verified for another purpose",
+            Self::TooMuchWork => "it has more names than can be compared within the limit of work for one verdict",
         })
     }
 }

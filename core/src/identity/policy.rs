@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use super::common_name::{self, CommonNameError, common_name};
 use super::{Denied, dns_name};
 use crate::path::{Purpose, VerifiedPath};
-use crate::x509::{Certificate, GeneralName};
+use crate::x509::{Certificate, Exhausted, GeneralName, Work};
 
 /// One entry of an allow list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,52 +58,24 @@ impl<'p> AuthorizedPeer<'p> {
     }
 }
 
-/// What one rule says of one certificate.
-enum Match {
-    Yes,
-    No,
-    /// There is no name of this kind.
-    NoName,
-    SeveralCommonNames,
-}
-
 impl Rule<'_> {
-    fn matches(&self, leaf: &Certificate<'_>) -> Match {
-        match self {
-            Self::CommonName(wanted) => match common_name(&leaf.subject()) {
-                Ok(name) if common_name::is(&name, wanted) => Match::Yes,
-                Ok(_) | Err(CommonNameError::Undecodable) => Match::No,
-                Err(CommonNameError::Missing) => Match::NoName,
-                Err(CommonNameError::Several) => Match::SeveralCommonNames,
-            },
-            Self::Dns(wanted) => any_name(leaf, |name| match name {
-                GeneralName::Dns(name) => Some(!wanted.is_empty() && name.eq_ignore_ascii_case(wanted)),
-                _ => None,
-            }),
-            Self::Uri(wanted) => any_name(leaf, |name| match name {
-                GeneralName::Uri(name) => Some(!wanted.is_empty() && name == *wanted),
-                _ => None,
-            }),
-            Self::Ip(wanted) => any_name(leaf, |name| match name {
-                GeneralName::Ip(octets) => Some(is_address(octets, *wanted)),
-                _ => None,
-            }),
+    /// Whether an alternative name is this rule's; none where it is of another kind.
+    fn is(&self, name: &GeneralName<'_>, work: &mut Work) -> Result<Option<bool>, Exhausted> {
+        let (found, wanted) = match (self, name) {
+            (Self::Dns(wanted), GeneralName::Dns(found)) | (Self::Uri(wanted), GeneralName::Uri(found)) => (found, wanted),
+            (Self::Ip(wanted), GeneralName::Ip(octets)) => return Ok(Some(is_address(octets, *wanted))),
+            _ => return Ok(None),
+        };
+        if found.len() != wanted.len() || wanted.is_empty() {
+            return Ok(Some(false));
         }
+        work.spend(wanted.len() / 4)?;
+        Ok(Some(if matches!(self, Self::Dns(_)) { found.eq_ignore_ascii_case(wanted) } else { found == wanted }))
     }
 }
 
-/// Asks `is_it` of each alternative name; `None` from it is a name of another kind.
-fn any_name(leaf: &Certificate<'_>, is_it: impl Fn(GeneralName<'_>) -> Option<bool>) -> Match {
-    let mut outcome = Match::NoName;
-    for name in leaf.extensions().subject_alt_name.into_iter().flatten() {
-        match is_it(name) {
-            Some(true) => return Match::Yes,
-            Some(false) => outcome = Match::No,
-            None => {}
-        }
-    }
-    outcome
-}
+/// What reading an alternative name costs, without its octets.
+const NAME: usize = 6;
 
 /// The same family, the same octets: an IPv4-mapped IPv6 address is not the IPv4 address.
 fn is_address(octets: &[u8], wanted: IpAddr) -> bool {
@@ -127,17 +99,50 @@ impl PeerPolicy<'_> {
             Self::OneOf(rules) => *rules,
         };
         let mut denied = if rules.is_empty() { Denied::NoRuleMatched } else { Denied::NoName };
-        for (index, rule) in (0_u16..).zip(rules) {
-            match rule.matches(path.leaf()) {
-                Match::Yes => return Ok(AuthorizedPeer { path, rule: Some(index) }),
-                Match::No => denied = Denied::NoRuleMatched,
-                Match::NoName => {}
-                Match::SeveralCommonNames if denied == Denied::NoName => denied = Denied::SeveralCommonNames,
-                Match::SeveralCommonNames => {}
+        let mut work = path.work();
+        let matched = first_rule(rules, path.leaf(), &mut denied, &mut work).map_err(|_| Denied::TooMuchWork)?;
+        matched.map(|rule| AuthorizedPeer { path, rule: Some(rule) }).ok_or(denied)
+    }
+}
+
+/// Index of the first rule that a name of `leaf` matches. Each name is read once, since a certificate may have thousands.
+fn first_rule(
+    rules: &[Rule<'_>],
+    leaf: &Certificate<'_>,
+    denied: &mut Denied,
+    work: &mut Work,
+) -> Result<Option<u16>, Exhausted> {
+    let mut first: Option<u16> = None;
+    let name = common_name(&leaf.subject());
+    for (index, rule) in (0_u16..).zip(rules) {
+        let Rule::CommonName(wanted) = rule else { continue };
+        work.spend(wanted.len())?;
+        match &name {
+            Ok(name) if common_name::is(name, wanted) => {
+                first = Some(index);
+                break;
+            }
+            Ok(_) | Err(CommonNameError::Undecodable) => *denied = Denied::NoRuleMatched,
+            Err(CommonNameError::Several) if *denied == Denied::NoName => *denied = Denied::SeveralCommonNames,
+            Err(CommonNameError::Several | CommonNameError::Missing) => {}
+        }
+    }
+    for name in leaf.extensions().subject_alt_name.into_iter().flatten() {
+        work.spend(NAME.saturating_add(name.octets() / 8))?;
+        // A rule behind one that matched already decides nothing.
+        for (index, rule) in (0_u16..first.unwrap_or(u16::MAX)).zip(rules) {
+            work.spend(1)?;
+            match rule.is(&name, work)? {
+                Some(true) => {
+                    first = Some(index);
+                    break;
+                }
+                Some(false) => *denied = Denied::NoRuleMatched,
+                None => {}
             }
         }
-        Err(denied)
     }
+    Ok(first)
 }
 
 impl ServerName<'_> {
@@ -149,17 +154,18 @@ impl ServerName<'_> {
         if path.purpose() != Purpose::ServerAuth {
             return Err(Denied::WrongPurpose);
         }
-        let outcome = match self {
-            Self::Dns(wanted) if !dns_name::is_dns_name(wanted) => return Err(Denied::MalformedServerName),
-            Self::Dns(wanted) => any_name(path.leaf(), |name| match name {
-                GeneralName::Dns(name) => Some(dns_name::covers(name, wanted)),
-                _ => None,
-            }),
-            Self::Ip(wanted) => Rule::Ip(*wanted).matches(path.leaf()),
-        };
-        match outcome {
-            Match::Yes => Ok(AuthorizedPeer { path, rule: None }),
-            _ => Err(Denied::WrongServerName),
+        if let Self::Dns(wanted) = self
+            && !dns_name::is_dns_name(wanted)
+        {
+            return Err(Denied::MalformedServerName);
         }
+        let mut names = path.leaf().extensions().subject_alt_name.into_iter().flatten();
+        // Each name is looked at once: that is linear in what was sent.
+        let found = names.any(|name| match (self, name) {
+            (Self::Dns(wanted), GeneralName::Dns(name)) => dns_name::covers(name, wanted),
+            (Self::Ip(wanted), GeneralName::Ip(octets)) => is_address(octets, *wanted),
+            _ => false,
+        });
+        if found { Ok(AuthorizedPeer { path, rule: None }) } else { Err(Denied::WrongServerName) }
     }
 }

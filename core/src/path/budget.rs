@@ -1,75 +1,100 @@
 //! Work that one handshake may cost.
 
+use pki_types::{SignatureVerificationAlgorithm, alg_id};
+
 use super::error::{PathErrorKind, Resource};
+use crate::x509::{Exhausted, Work};
 
 /// Work that one handshake may cost. The caller's to set: a device and a server differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// CA certificates between leaf and anchor, self-issued ones not counted (as RFC 5280 section 4.2.1.9 counts).
     pub intermediates: u8,
-    /// Signatures checked.
-    pub signature_checks: u16,
-    /// Candidate issuers looked at; one whose name is long counts once more for each 64 octets of it.
-    pub steps: u32,
-    /// Names compared with name constraints.
-    pub name_comparisons: u32,
+    /// Units of [`Work`]: candidates, octets and attributes compared, signatures.
+    pub work: u32,
+    /// What checking a P-256 signature costs here, in units of work; other signatures are weighed against it.
+    pub p256_check: u32,
 }
 
 impl Limits {
-    /// For a microcontroller: a P-256 check costs it 10 million instructions.
-    pub const DEVICE: Self = Self { intermediates: 4, signature_checks: 8, steps: 64, name_comparisons: 2_000 };
-    /// For a server: whatever a peer sends, the verdict takes no more than about five milliseconds.
-    pub const SERVER: Self = Self { intermediates: 8, signature_checks: 100, steps: 10_000, name_comparisons: 60_000 };
+    /// For a microcontroller, to which a P-256 check is some three million instructions at best: eight of them.
+    pub const DEVICE: Self = Self { intermediates: 4, work: 8 * 100_000 + 90_000, p256_check: 100_000 };
+    /// For a server: as much as fifty P-256 checks, of some fifty microseconds each.
+    pub const SERVER: Self = Self { intermediates: 8, work: 50 * 10_000, p256_check: 10_000 };
 }
 
 /// What is left of the limits; one for each handshake.
 #[derive(Debug)]
 pub struct Budget {
-    left: Limits,
+    limits: Limits,
+    pub(super) work: Work,
 }
 
 impl Budget {
     /// A full budget.
     pub const fn new(limits: Limits) -> Self {
-        Self { left: limits }
+        Self { limits, work: Work::new(limits.work) }
     }
 
     /// What is left.
     pub fn left(&self) -> Limits {
-        self.left
+        Limits { work: self.work.left(), ..self.limits }
     }
 
-    pub(super) fn signature_check(&mut self) -> Result<(), PathErrorKind> {
-        let left = self.left.signature_checks.checked_sub(1);
-        self.left.signature_checks = left.ok_or(PathErrorKind::Budget(Resource::SignatureChecks))?;
-        Ok(())
+    /// A signature over so many octets by a key, before it is checked.
+    pub(super) fn signature_check(
+        &mut self,
+        algorithm: &dyn SignatureVerificationAlgorithm,
+        key: &[u8],
+        message: &[u8],
+    ) -> Result<(), PathErrorKind> {
+        let checks = u64::from(self.limits.p256_check).saturating_mul(sixteenths(algorithm, key)) / 16;
+        let units = usize::try_from(checks).unwrap_or(usize::MAX).saturating_add(message.len());
+        self.work.spend(units).map_err(PathErrorKind::from)
     }
+}
 
-    /// A candidate with a name of this length, which is compared.
-    pub(super) fn step(&mut self, name: usize) -> Result<(), PathErrorKind> {
-        let cost = u32::try_from(name / 64).unwrap_or(u32::MAX).saturating_add(1);
-        self.left.steps = self.left.steps.checked_sub(cost).ok_or(PathErrorKind::Budget(Resource::Steps))?;
-        Ok(())
+/// Sixteenths of a P-256 check that a check with this key takes at most.
+fn sixteenths(algorithm: &dyn SignatureVerificationAlgorithm, key: &[u8]) -> u64 {
+    /// What begins the AlgorithmIdentifiers of ML-DSA (RFC 9881 section 2).
+    const ML_DSA: [u8; 10] = [0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03];
+    let id = algorithm.public_key_alg_id();
+    if id == alg_id::ECDSA_P256 || id == alg_id::ED25519 {
+        return 16;
     }
+    if id == alg_id::ECDSA_P384 {
+        return 4 * 16;
+    }
+    if id == alg_id::ECDSA_P521 {
+        return 10 * 16;
+    }
+    if id.as_ref().starts_with(&ML_DSA) {
+        return 4 * 16;
+    }
+    // RSA: a modular square grows with the square of the modulus, and there are as many as the exponent has bits.
+    let octets = u64::try_from(key.len()).unwrap_or(u64::MAX);
+    let square = octets.saturating_mul(octets) >> 13;
+    if key.ends_with(&[0x02, 0x03, 0x01, 0x00, 0x01]) { square.max(4) } else { square.saturating_mul(4).max(4) }
+}
 
-    pub(super) fn name_comparison(&mut self) -> Result<(), PathErrorKind> {
-        let left = self.left.name_comparisons.checked_sub(1);
-        self.left.name_comparisons = left.ok_or(PathErrorKind::Budget(Resource::NameComparisons))?;
-        Ok(())
+impl From<Exhausted> for PathErrorKind {
+    fn from(_: Exhausted) -> Self {
+        Self::Budget(Resource::Work)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::{ECDSA_P256_SHA256, ECDSA_P384_SHA384};
 
     #[test]
-    fn each_resource_runs_out_by_name() {
-        let mut budget = Budget::new(Limits { intermediates: 0, signature_checks: 1, steps: 0, name_comparisons: 1 });
-        assert_eq!(budget.signature_check(), Ok(()));
-        assert_eq!(budget.signature_check(), Err(PathErrorKind::Budget(Resource::SignatureChecks)));
-        assert_eq!(budget.step(1), Err(PathErrorKind::Budget(Resource::Steps)));
-        assert_eq!(budget.name_comparison(), Ok(()));
-        assert_eq!(budget.name_comparison(), Err(PathErrorKind::Budget(Resource::NameComparisons)));
+    fn signatures_are_weighed_by_key_and_message() {
+        let mut budget = Budget::new(Limits { intermediates: 0, work: 500, p256_check: 100 });
+        assert_eq!(budget.signature_check(ECDSA_P256_SHA256, &[0; 65], &[0; 50]), Ok(()));
+        assert_eq!(budget.left().work, 350);
+        let refused = Err(PathErrorKind::Budget(Resource::Work));
+        assert_eq!(budget.signature_check(ECDSA_P384_SHA384, &[0; 97], &[]), refused);
+        assert_eq!(budget.signature_check(ECDSA_P256_SHA256, &[0; 65], &[]), refused, "what is gone is gone");
     }
 }

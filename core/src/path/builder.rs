@@ -5,7 +5,7 @@ use pki_types::{SignatureVerificationAlgorithm, UnixTime};
 use super::error::{PathError, PathErrorKind, Resource};
 use super::{Budget, checks, name_constraints};
 use crate::time::TrustedTime;
-use crate::x509::Certificate;
+use crate::x509::{Certificate, Work};
 
 /// How many intermediates a path can have at the most, self-issued ones counted; [`super::Limits`] sets the bound in use.
 pub const MAX_INTERMEDIATES: usize = 16;
@@ -58,6 +58,8 @@ pub struct VerifiedPath<'p> {
     purpose: Purpose,
     issuers: heapless::Vec<Place, { MAX_INTERMEDIATES + 1 }>,
     valid_until: UnixTime,
+    /// What is left for comparing its names with those that are let in.
+    work: Work,
 }
 
 impl<'p> VerifiedPath<'p> {
@@ -80,6 +82,11 @@ impl<'p> VerifiedPath<'p> {
     pub fn valid_until(&self) -> UnixTime {
         self.valid_until
     }
+
+    /// The work that the search has left.
+    pub(crate) fn work(&self) -> Work {
+        self.work
+    }
 }
 
 /// One level of the search: the certificate whose issuer is sought is the one chosen a level below.
@@ -87,7 +94,14 @@ struct Level {
     /// The next candidate to look at.
     next: usize,
     /// The candidate that stands here.
-    chosen: Option<Place>,
+    chosen: Option<Chosen>,
+}
+
+/// An intermediate on the path.
+#[derive(Clone, Copy)]
+struct Chosen {
+    place: Place,
+    self_issued: bool,
 }
 
 impl<'t> Trust<'t> {
@@ -132,10 +146,12 @@ impl<'t> Trust<'t> {
             let mut issuers = heapless::Vec::new();
             // The list is not full.
             let _ = issuers.push(place);
-            return Ok(VerifiedPath { leaf: *leaf, purpose, issuers, valid_until: leaf.validity().not_after });
+            let valid_until = leaf.validity().not_after;
+            return Ok(VerifiedPath { leaf: *leaf, purpose, issuers, valid_until, work: budget.work });
         }
         checks::leaf(leaf, purpose, now).map_err(at_leaf)?;
-        Search { trust: self, leaf, sent, purpose, now, budget, levels: heapless::Vec::new() }.run()
+        let levels = heapless::Vec::new();
+        Search { trust: self, leaf, sent, purpose, now, budget, levels, self_issued: SelfIssued::default() }.run()
     }
 }
 
@@ -147,13 +163,22 @@ struct Search<'s, 't, 'p> {
     now: UnixTime,
     budget: &'s mut Budget,
     levels: heapless::Vec<Level, { MAX_INTERMEDIATES + 1 }>,
+    self_issued: SelfIssued,
+}
+
+/// Which of the first certificates that the peer sent are self-issued, as far as that was asked: names that a peer chooses can be long
+/// to compare, and a search meets a certificate again and again.
+#[derive(Default)]
+struct SelfIssued {
+    decided: u64,
+    yes: u64,
 }
 
 impl<'s, 't, 'p> Search<'s, 't, 'p> {
     fn run(mut self) -> Result<VerifiedPath<'p>, PathError> {
         let mut best = PathError { depth: 0, kind: PathErrorKind::UnknownIssuer };
         let _ = self.levels.push(Level { next: 0, chosen: None });
-        // Each turn looks at one candidate, or gives up a level; the budget's steps bound the number of turns.
+        // Each turn looks at one candidate, or gives up a level; the budget's work bounds the number of turns.
         while let Some(level) = self.levels.last_mut() {
             let candidate = level.next;
             level.next = level.next.saturating_add(1);
@@ -165,9 +190,9 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
             match self.consider(place, issuer) {
                 Ok(Considered::NotIssuer) => {}
                 Ok(Considered::Anchor) => return Ok(self.found(place)),
-                Ok(Considered::Intermediate) => {
+                Ok(Considered::Intermediate { self_issued }) => {
                     if let Some(level) = self.levels.last_mut() {
-                        level.chosen = Some(place);
+                        level.chosen = Some(Chosen { place, self_issued });
                     }
                     if self.levels.push(Level { next: 0, chosen: None }).is_err() {
                         best = most_telling(best, self.error_at_issuer(PathErrorKind::Budget(Resource::Intermediates)));
@@ -214,39 +239,94 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
     }
 
     /// The intermediates chosen so far, the leaf's issuer first.
-    fn chosen(&self) -> impl Iterator<Item = &'s Certificate<'s>> + '_ {
-        self.levels.iter().filter_map(|level| level.chosen).filter_map(|place| self.certificate(place))
+    fn chosen(&self) -> impl DoubleEndedIterator<Item = (Chosen, &'s Certificate<'s>)> + '_ {
+        let chosen = self.levels.iter().filter_map(|level| level.chosen);
+        chosen.filter_map(|chosen| Some((chosen, self.certificate(chosen.place)?)))
     }
 
     /// Whether `issuer` may stand above what was chosen so far. The cheap checks come before the signature.
     fn consider(&mut self, place: Place, issuer: &'s Certificate<'s>) -> Result<Considered, PathError> {
-        self.budget.step(issuer.subject().as_bytes().len()).map_err(|kind| self.error_at_issuer(kind))?;
-        let child = self.chosen().last().unwrap_or(self.leaf);
-        // RFC 5280 section 6.1.3 (a) (4)
-        if !issuer.subject().matches(&child.issuer()) || identifiers_differ(child, issuer) {
+        let (depth, above) = (self.depth(), self.error_at_issuer(PathErrorKind::UnknownIssuer));
+        let above = |kind| PathError { kind, ..above };
+        let child = self.chosen().next_back().map_or(self.leaf as &Certificate<'s>, |(_, child)| child);
+        if !self.is_issuer_by_name(child, issuer).map_err(above)? {
             return Ok(Considered::NotIssuer);
         }
         let is_anchor = matches!(place, Place::Anchor(_));
-        // RFC 5280 section 6.1: a certificate must not appear more than once in a path
-        let same = |other: &Certificate<'_>| {
-            other.subject_public_key_info() == issuer.subject_public_key_info()
-                && other.subject().matches(&issuer.subject())
-        };
-        if !is_anchor && (same(self.leaf) || self.chosen().any(same)) {
-            return Err(self.error_at_issuer(PathErrorKind::Loop));
+        if !is_anchor && self.is_on_path(issuer).map_err(above)? {
+            return Err(above(PathErrorKind::Loop));
         }
-        let cas_below = self.chosen().filter(|ca| !ca.is_self_issued()).count();
-        checks::issuer(issuer, self.purpose, self.now, cas_below).map_err(|kind| self.error_at_issuer(kind))?;
+        let cas_below = self.chosen().filter(|(chosen, _)| !chosen.self_issued).count();
+        self.spend_purposes(issuer).map_err(above)?;
+        checks::issuer(issuer, self.purpose, self.now, cas_below).map_err(above)?;
         if !is_anchor {
-            checks::serial_number(issuer).map_err(|kind| self.error_at_issuer(kind))?;
+            checks::serial_number(issuer).map_err(above)?;
         }
-        let counted = cas_below.saturating_add(usize::from(!issuer.is_self_issued()));
+        let self_issued = !is_anchor && self.is_self_issued(place, issuer).map_err(above)?;
+        let counted = cas_below.saturating_add(usize::from(!self_issued));
         if !is_anchor && counted > usize::from(self.budget.left().intermediates) {
-            return Err(self.error_at_issuer(PathErrorKind::Budget(Resource::Intermediates)));
+            return Err(above(PathErrorKind::Budget(Resource::Intermediates)));
         }
-        self.signature(child, issuer).map_err(|kind| PathError { depth: self.depth(), kind })?;
-        self.names(issuer).map_err(|kind| self.error_at_issuer(kind))?;
-        Ok(if is_anchor { Considered::Anchor } else { Considered::Intermediate })
+        self.signature(child, issuer).map_err(|kind| PathError { depth, kind })?;
+        self.names(issuer).map_err(above)?;
+        Ok(if is_anchor { Considered::Anchor } else { Considered::Intermediate { self_issued } })
+    }
+
+    /// RFC 5280 section 6.1.3 (a) (4), and RFC 5280 section 4.2.1.1: the key identifiers tell issuers of one name apart, where both are
+    /// there.
+    fn is_issuer_by_name(
+        &mut self,
+        child: &Certificate<'_>,
+        issuer: &Certificate<'_>,
+    ) -> Result<bool, PathErrorKind> {
+        let work = &mut self.budget.work;
+        work.spend(CANDIDATE)?;
+        if !issuer.subject().matches_within(&child.issuer(), work)? {
+            return Ok(false);
+        }
+        let wanted = child.extensions().authority_key_identifier.and_then(|identifier| identifier.key_identifier);
+        let (Some(wanted), Some(found)) = (wanted, issuer.extensions().subject_key_identifier) else { return Ok(true) };
+        work.spend_identity(found.len())?;
+        Ok(wanted == found)
+    }
+
+    /// RFC 5280 section 6.1: a certificate must not appear more than once in a path.
+    fn is_on_path(&mut self, issuer: &Certificate<'_>) -> Result<bool, PathErrorKind> {
+        let mut work = self.budget.work;
+        let mut same = |other: &Certificate<'_>| {
+            let (key, other_key) = (issuer.subject_public_key_info().der, other.subject_public_key_info().der);
+            work.spend_identity(key.len())?;
+            Ok(key == other_key && other.subject().matches_within(&issuer.subject(), &mut work)?)
+        };
+        let mut on_path = same(self.leaf);
+        for (_, chosen) in self.chosen() {
+            if on_path != Ok(false) {
+                break;
+            }
+            on_path = same(chosen);
+        }
+        self.budget.work = work;
+        on_path
+    }
+
+    /// The purposes of an issuer are gone through.
+    fn spend_purposes(&mut self, issuer: &Certificate<'_>) -> Result<(), PathErrorKind> {
+        let purposes = issuer.extensions().extended_key_usage.map_or(0, |usage| usage.as_bytes().len());
+        self.budget.work.spend(purposes).map_err(PathErrorKind::from)
+    }
+
+    fn is_self_issued(&mut self, place: Place, issuer: &Certificate<'_>) -> Result<bool, PathErrorKind> {
+        let bit = match place {
+            Place::Sent(index) => 1_u64.checked_shl(index.into()).unwrap_or(0),
+            Place::Anchor(_) | Place::Known(_) => 0,
+        };
+        if self.self_issued.decided & bit != 0 {
+            return Ok(self.self_issued.yes & bit != 0);
+        }
+        let yes = issuer.issuer().matches_within(&issuer.subject(), &mut self.budget.work)?;
+        self.self_issued.decided |= bit;
+        self.self_issued.yes |= if yes { bit } else { 0 };
+        Ok(yes)
     }
 
     /// RFC 5280 section 6.1.3 (a) (1)
@@ -259,7 +339,7 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
             {
                 continue;
             }
-            self.budget.signature_check()?;
+            self.budget.signature_check(*algorithm, key.public_key, child.tbs())?;
             match algorithm.verify_signature(key.public_key, child.tbs(), child.signature()) {
                 Ok(()) => return Ok(()),
                 Err(_) => outcome = Err(PathErrorKind::BadSignature),
@@ -271,17 +351,14 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
     /// RFC 5280 section 6.1.3 (b) and (c): a CA's constraints hold for all below but self-issued intermediates.
     fn names(&mut self, issuer: &Certificate<'_>) -> Result<(), PathErrorKind> {
         let Some(constraints) = issuer.extensions().name_constraints else { return Ok(()) };
-        name_constraints::check(&constraints, self.leaf, self.budget)?;
-        let count = self.levels.len();
-        for index in 0..count {
-            let place = self.levels.get(index).and_then(|level| level.chosen);
-            if let Some(below) = place.and_then(|place| self.certificate(place))
-                && !below.is_self_issued()
-            {
-                name_constraints::check(&constraints, below, self.budget)?;
-            }
+        let mut work = self.budget.work;
+        let below = self.chosen().filter(|(chosen, _)| !chosen.self_issued).map(|(_, certificate)| certificate);
+        let mut outcome = Ok(());
+        for certificate in [self.leaf as &Certificate<'s>].into_iter().chain(below) {
+            outcome = outcome.and_then(|()| name_constraints::check(&constraints, certificate, &mut work));
         }
-        Ok(())
+        self.budget.work = work;
+        outcome
     }
 
     /// Place of the certificate whose issuer is sought.
@@ -294,7 +371,8 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
     }
 
     fn found(&self, anchor: Place) -> VerifiedPath<'p> {
-        let places = self.levels.iter().filter_map(|level| level.chosen).chain([anchor]);
+        let chosen = self.levels.iter().filter_map(|level| level.chosen);
+        let places = chosen.map(|chosen| chosen.place).chain([anchor]);
         let mut issuers = heapless::Vec::new();
         let mut valid_until = self.leaf.validity().not_after;
         for place in places {
@@ -304,24 +382,18 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
             // There are as many levels as the list holds.
             let _ = issuers.push(place);
         }
-        VerifiedPath { leaf: *self.leaf, purpose: self.purpose, issuers, valid_until }
+        VerifiedPath { leaf: *self.leaf, purpose: self.purpose, issuers, valid_until, work: self.budget.work }
     }
 }
 
 enum Considered {
     NotIssuer,
-    Intermediate,
+    Intermediate { self_issued: bool },
     Anchor,
 }
 
-/// RFC 5280 section 4.2.1.1: the key identifiers tell issuers of one name apart, where both are there.
-fn identifiers_differ(child: &Certificate<'_>, issuer: &Certificate<'_>) -> bool {
-    let wanted = child.extensions().authority_key_identifier.and_then(|identifier| identifier.key_identifier);
-    match (wanted, issuer.extensions().subject_key_identifier) {
-        (Some(wanted), Some(found)) => wanted != found,
-        _ => false,
-    }
-}
+/// What looking at a candidate costs beside its names.
+const CANDIDATE: usize = 16;
 
 fn most_telling(best: PathError, new: PathError) -> PathError {
     if new.kind.rank() > best.kind.rank() { new } else { best }

@@ -85,12 +85,8 @@ pub enum PathErrorKind {
 pub enum Resource {
     /// [`super::Limits::intermediates`]
     Intermediates,
-    /// [`super::Limits::signature_checks`]
-    SignatureChecks,
-    /// [`super::Limits::steps`]
-    Steps,
-    /// [`super::Limits::name_comparisons`]
-    NameComparisons,
+    /// [`super::Limits::work`]
+    Work,
 }
 
 impl PathErrorKind {
@@ -110,7 +106,7 @@ impl PathErrorKind {
 
     /// No other branch may be tried: what ran out is gone for all.
     pub(super) fn is_final(self) -> bool {
-        matches!(self, Self::Budget(Resource::SignatureChecks | Resource::Steps | Resource::NameComparisons))
+        matches!(self, Self::Budget(Resource::Work))
     }
 }
 
@@ -172,9 +168,7 @@ impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Intermediates => "intermediates",
-            Self::SignatureChecks => "signature checks",
-            Self::Steps => "steps of the path search",
-            Self::NameComparisons => "name comparisons",
+            Self::Work => "work for one verdict",
         })
     }
 }

@@ -1,9 +1,8 @@
 //! Name constraints (RFC 5280 section 4.2.1.10): whether the names of one certificate lie where a CA above allows.
 
-use super::Budget;
 use super::error::PathErrorKind;
 use crate::text::{before, rsplit_once, split, split_once};
-use crate::x509::{Certificate, GeneralName, NameConstraints};
+use crate::x509::{Certificate, Exhausted, GeneralName, GeneralSubtrees, Kind, Name, NameConstraints, Work};
 
 /// id-emailAddress (RFC 5280 section 4.1.2.6)
 const EMAIL_ADDRESS: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x01];
@@ -11,8 +10,6 @@ const EMAIL_ADDRESS: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 
 /// How a name lies to one subtree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Relation {
-    /// The subtree is of another kind of name.
-    OtherKind,
     Inside,
     Outside,
     /// Some of what a wildcard stands for is inside, some outside.
@@ -23,63 +20,189 @@ enum Relation {
 pub(super) fn check(
     constraints: &NameConstraints<'_>,
     certificate: &Certificate<'_>,
-    budget: &mut Budget,
+    work: &mut Work,
 ) -> Result<(), PathErrorKind> {
+    let surveyed = Surveyed::new(constraints, work)?;
     let alternative = certificate.extensions().subject_alt_name;
     for name in alternative.into_iter().flatten() {
-        check_name(constraints, name, budget)?;
+        surveyed.check_name(name, work)?;
     }
     let subject = certificate.subject();
     if !subject.is_empty() {
-        check_name(constraints, GeneralName::Directory(subject), budget)?;
+        surveyed.check_name(GeneralName::Directory(subject), work)?;
     }
     // RFC 5280 section 4.2.1.10: without a subjectAltName, an rfc822Name constraint holds for emailAddress
     if alternative.is_none() {
+        work.spend(subject.as_bytes().len().saturating_mul(2))?;
         for attribute in subject.attributes().filter(|attribute| attribute.oid == EMAIL_ADDRESS) {
             let text = core::str::from_utf8(attribute.value).map_err(|_| PathErrorKind::NameConstraint)?;
-            check_name(constraints, GeneralName::Rfc822(text), budget)?;
+            surveyed.check_name(GeneralName::Rfc822(text), work)?;
         }
     }
     Ok(())
 }
 
-fn check_name(
-    constraints: &NameConstraints<'_>,
-    name: GeneralName<'_>,
-    budget: &mut Budget,
-) -> Result<(), PathErrorKind> {
-    for base in constraints.excluded {
-        budget.name_comparison()?;
-        match relation(name, base)? {
-            Relation::OtherKind | Relation::Outside => {}
-            Relation::Inside | Relation::Partly => return Err(PathErrorKind::NameConstraint),
-        }
-    }
-    let mut of_this_kind = false;
-    for base in constraints.permitted {
-        budget.name_comparison()?;
-        match relation(name, base)? {
-            Relation::OtherKind => {}
-            Relation::Inside => return Ok(()),
-            Relation::Outside | Relation::Partly => of_this_kind = true,
-        }
-    }
-    if of_this_kind { Err(PathErrorKind::NameConstraint) } else { Ok(()) }
+/// Constraints, and what was learnt by going through them once: a certificate may have thousands of names, each of which meets them all.
+struct Surveyed<'a> {
+    excluded: List<'a>,
+    permitted: List<'a>,
 }
 
-fn relation(name: GeneralName<'_>, base: GeneralName<'_>) -> Result<Relation, PathErrorKind> {
-    match (name, base) {
-        (GeneralName::Dns(name), GeneralName::Dns(base)) => dns(name, base),
-        (GeneralName::Ip(name), GeneralName::Ip(base)) => Ok(inside(ip(name, base))),
-        (GeneralName::Rfc822(name), GeneralName::Rfc822(base)) => rfc822(name, base).map(inside),
-        (GeneralName::Uri(name), GeneralName::Uri(base)) => uri(name, base).map(inside),
-        (GeneralName::Directory(name), GeneralName::Directory(base)) => Ok(inside(name.is_within(&base))),
-        // RFC 5280 section 4.2.1.10: a constraint that cannot be processed rejects a name of its kind
-        (GeneralName::Other(_), GeneralName::Other(_)) => Err(PathErrorKind::MalformedNameConstraint),
-        (GeneralName::Unsupported(a, _), GeneralName::Unsupported(b, _)) if a == b => {
-            Err(PathErrorKind::MalformedNameConstraint)
+struct List<'a> {
+    subtrees: GeneralSubtrees<'a>,
+    /// How many there are.
+    count: usize,
+    /// The kinds that occur.
+    kinds: Kinds,
+    /// The kinds of which one cannot be understood.
+    malformed: Kinds,
+}
+
+/// Some kinds of names.
+#[derive(Clone, Copy, Default)]
+struct Kinds(u16);
+
+impl Kinds {
+    fn add(&mut self, kind: Kind) {
+        self.0 |= Self::bit(kind);
+    }
+
+    fn has(self, kind: Kind) -> bool {
+        self.0 & Self::bit(kind) != 0
+    }
+
+    fn bit(kind: Kind) -> u16 {
+        1_u16.checked_shl(kind.number().into()).unwrap_or(0)
+    }
+}
+
+impl<'a> Surveyed<'a> {
+    fn new(constraints: &NameConstraints<'a>, work: &mut Work) -> Result<Self, Exhausted> {
+        Ok(Self {
+            excluded: List::new(constraints.excluded, work)?,
+            permitted: List::new(constraints.permitted, work)?,
+        })
+    }
+
+    fn check_name(&self, name: GeneralName<'_>, work: &mut Work) -> Result<(), PathErrorKind> {
+        work.spend(NAME.saturating_add(name.octets() / 8))?;
+        let kind = name.kind();
+        if !self.excluded.kinds.has(kind) && !self.permitted.kinds.has(kind) {
+            return Ok(());
         }
-        _ => Ok(Relation::OtherKind),
+        work.spend(name.octets().saturating_mul(2))?;
+        let name = Subject::new(name)?;
+        for base in self.excluded.of_kind(kind, work)? {
+            if self.excluded.relation(&name, base, work)? != Relation::Outside {
+                return Err(PathErrorKind::NameConstraint);
+            }
+        }
+        for base in self.permitted.of_kind(kind, work)? {
+            if self.permitted.relation(&name, base, work)? == Relation::Inside {
+                return Ok(());
+            }
+        }
+        if self.permitted.kinds.has(kind) { Err(PathErrorKind::NameConstraint) } else { Ok(()) }
+    }
+}
+
+/// What reading a name costs, without its octets.
+const NAME: usize = 6;
+
+impl<'a> List<'a> {
+    fn new(subtrees: GeneralSubtrees<'a>, work: &mut Work) -> Result<Self, Exhausted> {
+        let mut list = Self { subtrees, count: 0, kinds: Kinds::default(), malformed: Kinds::default() };
+        for base in subtrees {
+            work.spend(NAME.saturating_add(base.octets()))?;
+            list.count = list.count.saturating_add(1);
+            list.kinds.add(base.kind());
+            if !is_understood(&base) {
+                list.malformed.add(base.kind());
+            }
+        }
+        Ok(list)
+    }
+
+    fn of_kind(
+        &self,
+        kind: Kind,
+        work: &mut Work,
+    ) -> Result<impl Iterator<Item = GeneralName<'a>> + use<'a>, Exhausted> {
+        let none = !self.kinds.has(kind);
+        work.spend(if none { 0 } else { self.count })?;
+        let subtrees = if none { GeneralSubtrees::NONE } else { self.subtrees };
+        Ok(subtrees.of_kind(kind))
+    }
+
+    /// How a name lies to a base of its kind.
+    fn relation(
+        &self,
+        name: &Subject<'_>,
+        base: GeneralName<'_>,
+        work: &mut Work,
+    ) -> Result<Relation, PathErrorKind> {
+        let octets = base.octets();
+        work.spend((octets / 3).saturating_add(3))?;
+        if self.malformed.has(base.kind()) {
+            work.spend(octets)?;
+            if !is_understood(&base) {
+                return Err(PathErrorKind::MalformedNameConstraint);
+            }
+        }
+        Ok(match (name, base) {
+            (Subject::Dns { wildcard, host }, GeneralName::Dns(base)) => dns(*wildcard, host, base),
+            (Subject::Ip(name), GeneralName::Ip(base)) => inside(ip(name, base)),
+            (Subject::Rfc822 { local, host }, GeneralName::Rfc822(base)) => inside(rfc822(local, host, base)),
+            (Subject::Uri { host }, GeneralName::Uri(base)) => inside(host_or_domain(host, base)),
+            (Subject::Directory(name), GeneralName::Directory(base)) => inside(name.is_within(&base, work)?),
+            // RFC 5280 section 4.2.1.10: a constraint that cannot be processed rejects a name of its kind
+            _ => return Err(PathErrorKind::MalformedNameConstraint),
+        })
+    }
+}
+
+/// A name that is held against constraints, taken apart once.
+enum Subject<'a> {
+    Dns { wildcard: bool, host: &'a str },
+    Ip(&'a [u8]),
+    Rfc822 { local: &'a str, host: &'a str },
+    Uri { host: &'a str },
+    Directory(Name<'a>),
+    /// Of a kind that is not processed.
+    Other,
+}
+
+impl<'a> Subject<'a> {
+    /// A name that has constraints of its kind and cannot be compared with them is not where they allow.
+    fn new(name: GeneralName<'a>) -> Result<Self, PathErrorKind> {
+        let subject = match name {
+            GeneralName::Dns(name) => {
+                let (wildcard, host) = match name.strip_prefix("*.") {
+                    Some(parent) => (true, parent),
+                    None => (false, name),
+                };
+                is_host_name(host).then_some(Self::Dns { wildcard, host })
+            }
+            GeneralName::Ip(address) => Some(Self::Ip(address)),
+            GeneralName::Rfc822(name) => rsplit_once(name, b'@')
+                .filter(|(local, host)| !local.is_empty() && is_host_name(host))
+                .map(|(local, host)| Self::Rfc822 { local, host }),
+            GeneralName::Uri(name) => uri_host(name).map(|host| Self::Uri { host }),
+            GeneralName::Directory(name) => Some(Self::Directory(name)),
+            GeneralName::Other(_) | GeneralName::Unsupported(..) => Some(Self::Other),
+        };
+        subject.ok_or(PathErrorKind::NameConstraint)
+    }
+}
+
+/// Whether a base is written as RFC 5280 section 4.2.1.10 has it.
+fn is_understood(base: &GeneralName<'_>) -> bool {
+    match base {
+        GeneralName::Dns(base) => base.is_empty() || is_host_name(base),
+        GeneralName::Rfc822(base) => rsplit_once(base, b'@').is_some() || is_host_or_domain(base),
+        GeneralName::Uri(base) => is_host_or_domain(base),
+        GeneralName::Ip(_) | GeneralName::Directory(_) => true,
+        GeneralName::Other(_) | GeneralName::Unsupported(..) => false,
     }
 }
 
@@ -88,25 +211,15 @@ fn inside(inside: bool) -> Relation {
 }
 
 /// dNSName: a subtree is a name with all that has more labels on the left.
-fn dns(name: &str, base: &str) -> Result<Relation, PathErrorKind> {
-    if !base.is_empty() && !is_host_name(base) {
-        return Err(PathErrorKind::MalformedNameConstraint);
-    }
-    let (wildcard, host) = match name.strip_prefix("*.") {
-        Some(parent) => (true, parent),
-        None => (false, name),
-    };
-    if !is_host_name(host) {
-        return Err(PathErrorKind::NameConstraint);
-    }
-    Ok(if is_below(host, base) || host.eq_ignore_ascii_case(base) {
+fn dns(wildcard: bool, host: &str, base: &str) -> Relation {
+    if is_below(host, base) || host.eq_ignore_ascii_case(base) {
         Relation::Inside
     } else if wildcard && split_once(base, b'.').is_some_and(|(_, parent)| parent.eq_ignore_ascii_case(host)) {
         // One of the names that the wildcard stands for is the base (RFC 9525 section 6.3)
         Relation::Partly
     } else {
         Relation::Outside
-    })
+    }
 }
 
 /// `host` has labels to the left of `base`.
@@ -139,41 +252,47 @@ fn ip(name: &[u8], base: &[u8]) -> bool {
 }
 
 /// rfc822Name: `base` is one mailbox, a host, or `.` and a domain.
-fn rfc822(name: &str, base: &str) -> Result<bool, PathErrorKind> {
-    let (local, host) = rsplit_once(name, b'@').ok_or(PathErrorKind::NameConstraint)?;
-    if local.is_empty() || !is_host_name(host) {
-        return Err(PathErrorKind::NameConstraint);
+fn rfc822(local: &str, host: &str, base: &str) -> bool {
+    match rsplit_once(base, b'@') {
+        Some((base_local, base_host)) => local == base_local && host.eq_ignore_ascii_case(base_host),
+        None => host_or_domain(host, base),
     }
-    if let Some((base_local, base_host)) = rsplit_once(base, b'@') {
-        return Ok(local == base_local && host.eq_ignore_ascii_case(base_host));
-    }
-    host_or_domain(host, base)
 }
 
-/// uniformResourceIdentifier: `base` is a host, or `.` and a domain; a name without a host, or with an address, is outside all.
-fn uri(name: &str, base: &str) -> Result<bool, PathErrorKind> {
-    let (_, rest) = split_once(name, b':').ok_or(PathErrorKind::NameConstraint)?;
-    let rest = rest.strip_prefix("//").ok_or(PathErrorKind::NameConstraint)?;
-    let authority = before(rest, |octet| matches!(octet, b'/' | b'?' | b'#'));
+/// The host of a uniformResourceIdentifier: its constraints are a host, or `.` and a domain; a name without a host, or with an address,
+/// is outside all.
+fn uri_host(name: &str) -> Option<&str> {
+    let (_, rest) = split_once(name, b':')?;
+    let authority = before(rest.strip_prefix("//")?, |octet| matches!(octet, b'/' | b'?' | b'#'));
     let host_and_port = rsplit_once(authority, b'@').map_or(authority, |(_, host)| host);
     let host = split_once(host_and_port, b':').map_or(host_and_port, |(host, _)| host);
-    if !is_host_name(host) || host.parse::<core::net::Ipv4Addr>().is_ok() {
-        return Err(PathErrorKind::NameConstraint);
-    }
-    host_or_domain(host, base)
+    (is_host_name(host) && host.parse::<core::net::Ipv4Addr>().is_err()).then_some(host)
 }
 
-fn host_or_domain(host: &str, base: &str) -> Result<bool, PathErrorKind> {
+fn is_host_or_domain(base: &str) -> bool {
+    is_host_name(base.strip_prefix('.').unwrap_or(base))
+}
+
+fn host_or_domain(host: &str, base: &str) -> bool {
     match base.strip_prefix('.') {
-        Some(domain) if is_host_name(domain) => Ok(is_below(host, domain)),
-        None if is_host_name(base) => Ok(host.eq_ignore_ascii_case(base)),
-        _ => Err(PathErrorKind::MalformedNameConstraint),
+        Some(domain) => is_below(host, domain),
+        None => host.eq_ignore_ascii_case(base),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// How `name` lies to `base`, as a list of this one base has it.
+    fn relation(name: GeneralName<'_>, base: GeneralName<'_>) -> Result<Relation, PathErrorKind> {
+        let mut malformed = Kinds::default();
+        if !is_understood(&base) {
+            malformed.add(base.kind());
+        }
+        let list = List { subtrees: GeneralSubtrees::NONE, count: 1, kinds: Kinds::default(), malformed };
+        list.relation(&Subject::new(name)?, base, &mut Work::new(100_000))
+    }
 
     #[test]
     fn dns_table() {
@@ -191,36 +310,40 @@ mod tests {
             ("a.example.com", "*.example.com", Err(PathErrorKind::MalformedNameConstraint)),
             ("a b.example.com", "example.com", Err(PathErrorKind::NameConstraint)),
         ] {
-            assert_eq!(dns(name, base), expected, "{name} {base}");
+            assert_eq!(relation(GeneralName::Dns(name), GeneralName::Dns(base)), expected, "{name} {base}");
         }
     }
 
     #[test]
     fn rfc822_table() {
+        use Relation::*;
         for (name, base, expected) in [
-            ("a@example.com", "a@example.com", Ok(true)),
-            ("A@example.com", "a@example.com", Ok(false)),
-            ("a@EXAMPLE.com", "example.com", Ok(true)),
-            ("a@b.example.com", "example.com", Ok(false)),
-            ("a@b.example.com", ".example.com", Ok(true)),
-            ("a@example.com", ".example.com", Ok(false)),
+            ("a@example.com", "a@example.com", Ok(Inside)),
+            ("A@example.com", "a@example.com", Ok(Outside)),
+            ("a@EXAMPLE.com", "example.com", Ok(Inside)),
+            ("a@b.example.com", "example.com", Ok(Outside)),
+            ("a@b.example.com", ".example.com", Ok(Inside)),
+            ("a@example.com", ".example.com", Ok(Outside)),
             ("example.com", "example.com", Err(PathErrorKind::NameConstraint)),
+            ("a@example.com", "a..b", Err(PathErrorKind::MalformedNameConstraint)),
         ] {
-            assert_eq!(rfc822(name, base), expected, "{name} {base}");
+            assert_eq!(relation(GeneralName::Rfc822(name), GeneralName::Rfc822(base)), expected, "{name} {base}");
         }
     }
 
     #[test]
     fn uri_table() {
+        use Relation::*;
         for (name, base, expected) in [
-            ("https://a.example/x", "a.example", Ok(true)),
-            ("spiffe://mesh.example/b", ".example", Ok(true)),
-            ("https://u@a.example:8443?q", "a.example", Ok(true)),
-            ("https://b.example", "a.example", Ok(false)),
+            ("https://a.example/x", "a.example", Ok(Inside)),
+            ("spiffe://mesh.example/b", ".example", Ok(Inside)),
+            ("https://u@a.example:8443?q", "a.example", Ok(Inside)),
+            ("https://b.example", "a.example", Ok(Outside)),
             ("https://10.0.0.1/", "a.example", Err(PathErrorKind::NameConstraint)),
             ("urn:x", "a.example", Err(PathErrorKind::NameConstraint)),
+            ("https://a.example", "", Err(PathErrorKind::MalformedNameConstraint)),
         ] {
-            assert_eq!(uri(name, base), expected, "{name} {base}");
+            assert_eq!(relation(GeneralName::Uri(name), GeneralName::Uri(base)), expected, "{name} {base}");
         }
     }
 

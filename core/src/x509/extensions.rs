@@ -78,10 +78,15 @@ impl KeyUsage {
 pub struct ExtendedKeyUsage<'a>(&'a [u8]);
 
 impl<'a> ExtendedKeyUsage<'a> {
+    /// The encoded purposes.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
     /// Contents octets of each purpose's object identifier.
     pub fn purposes(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let mut reader = DerReader::new(self.0);
-        core::iter::from_fn(move || reader.oid().ok())
+        core::iter::from_fn(move || Some(reader.again()?.value))
     }
 }
 

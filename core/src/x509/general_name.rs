@@ -49,22 +49,50 @@ impl<'a> GeneralName<'a> {
     fn read(reader: &mut DerReader<'a>) -> Result<Self, ParseError> {
         let here = reader.fault(ParseErrorKind::Der);
         let tlv = reader.tlv()?;
-        let text =
-            |Tlv { value, .. }: Tlv<'a>| core::str::from_utf8(value).ok().filter(|text| text.is_ascii()).ok_or(here);
-        Ok(match tlv.tag {
+        if tlv.tag == 0xa4 {
+            let mut inner = reader.inside(&tlv)?;
+            Name::read(&mut inner)?;
+            inner.end()?;
+        }
+        Self::of(&tlv).ok_or(here)
+    }
+
+    /// The name in a tag-length-value; a directoryName was read before.
+    fn of(tlv: &Tlv<'a>) -> Option<Self> {
+        let text = || core::str::from_utf8(tlv.value).ok().filter(|text| text.is_ascii());
+        Some(match tlv.tag {
             0xa0 => Self::Other(tlv.value),
-            0x81 => Self::Rfc822(text(tlv)?),
-            0x82 => Self::Dns(text(tlv)?),
-            0xa4 => {
-                let mut inner = reader.inside(&tlv)?;
-                let name = Name::read(&mut inner)?;
-                inner.end()?;
-                Self::Directory(name)
-            }
-            0x86 => Self::Uri(text(tlv)?),
+            0x81 => Self::Rfc822(text()?),
+            0x82 => Self::Dns(text()?),
+            0xa4 => Self::Directory(Name::again(DerReader::new(tlv.value).again()?.value)),
+            0x86 => Self::Uri(text()?),
             0x87 => Self::Ip(tlv.value),
             0xa3 | 0xa5 | 0x88 => Self::Unsupported(tlv.tag, tlv.value),
-            _ => return Err(here),
+            _ => return None,
+        })
+    }
+}
+
+impl GeneralName<'_> {
+    /// How many octets of text or of a name it has; none of a kind that has neither.
+    pub fn octets(&self) -> usize {
+        match self {
+            Self::Rfc822(text) | Self::Dns(text) | Self::Uri(text) => text.len(),
+            Self::Directory(name) => name.as_bytes().len(),
+            Self::Other(_) | Self::Ip(_) | Self::Unsupported(..) => 0,
+        }
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        Kind(match self {
+            Self::Other(_) => 0xa0,
+            Self::Rfc822(_) => 0x81,
+            Self::Dns(_) => 0x82,
+            Self::Directory(_) => 0xa4,
+            Self::Uri(_) => 0x86,
+            Self::Ip(_) => 0x87,
+            Self::Unsupported(tag, _) => *tag,
         })
     }
 }
@@ -107,7 +135,7 @@ impl<'a> Iterator for GeneralNamesIter<'a> {
     type Item = GeneralName<'a>;
 
     fn next(&mut self) -> Option<GeneralName<'a>> {
-        GeneralName::read(&mut self.0).ok()
+        GeneralName::of(&self.0.again()?)
     }
 }
 
@@ -122,8 +150,8 @@ impl<'a> NameConstraints<'a> {
         if permitted.is_none() && excluded.is_none() {
             return Err(malformed);
         }
-        let none = GeneralSubtrees(&[]);
-        Ok(Self { permitted: permitted.unwrap_or(none), excluded: excluded.unwrap_or(none) })
+        let or_none = |subtrees: Option<_>| subtrees.unwrap_or(GeneralSubtrees::NONE);
+        Ok(Self { permitted: or_none(permitted), excluded: or_none(excluded) })
     }
 }
 
@@ -148,9 +176,36 @@ impl<'a> GeneralSubtrees<'a> {
         Ok(Some(Self(list.value)))
     }
 
+    /// No subtree.
+    pub const NONE: Self = Self(&[]);
+
     /// No subtree at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The bases that are of this kind: of the same GeneralName CHOICE.
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = GeneralName<'a>> + use<'a> {
+        let mut subtrees = DerReader::new(self.0);
+        core::iter::from_fn(move || {
+            loop {
+                let base = subtrees.again()?.value;
+                if base.first() == Some(&kind.0) {
+                    return GeneralName::of(&DerReader::new(base).again()?);
+                }
+            }
+        })
+    }
+}
+
+/// The kind of a GeneralName: its tag octet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind(u8);
+
+impl Kind {
+    /// The number of its alternative in the CHOICE: below nine.
+    pub fn number(self) -> u8 {
+        self.0 & 0x1f
     }
 }
 
@@ -171,8 +226,7 @@ impl<'a> Iterator for GeneralSubtreesIter<'a> {
     type Item = GeneralName<'a>;
 
     fn next(&mut self) -> Option<GeneralName<'a>> {
-        let mut subtree = self.0.enter(tag::SEQUENCE).ok()?;
-        GeneralName::read(&mut subtree).ok()
+        GeneralName::of(&DerReader::new(self.0.again()?.value).again()?)
     }
 }
 

@@ -10,6 +10,7 @@ mod general_name;
 mod name;
 pub(crate) mod reader;
 mod time;
+mod work;
 
 pub(crate) use certificate::algorithm;
 pub use certificate::{Certificate, SubjectPublicKeyInfo, Validity};
@@ -18,6 +19,7 @@ pub use extensions::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, Extensions, KeyUsage, MAX_EXTENSIONS,
 };
 pub use general_name::{
-    GeneralName, GeneralNames, GeneralNamesIter, GeneralSubtrees, GeneralSubtreesIter, NameConstraints,
+    GeneralName, GeneralNames, GeneralNamesIter, GeneralSubtrees, GeneralSubtreesIter, Kind, NameConstraints,
 };
 pub use name::{Attribute, Attributes, MAX_RDN_ATTRIBUTES, Name, UndecodableString};
+pub use work::{Exhausted, Work};

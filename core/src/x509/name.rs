@@ -4,9 +4,10 @@ use core::fmt::{self, Write};
 
 use super::error::{ParseError, ParseErrorKind};
 use super::reader::{DerReader, Tlv, tag};
+use super::work::{Exhausted, Work};
 
 /// How many attributes one RDN may have: two RDNs are compared each attribute with each.
-pub const MAX_RDN_ATTRIBUTES: usize = 16;
+pub const MAX_RDN_ATTRIBUTES: usize = 8;
 
 /// id-at-commonName
 const COMMON_NAME: [u8; 3] = [0x55, 0x04, 3];
@@ -78,6 +79,11 @@ impl<'a> Name<'a> {
         Ok(Self(contents))
     }
 
+    /// Contents octets of an RDNSequence that was read before.
+    pub(super) fn again(contents: &'a [u8]) -> Self {
+        Self(contents)
+    }
+
     /// Contents octets of the RDNSequence.
     pub fn as_bytes(&self) -> &'a [u8] {
         self.0
@@ -101,48 +107,86 @@ impl<'a> Name<'a> {
     /// Whether two names match (RFC 5280 section 7.1): RDN by RDN, strings without regard to case, encoding, and
     /// spaces that carry no meaning.
     pub fn matches(&self, other: &Name<'_>) -> bool {
-        if self.0 == other.0 {
-            return true;
+        let mut work = Work::UNLIMITED;
+        self.matches_within(other, &mut work) == Ok(true)
+    }
+
+    /// As [`Name::matches`], of names that a stranger chose.
+    ///
+    /// # Errors
+    /// Where the work runs out.
+    pub fn matches_within(&self, other: &Name<'_>, work: &mut Work) -> Result<bool, Exhausted> {
+        if self.0.len() == other.0.len() {
+            work.spend_identity(self.0.len())?;
+            if self.0 == other.0 {
+                return Ok(true);
+            }
         }
         let mut mine = DerReader::new(self.0);
         let mut theirs = DerReader::new(other.0);
-        while let Ok(a) = mine.enter(tag::SET) {
-            match theirs.enter(tag::SET) {
-                Ok(b) if rdn_matches(&a, &b) => {}
-                _ => return false,
+        while let Some(a) = mine.enter_again(tag::SET) {
+            match theirs.enter_again(tag::SET) {
+                Some(b) if rdn_matches(&a, &b, work)? => {}
+                _ => return Ok(false),
             }
         }
-        theirs.is_empty()
+        Ok(theirs.is_empty())
     }
 
     /// Whether this name lies within the subtree `base`: the RDNs of `base` are its first
     /// (RFC 5280 section 4.2.1.10).
-    pub fn is_within(&self, base: &Name<'_>) -> bool {
+    ///
+    /// # Errors
+    /// Where the work runs out.
+    pub fn is_within(&self, base: &Name<'_>, work: &mut Work) -> Result<bool, Exhausted> {
         let mut mine = DerReader::new(self.0);
         let mut theirs = DerReader::new(base.0);
-        while let Ok(b) = theirs.enter(tag::SET) {
-            match mine.enter(tag::SET) {
-                Ok(a) if rdn_matches(&a, &b) => {}
-                _ => return false,
+        while let Some(b) = theirs.enter_again(tag::SET) {
+            match mine.enter_again(tag::SET) {
+                Some(a) if rdn_matches(&a, &b, work)? => {}
+                _ => return Ok(false),
             }
         }
-        true
+        Ok(true)
     }
 }
+
+/// What reading the header of an RDN or an attribute costs.
+const HEADERS: usize = 8;
 
 /// Two RDNs match where each attribute of either has its match in the other.
-fn rdn_matches(a: &DerReader<'_>, b: &DerReader<'_>) -> bool {
-    if a.rest() == b.rest() {
-        return true;
+fn rdn_matches(a: &DerReader<'_>, b: &DerReader<'_>, work: &mut Work) -> Result<bool, Exhausted> {
+    work.spend(HEADERS)?;
+    if a.rest().len() == b.rest().len() {
+        work.spend_identity(a.rest().len())?;
+        if a.rest() == b.rest() {
+            return Ok(true);
+        }
     }
-    let each_in = |a: &DerReader<'_>, b: &DerReader<'_>| {
-        attributes_of(a.clone()).all(|x| attributes_of(b.clone()).any(|y| x.matches(&y)))
-    };
-    attributes_of(a.clone()).count() == attributes_of(b.clone()).count() && each_in(a, b) && each_in(b, a)
+    Ok(each_in(a, b, work)? && each_in(b, a, work)? && attributes_of(a).count() == attributes_of(b).count())
 }
 
-fn attributes_of<'a>(rdn: DerReader<'a>) -> impl Iterator<Item = Attribute<'a>> {
-    Attributes { rdns: DerReader::new(&[]), rdn, next_rdn: 1 }
+/// Each attribute of `a` has its match in `b`.
+fn each_in(a: &DerReader<'_>, b: &DerReader<'_>, work: &mut Work) -> Result<bool, Exhausted> {
+    for x in attributes_of(a) {
+        work.spend(x.oid.len() / 4)?;
+        let mut found = false;
+        for y in attributes_of(b) {
+            work.spend(HEADERS.saturating_add(y.oid.len() / 4))?;
+            if x.matches(&y, work)? {
+                found = true;
+                break;
+            }
+        }
+        if !found {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn attributes_of<'a>(rdn: &DerReader<'a>) -> impl Iterator<Item = Attribute<'a>> + use<'a> {
+    Attributes { rdns: DerReader::new(&[]), rdn: rdn.clone(), next_rdn: 1 }
 }
 
 impl<'a> Iterator for Attributes<'a> {
@@ -150,12 +194,12 @@ impl<'a> Iterator for Attributes<'a> {
 
     fn next(&mut self) -> Option<Attribute<'a>> {
         if self.rdn.is_empty() {
-            self.rdn = self.rdns.enter(tag::SET).ok()?;
+            self.rdn = self.rdns.enter_again(tag::SET)?;
             self.next_rdn = self.next_rdn.saturating_add(1);
         }
-        let mut fields = self.rdn.enter(tag::SEQUENCE).ok()?;
-        let oid = fields.oid().ok()?;
-        let Tlv { tag, value, .. } = fields.tlv().ok()?;
+        let mut fields = self.rdn.enter_again(tag::SEQUENCE)?;
+        let oid = fields.again()?.value;
+        let Tlv { tag, value, .. } = fields.again()?;
         Some(Attribute { oid, tag, value, rdn: self.next_rdn.saturating_sub(1) })
     }
 }
@@ -207,33 +251,51 @@ impl<'a> Attribute<'a> {
     }
 
     /// RFC 5280 section 7.1: the same type, and either the same octets or strings that compare alike.
-    fn matches(&self, other: &Attribute<'_>) -> bool {
+    fn matches(&self, other: &Attribute<'_>, work: &mut Work) -> Result<bool, Exhausted> {
         if self.oid != other.oid {
-            return false;
+            return Ok(false);
         }
-        if self.tag == other.tag && self.value == other.value {
-            return true;
+        if self.tag == other.tag && self.value.len() == other.value.len() {
+            work.spend_identity(self.value.len())?;
+            if self.value == other.value {
+                return Ok(true);
+            }
         }
-        // Most names that differ are plain ASCII on both sides: then the octets say so at once.
-        if self.is_plain() && other.is_plain() && !self.value.eq_ignore_ascii_case(other.value) {
-            return false;
+        // Most names that differ are plain ASCII on both sides: then the first octets that differ say so.
+        if self.is_of_octets() && other.is_of_octets() {
+            let alike = alike(self.value, other.value);
+            work.spend(alike / 2)?;
+            if is_unlike(self.value.get(alike), other.value.get(alike)) {
+                return Ok(false);
+            }
         }
-        folded(self.chars()).eq(folded(other.chars())) && self.decodes() && other.decodes()
+        work.spend(self.value.len().saturating_add(other.value.len()).saturating_mul(FOLDED))?;
+        Ok(folded(self.chars()).eq(folded(other.chars())) && self.decodes() && other.decodes())
     }
 
-    /// ASCII in a type of single octets, with no spaces to fold.
-    fn is_plain(&self) -> bool {
-        let folds = |pair: &[u8]| pair == b"  ";
+    /// A type whose ASCII characters are one octet each.
+    fn is_of_octets(&self) -> bool {
         matches!(self.tag, 0x0c | 0x13 | 0x16)
-            && self.value.is_ascii()
-            && self.value.first() != Some(&b' ')
-            && self.value.last() != Some(&b' ')
-            && !self.value.windows(2).any(folds)
     }
 
     fn decodes(&self) -> bool {
         self.chars().all(|c| c.is_ok())
     }
+}
+
+/// What an octet of a string costs that is compared by characters.
+const FOLDED: usize = 8;
+
+/// How many octets at the start are the same ASCII characters without regard to case.
+fn alike(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a.is_ascii() && a.eq_ignore_ascii_case(b)).count()
+}
+
+/// Whether strings that are alike up to here differ: neither goes on with a space, which may be one of several, or with more than ASCII,
+/// which may have another form.
+fn is_unlike(a: Option<&u8>, b: Option<&u8>) -> bool {
+    let plain = |octet: Option<&u8>| octet.is_none_or(|octet| octet.is_ascii() && *octet != b' ');
+    plain(a) && plain(b) && (a.is_some() || b.is_some())
 }
 
 /// Lower case, and runs of spaces as one, none at the ends (RFC 4518 sections 2.2 and 2.6.1; no normalization to NFKC).
@@ -346,6 +408,15 @@ mod tests {
     }
 
     #[test]
+    fn a_comparison_ends_with_the_work() {
+        let long = std::vec![b'x'; 100];
+        let (one, two) = ([&long[..], b"  a"].concat(), [&long[..], b" a"].concat());
+        let (one, two) = (name(&[&[attribute(3, 0x0c, &one)]]), name(&[&[attribute(3, 0x13, &two)]]));
+        assert_eq!(parse(&one).matches_within(&parse(&two), &mut Work::new(10_000)), Ok(true));
+        assert_eq!(parse(&one).matches_within(&parse(&two), &mut Work::new(1_000)), Err(Exhausted));
+    }
+
+    #[test]
     fn rdns_are_sets() {
         let (a, b) = (attribute(10, 0x13, b"x"), attribute(3, 0x13, b"y"));
         let one = name(&[&[a.clone(), b.clone()]]);
@@ -358,9 +429,10 @@ mod tests {
     fn subtrees_are_prefixes() {
         let (o, cn) = (attribute(10, 0x13, b"Mesh"), attribute(3, 0x13, b"b"));
         let (full, base, empty) = (name(&[std::slice::from_ref(&o), &[cn]]), name(&[&[o]]), name(&[]));
-        assert!(parse(&full).is_within(&parse(&base)));
-        assert!(parse(&full).is_within(&parse(&empty)));
-        assert!(!parse(&base).is_within(&parse(&full)));
+        let is_within = |name: &[u8], base: &[u8]| parse(name).is_within(&parse(base), &mut Work::new(1_000));
+        assert_eq!(is_within(&full, &base), Ok(true));
+        assert_eq!(is_within(&full, &empty), Ok(true));
+        assert_eq!(is_within(&base, &full), Ok(false));
     }
 
     #[test]
@@ -386,8 +458,9 @@ mod tests {
 
     #[test]
     fn an_rdn_has_a_bounded_number_of_attributes() {
-        let many = name(&[&std::vec![attribute(3, 0x0c, b""); MAX_RDN_ATTRIBUTES - 4]]);
-        assert!(Name::read(&mut DerReader::new(&many)).is_ok());
+        let of = |count| name(&[&std::vec![attribute(3, 0x0c, b""); count]]);
+        assert!(Name::read(&mut DerReader::new(&of(MAX_RDN_ATTRIBUTES))).is_ok());
+        assert!(Name::read(&mut DerReader::new(&of(MAX_RDN_ATTRIBUTES + 1))).is_err());
         assert!(Name::read(&mut DerReader::new(&name(&[&[]]))).is_err());
     }
 }

@@ -89,6 +89,25 @@ impl<'a> DerReader<'a> {
         Ok(Tlv { tag, value, whole, at })
     }
 
+    /// Reads one tag-length-value that [`DerReader::tlv`] has read before: its tag is one that occurs.
+    pub(crate) fn again(&mut self) -> Option<Tlv<'a>> {
+        let start = self.position;
+        if let [tag, length @ ..0x80, ..] = *self.rest() {
+            let at = start.checked_add(2)?;
+            let end = at.checked_add(usize::from(length))?;
+            let tlv = Tlv { tag, value: self.input.get(at..end)?, whole: self.input.get(start..end)?, at };
+            self.position = end;
+            return Some(tlv);
+        }
+        self.tlv().ok()
+    }
+
+    /// As [`DerReader::enter`], of what was read before.
+    pub(crate) fn enter_again(&mut self, tag: u8) -> Option<Self> {
+        let tlv = self.again().filter(|tlv| tlv.tag == tag)?;
+        self.inside(&tlv).ok()
+    }
+
     /// Reads one tag-length-value with this tag.
     pub(crate) fn require(&mut self, tag: u8) -> Result<Tlv<'a>, ParseError> {
         let here = self.fault(ParseErrorKind::Der);

@@ -32,4 +32,4 @@ pub use settings::{ClientAuth, ClientSettings, ServerSettings, ServerTrust, TlsC
 pub use streams::{ClientHello, ClientStream, ServerStream, server_name, version_name};
 pub use system_roots::{SystemRoots, system_roots};
 pub use trust::{OwnedRule, Peers, TrustStore};
-pub use verifier::{ClientVerifier, Refusal, ServerVerifier, refusal};
+pub use verifier::{ClientVerifier, MAX_CERTIFICATES, Refusal, ServerVerifier, refusal};

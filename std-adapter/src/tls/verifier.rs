@@ -17,11 +17,16 @@ use super::sessions::Horizon;
 use super::trust::{Generation, TrustStore};
 use crate::clock;
 
+/// Certificates that a peer may show, its own among them. Chains in use have two to four.
+pub const MAX_CERTIFICATES: usize = 16;
+
 /// Why the core refused a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The peer showed no certificate.
     NoCertificate,
+    /// The peer showed so many certificates, more than [`MAX_CERTIFICATES`].
+    TooManyCertificates(usize),
     /// The peer's own certificate does not parse.
     Parse(ParseError),
     /// No path, or none that holds.
@@ -34,6 +39,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoCertificate => f.write_str("the peer showed no certificate"),
+            Self::TooManyCertificates(shown) => {
+                write!(f, "the peer showed {shown} certificates, expected at most {MAX_CERTIFICATES}")
+            }
             Self::Parse(error) => write!(f, "the peer's certificate {error}"),
             Self::Path(error) => error.fmt(f),
             Self::Denied(denied) => write!(f, "the peer is not let in: {denied}"),
@@ -130,13 +138,17 @@ impl Judge {
         now: UnixTime,
         authorize: impl FnOnce(VerifiedPath<'_>) -> Result<(), Denied>,
     ) -> Result<Arc<Peer>, Refusal> {
+        let shown = sent.len().saturating_add(1);
+        if shown > MAX_CERTIFICATES {
+            return Err(Refusal::TooManyCertificates(shown));
+        }
         let peer = self.verdicts.remembered(name, leaf, sent, now, || {
             let leaf = Certificate::from_der(leaf).map_err(Refusal::Parse)?;
             let algorithms = self.provider.signature_verification_algorithms.all;
             let path = self.trust.verify(algorithms, &leaf, &parse_sent(sent), purpose, now).map_err(Refusal::Path)?;
-            let peer = Peer::new(&leaf, path.valid_until());
+            let valid_until = path.valid_until();
             authorize(path).map_err(Refusal::Denied)?;
-            Ok(peer)
+            Ok(Peer::new(&leaf, valid_until))
         })?;
         self.horizon.note(peer.valid_until());
         Ok(peer)

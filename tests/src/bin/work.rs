@@ -1,0 +1,61 @@
+//! Judges chains that are hostile in shape, with signatures that cost nothing: `work attacks`, or `work seeds FROM TO`. It prints a line for each: its name, the units of
+//! work charged, and the verdict. `tests/work` runs it in callgrind, which counts the instructions of each verdict.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use edgetrust_core::path::{Budget, Limits, Purpose, Trust};
+use edgetrust_core::x509::Certificate;
+use edgetrust_tests::random::Random;
+use edgetrust_tests::work::attacks;
+use edgetrust_tests::work::generated::{Choices, Free, chain};
+use pki_types::UnixTime;
+
+struct Seeded(Random);
+
+impl Choices for Seeded {
+    fn below(&mut self, below: usize) -> usize {
+        usize::try_from(self.0.below(u64::try_from(below).unwrap_or(u64::MAX))).unwrap_or(0)
+    }
+}
+
+/// What callgrind counts, by this name.
+#[inline(never)]
+fn counted_by_callgrind(
+    trust: &Trust<'_>,
+    leaf: &Certificate<'_>,
+    sent: &[Certificate<'_>],
+    budget: &mut Budget,
+) -> &'static str {
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000));
+    black_box(trust.verify(leaf, sent, Purpose::ServerAuth, now, budget)).map_or("refused", |_| "accepted")
+}
+
+fn judge(name: &str, ders: &[Vec<u8>]) {
+    let parsed: Vec<_> = ders.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
+    let Some((leaf, sent)) = parsed.split_first() else { return };
+    let trust = Trust { anchors: &[], known_intermediates: &[], algorithms: &[&Free] };
+    let limits = Limits { p256_check: 0, ..Limits::SERVER };
+    let mut budget = Budget::new(limits);
+    let verdict = counted_by_callgrind(&trust, leaf, sent, &mut budget);
+    println!("{name}\t{}\t{verdict}", limits.work - budget.left().work);
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["attacks"] => attacks().iter().for_each(|attack| judge(attack.name, &attack.chain)),
+        ["seeds", from, to] => {
+            let (Ok(from), Ok(to)) = (from.parse::<u64>(), to.parse::<u64>()) else { return usage() };
+            for seed in from..to {
+                judge(&format!("seed {seed}"), &chain(&mut Seeded(Random(seed))));
+            }
+        }
+        _ => usage(),
+    }
+}
+
+fn usage() {
+    eprintln!("usage: work attacks | work seeds FROM TO");
+    std::process::exit(2);
+}
