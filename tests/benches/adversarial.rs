@@ -43,7 +43,8 @@ fn adversarial(c: &mut Criterion) {
     let leaf = Certificate::from_der(&ordinary[2]).unwrap();
     let above = Certificate::from_der(&ordinary[1]).unwrap();
     let root = &issue(&[Shape::ca()], NOW)[0];
-    let (parsed, theirs_of) = ([Certificate::from_der(root).unwrap()], [webpki::anchor_from_trusted_cert(root).unwrap()]);
+    let (parsed, theirs_of) =
+        ([Certificate::from_der(root).unwrap()], [webpki::anchor_from_trusted_cert(root).unwrap()]);
     let mut group = c.benchmark_group("adversarial");
     group.sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1));
     group.bench_function(format!("bound: {BOUND} P-256 checks"), |bencher| {

@@ -20,17 +20,15 @@ struct Work {
 fn work(root: &CertificateDer<'_>, leaf: &CertificateDer<'_>, bag: &[CertificateDer<'_>], limits: Limits) -> Work {
     let anchors = [Certificate::from_der(root).unwrap()];
     let leaf = Certificate::from_der(leaf).unwrap();
-    let bag: Vec<_> = bag.iter().cycle().take(1_000).map(|der| Certificate::from_der(der).expect("an attack parses")).collect();
+    let bag: Vec<_> =
+        bag.iter().cycle().take(1_000).map(|der| Certificate::from_der(der).expect("an attack parses")).collect();
     let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
     let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms };
     let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW.unsigned_abs()));
     let mut budget = Budget::new(limits);
     let verdict = trust.verify(&leaf, &bag, Purpose::ServerAuth, now, &mut budget);
     let left = budget.left();
-    let work = Work {
-        verdict: verdict.map(drop).map_err(|error| error.kind),
-        units: limits.work - left.work,
-    };
+    let work = Work { verdict: verdict.map(drop).map_err(|error| error.kind), units: limits.work - left.work };
     println!("{:?}: {} units", work.verdict, work.units);
     work
 }

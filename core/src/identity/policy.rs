@@ -62,7 +62,9 @@ impl Rule<'_> {
     /// Whether an alternative name is this rule's; none where it is of another kind.
     fn is(&self, name: &GeneralName<'_>, work: &mut Work) -> Result<Option<bool>, Exhausted> {
         let (found, wanted) = match (self, name) {
-            (Self::Dns(wanted), GeneralName::Dns(found)) | (Self::Uri(wanted), GeneralName::Uri(found)) => (found, wanted),
+            (Self::Dns(wanted), GeneralName::Dns(found)) | (Self::Uri(wanted), GeneralName::Uri(found)) => {
+                (found, wanted)
+            }
             (Self::Ip(wanted), GeneralName::Ip(octets)) => return Ok(Some(is_address(octets, *wanted))),
             _ => return Ok(None),
         };

@@ -274,11 +274,7 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
 
     /// RFC 5280 section 6.1.3 (a) (4), and RFC 5280 section 4.2.1.1: the key identifiers tell issuers of one name apart, where both are
     /// there.
-    fn is_issuer_by_name(
-        &mut self,
-        child: &Certificate<'_>,
-        issuer: &Certificate<'_>,
-    ) -> Result<bool, PathErrorKind> {
+    fn is_issuer_by_name(&mut self, child: &Certificate<'_>, issuer: &Certificate<'_>) -> Result<bool, PathErrorKind> {
         let work = &mut self.budget.work;
         work.spend(CANDIDATE)?;
         if !issuer.subject().matches_within(&child.issuer(), work)? {

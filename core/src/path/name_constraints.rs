@@ -135,12 +135,7 @@ impl<'a> List<'a> {
     }
 
     /// How a name lies to a base of its kind.
-    fn relation(
-        &self,
-        name: &Subject<'_>,
-        base: GeneralName<'_>,
-        work: &mut Work,
-    ) -> Result<Relation, PathErrorKind> {
+    fn relation(&self, name: &Subject<'_>, base: GeneralName<'_>, work: &mut Work) -> Result<Relation, PathErrorKind> {
         let octets = base.octets();
         work.spend((octets / 3).saturating_add(3))?;
         if self.malformed.has(base.kind()) {
@@ -163,10 +158,18 @@ impl<'a> List<'a> {
 
 /// A name that is held against constraints, taken apart once.
 enum Subject<'a> {
-    Dns { wildcard: bool, host: &'a str },
+    Dns {
+        wildcard: bool,
+        host: &'a str,
+    },
     Ip(&'a [u8]),
-    Rfc822 { local: &'a str, host: &'a str },
-    Uri { host: &'a str },
+    Rfc822 {
+        local: &'a str,
+        host: &'a str,
+    },
+    Uri {
+        host: &'a str,
+    },
     Directory(Name<'a>),
     /// Of a kind that is not processed.
     Other,

@@ -46,10 +46,7 @@ pub fn extension(number: u8, critical: bool, value: &[u8]) -> Vec<u8> {
 
 /// basicConstraints of a CA, and keyUsage.
 pub fn ca() -> Vec<Vec<u8>> {
-    vec![
-        extension(19, true, &[0x30, 0x03, 0x01, 0x01, 0xff]),
-        extension(15, true, &[0x03, 0x02, 0x02, 0x04]),
-    ]
+    vec![extension(19, true, &[0x30, 0x03, 0x01, 0x01, 0xff]), extension(15, true, &[0x03, 0x02, 0x02, 0x04])]
 }
 
 /// subjectAltName of these names.
@@ -86,9 +83,8 @@ pub fn purposes(oids: &[&[u8]]) -> Vec<u8> {
 pub const ECDSA_SHA256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 
 /// id-ecPublicKey on P-256.
-pub const P256: &[u8] = &[
-    0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07,
-];
+pub const P256: &[u8] =
+    &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 
 /// A SubjectPublicKeyInfo.
 pub fn spki(algorithm: &[u8], key: &[u8]) -> Vec<u8> {
@@ -115,11 +111,8 @@ impl Unsigned {
     pub fn sign(&self, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
         let algorithm = tlv(0x30, &[&self.algorithm]);
         let time = |text: &[u8]| tlv(0x17, &[text]);
-        let extensions = if self.extensions.is_empty() {
-            Vec::new()
-        } else {
-            tlv(0xa3, &[&list(0x30, &self.extensions)])
-        };
+        let extensions =
+            if self.extensions.is_empty() { Vec::new() } else { tlv(0xa3, &[&list(0x30, &self.extensions)]) };
         let tbs = tlv(
             0x30,
             &[

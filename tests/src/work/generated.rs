@@ -182,7 +182,10 @@ fn general_name(kind: usize, octets: usize, number: usize, base: bool) -> Vec<u8
     match kind {
         0 => tlv(0x82, &[host.as_bytes()]),
         1 => tlv(0x87, &[&[10, 0, 0, 0, 255, 255, 0, 0][..if base { 8 } else { 4 }]]),
-        2 => tlv(0x81, &[&if base { vec![] } else { vec![b'u'; octets] }, if base { b"" } else { b"@" }, host.as_bytes()]),
+        2 => tlv(
+            0x81,
+            &[&if base { vec![] } else { vec![b'u'; octets] }, if base { b"" } else { b"@" }, host.as_bytes()],
+        ),
         3 if base => tlv(0x86, &[host.as_bytes()]),
         3 => tlv(0x86, &[b"https://", host.as_bytes(), b"/", &vec![b'p'; octets]]),
         4 => {

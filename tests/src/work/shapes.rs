@@ -206,26 +206,30 @@ fn of_constraints() -> Vec<Attack> {
     vec![
         attack("constraints: DNS names", constrained(&tiny(half / 9), &[], &tiny(half / 12))),
         attack("constraints: all kinds", constrained(&mixed, &[], &bases)),
-        attack("constraints: long URIs", constrained(
-            &numbered(4, |_| long_uri(half / 4 - 40)),
-            &[],
-            &numbered(half / 20, |number| tlv(0x86, &[format!("x{number}.example").as_bytes()])),
-        )),
-        attack("constraints: directory names in unlike order", constrained(
-            &turned_in_list(60, 0),
-            &[],
-            &turned_in_list(60, 1),
-        )),
-        attack("constraints: directory names with spaces", constrained(
-            &numbered(60, |number| attribute_of(half / 60 - 40, number, " ")),
-            &[],
-            &numbered(60, |number| attribute_of(half / 60 - 40, number + 100, "  ")),
-        )),
-        attack("constraints: one that is not understood", constrained(
-            &tiny(half / 9),
-            &[tiny(half / 12), vec![dns("..")]].concat(),
-            &[],
-        )),
+        attack(
+            "constraints: long URIs",
+            constrained(
+                &numbered(4, |_| long_uri(half / 4 - 40)),
+                &[],
+                &numbered(half / 20, |number| tlv(0x86, &[format!("x{number}.example").as_bytes()])),
+            ),
+        ),
+        attack(
+            "constraints: directory names in unlike order",
+            constrained(&turned_in_list(60, 0), &[], &turned_in_list(60, 1)),
+        ),
+        attack(
+            "constraints: directory names with spaces",
+            constrained(
+                &numbered(60, |number| attribute_of(half / 60 - 40, number, " ")),
+                &[],
+                &numbered(60, |number| attribute_of(half / 60 - 40, number + 100, "  ")),
+            ),
+        ),
+        attack(
+            "constraints: one that is not understood",
+            constrained(&tiny(half / 9), &[tiny(half / 12), vec![dns("..")]].concat(), &[]),
+        ),
         attack("empty names", constrained(&vec![dns(""); 2 * half / 2 - 200], &[], &[dns("x")])),
     ]
 }
