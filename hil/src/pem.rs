@@ -5,25 +5,77 @@ use base64::engine::general_purpose::STANDARD;
 
 const CERTIFICATE: &str = "CERTIFICATE";
 
-/// The blocks of a file: label and DER; an error says which line is wrong.
+/// Labels that a message may repeat. Any other is text of the file, which may be a key.
+const KNOWN: [&str; 8] = [
+    CERTIFICATE,
+    "TRUSTED CERTIFICATE",
+    "CERTIFICATE REQUEST",
+    "PRIVATE KEY",
+    "EC PRIVATE KEY",
+    "RSA PRIVATE KEY",
+    "ENCRYPTED PRIVATE KEY",
+    "EC PARAMETERS",
+];
+
+/// The label as a message may show it.
+pub fn shown(label: &str) -> &'static str {
+    KNOWN.into_iter().find(|known| *known == label).unwrap_or("a label of another kind")
+}
+
+/// The blocks of a file: label and DER. Nothing is passed over that may have been meant as one; an error says which line is wrong, and
+/// nothing of what stands there.
 ///
 /// # Errors
-/// Where a block does not end, or is no base64.
+/// Where a block does not end, or is no base64, or a line is almost a marker.
 pub fn decode(text: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
     let mut blocks = Vec::new();
-    let mut open: Option<(String, String)> = None;
-    for (number, line) in (1..).zip(text.lines().map(str::trim)) {
-        if let Some(label) = line.strip_prefix("-----BEGIN ").and_then(|rest| rest.strip_suffix("-----")) {
-            open = Some((label.to_owned(), String::new()));
-        } else if line.starts_with("-----END ") {
-            let (label, base64) = open.take().ok_or(format!("line {number}: END without BEGIN"))?;
-            let der = STANDARD.decode(base64).map_err(|error| format!("the block before line {number}: {error}"))?;
-            blocks.push((label, der));
-        } else if let Some((_, base64)) = &mut open {
-            base64.push_str(line);
+    let mut open: Option<(usize, String, String)> = None;
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim_matches(|c: char| c == '\u{feff}' || c.is_whitespace());
+        let marker = |word: &str| line.strip_prefix(word)?.strip_suffix("-----").filter(|label| !label.contains("--"));
+        match (marker("-----BEGIN "), marker("-----END "), open.take()) {
+            (Some(label), _, None) => open = Some((number, label.to_owned(), String::new())),
+            (Some(_), _, Some((begin, ..))) => return Err(format!("line {begin}: BEGIN without END")),
+            (_, Some(_), None) => return Err(format!("line {number}: END without BEGIN")),
+            (_, Some(end), Some((begin, label, base64))) => {
+                if end != label {
+                    return Err(format!("line {number}: END has another label than BEGIN"));
+                }
+                // What it says of the fault holds an octet of the block.
+                let der = STANDARD.decode(base64).map_err(|_| format!("line {begin}: the base64 is truncated"))?;
+                blocks.push((label, der));
+            }
+            (None, None, None) if !is_text(line) => {
+                return Err(format!("line {number}: expected BEGIN and END on lines of their own, with five hyphens"));
+            }
+            (None, None, None) => {}
+            (None, None, Some((begin, label, mut base64))) => {
+                if line.contains("\\n") {
+                    return Err(format!("line {number}: line breaks are written as \\n, expected real ones"));
+                }
+                if line.contains(|c: char| !is_base64(c) && !c.is_whitespace()) {
+                    return Err(format!("line {number}: found a character that is not base64"));
+                }
+                base64.extend(line.chars().filter(|c| !c.is_whitespace()));
+                open = Some((begin, label, base64));
+            }
         }
     }
-    open.map_or(Ok(blocks), |(label, _)| Err(format!("{label}: BEGIN without END")))
+    open.map_or(Ok(blocks), |(begin, ..)| Err(format!("line {begin}: BEGIN without END")))
+}
+
+fn is_base64(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=')
+}
+
+/// Neither meant as a marker nor the contents of a block that lost its own.
+fn is_text(line: &str) -> bool {
+    let upper = line.to_uppercase();
+    let marker = ["BEGIN", "END"].iter().any(|word| upper.contains(word))
+        && [CERTIFICATE, "KEY", "PARAMETERS"].iter().any(|label| upper.contains(label));
+    let dashes = line.contains("--") || line.contains(['\u{2013}', '\u{2014}']);
+    let contents = line.len() >= 64 && line.chars().all(is_base64) && line.contains(|c: char| c.is_ascii_lowercase());
+    !(marker && dashes || upper.starts_with("BEGIN CERTIFICATE") || contents)
 }
 
 /// One block.
@@ -48,8 +100,57 @@ mod tests {
         let [one, other] = [vec![7; 100], vec![]];
         let text = format!("a comment\n{}{}", certificates([&one]), encode("PRIVATE KEY", &other));
         assert_eq!(decode(&text), Ok(vec![("CERTIFICATE".to_owned(), one), ("PRIVATE KEY".to_owned(), other)]));
-        for wrong in ["-----BEGIN X-----\nAA", "-----END X-----", "-----BEGIN X-----\n!\n-----END X-----"] {
+        for wrong in [
+            "-----BEGIN X-----\nAA",
+            "-----END X-----",
+            "-----BEGIN X-----\n!\n-----END X-----",
+            "-----BEGIN X-----\nAAAA\n-----END Y-----",
+            "-----BEGIN X-----\n-----BEGIN X-----\nAAAA\n-----END X-----",
+            "-----BEGIN X-----\\nAAAA\\n-----END X-----",
+        ] {
             assert!(decode(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_certificate_counts_or_the_line_is_named() {
+        let certificate = |octet| certificates([&vec![octet; 100]]);
+        let (one, other) = (certificate(1), certificate(2));
+        let labels = |text: &str| decode(text).map(|blocks| blocks.len());
+        for text in [
+            format!("\u{feff}{one}\u{feff}{other}"),
+            format!("{one}{other}").replace('\n', "\r\n"),
+            format!("{one}  text of openssl: 01:02\n{}", other.replace("-----BEGIN", "  -----BEGIN")),
+        ] {
+            assert_eq!(labels(&text), Ok(2), "{text}");
+        }
+        let begin = one.lines().count() + 1;
+        for (text, line) in [
+            (format!("{}{other}", one.trim_end()), begin - 1),
+            (format!("{one}{}", other.to_lowercase()), begin),
+            (format!("{one}# {other}"), begin),
+            (format!("{one}{}", other.replace("-----", "----")), begin),
+            (format!("{one}{}", other.replace("-----", "\u{2014}")), begin),
+            (format!("{one}{}", other.replace('\n', "")), begin),
+            (format!("{one}{}", other.replace("-----BEGIN CERTIFICATE-----\n", "")), begin + 3),
+            (format!("{one}{}.", other.trim_end()), begin + 4),
+        ] {
+            let error = labels(&text).unwrap_err();
+            assert!(error.starts_with(&format!("line {line}: ")), "expected line {line}: {error}\n{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_holds_nothing_of_a_key() {
+        let text = encode("PRIVATE KEY", &std::array::from_fn::<u8, 138, _>(|place| (place as u8).wrapping_mul(37)));
+        let body: String = text.lines().filter(|line| !line.contains("--")).collect();
+        for place in 0..text.len() {
+            for with in ["", "\\n", "!", "-", "-----", ":", "="] {
+                let mutilated = format!("{}{with}{}", &text[..place], &text[place + 1..]);
+                let Err(error) = decode(&mutilated) else { continue };
+                let leaks = body.as_bytes().windows(8).any(|part| error.contains(std::str::from_utf8(part).unwrap()));
+                assert!(!leaks, "{error}");
+            }
         }
     }
 }

@@ -74,7 +74,9 @@ fn place(text: &[u8], offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.iter().filter(|byte| **byte == b'\n').count();
     let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline.saturating_add(1));
-    let column = String::from_utf8_lossy(before.get(start..).unwrap_or(&[])).chars().count();
+    let before = String::from_utf8_lossy(before.get(start..).unwrap_or(&[]));
+    // No editor shows the byte order mark.
+    let column = before.trim_start_matches('\u{feff}').chars().count();
     (line.saturating_add(1), column.saturating_add(1))
 }
 
@@ -96,6 +98,7 @@ mod tests {
             refused(b"{\"security\": {\"tls\": {\n  // \xc3\xa4\n  \"servr\": {}\n}}}"),
             ":3:3: security.tls.servr: found \"servr\", expected a known key; did you mean \"server\"?"
         );
+        assert!(refused("\u{feff}{\"security\": 1}".as_bytes()).starts_with(":1:14: security: found 1"));
         assert!(refused(b"").starts_with(":1:1: found the end of the file"), "{}", refused(b""));
         assert_eq!(refused(&vec![b' '; 10 << 20]), ": found more than 1048576 bytes, expected at most 1048576");
     }

@@ -1,11 +1,18 @@
 //! Certificate and key files in PEM (RFC 7468).
+//!
+//! Every certificate of a file counts, or an error names the line. No error holds octets of a file: it may be a key, whatever it is taken for.
+
+mod blocks;
+mod marker;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use edgetrust_core::x509::{Certificate, ParseError};
-use pki_types::pem::PemObject;
-use pki_types::{CertificateDer, PrivateKeyDer};
+use pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
+
+use blocks::blocks;
+pub use blocks::{PemFault, PemFaultKind};
 
 /// No certificate or key file is larger.
 const MAX_FILE: u64 = 8 * 1024 * 1024;
@@ -25,76 +32,136 @@ pub enum PemErrorKind {
     /// It cannot be read.
     Unreadable(std::io::Error),
     /// It is larger than 8 MiB.
-    TooLarge(u64),
+    TooLarge,
+    /// PEM stands where the name of a file is expected; the name is left out of the error.
+    Inline,
     /// Its PEM is malformed.
-    Malformed(pki_types::pem::Error),
-    /// There is no certificate in it.
-    NoCertificate,
-    /// There is no private key in it, of PKCS #8, SEC 1 or PKCS #1.
-    NoKey,
-    /// Its private key is encrypted: there is nobody to ask for a password.
-    EncryptedKey,
-    /// A certificate in it, counted from 1, does not parse.
-    Certificate(usize, ParseError),
+    Malformed(PemFault),
+    /// There is no certificate in it; the line and the label of what there is.
+    NoCertificate(Option<(usize, &'static str)>),
+    /// There is no private key in it, of PKCS #8, SEC 1 or PKCS #1; the line and the label of what there is.
+    NoKey(Option<(usize, &'static str)>),
+    /// A certificate in it does not parse.
+    Certificate {
+        /// Which, from 1.
+        number: usize,
+        /// The line of its BEGIN, from 1.
+        line: usize,
+        /// What is wrong with it.
+        error: ParseError,
+    },
 }
 
 impl fmt::Display for PemError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.file.display())?;
-        match &self.kind {
-            PemErrorKind::Unreadable(error) => write!(f, "cannot be read: {error}"),
-            PemErrorKind::TooLarge(size) => write!(f, "{size} bytes, expected at most {MAX_FILE}"),
-            PemErrorKind::Malformed(error) => write!(f, "malformed PEM: {error}"),
-            PemErrorKind::NoCertificate => f.write_str("found no certificate, expected PEM with BEGIN CERTIFICATE"),
-            PemErrorKind::NoKey => f.write_str(
-                "found no private key, expected PEM with BEGIN PRIVATE KEY, BEGIN EC PRIVATE KEY or BEGIN RSA PRIVATE KEY",
+        if !self.file.as_os_str().is_empty() {
+            write!(f, "{}: ", self.file.display())?;
+        }
+        fmt::Display::fmt(&self.kind, f)
+    }
+}
+
+impl fmt::Display for PemErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
+            Self::TooLarge => write!(f, "found more than {MAX_FILE} bytes, expected at most {MAX_FILE}"),
+            Self::Inline => f.write_str("found PEM, expected the name of a file that holds it"),
+            Self::Malformed(fault) => fmt::Display::fmt(fault, f),
+            Self::NoCertificate(other) => {
+                write!(f, "found no certificate{}, expected PEM with BEGIN CERTIFICATE", Other(*other))
+            }
+            Self::NoKey(other) => write!(
+                f,
+                "found no private key{}, expected PEM with BEGIN PRIVATE KEY, BEGIN EC PRIVATE KEY or BEGIN RSA PRIVATE KEY",
+                Other(*other)
             ),
-            PemErrorKind::EncryptedKey => f.write_str("found an encrypted private key, expected one without a password"),
-            PemErrorKind::Certificate(number, error) => write!(f, "certificate {number}: {error}"),
+            Self::Certificate { number, line, error } => {
+                write!(f, "line {line}: certificate {number}: {error}")
+            }
         }
     }
 }
 
 impl std::error::Error for PemError {}
 
+impl std::error::Error for PemErrorKind {}
+
+/// A block that was found where another was expected.
+struct Other(Option<(usize, &'static str)>);
+
+impl fmt::Display for Other {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |(line, label)| write!(f, " but {label} on line {line}"))
+    }
+}
+
 /// Reads all certificates of a file: a chain, or a bundle of CAs. Each parses with the core.
 ///
 /// # Errors
 /// The file's name and what is wrong with it; a file without a certificate is an error.
 pub fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
-    let fail = |kind| PemError { file: file.to_owned(), kind };
     let text = read(file)?;
-    let certificates = CertificateDer::pem_slice_iter(&text)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| fail(PemErrorKind::Malformed(error)))?;
-    if certificates.is_empty() {
-        return Err(fail(PemErrorKind::NoCertificate));
-    }
-    for (number, der) in (1..).zip(&certificates) {
-        Certificate::from_der(der).map_err(|error| fail(PemErrorKind::Certificate(number, error)))?;
-    }
-    Ok(certificates)
+    certificates(&text).map_err(|kind| PemError { file: file.to_owned(), kind })
 }
 
-/// Reads the first private key of a file: PKCS #8, SEC 1 or PKCS #1.
+/// All certificates of a PEM text, and at least one. Each parses with the core.
+///
+/// # Errors
+/// What is wrong with it, and on which line.
+pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemErrorKind> {
+    let (mut all, mut other) = (Vec::new(), None);
+    for block in blocks(text).map_err(PemErrorKind::Malformed)? {
+        other = other.or(Some((block.line, block.shown_label())));
+        if block.is_certificate() {
+            let number = all.len().saturating_add(1);
+            Certificate::from_der(&block.der)
+                .map_err(|error| PemErrorKind::Certificate { number, line: block.line, error })?;
+            all.push(CertificateDer::from(block.der));
+        } else if !block.is_key() && !block.is_company() {
+            return Err(PemErrorKind::Malformed(block.misplaced()));
+        }
+    }
+    if all.is_empty() { Err(PemErrorKind::NoCertificate(other)) } else { Ok(all) }
+}
+
+/// Reads the private key of a file: PKCS #8, SEC 1 or PKCS #1. Its certificates may stand beside it.
 ///
 /// # Errors
 /// The file's name and what is wrong with it.
 pub fn read_private_key(file: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
-    let fail = |kind| PemError { file: file.to_owned(), kind };
     let text = read(file)?;
-    // RFC 7468 section 11; before it, openssl put a header into the traditional forms.
-    let encrypted = || {
-        [&b"BEGIN ENCRYPTED PRIVATE KEY"[..], b"Proc-Type: 4,ENCRYPTED"]
-            .iter()
-            .any(|mark| text.windows(mark.len()).any(|window| window == *mark))
-    };
-    match PrivateKeyDer::from_pem_slice(&text) {
-        _ if encrypted() => Err(fail(PemErrorKind::EncryptedKey)),
-        Ok(key) => Ok(key),
-        Err(pki_types::pem::Error::NoItemsFound) => Err(fail(PemErrorKind::NoKey)),
-        Err(error) => Err(fail(PemErrorKind::Malformed(error))),
+    private_key(&text).map_err(|kind| PemError { file: file.to_owned(), kind })
+}
+
+fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, PemErrorKind> {
+    let (mut found, mut other) = (None, None);
+    for block in blocks(text).map_err(PemErrorKind::Malformed)? {
+        let line = block.line;
+        let fault = |kind| Err(PemErrorKind::Malformed(PemFault { line, kind }));
+        if block.is_certificate() || block.is_company() {
+            other = other.or(Some((line, block.shown_label())));
+            continue;
+        }
+        // RFC 7468 section 11; before it, openssl put a header into the traditional forms.
+        if block.encrypted || block.label == "ENCRYPTED PRIVATE KEY" {
+            return fault(PemFaultKind::Encrypted);
+        }
+        let make: fn(Vec<u8>) -> PrivateKeyDer<'static> = match block.label.as_str() {
+            "PRIVATE KEY" => |der| PrivatePkcs8KeyDer::from(der).into(),
+            "EC PRIVATE KEY" => |der| PrivateSec1KeyDer::from(der).into(),
+            "RSA PRIVATE KEY" => |der| PrivatePkcs1KeyDer::from(der).into(),
+            _ => return Err(PemErrorKind::Malformed(block.misplaced())),
+        };
+        if !block.is_sequence() {
+            return fault(PemFaultKind::NotDer);
+        }
+        if let Some((first, _)) = found {
+            return fault(PemFaultKind::SecondKey(first));
+        }
+        found = Some((line, make(block.der)));
     }
+    found.map(|(_, key)| key).ok_or(PemErrorKind::NoKey(other))
 }
 
 /// What to say of a key file that others than its owner may read.
@@ -107,10 +174,19 @@ pub fn key_permissions(file: &Path) -> Option<String> {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, PemError> {
-    let fail = |kind| PemError { file: file.to_owned(), kind };
-    let size = std::fs::metadata(file).map_err(|error| fail(PemErrorKind::Unreadable(error)))?.len();
-    if size > MAX_FILE {
-        return Err(fail(PemErrorKind::TooLarge(size)));
+    use std::io::Read;
+    if file.to_string_lossy().contains("-----BEGIN") {
+        return Err(PemError { file: PathBuf::new(), kind: PemErrorKind::Inline });
     }
-    std::fs::read(file).map_err(|error| fail(PemErrorKind::Unreadable(error)))
+    let unreadable = |error| PemError { file: file.to_owned(), kind: PemErrorKind::Unreadable(error) };
+    let opened = std::fs::File::open(file).map_err(unreadable)?;
+    let mut text = Vec::new();
+    opened.take(MAX_FILE.saturating_add(1)).read_to_end(&mut text).map_err(unreadable)?;
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > MAX_FILE {
+        return Err(PemError { file: file.to_owned(), kind: PemErrorKind::TooLarge });
+    }
+    Ok(text)
 }
+
+#[cfg(test)]
+mod tests;

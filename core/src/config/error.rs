@@ -53,8 +53,11 @@ pub struct ConfigError<'a> {
 impl fmt::Display for Found<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // A key in place of the name of its file, or a key's file in place of a configuration.
+            Self::Text(text) if text.as_bytes().windows(10).any(|part| part == b"-----BEGIN") => f.write_str("PEM"),
+            Self::Literal(text) if text.len() > LONGEST_LITERAL => f.write_str("a long word"),
             Self::Text(text) => write!(f, "{:?}", shortened(text)),
-            Self::Literal(text) => write!(f, "{}", shortened(text).escape_debug()),
+            Self::Literal(text) => write!(f, "{}", text.escape_debug()),
             Self::Object => f.write_str("an object"),
             Self::Array => f.write_str("an array"),
             Self::Nothing => f.write_str("nothing"),
@@ -64,6 +67,9 @@ impl fmt::Display for Found<'_> {
         }
     }
 }
+
+/// No number or name that a configuration has is longer.
+const LONGEST_LITERAL: usize = 24;
 
 /// Enough of a text to know it by.
 fn shortened(text: &str) -> &str {

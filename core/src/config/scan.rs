@@ -63,7 +63,12 @@ pub(super) struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a mut [u8]) -> Self {
-        Self { rest: text, offset: 0, token_offset: 0 }
+        let mut scanner = Self { rest: text, offset: 0, token_offset: 0 };
+        // A byte order mark, as some editors write it (RFC 8259 section 8.1).
+        if scanner.rest.starts_with(b"\xef\xbb\xbf") {
+            scanner.take(3);
+        }
+        scanner
     }
 
     /// The next token; [`Token::End`] at the end, however often.

@@ -81,7 +81,7 @@ fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
     }
     let certificate = |(number, (label, der)): (usize, (String, Vec<u8>))| {
         if label != "CERTIFICATE" {
-            return Err(format!("{}: found {label}, expected CERTIFICATE", path.display()));
+            return Err(format!("{}: found {}, expected CERTIFICATE", path.display(), pem::shown(&label)));
         }
         match Certificate::from_der(&der) {
             Ok(_) => Ok(der),
@@ -103,7 +103,7 @@ fn private_key(path: &Path) -> Result<P256Key, String> {
         "EC PRIVATE KEY" => {
             p256::SecretKey::from_sec1_der(der).ok().and_then(|key| P256Key::from_random(&key.to_bytes().into()))
         }
-        found => return Err(format!("{}: found {found}, expected PRIVATE KEY", path.display())),
+        found => return Err(format!("{}: found {}, expected PRIVATE KEY", path.display(), pem::shown(found))),
     };
     key.ok_or_else(|| format!("{}: not a key of P-256, which is what a device signs with", path.display()))
 }

@@ -10,7 +10,7 @@ use pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
-use super::error::AcmeError;
+use super::error::{AcmeError, JsonFault};
 use super::http::{Http, LastAnswers};
 use super::settings::Settings;
 use crate::store::Folder;
@@ -41,7 +41,8 @@ impl std::fmt::Debug for AccountFile {
 impl AccountFile {
     fn key(&self) -> Result<PrivatePkcs8KeyDer<'static>, AcmeError> {
         let key = BASE64_STANDARD.decode(&self.key);
-        key.map(PrivatePkcs8KeyDer::from).map_err(|error| storage(format!("{FILE}: key: {error}")))
+        // What the decoder says of the fault holds an octet of the key.
+        key.map(PrivatePkcs8KeyDer::from).map_err(|_| storage(format!("{FILE}: key: expected base64")))
     }
 
     fn write(&self, folder: &Folder) -> Result<(), AcmeError> {
@@ -61,7 +62,7 @@ fn storage(reason: impl std::fmt::Display) -> AcmeError {
 pub fn account_file(folder: &Path) -> Result<Option<AccountFile>, String> {
     let file = folder.join(FILE);
     match std::fs::read(&file) {
-        Ok(json) => serde_json::from_slice(&json).map(Some).map_err(|error| format!("{}: {error}", file.display())),
+        Ok(json) => serde_json::from_slice(&json).map(Some).map_err(|error| format!("{}: {}", file.display(), JsonFault(&error))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("{}: cannot be read: {error}", file.display())),
     }
@@ -70,7 +71,7 @@ pub fn account_file(folder: &Path) -> Result<Option<AccountFile>, String> {
 /// The account's file; one of another directory is set aside.
 fn load(folder: &Folder, settings: &Settings) -> Result<Option<AccountFile>, AcmeError> {
     let Some(json) = folder.read(FILE).map_err(storage)? else { return Ok(None) };
-    let known: AccountFile = serde_json::from_slice(&json).map_err(|error| storage(format!("{FILE}: {error}")))?;
+    let known: AccountFile = serde_json::from_slice(&json).map_err(|error| storage(format!("{FILE}: {}", JsonFault(&error))))?;
     if known.directory_url == settings.directory_url {
         return Ok(Some(known));
     }

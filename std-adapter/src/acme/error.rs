@@ -4,6 +4,7 @@ use std::fmt;
 
 use edgetrust_core::rotation::{Failure, FailureKind};
 use instant_acme::{Error, Problem};
+use serde_json::error::Category;
 
 use super::http::LastAnswer;
 
@@ -106,6 +107,21 @@ impl AcmeError {
             }
         }
         own
+    }
+}
+
+/// What is wrong with a file of ours in JSON, and where; its own words would repeat texts of the file, and one of them is a key.
+pub(super) struct JsonFault<'a>(pub(super) &'a serde_json::Error);
+
+impl fmt::Display for JsonFault<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.0.classify() {
+            Category::Io => "cannot be read",
+            Category::Syntax => "malformed JSON",
+            Category::Data => "found other members than expected",
+            Category::Eof => "truncated",
+        };
+        write!(f, "line {} column {}: {what}", self.0.line(), self.0.column())
     }
 }
 

@@ -2,6 +2,7 @@
 //! to whoever wrote a pid file: `signal:HUP:/run/nats.pid`.
 
 use std::fmt;
+use std::io::Read;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -11,6 +12,9 @@ use tokio::time::timeout;
 
 /// A hook that takes longer is killed.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// No pid file is larger.
+const MAX_PID_FILE: u64 = 64;
 
 /// Signals that programs reload on.
 const SIGNALS: [(&str, Signal); 5] = [
@@ -90,11 +94,15 @@ fn send(hook: &str, signal: &str) -> Result<(), HookError> {
     });
     let (signal, file) = parts.ok_or_else(|| HookError::Signal(hook.to_owned()))?;
     let failed = |reason: String| HookError::Pid(file.to_owned(), reason);
-    let text = std::fs::read_to_string(file).map_err(|error| failed(format!("cannot be read: {error}")))?;
+    let mut text = String::new();
+    let opened = std::fs::File::open(file).and_then(|file| file.take(MAX_PID_FILE).read_to_string(&mut text));
+    opened.map_err(|error| failed(format!("cannot be read: {error}")))?;
+    // What is no number may be the text of a key, if the file is the wrong one.
+    let number: i32 = text.trim().parse().map_err(|_| failed("found no number, expected a process id".to_owned()))?;
     // 1 and below would be everybody.
-    let pid = text.trim().parse().ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| failed(format!("found {:?}, expected a process id", text.trim())))?;
-    kill_process(pid, signal).map_err(|error| failed(format!("process {}: {error}", text.trim())))
+    let pid = Some(number).filter(|number| *number > 1).and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| failed(format!("found {number}, expected a process id")))?;
+    kill_process(pid, signal).map_err(|error| failed(format!("process {number}: {error}")))
 }
 
 #[cfg(test)]
@@ -126,7 +134,7 @@ mod tests {
         std::fs::write(&file, format!("{}\n", child.id())).unwrap();
         run_hook(&format!("signal:TERM:{}", file.display()), &[], &[]).await.unwrap();
         assert!(!child.wait().unwrap().success());
-        for (text, expected) in [("1", "found \"1\""), ("-5", "found \"-5\""), ("x", "found \"x\"")] {
+        for (text, expected) in [("1", "found 1,"), ("-5", "found -5,"), ("x", "found no number")] {
             std::fs::write(&file, text).unwrap();
             let error = run_hook(&format!("signal:HUP:{}", file.display()), &[], &[]).await.unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

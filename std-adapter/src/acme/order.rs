@@ -10,17 +10,17 @@ use instant_acme::{
     Problem,
 };
 use pki_types::CertificateDer;
-use pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info};
 
 use super::challenge::{self, Answer};
-use super::error::{AcmeError, Remedy, Shown};
+use super::error::{AcmeError, JsonFault, Remedy, Shown};
 use super::http::LastAnswers;
 use super::http01::Responders;
 use super::key;
 use super::settings::Settings;
+use crate::pem;
 use crate::store::Folder;
 use crate::tls::LiveCredential;
 
@@ -50,7 +50,8 @@ pub(super) struct Pending {
 
 impl Pending {
     pub(super) fn key(&self) -> Result<Vec<u8>, AcmeError> {
-        BASE64_STANDARD.decode(&self.key).map_err(|error| storage(format!("{FILE}: key: {error}")))
+        // What the decoder says of the fault holds an octet of the key.
+        BASE64_STANDARD.decode(&self.key).map_err(|_| storage(format!("{FILE}: key: expected base64")))
     }
 
     fn write(&self, folder: &Folder) -> Result<(), AcmeError> {
@@ -64,7 +65,7 @@ impl Pending {
                 Ok(pending) if settings.is_for(&pending.directory_url, &pending.domains) => return Ok(pending),
                 Ok(_) => info!("an order for other names is given up"),
                 // Written as a whole, so somebody else's work: a new one costs nothing.
-                Err(error) => info!("{FILE}: {error}: given up"),
+                Err(error) => info!("{FILE}: {}: given up", JsonFault(&error)),
             }
         }
         let key = key::generate(settings.key_type);
@@ -328,13 +329,8 @@ fn invalid(doing: &'static str, problem: Option<&Problem>) -> AcmeError {
     error.remedy(Remedy::NewOrder)
 }
 
-fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    let reason = match chain {
-        Ok(chain) if !chain.is_empty() => return Ok(chain),
-        Ok(_) => "the CA sent none".to_owned(),
-        Err(error) => format!("malformed PEM: {error}"),
-    };
+fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
     // The CA has it still.
-    Err(AcmeError::new("the certificate", FailureKind::Transient, reason).remedy(Remedy::Again))
+    pem::certificates(text.as_bytes())
+        .map_err(|error| AcmeError::new("the certificate", FailureKind::Transient, error).remedy(Remedy::Again))
 }

@@ -1,6 +1,7 @@
 //! What an `acme` section says, with the files that it names.
 
 use std::fmt;
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -130,12 +131,25 @@ impl Settings {
     }
 }
 
+/// No MAC key's file is larger.
+const MAX_MAC_KEY: u64 = 4096;
+
 /// RFC 8555 section 7.3.4: base64url, as CAs hand it out; padding is forgiven.
 fn mac_key(file: &str) -> Result<Vec<u8>, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: cannot be read: {error}"))?;
-    let key = BASE64_URL_SAFE_NO_PAD.decode(text.trim().trim_end_matches('='));
-    match key {
-        Ok(key) if !key.is_empty() => Ok(key),
-        _ => Err(format!("{file}: found no base64url, expected the MAC key as the CA gave it")),
-    }
+    // The key itself is easily taken for what belongs here.
+    let shown = if file.contains(['/', '.']) { file } else { "acme.eab.hmac_key_file" };
+    let unreadable = |error| format!("{shown}: cannot be read: {error}");
+    let mut text = Vec::new();
+    let opened = std::fs::File::open(file).map_err(unreadable)?;
+    opened.take(MAX_MAC_KEY).read_to_end(&mut text).map_err(unreadable)?;
+    let line = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text).trim_ascii();
+    let found = match BASE64_URL_SAFE_NO_PAD.decode(line.strip_suffix(b"==").or(line.strip_suffix(b"=")).unwrap_or(line)) {
+        Ok(key) if !key.is_empty() => return Ok(key),
+        Ok(_) => "nothing",
+        Err(_) if line.starts_with(b"-----") => "line 1: PEM",
+        Err(_) if line.contains(&b'\n') => "line 2: a second line",
+        Err(_) if line.iter().any(|octet| matches!(octet, b'+' | b'/')) => "line 1: base64",
+        Err(_) => "line 1: no base64url",
+    };
+    Err(format!("{shown}: found {found}, expected the MAC key in base64url, as the CA gave it"))
 }

@@ -6,13 +6,13 @@ use hyper::header::CONTENT_LENGTH;
 use hyper::{Method, Request, Uri};
 use instant_acme::{BodyWrapper, HttpClient};
 use pki_types::CertificateDer;
-use pki_types::pem::PemObject;
 use serde::Deserialize;
 
 use super::error::AcmeError;
 use super::http::{Http, LastAnswers};
 use super::issuer::Issued;
 use super::settings::Settings;
+use crate::pem;
 
 #[derive(Deserialize)]
 struct Answer {
@@ -40,6 +40,6 @@ pub(super) async fn renew(settings: &Settings, current: &Issued) -> Result<Vec<C
         return Err(failed(format!("{}: {}", answer.parts.status, text.escape_debug())));
     }
     let answer: Answer = serde_json::from_slice(&body).map_err(failed)?;
-    let chain = answer.chain.iter().map(|pem| CertificateDer::from_pem_slice(pem.as_bytes()));
-    chain.collect::<Result<_, _>>().map_err(failed)
+    let texts = answer.chain.iter().map(|text| pem::certificates(text.as_bytes()));
+    Ok(texts.collect::<Result<Vec<_>, _>>().map_err(failed)?.concat())
 }

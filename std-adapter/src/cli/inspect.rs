@@ -71,19 +71,21 @@ pub(crate) fn run(args: Args) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// PEM, else one certificate in DER.
+/// PEM, or one certificate in DER.
 fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    match pem::read_certificates(file) {
-        Err(pem::PemError { kind: pem::PemErrorKind::NoCertificate, .. }) => {
-            let der = CertificateDer::from(std::fs::read(file).map_err(text)?);
-            match Certificate::from_der(&der) {
-                Ok(_) => Ok(vec![der]),
-                Err(error) => {
-                    Err(format!("{}: found neither PEM with BEGIN CERTIFICATE nor DER: {error}", file.display()))
-                }
-            }
-        }
-        read => read.map_err(text),
+    let error = match pem::read_certificates(file) {
+        Ok(certificates) => return Ok(certificates),
+        Err(error) => error,
+    };
+    match &error.kind {
+        pem::PemErrorKind::NoCertificate(None) => {}
+        pem::PemErrorKind::Malformed(fault) if fault.kind == pem::PemFaultKind::Der => {}
+        _ => return Err(error.to_string()),
+    }
+    let der = CertificateDer::from(std::fs::read(file).map_err(text)?);
+    match Certificate::from_der(&der) {
+        Ok(_) => Ok(vec![der]),
+        Err(error) => Err(format!("{}: found neither PEM with BEGIN CERTIFICATE nor DER: {error}", file.display())),
     }
 }
 

@@ -71,6 +71,11 @@ enum Command {
 pub(crate) const MISUSE: u8 = 2;
 
 pub(crate) fn run() -> ExitCode {
+    // clap repeats what it cannot understand, and a key begins with hyphens.
+    if std::env::args_os().any(|argument| argument.to_string_lossy().contains("-----BEGIN")) {
+        eprintln!("edgetrust: found PEM in an argument, expected the name of a file that holds it");
+        return ExitCode::from(MISUSE);
+    }
     let cli = Cli::parse();
     if !matches!(cli.command, Command::Demo(_)) {
         log(cli.log_format);

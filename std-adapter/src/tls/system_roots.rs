@@ -22,6 +22,14 @@ pub fn system_roots() -> SystemRoots {
     SystemRoots {
         left_out: all.saturating_sub(usable.len()),
         usable,
-        errors: found.errors.iter().map(ToString::to_string).collect(),
+        errors: found.errors.iter().map(fault).collect(),
+    }
+}
+
+/// What is wrong; of malformed PEM no more than that, since its own words repeat the text, and what `SSL_CERT_FILE` names may be a key.
+fn fault(error: &rustls_native_certs::Error) -> String {
+    match error.kind {
+        rustls_native_certs::ErrorKind::Pem(_) => format!("{}: malformed PEM", error.context),
+        _ => error.to_string(),
     }
 }

@@ -5,6 +5,7 @@ mod check;
 mod components;
 mod demo;
 mod documents;
+mod keys;
 mod limits;
 mod pages;
 mod peers;

@@ -19,7 +19,8 @@ fn configurations() {
         ("{".to_owned(), "found the end of the file"),
         ("[]".to_owned(), ":1:1: "),
         ("{}".to_owned(), "gateway.tunnels: found none, expected at least one tunnel"),
-        ("\u{feff}{}".to_owned(), ":1:1: "),
+        // A byte order mark is no error; what follows is.
+        ("\u{feff}{}".to_owned(), "gateway.tunnels: found none, expected at least one tunnel"),
         (with(r#","lisen":"x""#), "did you mean \"listen\"?"),
         (with(r#","sni":5"#), "gateway.tunnels[0].sni: found 5, expected"),
         (with(r#","tls":{"enabled":true}"#), "cert_file"),
@@ -66,15 +67,15 @@ fn certificates_and_keys() {
     let (cert, key, wrong_key) = (arg(&cert), arg(&key), arg(&wrong_key));
     for (cert, key, ca, said) in [
         (&cert, &wrong_key, &cert, "the private key does not match the first certificate"),
-        (&garbage_der, &key, &cert, "garbage-der.pem: certificate 1: "),
-        (&garbage_pem, &key, &cert, "garbage.pem: malformed PEM"),
-        (&cut, &key, &cert, "cut.pem: malformed PEM"),
+        (&garbage_der, &key, &cert, "garbage-der.pem: line 1: certificate 1: "),
+        (&garbage_pem, &key, &cert, "garbage.pem: line 2: found a character that is not base64"),
+        (&cut, &key, &cert, "cut.pem: line 1: BEGIN without END"),
         (&empty, &key, &cert, "empty.pem: found no certificate"),
-        (&huge, &key, &cert, "huge.pem: 10485760 bytes, expected at most"),
+        (&huge, &key, &cert, "huge.pem: found more than 8388608 bytes, expected at most"),
         (&cert, &empty, &cert, "empty.pem: found no private key"),
         (&cert, &cert, &cert, "found no private key"),
         (&cert, &key, &empty, "empty.pem: found no certificate"),
-        (&cert, &key, &garbage_der, "garbage-der.pem: certificate 1: "),
+        (&cert, &key, &garbage_der, "garbage-der.pem: line 1: certificate 1: "),
         // CRLF is no error; what follows is.
         (&dos, &wrong_key, &cert, "the private key does not match the first certificate"),
     ] {
