@@ -75,7 +75,8 @@ fn is_text(line: &str) -> bool {
         && [CERTIFICATE, "KEY", "PARAMETERS"].iter().any(|label| upper.contains(label));
     let dashes = line.contains("--") || line.contains(['\u{2013}', '\u{2014}']);
     let contents = line.len() >= 64 && line.chars().all(is_base64) && line.contains(|c: char| c.is_ascii_lowercase());
-    !(marker && dashes || upper.starts_with("BEGIN CERTIFICATE") || contents)
+    let exact = line.contains("-----BEGIN ") || line.contains("-----END ");
+    !(exact || marker && dashes || upper.starts_with("BEGIN CERTIFICATE") || contents)
 }
 
 /// One block.
@@ -132,7 +133,7 @@ mod tests {
             (format!("{one}{}", other.replace("-----", "----")), begin),
             (format!("{one}{}", other.replace("-----", "\u{2014}")), begin),
             (format!("{one}{}", other.replace('\n', "")), begin),
-            (format!("{one}{}", other.replace("-----BEGIN CERTIFICATE-----\n", "")), begin + 3),
+            (format!("{one}{}", other.replace("-----BEGIN CERTIFICATE-----\n", "")), begin),
             (format!("{one}{}.", other.trim_end()), begin + 4),
         ] {
             let error = labels(&text).unwrap_err();

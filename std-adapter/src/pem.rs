@@ -115,8 +115,11 @@ pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemErro
         other = other.or(Some((block.line, block.shown_label())));
         if block.is_certificate() {
             let number = all.len().saturating_add(1);
-            Certificate::from_der(&block.der)
-                .map_err(|error| PemErrorKind::Certificate { number, line: block.line, error })?;
+            Certificate::from_der(&block.der).map_err(|error| PemErrorKind::Certificate {
+                number,
+                line: block.line,
+                error,
+            })?;
             all.push(CertificateDer::from(block.der));
         } else if !block.is_key() && !block.is_company() {
             return Err(PemErrorKind::Malformed(block.misplaced()));

@@ -62,7 +62,9 @@ fn storage(reason: impl std::fmt::Display) -> AcmeError {
 pub fn account_file(folder: &Path) -> Result<Option<AccountFile>, String> {
     let file = folder.join(FILE);
     match std::fs::read(&file) {
-        Ok(json) => serde_json::from_slice(&json).map(Some).map_err(|error| format!("{}: {}", file.display(), JsonFault(&error))),
+        Ok(json) => serde_json::from_slice(&json)
+            .map(Some)
+            .map_err(|error| format!("{}: {}", file.display(), JsonFault(&error))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("{}: cannot be read: {error}", file.display())),
     }
@@ -71,7 +73,8 @@ pub fn account_file(folder: &Path) -> Result<Option<AccountFile>, String> {
 /// The account's file; one of another directory is set aside.
 fn load(folder: &Folder, settings: &Settings) -> Result<Option<AccountFile>, AcmeError> {
     let Some(json) = folder.read(FILE).map_err(storage)? else { return Ok(None) };
-    let known: AccountFile = serde_json::from_slice(&json).map_err(|error| storage(format!("{FILE}: {}", JsonFault(&error))))?;
+    let known: AccountFile =
+        serde_json::from_slice(&json).map_err(|error| storage(format!("{FILE}: {}", JsonFault(&error))))?;
     if known.directory_url == settings.directory_url {
         return Ok(Some(known));
     }

@@ -143,13 +143,14 @@ fn mac_key(file: &str) -> Result<Vec<u8>, String> {
     let opened = std::fs::File::open(file).map_err(unreadable)?;
     opened.take(MAX_MAC_KEY).read_to_end(&mut text).map_err(unreadable)?;
     let line = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text).trim_ascii();
-    let found = match BASE64_URL_SAFE_NO_PAD.decode(line.strip_suffix(b"==").or(line.strip_suffix(b"=")).unwrap_or(line)) {
-        Ok(key) if !key.is_empty() => return Ok(key),
-        Ok(_) => "nothing",
-        Err(_) if line.starts_with(b"-----") => "line 1: PEM",
-        Err(_) if line.contains(&b'\n') => "line 2: a second line",
-        Err(_) if line.iter().any(|octet| matches!(octet, b'+' | b'/')) => "line 1: base64",
-        Err(_) => "line 1: no base64url",
-    };
+    let found =
+        match BASE64_URL_SAFE_NO_PAD.decode(line.strip_suffix(b"==").or(line.strip_suffix(b"=")).unwrap_or(line)) {
+            Ok(key) if !key.is_empty() => return Ok(key),
+            Ok(_) => "nothing",
+            Err(_) if line.starts_with(b"-----") => "line 1: PEM",
+            Err(_) if line.contains(&b'\n') => "line 2: a second line",
+            Err(_) if line.iter().any(|octet| matches!(octet, b'+' | b'/')) => "line 1: base64",
+            Err(_) => "line 1: no base64url",
+        };
     Err(format!("{shown}: found {found}, expected the MAC key in base64url, as the CA gave it"))
 }

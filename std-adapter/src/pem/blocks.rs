@@ -126,11 +126,12 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>, PemFault> {
     let (mut blocks, mut open) = (Vec::new(), None::<Open>);
     for (number, octets) in (1..).zip(lines(text)) {
         let line = String::from_utf8_lossy(octets);
-        let begin = |label: &str| {
-            Some(Open { line: number, label: label.to_owned(), encrypted: false, base64: Vec::new() })
-        };
+        let begin =
+            |label: &str| Some(Open { line: number, label: label.to_owned(), encrypted: false, base64: Vec::new() });
         match (Line::of(&line), open.take()) {
-            (Line::Text | Line::Malformed, None) if octets.contains(&0) => return fault(number, PemFaultKind::WideCharacters),
+            (Line::Text | Line::Malformed, None) if octets.contains(&0) => {
+                return fault(number, PemFaultKind::WideCharacters);
+            }
             (Line::Text, None) if is_body(octets) => return fault(number, PemFaultKind::OutsideOfBlock),
             (Line::Text, None) => {}
             (Line::Text, Some(mut block)) => {
@@ -138,7 +139,7 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>, PemFault> {
                 open = Some(block);
             }
             (Line::Begin(label), None) => open = begin(label),
-            (Line::Begin(_) , Some(block)) => return fault(block.line, PemFaultKind::BeginWithoutEnd),
+            (Line::Begin(_), Some(block)) => return fault(block.line, PemFaultKind::BeginWithoutEnd),
             (Line::End(_) | Line::EndBegin(..), None) => return fault(number, PemFaultKind::EndWithoutBegin),
             (Line::End(label), Some(block)) => blocks.push(block.end(label, number)?),
             (Line::EndBegin(label, next), Some(block)) => {
@@ -163,7 +164,8 @@ impl Open {
         }
         if line.contains(&b':') {
             // RFC 1421 section 4.6.1.1, as openssl writes it.
-            self.encrypted = line.trim_ascii_start().starts_with(b"Proc-Type:") && line.trim_ascii_end().ends_with(b"ENCRYPTED");
+            self.encrypted =
+                line.trim_ascii_start().starts_with(b"Proc-Type:") && line.trim_ascii_end().ends_with(b"ENCRYPTED");
             return if self.encrypted { Ok(()) } else { Err(PemFaultKind::Headers) };
         }
         if line.contains(&b'\\') {

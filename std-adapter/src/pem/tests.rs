@@ -34,7 +34,9 @@ fn every_certificate_counts() {
         format!("{first}{second}").replace('\n', "\n\n"),
         format!("{}{}", indented(&first), indented(&second)),
         format!("{}{}", one_line(&first), old(&second)),
-        format!("Certificate:\n    Data:\n        Version: 3 (0x2)\n        Not Before: now\n{first}\n# two\n=====\n{second}the end\n"),
+        format!(
+            "Certificate:\n    Data:\n        Version: 3 (0x2)\n        Not Before: now\n{first}\n# two\n=====\n{second}the end\n"
+        ),
         format!("{first}{}{second}", KeyPair::generate().unwrap().serialize_pem()),
     ] {
         assert_eq!(certificates(text.as_bytes()).map_err(said), Ok(both.to_vec()), "{text}");
@@ -51,7 +53,11 @@ fn a_certificate_that_does_not_count_is_an_error_with_its_line() {
     let wide: Vec<u8> = second.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let end = at + body.len() + 1;
     for (second, line, reason) in [
-        (second.replace("BEGIN CERT", "BEGIN TRUSTED CERT").replace("END CERT", "END TRUSTED CERT"), at, "found TRUSTED CERTIFICATE"),
+        (
+            second.replace("BEGIN CERT", "BEGIN TRUSTED CERT").replace("END CERT", "END TRUSTED CERT"),
+            at,
+            "found TRUSTED CERTIFICATE",
+        ),
         (second.to_lowercase(), at, "malformed BEGIN or END line"),
         (second.replace("-----", "----"), at, "malformed BEGIN or END line"),
         (second.replace("-----", "—"), at, "malformed BEGIN or END line"),
@@ -69,7 +75,11 @@ fn a_certificate_that_does_not_count_is_an_error_with_its_line() {
         (second.replace("-----BEGIN CERTIFICATE-----\n", ""), at, "base64 outside of a block"),
         (format!("{}\n", body.join("\n")), at, "base64 outside of a block"),
         (second.replace("END CERT", "END X509 CERT"), end, "END has another label than BEGIN"),
-        (second.replace("BEGIN CERTIFICATE-----", "BEGIN CERTIFICATE-----\nsubject=two"), at + 1, "a character that is not base64"),
+        (
+            second.replace("BEGIN CERTIFICATE-----", "BEGIN CERTIFICATE-----\nsubject=two"),
+            at + 1,
+            "a character that is not base64",
+        ),
         (second.replace("BEGIN CERTIFICATE-----", "BEGIN CERTIFICATE-----\nName: two"), at + 1, "found a header"),
         (second.replacen(body[1], "", 1), at, "the block is truncated"),
         (second.replacen(body[1], &body[1][..3], 1), at, "truncated"),
@@ -81,13 +91,19 @@ fn a_certificate_that_does_not_count_is_an_error_with_its_line() {
         let refused = certificates(format!("{first}{second}").as_bytes()).map_err(said);
         let expected = format!("line {line}: ");
         let error = refused.expect_err(reason);
-        assert!(error.starts_with(&expected) && error.contains(reason), "expected {expected}{reason}: {error}\n{second}");
+        assert!(
+            error.starts_with(&expected) && error.contains(reason),
+            "expected {expected}{reason}: {error}\n{second}"
+        );
     }
     for (text, reason) in [
         ([first.as_bytes(), &wide].concat(), format!("line {at}: found UTF-16")),
         ([&[0xff, 0xfe], &wide[..]].concat(), "line 1: found UTF-16".to_owned()),
         (certificate("der.example").0.to_vec(), "line 1: found DER, expected PEM".to_owned()),
-        (KeyPair::generate().unwrap().serialize_pem().into_bytes(), "found no certificate but PRIVATE KEY on line 1".to_owned()),
+        (
+            KeyPair::generate().unwrap().serialize_pem().into_bytes(),
+            "found no certificate but PRIVATE KEY on line 1".to_owned(),
+        ),
         (Vec::new(), "found no certificate, expected PEM".to_owned()),
     ] {
         let error = certificates(&text).map_err(said).unwrap_err();
@@ -101,7 +117,12 @@ fn a_key_is_found_beside_its_certificate_and_parameters() {
     let text = key.serialize_pem();
     let (_, chain) = certificate("one.example");
     let curve = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
-    for text in [text.clone(), format!("{curve}{text}"), format!("{chain}{text}"), format!("\u{feff}{}{chain}", text.trim_end())] {
+    for text in [
+        text.clone(),
+        format!("{curve}{text}"),
+        format!("{chain}{text}"),
+        format!("\u{feff}{}{chain}", text.trim_end()),
+    ] {
         let found = private_key(text.as_bytes()).map_err(said).unwrap();
         assert_eq!(found.secret_der(), key.serialized_der());
     }

@@ -19,11 +19,7 @@ pub fn system_roots() -> SystemRoots {
     let found = rustls_native_certs::load_native_certs();
     let all = found.certs.len();
     let usable: Vec<_> = found.certs.into_iter().filter(|der| Certificate::from_der(der).is_ok()).collect();
-    SystemRoots {
-        left_out: all.saturating_sub(usable.len()),
-        usable,
-        errors: found.errors.iter().map(fault).collect(),
-    }
+    SystemRoots { left_out: all.saturating_sub(usable.len()), usable, errors: found.errors.iter().map(fault).collect() }
 }
 
 /// What is wrong; of malformed PEM no more than that, since its own words repeat the text, and what `SSL_CERT_FILE` names may be a key.

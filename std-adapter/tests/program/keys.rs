@@ -29,7 +29,9 @@ fn mutilations(text: &str) -> Vec<String> {
         format!("-----BEGIN {body}-----\n{body}\n-----END {body}-----\n"),
         format!("-----BEGIN PRIVATE KEY-----\n-----BEGIN {body}-----\n"),
         format!("-----BEGIN PRIVATE KEY-----\n{body}: {body}\n{body}\n-----END PRIVATE KEY-----\n"),
-        format!("-----BEGIN PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: {body}\n\n{body}\n-----END PRIVATE KEY-----\n"),
+        format!(
+            "-----BEGIN PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: {body}\n\n{body}\n-----END PRIVATE KEY-----\n"
+        ),
         format!("{text}{text}"),
         format!("{}{text}", text.trim_end()),
         text.to_lowercase(),
