@@ -24,7 +24,10 @@
         clippy::unreachable,
         clippy::indexing_slicing,
         clippy::string_slice,
-        clippy::arithmetic_side_effects
+        clippy::arithmetic_side_effects,
+        // They panic where the reader left. Output goes through cli/output.rs and cli/log.rs.
+        clippy::print_stdout,
+        clippy::print_stderr
     )
 )]
 

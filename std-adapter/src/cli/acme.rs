@@ -125,9 +125,9 @@ async fn each<F: Future<Output = Result<String, String>>>(which: &Which, work: i
     for assignment in which.assignments()? {
         let name = name(&assignment).to_owned();
         match work(assignment).await {
-            Ok(said) => println!("{name}: {said}"),
+            Ok(said) => outln!("{name}: {said}"),
             Err(error) => {
-                println!("{name}: {error}");
+                outln!("{name}: {error}");
                 code = ExitCode::FAILURE;
             }
         }
@@ -165,20 +165,15 @@ fn status(all: &[Assignment], json: bool) -> Outcome {
         }));
     }
     if json {
-        println!("{:#}", json!({ "credentials": shown }));
+        outln!("{:#}", json!({ "credentials": shown }));
     } else {
         for one in &shown {
             let text = |key: &str| one.get(key).and_then(|value| value.as_str()).unwrap_or("-").to_owned();
             let valid = if one.get("valid") == Some(&json!(true)) { "valid" } else { "NOT VALID" };
-            println!("{}: {valid}, expires {}, renewed by {}", text("name"), text("expires"), text("renewed_by"));
-            println!(
-                "  directory {}, account {}, kept in {}",
-                text("directory"),
-                text("account"),
-                text("storage_path")
-            );
+            outln!("{}: {valid}, expires {}, renewed by {}", text("name"), text("expires"), text("renewed_by"));
+            outln!("  directory {}, account {}, kept in {}", text("directory"), text("account"), text("storage_path"));
             for error in one.get("errors").and_then(|errors| errors.as_array()).into_iter().flatten() {
-                println!("  error: {error}");
+                outln!("  error: {error}");
             }
         }
     }

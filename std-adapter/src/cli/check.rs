@@ -78,10 +78,10 @@ pub(crate) fn run(args: Args) -> Outcome {
     if args.json {
         let config = args.config.display().to_string();
         let report = Report { config, findings: &findings.all, errors, warnings };
-        println!("{}", serde_json::to_string_pretty(&report).map_err(text)?);
+        outln!("{}", serde_json::to_string_pretty(&report).map_err(text)?);
     } else {
         table(&findings.all);
-        println!("{errors} errors, {warnings} warnings");
+        outln!("{errors} errors, {warnings} warnings");
     }
     Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -91,14 +91,14 @@ fn table(findings: &[Finding]) {
     for finding in findings {
         if finding.subject != subject {
             subject = &finding.subject;
-            println!("{subject}");
+            outln!("{subject}");
         }
         let level = match finding.level {
             Level::Ok => "ok",
             Level::Warning => "warning",
             Level::Error => "error",
         };
-        println!("  {level:<8} {}", finding.what);
+        outln!("  {level:<8} {}", finding.what);
     }
 }
 

@@ -1,13 +1,12 @@
 //! `edgetrust completions` and `edgetrust man`: both from the definition of the arguments.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, Outcome, text};
+use super::{Cli, Outcome, output, text};
 
 #[derive(clap::Args)]
 pub(crate) struct Completions {
@@ -26,7 +25,7 @@ pub(crate) struct Man {
 pub(crate) fn completions(args: Completions) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "edgetrust", &mut script);
-    std::io::stdout().write_all(&script).map_err(text)?;
+    output::write(format_args!("{}", String::from_utf8(script).map_err(text)?));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -34,7 +33,11 @@ pub(crate) fn man(args: Man) -> Outcome {
     match args.out {
         Some(folder) => clap_mangen::generate_to(Cli::command(), &folder)
             .map_err(|error| format!("{}: {error}", folder.display()))?,
-        None => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()).map_err(text)?,
+        None => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(text)?;
+            output::write(format_args!("{}", String::from_utf8(page).map_err(text)?));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -64,7 +64,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         }
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&all).map_err(text)?);
+        outln!("{}", serde_json::to_string_pretty(&all).map_err(text)?);
     } else {
         all.iter().for_each(print);
     }
@@ -193,8 +193,8 @@ fn object_identifier(contents: &[u8]) -> String {
 }
 
 fn print(shown: &Shown) {
-    println!("{} certificate {}", shown.file, shown.number);
-    let line = |what: &str, value: &str| println!("  {what:<12}{value}");
+    outln!("{} certificate {}", shown.file, shown.number);
+    let line = |what: &str, value: &str| outln!("  {what:<12}{value}");
     line("subject", &shown.subject);
     line("issuer", &shown.issuer);
     line("serial", &shown.serial);

@@ -1,5 +1,9 @@
 //! One file a subcommand. Exit codes: 0 good, 1 the thing asked about is not so, 2 wrong use or bad configuration.
 
+// First: its macro is for all below.
+#[macro_use]
+mod output;
+
 mod acme;
 mod arguments;
 mod check;
@@ -10,6 +14,7 @@ mod demo;
 mod files;
 mod generate;
 mod inspect;
+mod log;
 mod run;
 mod serve;
 mod service;
@@ -19,7 +24,6 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 /// TLS trust engine for edge gateways.
 ///
@@ -30,17 +34,9 @@ use tracing_subscriber::EnvFilter;
 struct Cli {
     /// How events are written to standard error
     #[arg(long, global = true, value_enum, default_value = "text")]
-    log_format: LogFormat,
+    log_format: log::Format,
     #[command(subcommand)]
     command: Command,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum LogFormat {
-    /// A line for a person
-    Text,
-    /// A JSON object a line
-    Json,
 }
 
 #[derive(Subcommand)]
@@ -78,7 +74,7 @@ pub(crate) fn run() -> ExitCode {
     }
     let cli = Cli::parse();
     if !matches!(cli.command, Command::Demo(_)) {
-        log(cli.log_format);
+        log::start(cli.log_format);
     }
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(args),
@@ -92,19 +88,13 @@ pub(crate) fn run() -> ExitCode {
         Command::Completions(args) => generate::completions(args),
         Command::Man(args) => generate::man(args),
     };
-    outcome.unwrap_or_else(|error| {
-        eprintln!("edgetrust: {error}");
-        ExitCode::from(MISUSE)
-    })
-}
-
-fn log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    match format {
-        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
+    let (code, error) = match (outcome, output::finish()) {
+        (Err(error), _) => (ExitCode::from(MISUSE), Some(error)),
+        (Ok(_), Some(error)) => (ExitCode::from(MISUSE), Some(format!("standard output: {error}"))),
+        (Ok(code), None) => (code, None),
+    };
+    log::finish(error);
+    code
 }
 
 /// What a subcommand comes to; an error is wrong use or bad configuration.

@@ -94,7 +94,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     verdict.accepted = judged.is_ok();
     verdict.reason = judged.err();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&verdict).map_err(text)?);
+        outln!("{}", serde_json::to_string_pretty(&verdict).map_err(text)?);
     } else {
         print(&verdict);
     }
@@ -111,11 +111,11 @@ struct Verdict {
 
 fn print(verdict: &Verdict) {
     for (depth, subject) in verdict.path.iter().enumerate() {
-        println!("{:depth$}{subject}", "", depth = depth.saturating_mul(2));
+        outln!("{:depth$}{subject}", "", depth = depth.saturating_mul(2));
     }
     match &verdict.reason {
-        None => println!("accepted"),
-        Some(reason) => println!("refused: {reason}"),
+        None => outln!("accepted"),
+        Some(reason) => outln!("refused: {reason}"),
     }
 }
 

@@ -93,6 +93,9 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
     let name = "edgetrust_last_reload_refused";
     head(out, name, "gauge", "1 where the configuration in force is not that of the files.")?;
     writeln!(out, "{name} {}", u8::from(status.last_refusal().is_some()))?;
+    let name = "edgetrust_log_lines_lost_total";
+    head(out, name, "counter", "Log lines that standard error did not take.")?;
+    writeln!(out, "{name} {}", super::lost_lines())?;
     let name = "edgetrust_build_info";
     head(out, name, "gauge", "The program.")?;
     writeln!(out, "{name}{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))

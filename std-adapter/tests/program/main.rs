@@ -7,6 +7,7 @@ mod demo;
 mod documents;
 mod keys;
 mod limits;
+mod log;
 mod pages;
 mod peers;
 mod pki;

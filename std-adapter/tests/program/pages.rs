@@ -28,7 +28,7 @@ fn get(pages: &str, path: &str, more: &[&str]) -> (String, String) {
     (code.to_owned(), text.to_owned())
 }
 
-fn metric(pages: &str, name: &str) -> u64 {
+pub fn metric(pages: &str, name: &str) -> u64 {
     let (_, text) = get(pages, "/metrics", &[]);
     let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {text}"));
     line.rsplit_once(' ').unwrap().1.parse().unwrap()

@@ -54,7 +54,7 @@ impl Site {
 }
 
 /// An address of this test alone, so that nobody else takes its port meanwhile.
-fn free_address() -> String {
+pub fn free_address() -> String {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     let ip = Ipv4Addr::new(127, high | 1, low, NEXT.fetch_add(1, Ordering::Relaxed));

@@ -92,7 +92,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(text)?;
     let summary = runtime.block_on(demo(&show, &log, folder, Duration::from_secs(args.seconds)))?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&summary).map_err(text)?);
+        outln!("{}", serde_json::to_string_pretty(&summary).map_err(text)?);
     } else {
         show.summary(&summary, args.keep.as_deref());
     }

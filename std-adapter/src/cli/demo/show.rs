@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use super::feed::Counters;
 use super::location::{Location, Running};
 use super::{Refused, Rotation, Summary};
+use crate::cli::output;
 
 /// The log of all gateways of this process.
 #[derive(Clone)]
@@ -76,9 +77,9 @@ impl Show {
     fn line(&self, mark: &str, colour: u8, what: &str) {
         if self.silent {
         } else if self.terminal {
-            println!("\r\x1b[K  \x1b[{colour}m{mark:<9}\x1b[0m{what}");
+            outln!("\r\x1b[K  \x1b[{colour}m{mark:<9}\x1b[0m{what}");
         } else {
-            println!("  {mark:<9}{what}");
+            outln!("  {mark:<9}{what}");
         }
     }
 
@@ -86,19 +87,19 @@ impl Show {
         if self.silent {
             return;
         }
-        println!("Three locations, one root, real TLS on loopback.\n");
-        println!("  Demo Mesh Root");
+        outln!("Three locations, one root, real TLS on loopback.\n");
+        outln!("  Demo Mesh Root");
         for (place, location) in (1..).zip(locations) {
             let branch = if place == locations.len() { "└─" } else { "├─" };
             let letter = location.name.trim_start_matches("location-");
-            println!(
+            outln!(
                 "  {branch} Location {} CA, for *.{letter}.example only ── CN={}, {}",
                 letter.to_uppercase(),
                 location.name,
                 location.host
             );
         }
-        println!();
+        outln!();
     }
 
     pub(super) fn gateways(&self, running: [&Running; 3]) {
@@ -118,9 +119,11 @@ impl Show {
                 [&counters.sent, &counters.relayed, &counters.received].map(|count| count.load(Ordering::Relaxed));
             let spin = ["━╸ ", "╺━╸", " ╺━"];
             let turn = usize::try_from(count[0] / 50 % 3).ok().and_then(|turn| spin.get(turn)).unwrap_or(&spin[0]);
-            print!("\r\x1b[K  \x1b[36mflow\x1b[0m     a {} {turn} b {} {turn} c {}", count[0], count[1], count[2]);
-            // A closed terminal ends the program at the next line.
-            let _ = stdout().flush();
+            output::write(format_args!(
+                "\r\x1b[K  \x1b[36mflow\x1b[0m     a {} {turn} b {} {turn} c {}",
+                count[0], count[1], count[2]
+            ));
+            output::flush();
         }
     }
 
@@ -160,7 +163,7 @@ impl Show {
                 &format!("{}: certificates, keys and gateway.json of each location", folder.display()),
             );
         }
-        println!("\n{}", if summary.good { "All held." } else { "NOT all held." });
+        outln!("\n{}", if summary.good { "All held." } else { "NOT all held." });
     }
 }
 

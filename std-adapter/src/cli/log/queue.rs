@@ -1,0 +1,197 @@
+//! Lines on their way to standard error.
+//!
+//! `tracing-appender` does nearly this. Its guard prints to standard output where the queue is full, which aborts the program if that is gone too,
+//! and it bounds lines and not octets.
+
+use std::io::{self, Write};
+use std::mem;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use edgetrust::ops;
+use tracing::warn;
+
+/// The thread looks this often at what else there is to say.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Whole lines that wait, bounded by their octets.
+pub(super) struct Queue {
+    capacity: usize,
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    lines: Vec<u8>,
+    /// Taken by the thread and not written yet.
+    in_flight: bool,
+    /// No thread writes: what comes is lost.
+    closed: bool,
+}
+
+impl Queue {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity, waiting: Mutex::default(), changed: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// No thread writes: what comes is lost.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+    }
+
+    /// Takes whole lines, or loses them where there is no room.
+    pub(super) fn push(&self, lines: &[u8]) {
+        let mut waiting = self.lock();
+        if waiting.closed || waiting.lines.len().saturating_add(lines.len()) > self.capacity {
+            ops::count_lost_lines(count(lines));
+            return;
+        }
+        let was_empty = waiting.lines.is_empty();
+        waiting.lines.extend_from_slice(lines);
+        drop(waiting);
+        if was_empty {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Writes what comes for as long as the process lives. Errors of the sink lose the lines at hand and nothing else.
+    /// `look` is called now and then, and may log.
+    pub(super) fn write_to(&self, mut sink: impl Write, look: impl Fn()) {
+        let mut batch = Vec::new();
+        let mut told = ops::lost_lines();
+        loop {
+            look();
+            let empty = |waiting: &mut Waiting| waiting.lines.is_empty();
+            let waited = self.changed.wait_timeout_while(self.lock(), LOOK, empty);
+            let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            if waiting.lines.is_empty() {
+                continue;
+            }
+            mem::swap(&mut batch, &mut waiting.lines);
+            waiting.in_flight = true;
+            drop(waiting);
+            let written = write_lines(&mut sink, &batch);
+            batch.clear();
+            self.lock().in_flight = false;
+            self.changed.notify_all();
+            let lost = ops::lost_lines();
+            if written && lost > told {
+                warn!(lost = lost.saturating_sub(told), "log lines were lost: standard error did not take them");
+                told = lost;
+            }
+        }
+    }
+
+    /// Waits until all is written, at most for `patience`.
+    pub(super) fn flush(&self, patience: Duration) {
+        let waiting = self.lock();
+        let unwritten = |waiting: &mut Waiting| !waiting.closed && (waiting.in_flight || !waiting.lines.is_empty());
+        // After the deadline the rest is lost with the process.
+        drop(self.changed.wait_timeout_while(waiting, patience, unwritten));
+    }
+}
+
+/// Returns whether everything was written; counts the lines that were not.
+fn write_lines(sink: &mut impl Write, mut lines: &[u8]) -> bool {
+    while !lines.is_empty() {
+        match sink.write(lines) {
+            Ok(written @ 1..) => lines = lines.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => {
+                ops::count_lost_lines(count(lines));
+                return false;
+            }
+        }
+    }
+    true
+}
+
+fn count(lines: &[u8]) -> u64 {
+    u64::try_from(lines.iter().filter(|octet| **octet == b'\n').count()).unwrap_or(u64::MAX)
+}
+
+/// The formatter hands over whole lines.
+impl Write for &Queue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+    /// A sink that fails, or waits until it may go on.
+    struct Sink {
+        may: Receiver<bool>,
+        got: SyncSender<Vec<u8>>,
+    }
+
+    impl Write for Sink {
+        fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+            match self.may.recv() {
+                Ok(true) => {
+                    let _ = self.got.send(lines.to_vec());
+                    Ok(lines.len())
+                }
+                _ => Err(io::Error::other("gone")),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The count is of the process, so that one test has all of it.
+    #[test]
+    fn lines_wait_in_order_are_bounded_and_survive_a_sink_that_fails() {
+        let queue = Arc::new(Queue::new(16));
+        let (may, allowed) = sync_channel(8);
+        let (got, written) = sync_channel(8);
+        let thread = queue.clone();
+        std::thread::spawn(move || thread.write_to(Sink { may: allowed, got }, || ()));
+
+        queue.push(b"one\n");
+        may.send(true).unwrap();
+        assert_eq!(written.recv().unwrap(), b"one\n");
+        queue.flush(Duration::from_secs(60));
+
+        // The sink fails once: that line is lost, the next one is not.
+        queue.push(b"two\n");
+        may.send(false).unwrap();
+        queue.flush(Duration::from_secs(60));
+        assert_eq!(ops::lost_lines(), 1);
+        queue.push(b"three\n");
+        may.send(true).unwrap();
+        assert_eq!(written.recv().unwrap(), b"three\n");
+        queue.flush(Duration::from_secs(60));
+
+        // The sink stalls with a line in its hands: 16 octets wait, and what has no room is lost at once.
+        queue.push(b"held\n");
+        while !queue.lock().in_flight {
+            std::thread::yield_now();
+        }
+        queue.push(b"0123456789\n");
+        queue.push(b"no room\n");
+        queue.push(b"four\n");
+        assert_eq!(ops::lost_lines(), 2);
+        queue.flush(Duration::ZERO);
+        may.send(true).unwrap();
+        may.send(true).unwrap();
+        assert_eq!(written.recv().unwrap(), b"held\n");
+        assert_eq!(written.recv().unwrap(), b"0123456789\nfour\n");
+    }
+}

@@ -1,0 +1,41 @@
+//! Standard output, whose reader may leave (`edgetrust inspect … | head -1`) or whose disk may be full.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+use std::sync::OnceLock;
+
+/// The first error of standard output. Nothing is written after it.
+static FAILED: OnceLock<io::Error> = OnceLock::new();
+
+/// Prints a line to standard output. Unlike `println!` it does not panic: [`finish`] returns the error.
+macro_rules! outln {
+    () => { $crate::cli::output::write(format_args!("\n")) };
+    ($($argument:tt)*) => { $crate::cli::output::write(format_args!("{}\n", format_args!($($argument)*))) };
+}
+
+/// Writes to standard output.
+pub(crate) fn write(text: fmt::Arguments<'_>) {
+    if FAILED.get().is_none() {
+        note(io::stdout().lock().write_fmt(text));
+    }
+}
+
+/// Flushes standard output.
+pub(crate) fn flush() {
+    if FAILED.get().is_none() {
+        note(io::stdout().lock().flush());
+    }
+}
+
+fn note(written: io::Result<()>) {
+    if let Err(error) = written {
+        // Another thread's error came first and says as much.
+        let _ = FAILED.set(error);
+    }
+}
+
+/// Flushes standard output and returns what kept it from being written. A reader that left has read what it wanted: that is no error.
+pub(crate) fn finish() -> Option<&'static io::Error> {
+    flush();
+    FAILED.get().filter(|error| error.kind() != ErrorKind::BrokenPipe)
+}
