@@ -3,6 +3,8 @@
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
+use pki_types::UnixTime;
+
 use crate::agent::{CredentialStatus, Credentials};
 use crate::est;
 use crate::gateway::{Counters, RefusalReason, Status, TunnelStatus};
@@ -16,6 +18,9 @@ pub fn metrics(status: &Status, credentials: &Credentials, devices: &est::Status
         .and_then(|()| enrolments(&mut text, devices));
     text
 }
+
+/// notBefore and notAfter.
+type Validity = (UnixTime, UnixTime);
 
 /// A metric with a line for each tunnel.
 struct Family {
@@ -73,11 +78,24 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
         }
     }
     refused(out, status, &tunnels)?;
-    let name = "edgetrust_certificate_expiration_timestamp_seconds";
-    head(out, name, "gauge", "When the tunnel's own certificate expires, in seconds since 1970.")?;
-    for tunnel in tunnels.iter() {
-        if let Some((_, not_after)) = tunnel.validity() {
-            writeln!(out, "{name}{{tunnel=\"{}\"}} {}", Label(&tunnel.name), not_after.as_secs())?;
+    let ends: [(&str, &str, fn(Validity) -> u64); 2] = [
+        (
+            "edgetrust_certificate_not_before_timestamp_seconds",
+            "When the tunnel's own certificate begins, in seconds since 1970.",
+            |(not_before, _)| not_before.as_secs(),
+        ),
+        (
+            "edgetrust_certificate_expiration_timestamp_seconds",
+            "When the tunnel's own certificate expires, in seconds since 1970.",
+            |(_, not_after)| not_after.as_secs(),
+        ),
+    ];
+    for (name, help, value) in ends {
+        head(out, name, "gauge", help)?;
+        for tunnel in tunnels.iter() {
+            if let Some(validity) = tunnel.validity() {
+                writeln!(out, "{name}{{tunnel=\"{}\"}} {}", Label(&tunnel.name), value(validity))?;
+            }
         }
     }
     let name = "edgetrust_insecure_skip_verify";
@@ -172,7 +190,10 @@ fn enrolments(out: &mut String, devices: &est::Status) -> fmt::Result {
     for outcome in est::Outcome::ALL {
         writeln!(out, "{name}{{result=\"{}\"}} {}", outcome.name(), devices.total(outcome))?;
     }
-    let Some((_, not_after)) = devices.validity() else { return Ok(()) };
+    let Some((not_before, not_after)) = devices.validity() else { return Ok(()) };
+    let name = "edgetrust_est_certificate_not_before_timestamp_seconds";
+    head(out, name, "gauge", "When the EST server's own certificate begins, in seconds since 1970.")?;
+    writeln!(out, "{name} {}", not_before.as_secs())?;
     let name = "edgetrust_est_certificate_expiration_timestamp_seconds";
     head(out, name, "gauge", "When the EST server's own certificate expires, in seconds since 1970.")?;
     writeln!(out, "{name} {}", not_after.as_secs())
