@@ -245,7 +245,8 @@ fn an_est_server_takes_what_it_leaves_out_from_security_tls() {
         let files = Files { cert_file: "e.crt", key_file: "e.key" };
         assert_eq!(est.tls.credential, CredentialSource::Files(files));
         assert_eq!(est.clients.ca_files, ["d.crt"]);
-        assert!(est.clients.allowed_dns.is_empty());
+        // The lists are not replaced by what names none.
+        assert_eq!(est.clients.allowed_dns, ["sensor-7.a.example"]);
     })
     .unwrap();
     parse(&with(EST, r#""acme":{"#, r#""acme":{"enabled":true,"#), |config| assert!(config.gateway.est.is_some()))

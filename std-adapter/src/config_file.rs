@@ -1,9 +1,9 @@
-//! A configuration file on disk: its size, its errors with line and column.
+//! A configuration file on disk: its size, its errors with line and column, and the folder that its relative names are relative to.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use edgetrust_core::config::Config;
+use edgetrust_core::config::{Config, PathKind};
 
 /// No configuration is larger.
 pub const MAX_FILE: u64 = 1024 * 1024;
@@ -37,7 +37,8 @@ impl fmt::Display for ConfigFileError {
 
 impl std::error::Error for ConfigFileError {}
 
-/// Reads a file, and hands its configuration to `then`.
+/// Reads a file, and hands its configuration to `then`. Names of files, folders, sockets and hooks that are relative are relative to the
+/// file's folder, and come out so that they can be opened.
 ///
 /// # Errors
 /// The file, the line, what was found and what was expected.
@@ -45,11 +46,51 @@ pub fn with_config<T>(file: &Path, then: impl FnOnce(&Config<'_>) -> T) -> Resul
     let text = read(file)?;
     // Text is decoded in place, so that the places of errors are looked up in another copy.
     let mut scratch = text.clone();
+    let resolved: Vec<String>;
     match Config::parse(&mut scratch) {
-        Ok(config) => Ok(then(&config)),
+        Ok(mut config) => {
+            let folder = file.parent().unwrap_or(Path::new(""));
+            let mut names = Vec::new();
+            config.for_each_path(&mut |kind, name| names.push(from_folder(folder, kind, name)));
+            let names: Result<_, _> = names.into_iter().collect();
+            resolved = names.map_err(|why| ConfigFileError::Unreadable(file.to_owned(), why))?;
+            let mut resolved = resolved.iter();
+            // The same names in the same order.
+            config.for_each_path(&mut |_, name| *name = resolved.next().map_or(*name, String::as_str));
+            Ok(then(&config))
+        }
         Err(error) => {
             let (line, column) = place(&text, usize::try_from(error.offset).unwrap_or(usize::MAX));
             Err(ConfigFileError::Refused { file: file.to_owned(), line, column, reason: error.to_string() })
+        }
+    }
+}
+
+/// A name that is relative to a folder, as one that can be opened from here.
+fn from_folder(folder: &Path, kind: PathKind, name: &str) -> Result<String, String> {
+    let joined = |name: &str| match folder.join(name).into_os_string().into_string() {
+        Ok(joined) => Ok(joined),
+        Err(_) if Path::new(name).is_absolute() => Ok(name.to_owned()),
+        Err(_) => Err(format!("found {name:?} in a folder whose name is not UTF-8, expected an absolute name")),
+    };
+    match kind {
+        PathKind::File => joined(name),
+        PathKind::Hook => {
+            if let Some((signal, pid_file)) = name.strip_prefix("signal:").and_then(|rest| rest.split_once(':')) {
+                return Ok(format!("signal:{signal}:{}", joined(pid_file)?));
+            }
+            let program = name.split_whitespace().next().unwrap_or_default();
+            // A program without a slash is looked for in PATH.
+            if !program.contains('/') || Path::new(program).is_absolute() {
+                return Ok(name.to_owned());
+            }
+            let absolute = joined(program)?;
+            if absolute.contains(char::is_whitespace) {
+                return Err(format!(
+                    "hook: found {program:?} in a folder with a space in its name, expected an absolute name"
+                ));
+            }
+            Ok(name.replacen(program, &absolute, 1))
         }
     }
 }
@@ -101,6 +142,25 @@ mod tests {
         assert!(refused("\u{feff}{\"security\": 1}".as_bytes()).starts_with(":1:14: security: found 1"));
         assert!(refused(b"").starts_with(":1:1: found the end of the file"), "{}", refused(b""));
         assert_eq!(refused(&vec![b' '; 10 << 20]), ": found more than 1048576 bytes, expected at most 1048576");
+    }
+
+    #[test]
+    fn relative_names_are_relative_to_the_files_folder() {
+        let folder = Path::new("/etc/edgetrust");
+        for (kind, name, expected) in [
+            (PathKind::File, "a.pem", "/etc/edgetrust/a.pem"),
+            (PathKind::File, "../a.pem", "/etc/edgetrust/../a.pem"),
+            (PathKind::File, "/run/a.pem", "/run/a.pem"),
+            (PathKind::Hook, "systemctl reload nats", "systemctl reload nats"),
+            (PathKind::Hook, "bin/reload bin/x", "/etc/edgetrust/bin/reload bin/x"),
+            (PathKind::Hook, "/bin/reload bin/x", "/bin/reload bin/x"),
+            (PathKind::Hook, "signal:HUP:nats.pid", "signal:HUP:/etc/edgetrust/nats.pid"),
+            (PathKind::Hook, "signal:HUP:/run/nats.pid", "signal:HUP:/run/nats.pid"),
+        ] {
+            assert_eq!(from_folder(folder, kind, name).as_deref(), Ok(expected));
+        }
+        let spaced = from_folder(Path::new("/etc/edge trust"), PathKind::Hook, "bin/reload").unwrap_err();
+        assert!(spaced.starts_with("hook: found \"bin/reload\" in a folder with a space"), "{spaced}");
     }
 
     #[test]

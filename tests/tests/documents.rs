@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use edgetrust_core::config::{Config, reference};
+use edgetrust_core::config::{Config, INHERITANCE, reference};
 use edgetrust_tests::repository::{root, sources};
 
 const BEGIN: &str = "<!-- keys: generated from core/src/config/schema.rs -->\n";
 const END: &str = "<!-- end of keys -->";
+const INHERITANCE_BEGIN: &str = "<!-- inheritance: generated from core/src/config/inherit.rs -->\n";
+const INHERITANCE_END: &str = "<!-- end of inheritance -->";
 const SIZES_BEGIN: &str = "<!-- sizes: generated from tests/data/firmware-size.txt -->\n";
 const SIZES_END: &str = "<!-- end of sizes -->";
 
@@ -35,6 +37,16 @@ fn generated(document: &str, begin: &str, end: &str, expected: &str) {
 #[test]
 fn the_table_of_keys_is_the_parsers() {
     generated("docs/CONFIGURATION.md", BEGIN, END, &table());
+}
+
+#[test]
+fn the_table_of_inheritance_is_the_parsers() {
+    let mut table = String::from("| group | keys below `tls` | inherited |\n|---|---|---|\n");
+    for entry in INHERITANCE {
+        let keys: Vec<_> = entry.keys.iter().map(|key| format!("`{key}`")).collect();
+        table.push_str(&format!("| {} | {} | {} |\n", entry.group, keys.join(", "), entry.rule));
+    }
+    generated("docs/CONFIGURATION.md", INHERITANCE_BEGIN, INHERITANCE_END, &table);
 }
 
 /// Parts of the firmware's image, largest first: in each column octets as `tests/firmware-size` has counted them.

@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use super::address::{self, socket_address};
-use crate::identity::is_dns_name;
+use crate::identity::{is_dns_name, without_root};
 use crate::text::rsplit_once;
 
 /// A TCP address, a host that is looked up for each connection, or a Unix socket.
@@ -28,9 +28,9 @@ impl<'a> Endpoint<'a> {
             return Some(Self::Tcp(address));
         }
         let (host, port) = rsplit_once(text, b':')?;
-        let looks_like_ip =
-            rsplit_once(host, b'.').map_or(host, |(_, label)| label).bytes().all(|byte| byte.is_ascii_digit());
-        (!looks_like_ip && is_dns_name(host)).then_some(Self::Host(host, address::port(port)?))
+        // Where a name is looked up in a file, the dot of the root would not be found.
+        let host = without_root(host);
+        is_dns_name(host).then_some(Self::Host(host, address::port(port)?))
     }
 
     /// Whether plaintext stays on this machine: a loopback address, `localhost` (RFC 6761 section 6.3), or a Unix socket.
@@ -65,6 +65,11 @@ mod tests {
             ("10.0.0.1:80", Some(false)),
             ("unix:/run/a.sock", Some(true)),
             ("localhost:80", Some(true)),
+            ("localhost.:80", Some(true)),
+            ("b.example.:8443", Some(false)),
+            ("b.example..:8443", None),
+            ("127.0.0.1.:80", None),
+            (".:80", None),
             ("b.example:8443", Some(false)),
             ("unix:", None),
             ("localhost", None),

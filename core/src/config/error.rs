@@ -29,6 +29,8 @@ pub enum Found<'a> {
     Array,
     /// Nothing.
     Nothing,
+    /// This key, but no `enabled` beside it.
+    NotEnabled(&'static str),
     /// The file's end.
     End,
     /// This byte.
@@ -61,6 +63,7 @@ impl fmt::Display for Found<'_> {
             Self::Object => f.write_str("an object"),
             Self::Array => f.write_str("an array"),
             Self::Nothing => f.write_str("nothing"),
+            Self::NotEnabled(key) => write!(f, "{key} but no enabled"),
             Self::End => f.write_str("the end of the file"),
             Self::Byte(byte) if byte.is_ascii_graphic() => write!(f, "{:?}", char::from(*byte)),
             Self::Byte(byte) => write!(f, "byte 0x{byte:02x}"),

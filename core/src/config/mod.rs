@@ -13,9 +13,12 @@ mod duration;
 #[cfg(feature = "gateway")]
 mod endpoint;
 mod error;
+mod inherit;
 mod model;
 mod nearest;
 mod parse;
+#[cfg(feature = "gateway")]
+mod paths;
 mod raw;
 mod reference;
 mod scan;
@@ -33,6 +36,8 @@ pub use duration::parse_duration;
 #[cfg(feature = "gateway")]
 pub use endpoint::Endpoint;
 pub use error::{ConfigError, Found, MAX_PATH, Segment};
+#[cfg(feature = "gateway")]
+pub use inherit::INHERITANCE;
 pub use model::{
     Acme, ChallengeType, ClientTls, ClientTrust, Config, CredentialSource, Eab, Files, KeyType, MAX_DOMAINS, MAX_FILES,
     MAX_NAMES, MinVersion, Names, Paths, RenewVia, Server, ServerTls,
@@ -40,6 +45,8 @@ pub use model::{
 #[cfg(feature = "device")]
 pub use model::{Device, Enroll, Remote};
 #[cfg(feature = "gateway")]
-pub use model::{Est, Gateway, GatewayLimits, MAX_TUNNELS, Tunnel, TunnelKind};
+pub use model::{Est, Gateway, GatewayLimits, Inheritance, MAX_TUNNELS, Origin, Origins, Tunnel, TunnelKind};
+#[cfg(feature = "gateway")]
+pub use paths::PathKind;
 pub use reference::{Entry, reference};
 pub use scan::MAX_DEPTH;

@@ -170,13 +170,15 @@ pub enum RenewVia {
     StepCa,
 }
 
-/// Which clients are let in; with no list at all, every one with a verified path.
+/// Which clients are let in: those that a list names, and with lists that are all empty nobody.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientTrust<'a> {
     /// No handshake without a certificate; else it is judged where one is shown.
     pub required: bool,
     /// CAs of clients.
     pub ca_files: Paths<'a>,
+    /// No allow list is written: every client with a verified path is let in.
+    pub any_verified: bool,
     /// Common names.
     pub allowed_cns: Names<'a>,
     /// DNS names.
@@ -221,6 +223,8 @@ pub struct Est<'a> {
     pub tls: ServerTls<'a>,
     /// Which devices are let in; a certificate is required.
     pub clients: ClientTrust<'a>,
+    /// Where its settings were written.
+    pub origins: Origins,
     /// Where certificates are ordered; without names, which are each device's.
     pub acme: Acme<'a>,
 }
@@ -239,6 +243,59 @@ pub struct Tunnel<'a> {
     pub allow_remote_plaintext: bool,
     /// What it does.
     pub kind: TunnelKind<'a>,
+    /// Where its settings were written.
+    pub origins: Origins,
+}
+
+/// Where a setting of a tunnel was written.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// Nowhere.
+    #[default]
+    Default,
+    /// In the tunnel's own `tls`, or in flags.
+    Tunnel,
+    /// In `security.tls.server` or `security.tls.client`.
+    Shared,
+}
+
+/// Where the settings of a tunnel were written, group by group as they are inherited ([`INHERITANCE`](super::INHERITANCE)).
+#[cfg(feature = "gateway")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origins {
+    /// TLS or plaintext.
+    pub enabled: Origin,
+    /// `min_version`.
+    pub min_version: Origin,
+    /// The certificate that is shown.
+    pub credential: Origin,
+    /// `mtls.enabled`.
+    pub mutual: Origin,
+    /// `client_ca_files`.
+    pub client_ca_files: Origin,
+    /// `require_client_cert`.
+    pub require_client_cert: Origin,
+    /// The allow lists.
+    pub allow_rules: Origin,
+    /// `ca_files`, and with it `use_system_roots` where that is left out.
+    pub trust: Origin,
+    /// `use_system_roots` itself.
+    pub system_roots: Origin,
+    /// `insecure_skip_verify`.
+    pub insecure_skip_verify: Origin,
+}
+
+/// How keys of a tunnel's `tls` are inherited from `security.tls`.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inheritance {
+    /// The group's name.
+    pub group: &'static str,
+    /// Its keys, below `tls`.
+    pub keys: &'static [&'static str],
+    /// The rule.
+    pub rule: &'static str,
 }
 
 /// What a tunnel does.

@@ -88,7 +88,9 @@ impl<'a> Reader<'a> {
         let Token::Text(key) = token else { return Err(self.refuse(token.found(), KEY)) };
         self.push_path(Segment::Key(key))?;
         let found = (0_u32..).zip(object.fields).find(|(_, field)| field.key == key);
-        if found.is_none() && !object.open {
+        // Go reads keys without regard to case: what SemStreams takes as a section of ours is not left alone.
+        let unknown = || !object.open || object.fields.iter().any(|field| field.key.eq_ignore_ascii_case(key));
+        if found.is_none() && unknown() {
             let mut error = self.refuse(Found::Text(key), "a known key");
             error.nearest = nearest(key, object.fields.iter().map(|field| field.key));
             return Err(error);
@@ -98,6 +100,9 @@ impl<'a> Reader<'a> {
             return Err(self.refuse(Found::Text(key), "each key once"));
         }
         *seen |= bit;
+        if let (Some(on_key), Some((_, field))) = (object.on_key, found) {
+            on_key(&mut self.raw, field.key);
+        }
         let colon = self.next()?;
         self.require(colon, Token::Colon, ": after the key")?;
         let token = self.next()?;
@@ -151,7 +156,7 @@ impl<'a> Reader<'a> {
                 Ok(number) => set(&mut self.raw, number),
                 Err(_) => Err("a whole number from 0 to 4294967295"),
             },
-            (Kind::Texts(push), Token::ArrayStart) => return self.texts(*push),
+            (Kind::Texts(push) | Kind::Rules(push), Token::ArrayStart) => return self.texts(token, *push),
             // What Go writes for an empty list
             (Kind::Texts(_) | Kind::Objects(..), Token::Null) => Ok(()),
             (Kind::Object(object, enter), Token::ObjectStart) => {
@@ -165,6 +170,7 @@ impl<'a> Reader<'a> {
             (Kind::Text(_), _) => Err("text in quotes"),
             (Kind::Number(_), _) => Err("a number"),
             (Kind::Texts(_), _) => Err("a list of texts"),
+            (Kind::Rules(_), _) => Err("a list of texts: [] lets nobody in, and no list at all every verified client"),
             (Kind::Object(..), _) => Err("an object"),
             (Kind::Objects(..), _) => Err("a list of objects"),
         };
@@ -172,7 +178,12 @@ impl<'a> Reader<'a> {
         Ok(Step::Stay)
     }
 
-    fn texts(&mut self, push: fn(&mut Raw<'a>, &'a str) -> Result<(), Refused>) -> Result<Step, ConfigError<'a>> {
+    fn texts(
+        &mut self,
+        start: Token<'a>,
+        push: fn(&mut Raw<'a>, Option<&'a str>) -> Result<(), Refused>,
+    ) -> Result<Step, ConfigError<'a>> {
+        push(&mut self.raw, None).map_err(|expected| self.refuse(start.found(), expected))?;
         for index in 0_u16.. {
             let mut token = self.next()?;
             if token == Token::ArrayEnd && index == 0 {
@@ -180,7 +191,7 @@ impl<'a> Reader<'a> {
             }
             self.push_path(Segment::Index(index))?;
             let refused = match token {
-                Token::Text(text) => push(&mut self.raw, text),
+                Token::Text(text) => push(&mut self.raw, Some(text)),
                 _ => Err("text in quotes"),
             };
             refused.map_err(|expected| self.refuse(token.found(), expected))?;

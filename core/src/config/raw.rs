@@ -1,8 +1,15 @@
 //! What a file says, key by key, before it is known to make sense.
 
-use super::model::{ChallengeType, KeyType, MAX_DOMAINS, MinVersion, Names, Paths, RenewVia};
+use super::model::{ChallengeType, KeyType, MAX_DOMAINS, MAX_FILES, MAX_NAMES, MinVersion, RenewVia};
 #[cfg(feature = "gateway")]
 use super::model::{GatewayLimits, MAX_TUNNELS};
+
+/// A list of texts. An empty one is told from one that was never written.
+#[derive(Default)]
+pub(super) struct List<'a, const N: usize> {
+    pub(super) written: bool,
+    pub(super) items: heapless::Vec<&'a str, N>,
+}
 
 /// All that was read, before it is known to make sense.
 #[derive(Default)]
@@ -51,12 +58,14 @@ pub(super) enum Side {
 pub(super) struct RawSide<'a> {
     pub(super) present: bool,
     pub(super) offset: u32,
+    /// The first key beside `enabled`.
+    pub(super) other: Option<&'static str>,
     pub(super) enabled: Option<bool>,
     pub(super) acme_mode: Option<bool>,
     pub(super) cert_file: Option<&'a str>,
     pub(super) key_file: Option<&'a str>,
     pub(super) min_version: Option<MinVersion>,
-    pub(super) ca_files: Paths<'a>,
+    pub(super) ca_files: List<'a, MAX_FILES>,
     pub(super) system_roots: Option<bool>,
     pub(super) insecure_skip_verify: Option<bool>,
     pub(super) acme: RawAcme<'a>,
@@ -65,13 +74,15 @@ pub(super) struct RawSide<'a> {
 
 #[derive(Default)]
 pub(super) struct RawMtls<'a> {
-    pub(super) present: bool,
-    pub(super) enabled: bool,
-    pub(super) client_ca_files: Paths<'a>,
+    pub(super) offset: u32,
+    /// The first key beside `enabled`.
+    pub(super) other: Option<&'static str>,
+    pub(super) enabled: Option<bool>,
+    pub(super) client_ca_files: List<'a, MAX_FILES>,
     pub(super) require_client_cert: Option<bool>,
-    pub(super) allowed_cns: Names<'a>,
-    pub(super) allowed_dns: Names<'a>,
-    pub(super) allowed_uris: Names<'a>,
+    pub(super) allowed_cns: List<'a, MAX_NAMES>,
+    pub(super) allowed_dns: List<'a, MAX_NAMES>,
+    pub(super) allowed_uris: List<'a, MAX_NAMES>,
     pub(super) cert_file: Option<&'a str>,
     pub(super) key_file: Option<&'a str>,
     pub(super) acme: RawAcme<'a>,
@@ -79,10 +90,13 @@ pub(super) struct RawMtls<'a> {
 
 #[derive(Default)]
 pub(super) struct RawAcme<'a> {
+    pub(super) offset: u32,
+    /// The first key beside `enabled`.
+    pub(super) other: Option<&'static str>,
     pub(super) enabled: Option<bool>,
     pub(super) directory_url: Option<&'a str>,
     pub(super) email: Option<&'a str>,
-    pub(super) domains: heapless::Vec<&'a str, MAX_DOMAINS>,
+    pub(super) domains: List<'a, MAX_DOMAINS>,
     pub(super) challenge_type: ChallengeType,
     pub(super) renew_before_s: Option<u32>,
     pub(super) storage_path: Option<&'a str>,
@@ -102,7 +116,7 @@ pub(super) struct RawAcme<'a> {
 #[derive(Default)]
 pub(super) struct RawGateway<'a> {
     pub(super) tunnels: heapless::Vec<RawTunnel<'a>, MAX_TUNNELS>,
-    pub(super) known_intermediates: Paths<'a>,
+    pub(super) known_intermediates: List<'a, MAX_FILES>,
     pub(super) admin_listen: Option<&'a str>,
     pub(super) limits: GatewayLimits,
     pub(super) est: RawEst<'a>,
@@ -119,7 +133,7 @@ pub(super) struct RawTunnel<'a> {
     pub(super) listen: Option<&'a str>,
     pub(super) target: Option<&'a str>,
     pub(super) server_name: Option<&'a str>,
-    pub(super) sni: Names<'a>,
+    pub(super) sni: List<'a, MAX_NAMES>,
     pub(super) proxy_protocol: bool,
     pub(super) allow_remote_plaintext: bool,
     pub(super) tls: RawSide<'a>,
@@ -152,13 +166,41 @@ pub(super) struct RawDevice<'a> {
     pub(super) ntp: Option<&'a str>,
 }
 
+impl RawMtls<'_> {
+    /// An allow list is written, be it an empty one.
+    pub(super) fn names_rules(&self) -> bool {
+        self.allowed_cns.written || self.allowed_dns.written || self.allowed_uris.written
+    }
+
+    pub(super) fn is_enabled(&self) -> bool {
+        self.enabled == Some(true)
+    }
+}
+
 impl RawAcme<'_> {
+    /// A key is written; an empty object names nothing.
+    #[cfg(feature = "gateway")]
+    pub(super) fn names_a_key(&self) -> bool {
+        self.enabled.is_some() || self.other.is_some()
+    }
+
     pub(super) fn is_enabled(&self) -> bool {
         self.enabled == Some(true)
     }
 }
 
 impl<'a> Raw<'a> {
+    /// A server tunnel or the EST server has a `tls` of its own, which says by being there that TLS is meant.
+    pub(super) fn has_servers_of_its_own(&self) -> bool {
+        #[cfg(feature = "gateway")]
+        {
+            let mut tunnels = self.gateway.tunnels.iter();
+            tunnels.any(|tunnel| tunnel.is_server == Some(true) && tunnel.tls.present) || self.gateway.est.tls.present
+        }
+        #[cfg(not(feature = "gateway"))]
+        false
+    }
+
     pub(super) fn side(&mut self) -> &mut RawSide<'a> {
         match self.at.side {
             Side::Server => &mut self.server,
@@ -193,11 +235,14 @@ impl<'a> Raw<'a> {
         side.offset = offset;
     }
 
-    pub(super) fn enter_mtls(&mut self, inside: bool) {
-        self.at.acme = if inside { AcmeOf::Mtls } else { AcmeOf::Side };
-        if inside {
-            self.side().mtls.present = true;
-        }
+    pub(super) fn enter_mtls(&mut self) {
+        self.side().mtls.offset = self.offset;
+    }
+
+    /// The `acme` of a side, or of its `mtls`.
+    pub(super) fn enter_acme(&mut self, of_mtls: bool) {
+        self.at.acme = if of_mtls { AcmeOf::Mtls } else { AcmeOf::Side };
+        self.acme().offset = self.offset;
     }
 
     #[cfg(feature = "gateway")]

@@ -2,7 +2,8 @@
 
 use super::duration;
 use super::model::{ChallengeType, KeyType, MinVersion, RenewVia};
-use super::raw::{Raw, Side};
+use super::raw::{List, Raw, Side};
+use crate::identity::without_root;
 use crate::text::contains;
 
 /// A value that is refused: what was expected instead.
@@ -15,8 +16,10 @@ pub(super) enum Kind {
     /// A whole number that is not negative.
     #[cfg_attr(not(feature = "gateway"), expect(dead_code, reason = "only the gateway's limits are numbers"))]
     Number(for<'a> fn(&mut Raw<'a>, u32) -> Result<(), Refused>),
-    /// A list of texts.
-    Texts(for<'a> fn(&mut Raw<'a>, &'a str) -> Result<(), Refused>),
+    /// A list of texts: called when it begins, and for each text. `null` stands for a list that is not written, as Go writes it.
+    Texts(for<'a> fn(&mut Raw<'a>, Option<&'a str>) -> Result<(), Refused>),
+    /// A list of texts that decides who is let in: `null` is refused, for it could mean nobody or everybody.
+    Rules(for<'a> fn(&mut Raw<'a>, Option<&'a str>) -> Result<(), Refused>),
     Object(&'static Object, for<'a> fn(&mut Raw<'a>)),
     /// A list of objects.
     #[cfg_attr(not(feature = "gateway"), expect(dead_code, reason = "only tunnels are such"))]
@@ -40,6 +43,15 @@ pub(super) struct Object {
     pub(super) fields: &'static [Field],
     /// Other keys are left alone: they are not ours.
     pub(super) open: bool,
+    /// Told of each key that is written, where it matters that one is.
+    pub(super) on_key: Option<for<'a> fn(&mut Raw<'a>, &'static str)>,
+}
+
+/// Keeps the first key beside `enabled`: an object that has one must say whether it is enabled.
+fn note(other: &mut Option<&'static str>, key: &'static str) {
+    if key != "enabled" {
+        other.get_or_insert(key);
+    }
 }
 
 const FILE: Refused = "a file name";
@@ -51,15 +63,17 @@ fn not_empty(text: &str, expected: Refused) -> Result<Option<&str>, Refused> {
 }
 
 fn push<'a, const N: usize>(
-    list: &mut heapless::Vec<&'a str, N>,
-    text: &'a str,
+    list: &mut List<'a, N>,
+    text: Option<&'a str>,
     expected: Refused,
     full: Refused,
 ) -> Result<(), Refused> {
+    list.written = true;
+    let Some(text) = text else { return Ok(()) };
     if text.is_empty() || contains(text, 0) {
         return Err(expected);
     }
-    list.push(text).map_err(|_| full)
+    list.items.push(text).map_err(|_| full)
 }
 
 fn seconds(text: &str) -> Result<u32, Refused> {
@@ -88,6 +102,17 @@ macro_rules! texts {
     };
 }
 
+/// A key that takes a list of names: each without the dot of the root, which certificates do not have.
+macro_rules! names {
+    ($key:literal, $doc:literal, |$raw:ident| $list:expr, $kind:ident, $expected:expr, $full:expr) => {
+        Field {
+            key: $key,
+            doc: described($doc),
+            kind: Kind::$kind(|$raw, text| push($list, text.map(without_root), $expected, $full)),
+        }
+    };
+}
+
 /// A key that takes true or false.
 macro_rules! flag {
     ($key:literal, $doc:literal, |$raw:ident, $value:ident| $set:expr) => {
@@ -110,6 +135,7 @@ mod gateway;
 
 pub(super) static TOP: Object = Object {
     open: true,
+    on_key: None,
     fields: &[
         object!("security", "of this section tls is read, the rest left alone", SECURITY, |_raw| ()),
         #[cfg(feature = "gateway")]
@@ -119,10 +145,11 @@ pub(super) static TOP: Object = Object {
     ],
 };
 
-static SECURITY: Object = Object { open: true, fields: &[object!("tls", "ADR-001", TLS, |_raw| ())] };
+static SECURITY: Object = Object { open: true, on_key: None, fields: &[object!("tls", "ADR-001", TLS, |_raw| ())] };
 
 static TLS: Object = Object {
     open: false,
+    on_key: None,
     fields: &[
         object!("server", "what this location accepts", SERVER, |raw| raw.enter(Side::Server)),
         object!("client", "what this location originates", CLIENT, |raw| raw.enter(Side::Client)),
@@ -168,7 +195,7 @@ macro_rules! min_version {
 }
 macro_rules! acme {
     () => {
-        object!("acme", "tier 3", ACME, |raw| raw.enter_mtls(false))
+        object!("acme", "tier 3", ACME, |raw| raw.enter_acme(false))
     };
 }
 macro_rules! ca_files {
@@ -191,6 +218,7 @@ macro_rules! use_system_roots {
 
 static SERVER: Object = Object {
     open: false,
+    on_key: Some(|raw, key| note(&mut raw.side().other, key)),
     fields: &[
         enabled!(),
         mode!(),
@@ -198,12 +226,13 @@ static SERVER: Object = Object {
         key_file!(),
         min_version!(),
         acme!(),
-        object!("mtls", "client certificates", SERVER_MTLS, |raw| raw.enter_mtls(true)),
+        object!("mtls", "client certificates", SERVER_MTLS, |raw| raw.enter_mtls()),
     ],
 };
 
 static CLIENT: Object = Object {
     open: false,
+    on_key: None,
     fields: &[
         ca_files!(),
         use_system_roots!(),
@@ -211,7 +240,7 @@ static CLIENT: Object = Object {
         min_version!(),
         mode!(),
         acme!(),
-        object!("mtls", "the client's own certificate", CLIENT_MTLS, |raw| raw.enter_mtls(true)),
+        object!("mtls", "the client's own certificate", CLIENT_MTLS, |raw| raw.enter_mtls()),
     ],
 };
 
@@ -219,6 +248,7 @@ static CLIENT: Object = Object {
 #[cfg(feature = "gateway")]
 static TUNNEL_TLS: Object = Object {
     open: false,
+    on_key: Some(|raw, key| note(&mut raw.side().other, key)),
     fields: &[
         enabled!(),
         mode!(),
@@ -229,13 +259,13 @@ static TUNNEL_TLS: Object = Object {
         ca_files!(),
         use_system_roots!(),
         insecure_skip_verify!(),
-        object!("mtls", "client certificates, or the client's own", TUNNEL_MTLS, |raw| raw.enter_mtls(true)),
+        object!("mtls", "client certificates, or the client's own", TUNNEL_MTLS, |raw| raw.enter_mtls()),
     ],
 };
 
 macro_rules! mtls_enabled {
     () => {
-        flag!("enabled", "mutual TLS", |raw, value| raw.side().mtls.enabled = value)
+        flag!("enabled", "mutual TLS", |raw, value| raw.side().mtls.enabled = Some(value))
     };
 }
 macro_rules! client_ca_files {
@@ -254,7 +284,23 @@ macro_rules! require_client_cert {
 }
 macro_rules! allowed {
     ($key:literal, $doc:literal, $list:ident) => {
-        texts!($key, $doc, |raw| &mut raw.side().mtls.$list, "a name", NAMES_FULL)
+        Field {
+            key: $key,
+            doc: described($doc),
+            kind: Kind::Rules(|raw, text| push(&mut raw.side().mtls.$list, text, "a name", NAMES_FULL)),
+        }
+    };
+}
+macro_rules! allowed_dns {
+    () => {
+        names!(
+            "allowed_client_dns",
+            "DNS names that are let in",
+            |raw| &mut raw.side().mtls.allowed_dns,
+            Rules,
+            "a DNS name",
+            NAMES_FULL
+        )
     };
 }
 macro_rules! mtls_cert_file {
@@ -270,34 +316,39 @@ macro_rules! mtls_key_file {
 }
 macro_rules! mtls_acme {
     () => {
-        object!("acme", "tier 3 for the client's certificate", ACME, |raw| raw.enter_mtls(true))
+        object!("acme", "tier 3 for the client's certificate", ACME, |raw| raw.enter_acme(true))
     };
 }
 
 static SERVER_MTLS: Object = Object {
     open: false,
+    on_key: Some(|raw, key| note(&mut raw.side().mtls.other, key)),
     fields: &[
         mtls_enabled!(),
         client_ca_files!(),
         require_client_cert!(),
         allowed!("allowed_client_cns", "common names that are let in", allowed_cns),
-        allowed!("allowed_client_dns", "DNS names that are let in", allowed_dns),
+        allowed_dns!(),
         allowed!("allowed_client_uris", "URIs that are let in", allowed_uris),
     ],
 };
 
-static CLIENT_MTLS: Object =
-    Object { open: false, fields: &[mtls_enabled!(), mtls_cert_file!(), mtls_key_file!(), mtls_acme!()] };
+static CLIENT_MTLS: Object = Object {
+    open: false,
+    on_key: Some(|raw, key| note(&mut raw.side().mtls.other, key)),
+    fields: &[mtls_enabled!(), mtls_cert_file!(), mtls_key_file!(), mtls_acme!()],
+};
 
 #[cfg(feature = "gateway")]
 static TUNNEL_MTLS: Object = Object {
     open: false,
+    on_key: Some(|raw, key| note(&mut raw.side().mtls.other, key)),
     fields: &[
         mtls_enabled!(),
         client_ca_files!(),
         require_client_cert!(),
         allowed!("allowed_client_cns", "common names that are let in", allowed_cns),
-        allowed!("allowed_client_dns", "DNS names that are let in", allowed_dns),
+        allowed_dns!(),
         allowed!("allowed_client_uris", "URIs that are let in", allowed_uris),
         mtls_cert_file!(),
         mtls_key_file!(),
@@ -307,6 +358,7 @@ static TUNNEL_MTLS: Object = Object {
 
 static ACME: Object = Object {
     open: false,
+    on_key: Some(|raw, key| note(&mut raw.acme().other, key)),
     fields: &[
         flag!("enabled", "certificates come from an ACME directory", |raw, value| raw.acme().enabled = Some(value)),
         text!("directory_url", "the ACME directory, https://", |raw, text| {
@@ -314,10 +366,11 @@ static ACME: Object = Object {
             raw.acme().directory_url.ok_or("a URL that begins with https://")?
         }),
         text!("email", "the account's contact", |raw, text| raw.acme().email = Some(text)),
-        texts!(
+        names!(
             "domains",
             "names of the certificate; the first is also its common name",
             |raw| &mut raw.acme().domains,
+            Texts,
             "a DNS name or an IP address",
             "at most 16 domains"
         ),
@@ -373,6 +426,7 @@ static ACME: Object = Object {
 
 static EAB: Object = Object {
     open: false,
+    on_key: None,
     fields: &[
         text!("kid", "the external account's identifier", |raw, text| raw.acme().eab_kid = not_empty(text, "a text")?),
         text!("hmac_key_file", "file with its MAC key, base64url", |raw, text| raw.acme().eab_hmac_key_file =

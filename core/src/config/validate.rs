@@ -4,11 +4,12 @@ use core::net::SocketAddr;
 
 use super::address::{ip_address, socket_address};
 use super::error::{ConfigError, Found, MAX_PATH, Segment};
+use super::inherit::{ClientSide, ServerSide};
 use super::model::{
     Acme, ChallengeType, ClientTls, ClientTrust, Config, CredentialSource, Eab, Files, Server, ServerTls,
 };
-use super::raw::{Raw, RawAcme, RawMtls, RawSide};
-use crate::identity::is_dns_name;
+use super::raw::{Raw, RawAcme, RawSide};
+use crate::identity::{is_dns_name, is_dns_rule};
 
 pub(super) const SERVER: &[Segment<'static>] = &[Segment::Key("security"), Segment::Key("tls"), Segment::Key("server")];
 pub(super) const CLIENT: &[Segment<'static>] = &[Segment::Key("security"), Segment::Key("tls"), Segment::Key("client")];
@@ -31,6 +32,26 @@ impl<'a> At<'a> {
             let _ = own.push(*segment);
         }
         Self { path: own, offset }
+    }
+
+    /// Refuses an object that has other keys and does not say whether it is enabled.
+    #[inline(never)]
+    pub(super) fn switched(
+        &self,
+        offset: u32,
+        enabled: Option<bool>,
+        other: Option<&'static str>,
+    ) -> Result<(), ConfigError<'a>> {
+        match (enabled, other) {
+            (None, Some(key)) => Err(ConfigError {
+                path: self.path.clone(),
+                offset,
+                found: Found::NotEnabled(key),
+                expected: "\"enabled\": true, or false where it is meant to be off",
+                nearest: None,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// An object in this one.
@@ -72,19 +93,11 @@ impl<'a> At<'a> {
 
 #[inline(never)]
 pub(super) fn config<'a>(raw: &Raw<'a>) -> Result<Config<'a>, ConfigError<'a>> {
-    let at = At::new(SERVER, raw.server.offset);
-    let server = if raw.server.enabled == Some(true) {
-        server(&at, &raw.server, &raw.server)?
-    } else if raw.server.mtls.enabled {
-        // Who asks for mutual TLS must not get plaintext.
-        return at.inside("mtls").fail("enabled", TRUE, "false, or security.tls.server.enabled true");
-    } else {
-        Server::Plain
-    };
+    let server = shared_server(raw)?;
     #[cfg(feature = "device")]
     let device = super::validate_device::device(raw)?;
     #[cfg_attr(not(feature = "device"), expect(unused_mut, reason = "only a device has no system's roots"))]
-    let mut client = client(&At::new(CLIENT, raw.client.offset), &raw.client, &raw.client, &raw.client)?;
+    let mut client = shared_client(&raw.client)?;
     #[cfg(feature = "device")]
     if device.is_some() {
         client.system_roots = false;
@@ -102,33 +115,63 @@ pub(super) fn config<'a>(raw: &Raw<'a>) -> Result<Config<'a>, ConfigError<'a>> {
 pub(super) const TRUE: Found<'static> = Found::Literal("true");
 pub(super) const FALSE: Found<'static> = Found::Literal("false");
 
-/// A server that is enabled: its certificate from `credential`, the rest from `side`.
-#[inline(never)]
-pub(super) fn server<'a>(
-    at: &At<'a>,
-    side: &RawSide<'a>,
-    credential: &RawSide<'a>,
-) -> Result<Server<'a>, ConfigError<'a>> {
-    let tls =
-        ServerTls { credential: server_credential(at, credential)?, min_version: side.min_version.unwrap_or_default() };
-    if side.mtls.enabled {
-        Ok(Server::MutualTls(tls, client_trust(&at.inside("mtls"), &side.mtls)?))
-    } else {
-        Ok(Server::Tls(tls))
+/// `security.tls.server`.
+fn shared_server<'a>(raw: &Raw<'a>) -> Result<Server<'a>, ConfigError<'a>> {
+    let (at, side) = (At::new(SERVER, raw.server.offset), &raw.server);
+    if side.enabled != Some(true) && side.mtls.is_enabled() {
+        // Who asks for mutual TLS must not get plaintext.
+        return at.inside("mtls").fail("enabled", TRUE, "false, or security.tls.server.enabled true");
     }
+    switches(&at, side, side.mtls.enabled)?;
+    if !raw.has_servers_of_its_own() {
+        at.switched(side.offset, side.enabled, side.other)?;
+    }
+    server(&at, &ServerSide::shared(side))
+}
+
+/// `security.tls.client`.
+pub(super) fn shared_client<'a>(side: &RawSide<'a>) -> Result<ClientTls<'a>, ConfigError<'a>> {
+    let at = At::new(CLIENT, side.offset);
+    switches(&at, side, side.mtls.enabled)?;
+    client(&at, &ClientSide::shared(side))
+}
+
+/// Refuses what is half written: an `acme` or `mtls` with other keys whose `enabled` is neither written nor, for `mtls`, inherited as
+/// true.
+#[inline(never)]
+pub(super) fn switches<'a>(at: &At<'a>, own: &RawSide<'a>, mutual: Option<bool>) -> Result<(), ConfigError<'a>> {
+    let (mtls, at_mtls) = (&own.mtls, at.inside("mtls"));
+    at.inside("acme").switched(own.acme.offset, own.acme.enabled, own.acme.other)?;
+    at_mtls.inside("acme").switched(mtls.acme.offset, mtls.acme.enabled, mtls.acme.other)?;
+    at_mtls.switched(mtls.offset, mtls.enabled.or(mutual.filter(|enabled| *enabled)), mtls.other)
+}
+
+/// A server's side, each part from where it is written.
+#[inline(never)]
+pub(super) fn server<'a>(at: &At<'a>, side: &ServerSide<'_, 'a>) -> Result<Server<'a>, ConfigError<'a>> {
+    if !side.enabled {
+        return Ok(Server::Plain);
+    }
+    let tls = ServerTls { credential: server_credential(at, side.credential)?, min_version: side.min_version };
+    if side.mutual { Ok(Server::MutualTls(tls, client_trust(&at.inside("mtls"), side)?)) } else { Ok(Server::Tls(tls)) }
 }
 
 #[inline(never)]
-pub(super) fn client_trust<'a>(at: &At<'a>, raw: &RawMtls<'a>) -> Result<ClientTrust<'a>, ConfigError<'a>> {
-    if raw.client_ca_files.is_empty() {
+fn client_trust<'a>(at: &At<'a>, side: &ServerSide<'_, 'a>) -> Result<ClientTrust<'a>, ConfigError<'a>> {
+    let (cas, rules) = (&side.client_cas.client_ca_files, side.rules);
+    if cas.items.is_empty() {
         return at.fail("client_ca_files", Found::Nothing, "a list of files with the CAs of clients");
     }
+    if let Some(name) = rules.allowed_dns.items.iter().find(|name| !is_dns_rule(name)) {
+        return at.fail("allowed_client_dns", Found::Text(name), "DNS names");
+    }
     Ok(ClientTrust {
-        required: raw.require_client_cert.unwrap_or(true),
-        ca_files: raw.client_ca_files.clone(),
-        allowed_cns: raw.allowed_cns.clone(),
-        allowed_dns: raw.allowed_dns.clone(),
-        allowed_uris: raw.allowed_uris.clone(),
+        required: side.required,
+        ca_files: cas.items.clone(),
+        any_verified: !rules.names_rules(),
+        allowed_cns: rules.allowed_cns.items.clone(),
+        allowed_dns: rules.allowed_dns.items.clone(),
+        allowed_uris: rules.allowed_uris.items.clone(),
     })
 }
 
@@ -165,34 +208,36 @@ fn files<'a>(
     }
 }
 
-/// A client: whom it believes from `trust`, what it shows from `credential`, the version from `side`.
+/// A client's side, each part from where it is written.
 #[inline(never)]
-pub(super) fn client<'a>(
-    at: &At<'a>,
-    side: &RawSide<'a>,
-    trust: &RawSide<'a>,
-    credential: &RawSide<'a>,
-) -> Result<ClientTls<'a>, ConfigError<'a>> {
-    let system_roots = trust.system_roots.unwrap_or(true);
-    let insecure_skip_verify = trust.insecure_skip_verify.unwrap_or(false);
-    if !system_roots && trust.ca_files.is_empty() && !insecure_skip_verify {
-        return at.fail("ca_files", Found::Nothing, "a list of files, since use_system_roots is false");
+pub(super) fn client<'a>(at: &At<'a>, side: &ClientSide<'_, 'a>) -> Result<ClientTls<'a>, ConfigError<'a>> {
+    let cas = &side.trust.ca_files;
+    if !side.system_roots && cas.items.is_empty() && !side.insecure_skip_verify {
+        let found = if cas.written { Found::Array } else { Found::Nothing };
+        return at.fail("ca_files", found, "a list of files, since use_system_roots is false");
     }
     Ok(ClientTls {
-        ca_files: trust.ca_files.clone(),
-        system_roots,
-        credential: client_credential(at, credential)?,
-        min_version: side.min_version.unwrap_or_default(),
-        insecure_skip_verify,
+        ca_files: cas.items.clone(),
+        system_roots: side.system_roots,
+        credential: match side.credential {
+            Some(credential) => client_credential(at, credential, side.mutual)?,
+            None => None,
+        },
+        min_version: side.min_version,
+        insecure_skip_verify: side.insecure_skip_verify,
     })
 }
 
 /// Files of `mtls`, ACME of `mtls.acme` (ADR-001) or of `acme` (as SemStreams ships it).
 #[inline(never)]
-fn client_credential<'a>(at: &At<'a>, raw: &RawSide<'a>) -> Result<Option<CredentialSource<'a>>, ConfigError<'a>> {
+fn client_credential<'a>(
+    at: &At<'a>,
+    raw: &RawSide<'a>,
+    mutual: bool,
+) -> Result<Option<CredentialSource<'a>>, ConfigError<'a>> {
     let (mtls_at, mtls) = (at.inside("mtls"), &raw.mtls);
-    let files = if mtls.enabled { files(&mtls_at, mtls.cert_file, mtls.key_file)? } else { None };
-    let acme_source = match (mtls.enabled && mtls.acme.is_enabled(), raw.acme.is_enabled()) {
+    let files = if mutual { files(&mtls_at, mtls.cert_file, mtls.key_file)? } else { None };
+    let acme_source = match (mutual && mtls.acme.is_enabled(), raw.acme.is_enabled()) {
         (true, true) => {
             return mtls_at.inside("acme").fail("enabled", TRUE, "one of client.acme and client.mtls.acme, not both");
         }
@@ -214,7 +259,7 @@ fn client_credential<'a>(at: &At<'a>, raw: &RawSide<'a>) -> Result<Option<Creden
                 None => CredentialSource::Acme(acme),
             }))
         }
-        None if mtls.enabled => {
+        None if mutual => {
             let files = mtls_at.required("cert_file", files, "a file name, since mtls is enabled")?;
             Ok(Some(CredentialSource::Files(files)))
         }
@@ -232,10 +277,10 @@ pub(super) enum Side {
 }
 
 fn acme<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acme<'a>, ConfigError<'a>> {
-    if raw.domains.is_empty() {
+    if raw.domains.items.is_empty() {
         return at.fail("domains", Found::Nothing, "a list with a name at least");
     }
-    for domain in &raw.domains {
+    for domain in &raw.domains.items {
         let wildcard = domain.strip_prefix("*.");
         let named = is_dns_name(wildcard.unwrap_or(domain)) || ip_address(domain).is_some();
         if !named {
@@ -294,7 +339,7 @@ pub(super) fn acme_for_any_name<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) 
     Ok(Acme {
         directory_url: at.required("directory_url", raw.directory_url, "a URL that begins with https://")?,
         email: raw.email,
-        domains: raw.domains.clone(),
+        domains: raw.domains.items.clone(),
         challenge_type: raw.challenge_type,
         renew_before_s: raw.renew_before_s.unwrap_or(DEFAULT_RENEW_BEFORE_S),
         storage_path: at.required("storage_path", raw.storage_path, "a folder")?,

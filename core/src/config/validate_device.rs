@@ -4,8 +4,8 @@ use super::address::{ip_address, port, socket_address};
 use super::error::{ConfigError, Found, Segment};
 use super::model::{Device, Enroll, Files, Remote};
 use super::raw::{Raw, RawDevice};
-use super::validate::{At, CLIENT, DEFAULT_RENEW_BEFORE_S, FALSE, TRUE};
-use crate::identity::is_dns_name;
+use super::validate::{At, CLIENT, DEFAULT_RENEW_BEFORE_S, FALSE, TRUE, switches};
+use crate::identity::{is_dns_name, without_root};
 use crate::text::rsplit_once;
 
 const DEFAULT_INTERVAL_MS: u32 = 10_000;
@@ -17,7 +17,7 @@ pub(super) fn device<'a>(raw: &Raw<'a>) -> Result<Option<Device<'a>>, ConfigErro
         return Ok(None);
     }
     let credential = client(raw)?;
-    let ca_files = raw.client.ca_files.clone();
+    let ca_files = raw.client.ca_files.items.clone();
     let (raw, at) = (&raw.device, At::new(&[Segment::Key("device")], raw.device.offset));
     let gateway = remote(&at, "gateway", at.required("gateway", raw.gateway, "HOST:PORT of the gateway")?)?;
     if raw.websocket.or(raw.report).is_none() {
@@ -47,7 +47,7 @@ fn client<'a>(raw: &Raw<'a>) -> Result<Files<'a>, ConfigError<'a>> {
     if client.insecure_skip_verify == Some(true) {
         return at.fail("insecure_skip_verify", TRUE, "false: a device checks its gateway");
     }
-    if client.ca_files.is_empty() {
+    if client.ca_files.items.is_empty() {
         return at.fail("ca_files", Found::Nothing, "a list of files with the CAs of the gateway");
     }
     const THROUGH_THE_GATEWAY: &str = "false: a device renews through its gateway, by device.enroll";
@@ -64,8 +64,9 @@ fn client<'a>(raw: &Raw<'a>) -> Result<Files<'a>, ConfigError<'a>> {
             "\"manual\": a device renews through its gateway, by device.enroll",
         );
     }
-    if !client.mtls.enabled {
-        let found = if client.mtls.present { FALSE } else { Found::Nothing };
+    switches(&at, client, client.mtls.enabled)?;
+    if !client.mtls.is_enabled() {
+        let found = if client.mtls.enabled.is_some() { FALSE } else { Found::Nothing };
         return mtls_at.fail("enabled", found, "true: a device shows its credential");
     }
     let cert_file = client.mtls.cert_file;
@@ -98,7 +99,7 @@ fn remote<'a>(at: &At<'a>, key: &'static str, text: &'a str) -> Result<Remote<'a
         let host = match host.strip_prefix('[') {
             Some(_) => host.strip_prefix('[')?.strip_suffix(']').filter(|_| socket_address(text).is_some())?,
             // An address of version 6 has brackets here.
-            None => Some(host).filter(|host| is_dns_name(host) || socket_address(text).is_some())?,
+            None => Some(without_root(host)).filter(|host| is_dns_name(host) || socket_address(text).is_some())?,
         };
         Some(Remote { host, port })
     };

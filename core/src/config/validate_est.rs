@@ -22,7 +22,8 @@ pub(super) fn est<'a>(raw: &Raw<'a>, tunnels: &[Tunnel<'a>]) -> Result<Option<Es
     if listen.port() != 0 && tunnels.iter().any(|tunnel| tunnel.listen == Endpoint::Tcp(listen)) {
         return at.fail("listen", Found::Text(text), "an address that no tunnel listens on");
     }
-    let (tls, clients) = match server_side(&at.inside("tls"), tls, &raw.server)? {
+    let (server, origins) = server_side(&at.inside("tls"), tls, &raw.server)?;
+    let (tls, clients) = match server {
         Server::MutualTls(tls, clients) if clients.required => (tls, clients),
         Server::MutualTls(..) => {
             return at.inside("tls").inside("mtls").fail(
@@ -45,7 +46,7 @@ pub(super) fn est<'a>(raw: &Raw<'a>, tunnels: &[Tunnel<'a>]) -> Result<Option<Es
     if !has_acme {
         return at.fail("acme", Found::Nothing, "where certificates for devices are ordered");
     }
-    Ok(Some(Est { listen, tls, clients, acme: acme_of_devices(&at.inside("acme"), acme)? }))
+    Ok(Some(Est { listen, tls, clients, origins, acme: acme_of_devices(&at.inside("acme"), acme)? }))
 }
 
 /// What is the device's to say is an error here.
@@ -53,7 +54,7 @@ fn acme_of_devices<'a>(at: &At<'a>, raw: &RawAcme<'a>) -> Result<super::model::A
     if raw.enabled == Some(false) {
         return at.fail("enabled", FALSE, "true, or no gateway.est at all");
     }
-    if !raw.domains.is_empty() {
+    if !raw.domains.items.is_empty() {
         return at.fail("domains", Found::Array, "nothing: the names are each device's");
     }
     if raw.renew_before_s.is_some() {

@@ -3,9 +3,10 @@
 use super::address::{ip_address, socket_address};
 use super::endpoint::Endpoint;
 use super::error::{ConfigError, Found, Segment};
-use super::model::{Gateway, Server, Tunnel, TunnelKind};
+use super::inherit::{ClientSide, ServerSide};
+use super::model::{Gateway, Origins, Server, Tunnel, TunnelKind};
 use super::raw::{Raw, RawSide, RawTunnel};
-use super::validate::{At, client, server};
+use super::validate::{At, TRUE, client, server, switches};
 use crate::identity::is_dns_name;
 use crate::text::rsplit_once;
 
@@ -34,7 +35,7 @@ pub(super) fn gateway<'a>(raw: &Raw<'a>) -> Result<Gateway<'a>, ConfigError<'a>>
     };
     Ok(Gateway {
         tunnels,
-        known_intermediates: raw.gateway.known_intermediates.clone(),
+        known_intermediates: raw.gateway.known_intermediates.items.clone(),
         admin_listen,
         limits: raw.gateway.limits,
         est,
@@ -49,7 +50,7 @@ fn tunnel<'a>(at: &At<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Result<Tunn
     if matches!(listen, Endpoint::Host(..)) {
         return at.fail("listen", found(tunnel.listen), "an address of this machine, as 0.0.0.0:8443");
     }
-    let kind = if is_server { server_kind(at, raw, tunnel)? } else { client_kind(at, raw, tunnel, target)? };
+    let (kind, origins) = if is_server { server_kind(at, raw, tunnel)? } else { client_kind(at, raw, tunnel, target)? };
     let unwanted = |remote: Endpoint<'_>| !remote.is_local() && !tunnel.allow_remote_plaintext;
     let (plain_listen, plain_target) = match &kind {
         TunnelKind::Server { tls, .. } => (*tls == Server::Plain, true),
@@ -72,7 +73,7 @@ fn tunnel<'a>(at: &At<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Result<Tunn
             "a loopback address or unix:PATH, or allow_remote_plaintext true",
         );
     }
-    Ok(Tunnel { name, listen, target, allow_remote_plaintext: tunnel.allow_remote_plaintext, kind })
+    Ok(Tunnel { name, listen, target, allow_remote_plaintext: tunnel.allow_remote_plaintext, kind, origins })
 }
 
 fn found(text: Option<&str>) -> Found<'_> {
@@ -86,19 +87,23 @@ fn endpoint<'a>(at: &At<'a>, key: &'static str, text: Option<&'a str>) -> Result
     }
 }
 
-/// A tunnel's `tls` takes what it leaves out from `security.tls.server`: the certificate, mutual TLS, the version.
-fn server_kind<'a>(at: &At<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Result<TunnelKind<'a>, ConfigError<'a>> {
+fn server_kind<'a>(
+    at: &At<'a>,
+    raw: &Raw<'a>,
+    tunnel: &RawTunnel<'a>,
+) -> Result<(TunnelKind<'a>, Origins), ConfigError<'a>> {
+    let sni = &tunnel.sni.items;
     if let Some(name) = tunnel.server_name {
         return at.fail("server_name", Found::Text(name), "nothing: a server tunnel has sni");
     }
-    if let Some(name) = tunnel.sni.iter().find(|name| !is_dns_name(name)) {
+    if let Some(name) = sni.iter().find(|name| !is_dns_name(name)) {
         return at.fail("sni", Found::Text(name), "DNS names");
     }
-    let tls = server_side(&at.inside("tls"), &tunnel.tls, &raw.server)?;
-    if tls == Server::Plain && !tunnel.sni.is_empty() {
+    let (tls, origins) = server_side(&at.inside("tls"), &tunnel.tls, &raw.server)?;
+    if tls == Server::Plain && !sni.is_empty() {
         return at.fail("sni", Found::Array, "nothing: plaintext has no server name");
     }
-    Ok(TunnelKind::Server { tls, sni: tunnel.sni.clone(), proxy_protocol: tunnel.proxy_protocol })
+    Ok((TunnelKind::Server { tls, sni: sni.clone(), proxy_protocol: tunnel.proxy_protocol }, origins))
 }
 
 /// What a server does, by its own `tls` and, where that leaves something out, by the shared one.
@@ -106,38 +111,25 @@ pub(super) fn server_side<'a>(
     at: &At<'a>,
     own: &RawSide<'a>,
     shared: &RawSide<'a>,
-) -> Result<Server<'a>, ConfigError<'a>> {
+) -> Result<(Server<'a>, Origins), ConfigError<'a>> {
     no_keys_of_clients(at, own)?;
-    let enabled = if own.present { own.enabled.unwrap_or(true) } else { shared.enabled == Some(true) };
-    Ok(if !own.present {
-        if enabled { server(&At::new(super::validate::SERVER, shared.offset), shared, shared)? } else { Server::Plain }
-    } else if !enabled {
-        if own.mtls.enabled {
-            return at.inside("mtls").fail("enabled", Found::Literal("true"), "false, or tls.enabled true");
-        }
-        Server::Plain
-    } else {
-        let has_credential =
-            own.cert_file.is_some() || own.key_file.is_some() || own.acme_mode.is_some() || own.acme.is_enabled();
-        let credential = if has_credential { own } else { shared };
-        let min_version = own.min_version.or(shared.min_version);
-        let mtls = if own.mtls.present { own } else { shared };
-        let tls = super::model::ServerTls {
-            credential: super::validate::server_credential(at, credential)?,
-            min_version: min_version.unwrap_or_default(),
-        };
-        if mtls.mtls.enabled {
-            Server::MutualTls(tls, super::validate::client_trust(&at.inside("mtls"), &mtls.mtls)?)
-        } else {
-            Server::Tls(tls)
-        }
-    })
+    if !own.present {
+        At::new(super::validate::SERVER, shared.offset).switched(shared.offset, shared.enabled, shared.other)?;
+    }
+    let side = ServerSide::inherited(own, shared);
+    // Plaintext asks for no certificate, whatever is inherited.
+    let mutual = if side.enabled { Some(side.mutual) } else { own.mtls.enabled };
+    switches(at, own, mutual)?;
+    if !side.enabled && own.mtls.is_enabled() {
+        return at.inside("mtls").fail("enabled", TRUE, "false, or tls.enabled true");
+    }
+    Ok((server(at, &side)?, side.origins))
 }
 
 fn no_keys_of_clients<'a>(at: &At<'a>, own: &RawSide<'a>) -> Result<(), ConfigError<'a>> {
     const EXPECTED: &str = "nothing: this key is for client tunnels";
     let (mtls, at_mtls) = (&own.mtls, at.inside("mtls"));
-    if !own.ca_files.is_empty() {
+    if own.ca_files.written {
         return at.fail("ca_files", Found::Array, EXPECTED);
     }
     if own.system_roots.is_some() {
@@ -150,20 +142,19 @@ fn no_keys_of_clients<'a>(at: &At<'a>, own: &RawSide<'a>) -> Result<(), ConfigEr
         let key = if mtls.cert_file.is_some() { "cert_file" } else { "key_file" };
         return at_mtls.fail(key, Found::Text(file), EXPECTED);
     }
-    if mtls.acme.is_enabled() {
+    if mtls.acme.names_a_key() {
         return at_mtls.fail("acme", Found::Object, EXPECTED);
     }
     Ok(())
 }
 
-/// A tunnel's `tls` takes what it leaves out from `security.tls.client`: whom to believe, what to show, the version.
 fn client_kind<'a>(
     at: &At<'a>,
     raw: &Raw<'a>,
     tunnel: &RawTunnel<'a>,
     target: Endpoint<'a>,
-) -> Result<TunnelKind<'a>, ConfigError<'a>> {
-    if !tunnel.sni.is_empty() {
+) -> Result<(TunnelKind<'a>, Origins), ConfigError<'a>> {
+    if !tunnel.sni.items.is_empty() {
         return at.fail("sni", Found::Array, "nothing: a client tunnel has server_name");
     }
     if tunnel.proxy_protocol {
@@ -180,16 +171,11 @@ fn client_kind<'a>(
     if !is_dns_name(server_name) && ip_address(server_name).is_none() {
         return at.fail("server_name", Found::Text(server_name), "a DNS name or an IP address");
     }
-    let (own, shared) = (&tunnel.tls, &raw.client);
     let tls_at = at.inside("tls");
-    no_keys_of_servers(&tls_at, own)?;
-    let has_trust = !own.ca_files.is_empty() || own.system_roots.is_some() || own.insecure_skip_verify.is_some();
-    let has_credential = own.mtls.present || own.acme_mode.is_some() || own.acme.is_enabled();
-    let trust = if has_trust { own } else { shared };
-    let credential = if has_credential { own } else { shared };
-    let side = if own.min_version.is_some() { own } else { shared };
-    let tls = client(&tls_at, side, trust, credential)?;
-    Ok(TunnelKind::Client { tls, server_name })
+    no_keys_of_servers(&tls_at, &tunnel.tls)?;
+    let side = ClientSide::inherited(&tunnel.tls, &raw.client);
+    switches(&tls_at, &tunnel.tls, Some(side.mutual))?;
+    Ok((TunnelKind::Client { tls: client(&tls_at, &side)?, server_name }, side.origins))
 }
 
 /// The address of `[::1]:8443` without brackets and port.
@@ -209,12 +195,12 @@ fn no_keys_of_servers<'a>(at: &At<'a>, own: &RawSide<'a>) -> Result<(), ConfigEr
         return at.fail(key, Found::Text(file), "nothing: a client's certificate is in mtls");
     }
     let lists = [
-        ("client_ca_files", mtls.client_ca_files.is_empty()),
-        ("allowed_client_cns", mtls.allowed_cns.is_empty()),
-        ("allowed_client_dns", mtls.allowed_dns.is_empty()),
-        ("allowed_client_uris", mtls.allowed_uris.is_empty()),
+        ("client_ca_files", mtls.client_ca_files.written),
+        ("allowed_client_cns", mtls.allowed_cns.written),
+        ("allowed_client_dns", mtls.allowed_dns.written),
+        ("allowed_client_uris", mtls.allowed_uris.written),
     ];
-    if let Some((key, _)) = lists.into_iter().find(|(_, empty)| !empty) {
+    if let Some((key, _)) = lists.into_iter().find(|(_, written)| *written) {
         return at_mtls.fail(key, Found::Array, EXPECTED);
     }
     if mtls.require_client_cert.is_some() {

@@ -9,6 +9,20 @@ pub fn is_dns_name(name: &str) -> bool {
     is_labels(name) && !last_label_is_numeric(name)
 }
 
+/// Whether an allow list can name it: a DNS name, or a wildcard that stands for itself. What else is written is in no certificate.
+pub fn is_dns_rule(name: &str) -> bool {
+    is_dns_name(name.strip_prefix("*.").unwrap_or(name))
+}
+
+/// Returns a name without the dot of the root: `a.example.` and `a.example` are one name (RFC 1034 section 3.1), and certificates hold
+/// the second form (RFC 5280 section 4.2.1.6). What looks like an IPv4 address stays as it is.
+pub fn without_root(name: &str) -> &str {
+    match name.strip_suffix('.') {
+        Some(bare) if !last_label_is_numeric(bare) => bare,
+        _ => name,
+    }
+}
+
 /// Whether a dNSName of a certificate covers the name that was asked for.
 ///
 /// RFC 9525 section 6.3: ASCII without regard to case; a wildcard is the whole leftmost label, stands for one label, and has
@@ -62,6 +76,19 @@ mod tests {
             ("example.com\0.evil", "example.com", false),
         ] {
             assert_eq!(covers(presented, wanted), expected, "{presented} {wanted}");
+        }
+    }
+
+    #[test]
+    fn the_dot_of_the_root_is_taken_off_once() {
+        for (name, expected) in [
+            ("a.example.", "a.example"),
+            ("a.example", "a.example"),
+            ("a..", "a.."),
+            ("10.0.0.1.", "10.0.0.1."),
+            (".", "."),
+        ] {
+            assert_eq!(without_root(name), expected, "{name}");
         }
     }
 

@@ -6,6 +6,6 @@ mod error;
 mod policy;
 
 pub use common_name::{CommonNameError, common_name};
-pub use dns_name::is_dns_name;
+pub use dns_name::{is_dns_name, is_dns_rule, without_root};
 pub use error::Denied;
 pub use policy::{AuthorizedPeer, PeerPolicy, Rule, ServerName};

@@ -62,9 +62,8 @@ impl Rule<'_> {
     /// Whether an alternative name is this rule's; none where it is of another kind.
     fn is(&self, name: &GeneralName<'_>, work: &mut Work) -> Result<Option<bool>, Exhausted> {
         let (found, wanted) = match (self, name) {
-            (Self::Dns(wanted), GeneralName::Dns(found)) | (Self::Uri(wanted), GeneralName::Uri(found)) => {
-                (found, wanted)
-            }
+            (Self::Dns(wanted), GeneralName::Dns(found)) => (found, dns_name::without_root(wanted)),
+            (Self::Uri(wanted), GeneralName::Uri(found)) => (found, *wanted),
             (Self::Ip(wanted), GeneralName::Ip(octets)) => return Ok(Some(is_address(octets, *wanted))),
             _ => return Ok(None),
         };
@@ -72,7 +71,7 @@ impl Rule<'_> {
             return Ok(Some(false));
         }
         work.spend(wanted.len() / 4)?;
-        Ok(Some(if matches!(self, Self::Dns(_)) { found.eq_ignore_ascii_case(wanted) } else { found == wanted }))
+        Ok(Some(if matches!(self, Self::Dns(_)) { found.eq_ignore_ascii_case(wanted) } else { *found == wanted }))
     }
 }
 

@@ -10,6 +10,7 @@ use edgetrust::acme::{AcmeIssuer, Responders, account_file};
 use edgetrust::agent::{Agents, Assignment, Once, Storage, assignments};
 use edgetrust::clock;
 use edgetrust::config_file::with_config;
+use edgetrust::core::identity::without_root;
 use edgetrust::core::rotation::{Credential as Record, Policy};
 use edgetrust::core::time::Utc;
 use edgetrust::store::{Folder, FolderError};
@@ -105,7 +106,8 @@ impl Which {
     fn assignments(&self) -> Result<Vec<Assignment>, String> {
         let mut all = with_config(&self.config, assignments).map_err(text)??;
         if let Some(name) = &self.name {
-            all.retain(|one| one.settings.domains.contains(name));
+            let name = without_root(name);
+            all.retain(|one| one.settings.domains.iter().any(|domain| domain.eq_ignore_ascii_case(name)));
         }
         if all.is_empty() {
             let of = self.name.as_ref().map(|name| format!(" for {name}")).unwrap_or_default();

@@ -9,6 +9,7 @@ use edgetrust::core::path::Purpose;
 use serde::Serialize;
 
 use super::check_acme;
+use super::check_effective::{self, Effective};
 use super::check_files::Files;
 use super::{Outcome, text};
 
@@ -23,6 +24,9 @@ pub(crate) struct Args {
     /// Ask ACME directories too: do they answer, are they whose they should be, do the clocks agree
     #[arg(long)]
     online: bool,
+    /// Print the settings of each tunnel too, and where each is written
+    #[arg(long)]
+    effective: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -67,19 +71,26 @@ impl Findings {
 #[derive(Serialize)]
 struct Report<'a> {
     config: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effective: Option<Vec<Effective>>,
     findings: &'a [Finding],
     errors: usize,
     warnings: usize,
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
-    let findings = with_config(&args.config, |config| check(config, args.allow_insecure, args.online)).map_err(text)?;
+    let (findings, effective) = with_config(&args.config, |config| {
+        let effective = args.effective.then(|| check_effective::effective(config));
+        (check(config, args.allow_insecure, args.online), effective)
+    })
+    .map_err(text)?;
     let (errors, warnings) = (findings.count(Level::Error), findings.count(Level::Warning));
     if args.json {
         let config = args.config.display().to_string();
-        let report = Report { config, findings: &findings.all, errors, warnings };
+        let report = Report { config, effective, findings: &findings.all, errors, warnings };
         outln!("{}", serde_json::to_string_pretty(&report).map_err(text)?);
     } else {
+        check_effective::print(effective.as_deref().unwrap_or_default());
         table(&findings.all);
         outln!("{errors} errors, {warnings} warnings");
     }
@@ -211,8 +222,13 @@ fn clients(trust: &ClientTrust<'_>, files: &mut Files, findings: &mut Findings) 
         findings.add(Level::Warning, "require_client_cert is false: clients without a certificate are let in");
     }
     let lists = [("common name", &trust.allowed_cns), ("DNS name", &trust.allowed_dns), ("URI", &trust.allowed_uris)];
-    if lists.iter().all(|(_, list)| list.is_empty()) {
+    if trust.any_verified {
         findings.add(Level::Warning, "no allow list: every client with a certificate of these CAs is let in");
+    } else if lists.iter().all(|(_, list)| list.is_empty()) {
+        findings.add(
+            Level::Warning,
+            "every allow list is empty: no client's certificate is let in, where SemStreams reads [] as everybody",
+        );
     }
     for (kind, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
         findings.add(Level::Ok, format!("clients with the {kind} {}", list.join(" or ")));

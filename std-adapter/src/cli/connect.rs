@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use edgetrust::core::config::{ClientTls, CredentialSource, Endpoint, Files, Gateway, MinVersion, Tunnel, TunnelKind};
+use edgetrust::core::config::{
+    ClientTls, CredentialSource, Endpoint, Files, Gateway, MinVersion, Origins, Tunnel, TunnelKind,
+};
+use edgetrust::core::identity::without_root;
 use edgetrust::gateway::{NoAcme, Plan, Watched};
 
 use super::arguments::{self, LimitFlags};
@@ -60,7 +63,7 @@ impl Args {
         }
         let target = arguments::parse_endpoint(&self.target)?;
         let server_name = match (&self.server_name, target) {
-            (Some(name), _) => name.as_str(),
+            (Some(name), _) => without_root(name),
             (None, Endpoint::Host(host, _)) => host,
             (None, Endpoint::Tcp(_)) => {
                 let host = self.target.rsplit_once(':').map_or("", |(host, _)| host);
@@ -91,6 +94,7 @@ impl Args {
             target,
             allow_remote_plaintext: self.unsafe_listen,
             kind: TunnelKind::Client { tls, server_name },
+            origins: Origins::default(),
         };
         gateway.tunnels.push(tunnel).map_err(|_| "no room for a tunnel")?;
         Ok(gateway)

@@ -8,6 +8,7 @@ mod acme;
 mod arguments;
 mod check;
 mod check_acme;
+mod check_effective;
 mod check_files;
 mod connect;
 mod demo;

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use edgetrust::core::config::{
-    ClientTrust, CredentialSource, Files, Gateway, MinVersion, Server, ServerTls, Tunnel, TunnelKind,
+    ClientTrust, CredentialSource, Files, Gateway, MinVersion, Origins, Server, ServerTls, Tunnel, TunnelKind,
 };
+use edgetrust::core::identity::is_dns_rule;
 use edgetrust::gateway::{NoAcme, Plan, Watched};
 
 use super::arguments::{self, LimitFlags};
@@ -89,6 +90,7 @@ impl Args {
                 sni: Default::default(),
                 proxy_protocol: self.proxy_protocol,
             },
+            origins: Origins::default(),
         };
         gateway.tunnels.push(tunnel).map_err(|_| "no room for a tunnel")?;
         Ok(gateway)
@@ -113,12 +115,16 @@ impl Args {
         if self.cacert.is_empty() {
             return Err("--client-auth required or optional needs --cacert".to_owned());
         }
+        if let Some(name) = self.allow_dns.iter().find(|name| !is_dns_rule(name)) {
+            return Err(format!("--allow-dns: found {name:?}, expected a DNS name"));
+        }
         let [cns, dns, uris] = rules.map(|(flag, names)| arguments::names(flag, names));
         Ok(Server::MutualTls(
             tls,
             ClientTrust {
                 required: matches!(mode, ClientAuthMode::Required),
                 ca_files: arguments::files("--cacert", &self.cacert)?,
+                any_verified: rules.iter().all(|(_, names)| names.is_empty()),
                 allowed_cns: cns?,
                 allowed_dns: dns?,
                 allowed_uris: uris?,

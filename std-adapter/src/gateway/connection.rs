@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use edgetrust_core::identity::without_root;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -218,7 +219,7 @@ async fn forward(route: &Arc<Route>, stream: ServerStream<Socket>, peer: Option<
             let (socket, tls) = stream.get_ref();
             let header = Header {
                 addresses: socket.addresses(),
-                authority: tls.server_name(),
+                authority: tls.server_name().map(without_root),
                 tls_version: crate::tls::version_name(tls),
                 verified: peer.is_some(),
                 common_name: peer.as_ref().and_then(|peer| peer.common_name()),

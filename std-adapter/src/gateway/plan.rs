@@ -143,7 +143,8 @@ fn peers(trust: &ClientTrust<'_>) -> Peers {
         .chain(trust.allowed_dns.iter().map(owned).map(OwnedRule::Dns))
         .chain(trust.allowed_uris.iter().map(owned).map(OwnedRule::Uri))
         .collect();
-    if rules.is_empty() { Peers::AnyVerified } else { Peers::OneOf(rules) }
+    // Lists that are written and empty let nobody in.
+    if trust.any_verified && rules.is_empty() { Peers::AnyVerified } else { Peers::OneOf(rules) }
 }
 
 fn client_settings(

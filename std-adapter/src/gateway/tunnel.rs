@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use edgetrust_core::identity::without_root;
 use pki_types::ServerName;
 
 use super::Address;
@@ -116,7 +117,8 @@ impl Route {
     pub(super) fn is_for(&self, name: Option<&str>) -> Option<bool> {
         match &self.kind {
             RouteKind::Server { sni, .. } if !sni.is_empty() => {
-                Some(name.is_some_and(|name| sni.iter().any(|own| own.eq_ignore_ascii_case(name))))
+                let is_own = |name: &str| sni.iter().any(|own| without_root(own).eq_ignore_ascii_case(name));
+                Some(name.is_some_and(|name| is_own(without_root(name))))
             }
             _ => None,
         }

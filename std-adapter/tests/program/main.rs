@@ -3,6 +3,7 @@
 mod admission;
 mod check;
 mod components;
+mod config;
 mod demo;
 mod documents;
 mod keys;

@@ -2,6 +2,7 @@
 
 use super::{Field, Kind, Object, described, not_empty, seconds};
 use crate::config::duration;
+use crate::identity::without_root;
 
 const REMOTE: &str = "HOST:PORT";
 const HOST: &str = "a DNS name or an IP address";
@@ -11,13 +12,14 @@ const MIN_INTERVAL_MS: u32 = 100;
 
 pub(super) static DEVICE: Object = Object {
     open: false,
+    on_key: None,
     fields: &[
         text!("gateway", "HOST:PORT of the location's server tunnel", |raw, text| raw.device.gateway =
             not_empty(text, REMOTE)?),
         text!(
             "server_name",
             "the name that the gateway's certificate must be for; default: the host of `gateway`",
-            |raw, text| raw.device.server_name = not_empty(text, HOST)?
+            |raw, text| raw.device.server_name = not_empty(without_root(text), HOST)?
         ),
         text!("websocket", "path of the WebSocket that telemetry goes to", |raw, text| raw.device.websocket =
             path(text)?),
@@ -38,13 +40,13 @@ pub(super) static DEVICE: Object = Object {
         text!(
             "enroll_name",
             "the name that the EST server's certificate must be for; default: the host of `enroll`",
-            |raw, text| raw.device.enroll_name = not_empty(text, HOST)?
+            |raw, text| raw.device.enroll_name = not_empty(without_root(text), HOST)?
         ),
         text!("renew_before", "how long before its end the credential is renewed, default \"8h\"", |raw, text| {
             raw.device.renew_before_s = Some(seconds(text).ok().filter(|s| *s > 0).ok_or(duration::EXPECTED)?)
         }),
         text!("ntp", "the host that tells the time; default: the host of `gateway`", |raw, text| raw.device.ntp =
-            not_empty(text, HOST)?),
+            not_empty(without_root(text), HOST)?),
     ],
 };
 

@@ -3,6 +3,7 @@
 use super::{ACME, FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, TUNNEL_TLS, described, not_empty, push};
 use crate::config::duration;
 use crate::config::raw::{RawTunnel, Side};
+use crate::identity::without_root;
 
 macro_rules! limit {
     ($key:literal, $doc:literal, $limit:ident) => {
@@ -13,6 +14,7 @@ macro_rules! limit {
 
 pub(super) static GATEWAY: Object = Object {
     open: false,
+    on_key: None,
     fields: &[
         Field {
             key: "tunnels",
@@ -37,6 +39,7 @@ pub(super) static GATEWAY: Object = Object {
 
 static EST: Object = Object {
     open: false,
+    on_key: None,
     fields: &[
         text!("listen", "ADDRESS:PORT", |raw, text| raw.gateway.est.listen = not_empty(text, "ADDRESS:PORT")?),
         object!("tls", "instead of security.tls; client certificates are required", TUNNEL_TLS, |raw| raw
@@ -49,12 +52,14 @@ static EST: Object = Object {
 
 static ADMIN: Object = Object {
     open: false,
+    on_key: None,
     fields: &[text!("listen", "where they are served", |raw, text| raw.gateway.admin_listen =
         not_empty(text, "ADDRESS:PORT")?)],
 };
 
 static LIMITS: Object = Object {
     open: false,
+    on_key: None,
     fields: &[
         Field {
             key: "connections",
@@ -87,6 +92,7 @@ static LIMITS: Object = Object {
 
 static TUNNEL: Object = Object {
     open: false,
+    on_key: None,
     fields: &[
         text!("name", "its name in logs and metrics", |raw, text| raw.tunnel().name = not_empty(text, "a name")?),
         text!("mode", "\"server\": accepts TLS; \"client\": originates TLS", |raw, text| raw.tunnel().is_server =
@@ -101,11 +107,12 @@ static TUNNEL: Object = Object {
         text!("server_name", "the name that the server's certificate must be for", |raw, text| raw
             .tunnel()
             .server_name =
-            not_empty(text, "a name")?),
-        texts!(
+            not_empty(without_root(text), "a name")?),
+        names!(
             "sni",
             "server names that choose this tunnel among those that share a port",
             |raw| &mut raw.tunnel().sni,
+            Texts,
             "a name",
             NAMES_FULL
         ),

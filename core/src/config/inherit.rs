@@ -1,0 +1,227 @@
+//! What a tunnel's own `tls` takes from `security.tls`: the one place that decides it.
+//!
+//! A group is taken as a whole, from the tunnel where it names a key of the group and from `security.tls` elsewhere: a tunnel that
+//! mixed two credentials, or two allow lists, would let in whom neither names. Lists replace and never append. An empty object names
+//! nothing.
+
+use super::model::MinVersion;
+#[cfg(feature = "gateway")]
+use super::model::{Inheritance, Origin, Origins};
+use super::raw::{RawMtls, RawSide};
+
+/// The groups in the order of [`Origins`], for documents and for `check`.
+#[cfg(feature = "gateway")]
+pub const INHERITANCE: &[Inheritance] = &[
+    Inheritance {
+        group: "TLS",
+        keys: &["enabled"],
+        rule: "a tunnel's `tls` means TLS, unless it says `false`; without one as in `security.tls.server`",
+    },
+    Inheritance { group: "version", keys: &["min_version"], rule: "singly" },
+    Inheritance {
+        group: "credential",
+        keys: &["mode", "cert_file", "key_file", "acme", "mtls.cert_file", "mtls.key_file", "mtls.acme"],
+        rule: "together; a client tunnel that writes `mtls.enabled` `false` shows none of `security.tls.client`",
+    },
+    Inheritance { group: "mutual TLS", keys: &["mtls.enabled"], rule: "singly" },
+    Inheritance { group: "CAs of clients", keys: &["mtls.client_ca_files"], rule: "singly; the list replaces" },
+    Inheritance { group: "certificate required", keys: &["mtls.require_client_cert"], rule: "singly" },
+    Inheritance {
+        group: "allow rules",
+        keys: &["mtls.allowed_client_cns", "mtls.allowed_client_dns", "mtls.allowed_client_uris"],
+        rule: "together; the lists replace",
+    },
+    Inheritance {
+        group: "trust in servers",
+        keys: &["ca_files", "use_system_roots"],
+        rule: "together; a tunnel that names `ca_files` alone believes no CA of the system",
+    },
+    Inheritance {
+        group: "no check of servers",
+        keys: &["insecure_skip_verify"],
+        rule: "singly; `true` is not taken over by a tunnel that names trust of its own",
+    },
+];
+
+/// What a server is to do, each part from where the rules take it.
+#[derive(Clone, Copy)]
+pub(super) struct ServerSide<'r, 'a> {
+    pub(super) enabled: bool,
+    pub(super) min_version: MinVersion,
+    /// `mode`, `cert_file`, `key_file`, `acme`.
+    pub(super) credential: &'r RawSide<'a>,
+    pub(super) mutual: bool,
+    pub(super) client_cas: &'r RawMtls<'a>,
+    pub(super) required: bool,
+    pub(super) rules: &'r RawMtls<'a>,
+    #[cfg(feature = "gateway")]
+    pub(super) origins: Origins,
+}
+
+impl<'r, 'a> ServerSide<'r, 'a> {
+    /// `security.tls.server` by itself.
+    pub(super) fn shared(side: &'r RawSide<'a>) -> Self {
+        Self {
+            enabled: side.enabled == Some(true),
+            min_version: side.min_version.unwrap_or_default(),
+            credential: side,
+            mutual: side.mtls.is_enabled(),
+            client_cas: &side.mtls,
+            required: side.mtls.require_client_cert.unwrap_or(true),
+            rules: &side.mtls,
+            #[cfg(feature = "gateway")]
+            origins: Origins::default(),
+        }
+    }
+
+    /// A tunnel's `tls` over `security.tls.server`.
+    #[cfg(feature = "gateway")]
+    pub(super) fn inherited(own: &'r RawSide<'a>, shared: &'r RawSide<'a>) -> Self {
+        let (min_version, of_version) = singly(own.min_version, shared.min_version);
+        let (mutual, of_mutual) = singly(own.mtls.enabled, shared.mtls.enabled);
+        let (required, of_required) = singly(own.mtls.require_client_cert, shared.mtls.require_client_cert);
+        let of_credential = group(names_server_credential(own), names_server_credential(shared));
+        let of_cas = group(own.mtls.client_ca_files.written, shared.mtls.client_ca_files.written);
+        let of_rules = group(own.mtls.names_rules(), shared.mtls.names_rules());
+        let (enabled, of_enabled) = if own.present {
+            (own.enabled.unwrap_or(true), Origin::Tunnel)
+        } else {
+            (shared.enabled == Some(true), group(false, shared.enabled.is_some()))
+        };
+        Self {
+            enabled,
+            min_version: min_version.unwrap_or_default(),
+            credential: side(of_credential, own, shared),
+            mutual: mutual == Some(true),
+            client_cas: &side(of_cas, own, shared).mtls,
+            required: required.unwrap_or(true),
+            rules: &side(of_rules, own, shared).mtls,
+            origins: Origins {
+                enabled: of_enabled,
+                min_version: of_version,
+                credential: of_credential,
+                mutual: of_mutual,
+                client_ca_files: of_cas,
+                require_client_cert: of_required,
+                allow_rules: of_rules,
+                ..Origins::default()
+            },
+        }
+    }
+}
+
+/// What a client is to do, each part from where the rules take it.
+#[derive(Clone, Copy)]
+pub(super) struct ClientSide<'r, 'a> {
+    pub(super) min_version: MinVersion,
+    /// `ca_files`.
+    pub(super) trust: &'r RawSide<'a>,
+    pub(super) system_roots: bool,
+    pub(super) insecure_skip_verify: bool,
+    /// `mode`, `acme`, and of `mtls` the files and `acme`; none where the tunnel says that it shows nothing.
+    pub(super) credential: Option<&'r RawSide<'a>>,
+    pub(super) mutual: bool,
+    #[cfg(feature = "gateway")]
+    pub(super) origins: Origins,
+}
+
+impl<'r, 'a> ClientSide<'r, 'a> {
+    /// `security.tls.client` by itself.
+    pub(super) fn shared(side: &'r RawSide<'a>) -> Self {
+        Self {
+            min_version: side.min_version.unwrap_or_default(),
+            trust: side,
+            system_roots: side.system_roots.unwrap_or(true),
+            insecure_skip_verify: side.insecure_skip_verify == Some(true),
+            credential: Some(side),
+            mutual: side.mtls.is_enabled(),
+            #[cfg(feature = "gateway")]
+            origins: Origins::default(),
+        }
+    }
+
+    /// A tunnel's `tls` over `security.tls.client`.
+    #[cfg(feature = "gateway")]
+    pub(super) fn inherited(own: &'r RawSide<'a>, shared: &'r RawSide<'a>) -> Self {
+        let (min_version, of_version) = singly(own.min_version, shared.min_version);
+        let (mutual, of_mutual) = singly(own.mtls.enabled, shared.mtls.enabled);
+        let of_trust = group(names_trust(own), names_trust(shared));
+        let unless_trusted = shared.insecure_skip_verify.filter(|_| of_trust != Origin::Tunnel);
+        let (insecure, of_insecure) = singly(own.insecure_skip_verify, unless_trusted);
+        let shows_nothing = own.mtls.enabled == Some(false) && !names_client_credential(own);
+        let of_credential = match group(names_client_credential(own), names_client_credential(shared)) {
+            _ if shows_nothing => Origin::Tunnel,
+            origin => origin,
+        };
+        let trust = side(of_trust, own, shared);
+        let of_system_roots = if trust.system_roots.is_some() { of_trust } else { Origin::Default };
+        Self {
+            min_version: min_version.unwrap_or_default(),
+            trust,
+            // A tunnel that names its CAs means those.
+            system_roots: match of_trust {
+                Origin::Tunnel => own.system_roots == Some(true),
+                Origin::Shared | Origin::Default => shared.system_roots.unwrap_or(true),
+            },
+            insecure_skip_verify: insecure == Some(true),
+            credential: (!shows_nothing).then_some(side(of_credential, own, shared)),
+            mutual: mutual == Some(true),
+            origins: Origins {
+                min_version: of_version,
+                credential: of_credential,
+                mutual: of_mutual,
+                trust: of_trust,
+                system_roots: of_system_roots,
+                insecure_skip_verify: of_insecure,
+                // A client tunnel has no other use.
+                enabled: Origin::Tunnel,
+                ..Origins::default()
+            },
+        }
+    }
+}
+
+/// A key that is inherited by itself.
+#[cfg(feature = "gateway")]
+fn singly<T>(own: Option<T>, shared: Option<T>) -> (Option<T>, Origin) {
+    let origin = group(own.is_some(), shared.is_some());
+    (own.or(shared), origin)
+}
+
+/// Where a group is taken from.
+#[cfg(feature = "gateway")]
+fn group(named_by_tunnel: bool, named_by_shared: bool) -> Origin {
+    match (named_by_tunnel, named_by_shared) {
+        (true, _) => Origin::Tunnel,
+        (false, true) => Origin::Shared,
+        (false, false) => Origin::Default,
+    }
+}
+
+#[cfg(feature = "gateway")]
+fn side<'r, 'a>(origin: Origin, own: &'r RawSide<'a>, shared: &'r RawSide<'a>) -> &'r RawSide<'a> {
+    match origin {
+        Origin::Tunnel => own,
+        Origin::Shared | Origin::Default => shared,
+    }
+}
+
+#[cfg(feature = "gateway")]
+fn names_server_credential(side: &RawSide<'_>) -> bool {
+    side.cert_file.is_some() || side.key_file.is_some() || side.acme_mode.is_some() || side.acme.names_a_key()
+}
+
+#[cfg(feature = "gateway")]
+fn names_client_credential(side: &RawSide<'_>) -> bool {
+    let mtls = &side.mtls;
+    side.acme_mode.is_some()
+        || side.acme.names_a_key()
+        || mtls.cert_file.is_some()
+        || mtls.key_file.is_some()
+        || mtls.acme.names_a_key()
+}
+
+#[cfg(feature = "gateway")]
+fn names_trust(side: &RawSide<'_>) -> bool {
+    side.ca_files.written || side.system_roots.is_some()
+}

@@ -1,0 +1,103 @@
+//! Every file, folder and command that a configuration names: the one list of them.
+
+use super::endpoint::Endpoint;
+use super::model::{Acme, ClientTls, Config, CredentialSource, Paths, Server, ServerTls, TunnelKind};
+
+/// What a text that names something on disk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathKind {
+    /// A file, a folder or a socket.
+    File,
+    /// A program with its arguments, or `signal:NAME:PIDFILE`.
+    Hook,
+}
+
+/// Is given each text; it may put another in its place.
+type Each<'e, 'a> = &'e mut dyn FnMut(PathKind, &mut &'a str);
+
+impl<'a> Config<'a> {
+    /// Calls `each` for every file, folder, socket and command. A program resolves relative names with it.
+    pub fn for_each_path(&mut self, each: &mut dyn FnMut(PathKind, &mut &'a str)) {
+        server(&mut self.server, each);
+        client(&mut self.client, each);
+        files(&mut self.gateway.known_intermediates, each);
+        for tunnel in &mut self.gateway.tunnels {
+            for endpoint in [&mut tunnel.listen, &mut tunnel.target] {
+                if let Endpoint::Unix(path) = endpoint {
+                    each(PathKind::File, path);
+                }
+            }
+            match &mut tunnel.kind {
+                TunnelKind::Server { tls, .. } => server(tls, each),
+                TunnelKind::Client { tls, .. } => client(tls, each),
+            }
+        }
+        if let Some(est) = &mut self.gateway.est {
+            server_tls(&mut est.tls, each);
+            files(&mut est.clients.ca_files, each);
+            acme(&mut est.acme, each);
+        }
+        #[cfg(feature = "device")]
+        if let Some(device) = &mut self.device {
+            files(&mut device.ca_files, each);
+            pair(&mut device.credential, each);
+        }
+    }
+}
+
+fn files<'a>(files: &mut Paths<'a>, each: Each<'_, 'a>) {
+    for file in files {
+        each(PathKind::File, file);
+    }
+}
+
+fn server<'a>(server: &mut Server<'a>, each: Each<'_, 'a>) {
+    match server {
+        Server::Plain => {}
+        Server::Tls(tls) => server_tls(tls, each),
+        Server::MutualTls(tls, clients) => {
+            server_tls(tls, each);
+            files(&mut clients.ca_files, each);
+        }
+    }
+}
+
+fn server_tls<'a>(tls: &mut ServerTls<'a>, each: Each<'_, 'a>) {
+    source(&mut tls.credential, each);
+}
+
+fn client<'a>(client: &mut ClientTls<'a>, each: Each<'_, 'a>) {
+    files(&mut client.ca_files, each);
+    if let Some(credential) = &mut client.credential {
+        source(credential, each);
+    }
+}
+
+fn source<'a>(source: &mut CredentialSource<'a>, each: Each<'_, 'a>) {
+    match source {
+        CredentialSource::Files(files) => pair(files, each),
+        CredentialSource::Acme(settings) => acme(settings, each),
+        CredentialSource::AcmeWithFallback(settings, files) => {
+            acme(settings, each);
+            pair(files, each);
+        }
+    }
+}
+
+fn pair<'a>(files: &mut super::model::Files<'a>, each: Each<'_, 'a>) {
+    each(PathKind::File, &mut files.cert_file);
+    each(PathKind::File, &mut files.key_file);
+}
+
+fn acme<'a>(acme: &mut Acme<'a>, each: Each<'_, 'a>) {
+    each(PathKind::File, &mut acme.storage_path);
+    for bundle in [&mut acme.ca_bundle, &mut acme.issuer_bundle].into_iter().flatten() {
+        each(PathKind::File, bundle);
+    }
+    if let Some(eab) = &mut acme.eab {
+        each(PathKind::File, &mut eab.hmac_key_file);
+    }
+    for hook in [&mut acme.hook, &mut acme.dns_hook].into_iter().flatten() {
+        each(PathKind::Hook, hook);
+    }
+}

@@ -1,0 +1,589 @@
+//! What a tunnel takes from `security.tls`, and that nothing half written opens more than the whole would.
+
+use edgetrust_core::config::{
+    ClientTls, Config, CredentialSource, Device, Files, MinVersion, Origin, PathKind, Server, TunnelKind, reference,
+};
+
+fn parse<T>(json: &str, look: impl FnOnce(&mut Config<'_>) -> T) -> Result<T, String> {
+    let mut bytes = json.as_bytes().to_vec();
+    match Config::parse(&mut bytes) {
+        Ok(mut config) => Ok(look(&mut config)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn refused(json: &str) -> String {
+    parse(json, |_| ()).expect_err(json)
+}
+
+/// A file with these two sections, and one tunnel with this `tls` (none where it is empty).
+fn file(mode: &str, shared: &str, tls: &str) -> String {
+    let tls = if tls.is_empty() { String::new() } else { format!(r#","tls":{tls}"#) };
+    format!(
+        r#"{{"security":{{"tls":{{"{mode}":{shared}}}}},"gateway":{{"tunnels":[
+           {{"name":"t","mode":"{mode}","listen":"127.0.0.1:1","target":"127.0.0.1:2"{tls}}}]}}}}"#
+    )
+}
+
+const MUTUAL: &str = r#"{"enabled":true,"cert_file":"c","key_file":"k","min_version":"1.3",
+  "mtls":{"enabled":true,"client_ca_files":["shared-ca"],"allowed_client_cns":["location-b"]}}"#;
+
+/// A server tunnel under shared mutual TLS.
+fn server<T>(tls: &str, look: impl FnOnce(&Server<'_>) -> T) -> T {
+    let look = |config: &mut Config<'_>| match &config.gateway.tunnels[0].kind {
+        TunnelKind::Server { tls, .. } => look(tls),
+        TunnelKind::Client { .. } => unreachable!(),
+    };
+    parse(&file("server", MUTUAL, tls), look).unwrap()
+}
+
+fn client<T>(shared: &str, tls: &str, look: impl FnOnce(&ClientTls<'_>) -> T) -> T {
+    let look = |config: &mut Config<'_>| match &config.gateway.tunnels[0].kind {
+        TunnelKind::Client { tls, .. } => look(tls),
+        TunnelKind::Server { .. } => unreachable!(),
+    };
+    parse(&file("client", shared, tls), look).unwrap()
+}
+
+#[test]
+fn shared_mutual_tls_stays_under_whatever_a_tunnel_names_beside_it() {
+    for (tls, cas, cns, dns) in [
+        ("{}", &["shared-ca"][..], &["location-b"][..], &[][..]),
+        (r#"{"mtls":{}}"#, &["shared-ca"], &["location-b"], &[]),
+        (r#"{"mtls":{"enabled":true}}"#, &["shared-ca"], &["location-b"], &[]),
+        (r#"{"min_version":"1.2"}"#, &["shared-ca"], &["location-b"], &[]),
+        (r#"{"cert_file":"own","key_file":"own"}"#, &["shared-ca"], &["location-b"], &[]),
+        (r#"{"mtls":{"allowed_client_cns":["location-c"]}}"#, &["shared-ca"], &["location-c"], &[]),
+        (r#"{"mtls":{"allowed_client_dns":["c.example"]}}"#, &["shared-ca"], &[], &["c.example"]),
+        (r#"{"mtls":{"allowed_client_uris":[]}}"#, &["shared-ca"], &[], &[]),
+        (r#"{"mtls":{"client_ca_files":["own-ca"]}}"#, &["own-ca"], &["location-b"], &[]),
+        (r#"{"mtls":{"require_client_cert":true}}"#, &["shared-ca"], &["location-b"], &[]),
+    ] {
+        server(tls, |server| {
+            let Server::MutualTls(_, clients) = server else { panic!("{tls}: {server:?}") };
+            assert!(clients.required && !clients.any_verified, "{tls}");
+            assert_eq!(
+                (&clients.ca_files[..], &clients.allowed_cns[..], &clients.allowed_dns[..]),
+                (cas, cns, dns),
+                "{tls}"
+            );
+        });
+    }
+    server(r#"{"mtls":{"enabled":false}}"#, |server| assert!(matches!(server, Server::Tls(_)), "written"));
+    server(r#"{"enabled":false}"#, |server| assert_eq!(*server, Server::Plain, "written"));
+}
+
+#[test]
+fn a_tunnels_credential_replaces_the_shared_one_as_a_whole() {
+    server(r#"{"cert_file":"c2","key_file":"k2"}"#, |server| {
+        let Server::MutualTls(tls, _) = server else { panic!("{server:?}") };
+        assert_eq!(tls.credential, CredentialSource::Files(Files { cert_file: "c2", key_file: "k2" }));
+        assert_eq!(tls.min_version, MinVersion::Tls13);
+    });
+    for (tls, expected) in [
+        (r#"{"cert_file":"c2"}"#, "tls.key_file: found nothing"),
+        (r#"{"mode":"manual"}"#, "tls.cert_file: found nothing"),
+        (r#"{"mode":"acme"}"#, "tls.acme.enabled: found false"),
+        (r#"{"acme":{"enabled":false}}"#, "tls.cert_file: found nothing"),
+    ] {
+        let said = refused(&file("server", MUTUAL, tls));
+        assert!(said.starts_with(&format!("gateway.tunnels[0].{expected}")), "{tls}: {said}");
+    }
+}
+
+const PINNED: &str = r#"{"ca_files":["shared-ca"],"use_system_roots":false,
+  "mtls":{"enabled":true,"cert_file":"c","key_file":"k"}}"#;
+
+#[test]
+fn a_client_tunnel_takes_trust_and_credential_each_as_a_whole() {
+    let shown = |tls: &str| {
+        client(PINNED, tls, |client| {
+            let files = match &client.credential {
+                Some(CredentialSource::Files(files)) => Some((files.cert_file.to_owned(), files.key_file.to_owned())),
+                _ => None,
+            };
+            (client.ca_files.join(","), client.system_roots, client.insecure_skip_verify, files)
+        })
+    };
+    let (ca, own) = ("shared-ca".to_owned(), "own".to_owned());
+    let files = Some(("c".to_owned(), "k".to_owned()));
+    assert_eq!(shown("{}"), (ca.clone(), false, false, files.clone()));
+    assert_eq!(shown(r#"{"ca_files":["own"]}"#), (own.clone(), false, false, files.clone()));
+    assert_eq!(shown(r#"{"ca_files":["own"],"use_system_roots":true}"#), (own, true, false, files.clone()));
+    assert_eq!(shown(r#"{"use_system_roots":true}"#), (String::new(), true, false, files.clone()));
+    assert_eq!(shown(r#"{"insecure_skip_verify":false}"#), (ca.clone(), false, false, files.clone()));
+    assert_eq!(shown(r#"{"min_version":"1.3"}"#), (ca.clone(), false, false, files));
+    assert_eq!(shown(r#"{"mtls":{"enabled":false}}"#), (ca.clone(), false, false, None));
+    let other = Some(("c2".to_owned(), "k2".to_owned()));
+    assert_eq!(shown(r#"{"mtls":{"cert_file":"c2","key_file":"k2"}}"#), (ca, false, false, other));
+    for (tls, expected) in [
+        (r#"{"use_system_roots":false}"#, "tls.ca_files: found nothing"),
+        (r#"{"ca_files":[]}"#, "tls.ca_files: found an array"),
+        (r#"{"mtls":{"cert_file":"c2"}}"#, "tls.mtls.key_file: found nothing"),
+    ] {
+        let said = refused(&file("client", PINNED, tls));
+        assert!(said.starts_with(&format!("gateway.tunnels[0].{expected}")), "{tls}: {said}");
+    }
+}
+
+#[test]
+fn a_shared_skip_of_verification_does_not_reach_a_tunnel_with_trust_of_its_own() {
+    let insecure = r#"{"insecure_skip_verify":true}"#;
+    for (tls, expected) in [
+        ("", true),
+        ("{}", true),
+        (r#"{"min_version":"1.3"}"#, true),
+        (r#"{"ca_files":["own"]}"#, false),
+        (r#"{"use_system_roots":true}"#, false),
+        (r#"{"insecure_skip_verify":false}"#, false),
+        (r#"{"ca_files":["own"],"insecure_skip_verify":true}"#, true),
+    ] {
+        client(insecure, tls, |client| assert_eq!(client.insecure_skip_verify, expected, "{tls}"));
+    }
+}
+
+#[test]
+fn what_is_half_written_is_refused_by_name() {
+    let expected = r#", expected "enabled": true, or false where it is meant to be off"#;
+    for (json, place) in [
+        (
+            r#"{"security":{"tls":{"server":{"enabled":true,"cert_file":"c","key_file":"k","mtls":{"client_ca_files":["a"],"allowed_client_cns":["b"]}}}}}"#,
+            "security.tls.server.mtls: found client_ca_files but no enabled",
+        ),
+        (
+            r#"{"security":{"tls":{"server":{"enabled":false,"mtls":{"allowed_client_dns":[]}}}}}"#,
+            "security.tls.server.mtls: found allowed_client_dns but no enabled",
+        ),
+        (
+            r#"{"security":{"tls":{"server":{"enabled":true,"cert_file":"c","key_file":"k","acme":{"domains":["a.example"]}}}}}"#,
+            "security.tls.server.acme: found domains but no enabled",
+        ),
+        (
+            r#"{"security":{"tls":{"server":{"cert_file":"c","key_file":"k"}}}}"#,
+            "security.tls.server: found cert_file but no enabled",
+        ),
+        (
+            r#"{"security":{"tls":{"client":{"mtls":{"cert_file":"c","key_file":"k"}}}}}"#,
+            "security.tls.client.mtls: found cert_file but no enabled",
+        ),
+        (
+            r#"{"security":{"tls":{"client":{"acme":{"email":"a@b"}}}}}"#,
+            "security.tls.client.acme: found email but no enabled",
+        ),
+        (
+            r#"{"security":{"tls":{"client":{"mtls":{"enabled":false,"acme":{"eab":{}}}}}}}"#,
+            "security.tls.client.mtls.acme: found eab but no enabled",
+        ),
+        (&file("server", r#"{"cert_file":"c"}"#, ""), "security.tls.server: found cert_file but no enabled"),
+        (
+            &file(
+                "server",
+                r#"{"enabled":true,"cert_file":"c","key_file":"k"}"#,
+                r#"{"mtls":{"require_client_cert":true}}"#,
+            ),
+            "gateway.tunnels[0].tls.mtls: found require_client_cert but no enabled",
+        ),
+        (
+            &file("server", MUTUAL, r#"{"enabled":false,"mtls":{"allowed_client_cns":["b"]}}"#),
+            "gateway.tunnels[0].tls.mtls: found allowed_client_cns but no enabled",
+        ),
+        (
+            &file("server", MUTUAL, r#"{"mode":"acme","acme":{"domains":["a.example"]}}"#),
+            "gateway.tunnels[0].tls.acme: found domains but no enabled",
+        ),
+        (
+            &file("client", "{}", r#"{"mtls":{"cert_file":"c","key_file":"k"}}"#),
+            "gateway.tunnels[0].tls.mtls: found cert_file but no enabled",
+        ),
+    ] {
+        assert_eq!(refused(json), format!("{place}{expected}"), "{json}");
+    }
+    let said = refused(&file("server", MUTUAL, r#"{"enabled":false,"mtls":{"enabled":true}}"#));
+    assert_eq!(said, "gateway.tunnels[0].tls.mtls.enabled: found true, expected false, or tls.enabled true");
+}
+
+#[test]
+fn what_says_that_it_is_off_may_have_other_keys() {
+    let off = r#"{"enabled":false,"cert_file":"c","acme":{"enabled":false,"domains":["a.example"]},
+      "mtls":{"enabled":false,"client_ca_files":["a"],"allowed_client_cns":[]}}"#;
+    parse(&file("server", off, ""), |config| assert_eq!(config.server, Server::Plain)).unwrap();
+    parse(&file("server", "{}", ""), |config| assert_eq!(config.server, Server::Plain)).unwrap();
+    // A tunnel's `tls` means TLS by being there.
+    let own = file("server", r#"{"cert_file":"c","key_file":"k"}"#, "{}");
+    parse(&own, |config| {
+        assert!(matches!(&config.gateway.tunnels[0].kind, TunnelKind::Server { tls: Server::Tls(_), .. }));
+    })
+    .unwrap();
+}
+
+#[test]
+fn no_list_an_empty_list_and_null_are_three_things() {
+    let with = |rules: &str| {
+        file(
+            "server",
+            r#"{"enabled":true,"cert_file":"c","key_file":"k"}"#,
+            &format!(r#"{{"mtls":{{"enabled":true,"client_ca_files":["a"]{rules}}}}}"#),
+        )
+    };
+    let any = |json: &str| {
+        parse(json, |config| match &config.gateway.tunnels[0].kind {
+            TunnelKind::Server { tls: Server::MutualTls(_, clients), .. } => clients.any_verified,
+            other => panic!("{other:?}"),
+        })
+    };
+    assert_eq!(any(&with("")), Ok(true));
+    for list in ["allowed_client_cns", "allowed_client_dns", "allowed_client_uris"] {
+        assert_eq!(any(&with(&format!(r#","{list}":[]"#))), Ok(false), "{list}");
+        let said = refused(&with(&format!(r#","{list}":null"#)));
+        assert!(
+            said.contains(&format!("tls.mtls.{list}: found null, expected a list of texts: [] lets nobody in")),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_key_of_ours_in_another_case_is_not_left_alone() {
+    for (json, expected) in [
+        (r#"{"Security":{}}"#, r#"did you mean "security"?"#),
+        (r#"{"security":{"TLS":{}}}"#, r#"did you mean "tls"?"#),
+        (r#"{"GATEWAY":{}}"#, r#"did you mean "gateway"?"#),
+        (r#"{"security":{"tls":{"server":{"Enabled":true}}}}"#, r#"did you mean "enabled"?"#),
+    ] {
+        assert!(refused(json).ends_with(expected), "{json}: {}", refused(json));
+    }
+    parse(r#"{"securities":{},"devices":{},"security":{"tlsx":{}}}"#, |_| ()).unwrap();
+}
+
+#[test]
+fn the_dot_of_the_root_is_taken_off_wherever_a_name_is_written() {
+    let file = r#"{"security":{"tls":{"server":{"enabled":true,"mode":"acme",
+        "acme":{"enabled":true,"directory_url":"https://ca.example/d","storage_path":"s","domains":["a.example.","*.b.example."],
+                "challenge_type":"dns-01","dns_hook":"h"},
+        "mtls":{"enabled":true,"client_ca_files":["a"],"allowed_client_dns":["b.example.","*.c.example."]}}}},
+      "gateway":{"tunnels":[
+        {"name":"in","mode":"server","listen":"127.0.0.1:1","target":"localhost.:2","sni":["A.example."]},
+        {"name":"to","mode":"client","listen":"127.0.0.1:3","target":"b.example.:4"},
+        {"name":"to2","mode":"client","listen":"127.0.0.1:5","target":"127.0.0.1:4","server_name":"b.example."}]}}"#;
+    parse(file, |config| {
+        let [into, to, to2] = config.gateway.tunnels.as_slice() else { panic!() };
+        let TunnelKind::Server { tls: Server::MutualTls(tls, clients), sni, .. } = &into.kind else {
+            panic!("{into:?}")
+        };
+        let CredentialSource::Acme(acme) = &tls.credential else { panic!() };
+        assert_eq!(acme.domains, ["a.example", "*.b.example"]);
+        assert_eq!((&sni[..], &clients.allowed_dns[..]), (&["A.example"][..], &["b.example", "*.c.example"][..]));
+        assert_eq!((into.target.to_string(), into.target.is_local()), ("localhost:2".to_owned(), true));
+        assert_eq!(to.target.to_string(), "b.example:4");
+        for tunnel in [to, to2] {
+            assert!(matches!(tunnel.kind, TunnelKind::Client { server_name: "b.example", .. }), "{tunnel:?}");
+        }
+    })
+    .unwrap();
+    let twice = file.replace(r#""sni":["A.example."]"#, r#""sni":["a.example..","x"]"#);
+    assert!(refused(&twice).contains(r#"sni: found "a.example..", expected DNS names"#), "{}", refused(&twice));
+    for dead in ["b..example", "b\u{fc}cher.example", "10.0.0.1", "a*.example", "."] {
+        let said = refused(&file.replace("b.example.\",\"*.c.example.", dead));
+        assert!(said.contains("allowed_client_dns"), "{dead}: {said}");
+    }
+    let device = r#"{"security":{"tls":{"client":{"ca_files":["a"],"mtls":{"enabled":true,"cert_file":"c","key_file":"k"}}}},
+      "device":{"gateway":"gateway.example.:1","report":"/r","enroll":"est.example.:2","ntp":"time.example."}}"#;
+    parse(device, |config| {
+        let device = config.device.as_ref().unwrap();
+        assert_eq!(
+            (device.gateway.host, device.server_name, device.ntp),
+            ("gateway.example", "gateway.example", "time.example")
+        );
+        let enroll = device.enroll.unwrap();
+        assert_eq!((enroll.server.host, enroll.server_name), ("est.example", "est.example"));
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_origin_of_each_group_is_kept() {
+    let origins = |mode: &str, shared: &str, tls: &str| {
+        parse(&file(mode, shared, tls), |config| config.gateway.tunnels[0].origins).unwrap()
+    };
+    let own = origins("server", MUTUAL, r#"{"mtls":{"allowed_client_dns":["c.example"]}}"#);
+    assert_eq!((own.enabled, own.allow_rules), (Origin::Tunnel, Origin::Tunnel));
+    assert_eq!((own.mutual, own.client_ca_files, own.credential), (Origin::Shared, Origin::Shared, Origin::Shared));
+    assert_eq!((own.min_version, own.require_client_cert), (Origin::Shared, Origin::Default));
+    assert_eq!(origins("server", MUTUAL, "").enabled, Origin::Shared);
+    let own = origins("client", PINNED, r#"{"ca_files":["own"]}"#);
+    assert_eq!((own.trust, own.system_roots, own.credential), (Origin::Tunnel, Origin::Default, Origin::Shared));
+    assert_eq!(origins("client", PINNED, "").system_roots, Origin::Shared);
+}
+
+/// Keys of an object, each of which may be left out; those of `mtls` have it in front.
+type Keys = &'static [(&'static str, &'static str)];
+
+const SERVER_KEYS: Keys = &[
+    ("enabled", "true"),
+    ("cert_file", r#""c""#),
+    ("key_file", r#""k""#),
+    ("mtls.enabled", "true"),
+    ("mtls.client_ca_files", r#"["WHO-ca"]"#),
+    ("mtls.allowed_client_cns", r#"["WHO"]"#),
+    ("mtls.allowed_client_uris", "[]"),
+];
+
+const CLIENT_KEYS: Keys = &[
+    ("ca_files", r#"["WHO-ca"]"#),
+    ("use_system_roots", "false"),
+    ("insecure_skip_verify", "false"),
+    ("mtls.enabled", "true"),
+    ("mtls.cert_file", r#""WHO-c""#),
+    ("mtls.key_file", r#""WHO-k""#),
+];
+
+/// The object with the keys whose bits are set.
+fn object(keys: Keys, set: u32, who: &str) -> String {
+    let chosen = |inside: bool| {
+        let members = keys.iter().enumerate().filter(|(bit, _)| set >> bit & 1 == 1);
+        let members = members.filter_map(|(_, (key, value))| match key.strip_prefix("mtls.") {
+            Some(key) if inside => Some(format!(r#""{key}":{value}"#)),
+            None if !inside => Some(format!(r#""{key}":{value}"#)),
+            _ => None,
+        });
+        members.collect::<Vec<_>>()
+    };
+    let (mut members, inside) = (chosen(false), chosen(true));
+    if !inside.is_empty() {
+        members.push(format!(r#""mtls":{{{}}}"#, inside.join(",")));
+    }
+    format!("{{{}}}", members.join(",")).replace("WHO", who)
+}
+
+fn bit(keys: Keys, key: &str) -> u32 {
+    1 << keys.iter().position(|(known, _)| *known == key).unwrap()
+}
+
+/// How open a server is: plaintext 3, TLS 2, optional certificates 1, mutual TLS 0; and whether every verified client is let in.
+fn openness(json: &str, names: impl Fn(&edgetrust_core::config::ClientTrust<'_>)) -> Option<(u8, bool)> {
+    parse(json, |config| match &config.gateway.tunnels[0].kind {
+        TunnelKind::Server { tls: Server::Plain, .. } => (3, true),
+        TunnelKind::Server { tls: Server::Tls(_), .. } => (2, true),
+        TunnelKind::Server { tls: Server::MutualTls(_, clients), .. } => {
+            names(clients);
+            (u8::from(!clients.required), clients.any_verified)
+        }
+        TunnelKind::Client { .. } => unreachable!(),
+    })
+    .ok()
+}
+
+/// Each subset of keys of `security.tls.server`, under each subset of keys of a tunnel's `tls` and under none.
+#[test]
+fn no_subset_of_a_servers_keys_opens_more_than_with_the_missing_key_written() {
+    let all = 1_u32 << SERVER_KEYS.len();
+    let rules = bit(SERVER_KEYS, "mtls.allowed_client_cns") | bit(SERVER_KEYS, "mtls.allowed_client_uris");
+    let (cns, cas) = (bit(SERVER_KEYS, "mtls.allowed_client_cns"), bit(SERVER_KEYS, "mtls.client_ca_files"));
+    let tls = |own: u32| if own == all { String::new() } else { object(SERVER_KEYS, own, "own") };
+    let index = |shared: u32, own: u32| (shared * (all + 1) + own) as usize;
+    let mut open = vec![None; ((all + 1) * all) as usize];
+    for shared in 0..all {
+        let text = object(SERVER_KEYS, shared, "shared");
+        for own in 0..=all {
+            let written = if own == all { 0 } else { own };
+            open[index(shared, own)] = openness(&file("server", &text, &tls(own)), |clients| {
+                let whose = |own: bool| if own { "own" } else { "shared" };
+                assert_eq!(clients.ca_files[..], [format!("{}-ca", whose(written & cas != 0))], "{shared:b} {own:b}");
+                let from = if written & rules != 0 { written } else { shared };
+                let expected = if from & cns != 0 { vec![whose(written & rules != 0)] } else { vec![] };
+                assert_eq!(clients.allowed_cns[..], expected, "{shared:b} {own:b}");
+                assert_eq!(clients.any_verified, (shared | written) & rules == 0, "{shared:b} {own:b}");
+            });
+        }
+    }
+    let mut compared = 0;
+    for shared in 0..all {
+        for own in 0..=all {
+            let Some((how, any)) = open[index(shared, own)] else { continue };
+            let written = if own == all { 0 } else { own };
+            for key in (0..SERVER_KEYS.len()).map(|bit| 1 << bit) {
+                // That no list at all lets every verified client in is documented, and `check` warns.
+                let first_rule = key & rules != 0 && (shared | written) & rules == 0;
+                let more = [
+                    (shared & key == 0).then_some((shared | key, own)),
+                    (own != all && own & key == 0).then_some((shared, own | key)),
+                ];
+                for (shared_more, own_more) in more.into_iter().flatten() {
+                    let Some((how_more, any_more)) = open[index(shared_more, own_more)] else { continue };
+                    compared += 1;
+                    assert!(how <= how_more, "{} {} and {key:b}", object(SERVER_KEYS, shared, "shared"), tls(own));
+                    assert!(
+                        first_rule || any <= any_more,
+                        "{} {} and {key:b}",
+                        object(SERVER_KEYS, shared, "shared"),
+                        tls(own)
+                    );
+                }
+            }
+        }
+    }
+    assert!(compared > 1_000, "{compared}");
+}
+
+#[test]
+fn no_subset_of_a_clients_keys_believes_more_than_is_written() {
+    let all = 1_u32 << CLIENT_KEYS.len();
+    let [cas, system, insecure] =
+        ["ca_files", "use_system_roots", "insecure_skip_verify"].map(|key| bit(CLIENT_KEYS, key));
+    let files = bit(CLIENT_KEYS, "mtls.cert_file") | bit(CLIENT_KEYS, "mtls.key_file");
+    let mut accepted = 0;
+    for shared in 0..all {
+        for own in 0..=all {
+            for skip in [false, true] {
+                let text = object(CLIENT_KEYS, shared, "shared")
+                    .replace(r#""insecure_skip_verify":false"#, &format!(r#""insecure_skip_verify":{skip}"#));
+                let (tls, own) = if own == all { (String::new(), 0) } else { (object(CLIENT_KEYS, own, "own"), own) };
+                let look = |config: &mut Config<'_>| {
+                    let TunnelKind::Client { tls, .. } = &config.gateway.tunnels[0].kind else { unreachable!() };
+                    let context = format!("{text} {own:b}");
+                    let own_trust = own & (cas | system) != 0;
+                    assert_eq!(tls.system_roots, !own_trust && shared & system == 0, "{context}");
+                    let from = if own_trust { own } else { shared };
+                    let expected =
+                        if from & cas != 0 { vec![if own_trust { "own-ca" } else { "shared-ca" }] } else { vec![] };
+                    assert_eq!(tls.ca_files[..], expected, "{context}");
+                    assert_eq!(
+                        tls.insecure_skip_verify,
+                        skip && shared & insecure != 0 && own & (insecure | cas | system) == 0,
+                        "{context}"
+                    );
+                    if let Some(CredentialSource::Files(shown)) = &tls.credential {
+                        let whose = if own & files != 0 { "own" } else { "shared" };
+                        assert_eq!(
+                            (shown.cert_file, shown.key_file),
+                            (&*format!("{whose}-c"), &*format!("{whose}-k")),
+                            "{context}"
+                        );
+                    }
+                };
+                accepted += u32::from(parse(&file("client", &text, &tls), look).is_ok());
+            }
+        }
+    }
+    assert!(accepted > 400, "{accepted}");
+}
+
+/// An `acme` without `enabled` is refused wherever it stands, whatever else is in it.
+#[test]
+fn no_subset_of_acmes_keys_is_taken_for_nothing() {
+    const ACME: Keys = &[
+        ("directory_url", r#""https://ca.example/d""#),
+        ("domains", r#"["a.example"]"#),
+        ("storage_path", r#""s""#),
+        ("http_listen", r#""127.0.0.1:80""#),
+        ("ca_bundle", r#""""#),
+        ("key_type", r#""p256""#),
+    ];
+    for set in 1..1_u32 << ACME.len() {
+        let acme = object(ACME, set, "");
+        let server = r#"{"enabled":true,"mode":"acme","cert_file":"c","key_file":"k","#;
+        for json in [
+            file("server", &format!(r#"{server}"acme":{acme}}}"#), ""),
+            file("server", MUTUAL, &format!(r#"{{"acme":{acme}}}"#)),
+            file("server", MUTUAL, &format!(r#"{{"cert_file":"c","key_file":"k","acme":{acme}}}"#)),
+            file("client", &format!(r#"{{"mode":"acme","acme":{acme}}}"#), ""),
+            file(
+                "client",
+                &format!(r#"{{"mtls":{{"enabled":true,"cert_file":"c","key_file":"k","acme":{acme}}}}}"#),
+                "",
+            ),
+            file("client", PINNED, &format!(r#"{{"acme":{acme}}}"#)),
+            file("client", PINNED, &format!(r#"{{"mtls":{{"enabled":true,"acme":{acme}}}}}"#)),
+        ] {
+            assert!(refused(&json).contains("acme: found "), "{json}: {}", refused(&json));
+        }
+    }
+}
+
+#[test]
+fn no_subset_of_a_devices_keys_believes_or_shows_what_is_not_written() {
+    const KEYS: Keys = &[
+        ("ca_files", r#"["ca"]"#),
+        ("use_system_roots", "false"),
+        ("mtls.enabled", "true"),
+        ("mtls.cert_file", r#""c""#),
+        ("mtls.key_file", r#""k""#),
+    ];
+    const DEVICE: Keys = &[
+        ("gateway", r#""gateway.example:1""#),
+        ("server_name", r#""name.example""#),
+        ("report", r#""/r""#),
+        ("enroll", r#""est.example:2""#),
+        ("enroll_name", r#""est-name.example""#),
+    ];
+    for set in 0..1_u32 << KEYS.len() {
+        for device in 0..1_u32 << DEVICE.len() {
+            let has = |key: &str| device & bit(DEVICE, key) != 0;
+            let client = object(KEYS, set, "");
+            let json =
+                format!(r#"{{"security":{{"tls":{{"client":{client}}}}},"device":{}}}"#, object(DEVICE, device, ""));
+            let whole = set | bit(KEYS, "use_system_roots") == (1 << KEYS.len()) - 1;
+            let sends = has("gateway") && has("report") && (has("enroll") || !has("enroll_name"));
+            let accepted = parse(&json, |config| {
+                let device = config.device.as_ref().unwrap();
+                assert!(!config.client.system_roots && device.ca_files == ["ca"], "{json}");
+                assert_eq!(device.server_name, if has("server_name") { "name.example" } else { "gateway.example" });
+            });
+            assert_eq!(accepted.is_ok(), whole && sends, "{json}: {accepted:?}");
+            let mut bytes = json.clone().into_bytes();
+            assert_eq!(Device::parse(&mut bytes).is_ok(), accepted.is_ok(), "{json}");
+        }
+    }
+}
+
+/// Every key that names a file, a folder or a command reaches whoever resolves relative names.
+#[test]
+fn every_path_of_a_configuration_is_handed_out() {
+    let acme = |name: &str| {
+        format!(
+            r#"{{"enabled":true,"directory_url":"https://ca.example/d","domains":["a.example"],"http_listen":"127.0.0.1:80",
+               "storage_path":"p-{name}-storage","ca_bundle":"p-{name}-ca","issuer_bundle":"p-{name}-issuer","hook":"p-{name}-hook",
+               "dns_hook":"p-{name}-dns","eab":{{"kid":"k","hmac_key_file":"p-{name}-eab"}}}}"#
+        )
+    };
+    let est = acme("est").replace(r#""domains":["a.example"],"#, "").replace(r#""hook":"p-est-hook","#, "");
+    let json = format!(
+        r#"{{"security":{{"tls":{{
+          "server":{{"enabled":true,"mode":"acme","cert_file":"p-sc","key_file":"p-sk","acme":{},
+            "mtls":{{"enabled":true,"client_ca_files":["p-sca"]}}}},
+          "client":{{"ca_files":["p-ca"],"mtls":{{"enabled":true,"cert_file":"p-cc","key_file":"p-ck","acme":{}}}}}}}}},
+        "gateway":{{"known_intermediates":["p-int"],"est":{{"listen":"127.0.0.1:9","acme":{est},
+            "tls":{{"cert_file":"p-ec","key_file":"p-ek","mtls":{{"client_ca_files":["p-eca"]}}}}}},
+          "tunnels":[
+            {{"name":"in","mode":"server","listen":"127.0.0.1:1","target":"unix:p-target",
+              "tls":{{"cert_file":"p-tc","key_file":"p-tk","mtls":{{"client_ca_files":["p-tca"]}}}}}},
+            {{"name":"to","mode":"client","listen":"unix:p-listen","target":"b.example:1",
+              "tls":{{"ca_files":["p-tt"],"mtls":{{"cert_file":"p-tcc","key_file":"p-tck"}}}}}}]}}}}"#,
+        acme("server"),
+        acme("client"),
+    );
+    let written: std::collections::BTreeSet<String> = json
+        .split('"')
+        .map(|text| text.trim_start_matches("unix:"))
+        .filter(|text| text.starts_with("p-"))
+        .map(str::to_owned)
+        .collect();
+    let mut seen = std::collections::BTreeSet::new();
+    parse(&json, |config| {
+        config.for_each_path(&mut |kind, path| {
+            assert_eq!(kind == PathKind::Hook, path.ends_with("hook") || path.ends_with("dns"), "{path}");
+            seen.insert((*path).to_owned());
+            *path = "elsewhere";
+        });
+        config.for_each_path(&mut |_, path| assert_eq!(*path, "elsewhere"));
+    })
+    .unwrap();
+    assert_eq!(seen, written);
+    // A key that is added and looks like a path belongs into the file above.
+    reference(|entry| {
+        let ends = ["_file", "_files", "_path", "_bundle", "hook", "_intermediates"];
+        if ends.iter().any(|end| entry.key.ends_with(end)) {
+            assert!(json.contains(&format!("\"{}\"", entry.key)), "{}", entry.key);
+        }
+    });
+}

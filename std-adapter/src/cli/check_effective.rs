@@ -1,0 +1,220 @@
+//! `edgetrust check --effective`: what each tunnel does, setting by setting, and where that is written. File names are shown, what is in
+//! the files is not.
+
+use edgetrust::core::config::{
+    Acme, ClientTls, ClientTrust, Config, CredentialSource, Endpoint, Files, MinVersion, Origin, Origins, Server,
+    ServerTls, Tunnel, TunnelKind,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// The settings of one tunnel, or of the EST server.
+#[derive(Debug, Serialize)]
+pub(super) struct Effective {
+    /// Its name.
+    name: String,
+    /// Where it stands in the file.
+    at: String,
+    settings: Vec<Setting>,
+}
+
+#[derive(Debug, Serialize)]
+struct Setting {
+    setting: String,
+    value: Value,
+    source: String,
+}
+
+/// All tunnels of a configuration, then its EST server.
+pub(super) fn effective(config: &Config<'_>) -> Vec<Effective> {
+    let tunnels = config.gateway.tunnels.iter().enumerate();
+    let mut all: Vec<_> = tunnels.map(|(index, tunnel)| of_tunnel(index, tunnel)).collect();
+    if let Some(est) = &config.gateway.est {
+        let mut settings = Settings::new("gateway.est", "security.tls.server", &est.origins);
+        settings.own("listen", json!(est.listen.to_string()));
+        settings.add("tls.enabled", true.into(), est.origins.enabled);
+        settings.mutual_tls(&est.tls, &est.clients);
+        all.push(settings.named("gateway.est"));
+    }
+    all
+}
+
+/// Prints the settings as a table.
+pub(super) fn print(all: &[Effective]) {
+    for Effective { name, at, settings } in all {
+        outln!("{} ({at})", name.escape_debug());
+        let width = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
+        let names = width(&mut settings.iter().map(|setting| setting.setting.len()));
+        let values: Vec<String> = settings.iter().map(|setting| shown(&setting.value)).collect();
+        let wide = width(&mut values.iter().map(|value| value.chars().count())).min(40);
+        for (Setting { setting, source, .. }, value) in settings.iter().zip(&values) {
+            outln!("  {setting:<names$}  {value:<wide$}  {source}");
+        }
+    }
+}
+
+fn shown(value: &Value) -> String {
+    if value.is_null() { "-".to_owned() } else { value.to_string() }
+}
+
+fn of_tunnel(index: usize, tunnel: &Tunnel<'_>) -> Effective {
+    let at = format!("gateway.tunnels[{index}]");
+    let shared = match &tunnel.kind {
+        TunnelKind::Server { .. } => "security.tls.server",
+        TunnelKind::Client { .. } => "security.tls.client",
+    };
+    let mut settings = Settings::new(&at, shared, &tunnel.origins);
+    let mode = if matches!(tunnel.kind, TunnelKind::Server { .. }) { "server" } else { "client" };
+    settings.own("mode", mode.into());
+    settings.own("listen", json!(tunnel.listen.to_string()));
+    settings.own("target", json!(tunnel.target.to_string()));
+    settings.flag("allow_remote_plaintext", tunnel.allow_remote_plaintext);
+    match &tunnel.kind {
+        TunnelKind::Server { tls, sni, proxy_protocol } => {
+            settings.list("sni", sni);
+            settings.flag("proxy_protocol", *proxy_protocol);
+            settings.server(tls);
+        }
+        TunnelKind::Client { tls, server_name } => {
+            let from_target = matches!(tunnel.target, Endpoint::Host(host, _) if host == *server_name)
+                || matches!(tunnel.target, Endpoint::Tcp(address) if address.ip().to_string() == *server_name);
+            let source = if from_target { format!("{at}.target") } else { at.clone() };
+            settings.push("server_name", json!(server_name), source);
+            settings.client(tls);
+        }
+    }
+    settings.named(tunnel.name)
+}
+
+/// Settings as they are gathered.
+struct Settings<'o> {
+    at: String,
+    shared: &'static str,
+    origins: &'o Origins,
+    all: Vec<Setting>,
+}
+
+impl<'o> Settings<'o> {
+    fn new(at: &str, shared: &'static str, origins: &'o Origins) -> Self {
+        Self { at: at.to_owned(), shared, origins, all: Vec::new() }
+    }
+
+    fn named(self, name: &str) -> Effective {
+        Effective { name: name.to_owned(), at: self.at, settings: self.all }
+    }
+
+    fn push(&mut self, setting: &str, value: Value, source: String) {
+        self.all.push(Setting { setting: setting.to_owned(), value, source });
+    }
+
+    /// A key of the tunnel that is not inherited.
+    fn own(&mut self, setting: &str, value: Value) {
+        self.push(setting, value, self.at.clone());
+    }
+
+    fn flag(&mut self, setting: &str, value: bool) {
+        let source = if value { self.at.clone() } else { "default".to_owned() };
+        self.push(setting, value.into(), source);
+    }
+
+    fn list(&mut self, setting: &str, values: &[&str]) {
+        let source = if values.is_empty() { "default".to_owned() } else { self.at.clone() };
+        self.push(setting, json!(values), source);
+    }
+
+    /// A key of `tls`, by its way from the tunnel.
+    fn add(&mut self, setting: &str, value: Value, origin: Origin) {
+        let inside = if setting.starts_with("tls.mtls.") { ".mtls" } else { "" };
+        let source = match origin {
+            Origin::Default => "default".to_owned(),
+            Origin::Tunnel => format!("{}.tls{inside}", self.at),
+            Origin::Shared => format!("{}{inside}", self.shared),
+        };
+        self.push(setting, value, source);
+    }
+
+    fn server(&mut self, tls: &Server<'_>) {
+        self.add("tls.enabled", (*tls != Server::Plain).into(), self.origins.enabled);
+        match tls {
+            Server::Plain => {}
+            Server::Tls(tls) => {
+                self.server_tls(tls);
+                self.add("tls.mtls.enabled", false.into(), self.origins.mutual);
+            }
+            Server::MutualTls(tls, clients) => self.mutual_tls(tls, clients),
+        }
+    }
+
+    fn server_tls(&mut self, tls: &ServerTls<'_>) {
+        self.add("tls.min_version", version(tls.min_version), self.origins.min_version);
+        self.credential(&tls.credential, "tls");
+    }
+
+    fn mutual_tls(&mut self, tls: &ServerTls<'_>, clients: &ClientTrust<'_>) {
+        self.server_tls(tls);
+        let origins = self.origins;
+        self.add("tls.mtls.enabled", true.into(), origins.mutual);
+        self.add("tls.mtls.client_ca_files", json!(clients.ca_files.as_slice()), origins.client_ca_files);
+        self.add("tls.mtls.require_client_cert", clients.required.into(), origins.require_client_cert);
+        for (key, names) in [
+            ("tls.mtls.allowed_client_cns", &clients.allowed_cns),
+            ("tls.mtls.allowed_client_dns", &clients.allowed_dns),
+            ("tls.mtls.allowed_client_uris", &clients.allowed_uris),
+        ] {
+            // No list at all is another thing than an empty one.
+            let value = if clients.any_verified { Value::Null } else { json!(names.as_slice()) };
+            self.add(key, value, origins.allow_rules);
+        }
+    }
+
+    fn client(&mut self, tls: &ClientTls<'_>) {
+        let origins = self.origins;
+        self.add("tls.min_version", version(tls.min_version), origins.min_version);
+        self.add("tls.ca_files", json!(tls.ca_files.as_slice()), origins.trust);
+        self.add("tls.use_system_roots", tls.system_roots.into(), origins.system_roots);
+        self.add("tls.insecure_skip_verify", tls.insecure_skip_verify.into(), origins.insecure_skip_verify);
+        match &tls.credential {
+            None => self.add("tls.mtls.enabled", false.into(), origins.mutual),
+            Some(credential) => {
+                self.add("tls.mtls.enabled", true.into(), origins.mutual);
+                self.credential(credential, "tls.mtls");
+            }
+        }
+    }
+
+    fn credential(&mut self, source: &CredentialSource<'_>, object: &str) {
+        match source {
+            CredentialSource::Files(files) => self.files(files, object),
+            CredentialSource::Acme(acme) => self.acme(acme),
+            CredentialSource::AcmeWithFallback(acme, files) => {
+                self.acme(acme);
+                self.files(files, object);
+            }
+        }
+    }
+
+    fn files(&mut self, files: &Files<'_>, object: &str) {
+        self.add(&format!("{object}.cert_file"), json!(files.cert_file), self.origins.credential);
+        self.add(&format!("{object}.key_file"), json!(files.key_file), self.origins.credential);
+    }
+
+    /// A client's `acme` may be written in its `mtls` too.
+    fn acme(&mut self, acme: &Acme<'_>) {
+        for (key, value) in [
+            ("directory_url", json!(acme.directory_url)),
+            ("domains", json!(acme.domains.as_slice())),
+            ("storage_path", json!(acme.storage_path)),
+            ("ca_bundle", json!(acme.ca_bundle)),
+            ("issuer_bundle", json!(acme.issuer_bundle)),
+        ] {
+            self.add(&format!("tls.acme.{key}"), value, self.origins.credential);
+        }
+    }
+}
+
+fn version(version: MinVersion) -> Value {
+    match version {
+        MinVersion::Tls12 => "1.2".into(),
+        MinVersion::Tls13 => "1.3".into(),
+    }
+}
