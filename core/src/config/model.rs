@@ -335,6 +335,8 @@ pub struct GatewayLimits {
     pub drain_timeout_ms: u64,
     /// How long a session may go on after its peer's certificate expired or its rule was withdrawn.
     pub expired_grace_ms: u64,
+    /// Sessions of a removed tunnel go on as long as another tunnel would let their peer in.
+    pub keep_removed_sessions: bool,
 }
 
 #[cfg(feature = "gateway")]
@@ -346,6 +348,7 @@ impl Default for GatewayLimits {
             idle_timeout_ms: 0,
             drain_timeout_ms: 30_000,
             expired_grace_ms: 0,
+            keep_removed_sessions: false,
         }
     }
 }

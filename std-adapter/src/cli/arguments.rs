@@ -73,6 +73,7 @@ impl LimitFlags {
             idle_timeout_ms: milliseconds(self.idle_timeout)?,
             drain_timeout_ms: milliseconds(self.drain_timeout)?,
             expired_grace_ms: milliseconds(self.expired_grace)?,
+            ..GatewayLimits::default()
         })
     }
 }

@@ -18,6 +18,8 @@ pub struct Limits {
     pub drain_timeout: Duration,
     /// How long a session may go on after its peer's certificate expired or its rule was withdrawn.
     pub expired_grace: Duration,
+    /// Whether sessions of a removed tunnel go on as long as another tunnel would let their peer in; else they end after `expired_grace`.
+    pub keep_removed_sessions: bool,
 }
 
 impl From<GatewayLimits> for Limits {
@@ -28,6 +30,7 @@ impl From<GatewayLimits> for Limits {
             idle_timeout: Some(Duration::from_millis(limits.idle_timeout_ms)).filter(|timeout| !timeout.is_zero()),
             drain_timeout: Duration::from_millis(limits.drain_timeout_ms),
             expired_grace: Duration::from_millis(limits.expired_grace_ms),
+            keep_removed_sessions: limits.keep_removed_sessions,
         }
     }
 }

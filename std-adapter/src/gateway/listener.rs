@@ -12,7 +12,7 @@ use super::connection;
 use super::limits::Limits;
 use super::socket::Listener;
 use super::status::Status;
-use super::tunnel::Route;
+use super::tunnel::{Route, route_for};
 use crate::tls::TlsServer;
 
 /// What all connections of an address see; replaced as a whole.
@@ -28,8 +28,7 @@ pub(super) struct State {
 impl State {
     /// The route for a server name: one that names it, else the one without names.
     pub(super) fn route(&self, server_name: Option<&str>) -> Option<&Arc<Route>> {
-        let named = self.routes.iter().find(|route| route.is_for(server_name) == Some(true));
-        named.or_else(|| self.routes.iter().find(|route| route.is_for(server_name).is_none()))
+        route_for(self.routes.iter(), server_name)
     }
 
     /// The route that needs no ClientHello to be found: no server name chooses it, and no CA validates its name.

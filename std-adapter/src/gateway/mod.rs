@@ -8,6 +8,7 @@ mod listener;
 mod plan;
 mod proxy_protocol;
 mod socket;
+mod session;
 mod splice;
 mod status;
 mod tunnel;

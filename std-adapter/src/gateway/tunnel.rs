@@ -48,6 +48,8 @@ pub enum TunnelKind {
 #[derive(Debug)]
 pub(super) struct Route {
     pub(super) name: String,
+    /// As it was asked for: port 0 stays port 0.
+    pub(super) listen: Address,
     pub(super) target: Address,
     pub(super) kind: RouteKind,
     pub(super) credential: Option<Credential>,
@@ -84,7 +86,7 @@ impl std::error::Error for GatewayError {}
 
 impl Route {
     pub(super) fn new(tunnel: Tunnel, counters: Arc<Counters>) -> Result<Self, GatewayError> {
-        let Tunnel { name, target, kind, .. } = tunnel;
+        let Tunnel { name, listen, target, kind } = tunnel;
         let refused = |error| GatewayError::Tls(name.clone(), error);
         let credential = match &kind {
             TunnelKind::Server { tls, .. } => tls.as_ref().map(|tls| tls.credential.clone()),
@@ -101,7 +103,7 @@ impl Route {
                 RouteKind::Client { tls: TlsClient::new(tls).map_err(refused)?, server_name }
             }
         };
-        Ok(Self { name, target, kind, credential, insecure, counters })
+        Ok(Self { name, listen, target, kind, credential, insecure, counters })
     }
 
     /// The server that may have to answer a CA's validation.
@@ -123,4 +125,35 @@ impl Route {
             _ => None,
         }
     }
+}
+
+/// The route for a server name: one that names it, else the one without names.
+pub(super) fn route_for<'a>(
+    routes: impl Iterator<Item = &'a Arc<Route>> + Clone,
+    server_name: Option<&str>,
+) -> Option<&'a Arc<Route>> {
+    let named = routes.clone().find(|route| route.is_for(server_name) == Some(true));
+    named.or_else(|| routes.clone().find(|route| route.is_for(server_name).is_none()))
+}
+
+/// The tunnel that a session of `was` belongs to now. A name by itself does not make a tunnel the same, since names may be swapped: first comes
+/// the tunnel of this name, address and target, then the one that leads from this address to this target by another name, then the one that
+/// kept its name and either of the two.
+pub(super) fn successor<'a>(
+    now: &'a [Arc<Route>],
+    was: &Route,
+    server_name: Option<&str>,
+) -> Option<&'a Arc<Route>> {
+    let unchanged = || {
+        now.iter().find(|route| route.name == was.name && route.listen == was.listen && route.target == was.target)
+    };
+    let renamed = || {
+        let own_port = matches!(&was.listen, Address::Tcp(address) if address.port() == 0);
+        let here = now.iter().filter(|route| route.listen == was.listen && (!own_port || route.target == was.target));
+        route_for(here, server_name).filter(|route| route.target == was.target)
+    };
+    let changed = || {
+        now.iter().find(|route| route.name == was.name && (route.listen == was.listen || route.target == was.target))
+    };
+    unchanged().or_else(renamed).or_else(changed)
 }

@@ -128,7 +128,7 @@ fn a_tier_1_tunnel_beside_a_client_tunnel_to_a_host() {
 }
 
 #[test]
-fn tunnels_come_and_go_and_connections_stay() {
+fn tunnels_come_and_go_and_connections_of_others_stay() {
     let site = Site::new();
     let (one, two) = (
         server("one", "127.0.0.1:0", &site.tls("one.example")),
@@ -139,12 +139,14 @@ fn tunnels_come_and_go_and_connections_stay() {
     assert_eq!(old.ask("before").as_deref(), Some("before"));
     site.write(&config(&[one, two.clone()]));
     program.wait_for_tunnel();
-    assert_eq!(OpensslClient::start(program.tunnel("two"), &[]).ask("x").as_deref(), Some("x"));
+    let mut stays = OpensslClient::start(program.tunnel("two"), &[]);
+    assert_eq!(stays.ask("x").as_deref(), Some("x"));
     site.write(&config(&[two]));
     program.wait_for("no longer listening");
-    program.wait_for("reloaded");
+    program.wait_for("closed: its tunnel is no longer configured");
     program.wait_until("one still listens", |program| TcpStream::connect(program.tunnel("one")).is_err());
-    assert_eq!(old.ask("after").as_deref(), Some("after"));
+    assert_eq!(old.ask("after"), None);
+    assert_eq!(stays.ask("after").as_deref(), Some("after"));
     assert_eq!(OpensslClient::start(program.tunnel("two"), &[]).ask("x").as_deref(), Some("x"));
 }
 
@@ -176,6 +178,76 @@ fn a_withdrawn_name_ends_its_session() {
 #[test]
 fn a_rule_follows_its_tunnel_to_another_address() {
     withdraw(|tunnel| tunnel["listen"] = json!(free_address()));
+}
+
+#[test]
+fn a_rule_follows_its_renamed_tunnel() {
+    withdraw(|tunnel| tunnel["name"] = json!("renamed"));
+}
+
+#[test]
+fn swapped_names_do_not_swap_rules() {
+    let site = Site::new();
+    let tunnel = |name: &str, listen: &str, allowed: &[&str]| {
+        let mut tunnel = server(name, listen, &site.mutual("gateway.example", allowed));
+        tunnel["sni"] = json!([]);
+        tunnel
+    };
+    let addresses = [free_address(), free_address()];
+    let mut one = tunnel("one", &addresses[0], &["location-b", "location-c"]);
+    let mut two = tunnel("two", &addresses[1], &["location-b", "location-c"]);
+    let program = site.run(&config(&[one.clone(), two.clone()]), 2);
+    let mut clients = ["location-b", "location-c"].map(|cn| {
+        let arguments = site.client(cn);
+        let mut client = OpensslClient::start(program.tunnel("one"), &arguments.each_ref().map(String::as_str));
+        assert_eq!(client.ask("hello").as_deref(), Some("hello"));
+        client
+    });
+    one["tls"]["mtls"]["allowed_client_cns"] = json!(["location-b"]);
+    (one["name"], two["name"]) = (json!("two"), json!("one"));
+    site.write(&config(&[one, two]));
+    let line = program.wait_for("closed: the peer is not let in: its names are not on the allow list");
+    assert!(line.contains("peer=CN=location-c"), "{line}");
+    assert_eq!(clients[1].ask("hello"), None);
+    assert_eq!(clients[0].ask("hello").as_deref(), Some("hello"));
+}
+
+#[test]
+fn sessions_of_a_removed_tunnel_go_on_only_where_told_and_while_their_peer_is_let_in() {
+    let site = Site::new();
+    let goes = server("goes", "127.0.0.1:0", &site.mutual("goes.example", &["location-b", "location-c"]));
+    let stays = server("stays", "127.0.0.1:0", &site.mutual("stays.example", &["location-b", "location-c"]));
+    let with = |tunnels: &[&Value], limits: Value| {
+        let mut config = config(&tunnels.iter().copied().cloned().collect::<Vec<_>>());
+        config["gateway"]["limits"] = limits;
+        config
+    };
+    let keep = json!({"keep_removed_sessions": true});
+    let program = site.run(&with(&[&goes, &stays], keep.clone()), 2);
+    let mut clients = ["location-b", "location-c"].map(|cn| {
+        let arguments = site.client(cn);
+        let mut client = OpensslClient::start(program.tunnel("goes"), &arguments.each_ref().map(String::as_str));
+        assert_eq!(client.ask("hello").as_deref(), Some("hello"));
+        client
+    });
+    site.write(&with(&[&stays], keep.clone()));
+    program.wait_for("reloaded");
+    for client in &mut clients {
+        assert_eq!(client.ask("still").as_deref(), Some("still"));
+    }
+    let mut fewer = stays.clone();
+    fewer["tls"]["mtls"]["allowed_client_cns"] = json!(["location-b"]);
+    site.write(&with(&[&fewer], keep));
+    let line = program.wait_for("closed: its tunnel is no longer configured");
+    assert!(line.contains("peer=CN=location-c"), "{line}");
+    assert_eq!(clients[1].ask("hello"), None);
+    assert_eq!(clients[0].ask("hello").as_deref(), Some("hello"));
+    site.write(&with(&[&fewer], json!({"expired_grace": "1h"})));
+    program.wait_for("reloaded");
+    assert_eq!(clients[0].ask("in the grace").as_deref(), Some("in the grace"));
+    site.write(&with(&[&fewer], json!({})));
+    let line = program.wait_for("closed: its tunnel is no longer configured");
+    assert!(line.contains("peer=CN=location-b"), "{line}");
 }
 
 #[test]

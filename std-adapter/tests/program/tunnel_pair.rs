@@ -112,6 +112,29 @@ fn a_server_of_another_name_or_root_is_refused_and_the_client_sees_a_reset() {
     }
 }
 
+/// A client of a tunnel whose target takes connections and then says nothing, until the deadline.
+#[test]
+fn a_client_of_a_tunnel_sees_a_reset_at_the_deadline() {
+    let pki = Pki::new("Root");
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let deadline = [&NAMED[..], &["--handshake-timeout", "300ms"]].concat();
+    let client = connect(&pki, silent.local_addr().unwrap(), &deadline);
+    let mut stream = TcpStream::connect(client.address).unwrap();
+    assert_eq!(stream.read(&mut [0; 16]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    client.wait_for("refused: no handshake and no target within the deadline");
+}
+
+/// Plaintext, and TLS that is whole before the target is reached.
+#[test]
+fn a_client_whose_target_is_down_sees_a_reset() {
+    let pki = Pki::new("Root");
+    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let client = connect(&pki, nowhere, &NAMED);
+    let mut stream = TcpStream::connect(client.address).unwrap();
+    assert_eq!(stream.read(&mut [0; 16]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    client.wait_for("refused: target");
+}
+
 #[test]
 fn skipping_verification_is_loud() {
     let (pki, other) = (Pki::new("Root"), Pki::new("Other"));

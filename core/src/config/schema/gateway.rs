@@ -87,6 +87,11 @@ static LIMITS: Object = Object {
             "how long a session goes on after its peer's certificate expired or its rule was withdrawn, default \"0s\"",
             expired_grace_ms
         ),
+        flag!(
+            "keep_removed_sessions",
+            "sessions of a removed tunnel go on while another tunnel would let their peer in; default false: they end after expired_grace",
+            |raw, value| raw.gateway.limits.keep_removed_sessions = value
+        ),
     ],
 };
 
