@@ -337,6 +337,16 @@ pub struct GatewayLimits {
     pub expired_grace_ms: u64,
     /// Sessions of a removed tunnel go on as long as another tunnel would let their peer in.
     pub keep_removed_sessions: bool,
+    /// How long a connection of which one side has ended may carry nothing.
+    pub half_close_timeout_ms: u64,
+    /// How long a TCP connection is silent before its other end is asked whether it is there.
+    pub keepalive_time_ms: u64,
+    /// How long after that it is asked again.
+    pub keepalive_interval_ms: u64,
+    /// How often it is asked before it is gone.
+    pub keepalive_probes: u32,
+    /// How long what was sent may stay unacknowledged (RFC 5482).
+    pub user_timeout_ms: u64,
 }
 
 #[cfg(feature = "gateway")]
@@ -349,6 +359,11 @@ impl Default for GatewayLimits {
             drain_timeout_ms: 30_000,
             expired_grace_ms: 0,
             keep_removed_sessions: false,
+            half_close_timeout_ms: 300_000,
+            keepalive_time_ms: 60_000,
+            keepalive_interval_ms: 15_000,
+            keepalive_probes: 4,
+            user_timeout_ms: 300_000,
         }
     }
 }

@@ -59,6 +59,12 @@ pub(crate) struct LimitFlags {
     /// How long a session may go on after its peer's certificate expired or its rule was withdrawn
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration, help_heading = "Limits")]
     expired_grace: Duration,
+    /// How long a connection of which one side has ended may carry nothing; 0s is for ever
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, help_heading = "Limits")]
+    half_close_timeout: Duration,
+    /// How long TCP waits for an answer to what it sent, or for a reader that takes nothing; 0s is as the system does
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, help_heading = "Limits")]
+    user_timeout: Duration,
 }
 
 impl LimitFlags {
@@ -73,6 +79,8 @@ impl LimitFlags {
             idle_timeout_ms: milliseconds(self.idle_timeout)?,
             drain_timeout_ms: milliseconds(self.drain_timeout)?,
             expired_grace_ms: milliseconds(self.expired_grace)?,
+            half_close_timeout_ms: milliseconds(self.half_close_timeout)?,
+            user_timeout_ms: milliseconds(self.user_timeout)?,
             ..GatewayLimits::default()
         })
     }

@@ -169,7 +169,7 @@ pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched, &mut Agents) ->
     runtime.enable_all().build().map_err(text)?.block_on(async {
         let mut signals = Signals::new().map_err(text)?;
         let mut service = Service::start(load).await?;
-        tell_systemd(&[NotifyState::Ready]);
+        tell_systemd(vec![NotifyState::Ready]);
         let mut ticks = interval(options.watch_interval.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -179,12 +179,12 @@ pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched, &mut Agents) ->
                 _ = signals.hangup.recv() => {
                     reloading();
                     service.reload("SIGHUP").await;
-                    tell_systemd(&[NotifyState::Ready]);
+                    tell_systemd(vec![NotifyState::Ready]);
                 }
                 _ = ticks.tick(), if !options.watch_interval.is_zero() => service.look().await,
             }
         }
-        tell_systemd(&[NotifyState::Stopping]);
+        tell_systemd(vec![NotifyState::Stopping]);
         info!("draining");
         tokio::select! {
             () = service.drain() => info!("drained"),
@@ -198,14 +198,23 @@ pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched, &mut Agents) ->
 /// As `Type=notify-reload` wants it (`systemd.service`, section "Options").
 fn reloading() {
     if let Ok(now) = NotifyState::monotonic_usec_now() {
-        tell_systemd(&[NotifyState::Reloading, now]);
+        tell_systemd(vec![NotifyState::Reloading, now]);
     }
 }
 
-/// Elsewhere nobody listens.
-fn tell_systemd(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        warn!("systemd: {error}");
+/// Elsewhere nobody listens. systemd is told by a thread, which is waited for a moment: where its queue is full, that must not hold up a
+/// start, a reload or a stop.
+fn tell_systemd(states: Vec<NotifyState<'static>>) {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+        return;
+    }
+    let (told, heard) = std::sync::mpsc::channel();
+    let telling = std::thread::Builder::new().spawn(move || told.send(sd_notify::notify(&states)));
+    match telling.map(|_| heard.recv_timeout(PATIENCE)) {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) | Err(error) => warn!("systemd: {error}"),
+        Ok(Err(_)) => warn!("systemd does not read what it is told"),
     }
 }
 

@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 
 use super::listener::State;
 use super::proxy_protocol::Header;
-use super::session::{End, Opened, Streams, carry};
+use super::session::{Carried, End, Opened, Streams, carry};
 use super::socket::{Remote, Socket};
 use super::status::{Counters, RefusalReason, Status};
 use super::tunnel::{Route, RouteKind};
@@ -90,14 +90,21 @@ pub(super) async fn serve(socket: Socket, remote: Remote, mut state: watch::Rece
             let since = Instant::now();
             route.counters.open();
             let _closed = CloseOnDrop(&route.counters);
-            let (end, (up, down)) = carry(opened, state).await;
+            let Carried { end, bytes: (up, down), leaving } = carry(opened, state).await;
             let seconds = since.elapsed().as_secs();
             match end {
                 End::Over(_) => {
                     route.counters.end();
                     warn!(%tunnel, %remote, %peer, up, down, seconds, "closed: {end}");
                 }
-                _ => info!(%tunnel, %remote, %peer, up, down, seconds, "closed: {end}"),
+                End::Both => info!(%tunnel, %remote, %peer, up, down, seconds, "closed: {end}"),
+                End::Failed(_) | End::Idle | End::HalfClosed => {
+                    route.counters.cut();
+                    info!(%tunnel, %remote, %peer, up, down, seconds, "closed: {end}");
+                }
+            }
+            if let Some(leaving) = leaving {
+                leaving.await;
             }
         }
     }
@@ -239,4 +246,3 @@ async fn reach(route: &Route, header: Option<Vec<u8>>) -> Result<Socket, Refused
     };
     reached.await.map_err(|error| Refused::Target(route.target.to_string(), error))
 }
-

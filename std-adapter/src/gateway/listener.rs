@@ -55,7 +55,7 @@ const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
 
 /// Serves until the phase says otherwise and the last connection has ended.
 pub(super) async fn serve(
-    listener: Listener,
+    listener: Arc<Listener>,
     state: watch::Receiver<Arc<State>>,
     mut phase: watch::Receiver<Phase>,
     permits: Arc<Semaphore>,

@@ -3,19 +3,22 @@
 mod address;
 mod buffers;
 mod connection;
+mod leaving;
 mod limits;
 mod listener;
 mod plan;
 mod proxy_protocol;
-mod socket;
+mod queue;
 mod session;
+mod socket;
 mod splice;
 mod status;
 mod tunnel;
 mod watched;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Weak};
 
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -53,8 +56,30 @@ type Key = (Address, Option<String>);
 #[derive(Debug)]
 struct Running {
     address: Address,
+    listener: Weak<Listener>,
+    only_v6: bool,
     state: watch::Sender<Arc<State>>,
     phase: watch::Sender<Phase>,
+}
+
+/// The address that takes the IPv4 connections of `[::]`.
+fn twin(address: &Address) -> Option<Address> {
+    match address {
+        Address::Tcp(SocketAddr::V6(six)) if six.ip().is_unspecified() && six.port() != 0 => {
+            Some(Address::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, six.port()))))
+        }
+        _ => None,
+    }
+}
+
+/// Whether one of two addresses of a port is for all addresses.
+fn overlap(one: &Address, other: &Address) -> bool {
+    match (one, other) {
+        (Address::Tcp(one), Address::Tcp(other)) => {
+            one != other && one.port() == other.port() && (one.ip().is_unspecified() || other.ip().is_unspecified())
+        }
+        _ => false,
+    }
 }
 
 type Routes = HashMap<Key, Vec<Arc<Route>>>;
@@ -103,15 +128,7 @@ impl Gateway {
     pub async fn reload(&mut self, tunnels: Vec<Tunnel>, limits: Limits) -> Result<(), GatewayError> {
         let mut routes = routes(tunnels, &self.status)?;
         // Everything that can fail comes before the first change.
-        let mut bound = Vec::new();
-        for (key, routes) in &routes {
-            if !self.listeners.contains_key(key) {
-                let name = || routes.iter().map(|route| route.name.as_str()).collect::<Vec<_>>().join(", ");
-                let listener =
-                    Listener::bind(&key.0).await.map_err(|error| GatewayError::Listen(name(), key.0.clone(), error))?;
-                bound.push((key.clone(), listener));
-            }
-        }
+        let bound = self.bind(&routes).await?;
         self.limit_connections(limits);
         let everywhere: Arc<[Arc<Route>]> = routes.values().flatten().cloned().collect();
         let state = |routes| Arc::new(State { routes, everywhere: everywhere.clone(), limits });
@@ -126,19 +143,25 @@ impl Gateway {
         for running in &self.closed {
             running.state.send_replace(state(Vec::new()));
         }
-        for (key, listener) in bound {
+        for (key, listener, only_v6) in bound {
             let routes = routes.remove(&key).unwrap_or_default();
             let address = listener.local_address(&key.0);
             for route in &routes {
                 info!(tunnel = %route.name, %address, target = %route.target, "listening");
             }
+            listener.keep_alive(&limits);
+            let listener = Arc::new(listener);
+            let weak = Arc::downgrade(&listener);
             let (sender, state_seen) = watch::channel(state(routes));
             let (phase, phase_seen) = watch::channel(Phase::Accept);
             self.tasks.spawn(serve(listener, state_seen, phase_seen, self.permits.clone(), self.status.clone()));
-            self.listeners.insert(key, Running { address, state: sender, phase });
+            self.listeners.insert(key, Running { address, listener: weak, only_v6, state: sender, phase });
         }
         for (key, routes) in routes {
             if let Some(running) = self.listeners.get(&key) {
+                if let Some(listener) = running.listener.upgrade() {
+                    listener.keep_alive(&limits);
+                }
                 running.state.send_replace(state(routes));
             }
         }
@@ -146,6 +169,38 @@ impl Gateway {
         self.closed.retain(|running| !running.phase.is_closed());
         while self.tasks.try_join_next().is_some() {}
         Ok(())
+    }
+
+    /// Listens where nobody does yet.
+    async fn bind(&self, routes: &Routes) -> Result<Vec<(Key, Listener, bool)>, GatewayError> {
+        let mut bound = Vec::new();
+        for (key, routes_here) in routes {
+            let address = &key.0;
+            let only_v6 = twin(address).is_some_and(|twin| routes.contains_key(&(twin, None)));
+            let name = || routes_here.iter().map(|route| route.name.as_str()).collect::<Vec<_>>().join(", ");
+            let restart = |why| GatewayError::Restart(name(), address.clone(), why);
+            match self.listeners.get(key) {
+                Some(running) if running.only_v6 == only_v6 => {}
+                Some(_) if only_v6 => {
+                    return Err(restart("it takes IPv4 connections too, and 0.0.0.0 is to take them now"));
+                }
+                Some(_) => {
+                    return Err(restart("it leaves IPv4 connections to 0.0.0.0, which is to be listened on no more"));
+                }
+                None => {
+                    let listener = Listener::bind(address, only_v6).await.map_err(|error| {
+                        let in_use = error.kind() == std::io::ErrorKind::AddrInUse;
+                        if in_use && self.listeners.keys().any(|(other, _)| overlap(address, other)) {
+                            restart("it overlaps with an address that this gateway listens on until then")
+                        } else {
+                            GatewayError::Listen(name(), address.clone(), error)
+                        }
+                    })?;
+                    bound.push((key.clone(), listener, only_v6));
+                }
+            }
+        }
+        Ok(bound)
     }
 
     /// Fewer permits than connections in use come back as those end.

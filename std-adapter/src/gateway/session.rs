@@ -2,16 +2,18 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
+use super::leaving::{Held, Manner, Side, leave};
+use super::limits::Limits;
 use super::listener::State;
 use super::socket::Socket;
-use super::splice::{Splice, SpliceError};
+use super::splice::{Splice, SpliceError, Turn};
 use super::tunnel::{Route, RouteKind, successor};
 use crate::clock;
 use crate::tls::{ClientStream, Peer, Refusal, ServerStream};
@@ -33,29 +35,13 @@ pub(super) enum Streams {
     Client(Socket, Box<ClientStream<Socket>>),
 }
 
-/// One side of a session.
-trait Side: AsyncRead + AsyncWrite + Unpin {
-    /// The server name that a client asked for.
-    fn server_name(&self) -> Option<&str> {
-        None
-    }
-}
-
-impl Side for Socket {}
-
-impl Side for ServerStream<Socket> {
-    fn server_name(&self) -> Option<&str> {
-        self.get_ref().1.server_name()
-    }
-}
-
-impl Side for ClientStream<Socket> {}
-
 /// How a connection ended.
 pub(super) enum End {
     Both,
     Failed(SpliceError),
     Idle,
+    /// One side had ended, and the other carried nothing.
+    HalfClosed,
     /// The peer is no longer let in.
     Over(Withdrawn),
 }
@@ -86,63 +72,60 @@ impl fmt::Display for End {
             Self::Failed(SpliceError::Client(error)) => write!(f, "client: {error}"),
             Self::Failed(SpliceError::Target(error)) => write!(f, "target: {error}"),
             Self::Idle => f.write_str("idle for too long"),
+            Self::HalfClosed => f.write_str("one side had ended, and the other carried nothing for too long"),
             Self::Over(withdrawn) => withdrawn.fmt(f),
         }
     }
 }
 
-pub(super) async fn carry(opened: Opened, state: watch::Receiver<Arc<State>>) -> (End, (u64, u64)) {
+/// What came of a session.
+pub(super) struct Carried {
+    pub(super) end: End,
+    /// Up and down.
+    pub(super) bytes: (u64, u64),
+    /// What is still owed to its sides.
+    pub(super) leaving: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+pub(super) async fn carry(opened: Opened, state: watch::Receiver<Arc<State>>) -> Carried {
     let Opened { route, peer, streams } = opened;
     let session = Session { route, peer, state };
     match streams {
-        Streams::Plain(mut client, mut target) => {
-            let judge = |_: &Socket, _: &Socket, kind: &RouteKind| match kind {
-                RouteKind::Plain { .. } => Ok(None),
-                RouteKind::Server { .. } | RouteKind::Client { .. } => Err(Withdrawn::AnotherKind),
-            };
-            let (end, bytes) = session.run(&mut client, &mut target, judge).await;
-            if !matches!(end, End::Both) {
-                client.reset_on_close();
-                target.reset_on_close();
-            }
-            (end, bytes)
+        Streams::Plain(client, target) => {
+            session
+                .run(client, target, Judged::Client, |_, _, kind| match kind {
+                    RouteKind::Plain { .. } => Ok(None),
+                    RouteKind::Server { .. } | RouteKind::Client { .. } => Err(Withdrawn::AnotherKind),
+                })
+                .await
         }
-        Streams::Server(mut client, mut target) => {
-            let judge = |client: &ServerStream<Socket>, _: &Socket, kind: &RouteKind| match kind {
-                RouteKind::Plain { .. } => Ok(None),
-                RouteKind::Server { tls, .. } => tls.admit(client.get_ref().1).map_err(Withdrawn::Peer),
-                RouteKind::Client { .. } => Err(Withdrawn::AnotherKind),
-            };
-            let (end, bytes) = session.run(&mut *client, &mut target, judge).await;
-            if !matches!(end, End::Both) {
-                target.reset_on_close();
-                close(&mut *client, &end).await;
-            }
-            (end, bytes)
+        Streams::Server(client, target) => {
+            session
+                .run(client, target, Judged::Client, |client, _, kind| match kind {
+                    RouteKind::Plain { .. } => Ok(None),
+                    RouteKind::Server { tls, .. } => tls.admit(client.get_ref().1).map_err(Withdrawn::Peer),
+                    RouteKind::Client { .. } => Err(Withdrawn::AnotherKind),
+                })
+                .await
         }
-        Streams::Client(mut client, mut target) => {
-            let judge = |_: &Socket, target: &ClientStream<Socket>, kind: &RouteKind| match kind {
-                RouteKind::Client { tls, server_name } => {
-                    tls.admit(target.get_ref().1, server_name).map_err(Withdrawn::Peer)
-                }
-                RouteKind::Plain { .. } | RouteKind::Server { .. } => Err(Withdrawn::AnotherKind),
-            };
-            let (end, bytes) = session.run(&mut client, &mut *target, judge).await;
-            if !matches!(end, End::Both) {
-                client.reset_on_close();
-                close(&mut *target, &end).await;
-            }
-            (end, bytes)
+        Streams::Client(client, target) => {
+            session
+                .run(client, target, Judged::Target, |_, target, kind| match kind {
+                    RouteKind::Client { tls, server_name } => {
+                        tls.admit(target.get_ref().1, server_name).map_err(Withdrawn::Peer)
+                    }
+                    RouteKind::Plain { .. } | RouteKind::Server { .. } => Err(Withdrawn::AnotherKind),
+                })
+                .await
         }
     }
 }
 
-/// A gateway that ends a connection says so (RFC 8446 section 6.1); after a failure there is nobody to tell.
-async fn close(stream: &mut (impl AsyncWrite + Unpin), end: &End) {
-    const PATIENCE: Duration = Duration::from_secs(1);
-    if matches!(end, End::Idle | End::Over(_)) {
-        let _ = timeout(PATIENCE, stream.shutdown()).await;
-    }
+/// Which side is the one that is let in.
+#[derive(Clone, Copy)]
+enum Judged {
+    Client,
+    Target,
 }
 
 struct Session {
@@ -152,27 +135,47 @@ struct Session {
 }
 
 impl Session {
-    /// Moves bytes until both sides end, it is idle for too long, or the peer is no longer let in.
-    async fn run<C, T>(
+    async fn run<C: Side + 'static, T: Side + 'static>(
         mut self,
-        client: &mut C,
-        target: &mut T,
+        client: C,
+        target: T,
+        judged: Judged,
         judge: impl Fn(&C, &T, &RouteKind) -> Result<Option<Arc<Peer>>, Withdrawn>,
-    ) -> (End, (u64, u64))
-    where
-        C: Side,
-        T: Side,
-    {
-        let mut splice = Splice::default();
+    ) -> Carried {
+        let (mut client, mut target) = (Held::new(client), Held::new(target));
+        target.socket().keep_alive(&self.state.borrow().limits);
+        let mut splice = Splice::new(C::PROVES_ITS_END, T::PROVES_ITS_END);
+        let end = self.go_on(&mut client, &mut target, &mut splice, judge).await;
+        let (to_client, to_target) = manners(&end, &splice, judged);
+        client.settle(to_client);
+        target.settle(to_target);
+        let patience = self.state.borrow().limits.patience();
+        let leaving = (to_client != Manner::Whole || to_target != Manner::Whole).then(|| {
+            let leaving = async move {
+                tokio::join!(leave(client, to_client, patience), leave(target, to_target, patience));
+            };
+            Box::pin(leaving) as Pin<Box<dyn Future<Output = ()> + Send>>
+        });
+        Carried { end, bytes: splice.bytes(), leaving }
+    }
+
+    /// Moves bytes until both sides end, they stand still for too long, or the peer is no longer let in.
+    async fn go_on<C: Side, T: Side>(
+        &mut self,
+        client: &mut Held<C>,
+        target: &mut Held<T>,
+        splice: &mut Splice,
+        judge: impl Fn(&C, &T, &RouteKind) -> Result<Option<Arc<Peer>>, Withdrawn>,
+    ) -> End {
         let mut listened = true;
         let mut withdrawn: Option<(Withdrawn, Instant)> = None;
-        let mut idle = Idle { bytes: (0, 0), since: Instant::now() };
+        let mut still = Still { progress: [0; 6], since: Instant::now() };
         loop {
             let limits = self.state.borrow().limits;
             let wake = [
                 withdrawn.as_ref().and_then(|(_, since)| since.checked_add(limits.expired_grace)),
                 self.peer.as_ref().filter(|_| withdrawn.is_none()).and_then(|peer| next_look(peer)),
-                limits.idle_timeout.and_then(|timeout| idle.since.checked_add(timeout)),
+                still_until(&limits, splice).and_then(|patience| still.since.checked_add(patience)),
             ];
             let wake = wake.into_iter().flatten().min();
             let asleep = async {
@@ -181,6 +184,7 @@ impl Session {
                     None => std::future::pending().await,
                 }
             };
+            let counters = &self.route.counters;
             tokio::select! {
                 // Bytes come last: tokio gives a task a budget, and a peer that keeps them flowing must not use all of it before the rules
                 // are looked at.
@@ -188,16 +192,19 @@ impl Session {
                 // Without its listener a connection goes on under the last state.
                 changed = self.state.changed(), if listened => listened = changed.is_ok(),
                 () = asleep => {}
-                ended = poll_fn(|cx| splice.poll(cx, client, target, &self.route.counters)) => {
-                    let end = ended.map_or_else(End::Failed, |()| End::Both);
-                    return (end, splice.bytes());
+                turn = poll_fn(|cx| splice.poll(cx, &mut **client, &mut **target, counters)) => match turn {
+                    Turn::Half => still = Still { progress: progress(splice, client, target), since: Instant::now() },
+                    Turn::Over => return splice.error().map_or(End::Both, End::Failed),
                 }
             }
-            if idle.is_over(splice.bytes(), limits.idle_timeout) {
-                return (End::Idle, splice.bytes());
+            if let Some(patience) = still_until(&limits, splice)
+                && still.is_over(progress(splice, client, target), patience)
+            {
+                let half = splice.is_half() && limits.half_close_timeout == Some(patience);
+                return if half { End::HalfClosed } else { End::Idle };
             }
             let state = self.state.borrow().clone();
-            match self.judge(&state, client, target, &judge) {
+            match self.judge(&state, &**client, &**target, &judge) {
                 Ok(peer) => {
                     withdrawn = None;
                     self.peer = peer;
@@ -205,12 +212,28 @@ impl Session {
                 Err(refusal) => {
                     let (refusal, since) = withdrawn.unwrap_or((refusal, Instant::now()));
                     if since.elapsed() >= state.limits.expired_grace {
-                        return (End::Over(refusal), splice.bytes());
+                        return End::Over(refusal);
                     }
                     withdrawn = Some((refusal, since));
                 }
             }
         }
+    }
+}
+
+/// How client and target are left.
+fn manners(end: &End, splice: &Splice, judged: Judged) -> (Manner, Manner) {
+    let (client, target) = splice.seen();
+    let by_what_was_seen = (Manner::of(client, true), Manner::of(target, false));
+    match (end, judged) {
+        (End::Both | End::Failed(_) | End::HalfClosed, _) => by_what_was_seen,
+        // What was on its way was not taken for as long.
+        (End::Idle, _) => (
+            if client.whole { by_what_was_seen.0 } else { Manner::AtOnce },
+            if target.whole { by_what_was_seen.1 } else { Manner::AtOnce },
+        ),
+        (End::Over(_), Judged::Client) => (Manner::AtOnce, by_what_was_seen.1),
+        (End::Over(_), Judged::Target) => (Manner::of(client, false), Manner::AtOnce),
     }
 }
 
@@ -244,19 +267,32 @@ fn next_look(peer: &Peer) -> Option<Instant> {
     Instant::now().checked_add(Duration::from_secs(left.max(1)).min(CLOCK_CHECK))
 }
 
+/// How long a session may stand still; none is for ever.
+fn still_until(limits: &Limits, splice: &Splice) -> Option<Duration> {
+    let half = limits.half_close_timeout.filter(|_| splice.is_half());
+    half.into_iter().chain(limits.idle_timeout).min()
+}
+
+/// What changes while a session carries anything: what was read and written, and what its readers have not taken yet.
+fn progress<C: Side, T: Side>(splice: &Splice, client: &Held<C>, target: &Held<T>) -> [u64; 6] {
+    let [up, down, given_up, given_down] = splice.progress();
+    let [client, target] = [client.socket(), target.socket()].map(|socket| u64::from(socket.queued()));
+    [up, down, given_up, given_down, client, target]
+}
+
 /// Since when nothing has been carried.
-struct Idle {
-    bytes: (u64, u64),
+struct Still {
+    progress: [u64; 6],
     since: Instant,
 }
 
-impl Idle {
+impl Still {
     /// Looked at when the time has come, and not at every byte.
-    fn is_over(&mut self, bytes: (u64, u64), timeout: Option<Duration>) -> bool {
-        if bytes != self.bytes {
-            *self = Self { bytes, since: Instant::now() };
+    fn is_over(&mut self, progress: [u64; 6], patience: Duration) -> bool {
+        if progress != self.progress {
+            *self = Self { progress, since: Instant::now() };
             return false;
         }
-        timeout.is_some_and(|timeout| self.since.elapsed() >= timeout)
+        self.since.elapsed() >= patience
     }
 }

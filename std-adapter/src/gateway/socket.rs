@@ -3,15 +3,19 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 
-use super::Address;
+use super::buffers::Buffer;
+use super::queue::queued;
+use super::{Address, Limits};
 
 /// A connected stream.
 #[derive(Debug)]
@@ -36,7 +40,67 @@ impl Socket {
     pub(super) fn reset_on_close(&self) {
         if let Self::Tcp(tcp) = self {
             // Gone already is as good.
-            let _ = socket2::SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
+            let _ = SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
+        }
+    }
+
+    /// Octets that the other end's kernel (TCP) or the other end (Unix) has not taken.
+    pub(super) fn queued(&self) -> u32 {
+        match self {
+            Self::Tcp(tcp) => queued(tcp.as_fd()),
+            Self::Unix(unix) => queued(unix.as_fd()),
+        }
+    }
+
+    /// Octets that a reset would overtake: what was given to a Unix socket is with its reader already.
+    pub(super) fn unsent(&self) -> u32 {
+        match self {
+            Self::Tcp(_) => self.queued(),
+            Self::Unix(_) => 0,
+        }
+    }
+
+    /// The connection is no more.
+    pub(super) fn is_gone(&self) -> bool {
+        match self {
+            Self::Tcp(tcp) => tcp.peer_addr().is_err(),
+            Self::Unix(_) => false,
+        }
+    }
+
+    pub(super) fn is_unix(&self) -> bool {
+        matches!(self, Self::Unix(_))
+    }
+
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(tcp) => tcp.readable().await,
+            Self::Unix(unix) => unix.readable().await,
+        }
+    }
+
+    /// Reads some of what there is, and drops it; whether the end was among it.
+    pub(super) fn discard(&self) -> bool {
+        const READS: usize = 16;
+        let mut buffer = Buffer::take();
+        for _ in 0..READS {
+            let read = match self {
+                Self::Tcp(tcp) => tcp.try_read(buffer.octets()),
+                Self::Unix(unix) => unix.try_read(buffer.octets()),
+            };
+            match read {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Ok(0) | Err(_) => return true,
+            }
+        }
+        false
+    }
+
+    /// Has the kernel notice an other end that is gone. A socket that was accepted has this from its listener.
+    pub(super) fn keep_alive(&self, limits: &Limits) {
+        if let Self::Tcp(tcp) = self {
+            keep_alive(&SockRef::from(tcp), limits);
         }
     }
 
@@ -46,6 +110,21 @@ impl Socket {
             Self::Unix(_) => None,
         }
     }
+}
+
+/// Errors are left alone: a connection that is gone already says so at the first read.
+fn keep_alive(socket: &SockRef<'_>, limits: &Limits) {
+    match limits.keepalive_time {
+        Some(time) => {
+            let keepalive = TcpKeepalive::new().with_time(time).with_interval(limits.keepalive_interval);
+            let _ = socket.set_tcp_keepalive(&keepalive.with_retries(limits.keepalive_probes));
+        }
+        None => {
+            let _ = socket.set_keepalive(false);
+        }
+    }
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_user_timeout(limits.user_timeout);
 }
 
 macro_rules! either {
@@ -99,16 +178,36 @@ impl AsyncWrite for Socket {
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
-    Unix { listener: UnixListener, _file: OwnSocketFile },
+    /// The file goes before the socket: whoever finds none may listen there.
+    Unix {
+        _file: OwnSocketFile,
+        listener: UnixListener,
+    },
 }
 
 /// The file of a Unix socket, removed with the listener.
 #[derive(Debug)]
-pub(super) struct OwnSocketFile(PathBuf);
+pub(super) struct OwnSocketFile {
+    path: PathBuf,
+    /// Device and inode: by now, another process may listen on a file of its own there.
+    identity: Option<(u64, u64)>,
+}
+
+impl OwnSocketFile {
+    fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), identity: identity(path) }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
 
 impl Drop for OwnSocketFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        if self.identity.is_some() && identity(&self.path) == self.identity {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -126,15 +225,31 @@ impl fmt::Display for Remote {
 }
 
 impl Listener {
-    pub(super) async fn bind(address: &Address) -> io::Result<Self> {
+    /// Listens; `only_v6` leaves the IPv4 addresses of `[::]` to others.
+    pub(super) async fn bind(address: &Address, only_v6: bool) -> io::Result<Self> {
         match address {
+            Address::Tcp(address) if only_v6 => {
+                const QUEUE: u32 = 1024;
+                let socket = TcpSocket::new_v6()?;
+                SockRef::from(&socket).set_only_v6(true)?;
+                socket.set_reuseaddr(true)?;
+                socket.bind(*address)?;
+                socket.listen(QUEUE).map(Self::Tcp)
+            }
             Address::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp),
             Address::Host(host, port) => TcpListener::bind((host.as_str(), *port)).await.map(Self::Tcp),
             Address::Unix(path) => {
                 remove_stale(path)?;
                 let listener = UnixListener::bind(path)?;
-                Ok(Self::Unix { listener, _file: OwnSocketFile(path.clone()) })
+                Ok(Self::Unix { _file: OwnSocketFile::new(path), listener })
             }
+        }
+    }
+
+    /// What it accepts has the kernel notice an other end that is gone: sockets have this from their listener.
+    pub(super) fn keep_alive(&self, limits: &Limits) {
+        if let Self::Tcp(tcp) = self {
+            keep_alive(&SockRef::from(tcp), limits);
         }
     }
 
@@ -162,9 +277,20 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Ok(found) if !found.file_type().is_socket() => {
             Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path is taken by a file that is no socket"))
         }
-        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
-            Ok(_) => Err(io::Error::from(io::ErrorKind::AddrInUse)),
-            Err(_) => std::fs::remove_file(path),
-        },
+        Ok(_) => {
+            // Without waiting: a queue that is full is one that somebody listens with.
+            let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+            socket.set_nonblocking(true)?;
+            match socket.connect(&socket2::SockAddr::unix(path)?) {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                Ok(()) => Err(io::Error::from(io::ErrorKind::AddrInUse)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there, and its queue is full"))
+                }
+                // A socket of another type, or one of somebody else's.
+                Err(error) => Err(io::Error::new(error.kind(), format!("the path is taken by a socket: {error}"))),
+            }
+        }
     }
 }

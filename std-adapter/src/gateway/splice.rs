@@ -6,9 +6,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop::has_budget_remaining;
 
 use super::buffers::Buffer;
 use super::status::Counters;
+
+/// How far a direction has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Open,
+    /// The reader has ended, and the writer is told.
+    Ended,
+    /// The reader failed; what came before is flushed.
+    Cut,
+    /// The writer takes no more. What still comes is dropped, so that a sender gets round to reading what it is answered.
+    Refused,
+    /// The writer was told an orderly end.
+    Done,
+    /// Nothing more comes, and the writer was told no end.
+    Broken,
+}
 
 /// One direction. It holds a buffer only while there are bytes that the writer has not taken.
 #[derive(Debug, Default)]
@@ -17,8 +35,10 @@ struct Direction {
     from: usize,
     to: usize,
     unflushed: bool,
-    ended: bool,
-    done: bool,
+    stage: Stage,
+    /// Nothing could be read just now, and the writer has all that was.
+    starved: bool,
+    failed: Option<Failed>,
     bytes: u64,
 }
 
@@ -27,6 +47,18 @@ struct Direction {
 pub(super) struct Splice {
     up: Direction,
     down: Direction,
+    half: bool,
+    /// Whether an end of the client is proof that nothing is missing (TLS), and whether one of the target is.
+    proven: (bool, bool),
+}
+
+/// What a poll came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// One direction moves nothing more; the other goes on.
+    Half,
+    /// Neither does.
+    Over,
 }
 
 /// Which side failed.
@@ -36,95 +68,237 @@ pub(super) enum SpliceError {
     Target(io::Error),
 }
 
+#[derive(Debug)]
 enum Failed {
     Reading(io::Error),
     Writing(io::Error),
 }
 
+/// What one side has seen of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// It was told an orderly end.
+    pub(super) whole: bool,
+    /// Its own end has not been read.
+    pub(super) sends: bool,
+    /// It was sent something.
+    pub(super) answered: bool,
+}
+
 impl Splice {
+    /// Between sides whose ends are, or are not, proof that nothing is missing.
+    pub(super) fn new(client_proves: bool, target_proves: bool) -> Self {
+        Self { proven: (client_proves, target_proves), ..Self::default() }
+    }
+
     /// Bytes moved, up and down.
     pub(super) fn bytes(&self) -> (u64, u64) {
         (self.up.bytes, self.down.bytes)
     }
 
-    /// Moves what can be moved; ready when both directions have ended. An end is passed on (half-close), the other direction goes
-    /// on.
+    /// What changes with every byte that is taken from a sender or given to a reader.
+    pub(super) fn progress(&self) -> [u64; 4] {
+        let given = |direction: &Direction| u64::try_from(direction.from).unwrap_or(u64::MAX);
+        [self.up.bytes, self.down.bytes, given(&self.up), given(&self.down)]
+    }
+
+    /// One direction moves nothing more.
+    pub(super) fn is_half(&self) -> bool {
+        self.up.is_through() != self.down.is_through()
+    }
+
+    /// What the client and the target have seen.
+    pub(super) fn seen(&self) -> (Seen, Seen) {
+        let seen = |to: &Direction, from: &Direction| Seen {
+            whole: to.stage == Stage::Done,
+            sends: matches!(from.stage, Stage::Open | Stage::Refused),
+            answered: to.bytes > 0,
+        };
+        (seen(&self.down, &self.up), seen(&self.up, &self.down))
+    }
+
+    /// What failed, where anything did.
+    pub(super) fn error(&mut self) -> Option<SpliceError> {
+        let up = self.up.failed.take().map(|failed| match failed {
+            Failed::Reading(error) => SpliceError::Client(error),
+            Failed::Writing(error) => SpliceError::Target(error),
+        });
+        let down = self.down.failed.take().map(|failed| match failed {
+            Failed::Reading(error) => SpliceError::Target(error),
+            Failed::Writing(error) => SpliceError::Client(error),
+        });
+        up.or(down)
+    }
+
+    /// Moves what can be moved. An end is passed on (half-close), and the other direction goes on. A failure of one direction leaves the other
+    /// what can be read now; where it was the writer that failed, all that still comes, up to its end.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         client: &mut (impl AsyncRead + AsyncWrite + Unpin),
         target: &mut (impl AsyncRead + AsyncWrite + Unpin),
         counters: &Counters,
-    ) -> Poll<Result<(), SpliceError>> {
-        let up = self.up.poll(cx, client, target, counters.up()).map_err(|failed| match failed {
-            Failed::Reading(error) => SpliceError::Client(error),
-            Failed::Writing(error) => SpliceError::Target(error),
-        })?;
-        let down = self.down.poll(cx, target, client, counters.down()).map_err(|failed| match failed {
-            Failed::Reading(error) => SpliceError::Target(error),
-            Failed::Writing(error) => SpliceError::Client(error),
-        })?;
-        ready!(up);
-        ready!(down);
-        Poll::Ready(Ok(()))
+    ) -> Poll<Turn> {
+        let (up, down) = (&mut self.up, &mut self.down);
+        up.poll(cx, client, target, !self.proven.0 && down.was_reset(), counters.up());
+        down.poll(cx, target, client, !self.proven.1 && up.was_reset(), counters.down());
+        let over = up.is_through() && down.is_through() || up.is_cut() && down.starved || down.is_cut() && up.starved;
+        if over {
+            return Poll::Ready(Turn::Over);
+        }
+        if !self.half && self.is_half() {
+            self.half = true;
+            return Poll::Ready(Turn::Half);
+        }
+        Poll::Pending
     }
 }
 
 impl Direction {
+    /// It gives its writer nothing more.
+    fn is_through(&self) -> bool {
+        matches!(self.stage, Stage::Refused | Stage::Done | Stage::Broken)
+    }
+
+    /// Its reader failed, and its writer has what came before.
+    fn is_cut(&self) -> bool {
+        self.stage == Stage::Broken && matches!(self.failed, Some(Failed::Reading(_)))
+    }
+
+    /// Its writer was reset: a write told of it, and a read of the same socket tells of an end after that. A broken pipe tells that the end came before.
+    fn was_reset(&self) -> bool {
+        matches!(&self.failed, Some(Failed::Writing(error)) if error.kind() != io::ErrorKind::BrokenPipe)
+    }
+
+    fn fail(&mut self, stage: Stage, failed: Failed) {
+        self.buffer = None;
+        self.stage = stage;
+        self.failed.get_or_insert(failed);
+    }
+
+    /// Moves what can be moved; `reset` says that the reader was reset, and its end is none.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
         reader: &mut (impl AsyncRead + Unpin),
         writer: &mut (impl AsyncWrite + Unpin),
+        reset: bool,
         counter: &AtomicU64,
-    ) -> Poll<Result<(), Failed>> {
-        if self.done {
-            return Poll::Ready(Ok(()));
-        }
+    ) {
+        self.starved = false;
         loop {
-            while let Some(buffer) = self.buffer.as_ref().filter(|_| self.from < self.to) {
-                let written = ready!(Pin::new(&mut *writer).poll_write(cx, buffer.filled(self.from, self.to)));
-                match written.map_err(Failed::Writing)? {
-                    0 => return Poll::Ready(Err(Failed::Writing(io::ErrorKind::WriteZero.into()))),
-                    count => self.from = self.from.saturating_add(count),
-                }
-                self.unflushed = true;
+            // Ready where the stage has changed.
+            let moved = match self.stage {
+                Stage::Open => self.poll_open(cx, reader, writer, reset, counter),
+                Stage::Ended => self.poll_end(cx, writer),
+                // Whether the writer took it or not, this is the end.
+                Stage::Cut => Pin::new(&mut *writer).poll_flush(cx).map(|_| self.stage = Stage::Broken),
+                Stage::Refused => self.poll_drop(cx, reader),
+                Stage::Done | Stage::Broken => return,
+            };
+            if moved.is_pending() {
+                return;
             }
-            if self.ended {
-                self.buffer = None;
-                ready!(Pin::new(&mut *writer).poll_shutdown(cx)).map_err(Failed::Writing)?;
-                self.done = true;
-                return Poll::Ready(Ok(()));
+        }
+    }
+
+    fn poll_open(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+        reset: bool,
+        counter: &AtomicU64,
+    ) -> Poll<()> {
+        loop {
+            if let Err(error) = ready!(self.poll_write(cx, writer)) {
+                self.fail(Stage::Refused, Failed::Writing(error));
+                return Poll::Ready(());
             }
             let mut buffer = self.buffer.take().unwrap_or_else(Buffer::take);
             let mut read = ReadBuf::new(buffer.octets());
             match Pin::new(&mut *reader).poll_read(cx, &mut read) {
                 Poll::Pending => {
                     if self.unflushed {
-                        ready!(Pin::new(&mut *writer).poll_flush(cx)).map_err(Failed::Writing)?;
+                        if let Err(error) = ready!(Pin::new(&mut *writer).poll_flush(cx)) {
+                            self.fail(Stage::Refused, Failed::Writing(error));
+                            return Poll::Ready(());
+                        }
                         self.unflushed = false;
+                    }
+                    // Where the task's budget is used up, it is woken again, and nothing is said of the reader.
+                    self.starved = has_budget_remaining();
+                    if self.starved && self.failed.is_some() {
+                        self.stage = Stage::Cut;
+                        return Poll::Ready(());
                     }
                     return Poll::Pending;
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(Failed::Reading(error))),
                 Poll::Ready(Ok(())) => {
                     let count = read.filled().len();
+                    if count == 0 {
+                        if reset {
+                            self.failed.get_or_insert(Failed::Reading(io::ErrorKind::ConnectionReset.into()));
+                        }
+                        self.stage = if self.failed.is_some() { Stage::Cut } else { Stage::Ended };
+                        return Poll::Ready(());
+                    }
                     (self.from, self.to) = (0, count);
                     let octets = u64::try_from(count).unwrap_or(u64::MAX);
                     self.bytes = self.bytes.saturating_add(octets);
                     counter.fetch_add(octets, Ordering::Relaxed);
-                    self.ended = count == 0;
                     self.buffer = Some(buffer);
+                }
+                // Of what TLS read together with its failure, the part before is still there.
+                Poll::Ready(Err(error)) if self.failed.is_none() => self.failed = Some(Failed::Reading(error)),
+                Poll::Ready(Err(_)) => {
+                    self.stage = Stage::Cut;
+                    return Poll::Ready(());
                 }
             }
         }
     }
-}
 
+    /// Gives the writer what is in the buffer.
+    fn poll_write(&mut self, cx: &mut Context<'_>, writer: &mut (impl AsyncWrite + Unpin)) -> Poll<io::Result<()>> {
+        while let Some(buffer) = self.buffer.as_ref().filter(|_| self.from < self.to) {
+            match ready!(Pin::new(&mut *writer).poll_write(cx, buffer.filled(self.from, self.to)))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.from = self.from.saturating_add(count),
+            }
+            self.unflushed = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>, writer: &mut (impl AsyncWrite + Unpin)) -> Poll<()> {
+        match ready!(Pin::new(&mut *writer).poll_shutdown(cx)) {
+            Ok(()) => self.stage = Stage::Done,
+            Err(error) => self.fail(Stage::Broken, Failed::Writing(error)),
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_drop(&mut self, cx: &mut Context<'_>, reader: &mut (impl AsyncRead + Unpin)) -> Poll<()> {
+        let mut buffer = Buffer::take();
+        loop {
+            let mut read = ReadBuf::new(buffer.octets());
+            let ended = ready!(Pin::new(&mut *reader).poll_read(cx, &mut read)).is_err() || read.filled().is_empty();
+            if ended {
+                self.stage = Stage::Broken;
+                return Poll::Ready(());
+            }
+        }
+    }
+}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    async fn run(splice: &mut Splice, client: &mut DuplexStream, target: &mut DuplexStream) -> Turn {
+        std::future::poll_fn(|cx| splice.poll(cx, client, target, &Counters::default())).await
+    }
 
     #[tokio::test]
     async fn an_end_is_passed_on_and_the_other_direction_goes_on() {
@@ -132,7 +306,7 @@ mod tests {
         let (mut far, mut target) = duplex(64);
         let moved = tokio::spawn(async move {
             let mut splice = Splice::default();
-            std::future::poll_fn(|cx| splice.poll(cx, &mut near, &mut far, &Counters::default())).await.unwrap();
+            while run(&mut splice, &mut near, &mut far).await != Turn::Over {}
             splice.bytes()
         });
         client.write_all(b"ask").await.unwrap();
@@ -154,7 +328,7 @@ mod tests {
         let (mut far, mut target) = duplex(1024);
         tokio::spawn(async move {
             let mut splice = Splice::default();
-            let _ = std::future::poll_fn(|cx| splice.poll(cx, &mut near, &mut far, &Counters::default())).await;
+            run(&mut splice, &mut near, &mut far).await
         });
         let block = vec![7_u8; 1 << 20];
         let sent = tokio::time::timeout(std::time::Duration::from_millis(200), client.write_all(&block)).await;

@@ -46,6 +46,7 @@ pub struct Counters {
     opened: AtomicU64,
     closed: AtomicU64,
     ended: AtomicU64,
+    cut: AtomicU64,
     up: AtomicU64,
     down: AtomicU64,
     refused: [AtomicU64; RefusalReason::ALL.len()],
@@ -62,6 +63,10 @@ impl Counters {
 
     pub(super) fn end(&self) {
         self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn cut(&self) {
+        self.cut.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn refuse(&self, reason: RefusalReason) {
@@ -94,6 +99,11 @@ impl Counters {
     /// Sessions that were ended because their peer was no longer let in.
     pub fn ended_total(&self) -> u64 {
         self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Connections that ended otherwise than by the orderly end of both sides, or their peer's refusal.
+    pub fn cut_total(&self) -> u64 {
+        self.cut.load(Ordering::Relaxed)
     }
 
     /// Octets of plaintext from client to target.

@@ -69,6 +69,8 @@ pub(super) enum RouteKind {
 pub enum GatewayError {
     /// An address cannot be listened on.
     Listen(String, Address, std::io::Error),
+    /// An address cannot be listened on while the gateway runs as it does, and why.
+    Restart(String, Address, &'static str),
     /// rustls refuses a tunnel's settings.
     Tls(String, TlsError),
 }
@@ -77,6 +79,9 @@ impl fmt::Display for GatewayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen(tunnel, address, error) => write!(f, "tunnel {tunnel}: cannot listen on {address}: {error}"),
+            Self::Restart(tunnel, address, why) => {
+                write!(f, "tunnel {tunnel}: {address} needs a restart: {why}")
+            }
             Self::Tls(tunnel, error) => write!(f, "tunnel {tunnel}: {error}"),
         }
     }
@@ -139,14 +144,9 @@ pub(super) fn route_for<'a>(
 /// The tunnel that a session of `was` belongs to now. A name by itself does not make a tunnel the same, since names may be swapped: first comes
 /// the tunnel of this name, address and target, then the one that leads from this address to this target by another name, then the one that
 /// kept its name and either of the two.
-pub(super) fn successor<'a>(
-    now: &'a [Arc<Route>],
-    was: &Route,
-    server_name: Option<&str>,
-) -> Option<&'a Arc<Route>> {
-    let unchanged = || {
-        now.iter().find(|route| route.name == was.name && route.listen == was.listen && route.target == was.target)
-    };
+pub(super) fn successor<'a>(now: &'a [Arc<Route>], was: &Route, server_name: Option<&str>) -> Option<&'a Arc<Route>> {
+    let unchanged =
+        || now.iter().find(|route| route.name == was.name && route.listen == was.listen && route.target == was.target);
     let renamed = || {
         let own_port = matches!(&was.listen, Address::Tcp(address) if address.port() == 0);
         let here = now.iter().filter(|route| route.listen == was.listen && (!own_port || route.target == was.target));

@@ -30,7 +30,7 @@ struct Family {
     value: fn(&Counters) -> u64,
 }
 
-const FAMILIES: [Family; 5] = [
+const FAMILIES: [Family; 6] = [
     Family {
         name: "edgetrust_connections_accepted_total",
         kind: "counter",
@@ -48,6 +48,12 @@ const FAMILIES: [Family; 5] = [
         kind: "counter",
         help: "Sessions ended because the peer's certificate expired or its rule was withdrawn.",
         value: Counters::ended_total,
+    },
+    Family {
+        name: "edgetrust_connections_cut_total",
+        kind: "counter",
+        help: "Connections that failed or stood still, rather than having both sides end.",
+        value: Counters::cut_total,
     },
     Family {
         name: "edgetrust_bytes_up_total",

@@ -16,5 +16,6 @@ mod refusals;
 mod reload;
 mod run;
 mod serve;
+mod traffic;
 mod tunnel_pair;
 mod verify;

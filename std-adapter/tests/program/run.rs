@@ -301,6 +301,39 @@ fn the_limit_is_for_all_tunnels_and_an_idle_one_takes_nothing_of_it() {
 }
 
 #[test]
+fn one_port_for_all_ipv4_and_one_for_all_ipv6_addresses() {
+    let site = Site::new();
+    let port = free_address().rsplit_once(':').unwrap().1.to_owned();
+    let (four, six) = (format!("0.0.0.0:{port}"), format!("[::]:{port}"));
+    let tunnel = |name: &str, listen: &str| server(name, listen, &site.tls(&format!("{name}.example")));
+    let both = [tunnel("four", &four), tunnel("six", &six)];
+    let program = site.run(&config(&both), 2);
+    for (address, host) in [(format!("127.0.0.1:{port}"), "four"), (format!("[::1]:{port}"), "six")] {
+        let shown = served_certificate(address.parse().unwrap(), &[]);
+        let written = std::fs::read_to_string(site.pki.path(&format!("{host}.example.pem"))).unwrap();
+        assert!(written.contains(&shown), "{address}");
+    }
+    // By itself it takes IPv4 too, which cannot be had without listening anew.
+    site.write(&config(&both[1..]));
+    let line = program.wait_for("reload refused");
+    assert!(line.contains(&format!("tunnel six: {six} needs a restart")), "{line}");
+    assert_eq!(OpensslClient::start(format!("127.0.0.1:{port}").parse().unwrap(), &[]).ask("x").as_deref(), Some("x"));
+}
+
+#[test]
+fn an_address_that_overlaps_with_one_in_use_needs_a_restart_and_changes_nothing() {
+    let site = Site::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut tunnel = server("in", &format!("127.0.0.1:{port}"), &site.tls("gateway.example"));
+    let program = site.run(&config(std::slice::from_ref(&tunnel)), 1);
+    tunnel["listen"] = json!(format!("0.0.0.0:{port}"));
+    site.write(&config(&[tunnel]));
+    let line = program.wait_for("reload refused");
+    assert!(line.contains(&format!("tunnel in: 0.0.0.0:{port} needs a restart")), "{line}");
+    assert_eq!(OpensslClient::start(program.address, &[]).ask("x").as_deref(), Some("x"));
+}
+
+#[test]
 fn logs_can_be_json() {
     let site = Site::new();
     site.write(&config(&[server("in", "127.0.0.1:0", &site.tls("gateway.example"))]));

@@ -13,7 +13,7 @@ fn serve(pki: &Pki, target: &str, more: &[&str]) -> Program {
     serve_before(pki, target, &[&["--cacert", &ca], more].concat())
 }
 
-fn connect(pki: &Pki, server: SocketAddr, more: &[&str]) -> Program {
+pub fn connect(pki: &Pki, server: SocketAddr, more: &[&str]) -> Program {
     let (cert, key) = pki.issue("location-b", &[]);
     let target = server.to_string();
     let mut arguments =
@@ -26,7 +26,7 @@ fn connect(pki: &Pki, server: SocketAddr, more: &[&str]) -> Program {
     Program::start(&arguments)
 }
 
-const NAMED: [&str; 2] = ["--server-name", "gateway.example"];
+pub const NAMED: [&str; 2] = ["--server-name", "gateway.example"];
 
 #[test]
 fn an_end_of_one_side_leaves_the_other_open() {

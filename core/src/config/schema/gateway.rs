@@ -1,6 +1,6 @@
 //! The keys of `gateway`.
 
-use super::{ACME, FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, TUNNEL_TLS, described, not_empty, push};
+use super::{ACME, FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, Refused, TUNNEL_TLS, described, not_empty, push};
 use crate::config::duration;
 use crate::config::raw::{RawTunnel, Side};
 use crate::identity::without_root;
@@ -10,6 +10,14 @@ macro_rules! limit {
         text!($key, $doc, |raw, text| raw.gateway.limits.$limit =
             duration::milliseconds(text).ok_or(duration::EXPECTED)?)
     };
+}
+
+/// Linux takes whole seconds up to 32767.
+const LONGEST_TCP_TIME_MS: u64 = 9 * 3_600_000;
+
+fn tcp_time(text: &str) -> Result<u64, Refused> {
+    let milliseconds = duration::milliseconds(text);
+    milliseconds.filter(|time| (1_000..=LONGEST_TCP_TIME_MS).contains(time)).ok_or("a duration from 1s to 9h")
 }
 
 pub(super) static GATEWAY: Object = Object {
@@ -91,6 +99,36 @@ static LIMITS: Object = Object {
             "keep_removed_sessions",
             "sessions of a removed tunnel go on while another tunnel would let their peer in; default false: they end after expired_grace",
             |raw, value| raw.gateway.limits.keep_removed_sessions = value
+        ),
+        limit!(
+            "half_close_timeout",
+            "how long a connection of which one side has ended may carry nothing, default \"5m\"; \"0s\": for ever",
+            half_close_timeout_ms
+        ),
+        text!(
+            "keepalive_time",
+            "after how much silence TCP asks whether the other end is there, default \"60s\"; \"0s\": never",
+            |raw, text| raw.gateway.limits.keepalive_time_ms = if text == "0s" { 0 } else { tcp_time(text)? }
+        ),
+        text!("keepalive_interval", "how long after that it asks again, default \"15s\"", |raw, text| raw
+            .gateway
+            .limits
+            .keepalive_interval_ms =
+            tcp_time(text)?),
+        Field {
+            key: "keepalive_probes",
+            doc: described("how often it asks before the other end is gone, where user_timeout is \"0s\"; default 4"),
+            kind: Kind::Number(|raw, number| {
+                raw.gateway.limits.keepalive_probes = number;
+                if (1..=127).contains(&number) { Ok(()) } else { Err("a number from 1 to 127") }
+            }),
+        },
+        text!(
+            "user_timeout",
+            "how long TCP waits for an answer to what it sent, or for a reader that takes nothing, default \"5m\"; \"0s\": as the system does",
+            |raw, text| raw.gateway.limits.user_timeout_ms = duration::milliseconds(text)
+                .filter(|milliseconds| *milliseconds <= LONGEST_TCP_TIME_MS)
+                .ok_or("a duration up to 9h")?
         ),
     ],
 };
