@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use edgetrust::agent::Agents;
 use edgetrust::core::config;
@@ -67,6 +67,31 @@ pub(crate) struct Service<L> {
     watched: Watched,
     pages: Option<Pages>,
     load: L,
+    /// The last reload was refused, and its cause may pass by itself.
+    again: Option<Again>,
+}
+
+/// When a refused reload is tried again: descriptors may have been short, or a file half written and then given its old date.
+struct Again {
+    at: Instant,
+    wait: Duration,
+    reason: String,
+}
+
+/// Waits between attempts: they double from the first to the last.
+const FIRST_AGAIN: Duration = Duration::from_secs(1);
+const LAST_AGAIN: Duration = Duration::from_secs(60);
+
+impl Again {
+    /// After a refusal for `reason`; the same reason as before waits longer.
+    fn after(before: Option<Self>, reason: &str) -> Self {
+        let wait = match before {
+            Some(before) if before.reason == reason => before.wait.saturating_mul(2).min(LAST_AGAIN),
+            _ => FIRST_AGAIN,
+        };
+        let now = Instant::now();
+        Self { at: now.checked_add(wait).unwrap_or(now), wait, reason: reason.to_owned() }
+    }
 }
 
 impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, String>> Service<L> {
@@ -83,7 +108,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, String>> Service<L> {
         };
         agents.commit(prepared);
         est.commit(devices);
-        Ok(Self { gateway, est, agents, watched, pages, load })
+        Ok(Self { gateway, est, agents, watched, pages, load, again: None })
     }
 
     /// Where a tunnel listens, where port 0 was asked for.
@@ -91,20 +116,33 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, String>> Service<L> {
         self.gateway.local_address(tunnel)
     }
 
-    /// Reloads if a file that is in use has changed.
+    /// Reloads if a file that is in use has changed, or if a refused reload is due again.
     pub(crate) async fn look(&mut self) {
         let files = self.watched.changed();
+        if files.is_empty() && self.again.as_ref().is_some_and(|again| Instant::now() >= again.at) {
+            return self.attempt("the last reload was refused", true).await;
+        }
         if !files.is_empty() {
             let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
             self.reload(&format!("changed: {}", names.join(", "))).await;
         }
     }
 
-    /// All or nothing: whatever fails, the last good configuration stays in force.
+    /// All or nothing: whatever fails, the last good configuration stays in force, and is tried again.
     pub(crate) async fn reload(&mut self, cause: &str) {
+        self.attempt(cause, false).await;
+    }
+
+    /// One attempt. One that is `repeated` by itself is only worth a word if it comes to something else than the one before.
+    async fn attempt(&mut self, cause: &str, repeated: bool) {
         let mut read = Watched::default();
         let reloaded = self.try_reload(&mut read).await;
-        self.gateway.status().reloaded(reloaded.as_ref().err().cloned());
+        let before = self.again.take();
+        let same = |reason: &String| before.as_ref().is_some_and(|before| before.reason == *reason);
+        let known = repeated && reloaded.as_ref().err().is_some_and(same);
+        if !known {
+            self.gateway.status().reloaded(reloaded.as_ref().err().cloned());
+        }
         match reloaded {
             Ok(()) => {
                 self.watched = read;
@@ -113,7 +151,10 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, String>> Service<L> {
             Err(reason) => {
                 // What was good and what was tried: a change of either is worth another attempt.
                 self.watched.extend(read);
-                error!(%cause, "reload refused, the last good configuration stays: {reason}");
+                self.again = Some(Again::after(before, &reason));
+                if !known {
+                    error!(%cause, "reload refused, the last good configuration stays: {reason}");
+                }
             }
         }
     }
@@ -166,7 +207,8 @@ pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched, &mut Agents) ->
             runtime
         }
     };
-    runtime.enable_all().build().map_err(text)?.block_on(async {
+    let runtime = runtime.enable_all().build().map_err(text)?;
+    let outcome = runtime.block_on(async {
         let mut signals = Signals::new().map_err(text)?;
         let mut service = Service::start(load).await?;
         tell_systemd(vec![NotifyState::Ready]);
@@ -192,8 +234,14 @@ pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched, &mut Agents) ->
             _ = signals.interrupt.recv() => info!("told twice to stop: connections are cut"),
         }
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    // A disk that hangs must not keep the program from its end.
+    runtime.shutdown_timeout(LAST_WRITES);
+    outcome
 }
+
+/// What disk writes under way may take when the program ends.
+const LAST_WRITES: Duration = Duration::from_secs(1);
 
 /// As `Type=notify-reload` wants it (`systemd.service`, section "Options").
 fn reloading() {

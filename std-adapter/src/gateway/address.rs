@@ -1,15 +1,11 @@
 //! Where bytes come from or go to, owned.
 
 use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use edgetrust_core::config::Endpoint;
-use tokio::net::{TcpStream, UnixStream};
-
-use super::socket::Socket;
 
 /// A TCP address, a host that is looked up for each connection, or a Unix socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -69,14 +65,6 @@ impl Address {
             Self::Tcp(address) => Endpoint::Tcp(*address).is_local(),
             Self::Host(host, port) => Endpoint::Host(host, *port).is_local(),
             Self::Unix(_) => true,
-        }
-    }
-
-    pub(super) async fn connect(&self) -> io::Result<Socket> {
-        match self {
-            Self::Tcp(address) => TcpStream::connect(address).await.map(Socket::from),
-            Self::Host(host, port) => TcpStream::connect((host.as_str(), *port)).await.map(Socket::from),
-            Self::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
         }
     }
 }

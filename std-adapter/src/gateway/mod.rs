@@ -6,6 +6,7 @@ mod connection;
 mod leaving;
 mod limits;
 mod listener;
+mod lookup;
 mod plan;
 mod proxy_protocol;
 mod queue;
@@ -13,6 +14,7 @@ mod session;
 mod socket;
 mod splice;
 mod status;
+mod target;
 mod tunnel;
 mod watched;
 
@@ -85,7 +87,7 @@ fn overlap(one: &Address, other: &Address) -> bool {
 type Routes = HashMap<Key, Vec<Arc<Route>>>;
 
 /// Counters of tunnels that were there before go on.
-fn routes(tunnels: Vec<Tunnel>, status: &Status) -> Result<Routes, GatewayError> {
+fn routes(tunnels: Vec<Tunnel>, limits: Limits, status: &Status) -> Result<Routes, GatewayError> {
     let before = status.tunnels();
     let counters = |name: &str| {
         let known = before.iter().find(|tunnel| tunnel.name == name);
@@ -96,7 +98,7 @@ fn routes(tunnels: Vec<Tunnel>, status: &Status) -> Result<Routes, GatewayError>
         let own = matches!(&tunnel.listen, Address::Tcp(address) if address.port() == 0);
         let key = (tunnel.listen.clone(), own.then(|| tunnel.name.clone()));
         let counters = counters(&tunnel.name);
-        let route = Route::new(tunnel, counters)?;
+        let route = Route::new(tunnel, limits, counters)?;
         routes.entry(key).or_default().push(Arc::new(route));
     }
     Ok(routes)
@@ -126,7 +128,7 @@ impl Gateway {
     /// # Errors
     /// Where an address cannot be had or settings are refused: then nothing changes.
     pub async fn reload(&mut self, tunnels: Vec<Tunnel>, limits: Limits) -> Result<(), GatewayError> {
-        let mut routes = routes(tunnels, &self.status)?;
+        let mut routes = routes(tunnels, limits, &self.status)?;
         // Everything that can fail comes before the first change.
         let bound = self.bind(&routes).await?;
         self.limit_connections(limits);
@@ -232,7 +234,7 @@ impl Gateway {
         let tunnel = |running: &Running, route: &Route| TunnelStatus {
             name: route.name.clone(),
             address: running.address.clone(),
-            target: route.target.clone(),
+            target: route.target.address().clone(),
             credential: route.credential.clone(),
             insecure: route.insecure,
             counters: route.counters.clone(),

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use edgetrust_core::identity::without_root;
 use pki_types::ServerName;
 
-use super::Address;
 use super::status::Counters;
+use super::target::Target;
+use super::{Address, Limits};
 use crate::tls::{ClientSettings, Credential, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
 
 /// One tunnel as it is asked for.
@@ -50,7 +51,7 @@ pub(super) struct Route {
     pub(super) name: String,
     /// As it was asked for: port 0 stays port 0.
     pub(super) listen: Address,
-    pub(super) target: Address,
+    pub(super) target: Target,
     pub(super) kind: RouteKind,
     pub(super) credential: Option<Credential>,
     pub(super) insecure: bool,
@@ -90,7 +91,7 @@ impl fmt::Display for GatewayError {
 impl std::error::Error for GatewayError {}
 
 impl Route {
-    pub(super) fn new(tunnel: Tunnel, counters: Arc<Counters>) -> Result<Self, GatewayError> {
+    pub(super) fn new(tunnel: Tunnel, limits: Limits, counters: Arc<Counters>) -> Result<Self, GatewayError> {
         let Tunnel { name, listen, target, kind } = tunnel;
         let refused = |error| GatewayError::Tls(name.clone(), error);
         let credential = match &kind {
@@ -108,6 +109,7 @@ impl Route {
                 RouteKind::Client { tls: TlsClient::new(tls).map_err(refused)?, server_name }
             }
         };
+        let target = Target::new(target, limits.handshake_timeout);
         Ok(Self { name, listen, target, kind, credential, insecure, counters })
     }
 

@@ -26,6 +26,9 @@ fn look(file: &Path) -> Option<Look> {
     })
 }
 
+/// Files that change all the time are taken as they are after this many looks.
+const MAX_UNSETTLED: u32 = 10;
+
 /// Files by name, each as it looked before it was read: a change while it was being read is seen too.
 ///
 /// It is asked at intervals, which works on every file system, through every kind of link, and for files that are not there yet.
@@ -33,6 +36,8 @@ fn look(file: &Path) -> Option<Look> {
 pub struct Watched {
     files: BTreeMap<PathBuf, Option<Look>>,
     unsettled: Option<Vec<Option<Look>>>,
+    /// How often something had changed, and looked other than at the look before.
+    waited: u32,
 }
 
 impl Watched {
@@ -44,23 +49,30 @@ impl Watched {
     /// Takes the files of another attempt beside these.
     pub fn extend(&mut self, other: Self) {
         self.files.extend(other.files);
-        self.unsettled = None;
+        self.settle();
     }
 
-    /// The files that have changed, once they look the same twice: whoever writes several has the time between two calls.
+    fn settle(&mut self) {
+        self.unsettled = None;
+        self.waited = 0;
+    }
+
+    /// The files that have changed, once they look the same twice: whoever writes several has the time between two calls. A file that
+    /// is written without end holds nothing off for ever.
     pub fn changed(&mut self) -> Vec<PathBuf> {
         let looks: Vec<_> = self.files.keys().map(|file| look(file)).collect();
         let changed = self.files.iter().zip(&looks).filter(|((_, before), now)| before != now);
         let changed: Vec<PathBuf> = changed.map(|((file, _), _)| file.clone()).collect();
         if changed.is_empty() {
-            self.unsettled = None;
+            self.settle();
             return changed;
         }
-        if self.unsettled.as_ref() != Some(&looks) {
+        if self.unsettled.as_ref() != Some(&looks) && self.waited < MAX_UNSETTLED {
             self.unsettled = Some(looks);
+            self.waited = self.waited.saturating_add(1);
             return Vec::new();
         }
-        self.unsettled = None;
+        self.settle();
         for (before, now) in self.files.values_mut().zip(looks) {
             *before = now;
         }
@@ -126,5 +138,19 @@ mod tests {
             assert!(watched.changed().is_empty());
         }
         assert_eq!(watched.changed(), [file]);
+    }
+
+    #[test]
+    fn a_change_without_end_is_taken_up_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        let mut watched = watched(&[&file]);
+        let mut text = String::new();
+        let looks = (1..100).find(|_| {
+            text.push('a');
+            fs::write(&file, &text).unwrap();
+            !watched.changed().is_empty()
+        });
+        assert_eq!(looks, Some(11));
     }
 }

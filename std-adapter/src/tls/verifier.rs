@@ -155,6 +155,9 @@ impl Judge {
     }
 }
 
+/// Octets of CA names in a CertificateRequest. A handshake message of more than 64 KiB is refused by every client, and many take less.
+const MAX_HINTS: usize = 16 * 1024;
+
 /// Judges clients.
 #[derive(Debug)]
 pub struct ClientVerifier {
@@ -168,7 +171,11 @@ impl ClientVerifier {
     pub fn new(store: &Arc<TrustStore>, mandatory: bool, provider: Arc<CryptoProvider>) -> Self {
         let judge = Judge::new(store, provider);
         let subjects = judge.trust.anchors().iter().map(|anchor| anchor.subject());
-        let hints = subjects.map(|subject| DistinguishedName::in_sequence(subject.as_bytes())).collect();
+        let mut hints: Vec<_> = subjects.map(|subject| DistinguishedName::in_sequence(subject.as_bytes())).collect();
+        // RFC 8446 section 4.2.4: the list helps a client to choose a certificate, and may be left out.
+        if hints.iter().map(|name| name.as_ref().len().saturating_add(2)).sum::<usize>() > MAX_HINTS {
+            hints.clear();
+        }
         Self { judge, mandatory, hints }
     }
 

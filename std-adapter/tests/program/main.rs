@@ -17,5 +17,6 @@ mod reload;
 mod run;
 mod serve;
 mod traffic;
+mod targets;
 mod tunnel_pair;
 mod verify;

@@ -254,3 +254,42 @@ fn replace_pair(pki: &Pki) {
     fs::rename(&key, pki.path("gateway.key")).unwrap();
     fs::rename(&cert, pki.path("gateway.pem")).unwrap();
 }
+
+#[test]
+fn a_refused_reload_whose_cause_passes_is_taken_up_by_itself() {
+    let pki = Pki::new("Root");
+    let config = pki.path("gateway.json");
+    let tunnel = |name: &str, listen: &str| serde_json::json!({"name": name, "mode": "server", "listen": listen, "target": echo().to_string(), "tls": {"enabled": false}});
+    let write = |tunnels: &[serde_json::Value]| {
+        fs::write(&config, serde_json::json!({"gateway": {"tunnels": tunnels}}).to_string()).unwrap();
+    };
+    let one = tunnel("one", "127.0.0.1:0");
+    write(std::slice::from_ref(&one));
+    let arguments = ["run", "--config", &arg(&config), "--watch-interval", "50ms"].map(str::to_owned);
+    let program = Program::start(&arguments);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    write(&[one, tunnel("two", &taken.local_addr().unwrap().to_string())]);
+    program.wait_for("reload refused");
+    // No file changes any more.
+    drop(taken);
+    program.wait_for("reloaded cause=the last reload was refused");
+}
+
+#[test]
+fn a_list_of_cas_too_long_for_a_handshake_message_lets_clients_in() {
+    let pki = Pki::new("Root");
+    let bundle = pki.path("cas.pem");
+    let mut cas = fs::read_to_string(pki.ca()).unwrap();
+    // Together their names are longer than the 64 KiB that a handshake message may have.
+    for number in 0..80 {
+        let other = Pki::new(&format!("{number} {}", "x".repeat(1000)));
+        cas += &fs::read_to_string(other.ca()).unwrap();
+    }
+    fs::write(&bundle, cas).unwrap();
+    let program = serve(&pki, &["--cacert", &arg(&bundle)]);
+    let (cert, key) = pki.issue("location-b", &[]);
+    for version in ["-tls1_3", "-tls1_2"] {
+        let mut client = OpensslClient::start(program.address, &["-cert", &arg(&cert), "-key", &arg(&key), version]);
+        assert_eq!(client.ask("hello").as_deref(), Some("hello"), "{version}");
+    }
+}

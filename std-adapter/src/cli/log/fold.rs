@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber, error, warn};
+use tracing::{Event, Level, Subscriber, warn};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
@@ -33,7 +33,6 @@ pub(super) struct Fold(Arc<Mutex<HashMap<u64, Kind>>>);
 struct Kind {
     since: Instant,
     seen: u32,
-    error: bool,
     message: String,
 }
 
@@ -46,7 +45,6 @@ impl Kind {
 /// What was not written.
 #[derive(Debug, PartialEq, Eq)]
 struct Folded {
-    error: bool,
     more: u32,
     minutes: u64,
     message: String,
@@ -54,12 +52,8 @@ struct Folded {
 
 impl Folded {
     fn tell(self) {
-        let Self { error, more, minutes, message } = self;
-        if error {
-            error!(target: TARGET, "{more} more like this in {minutes} min: {message}");
-        } else {
-            warn!(target: TARGET, "{more} more like this in {minutes} min: {message}");
-        }
+        let Self { more, minutes, message } = self;
+        warn!(target: TARGET, "{more} more like this in {minutes} min: {message}");
     }
 }
 
@@ -69,7 +63,7 @@ impl Fold {
     }
 
     /// Returns whether this event is written, and what must be told to make room for its kind.
-    fn admit(&self, kind: u64, error: bool, message: &str, now: Instant) -> (bool, Option<Folded>) {
+    fn admit(&self, kind: u64, message: &str, now: Instant) -> (bool, Option<Folded>) {
         let mut kinds = self.lock();
         if let Some(known) = kinds.get_mut(&kind) {
             known.seen = known.seen.saturating_add(1);
@@ -80,7 +74,7 @@ impl Fold {
             let oldest = kinds.iter().min_by_key(|(_, kind)| kind.since).map(|(kind, _)| *kind);
             told = oldest.and_then(|oldest| kinds.remove(&oldest)).and_then(|oldest| folded(oldest, now));
         }
-        kinds.insert(kind, Kind { since: now, seen: 1, error, message: message.chars().take(MESSAGE).collect() });
+        kinds.insert(kind, Kind { since: now, seen: 1, message: message.chars().take(MESSAGE).collect() });
         (true, told)
     }
 
@@ -105,19 +99,19 @@ impl Fold {
 
 fn folded(kind: Kind, now: Instant) -> Option<Folded> {
     let minutes = now.duration_since(kind.since).as_secs().div_ceil(60).max(1);
-    (kind.more() > 0).then(|| Folded { error: kind.error, more: kind.more(), minutes, message: kind.message })
+    (kind.more() > 0).then(|| Folded { more: kind.more(), minutes, message: kind.message })
 }
 
 impl<S: Subscriber> Layer<S> for Fold {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
-        let level = *event.metadata().level();
-        if level > Level::WARN || event.metadata().target() == TARGET {
+        // An error asks somebody to act, and comes of what somebody did: each is written.
+        if *event.metadata().level() != Level::WARN || event.metadata().target() == TARGET {
             return true;
         }
         let mut seen = Seen { hash: DefaultHasher::new(), message: String::new() };
         event.metadata().callsite().hash(&mut seen.hash);
         event.record(&mut seen);
-        let (written, told) = self.admit(seen.hash.finish(), level == Level::ERROR, &seen.message, Instant::now());
+        let (written, told) = self.admit(seen.hash.finish(), &seen.message, Instant::now());
         if let Some(told) = told {
             told.tell();
         }
@@ -160,13 +154,13 @@ mod tests {
     fn the_first_of_a_kind_are_written_and_the_others_counted() {
         let fold = Fold::default();
         let start = Instant::now();
-        let written = (0..39).filter(|_| fold.admit(1, false, "refused: expired", start).0).count();
+        let written = (0..39).filter(|_| fold.admit(1, "refused: expired", start).0).count();
         assert_eq!(written, 5);
-        assert!(fold.admit(2, true, "another", start).0, "another kind");
+        assert!(fold.admit(2, "another", start).0, "another kind");
         assert_eq!(fold.due(start + WINDOW / 2), []);
         let message = "refused: expired".to_owned();
-        assert_eq!(fold.due(start + WINDOW), [Folded { error: false, more: 34, minutes: 10, message }]);
-        assert!(fold.admit(1, false, "refused: expired", start + WINDOW).0, "a new window");
+        assert_eq!(fold.due(start + WINDOW), [Folded { more: 34, minutes: 10, message }]);
+        assert!(fold.admit(1, "refused: expired", start + WINDOW).0, "a new window");
     }
 
     #[test]
@@ -174,11 +168,11 @@ mod tests {
         let fold = Fold::default();
         let start = Instant::now();
         for _ in 0..10 {
-            fold.admit(0, false, "first", start);
+            fold.admit(0, "first", start);
         }
         let later = start + Duration::from_secs(60);
-        let told: Vec<_> = (1..1000).filter_map(|kind| fold.admit(kind, false, "one", later).1).collect();
-        assert_eq!(told, [Folded { error: false, more: 5, minutes: 1, message: "first".to_owned() }]);
+        let told: Vec<_> = (1..1000).filter_map(|kind| fold.admit(kind, "one", later).1).collect();
+        assert_eq!(told, [Folded { more: 5, minutes: 1, message: "first".to_owned() }]);
         assert_eq!(fold.lock().len(), KINDS);
     }
 }

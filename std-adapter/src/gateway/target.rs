@@ -1,0 +1,171 @@
+//! Where a tunnel forwards to, and how it is reached: every address of a name is tried, staggered (RFC 8305).
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::Address;
+use super::lookup::lookup;
+use super::socket::Socket;
+
+/// Connection Attempt Delay (RFC 8305 section 5).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// What of `limits.handshake_timeout` look-up and connection may take: the handshake needs the rest, and whoever waits for the target is
+/// told which one did not answer.
+const SHARE: u32 = 2;
+
+/// A target and the time in which it must be reached.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    address: Address,
+    patience: Duration,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+impl Target {
+    pub(super) fn new(address: Address, handshake_timeout: Duration) -> Self {
+        Self { address, patience: handshake_timeout / SHARE }
+    }
+
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(super) async fn connect(&self) -> io::Result<Socket> {
+        let connected = async {
+            match &self.address {
+                Address::Tcp(address) => TcpStream::connect(address).await.map(Socket::from),
+                Address::Host(host, port) => {
+                    let addresses = in_turns(lookup(host).await?);
+                    race(addresses.into_iter().map(|address| SocketAddr::new(address, *port)).collect()).await
+                }
+                Address::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+            }
+        };
+        // On the heap: it is over before the handshake's state is needed.
+        timeout(self.patience, Box::pin(connected)).await.unwrap_or_else(|_| {
+            let reason = format!("no answer within {:?}", self.patience);
+            Err(io::Error::new(io::ErrorKind::TimedOut, reason))
+        })
+    }
+}
+
+/// The families in turns, beginning with the preferred one (RFC 8305 section 4).
+fn in_turns(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    let preferred = addresses.first().is_some_and(IpAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == preferred);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut all = Vec::new();
+    loop {
+        match (first.next(), second.next()) {
+            (None, None) => return all,
+            (one, other) => all.extend(one.into_iter().chain(other)),
+        }
+    }
+}
+
+/// The first address that answers. The next one is tried when the one before has failed, or has not answered for a while
+/// (RFC 8305 section 5).
+async fn race(addresses: Vec<SocketAddr>) -> io::Result<Socket> {
+    if let [only] = addresses.as_slice() {
+        return TcpStream::connect(only).await.map(Socket::from);
+    }
+    let mut waiting = addresses.into_iter();
+    let mut attempts = JoinSet::new();
+    let mut failed = Vec::new();
+    loop {
+        match waiting.next() {
+            // What is still under way when this returns is given up with the set.
+            Some(address) => drop(attempts.spawn(async move { (address, TcpStream::connect(address).await) })),
+            None if attempts.is_empty() => return Err(none_answered(failed)),
+            None => {}
+        }
+        tokio::select! {
+            Some(attempt) = attempts.join_next() => match attempt {
+                Ok((_, Ok(stream))) => return Ok(Socket::from(stream)),
+                Ok((address, Err(error))) => failed.push((address, error)),
+                Err(error) => return Err(io::Error::other(error)),
+            },
+            () = sleep(ATTEMPT_DELAY), if waiting.len() > 0 => {}
+        }
+    }
+}
+
+fn none_answered(failed: Vec<(SocketAddr, io::Error)>) -> io::Error {
+    let kind = failed.first().map_or(io::ErrorKind::NotFound, |(_, error)| error.kind());
+    let reasons: Vec<_> = failed.iter().map(|(address, error)| format!("{address}: {error}")).collect();
+    io::Error::new(kind, reasons.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+    use tokio::net::{TcpListener, TcpSocket};
+
+    /// An address where nothing answers: the queue of its listener is full, so that the kernel drops what asks for a connection.
+    async fn silent(port: u16) -> (SocketAddr, TcpListener, Vec<TcpStream>) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::new(127, 0, 0, 2), port).into()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut queued = Vec::new();
+        while let Ok(Ok(stream)) = timeout(ATTEMPT_DELAY, TcpStream::connect(address)).await {
+            queued.push(stream);
+            assert!(queued.len() < 100, "the queue has no end");
+        }
+        (address, listener, queued)
+    }
+
+    #[tokio::test]
+    async fn a_silent_first_address_does_not_keep_the_second_from_being_tried() {
+        let (silent, _listener, _queued) = silent(0).await;
+        let alive = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let reached = race(vec![silent, alive.local_addr().unwrap()]).await.unwrap();
+        assert_eq!(reached.addresses().unwrap().0, alive.local_addr().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_leads_to_the_next_address_and_all_are_named_in_the_end() {
+        let gone = |ip: [u8; 4]| async move {
+            TcpListener::bind(SocketAddr::from((ip, 0))).await.unwrap().local_addr().unwrap()
+        };
+        let (one, two) = (gone([127, 0, 0, 1]).await, gone([127, 0, 0, 3]).await);
+        let alive = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        assert!(race(vec![one, two, alive.local_addr().unwrap()]).await.is_ok());
+        let error = race(vec![one, two]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        for address in [one, two] {
+            assert!(error.to_string().contains(&address.to_string()), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_target_that_does_not_answer_is_given_up_within_its_share_of_the_deadline() {
+        let (silent, _listener, _queued) = silent(0).await;
+        let target = Target::new(Address::Tcp(silent), Duration::from_millis(400));
+        let error = target.connect().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(error.to_string(), "no answer within 200ms");
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let parse = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
+        let (v6, v4) = (["::1", "::2", "::3"], ["1.1.1.1"]);
+        assert_eq!(in_turns(parse(&[&v6[..], &v4[..]].concat())), parse(&["::1", "1.1.1.1", "::2", "::3"]));
+        assert_eq!(in_turns(parse(&[&v4[..], &v6[..]].concat())), parse(&["1.1.1.1", "::1", "::2", "::3"]));
+        assert_eq!(in_turns(Vec::new()), parse(&[]));
+    }
+}
