@@ -238,7 +238,7 @@ async fn forward(route: &Arc<Route>, stream: ServerStream<Socket>, peer: Option<
 
 async fn reach(route: &Route, header: Option<Vec<u8>>) -> Result<Socket, Refused> {
     let reached = async {
-        let mut target = route.target.connect().await?;
+        let mut target = route.connect().await?;
         if let Some(header) = header {
             target.write_all(&header).await?;
         }

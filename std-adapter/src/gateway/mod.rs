@@ -234,7 +234,7 @@ impl Gateway {
         let tunnel = |running: &Running, route: &Route| TunnelStatus {
             name: route.name.clone(),
             address: running.address.clone(),
-            target: route.target.address().clone(),
+            target: route.target.clone(),
             credential: route.credential.clone(),
             insecure: route.insecure,
             counters: route.counters.clone(),

@@ -1,6 +1,5 @@
 //! Where a tunnel forwards to, and how it is reached: every address of a name is tried, staggered (RFC 8305).
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -20,45 +19,26 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// told which one did not answer.
 const SHARE: u32 = 2;
 
-/// A target and the time in which it must be reached.
-#[derive(Clone, Debug)]
-pub(super) struct Target {
-    address: Address,
-    patience: Duration,
+/// How much of `limits.handshake_timeout` look-up and connection may take.
+pub(super) fn share_of(handshake_timeout: Duration) -> Duration {
+    handshake_timeout / SHARE
 }
 
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address.fmt(f)
-    }
-}
-
-impl Target {
-    pub(super) fn new(address: Address, handshake_timeout: Duration) -> Self {
-        Self { address, patience: handshake_timeout / SHARE }
-    }
-
-    pub(super) fn address(&self) -> &Address {
-        &self.address
-    }
-
-    pub(super) async fn connect(&self) -> io::Result<Socket> {
-        let connected = async {
-            match &self.address {
-                Address::Tcp(address) => TcpStream::connect(address).await.map(Socket::from),
-                Address::Host(host, port) => {
-                    let addresses = in_turns(lookup(host).await?);
-                    race(addresses.into_iter().map(|address| SocketAddr::new(address, *port)).collect()).await
-                }
-                Address::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+/// Reaches a target within `patience`.
+pub(super) async fn connect(target: &Address, patience: Duration) -> io::Result<Socket> {
+    let connected = async {
+        match target {
+            Address::Tcp(address) => TcpStream::connect(address).await.map(Socket::from),
+            Address::Host(host, port) => {
+                let addresses = in_turns(lookup(host).await?);
+                race(addresses.into_iter().map(|address| SocketAddr::new(address, *port)).collect()).await
             }
-        };
-        // On the heap: it is over before the handshake's state is needed.
-        timeout(self.patience, Box::pin(connected)).await.unwrap_or_else(|_| {
-            let reason = format!("no answer within {:?}", self.patience);
-            Err(io::Error::new(io::ErrorKind::TimedOut, reason))
-        })
-    }
+            Address::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+        }
+    };
+    // On the heap: it is over before the handshake's state is needed.
+    let connected = timeout(patience, Box::pin(connected)).await;
+    connected.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {patience:?}"))))
 }
 
 /// The families in turns, beginning with the preferred one (RFC 8305 section 4).
@@ -154,8 +134,7 @@ mod tests {
     #[tokio::test]
     async fn a_target_that_does_not_answer_is_given_up_within_its_share_of_the_deadline() {
         let (silent, _listener, _queued) = silent(0).await;
-        let target = Target::new(Address::Tcp(silent), Duration::from_millis(400));
-        let error = target.connect().await.unwrap_err();
+        let error = connect(&Address::Tcp(silent), share_of(Duration::from_millis(400))).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(error.to_string(), "no answer within 200ms");
     }

@@ -1,13 +1,16 @@
 //! What a tunnel is: from settings to something that serves connections.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use edgetrust_core::identity::without_root;
 use pki_types::ServerName;
 
+use super::socket::Socket;
 use super::status::Counters;
-use super::target::Target;
+use super::target;
 use super::{Address, Limits};
 use crate::tls::{ClientSettings, Credential, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
 
@@ -51,7 +54,9 @@ pub(super) struct Route {
     pub(super) name: String,
     /// As it was asked for: port 0 stays port 0.
     pub(super) listen: Address,
-    pub(super) target: Target,
+    pub(super) target: Address,
+    /// How long reaching the target may take.
+    patience: Duration,
     pub(super) kind: RouteKind,
     pub(super) credential: Option<Credential>,
     pub(super) insecure: bool,
@@ -109,8 +114,13 @@ impl Route {
                 RouteKind::Client { tls: TlsClient::new(tls).map_err(refused)?, server_name }
             }
         };
-        let target = Target::new(target, limits.handshake_timeout);
-        Ok(Self { name, listen, target, kind, credential, insecure, counters })
+        let patience = target::share_of(limits.handshake_timeout);
+        Ok(Self { name, listen, target, patience, kind, credential, insecure, counters })
+    }
+
+    /// Reaches the target.
+    pub(super) async fn connect(&self) -> io::Result<Socket> {
+        target::connect(&self.target, self.patience).await
     }
 
     /// The server that may have to answer a CA's validation.

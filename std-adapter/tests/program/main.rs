@@ -16,7 +16,7 @@ mod refusals;
 mod reload;
 mod run;
 mod serve;
-mod traffic;
 mod targets;
+mod traffic;
 mod tunnel_pair;
 mod verify;
