@@ -2,6 +2,7 @@
 
 pub mod chains;
 pub mod conformance;
+pub mod forge;
 pub mod powercut;
 pub mod random;
 pub mod repository;

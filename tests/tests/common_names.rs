@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use edgetrust_core::crypto::ECDSA_P256_SHA256;
 use edgetrust_core::identity::{PeerPolicy, Rule};
 use edgetrust_core::path::{Budget, Limits, Purpose, Trust};
 use edgetrust_core::x509::Certificate;
@@ -19,7 +20,7 @@ fn let_in(name: DnValue, allowed: &str) -> bool {
     let der = KEY.with(|key| params.self_signed(key).unwrap()).der().clone();
     let leaf = Certificate::from_der(&der).unwrap();
     let anchors = [leaf];
-    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &[] };
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &[ECDSA_P256_SHA256] };
     let now = UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000));
     let path = trust.verify(&leaf, &[], Purpose::ClientAuth, now, &mut Budget::new(Limits::DEVICE)).unwrap();
     PeerPolicy::OneOf(&[Rule::CommonName(allowed)]).authorize(path).is_ok()

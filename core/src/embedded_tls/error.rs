@@ -54,8 +54,10 @@ impl HandshakeError {
                 PathErrorKind::Expired { .. } | PathErrorKind::NotYetValid { .. } => {
                     AlertDescription::CertificateExpired
                 }
-                PathErrorKind::UnknownIssuer => AlertDescription::UnknownCa,
-                PathErrorKind::UnsupportedAlgorithm => AlertDescription::UnsupportedCertificate,
+                kind if kind.is_unknown_issuer() => AlertDescription::UnknownCa,
+                PathErrorKind::UnsupportedSignatureAlgorithm(_)
+                | PathErrorKind::SignatureAlgorithmMismatch(_)
+                | PathErrorKind::UnsupportedKey(_) => AlertDescription::UnsupportedCertificate,
                 PathErrorKind::TimeUnknown => AlertDescription::CertificateUnknown,
                 _ => AlertDescription::BadCertificate,
             },

@@ -2,10 +2,11 @@
 
 use pki_types::{SignatureVerificationAlgorithm, UnixTime};
 
+use super::checks::{self, Asked};
 use super::error::{PathError, PathErrorKind, Resource};
-use super::{Budget, checks, name_constraints};
+use super::{Budget, name_constraints};
 use crate::time::TrustedTime;
-use crate::x509::{Certificate, Work};
+use crate::x509::{Certificate, ObjectIdentifier, Work};
 
 /// How many intermediates a path can have at the most, self-issued ones counted; [`super::Limits`] sets the bound in use.
 pub const MAX_INTERMEDIATES: usize = 16;
@@ -90,9 +91,12 @@ impl<'p> VerifiedPath<'p> {
 }
 
 /// One level of the search: the certificate whose issuer is sought is the one chosen a level below.
+#[derive(Default)]
 struct Level {
     /// The next candidate to look at.
     next: usize,
+    /// A candidate bears the issuer's name and has another key than the authority key identifier names.
+    other_key: bool,
     /// The candidate that stands here.
     chosen: Option<Chosen>,
 }
@@ -140,8 +144,9 @@ impl<'t> Trust<'t> {
         budget: &mut Budget,
     ) -> Result<VerifiedPath<'p>, PathError> {
         let at_leaf = |kind| PathError { depth: 0, kind };
+        let asked = Asked { purpose, now, algorithms: self.algorithms };
         if let Some(anchor) = self.anchors.iter().position(|anchor| anchor.der() == leaf.der()) {
-            checks::pinned(leaf, purpose, now).map_err(at_leaf)?;
+            checks::pinned(leaf, &asked).map_err(at_leaf)?;
             let place = Place::Anchor(u16::try_from(anchor).unwrap_or(u16::MAX));
             let mut issuers = heapless::Vec::new();
             // The list is not full.
@@ -149,9 +154,9 @@ impl<'t> Trust<'t> {
             let valid_until = leaf.validity().not_after;
             return Ok(VerifiedPath { leaf: *leaf, purpose, issuers, valid_until, work: budget.work });
         }
-        checks::leaf(leaf, purpose, now).map_err(at_leaf)?;
+        checks::leaf(leaf, &asked).map_err(at_leaf)?;
         let levels = heapless::Vec::new();
-        Search { trust: self, leaf, sent, purpose, now, budget, levels, self_issued: SelfIssued::default() }.run()
+        Search { trust: self, leaf, sent, asked, budget, levels, self_issued: SelfIssued::default() }.run()
     }
 }
 
@@ -159,8 +164,7 @@ struct Search<'s, 't, 'p> {
     trust: &'s Trust<'t>,
     leaf: &'s Certificate<'p>,
     sent: &'s [Certificate<'p>],
-    purpose: Purpose,
-    now: UnixTime,
+    asked: Asked<'t>,
     budget: &'s mut Budget,
     levels: heapless::Vec<Level, { MAX_INTERMEDIATES + 1 }>,
     self_issued: SelfIssued,
@@ -177,29 +181,35 @@ struct SelfIssued {
 impl<'s, 't, 'p> Search<'s, 't, 'p> {
     fn run(mut self) -> Result<VerifiedPath<'p>, PathError> {
         let mut best = PathError { depth: 0, kind: PathErrorKind::UnknownIssuer };
-        let _ = self.levels.push(Level { next: 0, chosen: None });
+        let _ = self.levels.push(Level::default());
         // Each turn looks at one candidate, or gives up a level; the budget's work bounds the number of turns.
         while let Some(level) = self.levels.last_mut() {
             let candidate = level.next;
             level.next = level.next.saturating_add(1);
             level.chosen = None;
             let Some((place, issuer)) = self.candidate(candidate) else {
+                best = best.most_telling(self.without_issuer());
                 self.levels.pop();
                 continue;
             };
             match self.consider(place, issuer) {
                 Ok(Considered::NotIssuer) => {}
+                Ok(Considered::OtherKey) => {
+                    if let Some(level) = self.levels.last_mut() {
+                        level.other_key = true;
+                    }
+                }
                 Ok(Considered::Anchor) => return Ok(self.found(place)),
                 Ok(Considered::Intermediate { self_issued }) => {
                     if let Some(level) = self.levels.last_mut() {
                         level.chosen = Some(Chosen { place, self_issued });
                     }
-                    if self.levels.push(Level { next: 0, chosen: None }).is_err() {
-                        best = most_telling(best, self.error_at_issuer(PathErrorKind::Budget(Resource::Intermediates)));
+                    if self.levels.push(Level::default()).is_err() {
+                        best = best.most_telling(self.error_at_issuer(PathErrorKind::Budget(Resource::Intermediates)));
                     }
                 }
                 Err(error) if error.kind.is_final() => return Err(error),
-                Err(error) => best = most_telling(best, error),
+                Err(error) => best = best.most_telling(error),
             }
         }
         Err(best)
@@ -248,19 +258,25 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
     fn consider(&mut self, place: Place, issuer: &'s Certificate<'s>) -> Result<Considered, PathError> {
         let (depth, above) = (self.depth(), self.error_at_issuer(PathErrorKind::UnknownIssuer));
         let above = |kind| PathError { kind, ..above };
-        let child = self.chosen().next_back().map_or(self.leaf as &Certificate<'s>, |(_, child)| child);
-        if !self.is_issuer_by_name(child, issuer).map_err(above)? {
+        let child = self.child();
+        // RFC 5280 section 6.1.3 (a) (4)
+        self.budget.work.spend(CANDIDATE).map_err(|exhausted| above(exhausted.into()))?;
+        let named = issuer.subject().matches_within(&child.issuer(), &mut self.budget.work);
+        if !named.map_err(|exhausted| above(exhausted.into()))? {
             return Ok(Considered::NotIssuer);
+        }
+        if self.identifiers_differ(child, issuer).map_err(above)? {
+            return Ok(Considered::OtherKey);
         }
         let is_anchor = matches!(place, Place::Anchor(_));
         if !is_anchor && self.is_on_path(issuer).map_err(above)? {
-            return Err(above(PathErrorKind::Loop));
+            return Err(PathError { depth, kind: PathErrorKind::Loop });
         }
         let cas_below = self.chosen().filter(|(chosen, _)| !chosen.self_issued).count();
-        self.spend_purposes(issuer).map_err(above)?;
-        checks::issuer(issuer, self.purpose, self.now, cas_below).map_err(above)?;
+        self.spend_checks(issuer).map_err(above)?;
+        checks::issuer(issuer, &self.asked, cas_below).map_err(above)?;
         if !is_anchor {
-            checks::serial_number(issuer).map_err(above)?;
+            checks::intermediate(issuer, &self.asked).map_err(above)?;
         }
         let self_issued = !is_anchor && self.is_self_issued(place, issuer).map_err(above)?;
         let counted = cas_below.saturating_add(usize::from(!self_issued));
@@ -272,18 +288,12 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
         Ok(if is_anchor { Considered::Anchor } else { Considered::Intermediate { self_issued } })
     }
 
-    /// RFC 5280 section 6.1.3 (a) (4), and RFC 5280 section 4.2.1.1: the key identifiers tell issuers of one name apart, where both are
-    /// there.
-    fn is_issuer_by_name(&mut self, child: &Certificate<'_>, issuer: &Certificate<'_>) -> Result<bool, PathErrorKind> {
-        let work = &mut self.budget.work;
-        work.spend(CANDIDATE)?;
-        if !issuer.subject().matches_within(&child.issuer(), work)? {
-            return Ok(false);
-        }
+    /// RFC 5280 section 4.2.1.1: the key identifiers tell issuers of one name apart, where both are there.
+    fn identifiers_differ(&mut self, child: &Certificate<'_>, issuer: &Certificate<'_>) -> Result<bool, PathErrorKind> {
         let wanted = child.extensions().authority_key_identifier.and_then(|identifier| identifier.key_identifier);
-        let (Some(wanted), Some(found)) = (wanted, issuer.extensions().subject_key_identifier) else { return Ok(true) };
-        work.spend_identity(found.len())?;
-        Ok(wanted == found)
+        let (Some(wanted), Some(found)) = (wanted, issuer.extensions().subject_key_identifier) else { return Ok(false) };
+        self.budget.work.spend_identity(found.len())?;
+        Ok(wanted != found)
     }
 
     /// RFC 5280 section 6.1: a certificate must not appear more than once in a path.
@@ -305,10 +315,11 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
         on_path
     }
 
-    /// The purposes of an issuer are gone through.
-    fn spend_purposes(&mut self, issuer: &Certificate<'_>) -> Result<(), PathErrorKind> {
+    /// The purposes of an issuer are gone through, and its algorithms are sought among those that count.
+    fn spend_checks(&mut self, issuer: &Certificate<'_>) -> Result<(), PathErrorKind> {
         let purposes = issuer.extensions().extended_key_usage.map_or(0, |usage| usage.as_bytes().len());
-        self.budget.work.spend(purposes).map_err(PathErrorKind::from)
+        let algorithms = self.trust.algorithms.len().saturating_mul(2);
+        self.budget.work.spend(purposes.saturating_add(algorithms)).map_err(PathErrorKind::from)
     }
 
     fn is_self_issued(&mut self, place: Place, issuer: &Certificate<'_>) -> Result<bool, PathErrorKind> {
@@ -328,7 +339,8 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
     /// RFC 5280 section 6.1.3 (a) (1)
     fn signature(&mut self, child: &Certificate<'_>, issuer: &Certificate<'_>) -> Result<(), PathErrorKind> {
         let key = issuer.subject_public_key_info();
-        let mut outcome = Err(PathErrorKind::UnsupportedAlgorithm);
+        let oid = ObjectIdentifier::algorithm(child.signature_algorithm());
+        let mut outcome = Err(PathErrorKind::SignatureAlgorithmMismatch(oid));
         for algorithm in self.trust.algorithms {
             if algorithm.signature_alg_id().as_ref() != child.signature_algorithm()
                 || algorithm.public_key_alg_id().as_ref() != key.algorithm
@@ -357,6 +369,25 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
         outcome
     }
 
+    /// The certificate whose issuer is sought.
+    fn child(&self) -> &'s Certificate<'s>
+    where
+        'p: 's,
+    {
+        self.chosen().next_back().map_or(self.leaf as &Certificate<'s>, |(_, child)| child)
+    }
+
+    /// Why no candidate has issued the certificate whose issuer was sought, where none was one by its name and key.
+    fn without_issuer(&self) -> PathError {
+        let child = self.child();
+        let kind = match self.levels.last() {
+            _ if child.issuer() == child.subject() => PathErrorKind::SelfSigned,
+            Some(Level { other_key: true, .. }) => PathErrorKind::AuthorityKeyIdentifier,
+            _ => PathErrorKind::UnknownIssuer,
+        };
+        PathError { depth: self.depth(), kind }
+    }
+
     /// Place of the certificate whose issuer is sought.
     fn depth(&self) -> u8 {
         u8::try_from(self.levels.len().saturating_sub(1)).unwrap_or(u8::MAX)
@@ -378,19 +409,20 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
             // There are as many levels as the list holds.
             let _ = issuers.push(place);
         }
-        VerifiedPath { leaf: *self.leaf, purpose: self.purpose, issuers, valid_until, work: self.budget.work }
+        let purpose = self.asked.purpose;
+        VerifiedPath { leaf: *self.leaf, purpose, issuers, valid_until, work: self.budget.work }
     }
 }
 
 enum Considered {
     NotIssuer,
-    Intermediate { self_issued: bool },
+    /// The issuer by its name, and not by its key.
+    OtherKey,
+    Intermediate {
+        self_issued: bool,
+    },
     Anchor,
 }
 
 /// What looking at a candidate costs beside its names.
 const CANDIDATE: usize = 16;
-
-fn most_telling(best: PathError, new: PathError) -> PathError {
-    if new.kind.rank() > best.kind.rank() { new } else { best }
-}

@@ -1,93 +1,98 @@
 //! What one certificate must be at its place in the chain (RFC 5280 section 6.1), apart from names and signatures.
 
-use pki_types::UnixTime;
+use core::ops::RangeInclusive;
+
+use pki_types::{SignatureVerificationAlgorithm, UnixTime};
 
 use super::Purpose;
 use super::error::PathErrorKind;
-use crate::x509::{Certificate, ExtendedKeyUsage, KeyUsage};
+use crate::x509::{Certificate, ExtendedKeyUsage, KeyUsage, ObjectIdentifier};
 
 /// anyExtendedKeyUsage (RFC 5280 section 4.2.1.12)
 const ANY_EXTENDED_KEY_USAGE: [u8; 4] = [0x55, 0x1d, 0x25, 0x00];
 
-/// What TLS may do with a leaf's key: sign (RFC 8446 section 4.4.2.2), or, in TLS 1.2, agree on keys (RFC 8422 section 5.3).
-const TLS_KEY_USAGE: KeyUsage =
+/// What a server does with its key: it signs (RFC 8446 section 4.4.2.2), or, in TLS 1.2, agrees on keys (RFC 5246 section 7.4.2).
+const SERVER_KEY_USAGE: KeyUsage =
     KeyUsage(KeyUsage::DIGITAL_SIGNATURE.0 | KeyUsage::KEY_ENCIPHERMENT.0 | KeyUsage::KEY_AGREEMENT.0);
 
-/// A peer's own certificate that is not pinned.
-pub(super) fn leaf(leaf: &Certificate<'_>, purpose: Purpose, now: UnixTime) -> Result<(), PathErrorKind> {
-    anywhere(leaf, now)?;
+/// Octets of an RSA modulus: 2048 to 8192 bits, as verifiers of signatures count them.
+const RSA_OCTETS: RangeInclusive<u32> = 256..=1024;
+
+/// What certificates are checked for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'t> {
+    pub(super) purpose: Purpose,
+    pub(super) now: UnixTime,
+    pub(super) algorithms: &'t [&'t dyn SignatureVerificationAlgorithm],
+}
+
+/// A peer's own certificate that is not pinned. What no other time would mend comes before the dates.
+pub(super) fn leaf(leaf: &Certificate<'_>, asked: &Asked<'_>) -> Result<(), PathErrorKind> {
+    anywhere(leaf)?;
     serial_number(leaf)?;
     let extensions = leaf.extensions();
+    // A pathLenConstraint here says nothing: RFC 5280 section 6.1.4 (m) looks at those of CAs
     if extensions.basic_constraints.is_some_and(|constraints| constraints.ca) {
         return Err(PathErrorKind::LeafIsCa);
     }
-    if let Some(key_usage) = extensions.key_usage {
-        // RFC 5280 section 4.2.1.9: without cA there is no keyCertSign
-        if key_usage.contains(KeyUsage::KEY_CERT_SIGN) {
-            return Err(PathErrorKind::MayNotSign);
-        }
-        if !key_usage.intersects(TLS_KEY_USAGE) {
-            return Err(PathErrorKind::KeyUsage);
-        }
-    }
+    leaf_key_usage(extensions.key_usage, asked.purpose)?;
     // RFC 5280 section 4.2.1.10: name constraints only in a CA certificate
     if extensions.name_constraints.is_some() {
-        return Err(PathErrorKind::Extension);
+        return Err(PathErrorKind::NameConstraintsInLeaf);
     }
-    // RFC 5280 section 4.2.1.6: an empty subject needs a critical subjectAltName
+    // RFC 5280 section 4.2.1.6: an empty subject needs a critical subjectAltName; beside a subject it SHOULD NOT be critical, and may be
     if leaf.subject().is_empty() && !extensions.subject_alt_name_critical {
-        return Err(PathErrorKind::Extension);
+        return Err(PathErrorKind::Nameless);
     }
-    // RFC 5280 section 4.2.1.6 says SHOULD; x509-limbo demands it
-    if !leaf.subject().is_empty() && extensions.subject_alt_name_critical {
-        return Err(PathErrorKind::WronglyCritical);
-    }
-    leaf_purpose(extensions.extended_key_usage, purpose)
+    purpose(extensions.extended_key_usage, asked.purpose)?;
+    signature_algorithm(leaf, asked)?;
+    key(leaf, asked)?;
+    dates(leaf, asked.now)
 }
 
-/// A peer's own certificate that is configured as an anchor, byte for byte: it may be a CA.
-pub(super) fn pinned(leaf: &Certificate<'_>, purpose: Purpose, now: UnixTime) -> Result<(), PathErrorKind> {
-    anywhere(leaf, now)?;
-    leaf_purpose(leaf.extensions().extended_key_usage, purpose)
+/// A peer's own certificate that is configured as an anchor, byte for byte: it may be a CA. Its signature proves nothing.
+pub(super) fn pinned(leaf: &Certificate<'_>, asked: &Asked<'_>) -> Result<(), PathErrorKind> {
+    anywhere(leaf)?;
+    purpose(leaf.extensions().extended_key_usage, asked.purpose)?;
+    key(leaf, asked)?;
+    dates(leaf, asked.now)
 }
 
 /// An issuer: an intermediate or an anchor, with `cas_below` CAs that are not self-issued between it and the leaf.
-pub(super) fn issuer(
-    issuer: &Certificate<'_>,
-    purpose: Purpose,
-    now: UnixTime,
-    cas_below: usize,
-) -> Result<(), PathErrorKind> {
+pub(super) fn issuer(issuer: &Certificate<'_>, asked: &Asked<'_>, cas_below: usize) -> Result<(), PathErrorKind> {
     let extensions = issuer.extensions();
+    version(issuer)?;
     // RFC 5280 section 6.1.4 (k)
     let Some(constraints) = extensions.basic_constraints.filter(|constraints| constraints.ca) else {
         return Err(PathErrorKind::NotACa);
     };
     // RFC 5280 section 6.1.4 (n)
     if extensions.key_usage.is_some_and(|usage| !usage.contains(KeyUsage::KEY_CERT_SIGN)) {
-        return Err(PathErrorKind::MayNotSign);
+        return Err(PathErrorKind::NoKeyCertSign);
     }
-    anywhere(issuer, now)?;
+    anywhere(issuer)?;
     // RFC 5280 section 6.1.4 (l) and (m)
     if let Some(allowed) = constraints.path_len.filter(|allowed| usize::from(*allowed) < cas_below) {
         return Err(PathErrorKind::PathTooLong { allowed });
     }
     // RFC 5280 section 4.1.2.6: a CA has a name
     if issuer.subject().is_empty() {
-        return Err(PathErrorKind::EmptyName);
+        return Err(PathErrorKind::EmptySubject);
     }
     // A CA's extended key usage limits what is below it, as all major validators have it
-    match extensions.extended_key_usage {
-        Some(usage) if !usage.purposes().any(|oid| oid == ANY_EXTENDED_KEY_USAGE || oid == purpose.oid()) => {
-            Err(PathErrorKind::WrongPurpose)
-        }
-        _ => Ok(()),
-    }
+    purpose(extensions.extended_key_usage, asked.purpose)?;
+    key(issuer, asked)?;
+    dates(issuer, asked.now)
 }
 
-/// RFC 5280 section 4.1.2.2: positive, at most 20 octets. For all but trust anchors: old roots bear zero, and nothing is decided by an
-/// anchor's number.
-pub(super) fn serial_number(certificate: &Certificate<'_>) -> Result<(), PathErrorKind> {
+/// What holds for an issuer that is no anchor: an anchor's number and signature decide nothing.
+pub(super) fn intermediate(issuer: &Certificate<'_>, asked: &Asked<'_>) -> Result<(), PathErrorKind> {
+    serial_number(issuer)?;
+    signature_algorithm(issuer, asked)
+}
+
+/// RFC 5280 section 4.1.2.2: positive, at most 20 octets.
+fn serial_number(certificate: &Certificate<'_>) -> Result<(), PathErrorKind> {
     match certificate.serial() {
         [0] => Err(PathErrorKind::SerialNumber),
         [first, ..] if first & 0x80 == 0 && certificate.serial().len() <= 20 => Ok(()),
@@ -95,46 +100,98 @@ pub(super) fn serial_number(certificate: &Certificate<'_>) -> Result<(), PathErr
     }
 }
 
-/// What holds at every place.
-fn anywhere(certificate: &Certificate<'_>, now: UnixTime) -> Result<(), PathErrorKind> {
+/// What holds at every place, whatever the time.
+fn anywhere(certificate: &Certificate<'_>) -> Result<(), PathErrorKind> {
+    let extensions = certificate.extensions();
+    version(certificate)?;
+    // RFC 5280 section 4.1.2.4
+    if certificate.issuer().is_empty() {
+        return Err(PathErrorKind::EmptyIssuer);
+    }
+    // RFC 5280 section 4.2.1.6: at least one name
+    if extensions.subject_alt_name.is_some_and(|names| names.is_empty()) {
+        return Err(PathErrorKind::EmptySubjectAltName);
+    }
+    // RFC 5280 section 4.2.1.1: where there is an authority key identifier, it has the keyIdentifier
+    if extensions.authority_key_identifier.is_some_and(|identifier| identifier.key_identifier.is_none()) {
+        return Err(PathErrorKind::NoKeyIdentifier);
+    }
+    // RFC 5280 section 6.1.4 (o), RFC 5280 section 6.1.5 (f)
+    if let Some(oid) = extensions.unknown_critical {
+        return Err(PathErrorKind::UnknownCriticalExtension(ObjectIdentifier::new(oid)));
+    }
+    match extensions.wrongly_critical {
+        Some(oid) => Err(PathErrorKind::WronglyCritical(ObjectIdentifier::new(oid))),
+        None => Ok(()),
+    }
+}
+
+/// RFC 5280 section 4.1.2.1: every decision here rests on extensions.
+fn version(certificate: &Certificate<'_>) -> Result<(), PathErrorKind> {
+    if certificate.version() == 3 { Ok(()) } else { Err(PathErrorKind::Version(certificate.version())) }
+}
+
+/// RFC 5280 section 6.1.3 (a) (2), both ends inclusive (RFC 5280 section 4.1.2.5).
+fn dates(certificate: &Certificate<'_>, now: UnixTime) -> Result<(), PathErrorKind> {
     let validity = certificate.validity();
-    // RFC 5280 section 6.1.3 (a) (2), both ends inclusive (RFC 5280 section 4.1.2.5)
     if now < validity.not_before {
         return Err(PathErrorKind::NotYetValid { not_before: validity.not_before, now });
     }
     if now > validity.not_after {
         return Err(PathErrorKind::Expired { not_after: validity.not_after, now });
     }
-    // RFC 5280 section 4.1.2.1: every decision here rests on extensions
-    if certificate.version() != 3 {
-        return Err(PathErrorKind::Version(certificate.version()));
-    }
-    // RFC 5280 section 4.1.2.4
-    if certificate.issuer().is_empty() {
-        return Err(PathErrorKind::EmptyName);
-    }
-    // RFC 5280 section 4.2.1.6: at least one name
-    if certificate.extensions().subject_alt_name.is_some_and(|names| names.is_empty()) {
-        return Err(PathErrorKind::Extension);
-    }
-    // RFC 5280 section 4.2.1.1: where there is an authority key identifier, it has the keyIdentifier
-    if certificate.extensions().authority_key_identifier.is_some_and(|identifier| identifier.key_identifier.is_none()) {
-        return Err(PathErrorKind::Extension);
-    }
-    // RFC 5280 section 6.1.4 (o), RFC 5280 section 6.1.5 (f)
-    if certificate.extensions().unknown_critical.is_some() {
-        return Err(PathErrorKind::UnknownCriticalExtension);
-    }
-    if certificate.extensions().wrongly_critical.is_some() {
-        return Err(PathErrorKind::WronglyCritical);
-    }
     Ok(())
 }
 
-/// RFC 5280 section 4.2.1.12: where the extension is, it names the purpose itself; "any" is for a CA to say, not for a leaf.
-fn leaf_purpose(usage: Option<ExtendedKeyUsage<'_>>, purpose: Purpose) -> Result<(), PathErrorKind> {
+fn leaf_key_usage(usage: Option<KeyUsage>, purpose: Purpose) -> Result<(), PathErrorKind> {
+    let Some(usage) = usage else { return Ok(()) };
+    // RFC 5280 section 4.2.1.9: without cA there is no keyCertSign
+    if usage.contains(KeyUsage::KEY_CERT_SIGN) {
+        return Err(PathErrorKind::KeyCertSignInLeaf);
+    }
+    match purpose {
+        // RFC 8446 section 4.4.2.2, RFC 5246 section 7.4.6: a client signs in every version of TLS
+        Purpose::ClientAuth if !usage.contains(KeyUsage::DIGITAL_SIGNATURE) => Err(PathErrorKind::NoDigitalSignature),
+        Purpose::ServerAuth if !usage.intersects(SERVER_KEY_USAGE) => Err(PathErrorKind::KeyUsage),
+        Purpose::ClientAuth | Purpose::ServerAuth => Ok(()),
+    }
+}
+
+/// RFC 5280 section 4.2.1.12: where the extension is, it names the purpose, or every purpose.
+fn purpose(usage: Option<ExtendedKeyUsage<'_>>, purpose: Purpose) -> Result<(), PathErrorKind> {
     match usage {
-        Some(usage) if !usage.purposes().any(|oid| oid == purpose.oid()) => Err(PathErrorKind::WrongPurpose),
+        Some(usage) if !usage.purposes().any(|oid| oid == ANY_EXTENDED_KEY_USAGE || oid == purpose.oid()) => {
+            Err(PathErrorKind::WrongPurpose)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The algorithm of its signature is of the list, with the parameters that its standard gives it (RFC 5280 section 4.1.1.2).
+fn signature_algorithm(certificate: &Certificate<'_>, asked: &Asked<'_>) -> Result<(), PathErrorKind> {
+    let found = certificate.signature_algorithm();
+    if asked.algorithms.iter().any(|algorithm| algorithm.signature_alg_id().as_ref() == found) {
+        return Ok(());
+    }
+    // The object identifier with its header, as an AlgorithmIdentifier begins
+    let oid = found.get(..found.get(1).map_or(0, |length| usize::from(*length).saturating_add(2))).unwrap_or(found);
+    let known = asked.algorithms.iter().any(|algorithm| algorithm.signature_alg_id().as_ref().starts_with(oid));
+    let oid = ObjectIdentifier::algorithm(found);
+    Err(if known {
+        PathErrorKind::SignatureAlgorithmParameters(oid)
+    } else {
+        PathErrorKind::UnsupportedSignatureAlgorithm(oid)
+    })
+}
+
+/// Its own key can have made a signature that an algorithm of the list verifies: those below, or the handshake's.
+fn key(certificate: &Certificate<'_>, asked: &Asked<'_>) -> Result<(), PathErrorKind> {
+    let key = certificate.subject_public_key_info();
+    if !asked.algorithms.iter().any(|algorithm| algorithm.public_key_alg_id().as_ref() == key.algorithm) {
+        return Err(PathErrorKind::UnsupportedKey(ObjectIdentifier::of_key(key.algorithm)));
+    }
+    match key.rsa_modulus_bits() {
+        Some(bits) if !RSA_OCTETS.contains(&bits.div_ceil(8)) => Err(PathErrorKind::KeySize { bits }),
         _ => Ok(()),
     }
 }

@@ -5,6 +5,7 @@ use core::fmt;
 use pki_types::UnixTime;
 
 use crate::time::Utc;
+use crate::x509::ObjectIdentifier;
 
 /// Which certificate, which check, which values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct PathError {
     pub kind: PathErrorKind,
 }
 
-/// The check that failed.
+/// The check that failed: one kind a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PathErrorKind {
@@ -24,10 +25,25 @@ pub enum PathErrorKind {
     TimeUnknown,
     /// No anchor and no intermediate bears the issuer's name.
     UnknownIssuer,
+    /// It is its own issuer, and no anchor.
+    SelfSigned,
+    /// CAs bear the issuer's name, and none of them has the key that the authority key identifier names.
+    AuthorityKeyIdentifier,
     /// The certificates at hand lead back to one that is already on the path.
     Loop,
-    /// No algorithm of the list fits the signature and the issuer's key.
-    UnsupportedAlgorithm,
+    /// The algorithm of its signature is none of the list.
+    UnsupportedSignatureAlgorithm(ObjectIdentifier),
+    /// The algorithm of its signature is of the list, with other parameters.
+    SignatureAlgorithmParameters(ObjectIdentifier),
+    /// The algorithm of its signature and the issuer's key are of different kinds.
+    SignatureAlgorithmMismatch(ObjectIdentifier),
+    /// No algorithm of the list takes its own key. Of a key on a curve the curve is named.
+    UnsupportedKey(ObjectIdentifier),
+    /// Its own RSA key is too short or too long.
+    KeySize {
+        /// Bits of the modulus.
+        bits: u32,
+    },
     /// The issuer's key did not make this signature.
     BadSignature,
     /// Past notAfter.
@@ -53,26 +69,42 @@ pub enum PathErrorKind {
         /// pathLenConstraint.
         allowed: u8,
     },
-    /// A CA whose key usage lacks keyCertSign, or a leaf that is no CA and has it.
-    MayNotSign,
-    /// The leaf's key usage allows nothing that TLS does.
+    /// A CA whose key usage lacks keyCertSign.
+    NoKeyCertSign,
+    /// A leaf that is no CA and whose key usage has keyCertSign.
+    KeyCertSignInLeaf,
+    /// A client's key usage lacks digitalSignature.
+    NoDigitalSignature,
+    /// A server's key usage allows nothing that a server does with its key.
     KeyUsage,
     /// The extended key usage does not contain the purpose.
     WrongPurpose,
     /// A certificate of this version, which has no extensions.
     Version(u8),
-    /// No issuer, or a CA without a name.
-    EmptyName,
+    /// The issuer is an empty name.
+    EmptyIssuer,
+    /// A CA whose subject is an empty name.
+    EmptySubject,
+    /// A leaf whose subject is an empty name, without a critical subjectAltName.
+    Nameless,
+    /// A subjectAltName without any name in it.
+    EmptySubjectAltName,
+    /// A leaf with name constraints, which only a CA may have.
+    NameConstraintsInLeaf,
+    /// An authority key identifier without a keyIdentifier.
+    NoKeyIdentifier,
     /// A serial number that is zero, negative or longer than 20 octets.
     SerialNumber,
-    /// A critical extension that is not processed, or policy constraints.
-    UnknownCriticalExtension,
-    /// An extension is critical that must not be.
-    WronglyCritical,
-    /// An extension that only a CA may have, or one that this certificate must have and lacks.
-    Extension,
+    /// An extension that is critical and not processed, or policy constraints.
+    UnknownCriticalExtension(ObjectIdentifier),
+    /// An extension that is critical and must not be.
+    WronglyCritical(ObjectIdentifier),
     /// A name lies outside the permitted subtrees of the CA at this place, or inside an excluded one.
     NameConstraint,
+    /// A name below is not of the form that names of its kind have, and the CA at this place constrains that kind.
+    MalformedName,
+    /// A directory name below and an excluded subtree of the CA at this place may be the same: their text cannot be compared.
+    IncomparableName,
     /// A name constraint that cannot be understood, of a kind of name that a certificate below has.
     MalformedNameConstraint,
     /// The budget ran out.
@@ -89,78 +121,160 @@ pub enum Resource {
     Work,
 }
 
-impl PathErrorKind {
-    /// How much an error says: of all that ended a branch of the search, the highest is returned.
-    pub(super) fn rank(self) -> u8 {
-        match self {
-            Self::UnknownIssuer => 0,
-            Self::Loop => 1,
-            Self::UnsupportedAlgorithm => 2,
-            Self::BadSignature => 3,
-            Self::Budget(Resource::Intermediates) => 4,
-            Self::NotACa => 5,
-            Self::MayNotSign => 6,
-            _ => 7,
+/// Of all that ended a branch of the search, the highest is returned.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// What was looked at is not the issuer; the further the search had come, the more it says.
+    NoIssuer { depth: u8, how: u8 },
+    /// Something stands against an issuer; a certificate that only bears its name can have that fault too.
+    Issuer(u8),
+    /// Something stands against this certificate wherever it stands.
+    Certificate,
+}
+
+impl PathError {
+    /// How much it says.
+    fn rank(&self) -> Rank {
+        use PathErrorKind as Kind;
+        let no_issuer = |how| Rank::NoIssuer { depth: self.depth, how };
+        match self.kind {
+            Kind::UnknownIssuer => no_issuer(0),
+            Kind::Loop => no_issuer(1),
+            Kind::AuthorityKeyIdentifier => no_issuer(2),
+            Kind::SelfSigned => no_issuer(3),
+            Kind::SignatureAlgorithmMismatch(_) => no_issuer(4),
+            Kind::BadSignature => no_issuer(5),
+            Kind::Budget(Resource::Intermediates) => Rank::Issuer(0),
+            Kind::NotACa => Rank::Issuer(1),
+            Kind::NoKeyCertSign => Rank::Issuer(2),
+            Kind::TimeUnknown
+            | Kind::UnsupportedSignatureAlgorithm(_)
+            | Kind::SignatureAlgorithmParameters(_)
+            | Kind::UnsupportedKey(_)
+            | Kind::KeySize { .. }
+            | Kind::Expired { .. }
+            | Kind::NotYetValid { .. }
+            | Kind::LeafIsCa
+            | Kind::PathTooLong { .. }
+            | Kind::KeyCertSignInLeaf
+            | Kind::NoDigitalSignature
+            | Kind::KeyUsage
+            | Kind::WrongPurpose
+            | Kind::Version(_)
+            | Kind::EmptyIssuer
+            | Kind::EmptySubject
+            | Kind::Nameless
+            | Kind::EmptySubjectAltName
+            | Kind::NameConstraintsInLeaf
+            | Kind::NoKeyIdentifier
+            | Kind::SerialNumber
+            | Kind::UnknownCriticalExtension(_)
+            | Kind::WronglyCritical(_)
+            | Kind::NameConstraint
+            | Kind::MalformedName
+            | Kind::IncomparableName
+            | Kind::MalformedNameConstraint
+            | Kind::Budget(Resource::Work) => Rank::Certificate,
         }
     }
 
+    /// Of two errors the one that says more; the first of two alike.
+    pub(super) fn most_telling(self, other: Self) -> Self {
+        if other.rank() > self.rank() { other } else { self }
+    }
+}
+
+impl PathErrorKind {
     /// No other branch may be tried: what ran out is gone for all.
     pub(super) fn is_final(self) -> bool {
         matches!(self, Self::Budget(Resource::Work))
+    }
+
+    /// The chain leads to no anchor: nothing was found that could have issued it.
+    pub fn is_unknown_issuer(self) -> bool {
+        matches!(self, Self::UnknownIssuer | Self::SelfSigned | Self::AuthorityKeyIdentifier)
+    }
+
+    /// Its text, which a value may end, and the section that demands it.
+    fn text(self) -> (&'static str, &'static str) {
+        match self {
+            Self::TimeUnknown => ("the time is not known, so its validity cannot be judged", ""),
+            Self::UnknownIssuer => ("its issuer is neither a configured CA nor among the intermediates", ""),
+            Self::SelfSigned => {
+                ("its issuer is neither a configured CA nor among the intermediates: it is self-signed", "")
+            }
+            Self::AuthorityKeyIdentifier => {
+                ("no CA of its issuer's name has the key that its authority key identifier names", "4.2.1.1")
+            }
+            Self::Loop => ("its issuers lead back to a certificate already on the path", ""),
+            Self::UnsupportedSignatureAlgorithm(_) => ("its signature algorithm is not supported", "4.1.1.2"),
+            Self::SignatureAlgorithmParameters(_) => {
+                ("its signature algorithm has parameters that the algorithm does not have", "4.1.1.2")
+            }
+            Self::SignatureAlgorithmMismatch(_) => ("its signature algorithm does not fit the issuer's key", "4.1.1.2"),
+            Self::UnsupportedKey(_) => ("its key is of a kind or on a curve that is not supported", "4.1.2.7"),
+            Self::KeySize { .. } => ("its RSA key is not of a length that is supported", "4.1.2.7"),
+            Self::BadSignature => ("its signature was not made by the issuer's key", ""),
+            Self::Expired { .. } => ("expired", "4.1.2.5"),
+            Self::NotYetValid { .. } => ("valid only from", "4.1.2.5"),
+            Self::NotACa => ("not a CA certificate, but it issued one", "4.2.1.9"),
+            Self::LeafIsCa => ("a CA certificate as a peer's own, and not one that is pinned", ""),
+            Self::PathTooLong { .. } => {
+                ("its path length allows fewer intermediate CAs below than there are", "4.2.1.9")
+            }
+            Self::NoKeyCertSign => ("a CA whose key usage lacks keyCertSign", "4.2.1.3"),
+            Self::KeyCertSignInLeaf => ("its key usage has keyCertSign, and it is no CA", "4.2.1.3"),
+            Self::NoDigitalSignature => ("its key usage lacks digitalSignature, and clients sign", "4.2.1.3"),
+            Self::KeyUsage => ("its key usage does not allow TLS", "4.2.1.3"),
+            Self::WrongPurpose => ("its extended key usage does not allow this purpose", "4.2.1.12"),
+            Self::Version(_) => ("a certificate without extensions, of version", "4.1.2.1"),
+            Self::EmptyIssuer => ("it names no issuer", "4.1.2.4"),
+            Self::EmptySubject => ("a CA without a name", "4.1.2.6"),
+            Self::Nameless => ("its subject is empty, and it has no critical subjectAltName", "4.2.1.6"),
+            Self::EmptySubjectAltName => ("there is no name in its subjectAltName", "4.2.1.6"),
+            Self::NameConstraintsInLeaf => ("it has name constraints, and is no CA", "4.2.1.10"),
+            Self::NoKeyIdentifier => ("its authority key identifier has no keyIdentifier", "4.2.1.1"),
+            Self::SerialNumber => ("its serial number is not positive, or longer than 20 octets", "4.1.2.2"),
+            Self::UnknownCriticalExtension(_) => ("a critical extension is not processed", "4.2"),
+            Self::WronglyCritical(_) => ("an extension is critical that must not be", "4.2"),
+            Self::NameConstraint => ("its name constraints do not allow a name below", "4.2.1.10"),
+            Self::MalformedName => ("a name below is malformed, of a kind that its name constraints limit", "4.2.1.10"),
+            Self::IncomparableName => {
+                ("a directory name below cannot be told from one that its name constraints exclude", "4.2.1.10")
+            }
+            Self::MalformedNameConstraint => ("its name constraints cannot be understood", "4.2.1.10"),
+            Self::Budget(_) => ("the limit of", ""),
+        }
+    }
+
+    /// What was found, and what was expected, where the text leaves that open.
+    fn value(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnsupportedSignatureAlgorithm(found)
+            | Self::SignatureAlgorithmParameters(found)
+            | Self::SignatureAlgorithmMismatch(found)
+            | Self::UnsupportedKey(found)
+            | Self::UnknownCriticalExtension(found)
+            | Self::WronglyCritical(found) => write!(f, ": {found}"),
+            Self::KeySize { bits } => {
+                write!(f, ": found {bits} bits, expected 2048 to 8192")
+            }
+            Self::Expired { not_after, now } => write!(f, " at {}, and it is {}", Utc(not_after), Utc(now)),
+            Self::NotYetValid { not_before, now } => write!(f, " {}, and it is {}", Utc(not_before), Utc(now)),
+            Self::PathTooLong { allowed } => write!(f, ": {allowed}"),
+            Self::Version(version) => write!(f, " {version}: expected version 3"),
+            Self::Budget(resource) => write!(f, " {resource} was reached"),
+            _ => Ok(()),
+        }
     }
 }
 
 impl fmt::Display for PathErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TimeUnknown => f.write_str("the time is not known, so its validity cannot be judged"),
-            Self::UnknownIssuer => f.write_str("its issuer is neither a configured CA nor among the intermediates"),
-            Self::Loop => f.write_str("its issuers lead back to a certificate already on the path"),
-            Self::UnsupportedAlgorithm => {
-                f.write_str("its signature algorithm does not fit the issuer's key, or is not enabled")
-            }
-            Self::BadSignature => f.write_str("its signature was not made by the issuer's key"),
-            Self::Expired { not_after, now } => {
-                write!(f, "expired at {}, and it is {} (RFC 5280 section 4.1.2.5)", Utc(*not_after), Utc(*now))
-            }
-            Self::NotYetValid { not_before, now } => {
-                write!(f, "valid only from {}, and it is {} (RFC 5280 section 4.1.2.5)", Utc(*not_before), Utc(*now))
-            }
-            Self::NotACa => f.write_str("not a CA certificate, but it issued one (RFC 5280 section 4.2.1.9)"),
-            Self::LeafIsCa => f.write_str("a CA certificate as a peer's own, and not one that is pinned"),
-            Self::PathTooLong { allowed } => {
-                write!(
-                    f,
-                    "its path length allows {allowed} intermediate CAs below, found more (RFC 5280 section 4.2.1.9)"
-                )
-            }
-            Self::MayNotSign => {
-                f.write_str("its key usage and CA flag disagree on signing certificates (RFC 5280 section 4.2.1.3)")
-            }
-            Self::KeyUsage => f.write_str("its key usage does not allow TLS (RFC 5280 section 4.2.1.3)"),
-            Self::WrongPurpose => {
-                f.write_str("its extended key usage does not allow this purpose (RFC 5280 section 4.2.1.12)")
-            }
-            Self::SerialNumber => {
-                f.write_str("its serial number is not positive, or longer than 20 octets (RFC 5280 section 4.1.2.2)")
-            }
-            Self::UnknownCriticalExtension => {
-                f.write_str("a critical extension that is not processed (RFC 5280 section 4.2)")
-            }
-            Self::WronglyCritical => f.write_str("an extension is critical that must not be (RFC 5280 section 4.2)"),
-            Self::Version(version) => {
-                write!(f, "a version {version} certificate, expected version 3 (RFC 5280 section 4.1.2.1)")
-            }
-            Self::EmptyName => f.write_str("it has no issuer, or is a CA without a name (RFC 5280 section 4.1.2.4)"),
-            Self::Extension => f.write_str("its extensions do not fit its place in the chain (RFC 5280 section 4.2)"),
-            Self::NameConstraint => {
-                f.write_str("its name constraints do not allow a name below (RFC 5280 section 4.2.1.10)")
-            }
-            Self::MalformedNameConstraint => {
-                f.write_str("its name constraints cannot be understood (RFC 5280 section 4.2.1.10)")
-            }
-            Self::Budget(resource) => write!(f, "the limit of {resource} was reached"),
-        }
+        let (text, section) = self.text();
+        f.write_str(text)?;
+        self.value(f)?;
+        if section.is_empty() { Ok(()) } else { write!(f, " (RFC 5280 section {section})") }
     }
 }
 
@@ -191,29 +305,43 @@ impl defmt::Format for PathErrorKind {
         match self {
             Self::TimeUnknown => defmt::write!(f, "TimeUnknown"),
             Self::UnknownIssuer => defmt::write!(f, "UnknownIssuer"),
+            Self::SelfSigned => defmt::write!(f, "SelfSigned"),
+            Self::AuthorityKeyIdentifier => defmt::write!(f, "AuthorityKeyIdentifier"),
             Self::Loop => defmt::write!(f, "Loop"),
-            Self::UnsupportedAlgorithm => defmt::write!(f, "UnsupportedAlgorithm"),
             Self::BadSignature => defmt::write!(f, "BadSignature"),
+            Self::NotACa => defmt::write!(f, "NotACa"),
+            Self::LeafIsCa => defmt::write!(f, "LeafIsCa"),
+            Self::NoKeyCertSign => defmt::write!(f, "NoKeyCertSign"),
+            Self::KeyCertSignInLeaf => defmt::write!(f, "KeyCertSignInLeaf"),
+            Self::NoDigitalSignature => defmt::write!(f, "NoDigitalSignature"),
+            Self::KeyUsage => defmt::write!(f, "KeyUsage"),
+            Self::WrongPurpose => defmt::write!(f, "WrongPurpose"),
+            Self::EmptyIssuer => defmt::write!(f, "EmptyIssuer"),
+            Self::EmptySubject => defmt::write!(f, "EmptySubject"),
+            Self::Nameless => defmt::write!(f, "Nameless"),
+            Self::EmptySubjectAltName => defmt::write!(f, "EmptySubjectAltName"),
+            Self::NameConstraintsInLeaf => defmt::write!(f, "NameConstraintsInLeaf"),
+            Self::NoKeyIdentifier => defmt::write!(f, "NoKeyIdentifier"),
+            Self::SerialNumber => defmt::write!(f, "SerialNumber"),
+            Self::NameConstraint => defmt::write!(f, "NameConstraint"),
+            Self::MalformedName => defmt::write!(f, "MalformedName"),
+            Self::IncomparableName => defmt::write!(f, "IncomparableName"),
+            Self::MalformedNameConstraint => defmt::write!(f, "MalformedNameConstraint"),
+            Self::UnsupportedSignatureAlgorithm(found) => defmt::write!(f, "UnsupportedSignatureAlgorithm({})", found),
+            Self::SignatureAlgorithmParameters(found) => defmt::write!(f, "SignatureAlgorithmParameters({})", found),
+            Self::SignatureAlgorithmMismatch(found) => defmt::write!(f, "SignatureAlgorithmMismatch({})", found),
+            Self::UnsupportedKey(found) => defmt::write!(f, "UnsupportedKey({})", found),
+            Self::UnknownCriticalExtension(found) => defmt::write!(f, "UnknownCriticalExtension({})", found),
+            Self::WronglyCritical(found) => defmt::write!(f, "WronglyCritical({})", found),
+            Self::KeySize { bits } => defmt::write!(f, "KeySize {{ bits: {=u32} }}", *bits),
             Self::Expired { not_after, now } => {
                 defmt::write!(f, "Expired {{ not_after: {}, now: {} }}", Utc(*not_after), Utc(*now));
             }
             Self::NotYetValid { not_before, now } => {
                 defmt::write!(f, "NotYetValid {{ not_before: {}, now: {} }}", Utc(*not_before), Utc(*now));
             }
-            Self::NotACa => defmt::write!(f, "NotACa"),
-            Self::LeafIsCa => defmt::write!(f, "LeafIsCa"),
             Self::PathTooLong { allowed } => defmt::write!(f, "PathTooLong {{ allowed: {=u8} }}", *allowed),
-            Self::MayNotSign => defmt::write!(f, "MayNotSign"),
-            Self::KeyUsage => defmt::write!(f, "KeyUsage"),
-            Self::WrongPurpose => defmt::write!(f, "WrongPurpose"),
             Self::Version(version) => defmt::write!(f, "Version({=u8})", *version),
-            Self::EmptyName => defmt::write!(f, "EmptyName"),
-            Self::SerialNumber => defmt::write!(f, "SerialNumber"),
-            Self::UnknownCriticalExtension => defmt::write!(f, "UnknownCriticalExtension"),
-            Self::WronglyCritical => defmt::write!(f, "WronglyCritical"),
-            Self::Extension => defmt::write!(f, "Extension"),
-            Self::NameConstraint => defmt::write!(f, "NameConstraint"),
-            Self::MalformedNameConstraint => defmt::write!(f, "MalformedNameConstraint"),
             Self::Budget(resource) => defmt::write!(f, "Budget({})", resource),
         }
     }

@@ -1,6 +1,6 @@
 //! The certificate (RFC 5280 section 4.1).
 
-use pki_types::UnixTime;
+use pki_types::{UnixTime, alg_id};
 
 use super::error::{ParseError, ParseErrorKind};
 use super::reader::{DerReader, is_minimal_integer, tag};
@@ -181,6 +181,17 @@ impl<'a> SubjectPublicKeyInfo<'a> {
         let spki = Self { algorithm: algorithm(&mut fields)?, public_key: fields.bits()?, der: whole.whole };
         fields.end()?;
         Ok(spki)
+    }
+
+    /// Bits of the modulus of an RSA key (RFC 8017 appendix A.1.1); none of other keys, and where it is malformed.
+    pub fn rsa_modulus_bits(&self) -> Option<u32> {
+        if self.algorithm != alg_id::RSA_ENCRYPTION.as_ref() {
+            return None;
+        }
+        let modulus = DerReader::new(self.public_key).enter(tag::SEQUENCE).ok()?.require(tag::INTEGER).ok()?.value;
+        let modulus = modulus.strip_prefix(&[0]).unwrap_or(modulus);
+        let octets = u32::try_from(modulus.len()).ok()?;
+        Some(octets.saturating_mul(8).saturating_sub(modulus.first()?.leading_zeros()))
     }
 }
 

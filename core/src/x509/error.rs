@@ -55,6 +55,8 @@ pub enum ParseErrorKind {
     SubjectKeyIdentifier,
     /// The authority key identifier extension is malformed.
     AuthorityKeyIdentifier,
+    /// The authority or subject information access extension is malformed.
+    InformationAccess,
     /// Not a version 1 certification request.
     RequestVersion,
     /// An attribute of a certification request is malformed, or comes twice.
@@ -84,6 +86,7 @@ impl fmt::Display for ParseErrorKind {
             Self::NameConstraints => "malformed name constraints (RFC 5280 section 4.2.1.10)",
             Self::SubjectKeyIdentifier => "malformed subject key identifier (RFC 5280 section 4.2.1.2)",
             Self::AuthorityKeyIdentifier => "malformed authority key identifier (RFC 5280 section 4.2.1.1)",
+            Self::InformationAccess => "malformed authority or subject information access (RFC 5280 section 4.2.2)",
             Self::RequestVersion => {
                 "expected version 1 of a certification request, written as 0 (RFC 2986 section 4.1)"
             }

@@ -2,7 +2,7 @@
 
 use super::error::{ParseError, ParseErrorKind};
 use super::reader::{DerReader, Tlv, is_minimal_integer, tag};
-use super::{GeneralNames, NameConstraints};
+use super::{GeneralName, GeneralNames, NameConstraints};
 
 /// How many extensions a certificate may have; each is compared with those before it.
 pub const MAX_EXTENSIONS: usize = 64;
@@ -32,8 +32,8 @@ pub struct Extensions<'a> {
     pub name_constraints_critical: bool,
     /// The basic constraints extension is critical.
     pub basic_constraints_critical: bool,
-    /// An extension is critical that must not be: subject or authority key identifier, authority information access
-    /// (RFC 5280 sections 4.2.1.1, 4.2.1.2, 4.2.2.1).
+    /// An extension is critical that must not be: subject or authority key identifier, authority or subject information access
+    /// (RFC 5280 sections 4.2.1.1, 4.2.1.2, 4.2.2.1, 4.2.2.2).
     pub wrongly_critical: Option<&'a [u8]>,
 }
 
@@ -111,6 +111,9 @@ macro_rules! id_ce {
 /// id-pe-authorityInfoAccess (RFC 5280 section 4.2.2.1)
 const AUTHORITY_INFO_ACCESS: [u8; 8] = [0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x01];
 
+/// id-pe-subjectInfoAccess (RFC 5280 section 4.2.2.2)
+const SUBJECT_INFO_ACCESS: [u8; 8] = [0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x0b];
+
 impl<'a> Extensions<'a> {
     /// Reads the SEQUENCE inside the `[3]` of a TBSCertificate or the SET of an extensionRequest, to its end.
     pub(crate) fn read(explicit: &mut DerReader<'a>) -> Result<Self, ParseError> {
@@ -170,7 +173,10 @@ impl<'a> Extensions<'a> {
                 self.note_wrongly_critical(oid, critical);
             }
             id_ce!(37) => self.extended_key_usage = Some(in_full(reader, extended_key_usage)?),
-            oid if oid == AUTHORITY_INFO_ACCESS => self.note_wrongly_critical(oid, critical),
+            oid if oid == AUTHORITY_INFO_ACCESS || oid == SUBJECT_INFO_ACCESS => {
+                in_full(reader, information_access)?;
+                self.note_wrongly_critical(oid, critical);
+            }
             // RFC 5280 section 4.2.1.11: policy constraints are always critical, so one that is not is no less a demand
             id_ce!(36) if self.unknown_critical.is_none() => self.unknown_critical = Some(oid),
             _ if critical && self.unknown_critical.is_none() => self.unknown_critical = Some(oid),
@@ -216,8 +222,7 @@ fn basic_constraints(reader: &mut DerReader<'_>) -> Result<BasicConstraints, Par
     let ca = fields.true_or_absent().map_err(|_| malformed)?;
     let path_len = match fields.optional(tag::INTEGER).map_err(|_| malformed)? {
         None => None,
-        // RFC 5280 section 4.2.1.9: pathLenConstraint only where cA is TRUE
-        Some(_) if !ca => return Err(malformed),
+        // Without cA too: RFC 5280 section 4.2.1.9 forbids CAs to write that, and no path looks at it
         Some(Tlv { value, .. }) => Some(non_negative_capped(value).ok_or(malformed)?),
     };
     fields.end().map_err(|_| malformed)?;
@@ -281,8 +286,23 @@ fn authority_key_identifier<'a>(reader: &mut DerReader<'a>) -> Result<AuthorityK
     Ok(AuthorityKeyIdentifier { key_identifier, has_cert_issuer: issuer.is_some(), has_cert_serial: serial.is_some() })
 }
 
+/// AuthorityInfoAccessSyntax and SubjectInfoAccessSyntax (RFC 5280 section 4.2.2): nothing is decided by it, so it is only checked. An empty
+/// one says nothing, and other parsers take it.
+fn information_access(reader: &mut DerReader<'_>) -> Result<(), ParseError> {
+    let malformed = reader.fault(ParseErrorKind::InformationAccess);
+    let mut descriptions = reader.enter(tag::SEQUENCE).map_err(|_| malformed)?;
+    while !descriptions.is_empty() {
+        let mut description = descriptions.enter(tag::SEQUENCE).map_err(|_| malformed)?;
+        description.oid().map_err(|_| malformed)?;
+        GeneralName::read(&mut description).map_err(|_| malformed)?;
+        description.end().map_err(|_| malformed)?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
 
     fn parse<T>(der: &[u8], parse: fn(&mut DerReader<'_>) -> Result<T, ParseError>) -> Option<T> {
@@ -304,10 +324,32 @@ mod tests {
             (&[0x30, 0x06, 0x01, 0x01, 0xff, 0x02, 0x01, 0xff], None),
             (&[0x30, 0x03, 0x01, 0x01, 0x00], None),
             (&[0x30, 0x03, 0x01, 0x01, 0x01], None),
-            (&[0x30, 0x03, 0x02, 0x01, 0x00], None),
+            (&[0x30, 0x03, 0x02, 0x01, 0x00], good(false, Some(0))),
+            (&[0x30, 0x03, 0x02, 0x01, 0xff], None),
             (&[0x30, 0x01, 0x01], None),
         ] {
             assert_eq!(parse(der, basic_constraints), expected, "{der:02x?}");
+        }
+    }
+
+    #[test]
+    fn information_access_table() {
+        let uri = [0x86, 0x02, b'a', b':'];
+        let one = [&[0x30, 0x08, 0x06, 0x02, 0x2b, 0x06][..], &uri].concat();
+        for (der, good) in [
+            ([&[0x30, 0x0a][..], &one].concat(), true),
+            ([&[0x30, 0x14][..], &one, &one].concat(), true),
+            (std::vec![0x30, 0x00], true),
+            (std::vec![0x04, 0x00], false),
+            (std::vec![0x30, 0x02, 0x30, 0x00], false),
+            (std::vec![0x30, 0x06, 0x30, 0x04, 0x06, 0x02, 0x2b, 0x06], false),
+            ([&[0x30, 0x06, 0x30, 0x04][..], &uri].concat(), false),
+            ([&[0x30, 0x08][..], &one[2..]].concat(), false),
+            ([&[0x30, 0x0a, 0x30, 0x08, 0x06, 0x02, 0x2b, 0x06, 0x86, 0x02, 0xc3, 0xbc][..]].concat(), false),
+            ([&[0x30, 0x0a, 0x30, 0x08, 0x06, 0x02, 0x2b, 0x06, 0x8f, 0x02, b'a', b':'][..]].concat(), false),
+            ([&[0x30, 0x0c, 0x30, 0x0a, 0x06, 0x02, 0x2b, 0x06][..], &uri, &[0x05, 0x00]].concat(), false),
+        ] {
+            assert_eq!(parse(&der, information_access).is_some(), good, "{der:02x?}");
         }
     }
 

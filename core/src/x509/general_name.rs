@@ -46,7 +46,7 @@ pub struct NameConstraints<'a> {
 }
 
 impl<'a> GeneralName<'a> {
-    fn read(reader: &mut DerReader<'a>) -> Result<Self, ParseError> {
+    pub(super) fn read(reader: &mut DerReader<'a>) -> Result<Self, ParseError> {
         let here = reader.fault(ParseErrorKind::Der);
         let tlv = reader.tlv()?;
         if tlv.tag == 0xa4 {

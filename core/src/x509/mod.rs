@@ -8,6 +8,7 @@ mod error;
 mod extensions;
 mod general_name;
 mod name;
+mod object_identifier;
 pub(crate) mod reader;
 mod time;
 mod work;
@@ -22,4 +23,5 @@ pub use general_name::{
     GeneralName, GeneralNames, GeneralNamesIter, GeneralSubtrees, GeneralSubtreesIter, Kind, NameConstraints,
 };
 pub use name::{Attribute, Attributes, MAX_RDN_ATTRIBUTES, Name, UndecodableString};
+pub use object_identifier::ObjectIdentifier;
 pub use work::{Exhausted, Work};

@@ -153,7 +153,7 @@ impl Files {
         let trust = Trust { anchors: &anchors, known_intermediates: &known, algorithms };
         match trust.verify(leaf, sent, purpose, self.now, &mut Budget::new(Limits::SERVER)) {
             Ok(_) => findings.add(Level::Ok, format!("{file}: its chain leads to a configured CA")),
-            Err(error) if matches!(error.kind, PathErrorKind::UnknownIssuer) => findings
+            Err(error) if error.kind.is_unknown_issuer() => findings
                 .add(Level::Warning, format!("{file}: its chain leads to no CA of this file or system: {error}")),
             Err(PathError { depth: 0, kind: PathErrorKind::LeafIsCa }) => findings.add(
                 Level::Warning,

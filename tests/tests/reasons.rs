@@ -1,0 +1,302 @@
+//! The right reason for the right certificate: each fault by itself is said as what it is, at its place.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use edgetrust_core::path::{Budget, Limits, PathError, Purpose, Trust};
+use edgetrust_core::x509::Certificate;
+use edgetrust_tests::forge::{Forged, der, oid, rsa_key};
+use pki_types::UnixTime;
+use rcgen::KeyPair;
+
+const NOW: i64 = 1_800_000_000;
+
+struct Keys {
+    root: KeyPair,
+    ca: KeyPair,
+    leaf: KeyPair,
+}
+
+static KEYS: LazyLock<Keys> = LazyLock::new(|| {
+    let key = || KeyPair::generate().unwrap();
+    Keys { root: key(), ca: key(), leaf: key() }
+});
+
+/// A chain of three that is as it should be, and what a test makes of it.
+#[derive(Clone)]
+struct Chain {
+    root: Forged,
+    ca: Forged,
+    leaf: Forged,
+    root_is_anchor: bool,
+    root_is_sent: bool,
+    ca_is_sent: bool,
+}
+
+fn chain() -> Chain {
+    let keys = &*KEYS;
+    Chain {
+        root: Forged::ca("Root", "Root", &keys.root),
+        ca: Forged::ca("Root", "CA", &keys.ca),
+        leaf: Forged::new("CA", "b", &keys.leaf).with(oid::SUBJECT_ALT_NAME, false, &dns("b.example")),
+        root_is_anchor: true,
+        root_is_sent: false,
+        ca_is_sent: true,
+    }
+}
+
+fn dns(name: &str) -> Vec<u8> {
+    der(0x30, &[&der(0x82, &[name.as_bytes()])])
+}
+
+/// A keyIdentifier.
+fn authority(identifier: &[u8]) -> Vec<u8> {
+    der(0x30, &[&der(0x80, &[identifier])])
+}
+
+fn judge(chain: &Chain, purpose: Purpose) -> Result<(), PathError> {
+    let keys = &*KEYS;
+    let (root, ca) = (chain.root.sign(NOW, &keys.root), chain.ca.sign(NOW, &keys.root));
+    let leaf = chain.leaf.sign(NOW, &keys.ca);
+    let stranger = Forged::ca("Another", "Another", &keys.leaf).sign(NOW, &keys.leaf);
+    let parse = |der| Certificate::from_der(der).unwrap();
+    let anchors = [parse(if chain.root_is_anchor { &root } else { &stranger })];
+    let sent = [(chain.root_is_sent, &root), (chain.ca_is_sent, &ca)];
+    let sent: Vec<_> = sent.into_iter().filter(|(is_sent, _)| *is_sent).map(|(_, der)| parse(der)).collect();
+    let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms };
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW.unsigned_abs()));
+    trust.verify(&parse(&leaf), &sent, purpose, now, &mut Budget::new(Limits::SERVER)).map(drop)
+}
+
+/// The chain with one change is refused for a client and a server, at this depth and in these words.
+fn refused(change: impl FnOnce(&mut Chain), depth: u8, words: &str) {
+    let mut changed = chain();
+    change(&mut changed);
+    for purpose in [Purpose::ServerAuth, Purpose::ClientAuth] {
+        let error = judge(&changed, purpose).unwrap_err();
+        assert_eq!((error.depth, error.kind.to_string()), (depth, words.to_owned()), "{purpose:?}");
+    }
+}
+
+/// The chain with one change is taken for a client and for a server.
+fn taken(change: impl FnOnce(&mut Chain)) {
+    let mut changed = chain();
+    change(&mut changed);
+    for purpose in [Purpose::ServerAuth, Purpose::ClientAuth] {
+        assert_eq!(judge(&changed, purpose), Ok(()), "{purpose:?}");
+    }
+}
+
+#[test]
+fn as_it_should_be_it_is_taken() {
+    taken(|_| {});
+}
+
+#[test]
+fn the_certificate_whose_issuer_is_missing_is_named() {
+    let missing = "its issuer is neither a configured CA nor among the intermediates";
+    refused(|chain| chain.ca_is_sent = false, 0, missing);
+    refused(|chain| chain.root_is_anchor = false, 1, missing);
+    let self_signed = "its issuer is neither a configured CA nor among the intermediates: it is self-signed";
+    refused(|chain| (chain.root_is_anchor, chain.root_is_sent) = (false, true), 2, self_signed);
+    refused(|chain| chain.leaf = Forged { issuer: chain.leaf.subject.clone(), ..chain.leaf.clone() }, 0, self_signed);
+}
+
+#[test]
+fn an_authority_key_identifier_that_fits_nobody_is_said_as_such() {
+    let words =
+        "no CA of its issuer's name has the key that its authority key identifier names (RFC 5280 section 4.2.1.1)";
+    let contradict = |child: &mut Forged, issuer: &mut Forged| {
+        *child = child.clone().with(oid::AUTHORITY_KEY_IDENTIFIER, false, &authority(b"one"));
+        *issuer = issuer.clone().with(oid::SUBJECT_KEY_IDENTIFIER, false, &der(0x04, &[b"two"]));
+    };
+    refused(|Chain { leaf, ca, .. }| contradict(leaf, ca), 0, words);
+    refused(|Chain { ca, root, .. }| contradict(ca, root), 1, words);
+    taken(|chain| {
+        chain.leaf = chain.leaf.clone().with(oid::AUTHORITY_KEY_IDENTIFIER, false, &authority(b"one"));
+        chain.ca = chain.ca.clone().with(oid::SUBJECT_KEY_IDENTIFIER, false, &der(0x04, &[b"one"]));
+    });
+    let none = "its authority key identifier has no keyIdentifier (RFC 5280 section 4.2.1.1)";
+    refused(|chain| chain.leaf = chain.leaf.clone().with(oid::AUTHORITY_KEY_IDENTIFIER, false, &[0x30, 0]), 0, none);
+}
+
+#[test]
+fn signature_algorithms_are_unsupported_malformed_or_of_another_key() {
+    let unsupported = "its signature algorithm is not supported: 1.2.840.113549.1.1.5 (RFC 5280 section 4.1.1.2)";
+    let sha1 = [oid::SHA1_WITH_RSA, &[0x05, 0]].concat();
+    refused(|chain| chain.leaf.signature_algorithm.clone_from(&sha1), 0, unsupported);
+    refused(|chain| chain.ca.signature_algorithm.clone_from(&sha1), 1, unsupported);
+    // RFC 5758 section 3.2: no parameters
+    let malformed = "its signature algorithm has parameters that the algorithm does not have: 1.2.840.10045.4.3.2 (RFC 5280 section 4.1.1.2)";
+    let null = [oid::ECDSA_WITH_SHA256, &[0x05, 0]].concat();
+    refused(|chain| chain.leaf.signature_algorithm.clone_from(&null), 0, malformed);
+    refused(|chain| chain.ca.signature_algorithm.clone_from(&null), 1, malformed);
+    let other =
+        "its signature algorithm does not fit the issuer's key: 1.2.840.113549.1.1.11 (RFC 5280 section 4.1.1.2)";
+    let rsa = [oid::SHA256_WITH_RSA, &[0x05, 0]].concat();
+    refused(|chain| chain.leaf.signature_algorithm.clone_from(&rsa), 0, other);
+    refused(|chain| chain.ca.signature_algorithm.clone_from(&rsa), 1, other);
+}
+
+#[test]
+fn keys_are_too_short_or_of_an_unsupported_kind() {
+    let words = |bits| {
+        format!(
+            "its RSA key is not of a length that is supported: found {bits} bits, expected 2048 to 8192 (RFC 5280 section 4.1.2.7)"
+        )
+    };
+    for bits in [512, 1024, 2040, 8193] {
+        refused(|chain| chain.leaf.key = rsa_key(bits), 0, &words(bits));
+        refused(|chain| chain.ca.key = rsa_key(bits), 1, &words(bits));
+        refused(|chain| chain.root.key = rsa_key(bits), 2, &words(bits));
+    }
+    // As verifiers count: whole octets.
+    taken(|chain| chain.leaf.key = rsa_key(2047));
+    taken(|chain| chain.leaf.key = rsa_key(8192));
+    let words = "its key is of a kind or on a curve that is not supported: 1.3.132.0.10 (RFC 5280 section 4.1.2.7)";
+    let key = der(0x30, &[&der(0x30, &[oid::EC, oid::SECP256K1]), &der(0x03, &[&[0; 66]])]);
+    refused(|chain| chain.leaf.key.clone_from(&key), 0, words);
+    refused(|chain| chain.ca.key.clone_from(&key), 1, words);
+    refused(|chain| chain.root.key.clone_from(&key), 2, words);
+}
+
+#[test]
+fn what_no_other_time_would_mend_is_said_rather_than_that_it_expired() {
+    refused(
+        |chain| chain.leaf.days = (-3, -2),
+        0,
+        "expired at 2027-01-13T08:00:00Z, and it is 2027-01-15T08:00:00Z (RFC 5280 section 4.1.2.5)",
+    );
+    let old = |certificate: &mut Forged| {
+        certificate.days = (-3, -2);
+        certificate.version = 1;
+        certificate.extensions.clear();
+    };
+    let version = "a certificate without extensions, of version 1: expected version 3 (RFC 5280 section 4.1.2.1)";
+    refused(|chain| old(&mut chain.leaf), 0, version);
+    refused(|chain| old(&mut chain.ca), 1, version);
+    refused(|chain| old(&mut chain.root), 2, version);
+    refused(
+        |chain| (chain.leaf.days, chain.leaf.signature_algorithm) = ((-3, -2), oid::SHA1_WITH_RSA.to_vec()),
+        0,
+        "its signature algorithm is not supported: 1.2.840.113549.1.1.5 (RFC 5280 section 4.1.1.2)",
+    );
+    refused(
+        |chain| (chain.root.days, chain.root.key) = ((-3, -2), rsa_key(1024)),
+        2,
+        "its RSA key is not of a length that is supported: found 1024 bits, expected 2048 to 8192 (RFC 5280 section 4.1.2.7)",
+    );
+}
+
+#[test]
+fn one_kind_a_fault() {
+    let leaf = |change: fn(Forged) -> Forged, words: &str| {
+        refused(|chain| chain.leaf = change(chain.leaf.clone()), 0, words);
+    };
+    leaf(|leaf| leaf.key_usage(0x84, 0), "its key usage has keyCertSign, and it is no CA (RFC 5280 section 4.2.1.3)");
+    let permitted = |leaf: Forged| {
+        let subtree = der(0x30, &[&der(0xa0, &[&der(0x30, &[&der(0x82, &[b"example"])])])]);
+        leaf.with(oid::NAME_CONSTRAINTS, true, &subtree)
+    };
+    leaf(permitted, "it has name constraints, and is no CA (RFC 5280 section 4.2.1.10)");
+    leaf(
+        |leaf| leaf.with(oid::SUBJECT_ALT_NAME, false, &[0x30, 0]),
+        "there is no name in its subjectAltName (RFC 5280 section 4.2.1.6)",
+    );
+    leaf(
+        |leaf| Forged { subject: vec![0x30, 0], ..leaf },
+        "its subject is empty, and it has no critical subjectAltName (RFC 5280 section 4.2.1.6)",
+    );
+    leaf(
+        |leaf| leaf.with(&[0x06, 3, 0x55, 0x1d, 0x36], true, &[0x02, 1, 0]),
+        "a critical extension is not processed: 2.5.29.54 (RFC 5280 section 4.2)",
+    );
+    leaf(
+        |leaf| leaf.with(oid::SUBJECT_KEY_IDENTIFIER, true, &[0x04, 1, 0]),
+        "an extension is critical that must not be: 2.5.29.14 (RFC 5280 section 4.2)",
+    );
+    refused(
+        |chain| chain.ca = chain.ca.clone().key_usage(0x80, 0),
+        1,
+        "a CA whose key usage lacks keyCertSign (RFC 5280 section 4.2.1.3)",
+    );
+    refused(
+        |chain| chain.ca = chain.ca.clone().with(oid::BASIC_CONSTRAINTS, true, &[0x30, 0]),
+        1,
+        "not a CA certificate, but it issued one (RFC 5280 section 4.2.1.9)",
+    );
+}
+
+/// What CAs in use write, RFC 5280 lets a validator take, and lets nobody in that should not be.
+#[test]
+fn leafs_as_usable_as_elsewhere() {
+    let leaf = |change: fn(Forged) -> Forged| taken(|chain| chain.leaf = change(chain.leaf.clone()));
+    leaf(|leaf| leaf.with(oid::BASIC_CONSTRAINTS, true, &[0x30, 3, 2, 1, 0]));
+    leaf(|leaf| leaf.with(oid::SUBJECT_ALT_NAME, true, &dns("b.example")));
+    let any = der(0x30, &[&[0x06, 4, 0x55, 0x1d, 0x25, 0]]);
+    taken(|chain| chain.leaf = chain.leaf.clone().with(oid::EXTENDED_KEY_USAGE, false, &any));
+    // A CA's purposes still limit a leaf of every purpose.
+    let code_signing = der(0x30, &[&[0x06, 8, 0x2b, 6, 1, 5, 5, 7, 3, 3]]);
+    refused(
+        |chain| {
+            chain.leaf = chain.leaf.clone().with(oid::EXTENDED_KEY_USAGE, false, &any);
+            chain.ca = chain.ca.clone().with(oid::EXTENDED_KEY_USAGE, false, &code_signing);
+        },
+        1,
+        "its extended key usage does not allow this purpose (RFC 5280 section 4.2.1.12)",
+    );
+    refused(
+        |chain| chain.leaf = chain.leaf.clone().with(oid::EXTENDED_KEY_USAGE, false, &code_signing),
+        0,
+        "its extended key usage does not allow this purpose (RFC 5280 section 4.2.1.12)",
+    );
+    // The path length of no CA makes none.
+    refused(
+        |chain| chain.ca = chain.ca.clone().with(oid::BASIC_CONSTRAINTS, true, &[0x30, 3, 2, 1, 5]),
+        1,
+        "not a CA certificate, but it issued one (RFC 5280 section 4.2.1.9)",
+    );
+}
+
+/// All nine bits with each other: keyCertSign is for CAs, a client signs, a server signs or agrees on keys, and no other bit counts.
+#[test]
+fn key_usages_of_leafs() {
+    for bits in 1_u16..512 {
+        let has = |bit: u16| bits & (1 << bit) != 0;
+        let first = (0..8).filter(|bit| has(*bit)).fold(0, |octet, bit| octet | 0x80 >> bit);
+        let mut chain = chain();
+        chain.leaf = chain.leaf.key_usage(first, if has(8) { 0x80 } else { 0 });
+        let (signs, agrees, issues) = (has(0), has(2) || has(4), has(5));
+        assert_eq!(judge(&chain, Purpose::ClientAuth).is_ok(), signs && !issues, "{bits:09b}");
+        assert_eq!(judge(&chain, Purpose::ServerAuth).is_ok(), (signs || agrees) && !issues, "{bits:09b}");
+    }
+}
+
+#[test]
+fn a_client_that_cannot_sign_is_refused_for_that() {
+    let mut chain = chain();
+    chain.leaf = chain.leaf.key_usage(0x20, 0);
+    let error = judge(&chain, Purpose::ClientAuth).unwrap_err();
+    assert_eq!(error.depth, 0);
+    assert!(error.to_string().contains("its key usage lacks digitalSignature"), "{error}");
+}
+
+#[test]
+fn malformed_information_access_does_not_parse() {
+    let keys = &*KEYS;
+    for (value, good) in [
+        (vec![0x30, 14, 0x30, 12, 0x06, 8, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 0x86, 0], true),
+        (vec![0x30, 2, 0x30, 0], false),
+        (vec![0x04, 3, b'x', b'y', b'z'], false),
+        (b"malformed".to_vec(), false),
+    ] {
+        let der =
+            Forged::new("CA", "b", &keys.leaf).with(oid::AUTHORITY_INFO_ACCESS, false, &value).sign(NOW, &keys.ca);
+        let parsed = Certificate::from_der(&der).map(drop);
+        assert_eq!(parsed.is_ok(), good, "{value:02x?}");
+        if let Err(error) = parsed {
+            assert!(error.to_string().contains("malformed authority or subject information access"), "{error}");
+        }
+    }
+}
