@@ -4,8 +4,27 @@
 
 use edgetrust_core::identity::{PeerPolicy, Rule, ServerName, common_name, is_dns_name};
 use edgetrust_core::path::{Budget, Limits, Purpose, Trust};
+use edgetrust_core::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
 use edgetrust_core::x509::Certificate;
 use libfuzzer_sys::fuzz_target;
+
+/// A pinned certificate's key must be of an enabled kind; nobody's signature is verified.
+#[derive(Debug)]
+struct P256;
+
+impl SignatureVerificationAlgorithm for P256 {
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        alg_id::ECDSA_P256
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        alg_id::ECDSA_SHA256
+    }
+
+    fn verify_signature(&self, _: &[u8], _: &[u8], _: &[u8]) -> Result<(), InvalidSignature> {
+        Err(InvalidSignature)
+    }
+}
 
 fuzz_target!(|octets: &[u8]| {
     let [high, low, rest @ ..] = octets else { return };
@@ -13,7 +32,7 @@ fuzz_target!(|octets: &[u8]| {
     let (der, text) = rest.split_at(length);
     let (Ok(leaf), Ok(text)) = (Certificate::from_der(der), str::from_utf8(text)) else { return };
     let anchors = [leaf];
-    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &[] };
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &[&P256] };
     let now = leaf.validity().not_after;
     let verify = |purpose| trust.verify(&leaf, &[], purpose, now, &mut Budget::new(Limits::DEVICE));
     if let Ok(path) = verify(Purpose::ServerAuth) {
