@@ -291,7 +291,9 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
     /// RFC 5280 section 4.2.1.1: the key identifiers tell issuers of one name apart, where both are there.
     fn identifiers_differ(&mut self, child: &Certificate<'_>, issuer: &Certificate<'_>) -> Result<bool, PathErrorKind> {
         let wanted = child.extensions().authority_key_identifier.and_then(|identifier| identifier.key_identifier);
-        let (Some(wanted), Some(found)) = (wanted, issuer.extensions().subject_key_identifier) else { return Ok(false) };
+        let (Some(wanted), Some(found)) = (wanted, issuer.extensions().subject_key_identifier) else {
+            return Ok(false);
+        };
         self.budget.work.spend_identity(found.len())?;
         Ok(wanted != found)
     }
