@@ -154,6 +154,8 @@ impl<'t> Trust<'t> {
             let valid_until = leaf.validity().not_after;
             return Ok(VerifiedPath { leaf: *leaf, purpose, issuers, valid_until, work: budget.work });
         }
+        let purposes = leaf.extensions().extended_key_usage.map_or(0, |usage| usage.as_bytes().len());
+        budget.work.spend(purposes).map_err(PathErrorKind::from).map_err(at_leaf)?;
         checks::leaf(leaf, &asked).map_err(at_leaf)?;
         let levels = heapless::Vec::new();
         Search { trust: self, leaf, sent, asked, budget, levels, self_issued: SelfIssued::default() }.run()

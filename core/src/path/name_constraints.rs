@@ -93,12 +93,12 @@ impl<'a> Surveyed<'a> {
         work.spend(name.octets().saturating_mul(2))?;
         let name = Subject::new(name)?;
         for base in self.excluded.of_kind(kind, work)? {
-            if self.excluded.relation(&name, base, work)? != Relation::Outside {
+            if self.excluded.relation(&name, kind, base, work)? != Relation::Outside {
                 return Err(PathErrorKind::NameConstraint);
             }
         }
         for base in self.permitted.of_kind(kind, work)? {
-            if self.permitted.relation(&name, base, work)? == Relation::Inside {
+            if self.permitted.relation(&name, kind, base, work)? == Relation::Inside {
                 return Ok(());
             }
         }
@@ -127,31 +127,39 @@ impl<'a> List<'a> {
         &self,
         kind: Kind,
         work: &mut Work,
-    ) -> Result<impl Iterator<Item = GeneralName<'a>> + use<'a>, Exhausted> {
+    ) -> Result<impl Iterator<Item = &'a [u8]> + use<'a>, Exhausted> {
         let none = !self.kinds.has(kind);
         work.spend(if none { 0 } else { self.count })?;
         let subtrees = if none { GeneralSubtrees::NONE } else { self.subtrees };
         Ok(subtrees.of_kind(kind))
     }
 
-    /// How a name lies to a base of its kind.
-    fn relation(&self, name: &Subject<'_>, base: GeneralName<'_>, work: &mut Work) -> Result<Relation, PathErrorKind> {
-        let octets = base.octets();
-        work.spend((octets / 3).saturating_add(3))?;
-        if self.malformed.has(base.kind()) {
-            work.spend(octets)?;
-            if !is_understood(&base) {
+    /// How a name lies to a base of its kind, given by its contents octets.
+    fn relation(
+        &self,
+        name: &Subject<'_>,
+        kind: Kind,
+        base: &[u8],
+        work: &mut Work,
+    ) -> Result<Relation, PathErrorKind> {
+        work.spend((base.len() / 2).saturating_add(3))?;
+        if self.malformed.has(kind) {
+            work.spend(base.len().saturating_mul(2).saturating_add(4))?;
+            if !GeneralName::again(kind, base).is_some_and(|base| is_understood(&base)) {
                 return Err(PathErrorKind::MalformedNameConstraint);
             }
         }
-        Ok(match (name, base) {
-            (Subject::Dns { wildcard, host }, GeneralName::Dns(base)) => dns(*wildcard, host, base),
-            (Subject::Ip(name), GeneralName::Ip(base)) => inside(ip(name, base)),
-            (Subject::Rfc822 { local, host }, GeneralName::Rfc822(base)) => inside(rfc822(local, host, base)),
-            (Subject::Uri { host }, GeneralName::Uri(base)) => inside(host_or_domain(host, base)),
-            (Subject::Directory(name), GeneralName::Directory(base)) => inside(name.is_within(&base, work)?),
+        Ok(match name {
+            Subject::Dns { wildcard, host } => dns(*wildcard, host, base),
+            Subject::Ip(name) => inside(ip(name, base)),
+            Subject::Rfc822 { local, host } => inside(rfc822(local, host, base)),
+            Subject::Uri { host } => inside(host_or_domain(host, base)),
+            Subject::Directory(name) => {
+                let base = Name::again(base).ok_or(PathErrorKind::MalformedNameConstraint)?;
+                inside(name.is_within(&base, work)?)
+            }
             // RFC 5280 section 4.2.1.10: a constraint that cannot be processed rejects a name of its kind
-            _ => return Err(PathErrorKind::MalformedNameConstraint),
+            Subject::Other => return Err(PathErrorKind::MalformedNameConstraint),
         })
     }
 }
@@ -214,10 +222,10 @@ fn inside(inside: bool) -> Relation {
 }
 
 /// dNSName: a subtree is a name with all that has more labels on the left.
-fn dns(wildcard: bool, host: &str, base: &str) -> Relation {
-    if is_below(host, base) || host.eq_ignore_ascii_case(base) {
+fn dns(wildcard: bool, host: &str, base: &[u8]) -> Relation {
+    if is_below(host, base) || is_host(host, base) {
         Relation::Inside
-    } else if wildcard && split_once(base, b'.').is_some_and(|(_, parent)| parent.eq_ignore_ascii_case(host)) {
+    } else if wildcard && parent(base).is_some_and(|parent| is_host(host, parent)) {
         // One of the names that the wildcard stands for is the base (RFC 9525 section 6.3)
         Relation::Partly
     } else {
@@ -225,16 +233,27 @@ fn dns(wildcard: bool, host: &str, base: &str) -> Relation {
     }
 }
 
+/// The labels of `base` after its first.
+fn parent(base: &[u8]) -> Option<&[u8]> {
+    let dot = base.iter().position(|octet| *octet == b'.')?;
+    base.get(dot..)?.get(1..)
+}
+
+/// Octets are compared, and not text, since each name meets each base: what is read again and again would be checked again and again.
+fn is_host(host: &str, base: &[u8]) -> bool {
+    host.as_bytes().eq_ignore_ascii_case(base)
+}
+
 /// `host` has labels to the left of `base`.
-fn is_below(host: &str, base: &str) -> bool {
+fn is_below(host: &str, base: &[u8]) -> bool {
     if base.is_empty() {
         return true;
     }
-    let Some(at) = host.len().checked_sub(base.len()) else { return false };
-    match (host.get(..at), host.get(at..)) {
-        (Some(left), Some(right)) => left.ends_with('.') && right.eq_ignore_ascii_case(base),
-        _ => false,
-    }
+    let Some((left, right)) = host.len().checked_sub(base.len()).and_then(|at| host.as_bytes().split_at_checked(at))
+    else {
+        return false;
+    };
+    left.last() == Some(&b'.') && right.eq_ignore_ascii_case(base)
 }
 
 /// Labels of letters, digits, hyphens and underscores, none of them empty.
@@ -255,10 +274,11 @@ fn ip(name: &[u8], base: &[u8]) -> bool {
 }
 
 /// rfc822Name: `base` is one mailbox, a host, or `.` and a domain.
-fn rfc822(local: &str, host: &str, base: &str) -> bool {
-    match rsplit_once(base, b'@') {
-        Some((base_local, base_host)) => local == base_local && host.eq_ignore_ascii_case(base_host),
-        None => host_or_domain(host, base),
+fn rfc822(local: &str, host: &str, base: &[u8]) -> bool {
+    let at = base.iter().rposition(|octet| *octet == b'@').and_then(|at| base.split_at_checked(at));
+    match at {
+        Some((base_local, [_, base_host @ ..])) => local.as_bytes() == base_local && is_host(host, base_host),
+        _ => host_or_domain(host, base),
     }
 }
 
@@ -276,10 +296,10 @@ fn is_host_or_domain(base: &str) -> bool {
     is_host_name(base.strip_prefix('.').unwrap_or(base))
 }
 
-fn host_or_domain(host: &str, base: &str) -> bool {
-    match base.strip_prefix('.') {
-        Some(domain) => is_below(host, domain),
-        None => host.eq_ignore_ascii_case(base),
+fn host_or_domain(host: &str, base: &[u8]) -> bool {
+    match base {
+        [b'.', domain @ ..] => is_below(host, domain),
+        _ => is_host(host, base),
     }
 }
 
@@ -294,7 +314,11 @@ mod tests {
             malformed.add(base.kind());
         }
         let list = List { subtrees: GeneralSubtrees::NONE, count: 1, kinds: Kinds::default(), malformed };
-        list.relation(&Subject::new(name)?, base, &mut Work::new(100_000))
+        let octets = match base {
+            GeneralName::Dns(base) | GeneralName::Rfc822(base) | GeneralName::Uri(base) => base.as_bytes(),
+            _ => &[],
+        };
+        list.relation(&Subject::new(name)?, base.kind(), octets, &mut Work::new(100_000))
     }
 
     #[test]

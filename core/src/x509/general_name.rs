@@ -2,7 +2,7 @@
 
 use super::Name;
 use super::error::{ParseError, ParseErrorKind};
-use super::reader::{DerReader, Tlv, tag};
+use super::reader::{DerReader, tag};
 
 /// One GeneralName.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,20 +54,20 @@ impl<'a> GeneralName<'a> {
             Name::read(&mut inner)?;
             inner.end()?;
         }
-        Self::of(&tlv).ok_or(here)
+        Self::again(Kind(tlv.tag), tlv.value).ok_or(here)
     }
 
-    /// The name in a tag-length-value; a directoryName was read before.
-    fn of(tlv: &Tlv<'a>) -> Option<Self> {
-        let text = || core::str::from_utf8(tlv.value).ok().filter(|text| text.is_ascii());
-        Some(match tlv.tag {
-            0xa0 => Self::Other(tlv.value),
+    /// The name of this kind with these contents octets; a directoryName was read before.
+    pub(crate) fn again(kind: Kind, contents: &'a [u8]) -> Option<Self> {
+        let text = || core::str::from_utf8(contents).ok().filter(|text| text.is_ascii());
+        Some(match kind.0 {
+            0xa0 => Self::Other(contents),
             0x81 => Self::Rfc822(text()?),
             0x82 => Self::Dns(text()?),
-            0xa4 => Self::Directory(Name::again(DerReader::new(tlv.value).again()?.value)),
+            0xa4 => Self::Directory(Name::again(contents)?),
             0x86 => Self::Uri(text()?),
-            0x87 => Self::Ip(tlv.value),
-            0xa3 | 0xa5 | 0x88 => Self::Unsupported(tlv.tag, tlv.value),
+            0x87 => Self::Ip(contents),
+            tag @ (0xa3 | 0xa5 | 0x88) => Self::Unsupported(tag, contents),
             _ => return None,
         })
     }
@@ -135,7 +135,8 @@ impl<'a> Iterator for GeneralNamesIter<'a> {
     type Item = GeneralName<'a>;
 
     fn next(&mut self) -> Option<GeneralName<'a>> {
-        GeneralName::of(&self.0.again()?)
+        let tlv = self.0.again()?;
+        GeneralName::again(Kind(tlv.tag), tlv.value)
     }
 }
 
@@ -184,14 +185,14 @@ impl<'a> GeneralSubtrees<'a> {
         self.0.is_empty()
     }
 
-    /// The bases that are of this kind: of the same GeneralName CHOICE.
-    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = GeneralName<'a>> + use<'a> {
+    /// The contents octets of the bases that are of this kind.
+    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let mut subtrees = DerReader::new(self.0);
         core::iter::from_fn(move || {
             loop {
                 let base = subtrees.again()?.value;
                 if base.first() == Some(&kind.0) {
-                    return GeneralName::of(&DerReader::new(base).again()?);
+                    return Some(DerReader::new(base).again()?.value);
                 }
             }
         })
@@ -226,7 +227,8 @@ impl<'a> Iterator for GeneralSubtreesIter<'a> {
     type Item = GeneralName<'a>;
 
     fn next(&mut self) -> Option<GeneralName<'a>> {
-        GeneralName::of(&DerReader::new(self.0.again()?.value).again()?)
+        let base = DerReader::new(self.0.again()?.value).again()?;
+        GeneralName::again(Kind(base.tag), base.value)
     }
 }
 

@@ -79,9 +79,9 @@ impl<'a> Name<'a> {
         Ok(Self(contents))
     }
 
-    /// Contents octets of an RDNSequence that was read before.
-    pub(super) fn again(contents: &'a [u8]) -> Self {
-        Self(contents)
+    /// A Name, with its header, that was read before.
+    pub(crate) fn again(der: &'a [u8]) -> Option<Self> {
+        DerReader::new(der).again().map(|tlv| Self(tlv.value))
     }
 
     /// Contents octets of the RDNSequence.
@@ -151,12 +151,14 @@ impl<'a> Name<'a> {
     }
 }
 
-/// What reading the header of an RDN or an attribute costs.
-const HEADERS: usize = 8;
+/// What reading the headers of two RDNs costs.
+const RDN: usize = 8;
+/// What trying an attribute costs, without its octets.
+const ATTRIBUTE: usize = 16;
 
 /// Two RDNs match where each attribute of either has its match in the other.
 fn rdn_matches(a: &DerReader<'_>, b: &DerReader<'_>, work: &mut Work) -> Result<bool, Exhausted> {
-    work.spend(HEADERS)?;
+    work.spend(RDN)?;
     if a.rest().len() == b.rest().len() {
         work.spend_identity(a.rest().len())?;
         if a.rest() == b.rest() {
@@ -172,7 +174,7 @@ fn each_in(a: &DerReader<'_>, b: &DerReader<'_>, work: &mut Work) -> Result<bool
         work.spend(x.oid.len() / 4)?;
         let mut found = false;
         for y in attributes_of(b) {
-            work.spend(HEADERS.saturating_add(y.oid.len() / 4))?;
+            work.spend(ATTRIBUTE.saturating_add(y.oid.len() / 4))?;
             if x.matches(&y, work)? {
                 found = true;
                 break;
@@ -264,7 +266,7 @@ impl<'a> Attribute<'a> {
         // Most names that differ are plain ASCII on both sides: then the first octets that differ say so.
         if self.is_of_octets() && other.is_of_octets() {
             let alike = alike(self.value, other.value);
-            work.spend(alike / 2)?;
+            work.spend(alike)?;
             if is_unlike(self.value.get(alike), other.value.get(alike)) {
                 return Ok(false);
             }
@@ -284,7 +286,7 @@ impl<'a> Attribute<'a> {
 }
 
 /// What an octet of a string costs that is compared by characters.
-const FOLDED: usize = 8;
+const FOLDED: usize = 16;
 
 /// How many octets at the start are the same ASCII characters without regard to case.
 fn alike(a: &[u8], b: &[u8]) -> usize {
