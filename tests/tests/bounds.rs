@@ -66,7 +66,6 @@ fn a_thousand_names_under_constraints_of_all_kinds_pass() {
     let verdict = trust.verify(&parsed[0], &[], Purpose::ServerAuth, now, &mut budget);
     println!("{} units", Limits::SERVER.work - budget.left().work);
     assert_eq!(verdict.map(drop), Ok(()));
-    assert!(budget.left().work > Limits::SERVER.work / 4, "and leave room for more");
 }
 
 #[test]

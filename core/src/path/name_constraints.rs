@@ -107,7 +107,7 @@ impl<'a> Surveyed<'a> {
 }
 
 /// What reading a name costs, without its octets.
-const NAME: usize = 6;
+const NAME: usize = 8;
 
 impl<'a> List<'a> {
     fn new(subtrees: GeneralSubtrees<'a>, work: &mut Work) -> Result<Self, Exhausted> {
@@ -142,7 +142,14 @@ impl<'a> List<'a> {
         base: &[u8],
         work: &mut Work,
     ) -> Result<Relation, PathErrorKind> {
-        work.spend((base.len() / 2).saturating_add(3))?;
+        let octets = match name {
+            // The place of the @ is sought each time.
+            Subject::Rfc822 { .. } => base.len() / 2,
+            Subject::Dns { .. } | Subject::Uri { .. } => base.len() / 4,
+            // Compared below, or not at all.
+            Subject::Ip(_) | Subject::Directory(_) | Subject::Other => 0,
+        };
+        work.spend(octets.saturating_add(3))?;
         if self.malformed.has(kind) {
             work.spend(base.len().saturating_mul(2).saturating_add(4))?;
             if !GeneralName::again(kind, base).is_some_and(|base| is_understood(&base)) {

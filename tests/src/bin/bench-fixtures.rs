@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use edgetrust_core::request::write_certs_only;
 use edgetrust_tests::chains::{Shape, issue};
 use edgetrust_tests::repository::root;
+use edgetrust_tests::work::shapes::attacks_on_a_device;
 use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
 
 /// What `bench` takes for the time.
@@ -23,6 +24,20 @@ fn main() -> ExitCode {
     let chain = issue(&[Shape::ca(), intermediate, leaf], NOW);
     let mut bag = [0; 2048];
     let bag = write_certs_only(&[&chain[2], &chain[1]], &mut bag).expect("there is room");
+    // Each certificate with two octets of length before it, in what the handshake of a small device holds.
+    let attacks = attacks_on_a_device(12 * 1024).into_iter().map(|attack| {
+        let octets = attack
+            .chain
+            .iter()
+            .flat_map(|der| [&u16::try_from(der.len()).unwrap_or(u16::MAX).to_be_bytes()[..], der].concat());
+        (format!("attack-{}.bin", attack.name), octets.collect::<Vec<u8>>())
+    });
+    for (name, octets) in attacks {
+        if let Err(error) = std::fs::write(folder.join(&name), octets) {
+            eprintln!("bench-fixtures: {}: {error}", folder.join(name).display());
+            return ExitCode::FAILURE;
+        }
+    }
     for (name, octets) in
         [("root.der", &*chain[0]), ("intermediate.der", &chain[1]), ("leaf.der", &chain[2]), ("answer.p7", bag)]
     {

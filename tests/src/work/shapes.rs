@@ -41,15 +41,18 @@ fn blank(subject: Vec<u8>, issuer: Vec<u8>, key: usize, extensions: Vec<Vec<u8>>
     Unsigned { issuer, subject, spki, extensions, algorithm: der::ECDSA_SHA256.to_vec() }
 }
 
-/// A leaf and fifteen CAs of one name, `name(0)`, which is written in other ways by the others: each signed by the next, so that every level
-/// has fourteen candidates that did not sign and one that did.
+/// A leaf and CAs of one name, `name(0)`, which is written in other ways by the others: each signed by the next, so that every level
+/// has one candidate that signed, and all others did not.
 fn ladder(name: &dyn Fn(usize) -> Vec<u8>, more: &dyn Fn(usize) -> Vec<Vec<u8>>) -> Vec<Vec<u8>> {
-    let chain = (0..MAX_CERTIFICATES).map(|place| {
+    ladder_of(MAX_CERTIFICATES, name, more)
+}
+
+fn ladder_of(count: usize, name: &dyn Fn(usize) -> Vec<u8>, more: &dyn Fn(usize) -> Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let chain = (0..count).map(|place| {
         let subject = if place == 0 { der::common_name("leaf") } else { name(2 * place) };
         let mut extensions = if place == 0 { vec![der::names(&[tlv(0x82, &[b"a.example"])])] } else { der::ca() };
         extensions.extend(more(place));
-        blank(subject, name(2 * place + 1), place, extensions)
-            .sign(|tbs| sign(&keys()[(place + 1) % MAX_CERTIFICATES], tbs))
+        blank(subject, name(2 * place + 1), place, extensions).sign(|tbs| sign(&keys()[(place + 1) % count], tbs))
     });
     chain.collect()
 }
@@ -204,7 +207,10 @@ fn of_constraints() -> Vec<Attack> {
     });
     let attack = |name, chain| Attack { name, chain };
     vec![
-        attack("constraints: DNS names", constrained(&tiny(half / 9), &[], &tiny(half / 12))),
+        attack(
+            "constraints: DNS names",
+            constrained(&tiny(half / 9), &[], &numbered(half / 12, |number| dns(&format!("{number}.y")))),
+        ),
         attack("constraints: all kinds", constrained(&mixed, &[], &bases)),
         attack(
             "constraints: long URIs",
@@ -270,6 +276,28 @@ pub fn a_thousand_names() -> Vec<Vec<u8>> {
         directory(&der::common_name("CA 0")),
     ]);
     constrained(&names, &permitted, &subtrees("x", 12))
+}
+
+/// Attacks on a device, which takes four certificates beside the server's own, in so many octets.
+pub fn attacks_on_a_device(octets: usize) -> Vec<Attack> {
+    const COUNT: usize = 5;
+    let share = octets / COUNT - 500;
+    let half = octets / 2 - 500;
+    let attack = |name, chain| Attack { name, chain };
+    vec![
+        attack("signatures", ladder_of(COUNT, &|_| der::common_name("CA"), &plain)),
+        attack("attributes", ladder_of(COUNT, &turned(share / 2), &plain)),
+        attack("spaces", ladder_of(COUNT, &spaced(share / 2, "x"), &plain)),
+        attack("letters", ladder_of(COUNT, &spaced(share / 2, "\u{212a}"), &plain)),
+        attack(
+            "constraints",
+            constrained(
+                &numbered(half / 9, |number| dns(&format!("{number}.x"))),
+                &[],
+                &numbered(half / 12, |number| dns(&format!("{number}.y"))),
+            ),
+        ),
+    ]
 }
 
 /// Every attack.

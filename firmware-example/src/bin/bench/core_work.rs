@@ -77,11 +77,43 @@ pub fn measure<M: SlotMedium>(report: &mut Report, medium: M) {
     SPENT.store(0, Ordering::Relaxed);
     let all = ticks_of(|| verify(&Timed, Purpose::ServerAuth, chain));
     report.line("  of it, no signatures", all.saturating_sub(SPENT.load(Ordering::Relaxed).into()), 0);
+    measure_refusals(report, &anchors);
     measure_names(report, chain);
     measure_request(report, &leaf);
     measure_config(report);
     measure_rotation(report);
     measure_store(report, medium);
+}
+
+/// What a hostile server can send: certificates, each with two octets of length before it.
+const ATTACKS: [(&str, &[u8]); 5] = [
+    ("refuse: signatures", include_bytes!("attack-signatures.bin")),
+    ("refuse: attributes in unlike order", include_bytes!("attack-attributes.bin")),
+    ("refuse: names with spaces", include_bytes!("attack-spaces.bin")),
+    ("refuse: letters of another case", include_bytes!("attack-letters.bin")),
+    ("refuse: name constraints", include_bytes!("attack-constraints.bin")),
+];
+
+/// From the octets to the refusal.
+fn refuse(mut octets: &[u8], anchors: &[Certificate<'_>]) -> bool {
+    let mut bag = heapless::Vec::<Certificate<'_>, 5>::new();
+    while let Some((length, rest)) = octets.split_first_chunk() {
+        let (der, after) = rest.split_at(usize::from(u16::from_be_bytes(*length)).min(rest.len()));
+        octets = after;
+        if bag.push(parse(der)).is_err() {
+            give_up("too many certificates");
+        }
+    }
+    let Some((leaf, sent)) = bag.split_first() else { give_up("no certificate") };
+    let trust = Trust { anchors, known_intermediates: &[], algorithms: &[crypto::ECDSA] };
+    trust.verify(leaf, sent, Purpose::ServerAuth, NOW, &mut Budget::new(Limits::DEVICE)).is_err()
+}
+
+#[inline(never)]
+fn measure_refusals(report: &mut Report, anchors: &[Certificate<'_>]) {
+    for (name, octets) in ATTACKS {
+        report.measure(name, || if !refuse(octets, anchors) { give_up("an attack is let in") });
+    }
 }
 
 #[inline(never)]
