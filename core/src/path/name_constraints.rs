@@ -123,11 +123,7 @@ impl<'a> List<'a> {
         Ok(list)
     }
 
-    fn of_kind(
-        &self,
-        kind: Kind,
-        work: &mut Work,
-    ) -> Result<impl Iterator<Item = &'a [u8]> + use<'a>, Exhausted> {
+    fn of_kind(&self, kind: Kind, work: &mut Work) -> Result<impl Iterator<Item = &'a [u8]> + use<'a>, Exhausted> {
         let none = !self.kinds.has(kind);
         work.spend(if none { 0 } else { self.count })?;
         let subtrees = if none { GeneralSubtrees::NONE } else { self.subtrees };
