@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use edgetrust_core::identity::without_root;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Bytes;
 use hyper::header::{CONNECTION, HOST, HeaderValue, RETRY_AFTER};
@@ -84,7 +85,9 @@ impl Http {
     async fn exchange(&self, mut request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, BoxError> {
         let authority = request.uri().authority().ok_or("a URL without a host")?.clone();
         let port = authority.port_u16().unwrap_or(443);
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        // Where a name is looked up in a file, the dot of the root would not be found.
+        let host = without_root(host).to_owned();
         let stream = TcpStream::connect((host.as_str(), port)).await?;
         stream.set_nodelay(true)?;
         let (stream, _) = self.tls.connect(server_name(&host)?, stream).await?;

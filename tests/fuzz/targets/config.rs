@@ -1,14 +1,26 @@
-//! Any octets as a configuration: an error has a place in the text and can be shown.
+//! Any octets as a configuration: an error has a place in the text and can be shown; what is accepted says who may come in.
 
 #![no_main]
 
-use edgetrust_core::config::Config;
+use edgetrust_core::config::{Config, Server, TunnelKind};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|octets: &[u8]| {
     let mut text = octets.to_vec();
-    if let Err(error) = Config::parse(&mut text) {
-        assert!(usize::try_from(error.offset).is_ok_and(|offset| offset <= octets.len()), "{error}");
-        assert!(!error.to_string().is_empty());
+    match Config::parse(&mut text) {
+        Err(error) => {
+            assert!(usize::try_from(error.offset).is_ok_and(|offset| offset <= octets.len()), "{error}");
+            assert!(!error.to_string().is_empty());
+        }
+        Ok(mut config) => {
+            config.for_each_path(&mut |_, path| assert!(!path.is_empty()));
+            for tunnel in &config.gateway.tunnels {
+                if let TunnelKind::Server { tls: Server::MutualTls(_, clients), .. } = &tunnel.kind {
+                    assert!(!clients.ca_files.is_empty());
+                    let lists = [&clients.allowed_cns, &clients.allowed_dns, &clients.allowed_uris];
+                    assert!(!clients.any_verified || lists.iter().all(|list| list.is_empty()));
+                }
+            }
+        }
     }
 });
