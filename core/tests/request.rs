@@ -155,7 +155,17 @@ fn requests_that_may_not_replace() {
             }),
             Err(RequestError::Extension(2)),
         ),
-        (with(|params| params.is_ca = IsCa::ExplicitNoCa), Err(RequestError::Extension(2))),
+        (
+            with(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any]),
+            Err(RequestError::Purpose(1)),
+        ),
+        (
+            with(|params| {
+                params.extended_key_usages =
+                    vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::CodeSigning];
+            }),
+            Err(RequestError::Purpose(2)),
+        ),
     ] {
         let der = request(&params);
         let request = CertificationRequest::from_der(&der).unwrap();
@@ -170,6 +180,81 @@ fn requests_that_may_not_replace() {
     let der = request(&good());
     let outcome = CertificationRequest::from_der(&der).unwrap().may_replace(&Certificate::from_der(&none).unwrap());
     assert_eq!(outcome, Err(RequestError::UnwantedAlternativeNames));
+}
+
+/// An extension with an object identifier below 1.3.6.1.4.1.55555.
+fn private(last: u64, value: &[u8]) -> rcgen::CustomExtension {
+    rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 55555, last], value.to_vec())
+}
+
+#[test]
+fn what_clients_add_to_a_renewal_is_accepted() {
+    let good = || sensor(&["sensor-7.a.example"]);
+    let key_identifier = || rcgen::CustomExtension::from_oid_content(&[2, 5, 29, 14], vec![0x04, 0x02, 7, 7]);
+    let authority = || rcgen::CustomExtension::from_oid_content(&[2, 5, 29, 35], vec![0x30, 0x04, 0x80, 0x02, 8, 8]);
+    let mut had = good();
+    had.custom_extensions = vec![private(1, &[0x05, 0x00])];
+    had.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::EmailProtection];
+    let current = certificate(&had);
+    let current = Certificate::from_der(&current).unwrap();
+    let all = rcgen::CustomExtension::from_oid_content;
+    type Change<'a> = &'a dyn Fn(&mut CertificateParams);
+    let changes: &[(&str, Change<'_>)] = &[
+        ("cA FALSE", &|params| params.is_ca = IsCa::ExplicitNoCa),
+        ("a subject key identifier", &|params| params.custom_extensions = vec![key_identifier()]),
+        ("the authority key identifier, as libest copies it", &|params| params.custom_extensions = vec![authority()]),
+        ("an empty authority key identifier", &|params| {
+            params.custom_extensions = vec![all(&[2, 5, 29, 35], vec![0x30, 0x00])];
+        }),
+        ("key usages of a leaf", &|params| {
+            params.key_usages = vec![
+                KeyUsagePurpose::DigitalSignature,
+                KeyUsagePurpose::ContentCommitment,
+                KeyUsagePurpose::KeyEncipherment,
+                KeyUsagePurpose::DataEncipherment,
+                KeyUsagePurpose::KeyAgreement,
+            ];
+        }),
+        ("both purposes of TLS", &|params| {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        }),
+        ("a purpose that the certificate has", &|params| {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
+        }),
+        ("an extension of nobody else that the certificate has", &|params| {
+            params.custom_extensions = vec![private(1, &[0x05, 0x00])];
+        }),
+        ("all of it", &|params| {
+            params.is_ca = IsCa::ExplicitNoCa;
+            params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            params.custom_extensions = vec![key_identifier(), authority(), private(1, &[0x05, 0x00])];
+        }),
+    ];
+    for (what, change) in changes {
+        let mut params = good();
+        change(&mut params);
+        let der = request(&params);
+        let request = CertificationRequest::from_der(&der).unwrap();
+        assert_eq!(request.may_replace(&current), Ok(()), "{what}");
+    }
+}
+
+#[test]
+fn an_extension_that_the_certificate_has_otherwise_or_not_at_all_is_refused() {
+    let mut had = sensor(&["sensor-7.a.example"]);
+    had.custom_extensions = vec![private(1, &[0x05, 0x00])];
+    let current = certificate(&had);
+    let current = Certificate::from_der(&current).unwrap();
+    let mut critical = private(1, &[0x05, 0x00]);
+    critical.set_criticality(true);
+    for other in [private(1, &[0x04, 0x00]), private(2, &[0x05, 0x00]), critical] {
+        let mut params = sensor(&["sensor-7.a.example"]);
+        params.custom_extensions = vec![other];
+        let der = request(&params);
+        let request = CertificationRequest::from_der(&der).unwrap();
+        assert_eq!(request.may_replace(&current), Err(RequestError::Extension(2)), "{params:?}");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use static_cell::ConstStaticCell;
 
 use crate::clock::Clock;
 use crate::dial::{DialError, Link, Memory, Target, apart, dial, hang_up};
-use crate::enroll::{EnrollError, Enrollment, enroll};
+use crate::enroll::{EnrollError, Enrollment, Issuers, enroll};
 use crate::http::HttpError;
 use crate::renewal::{Renewal, RenewalError, seed};
 use crate::settings::{Settings, SettingsError};
@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_secs(30);
 /// The wait after a start that was not wanted.
 const AFTER_CRASH: Duration = Duration::from_secs(1);
 /// Answers of the gateway.
-const BUFFER: usize = 2560;
+const BUFFER: usize = 3584;
 
 static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
 static ANSWERS: ConstStaticCell<[u8; BUFFER]> = ConstStaticCell::new([0; BUFFER]);
@@ -75,6 +75,8 @@ pub struct Device {
     memory: &'static mut Memory,
     shared: Shared,
     answers: &'static mut [u8; BUFFER],
+    /// What of `answers` an enrollment has there.
+    issuers: Issuers,
     reported: bool,
     /// What DHCP gave last.
     address: Option<[u8; 4]>,
@@ -103,6 +105,7 @@ impl Device {
             memory,
             shared: Shared::new(),
             answers,
+            issuers: None,
             reported: false,
             address: None,
         })
@@ -189,7 +192,7 @@ impl Device {
     /// One connection, for whatever it is wanted for.
     async fn session(&mut self) -> Result<Next, SessionError> {
         let now = self.time().await?;
-        let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, reported, .. } = self;
+        let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, issuers, reported, .. } = self;
         renewal.tick(settings, clock.now());
         let device = &settings.device;
         let enrollment = device.enroll.filter(|_| renewal.wanted());
@@ -223,7 +226,7 @@ impl Device {
             }
         };
         let until = link.server().valid_until();
-        let mut words = Words { settings, clock, renewal, reset, until, taken: false, reported };
+        let mut words = Words { settings, clock, renewal, reset, until, taken: false, issuers, reported };
         let outcome = if enrollment.is_some() {
             apart(pin!(words.enroll(&mut link, target.name, rng, answers))).await
         } else {
@@ -267,6 +270,7 @@ struct Words<'a> {
     until: UnixTime,
     /// The gateway has taken our certificate: it answered.
     taken: bool,
+    issuers: &'a mut Issuers,
     /// The report went out on a connection that ended with it.
     reported: &'a mut bool,
 }
@@ -281,6 +285,8 @@ impl Words<'_> {
         answers: &mut [u8; BUFFER],
     ) -> Result<Next, SessionError> {
         let device = &self.settings.device;
+        // The answers of this connection take their place.
+        *self.issuers = None;
         if let Some(path) = device.report.filter(|_| !*self.reported) {
             let text = self.how(0).json();
             let (status, closes) = report(link, host, path, &text, answers).await.map_err(SessionError::Report)?;
@@ -316,8 +322,12 @@ impl Words<'_> {
     ) -> Result<Next, SessionError> {
         let now = self.clock.now();
         let enrollment = Enrollment { settings: self.settings, host, current: self.renewal.certificate(), now };
-        match enroll(link, enrollment, rng, answers).await {
-            Ok(issued) => {
+        match enroll(link, enrollment, self.issuers, rng, answers).await {
+            Ok(None) => {
+                self.opened();
+                Ok(Next::Session)
+            }
+            Ok(Some(issued)) => {
                 self.opened();
                 self.renewal.issued(self.settings, self.clock.now(), &issued);
                 Ok(Next::Session)

@@ -1,13 +1,15 @@
-//! A new key and a certificate for it, through the gateway: EST simple re-enrollment (RFC 7030 section 4.2.2) over mutual TLS.
+//! A new key and a certificate for it, through the gateway: EST simple re-enrollment (RFC 7030 section 4.2.2) over mutual TLS. The answer
+//! holds the certificate alone, so what lies between it and our CAs is asked for first (section 4.1). It is not trusted: it completes the path.
 
 use core::ops::Range;
 
 use base64ct::{Base64, Encoding};
 use edgetrust_core::crypto::P256Key;
-use edgetrust_core::path::{Budget, Limits, PathError, Purpose};
+use edgetrust_core::path::{Budget, Limits, PathError, PathErrorKind, Purpose};
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::request::{NewRequest, RequestError, certs_only, same_alternative_names};
 use edgetrust_core::rotation::{Failure, FailureKind};
+use edgetrust_core::store::certificates;
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::{Certificate, ParseError};
 use edgetrust_firmware::crypto;
@@ -15,12 +17,13 @@ use embassy_time::{Duration, with_timeout};
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 
-use crate::dial::{Link, trust};
-use crate::http::{HttpError, Post, post};
+use crate::dial::{Link, SILENCE, trust};
+use crate::http::{HttpError, Request, ask};
 use crate::renewal::{Issued, MAX_CHAIN};
 use crate::settings::Settings;
 
 const PATH: &str = "/.well-known/est/simplereenroll";
+const CACERTS: &str = "/.well-known/est/cacerts";
 /// The gateway orders from a CA meanwhile.
 const PATIENCE: Duration = Duration::from_secs(150);
 /// Certificates of an answer.
@@ -56,6 +59,8 @@ impl EnrollError {
     /// When it is worth another attempt.
     pub fn failure(&self) -> Failure {
         let (kind, retry_after_s) = match self {
+            // A CA may have got a new issuer in this very moment: it is asked for again.
+            Self::Path(PathError { kind: PathErrorKind::UnknownIssuer, .. }) => (FailureKind::Transient, None),
             Self::Refused(_) | Self::Path(_) | Self::Names(_) | Self::Request(_) => (FailureKind::Refused, None),
             Self::Unavailable(_, retry_after_s) => (FailureKind::Transient, *retry_after_s),
             _ => (FailureKind::Transient, None),
@@ -73,14 +78,32 @@ pub struct Enrollment<'a> {
     pub now: TrustedTime,
 }
 
-/// Makes a key, asks for a certificate, verifies it. The chain lies in `buffer`.
+/// Octets of intermediates at the end of the buffer for answers; none before the gateway was asked for them.
+pub type Issuers = Option<usize>;
+
+/// Asks for the intermediates, makes a key, asks for a certificate, verifies it. The chain lies in `buffer`. None where the gateway closes the
+/// connection after the first answer, as those before this version do: the rest is for another connection.
 pub async fn enroll<'b>(
     link: &mut Link<'_>,
     enrollment: Enrollment<'_>,
+    issuers: &mut Issuers,
     rng: &mut ChaCha20Rng,
     buffer: &'b mut [u8],
-) -> Result<Issued<'b>, EnrollError> {
+) -> Result<Option<Issued<'b>>, EnrollError> {
     let Enrollment { settings, host, current, now } = enrollment;
+    let kept = match issuers.take() {
+        Some(kept) => kept,
+        None => {
+            let (kept, closes) = learn(link, settings, host, buffer).await?;
+            if closes {
+                *issuers = Some(kept);
+                return Ok(None);
+            }
+            kept
+        }
+    };
+    let room = buffer.len().saturating_sub(kept);
+    let (buffer, kept) = buffer.split_at_mut_checked(room).ok_or(EnrollError::Answer)?;
     let current = Certificate::from_der(current).map_err(EnrollError::Current)?;
     let mut octets = [0; 32];
     rng.fill_bytes(&mut octets);
@@ -91,8 +114,8 @@ pub async fn enroll<'b>(
     let der = request.write(&mut der, |info| crypto::sign(&key, info)).map_err(EnrollError::Request)?;
     let mut body = [0; MAX_REQUEST * 4 / 3 + 4];
     let body = Base64::encode(der, &mut body).map_err(|_| EnrollError::Key)?;
-    let message = Post { host, path: PATH, content_type: "application/pkcs10", body: body.as_bytes() };
-    let answer = with_timeout(PATIENCE, post(link, message, buffer)).await;
+    let request = Request { host, path: PATH, post: Some(("application/pkcs10", body.as_bytes())) };
+    let answer = with_timeout(PATIENCE, ask(link, request, buffer)).await;
     let answer = answer.map_err(|_| EnrollError::Silent)?.map_err(EnrollError::Http)?;
     match answer.head.status {
         200 => {}
@@ -101,11 +124,62 @@ pub async fn enroll<'b>(
         status => return Err(EnrollError::Unavailable(status, answer.head.retry_after_s)),
     }
     let bag = decode(answer.body).ok_or(EnrollError::Answer)?;
-    let Judged { not_before, not_after, chain, leaf } = judge(settings, &current, &public_key, bag, now)?;
+    let Judged { not_before, not_after, chain, leaf } = judge(settings, &current, &public_key, (bag, kept), now)?;
     // The bag has them one after the other in any order: the leaf comes to the front.
     bag.get_mut(chain.start..leaf.end).ok_or(EnrollError::Answer)?.rotate_right(leaf.len());
     let chain = bag.get(chain).ok_or(EnrollError::Answer)?;
-    Ok(Issued { key: key.to_pkcs8(), chain, not_before, not_after })
+    Ok(Some(Issued { key: key.to_pkcs8(), chain, not_before, not_after }))
+}
+
+/// Asks for the CAs of the location; octets of what is kept of them, and whether the connection ends with the answer. A gateway that says nothing of
+/// use may send the intermediates with the certificate, as those before this version do.
+async fn learn(
+    link: &mut Link<'_>,
+    settings: &Settings,
+    host: &str,
+    buffer: &mut [u8],
+) -> Result<(usize, bool), EnrollError> {
+    let request = Request { host, path: CACERTS, post: None };
+    let answer = with_timeout(SILENCE, ask(link, request, buffer)).await;
+    let head = match answer.map_err(|_| EnrollError::Silent)? {
+        Ok(answer) => answer.head,
+        // Where the answer ends is not known.
+        Err(HttpError::TooLong | HttpError::Malformed) => return Ok((0, true)),
+        Err(error) => return Err(EnrollError::Http(error)),
+    };
+    let kept = if head.status == 200 { keep(settings, buffer, head.body()) } else { None };
+    Ok((kept.unwrap_or(0), head.closes))
+}
+
+/// Moves the intermediates of a bag to the end of the buffer; their octets.
+fn keep(settings: &Settings, buffer: &mut [u8], body: Range<usize>) -> Option<usize> {
+    let from = body.start;
+    let length = decode(buffer.get_mut(body)?)?.len();
+    let bag = buffer.get(from..from + length)?;
+    let mut places = heapless::Vec::<Range<usize>, MAX_CERTIFICATES>::new();
+    for der in certs_only(bag).ok()? {
+        let anchor = settings.anchors.iter().any(|anchor| anchor.der() == der);
+        if !anchor && Certificate::from_der(der).is_ok_and(|certificate| !certificate.is_self_issued()) {
+            let start = from + place_in(bag, der)?.start;
+            // More are none of a chain that a device can verify.
+            let _ = places.push(start..start + der.len());
+        }
+    }
+    let (whole, mut start) = (buffer.len(), buffer.len());
+    // From the last to the first: each goes up, over what has gone already.
+    for place in places.iter().rev() {
+        // Half of the buffer is for the answer with the certificate.
+        let Some(to) = start.checked_sub(place.len()).filter(|to| *to >= whole / 2) else { break };
+        buffer.copy_within(place.clone(), to);
+        start = to;
+    }
+    Some(whole - start)
+}
+
+/// Where a certificate lies in the bag that it is a part of.
+fn place_in(bag: &[u8], der: &[u8]) -> Option<Range<usize>> {
+    let start = (der.as_ptr() as usize).checked_sub(bag.as_ptr() as usize)?;
+    Some(start..start + der.len())
 }
 
 /// Base64 in place; line breaks are passed over (RFC 8951 section 3.1).
@@ -137,7 +211,7 @@ fn judge(
     settings: &Settings,
     current: &Certificate<'_>,
     public_key: &[u8],
-    bag: &[u8],
+    (bag, kept): (&[u8], &[u8]),
     now: TrustedTime,
 ) -> Result<Judged, EnrollError> {
     let mut leaf = None;
@@ -145,15 +219,17 @@ fn judge(
     let mut chain = None::<Range<usize>>;
     for der in certs_only(bag).map_err(|_| EnrollError::Answer)? {
         let certificate = Certificate::from_der(der).map_err(|_| EnrollError::Answer)?;
-        // They are parts of the bag.
-        let start = (der.as_ptr() as usize).checked_sub(bag.as_ptr() as usize).ok_or(EnrollError::Answer)?;
-        let place = start..start + der.len();
+        let place = place_in(bag, der).ok_or(EnrollError::Answer)?;
         chain = Some(chain.map_or(place.start, |chain| chain.start)..place.end);
         if certificate.subject_public_key_info().public_key == public_key {
             leaf = Some((certificate, place));
         } else {
             others.push(certificate).map_err(|_| EnrollError::Answer)?;
         }
+    }
+    // Where the bag has them too there may be no room, and no need.
+    for certificate in certificates(kept).filter_map(|der| Certificate::from_der(der).ok()) {
+        let _ = others.push(certificate);
     }
     let (leaf, place) = leaf.ok_or(EnrollError::Answer)?;
     let chain = chain.filter(|chain| chain.len() <= MAX_CHAIN).ok_or(EnrollError::Answer)?;

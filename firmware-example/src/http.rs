@@ -1,5 +1,7 @@
 //! HTTP/1.1, as much as a device says (RFC 9112).
 
+use core::ops::Range;
+
 use embedded_io_async::Read;
 
 use crate::dial::{Link, say};
@@ -27,11 +29,11 @@ impl From<edgetrust_core::embedded_tls::ConnectionError> for HttpError {
 }
 
 /// What is sent.
-pub struct Post<'a> {
+pub struct Request<'a> {
     pub host: &'a str,
     pub path: &'a str,
-    pub content_type: &'a str,
-    pub body: &'a [u8],
+    /// Content type and body of a POST; none: it is a GET.
+    pub post: Option<(&'a str, &'a [u8])>,
 }
 
 /// What came; the body lies in the buffer.
@@ -48,19 +50,27 @@ pub struct Head {
     pub closes: bool,
     /// Not before so many seconds is it worth another attempt (RFC 9110 section 10.2.3); none where it says nothing, or a date.
     pub retry_after_s: Option<u32>,
-    /// Where the body begins.
+    /// Where in the buffer the body begins.
     from: usize,
     /// Where it ends.
     to: usize,
 }
 
+impl Head {
+    /// Where in the buffer the body lies.
+    pub fn body(&self) -> Range<usize> {
+        self.from..self.to
+    }
+}
+
 /// Sends a request, reads the whole answer; the connection can go on.
-pub async fn post<'b>(link: &mut Link<'_>, post: Post<'_>, buffer: &'b mut [u8]) -> Result<Answer<'b>, HttpError> {
-    let Post { host, path, content_type, body } = post;
+pub async fn ask<'b>(link: &mut Link<'_>, request: Request<'_>, buffer: &'b mut [u8]) -> Result<Answer<'b>, HttpError> {
+    let Request { host, path, post } = request;
+    let (method, kind) = if post.is_some() { ("POST ", "\r\nContent-Type: ") } else { ("GET ", "") };
+    let (content_type, body) = post.unwrap_or_default();
     let length = decimal(u64::try_from(body.len()).unwrap_or(u64::MAX));
-    let (words, end) = ([" HTTP/1.1\r\nHost: ", "\r\nContent-Type: ", "\r\nContent-Length: "], "\r\n\r\n");
-    let [version, kind, size] = words;
-    let parts = ["POST ", path, version, host, kind, content_type, size, &length, end].map(str::as_bytes);
+    let [version, size, end] = [" HTTP/1.1\r\nHost: ", "\r\nContent-Length: ", "\r\n\r\n"];
+    let parts = [method, path, version, host, kind, content_type, size, &length, end].map(str::as_bytes);
     let [a, b, c, d, e, f, g, h, i] = parts;
     say(link, &[a, b, c, d, e, f, g, h, i, body]).await?;
     let (mut have, mut known) = (0, None);
@@ -78,7 +88,7 @@ pub async fn post<'b>(link: &mut Link<'_>, post: Post<'_>, buffer: &'b mut [u8])
             _ => {}
         }
     };
-    let body = buffer.get_mut(head.from..head.to).ok_or(HttpError::Malformed)?;
+    let body = buffer.get_mut(head.body()).ok_or(HttpError::Malformed)?;
     Ok(Answer { head, body })
 }
 

@@ -8,7 +8,7 @@ use embassy_time::{Duration, Instant, with_timeout};
 use rand_chacha::ChaCha20Rng;
 
 use crate::dial::{Link, SILENCE};
-use crate::http::{HttpError, Post, decimal, post};
+use crate::http::{HttpError, Request, ask, decimal};
 use crate::websocket::{Message, Octets, WebSocket, WebSocketError};
 
 /// The device is looked after at least so often while it listens.
@@ -112,8 +112,8 @@ pub async fn report(
     text: &str,
     buffer: &mut [u8],
 ) -> Result<(u16, bool), HttpError> {
-    let message = Post { host, path, content_type: "application/json", body: text.as_bytes() };
-    let answer = with_timeout(SILENCE, post(link, message, buffer)).await;
+    let request = Request { host, path, post: Some(("application/json", text.as_bytes())) };
+    let answer = with_timeout(SILENCE, ask(link, request, buffer)).await;
     answer.map_err(|_| HttpError::Ended)?.map(|answer| (answer.head.status, answer.head.closes))
 }
 

@@ -28,7 +28,7 @@ const ADAPTER: &[(&str, &[&str])] = &[
     ("agent", &["acme", "clock", "gateway", "store", "tls"]),
     ("clock", &[]),
     ("config_file", &[]),
-    ("est", &["acme", "gateway", "store", "tls"]),
+    ("est", &["acme", "clock", "gateway", "store", "tls"]),
     ("gateway", &["clock", "pem", "tls"]),
     ("ops", &["agent", "clock", "est", "gateway"]),
     ("pem", &[]),

@@ -227,6 +227,8 @@ pub struct Est<'a> {
     pub origins: Origins,
     /// Where certificates are ordered; without names, which are each device's.
     pub acme: Acme<'a>,
+    /// The answer to a renewal holds the intermediates beside the certificate.
+    pub chain_in_answer: bool,
 }
 
 /// One tunnel.

@@ -147,6 +147,7 @@ pub(super) struct RawEst<'a> {
     pub(super) listen: Option<&'a str>,
     pub(super) tls: RawSide<'a>,
     pub(super) has_acme: bool,
+    pub(super) chain_in_answer: bool,
     pub(super) acme: RawAcme<'a>,
 }
 

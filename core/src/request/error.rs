@@ -29,6 +29,8 @@ pub enum RequestError {
     NameAdded(u16),
     /// The request's extension of this number is none that a renewal may ask for.
     Extension(u16),
+    /// The purpose of this number in the request's extendedKeyUsage is neither one of TLS nor the certificate's.
+    Purpose(u16),
     /// A certificate that may issue others is asked for.
     CertificateAuthority,
     /// What is to be written into a request or a bag is malformed.
@@ -71,7 +73,13 @@ impl fmt::Display for RequestError {
             Self::Extension(number) => {
                 return write!(
                     f,
-                    "extension {number} that it asks for is none of subjectAltName, keyUsage and extendedKeyUsage"
+                    "extension {number} that it asks for is neither one of a leaf's (subjectAltName, keyUsage, extendedKeyUsage, basicConstraints, key identifiers) nor in the certificate with the same value"
+                );
+            }
+            Self::Purpose(number) => {
+                return write!(
+                    f,
+                    "purpose {number} of its extendedKeyUsage is not in the certificate's, expected clientAuth or serverAuth"
                 );
             }
             Self::CertificateAuthority => "it asks for a certificate that may issue others",

@@ -26,6 +26,24 @@ pub struct CertificationRequest<'a> {
     signature: &'a [u8],
 }
 
+/// One extension of a list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Requested<'a> {
+    /// Contents octets of its object identifier.
+    pub(super) oid: &'a [u8],
+    /// All of its DER.
+    whole: &'a [u8],
+}
+
+/// The extensions of a list (RFC 5280 section 4.1), up to the first that is malformed.
+pub(super) fn each_extension(mut list: DerReader<'_>) -> impl Iterator<Item = Requested<'_>> {
+    core::iter::from_fn(move || {
+        let one = list.require(tag::SEQUENCE).ok()?;
+        let oid = list.inside(&one).ok()?.oid().ok()?;
+        Some(Requested { oid, whole: one.whole })
+    })
+}
+
 impl<'a> CertificationRequest<'a> {
     /// Parses one request; nothing may follow it.
     ///
@@ -76,8 +94,12 @@ impl<'a> CertificationRequest<'a> {
 
     /// Contents octets of the object identifier of each extension that is asked for, in order.
     pub fn requested_extensions(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let mut list = DerReader::new(self.requested);
-        core::iter::from_fn(move || list.enter(tag::SEQUENCE).ok()?.oid().ok())
+        self.requested().map(|extension| extension.oid)
+    }
+
+    /// Each extension that is asked for, in order.
+    pub(super) fn requested(&self) -> impl Iterator<Item = Requested<'a>> + use<'a> {
+        each_extension(DerReader::new(self.requested))
     }
 
     /// Whether the requester has the key: the request is signed with it (RFC 2986 section 4.2).

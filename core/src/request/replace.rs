@@ -1,20 +1,29 @@
 //! Whether a request may replace the certificate that its requester showed (RFC 7030 section 4.2.2).
 
+use super::read::{Requested, each_extension};
 use super::{CertificationRequest, RequestError};
+use crate::x509::reader::{DerReader, tag};
 use crate::x509::{Certificate, GeneralName, GeneralNames, KeyUsage};
 
 /// How many names of one subjectAltName are compared at the most, each with each.
 pub const MAX_ALTERNATIVE_NAMES: usize = 64;
 
-/// subjectAltName, keyUsage, extendedKeyUsage, basicConstraints (RFC 5280 section 4.2.1)
-const SUBJECT_ALT_NAME: [u8; 3] = [0x55, 0x1d, 17];
-const KEY_USAGE: [u8; 3] = [0x55, 0x1d, 15];
-const EXTENDED_KEY_USAGE: [u8; 3] = [0x55, 0x1d, 37];
+/// How many purposes of one extendedKeyUsage are compared at the most, each with each.
+const MAX_PURPOSES: u16 = 16;
+
+/// id-ce-subjectKeyIdentifier, id-ce-keyUsage, id-ce-subjectAltName, id-ce-basicConstraints, id-ce-authorityKeyIdentifier,
+/// id-ce-extKeyUsage (RFC 5280 section 4.2.1): what any leaf may have. What of their values may be asked for is looked at apart.
+const OF_A_LEAF: [[u8; 3]; 6] =
+    [[0x55, 0x1d, 14], [0x55, 0x1d, 15], [0x55, 0x1d, 17], [0x55, 0x1d, 19], [0x55, 0x1d, 35], [0x55, 0x1d, 37]];
+/// id-kp-serverAuth and id-kp-clientAuth (RFC 5280 section 4.2.1.12)
+const OF_TLS: [[u8; 8]; 2] =
+    [[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01], [0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02]];
 
 impl CertificationRequest<'_> {
     /// Whether it asks for what its requester has, with another key: `current` is the certificate with which the requester was
-    /// authenticated. Subject and subjectAltName are the same (RFC 7030 section 4.2.2), the names in any order; of other extensions only
-    /// keyUsage and extendedKeyUsage are asked for, on which the CA decides.
+    /// authenticated. Subject and subjectAltName are the same (RFC 7030 section 4.2.2), the names in any order. Extensions are those of
+    /// a leaf, with purposes of TLS or of `current`, and any that `current` has, octet for octet: clients copy them. Their values are the
+    /// CA's to decide.
     ///
     /// # Errors
     /// What differs.
@@ -26,15 +35,43 @@ impl CertificationRequest<'_> {
         {
             return Err(RequestError::CertificateAuthority);
         }
-        let allowed = |oid: &[u8]| oid == SUBJECT_ALT_NAME || oid == KEY_USAGE || oid == EXTENDED_KEY_USAGE;
-        if let Some((number, _)) = (1_u16..).zip(self.requested_extensions()).find(|(_, oid)| !allowed(oid)) {
+        let allowed = |one: &Requested<'_>| {
+            OF_A_LEAF.iter().any(|oid| oid == one.oid) || extensions_of(current).any(|had| had == *one)
+        };
+        if let Some((number, _)) = (1_u16..).zip(self.requested()).find(|(_, one)| !allowed(one)) {
             return Err(RequestError::Extension(number));
+        }
+        if let Some(wanted) = extensions.extended_key_usage {
+            let had = current.extensions().extended_key_usage;
+            let allowed = |purpose: &[u8]| {
+                OF_TLS.iter().any(|oid| oid == purpose)
+                    || had.is_some_and(|had| had.purposes().take(MAX_PURPOSES.into()).any(|other| other == purpose))
+            };
+            let mut each = (1_u16..).zip(wanted.purposes());
+            if let Some((number, _)) = each.find(|(number, purpose)| *number > MAX_PURPOSES || !allowed(purpose)) {
+                return Err(RequestError::Purpose(number));
+            }
         }
         if !self.subject().matches(&current.subject()) {
             return Err(RequestError::Subject);
         }
         same_alternative_names(extensions.subject_alt_name, current.extensions().subject_alt_name)
     }
+}
+
+/// Each extension of a certificate.
+fn extensions_of<'a>(certificate: &Certificate<'a>) -> impl Iterator<Item = Requested<'a>> {
+    let list = || {
+        let mut fields = DerReader::new(certificate.tbs()).enter(tag::SEQUENCE).ok()?;
+        loop {
+            // RFC 5280 section 4.1: extensions come last, explicitly tagged.
+            let field = fields.tlv().ok()?;
+            if field.tag == tag::context_constructed(3) {
+                return fields.inside(&field).ok()?.enter(tag::SEQUENCE).ok();
+            }
+        }
+    };
+    each_extension(list().unwrap_or(DerReader::new(&[])))
 }
 
 /// Whether what is wanted, or was issued, has the same alternative names as what was there before, in any order.

@@ -47,6 +47,40 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// RFC 8446 section 4.1.2: one cipher suite, one group, one signature scheme.
+pub(super) fn client_hello(random: &[u8; 32], group: u16, point: &[u8], scheme: u16) -> Vec<u8> {
+    let (group, scheme) = (group.to_be_bytes(), scheme.to_be_bytes());
+    let share = [&group[..], &vector(2, point)].concat();
+    let extensions = [
+        extension(43, &vector(1, &[3, 4])),
+        extension(10, &vector(2, &group)),
+        extension(13, &vector(2, &scheme)),
+        extension(51, &vector(2, &share)),
+    ];
+    let suites = vector(2, &AES_128_GCM.to_be_bytes());
+    message(1, &[&[3, 3][..], random, &[0], &suites, &[1, 0], &vector(2, &extensions.concat())].concat())
+}
+
+/// The key share in a ServerHello (RFC 8446 section 4.1.3); none where there is none, or it is no ServerHello.
+pub(super) fn key_share_of(message: &[u8]) -> Option<Vec<u8>> {
+    let mut reader = Reader(message);
+    if reader.take(4)?.first() != Some(&2) {
+        return None;
+    }
+    reader.take(2 + 32)?;
+    reader.vector(1)?;
+    reader.take(3)?;
+    let mut extensions = Reader(reader.vector(2)?);
+    while let Some(extension_type) = extensions.number(2) {
+        let mut data = Reader(extensions.vector(2)?);
+        if extension_type == 51 {
+            data.number(2)?;
+            return data.vector(2).map(<[u8]>::to_vec);
+        }
+    }
+    None
+}
+
 impl ClientHello {
     /// None where it is malformed, or offers no key share for secp256r1.
     pub(super) fn parse(message: &[u8]) -> Option<Self> {

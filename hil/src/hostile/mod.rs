@@ -1,9 +1,10 @@
-//! A TLS 1.3 server that does everything right but one thing, and writes down what its clients did.
+//! A TLS 1.3 server that does everything right but one thing, and writes down what its clients did; and a client of the same kind.
 //!
 //! TLS_AES_128_GCM_SHA256 and secp256r1 only. In every mode it asks for a client's certificate: a client that shows one, or sends
 //! application data, to a server that it should have refused has failed.
 
 mod chains;
+pub mod client;
 mod keys;
 mod messages;
 mod modes;

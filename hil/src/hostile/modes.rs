@@ -8,8 +8,8 @@ use Message::{
     LateCertificateRequest, LongExtensions, OddCertificateRequest, Ticket, Unknown,
 };
 use Step::{
-    Answer, BadTag, ChangeCipherSpec, Clear, ClearRecord, Close, Drip, Fragments, Inner, Inners, Noise, Oversized, Raw,
-    ReadFinished, ReadHello, Reset, Send, Stall, Together, ZeroInner,
+    Answer, BadTag, ChangeCipherSpec, Clear, ClearRecord, Close, Drip, Fragments, HelloWith, Inner, Inners, Noise,
+    Oversized, Part, Raw, ReadFinished, ReadHello, Reset, Rest, Send, Stall, Together, ZeroInner,
 };
 
 /// What a client does that is as it should be.
@@ -160,6 +160,14 @@ pub const MODES: &[Mode] = &[
     mode_of("long-extensions", "sends an extension of 3,000 octets that was not asked for; embedded-tls passes over it", Served, &[HELLO, &[Send(LongExtensions(3_000))], CHAIN, PROOF, REST]),
     mode_of("many-extensions", "sends EncryptedExtensions over and over", Refused("LongHandshake"), &[HELLO, &[Send(LongExtensions(3_000)); 25], CHAIN, PROOF, REST]),
     mode_of("odd-certificate-request", "asks for schemes that nobody knows, as it may", Refused("Tls"), &[HELLO, &[Send(EncryptedExtensions), Send(OddCertificateRequest)], CHAIN, PROOF, REST]),
+
+    // Its messages across a change of keys (RFC 8446 section 5.1).
+    mode_of("across-hello", "sends EncryptedExtensions in the record of its ServerHello, not encrypted", Refused("ServerHello"), &[&[ReadHello, HelloWith(&[EncryptedExtensions], 0), Send(CertificateRequest)], CHAIN, PROOF, REST]),
+    mode_of("across-hello-all", "sends all its messages in the record of its ServerHello, not encrypted", Refused("ServerHello"), &[&[ReadHello, HelloWith(FLIGHT, 0)], REST]),
+    mode_of("across-hello-half", "begins EncryptedExtensions in the record of its ServerHello, and ends it encrypted", Refused("ServerHello"), &[&[ReadHello, HelloWith(&[EncryptedExtensions], 3), Rest, Send(CertificateRequest)], CHAIN, PROOF, REST]),
+    mode_of("across-finished", "sends a ticket in the record of its Finished, with the keys of the handshake", Refused("Tls"), &[START, CHAIN, &[Send(CertificateVerify(By::Leaf)), Together(&[Finished, Ticket])], REST]),
+    mode_of("across-finished-half", "begins a ticket in the record of its Finished, and ends it with the next keys", Refused("Tls"), &[START, CHAIN, &[Send(CertificateVerify(By::Leaf)), Part(&[Finished, Ticket], 100), ReadFinished, Rest, Answer]]),
+    mode_of("across-key-update", "sends a ticket in the record of its KeyUpdate, with the keys from before", Broken("Tls"), &[RIGHT, &[Together(&[KeyUpdate, Ticket]), Stall]]),
 
     // Its alerts, and its silence.
     mode_of("fatal-alert", "answers the ClientHello with handshake_failure", Refused("Alert"), &[&[ReadHello, ClearRecord(21, &[2, 40]), Close]]),

@@ -43,7 +43,10 @@ impl Credentials {
         let mut chains: Vec<(Chain, Credential)> = Vec::new();
         let messages = mode.steps.iter().copied().flatten().flat_map(|step| match step {
             Step::Send(message) | Step::Clear(message) => std::slice::from_ref(message),
-            Step::Together(messages) | Step::Fragments(_, messages) => messages,
+            Step::Together(messages)
+            | Step::Fragments(_, messages)
+            | Step::HelloWith(messages, _)
+            | Step::Part(messages, _) => messages,
             _ => &[],
         });
         for message in messages {
@@ -74,6 +77,8 @@ pub(super) struct Session<'a> {
     secrets: Option<Secrets>,
     out: Option<Direction>,
     input: Option<Direction>,
+    /// Octets of messages that are still to be sent.
+    left_out: Vec<u8>,
     /// The key of the chain that was sent last.
     key: &'a KeyPair,
 }
@@ -93,6 +98,7 @@ impl<'a> Session<'a> {
             secrets: None,
             out: None,
             input: None,
+            left_out: Vec::new(),
             key,
         }
     }
@@ -117,7 +123,17 @@ impl<'a> Session<'a> {
     fn step(&mut self, step: Step) -> Result<(), Over> {
         match step {
             Step::ReadHello => self.read_hello(),
-            Step::Hello(hello) => self.server_hello(hello),
+            Step::Hello(hello) => self.server_hello(hello, &[], 0),
+            Step::HelloWith(messages, left_out) => self.server_hello(Hello::Right, messages, left_out),
+            Step::Part(messages, left_out) => {
+                let octets = self.messages(messages);
+                let part = self.without_the_last(octets, left_out);
+                self.seal(&[&part[..], &[22]].concat())
+            }
+            Step::Rest => {
+                let rest = std::mem::take(&mut self.left_out);
+                self.seal(&[&rest[..], &[22]].concat())
+            }
             Step::Send(message) => self.send_messages(&[message], 16_384),
             Step::Together(messages) => self.send_messages(messages, 16_384),
             Step::Fragments(octets, messages) => self.send_messages(messages, octets),
@@ -258,7 +274,14 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn server_hello(&mut self, kind: Hello) -> Result<(), Over> {
+    /// The octets without the last ones, which are sent later.
+    fn without_the_last(&mut self, mut octets: Vec<u8>, left_out: usize) -> Vec<u8> {
+        self.left_out = octets.split_off(octets.len().saturating_sub(left_out));
+        octets
+    }
+
+    /// With messages in the same record.
+    fn server_hello(&mut self, kind: Hello, with: &[Message], left_out: usize) -> Result<(), Over> {
         let hello = self.hello.as_ref().ok_or(Over)?;
         let secret = EphemeralSecret::random(&mut OsRng);
         let theirs = PublicKey::from_sec1_bytes(&hello.key_share).map_err(|_| Over)?;
@@ -290,7 +313,9 @@ impl<'a> Session<'a> {
         self.out = Some(Direction::new(&secrets.server));
         self.input = Some(Direction::new(&secrets.client));
         self.secrets = Some(secrets);
-        self.write(&record(22, &octets))
+        let more = self.messages(with);
+        let more = self.without_the_last(more, left_out);
+        self.write(&record(22, &[octets, more].concat()))
     }
 
     fn hash(&self) -> [u8; 32] {
@@ -304,11 +329,15 @@ impl<'a> Session<'a> {
 
     /// Handshake messages in records of so many octets at the most.
     fn send_messages(&mut self, messages: &[Message], octets: usize) -> Result<(), Over> {
-        let all: Vec<u8> = messages.iter().flat_map(|message| self.message(*message)).collect();
+        let all = self.messages(messages);
         for part in all.chunks(octets) {
             self.seal(&[part, &[22]].concat())?;
         }
         Ok(())
+    }
+
+    fn messages(&mut self, messages: &[Message]) -> Vec<u8> {
+        messages.iter().flat_map(|message| self.message(*message)).collect()
     }
 
     /// A message, which is part of the transcript from now on.

@@ -71,6 +71,12 @@ pub(super) enum Step {
     Send(Message),
     /// Several in one record.
     Together(&'static [Message]),
+    /// The ServerHello and these in one record that is not encrypted, without the last octets, as many as the number says.
+    HelloWith(&'static [Message], usize),
+    /// Several in one record, without the last octets, as many as the number says.
+    Part(&'static [Message], usize),
+    /// The octets that were left out, in a record with the keys of now.
+    Rest,
     /// In records of so many octets.
     Fragments(usize, &'static [Message]),
     /// Not encrypted.

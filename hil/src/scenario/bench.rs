@@ -236,7 +236,7 @@ impl Bench {
         let answers: Answers = Arc::new(move |post| {
             let request = post.path.starts_with("/.well-known/est/").then_some(&post.body)?;
             // A request that cannot be read is not answered, and the device complains of that.
-            est.answer(&pki, request).map_err(|problem| log.note(format!("est: {problem}"))).ok()
+            est.answer(&pki, &post.path, request).map_err(|problem| log.note(format!("est: {problem}"))).ok()
         });
         self.service.set_answers(Some(answers));
     }

@@ -20,6 +20,14 @@ pub enum Est {
     Honest,
     /// Nothing; the issuer's certificate comes first.
     IssuerFirst,
+    /// Nothing; the location's CA issued it, and cacerts has that.
+    BelowIntermediate,
+    /// Nothing, as gateways before this version do: the issuer comes with the certificate, and the connection ends after cacerts.
+    ChainInAnswer,
+    /// Nothing; cacerts is larger than a device's memory, and the issuer comes with the certificate.
+    ManyAuthorities,
+    /// The location's CA issued it, and nobody says who that is.
+    IssuerWithheld,
     /// The certificate is for another name.
     OtherName,
     /// It is for one more name.
@@ -72,7 +80,10 @@ impl Est {
     ///
     /// # Errors
     /// What is malformed.
-    pub fn answer(self, pki: &Pki, body: &[u8]) -> Result<Vec<u8>, String> {
+    pub fn answer(self, pki: &Pki, path: &str, body: &[u8]) -> Result<Vec<u8>, String> {
+        if path.ends_with("/cacerts") {
+            return self.cacerts(pki);
+        }
         let later = "Retry-After: 30\r\n";
         let body = match self {
             Self::Forbidden => return Ok(whole("403 Forbidden", "", "not you")),
@@ -88,6 +99,19 @@ impl Est {
             _ => STANDARD.encode(bag(&self.certificates(pki, body)?)?),
         };
         Ok(whole("200 OK", "Content-Type: application/pkcs7-mime; smime-type=certs-only\r\n", &body))
+    }
+
+    /// RFC 7030 section 4.1.3
+    fn cacerts(self, pki: &Pki) -> Result<Vec<u8>, String> {
+        let root = pki.root.der.clone();
+        let (certificates, more) = match self {
+            Self::ChainInAnswer => (vec![root], "Connection: close\r\n"),
+            Self::IssuerWithheld => (vec![root], ""),
+            Self::ManyAuthorities => (vec![root; 16], ""),
+            _ => (vec![root, pki.intermediate.der.clone()], ""),
+        };
+        let fields = format!("Content-Type: application/pkcs7-mime\r\n{more}");
+        Ok(whole("200 OK", &fields, &STANDARD.encode(bag(&certificates)?)))
     }
 
     fn certificates(self, pki: &Pki, body: &[u8]) -> Result<Vec<Vec<u8>>, String> {
@@ -109,7 +133,13 @@ impl Est {
             Self::Expired => wish.valid(-7200, -3600),
             _ => wish,
         };
-        let authority = if self == Self::Stranger { &pki.stranger } else { &pki.root };
+        let authority = match self {
+            Self::Stranger => &pki.stranger,
+            Self::BelowIntermediate | Self::ChainInAnswer | Self::ManyAuthorities | Self::IssuerWithheld => {
+                &pki.intermediate
+            }
+            _ => &pki.root,
+        };
         let mut leaf = match self {
             Self::OtherKey => authority.sign(&wish.params(), &p256()),
             _ => authority.sign(&wish.params(), &key),
@@ -120,6 +150,7 @@ impl Est {
         Ok(match self {
             Self::EmptyBag => vec![],
             Self::FullBag => [vec![leaf], vec![small(pki); 5]].concat(),
+            Self::ChainInAnswer | Self::ManyAuthorities => vec![leaf, pki.intermediate.der.clone()],
             Self::IssuerFirst => vec![pki.intermediate.der.clone(), leaf],
             _ => vec![leaf],
         })

@@ -11,6 +11,8 @@ use tungstenite::{Error, Message, WebSocket, accept};
 
 /// How often a connection looks whether there is something to send.
 const TICK: Duration = Duration::from_millis(10);
+/// How a GET begins that no WebSocket begins with (RFC 7030 section 3.2.2).
+const EST: &[u8] = b"GET /.well-known/est/";
 /// Octets of a POST at the most.
 const MAX_BODY: usize = 1024 * 1024;
 
@@ -25,7 +27,7 @@ pub struct Post {
     pub body: Vec<u8>,
 }
 
-/// What answers a POST, octets and all, in the place of the service; none: the service does.
+/// What answers a POST, or a GET of EST, octets and all, in the place of the service; none: the service does.
 pub type Answers = Arc<dyn Fn(&Post) -> Option<Vec<u8>> + Send + Sync>;
 
 /// What is sent over a WebSocket.
@@ -188,11 +190,18 @@ impl Shared {
         stream.set_nodelay(true)?;
         loop {
             // A WebSocket begins with GET.
-            let mut first = [0; 1];
-            if !self.wait(&stream, |stream| stream.peek(&mut first))? {
+            let mut first = [0; EST.len()];
+            let mut count = 0;
+            let mut peek = |stream: &TcpStream| {
+                count = stream.peek(&mut first)?;
+                // A part of the beginning says nothing yet.
+                let part = count > 0 && count < EST.len() && EST.starts_with(&first[..count]);
+                if part { Err(ErrorKind::WouldBlock.into()) } else { Ok(count) }
+            };
+            if !self.wait(&stream, &mut peek)? {
                 return Ok(());
             }
-            if first == *b"G" {
+            if first[0] == b'G' && first != *EST {
                 // Before the client knows that it is open: what it is sent from then on reaches it.
                 let begin = {
                     let seen = self.seen();
@@ -278,6 +287,15 @@ impl Shared {
             header("content-length").and_then(|length| length.parse().ok()).filter(|length| *length <= MAX_BODY);
         let stays = header("connection").as_deref() != Some("close");
         let (status, stays) = match (request.split(' ').nth(1), length) {
+            (Some(path), _) if request.as_bytes().starts_with(EST) => {
+                let get = Post { path: path.to_owned(), headers, body: Vec::new() };
+                let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                if let Some(answer) = answers.and_then(|answers| answers(&get)) {
+                    (&*stream).write_all(&answer)?;
+                    return Ok(!String::from_utf8_lossy(&answer).contains("Connection: close\r\n"));
+                }
+                (404, stays)
+            }
             (Some(path), Some(length)) if request.starts_with("POST ") => {
                 let mut body = vec![0; length];
                 reader.read_exact(&mut body)?;

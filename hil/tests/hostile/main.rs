@@ -3,6 +3,7 @@
 
 mod desktop;
 mod device;
+mod tunnels;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -109,6 +110,20 @@ fn rustls_is_served_by_the_good_and_refuses_the_others() {
             }
             _ => {}
         }
+    }
+}
+
+#[test]
+fn rustls_refuses_messages_across_a_change_of_keys() {
+    let (pki, _) = device();
+    for mode in MODES.iter().filter(|mode| mode.name.starts_with("across-")) {
+        let server = Server::start(mode, &pki, NAME).unwrap();
+        let answer = desktop::ask(server.address(), NAME, &pki.root.der, SHORT);
+        let error = answer.expect_err(mode.name).to_string();
+        assert!(error.contains("KeyEpochWithPendingFragment"), "{}: {error}", mode.name);
+        // RFC 8446 section 5.1: unexpected_message
+        let alerts = server.seen().alerts;
+        assert!(alerts.is_empty() || alerts == [(2, 10)], "{}: {alerts:?}", mode.name);
     }
 }
 

@@ -15,6 +15,7 @@ use super::http01::Responders;
 use super::order::Context;
 use super::rounds::Rounds;
 use super::settings::Settings;
+use super::step_ca;
 use super::verify::verify;
 use crate::clock;
 use crate::store::Folder;
@@ -77,6 +78,14 @@ impl DeviceIssuer {
             }
             rounds.another(error).await?;
         }
+    }
+
+    /// The intermediates of a CA that tells them: step-ca does.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub async fn intermediates(&self) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
+        step_ca::intermediates(&self.settings).await
     }
 
     async fn attempt(

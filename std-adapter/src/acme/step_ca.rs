@@ -1,4 +1,4 @@
-//! step-ca's own renewal: the certificate is shown over mutual TLS and comes back with a new end, for the same key and names. No challenge, so no
+//! What step-ca has beside ACME: its intermediates, and its own renewal. For that the certificate is shown over mutual TLS and comes back with a new end, for the same key and names. No challenge, so no
 //! port; whoever has the key can renew it until it is revoked.
 
 use edgetrust_core::rotation::FailureKind;
@@ -13,6 +13,26 @@ use super::http::{Http, LastAnswers};
 use super::issuer::Issued;
 use super::settings::Settings;
 use crate::pem;
+
+/// No CA has more, as far as we are concerned.
+const MAX_INTERMEDIATES: usize = 8;
+
+/// The CA's intermediates, not verified. Another CA than step-ca has no such resource.
+pub(super) async fn intermediates(settings: &Settings) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
+    let failed = |reason: &dyn std::fmt::Display| AcmeError::new("its intermediates", FailureKind::Transient, reason);
+    let directory: Uri = settings.directory_url.parse().map_err(|error| failed(&error))?;
+    let authority = directory.authority().ok_or_else(|| failed(&"the directory's URL has no host"))?;
+    let http = Http::new(settings, LastAnswers::default()).map_err(|error| failed(&error))?;
+    let request = Request::builder().method(Method::GET).uri(format!("https://{authority}/intermediates.pem"));
+    let request = request.body(BodyWrapper::default()).map_err(|error| failed(&error))?;
+    let mut answer = http.request(request).await.map_err(|error| failed(&error))?;
+    if !answer.parts.status.is_success() {
+        return Err(failed(&answer.parts.status));
+    }
+    let body = answer.body.into_bytes().await.map_err(|error| failed(&error))?;
+    let found = CertificateDer::pem_slice_iter(&body).take(MAX_INTERMEDIATES);
+    found.collect::<Result<_, _>>().map_err(|_| failed(&"no PEM"))
+}
 
 #[derive(Deserialize)]
 struct Answer {

@@ -142,7 +142,7 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
     if let Some(est) = &gateway.est {
         findings.about("gateway.est");
         server(&Server::MutualTls(est.tls.clone(), est.clients.clone()), &[], &mut files, &mut findings);
-        check_acme::devices(&est.acme, online, &mut findings);
+        check_acme::devices(est, online, &mut findings);
     }
     device(config, &mut findings);
     if gateway.tunnels.is_empty() {

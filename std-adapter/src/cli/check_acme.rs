@@ -1,14 +1,17 @@
 //! What `edgetrust check` says of an `acme` section; with `--online`, what its directory says.
 
 use std::net::TcpListener;
+use std::path::Path;
 
 use edgetrust::acme::{Directory, Purposes, Settings, account_file, probe};
 use edgetrust::agent::Storage;
 use edgetrust::clock;
-use edgetrust::core::config::{Acme, ChallengeType};
+use edgetrust::core::config::{Acme, ChallengeType, Est};
 use edgetrust::core::path::Purpose;
 use edgetrust::core::rotation::Policy;
 use edgetrust::core::time::Utc;
+use edgetrust::core::x509::Certificate;
+use edgetrust::pem;
 
 use super::check::{Findings, Level};
 
@@ -26,9 +29,24 @@ pub(super) fn check(acme: &Acme<'_>, purpose: Purpose, online: bool, findings: &
     reachable(&settings, online, findings);
 }
 
-/// The account that orders for devices: no certificate of it is kept here.
-pub(super) fn devices(acme: &Acme<'_>, online: bool, findings: &mut Findings) {
-    let settings = match Settings::read(acme, Purposes { client: true, server: false }, |_| {}) {
+/// Who is admitted as a device of this location, and the account that orders for devices: no certificate of it is kept here.
+pub(super) fn devices(est: &Est<'_>, online: bool, findings: &mut Findings) {
+    for certificate in est.clients.ca_files.iter().flat_map(|file| pem::read_certificates(Path::new(file))).flatten() {
+        let Ok(certificate) = Certificate::from_der(&certificate) else { continue };
+        let constraints = certificate.extensions().basic_constraints;
+        if constraints.is_some_and(|constraints| constraints.ca && constraints.path_len != Some(0)) {
+            let subject = certificate.subject();
+            findings.add(
+                Level::Warning,
+                format!("devices of every CA below {subject} are admitted: client_ca_files is to name the location's CA"),
+            );
+        }
+    }
+    if est.chain_in_answer {
+        let what = "chain_in_answer: answers hold intermediates beside the certificate, which clients of RFC 7030 refuse; the next version does not know it";
+        findings.add(Level::Warning, what);
+    }
+    let settings = match Settings::read(&est.acme, Purposes { client: true, server: false }, |_| {}) {
         Ok(settings) => settings,
         Err(error) => return findings.add(Level::Error, error),
     };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use edgetrust_core::request::write_certs_only;
+use edgetrust_core::x509::Certificate;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
@@ -12,27 +13,36 @@ use hyper::{Method, Request, Response, StatusCode};
 use pki_types::CertificateDer;
 use tokio::time::timeout;
 
+use super::attributes::csr_attributes;
 use super::denial::Denial;
 use super::reenroll::{Orders, reenroll};
+use super::server::State;
 use super::status::Outcome;
-use crate::acme::DeviceIssuer;
 
 /// No request is larger.
 const MAX_BODY: usize = 16 * 1024;
 /// For a request to arrive.
 pub(super) const ARRIVAL: Duration = Duration::from_secs(10);
 
+/// No field value of a request, and no path, is longer: clients send tokens and dates.
+const MAX_VALUE: usize = 1024;
+/// As much of what was sent is repeated.
+const SHOWN: usize = 64;
+/// Octets of a line of base64 (RFC 7468 section 2): what tools from before RFC 8951 read.
+const LINE: usize = 64;
+
 const FOLDER: &str = "/.well-known/est/";
 const PKCS10: &str = "application/pkcs10";
+/// RFC 7030 section 4.5.2
+const CSR_ATTRS: &str = "application/csrattrs";
 /// RFC 7030 section 4.2.3
 const CERTS_ONLY: &str = "application/pkcs7-mime; smime-type=certs-only";
 const TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
 
 /// What all requests see.
 pub(super) struct Desk<'a> {
-    pub(super) issuer: &'a DeviceIssuer,
+    pub(super) state: &'a State,
     pub(super) orders: &'a Orders,
-    pub(super) anchors: &'a [CertificateDer<'static>],
     /// The certificate that the device showed.
     pub(super) shown: &'a CertificateDer<'static>,
 }
@@ -45,37 +55,58 @@ pub(super) struct Answer {
     pub(super) note: String,
 }
 
+impl Answer {
+    /// Why there is nothing else.
+    pub(super) fn denied(denial: &Denial, outcome: Outcome) -> Self {
+        Self { response: refusal(denial), outcome, note: denial.to_string() }
+    }
+}
+
 impl Desk<'_> {
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
+        if let Err(denial) = short_enough(&request) {
+            return Answer::denied(&denial, Outcome::Malformed);
+        }
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let operation = path.strip_prefix(FOLDER);
         let answered = match (method, operation) {
-            (Method::GET, Some("cacerts")) => bag(self.anchors).map(|body| (body, Outcome::CaCerts, "cacerts")),
-            (Method::POST, Some("simplereenroll")) => {
-                self.reenroll(request).await.map(|body| (body, Outcome::Issued, "a certificate was issued"))
-            }
+            (Method::GET, Some("cacerts")) => self.authorities().await,
+            (Method::GET, Some("csrattrs")) => self.attributes(),
+            (Method::POST, Some("simplereenroll")) => self.reenroll(request).await,
             // RFC 7030 section 4.2.1 leaves to the server whom it enrols.
             (Method::POST, Some("simpleenroll")) => Err(Denial::forbidden(
                 "new devices are provisioned with a first certificate; with it they use simplereenroll",
             )),
-            (_, Some("cacerts")) => Err(Denial::new(StatusCode::METHOD_NOT_ALLOWED, "GET")),
+            (_, Some("cacerts" | "csrattrs")) => Err(Denial::new(StatusCode::METHOD_NOT_ALLOWED, "GET")),
             (_, Some("simplereenroll" | "simpleenroll")) => Err(Denial::new(StatusCode::METHOD_NOT_ALLOWED, "POST")),
             _ => Err(Denial::new(
                 StatusCode::NOT_FOUND,
-                "found here: /.well-known/est/cacerts and /.well-known/est/simplereenroll",
+                "found here: /.well-known/est/cacerts, /.well-known/est/csrattrs and /.well-known/est/simplereenroll",
             )),
         };
-        match answered {
-            Ok((body, outcome, note)) => Answer { response: certificates(body), outcome, note: note.to_owned() },
-            Err(denial) => Answer { outcome: denial.outcome(), note: denial.to_string(), response: refusal(&denial) },
-        }
+        answered.unwrap_or_else(|denial| Answer::denied(&denial, denial.outcome()))
     }
 
-    async fn reenroll(&self, request: Request<Incoming>) -> Result<String, Denial> {
+    /// RFC 7030 section 4.1.3
+    async fn authorities(&self) -> Result<Answer, Denial> {
+        self.state.authorities.ask(&self.state.issuer).await;
+        let body = bag(&self.state.authorities.all())?;
+        Ok(Answer { response: base64(&body, CERTS_ONLY), outcome: Outcome::CaCerts, note: "cacerts".to_owned() })
+    }
+
+    /// RFC 7030 section 4.5.2
+    fn attributes(&self) -> Result<Answer, Denial> {
+        let current = Certificate::from_der(self.shown).map_err(Denial::forbidden)?;
+        let body = csr_attributes(&current, self.state.issuer.settings().key_type);
+        Ok(Answer { response: base64(&body, CSR_ATTRS), outcome: Outcome::CsrAttrs, note: "csrattrs".to_owned() })
+    }
+
+    async fn reenroll(&self, request: Request<Incoming>) -> Result<Answer, Denial> {
         let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
         if !kind.eq_ignore_ascii_case(PKCS10) {
-            let reason = format!("Content-Type: found {:?}, expected {PKCS10}", kind.escape_debug().to_string());
+            let found: String = kind.chars().take(SHOWN).collect();
+            let reason = format!("Content-Type: found {:?}, expected {PKCS10}", found.escape_debug().to_string());
             return Err(Denial::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
         }
         // RFC 8951 section 3.1: Content-Transfer-Encoding says nothing, the body is base64.
@@ -88,22 +119,55 @@ impl Desk<'_> {
             Ok(Err(error)) => return Err(Denial::malformed(error)),
             Err(_) => return Err(Denial::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
         };
-        bag(&reenroll(self.issuer, self.orders, self.shown, &body).await?)
+        let State { issuer, own_names, authorities, chain_in_answer, .. } = self.state;
+        let chain = reenroll((issuer, own_names), self.orders, self.shown, &body).await?;
+        authorities.learn(chain.get(1..).unwrap_or_default());
+        // RFC 7030 section 4.2.3: the certificate alone
+        let sent = if *chain_in_answer { &chain[..] } else { chain.get(..1).unwrap_or_default() };
+        let response = base64(&bag(sent)?, CERTS_ONLY);
+        Ok(Answer { response, outcome: Outcome::Issued, note: "a certificate was issued".to_owned() })
     }
 }
 
-/// A bag of certificates (RFC 7030 section 4.1.3), base64 in one line (RFC 8951 section 3.1, RFC 4648 section 4).
-fn bag(certificates: &[CertificateDer<'_>]) -> Result<String, Denial> {
-    let slices: Vec<&[u8]> = certificates.iter().map(|der| der.as_ref()).collect();
-    let mut out = vec![0; slices.iter().fold(64, |sum, der| der.len().saturating_add(sum))];
-    let bag = write_certs_only(&slices, &mut out).map_err(Denial::later)?;
-    Ok(BASE64_STANDARD.encode(bag))
+/// What is longer than any client's is refused, and not repeated.
+fn short_enough(request: &Request<Incoming>) -> Result<(), Denial> {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if target > MAX_VALUE {
+        let reason = format!("the path has {target} octets, expected at most {MAX_VALUE}");
+        return Err(Denial::new(StatusCode::URI_TOO_LONG, reason));
+    }
+    for (name, value) in request.headers() {
+        let length = name.as_str().len().max(value.len());
+        if length > MAX_VALUE {
+            let name: String = name.as_str().chars().take(SHOWN).collect();
+            let reason = format!("{name}: found {length} octets, expected at most {MAX_VALUE}");
+            return Err(Denial::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, reason));
+        }
+    }
+    Ok(())
 }
 
-fn certificates(body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+/// A bag of certificates (RFC 7030 section 4.1.3).
+fn bag(certificates: &[CertificateDer<'_>]) -> Result<Vec<u8>, Denial> {
+    let slices: Vec<&[u8]> = certificates.iter().map(|der| der.as_ref()).collect();
+    let mut out = vec![0; slices.iter().fold(64, |sum, der| der.len().saturating_add(sum))];
+    write_certs_only(&slices, &mut out).map(<[u8]>::to_vec).map_err(Denial::later)
+}
+
+/// Base64 in lines: RFC 8951 section 3.1 has none, and lets clients read them; those from before it need them.
+fn base64(der: &[u8], kind: &'static str) -> Response<Full<Bytes>> {
+    let text = BASE64_STANDARD.encode(der);
+    let mut lines = String::with_capacity(text.len().saturating_add(text.len() / LINE).saturating_add(1));
+    for (place, character) in (1_usize..).zip(text.chars()) {
+        lines.push(character);
+        if place % LINE == 0 && place != text.len() {
+            lines.push('\n');
+        }
+    }
+    lines.push('\n');
+    let mut response = Response::new(Full::new(Bytes::from(lines)));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(CERTS_ONLY));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     // What clients from before RFC 8951 look for.
     headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("base64"));
     response

@@ -6,6 +6,7 @@ use std::path::Path;
 use edgetrust_core::config::{self, Gateway};
 use pki_types::CertificateDer;
 
+use super::own_names::OwnNames;
 use crate::acme::{Purposes, Settings};
 use crate::gateway::{CredentialProvider, Limits, Watched, certificates, server_settings};
 use crate::tls::ServerSettings;
@@ -17,8 +18,14 @@ pub struct Plan {
     pub listen: SocketAddr,
     /// What it shows, and whom it lets in.
     pub tls: ServerSettings,
-    /// The CAs of this location: those that devices are known by, and those that their certificates will lead to.
+    /// The CAs of this location: those that devices are known by, and those that the configuration says their certificates lead to.
     pub anchors: Vec<CertificateDer<'static>>,
+    /// Intermediates that the configuration names.
+    pub known: Vec<CertificateDer<'static>>,
+    /// The gateway's names, of which no device gets one.
+    pub own_names: OwnNames,
+    /// Answers hold the intermediates beside the certificate, for devices that take them from there.
+    pub chain_in_answer: bool,
     /// Where certificates are ordered; its names do not count.
     pub acme: Settings,
     /// What it may cost.
@@ -51,12 +58,23 @@ impl Plan {
         tls.alpn = vec![b"http/1.1".to_vec()];
         let acme = Settings::read(&est.acme, Purposes { client: true, server: false }, |file| watched.note(file))?;
         let mut anchors = certificates(&est.clients.ca_files, watched)?;
-        for anchor in &acme.anchors {
+        // Of all the system's CAs, those that issue here are told to devices once they are known.
+        let issuers = if est.acme.issuer_bundle.or(est.acme.ca_bundle).is_some() { &acme.anchors[..] } else { &[] };
+        for anchor in issuers {
             if !anchors.contains(anchor) {
                 anchors.push(anchor.clone());
             }
         }
-        Ok(Self { listen: est.listen, tls, anchors, acme, limits: gateway.limits.into() })
+        Ok(Self {
+            listen: est.listen,
+            tls,
+            anchors,
+            known,
+            own_names: OwnNames::read(gateway, est, watched)?,
+            chain_in_answer: est.chain_in_answer,
+            acme,
+            limits: gateway.limits.into(),
+        })
     }
 
     /// The folder that the account is kept in.

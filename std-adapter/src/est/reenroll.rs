@@ -1,7 +1,6 @@
 //! Whether a device gets what it asks for: its own names again, for a key that it has (RFC 7030 section 4.2.2).
 
 use std::collections::HashSet;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::denial::Denial;
+use super::own_names::{OwnNames, address, text_of};
 use crate::acme::DeviceIssuer;
 use crate::tls::provider;
 
@@ -65,7 +65,7 @@ impl Orders {
 
 /// The certificate, and what above it is not the root.
 pub(super) async fn reenroll(
-    issuer: &DeviceIssuer,
+    (issuer, own_names): (&DeviceIssuer, &OwnNames),
     orders: &Orders,
     shown: &CertificateDer<'_>,
     body: &[u8],
@@ -75,6 +75,7 @@ pub(super) async fn reenroll(
         .map_err(|error| Denial::malformed(format!("the body is no certification request: {error}")))?;
     let current = Certificate::from_der(shown).map_err(Denial::forbidden)?;
     let names = judge(&request, &current, issuer.settings().key_type)?;
+    not_the_gateways(&names, &current, own_names)?;
     let _one = orders.begin(&names)?;
     let ordered = async {
         let _permit = orders.permits.acquire().await.map_err(Denial::later)?;
@@ -144,9 +145,16 @@ fn names(current: &Certificate<'_>) -> Result<Vec<String>, Denial> {
     Ok(names)
 }
 
-fn address(octets: &[u8]) -> Option<String> {
-    match octets.len() {
-        4 => <[u8; 4]>::try_from(octets).ok().map(|octets| Ipv4Addr::from(octets).to_string()),
-        _ => <[u8; 16]>::try_from(octets).ok().map(|octets| Ipv6Addr::from(octets).to_string()),
+/// Whoever has a certificate for a name of the gateway can stand in for it.
+fn not_the_gateways(names: &[String], current: &Certificate<'_>, own: &OwnNames) -> Result<(), Denial> {
+    let common_name = text_of(&current.subject());
+    for name in names.iter().chain(&common_name) {
+        if let Some(own) = own.covered_by(name) {
+            let name = name.escape_debug();
+            return Err(Denial::forbidden(format!(
+                "the device's certificate is for {name}, and {own} is the gateway's own name: no device gets a certificate for it"
+            )));
+        }
     }
+    Ok(())
 }

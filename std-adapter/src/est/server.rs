@@ -3,32 +3,47 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::answer::{ARRIVAL, Answer, Desk};
+use super::authorities::Authorities;
+use super::denial::Denial;
+use super::own_names::OwnNames;
 use super::plan::Plan;
 use super::reenroll::{Orders, PATIENCE};
 use super::status::{Outcome, Status};
 use crate::acme::{DeviceIssuer, Responders};
 use crate::gateway::Limits;
 use crate::store::Folder;
-use crate::tls::{Credential, TlsServer};
+use crate::tls::{Credential, Peer, TlsServer};
 
 /// Devices at a time; the others wait in the listener's queue.
 const CONNECTIONS: usize = 256;
 /// Out of descriptors, say: others end meanwhile, and theirs come back.
 const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
+/// A request's head is no longer.
+const MAX_HEAD: usize = 16 * 1024;
+/// Requests of one connection at the most, and for how long it takes new ones.
+const MAX_REQUESTS: u32 = 32;
+const LIFETIME: Duration = Duration::from_secs(60);
+/// As much of a path is logged.
+const MAX_SHOWN: usize = 128;
 /// A device's end of TLS is waited for no longer.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -45,10 +60,12 @@ impl fmt::Display for ServerError {
 impl std::error::Error for ServerError {}
 
 /// What all connections see; replaced as a whole.
-struct State {
+pub(super) struct State {
     tls: TlsServer,
-    issuer: DeviceIssuer,
-    anchors: Vec<CertificateDer<'static>>,
+    pub(super) issuer: DeviceIssuer,
+    pub(super) authorities: Authorities,
+    pub(super) own_names: OwnNames,
+    pub(super) chain_in_answer: bool,
     limits: Limits,
 }
 
@@ -108,9 +125,10 @@ impl Server {
     /// # Errors
     /// Where the address or the folder cannot be had or settings are refused: then nothing changes.
     pub async fn prepare(&self, plan: Option<Plan>) -> Result<Option<Prepared>, ServerError> {
-        let Some(Plan { listen, tls, anchors, acme, limits }) = plan else { return Ok(None) };
-        let known = self.running.as_ref().map(|running| running.state.load().issuer.folder().clone());
-        let folder = match known.filter(|folder| folder.path() == acme.storage_path) {
+        let Some(plan) = plan else { return Ok(None) };
+        let Plan { listen, tls, anchors, known, own_names, chain_in_answer, acme, limits } = plan;
+        let taken = self.running.as_ref().map(|running| running.state.load().issuer.folder().clone());
+        let folder = match taken.filter(|folder| folder.path() == acme.storage_path) {
             Some(folder) => folder,
             None => Arc::new(
                 Folder::open(&acme.storage_path).map_err(|error| ServerError(format!("acme.storage_path: {error}")))?,
@@ -126,7 +144,8 @@ impl Server {
                 Some(bound.map_err(|error| ServerError(format!("listen: cannot listen on {listen}: {error}")))?)
             }
         };
-        let state = Arc::new(State { tls, issuer, anchors, limits });
+        let authorities = Authorities::new(anchors, known, credential.clone(), &issuer);
+        let state = Arc::new(State { tls, issuer, authorities, own_names, chain_in_answer, limits });
         Ok(Some(Prepared { asked: listen, credential, state, listener }))
     }
 
@@ -214,9 +233,9 @@ async fn serve(
                 continue;
             }
         };
-        let (state, status, orders) = (state.load_full(), status.clone(), orders.clone());
+        let (state, status, orders, drain) = (state.clone(), status.clone(), orders.clone(), drain.clone());
         connections.spawn(async move {
-            connection(&state, socket, remote, &status, &orders).await;
+            connection(&state, socket, remote, &status, &orders, drain).await;
             drop(permit);
         });
     };
@@ -227,44 +246,124 @@ async fn serve(
     }
 }
 
-/// A handshake, the verdict, one request, one answer.
-async fn connection(state: &State, socket: TcpStream, remote: SocketAddr, status: &Status, orders: &Orders) {
+/// A handshake, the verdict, requests and their answers.
+async fn connection(
+    shared: &ArcSwap<State>,
+    socket: TcpStream,
+    remote: SocketAddr,
+    status: &Status,
+    orders: &Orders,
+    mut drain: watch::Receiver<Option<Duration>>,
+) {
     let refuse = |reason: &dyn fmt::Display| {
         status.count(Outcome::NotAdmitted);
         warn!(%remote, "est: refused: {reason}");
     };
     // Small answers that somebody waits for.
     let _ = socket.set_nodelay(true);
+    let state = shared.load_full();
     let (stream, peer) = match timeout(state.limits.handshake_timeout, Box::pin(state.tls.accept(socket))).await {
         Ok(Ok(accepted)) => accepted,
         Ok(Err(error)) => return refuse(&error),
         Err(_) => return refuse(&"no handshake within the deadline"),
     };
-    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned();
-    let (Some(peer), Some(shown)) = (peer, shown) else { return refuse(&"the device showed no certificate") };
-    let desk = Desk { issuer: &state.issuer, orders, anchors: &state.anchors, shown: &shown };
-    let answer = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
-        let (desk, peer) = (&desk, &peer);
-        async move {
-            let path = request.uri().path().escape_debug().to_string();
-            let Answer { response, outcome, note } = desk.answer(request).await;
-            status.count(outcome);
-            let code = response.status().as_u16();
-            match outcome {
-                Outcome::Issued | Outcome::CaCerts => info!(%peer, %remote, code, "est: {note}"),
-                _ => warn!(%peer, %remote, %path, code, "est: refused: {note}"),
-            }
-            match outcome {
-                Outcome::Issued => status.set_error(None),
-                Outcome::CaCerts => {}
-                _ => status.set_error(Some(format!("{peer}: {note}"))),
-            }
-            Ok::<_, Infallible>(response)
-        }
-    });
+    drop(state);
+    let shown = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+    let (Some(peer), false) = (peer, shown.is_empty()) else { return refuse(&"the device showed no certificate") };
+    let device = Device { shared, orders, status, remote, shown, peer, since: Instant::now(), requests: AtomicU32::new(0) };
+    let answer = service_fn(|request| async { Ok::<_, Infallible>(device.answer(request).await) });
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(ARRIVAL).keep_alive(false);
+    http.timer(TokioTimer::new()).header_read_timeout(ARRIVAL).title_case_headers(true).max_buf_size(MAX_HEAD);
+    let mut serving = pin!(http.serve_connection(TokioIo::new(stream), answer));
     // Whoever went away needs no answer, and its order ends with it.
-    let longest = PATIENCE.saturating_add(ARRIVAL).saturating_add(ARRIVAL).saturating_add(CLOSING);
-    let _ = timeout(longest, http.serve_connection(TokioIo::new(stream), answer)).await;
+    let mut over = pin!(sleep(LIFETIME.saturating_add(PATIENCE).saturating_add(ARRIVAL).saturating_add(CLOSING)));
+    let mut draining = drain.borrow_and_update().is_some();
+    if draining {
+        serving.as_mut().graceful_shutdown();
+    }
+    loop {
+        tokio::select! {
+            ended = serving.as_mut() => {
+                // A head that is too long, or none, came to no answer of ours.
+                if let Err(error) = ended
+                    && error.is_parse()
+                {
+                    status.count(Outcome::Malformed);
+                    warn!(peer = %device.peer, %remote, "est: refused: no HTTP: {error}");
+                }
+                return;
+            }
+            changed = drain.changed(), if !draining => {
+                // Without its listener a server takes no more requests either.
+                draining = changed.is_err() || drain.borrow_and_update().is_some();
+                if draining {
+                    serving.as_mut().graceful_shutdown();
+                }
+            }
+            () = over.as_mut() => return,
+        }
+    }
+}
+
+/// A device on its connection.
+struct Device<'a> {
+    shared: &'a ArcSwap<State>,
+    orders: &'a Orders,
+    status: &'a Status,
+    remote: SocketAddr,
+    /// Its certificate, and what it sent with it.
+    shown: Vec<CertificateDer<'static>>,
+    /// As whom it was let in.
+    peer: Arc<Peer>,
+    since: Instant,
+    requests: AtomicU32,
+}
+
+impl Device<'_> {
+    async fn answer(&self, request: hyper::Request<hyper::body::Incoming>) -> hyper::Response<Full<Bytes>> {
+        let path: String = request.uri().path().chars().take(MAX_SHOWN).collect();
+        let path = path.escape_debug().to_string();
+        let Answer { mut response, outcome, note } = self.judged(request).await;
+        let last = self.requests.fetch_add(1, Ordering::Relaxed) >= MAX_REQUESTS || self.since.elapsed() > LIFETIME;
+        if last || outcome == Outcome::NotAdmitted {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.status.count(outcome);
+        let (peer, remote, code) = (&self.peer, self.remote, response.status().as_u16());
+        match outcome {
+            Outcome::Issued | Outcome::CaCerts | Outcome::CsrAttrs => info!(%peer, %remote, code, "est: {note}"),
+            _ => warn!(%peer, %remote, %path, code, "est: refused: {note}"),
+        }
+        match outcome {
+            Outcome::Issued => self.status.set_error(None),
+            Outcome::CaCerts | Outcome::CsrAttrs => {}
+            _ => self.status.set_error(Some(format!("{peer}: {note}"))),
+        }
+        response
+    }
+
+    /// The answer, to a device that is let in by the rules of now: they may have changed since its handshake, and since its request.
+    async fn judged(&self, request: hyper::Request<hyper::body::Incoming>) -> Answer {
+        let state = self.shared.load_full();
+        if let Err(answer) = self.admit(&state) {
+            return answer;
+        }
+        let Some(shown) = self.shown.first() else { return not_admitted(&"the device showed no certificate") };
+        let answer = Desk { state: &state, orders: self.orders, shown }.answer(request).await;
+        if answer.outcome == Outcome::Issued
+            && let Err(answer) = self.admit(&self.shared.load())
+        {
+            return answer;
+        }
+        answer
+    }
+
+    #[expect(clippy::result_large_err, reason = "an answer is what is wanted, and it is made once a request")]
+    fn admit(&self, state: &State) -> Result<(), Answer> {
+        state.tls.admit_again(&self.shown).map(drop).map_err(|refusal| not_admitted(&refusal))
+    }
+}
+
+fn not_admitted(reason: &dyn fmt::Display) -> Answer {
+    Answer::denied(&Denial::forbidden(format!("no longer let in: {reason}")), Outcome::NotAdmitted)
 }

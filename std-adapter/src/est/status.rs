@@ -15,6 +15,8 @@ pub enum Outcome {
     Issued,
     /// The CAs of this location were sent.
     CaCerts,
+    /// It was told what a request is to hold.
+    CsrAttrs,
     /// The device was let in, and may not have what it asks for.
     Refused,
     /// What it sent could not be understood.
@@ -27,14 +29,22 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them, in the order of their counters.
-    pub const ALL: [Self; 6] =
-        [Self::Issued, Self::CaCerts, Self::Refused, Self::Malformed, Self::Unavailable, Self::NotAdmitted];
+    pub const ALL: [Self; 7] = [
+        Self::Issued,
+        Self::CaCerts,
+        Self::CsrAttrs,
+        Self::Refused,
+        Self::Malformed,
+        Self::Unavailable,
+        Self::NotAdmitted,
+    ];
 
     /// Its name in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Issued => "issued",
             Self::CaCerts => "cacerts",
+            Self::CsrAttrs => "csrattrs",
             Self::Refused => "refused",
             Self::Malformed => "malformed",
             Self::Unavailable => "unavailable",

@@ -82,6 +82,18 @@ pub struct TlsServer {
 }
 
 impl TlsServer {
+    /// Judges again what the client of a connection that goes on showed, by the rules of this server and now.
+    ///
+    /// # Errors
+    /// Why it is no longer let in.
+    #[cfg(feature = "acme")]
+    pub(crate) fn admit_again(&self, shown: &[pki_types::CertificateDer<'_>]) -> Result<Option<Arc<Peer>>, Refusal> {
+        match &self.verifier {
+            Some(verifier) => verifier.admit(Some(shown)),
+            None => Ok(None),
+        }
+    }
+
     /// A configuration with tickets of its own: one made before a change of trust cannot be resumed after it.
     ///
     /// # Errors

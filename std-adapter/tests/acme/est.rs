@@ -12,19 +12,19 @@ use super::ca::{StepCa, free_port};
 use super::pebble::Pebble;
 use super::peers::{OpensslClient, Program, echo, edgetrust};
 
-const NAMES: &str = "DNS:sensor-7.mesh.test";
+pub(super) const NAMES: &str = "DNS:sensor-7.mesh.test";
 
 /// A gateway with an EST server, and devices beside it, in one folder.
-struct Location {
+pub(super) struct Location {
     folder: TempDir,
-    program: Program,
-    est: SocketAddr,
+    pub(super) program: Program,
+    pub(super) est: SocketAddr,
     pages: SocketAddr,
 }
 
 /// What came back.
 #[derive(Debug)]
-struct Answer {
+pub(super) struct Answer {
     code: u16,
     headers: String,
     body: String,
@@ -38,11 +38,11 @@ impl Answer {
     }
 }
 
-fn acme(ca: &StepCa) -> Value {
+pub(super) fn acme(ca: &StepCa) -> Value {
     json!({"directory_url": ca.directory(), "ca_bundle": ca.root_file(), "http_listen": ca.http.to_string()})
 }
 
-fn config(ca: &StepCa, mut acme: Value, folder: &Path, allowed: &[&str]) -> Value {
+pub(super) fn config(ca: &StepCa, mut acme: Value, folder: &Path, allowed: &[&str]) -> Value {
     let file = |name: &str| folder.join(name);
     acme["storage_path"] = json!(file("acme-devices"));
     json!({
@@ -82,11 +82,11 @@ impl Location {
         Self { folder, program, est, pages }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn openssl(&self, arguments: &str) -> String {
+    pub(super) fn openssl(&self, arguments: &str) -> String {
         let output =
             Command::new("openssl").current_dir(self.folder.path()).args(arguments.split(' ')).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
@@ -95,7 +95,7 @@ impl Location {
     }
 
     /// A request for a new key, `new.key`, as base64 in `new.b64`.
-    fn request(&self, subject: &str, more: &str) {
+    pub(super) fn request(&self, subject: &str, more: &str) {
         let key = "ec -pkeyopt ec_paramgen_curve:P-256";
         self.request_with(key, subject, more);
     }
@@ -138,12 +138,12 @@ impl Location {
         Some(Answer { code, headers: headers.to_ascii_lowercase(), body: body.to_owned() })
     }
 
-    fn reenroll(&self, device: &str) -> Answer {
+    pub(super) fn reenroll(&self, device: &str) -> Answer {
         self.ask(Some(device), "simplereenroll", &POST).expect("an answer")
     }
 
     /// The certificates of an answer, PEM.
-    fn certificates(&self, answer: &Answer) -> String {
+    pub(super) fn certificates(&self, answer: &Answer) -> String {
         assert_eq!(answer.code, 200, "{answer:?}");
         assert!(answer.headers.contains("content-type: application/pkcs7-mime; smime-type=certs-only"), "{answer:?}");
         assert!(answer.headers.contains("content-transfer-encoding: base64"), "{answer:?}");
@@ -169,7 +169,7 @@ impl Location {
 
 const POST: [&str; 4] = ["-H", "Content-Type: application/pkcs10", "--data-binary", "@new.b64"];
 
-fn location(ca: &StepCa) -> Location {
+pub(super) fn location(ca: &StepCa) -> Location {
     Location::new(ca, acme(ca), &["sensor-7.mesh.test"])
 }
 
@@ -179,14 +179,17 @@ fn a_device_renews_and_renews_again() {
     let ca = StepCa::start();
     let location = location(&ca);
     let anchors = location.certificates(&location.ask(Some("sensor-7"), "cacerts", &[]).unwrap());
-    assert_eq!(anchors.matches("BEGIN CERTIFICATE").count(), 1, "{anchors}");
+    // Nothing was issued yet, and the configuration names the root alone.
+    assert_eq!(anchors.matches("BEGIN CERTIFICATE").count(), 2, "{anchors}");
     assert!(anchors.contains(ca.root.pem.trim()), "{anchors}");
+    let issuer = std::fs::read_to_string(ca.folder.path().join("int.crt")).unwrap();
+    assert!(anchors.contains(issuer.trim()), "{anchors}");
 
     for round in 1..=2 {
         location.request("/CN=sensor-7.mesh.test", NAMES);
         let pem = location.certificates(&location.reenroll("sensor-7"));
-        assert_eq!(pem.matches("BEGIN CERTIFICATE").count(), 2, "leaf and intermediate, without the root: {pem}");
-        std::fs::write(location.path("new.pem"), &pem).unwrap();
+        assert_eq!(pem.matches("BEGIN CERTIFICATE").count(), 1, "the certificate alone: {pem}");
+        std::fs::write(location.path("new.pem"), format!("{pem}{issuer}")).unwrap();
         let shown = location.openssl("x509 -in new.pem -noout -subject -ext subjectAltName,extendedKeyUsage");
         assert!(shown.contains("sensor-7.mesh.test") && shown.contains("Client Authentication"), "{shown}");
         location.openssl("verify -purpose sslclient -CAfile root.pem -untrusted new.pem new.pem");

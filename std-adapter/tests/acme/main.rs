@@ -3,6 +3,7 @@
 mod ca;
 mod documents;
 mod est;
+mod est_clients;
 mod fault_proxy;
 mod faults;
 mod gateway;

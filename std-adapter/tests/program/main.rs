@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod documents;
 mod keys;
+mod est;
 mod limits;
 mod log;
 mod pages;

@@ -55,6 +55,11 @@ static EST: Object = Object {
         object!("acme", "where certificates are ordered, for each device's own names: without domains", ACME, |raw| {
             raw.enter_est_acme()
         }),
+        flag!(
+            "chain_in_answer",
+            "the answer to a renewal holds the intermediates too, for firmware that does not ask for cacerts; default false, goes with the next version",
+            |raw, value| raw.gateway.est.chain_in_answer = value
+        ),
     ],
 };
 

@@ -1,0 +1,159 @@
+//! The CAs of a location, as `cacerts` names them: its roots, and all that a chain from a device's certificate to one of them needs
+//! (RFC 7030 section 4.1.3).
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use edgetrust_core::store::certificates;
+use edgetrust_core::x509::Certificate;
+use pki_types::CertificateDer;
+use tokio::time::{Instant, timeout};
+use tracing::{debug, warn};
+
+use crate::acme::DeviceIssuer;
+use crate::clock;
+use crate::store::Folder;
+use crate::tls::{Credential, provider};
+
+/// Certificates that were learned from the CA, DER one after the other.
+const FILE: &str = "cacerts";
+/// As many of them are kept at the most; the oldest go first.
+const MAX_LEARNED: usize = 8;
+/// The CA is asked for its intermediates no more often, and no more often where it does not answer.
+const AGAIN: Duration = Duration::from_secs(3600);
+const AFTER_FAILURE: Duration = Duration::from_secs(60);
+/// It is waited for no longer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Which CAs are told to devices.
+pub(super) struct Authorities {
+    /// Those that the configuration names as anchors.
+    configured: Vec<CertificateDer<'static>>,
+    /// Intermediates that the configuration names.
+    known: Vec<CertificateDer<'static>>,
+    /// Roots that issued certificates must lead to. Where they are the system's, only those in use are told.
+    roots: Vec<CertificateDer<'static>>,
+    /// The server's own: its chain may have come from the same CA.
+    credential: Credential,
+    folder: Arc<Folder>,
+    learned: Mutex<Vec<CertificateDer<'static>>>,
+    /// When the CA may be asked.
+    next: tokio::sync::Mutex<Instant>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Authorities {
+    pub(super) fn new(
+        configured: Vec<CertificateDer<'static>>,
+        known: Vec<CertificateDer<'static>>,
+        credential: Credential,
+        issuer: &DeviceIssuer,
+    ) -> Self {
+        let folder = issuer.folder().clone();
+        let kept = folder.read(FILE).unwrap_or_else(|error| {
+            warn!("est: {error}");
+            None
+        });
+        let learned = certificates(&kept.unwrap_or_default()).map(|der| der.to_vec().into()).collect();
+        Self {
+            configured,
+            known,
+            roots: issuer.settings().anchors.clone(),
+            credential,
+            folder,
+            learned: Mutex::new(learned),
+            next: tokio::sync::Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Notes what came with an issued certificate, or what the CA says of itself.
+    pub(super) fn learn(&self, above: &[CertificateDer<'static>]) {
+        let kept = {
+            let mut learned = lock(&self.learned);
+            let before = learned.len();
+            for certificate in above {
+                if !learned.contains(certificate) && !self.configured.contains(certificate) {
+                    learned.push(certificate.clone());
+                }
+            }
+            if learned.len() == before {
+                return;
+            }
+            let too_many = learned.len().saturating_sub(MAX_LEARNED);
+            learned.drain(..too_many);
+            learned.iter().flat_map(|der| der.to_vec()).collect::<Vec<u8>>()
+        };
+        // It is learned again with the next certificate.
+        if let Err(error) = self.folder.write(FILE, &kept) {
+            warn!("est: {error}");
+        }
+    }
+
+    /// Asks the CA for its intermediates where that is due: before the first order nobody else may know them.
+    pub(super) async fn ask(&self, issuer: &DeviceIssuer) {
+        let mut next = self.next.lock().await;
+        if *next > Instant::now() {
+            return;
+        }
+        let wait = match timeout(PATIENCE, issuer.intermediates()).await {
+            Ok(Ok(found)) => {
+                self.learn(&found);
+                AGAIN
+            }
+            Ok(Err(error)) => {
+                debug!("est: the CA's intermediates: {error}");
+                AFTER_FAILURE
+            }
+            Err(_) => AFTER_FAILURE,
+        };
+        *next = Instant::now().checked_add(wait).unwrap_or(*next);
+    }
+
+    /// The anchors, and what leads to one of them by its signature, valid now.
+    pub(super) fn all(&self) -> Vec<CertificateDer<'static>> {
+        let own = self.credential.chain();
+        let learned = lock(&self.learned).clone();
+        let mut all: Vec<_> = self.configured.iter().filter(|der| is_authority(der)).cloned().collect();
+        for certificate in &learned {
+            let root = self.roots.iter().find(|root| !all.contains(root) && is_signed_by(certificate, root));
+            all.extend(root.cloned());
+        }
+        let mut candidates: Vec<_> = learned.iter().chain(&self.known).chain(own.get(1..).unwrap_or_default()).collect();
+        candidates.retain(|der| is_authority(der));
+        loop {
+            let before = all.len();
+            for certificate in &candidates {
+                if !all.contains(certificate) && all.iter().any(|issuer| is_signed_by(certificate, issuer)) {
+                    all.push((*certificate).clone());
+                }
+            }
+            if all.len() == before {
+                return all;
+            }
+        }
+    }
+}
+
+/// A CA that has not ended: a certificate that is pinned for its own holder is none.
+fn is_authority(der: &CertificateDer<'_>) -> bool {
+    Certificate::from_der(der).is_ok_and(|certificate| {
+        certificate.extensions().basic_constraints.is_some_and(|constraints| constraints.ca)
+            && certificate.validity().not_after >= clock::now()
+    })
+}
+
+fn is_signed_by(der: &CertificateDer<'_>, issuer: &CertificateDer<'_>) -> bool {
+    let (Ok(certificate), Ok(issuer)) = (Certificate::from_der(der), Certificate::from_der(issuer)) else {
+        return false;
+    };
+    let key = issuer.subject_public_key_info();
+    certificate.issuer().matches(&issuer.subject())
+        && provider().signature_verification_algorithms.all.iter().any(|algorithm| {
+            algorithm.signature_alg_id().as_ref() == certificate.signature_algorithm()
+                && algorithm.public_key_alg_id().as_ref() == key.algorithm
+                && algorithm.verify_signature(key.public_key, certificate.tbs(), certificate.signature()).is_ok()
+        })
+}
