@@ -155,10 +155,7 @@ fn requests_that_may_not_replace() {
             }),
             Err(RequestError::Extension(2)),
         ),
-        (
-            with(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any]),
-            Err(RequestError::Purpose(1)),
-        ),
+        (with(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any]), Err(RequestError::Purpose(1))),
         (
             with(|params| {
                 params.extended_key_usages =

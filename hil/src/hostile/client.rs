@@ -59,8 +59,7 @@ pub fn ask(server: SocketAddr, credential: &Credential, across: Across, request:
     let stream = TcpStream::connect(server)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    let mut client =
-        Client { stream, transcript: Sha256::new(), input: None, out: None, incoming: Vec::new(), across };
+    let mut client = Client { stream, transcript: Sha256::new(), input: None, out: None, incoming: Vec::new(), across };
     match client.run(credential, request) {
         Err(Stop::Over(outcome)) => Ok(outcome),
         Err(Stop::Io(error)) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
@@ -112,7 +111,8 @@ impl Client {
         self.stream.write_all(&record(22, &[&hello[..], with].concat()))?;
 
         let server_hello = self.message()?;
-        let share = messages::key_share_of(&server_hello).ok_or_else(|| malformed("no ServerHello with a key share"))?;
+        let share =
+            messages::key_share_of(&server_hello).ok_or_else(|| malformed("no ServerHello with a key share"))?;
         let theirs = PublicKey::from_sec1_bytes(&share).map_err(|_| malformed("a key share that is no point"))?;
         let shared = secret.diffie_hellman(&theirs);
         let secrets = Secrets::handshake(shared.raw_secret_bytes(), &self.hash());

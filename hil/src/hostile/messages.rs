@@ -23,8 +23,8 @@ pub(super) fn record(content_type: u8, contents: &[u8]) -> Vec<u8> {
 /// What is of use in a ClientHello.
 pub(super) struct ClientHello {
     pub(super) session: Vec<u8>,
-    /// Its secp256r1 key share.
-    pub(super) key_share: Vec<u8>,
+    /// Its secp256r1 key share, if it has one.
+    pub(super) key_share: Option<Vec<u8>>,
 }
 
 /// Reads from the front.
@@ -82,7 +82,7 @@ pub(super) fn key_share_of(message: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl ClientHello {
-    /// None where it is malformed, or offers no key share for secp256r1.
+    /// None where it is malformed, or has no key share at all.
     pub(super) fn parse(message: &[u8]) -> Option<Self> {
         let mut reader = Reader(message);
         reader.take(4 + 2 + 32)?;
@@ -99,15 +99,17 @@ impl ClientHello {
             while let Some(group) = shares.number(2) {
                 let share = shares.vector(2)?;
                 if group == usize::from(SECP256R1) {
-                    return Some(Self { session, key_share: share.to_vec() });
+                    return Some(Self { session, key_share: Some(share.to_vec()) });
                 }
             }
+            return Some(Self { session, key_share: None });
         }
         None
     }
 }
 
 pub(super) const SECP256R1: u16 = 23;
+pub(super) const SECP384R1: u16 = 24;
 pub(super) const AES_128_GCM: u16 = 0x1301;
 /// RFC 8446 section 4.1.3: SHA-256 of "HelloRetryRequest"
 const RETRY: [u8; 32] = [
@@ -144,8 +146,8 @@ impl ServerHello<'_> {
 }
 
 /// RFC 8446 section 4.1.4
-pub(super) fn hello_retry_request(session: &[u8]) -> Vec<u8> {
-    let key_share = Some((24, &[][..]));
+pub(super) fn hello_retry_request(session: &[u8], group: u16) -> Vec<u8> {
+    let key_share = Some((group, &[][..]));
     ServerHello { random: RETRY, session, suite: AES_128_GCM, tls13: true, key_share }.encode()
 }
 

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::chains::Chain;
 use super::keys::{Direction, Secrets, finished};
-use super::messages::{self, AES_128_GCM, ClientHello, SECP256R1, ServerHello, message, record, vector};
+use super::messages::{self, AES_128_GCM, ClientHello, SECP256R1, SECP384R1, ServerHello, message, record, vector};
 use super::modes::Mode;
 use super::step::{By, Hello, Message, Step};
 use super::{Seen, Shared};
@@ -264,14 +264,29 @@ impl<'a> Session<'a> {
     }
 
     fn read_hello(&mut self) -> Result<(), Over> {
+        let first = self.client_hello()?;
+        self.note(|seen| seen.hellos += 1);
+        if first.key_share.is_some() {
+            self.hello = Some(first);
+            return Ok(());
+        }
+        // It prefers other groups: it is asked for this one (RFC 8446 sections 4.1.4 and 4.4.1).
+        let retry = messages::hello_retry_request(&first.session, SECP256R1);
+        let hello = message(254, &self.hash());
+        self.transcript = Sha256::new_with_prefix(&hello).chain_update(&retry);
+        self.write(&record(22, &retry))?;
+        self.hello = Some(self.client_hello()?);
+        Ok(())
+    }
+
+    /// A ClientHello, part of the transcript.
+    fn client_hello(&mut self) -> Result<ClientHello, Over> {
         let (content_type, contents) = self.contents()?;
         if content_type != 22 || contents.first() != Some(&1) {
             return Err(Over);
         }
-        self.note(|seen| seen.hellos += 1);
         self.transcript.update(&contents);
-        self.hello = Some(ClientHello::parse(&contents).ok_or(Over)?);
-        Ok(())
+        ClientHello::parse(&contents).ok_or(Over)
     }
 
     /// The octets without the last ones, which are sent later.
@@ -284,7 +299,8 @@ impl<'a> Session<'a> {
     fn server_hello(&mut self, kind: Hello, with: &[Message], left_out: usize) -> Result<(), Over> {
         let hello = self.hello.as_ref().ok_or(Over)?;
         let secret = EphemeralSecret::random(&mut OsRng);
-        let theirs = PublicKey::from_sec1_bytes(&hello.key_share).map_err(|_| Over)?;
+        let theirs = hello.key_share.as_deref().ok_or(Over)?;
+        let theirs = PublicKey::from_sec1_bytes(theirs).map_err(|_| Over)?;
         let shared = secret.diffie_hellman(&theirs);
         let mut point = EncodedPoint::from(secret.public_key()).as_bytes().to_vec();
         if matches!(kind, Hello::BadPoint) {
@@ -301,7 +317,7 @@ impl<'a> Session<'a> {
             key_share: (!matches!(kind, Hello::NoKeyShare)).then_some((group, point.as_slice())),
         };
         let octets = match kind {
-            Hello::Retry => messages::hello_retry_request(&hello.session),
+            Hello::Retry => messages::hello_retry_request(&hello.session, SECP384R1),
             Hello::Trailing => {
                 let right = right.encode();
                 message(2, &[&right[4..], &[0, 0]].concat())

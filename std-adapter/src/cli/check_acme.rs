@@ -38,7 +38,9 @@ pub(super) fn devices(est: &Est<'_>, online: bool, findings: &mut Findings) {
             let subject = certificate.subject();
             findings.add(
                 Level::Warning,
-                format!("devices of every CA below {subject} are admitted: client_ca_files is to name the location's CA"),
+                format!(
+                    "devices of every CA below {subject} are admitted: client_ca_files is to name the location's CA"
+                ),
             );
         }
     }

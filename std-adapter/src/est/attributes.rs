@@ -65,9 +65,13 @@ mod tests {
 
     #[test]
     fn lengths_are_as_short_as_they_can_be() {
-        for (octets, head) in
-            [(0, &[4, 0][..]), (127, &[4, 127]), (128, &[4, 0x81, 128]), (256, &[4, 0x82, 1, 0]), (70_000, &[4, 0x83, 1, 17, 112])]
-        {
+        for (octets, head) in [
+            (0, &[4, 0][..]),
+            (127, &[4, 127]),
+            (128, &[4, 0x81, 128]),
+            (256, &[4, 0x82, 1, 0]),
+            (70_000, &[4, 0x83, 1, 17, 112]),
+        ] {
             assert!(der(OCTET_STRING, &vec![7; octets]).starts_with(head), "{octets}");
         }
     }

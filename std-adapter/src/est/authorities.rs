@@ -121,7 +121,8 @@ impl Authorities {
             let root = self.roots.iter().find(|root| !all.contains(root) && is_signed_by(certificate, root));
             all.extend(root.cloned());
         }
-        let mut candidates: Vec<_> = learned.iter().chain(&self.known).chain(own.get(1..).unwrap_or_default()).collect();
+        let mut candidates: Vec<_> =
+            learned.iter().chain(&self.known).chain(own.get(1..).unwrap_or_default()).collect();
         candidates.retain(|der| is_authority(der));
         loop {
             let before = all.len();

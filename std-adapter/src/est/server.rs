@@ -270,7 +270,8 @@ async fn connection(
     drop(state);
     let shown = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
     let (Some(peer), false) = (peer, shown.is_empty()) else { return refuse(&"the device showed no certificate") };
-    let device = Device { shared, orders, status, remote, shown, peer, since: Instant::now(), requests: AtomicU32::new(0) };
+    let device =
+        Device { shared, orders, status, remote, shown, peer, since: Instant::now(), requests: AtomicU32::new(0) };
     let answer = service_fn(|request| async { Ok::<_, Infallible>(device.answer(request).await) });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(ARRIVAL).title_case_headers(true).max_buf_size(MAX_HEAD);

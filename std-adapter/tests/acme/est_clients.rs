@@ -52,7 +52,10 @@ fn a_third_party_client_is_told_why_it_gets_nothing() {
     location.openssl("req -inform DER -in new.csr -out new.csr.pem");
     let refused = estclient(&location, "reenroll", &["-csr", "new.csr.pem"]);
     let text = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && text.contains("name 1 of its subjectAltName is not in the certificate's"), "{text}");
+    assert!(
+        !refused.status.success() && text.contains("name 1 of its subjectAltName is not in the certificate's"),
+        "{text}"
+    );
     ca.kill();
     let refused = estclient(&location, "reenroll", &[]);
     let text = String::from_utf8_lossy(&refused.stderr);

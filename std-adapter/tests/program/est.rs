@@ -185,7 +185,9 @@ fn csrattrs_says_what_a_request_is_to_hold() {
     std::fs::write(location.ca.path("answer.b64"), &answer.body).unwrap();
     location.openssl("base64 -d -in answer.b64 -out answer.der");
     let shown = location.openssl("asn1parse -inform DER -in answer.der");
-    for part in ["Extension Request", "X509v3 Subject Alternative Name", "id-ecPublicKey", "prime256v1", "ecdsa-with-SHA256"] {
+    for part in
+        ["Extension Request", "X509v3 Subject Alternative Name", "id-ecPublicKey", "prime256v1", "ecdsa-with-SHA256"]
+    {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     // The device's own name, as the certificate has it: a GeneralNames with one dNSName.
