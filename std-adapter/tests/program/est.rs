@@ -39,10 +39,10 @@ impl Answer {
 
 /// Nobody is at the directory: what comes that far is answered with 503.
 fn config(root: &Pki, ca: &Pki, allowed: &[&str]) -> Value {
-    json!({
+    let mut config = json!({
         "security": {"tls": {"server": {
             "enabled": true, "cert_file": ca.path("gateway.pem"), "key_file": ca.path("gateway.key"),
-            "mtls": {"enabled": true, "client_ca_files": [ca.ca()], "allowed_client_dns": allowed},
+            "mtls": {"enabled": true, "client_ca_files": [ca.ca()]},
         }}},
         "gateway": {
             "tunnels": [
@@ -53,7 +53,12 @@ fn config(root: &Pki, ca: &Pki, allowed: &[&str]) -> Value {
                 "http_listen": "127.0.0.1:1", "storage_path": root.path("acme-devices"),
             }},
         },
-    })
+    });
+    // No list lets each device of these CAs in, an empty one nobody.
+    if !allowed.is_empty() {
+        config["security"]["tls"]["server"]["mtls"]["allowed_client_dns"] = json!(allowed);
+    }
+    config
 }
 
 impl Location {
