@@ -1,5 +1,5 @@
-//! What step-ca has beside ACME: its intermediates, and its own renewal. For that the certificate is shown over mutual TLS and comes back with a new end, for the same key and names. No challenge, so no
-//! port; whoever has the key can renew it until it is revoked.
+//! What step-ca has beside ACME: its intermediates, and its own renewal. For that the certificate is shown over mutual TLS and comes back with a
+//! new end, for the same key and names. No challenge, so no port; whoever has the key can renew it until it is revoked.
 
 use edgetrust_core::rotation::FailureKind;
 use hyper::header::CONTENT_LENGTH;
@@ -30,8 +30,9 @@ pub(super) async fn intermediates(settings: &Settings) -> Result<Vec<Certificate
         return Err(failed(&answer.parts.status));
     }
     let body = answer.body.into_bytes().await.map_err(|error| failed(&error))?;
-    let found = CertificateDer::pem_slice_iter(&body).take(MAX_INTERMEDIATES);
-    found.collect::<Result<_, _>>().map_err(|_| failed(&"no PEM"))
+    let mut found = pem::certificates(&body).map_err(|error| failed(&error))?;
+    found.truncate(MAX_INTERMEDIATES);
+    Ok(found)
 }
 
 #[derive(Deserialize)]
