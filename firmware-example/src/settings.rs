@@ -1,6 +1,7 @@
 //! The configuration of the partition, and the blobs that it names.
 
 use edgetrust_core::config::{ConfigError, Device};
+use edgetrust_core::path::Anchor;
 use edgetrust_core::store::certificates;
 use edgetrust_core::x509::{Certificate, ParseError};
 use static_cell::ConstStaticCell;
@@ -11,7 +12,7 @@ use crate::blobs::{Blobs, BlobsError};
 const CONFIG: &str = "config.json";
 /// Octets of a configuration at the most: it is decoded in memory.
 const MAX_CONFIG: usize = 2048;
-/// CAs at the most.
+/// CAs and pins at the most.
 pub const MAX_ANCHORS: usize = 4;
 
 /// What the device was told.
@@ -19,7 +20,7 @@ pub struct Settings {
     /// The `device` section.
     pub device: Device<'static>,
     /// Whom it believes.
-    pub anchors: heapless::Vec<Certificate<'static>, MAX_ANCHORS>,
+    pub anchors: heapless::Vec<Anchor<'static>, MAX_ANCHORS>,
     /// The certificate from the factory, DER.
     pub first_certificate: &'static [u8],
     /// Its key, PKCS #8.
@@ -64,7 +65,7 @@ impl Settings {
             let mut found = false;
             for der in certificates(blob) {
                 let anchor = Certificate::from_der(der).map_err(|error| SettingsError::Anchor(name, error))?;
-                anchors.push(anchor).map_err(|_| SettingsError::TooManyAnchors)?;
+                anchors.push(Anchor::new(anchor)).map_err(|_| SettingsError::TooManyAnchors)?;
                 found = true;
             }
             if !found {

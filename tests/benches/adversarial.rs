@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use edgetrust_core::path::{Budget, Limits, Purpose, Trust};
+use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust};
 use edgetrust_core::x509::Certificate;
 use edgetrust_tests::chains::{Shape, issue};
 use edgetrust_tests::work::attacks;
@@ -23,7 +23,7 @@ fn algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {
 }
 
 /// From the DER that is sent to the verdict, for a client as for a server.
-fn ours(anchors: &[Certificate<'_>], sent: &[CertificateDer<'_>]) -> bool {
+fn ours(anchors: &[Anchor<'_>], sent: &[CertificateDer<'_>]) -> bool {
     let trust = Trust { anchors, known_intermediates: &[], algorithms: algorithms() };
     let mut parsed = sent.iter().map(|der| Certificate::from_der(der));
     let Some(Ok(leaf)) = parsed.next() else { return false };
@@ -44,7 +44,7 @@ fn adversarial(c: &mut Criterion) {
     let above = Certificate::from_der(&ordinary[1]).unwrap();
     let root = &issue(&[Shape::ca()], NOW)[0];
     let (parsed, theirs_of) =
-        ([Certificate::from_der(root).unwrap()], [webpki::anchor_from_trusted_cert(root).unwrap()]);
+        ([Anchor::new(Certificate::from_der(root).unwrap())], [webpki::anchor_from_trusted_cert(root).unwrap()]);
     let mut group = c.benchmark_group("adversarial");
     group.sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1));
     group.bench_function(format!("bound: {BOUND} P-256 checks"), |bencher| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use edgetrust_core::config::Config;
 use edgetrust_core::identity::ServerName;
-use edgetrust_core::path::{Budget, Limits, Purpose, Trust, VerifiedPath};
+use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust, VerifiedPath};
 use edgetrust_core::x509::Certificate;
 use edgetrust_tests::chains::{Shape, issue};
 use pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
@@ -22,7 +22,7 @@ fn algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {
 }
 
 /// Anchors are parsed beforehand, here and there; what a peer sends is not.
-fn ours<'a>(anchors: &[Certificate<'a>], sent: &'a [CertificateDer<'a>]) -> VerifiedPath<'a> {
+fn ours<'a>(anchors: &'a [Anchor<'a>], sent: &'a [CertificateDer<'a>]) -> VerifiedPath<'a> {
     let trust = Trust { anchors, known_intermediates: &[], algorithms: algorithms() };
     let parsed: Vec<_> = sent.iter().map(|der| Certificate::from_der(der).unwrap()).collect();
     let (leaf, intermediates) = parsed.split_first().unwrap();
@@ -44,7 +44,7 @@ fn path(c: &mut Criterion) {
         let mut chain = issue(&shapes, NOW);
         let root = chain.remove(0);
         chain.reverse();
-        let anchors = [Certificate::from_der(&root).unwrap()];
+        let anchors = [Anchor::new(Certificate::from_der(&root).unwrap())];
         group.bench_with_input(BenchmarkId::new("edgetrust-core", intermediates), &chain, |bencher, sent| {
             bencher.iter(|| black_box(ours(&anchors, sent).valid_until()));
         });
@@ -68,7 +68,7 @@ fn x509(c: &mut Criterion) {
     group.finish();
 
     let mut group = c.benchmark_group("path/name");
-    let anchors = [Certificate::from_der(&chain[0]).unwrap()];
+    let anchors = [Anchor::new(Certificate::from_der(&chain[0]).unwrap())];
     let path = ours(&anchors, &chain[1..]);
     group.bench_function("edgetrust-core", |bencher| {
         bencher.iter(|| black_box(ServerName::Dns("b.example").authorize(path.clone()).is_ok()));
@@ -92,7 +92,7 @@ fn bounds(c: &mut Criterion) {
     let leaf = chain.last().unwrap().clone();
     let bag: Vec<_> = chain.iter().cycle().take(1_000).cloned().collect();
     let root = chain[0].clone();
-    let parsed_root = [Certificate::from_der(&root).unwrap()];
+    let parsed_root = [Anchor::new(Certificate::from_der(&root).unwrap())];
     group.bench_function("edgetrust-core, 1000 forged", |bencher| {
         bencher.iter(|| {
             let parsed: Vec<_> = bag.iter().map(|der| Certificate::from_der(der).unwrap()).collect();
@@ -117,7 +117,7 @@ fn bounds(c: &mut Criterion) {
     let shapes = [Shape { excluded, ..Shape::ca() }, Shape::ca(), Shape { names, ..Shape::leaf(&[]) }];
     let chain = issue(&shapes, NOW);
     let sent = [chain[2].clone(), chain[1].clone()];
-    let parsed_root = [Certificate::from_der(&chain[0]).unwrap()];
+    let parsed_root = [Anchor::new(Certificate::from_der(&chain[0]).unwrap())];
     group.bench_function("edgetrust-core, 1000 names", |bencher| {
         bencher.iter(|| {
             let parsed: Vec<_> = sent.iter().map(|der| Certificate::from_der(der).unwrap()).collect();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use edgetrust_core::path::{Budget, Limits, PathErrorKind, Purpose, Resource, Trust};
+use edgetrust_core::path::{Anchor, Budget, Limits, PathErrorKind, Purpose, Resource, Trust};
 use edgetrust_core::x509::Certificate;
 use edgetrust_tests::chains::{Shape, issue};
 use edgetrust_tests::work::attacks;
@@ -18,7 +18,7 @@ struct Work {
 
 /// The verdict on a leaf with a bag of a thousand, and what it took.
 fn work(root: &CertificateDer<'_>, leaf: &CertificateDer<'_>, bag: &[CertificateDer<'_>], limits: Limits) -> Work {
-    let anchors = [Certificate::from_der(root).unwrap()];
+    let anchors = [Anchor::new(Certificate::from_der(root).unwrap())];
     let leaf = Certificate::from_der(leaf).unwrap();
     let bag: Vec<_> =
         bag.iter().cycle().take(1_000).map(|der| Certificate::from_der(der).expect("an attack parses")).collect();
@@ -60,7 +60,8 @@ fn a_thousand_names_under_constraints_of_all_kinds_pass() {
     let chain = a_thousand_names();
     let parsed: Vec<_> = chain.iter().map(|der| Certificate::from_der(der).unwrap()).collect();
     let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
-    let trust = Trust { anchors: &parsed[1..], known_intermediates: &[], algorithms };
+    let anchors = [Anchor::new(parsed[1])];
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms };
     let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW.unsigned_abs()));
     let mut budget = Budget::new(Limits::SERVER);
     let verdict = trust.verify(&parsed[0], &[], Purpose::ServerAuth, now, &mut budget);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use edgetrust_core::identity::{Denied, ServerName};
-use edgetrust_core::path::{Budget, Limits, PathError, PathErrorKind, Purpose, Trust};
+use edgetrust_core::path::{Anchor, Budget, Limits, PathError, PathErrorKind, Purpose, Trust};
 use edgetrust_core::x509::Certificate;
 use edgetrust_tests::chains::{Shape, issue};
 use pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
@@ -31,7 +31,7 @@ fn algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {
 fn core(chain: &[CertificateDer<'_>], purpose: Purpose) -> Result<(), PathError> {
     let parsed: Vec<_> = chain.iter().map(|der| Certificate::from_der(der).expect("rcgen writes DER")).collect();
     let [anchor, intermediates @ .., leaf] = parsed.as_slice() else { panic!("a chain of two at least") };
-    let anchors = [*anchor];
+    let anchors = [Anchor::ca(*anchor)];
     let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: algorithms() };
     trust.verify(leaf, intermediates, purpose, now(), &mut Budget::new(Limits::SERVER)).map(drop)
 }
@@ -58,7 +58,8 @@ fn explained(error: &PathError, chain: &[CertificateDer<'_>]) -> bool {
         | PathErrorKind::NotYetValid { .. }
         | PathErrorKind::PathTooLong { .. }
         | PathErrorKind::WrongPurpose
-        | PathErrorKind::NotACa => at_anchor,
+        | PathErrorKind::NotACa
+        | PathErrorKind::IssuerIsPin => at_anchor,
         // 3: webpki does not look at a leaf's key usage
         PathErrorKind::KeyUsage | PathErrorKind::NoDigitalSignature => error.depth == 0,
         _ => false,
@@ -156,7 +157,7 @@ proptest! {
         }
         let chain = issue(&[Shape::ca(), Shape::leaf(&[&name])], NOW);
         let parsed: Vec<_> = chain.iter().map(|der| Certificate::from_der(der).unwrap()).collect();
-        let anchors = [parsed[0]];
+        let anchors = [Anchor::ca(parsed[0])];
         let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: algorithms() };
         let path = trust.verify(&parsed[1], &[], Purpose::ServerAuth, now(), &mut Budget::new(Limits::SERVER)).unwrap();
         let ours = ServerName::Dns(&wanted).authorize(path).map(drop);
@@ -177,7 +178,7 @@ proptest! {
     fn server_addresses(has in address(), wanted in address()) {
         let chain = issue(&[Shape::ca(), Shape { addresses: vec![has], ..Shape::leaf(&["127.0.0.1.example"]) }], NOW);
         let parsed: Vec<_> = chain.iter().map(|der| Certificate::from_der(der).unwrap()).collect();
-        let anchors = [parsed[0]];
+        let anchors = [Anchor::ca(parsed[0])];
         let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: algorithms() };
         let path = trust.verify(&parsed[1], &[], Purpose::ServerAuth, now(), &mut Budget::new(Limits::SERVER)).unwrap();
         let ours = ServerName::Ip(wanted).authorize(path).is_ok();

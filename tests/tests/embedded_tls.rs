@@ -15,12 +15,14 @@ use edgetrust_core::embedded_tls::{
     connect,
 };
 use edgetrust_core::identity::{Denied, ServerName};
-use edgetrust_core::path::{Limits, PathErrorKind, Trust};
+use edgetrust_core::path::{Anchor, Limits, PathErrorKind, Trust};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
 use embedded_io_async::{ErrorType, Read as _, Write as _};
 use pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
 
@@ -68,10 +70,21 @@ impl Ca {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let der = match below {
             Some(ca) => params.signed_by(&key, &Issuer::from_params(&ca.params, &ca.key)).unwrap().into(),
             None => params.self_signed(&key).unwrap().into(),
         };
+        Self { params, key, der }
+    }
+
+    /// As `openssl req -x509` makes it for a server: a CA certificate without key usage.
+    fn pinned(name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let der = params.self_signed(&key).unwrap().into();
         Self { params, key, der }
     }
 
@@ -150,7 +163,7 @@ fn talk<C: ClientCredential>(
     now: TrustedTime,
     credential: Option<&mut C>,
 ) -> Result<Vec<u8>, HandshakeError> {
-    let anchors = [Certificate::from_der(&anchor.der).unwrap()];
+    let anchors = [Anchor::new(Certificate::from_der(&anchor.der).unwrap())];
     let algorithms = [ECDSA_P256_SHA256, ECDSA_P384_SHA384];
     let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &algorithms };
     let demand = Demand { trust, server, now, limits: Limits::DEVICE };
@@ -208,6 +221,20 @@ fn a_server_with_a_p384_key() {
     let (address, server) = serve(server_config(None, vec![leaf], &key));
     assert_eq!(talk::<NoCredential>(address, &root, NAME, now(), None).unwrap(), b"heard");
     assert!(server.join().unwrap().unwrap().0.is_none());
+}
+
+#[test]
+fn a_pinned_server_issues_for_nobody() {
+    let pin = Ca::pinned("gateway.a.example");
+    let (address, server) = serve(server_config(None, vec![pin.der.clone()], &pin.key));
+    assert_eq!(talk::<NoCredential>(address, &pin, NAME, now(), None).unwrap(), b"heard");
+    assert!(server.join().unwrap().is_ok());
+    let (leaf, key) = pin.leaf("gateway.a.example", SERVER);
+    let (address, server) = serve(server_config(None, vec![leaf, pin.der.clone()], &key));
+    let refused = talk::<NoCredential>(address, &pin, NAME, now(), None).unwrap_err();
+    let is_pin = matches!(refused, HandshakeError::Path(error) if error.kind == PathErrorKind::IssuerIsPin);
+    assert!(is_pin, "{refused:?}");
+    assert!(server.join().unwrap().is_err());
 }
 
 #[test]
@@ -287,7 +314,7 @@ fn a_client_that_is_refused_hears_an_alert() {
     let root = Ca::new("Root", None);
     let (leaf, key) = root.leaf("gateway.a.example", SERVER);
     let (address, server) = serve(server_config(Some(&root), vec![leaf], &key));
-    let anchors = [Certificate::from_der(&root.der).unwrap()];
+    let anchors = [Anchor::new(Certificate::from_der(&root.der).unwrap())];
     let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &[ECDSA_P256_SHA256] };
     let demand = Demand { trust, server: NAME, now: now(), limits: Limits::DEVICE };
     let socket = TcpStream::connect(address).unwrap();

@@ -30,7 +30,7 @@ const ADAPTER: &[(&str, &[&str])] = &[
     ("config_file", &[]),
     ("est", &["acme", "clock", "gateway", "store", "tls"]),
     ("gateway", &["clock", "pem", "tls"]),
-    ("ops", &["agent", "clock", "est", "gateway"]),
+    ("ops", &["agent", "clock", "est", "gateway", "tls"]),
     ("pem", &[]),
     ("store", &[]),
     ("tls", &["clock", "pem"]),

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use edgetrust_core::path::{Budget, Limits, PathError, Purpose, Trust};
+use edgetrust_core::path::{Anchor, Budget, Limits, PathError, Purpose, Trust};
 use edgetrust_core::x509::Certificate;
 use edgetrust_tests::forge::{Forged, der, oid, rsa_key};
 use pki_types::UnixTime;
@@ -60,7 +60,7 @@ fn judge(chain: &Chain, purpose: Purpose) -> Result<(), PathError> {
     let leaf = chain.leaf.sign(NOW, &keys.ca);
     let stranger = Forged::ca("Another", "Another", &keys.leaf).sign(NOW, &keys.leaf);
     let parse = |der| Certificate::from_der(der).unwrap();
-    let anchors = [parse(if chain.root_is_anchor { &root } else { &stranger })];
+    let anchors = [Anchor::ca(parse(if chain.root_is_anchor { &root } else { &stranger }))];
     let sent = [(chain.root_is_sent, &root), (chain.ca_is_sent, &ca)];
     let sent: Vec<_> = sent.into_iter().filter(|(is_sent, _)| *is_sent).map(|(_, der)| parse(der)).collect();
     let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;

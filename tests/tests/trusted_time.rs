@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use edgetrust_core::path::{Budget, Limits, PathErrorKind, Purpose, Trust};
+use edgetrust_core::path::{Anchor, Budget, Limits, PathErrorKind, Purpose, Trust};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
 use edgetrust_tests::chains::{Shape, issue};
@@ -17,7 +17,7 @@ fn at(days: i64) -> UnixTime {
 #[test]
 fn only_a_known_time_accepts() {
     let chain = issue(&[Shape::ca(), Shape::leaf(&["b.example"])], NOW);
-    let anchors = [Certificate::from_der(&chain[0]).unwrap()];
+    let anchors = [Anchor::new(Certificate::from_der(&chain[0]).unwrap())];
     let leaf = Certificate::from_der(&chain[1]).unwrap();
     let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
     let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms };

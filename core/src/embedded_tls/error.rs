@@ -54,6 +54,7 @@ impl HandshakeError {
                 PathErrorKind::Expired { .. } | PathErrorKind::NotYetValid { .. } => {
                     AlertDescription::CertificateExpired
                 }
+                PathErrorKind::IssuerIsPin => AlertDescription::UnknownCa,
                 kind if kind.is_unknown_issuer() => AlertDescription::UnknownCa,
                 PathErrorKind::UnsupportedSignatureAlgorithm(_)
                 | PathErrorKind::SignatureAlgorithmMismatch(_)

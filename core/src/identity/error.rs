@@ -13,6 +13,10 @@ pub enum Denied {
     SeveralCommonNames,
     /// No rule of the list matched.
     NoRuleMatched,
+    /// A common name rule matched, but the dNSName constraints of its CAs do not permit that name.
+    CommonNameNotPermitted,
+    /// A rule matched, but a pinned certificate bears that name, and the peer showed another.
+    NameIsPinned,
     /// The server's certificate is not for the name that was asked for.
     WrongServerName,
     /// The name that was asked for is no DNS name.
@@ -23,12 +27,27 @@ pub enum Denied {
     TooMuchWork,
 }
 
+impl Denied {
+    /// A rule did not match; that another one did, and why it does not count, says more.
+    pub(super) fn no_rule_matched(&mut self) {
+        if !matches!(self, Self::CommonNameNotPermitted | Self::NameIsPinned) {
+            *self = Self::NoRuleMatched;
+        }
+    }
+}
+
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoName => "its certificate has no name of a kind that the allow list names",
             Self::SeveralCommonNames => "its certificate has several common names, so no common name rule can hold",
             Self::NoRuleMatched => "its names are not on the allow list",
+            Self::CommonNameNotPermitted => {
+                "its common name is on the allow list, but the name constraints of its CAs do not permit it (RFC 5280 section 4.2.1.10)"
+            }
+            Self::NameIsPinned => {
+                "its name is on the allow list, but a pinned certificate bears that name, and this is another one"
+            }
             Self::WrongServerName => {
                 "its certificate is not for the server name that was asked for (RFC 9525 section 6)"
             }

@@ -3,6 +3,7 @@
 mod common_name;
 mod dns_name;
 mod error;
+mod objection;
 mod policy;
 
 pub use common_name::{CommonNameError, common_name};

@@ -3,9 +3,10 @@
 use core::net::IpAddr;
 
 use super::common_name::{self, CommonNameError, common_name};
+use super::objection::objection;
 use super::{Denied, dns_name};
 use crate::path::{Purpose, VerifiedPath};
-use crate::x509::{Certificate, Exhausted, GeneralName, Work};
+use crate::x509::{Exhausted, GeneralName, Work};
 
 /// One entry of an allow list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +80,7 @@ impl Rule<'_> {
 const NAME: usize = 6;
 
 /// The same family, the same octets: an IPv4-mapped IPv6 address is not the IPv4 address.
-fn is_address(octets: &[u8], wanted: IpAddr) -> bool {
+pub(super) fn is_address(octets: &[u8], wanted: IpAddr) -> bool {
     match wanted {
         IpAddr::V4(address) => octets == address.octets(),
         IpAddr::V6(address) => octets == address.octets(),
@@ -101,29 +102,33 @@ impl PeerPolicy<'_> {
         };
         let mut denied = if rules.is_empty() { Denied::NoRuleMatched } else { Denied::NoName };
         let mut work = path.work();
-        let matched = first_rule(rules, path.leaf(), &mut denied, &mut work).map_err(|_| Denied::TooMuchWork)?;
+        let matched = first_rule(rules, &path, &mut denied, &mut work).map_err(|_| Denied::TooMuchWork)?;
         matched.map(|rule| AuthorizedPeer { path, rule: Some(rule) }).ok_or(denied)
     }
 }
 
-/// Index of the first rule that a name of `leaf` matches. Each name is read once, since a certificate may have thousands.
+/// Index of the first rule that a name of the leaf matches and that nothing speaks against. Each name is read once, since a certificate may have thousands.
 fn first_rule(
     rules: &[Rule<'_>],
-    leaf: &Certificate<'_>,
+    path: &VerifiedPath<'_>,
     denied: &mut Denied,
     work: &mut Work,
 ) -> Result<Option<u16>, Exhausted> {
+    let leaf = path.leaf();
     let mut first: Option<u16> = None;
     let name = common_name(&leaf.subject());
     for (index, rule) in (0_u16..).zip(rules) {
         let Rule::CommonName(wanted) = rule else { continue };
         work.spend(wanted.len())?;
         match &name {
-            Ok(name) if common_name::is(name, wanted) => {
-                first = Some(index);
-                break;
-            }
-            Ok(_) | Err(CommonNameError::Undecodable) => *denied = Denied::NoRuleMatched,
+            Ok(name) if common_name::is(name, wanted) => match objection(rule, path, work)? {
+                None => {
+                    first = Some(index);
+                    break;
+                }
+                Some(reason) => *denied = reason,
+            },
+            Ok(_) | Err(CommonNameError::Undecodable) => denied.no_rule_matched(),
             Err(CommonNameError::Several) if *denied == Denied::NoName => *denied = Denied::SeveralCommonNames,
             Err(CommonNameError::Several | CommonNameError::Missing) => {}
         }
@@ -134,11 +139,14 @@ fn first_rule(
         for (index, rule) in (0_u16..first.unwrap_or(u16::MAX)).zip(rules) {
             work.spend(1)?;
             match rule.is(&name, work)? {
-                Some(true) => {
-                    first = Some(index);
-                    break;
-                }
-                Some(false) => *denied = Denied::NoRuleMatched,
+                Some(true) => match objection(rule, path, work)? {
+                    None => {
+                        first = Some(index);
+                        break;
+                    }
+                    Some(reason) => *denied = reason,
+                },
+                Some(false) => denied.no_rule_matched(),
                 None => {}
             }
         }

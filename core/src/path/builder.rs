@@ -4,7 +4,7 @@ use pki_types::{SignatureVerificationAlgorithm, UnixTime};
 
 use super::checks::{self, Asked};
 use super::error::{PathError, PathErrorKind, Resource};
-use super::{Budget, name_constraints};
+use super::{Anchor, Budget, Role, common_names, name_constraints};
 use crate::time::TrustedTime;
 use crate::x509::{Certificate, ObjectIdentifier, Work};
 
@@ -33,8 +33,8 @@ impl Purpose {
 /// Whom we believe, and what helps to get there.
 #[derive(Clone, Copy, Debug)]
 pub struct Trust<'t> {
-    /// Trust anchors, as operators configure them: what their certificates say counts.
-    pub anchors: &'t [Certificate<'t>],
+    /// Trust anchors, as operators configure them, CAs and pins: what their certificates say counts.
+    pub anchors: &'t [Anchor<'t>],
     /// Intermediates known beforehand, not trusted: they complete the chain of a peer that sends only its leaf.
     pub known_intermediates: &'t [Certificate<'t>],
     /// The signature algorithms that count.
@@ -61,6 +61,9 @@ pub struct VerifiedPath<'p> {
     valid_until: UnixTime,
     /// What is left for comparing its names with those that are let in.
     work: Work,
+    anchors: &'p [Anchor<'p>],
+    pinned: bool,
+    common_name_permitted: bool,
 }
 
 impl<'p> VerifiedPath<'p> {
@@ -88,6 +91,26 @@ impl<'p> VerifiedPath<'p> {
     pub(crate) fn work(&self) -> Work {
         self.work
     }
+
+    /// The leaf is a pin.
+    pub fn is_pinned(&self) -> bool {
+        self.pinned
+    }
+
+    /// The pins that it was verified beside.
+    pub fn pins(&self) -> impl Iterator<Item = &'p Certificate<'p>> + use<'p> {
+        pins(self.anchors)
+    }
+
+    /// Whether the dNSName constraints of its CAs permit a common name that has a dot; decided for [`Purpose::ClientAuth`] only, since no
+    /// server is known by its common name (RFC 9525 section 2).
+    pub fn is_common_name_permitted(&self) -> bool {
+        self.common_name_permitted
+    }
+}
+
+fn pins<'a>(anchors: &'a [Anchor<'a>]) -> impl Iterator<Item = &'a Certificate<'a>> {
+    anchors.iter().filter(|anchor| anchor.role() == Role::Pin).map(Anchor::certificate)
 }
 
 /// One level of the search: the certificate whose issuer is sought is the one chosen a level below.
@@ -120,7 +143,10 @@ impl<'t> Trust<'t> {
         purpose: Purpose,
         now: TrustedTime,
         budget: &mut Budget,
-    ) -> Result<VerifiedPath<'p>, PathError> {
+    ) -> Result<VerifiedPath<'p>, PathError>
+    where
+        't: 'p,
+    {
         let kind = match now {
             TrustedTime::Known(now) => return self.verify(leaf, sent, purpose, now, budget),
             TrustedTime::AtLeast(now) if now > leaf.validity().not_after => {
@@ -142,17 +168,31 @@ impl<'t> Trust<'t> {
         purpose: Purpose,
         now: UnixTime,
         budget: &mut Budget,
-    ) -> Result<VerifiedPath<'p>, PathError> {
+    ) -> Result<VerifiedPath<'p>, PathError>
+    where
+        't: 'p,
+    {
         let at_leaf = |kind| PathError { depth: 0, kind };
         let asked = Asked { purpose, now, algorithms: self.algorithms };
-        if let Some(anchor) = self.anchors.iter().position(|anchor| anchor.der() == leaf.der()) {
+        let is_leaf = |anchor: &Anchor<'_>| anchor.role() == Role::Pin && anchor.certificate().der() == leaf.der();
+        if let Some(anchor) = self.anchors.iter().position(is_leaf) {
             checks::pinned(leaf, &asked).map_err(at_leaf)?;
             let place = Place::Anchor(u16::try_from(anchor).unwrap_or(u16::MAX));
             let mut issuers = heapless::Vec::new();
             // The list is not full.
             let _ = issuers.push(place);
             let valid_until = leaf.validity().not_after;
-            return Ok(VerifiedPath { leaf: *leaf, purpose, issuers, valid_until, work: budget.work });
+            let (anchors, work) = (self.anchors, budget.work);
+            return Ok(VerifiedPath {
+                leaf: *leaf,
+                purpose,
+                issuers,
+                valid_until,
+                work,
+                anchors,
+                pinned: true,
+                common_name_permitted: true,
+            });
         }
         let purposes = leaf.extensions().extended_key_usage.map_or(0, |usage| usage.as_bytes().len());
         budget.work.spend(purposes).map_err(PathErrorKind::from).map_err(at_leaf)?;
@@ -180,7 +220,10 @@ struct SelfIssued {
     yes: u64,
 }
 
-impl<'s, 't, 'p> Search<'s, 't, 'p> {
+impl<'s, 't, 'p> Search<'s, 't, 'p>
+where
+    't: 'p,
+{
     fn run(mut self) -> Result<VerifiedPath<'p>, PathError> {
         let mut best = PathError { depth: 0, kind: PathErrorKind::UnknownIssuer };
         let _ = self.levels.push(Level::default());
@@ -225,7 +268,7 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
     {
         let number = |index| u16::try_from(index).ok();
         if let Some(anchor) = self.trust.anchors.get(index) {
-            return Some((Place::Anchor(number(index)?), anchor));
+            return Some((Place::Anchor(number(index)?), anchor.certificate()));
         }
         let index = index.checked_sub(self.trust.anchors.len())?;
         if let Some(sent) = self.sent.get(index) {
@@ -241,13 +284,7 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
         't: 's,
         'p: 's,
     {
-        match place {
-            Place::Anchor(index) => self.trust.anchors.get(usize::from(index)).map(|c| c as &Certificate<'s>),
-            Place::Sent(index) => self.sent.get(usize::from(index)).map(|c| c as &Certificate<'s>),
-            Place::Known(index) => {
-                self.trust.known_intermediates.get(usize::from(index)).map(|c| c as &Certificate<'s>)
-            }
-        }
+        at_place(self.trust, self.sent, place)
     }
 
     /// The intermediates chosen so far, the leaf's issuer first.
@@ -271,6 +308,9 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
             return Ok(Considered::OtherKey);
         }
         let is_anchor = matches!(place, Place::Anchor(_));
+        if is_anchor && self.is_pinned(issuer).map_err(above)? {
+            return Err(above(PathErrorKind::IssuerIsPin));
+        }
         if !is_anchor && self.is_on_path(issuer).map_err(above)? {
             return Err(PathError { depth, kind: PathErrorKind::Loop });
         }
@@ -298,6 +338,12 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
         };
         self.budget.work.spend_identity(found.len())?;
         Ok(wanted != found)
+    }
+
+    /// What is pinned anywhere in the list is a pin, however else it is listed.
+    fn is_pinned(&mut self, anchor: &Certificate<'_>) -> Result<bool, PathErrorKind> {
+        self.budget.work.spend(self.trust.anchors.len())?;
+        Ok(pins(self.trust.anchors).any(|pin| pin.der() == anchor.der()))
     }
 
     /// RFC 5280 section 6.1: a certificate must not appear more than once in a path.
@@ -401,7 +447,7 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
         PathError { depth: self.depth().saturating_add(1), kind }
     }
 
-    fn found(&self, anchor: Place) -> VerifiedPath<'p> {
+    fn found(&mut self, anchor: Place) -> VerifiedPath<'p> {
         let chosen = self.levels.iter().filter_map(|level| level.chosen);
         let places = chosen.map(|chosen| chosen.place).chain([anchor]);
         let mut issuers = heapless::Vec::new();
@@ -413,8 +459,36 @@ impl<'s, 't, 'p> Search<'s, 't, 'p> {
             // There are as many levels as the list holds.
             let _ = issuers.push(place);
         }
-        let purpose = self.asked.purpose;
-        VerifiedPath { leaf: *self.leaf, purpose, issuers, valid_until, work: self.budget.work }
+        let common_name_permitted = match self.asked.purpose {
+            Purpose::ServerAuth => false,
+            Purpose::ClientAuth => self.is_common_name_permitted(&issuers),
+        };
+        let anchors = self.trust.anchors;
+        VerifiedPath {
+            leaf: *self.leaf,
+            purpose: self.asked.purpose,
+            issuers,
+            valid_until,
+            work: self.budget.work,
+            anchors,
+            pinned: false,
+            common_name_permitted,
+        }
+    }
+
+    fn is_common_name_permitted(&mut self, issuers: &[Place]) -> bool {
+        let (trust, sent) = (self.trust, self.sent);
+        let constraints =
+            issuers.iter().filter_map(|place| at_place(trust, sent, *place)?.extensions().name_constraints);
+        common_names::permitted(self.leaf, constraints, &mut self.budget.work)
+    }
+}
+
+fn at_place<'s>(trust: &'s Trust<'s>, sent: &'s [Certificate<'s>], place: Place) -> Option<&'s Certificate<'s>> {
+    match place {
+        Place::Anchor(index) => trust.anchors.get(usize::from(index)).map(Anchor::certificate),
+        Place::Sent(index) => sent.get(usize::from(index)),
+        Place::Known(index) => trust.known_intermediates.get(usize::from(index)),
     }
 }
 

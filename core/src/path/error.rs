@@ -60,6 +60,8 @@ pub enum PathErrorKind {
         /// The time of the check.
         now: UnixTime,
     },
+    /// Issued a certificate, and is configured as a pin.
+    IssuerIsPin,
     /// Issued a certificate without being a CA.
     NotACa,
     /// A CA certificate in the place of the leaf, and not pinned.
@@ -145,8 +147,9 @@ impl PathError {
             Kind::SignatureAlgorithmMismatch(_) => no_issuer(4),
             Kind::BadSignature => no_issuer(5),
             Kind::Budget(Resource::Intermediates) => Rank::Issuer(0),
-            Kind::NotACa => Rank::Issuer(1),
-            Kind::NoKeyCertSign => Rank::Issuer(2),
+            Kind::IssuerIsPin => Rank::Issuer(1),
+            Kind::NotACa => Rank::Issuer(2),
+            Kind::NoKeyCertSign => Rank::Issuer(3),
             Kind::TimeUnknown
             | Kind::UnsupportedSignatureAlgorithm(_)
             | Kind::SignatureAlgorithmParameters(_)
@@ -217,6 +220,9 @@ impl PathErrorKind {
             Self::BadSignature => ("its signature was not made by the issuer's key", ""),
             Self::Expired { .. } => ("expired", "4.1.2.5"),
             Self::NotYetValid { .. } => ("valid only from", "4.1.2.5"),
+            Self::IssuerIsPin => {
+                ("a configured certificate that vouches for itself alone: a CA needs cA and keyCertSign", "4.2.1.3")
+            }
             Self::NotACa => ("not a CA certificate, but it issued one", "4.2.1.9"),
             Self::LeafIsCa => ("a CA certificate as a peer's own, and not one that is pinned", ""),
             Self::PathTooLong { .. } => {
@@ -309,6 +315,7 @@ impl defmt::Format for PathErrorKind {
             Self::AuthorityKeyIdentifier => defmt::write!(f, "AuthorityKeyIdentifier"),
             Self::Loop => defmt::write!(f, "Loop"),
             Self::BadSignature => defmt::write!(f, "BadSignature"),
+            Self::IssuerIsPin => defmt::write!(f, "IssuerIsPin"),
             Self::NotACa => defmt::write!(f, "NotACa"),
             Self::LeafIsCa => defmt::write!(f, "LeafIsCa"),
             Self::NoKeyCertSign => defmt::write!(f, "NoKeyCertSign"),

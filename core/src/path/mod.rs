@@ -3,12 +3,15 @@
 //! [`Trust::verify`] is the only maker of a [`VerifiedPath`]. The search is iterative, over trust anchors and an unordered bag of
 //! intermediates, within a [`Budget`] that the caller sets.
 
+mod anchor;
 mod budget;
 mod builder;
 mod checks;
+mod common_names;
 mod error;
 mod name_constraints;
 
+pub use anchor::{Anchor, Role};
 pub use budget::{Budget, Limits};
 pub use builder::{MAX_INTERMEDIATES, Place, Purpose, Trust, VerifiedPath};
 pub use error::{PathError, PathErrorKind, Resource};

@@ -42,6 +42,11 @@ pub(super) fn check(
     Ok(())
 }
 
+/// Checks a name that is compared as a dNSName and is none.
+pub(super) fn check_dns(constraints: &NameConstraints<'_>, name: &str, work: &mut Work) -> Result<(), PathErrorKind> {
+    Surveyed::new(constraints, work)?.check_name(GeneralName::Dns(name), work)
+}
+
 /// Constraints, and what was learnt by going through them once: a certificate may have thousands of names, each of which meets them all.
 struct Surveyed<'a> {
     excluded: List<'a>,

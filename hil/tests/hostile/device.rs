@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use edgetrust_core::crypto::{ECDSA_P256_SHA256, EcdsaSignature, P256Key};
 use edgetrust_core::embedded_tls::{Buffers, ClientCredential, Demand, Shared, connect};
 use edgetrust_core::identity::ServerName;
-use edgetrust_core::path::{Limits, Trust};
+use edgetrust_core::path::{Anchor, Limits, Trust};
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
@@ -120,7 +120,7 @@ async fn exchange(
     request: &[u8],
     enough: fn(&[u8]) -> bool,
 ) -> Result<Vec<u8>, Outcome> {
-    let anchors = [Certificate::from_der(root).unwrap()];
+    let anchors = [Anchor::new(Certificate::from_der(root).unwrap())];
     let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &[ECDSA_P256_SHA256] };
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now = TrustedTime::Known(UnixTime::since_unix_epoch(since));

@@ -11,7 +11,7 @@ use edgetrust_core::config::{Acme, ChallengeType, KeyType, RenewVia};
 use pki_types::CertificateDer;
 
 use crate::pem;
-use crate::tls::system_roots;
+use crate::tls::{Anchors, system_roots};
 
 /// What a certificate is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub struct Settings {
     /// Where everything is kept.
     pub storage_path: PathBuf,
     /// Roots of the directory's own server.
-    pub roots: Vec<CertificateDer<'static>>,
+    pub roots: Anchors,
     /// Roots that issued certificates must lead to.
     pub anchors: Vec<CertificateDer<'static>>,
     /// Where http-01 is answered.
@@ -86,12 +86,12 @@ impl Settings {
             pem::read_certificates(Path::new(file)).map_err(|error| error.to_string())
         };
         let roots = match acme.ca_bundle {
-            Some(file) => bundle(file)?,
-            None => system_roots().usable,
+            Some(file) => bundle(file)?.into(),
+            None => Anchors { system: system_roots().usable, ..Anchors::default() },
         };
         let anchors = match acme.issuer_bundle {
             Some(file) => bundle(file)?,
-            None => roots.clone(),
+            None => [&roots.stated[..], &roots.system[..]].concat(),
         };
         if roots.is_empty() || anchors.is_empty() {
             return Err("acme.ca_bundle: found neither it nor a usable CA of this system".to_owned());

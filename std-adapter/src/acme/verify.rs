@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use edgetrust_core::path::{Budget, Limits, Purpose, Trust};
+use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust};
 use edgetrust_core::x509::{Certificate, GeneralName};
 use pki_types::{CertificateDer, UnixTime};
 
@@ -20,7 +20,9 @@ pub fn verify(settings: &Settings, chain: &[CertificateDer<'static>], now: UnixT
         (1..).zip(chain).map(|(place, der)| Certificate::from_der(der).map_err(|error| (place, error))).collect();
     let parsed = parsed.map_err(|(place, error)| format!("certificate {place} of the chain {error}"))?;
     let (leaf, sent) = parsed.split_first().ok_or("the chain is empty")?;
-    let anchors: Vec<_> = settings.anchors.iter().flat_map(|der| Certificate::from_der(der)).collect();
+    // Named as roots that it must lead to, they are CAs.
+    let anchors = settings.anchors.iter().flat_map(|der| Certificate::from_der(der)).map(Anchor::ca);
+    let anchors: Vec<_> = anchors.collect();
     let provider = provider();
     let trust = Trust {
         anchors: &anchors,

@@ -6,9 +6,12 @@ use std::process::ExitCode;
 use edgetrust::config_file::with_config;
 use edgetrust::core::config::{ClientTls, ClientTrust, Config, CredentialSource, Remote, Server, Tunnel, TunnelKind};
 use edgetrust::core::path::Purpose;
+use edgetrust::tls::Authority;
+use pki_types::UnixTime;
 use serde::Serialize;
 
 use super::check_acme;
+use super::check_anchors::{Known, common_names};
 use super::check_effective::{self, Effective};
 use super::check_files::Files;
 use super::{Outcome, text};
@@ -52,11 +55,17 @@ struct Finding {
 pub(super) struct Findings {
     subject: String,
     all: Vec<Finding>,
+    certificates: Vec<Known>,
 }
 
 impl Findings {
     pub(super) fn add(&mut self, level: Level, what: impl Into<String>) {
         self.all.push(Finding { level, subject: self.subject.clone(), what: what.into() });
+    }
+
+    /// Notes a certificate that somebody is verified by.
+    pub(super) fn know(&mut self, file: &str, authority: &Authority, now: UnixTime) {
+        self.certificates.push(Known::new(&self.subject, file, authority, now));
     }
 
     fn about(&mut self, subject: impl Into<String>) {
@@ -74,6 +83,7 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     effective: Option<Vec<Effective>>,
     findings: &'a [Finding],
+    certificates: &'a [Known],
     errors: usize,
     warnings: usize,
 }
@@ -87,7 +97,8 @@ pub(crate) fn run(args: Args) -> Outcome {
     let (errors, warnings) = (findings.count(Level::Error), findings.count(Level::Warning));
     if args.json {
         let config = args.config.display().to_string();
-        let report = Report { config, effective, findings: &findings.all, errors, warnings };
+        let certificates = &findings.certificates;
+        let report = Report { config, effective, findings: &findings.all, certificates, errors, warnings };
         outln!("{}", serde_json::to_string_pretty(&report).map_err(text)?);
     } else {
         check_effective::print(effective.as_deref().unwrap_or_default());
@@ -217,7 +228,8 @@ fn server(tls: &Server<'_>, sni: &[&str], files: &mut Files, findings: &mut Find
 }
 
 fn clients(trust: &ClientTrust<'_>, files: &mut Files, findings: &mut Findings) {
-    files.anchors(&trust.ca_files, findings);
+    let anchors = files.anchors(&trust.ca_files, findings);
+    common_names(&trust.allowed_cns, &anchors, findings);
     if !trust.required {
         findings.add(Level::Warning, "require_client_cert is false: clients without a certificate are let in");
     }

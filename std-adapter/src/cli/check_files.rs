@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use edgetrust::core::config;
 use edgetrust::core::identity::ServerName;
-use edgetrust::core::path::{Budget, Limits, PathError, PathErrorKind, Purpose, Trust};
+use edgetrust::core::path::{Anchor, Budget, Limits, PathError, PathErrorKind, Purpose, Trust};
 use edgetrust::core::time::Utc;
 use edgetrust::core::x509::Certificate;
-use edgetrust::tls::{Credential, provider, system_roots};
+use edgetrust::tls::{Anchors, Authority, Credential, provider, system_roots};
 use edgetrust::{clock, pem};
 use pki_types::{CertificateDer, UnixTime};
 
 use super::check::{Findings, Level};
+use super::check_anchors::{bundle, end};
 
 /// A certificate that ends sooner is warned of, unless its whole life is short.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -23,16 +24,17 @@ pub(super) struct Files {
     /// Directories are asked too.
     pub(super) online: bool,
     known_intermediates: Vec<CertificateDer<'static>>,
-    anchors: Vec<CertificateDer<'static>>,
+    anchors: Anchors,
     system: Option<usize>,
 }
 
 impl Files {
     pub(super) fn new(known_intermediates: &[&str], online: bool, findings: &mut Findings) -> Self {
         let now = clock::now();
-        let mut files = Self { now, online, known_intermediates: Vec::new(), anchors: Vec::new(), system: None };
+        let mut files =
+            Self { now, online, known_intermediates: Vec::new(), anchors: Anchors::default(), system: None };
         for file in known_intermediates {
-            let read = files.bundle(file, "intermediates", findings);
+            let read = bundle(file, true, now, findings);
             files.known_intermediates.extend(read);
         }
         files
@@ -42,18 +44,16 @@ impl Files {
     pub(super) fn learn(&mut self, names: &[&str]) {
         for file in names {
             for der in pem::read_certificates(Path::new(file)).unwrap_or_default() {
-                if !self.anchors.contains(&der) {
-                    self.anchors.push(der);
+                if !self.anchors.stated.contains(&der) {
+                    self.anchors.stated.push(der);
                 }
             }
         }
     }
 
-    /// CAs that peers are verified with.
-    pub(super) fn anchors(&self, names: &[&str], findings: &mut Findings) {
-        for file in names {
-            self.bundle(file, "CAs", findings);
-        }
+    /// CAs and pins that peers are verified by.
+    pub(super) fn anchors(&self, names: &[&str], findings: &mut Findings) -> Vec<CertificateDer<'static>> {
+        names.iter().flat_map(|file| bundle(file, false, self.now, findings)).collect()
     }
 
     /// How many of the system's CAs can be used.
@@ -64,29 +64,8 @@ impl Files {
         let found = system_roots().usable;
         let count = found.len();
         self.system = Some(count);
-        self.anchors.extend(found);
+        self.anchors.system = found;
         count
-    }
-
-    fn bundle(&self, file: &str, what: &str, findings: &mut Findings) -> Vec<CertificateDer<'static>> {
-        let certificates = match pem::read_certificates(Path::new(file)) {
-            Ok(certificates) => certificates,
-            Err(error) => {
-                findings.add(Level::Error, error.to_string());
-                return Vec::new();
-            }
-        };
-        let mut usable = 0_usize;
-        for der in &certificates {
-            let Ok(certificate) = Certificate::from_der(der) else { continue };
-            match self.dates(&certificate) {
-                Ok(()) => usable = usable.saturating_add(1),
-                Err(why) => findings.add(Level::Warning, format!("{file}: {} {why}", certificate.subject())),
-            }
-        }
-        let level = if usable == 0 { Level::Error } else { Level::Ok };
-        findings.add(level, format!("{file}: {usable} usable {what} of {}", certificates.len()));
-        certificates
     }
 
     fn dates(&self, certificate: &Certificate<'_>) -> Result<(), String> {
@@ -122,6 +101,10 @@ impl Files {
         let Some((leaf, sent)) = chain.split_first() else { return };
         findings.add(Level::Ok, format!("{file}: {}, the key matches", leaf.subject()));
         self.expiry(file, leaf, findings);
+        for authority in Authority::of_chain(&ders) {
+            findings.know(file, &authority, self.now);
+            end(file, &authority, "an intermediate that is shown", self.now, findings);
+        }
         self.path(file, leaf, sent, purpose, names, findings);
     }
 
@@ -146,7 +129,9 @@ impl Files {
         names: &[&str],
         findings: &mut Findings,
     ) {
-        let anchors: Vec<_> = self.anchors.iter().flat_map(|der| Certificate::from_der(der)).collect();
+        let stated = self.anchors.stated.iter().flat_map(|der| Certificate::from_der(der)).map(Anchor::new);
+        let system = self.anchors.system.iter().flat_map(|der| Certificate::from_der(der)).map(Anchor::ca);
+        let anchors: Vec<_> = stated.chain(system).collect();
         let known: Vec<_> = self.known_intermediates.iter().flat_map(|der| Certificate::from_der(der)).collect();
         let provider = provider();
         let algorithms = provider.signature_verification_algorithms.all;
@@ -165,7 +150,7 @@ impl Files {
         }
         for name in names {
             // Pinned: only the name is asked for here, whatever else was found.
-            let own = [*leaf];
+            let own = [Anchor::pin(*leaf)];
             let pinned = Trust { anchors: &own, known_intermediates: &[], algorithms };
             let at = leaf.validity().not_before;
             let Ok(path) = pinned.verify(leaf, &[], purpose, at, &mut Budget::new(Limits::SERVER)) else { continue };

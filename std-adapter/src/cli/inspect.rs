@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use edgetrust::core::time::Utc;
 use edgetrust::core::x509::{Certificate, GeneralName, GeneralSubtrees};
+use edgetrust::tls::Authority;
 use edgetrust::{clock, pem};
-use pki_types::{CertificateDer, alg_id};
+use pki_types::CertificateDer;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{Outcome, text};
+use super::{Outcome, key, text};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -32,15 +33,20 @@ struct Shown {
     subject: String,
     issuer: String,
     serial: String,
+    version: u8,
     not_before: String,
     not_after: String,
     /// "valid", "expired" or "not yet valid", now.
     validity: &'static str,
     key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_bits: Option<usize>,
     names: Vec<String>,
     ca: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_len: Option<u8>,
+    /// What it would be in a list of CA files: "ca" or "pin".
+    role: &'static str,
     key_usage: Vec<&'static str>,
     extended_key_usage: Vec<String>,
     permitted_names: Vec<String>,
@@ -100,6 +106,7 @@ fn shown(file: &Path, number: usize, der: &[u8], certificate: &Certificate<'_>) 
         subject: certificate.subject().to_string(),
         issuer: certificate.issuer().to_string(),
         serial: hex(certificate.serial()),
+        version: certificate.version(),
         not_before: Utc(validity.not_before).to_string(),
         not_after: Utc(validity.not_after).to_string(),
         validity: match () {
@@ -107,10 +114,12 @@ fn shown(file: &Path, number: usize, der: &[u8], certificate: &Certificate<'_>) 
             () if now < validity.not_before => "not yet valid",
             () => "valid",
         },
-        key: key(certificate),
+        key: key::describe(&certificate.subject_public_key_info()),
+        key_bits: key::bits(&certificate.subject_public_key_info()),
         names: extensions.subject_alt_name.into_iter().flatten().map(general_name).collect(),
         ca: extensions.basic_constraints.is_some_and(|constraints| constraints.ca),
         path_len: extensions.basic_constraints.and_then(|constraints| constraints.path_len),
+        role: Authority::stated(certificate).role.name(),
         key_usage: extensions.key_usage.map_or_else(Vec::new, |usage| {
             (0_u16..).zip(KEY_USAGE).filter(|(bit, _)| usage.0 >> bit & 1 == 1).map(|(_, name)| name).collect()
         }),
@@ -155,24 +164,6 @@ fn purpose(contents: &[u8]) -> String {
     PURPOSES.iter().find(|(id, _)| *id == dotted).map_or(dotted, |(_, name)| (*name).to_owned())
 }
 
-fn key(certificate: &Certificate<'_>) -> String {
-    let spki = certificate.subject_public_key_info();
-    let known = [
-        (alg_id::ECDSA_P256, "ECDSA P-256"),
-        (alg_id::ECDSA_P384, "ECDSA P-384"),
-        (alg_id::ECDSA_P521, "ECDSA P-521"),
-        (alg_id::ED25519, "Ed25519"),
-    ];
-    if let Some((_, name)) = known.iter().find(|(id, _)| id.as_ref() == spki.algorithm) {
-        return (*name).to_owned();
-    }
-    if spki.algorithm == alg_id::RSA_ENCRYPTION.as_ref() {
-        // The modulus is all but its last few octets.
-        return format!("RSA, {} octets", spki.public_key.len());
-    }
-    format!("of another kind, {} octets", spki.public_key.len())
-}
-
 /// Dotted form (X.690 section 8.19).
 fn object_identifier(contents: &[u8]) -> String {
     let mut arcs: Vec<u128> = Vec::new();
@@ -194,10 +185,11 @@ fn object_identifier(contents: &[u8]) -> String {
 
 fn print(shown: &Shown) {
     outln!("{} certificate {}", shown.file, shown.number);
-    let line = |what: &str, value: &str| outln!("  {what:<12}{value}");
+    let line = |what: &str, value: &str| outln!("  {what:<16}{value}");
     line("subject", &shown.subject);
     line("issuer", &shown.issuer);
     line("serial", &shown.serial);
+    line("version", &shown.version.to_string());
     line("valid", &format!("{} to {} ({})", shown.not_before, shown.not_after, shown.validity));
     line("key", &shown.key);
     shown.names.iter().for_each(|name| line("name", name));
@@ -206,6 +198,7 @@ fn print(shown: &Shown) {
         (true, None) => line("CA", "yes"),
         (false, _) => line("CA", "no"),
     }
+    line("as a CA file", if shown.role == "ca" { "a CA, which can issue" } else { "a pin, for itself alone" });
     if !shown.key_usage.is_empty() {
         line("usage", &shown.key_usage.join(", "));
     }
@@ -214,6 +207,8 @@ fn print(shown: &Shown) {
     }
     shown.permitted_names.iter().for_each(|name| line("permitted", name));
     shown.excluded_names.iter().for_each(|name| line("excluded", name));
+    shown.subject_key_identifier.iter().for_each(|id| line("key id", id));
+    shown.authority_key_identifier.iter().for_each(|id| line("issuer's key id", id));
     if let Some(id) = &shown.unknown_critical_extension {
         line("refused for", &format!("critical extension {id}, which is not processed (RFC 5280 section 4.2)"));
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use edgetrust::core::identity::{Denied, PeerPolicy, Rule, ServerName};
-use edgetrust::core::path::{Budget, Limits, Place, Purpose, Trust, VerifiedPath};
+use edgetrust::core::path::{Anchor, Budget, Limits, Place, Purpose, Trust, VerifiedPath};
 use edgetrust::core::x509::Certificate;
 use edgetrust::{clock, tls};
 use pki_types::UnixTime;
@@ -66,7 +66,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     let ders = files::certificates(std::slice::from_ref(&args.leaf))?;
     let (anchors, extra) = (files::certificates(&args.ca)?, files::certificates(&args.intermediate)?);
     let parse = |der| Certificate::from_der(der).map_err(text);
-    let anchors = anchors.iter().map(|der| parse(der)).collect::<Result<Vec<_>, _>>()?;
+    let anchors = anchors.iter().map(|der| parse(der).map(Anchor::new)).collect::<Result<Vec<_>, _>>()?;
     let mut sent = ders.iter().chain(&extra).map(|der| parse(der)).collect::<Result<Vec<_>, _>>()?;
     let leaf = sent.remove(0);
 
@@ -77,7 +77,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         algorithms: provider.signature_verification_algorithms.all,
     };
     let certificate_at = |place: Place| match place {
-        Place::Anchor(index) => anchors.get(usize::from(index)),
+        Place::Anchor(index) => anchors.get(usize::from(index)).map(Anchor::certificate),
         Place::Sent(index) => sent.get(usize::from(index)),
         // None are given.
         Place::Known(_) => None,

@@ -31,7 +31,7 @@ use super::status::{Outcome, Status};
 use crate::acme::{DeviceIssuer, Responders};
 use crate::gateway::Limits;
 use crate::store::Folder;
-use crate::tls::{Credential, Peer, TlsServer};
+use crate::tls::{Certificates, Peer, TlsServer};
 
 /// Devices at a time; the others wait in the listener's queue.
 const CONNECTIONS: usize = 256;
@@ -97,7 +97,7 @@ struct Running {
 /// A server that can be had, and is not in force yet.
 pub struct Prepared {
     asked: SocketAddr,
-    credential: Credential,
+    certificates: Certificates,
     state: Arc<State>,
     /// Where the address is a new one.
     listener: Option<TcpListener>,
@@ -134,7 +134,7 @@ impl Server {
                 Folder::open(&acme.storage_path).map_err(|error| ServerError(format!("acme.storage_path: {error}")))?,
             ),
         };
-        let credential = tls.credential.clone();
+        let (credential, certificates) = (tls.credential.clone(), tls.certificates());
         let tls = TlsServer::new(tls).map_err(|error| ServerError(error.to_string()))?;
         let issuer = DeviceIssuer::new(acme, folder, self.responders.clone()).map_err(ServerError)?;
         let listener = match &self.running {
@@ -144,14 +144,14 @@ impl Server {
                 Some(bound.map_err(|error| ServerError(format!("listen: cannot listen on {listen}: {error}")))?)
             }
         };
-        let authorities = Authorities::new(anchors, known, credential.clone(), &issuer);
+        let authorities = Authorities::new(anchors, known, credential, &issuer);
         let state = Arc::new(State { tls, issuer, authorities, own_names, chain_in_answer, limits });
-        Ok(Some(Prepared { asked: listen, credential, state, listener }))
+        Ok(Some(Prepared { asked: listen, certificates, state, listener }))
     }
 
     /// What was prepared is in force from now on; a server that is not asked for any more accepts no more.
     pub fn commit(&mut self, prepared: Option<Prepared>) {
-        let Some(Prepared { asked, credential, state, listener }) = prepared else {
+        let Some(Prepared { asked, certificates, state, listener }) = prepared else {
             if let Some(running) = self.running.take() {
                 info!(address = %running.address, "est: no longer listening");
                 running.end_in_background();
@@ -162,13 +162,13 @@ impl Server {
         match (listener, &self.running) {
             (None, Some(running)) => {
                 running.state.store(state);
-                self.status.set_running(Some((running.address, credential)));
+                self.status.set_running(Some((running.address, certificates)));
             }
             (None, None) => {}
             (Some(listener), _) => {
                 let address = listener.local_addr().unwrap_or(asked);
                 info!(%address, "est: listening");
-                self.status.set_running(Some((address, credential)));
+                self.status.set_running(Some((address, certificates)));
                 let state = Arc::new(ArcSwap::new(state));
                 let (drain, drained) = watch::channel(None);
                 let mut tasks = JoinSet::new();

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pki_types::UnixTime;
 
-use crate::tls::Credential;
+use crate::tls::{Authority, Certificates};
 
 /// What came of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Outcome {
 #[derive(Debug)]
 struct Running {
     address: SocketAddr,
-    credential: Credential,
+    certificates: Certificates,
 }
 
 /// What an EST server has done and is doing; it outlives reloads.
@@ -73,8 +73,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Status {
-    pub(super) fn set_running(&self, running: Option<(SocketAddr, Credential)>) {
-        *lock(&self.running) = running.map(|(address, credential)| Running { address, credential });
+    pub(super) fn set_running(&self, running: Option<(SocketAddr, Certificates)>) {
+        *lock(&self.running) = running.map(|(address, certificates)| Running { address, certificates });
     }
 
     pub(super) fn count(&self, outcome: Outcome) {
@@ -96,7 +96,12 @@ impl Status {
 
     /// From when to when its own certificate is valid.
     pub fn validity(&self) -> Option<(UnixTime, UnixTime)> {
-        lock(&self.running).as_ref().and_then(|running| running.credential.validity())
+        lock(&self.running).as_ref().and_then(|running| running.certificates.validity())
+    }
+
+    /// Every CA, pin and intermediate that devices or the server itself are verified by.
+    pub fn authorities(&self) -> Vec<Authority> {
+        lock(&self.running).as_ref().map(|running| running.certificates.authorities()).unwrap_or_default()
     }
 
     /// What came of connections.

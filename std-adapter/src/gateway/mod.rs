@@ -235,7 +235,7 @@ impl Gateway {
             name: route.name.clone(),
             address: running.address.clone(),
             target: route.target.clone(),
-            credential: route.credential.clone(),
+            certificates: route.certificates.clone(),
             insecure: route.insecure,
             counters: route.counters.clone(),
         };

@@ -8,15 +8,16 @@ use edgetrust_core::config::{
     Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
 };
 use edgetrust_core::path::Purpose;
+use edgetrust_core::time::Utc;
 use pki_types::CertificateDer;
 use tracing::{info, warn};
 
 use super::{Limits, Tunnel, TunnelKind, Watched};
-use crate::pem;
 use crate::tls::{
-    ClientAuth, ClientSettings, Credential, MinVersion, OwnedRule, Peers, ServerSettings, ServerTrust, TrustStore,
-    server_name, system_roots,
+    Anchors, ClientAuth, ClientSettings, Credential, MinVersion, OwnedRule, Peers, ServerSettings, ServerTrust,
+    TrustStore, server_name, system_roots,
 };
+use crate::{clock, pem};
 
 /// Who has credentials that are not simply files.
 pub trait CredentialProvider {
@@ -134,6 +135,7 @@ fn client_auth(
 ) -> Result<ClientAuth, String> {
     let anchors = certificates(&trust.ca_files, watched)?;
     let store = TrustStore::new(anchors, known.to_vec(), peers(trust)).map_err(|error| error.to_string())?;
+    warn_of_ends(&store);
     Ok(if trust.required { ClientAuth::Required(store) } else { ClientAuth::Optional(store) })
 }
 
@@ -157,18 +159,18 @@ fn client_settings(
     let trust = if tls.insecure_skip_verify {
         ServerTrust::DangerNobodyIsVerified
     } else {
-        let mut anchors = certificates(&tls.ca_files, watched)?;
+        let mut anchors = Anchors::from(certificates(&tls.ca_files, watched)?);
         if tls.system_roots {
-            anchors.extend_from_slice(roots.get());
+            anchors.system.extend_from_slice(roots.get());
         }
         if anchors.is_empty() {
             return Err(
                 "no CA to verify servers with: found neither ca_files nor a usable CA of this system".to_owned()
             );
         }
-        ServerTrust::Verified(
-            TrustStore::new(anchors, known.to_vec(), Peers::AnyVerified).map_err(|error| error.to_string())?,
-        )
+        let store = TrustStore::new(anchors, known.to_vec(), Peers::AnyVerified).map_err(|error| error.to_string())?;
+        warn_of_ends(&store);
+        ServerTrust::Verified(store)
     };
     Ok(ClientSettings {
         trust,
@@ -179,6 +181,14 @@ fn client_settings(
         min_version: tls.min_version.into(),
         alpn: Vec::new(),
     })
+}
+
+/// Who is known by a CA that ends is let in nowhere after that.
+fn warn_of_ends(store: &TrustStore) {
+    let now = clock::now();
+    for authority in store.authorities().iter().filter(|authority| authority.ends_soon(now)) {
+        warn!(role = authority.role.name(), "{} ends at {}: replace it", authority.subject, Utc(authority.not_after));
+    }
 }
 
 fn credential(

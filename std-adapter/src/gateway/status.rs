@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use pki_types::UnixTime;
 
 use super::Address;
-use crate::tls::Credential;
+use crate::tls::Certificates;
 
 /// Why a connection carried nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,8 +132,8 @@ pub struct TunnelStatus {
     pub address: Address,
     /// Where it forwards to.
     pub target: Address,
-    /// What it shows to peers, where that is anything.
-    pub credential: Option<Credential>,
+    /// What it shows to peers, and what they are verified by.
+    pub certificates: Certificates,
     /// No server is verified.
     pub insecure: bool,
     /// What it did.
@@ -143,7 +143,7 @@ pub struct TunnelStatus {
 impl TunnelStatus {
     /// From when to when its own certificate is valid, where it has one.
     pub fn validity(&self) -> Option<(UnixTime, UnixTime)> {
-        self.credential.as_ref().and_then(Credential::validity)
+        self.certificates.validity()
     }
 }
 

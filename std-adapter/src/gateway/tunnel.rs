@@ -12,7 +12,7 @@ use super::socket::Socket;
 use super::status::Counters;
 use super::target;
 use super::{Address, Limits};
-use crate::tls::{ClientSettings, Credential, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
+use crate::tls::{Certificates, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
 
 /// One tunnel as it is asked for.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ pub(super) struct Route {
     /// How long reaching the target may take.
     patience: Duration,
     pub(super) kind: RouteKind,
-    pub(super) credential: Option<Credential>,
+    pub(super) certificates: Certificates,
     pub(super) insecure: bool,
     pub(super) counters: Arc<Counters>,
 }
@@ -99,9 +99,9 @@ impl Route {
     pub(super) fn new(tunnel: Tunnel, limits: Limits, counters: Arc<Counters>) -> Result<Self, GatewayError> {
         let Tunnel { name, listen, target, kind } = tunnel;
         let refused = |error| GatewayError::Tls(name.clone(), error);
-        let credential = match &kind {
-            TunnelKind::Server { tls, .. } => tls.as_ref().map(|tls| tls.credential.clone()),
-            TunnelKind::Client { tls, .. } => tls.credential.clone(),
+        let certificates = match &kind {
+            TunnelKind::Server { tls, .. } => tls.as_ref().map(ServerSettings::certificates).unwrap_or_default(),
+            TunnelKind::Client { tls, .. } => tls.certificates(),
         };
         let insecure =
             matches!(&kind, TunnelKind::Client { tls, .. } if matches!(tls.trust, ServerTrust::DangerNobodyIsVerified));
@@ -115,7 +115,7 @@ impl Route {
             }
         };
         let patience = target::share_of(limits.handshake_timeout);
-        Ok(Self { name, listen, target, patience, kind, credential, insecure, counters })
+        Ok(Self { name, listen, target, patience, kind, certificates, insecure, counters })
     }
 
     /// Reaches the target.

@@ -8,6 +8,7 @@ use pki_types::UnixTime;
 use crate::agent::{CredentialStatus, Credentials};
 use crate::est;
 use crate::gateway::{Counters, RefusalReason, Status, TunnelStatus};
+use crate::tls::Authority;
 
 /// All metrics of a gateway.
 pub fn metrics(status: &Status, credentials: &Credentials, devices: &est::Status) -> String {
@@ -103,6 +104,12 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
                 writeln!(out, "{name}{{tunnel=\"{}\"}} {}", Label(&tunnel.name), value(validity))?;
             }
         }
+    }
+    let name = "edgetrust_ca_certificate_expiration_timestamp_seconds";
+    head(out, name, "gauge", "When a CA, a pin or an intermediate of the tunnel expires, in seconds since 1970.")?;
+    for tunnel in tunnels.iter() {
+        let who = format!("tunnel=\"{}\",", Label(&tunnel.name));
+        authorities(out, name, &who, &tunnel.certificates.authorities())?;
     }
     let name = "edgetrust_insecure_skip_verify";
     head(out, name, "gauge", "1 where no server is verified.")?;
@@ -202,7 +209,24 @@ fn enrolments(out: &mut String, devices: &est::Status) -> fmt::Result {
     writeln!(out, "{name} {}", not_before.as_secs())?;
     let name = "edgetrust_est_certificate_expiration_timestamp_seconds";
     head(out, name, "gauge", "When the EST server's own certificate expires, in seconds since 1970.")?;
-    writeln!(out, "{name} {}", not_after.as_secs())
+    writeln!(out, "{name} {}", not_after.as_secs())?;
+    let name = "edgetrust_est_ca_certificate_expiration_timestamp_seconds";
+    head(out, name, "gauge", "When a CA, a pin or an intermediate of the EST server expires, in seconds since 1970.")?;
+    authorities(out, name, "", &devices.authorities())
+}
+
+/// One line for each; a certificate that two files hold is told of once, since no two samples may have the same labels.
+fn authorities(out: &mut String, name: &str, who: &str, all: &[Authority]) -> fmt::Result {
+    let mut told = Vec::new();
+    for authority in all {
+        let Authority { role, subject, serial, not_after, .. } = authority;
+        let labels = format!("{who}role=\"{}\",subject=\"{}\",serial=\"{serial}\"", role.name(), Label(subject));
+        if !told.contains(&labels) {
+            writeln!(out, "{name}{{{labels}}} {}", not_after.as_secs())?;
+            told.push(labels);
+        }
+    }
+    Ok(())
 }
 
 fn refused(out: &mut String, status: &Status, tunnels: &[TunnelStatus]) -> fmt::Result {

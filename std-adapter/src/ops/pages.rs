@@ -26,6 +26,7 @@ use crate::agent::Credentials;
 use crate::clock;
 use crate::est;
 use crate::gateway::Status;
+use crate::tls::Authority;
 
 /// Askers at a time.
 const CONNECTIONS: usize = 32;
@@ -153,11 +154,26 @@ fn not_ready(sources: &Sources) -> Option<String> {
         _ => None,
     };
     let tunnel = tunnels.iter().find_map(|tunnel| {
-        bad(&format_args!("tunnel {}", tunnel.name), tunnel.credential.is_some(), tunnel.validity())
+        bad(&format_args!("tunnel {}", tunnel.name), tunnel.certificates.credential.is_some(), tunnel.validity())
     });
     let devices = &sources.devices;
     let bad = tunnel.or_else(|| bad(&"est", devices.address().is_some(), devices.validity()));
     bad.or_else(|| tunnels.is_empty().then(|| "no tunnel".to_owned()))
+}
+
+/// Those that somebody is verified by.
+fn authorities<'a>(all: impl Iterator<Item = &'a Authority>) -> serde_json::Value {
+    let now = clock::now();
+    let all = all.map(|authority| {
+        json!({
+            "role": authority.role.name(),
+            "subject": authority.subject,
+            "serial": authority.serial,
+            "expires": Utc(authority.not_after).to_string(),
+            "ends_soon": authority.ends_soon(now),
+        })
+    });
+    all.collect()
 }
 
 /// None where there is no EST server.
@@ -167,6 +183,7 @@ fn devices(devices: &est::Status) -> Option<serde_json::Value> {
     Some(json!({
         "address": address,
         "certificate_expires": devices.validity().map(|(_, not_after)| Utc(not_after).to_string()),
+        "authorities": authorities(devices.authorities().iter()),
         "requests": serde_json::Map::from_iter(requests),
         "last_error": devices.last_error(),
     }))
@@ -183,6 +200,7 @@ fn page(sources: &Sources) -> String {
                 "address": tunnel.address.to_string(),
                 "target": tunnel.target.to_string(),
                 "certificate_expires": tunnel.validity().map(|(_, not_after)| Utc(not_after).to_string()),
+                "authorities": authorities(tunnel.certificates.authorities().iter()),
                 "insecure_skip_verify": tunnel.insecure,
                 "open": tunnel.counters.open_now(),
                 "accepted": tunnel.counters.accepted_total(),

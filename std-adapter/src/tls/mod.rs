@@ -2,6 +2,7 @@
 
 #[cfg(feature = "tokio")]
 mod acceptor;
+mod authority;
 mod challenge;
 #[cfg(feature = "tokio")]
 mod connector;
@@ -21,6 +22,7 @@ mod verifier;
 
 #[cfg(feature = "tokio")]
 pub use acceptor::{AcceptError, Acceptor};
+pub use authority::{Authority, AuthorityRole, Certificates};
 pub use challenge::ChallengeCertificate;
 #[cfg(feature = "tokio")]
 pub use connector::Connector;
@@ -31,5 +33,5 @@ pub use settings::{ClientAuth, ClientSettings, ServerSettings, ServerTrust, TlsC
 #[cfg(feature = "tokio")]
 pub use streams::{ClientHello, ClientStream, ServerStream, server_name, version_name};
 pub use system_roots::{SystemRoots, system_roots};
-pub use trust::{OwnedRule, Peers, TrustStore};
+pub use trust::{Anchors, OwnedRule, Peers, TrustStore};
 pub use verifier::{ClientVerifier, MAX_CERTIFICATES, Refusal, ServerVerifier, refusal};

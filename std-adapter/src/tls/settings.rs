@@ -10,7 +10,9 @@ use rustls::{ClientConfig, ServerConfig};
 use super::resolver::Resolver;
 use super::sessions::{ClientSessions, Sessions};
 use super::verifier::DangerNoVerification;
-use super::{ClientVerifier, Credential, MinVersion, Peer, Refusal, ServerVerifier, TrustStore, provider};
+use super::{
+    Certificates, ClientVerifier, Credential, MinVersion, Peer, Refusal, ServerVerifier, TrustStore, provider,
+};
 
 /// Sessions that a server can resume; about 1.5 KiB each, with the client's chain.
 const SESSIONS: usize = 4096;
@@ -39,6 +41,17 @@ pub struct ServerSettings {
     pub alpn: Vec<Vec<u8>>,
 }
 
+impl ServerSettings {
+    /// What the server shows, and what clients are verified by.
+    pub fn certificates(&self) -> Certificates {
+        let trust = match &self.client_auth {
+            ClientAuth::Off => None,
+            ClientAuth::Optional(store) | ClientAuth::Required(store) => Some(store.clone()),
+        };
+        Certificates { credential: Some(self.credential.clone()), trust }
+    }
+}
+
 /// Whom a client believes.
 #[derive(Clone, Debug)]
 pub enum ServerTrust {
@@ -59,6 +72,17 @@ pub struct ClientSettings {
     pub min_version: MinVersion,
     /// Protocols (RFC 7301), the preferred first.
     pub alpn: Vec<Vec<u8>>,
+}
+
+impl ClientSettings {
+    /// What the client shows, and what servers are verified by.
+    pub fn certificates(&self) -> Certificates {
+        let trust = match &self.trust {
+            ServerTrust::Verified(store) => Some(store.clone()),
+            ServerTrust::DangerNobodyIsVerified => None,
+        };
+        Certificates { credential: self.credential.clone(), trust }
+    }
 }
 
 /// What rustls refuses to be configured with.

@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use edgetrust_core::identity::{Denied, PeerPolicy, Rule};
-use edgetrust_core::path::{Budget, Limits, PathError, Purpose, Trust, VerifiedPath};
+use edgetrust_core::path::{Anchor, Budget, Limits, PathError, Purpose, Trust, VerifiedPath};
 use edgetrust_core::x509::{Certificate, ParseError};
 use pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use self_cell::self_cell;
+
+use super::{Authority, AuthorityRole};
 
 /// One entry of an allow list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +71,38 @@ impl Peers {
     }
 }
 
+/// Certificates that peers are verified with. Whether one is a CA or a pin the core decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Anchors {
+    /// Each is what it says: [`Anchor::new`].
+    pub stated: Vec<CertificateDer<'static>>,
+    /// CAs of the system's store: [`Anchor::ca`].
+    pub system: Vec<CertificateDer<'static>>,
+}
+
+impl Anchors {
+    /// No certificate at all.
+    pub fn is_empty(&self) -> bool {
+        self.stated.is_empty() && self.system.is_empty()
+    }
+}
+
+impl From<Vec<CertificateDer<'static>>> for Anchors {
+    fn from(stated: Vec<CertificateDer<'static>>) -> Self {
+        Self { stated, ..Self::default() }
+    }
+}
+
+type CoreAnchors<'a> = Vec<Anchor<'a>>;
 type Certificates<'a> = Vec<Certificate<'a>>;
+
+self_cell!(
+    struct ParsedAnchors {
+        owner: Anchors,
+        #[covariant]
+        dependent: CoreAnchors,
+    }
+);
 
 self_cell!(
     struct Parsed {
@@ -79,6 +112,14 @@ self_cell!(
     }
 );
 
+fn parse_anchors(anchors: Anchors) -> Result<ParsedAnchors, ParseError> {
+    ParsedAnchors::try_new(anchors, |anchors| {
+        let stated = anchors.stated.iter().map(|der| Certificate::from_der(der).map(Anchor::new));
+        let system = anchors.system.iter().map(|der| Certificate::from_der(der).map(Anchor::ca));
+        stated.chain(system).collect()
+    })
+}
+
 /// Parses each certificate once, when it is configured, and not once for each handshake.
 fn parse(ders: Vec<CertificateDer<'static>>) -> Result<Parsed, ParseError> {
     Parsed::try_new(ders, |ders| ders.iter().map(|der| Certificate::from_der(der)).collect())
@@ -87,7 +128,7 @@ fn parse(ders: Vec<CertificateDer<'static>>) -> Result<Parsed, ParseError> {
 /// One generation of trust: anchors, helpers, and rules.
 pub(super) struct Generation {
     pub(super) number: u64,
-    anchors: Parsed,
+    anchors: ParsedAnchors,
     known_intermediates: Parsed,
     pub(super) peers: Peers,
 }
@@ -103,14 +144,14 @@ impl fmt::Debug for Generation {
 }
 
 impl Generation {
-    pub(super) fn anchors(&self) -> &[Certificate<'_>] {
+    pub(super) fn anchors(&self) -> &[Anchor<'_>] {
         self.anchors.borrow_dependent()
     }
 
     /// Asks the core.
     pub(super) fn verify<'p>(
-        &self,
-        algorithms: &[&dyn SignatureVerificationAlgorithm],
+        &'p self,
+        algorithms: &'p [&'p dyn SignatureVerificationAlgorithm],
         leaf: &Certificate<'p>,
         sent: &[Certificate<'p>],
         purpose: Purpose,
@@ -140,7 +181,7 @@ impl TrustStore {
     /// # Errors
     /// Where a certificate does not parse.
     pub fn new(
-        anchors: Vec<CertificateDer<'static>>,
+        anchors: impl Into<Anchors>,
         known_intermediates: Vec<CertificateDer<'static>>,
         peers: Peers,
     ) -> Result<Arc<Self>, ParseError> {
@@ -154,7 +195,7 @@ impl TrustStore {
     /// Where a certificate does not parse: then nothing changes.
     pub fn replace(
         &self,
-        anchors: Vec<CertificateDer<'static>>,
+        anchors: impl Into<Anchors>,
         known_intermediates: Vec<CertificateDer<'static>>,
         peers: Peers,
     ) -> Result<(), ParseError> {
@@ -167,18 +208,28 @@ impl TrustStore {
         self.current.load().number
     }
 
+    /// The certificates that peers are verified by, those of the system's store left out.
+    pub fn authorities(&self) -> Vec<Authority> {
+        let current = self.current.load();
+        let stated = current.anchors.borrow_owner().stated.len();
+        let anchors = current.anchors.borrow_dependent().iter().take(stated);
+        let anchors = anchors.map(|anchor| Authority::new(anchor.role().into(), anchor.certificate()));
+        let known = current.known_intermediates.borrow_dependent().iter();
+        anchors.chain(known.map(|certificate| Authority::new(AuthorityRole::KnownIntermediate, certificate))).collect()
+    }
+
     pub(super) fn current(&self) -> Arc<Generation> {
         self.current.load_full()
     }
 
     fn generation(
-        anchors: Vec<CertificateDer<'static>>,
+        anchors: impl Into<Anchors>,
         known_intermediates: Vec<CertificateDer<'static>>,
         peers: Peers,
     ) -> Result<Arc<Generation>, ParseError> {
         Ok(Arc::new(Generation {
             number: NEXT_GENERATION.fetch_add(1, Ordering::Relaxed),
-            anchors: parse(anchors)?,
+            anchors: parse_anchors(anchors.into())?,
             known_intermediates: parse(known_intermediates)?,
             peers,
         }))

@@ -170,7 +170,7 @@ impl ClientVerifier {
     /// A verifier over the store's generation of now: a configuration made from it keeps that one, with sessions of its own.
     pub fn new(store: &Arc<TrustStore>, mandatory: bool, provider: Arc<CryptoProvider>) -> Self {
         let judge = Judge::new(store, provider);
-        let subjects = judge.trust.anchors().iter().map(|anchor| anchor.subject());
+        let subjects = judge.trust.anchors().iter().map(|anchor| anchor.certificate().subject());
         let mut hints: Vec<_> = subjects.map(|subject| DistinguishedName::in_sequence(subject.as_bytes())).collect();
         // RFC 8446 section 4.2.4: the list helps a client to choose a certificate, and may be left out.
         if hints.iter().map(|name| name.as_ref().len().saturating_add(2)).sum::<usize>() > MAX_HINTS {

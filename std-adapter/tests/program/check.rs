@@ -24,7 +24,7 @@ fn has(findings: &[String], level: &str, what: &str) -> bool {
 fn server(pki: &Pki, cert: &str, key: &str) -> Value {
     json!({"security": {"tls": {"server": {
         "enabled": true, "cert_file": cert, "key_file": key,
-        "mtls": {"enabled": true, "client_ca_files": [arg(&pki.ca())], "allowed_client_cns": ["location-b"]},
+        "mtls": {"enabled": true, "client_ca_files": [arg(&pki.ca())], "allowed_client_dns": ["b.example"]},
     }}}})
 }
 
@@ -36,9 +36,7 @@ fn a_good_configuration() {
     let config = server(&pki, &arg(&cert), &arg(&key));
     let (code, findings) = check(&pki, &config, &[]);
     assert_eq!(code, Some(0), "{findings:#?}");
-    for what in
-        ["CN=gateway, the key matches", "leads to a configured CA", "common name location-b", "1 usable CAs of 1"]
-    {
+    for what in ["CN=gateway, the key matches", "leads to a configured CA", "DNS name b.example", "1 usable CAs of 1"] {
         assert!(has(&findings, "ok", what), "{what}: {findings:#?}");
     }
     assert!(!findings.iter().any(|finding| !finding.starts_with("ok")), "{findings:#?}");
@@ -82,7 +80,7 @@ fn risky_settings_are_warned_of() {
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     let mut config = server(&pki, &arg(&cert), &arg(&key));
     let mtls = &mut config["security"]["tls"]["server"]["mtls"];
-    mtls.as_object_mut().unwrap().remove("allowed_client_cns");
+    mtls.as_object_mut().unwrap().remove("allowed_client_dns");
     mtls["require_client_cert"] = json!(false);
     let (code, findings) = check(&pki, &config, &[]);
     assert_eq!(code, Some(0), "{findings:#?}");

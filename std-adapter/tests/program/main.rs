@@ -2,8 +2,10 @@
 
 mod admission;
 mod check;
+mod check_anchors;
 mod components;
 mod config;
+mod constraints;
 mod demo;
 mod documents;
 mod est;
@@ -12,6 +14,7 @@ mod limits;
 mod log;
 mod pages;
 mod peers;
+mod pins;
 mod pki;
 mod refusals;
 mod reload;

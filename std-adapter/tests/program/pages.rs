@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use super::peers::{OpensslClient, Program, edgetrust};
-use super::pki::{Pki, arg};
+use super::pki::{Pki, arg, self_signed};
 use super::serve::{let_in, serve};
 
 /// Where the pages are, and whether the program says so.
@@ -74,6 +74,64 @@ fn what_happens_is_counted() {
     program.wait_for("reloaded");
     assert_eq!(metric(&pages, "edgetrust_last_reload_refused"), 0);
     assert_eq!(metric(&pages, "edgetrust_connections_accepted_total{tunnel=\"serve\"}"), 1, "a reload forgets nothing");
+}
+
+#[test]
+fn when_cas_pins_and_intermediates_end_is_told() {
+    let (root, folder) = (Pki::new("Root"), tempfile::tempdir().unwrap());
+    let end = time::OffsetDateTime::now_utc().replace_nanosecond(0).unwrap() + std::time::Duration::from_secs(864_000);
+    let ca = root.intermediate_with("Location A CA", |params| {
+        (params.not_before, params.not_after) = (end - std::time::Duration::from_secs(8_640_000), end);
+    });
+    let (cert, key) = ca.issue_chain("shown", &["gateway.example"]);
+    let (pin, _) = self_signed(folder.path(), "location-b");
+    let fixed = ["serve", "--listen", "127.0.0.1:0", "--target", "127.0.0.1:9", "--admin", "127.0.0.1:0"];
+    let mut arguments: Vec<String> = fixed.iter().map(|text| (*text).to_owned()).collect();
+    for (flag, file) in [("--cert", &cert), ("--key", &key), ("--cacert", &root.ca()), ("--cacert", &pin)] {
+        arguments.extend([flag.to_owned(), arg(file)]);
+    }
+    arguments.extend(["--cacert".to_owned(), arg(&ca.ca()), "--known-intermediate".to_owned(), arg(&ca.ca())]);
+    let program = Program::start(&arguments);
+    let pages = pages(&program);
+    let (_, text) = get(&pages, "/metrics", &[]);
+    let value = |role: &str, subject: &str| {
+        let labels = format!("{{tunnel=\"serve\",role=\"{role}\",subject=\"{subject}\",serial=");
+        let name = format!("edgetrust_ca_certificate_expiration_timestamp_seconds{labels}");
+        let line = text.lines().find(|line| line.starts_with(&name)).unwrap_or_else(|| panic!("no {name} in {text}"));
+        line.rsplit_once(' ').unwrap().1.parse::<i64>().unwrap()
+    };
+    let end = end.unix_timestamp();
+    for role in ["ca", "known_intermediate", "intermediate"] {
+        assert_eq!(value(role, "CN=Location A CA"), end, "{role}");
+    }
+    assert!(value("ca", "CN=Root") > end);
+    assert!(value("pin", "CN=location-b") < end);
+    let status: Value = serde_json::from_str(&get(&pages, "/status", &[]).1).unwrap();
+    let told = status["tunnels"][0]["authorities"].as_array().unwrap();
+    let soon = |subject: &str| told.iter().find(|one| one["subject"] == subject).unwrap()["ends_soon"].clone();
+    assert_eq!((soon("CN=Location A CA"), soon("CN=Root")), (true.into(), false.into()), "{told:#?}");
+}
+
+#[test]
+fn a_ca_that_ends_soon_is_warned_of_at_the_start() {
+    let pki = Pki::new("Root");
+    let now = time::OffsetDateTime::now_utc();
+    let day = std::time::Duration::from_secs(24 * 3600);
+    let ca = pki.intermediate_with("Location B CA", |params| {
+        (params.not_before, params.not_after) = (now - day * 300, now + day);
+    });
+    let (cert, key) = pki.issue("gateway", &["gateway.example"]);
+    let [cert, key, ca] = [cert, key, ca.ca()].map(|file| arg(&file));
+    let fixed = ["serve", "--listen", "127.0.0.1:0", "--target", "127.0.0.1:9"];
+    let program = Program::start_quietly(
+        &[&fixed[..], &["--cert", &cert, "--key", &key, "--cacert", &ca]]
+            .concat()
+            .iter()
+            .map(|text| (*text).to_owned())
+            .collect::<Vec<_>>(),
+    );
+    let said = program.wait_for("CN=Location B CA ends at");
+    assert!(said.contains("WARN"), "{said}");
 }
 
 #[test]

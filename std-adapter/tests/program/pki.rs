@@ -61,11 +61,16 @@ impl Pki {
 
     /// An intermediate CA in a folder of its own; `chain.pem` of each leaf has the intermediate too.
     pub fn intermediate(&self, cn: &str) -> Self {
+        self.intermediate_with(cn, |_| {})
+    }
+
+    pub fn intermediate_with(&self, cn: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = KeyPair::generate().unwrap();
         let mut params = named(cn, &[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        change(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         std::fs::write(folder.path().join("ca.pem"), certificate.pem()).unwrap();
         Self { folder, issuer: Issuer::new(params, key) }

@@ -168,7 +168,7 @@ mod verify {
     use core::time::Duration;
 
     use edgetrust_core::identity::{PeerPolicy, Rule, ServerName};
-    use edgetrust_core::path::{Budget, Limits, Purpose, Trust};
+    use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust};
     use edgetrust_core::pki_types::UnixTime;
     use edgetrust_core::x509::Certificate;
 
@@ -182,7 +182,7 @@ mod verify {
         else {
             return;
         };
-        let trust = Trust { anchors: &[anchor, sent], known_intermediates: &[sent], algorithms: &[&Stub] };
+        let trust = Trust { anchors: &[Anchor::new(anchor), Anchor::ca(sent), Anchor::pin(leaf)], known_intermediates: &[sent], algorithms: &[&Stub] };
         let now = UnixTime::since_unix_epoch(Duration::from_secs(black_box(0)));
         let purpose = if black_box(true) { Purpose::ClientAuth } else { Purpose::ServerAuth };
         let mut budget = Budget::new(black_box(Limits::DEVICE));

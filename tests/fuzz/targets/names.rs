@@ -3,7 +3,7 @@
 #![no_main]
 
 use edgetrust_core::identity::{PeerPolicy, Rule, ServerName, common_name, is_dns_name};
-use edgetrust_core::path::{Budget, Limits, Purpose, Trust};
+use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust};
 use edgetrust_core::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
 use edgetrust_core::x509::Certificate;
 use libfuzzer_sys::fuzz_target;
@@ -31,7 +31,7 @@ fuzz_target!(|octets: &[u8]| {
     let length = usize::from(u16::from_be_bytes([*high, *low])).min(rest.len());
     let (der, text) = rest.split_at(length);
     let (Ok(leaf), Ok(text)) = (Certificate::from_der(der), str::from_utf8(text)) else { return };
-    let anchors = [leaf];
+    let anchors = [Anchor::pin(leaf)];
     let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &[&P256] };
     let now = leaf.validity().not_after;
     let verify = |purpose| trust.verify(&leaf, &[], purpose, now, &mut Budget::new(Limits::DEVICE));

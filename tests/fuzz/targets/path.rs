@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use edgetrust_core::identity::{PeerPolicy, Rule};
-use edgetrust_core::path::{Budget, Limits, Place, Purpose, Trust};
+use edgetrust_core::path::{Anchor, Budget, Limits, Place, Purpose, Trust};
 use edgetrust_core::pki_types::{
     AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, UnixTime, alg_id,
 };
@@ -44,7 +44,7 @@ fn split(mut octets: &[u8]) -> Vec<&[u8]> {
 fuzz_target!(|octets: &[u8]| {
     let parsed: Vec<_> = split(octets).into_iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
     let Some((leaf, bag)) = parsed.split_first() else { return };
-    let anchors: Vec<_> = bag.iter().copied().step_by(3).collect();
+    let anchors: Vec<_> = bag.iter().copied().step_by(3).map(Anchor::ca).collect();
     let trust = Trust { anchors: &anchors, known_intermediates: bag, algorithms: &[&LastBit] };
     let now = UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000));
     for purpose in [Purpose::ServerAuth, Purpose::ClientAuth] {

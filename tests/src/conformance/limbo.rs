@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use edgetrust_core::identity::ServerName;
-use edgetrust_core::path::{Budget, Limits, Purpose, Trust};
+use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust};
 use edgetrust_core::x509::{Certificate, GeneralName, KeyUsage};
 use pki_types::pem::PemObject;
 use pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
@@ -195,7 +195,8 @@ fn verdict(
 ) -> Result<(), Refusal> {
     let leaf = Certificate::from_der(&asked.leaf).map_err(|error| fail("leaf does not parse")(&error))?;
     // What cannot be parsed cannot be part of a path; a case that needs it fails for want of an issuer.
-    let anchors: Vec<_> = asked.anchors.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
+    let anchors = asked.anchors.iter().filter_map(|der| Certificate::from_der(der).ok()).map(Anchor::ca);
+    let anchors: Vec<_> = anchors.collect();
     let sent: Vec<_> = asked.sent.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
 
     if let Some(depth) = asked.intermediates {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use edgetrust_core::path::{Budget, Limits, Purpose, Trust};
+use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust};
 use edgetrust_core::x509::Certificate;
 use pki_types::{SignatureVerificationAlgorithm, UnixTime};
 use serde::Deserialize;
@@ -117,7 +117,7 @@ fn verdict(
     };
     let now = case.validation_time.as_second();
     let now = UnixTime::since_unix_epoch(Duration::from_secs(now.try_into().unwrap_or(0)));
-    let anchors = [*anchor];
+    let anchors = [Anchor::ca(*anchor)];
     let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms };
     let verified = trust.verify(leaf, sent, Purpose::ServerAuth, now, &mut Budget::new(Limits::SERVER));
     Ok(verified.map(drop).map_err(|error| error.to_string()))

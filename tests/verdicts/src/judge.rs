@@ -4,7 +4,7 @@ use core::fmt::{self, Write};
 use core::time::Duration;
 
 use edgetrust_core::identity::{AuthorizedPeer, Denied, PeerPolicy, ServerName};
-use edgetrust_core::path::{Budget, Limits, Place, Purpose, Trust, VerifiedPath};
+use edgetrust_core::path::{Anchor, Budget, Limits, Place, Purpose, Trust, VerifiedPath};
 use edgetrust_core::pki_types::{SignatureVerificationAlgorithm, UnixTime};
 use edgetrust_core::time::Utc;
 use edgetrust_core::x509::Certificate;
@@ -21,8 +21,8 @@ pub fn judge(case: &Case<'_>, algorithm: &dyn SignatureVerificationAlgorithm, ou
         Err(error) => return write!(out, "refused: the peer's certificate: {error}"),
     };
     // What cannot be parsed cannot be part of a path.
-    let anchors: heapless::Vec<Certificate<'_>, MAX_ANCHORS> =
-        case.anchors.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
+    let anchors: heapless::Vec<Anchor<'_>, MAX_ANCHORS> =
+        case.anchors.iter().filter_map(|der| Certificate::from_der(der).ok()).map(Anchor::new).collect();
     let sent: heapless::Vec<Certificate<'_>, MAX_SENT> =
         case.sent.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
     let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &[algorithm] };

@@ -6,7 +6,7 @@ use core::time::Duration;
 use edgetrust_core::config::Device;
 use edgetrust_core::crypto::{P256Key, PKCS8_P256};
 use edgetrust_core::identity::{PeerPolicy, Rule, ServerName};
-use edgetrust_core::path::{Budget, Limits, Purpose, Trust, VerifiedPath};
+use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust, VerifiedPath};
 use edgetrust_core::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, UnixTime};
 use edgetrust_core::request::{NewRequest, certs_only};
 use edgetrust_core::rotation::{Event, Policy, State};
@@ -62,7 +62,7 @@ fn parse(der: &[u8]) -> Certificate<'_> {
 fn verify<'p>(
     algorithm: &dyn SignatureVerificationAlgorithm,
     purpose: Purpose,
-    (leaf, sent, anchors): (&Certificate<'p>, &[Certificate<'p>], &[Certificate<'_>]),
+    (leaf, sent, anchors): (&Certificate<'p>, &[Certificate<'p>], &'p [Anchor<'p>]),
 ) -> VerifiedPath<'p> {
     let trust = Trust { anchors, known_intermediates: &[], algorithms: &[algorithm] };
     let verified = trust.verify(leaf, sent, purpose, NOW, &mut Budget::new(Limits::DEVICE));
@@ -71,7 +71,7 @@ fn verify<'p>(
 
 pub fn measure<M: SlotMedium>(report: &mut Report, medium: M) {
     report.measure("parse a certificate", || Certificate::from_der(LEAF).is_ok());
-    let (leaf, sent, anchors) = (parse(LEAF), [parse(INTERMEDIATE)], [parse(ROOT)]);
+    let (leaf, sent, anchors) = (parse(LEAF), [parse(INTERMEDIATE)], [Anchor::new(parse(ROOT))]);
     let chain = (&leaf, &sent[..], &anchors[..]);
     report.measure("verify leaf and intermediate under a root", || verify(crypto::ECDSA, Purpose::ServerAuth, chain));
     SPENT.store(0, Ordering::Relaxed);
@@ -117,7 +117,7 @@ fn measure_refusals(report: &mut Report, anchors: &[Certificate<'_>]) {
 }
 
 #[inline(never)]
-fn measure_names<'p>(report: &mut Report, chain: (&Certificate<'p>, &[Certificate<'p>], &[Certificate<'_>])) {
+fn measure_names<'p>(report: &mut Report, chain: (&Certificate<'p>, &[Certificate<'p>], &'p [Anchor<'p>])) {
     let path = verify(crypto::ECDSA, Purpose::ServerAuth, chain);
     report.measure("a server's name", || ServerName::Dns(NAME).authorize(path.clone()).is_ok());
     let path = verify(crypto::ECDSA, Purpose::ClientAuth, chain);

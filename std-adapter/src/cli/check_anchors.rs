@@ -1,0 +1,165 @@
+//! What `edgetrust check` says of the certificates that peers are verified by: CAs, pins, intermediates.
+
+use std::path::Path;
+
+use edgetrust::core::identity::common_name;
+use edgetrust::core::time::Utc;
+use edgetrust::core::x509::Certificate;
+use edgetrust::pem;
+use edgetrust::tls::{Authority, AuthorityRole};
+use pki_types::{CertificateDer, UnixTime};
+use serde::Serialize;
+
+use super::check::{Findings, Level};
+use super::key;
+
+/// A certificate of a configuration that peers, or we, are verified by.
+#[derive(Debug, Serialize)]
+pub(super) struct Known {
+    /// The part of the configuration that it was found in.
+    part: String,
+    file: String,
+    certificate: String,
+    serial: String,
+    /// "ca", "pin", "known_intermediate" or "intermediate".
+    role: &'static str,
+    not_after: String,
+    /// It ends within a sixth of its life, and within 60 days, or has ended.
+    ends_soon: bool,
+}
+
+impl Known {
+    pub(super) fn new(part: &str, file: &str, authority: &Authority, now: UnixTime) -> Self {
+        Self {
+            part: part.to_owned(),
+            file: file.to_owned(),
+            certificate: authority.subject.clone(),
+            serial: authority.serial.clone(),
+            role: authority.role.name(),
+            not_after: Utc(authority.not_after).to_string(),
+            ends_soon: authority.ends_soon(now),
+        }
+    }
+}
+
+/// Reads a file of certificates that peers are verified by, and says of each what it is good for, until when, or why for nothing.
+pub(super) fn bundle(file: &str, known: bool, now: UnixTime, findings: &mut Findings) -> Vec<CertificateDer<'static>> {
+    let certificates = match pem::read_certificates(Path::new(file)) {
+        Ok(certificates) => certificates,
+        Err(error) => {
+            findings.add(Level::Error, error.to_string());
+            return Vec::new();
+        }
+    };
+    let mut usable = 0_usize;
+    for certificate in certificates.iter().flat_map(|der| Certificate::from_der(der)) {
+        let authority = if known {
+            Authority::new(AuthorityRole::KnownIntermediate, &certificate)
+        } else {
+            Authority::stated(&certificate)
+        };
+        usable = usable.saturating_add(usize::from(one(file, &certificate, &authority, now, findings)));
+    }
+    let level = if usable == 0 { Level::Error } else { Level::Ok };
+    let what = if known { "intermediates" } else { "CAs" };
+    findings.add(level, format!("{file}: {usable} usable {what} of {}", certificates.len()));
+    certificates
+}
+
+/// Says what one certificate is; whether it can let anybody in.
+fn one(
+    file: &str,
+    certificate: &Certificate<'_>,
+    authority: &Authority,
+    now: UnixTime,
+    findings: &mut Findings,
+) -> bool {
+    findings.know(file, authority, now);
+    let subject = &authority.subject;
+    let what = match authority.role {
+        AuthorityRole::Ca => "a CA, which can issue",
+        AuthorityRole::Pin => "a pin, which vouches for itself alone",
+        AuthorityRole::KnownIntermediate | AuthorityRole::Intermediate => "an intermediate",
+    };
+    if let Some(why) = useless(certificate, authority, now) {
+        findings.add(Level::Warning, format!("{file}: {subject} is {what}, and can let nobody in: it {why}"));
+        return false;
+    }
+    end(file, authority, what, now, findings);
+    if authority.role == AuthorityRole::Pin && looks_like_a_root(certificate) {
+        findings.add(
+            Level::Warning,
+            format!(
+                "{file}: if {subject} is to issue, sign it anew with keyCertSign, by the same key: printf '%s\\n' \
+                 basicConstraints=critical,CA:TRUE keyUsage=critical,keyCertSign,cRLSign subjectKeyIdentifier=hash > ca.ext; \
+                 openssl x509 -in {file} -signkey ROOT.key -days 3650 -clrext -extfile ca.ext -out NEW.pem"
+            ),
+        );
+    }
+    true
+}
+
+/// Until when, with a warning where the end is near.
+pub(super) fn end(file: &str, authority: &Authority, what: &str, now: UnixTime, findings: &mut Findings) {
+    let days = authority.not_after.as_secs().saturating_sub(now.as_secs()) / 86_400;
+    let until = Utc(authority.not_after);
+    let (level, near) = if authority.ends_soon(now) { (Level::Warning, ": replace it") } else { (Level::Ok, "") };
+    findings.add(level, format!("{file}: {} is {what}, until {until}, {days} days{near}", authority.subject));
+}
+
+/// Why a certificate can let nobody in.
+fn useless(certificate: &Certificate<'_>, authority: &Authority, now: UnixTime) -> Option<String> {
+    let extensions = certificate.extensions();
+    match certificate {
+        _ if now > authority.not_after => Some(format!("expired at {}", Utc(authority.not_after))),
+        _ if now < authority.not_before => Some(format!("is not valid before {}", Utc(authority.not_before))),
+        _ if certificate.version() != 3 => Some(format!("is of version {}, expected 3", certificate.version())),
+        _ if extensions.unknown_critical.is_some() => Some("has a critical extension that is not processed".to_owned()),
+        _ if extensions.wrongly_critical.is_some() => Some("has an extension that must not be critical".to_owned()),
+        _ if authority.role == AuthorityRole::KnownIntermediate
+            && !extensions.basic_constraints.is_some_and(|constraints| constraints.ca) =>
+        {
+            Some("is no CA".to_owned())
+        }
+        _ => key::unusable(&certificate.subject_public_key_info()),
+    }
+}
+
+/// A self-signed CA without a name that a peer could be known by.
+fn looks_like_a_root(certificate: &Certificate<'_>) -> bool {
+    let extensions = certificate.extensions();
+    extensions.basic_constraints.is_some_and(|constraints| constraints.ca)
+        && extensions.subject_alt_name.is_none()
+        && certificate.is_self_issued()
+}
+
+/// Warns of common names that more CAs can issue than the one that is meant.
+pub(super) fn common_names(names: &[&str], ders: &[CertificateDer<'_>], findings: &mut Findings) {
+    let all: Vec<_> = ders.iter().flat_map(|der| Certificate::from_der(der)).collect();
+    let role = |certificate: &&Certificate<'_>| Authority::stated(certificate).role;
+    let pins: Vec<_> = all.iter().filter(|certificate| role(certificate) == AuthorityRole::Pin).collect();
+    // The name of a pin is that pin's alone.
+    let is_pinned = |name: &str| pins.iter().any(|pin| is_named(pin, name));
+    let free: Vec<_> = names.iter().filter(|name| !is_pinned(name)).copied().collect();
+    if free.is_empty() {
+        return;
+    }
+    for ca in all.iter().filter(|certificate| role(certificate) == AuthorityRole::Ca) {
+        let below = ca.extensions().basic_constraints.and_then(|constraints| constraints.path_len);
+        if below != Some(0) {
+            findings.add(
+                Level::Warning,
+                format!(
+                    "any CA under {} can issue {}: name constraints bind a common name only where it has a dot; \
+                     allowed_client_dns and allowed_client_uris are bound by them",
+                    ca.subject(),
+                    free.join(" or ")
+                ),
+            );
+        }
+    }
+}
+
+fn is_named(certificate: &Certificate<'_>, wanted: &str) -> bool {
+    common_name(&certificate.subject()).is_ok_and(|name| name.chars().eq(wanted.chars().map(Ok)))
+}
