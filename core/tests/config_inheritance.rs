@@ -232,7 +232,7 @@ fn no_list_an_empty_list_and_null_are_three_things() {
         })
     };
     assert_eq!(any(&with("")), Ok(true));
-    for list in ["allowed_client_cns", "allowed_client_dns", "allowed_client_uris"] {
+    for list in ["allowed_client_cns", "allowed_client_dns", "allowed_client_uris", "allowed_client_ips"] {
         assert_eq!(any(&with(&format!(r#","{list}":[]"#))), Ok(false), "{list}");
         let said = refused(&with(&format!(r#","{list}":null"#)));
         assert!(

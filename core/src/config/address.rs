@@ -25,6 +25,14 @@ pub(super) fn ip_address(text: &str) -> Option<IpAddr> {
     ipv4(text).map(IpAddr::V4).or_else(|| ipv6(text).map(IpAddr::V6))
 }
 
+/// An address that a certificate can have: an IPv4 address has four octets there, and is never mapped into IPv6 (RFC 5280 section 4.2.1.6).
+pub fn rule_address(text: &str) -> Option<IpAddr> {
+    ip_address(text).filter(|address| match address {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(address) => address.to_ipv4_mapped().is_none(),
+    })
+}
+
 /// Decimal digits alone, at most 65535.
 pub(super) fn port(text: &str) -> Option<u16> {
     number(text, 10, 5)?.try_into().ok()

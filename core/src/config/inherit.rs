@@ -28,7 +28,12 @@ pub const INHERITANCE: &[Inheritance] = &[
     Inheritance { group: "certificate required", keys: &["mtls.require_client_cert"], rule: "singly" },
     Inheritance {
         group: "allow rules",
-        keys: &["mtls.allowed_client_cns", "mtls.allowed_client_dns", "mtls.allowed_client_uris"],
+        keys: &[
+            "mtls.allowed_client_cns",
+            "mtls.allowed_client_dns",
+            "mtls.allowed_client_uris",
+            "mtls.allowed_client_ips",
+        ],
         rule: "together; the lists replace",
     },
     Inheritance {

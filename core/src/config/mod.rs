@@ -31,7 +31,7 @@ mod validate_est;
 #[cfg(feature = "gateway")]
 mod validate_gateway;
 
-pub use address::parse_ip_address;
+pub use address::{parse_ip_address, rule_address};
 pub use duration::parse_duration;
 #[cfg(feature = "gateway")]
 pub use endpoint::Endpoint;
@@ -39,8 +39,8 @@ pub use error::{ConfigError, Found, MAX_PATH, Segment};
 #[cfg(feature = "gateway")]
 pub use inherit::INHERITANCE;
 pub use model::{
-    Acme, ChallengeType, ClientTls, ClientTrust, Config, CredentialSource, Eab, Files, KeyType, MAX_DOMAINS, MAX_FILES,
-    MAX_NAMES, MinVersion, Names, Paths, RenewVia, Server, ServerTls,
+    Acme, Addresses, ChallengeType, ClientTls, ClientTrust, Config, CredentialSource, Eab, Files, KeyType, MAX_DOMAINS,
+    MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, RenewVia, Server, ServerTls,
 };
 #[cfg(feature = "device")]
 pub use model::{Device, Enroll, Remote};

@@ -1,6 +1,6 @@
 //! What a configuration comes to.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 #[cfg(feature = "gateway")]
 use super::endpoint::Endpoint;
@@ -19,6 +19,9 @@ pub const MAX_TUNNELS: usize = 32;
 pub type Paths<'a> = heapless::Vec<&'a str, MAX_FILES>;
 /// Names of an allow list.
 pub type Names<'a> = heapless::Vec<&'a str, MAX_NAMES>;
+
+/// IP addresses of an allow list.
+pub type Addresses = heapless::Vec<IpAddr, MAX_NAMES>;
 
 /// What a file says of TLS.
 #[derive(Clone, Debug)]
@@ -185,6 +188,8 @@ pub struct ClientTrust<'a> {
     pub allowed_dns: Names<'a>,
     /// URIs.
     pub allowed_uris: Names<'a>,
+    /// IP addresses.
+    pub allowed_ips: Addresses,
 }
 
 /// The lowest version of TLS.

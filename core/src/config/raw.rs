@@ -83,6 +83,7 @@ pub(super) struct RawMtls<'a> {
     pub(super) allowed_cns: List<'a, MAX_NAMES>,
     pub(super) allowed_dns: List<'a, MAX_NAMES>,
     pub(super) allowed_uris: List<'a, MAX_NAMES>,
+    pub(super) allowed_ips: List<'a, MAX_NAMES>,
     pub(super) cert_file: Option<&'a str>,
     pub(super) key_file: Option<&'a str>,
     pub(super) acme: RawAcme<'a>,
@@ -170,7 +171,7 @@ pub(super) struct RawDevice<'a> {
 impl RawMtls<'_> {
     /// An allow list is written, be it an empty one.
     pub(super) fn names_rules(&self) -> bool {
-        self.allowed_cns.written || self.allowed_dns.written || self.allowed_uris.written
+        self.allowed_cns.written || self.allowed_dns.written || self.allowed_uris.written || self.allowed_ips.written
     }
 
     pub(super) fn is_enabled(&self) -> bool {

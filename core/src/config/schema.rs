@@ -330,6 +330,7 @@ static SERVER_MTLS: Object = Object {
         allowed!("allowed_client_cns", "common names that are let in", allowed_cns),
         allowed_dns!(),
         allowed!("allowed_client_uris", "URIs that are let in", allowed_uris),
+        allowed!("allowed_client_ips", "IP addresses of certificates that are let in", allowed_ips),
     ],
 };
 
@@ -350,6 +351,7 @@ static TUNNEL_MTLS: Object = Object {
         allowed!("allowed_client_cns", "common names that are let in", allowed_cns),
         allowed_dns!(),
         allowed!("allowed_client_uris", "URIs that are let in", allowed_uris),
+        allowed!("allowed_client_ips", "IP addresses of certificates that are let in", allowed_ips),
         mtls_cert_file!(),
         mtls_key_file!(),
         mtls_acme!(),

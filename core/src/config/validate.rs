@@ -2,11 +2,11 @@
 
 use core::net::SocketAddr;
 
-use super::address::{ip_address, socket_address};
+use super::address::{ip_address, rule_address, socket_address};
 use super::error::{ConfigError, Found, MAX_PATH, Segment};
 use super::inherit::{ClientSide, ServerSide};
 use super::model::{
-    Acme, ChallengeType, ClientTls, ClientTrust, Config, CredentialSource, Eab, Files, Server, ServerTls,
+    Acme, Addresses, ChallengeType, ClientTls, ClientTrust, Config, CredentialSource, Eab, Files, Server, ServerTls,
 };
 use super::raw::{Raw, RawAcme, RawSide};
 use crate::identity::{is_dns_name, is_dns_rule};
@@ -165,6 +165,14 @@ fn client_trust<'a>(at: &At<'a>, side: &ServerSide<'_, 'a>) -> Result<ClientTrus
     if let Some(name) = rules.allowed_dns.items.iter().find(|name| !is_dns_rule(name)) {
         return at.fail("allowed_client_dns", Found::Text(name), "DNS names");
     }
+    let mut allowed_ips = Addresses::new();
+    for text in &rules.allowed_ips.items {
+        let Some(address) = rule_address(text) else {
+            return at.fail("allowed_client_ips", Found::Text(text), "IP addresses, as certificates have them");
+        };
+        // Both lists hold as much.
+        let _ = allowed_ips.push(address);
+    }
     Ok(ClientTrust {
         required: side.required,
         ca_files: cas.items.clone(),
@@ -172,6 +180,7 @@ fn client_trust<'a>(at: &At<'a>, side: &ServerSide<'_, 'a>) -> Result<ClientTrus
         allowed_cns: rules.allowed_cns.items.clone(),
         allowed_dns: rules.allowed_dns.items.clone(),
         allowed_uris: rules.allowed_uris.items.clone(),
+        allowed_ips,
     })
 }
 

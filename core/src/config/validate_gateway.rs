@@ -199,6 +199,7 @@ fn no_keys_of_servers<'a>(at: &At<'a>, own: &RawSide<'a>) -> Result<(), ConfigEr
         ("allowed_client_cns", mtls.allowed_cns.written),
         ("allowed_client_dns", mtls.allowed_dns.written),
         ("allowed_client_uris", mtls.allowed_uris.written),
+        ("allowed_client_ips", mtls.allowed_ips.written),
     ];
     if let Some((key, _)) = lists.into_iter().find(|(_, written)| *written) {
         return at_mtls.fail(key, Found::Array, EXPECTED);

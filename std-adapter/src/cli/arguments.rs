@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use edgetrust::core::config::{Endpoint, GatewayLimits, MAX_FILES, MAX_NAMES, MinVersion, Names, Paths};
+use edgetrust::core::config::{
+    Addresses, Endpoint, GatewayLimits, MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, rule_address,
+};
 
 use super::text;
 
@@ -39,6 +41,13 @@ pub(crate) fn files<'a>(flag: &str, values: &'a [String]) -> Result<Paths<'a>, S
 pub(crate) fn names<'a>(flag: &str, values: &'a [String]) -> Result<Names<'a>, String> {
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
     Names::from_slice(&values).map_err(|_| format!("{flag}: found {}, expected at most {MAX_NAMES}", values.len()))
+}
+
+/// Addresses of certificates as the core has them.
+pub(crate) fn addresses(flag: &str, values: &[&str]) -> Result<Addresses, String> {
+    let address =
+        |text: &&str| rule_address(text).ok_or_else(|| format!("{flag}: found {text:?}, expected an IP address"));
+    values.iter().map(address).collect()
 }
 
 /// What the tunnel may cost.

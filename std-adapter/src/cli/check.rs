@@ -233,7 +233,13 @@ fn clients(trust: &ClientTrust<'_>, files: &mut Files, findings: &mut Findings) 
     if !trust.required {
         findings.add(Level::Warning, "require_client_cert is false: clients without a certificate are let in");
     }
-    let lists = [("common name", &trust.allowed_cns), ("DNS name", &trust.allowed_dns), ("URI", &trust.allowed_uris)];
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let lists = [
+        ("common name", owned(&trust.allowed_cns)),
+        ("DNS name", owned(&trust.allowed_dns)),
+        ("URI", owned(&trust.allowed_uris)),
+        ("IP address", trust.allowed_ips.iter().map(ToString::to_string).collect()),
+    ];
     if trust.any_verified {
         findings.add(Level::Warning, "no allow list: every client with a certificate of these CAs is let in");
     } else if lists.iter().all(|(_, list)| list.is_empty()) {

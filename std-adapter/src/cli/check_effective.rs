@@ -165,6 +165,8 @@ impl<'o> Settings<'o> {
             let value = if clients.any_verified { Value::Null } else { json!(names.as_slice()) };
             self.add(key, value, origins.allow_rules);
         }
+        let addresses = if clients.any_verified { Value::Null } else { json!(clients.allowed_ips.as_slice()) };
+        self.add("tls.mtls.allowed_client_ips", addresses, origins.allow_rules);
     }
 
     fn client(&mut self, tls: &ClientTls<'_>) {

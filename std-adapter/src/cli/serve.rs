@@ -43,6 +43,9 @@ pub(crate) struct Args {
     /// Let in clients with this URI, as a SPIFFE ID
     #[arg(long, value_name = "URI")]
     allow_uri: Vec<String>,
+    /// Let in clients with this IP address in their certificate
+    #[arg(long, value_name = "ADDR")]
+    allow_ip: Vec<String>,
     /// Lowest version of TLS
     #[arg(long, value_name = "1.2|1.3", default_value = "1.2", value_parser = arguments::min_version)]
     min_version: MinVersion,
@@ -104,8 +107,12 @@ impl Args {
             None if self.cacert.is_empty() => ClientAuthMode::Off,
             None => ClientAuthMode::Required,
         };
-        let rules =
-            [("--allow-cn", &self.allow_cn), ("--allow-dns", &self.allow_dns), ("--allow-uri", &self.allow_uri)];
+        let rules = [
+            ("--allow-cn", &self.allow_cn),
+            ("--allow-dns", &self.allow_dns),
+            ("--allow-uri", &self.allow_uri),
+            ("--allow-ip", &self.allow_ip),
+        ];
         if matches!(mode, ClientAuthMode::Off) {
             return match rules.iter().find(|(_, names)| !names.is_empty()) {
                 None => Ok(Server::Tls(tls)),
@@ -118,7 +125,7 @@ impl Args {
         if let Some(name) = self.allow_dns.iter().find(|name| !is_dns_rule(name)) {
             return Err(format!("--allow-dns: found {name:?}, expected a DNS name"));
         }
-        let [cns, dns, uris] = rules.map(|(flag, names)| arguments::names(flag, names));
+        let [cns, dns, uris, ips] = rules.map(|(flag, names)| arguments::names(flag, names));
         Ok(Server::MutualTls(
             tls,
             ClientTrust {
@@ -128,6 +135,7 @@ impl Args {
                 allowed_cns: cns?,
                 allowed_dns: dns?,
                 allowed_uris: uris?,
+                allowed_ips: arguments::addresses("--allow-ip", &ips?)?,
             },
         ))
     }

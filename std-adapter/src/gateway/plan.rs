@@ -144,6 +144,7 @@ fn peers(trust: &ClientTrust<'_>) -> Peers {
     let rules: Vec<OwnedRule> = (trust.allowed_cns.iter().map(owned).map(OwnedRule::CommonName))
         .chain(trust.allowed_dns.iter().map(owned).map(OwnedRule::Dns))
         .chain(trust.allowed_uris.iter().map(owned).map(OwnedRule::Uri))
+        .chain(trust.allowed_ips.iter().copied().map(OwnedRule::Ip))
         .collect();
     // Lists that are written and empty let nobody in.
     if trust.any_verified && rules.is_empty() { Peers::AnyVerified } else { Peers::OneOf(rules) }

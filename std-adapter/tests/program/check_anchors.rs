@@ -126,3 +126,19 @@ fn a_ca_that_ends_within_a_sixth_of_its_life_is_warned_of() {
         assert!(certificates.iter().all(|one| one["ends_soon"] == near), "{certificates:#?}");
     }
 }
+
+#[test]
+fn addresses_are_rules_of_a_file_too() {
+    let (pki, folder) = (Pki::new("Root"), tempfile::tempdir().unwrap());
+    let config = |addresses: Value| server(&pki, &[&pki.ca()], json!({"allowed_client_ips": addresses}));
+    let (findings, _) = check(folder.path(), &config(json!(["192.0.2.7", "2001:db8::7"])));
+    assert!(has(&findings, "ok", "clients with the IP address 192.0.2.7 or 2001:db8::7"), "{findings:#?}");
+    let file = folder.path().join("bad.json");
+    for address in ["b.example", "192.0.2.0/24", "::ffff:192.0.2.7"] {
+        std::fs::write(&file, config(json!([address])).to_string()).unwrap();
+        let output = edgetrust(&["check", "--config", &arg(&file)]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("mtls.allowed_client_ips"), "{said}");
+    }
+}

@@ -90,6 +90,42 @@ fn dns_names_and_uris_can_be_allowed() {
     assert!(!let_in(&program, &pki, Some((&neither, &neither_key))));
 }
 
+/// A certificate with this iPAddress.
+fn at(pki: &Pki, cn: &str, address: &str) -> (String, String) {
+    let (cert, key) = pki.issue_with(cn, &[], |params| {
+        params.subject_alt_names = vec![rcgen::SanType::IpAddress(address.parse().unwrap())];
+    });
+    (arg(&cert), arg(&key))
+}
+
+#[test]
+fn ip_addresses_of_certificates_can_be_allowed() {
+    let pki = Pki::new("Root");
+    let flags = ["--cacert", &arg(&pki.ca()), "--allow-ip", "192.0.2.7", "--allow-ip", "2001:db8::7"];
+    let program = serve(&pki, &flags);
+    for (cn, address, expected) in [
+        ("four", "192.0.2.7", true),
+        ("six", "2001:db8:0:0::7", true),
+        ("other", "192.0.2.8", false),
+        ("mapped", "::ffff:192.0.2.7", false),
+        ("loopback", "127.0.0.1", false),
+    ] {
+        let (cert, key) = at(&pki, cn, address);
+        assert_eq!(let_in(&program, &pki, Some((&cert, &key))), expected, "{address}");
+    }
+}
+
+#[test]
+fn an_address_that_no_certificate_has_is_misuse() {
+    for address in ["b.example", "192.0.2.0/24", "::ffff:192.0.2.7", "192.0.2.7:443", ""] {
+        let fixed = ["serve", "--listen", "127.0.0.1:0", "--target", "127.0.0.1:1", "--cert", "c", "--key", "k"];
+        let output = edgetrust(&[&fixed[..], &["--cacert", "ca", "--allow-ip", address]].concat());
+        assert_eq!(output.status.code(), Some(2), "{address}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("--allow-ip"), "{address}: {said}");
+    }
+}
+
 #[test]
 fn the_wrong_purpose_and_an_expired_certificate_are_refused() {
     let pki = Pki::new("Root");
