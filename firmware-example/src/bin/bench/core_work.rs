@@ -55,16 +55,19 @@ impl SignatureVerificationAlgorithm for Timed {
     }
 }
 
+static PLAIN: [&dyn SignatureVerificationAlgorithm; 1] = [crypto::ECDSA];
+static TIMED: [&dyn SignatureVerificationAlgorithm; 1] = [&Timed];
+
 fn parse(der: &[u8]) -> Certificate<'_> {
     Certificate::from_der(der).unwrap_or_else(|_| give_up("a certificate does not parse"))
 }
 
 fn verify<'p>(
-    algorithm: &dyn SignatureVerificationAlgorithm,
+    algorithms: &'static [&'static dyn SignatureVerificationAlgorithm],
     purpose: Purpose,
     (leaf, sent, anchors): (&Certificate<'p>, &[Certificate<'p>], &'p [Anchor<'p>]),
 ) -> VerifiedPath<'p> {
-    let trust = Trust { anchors, known_intermediates: &[], algorithms: &[algorithm] };
+    let trust = Trust { anchors, known_intermediates: &[], algorithms };
     let verified = trust.verify(leaf, sent, purpose, NOW, &mut Budget::new(Limits::DEVICE));
     verified.unwrap_or_else(|_| give_up("the leaf has no path"))
 }
@@ -73,9 +76,9 @@ pub fn measure<M: SlotMedium>(report: &mut Report, medium: M) {
     report.measure("parse a certificate", || Certificate::from_der(LEAF).is_ok());
     let (leaf, sent, anchors) = (parse(LEAF), [parse(INTERMEDIATE)], [Anchor::new(parse(ROOT))]);
     let chain = (&leaf, &sent[..], &anchors[..]);
-    report.measure("verify leaf and intermediate under a root", || verify(crypto::ECDSA, Purpose::ServerAuth, chain));
+    report.measure("verify leaf and intermediate under a root", || verify(&PLAIN, Purpose::ServerAuth, chain));
     SPENT.store(0, Ordering::Relaxed);
-    let all = ticks_of(|| verify(&Timed, Purpose::ServerAuth, chain));
+    let all = ticks_of(|| verify(&TIMED, Purpose::ServerAuth, chain));
     report.line("  of it, no signatures", all.saturating_sub(SPENT.load(Ordering::Relaxed).into()), 0);
     measure_refusals(report, &anchors);
     measure_names(report, chain);
@@ -118,9 +121,9 @@ fn measure_refusals(report: &mut Report, anchors: &[Certificate<'_>]) {
 
 #[inline(never)]
 fn measure_names<'p>(report: &mut Report, chain: (&Certificate<'p>, &[Certificate<'p>], &'p [Anchor<'p>])) {
-    let path = verify(crypto::ECDSA, Purpose::ServerAuth, chain);
+    let path = verify(&PLAIN, Purpose::ServerAuth, chain);
     report.measure("a server's name", || ServerName::Dns(NAME).authorize(path.clone()).is_ok());
-    let path = verify(crypto::ECDSA, Purpose::ClientAuth, chain);
+    let path = verify(&PLAIN, Purpose::ClientAuth, chain);
     let rules = [Rule::CommonName("another"), Rule::Uri("spiffe://a.example/7"), Rule::Dns(NAME)];
     report.measure("a client's names, three rules", || PeerPolicy::OneOf(&rules).authorize(path.clone()).is_ok());
 }
