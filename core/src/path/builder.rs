@@ -309,7 +309,11 @@ where
         }
         let is_anchor = matches!(place, Place::Anchor(_));
         if is_anchor && self.is_pinned(issuer).map_err(above)? {
-            return Err(above(PathErrorKind::IssuerIsPin));
+            // What has no extensions cannot say that it is a CA.
+            return Err(above(match issuer.version() {
+                3 => PathErrorKind::IssuerIsPin,
+                version => PathErrorKind::Version(version),
+            }));
         }
         if !is_anchor && self.is_on_path(issuer).map_err(above)? {
             return Err(PathError { depth, kind: PathErrorKind::Loop });
