@@ -4,6 +4,7 @@ use pki_types::{SignatureVerificationAlgorithm, UnixTime};
 
 use super::checks::{self, Asked};
 use super::error::{PathError, PathErrorKind, Resource};
+use super::verified::{VerifiedPath, pins};
 use super::{Anchor, Budget, Role, common_names, name_constraints};
 use crate::time::TrustedTime;
 use crate::x509::{Certificate, ObjectIdentifier, Work};
@@ -50,67 +51,6 @@ pub enum Place {
     Sent(u16),
     /// Index in [`Trust::known_intermediates`].
     Known(u16),
-}
-
-/// Proof that a chain was verified; nothing else can make one.
-#[derive(Clone, Debug)]
-pub struct VerifiedPath<'p> {
-    leaf: Certificate<'p>,
-    purpose: Purpose,
-    issuers: heapless::Vec<Place, { MAX_INTERMEDIATES + 1 }>,
-    valid_until: UnixTime,
-    /// What is left for comparing its names with those that are let in.
-    work: Work,
-    anchors: &'p [Anchor<'p>],
-    pinned: bool,
-    common_name_permitted: bool,
-}
-
-impl<'p> VerifiedPath<'p> {
-    /// The leaf.
-    pub fn leaf(&self) -> &Certificate<'p> {
-        &self.leaf
-    }
-
-    /// What was verified.
-    pub fn purpose(&self) -> Purpose {
-        self.purpose
-    }
-
-    /// The leaf's issuer first, the anchor last; a pinned leaf has only the anchor, itself.
-    pub fn issuers(&self) -> &[Place] {
-        &self.issuers
-    }
-
-    /// The earliest notAfter on the path.
-    pub fn valid_until(&self) -> UnixTime {
-        self.valid_until
-    }
-
-    /// The work that the search has left.
-    pub(crate) fn work(&self) -> Work {
-        self.work
-    }
-
-    /// The leaf is a pin.
-    pub fn is_pinned(&self) -> bool {
-        self.pinned
-    }
-
-    /// The pins that it was verified beside.
-    pub fn pins(&self) -> impl Iterator<Item = &'p Certificate<'p>> + use<'p> {
-        pins(self.anchors)
-    }
-
-    /// Whether the dNSName constraints of its CAs permit a common name that has a dot; decided for [`Purpose::ClientAuth`] only, since no
-    /// server is known by its common name (RFC 9525 section 2).
-    pub fn is_common_name_permitted(&self) -> bool {
-        self.common_name_permitted
-    }
-}
-
-fn pins<'a>(anchors: &'a [Anchor<'a>]) -> impl Iterator<Item = &'a Certificate<'a>> {
-    anchors.iter().filter(|anchor| anchor.role() == Role::Pin).map(Anchor::certificate)
 }
 
 /// One level of the search: the certificate whose issuer is sought is the one chosen a level below.

@@ -10,8 +10,10 @@ mod checks;
 mod common_names;
 mod error;
 mod name_constraints;
+mod verified;
 
 pub use anchor::{Anchor, Role};
 pub use budget::{Budget, Limits};
-pub use builder::{MAX_INTERMEDIATES, Place, Purpose, Trust, VerifiedPath};
+pub use builder::{MAX_INTERMEDIATES, Place, Purpose, Trust};
 pub use error::{PathError, PathErrorKind, Resource};
+pub use verified::VerifiedPath;
