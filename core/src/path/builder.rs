@@ -7,7 +7,7 @@ use super::error::{PathError, PathErrorKind, Resource};
 use super::verified::{VerifiedPath, pins};
 use super::{Anchor, Budget, Role, common_names, name_constraints};
 use crate::time::TrustedTime;
-use crate::x509::{Certificate, ObjectIdentifier, Work};
+use crate::x509::{Certificate, ObjectIdentifier};
 
 /// How many intermediates a path can have at the most, self-issued ones counted; [`super::Limits`] sets the bound in use.
 pub const MAX_INTERMEDIATES: usize = 16;
