@@ -5,6 +5,7 @@ use core::ops::Range;
 
 use base64ct::{Base64, Encoding};
 use edgetrust_core::crypto::P256Key;
+use edgetrust_core::embedded_tls::{ConnectionError, RecordFault};
 use edgetrust_core::path::{Budget, Limits, PathError, PathErrorKind, Purpose};
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::request::{NewRequest, RequestError, certs_only, same_alternative_names};
@@ -143,8 +144,12 @@ async fn learn(
     let answer = with_timeout(SILENCE, ask(link, request, buffer)).await;
     let head = match answer.map_err(|_| EnrollError::Silent)? {
         Ok(answer) => answer.head,
-        // Where the answer ends is not known.
-        Err(HttpError::TooLong | HttpError::Malformed) => return Ok((0, true)),
+        // There is no memory for it, and where it ends is not known.
+        Err(
+            HttpError::TooLong
+            | HttpError::Malformed
+            | HttpError::Connection(ConnectionError::Record(RecordFault::Overflow { .. })),
+        ) => return Ok((0, true)),
         Err(error) => return Err(EnrollError::Http(error)),
     };
     let kept = if head.status == 200 { keep(settings, buffer, head.body()) } else { None };

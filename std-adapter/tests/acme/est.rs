@@ -153,7 +153,7 @@ impl Location {
         assert!(answer.headers.contains("content-type: application/pkcs7-mime; smime-type=certs-only"), "{answer:?}");
         assert!(answer.headers.contains("content-transfer-encoding: base64"), "{answer:?}");
         std::fs::write(self.path("answer.b64"), &answer.body).unwrap();
-        self.openssl("base64 -d -A -in answer.b64 -out answer.p7");
+        self.openssl("base64 -d -in answer.b64 -out answer.p7");
         self.openssl("pkcs7 -inform DER -in answer.p7 -print_certs")
     }
 

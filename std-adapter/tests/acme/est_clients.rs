@@ -1,6 +1,6 @@
 //! A third-party EST client (globalsign's) and devices from before, at a gateway whose CA is step-ca.
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ fn estclient(location: &Location, command: &str, more: &[&str]) -> Output {
     let mut client = tool("estclient");
     client.current_dir(location.path("")).arg(command).args(["-server", &location.est.to_string()]);
     client.args(["-explicit", "root.pem", "-certs", "sensor-7.pem", "-key", "sensor-7.key"]).args(more);
-    client.args(["-timeout", "60s"]).output().unwrap()
+    client.args(["-timeout", "60s"]).stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap()
 }
 
 fn said(output: &Output) -> String {
