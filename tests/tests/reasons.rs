@@ -3,9 +3,10 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use edgetrust_core::crypto::ECDSA_P256_SHA256;
 use edgetrust_core::path::{Anchor, Budget, Limits, PathError, Purpose, Trust};
 use edgetrust_core::x509::Certificate;
-use edgetrust_tests::forge::{Forged, der, oid, rsa_key};
+use edgetrust_tests::forge::{Forged, der, oid, rdn, rsa_key};
 use pki_types::UnixTime;
 use rcgen::KeyPair;
 
@@ -299,4 +300,114 @@ fn malformed_information_access_does_not_parse() {
             assert!(error.to_string().contains("malformed authority or subject information access"), "{error}");
         }
     }
+}
+
+/// A name constraint that excludes names below this organization, as a string of this tag.
+fn excluded(tag: u8, text: &[u8]) -> Vec<u8> {
+    let base = der(0xa4, &[&der(0x30, &[&rdn(oid::ORGANIZATION, tag, text)])]);
+    der(0x30, &[&der(0xa1, &[&der(0x30, &[&base])])])
+}
+
+#[test]
+fn excluded_directory_names_are_not_escaped_by_another_string_type() {
+    const NUMERIC: u8 = 0x12;
+    const TELETEX: u8 = 0x14;
+    const VISIBLE: u8 = 0x1a;
+    const GENERAL: u8 = 0x1b;
+    const UTF8: u8 = 0x0c;
+    const PRINTABLE: u8 = 0x13;
+    let excludes = "its name constraints do not allow a name below (RFC 5280 section 4.2.1.10)";
+    let undecided =
+        "a directory name below cannot be told from one that its name constraints exclude (RFC 5280 section 4.2.1.10)";
+    let mesh = "Mesh Works".as_bytes();
+    for (base_tag, base, tag, text, outcome) in [
+        (UTF8, mesh, UTF8, mesh, Some(excludes)),
+        (UTF8, mesh, PRINTABLE, b"MESH  works ", Some(excludes)),
+        (UTF8, mesh, VISIBLE, mesh, Some(excludes)),
+        (VISIBLE, mesh, UTF8, mesh, Some(excludes)),
+        (UTF8, b"2026", NUMERIC, b"2026", Some(excludes)),
+        (UTF8, mesh, GENERAL, mesh, Some(undecided)),
+        (GENERAL, mesh, GENERAL, mesh, Some(excludes)),
+        (UTF8, mesh, UTF8, "Mesh\u{a0}Works".as_bytes(), Some(undecided)),
+        (UTF8, mesh, UTF8, "Mesh\u{ad} Works".as_bytes(), Some(undecided)),
+        (UTF8, mesh, UTF8, "Mesh\u{200b} Works".as_bytes(), Some(undecided)),
+        (UTF8, mesh, UTF8, "\u{ff2d}esh Works".as_bytes(), Some(undecided)),
+        (UTF8, mesh, UTF8, b"Mesh\tWorks", Some(undecided)),
+        (UTF8, "Müller".as_bytes(), TELETEX, b"M\xfcller", Some(undecided)),
+        (UTF8, "Müller".as_bytes(), UTF8, "Mu\u{308}ller".as_bytes(), Some(undecided)),
+        (UTF8, "Müller".as_bytes(), UTF8, "MÜLLER".as_bytes(), Some(excludes)),
+        (PRINTABLE, b"Mesh_Works", UTF8, b"Mesh_Works", Some(undecided)),
+        (0x04, mesh, UTF8, mesh, Some(undecided)),
+        (UTF8, mesh, UTF8, b"Mesh Workshop", None),
+        (UTF8, mesh, UTF8, "Müller".as_bytes(), None),
+        (UTF8, "Müller".as_bytes(), UTF8, "Möller".as_bytes(), None),
+        (UTF8, mesh, TELETEX, b"Other", None),
+        (UTF8, mesh, VISIBLE, b"Other", None),
+    ] {
+        let change = |chain: &mut Chain| {
+            chain.ca = chain.ca.clone().with(oid::NAME_CONSTRAINTS, true, &excluded(base_tag, base));
+            chain.leaf.subject = der(0x30, &[&rdn(oid::ORGANIZATION, tag, text), &rdn(oid::COMMON_NAME, UTF8, b"b")]);
+        };
+        println!("{base_tag:x} {base:x?} {tag:x} {text:x?}");
+        match outcome {
+            Some(words) => refused(change, 1, words),
+            None => taken(change),
+        }
+    }
+}
+
+/// Another attribute, or another number of them, is another name whatever its strings.
+#[test]
+fn names_that_differ_in_a_part_that_can_be_compared_differ() {
+    let other = |chain: &mut Chain, rdns: &[Vec<u8>]| {
+        let base = der(0xa4, &[&der(0x30, &[&rdn(oid::ORGANIZATION, 0x1b, b"x"), &rdn(oid::COMMON_NAME, 0x0c, b"a")])]);
+        let constraints = der(0x30, &[&der(0xa1, &[&der(0x30, &[&base])])]);
+        chain.ca = chain.ca.clone().with(oid::NAME_CONSTRAINTS, true, &constraints);
+        chain.leaf.subject = der(0x30, &rdns.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    };
+    let organization = rdn(oid::ORGANIZATION, 0x0c, b"x");
+    taken(|chain| other(chain, &[organization.clone(), rdn(oid::COMMON_NAME, 0x0c, b"b")]));
+    taken(|chain| other(chain, std::slice::from_ref(&organization)));
+    taken(|chain| other(chain, &[rdn(oid::COMMON_NAME, 0x0c, b"a"), organization.clone()]));
+    refused(
+        |chain| other(chain, &[organization.clone(), rdn(oid::COMMON_NAME, 0x0c, b"A")]),
+        1,
+        "a directory name below cannot be told from one that its name constraints exclude (RFC 5280 section 4.2.1.10)",
+    );
+}
+
+#[test]
+fn a_mailbox_that_is_none_is_refused_where_mailboxes_are_constrained() {
+    let constrain = |chain: &mut Chain, name: &[u8]| {
+        let base = der(0x30, &[&der(0x30, &[&der(0x81, &[b"other.example"])])]);
+        chain.ca = chain.ca.clone().with(oid::NAME_CONSTRAINTS, true, &der(0x30, &[&[&[0xa1], &base[1..]].concat()]));
+        chain.leaf = chain.leaf.clone().with(oid::SUBJECT_ALT_NAME, false, &der(0x30, &[&der(0x81, &[name])]));
+    };
+    let words = "a name below is malformed, of a kind that its name constraints limit (RFC 5280 section 4.2.1.10)";
+    for name in ["", "b", "@mesh.example", "a@b@mesh.example", "a b@mesh.example", "a@", "a@mesh..example", "a@[::1]"] {
+        refused(|chain| constrain(chain, name.as_bytes()), 1, words);
+    }
+    for name in ["b@mesh.example", "\"b c\"@mesh.example", "b.c+d@mesh.example"] {
+        taken(|chain| constrain(chain, name.as_bytes()));
+    }
+}
+
+#[test]
+fn ml_dsa_is_verified_by_a_server_and_not_by_a_device() {
+    const ML_DSA_44: &[u8] = &[0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, 17];
+    let key = KeyPair::generate_for(&rcgen::PKCS_ML_DSA_44).unwrap();
+    let root = Forged { signature_algorithm: ML_DSA_44.to_vec(), ..Forged::ca("Root", "Root", &key) }.sign(NOW, &key);
+    let leaf = Forged::new("Root", "b", &KEYS.leaf);
+    let leaf = Forged { signature_algorithm: ML_DSA_44.to_vec(), ..leaf }.sign(NOW, &key);
+    let (anchors, leaf) = ([Anchor::ca(Certificate::from_der(&root).unwrap())], Certificate::from_der(&leaf).unwrap());
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW.unsigned_abs()));
+    let judge = |algorithms, limits| {
+        let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms };
+        let verdict = trust.verify(&leaf, &[], Purpose::ServerAuth, now, &mut Budget::new(limits));
+        verdict.map(drop).map_err(|error| error.to_string())
+    };
+    let server = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
+    assert_eq!(judge(server, Limits::SERVER), Ok(()));
+    let refused = judge(&[ECDSA_P256_SHA256], Limits::DEVICE).unwrap_err();
+    assert!(refused.contains("its signature algorithm is not supported: 2.16.840.1.101.3.4.3.17"), "{refused}");
 }

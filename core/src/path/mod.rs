@@ -9,6 +9,7 @@ mod builder;
 mod checks;
 mod common_names;
 mod error;
+mod mailbox;
 mod name_constraints;
 mod verified;
 

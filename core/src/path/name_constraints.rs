@@ -1,8 +1,11 @@
 //! Name constraints (RFC 5280 section 4.2.1.10): whether the names of one certificate lie where a CA above allows.
 
 use super::error::PathErrorKind;
+use super::mailbox::Mailbox;
 use crate::text::{before, rsplit_once, split, split_once};
-use crate::x509::{Certificate, Exhausted, GeneralName, GeneralSubtrees, Kind, Name, NameConstraints, Work};
+use crate::x509::{
+    Certificate, Comparison, Exhausted, GeneralName, GeneralSubtrees, Kind, Name, NameConstraints, Work,
+};
 
 /// id-emailAddress (RFC 5280 section 4.1.2.6)
 const EMAIL_ADDRESS: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x01];
@@ -14,6 +17,8 @@ enum Relation {
     Outside,
     /// Some of what a wildcard stands for is inside, some outside.
     Partly,
+    /// The text of a directory name may be that of the subtree.
+    Undecided,
 }
 
 /// Checks every name of `certificate`: its alternative names, and its subject.
@@ -35,7 +40,8 @@ pub(super) fn check(
     if alternative.is_none() {
         work.spend(subject.as_bytes().len().saturating_mul(2))?;
         for attribute in subject.attributes().filter(|attribute| attribute.oid == EMAIL_ADDRESS) {
-            let text = core::str::from_utf8(attribute.value).map_err(|_| PathErrorKind::NameConstraint)?;
+            // What is no text is no mailbox either.
+            let text = core::str::from_utf8(attribute.value).unwrap_or("");
             surveyed.check_name(GeneralName::Rfc822(text), work)?;
         }
     }
@@ -98,8 +104,10 @@ impl<'a> Surveyed<'a> {
         work.spend(name.octets().saturating_mul(2))?;
         let name = Subject::new(name)?;
         for base in self.excluded.of_kind(kind, work)? {
-            if self.excluded.relation(&name, kind, base, work)? != Relation::Outside {
-                return Err(PathErrorKind::NameConstraint);
+            match self.excluded.relation(&name, kind, base, work)? {
+                Relation::Outside => {}
+                Relation::Inside | Relation::Partly => return Err(PathErrorKind::NameConstraint),
+                Relation::Undecided => return Err(PathErrorKind::IncomparableName),
             }
         }
         for base in self.permitted.of_kind(kind, work)? {
@@ -144,8 +152,8 @@ impl<'a> List<'a> {
         work: &mut Work,
     ) -> Result<Relation, PathErrorKind> {
         let octets = match name {
-            // The place of the @ is sought each time.
-            Subject::Rfc822 { .. } => base.len() / 2,
+            // Taken apart each time.
+            Subject::Rfc822(_) => base.len(),
             Subject::Dns { .. } | Subject::Uri { .. } => base.len() / 4,
             // Compared below, or not at all.
             Subject::Ip(_) | Subject::Directory(_) | Subject::Other => 0,
@@ -160,11 +168,15 @@ impl<'a> List<'a> {
         Ok(match name {
             Subject::Dns { wildcard, host } => dns(*wildcard, host, base),
             Subject::Ip(name) => inside(ip(name, base)),
-            Subject::Rfc822 { local, host } => inside(rfc822(local, host, base)),
+            Subject::Rfc822(mailbox) => inside(rfc822(mailbox, base)),
             Subject::Uri { host } => inside(host_or_domain(host, base)),
             Subject::Directory(name) => {
                 let base = Name::again(base).ok_or(PathErrorKind::MalformedNameConstraint)?;
-                inside(name.is_within(&base, work)?)
+                match name.is_within(&base, work)? {
+                    Comparison::Same => Relation::Inside,
+                    Comparison::Different => Relation::Outside,
+                    Comparison::Undecided => Relation::Undecided,
+                }
             }
             // RFC 5280 section 4.2.1.10: a constraint that cannot be processed rejects a name of its kind
             Subject::Other => return Err(PathErrorKind::MalformedNameConstraint),
@@ -179,10 +191,7 @@ enum Subject<'a> {
         host: &'a str,
     },
     Ip(&'a [u8]),
-    Rfc822 {
-        local: &'a str,
-        host: &'a str,
-    },
+    Rfc822(Mailbox<'a>),
     Uri {
         host: &'a str,
     },
@@ -203,14 +212,12 @@ impl<'a> Subject<'a> {
                 is_host_name(host).then_some(Self::Dns { wildcard, host })
             }
             GeneralName::Ip(address) => Some(Self::Ip(address)),
-            GeneralName::Rfc822(name) => rsplit_once(name, b'@')
-                .filter(|(local, host)| !local.is_empty() && is_host_name(host))
-                .map(|(local, host)| Self::Rfc822 { local, host }),
+            GeneralName::Rfc822(name) => Mailbox::read(name).filter(|name| is_host_name(name.host)).map(Self::Rfc822),
             GeneralName::Uri(name) => uri_host(name).map(|host| Self::Uri { host }),
             GeneralName::Directory(name) => Some(Self::Directory(name)),
             GeneralName::Other(_) | GeneralName::Unsupported(..) => Some(Self::Other),
         };
-        subject.ok_or(PathErrorKind::NameConstraint)
+        subject.ok_or(PathErrorKind::MalformedName)
     }
 }
 
@@ -218,7 +225,9 @@ impl<'a> Subject<'a> {
 fn is_understood(base: &GeneralName<'_>) -> bool {
     match base {
         GeneralName::Dns(base) => base.is_empty() || is_host_name(base),
-        GeneralName::Rfc822(base) => rsplit_once(base, b'@').is_some() || is_host_or_domain(base),
+        GeneralName::Rfc822(base) => {
+            is_host_or_domain(base) || Mailbox::read(base).is_some_and(|base| is_host_name(base.host))
+        }
         GeneralName::Uri(base) => is_host_or_domain(base),
         GeneralName::Ip(_) | GeneralName::Directory(_) => true,
         GeneralName::Other(_) | GeneralName::Unsupported(..) => false,
@@ -282,11 +291,10 @@ fn ip(name: &[u8], base: &[u8]) -> bool {
 }
 
 /// rfc822Name: `base` is one mailbox, a host, or `.` and a domain.
-fn rfc822(local: &str, host: &str, base: &[u8]) -> bool {
-    let at = base.iter().rposition(|octet| *octet == b'@').and_then(|at| base.split_at_checked(at));
-    match at {
-        Some((base_local, [_, base_host @ ..])) => local.as_bytes() == base_local && is_host(host, base_host),
-        _ => host_or_domain(host, base),
+fn rfc822(mailbox: &Mailbox<'_>, base: &[u8]) -> bool {
+    match core::str::from_utf8(base).ok().and_then(Mailbox::read) {
+        Some(base) => mailbox.is(&base),
+        None => host_or_domain(mailbox.host, base),
     }
 }
 
@@ -297,7 +305,9 @@ fn uri_host(name: &str) -> Option<&str> {
     let authority = before(rest.strip_prefix("//")?, |octet| matches!(octet, b'/' | b'?' | b'#'));
     let host_and_port = rsplit_once(authority, b'@').map_or(authority, |(_, host)| host);
     let host = split_once(host_and_port, b':').map_or(host_and_port, |(host, _)| host);
-    (is_host_name(host) && host.parse::<core::net::Ipv4Addr>().is_err()).then_some(host)
+    // A last label that begins with a digit is of an address, however that is written
+    let last = rsplit_once(host, b'.').map_or(host, |(_, label)| label);
+    (is_host_name(host) && !last.starts_with(|c: char| c.is_ascii_digit())).then_some(host)
 }
 
 fn is_host_or_domain(base: &str) -> bool {
@@ -343,7 +353,7 @@ mod tests {
             ("*.example.com", "a.bar.example.com", Ok(Outside)),
             ("a.example.com", ".example.com", Err(PathErrorKind::MalformedNameConstraint)),
             ("a.example.com", "*.example.com", Err(PathErrorKind::MalformedNameConstraint)),
-            ("a b.example.com", "example.com", Err(PathErrorKind::NameConstraint)),
+            ("a b.example.com", "example.com", Err(PathErrorKind::MalformedName)),
         ] {
             assert_eq!(relation(GeneralName::Dns(name), GeneralName::Dns(base)), expected, "{name} {base}");
         }
@@ -359,7 +369,21 @@ mod tests {
             ("a@b.example.com", "example.com", Ok(Outside)),
             ("a@b.example.com", ".example.com", Ok(Inside)),
             ("a@example.com", ".example.com", Ok(Outside)),
-            ("example.com", "example.com", Err(PathErrorKind::NameConstraint)),
+            ("\"a\"@example.com", "a@example.com", Ok(Inside)),
+            ("a@example.com", "\"\\a\"@EXAMPLE.com", Ok(Inside)),
+            ("\"a@b\"@example.com", "example.com", Ok(Inside)),
+            ("*@example.com", "*@example.com", Ok(Inside)),
+            ("example.com", "example.com", Err(PathErrorKind::MalformedName)),
+            ("@example.com", "example.com", Err(PathErrorKind::MalformedName)),
+            ("a@b@example.com", "example.com", Err(PathErrorKind::MalformedName)),
+            ("a b@example.com", "example.com", Err(PathErrorKind::MalformedName)),
+            ("a..b@example.com", "example.com", Err(PathErrorKind::MalformedName)),
+            (".a@example.com", "example.com", Err(PathErrorKind::MalformedName)),
+            ("a.@example.com", "example.com", Err(PathErrorKind::MalformedName)),
+            ("\"a@example.com", "example.com", Err(PathErrorKind::MalformedName)),
+            ("a@[10.0.0.1]", "example.com", Err(PathErrorKind::MalformedName)),
+            ("a@example.com", "@example.com", Err(PathErrorKind::MalformedNameConstraint)),
+            ("a@example.com", "a@", Err(PathErrorKind::MalformedNameConstraint)),
             ("a@example.com", "a..b", Err(PathErrorKind::MalformedNameConstraint)),
         ] {
             assert_eq!(relation(GeneralName::Rfc822(name), GeneralName::Rfc822(base)), expected, "{name} {base}");
@@ -374,8 +398,10 @@ mod tests {
             ("spiffe://mesh.example/b", ".example", Ok(Inside)),
             ("https://u@a.example:8443?q", "a.example", Ok(Inside)),
             ("https://b.example", "a.example", Ok(Outside)),
-            ("https://10.0.0.1/", "a.example", Err(PathErrorKind::NameConstraint)),
-            ("urn:x", "a.example", Err(PathErrorKind::NameConstraint)),
+            ("https://10.0.0.1/", "a.example", Err(PathErrorKind::MalformedName)),
+            ("https://10.1/", "a.example", Err(PathErrorKind::MalformedName)),
+            ("https://a.0x7f/", "a.example", Err(PathErrorKind::MalformedName)),
+            ("urn:x", "a.example", Err(PathErrorKind::MalformedName)),
             ("https://a.example", "", Err(PathErrorKind::MalformedNameConstraint)),
         ] {
             assert_eq!(relation(GeneralName::Uri(name), GeneralName::Uri(base)), expected, "{name} {base}");

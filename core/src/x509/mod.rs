@@ -4,6 +4,7 @@
 //! names and purposes cannot meet malformed data later.
 
 mod certificate;
+mod comparison;
 mod error;
 mod extensions;
 mod general_name;
@@ -15,6 +16,7 @@ mod work;
 
 pub(crate) use certificate::algorithm;
 pub use certificate::{Certificate, SubjectPublicKeyInfo, Validity};
+pub use comparison::Comparison;
 pub use error::{ParseError, ParseErrorKind};
 pub use extensions::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, Extensions, KeyUsage, MAX_EXTENSIONS,

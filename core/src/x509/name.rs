@@ -2,6 +2,7 @@
 
 use core::fmt::{self, Write};
 
+use super::comparison::{Comparison, is_settled};
 use super::error::{ParseError, ParseErrorKind};
 use super::reader::{DerReader, Tlv, tag};
 use super::work::{Exhausted, Work};
@@ -34,8 +35,8 @@ pub struct Name<'a>(&'a [u8]);
 pub struct Attribute<'a> {
     /// Contents octets of the object identifier.
     pub oid: &'a [u8],
-    /// Tag octet of the value: 0x0c UTF8String, 0x13 PrintableString, 0x14 TeletexString, 0x16 IA5String,
-    /// 0x1c UniversalString, 0x1e BMPString.
+    /// Tag octet of the value: 0x0c UTF8String, 0x12 NumericString, 0x13 PrintableString, 0x14 TeletexString, 0x16 IA5String,
+    /// 0x1a VisibleString, 0x1c UniversalString, 0x1e BMPString.
     pub tag: u8,
     /// Contents octets of the value.
     pub value: &'a [u8],
@@ -126,28 +127,30 @@ impl<'a> Name<'a> {
         let mut theirs = DerReader::new(other.0);
         while let Some(a) = mine.enter_again(tag::SET) {
             match theirs.enter_again(tag::SET) {
-                Some(b) if rdn_matches(&a, &b, work)? => {}
+                Some(b) if compare_rdns(&a, &b, work)? == Comparison::Same => {}
                 _ => return Ok(false),
             }
         }
         Ok(theirs.is_empty())
     }
 
-    /// Whether this name lies within the subtree `base`: the RDNs of `base` are its first
+    /// Whether this name lies within the subtree `base`: the RDNs of `base` are the same as its first
     /// (RFC 5280 section 4.2.1.10).
     ///
     /// # Errors
     /// Where the work runs out.
-    pub fn is_within(&self, base: &Name<'_>, work: &mut Work) -> Result<bool, Exhausted> {
+    pub fn is_within(&self, base: &Name<'_>, work: &mut Work) -> Result<Comparison, Exhausted> {
         let mut mine = DerReader::new(self.0);
         let mut theirs = DerReader::new(base.0);
+        let mut all = Comparison::Same;
         while let Some(b) = theirs.enter_again(tag::SET) {
-            match mine.enter_again(tag::SET) {
-                Some(a) if rdn_matches(&a, &b, work)? => {}
-                _ => return Ok(false),
+            let Some(a) = mine.enter_again(tag::SET) else { return Ok(Comparison::Different) };
+            all = all.and(compare_rdns(&a, &b, work)?);
+            if all == Comparison::Different {
+                break;
             }
         }
-        Ok(true)
+        Ok(all)
     }
 }
 
@@ -156,35 +159,46 @@ const RDN: usize = 8;
 /// What trying an attribute costs, without its octets.
 const ATTRIBUTE: usize = 16;
 
-/// Two RDNs match where each attribute of either has its match in the other.
-fn rdn_matches(a: &DerReader<'_>, b: &DerReader<'_>, work: &mut Work) -> Result<bool, Exhausted> {
+/// Two RDNs are the same where each attribute of either is in the other.
+fn compare_rdns(a: &DerReader<'_>, b: &DerReader<'_>, work: &mut Work) -> Result<Comparison, Exhausted> {
     work.spend(RDN)?;
     if a.rest().len() == b.rest().len() {
         work.spend_identity(a.rest().len())?;
         if a.rest() == b.rest() {
-            return Ok(true);
+            return Ok(Comparison::Same);
         }
     }
-    Ok(each_in(a, b, work)? && each_in(b, a, work)? && attributes_of(a).count() == attributes_of(b).count())
+    let mut both = each_in(a, b, work)?;
+    if both != Comparison::Different {
+        both = both.and(each_in(b, a, work)?);
+    }
+    let as_many = both == Comparison::Different || attributes_of(a).count() == attributes_of(b).count();
+    Ok(if as_many { both } else { Comparison::Different })
 }
 
-/// Each attribute of `a` has its match in `b`.
-fn each_in(a: &DerReader<'_>, b: &DerReader<'_>, work: &mut Work) -> Result<bool, Exhausted> {
+/// Whether each attribute of `a` is in `b`.
+fn each_in(a: &DerReader<'_>, b: &DerReader<'_>, work: &mut Work) -> Result<Comparison, Exhausted> {
+    let mut all = Comparison::Same;
     for x in attributes_of(a) {
         work.spend(x.oid.len() / 4)?;
-        let mut found = false;
+        let mut one = Comparison::Different;
         for y in attributes_of(b) {
             work.spend(ATTRIBUTE.saturating_add(y.oid.len() / 4))?;
-            if x.matches(&y, work)? {
-                found = true;
-                break;
+            match x.compare(&y, work)? {
+                Comparison::Same => {
+                    one = Comparison::Same;
+                    break;
+                }
+                Comparison::Undecided => one = Comparison::Undecided,
+                Comparison::Different => {}
             }
         }
-        if !found {
-            return Ok(false);
+        all = all.and(one);
+        if all == Comparison::Different {
+            break;
         }
     }
-    Ok(true)
+    Ok(all)
 }
 
 fn attributes_of<'a>(rdn: &DerReader<'a>) -> impl Iterator<Item = Attribute<'a>> + use<'a> {
@@ -223,7 +237,7 @@ impl<'a> Attribute<'a> {
             0x1c => 4,
             _ => 1,
         };
-        let known = matches!(tag, 0x0c | 0x13 | 0x14 | 0x16 | 0x1c | 0x1e);
+        let known = matches!(tag, 0x0c | 0x12 | 0x13 | 0x14 | 0x16 | 0x1a | 0x1c | 0x1e);
         let mut failed = false;
         let units = octets.chunks(width).map(move |unit| {
             let code = unit.iter().fold(0_u32, |code, octet| code.wrapping_shl(8) | u32::from(*octet));
@@ -239,7 +253,9 @@ impl<'a> Attribute<'a> {
                                         ' ' | '\'' | '(' | ')' | '+' | ',' | '-' | '.' | '/' | ':' | '=' | '?'
                                     )
                             }
+                            0x12 => c.is_ascii_digit() || *c == ' ',
                             0x14 | 0x16 => c.is_ascii(),
+                            0x1a => matches!(c, ' '..='~'),
                             _ => true,
                         }
                 })
@@ -253,14 +269,14 @@ impl<'a> Attribute<'a> {
     }
 
     /// RFC 5280 section 7.1: the same type, and either the same octets or strings that compare alike.
-    fn matches(&self, other: &Attribute<'_>, work: &mut Work) -> Result<bool, Exhausted> {
+    fn compare(&self, other: &Attribute<'_>, work: &mut Work) -> Result<Comparison, Exhausted> {
         if self.oid != other.oid {
-            return Ok(false);
+            return Ok(Comparison::Different);
         }
         if self.tag == other.tag && self.value.len() == other.value.len() {
             work.spend_identity(self.value.len())?;
             if self.value == other.value {
-                return Ok(true);
+                return Ok(Comparison::Same);
             }
         }
         // Most names that differ are plain ASCII on both sides: then the first octets that differ say so.
@@ -268,11 +284,18 @@ impl<'a> Attribute<'a> {
             let alike = alike(self.value, other.value);
             work.spend(alike)?;
             if is_unlike(self.value.get(alike), other.value.get(alike)) {
-                return Ok(false);
+                return Ok(Comparison::Different);
             }
         }
         work.spend(self.value.len().saturating_add(other.value.len()).saturating_mul(FOLDED))?;
-        Ok(folded(self.chars()).eq(folded(other.chars())) && self.decodes() && other.decodes())
+        let same = folded(self.chars()).eq(folded(other.chars()));
+        Ok(if same && self.decodes() && other.decodes() {
+            Comparison::Same
+        } else if !same && self.chars().chain(other.chars()).all(is_settled) {
+            Comparison::Different
+        } else {
+            Comparison::Undecided
+        })
     }
 
     /// A type whose ASCII characters are one octet each.
@@ -432,9 +455,9 @@ mod tests {
         let (o, cn) = (attribute(10, 0x13, b"Mesh"), attribute(3, 0x13, b"b"));
         let (full, base, empty) = (name(&[std::slice::from_ref(&o), &[cn]]), name(&[&[o]]), name(&[]));
         let is_within = |name: &[u8], base: &[u8]| parse(name).is_within(&parse(base), &mut Work::new(1_000));
-        assert_eq!(is_within(&full, &base), Ok(true));
-        assert_eq!(is_within(&full, &empty), Ok(true));
-        assert_eq!(is_within(&base, &full), Ok(false));
+        assert_eq!(is_within(&full, &base), Ok(Comparison::Same));
+        assert_eq!(is_within(&full, &empty), Ok(Comparison::Same));
+        assert_eq!(is_within(&base, &full), Ok(Comparison::Different));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::check_acme;
 use super::check_anchors::{Known, common_names};
+use super::check_devices;
 use super::check_effective::{self, Effective};
 use super::check_files::Files;
 use super::{Outcome, text};
@@ -156,6 +157,8 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
         check_acme::devices(est, online, &mut findings);
     }
     device(config, &mut findings);
+    findings.about("devices");
+    check_devices::check(config, &mut findings);
     if gateway.tunnels.is_empty() {
         findings.about("gateway");
         findings.add(Level::Ok, "no tunnels: `edgetrust run` has nothing to do with this file");

@@ -87,7 +87,10 @@ pub(crate) fn run(args: Args) -> Outcome {
         Ok(path) => {
             let issuers = path.issuers().iter().filter_map(|place| certificate_at(*place));
             verdict.path.extend(issuers.map(|issuer| issuer.subject().to_string()));
-            authorize(path, args.name.as_deref(), args.cn.as_deref()).map_err(text)
+            authorize(path, args.name.as_deref(), args.cn.as_deref()).map_err(|denied| match (denied, &args.name) {
+                (Denied::WrongServerName, Some(name)) => tls::WrongServerName::new(name, &leaf).to_string(),
+                (denied, _) => denied.to_string(),
+            })
         }
         Err(error) => Err(error.to_string()),
     };

@@ -12,6 +12,7 @@ mod provider;
 #[cfg(feature = "tokio")]
 mod reloading;
 mod resolver;
+mod server_name;
 mod sessions;
 mod settings;
 #[cfg(feature = "tokio")]
@@ -29,6 +30,7 @@ pub use connector::Connector;
 pub use credential::{Credential, CredentialError, KeyError, LiveCredential};
 pub use peer::Peer;
 pub use provider::{MinVersion, provider};
+pub use server_name::WrongServerName;
 pub use settings::{ClientAuth, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
 #[cfg(feature = "tokio")]
 pub use streams::{ClientHello, ClientStream, ServerStream, server_name, version_name};

@@ -13,6 +13,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
 
 use super::peer::{Peer, Verdicts};
+use super::server_name::WrongServerName;
 use super::sessions::Horizon;
 use super::trust::{Generation, TrustStore};
 use crate::clock;
@@ -31,6 +32,8 @@ pub enum Refusal {
     Parse(ParseError),
     /// No path, or none that holds.
     Path(PathError),
+    /// A path, but to a server of other names.
+    ServerName(WrongServerName),
     /// A path, but no permission.
     Denied(Denied),
 }
@@ -44,6 +47,7 @@ impl fmt::Display for Refusal {
             }
             Self::Parse(error) => write!(f, "the peer's certificate {error}"),
             Self::Path(error) => error.fmt(f),
+            Self::ServerName(names) => write!(f, "the peer is not let in: {names}"),
             Self::Denied(denied) => write!(f, "the peer is not let in: {denied}"),
         }
     }
@@ -147,7 +151,12 @@ impl Judge {
             let algorithms = self.provider.signature_verification_algorithms.all;
             let path = self.trust.verify(algorithms, &leaf, &parse_sent(sent), purpose, now).map_err(Refusal::Path)?;
             let valid_until = path.valid_until();
-            authorize(path).map_err(Refusal::Denied)?;
+            authorize(path).map_err(|denied| match denied {
+                Denied::WrongServerName => {
+                    Refusal::ServerName(WrongServerName::new(&String::from_utf8_lossy(name), &leaf))
+                }
+                denied => Refusal::Denied(denied),
+            })?;
             Ok(Peer::new(&leaf, valid_until))
         })?;
         self.horizon.note(peer.valid_until());

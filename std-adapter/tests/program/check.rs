@@ -165,3 +165,28 @@ fn a_devices_file_is_checked_as_the_device_reads_it() {
     assert_eq!(refused.status.code(), Some(2), "{said}");
     assert!(said.contains("use_system_roots: found true, expected false: a device has no roots"), "{said}");
 }
+
+/// A gateway verifies more than a device does: what a device cannot is warned of where there are devices, and nowhere else.
+#[test]
+fn algorithms_that_a_device_lacks_are_warned_of() {
+    let pki = Pki::new("Root");
+    let (cert, key_file) = (pki.path("sensor-7.pem"), pki.path("sensor-7.key"));
+    for (algorithm, name) in [(&rcgen::PKCS_ECDSA_P384_SHA384, "ECDSA P-384"), (&rcgen::PKCS_ML_DSA_44, "ML-DSA-44")] {
+        let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
+        std::fs::write(&cert, pki.sign("sensor-7", &["sensor-7.a.example"], &key)).unwrap();
+        std::fs::write(&key_file, key.serialize_pem()).unwrap();
+        restrict(&key_file);
+        let credential = json!({"enabled": true, "cert_file": arg(&cert), "key_file": arg(&key_file)});
+        let device = json!({
+            "security": {"tls": {"client": {"ca_files": [arg(&pki.ca())], "mtls": credential}}},
+            "device": {"gateway": "gateway.a.example:8443", "websocket": "/telemetry"},
+        });
+        let (_, findings) = check(&pki, &device, &[]);
+        let said = format!("the key of CN=sensor-7 is {name}, which devices may not be able to verify");
+        assert!(has(&findings, "warning", &said), "{findings:#?}");
+        assert!(has(&findings, "ok", "devices verify ECDSA with P-256 and SHA-256"), "{findings:#?}");
+        assert!(!has(&findings, "warning", "CN=Root"), "{findings:#?}");
+    }
+    let (_, findings) = check(&pki, &server(&pki, &arg(&cert), &arg(&key_file)), &[]);
+    assert!(!findings.iter().any(|finding| finding.contains("devices")), "{findings:#?}");
+}

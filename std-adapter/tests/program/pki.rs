@@ -59,6 +59,11 @@ impl Pki {
         (cert_file, key_file)
     }
 
+    /// A certificate for a key of any kind, in PEM.
+    pub fn sign(&self, cn: &str, dns: &[&str], key: &KeyPair) -> String {
+        named(cn, dns).signed_by(key, &self.issuer).unwrap().pem()
+    }
+
     /// An intermediate CA in a folder of its own; `chain.pem` of each leaf has the intermediate too.
     pub fn intermediate(&self, cn: &str) -> Self {
         self.intermediate_with(cn, |_| {})

@@ -100,7 +100,10 @@ fn a_server_of_another_name_or_root_is_refused_and_the_client_sees_a_reset() {
     let (pki, other) = (Pki::new("Root"), Pki::new("Other"));
     let server = serve(&pki, &echo().to_string(), &[]);
     for (client, reason) in [
-        (connect(&pki, server.address, &["--server-name", "c.example"]), "not for the server name"),
+        (
+            connect(&pki, server.address, &["--server-name", "c.example"]),
+            "not for the server name that was asked for: found gateway.example, expected c.example",
+        ),
         (connect(&pki, server.address, &[]), "not for the server name"),
         (connect(&other, server.address, &NAMED), "its issuer is neither a configured CA nor among the intermediates"),
     ] {

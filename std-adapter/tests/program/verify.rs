@@ -11,7 +11,12 @@ fn verdicts_have_reasons_and_exit_codes() {
     for (ca, more, code, said) in [
         (&ca, &["--purpose", "server", "--name", "b.example"][..], 0, "accepted"),
         (&ca, &["--purpose", "client", "--cn", "location-b"], 0, "accepted"),
-        (&ca, &["--purpose", "server", "--name", "c.example"], 1, "not for the server name"),
+        (
+            &ca,
+            &["--purpose", "server", "--name", "c.example"],
+            1,
+            "not for the server name that was asked for: found b.example, expected c.example",
+        ),
         (&ca, &["--purpose", "client", "--cn", "location-c"], 1, "not on the allow list"),
         (&other, &["--purpose", "server"], 1, "its issuer is neither"),
         (&ca, &["--purpose", "server", "--at", "5000-01-01T00:00:00Z"], 1, "expired at"),

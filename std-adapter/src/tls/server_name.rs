@@ -1,0 +1,65 @@
+//! A server's certificate that is for other names than the one that was asked for.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use edgetrust_core::x509::{Certificate, GeneralName};
+
+/// Names that are listed, and characters of each: a certificate may have thousands of any length.
+const MAX_NAMES: usize = 8;
+const MAX_CHARACTERS: usize = 64;
+
+/// Both names: what was asked for, and what the certificate is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongServerName {
+    asked: String,
+    found: String,
+}
+
+impl WrongServerName {
+    /// Of a server's certificate that is not for the name that was asked for.
+    pub fn new(asked: &str, leaf: &Certificate<'_>) -> Self {
+        let names: Vec<String> =
+            leaf.extensions().subject_alt_name.into_iter().flatten().filter_map(server_name).collect();
+        let mut found = names.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
+        if names.is_empty() {
+            found.push_str("no DNS name and no address in its subjectAltName");
+        }
+        if let Some(more @ 1..) = names.len().checked_sub(MAX_NAMES) {
+            found.push_str(&format!(" and {more} more"));
+        }
+        Self { asked: cut(asked), found }
+    }
+}
+
+impl fmt::Display for WrongServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { asked, found } = self;
+        write!(
+            f,
+            "its certificate is not for the server name that was asked for: found {found}, expected {asked} (RFC 9525 section 6)"
+        )
+    }
+}
+
+/// A name that a server can be asked for.
+fn server_name(name: GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::Dns(name) => Some(cut(name)),
+        GeneralName::Ip(octets) => {
+            let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+            let address = v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from));
+            address.ok().map(|address| address.to_string())
+        }
+        _ => None,
+    }
+}
+
+/// Without control characters, and of a sane length.
+fn cut(name: &str) -> String {
+    let mut shown: String = name.chars().take(MAX_CHARACTERS).collect::<String>().escape_debug().to_string();
+    if name.chars().nth(MAX_CHARACTERS).is_some() {
+        shown.push('…');
+    }
+    shown
+}
