@@ -110,19 +110,26 @@ pub(super) fn end(file: &str, authority: &Authority, what: &str, now: UnixTime, 
 /// Why a certificate can let nobody in.
 fn useless(certificate: &Certificate<'_>, authority: &Authority, now: UnixTime) -> Option<String> {
     let extensions = certificate.extensions();
-    match certificate {
-        _ if now > authority.not_after => Some(format!("expired at {}", Utc(authority.not_after))),
-        _ if now < authority.not_before => Some(format!("is not valid before {}", Utc(authority.not_before))),
-        _ if certificate.version() != 3 => Some(format!("is of version {}, expected 3", certificate.version())),
-        _ if extensions.unknown_critical.is_some() => Some("has a critical extension that is not processed".to_owned()),
-        _ if extensions.wrongly_critical.is_some() => Some("has an extension that must not be critical".to_owned()),
-        _ if authority.role == AuthorityRole::KnownIntermediate
-            && !extensions.basic_constraints.is_some_and(|constraints| constraints.ca) =>
-        {
-            Some("is no CA".to_owned())
-        }
-        _ => key::unusable(&certificate.subject_public_key_info()),
+    let is_ca = extensions.basic_constraints.is_some_and(|constraints| constraints.ca);
+    if now > authority.not_after {
+        return Some(format!("expired at {}", Utc(authority.not_after)));
     }
+    if now < authority.not_before {
+        return Some(format!("is not valid before {}", Utc(authority.not_before)));
+    }
+    if certificate.version() != 3 {
+        return Some(format!("is of version {}, expected 3", certificate.version()));
+    }
+    if extensions.unknown_critical.is_some() {
+        return Some("has a critical extension that is not processed".to_owned());
+    }
+    if extensions.wrongly_critical.is_some() {
+        return Some("has an extension that must not be critical".to_owned());
+    }
+    if authority.role == AuthorityRole::KnownIntermediate && !is_ca {
+        return Some("is no CA".to_owned());
+    }
+    key::unusable(&certificate.subject_public_key_info()).map(|why| format!("cannot be used: {why}"))
 }
 
 /// A self-signed CA without a name that a peer could be known by.
