@@ -98,7 +98,7 @@ const ATTACKS: [(&str, &[u8]); 5] = [
 ];
 
 /// From the octets to the refusal.
-fn refuse(mut octets: &[u8], anchors: &[Certificate<'_>]) -> bool {
+fn refuse(mut octets: &[u8], anchors: &[Anchor<'_>]) -> bool {
     let mut bag = heapless::Vec::<Certificate<'_>, 5>::new();
     while let Some((length, rest)) = octets.split_first_chunk() {
         let (der, after) = rest.split_at(usize::from(u16::from_be_bytes(*length)).min(rest.len()));
@@ -113,7 +113,7 @@ fn refuse(mut octets: &[u8], anchors: &[Certificate<'_>]) -> bool {
 }
 
 #[inline(never)]
-fn measure_refusals(report: &mut Report, anchors: &[Certificate<'_>]) {
+fn measure_refusals(report: &mut Report, anchors: &[Anchor<'_>]) {
     for (name, octets) in ATTACKS {
         report.measure(name, || if !refuse(octets, anchors) { give_up("an attack is let in") });
     }
