@@ -228,7 +228,10 @@ fn tunnels_take_what_they_leave_out_from_security_tls() {
         let TunnelKind::Client { tls, server_name: "2001:db8::1" } = &to_c.kind else { panic!("{to_c:?}") };
         assert_eq!(tls.ca_files, ["c"]);
         assert!(tls.credential.is_none() && !tls.system_roots);
-        assert_eq!((config.gateway.limits.idle_timeout_ms, config.gateway.limits.drain_timeout_ms), (90_000, 300));
+        assert_eq!(
+            (config.gateway.limits.idle_timeout_ms, config.gateway.limits.drain_timeout_ms),
+            (Some(90_000), 300)
+        );
     })
     .unwrap();
 }

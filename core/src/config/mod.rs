@@ -45,7 +45,9 @@ pub use model::{
 #[cfg(feature = "device")]
 pub use model::{Device, Enroll, Remote};
 #[cfg(feature = "gateway")]
-pub use model::{Est, Gateway, GatewayLimits, Inheritance, MAX_TUNNELS, Origin, Origins, Tunnel, TunnelKind};
+pub use model::{
+    Est, Gateway, GatewayLimits, Inheritance, MAX_TUNNELS, Origin, Origins, Tunnel, TunnelKind, TunnelLimits,
+};
 #[cfg(feature = "gateway")]
 pub use paths::PathKind;
 pub use reference::{Entry, reference};

@@ -234,6 +234,8 @@ pub struct Est<'a> {
     pub acme: Acme<'a>,
     /// The answer to a renewal holds the intermediates beside the certificate.
     pub chain_in_answer: bool,
+    /// What it may cost.
+    pub limits: TunnelLimits,
 }
 
 /// One tunnel.
@@ -248,6 +250,8 @@ pub struct Tunnel<'a> {
     pub target: Endpoint<'a>,
     /// Plaintext may leave this machine.
     pub allow_remote_plaintext: bool,
+    /// What it may cost.
+    pub limits: TunnelLimits,
     /// What it does.
     pub kind: TunnelKind<'a>,
     /// Where its settings were written.
@@ -328,16 +332,22 @@ pub enum TunnelKind<'a> {
     },
 }
 
-/// What the gateway may cost; times in milliseconds, 0 where there is no limit.
+/// What the gateway may cost; times in milliseconds.
 #[cfg(feature = "gateway")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GatewayLimits {
-    /// Connections at a time.
+    /// Connections at a time, of all tunnels.
     pub connections: u32,
-    /// From the accepted connection to the finished handshake.
+    /// TLS connections of one address at a time whose handshake is not done.
+    pub handshakes: u32,
+    /// Connections of one source at a time to one address; 0 where there is no limit.
+    pub connections_per_source: u32,
+    /// New TLS connections of one source in a second to one address; 0 where there is no limit.
+    pub handshakes_per_second: u32,
+    /// From the accepted connection to the reached target.
     pub handshake_timeout_ms: u64,
-    /// How long a connection may be silent.
-    pub idle_timeout_ms: u64,
+    /// How long a connection may be silent; 0 is for ever, none is for ever where peers are authenticated.
+    pub idle_timeout_ms: Option<u64>,
     /// How long connections may go on after SIGTERM.
     pub drain_timeout_ms: u64,
     /// How long a session may go on after its peer's certificate expired or its rule was withdrawn.
@@ -361,8 +371,11 @@ impl Default for GatewayLimits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            handshakes: 1_024,
+            connections_per_source: 0,
+            handshakes_per_second: 0,
             handshake_timeout_ms: 10_000,
-            idle_timeout_ms: 0,
+            idle_timeout_ms: None,
             drain_timeout_ms: 30_000,
             expired_grace_ms: 0,
             keep_removed_sessions: false,
@@ -373,6 +386,22 @@ impl Default for GatewayLimits {
             user_timeout_ms: 300_000,
         }
     }
+}
+
+/// What one tunnel, or the EST server, may cost; none is as the gateway's limits say.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TunnelLimits {
+    /// Its connections at a time.
+    pub connections: Option<u32>,
+    /// TLS connections at a time whose handshake is not done.
+    pub handshakes: Option<u32>,
+    /// Connections of one source at a time; 0 where there is no limit.
+    pub connections_per_source: Option<u32>,
+    /// New TLS connections of one source in a second; 0 where there is no limit.
+    pub handshakes_per_second: Option<u32>,
+    /// How long a connection may be silent, in milliseconds; 0 is for ever.
+    pub idle_timeout_ms: Option<u64>,
 }
 
 /// The `device` section: a microcontroller that speaks to its location's gateway.

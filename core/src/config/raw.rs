@@ -2,7 +2,7 @@
 
 use super::model::{ChallengeType, KeyType, MAX_DOMAINS, MAX_FILES, MAX_NAMES, MinVersion, RenewVia};
 #[cfg(feature = "gateway")]
-use super::model::{GatewayLimits, MAX_TUNNELS};
+use super::model::{GatewayLimits, MAX_TUNNELS, TunnelLimits};
 
 /// A list of texts. An empty one is told from one that was never written.
 #[derive(Default)]
@@ -30,6 +30,8 @@ pub(super) struct Raw<'a> {
 struct At {
     side: Side,
     acme: AcmeOf,
+    #[cfg(feature = "gateway")]
+    limits_of_est: bool,
 }
 
 /// Whose `acme` is being read.
@@ -137,6 +139,7 @@ pub(super) struct RawTunnel<'a> {
     pub(super) sni: List<'a, MAX_NAMES>,
     pub(super) proxy_protocol: bool,
     pub(super) allow_remote_plaintext: bool,
+    pub(super) limits: TunnelLimits,
     pub(super) tls: RawSide<'a>,
 }
 
@@ -150,6 +153,7 @@ pub(super) struct RawEst<'a> {
     pub(super) has_acme: bool,
     pub(super) chain_in_answer: bool,
     pub(super) acme: RawAcme<'a>,
+    pub(super) limits: TunnelLimits,
 }
 
 #[cfg(feature = "device")]
@@ -230,7 +234,7 @@ impl<'a> Raw<'a> {
     }
 
     pub(super) fn enter(&mut self, side: Side) {
-        self.at = At { side, acme: AcmeOf::Side };
+        self.at = At { side, ..At::default() };
         let offset = self.offset;
         let side = self.side();
         side.present = true;
@@ -245,6 +249,17 @@ impl<'a> Raw<'a> {
     pub(super) fn enter_acme(&mut self, of_mtls: bool) {
         self.at.acme = if of_mtls { AcmeOf::Mtls } else { AcmeOf::Side };
         self.acme().offset = self.offset;
+    }
+
+    /// The limits that are being read: a tunnel's or the EST server's.
+    #[cfg(feature = "gateway")]
+    pub(super) fn limits(&mut self) -> &mut TunnelLimits {
+        if self.at.limits_of_est { &mut self.gateway.est.limits } else { &mut self.tunnel().limits }
+    }
+
+    #[cfg(feature = "gateway")]
+    pub(super) fn enter_limits(&mut self, of_est: bool) {
+        self.at.limits_of_est = of_est;
     }
 
     #[cfg(feature = "gateway")]

@@ -10,7 +10,7 @@ use super::validate_gateway::server_side;
 
 /// None where there is no `gateway.est` section.
 pub(super) fn est<'a>(raw: &Raw<'a>, tunnels: &[Tunnel<'a>]) -> Result<Option<Est<'a>>, ConfigError<'a>> {
-    let RawEst { present, offset, listen, tls, has_acme, acme, chain_in_answer } = &raw.gateway.est;
+    let RawEst { present, offset, listen, tls, has_acme, acme, chain_in_answer, limits } = &raw.gateway.est;
     if !present {
         return Ok(None);
     }
@@ -46,8 +46,15 @@ pub(super) fn est<'a>(raw: &Raw<'a>, tunnels: &[Tunnel<'a>]) -> Result<Option<Es
     if !has_acme {
         return at.fail("acme", Found::Nothing, "where certificates for devices are ordered");
     }
+    if limits.idle_timeout_ms.is_some() {
+        return at.inside("limits").fail(
+            "idle_timeout",
+            Found::Literal("a value"),
+            "nothing: a device asks once, and is answered or not",
+        );
+    }
     let acme = acme_of_devices(&at.inside("acme"), acme)?;
-    Ok(Some(Est { listen, tls, clients, origins, acme, chain_in_answer: *chain_in_answer }))
+    Ok(Some(Est { listen, tls, clients, origins, acme, chain_in_answer: *chain_in_answer, limits: *limits }))
 }
 
 /// What is the device's to say is an error here.

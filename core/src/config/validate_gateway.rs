@@ -73,7 +73,8 @@ fn tunnel<'a>(at: &At<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Result<Tunn
             "a loopback address or unix:PATH, or allow_remote_plaintext true",
         );
     }
-    Ok(Tunnel { name, listen, target, allow_remote_plaintext: tunnel.allow_remote_plaintext, kind, origins })
+    let limits = tunnel.limits;
+    Ok(Tunnel { name, listen, target, allow_remote_plaintext: tunnel.allow_remote_plaintext, limits, kind, origins })
 }
 
 fn found(text: Option<&str>) -> Found<'_> {

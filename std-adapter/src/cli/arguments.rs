@@ -56,12 +56,21 @@ pub(crate) struct LimitFlags {
     /// Connections at a time; over it, new ones wait
     #[arg(long, value_name = "N", default_value_t = GatewayLimits::default().connections, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     connections: u32,
+    /// TLS connections at a time whose handshake is not done; over it, the oldest makes room
+    #[arg(long, value_name = "N", default_value_t = GatewayLimits::default().handshakes, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
+    handshakes: u32,
+    /// Connections of one IPv4 address or IPv6 /64 at a time; 0 is no limit
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Limits")]
+    connections_per_source: u32,
+    /// New TLS connections of one IPv4 address or IPv6 /64 in a second; 0 is no limit
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Limits")]
+    handshakes_per_second: u32,
     /// From the accepted connection to the reached target
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, help_heading = "Limits")]
     handshake_timeout: Duration,
-    /// How long a connection may carry nothing; 0s is for ever
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration, help_heading = "Limits")]
-    idle_timeout: Duration,
+    /// How long a connection may carry nothing; 0s is for ever, the default but for clients without a certificate: 10m
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Limits")]
+    idle_timeout: Option<Duration>,
     /// How long connections may go on after SIGTERM
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, help_heading = "Limits")]
     drain_timeout: Duration,
@@ -84,8 +93,11 @@ impl LimitFlags {
         }
         Ok(GatewayLimits {
             connections: self.connections,
+            handshakes: self.handshakes,
+            connections_per_source: self.connections_per_source,
+            handshakes_per_second: self.handshakes_per_second,
             handshake_timeout_ms: milliseconds(self.handshake_timeout)?,
-            idle_timeout_ms: milliseconds(self.idle_timeout)?,
+            idle_timeout_ms: self.idle_timeout.map(milliseconds).transpose()?,
             drain_timeout_ms: milliseconds(self.drain_timeout)?,
             expired_grace_ms: milliseconds(self.expired_grace)?,
             half_close_timeout_ms: milliseconds(self.half_close_timeout)?,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use edgetrust::core::config::{
-    ClientTls, CredentialSource, Endpoint, Files, Gateway, MinVersion, Origins, Tunnel, TunnelKind,
+    ClientTls, CredentialSource, Endpoint, Files, Gateway, MinVersion, Origins, Tunnel, TunnelKind, TunnelLimits,
 };
 use edgetrust::core::identity::without_root;
 use edgetrust::gateway::{NoAcme, Plan, Watched};
@@ -93,6 +93,7 @@ impl Args {
             listen,
             target,
             allow_remote_plaintext: self.unsafe_listen,
+            limits: TunnelLimits::default(),
             kind: TunnelKind::Client { tls, server_name },
             origins: Origins::default(),
         };

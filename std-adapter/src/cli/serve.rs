@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use edgetrust::core::config::{
     ClientTrust, CredentialSource, Files, Gateway, MinVersion, Origins, Server, ServerTls, Tunnel, TunnelKind,
+    TunnelLimits,
 };
 use edgetrust::core::identity::is_dns_rule;
 use edgetrust::gateway::{NoAcme, Plan, Watched};
@@ -88,6 +89,7 @@ impl Args {
             listen: arguments::parse_endpoint(&self.listen)?,
             target,
             allow_remote_plaintext: self.unsafe_target,
+            limits: TunnelLimits::default(),
             kind: TunnelKind::Server {
                 tls: self.server()?,
                 sni: Default::default(),

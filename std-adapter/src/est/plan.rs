@@ -8,7 +8,7 @@ use pki_types::CertificateDer;
 
 use super::own_names::OwnNames;
 use crate::acme::{Purposes, Settings};
-use crate::gateway::{CredentialProvider, Limits, Watched, certificates, server_settings};
+use crate::gateway::{CredentialProvider, Limits, TunnelLimits, Watched, certificates, server_settings};
 use crate::tls::ServerSettings;
 
 /// What an EST server is to do.
@@ -28,8 +28,10 @@ pub struct Plan {
     pub chain_in_answer: bool,
     /// Where certificates are ordered; its names do not count.
     pub acme: Settings,
-    /// What it may cost.
+    /// What it may cost, with the gateway.
     pub limits: Limits,
+    /// What it may cost by itself.
+    pub own_limits: TunnelLimits,
 }
 
 impl Plan {
@@ -74,6 +76,7 @@ impl Plan {
             chain_in_answer: est.chain_in_answer,
             acme,
             limits: gateway.limits.into(),
+            own_limits: TunnelLimits::new(est.limits, gateway.limits),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,10 +17,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::answer::{ARRIVAL, Answer, Desk};
 use super::authorities::Authorities;
@@ -29,12 +30,14 @@ use super::plan::Plan;
 use super::reenroll::{Orders, PATIENCE};
 use super::status::{Outcome, Status};
 use crate::acme::{DeviceIssuer, Responders};
-use crate::gateway::Limits;
+use crate::gateway::{Door, Guest, Limits, Shares, TunnelLimits};
 use crate::store::Folder;
-use crate::tls::{Certificates, Peer, TlsServer};
+use crate::tls::{AcceptError, Certificates, Peer, TlsServer};
 
-/// Devices at a time; the others wait in the listener's queue.
+/// Devices that are let in at a time, where nothing is said of that; the others wait until the handshake timeout.
 const CONNECTIONS: usize = 256;
+/// What they are counted under.
+const EST: &str = "est";
 /// Out of descriptors, say: others end meanwhile, and theirs come back.
 const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
 /// A request's head is no longer.
@@ -67,6 +70,26 @@ pub(super) struct State {
     pub(super) own_names: OwnNames,
     pub(super) chain_in_answer: bool,
     limits: Limits,
+    own_limits: TunnelLimits,
+}
+
+/// What is counted of all connections, whatever is replaced.
+#[derive(Clone)]
+struct Counts {
+    door: Arc<Door>,
+    shares: Arc<Shares>,
+}
+
+impl Counts {
+    fn new(limits: &TunnelLimits) -> Self {
+        let shares = Shares::new(limits.connections.unwrap_or(CONNECTIONS), [(EST, None)].into_iter());
+        Self { door: Door::new(limits.door()), shares }
+    }
+
+    fn set(&self, limits: &TunnelLimits) {
+        self.door.set_limits(limits.door());
+        self.shares.set(limits.connections.unwrap_or(CONNECTIONS), [(EST, None)].into_iter());
+    }
 }
 
 /// An EST server, or none: what a configuration asks for at the moment.
@@ -89,6 +112,7 @@ struct Running {
     asked: SocketAddr,
     address: SocketAddr,
     state: Arc<ArcSwap<State>>,
+    counts: Counts,
     /// None: accept. Some: accept no more, and end within this time.
     drain: watch::Sender<Option<Duration>>,
     tasks: JoinSet<()>,
@@ -126,7 +150,7 @@ impl Server {
     /// Where the address or the folder cannot be had or settings are refused: then nothing changes.
     pub async fn prepare(&self, plan: Option<Plan>) -> Result<Option<Prepared>, ServerError> {
         let Some(plan) = plan else { return Ok(None) };
-        let Plan { listen, tls, anchors, known, own_names, chain_in_answer, acme, limits } = plan;
+        let Plan { listen, tls, anchors, known, own_names, chain_in_answer, acme, limits, own_limits } = plan;
         let taken = self.running.as_ref().map(|running| running.state.load().issuer.folder().clone());
         let folder = match taken.filter(|folder| folder.path() == acme.storage_path) {
             Some(folder) => folder,
@@ -145,7 +169,7 @@ impl Server {
             }
         };
         let authorities = Authorities::new(anchors, known, credential, &issuer);
-        let state = Arc::new(State { tls, issuer, authorities, own_names, chain_in_answer, limits });
+        let state = Arc::new(State { tls, issuer, authorities, own_names, chain_in_answer, limits, own_limits });
         Ok(Some(Prepared { asked: listen, certificates, state, listener }))
     }
 
@@ -161,6 +185,7 @@ impl Server {
         };
         match (listener, &self.running) {
             (None, Some(running)) => {
+                running.counts.set(&state.own_limits);
                 running.state.store(state);
                 self.status.set_running(Some((running.address, certificates)));
             }
@@ -169,11 +194,14 @@ impl Server {
                 let address = listener.local_addr().unwrap_or(asked);
                 info!(%address, "est: listening");
                 self.status.set_running(Some((address, certificates)));
+                let counts = Counts::new(&state.own_limits);
                 let state = Arc::new(ArcSwap::new(state));
                 let (drain, drained) = watch::channel(None);
                 let mut tasks = JoinSet::new();
-                tasks.spawn(serve(listener, state.clone(), drained, self.status.clone(), self.orders.clone()));
-                let running = Running { asked, address, state, drain, tasks };
+                let common =
+                    Common { status: self.status.clone(), orders: self.orders.clone(), counts: counts.clone() };
+                tasks.spawn(serve(listener, state.clone(), drained, common));
+                let running = Running { asked, address, state, counts, drain, tasks };
                 if let Some(before) = self.running.replace(running) {
                     info!(address = %before.address, "est: no longer listening");
                     before.end_in_background();
@@ -202,42 +230,49 @@ impl Running {
     }
 }
 
+/// What all connections have in common.
+#[derive(Clone)]
+struct Common {
+    status: Arc<Status>,
+    orders: Orders,
+    counts: Counts,
+}
+
+impl Common {
+    fn refuse(&self, remote: SocketAddr, reason: &dyn fmt::Display) {
+        self.status.count(Outcome::NotAdmitted);
+        warn!(%remote, "est: refused: {reason}");
+    }
+}
+
 /// Serves until it is told to drain and the last connection has ended.
 async fn serve(
     listener: TcpListener,
     state: Arc<ArcSwap<State>>,
     mut drain: watch::Receiver<Option<Duration>>,
-    status: Arc<Status>,
-    orders: Orders,
+    common: Common,
 ) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     let deadline = loop {
         while connections.try_join_next().is_some() {}
         if let Some(deadline) = *drain.borrow_and_update() {
             break deadline;
         }
-        let accepted = async {
-            let permit = permits.clone().acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             changed = drain.changed() => if changed.is_err() { return } else { continue },
-            accepted = accepted => accepted,
+            accepted = accept(&listener, &common) => accepted,
         };
-        let (socket, remote) = match accepted {
-            Ok(accepted) => accepted,
+        match accepted {
+            Ok(Some((socket, remote, guest))) => {
+                let (state, common, drain) = (state.clone(), common.clone(), drain.clone());
+                connections.spawn(async move { connection(&state, socket, remote, guest, &common, drain).await });
+            }
+            Ok(None) => {}
             Err(error) => {
                 warn!("est: accept: {error}");
                 tokio::time::sleep(AFTER_ACCEPT_ERROR).await;
-                continue;
             }
-        };
-        let (state, status, orders, drain) = (state.clone(), status.clone(), orders.clone(), drain.clone());
-        connections.spawn(async move {
-            connection(&state, socket, remote, &status, &orders, drain).await;
-            drop(permit);
-        });
+        }
     };
     drop(listener);
     let all_ended = async { while connections.join_next().await.is_some() {} };
@@ -246,30 +281,61 @@ async fn serve(
     }
 }
 
+/// One that has a seat for its handshake; none where its source has too many connections.
+async fn accept(listener: &TcpListener, common: &Common) -> io::Result<Option<(TcpStream, SocketAddr, Guest)>> {
+    let (socket, remote) = listener.accept().await?;
+    let door = &common.counts.door;
+    match door.enter(Some(remote), Instant::now()) {
+        Ok(mut guest) => {
+            door.seat(&mut guest).await;
+            Ok(Some((socket, remote, guest)))
+        }
+        Err(turned) => {
+            common.refuse(remote, &turned);
+            Ok(None)
+        }
+    }
+}
+
 /// A handshake, the verdict, requests and their answers.
 async fn connection(
     shared: &ArcSwap<State>,
     socket: TcpStream,
     remote: SocketAddr,
-    status: &Status,
-    orders: &Orders,
+    mut guest: Guest,
+    common: &Common,
     mut drain: watch::Receiver<Option<Duration>>,
 ) {
-    let refuse = |reason: &dyn fmt::Display| {
-        status.count(Outcome::NotAdmitted);
-        warn!(%remote, "est: refused: {reason}");
-    };
+    let Common { status, orders, counts } = common;
+    let state = shared.load_full();
     // Small answers that somebody waits for.
     let _ = socket.set_nodelay(true);
-    let state = shared.load_full();
-    let (stream, peer) = match timeout(state.limits.handshake_timeout, Box::pin(state.tls.accept(socket))).await {
-        Ok(Ok(accepted)) => accepted,
-        Ok(Err(error)) => return refuse(&error),
-        Err(_) => return refuse(&"no handshake within the deadline"),
+    let admitted = async {
+        let (stream, peer) = tokio::select! {
+            biased;
+            turned = guest.shown_out() => return Err(Some(turned.to_string())),
+            accepted = state.tls.accept(socket) => match accepted {
+                Ok(accepted) => accepted,
+                Err(AcceptError::LeftSilently) => return Err(None),
+                Err(error) => return Err(Some(error.to_string())),
+            },
+        };
+        guest.stand_up();
+        let permit = counts.shares.take(EST).await.map_err(|turned| Some(turned.to_string()))?;
+        Ok((stream, peer, permit))
+    };
+    let (stream, peer, _permit) = match timeout(state.limits.handshake_timeout, Box::pin(admitted)).await {
+        Ok(Ok(admitted)) => admitted,
+        Ok(Err(Some(reason))) => return common.refuse(remote, &reason),
+        // As health checks do.
+        Ok(Err(None)) => return debug!(%remote, "est: left without a word"),
+        Err(_) => return common.refuse(remote, &"no handshake within the deadline"),
     };
     drop(state);
     let shown = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
-    let (Some(peer), false) = (peer, shown.is_empty()) else { return refuse(&"the device showed no certificate") };
+    let (Some(peer), false) = (peer, shown.is_empty()) else {
+        return common.refuse(remote, &"the device showed no certificate");
+    };
     let device =
         Device { shared, orders, status, remote, shown, peer, since: Instant::now(), requests: AtomicU32::new(0) };
     let answer = service_fn(|request| async { Ok::<_, Infallible>(device.answer(request).await) });

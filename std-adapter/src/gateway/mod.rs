@@ -3,14 +3,17 @@
 mod address;
 mod buffers;
 mod connection;
+mod door;
 mod leaving;
 mod limits;
 mod listener;
 mod lookup;
+mod opening;
 mod plan;
 mod proxy_protocol;
 mod queue;
 mod session;
+mod shares;
 mod socket;
 mod splice;
 mod status;
@@ -22,21 +25,30 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Weak};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::info;
 
 pub use address::{Address, AddressError};
-pub use limits::Limits;
+#[cfg(feature = "acme")]
+pub(crate) use door::{Door, Guest};
+pub use limits::{Limits, TunnelLimits};
 pub use plan::{CredentialProvider, NoAcme, Plan};
 #[cfg(feature = "acme")]
 pub(crate) use plan::{certificates, server_settings};
+#[cfg(feature = "acme")]
+pub(crate) use shares::Shares;
 pub use socket::Socket;
 pub use status::{Counters, RefusalReason, Status, TunnelStatus};
 pub use tunnel::{GatewayError, Tunnel, TunnelKind};
 pub use watched::Watched;
 
-use listener::{Phase, State, serve};
+#[cfg(not(feature = "acme"))]
+use door::Door;
+use door::DoorLimits;
+use listener::{Common, Phase, State, serve};
+#[cfg(not(feature = "acme"))]
+use shares::Shares;
 use socket::Listener;
 use tunnel::Route;
 
@@ -47,7 +59,7 @@ pub struct Gateway {
     tasks: JoinSet<()>,
     /// Those that accept no more and still have connections.
     closed: Vec<Running>,
-    permits: Arc<Semaphore>,
+    shares: Arc<Shares>,
     limits: Limits,
     status: Arc<Status>,
 }
@@ -60,6 +72,7 @@ struct Running {
     address: Address,
     listener: Weak<Listener>,
     only_v6: bool,
+    door: Arc<Door>,
     state: watch::Sender<Arc<State>>,
     phase: watch::Sender<Phase>,
 }
@@ -104,18 +117,23 @@ fn routes(tunnels: Vec<Tunnel>, limits: Limits, status: &Status) -> Result<Route
     Ok(routes)
 }
 
+/// What is counted before it is known which tunnel is meant.
+fn door_limits(routes: &[Arc<Route>]) -> DoorLimits {
+    let limits = routes.iter().map(|route| route.limits.door()).reduce(DoorLimits::larger);
+    limits.unwrap_or_else(|| TunnelLimits::default().door())
+}
+
 impl Gateway {
     /// Listens on every address, then serves all tunnels.
     ///
     /// # Errors
     /// Where one of them cannot be had: then none is served.
     pub async fn start(tunnels: Vec<Tunnel>, limits: Limits) -> Result<Self, GatewayError> {
-        let permits = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
         let mut gateway = Self {
             listeners: HashMap::new(),
             tasks: JoinSet::new(),
             closed: Vec::new(),
-            permits,
+            shares: Shares::new(limits.connections, std::iter::empty()),
             limits,
             status: Arc::default(),
         };
@@ -131,7 +149,9 @@ impl Gateway {
         let mut routes = routes(tunnels, limits, &self.status)?;
         // Everything that can fail comes before the first change.
         let bound = self.bind(&routes).await?;
-        self.limit_connections(limits);
+        self.limits = limits;
+        let shares = routes.values().flatten().map(|route| (route.name.as_str(), route.limits.connections));
+        self.shares.set(limits.connections, shares);
         let everywhere: Arc<[Arc<Route>]> = routes.values().flatten().cloned().collect();
         let state = |routes| Arc::new(State { routes, everywhere: everywhere.clone(), limits });
         let gone: Vec<Key> = self.listeners.keys().filter(|key| !routes.contains_key(key)).cloned().collect();
@@ -154,16 +174,19 @@ impl Gateway {
             listener.keep_alive(&limits);
             let listener = Arc::new(listener);
             let weak = Arc::downgrade(&listener);
+            let door = Door::new(door_limits(&routes));
             let (sender, state_seen) = watch::channel(state(routes));
             let (phase, phase_seen) = watch::channel(Phase::Accept);
-            self.tasks.spawn(serve(listener, state_seen, phase_seen, self.permits.clone(), self.status.clone()));
-            self.listeners.insert(key, Running { address, listener: weak, only_v6, state: sender, phase });
+            let common = Common { shares: self.shares.clone(), status: self.status.clone() };
+            self.tasks.spawn(serve(listener, state_seen, phase_seen, door.clone(), common));
+            self.listeners.insert(key, Running { address, listener: weak, only_v6, door, state: sender, phase });
         }
         for (key, routes) in routes {
             if let Some(running) = self.listeners.get(&key) {
                 if let Some(listener) = running.listener.upgrade() {
                     listener.keep_alive(&limits);
                 }
+                running.door.set_limits(door_limits(&routes));
                 running.state.send_replace(state(routes));
             }
         }
@@ -205,23 +228,6 @@ impl Gateway {
         Ok(bound)
     }
 
-    /// Fewer permits than connections in use come back as those end.
-    fn limit_connections(&mut self, limits: Limits) {
-        let (before, after) = (self.limits.connections, limits.connections.min(Semaphore::MAX_PERMITS));
-        self.permits.add_permits(after.saturating_sub(before));
-        let surplus = before.saturating_sub(after);
-        let in_use = surplus.saturating_sub(self.permits.forget_permits(surplus));
-        if let Ok(in_use @ 1..) = u32::try_from(in_use) {
-            let permits = self.permits.clone();
-            self.tasks.spawn(async move {
-                if let Ok(permits) = permits.acquire_many_owned(in_use).await {
-                    permits.forget();
-                }
-            });
-        }
-        self.limits = Limits { connections: after, ..limits };
-    }
-
     /// Where the first tunnel of this address listens, where port 0 was asked for.
     pub fn local_address(&self, tunnel: &str) -> Option<Address> {
         self.listeners
@@ -259,7 +265,7 @@ impl Gateway {
         for running in &running {
             running.phase.send_replace(deadline);
         }
-        // Each listener has the deadline; only waiting tasks of `limit_connections` have none.
+        // Each listener has the deadline.
         while !running.iter().all(|running| running.phase.is_closed()) {
             if self.tasks.join_next().await.is_none() {
                 break;

@@ -12,7 +12,7 @@ use edgetrust_core::time::Utc;
 use pki_types::CertificateDer;
 use tracing::{info, warn};
 
-use super::{Limits, Tunnel, TunnelKind, Watched};
+use super::{Limits, Tunnel, TunnelKind, TunnelLimits, Watched};
 use crate::tls::{
     Anchors, ClientAuth, ClientSettings, Credential, MinVersion, OwnedRule, Peers, ServerSettings, ServerTrust,
     TrustStore, server_name, system_roots,
@@ -71,7 +71,7 @@ impl Plan {
         let known = certificates(&gateway.known_intermediates, watched)?;
         let mut roots = LazyRoots::default();
         let tunnels = gateway.tunnels.iter().map(|tunnel| {
-            Self::tunnel(tunnel, &known, &mut roots, watched, provider)
+            Self::tunnel(tunnel, gateway, &known, &mut roots, watched, provider)
                 .map_err(|error| format!("tunnel {}: {error}", tunnel.name.escape_debug()))
         });
         Ok(Self {
@@ -83,6 +83,7 @@ impl Plan {
 
     fn tunnel(
         tunnel: &ConfigTunnel<'_>,
+        gateway: &Gateway<'_>,
         known: &[CertificateDer<'static>],
         roots: &mut LazyRoots,
         watched: &mut Watched,
@@ -104,7 +105,13 @@ impl Plan {
                 }
             }
         };
-        Ok(Tunnel { name: tunnel.name.to_owned(), listen: tunnel.listen.into(), target: tunnel.target.into(), kind })
+        Ok(Tunnel {
+            name: tunnel.name.to_owned(),
+            listen: tunnel.listen.into(),
+            target: tunnel.target.into(),
+            limits: TunnelLimits::new(tunnel.limits, gateway.limits),
+            kind,
+        })
     }
 }
 

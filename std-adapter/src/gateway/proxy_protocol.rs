@@ -10,24 +10,32 @@ const LOCAL: u8 = 0x20;
 const TCP_OVER_IPV4: u8 = 0x11;
 const TCP_OVER_IPV6: u8 = 0x21;
 
+const TYPE_ALPN: u8 = 0x01;
 const TYPE_AUTHORITY: u8 = 0x02;
 const TYPE_SSL: u8 = 0x20;
 const SUBTYPE_SSL_VERSION: u8 = 0x21;
 const SUBTYPE_SSL_CN: u8 = 0x22;
 const CLIENT_SSL: u8 = 0x01;
+/// A certificate was shown over this connection.
 const CLIENT_CERT_CONN: u8 = 0x02;
+/// A certificate was shown over this session, maybe at an earlier connection.
+const CLIENT_CERT_SESS: u8 = 0x04;
 
 /// What is said of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Header<'a> {
     /// Where it came from and where it arrived.
     pub(super) addresses: Option<(SocketAddr, SocketAddr)>,
+    /// The protocol that was agreed on (RFC 7301).
+    pub(super) alpn: Option<&'a [u8]>,
     /// The server name that the client asked for.
     pub(super) authority: Option<&'a str>,
     /// `TLSv1.3`; none for plaintext.
     pub(super) tls_version: Option<&'a str>,
     /// Whether the client was judged by a certificate.
     pub(super) verified: bool,
+    /// Whether that was at an earlier connection of its session (RFC 8446 section 2.2).
+    pub(super) resumed: bool,
     /// Its common name.
     pub(super) common_name: Option<&'a str>,
 }
@@ -35,7 +43,10 @@ pub(super) struct Header<'a> {
 impl Header<'_> {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(128);
-        let family = match self.addresses {
+        // A listener on [::] sees IPv4 clients as mapped addresses (RFC 4291 section 2.5.5.2).
+        let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+        let addresses = self.addresses.map(|(from, to)| (canonical(from), canonical(to)));
+        let family = match addresses {
             Some((SocketAddr::V4(from), SocketAddr::V4(to))) => {
                 body.extend_from_slice(&from.ip().octets());
                 body.extend_from_slice(&to.ip().octets());
@@ -49,7 +60,7 @@ impl Header<'_> {
             // One socket has both addresses of one family.
             _ => 0,
         };
-        let command = match (family, self.addresses) {
+        let command = match (family, addresses) {
             (1.., Some((from, to))) => {
                 body.extend_from_slice(&from.port().to_be_bytes());
                 body.extend_from_slice(&to.port().to_be_bytes());
@@ -57,17 +68,25 @@ impl Header<'_> {
             }
             _ => LOCAL,
         };
+        if let Some(protocol) = self.alpn {
+            tlv(&mut body, TYPE_ALPN, protocol);
+        }
         if let Some(authority) = self.authority {
             tlv(&mut body, TYPE_AUTHORITY, authority.as_bytes());
         }
         if let Some(version) = self.tls_version {
-            let certificate = if self.verified { CLIENT_CERT_CONN } else { 0 };
+            let certificate = match (self.verified, self.resumed) {
+                (false, _) => 0,
+                (true, false) => CLIENT_CERT_CONN | CLIENT_CERT_SESS,
+                (true, true) => CLIENT_CERT_SESS,
+            };
             // `verify` is zero where the client showed a certificate and it was verified.
             let verify = u32::from(!self.verified);
             let mut ssl = vec![CLIENT_SSL | certificate];
             ssl.extend_from_slice(&verify.to_be_bytes());
             tlv(&mut ssl, SUBTYPE_SSL_VERSION, version.as_bytes());
-            if let Some(name) = self.common_name {
+            // Who writes it to a log, or into a header, is not made to end a line.
+            if let Some(name) = self.common_name.filter(|name| !name.chars().any(char::is_control)) {
                 tlv(&mut ssl, SUBTYPE_SSL_CN, name.as_bytes());
             }
             tlv(&mut body, TYPE_SSL, &ssl);
@@ -102,14 +121,36 @@ mod tests {
             tls_version: Some("TLSv1.3"),
             verified: true,
             common_name: Some("b"),
-            authority: None,
+            ..Header::default()
         };
         let mut expected = b"\r\n\r\n\0\r\nQUIT\n\x21\x11".to_vec();
         expected.extend_from_slice(&[0, 34]);
         expected.extend_from_slice(&[192, 0, 2, 1, 192, 0, 2, 2, 0x03, 0xe8, 0x01, 0xbb]);
-        expected.extend_from_slice(&[0x20, 0, 19, 3, 0, 0, 0, 0, 0x21, 0, 7]);
+        expected.extend_from_slice(&[0x20, 0, 19, 7, 0, 0, 0, 0, 0x21, 0, 7]);
         expected.extend_from_slice(b"TLSv1.3\x22\0\x01b");
         assert_eq!(header.encode(), expected);
+    }
+
+    #[test]
+    fn a_mapped_address_is_ipv4() {
+        let (from, to) = ("[::ffff:192.0.2.1]:1000".parse().unwrap(), "[::ffff:192.0.2.2]:443".parse().unwrap());
+        let header = Header { addresses: Some((from, to)), ..Header::default() };
+        assert_eq!(&header.encode()[12..24], &[0x21, 0x11, 0, 12, 192, 0, 2, 1, 192, 0, 2, 2]);
+    }
+
+    #[test]
+    fn a_certificate_of_an_earlier_connection_is_told_from_one_of_this() {
+        let client = |verified, resumed| {
+            let header = Header { tls_version: Some("TLSv1.3"), verified, resumed, ..Header::default() };
+            header.encode()[19]
+        };
+        assert_eq!([client(false, false), client(true, false), client(true, true)], [1, 7, 5]);
+    }
+
+    #[test]
+    fn a_name_that_would_end_a_line_is_left_out() {
+        let header = Header { tls_version: Some("TLSv1.3"), common_name: Some("b\r\nX"), ..Header::default() };
+        assert!(!header.encode().ends_with(b"X"));
     }
 
     #[test]

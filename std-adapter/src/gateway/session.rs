@@ -172,10 +172,11 @@ impl Session {
         let mut still = Still { progress: [0; 6], since: Instant::now() };
         loop {
             let limits = self.state.borrow().limits;
+            let idle_timeout = self.idle_timeout(&**client);
             let wake = [
                 withdrawn.as_ref().and_then(|(_, since)| since.checked_add(limits.expired_grace)),
                 self.peer.as_ref().filter(|_| withdrawn.is_none()).and_then(|peer| next_look(peer)),
-                still_until(&limits, splice).and_then(|patience| still.since.checked_add(patience)),
+                still_until(&limits, idle_timeout, splice).and_then(|patience| still.since.checked_add(patience)),
             ];
             let wake = wake.into_iter().flatten().min();
             let asleep = async {
@@ -197,7 +198,7 @@ impl Session {
                     Turn::Over => return splice.error().map_or(End::Both, End::Failed),
                 }
             }
-            if let Some(patience) = still_until(&limits, splice)
+            if let Some(patience) = still_until(&limits, idle_timeout, splice)
                 && still.is_over(progress(splice, client, target), patience)
             {
                 let half = splice.is_half() && limits.half_close_timeout == Some(patience);
@@ -238,6 +239,13 @@ fn manners(end: &End, splice: &Splice, judged: Judged) -> (Manner, Manner) {
 }
 
 impl Session {
+    /// How long it may carry nothing, by what is configured now.
+    fn idle_timeout<C: Side>(&self, client: &C) -> Option<Duration> {
+        let state = self.state.borrow();
+        let route = successor(&state.everywhere, &self.route, client.server_name()).unwrap_or(&self.route);
+        route.idle_timeout(self.peer.is_some())
+    }
+
     /// By the rules of now; of a removed tunnel, no rules are left to judge by.
     fn judge<C: Side, T: Side>(
         &self,
@@ -268,9 +276,9 @@ fn next_look(peer: &Peer) -> Option<Instant> {
 }
 
 /// How long a session may stand still; none is for ever.
-fn still_until(limits: &Limits, splice: &Splice) -> Option<Duration> {
+fn still_until(limits: &Limits, idle_timeout: Option<Duration>, splice: &Splice) -> Option<Duration> {
     let half = limits.half_close_timeout.filter(|_| splice.is_half());
-    half.into_iter().chain(limits.idle_timeout).min()
+    half.into_iter().chain(idle_timeout).min()
 }
 
 /// What changes while a session carries anything: what was read and written, and what its readers have not taken yet.

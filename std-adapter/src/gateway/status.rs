@@ -22,11 +22,14 @@ pub enum RefusalReason {
     Target,
     /// It took too long.
     Deadline,
+    /// A limit was reached: of its source, of handshakes, of connections.
+    Limit,
 }
 
 impl RefusalReason {
     /// All of them, in the order of their counters.
-    pub const ALL: [Self; 5] = [Self::Peer, Self::Handshake, Self::ServerName, Self::Target, Self::Deadline];
+    pub const ALL: [Self; 6] =
+        [Self::Peer, Self::Handshake, Self::ServerName, Self::Target, Self::Deadline, Self::Limit];
 
     /// Its name in metrics.
     pub fn name(self) -> &'static str {
@@ -36,6 +39,7 @@ impl RefusalReason {
             Self::ServerName => "server_name",
             Self::Target => "target",
             Self::Deadline => "deadline",
+            Self::Limit => "limit",
         }
     }
 }

@@ -11,7 +11,7 @@ use pki_types::ServerName;
 use super::socket::Socket;
 use super::status::Counters;
 use super::target;
-use super::{Address, Limits};
+use super::{Address, Limits, TunnelLimits};
 use crate::tls::{Certificates, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
 
 /// One tunnel as it is asked for.
@@ -23,6 +23,8 @@ pub struct Tunnel {
     pub listen: Address,
     /// Where it forwards to.
     pub target: Address,
+    /// What it may cost.
+    pub limits: TunnelLimits,
     /// What it does.
     pub kind: TunnelKind,
 }
@@ -57,6 +59,7 @@ pub(super) struct Route {
     pub(super) target: Address,
     /// How long reaching the target may take.
     patience: Duration,
+    pub(super) limits: TunnelLimits,
     pub(super) kind: RouteKind,
     pub(super) certificates: Certificates,
     pub(super) insecure: bool,
@@ -96,8 +99,8 @@ impl fmt::Display for GatewayError {
 impl std::error::Error for GatewayError {}
 
 impl Route {
-    pub(super) fn new(tunnel: Tunnel, limits: Limits, counters: Arc<Counters>) -> Result<Self, GatewayError> {
-        let Tunnel { name, listen, target, kind } = tunnel;
+    pub(super) fn new(tunnel: Tunnel, gateway: Limits, counters: Arc<Counters>) -> Result<Self, GatewayError> {
+        let Tunnel { name, listen, target, limits, kind } = tunnel;
         let refused = |error| GatewayError::Tls(name.clone(), error);
         let certificates = match &kind {
             TunnelKind::Server { tls, .. } => tls.as_ref().map(ServerSettings::certificates).unwrap_or_default(),
@@ -114,13 +117,20 @@ impl Route {
                 RouteKind::Client { tls: TlsClient::new(tls).map_err(refused)?, server_name }
             }
         };
-        let patience = target::share_of(limits.handshake_timeout);
-        Ok(Self { name, listen, target, patience, kind, certificates, insecure, counters })
+        let patience = target::share_of(gateway.handshake_timeout);
+        Ok(Self { name, listen, target, patience, limits, kind, certificates, insecure, counters })
     }
 
     /// Reaches the target.
     pub(super) async fn connect(&self) -> io::Result<Socket> {
         target::connect(&self.target, self.patience).await
+    }
+
+    /// How long one of its connections may carry nothing. Strangers are clients without a certificate; those of a client tunnel are of
+    /// this machine.
+    pub(super) fn idle_timeout(&self, authenticated: bool) -> Option<Duration> {
+        let stranger = !authenticated && !matches!(self.kind, RouteKind::Client { .. });
+        if stranger { self.limits.idle_stranger } else { self.limits.idle_timeout }
     }
 
     /// The server that may have to answer a CA's validation.

@@ -4,17 +4,19 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::server::TlsStream;
-
+use super::bounded::{Bounded, LeftSilently};
+use super::handshake::Handshake;
 use super::reloading::Reloading;
-use super::{Peer, Refusal, ServerSettings, TlsError, TlsServer, refusal};
+use super::{Peer, Refusal, ServerSettings, ServerStream, TlsError, TlsServer, refusal};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Why there is no connection.
 #[derive(Debug)]
 pub enum AcceptError {
     /// The peer was judged and refused.
     Refused(Refusal),
+    /// The client left without an octet, as health checks do.
+    LeftSilently,
     /// TLS or the network failed.
     Io(io::Error),
     /// The settings can no longer be used.
@@ -25,6 +27,7 @@ impl fmt::Display for AcceptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(refusal) => refusal.fmt(f),
+            Self::LeftSilently => LeftSilently.fmt(f),
             Self::Io(error) => error.fmt(f),
             Self::Settings(error) => error.fmt(f),
         }
@@ -36,6 +39,9 @@ impl std::error::Error for AcceptError {}
 impl From<io::Error> for AcceptError {
     /// The core's reason where it refused, else what TLS or the system says.
     fn from(error: io::Error) -> Self {
+        if error.get_ref().is_some_and(|error| error.is::<LeftSilently>()) {
+            return Self::LeftSilently;
+        }
         let rustls = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
         match rustls.and_then(refusal) {
             Some(refusal) => Self::Refused(refusal.clone()),
@@ -48,6 +54,7 @@ impl From<AcceptError> for io::Error {
     fn from(error: AcceptError) -> Self {
         match error {
             AcceptError::Refused(refusal) => Self::new(io::ErrorKind::PermissionDenied, refusal),
+            AcceptError::LeftSilently => Self::new(io::ErrorKind::UnexpectedEof, LeftSilently),
             AcceptError::Io(error) => error,
             AcceptError::Settings(error) => Self::other(error),
         }
@@ -55,16 +62,35 @@ impl From<AcceptError> for io::Error {
 }
 
 impl TlsServer {
-    /// A handshake, then the verdict.
+    /// A handshake, then the verdict. The stream hands on no more than a handshake needs until it is done, and handshakes take turns
+    /// at the processors.
     ///
     /// # Errors
     /// The core's reason, or what failed.
-    pub async fn accept<S>(&self, stream: S) -> Result<(TlsStream<S>, Option<Arc<Peer>>), AcceptError>
+    pub async fn accept<S>(&self, stream: S) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let tls = tokio_rustls::TlsAcceptor::from(self.config().clone()).accept(stream).await?;
-        let peer = self.admit(tls.get_ref().1).map_err(AcceptError::Refused)?;
+        let acceptor = tokio_rustls::TlsAcceptor::from(self.config().clone());
+        self.finish(acceptor.accept(Bounded::client(stream))).await
+    }
+
+    /// Goes through with a handshake, then lets the client in.
+    pub(super) async fn finish<S>(
+        &self,
+        handshake: tokio_rustls::Accept<Bounded<S>>,
+    ) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let (done, mut found) = Handshake::drive(handshake).await;
+        let mut tls = match (done, found.refused.take()) {
+            (Ok(tls), _) => tls,
+            (Err(_), Some(refusal)) => return Err(AcceptError::Refused(refusal)),
+            (Err(error), None) => return Err(error.into()),
+        };
+        let peer = self.admit_judged(tls.get_ref().1, found).map_err(AcceptError::Refused)?;
+        tls.get_mut().0.lift();
         Ok((tls, peer))
     }
 }
@@ -94,11 +120,101 @@ impl Acceptor {
     ///
     /// # Errors
     /// The core's reason, or what failed.
-    pub async fn accept<S>(&self, stream: S) -> Result<(TlsStream<S>, Option<Arc<Peer>>), AcceptError>
+    pub async fn accept<S>(&self, stream: S) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let server = self.0.current().map_err(AcceptError::Settings)?;
         server.accept(stream).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::{ClientAuth, Credential, MinVersion, Peers, TrustStore, provider};
+    use pki_types::pem::PemObject;
+    use pki_types::{CertificateDer, PrivateKeyDer};
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+    use rustls::client::danger::ServerCertVerifier;
+    use rustls::sign::CertifiedKey;
+
+    /// A root, and whom it issued a certificate for.
+    fn pki() -> (CertificateDer<'static>, CertificateDer<'static>, KeyPair) {
+        let (root_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let mut root = CertificateParams::default();
+        root.distinguished_name.push(DnType::CommonName, "Root");
+        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        root.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let root_der = root.self_signed(&root_key).unwrap().der().clone();
+        let leaf = CertificateParams::new(vec!["b.example".to_owned()]).unwrap();
+        let leaf = leaf.signed_by(&key, &Issuer::new(root, root_key)).unwrap();
+        (root_der, leaf.der().clone(), key)
+    }
+
+    /// Shows these certificates with this key, whether they fit or not.
+    #[derive(Debug)]
+    struct Shows(Arc<CertifiedKey>);
+
+    impl rustls::client::ResolvesClientCert for Shows {
+        fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+            Some(self.0.clone())
+        }
+
+        fn has_certs(&self) -> bool {
+            true
+        }
+    }
+
+    async fn meet(server: &TlsServer, certificates: Vec<CertificateDer<'static>>, key: &KeyPair) -> Accepted {
+        let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
+        let key = provider().key_provider.load_private_key(key).unwrap();
+        let verifier: Arc<dyn ServerCertVerifier> =
+            Arc::new(crate::tls::verifier::DangerNoVerification { provider: provider() });
+        let config = rustls::ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_client_cert_resolver(Arc::new(Shows(Arc::new(CertifiedKey::new(certificates, key)))));
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let name = crate::tls::server_name("a.example").unwrap();
+        let (accepted, connected) = tokio::join!(server.accept(far), connector.connect(name, near));
+        drop(connected);
+        accepted.map(|(_, peer)| peer)
+    }
+
+    type Accepted = Result<Option<Arc<Peer>>, AcceptError>;
+
+    #[tokio::test]
+    async fn strangers_with_a_public_certificate_are_not_remembered_and_push_nobody_out() {
+        let (root, leaf, key) = pki();
+        let folder = tempfile::tempdir().unwrap();
+        let (cert_file, key_file) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        let own = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+        std::fs::write(&cert_file, own.cert.pem()).unwrap();
+        std::fs::write(&key_file, own.signing_key.serialize_pem()).unwrap();
+        let server = TlsServer::new(ServerSettings {
+            credential: Credential::load(&cert_file, &key_file).unwrap(),
+            client_auth: ClientAuth::Required(TrustStore::new(vec![root], Vec::new(), Peers::AnyVerified).unwrap()),
+            min_version: MinVersion::Tls12,
+            alpn: Vec::new(),
+        })
+        .unwrap();
+        let remembered =
+            || format!("{server:?}").split("verdicts: ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+        let stranger = KeyPair::generate().unwrap();
+        for noise in 0..60_u8 {
+            let noise = CertificateDer::from(vec![noise; 1024]);
+            let refused = meet(&server, vec![leaf.clone(), noise], &stranger).await;
+            assert!(matches!(refused, Err(AcceptError::Io(_))), "{refused:?}");
+        }
+        assert_eq!(remembered(), "0");
+        for _ in 0..2 {
+            assert!(meet(&server, vec![leaf.clone()], &key).await.unwrap().is_some());
+            assert_eq!(remembered(), "1");
+            assert!(meet(&server, vec![leaf.clone()], &stranger).await.is_err());
+        }
     }
 }

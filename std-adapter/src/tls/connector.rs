@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::client::TlsStream;
 
+use super::bounded::Bounded;
+use super::handshake::Handshake;
 use super::reloading::Reloading;
-use super::{AcceptError, ClientSettings, Peer, TlsClient, TlsError};
+use super::{AcceptError, ClientSettings, ClientStream, Peer, TlsClient, TlsError};
 
 impl TlsClient {
-    /// A handshake, then the verdict.
+    /// A handshake, then the verdict. The stream hands on no more than a handshake needs until it is done, and handshakes take turns
+    /// at the processors.
     ///
     /// # Errors
     /// The core's reason, or what failed.
@@ -18,13 +20,20 @@ impl TlsClient {
         &self,
         server_name: ServerName<'static>,
         stream: S,
-    ) -> Result<(TlsStream<S>, Option<Arc<Peer>>), AcceptError>
+    ) -> Result<(ClientStream<S>, Option<Arc<Peer>>), AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let connector = tokio_rustls::TlsConnector::from(self.config().clone());
-        let tls = connector.connect(server_name.clone(), stream).await?;
-        let peer = self.admit(tls.get_ref().1, &server_name).map_err(AcceptError::Refused)?;
+        let handshake = connector.connect(server_name.clone(), Bounded::server(stream));
+        let (done, mut found) = Handshake::drive(handshake).await;
+        let mut tls = match (done, found.refused.take()) {
+            (Ok(tls), _) => tls,
+            (Err(_), Some(refusal)) => return Err(AcceptError::Refused(refusal)),
+            (Err(error), None) => return Err(error.into()),
+        };
+        let peer = self.admit_judged(tls.get_ref().1, &server_name, found).map_err(AcceptError::Refused)?;
+        tls.get_mut().0.lift();
         Ok((tls, peer))
     }
 }
@@ -58,7 +67,7 @@ impl Connector {
         &self,
         server_name: ServerName<'static>,
         stream: S,
-    ) -> Result<(TlsStream<S>, Option<Arc<Peer>>), AcceptError>
+    ) -> Result<(ClientStream<S>, Option<Arc<Peer>>), AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {

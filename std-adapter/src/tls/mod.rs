@@ -2,11 +2,15 @@
 
 #[cfg(feature = "tokio")]
 mod acceptor;
+mod alert;
 mod authority;
+#[cfg(feature = "tokio")]
+mod bounded;
 mod challenge;
 #[cfg(feature = "tokio")]
 mod connector;
 mod credential;
+mod handshake;
 mod peer;
 mod provider;
 #[cfg(feature = "tokio")]
@@ -19,11 +23,16 @@ mod settings;
 mod streams;
 mod system_roots;
 mod trust;
+#[cfg(feature = "tokio")]
+mod turns;
+mod verdicts;
 mod verifier;
 
 #[cfg(feature = "tokio")]
 pub use acceptor::{AcceptError, Acceptor};
 pub use authority::{Authority, AuthorityRole, Certificates};
+#[cfg(feature = "tokio")]
+pub use bounded::Bounded;
 pub use challenge::ChallengeCertificate;
 #[cfg(feature = "tokio")]
 pub use connector::Connector;
@@ -33,7 +42,7 @@ pub use provider::{MinVersion, provider};
 pub use server_name::WrongServerName;
 pub use settings::{ClientAuth, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
 #[cfg(feature = "tokio")]
-pub use streams::{ClientHello, ClientStream, ServerStream, server_name, version_name};
+pub use streams::{ClientHello, ClientStream, ServerStream, is_resumed, server_name, version_name};
 pub use system_roots::{SystemRoots, system_roots};
 pub use trust::{Anchors, OwnedRule, Peers, TrustStore};
 pub use verifier::{ClientVerifier, MAX_CERTIFICATES, Refusal, ServerVerifier, refusal};

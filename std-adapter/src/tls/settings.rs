@@ -7,6 +7,8 @@ use pki_types::ServerName;
 use rustls::client::Resumption;
 use rustls::{ClientConfig, ServerConfig};
 
+#[cfg(feature = "tokio")]
+use super::handshake::Handshake;
 use super::resolver::Resolver;
 use super::sessions::{ClientSessions, Sessions};
 use super::verifier::DangerNoVerification;
@@ -167,6 +169,19 @@ impl TlsServer {
         &self.config
     }
 
+    /// As [`TlsServer::admit`], by the verdict of this very handshake, where it asked for one.
+    #[cfg(feature = "tokio")]
+    pub(super) fn admit_judged(
+        &self,
+        connection: &rustls::CommonState,
+        found: Handshake,
+    ) -> Result<Option<Arc<Peer>>, Refusal> {
+        match (&self.verifier, found.judged) {
+            (Some(verifier), Some(verdict)) => Ok(Some(verifier.admit_judged(verdict))),
+            _ => self.admit(connection),
+        }
+    }
+
     /// Judges the client of a finished handshake, resumed ones too; none where no certificate was asked for or shown.
     ///
     /// # Errors
@@ -225,6 +240,20 @@ impl TlsClient {
     /// For any code that takes rustls's own. It must call [`TlsClient::admit`] after each handshake.
     pub fn config(&self) -> &Arc<ClientConfig> {
         &self.config
+    }
+
+    /// As [`TlsClient::admit`], by the verdict of this very handshake, where it asked for one.
+    #[cfg(feature = "tokio")]
+    pub(super) fn admit_judged(
+        &self,
+        connection: &rustls::CommonState,
+        server_name: &ServerName<'_>,
+        found: Handshake,
+    ) -> Result<Option<Arc<Peer>>, Refusal> {
+        match (&self.verifier, found.judged) {
+            (Some(verifier), Some(verdict)) => Ok(Some(verifier.admit_judged(verdict))),
+            _ => self.admit(connection, server_name),
+        }
     }
 
     /// Judges the server of a finished handshake, resumed ones too; none where nobody is verified.

@@ -8,12 +8,14 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 use std::io;
 use std::sync::Arc;
 
+use super::bounded::Bounded;
+use super::handshake::Handshake;
 use super::{AcceptError, Peer, TlsServer, challenge};
 
 /// A server's side of a connection.
-pub type ServerStream<S> = tokio_rustls::server::TlsStream<S>;
+pub type ServerStream<S> = tokio_rustls::server::TlsStream<Bounded<S>>;
 /// A client's side of a connection.
-pub type ClientStream<S> = tokio_rustls::client::TlsStream<S>;
+pub type ClientStream<S> = tokio_rustls::client::TlsStream<Bounded<S>>;
 
 /// The version of a finished handshake, as the PROXY protocol spells it.
 pub fn version_name(connection: &rustls::CommonState) -> Option<&'static str> {
@@ -24,9 +26,14 @@ pub fn version_name(connection: &rustls::CommonState) -> Option<&'static str> {
     }
 }
 
+/// Whether a finished handshake resumed a session: certificates were shown in an earlier one (RFC 8446 section 2.2).
+pub fn is_resumed(connection: &rustls::CommonState) -> bool {
+    connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+}
+
 /// A handshake that waits for a decision on which server answers it.
 pub struct ClientHello<S> {
-    start: StartHandshake<S>,
+    start: StartHandshake<Bounded<S>>,
     server_name: Option<String>,
     challenge: bool,
 }
@@ -40,7 +47,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
     /// # Errors
     /// What rustls or the network says.
     pub async fn read(stream: S) -> io::Result<Self> {
-        let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+        let acceptor = rustls::server::Acceptor::default();
+        let (start, _) = Handshake::drive(LazyConfigAcceptor::new(acceptor, Bounded::client(stream))).await;
+        let start = start?;
         let hello = start.client_hello();
         let server_name = hello.server_name().map(str::to_owned);
         // RFC 8737 section 3: this single protocol
@@ -63,7 +72,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
         let config = servers.filter_map(|server| server.credential().challenge_config(&name)).next();
         let config =
             config.unwrap_or_else(|| Err(io::Error::other(format!("no validation of {name:?} is expected"))))?;
-        let mut tls = start.into_stream(config).await?;
+        let (tls, _) = Handshake::drive(start.into_stream(config)).await;
+        let mut tls = tls?;
         // RFC 8737 section 3: the handshake is all; nothing is read from it.
         tls.shutdown().await?;
         Ok(name)
@@ -79,9 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
     /// # Errors
     /// The core's reason, or what failed.
     pub async fn accept(self, server: &TlsServer) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError> {
-        let tls = self.start.into_stream(server.config().clone()).await?;
-        let peer = server.admit(tls.get_ref().1).map_err(AcceptError::Refused)?;
-        Ok((tls, peer))
+        server.finish(self.start.into_stream(server.config().clone())).await
     }
 
     /// Tells the client that nobody of that name is here.

@@ -12,10 +12,13 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
 
-use super::peer::{Peer, Verdicts};
+use super::alert::refuse;
+use super::handshake::Handshake;
+use super::peer::Peer;
 use super::server_name::WrongServerName;
 use super::sessions::Horizon;
 use super::trust::{Generation, TrustStore};
+use super::verdicts::{Verdict, Verdicts};
 use crate::clock;
 
 /// Certificates that a peer may show, its own among them. Chains in use have two to four.
@@ -55,17 +58,14 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// The core's reason inside a rustls error, if the core was the one to refuse.
+static NO_CERTIFICATE: Refusal = Refusal::NoCertificate;
+
+/// The core's reason inside a rustls error, if the core was the one to refuse; that no certificate was shown, rustls sees by itself.
 pub fn refusal(error: &Error) -> Option<&Refusal> {
     match error {
+        Error::NoCertificatesPresented => Some(&NO_CERTIFICATE),
         Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) => cause.downcast_ref(),
         _ => None,
-    }
-}
-
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refusal))))
     }
 }
 
@@ -121,7 +121,7 @@ impl Judge {
         Self {
             store: store.clone(),
             trust: store.current(),
-            verdicts: Verdicts::new(),
+            verdicts: Verdicts::new(&provider),
             horizon: Arc::default(),
             provider,
         }
@@ -141,26 +141,31 @@ impl Judge {
         purpose: Purpose,
         now: UnixTime,
         authorize: impl FnOnce(VerifiedPath<'_>) -> Result<(), Denied>,
-    ) -> Result<Arc<Peer>, Refusal> {
+    ) -> Result<Verdict, Refusal> {
         let shown = sent.len().saturating_add(1);
         if shown > MAX_CERTIFICATES {
             return Err(Refusal::TooManyCertificates(shown));
         }
-        let peer = self.verdicts.remembered(name, leaf, sent, now, || {
-            let leaf = Certificate::from_der(leaf).map_err(Refusal::Parse)?;
-            let algorithms = self.provider.signature_verification_algorithms.all;
-            let path = self.trust.verify(algorithms, &leaf, &parse_sent(sent), purpose, now).map_err(Refusal::Path)?;
-            let valid_until = path.valid_until();
-            authorize(path).map_err(|denied| match denied {
-                Denied::WrongServerName => {
-                    Refusal::ServerName(WrongServerName::new(&String::from_utf8_lossy(name), &leaf))
-                }
-                denied => Refusal::Denied(denied),
-            })?;
-            Ok(Peer::new(&leaf, valid_until))
+        let evidence = self.verdicts.evidence(name, leaf, sent);
+        if let Some(known) = self.verdicts.recall(evidence, now) {
+            return Ok(known);
+        }
+        let leaf = Certificate::from_der(leaf).map_err(Refusal::Parse)?;
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        let path = self.trust.verify(algorithms, &leaf, &parse_sent(sent), purpose, now).map_err(Refusal::Path)?;
+        let valid_until = path.valid_until();
+        authorize(path).map_err(|denied| match denied {
+            Denied::WrongServerName => Refusal::ServerName(WrongServerName::new(&String::from_utf8_lossy(name), &leaf)),
+            denied => Refusal::Denied(denied),
         })?;
-        self.horizon.note(peer.valid_until());
-        Ok(peer)
+        Ok(Verdict::new(evidence, now, Peer::new(&leaf, valid_until)))
+    }
+
+    /// The peer of this verdict has proved its key: only now may it be remembered, and cut the time of sessions short.
+    fn admit(&self, verdict: Verdict) -> Arc<Peer> {
+        self.verdicts.remember(&verdict);
+        self.horizon.note(verdict.peer.valid_until());
+        verdict.peer
     }
 }
 
@@ -196,14 +201,15 @@ impl ClientVerifier {
         &self.judge.horizon
     }
 
-    fn judge(
-        &self,
-        leaf: &CertificateDer<'_>,
-        sent: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<Arc<Peer>, Refusal> {
+    fn judge(&self, leaf: &CertificateDer<'_>, sent: &[CertificateDer<'_>], now: UnixTime) -> Result<Verdict, Refusal> {
         let peers = &self.judge.trust.peers;
         self.judge.judge(b"", leaf, sent, Purpose::ClientAuth, now, |path| peers.authorize(path))
+    }
+
+    /// Lets in a client whose handshake is finished, by the verdict of that handshake.
+    #[cfg(feature = "tokio")]
+    pub(super) fn admit_judged(&self, verdict: Verdict) -> Arc<Peer> {
+        self.judge.admit(verdict)
     }
 
     /// Judges a client of a finished handshake, now. A resumed session shows no certificate anew, so rustls asks no verifier
@@ -213,7 +219,7 @@ impl ClientVerifier {
     /// Why it is not, or no longer, let in.
     pub fn admit(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<Option<Arc<Peer>>, Refusal> {
         match shown.and_then(<[_]>::split_first) {
-            Some((leaf, sent)) => self.judge(leaf, sent, clock::now()).map(Some),
+            Some((leaf, sent)) => self.judge(leaf, sent, clock::now()).map(|verdict| Some(self.judge.admit(verdict))),
             None if self.mandatory => Err(Refusal::NoCertificate),
             None => Ok(None),
         }
@@ -235,7 +241,8 @@ impl ClientCertVerifier for ClientVerifier {
         sent: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.judge(leaf, sent, now)?;
+        let verdict = self.judge(leaf, sent, now).map_err(refuse)?;
+        Handshake::tell(|handshake| handshake.judged = Some(verdict));
         Ok(ClientCertVerified::assertion())
     }
 
@@ -268,7 +275,7 @@ impl ServerVerifier {
         sent: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
         now: UnixTime,
-    ) -> Result<Arc<Peer>, Refusal> {
+    ) -> Result<Verdict, Refusal> {
         let text = server_name.to_str();
         self.judge.judge(text.as_bytes(), leaf, sent, Purpose::ServerAuth, now, |path| {
             let name = match server_name {
@@ -278,6 +285,12 @@ impl ServerVerifier {
             };
             name.authorize(path).map(drop)
         })
+    }
+
+    /// Believes a server whose handshake is finished, by the verdict of that handshake.
+    #[cfg(feature = "tokio")]
+    pub(super) fn admit_judged(&self, verdict: Verdict) -> Arc<Peer> {
+        self.judge.admit(verdict)
     }
 
     /// Judges a server of a finished handshake, now; a resumed session shows no certificate anew.
@@ -290,7 +303,9 @@ impl ServerVerifier {
         server_name: &ServerName<'_>,
     ) -> Result<Arc<Peer>, Refusal> {
         match shown.and_then(<[_]>::split_first) {
-            Some((leaf, sent)) => self.judge(leaf, sent, server_name, clock::now()),
+            Some((leaf, sent)) => {
+                self.judge(leaf, sent, server_name, clock::now()).map(|verdict| self.judge.admit(verdict))
+            }
             None => Err(Refusal::NoCertificate),
         }
     }
@@ -305,7 +320,8 @@ impl ServerCertVerifier for ServerVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.judge(leaf, sent, server_name, now)?;
+        let verdict = self.judge(leaf, sent, server_name, now).map_err(refuse)?;
+        Handshake::tell(|handshake| handshake.judged = Some(verdict));
         Ok(ServerCertVerified::assertion())
     }
 

@@ -20,6 +20,7 @@ mod refusals;
 mod reload;
 mod run;
 mod serve;
+mod strangers;
 mod targets;
 mod traffic;
 mod tunnel_pair;

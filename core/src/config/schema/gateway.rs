@@ -60,6 +60,7 @@ static EST: Object = Object {
             "the answer to a renewal holds the intermediates too, for firmware that does not ask for cacerts; default false, goes with the next version",
             |raw, value| raw.gateway.est.chain_in_answer = value
         ),
+        object!("limits", "what it may cost, instead of gateway.limits", TUNNEL_LIMITS, |raw| raw.enter_limits(true)),
     ],
 };
 
@@ -70,18 +71,46 @@ static ADMIN: Object = Object {
         not_empty(text, "ADDRESS:PORT")?)],
 };
 
+/// A limit that is a number.
+macro_rules! number {
+    ($key:literal, $doc:literal, $from:literal, |$raw:ident| $limit:expr) => {
+        Field {
+            key: $key,
+            doc: $doc,
+            kind: Kind::Number(|$raw, number| {
+                *$limit = number.into();
+                if ($from..=u32::MAX).contains(&number) { Ok(()) } else { Err("a number from 1") }
+            }),
+        }
+    };
+}
+
 static LIMITS: Object = Object {
     open: false,
     on_key: None,
     fields: &[
-        Field {
-            key: "connections",
-            doc: "connections at a time, default 10000",
-            kind: Kind::Number(|raw, number| {
-                raw.gateway.limits.connections = number;
-                if number == 0 { Err("a number from 1") } else { Ok(()) }
-            }),
-        },
+        number!("connections", "connections at a time, of all tunnels, default 10000", 1, |raw| &mut raw
+            .gateway
+            .limits
+            .connections),
+        number!(
+            "handshakes",
+            "TLS connections of one address at a time whose handshake is not done, default 1024",
+            1,
+            |raw| &mut raw.gateway.limits.handshakes
+        ),
+        number!(
+            "connections_per_source",
+            "connections of one IPv4 address or IPv6 /64 at a time to one address, default 0: no limit",
+            0,
+            |raw| &mut raw.gateway.limits.connections_per_source
+        ),
+        number!(
+            "handshakes_per_second",
+            "new TLS connections of one IPv4 address or IPv6 /64 in a second to one address, default 0: no limit",
+            0,
+            |raw| &mut raw.gateway.limits.handshakes_per_second
+        ),
         text!("handshake_timeout", "from accept to the reached target, default \"10s\"", |raw, text| raw
             .gateway
             .limits
@@ -89,10 +118,11 @@ static LIMITS: Object = Object {
             duration::milliseconds(text)
                 .filter(|milliseconds| *milliseconds > 0)
                 .ok_or("a duration above zero, as \"10s\"")?),
-        limit!(
+        text!(
             "idle_timeout",
-            "how long a connection may be silent (once to twice that), default \"0s\": for ever",
-            idle_timeout_ms
+            "how long a connection may be silent (once to twice that), \"0s\": for ever; default: for ever, \"10m\" where no peer is authenticated",
+            |raw, text| raw.gateway.limits.idle_timeout_ms =
+                Some(duration::milliseconds(text).ok_or(duration::EXPECTED)?)
         ),
         limit!("drain_timeout", "how long connections go on after SIGTERM, default \"30s\"", drain_timeout_ms),
         limit!(
@@ -138,6 +168,34 @@ static LIMITS: Object = Object {
     ],
 };
 
+/// A tunnel's own, or the EST server's.
+static TUNNEL_LIMITS: Object = Object {
+    open: false,
+    on_key: None,
+    fields: &[
+        number!("connections", "its connections at a time", 1, |raw| &mut raw.limits().connections),
+        number!("handshakes", "its TLS connections at a time whose handshake is not done", 1, |raw| &mut raw
+            .limits()
+            .handshakes),
+        number!(
+            "connections_per_source",
+            "connections of one IPv4 address or IPv6 /64 at a time; 0: no limit",
+            0,
+            |raw| &mut raw.limits().connections_per_source
+        ),
+        number!(
+            "handshakes_per_second",
+            "new TLS connections of one IPv4 address or IPv6 /64 in a second; 0: no limit",
+            0,
+            |raw| &mut raw.limits().handshakes_per_second
+        ),
+        text!("idle_timeout", "how long a connection may be silent; \"0s\": for ever", |raw, text| raw
+            .limits()
+            .idle_timeout_ms =
+            Some(duration::milliseconds(text).ok_or(duration::EXPECTED)?)),
+    ],
+};
+
 static TUNNEL: Object = Object {
     open: false,
     on_key: None,
@@ -173,5 +231,6 @@ static TUNNEL: Object = Object {
             .allow_remote_plaintext =
             value),
         object!("tls", "instead of security.tls", TUNNEL_TLS, |raw| raw.enter(Side::Tunnel)),
+        object!("limits", "what it may cost, instead of gateway.limits", TUNNEL_LIMITS, |raw| raw.enter_limits(false)),
     ],
 };

@@ -1,0 +1,245 @@
+//! A connection until it can carry bytes: handshake, verdict, a connection of the tunnel's, the target.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use edgetrust_core::identity::without_root;
+use tokio::io::AsyncWriteExt;
+
+use super::door::{Guest, Turned};
+use super::listener::State;
+use super::proxy_protocol::Header;
+use super::session::{Opened, Streams};
+use super::shares::{Permit, Shares};
+use super::socket::{Remote, Socket};
+use super::status::RefusalReason;
+use super::tunnel::{Route, RouteKind};
+use crate::tls::{AcceptError, ClientHello, Peer, ServerStream};
+
+/// One that has its turn.
+pub(super) struct Visitor {
+    pub(super) socket: Socket,
+    pub(super) remote: Remote,
+    pub(super) guest: Guest,
+    /// Where there is no handshake to wait for.
+    pub(super) permit: Option<Permit>,
+}
+
+/// Why a connection never carried a byte.
+pub(super) enum Refused {
+    Peer(AcceptError),
+    NoTunnel(Option<String>),
+    Target(String, io::Error),
+    Deadline,
+    Limit(Turned),
+    /// Nobody is refused: a CA validated this name.
+    Challenge(String),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer(error) => error.fmt(f),
+            Self::NoTunnel(Some(name)) => write!(f, "no tunnel here is for the server name {name:?}"),
+            Self::NoTunnel(None) => f.write_str("no tunnel here is for clients without a server name"),
+            Self::Target(target, error) => write!(f, "target {target}: {error}"),
+            Self::Deadline => f.write_str("no handshake and no target within the deadline"),
+            Self::Limit(turned) => turned.fmt(f),
+            Self::Challenge(name) => write!(f, "a CA validated {name}"),
+        }
+    }
+}
+
+impl Refused {
+    pub(super) fn kind(&self) -> RefusalReason {
+        match self {
+            Self::Peer(AcceptError::Refused(_)) => RefusalReason::Peer,
+            Self::Peer(AcceptError::Io(_) | AcceptError::LeftSilently | AcceptError::Settings(_)) => {
+                RefusalReason::Handshake
+            }
+            Self::NoTunnel(_) | Self::Challenge(_) => RefusalReason::ServerName,
+            Self::Target(..) => RefusalReason::Target,
+            Self::Deadline => RefusalReason::Deadline,
+            Self::Limit(_) => RefusalReason::Limit,
+        }
+    }
+}
+
+impl From<Turned> for Refused {
+    fn from(turned: Turned) -> Self {
+        Self::Limit(turned)
+    }
+}
+
+impl From<AcceptError> for Refused {
+    fn from(error: AcceptError) -> Self {
+        Self::Peer(error)
+    }
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Self::Peer(error.into())
+    }
+}
+
+pub(super) type Failed = (Option<Arc<Route>>, Refused);
+
+/// Handshake and verdict first, then a connection, then the target: nobody unauthorized reaches it.
+pub(super) async fn open(
+    state: &State,
+    socket: Socket,
+    guest: &mut Guest,
+    permit: Option<Permit>,
+    shares: &Arc<Shares>,
+) -> Result<(Opened, Permit), Failed> {
+    let Some(route) = state.only_route() else { return open_by_name(state, socket, guest, shares).await };
+    let opened = async {
+        match &route.kind {
+            RouteKind::Server { tls, .. } => {
+                let (stream, peer) = show_out(guest, async { Ok(tls.accept(socket).await?) }).await?;
+                forward(route, stream, peer, guest, shares).await
+            }
+            RouteKind::Plain { .. } | RouteKind::Client { .. } => open_known(route, socket, permit, shares).await,
+        }
+    };
+    opened.await.map_err(|refused| (Some(route.clone()), refused))
+}
+
+/// Gives up a handshake whose seat a newer one takes.
+async fn show_out<T>(guest: &Guest, handshake: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
+    tokio::select! {
+        biased;
+        turned = guest.shown_out() => Err(turned.into()),
+        done = handshake => done,
+    }
+}
+
+/// A client whose target is not reached yet. Whatever ends the wait, an error, the deadline or the program's end, it sees a reset: plaintext
+/// has no alert, and an orderly end would look like an empty answer (RFC 8446 section 6.1 for TLS).
+struct Waiting<'a> {
+    client: &'a Socket,
+    over: bool,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(client: &'a Socket) -> Self {
+        Self { client, over: false }
+    }
+
+    fn over(mut self) {
+        self.over = true;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.client.reset_on_close();
+        }
+    }
+}
+
+/// Goes on with a client of this machine, or one of whom nothing is asked.
+async fn open_known(
+    route: &Arc<Route>,
+    socket: Socket,
+    permit: Option<Permit>,
+    shares: &Arc<Shares>,
+) -> Result<(Opened, Permit), Refused> {
+    let waiting = Waiting::new(&socket);
+    let permit = match permit {
+        Some(permit) => permit,
+        None => shares.take(&route.name).await?,
+    };
+    let route = route.clone();
+    match &route.kind {
+        RouteKind::Client { tls, server_name } => {
+            let target = reach(&route, None).await?;
+            let (stream, peer) = tls.connect(server_name.clone(), target).await?;
+            waiting.over();
+            Ok((Opened { route, peer, streams: Streams::Client(socket, Box::new(stream)) }, permit))
+        }
+        RouteKind::Plain { proxy_protocol } | RouteKind::Server { proxy_protocol, .. } => {
+            let header = proxy_protocol.then(|| Header { addresses: socket.addresses(), ..Header::default() }.encode());
+            let target = reach(&route, header).await?;
+            waiting.over();
+            Ok((Opened { route, peer: None, streams: Streams::Plain(socket, target) }, permit))
+        }
+    }
+}
+
+/// Several tunnels share the address: the server name of the ClientHello chooses (RFC 6066 section 3).
+async fn open_by_name(
+    state: &State,
+    socket: Socket,
+    guest: &mut Guest,
+    shares: &Arc<Shares>,
+) -> Result<(Opened, Permit), Failed> {
+    let hello = show_out(guest, async { Ok(ClientHello::read(socket).await?) }).await.map_err(|error| (None, error))?;
+    if hello.is_challenge() {
+        // The name may be an address in reverse (RFC 8738 section 6), which no tunnel lists.
+        let servers = state.routes.iter().filter_map(|route| route.server());
+        let answered = hello.answer_challenge(servers).await.map_err(|error| (None, error.into()))?;
+        return Err((None, Refused::Challenge(answered)));
+    }
+    let Some(route) = state.route(hello.server_name()) else {
+        let name = hello.server_name().map(str::to_owned);
+        hello.refuse_name().await;
+        return Err((None, Refused::NoTunnel(name)));
+    };
+    let RouteKind::Server { tls, .. } = &route.kind else {
+        // Validation lets only TLS servers share an address.
+        return Err((Some(route.clone()), Refused::NoTunnel(None)));
+    };
+    let opened = async {
+        let (stream, peer) = show_out(guest, async { Ok(hello.accept(tls).await?) }).await?;
+        forward(route, stream, peer, guest, shares).await
+    };
+    opened.await.map_err(|refused| (Some(route.clone()), refused))
+}
+
+/// Reaches the target for a client that is let in.
+async fn forward(
+    route: &Arc<Route>,
+    stream: ServerStream<Socket>,
+    peer: Option<Arc<Peer>>,
+    guest: &mut Guest,
+    shares: &Arc<Shares>,
+) -> Result<(Opened, Permit), Refused> {
+    guest.stand_up();
+    let header = match &route.kind {
+        RouteKind::Server { proxy_protocol: true, .. } => {
+            let (socket, tls) = stream.get_ref();
+            let header = Header {
+                addresses: socket.addresses(),
+                alpn: tls.alpn_protocol(),
+                authority: tls.server_name().map(without_root),
+                tls_version: crate::tls::version_name(tls),
+                verified: peer.is_some(),
+                resumed: crate::tls::is_resumed(tls),
+                common_name: peer.as_ref().and_then(|peer| peer.common_name()),
+            };
+            Some(header.encode())
+        }
+        _ => None,
+    };
+    let waiting = Waiting::new(stream.get_ref().0);
+    let permit = shares.take(&route.name).await?;
+    let target = reach(route, header).await?;
+    waiting.over();
+    Ok((Opened { route: route.clone(), peer, streams: Streams::Server(Box::new(stream), target) }, permit))
+}
+
+async fn reach(route: &Route, header: Option<Vec<u8>>) -> Result<Socket, Refused> {
+    let reached = async {
+        let mut target = route.connect().await?;
+        if let Some(header) = header {
+            target.write_all(&header).await?;
+        }
+        Ok(target)
+    };
+    reached.await.map_err(|error| Refused::Target(route.target.to_string(), error))
+}

@@ -1,0 +1,226 @@
+//! Connections at a time, shared out among tunnels so that none takes all of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::door::Turned;
+
+/// Those that were let in and wait, of one tunnel; over it, they are refused.
+const WAITING: usize = 1024;
+
+/// Connections at a time. Half of all are divided among the tunnels, a part of its own for each; the other half is for whoever
+/// comes first. So a tunnel whose visitors stay for ever leaves the others their parts.
+#[derive(Debug)]
+pub(crate) struct Shares(Mutex<Books>);
+
+#[derive(Debug, Default)]
+struct Books {
+    total: usize,
+    tunnels: HashMap<Arc<str>, Share>,
+}
+
+#[derive(Debug, Default)]
+struct Share {
+    /// Its own limit, where it has one.
+    limit: Option<usize>,
+    /// What nobody else takes.
+    reserved: usize,
+    used: usize,
+    waiting: usize,
+    freed: Arc<Notify>,
+}
+
+impl Share {
+    fn beyond(&self) -> usize {
+        self.used.saturating_sub(self.reserved)
+    }
+}
+
+/// One connection; whoever holds this is counted.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    shares: Arc<Shares>,
+    tunnel: Arc<str>,
+}
+
+impl Shares {
+    pub(crate) fn new<'a>(total: usize, tunnels: impl Iterator<Item = (&'a str, Option<usize>)>) -> Arc<Self> {
+        let shares = Arc::new(Self(Mutex::default()));
+        shares.set(total, tunnels);
+        shares
+    }
+
+    /// A panic elsewhere leaves whole counts.
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What there is for which tunnels from now on; connections stay, where they are too many too.
+    pub(crate) fn set<'a>(&self, total: usize, tunnels: impl Iterator<Item = (&'a str, Option<usize>)>) {
+        let tunnels: Vec<_> = tunnels.collect();
+        let mut books = self.books();
+        books.total = total;
+        books.tunnels.retain(|_, share| share.used > 0 || share.waiting > 0);
+        for share in books.tunnels.values_mut() {
+            (share.limit, share.reserved) = (None, 0);
+        }
+        let part = total.checked_div(tunnels.len().saturating_mul(2)).unwrap_or(0);
+        for (name, limit) in tunnels {
+            if !books.tunnels.contains_key(name) {
+                books.tunnels.insert(name.into(), Share::default());
+            }
+            if let Some(share) = books.tunnels.get_mut(name) {
+                (share.limit, share.reserved) = (limit, limit.map_or(part, |limit| limit.min(part)));
+            }
+        }
+        books.wake();
+    }
+
+    /// A connection of this tunnel, where there is one at once.
+    pub(crate) fn try_take(self: &Arc<Self>, tunnel: &str) -> Option<Permit> {
+        let tunnel = self.books().take(tunnel)?;
+        Some(Permit { shares: self.clone(), tunnel })
+    }
+
+    /// Waits for a connection of this tunnel.
+    ///
+    /// # Errors
+    /// Where too many wait.
+    pub(crate) async fn take(self: &Arc<Self>, tunnel: &str) -> Result<Permit, Turned> {
+        if let Some(permit) = self.try_take(tunnel) {
+            return Ok(permit);
+        }
+        let waiting = Waiting::begin(self, tunnel)?;
+        loop {
+            let mut freed = std::pin::pin!(waiting.freed.notified());
+            // From here on a notification is not missed.
+            freed.as_mut().enable();
+            if let Some(permit) = self.try_take(tunnel) {
+                return Ok(permit);
+            }
+            freed.await;
+        }
+    }
+}
+
+impl Books {
+    fn take(&mut self, tunnel: &str) -> Option<Arc<str>> {
+        if !self.tunnels.contains_key(tunnel) {
+            self.tunnels.insert(tunnel.into(), Share::default());
+        }
+        let (reserved, beyond) = self.tunnels.values().fold((0_usize, 0_usize), |(reserved, beyond), share| {
+            (reserved.saturating_add(share.reserved), beyond.saturating_add(share.beyond()))
+        });
+        let room = beyond < self.total.saturating_sub(reserved);
+        let name = self.tunnels.get_key_value(tunnel)?.0.clone();
+        let share = self.tunnels.get_mut(tunnel)?;
+        let allowed = share.limit.is_none_or(|limit| share.used < limit);
+        if !allowed || !(share.used < share.reserved || room) {
+            return None;
+        }
+        share.used = share.used.saturating_add(1);
+        Some(name)
+    }
+
+    /// One of each tunnel looks whether there is a connection for it.
+    fn wake(&self) {
+        self.tunnels.values().filter(|share| share.waiting > 0).for_each(|share| share.freed.notify_one());
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut books = self.shares.books();
+        if let Some(share) = books.tunnels.get_mut(&self.tunnel) {
+            share.used = share.used.saturating_sub(1);
+        }
+        books.wake();
+    }
+}
+
+/// One that waits; it is counted until it is dropped.
+struct Waiting<'a> {
+    shares: &'a Shares,
+    tunnel: &'a str,
+    freed: Arc<Notify>,
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(shares: &'a Shares, tunnel: &'a str) -> Result<Self, Turned> {
+        let mut books = shares.books();
+        let Some(share) = books.tunnels.get_mut(tunnel) else { return Err(Turned::Waiting(0)) };
+        if share.waiting >= WAITING {
+            return Err(Turned::Waiting(share.waiting));
+        }
+        share.waiting = share.waiting.saturating_add(1);
+        Ok(Self { shares, tunnel, freed: share.freed.clone() })
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut books = self.shares.books();
+        if let Some(share) = books.tunnels.get_mut(self.tunnel) {
+            share.waiting = share.waiting.saturating_sub(1);
+        }
+        // It may have been woken for what it does not take.
+        books.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(shares: &Arc<Shares>, tunnel: &str) -> Vec<Permit> {
+        std::iter::from_fn(|| shares.try_take(tunnel)).collect()
+    }
+
+    #[test]
+    fn one_tunnel_has_all() {
+        let shares = Shares::new(10, [("one", None)].into_iter());
+        assert_eq!(fill(&shares, "one").len(), 10);
+        assert_eq!(fill(&shares, "one").len(), 10, "they come back");
+    }
+
+    #[test]
+    fn each_tunnel_keeps_its_part() {
+        let shares = Shares::new(12, [("one", None), ("two", None), ("small", Some(1))].into_iter());
+        let one = fill(&shares, "one");
+        // Half of all is six, two for each; the small one can use one of its two.
+        assert_eq!(one.len(), 9);
+        let (two, small) = (fill(&shares, "two"), fill(&shares, "small"));
+        assert_eq!((two.len(), small.len()), (2, 1));
+        drop(one);
+        assert_eq!(fill(&shares, "two").len(), 7);
+    }
+
+    #[test]
+    fn a_change_holds_for_those_that_come() {
+        let shares = Shares::new(4, [("one", None)].into_iter());
+        let mut before = fill(&shares, "one");
+        shares.set(2, [("two", None)].into_iter());
+        assert_eq!(before.len(), 4);
+        assert_eq!(fill(&shares, "two").len(), 1, "its part, though there are too many");
+        before.truncate(1);
+        assert_eq!(fill(&shares, "two").len(), 1);
+        before.clear();
+        assert_eq!(fill(&shares, "two").len(), 2);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_woken_when_one_of_its_own_or_of_all_ends() {
+        let shares = Shares::new(4, [("one", None), ("two", None)].into_iter());
+        let (mut one, two) = (fill(&shares, "one"), fill(&shares, "two"));
+        assert_eq!((one.len(), two.len()), (3, 1));
+        let waits = {
+            let shares = shares.clone();
+            tokio::spawn(async move { [shares.take("two").await.unwrap(), shares.take("two").await.unwrap()] })
+        };
+        tokio::task::yield_now().await;
+        one.truncate(1);
+        assert_eq!(waits.await.unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,61 @@
+//! The alert that fits a refusal (RFC 8446 section 6.2).
+
+use std::sync::Arc;
+
+use edgetrust_core::identity::Denied;
+use edgetrust_core::path::PathErrorKind;
+use rustls::{CertificateError, Error, OtherError};
+
+use super::Refusal;
+use super::handshake::Handshake;
+
+/// The error for rustls, which sends the alert that belongs to it. The refusal itself goes to whoever drives the handshake; where nobody
+/// does, it is in the error, and the alert is certificate_unknown.
+pub(super) fn refuse(refusal: Refusal) -> Error {
+    let fitting = fitting(&refusal);
+    let mut refusal = Some(refusal);
+    if fitting.is_some() {
+        Handshake::tell(|handshake| handshake.refused = refusal.take());
+    }
+    match (refusal, fitting) {
+        (None, Some(fitting)) => Error::InvalidCertificate(fitting),
+        (Some(refusal), _) => refusal.into(),
+        (None, None) => Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure),
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refusal))))
+    }
+}
+
+/// What rustls says as an alert; none is certificate_unknown: it is not the certificate's fault.
+fn fitting(refusal: &Refusal) -> Option<CertificateError> {
+    Some(match refusal {
+        // bad_certificate
+        Refusal::ServerName(_) | Refusal::Denied(Denied::WrongServerName | Denied::MalformedServerName) => {
+            CertificateError::NotValidForName
+        }
+        // access_denied
+        Refusal::Denied(_) => CertificateError::ApplicationVerificationFailure,
+        Refusal::Path(error) => match error.kind {
+            // unknown_ca
+            PathErrorKind::UnknownIssuer | PathErrorKind::SelfSigned | PathErrorKind::Loop => {
+                CertificateError::UnknownIssuer
+            }
+            // certificate_expired
+            PathErrorKind::Expired { .. } => CertificateError::Expired,
+            PathErrorKind::NotYetValid { .. } => CertificateError::NotValidYet,
+            // unsupported_certificate
+            PathErrorKind::WrongPurpose
+            | PathErrorKind::UnsupportedSignatureAlgorithm(_)
+            | PathErrorKind::UnsupportedKey(_) => CertificateError::InvalidPurpose,
+            PathErrorKind::TimeUnknown | PathErrorKind::Budget(_) => return None,
+            // bad_certificate
+            _ => CertificateError::BadEncoding,
+        },
+        // bad_certificate
+        _ => CertificateError::BadEncoding,
+    })
+}

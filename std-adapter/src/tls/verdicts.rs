@@ -1,0 +1,173 @@
+//! The memory of verdicts on peers that have proved their keys.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lru::LruCache;
+use pki_types::{CertificateDer, UnixTime};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::hash::{Hash, HashAlgorithm};
+
+use super::Peer;
+
+/// Verdicts in memory at a time; the one that was asked for the longest ago goes first.
+const MAX_VERDICTS: NonZeroUsize = NonZeroUsize::new(1024).expect("it is above zero");
+/// A peer with longer names is judged each time.
+const MAX_PEER: usize = 2 * 1024;
+
+/// SHA-256.
+type Digest = [u8; 32];
+
+/// What was judged, in two digests: the peer's own certificate with the name that was asked for, and all that it sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Evidence {
+    leaf: Digest,
+    all: Digest,
+}
+
+/// A peer that was let in, on which evidence and when.
+#[derive(Clone, Debug)]
+pub(super) struct Verdict {
+    evidence: Option<Evidence>,
+    since: UnixTime,
+    pub(super) peer: Arc<Peer>,
+}
+
+impl Verdict {
+    pub(super) fn new(evidence: Option<Evidence>, since: UnixTime, peer: Peer) -> Self {
+        Self { evidence, since, peer: Arc::new(peer) }
+    }
+}
+
+/// Peers let in, by what they sent and the name that was asked for. It belongs to one generation of trust and ends with it, and a
+/// verdict holds from when it was made until the first certificate of its path expires. A certificate is public: only a peer that
+/// has proved its key is remembered, so that nobody else can fill the memory, and each certificate has one place in it.
+pub(super) struct Verdicts {
+    sha256: Option<&'static dyn Hash>,
+    memory: Mutex<LruCache<Digest, Verdict>>,
+}
+
+impl Verdicts {
+    pub(super) fn new(provider: &CryptoProvider) -> Self {
+        let suites = provider.cipher_suites.iter().filter_map(|suite| suite.tls13());
+        let mut hashes = suites.map(|suite| suite.common.hash_provider);
+        let sha256 = hashes.find(|hash| hash.algorithm() == HashAlgorithm::SHA256);
+        Self { sha256, memory: Mutex::new(LruCache::new(MAX_VERDICTS)) }
+    }
+
+    /// None where the provider has no SHA-256: then nothing is remembered.
+    pub(super) fn evidence(
+        &self,
+        name: &[u8],
+        leaf: &CertificateDer<'_>,
+        sent: &[CertificateDer<'_>],
+    ) -> Option<Evidence> {
+        let hash = self.sha256?;
+        let digest = |parts: &mut dyn Iterator<Item = &[u8]>| {
+            let mut context = hash.start();
+            for part in parts {
+                // Lengths keep one list of texts from looking like another.
+                context.update(&part.len().to_be_bytes());
+                context.update(part);
+            }
+            Digest::try_from(context.finish().as_ref()).ok()
+        };
+        let leaf = digest(&mut [name, leaf.as_ref()].into_iter())?;
+        let all = digest(&mut [leaf.as_slice()].into_iter().chain(sent.iter().map(AsRef::as_ref)))?;
+        Some(Evidence { leaf, all })
+    }
+
+    /// What was decided of exactly this before, if that still holds.
+    pub(super) fn recall(&self, evidence: Option<Evidence>, now: UnixTime) -> Option<Verdict> {
+        let evidence = evidence?;
+        let mut memory = self.lock();
+        let known = memory.get(&evidence.leaf)?;
+        let holds = known.evidence == Some(evidence) && known.since <= now && now <= known.peer.valid_until();
+        holds.then(|| known.clone())
+    }
+
+    /// The peer has proved its key (RFC 8446 section 4.4.3).
+    pub(super) fn remember(&self, verdict: &Verdict) {
+        if let Some(evidence) = verdict.evidence.filter(|_| verdict.peer.octets() <= MAX_PEER) {
+            self.lock().put(evidence.leaf, verdict.clone());
+        }
+    }
+
+    /// A panic elsewhere leaves whole verdicts.
+    fn lock(&self) -> MutexGuard<'_, LruCache<Digest, Verdict>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Verdicts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} verdicts", self.lock().len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(second: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(second))
+    }
+
+    fn verdicts() -> Verdicts {
+        Verdicts::new(&crate::tls::provider())
+    }
+
+    /// Whether the verdict at `second` came from memory; it is remembered where it did not.
+    fn remembered(verdicts: &Verdicts, leaf: &[u8], sent: &[&[u8]], second: u64) -> bool {
+        let sent: Vec<_> = sent.iter().map(|der| CertificateDer::from(*der)).collect();
+        let evidence = verdicts.evidence(b"", &CertificateDer::from(leaf), &sent);
+        let known = verdicts.recall(evidence, at(second)).is_some();
+        if !known {
+            verdicts.remember(&Verdict::new(evidence, at(second), Peer::named("", at(100))));
+        }
+        known
+    }
+
+    #[test]
+    fn a_verdict_holds_for_the_same_octets_until_expiry() {
+        let memory = verdicts();
+        assert!(!remembered(&memory, b"leaf", &[b"int"], 50));
+        assert!(remembered(&memory, b"leaf", &[b"int"], 100));
+        assert!(!remembered(&memory, b"leaf", &[b"int"], 101), "expired");
+        let memory = verdicts();
+        assert!(!remembered(&memory, b"leaf", &[b"int"], 50));
+        assert!(!remembered(&memory, b"leaf", &[b"int"], 49), "the clock went back");
+        assert!(!remembered(&memory, b"leaf", &[], 60), "another chain");
+        assert!(!remembered(&memory, b"leafint", &[], 60), "the same octets, cut elsewhere");
+    }
+
+    #[test]
+    fn a_certificate_with_noise_after_it_has_one_place() {
+        let memory = verdicts();
+        assert!(!remembered(&memory, b"other", &[], 1));
+        for noise in 0..3_000_u32 {
+            assert!(!remembered(&memory, b"leaf", &[&noise.to_be_bytes()], 1));
+        }
+        assert!(remembered(&memory, b"other", &[], 1));
+        assert_eq!(memory.lock().len(), 2);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_is_in_use_stays() {
+        let memory = verdicts();
+        for number in 0..3_000_u32 {
+            assert!(!remembered(&memory, &number.to_be_bytes(), &[], 1));
+            assert_eq!(remembered(&memory, b"in use", &[], 1), number > 0);
+        }
+        assert_eq!(memory.lock().len(), MAX_VERDICTS.get());
+        let long = Verdict::new(
+            memory.evidence(b"", &CertificateDer::from(&b"l"[..]), &[]),
+            at(1),
+            Peer::named(&"n".repeat(MAX_PEER + 1), at(9)),
+        );
+        memory.remember(&long);
+        assert!(memory.recall(long.evidence, at(1)).is_none(), "a peer of endless names");
+    }
+}
