@@ -21,7 +21,7 @@ const SHARE: u32 = 2;
 
 /// How much of `limits.handshake_timeout` look-up and connection may take.
 pub(super) fn share_of(handshake_timeout: Duration) -> Duration {
-    handshake_timeout / SHARE
+    handshake_timeout.checked_div(SHARE).unwrap_or_default()
 }
 
 /// Reaches a target within `patience`.

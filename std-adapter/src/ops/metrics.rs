@@ -85,7 +85,8 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
         }
     }
     refused(out, status, &tunnels)?;
-    let ends: [(&str, &str, fn(Validity) -> u64); 2] = [
+    type End = (&'static str, &'static str, fn(Validity) -> u64);
+    let ends: [End; 2] = [
         (
             "edgetrust_certificate_not_before_timestamp_seconds",
             "When the tunnel's own certificate begins, in seconds since 1970.",
