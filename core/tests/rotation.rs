@@ -24,7 +24,7 @@ fn known(seconds: u64) -> TrustedTime {
 }
 
 fn day(slot: Slot, from: u64) -> Credential {
-    Credential { slot, not_before: at(from), not_after: at(from + 24 * HOUR) }
+    Credential { slot, not_before: at(from), not_after: at(from + 24 * HOUR), received: at(from) }
 }
 
 /// With a trial of a minute and a fallback, so that every state can be reached; no jitter that a reader must undo.
@@ -331,7 +331,7 @@ proptest! {
         refused: bool,
     ) {
         let policy = Policy { seed, ..Policy::default() };
-        let active = Credential { slot: Slot::A, not_before: at(0), not_after: at(lifetime) };
+        let active = Credential { slot: Slot::A, not_before: at(0), not_after: at(lifetime), received: at(0) };
         let lead = policy.lead_s(&active);
         // The longest wait at a time is an eighth of what remains, the most that is configured at most, the first at least.
         let begin = lifetime - lead + (lead as f64 * there) as u64;

@@ -4,7 +4,7 @@ use edgetrust_core::config::Device;
 use edgetrust_core::crypto::{P256Key, PKCS8_P256};
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::rotation::{Action, Credential, Event, Failure, Policy, State};
-use edgetrust_core::store::{NewRecord, Slot, SlotMedium, Store, TIME_MARKS, certificates};
+use edgetrust_core::store::{Header, NewRecord, Slot, SlotMedium, Store, TIME_MARKS, certificates};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
 use edgetrust_firmware::crypto;
@@ -103,7 +103,8 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
         let credential = |slot: Option<Slot>| {
             let slot = slot?;
             let header = survey.header(slot)?;
-            Some(Credential { slot, not_before: header.not_before, not_after: header.not_after })
+            let Header { not_before, not_after, written, .. } = *header;
+            Some(Credential { slot, not_before, not_after, received: written })
         };
         let (active, trial) = (credential(selected.active), credential(selected.trial));
         defmt::info!("store: confirmed {}, on trial {}", active, trial);

@@ -85,7 +85,7 @@ impl Policy {
     /// The renewal point; by a clock that says the certificate is not valid yet, as if it were valid from now on.
     fn renewal_from(&self, credential: &Credential, now: UnixTime) -> UnixTime {
         let point = self.renewal_point(credential);
-        let fresh = point.as_secs().saturating_sub(credential.not_before.as_secs());
+        let fresh = point.as_secs().saturating_sub(credential.start().as_secs());
         point.min(after(now, fresh))
     }
 
@@ -115,7 +115,7 @@ impl Policy {
         let width = end.as_secs().checked_sub(start.as_secs()).filter(|width| *width > 0)?;
         let point = after(start, spread(self.seed, start.as_secs() ^ end.as_secs(), width));
         let gap = (credential.lifetime_s() / 100).clamp(1, 3600);
-        Some(point.max(after(credential.not_before, gap)).max(now))
+        Some(point.max(after(credential.start(), gap)).max(now))
     }
 
     /// When a working certificate is left for the fallback: a little before its end, so that no handshake meets an expired one.
@@ -187,7 +187,7 @@ mod tests {
     }
 
     fn lives(seconds: u64) -> Credential {
-        Credential { slot: Slot::A, not_before: at(0), not_after: at(seconds) }
+        Credential { slot: Slot::A, not_before: at(0), not_after: at(seconds), received: at(0) }
     }
 
     #[test]
@@ -203,6 +203,25 @@ mod tests {
             let policy = Policy { renew_before_s: u32::try_from(renew_before).unwrap(), ..Policy::default() };
             assert_eq!(policy.lead_s(&lives(lifetime)), lead, "{renew_before} of {lifetime}");
         }
+    }
+
+    #[test]
+    fn a_backdated_certificate_lives_from_when_it_was_received() {
+        let day = 24 * HOUR;
+        let backdated = |received| Credential { received: at(received), ..lives(day + 300) };
+        for seed in 0..100 {
+            let policy = Policy { seed, ..Policy::default() };
+            // Five minutes are left: renewed after two thirds of them, an eighth of that spread to the early side.
+            let renewal = policy.first_renewal(&backdated(day), at(day)).as_secs() - at(day).as_secs();
+            assert!((175..=200).contains(&renewal), "{renewal}");
+            // A restart changes nothing.
+            let again = policy.renewal_after_restart(&backdated(day), at(day + 60)).as_secs() - at(day).as_secs();
+            assert_eq!(again, renewal);
+            // A day of life is as it was.
+            assert_eq!(policy.lead_s(&backdated(60)), 8 * HOUR);
+        }
+        assert_eq!(backdated(2 * day).lifetime_s(), 0);
+        assert_eq!(Credential { received: at(0), not_before: at(10), ..lives(5) }.lifetime_s(), 0);
     }
 
     #[test]

@@ -13,12 +13,19 @@ pub struct Credential {
     pub not_before: UnixTime,
     /// RFC 5280 section 4.1.2.5
     pub not_after: UnixTime,
+    /// When it was received: CAs date certificates back, and what was over by then is no part of its life here.
+    pub received: UnixTime,
 }
 
 impl Credential {
-    /// How long it lives, in seconds.
+    /// From when on it lives here: from `not_before`, or from when it was received, if that is later.
+    pub fn start(&self) -> UnixTime {
+        self.not_before.max(self.received).min(self.not_after.max(self.not_before))
+    }
+
+    /// How long it lives here, in seconds.
     pub fn lifetime_s(&self) -> u64 {
-        self.not_after.as_secs().saturating_sub(self.not_before.as_secs())
+        self.not_after.as_secs().saturating_sub(self.start().as_secs())
     }
 
     /// How long it is still valid, in seconds.

@@ -65,7 +65,7 @@ impl State {
             (TrustedTime::Known(now), seen) => {
                 if let Some(seen) = seen.filter(|seen| now < *seen) {
                     let by = seen.as_secs().saturating_sub(now.as_secs());
-                    self.go_back(by);
+                    self.go_back(by, now);
                     if by >= NOTEWORTHY_S {
                         step.alarm(Alarm::ClockWentBack);
                     }
@@ -89,8 +89,14 @@ impl State {
         (self, step.actions)
     }
 
-    /// The clock went back: deadlines go with it.
-    fn go_back(&mut self, by: u64) {
+    /// The clock went back: deadlines go with it, and nothing was received after now.
+    fn go_back(&mut self, by: u64, now: UnixTime) {
+        if let Some(active) = &mut self.active {
+            active.received = active.received.min(now);
+        }
+        if let Phase::OnTrial { trial: new, .. } | Phase::Persisting { staged: new, .. } = &mut self.phase {
+            new.received = new.received.min(now);
+        }
         match &mut self.phase {
             Phase::Unprovisioned | Phase::AwaitingTime { .. } => {}
             Phase::Waiting { renew_at, suggested } => {
@@ -143,8 +149,10 @@ impl Step<'_> {
         }
         match (event, state.phase) {
             (Event::Restored { active, trial }, Phase::Unprovisioned) => {
-                state.active = active;
-                self.begin(state, trial);
+                // By a clock that was ahead: nothing was received in the future.
+                let received = |one: Credential| Credential { received: one.received.min(now), ..one };
+                state.active = active.map(received);
+                self.begin(state, trial.map(received));
             }
             (Event::RenewalWindow { start, end }, Phase::Waiting { renew_at, .. }) => {
                 let suggested = state.active.and_then(|active| self.policy.suggestion(&active, start, end, now));
@@ -154,7 +162,7 @@ impl Step<'_> {
                 Event::Issued { not_before, not_after },
                 Phase::Issuing { .. } | Phase::BackingOff { .. } | Phase::Waiting { .. },
             ) => {
-                let staged = Credential { slot: free_slot(state), not_before, not_after };
+                let staged = Credential { slot: free_slot(state), not_before, not_after, received: now };
                 if now >= staged.not_after {
                     self.alarm(Alarm::ClockDisagrees);
                     self.back_off(state, Failure { kind: FailureKind::Transient, retry_after_s: None });

@@ -43,6 +43,8 @@ pub struct Header {
     pub not_after: UnixTime,
     /// The highest time that was known when it was written, or noted since.
     pub time_seen: UnixTime,
+    /// The time that was known when it was written.
+    pub written: UnixTime,
     /// It was tried, and is what counts.
     pub confirmed: bool,
     /// SHA-256 of all above as it was written, and of the payload.
@@ -93,6 +95,7 @@ impl Header {
             not_before: record.not_before,
             not_after: record.not_after,
             time_seen: record.time_seen,
+            written: record.time_seen,
             confirmed: false,
             digest: [0; 32],
         };
@@ -114,7 +117,7 @@ impl Header {
             .chain(self.chain_len.to_be_bytes())
             .chain(self.not_before.as_secs().to_be_bytes())
             .chain(self.not_after.as_secs().to_be_bytes())
-            .chain(self.time_seen.as_secs().to_be_bytes());
+            .chain(self.written.as_secs().to_be_bytes());
         filled(fields)
     }
 
@@ -127,13 +130,18 @@ impl Header {
         let mut reader = Reader(octets);
         (reader.take() == Some(MAGIC)).then_some(())?;
         (reader.u32() == Some(VERSION)).then_some(())?;
+        let generation = reader.u32()?;
+        let key_len = reader.u32().filter(|len| (1..=MAX_KEY).contains(len))?;
+        let chain_len = reader.u32().filter(|len| (1..=MAX_CHAIN).contains(len))?;
+        let [not_before, not_after, written] = [reader.time()?, reader.time()?, reader.time()?];
         Some(Self {
-            generation: reader.u32()?,
-            key_len: reader.u32().filter(|len| (1..=MAX_KEY).contains(len))?,
-            chain_len: reader.u32().filter(|len| (1..=MAX_CHAIN).contains(len))?,
-            not_before: reader.time()?,
-            not_after: reader.time()?,
-            time_seen: reader.time()?,
+            generation,
+            key_len,
+            chain_len,
+            not_before,
+            not_after,
+            time_seen: written,
+            written,
             confirmed: false,
             digest: reader.take()?,
         })

@@ -42,6 +42,7 @@ mod tests {
                 not_before: time,
                 not_after: time,
                 time_seen: time,
+                written: time,
                 confirmed,
                 digest: [0; 32],
             }

@@ -13,7 +13,7 @@ use tracing::info;
 use super::error::{AcmeError, JsonFault};
 use super::http::{Http, LastAnswers};
 use super::settings::Settings;
-use crate::store::Folder;
+use crate::store::{Folder, look};
 
 const FILE: &str = "account.json";
 
@@ -60,14 +60,9 @@ fn storage(reason: impl std::fmt::Display) -> AcmeError {
 /// # Errors
 /// Where its file is not one.
 pub fn account_file(folder: &Path) -> Result<Option<AccountFile>, String> {
-    let file = folder.join(FILE);
-    match std::fs::read(&file) {
-        Ok(json) => serde_json::from_slice(&json)
-            .map(Some)
-            .map_err(|error| format!("{}: {}", file.display(), JsonFault(&error))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(format!("{}: cannot be read: {error}", file.display())),
-    }
+    let json = look(folder, FILE).map_err(|error| error.to_string())?;
+    let fault = |error| format!("{}: {}", folder.join(FILE).display(), JsonFault(&error));
+    json.map(|json| serde_json::from_slice(&json).map_err(fault)).transpose()
 }
 
 /// The account's file; one of another directory is set aside.

@@ -60,7 +60,13 @@ impl fmt::Display for HookError {
 
 impl std::error::Error for HookError {}
 
-/// Runs a program, split at spaces, with more arguments and variables.
+/// What a hook is told of the environment; everything else stays here: credentials that a service manager passes on, its sockets.
+const ENVIRONMENT: [&str; 3] = ["PATH", "HOME", "LANG"];
+
+/// Where programs are looked for, if the environment does not say.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Runs a program, split at spaces, with more arguments; its environment is `PATH`, `HOME` and `LANG` as they are here, and these variables.
 ///
 /// # Errors
 /// Why it did not do its work.
@@ -71,6 +77,8 @@ pub async fn run_hook(hook: &str, arguments: &[&str], variables: &[(&str, String
     let mut words = hook.split_whitespace();
     let program = words.next().ok_or(HookError::Empty)?;
     let mut command = Command::new(program);
+    command.env_clear().env("PATH", DEFAULT_PATH);
+    command.envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command.args(words).args(arguments).envs(variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     let start = |error| HookError::Start(hook.to_owned(), error);
@@ -124,6 +132,20 @@ mod tests {
         let error = run_hook("/nonexistent/hook", &[], &[]).await.unwrap_err().to_string();
         assert!(error.starts_with("hook /nonexistent/hook: cannot be run: "), "{error}");
         assert!(matches!(run_hook("  ", &[], &[]).await, Err(HookError::Empty)));
+    }
+
+    #[tokio::test]
+    async fn a_hook_sees_a_small_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("hook");
+        std::fs::write(&script, "env > \"$0.out\"").unwrap();
+        run_hook(&format!("/bin/sh {}", script.display()), &[], &[("NAME", "a.example".to_owned())]).await.unwrap();
+        let said = std::fs::read_to_string(folder.path().join("hook.out")).unwrap();
+        let names: Vec<&str> = said.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+        assert!(names.contains(&"PATH") && names.contains(&"NAME"), "{said}");
+        // cargo tells this test a lot; the shell adds what is its own.
+        let own = ["PATH", "HOME", "LANG", "NAME", "PWD", "OLDPWD", "SHLVL", "_"];
+        assert!(names.iter().all(|name| own.contains(name)), "{said}");
     }
 
     #[tokio::test]

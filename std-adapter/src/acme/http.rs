@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use edgetrust_core::identity::without_root;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Bytes;
-use hyper::header::{CONNECTION, HOST, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONNECTION, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
@@ -99,6 +99,8 @@ impl Http {
         let headers = request.headers_mut();
         headers.insert(HOST, HeaderValue::from_str(authority.as_str())?);
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        // RFC 8555 section 6.1
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("edgetrust/", env!("CARGO_PKG_VERSION"))));
         let (parts, body) = sender.send_request(request).await?.into_parts();
         let body = Limited::new(body, MAX_ANSWER).collect().await?.to_bytes();
         let retry_after_s = parts.headers.get(RETRY_AFTER).and_then(|value| retry_after(value, clock::system()));

@@ -11,11 +11,12 @@ use tokio::task::AbortHandle;
 use tracing::info;
 
 use super::assignment::{Assignment, Fallback};
+use super::request;
 use super::status::{CredentialStatus, Credentials};
 use super::worker::Worker;
 use crate::acme::{Purposes, Responders, Settings};
 use crate::gateway::{CredentialProvider, Watched};
-use crate::store::Folder;
+use crate::store::{Folder, FolderError};
 use crate::tls::{Credential, LiveCredential};
 
 /// The credentials of a gateway, by the folders that they are kept in.
@@ -243,13 +244,20 @@ impl Agents {
         Ok(worker.once(force).await)
     }
 
-    /// Asks the process that has the folder to renew.
+    /// Asks the process that has the folder to renew; the number is for [`Agents::answer`].
     ///
     /// # Errors
     /// Where the request cannot be left.
-    pub fn request(folder: &Path) -> Result<(), String> {
-        let file = folder.join("renew.request");
-        std::fs::write(&file, "").map_err(|error| format!("{}: cannot be written: {error}", file.display()))
+    pub fn request(folder: &Path, number: &str) -> Result<(), FolderError> {
+        request::ask(folder, number)
+    }
+
+    /// What a request came to: renewed, or why not; none while there is no answer.
+    ///
+    /// # Errors
+    /// Where the answer cannot be read.
+    pub fn answer(folder: &Path, number: &str) -> Result<Option<Result<(), String>>, FolderError> {
+        request::answered(folder, number)
     }
 }
 

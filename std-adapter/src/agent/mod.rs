@@ -3,6 +3,7 @@
 mod agents;
 mod alarm;
 mod assignment;
+mod request;
 mod status;
 mod storage;
 mod worker;

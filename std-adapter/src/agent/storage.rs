@@ -48,8 +48,8 @@ impl Storage {
         let selected = survey.selected();
         let record = |slot: Option<Slot>| {
             let slot = slot?;
-            let Header { not_before, not_after, .. } = *survey.header(slot)?;
-            Some(Record { slot, not_before, not_after })
+            let Header { not_before, not_after, written, .. } = *survey.header(slot)?;
+            Some(Record { slot, not_before, not_after, received: written })
         };
         let errors = [&survey.a, &survey.b].into_iter().filter_map(|slot| slot.as_ref().err()).map(ToString::to_string);
         Kept { active: record(selected.active), trial: record(selected.trial), errors: errors.collect() }

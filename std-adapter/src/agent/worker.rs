@@ -7,17 +7,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgetrust_core::rotation::{Action, Actions, Event, Phase, Policy, Serving, State};
+use edgetrust_core::rotation::{Action, Actions, Alarm, Event, Phase, Policy, Serving, State};
 use edgetrust_core::store::Slot;
 use edgetrust_core::time::{TrustedTime, Utc};
 use pki_types::UnixTime;
 use tokio::sync::{Mutex, watch};
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::agents::Once;
 use super::alarm::say;
 use super::assignment::{Assignment, Fallback};
+use super::request;
 use super::status::CredentialStatus;
 use super::storage::{Storage, seed};
 use crate::acme::{
@@ -29,9 +31,6 @@ use crate::tls::{Credential, LiveCredential};
 
 /// How often clock, requests and deadlines are looked at: the clock may be set at any time.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// Who wants a renewal of a running gateway's leaves this file.
-const REQUEST: &str = "renew.request";
 
 /// A CA is asked for renewal information no more often, and no less often, than this (RFC 9773 section 4.3.1).
 const ASK_AGAIN_AT_LEAST: Duration = Duration::from_secs(60);
@@ -60,6 +59,17 @@ pub(super) struct Worker {
     issuing: Option<Answer<Issued>>,
     asking: Option<Answer<Option<RenewalWindow>>>,
     ask_at: Option<UnixTime>,
+    /// Somebody waits for what the next attempt comes to.
+    asked_for: Option<Asked>,
+    /// Hooks that run beside everything else.
+    hooks: Vec<JoinHandle<()>>,
+}
+
+/// A renewal that was asked for, and how many attempts had ended before.
+struct Asked {
+    number: String,
+    issued: u64,
+    failed: u64,
 }
 
 impl fmt::Debug for Worker {
@@ -101,7 +111,15 @@ impl Worker {
             responders,
             live,
             status,
+            asked_for: None,
+            hooks: Vec::new(),
         };
+        // What is kept can be shown; somebody must know before it ends.
+        if let Err(error) = worker.folder.try_writing() {
+            error!(credential = %worker.status.name, "nothing new can be kept: {error}");
+            worker.status.failed(error.to_string());
+            say(Alarm::StorageFailed, &worker.status.name);
+        }
         if let Some(active) = kept.active {
             worker.mend(active.slot);
         }
@@ -117,6 +135,10 @@ impl Worker {
             }
         }
         worker.status.set(&worker.state, &worker.policy);
+        // Roots or names may be others since it was kept.
+        if worker.names_changed(&worker.assignment) {
+            worker.events.push_back(Event::RotateNow);
+        }
         Ok(worker)
     }
 
@@ -149,7 +171,20 @@ impl Worker {
     pub(super) async fn run(mut self) {
         loop {
             self.work().await;
+            self.answer();
             self.wait().await;
+        }
+    }
+
+    /// Tells whoever asked for a renewal what the attempt came to.
+    fn answer(&mut self) {
+        let (issued, failed) = (self.status.issued_total(), self.status.failed_total());
+        let Some(asked) = self.asked_for.take_if(|asked| (asked.issued, asked.failed) != (issued, failed)) else {
+            return;
+        };
+        let error = self.status.now().last_error;
+        if let Err(error) = request::answer(&self.folder, &asked.number, error.as_deref()) {
+            warn!(credential = %self.status.name, "{error}");
         }
     }
 
@@ -162,15 +197,29 @@ impl Worker {
         loop {
             self.work().await;
             let phase = self.state.phase;
+            let renewed = self.status.issued_total() > before;
             match phase {
-                Phase::Waiting { .. } if self.status.issued_total() > before => return Once::Renewed,
-                Phase::Waiting { .. } if !self.is_due() => return Once::Fresh,
-                Phase::BackingOff { .. } => {
+                Phase::Waiting { .. } if renewed || !self.is_due() => return self.done(renewed).await,
+                // What cannot be written now is not waited for.
+                Phase::BackingOff { .. } | Phase::Persisting { attempt: 1.., .. } => {
                     return Once::Failed(self.status.now().last_error.unwrap_or_default());
                 }
                 _ => {}
             }
             self.wait().await;
+        }
+    }
+
+    /// After the hooks, which would end with the process.
+    async fn done(&mut self, renewed: bool) -> Once {
+        for hook in self.hooks.drain(..) {
+            // It says itself what it comes to.
+            let _ = hook.await;
+        }
+        match self.status.now().last_error {
+            Some(error) if renewed => Once::Failed(format!("a new certificate is in use, and {error}")),
+            None if renewed => Once::Renewed,
+            _ => Once::Fresh,
         }
     }
 
@@ -218,16 +267,20 @@ impl Worker {
         self.events.push_back(event);
     }
 
-    fn requested(&self) -> bool {
-        let requested = self.folder.path().join(REQUEST).exists();
-        if requested {
-            info!(credential = %self.status.name, "a renewal was asked for");
-            if let Err(error) = self.folder.remove(REQUEST) {
-                warn!("{error}");
-                return false;
+    fn requested(&mut self) -> bool {
+        match request::take(&self.folder) {
+            Ok(None) => false,
+            Ok(Some(number)) => {
+                info!(credential = %self.status.name, "a renewal was asked for");
+                let (issued, failed) = (self.status.issued_total(), self.status.failed_total());
+                self.asked_for = Some(Asked { number, issued, failed });
+                true
+            }
+            Err(error) => {
+                warn!(credential = %self.status.name, "{error}");
+                false
             }
         }
-        requested
     }
 
     fn reassigned(&mut self) {
@@ -445,10 +498,7 @@ impl Worker {
             storage.confirm(slot).map_err(|error| error.to_string())?;
             storage.write_live(&folder, slot, &issued?)
         });
-        if let Err(error) = kept.await {
-            error!(credential = %self.status.name, "{error}");
-            self.status.failed(error);
-        }
+        let kept = kept.await;
         // Not by way of the issuer, which may be asking the CA something and waits to be polled.
         if let Err(error) = forget_order(&self.folder) {
             warn!(credential = %self.status.name, "{error}");
@@ -456,6 +506,10 @@ impl Worker {
         // One that was on trial when power went was issued by the run before; its hook has not run either way.
         if self.staged.take().is_some() {
             self.status.issued();
+        }
+        if let Err(error) = kept {
+            error!(credential = %self.status.name, "{error}");
+            self.status.failed(error);
         }
         self.run_hook();
         self.ask_at = Some(clock::now());
@@ -466,7 +520,7 @@ impl Worker {
     }
 
     /// Beside everything else: a hook may be slow, or talk to this very gateway.
-    fn run_hook(&self) {
+    fn run_hook(&mut self) {
         let Some(hook) = self.assignment.settings.hook.clone() else { return };
         let live = self.folder.path().join("live");
         let variables = [
@@ -475,7 +529,8 @@ impl Worker {
             ("EDGETRUST_NAME", self.status.name.clone()),
         ];
         let status = self.status.clone();
-        tokio::spawn(async move {
+        self.hooks.retain(|hook| !hook.is_finished());
+        self.hooks.push(tokio::spawn(async move {
             match run_hook(&hook, &[], &variables).await {
                 Ok(()) => info!(credential = %status.name, "the hook has run"),
                 Err(error) => {
@@ -483,7 +538,7 @@ impl Worker {
                     status.failed(error.to_string());
                 }
             }
-        });
+        }));
     }
 }
 

@@ -89,6 +89,9 @@ struct Listen {
 /// How long a running gateway may take to renew.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// How long it may take to answer after it has.
+const ANSWER: Duration = Duration::from_secs(5);
+
 pub(crate) fn run(args: Args) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(text)?;
     runtime.block_on(async {
@@ -214,13 +217,20 @@ async fn by_the_gateway(place: &Path, force: bool) -> Result<String, String> {
         let said = format!("a running gateway keeps it fresh, {}", expires(place)?);
         return if valid { Ok(said) } else { Err(said) };
     }
-    Agents::request(place)?;
+    let started = clock::system().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let number = format!("{}x{}", std::process::id(), started.as_nanos());
+    Agents::request(place, &number).map_err(text)?;
     info!(folder = %place.display(), "a running gateway is asked to renew");
-    let since = Instant::now();
+    let (since, mut renewed) = (Instant::now(), None::<Instant>);
     while since.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(250)).await;
-        if active(place)?.0 != before {
-            return Ok(format!("renewed by the running gateway, {}", expires(place)?));
+        match Agents::answer(place, &number).map_err(text)? {
+            Some(Ok(())) => return Ok(format!("renewed by the running gateway, {}", expires(place)?)),
+            Some(Err(error)) => return Err(format!("the running gateway: {error}")),
+            // Where it cannot answer, since the disk is full say, the certificate itself tells.
+            None if active(place)?.0 == before => {}
+            None if renewed.get_or_insert_with(Instant::now).elapsed() < ANSWER => {}
+            None => return Ok(format!("renewed by the running gateway, {}", expires(place)?)),
         }
     }
     Err(format!("the running gateway has not renewed within {} s: its log says why", PATIENCE.as_secs()))

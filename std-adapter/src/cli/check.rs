@@ -10,12 +10,11 @@ use edgetrust::tls::Authority;
 use pki_types::UnixTime;
 use serde::Serialize;
 
-use super::check_acme;
 use super::check_anchors::{Known, common_names};
-use super::check_devices;
 use super::check_effective::{self, Effective};
 use super::check_files::Files;
 use super::{Outcome, text};
+use super::{check_acme, check_devices, check_names};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -69,7 +68,15 @@ impl Findings {
         self.certificates.push(Known::new(&self.subject, file, authority, now));
     }
 
-    fn about(&mut self, subject: impl Into<String>) {
+    /// For what is so wherever it is used: a file, a directory. It is said where it comes first.
+    pub(super) fn once(&mut self, level: Level, what: impl Into<String>) {
+        let what = what.into();
+        if !self.all.iter().any(|finding| finding.level == level && finding.what == what) {
+            self.add(level, what);
+        }
+    }
+
+    pub(super) fn about(&mut self, subject: impl Into<String>) {
         self.subject = subject.into();
     }
 
@@ -159,6 +166,9 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
     device(config, &mut findings);
     findings.about("devices");
     check_devices::check(config, &mut findings);
+    if online {
+        check_names::targets(config, &mut findings);
+    }
     if gateway.tunnels.is_empty() {
         findings.about("gateway");
         findings.add(Level::Ok, "no tunnels: `edgetrust run` has nothing to do with this file");

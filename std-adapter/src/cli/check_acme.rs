@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use edgetrust::acme::{Directory, Purposes, Settings, account_file, probe};
+use edgetrust::acme::{Directory, Purposes, Settings, account_file, probe, verify};
 use edgetrust::agent::Storage;
 use edgetrust::clock;
 use edgetrust::core::config::{Acme, ChallengeType, Est};
@@ -14,6 +14,7 @@ use edgetrust::core::x509::Certificate;
 use edgetrust::pem;
 
 use super::check::{Findings, Level};
+use super::check_names::unresolved;
 
 /// Clocks that differ by more make certificates fail that are fine.
 const CLOCK_TOLERANCE_S: u64 = 30;
@@ -22,9 +23,10 @@ pub(super) fn check(acme: &Acme<'_>, purpose: Purpose, online: bool, findings: &
     let purposes = Purposes { server: purpose == Purpose::ServerAuth, client: purpose == Purpose::ClientAuth };
     let settings = match Settings::read(acme, purposes, |_| {}) {
         Ok(settings) => settings,
-        Err(error) => return findings.add(Level::Error, error),
+        Err(error) => return findings.once(Level::Error, error),
     };
-    findings.add(Level::Ok, format!("certificate for {} from {}", settings.domains.join(", "), settings.directory_url));
+    findings
+        .once(Level::Ok, format!("certificate for {} from {}", settings.domains.join(", "), settings.directory_url));
     kept(&settings, findings);
     reachable(&settings, online, findings);
 }
@@ -50,11 +52,11 @@ pub(super) fn devices(est: &Est<'_>, online: bool, findings: &mut Findings) {
     }
     let settings = match Settings::read(&est.acme, Purposes { client: true, server: false }, |_| {}) {
         Ok(settings) => settings,
-        Err(error) => return findings.add(Level::Error, error),
+        Err(error) => return findings.once(Level::Error, error),
     };
-    findings.add(Level::Ok, format!("certificates for devices from {}", settings.directory_url));
+    findings.once(Level::Ok, format!("certificates for devices from {}", settings.directory_url));
     if let Err(error) = account_file(&settings.storage_path) {
-        findings.add(Level::Error, error);
+        findings.once(Level::Error, error);
     }
     reachable(&settings, online, findings);
 }
@@ -62,9 +64,9 @@ pub(super) fn devices(est: &Est<'_>, online: bool, findings: &mut Findings) {
 fn reachable(settings: &Settings, online: bool, findings: &mut Findings) {
     if settings.challenge_type == ChallengeType::Http01 {
         match TcpListener::bind(settings.http_listen) {
-            Ok(_) => findings.add(Level::Ok, format!("http-01 can be answered at {}", settings.http_listen)),
+            Ok(_) => findings.once(Level::Ok, format!("http-01 can be answered at {}", settings.http_listen)),
             Err(error) => findings
-                .add(Level::Warning, format!("http-01: {} cannot be listened on now: {error}", settings.http_listen)),
+                .once(Level::Warning, format!("http-01: {} cannot be listened on now: {error}", settings.http_listen)),
         }
     }
     if online {
@@ -76,58 +78,88 @@ fn kept(settings: &Settings, findings: &mut Findings) {
     let place = &settings.storage_path;
     let mut storage = match Storage::new(place) {
         Ok(storage) => storage,
-        Err(error) => return findings.add(Level::Error, error.to_string()),
+        Err(error) => return findings.once(Level::Error, error.to_string()),
     };
     let kept = storage.kept();
     for error in kept.errors {
-        findings.add(Level::Error, error);
+        findings.once(Level::Error, error);
     }
     match kept.active {
-        None => findings.add(Level::Warning, format!("{}: no certificate yet: `run` obtains it", place.display())),
+        None => findings.once(Level::Warning, format!("{}: no certificate yet: `run` obtains it", place.display())),
         Some(active) if clock::now() > active.not_after => {
-            findings.add(Level::Error, format!("{}: expired at {}", place.display(), Utc(active.not_after)));
+            let (place, end) = (place.display(), Utc(active.not_after));
+            findings.once(Level::Warning, format!("{place}: expired at {end}: `run` renews it"));
         }
         Some(active) => {
             let policy = Policy { renew_before_s: settings.renew_before_s, ..Policy::default() };
             let hours = policy.lead_s(&active) / 3600;
-            findings.add(
+            findings.once(
                 Level::Ok,
                 format!("{}: valid until {}, renewed {hours} h before", place.display(), Utc(active.not_after)),
             );
+            let verdict = storage.read(&active).map_err(|error| error.to_string());
+            // Roots, names or purposes may be others than when it was issued.
+            if let Err(error) = verdict.and_then(|kept| verify(settings, &kept.chain, clock::now())) {
+                let place = place.display();
+                findings.once(
+                    Level::Error,
+                    format!("{place}: the certificate that is kept: {error}: `acme renew` replaces it"),
+                );
+            }
         }
     }
     if let Err(error) = account_file(place) {
-        findings.add(Level::Error, error);
+        findings.once(Level::Error, error);
     }
 }
 
+/// Names that the CA looks up, and those of the CA.
+fn resolve(settings: &Settings, findings: &mut Findings) -> bool {
+    let host = settings.directory_url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    let unknown = unresolved(host.trim_matches(['[', ']']));
+    let found = unknown.is_none();
+    if let Some(why) = unknown {
+        findings.once(Level::Error, why);
+    }
+    if settings.challenge_type != ChallengeType::Dns01 {
+        for why in settings.domains.iter().filter_map(|domain| unresolved(domain)) {
+            findings.once(Level::Warning, format!("{why}; the CA must find it"));
+        }
+    }
+    found
+}
+
 fn ask(settings: &Settings, findings: &mut Findings) {
+    if !resolve(settings, findings) {
+        return;
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return findings.add(Level::Error, error.to_string()),
+        Err(error) => return findings.once(Level::Error, error.to_string()),
     };
     let directory = match runtime.block_on(probe(settings)) {
         Ok(directory) => directory,
-        Err(error) => return findings.add(Level::Error, format!("the directory: {error}")),
+        Err(error) => return findings.once(Level::Error, format!("the directory: {error}")),
     };
-    findings.add(Level::Ok, "the directory answers, and its certificate leads to the configured roots");
+    findings.once(Level::Ok, "the directory answers, and its certificate leads to the configured roots");
     let Directory { clock_offset_s, renewal_info, external_account_required, profiles } = directory;
     match clock_offset_s {
         Some(offset) if offset.unsigned_abs() > CLOCK_TOLERANCE_S => {
             let how = if offset > 0 { "behind" } else { "ahead of" };
-            findings.add(Level::Error, format!("this clock is {} s {how} the CA's", offset.unsigned_abs()));
+            findings.once(Level::Error, format!("this clock is {} s {how} the CA's", offset.unsigned_abs()));
         }
-        Some(_) => findings.add(Level::Ok, "its clock agrees with this one"),
-        None => findings.add(Level::Warning, "it does not say what time it is"),
+        Some(_) => findings.once(Level::Ok, "its clock agrees with this one"),
+        None => findings.once(Level::Warning, "it does not say what time it is"),
     }
     if renewal_info {
-        findings.add(Level::Ok, "it suggests renewals (RFC 9773)");
+        findings.once(Level::Ok, "it suggests renewals (RFC 9773)");
     }
     if external_account_required && settings.eab.is_none() {
-        findings.add(Level::Error, "it wants an external account: found no eab");
+        findings.once(Level::Error, "it wants an external account: found no eab");
     }
     if let Some(profile) = settings.profile.as_ref().filter(|profile| !profiles.contains(profile)) {
         let known = if profiles.is_empty() { "none".to_owned() } else { profiles.join(", ") };
-        findings.add(Level::Warning, format!("it does not announce the profile {profile}; it announces {known}"));
+        findings.once(Level::Warning, format!("it does not announce the profile {profile}; it announces {known}"));
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn bundle(file: &str, known: bool, now: UnixTime, findings: &mut Find
     let certificates = match pem::read_certificates(Path::new(file)) {
         Ok(certificates) => certificates,
         Err(error) => {
-            findings.add(Level::Error, error.to_string());
+            findings.once(Level::Error, error.to_string());
             return Vec::new();
         }
     };
@@ -62,7 +62,7 @@ pub(super) fn bundle(file: &str, known: bool, now: UnixTime, findings: &mut Find
     }
     let level = if usable == 0 { Level::Error } else { Level::Ok };
     let what = if known { "intermediates" } else { "CAs" };
-    findings.add(level, format!("{file}: {usable} usable {what} of {}", certificates.len()));
+    findings.once(level, format!("{file}: {usable} usable {what} of {}", certificates.len()));
     certificates
 }
 
@@ -82,12 +82,12 @@ fn one(
         AuthorityRole::KnownIntermediate | AuthorityRole::Intermediate => "an intermediate",
     };
     if let Some(why) = useless(certificate, authority, now) {
-        findings.add(Level::Warning, format!("{file}: {subject} is {what}, and can let nobody in: it {why}"));
+        findings.once(Level::Warning, format!("{file}: {subject} is {what}, and can let nobody in: it {why}"));
         return false;
     }
     end(file, authority, what, now, findings);
     if authority.role == AuthorityRole::Pin && looks_like_a_root(certificate) {
-        findings.add(
+        findings.once(
             Level::Warning,
             format!(
                 "{file}: if {subject} is to issue, sign it anew with keyCertSign, by the same key: printf '%s\\n' \
@@ -104,7 +104,7 @@ pub(super) fn end(file: &str, authority: &Authority, what: &str, now: UnixTime, 
     let days = authority.not_after.as_secs().saturating_sub(now.as_secs()) / 86_400;
     let until = Utc(authority.not_after);
     let (level, near) = if authority.ends_soon(now) { (Level::Warning, ": replace it") } else { (Level::Ok, "") };
-    findings.add(level, format!("{file}: {} is {what}, until {until}, {days} days{near}", authority.subject));
+    findings.once(level, format!("{file}: {} is {what}, until {until}, {days} days{near}", authority.subject));
 }
 
 /// Why a certificate can let nobody in.

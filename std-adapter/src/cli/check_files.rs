@@ -89,17 +89,17 @@ impl Files {
     ) {
         let file = files.cert_file;
         if let Some(warning) = pem::key_permissions(Path::new(files.key_file)) {
-            findings.add(Level::Warning, warning);
+            findings.once(Level::Warning, warning);
         }
         let credential = match Credential::load(Path::new(file), Path::new(files.key_file)) {
             Ok(credential) => credential,
-            Err(error) => return findings.add(Level::Error, error.to_string()),
+            Err(error) => return findings.once(Level::Error, error.to_string()),
         };
         // Read, so it parses.
         let ders = credential.chain();
         let chain: Vec<_> = ders.iter().flat_map(|der| Certificate::from_der(der)).collect();
         let Some((leaf, sent)) = chain.split_first() else { return };
-        findings.add(Level::Ok, format!("{file}: {}, the key matches", leaf.subject()));
+        findings.once(Level::Ok, format!("{file}: {}, the key matches", leaf.subject()));
         self.expiry(file, leaf, findings);
         for authority in Authority::of_chain(&ders) {
             findings.know(file, &authority, self.now);
@@ -114,10 +114,10 @@ impl Files {
         let life = validity.not_after.as_secs().saturating_sub(validity.not_before.as_secs());
         let level = if left < SOON.as_secs().min(life / 3) { Level::Warning } else { Level::Ok };
         if let Err(why) = self.dates(leaf) {
-            return findings.add(Level::Error, format!("{file}: {why}"));
+            return findings.once(Level::Error, format!("{file}: {why}"));
         }
         let (days, hours) = (left / 86_400, left / 3_600 % 24);
-        findings.add(level, format!("{file}: valid until {}, {days} days {hours} hours", Utc(validity.not_after)));
+        findings.once(level, format!("{file}: valid until {}, {days} days {hours} hours", Utc(validity.not_after)));
     }
 
     fn path(
@@ -137,16 +137,15 @@ impl Files {
         let algorithms = provider.signature_verification_algorithms.all;
         let trust = Trust { anchors: &anchors, known_intermediates: &known, algorithms };
         match trust.verify(leaf, sent, purpose, self.now, &mut Budget::new(Limits::SERVER)) {
-            Ok(_) => findings.add(Level::Ok, format!("{file}: its chain leads to a configured CA")),
-            Err(error) if error.kind.is_unknown_issuer() => findings
-                .add(Level::Warning, format!("{file}: its chain leads to no CA of this file or system: {error}")),
-            Err(PathError { depth: 0, kind: PathErrorKind::LeafIsCa }) => findings.add(
+            Ok(_) => findings.once(Level::Ok, format!("{file}: its chain leads to a configured CA")),
+            Err(error) if error.kind.is_unknown_issuer() => findings.once(Level::Warning, format!("{file}: its chain leads to no CA of this file or system: {error}")),
+            Err(PathError { depth: 0, kind: PathErrorKind::LeafIsCa }) => findings.once(
                 Level::Warning,
                 format!("{file}: a CA certificate of its own: only peers that have it among their CAs accept it"),
             ),
             // Said already, with the date.
             Err(_) if self.dates(leaf).is_err() => {}
-            Err(error) => return findings.add(Level::Error, format!("{file}: peers will refuse it: {error}")),
+            Err(error) => return findings.once(Level::Error, format!("{file}: peers will refuse it: {error}")),
         }
         for name in names {
             // Pinned: only the name is asked for here, whatever else was found.
@@ -155,8 +154,8 @@ impl Files {
             let at = leaf.validity().not_before;
             let Ok(path) = pinned.verify(leaf, &[], purpose, at, &mut Budget::new(Limits::SERVER)) else { continue };
             match ServerName::Dns(name).authorize(path) {
-                Ok(_) => findings.add(Level::Ok, format!("{file}: is for {name}")),
-                Err(_) => findings.add(Level::Error, format!("{file}: is not for {name}, which sni lists")),
+                Ok(_) => findings.once(Level::Ok, format!("{file}: is for {name}")),
+                Err(_) => findings.once(Level::Error, format!("{file}: is not for {name}, which sni lists")),
             }
         }
     }

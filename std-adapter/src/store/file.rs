@@ -1,15 +1,19 @@
 //! Two files that behave like flash: the core's store writes to them as it does on a microcontroller.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use edgetrust_core::store::{Slot, SlotMedium};
 
+use super::place::Place;
+
 /// Octets of each file: the largest record that the core allows, and some.
 const CAPACITY: u32 = 80 * 1024;
+
+/// The names of both files.
+pub(super) const SLOTS: [&str; 2] = ["slot-a", "slot-b"];
 
 /// What failed, on which file.
 pub struct FileError {
@@ -40,29 +44,31 @@ impl std::error::Error for FileError {}
 #[derive(Debug)]
 pub struct FileMedium {
     folder: PathBuf,
+    place: io::Result<Place>,
     unsynced: bool,
 }
 
 impl FileMedium {
-    /// Files that need not be there yet, in a folder that must be.
+    /// Files that need not be there yet. In a folder that is not there they read as blank.
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), unsynced: false }
+        Self { folder: folder.to_owned(), place: Place::open(folder), unsynced: false }
     }
 
-    fn path(&self, slot: Slot) -> PathBuf {
-        self.folder.join(match slot {
-            Slot::A => "slot-a",
-            Slot::B => "slot-b",
-        })
+    fn place(&self) -> io::Result<&Place> {
+        self.place.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))
+    }
+
+    fn name(slot: Slot) -> &'static str {
+        let [a, b] = SLOTS;
+        match slot {
+            Slot::A => a,
+            Slot::B => b,
+        }
     }
 
     fn fail(&self, slot: Slot, doing: &'static str) -> impl Fn(io::Error) -> FileError {
-        let file = self.path(slot);
+        let file = self.folder.join(Self::name(slot));
         move |error| FileError { file: file.clone(), doing, error }
-    }
-
-    fn open(&self, slot: Slot) -> io::Result<File> {
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.path(slot))
     }
 }
 
@@ -78,7 +84,7 @@ impl SlotMedium for FileMedium {
     fn read(&mut self, slot: Slot, offset: u32, out: &mut [u8]) -> Result<(), FileError> {
         out.fill(0xff);
         let fail = self.fail(slot, "read");
-        let file = match File::open(self.path(slot)) {
+        let file = match self.place().and_then(|place| place.reader(Self::name(slot))) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(fail(error)),
@@ -103,18 +109,19 @@ impl SlotMedium for FileMedium {
     fn erase(&mut self, slot: Slot) -> Result<(), FileError> {
         let blank = vec![0xff; usize::try_from(CAPACITY).unwrap_or_default()];
         let erase = || {
-            let mut file = self.open(slot)?;
+            let place = self.place()?;
+            let mut file = place.writer(Self::name(slot))?;
             file.write_all(&blank)?;
             file.sync_all()?;
             // The file may be new.
-            File::open(&self.folder)?.sync_all()
+            place.sync()
         };
         erase().map_err(self.fail(slot, "erased"))
     }
 
     fn program(&mut self, slot: Slot, offset: u32, octets: &[u8]) -> Result<(), FileError> {
         self.unsynced = true;
-        let program = || self.open(slot)?.write_all_at(octets, u64::from(offset));
+        let program = || self.place()?.writer(Self::name(slot))?.write_all_at(octets, u64::from(offset));
         program().map_err(self.fail(slot, "written"))
     }
 
@@ -123,7 +130,8 @@ impl SlotMedium for FileMedium {
             return Ok(());
         }
         for slot in Slot::BOTH {
-            match File::open(self.path(slot)).and_then(|file| file.sync_all()) {
+            let file = self.place().and_then(|place| place.reader(Self::name(slot)));
+            match file.and_then(|file| file.sync_all()) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(self.fail(slot, "synced")(error)),
                 _ => {}
             }
@@ -277,6 +285,24 @@ mod tests {
         let number = stored.key[0];
         assert!(stored.key.iter().chain(stored.chain).all(|octet| *octet == number), "mixed");
         Some(number)
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_slot_gets_no_key() {
+        let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        std::os::unix::fs::symlink(outside.path(), folder.path().join("slot-a")).unwrap();
+        let mut store = Store::new(FileMedium::new(folder.path())).unwrap();
+        let error = store.write(Slot::A, &record(&[1; 150], &[1; 1500])).unwrap_err().to_string();
+        assert!(error.contains("slot-a: cannot be read: found a link, expected a file"), "{error}");
+        assert_eq!(outside.as_file().metadata().unwrap().len(), 0);
+        assert!(store.survey().a.is_err());
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_reads_as_blank() {
+        let parent = tempfile::tempdir().unwrap();
+        let mut store = Store::new(FileMedium::new(&parent.path().join("none"))).unwrap();
+        assert!(store.survey().a.unwrap().is_none());
     }
 
     #[test]

@@ -1,18 +1,25 @@
 //! A folder that one process at a time may write to; small files in it are replaced as a whole.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{File, TryLockError};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// A file larger than this is not one of ours.
-const MAX_FILE: u64 = 1024 * 1024;
+use super::file::SLOTS;
+use super::place::{Place, foreign};
+
+const LOCK: &str = "lock";
+
+/// Beside the slots, what holds keys.
+const KEYS: [&str; 2] = ["account.json", "order.json"];
+
+/// As many octets as an order with its key has.
+const PROBE: (&str, usize) = ("probe", 8192);
 
 /// A folder, locked while this lives.
 #[derive(Debug)]
 pub struct Folder {
-    path: PathBuf,
+    place: Place,
     /// Held for its lock, which the system takes back however the process ends.
     _lock: File,
 }
@@ -22,13 +29,13 @@ pub struct Folder {
 pub enum FolderError {
     /// Another process uses it.
     InUse(PathBuf),
-    /// Something in it cannot be read or written.
+    /// Something in it cannot be read or written, or is not ours alone to write.
     Io {
         /// The file or folder.
         path: PathBuf,
         /// What was done to it.
         doing: &'static str,
-        /// What the system says.
+        /// What the system says, or what was found and expected.
         error: io::Error,
     },
 }
@@ -49,33 +56,58 @@ fn fail(path: &Path, doing: &'static str) -> impl Fn(io::Error) -> FolderError {
 }
 
 impl Folder {
-    /// Makes the folder, for its owner alone, if it is not there; takes it.
+    /// Makes the folder, for its owner alone, if it is not there; takes it. One that cannot be written to is taken all the same: what it
+    /// holds can be shown.
     ///
     /// # Errors
-    /// Where another process has it, or it cannot be written to.
+    /// Where another process has it, it cannot be made, or it is another user's or others may write to it.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail(path, "made"))?;
-        let lock = path.join("lock");
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock);
-        let file = file.map_err(fail(&lock, "opened"))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: file }),
+        let place = match Place::open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Place::make(path).map_err(fail(path, "made"))?,
+            opened => opened.map_err(fail(path, "opened"))?,
+        };
+        place.is_ours().map_err(fail(path, "used"))?;
+        for name in SLOTS.into_iter().chain(KEYS) {
+            match place.reader(name) {
+                // What cannot be read is said by whoever wants to; what is not there is made.
+                Err(error) if foreign(&error) => {
+                    return Err(fail(&path.join(name), "used")(error));
+                }
+                _ => {}
+            }
+        }
+        let file = path.join(LOCK);
+        let lock = match place.writer(LOCK) {
+            // Whoever cannot write here takes no lock from one who can.
+            Err(error) if cannot_write(&error) => match place.reader(LOCK) {
+                Err(error) if error.kind() == ErrorKind::NotFound => place.lockable(),
+                there => there,
+            },
+            made => made,
+        };
+        let lock = lock.map_err(fail(&file, "opened"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { place, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(FolderError::InUse(path.to_owned())),
-            Err(TryLockError::Error(error)) => Err(fail(&lock, "locked")(error)),
+            Err(TryLockError::Error(error)) => Err(fail(&file, "locked")(error)),
         }
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.place.path()
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// A file of this folder; none where there is none.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// Where it cannot be read, is a link, another user's, or writable by others.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, FolderError> {
-        read(&self.path, name)
+        self.place.read(name).map_err(fail(&self.path().join(name), "read"))
     }
 
     /// Replaces a file as a whole: whatever happens, it is the old or the new one. For its owner alone.
@@ -83,7 +115,7 @@ impl Folder {
     /// # Errors
     /// Where it cannot be written: then it is as before.
     pub fn write(&self, name: &str, octets: &[u8]) -> Result<(), FolderError> {
-        replace(&self.path, name, octets, 0o600)
+        self.place.replace(name, octets).map_err(fail(&self.path().join(name), "written"))
     }
 
     /// Removes a file, if it is there.
@@ -91,56 +123,65 @@ impl Folder {
     /// # Errors
     /// Where it cannot be removed.
     pub fn remove(&self, name: &str) -> Result<(), FolderError> {
-        let file = self.path.join(name);
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(fail(&file, "removed")(error)),
-            _ => Ok(()),
-        }
+        self.place.remove(name).map_err(fail(&self.path().join(name), "removed"))
+    }
+
+    /// Whether there is room for a file, and it may be written.
+    ///
+    /// # Errors
+    /// Why not: then nothing new can be kept here.
+    pub fn try_writing(&self) -> Result<(), FolderError> {
+        let (name, octets) = PROBE;
+        let written = self.place.replace(name, &vec![0; octets]).and_then(|()| self.place.remove(name));
+        written.map_err(fail(self.path(), "written to"))
     }
 }
 
-/// A file of a folder that need not be ours; none where there is none.
+/// The disk is full or may only be read: what is there is good all the same.
+fn cannot_write(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::PermissionDenied
+    )
+}
+
+/// Leaves a file in a folder that another process has taken.
 ///
 /// # Errors
-/// Where it cannot be read.
-pub(super) fn read(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, FolderError> {
-    let file = folder.join(name);
-    match fs::metadata(&file) {
-        Ok(found) if found.len() > MAX_FILE => {
-            let error = io::Error::new(ErrorKind::FileTooLarge, format!("{} bytes", found.len()));
-            return Err(fail(&file, "read")(error));
-        }
-        _ => {}
-    }
-    match fs::read(&file) {
-        Ok(octets) => Ok(Some(octets)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(fail(&file, "read")(error)),
-    }
+/// Where it cannot be written, or the folder is not ours.
+pub fn leave(folder: &Path, name: &str, octets: &[u8]) -> Result<(), FolderError> {
+    let written = Place::open(folder).and_then(|place| {
+        place.is_ours()?;
+        place.replace(name, octets)
+    });
+    written.map_err(fail(&folder.join(name), "written"))
 }
 
-/// Written beside it, synced, renamed over it, the folder synced.
-pub(super) fn replace(folder: &Path, name: &str, octets: &[u8], mode: u32) -> Result<(), FolderError> {
-    let (file, new) = (folder.join(name), folder.join(format!("{name}.new")));
-    let written = || {
-        // A leftover of a crash may have another mode.
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut out = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
-        out.write_all(octets)?;
-        out.sync_all()?;
-        fs::rename(&new, &file)?;
-        File::open(folder)?.sync_all()
+/// A file of a folder that another process may have taken; none where there is none.
+///
+/// # Errors
+/// Where it cannot be read, is a link, another user's, or writable by others.
+pub fn look(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, FolderError> {
+    let read = match Place::open(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        place => place.and_then(|place| place.read(name)),
     };
-    written().map_err(fail(&file, "written"))
+    read.map_err(fail(&folder.join(name), "read"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
 
     #[test]
     fn one_process_at_a_time() {
@@ -151,7 +192,7 @@ mod tests {
         assert!(error.ends_with("a/b: another process uses this folder"), "{error}");
         drop(folder);
         Folder::open(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o700, 0o700));
     }
 
     #[test]
@@ -164,8 +205,7 @@ mod tests {
         folder.write("order.json", b"one").unwrap();
         folder.write("order.json", b"two").unwrap();
         assert_eq!(folder.read("order.json").unwrap().as_deref(), Some(&b"two"[..]));
-        let mode = fs::metadata(parent.path().join("order.json")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(mode(&parent.path().join("order.json")), 0o600);
         folder.remove("order.json").unwrap();
         folder.remove("order.json").unwrap();
         assert_eq!(folder.read("order.json").unwrap(), None);
@@ -178,5 +218,58 @@ mod tests {
         fs::create_dir(parent.path().join("order.json")).unwrap();
         let error = folder.write("order.json", b"one").unwrap_err().to_string();
         assert!(error.contains("order.json: cannot be written: "), "{error}");
+    }
+
+    #[test]
+    fn the_folder_may_be_a_link_and_nothing_in_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let (real, link) = (parent.path().join("private"), parent.path().join("link"));
+        fs::create_dir(&real).unwrap();
+        symlink(&real, &link).unwrap();
+        let folder = Folder::open(&link).unwrap();
+        let outside = parent.path().join("outside");
+        fs::write(&outside, "theirs").unwrap();
+        set_mode(&outside, 0o600);
+        symlink(&outside, real.join("order.json")).unwrap();
+        let error = folder.read("order.json").unwrap_err().to_string();
+        assert!(error.contains("link/order.json: cannot be read: found a link, expected a file"), "{error}");
+        // A link is replaced, not followed.
+        symlink(&outside, real.join("order.json.new")).unwrap();
+        folder.write("order.json", b"ours").unwrap();
+        assert_eq!(fs::read(&outside).unwrap(), b"theirs");
+        assert_eq!(folder.read("order.json").unwrap().as_deref(), Some(&b"ours"[..]));
+        drop(folder);
+        fs::remove_file(real.join("lock")).unwrap();
+        symlink(&outside, real.join("lock")).unwrap();
+        let error = Folder::open(&link).unwrap_err().to_string();
+        assert!(error.contains("lock: cannot be opened: found a link"), "{error}");
+    }
+
+    #[test]
+    fn what_others_may_write_is_refused_by_name() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("kept");
+        drop(Folder::open(&path).unwrap());
+        for others in [0o770, 0o707, 0o777] {
+            set_mode(&path, others);
+            let error = Folder::open(&path).unwrap_err().to_string();
+            assert!(error.contains(&format!("kept: cannot be used: mode {others:o} lets others write")), "{error}");
+        }
+        set_mode(&path, 0o755);
+        let folder = Folder::open(&path).unwrap();
+        fs::write(path.join("account.json"), "{}").unwrap();
+        set_mode(&path.join("account.json"), 0o620);
+        let error = folder.read("account.json").unwrap_err().to_string();
+        assert!(error.contains("account.json: cannot be read: mode 620 lets others write"), "{error}");
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_holds_nobody_up() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = Folder::open(parent.path()).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(parent.path().join("order.json")).status().unwrap();
+        assert!(made.success());
+        let error = folder.read("order.json").unwrap_err().to_string();
+        assert!(error.contains("order.json: cannot be read: found neither a file nor a folder"), "{error}");
     }
 }

@@ -1,11 +1,10 @@
 //! PEM copies for other programs: `live/cert.pem` and `live/key.pem`, always of one generation.
 
 use std::fs;
-use std::io::ErrorKind;
-use std::os::unix::fs::symlink;
+use std::io;
 use std::path::Path;
 
-use super::folder::{Folder, FolderError, replace};
+use super::folder::{Folder, FolderError};
 
 /// Writes chain and key, PEM, into a folder of their own and turns the link `live` to it in one step: whoever opens `live/cert.pem` and
 /// `live/key.pem` after each other may see two generations only if it opens them around that instant, never for longer. Older folders go.
@@ -17,37 +16,30 @@ pub fn write_live(folder: &Folder, generation: u32, chain: &str, key: &str) -> R
         let path = path.to_owned();
         move |error| FolderError::Io { path, doing, error }
     };
-    let name = format!("live-{generation}");
-    let own = folder.path().join(&name);
-    match fs::create_dir(&own) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(fail(&own, "made")(error)),
-        _ => {}
+    let (name, place) = (format!("live-{generation}"), folder.place());
+    let path = folder.path().join(&name);
+    let own = place.folder(&name).map_err(fail(&path, "made"))?;
+    for (file, text) in [("key.pem", key), ("cert.pem", chain)] {
+        own.replace(file, text.as_bytes()).map_err(fail(&path.join(file), "written"))?;
     }
-    replace(&own, "key.pem", key.as_bytes(), 0o600)?;
-    replace(&own, "cert.pem", chain.as_bytes(), 0o644)?;
-    let (link, new) = (folder.path().join("live"), folder.path().join("live.new"));
-    folder.remove("live.new")?;
-    symlink(&name, &new).map_err(fail(&new, "made"))?;
-    fs::rename(&new, &link).map_err(fail(&link, "written"))?;
-    fs::File::open(folder.path()).and_then(|folder| folder.sync_all()).map_err(fail(&link, "synced"))?;
+    let turned = place.remove("live.new").and_then(|()| place.link(&name, "live.new"));
+    turned.and_then(|()| place.rename("live.new", "live")).map_err(fail(&folder.path().join("live"), "written"))?;
     remove_others(folder, &name)
 }
 
 /// The generation that `live` leads to.
 pub fn live_generation(folder: &Folder) -> Option<u32> {
-    let target = fs::read_link(folder.path().join("live")).ok()?;
-    target.to_str()?.strip_prefix("live-")?.parse().ok()
+    let target = folder.place().linked("live").ok()?;
+    std::str::from_utf8(&target).ok()?.strip_prefix("live-")?.parse().ok()
 }
 
 fn remove_others(folder: &Folder, current: &str) -> Result<(), FolderError> {
-    let fail = |error| FolderError::Io { path: folder.path().to_owned(), doing: "read", error };
-    for entry in fs::read_dir(folder.path()).map_err(fail)? {
-        let entry = entry.map_err(fail)?;
-        let name = entry.file_name();
+    let fail = |doing| move |error: io::Error| FolderError::Io { path: folder.path().to_owned(), doing, error };
+    for entry in fs::read_dir(folder.path()).map_err(fail("read"))? {
+        let name = entry.map_err(fail("read"))?.file_name();
         let old = name.to_str().is_some_and(|name| name.starts_with("live-") && name != current);
         if old {
-            let path = entry.path();
-            fs::remove_dir_all(&path).map_err(|error| FolderError::Io { path, doing: "removed", error })?;
+            folder.place().remove_folder(&name).map_err(fail("cleared of older copies"))?;
         }
     }
     Ok(())
@@ -56,7 +48,7 @@ fn remove_others(folder: &Folder, current: &str) -> Result<(), FolderError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]
     fn both_files_change_together() {
@@ -71,9 +63,22 @@ mod tests {
         }
         // After a crash between the steps it is done again.
         write_live(&folder, 3, "chain 3", "key 3").unwrap();
-        let mode = |name: &str| fs::metadata(live.join(name)).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode("key.pem"), mode("cert.pem")), (0o600, 0o644));
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(
+            [&live.join("key.pem"), &live.join("cert.pem"), &live].map(|path| mode(path)),
+            [0o600, 0o600, 0o700]
+        );
         let left: Vec<_> = fs::read_dir(parent.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left.len(), 3, "{left:?}");
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_folder_is_refused() {
+        let (parent, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folder = Folder::open(parent.path()).unwrap();
+        symlink(outside.path(), parent.path().join("live-1")).unwrap();
+        let error = write_live(&folder, 1, "chain", "key").unwrap_err().to_string();
+        assert!(error.contains("live-1: cannot be made: "), "{error}");
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
     }
 }

@@ -3,7 +3,8 @@
 mod file;
 mod folder;
 mod live;
+mod place;
 
 pub use file::{FileError, FileMedium};
-pub use folder::{Folder, FolderError};
+pub use folder::{Folder, FolderError, leave, look};
 pub use live::{live_generation, write_live};

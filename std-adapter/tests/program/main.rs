@@ -23,5 +23,6 @@ mod serve;
 mod strangers;
 mod targets;
 mod traffic;
+mod storage;
 mod tunnel_pair;
 mod verify;

@@ -211,7 +211,8 @@ impl Gateway {
             }
             Answer::Written(slot) => {
                 let Some((not_before, not_after)) = self.staged else { return };
-                let record = Credential { slot, not_before: unix(not_before), not_after: unix(not_after) };
+                let [not_before, not_after, received] = [not_before, not_after, now].map(unix);
+                let record = Credential { slot, not_before, not_after, received };
                 self.slots[index(slot)] = Some(record);
                 Event::Persisted
             }

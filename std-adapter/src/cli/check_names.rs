@@ -1,0 +1,47 @@
+//! What `edgetrust check --online` says of host names.
+
+use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use edgetrust::core::config::{Config, Endpoint};
+
+use super::check::{Findings, Level};
+
+/// A lookup may take no longer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Targets that are not found now; they may be later.
+pub(super) fn targets(config: &Config<'_>, findings: &mut Findings) {
+    for tunnel in &config.gateway.tunnels {
+        findings.about(format!("tunnel {}", tunnel.name.escape_debug()));
+        let Endpoint::Host(host, _) = tunnel.target else { continue };
+        if let Some(why) = unresolved(host) {
+            findings.add(Level::Warning, why);
+        }
+    }
+    if let Some(device) = &config.device {
+        findings.about("device");
+        let hosts = [Some(device.gateway.host), device.enroll.as_ref().map(|enroll| enroll.server.host)];
+        for why in hosts.into_iter().flatten().filter_map(unresolved) {
+            findings.once(Level::Warning, why);
+        }
+    }
+}
+
+/// Why a name has no address; none where it has one, is one, or stands for many.
+pub(super) fn unresolved(host: &str) -> Option<String> {
+    if host.parse::<IpAddr>().is_ok() || host.starts_with("*.") {
+        return None;
+    }
+    let (sender, answer) = channel();
+    let name = host.to_owned();
+    // The system's resolver takes as long as it likes; nobody waits for this thread.
+    std::thread::spawn(move || sender.send((name.as_str(), 0).to_socket_addrs().map(|found| found.count())));
+    match answer.recv_timeout(PATIENCE) {
+        Ok(Ok(1..)) => None,
+        Ok(Ok(_)) => Some(format!("{host}: does not resolve: no address")),
+        Ok(Err(error)) => Some(format!("{host}: does not resolve: {error}")),
+        Err(_) => Some(format!("{host}: does not resolve: no answer within {} s", PATIENCE.as_secs())),
+    }
+}
