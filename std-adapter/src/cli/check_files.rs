@@ -138,7 +138,8 @@ impl Files {
         let trust = Trust { anchors: &anchors, known_intermediates: &known, algorithms };
         match trust.verify(leaf, sent, purpose, self.now, &mut Budget::new(Limits::SERVER)) {
             Ok(_) => findings.once(Level::Ok, format!("{file}: its chain leads to a configured CA")),
-            Err(error) if error.kind.is_unknown_issuer() => findings.once(Level::Warning, format!("{file}: its chain leads to no CA of this file or system: {error}")),
+            Err(error) if error.kind.is_unknown_issuer() => findings
+                .once(Level::Warning, format!("{file}: its chain leads to no CA of this file or system: {error}")),
             Err(PathError { depth: 0, kind: PathErrorKind::LeafIsCa }) => findings.once(
                 Level::Warning,
                 format!("{file}: a CA certificate of its own: only peers that have it among their CAs accept it"),
