@@ -242,7 +242,7 @@ fn a_directory_is_told_who_asks() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     site.acme["directory_url"] = json!(format!("https://localhost:{port}/directory"));
     let mut server = Command::new("openssl")
-        .args(["s_server", "-quiet", "-naccept", "1", "-accept", &format!("127.0.0.1:{port}")])
+        .args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}")])
         .args(["-cert", &arg(&cert), "-key", &arg(&key)])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
