@@ -412,6 +412,37 @@ fn the_first_one_gives_way_to_the_fallback_when_peers_refuse_it() {
 }
 
 #[test]
+fn a_certificate_without_a_fallback_has_not_expired_before_its_end() {
+    let policy = Policy::default();
+    let waiting = State::new().step(&policy, known(0), restored(Some(day(Slot::A, 0)))).0;
+    let end = 24 * HOUR;
+    // Late in its life an attempt is under way, whatever comes of it.
+    let (late, _) = waiting.step(&policy, known(end), Event::Tick);
+    let (late, _) = late.step(&policy, known(end), Event::RotateNow);
+    assert_eq!(late.serving, Serving::Issued);
+    assert!(late.next_deadline(&policy).unwrap() <= at(end + 1));
+    let (expired, actions) = late.step(&policy, known(end + 1), Event::Tick);
+    assert_eq!(expired.serving, Serving::Expired);
+    assert!(actions.contains(&Action::Alarm(Alarm::Expired)), "{actions:?}");
+}
+
+#[test]
+fn a_fallback_takes_over_before_the_end_and_one_that_is_refused_does_not() {
+    let waiting = State::new().step(&policy(), known(0), restored(Some(day(Slot::A, 0)))).0;
+    let nearly = 24 * HOUR - 60;
+    let (fallback, actions) = waiting.step(&policy(), known(nearly), Event::Tick);
+    assert_eq!(fallback.serving, Serving::Fallback);
+    assert!(actions.contains(&Action::ActivateFallback), "{actions:?}");
+    // What has not ended is shown again, and nobody is told that it has.
+    let (refused, actions) = fallback.step(&policy(), known(nearly), Event::FallbackRefused);
+    assert_eq!(refused.serving, Serving::Issued);
+    assert_eq!(actions.as_slice(), [Action::Alarm(Alarm::FallbackRefused), Action::Activate { slot: Slot::A }]);
+    let (expired, actions) = refused.step(&policy(), known(24 * HOUR + 1), Event::Tick);
+    assert_eq!(expired.serving, Serving::Expired);
+    assert!(actions.contains(&Action::Alarm(Alarm::Expired)), "{actions:?}");
+}
+
+#[test]
 fn a_clock_that_goes_back_takes_deadlines_with_it() {
     let policy = Policy::default();
     let (state, _) = State::new().step(&policy, known(400 * 24 * HOUR), restored(None));

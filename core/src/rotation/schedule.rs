@@ -118,9 +118,14 @@ impl Policy {
         Some(point.max(after(credential.start(), gap)).max(now))
     }
 
-    /// When a working certificate is left for the fallback: a little before its end, so that no handshake meets an expired one.
-    pub(super) fn last_moment(&self, credential: &Credential) -> UnixTime {
-        before(credential.not_after, (credential.lifetime_s() / 100).min(60))
+    /// From when on a certificate is not shown any more: with a fallback from a little before its end, so that no handshake meets an expired
+    /// one; without one it is good through `not_after` (RFC 5280 section 4.1.2.5).
+    pub(super) fn left_at(&self, credential: &Credential, has_fallback: bool) -> UnixTime {
+        if has_fallback {
+            before(credential.not_after, (credential.lifetime_s() / 100).min(60))
+        } else {
+            after(credential.not_after, 1)
+        }
     }
 
     /// By this clock the certificate was issued in the future, and not by a little.

@@ -43,8 +43,14 @@ impl State {
             Phase::BackingOff { retry_at, .. } | Phase::Persisting { retry_at, .. } => retry_at,
             Phase::OnTrial { until, .. } => until,
         };
-        let end = self.shown().filter(|_| self.serving == Serving::Issued).map(|shown| policy.last_moment(shown));
+        let shown = self.shown().filter(|_| self.serving == Serving::Issued);
+        let end = shown.map(|shown| policy.left_at(shown, self.has_fallback(policy)));
         Some(end.map_or(phase, |end| end.min(phase)))
+    }
+
+    /// There is a manual certificate, and it was not refused.
+    fn has_fallback(&self, policy: &Policy) -> bool {
+        policy.fallback && !self.fallback_refused
     }
 
     /// What was issued and is shown, or would be: the one on trial, else the confirmed one.
@@ -262,7 +268,7 @@ impl Step<'_> {
             }
             return;
         };
-        let valid = self.now < self.policy.last_moment(&shown);
+        let valid = self.now < self.policy.left_at(&shown, state.has_fallback(self.policy));
         match state.serving {
             Serving::Issued if !valid => {
                 state.serving = Serving::Expired;
@@ -271,7 +277,8 @@ impl Step<'_> {
                 }
             }
             // The clock went back, and with it the end.
-            Serving::Expired | Serving::Fallback if valid => {
+            // Or the fallback was refused before the end.
+            Serving::Expired | Serving::Fallback | Serving::Nothing if valid => {
                 state.serving = Serving::Issued;
                 self.act(Action::Activate { slot: shown.slot });
             }
@@ -289,7 +296,7 @@ impl Step<'_> {
     }
 
     fn fall_back(&mut self, state: &mut State) -> bool {
-        let there = self.policy.fallback && !state.fallback_refused;
+        let there = state.has_fallback(self.policy);
         if there {
             state.serving = Serving::Fallback;
             self.act(Action::ActivateFallback);
@@ -338,8 +345,9 @@ impl Step<'_> {
 
     /// Back to the confirmed one, while that is valid, else to the manual one; true where there was either.
     fn revert(&mut self, state: &mut State, trial: Credential) -> bool {
-        let active = state.active.filter(|active| self.now < self.policy.last_moment(active));
-        if active.is_none() && (!self.policy.fallback || state.fallback_refused) {
+        let has_fallback = state.has_fallback(self.policy);
+        let active = state.active.filter(|active| self.now < self.policy.left_at(active, has_fallback));
+        if active.is_none() && !has_fallback {
             return false;
         }
         match active {

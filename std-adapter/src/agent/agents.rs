@@ -8,7 +8,6 @@ use edgetrust_core::config::{Acme, Config, CredentialSource, Files, Server, Tunn
 use edgetrust_core::path::Purpose;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tracing::info;
 
 use super::assignment::{Assignment, Fallback};
 use super::request;
@@ -206,7 +205,7 @@ impl Agents {
         self.running.retain(|place, agent| {
             let stays = asked.contains_key(place);
             if !stays {
-                info!(credential = %agent.status.name, "no longer asked for");
+                log!(info, agent.status, "no longer asked for");
             }
             stays
         });
@@ -250,6 +249,14 @@ impl Agents {
     /// Where the request cannot be left.
     pub fn request(folder: &Path, number: &str) -> Result<(), FolderError> {
         request::ask(folder, number)
+    }
+
+    /// Takes a request back where no process has the folder any more; true where that is so.
+    pub fn withdraw(folder: &Path) -> bool {
+        let Ok(folder) = Folder::open(folder) else { return false };
+        // What cannot be removed is done at the next start.
+        let _ = request::take(&folder);
+        true
     }
 
     /// What a request came to: renewed, or why not; none while there is no answer.

@@ -1,7 +1,8 @@
 //! What the rotation's alarms mean, in the words of docs/OPERATIONS.md.
 
 use edgetrust_core::rotation::Alarm;
-use tracing::{error, warn};
+
+use super::status::CredentialStatus;
 
 /// Whether somebody must act, and what is the matter.
 fn meaning(alarm: Alarm) -> (bool, &'static str) {
@@ -21,10 +22,10 @@ fn meaning(alarm: Alarm) -> (bool, &'static str) {
     }
 }
 
-pub(super) fn say(alarm: Alarm, credential: &str) {
+pub(super) fn say(alarm: Alarm, status: &CredentialStatus) {
     match meaning(alarm) {
-        (true, what) => error!(%credential, "{what}"),
-        (false, what) => warn!(%credential, "{what}"),
+        (true, what) => log!(error, status, "{what}"),
+        (false, what) => log!(warn, status, "{what}"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! One credential: events in, actions done, what came of them reported back.
 
+mod perform;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, pending};
@@ -14,7 +16,6 @@ use pki_types::UnixTime;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
-use tracing::{error, info, warn};
 
 use super::agents::Once;
 use super::alarm::say;
@@ -22,12 +23,10 @@ use super::assignment::{Assignment, Fallback};
 use super::request;
 use super::status::CredentialStatus;
 use super::storage::{Storage, seed};
-use crate::acme::{
-    AcmeError, AcmeIssuer, Issued, RenewalWindow, Responders, forget_done_order, forget_order, run_hook,
-};
+use crate::acme::{AcmeError, AcmeIssuer, Issued, RenewalWindow, Responders, forget_done_order};
 use crate::clock;
 use crate::store::Folder;
-use crate::tls::{Credential, LiveCredential};
+use crate::tls::LiveCredential;
 
 /// How often clock, requests and deadlines are looked at: the clock may be set at any time.
 const LOOK: Duration = Duration::from_secs(1);
@@ -91,7 +90,7 @@ impl Worker {
         let mut storage = Storage::new(folder.path()).map_err(|error| error.to_string())?;
         let kept = storage.kept();
         for error in &kept.errors {
-            error!(credential = %status.name, "{error}: the other slot is used");
+            log!(error, status, "{error}: the other slot is used");
         }
         let issuer = AcmeIssuer::new(assignment.settings.clone(), folder.clone(), responders.clone(), live.clone())?;
         let mut worker = Self {
@@ -116,9 +115,9 @@ impl Worker {
         };
         // What is kept can be shown; somebody must know before it ends.
         if let Err(error) = worker.folder.try_writing() {
-            error!(credential = %worker.status.name, "nothing new can be kept: {error}");
+            log!(error, worker.status, "nothing new can be kept: {error}");
             worker.status.failed(error.to_string());
-            say(Alarm::StorageFailed, &worker.status.name);
+            say(Alarm::StorageFailed, &worker.status);
         }
         if let Some(active) = kept.active {
             worker.mend(active.slot);
@@ -156,7 +155,7 @@ impl Worker {
         match mended {
             Ok(true) => self.run_hook(),
             Ok(false) => {}
-            Err(error) => warn!(credential = %self.status.name, "{error}"),
+            Err(error) => log!(warn, self.status, "{error}"),
         }
     }
 
@@ -184,7 +183,7 @@ impl Worker {
         };
         let error = self.status.now().last_error;
         if let Err(error) = request::answer(&self.folder, &asked.number, error.as_deref()) {
-            warn!(credential = %self.status.name, "{error}");
+            log!(warn, self.status, "{error}");
         }
     }
 
@@ -271,13 +270,13 @@ impl Worker {
         match request::take(&self.folder) {
             Ok(None) => false,
             Ok(Some(number)) => {
-                info!(credential = %self.status.name, "a renewal was asked for");
+                log!(info, self.status, "a renewal was asked for");
                 let (issued, failed) = (self.status.issued_total(), self.status.failed_total());
                 self.asked_for = Some(Asked { number, issued, failed });
                 true
             }
             Err(error) => {
-                warn!(credential = %self.status.name, "{error}");
+                log!(warn, self.status, "{error}");
                 false
             }
         }
@@ -310,7 +309,7 @@ impl Worker {
                 self.ask_at = Some(clock::now());
             }
             // Settings were tried before they were assigned.
-            Err(reason) => error!(credential = %self.status.name, "{reason}"),
+            Err(reason) => log!(error, self.status, "{reason}"),
         }
     }
 
@@ -332,7 +331,7 @@ impl Worker {
             }
             Err(error) => {
                 self.status.failed(error.to_string());
-                error!(credential = %self.status.name, retry_after = ?error.failure.retry_after_s, "no certificate: {error}");
+                log!(error, self.status, retry_after = ?error.failure.retry_after_s, "no certificate: {error}");
                 Event::IssueFailed(error.failure)
             }
         }
@@ -360,7 +359,7 @@ impl Worker {
         };
         match answer {
             Ok(Some(RenewalWindow { start, end, ask_again })) => {
-                info!(credential = %self.status.name, start = %Utc(start), end = %Utc(end), "the CA suggests a renewal");
+                log!(info, self.status, start = %Utc(start), end = %Utc(end), "the CA suggests a renewal");
                 self.ask_at = later(ask_again.clamp(ASK_AGAIN_AT_LEAST, ASK_AGAIN_AT_MOST));
                 Event::RenewalWindow { start, end }
             }
@@ -369,176 +368,11 @@ impl Worker {
                 Event::Tick
             }
             Err(error) => {
-                warn!(credential = %self.status.name, "{error}");
+                log!(warn, self.status, "{error}");
                 self.ask_at = later(ASK_AFTER_FAILURE);
                 Event::Tick
             }
         }
-    }
-
-    async fn perform(&mut self, action: Action) {
-        match action {
-            Action::Issue { attempt } => {
-                info!(credential = %self.status.name, attempt, "a certificate is obtained");
-                let issuer = self.issuer.clone();
-                // One that has ended cannot be shown.
-                let current = self.state.active.filter(|active| clock::now() < active.not_after);
-                let current = current.and_then(|active| self.record(active.slot).ok());
-                self.issuing = Some(Box::pin(async move {
-                    match current {
-                        Some(current) => issuer.lock().await.renew(&current).await,
-                        None => issuer.lock().await.issue().await,
-                    }
-                }));
-            }
-            Action::AbortIssue => {
-                self.issuing = None;
-                self.status.failed("the CA took too long".to_owned());
-            }
-            Action::Persist { slot } => {
-                let event = self.persist(slot).await;
-                self.events.push_back(event);
-            }
-            Action::Activate { slot } => self.activate(slot),
-            Action::ActivateFallback => self.activate_fallback(),
-            Action::Confirm { slot } => self.confirm(slot).await,
-            Action::Discard { slot } => {
-                let result =
-                    self.with_storage(move |storage| storage.discard(slot).map_err(|error| error.to_string())).await;
-                if let Err(error) = result {
-                    warn!(credential = %self.status.name, "{error}");
-                }
-            }
-            Action::Alarm(alarm) => say(alarm, &self.status.name),
-        }
-    }
-
-    /// Disks are slow, and handshakes wait for no disk.
-    async fn with_storage<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce(&mut Storage) -> Result<T, String> + Send + 'static,
-    ) -> Result<T, String> {
-        let Some(mut storage) = self.storage.take() else { return Err("the storage is in use".to_owned()) };
-        let worked = tokio::task::spawn_blocking(move || {
-            let result = work(&mut storage);
-            (storage, result)
-        });
-        let (storage, result) = worked.await.map_err(|error| error.to_string())?;
-        self.storage = Some(storage);
-        result
-    }
-
-    async fn persist(&mut self, slot: Slot) -> Event {
-        let Some((place, issued)) = &mut self.staged else { return Event::PersistFailed };
-        *place = slot;
-        let issued = issued.clone();
-        match self.with_storage(move |storage| storage.write(slot, &issued).map_err(|error| error.to_string())).await {
-            Ok(()) => Event::Persisted,
-            Err(error) => {
-                error!(credential = %self.status.name, "the new certificate cannot be kept: {error}");
-                self.status.failed(error);
-                Event::PersistFailed
-            }
-        }
-    }
-
-    /// Key and chain of a slot: what was written a moment ago, else what is kept.
-    fn record(&mut self, slot: Slot) -> Result<Issued, String> {
-        if let Some((_, issued)) = self.staged.as_ref().filter(|(place, _)| *place == slot) {
-            return Ok(issued.clone());
-        }
-        let storage = self.storage.as_mut().ok_or("the storage is in use")?;
-        let kept = storage.kept();
-        let found = [kept.active, kept.trial].into_iter().flatten().find(|record| record.slot == slot);
-        let record = found.ok_or_else(|| format!("{slot} holds no record"))?;
-        storage.read(&record).map_err(|error| error.to_string())
-    }
-
-    fn activate(&mut self, slot: Slot) {
-        match self.record(slot).and_then(|issued| issued.credential().map(|credential| (issued, credential))) {
-            Ok((issued, credential)) => {
-                self.live.replace(&credential);
-                info!(credential = %self.status.name, expires = %Utc(issued.not_after), "the issued certificate is shown");
-            }
-            Err(error) => {
-                error!(credential = %self.status.name, "the certificate of {slot} cannot be shown: {error}");
-                self.status.failed(error);
-            }
-        }
-    }
-
-    fn activate_fallback(&mut self) {
-        let assignment = self.assignment.clone();
-        let Some(Fallback { cert_file, key_file }) = &assignment.fallback else { return };
-        let loaded = Credential::load(cert_file, key_file).map_err(|error| error.to_string());
-        let usable = loaded.and_then(|credential| match credential.validity() {
-            Some((_, not_after)) if clock::now() > not_after => {
-                Err(format!("{}: expired at {}", cert_file.display(), Utc(not_after)))
-            }
-            _ => Ok(credential),
-        });
-        let event = match usable {
-            Ok(credential) => {
-                self.live.replace(&credential);
-                Event::FallbackReady
-            }
-            Err(error) => {
-                error!(credential = %self.status.name, "the manual certificate cannot be shown: {error}");
-                Event::FallbackRefused
-            }
-        };
-        self.events.push_back(event);
-    }
-
-    /// From now on it is what a start begins with. Its order is done with, other programs get their copies, the hook runs.
-    async fn confirm(&mut self, slot: Slot) {
-        let issued = self.record(slot);
-        let folder = self.folder.clone();
-        let kept = self.with_storage(move |storage| {
-            storage.confirm(slot).map_err(|error| error.to_string())?;
-            storage.write_live(&folder, slot, &issued?)
-        });
-        let kept = kept.await;
-        // Not by way of the issuer, which may be asking the CA something and waits to be polled.
-        if let Err(error) = forget_order(&self.folder) {
-            warn!(credential = %self.status.name, "{error}");
-        }
-        // One that was on trial when power went was issued by the run before; its hook has not run either way.
-        if self.staged.take().is_some() {
-            self.status.issued();
-        }
-        if let Err(error) = kept {
-            error!(credential = %self.status.name, "{error}");
-            self.status.failed(error);
-        }
-        self.run_hook();
-        self.ask_at = Some(clock::now());
-        // Other names may be asked for since it was issued.
-        if self.names_changed(&self.assignment) {
-            self.events.push_back(Event::RotateNow);
-        }
-    }
-
-    /// Beside everything else: a hook may be slow, or talk to this very gateway.
-    fn run_hook(&mut self) {
-        let Some(hook) = self.assignment.settings.hook.clone() else { return };
-        let live = self.folder.path().join("live");
-        let variables = [
-            ("EDGETRUST_CERT_FILE", live.join("cert.pem").display().to_string()),
-            ("EDGETRUST_KEY_FILE", live.join("key.pem").display().to_string()),
-            ("EDGETRUST_NAME", self.status.name.clone()),
-        ];
-        let status = self.status.clone();
-        self.hooks.retain(|hook| !hook.is_finished());
-        self.hooks.push(tokio::spawn(async move {
-            match run_hook(&hook, &[], &variables).await {
-                Ok(()) => info!(credential = %status.name, "the hook has run"),
-                Err(error) => {
-                    error!(credential = %status.name, "{error}");
-                    status.failed(error.to_string());
-                }
-            }
-        }));
     }
 }
 

@@ -224,10 +224,15 @@ async fn by_the_gateway(place: &Path, force: bool) -> Result<String, String> {
     let (since, mut renewed) = (Instant::now(), None::<Instant>);
     while since.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(250)).await;
+        // Asked before the answer is looked for, which may be its last deed.
+        let gone = Agents::withdraw(place);
         match Agents::answer(place, &number).map_err(text)? {
             Some(Ok(())) => return Ok(format!("renewed by the running gateway, {}", expires(place)?)),
             Some(Err(error)) => return Err(format!("the running gateway: {error}")),
             // Where it cannot answer, since the disk is full say, the certificate itself tells.
+            None if active(place)?.0 == before && gone => {
+                return Err("the gateway that had the folder ended before it had renewed: run this again".to_owned());
+            }
             None if active(place)?.0 == before => {}
             None if renewed.get_or_insert_with(Instant::now).elapsed() < ANSWER => {}
             None => return Ok(format!("renewed by the running gateway, {}", expires(place)?)),

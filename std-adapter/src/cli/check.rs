@@ -283,12 +283,13 @@ fn client(tls: &ClientTls<'_>, insecure: Level, files: &mut Files, findings: &mu
 
 fn source(source: &CredentialSource<'_>, purpose: Purpose, names: &[&str], files: &mut Files, findings: &mut Findings) {
     match source {
-        CredentialSource::Files(pair) => files.credential(pair, purpose, names, findings),
+        CredentialSource::Files(pair) => files.credential(pair, Level::Error, purpose, names, findings),
         CredentialSource::Acme(acme) => check_acme::check(acme, purpose, files.online, findings),
         CredentialSource::AcmeWithFallback(acme, pair) => {
             check_acme::check(acme, purpose, files.online, findings);
             findings.add(Level::Ok, "falls back to the files below when it must");
-            files.credential(pair, purpose, names, findings);
+            // `run` starts with a fallback that has ended, and refuses to show it.
+            files.credential(pair, Level::Warning, purpose, names, findings);
         }
     }
 }

@@ -98,12 +98,12 @@ fn kept(settings: &Settings, findings: &mut Findings) {
                 format!("{}: valid until {}, renewed {hours} h before", place.display(), Utc(active.not_after)),
             );
             let verdict = storage.read(&active).map_err(|error| error.to_string());
-            // Roots, names or purposes may be others than when it was issued.
+            // Roots, names or purposes may be others than when it was issued: the first attempt after a start is at once then.
             if let Err(error) = verdict.and_then(|kept| verify(settings, &kept.chain, clock::now())) {
                 let place = place.display();
                 findings.once(
-                    Level::Error,
-                    format!("{place}: the certificate that is kept: {error}: `acme renew` replaces it"),
+                    Level::Warning,
+                    format!("{place}: the certificate that is kept: {error}: `run` renews it, and shows it until then"),
                 );
             }
         }

@@ -79,10 +79,12 @@ impl Files {
         Ok(())
     }
 
-    /// What we show to peers: does the key fit, is it ours alone, does the chain hold, and for which names.
+    /// What we show to peers: does the key fit, is it ours alone, does the chain hold, and for which names. `ended` is how bad it is if it is
+    /// not valid now.
     pub(super) fn credential(
         &self,
         files: &config::Files<'_>,
+        ended: Level,
         purpose: Purpose,
         names: &[&str],
         findings: &mut Findings,
@@ -100,7 +102,7 @@ impl Files {
         let chain: Vec<_> = ders.iter().flat_map(|der| Certificate::from_der(der)).collect();
         let Some((leaf, sent)) = chain.split_first() else { return };
         findings.once(Level::Ok, format!("{file}: {}, the key matches", leaf.subject()));
-        self.expiry(file, leaf, findings);
+        self.expiry(file, leaf, ended, findings);
         for authority in Authority::of_chain(&ders) {
             findings.know(file, &authority, self.now);
             end(file, &authority, "an intermediate that is shown", self.now, findings);
@@ -108,13 +110,13 @@ impl Files {
         self.path(file, leaf, sent, purpose, names, findings);
     }
 
-    fn expiry(&self, file: &str, leaf: &Certificate<'_>, findings: &mut Findings) {
+    fn expiry(&self, file: &str, leaf: &Certificate<'_>, ended: Level, findings: &mut Findings) {
         let validity = leaf.validity();
         let left = validity.not_after.as_secs().saturating_sub(self.now.as_secs());
         let life = validity.not_after.as_secs().saturating_sub(validity.not_before.as_secs());
         let level = if left < SOON.as_secs().min(life / 3) { Level::Warning } else { Level::Ok };
         if let Err(why) = self.dates(leaf) {
-            return findings.once(Level::Error, format!("{file}: {why}"));
+            return findings.once(ended, format!("{file}: {why}"));
         }
         let (days, hours) = (left / 86_400, left / 3_600 % 24);
         findings.once(level, format!("{file}: valid until {}, {days} days {hours} hours", Utc(validity.not_after)));

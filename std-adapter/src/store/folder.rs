@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::file::SLOTS;
 use super::place::{Place, foreign};
@@ -15,6 +16,10 @@ const KEYS: [&str; 2] = ["account.json", "order.json"];
 
 /// As many octets as an order with its key has.
 const PROBE: (&str, usize) = ("probe", 8192);
+
+/// Whoever looks whether the folder is free has it for an instant: as often, and as far apart, it is tried again.
+const TRIES: usize = 5;
+const BETWEEN: Duration = Duration::from_millis(20);
 
 /// A folder, locked while this lives.
 #[derive(Debug)]
@@ -86,11 +91,14 @@ impl Folder {
             made => made,
         };
         let lock = lock.map_err(fail(&file, "opened"))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { place, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(FolderError::InUse(path.to_owned())),
-            Err(TryLockError::Error(error)) => Err(fail(&file, "locked")(error)),
+        for _ in 0..TRIES {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Self { place, _lock: lock }),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(BETWEEN),
+                Err(TryLockError::Error(error)) => return Err(fail(&file, "locked")(error)),
+            }
         }
+        Err(FolderError::InUse(path.to_owned()))
     }
 
     /// Where it is.
