@@ -169,7 +169,7 @@ fn every_form_of_key() {
     ] {
         openssl(folder.path(), make);
         let error = Credential::load(&path("cert.pem"), &path("key.pem")).unwrap_err().to_string();
-        assert!(error.contains("key.pem: found an encrypted private key"), "{error}");
+        assert!(error.contains("key.pem: line 1: found an encrypted private key"), "{error}");
     }
 }
 

@@ -90,10 +90,33 @@ fn edges(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
         }
         let code = source.code();
         let named = code.match_indices("crate::").map(|(place, prefix)| &code[place + prefix.len()..]);
-        let named = named.map(|rest| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>());
-        edges.entry(module.clone()).or_default().extend(named.filter(|name| *name != module));
+        edges.entry(module.clone()).or_default().extend(named.flat_map(modules_named).filter(|name| *name != module));
     }
     edges
+}
+
+/// The modules that stand after `crate::`: one, or a group of them in braces.
+fn modules_named(rest: &str) -> Vec<String> {
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let Some(group) = rest.strip_prefix('{') else { return vec![word(rest)] };
+    let mut named = Vec::new();
+    let (mut depth, mut from) = (0_usize, 0);
+    for (place, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                named.push(word(group[from..place].trim_start()));
+                from = place + 1;
+                if c == '}' {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    named.retain(|name| !name.is_empty());
+    named
 }
 
 fn check_modules(folder: &str, table: &[(&str, &[&str])]) {
@@ -106,6 +129,13 @@ fn check_modules(folder: &str, table: &[(&str, &[&str])]) {
             assert!(allowed.contains(&name.as_str()), "{folder}: {module} names {name}; it may name {allowed:?}");
         }
     }
+}
+
+#[test]
+fn groups_of_modules_are_read() {
+    assert_eq!(modules_named("tls::Peer;"), ["tls"]);
+    assert_eq!(modules_named("{clock, pem};"), ["clock", "pem"]);
+    assert_eq!(modules_named("{\n    acme::{a, b::{c}},\n    est,\n};"), ["acme", "est"]);
 }
 
 #[test]
