@@ -86,7 +86,7 @@ mod tests {
     fn bits_of_a_modulus() {
         assert_eq!(rsa_bits(&[0x30, 6, 2, 1, 5, 2, 1, 3]), Some(3));
         assert_eq!(rsa_bits(&[0x30, 7, 2, 2, 0, 0x80, 2, 1, 3]), Some(8));
-        let mut key = vec![0x30, 0x82, 1, 9, 2, 0x82, 1, 1, 0, 0xc0];
+        let mut key = vec![0x30, 0x82, 1, 8, 2, 0x82, 1, 1, 0, 0xc0];
         key.extend([0; 255]);
         key.extend([2, 1, 3]);
         assert_eq!(rsa_bits(&key), Some(2048));

@@ -300,10 +300,17 @@ fn the_limit_is_for_all_tunnels_and_an_idle_one_takes_nothing_of_it() {
     }
 }
 
+/// A port that nobody listens on at any address, below those that the kernel hands out to other tests.
+fn free_port_everywhere() -> u16 {
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    let free = |port: &u16| std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
+    (first..32_768).find(free).unwrap()
+}
+
 #[test]
 fn one_port_for_all_ipv4_and_one_for_all_ipv6_addresses() {
     let site = Site::new();
-    let port = free_address().rsplit_once(':').unwrap().1.to_owned();
+    let port = free_port_everywhere();
     let (four, six) = (format!("0.0.0.0:{port}"), format!("[::]:{port}"));
     let tunnel = |name: &str, listen: &str| server(name, listen, &site.tls(&format!("{name}.example")));
     let both = [tunnel("four", &four), tunnel("six", &six)];
@@ -345,7 +352,7 @@ fn logs_can_be_json() {
         (&json!("in"), &json!("listening"), &json!("INFO"))
     );
     let address = line["address"].as_str().unwrap();
-    drop(TcpStream::connect(address).unwrap());
+    TcpStream::connect(address).unwrap().write_all(b"no TLS").unwrap();
     let line: Value = serde_json::from_str(&program.wait_for("refused")).unwrap();
     assert_eq!(line["tunnel"], json!("in"));
 }
