@@ -84,7 +84,7 @@ impl From<Exhausted> for PathErrorKind {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "p256", feature = "p384"))]
 mod tests {
     use super::*;
     use crate::crypto::{ECDSA_P256_SHA256, ECDSA_P384_SHA384};

@@ -26,6 +26,7 @@ mod service;
 mod verify;
 
 use std::fmt::Display;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -74,7 +75,9 @@ pub(crate) const MISUSE: u8 = 2;
 pub(crate) fn run() -> ExitCode {
     // clap repeats what it cannot understand, and a key begins with hyphens.
     if std::env::args_os().any(|argument| argument.to_string_lossy().contains("-----BEGIN")) {
-        eprintln!("edgetrust: found PEM in an argument, expected the name of a file that holds it");
+        let reason = "edgetrust: found PEM in an argument, expected the name of a file that holds it\n";
+        // Nobody may be there to read it.
+        let _ = std::io::stderr().write_all(reason.as_bytes());
         return ExitCode::from(MISUSE);
     }
     let cli = Cli::parse();
