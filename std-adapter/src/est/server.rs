@@ -30,7 +30,7 @@ use super::plan::Plan;
 use super::reenroll::{Orders, PATIENCE};
 use super::status::{Outcome, Status};
 use crate::acme::{DeviceIssuer, Responders};
-use crate::gateway::{Door, Guest, Limits, Shares, TunnelLimits};
+use crate::gateway::{Door, Guest, Limits, Shares, TunnelLimits, leave_told};
 use crate::store::Folder;
 use crate::tls::{AcceptError, Certificates, Peer, TlsServer};
 
@@ -310,11 +310,12 @@ async fn connection(
     let state = shared.load_full();
     // Small answers that somebody waits for.
     let _ = socket.set_nodelay(true);
+    let mut told = None;
     let admitted = async {
         let (stream, peer) = tokio::select! {
             biased;
             turned = guest.shown_out() => return Err(Some(turned.to_string())),
-            accepted = state.tls.accept(socket) => match accepted {
+            accepted = state.tls.accept_telling(socket, &mut told) => match accepted {
                 Ok(accepted) => accepted,
                 Err(AcceptError::LeftSilently) => return Err(None),
                 Err(error) => return Err(Some(error.to_string())),
@@ -326,7 +327,14 @@ async fn connection(
     };
     let (stream, peer, _permit) = match timeout(state.limits.handshake_timeout, Box::pin(admitted)).await {
         Ok(Ok(admitted)) => admitted,
-        Ok(Err(Some(reason))) => return common.refuse(remote, &reason),
+        Ok(Err(Some(reason))) => {
+            common.refuse(remote, &reason);
+            if let Some(told) = told {
+                guest.stand_up();
+                Box::pin(leave_told(told.into())).await;
+            }
+            return;
+        }
         // As health checks do.
         Ok(Err(None)) => return debug!(%remote, "est: left without a word"),
         Err(_) => return common.refuse(remote, &"no handshake within the deadline"),

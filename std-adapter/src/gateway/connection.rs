@@ -7,11 +7,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
+use super::leaving::leave_told;
 use super::listener::{Common, State};
 use super::opening::{Refused, Visitor, open};
 use super::session::{Carried, End, carry};
 use super::socket::Remote;
-use super::status::{Counters, Status};
+use super::status::Status;
 use super::tunnel::Route;
 use crate::tls::{AcceptError, Peer};
 
@@ -26,9 +27,10 @@ pub(super) async fn serve(visitor: Visitor, mut state: watch::Receiver<Arc<State
     let Visitor { socket, remote, mut guest, permit } = visitor;
     // What comes after this, during the handshake too, is a change.
     let now = state.borrow_and_update().clone();
+    let mut told = None;
     // On the heap, which gets it back: a handshake needs seven times the space of what comes after it.
-    let opened =
-        Box::pin(timeout(now.limits.handshake_timeout, open(&now, socket, &mut guest, permit, &common.shares)));
+    let opened = open(&now, socket, &mut guest, permit, &common.shares, &mut told);
+    let opened = Box::pin(timeout(now.limits.handshake_timeout, opened));
     let opened = match opened.await {
         Ok(opened) => opened,
         Err(_) => Err((now.only_route().cloned(), Refused::Deadline)),
@@ -39,17 +41,24 @@ pub(super) async fn serve(visitor: Visitor, mut state: watch::Receiver<Arc<State
     match opened {
         Err((_, Refused::Challenge(name))) => info!(%remote, %name, "tls-alpn-01 answered"),
         Err((_, Refused::Peer(AcceptError::LeftSilently))) => debug!(%remote, "left without a word"),
-        Err((route, reason)) => refuse(route.as_deref(), remote, &reason, &common.status),
+        Err((route, reason)) => {
+            refuse(route.as_deref(), remote, &reason, &common.status);
+            drop((route, reason));
+            if let Some(told) = told {
+                Box::pin(leave_told(told)).await;
+            }
+        }
         Ok((opened, _permit)) => {
             let (route, peer) = (opened.route.clone(), opened.peer.clone());
             let (tunnel, peer) = (&route.name, Shown(peer.as_deref()));
             debug!(%tunnel, %remote, %peer, "open");
             let since = Instant::now();
-            route.counters.open();
-            let _closed = CloseOnDrop(&route.counters);
-            let Carried { end, bytes: (up, down), leaving } = carry(opened, state).await;
+            let Carried { end, bytes: (up, down), leaving, _counted } = carry(opened, state).await;
             let seconds = since.elapsed().as_secs();
             match end {
+                End::Refused(error) => {
+                    refuse(Some(&route), remote, &Refused::Target(route.target.to_string(), error), &common.status);
+                }
                 End::Over(_) => {
                     route.counters.end();
                     warn!(%tunnel, %remote, %peer, up, down, seconds, "closed: {end}");
@@ -64,15 +73,6 @@ pub(super) async fn serve(visitor: Visitor, mut state: watch::Receiver<Arc<State
                 leaving.await;
             }
         }
-    }
-}
-
-/// Counted however it ends, by a drain too.
-struct CloseOnDrop<'a>(&'a Counters);
-
-impl Drop for CloseOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.close();
     }
 }
 

@@ -3,12 +3,13 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::socket::Socket;
 use super::splice::Seen;
-use crate::tls::{ClientStream, ServerStream};
+use crate::tls::{ClientStream, ServerStream, has_verdict};
 
 /// One side of a session.
 pub(super) trait Side: AsyncRead + AsyncWrite + Unpin + Send {
@@ -21,6 +22,11 @@ pub(super) trait Side: AsyncRead + AsyncWrite + Unpin + Send {
     /// The server name that a client asked for.
     fn server_name(&self) -> Option<&str> {
         None
+    }
+
+    /// Whether it has let us in, as far as it is its place to.
+    fn has_verdict(&self) -> bool {
+        true
     }
 }
 
@@ -49,6 +55,10 @@ impl Side for Box<ClientStream<Socket>> {
 
     fn socket(&self) -> &Socket {
         self.get_ref().0
+    }
+
+    fn has_verdict(&self) -> bool {
+        has_verdict(self.get_ref().1)
     }
 }
 
@@ -136,22 +146,40 @@ pub(super) async fn leave<S: Side>(held: Held<S>, manner: Manner, patience: Dura
         Manner::Whole | Manner::Cut | Manner::AtOnce => false,
     };
     if lingers {
-        linger(socket).await;
+        linger(socket, LONGEST, usize::MAX).await;
     }
     if !matches!(manner, Manner::Whole | Manner::AtOnce) {
         drained(socket, patience).await;
     }
 }
 
-/// Reads and drops until the sender ends, is silent, or has had its time.
-async fn linger(socket: &Socket) {
+/// Peers that were refused and have time to read why, all doors together. While there are more, the next are closed at once.
+static TOLD: Semaphore = Semaphore::const_new(256);
+/// A peer that was refused is listened to for so long.
+const LONGEST_TOLD: Duration = Duration::from_secs(2);
+/// So much of it is dropped: what was on its way when it was refused.
+const MOST_TOLD: usize = 1024 * 1024;
+
+/// Leaves a peer that was sent a fatal alert. A socket that is closed with something unread resets, and the alert may be lost by that: so what
+/// the peer still sends is read and dropped, until it has ended too or had its time.
+pub(crate) async fn leave_told(mut socket: Socket) {
+    let Ok(_place) = TOLD.try_acquire() else { return };
+    if socket.shutdown().await.is_ok() {
+        linger(&socket, LONGEST_TOLD, MOST_TOLD).await;
+    }
+}
+
+/// Reads and drops until the sender ends, is silent, or has had its time or sent `most`.
+async fn linger(socket: &Socket, longest: Duration, mut most: usize) {
     let now = Instant::now();
-    let until = now.checked_add(LONGEST).unwrap_or(now);
+    let until = now.checked_add(longest).unwrap_or(now);
     loop {
         let silence = Instant::now().checked_add(SILENCE).unwrap_or(until).min(until);
-        match timeout_at(silence, socket.readable()).await {
-            Ok(Ok(())) if !socket.discard() && Instant::now() < until => {}
-            _ => return,
+        let Ok(Ok(())) = timeout_at(silence, socket.readable()).await else { return };
+        let (octets, ended) = socket.discard();
+        most = most.saturating_sub(octets);
+        if ended || most == 0 || Instant::now() >= until {
+            return;
         }
     }
 }

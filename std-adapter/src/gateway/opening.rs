@@ -16,7 +16,7 @@ use super::shares::{Permit, Shares};
 use super::socket::{Remote, Socket};
 use super::status::RefusalReason;
 use super::tunnel::{Route, RouteKind};
-use crate::tls::{AcceptError, ClientHello, Peer, ServerStream};
+use crate::tls::{AcceptError, ClientHello, Peer, ServerStream, is_alert};
 
 /// One that has its turn.
 pub(super) struct Visitor {
@@ -87,22 +87,24 @@ impl From<io::Error> for Refused {
 
 pub(super) type Failed = (Option<Arc<Route>>, Refused);
 
-/// Handshake and verdict first, then a connection, then the target: nobody unauthorized reaches it.
+/// Handshake and verdict first, then a connection, then the target: nobody unauthorized reaches it. Whoever was refused with an alert is left
+/// in `told`.
 pub(super) async fn open(
     state: &State,
     socket: Socket,
     guest: &mut Guest,
     permit: Option<Permit>,
     shares: &Arc<Shares>,
+    told: &mut Option<Socket>,
 ) -> Result<(Opened, Permit), Failed> {
-    let Some(route) = state.only_route() else { return open_by_name(state, socket, guest, shares).await };
+    let Some(route) = state.only_route() else { return open_by_name(state, socket, guest, shares, told).await };
     let opened = async {
         match &route.kind {
             RouteKind::Server { tls, .. } => {
-                let (stream, peer) = show_out(guest, async { Ok(tls.accept(socket).await?) }).await?;
+                let (stream, peer) = show_out(guest, async { Ok(tls.accept_telling(socket, told).await?) }).await?;
                 forward(route, stream, peer, guest, shares).await
             }
-            RouteKind::Plain { .. } | RouteKind::Client { .. } => open_known(route, socket, permit, shares).await,
+            RouteKind::Plain { .. } | RouteKind::Client { .. } => open_known(route, socket, permit, shares, told).await,
         }
     };
     opened.await.map_err(|refused| (Some(route.clone()), refused))
@@ -148,6 +150,7 @@ async fn open_known(
     socket: Socket,
     permit: Option<Permit>,
     shares: &Arc<Shares>,
+    told: &mut Option<Socket>,
 ) -> Result<(Opened, Permit), Refused> {
     let waiting = Waiting::new(&socket);
     let permit = match permit {
@@ -158,7 +161,11 @@ async fn open_known(
     match &route.kind {
         RouteKind::Client { tls, server_name } => {
             let target = reach(&route, None).await?;
-            let (stream, peer) = tls.connect(server_name.clone(), target).await?;
+            let connected = tls.connect_telling(server_name.clone(), target, told).await;
+            let (stream, peer) = connected.map_err(|error| match error {
+                AcceptError::Io(error) if is_alert(&error) => Refused::Target(route.target.to_string(), error),
+                error => error.into(),
+            })?;
             waiting.over();
             Ok((Opened { route, peer, streams: Streams::Client(socket, Box::new(stream)) }, permit))
         }
@@ -177,8 +184,10 @@ async fn open_by_name(
     socket: Socket,
     guest: &mut Guest,
     shares: &Arc<Shares>,
+    told: &mut Option<Socket>,
 ) -> Result<(Opened, Permit), Failed> {
-    let hello = show_out(guest, async { Ok(ClientHello::read(socket).await?) }).await.map_err(|error| (None, error))?;
+    let hello = show_out(guest, async { Ok(ClientHello::read_telling(socket, told).await?) });
+    let hello = hello.await.map_err(|error| (None, error))?;
     if hello.is_challenge() {
         // The name may be an address in reverse (RFC 8738 section 6), which no tunnel lists.
         let servers = state.routes.iter().filter_map(|route| route.server());
@@ -187,7 +196,7 @@ async fn open_by_name(
     }
     let Some(route) = state.route(hello.server_name()) else {
         let name = hello.server_name().map(str::to_owned);
-        hello.refuse_name().await;
+        *told = Some(hello.refuse_name().await);
         return Err((None, Refused::NoTunnel(name)));
     };
     let RouteKind::Server { tls, .. } = &route.kind else {
@@ -195,7 +204,7 @@ async fn open_by_name(
         return Err((Some(route.clone()), Refused::NoTunnel(None)));
     };
     let opened = async {
-        let (stream, peer) = show_out(guest, async { Ok(hello.accept(tls).await?) }).await?;
+        let (stream, peer) = show_out(guest, async { Ok(hello.accept_telling(tls, told).await?) }).await?;
         forward(route, stream, peer, guest, shares).await
     };
     opened.await.map_err(|refused| (Some(route.clone()), refused))

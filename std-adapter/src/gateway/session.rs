@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub(super) enum Streams {
 pub(super) enum End {
     Both,
     Failed(SpliceError),
+    /// The target, a TLS server, said nothing else.
+    Refused(io::Error),
     Idle,
     /// One side had ended, and the other carried nothing.
     HalfClosed,
@@ -70,7 +73,7 @@ impl fmt::Display for End {
         match self {
             Self::Both => f.write_str("both sides ended"),
             Self::Failed(SpliceError::Client(error)) => write!(f, "client: {error}"),
-            Self::Failed(SpliceError::Target(error)) => write!(f, "target: {error}"),
+            Self::Failed(SpliceError::Target(error)) | Self::Refused(error) => write!(f, "target: {error}"),
             Self::Idle => f.write_str("idle for too long"),
             Self::HalfClosed => f.write_str("one side had ended, and the other carried nothing for too long"),
             Self::Over(withdrawn) => withdrawn.fmt(f),
@@ -85,11 +88,37 @@ pub(super) struct Carried {
     pub(super) bytes: (u64, u64),
     /// What is still owed to its sides.
     pub(super) leaving: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// It is open for as long as this is held.
+    pub(super) _counted: Counted,
+}
+
+/// Counts a session from when the target has let it in, however it ends, by a drain too.
+pub(super) struct Counted {
+    route: Arc<Route>,
+    open: bool,
+}
+
+impl Counted {
+    fn open(&mut self) {
+        if !self.open {
+            self.open = true;
+            self.route.counters.open();
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if self.open {
+            self.route.counters.close();
+        }
+    }
 }
 
 pub(super) async fn carry(opened: Opened, state: watch::Receiver<Arc<State>>) -> Carried {
     let Opened { route, peer, streams } = opened;
-    let session = Session { route, peer, state };
+    let counted = Counted { route: route.clone(), open: false };
+    let session = Session { route, peer, state, counted };
     match streams {
         Streams::Plain(client, target) => {
             session
@@ -132,6 +161,7 @@ struct Session {
     route: Arc<Route>,
     peer: Option<Arc<Peer>>,
     state: watch::Receiver<Arc<State>>,
+    counted: Counted,
 }
 
 impl Session {
@@ -145,7 +175,16 @@ impl Session {
         let (mut client, mut target) = (Held::new(client), Held::new(target));
         target.socket().keep_alive(&self.state.borrow().limits);
         let mut splice = Splice::new(C::PROVES_ITS_END, T::PROVES_ITS_END);
-        let end = self.go_on(&mut client, &mut target, &mut splice, judge).await;
+        if target.has_verdict() {
+            self.counted.open();
+        }
+        let end = match self.go_on(&mut client, &mut target, &mut splice, judge).await {
+            End::Failed(SpliceError::Target(error)) if !self.counted.open => End::Refused(error),
+            end => end,
+        };
+        if !matches!(end, End::Refused(_)) {
+            self.counted.open();
+        }
         let (to_client, to_target) = manners(&end, &splice, judged);
         client.settle(to_client);
         target.settle(to_target);
@@ -156,7 +195,7 @@ impl Session {
             };
             Box::pin(leaving) as Pin<Box<dyn Future<Output = ()> + Send>>
         });
-        Carried { end, bytes: splice.bytes(), leaving }
+        Carried { end, bytes: splice.bytes(), leaving, _counted: self.counted }
     }
 
     /// Moves bytes until both sides end, they stand still for too long, or the peer is no longer let in.
@@ -185,7 +224,7 @@ impl Session {
                     None => std::future::pending().await,
                 }
             };
-            let counters = &self.route.counters;
+            let (counters, counted) = (&self.route.counters, &mut self.counted);
             tokio::select! {
                 // Bytes come last: tokio gives a task a budget, and a peer that keeps them flowing must not use all of it before the rules
                 // are looked at.
@@ -193,7 +232,13 @@ impl Session {
                 // Without its listener a connection goes on under the last state.
                 changed = self.state.changed(), if listened => listened = changed.is_ok(),
                 () = asleep => {}
-                turn = poll_fn(|cx| splice.poll(cx, &mut **client, &mut **target, counters)) => match turn {
+                turn = poll_fn(|cx| {
+                    let turn = splice.poll(cx, &mut **client, &mut **target, counters);
+                    if !counted.open && (splice.bytes().1 > 0 || target.has_verdict()) {
+                        counted.open();
+                    }
+                    turn
+                }) => match turn {
                     Turn::Half => still = Still { progress: progress(splice, client, target), since: Instant::now() },
                     Turn::Over => return splice.error().map_or(End::Both, End::Failed),
                 }
@@ -227,7 +272,7 @@ fn manners(end: &End, splice: &Splice, judged: Judged) -> (Manner, Manner) {
     let (client, target) = splice.seen();
     let by_what_was_seen = (Manner::of(client, true), Manner::of(target, false));
     match (end, judged) {
-        (End::Both | End::Failed(_) | End::HalfClosed, _) => by_what_was_seen,
+        (End::Both | End::Failed(_) | End::Refused(_) | End::HalfClosed, _) => by_what_was_seen,
         // What was on its way was not taken for as long.
         (End::Idle, _) => (
             if client.whole { by_what_was_seen.0 } else { Manner::AtOnce },

@@ -79,22 +79,23 @@ impl Socket {
         }
     }
 
-    /// Reads some of what there is, and drops it; whether the end was among it.
-    pub(super) fn discard(&self) -> bool {
+    /// Reads some of what there is, and drops it; how many octets, and whether the end was among it.
+    pub(super) fn discard(&self) -> (usize, bool) {
         const READS: usize = 16;
         let mut buffer = Buffer::take();
+        let mut octets: usize = 0;
         for _ in 0..READS {
             let read = match self {
                 Self::Tcp(tcp) => tcp.try_read(buffer.octets()),
                 Self::Unix(unix) => unix.try_read(buffer.octets()),
             };
             match read {
-                Ok(1..) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Ok(0) | Err(_) => return true,
+                Ok(count @ 1..) => octets = octets.saturating_add(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return (octets, false),
+                Ok(0) | Err(_) => return (octets, true),
             }
         }
-        false
+        (octets, false)
     }
 
     /// Has the kernel notice an other end that is gone. A socket that was accepted has this from its listener.

@@ -10,6 +10,7 @@ use tokio::task::coop::has_budget_remaining;
 
 use super::buffers::Buffer;
 use super::status::Counters;
+use crate::tls::is_alert;
 
 /// How far a direction has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,7 +128,11 @@ impl Splice {
             Failed::Reading(error) => SpliceError::Target(error),
             Failed::Writing(error) => SpliceError::Client(error),
         });
-        up.or(down)
+        // A server that refuses us says so once; that nothing can be written to it any more follows from that.
+        match (up, down) {
+            (_, Some(SpliceError::Target(error))) if is_alert(&error) => Some(SpliceError::Target(error)),
+            (up, down) => up.or(down),
+        }
     }
 
     /// Moves what can be moved. An end is passed on (half-close), and the other direction goes on. A failure of one direction leaves the other

@@ -88,7 +88,7 @@ impl Counters {
         &self.down
     }
 
-    /// Connections that were let in and reached the target.
+    /// Connections that were let in and reached the target, which let them in where it is a TLS server.
     pub fn accepted_total(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)
     }

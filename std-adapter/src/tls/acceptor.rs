@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use super::alert::is_told;
 use super::bounded::{Bounded, LeftSilently};
 use super::handshake::Handshake;
 use super::reloading::Reloading;
@@ -71,23 +72,39 @@ impl TlsServer {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        self.accept_telling(stream, &mut None).await
+    }
+
+    /// Accepts like [`TlsServer::accept`]. Where the client was sent a fatal alert, its stream is left in `told`: closed at once, with
+    /// something unread, it would be reset, and the alert be lost.
+    pub(crate) async fn accept_telling<S>(
+        &self,
+        stream: S,
+        told: &mut Option<S>,
+    ) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let acceptor = tokio_rustls::TlsAcceptor::from(self.config().clone());
-        self.finish(acceptor.accept(Bounded::client(stream))).await
+        self.finish(acceptor.accept(Bounded::client(stream)), told).await
     }
 
     /// Goes through with a handshake, then lets the client in.
     pub(super) async fn finish<S>(
         &self,
         handshake: tokio_rustls::Accept<Bounded<S>>,
+        told: &mut Option<S>,
     ) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let (done, mut found) = Handshake::drive(handshake).await;
+        let (done, mut found) = Handshake::drive(handshake.into_fallible()).await;
         let mut tls = match (done, found.refused.take()) {
             (Ok(tls), _) => tls,
-            (Err(_), Some(refusal)) => return Err(AcceptError::Refused(refusal)),
-            (Err(error), None) => return Err(error.into()),
+            (Err((error, stream)), refused) => {
+                *told = is_told(&error).then(|| stream.into_inner());
+                return Err(refused.map_or_else(|| error.into(), AcceptError::Refused));
+            }
         };
         let peer = self.admit_judged(tls.get_ref().1, found).map_err(AcceptError::Refused)?;
         tls.get_mut().0.lift();

@@ -1,5 +1,6 @@
 //! The alert that fits a refusal (RFC 8446 section 6.2).
 
+use std::io;
 use std::sync::Arc;
 
 use edgetrust_core::identity::Denied;
@@ -22,6 +23,20 @@ pub(super) fn refuse(refusal: Refusal) -> Error {
         (Some(refusal), _) => refusal.into(),
         (None, None) => Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure),
     }
+}
+
+/// Whether rustls sends the peer a fatal alert together with this error of a handshake.
+#[cfg(feature = "tokio")]
+pub(super) fn is_told(error: &io::Error) -> bool {
+    let rustls = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
+    rustls.is_some_and(|error| !matches!(error, Error::AlertReceived(_)))
+}
+
+/// Whether the other end refuses us with a fatal alert.
+#[cfg(feature = "tokio")]
+pub(crate) fn is_alert(error: &io::Error) -> bool {
+    let rustls = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
+    matches!(rustls, Some(Error::AlertReceived(_)))
 }
 
 impl From<Refusal> for Error {

@@ -51,6 +51,11 @@ impl<S> Bounded<S> {
         Self { stream, left: Some(0), after: FLIGHT_OF_SERVER, silent: false }
     }
 
+    /// The stream alone.
+    pub(super) fn into_inner(self) -> S {
+        self.stream
+    }
+
     /// The handshake is done.
     pub(super) fn lift(&mut self) {
         self.left = None;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::alert::is_told;
 use super::bounded::Bounded;
 use super::handshake::Handshake;
 use super::reloading::Reloading;
@@ -24,13 +25,29 @@ impl TlsClient {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        self.connect_telling(server_name, stream, &mut None).await
+    }
+
+    /// Connects like [`TlsClient::connect`]. Where the server was sent a fatal alert, its stream is left in `told`: closed at once, with
+    /// something unread, it would be reset, and the alert be lost.
+    pub(crate) async fn connect_telling<S>(
+        &self,
+        server_name: ServerName<'static>,
+        stream: S,
+        told: &mut Option<S>,
+    ) -> Result<(ClientStream<S>, Option<Arc<Peer>>), AcceptError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let connector = tokio_rustls::TlsConnector::from(self.config().clone());
         let handshake = connector.connect(server_name.clone(), Bounded::server(stream));
-        let (done, mut found) = Handshake::drive(handshake).await;
+        let (done, mut found) = Handshake::drive(handshake.into_fallible()).await;
         let mut tls = match (done, found.refused.take()) {
             (Ok(tls), _) => tls,
-            (Err(_), Some(refusal)) => return Err(AcceptError::Refused(refusal)),
-            (Err(error), None) => return Err(error.into()),
+            (Err((error, stream)), refused) => {
+                *told = is_told(&error).then(|| stream.into_inner());
+                return Err(refused.map_or_else(|| error.into(), AcceptError::Refused));
+            }
         };
         let peer = self.admit_judged(tls.get_ref().1, &server_name, found).map_err(AcceptError::Refused)?;
         tls.get_mut().0.lift();

@@ -30,6 +30,8 @@ mod verifier;
 
 #[cfg(feature = "tokio")]
 pub use acceptor::{AcceptError, Acceptor};
+#[cfg(feature = "tokio")]
+pub(crate) use alert::is_alert;
 pub use authority::{Authority, AuthorityRole, Certificates};
 #[cfg(feature = "tokio")]
 pub use bounded::Bounded;
@@ -42,7 +44,7 @@ pub use provider::{MinVersion, provider};
 pub use server_name::WrongServerName;
 pub use settings::{ClientAuth, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
 #[cfg(feature = "tokio")]
-pub use streams::{ClientHello, ClientStream, ServerStream, is_resumed, server_name, version_name};
+pub use streams::{ClientHello, ClientStream, ServerStream, has_verdict, is_resumed, server_name, version_name};
 pub use system_roots::{SystemRoots, system_roots};
 pub use trust::{Anchors, OwnedRule, Peers, TrustStore};
 pub use verifier::{ClientVerifier, MAX_CERTIFICATES, Refusal, ServerVerifier, refusal};

@@ -8,6 +8,7 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 use std::io;
 use std::sync::Arc;
 
+use super::alert::is_told;
 use super::bounded::Bounded;
 use super::handshake::Handshake;
 use super::{AcceptError, Peer, TlsServer, challenge};
@@ -24,6 +25,12 @@ pub fn version_name(connection: &rustls::CommonState) -> Option<&'static str> {
         ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
         _ => None,
     }
+}
+
+/// Whether a server has said what it thinks of its client: in TLS 1.3 a client is done before the server has looked at its certificate,
+/// and a ticket comes after that at the earliest (RFC 8446 section 4.6.1).
+pub fn has_verdict(connection: &rustls::ClientConnection) -> bool {
+    connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) || connection.tls13_tickets_received() > 0
 }
 
 /// Whether a finished handshake resumed a session: certificates were shown in an earlier one (RFC 8446 section 2.2).
@@ -47,9 +54,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
     /// # Errors
     /// What rustls or the network says.
     pub async fn read(stream: S) -> io::Result<Self> {
+        Self::read_telling(stream, &mut None).await
+    }
+
+    /// Reads like [`ClientHello::read`]. Where the client was sent a fatal alert, its stream is left in `told`.
+    pub(crate) async fn read_telling(stream: S, told: &mut Option<S>) -> io::Result<Self> {
         let acceptor = rustls::server::Acceptor::default();
-        let (start, _) = Handshake::drive(LazyConfigAcceptor::new(acceptor, Bounded::client(stream))).await;
-        let start = start?;
+        let mut reading = LazyConfigAcceptor::new(acceptor, Bounded::client(stream));
+        let (start, _) = Handshake::drive(&mut reading).await;
+        let start = start.inspect_err(|error| {
+            *told = reading.take_io().filter(|_| is_told(error)).map(Bounded::into_inner);
+        })?;
         let hello = start.client_hello();
         let server_name = hello.server_name().map(str::to_owned);
         // RFC 8737 section 3: this single protocol
@@ -89,14 +104,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
     /// # Errors
     /// The core's reason, or what failed.
     pub async fn accept(self, server: &TlsServer) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError> {
-        server.finish(self.start.into_stream(server.config().clone())).await
+        self.accept_telling(server, &mut None).await
     }
 
-    /// Tells the client that nobody of that name is here.
-    pub async fn refuse_name(mut self) {
+    /// Goes on like [`ClientHello::accept`]. Where the client was sent a fatal alert, its stream is left in `told`.
+    pub(crate) async fn accept_telling(
+        self,
+        server: &TlsServer,
+        told: &mut Option<S>,
+    ) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError> {
+        server.finish(self.start.into_stream(server.config().clone()), told).await
+    }
+
+    /// Tells the client that nobody of that name is here; its stream, to be closed once it had time to read that.
+    pub async fn refuse_name(mut self) -> S {
         // It may be gone; nothing was promised to it.
         let _ = self.start.io.write_all(&UNRECOGNIZED_NAME).await;
         let _ = self.start.io.shutdown().await;
+        self.start.io.into_inner()
     }
 }
 

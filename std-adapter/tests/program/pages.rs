@@ -9,7 +9,7 @@ use super::pki::{Pki, arg, self_signed};
 use super::serve::{let_in, serve};
 
 /// Where the pages are, and whether the program says so.
-fn pages(program: &Program) -> String {
+pub fn pages(program: &Program) -> String {
     let line = program.wait_for("pages address=");
     line.split("address=").nth(1).unwrap().split(' ').next().unwrap().to_owned()
 }

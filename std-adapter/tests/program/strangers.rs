@@ -1,8 +1,9 @@
 //! What strangers can take up before they are let in, and that it is not what others need.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
 
 use serde_json::json;
 
@@ -115,9 +116,13 @@ fn no_certificate_is_a_refusal_of_the_peer_and_a_health_check_is_none() {
 }
 
 /// What openssl says that it was told.
-fn told(program: &Program, version: &str, (cert, key): (&str, &str)) -> String {
+fn told(program: &Program, version: &str, credential: (&str, &str)) -> String {
+    told_at(program.address, version, credential)
+}
+
+fn told_at(address: SocketAddr, version: &str, (cert, key): (&str, &str)) -> String {
     let mut client = Command::new("openssl")
-        .args(["s_client", "-quiet", version, "-connect", &program.address.to_string(), "-cert", cert, "-key", key])
+        .args(["s_client", "-quiet", version, "-connect", &address.to_string(), "-cert", cert, "-key", key])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -148,4 +153,68 @@ fn a_refused_client_is_told_why() {
             program.wait_for("refused: ");
         }
     }
+}
+
+/// Stands between a client and the gateway, and sends 64 KiB more in one write with the client's certificate. Whether the gateway's side ended in order.
+fn more_than_asked(gateway: SocketAddr) -> (SocketAddr, JoinHandle<std::io::Result<()>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let relay = move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut server = TcpStream::connect(gateway).unwrap();
+        let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        std::thread::spawn(move || {
+            let (mut buffer, mut more) = (vec![0; 8192], false);
+            while let Ok(count @ 1..) = from_client.read(&mut buffer) {
+                let mut octets = buffer[..count].to_vec();
+                if more {
+                    octets.resize(count + 64 * 1024, 0);
+                }
+                more = true;
+                if to_server.write_all(&octets).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut buffer = vec![0; 8192];
+        loop {
+            match server.read(&mut buffer) {
+                Ok(0) => return client.shutdown(Shutdown::Both),
+                Ok(count) => client.write_all(&buffer[..count]).unwrap(),
+                Err(error) => {
+                    let _ = client.shutdown(Shutdown::Both);
+                    return Err(error);
+                }
+            }
+        }
+    };
+    (address, std::thread::spawn(relay))
+}
+
+#[test]
+fn the_alert_reaches_a_client_that_sent_more() {
+    let pki = Pki::new("Root");
+    let program = serve(&pki, &["--cacert", &arg(&pki.ca()), "--allow-cn", "location-b"]);
+    let (cert, key) = issued(&pki, "location-c", &[]);
+    for version in ["-tls1_2", "-tls1_3"] {
+        let (relay, ended) = more_than_asked(program.address);
+        let said = told_at(relay, version, (&cert, &key));
+        assert!(said.contains("alert access denied"), "{version}: {said}");
+        program.wait_for("refused: ");
+        ended.join().unwrap().unwrap();
+    }
+}
+
+#[test]
+fn a_refused_client_that_stays_keeps_no_seat() {
+    let pki = Pki::new("Root");
+    let program = serve(&pki, &["--cacert", &arg(&pki.ca()), "--handshakes", "1", "--handshake-timeout", "1h"]);
+    let mut stranger = TcpStream::connect(program.address).unwrap();
+    stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    program.wait_for("refused: ");
+    // Its alert, and an end that is no reset; it stays connected.
+    stranger.read_to_end(&mut Vec::new()).unwrap();
+    let (cert, key) = issued(&pki, "location-b", &[]);
+    assert!(let_in(&program, &pki, Some((&cert, &key))));
+    drop(stranger);
 }

@@ -1,9 +1,11 @@
 //! `edgetrust connect` before `edgetrust serve`: what goes in at one end comes out at the other.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{Command, Stdio};
 
+use super::pages::{metric, pages};
 use super::peers::{Program, collect, echo, edgetrust};
 use super::pki::{Pki, arg};
 use super::serve::serve_before;
@@ -164,5 +166,52 @@ fn plaintext_stays_on_this_machine_unless_told_otherwise() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(flag), "{said}");
+    }
+}
+
+/// A connection of a client tunnel is refused by its target, with this alert, and was never one.
+fn is_refused(pki: &Pki, server: SocketAddr, asks: bool, alert: &str) {
+    let client = connect(pki, server, &[&NAMED[..], &["--admin", "127.0.0.1:0"]].concat());
+    let pages = pages(&client);
+    let mut stream = TcpStream::connect(client.address).unwrap();
+    if asks {
+        // It may be reset already.
+        let _ = stream.write_all(b"hello");
+    }
+    let line = client.wait_for("refused: target");
+    assert!(line.contains("WARN") && line.contains(alert), "{line}");
+    assert_eq!(stream.read(&mut [0; 16]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(metric(&pages, "edgetrust_connections_accepted_total{tunnel=\"connect\"}"), 0);
+    assert_eq!(metric(&pages, "edgetrust_connections_refused_total{tunnel=\"connect\",reason=\"target\"}"), 1);
+    assert_eq!(metric(&pages, "edgetrust_connections_open{tunnel=\"connect\"}"), 0);
+}
+
+#[test]
+fn a_server_tunnel_that_refuses_a_client_tunnel_is_a_target_that_refuses() {
+    let pki = Pki::new("Root");
+    let server = serve(&pki, &echo().to_string(), &["--allow-cn", "location-c"]);
+    for asks in [true, false] {
+        is_refused(&pki, server.address, asks, "AccessDenied");
+    }
+}
+
+#[test]
+fn a_server_of_either_version_that_refuses_is_a_target_that_refuses() {
+    let (pki, other) = (Pki::new("Root"), Pki::new("Other"));
+    let (cert, key) = pki.issue("server", &["gateway.example"]);
+    for version in ["-tls1_2", "-tls1_3"] {
+        let mut server = Command::new("openssl")
+            .args(["s_server", "-accept", "127.0.0.1:0", version, "-cert", &arg(&cert), "-key", &arg(&key)])
+            .args(["-Verify", "1", "-verify_return_error", "-CAfile", &arg(&other.ca())])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+        let address = lines.find_map(|line| Some(line.unwrap().strip_prefix("ACCEPT ")?.parse().unwrap()));
+        is_refused(&pki, address.unwrap(), false, "UnknownCA");
+        server.kill().unwrap();
+        server.wait().unwrap();
     }
 }
