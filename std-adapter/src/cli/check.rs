@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::check_anchors::{Known, common_names};
 use super::check_effective::{self, Effective};
 use super::check_files::Files;
+use super::descriptors;
 use super::{Outcome, text};
 use super::{check_acme, check_devices, check_names};
 
@@ -140,6 +141,9 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
     if let Some(address) = gateway.admin_listen {
         let level = if address.ip().is_loopback() { Level::Ok } else { Level::Warning };
         findings.add(level, format!("pages at {address}, for everybody who can reach it"));
+    }
+    if let Some(warning) = descriptors::short_for(gateway) {
+        findings.add(Level::Warning, warning);
     }
     learn(config, &mut files);
     let insecure = if allow_insecure { Level::Warning } else { Level::Error };

@@ -15,6 +15,7 @@ mod check_files;
 mod check_names;
 mod connect;
 mod demo;
+mod descriptors;
 mod files;
 mod generate;
 mod inspect;
@@ -31,12 +32,15 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// The version and, where it is known, the commit: the build script composes them.
+pub(crate) const VERSION: &str = env!("EDGETRUST_VERSION");
+
 /// TLS trust engine for edge gateways.
 ///
 /// Exit codes: 0 good, 1 the thing asked about is not so, 2 wrong use or bad configuration. RUST_LOG filters the log, as
 /// RUST_LOG=warn.
 #[derive(Parser)]
-#[command(name = "edgetrust", version)]
+#[command(name = "edgetrust", version = VERSION)]
 struct Cli {
     /// How events are written to standard error
     #[arg(long, global = true, value_enum, default_value = "text")]

@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
-use super::{Outcome, arguments, text};
+use super::{Outcome, VERSION, arguments, descriptors, text};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -56,6 +56,14 @@ impl Loaded {
             ));
         }
         Ok(Self { plan, est })
+    }
+
+    /// Limits that this process has descriptors for.
+    fn fitted(mut self, available: usize) -> Self {
+        if let Some(warning) = descriptors::fit(&mut self.plan, self.est.is_some(), available) {
+            warn!("{warning}");
+        }
+        self
     }
 }
 
@@ -207,8 +215,12 @@ pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched, &mut Agents) ->
             runtime
         }
     };
+    let available = descriptors::raise();
+    let load =
+        |watched: &mut Watched, agents: &mut Agents| load(watched, agents).map(|loaded| loaded.fitted(available));
     let runtime = runtime.enable_all().build().map_err(text)?;
     let outcome = runtime.block_on(async {
+        info!(version = VERSION, "edgetrust starts");
         let mut signals = Signals::new().map_err(text)?;
         let mut service = Service::start(load).await?;
         tell_systemd(vec![NotifyState::Ready]);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::pages::metric;
-use super::peers::{OpensslClient, PATIENCE, echo};
+use super::peers::{OpensslClient, PATIENCE, Program, echo};
 use super::pki::{Pki, arg};
 use super::run::free_address;
 
@@ -165,4 +165,22 @@ fn every_subcommand_that_prints_survives_a_reader_that_left_and_reports_a_full_d
         assert_eq!(code, Some(2), "{arguments:?}: {said}");
         assert!(said.starts_with("edgetrust: standard output: No space left on device"), "{arguments:?}: {said}");
     }
+}
+
+#[test]
+fn the_first_line_and_the_version_flag_name_version_and_commit() {
+    let said = Command::new(env!("CARGO_BIN_EXE_edgetrust")).arg("--version").output().unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    let version = said.trim_end().strip_prefix("edgetrust ").unwrap();
+    assert!(version.starts_with(env!("CARGO_PKG_VERSION")), "{version}");
+    if let Ok(head) = Command::new("git").args(["rev-parse", "HEAD"]).output()
+        && head.status.success()
+    {
+        let (_, commit) = version.split_once(" (").expect("a commit");
+        let commit = commit.trim_end_matches(')');
+        assert!(commit.len() == 12 && commit.bytes().all(|octet| octet.is_ascii_hexdigit()), "{version}");
+    }
+    let program = Program::start_quietly(&["run", "--config", "/nowhere/gateway.json"].map(str::to_owned));
+    let line = program.wait_for("edgetrust starts");
+    assert!(line.contains(version), "{line}");
 }

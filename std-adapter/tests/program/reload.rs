@@ -293,3 +293,36 @@ fn a_list_of_cas_too_long_for_a_handshake_message_lets_clients_in() {
         assert_eq!(client.ask("hello").as_deref(), Some("hello"), "{version}");
     }
 }
+
+#[test]
+fn strangers_who_hold_every_connection_do_not_keep_a_revocation_from_coming_into_force() {
+    let pki = Pki::new("Root");
+    let config = pki.path("gateway.json");
+    let (cert, key) = pki.issue("gateway.example", &["gateway.example"]);
+    let write = |allowed: &str| {
+        let tls = serde_json::json!({
+            "enabled": true, "cert_file": arg(&cert), "key_file": arg(&key),
+            "mtls": {"enabled": true, "client_ca_files": [arg(&pki.ca())], "allowed_client_cns": [allowed]},
+        });
+        let tunnel = serde_json::json!({
+            "name": "in", "mode": "server", "listen": "127.0.0.1:0", "target": echo().to_string(), "tls": tls,
+        });
+        fs::write(&config, serde_json::json!({"gateway": {"tunnels": [tunnel]}}).to_string()).unwrap();
+    };
+    write("location-b");
+    let script = "ulimit -n 300; exec \"$0\" \"$@\"".to_owned();
+    let run = ["run", "--config", &arg(&config), "--watch-interval", "50ms"].map(str::to_owned);
+    let arguments = [vec![script, env!("CARGO_BIN_EXE_edgetrust").to_owned()], run.to_vec()].concat();
+    let mut program = Program::start_shell(&arguments);
+    let line = program.wait_for("limits.connections: found ");
+    assert!(line.contains("this process may have 300"), "{line}");
+    program.wait_for_tunnel();
+    let (own, own_key) = pki.issue("location-b", &[]);
+    let mut session = OpensslClient::start(program.address, &["-cert", &arg(&own), "-key", &arg(&own_key)]);
+    assert_eq!(session.ask("hello").as_deref(), Some("hello"));
+    let _strangers: Vec<_> = (0..400).map(|_| std::net::TcpStream::connect(program.address).unwrap()).collect();
+    write("location-c");
+    program.wait_for("reloaded cause=changed: ");
+    program.wait_for("its names are not on the allow list");
+    assert_eq!(session.ask("hello"), None);
+}
