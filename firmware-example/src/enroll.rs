@@ -163,7 +163,7 @@ fn keep(settings: &Settings, buffer: &mut [u8], body: Range<usize>) -> Option<us
     let bag = buffer.get(from..from + length)?;
     let mut places = heapless::Vec::<Range<usize>, MAX_CERTIFICATES>::new();
     for der in certs_only(bag).ok()? {
-        let anchor = settings.anchors.iter().any(|anchor| anchor.der() == der);
+        let anchor = settings.anchors.iter().any(|anchor| anchor.certificate().der() == der);
         if !anchor && Certificate::from_der(der).is_ok_and(|certificate| !certificate.is_self_issued()) {
             let start = from + place_in(bag, der)?.start;
             // More are none of a chain that a device can verify.
