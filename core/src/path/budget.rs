@@ -84,7 +84,8 @@ impl From<Exhausted> for PathErrorKind {
     }
 }
 
-#[cfg(all(test, feature = "p256", feature = "p384"))]
+#[cfg(all(feature = "p256", feature = "p384"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::crypto::{ECDSA_P256_SHA256, ECDSA_P384_SHA384};
