@@ -106,10 +106,10 @@ async fn replaced_trust_holds_for_the_next_handshake_and_no_session_outlives_it(
     // The rule is withdrawn: the ticket of before does not help.
     trust.replace(ours.ca(), Vec::new(), Peers::OneOf(vec![OwnedRule::CommonName("else".into())])).unwrap();
     let (peer, _) = meet(&acceptor, &connector).await;
-    assert!(matches!(peer, Err(AcceptError::Refused(Refusal::Denied(_)))), "{peer:?}");
+    assert!(matches!(peer, Err(AcceptError::Refused(Refusal::Denied(_), _))), "{peer:?}");
     trust.replace(theirs.ca(), Vec::new(), Peers::AnyVerified).unwrap();
     let (peer, _) = meet(&acceptor, &connector).await;
-    assert!(matches!(peer, Err(AcceptError::Refused(Refusal::Path(_)))), "{peer:?}");
+    assert!(matches!(peer, Err(AcceptError::Refused(Refusal::Path(_), _))), "{peer:?}");
     trust.replace(ours.ca(), Vec::new(), Peers::AnyVerified).unwrap();
     let (_, handshake) = meet(&acceptor, &connector).await;
     assert_eq!(handshake.unwrap().0, "Full", "no session of another generation is resumed");
@@ -117,7 +117,7 @@ async fn replaced_trust_holds_for_the_next_handshake_and_no_session_outlives_it(
     // The client's side of the same.
     servers.replace(theirs.ca(), Vec::new(), Peers::AnyVerified).unwrap();
     let (_, handshake) = meet(&acceptor, &connector).await;
-    assert!(matches!(handshake, Err(AcceptError::Refused(Refusal::Path(_)))), "{handshake:?}");
+    assert!(matches!(handshake, Err(AcceptError::Refused(Refusal::Path(_), _))), "{handshake:?}");
 }
 
 /// So many more certificates after its own, which no path needs.
@@ -136,9 +136,9 @@ async fn more_certificates_than_a_chain_has_are_refused_unread() {
     assert!(peer.is_ok() && handshake.is_ok(), "{peer:?} {handshake:?}");
     padded(&pki, 1);
     let (peer, _) = meet(&ordinary.0, &connector(&pki, &trust)).await;
-    assert!(matches!(peer, Err(AcceptError::Refused(Refusal::TooManyCertificates(17)))), "{peer:?}");
+    assert!(matches!(peer, Err(AcceptError::Refused(Refusal::TooManyCertificates(17), _))), "{peer:?}");
     let (_, handshake) = meet(&acceptor(&pki, &trust), &ordinary.1).await;
-    assert!(matches!(handshake, Err(AcceptError::Refused(Refusal::TooManyCertificates(17)))), "{handshake:?}");
+    assert!(matches!(handshake, Err(AcceptError::Refused(Refusal::TooManyCertificates(17), _))), "{handshake:?}");
 }
 
 fn openssl(folder: &Path, arguments: &str) {

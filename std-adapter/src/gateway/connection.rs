@@ -10,6 +10,7 @@ use tracing::{debug, info, warn};
 use super::leaving::leave_told;
 use super::listener::{Common, State};
 use super::opening::{Refused, Visitor, open};
+use super::refusals::Refusal;
 use super::session::{Carried, End, carry};
 use super::socket::Remote;
 use super::status::Status;
@@ -20,7 +21,20 @@ use crate::tls::{AcceptError, Peer};
 pub(super) fn refuse(route: Option<&Route>, remote: Remote, reason: &Refused, status: &Status) {
     let tunnel = route.map_or("", |route| route.name.as_str());
     route.map_or(status.unmatched(), |route| &route.counters).refuse(reason.kind());
-    warn!(%tunnel, %remote, "refused: {reason}");
+    let shown = reason.shown();
+    status.refusals().note(Refusal::new(tunnel, &remote, reason.kind(), reason, shown));
+    let field = |name| shown.and_then(|shown| shown.field(name));
+    warn!(
+        %tunnel,
+        %remote,
+        subject = field("subject"),
+        names = field("names"),
+        issuer = field("issuer"),
+        serial = field("serial"),
+        spki_sha256 = field("spki_sha256"),
+        certificate_sha256 = field("certificate_sha256"),
+        "refused: {reason}"
+    );
 }
 
 pub(super) async fn serve(visitor: Visitor, mut state: watch::Receiver<Arc<State>>, common: Common) {

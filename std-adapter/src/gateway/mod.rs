@@ -12,6 +12,7 @@ mod opening;
 mod plan;
 mod proxy_protocol;
 mod queue;
+mod refusals;
 mod session;
 mod shares;
 mod socket;
@@ -37,6 +38,7 @@ pub use limits::{Limits, TunnelLimits};
 pub use plan::{CredentialProvider, NoAcme, Plan};
 #[cfg(feature = "acme")]
 pub(crate) use plan::{certificates, server_settings};
+pub use refusals::{Refusal, Refusals};
 #[cfg(feature = "acme")]
 pub(crate) use shares::Shares;
 pub use socket::Socket;

@@ -16,7 +16,7 @@ use super::shares::{Permit, Shares};
 use super::socket::{Remote, Socket};
 use super::status::RefusalReason;
 use super::tunnel::{Route, RouteKind};
-use crate::tls::{AcceptError, ClientHello, Peer, ServerStream, is_alert};
+use crate::tls::{AcceptError, ClientHello, Peer, ServerStream, ShownCertificate, is_alert};
 
 /// One that has its turn.
 pub(super) struct Visitor {
@@ -53,9 +53,17 @@ impl fmt::Display for Refused {
 }
 
 impl Refused {
+    /// The certificate that a refused peer showed.
+    pub(super) fn shown(&self) -> Option<&ShownCertificate> {
+        match self {
+            Self::Peer(error) => error.shown(),
+            _ => None,
+        }
+    }
+
     pub(super) fn kind(&self) -> RefusalReason {
         match self {
-            Self::Peer(AcceptError::Refused(_)) => RefusalReason::Peer,
+            Self::Peer(AcceptError::Refused(..)) => RefusalReason::Peer,
             Self::Peer(AcceptError::Io(_) | AcceptError::LeftSilently | AcceptError::Settings(_)) => {
                 RefusalReason::Handshake
             }

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use pki_types::UnixTime;
 
 use super::Address;
+use super::refusals::Refusals;
 use crate::tls::Certificates;
 
 /// Why a connection carried nothing.
@@ -159,6 +160,7 @@ pub struct Status {
     reloads_refused: AtomicU64,
     last_refusal: Mutex<Option<String>>,
     unmatched: Counters,
+    refusals: Refusals,
     draining: AtomicBool,
 }
 
@@ -192,6 +194,11 @@ impl Status {
     /// Why the last reload was refused; none where it was not.
     pub fn last_refusal(&self) -> Option<String> {
         self.last_refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The last refusals.
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// Connections for which no tunnel was found.

@@ -189,6 +189,26 @@ fn devices(devices: &est::Status) -> Option<serde_json::Value> {
     }))
 }
 
+/// The last first.
+fn refusals(status: &Status) -> serde_json::Value {
+    let all = status.refusals().all().into_iter().map(|refusal| {
+        let shown = refusal.shown.as_ref().map(|shown| {
+            let fields = shown.fields().map(|(name, text)| (name.to_owned(), text.into()));
+            serde_json::Value::Object(fields.collect())
+        });
+        json!({
+            "at": Utc(refusal.at).to_string(),
+            "tunnel": refusal.tunnel,
+            "remote": refusal.remote,
+            "kind": refusal.kind.name(),
+            "reason": refusal.reason,
+            "certificate": shown,
+            "count": refusal.count,
+        })
+    });
+    all.collect()
+}
+
 fn page(sources: &Sources) -> String {
     let Sources { status, credentials, devices: device_status } = sources;
     let tunnels: Vec<_> = status
@@ -235,6 +255,7 @@ fn page(sources: &Sources) -> String {
         "tunnels": tunnels,
         "credentials": credentials,
         "est": devices(device_status),
+        "refusals": refusals(status),
         "reloads": {"taken": taken, "refused": refused, "last_refusal": status.last_refusal()},
     });
     format!("{page:#}\n")

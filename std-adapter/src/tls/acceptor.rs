@@ -8,14 +8,14 @@ use super::alert::is_told;
 use super::bounded::{Bounded, LeftSilently};
 use super::handshake::Handshake;
 use super::reloading::Reloading;
-use super::{Peer, Refusal, ServerSettings, ServerStream, TlsError, TlsServer, refusal};
+use super::{Peer, Refusal, ServerSettings, ServerStream, ShownCertificate, TlsError, TlsServer, refusal};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Why there is no connection.
 #[derive(Debug)]
 pub enum AcceptError {
-    /// The peer was judged and refused.
-    Refused(Refusal),
+    /// The peer was judged and refused; with the certificate that it showed, where it did.
+    Refused(Refusal, Option<Box<ShownCertificate>>),
     /// The client left without an octet, as health checks do.
     LeftSilently,
     /// TLS or the network failed.
@@ -27,7 +27,7 @@ pub enum AcceptError {
 impl fmt::Display for AcceptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Refused(refusal, _) => refusal.fmt(f),
             Self::LeftSilently => LeftSilently.fmt(f),
             Self::Io(error) => error.fmt(f),
             Self::Settings(error) => error.fmt(f),
@@ -37,6 +37,34 @@ impl fmt::Display for AcceptError {
 
 impl std::error::Error for AcceptError {}
 
+impl AcceptError {
+    /// The certificate that a refused peer showed.
+    pub fn shown(&self) -> Option<&ShownCertificate> {
+        match self {
+            Self::Refused(_, shown) => shown.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Why a handshake failed, with what its verifiers found.
+    pub(super) fn failed(error: io::Error, found: &mut Handshake) -> Self {
+        let shown = found.shown.take();
+        match found.refused.take() {
+            Some(refusal) => Self::Refused(refusal, shown),
+            None => match Self::from(error) {
+                Self::Refused(refusal, _) => Self::Refused(refusal, shown),
+                other => other,
+            },
+        }
+    }
+
+    /// Why the peer of a finished handshake is not let in.
+    pub(super) fn refused(refusal: Refusal, connection: &rustls::CommonState) -> Self {
+        let leaf = connection.peer_certificates().and_then(<[_]>::first);
+        Self::Refused(refusal, leaf.map(|leaf| Box::new(ShownCertificate::new(leaf))))
+    }
+}
+
 impl From<io::Error> for AcceptError {
     /// The core's reason where it refused, else what TLS or the system says.
     fn from(error: io::Error) -> Self {
@@ -45,7 +73,7 @@ impl From<io::Error> for AcceptError {
         }
         let rustls = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
         match rustls.and_then(refusal) {
-            Some(refusal) => Self::Refused(refusal.clone()),
+            Some(refusal) => Self::Refused(refusal.clone(), None),
             None => Self::Io(error),
         }
     }
@@ -54,7 +82,7 @@ impl From<io::Error> for AcceptError {
 impl From<AcceptError> for io::Error {
     fn from(error: AcceptError) -> Self {
         match error {
-            AcceptError::Refused(refusal) => Self::new(io::ErrorKind::PermissionDenied, refusal),
+            AcceptError::Refused(refusal, _) => Self::new(io::ErrorKind::PermissionDenied, refusal),
             AcceptError::LeftSilently => Self::new(io::ErrorKind::UnexpectedEof, LeftSilently),
             AcceptError::Io(error) => error,
             AcceptError::Settings(error) => Self::other(error),
@@ -99,14 +127,13 @@ impl TlsServer {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let (done, mut found) = Handshake::drive(handshake.into_fallible()).await;
-        let mut tls = match (done, found.refused.take()) {
-            (Ok(tls), _) => tls,
-            (Err((error, stream)), refused) => {
-                *told = is_told(&error).then(|| stream.into_inner());
-                return Err(refused.map_or_else(|| error.into(), AcceptError::Refused));
-            }
-        };
-        let peer = self.admit_judged(tls.get_ref().1, found).map_err(AcceptError::Refused)?;
+        let mut tls = done.map_err(|(error, stream)| {
+            *told = is_told(&error).then(|| stream.into_inner());
+            AcceptError::failed(error, &mut found)
+        })?;
+        let connection = tls.get_ref().1;
+        let admitted = self.admit_judged(connection, found);
+        let peer = admitted.map_err(|refusal| AcceptError::refused(refusal, connection))?;
         tls.get_mut().0.lift();
         Ok((tls, peer))
     }

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use edgetrust_core::identity::Denied;
 use edgetrust_core::path::PathErrorKind;
+use pki_types::CertificateDer;
 use rustls::{CertificateError, Error, OtherError};
 
-use super::Refusal;
 use super::handshake::Handshake;
+use super::{Refusal, ShownCertificate};
 
 /// The error for rustls, which sends the alert that belongs to it. The refusal itself goes to whoever drives the handshake; where nobody
 /// does, it is in the error, and the alert is certificate_unknown.
-pub(super) fn refuse(refusal: Refusal) -> Error {
+pub(super) fn refuse(refusal: Refusal, leaf: &CertificateDer<'_>) -> Error {
+    Handshake::tell(|handshake| handshake.shown = Some(Box::new(ShownCertificate::new(leaf))));
     let fitting = fitting(&refusal);
     let mut refusal = Some(refusal);
     if fitting.is_some() {

@@ -42,14 +42,13 @@ impl TlsClient {
         let connector = tokio_rustls::TlsConnector::from(self.config().clone());
         let handshake = connector.connect(server_name.clone(), Bounded::server(stream));
         let (done, mut found) = Handshake::drive(handshake.into_fallible()).await;
-        let mut tls = match (done, found.refused.take()) {
-            (Ok(tls), _) => tls,
-            (Err((error, stream)), refused) => {
-                *told = is_told(&error).then(|| stream.into_inner());
-                return Err(refused.map_or_else(|| error.into(), AcceptError::Refused));
-            }
-        };
-        let peer = self.admit_judged(tls.get_ref().1, &server_name, found).map_err(AcceptError::Refused)?;
+        let mut tls = done.map_err(|(error, stream)| {
+            *told = is_told(&error).then(|| stream.into_inner());
+            AcceptError::failed(error, &mut found)
+        })?;
+        let connection = tls.get_ref().1;
+        let admitted = self.admit_judged(connection, &server_name, found);
+        let peer = admitted.map_err(|refusal| AcceptError::refused(refusal, connection))?;
         tls.get_mut().0.lift();
         Ok((tls, peer))
     }

@@ -8,8 +8,8 @@ use std::{
     task::Poll,
 };
 
-use super::Refusal;
 use super::verdicts::Verdict;
+use super::{Refusal, ShownCertificate};
 
 thread_local! {
     static CURRENT: Cell<Option<Handshake>> = const { Cell::new(None) };
@@ -22,6 +22,8 @@ pub(super) struct Handshake {
     pub(super) judged: Option<Verdict>,
     /// It may not.
     pub(super) refused: Option<Refusal>,
+    /// The certificate that it showed, where it may not.
+    pub(super) shown: Option<Box<ShownCertificate>>,
 }
 
 impl Handshake {

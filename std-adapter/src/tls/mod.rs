@@ -19,6 +19,7 @@ mod resolver;
 mod server_name;
 mod sessions;
 mod settings;
+mod shown;
 #[cfg(feature = "tokio")]
 mod streams;
 mod system_roots;
@@ -43,6 +44,7 @@ pub use peer::Peer;
 pub use provider::{MinVersion, provider};
 pub use server_name::WrongServerName;
 pub use settings::{ClientAuth, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
+pub use shown::ShownCertificate;
 #[cfg(feature = "tokio")]
 pub use streams::{ClientHello, ClientStream, ServerStream, has_verdict, is_resumed, server_name, version_name};
 pub use system_roots::{SystemRoots, system_roots};

@@ -241,7 +241,7 @@ impl ClientCertVerifier for ClientVerifier {
         sent: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verdict = self.judge(leaf, sent, now).map_err(refuse)?;
+        let verdict = self.judge(leaf, sent, now).map_err(|refusal| refuse(refusal, leaf))?;
         Handshake::tell(|handshake| handshake.judged = Some(verdict));
         Ok(ClientCertVerified::assertion())
     }
@@ -320,7 +320,7 @@ impl ServerCertVerifier for ServerVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verdict = self.judge(leaf, sent, server_name, now).map_err(refuse)?;
+        let verdict = self.judge(leaf, sent, server_name, now).map_err(|refusal| refuse(refusal, leaf))?;
         Handshake::tell(|handshake| handshake.judged = Some(verdict));
         Ok(ServerCertVerified::assertion())
     }

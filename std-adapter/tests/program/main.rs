@@ -17,6 +17,7 @@ mod peers;
 mod pins;
 mod pki;
 mod refusals;
+mod refusals_named;
 mod reload;
 mod run;
 mod serve;

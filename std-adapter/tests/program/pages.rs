@@ -15,7 +15,7 @@ pub fn pages(program: &Program) -> String {
 }
 
 /// Status code and text of a page.
-fn get(pages: &str, path: &str, more: &[&str]) -> (String, String) {
+pub fn get(pages: &str, path: &str, more: &[&str]) -> (String, String) {
     let output = Command::new("curl")
         .args(["--silent", "--max-time", "60", "--noproxy", "*", "--write-out", "\n%{http_code}"])
         .args(more)

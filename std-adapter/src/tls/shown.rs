@@ -1,0 +1,127 @@
+//! The certificate that a refused peer showed.
+
+use std::fmt::{self, Write};
+
+use edgetrust_core::x509::{Certificate, GeneralName};
+use pki_types::CertificateDer;
+use sha2::{Digest, Sha256};
+
+/// Characters that are kept of each field, and names of a certificate: it may have thousands of any length.
+const MAX_CHARACTERS: usize = 160;
+const MAX_NAMES: usize = 4;
+
+/// The certificate that a refused peer showed as its own: what it says, which nobody has verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShownCertificate {
+    /// One that parses. Each text is cut to a sane length, and has no control characters.
+    Read {
+        /// Its subject.
+        subject: String,
+        /// The first names of its subjectAltName.
+        names: String,
+        /// Its issuer.
+        issuer: String,
+        /// Its serial number, in hexadecimal.
+        serial: String,
+        /// SHA-256 of its SubjectPublicKeyInfo, in hexadecimal.
+        spki_sha256: String,
+    },
+    /// One that does not.
+    Unread {
+        /// SHA-256 of the octets that were shown, in hexadecimal.
+        certificate_sha256: String,
+    },
+}
+
+impl ShownCertificate {
+    /// Reads what was shown.
+    pub fn new(der: &CertificateDer<'_>) -> Self {
+        let Ok(certificate) = Certificate::from_der(der) else {
+            return Self::Unread { certificate_sha256: hex(&Sha256::digest(der)) };
+        };
+        let mut names = Cut::default();
+        let mut all = certificate.extensions().subject_alt_name.into_iter().flatten();
+        for (place, name) in all.by_ref().take(MAX_NAMES).enumerate() {
+            let comma = if place == 0 { "" } else { "," };
+            // What is full takes no more.
+            let _ = names.write_str(comma).and_then(|()| write_name(&mut names, &name));
+        }
+        if all.next().is_some() {
+            let _ = names.write_str(",…");
+        }
+        Self::Read {
+            subject: cut(certificate.subject()),
+            names: names.text,
+            issuer: cut(certificate.issuer()),
+            serial: hex(certificate.serial()),
+            spki_sha256: hex(&Sha256::digest(certificate.subject_public_key_info().der)),
+        }
+    }
+
+    /// Its fields by name, as the log and the pages have them.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let fields = match self {
+            Self::Read { subject, names, issuer, serial, spki_sha256 } => vec![
+                ("subject", subject),
+                ("names", names),
+                ("issuer", issuer),
+                ("serial", serial),
+                ("spki_sha256", spki_sha256),
+            ],
+            Self::Unread { certificate_sha256 } => vec![("certificate_sha256", certificate_sha256)],
+        };
+        fields.into_iter().map(|(name, text)| (name, text.as_str()))
+    }
+
+    /// The field of this name.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields().find(|(field, _)| *field == name).map(|(_, text)| text)
+    }
+}
+
+fn write_name(f: &mut Cut, name: &GeneralName<'_>) -> fmt::Result {
+    match name {
+        GeneralName::Dns(text) => write!(f, "DNS={}", text.escape_debug()),
+        GeneralName::Uri(text) => write!(f, "URI={}", text.escape_debug()),
+        GeneralName::Rfc822(text) => write!(f, "email={}", text.escape_debug()),
+        GeneralName::Directory(name) => write!(f, "directory={name}"),
+        GeneralName::Ip(octets) => match (<[u8; 4]>::try_from(*octets), <[u8; 16]>::try_from(*octets)) {
+            (Ok(v4), _) => write!(f, "IP={}", std::net::Ipv4Addr::from(v4)),
+            (_, Ok(v6)) => write!(f, "IP={}", std::net::Ipv6Addr::from(v6)),
+            _ => f.write_str("IP"),
+        },
+        _ => f.write_str("other"),
+    }
+}
+
+/// Takes as many characters as are kept, then fails: what is not kept is not formatted either.
+#[derive(Default)]
+struct Cut {
+    text: String,
+    taken: usize,
+}
+
+impl Write for Cut {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            if self.taken > MAX_CHARACTERS {
+                return Err(fmt::Error);
+            }
+            self.taken = self.taken.saturating_add(1);
+            self.text.push(if self.taken > MAX_CHARACTERS { '…' } else { c });
+        }
+        Ok(())
+    }
+}
+
+fn cut(name: impl fmt::Display) -> String {
+    let mut cut = Cut::default();
+    // What is full takes no more.
+    let _ = write!(cut, "{name}");
+    cut.text
+}
+
+fn hex(octets: &[u8]) -> String {
+    // RFC 5280 section 4.1.2.2: a serial number has at most 20 octets; a digest has 32.
+    octets.iter().take(32).map(|octet| format!("{octet:02x}")).collect()
+}

@@ -1,0 +1,91 @@
+//! A refusal names whom: in the log and on `/status`.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::pages::{get, pages};
+use super::pki::{Pki, arg};
+use super::serve::{issued, let_in, serve};
+
+/// SHA-256 of the SubjectPublicKeyInfo, as openssl has it.
+fn key_hash(cert: &str) -> String {
+    let commands = format!(
+        "openssl x509 -in '{cert}' -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256 -r"
+    );
+    let output = Command::new("sh").args(["-ec", &commands]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_owned()
+}
+
+fn refusals(pages: &str) -> Vec<Value> {
+    let status: Value = serde_json::from_str(&get(pages, "/status", &[]).1).unwrap();
+    status["refusals"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_refused_certificate_is_named_in_the_log_and_on_the_page() {
+    let (pki, other) = (Pki::new("Root"), Pki::new("Other"));
+    let more = ["--cacert", &arg(&pki.ca()), "--allow-cn", "location-b", "--admin", "127.0.0.1:0"];
+    let program = serve(&pki, &[&more[..], &["--log-format", "text"]].concat());
+    let pages = pages(&program);
+    for (issuer, root, cn, why) in [
+        (&pki, "Root", "location-c", "not on the allow list"),
+        (&other, "Other", "location-b", "its issuer is neither a configured CA"),
+    ] {
+        let (cert, key) = issued(issuer, cn, &["c.example"]);
+        assert!(!let_in(&program, &pki, Some((&cert, &key))));
+        let hash = key_hash(&cert);
+        for _version in ["1.2", "1.3"] {
+            let line = program.wait_for(why);
+            for said in [&format!("CN={cn}"), "DNS=c.example", &format!("CN={root}"), "serial=", &hash] {
+                assert!(line.contains(said), "{said}: {line}");
+            }
+        }
+        let all = refusals(&pages);
+        let last = &all[0];
+        assert_eq!(last["count"], 2, "{last}");
+        assert_eq!((&last["tunnel"], &last["kind"]), (&"serve".into(), &"peer".into()));
+        assert!(last["reason"].as_str().unwrap().contains(why), "{last}");
+        let certificate = &last["certificate"];
+        assert_eq!(certificate["subject"], format!("CN={cn}"));
+        assert_eq!(certificate["issuer"], format!("CN={root}"));
+        assert_eq!(certificate["spki_sha256"], hash);
+    }
+}
+
+#[test]
+fn a_long_name_is_cut_and_its_control_characters_are_escaped() {
+    let pki = Pki::new("Root");
+    let program = serve(&pki, &["--cacert", &arg(&pki.ca()), "--allow-cn", "location-b", "--admin", "127.0.0.1:0"]);
+    let pages = pages(&program);
+    let names: Vec<_> = (0..500).map(|number| format!("{number}.example")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let (cert, key) = pki.issue_with("hostile", &names, |params| {
+        params.distinguished_name.push(rcgen::DnType::OrganizationName, format!("\u{1b}[2J\n{}", "x".repeat(5_000)));
+    });
+    assert!(!let_in(&program, &pki, Some((&arg(&cert), &arg(&key)))));
+    let line = program.wait_for("refused: ");
+    assert!(line.contains("CN=hostile") && !line.contains('\u{1b}'), "{line}");
+    assert!(line.len() < 2_000, "{line}");
+    let last = &refusals(&pages)[0];
+    let certificate = &last["certificate"];
+    assert_eq!(certificate["names"], "DNS=0.example,DNS=1.example,DNS=2.example,DNS=3.example,…");
+    let subject = certificate["subject"].as_str().unwrap();
+    assert!(subject.ends_with('…') && !subject.contains(char::is_control), "{subject}");
+}
+
+#[test]
+fn repeats_are_counted_and_name_nobody_where_nothing_was_shown() {
+    let pki = Pki::new("Root");
+    let program = serve(&pki, &["--admin", "127.0.0.1:0"]);
+    let pages = pages(&program);
+    for _ in 0..3 {
+        let mut stream = std::net::TcpStream::connect(program.address).unwrap();
+        // The gateway may be quicker and reset.
+        let _ = std::io::Write::write_all(&mut stream, b"GET / HTTP/1.0\r\n\r\n");
+        program.wait_for("refused: ");
+    }
+    let all = refusals(&pages);
+    assert_eq!((all.len(), &all[0]["count"]), (1, &3.into()), "{all:?}");
+    assert_eq!(all[0]["certificate"], Value::Null);
+}
