@@ -115,7 +115,11 @@ fn refuse(mut octets: &[u8], anchors: &[Anchor<'_>]) -> bool {
 #[inline(never)]
 fn measure_refusals(report: &mut Report, anchors: &[Anchor<'_>]) {
     for (name, octets) in ATTACKS {
-        report.measure(name, || if !refuse(octets, anchors) { give_up("an attack is let in") });
+        report.measure(name, || {
+            if !refuse(octets, anchors) {
+                give_up("an attack is let in")
+            }
+        });
     }
 }
 
