@@ -1,5 +1,6 @@
 //! The alert that fits a refusal (RFC 8446 section 6.2).
 
+#[cfg(feature = "tokio")]
 use std::io;
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ pub(super) fn is_told(error: &io::Error) -> bool {
 }
 
 /// Whether the other end refuses us with a fatal alert.
-#[cfg(feature = "tokio")]
+#[cfg(feature = "gateway")]
 pub(crate) fn is_alert(error: &io::Error) -> bool {
     let rustls = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
     matches!(rustls, Some(Error::AlertReceived(_)))
