@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use edgetrust::config_file::with_config;
-use edgetrust::core::config::{ClientTls, ClientTrust, Config, CredentialSource, Remote, Server, Tunnel, TunnelKind};
+use edgetrust::core::config::{
+    ClientTls, ClientTrust, Config, CredentialSource, GatewayLimits, Remote, Server, Tunnel, TunnelKind,
+};
 use edgetrust::core::path::Purpose;
 use edgetrust::tls::Authority;
 use pki_types::UnixTime;
@@ -142,8 +144,10 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
         let level = if address.ip().is_loopback() { Level::Ok } else { Level::Warning };
         findings.add(level, format!("pages at {address}, for everybody who can reach it"));
     }
-    if let Some(warning) = descriptors::short_for(gateway) {
-        findings.add(Level::Warning, warning);
+    if let Some(short) = descriptors::short_for(gateway) {
+        // What nobody asked for is lowered without harm.
+        let asked = gateway.limits.connections != GatewayLimits::default().connections;
+        findings.add(if asked { Level::Warning } else { Level::Ok }, short);
     }
     learn(config, &mut files);
     let insecure = if allow_insecure { Level::Warning } else { Level::Error };

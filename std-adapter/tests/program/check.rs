@@ -190,3 +190,15 @@ fn algorithms_that_a_device_lacks_are_warned_of() {
     let (_, findings) = check(&pki, &server(&pki, &arg(&cert), &arg(&key_file)), &[]);
     assert!(!findings.iter().any(|finding| finding.contains("devices")), "{findings:#?}");
 }
+
+#[test]
+fn more_connections_than_there_are_descriptors_are_warned_of() {
+    let pki = Pki::new("Root");
+    let (cert, key) = pki.issue("gateway", &["a.example"]);
+    restrict(&key);
+    let mut config = server(&pki, &arg(&cert), &arg(&key));
+    config["gateway"] = json!({"limits": {"connections": 4_000_000_000_u32}});
+    let (code, findings) = check(&pki, &config, &[]);
+    assert_eq!(code, Some(0), "{findings:#?}");
+    assert!(has(&findings, "warning", "limits.connections: found 4000000000"), "{findings:#?}");
+}
