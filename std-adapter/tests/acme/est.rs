@@ -283,7 +283,7 @@ fn nobody_is_let_in_without_a_certificate_that_the_rules_allow() {
     let location = location(&ca);
     location.request("/CN=sensor-8.mesh.test", "DNS:sensor-8.mesh.test");
     assert!(location.ask(None, "simplereenroll", &POST).is_none());
-    location.program.wait_for("est: refused: peer sent no certificates");
+    location.program.wait_for("est: refused: the peer showed no certificate");
     assert!(location.ask(Some("sensor-8"), "simplereenroll", &POST).is_none());
     location.program.wait_for("est: refused: the peer is not let in: its names are not on the allow list");
     assert!(location.ask(Some("sensor-8"), "cacerts", &[]).is_none());
