@@ -64,7 +64,7 @@ fn tls_alpn_01_on_the_port_of_a_tunnel_that_wants_client_certificates() {
     let address = gateway.program.tunnel("in");
     let mut stranger = OpensslClient::start(address, &["-alpn", "acme-tls/1", "-servername", "gateway.mesh.test"]);
     assert_eq!(stranger.ask("hello"), None);
-    gateway.program.wait_for("refused: peer sent no certificates");
+    gateway.program.wait_for("refused: the peer showed no certificate");
 }
 
 #[test]
