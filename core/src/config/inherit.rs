@@ -1,4 +1,4 @@
-//! What a tunnel's own `tls` takes from `security.tls`: the one place that decides it.
+//! Inheritance from `security.tls` by a tunnel's own `tls`: the one place that decides it.
 //!
 //! A group is taken as a whole, from the tunnel where it names a key of the group and from `security.tls` elsewhere: a tunnel that
 //! mixed two credentials, or two allow lists, would let in whom neither names. Lists replace and never append. An empty object names
@@ -48,7 +48,7 @@ pub const INHERITANCE: &[Inheritance] = &[
     },
 ];
 
-/// What a server is to do, each part from where the rules take it.
+/// A server's settings, each part from where the rules take it.
 #[derive(Clone, Copy)]
 pub(super) struct ServerSide<'r, 'a> {
     pub(super) enabled: bool,
@@ -115,7 +115,7 @@ impl<'r, 'a> ServerSide<'r, 'a> {
     }
 }
 
-/// What a client is to do, each part from where the rules take it.
+/// A client's settings, each part from where the rules take it.
 #[derive(Clone, Copy)]
 pub(super) struct ClientSide<'r, 'a> {
     pub(super) min_version: MinVersion,
@@ -193,7 +193,7 @@ fn singly<T>(own: Option<T>, shared: Option<T>) -> (Option<T>, Origin) {
     (own.or(shared), origin)
 }
 
-/// Where a group is taken from.
+/// The origin of a group.
 #[cfg(feature = "gateway")]
 fn group(named_by_tunnel: bool, named_by_shared: bool) -> Origin {
     match (named_by_tunnel, named_by_shared) {

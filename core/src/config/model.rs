@@ -228,7 +228,7 @@ pub struct Est<'a> {
     pub tls: ServerTls<'a>,
     /// Which devices are let in; a certificate is required.
     pub clients: ClientTrust<'a>,
-    /// Where its settings were written.
+    /// The places where its settings were written.
     pub origins: Origins,
     /// Where certificates are ordered; without names, which are each device's.
     pub acme: Acme<'a>,
@@ -254,11 +254,11 @@ pub struct Tunnel<'a> {
     pub limits: TunnelLimits,
     /// What it does.
     pub kind: TunnelKind<'a>,
-    /// Where its settings were written.
+    /// The places where its settings were written.
     pub origins: Origins,
 }
 
-/// Where a setting of a tunnel was written.
+/// The place where a setting of a tunnel was written.
 #[cfg(feature = "gateway")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
@@ -271,7 +271,7 @@ pub enum Origin {
     Shared,
 }
 
-/// Where the settings of a tunnel were written, group by group as they are inherited ([`INHERITANCE`](super::INHERITANCE)).
+/// The places where the settings of a tunnel were written, group by group as they are inherited ([`INHERITANCE`](super::INHERITANCE)).
 #[cfg(feature = "gateway")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origins {
@@ -297,7 +297,7 @@ pub struct Origins {
     pub insecure_skip_verify: Origin,
 }
 
-/// How keys of a tunnel's `tls` are inherited from `security.tls`.
+/// One rule of inheritance from `security.tls` by a tunnel's `tls`.
 #[cfg(feature = "gateway")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inheritance {
@@ -332,7 +332,7 @@ pub enum TunnelKind<'a> {
     },
 }
 
-/// What the gateway may cost; times in milliseconds.
+/// Limits of the gateway; times in milliseconds.
 #[cfg(feature = "gateway")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GatewayLimits {
