@@ -322,7 +322,7 @@ fn strangers_who_hold_every_connection_do_not_keep_a_revocation_from_coming_into
     assert_eq!(session.ask("hello").as_deref(), Some("hello"));
     let _strangers: Vec<_> = (0..400).map(|_| std::net::TcpStream::connect(program.address).unwrap()).collect();
     write("location-c");
-    program.wait_for("reloaded cause=changed: ");
+    // Sessions end while the reload is still being reported: which line comes first is open.
     program.wait_for("its names are not on the allow list");
     assert_eq!(session.ask("hello"), None);
 }

@@ -1,5 +1,6 @@
-//! Judges chains that are hostile in shape, with signatures that cost nothing: `work attacks`, or `work seeds FROM TO`. It prints a line for each: its name, the units of
-//! work charged, and the verdict. `tests/work` runs it in callgrind, which counts the instructions of each verdict.
+//! Judges chains that are hostile in shape, with signatures that cost nothing: `work attacks`, `work seeds FROM TO`, or `work inputs FOLDER...` with what the fuzz target
+//! `work` has kept. It prints a line for each: its name, the units of work charged, and the verdict. `tests/work` runs it in callgrind, which counts the instructions of
+//! each verdict.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use edgetrust_core::path::{Budget, Limits, Purpose, Trust};
 use edgetrust_core::x509::Certificate;
 use edgetrust_tests::random::Random;
 use edgetrust_tests::work::attacks;
-use edgetrust_tests::work::generated::{Choices, Free, chain};
+use edgetrust_tests::work::generated::{Choices, Free, Octets, chain};
 use pki_types::UnixTime;
 
 struct Seeded(Random);
@@ -51,11 +52,28 @@ fn main() {
                 judge(&format!("seed {seed}"), &chain(&mut Seeded(Random(seed))));
             }
         }
+        ["inputs", folders @ ..] => {
+            for (name, octets) in folders.iter().flat_map(|folder| inputs(folder)) {
+                judge(&name, &chain(&mut Octets(&octets)));
+            }
+        }
         _ => usage(),
     }
 }
 
+/// The files of a folder, by their names.
+fn inputs(folder: &str) -> Vec<(String, Vec<u8>)> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder}: {error}"));
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    paths.sort();
+    let read = |path: std::path::PathBuf| {
+        let octets = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        (path.display().to_string(), octets)
+    };
+    paths.into_iter().map(read).collect()
+}
+
 fn usage() {
-    eprintln!("usage: work attacks | work seeds FROM TO");
+    eprintln!("usage: work attacks | work seeds FROM TO | work inputs FOLDER...");
     std::process::exit(2);
 }

@@ -28,6 +28,18 @@ pub trait Choices {
     fn below(&mut self, below: usize) -> usize;
 }
 
+/// Choices by the octets of a fuzzer; what is not there is the first of each.
+#[derive(Debug)]
+pub struct Octets<'a>(pub &'a [u8]);
+
+impl Choices for Octets<'_> {
+    fn below(&mut self, below: usize) -> usize {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        usize::from(*first).checked_rem(below).unwrap_or(0)
+    }
+}
+
 /// Octets that a peer may send: a handshake message of rustls holds so much.
 pub const MAX_OCTETS: usize = 63 * 1024;
 
