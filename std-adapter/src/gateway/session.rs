@@ -239,7 +239,11 @@ impl Session {
                     }
                     turn
                 }) => match turn {
-                    Turn::Half => still = Still { progress: progress(splice, client, target), since: Instant::now() },
+                    // Nothing that the verdict depends on has changed.
+                    Turn::Half => {
+                        still = Still { progress: progress(splice, client, target), since: Instant::now() };
+                        continue;
+                    }
                     Turn::Over => return splice.error().map_or(End::Both, End::Failed),
                 }
             }

@@ -92,6 +92,11 @@ impl Program {
     /// Waits until one more tunnel listens.
     pub fn wait_for_tunnel(&mut self) {
         let line = self.wait_for("listening tunnel=");
+        self.listens(&line);
+    }
+
+    /// Takes down where a tunnel listens, by its log line.
+    pub fn listens(&mut self, line: &str) {
         let field = |key: &str| line.split(key).nth(1).and_then(|rest| rest.split(' ').next()).unwrap().to_owned();
         let (name, address) = (field("tunnel="), field("address="));
         self.address = address.parse().unwrap_or(self.address);
@@ -101,6 +106,14 @@ impl Program {
     /// Where a tunnel of `run` listens.
     pub fn tunnel(&self, name: &str) -> SocketAddr {
         self.tunnels[name].parse().unwrap()
+    }
+
+    /// Of the processor, what it has used so far, to ten milliseconds (proc_pid_stat(5): utime and stime, in clock ticks of a hundredth of a second).
+    #[allow(dead_code, reason = "for the benchmarks")]
+    pub fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields = stat.rsplit_once(") ").unwrap().1.split(' ').skip(11).take(2);
+        Duration::from_millis(10 * fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>())
     }
 
     /// Open file descriptors.

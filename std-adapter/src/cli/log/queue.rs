@@ -13,12 +13,17 @@ use tracing::warn;
 
 /// The thread looks this often at what else there is to say.
 const LOOK: Duration = Duration::from_secs(10);
+/// Lines that come so soon after others wait for them: a busy gateway does not wake the thread for each.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// Whole lines that wait, bounded by their octets.
 pub(super) struct Queue {
     capacity: usize,
     waiting: Mutex<Waiting>,
-    changed: Condvar,
+    /// There is something to do for the thread.
+    due: Condvar,
+    /// The thread has written.
+    written: Condvar,
 }
 
 #[derive(Default)]
@@ -28,11 +33,15 @@ struct Waiting {
     in_flight: bool,
     /// No thread writes: what comes is lost.
     closed: bool,
+    /// The thread waits for a line, and has to be woken by the next.
+    idle: bool,
+    /// So many wait for everything to be written.
+    flushing: usize,
 }
 
 impl Queue {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity, waiting: Mutex::default(), changed: Condvar::new() }
+        Self { capacity, waiting: Mutex::default(), due: Condvar::new(), written: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -51,11 +60,11 @@ impl Queue {
             ops::count_lost_lines(count(lines));
             return;
         }
-        let was_empty = waiting.lines.is_empty();
         waiting.lines.extend_from_slice(lines);
+        let wakes = mem::take(&mut waiting.idle);
         drop(waiting);
-        if was_empty {
-            self.changed.notify_all();
+        if wakes {
+            self.due.notify_one();
         }
     }
 
@@ -66,9 +75,7 @@ impl Queue {
         let mut told = ops::lost_lines();
         loop {
             look();
-            let empty = |waiting: &mut Waiting| waiting.lines.is_empty();
-            let waited = self.changed.wait_timeout_while(self.lock(), LOOK, empty);
-            let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = self.next();
             if waiting.lines.is_empty() {
                 continue;
             }
@@ -77,8 +84,7 @@ impl Queue {
             drop(waiting);
             let written = write_lines(&mut sink, &batch);
             batch.clear();
-            self.lock().in_flight = false;
-            self.changed.notify_all();
+            self.wrote();
             let lost = ops::lost_lines();
             if written && lost > told {
                 warn!(lost = lost.saturating_sub(told), "log lines were lost: standard error did not take them");
@@ -87,12 +93,37 @@ impl Queue {
         }
     }
 
+    /// Waits for lines, at most for `LOOK`.
+    fn next(&self) -> MutexGuard<'_, Waiting> {
+        let mut waiting = self.lock();
+        waiting.idle = waiting.lines.is_empty();
+        let idle = |waiting: &mut Waiting| waiting.idle;
+        let (mut waiting, _) = self.due.wait_timeout_while(waiting, LOOK, idle).unwrap_or_else(PoisonError::into_inner);
+        waiting.idle = false;
+        waiting
+    }
+
+    /// The thread has written what it had. More is to gather before it looks again, unless somebody waits for all of it.
+    fn wrote(&self) {
+        let mut waiting = self.lock();
+        waiting.in_flight = false;
+        if waiting.flushing > 0 {
+            self.written.notify_all();
+        }
+        let gathers = |waiting: &mut Waiting| waiting.flushing == 0;
+        drop(self.due.wait_timeout_while(waiting, GATHER, gathers));
+    }
+
     /// Waits until all is written, at most for `patience`.
     pub(super) fn flush(&self, patience: Duration) {
-        let waiting = self.lock();
+        let mut waiting = self.lock();
+        waiting.flushing = waiting.flushing.saturating_add(1);
+        self.due.notify_one();
         let unwritten = |waiting: &mut Waiting| !waiting.closed && (waiting.in_flight || !waiting.lines.is_empty());
         // After the deadline the rest is lost with the process.
-        drop(self.changed.wait_timeout_while(waiting, patience, unwritten));
+        let waited = self.written.wait_timeout_while(waiting, patience, unwritten);
+        let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        waiting.flushing = waiting.flushing.saturating_sub(1);
     }
 }
 

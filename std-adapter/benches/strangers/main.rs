@@ -1,0 +1,33 @@
+//! What strangers cost a running gateway, in Markdown: the processor's time of a refused handshake for every known attack at every door, and what admitted
+//! sessions and `/healthz` notice of as many hostile handshakes as one core can offer.
+//!
+//! `cargo bench -p edgetrust --bench strangers [-- refusals|siege]`
+
+#[path = "../../tests/program/peers.rs"]
+#[allow(dead_code, reason = "shared with the tests of the program")]
+mod peers;
+#[path = "../../tests/program/pki.rs"]
+#[allow(dead_code, reason = "shared with the tests of the program")]
+mod pki;
+#[path = "../../../tests/src/work/mod.rs"]
+#[allow(dead_code, reason = "shared with the benchmarks of core")]
+mod work;
+
+mod hostile;
+mod refusals;
+mod siege;
+mod site;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => {
+            refusals::print();
+            siege::print();
+        }
+        ["refusals"] => refusals::print(),
+        ["siege"] => siege::print(),
+        ["attack", address, name] => siege::attack(address.parse().unwrap(), name),
+        _ => panic!("usage: strangers [refusals | siege]"),
+    }
+}
