@@ -18,6 +18,7 @@ use super::denial::Denial;
 use super::reenroll::{Orders, reenroll};
 use super::server::State;
 use super::status::Outcome;
+use crate::tls::ShownRequest;
 
 /// No request is larger.
 const MAX_BODY: usize = 16 * 1024;
@@ -53,19 +54,25 @@ pub(super) struct Answer {
     pub(super) outcome: Outcome,
     /// What is said of it in the log.
     pub(super) note: String,
+    /// What was asked for, where it is refused.
+    pub(super) requested: Option<Box<ShownRequest>>,
 }
 
 impl Answer {
+    fn given(response: Response<Full<Bytes>>, outcome: Outcome, note: &str) -> Self {
+        Self { response, outcome, note: note.to_owned(), requested: None }
+    }
+
     /// Why there is nothing else.
-    pub(super) fn denied(denial: &Denial, outcome: Outcome) -> Self {
-        Self { response: refusal(denial), outcome, note: denial.to_string() }
+    pub(super) fn denied(denial: Denial, outcome: Outcome) -> Self {
+        Self { response: refusal(&denial), outcome, note: denial.reason, requested: denial.requested }
     }
 }
 
 impl Desk<'_> {
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
         if let Err(denial) = short_enough(&request) {
-            return Answer::denied(&denial, Outcome::Malformed);
+            return Answer::denied(denial, Outcome::Malformed);
         }
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let operation = path.strip_prefix(FOLDER);
@@ -84,21 +91,24 @@ impl Desk<'_> {
                 "found here: /.well-known/est/cacerts, /.well-known/est/csrattrs and /.well-known/est/simplereenroll",
             )),
         };
-        answered.unwrap_or_else(|denial| Answer::denied(&denial, denial.outcome()))
+        answered.unwrap_or_else(|denial| {
+            let outcome = denial.outcome();
+            Answer::denied(denial, outcome)
+        })
     }
 
     /// RFC 7030 section 4.1.3
     async fn authorities(&self) -> Result<Answer, Denial> {
         self.state.authorities.ask(&self.state.issuer).await;
         let body = bag(&self.state.authorities.all())?;
-        Ok(Answer { response: base64(&body, CERTS_ONLY), outcome: Outcome::CaCerts, note: "cacerts".to_owned() })
+        Ok(Answer::given(base64(&body, CERTS_ONLY), Outcome::CaCerts, "cacerts"))
     }
 
     /// RFC 7030 section 4.5.2
     fn attributes(&self) -> Result<Answer, Denial> {
         let current = Certificate::from_der(self.shown).map_err(Denial::forbidden)?;
         let body = csr_attributes(&current, self.state.issuer.settings().key_type);
-        Ok(Answer { response: base64(&body, CSR_ATTRS), outcome: Outcome::CsrAttrs, note: "csrattrs".to_owned() })
+        Ok(Answer::given(base64(&body, CSR_ATTRS), Outcome::CsrAttrs, "csrattrs"))
     }
 
     async fn reenroll(&self, request: Request<Incoming>) -> Result<Answer, Denial> {
@@ -125,7 +135,7 @@ impl Desk<'_> {
         // RFC 7030 section 4.2.3: the certificate alone
         let sent = if *chain_in_answer { &chain[..] } else { chain.get(..1).unwrap_or_default() };
         let response = base64(&bag(sent)?, CERTS_ONLY);
-        Ok(Answer { response, outcome: Outcome::Issued, note: "a certificate was issued".to_owned() })
+        Ok(Answer::given(response, Outcome::Issued, "a certificate was issued"))
     }
 }
 

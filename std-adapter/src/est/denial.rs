@@ -7,6 +7,7 @@ use hyper::StatusCode;
 
 use super::status::Outcome;
 use crate::acme::AcmeError;
+use crate::tls::ShownRequest;
 
 /// When a device may ask again, where the CA does not say.
 const RETRY_AFTER_S: u32 = 60;
@@ -19,11 +20,13 @@ pub(super) struct Denial {
     pub(super) status: StatusCode,
     pub(super) reason: String,
     pub(super) retry_after_s: Option<u32>,
+    /// What was asked for, as far as that was read.
+    pub(super) requested: Option<Box<ShownRequest>>,
 }
 
 impl Denial {
     pub(super) fn new(status: StatusCode, reason: impl fmt::Display) -> Self {
-        Self { status, reason: reason.to_string(), retry_after_s: None }
+        Self { status, reason: reason.to_string(), retry_after_s: None, requested: None }
     }
 
     pub(super) fn malformed(reason: impl fmt::Display) -> Self {

@@ -11,6 +11,7 @@ mod denial;
 mod own_names;
 mod plan;
 mod reenroll;
+mod refused;
 mod server;
 mod status;
 

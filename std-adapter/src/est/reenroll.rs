@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::denial::Denial;
 use super::own_names::{OwnNames, address, text_of};
 use crate::acme::DeviceIssuer;
-use crate::tls::provider;
+use crate::tls::{ShownRequest, provider};
 
 /// Orders at a time, of all devices: the others wait.
 const ORDERS: usize = 4;
@@ -73,14 +73,25 @@ pub(super) async fn reenroll(
     let der = base64(body)?;
     let request = CertificationRequest::from_der(&der)
         .map_err(|error| Denial::malformed(format!("the body is no certification request: {error}")))?;
+    order((issuer, own_names), orders, shown, &request)
+        .await
+        .map_err(|denial| Denial { requested: Some(Box::new(ShownRequest::new(&request))), ..denial })
+}
+
+async fn order(
+    (issuer, own_names): (&DeviceIssuer, &OwnNames),
+    orders: &Orders,
+    shown: &CertificateDer<'_>,
+    request: &CertificationRequest<'_>,
+) -> Result<Vec<CertificateDer<'static>>, Denial> {
     let current = Certificate::from_der(shown).map_err(Denial::forbidden)?;
-    let names = judge(&request, &current, issuer.settings().key_type)?;
+    let names = judge(request, &current, issuer.settings().key_type)?;
     not_the_gateways(&names, &current, own_names)?;
     let _one = orders.begin(&names)?;
     let ordered = async {
         let _permit = orders.permits.acquire().await.map_err(Denial::later)?;
         let key = request.subject_public_key_info().der;
-        issuer.issue(names, &der, key).await.map_err(Denial::from)
+        issuer.issue(names, request.der(), key).await.map_err(Denial::from)
     };
     timeout(PATIENCE, ordered)
         .await

@@ -28,11 +28,12 @@ use super::denial::Denial;
 use super::own_names::OwnNames;
 use super::plan::Plan;
 use super::reenroll::{Orders, PATIENCE};
+use super::refused::Refused;
 use super::status::{Outcome, Status};
 use crate::acme::{DeviceIssuer, Responders};
-use crate::gateway::{Door, Guest, Limits, Shares, TunnelLimits, leave_told};
+use crate::gateway::{Door, Guest, Limits, Shares, TunnelLimits, Turned, leave_told};
 use crate::store::Folder;
-use crate::tls::{AcceptError, Certificates, Peer, TlsServer};
+use crate::tls::{AcceptError, Certificates, Peer, ShownCertificate, ShownRequest, TlsServer};
 
 /// Devices that are let in at a time, where nothing is said of that; the others wait until the handshake timeout.
 const CONNECTIONS: usize = 256;
@@ -239,9 +240,9 @@ struct Common {
 }
 
 impl Common {
+    /// Somebody of whom nothing is known.
     fn refuse(&self, remote: SocketAddr, reason: &dyn fmt::Display) {
-        self.status.count(Outcome::NotAdmitted);
-        warn!(%remote, "est: refused: {reason}");
+        self.status.refuse(remote, &Refused::not_admitted(reason, None));
     }
 }
 
@@ -297,6 +298,12 @@ async fn accept(listener: &TcpListener, common: &Common) -> io::Result<Option<(T
     }
 }
 
+/// Why a connection was not let in.
+enum NotAdmitted {
+    Turned(Turned),
+    Accept(AcceptError),
+}
+
 /// A handshake, the verdict, requests and their answers.
 async fn connection(
     shared: &ArcSwap<State>,
@@ -312,31 +319,31 @@ async fn connection(
     let _ = socket.set_nodelay(true);
     let mut told = None;
     let admitted = async {
-        let (stream, peer) = tokio::select! {
+        let accepted = tokio::select! {
             biased;
-            turned = guest.shown_out() => return Err(Some(turned.to_string())),
-            accepted = state.tls.accept_telling(socket, &mut told) => match accepted {
-                Ok(accepted) => accepted,
-                Err(AcceptError::LeftSilently) => return Err(None),
-                Err(error) => return Err(Some(error.to_string())),
-            },
+            turned = guest.shown_out() => return Err(NotAdmitted::Turned(turned)),
+            accepted = state.tls.accept_telling(socket, &mut told) => accepted,
         };
+        let (stream, peer) = accepted.map_err(NotAdmitted::Accept)?;
         guest.stand_up();
-        let permit = counts.shares.take(EST).await.map_err(|turned| Some(turned.to_string()))?;
+        let permit = counts.shares.take(EST).await.map_err(NotAdmitted::Turned)?;
         Ok((stream, peer, permit))
     };
     let (stream, peer, _permit) = match timeout(state.limits.handshake_timeout, Box::pin(admitted)).await {
         Ok(Ok(admitted)) => admitted,
-        Ok(Err(Some(reason))) => {
-            common.refuse(remote, &reason);
+        // As health checks do.
+        Ok(Err(NotAdmitted::Accept(AcceptError::LeftSilently))) => {
+            return debug!(%remote, "est: left without a word");
+        }
+        Ok(Err(NotAdmitted::Turned(turned))) => return common.refuse(remote, &turned),
+        Ok(Err(NotAdmitted::Accept(error))) => {
+            status.refuse(remote, &Refused::from(&error));
             if let Some(told) = told {
                 guest.stand_up();
                 Box::pin(leave_told(told.into())).await;
             }
             return;
         }
-        // As health checks do.
-        Ok(Err(None)) => return debug!(%remote, "est: left without a word"),
         Err(_) => return common.refuse(remote, &"no handshake within the deadline"),
     };
     drop(state);
@@ -363,8 +370,7 @@ async fn connection(
                 if let Err(error) = ended
                     && error.is_parse()
                 {
-                    status.count(Outcome::Malformed);
-                    warn!(peer = %device.peer, %remote, "est: refused: no HTTP: {error}");
+                    device.refuse(Outcome::Malformed, &format_args!("no HTTP: {error}"), None, None);
                 }
                 return;
             }
@@ -398,23 +404,38 @@ impl Device<'_> {
     async fn answer(&self, request: hyper::Request<hyper::body::Incoming>) -> hyper::Response<Full<Bytes>> {
         let path: String = request.uri().path().chars().take(MAX_SHOWN).collect();
         let path = path.escape_debug().to_string();
-        let Answer { mut response, outcome, note } = self.judged(request).await;
+        let Answer { mut response, outcome, note, requested } = self.judged(request).await;
         let last = self.requests.fetch_add(1, Ordering::Relaxed) >= MAX_REQUESTS || self.since.elapsed() > LIFETIME;
         if last || outcome == Outcome::NotAdmitted {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        self.status.count(outcome);
         let (peer, remote, code) = (&self.peer, self.remote, response.status().as_u16());
         match outcome {
-            Outcome::Issued | Outcome::CaCerts | Outcome::CsrAttrs => info!(%peer, %remote, code, "est: {note}"),
-            _ => warn!(%peer, %remote, %path, code, "est: refused: {note}"),
+            Outcome::Issued | Outcome::CaCerts | Outcome::CsrAttrs => {
+                self.status.count(outcome);
+                info!(%peer, %remote, code, "est: {note}");
+            }
+            _ => {
+                self.refuse(outcome, &note, Some((&path, code)), requested.as_deref());
+                self.status.set_error(Some(format!("{peer}: {note}")));
+            }
         }
-        match outcome {
-            Outcome::Issued => self.status.set_error(None),
-            Outcome::CaCerts | Outcome::CsrAttrs => {}
-            _ => self.status.set_error(Some(format!("{peer}: {note}"))),
+        if outcome == Outcome::Issued {
+            self.status.set_error(None);
         }
         response
+    }
+
+    fn refuse(
+        &self,
+        outcome: Outcome,
+        reason: &dyn fmt::Display,
+        answered: Option<(&str, u16)>,
+        requested: Option<&ShownRequest>,
+    ) {
+        let shown = self.shown.first().map(ShownCertificate::new);
+        let (shown, peer) = (shown.as_ref(), Some(&*self.peer));
+        self.status.refuse(self.remote, &Refused { outcome, reason, shown, peer, answered, requested });
     }
 
     /// The answer, to a device that is let in by the rules of now: they may have changed since its handshake, and since its request.
@@ -440,5 +461,5 @@ impl Device<'_> {
 }
 
 fn not_admitted(reason: &dyn fmt::Display) -> Answer {
-    Answer::denied(&Denial::forbidden(format!("no longer let in: {reason}")), Outcome::NotAdmitted)
+    Answer::denied(Denial::forbidden(format!("no longer let in: {reason}")), Outcome::NotAdmitted)
 }

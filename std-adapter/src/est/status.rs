@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pki_types::UnixTime;
 
+use crate::gateway::Refusals;
 use crate::tls::{Authority, Certificates};
 
 /// What came of a connection.
@@ -66,6 +67,7 @@ pub struct Status {
     running: Mutex<Option<Running>>,
     counters: [AtomicU64; Outcome::ALL.len()],
     last_error: Mutex<Option<String>>,
+    refusals: Refusals,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -108,6 +110,11 @@ impl Status {
     pub fn total(&self, outcome: Outcome) -> u64 {
         let counters = Outcome::ALL.iter().zip(&self.counters);
         counters.filter(|(other, _)| **other == outcome).map(|(_, counter)| counter.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The last refusals, at the handshake and of requests.
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// Why the last device that asked for a certificate got none.

@@ -22,7 +22,8 @@ pub(super) fn refuse(route: Option<&Route>, remote: Remote, reason: &Refused, st
     let tunnel = route.map_or("", |route| route.name.as_str());
     route.map_or(status.unmatched(), |route| &route.counters).refuse(reason.kind());
     let shown = reason.shown();
-    status.refusals().note(Refusal::new(tunnel, &remote, reason.kind(), reason, shown));
+    let refusal = Refusal::new(&remote, reason.kind().name(), reason, shown);
+    status.refusals().note(Refusal { tunnel: tunnel.to_owned(), ..refusal });
     let field = |name| shown.and_then(|shown| shown.field(name));
     warn!(
         %tunnel,

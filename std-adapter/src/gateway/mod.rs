@@ -32,7 +32,7 @@ use tracing::info;
 
 pub use address::{Address, AddressError};
 #[cfg(feature = "acme")]
-pub(crate) use door::{Door, Guest};
+pub(crate) use door::{Door, Guest, Turned};
 #[cfg(feature = "acme")]
 pub(crate) use leaving::leave_told;
 pub use limits::{Limits, TunnelLimits};

@@ -6,9 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use pki_types::UnixTime;
 
-use super::status::RefusalReason;
 use crate::clock;
-use crate::tls::ShownCertificate;
+use crate::tls::{ShownCertificate, ShownRequest};
 
 /// As many are kept.
 const KEPT: usize = 64;
@@ -21,35 +20,37 @@ const MAX_REASON: usize = 512;
 pub struct Refusal {
     /// When the last of them was.
     pub at: UnixTime,
-    /// The tunnel's name; empty where none was found.
+    /// The tunnel's name; empty where none was found, and at the EST server.
     pub tunnel: String,
     /// From where the last of them came.
     pub remote: String,
-    /// The kind of reason.
-    pub kind: RefusalReason,
+    /// The kind of reason, by its name in metrics.
+    pub kind: &'static str,
     /// The reason of the last of them.
     pub reason: String,
     /// The certificate that was shown.
     pub shown: Option<ShownCertificate>,
+    /// What the last of them asked a certificate for.
+    pub requested: Option<ShownRequest>,
     /// How many there were.
     pub count: u64,
 }
 
 impl Refusal {
-    pub(super) fn new(
-        tunnel: &str,
+    pub(crate) fn new(
         remote: &dyn fmt::Display,
-        kind: RefusalReason,
+        kind: &'static str,
         reason: &dyn fmt::Display,
         shown: Option<&ShownCertificate>,
     ) -> Self {
         Self {
             at: clock::now(),
-            tunnel: tunnel.to_owned(),
+            tunnel: String::new(),
             remote: remote.to_string(),
             kind,
             reason: reason.to_string().chars().take(MAX_REASON).collect(),
             shown: shown.cloned(),
+            requested: None,
             count: 1,
         }
     }
@@ -69,7 +70,7 @@ impl Refusal {
 pub struct Refusals(Mutex<VecDeque<Refusal>>);
 
 impl Refusals {
-    pub(super) fn note(&self, mut refusal: Refusal) {
+    pub(crate) fn note(&self, mut refusal: Refusal) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = kept.iter().position(|before| before.is_repeated_by(&refusal));
         if let Some(before) = before.and_then(|place| kept.remove(place)) {

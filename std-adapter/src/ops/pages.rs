@@ -25,8 +25,8 @@ use super::metrics::metrics;
 use crate::agent::Credentials;
 use crate::clock;
 use crate::est;
-use crate::gateway::Status;
-use crate::tls::Authority;
+use crate::gateway::{Refusal, Refusals, Status};
+use crate::tls::{Authority, ShownRequest};
 
 /// Askers at a time.
 const CONNECTIONS: usize = 32;
@@ -186,21 +186,26 @@ fn devices(devices: &est::Status) -> Option<serde_json::Value> {
         "authorities": authorities(devices.authorities().iter()),
         "requests": serde_json::Map::from_iter(requests),
         "last_error": devices.last_error(),
+        "refusals": refusals(devices.refusals(), |refusal| {
+            let asked = |asked: &ShownRequest| json!({"subject": asked.subject, "names": asked.names});
+            ("requested", refusal.requested.as_ref().map_or(serde_json::Value::Null, asked))
+        }),
     }))
 }
 
-/// The last first.
-fn refusals(status: &Status) -> serde_json::Value {
-    let all = status.refusals().all().into_iter().map(|refusal| {
+/// The last first, each with what only those of this place have.
+fn refusals(all: &Refusals, more: impl Fn(&Refusal) -> (&'static str, serde_json::Value)) -> serde_json::Value {
+    let all = all.all().into_iter().map(|refusal| {
         let shown = refusal.shown.as_ref().map(|shown| {
             let fields = shown.fields().map(|(name, text)| (name.to_owned(), text.into()));
             serde_json::Value::Object(fields.collect())
         });
+        let (name, value) = more(&refusal);
         json!({
             "at": Utc(refusal.at).to_string(),
-            "tunnel": refusal.tunnel,
+            name: value,
             "remote": refusal.remote,
-            "kind": refusal.kind.name(),
+            "kind": refusal.kind,
             "reason": refusal.reason,
             "certificate": shown,
             "count": refusal.count,
@@ -255,7 +260,7 @@ fn page(sources: &Sources) -> String {
         "tunnels": tunnels,
         "credentials": credentials,
         "est": devices(device_status),
-        "refusals": refusals(status),
+        "refusals": refusals(status.refusals(), |refusal| ("tunnel", refusal.tunnel.as_str().into())),
         "reloads": {"taken": taken, "refused": refused, "last_refusal": status.last_refusal()},
     });
     format!("{page:#}\n")

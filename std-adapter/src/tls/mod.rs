@@ -44,7 +44,7 @@ pub use peer::Peer;
 pub use provider::{MinVersion, provider};
 pub use server_name::WrongServerName;
 pub use settings::{ClientAuth, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
-pub use shown::ShownCertificate;
+pub use shown::{ShownCertificate, ShownRequest};
 #[cfg(feature = "tokio")]
 pub use streams::{ClientHello, ClientStream, ServerStream, has_verdict, is_resumed, server_name, version_name};
 pub use system_roots::{SystemRoots, system_roots};

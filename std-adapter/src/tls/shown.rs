@@ -1,8 +1,9 @@
-//! The certificate that a refused peer showed.
+//! The certificate that a refused peer showed, and what a refused device asked for.
 
 use std::fmt::{self, Write};
 
-use edgetrust_core::x509::{Certificate, GeneralName};
+use edgetrust_core::request::CertificationRequest;
+use edgetrust_core::x509::{Certificate, GeneralName, GeneralNames};
 use pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 
@@ -39,19 +40,9 @@ impl ShownCertificate {
         let Ok(certificate) = Certificate::from_der(der) else {
             return Self::Unread { certificate_sha256: hex(&Sha256::digest(der)) };
         };
-        let mut names = Cut::default();
-        let mut all = certificate.extensions().subject_alt_name.into_iter().flatten();
-        for (place, name) in all.by_ref().take(MAX_NAMES).enumerate() {
-            let comma = if place == 0 { "" } else { "," };
-            // What is full takes no more.
-            let _ = names.write_str(comma).and_then(|()| write_name(&mut names, &name));
-        }
-        if all.next().is_some() {
-            let _ = names.write_str(",…");
-        }
         Self::Read {
             subject: cut(certificate.subject()),
-            names: names.text,
+            names: first_names(certificate.extensions().subject_alt_name),
             issuer: cut(certificate.issuer()),
             serial: hex(certificate.serial()),
             spki_sha256: hex(&Sha256::digest(certificate.subject_public_key_info().der)),
@@ -77,6 +68,36 @@ impl ShownCertificate {
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields().find(|(field, _)| *field == name).map(|(_, text)| text)
     }
+}
+
+/// What a device asked a certificate for, cut and escaped like the certificate that it showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownRequest {
+    /// The subject of its certification request.
+    pub subject: String,
+    /// The first names of the subjectAltName that it asked for.
+    pub names: String,
+}
+
+impl ShownRequest {
+    /// Reads what was asked for.
+    pub fn new(request: &CertificationRequest<'_>) -> Self {
+        Self { subject: cut(request.subject()), names: first_names(request.extensions().subject_alt_name) }
+    }
+}
+
+fn first_names(all: Option<GeneralNames<'_>>) -> String {
+    let mut names = Cut::default();
+    let mut all = all.into_iter().flatten();
+    for (place, name) in all.by_ref().take(MAX_NAMES).enumerate() {
+        let comma = if place == 0 { "" } else { "," };
+        // What is full takes no more.
+        let _ = names.write_str(comma).and_then(|()| write_name(&mut names, &name));
+    }
+    if all.next().is_some() {
+        let _ = names.write_str(",…");
+    }
+    names.text
 }
 
 fn write_name(f: &mut Cut, name: &GeneralName<'_>) -> fmt::Result {

@@ -7,31 +7,33 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use super::pages::pages;
 use super::peers::{Program, echo, edgetrust};
 use super::pki::{Pki, arg};
 
-const DEVICE: &str = "sensor-7.a.example";
-const POST: [&str; 4] = ["-H", "Content-Type: application/pkcs10", "--data-binary", "@new.b64"];
+pub const DEVICE: &str = "sensor-7.a.example";
+pub const POST: [&str; 4] = ["-H", "Content-Type: application/pkcs10", "--data-binary", "@new.b64"];
 
 /// A location: its root, the CA of its own below that, and the gateway.
-struct Location {
+pub struct Location {
     root: Pki,
-    ca: Pki,
-    program: Program,
-    est: SocketAddr,
+    pub ca: Pki,
+    pub program: Program,
+    pub est: SocketAddr,
+    pub pages: String,
 }
 
 /// What came back.
 #[derive(Debug)]
-struct Answer {
-    code: u16,
+pub struct Answer {
+    pub code: u16,
     /// As they came.
     headers: String,
     body: String,
 }
 
 impl Answer {
-    fn refuses(&self, code: u16, reason: &str) {
+    pub fn refuses(&self, code: u16, reason: &str) {
         assert_eq!(self.code, code, "{self:?}");
         assert!(self.body.contains(reason), "{reason}: {self:?}");
     }
@@ -45,6 +47,7 @@ fn config(root: &Pki, ca: &Pki, allowed: &[&str]) -> Value {
             "mtls": {"enabled": true, "client_ca_files": [ca.ca()]},
         }}},
         "gateway": {
+            "admin": {"listen": "127.0.0.1:0"},
             "tunnels": [
                 {"name": "in", "mode": "server", "listen": "127.0.0.1:0", "target": echo().to_string()},
             ],
@@ -62,11 +65,11 @@ fn config(root: &Pki, ca: &Pki, allowed: &[&str]) -> Value {
 }
 
 impl Location {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self::with(|_, _, _| {})
     }
 
-    fn with(change: impl FnOnce(&Pki, &Pki, &mut Value)) -> Self {
+    pub fn with(change: impl FnOnce(&Pki, &Pki, &mut Value)) -> Self {
         let root = Pki::new("Mesh Root");
         let ca = root.intermediate("Location A CA");
         ca.issue_chain("gateway", &["gateway.a.example", "127.0.0.1"]);
@@ -76,12 +79,13 @@ impl Location {
         std::fs::write(ca.path("gateway.json"), file.to_string()).unwrap();
         let arguments = ["run", "--config", &arg(&ca.path("gateway.json")), "--watch-interval", "50ms"];
         let program = Program::start_tunnels(&arguments.map(str::to_owned), 1);
+        let pages = pages(&program);
         let line = program.wait_for("est: listening address=");
         let est = line.split_once("address=").unwrap().1.trim().parse().unwrap();
-        Self { root, ca, program, est }
+        Self { root, ca, program, est, pages }
     }
 
-    fn openssl(&self, arguments: &str) -> String {
+    pub fn openssl(&self, arguments: &str) -> String {
         let folder = self.ca.path("");
         let output = Command::new("openssl").current_dir(folder).args(arguments.split(' ')).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
@@ -90,13 +94,23 @@ impl Location {
     }
 
     /// A request of a device for its own names, with more extensions.
-    fn request(&self, name: &str, more: &str) {
+    pub fn request(&self, name: &str, more: &str) {
+        self.request_of(name, &format!("DNS:{name}{more}"));
+    }
+
+    /// A request for a common name, and what openssl is told of subjectAltName.
+    pub fn request_of(&self, cn: &str, names: &str) {
         let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout new.key -outform DER -out new.csr";
-        self.openssl(&format!("req -new {key} -subj /CN={name} -addext subjectAltName=DNS:{name}{more}"));
+        self.openssl(&format!("req -new {key} -subj /CN={cn} -addext subjectAltName={names}"));
         self.openssl("base64 -in new.csr -out new.b64");
     }
 
-    fn ask(&self, device: &str, operation: &str, more: &[&str]) -> Answer {
+    pub fn ask(&self, device: &str, operation: &str, more: &[&str]) -> Answer {
+        self.try_asking(device, operation, more).expect("an answer")
+    }
+
+    /// None where TLS did not come to an answer.
+    pub fn try_asking(&self, device: &str, operation: &str, more: &[&str]) -> Option<Answer> {
         let output = Command::new("curl")
             .current_dir(self.ca.path(""))
             .args(["--silent", "--max-time", "60", "--noproxy", "*", "--dump-header", "-", "-H", "Expect:"])
@@ -106,9 +120,9 @@ impl Location {
             .output()
             .unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
-        let (headers, body) = text.split_once("\r\n\r\n").expect("an answer");
+        let (headers, body) = text.split_once("\r\n\r\n")?;
         let code = headers.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { code, headers: headers.to_owned(), body: body.to_owned() }
+        Some(Answer { code, headers: headers.to_owned(), body: body.to_owned() })
     }
 
     /// The certificates of `cacerts`, PEM.

@@ -9,6 +9,7 @@ mod constraints;
 mod demo;
 mod documents;
 mod est;
+mod est_refusals;
 mod keys;
 mod limits;
 mod log;

@@ -5,11 +5,12 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::pages::{get, pages};
+use super::peers::{OpensslClient, Program};
 use super::pki::{Pki, arg};
 use super::serve::{issued, let_in, serve};
 
 /// SHA-256 of the SubjectPublicKeyInfo, as openssl has it.
-fn key_hash(cert: &str) -> String {
+pub fn key_hash(cert: &str) -> String {
     let commands = format!(
         "openssl x509 -in '{cert}' -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256 -r"
     );
@@ -88,4 +89,54 @@ fn repeats_are_counted_and_name_nobody_where_nothing_was_shown() {
     let all = refusals(&pages);
     assert_eq!((all.len(), &all[0]["count"]), (1, &3.into()), "{all:?}");
     assert_eq!(all[0]["certificate"], Value::Null);
+}
+
+/// An extension that stands twice in a certificate: openssl shows it, and it does not parse (RFC 5280 section 4.2).
+pub fn broken(params: &mut rcgen::CertificateParams) {
+    let extension = || rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 32473, 1], vec![0x05, 0x00]);
+    params.custom_extensions = vec![extension(), extension()];
+}
+
+/// SHA-256 of the certificate, as openssl has it.
+pub fn certificate_hash(cert: &str) -> String {
+    let commands = format!("openssl x509 -in '{cert}' -outform DER | openssl dgst -sha256 -r");
+    let output = Command::new("sh").args(["-ec", &commands]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_certificate_that_does_not_parse_is_named_by_its_hash() {
+    let pki = Pki::new("Root");
+    let program = serve(&pki, &["--cacert", &arg(&pki.ca()), "--admin", "127.0.0.1:0"]);
+    let pages = pages(&program);
+    let (cert, key) = pki.issue_with("location-b", &[], broken);
+    let (cert, key) = (arg(&cert), arg(&key));
+    assert!(!let_in(&program, &pki, Some((&cert, &key))));
+    let line = program.wait_for("refused: the peer's certificate at byte ");
+    assert!(line.contains("the same extension twice"), "{line}");
+    assert!(line.contains(&certificate_hash(&cert)) && !line.contains("subject="), "{line}");
+    let last = &refusals(&pages)[0];
+    assert_eq!(last["certificate"], serde_json::json!({"certificate_sha256": certificate_hash(&cert)}));
+}
+
+#[test]
+fn a_log_of_json_has_the_same_fields() {
+    let pki = Pki::new("Root");
+    let (cert, key) = issued(&pki, "gateway", &["gateway.example"]);
+    let fixed = ["serve", "--listen", "127.0.0.1:0", "--target", "127.0.0.1:9", "--log-format", "json"];
+    let more = ["--cert", &cert, "--key", &key, "--cacert", &arg(&pki.ca()), "--allow-cn", "location-b"];
+    let arguments: Vec<String> = [&fixed[..], &more].concat().iter().map(|text| (*text).to_owned()).collect();
+    let program = Program::start_quietly(&arguments);
+    let next = |message: &str| -> Value { serde_json::from_str(&program.wait_for(message)).unwrap() };
+    let address = next("\"message\":\"listening\"")["address"].as_str().unwrap().parse().unwrap();
+    let (cert, key) = issued(&pki, "location-c", &["c.example"]);
+    assert_eq!(OpensslClient::start(address, &["-cert", &cert, "-key", &key]).ask("x"), None);
+    let line = next("refused: ");
+    assert_eq!(line["level"], "WARN");
+    let fields = [("subject", "CN=location-c"), ("names", "DNS=c.example"), ("issuer", "CN=Root"), ("tunnel", "serve")];
+    for (name, text) in fields {
+        assert_eq!(line[name], text, "{line}");
+    }
+    assert_eq!(line["spki_sha256"], key_hash(&cert));
+    assert!(line["serial"].is_string() && line.get("certificate_sha256").is_none(), "{line}");
 }

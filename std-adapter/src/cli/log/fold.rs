@@ -24,9 +24,18 @@ const KINDS: usize = 256;
 /// The longest message that is repeated with a count, in characters.
 const MESSAGE: usize = 200;
 
-/// Who it was about differs at each repeat: a stranger makes as many certificates as it likes.
-const NOT_OF_THE_KIND: [&str; 7] =
-    ["remote", "subject", "names", "issuer", "serial", "spki_sha256", "certificate_sha256"];
+/// Who it was about and what was asked for differs at each repeat: a stranger makes as many certificates as it likes.
+const NOT_OF_THE_KIND: [&str; 9] = [
+    "remote",
+    "subject",
+    "names",
+    "issuer",
+    "serial",
+    "spki_sha256",
+    "certificate_sha256",
+    "requested_subject",
+    "requested_names",
+];
 
 /// Events of this target are the counts themselves.
 const TARGET: &str = "edgetrust::folded";
