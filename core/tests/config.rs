@@ -138,7 +138,7 @@ fn a_refusal_names_the_place_what_was_found_and_what_was_expected() {
         ),
         (
             r#""enabled":true,"cert_file":"c","key_file":"k","mtls":{"enabled":true}"#,
-            "security.tls.server.mtls.client_ca_files: found nothing, expected a list of files with the CAs of clients",
+            "security.tls.server.mtls.client_ca_files: found nothing, expected a list of files with the CAs of clients, or pinned_certificates",
         ),
         (
             r#""enabled":true,"mode":"acme""#,
@@ -179,7 +179,7 @@ fn a_refusal_names_the_place_what_was_found_and_what_was_expected() {
         ),
         (
             r#"{"security":{"tls":{"client":{"use_system_roots":false}}}}"#,
-            "security.tls.client.ca_files: found nothing, expected a list of files, since use_system_roots is false",
+            "security.tls.client.ca_files: found nothing, expected a list of files, or pinned_certificates, since use_system_roots is false",
         ),
     ] {
         assert_eq!(refused(file), expected, "{file}");

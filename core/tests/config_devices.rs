@@ -150,6 +150,11 @@ fn devices_that_make_no_sense_are_refused() {
         (r#""ca_files""#, r#""use_system_roots":false,"ca_files""#, ""),
         (
             r#""ca_files""#,
+            r#""pinned_certificates":["a.pem"],"ca_files""#,
+            "security.tls.client.pinned_certificates: found an array, expected nothing: a device verifies its gateway by ca_files",
+        ),
+        (
+            r#""ca_files""#,
             r#""insecure_skip_verify":true,"ca_files""#,
             "security.tls.client.insecure_skip_verify: found true, expected false: a device checks its gateway",
         ),

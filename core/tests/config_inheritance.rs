@@ -127,6 +127,79 @@ fn a_client_tunnel_takes_trust_and_credential_each_as_a_whole() {
 }
 
 #[test]
+fn cas_and_pins_of_clients_are_taken_together() {
+    let both = MUTUAL.replace("[\"shared-ca\"]", "[\"shared-ca\"],\"pinned_certificates\":[\"shared-pin\"]");
+    for (tls, cas, pins) in [
+        ("{}", &["shared-ca"][..], &["shared-pin"][..]),
+        (r#"{"mtls":{"allowed_client_cns":["location-c"]}}"#, &["shared-ca"], &["shared-pin"]),
+        (r#"{"mtls":{"pinned_certificates":["own"]}}"#, &[], &["own"]),
+        (r#"{"mtls":{"client_ca_files":["own"]}}"#, &["own"], &[]),
+        (r#"{"mtls":{"client_ca_files":["own"],"pinned_certificates":["own"]}}"#, &["own"], &["own"]),
+        (r#"{"mtls":{"client_ca_files":[],"pinned_certificates":["own"]}}"#, &[], &["own"]),
+        (r#"{"mtls":{"pinned_certificates":null}}"#, &["shared-ca"], &["shared-pin"]),
+    ] {
+        let look = |config: &mut Config<'_>| match &config.gateway.tunnels[0].kind {
+            TunnelKind::Server { tls: Server::MutualTls(_, clients), .. } => {
+                assert_eq!((&clients.ca_files[..], &clients.pinned_certificates[..]), (cas, pins), "{tls}");
+            }
+            other => panic!("{tls}: {other:?}"),
+        };
+        parse(&file("server", &both, tls), look).unwrap();
+    }
+    for (tls, expected) in [
+        (r#"{"mtls":{"pinned_certificates":[]}}"#, "tls.mtls.pinned_certificates: found an array, expected a list of"),
+        (r#"{"mtls":{"client_ca_files":[]}}"#, "tls.mtls.client_ca_files: found an array, expected a list of files"),
+        (r#"{"mtls":{"pinned_certificates":[""]}}"#, "tls.mtls.pinned_certificates"),
+        (r#"{"pinned_certificates":["own"]}"#, "tls.pinned_certificates: found an array, expected nothing"),
+    ] {
+        let said = refused(&file("server", &both, tls));
+        assert!(said.contains(&format!("gateway.tunnels[0].{expected}")), "{tls}: {said}");
+    }
+}
+
+#[test]
+fn cas_and_pins_of_servers_are_taken_together_with_the_systems_cas() {
+    for shared in [PINNED, r#"{"ca_files":["shared-ca"]}"#, "{}", r#"{"insecure_skip_verify":true}"#] {
+        for (tls, cas, pins, system) in [
+            (r#"{"pinned_certificates":["own"]}"#, &[][..], &["own"][..], false),
+            (r#"{"pinned_certificates":["own"],"use_system_roots":true}"#, &[], &["own"], true),
+            (r#"{"ca_files":["own-ca"],"pinned_certificates":["own"]}"#, &["own-ca"], &["own"], false),
+        ] {
+            client(shared, tls, |client| {
+                assert_eq!(
+                    (&client.ca_files[..], &client.pinned_certificates[..], client.system_roots),
+                    (cas, pins, system),
+                    "{shared} {tls}"
+                );
+                assert!(!client.insecure_skip_verify, "{shared} {tls}");
+            });
+        }
+    }
+    let pinned = r#"{"pinned_certificates":["shared"],"use_system_roots":false}"#;
+    for (tls, pins, system) in [
+        ("{}", &["shared"][..], false),
+        (r#"{"ca_files":["own-ca"]}"#, &[], false),
+        (r#"{"use_system_roots":true}"#, &[], true),
+        (r#"{"pinned_certificates":null}"#, &["shared"], false),
+    ] {
+        client(pinned, tls, |client| {
+            assert_eq!((&client.pinned_certificates[..], client.system_roots), (pins, system), "{tls}");
+        });
+    }
+    for (tls, expected) in [
+        (r#"{"pinned_certificates":[]}"#, "tls.pinned_certificates: found an array, expected a list of files"),
+        (r#"{"ca_files":[],"pinned_certificates":[]}"#, "tls.ca_files: found an array, expected a list of files"),
+        (
+            r#"{"mtls":{"pinned_certificates":["own"]}}"#,
+            "tls.mtls.pinned_certificates: found an array, expected nothing",
+        ),
+    ] {
+        let said = refused(&file("client", pinned, tls));
+        assert!(said.starts_with(&format!("gateway.tunnels[0].{expected}")), "{tls}: {said}");
+    }
+}
+
+#[test]
 fn a_shared_skip_of_verification_does_not_reach_a_tunnel_with_trust_of_its_own() {
     let insecure = r#"{"insecure_skip_verify":true}"#;
     for (tls, expected) in [
@@ -312,6 +385,10 @@ fn the_origin_of_each_group_is_kept() {
     assert_eq!(origins("server", MUTUAL, "").enabled, Origin::Shared);
     let own = origins("client", PINNED, r#"{"ca_files":["own"]}"#);
     assert_eq!((own.trust, own.system_roots, own.credential), (Origin::Tunnel, Origin::Default, Origin::Shared));
+    let own = origins("client", PINNED, r#"{"pinned_certificates":["own"]}"#);
+    assert_eq!((own.trust, own.system_roots), (Origin::Tunnel, Origin::Default));
+    let own = origins("server", MUTUAL, r#"{"mtls":{"pinned_certificates":["own"]}}"#);
+    assert_eq!((own.mutual, own.client_ca_files, own.allow_rules), (Origin::Shared, Origin::Tunnel, Origin::Shared));
     assert_eq!(origins("client", PINNED, "").system_roots, Origin::Shared);
 }
 
@@ -329,15 +406,15 @@ fn every_path_of_a_configuration_is_handed_out() {
     let json = format!(
         r#"{{"security":{{"tls":{{
           "server":{{"enabled":true,"mode":"acme","cert_file":"p-sc","key_file":"p-sk","acme":{},
-            "mtls":{{"enabled":true,"client_ca_files":["p-sca"]}}}},
-          "client":{{"ca_files":["p-ca"],"mtls":{{"enabled":true,"cert_file":"p-cc","key_file":"p-ck","acme":{}}}}}}}}},
+            "mtls":{{"enabled":true,"client_ca_files":["p-sca"],"pinned_certificates":["p-spin"]}}}},
+          "client":{{"ca_files":["p-ca"],"pinned_certificates":["p-pin"],"mtls":{{"enabled":true,"cert_file":"p-cc","key_file":"p-ck","acme":{}}}}}}}}},
         "gateway":{{"known_intermediates":["p-int"],"est":{{"listen":"127.0.0.1:9","acme":{est},
-            "tls":{{"cert_file":"p-ec","key_file":"p-ek","mtls":{{"client_ca_files":["p-eca"]}}}}}},
+            "tls":{{"cert_file":"p-ec","key_file":"p-ek","mtls":{{"client_ca_files":["p-eca"],"pinned_certificates":["p-epin"]}}}}}},
           "tunnels":[
             {{"name":"in","mode":"server","listen":"127.0.0.1:1","target":"unix:p-target",
-              "tls":{{"cert_file":"p-tc","key_file":"p-tk","mtls":{{"client_ca_files":["p-tca"]}}}}}},
+              "tls":{{"cert_file":"p-tc","key_file":"p-tk","mtls":{{"client_ca_files":["p-tca"],"pinned_certificates":["p-tpin"]}}}}}},
             {{"name":"to","mode":"client","listen":"unix:p-listen","target":"b.example:1",
-              "tls":{{"ca_files":["p-tt"],"mtls":{{"cert_file":"p-tcc","key_file":"p-tck"}}}}}}]}}}}"#,
+              "tls":{{"ca_files":["p-tt"],"pinned_certificates":["p-ttpin"],"mtls":{{"cert_file":"p-tcc","key_file":"p-tck"}}}}}}]}}}}"#,
         acme("server"),
         acme("client"),
     );
@@ -360,7 +437,7 @@ fn every_path_of_a_configuration_is_handed_out() {
     assert_eq!(seen, written);
     // A key that is added and looks like a path belongs into the file above.
     reference(|entry| {
-        let ends = ["_file", "_files", "_path", "_bundle", "hook", "_intermediates"];
+        let ends = ["_file", "_files", "_path", "_bundle", "hook", "_intermediates", "_certificates"];
         if ends.iter().any(|end| entry.key.ends_with(end)) {
             assert!(json.contains(&format!("\"{}\"", entry.key)), "{}", entry.key);
         }

@@ -38,12 +38,14 @@ const SERVER_KEYS: Keys = &[
     ("key_file", r#""k""#),
     ("mtls.enabled", "true"),
     ("mtls.client_ca_files", r#"["WHO-ca"]"#),
+    ("mtls.pinned_certificates", r#"["WHO-pin"]"#),
     ("mtls.allowed_client_cns", r#"["WHO"]"#),
     ("mtls.allowed_client_uris", "[]"),
 ];
 
 const CLIENT_KEYS: Keys = &[
     ("ca_files", r#"["WHO-ca"]"#),
+    ("pinned_certificates", r#"["WHO-pin"]"#),
     ("use_system_roots", "false"),
     ("insecure_skip_verify", "false"),
     ("mtls.enabled", "true"),
@@ -92,7 +94,8 @@ fn openness(json: &str, names: impl Fn(&edgetrust_core::config::ClientTrust<'_>)
 fn no_subset_of_a_servers_keys_opens_more_than_with_the_missing_key_written() {
     let all = 1_u32 << SERVER_KEYS.len();
     let rules = bit(SERVER_KEYS, "mtls.allowed_client_cns") | bit(SERVER_KEYS, "mtls.allowed_client_uris");
-    let (cns, cas) = (bit(SERVER_KEYS, "mtls.allowed_client_cns"), bit(SERVER_KEYS, "mtls.client_ca_files"));
+    let [cns, cas, pins] = ["mtls.allowed_client_cns", "mtls.client_ca_files", "mtls.pinned_certificates"]
+        .map(|key| bit(SERVER_KEYS, key));
     let tls = |own: u32| if own == all { String::new() } else { object(SERVER_KEYS, own, "own") };
     let index = |shared: u32, own: u32| (shared * (all + 1) + own) as usize;
     let mut open = vec![None; ((all + 1) * all) as usize];
@@ -102,7 +105,13 @@ fn no_subset_of_a_servers_keys_opens_more_than_with_the_missing_key_written() {
             let written = if own == all { 0 } else { own };
             open[index(shared, own)] = openness(&file("server", &text, &tls(own)), |clients| {
                 let whose = |own: bool| if own { "own" } else { "shared" };
-                assert_eq!(clients.ca_files[..], [format!("{}-ca", whose(written & cas != 0))], "{shared:b} {own:b}");
+                let is_own = written & (cas | pins) != 0;
+                let from = if is_own { written } else { shared };
+                for (named, bit, kind) in [(&clients.ca_files, cas, "ca"), (&clients.pinned_certificates, pins, "pin")]
+                {
+                    let expected = if from & bit != 0 { vec![format!("{}-{kind}", whose(is_own))] } else { vec![] };
+                    assert_eq!(named[..], expected, "{shared:b} {own:b}");
+                }
                 let from = if written & rules != 0 { written } else { shared };
                 let expected = if from & cns != 0 { vec![whose(written & rules != 0)] } else { vec![] };
                 assert_eq!(clients.allowed_cns[..], expected, "{shared:b} {own:b}");
@@ -142,8 +151,8 @@ fn no_subset_of_a_servers_keys_opens_more_than_with_the_missing_key_written() {
 #[test]
 fn no_subset_of_a_clients_keys_believes_more_than_is_written() {
     let all = 1_u32 << CLIENT_KEYS.len();
-    let [cas, system, insecure] =
-        ["ca_files", "use_system_roots", "insecure_skip_verify"].map(|key| bit(CLIENT_KEYS, key));
+    let [cas, pins, system, insecure] = ["ca_files", "pinned_certificates", "use_system_roots", "insecure_skip_verify"]
+        .map(|key| bit(CLIENT_KEYS, key));
     let files = bit(CLIENT_KEYS, "mtls.cert_file") | bit(CLIENT_KEYS, "mtls.key_file");
     let mut accepted = 0;
     for shared in 0..all {
@@ -155,15 +164,17 @@ fn no_subset_of_a_clients_keys_believes_more_than_is_written() {
                 let look = |config: &mut Config<'_>| {
                     let TunnelKind::Client { tls, .. } = &config.gateway.tunnels[0].kind else { unreachable!() };
                     let context = format!("{text} {own:b}");
-                    let own_trust = own & (cas | system) != 0;
+                    let own_trust = own & (cas | pins | system) != 0;
                     assert_eq!(tls.system_roots, !own_trust && shared & system == 0, "{context}");
                     let from = if own_trust { own } else { shared };
-                    let expected =
-                        if from & cas != 0 { vec![if own_trust { "own-ca" } else { "shared-ca" }] } else { vec![] };
-                    assert_eq!(tls.ca_files[..], expected, "{context}");
+                    let whose = if own_trust { "own" } else { "shared" };
+                    for (named, bit, kind) in [(&tls.ca_files, cas, "ca"), (&tls.pinned_certificates, pins, "pin")] {
+                        let expected = if from & bit != 0 { vec![format!("{whose}-{kind}")] } else { vec![] };
+                        assert_eq!(named[..], expected, "{context}");
+                    }
                     assert_eq!(
                         tls.insecure_skip_verify,
-                        skip && shared & insecure != 0 && own & (insecure | cas | system) == 0,
+                        skip && shared & insecure != 0 && own & (insecure | cas | pins | system) == 0,
                         "{context}"
                     );
                     if let Some(CredentialSource::Files(shown)) = &tls.credential {

@@ -24,7 +24,11 @@ pub const INHERITANCE: &[Inheritance] = &[
         rule: "together; a client tunnel that writes `mtls.enabled` `false` shows none of `security.tls.client`",
     },
     Inheritance { group: "mutual TLS", keys: &["mtls.enabled"], rule: "singly" },
-    Inheritance { group: "CAs of clients", keys: &["mtls.client_ca_files"], rule: "singly; the list replaces" },
+    Inheritance {
+        group: "trust in clients",
+        keys: &["mtls.client_ca_files", "mtls.pinned_certificates"],
+        rule: "together; the lists replace",
+    },
     Inheritance { group: "certificate required", keys: &["mtls.require_client_cert"], rule: "singly" },
     Inheritance {
         group: "allow rules",
@@ -38,8 +42,8 @@ pub const INHERITANCE: &[Inheritance] = &[
     },
     Inheritance {
         group: "trust in servers",
-        keys: &["ca_files", "use_system_roots"],
-        rule: "together; a tunnel that names `ca_files` alone believes no CA of the system",
+        keys: &["ca_files", "pinned_certificates", "use_system_roots"],
+        rule: "together; a tunnel that names none but `ca_files` or `pinned_certificates` believes no CA of the system",
     },
     Inheritance {
         group: "no check of servers",
@@ -86,7 +90,7 @@ impl<'r, 'a> ServerSide<'r, 'a> {
         let (mutual, of_mutual) = singly(own.mtls.enabled, shared.mtls.enabled);
         let (required, of_required) = singly(own.mtls.require_client_cert, shared.mtls.require_client_cert);
         let of_credential = group(names_server_credential(own), names_server_credential(shared));
-        let of_cas = group(own.mtls.client_ca_files.written, shared.mtls.client_ca_files.written);
+        let of_cas = group(own.mtls.names_trust(), shared.mtls.names_trust());
         let of_rules = group(own.mtls.names_rules(), shared.mtls.names_rules());
         let (enabled, of_enabled) = if own.present {
             (own.enabled.unwrap_or(true), Origin::Tunnel)
@@ -119,7 +123,7 @@ impl<'r, 'a> ServerSide<'r, 'a> {
 #[derive(Clone, Copy)]
 pub(super) struct ClientSide<'r, 'a> {
     pub(super) min_version: MinVersion,
-    /// `ca_files`.
+    /// `ca_files` and `pinned_certificates`.
     pub(super) trust: &'r RawSide<'a>,
     pub(super) system_roots: bool,
     pub(super) insecure_skip_verify: bool,
@@ -163,7 +167,7 @@ impl<'r, 'a> ClientSide<'r, 'a> {
         Self {
             min_version: min_version.unwrap_or_default(),
             trust,
-            // A tunnel that names its CAs means those.
+            // A tunnel that names its CAs or pins means those.
             system_roots: match of_trust {
                 Origin::Tunnel => own.system_roots == Some(true),
                 Origin::Shared | Origin::Default => shared.system_roots.unwrap_or(true),
@@ -228,5 +232,5 @@ fn names_client_credential(side: &RawSide<'_>) -> bool {
 
 #[cfg(feature = "gateway")]
 fn names_trust(side: &RawSide<'_>) -> bool {
-    side.ca_files.written || side.system_roots.is_some()
+    side.ca_files.written || side.pinned_certificates.written || side.system_roots.is_some()
 }

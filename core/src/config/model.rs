@@ -65,6 +65,9 @@ pub struct ServerTls<'a> {
 pub struct ClientTls<'a> {
     /// CAs of servers, beside the system's.
     pub ca_files: Paths<'a>,
+    /// Pins: certificates of servers, each believed by itself.
+    #[cfg(feature = "gateway")]
+    pub pinned_certificates: Paths<'a>,
     /// The system's CAs count too, as SemStreams has it.
     pub system_roots: bool,
     /// What the client shows, if asked.
@@ -180,6 +183,9 @@ pub struct ClientTrust<'a> {
     pub required: bool,
     /// CAs of clients.
     pub ca_files: Paths<'a>,
+    /// Pins: certificates of clients, each believed by itself.
+    #[cfg(feature = "gateway")]
+    pub pinned_certificates: Paths<'a>,
     /// No allow list is written: every client with a verified path is let in.
     pub any_verified: bool,
     /// Common names.
@@ -283,13 +289,13 @@ pub struct Origins {
     pub credential: Origin,
     /// `mtls.enabled`.
     pub mutual: Origin,
-    /// `client_ca_files`.
+    /// `client_ca_files`, and `pinned_certificates` of `mtls`.
     pub client_ca_files: Origin,
     /// `require_client_cert`.
     pub require_client_cert: Origin,
     /// The allow lists.
     pub allow_rules: Origin,
-    /// `ca_files`, and with it `use_system_roots` where that is left out.
+    /// `ca_files` and `pinned_certificates`, and with them `use_system_roots` where that is left out.
     pub trust: Origin,
     /// `use_system_roots` itself.
     pub system_roots: Origin,

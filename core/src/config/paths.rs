@@ -1,7 +1,7 @@
 //! Every file, folder and command that a configuration names: the one list of them.
 
 use super::endpoint::Endpoint;
-use super::model::{Acme, ClientTls, Config, CredentialSource, Paths, Server, ServerTls, TunnelKind};
+use super::model::{Acme, ClientTls, ClientTrust, Config, CredentialSource, Paths, Server, ServerTls, TunnelKind};
 
 /// What a text that names something on disk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl<'a> Config<'a> {
         }
         if let Some(est) = &mut self.gateway.est {
             server_tls(&mut est.tls, each);
-            files(&mut est.clients.ca_files, each);
+            client_trust(&mut est.clients, each);
             acme(&mut est.acme, each);
         }
         #[cfg(feature = "device")]
@@ -57,7 +57,7 @@ fn server<'a>(server: &mut Server<'a>, each: Each<'_, 'a>) {
         Server::Tls(tls) => server_tls(tls, each),
         Server::MutualTls(tls, clients) => {
             server_tls(tls, each);
-            files(&mut clients.ca_files, each);
+            client_trust(clients, each);
         }
     }
 }
@@ -66,8 +66,14 @@ fn server_tls<'a>(tls: &mut ServerTls<'a>, each: Each<'_, 'a>) {
     source(&mut tls.credential, each);
 }
 
+fn client_trust<'a>(clients: &mut ClientTrust<'a>, each: Each<'_, 'a>) {
+    files(&mut clients.ca_files, each);
+    files(&mut clients.pinned_certificates, each);
+}
+
 fn client<'a>(client: &mut ClientTls<'a>, each: Each<'_, 'a>) {
     files(&mut client.ca_files, each);
+    files(&mut client.pinned_certificates, each);
     if let Some(credential) = &mut client.credential {
         source(credential, each);
     }

@@ -68,6 +68,8 @@ pub(super) struct RawSide<'a> {
     pub(super) key_file: Option<&'a str>,
     pub(super) min_version: Option<MinVersion>,
     pub(super) ca_files: List<'a, MAX_FILES>,
+    #[cfg(feature = "gateway")]
+    pub(super) pinned_certificates: List<'a, MAX_FILES>,
     pub(super) system_roots: Option<bool>,
     pub(super) insecure_skip_verify: Option<bool>,
     pub(super) acme: RawAcme<'a>,
@@ -81,6 +83,8 @@ pub(super) struct RawMtls<'a> {
     pub(super) other: Option<&'static str>,
     pub(super) enabled: Option<bool>,
     pub(super) client_ca_files: List<'a, MAX_FILES>,
+    #[cfg(feature = "gateway")]
+    pub(super) pinned_certificates: List<'a, MAX_FILES>,
     pub(super) require_client_cert: Option<bool>,
     pub(super) allowed_cns: List<'a, MAX_NAMES>,
     pub(super) allowed_dns: List<'a, MAX_NAMES>,
@@ -176,6 +180,12 @@ impl RawMtls<'_> {
     /// An allow list is written, be it an empty one.
     pub(super) fn names_rules(&self) -> bool {
         self.allowed_cns.written || self.allowed_dns.written || self.allowed_uris.written || self.allowed_ips.written
+    }
+
+    /// A list of those that clients are verified by is written, be it an empty one.
+    #[cfg(feature = "gateway")]
+    pub(super) fn names_trust(&self) -> bool {
+        self.client_ca_files.written || self.pinned_certificates.written
     }
 
     pub(super) fn is_enabled(&self) -> bool {

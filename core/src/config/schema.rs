@@ -203,6 +203,18 @@ macro_rules! ca_files {
         texts!("ca_files", "CAs of servers, PEM", |raw| &mut raw.side().ca_files, FILE, LIST_FULL)
     };
 }
+#[cfg(feature = "gateway")]
+macro_rules! pinned_certificates {
+    () => {
+        texts!(
+            "pinned_certificates",
+            "certificates of servers themselves, PEM: each is a pin, whatever it says of itself",
+            |raw| &mut raw.side().pinned_certificates,
+            FILE,
+            LIST_FULL
+        )
+    };
+}
 macro_rules! insecure_skip_verify {
     () => {
         flag!("insecure_skip_verify", "no check of the server at all", |raw, value| raw.side().insecure_skip_verify =
@@ -235,6 +247,8 @@ static CLIENT: Object = Object {
     on_key: None,
     fields: &[
         ca_files!(),
+        #[cfg(feature = "gateway")]
+        pinned_certificates!(),
         use_system_roots!(),
         insecure_skip_verify!(),
         min_version!(),
@@ -257,6 +271,7 @@ static TUNNEL_TLS: Object = Object {
         min_version!(),
         acme!(),
         ca_files!(),
+        pinned_certificates!(),
         use_system_roots!(),
         insecure_skip_verify!(),
         object!("mtls", "client certificates, or the client's own", TUNNEL_MTLS, |raw| raw.enter_mtls()),
@@ -271,6 +286,18 @@ macro_rules! mtls_enabled {
 macro_rules! client_ca_files {
     () => {
         texts!("client_ca_files", "CAs of clients, PEM", |raw| &mut raw.side().mtls.client_ca_files, FILE, LIST_FULL)
+    };
+}
+#[cfg(feature = "gateway")]
+macro_rules! pinned_client_certificates {
+    () => {
+        texts!(
+            "pinned_certificates",
+            "certificates of clients themselves, PEM: each is a pin, whatever it says of itself",
+            |raw| &mut raw.side().mtls.pinned_certificates,
+            FILE,
+            LIST_FULL
+        )
     };
 }
 macro_rules! require_client_cert {
@@ -326,6 +353,8 @@ static SERVER_MTLS: Object = Object {
     fields: &[
         mtls_enabled!(),
         client_ca_files!(),
+        #[cfg(feature = "gateway")]
+        pinned_client_certificates!(),
         require_client_cert!(),
         allowed!("allowed_client_cns", "common names that are let in", allowed_cns),
         allowed_dns!(),
@@ -347,6 +376,7 @@ static TUNNEL_MTLS: Object = Object {
     fields: &[
         mtls_enabled!(),
         client_ca_files!(),
+        pinned_client_certificates!(),
         require_client_cert!(),
         allowed!("allowed_client_cns", "common names that are let in", allowed_cns),
         allowed_dns!(),

@@ -6,9 +6,10 @@ use super::address::{ip_address, rule_address, socket_address};
 use super::error::{ConfigError, Found, MAX_PATH, Segment};
 use super::inherit::{ClientSide, ServerSide};
 use super::model::{
-    Acme, Addresses, ChallengeType, ClientTls, ClientTrust, Config, CredentialSource, Eab, Files, Server, ServerTls,
+    Acme, Addresses, ChallengeType, ClientTls, ClientTrust, Config, CredentialSource, Eab, Files, MAX_FILES, Server,
+    ServerTls,
 };
-use super::raw::{Raw, RawAcme, RawSide};
+use super::raw::{List, Raw, RawAcme, RawSide};
 use crate::identity::{is_dns_name, is_dns_rule};
 
 pub(super) const SERVER: &[Segment<'static>] = &[Segment::Key("security"), Segment::Key("tls"), Segment::Key("server")];
@@ -156,11 +157,34 @@ pub(super) fn server<'a>(at: &At<'a>, side: &ServerSide<'_, 'a>) -> Result<Serve
     if side.mutual { Ok(Server::MutualTls(tls, client_trust(&at.inside("mtls"), side)?)) } else { Ok(Server::Tls(tls)) }
 }
 
+/// Only a gateway has a key for pins.
+#[cfg(not(feature = "gateway"))]
+static NO_PINS: List<'static, MAX_FILES> = List { written: false, items: heapless::Vec::new() };
+
+/// Where neither CAs nor pins are named: the key of CAs, unless the other one is written and empty, and what stands there.
+fn unnamed<'a>(
+    of_cas: &'static str,
+    cas: &List<'a, MAX_FILES>,
+    pins: &List<'a, MAX_FILES>,
+) -> (&'static str, Found<'a>) {
+    match (cas.written, pins.written) {
+        (true, _) => (of_cas, Found::Array),
+        (false, true) => ("pinned_certificates", Found::Array),
+        (false, false) => (of_cas, Found::Nothing),
+    }
+}
+
 #[inline(never)]
 fn client_trust<'a>(at: &At<'a>, side: &ServerSide<'_, 'a>) -> Result<ClientTrust<'a>, ConfigError<'a>> {
-    let (cas, rules) = (&side.client_cas.client_ca_files, side.rules);
-    if cas.items.is_empty() {
-        return at.fail("client_ca_files", Found::Nothing, "a list of files with the CAs of clients");
+    let (trust, rules) = (side.client_cas, side.rules);
+    let cas = &trust.client_ca_files;
+    #[cfg(feature = "gateway")]
+    let pins = &trust.pinned_certificates;
+    #[cfg(not(feature = "gateway"))]
+    let pins = &NO_PINS;
+    if cas.items.is_empty() && pins.items.is_empty() {
+        let (key, found) = unnamed("client_ca_files", cas, pins);
+        return at.fail(key, found, "a list of files with the CAs of clients, or pinned_certificates");
     }
     if let Some(name) = rules.allowed_dns.items.iter().find(|name| !is_dns_rule(name)) {
         return at.fail("allowed_client_dns", Found::Text(name), "DNS names");
@@ -176,6 +200,8 @@ fn client_trust<'a>(at: &At<'a>, side: &ServerSide<'_, 'a>) -> Result<ClientTrus
     Ok(ClientTrust {
         required: side.required,
         ca_files: cas.items.clone(),
+        #[cfg(feature = "gateway")]
+        pinned_certificates: pins.items.clone(),
         any_verified: !rules.names_rules(),
         allowed_cns: rules.allowed_cns.items.clone(),
         allowed_dns: rules.allowed_dns.items.clone(),
@@ -221,12 +247,18 @@ fn files<'a>(
 #[inline(never)]
 pub(super) fn client<'a>(at: &At<'a>, side: &ClientSide<'_, 'a>) -> Result<ClientTls<'a>, ConfigError<'a>> {
     let cas = &side.trust.ca_files;
-    if !side.system_roots && cas.items.is_empty() && !side.insecure_skip_verify {
-        let found = if cas.written { Found::Array } else { Found::Nothing };
-        return at.fail("ca_files", found, "a list of files, since use_system_roots is false");
+    #[cfg(feature = "gateway")]
+    let pins = &side.trust.pinned_certificates;
+    #[cfg(not(feature = "gateway"))]
+    let pins = &NO_PINS;
+    if !side.system_roots && cas.items.is_empty() && pins.items.is_empty() && !side.insecure_skip_verify {
+        let (key, found) = unnamed("ca_files", cas, pins);
+        return at.fail(key, found, "a list of files, or pinned_certificates, since use_system_roots is false");
     }
     Ok(ClientTls {
         ca_files: cas.items.clone(),
+        #[cfg(feature = "gateway")]
+        pinned_certificates: pins.items.clone(),
         system_roots: side.system_roots,
         credential: match side.credential {
             Some(credential) => client_credential(at, credential, side.mutual)?,

@@ -47,6 +47,10 @@ fn client<'a>(raw: &Raw<'a>) -> Result<Files<'a>, ConfigError<'a>> {
     if client.insecure_skip_verify == Some(true) {
         return at.fail("insecure_skip_verify", TRUE, "false: a device checks its gateway");
     }
+    #[cfg(feature = "gateway")]
+    if client.pinned_certificates.written {
+        return at.fail("pinned_certificates", Found::Array, "nothing: a device verifies its gateway by ca_files");
+    }
     if client.ca_files.items.is_empty() {
         return at.fail("ca_files", Found::Nothing, "a list of files with the CAs of the gateway");
     }

@@ -130,8 +130,9 @@ pub(super) fn server_side<'a>(
 fn no_keys_of_clients<'a>(at: &At<'a>, own: &RawSide<'a>) -> Result<(), ConfigError<'a>> {
     const EXPECTED: &str = "nothing: this key is for client tunnels";
     let (mtls, at_mtls) = (&own.mtls, at.inside("mtls"));
-    if own.ca_files.written {
-        return at.fail("ca_files", Found::Array, EXPECTED);
+    let lists = [("ca_files", own.ca_files.written), ("pinned_certificates", own.pinned_certificates.written)];
+    if let Some((key, _)) = lists.into_iter().find(|(_, written)| *written) {
+        return at.fail(key, Found::Array, EXPECTED);
     }
     if own.system_roots.is_some() {
         return at.fail("use_system_roots", Found::Literal("a value"), EXPECTED);
@@ -197,6 +198,7 @@ fn no_keys_of_servers<'a>(at: &At<'a>, own: &RawSide<'a>) -> Result<(), ConfigEr
     }
     let lists = [
         ("client_ca_files", mtls.client_ca_files.written),
+        ("pinned_certificates", mtls.pinned_certificates.written),
         ("allowed_client_cns", mtls.allowed_cns.written),
         ("allowed_client_dns", mtls.allowed_dns.written),
         ("allowed_client_uris", mtls.allowed_uris.written),

@@ -248,7 +248,7 @@ where
             return Ok(Considered::OtherKey);
         }
         let is_anchor = matches!(place, Place::Anchor(_));
-        if is_anchor && self.is_pinned(issuer).map_err(above)? {
+        if self.is_pinned(issuer).map_err(above)? {
             // What has no extensions cannot say that it is a CA.
             return Err(above(match issuer.version() {
                 3 => PathErrorKind::IssuerIsPin,
@@ -284,10 +284,10 @@ where
         Ok(wanted != found)
     }
 
-    /// What is pinned anywhere in the list is a pin, however else it is listed.
-    fn is_pinned(&mut self, anchor: &Certificate<'_>) -> Result<bool, PathErrorKind> {
+    /// What is pinned anywhere in the list is a pin, however else it is listed, and whoever sends it.
+    fn is_pinned(&mut self, issuer: &Certificate<'_>) -> Result<bool, PathErrorKind> {
         self.budget.work.spend(self.trust.anchors.len())?;
-        Ok(pins(self.trust.anchors).any(|pin| pin.der() == anchor.der()))
+        Ok(pins(self.trust.anchors).any(|pin| pin.der() == issuer.der()))
     }
 
     /// RFC 5280 section 6.1: a certificate must not appear more than once in a path.

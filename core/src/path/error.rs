@@ -220,9 +220,10 @@ impl PathErrorKind {
             Self::BadSignature => ("its signature was not made by the issuer's key", ""),
             Self::Expired { .. } => ("expired", "4.1.2.5"),
             Self::NotYetValid { .. } => ("valid only from", "4.1.2.5"),
-            Self::IssuerIsPin => {
-                ("a configured certificate that vouches for itself alone: a CA needs cA and keyCertSign", "4.2.1.3")
-            }
+            Self::IssuerIsPin => (
+                "a configured certificate that vouches for itself alone: it is pinned, or lacks cA or keyCertSign",
+                "4.2.1.3",
+            ),
             Self::NotACa => ("not a CA certificate, but it issued one", "4.2.1.9"),
             Self::LeafIsCa => ("a CA certificate as a peer's own, and not one that is pinned", ""),
             Self::PathTooLong { .. } => {

@@ -192,18 +192,18 @@ fn learn(config: &Config<'_>, files: &mut Files) {
     });
     for server in servers.chain([&config.server]) {
         if let Server::MutualTls(_, trust) = server {
-            files.learn(&trust.ca_files);
+            files.learn(&trust.ca_files, &trust.pinned_certificates);
         }
     }
     if let Some(est) = &config.gateway.est {
-        files.learn(&est.clients.ca_files);
+        files.learn(&est.clients.ca_files, &est.clients.pinned_certificates);
     }
     let clients = config.gateway.tunnels.iter().filter_map(|tunnel| match &tunnel.kind {
         TunnelKind::Server { .. } => None,
         TunnelKind::Client { tls, .. } => Some(tls),
     });
     for client in clients.chain([&config.client]) {
-        files.learn(&client.ca_files);
+        files.learn(&client.ca_files, &client.pinned_certificates);
     }
 }
 
@@ -249,7 +249,7 @@ fn server(tls: &Server<'_>, sni: &[&str], files: &mut Files, findings: &mut Find
 }
 
 fn clients(trust: &ClientTrust<'_>, files: &mut Files, findings: &mut Findings) {
-    let anchors = files.anchors(&trust.ca_files, findings);
+    let anchors = files.anchors(&trust.ca_files, &trust.pinned_certificates, Purpose::ClientAuth, findings);
     common_names(&trust.allowed_cns, &anchors, findings);
     if !trust.required {
         findings.add(Level::Warning, "require_client_cert is false: clients without a certificate are let in");
@@ -261,7 +261,9 @@ fn clients(trust: &ClientTrust<'_>, files: &mut Files, findings: &mut Findings) 
         ("URI", owned(&trust.allowed_uris)),
         ("IP address", trust.allowed_ips.iter().map(ToString::to_string).collect()),
     ];
-    if trust.any_verified {
+    if trust.any_verified && trust.ca_files.is_empty() {
+        findings.add(Level::Ok, "no allow list: every client whose certificate is pinned is let in");
+    } else if trust.any_verified {
         findings.add(Level::Warning, "no allow list: every client with a certificate of these CAs is let in");
     } else if lists.iter().all(|(_, list)| list.is_empty()) {
         findings.add(
@@ -279,9 +281,13 @@ fn client(tls: &ClientTls<'_>, insecure: Level, files: &mut Files, findings: &mu
         findings.add(insecure, "insecure_skip_verify: whoever answers is believed, no server is verified");
     }
     let system = if tls.system_roots { files.system_roots() } else { 0 };
-    files.anchors(&tls.ca_files, findings);
+    files.anchors(&tls.ca_files, &tls.pinned_certificates, Purpose::ServerAuth, findings);
     if tls.system_roots && !tls.insecure_skip_verify {
-        let level = if system == 0 && tls.ca_files.is_empty() { Level::Error } else { Level::Ok };
+        let level = if system == 0 && tls.ca_files.is_empty() && tls.pinned_certificates.is_empty() {
+            Level::Error
+        } else {
+            Level::Ok
+        };
         findings.add(level, format!("{system} CAs of this system"));
     }
     if let Some(credential) = &tls.credential {

@@ -33,8 +33,13 @@ pub(super) fn check(acme: &Acme<'_>, purpose: Purpose, online: bool, findings: &
 
 /// Who is admitted as a device of this location, and the account that orders for devices: no certificate of it is kept here.
 pub(super) fn devices(est: &Est<'_>, online: bool, findings: &mut Findings) {
-    for certificate in est.clients.ca_files.iter().flat_map(|file| pem::read_certificates(Path::new(file))).flatten() {
-        let Ok(certificate) = Certificate::from_der(&certificate) else { continue };
+    let read = |files: &[&str]| {
+        let read = files.iter().flat_map(|file| pem::read_certificates(Path::new(file)));
+        read.flatten().collect::<Vec<_>>()
+    };
+    let (cas, pins) = (read(&est.clients.ca_files), read(&est.clients.pinned_certificates));
+    for certificate in cas.iter().filter(|der| !pins.contains(der)) {
+        let Ok(certificate) = Certificate::from_der(certificate) else { continue };
         let constraints = certificate.extensions().basic_constraints;
         if constraints.is_some_and(|constraints| constraints.ca && constraints.path_len != Some(0)) {
             let subject = certificate.subject();

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use edgetrust::core::identity::common_name;
+use edgetrust::core::path::{Anchor, Budget, Limits, Purpose, Trust};
 use edgetrust::core::time::Utc;
 use edgetrust::core::x509::Certificate;
 use edgetrust::pem;
-use edgetrust::tls::{Authority, AuthorityRole};
+use edgetrust::tls::{Anchors, Authority, AuthorityRole, provider};
 use pki_types::{CertificateDer, UnixTime};
 use serde::Serialize;
 
@@ -42,8 +43,46 @@ impl Known {
     }
 }
 
+/// The list of the configuration that a file stands in.
+#[derive(Clone, Copy)]
+pub(super) enum List<'l> {
+    /// `known_intermediates`.
+    Known,
+    /// CAs, and pins that are such by what they say of themselves; those that are pinned besides. For peers of a purpose.
+    Cas(&'l [CertificateDer<'static>], Purpose),
+    /// `pinned_certificates`, for peers of a purpose.
+    Pins(Purpose),
+}
+
+impl List<'_> {
+    fn authority(self, certificate: &Certificate<'_>) -> Authority {
+        match self {
+            List::Known => Authority::new(AuthorityRole::KnownIntermediate, certificate),
+            List::Cas(pinned, _) if !is_among(pinned, certificate) => Authority::stated(certificate),
+            List::Cas(..) | List::Pins(_) => Authority::new(AuthorityRole::Pin, certificate),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            List::Known => "intermediates",
+            List::Cas(..) => "CAs",
+            List::Pins(_) => "pins",
+        }
+    }
+}
+
+fn is_among(ders: &[CertificateDer<'_>], certificate: &Certificate<'_>) -> bool {
+    ders.iter().any(|der| der.as_ref() == certificate.der())
+}
+
 /// Reads a file of certificates that peers are verified by, and says of each what it is good for, until when, or why for nothing.
-pub(super) fn bundle(file: &str, known: bool, now: UnixTime, findings: &mut Findings) -> Vec<CertificateDer<'static>> {
+pub(super) fn bundle(
+    file: &str,
+    list: List<'_>,
+    now: UnixTime,
+    findings: &mut Findings,
+) -> Vec<CertificateDer<'static>> {
     let certificates = match pem::read_certificates(Path::new(file)) {
         Ok(certificates) => certificates,
         Err(error) => {
@@ -53,40 +92,31 @@ pub(super) fn bundle(file: &str, known: bool, now: UnixTime, findings: &mut Find
     };
     let mut usable = 0_usize;
     for certificate in certificates.iter().flat_map(|der| Certificate::from_der(der)) {
-        let authority = if known {
-            Authority::new(AuthorityRole::KnownIntermediate, &certificate)
-        } else {
-            Authority::stated(&certificate)
-        };
-        usable = usable.saturating_add(usize::from(one(file, &certificate, &authority, now, findings)));
+        usable = usable.saturating_add(usize::from(one(file, &certificate, list, now, findings)));
     }
     let level = if usable == 0 { Level::Error } else { Level::Ok };
-    let what = if known { "intermediates" } else { "CAs" };
-    findings.once(level, format!("{file}: {usable} usable {what} of {}", certificates.len()));
+    findings.once(level, format!("{file}: {usable} usable {} of {}", list.name(), certificates.len()));
     certificates
 }
 
 /// Says what one certificate is; whether it can let anybody in.
-fn one(
-    file: &str,
-    certificate: &Certificate<'_>,
-    authority: &Authority,
-    now: UnixTime,
-    findings: &mut Findings,
-) -> bool {
-    findings.know(file, authority, now);
+fn one(file: &str, certificate: &Certificate<'_>, list: List<'_>, now: UnixTime, findings: &mut Findings) -> bool {
+    let authority = list.authority(certificate);
+    findings.know(file, &authority, now);
     let subject = &authority.subject;
     let what = match authority.role {
         AuthorityRole::Ca => "a CA, which can issue",
         AuthorityRole::Pin => "a pin, which vouches for itself alone",
         AuthorityRole::KnownIntermediate | AuthorityRole::Intermediate => "an intermediate",
     };
-    if let Some(why) = useless(certificate, authority, now) {
-        findings.once(Level::Warning, format!("{file}: {subject} is {what}, and can let nobody in: it {why}"));
+    let useless = useless(certificate, &authority, now).map(|why| format!("it {why}"));
+    if let Some(why) = useless.or_else(|| no_peer(certificate, &authority, list, now)) {
+        findings.once(Level::Warning, format!("{file}: {subject} is {what}, and can let nobody in: {why}"));
         return false;
     }
-    end(file, authority, what, now, findings);
-    if authority.role == AuthorityRole::Pin && looks_like_a_root(certificate) {
+    end(file, &authority, what, now, findings);
+    let is_stated = matches!(list, List::Cas(pinned, _) if !is_among(pinned, certificate));
+    if is_stated && authority.role == AuthorityRole::Pin && looks_like_a_root(certificate) {
         findings.once(
             Level::Warning,
             format!(
@@ -132,6 +162,19 @@ fn useless(certificate: &Certificate<'_>, authority: &Authority, now: UnixTime) 
     key::unusable(&certificate.subject_public_key_info()).map(|why| format!("cannot be used: {why}"))
 }
 
+/// Why a pin is no peer's own certificate for what peers do here.
+fn no_peer(certificate: &Certificate<'_>, authority: &Authority, list: List<'_>, now: UnixTime) -> Option<String> {
+    let (List::Cas(_, purpose) | List::Pins(purpose)) = list else { return None };
+    if authority.role != AuthorityRole::Pin {
+        return None;
+    }
+    let anchors = [Anchor::pin(*certificate)];
+    let algorithms = provider().signature_verification_algorithms.all;
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms };
+    let verdict = trust.verify(certificate, &[], purpose, now, &mut Budget::new(Limits::SERVER));
+    verdict.err().map(|error| error.kind.to_string())
+}
+
 /// A self-signed CA without a name that a peer could be known by.
 fn looks_like_a_root(certificate: &Certificate<'_>) -> bool {
     let extensions = certificate.extensions();
@@ -141,17 +184,18 @@ fn looks_like_a_root(certificate: &Certificate<'_>) -> bool {
 }
 
 /// Warns of common names that more CAs can issue than the one that is meant.
-pub(super) fn common_names(names: &[&str], ders: &[CertificateDer<'_>], findings: &mut Findings) {
-    let all: Vec<_> = ders.iter().flat_map(|der| Certificate::from_der(der)).collect();
-    let role = |certificate: &&Certificate<'_>| Authority::stated(certificate).role;
-    let pins: Vec<_> = all.iter().filter(|certificate| role(certificate) == AuthorityRole::Pin).collect();
+pub(super) fn common_names(names: &[&str], anchors: &Anchors, findings: &mut Findings) {
+    let all: Vec<_> = anchors.pinned.iter().chain(&anchors.stated).flat_map(|der| Certificate::from_der(der)).collect();
+    let list = List::Cas(&anchors.pinned, Purpose::ClientAuth);
+    let (pins, cas): (Vec<_>, Vec<_>) =
+        all.iter().partition(|certificate| list.authority(certificate).role == AuthorityRole::Pin);
     // The name of a pin is that pin's alone.
     let is_pinned = |name: &str| pins.iter().any(|pin| is_named(pin, name));
     let free: Vec<_> = names.iter().filter(|name| !is_pinned(name)).copied().collect();
     if free.is_empty() {
         return;
     }
-    for ca in all.iter().filter(|certificate| role(certificate) == AuthorityRole::Ca) {
+    for ca in cas {
         let below = ca.extensions().basic_constraints.and_then(|constraints| constraints.path_len);
         if below != Some(0) {
             findings.add(

@@ -26,7 +26,7 @@ pub(super) fn check(config: &Config<'_>, findings: &mut Findings) {
         shown.push(device.credential.cert_file);
     }
     if let Some(est) = &config.gateway.est {
-        anchors.extend(&est.clients.ca_files);
+        anchors.extend(est.clients.ca_files.iter().chain(&est.clients.pinned_certificates));
         shown.extend(file(&est.tls.credential));
         shown.extend(config.gateway.tunnels.iter().filter_map(|tunnel| match &tunnel.kind {
             TunnelKind::Server { tls: Server::Tls(tls) | Server::MutualTls(tls, _), .. } => file(&tls.credential),

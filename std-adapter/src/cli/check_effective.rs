@@ -154,7 +154,12 @@ impl<'o> Settings<'o> {
         self.server_tls(tls);
         let origins = self.origins;
         self.add("tls.mtls.enabled", true.into(), origins.mutual);
-        self.add("tls.mtls.client_ca_files", json!(clients.ca_files.as_slice()), origins.client_ca_files);
+        for (key, files) in [
+            ("tls.mtls.client_ca_files", &clients.ca_files),
+            ("tls.mtls.pinned_certificates", &clients.pinned_certificates),
+        ] {
+            self.add(key, json!(files.as_slice()), origins.client_ca_files);
+        }
         self.add("tls.mtls.require_client_cert", clients.required.into(), origins.require_client_cert);
         for (key, names) in [
             ("tls.mtls.allowed_client_cns", &clients.allowed_cns),
@@ -173,6 +178,7 @@ impl<'o> Settings<'o> {
         let origins = self.origins;
         self.add("tls.min_version", version(tls.min_version), origins.min_version);
         self.add("tls.ca_files", json!(tls.ca_files.as_slice()), origins.trust);
+        self.add("tls.pinned_certificates", json!(tls.pinned_certificates.as_slice()), origins.trust);
         self.add("tls.use_system_roots", tls.system_roots.into(), origins.system_roots);
         self.add("tls.insecure_skip_verify", tls.insecure_skip_verify.into(), origins.insecure_skip_verify);
         match &tls.credential {

@@ -13,7 +13,7 @@ use edgetrust::{clock, pem};
 use pki_types::{CertificateDer, UnixTime};
 
 use super::check::{Findings, Level};
-use super::check_anchors::{bundle, end};
+use super::check_anchors::{List, bundle, end};
 
 /// A certificate that ends sooner is warned of, unless its whole life is short.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -34,26 +34,33 @@ impl Files {
         let mut files =
             Self { now, online, known_intermediates: Vec::new(), anchors: Anchors::default(), system: None };
         for file in known_intermediates {
-            let read = bundle(file, true, now, findings);
+            let read = bundle(file, List::Known, now, findings);
             files.known_intermediates.extend(read);
         }
         files
     }
 
-    /// Takes CAs in; what is wrong with them is said where they are used.
-    pub(super) fn learn(&mut self, names: &[&str]) {
-        for file in names {
-            for der in pem::read_certificates(Path::new(file)).unwrap_or_default() {
-                if !self.anchors.stated.contains(&der) {
-                    self.anchors.stated.push(der);
+    /// Takes CAs and pins in; what is wrong with them is said where they are used.
+    pub(super) fn learn(&mut self, cas: &[&str], pins: &[&str]) {
+        for (files, known) in [(cas, &mut self.anchors.stated), (pins, &mut self.anchors.pinned)] {
+            for file in files {
+                for der in pem::read_certificates(Path::new(file)).unwrap_or_default() {
+                    if !known.contains(&der) {
+                        known.push(der);
+                    }
                 }
             }
         }
     }
 
-    /// CAs and pins that peers are verified by.
-    pub(super) fn anchors(&self, names: &[&str], findings: &mut Findings) -> Vec<CertificateDer<'static>> {
-        names.iter().flat_map(|file| bundle(file, false, self.now, findings)).collect()
+    /// CAs and pins that peers of this purpose are verified by.
+    pub(super) fn anchors(&self, cas: &[&str], pins: &[&str], purpose: Purpose, findings: &mut Findings) -> Anchors {
+        let mut read = |files: &[&str], list: List<'_>| {
+            files.iter().flat_map(|file| bundle(file, list, self.now, findings)).collect::<Vec<_>>()
+        };
+        let pinned = read(pins, List::Pins(purpose));
+        let stated = read(cas, List::Cas(&pinned, purpose));
+        Anchors { pinned, stated, ..Anchors::default() }
     }
 
     /// How many of the system's CAs can be used.
@@ -131,9 +138,13 @@ impl Files {
         names: &[&str],
         findings: &mut Findings,
     ) {
-        let stated = self.anchors.stated.iter().flat_map(|der| Certificate::from_der(der)).map(Anchor::new);
-        let system = self.anchors.system.iter().flat_map(|der| Certificate::from_der(der)).map(Anchor::ca);
-        let anchors: Vec<_> = stated.chain(system).collect();
+        let Anchors { pinned, stated, system } = &self.anchors;
+        // What one part pins may be the CA of another.
+        let pinned = pinned.iter().filter(|der| !stated.contains(der) || der.as_ref() == leaf.der());
+        let pinned = pinned.flat_map(|der| Certificate::from_der(der)).map(Anchor::pin);
+        let stated = stated.iter().flat_map(|der| Certificate::from_der(der)).map(Anchor::new);
+        let system = system.iter().flat_map(|der| Certificate::from_der(der)).map(Anchor::ca);
+        let anchors: Vec<_> = pinned.chain(stated).chain(system).collect();
         let known: Vec<_> = self.known_intermediates.iter().flat_map(|der| Certificate::from_der(der)).collect();
         let provider = provider();
         let algorithms = provider.signature_verification_algorithms.all;
@@ -142,10 +153,8 @@ impl Files {
             Ok(_) => findings.once(Level::Ok, format!("{file}: its chain leads to a configured CA")),
             Err(error) if error.kind.is_unknown_issuer() => findings
                 .once(Level::Warning, format!("{file}: its chain leads to no CA of this file or system: {error}")),
-            Err(PathError { depth: 0, kind: PathErrorKind::LeafIsCa }) => findings.once(
-                Level::Warning,
-                format!("{file}: a CA certificate of its own: only peers that have it among their CAs accept it"),
-            ),
+            Err(PathError { depth: 0, kind: PathErrorKind::LeafIsCa }) => findings
+                .once(Level::Warning, format!("{file}: a CA certificate of its own: only peers that pin it accept it")),
             // Said already, with the date.
             Err(_) if self.dates(leaf).is_err() => {}
             Err(error) => return findings.once(Level::Error, format!("{file}: peers will refuse it: {error}")),

@@ -12,6 +12,7 @@ use super::arguments::{self, LimitFlags};
 use super::{Outcome, service};
 
 #[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("trust").args(["cacert", "pin"]).multiple(true))]
 pub(crate) struct Args {
     /// Where to accept plaintext, as 127.0.0.1:9001 or unix:/run/to-b.sock
     #[arg(long, value_name = "ADDR|unix:PATH", value_parser = arguments::endpoint)]
@@ -25,8 +26,11 @@ pub(crate) struct Args {
     /// CA certificates of the server, beside the system's
     #[arg(long, value_name = "FILE")]
     cacert: Vec<String>,
-    /// Only the CA certificates of --cacert count, the system's do not
-    #[arg(long, requires = "cacert")]
+    /// Certificates of the server itself: each is a pin, whatever it says of itself, and the server's name counts too
+    #[arg(long, value_name = "FILE")]
+    pin: Vec<String>,
+    /// Only the certificates of --cacert and --pin count, the system's do not
+    #[arg(long, requires = "trust")]
     no_system_roots: bool,
     /// Intermediates that complete a server's chain; not trusted
     #[arg(long, value_name = "FILE")]
@@ -77,6 +81,7 @@ impl Args {
         };
         let tls = ClientTls {
             ca_files: arguments::files("--cacert", &self.cacert)?,
+            pinned_certificates: arguments::files("--pin", &self.pin)?,
             system_roots: !self.no_system_roots,
             credential,
             min_version: self.min_version,

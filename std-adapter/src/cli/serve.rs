@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// CA certificates of clients; with any, a client certificate is required
     #[arg(long, value_name = "FILE")]
     cacert: Vec<String>,
+    /// Certificates of clients themselves: each is a pin, whatever it says of itself; with any, a client certificate is required
+    #[arg(long, value_name = "FILE")]
+    pin: Vec<String>,
     /// Intermediates that complete a client's chain; not trusted
     #[arg(long, value_name = "FILE")]
     known_intermediate: Vec<String>,
@@ -106,7 +109,7 @@ impl Args {
         let tls = ServerTls { credential: CredentialSource::Files(files), min_version: self.min_version };
         let mode = match self.client_auth {
             Some(mode) => mode,
-            None if self.cacert.is_empty() => ClientAuthMode::Off,
+            None if self.cacert.is_empty() && self.pin.is_empty() => ClientAuthMode::Off,
             None => ClientAuthMode::Required,
         };
         let rules = [
@@ -118,11 +121,11 @@ impl Args {
         if matches!(mode, ClientAuthMode::Off) {
             return match rules.iter().find(|(_, names)| !names.is_empty()) {
                 None => Ok(Server::Tls(tls)),
-                Some((flag, _)) => Err(format!("{flag} needs --cacert: no client is asked for a certificate")),
+                Some((flag, _)) => Err(format!("{flag} needs --cacert or --pin: no client is asked for a certificate")),
             };
         }
-        if self.cacert.is_empty() {
-            return Err("--client-auth required or optional needs --cacert".to_owned());
+        if self.cacert.is_empty() && self.pin.is_empty() {
+            return Err("--client-auth required or optional needs --cacert or --pin".to_owned());
         }
         if let Some(name) = self.allow_dns.iter().find(|name| !is_dns_rule(name)) {
             return Err(format!("--allow-dns: found {name:?}, expected a DNS name"));
@@ -133,6 +136,7 @@ impl Args {
             ClientTrust {
                 required: matches!(mode, ClientAuthMode::Required),
                 ca_files: arguments::files("--cacert", &self.cacert)?,
+                pinned_certificates: arguments::files("--pin", &self.pin)?,
                 any_verified: rules.iter().all(|(_, names)| names.is_empty()),
                 allowed_cns: cns?,
                 allowed_dns: dns?,

@@ -16,8 +16,11 @@ use super::{Outcome, files, text};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Trust anchors, PEM
-    #[arg(long, value_name = "FILE", required = true)]
+    #[arg(long, value_name = "FILE", required_unless_present = "pin")]
     ca: Vec<PathBuf>,
+    /// Pins, PEM: certificates of peers themselves, whatever they say of themselves
+    #[arg(long, value_name = "FILE")]
+    pin: Vec<PathBuf>,
     /// The certificate to judge; further ones in the file count as sent with it
     #[arg(long, value_name = "FILE")]
     leaf: PathBuf,
@@ -66,7 +69,10 @@ pub(crate) fn run(args: Args) -> Outcome {
     let ders = files::certificates(std::slice::from_ref(&args.leaf))?;
     let (anchors, extra) = (files::certificates(&args.ca)?, files::certificates(&args.intermediate)?);
     let parse = |der| Certificate::from_der(der).map_err(text);
-    let anchors = anchors.iter().map(|der| parse(der).map(Anchor::new)).collect::<Result<Vec<_>, _>>()?;
+    let pinned = files::certificates(&args.pin)?;
+    let pins = pinned.iter().map(|der| parse(der).map(Anchor::pin));
+    let anchors = anchors.iter().map(|der| parse(der).map(Anchor::new));
+    let anchors = pins.chain(anchors).collect::<Result<Vec<_>, _>>()?;
     let mut sent = ders.iter().chain(&extra).map(|der| parse(der)).collect::<Result<Vec<_>, _>>()?;
     let leaf = sent.remove(0);
 

@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Authorities {
     /// Those that the configuration names as anchors.
     configured: Vec<CertificateDer<'static>>,
+    /// Those that the configuration pins, which are told to nobody.
+    pinned: Vec<CertificateDer<'static>>,
     /// Intermediates that the configuration names.
     known: Vec<CertificateDer<'static>>,
     /// Roots that issued certificates must lead to. Where they are the system's, only those in use are told.
@@ -48,6 +50,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Authorities {
     pub(super) fn new(
         configured: Vec<CertificateDer<'static>>,
+        pinned: Vec<CertificateDer<'static>>,
         known: Vec<CertificateDer<'static>>,
         credential: Credential,
         issuer: &DeviceIssuer,
@@ -60,6 +63,7 @@ impl Authorities {
         let learned = certificates(&kept.unwrap_or_default()).map(|der| der.to_vec().into()).collect();
         Self {
             configured,
+            pinned,
             known,
             roots: issuer.settings().anchors.clone(),
             credential,
@@ -116,14 +120,15 @@ impl Authorities {
     pub(super) fn all(&self) -> Vec<CertificateDer<'static>> {
         let own = self.credential.chain();
         let learned = lock(&self.learned).clone();
-        let mut all: Vec<_> = self.configured.iter().filter(|der| is_authority(der)).cloned().collect();
+        let mut all: Vec<_> = self.configured.iter().filter(|der| self.is_told(der)).cloned().collect();
         for certificate in &learned {
-            let root = self.roots.iter().find(|root| !all.contains(root) && is_signed_by(certificate, root));
+            let mut roots = self.roots.iter().filter(|root| !self.pinned.contains(root));
+            let root = roots.find(|root| !all.contains(root) && is_signed_by(certificate, root));
             all.extend(root.cloned());
         }
         let mut candidates: Vec<_> =
             learned.iter().chain(&self.known).chain(own.get(1..).unwrap_or_default()).collect();
-        candidates.retain(|der| is_authority(der));
+        candidates.retain(|der| self.is_told(der));
         loop {
             let before = all.len();
             for certificate in &candidates {
@@ -136,9 +141,14 @@ impl Authorities {
             }
         }
     }
+
+    /// A CA that has not ended, and that is not pinned for its own holder.
+    fn is_told(&self, der: &CertificateDer<'static>) -> bool {
+        is_authority(der) && !self.pinned.contains(der)
+    }
 }
 
-/// A CA that has not ended: a certificate that is pinned for its own holder is none.
+/// A CA that has not ended.
 fn is_authority(der: &CertificateDer<'_>) -> bool {
     Certificate::from_der(der).is_ok_and(|certificate| {
         certificate.extensions().basic_constraints.is_some_and(|constraints| constraints.ca)

@@ -20,6 +20,8 @@ pub struct Plan {
     pub tls: ServerSettings,
     /// The CAs of this location: those that devices are known by, and those that the configuration says their certificates lead to.
     pub anchors: Vec<CertificateDer<'static>>,
+    /// Certificates of devices that are pinned: no CAs of this location, whatever they say of themselves.
+    pub pinned: Vec<CertificateDer<'static>>,
     /// Intermediates that the configuration names.
     pub known: Vec<CertificateDer<'static>>,
     /// The gateway's names, of which no device gets one.
@@ -71,6 +73,7 @@ impl Plan {
             listen: est.listen,
             tls,
             anchors,
+            pinned: certificates(&est.clients.pinned_certificates, watched)?,
             known,
             own_names: OwnNames::read(gateway, est, watched)?,
             chain_in_answer: est.chain_in_answer,

@@ -151,7 +151,7 @@ impl Server {
     /// Where the address or the folder cannot be had or settings are refused: then nothing changes.
     pub async fn prepare(&self, plan: Option<Plan>) -> Result<Option<Prepared>, ServerError> {
         let Some(plan) = plan else { return Ok(None) };
-        let Plan { listen, tls, anchors, known, own_names, chain_in_answer, acme, limits, own_limits } = plan;
+        let Plan { listen, tls, anchors, pinned, known, own_names, chain_in_answer, acme, limits, own_limits } = plan;
         let taken = self.running.as_ref().map(|running| running.state.load().issuer.folder().clone());
         let folder = match taken.filter(|folder| folder.path() == acme.storage_path) {
             Some(folder) => folder,
@@ -169,7 +169,7 @@ impl Server {
                 Some(bound.map_err(|error| ServerError(format!("listen: cannot listen on {listen}: {error}")))?)
             }
         };
-        let authorities = Authorities::new(anchors, known, credential, &issuer);
+        let authorities = Authorities::new(anchors, pinned, known, credential, &issuer);
         let state = Arc::new(State { tls, issuer, authorities, own_names, chain_in_answer, limits, own_limits });
         Ok(Some(Prepared { asked: listen, certificates, state, listener }))
     }

@@ -140,7 +140,11 @@ fn client_auth(
     known: &[CertificateDer<'static>],
     watched: &mut Watched,
 ) -> Result<ClientAuth, String> {
-    let anchors = certificates(&trust.ca_files, watched)?;
+    let anchors = Anchors {
+        pinned: certificates(&trust.pinned_certificates, watched)?,
+        stated: certificates(&trust.ca_files, watched)?,
+        ..Anchors::default()
+    };
     let store = TrustStore::new(anchors, known.to_vec(), peers(trust)).map_err(|error| error.to_string())?;
     warn_of_ends(&store);
     Ok(if trust.required { ClientAuth::Required(store) } else { ClientAuth::Optional(store) })
@@ -167,13 +171,18 @@ fn client_settings(
     let trust = if tls.insecure_skip_verify {
         ServerTrust::DangerNobodyIsVerified
     } else {
-        let mut anchors = Anchors::from(certificates(&tls.ca_files, watched)?);
+        let mut anchors = Anchors {
+            pinned: certificates(&tls.pinned_certificates, watched)?,
+            stated: certificates(&tls.ca_files, watched)?,
+            ..Anchors::default()
+        };
         if tls.system_roots {
             anchors.system.extend_from_slice(roots.get());
         }
         if anchors.is_empty() {
             return Err(
-                "no CA to verify servers with: found neither ca_files nor a usable CA of this system".to_owned()
+                "no CA to verify servers with: found neither ca_files, pinned_certificates nor a usable CA of this system"
+                    .to_owned(),
             );
         }
         let store = TrustStore::new(anchors, known.to_vec(), Peers::AnyVerified).map_err(|error| error.to_string())?;

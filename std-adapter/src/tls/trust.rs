@@ -71,9 +71,11 @@ impl Peers {
     }
 }
 
-/// Certificates that peers are verified with. Whether one is a CA or a pin the core decides.
+/// Certificates that peers are verified with. Whether one that is not pinned is a CA or a pin the core decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Anchors {
+    /// Pins, whatever they say of themselves and wherever else they stand: [`Anchor::pin`].
+    pub pinned: Vec<CertificateDer<'static>>,
     /// Each is what it says: [`Anchor::new`].
     pub stated: Vec<CertificateDer<'static>>,
     /// CAs of the system's store: [`Anchor::ca`].
@@ -83,7 +85,7 @@ pub struct Anchors {
 impl Anchors {
     /// No certificate at all.
     pub fn is_empty(&self) -> bool {
-        self.stated.is_empty() && self.system.is_empty()
+        self.pinned.is_empty() && self.stated.is_empty() && self.system.is_empty()
     }
 }
 
@@ -114,9 +116,11 @@ self_cell!(
 
 fn parse_anchors(anchors: Anchors) -> Result<ParsedAnchors, ParseError> {
     ParsedAnchors::try_new(anchors, |anchors| {
-        let stated = anchors.stated.iter().map(|der| Certificate::from_der(der).map(Anchor::new));
+        let pinned = anchors.pinned.iter().map(|der| Certificate::from_der(der).map(Anchor::pin));
+        let stated = anchors.stated.iter().filter(|der| !anchors.pinned.contains(der));
+        let stated = stated.map(|der| Certificate::from_der(der).map(Anchor::new));
         let system = anchors.system.iter().map(|der| Certificate::from_der(der).map(Anchor::ca));
-        stated.chain(system).collect()
+        pinned.chain(stated).chain(system).collect()
     })
 }
 
@@ -211,8 +215,9 @@ impl TrustStore {
     /// The certificates that peers are verified by, those of the system's store left out.
     pub fn authorities(&self) -> Vec<Authority> {
         let current = self.current.load();
-        let stated = current.anchors.borrow_owner().stated.len();
-        let anchors = current.anchors.borrow_dependent().iter().take(stated);
+        let system = current.anchors.borrow_owner().system.len();
+        let anchors = current.anchors.borrow_dependent();
+        let anchors = anchors.iter().take(anchors.len().saturating_sub(system));
         let anchors = anchors.map(|anchor| Authority::new(anchor.role().into(), anchor.certificate()));
         let known = current.known_intermediates.borrow_dependent().iter();
         anchors.chain(known.map(|certificate| Authority::new(AuthorityRole::KnownIntermediate, certificate))).collect()

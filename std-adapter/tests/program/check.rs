@@ -85,7 +85,7 @@ fn risky_settings_are_warned_of() {
     let (code, findings) = check(&pki, &config, &[]);
     assert_eq!(code, Some(0), "{findings:#?}");
     for what in
-        ["no allow list", "without a certificate are let in", "mode 644 lets others use", "only peers that have it"]
+        ["no allow list", "without a certificate are let in", "mode 644 lets others use", "only peers that pin it"]
     {
         assert!(has(&findings, "warning", what), "{what}: {findings:#?}");
     }

@@ -16,25 +16,8 @@ fn arguments(command: &str, folder: &Path, replaced: &[(&str, &str)]) -> Vec<Str
     words.collect()
 }
 
-#[test]
-fn tls_setup_from_beginning_to_end() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let blocks = blocks("docs/TLS_SETUP.md");
-    let [root, certificate, judge, serve, connect, others] = blocks.as_slice() else {
-        panic!("{} code blocks, expected six: this test runs each", blocks.len());
-    };
-    shell(folder, root);
-    shell(folder, certificate);
-    let mut for_b = certificate.replace("location-a", "location-b").replace("gateway.a.", "gateway.b.");
-    for end in ["key", "csr", "ext", "pem"] {
-        for_b = for_b.replace(&format!(" a.{end}"), &format!(" b.{end}"));
-    }
-    shell(folder, &for_b);
-    let said = String::from_utf8(shell(folder, judge).stdout).unwrap();
-    assert_eq!(said.matches("accepted").count(), 2, "{said}");
-    assert!(said.contains("DNS gateway.a.example"), "{said}");
-
+/// A server tunnel and a client tunnel that talk, each started by its command; the server's.
+fn through(folder: &Path, serve: &str, connect: &str) -> Program {
     let service = http("hello").to_string();
     let server =
         Program::start(&arguments(serve, folder, &[("0.0.0.0:8443", "127.0.0.1:0"), ("127.0.0.1:8081", &service)]));
@@ -48,7 +31,32 @@ fn tls_setup_from_beginning_to_end() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with("hello"), "{answer}");
+    server
+}
 
+#[test]
+fn tls_setup_from_beginning_to_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let blocks = blocks("docs/TLS_SETUP.md");
+    let [root, certificate, judge, pinned, serve, connect, others] = blocks.as_slice() else {
+        panic!("{} code blocks, expected seven: this test runs each", blocks.len());
+    };
+    shell(folder, root);
+    shell(folder, certificate);
+    let mut for_b = certificate.replace("location-a", "location-b").replace("gateway.a.", "gateway.b.");
+    for end in ["key", "csr", "ext", "pem"] {
+        for_b = for_b.replace(&format!(" a.{end}"), &format!(" b.{end}"));
+    }
+    shell(folder, &for_b);
+    let said = String::from_utf8(shell(folder, judge).stdout).unwrap();
+    assert_eq!(said.matches("accepted").count(), 2, "{said}");
+    assert!(said.contains("DNS gateway.a.example"), "{said}");
+
+    let (pinned_server, pinned_client) = pinned.trim().split_once('\n').unwrap();
+    through(folder, pinned_server, pinned_client);
+    let server = through(folder, serve, connect);
+    let address = server.address.to_string();
     let port = server.address.port();
     let others = others
         .replace("curl ", &format!("curl -sS --noproxy '*' --resolve gateway.a.example:{port}:127.0.0.1 "))

@@ -182,6 +182,24 @@ fn cacerts_tells_no_certificate_of_another_ca_and_none_that_is_pinned() {
 }
 
 #[test]
+fn cacerts_tells_no_ca_that_is_pinned() {
+    let location = Location::with(|root, ca, file| {
+        let pinned = root.intermediate("sensor-8.a.example");
+        std::fs::copy(pinned.ca(), ca.path("pinned.pem")).unwrap();
+        let mtls = &mut file["security"]["tls"]["server"]["mtls"];
+        mtls["pinned_certificates"] = json!([ca.path("pinned.pem")]);
+        mtls["client_ca_files"] = json!([ca.ca(), ca.path("pinned.pem")]);
+        file["gateway"]["known_intermediates"] = json!([ca.path("pinned.pem")]);
+    });
+    let shown = location.cacerts();
+    assert_eq!(shown.matches("BEGIN CERTIFICATE").count(), 2, "{shown}");
+    assert!(has(&shown, &location.root.ca()) && has(&shown, &location.ca.ca()), "{shown}");
+    location.program.signal("HUP");
+    location.program.wait_for("reloaded");
+    assert_eq!(location.cacerts(), shown);
+}
+
+#[test]
 fn answers_have_the_fields_and_lines_that_clients_from_before_rfc_8951_expect() {
     let location = Location::new();
     for (operation, kind) in

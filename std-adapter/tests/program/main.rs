@@ -15,6 +15,7 @@ mod limits;
 mod log;
 mod pages;
 mod peers;
+mod pinned_certificates;
 mod pins;
 mod pki;
 mod refusals;
