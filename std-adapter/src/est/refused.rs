@@ -17,6 +17,8 @@ pub(super) struct Refused<'a> {
     pub(super) shown: Option<&'a ShownCertificate>,
     /// As whom it had been let in, where it had.
     pub(super) peer: Option<&'a Peer>,
+    /// Its certificate led to a CA of ours.
+    pub(super) verified: bool,
     /// Path and status of a request that was answered.
     pub(super) answered: Option<(&'a str, u16)>,
     /// What it asked a certificate for.
@@ -26,23 +28,32 @@ pub(super) struct Refused<'a> {
 impl<'a> Refused<'a> {
     /// One that was not let in.
     pub(super) fn not_admitted(reason: &'a dyn fmt::Display, shown: Option<&'a ShownCertificate>) -> Self {
-        Self { outcome: Outcome::NotAdmitted, reason, shown, peer: None, answered: None, requested: None }
+        Self {
+            outcome: Outcome::NotAdmitted,
+            reason,
+            shown,
+            peer: None,
+            verified: false,
+            answered: None,
+            requested: None,
+        }
     }
 }
 
 impl<'a> From<&'a AcceptError> for Refused<'a> {
     fn from(error: &'a AcceptError) -> Self {
-        Self::not_admitted(error, error.shown())
+        Self { verified: error.is_of_verified(), ..Self::not_admitted(error, error.shown()) }
     }
 }
 
 impl Status {
     /// Counts it, keeps it, says it.
     pub(super) fn refuse(&self, remote: SocketAddr, refused: &Refused<'_>) {
-        let Refused { outcome, reason, shown, peer, answered, requested } = refused;
+        let Refused { outcome, reason, shown, peer, verified, answered, requested } = refused;
         self.count(*outcome);
-        let refusal = Refusal::new(&remote, outcome.name(), reason, *shown);
-        self.refusals().note(Refusal { requested: requested.cloned(), ..refusal });
+        let mut refusal = Refusal::new(Some(remote), outcome.name(), reason, *shown);
+        (refusal.verified, refusal.requested) = (*verified, requested.cloned());
+        self.refusals().note(refusal);
         let field = |name| shown.and_then(|shown| shown.field(name));
         warn!(
             peer = peer.map(tracing::field::display),

@@ -435,7 +435,7 @@ impl Device<'_> {
     ) {
         let shown = self.shown.first().map(ShownCertificate::new);
         let (shown, peer) = (shown.as_ref(), Some(&*self.peer));
-        self.status.refuse(self.remote, &Refused { outcome, reason, shown, peer, answered, requested });
+        self.status.refuse(self.remote, &Refused { outcome, reason, shown, peer, verified: true, answered, requested });
     }
 
     /// The answer, to a device that is let in by the rules of now: they may have changed since its handshake, and since its request.

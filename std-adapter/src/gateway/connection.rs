@@ -22,8 +22,9 @@ pub(super) fn refuse(route: Option<&Route>, remote: Remote, reason: &Refused, st
     let tunnel = route.map_or("", |route| route.name.as_str());
     route.map_or(status.unmatched(), |route| &route.counters).refuse(reason.kind());
     let shown = reason.shown();
-    let refusal = Refusal::new(&remote, reason.kind().name(), reason, shown);
-    status.refusals().note(Refusal { tunnel: tunnel.to_owned(), ..refusal });
+    let mut refusal = Refusal::new(remote.0, reason.kind().name(), reason, shown);
+    (refusal.verified, refusal.tunnel) = (reason.is_of_verified(), tunnel.to_owned());
+    status.refusals().note(refusal);
     let field = |name| shown.and_then(|shown| shown.field(name));
     warn!(
         %tunnel,

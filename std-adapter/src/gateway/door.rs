@@ -40,7 +40,7 @@ impl DoorLimits {
 
 /// Who connects, for limits: an IPv4 address, or the 64 bits that one site of IPv6 has (RFC 6177 section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Source(u128);
+pub(super) struct Source(u128);
 
 impl From<SocketAddr> for Source {
     fn from(address: SocketAddr) -> Self {

@@ -61,6 +61,15 @@ impl Refused {
         }
     }
 
+    /// The peer's certificate led to a CA of ours, or it had been let in.
+    pub(super) fn is_of_verified(&self) -> bool {
+        match self {
+            Self::Peer(error) => error.is_of_verified(),
+            Self::Target(..) => true,
+            _ => false,
+        }
+    }
+
     pub(super) fn kind(&self) -> RefusalReason {
         match self {
             Self::Peer(AcceptError::Refused(..)) => RefusalReason::Peer,

@@ -2,14 +2,17 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
 use pki_types::UnixTime;
 
+use super::door::Source;
+use super::socket::Remote;
 use crate::clock;
 use crate::tls::{ShownCertificate, ShownRequest};
 
-/// As many are kept.
+/// As many are kept; half of them belong to verified peers as long as there are as many, and half to strangers.
 const KEPT: usize = 64;
 
 /// Characters of a reason that are kept.
@@ -24,6 +27,10 @@ pub struct Refusal {
     pub tunnel: String,
     /// From where the last of them came.
     pub remote: String,
+    /// The same, as it is counted.
+    source: Option<Source>,
+    /// The certificate that was shown led to a CA of ours, or the peer had been let in: a stranger makes up no such peers.
+    pub verified: bool,
     /// The kind of reason, by its name in metrics.
     pub kind: &'static str,
     /// The reason of the last of them.
@@ -37,8 +44,9 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// Of a stranger, at no tunnel.
     pub(crate) fn new(
-        remote: &dyn fmt::Display,
+        remote: Option<SocketAddr>,
         kind: &'static str,
         reason: &dyn fmt::Display,
         shown: Option<&ShownCertificate>,
@@ -46,7 +54,9 @@ impl Refusal {
         Self {
             at: clock::now(),
             tunnel: String::new(),
-            remote: remote.to_string(),
+            remote: Remote(remote).to_string(),
+            source: remote.map(Source::from),
+            verified: false,
             kind,
             reason: reason.to_string().chars().take(MAX_REASON).collect(),
             shown: shown.cloned(),
@@ -59,6 +69,7 @@ impl Refusal {
     fn is_repeated_by(&self, other: &Self) -> bool {
         let words = |text: &'_ str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
         self.kind == other.kind
+            && self.verified == other.verified
             && self.tunnel == other.tunnel
             && self.shown == other.shown
             && (self.reason == other.reason || words(&self.reason) == words(&other.reason))
@@ -77,11 +88,100 @@ impl Refusals {
             refusal.count = before.count.saturating_add(1);
         }
         kept.push_front(refusal);
-        kept.truncate(KEPT);
+        if kept.len() > KEPT
+            && let Some(place) = makes_room(&kept)
+        {
+            kept.remove(place);
+        }
     }
 
     /// All that are kept, the last first.
     pub fn all(&self) -> Vec<Refusal> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+/// Of verified peers or of strangers, whichever have more than half: the oldest of the source that has most. So strangers with fresh keys
+/// push out no peer that could prove something, and one source of them no other.
+fn makes_room(kept: &VecDeque<Refusal>) -> Option<usize> {
+    let verified = kept.iter().filter(|refusal| refusal.verified).count() > KEPT / 2;
+    let part = || kept.iter().enumerate().filter(move |(_, refusal)| refusal.verified == verified);
+    let of_source = |source| part().filter(|(_, refusal)| refusal.source == source).count();
+    part().max_by_key(|(place, refusal)| (of_source(refusal.source), *place)).map(|(place, _)| place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(from: &str, reason: &str, verified: bool) -> Refusal {
+        let remote = SocketAddr::new(from.parse().unwrap(), 1);
+        Refusal { verified, ..Refusal::new(Some(remote), "peer", &reason, None) }
+    }
+
+    /// Reasons that differ in more than numbers.
+    fn reason(number: usize) -> String {
+        "x".repeat(number)
+    }
+
+    fn count(refusals: &Refusals, is: impl Fn(&Refusal) -> bool) -> usize {
+        refusals.all().iter().filter(|refusal| is(refusal)).count()
+    }
+
+    #[test]
+    fn as_many_are_kept_and_the_last_comes_first() {
+        let refusals = Refusals::default();
+        for number in 0..200 {
+            refusals.note(refusal("192.0.2.1", &reason(number), number % 2 == 0));
+        }
+        let all = refusals.all();
+        assert_eq!(all.len(), KEPT);
+        let kept: Vec<_> = all.iter().map(|refusal| refusal.reason.len()).collect();
+        assert_eq!(kept, (200 - KEPT..200).rev().collect::<Vec<_>>());
+        refusals.note(refusal("192.0.2.1", &"y".repeat(10_000), false));
+        assert_eq!(refusals.all()[0].reason.len(), MAX_REASON);
+    }
+
+    #[test]
+    fn a_kind_alone_has_all_places_and_gives_up_half() {
+        for verified in [true, false] {
+            let refusals = Refusals::default();
+            for number in 0..100 {
+                refusals.note(refusal("192.0.2.1", &reason(number), verified));
+            }
+            assert_eq!(refusals.all().len(), KEPT);
+            for number in 0..100 {
+                refusals.note(refusal("192.0.2.2", &reason(number), !verified));
+            }
+            assert_eq!(count(&refusals, |refusal| refusal.verified), KEPT / 2);
+            assert_eq!(refusals.all().len(), KEPT);
+        }
+    }
+
+    #[test]
+    fn one_source_of_strangers_pushes_out_no_other() {
+        let refusals = Refusals::default();
+        for number in 0..20 {
+            refusals.note(refusal(&format!("198.51.100.{number}"), &reason(number), false));
+        }
+        for number in 20..300 {
+            refusals.note(refusal("192.0.2.1", &reason(number), false));
+            // One site of IPv6 is one source (RFC 6177 section 2).
+            refusals.note(refusal(&format!("2001:db8::{number:x}"), &reason(300 + number), false));
+        }
+        assert_eq!(count(&refusals, |refusal| refusal.remote.starts_with("198.51.100.")), 20);
+        assert_eq!(count(&refusals, |refusal| refusal.remote.starts_with("192.0.2.1:")), 22);
+    }
+
+    #[test]
+    fn one_that_repeats_stays_one() {
+        let refusals = Refusals::default();
+        for number in 0..3 {
+            refusals.note(refusal("192.0.2.1", &format!("expired {number} s ago"), true));
+            refusals.note(refusal("192.0.2.1", "another", true));
+        }
+        let all = refusals.all();
+        assert_eq!(all.iter().map(|refusal| refusal.count).collect::<Vec<_>>(), [3, 3]);
+        assert_eq!(all[1].reason, "expired 2 s ago");
     }
 }

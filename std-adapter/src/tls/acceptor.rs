@@ -46,6 +46,11 @@ impl AcceptError {
         }
     }
 
+    /// The refused peer's certificate led to a CA of ours; whether it has its key is not known.
+    pub(crate) fn is_of_verified(&self) -> bool {
+        matches!(self, Self::Refused(Refusal::Denied(_) | Refusal::ServerName(_), _))
+    }
+
     /// Why a handshake failed, with what its verifiers found.
     pub(super) fn failed(error: io::Error, found: &mut Handshake) -> Self {
         let shown = found.shown.take();

@@ -1,5 +1,6 @@
 //! A refusal names whom: in the log and on `/status`.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
@@ -89,6 +90,29 @@ fn repeats_are_counted_and_name_nobody_where_nothing_was_shown() {
     let all = refusals(&pages);
     assert_eq!((all.len(), &all[0]["count"]), (1, &3.into()), "{all:?}");
     assert_eq!(all[0]["certificate"], Value::Null);
+}
+
+#[test]
+fn a_stranger_with_fresh_keys_pushes_out_no_peer_that_an_operator_wants_to_see() {
+    let pki = Pki::new("Root");
+    let program = serve(&pki, &["--cacert", &arg(&pki.ca()), "--allow-cn", "location-b", "--admin", "127.0.0.1:0"]);
+    let pages = pages(&program);
+    let knock = |from: &str, (cert, key): (PathBuf, PathBuf)| {
+        let arguments = ["-bind", from, "-cert", &arg(&cert), "-key", &arg(&key)];
+        assert_eq!(OpensslClient::start(program.address, &arguments).ask("hello"), None);
+    };
+    let of = |subject: &str| refusals(&pages).iter().filter(|one| one["certificate"]["subject"] == subject).count();
+    // One that is not on the list, and one whose certificate has ended: anybody could make that up.
+    knock("127.0.0.1:0", pki.issue("location-c", &[]));
+    let ended = |params: &mut rcgen::CertificateParams| params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    knock("127.0.0.2:0", pki.issue_with("location-d", &[], ended));
+    program.wait_until("both are noted", |_| of("CN=location-c") == 1 && of("CN=location-d") == 1);
+    let stranger = Pki::new("Stranger");
+    for _ in 0..70 {
+        knock("127.0.0.1:0", stranger.issue("stranger", &[]));
+    }
+    program.wait_until("the page is full", |_| of("CN=stranger") == 62);
+    assert_eq!((of("CN=location-c"), of("CN=location-d")), (1, 1));
 }
 
 /// An extension that stands twice in a certificate: openssl shows it, and it does not parse (RFC 5280 section 4.2).
