@@ -57,7 +57,7 @@ fn fitting(refusal: &Refusal) -> Option<CertificateError> {
         }
         // access_denied
         Refusal::Denied(_) => CertificateError::ApplicationVerificationFailure,
-        Refusal::Path(error) => match error.kind {
+        Refusal::Path(error) | Refusal::Unparsed(error, _) => match error.kind {
             // unknown_ca
             PathErrorKind::UnknownIssuer | PathErrorKind::SelfSigned | PathErrorKind::Loop => {
                 CertificateError::UnknownIssuer

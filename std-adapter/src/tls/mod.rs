@@ -49,4 +49,4 @@ pub use shown::{ShownCertificate, ShownRequest};
 pub use streams::{ClientHello, ClientStream, ServerStream, has_verdict, is_resumed, server_name, version_name};
 pub use system_roots::{SystemRoots, system_roots};
 pub use trust::{Anchors, OwnedRule, Peers, TrustStore};
-pub use verifier::{ClientVerifier, MAX_CERTIFICATES, Refusal, ServerVerifier, refusal};
+pub use verifier::{ClientVerifier, MAX_CERTIFICATES, Refusal, ServerVerifier, UnparsedCertificate, refusal};

@@ -35,6 +35,8 @@ pub enum Refusal {
     Parse(ParseError),
     /// No path, or none that holds.
     Path(PathError),
+    /// No path to a CA, and what could have been part of one does not parse.
+    Unparsed(PathError, UnparsedCertificate),
     /// A path, but to a server of other names.
     ServerName(WrongServerName),
     /// A path, but no permission.
@@ -50,6 +52,9 @@ impl fmt::Display for Refusal {
             }
             Self::Parse(error) => write!(f, "the peer's certificate {error}"),
             Self::Path(error) => error.fmt(f),
+            Self::Unparsed(error, UnparsedCertificate { place, shown, fault }) => {
+                write!(f, "{error}; certificate {place} of {shown} does not parse, and is passed over: {fault}")
+            }
             Self::ServerName(names) => write!(f, "the peer is not let in: {names}"),
             Self::Denied(denied) => write!(f, "the peer is not let in: {denied}"),
         }
@@ -69,9 +74,36 @@ pub fn refusal(error: &Error) -> Option<&Refusal> {
     }
 }
 
-/// The certificates beside the leaf that parse; one that does not cannot be part of a path.
-fn parse_sent<'a>(sent: &'a [CertificateDer<'_>]) -> Vec<Certificate<'a>> {
-    sent.iter().filter_map(|der| Certificate::from_der(der).ok()).collect()
+/// A certificate beside the peer's own that does not parse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnparsedCertificate {
+    /// Its place among those that were shown: 1 is the peer's own.
+    pub place: usize,
+    /// How many were shown.
+    pub shown: usize,
+    /// What is wrong with it.
+    pub fault: ParseError,
+}
+
+/// The certificates beside the leaf that parse, and the first that does not: it cannot be part of a path.
+fn parse_sent<'a>(sent: &'a [CertificateDer<'_>]) -> (Vec<Certificate<'a>>, Option<UnparsedCertificate>) {
+    let (mut parsed, mut unparsed) = (Vec::with_capacity(sent.len()), None);
+    let shown = sent.len().saturating_add(1);
+    for (place, der) in (2_usize..).zip(sent) {
+        match Certificate::from_der(der) {
+            Ok(certificate) => parsed.push(certificate),
+            Err(fault) => unparsed = unparsed.or(Some(UnparsedCertificate { place, shown, fault })),
+        }
+    }
+    (parsed, unparsed)
+}
+
+/// What does not parse is said where the path ends for want of an issuer, and nowhere else.
+fn no_path(error: PathError, unparsed: Option<UnparsedCertificate>) -> Refusal {
+    match unparsed {
+        Some(unparsed) if error.kind.is_unknown_issuer() => Refusal::Unparsed(error, unparsed),
+        _ => Refusal::Path(error),
+    }
 }
 
 /// Believes every server: what `insecure_skip_verify` asks for. Its name is the warning.
@@ -152,7 +184,9 @@ impl Judge {
         }
         let leaf = Certificate::from_der(leaf).map_err(Refusal::Parse)?;
         let algorithms = self.provider.signature_verification_algorithms.all;
-        let path = self.trust.verify(algorithms, &leaf, &parse_sent(sent), purpose, now).map_err(Refusal::Path)?;
+        let (sent, unparsed) = parse_sent(sent);
+        let path = self.trust.verify(algorithms, &leaf, &sent, purpose, now);
+        let path = path.map_err(|error| no_path(error, unparsed))?;
         let valid_until = path.valid_until();
         authorize(path).map_err(|denied| match denied {
             Denied::WrongServerName => Refusal::ServerName(WrongServerName::new(&String::from_utf8_lossy(name), &leaf)),

@@ -144,6 +144,32 @@ fn a_certificate_that_does_not_parse_is_named_by_its_hash() {
 }
 
 #[test]
+fn a_certificate_of_the_chain_that_does_not_parse_is_named_where_the_issuer_is_missing() {
+    let pki = Pki::new("Root");
+    let program = serve(&pki, &["--cacert", &arg(&pki.ca())]);
+    let broken = pki.intermediate_with("Location B CA", broken);
+    let (cert, key) = broken.issue_chain("location-b", &[]);
+    let (cert, key) = (arg(&cert), arg(&key));
+    for version in ["-tls1_2", "-tls1_3"] {
+        let arguments = [version, "-cert", &cert, "-key", &key, "-cert_chain", &cert];
+        assert_eq!(OpensslClient::start(program.address, &arguments).ask("hello"), None);
+        let line = program.wait_for("its issuer is neither a configured CA nor among the intermediates");
+        assert!(line.contains("; certificate 3 of 3 does not parse, and is passed over: at byte "), "{line}");
+        assert!(line.contains("the same extension twice"), "{line}");
+    }
+    // Where a path is found without it, or fails for something else, it is nobody's business.
+    let good = pki.issue_with("location-c", &[], |params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
+    let (cert, key) = (arg(&good.0), arg(&good.1));
+    let arguments = ["-cert", &cert, "-key", &key, "-cert_chain", &arg(&broken.ca())];
+    assert_eq!(OpensslClient::start(program.address, &arguments).ask("hello"), None);
+    let line = program.wait_for("refused: the peer's certificate: expired");
+    assert!(!line.contains("does not parse"), "{line}");
+    let good = issued(&pki, "location-d", &[]);
+    let arguments = ["-cert", &good.0, "-key", &good.1, "-cert_chain", &arg(&broken.ca())];
+    assert!(OpensslClient::start(program.address, &arguments).ask("hello").is_some());
+}
+
+#[test]
 fn a_log_of_json_has_the_same_fields() {
     let pki = Pki::new("Root");
     let (cert, key) = issued(&pki, "gateway", &["gateway.example"]);

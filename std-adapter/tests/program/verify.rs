@@ -29,6 +29,24 @@ fn verdicts_have_reasons_and_exit_codes() {
 }
 
 #[test]
+fn errors_name_the_file() {
+    let pki = Pki::new("Root");
+    let (leaf, _) = pki.issue("location-b", &["b.example"]);
+    let (leaf, ca, bad) = (arg(&leaf), arg(&pki.ca()), arg(&pki.path("bad.pem")));
+    std::fs::write(&bad, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+    for files in [
+        ["--ca", &bad, "--leaf", &leaf, "--intermediate", &ca],
+        ["--ca", &ca, "--leaf", &bad, "--intermediate", &ca],
+        ["--ca", &ca, "--leaf", &leaf, "--intermediate", &bad],
+    ] {
+        let output = edgetrust(&[&["verify", "--purpose", "client"], &files[..]].concat());
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(error.contains(&format!("{bad}: line 1: certificate 1: at byte 0: ")), "{error}");
+    }
+}
+
+#[test]
 fn inspect_shows_names() {
     let pki = Pki::new("Root");
     let (leaf, _) = pki.issue("location-b", &["b.example"]);
