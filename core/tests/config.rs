@@ -1,7 +1,7 @@
 //! The configuration file: what is read, what is refused, and what is said of it.
 
 use edgetrust_core::config::{
-    ChallengeType, Config, CredentialSource, Files, MinVersion, Server, TunnelKind, reference,
+    ChallengeType, Config, CredentialSource, Files, MinVersion, ProxyProtocol, Server, TunnelKind, reference,
 };
 
 /// ADR-001's own block, with its comments.
@@ -218,7 +218,7 @@ fn tunnels_take_what_they_leave_out_from_security_tls() {
             (MinVersion::Tls13, &["a.example"][..], &["b"][..])
         );
         assert!(matches!(&second.kind, TunnelKind::Server { tls: Server::MutualTls(..), sni, .. } if sni.is_empty()));
-        let TunnelKind::Server { tls: Server::Tls(tls), proxy_protocol: true, .. } = &open.kind else {
+        let TunnelKind::Server { tls: Server::Tls(tls), proxy_protocol: ProxyProtocol::Header, .. } = &open.kind else {
             panic!("{open:?}")
         };
         assert_eq!(tls.min_version, MinVersion::Tls13);
@@ -240,6 +240,12 @@ fn tunnels_take_what_they_leave_out_from_security_tls() {
 fn tunnels_that_make_no_sense_are_refused() {
     let good = r#"{"name":"a","mode":"server","listen":"0.0.0.0:1","target":"127.0.0.1:2"}"#;
     parse(&tunnels(good), |_| ()).unwrap();
+    let with = good.replace(r#""name""#, r#""proxy_protocol":true,"proxy_protocol_certificate":true,"name""#);
+    parse(&tunnels(&with), |config| match &config.gateway.tunnels[0].kind {
+        TunnelKind::Server { proxy_protocol, .. } => assert_eq!(*proxy_protocol, ProxyProtocol::WithCertificate),
+        TunnelKind::Client { .. } => panic!("{:?}", config.gateway.tunnels[0]),
+    })
+    .unwrap();
     for (body, expected) in [
         (r#"{"mode":"server"}"#.to_owned(), "tunnels[0].name: found nothing"),
         (r#"{"name":"a"}"#.to_owned(), "tunnels[0].mode: found nothing"),
@@ -267,6 +273,16 @@ fn tunnels_that_make_no_sense_are_refused() {
                 .replace("0.0.0.0", "127.0.0.1")
                 .replace(r#""name""#, r#""proxy_protocol":true,"name""#),
             "tunnels[0].proxy_protocol: found true",
+        ),
+        (
+            good.replace(r#""name""#, r#""proxy_protocol_certificate":true,"name""#),
+            "tunnels[0].proxy_protocol_certificate: found true, expected false, or proxy_protocol true",
+        ),
+        (
+            good.replace("server", "client")
+                .replace("0.0.0.0", "127.0.0.1")
+                .replace(r#""name""#, r#""proxy_protocol_certificate":true,"name""#),
+            "tunnels[0].proxy_protocol_certificate: found true, expected nothing",
         ),
         (
             good.replace("server", "client")

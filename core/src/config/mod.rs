@@ -46,7 +46,8 @@ pub use model::{
 pub use model::{Device, Enroll, Remote};
 #[cfg(feature = "gateway")]
 pub use model::{
-    Est, Gateway, GatewayLimits, Inheritance, MAX_TUNNELS, Origin, Origins, Tunnel, TunnelKind, TunnelLimits,
+    Est, Gateway, GatewayLimits, Inheritance, MAX_TUNNELS, Origin, Origins, ProxyProtocol, Tunnel, TunnelKind,
+    TunnelLimits,
 };
 #[cfg(feature = "gateway")]
 pub use paths::PathKind;

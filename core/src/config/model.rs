@@ -326,8 +326,8 @@ pub enum TunnelKind<'a> {
         tls: Server<'a>,
         /// The server names that choose this tunnel among those that share a port; empty takes all others.
         sni: Names<'a>,
-        /// A PROXY protocol version 2 header goes before the plaintext.
-        proxy_protocol: bool,
+        /// What goes before the plaintext.
+        proxy_protocol: ProxyProtocol,
     },
     /// Accepts plaintext, originates TLS.
     Client {
@@ -336,6 +336,19 @@ pub enum TunnelKind<'a> {
         /// The name that the server's certificate must be for: a DNS name or an IP address.
         server_name: &'a str,
     },
+}
+
+/// What the target of a server tunnel is told before the plaintext.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// Nothing.
+    #[default]
+    Off,
+    /// A PROXY protocol version 2 header.
+    Header,
+    /// The same, with the client's certificate.
+    WithCertificate,
 }
 
 /// Limits of the gateway; times in milliseconds.

@@ -4,7 +4,7 @@ use super::address::{ip_address, socket_address};
 use super::endpoint::Endpoint;
 use super::error::{ConfigError, Found, Segment};
 use super::inherit::{ClientSide, ServerSide};
-use super::model::{Gateway, Origins, Server, Tunnel, TunnelKind};
+use super::model::{Gateway, Origins, ProxyProtocol, Server, Tunnel, TunnelKind};
 use super::raw::{Raw, RawSide, RawTunnel};
 use super::validate::{At, TRUE, client, server, switches};
 use crate::identity::is_dns_name;
@@ -104,7 +104,13 @@ fn server_kind<'a>(
     if tls == Server::Plain && !sni.is_empty() {
         return at.fail("sni", Found::Array, "nothing: plaintext has no server name");
     }
-    Ok((TunnelKind::Server { tls, sni: sni.clone(), proxy_protocol: tunnel.proxy_protocol }, origins))
+    let proxy_protocol = match (tunnel.proxy_protocol, tunnel.proxy_protocol_certificate) {
+        (false, false) => ProxyProtocol::Off,
+        (true, false) => ProxyProtocol::Header,
+        (true, true) => ProxyProtocol::WithCertificate,
+        (false, true) => return at.fail("proxy_protocol_certificate", TRUE, "false, or proxy_protocol true"),
+    };
+    Ok((TunnelKind::Server { tls, sni: sni.clone(), proxy_protocol }, origins))
 }
 
 /// What a server does, by its own `tls` and, where that leaves something out, by the shared one.
@@ -159,8 +165,12 @@ fn client_kind<'a>(
     if !tunnel.sni.items.is_empty() {
         return at.fail("sni", Found::Array, "nothing: a client tunnel has server_name");
     }
-    if tunnel.proxy_protocol {
-        return at.fail("proxy_protocol", Found::Literal("true"), "nothing: this key is for server tunnels");
+    for (key, value) in
+        [("proxy_protocol", tunnel.proxy_protocol), ("proxy_protocol_certificate", tunnel.proxy_protocol_certificate)]
+    {
+        if value {
+            return at.fail(key, TRUE, "nothing: this key is for server tunnels");
+        }
     }
     let server_name = match (tunnel.server_name, target) {
         (Some(name), _) => name,

@@ -2,8 +2,8 @@
 //! the files is not.
 
 use edgetrust::core::config::{
-    Acme, ClientTls, ClientTrust, Config, CredentialSource, Endpoint, Files, MinVersion, Origin, Origins, Server,
-    ServerTls, Tunnel, TunnelKind,
+    Acme, ClientTls, ClientTrust, Config, CredentialSource, Endpoint, Files, MinVersion, Origin, Origins,
+    ProxyProtocol, Server, ServerTls, Tunnel, TunnelKind,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -72,7 +72,8 @@ fn of_tunnel(index: usize, tunnel: &Tunnel<'_>) -> Effective {
     match &tunnel.kind {
         TunnelKind::Server { tls, sni, proxy_protocol } => {
             settings.list("sni", sni);
-            settings.flag("proxy_protocol", *proxy_protocol);
+            settings.flag("proxy_protocol", *proxy_protocol != ProxyProtocol::Off);
+            settings.flag("proxy_protocol_certificate", *proxy_protocol == ProxyProtocol::WithCertificate);
             settings.server(tls);
         }
         TunnelKind::Client { tls, server_name } => {

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use edgetrust::core::config::{
-    ClientTrust, CredentialSource, Files, Gateway, MinVersion, Origins, Server, ServerTls, Tunnel, TunnelKind,
-    TunnelLimits,
+    ClientTrust, CredentialSource, Files, Gateway, MinVersion, Origins, ProxyProtocol, Server, ServerTls, Tunnel,
+    TunnelKind, TunnelLimits,
 };
 use edgetrust::core::identity::is_dns_rule;
 use edgetrust::gateway::{NoAcme, Plan, Watched};
@@ -56,6 +56,9 @@ pub(crate) struct Args {
     /// Put a PROXY protocol version 2 header before the plaintext: who connected, and what its certificate says
     #[arg(long)]
     proxy_protocol: bool,
+    /// That header holds the client's certificate too, in DER
+    #[arg(long, requires = "proxy_protocol")]
+    proxy_protocol_certificate: bool,
     /// Forward plaintext to another machine
     #[arg(long)]
     unsafe_target: bool,
@@ -96,7 +99,11 @@ impl Args {
             kind: TunnelKind::Server {
                 tls: self.server()?,
                 sni: Default::default(),
-                proxy_protocol: self.proxy_protocol,
+                proxy_protocol: match (self.proxy_protocol, self.proxy_protocol_certificate) {
+                    (false, _) => ProxyProtocol::Off,
+                    (true, false) => ProxyProtocol::Header,
+                    (true, true) => ProxyProtocol::WithCertificate,
+                },
             },
             origins: Origins::default(),
         };

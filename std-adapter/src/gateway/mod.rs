@@ -33,6 +33,7 @@ use tracing::info;
 pub use address::{Address, AddressError};
 #[cfg(feature = "acme")]
 pub(crate) use door::{Door, Guest, Turned};
+pub use edgetrust_core::config::ProxyProtocol;
 #[cfg(feature = "acme")]
 pub(crate) use leaving::leave_told;
 pub use limits::{Limits, TunnelLimits};

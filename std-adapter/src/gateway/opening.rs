@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
+use edgetrust_core::config::ProxyProtocol;
 use edgetrust_core::identity::without_root;
 use tokio::io::AsyncWriteExt;
 
@@ -187,7 +188,8 @@ async fn open_known(
             Ok((Opened { route, peer, streams: Streams::Client(socket, Box::new(stream)) }, permit))
         }
         RouteKind::Plain { proxy_protocol } | RouteKind::Server { proxy_protocol, .. } => {
-            let header = proxy_protocol.then(|| Header { addresses: socket.addresses(), ..Header::default() }.encode());
+            let header = Header { addresses: socket.addresses(), ..Header::default() };
+            let header = (*proxy_protocol != ProxyProtocol::Off).then(|| header.encode());
             let target = reach(&route, header).await?;
             waiting.over();
             Ok((Opened { route, peer: None, streams: Streams::Plain(socket, target) }, permit))
@@ -237,8 +239,13 @@ async fn forward(
 ) -> Result<(Opened, Permit), Refused> {
     guest.stand_up();
     let header = match &route.kind {
-        RouteKind::Server { proxy_protocol: true, .. } => {
+        RouteKind::Server {
+            proxy_protocol: proxy_protocol @ (ProxyProtocol::Header | ProxyProtocol::WithCertificate),
+            ..
+        } => {
             let (socket, tls) = stream.get_ref();
+            let shown = || tls.peer_certificates().and_then(|shown| shown.first()).map(AsRef::as_ref);
+            let wanted = *proxy_protocol == ProxyProtocol::WithCertificate && peer.is_some();
             let header = Header {
                 addresses: socket.addresses(),
                 alpn: tls.alpn_protocol(),
@@ -247,6 +254,7 @@ async fn forward(
                 verified: peer.is_some(),
                 resumed: crate::tls::is_resumed(tls),
                 common_name: peer.as_ref().and_then(|peer| peer.common_name()),
+                certificate: if wanted { shown() } else { None },
             };
             Some(header.encode())
         }

@@ -15,6 +15,7 @@ const TYPE_AUTHORITY: u8 = 0x02;
 const TYPE_SSL: u8 = 0x20;
 const SUBTYPE_SSL_VERSION: u8 = 0x21;
 const SUBTYPE_SSL_CN: u8 = 0x22;
+const SUBTYPE_SSL_CLIENT_CERT: u8 = 0x28;
 const CLIENT_SSL: u8 = 0x01;
 /// A certificate was shown over this connection.
 const CLIENT_CERT_CONN: u8 = 0x02;
@@ -36,8 +37,10 @@ pub(super) struct Header<'a> {
     pub(super) verified: bool,
     /// Whether that was at an earlier connection of its session (RFC 8446 section 2.2).
     pub(super) resumed: bool,
-    /// Its common name.
+    /// The common name of its certificate, by whatever name it was let in.
     pub(super) common_name: Option<&'a str>,
+    /// Its certificate, where that is wanted.
+    pub(super) certificate: Option<&'a [u8]>,
 }
 
 impl Header<'_> {
@@ -89,6 +92,9 @@ impl Header<'_> {
             if let Some(name) = self.common_name.filter(|name| !name.chars().any(char::is_control)) {
                 tlv(&mut ssl, SUBTYPE_SSL_CN, name.as_bytes());
             }
+            if let Some(certificate) = self.certificate {
+                tlv(&mut ssl, SUBTYPE_SSL_CLIENT_CERT, certificate);
+            }
             tlv(&mut body, TYPE_SSL, &ssl);
         }
         let mut header = Vec::with_capacity(16_usize.saturating_add(body.len()));
@@ -100,10 +106,16 @@ impl Header<'_> {
     }
 }
 
-/// A type, a length, a value; one too long to say is left out. Names come from certificates, which are smaller.
+/// A type, a length, a value; one that is too long is left out, so that the header as a whole has less than the 65,535 octets that it can
+/// say.
 fn tlv(to: &mut Vec<u8>, kind: u8, value: &[u8]) {
-    const LONGEST: usize = 1024;
-    if let (Ok(length), true) = (u16::try_from(value.len()), value.len() <= LONGEST || kind == TYPE_SSL) {
+    let longest = match kind {
+        SUBTYPE_SSL_CLIENT_CERT => 16 * 1024,
+        // Its parts have bounds of their own.
+        TYPE_SSL => usize::from(u16::MAX),
+        _ => 1024,
+    };
+    if let (Ok(length), true) = (u16::try_from(value.len()), value.len() <= longest) {
         to.push(kind);
         to.extend_from_slice(&length.to_be_bytes());
         to.extend_from_slice(value);
@@ -151,6 +163,17 @@ mod tests {
     fn a_name_that_would_end_a_line_is_left_out() {
         let header = Header { tls_version: Some("TLSv1.3"), common_name: Some("b\r\nX"), ..Header::default() };
         assert!(!header.encode().ends_with(b"X"));
+    }
+
+    #[test]
+    fn a_certificate_is_left_out_where_it_is_long_and_the_rest_stays() {
+        let header = |certificate: &[u8]| {
+            let certificate = Some(certificate);
+            Header { tls_version: Some("TLSv1.3"), common_name: Some("b"), certificate, ..Header::default() }.encode()
+        };
+        assert!(header(&[7; 3]).ends_with(b"TLSv1.3\x22\0\x01b\x28\0\x03\x07\x07\x07"));
+        assert!(header(&[7; 16 * 1024]).ends_with(&[7; 16 * 1024]));
+        assert!(header(&[7; 16 * 1024 + 1]).ends_with(b"TLSv1.3\x22\0\x01b"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use edgetrust_core::config::ProxyProtocol;
 use edgetrust_core::identity::without_root;
 use pki_types::ServerName;
 
@@ -38,8 +39,8 @@ pub enum TunnelKind {
         tls: Option<ServerSettings>,
         /// The server names that choose it among those that listen on one address; empty takes all others.
         sni: Vec<String>,
-        /// A PROXY protocol header goes before the plaintext.
-        proxy_protocol: bool,
+        /// What goes before the plaintext.
+        proxy_protocol: ProxyProtocol,
     },
     /// Accepts plaintext, originates TLS.
     Client {
@@ -68,8 +69,8 @@ pub(super) struct Route {
 
 #[derive(Debug)]
 pub(super) enum RouteKind {
-    Plain { proxy_protocol: bool },
-    Server { tls: TlsServer, sni: Vec<String>, proxy_protocol: bool },
+    Plain { proxy_protocol: ProxyProtocol },
+    Server { tls: TlsServer, sni: Vec<String>, proxy_protocol: ProxyProtocol },
     Client { tls: TlsClient, server_name: ServerName<'static> },
 }
 

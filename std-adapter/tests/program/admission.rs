@@ -105,7 +105,7 @@ fn curl_speaks_http_through_the_gateway() {
 }
 
 /// Whether `openssl s_client` resumed the session of a file, or nothing where it was refused.
-fn resumed(program: &Program, version: &str, session: &[&str], client: (&str, &str)) -> Option<bool> {
+pub fn resumed(program: &Program, version: &str, session: &[&str], client: (&str, &str)) -> Option<bool> {
     let mut child = Command::new("openssl")
         .args(["s_client", "-connect", &program.address.to_string(), version, "-cert", client.0, "-key", client.1])
         .args(session)

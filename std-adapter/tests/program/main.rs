@@ -18,6 +18,7 @@ mod peers;
 mod pinned_certificates;
 mod pins;
 mod pki;
+mod proxy_protocol;
 mod refusals;
 mod refusals_named;
 mod reload;

@@ -226,6 +226,9 @@ static TUNNEL: Object = Object {
             .tunnel()
             .proxy_protocol =
             value),
+        flag!("proxy_protocol_certificate", "that header holds the client's certificate too, in DER", |raw, value| {
+            raw.tunnel().proxy_protocol_certificate = value
+        }),
         flag!("allow_remote_plaintext", "plaintext may leave this machine", |raw, value| raw
             .tunnel()
             .allow_remote_plaintext =
