@@ -12,6 +12,8 @@ mod opening;
 mod plan;
 mod proxy_protocol;
 mod queue;
+#[cfg(test)]
+mod reasons;
 mod refusals;
 mod session;
 mod shares;
