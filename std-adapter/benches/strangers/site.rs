@@ -49,7 +49,7 @@ impl Site {
         let (mut est, mut pages) = (None, None);
         let mut tunnels = 0;
         while tunnels < 2 || est.is_none() || pages.is_none() {
-            let line = program.wait_for("listening");
+            let line = program.wait_for("address=");
             let address = line.split_once("address=").unwrap().1.split(' ').next().unwrap().to_owned();
             if line.contains("tunnel=") {
                 program.listens(&line);
