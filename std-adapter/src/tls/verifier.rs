@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use edgetrust_core::identity::{Denied, ServerName as CoreServerName};
-use edgetrust_core::path::{PathError, Purpose, VerifiedPath};
+use edgetrust_core::path::{PathError, Purpose, Role, VerifiedPath};
 use edgetrust_core::x509::{Certificate, ParseError};
 use pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -218,8 +218,12 @@ impl ClientVerifier {
     /// A verifier over the store's generation of now: a configuration made from it keeps that one, with sessions of its own.
     pub fn new(store: &Arc<TrustStore>, mandatory: bool, provider: Arc<CryptoProvider>) -> Self {
         let judge = Judge::new(store, provider);
-        let subjects = judge.trust.anchors().iter().map(|anchor| anchor.certificate().subject());
-        let mut hints: Vec<_> = subjects.map(|subject| DistinguishedName::in_sequence(subject.as_bytes())).collect();
+        // A client looks for a certificate that one of these has issued.
+        let issuers = judge.trust.anchors().iter().map(|anchor| match anchor.role() {
+            Role::Ca => anchor.certificate().subject(),
+            Role::Pin => anchor.certificate().issuer(),
+        });
+        let mut hints: Vec<_> = issuers.map(|name| DistinguishedName::in_sequence(name.as_bytes())).collect();
         // RFC 8446 section 4.2.4: the list helps a client to choose a certificate, and may be left out.
         if hints.iter().map(|name| name.as_ref().len().saturating_add(2)).sum::<usize>() > MAX_HINTS {
             hints.clear();

@@ -34,27 +34,34 @@ fn through(folder: &Path, serve: &str, connect: &str) -> Program {
     server
 }
 
+/// The same commands at location b.
+fn for_b(commands: &str) -> String {
+    let names = commands.replace("location-a", "location-b").replace("gateway.a.", "gateway.b.");
+    ["key", "csr", "ext", "pem"]
+        .iter()
+        .fold(names, |commands, end| commands.replace(&format!(" a.{end}"), &format!(" b.{end}")))
+}
+
 #[test]
 fn tls_setup_from_beginning_to_end() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let blocks = blocks("docs/TLS_SETUP.md");
-    let [root, certificate, judge, pinned, serve, connect, others] = blocks.as_slice() else {
-        panic!("{} code blocks, expected seven: this test runs each", blocks.len());
+    let [root, certificate, judge, self_signed, pinned, serve, connect, others] = blocks.as_slice() else {
+        panic!("{} code blocks, expected eight: this test runs each", blocks.len());
     };
     shell(folder, root);
     shell(folder, certificate);
-    let mut for_b = certificate.replace("location-a", "location-b").replace("gateway.a.", "gateway.b.");
-    for end in ["key", "csr", "ext", "pem"] {
-        for_b = for_b.replace(&format!(" a.{end}"), &format!(" b.{end}"));
-    }
-    shell(folder, &for_b);
+    shell(folder, &for_b(certificate));
     let said = String::from_utf8(shell(folder, judge).stdout).unwrap();
     assert_eq!(said.matches("accepted").count(), 2, "{said}");
     assert!(said.contains("DNS gateway.a.example"), "{said}");
 
+    let without_ca = tempfile::tempdir().unwrap();
+    shell(without_ca.path(), self_signed);
+    shell(without_ca.path(), &for_b(self_signed));
     let (pinned_server, pinned_client) = pinned.trim().split_once('\n').unwrap();
-    through(folder, pinned_server, pinned_client);
+    through(without_ca.path(), pinned_server, pinned_client);
     let server = through(folder, serve, connect);
     let address = server.address.to_string();
     let port = server.address.port();

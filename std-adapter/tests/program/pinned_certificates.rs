@@ -136,6 +136,36 @@ fn every_certificate_of_a_file_is_a_pin_and_a_changed_file_is_taken_up() {
 }
 
 #[test]
+fn a_session_ends_when_its_pin_is_taken_out() {
+    let (pki, folder) = (Pki::new("Root"), tempfile::tempdir().unwrap());
+    let [b, c] = ["b.example", "c.example"].map(|name| self_signed_ca(folder.path(), name));
+    let file = folder.path().join("pins.pem");
+    std::fs::copy(&b.0, &file).unwrap();
+    let program = serve(&pki, &["--pin", &arg(&file), "--watch-interval", "50ms"]);
+    let mut session = OpensslClient::start(program.address, &["-cert", &arg(&b.0), "-key", &arg(&b.1)]);
+    assert_eq!(session.ask("before").as_deref(), Some("before"));
+    std::fs::copy(&c.0, &file).unwrap();
+    program.wait_for("reloaded cause=changed: ");
+    program.wait_for("closed: the peer's certificate: a CA certificate as a peer's own");
+    assert_eq!(session.ask("after"), None);
+}
+
+/// RFC 8446 section 4.2.4: clients choose among their certificates by who issued them.
+#[test]
+fn clients_are_asked_for_a_certificate_of_the_pins_issuer() {
+    let (pki, other) = (Pki::new("Root"), Pki::new("Other Root"));
+    let (pin, _) = other.issue("location-b", &[]);
+    let program = serve(&pki, &["--pin", &arg(&pin)]);
+    let address = program.address.to_string();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let command = format!("openssl s_client -connect {address} {version} </dev/null 2>/dev/null || true");
+        let said = String::from_utf8_lossy(&shell(Path::new("."), &command).stdout).into_owned();
+        let (_, names) = said.split_once("Acceptable client certificate CA names").unwrap_or_else(|| panic!("{said}"));
+        assert!(names.contains("Other Root") && !names.contains("location-b"), "{version}: {said}");
+    }
+}
+
+#[test]
 fn pages_tell_that_it_is_a_pin() {
     let (pki, folder) = (Pki::new("Root"), tempfile::tempdir().unwrap());
     let b = arg(&self_signed_ca(folder.path(), "b.example").0);
