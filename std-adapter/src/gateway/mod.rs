@@ -155,7 +155,7 @@ impl Gateway {
     pub async fn reload(&mut self, tunnels: Vec<Tunnel>, limits: Limits) -> Result<(), GatewayError> {
         let mut routes = routes(tunnels, limits, &self.status)?;
         // Everything that can fail comes before the first change.
-        let bound = self.bind(&routes).await?;
+        let bound = self.bind(&routes, &limits).await?;
         self.limits = limits;
         let shares = routes.values().flatten().map(|route| (route.name.as_str(), route.limits.connections));
         self.shares.set(limits.connections, shares);
@@ -178,7 +178,6 @@ impl Gateway {
             for route in &routes {
                 info!(tunnel = %route.name, %address, target = %route.target, "listening");
             }
-            listener.keep_alive(&limits);
             let listener = Arc::new(listener);
             let weak = Arc::downgrade(&listener);
             let door = Door::new(door_limits(&routes));
@@ -204,7 +203,7 @@ impl Gateway {
     }
 
     /// Listens where nobody does yet.
-    async fn bind(&self, routes: &Routes) -> Result<Vec<(Key, Listener, bool)>, GatewayError> {
+    async fn bind(&self, routes: &Routes, limits: &Limits) -> Result<Vec<(Key, Listener, bool)>, GatewayError> {
         let mut bound = Vec::new();
         for (key, routes_here) in routes {
             let address = &key.0;
@@ -220,7 +219,7 @@ impl Gateway {
                     return Err(restart("it leaves IPv4 connections to 0.0.0.0, which is to be listened on no more"));
                 }
                 None => {
-                    let listener = Listener::bind(address, only_v6).await.map_err(|error| {
+                    let listener = Listener::bind(address, only_v6, limits).await.map_err(|error| {
                         let in_use = error.kind() == std::io::ErrorKind::AddrInUse;
                         if in_use && self.listeners.keys().any(|(other, _)| overlap(address, other)) {
                             restart("it overlaps with an address that this gateway listens on until then")

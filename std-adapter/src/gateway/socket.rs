@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream, lookup_host};
 
 use super::buffers::Buffer;
 use super::queue::queued;
@@ -227,18 +227,19 @@ impl fmt::Display for Remote {
 
 impl Listener {
     /// Listens; `only_v6` leaves the IPv4 addresses of `[::]` to others.
-    pub(super) async fn bind(address: &Address, only_v6: bool) -> io::Result<Self> {
+    pub(super) async fn bind(address: &Address, only_v6: bool, limits: &Limits) -> io::Result<Self> {
         match address {
-            Address::Tcp(address) if only_v6 => {
-                const QUEUE: u32 = 1024;
-                let socket = TcpSocket::new_v6()?;
-                SockRef::from(&socket).set_only_v6(true)?;
-                socket.set_reuseaddr(true)?;
-                socket.bind(*address)?;
-                socket.listen(QUEUE).map(Self::Tcp)
+            Address::Tcp(address) => listen(*address, only_v6, limits).map(Self::Tcp),
+            Address::Host(host, port) => {
+                let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
+                for address in lookup_host((host.as_str(), *port)).await? {
+                    match listen(address, only_v6, limits) {
+                        Ok(listener) => return Ok(Self::Tcp(listener)),
+                        Err(error) => failed = error,
+                    }
+                }
+                Err(failed)
             }
-            Address::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp),
-            Address::Host(host, port) => TcpListener::bind((host.as_str(), *port)).await.map(Self::Tcp),
             Address::Unix(path) => {
                 remove_stale(path)?;
                 let listener = UnixListener::bind(path)?;
@@ -247,7 +248,7 @@ impl Listener {
         }
     }
 
-    /// What it accepts has the kernel notice an other end that is gone: sockets have this from their listener.
+    /// What it accepts from now on has the kernel notice an other end that is gone by these limits.
     pub(super) fn keep_alive(&self, limits: &Limits) {
         if let Self::Tcp(tcp) = self {
             keep_alive(&SockRef::from(tcp), limits);
@@ -268,6 +269,19 @@ impl Listener {
             Self::Unix { listener, .. } => listener.accept().await.map(|(unix, _)| (Socket::Unix(unix), Remote(None))),
         }
     }
+}
+
+/// Sockets have from their listener that the kernel notices an other end that is gone: it is set before the first can connect.
+fn listen(address: SocketAddr, only_v6: bool, limits: &Limits) -> io::Result<TcpListener> {
+    const QUEUE: u32 = 1024;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if only_v6 {
+        SockRef::from(&socket).set_only_v6(true)?;
+    }
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    keep_alive(&SockRef::from(&socket), limits);
+    socket.listen(QUEUE)
 }
 
 /// A socket file that nobody listens on any more is left from a crash; any other file stays.
