@@ -265,12 +265,37 @@ fn the_work_of_comparing_names_is_bounded() {
     }
 }
 
-/// DER of one tag, whose contents are short.
+#[test]
+fn directory_names_in_unlike_order_are_work_too() {
+    // One RDN of eight attributes each, told apart by their ends.
+    let name = |number: usize, turn: usize| {
+        let attributes = (0..8).map(|place| {
+            let text = format!("sensor {number} {}", (place + turn) % 8);
+            der(0x30, &[&[0x06, 0x03, 0x55, 0x04, 0x03], &der(0x0c, &[text.as_bytes()])])
+        });
+        der(0xa4, &[&der(0x30, &[&der(0x31, &[&attributes.collect::<Vec<_>>().concat()])])])
+    };
+    let with = |count: usize, turn: usize| {
+        let names: Vec<Vec<u8>> = (0..count).map(|number| name(number, turn)).collect();
+        let mut params = sensor(&[]);
+        let san = rcgen::CustomExtension::from_oid_content(&[2, 5, 29, 17], der(0x30, &[&names.concat()]));
+        params.custom_extensions = vec![san];
+        params
+    };
+    for (count, expected) in [(4, Ok(())), (64, Err(RequestError::Work))] {
+        let (current, der) = (certificate(&with(count, 0)), request(&with(count, 3)));
+        let request = CertificationRequest::from_der(&der).unwrap();
+        assert_eq!(request.may_replace(&Certificate::from_der(&current).unwrap()), expected, "{count}");
+    }
+}
+
+/// DER of one tag.
 fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let contents = parts.concat();
-    match u8::try_from(contents.len()).unwrap() {
-        short @ 0..=0x7f => [&[tag, short][..], &contents].concat(),
-        long => [&[tag, 0x81, long][..], &contents].concat(),
+    match contents.len() {
+        short @ 0..=0x7f => [&[tag, u8::try_from(short).unwrap()][..], &contents].concat(),
+        long @ ..0x100 => [&[tag, 0x81, u8::try_from(long).unwrap()][..], &contents].concat(),
+        long => [&[tag, 0x82][..], &u16::try_from(long).unwrap().to_be_bytes(), &contents].concat(),
     }
 }
 

@@ -206,7 +206,9 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
         let selected = survey.selected();
         let Some(slot) = selected.active.or(selected.trial) else { return };
         let Some(header) = survey.header(slot) else { return };
-        let life_s = header.not_after.as_secs().saturating_sub(header.not_before.as_secs());
+        // A backdated certificate lives from when it was received.
+        let since = header.written.max(header.not_before);
+        let life_s = header.not_after.as_secs().saturating_sub(since.as_secs());
         if time.as_secs().saturating_sub(header.time_seen.as_secs()) < life_s / u64::from(TIME_MARKS) {
             return;
         }

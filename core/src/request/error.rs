@@ -23,6 +23,8 @@ pub enum RequestError {
     UnwantedAlternativeNames,
     /// More names than are compared.
     TooManyAlternativeNames,
+    /// Names that take more work to compare than a request may cost.
+    Work,
     /// The certificate's name of this number is not asked for.
     NameMissing(u16),
     /// The request's name of this number is not in the certificate.
@@ -58,6 +60,7 @@ impl fmt::Display for RequestError {
             Self::TooManyAlternativeNames => {
                 return write!(f, "there are more than {MAX_ALTERNATIVE_NAMES} names in a subjectAltName");
             }
+            Self::Work => "its names and the certificate's take more work to compare than a request may cost",
             Self::NameMissing(number) => {
                 return write!(
                     f,

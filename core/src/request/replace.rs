@@ -3,10 +3,13 @@
 use super::read::{Requested, each_extension};
 use super::{CertificationRequest, RequestError};
 use crate::x509::reader::{DerReader, tag};
-use crate::x509::{Certificate, GeneralName, GeneralNames, KeyUsage};
+use crate::x509::{Certificate, Exhausted, GeneralName, GeneralNames, KeyUsage, Work};
 
 /// How many names of one subjectAltName are compared at the most, each with each.
 pub const MAX_ALTERNATIVE_NAMES: usize = 64;
+
+/// What comparing the names of one request may cost, in units of [`Work`]: some milliseconds of a microcontroller, and a hundred names of ordinary length.
+const MAX_WORK: u32 = 100_000;
 
 /// How many purposes of one extendedKeyUsage are compared at the most, each with each.
 const MAX_PURPOSES: u16 = 16;
@@ -52,10 +55,11 @@ impl CertificationRequest<'_> {
                 return Err(RequestError::Purpose(number));
             }
         }
-        if !self.subject().matches(&current.subject()) {
+        let mut work = Work::new(MAX_WORK);
+        if !self.subject().matches_within(&current.subject(), &mut work)? {
             return Err(RequestError::Subject);
         }
-        same_alternative_names(extensions.subject_alt_name, current.extensions().subject_alt_name)
+        same_names_within(extensions.subject_alt_name, current.extensions().subject_alt_name, &mut work)
     }
 }
 
@@ -82,40 +86,62 @@ pub fn same_alternative_names(
     wanted: Option<GeneralNames<'_>>,
     had: Option<GeneralNames<'_>>,
 ) -> Result<(), RequestError> {
+    same_names_within(wanted, had, &mut Work::new(MAX_WORK))
+}
+
+fn same_names_within(
+    wanted: Option<GeneralNames<'_>>,
+    had: Option<GeneralNames<'_>>,
+    work: &mut Work,
+) -> Result<(), RequestError> {
     match (wanted, had) {
         (None, None) => Ok(()),
         (None, Some(_)) => Err(RequestError::NoAlternativeNames),
         (Some(_), None) => Err(RequestError::UnwantedAlternativeNames),
-        (Some(wanted), Some(had)) => same_names(wanted, had),
+        (Some(wanted), Some(had)) => same_names(wanted, had, work),
     }
 }
 
 /// The same names, whatever their order.
-fn same_names(wanted: GeneralNames<'_>, had: GeneralNames<'_>) -> Result<(), RequestError> {
+fn same_names(wanted: GeneralNames<'_>, had: GeneralNames<'_>, work: &mut Work) -> Result<(), RequestError> {
     let too_many = |names: GeneralNames<'_>| names.into_iter().nth(MAX_ALTERNATIVE_NAMES).is_some();
     if too_many(wanted) || too_many(had) {
         return Err(RequestError::TooManyAlternativeNames);
     }
-    if let Some(number) = not_among(wanted, had) {
+    if let Some(number) = not_among(wanted, had, work)? {
         return Err(RequestError::NameAdded(number));
     }
-    match not_among(had, wanted) {
+    match not_among(had, wanted, work)? {
         Some(number) => Err(RequestError::NameMissing(number)),
         None => Ok(()),
     }
 }
 
 /// The first of `names` that is not among `others`.
-fn not_among(names: GeneralNames<'_>, others: GeneralNames<'_>) -> Option<u16> {
-    let missing = |name: &GeneralName<'_>| !others.into_iter().any(|other| same_name(name, &other));
-    (1_u16..).zip(names).find(|(_, name)| missing(name)).map(|(number, _)| number)
+fn not_among(names: GeneralNames<'_>, others: GeneralNames<'_>, work: &mut Work) -> Result<Option<u16>, Exhausted> {
+    'names: for (number, name) in (1_u16..).zip(names) {
+        for other in others {
+            if same_name(&name, &other, work)? {
+                continue 'names;
+            }
+        }
+        return Ok(Some(number));
+    }
+    Ok(None)
 }
 
 /// RFC 5280 section 7: DNS names without regard to case, directory names as names match, all others octet by octet.
-fn same_name(one: &GeneralName<'_>, other: &GeneralName<'_>) -> bool {
+fn same_name(one: &GeneralName<'_>, other: &GeneralName<'_>, work: &mut Work) -> Result<bool, Exhausted> {
+    work.spend(1)?;
     match (one, other) {
-        (GeneralName::Dns(one), GeneralName::Dns(other)) => one.eq_ignore_ascii_case(other),
-        (GeneralName::Directory(one), GeneralName::Directory(other)) => one.matches(other),
-        (one, other) => one == other,
+        (GeneralName::Dns(one), GeneralName::Dns(other)) => Ok(one.eq_ignore_ascii_case(other)),
+        (GeneralName::Directory(one), GeneralName::Directory(other)) => one.matches_within(other, work),
+        (one, other) => Ok(one == other),
+    }
+}
+
+impl From<Exhausted> for RequestError {
+    fn from(_: Exhausted) -> Self {
+        Self::Work
     }
 }

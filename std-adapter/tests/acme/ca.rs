@@ -195,6 +195,14 @@ impl StepCa {
         std::fs::write(file("ca.json"), config.to_string()).unwrap();
     }
 
+    /// Lets its certificates begin so long before they are issued.
+    pub fn backdate(&self, backdate: &str) {
+        let file = self.folder.path().join("ca.json");
+        let mut config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        config["authority"]["backdate"] = json!(backdate);
+        std::fs::write(file, config.to_string()).unwrap();
+    }
+
     pub fn restart(&mut self) {
         self.kill();
         let mut command = tool("step-ca");

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use edgetrust::tls::{
     Acceptor, ClientAuth, ClientSettings, ClientStream, Connector, Credential, MinVersion, Peers, ServerSettings,
