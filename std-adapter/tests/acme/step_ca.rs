@@ -109,6 +109,33 @@ fn addresses_without_a_name() {
 
 #[test]
 #[ignore = "needs step-ca: tests/run"]
+fn a_backdated_certificate_is_renewed_by_when_it_came() {
+    // An hour of life, and a day that was over when it was issued: by notBefore alone, it would have been due long ago.
+    let mut ca = StepCa::stopped("1h");
+    ca.backdate("24h");
+    ca.restart();
+    let site = Site::new(&ca, &["gateway.mesh.test"]);
+    let gateway = site.run();
+    gateway.wait_for_certificate();
+    let seconds = || {
+        let page = gateway.page("/metrics");
+        let line = page.lines().find(|line| line.starts_with("edgetrust_acme_next_step_timestamp_seconds")).unwrap();
+        let next: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        next.saturating_sub(now)
+    };
+    let due = seconds();
+    assert!((20 * 60..=50 * 60).contains(&due), "renewed in {due} s, expected around two thirds of an hour");
+    // Nor is it due after a restart.
+    let before = gateway.served();
+    drop(gateway);
+    let gateway = site.run();
+    gateway.wait_for_certificate();
+    assert_eq!(gateway.served(), before);
+}
+
+#[test]
+#[ignore = "needs step-ca: tests/run"]
 fn other_keys() {
     let ca = StepCa::start();
     for (kind, shown) in [("p384", "secp384r1"), ("rsa2048", "(2048 bit)")] {
