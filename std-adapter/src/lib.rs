@@ -35,6 +35,14 @@
 #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
 compile_error!("edgetrust needs a cryptography provider: feature aws-lc-rs or ring");
 
+/// A line about a credential, by its `name` and `storage_path`. Two of a gateway may have one name, but never one `storage_path`.
+#[cfg(feature = "acme")]
+macro_rules! log {
+    ($level:ident, $credential:expr, $($rest:tt)+) => {
+        tracing::$level!(credential = %$credential.name, storage_path = %$credential.storage_path.display(), $($rest)+)
+    };
+}
+
 #[cfg(feature = "acme")]
 pub mod acme;
 #[cfg(feature = "acme")]

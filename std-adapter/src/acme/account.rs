@@ -8,7 +8,6 @@ use edgetrust_core::rotation::FailureKind;
 use instant_acme::{Account, ExternalAccountKey, Key, NewAccount};
 use pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
-use tracing::info;
 
 use super::error::{AcmeError, JsonFault};
 use super::http::{Http, LastAnswers};
@@ -73,7 +72,7 @@ fn load(folder: &Folder, settings: &Settings) -> Result<Option<AccountFile>, Acm
     if known.directory_url == settings.directory_url {
         return Ok(Some(known));
     }
-    info!(was = %known.directory_url, is = %settings.directory_url, "another directory: the account is kept as account.previous.json");
+    log!(info, settings.which(), was = %known.directory_url, is = %settings.directory_url, "another directory: the account is kept as account.previous.json");
     folder.write("account.previous.json", &json).map_err(storage)?;
     Ok(None)
 }
@@ -134,7 +133,7 @@ pub(super) async fn account(
             (account, AccountFile { email: settings.email.clone(), ..file })
         }
     };
-    info!(account = account.id(), directory = %settings.directory_url, "ACME account");
+    log!(info, settings.which(), account = account.id(), directory = %settings.directory_url, "ACME account");
     AccountFile { url: Some(account.id().to_owned()), ..made }.write(folder)?;
     Ok(account)
 }

@@ -10,13 +10,12 @@ use edgetrust_core::rotation::FailureKind;
 use instant_acme::{ChallengeHandle, ChallengeType as AcmeType, Identifier};
 use pki_types::PrivateKeyDer;
 use tokio::time::{Instant, sleep};
-use tracing::warn;
 
 use super::error::AcmeError;
 use super::hook::run_hook;
 use super::http01;
 use super::key::challenge_certificate;
-use super::settings::Settings;
+use super::settings::{Settings, Which};
 use crate::acme::Responders;
 use crate::tls::{ChallengeCertificate, Credential, LiveCredential};
 
@@ -50,6 +49,7 @@ impl fmt::Debug for Answer {
 
 /// A TXT record that a hook made, and removes.
 pub(super) struct DnsRecord {
+    which: Which,
     hook: String,
     name: String,
     value: String,
@@ -58,10 +58,11 @@ pub(super) struct DnsRecord {
 impl Drop for DnsRecord {
     fn drop(&mut self) {
         let (hook, name, value) = (self.hook.clone(), self.name.clone(), self.value.clone());
+        let which = self.which.clone();
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
             if let Err(error) = run_hook(&hook, &["cleanup", &name, &value], &[]).await {
-                warn!(%name, "dns-01: the record may still be there: {error}");
+                log!(warn, which, %name, "dns-01: the record may still be there: {error}");
             }
         });
     }
@@ -106,7 +107,7 @@ pub(super) async fn answer(
             let hook = settings.dns_hook.clone().unwrap_or_default();
             // RFC 8555 section 8.4
             let name = format!("_acme-challenge.{}", challenge.identifier().identifier.authorized(false));
-            let record = DnsRecord { hook, name, value: key_authorization.dns_value() };
+            let record = DnsRecord { which: settings.which(), hook, name, value: key_authorization.dns_value() };
             let made = run_hook(&record.hook, &["present", &record.name, &record.value], &[]).await;
             made.map_err(|error| failed("dns-01", &error))?;
             Ok(Answer::Dns01 { _answer: record })

@@ -6,7 +6,6 @@ use edgetrust_core::rotation::FailureKind;
 use edgetrust_core::x509::Certificate;
 use pki_types::CertificateDer;
 use tokio::sync::Mutex;
-use tracing::warn;
 
 use super::account;
 use super::error::{AcmeError, Remedy};
@@ -71,12 +70,12 @@ impl DeviceIssuer {
                 Err(error) => error,
             };
             if error.remedy == Remedy::NewAccount {
-                warn!("the CA does not know the account any more: {error}");
+                log!(warn, settings.which(), "the CA does not know the account any more: {error}");
                 let _one = self.account.lock().await;
                 account::forget(&self.folder, &settings)?;
                 url = None;
             }
-            rounds.another(error).await?;
+            rounds.another(&settings, error).await?;
         }
     }
 

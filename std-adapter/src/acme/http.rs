@@ -17,9 +17,8 @@ use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tracing::debug;
 
-use super::settings::Settings;
+use super::settings::{Settings, Which};
 use crate::clock;
 use crate::tls::{ClientSettings, Credential, MinVersion, Peers, ServerTrust, TlsClient, TrustStore, server_name};
 
@@ -55,6 +54,7 @@ impl LastAnswers {
 /// A connection for each request: a handful a day, and none to go stale.
 #[derive(Clone, Debug)]
 pub(super) struct Http {
+    which: Which,
     tls: TlsClient,
     last: LastAnswers,
 }
@@ -79,7 +79,7 @@ impl Http {
             min_version: MinVersion::Tls12,
             alpn: vec![b"http/1.1".to_vec()],
         });
-        Ok(Self { tls: tls.map_err(|error| error.to_string())?, last })
+        Ok(Self { which: settings.which(), tls: tls.map_err(|error| error.to_string())?, last })
     }
 
     async fn exchange(&self, mut request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, BoxError> {
@@ -164,11 +164,11 @@ impl HttpClient for Http {
             };
             match answer {
                 Ok(answer) => {
-                    debug!(%what, status = answer.parts.status.as_u16(), "directory");
+                    log!(debug, http.which, %what, status = answer.parts.status.as_u16(), "directory");
                     Ok(answer)
                 }
                 Err(error) => {
-                    debug!(%what, %error, "directory");
+                    log!(debug, http.which, %what, %error, "directory");
                     Err(Error::Other(format!("{what}: {error}").into()))
                 }
             }

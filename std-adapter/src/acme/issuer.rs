@@ -8,7 +8,6 @@ use edgetrust_core::rotation::FailureKind;
 use edgetrust_core::x509::Certificate;
 use instant_acme::{Account, CertificateIdentifier, RevocationReason, RevocationRequest};
 use pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
-use tracing::warn;
 
 use super::error::{AcmeError, Remedy};
 use super::http::{Http, LastAnswers};
@@ -124,14 +123,14 @@ impl AcmeIssuer {
             match error.remedy {
                 Remedy::NewOrder => order::forget(&self.folder)?,
                 Remedy::NewAccount => {
-                    warn!("the CA does not know the account any more: {error}");
+                    log!(warn, self.settings.which(), "the CA does not know the account any more: {error}");
                     order::forget(&self.folder)?;
                     account::forget(&self.folder, &self.settings)?;
                     self.account = None;
                 }
                 Remedy::AnotherNonce | Remedy::Again | Remedy::None => {}
             }
-            rounds.another(error).await?;
+            rounds.another(&self.settings, error).await?;
         }
     }
 
@@ -161,7 +160,7 @@ impl AcmeIssuer {
             let renewed = step_ca::renew(&self.settings, current).await;
             match renewed.and_then(|chain| self.checked(current.key.clone(), chain)) {
                 Ok(issued) => return Ok(issued),
-                Err(error) => warn!("{error}: a new order is made"),
+                Err(error) => log!(warn, self.settings.which(), "{error}: a new order is made"),
             }
         }
         self.issue().await

@@ -12,7 +12,6 @@ use instant_acme::{
 use pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
-use tracing::{debug, info};
 
 use super::challenge::{self, Answer};
 use super::error::{AcmeError, JsonFault, Remedy, Shown};
@@ -63,9 +62,9 @@ impl Pending {
         if let Some(json) = folder.read(FILE).map_err(storage)? {
             match serde_json::from_slice::<Self>(&json) {
                 Ok(pending) if settings.is_for(&pending.directory_url, &pending.domains) => return Ok(pending),
-                Ok(_) => info!("an order for other names is given up"),
+                Ok(_) => log!(info, settings.which(), "an order for other names is given up"),
                 // Written as a whole, so somebody else's work: a new one costs nothing.
-                Err(error) => info!("{FILE}: {}: given up", JsonFault(&error)),
+                Err(error) => log!(info, settings.which(), "{FILE}: {}: given up", JsonFault(&error)),
             }
         }
         let key = key::generate(settings.key_type);
@@ -157,7 +156,7 @@ impl Context<'_> {
         let mut look = FIRST_LOOK;
         loop {
             let status = order.state().status;
-            debug!(url = order.url(), ?status, "order");
+            log!(debug, self.settings.which(), url = order.url(), ?status, "order");
             match status {
                 OrderStatus::Pending => self.authorize(&mut order).await?,
                 OrderStatus::Ready => {
@@ -184,7 +183,7 @@ impl Context<'_> {
     }
 
     async fn resume(&self, url: &str) -> Result<Order, AcmeError> {
-        info!(%url, "the order is resumed");
+        log!(info, self.settings.which(), %url, "the order is resumed");
         self.account.order(url.to_owned()).await.map_err(|error| {
             let error = AcmeError::of("the order", &error, self.last.get());
             // Gone, or another account's: RFC 8555 leaves the problem's type open. Network and nonces are told apart before.
@@ -209,7 +208,8 @@ impl Context<'_> {
                 match self.account.new_order(&replacing).await {
                     // It was replaced before, or is another account's: the order is worth more than its history.
                     Err(instant_acme::Error::Api(problem)) => {
-                        info!("an order that replaces {replaced} is refused: {}", Shown(&problem));
+                        let reason = Shown(&problem);
+                        log!(info, self.settings.which(), "an order that replaces {replaced} is refused: {reason}");
                         self.account.new_order(&new).await
                     }
                     other => other,
@@ -217,7 +217,8 @@ impl Context<'_> {
             }
         };
         let order = order.map_err(self.failed("a new order"))?;
-        info!(url = order.url(), domains = ?self.settings.domains, replaces = self.replaces.is_some(), "order");
+        let (domains, replaces) = (&self.settings.domains, self.replaces.is_some());
+        log!(info, self.settings.which(), url = order.url(), ?domains, replaces, "order");
         Ok(order)
     }
 
@@ -254,7 +255,7 @@ impl Context<'_> {
                     Ok(()) => break,
                     Err(error) => {
                         let error = AcmeError::of("the validation", &error, self.last.get());
-                        debug!(%name, attempt, "{error}");
+                        log!(debug, self.settings.which(), %name, attempt, "{error}");
                         // step-ca looks before it answers: an address that cannot be reached stays pending and may be tried again.
                         let unreachable = self.last.get().is_some_and(|last| last.status < 400);
                         if attempt >= READY_ATTEMPTS || !unreachable {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tracing::debug;
 
 use super::error::{AcmeError, Remedy};
+use super::settings::Settings;
 
 /// A nonce that went stale, a connection that broke: the order goes on where it was (RFC 8555 section 6.5). A directory that rejects every
 /// second nonce needs a few rounds, since instant-acme gives up after three.
@@ -26,14 +26,14 @@ impl Rounds {
     ///
     /// # Errors
     /// The error itself, if none is.
-    pub(super) async fn another(&mut self, error: AcmeError) -> Result<(), AcmeError> {
+    pub(super) async fn another(&mut self, settings: &Settings, error: AcmeError) -> Result<(), AcmeError> {
         self.all = self.all.saturating_add(1);
         self.costly = self.costly.saturating_add(u32::from(error.remedy != Remedy::AnotherNonce));
         let worth_it = matches!(error.remedy, Remedy::AnotherNonce | Remedy::Again | Remedy::NewAccount);
         if !worth_it || self.all >= ROUNDS || self.costly >= COSTLY_ROUNDS || error.failure.retry_after_s.is_some() {
             return Err(error);
         }
-        debug!(rounds = self.all, "again: {error}");
+        log!(debug, settings.which(), rounds = self.all, "again: {error}");
         sleep(Duration::from_millis(200).saturating_mul(1 << self.costly.min(4))).await;
         Ok(())
     }

@@ -38,6 +38,14 @@ impl fmt::Debug for Eab {
     }
 }
 
+/// Which credential something is done for, as the log names it.
+#[derive(Clone, Debug)]
+pub(crate) struct Which {
+    /// The first of its names.
+    pub(crate) name: String,
+    pub(crate) storage_path: PathBuf,
+}
+
 /// An `acme` section, owned, with its files read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -123,6 +131,11 @@ impl Settings {
             dns_hook: owned(acme.dns_hook),
             purposes,
         })
+    }
+
+    /// Which credential they are of.
+    pub(crate) fn which(&self) -> Which {
+        Which { name: self.domains.first().cloned().unwrap_or_default(), storage_path: self.storage_path.clone() }
     }
 
     /// What an order must have been made for, to be resumed.

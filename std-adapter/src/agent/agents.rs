@@ -192,8 +192,8 @@ impl Agents {
 
     fn agent(&self, asked: &Asked, folder: Arc<Folder>) -> Result<(Prepare, Worker), String> {
         let settings = &asked.assignment.settings;
-        let name = settings.domains.first().cloned().unwrap_or_default();
-        let status = Arc::new(CredentialStatus::new(name, settings.storage_path.clone()));
+        let which = settings.which();
+        let status = Arc::new(CredentialStatus::new(which.name, which.storage_path));
         let (assigned, seen) = watch::channel(Arc::new(asked.assignment.clone()));
         let worker = Worker::restore(seen, folder, self.responders.clone(), asked.live.clone(), status.clone())?;
         Ok((Prepare { assigned, live: asked.live.clone(), status }, worker))

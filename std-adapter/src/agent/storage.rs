@@ -12,6 +12,7 @@ use edgetrust_core::rotation::Credential as Record;
 use edgetrust_core::store::{Header, MAX_CHAIN, MAX_KEY, NewRecord, Slot, Store, StoreError, certificates};
 use pki_types::CertificateDer;
 
+use super::status::CredentialStatus;
 use crate::acme::Issued;
 use crate::clock;
 use crate::store::{FileError, FileMedium, Folder, live_generation, write_live};
@@ -132,14 +133,14 @@ fn pem(label: &str, der: &[u8]) -> String {
 }
 
 /// A number of this folder's own, the same after each start: it spreads renewals over a fleet.
-pub(super) fn seed(folder: &Folder) -> u64 {
+pub(super) fn seed(folder: &Folder, status: &CredentialStatus) -> u64 {
     const FILE: &str = "seed";
     let known = folder.read(FILE).ok().flatten();
     let known = known.and_then(|text| String::from_utf8(text).ok()).and_then(|text| text.trim().parse().ok());
     known.unwrap_or_else(|| {
         let seed = RandomState::new().build_hasher().finish();
         if let Err(error) = folder.write(FILE, format!("{seed}\n").as_bytes()) {
-            tracing::warn!("{error}: after the next start renewals are spread otherwise");
+            log!(warn, status, "{error}: after the next start renewals are spread otherwise");
         }
         seed
     })
@@ -185,6 +186,7 @@ mod tests {
     fn a_folder_keeps_its_seed() {
         let parent = tempfile::tempdir().unwrap();
         let folder = Folder::open(parent.path()).unwrap();
-        assert_eq!(seed(&folder), seed(&folder));
+        let status = CredentialStatus::new("a.example".to_owned(), parent.path().to_owned());
+        assert_eq!(seed(&folder, &status), seed(&folder, &status));
     }
 }

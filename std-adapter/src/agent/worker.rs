@@ -94,7 +94,7 @@ impl Worker {
         }
         let issuer = AcmeIssuer::new(assignment.settings.clone(), folder.clone(), responders.clone(), live.clone())?;
         let mut worker = Self {
-            policy: assignment.policy(seed(&folder)),
+            policy: assignment.policy(seed(&folder, &status)),
             issuer: Arc::new(Mutex::new(issuer)),
             storage: Some(storage),
             state: State::new(),

@@ -154,6 +154,40 @@ fn in_twenty_minutes() -> String {
 
 #[test]
 #[ignore = "needs pebble: tests/run"]
+fn every_line_of_an_attempt_names_its_credential() {
+    let pebble = Pebble::start(&json!({}), &[]);
+    let mut site = pebble.site();
+    let folders = ["acme", "acme-client"].map(|name| site.folder.path().join(name));
+    // Two of one name.
+    site.client = json!({
+        "ca_files": [pebble.file("root.crt")], "use_system_roots": false, "mtls": {"enabled": true, "acme": site.acme},
+    });
+    site.client["mtls"]["acme"]["storage_path"] = json!(folders[1]);
+    site.tunnels = vec![json!({
+        "name": "out", "mode": "client", "listen": "127.0.0.1:0", "target": "127.0.0.1:9", "server_name": "b.example",
+    })];
+    let gateway = site.run();
+    let fields = folders.map(|folder| format!(" credential=gateway.mesh.test storage_path={} ", folder.display()));
+    let mut orders = [0, 0];
+    // pebble's is good for a server, and for no client.
+    let mut ends = vec!["the issued certificate is shown", "no certificate: the new certificate: "];
+    while !ends.is_empty() {
+        let line = gateway.program.wait_for(" ");
+        ends.retain(|end| !line.contains(end));
+        let of = fields.iter().position(|fields| format!("{line} ").contains(fields));
+        for message in ["ordering a certificate", "directory", "ACME account", "order", "no certificate:"] {
+            let found = ["DEBUG", "INFO", "ERROR"].iter().any(|level| line.contains(&format!(" {level} {message} ")));
+            assert!(!found || of.is_some(), "{line}");
+        }
+        if let Some(of) = of.filter(|_| line.contains(" INFO order ")) {
+            orders[of] += 1;
+        }
+    }
+    assert!(orders.iter().all(|orders| *orders > 0), "{orders:?}");
+}
+
+#[test]
+#[ignore = "needs pebble: tests/run"]
 fn an_external_account_is_bound() {
     const KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
     let settings = json!({"externalAccountBindingRequired": true, "externalAccountMACKeys": {"kid-1": KEY}});
