@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::pages::pages;
+use super::pages::{get, pages};
 use super::peers::{Program, echo, edgetrust};
 use super::pki::{Pki, arg};
 
@@ -200,6 +200,28 @@ fn cacerts_tells_no_ca_that_is_pinned() {
 }
 
 #[test]
+fn when_those_that_devices_are_verified_by_end_is_told() {
+    let location = Location::with(|root, ca, file| {
+        let (pinned, _) = ca.issue("pinned", &["pinned.a.example"]);
+        file["security"]["tls"]["server"]["mtls"]["client_ca_files"] = json!([root.ca(), pinned]);
+        file["gateway"]["known_intermediates"] = json!([ca.ca()]);
+    });
+    let (_, text) = get(&location.pages, "/metrics", &[]);
+    let ends = |issued: rcgen::CertificateParams| issued.not_after.unix_timestamp().to_string();
+    for (role, subject) in [
+        ("ca", "CN=Mesh Root"),
+        ("pin", "CN=pinned"),
+        ("known_intermediate", "CN=Location A CA"),
+        ("intermediate", "CN=Location A CA"),
+    ] {
+        let name = "edgetrust_est_ca_certificate_expiration_timestamp_seconds";
+        let line = format!("{name}{{role=\"{role}\",subject=\"{subject}\",serial=\"");
+        let line = text.lines().find(|found| found.starts_with(&line)).unwrap_or_else(|| panic!("no {line} in {text}"));
+        assert_eq!(line.rsplit_once(' ').unwrap().1, ends(rcgen::CertificateParams::default()), "{line}");
+    }
+}
+
+#[test]
 fn answers_have_the_fields_and_lines_that_clients_from_before_rfc_8951_expect() {
     let location = Location::new();
     for (operation, kind) in
@@ -323,13 +345,13 @@ fn long_fields_are_refused_and_not_repeated() {
 }
 
 /// A device that stays connected, and asks one thing after the other.
-struct Connection {
+pub struct Connection {
     child: Child,
     answers: BufReader<ChildStdout>,
 }
 
 impl Connection {
-    fn open(location: &Location) -> Self {
+    pub fn open(location: &Location) -> Self {
         let mut child = Command::new("openssl")
             .current_dir(location.ca.path(""))
             .args(["s_client", "-quiet", "-no_ign_eof", "-connect", &location.est.to_string()])
@@ -344,7 +366,7 @@ impl Connection {
     }
 
     /// Status and header lines of the answer to a GET; none where the connection has ended.
-    fn get(&mut self, operation: &str) -> Option<(u16, Vec<String>)> {
+    pub fn get(&mut self, operation: &str) -> Option<(u16, Vec<String>)> {
         let request = format!("GET /.well-known/est/{operation} HTTP/1.1\r\nHost: gateway.a.example\r\n\r\n");
         let input = self.child.stdin.as_mut().unwrap();
         input.write_all(request.as_bytes()).and_then(|()| input.flush()).ok()?;
