@@ -7,12 +7,17 @@ use std::thread::JoinHandle;
 
 use serde_json::json;
 
+use super::est::{Connection, DEVICE, Location};
 use super::peers::{OpensslClient, Program, echo};
 use super::pki::{Pki, arg};
 use super::serve::{issued, let_in, serve};
 
 fn silent(program: &Program, count: usize) -> Vec<TcpStream> {
-    (0..count).map(|_| TcpStream::connect(program.address).unwrap()).collect()
+    silent_at(program.address, count)
+}
+
+fn silent_at(address: SocketAddr, count: usize) -> Vec<TcpStream> {
+    (0..count).map(|_| TcpStream::connect(address).unwrap()).collect()
 }
 
 #[test]
@@ -24,6 +29,37 @@ fn silent_connections_make_room_for_a_handshake() {
     assert!(let_in(&program, &pki, Some((&cert, &key))));
     program.wait_for("refused: no handshake until a newer connection took its place among 4");
     drop(strangers);
+}
+
+#[test]
+fn silent_connections_at_the_est_server_keep_no_device_waiting() {
+    // They have seats of their own, or make room.
+    for handshakes in [512, 64] {
+        let location = Location::with(|_, _, file| {
+            file["gateway"]["limits"] = json!({"handshake_timeout": "1h"});
+            file["gateway"]["est"]["limits"] = json!({"handshakes": handshakes});
+        });
+        let strangers = silent_at(location.est, 256);
+        assert_eq!(location.ask(DEVICE, "cacerts", &[]).code, 200, "{handshakes}");
+        if handshakes < strangers.len() {
+            location.program.wait_for("est: refused: no handshake until a newer connection took its place among 64");
+        }
+    }
+}
+
+#[test]
+fn devices_that_stay_take_no_more_connections_than_the_est_server_has() {
+    let location = Location::with(|_, _, file| {
+        file["gateway"]["limits"] = json!({"handshake_timeout": "2s"});
+        file["gateway"]["est"]["limits"] = json!({"connections": 1});
+    });
+    let mut stays = Connection::open(&location);
+    assert_eq!(stays.get("cacerts").unwrap().0, 200);
+    assert!(location.try_asking(DEVICE, "cacerts", &[]).is_none(), "there is one");
+    location.program.wait_for("est: refused: no handshake within the deadline");
+    assert_eq!(stays.get("cacerts").unwrap().0, 200);
+    drop(stays);
+    location.program.wait_until("its place is free", |_| location.try_asking(DEVICE, "cacerts", &[]).is_some());
 }
 
 #[test]
