@@ -313,6 +313,20 @@ fn deep_and_long_texts_are_bounded_work() {
     parse(&long, |config| assert_eq!(config.server, Server::Plain)).unwrap();
 }
 
+/// Threads of a library's user have 2 MiB; without optimization each way by value is a copy.
+#[test]
+fn a_file_of_32_tunnels_is_read_on_less_than_a_threads_stack() {
+    let tunnel =
+        |n: usize| format!(r#"{{"name":"{n}","mode":"server","listen":"127.0.0.1:{}","target":"unix:a"}}"#, n + 1);
+    let file = tunnels(&(0..32).map(tunnel).collect::<Vec<_>>().join(","));
+    let reads = move || {
+        let mut bytes = file.into_bytes();
+        Config::parse(&mut bytes).map(|config| config.gateway.tunnels.len()).map_err(|error| error.to_string())
+    };
+    let thread = std::thread::Builder::new().stack_size(1280 * 1024).spawn(reads).unwrap();
+    assert_eq!(thread.join().unwrap(), Ok(32));
+}
+
 #[test]
 fn every_key_has_a_meaning() {
     let mut keys = 0;

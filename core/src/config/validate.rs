@@ -103,14 +103,18 @@ pub(super) fn config<'a>(raw: &Raw<'a>) -> Result<Config<'a>, ConfigError<'a>> {
     if device.is_some() {
         client.system_roots = false;
     }
-    Ok(Config {
+    #[cfg_attr(not(feature = "gateway"), expect(unused_mut, reason = "only a gateway has more"))]
+    let mut config = Config {
         server,
         client,
         #[cfg(feature = "gateway")]
-        gateway: super::validate_gateway::gateway(raw)?,
+        gateway: super::model::Gateway::default(),
         #[cfg(feature = "device")]
         device,
-    })
+    };
+    #[cfg(feature = "gateway")]
+    super::validate_gateway::gateway(raw, &mut config.gateway)?;
+    Ok(config)
 }
 
 pub(super) const TRUE: Found<'static> = Found::Literal("true");

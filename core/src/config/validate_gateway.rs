@@ -12,34 +12,30 @@ use crate::text::rsplit_once;
 
 const ENDPOINT: &str = "ADDRESS:PORT, HOST:PORT or unix:PATH";
 
-pub(super) fn gateway<'a>(raw: &Raw<'a>) -> Result<Gateway<'a>, ConfigError<'a>> {
-    let mut tunnels: heapless::Vec<Tunnel<'a>, { super::model::MAX_TUNNELS }> = heapless::Vec::new();
+/// Into its place: tunnels are large, and each way by value would be another copy of all on the stack.
+pub(super) fn gateway<'a>(raw: &Raw<'a>, gateway: &mut Gateway<'a>) -> Result<(), ConfigError<'a>> {
     for (index, raw_tunnel) in (0_u16..).zip(&raw.gateway.tunnels) {
         let path = [Segment::Key("gateway"), Segment::Key("tunnels"), Segment::Index(index)];
         let at = At::new(&path, raw_tunnel.offset);
         let tunnel = tunnel(&at, raw, raw_tunnel)?;
-        for other in &tunnels {
+        for other in &gateway.tunnels {
             apart(&at, other, &tunnel)?;
         }
         // Both lists have the same capacity.
-        let _ = tunnels.push(tunnel);
+        let _ = gateway.tunnels.push(tunnel);
     }
-    let est = super::validate_est::est(raw, &tunnels)?;
+    gateway.est = super::validate_est::est(raw, &gateway.tunnels)?;
     let at = At::new(&[Segment::Key("gateway"), Segment::Key("admin")], 0);
-    let admin_listen = match raw.gateway.admin_listen {
+    gateway.admin_listen = match raw.gateway.admin_listen {
         None => None,
         Some(text) => match socket_address(text).ok_or(()) {
             Ok(address) => Some(address),
             Err(_) => return at.fail("listen", Found::Text(text), "ADDRESS:PORT, as 127.0.0.1:9090"),
         },
     };
-    Ok(Gateway {
-        tunnels,
-        known_intermediates: raw.gateway.known_intermediates.items.clone(),
-        admin_listen,
-        limits: raw.gateway.limits,
-        est,
-    })
+    gateway.known_intermediates = raw.gateway.known_intermediates.items.clone();
+    gateway.limits = raw.gateway.limits;
+    Ok(())
 }
 
 fn tunnel<'a>(at: &At<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Result<Tunnel<'a>, ConfigError<'a>> {
