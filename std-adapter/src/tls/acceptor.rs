@@ -47,6 +47,7 @@ impl AcceptError {
     }
 
     /// The refused peer's certificate led to a CA of ours; whether it has its key is not known.
+    #[cfg(feature = "gateway")]
     pub(crate) fn is_of_verified(&self) -> bool {
         matches!(self, Self::Refused(Refusal::Denied(_) | Refusal::ServerName(_), _))
     }
