@@ -25,8 +25,9 @@ const KINDS: usize = 256;
 const MESSAGE: usize = 200;
 
 /// Who it was about and what was asked for differs at each repeat: a stranger makes as many certificates as it likes.
-const NOT_OF_THE_KIND: [&str; 9] = [
+const NOT_OF_THE_KIND: [&str; 10] = [
     "remote",
+    "path",
     "subject",
     "names",
     "issuer",
