@@ -23,6 +23,8 @@ pub struct Policy {
     pub retry_after_max_s: u32,
     /// There is a manual certificate to fall back to.
     pub fallback: bool,
+    /// The driver keeps what was issued until it is written, and a write that failed is tried again. One that has no memory for it orders anew.
+    pub keeps_issued: bool,
     /// Makes a fleet spread: different on each gateway, the same after a restart.
     pub seed: u64,
 }
@@ -38,6 +40,7 @@ impl Default for Policy {
             backoff_max_s: 900,
             retry_after_max_s: 24 * 3600,
             fallback: false,
+            keeps_issued: true,
             seed: 0,
         }
     }

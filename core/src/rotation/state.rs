@@ -89,7 +89,7 @@ pub enum Phase {
     },
     /// A new certificate is being written.
     Persisting {
-        /// How many writes failed.
+        /// How many writes failed; where the driver does not keep what was issued, how many attempts.
         attempt: u8,
         /// The new one.
         staged: Credential,

@@ -177,7 +177,9 @@ impl Step<'_> {
                     if self.policy.is_ahead(&staged, now) {
                         self.alarm(Alarm::ClockDisagrees);
                     }
-                    self.persist(state, staged, 0);
+                    // Writes count by themselves where they alone are tried again.
+                    let attempt = if self.policy.keeps_issued { 0 } else { attempts(&state.phase) };
+                    self.persist(state, staged, attempt);
                 }
             }
             (Event::IssueFailed(failure), Phase::Issuing { .. }) => {
@@ -187,6 +189,7 @@ impl Step<'_> {
                 self.back_off(state, failure);
             }
             (Event::Persisted, Phase::Persisting { staged, .. }) => self.try_out(state, staged),
+            (Event::PersistFailed, Phase::Persisting { .. }) if !self.policy.keeps_issued => self.not_kept(state),
             (Event::PersistFailed, Phase::Persisting { attempt, staged, .. }) => {
                 self.alarm(Alarm::StorageFailed);
                 let attempt = attempt.saturating_add(1);
@@ -247,6 +250,7 @@ impl Step<'_> {
             }
             Phase::BackingOff { attempt, retry_at } if now >= retry_at => self.issue(state, attempt),
             Phase::Persisting { staged, .. } if now >= staged.not_after => self.issue(state, 0),
+            Phase::Persisting { retry_at, .. } if now >= retry_at && !self.policy.keeps_issued => self.not_kept(state),
             Phase::Persisting { attempt, staged, retry_at } if now >= retry_at => self.persist(state, staged, attempt),
             // Nobody refused it: a gateway without visitors keeps its certificate too.
             Phase::OnTrial { trial, failures: 0, until } if now >= until => self.confirm(state, trial),
@@ -312,13 +316,15 @@ impl Step<'_> {
     }
 
     fn back_off(&mut self, state: &mut State, failure: Failure) {
-        let before = match state.phase {
-            Phase::Issuing { attempt, .. } | Phase::BackingOff { attempt, .. } => attempt,
-            _ => 0,
-        };
-        let attempt = before.saturating_add(1);
+        let attempt = attempts(&state.phase).saturating_add(1);
         let retry_at = self.policy.retry_at(attempt, failure, state.active.as_ref(), self.now);
         state.phase = Phase::BackingOff { attempt, retry_at };
+    }
+
+    /// What was issued is gone: it is ordered anew, ever later while the store fails.
+    fn not_kept(&mut self, state: &mut State) {
+        self.alarm(Alarm::StorageFailed);
+        self.back_off(state, Failure { kind: FailureKind::Transient, retry_after_s: None });
     }
 
     /// A write has as long as an issuer before it is tried again.
@@ -364,6 +370,16 @@ impl Step<'_> {
         self.alarm(Alarm::Reverted);
         self.back_off(state, Failure { kind: FailureKind::Refused, retry_after_s: None });
         true
+    }
+}
+
+/// How many attempts of the renewal under way have failed.
+fn attempts(phase: &Phase) -> u8 {
+    match *phase {
+        Phase::Issuing { attempt, .. } | Phase::BackingOff { attempt, .. } | Phase::Persisting { attempt, .. } => {
+            attempt
+        }
+        Phase::Unprovisioned | Phase::AwaitingTime { .. } | Phase::Waiting { .. } | Phase::OnTrial { .. } => 0,
     }
 }
 
