@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use edgetrust_core::pki_types::UnixTime;
-use edgetrust_core::rotation::{Action, Credential, Event, Failure, FailureKind, Policy, State};
+use edgetrust_core::rotation::{Action, Credential, Event, Failure, FailureKind, Machine, Policy};
 use edgetrust_core::store::Slot;
 use edgetrust_core::time::TrustedTime;
 
@@ -44,8 +44,7 @@ pub(super) struct Gateway {
     number: u64,
     broken: bool,
     traced: Option<Span>,
-    policy: Policy,
-    state: State,
+    machine: Machine,
     random: Random,
     troubles: Troubles,
     /// What a restart finds.
@@ -81,8 +80,7 @@ impl Gateway {
             number,
             broken: options.broken == Some(number),
             traced: options.trace.filter(|(traced, _)| *traced == number).map(|(_, span)| span),
-            policy,
-            state: State::new(),
+            machine: Machine::new(policy),
             random,
             troubles,
             slots: [None; 2],
@@ -111,8 +109,8 @@ impl Gateway {
             return troubles;
         }
         let due = self
-            .state
-            .next_deadline(&self.policy)
+            .machine
+            .deadline()
             .map_or(u64::MAX, |deadline| seconds(deadline).saturating_add_signed(-self.clock_offset));
         let answer = self.answer.map_or(u64::MAX, |(at, _)| at);
         let end = self.shown.filter(|_| !self.counted).map_or(u64::MAX, |shown| seconds(shown.not_after));
@@ -143,7 +141,7 @@ impl Gateway {
     fn start(&mut self, now: u64, ca: &mut Ca<'_>, report: &mut Report) {
         self.on = true;
         self.clock_offset = self.troubles.clock_offset(now);
-        self.state = State::new();
+        self.machine = Machine::new(*self.machine.policy());
         let active = self.confirmed.and_then(|slot| self.slots[index(slot)]);
         let trial = self.slots.iter().flatten().find(|record| Some(record.slot) != self.confirmed).copied();
         let newer = |trial: &Credential| active.is_none_or(|active| trial.not_after > active.not_after);
@@ -164,13 +162,14 @@ impl Gateway {
             return;
         }
         self.counted = true;
-        let window = (end - self.policy.lead_s(&shown), end);
+        let window = (end - self.machine.policy().lead_s(&shown), end);
         let longest = self.longest_quiet(window, ca);
         if longest >= REACH {
             report.outages += 1;
             report.first_outage.get_or_insert(format!(
                 "gateway {}, expired at {end} s, renewal was possible for {longest} s of its window: {:?}",
-                self.number, self.state
+                self.number,
+                self.machine.state()
             ));
         } else {
             report.excused += 1;
@@ -222,16 +221,17 @@ impl Gateway {
     }
 
     fn event(&mut self, now: u64, event: Event, ca: &mut Ca<'_>, report: &mut Report) {
-        let (state, actions) = self.state.step(&self.policy, self.clock(now), event);
-        self.state = state;
-        report.events += 1;
-        if self.traced.is_some_and(|(from, to)| (from..to).contains(&now)) {
-            eprintln!(
-                "{now} clock {:+}: {event:?} -> {:?}, {:?}: {actions:?}",
-                self.clock_offset, self.state.phase, self.state.serving
-            );
+        let traced = self.traced.is_some_and(|(from, to)| (from..to).contains(&now));
+        if traced {
+            eprintln!("{now} clock {:+}: {event:?}", self.clock_offset);
         }
-        for action in actions {
+        self.machine.report(self.clock(now), event);
+        report.events += 1;
+        while let Some(action) = self.machine.next(self.clock(now)) {
+            if traced {
+                let state = self.machine.state();
+                eprintln!("    {:?}, {:?}: {action:?}", state.phase, state.serving);
+            }
             match action {
                 Action::Issue { .. } if self.broken && self.shown.is_some() => {}
                 Action::AbortIssue if self.broken => {}
