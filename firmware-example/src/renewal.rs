@@ -3,7 +3,7 @@
 use edgetrust_core::config::Device;
 use edgetrust_core::crypto::{P256Key, PKCS8_P256};
 use edgetrust_core::pki_types::UnixTime;
-use edgetrust_core::rotation::{Action, Credential, Event, Failure, Policy, State};
+use edgetrust_core::rotation::{Action, Credential, Event, Failure, Machine, Policy};
 use edgetrust_core::store::{Header, NewRecord, Slot, SlotMedium, Store, TIME_MARKS, certificates};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
@@ -43,8 +43,7 @@ struct Shown {
 /// The credentials of this device.
 pub struct Renewal<M> {
     store: Store<M>,
-    state: State,
-    policy: Policy,
+    machine: Machine,
     /// Without a server to enroll with, what there is stays.
     enrolls: bool,
     shown: Shown,
@@ -77,6 +76,8 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
             renew_before_s: settings.device.renew_before_s,
             trial_s: TRIAL_S,
             fallback: true,
+            // The gateway is asked again rather than the flash: there is no memory for it.
+            keeps_issued: false,
             seed,
             ..Policy::default()
         };
@@ -85,7 +86,8 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
             heapless::Vec::from_slice(settings.first_certificate).map_err(|_| RenewalError::Certificate)?;
         let shown = Shown { slot: None, key, certificate, not_after };
         let enrolls = settings.device.enroll.is_some();
-        Ok(Self { store, state: State::new(), policy, enrolls, shown, wanted: None, changed: false, doubted: false })
+        let machine = Machine::new(policy);
+        Ok(Self { store, machine, enrolls, shown, wanted: None, changed: false, doubted: false })
     }
 
     /// The highest time that the store has seen.
@@ -109,7 +111,7 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
         let (active, trial) = (credential(selected.active), credential(selected.trial));
         defmt::info!("store: confirmed {}, on trial {}", active, trial);
         if self.enrolls {
-            self.step(settings, now, Event::Restored { active, trial });
+            self.report(settings, now, Event::Restored { active, trial }, None);
         } else if let Some(active) = active.or(trial) {
             let _ = self.show(active.slot);
         }
@@ -138,7 +140,7 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
     /// Time has passed.
     pub fn tick(&mut self, settings: &Settings, now: TrustedTime) {
         if self.enrolls {
-            self.step(settings, now, Event::Tick);
+            self.report(settings, now, Event::Tick, None);
         }
     }
 
@@ -150,7 +152,7 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
     /// Somebody wants a new credential at once.
     pub fn rotate(&mut self, settings: &Settings, now: TrustedTime) {
         if self.enrolls {
-            self.step(settings, now, Event::RotateNow);
+            self.report(settings, now, Event::RotateNow, None);
         }
     }
 
@@ -163,40 +165,20 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
             Verdict::Unclear if core::mem::replace(&mut self.doubted, true) => return,
             Verdict::Refused | Verdict::Unclear => Event::HandshakeFailed { slot },
         };
-        self.step(settings, now, event);
+        self.report(settings, now, event, None);
     }
 
     /// The attempt failed.
     pub fn failed(&mut self, settings: &Settings, now: TrustedTime, failure: Failure) {
         self.wanted = None;
-        self.step(settings, now, Event::IssueFailed(failure));
+        self.report(settings, now, Event::IssueFailed(failure), None);
     }
 
     /// There is a new one.
     pub fn issued(&mut self, settings: &Settings, now: TrustedTime, issued: &Issued<'_>) {
         self.wanted = None;
         let Issued { not_before, not_after, .. } = *issued;
-        let (state, actions) = self.state.step(&self.policy, now, Event::Issued { not_before, not_after });
-        self.state = state;
-        for action in actions {
-            defmt::info!("rotation: {}", action);
-            let Action::Persist { slot } = action else {
-                self.act(settings, action);
-                continue;
-            };
-            let time_seen = match now {
-                TrustedTime::Known(now) => now,
-                TrustedTime::AtLeast(_) | TrustedTime::Unknown => not_before,
-            };
-            let record = NewRecord { key: &issued.key, chain: issued.chain, not_before, not_after, time_seen };
-            let written = self.store.write(slot, &record);
-            if let Err(error) = &written {
-                defmt::error!("store: {}", error);
-            }
-            // The gateway is asked again rather than the flash: what was issued is not kept in memory.
-            let event = if written.is_ok() { Event::Persisted } else { Event::PersistFailed };
-            self.step(settings, now, event);
-        }
+        self.report(settings, now, Event::Issued { not_before, not_after }, Some(issued));
     }
 
     /// Notes a confirmed time beside what is confirmed: no time before it is believed after a restart. A record has room for [`TIME_MARKS`]: as far
@@ -217,29 +199,32 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
         }
     }
 
-    fn step(&mut self, settings: &Settings, now: TrustedTime, event: Event) {
-        let (state, actions) = self.state.step(&self.policy, now, event);
-        self.state = state;
-        for action in actions {
+    /// Reports it, and does all that follows. What was issued is there for as long as this takes.
+    fn report(&mut self, settings: &Settings, now: TrustedTime, event: Event, issued: Option<&Issued<'_>>) {
+        self.machine.report(now, event);
+        while let Some(action) = self.machine.next(now) {
             defmt::info!("rotation: {}", action);
-            if let Some(event) = self.act(settings, action) {
-                let (state, more) = self.state.step(&self.policy, now, event);
-                self.state = state;
-                for action in more {
-                    defmt::info!("rotation: {}", action);
-                    self.act(settings, action);
-                }
+            if let Some(event) = self.act(settings, now, action, issued) {
+                self.machine.report(now, event);
             }
         }
     }
 
     /// Does it; what is to be reported at once.
-    fn act(&mut self, settings: &Settings, action: Action) -> Option<Event> {
+    fn act(
+        &mut self,
+        settings: &Settings,
+        now: TrustedTime,
+        action: Action,
+        issued: Option<&Issued<'_>>,
+    ) -> Option<Event> {
         match action {
             Action::Issue { attempt } => self.wanted = Some(attempt),
             Action::AbortIssue => self.wanted = None,
-            // Only `issued` has what is to be written; after a failure it is ordered again.
-            Action::Persist { .. } => return Some(Event::PersistFailed),
+            Action::Persist { slot } => {
+                let written = issued.is_some_and(|issued| self.write(slot, now, issued));
+                return Some(if written { Event::Persisted } else { Event::PersistFailed });
+            }
             Action::Activate { slot } => {
                 if !self.show(slot) {
                     return Some(Event::HandshakeFailed { slot });
@@ -261,6 +246,20 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
             Action::Alarm(alarm) => defmt::warn!("alarm: {}", alarm),
         }
         None
+    }
+
+    fn write(&mut self, slot: Slot, now: TrustedTime, issued: &Issued<'_>) -> bool {
+        let Issued { not_before, not_after, .. } = *issued;
+        let time_seen = match now {
+            TrustedTime::Known(now) => now,
+            TrustedTime::AtLeast(_) | TrustedTime::Unknown => not_before,
+        };
+        let record = NewRecord { key: &issued.key, chain: issued.chain, not_before, not_after, time_seen };
+        let written = self.store.write(slot, &record);
+        if let Err(error) = &written {
+            defmt::error!("store: {}", error);
+        }
+        written.is_ok()
     }
 
     fn settle(

@@ -37,12 +37,23 @@ pub struct Machine {
     events: Deque<(TrustedTime, Event), EVENTS>,
     /// Of the last step, those that are still to be done in reverse.
     actions: Actions,
+    /// Where the credential is that is being written or on trial.
+    staged: Option<Slot>,
+    /// The last action settles what becomes of it.
+    settled: bool,
 }
 
 impl Machine {
     /// Before the first event, which is [`Event::Restored`].
     pub const fn new(policy: Policy) -> Self {
-        Self { state: State::new(), policy, events: Deque::new(), actions: Actions::new() }
+        Self {
+            state: State::new(),
+            policy,
+            events: Deque::new(),
+            actions: Actions::new(),
+            staged: None,
+            settled: false,
+        }
     }
 
     /// Takes what happened; what follows from it comes out of [`Machine::next`]. Where more waits than can be of use, the oldest event that
@@ -58,8 +69,12 @@ impl Machine {
 
     /// The next action; none when nothing is left to do by this time.
     pub fn next(&mut self, now: TrustedTime) -> Option<Action> {
+        if core::mem::take(&mut self.settled) {
+            self.staged = None;
+        }
         loop {
             if let Some(action) = self.actions.pop() {
+                self.note(action);
                 return Some(action);
             }
             let (now, event) = match self.events.pop_front() {
@@ -70,6 +85,15 @@ impl Machine {
             let (state, mut actions) = self.state.step(&self.policy, now, event);
             actions.reverse();
             (self.state, self.actions) = (state, actions);
+        }
+    }
+
+    fn note(&mut self, action: Action) {
+        match action {
+            Action::Persist { slot } => self.staged = Some(slot),
+            Action::Issue { .. } => self.staged = None,
+            Action::Confirm { slot } | Action::Discard { slot } => self.settled = self.staged == Some(slot),
+            Action::AbortIssue | Action::Activate { .. } | Action::ActivateFallback | Action::Alarm(_) => {}
         }
     }
 
@@ -114,13 +138,9 @@ impl Machine {
         self.policy = policy;
     }
 
-    /// The slot of the credential that is being written or on trial.
+    /// The slot of what was issued last, from when it is to be written until it has been confirmed or discarded.
     pub fn staged(&self) -> Option<Slot> {
-        match self.state.phase {
-            Phase::Persisting { staged, .. } => Some(staged.slot),
-            Phase::OnTrial { trial, .. } => Some(trial.slot),
-            _ => None,
-        }
+        self.staged
     }
 }
 
@@ -204,5 +224,10 @@ mod tests {
         machine.report(known(1), Event::Issued { not_before: at(0), not_after: at(1000) });
         assert_eq!(drained(&mut machine, known(1)), [Action::Persist { slot: Slot::A }]);
         assert_eq!(machine.staged(), Some(Slot::A));
+        machine.report(known(1), Event::Persisted);
+        assert_eq!(machine.next(known(1)), Some(Action::Activate { slot: Slot::A }));
+        assert_eq!(machine.next(known(1)), Some(Action::Confirm { slot: Slot::A }));
+        assert_eq!(machine.staged(), Some(Slot::A), "it is being confirmed");
+        assert_eq!((machine.next(known(1)), machine.staged()), (None, None));
     }
 }

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgetrust_core::rotation::{Action, Actions, Alarm, Event, Phase, Policy, Serving, State};
+use edgetrust_core::rotation::{Action, Alarm, Event, Machine, Phase, Serving};
 use edgetrust_core::store::Slot;
 use edgetrust_core::time::{TrustedTime, Utc};
 use pki_types::UnixTime;
@@ -50,11 +50,11 @@ pub(super) struct Worker {
     live: LiveCredential,
     status: Arc<CredentialStatus>,
     issuer: Arc<Mutex<AcmeIssuer>>,
-    policy: Policy,
-    state: State,
-    events: VecDeque<Event>,
+    machine: Machine,
+    /// What is to be done before what the machine says next.
     todo: VecDeque<Action>,
-    staged: Option<(Slot, Issued)>,
+    /// What was issued, until it is confirmed; [`Machine::staged`] says where it is kept.
+    staged: Option<Issued>,
     issuing: Option<Answer<Issued>>,
     asking: Option<Answer<Option<RenewalWindow>>>,
     ask_at: Option<UnixTime>,
@@ -73,7 +73,7 @@ struct Asked {
 
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Worker").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Worker").field("machine", &self.machine).finish_non_exhaustive()
     }
 }
 
@@ -94,11 +94,9 @@ impl Worker {
         }
         let issuer = AcmeIssuer::new(assignment.settings.clone(), folder.clone(), responders.clone(), live.clone())?;
         let mut worker = Self {
-            policy: assignment.policy(seed(&folder, &status)),
+            machine: Machine::new(assignment.policy(seed(&folder, &status))),
             issuer: Arc::new(Mutex::new(issuer)),
             storage: Some(storage),
-            state: State::new(),
-            events: VecDeque::new(),
             todo: VecDeque::new(),
             staged: None,
             issuing: None,
@@ -122,21 +120,19 @@ impl Worker {
         if let Some(active) = kept.active {
             worker.mend(active.slot);
         }
-        worker.step(Event::Restored { active: kept.active, trial: kept.trial });
+        worker.report(Event::Restored { active: kept.active, trial: kept.trial });
         // What is kept, or the fallback, is shown before the first connection; the rest has time.
-        let shown = |action: &Action| matches!(action, Action::Activate { .. } | Action::ActivateFallback);
-        let (now, later) = std::mem::take(&mut worker.todo).into_iter().partition::<Vec<_>, _>(shown);
-        worker.todo = later.into();
-        for action in now {
+        while let Some(action) = worker.machine.next(now()) {
             match action {
                 Action::Activate { slot } => worker.activate(slot),
-                _ => worker.activate_fallback(),
+                Action::ActivateFallback => worker.activate_fallback(),
+                later => worker.todo.push_back(later),
             }
         }
-        worker.status.set(&worker.state, &worker.policy);
+        worker.status.set(worker.machine.state(), worker.machine.policy());
         // Roots or names may be others since it was kept.
         if worker.names_changed(&worker.assignment) {
-            worker.events.push_back(Event::RotateNow);
+            worker.report(Event::RotateNow);
         }
         Ok(worker)
     }
@@ -159,11 +155,8 @@ impl Worker {
         }
     }
 
-    fn step(&mut self, event: Event) {
-        let now = TrustedTime::Known(clock::now());
-        let (state, actions): (State, Actions) = self.state.step(&self.policy, now, event);
-        self.state = state;
-        self.todo.extend(actions);
+    fn report(&mut self, event: Event) {
+        self.machine.report(now(), event);
     }
 
     /// Works until it is told otherwise by being dropped.
@@ -191,11 +184,11 @@ impl Worker {
     pub(super) async fn once(mut self, force: bool) -> Once {
         let before = self.status.issued_total();
         if force {
-            self.events.push_back(Event::RotateNow);
+            self.report(Event::RotateNow);
         }
         loop {
             self.work().await;
-            let phase = self.state.phase;
+            let phase = self.machine.state().phase;
             let renewed = self.status.issued_total() > before;
             match phase {
                 Phase::Waiting { .. } if renewed || !self.is_due() => return self.done(renewed).await,
@@ -224,25 +217,23 @@ impl Worker {
 
     /// The spread of a restart is for services: an attempt by hand is made now.
     fn is_due(&mut self) -> bool {
-        let due = self.state.active.is_none_or(|active| clock::now() >= self.policy.renewal_point(&active));
+        let due = self
+            .machine
+            .state()
+            .active
+            .is_none_or(|active| clock::now() >= self.machine.policy().renewal_point(&active));
         if due {
-            self.events.push_back(Event::RotateNow);
+            self.report(Event::RotateNow);
         }
         due
     }
 
-    /// Everything that can be done now.
+    /// Everything that can be done now. A state is told of when what it asks for has been done.
     async fn work(&mut self) {
-        loop {
-            if let Some(action) = self.todo.pop_front() {
-                self.perform(action).await;
-                continue;
-            }
-            // A state is told of when what it asks for has been done.
-            self.status.set(&self.state, &self.policy);
-            let Some(event) = self.events.pop_front() else { return };
-            self.step(event);
+        while let Some(action) = self.todo.pop_front().or_else(|| self.machine.next(now())) {
+            self.perform(action).await;
         }
+        self.status.set(self.machine.state(), self.machine.policy());
     }
 
     /// Until something comes.
@@ -263,7 +254,7 @@ impl Worker {
                 if self.requested() { Event::RotateNow } else { Event::Tick }
             }
         };
-        self.events.push_back(event);
+        self.report(event);
     }
 
     fn requested(&mut self) -> bool {
@@ -285,8 +276,8 @@ impl Worker {
     fn reassigned(&mut self) {
         let assignment = self.assigned.borrow_and_update().clone();
         // The files of the fallback may be others, wherever they are.
-        self.events.push_back(Event::FallbackReady);
-        if self.state.serving == Serving::Fallback {
+        self.report(Event::FallbackReady);
+        if self.machine.state().serving == Serving::Fallback {
             self.todo.push_back(Action::ActivateFallback);
         }
         if assignment == std::mem::replace(&mut self.assignment, assignment.clone()) {
@@ -296,14 +287,14 @@ impl Worker {
         match AcmeIssuer::new(settings, self.folder.clone(), self.responders.clone(), self.live.clone()) {
             Ok(issuer) => {
                 let names = self.names_changed(&assignment);
-                self.policy = assignment.policy(self.policy.seed);
+                self.machine.set_policy(assignment.policy(self.machine.policy().seed));
                 self.issuer = Arc::new(Mutex::new(issuer));
-                match self.state.phase {
+                match self.machine.state().phase {
                     // An attempt under way is of the settings before.
                     Phase::Issuing { attempt, .. } => self.todo.push_back(Action::Issue { attempt }),
                     // What was changed may be what was wrong.
-                    Phase::BackingOff { .. } => self.events.push_back(Event::RotateNow),
-                    _ if names => self.events.push_back(Event::RotateNow),
+                    Phase::BackingOff { .. } => self.report(Event::RotateNow),
+                    _ if names => self.report(Event::RotateNow),
                     _ => {}
                 }
                 self.ask_at = Some(clock::now());
@@ -316,7 +307,7 @@ impl Worker {
     /// The certificate in use is not for all names that are asked for now.
     fn names_changed(&self, assignment: &Assignment) -> bool {
         let chain = self.live.credential().chain();
-        self.state.serving == Serving::Issued
+        self.machine.state().serving == Serving::Issued
             && crate::acme::verify(&assignment.settings, &chain, clock::now()).is_err()
     }
 
@@ -325,8 +316,7 @@ impl Worker {
         match answer {
             Ok(issued) => {
                 let event = Event::Issued { not_before: issued.not_before, not_after: issued.not_after };
-                // Its slot is said by the action that follows.
-                self.staged = Some((Slot::A, issued));
+                self.staged = Some(issued);
                 event
             }
             Err(error) => {
@@ -340,11 +330,11 @@ impl Worker {
     /// Asks the CA when it would like to see a renewal (RFC 9773), if that is due.
     fn ask(&mut self) {
         let due = self.ask_at.is_some_and(|at| clock::now() >= at);
-        if !due || self.asking.is_some() || !matches!(self.state.phase, Phase::Waiting { .. }) {
+        if !due || self.asking.is_some() || !matches!(self.machine.state().phase, Phase::Waiting { .. }) {
             return;
         }
         let Some(leaf) = self.live.credential().chain().into_iter().next() else { return };
-        if self.state.serving != Serving::Issued {
+        if self.machine.state().serving != Serving::Issued {
             return;
         }
         let issuer = self.issuer.clone();
@@ -374,6 +364,10 @@ impl Worker {
             }
         }
     }
+}
+
+fn now() -> TrustedTime {
+    TrustedTime::Known(clock::now())
 }
 
 /// The answer of what is under way; never, where nothing is.

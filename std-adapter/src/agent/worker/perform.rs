@@ -16,7 +16,7 @@ impl Worker {
                 log!(info, self.status, attempt, "ordering a certificate");
                 let issuer = self.issuer.clone();
                 // One that has ended cannot be shown.
-                let current = self.state.active.filter(|active| clock::now() < active.not_after);
+                let current = self.machine.state().active.filter(|active| clock::now() < active.not_after);
                 let current = current.and_then(|active| self.record(active.slot).ok());
                 self.issuing = Some(Box::pin(async move {
                     match current {
@@ -31,7 +31,7 @@ impl Worker {
             }
             Action::Persist { slot } => {
                 let event = self.persist(slot).await;
-                self.events.push_back(event);
+                self.report(event);
             }
             Action::Activate { slot } => self.activate(slot),
             Action::ActivateFallback => self.activate_fallback(),
@@ -63,9 +63,7 @@ impl Worker {
     }
 
     async fn persist(&mut self, slot: Slot) -> Event {
-        let Some((place, issued)) = &mut self.staged else { return Event::PersistFailed };
-        *place = slot;
-        let issued = issued.clone();
+        let Some(issued) = self.staged.clone() else { return Event::PersistFailed };
         match self.with_storage(move |storage| storage.write(slot, &issued).map_err(|error| error.to_string())).await {
             Ok(()) => Event::Persisted,
             Err(error) => {
@@ -78,7 +76,7 @@ impl Worker {
 
     /// Key and chain of a slot: what was written a moment ago, else what is kept.
     pub(super) fn record(&mut self, slot: Slot) -> Result<Issued, String> {
-        if let Some((_, issued)) = self.staged.as_ref().filter(|(place, _)| *place == slot) {
+        if let Some(issued) = self.staged.as_ref().filter(|_| self.machine.staged() == Some(slot)) {
             return Ok(issued.clone());
         }
         let storage = self.storage.as_mut().ok_or("the storage is in use")?;
@@ -126,7 +124,7 @@ impl Worker {
                 Event::FallbackRefused
             }
         };
-        self.events.push_back(event);
+        self.report(event);
     }
 
     /// From now on it is what a start begins with. Its order is done with, other programs get their copies, the hook runs.
@@ -154,7 +152,7 @@ impl Worker {
         self.ask_at = Some(clock::now());
         // Other names may be asked for since it was issued.
         if self.names_changed(&self.assignment) {
-            self.events.push_back(Event::RotateNow);
+            self.report(Event::RotateNow);
         }
     }
 
