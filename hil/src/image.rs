@@ -41,6 +41,17 @@ pub struct Rig {
     pub clock_rate: u32,
 }
 
+/// Operations of a flash that fail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlashFault {
+    /// So many go well before.
+    #[serde(default)]
+    pub after: u32,
+    /// So many fail; 0: none any more.
+    pub times: u32,
+}
+
 /// What a firmware did to its flash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Operations {
@@ -115,9 +126,22 @@ impl Flash {
     /// # Errors
     /// The system's.
     pub fn set_rig(&self, rig: Rig) -> io::Result<()> {
-        let words = [RIG_MAGIC, rig.cut_at, 0, 0, rig.clock_rate];
+        let words = [RIG_MAGIC, rig.cut_at, 0, 0, rig.clock_rate, 0, 0];
         let octets: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         self.file.write_all_at(&octets, RIG)
+    }
+
+    /// Has operations fail from now on, while the firmware runs.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn fail(&self, fault: FlashFault) -> io::Result<()> {
+        let from = self.operations()?.count.saturating_add(1).saturating_add(fault.after);
+        self.file.write_all_at(&RIG_MAGIC.to_le_bytes(), RIG)?;
+        // None fails by half of what is said.
+        self.file.write_all_at(&0_u32.to_le_bytes(), RIG + 24)?;
+        self.file.write_all_at(&from.to_le_bytes(), RIG + 20)?;
+        self.file.write_all_at(&fault.times.to_le_bytes(), RIG + 24)
     }
 
     /// What the firmware did since it was told.

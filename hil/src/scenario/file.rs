@@ -221,10 +221,11 @@ impl Scenario {
             .collect())
     }
 
-    /// Whether it takes firmware with the test rig: power cuts, another rate of the clock.
+    /// Whether it takes firmware with the test rig: power cuts, a flash that fails, another rate of the clock.
     pub fn needs_rig(&self) -> bool {
         let Device { clock_rate, cut_at, .. } = self.device;
-        let cuts = self.steps.iter().any(|step| matches!(step.action, Action::Cut(_) | Action::Cuts(_)));
+        let cuts =
+            self.steps.iter().any(|step| matches!(step.action, Action::Cut(_) | Action::Cuts(_) | Action::Flash(_)));
         cuts || clock_rate.is_some() || cut_at.is_some()
     }
 

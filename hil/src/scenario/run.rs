@@ -203,6 +203,7 @@ impl Run<'_> {
                 self.next = self.bench.log.len();
                 told(self.bench.power())
             }
+            Action::Flash(fault) => told(self.bench.flash.fail(*fault)),
             Action::Cuts(cuts) => {
                 let met = super::cuts::run(&mut self.bench, *cuts, &self.scenario.never)?;
                 self.next = self.bench.log.len();

@@ -6,6 +6,7 @@ use regex::Regex;
 use serde::Deserialize;
 
 use super::file::{PATIENCE, Server};
+use crate::image::FlashFault;
 use crate::servers::Est;
 use crate::wire::{Dhcp, Dns, Fault, Ntp};
 
@@ -67,6 +68,7 @@ pub(super) struct StepText {
     restart: Option<bool>,
     cut: Option<u32>,
     cuts: Option<Cuts>,
+    flash: Option<FlashFault>,
     reset: Option<bool>,
     cable: Option<Fault>,
     deaf: Option<bool>,
@@ -118,6 +120,8 @@ pub enum Action {
     Cut(u32),
     /// The device renews, and its power ends amid it; it gets it back, and must come to the gateway with a whole credential: again and again.
     Cuts(Cuts),
+    /// These operations of the device's flash fail.
+    Flash(FlashFault),
     /// Connections are reset.
     Reset,
     /// The cable.
@@ -192,6 +196,7 @@ impl TryFrom<StepText> for Step {
             told(text.restart, Action::Restart),
             text.cut.map(Action::Cut),
             text.cuts.map(Action::Cuts),
+            text.flash.map(Action::Flash),
             told(text.reset, Action::Reset),
             text.cable.map(Action::Cable),
             text.deaf.map(Action::Deaf),

@@ -34,6 +34,9 @@ pub enum FlashError {
     OutOfBounds,
     /// Not at or of a multiple of the word size.
     NotAligned,
+    /// It did not do what it was told to, for reasons of its own.
+    #[cfg(feature = "rig")]
+    Failed,
     /// Programmed since the last erase.
     NotErased {
         /// Place in the slot.
@@ -104,9 +107,13 @@ impl SlotMedium for EmulatedSlots {
         let start = place(slot, 0, SLOT as usize)?;
         for sector in (start..start + SLOT as usize).step_by(SECTOR) {
             #[cfg(feature = "rig")]
-            if rig::cut_now() {
-                (sector..sector + SECTOR / 2).for_each(|address| set(address, 0xff));
-                rig::lose_power();
+            match rig::operation() {
+                rig::Operation::Done => {}
+                rig::Operation::Fails => return Err(FlashError::Failed),
+                rig::Operation::Cut => {
+                    (sector..sector + SECTOR / 2).for_each(|address| set(address, 0xff));
+                    rig::lose_power();
+                }
             }
             (sector..sector + SECTOR).for_each(|address| set(address, 0xff));
         }
@@ -124,9 +131,13 @@ impl SlotMedium for EmulatedSlots {
         }
         for (word, address) in octets.chunks_exact(WORD).zip((start..).step_by(WORD)) {
             #[cfg(feature = "rig")]
-            if rig::cut_now() {
-                word.iter().zip(address..).take(WORD / 2).for_each(|(octet, address)| set(address, *octet));
-                rig::lose_power();
+            match rig::operation() {
+                rig::Operation::Done => {}
+                rig::Operation::Fails => return Err(FlashError::Failed),
+                rig::Operation::Cut => {
+                    word.iter().zip(address..).take(WORD / 2).for_each(|(octet, address)| set(address, *octet));
+                    rig::lose_power();
+                }
             }
             word.iter().zip(address..).for_each(|(octet, address)| set(address, *octet));
         }

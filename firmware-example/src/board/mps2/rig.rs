@@ -1,8 +1,9 @@
-//! For tests: a page in the flash's file through which the host says when the power goes, and how fast time passes.
+//! For tests: a page in the flash's file through which the host says when the power goes, when the flash fails, and how fast time passes.
 //!
 //! Words, little-endian: 0 the magic, without which the page is ignored; 1 the operation of the flash at which power is lost (each erased
 //! sector and each programmed word is one, counted from the start; 0: never); 2 operations so far; 3 [`LOST`] when power was lost there; 4 the
-//! rate of the application's clock. The host writes 0, 1 and 4 before it starts QEMU, and kills it once it reads [`LOST`].
+//! rate of the application's clock; 5 the operation from which on the flash fails, 6 how many fail. The host writes 0, 1 and 4 before it starts QEMU,
+//! 5 and then 6 at any time, and kills it once it reads [`LOST`].
 
 use super::flash;
 use super::registers::Registers;
@@ -18,6 +19,8 @@ const CUT_AT: usize = 4;
 const OPERATIONS: usize = 8;
 const STATE: usize = 12;
 const RATE: usize = 16;
+const FAILS_FROM: usize = 20;
+const FAILS: usize = 24;
 
 fn present() -> bool {
     PAGE.read(MAGIC_AT) == MAGIC
@@ -36,14 +39,28 @@ pub(super) fn start() {
     }
 }
 
-/// Counts an operation of the flash; `true`: it is the one in the middle of which power is lost.
-pub(super) fn cut_now() -> bool {
+/// What becomes of an operation of the flash.
+pub(super) enum Operation {
+    Done,
+    /// The flash says that it cannot.
+    Fails,
+    /// Power is lost in the middle of it.
+    Cut,
+}
+
+/// Counts an operation, and decides.
+pub(super) fn operation() -> Operation {
     if !present() {
-        return false;
+        return Operation::Done;
     }
-    let operation = PAGE.read(OPERATIONS).wrapping_add(1);
-    PAGE.write(OPERATIONS, operation);
-    operation == PAGE.read(CUT_AT)
+    let number = PAGE.read(OPERATIONS).wrapping_add(1);
+    PAGE.write(OPERATIONS, number);
+    let fails = number.checked_sub(PAGE.read(FAILS_FROM)).is_some_and(|since| since < PAGE.read(FAILS));
+    match number {
+        cut if cut == PAGE.read(CUT_AT) => Operation::Cut,
+        _ if fails => Operation::Fails,
+        _ => Operation::Done,
+    }
 }
 
 /// Nothing happens any more: no interrupt, no watchdog.
