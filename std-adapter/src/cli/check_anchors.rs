@@ -107,7 +107,9 @@ fn one(file: &str, certificate: &Certificate<'_>, list: List<'_>, now: UnixTime,
     let what = match authority.role {
         AuthorityRole::Ca => "a CA, which can issue",
         AuthorityRole::Pin => "a pin, which vouches for itself alone",
-        AuthorityRole::KnownIntermediate | AuthorityRole::Intermediate => "an intermediate",
+        AuthorityRole::KnownIntermediate | AuthorityRole::PeerIntermediate | AuthorityRole::Intermediate => {
+            "an intermediate"
+        }
     };
     let useless = useless(certificate, &authority, now).map(|why| format!("it {why}"));
     if let Some(why) = useless.or_else(|| no_peer(certificate, &authority, list, now)) {

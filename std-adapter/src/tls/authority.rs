@@ -18,6 +18,8 @@ pub enum AuthorityRole {
     Pin,
     /// A configured intermediate, which completes the chains of peers.
     KnownIntermediate,
+    /// An intermediate that a peer showed, on the path by which it was let in.
+    PeerIntermediate,
     /// An intermediate that we show with our own certificate.
     Intermediate,
 }
@@ -29,6 +31,7 @@ impl AuthorityRole {
             Self::Ca => "ca",
             Self::Pin => "pin",
             Self::KnownIntermediate => "known_intermediate",
+            Self::PeerIntermediate => "peer_intermediate",
             Self::Intermediate => "intermediate",
         }
     }
@@ -107,7 +110,7 @@ impl Certificates {
         self.credential.as_ref().and_then(Credential::validity)
     }
 
-    /// Every configured CA, pin and intermediate, and the intermediates that we show.
+    /// Every configured CA, pin and intermediate, and the intermediates that peers and we show.
     pub fn authorities(&self) -> Vec<Authority> {
         let mut all = self.trust.as_ref().map(|trust| trust.authorities()).unwrap_or_default();
         if let Some(credential) = &self.credential {

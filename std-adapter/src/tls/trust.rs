@@ -1,9 +1,10 @@
 //! Whom we believe and whom we let in: one value that is replaced as a whole.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use edgetrust_core::identity::{Denied, PeerPolicy, Rule};
@@ -174,6 +175,17 @@ impl Generation {
 #[derive(Debug)]
 pub struct TrustStore {
     current: ArcSwap<Generation>,
+    met: Mutex<Met>,
+}
+
+/// Intermediates of peers at a time; the one that was met the longest ago goes first. Only peers that were let in add to them.
+const MAX_MET: usize = 32;
+
+/// Intermediates that peers showed under one generation, on paths by which they were let in.
+#[derive(Debug, Default)]
+struct Met {
+    generation: u64,
+    intermediates: VecDeque<Authority>,
 }
 
 /// Numbers generations across all stores, so that none is ever taken for another.
@@ -190,7 +202,7 @@ impl TrustStore {
         peers: Peers,
     ) -> Result<Arc<Self>, ParseError> {
         let generation = Self::generation(anchors, known_intermediates, peers)?;
-        Ok(Arc::new(Self { current: ArcSwap::new(generation) }))
+        Ok(Arc::new(Self { current: ArcSwap::new(generation), met: Mutex::default() }))
     }
 
     /// Replaces all of it at once; handshakes under way end with what they began with.
@@ -212,7 +224,32 @@ impl TrustStore {
         self.current.load().number
     }
 
-    /// The certificates that peers are verified by, those of the system's store left out.
+    /// A peer was let in with these intermediates, under the trust of this number.
+    pub(super) fn meet(&self, generation: u64, intermediates: Vec<Authority>) {
+        if intermediates.is_empty() || generation != self.generation_number() {
+            return;
+        }
+        let mut met = self.met();
+        if met.generation != generation {
+            *met = Met { generation, intermediates: VecDeque::new() };
+        }
+        for authority in intermediates {
+            // Metrics tell them apart by these.
+            met.intermediates
+                .retain(|known| (&known.subject, &known.serial) != (&authority.subject, &authority.serial));
+            met.intermediates.push_back(authority);
+            if met.intermediates.len() > MAX_MET {
+                met.intermediates.pop_front();
+            }
+        }
+    }
+
+    /// A panic elsewhere leaves whole entries.
+    fn met(&self) -> MutexGuard<'_, Met> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The certificates that peers are verified by, those of the system's store left out, and the intermediates that they showed.
     pub fn authorities(&self) -> Vec<Authority> {
         let current = self.current.load();
         let system = current.anchors.borrow_owner().system.len();
@@ -220,7 +257,13 @@ impl TrustStore {
         let anchors = anchors.iter().take(anchors.len().saturating_sub(system));
         let anchors = anchors.map(|anchor| Authority::new(anchor.role().into(), anchor.certificate()));
         let known = current.known_intermediates.borrow_dependent().iter();
-        anchors.chain(known.map(|certificate| Authority::new(AuthorityRole::KnownIntermediate, certificate))).collect()
+        let known = known.map(|certificate| Authority::new(AuthorityRole::KnownIntermediate, certificate));
+        let mut all: Vec<_> = anchors.chain(known).collect();
+        let met = self.met();
+        if met.generation == current.number {
+            all.extend(met.intermediates.iter().cloned());
+        }
+        all
     }
 
     pub(super) fn current(&self) -> Arc<Generation> {

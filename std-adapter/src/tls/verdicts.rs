@@ -9,7 +9,7 @@ use pki_types::{CertificateDer, UnixTime};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::hash::{Hash, HashAlgorithm};
 
-use super::Peer;
+use super::{Authority, Peer};
 
 /// Verdicts in memory at a time; the one that was asked for the longest ago goes first.
 const MAX_VERDICTS: NonZeroUsize = NonZeroUsize::new(1024).expect("it is above zero");
@@ -32,11 +32,13 @@ pub(super) struct Verdict {
     evidence: Option<Evidence>,
     since: UnixTime,
     pub(super) peer: Arc<Peer>,
+    /// The intermediates of its path that the peer showed; told of once, and not remembered.
+    pub(super) intermediates: Vec<Authority>,
 }
 
 impl Verdict {
-    pub(super) fn new(evidence: Option<Evidence>, since: UnixTime, peer: Peer) -> Self {
-        Self { evidence, since, peer: Arc::new(peer) }
+    pub(super) fn new(evidence: Option<Evidence>, since: UnixTime, peer: Peer, intermediates: Vec<Authority>) -> Self {
+        Self { evidence, since, peer: Arc::new(peer), intermediates }
     }
 }
 
@@ -125,7 +127,7 @@ mod tests {
         let evidence = verdicts.evidence(b"", &CertificateDer::from(leaf), &sent);
         let known = verdicts.recall(evidence, at(second)).is_some();
         if !known {
-            verdicts.remember(&Verdict::new(evidence, at(second), Peer::named("", at(100))));
+            verdicts.remember(&Verdict::new(evidence, at(second), Peer::named("", at(100)), Vec::new()));
         }
         known
     }
@@ -166,6 +168,7 @@ mod tests {
             memory.evidence(b"", &CertificateDer::from(&b"l"[..]), &[]),
             at(1),
             Peer::named(&"n".repeat(MAX_PEER + 1), at(9)),
+            Vec::new(),
         );
         memory.remember(&long);
         assert!(memory.recall(long.evidence, at(1)).is_none(), "a peer of endless names");

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use edgetrust_core::identity::{Denied, ServerName as CoreServerName};
-use edgetrust_core::path::{PathError, Purpose, Role, VerifiedPath};
+use edgetrust_core::path::{PathError, Place, Purpose, Role, VerifiedPath};
 use edgetrust_core::x509::{Certificate, ParseError};
 use pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -19,6 +19,7 @@ use super::server_name::WrongServerName;
 use super::sessions::Horizon;
 use super::trust::{Generation, TrustStore};
 use super::verdicts::{Verdict, Verdicts};
+use super::{Authority, AuthorityRole};
 use crate::clock;
 
 /// Certificates that a peer may show, its own among them. Chains in use have two to four.
@@ -188,19 +189,30 @@ impl Judge {
         let path = self.trust.verify(algorithms, &leaf, &sent, purpose, now);
         let path = path.map_err(|error| no_path(error, unparsed))?;
         let valid_until = path.valid_until();
+        let intermediates = shown_intermediates(&path, &sent);
         authorize(path).map_err(|denied| match denied {
             Denied::WrongServerName => Refusal::ServerName(WrongServerName::new(&String::from_utf8_lossy(name), &leaf)),
             denied => Refusal::Denied(denied),
         })?;
-        Ok(Verdict::new(evidence, now, Peer::new(&leaf, valid_until)))
+        Ok(Verdict::new(evidence, now, Peer::new(&leaf, valid_until), intermediates))
     }
 
     /// The peer of this verdict has proved its key: only now may it be remembered, and cut the time of sessions short.
-    fn admit(&self, verdict: Verdict) -> Arc<Peer> {
+    fn admit(&self, mut verdict: Verdict) -> Arc<Peer> {
+        self.store.meet(self.trust.number, std::mem::take(&mut verdict.intermediates));
         self.verdicts.remember(&verdict);
         self.horizon.note(verdict.peer.valid_until());
         verdict.peer
     }
+}
+
+/// The certificates of a path that came with the peer's own.
+fn shown_intermediates(path: &VerifiedPath<'_>, sent: &[Certificate<'_>]) -> Vec<Authority> {
+    let shown = path.issuers().iter().filter_map(|place| match place {
+        Place::Sent(index) => sent.get(usize::from(*index)),
+        Place::Anchor(_) | Place::Known(_) => None,
+    });
+    shown.map(|certificate| Authority::new(AuthorityRole::PeerIntermediate, certificate)).collect()
 }
 
 /// Octets of CA names in a CertificateRequest. A handshake message of more than 64 KiB is refused by every client, and many take less.

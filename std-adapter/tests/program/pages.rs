@@ -113,6 +113,31 @@ fn when_cas_pins_and_intermediates_end_is_told() {
 }
 
 #[test]
+fn intermediates_that_peers_show_are_told_of_once_they_are_let_in() {
+    let root = Pki::new("Root");
+    let [ca, other] = ["Location B CA", "Location C CA"].map(|name| root.intermediate(name));
+    let program = serve(&root, &["--cacert", &arg(&root.ca()), "--allow-cn", "location-b", "--admin", "127.0.0.1:0"]);
+    let pages = pages(&program);
+    let told = || {
+        let (_, text) = get(&pages, "/metrics", &[]);
+        let lines = text.lines().filter(|line| line.contains("role=\"peer_intermediate\"")).map(str::to_owned);
+        lines.collect::<Vec<_>>()
+    };
+    let is_let_in = |ca: &Pki, name: &str| {
+        let (cert, key) = ca.issue_chain(name, &[]);
+        let arguments = ["-cert", &arg(&cert), "-key", &arg(&key), "-cert_chain", &arg(&cert)];
+        OpensslClient::start(program.address, &arguments).ask("hello").is_some()
+    };
+    // Of one whose name is not on the list, nothing is taken down.
+    assert!(!is_let_in(&other, "location-c"));
+    assert_eq!(told(), Vec::<String>::new());
+    assert!(is_let_in(&ca, "location-b") && is_let_in(&ca, "location-b"));
+    let told = told();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("tunnel=\"serve\"") && told[0].contains("subject=\"CN=Location B CA\""), "{told:?}");
+}
+
+#[test]
 fn a_ca_that_ends_soon_is_warned_of_at_the_start() {
     let pki = Pki::new("Root");
     let now = time::OffsetDateTime::now_utc();

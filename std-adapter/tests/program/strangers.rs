@@ -191,6 +191,22 @@ fn a_refused_client_is_told_why() {
     }
 }
 
+#[test]
+fn a_refused_device_is_told_why() {
+    let location = Location::new();
+    let other = Pki::new("Other");
+    let unknown = issued(&other, DEVICE, &[DEVICE]);
+    let (expired, expired_key) =
+        location.ca.issue_with("old", &[], |params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
+    let expired = (arg(&expired), arg(&expired_key));
+    for ((cert, key), alert) in [(unknown, "alert unknown ca"), (expired, "alert certificate expired")] {
+        for version in ["-tls1_2", "-tls1_3"] {
+            let said = told_at(location.est, version, (&cert, &key));
+            assert!(said.contains(alert), "{version}: {said}");
+        }
+    }
+}
+
 /// Stands between a client and the gateway, and sends 64 KiB more in one write with the client's certificate. Whether the gateway's side ended in order.
 fn more_than_asked(gateway: SocketAddr) -> (SocketAddr, JoinHandle<std::io::Result<()>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
