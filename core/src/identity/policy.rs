@@ -40,7 +40,13 @@ pub enum ServerName<'a> {
     Ip(IpAddr),
 }
 
-/// Proof that this peer may talk to us; what a gateway forwards bytes for.
+/// Proof that this peer may talk to us; what a gateway forwards bytes for. A policy makes one, or a server's name, and nothing else does:
+///
+/// ```compile_fail,E0451
+/// fn skip(path: edgetrust_core::path::VerifiedPath<'_>) -> edgetrust_core::identity::AuthorizedPeer<'_> {
+///     edgetrust_core::identity::AuthorizedPeer { path, rule: None }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct AuthorizedPeer<'p> {
     path: VerifiedPath<'p>,

@@ -6,7 +6,7 @@ use super::builder::MAX_INTERMEDIATES;
 use super::{Anchor, Place, Purpose, Role};
 use crate::x509::{Certificate, Work};
 
-/// Proof that a chain was verified; nothing else can make one.
+/// Proof that a chain was verified. [`Trust::verify`](super::Trust::verify) makes one, and nothing else does.
 #[derive(Clone, Debug)]
 pub struct VerifiedPath<'p> {
     pub(super) leaf: Certificate<'p>,

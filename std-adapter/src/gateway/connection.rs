@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
+use tracing::field::display;
 use tracing::{debug, info, warn};
 
 use super::leaving::leave_told;
@@ -66,8 +67,9 @@ pub(super) async fn serve(visitor: Visitor, mut state: watch::Receiver<Arc<State
         }
         Ok((opened, _permit)) => {
             let (route, peer) = (opened.route.clone(), opened.peer.clone());
+            let rule = peer.as_deref().and_then(Peer::rule).map(display);
             let (tunnel, peer) = (&route.name, Shown(peer.as_deref()));
-            debug!(%tunnel, %remote, %peer, "open");
+            debug!(%tunnel, %remote, %peer, rule, "open");
             let since = Instant::now();
             let Carried { end, bytes: (up, down), leaving, _counted } = carry(opened, state).await;
             let seconds = since.elapsed().as_secs();
@@ -77,12 +79,12 @@ pub(super) async fn serve(visitor: Visitor, mut state: watch::Receiver<Arc<State
                 }
                 End::Over(_) => {
                     route.counters.end();
-                    warn!(%tunnel, %remote, %peer, up, down, seconds, "closed: {end}");
+                    warn!(%tunnel, %remote, %peer, rule, up, down, seconds, "closed: {end}");
                 }
-                End::Both => info!(%tunnel, %remote, %peer, up, down, seconds, "closed: {end}"),
+                End::Both => info!(%tunnel, %remote, %peer, rule, up, down, seconds, "closed: {end}"),
                 End::Failed(_) | End::Idle | End::HalfClosed => {
                     route.counters.cut();
-                    info!(%tunnel, %remote, %peer, up, down, seconds, "closed: {end}");
+                    info!(%tunnel, %remote, %peer, rule, up, down, seconds, "closed: {end}");
                 }
             }
             if let Some(leaving) = leaving {

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
-use edgetrust_core::identity::common_name;
-use edgetrust_core::x509::{Certificate, GeneralName};
+use edgetrust_core::identity::{AuthorizedPeer, common_name};
+use edgetrust_core::x509::GeneralName;
 use pki_types::UnixTime;
 
 /// A peer that was let in: who it is and for how long that holds.
@@ -11,11 +11,14 @@ use pki_types::UnixTime;
 pub struct Peer {
     identity: String,
     common_name: Option<String>,
+    rule: Option<String>,
     valid_until: UnixTime,
 }
 
 impl Peer {
-    pub(super) fn new(leaf: &Certificate<'_>, valid_until: UnixTime) -> Self {
+    /// Of the proof, and of nothing else; `rule` is the words of the rule that it names.
+    pub(super) fn new(proof: &AuthorizedPeer<'_>, rule: Option<String>) -> Self {
+        let (leaf, valid_until) = (proof.path().leaf(), proof.path().valid_until());
         let common_name =
             common_name(&leaf.subject()).ok().and_then(|name| name.chars().collect::<Result<String, _>>().ok());
         let mut identity = String::new();
@@ -34,22 +37,28 @@ impl Peer {
         if identity.is_empty() {
             let _ = write!(identity, "{}", leaf.subject());
         }
-        Self { identity, common_name, valid_until }
+        Self { identity, common_name, rule, valid_until }
     }
 
     /// What it takes to remember it.
     pub(super) fn octets(&self) -> usize {
-        self.identity.len().saturating_add(self.common_name.as_ref().map_or(0, String::len))
+        let rest = [&self.common_name, &self.rule].into_iter().flatten().map(String::len).sum();
+        self.identity.len().saturating_add(rest)
     }
 
     #[cfg(test)]
     pub(super) fn named(identity: &str, valid_until: UnixTime) -> Self {
-        Self { identity: identity.to_owned(), common_name: None, valid_until }
+        Self { identity: identity.to_owned(), common_name: None, rule: None, valid_until }
     }
 
     /// The subject's only common name, if there is one.
     pub fn common_name(&self) -> Option<&str> {
         self.common_name.as_deref()
+    }
+
+    /// The allow rule that let it in, as the configuration names it: `CN location-b`; none where every verified peer is let in.
+    pub fn rule(&self) -> Option<&str> {
+        self.rule.as_deref()
     }
 
     /// The last second at which every certificate of its path is valid.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use edgetrust_core::identity::{Denied, PeerPolicy, Rule};
+use edgetrust_core::identity::{AuthorizedPeer, Denied, PeerPolicy, Rule};
 use edgetrust_core::path::{Anchor, Budget, Limits, PathError, Purpose, Trust, VerifiedPath};
 use edgetrust_core::x509::{Certificate, ParseError};
 use pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
@@ -61,13 +61,21 @@ pub enum Peers {
 
 impl Peers {
     /// Asks the core's policy (RFC 5280 section 6 is behind `path`).
-    pub(super) fn authorize(&self, path: VerifiedPath<'_>) -> Result<(), Denied> {
+    pub(super) fn authorize<'p>(&self, path: VerifiedPath<'p>) -> Result<AuthorizedPeer<'p>, Denied> {
         match self {
-            Self::AnyVerified => PeerPolicy::AnyVerified.authorize(path).map(drop),
+            Self::AnyVerified => PeerPolicy::AnyVerified.authorize(path),
             Self::OneOf(rules) => {
                 let rules: Vec<Rule<'_>> = rules.iter().map(OwnedRule::borrow).collect();
-                PeerPolicy::OneOf(&rules).authorize(path).map(drop)
+                PeerPolicy::OneOf(&rules).authorize(path)
             }
+        }
+    }
+
+    /// The rule that a proof names.
+    pub(super) fn rule(&self, proof: &AuthorizedPeer<'_>) -> Option<&OwnedRule> {
+        match self {
+            Self::AnyVerified => None,
+            Self::OneOf(rules) => rules.get(usize::from(proof.rule()?)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use edgetrust_core::identity::{Denied, ServerName as CoreServerName};
+use edgetrust_core::identity::{AuthorizedPeer, Denied, ServerName as CoreServerName};
 use edgetrust_core::path::{PathError, Place, Purpose, Role, VerifiedPath};
 use edgetrust_core::x509::{Certificate, ParseError};
 use pki_types::{CertificateDer, ServerName, UnixTime};
@@ -173,7 +173,7 @@ impl Judge {
         sent: &[CertificateDer<'_>],
         purpose: Purpose,
         now: UnixTime,
-        authorize: impl FnOnce(VerifiedPath<'_>) -> Result<(), Denied>,
+        authorize: impl for<'p> FnOnce(VerifiedPath<'p>) -> Result<AuthorizedPeer<'p>, Denied>,
     ) -> Result<Verdict, Refusal> {
         let shown = sent.len().saturating_add(1);
         if shown > MAX_CERTIFICATES {
@@ -188,13 +188,13 @@ impl Judge {
         let (sent, unparsed) = parse_sent(sent);
         let path = self.trust.verify(algorithms, &leaf, &sent, purpose, now);
         let path = path.map_err(|error| no_path(error, unparsed))?;
-        let valid_until = path.valid_until();
         let intermediates = shown_intermediates(&path, &sent);
-        authorize(path).map_err(|denied| match denied {
+        let proof = authorize(path).map_err(|denied| match denied {
             Denied::WrongServerName => Refusal::ServerName(WrongServerName::new(&String::from_utf8_lossy(name), &leaf)),
             denied => Refusal::Denied(denied),
         })?;
-        Ok(Verdict::new(evidence, now, Peer::new(&leaf, valid_until), intermediates))
+        let rule = self.trust.peers.rule(&proof).map(ToString::to_string);
+        Ok(Verdict::new(evidence, now, Peer::new(&proof, rule), intermediates))
     }
 
     /// The peer of this verdict has proved its key: only now may it be remembered, and cut the time of sessions short.
@@ -333,7 +333,7 @@ impl ServerVerifier {
                 ServerName::IpAddress(address) => CoreServerName::Ip((*address).into()),
                 _ => return Err(Denied::MalformedServerName),
             };
-            name.authorize(path).map(drop)
+            name.authorize(path)
         })
     }
 

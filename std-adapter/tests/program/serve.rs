@@ -40,6 +40,24 @@ pub fn issued(pki: &Pki, cn: &str, dns: &[&str]) -> (String, String) {
 }
 
 #[test]
+fn the_rule_that_let_a_client_in_is_in_the_log() {
+    let pki = Pki::new("Root");
+    let allowed = ["--allow-cn", "location-a", "--allow-dns", "b.example"];
+    let program = serve(&pki, &[&["--cacert", &arg(&pki.ca())], &allowed[..]].concat());
+    for (cn, dns, rule) in [("location-a", "a.example", "CN location-a"), ("location-b", "b.example", "DNS b.example")]
+    {
+        let (cert, key) = issued(&pki, cn, &[dns]);
+        let mut client = OpensslClient::start(program.address, &["-cert", &cert, "-key", &key]);
+        assert_eq!(client.ask("hello").as_deref(), Some("hello"));
+        drop(client);
+        for event in [" open ", "closed: "] {
+            let line = program.wait_for(event);
+            assert!(line.contains(&format!("rule={rule}")), "{line}");
+        }
+    }
+}
+
+#[test]
 fn without_a_ca_no_client_certificate_is_asked_for() {
     let pki = Pki::new("Root");
     assert!(let_in(&serve(&pki, &[]), &pki, None));
