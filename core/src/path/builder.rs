@@ -100,7 +100,7 @@ impl<'t> Trust<'t> {
     /// Finds and checks a path from `leaf` to an anchor (RFC 5280 section 6.1). `sent` is an unordered bag.
     ///
     /// # Errors
-    /// Of all that was in the way, what says most.
+    /// The most specific error from any candidate path.
     pub fn verify<'p>(
         &self,
         leaf: &Certificate<'p>,

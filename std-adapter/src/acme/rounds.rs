@@ -1,4 +1,4 @@
-//! How often an order is gone on with at once.
+//! Immediate retries of an order.
 
 use std::time::Duration;
 

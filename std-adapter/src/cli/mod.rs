@@ -1,4 +1,4 @@
-//! One file a subcommand. Exit codes: 0 good, 1 the thing asked about is not so, 2 wrong use or bad configuration.
+//! One file a subcommand. Exit codes: 0: success; 1: the check failed; 2: wrong use or bad configuration.
 
 // First: its macro is for all below.
 #[macro_use]
@@ -37,7 +37,7 @@ pub(crate) const VERSION: &str = env!("EDGETRUST_VERSION");
 
 /// TLS trust engine for edge gateways.
 ///
-/// Exit codes: 0 good, 1 the thing asked about is not so, 2 wrong use or bad configuration. RUST_LOG filters the log, as
+/// Exit codes: 0: success; 1: the check failed; 2: wrong use or bad configuration. RUST_LOG filters the log, as
 /// RUST_LOG=warn.
 #[derive(Parser)]
 #[command(name = "edgetrust", version = VERSION)]

@@ -28,7 +28,7 @@ use crate::est;
 use crate::gateway::{Refusal, Refusals, Status};
 use crate::tls::{Authority, ShownRequest};
 
-/// Askers at a time.
+/// Maximum concurrent requests.
 const CONNECTIONS: usize = 32;
 /// How long an asker may take.
 const PATIENCE: Duration = Duration::from_secs(10);
