@@ -95,6 +95,7 @@ pub(super) struct Carried {
 /// Counts a session from when the target has let it in, however it ends, by a drain too.
 pub(super) struct Counted {
     route: Arc<Route>,
+    peer: Option<Arc<Peer>>,
     open: bool,
 }
 
@@ -102,7 +103,7 @@ impl Counted {
     fn open(&mut self) {
         if !self.open {
             self.open = true;
-            self.route.counters.open();
+            self.route.counters.open(self.peer.as_deref().and_then(Peer::rule));
         }
     }
 }
@@ -117,7 +118,7 @@ impl Drop for Counted {
 
 pub(super) async fn carry(opened: Opened, state: watch::Receiver<Arc<State>>) -> Carried {
     let Opened { route, peer, streams } = opened;
-    let counted = Counted { route: route.clone(), open: false };
+    let counted = Counted { route: route.clone(), peer: peer.clone(), open: false };
     let session = Session { route, peer, state, counted };
     match streams {
         Streams::Plain(client, target) => {

@@ -1,5 +1,6 @@
 //! What a gateway has done and is doing, for whoever asks while it runs.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -55,11 +56,29 @@ pub struct Counters {
     up: AtomicU64,
     down: AtomicU64,
     refused: [AtomicU64; RefusalReason::ALL.len()],
+    rules: Mutex<BTreeMap<String, u64>>,
 }
 
+/// Allow rules that are counted for one tunnel, those of earlier configurations among them; what is beyond is counted without its rule.
+const MAX_RULES: usize = 1024;
+
 impl Counters {
-    pub(super) fn open(&self) {
+    /// Counts a connection, for the allow rule that let its peer in.
+    pub(super) fn open(&self, rule: Option<&str>) {
         self.opened.fetch_add(1, Ordering::Relaxed);
+        let Some(rule) = rule else { return };
+        let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = rules.get_mut(rule) {
+            *count = count.saturating_add(1);
+        } else if rules.len() < MAX_RULES {
+            rules.insert(rule.to_owned(), 1);
+        }
+    }
+
+    /// Connections that each allow rule let in.
+    pub fn by_rule(&self) -> Vec<(String, u64)> {
+        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        rules.iter().map(|(rule, count)| (rule.clone(), *count)).collect()
     }
 
     pub(super) fn close(&self) {

@@ -106,6 +106,13 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
             }
         }
     }
+    let name = "edgetrust_connections_by_rule_total";
+    head(out, name, "counter", "Connections by the allow rule that let their peer in.")?;
+    for tunnel in tunnels.iter() {
+        for (rule, count) in tunnel.counters.by_rule() {
+            writeln!(out, "{name}{{tunnel=\"{}\",rule=\"{}\"}} {count}", Label(&tunnel.name), Label(&rule))?;
+        }
+    }
     let name = "edgetrust_ca_certificate_expiration_timestamp_seconds";
     head(out, name, "gauge", "When a CA, a pin or an intermediate of the tunnel expires, in seconds since 1970.")?;
     for tunnel in tunnels.iter() {

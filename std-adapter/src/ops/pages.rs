@@ -1,5 +1,6 @@
 //! `/healthz`, `/readyz`, `/metrics`, `/status`: read only, over HTTP/1.1.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
@@ -229,6 +230,7 @@ fn page(sources: &Sources) -> String {
                 "insecure_skip_verify": tunnel.insecure,
                 "open": tunnel.counters.open_now(),
                 "accepted": tunnel.counters.accepted_total(),
+                "accepted_by_rule": tunnel.counters.by_rule().into_iter().collect::<BTreeMap<_, _>>(),
                 "bytes_up": tunnel.counters.up_total(),
                 "bytes_down": tunnel.counters.down_total(),
             })

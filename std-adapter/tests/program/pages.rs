@@ -48,6 +48,9 @@ fn what_happens_is_counted() {
     let mut client = OpensslClient::start(program.address, &["-cert", &arg(&cert), "-key", &arg(&key)]);
     assert_eq!(client.ask("hello").as_deref(), Some("hello"));
     assert_eq!(metric(&pages, "edgetrust_connections_open{tunnel=\"serve\"}"), 1);
+    assert_eq!(metric(&pages, "edgetrust_connections_by_rule_total{tunnel=\"serve\",rule=\"CN location-b\"}"), 1);
+    let status: Value = serde_json::from_str(&get(&pages, "/status", &[]).1).unwrap();
+    assert_eq!(status["tunnels"][0]["accepted_by_rule"]["CN location-b"], 1, "{status}");
     assert_eq!(metric(&pages, "edgetrust_bytes_up_total{tunnel=\"serve\"}"), 5);
     drop(client);
     program.wait_for("closed:");
