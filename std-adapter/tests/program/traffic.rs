@@ -126,15 +126,13 @@ fn what_a_plaintext_client_sent_before_its_reset_arrives_and_then_no_end_of_tls(
     assert_eq!(end, Some(ErrorKind::ConnectionReset));
 }
 
-/// What a socket's other end has not taken, by the kernel's table of connections.
+/// What a socket's other end has not taken, by the kernel's table of connections. Others may have its port, towards others.
 fn queued(stream: &TcpStream) -> usize {
-    let local = stream.local_addr().unwrap().port();
+    let ports = [stream.local_addr(), stream.peer_addr()].map(|address| format!(":{:04X}", address.unwrap().port()));
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let line = table
-        .lines()
-        .find(|line| line.split_whitespace().nth(1).is_some_and(|from| from.ends_with(&format!(":{local:04X}"))));
-    let queues = line.and_then(|line| line.split_whitespace().nth(4)).unwrap();
-    usize::from_str_radix(queues.split(':').next().unwrap(), 16).unwrap()
+    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let mut own = fields.filter(|fields| fields[1].ends_with(&ports[0]) && fields[2].ends_with(&ports[1]));
+    usize::from_str_radix(own.next().unwrap()[4].split(':').next().unwrap(), 16).unwrap()
 }
 
 /// A TLS server that answers with octets and then ends TCP without an end of TLS.
