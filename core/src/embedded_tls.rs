@@ -1,10 +1,12 @@
-//! TLS 1.3 for devices: embedded-tls does records and keys, this crate decides whom to believe. Only here is embedded-tls named.
+//! Connects devices by TLS 1.3: embedded-tls handles records and keys, and this crate decides which servers to trust.
+//! No other module uses embedded-tls.
 //!
-//! [`connect`] hands out a [`Connection`] only when all of this holds for **this** handshake: the server sent a chain that leads to an
-//! anchor, its certificate is for the name that was asked for, and its CertificateVerify was made with the leaf's key over this
-//! transcript. embedded-tls by itself calls a handshake complete in which no certificate came at all; nothing else here can read or write.
+//! [`connect`] returns a [`Connection`] only if all of this holds for **this** handshake: the server sent a chain that
+//! leads to an anchor, its certificate is for the name that was asked for, and its CertificateVerify was made with the
+//! leaf's key over this transcript. embedded-tls alone completes a handshake even without any certificate. Only a
+//! [`Connection`] can read or write.
 //!
-//! A server that has not proved itself sees neither our certificate nor a signature of ours.
+//! A server that has not proved its identity receives neither the client's certificate nor a signature by the client.
 //!
 //! There are no deadlines here, since there is no clock: bound [`connect`] with a timeout.
 
@@ -39,38 +41,38 @@ use guard::{Guard, Link, Phase};
 #[cfg(feature = "p256")]
 pub use software::SoftwareCredential;
 
-/// TLS_AES_128_GCM_SHA256, the one that is offered (RFC 8446 section 9.1).
+/// TLS_AES_128_GCM_SHA256, the only cipher suite offered (RFC 8446 section 9.1).
 const CIPHER_SUITE: u16 = 0x1301;
 
-/// Certificates beside its own that a server may send.
+/// The largest number of certificates that a server may send beside its own.
 pub const MAX_SENT: usize = 4;
 
-/// Octets of the largest key of a server: P-384, uncompressed.
+/// The number of octets of the largest server key: P-384, uncompressed.
 const MAX_PUBLIC_KEY: usize = 97;
 
-/// Whom to believe, and as what.
+/// The requirements on a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Demand<'a> {
-    /// Anchors, helpers and algorithms.
+    /// The anchors, known intermediates and algorithms.
     pub trust: Trust<'a>,
     /// The name that the server's certificate must be for; a DNS name is sent as server_name too (RFC 6066 section 3).
     pub server: ServerName<'a>,
-    /// What is known of the time.
+    /// The time, as far as it is known.
     pub now: TrustedTime,
-    /// What the verdict may cost.
+    /// The limits on the work of the verdict.
     pub limits: Limits,
 }
 
-/// What a device shows: its certificate, and a P-256 key that may live in a secure element.
+/// A device's certificate, and a P-256 key that may be in a secure element.
 pub trait ClientCredential {
-    /// The certificate, DER. embedded-tls sends no intermediates: the server must know them.
+    /// Returns the certificate as DER. embedded-tls sends no intermediates: the server must know them.
     fn certificate(&self) -> &[u8];
 
-    /// ECDSA with SHA-256 over `message`; none where the key cannot be used.
+    /// Signs `message` by ECDSA with SHA-256, or returns `None` if the key cannot be used.
     fn sign(&mut self, message: &[u8]) -> Option<EcdsaSignature>;
 }
 
-/// For devices that show no certificate.
+/// The credential type for devices without a certificate.
 #[derive(Clone, Copy, Debug)]
 pub enum NoCredential {}
 
@@ -84,23 +86,23 @@ impl ClientCredential for NoCredential {
     }
 }
 
-/// Memory of one connection.
+/// The memory of one connection.
 #[derive(Debug)]
 pub struct Buffers<'b> {
-    /// For a record of the server: 16,640 octets take any (RFC 8446 section 5.2).
+    /// The buffer for a record of the server; 16,640 octets hold any record (RFC 8446 section 5.2).
     pub receive: &'b mut [u8],
-    /// For a record of ours; our certificate must fit.
+    /// The buffer for a record of the client; the client's certificate must fit.
     pub send: &'b mut [u8],
-    /// What the parts of the connection share.
+    /// The state that the parts of a connection share.
     pub shared: &'b mut Shared,
 }
 
-/// What the parts of a connection share.
+/// The state that the parts of a connection share.
 #[derive(Debug)]
 pub struct Shared(Link);
 
 impl Shared {
-    /// For one connection after the other.
+    /// Creates state for one connection after the other.
     pub const fn new() -> Self {
         Self(Link::new())
     }
@@ -112,7 +114,7 @@ impl Default for Shared {
     }
 }
 
-/// A server that proved itself in this handshake.
+/// A server that proved its identity in this handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Server {
     valid_until: UnixTime,
@@ -120,18 +122,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// The earliest notAfter of its path: the connection should end then.
+    /// Returns the earliest notAfter of the server's path, at which the connection should end.
     pub fn valid_until(&self) -> UnixTime {
         self.valid_until
     }
 
-    /// SHA-256 of its certificate.
+    /// Returns the SHA-256 hash of the server's certificate.
     pub fn leaf(&self) -> &[u8; 32] {
         &self.leaf
     }
 }
 
-/// An open connection to a server that proved itself; nothing else here can read or write.
+/// An open connection to a server that proved its identity; no other type here can read or write.
 pub struct Connection<'b, S: Read + Write + 'b> {
     tls: TlsConnection<'b, Guard<'b, S>, Aes128GcmSha256>,
     link: &'b Link,
@@ -147,7 +149,7 @@ impl<S: Read + Write> core::fmt::Debug for Connection<'_, S> {
 /// Opens a connection.
 ///
 /// # Errors
-/// Why the server is not believed, or what went wrong before that could be said. The socket is dropped.
+/// The reason for refusing the server, or a fault before the verdict. The socket is dropped.
 pub async fn connect<'b, S, R, C>(
     socket: S,
     demand: &Demand<'_>,
@@ -165,7 +167,7 @@ where
     let guard = Guard::new(socket, link, buffers.receive.len());
     let config = match demand.server {
         ServerName::Dns(name) => TlsConfig::new().with_server_name(name),
-        // RFC 6066 section 3: an address is no server_name
+        // RFC 6066 section 3: an address is not a server_name
         ServerName::Ip(_) => TlsConfig::new(),
     };
     let mut provider = Provider {
@@ -176,7 +178,7 @@ where
     };
     let mut tls = TlsConnection::new(guard, buffers.receive, buffers.send);
     let opened = tls.open(TlsContext::new(&config, &mut provider)).await;
-    // What our own verifier said counts, whatever embedded-tls made of it.
+    // A refusal by this crate's verifier comes before the result of embedded-tls.
     if let Some(refusal) = provider.verifier.refusal {
         return Err(refusal);
     }
@@ -198,7 +200,7 @@ where
 }
 
 impl<S: Read + Write> Connection<'_, S> {
-    /// Who it is.
+    /// Returns the server.
     pub fn server(&self) -> &Server {
         &self.server
     }
@@ -212,8 +214,9 @@ impl<S: Read + Write> Connection<'_, S> {
         }
     }
 
-    /// As [`Read::read`], but none once `until` is done and no record has begun to come: nothing is lost then. embedded-tls loses what has come of
-    /// a record when a read is dropped, so a plain timeout around a read is the end of the connection.
+    /// Reads as [`Read::read`] does, or returns `None` once `until` is done and no record has begun to arrive, so
+    /// nothing is lost. embedded-tls loses the received part of a record when a read is dropped, so a plain timeout
+    /// around a read ends the connection.
     ///
     /// # Errors
     /// As [`Read::read`].
@@ -235,10 +238,10 @@ impl<S: Read + Write> Connection<'_, S> {
         .await
     }
 
-    /// Says close_notify (RFC 8446 section 6.1), and gives the socket back.
+    /// Sends close_notify (RFC 8446 section 6.1) and returns the socket.
     ///
     /// # Errors
-    /// Where it cannot be sent.
+    /// A failure to send close_notify.
     pub async fn close(self) -> Result<S, ConnectionError> {
         match self.tls.close().await {
             Ok(guard) => Ok(guard.into_socket()),
@@ -253,12 +256,12 @@ impl<S: Read + Write> ErrorType for Connection<'_, S> {
 }
 
 impl<S: Read + Write> Read for Connection<'_, S> {
-    /// 0 when the server said close_notify.
+    /// Returns 0 after the server's close_notify.
     async fn read(&mut self, out: &mut [u8]) -> Result<usize, ConnectionError> {
         match self.tls.read(out).await {
             Ok(count) => Ok(count),
             Err(TlsError::ConnectionClosed) => Ok(0),
-            // What it makes of an alert here, and of nothing else that the guard lets through.
+            // embedded-tls returns this error for an alert, and for nothing else that the guard passes on.
             Err(TlsError::InternalError) if self.link.fault.get().is_none() => Err(ConnectionError::Alert),
             Err(error) => Err(self.error(error)),
         }
@@ -275,22 +278,22 @@ impl<S: Read + Write> Write for Connection<'_, S> {
     }
 }
 
-/// What has been shown so far.
+/// The proof that the server has given so far.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is no heap to put the larger one on")]
 enum Stage {
     NoCertificate,
     /// The chain is verified and for the right name.
     Certificate(Leaf),
-    /// So is the CertificateVerify.
+    /// The CertificateVerify is verified too.
     Proven(Server),
 }
 
-/// What CertificateVerify is held against.
+/// The data to verify a CertificateVerify with.
 #[derive(Debug)]
 struct Leaf {
     server: Server,
-    /// ClientHello to Certificate.
+    /// The hash of ClientHello to Certificate.
     transcript: Sha256,
     algorithm: AlgorithmIdentifier,
     public_key: heapless::Vec<u8, MAX_PUBLIC_KEY>,
@@ -318,7 +321,7 @@ impl Verifier<'_> {
             if count >= MAX_SENT {
                 return Err(HandshakeError::TooManyCertificates);
             }
-            // One that does not parse cannot be part of a path.
+            // A certificate that does not parse cannot be part of a path.
             if let Ok(certificate) = Certificate::from_der(der) {
                 let _ = sent.push(certificate);
             }
@@ -337,7 +340,7 @@ impl Verifier<'_> {
         Ok(Leaf { server, transcript: transcript.clone(), algorithm, public_key })
     }
 
-    /// RFC 8446 section 4.4.3
+    /// Verifies a CertificateVerify (RFC 8446 section 4.4.3).
     fn certificate_verify(&self, verify: &CertificateVerifyRef<'_>) -> Result<Server, HandshakeError> {
         let Stage::Certificate(leaf) = &self.stage else { return Err(HandshakeError::UnexpectedMessage) };
         // RFC 8446 section 4.2.3: the curve belongs to the scheme
@@ -362,7 +365,7 @@ impl Verifier<'_> {
         Ok(leaf.server)
     }
 
-    /// The first reason stays.
+    /// Records the error, unless one is recorded already, and returns the alert for embedded-tls.
     fn refuse(&mut self, error: HandshakeError) -> TlsError {
         self.refusal.get_or_insert(error);
         TlsError::AbortHandshake(AlertLevel::Fatal, error.alert())
@@ -370,7 +373,7 @@ impl Verifier<'_> {
 }
 
 impl TlsVerifier<Aes128GcmSha256> for Verifier<'_> {
-    /// The name is in the demand.
+    /// Does nothing: the name is in the demand.
     fn set_hostname_verification(&mut self, _hostname: &str) -> Result<(), TlsError> {
         Ok(())
     }
@@ -417,7 +420,7 @@ impl<R: CryptoRngCore, C: ClientCredential> CryptoProvider for Provider<'_, R, C
         Ok((signer, SignatureScheme::EcdsaSecp256r1Sha256))
     }
 
-    /// Nobody who has not proved himself learns who we are.
+    /// Returns the client's certificate once the server has proved its identity.
     fn client_cert(&mut self) -> Option<OwnCertificate<impl AsRef<[u8]>>> {
         let proven = matches!(self.verifier.stage, Stage::Proven(_));
         let credential = self.credential.as_deref().filter(|_| proven)?;
@@ -431,7 +434,7 @@ struct Signer<'a, C> {
 }
 
 impl<C: ClientCredential> signature::SignerMut<EcdsaSignature> for Signer<'_, C> {
-    /// embedded-tls panics on an error: a signature of nothing goes out instead, and the handshake is given up.
+    /// Signs the message. embedded-tls panics on an error, so an empty signature is sent and the handshake fails.
     fn try_sign(&mut self, message: &[u8]) -> Result<EcdsaSignature, signature::Error> {
         let signature = self.credential.sign(message);
         *self.failed |= signature.is_none();

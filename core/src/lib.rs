@@ -1,20 +1,20 @@
-//! One TLS trust engine for edge gateways: the decisions, without std, without heap.
+//! A TLS trust engine for edge gateways: the decisions, without std and without heap.
 //!
-//! | module | what it holds |
+//! | module | contents |
 //! |---|---|
 //! | [`config`] | the configuration file, typed and validated |
-//! | [`x509`] | certificates as they are written: parse only, decide nothing |
-//! | [`path`] | the search for a path to a trust anchor, and its checks, within a budget |
+//! | [`x509`] | the parser of certificates, which decides nothing |
+//! | [`path`] | the search for a path to a trust anchor and its checks, within a budget |
 //! | [`identity`] | allow lists for clients, names for servers |
-//! | [`request`] | certification requests, written and judged, and the bag of certificates that answers them |
-//! | [`crypto`] | signature algorithms for targets without a provider of their own |
+//! | [`request`] | certification requests, written and checked, and the bag of certificates in the response |
+//! | [`crypto`] | signature algorithms for targets without a crypto provider |
 //! | `embedded_tls` | TLS 1.3 on a device, with embedded-tls (feature `embedded-tls`) |
-//! | [`rotation`] | when a certificate is renewed, tried, kept or given back: a pure state machine |
+//! | [`rotation`] | the renewal, trial and rollback of a certificate: a pure state machine |
 //! | [`store`] | a certificate and its key in two slots, safe against power loss |
-//! | [`time`] | what is known of the time |
+//! | [`time`] | the time, as far as it is known |
 //!
-//! Doors open one way: bytes → [`x509::Certificate`] → [`path::VerifiedPath`] → [`identity::AuthorizedPeer`].
-//! No recursion, no `unsafe`, no clock, no logger; time and work limits are arguments.
+//! Conversion goes one way: bytes → [`x509::Certificate`] → [`path::VerifiedPath`] → [`identity::AuthorizedPeer`]. No
+//! recursion, no `unsafe`, no clock, no logger; time and work limits are arguments.
 //!
 #![doc = include_str!("../README.md")]
 #![no_std]

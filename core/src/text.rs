@@ -1,18 +1,18 @@
-//! Splitting text at ASCII characters. `str` has all of this, but its searchers bring panic machinery into a firmware image.
+//! Splits text at ASCII characters. The searchers of `str` would bring panic machinery into a firmware image.
 
-/// The text before and after the first `at`, an ASCII character.
+/// Returns the text before and after the first `at`, an ASCII character.
 pub(crate) fn split_once(text: &str, at: u8) -> Option<(&str, &str)> {
     let place = text.bytes().position(|octet| octet == at)?;
     Some((text.get(..place)?, text.get(place.checked_add(1)?..)?))
 }
 
-/// The text before and after the last `at`, an ASCII character.
+/// Returns the text before and after the last `at`, an ASCII character.
 pub(crate) fn rsplit_once(text: &str, at: u8) -> Option<(&str, &str)> {
     let place = text.bytes().rposition(|octet| octet == at)?;
     Some((text.get(..place)?, text.get(place.checked_add(1)?..)?))
 }
 
-/// The parts between the `at`s, of which there is at least one.
+/// Returns the parts between the `at`s, at least one part.
 pub(crate) fn split(text: &str, at: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     core::iter::from_fn(move || {
@@ -27,12 +27,12 @@ pub(crate) fn split(text: &str, at: u8) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether an ASCII character occurs.
+/// Returns whether an ASCII character occurs.
 pub(crate) fn contains(text: &str, character: u8) -> bool {
     text.bytes().any(|octet| octet == character)
 }
 
-/// The text up to the first character that `is_end`.
+/// Returns the text up to the first character for which `is_end` holds.
 pub(crate) fn before(text: &str, is_end: impl Fn(u8) -> bool) -> &str {
     text.bytes().position(is_end).and_then(|end| text.get(..end)).unwrap_or(text)
 }

@@ -1,17 +1,17 @@
-//! What is known of the time. Time is always an argument: nothing in this crate reads a clock.
+//! The time, as far as it is known. Time is always an argument: nothing in this crate reads a clock.
 
 use core::fmt;
 
 use pki_types::UnixTime;
 
-/// What a device knows of the time. Only [`TrustedTime::Known`] lets a chain be accepted.
+/// A device's knowledge of the time. Only [`TrustedTime::Known`] lets a chain be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrustedTime {
-    /// Nothing is known: no certificate can be judged.
+    /// The time is unknown: no certificate can be judged.
     Unknown,
-    /// Build date, or the highest time a store has seen: enough to refuse what has expired, not to accept.
+    /// The build date, or the latest time that a store has seen: enough to refuse an expired certificate only.
     AtLeast(UnixTime),
-    /// From a source that is believed.
+    /// The time from a trusted source.
     Known(UnixTime),
 }
 
@@ -28,7 +28,7 @@ impl fmt::Display for Utc {
     }
 }
 
-/// As seconds since 1970, which a decoder shows as RFC 3339 has it.
+/// Writes seconds since 1970, which a decoder shows in the form of RFC 3339.
 #[cfg(feature = "defmt")]
 impl defmt::Format for Utc {
     fn format(&self, f: defmt::Formatter<'_>) {

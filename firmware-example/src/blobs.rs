@@ -1,14 +1,14 @@
-//! The partition: a table of named blobs, in place of files.
+//! Reads the partition: a table of named blobs, in place of files.
 //!
 //! | octets | |
 //! |---|---|
 //! | 8 | `EDGEBLOB` |
-//! | 4, 4 | version 1; how many entries |
-//! | 64 each | name (48, UTF-8, filled up with NUL), offset, length (4 each), 8 of zero |
+//! | 4, 4 | version 1; number of entries |
+//! | 64 each | name (48, UTF-8, padded with NUL), offset, length (4 each), 8 of zero |
 //! | … | the blobs, each at a multiple of four |
-//! | last 32 | SHA-256 of all before |
+//! | last 32 | SHA-256 of all octets before |
 //!
-//! Numbers are little endian. Certificates are DER, several of one file one after the other; keys are PKCS #8 in DER.
+//! Numbers are little endian. Certificates are DER, those of one file one after the other; keys are PKCS #8 in DER.
 
 use sha2::{Digest, Sha256};
 
@@ -17,16 +17,16 @@ const ENTRY: usize = 64;
 const NAME: usize = 48;
 const DIGEST: usize = 32;
 
-/// Why there are no blobs.
+/// The reason for which there are no blobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, defmt::Format)]
 pub enum BlobsError {
-    /// It does not begin as a table of version 1 does.
+    /// The partition does not begin with a table of version 1.
     Magic,
-    /// It is not what was written: the digest differs.
+    /// The digest differs from the one that was written.
     Digest,
 }
 
-/// The table.
+/// The table of blobs.
 #[derive(Clone, Copy)]
 pub struct Blobs(&'static [u8]);
 
@@ -36,10 +36,10 @@ fn number(octets: &[u8]) -> Option<usize> {
 }
 
 impl Blobs {
-    /// Checks the digest over all of it.
+    /// Opens a partition, and checks its digest.
     ///
     /// # Errors
-    /// It was never written, or not whole.
+    /// Fails if the partition was never written, or not completely.
     pub fn open(partition: &'static [u8]) -> Result<Self, BlobsError> {
         let (content, digest) = partition.split_last_chunk::<DIGEST>().ok_or(BlobsError::Magic)?;
         if !content.starts_with(MAGIC) {
@@ -49,7 +49,7 @@ impl Blobs {
         if found == *digest { Ok(Self(content)) } else { Err(BlobsError::Digest) }
     }
 
-    /// The blob of this name.
+    /// Returns the blob of this name.
     pub fn get(&self, name: &str) -> Option<&'static [u8]> {
         let count = number(self.0.get(MAGIC.len()..)?)?;
         let table = self.0.get(MAGIC.len().checked_add(4)?..)?;

@@ -1,11 +1,12 @@
-//! What the device knows of the time.
+//! Keeps the device's knowledge of the time.
 //!
-//! It starts with a floor: the build's date, or the highest time that the store has seen, which only refuses. SNTP proposes a time; it
-//! is not authenticated, so a proposal below the floor is refused, and one above is believed for one handshake: the gateway's certificate
-//! must be valid then. That confirms it, and only a confirmed time becomes the floor and is noted in the store. Who forges SNTP can move
-//! the device within the validity of the gateway's certificate, a day, and not make it believe one that expired before the floor.
+//! The clock starts with a floor: the build's date, or the highest time that the store has seen. The floor can only
+//! refuse. SNTP proposes a time, unauthenticated: a proposal below the floor is refused, and one above is trusted for
+//! one handshake, in which the gateway's certificate must be valid. The handshake confirms the time, and only a
+//! confirmed time becomes the floor and is stored. A forger of SNTP can move the device's time within the validity of
+//! the gateway's certificate, a day, and cannot make the device trust a certificate that expired before the floor.
 //!
-//! Oscillators drift: a confirmed time is asked for again every six hours, and once a gateway was refused for its dates.
+//! Oscillators drift: the time is requested again every six hours, and after a gateway was refused for its dates.
 
 use core::time::Duration as Span;
 
@@ -13,16 +14,16 @@ use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::time::{TrustedTime, Utc};
 use embassy_time::Instant;
 
-/// How long a time is good for.
+/// The age in seconds at which a time is requested again.
 const ASK_AGAIN_S: u64 = 6 * 3600;
 
-/// What an oscillator without a crystal may be too fast by: one second in so many.
+/// The assumed maximum gain of an oscillator without a crystal: one second in this number.
 const DRIFT: u64 = 32;
 
-/// What is not worth a refusal, in seconds.
+/// The tolerance in seconds below which no time is refused.
 const SLACK_S: u64 = 5;
 
-/// A time, and when it was that.
+/// A time, and the instant at which it was valid.
 #[derive(Clone, Copy)]
 struct Reading {
     unix_ms: u64,
@@ -34,19 +35,19 @@ impl Reading {
         UnixTime::since_unix_epoch(Span::from_millis(self.unix_ms.saturating_add(passed_ms(self.at))))
     }
 
-    /// What it is now at the least.
+    /// Returns the earliest time that it can be now.
     fn at_least(&self) -> UnixTime {
         let drift_s = (passed_ms(self.at) / 1000 / DRIFT).saturating_add(SLACK_S);
         UnixTime::since_unix_epoch(Span::from_secs(self.now().as_secs().saturating_sub(drift_s)))
     }
 }
 
-/// Milliseconds of the device's clock since then.
+/// Returns the milliseconds of the device's clock since an instant.
 fn passed_ms(since: Instant) -> u64 {
     since.elapsed().as_millis().saturating_mul(rate())
 }
 
-/// Seconds of the device's clock in a second: 1 but in tests.
+/// Returns the seconds of the device's clock in each second: 1 except in tests.
 fn rate() -> u64 {
     #[cfg(feature = "rig")]
     return edgetrust_firmware::board::rig::clock_rate().unwrap_or(1).into();
@@ -54,19 +55,19 @@ fn rate() -> u64 {
     1
 }
 
-/// The clock.
+/// The device's clock.
 pub struct Clock {
     floor: UnixTime,
     confirmed: Option<Reading>,
     proposed: Option<Reading>,
-    /// When the time was last asked for.
+    /// The instant of the last request for the time.
     asked: Option<Instant>,
-    /// A gateway was refused for its dates: theirs are wrong, or ours.
+    /// Whether a gateway was refused for its dates: the dates or the device's time are wrong.
     doubted: bool,
 }
 
 impl Clock {
-    /// With the highest time that the store has seen.
+    /// Creates a clock from the highest time that the store has seen.
     pub fn new(seen: Option<UnixTime>) -> Self {
         let built = UnixTime::since_unix_epoch(Span::from_secs(build_time()));
         let (floor, source) = match seen {
@@ -78,12 +79,12 @@ impl Clock {
         clock
     }
 
-    /// What is known. While there is a confirmed time, a proposal is nothing to renew a certificate by.
+    /// Returns the known time. A confirmed time has precedence: a proposal must not renew a certificate.
     pub fn now(&self) -> TrustedTime {
         self.known(self.confirmed.or(self.proposed))
     }
 
-    /// What the next handshake goes by: a proposal, which that confirms or not.
+    /// Returns the time for the next handshake: a proposal has precedence, which the handshake confirms or refutes.
     pub fn to_try(&self) -> TrustedTime {
         self.known(self.proposed.or(self.confirmed))
     }
@@ -92,29 +93,29 @@ impl Clock {
         reading.map_or(TrustedTime::AtLeast(self.floor), |reading| TrustedTime::Known(reading.now()))
     }
 
-    /// No time below it is believed.
+    /// Returns the floor: no earlier time is trusted.
     pub fn floor(&self) -> UnixTime {
         self.floor
     }
 
-    /// A time was ever confirmed.
+    /// Returns whether a time was ever confirmed.
     pub fn is_confirmed(&self) -> bool {
         self.confirmed.is_some()
     }
 
-    /// The time is to be asked for.
+    /// Returns whether the time is to be requested.
     pub fn is_due(&self) -> bool {
         let old = self.asked.is_none_or(|asked| passed_ms(asked) / 1000 >= ASK_AGAIN_S);
         old || self.doubted || !matches!(self.now(), TrustedTime::Known(_))
     }
 
-    /// It is asked for now. Without an answer the device goes on with what it knows.
+    /// Notes a request for the time. Without an answer the device continues with its known time.
     pub fn ask(&mut self) {
         self.asked = Some(Instant::now());
         self.doubted = false;
     }
 
-    /// A server of time says this.
+    /// Proposes the time that a time server returned.
     pub fn propose(&mut self, unix_s: u64) {
         let time = UnixTime::since_unix_epoch(Span::from_secs(unix_s));
         let floor = self.confirmed.map_or(self.floor, |reading| reading.at_least().max(self.floor));
@@ -126,7 +127,7 @@ impl Clock {
         defmt::info!("time: {}, from sntp", Utc(time));
     }
 
-    /// The gateway's certificate is valid at the proposed time. The time, where that is news.
+    /// Confirms the proposed time: the gateway's certificate is valid at it. Returns the time if it is new.
     pub fn confirm(&mut self) -> Option<UnixTime> {
         let reading = self.proposed.take()?;
         self.confirmed = Some(reading);
@@ -136,7 +137,8 @@ impl Clock {
         Some(now)
     }
 
-    /// The gateway's certificate is not valid now: one of the two is wrong. A proposed time is not believed, and is asked for anew.
+    /// Notes that the gateway's certificate is not valid now: the dates or the time are wrong. A proposed time is
+    /// dropped, and the time is requested again.
     pub fn reject(&mut self) {
         self.doubted = true;
         if self.proposed.take().is_some() {
@@ -145,9 +147,9 @@ impl Clock {
     }
 }
 
-/// When this was built, in seconds since 1970: the commit's date.
+/// Returns the build's time in seconds since 1970: the commit's date.
 const fn build_time() -> u64 {
-    // The day of the first version, where a build does not say.
+    // The day of the first version, if the build sets no time.
     let text = match option_env!("EDGETRUST_BUILD_TIME") {
         Some(text) => text.as_bytes(),
         None => b"1793491200",

@@ -1,4 +1,5 @@
-//! Which P-256 verifies certificates and signs for this device: portable code, or with the feature `p256-cm4` assembly for this processor.
+//! Selects the P-256 that verifies certificates and signs for this device: portable code, or with the feature
+//! `p256-cm4` assembly for this processor.
 //!
 //! Key exchange stays embedded-tls's own.
 
@@ -16,7 +17,7 @@ pub static ECDSA: &dyn SignatureVerificationAlgorithm = edgetrust_core::crypto::
 #[cfg(feature = "p256-cm4")]
 pub static ECDSA: &dyn SignatureVerificationAlgorithm = &cortex_m4::EcdsaP256Sha256;
 
-/// ECDSA with SHA-256 over a message; it needs no random numbers (RFC 6979).
+/// Signs a message by ECDSA with SHA-256; needs no random numbers (RFC 6979).
 #[must_use]
 pub fn sign(key: &P256Key, message: &[u8]) -> Option<EcdsaSignature> {
     #[cfg(not(feature = "p256-cm4"))]
@@ -25,12 +26,12 @@ pub fn sign(key: &P256Key, message: &[u8]) -> Option<EcdsaSignature> {
     return cortex_m4::sign(key, message);
 }
 
-/// A certificate, and its key in memory.
+/// A certificate and its key in memory.
 #[derive(Clone, Debug)]
 pub struct Credential<'a> {
-    /// The certificate, DER.
+    /// The certificate in DER.
     pub certificate: &'a [u8],
-    /// Its key.
+    /// The certificate's private key.
     pub key: P256Key,
 }
 

@@ -1,4 +1,4 @@
-//! One session after the other, and what is done between them.
+//! Runs one session after the other, and the work between sessions.
 
 use core::pin::pin;
 
@@ -25,27 +25,27 @@ use crate::verdict::Verdict;
 use crate::websocket::WebSocketError;
 use crate::{Slots, alive, sntp};
 
-/// The first wait after a failure; it doubles up to the longest.
+/// The first wait after a failure; the wait doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// A device that rests looks after itself so often.
+/// The interval of checks while the device rests.
 const LOOK: Duration = Duration::from_secs(30);
-/// The wait after a start that was not wanted.
+/// The wait after an unintended start.
 const AFTER_CRASH: Duration = Duration::from_secs(1);
-/// Answers of the gateway.
+/// The size in octets of the buffer for the gateway's answers.
 const BUFFER: usize = 3584;
 
 static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
 static ANSWERS: ConstStaticCell<[u8; BUFFER]> = ConstStaticCell::new([0; BUFFER]);
 
-/// Why there is no device.
+/// The reason for which the device cannot start.
 #[derive(defmt::Format)]
 pub enum DeviceError {
     Settings(SettingsError),
     Renewal(RenewalError),
 }
 
-/// How a session came to its end.
+/// The reason for which a session failed.
 #[derive(defmt::Format)]
 pub enum SessionError {
     Time,
@@ -56,15 +56,15 @@ pub enum SessionError {
     Enroll(EnrollError),
 }
 
-/// What is to be done next.
+/// The next step after a session.
 enum Next {
     Session,
-    /// A session after so long.
+    /// A session after this time.
     Rest(Duration),
     Restart,
 }
 
-/// All of it.
+/// The whole state of the device.
 pub struct Device {
     settings: Settings,
     net: Stack<'static>,
@@ -75,10 +75,10 @@ pub struct Device {
     memory: &'static mut Memory,
     shared: Shared,
     answers: &'static mut [u8; BUFFER],
-    /// What of `answers` an enrollment has there.
+    /// The octets of `answers` that an enrollment uses.
     issuers: Issuers,
     reported: bool,
-    /// What DHCP gave last.
+    /// The last address from DHCP.
     address: Option<[u8; 4]>,
 }
 
@@ -111,12 +111,12 @@ impl Device {
         })
     }
 
-    /// For ever.
+    /// Runs sessions for ever.
     pub async fn run(&mut self) -> ! {
         let mut wait = FIRST_WAIT;
         self.renewal.restore(&self.settings, self.clock.now());
         if !matches!(self.reset, ResetReason::PowerOn | ResetReason::Requested) {
-            // Whatever ended the run before may be there still: it is not met again and again at full speed.
+            // The cause of the last run's end may persist: the wait keeps the device from meeting it at full speed.
             Timer::after(AFTER_CRASH).await;
         }
         loop {
@@ -137,11 +137,11 @@ impl Device {
                         SessionError::Dial(DialError::Refused(error)) => defmt::warn!("refused: {}", error),
                         error => defmt::warn!("session: {}", error),
                     }
-                    // A feed that had been let in begins anew.
+                    // A session that the gateway had admitted restarts the waits.
                     if matches!(error, SessionError::WebSocket(WebSocketError::Closed | WebSocketError::Ended)) {
                         wait = FIRST_WAIT;
                     }
-                    // Half of it is left to chance: a fleet does not come back as one.
+                    // Half of the wait is random, so that a fleet does not reconnect at once.
                     let half = wait.as_millis() / 2;
                     let millis = half.saturating_add(self.rng.next_u64() % half.max(1));
                     defmt::info!("retry in {=u64} ms", millis);
@@ -152,7 +152,7 @@ impl Device {
         }
     }
 
-    /// Waits for the next report, but not longer than until a new credential is wanted.
+    /// Waits for the next report, or until a new credential is wanted.
     async fn rest(&mut self, interval: Duration) {
         let until = Instant::now() + interval;
         while Instant::now() < until && !self.renewal.wanted() {
@@ -162,7 +162,7 @@ impl Device {
         }
     }
 
-    /// Waits for an address.
+    /// Waits for an address from DHCP.
     async fn address(&mut self) {
         while with_timeout(Duration::from_secs(15), self.net.wait_config_up()).await.is_err() {
             alive();
@@ -175,7 +175,7 @@ impl Device {
         self.address = address;
     }
 
-    /// The time for a handshake, after asking for it where that is due.
+    /// Returns the time for a handshake, and requests the time first if due.
     async fn time(&mut self) -> Result<TrustedTime, SessionError> {
         if self.clock.is_due() {
             self.clock.ask();
@@ -189,7 +189,7 @@ impl Device {
         }
     }
 
-    /// One connection, for whatever it is wanted for.
+    /// Runs one connection, for enrollment or for a report and feed.
     async fn session(&mut self) -> Result<Next, SessionError> {
         let now = self.time().await?;
         let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, issuers, reported, .. } = self;
@@ -200,9 +200,10 @@ impl Device {
             Some(enroll) => Target { host: enroll.server.host, port: enroll.server.port, name: enroll.server_name },
             None => Target { host: device.gateway.host, port: device.gateway.port, name: device.server_name },
         };
-        // What is shown from here on is what a change is counted from.
+        // Later changes of the credential are counted from here.
         renewal.changed();
-        // In a block of its own: a connection is a kilobyte and a half, and what lives on keeps its place in the task's memory.
+        // A block of its own: a connection is a kilobyte and a half, and values that live on keep their place in the
+        // task's memory.
         let mut link = {
             let dialled = {
                 let mut credential = renewal.credential();
@@ -244,7 +245,7 @@ impl Device {
     }
 }
 
-/// What a handshake says of the time.
+/// Confirms or refutes the time by the result of a handshake.
 fn learn<T>(dialled: &Result<T, DialError>, clock: &mut Clock, renewal: &mut Renewal<Slots>) {
     match dialled {
         Ok(_) => {
@@ -260,23 +261,23 @@ fn learn<T>(dialled: &Result<T, DialError>, clock: &mut Clock, renewal: &mut Ren
     }
 }
 
-/// What is said on a connection.
+/// The messages on a connection.
 struct Words<'a> {
     settings: &'a Settings,
     clock: &'a mut Clock,
     renewal: &'a mut Renewal<Slots>,
     reset: &'a ResetReason,
-    /// When the first certificate of the server's path expires.
+    /// The earliest notAfter on the server's path.
     until: UnixTime,
-    /// The gateway has taken our certificate: it answered.
+    /// Whether the gateway has answered, and so has accepted the device's certificate.
     taken: bool,
     issuers: &'a mut Issuers,
-    /// The report went out on a connection that ended with it.
+    /// Whether the report was sent on a connection that ended with it.
     reported: &'a mut bool,
 }
 
 impl Words<'_> {
-    /// The report, if it is asked for; then the feed.
+    /// Sends the report, if configured; then runs the feed.
     async fn serve(
         &mut self,
         link: &mut Link<'_>,
@@ -285,7 +286,7 @@ impl Words<'_> {
         answers: &mut [u8; BUFFER],
     ) -> Result<Next, SessionError> {
         let device = &self.settings.device;
-        // The answers of this connection take their place.
+        // The answers of this connection overwrite the intermediates.
         *self.issuers = None;
         if let Some(path) = device.report.filter(|_| !*self.reported) {
             let text = self.how(0).json();
@@ -306,13 +307,13 @@ impl Words<'_> {
         match feed(link, rng, host, path, interval, self).await.map_err(SessionError::WebSocket)? {
             Left::Command(Command::Restart) => return Ok(Next::Restart),
             Left::Command(Command::Rotate) => self.renewal.rotate(self.settings, self.clock.now()),
-            // A report comes before every feed.
+            // A report precedes every feed.
             Left::Command(Command::Report) | Left::Wanted => {}
         }
         Ok(Next::Session)
     }
 
-    /// Another credential.
+    /// Enrolls for another credential.
     async fn enroll(
         &mut self,
         link: &mut Link<'_>,

@@ -1,4 +1,4 @@
-//! From a name to a connection whose server has proved itself, each step with a deadline.
+//! Opens a connection to an authenticated server from a name, each step with a deadline.
 
 use core::pin::{Pin, pin};
 
@@ -20,22 +20,23 @@ use rand_chacha::ChaCha20Rng;
 
 use crate::settings::Settings;
 
-/// What a name, a connection and a handshake may take. A handshake is 50 million instructions; the server's share is its own.
+/// The time limits for name resolution, connection and handshake. A handshake is 50 million instructions on the
+/// device, in addition to the server's time.
 const RESOLVE: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(10);
 const HANDSHAKE: Duration = Duration::from_secs(20);
-/// How long a peer may leave octets of ours without an answer.
+/// The time that a peer may leave octets unacknowledged.
 pub const SILENCE: Duration = Duration::from_secs(30);
-/// A peer is asked so often whether it is there.
+/// The interval of keep-alive probes.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 static ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 1] = [crypto::ECDSA];
 
-/// Octets of the largest record that is taken. RFC 8446 section 5.2 allows 16,640; what a gateway says to a device is shorter, and a longer one is
-/// refused as such.
+/// The size in octets of the largest accepted record. RFC 8446 section 5.2 allows 16,640; a gateway's records for a
+/// device are shorter, and a longer record is refused as such.
 const RECORD: usize = 4 * 1024 + 256;
 
-/// Memory of one connection. There is one at a time.
+/// The memory of one connection. There is one connection at a time.
 pub struct Memory {
     tcp_receive: [u8; 1536],
     tcp_send: [u8; 1024],
@@ -44,51 +45,51 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Nothing yet.
+    /// Creates zeroed memory.
     pub const fn new() -> Self {
         Self { tcp_receive: [0; _], tcp_send: [0; _], tls_receive: [0; _], tls_send: [0; _] }
     }
 }
 
-/// A connection to a server that proved itself.
+/// A connection to an authenticated server.
 pub type Link<'m> = Connection<'m, TcpSocket<'m>>;
 
-/// Why there is none.
+/// The reason for which there is no connection.
 #[derive(Clone, Copy, defmt::Format)]
 pub enum DialError {
-    /// The name has no address, or the name server does not say.
+    /// The name has no address, or the name server does not answer.
     Resolve,
-    /// Nobody there, or not in time.
+    /// The peer did not accept the connection, or not in time.
     Connect,
-    /// The server is not believed, or ended the handshake.
+    /// The server was refused, or ended the handshake.
     Refused(HandshakeError),
     /// The handshake took too long.
     Timeout,
 }
 
-/// Where to, and as whom the server is believed.
+/// The address of a server, and the name that authenticates it.
 #[derive(Clone, Copy)]
 pub struct Target<'a> {
-    /// DNS name or address.
+    /// The DNS name or address to connect to.
     pub host: &'a str,
-    /// TCP.
+    /// The TCP port.
     pub port: u16,
-    /// DNS name or address of its certificate.
+    /// The DNS name or address that the server's certificate must have.
     pub name: &'a str,
 }
 
-/// The address of a host.
+/// Resolves the address of a host.
 pub async fn resolve(net: Stack<'_>, host: &str) -> Option<IpAddress> {
     let found = with_timeout(RESOLVE, net.dns_query(host, DnsQueryType::A)).await;
     found.ok()?.ok()?.first().copied()
 }
 
-/// Trust of this device.
+/// Returns the device's trust anchors and algorithms.
 pub fn trust(settings: &Settings) -> Trust<'_> {
     Trust { anchors: &settings.anchors, known_intermediates: &[], algorithms: &ALGORITHMS }
 }
 
-/// Keeps a part of the work in functions of its own: in one that does it all, what each part takes of the stack would be taken all the time.
+/// Keeps a part of the work in a function of its own, so that the part's stack is released when the part ends.
 pub fn apart<'a, T>(part: Pin<&'a mut (dyn Future<Output = T> + 'a)>) -> Pin<&'a mut (dyn Future<Output = T> + 'a)> {
     part
 }
@@ -106,7 +107,7 @@ pub async fn dial<'m>(
     let address = resolve(net, target.host).await.ok_or(DialError::Resolve)?;
     let mut socket = TcpSocket::new(net, &mut memory.tcp_receive, &mut memory.tcp_send);
     socket.set_timeout(Some(SILENCE));
-    // Without it a connection on which nothing is said for so long would be taken for dead (RFC 9293 section 3.8.4).
+    // Without keep-alive, a quiet connection would be taken for dead after [`SILENCE`] (RFC 9293 section 3.8.4).
     socket.set_keep_alive(Some(KEEP_ALIVE));
     match with_timeout(CONNECT, socket.connect((address, target.port))).await {
         Ok(Ok(())) => {}
@@ -132,7 +133,8 @@ pub async fn dial<'m>(
     }
 }
 
-/// Sends octets, all of them at once: one place, since each is some kilobytes of the image. A peer that acknowledges and takes nothing more is given up.
+/// Sends all octets: in one place, since each copy has some kilobytes of the image. A peer that acknowledges and reads
+/// nothing more is given up.
 pub async fn say(link: &mut Link<'_>, parts: &[&[u8]]) -> Result<(), ConnectionError> {
     let said = async {
         for part in parts {
@@ -147,7 +149,8 @@ pub async fn say(link: &mut Link<'_>, parts: &[&[u8]]) -> Result<(), ConnectionE
     }
 }
 
-/// Why a server ended a connection that we still wrote to: it said so, and what it did not read of ours made a reset of the end.
+/// Returns the alert with which a server ended a connection that was still written to: octets that the server did not
+/// read turned its end into a reset.
 async fn last_words(link: &mut Link<'_>) -> Option<ConnectionError> {
     let mut octet = [0];
     match with_timeout(Duration::from_secs(1), link.read(&mut octet)).await {
@@ -156,7 +159,8 @@ async fn last_words(link: &mut Link<'_>) -> Option<ConnectionError> {
     }
 }
 
-/// Says goodbye in good order, but not for long. A macro: each function that a connection is handed to holds it once more.
+/// Closes the connection in good order within a few seconds. A macro: each function that takes a connection stores it
+/// once more.
 macro_rules! hang_up {
     ($link:expr) => {
         if let Ok(Ok(mut socket)) = with_timeout(Duration::from_secs(5), $link.close()).await {

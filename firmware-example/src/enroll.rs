@@ -1,5 +1,6 @@
-//! A new key and a certificate for it, through the gateway: EST simple re-enrollment (RFC 7030 section 4.2.2) over mutual TLS. The answer
-//! holds the certificate alone, so what lies between it and our CAs is asked for first (section 4.1). It is not trusted: it completes the path.
+//! Obtains a certificate for a new key through the gateway: EST simple re-enrollment (RFC 7030 section 4.2.2) over
+//! mutual TLS. The answer contains the certificate alone, so the intermediates are requested first (section 4.1). They
+//! are not trusted: they complete the path.
 
 use core::ops::Range;
 
@@ -25,42 +26,42 @@ use crate::settings::Settings;
 
 const PATH: &str = "/.well-known/est/simplereenroll";
 const CACERTS: &str = "/.well-known/est/cacerts";
-/// The gateway orders from a CA meanwhile.
+/// The time limit for the answer: the gateway orders from a CA meanwhile.
 const PATIENCE: Duration = Duration::from_secs(150);
-/// Certificates of an answer.
+/// The maximum number of certificates in an answer.
 const MAX_CERTIFICATES: usize = 4;
 const MAX_REQUEST: usize = 768;
 
-/// Why there is no new certificate.
+/// The reason for which there is no new certificate.
 #[derive(Clone, Copy, defmt::Format)]
 pub enum EnrollError {
-    /// No key could be made.
+    /// No key could be generated.
     Key,
-    /// What is shown is no certificate.
+    /// The current certificate is malformed.
     Current(ParseError),
     /// The request could not be written.
     Request(RequestError),
-    /// The connection, or no HTTP.
+    /// The connection failed, or the answer is no HTTP.
     Http(HttpError),
-    /// No answer in time.
+    /// The answer did not come in time.
     Silent,
-    /// The gateway will not; the status.
+    /// The gateway refuses; with the status.
     Refused(u16),
-    /// The gateway cannot now (RFC 7030 section 4.2.3); the status, and how long it is to be left alone.
+    /// The gateway cannot answer now (RFC 7030 section 4.2.3); with the status and the seconds to wait.
     Unavailable(u16, Option<u32>),
     /// The answer is no bag of certificates, or one without a certificate for the new key.
     Answer,
-    /// The new certificate leads to no CA of ours, or is not for a client.
+    /// The new certificate has no path to the device's CAs, or is not for a client.
     Path(PathError),
     /// The new certificate has other names than the one before.
     Names(RequestError),
 }
 
 impl EnrollError {
-    /// When it is worth another attempt.
+    /// Returns whether another attempt is worthwhile, and when.
     pub fn failure(&self) -> Failure {
         let (kind, retry_after_s) = match self {
-            // A CA may have got a new issuer in this very moment: it is asked for again.
+            // The CA may just have got a new issuer: the intermediates are requested again.
             Self::Path(PathError { kind: PathErrorKind::UnknownIssuer, .. }) => (FailureKind::Transient, None),
             Self::Refused(_) | Self::Path(_) | Self::Names(_) | Self::Request(_) => (FailureKind::Refused, None),
             Self::Unavailable(_, retry_after_s) => (FailureKind::Transient, *retry_after_s),
@@ -70,20 +71,21 @@ impl EnrollError {
     }
 }
 
-/// What a new certificate is asked for with.
+/// The parameters of an enrollment.
 pub struct Enrollment<'a> {
     pub settings: &'a Settings,
     pub host: &'a str,
-    /// The certificate that is shown, DER.
+    /// The current certificate in DER.
     pub current: &'a [u8],
     pub now: TrustedTime,
 }
 
-/// Octets of intermediates at the end of the buffer for answers; none before the gateway was asked for them.
+/// The size in octets of the intermediates at the end of the answer buffer; `None` before they were requested.
 pub type Issuers = Option<usize>;
 
-/// Asks for the intermediates, makes a key, asks for a certificate, verifies it. The chain lies in `buffer`. None where the gateway closes the
-/// connection after the first answer, as those before this version do: the rest is for another connection.
+/// Requests the intermediates, generates a key, requests a certificate, and verifies it. The chain is in `buffer`.
+/// Returns `None` if the gateway closes the connection after the first answer, as gateways before this version do: the
+/// rest needs another connection.
 pub async fn enroll<'b>(
     link: &mut Link<'_>,
     enrollment: Enrollment<'_>,
@@ -120,20 +122,21 @@ pub async fn enroll<'b>(
     let answer = answer.map_err(|_| EnrollError::Silent)?.map_err(EnrollError::Http)?;
     match answer.head.status {
         200 => {}
-        // Request Timeout and Too Many Requests pass (RFC 9110 section 15.5.9, RFC 6585 section 4).
+        // Request Timeout and Too Many Requests are transient (RFC 9110 section 15.5.9, RFC 6585 section 4).
         status @ 400..=499 if status != 408 && status != 429 => return Err(EnrollError::Refused(status)),
         status => return Err(EnrollError::Unavailable(status, answer.head.retry_after_s)),
     }
     let bag = decode(answer.body).ok_or(EnrollError::Answer)?;
     let Judged { not_before, not_after, chain, leaf } = judge(settings, &current, &public_key, (bag, kept), now)?;
-    // The bag has them one after the other in any order: the leaf comes to the front.
+    // The bag's certificates are contiguous in any order: the leaf is moved to the front.
     bag.get_mut(chain.start..leaf.end).ok_or(EnrollError::Answer)?.rotate_right(leaf.len());
     let chain = bag.get(chain).ok_or(EnrollError::Answer)?;
     Ok(Some(Issued { key: key.to_pkcs8(), chain, not_before, not_after }))
 }
 
-/// Asks for the CAs of the location; octets of what is kept of them, and whether the connection ends with the answer. A gateway that says nothing of
-/// use may send the intermediates with the certificate, as those before this version do.
+/// Requests the CAs of the location; returns the size in octets of the intermediates that are kept, and whether the
+/// connection ends with the answer. A gateway without a usable answer may send the intermediates with the certificate,
+/// as gateways before this version do.
 async fn learn(
     link: &mut Link<'_>,
     settings: &Settings,
@@ -144,7 +147,7 @@ async fn learn(
     let answer = with_timeout(SILENCE, ask(link, request, buffer)).await;
     let head = match answer.map_err(|_| EnrollError::Silent)? {
         Ok(answer) => answer.head,
-        // There is no memory for it, and where it ends is not known.
+        // The answer does not fit into memory, or its end is unknown.
         Err(
             HttpError::TooLong
             | HttpError::Malformed
@@ -156,7 +159,7 @@ async fn learn(
     Ok((kept.unwrap_or(0), head.closes))
 }
 
-/// Moves the intermediates of a bag to the end of the buffer; their octets.
+/// Moves the intermediates of a bag to the end of the buffer; returns their size in octets.
 fn keep(settings: &Settings, buffer: &mut [u8], body: Range<usize>) -> Option<usize> {
     let from = body.start;
     let length = decode(buffer.get_mut(body)?)?.len();
@@ -166,12 +169,12 @@ fn keep(settings: &Settings, buffer: &mut [u8], body: Range<usize>) -> Option<us
         let anchor = settings.anchors.iter().any(|anchor| anchor.certificate().der() == der);
         if !anchor && Certificate::from_der(der).is_ok_and(|certificate| !certificate.is_self_issued()) {
             let start = from + place_in(bag, der)?.start;
-            // More are none of a chain that a device can verify.
+            // A chain that a device can verify has no more certificates.
             let _ = places.push(start..start + der.len());
         }
     }
     let (whole, mut start) = (buffer.len(), buffer.len());
-    // From the last to the first: each goes up, over what has gone already.
+    // From the last to the first: each moves up, over octets that were moved already.
     for place in places.iter().rev() {
         // Half of the buffer is for the answer with the certificate.
         let Some(to) = start.checked_sub(place.len()).filter(|to| *to >= whole / 2) else { break };
@@ -181,13 +184,13 @@ fn keep(settings: &Settings, buffer: &mut [u8], body: Range<usize>) -> Option<us
     Some(whole - start)
 }
 
-/// Where a certificate lies in the bag that it is a part of.
+/// Returns the range of a certificate within its bag.
 fn place_in(bag: &[u8], der: &[u8]) -> Option<Range<usize>> {
     let start = (der.as_ptr() as usize).checked_sub(bag.as_ptr() as usize)?;
     Some(start..start + der.len())
 }
 
-/// Base64 in place; line breaks are passed over (RFC 8951 section 3.1).
+/// Decodes base64 in place; line breaks are skipped (RFC 8951 section 3.1).
 fn decode(body: &mut [u8]) -> Option<&mut [u8]> {
     let mut length = 0;
     for index in 0..body.len() {
@@ -201,17 +204,17 @@ fn decode(body: &mut [u8]) -> Option<&mut [u8]> {
     body.get_mut(..length)
 }
 
-/// What came, verified.
+/// A verified answer.
 struct Judged {
     not_before: UnixTime,
     not_after: UnixTime,
-    /// Where the certificates lie in the bag.
+    /// The range of the certificates in the bag.
     chain: Range<usize>,
-    /// Where the leaf does.
+    /// The range of the leaf in the bag.
     leaf: Range<usize>,
 }
 
-/// Verifies what came.
+/// Verifies an answer.
 fn judge(
     settings: &Settings,
     current: &Certificate<'_>,
@@ -232,21 +235,22 @@ fn judge(
             others.push(certificate).map_err(|_| EnrollError::Answer)?;
         }
     }
-    // Where the bag has them too there may be no room, and no need.
+    // If the bag contains them too, there may be no room, and none is needed.
     for certificate in certificates(kept).filter_map(|der| Certificate::from_der(der).ok()) {
         let _ = others.push(certificate);
     }
     let (leaf, place) = leaf.ok_or(EnrollError::Answer)?;
     let chain = chain.filter(|chain| chain.len() <= MAX_CHAIN).ok_or(EnrollError::Answer)?;
     let validity = leaf.validity();
-    // The CA's clock may be ahead of ours: peers go by it, so it is judged at its first moment then.
+    // The CA's clock may be ahead of the device's: peers go by the CA's clock, so such a certificate is verified at
+    // the start of its validity.
     let at = match now {
         TrustedTime::Known(now) => now.max(validity.not_before),
         TrustedTime::AtLeast(_) | TrustedTime::Unknown => validity.not_before,
     };
     let mut budget = Budget::new(Limits::DEVICE);
     trust(settings).verify(&leaf, &others, Purpose::ClientAuth, at, &mut budget).map_err(EnrollError::Path)?;
-    // The gateway's rule for requests holds for what comes back (RFC 7030 section 4.2.2). The CA may word the subject in its own way.
+    // The gateway's rule for requests also holds for answers (RFC 7030 section 4.2.2). The CA may choose the subject.
     let (new, before) = (leaf.extensions().subject_alt_name, current.extensions().subject_alt_name);
     same_alternative_names(new, before).map_err(EnrollError::Names)?;
     Ok(Judged { not_before: validity.not_before, not_after: validity.not_after, chain, leaf: place })

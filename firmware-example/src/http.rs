@@ -1,4 +1,4 @@
-//! HTTP/1.1, as much as a device says (RFC 9112).
+//! Implements the part of HTTP/1.1 that a device needs (RFC 9112).
 
 use core::ops::Range;
 
@@ -6,15 +6,15 @@ use embedded_io_async::Read;
 
 use crate::dial::{Link, say};
 
-/// Fields of an answer that are looked at.
+/// The maximum number of fields in an answer.
 const MAX_FIELDS: usize = 24;
 
-/// Why a request came to nothing.
+/// The reason for which a request failed.
 #[derive(Clone, Copy, defmt::Format)]
 pub enum HttpError {
-    /// The connection.
+    /// The connection failed.
     Connection(edgetrust_core::embedded_tls::ConnectionError),
-    /// It ended before the answer did.
+    /// The connection ended before the answer did.
     Ended,
     /// The request or the answer does not fit into memory.
     TooLong,
@@ -28,42 +28,42 @@ impl From<edgetrust_core::embedded_tls::ConnectionError> for HttpError {
     }
 }
 
-/// What is sent.
+/// A request to send.
 pub struct Request<'a> {
     pub host: &'a str,
     pub path: &'a str,
-    /// Content type and body of a POST; none: it is a GET.
+    /// The content type and body of a POST; `None`: a GET.
     pub post: Option<(&'a str, &'a [u8])>,
 }
 
-/// What came; the body lies in the buffer.
+/// An answer; the body is in the buffer.
 pub struct Answer<'b> {
     pub head: Head,
     pub body: &'b mut [u8],
 }
 
-/// What the head of an answer says.
+/// The head of an answer.
 #[derive(Clone, Copy)]
 pub struct Head {
     pub status: u16,
-    /// The server closes the connection (RFC 9112 section 9.6).
+    /// Whether the server closes the connection (RFC 9112 section 9.6).
     pub closes: bool,
-    /// Not before so many seconds is it worth another attempt (RFC 9110 section 10.2.3); none where it says nothing, or a date.
+    /// The seconds before another attempt is worthwhile (RFC 9110 section 10.2.3); `None` if absent or a date.
     pub retry_after_s: Option<u32>,
-    /// Where in the buffer the body begins.
+    /// The start of the body in the buffer.
     from: usize,
-    /// Where it ends.
+    /// The end of the body in the buffer.
     to: usize,
 }
 
 impl Head {
-    /// Where in the buffer the body lies.
+    /// Returns the range of the body in the buffer.
     pub fn body(&self) -> Range<usize> {
         self.from..self.to
     }
 }
 
-/// Sends a request, reads the whole answer; the connection can go on.
+/// Sends a request, and reads the whole answer; the connection stays usable.
 pub async fn ask<'b>(link: &mut Link<'_>, request: Request<'_>, buffer: &'b mut [u8]) -> Result<Answer<'b>, HttpError> {
     let Request { host, path, post } = request;
     let (method, kind) = if post.is_some() { ("POST ", "\r\nContent-Type: ") } else { ("GET ", "") };
@@ -92,7 +92,7 @@ pub async fn ask<'b>(link: &mut Link<'_>, request: Request<'_>, buffer: &'b mut 
     Ok(Answer { head, body })
 }
 
-/// None while the head is not whole.
+/// Parses the head of an answer; returns `None` while the head is incomplete.
 fn head_of(octets: &[u8]) -> Result<Option<Head>, HttpError> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut fields);
@@ -123,11 +123,11 @@ fn number(digits: &[u8]) -> Option<usize> {
     digits.try_fold(first, |number, digit| number.checked_mul(10)?.checked_add(digit?))
 }
 
-/// A number in digits: without core's formatting, which would take some kilobytes of the image.
+/// Formats a number in decimal without core's formatting, which would take some kilobytes of the image.
 pub fn decimal(mut number: u64) -> heapless::String<20> {
     let mut digits = heapless::Vec::<u8, 20>::new();
     loop {
-        // There are no more digits than that.
+        // A u64 has no more digits than that.
         let _ = digits.push(b'0' + u8::try_from(number % 10).unwrap_or_default());
         number /= 10;
         if number == 0 {

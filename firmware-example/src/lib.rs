@@ -1,7 +1,7 @@
-//! What the firmware stands on: the board behind a few traits, and what happens when it stops.
+//! The base of the firmware: the board behind a few traits, and the handling of a stop.
 //!
-//! The application (`main.rs`) names [`board`] and no address of a register. Another board is another folder beside `board/mps2`;
-//! `docs/FIRMWARE.md` says what it has to do.
+//! The application (`main.rs`) names [`board`] and no register address. Another board is another folder beside
+//! `board/mps2`; `docs/FIRMWARE.md` lists its duties.
 
 #![no_std]
 #![deny(unsafe_code)]

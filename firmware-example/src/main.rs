@@ -1,13 +1,14 @@
-//! A gateway's device: it keeps a connection to the `edgetrust` of its location, sends telemetry, takes commands, and renews its credential.
+//! The device of a gateway: keeps a connection to the `edgetrust` of its location, sends telemetry, takes commands,
+//! and renews its credential.
 //!
 //! | file | |
 //! |---|---|
-//! | `blobs.rs` `settings.rs` | what it was told, from a partition of the flash |
-//! | `clock.rs` `sntp.rs` | what it knows of the time |
-//! | `dial.rs` | from a name to a connection whose server has proved itself |
-//! | `http.rs` `websocket.rs` `telemetry.rs` | what it says on it |
-//! | `renewal.rs` `enroll.rs` `verdict.rs` | its credential: kept in two slots, renewed through the gateway, given back if that refuses it |
-//! | `device.rs` | one session after the other |
+//! | `blobs.rs` `settings.rs` | the settings, from a partition of the flash |
+//! | `clock.rs` `sntp.rs` | the time |
+//! | `dial.rs` | resolution, connection, and handshake with an authenticated server |
+//! | `http.rs` `websocket.rs` `telemetry.rs` | the messages on the connection |
+//! | `renewal.rs` `enroll.rs` `verdict.rs` | two credential slots, renewal through the gateway, fallback on refusal |
+//! | `device.rs` | the sequence of sessions |
 
 #![no_std]
 #![no_main]
@@ -44,18 +45,18 @@ type Ethernet = <Selected as Port>::Ethernet;
 type Dog = <Selected as Port>::Watchdog;
 pub(crate) type Slots = <<Selected as Port>::Flash as Flash>::Slots;
 
-/// DHCP, DNS, a connection, a server of time.
+/// The number of sockets: DHCP, DNS, a connection, a time server.
 const SOCKETS: usize = 4;
 
-/// How long the device may be busy with one thing, the longest of which is an order of a certificate.
+/// The time in seconds that one task of the device may take; the order of a certificate takes longest.
 const PATIENCE_S: u32 = 240;
-/// Hardware that hangs, an endless loop: what the watchdog itself waits for.
+/// The watchdog's timeout, for hanging hardware and endless loops.
 const WATCHDOG: Duration = Duration::from_secs(10);
 
-/// Seconds since the device said that it goes on.
+/// The seconds since the last call of [`alive`].
 static SILENT_S: AtomicU32 = AtomicU32::new(0);
 
-/// The device goes on.
+/// Notes that the device makes progress.
 pub(crate) fn alive() {
     SILENT_S.store(0, Ordering::Relaxed);
 }
@@ -75,7 +76,7 @@ fn main() -> ! {
     }
 }
 
-/// Feeds the watchdog for as long as the device goes on.
+/// Feeds the watchdog while the device makes progress.
 #[embassy_executor::task]
 async fn heartbeat(mut watchdog: Dog) {
     watchdog.start(WATCHDOG);
@@ -102,7 +103,7 @@ async fn run(device: &'static mut Device) {
     device.run().await;
 }
 
-/// Nothing but another image helps: it waits for that, and says so.
+/// Logs an error that only another image can mend, for ever.
 #[embassy_executor::task]
 async fn explain(error: DeviceError) {
     loop {
@@ -112,8 +113,8 @@ async fn explain(error: DeviceError) {
     }
 }
 
-/// What the tasks are made of. All of it is done before the first of them runs, so that none of them holds the parts of the board. Each step is
-/// out of line: what it takes of the stack is given back.
+/// Starts the tasks. All their parts are made before the first task runs, so that no task holds the parts of the
+/// board. Each step is out of line, so that its stack is released.
 #[inline(never)]
 fn start(spawner: Spawner, board: board::Parts) -> Result<(), SpawnError> {
     let Board { mut entropy, flash, ethernet, watchdog, reset_reason } = board;

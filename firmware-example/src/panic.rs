@@ -1,8 +1,8 @@
-//! The end of a run that went wrong: say it, keep it over the reset, start again.
+//! Ends a run that went wrong: logs the reason, keeps it over the reset, and resets the board.
 //!
-//! A gateway that stands still is out of reach, and a restart takes seconds. embedded-tls 0.19 can be made to panic by whoever answers the
-//! connection, so this is a way that is really taken: nothing here formats (the message of a panic would bring 20 KB of text for it), nothing
-//! here can fail.
+//! A gateway that stands still is out of reach, and a restart takes seconds. Any peer can make embedded-tls 0.19
+//! panic, so this path is taken in practice: nothing here formats (the message of a panic would bring 20 KB of text
+//! for it), and nothing here can fail.
 
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,8 @@ fn panic(info: &PanicInfo) -> ! {
     stop(&ResetReason::Panic(place))
 }
 
-/// Keeps why, says it, resets. Called again on the way (a panic of the logger), it resets at once: the first reason is the one that counts.
+/// Keeps the reason, logs it, and resets. A nested call (a panic of the logger) resets at once: the first reason
+/// counts.
 pub(crate) fn stop(reason: &ResetReason) -> ! {
     cortex_m::interrupt::disable();
     if !STOPPING.swap(true, Ordering::Relaxed) {

@@ -1,4 +1,5 @@
-//! Carries out what core's rotation says, with the store in flash: which credential is shown, kept, tried, confirmed, given back.
+//! Carries out the actions of the core's rotation with the store in flash: shows, keeps, tries, confirms and reverts
+//! credentials.
 
 use edgetrust_core::config::Device;
 use edgetrust_core::crypto::{P256Key, PKCS8_P256};
@@ -12,52 +13,52 @@ use edgetrust_firmware::crypto;
 use crate::settings::Settings;
 use crate::verdict::Verdict;
 
-/// Octets of a certificate and its intermediates, as the gateway returns them.
+/// The maximum size in octets of a certificate and its intermediates, as the gateway returns them.
 pub const MAX_CHAIN: usize = 2048;
 
-/// Octets of our own certificate: it must fit into a record of ours.
+/// The maximum size of the device's certificate in octets: it must fit into one of the device's records.
 const MAX_CERTIFICATE: usize = 1024;
 
-/// How long a new credential may be taken back while nobody has taken it.
+/// The time in seconds during which a new credential may be reverted while no peer has accepted it.
 const TRIAL_S: u32 = 600;
 
-/// A certificate with its key, which was verified and is to be kept.
+/// A verified certificate with its key, to be stored.
 pub struct Issued<'a> {
     pub key: [u8; PKCS8_P256],
-    /// DER, leaf first.
+    /// The certificates in DER, leaf first.
     pub chain: &'a [u8],
     pub not_before: UnixTime,
     pub not_after: UnixTime,
 }
 
-/// What is shown to the gateway.
+/// The credential that is shown to the gateway.
 struct Shown {
-    /// None: the factory's.
+    /// The credential's slot; `None`: the factory's credential.
     slot: Option<Slot>,
     key: P256Key,
     certificate: heapless::Vec<u8, MAX_CERTIFICATE>,
-    /// When it ends.
+    /// The end of the certificate's validity.
     not_after: UnixTime,
 }
 
-/// The credentials of this device.
+/// The device's credentials.
 pub struct Renewal<M> {
     store: Store<M>,
     machine: Machine,
-    /// Without a server to enroll with, what there is stays.
+    /// Whether there is a server to enroll with; without one, the credential stays as it is.
     enrolls: bool,
     shown: Shown,
-    /// The attempt that is to be made, counted from 0.
+    /// The pending attempt, counted from 0.
     wanted: Option<u8>,
     changed: bool,
-    /// It was unclear once what was made of what is shown.
+    /// Whether an unclear verdict on the shown credential has been reported.
     doubted: bool,
 }
 
-/// Why a credential cannot be shown.
+/// The reason for which a credential cannot be shown.
 #[derive(Clone, Copy, defmt::Format)]
 pub enum RenewalError {
-    /// The flash cannot be used.
+    /// The flash is unusable.
     Store,
     /// The key is no P-256 key in PKCS #8, or does not fit its certificate.
     Key,
@@ -66,17 +67,17 @@ pub enum RenewalError {
 }
 
 impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
-    /// With what the factory gave, and no look at the store yet.
+    /// Starts with the factory's credential, without reading the store.
     ///
     /// # Errors
-    /// What of it cannot be used.
+    /// Returns the fault of the factory's credential or of the flash.
     pub fn new(medium: M, settings: &Settings, seed: u64) -> Result<Self, RenewalError> {
         let store = Store::new(medium).map_err(|_| RenewalError::Store)?;
         let policy = Policy {
             renew_before_s: settings.device.renew_before_s,
             trial_s: TRIAL_S,
             fallback: true,
-            // The gateway is asked again rather than the flash: there is no memory for it.
+            // The certificate is requested again rather than written again: there is no memory to keep it.
             keeps_issued: false,
             seed,
             ..Policy::default()
@@ -90,12 +91,12 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
         Ok(Self { store, machine, enrolls, shown, wanted: None, changed: false, doubted: false })
     }
 
-    /// The highest time that the store has seen.
+    /// Returns the highest time that the store has seen.
     pub fn time_seen(&mut self) -> Option<UnixTime> {
         self.store.survey().time_seen()
     }
 
-    /// Takes up what the store holds.
+    /// Restores the state from the store.
     pub fn restore(&mut self, settings: &Settings, now: TrustedTime) {
         let survey = self.store.survey();
         for error in [&survey.a, &survey.b].into_iter().filter_map(|slot| slot.as_ref().err()) {
@@ -117,47 +118,48 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
         }
     }
 
-    /// What is shown to the gateway.
+    /// Returns the credential that is shown to the gateway.
     pub fn credential(&self) -> crypto::Credential<'_> {
         crypto::Credential { certificate: &self.shown.certificate, key: self.shown.key.clone() }
     }
 
-    /// Its certificate, DER.
+    /// Returns the shown certificate in DER.
     pub fn certificate(&self) -> &[u8] {
         &self.shown.certificate
     }
 
-    /// When that ends.
+    /// Returns the end of the shown certificate's validity.
     pub fn not_after(&self) -> UnixTime {
         self.shown.not_after
     }
 
-    /// The attempt that is to be made now; it is answered by [`Renewal::issued`] or [`Renewal::failed`].
+    /// Returns whether an attempt is due; [`Renewal::issued`] or [`Renewal::failed`] reports its outcome.
     pub fn wanted(&self) -> bool {
         self.wanted.is_some()
     }
 
-    /// Time has passed.
+    /// Reports the passage of time.
     pub fn tick(&mut self, settings: &Settings, now: TrustedTime) {
         if self.enrolls {
             self.report(settings, now, Event::Tick, None);
         }
     }
 
-    /// Another credential is shown since this was asked: connections with the one before are to end.
+    /// Returns whether the shown credential has changed since the last call: connections with the old credential are
+    /// to end.
     pub fn changed(&mut self) -> bool {
         core::mem::take(&mut self.changed)
     }
 
-    /// Somebody wants a new credential at once.
+    /// Requests a new credential at once.
     pub fn rotate(&mut self, settings: &Settings, now: TrustedTime) {
         if self.enrolls {
             self.report(settings, now, Event::RotateNow, None);
         }
     }
 
-    /// What the gateway made of what was shown. Where that is unclear it counts as a refusal once: it is not given back for a service that is
-    /// down, nor confirmed while nobody has taken it.
+    /// Reports the gateway's verdict on the shown credential. Only the first unclear verdict counts as a refusal: the
+    /// credential is neither reverted for a service that is down, nor confirmed while no peer has accepted it.
     pub fn judged(&mut self, settings: &Settings, now: TrustedTime, verdict: Verdict) {
         let (true, Some(slot)) = (self.enrolls, self.shown.slot) else { return };
         let event = match verdict {
@@ -168,27 +170,28 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
         self.report(settings, now, event, None);
     }
 
-    /// The attempt failed.
+    /// Reports a failed attempt.
     pub fn failed(&mut self, settings: &Settings, now: TrustedTime, failure: Failure) {
         self.wanted = None;
         self.report(settings, now, Event::IssueFailed(failure), None);
     }
 
-    /// There is a new one.
+    /// Reports a new credential.
     pub fn issued(&mut self, settings: &Settings, now: TrustedTime, issued: &Issued<'_>) {
         self.wanted = None;
         let Issued { not_before, not_after, .. } = *issued;
         self.report(settings, now, Event::Issued { not_before, not_after }, Some(issued));
     }
 
-    /// Notes a confirmed time beside what is confirmed: no time before it is believed after a restart. A record has room for [`TIME_MARKS`]: as far
-    /// apart as they are here, they last for the life of its certificate.
+    /// Stores a confirmed time beside the confirmed credential: after a restart no earlier time is trusted. A record
+    /// has room for [`TIME_MARKS`] times; at the spacing used here, they last for the life of the record's
+    /// certificate.
     pub fn note_time(&mut self, time: UnixTime) {
         let survey = self.store.survey();
         let selected = survey.selected();
         let Some(slot) = selected.active.or(selected.trial) else { return };
         let Some(header) = survey.header(slot) else { return };
-        // A backdated certificate lives from when it was received.
+        // The life of a backdated certificate starts when it was received.
         let since = header.written.max(header.not_before);
         let life_s = header.not_after.as_secs().saturating_sub(since.as_secs());
         if time.as_secs().saturating_sub(header.time_seen.as_secs()) < life_s / u64::from(TIME_MARKS) {
@@ -199,7 +202,7 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
         }
     }
 
-    /// Reports it, and does all that follows. What was issued is there for as long as this takes.
+    /// Reports an event, and carries out all resulting actions. `issued` stays available during the call.
     fn report(&mut self, settings: &Settings, now: TrustedTime, event: Event, issued: Option<&Issued<'_>>) {
         self.machine.report(now, event);
         while let Some(action) = self.machine.next(now) {
@@ -210,7 +213,7 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
         }
     }
 
-    /// Does it; what is to be reported at once.
+    /// Carries out an action; returns the event to report at once.
     fn act(
         &mut self,
         settings: &Settings,
@@ -272,7 +275,7 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
         }
     }
 
-    /// Shows what is in a slot.
+    /// Shows the credential of a slot.
     fn show(&mut self, slot: Slot) -> bool {
         let mut key = [0; PKCS8_P256];
         let mut chain = [0; MAX_CHAIN];
@@ -294,7 +297,7 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
     }
 }
 
-/// A key that fits its certificate, and when that ends.
+/// Returns a key that matches its certificate, and the end of the certificate's validity.
 fn key_of(key: &[u8], certificate: &[u8]) -> Result<(P256Key, UnixTime), RenewalError> {
     let key = P256Key::from_pkcs8(key).ok_or(RenewalError::Key)?;
     let parsed = Certificate::from_der(certificate).map_err(|_| RenewalError::Certificate)?;
@@ -305,21 +308,22 @@ fn key_of(key: &[u8], certificate: &[u8]) -> Result<(P256Key, UnixTime), Renewal
 }
 
 impl Shown {
-    /// In place: it is a kilobyte, and stacks are deep where it happens. Where it fails nothing has changed.
+    /// Replaces the credential in place: it has a kilobyte, and the stack is deep here. On failure nothing has
+    /// changed.
     fn replace(&mut self, slot: Option<Slot>, key: &[u8], certificate: &[u8]) -> Result<(), RenewalError> {
         let (key, not_after) = key_of(key, certificate)?;
         if certificate.len() > MAX_CERTIFICATE {
             return Err(RenewalError::Certificate);
         }
         self.certificate.clear();
-        // It fits.
+        // The certificate's length was checked.
         let _ = self.certificate.extend_from_slice(certificate);
         (self.key, self.slot, self.not_after) = (key, slot, not_after);
         Ok(())
     }
 }
 
-/// Spreads a fleet: from the certificate, so that it is the same after a restart.
+/// Returns a seed that spreads a fleet; it is derived from the certificate, and so is the same after a restart.
 pub fn seed(device: &Device<'_>, certificate: &[u8]) -> u64 {
     let octets = device.server_name.bytes().chain(certificate.iter().copied());
     octets.fold(0xcbf2_9ce4_8422_2325, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3))

@@ -1,4 +1,4 @@
-//! The configuration of the partition, and the blobs that it names.
+//! Reads the configuration in the partition, and the blobs that the configuration names.
 
 use edgetrust_core::config::{ConfigError, Device};
 use edgetrust_core::path::Anchor;
@@ -10,33 +10,33 @@ use crate::blobs::{Blobs, BlobsError};
 
 /// The configuration's name in the partition.
 const CONFIG: &str = "config.json";
-/// Octets of a configuration at the most: it is decoded in memory.
+/// The maximum size of a configuration in octets: it is decoded in memory.
 const MAX_CONFIG: usize = 2048;
-/// CAs and pins at the most.
+/// The maximum number of CAs and pins.
 pub const MAX_ANCHORS: usize = 4;
 
-/// What the device was told.
+/// The settings of the device.
 pub struct Settings {
     /// The `device` section.
     pub device: Device<'static>,
-    /// Whom it believes.
+    /// The trust anchors.
     pub anchors: heapless::Vec<Anchor<'static>, MAX_ANCHORS>,
-    /// The certificate from the factory, DER.
+    /// The certificate from the factory in DER.
     pub first_certificate: &'static [u8],
-    /// Its key, PKCS #8.
+    /// The key of the factory's certificate in PKCS #8.
     pub first_key: &'static [u8],
 }
 
-/// Why the device does not know what to do.
+/// The reason for which the settings cannot be read.
 #[derive(defmt::Format)]
 pub enum SettingsError {
-    /// There is no partition.
+    /// The partition is invalid.
     Blobs(BlobsError),
     /// The partition has no blob of this name.
     Missing(&'static str),
-    /// The configuration is larger than memory for it.
+    /// The configuration is larger than its memory.
     TooLong(usize),
-    /// What is wrong with it.
+    /// The configuration is invalid.
     Config(ConfigError<'static>),
     /// A CA in the blob of this name is malformed.
     Anchor(&'static str, ParseError),
@@ -47,10 +47,10 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// Reads them, once.
+    /// Reads the settings; may be called once.
     ///
     /// # Errors
-    /// The key or the blob, and what is wrong.
+    /// Returns the key or the blob, and its fault.
     #[inline(never)]
     pub fn read(partition: &'static [u8]) -> Result<Self, SettingsError> {
         static TEXT: ConstStaticCell<[u8; MAX_CONFIG]> = ConstStaticCell::new([0; MAX_CONFIG]);

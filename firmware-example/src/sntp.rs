@@ -1,4 +1,4 @@
-//! Asks a server for the time (RFC 4330 section 5). What it says is a proposal: see `clock.rs`.
+//! Requests the time from a server (RFC 4330 section 5). The answer is a proposal: see `clock.rs`.
 
 use core::cell::RefCell;
 use core::net::{IpAddr, SocketAddr};
@@ -14,8 +14,8 @@ use crate::dial::resolve;
 const PORT: u16 = 123;
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The device's own time, from which sntpc reckons, in microseconds since 1970: the floor and what has passed since the start. The 32 bits of
-/// seconds that SNTP has are taken for those nearest to it (RFC 4330 section 3).
+/// The device's own time, the basis of sntpc, in microseconds since 1970: the floor plus the time since the start. Of
+/// the times that SNTP's 32 bits of seconds can mean, the nearest to this time is taken (RFC 4330 section 3).
 #[derive(Clone, Copy)]
 struct Uptime {
     floor: u64,
@@ -54,7 +54,7 @@ impl NtpUdpSocket for Socket<'_> {
     }
 }
 
-/// Seconds since 1970; none where nobody answers in time, or not as a server of time does.
+/// Returns the seconds since 1970; `None` if no valid answer of a time server comes in time.
 pub async fn ask(net: Stack<'_>, host: &str, floor: UnixTime) -> Option<u64> {
     let floor = floor.as_secs().saturating_mul(1_000_000);
     let IpAddress::Ipv4(address) = resolve(net, host).await?;

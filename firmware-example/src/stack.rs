@@ -1,27 +1,27 @@
-//! How much of the stack has ever been used.
+//! Measures the peak use of the stack.
 //!
-//! The start-up code paints the stack; what has another colour was written to. A frame that is reserved and not written to does not show,
-//! so leave a margin.
+//! The start-up code paints the stack; a word of another colour was written to. A frame that is reserved and not
+//! written to does not show, so leave a margin.
 
 use crate::board;
 
-/// Octets of stack.
+/// The use of the stack in octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, defmt::Format)]
 pub struct Stack {
-    /// Ever used.
+    /// The peak use.
     pub peak: usize,
-    /// There is.
+    /// The total size.
     pub size: usize,
 }
 
-/// What has been used since the start. Reads all that is unused: a millisecond or so, nothing for a loop.
+/// Returns the use of the stack since the start. Reads all unused stack: about a millisecond, so unfit for a loop.
 #[must_use]
 pub fn usage() -> Stack {
     let (unused, size) = board::painted_stack();
     Stack { peak: size.saturating_sub(unused), size }
 }
 
-/// Runs something, and tells how much more of the stack it took. Less than a few hundred octets are not told apart.
+/// Runs a function, and returns its additional use of the stack. Less than a few hundred octets cannot be told apart.
 #[inline(never)]
 pub fn taken_by<T>(what: impl FnOnce() -> T) -> (T, usize) {
     let before = board::repaint_stack();

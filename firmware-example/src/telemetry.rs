@@ -1,4 +1,5 @@
-//! What a session with the gateway is: a report by HTTP, then a WebSocket on which telemetry goes out and commands come in.
+//! Runs the messages of a session with the gateway: a report by HTTP, then a WebSocket with outgoing telemetry and
+//! incoming commands.
 
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::time::TrustedTime;
@@ -11,17 +12,17 @@ use crate::dial::{Link, SILENCE};
 use crate::http::{HttpError, Request, ask, decimal};
 use crate::websocket::{Message, Octets, WebSocket, WebSocketError};
 
-/// The device is looked after at least so often while it listens.
+/// The maximum interval between two calls of [`Owner::report`] while the device listens.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What a command asks for.
+/// A command from the service.
 #[derive(Clone, Copy, PartialEq, Eq, defmt::Format)]
 pub enum Command {
-    /// A new credential.
+    /// Requests a new credential.
     Rotate,
-    /// A report.
+    /// Requests a report.
     Report,
-    /// Another start.
+    /// Restarts the device.
     Restart,
 }
 
@@ -36,29 +37,29 @@ impl Command {
     }
 }
 
-/// Why a WebSocket was left in good order.
+/// The reason for which a WebSocket was closed in good order.
 pub enum Left {
-    /// A command wants it.
+    /// A command requires it.
     Command(Command),
-    /// Whoever looks after the device wants the connection for something else.
+    /// The owner needs the connection for another purpose.
     Wanted,
 }
 
-/// Who looks after the device while it feeds.
+/// The owner of the device's state during a feed.
 pub trait Owner {
-    /// The gateway has let us in.
+    /// Notes that the gateway has admitted the device.
     fn opened(&mut self);
 
-    /// How the device is; none where the connection is wanted for something else. Asked every second.
+    /// Returns the device's state, or `None` if the connection is needed for another purpose. Called every second.
     fn report(&mut self, sequence: u32) -> Option<Report<'_>>;
 }
 
-/// The device's own words on how it is.
+/// The device's report of its own state.
 pub struct Report<'a> {
     pub sequence: u32,
     pub now: TrustedTime,
     pub confirmed: bool,
-    /// When the certificate that the device shows ends.
+    /// The end of the shown certificate's validity.
     pub certificate_until: UnixTime,
     pub reset: &'a ResetReason,
 }
@@ -97,14 +98,14 @@ impl Report<'_> {
         ];
         let mut text = Message::new();
         for part in parts {
-            // It fits: numbers of twenty digits at the most, and words of ours.
+            // The text fits: numbers have twenty digits at most, and the words are fixed.
             let _ = text.push_str(part);
         }
         text
     }
 }
 
-/// Sends a report by POST; the status, and whether the server closes the connection.
+/// Sends a report by POST; returns the status, and whether the server closes the connection.
 pub async fn report(
     link: &mut Link<'_>,
     host: &str,
@@ -117,7 +118,7 @@ pub async fn report(
     answer.map_err(|_| HttpError::Ended)?.map(|answer| (answer.head.status, answer.head.closes))
 }
 
-/// Sends telemetry until something ends it.
+/// Sends telemetry until a command, the owner or an error ends the feed.
 pub async fn feed(
     link: &mut Link<'_>,
     rng: &mut ChaCha20Rng,

@@ -1,13 +1,14 @@
-//! What the end of a session says of the certificate that was shown.
+//! Infers from the end of a session whether the gateway accepted the shown certificate.
 //!
-//! A TLS 1.3 client has done its part of the handshake before the server looks at its certificate: what the server makes of it shows on the connection.
+//! A TLS 1.3 client completes its handshake before the server checks the client's certificate: the server's verdict
+//! shows on the connection.
 //!
-//! | the session ended with | so the certificate was |
+//! | the session ended with | certificate |
 //! |---|---|
-//! | an answer, whatever it says | taken |
+//! | an answer of any kind | accepted |
 //! | an alert (RFC 8446 section 6.2) | refused |
-//! | silence, a reset, an end without a word | perhaps refused: the service may be down, or the alert lost |
-//! | something before the certificate was shown | not looked at |
+//! | silence, a reset, an end without close_notify | perhaps refused: the service may be down, or the alert lost |
+//! | a failure before the certificate was shown | not checked |
 
 use edgetrust_core::embedded_tls::{ConnectionError, HandshakeError};
 
@@ -17,7 +18,7 @@ use crate::enroll::EnrollError;
 use crate::http::HttpError;
 use crate::websocket::WebSocketError;
 
-/// What was made of our certificate.
+/// The gateway's verdict on the device's certificate.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Taken,
@@ -26,10 +27,10 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// None where it was not shown.
+    /// Returns the verdict, or `None` if the certificate was not shown.
     pub fn of(error: &SessionError) -> Option<Self> {
         match error {
-            // The end may have come behind our certificate, which is the last that a handshake sends.
+            // The end may have come after the device's certificate, which is sent last in a handshake.
             SessionError::Dial(DialError::Refused(HandshakeError::Io(_) | HandshakeError::Closed)) => {
                 Some(Self::Unclear)
             }

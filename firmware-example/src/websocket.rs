@@ -1,4 +1,4 @@
-//! A WebSocket (RFC 6455) over a connection: texts of a few hundred octets either way.
+//! Implements a WebSocket (RFC 6455) over a connection, for texts of a few hundred octets either way.
 
 use base64ct::{Base64, Encoding};
 use edge_ws::{Error as FrameError, FrameHeader, FrameType};
@@ -11,47 +11,47 @@ use sha1_smol::Sha1;
 
 use crate::dial::{Link, SILENCE, say};
 
-/// Octets of a message at the most, either way.
+/// The maximum size of a message in octets, either way.
 pub const MAX_MESSAGE: usize = 512;
-/// A whole frame, or the head of the answer.
+/// The buffer size: a whole frame, or the head of the answer.
 const BUFFER: usize = MAX_MESSAGE + FrameHeader::MAX_LEN;
-/// RFC 6455 section 1.3
+/// The GUID of the opening handshake (RFC 6455 section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const MAX_FIELDS: usize = 24;
-/// Octets of a ping, a pong or a goodbye (RFC 6455 section 5.5).
+/// The maximum payload of a control frame in octets (RFC 6455 section 5.5).
 const MAX_CONTROL: usize = 125;
 /// 1000: the purpose is fulfilled (RFC 6455 section 7.4.1).
 const NORMAL: [u8; 2] = [0x03, 0xe8];
 
 /// A text to send.
 pub type Message = heapless::String<MAX_MESSAGE>;
-/// Memory for a text that comes.
+/// Memory for a received text.
 pub type Octets = heapless::Vec<u8, MAX_MESSAGE>;
 
-/// What a continuation belongs to (RFC 6455 section 5.4).
+/// The message that a continuation belongs to (RFC 6455 section 5.4).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Begun {
     Text,
-    /// It is passed over: commands are texts.
+    /// A binary message, which is skipped: commands are texts.
     Binary,
 }
 
-/// Why a WebSocket ended.
+/// The reason for which a WebSocket ended.
 #[derive(Clone, Copy, defmt::Format)]
 pub enum WebSocketError {
-    /// The connection.
+    /// The connection failed.
     Connection(ConnectionError),
-    /// It ended without a word.
+    /// The connection ended without a Close frame.
     Ended,
-    /// The server said goodbye.
+    /// The server sent a Close frame.
     Closed,
-    /// The server does not switch protocols (RFC 6455 section 4.1); its status.
+    /// The server does not switch protocols (RFC 6455 section 4.1); with its status.
     Refused(u16),
-    /// What came is not as RFC 6455 has it.
+    /// The received octets violate RFC 6455.
     Malformed,
-    /// A message longer than [`MAX_MESSAGE`].
+    /// A message is longer than [`MAX_MESSAGE`].
     TooLong,
-    /// No answer in time.
+    /// The answer did not come in time.
     Silent,
 }
 
@@ -61,11 +61,11 @@ impl From<ConnectionError> for WebSocketError {
     }
 }
 
-/// An open one.
+/// An open WebSocket.
 pub struct WebSocket<'l, 'm> {
     link: &'l mut Link<'m>,
     rng: &'l mut ChaCha20Rng,
-    /// What came and was not looked at.
+    /// Octets that were received and not yet processed.
     input: [u8; BUFFER],
     have: usize,
 }
@@ -122,7 +122,7 @@ impl<'l, 'm> WebSocket<'l, 'm> {
         }
     }
 
-    /// Reads what is there, at least one octet.
+    /// Reads the available octets, at least one.
     async fn more(&mut self) -> Result<(), WebSocketError> {
         let rest = self.input.get_mut(self.have..).filter(|rest| !rest.is_empty()).ok_or(WebSocketError::TooLong)?;
         match self.link.read(rest).await? {
@@ -145,7 +145,7 @@ impl<'l, 'm> WebSocket<'l, 'm> {
         self.frame(FrameType::Text(false), text.as_bytes()).await
     }
 
-    /// Masked, as a client's frames are (RFC 6455 section 5.3).
+    /// Sends a frame, masked as a client's frames must be (RFC 6455 section 5.3).
     async fn frame(&mut self, frame_type: FrameType, payload: &[u8]) -> Result<(), WebSocketError> {
         let mut out = [0; BUFFER];
         let payload_len = u64::try_from(payload.len()).unwrap_or(u64::MAX);
@@ -159,7 +159,7 @@ impl<'l, 'm> WebSocket<'l, 'm> {
         Ok(())
     }
 
-    /// The first frame of what has come, if it is whole: its type, and where its payload is.
+    /// Returns the type and payload range of the first received frame, if the frame is whole.
     fn whole_frame(&self) -> Result<Option<(FrameType, usize, usize)>, WebSocketError> {
         let octets = self.input.get(..self.have).unwrap_or_default();
         let (header, from) = match FrameHeader::deserialize(octets) {
@@ -182,9 +182,10 @@ impl<'l, 'm> WebSocket<'l, 'm> {
         Ok((self.have >= to).then_some((header.frame_type, from, to)))
     }
 
-    /// Waits for a text until then, and hands it out in `memory`; none when the time has come. Pings are answered.
+    /// Waits for a text until this time, and returns it in `memory`; `None` when the time has come. Pings are
+    /// answered.
     ///
-    /// Once a message has begun, the deadline is the server's silence.
+    /// Once a message has begun, [`SILENCE`] is the limit for each read.
     pub async fn receive<'t>(
         &mut self,
         until: Instant,
@@ -197,7 +198,7 @@ impl<'l, 'm> WebSocket<'l, 'm> {
                 if self.have > 0 || begun.is_some() {
                     with_timeout(SILENCE, self.more()).await.unwrap_or(Err(WebSocketError::Silent))?;
                 } else {
-                    // A record that has begun is not left, for a while.
+                    // A record that has begun is read on, for up to [`SILENCE`].
                     let reading = self.link.read_until(&mut self.input, Timer::at(until));
                     match with_deadline(until + SILENCE, reading).await.map_err(|_| WebSocketError::Silent)?? {
                         None => return Ok(None),
@@ -242,7 +243,7 @@ impl<'l, 'm> WebSocket<'l, 'm> {
         }
     }
 
-    /// Says goodbye (RFC 6455 section 7.1.2).
+    /// Sends a Close frame (RFC 6455 section 7.1.2).
     pub async fn close(mut self) {
         let _ = with_timeout(Duration::from_secs(5), self.frame(FrameType::Close, &NORMAL)).await;
     }

@@ -1,4 +1,4 @@
-//! What firmware logs, made readable: defmt's frames by the firmware's own table, or plain text where it has none.
+//! Decodes the log output of firmware: defmt frames by the firmware's own table, or plain text if there is no table.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
@@ -9,17 +9,17 @@ use defmt_decoder::{DecodeError, Location, Table};
 
 use crate::log::Log;
 
-/// How the output of one firmware is read.
+/// A decoder for the output of one firmware.
 pub struct Decoder {
     table: Option<Table>,
     locations: std::collections::BTreeMap<u64, Location>,
 }
 
 impl Decoder {
-    /// For this ELF file; any other file is taken for an image that logs text.
+    /// Creates a decoder for an ELF file; any other file is taken for an image that logs text.
     ///
     /// # Errors
-    /// Where it cannot be read, or its table is of a version that we do not know.
+    /// Fails if the file cannot be read, or its table has an unknown version.
     pub fn of(firmware: &Path) -> io::Result<Self> {
         let file = fs::read(firmware)?;
         if !file.starts_with(b"\x7fELF") {
@@ -28,14 +28,14 @@ impl Decoder {
         let bad = |error| io::Error::other(format!("{}: {error:#}", firmware.display()));
         let table = Table::parse(&file).map_err(bad)?;
         let locations = match &table {
-            // A stripped file has a table and no places.
+            // A stripped file has a table and no locations.
             Some(table) => table.get_locations(&file).unwrap_or_default(),
             None => Default::default(),
         };
         Ok(Self { table, locations })
     }
 
-    /// Reads to the end.
+    /// Reads the output to its end into the log.
     pub fn read(&self, output: impl Read, log: &Log) {
         match &self.table {
             Some(table) => self.frames(table, output, log),
@@ -81,7 +81,7 @@ impl Decoder {
     }
 }
 
-/// Lines of text.
+/// Reads lines of text into the log.
 pub(crate) fn text(output: impl Read, log: &Log) {
     let mut output = BufReader::new(output);
     let mut line = Vec::new();
@@ -91,7 +91,7 @@ pub(crate) fn text(output: impl Read, log: &Log) {
     }
 }
 
-/// Reads in a thread, which ends with the output.
+/// Runs `read` in a thread, which ends with the output.
 pub(crate) fn in_thread(
     name: &str,
     log: &Arc<Log>,

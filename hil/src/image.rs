@@ -5,7 +5,7 @@
 //! | 0 | 64 KiB | named blobs: the configuration and the files that it names, certificates in DER, keys in PKCS #8 |
 //! | 0x10000 | 16 KiB | slot A of the core's store |
 //! | 0x14000 | 16 KiB | slot B |
-//! | 0x20000 | 4 KiB | what the test bench tells the firmware, and hears of it |
+//! | 0x20000 | 4 KiB | settings for the firmware from the test bench, and the firmware's reports |
 //!
 //! Numbers are little endian.
 
@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 
 use edgetrust_core::store::{Slot, SlotMedium, Store};
 
-/// Octets of the whole: the main memory of the board.
+/// The size of the file in octets: the main memory of the board.
 pub const SIZE: u64 = 16 * 1024 * 1024;
-/// The name of the configuration.
+/// The name of the configuration's blob.
 pub const CONFIG: &str = "config.json";
 
 const SLOT: u64 = 16 * 1024;
@@ -28,40 +28,40 @@ const SLOTS: u64 = 0x1_0000;
 
 const RIG: u64 = 0x2_0000;
 const RIG_MAGIC: u32 = 0x5249_4731;
-/// What a firmware that stopped at its cut writes.
+/// The word that the firmware writes when it stops at its cut.
 const RIG_STOPPED: u32 = 0xdead;
 
-/// What a test bench tells a firmware.
+/// The settings that a test bench gives the firmware.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rig {
-    /// The operation on flash, counted from boot, at which the firmware stops for ever: each erased sector and each programmed word is
-    /// one. 0: never.
+    /// The operation on flash, counted from boot, at which the firmware stops for ever: each erased sector and each
+    /// programmed word is one operation. 0: never.
     pub cut_at: u32,
-    /// Seconds of the device in a second; 0 is 1.
+    /// The number of seconds of the device's clock in each second; 0 means 1.
     pub clock_rate: u32,
 }
 
-/// Operations of a flash that fail.
+/// A run of flash operations that fail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FlashFault {
-    /// So many go well before.
+    /// The number of operations that succeed before the first failure.
     #[serde(default)]
     pub after: u32,
-    /// So many fail; 0: none any more.
+    /// The number of operations that fail; 0 ends the failures.
     pub times: u32,
 }
 
-/// What a firmware did to its flash.
+/// The firmware's report of its flash operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Operations {
-    /// Operations since boot.
+    /// The number of operations since boot.
     pub count: u32,
-    /// It stopped at its cut.
+    /// Whether the firmware stopped at its cut.
     pub stopped: bool,
 }
 
-/// A flash with what a device is provisioned with.
+/// A device's flash with its provisioned contents.
 #[derive(Debug)]
 pub struct Flash {
     path: PathBuf,
@@ -69,10 +69,10 @@ pub struct Flash {
 }
 
 impl Flash {
-    /// A new one: all erased but for a configuration and the files that it names, which are looked for below `folder`.
+    /// Creates a flash: erased but for a configuration and the files that the configuration names, read from `folder`.
     ///
     /// # Errors
-    /// Where the configuration is none, a file is missing or not what it should be, or the partition is too small.
+    /// Fails if the configuration is invalid, a file is missing or malformed, or the partition is too small.
     pub fn create(path: &Path, config: &str, folder: &Path) -> Result<Self, String> {
         let partition = blobs::partition(config, folder)?;
         let flash = Self::erased(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -80,10 +80,10 @@ impl Flash {
         Ok(flash)
     }
 
-    /// A new one without anything.
+    /// Creates an erased flash.
     ///
     /// # Errors
-    /// The system's.
+    /// Returns the error of the operating system.
     pub fn erased(path: &Path) -> io::Result<Self> {
         let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
         let blank = vec![0xff; 1024 * 1024];
@@ -93,10 +93,10 @@ impl Flash {
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// One that is there.
+    /// Opens an existing flash file.
     ///
     /// # Errors
-    /// Where it is not there, or of another size.
+    /// Fails if the file does not exist or has another size than [`SIZE`].
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::options().read(true).write(true).open(path)?;
         let size = file.metadata()?.len();
@@ -107,47 +107,47 @@ impl Flash {
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// The file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The core's store, over the same octets as the firmware's. Not while a firmware runs on them.
+    /// Opens the core's store over the octets that the firmware uses. Must not be called while firmware runs on them.
     ///
     /// # Errors
-    /// The system's.
+    /// Returns the error of the operating system.
     pub fn store(&self) -> io::Result<Store<Slots>> {
         let slots = Slots { file: self.file.try_clone()? };
         Store::new(slots).map_err(|error| io::Error::other(error.to_string()))
     }
 
-    /// Tells the next boot.
+    /// Writes the settings for the next boot.
     ///
     /// # Errors
-    /// The system's.
+    /// Returns the error of the operating system.
     pub fn set_rig(&self, rig: Rig) -> io::Result<()> {
         let words = [RIG_MAGIC, rig.cut_at, 0, 0, rig.clock_rate, 0, 0];
         let octets: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         self.file.write_all_at(&octets, RIG)
     }
 
-    /// Has operations fail from now on, while the firmware runs.
+    /// Makes operations fail from now on, while the firmware runs.
     ///
     /// # Errors
-    /// The system's.
+    /// Returns the error of the operating system.
     pub fn fail(&self, fault: FlashFault) -> io::Result<()> {
         let from = self.operations()?.count.saturating_add(1).saturating_add(fault.after);
         self.file.write_all_at(&RIG_MAGIC.to_le_bytes(), RIG)?;
-        // None fails by half of what is said.
+        // The count is 0 while the fault is half written: no operation fails by a half-written fault.
         self.file.write_all_at(&0_u32.to_le_bytes(), RIG + 24)?;
         self.file.write_all_at(&from.to_le_bytes(), RIG + 20)?;
         self.file.write_all_at(&fault.times.to_le_bytes(), RIG + 24)
     }
 
-    /// What the firmware did since it was told.
+    /// Returns the firmware's report since the settings were written.
     ///
     /// # Errors
-    /// The system's.
+    /// Returns the error of the operating system.
     pub fn operations(&self) -> io::Result<Operations> {
         let [mut count, mut stopped] = [[0; 4]; 2];
         self.file.read_exact_at(&mut count, RIG + 8)?;
@@ -156,7 +156,7 @@ impl Flash {
     }
 }
 
-/// The two slots of a flash.
+/// The two slots of the store in a flash.
 #[derive(Debug)]
 pub struct Slots {
     file: File,
@@ -220,7 +220,7 @@ mod tests {
         let record = NewRecord { key, chain, not_before: at(1), not_after: at(2), time_seen: at(1) };
         store.write(Slot::A, &record).unwrap();
         store.confirm(Slot::A).unwrap();
-        // Another look at the same file.
+        // The same file, opened again.
         let again = Flash::open(flash.path()).unwrap();
         assert_eq!(again.store().unwrap().survey().selected().active, Some(Slot::A));
         std::fs::write(folder.path().join("short"), "").unwrap();
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(flash.operations().unwrap(), Operations::default());
         let octets = std::fs::read(flash.path()).unwrap();
         assert_eq!(octets[RIG as usize..][..8], [0x31, 0x47, 0x49, 0x52, 7, 0, 0, 0]);
-        // As the firmware does it.
+        // The words that the firmware writes at its cut.
         flash.file.write_all_at(&[7, 0, 0, 0, 0xad, 0xde, 0, 0], RIG + 8).unwrap();
         assert_eq!(flash.operations().unwrap(), Operations { count: 7, stopped: true });
     }

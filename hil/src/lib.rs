@@ -1,4 +1,4 @@
-//! Runs firmware against real servers, and judges what it did.
+//! Runs firmware against real servers, and judges its behaviour.
 
 pub mod decode;
 pub mod hostile;

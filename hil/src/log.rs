@@ -1,4 +1,4 @@
-//! What a guest said, and waiting for it to say something.
+//! Collects a guest's messages, and waits for them.
 
 use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 /// One message.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// When it came, since the log began.
+    /// The time of arrival, since the log began.
     pub at: Duration,
-    /// The guest's own timestamp, if it has one.
+    /// The guest's own timestamp, if present.
     pub timestamp: Option<String>,
-    /// `INFO`, `WARN` and so on, if it says.
+    /// The level, such as `INFO` or `WARN`, if present.
     pub level: Option<&'static str>,
-    /// What it says.
+    /// The message's text.
     pub text: String,
-    /// The file and line that said it, if known.
+    /// The source file and line of the message, if known.
     pub place: Option<String>,
 }
 
@@ -33,14 +33,14 @@ impl fmt::Display for Line {
     }
 }
 
-/// How waiting ended.
+/// The result of waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
-    /// The line of this number.
+    /// The line of this number matches.
     Found(usize),
-    /// The guest ended, and had not said it.
+    /// The guest ended before such a line came.
     Ended,
-    /// The time was up.
+    /// The deadline passed.
     TimeUp,
 }
 
@@ -49,7 +49,7 @@ struct Inner {
     ended: bool,
 }
 
-/// Lines so far. More come until the guest ends.
+/// The lines so far; more come until the guest ends.
 pub struct Log {
     start: Instant,
     inner: Mutex<Inner>,
@@ -63,7 +63,7 @@ impl Default for Log {
 }
 
 impl Log {
-    /// No lines yet.
+    /// Creates an empty log.
     pub fn new() -> Self {
         let inner = Inner { lines: Vec::new(), ended: false };
         Self { start: Instant::now(), inner: Mutex::new(inner), changed: Condvar::new() }
@@ -73,39 +73,39 @@ impl Log {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One line more, now.
+    /// Appends a line with the current time.
     pub fn push(&self, level: Option<&'static str>, timestamp: Option<String>, text: String, place: Option<String>) {
         self.inner().lines.push(Line { at: self.start.elapsed(), timestamp, level, text, place });
         self.changed.notify_all();
     }
 
-    /// A line of ours among the guest's.
+    /// Appends a note of this program among the guest's lines.
     pub fn note(&self, text: impl Into<String>) {
         self.push(None, None, format!("-- {}", text.into()), None);
     }
 
-    /// No more lines come, or they do again.
+    /// Sets whether the guest has ended; no more lines come then.
     pub fn set_ended(&self, ended: bool) {
         self.inner().ended = ended;
         self.changed.notify_all();
     }
 
-    /// How many lines there are.
+    /// Returns the number of lines.
     pub fn len(&self) -> usize {
         self.inner().lines.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no lines.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All lines from this number on.
+    /// Returns all lines from this number on.
     pub fn lines(&self, from: usize) -> Vec<Line> {
         self.inner().lines.get(from..).unwrap_or_default().to_vec()
     }
 
-    /// Waits for a line from this number on.
+    /// Waits for a matching line from this number on.
     pub fn wait(&self, from: usize, deadline: Instant, wanted: impl Fn(&Line) -> bool) -> Waited {
         let (mut inner, mut next) = (self.inner(), from);
         loop {

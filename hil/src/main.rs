@@ -1,4 +1,4 @@
-//! `edgetrust-hil`: runs firmware against real servers, and judges what it did.
+//! `edgetrust-hil`: runs firmware against real servers, and judges its behaviour.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -23,7 +23,7 @@ list   shows scenarios, or the modes of the hostile server.
 image  writes the flash file of a device from its configuration and the files that it names.
 board  runs firmware on a board by probe-rs, until it logs what is waited for.";
 
-/// Runs at a time: QEMU takes a core each.
+/// The number of parallel runs: QEMU takes a core each.
 const JOBS: usize = 2;
 
 fn main() -> ExitCode {
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What is left of the command line; the first is the subcommand.
+/// The remaining command line; its first argument is the subcommand.
 struct Arguments(Vec<String>);
 
 impl Arguments {
@@ -70,7 +70,7 @@ impl Arguments {
         self.value(name)?.ok_or_else(|| format!("{name} is missing\n{USAGE}"))
     }
 
-    /// What is no option.
+    /// Returns the arguments that are not options.
     fn rest(&self) -> Result<&[String], String> {
         let rest = self.0.get(1..).unwrap_or_default();
         match rest.iter().find(|argument| argument.starts_with('-')) {
@@ -87,7 +87,7 @@ impl Arguments {
     }
 }
 
-/// The top of the repository.
+/// Returns the top folder of the repository.
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -152,7 +152,7 @@ fn row(verdict: &Verdict) -> String {
     format!("{:<48} {result:<8} {:>6.1} s  {why}", verdict.name, verdict.took.as_secs_f64()).trim_end().to_owned()
 }
 
-/// Builds the firmware, and keeps it under a name of its own: both kinds are built to one place.
+/// Builds the firmware, and copies it to a name of its own: both kinds are built at the same place.
 fn build(options: &[&str], kept: &Path) -> Result<PathBuf, String> {
     let script = top().join("firmware-example/build");
     let output = Command::new(&script)

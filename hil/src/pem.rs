@@ -1,11 +1,11 @@
-//! PEM to DER and back (RFC 7468).
+//! Converts PEM to DER and back (RFC 7468).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 const CERTIFICATE: &str = "CERTIFICATE";
 
-/// Labels that a message may repeat. Any other is text of the file, which may be a key.
+/// Labels that a message may repeat. Any other label is text of the file, which may be a key.
 const KNOWN: [&str; 8] = [
     CERTIFICATE,
     "TRUSTED CERTIFICATE",
@@ -17,16 +17,16 @@ const KNOWN: [&str; 8] = [
     "EC PARAMETERS",
 ];
 
-/// The label as a message may show it.
+/// Returns the label in a form that a message may show.
 pub fn shown(label: &str) -> &'static str {
     KNOWN.into_iter().find(|known| *known == label).unwrap_or("a label of another kind")
 }
 
-/// The blocks of a file: label and DER. Nothing is passed over that may have been meant as one; an error says which line is wrong, and
-/// nothing of what stands there.
+/// Returns the label and DER of each block of a file. Malformed blocks are errors, never skipped; an error names the
+/// line, and none of its text.
 ///
 /// # Errors
-/// Where a block does not end, or is no base64, or a line is almost a marker.
+/// Fails if a block does not end or is not base64, or a line is almost a marker.
 pub fn decode(text: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
     let mut blocks = Vec::new();
     let mut open: Option<(usize, String, String)> = None;
@@ -41,7 +41,7 @@ pub fn decode(text: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
                 if end != label {
                     return Err(format!("line {number}: END has another label than BEGIN"));
                 }
-                // What it says of the fault holds an octet of the block.
+                // The base64 error contains an octet of the block, so it is dropped.
                 let der = STANDARD.decode(base64).map_err(|_| format!("line {begin}: the base64 is truncated"))?;
                 blocks.push((label, der));
             }
@@ -68,7 +68,7 @@ fn is_base64(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=')
 }
 
-/// Neither meant as a marker nor the contents of a block that lost its own.
+/// Returns whether a line is neither meant as a marker nor part of a block without markers.
 fn is_text(line: &str) -> bool {
     let upper = line.to_uppercase();
     let marker = ["BEGIN", "END"].iter().any(|word| upper.contains(word))
@@ -79,7 +79,7 @@ fn is_text(line: &str) -> bool {
     !(exact || marker && dashes || upper.starts_with("BEGIN CERTIFICATE") || contents)
 }
 
-/// One block.
+/// Returns one block.
 pub fn encode(label: &str, der: &[u8]) -> String {
     let base64 = STANDARD.encode(der);
     let lines: Vec<&str> =
@@ -87,7 +87,7 @@ pub fn encode(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
-/// Certificates, one block after the other.
+/// Returns certificates, one block after the other.
 pub fn certificates<'a>(chain: impl IntoIterator<Item = &'a Vec<u8>>) -> String {
     chain.into_iter().map(|der| encode(CERTIFICATE, der)).collect()
 }

@@ -1,4 +1,4 @@
-//! A root, an intermediate and what they issue, made anew for each run.
+//! Makes a root, an intermediate and the certificates below them, anew for each run.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -8,48 +8,48 @@ use time::{Duration, OffsetDateTime};
 
 use crate::pem;
 
-/// A chain and the leaf's key.
+/// A certificate chain and the leaf's private key.
 pub struct Credential {
-    /// DER, leaf first.
+    /// The certificates in DER, leaf first.
     pub chain: Vec<Vec<u8>>,
-    /// The leaf's.
+    /// The leaf's private key.
     pub key: KeyPair,
 }
 
 impl Credential {
-    /// The chain as a file has it.
+    /// Returns the chain as PEM.
     pub fn chain_pem(&self) -> String {
         pem::certificates(&self.chain)
     }
 
-    /// The key, PKCS #8, as a file has it.
+    /// Returns the key as PEM (PKCS #8).
     pub fn key_pem(&self) -> String {
         self.key.serialize_pem()
     }
 }
 
-/// What a certificate is to be.
+/// The contents of a certificate to issue.
 #[derive(Clone, Debug)]
 pub struct Wish {
-    /// Its common name.
+    /// The subject's common name.
     pub common_name: String,
-    /// Its DNS names.
+    /// The DNS names in the subjectAltName.
     pub names: Vec<String>,
-    /// Its extended key usages; none: no such extension.
+    /// The extended key usages; if empty, the certificate has no such extension.
     pub purposes: Vec<ExtendedKeyUsagePurpose>,
-    /// From then on.
+    /// The start of the validity period.
     pub not_before: OffsetDateTime,
-    /// Until then.
+    /// The end of the validity period.
     pub not_after: OffsetDateTime,
 }
 
 impl Wish {
-    /// A server's certificate, of a day.
+    /// Describes a server certificate that is valid for three days.
     pub fn server(name: &str) -> Self {
         Self::new(name, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    /// A device's certificate, of a day; its common name is its DNS name.
+    /// Describes a device certificate that is valid for three days; its common name is its DNS name.
     pub fn client(name: &str) -> Self {
         Self::new(name, ExtendedKeyUsagePurpose::ClientAuth)
     }
@@ -65,7 +65,7 @@ impl Wish {
         }
     }
 
-    /// From and until so many seconds from now.
+    /// Sets the validity period, in seconds from now.
     #[must_use]
     pub fn valid(self, from: i64, until: i64) -> Self {
         let now = OffsetDateTime::now_utc();
@@ -85,23 +85,23 @@ impl Wish {
     }
 }
 
-/// One who issues.
+/// A certificate authority with its key.
 pub struct Authority {
     params: CertificateParams,
     key: KeyPair,
-    /// Its certificate.
+    /// The authority's certificate in DER.
     pub der: Vec<u8>,
 }
 
 impl Authority {
-    /// A root.
+    /// Creates a root.
     pub fn root(name: &str) -> Self {
         let (params, key) = (ca(name, None), p256());
         let der = params.self_signed(&key).expect("a root can be signed").der().to_vec();
         Self { params, key, der }
     }
 
-    /// One below this one; `change` makes it another than it should be.
+    /// Creates an authority below this one; `change` alters its certificate's parameters.
     pub fn below(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let (mut params, key) = (ca(name, Some(0)), p256());
         change(&mut params);
@@ -109,30 +109,30 @@ impl Authority {
         Self { params, key, der }
     }
 
-    /// Signs a certificate for a key.
+    /// Signs a certificate for a key, and returns its DER.
     pub fn sign(&self, params: &CertificateParams, key: &impl PublicKeyData) -> Vec<u8> {
         let issuer = Issuer::from_params(&self.params, &self.key);
         params.signed_by(key, &issuer).expect("a certificate can be signed").der().to_vec()
     }
 
-    /// A certificate for a new key, alone.
+    /// Issues a certificate for a new key, without intermediates.
     pub fn issue(&self, wish: &Wish) -> Credential {
         let key = p256();
         Credential { chain: vec![self.sign(&wish.params(), &key)], key }
     }
 
-    /// PEM.
+    /// Returns the authority's certificate as PEM.
     pub fn pem(&self) -> String {
         pem::certificates([&self.der])
     }
 
-    /// Its key, PKCS #8, PEM.
+    /// Returns the authority's key as PEM (PKCS #8).
     pub fn key_pem(&self) -> String {
         self.key.serialize_pem()
     }
 }
 
-/// A new key.
+/// Generates a P-256 key.
 pub fn p256() -> KeyPair {
     KeyPair::generate().expect("the system has random numbers")
 }
@@ -149,32 +149,32 @@ fn ca(name: &str, path_len: Option<u8>) -> CertificateParams {
     params
 }
 
-/// A mesh of one location, and a stranger beside it.
+/// The authorities of a mesh with one location, and one outside the mesh.
 pub struct Pki {
-    /// The one that everybody believes.
+    /// The trust anchor of all peers.
     pub root: Authority,
-    /// The location's.
+    /// The location's intermediate.
     pub intermediate: Authority,
-    /// One that nobody believes.
+    /// A root that no peer trusts.
     pub stranger: Authority,
 }
 
 impl Pki {
-    /// New keys for all of them.
+    /// Creates all authorities with new keys.
     pub fn new() -> Self {
         let root = Authority::root("Mesh Root");
         let intermediate = root.below("Mesh CA A", |_| {});
         Self { root, intermediate, stranger: Authority::root("Stranger Root") }
     }
 
-    /// A certificate of the location, with the intermediate behind it.
+    /// Issues a certificate of the location, followed by the intermediate.
     pub fn issue(&self, wish: &Wish) -> Credential {
         let mut credential = self.intermediate.issue(wish);
         credential.chain.push(self.intermediate.der.clone());
         credential
     }
 
-    /// A device's: right below the root, since devices send no intermediates.
+    /// Issues a device certificate directly below the root, since devices send no intermediates.
     pub fn device(&self, wish: &Wish) -> Credential {
         self.root.issue(wish)
     }

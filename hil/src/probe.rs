@@ -1,6 +1,6 @@
-//! Firmware on a board, by the program `probe-rs`, which flashes it and reads what it logs.
+//! Runs firmware on a board by the program `probe-rs`, which flashes it and reads its log.
 //!
-//! Not run by any test: there is no board where these tests run.
+//! No test runs this module: there is no board where the tests run.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,19 +11,19 @@ use std::thread::JoinHandle;
 use crate::decode;
 use crate::log::Log;
 
-/// What is run, and on what.
+/// A board and the firmware to run on it.
 #[derive(Clone, Debug)]
 pub struct Board {
-    /// The ELF file.
+    /// The firmware's ELF file.
     pub firmware: PathBuf,
     /// The chip, as `probe-rs chip list` names it.
     pub chip: String,
-    /// Which probe, as `probe-rs list` names it, where there are several.
+    /// The probe, as `probe-rs list` names it, if there are several.
     pub probe: Option<String>,
 }
 
 impl Board {
-    /// The command line.
+    /// Returns the command line.
     pub fn command(&self) -> Command {
         let mut command = Command::new("probe-rs");
         command.args(["run", "--chip", &self.chip]);
@@ -34,10 +34,10 @@ impl Board {
         command
     }
 
-    /// Flashes and starts it.
+    /// Flashes and starts the firmware.
     ///
     /// # Errors
-    /// Where `probe-rs` cannot be started.
+    /// Fails if `probe-rs` cannot be started.
     pub fn start(&self, log: &Arc<Log>) -> io::Result<Attached> {
         let mut command = self.command();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -58,7 +58,7 @@ impl Board {
     }
 }
 
-/// A board that runs, and what reads it; both are left when this is dropped.
+/// A running board and the threads that read its output; both are stopped when this is dropped.
 pub struct Attached {
     child: Child,
     readers: Vec<JoinHandle<()>>,

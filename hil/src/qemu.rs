@@ -1,4 +1,4 @@
-//! Firmware in QEMU: Arm's MPS2+ with the AN386 image, whose main memory is a file and plays the flash.
+//! Runs firmware in QEMU: Arm's MPS2+ with the AN386 image, whose main memory is a file and plays the flash.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,21 +13,22 @@ use crate::decode::{self, Decoder};
 use crate::log::Log;
 use crate::wire::{QEMU_ARGUMENTS, Wire};
 
-/// Octets of the flash file.
+/// The size of the flash file in octets.
 pub const FLASH_SIZE: u64 = 16 * 1024 * 1024;
-/// Looked at so often whether QEMU has ended.
+/// The interval between two checks whether QEMU has ended.
 const GLANCE: Duration = Duration::from_millis(5);
 
-/// What is run.
+/// The machine to run.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    /// The ELF file.
+    /// The firmware's ELF file.
     pub firmware: PathBuf,
-    /// The flash file, of [`FLASH_SIZE`] octets; it is made where it is missing.
+    /// The flash file, of [`FLASH_SIZE`] octets; created if missing.
     pub flash: PathBuf,
-    /// What the firmware gets as its arguments.
+    /// The firmware's arguments.
     pub arguments: Vec<String>,
-    /// One instruction takes one nanosecond of the guest's time: counts repeat, and are not those of any real part.
+    /// Whether one instruction takes one nanosecond of the guest's time: counts repeat, and are not those of any real
+    /// part.
     pub by_instructions: bool,
 }
 
@@ -52,10 +53,10 @@ impl Machine {
         line
     }
 
-    /// Starts it, at the cable of a network or without one.
+    /// Starts the machine, connected to a network or to none.
     ///
     /// # Errors
-    /// Where QEMU cannot be started or the files cannot be read.
+    /// Fails if QEMU cannot be started or the files cannot be read.
     pub fn start(&self, wire: Option<&Wire>, log: &Arc<Log>) -> io::Result<Qemu> {
         let decoder = Decoder::of(&self.firmware)?;
         let flash = File::options().read(true).write(true).create(true).truncate(false).open(&self.flash)?;
@@ -86,12 +87,12 @@ impl Machine {
     }
 }
 
-/// QEMU's own way to write a comma.
+/// Escapes commas for QEMU's options.
 fn comma(text: &str) -> String {
     text.replace(',', ",,")
 }
 
-/// A running machine; it is ended when this is dropped.
+/// A running machine; ended when dropped.
 pub struct Qemu {
     child: Child,
     readers: Vec<JoinHandle<()>>,
@@ -100,7 +101,7 @@ pub struct Qemu {
 }
 
 impl Qemu {
-    /// How it ended, if it has.
+    /// Returns the exit status, if the machine has ended.
     pub fn status(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().ok().flatten();
@@ -120,14 +121,14 @@ impl Qemu {
         status
     }
 
-    /// All that it said is in the log.
+    /// Waits until all of the machine's output is in the log.
     fn drain(&mut self) {
         for reader in self.readers.drain(..) {
             let _ = reader.join();
         }
     }
 
-    /// Takes its power away.
+    /// Cuts the machine's power.
     pub fn stop(mut self) {
         self.end();
     }

@@ -1,13 +1,13 @@
-//! The one place that reads the clock.
+//! Reads the clock; no other module does.
 
 use pki_types::UnixTime;
 
-/// The time now, for a machine whose clock is believed.
+/// Returns the current time, for a machine whose clock is trusted.
 pub fn now() -> UnixTime {
     UnixTime::now()
 }
 
-/// The same, for what counts in the system's own terms.
+/// Returns the current time as a `SystemTime`.
 pub fn system() -> std::time::SystemTime {
     std::time::SystemTime::now()
 }

@@ -1,19 +1,20 @@
-//! A configuration file on disk: its size, its errors with line and column, and the folder that its relative names are relative to.
+//! Reads a configuration file: limits its size, locates its errors by line and column, and resolves relative names
+//! from its folder.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use edgetrust_core::config::{Config, PathKind};
 
-/// No configuration is larger.
+/// The size limit of a configuration file, in octets.
 pub const MAX_FILE: u64 = 1024 * 1024;
 
-/// What is wrong with a configuration file.
+/// A fault of a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigFileError {
-    /// It cannot be read, or is larger than [`MAX_FILE`].
+    /// The file cannot be read, or is larger than [`MAX_FILE`].
     Unreadable(PathBuf, String),
-    /// It is read and refused.
+    /// The file was read but refused.
     Refused {
         /// The file.
         file: PathBuf,
@@ -21,7 +22,7 @@ pub enum ConfigFileError {
         line: usize,
         /// The column, from 1, in characters.
         column: usize,
-        /// Where in the JSON, what was found, what was expected.
+        /// The place in the JSON, the value found and the value expected.
         reason: String,
     },
 }
@@ -37,14 +38,14 @@ impl fmt::Display for ConfigFileError {
 
 impl std::error::Error for ConfigFileError {}
 
-/// Reads a file, and hands its configuration to `then`. Names of files, folders, sockets and hooks that are relative are relative to the
-/// file's folder, and come out so that they can be opened.
+/// Reads a file, and passes its configuration to `then`. Relative names of files, folders, sockets and hooks are
+/// resolved from the file's folder, so that they can be opened.
 ///
 /// # Errors
-/// The file, the line, what was found and what was expected.
+/// Returns the file, the line, the value found and the value expected.
 pub fn with_config<T>(file: &Path, then: impl FnOnce(&Config<'_>) -> T) -> Result<T, ConfigFileError> {
     let text = read(file)?;
-    // Text is decoded in place, so that the places of errors are looked up in another copy.
+    // Parsing decodes text in place, so the places of errors are looked up in another copy.
     let mut scratch = text.clone();
     let resolved: Vec<String>;
     match Config::parse(&mut scratch) {
@@ -55,7 +56,7 @@ pub fn with_config<T>(file: &Path, then: impl FnOnce(&Config<'_>) -> T) -> Resul
             let names: Result<_, _> = names.into_iter().collect();
             resolved = names.map_err(|why| ConfigFileError::Unreadable(file.to_owned(), why))?;
             let mut resolved = resolved.iter();
-            // The same names in the same order.
+            // The names are visited again in the same order.
             config.for_each_path(&mut |_, name| *name = resolved.next().map_or(*name, String::as_str));
             Ok(then(&config))
         }
@@ -66,7 +67,7 @@ pub fn with_config<T>(file: &Path, then: impl FnOnce(&Config<'_>) -> T) -> Resul
     }
 }
 
-/// A name that is relative to a folder, as one that can be opened from here.
+/// Resolves a name from a folder, so that it can be opened from the working directory.
 fn from_folder(folder: &Path, kind: PathKind, name: &str) -> Result<String, String> {
     let joined = |name: &str| match folder.join(name).into_os_string().into_string() {
         Ok(joined) => Ok(joined),
@@ -80,7 +81,7 @@ fn from_folder(folder: &Path, kind: PathKind, name: &str) -> Result<String, Stri
                 return Ok(format!("signal:{signal}:{}", joined(pid_file)?));
             }
             let program = name.split_whitespace().next().unwrap_or_default();
-            // A program without a slash is looked for in PATH.
+            // A program without a slash is looked up in PATH.
             if !program.contains('/') || Path::new(program).is_absolute() {
                 return Ok(name.to_owned());
             }
@@ -110,7 +111,7 @@ fn read(file: &Path) -> Result<Vec<u8>, ConfigFileError> {
     Ok(text)
 }
 
-/// Line and column of a byte, both from 1.
+/// Returns the line and the column of a byte, both from 1.
 fn place(text: &[u8], offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.iter().filter(|byte| **byte == b'\n').count();

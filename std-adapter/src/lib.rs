@@ -12,10 +12,10 @@
 //! | `store` | `acme` | the two slots in files, PEM copies |
 //! | [`tls`] | | every rustls name: verifiers, credentials, acceptor, connector |
 
-// `gateway/queue.rs` alone has a call that needs it.
+// Only `gateway/queue.rs` makes a call that needs unsafe code.
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
-// No panic can be reached from configuration, certificates, network or storage.
+// Configuration, certificates, network and storage cannot cause a panic.
 #![cfg_attr(
     not(test),
     deny(
@@ -26,7 +26,7 @@
         clippy::indexing_slicing,
         clippy::string_slice,
         clippy::arithmetic_side_effects,
-        // They panic where the reader left. Output goes through cli/output.rs and cli/log.rs.
+        // They panic if the reader has left. Output goes through cli/output.rs and cli/log.rs.
         clippy::print_stdout,
         clippy::print_stderr
     )
@@ -35,7 +35,8 @@
 #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
 compile_error!("edgetrust needs a cryptography provider: feature aws-lc-rs or ring");
 
-/// A line about a credential, by its `name` and `storage_path`. Two of a gateway may have one name, but never one `storage_path`.
+/// Logs a line about a credential, by `name` and `storage_path`. Two of a gateway may share a name, never a
+/// `storage_path`.
 #[cfg(feature = "acme")]
 macro_rules! log {
     ($level:ident, $credential:expr, $($rest:tt)+) => {

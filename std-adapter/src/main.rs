@@ -1,6 +1,6 @@
-//! The `edgetrust` program: arguments and wiring only.
+//! Runs the `edgetrust` program: arguments and wiring only.
 
-// No panic can be reached from configuration, certificates, network or storage.
+// Configuration, certificates, network and storage cannot cause a panic.
 #![cfg_attr(
     not(test),
     deny(
@@ -11,7 +11,7 @@
         clippy::indexing_slicing,
         clippy::string_slice,
         clippy::arithmetic_side_effects,
-        // They panic where the reader left. Output goes through cli/output.rs and cli/log.rs.
+        // They panic if the reader has left. Output goes through cli/output.rs and cli/log.rs.
         clippy::print_stdout,
         clippy::print_stderr
     )

@@ -1,6 +1,7 @@
-//! Certificate and key files in PEM (RFC 7468).
+//! Reads certificate and key files in PEM (RFC 7468).
 //!
-//! Every certificate of a file counts, or an error names the line. No error holds octets of a file: it may be a key, whatever it is taken for.
+//! Every certificate of a file counts, or an error names the line. No error holds octets of a file, which may be a
+//! key.
 
 mod blocks;
 mod marker;
@@ -14,40 +15,40 @@ use pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8K
 use blocks::blocks;
 pub use blocks::{PemFault, PemFaultKind};
 
-/// No certificate or key file is larger.
+/// The size limit of a file, in octets.
 const MAX_FILE: u64 = 8 * 1024 * 1024;
 
-/// What is wrong with a file.
+/// A fault of a certificate or key file.
 #[derive(Debug)]
 pub struct PemError {
     /// The file.
     pub file: PathBuf,
-    /// What is wrong with it.
+    /// The kind of fault.
     pub kind: PemErrorKind,
 }
 
-/// What is wrong with a file.
+/// The kind of fault of a file.
 #[derive(Debug)]
 pub enum PemErrorKind {
-    /// It cannot be read.
+    /// The file cannot be read.
     Unreadable(std::io::Error),
-    /// It is larger than 8 MiB.
+    /// The file is larger than 8 MiB.
     TooLarge,
-    /// PEM stands where the name of a file is expected; the name is left out of the error.
+    /// A PEM text was given in place of a file's name; the error omits the name.
     Inline,
-    /// Its PEM is malformed.
+    /// The file's PEM is malformed.
     Malformed(PemFault),
-    /// There is no certificate in it; the line and the label of what there is.
+    /// The file has no certificate; holds the line and the label of another block, if any.
     NoCertificate(Option<(usize, &'static str)>),
-    /// There is no private key in it, of PKCS #8, SEC 1 or PKCS #1; the line and the label of what there is.
+    /// The file has no private key of PKCS #8, SEC 1 or PKCS #1; the line and the label of another block, if any.
     NoKey(Option<(usize, &'static str)>),
-    /// A certificate in it does not parse.
+    /// A certificate of the file does not parse.
     Certificate {
-        /// Which, from 1.
+        /// The certificate's place in the file, from 1.
         number: usize,
         /// The line of its BEGIN, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The parser's error.
         error: ParseError,
     },
 }
@@ -96,19 +97,19 @@ impl fmt::Display for Other {
     }
 }
 
-/// Reads all certificates of a file: a chain, or a bundle of CAs. Each parses with the core.
+/// Reads all certificates of a file: a chain, or a bundle of CAs. The core parses each.
 ///
 /// # Errors
-/// The file's name and what is wrong with it; a file without a certificate is an error.
+/// Returns the file's name and the fault; a file without a certificate is an error.
 pub fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
     let text = read(file)?;
     certificates(&text).map_err(|kind| PemError { file: file.to_owned(), kind })
 }
 
-/// All certificates of a PEM text, and at least one. Each parses with the core.
+/// Returns all certificates of a PEM text, and at least one. The core parses each.
 ///
 /// # Errors
-/// What is wrong with it, and on which line.
+/// Returns the fault and its line.
 pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemErrorKind> {
     let (mut all, mut other) = (Vec::new(), None);
     for block in blocks(text).map_err(PemErrorKind::Malformed)? {
@@ -128,10 +129,10 @@ pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemErro
     if all.is_empty() { Err(PemErrorKind::NoCertificate(other)) } else { Ok(all) }
 }
 
-/// Reads the private key of a file: PKCS #8, SEC 1 or PKCS #1. Its certificates may stand beside it.
+/// Reads the private key of a file: PKCS #8, SEC 1 or PKCS #1. The file may also hold certificates.
 ///
 /// # Errors
-/// The file's name and what is wrong with it.
+/// Returns the file's name and the fault.
 pub fn read_private_key(file: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
     let text = read(file)?;
     private_key(&text).map_err(|kind| PemError { file: file.to_owned(), kind })
@@ -146,7 +147,7 @@ fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, PemErrorKind> {
             other = other.or(Some((line, block.shown_label())));
             continue;
         }
-        // RFC 7468 section 11; before it, openssl put a header into the traditional forms.
+        // RFC 7468 section 11; openssl's traditional forms have a header instead.
         if block.encrypted || block.label == "ENCRYPTED PRIVATE KEY" {
             return fault(PemFaultKind::Encrypted);
         }
@@ -167,7 +168,7 @@ fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, PemErrorKind> {
     found.map(|(_, key)| key).ok_or(PemErrorKind::NoKey(other))
 }
 
-/// What to say of a key file that others than its owner may read.
+/// Returns a warning if users other than the owner may access a key file.
 #[cfg(unix)]
 pub fn key_permissions(file: &Path) -> Option<String> {
     use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Chains of any shape, made by rcgen: the anchor first, the leaf last.
+//! Makes chains of any shape with rcgen: the anchor first, the leaf last.
 
 use std::net::IpAddr;
 use std::sync::OnceLock;
@@ -10,37 +10,37 @@ use rcgen::{
 };
 use time::{Duration, OffsetDateTime};
 
-/// One certificate of a chain.
+/// The shape of one certificate of a chain.
 #[derive(Clone, Debug)]
 pub struct Shape {
-    /// Valid from and to, in days from the time of the verdict.
+    /// The start and end of validity, in days from the time of the verdict.
     pub days: (i64, i64),
-    /// None: no CA. Some(None): a CA without a path length.
+    /// The CA's path length. `None`: no CA. `Some(None)`: a CA without a path length.
     pub ca: Option<Option<u8>>,
-    /// Empty: no such extension.
+    /// The key usages; if empty, the extension is absent.
     pub key_usages: Vec<KeyUsagePurpose>,
-    /// Empty: no such extension.
+    /// The extended key usages; if empty, the extension is absent.
     pub purposes: Vec<ExtendedKeyUsagePurpose>,
-    /// DNS names.
+    /// The DNS names.
     pub names: Vec<String>,
-    /// IP addresses.
+    /// The IP addresses.
     pub addresses: Vec<IpAddr>,
-    /// DNS subtrees; empty: none.
+    /// The permitted DNS subtrees; empty: none.
     pub permitted: Vec<String>,
-    /// DNS subtrees; empty: none.
+    /// The excluded DNS subtrees; empty: none.
     pub excluded: Vec<String>,
-    /// Signed by a key that is not its issuer's.
+    /// Whether the signature is by a key other than the issuer's.
     pub forged: bool,
 }
 
 impl Shape {
-    /// A CA as it should be.
+    /// Returns the shape of a valid CA.
     pub fn ca() -> Self {
         let key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         Self { ca: Some(None), key_usages, ..Self::leaf(&[]) }
     }
 
-    /// A leaf as it should be.
+    /// Returns the shape of a valid leaf.
     pub fn leaf(names: &[&str]) -> Self {
         Self {
             days: (-1, 1),
@@ -82,13 +82,13 @@ impl Shape {
     }
 }
 
-/// More keys than any chain has certificates; the last one is nobody's.
+/// Returns more keys than any chain has certificates; the last key belongs to no certificate.
 fn keys() -> &'static [KeyPair] {
     static KEYS: OnceLock<Vec<KeyPair>> = OnceLock::new();
     KEYS.get_or_init(|| (0..18).map(|_| KeyPair::generate().expect("a key")).collect())
 }
 
-/// Issues a chain as it stands at `now`, in seconds since 1970.
+/// Issues a chain at `now`, in seconds since 1970.
 pub fn issue(shapes: &[Shape], now: i64) -> Vec<CertificateDer<'static>> {
     let now = OffsetDateTime::from_unix_timestamp(now).expect("a time");
     let all: Vec<CertificateParams> =

@@ -1,9 +1,9 @@
-//! Certificates that no library writes: each field as a test wants it, signed all the same.
+//! Forges certificates that no library writes: with arbitrary fields, and a valid signature.
 
 use rcgen::{KeyPair, PublicKeyData, SigningKey};
 use time::{Duration, OffsetDateTime};
 
-/// One tag-length-value.
+/// Encodes a tag-length-value.
 pub fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let contents = parts.concat();
     let length = contents.len().to_be_bytes();
@@ -37,33 +37,33 @@ pub mod oid {
 /// The fields of a certificate, in DER but for the dates.
 #[derive(Clone, Debug)]
 pub struct Forged {
-    /// 1, 2 or 3.
+    /// The version: 1, 2 or 3.
     pub version: u8,
-    /// Contents octets.
+    /// The contents octets of the serial number.
     pub serial: Vec<u8>,
     pub issuer: Vec<u8>,
     pub subject: Vec<u8>,
-    /// Valid from and to, in days from `now`.
+    /// The start and end of validity, in days from `now`.
     pub days: (i64, i64),
-    /// Contents of the AlgorithmIdentifier.
+    /// The contents of the AlgorithmIdentifier.
     pub signature_algorithm: Vec<u8>,
-    /// A whole SubjectPublicKeyInfo.
+    /// The whole SubjectPublicKeyInfo.
     pub key: Vec<u8>,
-    /// Object identifier, critical or not, value.
+    /// The object identifier, criticality and value of each extension.
     pub extensions: Vec<(&'static [u8], bool, Vec<u8>)>,
 }
 
-/// A name of one attribute: the common name, as a UTF8String.
+/// Encodes a Name of one attribute: the common name, as a UTF8String.
 pub fn common_name(text: &str) -> Vec<u8> {
     der(0x30, &[&rdn(oid::COMMON_NAME, 0x0c, text.as_bytes())])
 }
 
-/// A RelativeDistinguishedName of one attribute with a string of this tag.
+/// Encodes a RelativeDistinguishedName of one attribute with a string of this tag.
 pub fn rdn(kind: &[u8], tag: u8, text: &[u8]) -> Vec<u8> {
     der(0x31, &[&der(0x30, &[kind, &der(tag, &[text])])])
 }
 
-/// An RSA key whose modulus has so many bits, and no known factors.
+/// Encodes an RSA key whose modulus has this number of bits, and no known factors.
 pub fn rsa_key(bits: usize) -> Vec<u8> {
     let mut modulus = vec![0xa5; bits.div_ceil(8)];
     modulus[0] = 0xff >> (modulus.len() * 8 - bits);
@@ -73,7 +73,8 @@ pub fn rsa_key(bits: usize) -> Vec<u8> {
 }
 
 impl Forged {
-    /// A version 3 certificate with these names for this key, valid for a day around now, to be signed with ECDSA and SHA-256.
+    /// Creates a version 3 certificate with these names and this key, valid from a day before to a day after `now`, to
+    /// be signed by ECDSA with SHA-256.
     pub fn new(issuer: &str, subject: &str, key: &KeyPair) -> Self {
         Self {
             version: 3,
@@ -87,26 +88,26 @@ impl Forged {
         }
     }
 
-    /// The same as a CA.
+    /// Creates the same certificate as a CA.
     pub fn ca(issuer: &str, subject: &str, key: &KeyPair) -> Self {
         Self::new(issuer, subject, key).with(oid::BASIC_CONSTRAINTS, true, &[0x30, 3, 1, 1, 0xff])
     }
 
-    /// The same with this extension, in the place of one of the same kind.
+    /// Sets an extension, in place of an existing one of the same kind.
     pub fn with(mut self, kind: &'static [u8], critical: bool, value: &[u8]) -> Self {
         self.extensions.retain(|(there, ..)| *there != kind);
         self.extensions.push((kind, critical, value.to_vec()));
         self
     }
 
-    /// The same with a key usage of these bits, of which digitalSignature is the highest of the first octet.
+    /// Sets the key usage; digitalSignature is the highest bit of the first octet.
     pub fn key_usage(self, first: u8, second: u8) -> Self {
         let bits: &[u8] = if second == 0 { &[first] } else { &[first, second] };
         let unused = bits.last().map_or(0, |last| last.trailing_zeros() as u8);
         self.with(oid::KEY_USAGE, true, &der(0x03, &[&[unused], bits]))
     }
 
-    /// The certificate at `now`, in seconds since 1970, signed by `issuer`.
+    /// Returns the certificate at `now`, in seconds since 1970, signed by `issuer`.
     pub fn sign(&self, now: i64, issuer: &KeyPair) -> Vec<u8> {
         let now = OffsetDateTime::from_unix_timestamp(now).expect("a time");
         let date = |days| {

@@ -1,4 +1,4 @@
-//! What the tests of EdgeTrust share.
+//! Provides the shared parts of EdgeTrust's tests.
 
 pub mod chains;
 pub mod conformance;

@@ -1,11 +1,11 @@
-//! Numbers that a seed replays.
+//! Generates numbers that a seed replays.
 
-/// splitmix64, so that a seed replays a run.
+/// A splitmix64 generator.
 #[derive(Clone, Copy, Debug)]
 pub struct Random(pub u64);
 
 impl Random {
-    /// The next number.
+    /// Returns the next number.
     pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -14,12 +14,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// One of `0..below`; 0 where there is none.
+    /// Returns one of `0..below`, or 0 if the range is empty.
     pub fn below(&mut self, below: u64) -> u64 {
         self.draw().checked_rem(below).unwrap_or(0)
     }
 
-    /// True once in `in_` times.
+    /// Returns true once in `in_` times on average.
     pub fn one_in(&mut self, in_: u64) -> bool {
         self.below(in_) == 0
     }

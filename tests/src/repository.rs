@@ -1,34 +1,34 @@
-//! The files of this repository, for tests that read them.
+//! Reads the files of this repository for tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The top of the repository.
+/// Returns the top folder of the repository.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository").to_owned()
 }
 
 /// A text file of the repository.
 pub struct Source {
-    /// Its path from the top, with `/`.
+    /// The path from the top folder, with `/`.
     pub path: String,
-    /// Its text.
+    /// The file's text.
     pub text: String,
 }
 
 impl Source {
-    /// What is built into programs and libraries: all before the module of unit tests.
+    /// Returns the text that is built into programs and libraries: all before the module of unit tests.
     pub fn shipped(&self) -> &str {
         self.text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default()
     }
 
-    /// The shipped text without comments.
+    /// Returns the shipped text without comments.
     pub fn code(&self) -> String {
         self.shipped().lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
     }
 }
 
-/// All text files below a folder, but for what is built or fetched.
+/// Returns all text files below a folder, except built or fetched files.
 pub fn sources(folder: &str) -> Vec<Source> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
@@ -51,7 +51,7 @@ pub fn sources(folder: &str) -> Vec<Source> {
     found
 }
 
-/// The Rust files below a folder.
+/// Returns the Rust files below a folder.
 pub fn rust(folder: &str) -> Vec<Source> {
     sources(folder).into_iter().filter(|source| source.path.ends_with(".rs")).collect()
 }

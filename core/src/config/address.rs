@@ -1,11 +1,11 @@
-//! IP addresses and ports as text (RFC 4291 section 2.2, RFC 3986 section 3.2.2). `core::net` reads them too, but brings panic machinery
-//! into a firmware image; a test compares the two.
+//! Reads IP addresses and ports from text (RFC 4291 section 2.2, RFC 3986 section 3.2.2). `core::net` reads them too,
+//! but brings panic machinery into a firmware image; a test compares the two.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::text::{rsplit_once, split, split_once};
 
-/// `127.0.0.1:80` or `[::1]:80`.
+/// Reads `127.0.0.1:80` or `[::1]:80`.
 pub(super) fn socket_address(text: &str) -> Option<SocketAddr> {
     let (host, port) = rsplit_once(text, b':')?;
     let ip = match host.strip_prefix('[') {
@@ -15,17 +15,18 @@ pub(super) fn socket_address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, self::port(port)?))
 }
 
-/// An IP address as text (RFC 4291 section 2.2, RFC 3986 section 3.2.2), as the configuration takes it.
+/// Reads an IP address as the configuration takes it (RFC 4291 section 2.2, RFC 3986 section 3.2.2).
 pub fn parse_ip_address(text: &str) -> Option<IpAddr> {
     ip_address(text)
 }
 
-/// An address without a port.
+/// Reads an address without a port.
 pub(super) fn ip_address(text: &str) -> Option<IpAddr> {
     ipv4(text).map(IpAddr::V4).or_else(|| ipv6(text).map(IpAddr::V6))
 }
 
-/// An address that a certificate can have: an IPv4 address has four octets there, and is never mapped into IPv6 (RFC 5280 section 4.2.1.6).
+/// Reads an address that a certificate can have: an IPv4 address has four octets there, and is never mapped into IPv6
+/// (RFC 5280 section 4.2.1.6).
 pub fn rule_address(text: &str) -> Option<IpAddr> {
     ip_address(text).filter(|address| match address {
         IpAddr::V4(_) => true,
@@ -33,7 +34,7 @@ pub fn rule_address(text: &str) -> Option<IpAddr> {
     })
 }
 
-/// Decimal digits alone, at most 65535.
+/// Reads a port: decimal digits alone, at most 65535.
 pub(super) fn port(text: &str) -> Option<u16> {
     number(text, 10, 5)?.try_into().ok()
 }
@@ -60,7 +61,7 @@ fn ipv4(text: &str) -> Option<Ipv4Addr> {
 }
 
 fn ipv6(text: &str) -> Option<Ipv6Addr> {
-    // `::` stands for all the groups that are missing, at least one.
+    // `::` stands for all missing groups, at least one.
     let (head, tail) = match gap(text) {
         Some((head, tail)) => (head, Some(tail)),
         None => (text, None),
@@ -87,7 +88,7 @@ fn ipv6(text: &str) -> Option<Ipv6Addr> {
     Some(Ipv6Addr::from(groups))
 }
 
-/// Around the first `::`; a second one is no group.
+/// Splits around the first `::`; a second one is no group.
 fn gap(text: &str) -> Option<(&str, &str)> {
     let place = text.as_bytes().windows(2).position(|pair| pair == b"::")?;
     Some((text.get(..place)?, text.get(place.checked_add(2)?..)?))
@@ -106,7 +107,7 @@ impl Groups {
         Some(())
     }
 
-    /// Groups between colons; the last 32 bits of an address may be written as IPv4.
+    /// Reads groups between colons; the last 32 bits of an address may be written as IPv4.
     fn read(&mut self, text: &str, to_the_end: bool) -> Option<()> {
         let mut rest = text;
         loop {

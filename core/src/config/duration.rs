@@ -1,12 +1,12 @@
-//! Durations as Go writes them (`8h`, `1h30m`, `1.5h`), the syntax of the SemStreams configuration.
+//! Parses durations as Go writes them (`8h`, `1h30m`, `1.5h`), the syntax of the SemStreams configuration.
 
-/// What a duration looks like, for errors.
+/// The syntax of a duration, for errors.
 pub(super) const EXPECTED: &str = "a duration such as \"8h\", \"1h30m\", \"1.5h\" or \"0s\"";
 
-/// Milliseconds in each unit; what is finer than a millisecond is of no use here.
+/// The number of milliseconds in each unit; units finer than a millisecond are of no use here.
 const UNITS: [(&str, u64); 4] = [("ms", 1), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
 
-/// Reads a duration that is not negative, in milliseconds; `None` where it is none, or too long for 32 bits of seconds.
+/// Reads a duration that is not negative, in milliseconds; `None` if malformed, or too long for 32 bits of seconds.
 pub(super) fn milliseconds(text: &str) -> Option<u64> {
     if text == "0" {
         return Some(0);
@@ -40,8 +40,8 @@ pub(super) fn milliseconds(text: &str) -> Option<u64> {
     (!text.is_empty() && total / 1_000 <= u64::from(u32::MAX)).then_some(total)
 }
 
-/// Reads a duration that is not negative, as Go writes it (`8h`, `1h30m`, `1.5h`, `0s`); `None` where it is none, or is longer than
-/// 32 bits of seconds.
+/// Reads a duration that is not negative, as Go writes it (`8h`, `1h30m`, `1.5h`, `0s`); `None` if the text is
+/// malformed, or the duration too long for 32 bits of seconds.
 pub fn parse_duration(text: &str) -> Option<core::time::Duration> {
     milliseconds(text).map(core::time::Duration::from_millis)
 }

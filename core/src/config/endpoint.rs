@@ -1,4 +1,4 @@
-//! Where bytes come from or go to.
+//! Defines the endpoints of tunnels.
 
 use core::fmt;
 use core::net::SocketAddr;
@@ -19,7 +19,7 @@ pub enum Endpoint<'a> {
 }
 
 impl<'a> Endpoint<'a> {
-    /// Reads an endpoint; `None` where it is none.
+    /// Reads an endpoint; `None` if malformed.
     pub fn parse(text: &'a str) -> Option<Self> {
         if let Some(path) = text.strip_prefix("unix:") {
             return (!path.is_empty()).then_some(Self::Unix(path));
@@ -28,12 +28,13 @@ impl<'a> Endpoint<'a> {
             return Some(Self::Tcp(address));
         }
         let (host, port) = rsplit_once(text, b':')?;
-        // Where a name is looked up in a file, the dot of the root would not be found.
+        // A lookup in a hosts file would not find a name with the dot of the root.
         let host = without_root(host);
         is_dns_name(host).then_some(Self::Host(host, address::port(port)?))
     }
 
-    /// Whether plaintext stays on this machine: a loopback address, `localhost` (RFC 6761 section 6.3), or a Unix socket.
+    /// Returns whether plaintext stays on this machine: a loopback address, `localhost` (RFC 6761 section 6.3), or a
+    /// Unix socket.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Tcp(address) => address.ip().is_loopback(),

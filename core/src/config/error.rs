@@ -1,8 +1,8 @@
-//! What is wrong with a configuration: where, what was found, what was expected.
+//! Describes an error in a configuration: its place, the value found, the value expected.
 
 use core::fmt;
 
-/// How many keys and indexes lead to a value at the most.
+/// The largest number of keys and indexes that lead to a value.
 pub const MAX_PATH: usize = 10;
 
 /// One step from the top of the file to a value.
@@ -15,13 +15,13 @@ pub enum Segment<'a> {
     Index(u16),
 }
 
-/// What was found where something else was expected.
+/// A value found in place of the expected one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Found<'a> {
-    /// This text.
+    /// A text.
     Text(&'a str),
-    /// This number, or another literal.
+    /// A number or another literal.
     Literal(&'a str),
     /// An object.
     Object,
@@ -29,24 +29,24 @@ pub enum Found<'a> {
     Array,
     /// Nothing.
     Nothing,
-    /// This key, but no `enabled` beside it.
+    /// A key without `enabled` beside it.
     NotEnabled(&'static str),
-    /// The file's end.
+    /// The end of the file.
     End,
-    /// This byte.
+    /// A byte.
     Byte(u8),
 }
 
-/// Where, what was found, what was expected, and for a misspelt key the nearest known one.
+/// An error in a configuration: its place, the value found and expected, and the nearest known key for a misspelt one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError<'a> {
-    /// The way from the top of the file.
+    /// The path from the top of the file to the value.
     pub path: heapless::Vec<Segment<'a>, MAX_PATH>,
-    /// Byte offset in the text.
+    /// The byte offset in the text.
     pub offset: u32,
-    /// What was found.
+    /// The value found.
     pub found: Found<'a>,
-    /// What was expected.
+    /// The value expected.
     pub expected: &'static str,
     /// The nearest known key.
     pub nearest: Option<&'static str>,
@@ -55,7 +55,7 @@ pub struct ConfigError<'a> {
 impl fmt::Display for Found<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // A key in place of the name of its file, or a key's file in place of a configuration.
+            // Somebody wrote a key instead of its file name, or gave a key file as the configuration.
             Self::Text(text) if text.as_bytes().windows(10).any(|part| part == b"-----BEGIN") => f.write_str("PEM"),
             Self::Literal(text) if text.len() > LONGEST_LITERAL => f.write_str("a long word"),
             Self::Text(text) => write!(f, "{:?}", shortened(text)),
@@ -71,10 +71,10 @@ impl fmt::Display for Found<'_> {
     }
 }
 
-/// No number or name that a configuration has is longer.
+/// An upper bound for the length of a configuration's numbers and names.
 const LONGEST_LITERAL: usize = 24;
 
-/// Enough of a text to know it by.
+/// Shortens a text to 80 octets, enough to know it by.
 fn shortened(text: &str) -> &str {
     let end = (0..=80).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     text.get(..end).unwrap_or(text)
@@ -102,7 +102,7 @@ impl fmt::Display for ConfigError<'_> {
 
 impl core::error::Error for ConfigError<'_> {}
 
-/// The same in short: each step of the way, what was found, what was expected.
+/// Formats the same in short: the path, the value found, the value expected.
 #[cfg(feature = "defmt")]
 impl defmt::Format for ConfigError<'_> {
     fn format(&self, f: defmt::Formatter<'_>) {

@@ -1,15 +1,15 @@
-//! Inheritance from `security.tls` by a tunnel's own `tls`: the one place that decides it.
+//! Decides what a tunnel's own `tls` inherits from `security.tls`, in one place.
 //!
-//! A group is taken as a whole, from the tunnel where it names a key of the group and from `security.tls` elsewhere: a tunnel that
-//! mixed two credentials, or two allow lists, would let in whom neither names. Lists replace and never append. An empty object names
-//! nothing.
+//! A group is inherited as a whole: from the tunnel if the tunnel names a key of the group, else from `security.tls`.
+//! A tunnel that mixed two credentials, or two allow lists, would let in clients that neither names. Lists replace and
+//! never append. An empty object names nothing.
 
 use super::model::MinVersion;
 #[cfg(feature = "gateway")]
 use super::model::{Inheritance, Origin, Origins};
 use super::raw::{RawMtls, RawSide};
 
-/// The groups in the order of [`Origins`], for documents and for `check`.
+/// The inheritance rules in the order of [`Origins`], for documents and for `check`.
 #[cfg(feature = "gateway")]
 pub const INHERITANCE: &[Inheritance] = &[
     Inheritance {
@@ -52,7 +52,7 @@ pub const INHERITANCE: &[Inheritance] = &[
     },
 ];
 
-/// A server's settings, each part from where the rules take it.
+/// A server's settings, each part from its origin.
 #[derive(Clone, Copy)]
 pub(super) struct ServerSide<'r, 'a> {
     pub(super) enabled: bool,
@@ -68,7 +68,7 @@ pub(super) struct ServerSide<'r, 'a> {
 }
 
 impl<'r, 'a> ServerSide<'r, 'a> {
-    /// `security.tls.server` by itself.
+    /// Takes `security.tls.server` by itself.
     pub(super) fn shared(side: &'r RawSide<'a>) -> Self {
         Self {
             enabled: side.enabled == Some(true),
@@ -83,7 +83,7 @@ impl<'r, 'a> ServerSide<'r, 'a> {
         }
     }
 
-    /// A tunnel's `tls` over `security.tls.server`.
+    /// Puts a tunnel's `tls` over `security.tls.server`.
     #[cfg(feature = "gateway")]
     pub(super) fn inherited(own: &'r RawSide<'a>, shared: &'r RawSide<'a>) -> Self {
         let (min_version, of_version) = singly(own.min_version, shared.min_version);
@@ -119,7 +119,7 @@ impl<'r, 'a> ServerSide<'r, 'a> {
     }
 }
 
-/// A client's settings, each part from where the rules take it.
+/// A client's settings, each part from its origin.
 #[derive(Clone, Copy)]
 pub(super) struct ClientSide<'r, 'a> {
     pub(super) min_version: MinVersion,
@@ -127,7 +127,7 @@ pub(super) struct ClientSide<'r, 'a> {
     pub(super) trust: &'r RawSide<'a>,
     pub(super) system_roots: bool,
     pub(super) insecure_skip_verify: bool,
-    /// `mode`, `acme`, and of `mtls` the files and `acme`; none where the tunnel says that it shows nothing.
+    /// `mode`, `acme`, and of `mtls` the files and `acme`; none if the tunnel presents no certificate.
     pub(super) credential: Option<&'r RawSide<'a>>,
     pub(super) mutual: bool,
     #[cfg(feature = "gateway")]
@@ -135,7 +135,7 @@ pub(super) struct ClientSide<'r, 'a> {
 }
 
 impl<'r, 'a> ClientSide<'r, 'a> {
-    /// `security.tls.client` by itself.
+    /// Takes `security.tls.client` by itself.
     pub(super) fn shared(side: &'r RawSide<'a>) -> Self {
         Self {
             min_version: side.min_version.unwrap_or_default(),
@@ -149,7 +149,7 @@ impl<'r, 'a> ClientSide<'r, 'a> {
         }
     }
 
-    /// A tunnel's `tls` over `security.tls.client`.
+    /// Puts a tunnel's `tls` over `security.tls.client`.
     #[cfg(feature = "gateway")]
     pub(super) fn inherited(own: &'r RawSide<'a>, shared: &'r RawSide<'a>) -> Self {
         let (min_version, of_version) = singly(own.min_version, shared.min_version);
@@ -167,7 +167,7 @@ impl<'r, 'a> ClientSide<'r, 'a> {
         Self {
             min_version: min_version.unwrap_or_default(),
             trust,
-            // A tunnel that names its CAs or pins means those.
+            // A tunnel that names its CAs or pins trusts only these by default.
             system_roots: match of_trust {
                 Origin::Tunnel => own.system_roots == Some(true),
                 Origin::Shared | Origin::Default => shared.system_roots.unwrap_or(true),
@@ -182,7 +182,7 @@ impl<'r, 'a> ClientSide<'r, 'a> {
                 trust: of_trust,
                 system_roots: of_system_roots,
                 insecure_skip_verify: of_insecure,
-                // A client tunnel has no other use.
+                // A client tunnel always originates TLS.
                 enabled: Origin::Tunnel,
                 ..Origins::default()
             },
@@ -190,14 +190,14 @@ impl<'r, 'a> ClientSide<'r, 'a> {
     }
 }
 
-/// A key that is inherited by itself.
+/// Inherits a key by itself.
 #[cfg(feature = "gateway")]
 fn singly<T>(own: Option<T>, shared: Option<T>) -> (Option<T>, Origin) {
     let origin = group(own.is_some(), shared.is_some());
     (own.or(shared), origin)
 }
 
-/// The origin of a group.
+/// Returns the origin of a group.
 #[cfg(feature = "gateway")]
 fn group(named_by_tunnel: bool, named_by_shared: bool) -> Origin {
     match (named_by_tunnel, named_by_shared) {

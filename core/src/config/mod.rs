@@ -1,8 +1,9 @@
-//! The configuration of ADR-001, typed and validated: a combination that makes no sense cannot be written down.
+//! Parses and validates the configuration of ADR-001: its types cannot hold a combination that makes no sense.
 //!
-//! [`Config::parse`] takes a whole SemStreams file, or ADR-001's own block: `security.tls`, `gateway` and `device` are read, every
-//! other section is left alone. Inside those an unknown key is an error that names the nearest known one. `//` and `/* */` comments
-//! are passed over. Text is decoded in the caller's buffer, and all that comes out borrows from it.
+//! [`Config::parse`] takes a whole SemStreams file, or ADR-001's own block: `security.tls`, `gateway` and `device` are
+//! read, all other sections are ignored. Inside these sections an unknown key is an error that names the nearest known
+//! one. `//` and `/* */` comments are skipped. Text is decoded in the caller's buffer, and the result borrows from
+//! this buffer.
 //!
 //! `schema.rs` is the one place that lists the keys.
 

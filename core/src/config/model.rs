@@ -1,29 +1,29 @@
-//! What a configuration comes to.
+//! Defines the validated configuration.
 
 use core::net::{IpAddr, SocketAddr};
 
 #[cfg(feature = "gateway")]
 use super::endpoint::Endpoint;
 
-/// Files in one list at the most.
+/// The largest number of files in one list.
 pub const MAX_FILES: usize = 16;
-/// Names in one allow list at the most.
+/// The largest number of names in one allow list.
 pub const MAX_NAMES: usize = 32;
-/// Domains of one certificate at the most.
+/// The largest number of domains of one certificate.
 pub const MAX_DOMAINS: usize = 16;
-/// Tunnels of a gateway at the most.
+/// The largest number of tunnels of a gateway.
 #[cfg(feature = "gateway")]
 pub const MAX_TUNNELS: usize = 32;
 
-/// File names.
+/// A list of file names.
 pub type Paths<'a> = heapless::Vec<&'a str, MAX_FILES>;
-/// Names of an allow list.
+/// The names of an allow list.
 pub type Names<'a> = heapless::Vec<&'a str, MAX_NAMES>;
 
-/// IP addresses of an allow list.
+/// The IP addresses of an allow list.
 pub type Addresses = heapless::Vec<IpAddr, MAX_NAMES>;
 
-/// What a file says of TLS.
+/// The settings of a configuration file.
 #[derive(Clone, Debug)]
 pub struct Config<'a> {
     /// `security.tls.server`.
@@ -38,54 +38,54 @@ pub struct Config<'a> {
     pub device: Option<Device<'a>>,
 }
 
-/// A server's side: plaintext, TLS, or mutual TLS.
+/// The settings of a TLS server: plaintext, TLS, or mutual TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "there is no heap to put the larger one on")]
 pub enum Server<'a> {
-    /// Tier 1.
+    /// Plaintext (tier 1).
     #[default]
     Plain,
-    /// No client is asked for a certificate.
+    /// TLS without client certificates.
     Tls(ServerTls<'a>),
-    /// Clients are judged by their certificates.
+    /// Mutual TLS: clients are authorized by their certificates.
     MutualTls(ServerTls<'a>, ClientTrust<'a>),
 }
 
-/// What a server shows.
+/// The certificate and version of a TLS server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerTls<'a> {
-    /// Its certificate.
+    /// The server's certificate.
     pub credential: CredentialSource<'a>,
     /// The lowest version of TLS.
     pub min_version: MinVersion,
 }
 
-/// A client's side.
+/// The settings of a TLS client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientTls<'a> {
-    /// CAs of servers, beside the system's.
+    /// The CAs of servers, beside the system's.
     pub ca_files: Paths<'a>,
-    /// Pins: certificates of servers, each believed by itself.
+    /// The pins: certificates of servers, each trusted by itself.
     #[cfg(feature = "gateway")]
     pub pinned_certificates: Paths<'a>,
-    /// The system's CAs count too, as SemStreams has it.
+    /// The system's CAs are trusted too, as in SemStreams.
     pub system_roots: bool,
-    /// What the client shows, if asked.
+    /// The certificate to present if asked.
     pub credential: Option<CredentialSource<'a>>,
     /// The lowest version of TLS.
     pub min_version: MinVersion,
-    /// No check of the server at all.
+    /// The server is not verified at all.
     pub insecure_skip_verify: bool,
 }
 
-/// Where a certificate and its key come from.
+/// The source of a certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialSource<'a> {
-    /// Tier 2.
+    /// Files (tier 2).
     Files(Files<'a>),
-    /// Tier 3.
+    /// ACME (tier 3).
     Acme(Acme<'a>),
-    /// Tier 3, with files for when the CA is away.
+    /// ACME (tier 3), with files for times when the CA is unavailable.
     AcmeWithFallback(Acme<'a>, Files<'a>),
 }
 
@@ -101,60 +101,60 @@ pub struct Files<'a> {
 /// An ACME account and order (RFC 8555).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acme<'a> {
-    /// The directory, `https://`.
+    /// The URL of the directory, `https://`.
     pub directory_url: &'a str,
     /// The account's contact.
     pub email: Option<&'a str>,
     /// The names; the first is also the common name.
     pub domains: heapless::Vec<&'a str, MAX_DOMAINS>,
-    /// How the names are shown to be ours.
+    /// The challenge that proves control of the names.
     pub challenge_type: ChallengeType,
-    /// How long before its end a certificate is renewed, in seconds.
+    /// The time before its end at which a certificate is renewed, in seconds.
     pub renew_before_s: u32,
-    /// Where account, keys and certificates are kept.
+    /// The folder of account, keys and certificates.
     pub storage_path: &'a str,
-    /// Roots of the directory's own server; the system's where absent.
+    /// The roots of the directory's own server; the system's if absent.
     pub ca_bundle: Option<&'a str>,
-    /// Roots that issued certificates must lead to; `ca_bundle` where absent.
+    /// The roots that issued certificates must lead to; `ca_bundle` if absent.
     pub issuer_bundle: Option<&'a str>,
-    /// Where http-01 is answered.
+    /// The address that answers http-01.
     pub http_listen: Option<SocketAddr>,
     /// External account binding (RFC 8555 section 7.3.4).
     pub eab: Option<Eab<'a>>,
     /// The kind of key.
     pub key_type: KeyType,
-    /// How a certificate is renewed while it is valid.
+    /// The renewal method while the certificate is valid.
     pub renew_via: RenewVia,
-    /// The profile to ask for.
+    /// The certificate profile to request.
     pub profile: Option<&'a str>,
-    /// A command after each renewal.
+    /// The command to run after each renewal.
     pub hook: Option<&'a str>,
-    /// A command that answers dns-01.
+    /// The command that answers dns-01.
     pub dns_hook: Option<&'a str>,
 }
 
-/// An external account (RFC 8555 section 7.3.4).
+/// An account outside ACME (RFC 8555 section 7.3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Eab<'a> {
-    /// Its identifier.
+    /// The account's key identifier.
     pub kid: &'a str,
-    /// The file with its MAC key, base64url.
+    /// The file with the account's MAC key, base64url.
     pub hmac_key_file: &'a str,
 }
 
-/// How a name is shown to be ours (RFC 8555 section 8, RFC 8737).
+/// A challenge that proves control of a name (RFC 8555 section 8, RFC 8737).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChallengeType {
-    /// RFC 8555 section 8.3
+    /// The http-01 challenge (RFC 8555 section 8.3).
     #[default]
     Http01,
-    /// RFC 8737
+    /// The tls-alpn-01 challenge (RFC 8737).
     TlsAlpn01,
-    /// RFC 8555 section 8.4
+    /// The dns-01 challenge (RFC 8555 section 8.4).
     Dns01,
 }
 
-/// The kind of key that is made.
+/// The kind of key to generate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyType {
     /// ECDSA with P-256.
@@ -166,35 +166,35 @@ pub enum KeyType {
     Rsa2048,
 }
 
-/// How a certificate is renewed while it is valid.
+/// A renewal method for a certificate that is valid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RenewVia {
-    /// By another order, with a new key.
+    /// Another ACME order, with a new key.
     #[default]
     Acme,
-    /// By showing it to step-ca, which needs no challenge; the key stays.
+    /// The certificate is presented to step-ca, which needs no challenge; the key stays.
     StepCa,
 }
 
-/// Which clients are let in: those that a list names, and with lists that are all empty nobody.
+/// The clients that are let in: those that an allow list names; nobody if all written lists are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientTrust<'a> {
-    /// No handshake without a certificate; else it is judged where one is shown.
+    /// Clients must present a certificate; otherwise a certificate is verified only if presented.
     pub required: bool,
-    /// CAs of clients.
+    /// The CAs of clients.
     pub ca_files: Paths<'a>,
-    /// Pins: certificates of clients, each believed by itself.
+    /// The pins: certificates of clients, each trusted by itself.
     #[cfg(feature = "gateway")]
     pub pinned_certificates: Paths<'a>,
     /// No allow list is written: every client with a verified path is let in.
     pub any_verified: bool,
-    /// Common names.
+    /// The allowed common names.
     pub allowed_cns: Names<'a>,
-    /// DNS names.
+    /// The allowed DNS names.
     pub allowed_dns: Names<'a>,
-    /// URIs.
+    /// The allowed URIs.
     pub allowed_uris: Names<'a>,
-    /// IP addresses.
+    /// The allowed IP addresses.
     pub allowed_ips: Addresses,
 }
 
@@ -208,19 +208,19 @@ pub enum MinVersion {
     Tls13,
 }
 
-/// The `gateway` section, which is ours.
+/// The `gateway` section, which is our own.
 #[cfg(feature = "gateway")]
 #[derive(Clone, Debug, Default)]
 pub struct Gateway<'a> {
     /// The tunnels.
     pub tunnels: heapless::Vec<Tunnel<'a>, MAX_TUNNELS>,
-    /// Intermediates that complete chains; not trusted.
+    /// The intermediates that complete chains; not trusted.
     pub known_intermediates: Paths<'a>,
-    /// Where the operator's pages are served.
+    /// The address of the operator's pages.
     pub admin_listen: Option<SocketAddr>,
-    /// What it may cost.
+    /// The limits of the gateway.
     pub limits: GatewayLimits,
-    /// Where devices renew their certificates.
+    /// The EST server for renewals by devices.
     pub est: Option<Est<'a>>,
 }
 
@@ -228,39 +228,39 @@ pub struct Gateway<'a> {
 #[cfg(feature = "gateway")]
 #[derive(Clone, Debug)]
 pub struct Est<'a> {
-    /// Where it listens.
+    /// The address to listen on.
     pub listen: SocketAddr,
-    /// What it shows.
+    /// The server's certificate and version.
     pub tls: ServerTls<'a>,
-    /// Which devices are let in; a certificate is required.
+    /// The devices that are let in; a certificate is required.
     pub clients: ClientTrust<'a>,
-    /// The places where its settings were written.
+    /// The origins of the server's settings.
     pub origins: Origins,
-    /// Where certificates are ordered; without names, which are each device's.
+    /// The ACME settings for orders; without domains, as the names are each device's.
     pub acme: Acme<'a>,
     /// The answer to a renewal holds the intermediates beside the certificate.
     pub chain_in_answer: bool,
-    /// What it may cost.
+    /// The limits of the EST server.
     pub limits: TunnelLimits,
 }
 
-/// One tunnel.
+/// One tunnel of the gateway.
 #[cfg(feature = "gateway")]
 #[derive(Clone, Debug)]
 pub struct Tunnel<'a> {
-    /// Its name in logs and metrics.
+    /// The tunnel's name in logs and metrics.
     pub name: &'a str,
-    /// Where it listens.
+    /// The endpoint to listen on.
     pub listen: Endpoint<'a>,
-    /// Where it forwards to.
+    /// The endpoint to forward to.
     pub target: Endpoint<'a>,
     /// Plaintext may leave this machine.
     pub allow_remote_plaintext: bool,
-    /// What it may cost.
+    /// The limits of the tunnel.
     pub limits: TunnelLimits,
-    /// What it does.
+    /// The tunnel's direction.
     pub kind: TunnelKind<'a>,
-    /// The places where its settings were written.
+    /// The origins of the tunnel's settings.
     pub origins: Origins,
 }
 
@@ -268,7 +268,7 @@ pub struct Tunnel<'a> {
 #[cfg(feature = "gateway")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
-    /// Nowhere.
+    /// Nowhere: a default.
     #[default]
     Default,
     /// In the tunnel's own `tls`, or in flags.
@@ -277,7 +277,8 @@ pub enum Origin {
     Shared,
 }
 
-/// The places where the settings of a tunnel were written, group by group as they are inherited ([`INHERITANCE`](super::INHERITANCE)).
+/// The places where the settings of a tunnel were written, group by group as they are inherited
+/// ([`INHERITANCE`](super::INHERITANCE)).
 #[cfg(feature = "gateway")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origins {
@@ -285,7 +286,7 @@ pub struct Origins {
     pub enabled: Origin,
     /// `min_version`.
     pub min_version: Origin,
-    /// The certificate that is shown.
+    /// The certificate that is presented.
     pub credential: Origin,
     /// `mtls.enabled`.
     pub mutual: Origin,
@@ -295,7 +296,7 @@ pub struct Origins {
     pub require_client_cert: Origin,
     /// The allow lists.
     pub allow_rules: Origin,
-    /// `ca_files` and `pinned_certificates`, and with them `use_system_roots` where that is left out.
+    /// `ca_files`, `pinned_certificates`, and the default of `use_system_roots` that follows from both.
     pub trust: Origin,
     /// `use_system_roots` itself.
     pub system_roots: Origin,
@@ -309,45 +310,45 @@ pub struct Origins {
 pub struct Inheritance {
     /// The group's name.
     pub group: &'static str,
-    /// Its keys, below `tls`.
+    /// The group's keys, below `tls`.
     pub keys: &'static [&'static str],
     /// The rule.
     pub rule: &'static str,
 }
 
-/// What a tunnel does.
+/// The direction of a tunnel.
 #[cfg(feature = "gateway")]
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is no heap to put the larger one on")]
 pub enum TunnelKind<'a> {
-    /// Accepts, forwards plaintext.
+    /// Accepts connections, forwards plaintext.
     Server {
-        /// What it accepts.
+        /// The server's side of TLS.
         tls: Server<'a>,
-        /// The server names that choose this tunnel among those that share a port; empty takes all others.
+        /// The server names that select this tunnel among those that share a port; an empty list takes all others.
         sni: Names<'a>,
-        /// What goes before the plaintext.
+        /// The PROXY protocol towards the target.
         proxy_protocol: ProxyProtocol,
     },
     /// Accepts plaintext, originates TLS.
     Client {
-        /// How.
+        /// The client's side of TLS.
         tls: ClientTls<'a>,
-        /// The name that the server's certificate must be for: a DNS name or an IP address.
+        /// The name that the server's certificate must have: a DNS name or an IP address.
         server_name: &'a str,
     },
 }
 
-/// What the target of a server tunnel is told before the plaintext.
+/// The header that a server tunnel sends before the plaintext.
 #[cfg(feature = "gateway")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProxyProtocol {
-    /// Nothing.
+    /// No header.
     #[default]
     Off,
     /// A PROXY protocol version 2 header.
     Header,
-    /// The same, with the client's certificate.
+    /// The same header with the client's certificate.
     WithCertificate,
 }
 
@@ -355,33 +356,33 @@ pub enum ProxyProtocol {
 #[cfg(feature = "gateway")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GatewayLimits {
-    /// Connections at a time, of all tunnels.
+    /// The number of connections at a time, of all tunnels.
     pub connections: u32,
-    /// TLS connections of one address at a time whose handshake is not done.
+    /// The number of TLS connections of one address at a time whose handshake is not complete.
     pub handshakes: u32,
-    /// Connections of one source at a time to one address; 0 where there is no limit.
+    /// The number of connections of one source at a time to one address; 0 for no limit.
     pub connections_per_source: u32,
-    /// New TLS connections of one source in a second to one address; 0 where there is no limit.
+    /// The number of new TLS connections of one source in a second to one address; 0 for no limit.
     pub handshakes_per_second: u32,
-    /// From the accepted connection to the reached target.
+    /// The time from the accepted connection to the reached target.
     pub handshake_timeout_ms: u64,
-    /// How long a connection may be silent; 0 is for ever, none is for ever where peers are authenticated.
+    /// The time for which a connection may be silent; 0 is for ever, none is for ever where peers are authenticated.
     pub idle_timeout_ms: Option<u64>,
-    /// How long connections may go on after SIGTERM.
+    /// The time for which connections may go on after SIGTERM.
     pub drain_timeout_ms: u64,
-    /// How long a session may go on after its peer's certificate expired or its rule was withdrawn.
+    /// The time for which a session may go on after its peer's certificate expired or its rule was withdrawn.
     pub expired_grace_ms: u64,
     /// Sessions of a removed tunnel go on as long as another tunnel would let their peer in.
     pub keep_removed_sessions: bool,
-    /// How long a connection of which one side has ended may carry nothing.
+    /// The time for which a connection may carry nothing after one side has ended.
     pub half_close_timeout_ms: u64,
-    /// How long a TCP connection is silent before its other end is asked whether it is there.
+    /// The silence of a TCP connection after which the first keep-alive probe is sent.
     pub keepalive_time_ms: u64,
-    /// How long after that it is asked again.
+    /// The time between keep-alive probes.
     pub keepalive_interval_ms: u64,
-    /// How often it is asked before it is gone.
+    /// The number of unanswered keep-alive probes that ends a connection.
     pub keepalive_probes: u32,
-    /// How long what was sent may stay unacknowledged (RFC 5482).
+    /// The time for which sent data may stay unacknowledged (RFC 5482).
     pub user_timeout_ms: u64,
 }
 
@@ -407,19 +408,19 @@ impl Default for GatewayLimits {
     }
 }
 
-/// What one tunnel, or the EST server, may cost; none is as the gateway's limits say.
+/// The limits of one tunnel or of the EST server; none means the gateway's limit.
 #[cfg(feature = "gateway")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TunnelLimits {
-    /// Its connections at a time.
+    /// The number of connections at a time.
     pub connections: Option<u32>,
-    /// TLS connections at a time whose handshake is not done.
+    /// The number of TLS connections at a time whose handshake is not complete.
     pub handshakes: Option<u32>,
-    /// Connections of one source at a time; 0 where there is no limit.
+    /// The number of connections of one source at a time; 0 for no limit.
     pub connections_per_source: Option<u32>,
-    /// New TLS connections of one source in a second; 0 where there is no limit.
+    /// The number of new TLS connections of one source in a second; 0 for no limit.
     pub handshakes_per_second: Option<u32>,
-    /// How long a connection may be silent, in milliseconds; 0 is for ever.
+    /// The time for which a connection may be silent, in milliseconds; 0 is for ever.
     pub idle_timeout_ms: Option<u64>,
 }
 
@@ -427,25 +428,25 @@ pub struct TunnelLimits {
 #[cfg(feature = "device")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device<'a> {
-    /// CAs of the gateway: `security.tls.client.ca_files`.
+    /// The CAs of the gateway: `security.tls.client.ca_files`.
     pub ca_files: Paths<'a>,
     /// The credential from the factory: `security.tls.client.mtls`.
     pub credential: Files<'a>,
     /// The gateway's server tunnel.
     pub gateway: Remote<'a>,
-    /// The name that the gateway's certificate must be for: a DNS name or an IP address.
+    /// The name that the gateway's certificate must have: a DNS name or an IP address.
     pub server_name: &'a str,
-    /// Path of the WebSocket that telemetry goes to.
+    /// The path of the WebSocket that receives telemetry.
     pub websocket: Option<&'a str>,
-    /// Path of an HTTP POST after each connect.
+    /// The path of an HTTP POST after each connect.
     pub report: Option<&'a str>,
-    /// Milliseconds between two messages of telemetry.
+    /// The time between two messages of telemetry, in milliseconds.
     pub interval_ms: u32,
-    /// Where the credential is renewed; it stays where there is none.
+    /// The EST server that renews the credential; without one the credential stays.
     pub enroll: Option<Enroll<'a>>,
-    /// How long before its end the credential is renewed, in seconds.
+    /// The time before its end at which the credential is renewed, in seconds.
     pub renew_before_s: u32,
-    /// The host that tells the time: a DNS name or an IP address.
+    /// The NTP server: a DNS name or an IP address.
     pub ntp: &'a str,
 }
 
@@ -453,9 +454,9 @@ pub struct Device<'a> {
 #[cfg(feature = "device")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Enroll<'a> {
-    /// Where it listens.
+    /// The EST server's host and port.
     pub server: Remote<'a>,
-    /// The name that its certificate must be for: a DNS name or an IP address.
+    /// The name that the EST server's certificate must have: a DNS name or an IP address.
     pub server_name: &'a str,
 }
 

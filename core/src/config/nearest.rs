@@ -1,9 +1,9 @@
-//! The known key that a misspelt one was probably meant to be.
+//! Finds the known key that was probably meant by a misspelt one.
 
-/// Longer keys there are none.
+/// An upper bound for the length of a key.
 const MAX_KEY: usize = 32;
 
-/// The nearest of `known`, if it is near: at most a third of its letters differ.
+/// Returns the nearest of `known`, if it is near: at most a third of its letters differ.
 pub(super) fn nearest(key: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     known
         .filter_map(|candidate| Some((distance(key.as_bytes(), candidate.as_bytes())?, candidate)))
@@ -12,7 +12,8 @@ pub(super) fn nearest(key: &str, known: impl Iterator<Item = &'static str>) -> O
         .map(|(_, candidate)| candidate)
 }
 
-/// Insertions, deletions and substitutions (Levenshtein), without regard to case; `None` where a key is too long to be near.
+/// Counts insertions, deletions and substitutions (Levenshtein), without regard to case; `None` if a key is too long
+/// to be near.
 fn distance(a: &[u8], b: &[u8]) -> Option<usize> {
     if a.len() > MAX_KEY || b.len() > MAX_KEY {
         return None;

@@ -9,10 +9,10 @@ use super::schema::{Kind, Object, Refused, TOP};
 use super::validate;
 
 impl<'a> Config<'a> {
-    /// Parses and validates; all that comes out borrows from `json`, in which text is decoded in place.
+    /// Parses and validates a file. The result borrows from `json`, in which text is decoded in place.
     ///
     /// # Errors
-    /// Where, what was found, and what was expected.
+    /// The first error: its place, the value found, the value expected.
     pub fn parse(json: &'a mut [u8]) -> Result<Self, ConfigError<'a>> {
         let mut reader = Reader { scanner: Scanner::new(json), path: heapless::Vec::new(), raw: Raw::default() };
         reader.read()?;
@@ -22,11 +22,11 @@ impl<'a> Config<'a> {
 
 #[cfg(feature = "device")]
 impl<'a> super::model::Device<'a> {
-    /// As [`Config::parse`], for a device: every key is read, and what is not the device's is not held against each other. An image is smaller
-    /// for it by what servers and ACME need.
+    /// Parses a file as [`Config::parse`] does, for a device: every key is read, but only the device's settings are
+    /// validated. An image is smaller without the validation of servers and ACME.
     ///
     /// # Errors
-    /// As [`Config::parse`], and where there is no `device` section.
+    /// As [`Config::parse`], and if there is no `device` section.
     pub fn parse(json: &'a mut [u8]) -> Result<Self, ConfigError<'a>> {
         let mut reader = Reader { scanner: Scanner::new(json), path: heapless::Vec::new(), raw: Raw::default() };
         reader.read()?;
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
         self.require(last, Token::End, "nothing after the last }")
     }
 
-    /// The next member of an object, or its end.
+    /// Reads the next member of an object, or its end.
     #[inline(never)]
     fn member(&mut self, object: &'static Object, seen: &mut u64, first: &mut bool) -> Result<Step, ConfigError<'a>> {
         const KEY: &str = "a key in quotes";
@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
         let Token::Text(key) = token else { return Err(self.refuse(token.found(), KEY)) };
         self.push_path(Segment::Key(key))?;
         let found = (0_u32..).zip(object.fields).find(|(_, field)| field.key == key);
-        // Go reads keys without regard to case: what SemStreams takes as a section of ours is not left alone.
+        // Go ignores the case of keys: a key that SemStreams reads as a section of ours is refused, not ignored.
         let unknown = || !object.open || object.fields.iter().any(|field| field.key.eq_ignore_ascii_case(key));
         if found.is_none() && unknown() {
             let mut error = self.refuse(Found::Text(key), "a known key");
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
         Ok(step)
     }
 
-    /// The next element of a list of objects, or its end.
+    /// Reads the next element of a list of objects, or its end.
     #[inline(never)]
     fn element(
         &mut self,
@@ -157,7 +157,7 @@ impl<'a> Reader<'a> {
                 Err(_) => Err("a whole number from 0 to 4294967295"),
             },
             (Kind::Texts(push) | Kind::Rules(push), Token::ArrayStart) => return self.texts(token, *push),
-            // What Go writes for an empty list
+            // Go writes an empty list as `null`.
             (Kind::Texts(_) | Kind::Objects(..), Token::Null) => Ok(()),
             (Kind::Object(object, enter), Token::ObjectStart) => {
                 enter(&mut self.raw);
@@ -205,7 +205,7 @@ impl<'a> Reader<'a> {
         Ok(Step::Stay)
     }
 
-    /// Reads past a value that is not ours.
+    /// Skips a value of another program.
     #[inline(never)]
     fn pass_over(&mut self, first: Token<'a>) -> Result<(), ConfigError<'a>> {
         // One bit for each open bracket: 1 is an object.
@@ -261,7 +261,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `token` is a key; reads on to its value.
+    /// Requires that `token` is a key, and reads on to its value.
     fn key_of_other(&mut self, token: Token<'a>) -> Result<Token<'a>, ConfigError<'a>> {
         if !matches!(token, Token::Text(_)) {
             return Err(self.refuse(token.found(), "a key in quotes"));

@@ -1,9 +1,9 @@
-//! Every file, folder and command that a configuration names: the one list of them.
+//! Lists every file, folder and command that a configuration names, in one place.
 
 use super::endpoint::Endpoint;
 use super::model::{Acme, ClientTls, ClientTrust, Config, CredentialSource, Paths, Server, ServerTls, TunnelKind};
 
-/// What a text that names something on disk is.
+/// The kind of a text that names something on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathKind {
     /// A file, a folder or a socket.
@@ -12,11 +12,11 @@ pub enum PathKind {
     Hook,
 }
 
-/// Is given each text; it may put another in its place.
+/// A function that takes each text and may replace the text.
 type Each<'e, 'a> = &'e mut dyn FnMut(PathKind, &mut &'a str);
 
 impl<'a> Config<'a> {
-    /// Calls `each` for every file, folder, socket and command. A program resolves relative names with it.
+    /// Calls `each` for every file, folder, socket and command, so that a program can resolve relative names.
     pub fn for_each_path(&mut self, each: &mut dyn FnMut(PathKind, &mut &'a str)) {
         server(&mut self.server, each);
         client(&mut self.client, each);

@@ -1,17 +1,17 @@
-//! What a file says, key by key, before it is known to make sense.
+//! Keeps the values of a file, key by key, before validation.
 
 use super::model::{ChallengeType, KeyType, MAX_DOMAINS, MAX_FILES, MAX_NAMES, MinVersion, RenewVia};
 #[cfg(feature = "gateway")]
 use super::model::{GatewayLimits, MAX_TUNNELS, TunnelLimits};
 
-/// A list of texts. An empty one is told from one that was never written.
+/// A list of texts. An empty list is distinct from one that was never written.
 #[derive(Default)]
 pub(super) struct List<'a, const N: usize> {
     pub(super) written: bool,
     pub(super) items: heapless::Vec<&'a str, N>,
 }
 
-/// All that was read, before it is known to make sense.
+/// All values of a file before validation.
 #[derive(Default)]
 pub(super) struct Raw<'a> {
     pub(super) server: RawSide<'a>,
@@ -20,12 +20,12 @@ pub(super) struct Raw<'a> {
     pub(super) gateway: RawGateway<'a>,
     #[cfg(feature = "device")]
     pub(super) device: RawDevice<'a>,
-    /// Where the value that is being read begins.
+    /// The offset of the value that is being read.
     pub(super) offset: u32,
     at: At,
 }
 
-/// Which of several objects of one shape is being read.
+/// The object that is being read, among several of one shape.
 #[derive(Clone, Copy, Default)]
 struct At {
     side: Side,
@@ -34,7 +34,7 @@ struct At {
     limits_of_est: bool,
 }
 
-/// Whose `acme` is being read.
+/// The owner of the `acme` that is being read.
 #[derive(Clone, Copy, Default)]
 enum AcmeOf {
     #[default]
@@ -127,7 +127,7 @@ pub(super) struct RawGateway<'a> {
     pub(super) admin_listen: Option<&'a str>,
     pub(super) limits: GatewayLimits,
     pub(super) est: RawEst<'a>,
-    /// Where keys of a tunnel go that no tunnel was made for; never read.
+    /// Takes the keys of a tunnel that does not exist; never read.
     spare: RawTunnel<'a>,
 }
 
@@ -178,12 +178,12 @@ pub(super) struct RawDevice<'a> {
 }
 
 impl RawMtls<'_> {
-    /// An allow list is written, be it an empty one.
+    /// Returns whether an allow list is written, even an empty one.
     pub(super) fn names_rules(&self) -> bool {
         self.allowed_cns.written || self.allowed_dns.written || self.allowed_uris.written || self.allowed_ips.written
     }
 
-    /// A list of those that clients are verified by is written, be it an empty one.
+    /// Returns whether a list of CAs or pins of clients is written, even an empty one.
     #[cfg(feature = "gateway")]
     pub(super) fn names_trust(&self) -> bool {
         self.client_ca_files.written || self.pinned_certificates.written
@@ -195,7 +195,7 @@ impl RawMtls<'_> {
 }
 
 impl RawAcme<'_> {
-    /// A key is written; an empty object names nothing.
+    /// Returns whether a key is written; an empty object names nothing.
     #[cfg(feature = "gateway")]
     pub(super) fn names_a_key(&self) -> bool {
         self.enabled.is_some() || self.other.is_some()
@@ -207,7 +207,7 @@ impl RawAcme<'_> {
 }
 
 impl<'a> Raw<'a> {
-    /// A server tunnel or the EST server has a `tls` of its own, which says by being there that TLS is meant.
+    /// Returns whether a server tunnel or the EST server has a `tls` of its own, whose presence means TLS.
     pub(super) fn has_servers_of_its_own(&self) -> bool {
         #[cfg(feature = "gateway")]
         {
@@ -256,13 +256,13 @@ impl<'a> Raw<'a> {
         self.side().mtls.offset = self.offset;
     }
 
-    /// The `acme` of a side, or of its `mtls`.
+    /// Enters the `acme` of a side, or of its `mtls`.
     pub(super) fn enter_acme(&mut self, of_mtls: bool) {
         self.at.acme = if of_mtls { AcmeOf::Mtls } else { AcmeOf::Side };
         self.acme().offset = self.offset;
     }
 
-    /// The limits that are being read: a tunnel's or the EST server's.
+    /// Returns the limits that are being read: a tunnel's or the EST server's.
     #[cfg(feature = "gateway")]
     pub(super) fn limits(&mut self) -> &mut TunnelLimits {
         if self.at.limits_of_est { &mut self.gateway.est.limits } else { &mut self.tunnel().limits }

@@ -1,22 +1,22 @@
-//! The list of all keys, for documents.
+//! Lists all keys, for documents.
 
 use super::error::MAX_PATH;
 use super::schema::{Field, Kind, TOP};
 
-/// One key as documentation shows it.
+/// One key for documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// How many objects it lies in.
+    /// The number of objects around the key.
     pub depth: usize,
     /// The key.
     pub key: &'static str,
-    /// What it takes.
+    /// The kind of value.
     pub takes: &'static str,
-    /// What it means; empty without the feature `gateway`.
+    /// The meaning of the key; empty without the feature `gateway`.
     pub doc: &'static str,
 }
 
-/// Calls `each` for every key, an object's own keys right after it.
+/// Calls `each` for every key, with an object's own keys right after the object.
 pub fn reference(mut each: impl FnMut(Entry)) {
     let mut stack: heapless::Vec<core::slice::Iter<'static, Field>, { MAX_PATH }> = heapless::Vec::new();
     let _ = stack.push(TOP.fields.iter());

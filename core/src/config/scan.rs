@@ -1,12 +1,12 @@
-//! JSON text (RFC 8259), token by token and in place: comments are passed over, escapes decoded where they stand.
+//! Scans JSON text (RFC 8259) token by token and in place: comments are skipped, escapes are decoded in place.
 //!
-//! One scanner reads the file once. A second parser over the same text could understand it differently, and then what was checked would
-//! not be what is used.
+//! One scanner reads the file once. A second parser could understand the same text differently, and then other values
+//! would be used than were checked.
 
 use super::error::Found;
 use crate::text::split_once;
 
-/// How deep objects and arrays may lie in each other.
+/// The largest depth of nested objects and arrays.
 pub const MAX_DEPTH: u32 = 128;
 
 /// One token; strings are decoded.
@@ -27,7 +27,7 @@ pub(super) enum Token<'a> {
 }
 
 impl<'a> Token<'a> {
-    /// The token as an error shows it.
+    /// Returns the token as an error shows it.
     pub(super) fn found(self) -> Found<'a> {
         match self {
             Self::ObjectStart => Found::Object,
@@ -46,7 +46,7 @@ impl<'a> Token<'a> {
     }
 }
 
-/// What is no token.
+/// An error for text that is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ScanError<'a> {
     pub(super) offset: usize,
@@ -57,21 +57,21 @@ pub(super) struct ScanError<'a> {
 pub(super) struct Scanner<'a> {
     rest: &'a mut [u8],
     offset: usize,
-    /// Where the last token began.
+    /// The offset at which the last token began.
     pub(super) token_offset: usize,
 }
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a mut [u8]) -> Self {
         let mut scanner = Self { rest: text, offset: 0, token_offset: 0 };
-        // A byte order mark, as some editors write it (RFC 8259 section 8.1).
+        // Some editors write a byte order mark (RFC 8259 section 8.1).
         if scanner.rest.starts_with(b"\xef\xbb\xbf") {
             scanner.take(3);
         }
         scanner
     }
 
-    /// The next token; [`Token::End`] at the end, however often.
+    /// Returns the next token; at the end, always [`Token::End`].
     pub(super) fn next(&mut self) -> Result<Token<'a>, ScanError<'a>> {
         self.pass_over_blanks()?;
         self.token_offset = self.offset;
@@ -106,7 +106,7 @@ impl<'a> Scanner<'a> {
         ScanError { offset: self.offset, found, expected }
     }
 
-    /// White space, and comments as ADR-001 has them.
+    /// Skips white space and comments, which ADR-001 allows.
     fn pass_over_blanks(&mut self) -> Result<(), ScanError<'a>> {
         loop {
             let blanks = self.rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
@@ -148,7 +148,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A string, decoded where it stands: what comes out is never longer than what went in.
+    /// Reads a string and decodes it in place: the decoded text is never longer than the encoded text.
     fn text(&mut self) -> Result<Token<'a>, ScanError<'a>> {
         let mut end = 1_usize;
         let mut escaped = false;
@@ -185,7 +185,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// RFC 8259 section 6
+/// Recognises a number (RFC 8259 section 6).
 fn is_number(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let unsigned = text.strip_prefix('-').unwrap_or(text);
@@ -203,7 +203,7 @@ fn is_number(text: &str) -> bool {
         && exponent.is_none_or(digits)
 }
 
-/// Decodes escapes in place; the new length, or the place of an escape that is none.
+/// Decodes escapes in place; returns the new length, or the offset of an invalid escape as the error.
 fn decode_escapes(text: &mut [u8]) -> Result<usize, usize> {
     let (mut from, mut to) = (0_usize, 0_usize);
     while let Some(byte) = text.get(from).copied() {
@@ -229,7 +229,7 @@ fn put(text: &mut [u8], to: &mut usize, bytes: &[u8]) {
     }
 }
 
-/// One escape at the beginning of `text`: its character and its length (RFC 8259 section 7).
+/// Decodes one escape at the beginning of `text`: its character and its length (RFC 8259 section 7).
 fn escape(text: &[u8]) -> Option<(char, usize)> {
     let character = match text.get(1)? {
         b'"' => '"',
@@ -245,7 +245,7 @@ fn escape(text: &[u8]) -> Option<(char, usize)> {
             if let Some(character) = char::from_u32(high) {
                 return Some((character, 6));
             }
-            // A pair of surrogates; half of one is no character.
+            // A pair of surrogates; half a pair is no character.
             let low = text.get(6..12).filter(|low| low.starts_with(b"\\u")).and_then(|low| hex4(low.get(2..)?))?;
             let mut pair = char::decode_utf16([u16::try_from(high).ok()?, u16::try_from(low).ok()?]);
             return match (pair.next(), pair.next()) {

@@ -1,4 +1,4 @@
-//! The one place that lists the keys: what each takes, what it means, and where its value goes.
+//! Lists the keys, in one place: the value each takes, its meaning, and its destination.
 
 use super::duration;
 use super::model::{ChallengeType, KeyType, MinVersion, RenewVia};
@@ -6,19 +6,21 @@ use super::raw::{List, Raw, Side};
 use crate::identity::without_root;
 use crate::text::contains;
 
-/// A value that is refused: what was expected instead.
+/// The reason for refusing a value: what was expected instead.
 pub(super) type Refused = &'static str;
 
-/// What a key takes, and where its value goes.
+/// The kind of a key's value, and its destination.
 pub(super) enum Kind {
     Bool(for<'a> fn(&mut Raw<'a>, bool)),
     Text(for<'a> fn(&mut Raw<'a>, &'a str) -> Result<(), Refused>),
     /// A whole number that is not negative.
     #[cfg_attr(not(feature = "gateway"), expect(dead_code, reason = "only the gateway's limits are numbers"))]
     Number(for<'a> fn(&mut Raw<'a>, u32) -> Result<(), Refused>),
-    /// A list of texts: called when it begins, and for each text. `null` stands for a list that is not written, as Go writes it.
+    /// A list of texts: the function is called when the list begins, and for each text. `null`, as Go writes it, is a
+    /// list that is not written.
     Texts(for<'a> fn(&mut Raw<'a>, Option<&'a str>) -> Result<(), Refused>),
-    /// A list of texts that decides who is let in: `null` is refused, for it could mean nobody or everybody.
+    /// A list of texts that decides which clients are let in: `null` is refused, since it could mean nobody or
+    /// everybody.
     Rules(for<'a> fn(&mut Raw<'a>, Option<&'a str>) -> Result<(), Refused>),
     Object(&'static Object, for<'a> fn(&mut Raw<'a>)),
     /// A list of objects.
@@ -26,14 +28,14 @@ pub(super) enum Kind {
     Objects(&'static Object, for<'a> fn(&mut Raw<'a>) -> Result<(), Refused>),
 }
 
-/// One key.
+/// One key of an object.
 pub(super) struct Field {
     pub(super) key: &'static str,
     pub(super) kind: Kind,
     pub(super) doc: &'static str,
 }
 
-/// A description, where anybody reads it: the image of a device has none.
+/// Returns a description in builds that show descriptions: the image of a device has none.
 const fn described(doc: &'static str) -> &'static str {
     if cfg!(feature = "gateway") { doc } else { "" }
 }
@@ -41,9 +43,9 @@ const fn described(doc: &'static str) -> &'static str {
 /// The keys of one object.
 pub(super) struct Object {
     pub(super) fields: &'static [Field],
-    /// Other keys are left alone: they are not ours.
+    /// Other keys are ignored: they belong to other programs.
     pub(super) open: bool,
-    /// Told of each key that is written, where it matters that one is.
+    /// Called for each key that is written, where its presence matters.
     pub(super) on_key: Option<for<'a> fn(&mut Raw<'a>, &'static str)>,
 }
 
@@ -102,7 +104,7 @@ macro_rules! texts {
     };
 }
 
-/// A key that takes a list of names: each without the dot of the root, which certificates do not have.
+/// A key that takes a list of names: each without the dot of the root, which names in certificates do not have.
 macro_rules! names {
     ($key:literal, $doc:literal, |$raw:ident| $list:expr, $kind:ident, $expected:expr, $full:expr) => {
         Field {
@@ -127,7 +129,7 @@ macro_rules! object {
     };
 }
 
-// After the macros, which hold for what follows them.
+// After the macros, which apply to the modules after them.
 #[cfg(feature = "device")]
 mod device;
 #[cfg(feature = "gateway")]
@@ -258,7 +260,7 @@ static CLIENT: Object = Object {
     ],
 };
 
-/// A tunnel's own: the keys of both sides, of which `validate` refuses the wrong side's.
+/// A tunnel's own `tls`: the keys of both sides, of which `validate` refuses those of the wrong side.
 #[cfg(feature = "gateway")]
 static TUNNEL_TLS: Object = Object {
     open: false,

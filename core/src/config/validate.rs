@@ -1,4 +1,4 @@
-//! What makes sense together, and what each key needs beside it.
+//! Validates combinations of values, and the keys that other keys need.
 
 use core::net::SocketAddr;
 
@@ -15,10 +15,10 @@ use crate::identity::{is_dns_name, is_dns_rule};
 pub(super) const SERVER: &[Segment<'static>] = &[Segment::Key("security"), Segment::Key("tls"), Segment::Key("server")];
 pub(super) const CLIENT: &[Segment<'static>] = &[Segment::Key("security"), Segment::Key("tls"), Segment::Key("client")];
 
-/// ADR-001: a third of a 24-hour certificate.
+/// The default of ADR-001: a third of a 24-hour certificate.
 pub(super) const DEFAULT_RENEW_BEFORE_S: u32 = 8 * 3600;
 
-/// The place of an object, for what is wrong in it.
+/// The place of an object, for errors in the object.
 #[derive(Clone, Debug)]
 pub(super) struct At<'a> {
     path: heapless::Vec<Segment<'a>, MAX_PATH>,
@@ -55,7 +55,7 @@ impl<'a> At<'a> {
         }
     }
 
-    /// An object in this one.
+    /// Returns the place of an object in this one.
     pub(super) fn inside(&self, key: &'static str) -> Self {
         let mut inside = self.clone();
         // The schema is less deep than MAX_PATH.
@@ -72,7 +72,7 @@ impl<'a> At<'a> {
         Err(self.error(key, found, expected))
     }
 
-    /// Out of line: there are a hundred places that fail, and the image of a device has room for one.
+    /// Not inlined: a hundred places fail, and the image of a device has room for one copy.
     #[cold]
     #[inline(never)]
     fn error(&self, key: &'static str, found: Found<'a>, expected: &'static str) -> ConfigError<'a> {
@@ -120,11 +120,11 @@ pub(super) fn config<'a>(raw: &Raw<'a>) -> Result<Config<'a>, ConfigError<'a>> {
 pub(super) const TRUE: Found<'static> = Found::Literal("true");
 pub(super) const FALSE: Found<'static> = Found::Literal("false");
 
-/// `security.tls.server`.
+/// Validates `security.tls.server`.
 fn shared_server<'a>(raw: &Raw<'a>) -> Result<Server<'a>, ConfigError<'a>> {
     let (at, side) = (At::new(SERVER, raw.server.offset), &raw.server);
     if side.enabled != Some(true) && side.mtls.is_enabled() {
-        // Who asks for mutual TLS must not get plaintext.
+        // A configuration that asks for mutual TLS must not get plaintext.
         return at.inside("mtls").fail("enabled", TRUE, "false, or security.tls.server.enabled true");
     }
     switches(&at, side, side.mtls.enabled)?;
@@ -134,15 +134,15 @@ fn shared_server<'a>(raw: &Raw<'a>) -> Result<Server<'a>, ConfigError<'a>> {
     server(&at, &ServerSide::shared(side))
 }
 
-/// `security.tls.client`.
+/// Validates `security.tls.client`.
 pub(super) fn shared_client<'a>(side: &RawSide<'a>) -> Result<ClientTls<'a>, ConfigError<'a>> {
     let at = At::new(CLIENT, side.offset);
     switches(&at, side, side.mtls.enabled)?;
     client(&at, &ClientSide::shared(side))
 }
 
-/// Refuses what is half written: an `acme` or `mtls` with other keys whose `enabled` is neither written nor, for `mtls`, inherited as
-/// true.
+/// Refuses a half-written `acme` or `mtls`: one with other keys whose `enabled` is neither written nor, for `mtls`,
+/// inherited as true.
 #[inline(never)]
 pub(super) fn switches<'a>(at: &At<'a>, own: &RawSide<'a>, mutual: Option<bool>) -> Result<(), ConfigError<'a>> {
     let (mtls, at_mtls) = (&own.mtls, at.inside("mtls"));
@@ -151,7 +151,7 @@ pub(super) fn switches<'a>(at: &At<'a>, own: &RawSide<'a>, mutual: Option<bool>)
     at_mtls.switched(mtls.offset, mtls.enabled.or(mutual.filter(|enabled| *enabled)), mtls.other)
 }
 
-/// A server's side, each part from where it is written.
+/// Validates a server's side, each part from its origin.
 #[inline(never)]
 pub(super) fn server<'a>(at: &At<'a>, side: &ServerSide<'_, 'a>) -> Result<Server<'a>, ConfigError<'a>> {
     if !side.enabled {
@@ -161,11 +161,12 @@ pub(super) fn server<'a>(at: &At<'a>, side: &ServerSide<'_, 'a>) -> Result<Serve
     if side.mutual { Ok(Server::MutualTls(tls, client_trust(&at.inside("mtls"), side)?)) } else { Ok(Server::Tls(tls)) }
 }
 
-/// Only a gateway has a key for pins.
+/// No pins: only a gateway has a key for them.
 #[cfg(not(feature = "gateway"))]
 static NO_PINS: List<'static, MAX_FILES> = List { written: false, items: heapless::Vec::new() };
 
-/// Where neither CAs nor pins are named: the key of CAs, unless the other one is written and empty, and what stands there.
+/// Returns the key and value to blame where neither CAs nor pins are named: the CAs, unless only an empty list of pins
+/// is written.
 fn unnamed<'a>(
     of_cas: &'static str,
     cas: &List<'a, MAX_FILES>,
@@ -198,7 +199,7 @@ fn client_trust<'a>(at: &At<'a>, side: &ServerSide<'_, 'a>) -> Result<ClientTrus
         let Some(address) = rule_address(text) else {
             return at.fail("allowed_client_ips", Found::Text(text), "IP addresses, as certificates have them");
         };
-        // Both lists hold as much.
+        // Both lists have the same capacity.
         let _ = allowed_ips.push(address);
     }
     Ok(ClientTrust {
@@ -233,7 +234,7 @@ pub(super) fn server_credential<'a>(at: &At<'a>, raw: &RawSide<'a>) -> Result<Cr
     Ok(CredentialSource::Files(at.required("cert_file", files, "a file name, since TLS is enabled")?))
 }
 
-/// Both or neither.
+/// Requires both files or neither.
 fn files<'a>(
     at: &At<'a>,
     cert_file: Option<&'a str>,
@@ -247,7 +248,7 @@ fn files<'a>(
     }
 }
 
-/// A client's side, each part from where it is written.
+/// Validates a client's side, each part from its origin.
 #[inline(never)]
 pub(super) fn client<'a>(at: &At<'a>, side: &ClientSide<'_, 'a>) -> Result<ClientTls<'a>, ConfigError<'a>> {
     let cas = &side.trust.ca_files;
@@ -273,7 +274,7 @@ pub(super) fn client<'a>(at: &At<'a>, side: &ClientSide<'_, 'a>) -> Result<Clien
     })
 }
 
-/// Files of `mtls`, ACME of `mtls.acme` (ADR-001) or of `acme` (as SemStreams ships it).
+/// Selects files of `mtls`, ACME of `mtls.acme` (ADR-001) or of `acme` (as SemStreams ships it).
 #[inline(never)]
 fn client_credential<'a>(
     at: &At<'a>,
@@ -331,7 +332,7 @@ fn acme<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acme<'a>, Conf
         if !named {
             return at.fail("domains", Found::Text(domain), "DNS names and IP addresses");
         }
-        // RFC 8555 section 7.1.3 leaves wildcards to dns-01 in practice: the others prove one host
+        // RFC 8555 section 7.1.3 leaves wildcards to dns-01 in practice: other challenges prove one host
         if wildcard.is_some() && raw.challenge_type != ChallengeType::Dns01 {
             return at.fail("domains", Found::Text(domain), "no wildcard, or challenge_type \"dns-01\"");
         }
@@ -339,7 +340,7 @@ fn acme<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acme<'a>, Conf
     acme_for_any_name(at, raw, side)
 }
 
-/// All of an `acme` but its domains.
+/// Validates an `acme` without its domains.
 pub(super) fn acme_for_any_name<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acme<'a>, ConfigError<'a>> {
     let http_listen: Option<SocketAddr> = match raw.http_listen {
         None => None,

@@ -1,4 +1,4 @@
-//! A device: whom it believes, what it shows, and where it sends. It has a credential from the factory, and CAs of its own choice.
+//! Validates a device: the CAs it trusts, its credential from the factory, and the places it sends to.
 
 use super::address::{ip_address, port, socket_address};
 use super::error::{ConfigError, Found, Segment};
@@ -11,7 +11,7 @@ use crate::text::rsplit_once;
 const DEFAULT_INTERVAL_MS: u32 = 10_000;
 const NAME: &str = "a DNS name or an IP address";
 
-/// None where there is no `device` section.
+/// Validates the `device` section; none if there is no such section.
 pub(super) fn device<'a>(raw: &Raw<'a>) -> Result<Option<Device<'a>>, ConfigError<'a>> {
     if !raw.device.present {
         return Ok(None);
@@ -37,7 +37,7 @@ pub(super) fn device<'a>(raw: &Raw<'a>) -> Result<Option<Device<'a>>, ConfigErro
     }))
 }
 
-/// `security.tls.client` of a device.
+/// Validates `security.tls.client` of a device.
 fn client<'a>(raw: &Raw<'a>) -> Result<Files<'a>, ConfigError<'a>> {
     let (client, at) = (&raw.client, At::new(CLIENT, raw.client.offset));
     let mtls_at = at.inside("mtls");
@@ -95,14 +95,14 @@ fn name<'a>(at: &At<'a>, key: &'static str, text: &'a str) -> Result<&'a str, Co
     if is_dns_name(text) || ip_address(text).is_some() { Ok(text) } else { at.fail(key, Found::Text(text), NAME) }
 }
 
-/// `b.example:8443`, `192.0.2.1:8443` or `[2001:db8::1]:8443`.
+/// Reads a remote: `b.example:8443`, `192.0.2.1:8443` or `[2001:db8::1]:8443`.
 fn remote<'a>(at: &At<'a>, key: &'static str, text: &'a str) -> Result<Remote<'a>, ConfigError<'a>> {
     let parts = || {
         let (host, number) = rsplit_once(text, b':')?;
         let port = port(number).filter(|port| *port > 0)?;
         let host = match host.strip_prefix('[') {
             Some(_) => host.strip_prefix('[')?.strip_suffix(']').filter(|_| socket_address(text).is_some())?,
-            // An address of version 6 has brackets here.
+            // An IPv6 address must have brackets here.
             None => Some(without_root(host)).filter(|host| is_dns_name(host) || socket_address(text).is_some())?,
         };
         Some(Remote { host, port })
@@ -113,7 +113,7 @@ fn remote<'a>(at: &At<'a>, key: &'static str, text: &'a str) -> Result<Remote<'a
     }
 }
 
-/// A device's own part of a file, where it must be there: what a device parses.
+/// Validates the `device` section, which must be there, for a device's own parser.
 pub(super) fn required<'a>(raw: &Raw<'a>) -> Result<Device<'a>, ConfigError<'a>> {
     match device(raw)? {
         Some(device) => Ok(device),

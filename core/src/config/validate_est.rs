@@ -1,4 +1,4 @@
-//! The EST server: mutual TLS and nothing less, and an ACME account that orders for names of others.
+//! Validates the EST server: mutual TLS and nothing less, and an ACME account that orders for the devices' names.
 
 use super::address::socket_address;
 use super::endpoint::Endpoint;
@@ -8,7 +8,7 @@ use super::raw::{Raw, RawAcme, RawEst};
 use super::validate::{At, FALSE, Side, acme_for_any_name};
 use super::validate_gateway::server_side;
 
-/// None where there is no `gateway.est` section.
+/// Validates `gateway.est`; none if there is no such section.
 pub(super) fn est<'a>(raw: &Raw<'a>, tunnels: &[Tunnel<'a>]) -> Result<Option<Est<'a>>, ConfigError<'a>> {
     let RawEst { present, offset, listen, tls, has_acme, acme, chain_in_answer, limits } = &raw.gateway.est;
     if !present {
@@ -57,7 +57,7 @@ pub(super) fn est<'a>(raw: &Raw<'a>, tunnels: &[Tunnel<'a>]) -> Result<Option<Es
     Ok(Some(Est { listen, tls, clients, origins, acme, chain_in_answer: *chain_in_answer, limits: *limits }))
 }
 
-/// What is the device's to say is an error here.
+/// Validates the ACME settings; keys that devices set are errors.
 fn acme_of_devices<'a>(at: &At<'a>, raw: &RawAcme<'a>) -> Result<super::model::Acme<'a>, ConfigError<'a>> {
     if raw.enabled == Some(false) {
         return at.fail("enabled", FALSE, "true, or no gateway.est at all");

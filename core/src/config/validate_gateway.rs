@@ -1,4 +1,4 @@
-//! Tunnels: what a side needs, what it must not have, and what several of them must not share.
+//! Validates tunnels: the keys a side needs or must not have, and settings that tunnels must not share.
 
 use super::address::{ip_address, socket_address};
 use super::endpoint::Endpoint;
@@ -12,7 +12,8 @@ use crate::text::rsplit_once;
 
 const ENDPOINT: &str = "ADDRESS:PORT, HOST:PORT or unix:PATH";
 
-/// Into its place: tunnels are large, and each way by value would be another copy of all on the stack.
+/// Validates the `gateway` section in place: tunnels are large, and each return by value would copy all of them on the
+/// stack.
 pub(super) fn gateway<'a>(raw: &Raw<'a>, gateway: &mut Gateway<'a>) -> Result<(), ConfigError<'a>> {
     for (index, raw_tunnel) in (0_u16..).zip(&raw.gateway.tunnels) {
         let path = [Segment::Key("gateway"), Segment::Key("tunnels"), Segment::Index(index)];
@@ -109,7 +110,7 @@ fn server_kind<'a>(
     Ok((TunnelKind::Server { tls, sni: sni.clone(), proxy_protocol }, origins))
 }
 
-/// What a server does, by its own `tls` and, where that leaves something out, by the shared one.
+/// Validates a server's side by its own `tls` and, for keys left out, by the shared one.
 pub(super) fn server_side<'a>(
     at: &At<'a>,
     own: &RawSide<'a>,
@@ -120,7 +121,7 @@ pub(super) fn server_side<'a>(
         At::new(super::validate::SERVER, shared.offset).switched(shared.offset, shared.enabled, shared.other)?;
     }
     let side = ServerSide::inherited(own, shared);
-    // Plaintext asks for no certificate, whatever is inherited.
+    // Plaintext requests no certificate, whatever is inherited.
     let mutual = if side.enabled { Some(side.mutual) } else { own.mtls.enabled };
     switches(at, own, mutual)?;
     if !side.enabled && own.mtls.is_enabled() {
@@ -186,7 +187,7 @@ fn client_kind<'a>(
     Ok((TunnelKind::Client { tls: client(&tls_at, &side)?, server_name }, side.origins))
 }
 
-/// The address of `[::1]:8443` without brackets and port.
+/// Returns the address of `[::1]:8443` without brackets and port.
 fn host_of(target: Option<&str>) -> &str {
     let host = target.and_then(|text| rsplit_once(text, b':')).map_or("", |(host, _)| host);
     host.trim_start_matches('[').trim_end_matches(']')
@@ -219,7 +220,7 @@ fn no_keys_of_servers<'a>(at: &At<'a>, own: &RawSide<'a>) -> Result<(), ConfigEr
     Ok(())
 }
 
-/// Names are unique; a port is shared only by server tunnels that SNI tells apart (RFC 6066 section 3).
+/// Checks that names are unique, and that only server tunnels with different SNI share a port (RFC 6066 section 3).
 fn apart<'a>(at: &At<'a>, other: &Tunnel<'a>, tunnel: &Tunnel<'a>) -> Result<(), ConfigError<'a>> {
     if other.name == tunnel.name {
         return at.fail("name", Found::Text(tunnel.name), "a name that no other tunnel has");

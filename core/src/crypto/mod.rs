@@ -1,4 +1,5 @@
-//! Signature algorithms for targets that bring no provider of their own. On Linux the rustls provider's list is used instead.
+//! Provides signature algorithms for targets without a provider of their own. On Linux the rustls provider's
+//! algorithms are used instead.
 
 #[cfg(feature = "p256")]
 mod ecdsa_p256;

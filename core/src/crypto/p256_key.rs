@@ -1,4 +1,4 @@
-//! A P-256 key in software: PKCS #8 in and out, ECDSA with SHA-256 (RFC 5958, RFC 5915, RFC 6979).
+//! Keeps a P-256 key in software: PKCS #8 in and out, ECDSA with SHA-256 (RFC 5958, RFC 5915, RFC 6979).
 
 use core::fmt;
 
@@ -8,31 +8,31 @@ use p256::ecdsa::{Signature, SigningKey};
 use super::{EcdsaSignature, write_ecdsa_signature};
 use crate::x509::reader::{DerReader, tag};
 
-/// Octets of a key in PKCS #8, with its public key.
+/// The length of a key in PKCS #8 with its public key, in octets.
 pub const PKCS8_P256: usize = 138;
 
 /// id-ecPublicKey with prime256v1 (RFC 5480 section 2.1.1).
 const ALGORITHM: [u8; 19] =
     [0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 
-/// A private key in memory.
+/// A P-256 private key in memory.
 #[derive(Clone)]
 pub struct P256Key(SigningKey);
 
 impl fmt::Debug for P256Key {
-    /// Without the key.
+    /// Leaves out the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("P256Key")
     }
 }
 
 impl P256Key {
-    /// From 32 random octets; none where they are no scalar of the curve, which is as good as never.
+    /// Creates a key from 32 random octets; none if they are no scalar of the curve, which practically never happens.
     pub fn from_random(octets: &[u8; 32]) -> Option<Self> {
         SigningKey::from_slice(octets).ok().map(Self)
     }
 
-    /// From a PrivateKeyInfo (RFC 5958 section 2); none where it is malformed or of another kind.
+    /// Reads a key from a PrivateKeyInfo (RFC 5958 section 2); none if it is malformed or of another kind.
     pub fn from_pkcs8(der: &[u8]) -> Option<Self> {
         let mut input = DerReader::new(der);
         let mut info = input.enter(tag::SEQUENCE).ok()?;
@@ -55,7 +55,7 @@ impl P256Key {
         SigningKey::from_slice(scalar).ok().map(Self)
     }
 
-    /// As PrivateKeyInfo (RFC 5958 section 2).
+    /// Encodes the key as PrivateKeyInfo (RFC 5958 section 2).
     pub fn to_pkcs8(&self) -> [u8; PKCS8_P256] {
         let head = [0x30, 0x81, 0x87, 0x02, 0x01, 0x00, 0x30, 0x13];
         let middle = [0x04, 0x6d, 0x30, 0x6b, 0x02, 0x01, 0x01, 0x04, 0x20];
@@ -70,7 +70,7 @@ impl P256Key {
         out
     }
 
-    /// The private key itself, big-endian, for who signs by other means than [`P256Key::sign`].
+    /// The private key itself, big-endian, for signing by other means than [`P256Key::sign`].
     pub fn scalar(&self) -> [u8; 32] {
         self.0.to_bytes().into()
     }
@@ -83,7 +83,8 @@ impl P256Key {
         out
     }
 
-    /// ECDSA with SHA-256 over a message, as ECDSA-Sig-Value (RFC 3279 section 2.2.3); it needs no random numbers (RFC 6979).
+    /// Signs a message by ECDSA with SHA-256, as ECDSA-Sig-Value (RFC 3279 section 2.2.3), without random numbers
+    /// (RFC 6979).
     pub fn sign(&self, message: &[u8]) -> Option<EcdsaSignature> {
         let signature: Signature = self.0.try_sign(message).ok()?;
         let (r, s) = signature.split_bytes();

@@ -1,10 +1,11 @@
-//! ECDSA-Sig-Value (RFC 3279 section 2.2.3) for numbers of 32 octets. Our own cursor reads it: what p256 would bring for it is 5 KB of an image.
+//! Reads and writes ECDSA-Sig-Value (RFC 3279 section 2.2.3) for numbers of 32 octets. Our own cursor reads it: the
+//! reader of p256 would add 5 KB to an image.
 
 use super::EcdsaSignature;
 use crate::x509::reader::{DerReader, is_minimal_integer, tag};
 
-/// The two numbers of a signature, each big-endian; none where it is not DER, or a number is negative or too long. They may be zero, or too large for
-/// the curve: whoever verifies checks that.
+/// Reads the two numbers of a signature, each big-endian; none if the signature is not DER, or a number is negative or
+/// too long. The numbers may be zero, or too large for the curve: the verifier checks that.
 pub fn read_ecdsa_signature(signature: &[u8]) -> Option<([u8; 32], [u8; 32])> {
     let mut input = DerReader::new(signature);
     let mut numbers = input.enter(tag::SEQUENCE).ok()?;
@@ -14,7 +15,7 @@ pub fn read_ecdsa_signature(signature: &[u8]) -> Option<([u8; 32], [u8; 32])> {
     Some(both)
 }
 
-/// A positive INTEGER of at most 32 octets.
+/// Reads a positive INTEGER of at most 32 octets.
 fn read_number(numbers: &mut DerReader<'_>) -> Option<[u8; 32]> {
     let octets = numbers.require(tag::INTEGER).ok()?.value;
     if !is_minimal_integer(octets) || octets.first().is_none_or(|first| *first >= 0x80) {
@@ -27,7 +28,7 @@ fn read_number(numbers: &mut DerReader<'_>) -> Option<[u8; 32]> {
     Some(out)
 }
 
-/// A signature of two numbers, each big-endian; none where one is zero.
+/// Encodes a signature of two numbers, each big-endian; none if one is zero.
 pub fn write_ecdsa_signature(r: &[u8; 32], s: &[u8; 32]) -> Option<EcdsaSignature> {
     let mut numbers = heapless::Vec::<u8, 70>::new();
     write_number(&mut numbers, r)?;
@@ -37,7 +38,7 @@ pub fn write_ecdsa_signature(r: &[u8; 32], s: &[u8; 32]) -> Option<EcdsaSignatur
     Some(out)
 }
 
-/// An INTEGER: no zeros in front, but one where the number would be negative.
+/// Writes an INTEGER without leading zeros, except one where the number would be negative.
 fn write_number(out: &mut heapless::Vec<u8, 70>, octets: &[u8]) -> Option<()> {
     let from = octets.iter().position(|octet| *octet != 0)?;
     let octets = octets.get(from..)?;

@@ -1,4 +1,4 @@
-//! Why a server was not believed, and why a connection cannot be used.
+//! Errors of the handshake and of an open connection.
 
 use embedded_io_async::ErrorKind;
 use embedded_tls::TlsError;
@@ -9,7 +9,7 @@ use crate::identity::Denied;
 use crate::path::{PathError, PathErrorKind};
 use crate::x509::ParseError;
 
-/// Why the server was not believed, or the handshake came to nothing.
+/// The reason for refusing the server, or for a failed handshake.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -18,36 +18,36 @@ pub enum HandshakeError {
     NoCertificate,
     /// The server sent a certificate and did not prove that it has its key (RFC 8446 section 4.4.3).
     NoCertificateVerify,
-    /// A second Certificate, or a CertificateVerify without one before it.
+    /// The server sent a second Certificate, or a CertificateVerify without a Certificate.
     UnexpectedMessage,
-    /// More certificates than [`super::MAX_SENT`] beside the server's own.
+    /// The server sent more certificates than [`super::MAX_SENT`] beside its own.
     TooManyCertificates,
     /// The server's certificate is malformed.
     Certificate(ParseError),
-    /// No path leads from it to an anchor.
+    /// No path leads from the server's certificate to an anchor.
     Path(PathError),
-    /// It is not for the name that was asked for.
+    /// The server's certificate is not for the name that was asked for.
     Denied(Denied),
-    /// Its key is of a kind that no enabled algorithm takes, or the signature's scheme does not fit the key (RFC 8446 section 4.2.3).
+    /// No enabled algorithm takes the server's key, or the scheme does not fit the key (RFC 8446 section 4.2.3).
     SignatureScheme,
     /// CertificateVerify was not made with the certificate's key over this handshake (RFC 8446 section 4.4.3).
     BadCertificateVerify,
-    /// Our own key could not be used.
+    /// The client's own key could not be used.
     Signing,
-    /// A record that may not come.
+    /// The server sent a record that is not allowed.
     Record(RecordFault),
-    /// The server ended it (RFC 8446 section 6).
+    /// The server ended the handshake with an alert (RFC 8446 section 6).
     Alert(AlertDescription),
     /// The connection ended.
     Closed,
     /// The socket failed.
     Io(ErrorKind),
-    /// embedded-tls's own: undecryptable, malformed, or out of order.
+    /// An error of embedded-tls: data is undecryptable, malformed, or out of order.
     Tls(TlsError),
 }
 
 impl HandshakeError {
-    /// What the server is told (RFC 8446 section 6.2).
+    /// Returns the alert for the server (RFC 8446 section 6.2).
     pub(super) fn alert(&self) -> AlertDescription {
         match self {
             Self::Path(PathError { kind, .. }) => match kind {
@@ -82,21 +82,22 @@ impl From<TlsError> for HandshakeError {
     }
 }
 
-/// Why an open connection cannot be used.
+/// The reason why an open connection cannot be used.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ConnectionError {
-    /// A record that may not come.
+    /// The server sent a record that is not allowed.
     Record(RecordFault),
-    /// It ended without close_notify (RFC 8446 section 6.1): what came may not be all.
+    /// The connection ended without close_notify (RFC 8446 section 6.1): the received data may be incomplete.
     Truncated,
     /// The socket failed.
     Io(ErrorKind),
-    /// The server ended it with an alert that is an error (RFC 8446 section 6.2); embedded-tls does not say which. A client has done its part of the
-    /// handshake before the server looks at its certificate, so this is how a client hears that it was refused.
+    /// The server ended the connection with an error alert (RFC 8446 section 6.2); embedded-tls does not say which. A
+    /// client finishes its part of the handshake before the server checks its certificate, so this is how a client
+    /// learns that it was refused.
     Alert,
-    /// embedded-tls's own.
+    /// An error of embedded-tls.
     Tls(TlsError),
 }
 

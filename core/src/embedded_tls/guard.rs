@@ -1,5 +1,5 @@
-//! What stands between the socket and embedded-tls: records that it would panic on, misread or accept where TLS 1.3 does not are
-//! stopped here, by their headers, before it sees them.
+//! Guards embedded-tls against the socket: stops, by their headers, records that embedded-tls would panic on, misread,
+//! or accept against TLS 1.3.
 
 use core::cell::Cell;
 
@@ -11,15 +11,15 @@ const HANDSHAKE: u8 = 22;
 const APPLICATION_DATA: u8 = 23;
 
 const HEADER: usize = 5;
-/// A ServerHello with the two extensions that it can have here takes 90 octets.
+/// The largest number of octets of a ServerHello. With the two extensions that are possible here, one takes 90 octets.
 const MAX_SERVER_HELLO: usize = 192;
-/// Octets that a server may send before its Finished: a chain fits many times.
+/// The largest number of octets that a server may send before its Finished: a chain fits many times.
 const MAX_HANDSHAKE: usize = 64 * 1024;
-/// RFC 8446 section 5.2
+/// The largest number of octets of a record (RFC 8446 section 5.2).
 const MAX_RECORD: usize = 16 * 1024 + 256;
-/// One octet of content type and the tag of AES-GCM.
+/// The smallest number of octets of an encrypted record: the content type and the tag of AES-GCM.
 const MIN_ENCRYPTED: usize = 17;
-/// Records without contents in a row.
+/// The largest number of records without contents in a row.
 const MAX_EMPTY: u8 = 32;
 
 /// Random of a HelloRetryRequest (RFC 8446 section 4.1.3).
@@ -28,42 +28,42 @@ const HELLO_RETRY_REQUEST: [u8; 32] = [
     0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 ];
 
-/// What is wrong with what the server sent.
+/// A fault in the records that the server sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum RecordFault {
-    /// A record of this type where it may not be: unencrypted after the ServerHello, say (RFC 8446 section 5).
+    /// A record of this type is not allowed here: unencrypted after the ServerHello, say (RFC 8446 section 5).
     UnexpectedRecord {
-        /// ContentType.
+        /// The ContentType.
         content_type: u8,
     },
-    /// Longer than a record may be (RFC 8446 section 5.2), or than the receive buffer.
+    /// The record is longer than allowed (RFC 8446 section 5.2), or than the receive buffer.
     Overflow {
-        /// Octets.
+        /// The length in octets.
         length: u16,
     },
-    /// An encrypted record too short for content type and tag: its inner plaintext is empty (RFC 8446 section 5.4).
+    /// An encrypted record is too short for content type and tag: its inner plaintext is empty (RFC 8446 section 5.4).
     EmptyRecord,
-    /// Too many records without contents.
+    /// Too many records without contents came in a row.
     EmptyRecords,
-    /// More than a handshake needs.
+    /// The server sent more octets than a handshake needs.
     LongHandshake,
     /// The server wants another key share (RFC 8446 section 4.1.4): only secp256r1 is offered.
     HelloRetryRequest,
     /// The server chose a cipher suite that was not offered (RFC 8446 section 4.1.3).
     CipherSuite(u16),
-    /// The server's key share is of a group that was not offered (RFC 8446 section 4.2.8): embedded-tls takes its number for no matter.
+    /// The server's key share is of a group that was not offered (RFC 8446 section 4.2.8), which embedded-tls ignores.
     Group(u16),
-    /// Not TLS 1.3: no supported_versions that says so (RFC 8446 section 4.2.1).
+    /// The server did not select TLS 1.3 in supported_versions (RFC 8446 section 4.2.1).
     Version,
-    /// The first message is not a ServerHello as RFC 8446 section 4.1.3 has it.
+    /// The first message is not a ServerHello as RFC 8446 section 4.1.3 defines it.
     ServerHello,
     /// The connection ended inside a record.
     Truncated,
 }
 
-/// How far the handshake is.
+/// The phase of the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Hello,
@@ -71,12 +71,12 @@ pub(super) enum Phase {
     Open,
 }
 
-/// What guard and connection share.
+/// The state that guard and connection share.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) phase: Cell<Phase>,
     pub(super) fault: Cell<Option<RecordFault>>,
-    /// A read must not be given up: what has come of a record would be lost.
+    /// Set while a read must not be dropped, since the received part of a record would be lost.
     pub(super) in_record: Cell<bool>,
 }
 
@@ -110,7 +110,7 @@ impl<E: Error> core::fmt::Display for GuardError<E> {
 
 impl<E: Error> core::error::Error for GuardError<E> {}
 
-/// A socket that hands out only records which TLS 1.3 allows where they come.
+/// A socket that passes on only records that TLS 1.3 allows at that point.
 #[derive(Debug)]
 pub(super) struct Guard<'b, S> {
     socket: S,
@@ -129,7 +129,7 @@ pub(super) struct Guard<'b, S> {
 }
 
 impl<'b, S: Read + Write> Guard<'b, S> {
-    /// `capacity`: octets of the receive buffer.
+    /// Wraps a socket; `capacity` is the number of octets of the receive buffer.
     pub(super) fn new(socket: S, link: &'b Link, capacity: usize) -> Self {
         Self {
             socket,
@@ -159,7 +159,7 @@ impl<'b, S: Read + Write> Guard<'b, S> {
         self.socket.read(out).await.map_err(GuardError::Socket)
     }
 
-    /// Reads a whole header and judges it; false at the end of the connection.
+    /// Reads and checks a whole header; returns false at the end of the connection.
     async fn next_header(&mut self) -> Result<bool, GuardError<S::Error>> {
         let mut header = [0; HEADER];
         let mut have = 0_usize;
@@ -200,7 +200,7 @@ impl<'b, S: Read + Write> Guard<'b, S> {
             (Phase::Hello, HANDSHAKE) if octets <= MAX_SERVER_HELLO => Ok(()),
             (Phase::Hello, HANDSHAKE) => Err(RecordFault::ServerHello),
             (Phase::Hello, ALERT) if octets == 2 => Ok(()),
-            // RFC 8446 appendix D.4: once, and it says nothing
+            // RFC 8446 appendix D.4: a change_cipher_spec may come once, and has no meaning
             (Phase::Handshake, CHANGE_CIPHER_SPEC) if octets == 1 && !self.change_cipher_spec => {
                 self.change_cipher_spec = true;
                 Ok(())
@@ -216,7 +216,7 @@ impl<'b, S: Read + Write> Guard<'b, S> {
         }
     }
 
-    /// Octets of a body went by; the last one of a ServerHello shows what it is.
+    /// Counts octets of a body that were passed on, and checks a ServerHello at its last octet.
     fn passed(&mut self, octets: &[u8]) -> Result<(), GuardError<S::Error>> {
         self.body_left = self.body_left.saturating_sub(octets.len());
         let [content_type, ..] = self.header;
@@ -271,9 +271,9 @@ impl<S: Read + Write> Write for Guard<'_, S> {
     async fn write(&mut self, octets: &[u8]) -> Result<usize, Self::Error> {
         if self.outgoing == 0 {
             match *octets {
-                // embedded-tls sends its alerts as change_cipher_spec (RFC 8446 section 6): it never sends one of those.
+                // embedded-tls sends all alerts, and nothing else, in change_cipher_spec records (RFC 8446 section 6).
                 [CHANGE_CIPHER_SPEC, major, minor, 0, 2, level, description] => {
-                    // Once the server has closed, its close_notify goes out unencrypted: then none goes out.
+                    // After the server has closed, embedded-tls sends close_notify unencrypted, so none is passed on.
                     if self.link.phase.get() == Phase::Open {
                         return Ok(octets.len());
                     }
@@ -297,7 +297,7 @@ impl<S: Read + Write> Write for Guard<'_, S> {
     }
 }
 
-/// RFC 8446 section 4.1.3, as far as embedded-tls does not look.
+/// Checks the parts of a ServerHello that embedded-tls does not check (RFC 8446 section 4.1.3).
 fn server_hello(message: &[u8]) -> Result<(), RecordFault> {
     let malformed = RecordFault::ServerHello;
     let (&[message_type, zero, high, low], body) = message.split_first_chunk::<4>().ok_or(malformed)?;
@@ -306,7 +306,7 @@ fn server_hello(message: &[u8]) -> Result<(), RecordFault> {
     }
     let (&legacy_version, body) = body.split_first_chunk::<2>().ok_or(malformed)?;
     let (random, body) = body.split_first_chunk::<32>().ok_or(malformed)?;
-    // An empty session identifier was sent, so none comes back.
+    // An empty session identifier was sent, so an empty one comes back.
     let (&[session, suite_high, suite_low, compression, high, low], mut extensions) =
         body.split_first_chunk::<6>().ok_or(malformed)?;
     if *random == HELLO_RETRY_REQUEST {
@@ -326,7 +326,7 @@ fn server_hello(message: &[u8]) -> Result<(), RecordFault> {
         match ([type_high, type_low], data) {
             // RFC 8446 section 4.2.1
             ([0, 43], data) => version = Some(data),
-            // RFC 8446 section 4.2.8: secp256r1 is the one that is offered
+            // RFC 8446 section 4.2.8: only secp256r1 is offered
             ([0, 51], [high, low, ..]) if [*high, *low] != [0, 23] => {
                 return Err(RecordFault::Group(u16::from_be_bytes([*high, *low])));
             }

@@ -1,14 +1,14 @@
-//! A key in memory.
+//! A credential with its key in memory.
 
 use super::ClientCredential;
 use crate::crypto::{EcdsaSignature, P256Key};
 
-/// A certificate, and its key in memory.
+/// A certificate and its key in memory.
 #[derive(Clone, Debug)]
 pub struct SoftwareCredential<'a> {
     /// The certificate, DER.
     pub certificate: &'a [u8],
-    /// Its key.
+    /// The certificate's key.
     pub key: P256Key,
 }
 

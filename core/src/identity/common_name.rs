@@ -1,22 +1,22 @@
-//! The common name, as an allow list of ADR-001 compares it: decoded, whole, and only if there is one.
+//! Reads the common name as an allow list of ADR-001 compares it: decoded, whole, and only if there is exactly one.
 
 use crate::x509::{Attribute, Name};
 
-/// Why a subject has no common name to compare.
+/// The reason why a subject has no comparable common name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommonNameError {
-    /// None at all.
+    /// The subject has no common name.
     Missing,
-    /// More than one.
+    /// The subject has more than one common name.
     Several,
-    /// NUL inside, or octets that are not of the encoding its tag says.
+    /// The common name contains NUL, or octets that are not in the encoding of its tag.
     Undecodable,
 }
 
-/// The only common name of a subject, checked to decode without NUL.
+/// Returns the only common name of a subject, checked to decode without NUL.
 ///
 /// # Errors
-/// Where there is none, more than one, or one that cannot be compared.
+/// [`CommonNameError`] if there is no common name, more than one, or one that cannot be compared.
 pub fn common_name<'a>(subject: &Name<'a>) -> Result<Attribute<'a>, CommonNameError> {
     let mut names = subject.common_names();
     let name = names.next().ok_or(CommonNameError::Missing)?;
@@ -29,7 +29,7 @@ pub fn common_name<'a>(subject: &Name<'a>) -> Result<Attribute<'a>, CommonNameEr
     Ok(name)
 }
 
-/// Whether a common name is exactly `wanted`, code point by code point: case and spaces count.
+/// Returns whether a common name is exactly `wanted`, code point by code point: case and spaces count.
 pub(super) fn is(name: &Attribute<'_>, wanted: &str) -> bool {
     !wanted.is_empty() && name.chars().eq(wanted.chars().map(Ok))
 }

@@ -1,21 +1,22 @@
-//! DNS names (RFC 9525 section 6.3).
+//! Checks and compares DNS names (RFC 9525 section 6.3).
 
 use crate::text::{contains, rsplit_once, split, split_once};
 
-/// Whether `name` can be asked for: labels of letters, digits, hyphens and underscores (RFC 1034 section 3.5, and the underscore that
-/// deployments use), no wildcard, at most one trailing dot, not shaped like an IPv4 address.
+/// Returns whether `name` is a DNS name that a client can ask for: labels of letters, digits, hyphens and underscores
+/// (RFC 1034 section 3.5, and the underscore that deployments use), no wildcard, at most one trailing dot, not shaped
+/// like an IPv4 address.
 pub fn is_dns_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     is_labels(name) && !last_label_is_numeric(name)
 }
 
-/// Whether an allow list can name it: a DNS name, or a wildcard that stands for itself. What else is written is in no certificate.
+/// Returns whether `name` fits an allow list: a DNS name, or a wildcard that stands for itself, as certificates have.
 pub fn is_dns_rule(name: &str) -> bool {
     is_dns_name(name.strip_prefix("*.").unwrap_or(name))
 }
 
-/// Returns a name without the dot of the root: `a.example.` and `a.example` are one name (RFC 1034 section 3.1), and certificates hold
-/// the second form (RFC 5280 section 4.2.1.6). What looks like an IPv4 address stays as it is.
+/// Returns a name without the dot of the root: `a.example.` and `a.example` are one name (RFC 1034 section 3.1), and
+/// certificates hold the second form (RFC 5280 section 4.2.1.6). A name like an IPv4 address is not changed.
 pub fn without_root(name: &str) -> &str {
     match name.strip_suffix('.') {
         Some(bare) if !last_label_is_numeric(bare) => bare,
@@ -23,10 +24,10 @@ pub fn without_root(name: &str) -> &str {
     }
 }
 
-/// Whether a dNSName of a certificate covers the name that was asked for.
+/// Returns whether a dNSName of a certificate covers the name that was asked for.
 ///
-/// RFC 9525 section 6.3: ASCII without regard to case; a wildcard is the whole leftmost label, stands for one label, and has
-/// at least two labels after it.
+/// RFC 9525 section 6.3: ASCII without regard to case; a wildcard is the whole leftmost label, stands for one label,
+/// and has at least two labels after it.
 pub(super) fn covers(presented: &str, wanted: &str) -> bool {
     let wanted = wanted.strip_suffix('.').unwrap_or(wanted);
     if let Some(parent) = presented.strip_prefix("*.") {

@@ -1,21 +1,21 @@
-//! Why a peer with a verified path was not let in.
+//! Reasons for denying a peer with a verified path.
 
 use core::fmt;
 
-/// Why a peer with a verified path was not let in.
+/// A reason for denying a peer with a verified path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Denied {
     /// The certificate has no name of any kind that the rules ask for.
     NoName,
-    /// Several common names: a common name rule cannot tell which is meant.
+    /// The certificate has several common names, so a common name rule cannot tell which is meant.
     SeveralCommonNames,
     /// No rule of the list matched.
     NoRuleMatched,
-    /// A common name rule matched, but the dNSName constraints of its CAs do not permit that name.
+    /// A common name rule matched, but the dNSName constraints of the peer's CAs do not permit that name.
     CommonNameNotPermitted,
-    /// A rule matched, but a pinned certificate bears that name, and the peer showed another.
+    /// A rule matched, but a pinned certificate has that name, and the peer showed another certificate.
     NameIsPinned,
     /// The server's certificate is not for the name that was asked for.
     WrongServerName,
@@ -23,12 +23,12 @@ pub enum Denied {
     MalformedServerName,
     /// The path was verified for another purpose.
     WrongPurpose,
-    /// Comparing its names takes more work than a verdict may cost ([`crate::path::Limits::work`]).
+    /// Comparing the certificate's names takes more work than a verdict may cost ([`crate::path::Limits::work`]).
     TooMuchWork,
 }
 
 impl Denied {
-    /// A rule did not match; that another one did, and why it does not count, says more.
+    /// Records that a rule did not match, unless the recorded reason concerns a rule that matched, which says more.
     pub(super) fn no_rule_matched(&mut self) {
         if !matches!(self, Self::CommonNameNotPermitted | Self::NameIsPinned) {
             *self = Self::NoRuleMatched;

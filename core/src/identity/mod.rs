@@ -1,4 +1,4 @@
-//! Who a verified peer is, and whether it may come in: allow lists for clients, names for servers (RFC 9525).
+//! Authorizes verified peers: allow lists for clients, names for servers (RFC 9525).
 
 mod common_name;
 mod dns_name;

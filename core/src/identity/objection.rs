@@ -1,4 +1,4 @@
-//! What speaks against a rule that matched: a name that is another's, or that its CAs may not issue.
+//! Finds objections to a rule that matched: the name is a pinned certificate's, or the peer's CAs may not issue it.
 
 use super::common_name::{self, common_name};
 use super::policy::is_address;
@@ -6,7 +6,7 @@ use super::{Denied, Rule};
 use crate::path::VerifiedPath;
 use crate::x509::{Certificate, Exhausted, GeneralName, Work};
 
-/// Why a rule that a name of the leaf matches does not let the leaf in all the same.
+/// Returns the reason to deny the leaf although one of its names matches the rule, or `None`.
 pub(super) fn objection(
     rule: &Rule<'_>,
     path: &VerifiedPath<'_>,
@@ -14,7 +14,7 @@ pub(super) fn objection(
 ) -> Result<Option<Denied>, Exhausted> {
     if !path.is_pinned() {
         for pin in path.pins() {
-            // A leaf may match as often as it has names.
+            // A rule may match as many times as the leaf has names.
             work.spend(pin.der().len() / 4)?;
             if bears(pin, rule) {
                 return Ok(Some(Denied::NameIsPinned));
@@ -25,7 +25,7 @@ pub(super) fn objection(
     Ok(constrained.then_some(Denied::CommonNameNotPermitted))
 }
 
-/// Whether a pin has the name of a rule.
+/// Returns whether a pin has the name of a rule.
 fn bears(pin: &Certificate<'_>, rule: &Rule<'_>) -> bool {
     if let Rule::CommonName(wanted) = rule {
         return common_name(&pin.subject()).is_ok_and(|name| common_name::is(&name, wanted));

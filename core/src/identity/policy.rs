@@ -1,4 +1,4 @@
-//! Allow lists and server names: the only makers of an [`AuthorizedPeer`].
+//! Allow lists and server names, which alone make an [`AuthorizedPeer`].
 
 use core::net::IpAddr;
 
@@ -21,12 +21,12 @@ pub enum Rule<'a> {
     Ip(IpAddr),
 }
 
-/// Which clients are let in.
+/// The policy that decides which clients are authorized.
 #[derive(Clone, Copy, Debug)]
 pub enum PeerPolicy<'a> {
-    /// No list configured: every verified path.
+    /// No list is configured: any verified path is authorized.
     AnyVerified,
-    /// One rule must match; an empty list lets nobody in.
+    /// One rule must match; an empty list authorizes no client.
     OneOf(&'a [Rule<'a>]),
 }
 
@@ -40,7 +40,7 @@ pub enum ServerName<'a> {
     Ip(IpAddr),
 }
 
-/// Proof that this peer may talk to us; what a gateway forwards bytes for. A policy makes one, or a server's name, and nothing else does:
+/// Proof that a peer is authorized and a gateway may forward bytes. Only a policy or a server's name makes one:
 ///
 /// ```compile_fail,E0451
 /// fn skip(path: edgetrust_core::path::VerifiedPath<'_>) -> edgetrust_core::identity::AuthorizedPeer<'_> {
@@ -54,19 +54,19 @@ pub struct AuthorizedPeer<'p> {
 }
 
 impl<'p> AuthorizedPeer<'p> {
-    /// The path.
+    /// Returns the verified path.
     pub fn path(&self) -> &VerifiedPath<'p> {
         &self.path
     }
 
-    /// Index of the rule that matched; none where the policy has no list.
+    /// Returns the index of the rule that matched, or `None` if the policy has no list.
     pub fn rule(&self) -> Option<u16> {
         self.rule
     }
 }
 
 impl Rule<'_> {
-    /// Whether an alternative name is this rule's; none where it is of another kind.
+    /// Returns whether an alternative name matches this rule, or `None` if the name is of another kind.
     fn is(&self, name: &GeneralName<'_>, work: &mut Work) -> Result<Option<bool>, Exhausted> {
         let (found, wanted) = match (self, name) {
             (Self::Dns(wanted), GeneralName::Dns(found)) => (found, dns_name::without_root(wanted)),
@@ -82,10 +82,10 @@ impl Rule<'_> {
     }
 }
 
-/// What reading an alternative name costs, without its octets.
+/// The work of reading an alternative name, without its octets.
 const NAME: usize = 6;
 
-/// The same family, the same octets: an IPv4-mapped IPv6 address is not the IPv4 address.
+/// Returns whether family and octets are the same: an IPv4-mapped IPv6 address is not the IPv4 address.
 pub(super) fn is_address(octets: &[u8], wanted: IpAddr) -> bool {
     match wanted {
         IpAddr::V4(address) => octets == address.octets(),
@@ -94,10 +94,10 @@ pub(super) fn is_address(octets: &[u8], wanted: IpAddr) -> bool {
 }
 
 impl PeerPolicy<'_> {
-    /// Lets a client in, or says why not.
+    /// Authorizes a client by this policy.
     ///
     /// # Errors
-    /// [`Denied`], of all rules the reason that says most.
+    /// [`Denied`], with the most specific reason of all rules.
     pub fn authorize<'p>(&self, path: VerifiedPath<'p>) -> Result<AuthorizedPeer<'p>, Denied> {
         if path.purpose() != Purpose::ClientAuth {
             return Err(Denied::WrongPurpose);
@@ -113,7 +113,8 @@ impl PeerPolicy<'_> {
     }
 }
 
-/// Index of the first rule that a name of the leaf matches and that nothing speaks against. Each name is read once, since a certificate may have thousands.
+/// Returns the index of the first rule that a name matches without objection. Each name is read once, since a
+/// certificate may have thousands.
 fn first_rule(
     rules: &[Rule<'_>],
     path: &VerifiedPath<'_>,
@@ -141,7 +142,7 @@ fn first_rule(
     }
     for name in leaf.extensions().subject_alt_name.into_iter().flatten() {
         work.spend(NAME.saturating_add(name.octets() / 8))?;
-        // A rule behind one that matched already decides nothing.
+        // A rule after one that has already matched decides nothing.
         for (index, rule) in (0_u16..first.unwrap_or(u16::MAX)).zip(rules) {
             work.spend(1)?;
             match rule.is(&name, work)? {
@@ -161,7 +162,7 @@ fn first_rule(
 }
 
 impl ServerName<'_> {
-    /// Accepts a server, or says why not (RFC 9525 section 6).
+    /// Authorizes a server by this name (RFC 9525 section 6).
     ///
     /// # Errors
     /// [`Denied::WrongServerName`] where no name of the subjectAltName fits.
@@ -175,7 +176,7 @@ impl ServerName<'_> {
             return Err(Denied::MalformedServerName);
         }
         let mut names = path.leaf().extensions().subject_alt_name.into_iter().flatten();
-        // Each name is looked at once: that is linear in what was sent.
+        // Each name is looked at once: the work is linear in the size of the certificate.
         let found = names.any(|name| match (self, name) {
             (Self::Dns(wanted), GeneralName::Dns(name)) => dns_name::covers(name, wanted),
             (Self::Ip(wanted), GeneralName::Ip(octets)) => is_address(octets, *wanted),

@@ -1,17 +1,17 @@
-//! A configured certificate: a CA, or a pin.
+//! Configured certificates: CAs and pins.
 
 use crate::x509::{Certificate, KeyUsage};
 
-/// What a configured certificate vouches for.
+/// The role of a configured certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// For what its key issued; it is no peer itself.
+    /// The certificate vouches for certificates that its key issued, and is no peer itself.
     Ca,
-    /// For the peer that shows it, octet by octet, and for nobody else.
+    /// The certificate vouches only for a peer that shows this certificate, octet by octet.
     Pin,
 }
 
-/// A configured certificate, and what it vouches for.
+/// A configured certificate and its role.
 #[derive(Clone, Copy, Debug)]
 pub struct Anchor<'a> {
     certificate: Certificate<'a>,
@@ -19,28 +19,30 @@ pub struct Anchor<'a> {
 }
 
 impl<'a> Anchor<'a> {
-    /// A certificate that is what it says. A CA says so twice, by cA and by keyCertSign (RFC 5280 section 4.2.1.3 demands both of whoever
-    /// issues); every other is a pin, and so is what `openssl req -x509` makes: cA alone, which any self-signed certificate of a peer has.
+    /// Creates an anchor in the role that the certificate states. A CA has both cA and keyCertSign
+    /// (RFC 5280 section 4.2.1.3 demands both of an issuer). Every other certificate is a pin, including one by
+    /// `openssl req -x509`, which has cA alone, as any self-signed certificate of a peer has.
     pub fn new(certificate: Certificate<'a>) -> Self {
         Self { certificate, role: role(&certificate, false) }
     }
 
-    /// A certificate that somebody else vouches for as a CA, as a system's store does: it may lack a key usage, as roots of old do.
+    /// Creates an anchor from a certificate that a third party, such as a system's store, vouches for as a CA. The
+    /// certificate may lack a key usage, as old roots do.
     pub fn ca(certificate: Certificate<'a>) -> Self {
         Self { certificate, role: role(&certificate, true) }
     }
 
-    /// A pin, whatever the certificate says.
+    /// Creates a pin, whatever the certificate states.
     pub fn pin(certificate: Certificate<'a>) -> Self {
         Self { certificate, role: Role::Pin }
     }
 
-    /// The certificate.
+    /// Returns the certificate.
     pub fn certificate(&self) -> &Certificate<'a> {
         &self.certificate
     }
 
-    /// What it vouches for.
+    /// Returns the role.
     pub fn role(&self) -> Role {
         self.role
     }

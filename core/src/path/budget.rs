@@ -1,30 +1,30 @@
-//! Work that one handshake may cost.
+//! Limits the work of one handshake.
 
 use pki_types::{SignatureVerificationAlgorithm, alg_id};
 
 use super::error::{PathErrorKind, Resource};
 use crate::x509::{Exhausted, Work};
 
-/// Work that one handshake may cost. The caller's to set: a device and a server differ.
+/// The limits on the work of one handshake. The caller sets them, since a device and a server differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// CA certificates between leaf and anchor, self-issued ones not counted (as RFC 5280 section 4.2.1.9 counts).
+    /// The number of CA certificates between leaf and anchor, without self-issued ones (RFC 5280 section 4.2.1.9).
     pub intermediates: u8,
-    /// Units of [`Work`]: candidates, octets and attributes compared, signatures.
+    /// The units of [`Work`] for candidates, compared octets and attributes, and signatures.
     pub work: u32,
-    /// What checking a P-256 signature costs here, in units of work; other signatures are weighed against it.
+    /// The cost of a P-256 signature check here, in units of work; other signatures are weighed against P-256.
     pub p256_check: u32,
 }
 
 impl Limits {
-    /// For a microcontroller: eight P-256 checks, of 0.7 million instructions at best, and as much as most of a ninth besides. A unit is up to
-    /// 44 of its instructions.
+    /// Limits for a microcontroller: eight P-256 checks, of 0.7 million instructions at best, and most of a ninth for
+    /// other work. A unit is up to 44 instructions.
     pub const DEVICE: Self = Self { intermediates: 4, work: 8 * 16_000 + 14_000, p256_check: 16_000 };
-    /// For a server: as much as sixty P-256 checks, of some fifty microseconds each.
+    /// Limits for a server: the work of sixty P-256 checks, of some fifty microseconds each.
     pub const SERVER: Self = Self { intermediates: 8, work: 60 * 10_000, p256_check: 10_000 };
 }
 
-/// What is left of the limits; one for each handshake.
+/// The remaining work of one handshake.
 #[derive(Debug)]
 pub struct Budget {
     limits: Limits,
@@ -32,17 +32,17 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A full budget.
+    /// Creates a full budget.
     pub const fn new(limits: Limits) -> Self {
         Self { limits, work: Work::new(limits.work) }
     }
 
-    /// What is left.
+    /// Returns the limits with the work that is left.
     pub fn left(&self) -> Limits {
         Limits { work: self.work.left(), ..self.limits }
     }
 
-    /// A signature over so many octets by a key, before it is checked.
+    /// Spends the work of checking a signature by `key` over `message`, before the check.
     pub(super) fn signature_check(
         &mut self,
         algorithm: &dyn SignatureVerificationAlgorithm,
@@ -55,9 +55,9 @@ impl Budget {
     }
 }
 
-/// Sixteenths of a P-256 check that a check with this key takes at most.
+/// Returns the largest cost of a check with this key, in sixteenths of a P-256 check.
 fn sixteenths(algorithm: &dyn SignatureVerificationAlgorithm, key: &[u8]) -> u64 {
-    /// What begins the AlgorithmIdentifiers of ML-DSA (RFC 9881 section 2).
+    /// The first octets of the AlgorithmIdentifiers of ML-DSA (RFC 9881 section 2).
     const ML_DSA: [u8; 10] = [0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03];
     let id = algorithm.public_key_alg_id();
     if id == alg_id::ECDSA_P256 || id == alg_id::ED25519 {
@@ -72,7 +72,7 @@ fn sixteenths(algorithm: &dyn SignatureVerificationAlgorithm, key: &[u8]) -> u64
     if id.as_ref().starts_with(&ML_DSA) {
         return 4 * 16;
     }
-    // RSA: a modular square grows with the square of the modulus, and there are as many as the exponent has bits.
+    // RSA: a modular squaring costs the square of the modulus's length, and each bit of the exponent takes one.
     let octets = u64::try_from(key.len()).unwrap_or(u64::MAX);
     let square = octets.saturating_mul(octets) >> 13;
     if key.ends_with(&[0x02, 0x03, 0x01, 0x00, 0x01]) { square.max(4) } else { square.saturating_mul(4).max(4) }

@@ -1,4 +1,4 @@
-//! The search for a path.
+//! Searches for a path and checks it.
 
 use pki_types::{SignatureVerificationAlgorithm, UnixTime};
 
@@ -9,10 +9,10 @@ use super::{Anchor, Budget, Role, common_names, name_constraints};
 use crate::time::TrustedTime;
 use crate::x509::{Certificate, ObjectIdentifier};
 
-/// How many intermediates a path can have at the most, self-issued ones counted; [`super::Limits`] sets the bound in use.
+/// The largest number of intermediates in a path, including self-issued ones; [`super::Limits`] sets the bound in use.
 pub const MAX_INTERMEDIATES: usize = 16;
 
-/// What the leaf is to be used for.
+/// The purpose for which a leaf is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// id-kp-serverAuth: the peer is a server.
@@ -22,7 +22,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// Contents octets of the KeyPurposeId (RFC 5280 section 4.2.1.12).
+    /// Returns the contents octets of the KeyPurposeId (RFC 5280 section 4.2.1.12).
     pub(super) fn oid(self) -> [u8; 8] {
         match self {
             Self::ServerAuth => [0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01],
@@ -31,18 +31,18 @@ impl Purpose {
     }
 }
 
-/// Whom we believe, and what helps to get there.
+/// The trust anchors, and the intermediates and algorithms that complete a path.
 #[derive(Clone, Copy, Debug)]
 pub struct Trust<'t> {
-    /// Trust anchors, as operators configure them, CAs and pins: what their certificates say counts.
+    /// The configured trust anchors, CAs and pins. The dates and extensions of their certificates are checked too.
     pub anchors: &'t [Anchor<'t>],
     /// Intermediates known beforehand, not trusted: they complete the chain of a peer that sends only its leaf.
     pub known_intermediates: &'t [Certificate<'t>],
-    /// The signature algorithms that count.
+    /// The accepted signature algorithms.
     pub algorithms: &'t [&'t dyn SignatureVerificationAlgorithm],
 }
 
-/// Where a certificate of a path was found.
+/// The place where a certificate of a path was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// Index in [`Trust::anchors`].
@@ -58,9 +58,9 @@ pub enum Place {
 struct Level {
     /// The next candidate to look at.
     next: usize,
-    /// A candidate bears the issuer's name and has another key than the authority key identifier names.
+    /// Set if a candidate has the issuer's name, but not the key that the authority key identifier names.
     other_key: bool,
-    /// The candidate that stands here.
+    /// The candidate chosen at this level.
     chosen: Option<Chosen>,
 }
 
@@ -72,10 +72,10 @@ struct Chosen {
 }
 
 impl<'t> Trust<'t> {
-    /// As [`Trust::verify`], for a clock that may not know the time: only [`TrustedTime::Known`] can accept.
+    /// Verifies as [`Trust::verify`] does, at a time that may be unknown: only [`TrustedTime::Known`] can accept.
     ///
     /// # Errors
-    /// As [`Trust::verify`]; [`PathErrorKind::TimeUnknown`] where nothing else speaks against the leaf.
+    /// As [`Trust::verify`]; [`PathErrorKind::TimeUnknown`] without a known time, if the leaf is not past notAfter.
     pub fn verify_at<'p>(
         &self,
         leaf: &Certificate<'p>,
@@ -152,8 +152,8 @@ struct Search<'s, 't, 'p> {
     self_issued: SelfIssued,
 }
 
-/// Which of the first certificates that the peer sent are self-issued, as far as that was asked: names that a peer chooses can be long
-/// to compare, and a search meets a certificate again and again.
+/// A cache of which of the first 64 sent certificates are self-issued: a peer can choose names that take long to
+/// compare, and a search meets a certificate repeatedly.
 #[derive(Default)]
 struct SelfIssued {
     decided: u64,
@@ -200,7 +200,7 @@ where
         Err(best)
     }
 
-    /// Anchors first: the shortest path is tried before longer ones.
+    /// Returns the candidate with this index: anchors first, to try the shortest path before longer ones.
     fn candidate(&self, index: usize) -> Option<(Place, &'s Certificate<'s>)>
     where
         't: 's,
@@ -227,13 +227,13 @@ where
         at_place(self.trust, self.sent, place)
     }
 
-    /// The intermediates chosen so far, the leaf's issuer first.
+    /// Returns the intermediates chosen so far, the leaf's issuer first.
     fn chosen(&self) -> impl DoubleEndedIterator<Item = (Chosen, &'s Certificate<'s>)> + '_ {
         let chosen = self.levels.iter().filter_map(|level| level.chosen);
         chosen.filter_map(|chosen| Some((chosen, self.certificate(chosen.place)?)))
     }
 
-    /// Whether `issuer` may stand above what was chosen so far. The cheap checks come before the signature.
+    /// Checks whether `issuer` can continue the path chosen so far. The cheap checks come before the signature.
     fn consider(&mut self, place: Place, issuer: &'s Certificate<'s>) -> Result<Considered, PathError> {
         let (depth, above) = (self.depth(), self.error_at_issuer(PathErrorKind::UnknownIssuer));
         let above = |kind| PathError { kind, ..above };
@@ -249,7 +249,7 @@ where
         }
         let is_anchor = matches!(place, Place::Anchor(_));
         if self.is_pinned(issuer).map_err(above)? {
-            // What has no extensions cannot say that it is a CA.
+            // A certificate without extensions cannot state that it is a CA.
             return Err(above(match issuer.version() {
                 3 => PathErrorKind::IssuerIsPin,
                 version => PathErrorKind::Version(version),
@@ -274,7 +274,8 @@ where
         Ok(if is_anchor { Considered::Anchor } else { Considered::Intermediate { self_issued } })
     }
 
-    /// RFC 5280 section 4.2.1.1: the key identifiers tell issuers of one name apart, where both are there.
+    /// Returns whether both key identifiers, which tell issuers of one name apart, are present and differ
+    /// (RFC 5280 section 4.2.1.1).
     fn identifiers_differ(&mut self, child: &Certificate<'_>, issuer: &Certificate<'_>) -> Result<bool, PathErrorKind> {
         let wanted = child.extensions().authority_key_identifier.and_then(|identifier| identifier.key_identifier);
         let (Some(wanted), Some(found)) = (wanted, issuer.extensions().subject_key_identifier) else {
@@ -284,13 +285,13 @@ where
         Ok(wanted != found)
     }
 
-    /// What is pinned anywhere in the list is a pin, however else it is listed, and whoever sends it.
+    /// Returns whether `issuer` is pinned anywhere in the list, even if it is also listed as a CA or sent by the peer.
     fn is_pinned(&mut self, issuer: &Certificate<'_>) -> Result<bool, PathErrorKind> {
         self.budget.work.spend(self.trust.anchors.len())?;
         Ok(pins(self.trust.anchors).any(|pin| pin.der() == issuer.der()))
     }
 
-    /// RFC 5280 section 6.1: a certificate must not appear more than once in a path.
+    /// Returns whether `issuer` is on the path, where no certificate may appear twice (RFC 5280 section 6.1).
     fn is_on_path(&mut self, issuer: &Certificate<'_>) -> Result<bool, PathErrorKind> {
         let mut work = self.budget.work;
         let mut same = |other: &Certificate<'_>| {
@@ -309,7 +310,7 @@ where
         on_path
     }
 
-    /// The purposes of an issuer are gone through, and its algorithms are sought among those that count.
+    /// Spends the work of checking an issuer's purposes and of finding its algorithms in the list.
     fn spend_checks(&mut self, issuer: &Certificate<'_>) -> Result<(), PathErrorKind> {
         let purposes = issuer.extensions().extended_key_usage.map_or(0, |usage| usage.as_bytes().len());
         let algorithms = self.trust.algorithms.len().saturating_mul(2);
@@ -330,7 +331,7 @@ where
         Ok(yes)
     }
 
-    /// RFC 5280 section 6.1.3 (a) (1)
+    /// Verifies the signature of `child` with the key of `issuer` (RFC 5280 section 6.1.3 (a) (1)).
     fn signature(&mut self, child: &Certificate<'_>, issuer: &Certificate<'_>) -> Result<(), PathErrorKind> {
         let key = issuer.subject_public_key_info();
         let oid = ObjectIdentifier::algorithm(child.signature_algorithm());
@@ -350,7 +351,8 @@ where
         outcome
     }
 
-    /// RFC 5280 section 6.1.3 (b) and (c): a CA's constraints hold for all below but self-issued intermediates.
+    /// Checks all certificates below a CA, except self-issued intermediates, against its constraints
+    /// (RFC 5280 section 6.1.3 (b) and (c)).
     fn names(&mut self, issuer: &Certificate<'_>) -> Result<(), PathErrorKind> {
         let Some(constraints) = issuer.extensions().name_constraints else { return Ok(()) };
         let mut work = self.budget.work;
@@ -363,7 +365,7 @@ where
         outcome
     }
 
-    /// The certificate whose issuer is sought.
+    /// Returns the certificate whose issuer is sought.
     fn child(&self) -> &'s Certificate<'s>
     where
         'p: 's,
@@ -371,7 +373,7 @@ where
         self.chosen().next_back().map_or(self.leaf as &Certificate<'s>, |(_, child)| child)
     }
 
-    /// Why no candidate has issued the certificate whose issuer was sought, where none was one by its name and key.
+    /// Returns the error for a certificate of which no candidate is the issuer by name and key.
     fn without_issuer(&self) -> PathError {
         let child = self.child();
         let kind = match self.levels.last() {
@@ -382,7 +384,7 @@ where
         PathError { depth: self.depth(), kind }
     }
 
-    /// Place of the certificate whose issuer is sought.
+    /// Returns the position in the chain of the certificate whose issuer is sought.
     fn depth(&self) -> u8 {
         u8::try_from(self.levels.len().saturating_sub(1)).unwrap_or(u8::MAX)
     }
@@ -400,7 +402,7 @@ where
             if let Some(certificate) = self.certificate(place) {
                 valid_until = valid_until.min(certificate.validity().not_after);
             }
-            // There are as many levels as the list holds.
+            // The list holds as many places as there are levels.
             let _ = issuers.push(place);
         }
         let common_name_permitted = match self.asked.purpose {
@@ -438,7 +440,7 @@ fn at_place<'s>(trust: &'s Trust<'s>, sent: &'s [Certificate<'s>], place: Place)
 
 enum Considered {
     NotIssuer,
-    /// The issuer by its name, and not by its key.
+    /// The candidate has the issuer's name, but another key.
     OtherKey,
     Intermediate {
         self_issued: bool,
@@ -446,5 +448,5 @@ enum Considered {
     Anchor,
 }
 
-/// What looking at a candidate costs beside its names.
+/// The work of looking at a candidate, without its names.
 const CANDIDATE: usize = 16;

@@ -1,4 +1,4 @@
-//! What one certificate must be at its place in the chain (RFC 5280 section 6.1), apart from names and signatures.
+//! Checks a certificate for its place in the chain (RFC 5280 section 6.1), apart from names and signatures.
 
 use core::ops::RangeInclusive;
 
@@ -11,14 +11,15 @@ use crate::x509::{Certificate, ExtendedKeyUsage, KeyUsage, ObjectIdentifier};
 /// anyExtendedKeyUsage (RFC 5280 section 4.2.1.12)
 const ANY_EXTENDED_KEY_USAGE: [u8; 4] = [0x55, 0x1d, 0x25, 0x00];
 
-/// What a server does with its key: it signs (RFC 8446 section 4.4.2.2), or, in TLS 1.2, agrees on keys (RFC 5246 section 7.4.2).
+/// The uses that a server makes of its key: signing (RFC 8446 section 4.4.2.2) or, in TLS 1.2, key establishment
+/// (RFC 5246 section 7.4.2).
 const SERVER_KEY_USAGE: KeyUsage =
     KeyUsage(KeyUsage::DIGITAL_SIGNATURE.0 | KeyUsage::KEY_ENCIPHERMENT.0 | KeyUsage::KEY_AGREEMENT.0);
 
 /// Octets of an RSA modulus: 2048 to 8192 bits, as verifiers of signatures count them.
 const RSA_OCTETS: RangeInclusive<u32> = 256..=1024;
 
-/// What certificates are checked for.
+/// The purpose, time and algorithms to check certificates for.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'t> {
     pub(super) purpose: Purpose,
@@ -26,12 +27,12 @@ pub(super) struct Asked<'t> {
     pub(super) algorithms: &'t [&'t dyn SignatureVerificationAlgorithm],
 }
 
-/// A peer's own certificate that is not pinned. What no other time would mend comes before the dates.
+/// Checks a peer's own certificate that is not pinned. Faults that do not depend on the time come before the dates.
 pub(super) fn leaf(leaf: &Certificate<'_>, asked: &Asked<'_>) -> Result<(), PathErrorKind> {
     anywhere(leaf)?;
     serial_number(leaf)?;
     let extensions = leaf.extensions();
-    // A pathLenConstraint here says nothing: RFC 5280 section 6.1.4 (m) looks at those of CAs
+    // A leaf's pathLenConstraint is ignored: RFC 5280 section 6.1.4 (m) applies to CAs
     if extensions.basic_constraints.is_some_and(|constraints| constraints.ca) {
         return Err(PathErrorKind::LeafIsCa);
     }
@@ -40,7 +41,8 @@ pub(super) fn leaf(leaf: &Certificate<'_>, asked: &Asked<'_>) -> Result<(), Path
     if extensions.name_constraints.is_some() {
         return Err(PathErrorKind::NameConstraintsInLeaf);
     }
-    // RFC 5280 section 4.2.1.6: an empty subject needs a critical subjectAltName; beside a subject it SHOULD NOT be critical, and may be
+    // RFC 5280 section 4.2.1.6: an empty subject needs a critical subjectAltName; beside a subject, a subjectAltName
+    // SHOULD NOT be critical, but may be
     if leaf.subject().is_empty() && !extensions.subject_alt_name_critical {
         return Err(PathErrorKind::Nameless);
     }
@@ -50,7 +52,7 @@ pub(super) fn leaf(leaf: &Certificate<'_>, asked: &Asked<'_>) -> Result<(), Path
     dates(leaf, asked.now)
 }
 
-/// A peer's own certificate that is configured as an anchor, byte for byte: it may be a CA. Its signature proves nothing.
+/// Checks a peer's own certificate that is a pin, byte for byte. A pin may be a CA; its signature proves nothing.
 pub(super) fn pinned(leaf: &Certificate<'_>, asked: &Asked<'_>) -> Result<(), PathErrorKind> {
     anywhere(leaf)?;
     purpose(leaf.extensions().extended_key_usage, asked.purpose)?;
@@ -58,7 +60,7 @@ pub(super) fn pinned(leaf: &Certificate<'_>, asked: &Asked<'_>) -> Result<(), Pa
     dates(leaf, asked.now)
 }
 
-/// An issuer: an intermediate or an anchor, with `cas_below` CAs that are not self-issued between it and the leaf.
+/// Checks an issuer, intermediate or anchor, with `cas_below` CAs between issuer and leaf that are not self-issued.
 pub(super) fn issuer(issuer: &Certificate<'_>, asked: &Asked<'_>, cas_below: usize) -> Result<(), PathErrorKind> {
     let extensions = issuer.extensions();
     version(issuer)?;
@@ -79,19 +81,19 @@ pub(super) fn issuer(issuer: &Certificate<'_>, asked: &Asked<'_>, cas_below: usi
     if issuer.subject().is_empty() {
         return Err(PathErrorKind::EmptySubject);
     }
-    // A CA's extended key usage limits what is below it, as all major validators have it
+    // A CA's extended key usage limits the certificates below, as in all major validators
     purpose(extensions.extended_key_usage, asked.purpose)?;
     key(issuer, asked)?;
     dates(issuer, asked.now)
 }
 
-/// What holds for an issuer that is no anchor: an anchor's number and signature decide nothing.
+/// Checks an issuer that is not an anchor; an anchor's serial number and signature decide nothing.
 pub(super) fn intermediate(issuer: &Certificate<'_>, asked: &Asked<'_>) -> Result<(), PathErrorKind> {
     serial_number(issuer)?;
     signature_algorithm(issuer, asked)
 }
 
-/// RFC 5280 section 4.1.2.2: positive, at most 20 octets.
+/// Checks that the serial number is positive and has at most 20 octets (RFC 5280 section 4.1.2.2).
 fn serial_number(certificate: &Certificate<'_>) -> Result<(), PathErrorKind> {
     match certificate.serial() {
         [0] => Err(PathErrorKind::SerialNumber),
@@ -100,7 +102,7 @@ fn serial_number(certificate: &Certificate<'_>) -> Result<(), PathErrorKind> {
     }
 }
 
-/// What holds at every place, whatever the time.
+/// Makes the checks that apply at every place and at every time.
 fn anywhere(certificate: &Certificate<'_>) -> Result<(), PathErrorKind> {
     let extensions = certificate.extensions();
     version(certificate)?;
@@ -126,12 +128,12 @@ fn anywhere(certificate: &Certificate<'_>) -> Result<(), PathErrorKind> {
     }
 }
 
-/// RFC 5280 section 4.1.2.1: every decision here rests on extensions.
+/// Checks that the version is 3, since every decision here rests on extensions (RFC 5280 section 4.1.2.1).
 fn version(certificate: &Certificate<'_>) -> Result<(), PathErrorKind> {
     if certificate.version() == 3 { Ok(()) } else { Err(PathErrorKind::Version(certificate.version())) }
 }
 
-/// RFC 5280 section 6.1.3 (a) (2), both ends inclusive (RFC 5280 section 4.1.2.5).
+/// Checks the dates (RFC 5280 section 6.1.3 (a) (2)), both ends inclusive (RFC 5280 section 4.1.2.5).
 fn dates(certificate: &Certificate<'_>, now: UnixTime) -> Result<(), PathErrorKind> {
     let validity = certificate.validity();
     if now < validity.not_before {
@@ -157,7 +159,7 @@ fn leaf_key_usage(usage: Option<KeyUsage>, purpose: Purpose) -> Result<(), PathE
     }
 }
 
-/// RFC 5280 section 4.2.1.12: where the extension is, it names the purpose, or every purpose.
+/// Checks that the extension, if present, names the purpose or every purpose (RFC 5280 section 4.2.1.12).
 fn purpose(usage: Option<ExtendedKeyUsage<'_>>, purpose: Purpose) -> Result<(), PathErrorKind> {
     match usage {
         Some(usage) if !usage.purposes().any(|oid| oid == ANY_EXTENDED_KEY_USAGE || oid == purpose.oid()) => {
@@ -167,13 +169,13 @@ fn purpose(usage: Option<ExtendedKeyUsage<'_>>, purpose: Purpose) -> Result<(), 
     }
 }
 
-/// The algorithm of its signature is of the list, with the parameters that its standard gives it (RFC 5280 section 4.1.1.2).
+/// Checks that the signature algorithm is in the list, with the parameters of its standard (RFC 5280 section 4.1.1.2).
 fn signature_algorithm(certificate: &Certificate<'_>, asked: &Asked<'_>) -> Result<(), PathErrorKind> {
     let found = certificate.signature_algorithm();
     if asked.algorithms.iter().any(|algorithm| algorithm.signature_alg_id().as_ref() == found) {
         return Ok(());
     }
-    // The object identifier with its header, as an AlgorithmIdentifier begins
+    // The object identifier with its header, which begins an AlgorithmIdentifier
     let oid = found.get(..found.get(1).map_or(0, |length| usize::from(*length).saturating_add(2))).unwrap_or(found);
     let known = asked.algorithms.iter().any(|algorithm| algorithm.signature_alg_id().as_ref().starts_with(oid));
     let oid = ObjectIdentifier::algorithm(found);
@@ -184,7 +186,7 @@ fn signature_algorithm(certificate: &Certificate<'_>, asked: &Asked<'_>) -> Resu
     })
 }
 
-/// Its own key can have made a signature that an algorithm of the list verifies: those below, or the handshake's.
+/// Checks that an algorithm in the list takes the certificate's key, which signs certificates below or the handshake.
 fn key(certificate: &Certificate<'_>, asked: &Asked<'_>) -> Result<(), PathErrorKind> {
     let key = certificate.subject_public_key_info();
     if !asked.algorithms.iter().any(|algorithm| algorithm.public_key_alg_id().as_ref() == key.algorithm) {

@@ -1,17 +1,18 @@
-//! Common names that look like DNS names, under dNSName constraints.
+//! Applies dNSName constraints to common names that look like DNS names.
 
 use core::fmt::Write;
 
 use super::name_constraints;
 use crate::x509::{Attribute, Certificate, NameConstraints, Work};
 
-/// What a DNS name has at the most (RFC 1035 section 2.3.4), in text.
+/// The largest length of a DNS name as text (RFC 1035 section 2.3.4).
 const MAX_DNS_NAME: usize = 253;
 
-/// Whether `constraints` permit each common name of `leaf` that has a dot, as they would a dNSName. They bind no common name
-/// (RFC 5280 section 4.2.1.10), but whoever compares one as the name of a host has to have them do so. Where the work ends: no.
+/// Returns whether `constraints` permit each common name of `leaf` that has a dot, as if it were a dNSName.
+/// Constraints do not bind common names (RFC 5280 section 4.2.1.10), so a caller that compares one with a host name
+/// must apply them. Returns false if the work runs out.
 ///
-/// Out of line: its buffer is on the stack of nobody who does not ask.
+/// Not inlined, so that the buffer takes stack only during a call.
 #[inline(never)]
 pub(super) fn permitted<'a>(
     leaf: &Certificate<'_>,
@@ -33,7 +34,7 @@ fn has_dot(name: &Attribute<'_>) -> bool {
     name.chars().any(|c| c == Ok('.'))
 }
 
-/// The name as text; what no DNS name can be is one that no constraint permits.
+/// Returns the name as text, or `.`, which no constraint permits, for a name that cannot be a DNS name.
 fn host_name<'b>(name: &Attribute<'_>, text: &'b mut heapless::String<MAX_DNS_NAME>) -> &'b str {
     let whole = name.chars().all(|c| c.is_ok_and(|c| c.is_ascii() && text.write_char(c).is_ok()));
     if whole { text } else { "." }

@@ -1,4 +1,4 @@
-//! Why a chain was refused.
+//! Errors of path validation.
 
 use core::fmt;
 
@@ -7,7 +7,7 @@ use pki_types::UnixTime;
 use crate::time::Utc;
 use crate::x509::ObjectIdentifier;
 
-/// Which certificate, which check, which values.
+/// The reason for refusing a chain: the certificate at fault, the failed check and its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PathError {
@@ -17,103 +17,103 @@ pub struct PathError {
     pub kind: PathErrorKind,
 }
 
-/// The check that failed: one kind a fault.
+/// The check that failed, one variant per fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PathErrorKind {
-    /// The time is not known, so that no validity can be judged.
+    /// The time is not known, so no validity period can be judged.
     TimeUnknown,
-    /// No anchor and no intermediate bears the issuer's name.
+    /// No anchor or intermediate has the issuer's name.
     UnknownIssuer,
-    /// It is its own issuer, and no anchor.
+    /// The certificate names itself as its issuer and is not an anchor.
     SelfSigned,
-    /// CAs bear the issuer's name, and none of them has the key that the authority key identifier names.
+    /// CAs have the issuer's name, but none has the key that the authority key identifier names.
     AuthorityKeyIdentifier,
-    /// The certificates at hand lead back to one that is already on the path.
+    /// The issuers lead back to a certificate that is already on the path.
     Loop,
-    /// The algorithm of its signature is none of the list.
+    /// The certificate's signature algorithm is not in [`super::Trust::algorithms`].
     UnsupportedSignatureAlgorithm(ObjectIdentifier),
-    /// The algorithm of its signature is of the list, with other parameters.
+    /// The certificate's signature algorithm is in the list, but with other parameters.
     SignatureAlgorithmParameters(ObjectIdentifier),
-    /// The algorithm of its signature and the issuer's key are of different kinds.
+    /// The certificate's signature algorithm and the issuer's key are of different kinds.
     SignatureAlgorithmMismatch(ObjectIdentifier),
-    /// No algorithm of the list takes its own key. Of a key on a curve the curve is named.
+    /// No algorithm in the list takes the certificate's key. For a key on a curve, the curve is named.
     UnsupportedKey(ObjectIdentifier),
-    /// Its own RSA key is too short or too long.
+    /// The certificate's RSA key is too short or too long.
     KeySize {
-        /// Bits of the modulus.
+        /// The length of the modulus in bits.
         bits: u32,
     },
-    /// The issuer's key did not make this signature.
+    /// The certificate's signature does not verify with the issuer's key.
     BadSignature,
-    /// Past notAfter.
+    /// The time is after notAfter.
     Expired {
-        /// Last second of validity.
+        /// The last second of validity.
         not_after: UnixTime,
         /// The time of the check.
         now: UnixTime,
     },
-    /// Before notBefore.
+    /// The time is before notBefore.
     NotYetValid {
-        /// First second of validity.
+        /// The first second of validity.
         not_before: UnixTime,
         /// The time of the check.
         now: UnixTime,
     },
-    /// Issued a certificate, and is configured as a pin.
+    /// The issuer of a certificate is configured as a pin.
     IssuerIsPin,
-    /// Issued a certificate without being a CA.
+    /// The issuer of a certificate is not a CA.
     NotACa,
-    /// A CA certificate in the place of the leaf, and not pinned.
+    /// The leaf is a CA certificate and is not pinned.
     LeafIsCa,
-    /// More CAs below this one than its path length allows.
+    /// More CAs are below this CA than its path length allows.
     PathTooLong {
-        /// pathLenConstraint.
+        /// The value of pathLenConstraint.
         allowed: u8,
     },
-    /// A CA whose key usage lacks keyCertSign.
+    /// A CA's key usage lacks keyCertSign.
     NoKeyCertSign,
-    /// A leaf that is no CA and whose key usage has keyCertSign.
+    /// The leaf is not a CA, but its key usage has keyCertSign.
     KeyCertSignInLeaf,
     /// A client's key usage lacks digitalSignature.
     NoDigitalSignature,
-    /// A server's key usage allows nothing that a server does with its key.
+    /// A server's key usage has none of digitalSignature, keyEncipherment and keyAgreement.
     KeyUsage,
     /// The extended key usage does not contain the purpose.
     WrongPurpose,
-    /// A certificate of this version, which has no extensions.
+    /// The certificate is of this version, which has no extensions.
     Version(u8),
-    /// The issuer is an empty name.
+    /// The certificate's issuer is an empty name.
     EmptyIssuer,
-    /// A CA whose subject is an empty name.
+    /// A CA's subject is an empty name.
     EmptySubject,
-    /// A leaf whose subject is an empty name, without a critical subjectAltName.
+    /// The leaf has an empty subject and no critical subjectAltName.
     Nameless,
-    /// A subjectAltName without any name in it.
+    /// The subjectAltName contains no name.
     EmptySubjectAltName,
-    /// A leaf with name constraints, which only a CA may have.
+    /// The leaf has name constraints, which only a CA may have.
     NameConstraintsInLeaf,
-    /// An authority key identifier without a keyIdentifier.
+    /// The authority key identifier lacks a keyIdentifier.
     NoKeyIdentifier,
-    /// A serial number that is zero, negative or longer than 20 octets.
+    /// The serial number is zero, negative or longer than 20 octets.
     SerialNumber,
-    /// An extension that is critical and not processed, or policy constraints.
+    /// An extension is critical and not processed, or is policy constraints.
     UnknownCriticalExtension(ObjectIdentifier),
-    /// An extension that is critical and must not be.
+    /// An extension is critical and must not be.
     WronglyCritical(ObjectIdentifier),
     /// A name lies outside the permitted subtrees of the CA at this place, or inside an excluded one.
     NameConstraint,
-    /// A name below is not of the form that names of its kind have, and the CA at this place constrains that kind.
+    /// A name below is malformed, and the CA at this place constrains names of that kind.
     MalformedName,
-    /// A directory name below and an excluded subtree of the CA at this place may be the same: their text cannot be compared.
+    /// A directory name below may lie in an excluded subtree of the CA at this place: their text cannot be compared.
     IncomparableName,
-    /// A name constraint that cannot be understood, of a kind of name that a certificate below has.
+    /// A name constraint cannot be understood, and a certificate below has a name of that kind.
     MalformedNameConstraint,
-    /// The budget ran out.
+    /// The budget of this resource ran out.
     Budget(Resource),
 }
 
-/// What ran out.
+/// A resource that the budget limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Resource {
@@ -123,19 +123,19 @@ pub enum Resource {
     Work,
 }
 
-/// Of all that ended a branch of the search, the highest is returned.
+/// The rank of an error. Of the errors that ended branches, the search returns one of the highest rank.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
-    /// What was looked at is not the issuer; the further the search had come, the more it says.
+    /// The candidate is not the issuer. Errors found further along the path rank higher.
     NoIssuer { depth: u8, how: u8 },
-    /// Something stands against an issuer; a certificate that only bears its name can have that fault too.
+    /// The issuer has a fault that a certificate with only the issuer's name can have too.
     Issuer(u8),
-    /// Something stands against this certificate wherever it stands.
+    /// The certificate has a fault wherever it stands in a chain.
     Certificate,
 }
 
 impl PathError {
-    /// How much it says.
+    /// Returns the rank of this error.
     fn rank(&self) -> Rank {
         use PathErrorKind as Kind;
         let no_issuer = |how| Rank::NoIssuer { depth: self.depth, how };
@@ -181,24 +181,24 @@ impl PathError {
         }
     }
 
-    /// Of two errors the one that says more; the first of two alike.
+    /// Returns the error of the higher rank, or `self` if the ranks are equal.
     pub(super) fn most_telling(self, other: Self) -> Self {
         if other.rank() > self.rank() { other } else { self }
     }
 }
 
 impl PathErrorKind {
-    /// No other branch may be tried: what ran out is gone for all.
+    /// Returns whether the search must end: spent work is spent for all branches.
     pub(super) fn is_final(self) -> bool {
         matches!(self, Self::Budget(Resource::Work))
     }
 
-    /// The chain leads to no anchor: nothing was found that could have issued it.
+    /// Returns whether the chain leads to no anchor because no possible issuer was found.
     pub fn is_unknown_issuer(self) -> bool {
         matches!(self, Self::UnknownIssuer | Self::SelfSigned | Self::AuthorityKeyIdentifier)
     }
 
-    /// Its text, which a value may end, and the section that demands it.
+    /// Returns the error text, which `value` may complete, and the section that demands the check.
     fn text(self) -> (&'static str, &'static str) {
         match self {
             Self::TimeUnknown => ("the time is not known, so its validity cannot be judged", ""),
@@ -254,7 +254,7 @@ impl PathErrorKind {
         }
     }
 
-    /// What was found, and what was expected, where the text leaves that open.
+    /// Writes the found and the expected value, for errors whose text lacks them.
     fn value(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnsupportedSignatureAlgorithm(found)
@@ -305,7 +305,7 @@ impl fmt::Display for PathError {
 
 impl core::error::Error for PathError {}
 
-/// The names of the variants, and the times as a decoder shows them.
+/// Writes the names of the variants, and times as a decoder shows them.
 #[cfg(feature = "defmt")]
 impl defmt::Format for PathErrorKind {
     fn format(&self, f: defmt::Formatter<'_>) {

@@ -1,16 +1,16 @@
-//! Mailboxes (RFC 5321 section 4.1.2): what an rfc822Name is (RFC 5280 section 4.2.1.6).
+//! Parses mailboxes (RFC 5321 section 4.1.2), the form of an rfc822Name (RFC 5280 section 4.2.1.6).
 
 use crate::text::{split, split_once};
 
-/// A mailbox, taken apart; its host is not looked at.
+/// A mailbox, split into local part and host; the host is not checked.
 pub(super) struct Mailbox<'a> {
-    /// With quotation marks, where they are there.
+    /// The local part, with any quotation marks.
     local: &'a str,
     pub(super) host: &'a str,
 }
 
 impl<'a> Mailbox<'a> {
-    /// A dot-string or a quoted string, `@`, and whatever follows.
+    /// Reads a dot-string or a quoted string, `@`, and the rest as host.
     pub(super) fn read(name: &'a str) -> Option<Self> {
         if !name.starts_with('"') {
             let (local, host) = split_once(name, b'@')?;
@@ -32,14 +32,14 @@ impl<'a> Mailbox<'a> {
         None
     }
 
-    /// The same mailbox: the local part with regard to case, the host without (RFC 5280 section 7.5). Quoting a local part does not change
-    /// it.
+    /// Returns whether two mailboxes are the same: the local part is case-sensitive, the host is not
+    /// (RFC 5280 section 7.5). Quoting does not change a local part.
     pub(super) fn is(&self, other: &Self) -> bool {
         unquoted(self.local).eq(unquoted(other.local)) && self.host.eq_ignore_ascii_case(other.host)
     }
 }
 
-/// The characters that a local part stands for.
+/// Returns the characters that a local part stands for.
 fn unquoted(local: &str) -> impl Iterator<Item = u8> {
     let inner = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let quoted = inner.is_some();
@@ -50,7 +50,7 @@ fn unquoted(local: &str) -> impl Iterator<Item = u8> {
     })
 }
 
-/// atext (RFC 5322 section 3.2.3), at least once.
+/// Returns whether `text` is one or more atext characters (RFC 5322 section 3.2.3).
 fn is_atom(text: &str) -> bool {
     !text.is_empty()
         && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&octet))

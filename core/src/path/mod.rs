@@ -1,7 +1,7 @@
 //! Certification path building and validation (RFC 5280 section 6).
 //!
-//! [`Trust::verify`] is the only maker of a [`VerifiedPath`]. The search is iterative, over trust anchors and an unordered bag of
-//! intermediates, within a [`Budget`] that the caller sets.
+//! Only [`Trust::verify`] makes a [`VerifiedPath`]. The search is iterative, over trust anchors and an unordered bag
+//! of intermediates, within a [`Budget`] that the caller sets.
 
 mod anchor;
 mod budget;

@@ -1,4 +1,4 @@
-//! Name constraints (RFC 5280 section 4.2.1.10): whether the names of one certificate lie where a CA above allows.
+//! Checks the names of a certificate against the name constraints of a CA above (RFC 5280 section 4.2.1.10).
 
 use super::error::PathErrorKind;
 use super::mailbox::Mailbox;
@@ -10,14 +10,14 @@ use crate::x509::{
 /// id-emailAddress (RFC 5280 section 4.1.2.6)
 const EMAIL_ADDRESS: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x01];
 
-/// How a name lies to one subtree.
+/// The relation of a name to a subtree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Relation {
     Inside,
     Outside,
-    /// Some of what a wildcard stands for is inside, some outside.
+    /// Some names that a wildcard stands for are inside, some outside.
     Partly,
-    /// The text of a directory name may be that of the subtree.
+    /// The text of a directory name cannot be compared with the subtree's.
     Undecided,
 }
 
@@ -40,7 +40,7 @@ pub(super) fn check(
     if alternative.is_none() {
         work.spend(subject.as_bytes().len().saturating_mul(2))?;
         for attribute in subject.attributes().filter(|attribute| attribute.oid == EMAIL_ADDRESS) {
-            // What is no text is no mailbox either.
+            // A value that is not UTF-8 is no mailbox, and neither is an empty text.
             let text = core::str::from_utf8(attribute.value).unwrap_or("");
             surveyed.check_name(GeneralName::Rfc822(text), work)?;
         }
@@ -48,12 +48,12 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Checks a name that is compared as a dNSName and is none.
+/// Checks a name that is not a dNSName as if it were one.
 pub(super) fn check_dns(constraints: &NameConstraints<'_>, name: &str, work: &mut Work) -> Result<(), PathErrorKind> {
     Surveyed::new(constraints, work)?.check_name(GeneralName::Dns(name), work)
 }
 
-/// Constraints, and what was learnt by going through them once: a certificate may have thousands of names, each of which meets them all.
+/// Name constraints, surveyed once, since a certificate may have thousands of names to check against all of them.
 struct Surveyed<'a> {
     excluded: List<'a>,
     permitted: List<'a>,
@@ -61,15 +61,15 @@ struct Surveyed<'a> {
 
 struct List<'a> {
     subtrees: GeneralSubtrees<'a>,
-    /// How many there are.
+    /// The number of subtrees.
     count: usize,
-    /// The kinds that occur.
+    /// The kinds of the subtrees.
     kinds: Kinds,
-    /// The kinds of which one cannot be understood.
+    /// The kinds of the subtrees that cannot be understood.
     malformed: Kinds,
 }
 
-/// Some kinds of names.
+/// A set of kinds of names.
 #[derive(Clone, Copy, Default)]
 struct Kinds(u16);
 
@@ -119,7 +119,7 @@ impl<'a> Surveyed<'a> {
     }
 }
 
-/// What reading a name costs, without its octets.
+/// The work of reading a name, without its octets.
 const NAME: usize = 8;
 
 impl<'a> List<'a> {
@@ -143,7 +143,7 @@ impl<'a> List<'a> {
         Ok(subtrees.of_kind(kind))
     }
 
-    /// How a name lies to a base of its kind, given by its contents octets.
+    /// Returns the relation of a name to a base of the same kind, given by the base's contents octets.
     fn relation(
         &self,
         name: &Subject<'_>,
@@ -152,7 +152,7 @@ impl<'a> List<'a> {
         work: &mut Work,
     ) -> Result<Relation, PathErrorKind> {
         let octets = match name {
-            // Taken apart each time.
+            // The base is taken apart each time.
             Subject::Rfc822(_) => base.len(),
             Subject::Dns { .. } | Subject::Uri { .. } => base.len() / 4,
             // Compared below, or not at all.
@@ -184,7 +184,7 @@ impl<'a> List<'a> {
     }
 }
 
-/// A name that is held against constraints, taken apart once.
+/// A name to check against constraints, taken apart once.
 enum Subject<'a> {
     Dns {
         wildcard: bool,
@@ -196,12 +196,12 @@ enum Subject<'a> {
         host: &'a str,
     },
     Directory(Name<'a>),
-    /// Of a kind that is not processed.
+    /// A name of a kind that is not processed.
     Other,
 }
 
 impl<'a> Subject<'a> {
-    /// A name that has constraints of its kind and cannot be compared with them is not where they allow.
+    /// Takes a name apart. A name that cannot be compared with the constraints of its kind is rejected.
     fn new(name: GeneralName<'a>) -> Result<Self, PathErrorKind> {
         let subject = match name {
             GeneralName::Dns(name) => {
@@ -221,7 +221,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Whether a base is written as RFC 5280 section 4.2.1.10 has it.
+/// Returns whether a base has the form that RFC 5280 section 4.2.1.10 demands.
 fn is_understood(base: &GeneralName<'_>) -> bool {
     match base {
         GeneralName::Dns(base) => base.is_empty() || is_host_name(base),
@@ -238,7 +238,7 @@ fn inside(inside: bool) -> Relation {
     if inside { Relation::Inside } else { Relation::Outside }
 }
 
-/// dNSName: a subtree is a name with all that has more labels on the left.
+/// Compares a dNSName: a subtree is a name and all names with more labels on the left.
 fn dns(wildcard: bool, host: &str, base: &[u8]) -> Relation {
     if is_below(host, base) || is_host(host, base) {
         Relation::Inside
@@ -250,18 +250,18 @@ fn dns(wildcard: bool, host: &str, base: &[u8]) -> Relation {
     }
 }
 
-/// The labels of `base` after its first.
+/// Returns the labels of `base` after the first.
 fn parent(base: &[u8]) -> Option<&[u8]> {
     let dot = base.iter().position(|octet| *octet == b'.')?;
     base.get(dot..)?.get(1..)
 }
 
-/// Octets are compared, and not text, since each name meets each base: what is read again and again would be checked again and again.
+/// Compares a host with a base by octets: as text, the base's encoding would be checked again for each name.
 fn is_host(host: &str, base: &[u8]) -> bool {
     host.as_bytes().eq_ignore_ascii_case(base)
 }
 
-/// `host` has labels to the left of `base`.
+/// Returns whether `host` has labels to the left of `base`.
 fn is_below(host: &str, base: &[u8]) -> bool {
     if base.is_empty() {
         return true;
@@ -273,7 +273,7 @@ fn is_below(host: &str, base: &[u8]) -> bool {
     left.last() == Some(&b'.') && right.eq_ignore_ascii_case(base)
 }
 
-/// Labels of letters, digits, hyphens and underscores, none of them empty.
+/// Returns whether `name` has only non-empty labels of letters, digits, hyphens and underscores.
 fn is_host_name(name: &str) -> bool {
     name.len() <= 253
         && split(name, b'.').all(|label| {
@@ -283,14 +283,14 @@ fn is_host_name(name: &str) -> bool {
         })
 }
 
-/// iPAddress: `base` is an address and a mask of the same family.
+/// Returns whether an iPAddress is inside `base`, an address and a mask of the same family.
 fn ip(name: &[u8], base: &[u8]) -> bool {
     let (address, mask) = base.split_at_checked(name.len()).unwrap_or((&[], &[]));
     mask.len() == name.len()
         && name.iter().zip(address).zip(mask).all(|((name, address), mask)| name & mask == address & mask)
 }
 
-/// rfc822Name: `base` is one mailbox, a host, or `.` and a domain.
+/// Returns whether an rfc822Name is inside `base`: one mailbox, a host, or `.` and a domain.
 fn rfc822(mailbox: &Mailbox<'_>, base: &[u8]) -> bool {
     match core::str::from_utf8(base).ok().and_then(Mailbox::read) {
         Some(base) => mailbox.is(&base),
@@ -298,14 +298,14 @@ fn rfc822(mailbox: &Mailbox<'_>, base: &[u8]) -> bool {
     }
 }
 
-/// The host of a uniformResourceIdentifier: its constraints are a host, or `.` and a domain; a name without a host, or with an address,
-/// is outside all.
+/// Returns the host of a uniformResourceIdentifier, whose constraints are a host, or `.` and a domain. A name without
+/// a host, or with an address, is outside all constraints.
 fn uri_host(name: &str) -> Option<&str> {
     let (_, rest) = split_once(name, b':')?;
     let authority = before(rest.strip_prefix("//")?, |octet| matches!(octet, b'/' | b'?' | b'#'));
     let host_and_port = rsplit_once(authority, b'@').map_or(authority, |(_, host)| host);
     let host = split_once(host_and_port, b':').map_or(host_and_port, |(host, _)| host);
-    // A last label that begins with a digit is of an address, however that is written
+    // A last label that begins with a digit belongs to an address, in any notation
     let last = rsplit_once(host, b'.').map_or(host, |(_, label)| label);
     (is_host_name(host) && !last.starts_with(|c: char| c.is_ascii_digit())).then_some(host)
 }
@@ -325,7 +325,7 @@ fn host_or_domain(host: &str, base: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// How `name` lies to `base`, as a list of this one base has it.
+    /// Returns the relation of `name` to `base` in a list of this one base.
     fn relation(name: GeneralName<'_>, base: GeneralName<'_>) -> Result<Relation, PathErrorKind> {
         let mut malformed = Kinds::default();
         if !is_understood(&base) {

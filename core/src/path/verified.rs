@@ -6,14 +6,14 @@ use super::builder::MAX_INTERMEDIATES;
 use super::{Anchor, Place, Purpose, Role};
 use crate::x509::{Certificate, Work};
 
-/// Proof that a chain was verified. [`Trust::verify`](super::Trust::verify) makes one, and nothing else does.
+/// Proof that a chain was verified. Only [`Trust::verify`](super::Trust::verify) makes one.
 #[derive(Clone, Debug)]
 pub struct VerifiedPath<'p> {
     pub(super) leaf: Certificate<'p>,
     pub(super) purpose: Purpose,
     pub(super) issuers: heapless::Vec<Place, { MAX_INTERMEDIATES + 1 }>,
     pub(super) valid_until: UnixTime,
-    /// What is left for comparing its names with those that are let in.
+    /// The work left for comparing the leaf's names with an allow list.
     pub(super) work: Work,
     pub(super) anchors: &'p [Anchor<'p>],
     pub(super) pinned: bool,
@@ -21,43 +21,43 @@ pub struct VerifiedPath<'p> {
 }
 
 impl<'p> VerifiedPath<'p> {
-    /// The leaf.
+    /// Returns the leaf.
     pub fn leaf(&self) -> &Certificate<'p> {
         &self.leaf
     }
 
-    /// What was verified.
+    /// Returns the purpose for which the path was verified.
     pub fn purpose(&self) -> Purpose {
         self.purpose
     }
 
-    /// The leaf's issuer first, the anchor last; a pinned leaf has only the anchor, itself.
+    /// Returns the issuers, the leaf's first and the anchor last; for a pinned leaf, only the leaf's own anchor.
     pub fn issuers(&self) -> &[Place] {
         &self.issuers
     }
 
-    /// The earliest notAfter on the path.
+    /// Returns the earliest notAfter on the path.
     pub fn valid_until(&self) -> UnixTime {
         self.valid_until
     }
 
-    /// The work that the search has left.
+    /// Returns the work that the search has left.
     pub(crate) fn work(&self) -> Work {
         self.work
     }
 
-    /// The leaf is a pin.
+    /// Returns whether the leaf is a pin.
     pub fn is_pinned(&self) -> bool {
         self.pinned
     }
 
-    /// The pins that it was verified beside.
+    /// Returns the pins among the configured anchors.
     pub fn pins(&self) -> impl Iterator<Item = &'p Certificate<'p>> + use<'p> {
         pins(self.anchors)
     }
 
-    /// Whether the dNSName constraints of its CAs permit a common name that has a dot; decided for [`Purpose::ClientAuth`] only, since no
-    /// server is known by its common name (RFC 9525 section 2).
+    /// Returns whether the CAs' dNSName constraints permit every common name that has a dot. This is decided for
+    /// [`Purpose::ClientAuth`] only, since no server is known by its common name (RFC 9525 section 2).
     pub fn is_common_name_permitted(&self) -> bool {
         self.common_name_permitted
     }

@@ -1,5 +1,5 @@
-//! The answer to a request: CMS SignedData without a signer or content, which only carries certificates (RFC 7030 section 4.1.3,
-//! RFC 5652 section 5.1).
+//! Reads and writes the answer to a request: CMS SignedData without a signer or content, which only carries
+//! certificates (RFC 7030 section 4.1.3, RFC 5652 section 5.1).
 
 use super::RequestError;
 use super::write::Backward;
@@ -10,11 +10,12 @@ use crate::x509::{ParseError, ParseErrorKind};
 const SIGNED_DATA: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02];
 /// id-data (RFC 5652 section 4)
 const DATA: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01];
-/// SignedData before its certificates: version 1, no digest algorithm, id-data without content.
+/// The start of SignedData, before the certificates: version 1, no digest algorithm, id-data without content.
 const BEFORE: [u8; 18] =
     [0x02, 0x01, 0x01, 0x31, 0x00, 0x30, 0x0b, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01];
 
-/// The certificates of a bag, in its order, which says nothing; each is DER that looks like a certificate and was not parsed.
+/// The certificates of a bag, in an order without meaning; each is DER that looks like a certificate and was not
+/// parsed.
 #[derive(Clone, Debug)]
 pub struct CertsOnly<'a>(DerReader<'a>);
 
@@ -26,10 +27,11 @@ impl<'a> Iterator for CertsOnly<'a> {
     }
 }
 
-/// Reads a bag of certificates; nothing may follow it.
+/// Reads a bag of certificates; no octets may follow the bag.
 ///
 /// # Errors
-/// What is malformed, or more than certificates: content, a signer, or another kind of certificate than X.509's.
+/// If the bag is malformed, or holds more than certificates: content, a signer, or certificates of another kind than
+/// X.509.
 pub fn certs_only(der: &[u8]) -> Result<CertsOnly<'_>, ParseError> {
     let mut input = DerReader::new(der);
     let mut info = input.enter(tag::SEQUENCE)?;
@@ -54,7 +56,7 @@ pub fn certs_only(der: &[u8]) -> Result<CertsOnly<'_>, ParseError> {
         Some(set) => data.inside(&set)?,
         None => return Err(data.fault(ParseErrorKind::CertsOnly)),
     };
-    // RFC 5652 section 5.1: revocation lists may come along
+    // RFC 5652 section 5.1: revocation lists are allowed
     data.optional(tag::context_constructed(1))?;
     let other = data.fault(ParseErrorKind::CertsOnly);
     if !data.require(tag::SET)?.value.is_empty() {
@@ -64,16 +66,17 @@ pub fn certs_only(der: &[u8]) -> Result<CertsOnly<'_>, ParseError> {
 
     let mut each = certificates.clone();
     while !each.is_empty() {
-        // RFC 5652 section 10.2.2: all other choices are obsolete or something else
+        // RFC 5652 section 10.2.2: all other choices are obsolete or no X.509 certificate
         each.require(tag::SEQUENCE).map_err(|error| ParseError { kind: ParseErrorKind::CertsOnly, ..error })?;
     }
     Ok(CertsOnly(certificates))
 }
 
-/// Writes a bag of certificates, each whole DER, into `out`. The bag need not begin where `out` does.
+/// Writes a bag of certificates, each whole DER, into `out`. The bag may begin after the start of `out`.
 ///
 /// # Errors
-/// That one is no DER of a certificate's kind, or that `out` is too small: 64 octets beside the certificates are enough.
+/// If a certificate is not one whole SEQUENCE in DER, or `out` is too small: 64 octets beside the certificates are
+/// enough.
 pub fn write_certs_only<'b>(certificates: &[&[u8]], out: &'b mut [u8]) -> Result<&'b [u8], RequestError> {
     let mut bag = Backward::new(out);
     let end = bag.start;

@@ -1,41 +1,42 @@
-//! Why a request is refused, or could not be written.
+//! Defines the errors of reading and writing requests.
 
 use core::fmt;
 
 use super::MAX_ALTERNATIVE_NAMES;
 use crate::x509::ParseError;
 
-/// Why a request is refused, or could not be written. Names and extensions are counted from 1, in the order of the request or, where one
-/// is missing in it, of the certificate.
+/// An error of reading or writing a request. Names and extensions are counted from 1, in the order of the request or,
+/// where the request lacks one, of the certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum RequestError {
     /// No algorithm of the list fits the signature and the key.
     UnsupportedAlgorithm,
-    /// The key in the request did not make its signature.
+    /// The signature was not made with the key in the request.
     BadSignature,
-    /// Another subject than the certificate's.
+    /// The subject is not the certificate's.
     Subject,
     /// The certificate has a subjectAltName, and the request has none.
     NoAlternativeNames,
     /// The request has a subjectAltName, and the certificate has none.
     UnwantedAlternativeNames,
-    /// More names than are compared.
+    /// There are more names than are compared.
     TooManyAlternativeNames,
-    /// Names that take more work to compare than a request may cost.
+    /// Comparing the names takes more work than a request may cost.
     Work,
-    /// The certificate's name of this number is not asked for.
+    /// The certificate's name of this number is not in the request.
     NameMissing(u16),
     /// The request's name of this number is not in the certificate.
     NameAdded(u16),
-    /// The request's extension of this number is none that a renewal may ask for.
+    /// The request's extension of this number is not allowed in a renewal.
     Extension(u16),
-    /// The purpose of this number in the request's extendedKeyUsage is neither one of TLS nor the certificate's.
+    /// The purpose of this number in the request's extendedKeyUsage is neither one of TLS nor one of the
+    /// certificate's.
     Purpose(u16),
-    /// A certificate that may issue others is asked for.
+    /// The request is for a certificate that may issue others.
     CertificateAuthority,
-    /// What is to be written into a request or a bag is malformed.
+    /// A field or a certificate to be written is malformed.
     Malformed(ParseError),
     /// The public key is not an uncompressed point of P-256.
     PublicKey,

@@ -1,8 +1,10 @@
-//! Certification requests: PKCS #10 (RFC 2986), as EST carries them (RFC 7030), and the bag of certificates that answers them.
+//! Reads and writes certification requests: PKCS #10 (RFC 2986), as EST carries them (RFC 7030), and the bag of
+//! certificates that answers them.
 //!
-//! A device writes one with [`NewRequest`], for a key of its own that never leaves it. Whoever has the certificate issued reads it as a
-//! [`CertificationRequest`], and asks of it two things: [`CertificationRequest::verify`], whether the requester has the key, and
-//! [`CertificationRequest::may_replace`], whether it asks for nothing but its own name again.
+//! A device writes a [`NewRequest`] for a key of its own, which never leaves the device. A registration authority
+//! reads a [`CertificationRequest`] and checks two things: with [`CertificationRequest::verify`], that the requester
+//! has the key, and with [`CertificationRequest::may_replace`], that the request is for nothing but the requester's
+//! own name again.
 
 mod certs_only;
 mod error;

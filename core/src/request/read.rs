@@ -1,4 +1,4 @@
-//! The request as it is read (RFC 2986 section 4).
+//! Reads a request (RFC 2986 section 4).
 
 use pki_types::SignatureVerificationAlgorithm;
 
@@ -9,10 +9,10 @@ use crate::x509::{Extensions, Name, ParseError, ParseErrorKind, SubjectPublicKey
 /// extensionRequest (RFC 2985 section 5.4.2)
 pub(super) const EXTENSION_REQUEST: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x0e];
 
-/// How many attributes a request may have; each is compared with those before it.
+/// The largest number of attributes of a request; each is compared with those before it.
 const MAX_ATTRIBUTES: usize = 16;
 
-/// A borrowed view: every field is a slice of the DER it was parsed from.
+/// A request as a borrowed view: every field is a slice of the parsed DER.
 #[derive(Clone, Copy, Debug)]
 pub struct CertificationRequest<'a> {
     der: &'a [u8],
@@ -26,16 +26,16 @@ pub struct CertificationRequest<'a> {
     signature: &'a [u8],
 }
 
-/// One extension of a list.
+/// One extension of a list of extensions.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Requested<'a> {
-    /// Contents octets of its object identifier.
+    /// The contents octets of the object identifier.
     pub(super) oid: &'a [u8],
-    /// All of its DER.
+    /// The whole DER of the extension.
     whole: &'a [u8],
 }
 
-/// The extensions of a list (RFC 5280 section 4.1), up to the first that is malformed.
+/// Returns the extensions of a list (RFC 5280 section 4.1), up to the first that is malformed.
 pub(super) fn each_extension(mut list: DerReader<'_>) -> impl Iterator<Item = Requested<'_>> {
     core::iter::from_fn(move || {
         let one = list.require(tag::SEQUENCE).ok()?;
@@ -45,10 +45,10 @@ pub(super) fn each_extension(mut list: DerReader<'_>) -> impl Iterator<Item = Re
 }
 
 impl<'a> CertificationRequest<'a> {
-    /// Parses one request; nothing may follow it.
+    /// Parses one request; no octets may follow the request.
     ///
     /// # Errors
-    /// What is malformed or not as RFC 2986 section 4 demands, with the byte offset.
+    /// If the request is malformed or not as RFC 2986 section 4 demands, with the byte offset.
     pub fn from_der(der: &'a [u8]) -> Result<Self, ParseError> {
         let mut input = DerReader::new(der);
         let mut request = input.enter(tag::SEQUENCE)?;
@@ -72,40 +72,41 @@ impl<'a> CertificationRequest<'a> {
         Ok(Self { der, info: info.whole, subject, spki, extensions, requested, signature_algorithm, signature })
     }
 
-    /// The DER it was parsed from.
+    /// The parsed DER.
     pub fn der(&self) -> &'a [u8] {
         self.der
     }
 
-    /// Whom the certificate is to be about (RFC 2986 section 4.1).
+    /// The subject of the requested certificate (RFC 2986 section 4.1).
     pub fn subject(&self) -> Name<'a> {
         self.subject
     }
 
-    /// The key that is to be certified (RFC 2986 section 4.1).
+    /// The key to be certified (RFC 2986 section 4.1).
     pub fn subject_public_key_info(&self) -> SubjectPublicKeyInfo<'a> {
         self.spki
     }
 
-    /// The extensions that are asked for (RFC 2985 section 5.4.2).
+    /// The requested extensions (RFC 2985 section 5.4.2).
     pub fn extensions(&self) -> &Extensions<'a> {
         &self.extensions
     }
 
-    /// Contents octets of the object identifier of each extension that is asked for, in order.
+    /// The contents octets of the object identifier of each requested extension, in order.
     pub fn requested_extensions(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.requested().map(|extension| extension.oid)
     }
 
-    /// Each extension that is asked for, in order.
+    /// The requested extensions, in order.
     pub(super) fn requested(&self) -> impl Iterator<Item = Requested<'a>> + use<'a> {
         each_extension(DerReader::new(self.requested))
     }
 
-    /// Whether the requester has the key: the request is signed with it (RFC 2986 section 4.2).
+    /// Verifies that the requester has the key: the key signed the request (RFC 2986 section 4.2).
     ///
     /// # Errors
-    /// [`RequestError::UnsupportedAlgorithm`] where none of `algorithms` fits, [`RequestError::BadSignature`].
+    /// [`RequestError::UnsupportedAlgorithm`] if none of `algorithms` fits, [`RequestError::BadSignature`] if the
+    /// signature is wrong.
     pub fn verify(&self, algorithms: &[&dyn SignatureVerificationAlgorithm]) -> Result<(), RequestError> {
         let mut outcome = Err(RequestError::UnsupportedAlgorithm);
         for algorithm in algorithms {
@@ -123,7 +124,8 @@ impl<'a> CertificationRequest<'a> {
     }
 }
 
-/// The extensions of the one attribute that is understood; the others are read past, as PKCS #9 has many that ask for nothing.
+/// Reads the extensions of the extensionRequest; other attributes are skipped, as PKCS #9 has many that request
+/// nothing.
 fn read_attributes<'a>(mut attributes: DerReader<'a>) -> Result<(Extensions<'a>, &'a [u8]), ParseError> {
     let mut found = (Extensions::default(), &[][..]);
     let mut seen: heapless::Vec<&'a [u8], MAX_ATTRIBUTES> = heapless::Vec::new();

@@ -1,21 +1,23 @@
-//! Whether a request may replace the certificate that its requester showed (RFC 7030 section 4.2.2).
+//! Decides whether a request may replace the certificate that its requester presented (RFC 7030 section 4.2.2).
 
 use super::read::{Requested, each_extension};
 use super::{CertificationRequest, RequestError};
 use crate::x509::reader::{DerReader, tag};
 use crate::x509::{Certificate, Exhausted, GeneralName, GeneralNames, KeyUsage, Work};
 
-/// How many names of one subjectAltName are compared at the most, each with each.
+/// The largest number of names of one subjectAltName that are compared, each with each.
 pub const MAX_ALTERNATIVE_NAMES: usize = 64;
 
-/// What comparing the names of one request may cost, in units of [`Work`]: some milliseconds of a microcontroller, and a hundred names of ordinary length.
+/// The largest cost of comparing the names of one request, in units of [`Work`]: some milliseconds of a
+/// microcontroller, and a hundred names of ordinary length.
 const MAX_WORK: u32 = 100_000;
 
-/// How many purposes of one extendedKeyUsage are compared at the most, each with each.
+/// The largest number of purposes of one extendedKeyUsage that are compared, each with each.
 const MAX_PURPOSES: u16 = 16;
 
-/// id-ce-subjectKeyIdentifier, id-ce-keyUsage, id-ce-subjectAltName, id-ce-basicConstraints, id-ce-authorityKeyIdentifier,
-/// id-ce-extKeyUsage (RFC 5280 section 4.2.1): what any leaf may have. What of their values may be asked for is looked at apart.
+/// id-ce-subjectKeyIdentifier, id-ce-keyUsage, id-ce-subjectAltName, id-ce-basicConstraints,
+/// id-ce-authorityKeyIdentifier, id-ce-extKeyUsage (RFC 5280 section 4.2.1): the extensions that any leaf may have.
+/// Their values are checked separately.
 const OF_A_LEAF: [[u8; 3]; 6] =
     [[0x55, 0x1d, 14], [0x55, 0x1d, 15], [0x55, 0x1d, 17], [0x55, 0x1d, 19], [0x55, 0x1d, 35], [0x55, 0x1d, 37]];
 /// id-kp-serverAuth and id-kp-clientAuth (RFC 5280 section 4.2.1.12)
@@ -23,13 +25,14 @@ const OF_TLS: [[u8; 8]; 2] =
     [[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01], [0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02]];
 
 impl CertificationRequest<'_> {
-    /// Whether it asks for what its requester has, with another key: `current` is the certificate with which the requester was
-    /// authenticated. Subject and subjectAltName are the same (RFC 7030 section 4.2.2), the names in any order. Extensions are those of
-    /// a leaf, with purposes of TLS or of `current`, and any that `current` has, octet for octet: clients copy them. Their values are the
-    /// CA's to decide.
+    /// Checks that the request is for the requester's certificate again, with another key; `current` is the
+    /// certificate that authenticated the requester. Subject and subjectAltName must be the same
+    /// (RFC 7030 section 4.2.2), the names in any order. Allowed extensions are those of a leaf, with purposes of TLS
+    /// or of `current`, and any that `current` has, octet for octet: clients copy them. The CA decides on their
+    /// values.
     ///
     /// # Errors
-    /// What differs.
+    /// The first difference.
     pub fn may_replace(&self, current: &Certificate<'_>) -> Result<(), RequestError> {
         let extensions = self.extensions();
         let may_issue = KeyUsage(KeyUsage::KEY_CERT_SIGN.0 | KeyUsage::CRL_SIGN.0);
@@ -63,7 +66,7 @@ impl CertificationRequest<'_> {
     }
 }
 
-/// Each extension of a certificate.
+/// Returns each extension of a certificate.
 fn extensions_of<'a>(certificate: &Certificate<'a>) -> impl Iterator<Item = Requested<'a>> {
     let list = || {
         let mut fields = DerReader::new(certificate.tbs()).enter(tag::SEQUENCE).ok()?;
@@ -78,10 +81,10 @@ fn extensions_of<'a>(certificate: &Certificate<'a>) -> impl Iterator<Item = Requ
     each_extension(list().unwrap_or(DerReader::new(&[])))
 }
 
-/// Whether what is wanted, or was issued, has the same alternative names as what was there before, in any order.
+/// Checks that `wanted`, requested or issued, has the same alternative names as the earlier `had`, in any order.
 ///
 /// # Errors
-/// What differs.
+/// The first difference.
 pub fn same_alternative_names(
     wanted: Option<GeneralNames<'_>>,
     had: Option<GeneralNames<'_>>,
@@ -102,7 +105,7 @@ fn same_names_within(
     }
 }
 
-/// The same names, whatever their order.
+/// Checks that both have the same names, in any order.
 fn same_names(wanted: GeneralNames<'_>, had: GeneralNames<'_>, work: &mut Work) -> Result<(), RequestError> {
     let too_many = |names: GeneralNames<'_>| names.into_iter().nth(MAX_ALTERNATIVE_NAMES).is_some();
     if too_many(wanted) || too_many(had) {
@@ -117,7 +120,7 @@ fn same_names(wanted: GeneralNames<'_>, had: GeneralNames<'_>, work: &mut Work) 
     }
 }
 
-/// The first of `names` that is not among `others`.
+/// The number of the first of `names` not among `others`, from 1.
 fn not_among(names: GeneralNames<'_>, others: GeneralNames<'_>, work: &mut Work) -> Result<Option<u16>, Exhausted> {
     'names: for (number, name) in (1_u16..).zip(names) {
         for other in others {
@@ -130,7 +133,8 @@ fn not_among(names: GeneralNames<'_>, others: GeneralNames<'_>, work: &mut Work)
     Ok(None)
 }
 
-/// RFC 5280 section 7: DNS names without regard to case, directory names as names match, all others octet by octet.
+/// Compares names as RFC 5280 section 7 does: DNS names without regard to case, directory names by name matching,
+/// others octet by octet.
 fn same_name(one: &GeneralName<'_>, other: &GeneralName<'_>, work: &mut Work) -> Result<bool, Exhausted> {
     work.spend(1)?;
     match (one, other) {

@@ -1,16 +1,18 @@
-//! The request as a device writes it. Nothing is known of a length before what it counts is written, so all is written from its end.
+//! Writes a request. A length is known only once its contents are written, so a request is written from its end.
 
 use super::RequestError;
 use super::read::EXTENSION_REQUEST;
 use crate::x509::reader::{DerReader, tag};
 use crate::x509::{Certificate, GeneralNames, Name};
 
-/// Octets of an uncompressed point of P-256 (RFC 5480 section 2.2).
+/// The length of an uncompressed point of P-256, in octets (RFC 5480 section 2.2).
 pub const P256_POINT: usize = 65;
-/// Octets of an ECDSA-Sig-Value of P-256 at the most: a SEQUENCE of two INTEGERs of up to 33 octets (RFC 5480 appendix A).
+/// The greatest length of an ECDSA-Sig-Value of P-256, in octets: a SEQUENCE of two INTEGERs of up to 33 octets
+/// (RFC 5480 appendix A).
 pub const P256_SIGNATURE: usize = 72;
 
-/// SubjectPublicKeyInfo of P-256 up to the point (RFC 5480 section 2): id-ecPublicKey, secp256r1, a BIT STRING without unused bits.
+/// The SubjectPublicKeyInfo of P-256 up to the point (RFC 5480 section 2): id-ecPublicKey, secp256r1, a BIT STRING
+/// without unused bits.
 const P256_KEY: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
     0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
@@ -22,19 +24,19 @@ const SUBJECT_ALT_NAME: [u8; 5] = [0x06, 0x03, 0x55, 0x1d, 17];
 /// critical TRUE (RFC 5280 section 4.2)
 const CRITICAL: [u8; 3] = [0x01, 0x01, 0xff];
 
-/// A request of a device for a key of its own, P-256.
+/// A device's request for a P-256 key of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewRequest<'a> {
     /// The subject, a whole Name in DER.
     pub subject: &'a [u8],
-    /// The names, whole GeneralNames in DER as in the value of the subjectAltName extension.
+    /// The alternative names, whole GeneralNames in DER as in the value of the subjectAltName extension.
     pub subject_alt_name: Option<&'a [u8]>,
     /// The key: an uncompressed point of P-256, [`P256_POINT`] octets.
     pub public_key: &'a [u8],
 }
 
 impl<'a> NewRequest<'a> {
-    /// A request that may replace `current` (RFC 7030 section 4.2.2).
+    /// Creates a request that may replace `current` (RFC 7030 section 4.2.2).
     pub fn like(current: &Certificate<'a>, public_key: &'a [u8]) -> Self {
         Self {
             subject: current.subject_der(),
@@ -43,11 +45,11 @@ impl<'a> NewRequest<'a> {
         }
     }
 
-    /// Writes it into `out`; `sign` gives the ECDSA-Sig-Value over the SHA-256 of the octets it gets, with the key of the request. The
-    /// request need not begin where `out` does.
+    /// Writes the request into `out`; `sign` returns the ECDSA-Sig-Value over the SHA-256 of its argument, made with
+    /// the request's key. The request may begin after the start of `out`.
     ///
     /// # Errors
-    /// What of the fields is malformed, that `sign` gave nothing, or that `out` is too small: 256 octets beside subject and names are
+    /// If a field is malformed, `sign` returns none, or `out` is too small: 256 octets beside subject and names are
     /// enough.
     pub fn write<'b>(
         &self,
@@ -55,7 +57,7 @@ impl<'a> NewRequest<'a> {
         sign: impl FnOnce(&[u8]) -> Option<heapless::Vec<u8, P256_SIGNATURE>>,
     ) -> Result<&'b [u8], RequestError> {
         self.check()?;
-        // The signature comes after what it covers, and its length is known last.
+        // The signature follows the octets that it covers, and its length is known last.
         let tail = ECDSA_SHA256.len().saturating_add(3).saturating_add(P256_SIGNATURE);
         let middle = out.len().checked_sub(tail).ok_or(RequestError::Space)?;
         let (before, after) = out.split_at_mut_checked(middle).ok_or(RequestError::Space)?;
@@ -93,7 +95,7 @@ impl<'a> NewRequest<'a> {
         }
     }
 
-    /// CertificationRequestInfo (RFC 2986 section 4.1), last field first.
+    /// Writes CertificationRequestInfo (RFC 2986 section 4.1), last field first.
     fn info(&self, out: &mut Backward<'_>) -> Result<(), RequestError> {
         let end = out.start;
         if let Some(names) = self.subject_alt_name {
@@ -125,7 +127,7 @@ impl<'a> NewRequest<'a> {
 /// A buffer that is filled from its end.
 pub(super) struct Backward<'b> {
     pub(super) out: &'b mut [u8],
-    /// Where what is written begins.
+    /// The start of the written octets.
     pub(super) start: usize,
 }
 
@@ -149,7 +151,7 @@ impl<'b> Backward<'b> {
         Ok(())
     }
 
-    /// Tag and length before what was written up to `end` (X.690 section 8.1.3).
+    /// Writes tag and length before the octets up to `end` (X.690 section 8.1.3).
     pub(super) fn header(&mut self, tag: u8, end: usize) -> Result<(), RequestError> {
         let length = end.saturating_sub(self.start);
         let [.., high, middle, low] = u32::try_from(length).map_err(|_| RequestError::Space)?.to_be_bytes();

@@ -1,4 +1,4 @@
-//! The loop that every driver needs: events in, one action after the other out, until nothing is left to do.
+//! Runs the state machine: takes events and returns one action after the other, until nothing is left to do.
 
 use heapless::Deque;
 use pki_types::UnixTime;
@@ -8,12 +8,13 @@ use super::state::{Action, Actions, Event, Phase, State};
 use crate::store::Slot;
 use crate::time::TrustedTime;
 
-/// Events that wait. At most three answers can be outstanding (to [`Action::Issue`], [`Action::Persist`] and [`Action::ActivateFallback`]), and
-/// the start, an operator's wish and the return of the fallback besides.
+/// The number of events that can wait. At most three answers can be outstanding (to [`Action::Issue`],
+/// [`Action::Persist`] and [`Action::ActivateFallback`]), besides the start, an operator's request and the return of
+/// the fallback.
 const EVENTS: usize = 8;
 
-/// A [`State`] with its queues. A driver reports what happened, does what [`Machine::next`] says, one action at a time, and sleeps until
-/// [`Machine::deadline`] once that says nothing more:
+/// A [`State`] with its queues. A driver reports events, performs the actions that [`Machine::next`] returns, one at a
+/// time, and sleeps until [`Machine::deadline`] once [`Machine::next`] returns none:
 ///
 /// ```
 /// use edgetrust_core::rotation::{Action, Event, Machine, Policy};
@@ -35,16 +36,16 @@ pub struct Machine {
     state: State,
     policy: Policy,
     events: Deque<(TrustedTime, Event), EVENTS>,
-    /// Of the last step, those that are still to be done in reverse.
+    /// The actions of the last step that are still to be done, in reverse order.
     actions: Actions,
-    /// Where the credential is that is being written or on trial.
+    /// The slot of the credential that is being written or on trial.
     staged: Option<Slot>,
-    /// The last action settles what becomes of it.
+    /// The last action confirms or discards the staged credential.
     settled: bool,
 }
 
 impl Machine {
-    /// Before the first event, which is [`Event::Restored`].
+    /// Creates a machine that awaits its first event, [`Event::Restored`].
     pub const fn new(policy: Policy) -> Self {
         Self {
             state: State::new(),
@@ -56,18 +57,18 @@ impl Machine {
         }
     }
 
-    /// Takes what happened; what follows from it comes out of [`Machine::next`]. Where more waits than can be of use, the oldest event that
-    /// only informs is dropped.
+    /// Takes an event; the resulting actions come out of [`Machine::next`]. When the queue is full, the oldest event
+    /// that only informs is dropped.
     pub fn report(&mut self, now: TrustedTime, event: Event) {
         if self.events.is_full() {
             self.drop_one();
         }
-        // There is room for everything that is not dropped.
+        // Events that are not dropped always fit.
         let room = self.events.push_back((now, event)).is_ok();
         debug_assert!(room, "more answers than questions");
     }
 
-    /// The next action; none when nothing is left to do by this time.
+    /// Returns the next action, or none when nothing is left to do at this time.
     pub fn next(&mut self, now: TrustedTime) -> Option<Action> {
         if core::mem::take(&mut self.settled) {
             self.staged = None;
@@ -97,7 +98,7 @@ impl Machine {
         }
     }
 
-    /// Time has passed that the state has not seen.
+    /// Returns whether time has passed that the state has not seen.
     fn is_late(&self, now: TrustedTime) -> bool {
         match now {
             TrustedTime::Known(now) => self.state.phase != Phase::Unprovisioned && self.state.seen != Some(now),
@@ -113,38 +114,40 @@ impl Machine {
                 dropped = true;
                 continue;
             }
-            // As many are put back as were taken, and one less.
+            // One event fewer is put back than was taken.
             let _ = self.events.push_back((now, event));
         }
     }
 
-    /// When [`Machine::next`] is to be asked again, if nothing happens before; none while no time was ever known.
+    /// Returns the time at which [`Machine::next`] must be called again if no event comes before; none while no time
+    /// was ever known.
     pub fn deadline(&self) -> Option<UnixTime> {
         self.state.next_deadline(&self.policy)
     }
 
-    /// Where the rotation stands.
+    /// The state of the rotation.
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// What it goes by.
+    /// The policy of the rotation.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// Goes by another policy from now on; deadlines that are set already stay.
+    /// Replaces the policy; deadlines that are already set stay.
     pub fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
     }
 
-    /// The slot of what was issued last, from when it is to be written until it has been confirmed or discarded.
+    /// The slot of the certificate that was issued last, from the action that writes it until it is confirmed or
+    /// discarded.
     pub fn staged(&self) -> Option<Slot> {
         self.staged
     }
 }
 
-/// Events that nobody waits for: time comes again, other handshakes follow, a CA is asked again.
+/// Returns whether nobody waits for the event: time comes again, other handshakes follow, a CA is asked again.
 fn informs(event: &Event) -> bool {
     match event {
         Event::Tick | Event::RenewalWindow { .. } | Event::HandshakeOk { .. } | Event::HandshakeFailed { .. } => true,

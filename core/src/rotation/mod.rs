@@ -1,4 +1,4 @@
-//! When a certificate is renewed, tried, kept or given back: a pure state machine.
+//! Decides when a certificate is renewed, tried, kept or reverted: a pure state machine.
 //!
 //! ```text
 //!               renewal due            issued             persisted           confirmed
@@ -8,12 +8,14 @@
 //!                            BackingOff ◀───────────────────────────────┘
 //! ```
 //!
-//! Time and events come in, actions and the next deadline come out. It names no medium, no ACME and no clock: a driver does what the
-//! actions say and reports what came of it; [`Machine`] is the loop in which it does so. Beside the phase, [`State::serving`] says what is shown to peers, so that a failed renewal
-//! never takes away a working certificate, and the fallback is left as soon as there is something better.
+//! Time and events come in, actions and the next deadline come out. The state machine knows no medium, no ACME and no
+//! clock: a driver performs the actions and reports their results; [`Machine`] is its loop. Beside the phase,
+//! [`State::serving`] says which certificate peers are shown, so that a failed renewal never takes away a working
+//! certificate, and the fallback is left as soon as there is a better certificate.
 //!
-//! **The clock.** Every deadline is a time of the same clock that events carry. A clock that jumps forward only makes things due early. One
-//! that goes back takes the deadlines with it: what was to wait ten minutes waits at most ten minutes, whatever year it is said to be.
+//! **The clock.** Every deadline is a time of the same clock that events carry. A clock that jumps forward only makes
+//! deadlines due early. A clock that goes back takes the deadlines with it: a wait of ten minutes stays at most ten
+//! minutes, whatever the year.
 
 mod machine;
 mod schedule;

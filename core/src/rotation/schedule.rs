@@ -1,4 +1,4 @@
-//! When: renewal points, waits, jitter. Pure functions of policy and time.
+//! Computes renewal points, waits and jitter: pure functions of policy and time.
 
 use core::time::Duration;
 
@@ -6,31 +6,32 @@ use pki_types::UnixTime;
 
 use super::state::{Credential, Failure, FailureKind};
 
-/// What an operator wants.
+/// An operator's settings for the rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// How long before its end a certificate is renewed.
+    /// The time before its end at which a certificate is renewed.
     pub renew_before_s: u32,
-    /// How long a new certificate may be taken back; 0 confirms at once.
+    /// The time for which a new certificate may be reverted; 0 confirms at once.
     pub trial_s: u32,
-    /// How long an issuer may take.
+    /// The time that an issuer may take.
     pub issue_timeout_s: u32,
-    /// The wait after the first failure; it doubles from there.
+    /// The wait after the first failure; later waits double.
     pub backoff_first_s: u32,
-    /// The longest wait that is not the CA's wish.
+    /// The longest wait that the CA did not ask for.
     pub backoff_max_s: u32,
-    /// The longest wait that a CA may wish for.
+    /// The longest wait that a CA may ask for.
     pub retry_after_max_s: u32,
     /// There is a manual certificate to fall back to.
     pub fallback: bool,
-    /// The driver keeps what was issued until it is written, and a write that failed is tried again. One that has no memory for it orders anew.
+    /// The driver keeps an issued certificate until it is written, and retries failed writes. A driver without memory
+    /// for this orders a new certificate.
     pub keeps_issued: bool,
-    /// Makes a fleet spread: different on each gateway, the same after a restart.
+    /// The seed that spreads a fleet: different on each gateway, the same after a restart.
     pub seed: u64,
 }
 
 impl Default for Policy {
-    /// For certificates of a day: renewed after sixteen hours, retried at least every quarter of an hour.
+    /// A policy for certificates of a day: renewed after sixteen hours, retried at least every quarter of an hour.
     fn default() -> Self {
         Self {
             renew_before_s: 8 * 3600,
@@ -46,7 +47,7 @@ impl Default for Policy {
     }
 }
 
-/// Clocks of a CA and ours may differ by this much before somebody is told.
+/// The difference between a CA's clock and ours that raises no alarm.
 const CLOCK_TOLERANCE_S: u64 = 300;
 
 /// `time` plus seconds.
@@ -59,7 +60,7 @@ pub(super) fn before(time: UnixTime, seconds: u64) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(time.as_secs().saturating_sub(seconds)))
 }
 
-/// One of `0..=most`, the same for the same seed and salt (splitmix64: it spreads, it need not be secret).
+/// Returns one of `0..=most`, the same for the same seed and salt (splitmix64: it spreads, it need not be secret).
 fn spread(seed: u64, salt: u64, most: u64) -> u64 {
     let mut z = seed.wrapping_add(salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -70,14 +71,15 @@ fn spread(seed: u64, salt: u64, most: u64) -> u64 {
 }
 
 impl Policy {
-    /// How long before its end this certificate is renewed: as configured, or, where that is more than two thirds of its lifetime and it
-    /// would be renewed again and again, a third of it (RFC 9773 section 4.2 and step renew after two thirds too).
+    /// The time before its end at which a certificate is renewed: as configured, or a third of the lifetime where the
+    /// configured time exceeds two thirds of it and renewal would never end (RFC 9773 section 4.2 and step renew after
+    /// two thirds too).
     pub fn lead_s(&self, credential: &Credential) -> u64 {
         let (wanted, lifetime) = (u64::from(self.renew_before_s), credential.lifetime_s());
         if wanted <= lifetime.saturating_mul(2) / 3 { wanted } else { lifetime / 3 }
     }
 
-    /// When it is renewed: an eighth of the time up to then is spread over the fleet, always to the early side.
+    /// The renewal time: an eighth of the time up to then is spread over the fleet, always to the early side.
     pub fn renewal_point(&self, credential: &Credential) -> UnixTime {
         let lead = self.lead_s(credential);
         let fresh = credential.lifetime_s().saturating_sub(lead);
@@ -85,29 +87,30 @@ impl Policy {
         before(credential.not_after, lead.saturating_add(jitter))
     }
 
-    /// The renewal point; by a clock that says the certificate is not valid yet, as if it were valid from now on.
+    /// The renewal point; where the clock says that the certificate is not valid yet, as if it were valid from now on.
     fn renewal_from(&self, credential: &Credential, now: UnixTime) -> UnixTime {
         let point = self.renewal_point(credential);
         let fresh = point.as_secs().saturating_sub(credential.start().as_secs());
         point.min(after(now, fresh))
     }
 
-    /// When a certificate that begins its service now is renewed: never at once, whatever its dates are, or a CA that dates badly would be
-    /// asked without end; and no later than after the longest wait, where it begins late, since the disk was full say.
+    /// The renewal time of a certificate that begins its service now. Never at once, whatever its dates are, or a CA
+    /// with wrong dates would be asked without end; where service begins late, because the disk was full for instance,
+    /// no later than after the longest wait.
     pub(super) fn first_renewal(&self, credential: &Credential, now: UnixTime) -> UnixTime {
         let remaining = credential.remaining_s(now).min(credential.lifetime_s());
         let gap = (remaining / 4).clamp(1, u64::from(self.backoff_max_s).max(1));
         self.renewal_from(credential, now).max(after(now, gap))
     }
 
-    /// When one that was in service before a restart is renewed: where that is now, its last hours are spread over the fleet.
+    /// The renewal time after a restart. Where it is now, the certificate's last hours are spread over the fleet.
     pub(super) fn renewal_after_restart(&self, credential: &Credential, now: UnixTime) -> UnixTime {
         let spread = spread(self.seed, now.as_secs(), (credential.remaining_s(now) / 16).min(300));
         self.renewal_from(credential, now).max(after(now, spread))
     }
 
-    /// A point in the CA's window (RFC 9773 section 4.2); none where it is malformed. Not at once after the last renewal: a window that is
-    /// always in the past would renew without end.
+    /// A time in the CA's window (RFC 9773 section 4.2); none where the window is malformed. Not at once after the
+    /// last renewal: a window that is always in the past would renew without end.
     pub(super) fn suggestion(
         &self,
         credential: &Credential,
@@ -121,8 +124,8 @@ impl Policy {
         Some(point.max(after(credential.start(), gap)).max(now))
     }
 
-    /// From when on a certificate is not shown any more: with a fallback from a little before its end, so that no handshake meets an expired
-    /// one; without one it is good through `not_after` (RFC 5280 section 4.1.2.5).
+    /// The time from which a certificate is not shown: with a fallback, a little before its end, so that no handshake
+    /// meets an expired certificate; without one, after `not_after`, the last valid second (RFC 5280 section 4.1.2.5).
     pub(super) fn left_at(&self, credential: &Credential, has_fallback: bool) -> UnixTime {
         if has_fallback {
             before(credential.not_after, (credential.lifetime_s() / 100).min(60))
@@ -131,20 +134,20 @@ impl Policy {
         }
     }
 
-    /// By this clock the certificate was issued in the future, and not by a little.
+    /// Returns whether the certificate was issued in the future by this clock, beyond the tolerance.
     pub(super) fn is_ahead(&self, credential: &Credential, now: UnixTime) -> bool {
         credential.not_before > after(now, CLOCK_TOLERANCE_S)
     }
 
-    /// When an issuer has taken too long; with short certificates that is soon.
+    /// The time at which an issuer has taken too long: soon with short certificates.
     pub(super) fn give_up_at(&self, active: Option<&Credential>, now: UnixTime) -> UnixTime {
         let patience = u64::from(self.issue_timeout_s);
         let patience = active.map_or(patience, |active| patience.min((active.lifetime_s() / 2).max(30)));
         after(now, patience.max(1))
     }
 
-    /// The wait after `attempt` failures: doubling, jittered over its upper half, and never so long that less than seven of eight parts of
-    /// the remaining validity are left for the next attempt.
+    /// The wait after `attempt` failures, in seconds: doubling, jittered over its upper half, and never so long that
+    /// less than seven eighths of the remaining validity are left for the next attempt.
     pub(super) fn backoff_s(&self, attempt: u8, active: Option<&Credential>, now: UnixTime) -> u64 {
         let (first, max) = (u64::from(self.backoff_first_s), u64::from(self.backoff_max_s));
         let (first, max) = match active {
@@ -152,7 +155,8 @@ impl Policy {
             Some(active) => {
                 let first = first.min(active.lifetime_s() / 200);
                 match active.remaining_s(now) {
-                    // Peers refuse it already: whoever lives by the minute does not wait for a quarter of an hour.
+                    // Peers refuse the certificate already: one that lives for minutes cannot wait for a quarter of an
+                    // hour.
                     0 => (first, max.min((active.lifetime_s() / 8).max(u64::from(self.backoff_first_s)))),
                     remaining => (first, max.min((remaining / 8).max(first))),
                 }
@@ -165,7 +169,7 @@ impl Policy {
         wait.saturating_sub(half).saturating_add(spread(self.seed, salt, half)).max(1)
     }
 
-    /// When the next attempt begins. What the CA wishes for is honoured up to `retry_after_max_s`.
+    /// The time of the next attempt. A wait that the CA asks for is honoured up to `retry_after_max_s`.
     pub(super) fn retry_at(
         &self,
         attempt: u8,
@@ -175,7 +179,7 @@ impl Policy {
     ) -> UnixTime {
         let own = match failure.kind {
             FailureKind::Transient => self.backoff_s(attempt, active, now),
-            // The longest of our own, spread: a CA that said no does not change its mind in seconds.
+            // Our own longest wait, spread: a CA that refused does not change its mind in seconds.
             FailureKind::RateLimited | FailureKind::Refused => self.backoff_s(u8::MAX, active, now),
         };
         let wished = failure.retry_after_s.unwrap_or(0).min(self.retry_after_max_s);
@@ -219,7 +223,8 @@ mod tests {
         let backdated = |received| Credential { received: at(received), ..lives(day + 300) };
         for seed in 0..100 {
             let policy = Policy { seed, ..Policy::default() };
-            // Five minutes are left: renewed after two thirds of them, an eighth of that spread to the early side.
+            // Five minutes are left: renewed after two thirds of these, an eighth of the time spread to the early
+            // side.
             let renewal = policy.first_renewal(&backdated(day), at(day)).as_secs() - at(day).as_secs();
             assert!((175..=200).contains(&renewal), "{renewal}");
             // A restart changes nothing.

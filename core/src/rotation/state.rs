@@ -1,34 +1,34 @@
-//! What there is: states, events, actions.
+//! Defines the states, events and actions of the rotation.
 
 use pki_types::UnixTime;
 
 use crate::store::Slot;
 
-/// A certificate by its slot and its own words on time.
+/// A certificate by its slot and its times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credential {
-    /// Where it is kept.
+    /// The slot that holds the certificate.
     pub slot: Slot,
-    /// RFC 5280 section 4.1.2.5
+    /// The start of validity (RFC 5280 section 4.1.2.5).
     pub not_before: UnixTime,
-    /// RFC 5280 section 4.1.2.5
+    /// The end of validity (RFC 5280 section 4.1.2.5).
     pub not_after: UnixTime,
-    /// When it was received: CAs date certificates back, and what was over by then is no part of its life here.
+    /// The time of receipt: CAs date certificates back, and the time before receipt is no part of the lifetime here.
     pub received: UnixTime,
 }
 
 impl Credential {
-    /// From when on it lives here: from `not_before`, or from when it was received, if that is later.
+    /// The time at which the lifetime here begins: the later of `not_before` and `received`.
     pub fn start(&self) -> UnixTime {
         self.not_before.max(self.received).min(self.not_after.max(self.not_before))
     }
 
-    /// How long it lives here, in seconds.
+    /// The lifetime here, in seconds.
     pub fn lifetime_s(&self) -> u64 {
         self.not_after.as_secs().saturating_sub(self.start().as_secs())
     }
 
-    /// How long it is still valid, in seconds.
+    /// The time for which the certificate is still valid, in seconds.
     pub fn remaining_s(&self, now: UnixTime) -> u64 {
         self.not_after.as_secs().saturating_sub(now.as_secs())
     }
@@ -42,143 +42,143 @@ impl defmt::Format for Credential {
     }
 }
 
-/// What peers are shown.
+/// The certificate shown to peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Serving {
-    /// There is nothing to show.
+    /// No certificate.
     Nothing,
-    /// What was issued: the one on trial, else the confirmed one.
+    /// The issued certificate: the one on trial, else the confirmed one.
     Issued,
-    /// What was issued and has expired, since there is nothing better.
+    /// An issued certificate that has expired, since there is nothing better.
     Expired,
     /// The manual certificate.
     Fallback,
 }
 
-/// Where a renewal stands.
+/// The phase of a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Nothing was restored yet.
     Unprovisioned,
-    /// No time was ever known: nothing can be judged, nothing is due.
+    /// No time was ever known: no certificate can be judged, nothing is due.
     AwaitingTime {
-        /// One that was never confirmed.
+        /// A certificate that was never confirmed.
         trial: Option<Credential>,
     },
     /// The confirmed certificate is fresh.
     Waiting {
-        /// When it is renewed, by policy.
+        /// The renewal time by policy.
         renew_at: UnixTime,
-        /// When it is renewed, by the CA's suggestion (RFC 9773 section 4.2); the earlier of both counts.
+        /// The renewal time by the CA's suggestion (RFC 9773 section 4.2); the earlier of both counts.
         suggested: Option<UnixTime>,
     },
     /// The issuer is at work.
     Issuing {
-        /// How many attempts failed before this one.
+        /// The number of attempts that failed before this one.
         attempt: u8,
-        /// When it has taken too long.
+        /// The time at which the issuer has taken too long.
         give_up_at: UnixTime,
     },
     /// An attempt failed.
     BackingOff {
-        /// How many attempts failed.
+        /// The number of attempts that failed.
         attempt: u8,
-        /// When the next one begins.
+        /// The time of the next attempt.
         retry_at: UnixTime,
     },
     /// A new certificate is being written.
     Persisting {
-        /// How many writes failed; where the driver does not keep what was issued, how many attempts.
+        /// The number of writes that failed or, where the driver does not keep an issued certificate, of attempts.
         attempt: u8,
-        /// The new one.
+        /// The new certificate.
         staged: Credential,
-        /// When it is written again.
+        /// The time of the next write.
         retry_at: UnixTime,
     },
-    /// A new certificate is in use and may still be taken back.
+    /// A new certificate is in use and may still be reverted.
     OnTrial {
-        /// The new one.
+        /// The new certificate.
         trial: Credential,
-        /// Handshakes that failed with it.
+        /// The number of failed handshakes with the new certificate.
         failures: u8,
-        /// When the trial is over.
+        /// The end of the trial.
         until: UnixTime,
     },
 }
 
-/// All that is remembered between events.
+/// The whole state of the rotation between events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
     /// The confirmed certificate.
     pub active: Option<Credential>,
-    /// What peers are shown.
+    /// The certificate shown to peers.
     pub serving: Serving,
-    /// Where a renewal stands.
+    /// The phase of the renewal.
     pub phase: Phase,
-    /// The manual certificate was asked for and cannot be used.
+    /// The manual certificate was requested and cannot be used.
     pub fallback_refused: bool,
     /// The time of the last event.
     pub seen: Option<UnixTime>,
 }
 
-/// What happens.
+/// An event for the state machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Time has passed, or became known.
     Tick,
-    /// The first event: what the store holds.
+    /// The first event: the contents of the store.
     Restored {
         /// The confirmed certificate.
         active: Option<Credential>,
-        /// A newer one that was never confirmed.
+        /// A newer certificate that was never confirmed.
         trial: Option<Credential>,
     },
-    /// When the CA would like to see a renewal (RFC 9773 section 4.2).
+    /// The CA suggests a window for the renewal (RFC 9773 section 4.2).
     RenewalWindow {
-        /// Its start.
+        /// The start of the window.
         start: UnixTime,
-        /// Its end.
+        /// The end of the window.
         end: UnixTime,
     },
-    /// A certificate was issued; the driver holds it, parsed, verified and with its key.
+    /// A certificate was issued; the driver holds the certificate, parsed and verified, with its key.
     Issued {
-        /// RFC 5280 section 4.1.2.5
+        /// The start of validity (RFC 5280 section 4.1.2.5).
         not_before: UnixTime,
-        /// RFC 5280 section 4.1.2.5
+        /// The end of validity (RFC 5280 section 4.1.2.5).
         not_after: UnixTime,
     },
-    /// None was issued.
+    /// No certificate was issued.
     IssueFailed(Failure),
     /// The new certificate and its key are written and read back.
     Persisted,
-    /// They are not.
+    /// The write of the new certificate and its key failed.
     PersistFailed,
     /// A peer accepted the certificate of this slot.
     HandshakeOk {
-        /// The slot.
+        /// The certificate's slot.
         slot: Slot,
     },
-    /// A peer refused it, and said so (RFC 8446 section 6.2).
+    /// A peer refused the certificate of this slot with an alert (RFC 8446 section 6.2).
     HandshakeFailed {
-        /// The slot.
+        /// The certificate's slot.
         slot: Slot,
     },
     /// An operator wants a new certificate.
     RotateNow,
-    /// The manual certificate can be used, again perhaps.
+    /// The manual certificate can be used, or can be used again.
     FallbackReady,
-    /// It cannot be used.
+    /// The manual certificate cannot be used.
     FallbackRefused,
 }
 
-/// Why no certificate was issued.
+/// An issuer's reason for issuing no certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Failure {
-    /// What kind.
+    /// The kind of failure.
     pub kind: FailureKind,
-    /// When the CA wants to be asked again, in seconds from now (RFC 8555 section 6.6).
+    /// The time after which the CA wants to be asked again, in seconds from now (RFC 8555 section 6.6).
     pub retry_after_s: Option<u32>,
 }
 
@@ -186,52 +186,52 @@ pub struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FailureKind {
-    /// The network, a server's error: soon better.
+    /// The network or a server failed, probably not for long.
     Transient,
-    /// Too much was asked for (RFC 8555 section 6.7, `rateLimited`).
+    /// Too many certificates were requested (RFC 8555 section 6.7, `rateLimited`).
     RateLimited,
-    /// The CA will not, whoever asks and however often: somebody must change something.
+    /// The CA refuses, whoever asks and however often: somebody must change something.
     Refused,
 }
 
-/// What the driver is to do, in this order.
+/// An action for the driver; actions are performed in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Action {
     /// Get a certificate; answer with [`Event::Issued`] or [`Event::IssueFailed`].
     Issue {
-        /// How many attempts failed before.
+        /// The number of attempts that failed before.
         attempt: u8,
     },
-    /// It has taken too long: stop.
+    /// Stop the issuer, which has taken too long.
     AbortIssue,
-    /// Write the certificate that was issued; answer with [`Event::Persisted`] or [`Event::PersistFailed`].
+    /// Write the issued certificate; answer with [`Event::Persisted`] or [`Event::PersistFailed`].
     Persist {
-        /// Where; never the slot of the confirmed certificate.
+        /// The slot to write; never that of the confirmed certificate.
         slot: Slot,
     },
-    /// Show this one to peers.
+    /// Show the certificate of this slot to peers.
     Activate {
-        /// Its slot.
+        /// The certificate's slot.
         slot: Slot,
     },
     /// Show the manual certificate; answer with [`Event::FallbackReady`] or [`Event::FallbackRefused`].
     ActivateFallback,
-    /// Mark it as confirmed.
+    /// Mark the certificate of this slot as confirmed.
     Confirm {
-        /// Its slot.
+        /// The certificate's slot.
         slot: Slot,
     },
-    /// Forget it.
+    /// Delete the certificate of this slot.
     Discard {
-        /// Its slot; never that of the confirmed certificate.
+        /// The certificate's slot; never that of the confirmed certificate.
         slot: Slot,
     },
-    /// Tell somebody.
+    /// Raise an alarm.
     Alarm(Alarm),
 }
 
-/// What somebody should know.
+/// A condition to tell an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Alarm {
@@ -239,7 +239,7 @@ pub enum Alarm {
     ClockUnknown,
     /// The clock went back.
     ClockWentBack,
-    /// A certificate was issued that is not valid by this clock: not yet, and it is taken; or no more, and it is not.
+    /// An issued certificate is not valid by this clock: one that is not valid yet is taken, an expired one is not.
     ClockDisagrees,
     /// The CA refused: somebody must change something.
     IssuerRefused,
@@ -247,7 +247,7 @@ pub enum Alarm {
     IssuerTimeout,
     /// The new certificate could not be written.
     StorageFailed,
-    /// Peers refused the new certificate, the one before is back.
+    /// Peers refused the new certificate, and the one before is back.
     Reverted,
     /// The certificate has expired, and there is no fallback.
     Expired,
@@ -257,5 +257,5 @@ pub enum Alarm {
     FallbackRefused,
 }
 
-/// At most this many come of one event.
+/// The actions that follow from one event.
 pub type Actions = heapless::Vec<Action, 8>;

@@ -1,4 +1,4 @@
-//! What follows from an event.
+//! Computes what follows from an event.
 
 use pki_types::UnixTime;
 
@@ -7,13 +7,13 @@ use super::state::{Action, Actions, Alarm, Credential, Event, Failure, FailureKi
 use crate::store::Slot;
 use crate::time::TrustedTime;
 
-/// Handshakes that fail before a new certificate is taken back, where none succeeded: one may fail for many reasons.
+/// The number of failed handshakes that revert a new certificate where none succeeded: one may fail for many reasons.
 const FAILURES_TO_REVERT: u8 = 3;
 
-/// A clock that is corrected by less than this goes back without an alarm.
+/// The shortest step back of the clock that raises an alarm.
 const NOTEWORTHY_S: u64 = 60;
 
-/// A step that makes another one due makes no more than this many due.
+/// The number of steps that may become due one after the other.
 const CHAIN: usize = 4;
 
 impl Default for State {
@@ -23,7 +23,7 @@ impl Default for State {
 }
 
 impl State {
-    /// Before the first event, which is [`Event::Restored`].
+    /// The state before the first event, which is [`Event::Restored`].
     pub const fn new() -> Self {
         Self {
             active: None,
@@ -34,7 +34,8 @@ impl State {
         }
     }
 
-    /// When [`Event::Tick`] is due at the latest; none only while no time was ever known, or before the first event.
+    /// The latest time at which [`Event::Tick`] is due; none only while no time was ever known, or before the first
+    /// event.
     pub fn next_deadline(&self, policy: &Policy) -> Option<UnixTime> {
         let phase = match self.phase {
             Phase::Unprovisioned | Phase::AwaitingTime { .. } => return None,
@@ -48,12 +49,12 @@ impl State {
         Some(end.map_or(phase, |end| end.min(phase)))
     }
 
-    /// There is a manual certificate, and it was not refused.
+    /// Returns whether there is a manual certificate that was not refused.
     fn has_fallback(&self, policy: &Policy) -> bool {
         policy.fallback && !self.fallback_refused
     }
 
-    /// What was issued and is shown, or would be: the one on trial, else the confirmed one.
+    /// The issued certificate that is shown, or would be: the one on trial, else the confirmed one.
     pub fn shown(&self) -> Option<&Credential> {
         match &self.phase {
             Phase::OnTrial { trial, .. } => Some(trial),
@@ -62,7 +63,7 @@ impl State {
         }
     }
 
-    /// What follows from `event` at `now`. A time that is not known stands still.
+    /// Returns the state and the actions after `event` at `now`. An unknown time stands still.
     #[must_use]
     pub fn step(mut self, policy: &Policy, now: TrustedTime, event: Event) -> (Self, Actions) {
         let mut step =
@@ -95,7 +96,7 @@ impl State {
         (self, step.actions)
     }
 
-    /// The clock went back: deadlines go with it, and nothing was received after now.
+    /// Follows a clock that went back: deadlines go back too, and no certificate was received after now.
     fn go_back(&mut self, by: u64, now: UnixTime) {
         if let Some(active) = &mut self.active {
             active.received = active.received.min(now);
@@ -117,7 +118,7 @@ impl State {
     }
 }
 
-/// One step while it is made.
+/// One step in progress.
 struct Step<'p> {
     policy: &'p Policy,
     now: UnixTime,
@@ -125,7 +126,7 @@ struct Step<'p> {
 }
 
 impl Step<'_> {
-    /// More than [`Actions`] holds cannot come of one event: `tests/rotation.rs` counts.
+    /// Adds an action. One event never causes more than [`Actions`] holds: `tests/rotation.rs` counts.
     fn act(&mut self, action: Action) {
         let _ = self.actions.push(action);
     }
@@ -134,7 +135,7 @@ impl Step<'_> {
         self.act(Action::Alarm(alarm));
     }
 
-    /// No time was ever known. What is stored is shown: peers judge it by their clocks.
+    /// Takes an event before any time is known. A stored certificate is shown: peers judge it by their clocks.
     fn without_time(&mut self, state: &mut State, event: Event) {
         if let (Event::Restored { active, trial }, Phase::Unprovisioned) = (event, state.phase) {
             state.active = active;
@@ -155,7 +156,7 @@ impl Step<'_> {
         }
         match (event, state.phase) {
             (Event::Restored { active, trial }, Phase::Unprovisioned) => {
-                // By a clock that was ahead: nothing was received in the future.
+                // The clock may have been ahead: no certificate was received in the future.
                 let received = |one: Credential| Credential { received: one.received.min(now), ..one };
                 state.active = active.map(received);
                 self.begin(state, trial.map(received));
@@ -173,11 +174,11 @@ impl Step<'_> {
                     self.alarm(Alarm::ClockDisagrees);
                     self.back_off(state, Failure { kind: FailureKind::Transient, retry_after_s: None });
                 } else {
-                    // The CA's clock is what peers go by: a certificate of the future is taken, and somebody told.
+                    // Peers go by the CA's clock: a certificate of the future is taken, with an alarm.
                     if self.policy.is_ahead(&staged, now) {
                         self.alarm(Alarm::ClockDisagrees);
                     }
-                    // Writes count by themselves where they alone are tried again.
+                    // Failed writes have their own count where only the write is retried.
                     let attempt = if self.policy.keeps_issued { 0 } else { attempts(&state.phase) };
                     self.persist(state, staged, attempt);
                 }
@@ -215,12 +216,12 @@ impl Step<'_> {
                     state.serving = Serving::Nothing;
                 }
             }
-            // Late answers, and what is only of interest in another phase.
+            // Late answers, and events that concern other phases.
             _ => {}
         }
     }
 
-    /// With what was restored, and a time.
+    /// Begins with the restored certificates and a time.
     fn begin(&mut self, state: &mut State, trial: Option<Credential>) {
         match (trial, state.active) {
             (Some(trial), _) => self.try_out(state, trial),
@@ -236,7 +237,7 @@ impl Step<'_> {
         }
     }
 
-    /// Whatever has become due; true where something has.
+    /// Does what has become due; returns whether anything was due.
     fn due(&mut self, state: &mut State) -> bool {
         let now = self.now;
         match state.phase {
@@ -252,7 +253,7 @@ impl Step<'_> {
             Phase::Persisting { staged, .. } if now >= staged.not_after => self.issue(state, 0),
             Phase::Persisting { retry_at, .. } if now >= retry_at && !self.policy.keeps_issued => self.not_kept(state),
             Phase::Persisting { attempt, staged, retry_at } if now >= retry_at => self.persist(state, staged, attempt),
-            // Nobody refused it: a gateway without visitors keeps its certificate too.
+            // No peer refused the certificate: a gateway without visitors keeps its certificate too.
             Phase::OnTrial { trial, failures: 0, until } if now >= until => self.confirm(state, trial),
             Phase::OnTrial { trial, until, .. } if now >= until => {
                 if !self.revert(state, trial) {
@@ -264,7 +265,7 @@ impl Step<'_> {
         true
     }
 
-    /// What peers are shown, now that time has passed.
+    /// Chooses the certificate to show to peers at this time.
     fn serve(&mut self, state: &mut State) {
         let Some(shown) = state.shown().copied() else {
             if state.serving == Serving::Nothing && state.phase != Phase::Unprovisioned {
@@ -280,8 +281,8 @@ impl Step<'_> {
                     self.alarm(Alarm::Expired);
                 }
             }
-            // The clock went back, and with it the end.
-            // Or the fallback was refused before the end.
+            // The clock went back, which makes the certificate valid again, or the fallback was refused before the
+            // end.
             Serving::Expired | Serving::Fallback | Serving::Nothing if valid => {
                 state.serving = Serving::Issued;
                 self.act(Action::Activate { slot: shown.slot });
@@ -290,7 +291,7 @@ impl Step<'_> {
                 self.fall_back(state);
             }
             Serving::Nothing => {
-                // The fallback was refused: what has expired is better than nothing, for whoever looks.
+                // The fallback was refused: an expired certificate is better than none for anybody who examines it.
                 state.serving = Serving::Expired;
                 self.act(Action::Activate { slot: shown.slot });
                 self.alarm(Alarm::Expired);
@@ -321,20 +322,20 @@ impl Step<'_> {
         state.phase = Phase::BackingOff { attempt, retry_at };
     }
 
-    /// What was issued is gone: it is ordered anew, ever later while the store fails.
+    /// Orders a lost certificate anew, with growing waits while the store fails.
     fn not_kept(&mut self, state: &mut State) {
         self.alarm(Alarm::StorageFailed);
         self.back_off(state, Failure { kind: FailureKind::Transient, retry_after_s: None });
     }
 
-    /// A write has as long as an issuer before it is tried again.
+    /// Starts a write, which may take as long as an issuer before it is retried.
     fn persist(&mut self, state: &mut State, staged: Credential, attempt: u8) {
         let retry_at = self.policy.give_up_at(state.active.as_ref(), self.now);
         state.phase = Phase::Persisting { attempt, staged, retry_at };
         self.act(Action::Persist { slot: staged.slot });
     }
 
-    /// Persisted: shown to peers from now on.
+    /// Shows a persisted certificate to peers from now on.
     fn try_out(&mut self, state: &mut State, trial: Credential) {
         let until = after(self.now, u64::from(self.policy.trial_s));
         state.phase = Phase::OnTrial { trial, failures: 0, until };
@@ -349,7 +350,8 @@ impl Step<'_> {
         state.phase = Phase::Waiting { renew_at, suggested: None };
     }
 
-    /// Back to the confirmed one, while that is valid, else to the manual one; true where there was either.
+    /// Goes back to the confirmed certificate while it is valid, else to the manual one; returns whether there was
+    /// either.
     fn revert(&mut self, state: &mut State, trial: Credential) -> bool {
         let has_fallback = state.has_fallback(self.policy);
         let active = state.active.filter(|active| self.now < self.policy.left_at(active, has_fallback));
@@ -361,7 +363,7 @@ impl Step<'_> {
                 state.serving = Serving::Issued;
                 self.act(Action::Activate { slot: active.slot });
             }
-            // Refused by its peers from the first: what it came with let it in.
+            // No confirmed certificate is valid: peers accepted the manual one that the gateway came with.
             None => {
                 self.fall_back(state);
             }
@@ -373,7 +375,7 @@ impl Step<'_> {
     }
 }
 
-/// How many attempts of the renewal under way have failed.
+/// The number of attempts of the current renewal that have failed.
 fn attempts(phase: &Phase) -> u8 {
     match *phase {
         Phase::Issuing { attempt, .. } | Phase::BackingOff { attempt, .. } | Phase::Persisting { attempt, .. } => {

@@ -1,6 +1,6 @@
-//! A chain as a record holds it: DER certificates one after the other.
+//! Reads a chain as a record holds it: DER certificates one after the other.
 
-/// The certificates of a chain, leaf first; it ends where the octets are not a whole certificate.
+/// Returns the certificates of a chain, leaf first, and stops where the octets are not a whole certificate.
 pub fn certificates(chain: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = chain;
     core::iter::from_fn(move || {
@@ -10,7 +10,7 @@ pub fn certificates(chain: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Octets of the SEQUENCE that begins here, with tag and length (X.690 section 8.1.3).
+/// The length of the first SEQUENCE in octets, with tag and length (X.690 section 8.1.3).
 fn length(octets: &[u8]) -> Option<usize> {
     let (0x30, [first, after @ ..]) = octets.split_first().map(|(tag, rest)| (*tag, rest))? else { return None };
     let (contents, head) = match usize::from(*first) {

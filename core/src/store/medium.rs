@@ -1,22 +1,22 @@
-//! What a store is kept on.
+//! Defines the medium that keeps a store.
 
 use core::fmt;
 
-/// One of the two places.
+/// One of the two slots of a medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Slot {
-    /// The first.
+    /// The first slot.
     A,
-    /// The second.
+    /// The second slot.
     B,
 }
 
 impl Slot {
-    /// Both.
+    /// Both slots.
     pub const BOTH: [Self; 2] = [Self::A, Self::B];
 
-    /// The other one.
+    /// Returns the other slot.
     #[must_use]
     pub const fn other(self) -> Self {
         match self {
@@ -35,19 +35,19 @@ impl fmt::Display for Slot {
     }
 }
 
-/// Two places that are erased as a whole and programmed word by word: flash, or files that behave alike.
+/// A medium with two slots that are erased as a whole and programmed word by word: flash, or files that behave alike.
 pub trait SlotMedium {
-    /// What can fail.
+    /// The medium's error.
     type Error: fmt::Debug;
 
-    /// The smallest unit that can be programmed, in octets: a power of two, 256 at the most. The store programs multiples of it, at
-    /// multiples of it, each once between erases.
+    /// The smallest unit that can be programmed, in octets: a power of two, 256 at the most. The store programs
+    /// multiples of this unit, at multiples of this unit, each once between erases.
     const WRITE_SIZE: u32;
 
-    /// Octets of each slot.
+    /// The size of each slot, in octets.
     fn capacity(&self) -> u32;
 
-    /// Reads `out.len()` octets; what was not programmed since the last erase reads as `0xff`.
+    /// Reads `out.len()` octets; octets not programmed since the last erase read as `0xff`.
     ///
     /// # Errors
     /// The medium's own.
@@ -65,7 +65,7 @@ pub trait SlotMedium {
     /// The medium's own.
     fn program(&mut self, slot: Slot, offset: u32, octets: &[u8]) -> Result<(), Self::Error>;
 
-    /// Nothing programmed after this returns may land before what was programmed earlier.
+    /// Orders writes: nothing programmed afterwards may land before anything programmed earlier.
     ///
     /// # Errors
     /// The medium's own.

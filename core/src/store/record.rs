@@ -1,8 +1,8 @@
-//! What a slot holds, octet by octet.
+//! Encodes and decodes the contents of a slot.
 //!
 //! | words of max(16, `WRITE_SIZE`) octets | |
 //! |---|---|
-//! | 0 | commit word: 16 octets that only this record's digest gives; programmed last |
+//! | 0 | commit word: 16 octets that follow from this record's digest alone; programmed last |
 //! | 1 to 4 | confirm words, likewise; one is programmed when the record is confirmed, the next if that was cut |
 //! | 5 to 36 | time marks: seconds since 1970 (8 octets) and a check (8 octets) |
 //! | 37 and on | header, 80 octets, then key and chain, each part filled up with `0xff` to a whole word |
@@ -12,57 +12,57 @@ use core::time::Duration;
 use pki_types::UnixTime;
 use sha2::{Digest, Sha256};
 
-/// Octets of a key at the most: PKCS #8 of RSA with 4096 bits has about 2,400.
+/// The longest key, in octets: PKCS #8 of RSA with 4096 bits has about 2,400.
 pub const MAX_KEY: u32 = 4096;
-/// Octets of a chain at the most.
+/// The longest chain, in octets.
 pub const MAX_CHAIN: u32 = 64 * 1024;
-/// Times that can be noted beside a record.
+/// The number of times that can be noted beside a record.
 pub const TIME_MARKS: u32 = 32;
 
 const MAGIC: [u8; 8] = *b"EDGETRST";
 const VERSION: u32 = 1;
-/// Attempts to confirm a record.
+/// The number of attempts to confirm a record.
 pub(super) const CONFIRM_WORDS: u32 = 4;
 pub(super) const HEADER: usize = 80;
-/// The digest covers the header up to itself, and the payload.
+/// The length of the header before the digest, which covers this part and the payload.
 pub(super) const DIGESTED: usize = 48;
 pub(super) const WORD: usize = 16;
 
-/// What a header says.
+/// The header of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Grows with each record.
+    /// The record's number, which grows with each record.
     pub generation: u32,
-    /// Octets of the key.
+    /// The length of the key, in octets.
     pub key_len: u32,
-    /// Octets of the chain.
+    /// The length of the chain, in octets.
     pub chain_len: u32,
-    /// RFC 5280 section 4.1.2.5
+    /// The start of validity (RFC 5280 section 4.1.2.5).
     pub not_before: UnixTime,
-    /// RFC 5280 section 4.1.2.5
+    /// The end of validity (RFC 5280 section 4.1.2.5).
     pub not_after: UnixTime,
-    /// The highest time that was known when it was written, or noted since.
+    /// The highest time that was known when the record was written, or noted since.
     pub time_seen: UnixTime,
-    /// The time that was known when it was written.
+    /// The time that was known when the record was written.
     pub written: UnixTime,
-    /// It was tried, and is what counts.
+    /// The record passed its trial and counts.
     pub confirmed: bool,
-    /// SHA-256 of all above as it was written, and of the payload.
+    /// The SHA-256 of all fields above as they were written, and of the payload.
     pub digest: [u8; 32],
 }
 
-/// What is to be written.
+/// A record to be written.
 #[derive(Clone, Copy)]
 pub struct NewRecord<'a> {
     /// The private key, PKCS #8 in DER.
     pub key: &'a [u8],
     /// The chain, DER certificates one after the other, leaf first.
     pub chain: &'a [u8],
-    /// RFC 5280 section 4.1.2.5
+    /// The start of validity (RFC 5280 section 4.1.2.5).
     pub not_before: UnixTime,
-    /// RFC 5280 section 4.1.2.5
+    /// The end of validity (RFC 5280 section 4.1.2.5).
     pub not_after: UnixTime,
-    /// The time now, if it is known; else `not_before`, which is known to have passed.
+    /// The time now, if known; else `not_before`, which has certainly passed.
     pub time_seen: UnixTime,
 }
 
@@ -103,7 +103,7 @@ impl Header {
         Some(header)
     }
 
-    /// SHA-256 of header and payload.
+    /// The SHA-256 of header and payload.
     pub(super) fn digest_of(&self, key: &[u8], chain: &[u8]) -> [u8; 32] {
         Sha256::new().chain_update(self.digested()).chain_update(key).chain_update(chain).finalize().into()
     }
@@ -125,7 +125,7 @@ impl Header {
         filled(self.digested().into_iter().chain(self.digest))
     }
 
-    /// Sizes are within bounds; whether the digest is right shows only with the payload.
+    /// Decodes a header with sizes within bounds; only the payload can show whether the digest is right.
     pub(super) fn decode(octets: &[u8; HEADER]) -> Option<Self> {
         let mut reader = Reader(octets);
         (reader.take() == Some(MAGIC)).then_some(())?;
@@ -159,21 +159,21 @@ impl Header {
         filled(Sha256::new().chain_update(label).chain_update(self.digest).finalize().into_iter())
     }
 
-    /// A time mark of this record.
+    /// Encodes a time mark of this record.
     pub(super) fn mark(&self, time: UnixTime) -> [u8; WORD] {
         let seconds = time.as_secs().to_be_bytes();
         let check = Sha256::new().chain_update(b"EdgeTrust time ").chain_update(self.digest).chain_update(seconds);
         filled(seconds.into_iter().chain(check.finalize()))
     }
 
-    /// The time of a mark; none where it is blank, or was cut while it was programmed.
+    /// Decodes a time mark; none where the mark is blank, or power failed while the mark was programmed.
     pub(super) fn read_mark(&self, mark: &[u8; WORD]) -> Option<UnixTime> {
         let time = Reader(mark).time()?;
         (self.mark(time) == *mark).then_some(time)
     }
 }
 
-/// The first `N` octets; `0xff` where there are fewer.
+/// The first `N` octets, filled up with `0xff`.
 fn filled<const N: usize>(octets: impl Iterator<Item = u8>) -> [u8; N] {
     let mut out = [0xff; N];
     for (to, from) in out.iter_mut().zip(octets) {

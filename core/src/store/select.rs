@@ -1,19 +1,20 @@
-//! Which record counts: the only decision, and it is pure.
+//! Selects the record that counts: the only decision, and a pure one.
 
 use super::medium::Slot;
 use super::record::Header;
 
-/// What to begin with after a restart.
+/// The records to begin with after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Selected {
-    /// The newest record that was confirmed.
+    /// The newest confirmed record.
     pub active: Option<Slot>,
-    /// A newer one that was committed and not confirmed.
+    /// A newer record that was committed and not confirmed.
     pub trial: Option<Slot>,
 }
 
-/// Of two records that are whole and committed: the newest confirmed one is active, a newer one that is not confirmed is on trial. An older
-/// one that is not confirmed is nothing: it was taken back, or its trial ended with power.
+/// Selects among two records that are whole and committed: the newest confirmed record is active, a newer one that is
+/// not confirmed is on trial. An older one that is not confirmed does not count: it was reverted, or its trial ended
+/// with power loss.
 pub fn select(a: Option<&Header>, b: Option<&Header>) -> Selected {
     let both = [(Slot::A, a), (Slot::B, b)];
     let newest = |confirmed: bool| {

@@ -10,7 +10,7 @@ use super::medium::{Slot, SlotMedium};
 use super::record::{CONFIRM_WORDS, DIGESTED, HEADER, Header, NewRecord, TIME_MARKS, WORD};
 use super::select::{Selected, select};
 
-/// Octets read or programmed at a time: a whole number of words of every medium.
+/// The number of octets read or programmed at a time: a whole number of words of every medium.
 const CHUNK: usize = 256;
 
 /// The words of a record before its header: commit, confirm, time marks.
@@ -18,28 +18,28 @@ const COMMIT: u32 = 0;
 const CONFIRM: Range<u32> = 1..CONFIRM_WORDS + 1;
 const MARKS: Range<u32> = CONFIRM.end..CONFIRM.end + TIME_MARKS;
 
-/// Why a store does not do what it is asked for.
+/// A store's reason for refusing or failing a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum StoreError<E> {
     /// The medium failed.
     Medium(E),
-    /// Its `WRITE_SIZE` is not a power of two up to 256.
+    /// The medium's `WRITE_SIZE` is not a power of two up to 256.
     WriteSize(u32),
     /// The record is empty, or larger than [`super::MAX_KEY`], [`super::MAX_CHAIN`] or the slot.
     Size {
-        /// Octets of the key.
+        /// The length of the key, in octets.
         key: usize,
-        /// Octets of the chain.
+        /// The length of the chain, in octets.
         chain: usize,
-        /// Octets of a slot.
+        /// The size of a slot, in octets.
         capacity: u32,
     },
-    /// It is the confirmed record that would be lost.
+    /// The request would lose the confirmed record in this slot.
     Confirmed(Slot),
-    /// What was written reads back otherwise.
+    /// The slot reads back otherwise than it was written.
     ReadBack(Slot),
-    /// There is no record.
+    /// The slot holds no record.
     NoRecord(Slot),
     /// The buffer is smaller than key or chain.
     Buffer,
@@ -71,12 +71,12 @@ impl<E> From<E> for StoreError<E> {
     }
 }
 
-/// What is in the slots.
+/// The contents of both slots.
 #[derive(Clone, Copy, Debug)]
 pub struct Survey<E> {
     /// Slot A: a whole, committed record, or none; or the medium's error.
     pub a: Result<Option<Header>, StoreError<E>>,
-    /// Slot B.
+    /// Slot B, likewise.
     pub b: Result<Option<Header>, StoreError<E>>,
 }
 
@@ -90,19 +90,19 @@ impl<E> Survey<E> {
         header.as_ref().ok()?.as_ref()
     }
 
-    /// Which one counts. A slot that cannot be read has no record.
+    /// Returns the records that count. A slot that cannot be read has no record.
     pub fn selected(&self) -> Selected {
         select(self.header(Slot::A), self.header(Slot::B))
     }
 
-    /// The highest time that any record knows: no time before it is believed.
+    /// The highest time that any record knows; an earlier time is not believed.
     pub fn time_seen(&self) -> Option<UnixTime> {
         let seen = Slot::BOTH.into_iter().filter_map(|slot| self.header(slot)).map(|header| header.time_seen);
         seen.max_by_key(UnixTime::as_secs)
     }
 }
 
-/// Key and chain of one record.
+/// The key and the chain of one record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Stored<'k, 'c> {
     /// The private key, PKCS #8 in DER.
@@ -112,19 +112,19 @@ pub struct Stored<'k, 'c> {
 }
 
 impl fmt::Debug for Stored<'_, '_> {
-    /// Without the key.
+    /// Leaves out the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stored").field("chain", &self.chain.len()).finish_non_exhaustive()
     }
 }
 
-/// Two slots of a medium.
+/// A store in the two slots of a medium.
 #[derive(Debug)]
 pub struct Store<M> {
     medium: M,
 }
 
-/// Where things are, for one medium.
+/// The positions of a record's parts, for one medium.
 struct Layout {
     word: u32,
     header: u32,
@@ -138,16 +138,16 @@ impl<M: SlotMedium> Store<M> {
         Layout { word, header, payload: header.wrapping_add(Self::whole(HEADER as u32)) }
     };
 
-    /// Rounded up to whole words of the medium.
+    /// Rounds up to whole words of the medium.
     const fn whole(octets: u32) -> u32 {
         let words = octets.div_ceil(if M::WRITE_SIZE == 0 { 1 } else { M::WRITE_SIZE });
         words.saturating_mul(M::WRITE_SIZE)
     }
 
-    /// A store on a medium.
+    /// Creates a store on a medium.
     ///
     /// # Errors
-    /// Where the medium's `WRITE_SIZE` cannot be used.
+    /// If the medium's `WRITE_SIZE` cannot be used.
     pub fn new(medium: M) -> Result<Self, StoreError<M::Error>> {
         let size = M::WRITE_SIZE;
         if !size.is_power_of_two() || usize::try_from(size).is_ok_and(|size| size > CHUNK) {
@@ -161,7 +161,7 @@ impl<M: SlotMedium> Store<M> {
         &mut self.medium
     }
 
-    /// Reads both slots through, and checks their digests.
+    /// Reads both slots as a whole and checks their digests.
     pub fn survey(&mut self) -> Survey<M::Error> {
         Survey { a: self.examine(Slot::A), b: self.examine(Slot::B) }
     }
@@ -223,7 +223,7 @@ impl<M: SlotMedium> Store<M> {
         Ok(())
     }
 
-    /// Programs octets, the last word filled up with `0xff`.
+    /// Programs octets; the last word is filled up with `0xff`.
     fn program(
         &mut self,
         slot: Slot,
@@ -249,10 +249,11 @@ impl<M: SlotMedium> Store<M> {
         }
     }
 
-    /// Writes a record, reads it back, commits it. It counts as on trial until it is confirmed.
+    /// Writes a record, reads it back and commits it. The record counts as on trial until it is confirmed.
     ///
     /// # Errors
-    /// Where it does not fit, the slot holds the confirmed record, or the medium fails: then what was confirmed still is.
+    /// If the record does not fit, the slot holds the confirmed record, or the medium fails: the confirmed record
+    /// stays confirmed.
     pub fn write(&mut self, slot: Slot, record: &NewRecord<'_>) -> Result<Header, StoreError<M::Error>> {
         let survey = self.survey();
         if survey.selected().active == Some(slot) {
@@ -264,7 +265,7 @@ impl<M: SlotMedium> Store<M> {
         let size = StoreError::Size { key: record.key.len(), chain: record.chain.len(), capacity };
         let time_seen = survey.time_seen().filter(|seen| *seen > record.time_seen).unwrap_or(record.time_seen);
         let record = NewRecord { time_seen, ..*record };
-        // A slot that cannot be read may hold the only record.
+        // An unreadable slot may hold the only record.
         if survey.selected().active.is_none() {
             match slot {
                 Slot::A => survey.a?,
@@ -287,10 +288,10 @@ impl<M: SlotMedium> Store<M> {
         Ok(header)
     }
 
-    /// Marks a record as confirmed; one that is stays so.
+    /// Marks a record as confirmed; a confirmed record stays so.
     ///
     /// # Errors
-    /// Where there is none, or the medium fails.
+    /// If there is no record, or the medium fails.
     pub fn confirm(&mut self, slot: Slot) -> Result<(), StoreError<M::Error>> {
         let header = self.examine(slot)?.ok_or(StoreError::NoRecord(slot))?;
         if header.confirmed {
@@ -302,10 +303,10 @@ impl<M: SlotMedium> Store<M> {
         }
     }
 
-    /// Forgets a record.
+    /// Erases a record.
     ///
     /// # Errors
-    /// Where it is the confirmed one, or the medium fails.
+    /// If the record is the confirmed one, or the medium fails.
     pub fn discard(&mut self, slot: Slot) -> Result<(), StoreError<M::Error>> {
         if self.survey().selected().active == Some(slot) {
             return Err(StoreError::Confirmed(slot));
@@ -315,10 +316,10 @@ impl<M: SlotMedium> Store<M> {
         Ok(())
     }
 
-    /// Notes a time beside a record, where there is room; false where there is none, or nothing to note.
+    /// Notes a time beside a record; returns false if there is no room, or the time is not later than the last.
     ///
     /// # Errors
-    /// Where there is no record, or the medium fails.
+    /// If there is no record, or the medium fails.
     pub fn note_time(&mut self, slot: Slot, time: UnixTime) -> Result<bool, StoreError<M::Error>> {
         let header = self.examine(slot)?.ok_or(StoreError::NoRecord(slot))?;
         if time <= header.time_seen {
@@ -329,7 +330,8 @@ impl<M: SlotMedium> Store<M> {
         Ok(true)
     }
 
-    /// The first of these words that was not programmed, nor cut while it was: no word is programmed twice.
+    /// Returns the first of these words that is blank: no word is programmed twice, even if power failed during the
+    /// first time.
     fn blank(&mut self, slot: Slot, numbers: Range<u32>) -> Result<Option<u32>, StoreError<M::Error>> {
         for number in numbers {
             if self.word(slot, number)? == [0xff; WORD] {
@@ -339,10 +341,10 @@ impl<M: SlotMedium> Store<M> {
         Ok(None)
     }
 
-    /// Reads key and chain of a slot.
+    /// Reads the key and the chain of a slot.
     ///
     /// # Errors
-    /// Where there is no whole, committed record, the buffers are too small, or the medium fails.
+    /// If there is no whole, committed record, the buffers are too small, or the medium fails.
     pub fn read<'k, 'c>(
         &mut self,
         slot: Slot,
@@ -355,7 +357,7 @@ impl<M: SlotMedium> Store<M> {
         let chain = chain.get_mut(..length(header.chain_len)).ok_or(StoreError::Buffer)?;
         self.medium.read(slot, Self::LAYOUT.payload, key)?;
         self.medium.read(slot, Self::LAYOUT.payload.saturating_add(header.key_len), chain)?;
-        // What was checked and what is handed out are two reads of the medium.
+        // The check and the copy to the buffers were two reads of the medium.
         let written = self.whole_record(slot)?.ok_or(StoreError::NoRecord(slot))?;
         if written.digest_of(key, chain) != header.digest {
             return Err(StoreError::ReadBack(slot));

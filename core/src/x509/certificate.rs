@@ -1,4 +1,4 @@
-//! The certificate (RFC 5280 section 4.1).
+//! Parses certificates (RFC 5280 section 4.1).
 
 use pki_types::{UnixTime, alg_id};
 
@@ -7,7 +7,7 @@ use super::reader::{DerReader, is_minimal_integer, tag};
 use super::time::time;
 use super::{Extensions, Name};
 
-/// A borrowed view: every field is a slice of the DER it was parsed from.
+/// A borrowed certificate: every field is a slice of the DER that was parsed.
 #[derive(Clone, Copy, Debug)]
 pub struct Certificate<'a> {
     der: &'a [u8],
@@ -23,12 +23,12 @@ pub struct Certificate<'a> {
     extensions: Extensions<'a>,
 }
 
-/// From when to when (RFC 5280 section 4.1.2.5), both ends inclusive.
+/// The validity period (RFC 5280 section 4.1.2.5), both ends inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
-    /// First second of validity.
+    /// The first second of validity.
     pub not_before: UnixTime,
-    /// Last second of validity.
+    /// The last second of validity.
     pub not_after: UnixTime,
 }
 
@@ -47,7 +47,7 @@ impl<'a> Certificate<'a> {
     /// Parses one certificate; nothing may follow it.
     ///
     /// # Errors
-    /// What is malformed or not as RFC 5280 section 4 demands, with the byte offset.
+    /// A field that is malformed or not as RFC 5280 section 4 demands, with its byte offset.
     pub fn from_der(der: &'a [u8]) -> Result<Self, ParseError> {
         let mut input = DerReader::new(der);
         let mut certificate = input.enter(tag::SEQUENCE)?;
@@ -77,7 +77,7 @@ impl<'a> Certificate<'a> {
             fields.optional(tag::context(number))?;
         }
         let extensions = match fields.optional(tag::context_constructed(3))? {
-            // RFC 5280 section 4.1.2.9: extensions make it version 3
+            // RFC 5280 section 4.1.2.9: only version 3 has extensions
             Some(_) if version != 3 => return Err(at_version),
             Some(explicit) => Extensions::read(&mut fields.inside(&explicit)?)?,
             None => Extensions::default(),
@@ -98,39 +98,41 @@ impl<'a> Certificate<'a> {
         })
     }
 
-    /// The DER it was parsed from.
+    /// Returns the DER that the certificate was parsed from.
     pub fn der(&self) -> &'a [u8] {
         self.der
     }
 
-    /// The TBSCertificate, header included: what the signature covers.
+    /// Returns the TBSCertificate, header included, which the signature covers.
     pub fn tbs(&self) -> &'a [u8] {
         self.tbs
     }
 
-    /// 1, 2 or 3 (RFC 5280 section 4.1.2.1). No path takes one below 3: without extensions there is nothing to decide by.
+    /// Returns the version: 1, 2 or 3 (RFC 5280 section 4.1.2.1). Paths need version 3, since decisions need
+    /// extensions.
     pub fn version(&self) -> u8 {
         self.version
     }
 
-    /// Contents octets of serialNumber (RFC 5280 section 4.1.2.2).
+    /// Returns the contents octets of serialNumber (RFC 5280 section 4.1.2.2).
     pub fn serial(&self) -> &'a [u8] {
         self.serial
     }
 
-    /// Who signed (RFC 5280 section 4.1.2.4).
+    /// Returns the issuer's name (RFC 5280 section 4.1.2.4).
     pub fn issuer(&self) -> Name<'a> {
         self.issuer
     }
 
-    /// Whom it is about (RFC 5280 section 4.1.2.6).
+    /// Returns the subject's name (RFC 5280 section 4.1.2.6).
     pub fn subject(&self) -> Name<'a> {
         self.subject
     }
 
-    /// The subject as its DER, header included.
+    /// Returns the subject as DER, header included.
     pub fn subject_der(&self) -> &'a [u8] {
-        // Read again: a field of its own would cost every certificate two words, and a renewal in hours asks for it.
+        // Read again: a field would cost every certificate two words, and only renewals, hours apart, need the
+        // subject.
         let subject = || {
             let mut fields = DerReader::new(self.tbs).enter(tag::SEQUENCE).ok()?;
             fields.optional(tag::context_constructed(0)).ok()?;
@@ -143,7 +145,7 @@ impl<'a> Certificate<'a> {
         subject().map_or(&[], |subject| subject.whole)
     }
 
-    /// From when to when (RFC 5280 section 4.1.2.5).
+    /// Returns the validity period (RFC 5280 section 4.1.2.5).
     pub fn validity(&self) -> Validity {
         self.validity
     }
@@ -153,22 +155,22 @@ impl<'a> Certificate<'a> {
         self.spki
     }
 
-    /// Contents of the signatureAlgorithm SEQUENCE (RFC 5280 section 4.1.1.2).
+    /// Returns the contents of the signatureAlgorithm SEQUENCE (RFC 5280 section 4.1.1.2).
     pub fn signature_algorithm(&self) -> &'a [u8] {
         self.signature_algorithm
     }
 
-    /// The bits of the signature (RFC 5280 section 4.1.1.3).
+    /// Returns the bits of the signature (RFC 5280 section 4.1.1.3).
     pub fn signature(&self) -> &'a [u8] {
         self.signature
     }
 
-    /// The extensions (RFC 5280 section 4.2).
+    /// Returns the extensions (RFC 5280 section 4.2).
     pub fn extensions(&self) -> &Extensions<'a> {
         &self.extensions
     }
 
-    /// Issuer and subject are the same name (RFC 5280 section 6.1).
+    /// Returns whether issuer and subject are the same name (RFC 5280 section 6.1).
     pub fn is_self_issued(&self) -> bool {
         self.issuer.matches(&self.subject)
     }
@@ -183,7 +185,7 @@ impl<'a> SubjectPublicKeyInfo<'a> {
         Ok(spki)
     }
 
-    /// Bits of the modulus of an RSA key (RFC 8017 appendix A.1.1); none of other keys, and where it is malformed.
+    /// Returns the bits of an RSA key's modulus (RFC 8017 appendix A.1.1), or `None` for other or malformed keys.
     pub fn rsa_modulus_bits(&self) -> Option<u32> {
         if self.algorithm != alg_id::RSA_ENCRYPTION.as_ref() {
             return None;
@@ -195,7 +197,7 @@ impl<'a> SubjectPublicKeyInfo<'a> {
     }
 }
 
-/// 1, 2 or 3 (RFC 5280 section 4.1.2.1).
+/// Reads the version: 1, 2 or 3 (RFC 5280 section 4.1.2.1).
 fn version(reader: &mut DerReader<'_>) -> Result<u8, ParseError> {
     let here = reader.fault(ParseErrorKind::UnsupportedVersion);
     let Some(explicit) = reader.optional(tag::context_constructed(0))? else { return Ok(1) };
@@ -210,15 +212,15 @@ fn version(reader: &mut DerReader<'_>) -> Result<u8, ParseError> {
     }
 }
 
-/// RFC 5280 section 4.1.2.2. Zero, negative and long ones are read, since old roots have them; a path takes only positive ones of
-/// at most 20 octets.
+/// Reads the serial number (RFC 5280 section 4.1.2.2). Zero, negative and long numbers are read, since old roots have
+/// them; a path accepts only positive numbers of at most 20 octets.
 fn serial<'a>(reader: &mut DerReader<'a>) -> Result<&'a [u8], ParseError> {
     let here = reader.fault(ParseErrorKind::SerialNumber);
     let serial = reader.require(tag::INTEGER)?.value;
     if !is_minimal_integer(serial) { Err(here) } else { Ok(serial) }
 }
 
-/// The contents of an AlgorithmIdentifier (RFC 5280 section 4.1.1.2): an object identifier and at most one value.
+/// Reads an AlgorithmIdentifier's contents (RFC 5280 section 4.1.1.2): an object identifier and at most one value.
 pub(crate) fn algorithm<'a>(reader: &mut DerReader<'a>) -> Result<&'a [u8], ParseError> {
     let mut fields = reader.enter(tag::SEQUENCE)?;
     let contents = fields.rest();

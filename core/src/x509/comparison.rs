@@ -1,20 +1,20 @@
-//! Names that are the same, names that are not, and names of which that cannot be said.
+//! The outcome of comparing names: the same, different, or undecided.
 
 use super::UndecodableString;
 
-/// How two names compare, or two parts of them.
+/// The outcome of comparing two names, or two parts of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
-    /// They match (RFC 5280 section 7.1).
+    /// The names match (RFC 5280 section 7.1).
     Same,
-    /// They do not, however their strings are prepared.
+    /// The names differ, however their strings are prepared.
     Different,
     /// A string does not decode, or has characters that may stand for others.
     Undecided,
 }
 
 impl Comparison {
-    /// Of a whole whose parts compare like this.
+    /// Combines the outcomes for two parts into the outcome for the whole.
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Different, _) | (_, Self::Different) => Self::Different,
@@ -24,8 +24,8 @@ impl Comparison {
     }
 }
 
-/// Whether nothing but case could make another character of it where strings are prepared as RFC 4518 section 2 has it, which maps and
-/// composes characters (NFKC): ASCII, Latin letters without compatibility forms, Cyrillic, ideographs.
+/// Returns whether string preparation by RFC 4518 section 2, which maps and composes characters (NFKC), can change
+/// only the character's case: ASCII, Latin letters without compatibility forms, Cyrillic, ideographs.
 pub(super) fn is_settled(character: Result<char, UndecodableString>) -> bool {
     matches!(
         character,

@@ -1,12 +1,12 @@
-//! What is wrong with a certificate, a request or a bag of certificates, and where.
+//! Errors of parsing a certificate, a request or a bag of certificates.
 
 use core::fmt;
 
-/// What is wrong and where: the byte offset in what was parsed.
+/// A parse error and its byte offset in the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ParseError {
-    /// What is wrong.
+    /// The kind of error.
     pub kind: ParseErrorKind,
     /// Byte offset in the certificate, the request or the bag.
     pub offset: u32,
@@ -18,28 +18,28 @@ impl ParseError {
     }
 }
 
-/// What is wrong with a certificate, a request or a bag of certificates.
+/// The kind of an error in a certificate, a request or a bag of certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ParseErrorKind {
-    /// Not DER, or another type than the certificate's syntax has here.
+    /// The octets are not DER, or are of another type than the syntax has here.
     Der,
-    /// Something follows where nothing may.
+    /// Data follows where nothing may.
     TrailingData,
-    /// Not a version 3 certificate.
+    /// The certificate's version is not 1, 2 or 3, or is below 3 although there are extensions.
     UnsupportedVersion,
-    /// The serial number is not an INTEGER of at most 20 octets.
+    /// The serial number is not a minimal INTEGER.
     SerialNumber,
     /// The two signature algorithm fields differ.
     AlgorithmMismatch,
     /// A distinguished name is malformed.
     Name,
-    /// A date that RFC 5280 does not allow.
+    /// A date has a form that RFC 5280 does not allow.
     Time,
     /// An extension comes twice.
     DuplicateExtension,
-    /// More than [`super::MAX_EXTENSIONS`] extensions.
+    /// There are more than [`super::MAX_EXTENSIONS`] extensions.
     TooManyExtensions,
     /// The basic constraints extension is malformed.
     BasicConstraints,
@@ -57,11 +57,11 @@ pub enum ParseErrorKind {
     AuthorityKeyIdentifier,
     /// The authority or subject information access extension is malformed.
     InformationAccess,
-    /// Not a version 1 certification request.
+    /// The certification request is not of version 1.
     RequestVersion,
     /// An attribute of a certification request is malformed, or comes twice.
     RequestAttribute,
-    /// Not a bag of certificates and nothing else.
+    /// The input is not a bag of certificates and nothing else.
     CertsOnly,
 }
 

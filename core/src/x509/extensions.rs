@@ -1,10 +1,10 @@
-//! Extensions (RFC 5280 section 4.2): one table of those that are understood, one parser for each.
+//! Parses extensions (RFC 5280 section 4.2): one table of the extensions understood, one parser for each.
 
 use super::error::{ParseError, ParseErrorKind};
 use super::reader::{DerReader, Tlv, is_minimal_integer, tag};
 use super::{GeneralName, GeneralNames, NameConstraints};
 
-/// How many extensions a certificate may have; each is compared with those before it.
+/// The largest number of extensions in a certificate; each is compared with all before it.
 pub const MAX_EXTENSIONS: usize = 64;
 
 /// The extensions this crate understands, each parsed and checked with the certificate.
@@ -32,17 +32,18 @@ pub struct Extensions<'a> {
     pub name_constraints_critical: bool,
     /// The basic constraints extension is critical.
     pub basic_constraints_critical: bool,
-    /// An extension is critical that must not be: subject or authority key identifier, authority or subject information access
-    /// (RFC 5280 sections 4.2.1.1, 4.2.1.2, 4.2.2.1, 4.2.2.2).
+    /// Contents octets of the object identifier of the first extension that is critical and must not be: subject or
+    /// authority key identifier, authority or subject information access (RFC 5280 sections 4.2.1.1, 4.2.1.2, 4.2.2.1,
+    /// 4.2.2.2).
     pub wrongly_critical: Option<&'a [u8]>,
 }
 
 /// cA and pathLenConstraint (RFC 5280 section 4.2.1.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BasicConstraints {
-    /// May issue certificates.
+    /// The subject may issue certificates.
     pub ca: bool,
-    /// How many non-self-issued intermediates may follow; values above 255 are held as 255.
+    /// The number of non-self-issued intermediates that may follow; values above 255 are stored as 255.
     pub path_len: Option<u8>,
 }
 
@@ -62,12 +63,12 @@ impl KeyUsage {
     /// cRLSign (6).
     pub const CRL_SIGN: KeyUsage = KeyUsage(1 << 6);
 
-    /// Whether all bits of `other` are set.
+    /// Returns whether all bits of `other` are set.
     pub fn contains(self, other: KeyUsage) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether any bit of `other` is set.
+    /// Returns whether any bit of `other` is set.
     pub fn intersects(self, other: KeyUsage) -> bool {
         self.0 & other.0 != 0
     }
@@ -78,12 +79,12 @@ impl KeyUsage {
 pub struct ExtendedKeyUsage<'a>(&'a [u8]);
 
 impl<'a> ExtendedKeyUsage<'a> {
-    /// The encoded purposes.
+    /// Returns the encoded purposes.
     pub fn as_bytes(&self) -> &'a [u8] {
         self.0
     }
 
-    /// Contents octets of each purpose's object identifier.
+    /// Returns the contents octets of each purpose's object identifier.
     pub fn purposes(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let mut reader = DerReader::new(self.0);
         core::iter::from_fn(move || Some(reader.again()?.value))
@@ -95,9 +96,9 @@ impl<'a> ExtendedKeyUsage<'a> {
 pub struct AuthorityKeyIdentifier<'a> {
     /// keyIdentifier.
     pub key_identifier: Option<&'a [u8]>,
-    /// authorityCertIssuer is there.
+    /// authorityCertIssuer is present.
     pub has_cert_issuer: bool,
-    /// authorityCertSerialNumber is there.
+    /// authorityCertSerialNumber is present.
     pub has_cert_serial: bool,
 }
 
@@ -177,12 +178,12 @@ impl<'a> Extensions<'a> {
                 in_full(reader, information_access)?;
                 self.note_wrongly_critical(oid, critical);
             }
-            // RFC 5280 section 4.2.1.11: policy constraints are always critical, so one that is not is no less a demand
+            // RFC 5280 section 4.2.1.11: policy constraints are always critical, even where they are not marked so
             id_ce!(36) if self.unknown_critical.is_none() => self.unknown_critical = Some(oid),
             _ if critical && self.unknown_critical.is_none() => self.unknown_critical = Some(oid),
             _ => {}
         }
-        // RFC 5280 section 4.2: whatever an extension of that section means, it is the DER of one value
+        // RFC 5280 section 4.2: the value of every extension in that section is the DER of one value
         if let [0x55, 0x1d, _] = oid {
             let mut whole = parent.inside(value)?;
             whole.tlv()?;
@@ -198,7 +199,7 @@ impl<'a> Extensions<'a> {
     }
 }
 
-/// Runs a parser; nothing may follow what it reads.
+/// Runs a parser and rejects data after the parsed value.
 fn in_full<'a, T>(
     reader: &mut DerReader<'a>,
     parse: impl FnOnce(&mut DerReader<'a>) -> Result<T, ParseError>,
@@ -222,14 +223,14 @@ fn basic_constraints(reader: &mut DerReader<'_>) -> Result<BasicConstraints, Par
     let ca = fields.true_or_absent().map_err(|_| malformed)?;
     let path_len = match fields.optional(tag::INTEGER).map_err(|_| malformed)? {
         None => None,
-        // Without cA too: RFC 5280 section 4.2.1.9 forbids CAs to write that, and no path looks at it
+        // Accepted without cA too: RFC 5280 section 4.2.1.9 forbids CAs to write this, but no path uses the value
         Some(Tlv { value, .. }) => Some(non_negative_capped(value).ok_or(malformed)?),
     };
     fields.end().map_err(|_| malformed)?;
     Ok(BasicConstraints { ca, path_len })
 }
 
-/// A path length; over 255 none can be told from another.
+/// Reads a path length, as 255 if the value is larger.
 fn non_negative_capped(value: &[u8]) -> Option<u8> {
     if !is_minimal_integer(value) || value.first().is_some_and(|octet| octet & 0x80 != 0) {
         return None;
@@ -245,13 +246,13 @@ fn key_usage(reader: &mut DerReader<'_>) -> Result<KeyUsage, ParseError> {
     let bits = reader.require(tag::BIT_STRING).map_err(|_| malformed)?.value;
     let (unused, first, second, last) = match *bits {
         [unused, first] => (unused, first, 0, first),
-        // Nine bits have a name.
+        // Key usage has nine named bits.
         [unused, first, second, .., last] => (unused, first, second, last),
         [unused, first, second] => (unused, first, second, second),
         _ => return Err(malformed),
     };
-    // X.690 section 11.2.1: unused bits are zero. That the list ends with its last 1 bit (X.690 section 11.2.2) is not demanded: roots in
-    // use have zeros there, which say nothing. RFC 5280 section 4.2.1.3 demands at least one bit.
+    // X.690 section 11.2.1: unused bits are zero. Trailing zero bits of the list, which X.690 section 11.2.2 forbids,
+    // are accepted: roots in use have them, without meaning. RFC 5280 section 4.2.1.3 demands at least one bit.
     if unused > 7 || u32::from(unused) > last.trailing_zeros() || first | second == 0 {
         return Err(malformed);
     }
@@ -286,8 +287,8 @@ fn authority_key_identifier<'a>(reader: &mut DerReader<'a>) -> Result<AuthorityK
     Ok(AuthorityKeyIdentifier { key_identifier, has_cert_issuer: issuer.is_some(), has_cert_serial: serial.is_some() })
 }
 
-/// AuthorityInfoAccessSyntax and SubjectInfoAccessSyntax (RFC 5280 section 4.2.2): nothing is decided by it, so it is only checked. An empty
-/// one says nothing, and other parsers take it.
+/// Checks the syntax of an AuthorityInfoAccessSyntax or SubjectInfoAccessSyntax (RFC 5280 section 4.2.2), which
+/// decides nothing. An empty one is accepted, as other parsers do.
 fn information_access(reader: &mut DerReader<'_>) -> Result<(), ParseError> {
     let malformed = reader.fault(ParseErrorKind::InformationAccess);
     let mut descriptions = reader.enter(tag::SEQUENCE).map_err(|_| malformed)?;

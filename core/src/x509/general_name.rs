@@ -1,4 +1,4 @@
-//! General names (RFC 5280 section 4.2.1.6) and name constraints (RFC 5280 section 4.2.1.10).
+//! Parses general names (RFC 5280 section 4.2.1.6) and name constraints (RFC 5280 section 4.2.1.10).
 
 use super::Name;
 use super::error::{ParseError, ParseErrorKind};
@@ -57,7 +57,7 @@ impl<'a> GeneralName<'a> {
         Self::again(Kind(tlv.tag), tlv.value).ok_or(here)
     }
 
-    /// The name of this kind with these contents octets; a directoryName was read before.
+    /// Makes a name of this kind from contents octets; those of a directoryName must have been read before.
     pub(crate) fn again(kind: Kind, contents: &'a [u8]) -> Option<Self> {
         let text = || core::str::from_utf8(contents).ok().filter(|text| text.is_ascii());
         Some(match kind.0 {
@@ -74,7 +74,7 @@ impl<'a> GeneralName<'a> {
 }
 
 impl GeneralName<'_> {
-    /// How many octets of text or of a name it has; none of a kind that has neither.
+    /// Returns the number of octets of the text or directory name, 0 for kinds with neither.
     pub fn octets(&self) -> usize {
         match self {
             Self::Rfc822(text) | Self::Dns(text) | Self::Uri(text) => text.len(),
@@ -83,7 +83,7 @@ impl GeneralName<'_> {
         }
     }
 
-    /// Its kind.
+    /// Returns the kind of this name.
     pub fn kind(&self) -> Kind {
         Kind(match self {
             Self::Other(_) => 0xa0,
@@ -111,12 +111,12 @@ impl<'a> GeneralNames<'a> {
         Ok(Self(whole.whole))
     }
 
-    /// The DER it was parsed from, header included.
+    /// Returns the DER that the names were parsed from, header included.
     pub fn der(&self) -> &'a [u8] {
         self.0
     }
 
-    /// Whether there is no name, which RFC 5280 section 4.2.1.6 does not allow: such a certificate is read, and no path takes it.
+    /// Returns whether there is no name, which RFC 5280 section 4.2.1.6 forbids: no path accepts such a certificate.
     pub fn is_empty(&self) -> bool {
         self.into_iter().0.is_empty()
     }
@@ -177,15 +177,15 @@ impl<'a> GeneralSubtrees<'a> {
         Ok(Some(Self(list.value)))
     }
 
-    /// No subtree.
+    /// The empty list of subtrees.
     pub const NONE: Self = Self(&[]);
 
-    /// No subtree at all.
+    /// Returns whether there is no subtree.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The contents octets of the bases that are of this kind.
+    /// Returns the contents octets of the bases of this kind.
     pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let mut subtrees = DerReader::new(self.0);
         core::iter::from_fn(move || {
@@ -204,7 +204,7 @@ impl<'a> GeneralSubtrees<'a> {
 pub struct Kind(u8);
 
 impl Kind {
-    /// The number of its alternative in the CHOICE: below nine.
+    /// Returns the number of this alternative in the CHOICE: below nine.
     pub fn number(self) -> u8 {
         self.0 & 0x1f
     }
@@ -232,7 +232,8 @@ impl<'a> Iterator for GeneralSubtreesIter<'a> {
     }
 }
 
-/// RFC 5280 section 4.2.1.10: an address and a mask of the same length, the mask in the style of RFC 4632 (ones, then zeros).
+/// Returns whether `octets` are an address and a mask of the same length (RFC 5280 section 4.2.1.10), the mask in the
+/// style of RFC 4632 (ones, then zeros).
 fn is_address_and_mask(octets: &[u8]) -> bool {
     let half = match octets.len() {
         8 => 4,

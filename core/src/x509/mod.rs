@@ -1,6 +1,6 @@
-//! Certificates as RFC 5280 section 4 writes them: parse only, decide nothing.
+//! Parses certificates (RFC 5280 section 4) and decides nothing about them.
 //!
-//! Everything borrows from the DER. Whatever [`Certificate::from_der`] accepts has been read to its last byte: iterators over
+//! Everything borrows from the DER. [`Certificate::from_der`] reads a certificate to its last byte, so iterators over
 //! names and purposes cannot meet malformed data later.
 
 mod certificate;

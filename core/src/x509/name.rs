@@ -1,4 +1,4 @@
-//! Distinguished names (RFC 5280 section 4.1.2.4) and when two of them match (RFC 5280 section 7.1).
+//! Parses distinguished names (RFC 5280 section 4.1.2.4) and compares them (RFC 5280 section 7.1).
 
 use core::fmt::{self, Write};
 
@@ -7,7 +7,7 @@ use super::error::{ParseError, ParseErrorKind};
 use super::reader::{DerReader, Tlv, tag};
 use super::work::{Exhausted, Work};
 
-/// How many attributes one RDN may have: two RDNs are compared each attribute with each.
+/// The largest number of attributes in an RDN: comparing two RDNs compares each attribute with each.
 pub const MAX_RDN_ATTRIBUTES: usize = 8;
 
 /// id-at-commonName
@@ -35,16 +35,16 @@ pub struct Name<'a>(&'a [u8]);
 pub struct Attribute<'a> {
     /// Contents octets of the object identifier.
     pub oid: &'a [u8],
-    /// Tag octet of the value: 0x0c UTF8String, 0x12 NumericString, 0x13 PrintableString, 0x14 TeletexString, 0x16 IA5String,
-    /// 0x1a VisibleString, 0x1c UniversalString, 0x1e BMPString.
+    /// Tag octet of the value: 0x0c UTF8String, 0x12 NumericString, 0x13 PrintableString, 0x14 TeletexString,
+    /// 0x16 IA5String, 0x1a VisibleString, 0x1c UniversalString, 0x1e BMPString.
     pub tag: u8,
     /// Contents octets of the value.
     pub value: &'a [u8],
-    /// Index of the RDN it belongs to.
+    /// Index of the RDN that the attribute belongs to.
     pub rdn: u16,
 }
 
-/// A string whose octets are not of the encoding that its tag says.
+/// The error of a string whose octets are not in the encoding that the tag states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UndecodableString;
 
@@ -80,42 +80,42 @@ impl<'a> Name<'a> {
         Ok(Self(contents))
     }
 
-    /// A Name, with its header, that was read before.
+    /// Reads a Name, header included, that was read before.
     pub(crate) fn again(der: &'a [u8]) -> Option<Self> {
         DerReader::new(der).again().map(|tlv| Self(tlv.value))
     }
 
-    /// Contents octets of the RDNSequence.
+    /// Returns the contents octets of the RDNSequence.
     pub fn as_bytes(&self) -> &'a [u8] {
         self.0
     }
 
-    /// No RDN at all.
+    /// Returns whether the name has no RDN.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// All attributes in order.
+    /// Returns all attributes in order.
     pub fn attributes(&self) -> Attributes<'a> {
         Attributes { rdns: DerReader::new(self.0), rdn: DerReader::new(&[]), next_rdn: 0 }
     }
 
-    /// The commonName attributes.
+    /// Returns the commonName attributes.
     pub fn common_names(&self) -> impl Iterator<Item = Attribute<'a>> + use<'a> {
         self.attributes().filter(|attribute| attribute.oid == COMMON_NAME)
     }
 
-    /// Whether two names match (RFC 5280 section 7.1): RDN by RDN, strings without regard to case, encoding, and
-    /// spaces that carry no meaning.
+    /// Returns whether two names match (RFC 5280 section 7.1) regardless of case, encoding and insignificant spaces,
+    /// RDN by RDN.
     pub fn matches(&self, other: &Name<'_>) -> bool {
         let mut work = Work::UNLIMITED;
         self.matches_within(other, &mut work) == Ok(true)
     }
 
-    /// As [`Name::matches`], of names that a stranger chose.
+    /// Compares as [`Name::matches`] does, within `work`, for names from an untrusted source.
     ///
     /// # Errors
-    /// Where the work runs out.
+    /// [`Exhausted`] if the work runs out.
     pub fn matches_within(&self, other: &Name<'_>, work: &mut Work) -> Result<bool, Exhausted> {
         if self.0.len() == other.0.len() {
             work.spend_identity(self.0.len())?;
@@ -134,11 +134,11 @@ impl<'a> Name<'a> {
         Ok(theirs.is_empty())
     }
 
-    /// Whether this name lies within the subtree `base`: the RDNs of `base` are the same as its first
-    /// (RFC 5280 section 4.2.1.10).
+    /// Compares the first RDNs of this name with those of `base`: if all are the same, the name lies within the
+    /// subtree `base` (RFC 5280 section 4.2.1.10).
     ///
     /// # Errors
-    /// Where the work runs out.
+    /// [`Exhausted`] if the work runs out.
     pub fn is_within(&self, base: &Name<'_>, work: &mut Work) -> Result<Comparison, Exhausted> {
         let mut mine = DerReader::new(self.0);
         let mut theirs = DerReader::new(base.0);
@@ -154,12 +154,12 @@ impl<'a> Name<'a> {
     }
 }
 
-/// What reading the headers of two RDNs costs.
+/// The work of reading the headers of two RDNs.
 const RDN: usize = 8;
-/// What trying an attribute costs, without its octets.
+/// The work of trying an attribute, without its octets.
 const ATTRIBUTE: usize = 16;
 
-/// Two RDNs are the same where each attribute of either is in the other.
+/// Compares two RDNs: they are the same if each attribute of either is in the other.
 fn compare_rdns(a: &DerReader<'_>, b: &DerReader<'_>, work: &mut Work) -> Result<Comparison, Exhausted> {
     work.spend(RDN)?;
     if a.rest().len() == b.rest().len() {
@@ -176,7 +176,7 @@ fn compare_rdns(a: &DerReader<'_>, b: &DerReader<'_>, work: &mut Work) -> Result
     Ok(if as_many { both } else { Comparison::Different })
 }
 
-/// Whether each attribute of `a` is in `b`.
+/// Returns whether each attribute of `a` is in `b`.
 fn each_in(a: &DerReader<'_>, b: &DerReader<'_>, work: &mut Work) -> Result<Comparison, Exhausted> {
     let mut all = Comparison::Same;
     for x in attributes_of(a) {
@@ -221,7 +221,7 @@ impl<'a> Iterator for Attributes<'a> {
 }
 
 impl<'a> Attribute<'a> {
-    /// The decoded characters. An encoding that is not valid, or is none of a string, yields one error as its last item.
+    /// Returns the decoded characters. An invalid encoding, or one of no string, yields one error as the last item.
     ///
     /// TeletexString is read as ASCII only: its code tables are not agreed upon.
     pub fn chars(&self) -> impl Iterator<Item = Result<char, UndecodableString>> + use<'a> {
@@ -268,7 +268,7 @@ impl<'a> Attribute<'a> {
             .take_while(move |item| !core::mem::replace(&mut failed, item.is_err()))
     }
 
-    /// RFC 5280 section 7.1: the same type, and either the same octets or strings that compare alike.
+    /// Compares two attributes: the same type, and equal octets or strings that compare alike (RFC 5280 section 7.1).
     fn compare(&self, other: &Attribute<'_>, work: &mut Work) -> Result<Comparison, Exhausted> {
         if self.oid != other.oid {
             return Ok(Comparison::Different);
@@ -279,7 +279,7 @@ impl<'a> Attribute<'a> {
                 return Ok(Comparison::Same);
             }
         }
-        // Most names that differ are plain ASCII on both sides: then the first octets that differ say so.
+        // Most names that differ are plain ASCII on both sides: then the first differing octets decide.
         if self.is_of_octets() && other.is_of_octets() {
             let alike = alike(self.value, other.value);
             work.spend(alike)?;
@@ -298,7 +298,7 @@ impl<'a> Attribute<'a> {
         })
     }
 
-    /// A type whose ASCII characters are one octet each.
+    /// Returns whether the string type encodes ASCII characters as one octet each.
     fn is_of_octets(&self) -> bool {
         matches!(self.tag, 0x0c | 0x13 | 0x16)
     }
@@ -308,28 +308,29 @@ impl<'a> Attribute<'a> {
     }
 }
 
-/// What an octet of a string costs that is compared by characters.
+/// The work per octet of a string that is compared by characters.
 const FOLDED: usize = 16;
 
-/// How many octets at the start are the same ASCII characters without regard to case.
+/// Returns the number of leading octets that are the same ASCII characters without regard to case.
 fn alike(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a.is_ascii() && a.eq_ignore_ascii_case(b)).count()
 }
 
-/// Whether strings that are alike up to here differ: neither goes on with a space, which may be one of several, or with more than ASCII,
-/// which may have another form.
+/// Returns whether strings that are alike up to these octets differ for certain: neither octet is a space, which may
+/// be one of several, or outside ASCII, where a character may have another form.
 fn is_unlike(a: Option<&u8>, b: Option<&u8>) -> bool {
     let plain = |octet: Option<&u8>| octet.is_none_or(|octet| octet.is_ascii() && *octet != b' ');
     plain(a) && plain(b) && (a.is_some() || b.is_some())
 }
 
-/// Lower case, and runs of spaces as one, none at the ends (RFC 4518 sections 2.2 and 2.6.1; no normalization to NFKC).
+/// Converts to lower case, joins runs of spaces and drops spaces at the ends (RFC 4518 sections 2.2 and 2.6.1; no
+/// normalization to NFKC).
 fn folded(chars: impl Iterator<Item = Result<char, UndecodableString>>) -> impl Iterator<Item = char> {
     let mut chars = chars.filter_map(Result::ok).flat_map(char::to_lowercase).peekable();
     let mut started = false;
     core::iter::from_fn(move || {
         let mut spaces = false;
-        // Peekable::next_if_eq asserts what the compiler does not see.
+        // `Peekable::next_if_eq` is not used: the compiler cannot remove its assertion.
         while chars.peek() == Some(&' ') {
             chars.next();
             spaces = true;
@@ -344,7 +345,7 @@ fn folded(chars: impl Iterator<Item = Result<char, UndecodableString>>) -> impl 
     })
 }
 
-/// As a person reads it, most specific last as the certificate has it: `O=Mesh,CN=location-b`.
+/// Writes the name as text, most specific last as in the certificate: `O=Mesh,CN=location-b`.
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut previous = None;
@@ -371,7 +372,7 @@ impl fmt::Display for Attribute<'_> {
         }
         for c in self.chars().flatten() {
             match c {
-                // What a terminal or a log would act on is escaped (RFC 4514 section 2.4)
+                // Characters that a terminal or a log would act on are escaped (RFC 4514 section 2.4)
                 ',' | '+' | '"' | '\\' | '<' | '>' | ';' => write!(f, "\\{c}")?,
                 c if c.is_control()
                     || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>

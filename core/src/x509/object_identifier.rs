@@ -1,22 +1,22 @@
-//! An object identifier that outlives the certificate it was found in, for errors.
+//! Object identifiers for errors, which outlive the certificate.
 
 use core::fmt;
 
 use super::reader::DerReader;
 
-/// Octets that are held: every object identifier of an algorithm, a curve or an extension in use is shorter.
+/// The largest number of octets stored: every object identifier of an algorithm, curve or extension in use is shorter.
 const MAX_OCTETS: usize = 15;
 
-/// The contents octets of an object identifier (X.690 section 8.19); what is longer than 15 octets is cut, and shown with "…".
+/// The contents octets of an object identifier (X.690 section 8.19), cut after 15 octets; "…" marks the cut.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ObjectIdentifier {
     octets: [u8; MAX_OCTETS],
-    /// How many octets it has, those that were cut off included.
+    /// The number of octets before the cut.
     length: u8,
 }
 
 impl ObjectIdentifier {
-    /// From contents octets.
+    /// Creates an object identifier from contents octets.
     pub fn new(contents: &[u8]) -> Self {
         let mut octets = [0; MAX_OCTETS];
         for (to, from) in octets.iter_mut().zip(contents) {
@@ -25,26 +25,26 @@ impl ObjectIdentifier {
         Self { octets, length: u8::try_from(contents.len()).unwrap_or(u8::MAX) }
     }
 
-    /// The algorithm of an AlgorithmIdentifier, of which the contents octets are given.
+    /// Returns the algorithm of an AlgorithmIdentifier, given its contents octets.
     pub fn algorithm(contents: &[u8]) -> Self {
         Self::new(DerReader::new(contents).oid().unwrap_or(&[]))
     }
 
-    /// The kind of a key by the contents octets of its AlgorithmIdentifier: the curve where one is named (RFC 5480 section 2.1.1), else
-    /// the algorithm.
+    /// Returns the kind of a key, given the contents octets of its AlgorithmIdentifier: the curve if one is named
+    /// (RFC 5480 section 2.1.1), else the algorithm.
     pub fn of_key(contents: &[u8]) -> Self {
         let mut fields = DerReader::new(contents);
         let algorithm = fields.oid().unwrap_or(&[]);
         Self::new(fields.oid().unwrap_or(algorithm))
     }
 
-    /// The contents octets that are held.
+    /// Returns the stored contents octets.
     pub fn as_bytes(&self) -> &[u8] {
         self.octets.get(..usize::from(self.length)).unwrap_or(&self.octets)
     }
 }
 
-/// Dotted, as `2.5.29.19`.
+/// Writes the dotted form, such as `2.5.29.19`.
 impl fmt::Display for ObjectIdentifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut arc = 0_u32;

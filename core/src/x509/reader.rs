@@ -1,4 +1,4 @@
-//! The one cursor over DER. `der` decodes tags and lengths; the cursor is ours because `der`'s own one copies through a
+//! A cursor over DER. The `der` crate decodes tags and lengths, but its own cursor is not used: it copies through a
 //! length check that the optimizer cannot remove, which would leave panic machinery in a firmware image.
 
 use der::{Decode, EncodingRules, Error, ErrorKind, Header, Length, Reader};
@@ -53,7 +53,7 @@ impl<'a> DerReader<'a> {
         Self { input, position: 0 }
     }
 
-    /// An error here.
+    /// Returns an error at the current position.
     pub(crate) fn fault(&self, kind: ParseErrorKind) -> ParseError {
         ParseError::new(kind, self.position)
     }
@@ -66,7 +66,7 @@ impl<'a> DerReader<'a> {
         self.input.get(self.position).copied()
     }
 
-    /// What is left.
+    /// Returns the octets that are left.
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.input.get(self.position..).unwrap_or(&[])
     }
@@ -89,7 +89,7 @@ impl<'a> DerReader<'a> {
         Ok(Tlv { tag, value, whole, at })
     }
 
-    /// Reads one tag-length-value that [`DerReader::tlv`] has read before: its tag is one that occurs.
+    /// Reads one tag-length-value that [`DerReader::tlv`] has read before, so its tag is valid.
     pub(crate) fn again(&mut self) -> Option<Tlv<'a>> {
         let start = self.position;
         if let [tag, length @ ..0x80, ..] = *self.rest() {
@@ -102,7 +102,7 @@ impl<'a> DerReader<'a> {
         self.tlv().ok()
     }
 
-    /// As [`DerReader::enter`], of what was read before.
+    /// Enters, as [`DerReader::enter`] does, a value that was read before.
     pub(crate) fn enter_again(&mut self, tag: u8) -> Option<Self> {
         let tlv = self.again().filter(|tlv| tlv.tag == tag)?;
         self.inside(&tlv).ok()
@@ -122,25 +122,25 @@ impl<'a> DerReader<'a> {
         if self.peek() == Some(tag) { self.tlv().map(Some) } else { Ok(None) }
     }
 
-    /// A reader over the value of `tlv`, which was read by this one.
+    /// Returns a reader over the value of `tlv`, which this reader has read.
     pub(crate) fn inside(&self, tlv: &Tlv<'a>) -> Result<Self, ParseError> {
         let end = tlv.at.saturating_add(tlv.value.len());
         let input = self.input.get(..end).ok_or(self.fault(ParseErrorKind::Der))?;
         Ok(Self { input, position: tlv.at })
     }
 
-    /// Reads a constructed value with this tag and gives a reader over it.
+    /// Reads a constructed value with this tag and returns a reader over the value.
     pub(crate) fn enter(&mut self, tag: u8) -> Result<Self, ParseError> {
         let tlv = self.require(tag)?;
         self.inside(&tlv)
     }
 
-    /// Nothing may be left.
+    /// Returns an error if anything is left.
     pub(crate) fn end(&self) -> Result<(), ParseError> {
         if self.is_empty() { Ok(()) } else { Err(self.fault(ParseErrorKind::TrailingData)) }
     }
 
-    /// The contents of an OBJECT IDENTIFIER: not empty, each arc minimal and complete (X.690 section 8.19).
+    /// Reads the contents of an OBJECT IDENTIFIER: not empty, each arc minimal and complete (X.690 section 8.19).
     pub(crate) fn oid(&mut self) -> Result<&'a [u8], ParseError> {
         let here = self.fault(ParseErrorKind::Der);
         let oid = self.require(tag::OBJECT_IDENTIFIER)?.value;
@@ -154,7 +154,7 @@ impl<'a> DerReader<'a> {
         if oid.is_empty() || !first_of_arc { Err(here) } else { Ok(oid) }
     }
 
-    /// A BOOLEAN DEFAULT FALSE, which DER only writes where it is TRUE, as 0xff.
+    /// Reads a BOOLEAN DEFAULT FALSE, which DER writes only if TRUE, as 0xff.
     pub(crate) fn true_or_absent(&mut self) -> Result<bool, ParseError> {
         let here = self.fault(ParseErrorKind::Der);
         match self.optional(tag::BOOLEAN)? {
@@ -164,7 +164,7 @@ impl<'a> DerReader<'a> {
         }
     }
 
-    /// The bits of a BIT STRING whose length is a whole number of octets.
+    /// Reads the bits of a BIT STRING whose length is a whole number of octets.
     pub(crate) fn bits(&mut self) -> Result<&'a [u8], ParseError> {
         let here = self.fault(ParseErrorKind::Der);
         match self.require(tag::BIT_STRING)?.value.split_first() {
@@ -174,7 +174,7 @@ impl<'a> DerReader<'a> {
     }
 }
 
-/// The contents of an INTEGER are minimal: the first nine bits are not all alike (X.690 section 8.3.2).
+/// Returns whether an INTEGER is minimal: its first nine bits are not all alike (X.690 section 8.3.2).
 pub(crate) fn is_minimal_integer(value: &[u8]) -> bool {
     match value {
         [] => false,

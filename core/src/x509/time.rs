@@ -1,4 +1,4 @@
-//! Time (RFC 5280 section 4.1.2.5).
+//! Parses Time (RFC 5280 section 4.1.2.5).
 
 use der::DateTime;
 use pki_types::UnixTime;
@@ -6,7 +6,7 @@ use pki_types::UnixTime;
 use super::error::{ParseError, ParseErrorKind};
 use super::reader::{DerReader, tag};
 
-/// Reads one Time. What lies before 1970 is held as 1970: it is past for every clock this crate is given.
+/// Reads one Time. A date before 1970 is stored as 1970, which is past for every clock that this crate is given.
 pub(super) fn time(reader: &mut DerReader<'_>) -> Result<UnixTime, ParseError> {
     let here = reader.fault(ParseErrorKind::Time);
     let tlv = reader.tlv().map_err(|_| here)?;
@@ -26,9 +26,9 @@ pub(super) fn time(reader: &mut DerReader<'_>) -> Result<UnixTime, ParseError> {
         None if year_of_century >= 50 => year_of_century.saturating_add(1900),
         None => year_of_century.saturating_add(2000),
     };
-    // RFC 5280 section 4.1.2.5: a CA writes dates through 2049 as UTCTime, but who reads them takes either
+    // RFC 5280 section 4.1.2.5: a CA writes dates through 2049 as UTCTime, but a reader accepts either form
     let byte = |a, b| digits(a, b).map(|n| n as u8);
-    // The calendar repeats every 400 years, so that a date before 1970 can be checked by one that `der` can hold.
+    // The calendar repeats every 400 years, so a date before 1970 is checked by a later one that `der` can hold.
     let before_1970 = year < 1970;
     let calendar_year = if before_1970 { (year % 400).saturating_add(2000) } else { year };
     let time =

@@ -1,38 +1,39 @@
-//! Work, counted: what a stranger's octets may cost.
+//! Counts the work that untrusted octets may cost.
 
-/// Work that is left. One unit is the work of looking at one octet with care: some sixteen instructions of a server's processor.
+/// The units of work that are left. One unit is the work of looking at one octet with care: some sixteen instructions
+/// of a server's processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work(u32);
 
-/// There is no work left.
+/// The error that no work is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exhausted;
 
 impl Work {
-    /// More than any certificate can cost: for what is not a stranger's.
+    /// More work than any certificate can cost, for trusted certificates.
     pub const UNLIMITED: Self = Self(u32::MAX);
 
-    /// So many units.
+    /// Creates this many units of work.
     pub const fn new(units: u32) -> Self {
         Self(units)
     }
 
-    /// What is left.
+    /// Returns the units that are left.
     pub const fn left(self) -> u32 {
         self.0
     }
 
-    /// Takes units before they are worked off.
+    /// Spends units, before the work is done.
     ///
     /// # Errors
-    /// Where fewer are left: then none is left any more.
+    /// [`Exhausted`] if fewer units are left; then none remain.
     pub fn spend(&mut self, units: usize) -> Result<(), Exhausted> {
         let left = u32::try_from(units).ok().and_then(|units| self.0.checked_sub(units));
         self.0 = left.unwrap_or(0);
         left.map(|_| ()).ok_or(Exhausted)
     }
 
-    /// Takes what a comparison of octets for identity costs.
+    /// Spends the cost of comparing octets for identity.
     ///
     /// # Errors
     /// As [`Work::spend`].

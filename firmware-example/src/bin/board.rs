@@ -1,7 +1,8 @@
-//! Tests the board by itself: clock, entropy, flash, each kind of reset, Ethernet. One run of QEMU goes through all of it, each reset leading to
-//! the next part, and ends with exit status 0, or 1 and a line that says what was wrong.
+//! Tests the board by itself: clock, entropy, flash, each kind of reset, Ethernet. One run of QEMU covers everything,
+//! with each reset leading to the next part, and ends with exit status 0, or 1 and a line that states the fault.
 //!
-//! Arguments: `tcp=PORT` and `udp=PORT`, where the host (10.0.2.2) echoes; `kept`: an earlier run with the same flash has passed.
+//! Arguments: `tcp=PORT` and `udp=PORT` of the host's echo services (10.0.2.2); `kept`: an earlier run with the same
+//! flash has passed.
 
 #![no_std]
 #![no_main]
@@ -26,11 +27,11 @@ type Ethernet = <Selected as Port>::Ethernet;
 
 const MARK: &[u8; 8] = b"selftest";
 const FED: &[u8; 8] = b"was fed.";
-/// Code ends before this address; `memory.x` has it.
+/// Code ends before this address, as `memory.x` has it.
 const END_OF_CODE: u32 = 256 * 1024;
 const HOST: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
 
-/// A failed check ends the run: the ones that follow build on it.
+/// Ends the run if a check fails: the later checks depend on it.
 macro_rules! check {
     ($holds:expr, $what:literal $(, $value:expr)*) => {
         if !$holds {
@@ -109,7 +110,7 @@ async fn test(spawner: Spawner, board: board::Parts) {
     }
 }
 
-/// The value of `name=value`, or an empty one for `name`.
+/// Returns the value of `name=value`, or an empty value for `name`.
 fn argument(name: &str) -> Option<heapless::String<16>> {
     let arguments = env::args::<128>().ok()?;
     let found = (&arguments).filter_map(Result::ok).find_map(|argument| argument.strip_prefix(name));
@@ -120,7 +121,7 @@ fn port(name: &str) -> Option<u16> {
     argument(name)?.parse().ok()
 }
 
-/// Across the first time that the counter goes round.
+/// Tests the clock across the counter's first wrap.
 async fn test_clock() {
     let mut last = (Instant::now(), board::ticks());
     for step in 1..=50 {
@@ -175,7 +176,7 @@ fn panic_on_purpose() -> ! {
     panic!("on purpose")
 }
 
-/// The logger cannot log this panic: it is in use.
+/// A value whose formatting panics while the logger is in use, so that the panic cannot be logged.
 struct PanicsWhileLogged;
 
 const PANIC_LINE_OF_LOG: u32 = line!() + 3;
@@ -227,7 +228,7 @@ async fn echo_udp(stack: Stack<'_>, host: IpEndpoint) {
     let (mut received, mut sent) = ([0; 1536], [0; 1536]);
     let mut socket = UdpSocket::new(stack, &mut metadata, &mut received, &mut metadata_out, &mut sent);
     check!(socket.bind(0).is_ok(), "cannot bind");
-    // The least and the most that a frame carries, and lengths that are no whole words.
+    // The least and the most that a frame carries, and lengths that are not whole words.
     for length in [1, 2, 3, 18, 555, 1471, 1472] {
         let out = [length as u8; 1472];
         let mut back = [0; 1472];

@@ -1,5 +1,5 @@
-//! Tests this processor's P-256 beside the portable one: both have to say the same of keys and signatures, good and bad. Ends with QEMU's exit status 0,
-//! or 1 and a line that says what was wrong.
+//! Tests this processor's P-256 against the portable one: both must agree on keys and signatures, good and bad. Ends
+//! with QEMU's exit status 0, or 1 and a line that states the fault.
 
 #![no_std]
 #![no_main]
@@ -29,7 +29,7 @@ macro_rules! check {
     };
 }
 
-/// What both say.
+/// Returns the verdict on which both implementations agree.
 fn both(key: &[u8], message: &[u8], signature: &[u8]) -> bool {
     let here = crypto::ECDSA.verify_signature(key, message, signature).is_ok();
     let there = ECDSA_P256_SHA256.verify_signature(key, message, signature).is_ok();
@@ -62,7 +62,7 @@ fn test(key: &P256Key, message: &[u8], random: &mut ChaCha20Rng) {
     let Some(signature) = signature else { return check!(false, "no signature") };
     check!(both(&public, message, &signature), "a good signature is refused");
     check!(!both(&public, b"another", &signature), "a signature fits another message");
-    // The portable code takes it, this one does not: no more than RFC 5480 section 2.2 demands.
+    // The portable code accepts a compressed key; this code does not, as RFC 5480 section 2.2 permits.
     let compressed = compressed(&public);
     check!(crypto::ECDSA.verify_signature(&compressed, message, &signature).is_err(), "a compressed key is taken");
     for _ in 0..4 {
@@ -77,7 +77,7 @@ fn test(key: &P256Key, message: &[u8], random: &mut ChaCha20Rng) {
         check!(!both(&wrong, message, &signature), "octet {=usize} of a key makes no difference", place % 65);
     }
     let Some((r, s)) = read_ecdsa_signature(&signature) else { return check!(false, "not DER") };
-    // The other signature of the same numbers: good, as the standard has it.
+    // The other signature of the same numbers is valid by the standard.
     let other = subtract(&ORDER, &s);
     check!(write_ecdsa_signature(&r, &other).is_some_and(|other| both(&public, message, &other)), "n - s is refused");
     for bad in [ORDER, add_one(&ORDER), PRIME, [0xff; 32]] {
@@ -92,7 +92,7 @@ fn test(key: &P256Key, message: &[u8], random: &mut ChaCha20Rng) {
     check!(!both(&public, message, &[]), "no signature is taken");
 }
 
-/// Keys that are no points of the curve.
+/// Tests keys that are not points of the curve.
 fn test_edges() {
     let Some(key) = P256Key::from_random(&[7; 32]) else { return check!(false, "no key") };
     let Some(signature) = key.sign(b"message") else { return check!(false, "no signature") };
@@ -112,7 +112,7 @@ fn test_edges() {
     for length in [0, 1, 2, 32, 33, 34, 64] {
         check!(!both(&public[..length], b"message", &signature), "a key of {=usize} octets is taken", length);
     }
-    // Some of these are on the curve, some are not.
+    // Some of these points are on the curve, some are not.
     for x in 0..16 {
         let mut short = [0; 33];
         (short[0], short[32]) = (2, x);

@@ -1,7 +1,7 @@
-//! Judges cases that the host has judged too: `verdicts CASES VERDICTS`, both files of the host. One line for each case; `tests/src/bin/verdicts.rs`
-//! writes the one and compares the other.
+//! Judges cases that the host has judged too: `verdicts CASES VERDICTS`, both files of the host. Writes one line for
+//! each case; `tests/src/bin/verdicts.rs` writes the cases and compares the verdicts.
 //!
-//! A test of the core on this processor and no example of its memory: 22 KB of the RAM are one case.
+//! A test of the core on this processor, and no example of its memory use: 22 KB of the RAM are one case.
 
 #![no_std]
 #![no_main]
@@ -19,11 +19,11 @@ use static_cell::ConstStaticCell;
 
 static RECORD: ConstStaticCell<[u8; MAX_RECORD]> = ConstStaticCell::new([0; MAX_RECORD]);
 
-/// A line: the longest reason is half of it.
+/// A line of output: the longest reason is half of it.
 type Line = heapless::String<512>;
 type Path = heapless::Vec<u8, 256>;
 
-/// What goes wrong here is no verdict: it ends the run.
+/// Ends the run: an error of this program is not a verdict.
 fn give_up(what: &str) -> ! {
     defmt::error!("{=str}", what);
     exit(1)
@@ -74,7 +74,7 @@ fn answer(record: &[u8]) -> Line {
     line
 }
 
-/// All of it, or nothing where the file has ended.
+/// Fills `out`; returns false if the file has ended.
 fn fill(file: &mut File, out: &mut [u8]) -> bool {
     let mut rest = out;
     while !rest.is_empty() {
@@ -92,7 +92,7 @@ fn open(path: &Path, how: impl FnOnce(&CStr) -> semihosting::io::Result<File>) -
     opened.unwrap_or_else(|| give_up("a file could not be opened"))
 }
 
-/// The two files, each with a zero behind it.
+/// Returns the paths of the two files, each terminated by a zero.
 fn paths() -> Option<(Path, Path)> {
     let arguments = env::args::<600>().ok()?;
     let mut paths = (&arguments).skip(1).filter_map(Result::ok).map(|argument| {

@@ -1,6 +1,7 @@
-//! What the application needs of a board, and the one board that this build is for.
+//! Defines what the application needs of a board, and selects the board of this build.
 //!
-//! A port is a folder beside `mps2`: a type that implements [`Port`] and what hangs off it, selected by a feature `board-…`.
+//! A port is a folder beside `mps2`: a type that implements [`Port`] with its associated types, selected by a feature
+//! `board-…`.
 
 mod reset_reason;
 
@@ -17,132 +18,132 @@ use embassy_executor::Spawner;
 use embassy_time::Duration;
 pub use reset_reason::{PanicPlace, REASON_WORDS, ResetReason};
 
-/// All that a port implements.
+/// The interface that a port implements.
 pub trait Port: Sized {
-    /// For logs.
+    /// The board's name for logs.
     const NAME: &'static str;
-    /// What [`Port::ticks`] counts in a second.
+    /// The frequency of [`Port::ticks`] in Hz.
     const TICKS_PER_SECOND: u64;
-    /// Where secrets come from.
+    /// The source of secrets.
     type Entropy: Entropy;
-    /// Where configuration and credentials are kept.
+    /// The storage of configuration and credentials.
     type Flash: Flash;
-    /// Frames of at least 1514 octets, without FCS.
+    /// The network driver, with frames of at least 1514 octets without FCS.
     type Ethernet: embassy_net_driver::Driver + 'static;
-    /// Brings the board back when the application hangs.
+    /// The watchdog, which resets the board when the application hangs.
     type Watchdog: Watchdog;
 
-    /// Sets the board up and hands its parts out, once. The clock (embassy's time driver) runs afterwards.
+    /// Sets the board up and returns its parts, once. The clock (embassy's time driver) runs afterwards.
     ///
     /// # Errors
-    /// A part that is not there, or a second call.
+    /// Fails if a part is missing, and at a second call.
     fn take() -> Result<Board<Self>, InitError>;
 
-    /// Runs tasks for ever, and sleeps where there is nothing to do.
+    /// Runs tasks for ever, and sleeps while no task is ready.
     fn run(init: impl FnOnce(Spawner)) -> !;
 
-    /// A counter that never goes back or round, for measurements; finer than embassy's.
+    /// Returns a counter for measurements that neither decreases nor wraps; finer than embassy's.
     fn ticks() -> u64;
 
-    /// Of them, those that were slept through.
+    /// Returns the ticks that were slept through.
     fn idle_ticks() -> u64;
 
-    /// Keeps a reason where the next start finds it. Called with interrupts off, from anywhere, once.
+    /// Keeps a reason for the next start to find. Called once with interrupts off, in any context.
     fn remember(reason: &ResetReason);
 
-    /// Starts the machine again, and all its parts with it.
+    /// Restarts the machine with all its parts.
     fn restart() -> !;
 
-    /// Octets at the far end of the stack that were never written to, and octets of the whole stack.
+    /// Returns the octets at the far end of the stack that were never written to, and the size of the stack in octets.
     fn painted_stack() -> (usize, usize);
 
-    /// For measurements: gives what is free of the stack its colour again, but for a margin; octets of the stack that are in use.
+    /// Repaints the free stack for measurements, but for a margin; returns the octets of stack in use.
     fn repaint_stack() -> usize;
 }
 
 /// The parts of a board.
 pub struct Board<P: Port> {
-    /// Random octets.
+    /// The source of random octets.
     pub entropy: P::Entropy,
-    /// Configuration and credentials.
+    /// The storage of configuration and credentials.
     pub flash: P::Flash,
-    /// The network.
+    /// The network driver.
     pub ethernet: P::Ethernet,
-    /// Not started yet.
+    /// The watchdog, not started yet.
     pub watchdog: P::Watchdog,
-    /// Why this run began.
+    /// The reason for which this run began.
     pub reset_reason: ResetReason,
 }
 
-/// Why there is no board.
+/// The reason for which there is no board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, defmt::Format)]
 pub enum InitError {
-    /// The parts were handed out already.
+    /// The parts were already returned.
     Taken,
-    /// The network controller does not answer as it should.
+    /// The network controller does not respond as expected.
     NoEthernet,
 }
 
-/// Octets that nobody can foretell, from hardware. Seeds a generator; it may be slow.
+/// A hardware source of unpredictable octets. Seeds a generator; it may be slow.
 pub trait Entropy {
-    /// What can fail.
+    /// The error of the source.
     type Error: core::fmt::Debug + defmt::Format;
 
     /// Fills all of `out`, or fails: part of a seed is no seed.
     ///
     /// # Errors
-    /// The source gave nothing, or a health test failed. There is no second best: nothing may be encrypted then.
+    /// Fails if the source gives nothing or a health test fails. There is no fallback: nothing may be encrypted then.
     fn fill(&mut self, out: &mut [u8]) -> Result<(), Self::Error>;
 }
 
-/// Two regions: one that is read only, one that holds credentials.
+/// Two regions: a read-only partition, and the slots for credentials.
 pub trait Flash {
-    /// Octets of the partition.
+    /// The size of the partition in octets.
     const PARTITION_SIZE: usize;
     /// The two slots.
     type Slots: SlotMedium;
 
-    /// The partition, mapped for reading (configuration, trust anchors), and the slots.
+    /// Returns the partition, mapped for reading (configuration, trust anchors), and the slots.
     fn split(self) -> (&'static [u8], Self::Slots);
 }
 
-/// Resets the board when nobody feeds it.
+/// A watchdog that resets the board unless fed.
 pub trait Watchdog {
-    /// Starts it. What is longer than the hardware can wait is cut to that.
+    /// Starts the watchdog. A timeout beyond the hardware's maximum is cut to the maximum.
     fn start(&mut self, timeout: Duration);
 
-    /// Another timeout from now.
+    /// Restarts the timeout.
     fn feed(&mut self);
 }
 
 /// The parts of the selected board.
 pub type Parts = Board<Selected>;
 
-/// [`Port::take`] of the selected board.
+/// Calls [`Port::take`] of the selected board.
 ///
 /// # Errors
-/// The port's.
+/// Returns the port's error.
 pub fn take() -> Result<Parts, InitError> {
     Selected::take()
 }
 
-/// [`Port::run`] of the selected board.
+/// Calls [`Port::run`] of the selected board.
 pub fn run(init: impl FnOnce(Spawner)) -> ! {
     Selected::run(init)
 }
 
-/// A reset that the application asks for.
+/// Resets the board at the application's request.
 pub fn reset() -> ! {
     crate::panic::stop(&ResetReason::Requested)
 }
 
-/// [`Port::ticks`] of the selected board.
+/// Calls [`Port::ticks`] of the selected board.
 #[must_use]
 pub fn ticks() -> u64 {
     Selected::ticks()
 }
 
-/// [`Port::idle_ticks`] of the selected board.
+/// Calls [`Port::idle_ticks`] of the selected board.
 #[must_use]
 pub fn idle_ticks() -> u64 {
     Selected::idle_ticks()

@@ -1,53 +1,53 @@
-//! Why a run began, and the words in which that is kept over a reset.
+//! Encodes the reason of a reset in words that are kept over the reset.
 
 use heapless::String;
 
-/// Octets of a file's path that are kept: its end, which tells more than its beginning.
+/// The octets of a file's path that are kept: the path's end, which is more specific than its beginning.
 const MAX_FILE: usize = 64;
-/// Words of a reason, the checksum being the last.
+/// The number of words of an encoded reason; the last word is the checksum.
 pub const REASON_WORDS: usize = 6 + MAX_FILE / 4;
-/// Distinguishes a record from what memory holds when the power comes on.
+/// The mark that distinguishes a record from random memory after power-on.
 const MAGIC: u32 = 0x4554_5231;
 
-/// Why a run began.
+/// The reason for which a run began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResetReason {
-    /// The power came on, or somebody outside reset the board: nothing was left behind.
+    /// The power came on, or an external reset occurred: no record was left.
     PowerOn,
-    /// The application asked for it.
+    /// The application requested the reset.
     Requested,
-    /// Nobody fed the watchdog; this was running.
+    /// The watchdog was not fed while this instruction ran.
     Watchdog {
-        /// Address of the instruction.
+        /// The address of the instruction.
         pc: u32,
     },
-    /// An access or an instruction that cannot be.
+    /// An access or an instruction was invalid.
     Fault {
-        /// Address of the instruction.
+        /// The address of the instruction.
         pc: u32,
     },
-    /// The stack grew out of its memory.
+    /// The stack exceeded its memory.
     StackOverflow,
-    /// A panic.
+    /// The program panicked.
     Panic(PanicPlace),
 }
 
-/// Where a panic was.
+/// The source location of a panic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PanicPlace {
     file: String<MAX_FILE>,
-    /// Line, from one.
+    /// The line, from one.
     pub line: u32,
-    /// Column, from one.
+    /// The column, from one.
     pub column: u32,
 }
 
 impl PanicPlace {
-    /// The end of the path is kept.
+    /// Creates a place that keeps the end of the path.
     pub(crate) fn new(file: &str, line: u32, column: u32) -> Self {
         let mut kept = String::new();
         let from = file.len().saturating_sub(MAX_FILE);
-        // A cut in the middle of a character keeps nothing: paths of sources are ASCII.
+        // A cut in the middle of a character keeps nothing: source paths are ASCII.
         let _ = kept.push_str(file.get(from..).unwrap_or_default());
         Self { file: kept, line, column }
     }
@@ -56,7 +56,7 @@ impl PanicPlace {
         Self { file: String::new(), line: 0, column: 0 }
     }
 
-    /// The end of the source's path.
+    /// Returns the kept end of the source's path.
     #[must_use]
     pub fn file(&self) -> &str {
         &self.file
@@ -64,7 +64,7 @@ impl PanicPlace {
 }
 
 impl ResetReason {
-    /// As words that [`ResetReason::from_words`] takes.
+    /// Encodes the reason for [`ResetReason::from_words`].
     pub(crate) fn to_words(&self) -> [u32; REASON_WORDS] {
         let (kind, a, b, file) = match self {
             Self::PowerOn => (0, 0, 0, ""),
@@ -94,7 +94,7 @@ impl ResetReason {
         words
     }
 
-    /// What the words say; `None` where they are whatever memory held.
+    /// Decodes a reason; returns `None` if the words are random memory.
     pub(crate) fn from_words(words: &[u32; REASON_WORDS]) -> Option<Self> {
         let [magic, kind, a, b, length, file @ .., sum] = words;
         if *magic != MAGIC || *sum != checksum(words) {
@@ -118,7 +118,8 @@ impl ResetReason {
     }
 }
 
-/// Of all words but the last. Guards against memory that lost its charge, not against anybody.
+/// Returns the checksum of all words but the last. It guards against memory that lost its charge, not against
+/// attackers.
 fn checksum(words: &[u32; REASON_WORDS]) -> u32 {
     let [counted @ .., _] = words;
     counted.iter().fold(0x811c_9dc5, |sum, word| (sum ^ word).wrapping_mul(0x0100_0193).rotate_left(5))

@@ -1,4 +1,4 @@
-//! P-256 in assembly for Cortex-M4: the crate p256-cm4, whose numbers are eight words, the lowest first.
+//! Implements P-256 in assembly for Cortex-M4: the crate p256-cm4, whose numbers are eight words, the lowest first.
 
 use edgetrust_core::crypto::{EcdsaSignature, P256Key, read_ecdsa_signature, write_ecdsa_signature};
 use edgetrust_core::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
@@ -17,7 +17,7 @@ impl SignatureVerificationAlgorithm for EcdsaP256Sha256 {
     fn verify_signature(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
         let (x, y) = point(public_key).ok_or(InvalidSignature)?;
         let (r, s) = read_ecdsa_signature(signature).ok_or(InvalidSignature)?;
-        // It refuses numbers out of range (SEC 1 section 4.1.4).
+        // `verify` refuses numbers out of range (SEC 1 section 4.1.4).
         if p256_cm4::verify(&x, &y, &Sha256::digest(message), &number(&r), &number(&s)) {
             Ok(())
         } else {
@@ -34,7 +34,8 @@ impl SignatureVerificationAlgorithm for EcdsaP256Sha256 {
     }
 }
 
-/// A point of the curve, not compressed (RFC 5480 section 2.2 demands no other form). The crate takes lengths for granted, and does not decompress all points.
+/// Decodes an uncompressed point of the curve (RFC 5480 section 2.2 demands no other form). The crate does not check
+/// lengths, and does not decompress all points.
 fn point(octets: &[u8]) -> Option<(Number, Number)> {
     if octets.first() != Some(&4) || octets.len() != 65 {
         return None;
@@ -43,7 +44,7 @@ fn point(octets: &[u8]) -> Option<(Number, Number)> {
     p256_cm4::octet_string_to_point(&mut x, &mut y, octets).then_some((x, y))
 }
 
-/// The same octets as the portable code signs with.
+/// Signs with the same result as the portable code.
 pub(super) fn sign(key: &P256Key, message: &[u8]) -> Option<EcdsaSignature> {
     let hash = Sha256::digest(message);
     // RFC 6979 section 3.2: bits2octets reduces

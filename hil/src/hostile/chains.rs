@@ -1,4 +1,4 @@
-//! Chains that are as they should be, but for one thing.
+//! Makes certificate chains with exactly one fault.
 
 use rcgen::{
     BasicConstraints, CustomExtension, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyPair, KeyUsagePurpose,
@@ -8,12 +8,12 @@ use time::{Duration, OffsetDateTime};
 
 use crate::pki::{Authority, Credential, Pki, Wish, p256};
 
-/// Which chain is sent.
+/// The chain to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Chain {
-    /// Leaf and intermediate, as they should be.
+    /// Leaf and intermediate without fault.
     Right,
-    /// No certificate in the list.
+    /// An empty certificate list.
     Empty,
     WrongName,
     NoNames,
@@ -33,19 +33,19 @@ pub(super) enum Chain {
     P384,
     Garbage,
     Trailing,
-    /// The right one, and the intermediate so many times.
+    /// The right chain with the intermediate repeated this number of times.
     Long(usize),
 }
 
 impl Chain {
-    /// The chain, and the key of its first certificate.
+    /// Returns the chain and the key of its first certificate.
     pub(super) fn make(self, pki: &Pki, name: &str) -> Credential {
         let wish = Wish::server(name);
         match self {
             Self::Right => pki.issue(&wish),
             Self::Empty => Credential { chain: Vec::new(), key: p256() },
             Self::WrongName => pki.issue(&Wish::server("other.example")),
-            // A common name is no name of a server (RFC 6125 section 6.4.4).
+            // A common name does not identify a server (RFC 6125 section 6.4.4).
             Self::NoNames => pki.issue(&Wish { names: Vec::new(), ..wish }),
             Self::WrongAuthority => pki.stranger.issue(&wish),
             Self::SelfSigned => {
@@ -74,7 +74,7 @@ impl Chain {
                 params.name_constraints =
                     Some(NameConstraints { permitted_subtrees: vec![elsewhere], excluded_subtrees: Vec::new() });
             }),
-            // The location's intermediate may have no other below it.
+            // The location's intermediate may have no other intermediate below it.
             Self::PathLength => {
                 let below = pki.intermediate.below("Mesh CA A 2", |_| {});
                 let mut credential = below.issue(&wish);
@@ -108,7 +108,7 @@ impl Chain {
     }
 }
 
-/// Below an intermediate that is other than it should be.
+/// Issues a right leaf below an altered intermediate.
 fn below(pki: &Pki, wish: &Wish, change: impl FnOnce(&mut rcgen::CertificateParams)) -> Credential {
     let intermediate: Authority = pki.root.below("Mesh CA B", change);
     let mut credential = intermediate.issue(wish);
@@ -116,7 +116,7 @@ fn below(pki: &Pki, wish: &Wish, change: impl FnOnce(&mut rcgen::CertificatePara
     credential
 }
 
-/// A leaf that is other than it should be.
+/// Issues an altered leaf.
 fn with(pki: &Pki, wish: &Wish, key: KeyPair, change: impl FnOnce(&mut rcgen::CertificateParams)) -> Credential {
     let mut params = wish.params();
     params.distinguished_name.push(DnType::OrganizationName, "Mesh");

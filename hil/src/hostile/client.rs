@@ -1,6 +1,6 @@
-//! A TLS 1.3 client that does everything right but one thing: its messages cross a change of keys (RFC 8446 section 5.1).
+//! A TLS 1.3 client with exactly one fault: its messages cross a change of keys (RFC 8446 section 5.1).
 //!
-//! TLS_AES_128_GCM_SHA256 and secp256r1 only. It verifies no server.
+//! TLS_AES_128_GCM_SHA256 and secp256r1 only. The client verifies no server.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,43 +18,43 @@ use crate::pki::Credential;
 
 const ECDSA_SECP256R1_SHA256: u16 = 0x0403;
 
-/// Where a message is sent that belongs behind a change of keys.
+/// The place of a message that belongs behind a change of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Across {
-    /// Nowhere.
+    /// No message crosses a change of keys.
     Nothing,
-    /// A Finished in the record of the ClientHello, not encrypted.
+    /// An unencrypted Finished follows in the record of the ClientHello.
     Hello,
-    /// It begins in the record of the ClientHello, and ends encrypted.
+    /// A Finished starts in the record of the ClientHello, and ends encrypted.
     HelloHalf,
-    /// A KeyUpdate in the record of the Finished, with the keys of the handshake.
+    /// A KeyUpdate follows in the record of the Finished, under the handshake keys.
     Finished,
-    /// It begins in the record of the Finished, and ends with the next keys.
+    /// A KeyUpdate starts in the record of the Finished, and ends under the next keys.
     FinishedHalf,
-    /// A second KeyUpdate in the record of the first, with the keys from before.
+    /// A second KeyUpdate follows in the record of the first, under the previous keys.
     KeyUpdate,
 }
 
 impl Across {
-    /// All that a server has to refuse.
+    /// All variants that a server must refuse.
     pub const ALL: [Self; 5] = [Self::Hello, Self::HelloHalf, Self::Finished, Self::FinishedHalf, Self::KeyUpdate];
 }
 
-/// What a server did.
+/// The server's reaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It answered with application data.
+    /// The server answered with application data.
     Served(Vec<u8>),
-    /// It ended the connection with this alert (RFC 8446 section 6).
+    /// The server ended the connection with this alert (RFC 8446 section 6).
     Alert(u8),
-    /// It ended the connection without a word.
+    /// The server ended the connection without an alert.
     Ended,
 }
 
-/// Connects, shows the credential, and sends `request` where the server lets it come to that.
+/// Connects, shows the credential, and sends `request` if the server lets the handshake finish.
 ///
 /// # Errors
-/// The connection's, and a server that does not speak TLS 1.3 with this cipher suite.
+/// Returns the connection's error, and fails if the server does not speak TLS 1.3 with this cipher suite.
 pub fn ask(server: SocketAddr, credential: &Credential, across: Across, request: &[u8]) -> io::Result<Outcome> {
     let stream = TcpStream::connect(server)?;
     stream.set_nodelay(true)?;
@@ -63,7 +63,7 @@ pub fn ask(server: SocketAddr, credential: &Credential, across: Across, request:
     match client.run(credential, request) {
         Err(Stop::Over(outcome)) => Ok(outcome),
         Err(Stop::Io(error)) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
-            // What the server said before may still be there to be read.
+            // Octets that the server sent earlier may still be readable.
             Ok(client.last_words())
         }
         Err(Stop::Io(error)) => Err(error),
@@ -91,7 +91,7 @@ struct Client {
     transcript: Sha256,
     input: Option<Direction>,
     out: Option<Direction>,
-    /// Handshake messages that came, not read yet.
+    /// Received handshake messages that have not been processed.
     incoming: Vec<u8>,
     across: Across,
 }
@@ -101,7 +101,7 @@ impl Client {
         let secret = EphemeralSecret::random(&mut OsRng);
         let hello = client_hello(EncodedPoint::from(secret.public_key()).as_bytes());
         self.transcript.update(&hello);
-        // Of the right form, and of nothing.
+        // Well formed, with arbitrary contents.
         let early = message(20, &[0; 32]);
         let (with, rest) = match self.across {
             Across::Hello => (&early[..], &[][..]),
@@ -165,13 +165,13 @@ impl Client {
         Ok(self.stream.write_all(&record)?)
     }
 
-    /// A message in a record of its own.
+    /// Sends a message in a record of its own.
     fn send(&mut self, message: &[u8]) -> Result<(), Stop> {
         self.transcript.update(message);
         self.seal(22, message)
     }
 
-    /// The next handshake message of the server, part of the transcript.
+    /// Returns the server's next handshake message, and adds it to the transcript.
     fn message(&mut self) -> Result<Vec<u8>, Stop> {
         loop {
             if let Some(&[_, a, b, c]) = self.incoming.first_chunk::<4>() {
@@ -189,7 +189,7 @@ impl Client {
         }
     }
 
-    /// The next record that is none of change_cipher_spec, decrypted; an alert is the end.
+    /// Returns the next record other than change_cipher_spec, decrypted; an alert is the end.
     fn record(&mut self) -> Result<(u8, Vec<u8>), Stop> {
         loop {
             let mut header = [0; 5];
@@ -225,7 +225,7 @@ impl Client {
     }
 }
 
-/// RFC 8446 section 4.1.2
+/// Builds a ClientHello (RFC 8446 section 4.1.2).
 fn client_hello(point: &[u8]) -> Vec<u8> {
     let mut random = [0; 32];
     OsRng.fill_bytes(&mut random);

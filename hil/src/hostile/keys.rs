@@ -1,4 +1,4 @@
-//! The key schedule and record protection of TLS_AES_128_GCM_SHA256 (RFC 8446 sections 5.2 and 7).
+//! Implements the key schedule and record protection of TLS_AES_128_GCM_SHA256 (RFC 8446 sections 5.2 and 7).
 
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes128Gcm, KeyInit};
@@ -7,14 +7,14 @@ use sha2::{Digest, Sha256};
 
 pub(super) type Secret = [u8; 32];
 
-/// RFC 5869 section 2.2, and plain HMAC.
+/// Computes HMAC-SHA256, which is also HKDF-Extract (RFC 5869 section 2.2).
 pub(super) fn hmac(key: &[u8], message: &[u8]) -> Secret {
     let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(key).expect("HMAC takes keys of every length");
     mac.update(message);
     mac.finalize().into_bytes().into()
 }
 
-/// HKDF-Expand-Label (RFC 8446 section 7.1), one block at the most.
+/// Computes HKDF-Expand-Label (RFC 8446 section 7.1), one block at the most.
 pub(super) fn expand(secret: &Secret, label: &str, context: &[u8], length: u8) -> Vec<u8> {
     let label = [b"tls13 ", label.as_bytes()].concat();
     let size = |octets: &[u8]| u8::try_from(octets.len()).expect("labels and hashes are short");
@@ -35,12 +35,12 @@ fn derive(secret: &Secret, label: &str, transcript: &[u8]) -> Secret {
 pub(super) struct Secrets {
     pub(super) client: Secret,
     pub(super) server: Secret,
-    /// What the next epoch comes from.
+    /// The secret from which the next epoch is derived.
     next: Secret,
 }
 
 impl Secrets {
-    /// From the shared secret and the transcript up to the ServerHello.
+    /// Derives the handshake secrets from the shared secret and the transcript up to the ServerHello.
     pub(super) fn handshake(shared: &[u8], transcript: &[u8]) -> Self {
         let early = hmac(&[0; 32], &[0; 32]);
         let secret = hmac(&derive(&early, "derived", &Sha256::digest(b"")), shared);
@@ -51,7 +51,7 @@ impl Secrets {
         }
     }
 
-    /// From the transcript up to the server's Finished.
+    /// Derives the application secrets from the transcript up to the server's Finished.
     pub(super) fn application(&self, transcript: &[u8]) -> Self {
         Self {
             client: derive(&self.next, "c ap traffic", transcript),
@@ -61,12 +61,12 @@ impl Secrets {
     }
 }
 
-/// RFC 8446 section 4.4.4
+/// Computes the verify data of a Finished (RFC 8446 section 4.4.4).
 pub(super) fn finished(secret: &Secret, transcript: &[u8]) -> Secret {
     hmac(&expand(secret, "finished", b"", 32), transcript)
 }
 
-/// One direction of one epoch.
+/// The record protection of one direction in one epoch.
 pub(super) struct Direction {
     cipher: Aes128Gcm,
     iv: [u8; 12],
@@ -89,7 +89,7 @@ impl Direction {
         nonce
     }
 
-    /// A record with this TLSInnerPlaintext.
+    /// Returns a record with this TLSInnerPlaintext.
     pub(super) fn seal(&mut self, inner: &[u8]) -> Vec<u8> {
         let length = u16::try_from(inner.len() + 16).expect("a record fits in 16 bits");
         let mut record = vec![23, 3, 3];
@@ -101,7 +101,7 @@ impl Direction {
         record
     }
 
-    /// Content type and content of a record's body.
+    /// Decrypts a record's body; returns its content type and content.
     pub(super) fn open(&mut self, body: &[u8]) -> Option<(u8, Vec<u8>)> {
         let length = u16::try_from(body.len()).ok()?;
         let header = [&[23, 3, 3][..], &length.to_be_bytes()].concat();

@@ -1,7 +1,8 @@
-//! A TLS 1.3 server that does everything right but one thing, and writes down what its clients did; and a client of the same kind.
+//! Provides a TLS 1.3 server with exactly one fault, which records its clients' behaviour, and a client of the same
+//! kind.
 //!
-//! TLS_AES_128_GCM_SHA256 and secp256r1 only. In every mode it asks for a client's certificate: a client that shows one, or sends
-//! application data, to a server that it should have refused has failed.
+//! TLS_AES_128_GCM_SHA256 and secp256r1 only. The server requests a client certificate in every mode: a client that
+//! shows one, or sends application data, to a server that it should have refused has failed.
 
 mod chains;
 pub mod client;
@@ -21,25 +22,25 @@ use crate::pki::Pki;
 pub use modes::{Expected, MODES, Mode, mode};
 use session::{Credentials, Session};
 
-/// What clients did, all connections together.
+/// The clients' recorded behaviour, over all connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Connections that were accepted.
+    /// The number of accepted connections.
     pub connections: usize,
-    /// Those with a ClientHello.
+    /// The number of connections with a ClientHello.
     pub hellos: usize,
-    /// Alerts of clients: level and description (RFC 8446 section 6).
+    /// The clients' alerts: level and description (RFC 8446 section 6).
     pub alerts: Vec<(u8, u8)>,
-    /// Those in which a client certificate came.
+    /// The number of client certificates received.
     pub certificates: usize,
-    /// Those with a Finished of the client that was right.
+    /// The number of connections with a correct client Finished.
     pub finished: usize,
-    /// What came as application data.
+    /// The received application data.
     pub application_data: Vec<u8>,
 }
 
 impl Seen {
-    /// Whether a client gave something away: its certificate or its data.
+    /// Returns whether a client disclosed its certificate or its data.
     pub fn gave_away(&self) -> bool {
         self.certificates > 0 || !self.application_data.is_empty()
     }
@@ -60,7 +61,7 @@ impl Shared {
     }
 }
 
-/// A server on loopback that takes one connection after the other; it ends when this is dropped.
+/// A server on loopback that serves one connection after the other; stopped when dropped.
 pub struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -68,10 +69,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Begins, as the server of this name.
+    /// Starts a server for this mode and server name.
     ///
     /// # Errors
-    /// Where there is no socket or no thread to be had.
+    /// Fails if no socket or thread can be created.
     pub fn start(mode: &'static Mode, pki: &Pki, name: &str) -> io::Result<Self> {
         let credentials = Credentials::new(mode, pki, name);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -91,12 +92,12 @@ impl Server {
         Ok(Self { address, shared, thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// Returns the address of the listener.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What clients did so far.
+    /// Returns the clients' behaviour so far.
     pub fn seen(&self) -> Seen {
         self.shared.seen().clone()
     }
@@ -105,7 +106,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        // It waits for the next connection.
+        // The thread waits for the next connection.
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

@@ -1,4 +1,4 @@
-//! The table of modes.
+//! The table of the hostile server's modes.
 
 use super::chains::Chain;
 use super::step::{By, Hello, Message, Step};
@@ -12,33 +12,33 @@ use Step::{
     Oversized, Part, Raw, ReadFinished, ReadHello, Reset, Rest, Send, Stall, Together, ZeroInner,
 };
 
-/// What a client does that is as it should be.
+/// The correct behaviour of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// It is served.
+    /// The client is served.
     Served,
-    /// It refuses, for this reason, and gives nothing away.
+    /// The client refuses for this reason, and discloses nothing.
     Refused(&'static str),
-    /// The server is the right one, and then does what it may not: the client ends the connection, for this reason.
+    /// The client trusts the server, and ends the connection for this reason when the server breaks the protocol.
     Broken(&'static str),
-    /// The server is the right one, and closes: the client sees the end.
+    /// The client trusts the server, and sees the server close the connection.
     Ended,
-    /// Nothing comes: the client gives up by its own deadline, and gives nothing away.
+    /// The client receives nothing, gives up by its own deadline, and discloses nothing.
     GivenUp,
-    /// Nothing comes from the right server: the client gives up by its own deadline.
+    /// The client trusts the server, receives nothing, and gives up by its own deadline.
     Silent,
-    /// embedded-tls panics: the device comes back by its watchdog.
+    /// embedded-tls panics: the device restarts by its watchdog.
     Panics,
 }
 
-/// One thing that a server can do.
+/// One behaviour of a server.
 #[derive(Debug)]
 pub struct Mode {
-    /// What scenarios call it.
+    /// The mode's name in scenarios.
     pub name: &'static str,
-    /// What it does.
+    /// The server's behaviour.
     pub does: &'static str,
-    /// What a device does.
+    /// The device's expected behaviour.
     pub expected: Expected,
     pub(super) steps: &'static [&'static [Step]],
 }
@@ -52,14 +52,14 @@ const fn mode_of(
     Mode { name, does, expected, steps }
 }
 
-/// Up to the encrypted part.
+/// The steps before the encrypted part.
 const HELLO: &[Step] = &[ReadHello, Step::Hello(Hello::Right)];
-/// Up to the server's own certificate.
+/// The steps before the server's own certificate.
 const START: &[Step] = &[ReadHello, Step::Hello(Hello::Right), Send(EncryptedExtensions), Send(CertificateRequest)];
 const CHAIN: &[Step] = &[Send(Certificate(Chain::Right))];
 const PROOF: &[Step] = &[Send(CertificateVerify(By::Leaf)), Send(Finished)];
 const REST: &[Step] = &[ReadFinished, Answer];
-/// All that a right handshake has.
+/// The steps of a right handshake.
 const RIGHT: &[Step] = &[
     ReadHello,
     Step::Hello(Hello::Right),
@@ -75,14 +75,14 @@ const FLIGHT: &[Message] =
 
 use Expected::{Broken, Ended, GivenUp, Panics, Refused, Served, Silent};
 
-/// A mode with a chain that is not as it should be.
+/// A mode with one fault in the chain.
 macro_rules! chain {
     ($name:literal, $does:literal, $reason:literal, $chain:expr) => {
         mode_of($name, $does, Refused($reason), &[START, &[Send(Certificate($chain))], PROOF, REST])
     };
 }
 
-/// A mode with a ServerHello that is not as it should be.
+/// A mode with one fault in the ServerHello.
 macro_rules! hello {
     ($name:literal, $does:literal, $reason:literal, $hello:expr) => {
         mode_of($name, $does, Refused($reason), &[&[ReadHello, Step::Hello($hello)], REST])
@@ -95,7 +95,7 @@ pub const MODES: &[Mode] = &[
     mode_of("good", "all as it should be", Served, &[RIGHT, &[Answer]]),
     mode_of("one-record", "all as it should be, in one record", Served, &[HELLO, &[Together(FLIGHT)], REST]),
 
-    // Who it is.
+    // Proof of identity.
     mode_of("no-certificate", "sends neither Certificate nor CertificateVerify", Refused("NoCertificate"), &[START, &[Send(Finished)], REST]),
     mode_of("finished-only", "sends a Finished and nothing before it", Refused("NoCertificate"), &[HELLO, &[Send(EncryptedExtensions), Send(Finished)], REST]),
     mode_of("no-certificate-verify", "does not prove that it has the certificate's key", Refused("NoCertificateVerify"), &[START, CHAIN, &[Send(Finished)], REST]),
@@ -110,7 +110,7 @@ pub const MODES: &[Mode] = &[
     mode_of("scheme-of-another-curve", "signs with P-256 and calls it P-384", Refused("SignatureScheme"), &[START, CHAIN, &[Send(CertificateVerify(By::Scheme(0x0503))), Send(Finished)], REST]),
     mode_of("bad-finished", "sends a Finished that is not of this handshake", Refused("Tls"), &[START, CHAIN, &[Send(CertificateVerify(By::Leaf)), Send(BadFinished)], REST]),
 
-    // Its certificates.
+    // Certificates.
     chain!("empty-chain", "sends a list without certificates", "NoCertificate", Chain::Empty),
     chain!("wrong-name", "has a certificate for another name", "Denied", Chain::WrongName),
     chain!("no-names", "has a certificate with its name as common name alone", "Denied", Chain::NoNames),
@@ -133,7 +133,7 @@ pub const MODES: &[Mode] = &[
     chain!("long-chain", "sends 7 intermediates", "TooManyCertificates", Chain::Long(7)),
     chain!("oversized-chain", "sends 30 intermediates", "Tls", Chain::Long(30)),
 
-    // Its ServerHello.
+    // ServerHello.
     hello!("hello-retry-request", "wants another key share", "HelloRetryRequest", Hello::Retry),
     hello!("wrong-cipher-suite", "chooses a cipher suite that was not offered", "CipherSuite", Hello::OtherSuite),
     hello!("wrong-group", "gives its key share the number of another group", "Group", Hello::OtherGroup),
@@ -142,7 +142,7 @@ pub const MODES: &[Mode] = &[
     hello!("bad-point", "sends a key share that is no point of the curve", "Tls", Hello::BadPoint),
     hello!("trailing-server-hello", "sends a ServerHello that is longer than its parts", "ServerHello", Hello::Trailing),
 
-    // Its records.
+    // Records.
     mode_of("plaintext-certificate", "does not encrypt its certificate", Refused("UnexpectedRecord"), &[HELLO, &[Clear(EncryptedExtensions), Clear(Certificate(Chain::Right)), Clear(CertificateVerify(By::Leaf)), Clear(Finished)], REST]),
     mode_of("oversized-record", "sends a record of 17,000 octets", Refused("Overflow"), &[HELLO, &[Oversized(17_000)], REST]),
     mode_of("empty-record", "sends an encrypted record of no octets", Refused("EmptyRecord"), &[HELLO, &[ClearRecord(23, &[])], REST]),
@@ -161,7 +161,7 @@ pub const MODES: &[Mode] = &[
     mode_of("many-extensions", "sends EncryptedExtensions over and over", Refused("LongHandshake"), &[HELLO, &[Send(LongExtensions(3_000)); 25], CHAIN, PROOF, REST]),
     mode_of("odd-certificate-request", "asks for schemes that nobody knows, as it may", Refused("Tls"), &[HELLO, &[Send(EncryptedExtensions), Send(OddCertificateRequest)], CHAIN, PROOF, REST]),
 
-    // Its messages across a change of keys (RFC 8446 section 5.1).
+    // Messages across a change of keys (RFC 8446 section 5.1).
     mode_of("across-hello", "sends EncryptedExtensions in the record of its ServerHello, not encrypted", Refused("ServerHello"), &[&[ReadHello, HelloWith(&[EncryptedExtensions], 0), Send(CertificateRequest)], CHAIN, PROOF, REST]),
     mode_of("across-hello-all", "sends all its messages in the record of its ServerHello, not encrypted", Refused("ServerHello"), &[&[ReadHello, HelloWith(FLIGHT, 0)], REST]),
     mode_of("across-hello-half", "begins EncryptedExtensions in the record of its ServerHello, and ends it encrypted", Refused("ServerHello"), &[&[ReadHello, HelloWith(&[EncryptedExtensions], 3), Rest, Send(CertificateRequest)], CHAIN, PROOF, REST]),
@@ -169,7 +169,7 @@ pub const MODES: &[Mode] = &[
     mode_of("across-finished-half", "begins a ticket in the record of its Finished, and ends it with the next keys", Refused("Tls"), &[START, CHAIN, &[Send(CertificateVerify(By::Leaf)), Part(&[Finished, Ticket], 100), ReadFinished, Rest, Answer]]),
     mode_of("across-key-update", "sends a ticket in the record of its KeyUpdate, with the keys from before", Broken("Tls"), &[RIGHT, &[Together(&[KeyUpdate, Ticket]), Stall]]),
 
-    // Its alerts, and its silence.
+    // Alerts and silence.
     mode_of("fatal-alert", "answers the ClientHello with handshake_failure", Refused("Alert"), &[&[ReadHello, ClearRecord(21, &[2, 40]), Close]]),
     mode_of("plaintext-alert", "sends an alert that is not encrypted where it must be", Refused("UnexpectedRecord"), &[HELLO, &[ClearRecord(21, &[2, 40]), Stall]]),
     mode_of("encrypted-alert", "sends an alert amid the handshake", Refused("Tls"), &[START, &[Inner(&[2, 40, 21]), Stall]]),
@@ -184,7 +184,7 @@ pub const MODES: &[Mode] = &[
     mode_of("stall-in-certificate", "sends half a record and nothing more", GivenUp, &[START, &[Raw(&[23, 3, 3, 2, 0, 7, 7, 7]), Stall]]),
     mode_of("drip", "sends one octet a second", GivenUp, &[&[ReadHello, Drip, Step::Hello(Hello::Right)], REST]),
 
-    // After a right handshake.
+    // Faults after a right handshake.
     mode_of("silent", "never answers a request", Silent, &[RIGHT, &[Stall]]),
     mode_of("close-after-finished", "closes without close_notify", Broken("Truncated"), &[RIGHT, &[Close]]),
     mode_of("close-notify", "says close_notify", Ended, &[RIGHT, &[Inner(&[1, 0, 21]), Close]]),
@@ -204,7 +204,7 @@ pub const MODES: &[Mode] = &[
     mode_of("late-change-cipher-spec", "sends change_cipher_spec after the handshake", Broken("UnexpectedRecord"), &[RIGHT, &[ChangeCipherSpec(1), Stall]]),
 ];
 
-/// The mode of this name.
+/// Returns the mode of this name.
 pub fn mode(name: &str) -> Option<&'static Mode> {
     MODES.iter().find(|mode| mode.name == name)
 }

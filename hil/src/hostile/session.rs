@@ -1,4 +1,4 @@
-//! One connection, taken through the steps of a mode.
+//! Runs one connection through the steps of a mode.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -18,21 +18,21 @@ use super::step::{By, Hello, Message, Step};
 use super::{Seen, Shared};
 use crate::pki::{Credential, Pki, p256};
 
-/// How often a wait looks whether it is to end.
+/// The interval at which a wait checks whether the server stops.
 const TICK: Duration = Duration::from_millis(50);
-/// A client that does nothing for so long is left alone.
+/// The time after which an inactive client is given up.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Between two octets of a drip.
+/// The time between two octets of a drip.
 const DRIP: Duration = Duration::from_secs(1);
 
 const ECDSA_SECP256R1_SHA256: u16 = 0x0403;
-/// To every request, with its content type.
+/// The answer to every request, with its content type.
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n\x17";
 
-/// The connection is over, whoever ended it.
+/// The end of the connection, caused by either side.
 struct Over;
 
-/// The chains of a mode, made once.
+/// The chains of a mode, made once, and another key.
 pub(super) struct Credentials {
     chains: Vec<(Chain, Credential)>,
     another: KeyPair,
@@ -71,7 +71,7 @@ pub(super) struct Session<'a> {
     incoming: Vec<u8>,
     drip: bool,
     transcript: Sha256,
-    /// Up to the server's Finished.
+    /// The hash of the transcript up to the server's Finished.
     at_finished: Option<[u8; 32]>,
     hello: Option<ClientHello>,
     secrets: Option<Secrets>,
@@ -112,7 +112,7 @@ impl<'a> Session<'a> {
                 return;
             }
         }
-        // What the client does now is still written down.
+        // The client's further behaviour is still recorded.
         let _ = self.listen();
     }
 
@@ -145,7 +145,7 @@ impl<'a> Session<'a> {
             Step::Noise(octets) => {
                 let mut noise = vec![0; octets];
                 OsRng.fill_bytes(&mut noise);
-                // No type of a record by chance.
+                // No record type has this bit: the noise cannot begin like a record.
                 noise[0] |= 0x80;
                 self.write(&noise)
             }
@@ -164,7 +164,7 @@ impl<'a> Session<'a> {
             }
             Step::Stall => self.listen(),
             Step::Close => {
-                // What came in the meantime is read: else closing would be a reset.
+                // Unread input would turn the close into a reset.
                 let _ = self.stream.shutdown(std::net::Shutdown::Write);
                 self.listen()
             }
@@ -189,7 +189,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Reads what there is; nothing, within a tick, is no error.
+    /// Reads the available octets; a tick without any is not an error.
     fn fill(&mut self) -> Result<(), Over> {
         if self.shared.stopped() {
             return Err(Over);
@@ -210,7 +210,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The next record of the client: content type and contents, decrypted where that is possible.
+    /// Returns the client's next record: content type and contents, decrypted if possible.
     fn record(&mut self) -> Result<(u8, Vec<u8>), Over> {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -231,7 +231,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The next record that is none of change_cipher_spec and alert.
+    /// Returns the next record other than change_cipher_spec and alert.
     fn contents(&mut self) -> Result<(u8, Vec<u8>), Over> {
         loop {
             let (content_type, contents) = self.record()?;
@@ -250,7 +250,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Writes down what the client does until it goes.
+    /// Records the client's behaviour until it disconnects.
     fn listen(&mut self) -> Result<(), Over> {
         loop {
             let (content_type, contents) = self.contents()?;
@@ -270,7 +270,7 @@ impl<'a> Session<'a> {
             self.hello = Some(first);
             return Ok(());
         }
-        // It prefers other groups: it is asked for this one (RFC 8446 sections 4.1.4 and 4.4.1).
+        // A client that prefers other groups is asked for this one (RFC 8446 sections 4.1.4 and 4.4.1).
         let retry = messages::hello_retry_request(&first.session, SECP256R1);
         let hello = message(254, &self.hash());
         self.transcript = Sha256::new_with_prefix(&hello).chain_update(&retry);
@@ -279,7 +279,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// A ClientHello, part of the transcript.
+    /// Reads a ClientHello, and adds it to the transcript.
     fn client_hello(&mut self) -> Result<ClientHello, Over> {
         let (content_type, contents) = self.contents()?;
         if content_type != 22 || contents.first() != Some(&1) {
@@ -289,13 +289,13 @@ impl<'a> Session<'a> {
         ClientHello::parse(&contents).ok_or(Over)
     }
 
-    /// The octets without the last ones, which are sent later.
+    /// Cuts off the last `left_out` octets, which are sent later.
     fn without_the_last(&mut self, mut octets: Vec<u8>, left_out: usize) -> Vec<u8> {
         self.left_out = octets.split_off(octets.len().saturating_sub(left_out));
         octets
     }
 
-    /// With messages in the same record.
+    /// Sends a ServerHello with messages in the same record.
     fn server_hello(&mut self, kind: Hello, with: &[Message], left_out: usize) -> Result<(), Over> {
         let hello = self.hello.as_ref().ok_or(Over)?;
         let secret = EphemeralSecret::random(&mut OsRng);
@@ -343,7 +343,7 @@ impl<'a> Session<'a> {
         self.write(&record)
     }
 
-    /// Handshake messages in records of so many octets at the most.
+    /// Sends handshake messages in records of this number of octets at the most.
     fn send_messages(&mut self, messages: &[Message], octets: usize) -> Result<(), Over> {
         let all = self.messages(messages);
         for part in all.chunks(octets) {
@@ -356,7 +356,7 @@ impl<'a> Session<'a> {
         messages.iter().flat_map(|message| self.message(*message)).collect()
     }
 
-    /// A message, which is part of the transcript from now on.
+    /// Returns a message, and adds it to the transcript.
     fn message(&mut self, kind: Message) -> Vec<u8> {
         let server = self.secrets.as_ref().map_or([0; 32], |secrets| secrets.server);
         let octets = match kind {
@@ -404,13 +404,13 @@ impl<'a> Session<'a> {
         messages::certificate_verify(scheme, &signature)
     }
 
-    /// Reads to the client's Finished; from then on keys are those of application data.
+    /// Reads up to the client's Finished, and then changes to the application keys.
     fn read_finished(&mut self) -> Result<(), Over> {
         let mut pending = Vec::new();
         loop {
             let (content_type, contents) = self.contents()?;
             if content_type != 22 {
-                // Application data under the keys of the handshake cannot be; whatever it is was written down.
+                // Application data under the handshake keys is invalid; it has been recorded.
                 return Err(Over);
             }
             pending.extend_from_slice(&contents);
@@ -423,7 +423,7 @@ impl<'a> Session<'a> {
                 let message: Vec<u8> = pending.drain(..length).collect();
                 self.transcript.update(&message);
                 match message_type {
-                    // A context of no octets and a list of none have eight octets with their header.
+                    // An empty context and an empty list have eight octets with their header.
                     11 if length > 8 => self.note(|seen| seen.certificates += 1),
                     20 if expected.is_some_and(|expected| message[4..] == expected) => {
                         self.note(|seen| seen.finished += 1);
@@ -452,7 +452,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// RFC 8446 section 4.2.3
+/// Returns the signature scheme of a key (RFC 8446 section 4.2.3).
 fn scheme_of(key: &KeyPair) -> u16 {
     if key.is_compatible(&rcgen::PKCS_ECDSA_P384_SHA384) {
         0x0503

@@ -1,8 +1,8 @@
-//! What a server can do, step by step.
+//! The steps of which a mode consists.
 
 use super::chains::Chain;
 
-/// Which ServerHello is sent.
+/// The kind of ServerHello to send.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Hello {
     Right,
@@ -12,29 +12,29 @@ pub(super) enum Hello {
     OtherSuite,
     /// secp384r1, with a share of secp256r1.
     OtherGroup,
-    /// Without supported_versions.
+    /// A ServerHello without supported_versions.
     Tls12,
     NoKeyShare,
     /// A point that is not on the curve.
     BadPoint,
-    /// Longer than all its parts.
+    /// A ServerHello that is longer than its parts.
     Trailing,
 }
 
-/// Whose key signs, and what.
+/// The key that signs, and the signed contents.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum By {
-    /// The key of the certificate that was sent last, this handshake.
+    /// The key of the certificate that was sent last, over this handshake.
     Leaf,
-    /// A key that no certificate names.
+    /// A key that is in no certificate.
     Another,
-    /// The leaf's, another handshake.
+    /// The leaf's key, over another handshake.
     OtherTranscript,
-    /// The leaf's, as a client signs (RFC 8446 section 4.4.3).
+    /// The leaf's key, with the context string of a client (RFC 8446 section 4.4.3).
     AsClient,
-    /// The leaf's, under a scheme of this number.
+    /// The leaf's key, under the scheme of this number.
     Scheme(u16),
-    /// No octet of a signature.
+    /// An empty signature.
     Empty,
 }
 
@@ -42,70 +42,70 @@ pub(super) enum By {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Message {
     EncryptedExtensions,
-    /// With an extension of so many octets.
+    /// EncryptedExtensions with an extension of this number of octets.
     LongExtensions(usize),
     CertificateRequest,
-    /// With schemes that nobody knows before the one that is known.
+    /// A CertificateRequest with unknown schemes before the known one.
     OddCertificateRequest,
     Certificate(Chain),
     CertificateVerify(By),
     Finished,
     BadFinished,
     KeyUpdate,
-    /// With a context, as it must be after the handshake (RFC 8446 section 4.6.2).
+    /// A CertificateRequest with a context, as required after the handshake (RFC 8446 section 4.6.2).
     LateCertificateRequest,
     Ticket,
-    /// A Certificate that says that it has 16 MiB.
+    /// A Certificate that claims a length of 16 MiB.
     Endless,
-    /// Of a type that does not exist.
+    /// A message of a type that does not exist.
     Unknown,
 }
 
-/// What is done next.
+/// The server's next action.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
     /// Waits for the ClientHello.
     ReadHello,
     Hello(Hello),
-    /// A handshake message in a record of its own; part of the transcript.
+    /// Sends a handshake message in a record of its own, and adds it to the transcript.
     Send(Message),
-    /// Several in one record.
+    /// Sends several messages in one record.
     Together(&'static [Message]),
-    /// The ServerHello and these in one record that is not encrypted, without the last octets, as many as the number says.
+    /// Sends the ServerHello and these messages in one unencrypted record, without this number of last octets.
     HelloWith(&'static [Message], usize),
-    /// Several in one record, without the last octets, as many as the number says.
+    /// Sends several messages in one record, without this number of last octets.
     Part(&'static [Message], usize),
-    /// The octets that were left out, in a record with the keys of now.
+    /// Sends the octets that were left out, in a record under the current keys.
     Rest,
-    /// In records of so many octets.
+    /// Sends messages in records of this number of octets.
     Fragments(usize, &'static [Message]),
-    /// Not encrypted.
+    /// Sends a message unencrypted.
     Clear(Message),
-    /// These octets, as they are.
+    /// Sends these octets unchanged.
     Raw(&'static [u8]),
-    /// So many octets that mean nothing.
+    /// Sends this number of random octets.
     Noise(usize),
-    /// A record that is not encrypted: content type and contents.
+    /// Sends an unencrypted record: content type and contents.
     ClearRecord(u8, &'static [u8]),
-    /// An encrypted record with this TLSInnerPlaintext.
+    /// Sends an encrypted record with this TLSInnerPlaintext.
     Inner(&'static [u8]),
-    /// The same, so many times.
+    /// Sends such a record this number of times.
     Inners(usize, &'static [u8]),
-    /// An encrypted record of so many octets, all zero.
+    /// Sends an encrypted record of this number of zero octets.
     ZeroInner(usize),
-    /// A record with a tag that is not right.
+    /// Sends a record with a wrong tag.
     BadTag,
-    /// A header that promises so many octets, and as many.
+    /// Sends a header that announces this number of octets, and as many octets.
     Oversized(u16),
-    /// So many change_cipher_spec.
+    /// Sends this number of change_cipher_spec.
     ChangeCipherSpec(usize),
     /// Waits for the client's Finished.
     ReadFinished,
     /// Waits for application data, and answers.
     Answer,
-    /// From here on one octet a second.
+    /// Sends one octet a second from now on.
     Drip,
-    /// Nothing more, until the client gives up.
+    /// Sends nothing more until the client gives up.
     Stall,
     Close,
     Reset,

@@ -1,7 +1,7 @@
-//! The partition that a device is told in: named blobs in place of files.
+//! Writes the partition of a device's settings: named blobs in place of files.
 //!
-//! `EDGEBLOB`, version, count; entries of 64 octets: name (48, filled up with NUL), offset, length, 8 octets 0; then the blobs, each at a multiple
-//! of 4; the last 32 octets are the SHA-256 of all before.
+//! `EDGEBLOB`, version, count; entries of 64 octets: name (48, padded with NUL), offset, length, 8 octets 0; then the
+//! blobs, each at a multiple of 4; the last 32 octets are the SHA-256 of all octets before them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::CONFIG;
 use crate::pem;
 
-/// Octets of the partition.
+/// The size of the partition in octets.
 pub(super) const PARTITION: usize = 64 * 1024;
 const MAGIC: &[u8; 8] = b"EDGEBLOB";
 const HEAD: usize = 16;
@@ -22,12 +22,14 @@ const ENTRY: usize = 64;
 const NAME: usize = 48;
 const DIGEST: usize = 32;
 
-/// What a device has room for: octets of its configuration, CAs, octets of its own certificate (`firmware-example/src/settings.rs`, `renewal.rs`).
+/// A device's limits: octets of its configuration, number of CAs, octets of its own certificate
+/// (`firmware-example/src/settings.rs`, `renewal.rs`).
 const MAX_CONFIG: usize = 2048;
 const MAX_ANCHORS: usize = 4;
 const MAX_CERTIFICATE: usize = 1024;
 
-/// The configuration and the files that it names, as they go onto a device: nothing that a device would refuse.
+/// Returns the configuration and the files that it names in the device's form, or an error for anything that a device
+/// would refuse.
 fn blobs(config: &str, folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, String> {
     if config.len() > MAX_CONFIG {
         return Err(format!("{CONFIG}: found {} octets, expected {MAX_CONFIG} at the most", config.len()));
@@ -67,13 +69,13 @@ fn blobs(config: &str, folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, Strin
     Ok(blobs)
 }
 
-/// The blocks of a PEM file.
+/// Returns the label and DER of each block of a PEM file.
 fn read(path: &Path) -> Result<Vec<(String, Vec<u8>)>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     pem::decode(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// One or more.
+/// Returns the DER of one or more certificates.
 fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
     let blocks = read(path)?;
     if blocks.is_empty() {
@@ -91,7 +93,7 @@ fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
     (1..).zip(blocks).map(certificate).collect()
 }
 
-/// PKCS #8, or what `openssl ecparam -genkey` writes (RFC 5915).
+/// Reads a key in PKCS #8 or in the form that `openssl ecparam -genkey` writes (RFC 5915).
 fn private_key(path: &Path) -> Result<P256Key, String> {
     let mut blocks = read(path)?;
     blocks.retain(|(label, _)| label != "EC PARAMETERS");
@@ -108,10 +110,11 @@ fn private_key(path: &Path) -> Result<P256Key, String> {
     key.ok_or_else(|| format!("{}: not a key of P-256, which is what a device signs with", path.display()))
 }
 
-/// A partition for the device of this configuration; the files that it names are looked for in `folder`.
+/// Returns a partition for the device of this configuration; the files that the configuration names are read from
+/// `folder`.
 ///
 /// # Errors
-/// The file or the key, and what is wrong with it.
+/// Returns the name of the file or key, and its fault.
 pub(super) fn partition(config: &str, folder: &Path) -> Result<Vec<u8>, String> {
     write(&blobs(config, folder)?)
 }
@@ -168,7 +171,7 @@ pub(super) mod tests {
         (folder, pki, device)
     }
 
-    /// A blob as firmware finds it.
+    /// Returns a blob as the firmware finds it.
     fn blob(octets: &[u8], name: &str) -> Option<Vec<u8>> {
         let number = |at: usize| u32::from_le_bytes(octets[at..at + 4].try_into().unwrap()) as usize;
         assert_eq!((&octets[..8], number(8)), (&MAGIC[..], 1));
@@ -195,7 +198,7 @@ pub(super) mod tests {
         assert!(before[PARTITION / 2..].iter().all(|octet| *octet == 0xff), "the rest is erased");
     }
 
-    /// The firmware is another workspace, for another target: its limits cannot be named here.
+    /// The limits are compared as text, since the firmware is another workspace for another target.
     #[test]
     fn the_limits_are_the_firmwares() {
         let source = |file: &str| {
@@ -212,7 +215,7 @@ pub(super) mod tests {
     fn a_key_is_taken_as_openssl_writes_it() {
         let (folder, _, device) = folder();
         let sec1 = p256::SecretKey::from_pkcs8_der(device.key.serialized_der()).unwrap().to_sec1_der().unwrap();
-        // id-prime256v1, as `openssl ecparam -genkey` says beforehand.
+        // id-prime256v1: `openssl ecparam -genkey` writes this curve before the key.
         let curve = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
         let text = pem::encode("EC PARAMETERS", &curve) + &pem::encode("EC PRIVATE KEY", &sec1);
         std::fs::write(folder.path().join("device.key"), text).unwrap();

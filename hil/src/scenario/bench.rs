@@ -1,4 +1,4 @@
-//! All that a scenario runs on: a network, keys and certificates, servers, and the device with its flash.
+//! Builds the surroundings of a scenario: a network, keys and certificates, servers, and the device with its flash.
 
 use std::fs;
 use std::io;
@@ -21,17 +21,17 @@ use crate::wire::{Settings, Wire};
 
 /// The gateway's name.
 const GATEWAY: &str = "gateway.mesh.test";
-/// The device's.
+/// The device's name.
 const DEVICE: &str = "sensor-7.mesh.test";
 /// The gateway's port, as the device sees it.
 pub(super) const PORT: u16 = 8443;
-/// Where devices renew.
+/// The port at which devices renew.
 const EST_PORT: u16 = 8444;
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
-/// Who answers now.
+/// The server that answers at present.
 enum Peer {
     Gateway(Gateway),
     Openssl(Openssl),
@@ -39,7 +39,7 @@ enum Peer {
     None,
 }
 
-/// One scenario's.
+/// The surroundings of one scenario.
 pub(super) struct Bench {
     folder: PathBuf,
     pub(super) log: Arc<Log>,
@@ -48,9 +48,9 @@ pub(super) struct Bench {
     pki: Arc<Pki>,
     peer: Peer,
     ca: Option<StepCa>,
-    /// The device's line from which on this server answers.
+    /// The number of the device's first log line since this server answers.
     since: usize,
-    /// What servers said that are gone.
+    /// The log of the servers that have been replaced.
     said: String,
     device_name: String,
     pub(super) flash: Flash,
@@ -69,7 +69,7 @@ fn flawed(wish: Wish, flaw: Flaw) -> Wish {
 }
 
 impl Bench {
-    /// Everything is there and the device has its power.
+    /// Starts everything and powers the device.
     pub(super) fn new(scenario: &Scenario, firmware: &Path, folder: PathBuf) -> io::Result<Self> {
         let (pki, service, log) = (Arc::new(Pki::new()), Service::start()?, Arc::new(Log::new()));
         let settings = Settings {
@@ -108,25 +108,26 @@ impl Bench {
         Ok(bench)
     }
 
-    /// Gives the device its power.
+    /// Powers the device.
     pub(super) fn power(&mut self) -> io::Result<()> {
         self.qemu = Some(self.machine.start(Some(&self.wire), &self.log)?);
         Ok(())
     }
 
-    /// Takes it away.
+    /// Cuts the device's power.
     pub(super) fn unplug(&mut self) {
         if let Some(qemu) = self.qemu.take() {
             qemu.stop();
         }
     }
 
-    /// The device's power ends at this operation of its flash, each time that it is started; 0: at none.
+    /// Sets the operation of the flash at which the device's power ends, each time that the device is started; 0:
+    /// never.
     pub(super) fn set_cut(&mut self, cut_at: u32) -> io::Result<()> {
         self.flash.set_rig(Rig { cut_at, clock_rate: self.clock_rate })
     }
 
-    /// From now on this server answers, and the one before is gone. What it did is judged.
+    /// Replaces the current server by this one; [`Bench::judge`] must be called first.
     pub(super) fn serve(&mut self, server: &Server) -> io::Result<()> {
         self.wire.set_forward(PORT, None);
         self.wire.reset(Some(PORT));
@@ -162,7 +163,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Certificate and key of a real server.
+    /// Returns the certificate and key of a real server.
     fn credential(&self, shown: &Shown) -> Credential {
         let wish = flawed(Wish::server(GATEWAY), shown.certificate);
         match shown.certificate {
@@ -171,7 +172,7 @@ impl Bench {
         }
     }
 
-    /// Another certificate and key, for the same name, in use when this returns.
+    /// Replaces the server's certificate and key, for the same name; both are in use when this returns.
     pub(super) fn rotate_server(&self) -> io::Result<()> {
         let Peer::Gateway(gateway) = &self.peer else {
             return Err(io::Error::other("only the gateway's certificate can be replaced while it runs"));
@@ -213,7 +214,7 @@ impl Bench {
         Ok(config)
     }
 
-    /// The CA goes, or comes back.
+    /// Stops or restarts the CA.
     pub(super) fn set_ca(&mut self, wanted: Presence) -> io::Result<()> {
         let ca = self.ca.as_mut().ok_or_else(|| io::Error::other("ca: this server has no est, so there is no CA"))?;
         match wanted {
@@ -223,25 +224,25 @@ impl Bench {
         Ok(())
     }
 
-    /// POSTs are answered with this text; with an empty one, as the service does.
+    /// Sets the text that answers POSTs; with an empty text, the service answers as usual.
     pub(super) fn set_answer(&mut self, text: &str) {
         let octets = text.as_bytes().to_vec();
         let answers: Answers = Arc::new(move |_| Some(octets.clone()));
         self.service.set_answers(Some(answers).filter(|_| !text.is_empty()));
     }
 
-    /// Devices that renew are answered like this, by the service.
+    /// Makes the service answer renewing devices in this way.
     pub(super) fn set_est(&mut self, est: Est) {
         let (pki, log) = (Arc::clone(&self.pki), Arc::clone(&self.log));
         let answers: Answers = Arc::new(move |post| {
             let request = post.path.starts_with("/.well-known/est/").then_some(&post.body)?;
-            // A request that cannot be read is not answered, and the device complains of that.
+            // A malformed request gets no answer, and the device logs the failure.
             est.answer(&pki, &post.path, request).map_err(|problem| log.note(format!("est: {problem}"))).ok()
         });
         self.service.set_answers(Some(answers));
     }
 
-    /// All that servers logged so far.
+    /// Returns the log of all servers so far.
     pub(super) fn server_said(&self) -> String {
         let now = match &self.peer {
             Peer::Gateway(gateway) => gateway.log(),
@@ -252,7 +253,7 @@ impl Bench {
         format!("{}{now}", self.said)
     }
 
-    /// What the server of now has to say against the device.
+    /// Checks the device's behaviour as the current server recorded it.
     pub(super) fn judge(&mut self) -> Result<(), String> {
         let said = self.server_said();
         let Peer::Hostile(server, mode) = &self.peer else {
@@ -284,7 +285,7 @@ impl Bench {
         Ok(())
     }
 
-    /// A device that refuses says why, as the table has it.
+    /// Checks that a refusing device logs the reason that the table of modes expects.
     fn check_reason(&self, mode: &Mode) -> Result<(), String> {
         let Expected::Refused(reason) = mode.expected else { return Ok(()) };
         let lines = self.log.lines(self.since);
@@ -296,7 +297,7 @@ impl Bench {
         Err(format!("{}: refused for {reasons:?}, expected {reason:?}", mode.name))
     }
 
-    /// Leaves behind what was logged.
+    /// Writes the logs into the scenario's folder.
     pub(super) fn write_logs(&self) {
         let lines: Vec<String> = self.log.lines(0).iter().map(ToString::to_string).collect();
         let _ = fs::write(self.folder.join("device.log"), lines.join("\n") + "\n");
@@ -312,7 +313,7 @@ fn write(folder: &Path, name: &str, credential: &Credential) -> io::Result<()> {
     fs::write(folder.join(format!("{name}.pem")), credential.chain_pem())
 }
 
-/// The device's flash, as it leaves the factory.
+/// Creates the device's flash in its factory state.
 fn provision(device: &Device, name: &str, pki: &Pki, folder: &Path, file: &Path) -> io::Result<Flash> {
     let wish = flawed(Wish::client(name), device.certificate);
     let credential = match device.certificate {
@@ -353,7 +354,7 @@ fn provision(device: &Device, name: &str, pki: &Pki, folder: &Path, file: &Path)
     Ok(flash)
 }
 
-/// Waits a little; conditions of other processes have no better bell.
+/// Waits 10 ms; conditions in other processes raise no event to wait for.
 pub(super) fn glance() {
     std::thread::sleep(Duration::from_millis(10));
 }

@@ -1,4 +1,4 @@
-//! Power that ends amid renewals, again and again: what comes up must have a whole credential each time.
+//! Cuts the power amid renewals, repeatedly; the device must come up with a whole credential each time.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +8,13 @@ use super::bench::{Bench, glance};
 use super::step::Cuts;
 use crate::log::Waited;
 
-/// For each of: a start, a renewal, another start.
+/// The time limit for each start and each renewal.
 const EACH: Duration = Duration::from_secs(60);
 
-/// A command that nobody heard is said again after this.
+/// The time after which an unanswered command is sent again.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// Chooses (splitmix64): the same places for the same seed.
+/// A random number generator (splitmix64): the same seed gives the same places.
 struct Chance(u64);
 
 impl Chance {
@@ -27,7 +27,7 @@ impl Chance {
     }
 }
 
-/// Goes through them; how many ended a run amid an operation.
+/// Makes all cuts, and returns the number that fell amid an operation.
 pub(super) fn run(bench: &mut Bench, cuts: Cuts, never: &Regex) -> Result<u32, String> {
     let told = |result: std::io::Result<()>| result.map_err(|error| error.to_string());
     let mut chance = Chance(cuts.seed);
@@ -55,7 +55,7 @@ pub(super) fn run(bench: &mut Bench, cuts: Cuts, never: &Regex) -> Result<u32, S
     Ok(met)
 }
 
-/// Until the power has ended, which is true, or the renewal has.
+/// Waits for the end of the power (true) or of the renewal (false).
 fn renew(bench: &mut Bench, from: usize) -> Result<bool, String> {
     let until = Instant::now() + EACH;
     let said = |bench: &Bench, what: &str| bench.log.lines(from).iter().any(|line| line.text.contains(what));
@@ -67,7 +67,8 @@ fn renew(bench: &mut Bench, from: usize) -> Result<bool, String> {
         if said(bench, "rotation: Confirm") {
             return Ok(false);
         }
-        // One that has a certificate of a day is told to; again where that went to a connection of before.
+        // A device with a certificate of a day is told to renew, and again if the command went to an earlier
+        // connection.
         let due = asked.is_none_or(|asked| asked.elapsed() > AGAIN) && !said(bench, "command: Rotate");
         if due && said(bench, "connected: websocket") && bench.service.send("rotate") {
             asked = Some(Instant::now());

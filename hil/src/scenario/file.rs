@@ -1,4 +1,4 @@
-//! A scenario as it is written: a TOML file that is read from top to bottom.
+//! Parses scenarios: TOML files that are read from top to bottom.
 
 use std::fmt;
 use std::path::Path;
@@ -12,12 +12,12 @@ use super::step::{Action, Step, StepText};
 use crate::hostile::{self, Expected};
 use crate::wire::Modes;
 
-/// How long anything may take where a step does not say.
+/// The time limit of a step that states none.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-/// What no firmware may say unless the scenario is about it.
+/// The messages that no firmware may log unless the scenario is about them.
 const NEVER: &str = "^stopped: |after (panic|fault|stack|watchdog)|stands still|^settings: |^no board";
 
-/// Who answers behind the gateway's port.
+/// The server behind the gateway's port.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind", deny_unknown_fields)]
 pub enum Server {
@@ -27,66 +27,67 @@ pub enum Server {
     Openssl(Shown),
     /// One of the modes of the hostile server.
     Hostile {
-        /// Its name.
+        /// The mode's name.
         #[serde(default)]
         mode: String,
-        /// Instead of a name: one scenario for each mode of which this is expected.
+        /// In place of a name: run one scenario for each mode with this expectation.
         every: Option<Expectation>,
     },
-    /// Nobody: the port resets.
+    /// No server: the port resets.
     None,
 }
 
-/// What a real server shows, and whom it lets in.
+/// The certificate that a real server shows, and the clients that it admits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shown {
-    /// What is wrong with its certificate.
+    /// The flaw of the server's certificate.
     pub certificate: Flaw,
-    /// DNS names of clients that are let in; none: the device's.
+    /// The DNS names of admitted clients; without any, the device's.
     pub clients: Option<Vec<String>>,
-    /// Common names of clients that are let in, instead.
+    /// The common names of admitted clients, in place of DNS names.
     pub common_names: Option<Vec<String>>,
-    /// The gateway lets devices renew, and step-ca issues for so long, as `24h`.
+    /// The lifetime of step-ca's certificates, such as `24h`, if the gateway lets devices renew.
     pub est: Option<String>,
-    /// The gateway does not know the intermediate that step-ca issues with: it refuses what devices get there.
+    /// Whether the gateway lacks the intermediate of step-ca, and thus refuses the certificates that devices get
+    /// there.
     pub forgets_issuer: bool,
 }
 
-/// What is wrong with a certificate.
+/// The flaw of a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Flaw {
-    /// Nothing.
+    /// The certificate has no flaw.
     #[default]
     None,
-    /// It ended an hour ago.
+    /// The certificate expired an hour ago.
     Expired,
-    /// It begins tomorrow.
+    /// The certificate becomes valid tomorrow.
     NotYetValid,
-    /// It is for another name.
+    /// The certificate is for another name.
     WrongName,
-    /// Nobody knows who issued it.
+    /// The issuer is unknown.
     Stranger,
 }
 
-/// What is expected of a device that meets a hostile server.
+/// The expected behaviour of a device that meets a hostile server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Expectation {
-    /// It refuses.
+    /// The device refuses the server.
     Refused,
-    /// It believes the server, and then ends the connection.
+    /// The device trusts the server, and then ends the connection.
     Broken,
-    /// It believes the server, and sees its end.
+    /// The device trusts the server, and sees the connection end.
     Ended,
-    /// It gives up by its own deadline.
+    /// The device gives up by its own deadline.
     GivenUp,
-    /// It gives up on a server that it believes.
+    /// The device gives up on a server that it trusts.
     Silent,
-    /// It panics, and comes back.
+    /// The device panics and restarts.
     Panics,
-    /// It is served.
+    /// The device is served.
     Served,
 }
 
@@ -105,32 +106,32 @@ impl Expectation {
     }
 }
 
-/// The device.
+/// The settings of the device.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Device {
-    /// What is wrong with its certificate.
+    /// The flaw of the device's certificate.
     pub certificate: Flaw,
-    /// Its common name and DNS name, where it is another than the server lets in.
+    /// The device's common name and DNS name, where they are other than the server admits.
     pub name: Option<String>,
-    /// It believes this CA and no other; the mesh's where it is not said.
+    /// The device's only trust anchor; by default the mesh's root.
     pub believes: Believes,
-    /// Keys of the configuration's `device` section, instead of the usual ones; an empty text takes one out.
+    /// Keys of the configuration's `device` section that replace the usual ones; an empty text removes a key.
     pub config: serde_json::Map<String, Value>,
-    /// Seconds of the device's clock, and of the time server's, in each second.
+    /// Seconds of the device's and the time server's clock in each second.
     pub clock_rate: Option<u32>,
-    /// The operation of the flash, counted from the start, at which its power ends.
+    /// The operation of the flash, counted from the start, at which the device's power ends.
     pub cut_at: Option<u32>,
 }
 
-/// Whom a device believes.
+/// The trust anchor of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Believes {
     /// The root that issued the servers' certificates.
     #[default]
     Root,
-    /// Another.
+    /// A root outside the mesh.
     Stranger,
 }
 
@@ -143,7 +144,7 @@ struct Text {
     server: Server,
     #[serde(default)]
     device: Device,
-    /// Instead of [`NEVER`].
+    /// Replaces [`NEVER`].
     never: Option<String>,
     steps: Vec<StepText>,
 }
@@ -151,23 +152,23 @@ struct Text {
 /// A scenario, ready to run.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// The file's name, and the mode's where there is one for each.
+    /// The file's name, with the mode's appended if the file stands for several modes.
     pub name: String,
-    /// One sentence.
+    /// The summary in one sentence.
     pub summary: String,
-    /// The network's services, in the beginning.
+    /// The initial modes of the network's services.
     pub wire: Modes,
-    /// Who answers, in the beginning.
+    /// The initial server.
     pub server: Server,
-    /// The device.
+    /// The settings of the device.
     pub device: Device,
-    /// What may not be said at any time.
+    /// The messages that the device must not log at any time.
     pub never: Regex,
-    /// What happens, one after the other.
+    /// The steps, in their order.
     pub steps: Vec<Step>,
 }
 
-/// What is wrong with a file.
+/// A file's fault.
 #[derive(Debug)]
 pub struct Bad {
     file: String,
@@ -183,10 +184,10 @@ impl fmt::Display for Bad {
 impl std::error::Error for Bad {}
 
 impl Scenario {
-    /// All scenarios of a file: one, or one for each mode.
+    /// Returns all scenarios of a file: one, or one for each mode.
     ///
     /// # Errors
-    /// What is wrong with the file.
+    /// Returns the file's fault.
     pub fn parse(name: &str, text: &str) -> Result<Vec<Self>, Bad> {
         let bad = |problem: String| Bad { file: format!("{name}.toml"), problem };
         let text: Text = toml::from_str(text).map_err(|error| bad(error.to_string()))?;
@@ -221,7 +222,8 @@ impl Scenario {
             .collect())
     }
 
-    /// Whether it takes firmware with the test rig: power cuts, a flash that fails, another rate of the clock.
+    /// Returns whether the scenario needs firmware with the test rig: power cuts, a flash that fails, another clock
+    /// rate.
     pub fn needs_rig(&self) -> bool {
         let Device { clock_rate, cut_at, .. } = self.device;
         let cuts =
@@ -229,7 +231,7 @@ impl Scenario {
         cuts || clock_rate.is_some() || cut_at.is_some()
     }
 
-    /// Whether devices renew in it.
+    /// Returns whether devices renew in the scenario.
     pub fn needs_step_ca(&self) -> bool {
         let servers = std::iter::once(&self.server).chain(self.steps.iter().filter_map(Step::server));
         servers.into_iter().any(|server| match server {
@@ -238,10 +240,10 @@ impl Scenario {
         })
     }
 
-    /// All scenarios of a folder, by name.
+    /// Returns all scenarios of a folder, by name.
     ///
     /// # Errors
-    /// Where a file cannot be read, or what is wrong with it.
+    /// Fails if a file cannot be read or is invalid.
     pub fn of_folder(folder: &Path) -> Result<Vec<Self>, Bad> {
         let bad =
             |path: &Path, error: std::io::Error| Bad { file: path.display().to_string(), problem: error.to_string() };
@@ -288,7 +290,7 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
         let scenarios = Scenario::of_folder(&folder).unwrap_or_else(|bad| panic!("{bad}"));
         assert!(scenarios.len() > 40, "{}", scenarios.len());
-        // Every mode is met by some scenario.
+        // Each mode occurs in some scenario.
         for mode in hostile::MODES {
             let met = scenarios
                 .iter()

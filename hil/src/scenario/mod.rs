@@ -1,4 +1,4 @@
-//! Scenarios: what a device meets, and what it does then, in files that a person can read.
+//! Scenarios: readable files that describe the events a device meets and its expected behaviour.
 
 mod bench;
 mod cuts;
@@ -14,12 +14,12 @@ pub use file::{Bad, Believes, Device, Expectation, Flaw, Scenario, Server, Shown
 pub use run::{Outcome, Verdict, run};
 pub use step::{Action, Cuts, Service, Step};
 
-/// What scenarios run with.
+/// The firmware that scenarios run.
 #[derive(Clone, Debug)]
 pub struct Firmware {
-    /// As it is shipped.
+    /// The shipped firmware.
     pub plain: Option<PathBuf>,
-    /// With the test rig.
+    /// The firmware with the test rig.
     pub rig: Option<PathBuf>,
 }
 
@@ -29,7 +29,8 @@ impl Firmware {
     }
 }
 
-/// Runs them, so many at a time, and tells `told` of each when it has ended. The verdicts are in the order of the scenarios.
+/// Runs the scenarios, `jobs` at a time, and calls `told` when each has ended. Returns the verdicts in the order of
+/// the scenarios.
 pub fn run_all(
     scenarios: &[Scenario],
     firmware: &Firmware,

@@ -11,40 +11,40 @@ use super::step::{Action, Presence, Service, Step};
 use crate::log::Waited;
 use crate::servers::StepCa;
 
-/// How it ended.
+/// The outcome of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// As it should.
+    /// The scenario ended as it should.
     Passed,
-    /// Otherwise, and why.
+    /// The scenario failed, for this reason.
     Failed(String),
-    /// Something that it needs is not here.
+    /// The scenario needs something that this machine lacks.
     Skipped(String),
 }
 
-/// A scenario that was run.
+/// The verdict on a scenario that was run.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    /// Which.
+    /// The scenario's name.
     pub name: String,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
-    /// How long it took.
+    /// The duration of the run.
     pub took: Duration,
 }
 
 struct Run<'a> {
     scenario: &'a Scenario,
     bench: Bench,
-    /// The first line that no step has looked at.
+    /// The number of the first log line that no step has consumed.
     next: usize,
 }
 
-/// Runs it in a folder of its own below `logs`; the folder stays where it failed, or where it is to be kept.
+/// Runs the scenario in its own folder below `logs`; the folder is kept if the scenario failed or `keep` is set.
 pub fn run(scenario: &Scenario, firmware: &Path, logs: &Path, keep: bool) -> Verdict {
     let start = Instant::now();
     let folder = logs.join(&scenario.name);
-    // Before anything is begun: a later step could only fail.
+    // Checked before anything starts: otherwise a later step would fail.
     let there = if scenario.needs_step_ca() && !StepCa::is_there() {
         Err(io::Error::new(io::ErrorKind::Unsupported, "step-ca is not here: tests/run builds it"))
     } else {
@@ -86,7 +86,7 @@ impl Run<'_> {
         self.bench.judge()
     }
 
-    /// Nothing was said that may not be.
+    /// Checks that the device logged no forbidden message.
     fn unspoiled(&self) -> Result<(), String> {
         let lines = self.bench.log.lines(0);
         let spoiled =
@@ -162,7 +162,7 @@ impl Run<'_> {
                 self.until(step, "it did not ask", |bench| asked(bench) > before)
             }
             Action::Command(text) => {
-                // Whoever commands waits for the device to be there.
+                // A command waits for the device to be connected.
                 self.until(step, "no WebSocket to send it on", |bench| bench.service.send(text))
             }
             Action::Octets(octets) => {
@@ -208,7 +208,7 @@ impl Run<'_> {
                 let met = super::cuts::run(&mut self.bench, *cuts, &self.scenario.never)?;
                 self.next = self.bench.log.len();
                 self.bench.log.note(format!("{met} of {} cuts were amid an operation", cuts.times));
-                // What is never met shows nothing.
+                // A test whose cuts seldom meet an operation proves nothing.
                 if met * 2 < cuts.times {
                     return Err(format!("only {met} of {} cuts were amid an operation", cuts.times));
                 }

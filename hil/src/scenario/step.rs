@@ -1,4 +1,4 @@
-//! One step of a scenario.
+//! Parses one step of a scenario.
 
 use std::time::Duration;
 
@@ -10,41 +10,41 @@ use crate::image::FlashFault;
 use crate::servers::Est;
 use crate::wire::{Dhcp, Dns, Fault, Ntp};
 
-/// Which service of the network is asked.
+/// A service of the network that the device asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Service {
-    /// Addresses.
+    /// The address service.
     Dhcp,
-    /// Names.
+    /// The name service.
     Dns,
-    /// Time.
+    /// The time service.
     Ntp,
 }
 
-/// What becomes of something that the gateway needs.
+/// The change to a service that the gateway needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Presence {
-    /// Nobody answers any more.
+    /// The service stops answering.
     Stop,
-    /// It is there again, with what it knew.
+    /// The service is back, with its former state.
     Start,
 }
 
-/// Power that ends again and again, at operations of the flash that a seed chooses.
+/// Power cuts, repeated at operations of the flash that a seed chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cuts {
-    /// How often.
+    /// The number of cuts.
     pub times: u32,
-    /// The last operation at which it may end; those behind the end of a renewal end nothing, and are counted.
+    /// The last operation at which the power may end; a cut beyond the end of a renewal has no effect, and is counted.
     pub up_to: u32,
-    /// Of the choice.
+    /// The seed of the choice.
     pub seed: u64,
 }
 
-/// A step as it is written: one thing, and how long it may take.
+/// A step as the file has it: one action and its time limit.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct StepText {
@@ -79,78 +79,79 @@ pub(super) struct StepText {
     exit: Option<i32>,
 }
 
-/// What is done, or waited for.
+/// An action, or a condition to wait for.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// The device logs this, after what was last waited for.
+    /// The device logs this, after the line that the last wait found.
     Wait(Regex),
-    /// The device does not log this in all of the time.
+    /// The device does not log this within the time limit.
     Absent(Regex),
     /// The server logs this, at any time since the scenario began.
     ServerSays(Regex),
-    /// So many more messages arrive at the service by WebSocket.
+    /// This number of further messages arrive at the service by WebSocket.
     Telemetry(usize),
-    /// One more arrives that has this.
+    /// One further message that matches arrives.
     Message(Regex),
-    /// So many more arrive by POST.
+    /// This number of further POSTs arrive.
     Posts(usize),
-    /// The device connects so many times more.
+    /// The device connects this number of further times.
     Tries(usize),
     /// The device asks this service once more.
     Asks(Service),
     /// The service sends this to the device.
     Command(String),
-    /// The service sends these octets to the device, in the place of frames.
+    /// The service sends these octets to the device in place of frames.
     Octets(Vec<u8>),
-    /// POSTs are answered with this text; with an empty one, as the service does.
+    /// POSTs are answered with this text; with an empty text, as the service does.
     Answer(String),
-    /// Devices that renew are answered like this, by the service.
+    /// The service answers renewing devices in this way.
     Est(Est),
     /// Another server answers from now on; connections to the one before are reset.
     Server(Server),
     /// The server gets another certificate, for the same name.
     RotateServer,
-    /// The CA that the gateway orders from.
+    /// The CA of the gateway stops or starts.
     Ca(Presence),
-    /// The service behind the gateway.
+    /// The service behind the gateway stops or starts.
     Service(Presence),
-    /// The device loses its power and gets it back.
+    /// The device loses its power and is started again.
     Restart,
-    /// The device's power ends at this operation of its flash; it gets it back then.
+    /// The device's power ends at this operation of its flash; then the device is started again.
     Cut(u32),
-    /// The device renews, and its power ends amid it; it gets it back, and must come to the gateway with a whole credential: again and again.
+    /// The device's power ends amid renewals, repeatedly; started again, the device must reach the gateway with a
+    /// whole credential each time.
     Cuts(Cuts),
     /// These operations of the device's flash fail.
     Flash(FlashFault),
     /// Connections are reset.
     Reset,
-    /// The cable.
+    /// The cable gets this fault.
     Cable(Fault),
-    /// Servers take nothing of the device any more, or do so again.
+    /// Servers stop reading from the device, or resume.
     Deaf(bool),
-    /// Of the connections that there are, the device hears so many octets more.
+    /// On each open connection the device receives this number of further octets, then none.
     Mute(usize),
-    /// Addresses.
+    /// The address service gets this mode.
     Dhcp(Dhcp),
-    /// Names.
+    /// The name service gets this mode.
     Dns(Dns),
-    /// Time.
+    /// The time service gets this mode.
     Ntp(Ntp),
     /// The firmware ends with this status.
     Exit(i32),
 }
 
-/// A step, ready.
+/// A step, ready to run.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// What.
+    /// The action.
     pub action: Action,
-    /// How long it may take.
+    /// The time limit.
     pub within: Duration,
 }
 
 impl Step {
-    /// The server that it brings.
+    /// Returns the server that the step starts, if any.
     pub(super) fn server(&self) -> Option<&Server> {
         match &self.action {
             Action::Server(server) => Some(server),
@@ -159,7 +160,7 @@ impl Step {
     }
 }
 
-/// Pairs of hexadecimal digits, with blanks wherever they help.
+/// Parses pairs of hexadecimal digits; blanks are ignored.
 fn octets(text: &str) -> Result<Vec<u8>, String> {
     let digits: Vec<u8> = text.bytes().filter(|octet| !octet.is_ascii_whitespace()).collect();
     let (pairs, rest) = digits.as_chunks::<2>();
@@ -174,7 +175,7 @@ impl TryFrom<StepText> for Step {
 
     fn try_from(text: StepText) -> Result<Self, String> {
         let regex = |key: &str, text: String| Regex::new(&text).map_err(|error| format!("{key}: {error}"));
-        // What is false is not done.
+        // A flag that is false stands for no action.
         let told = |flag: Option<bool>, action| flag.filter(|flag| *flag).map(|_| action);
         let actions = [
             text.wait.map(|text| regex("wait", text)).transpose()?.map(Action::Wait),

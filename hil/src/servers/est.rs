@@ -1,4 +1,5 @@
-//! What a gateway may answer to a device that renews, right and wrong: a device believes no more of it than it can verify (RFC 7030 section 4.2.3).
+//! Answers renewing devices as a gateway may, right and wrong: a device trusts only what it can verify
+//! (RFC 7030 section 4.2.3).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,57 +13,58 @@ use serde::Deserialize;
 
 use crate::pki::{Pki, Wish, p256};
 
-/// What is wrong with the answer.
+/// The fault of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Est {
-    /// Nothing.
+    /// The answer has no fault.
     Honest,
-    /// Nothing; the issuer's certificate comes first.
+    /// No fault; the issuer's certificate comes first.
     IssuerFirst,
-    /// Nothing; the location's CA issued it, and cacerts has that.
+    /// No fault; the location's CA is the issuer, and cacerts has that CA's certificate.
     BelowIntermediate,
-    /// Nothing, as gateways before this version do: the issuer comes with the certificate, and the connection ends after cacerts.
+    /// No fault, as gateways before this version answer: the issuer comes with the certificate, and the connection
+    /// ends after cacerts.
     ChainInAnswer,
-    /// Nothing; cacerts is larger than a device's memory, and the issuer comes with the certificate.
+    /// No fault; cacerts exceeds a device's memory, and the issuer comes with the certificate.
     ManyAuthorities,
-    /// The location's CA issued it, and nobody says who that is.
+    /// The location's CA is the issuer, and its certificate is sent nowhere.
     IssuerWithheld,
     /// The certificate is for another name.
     OtherName,
-    /// It is for one more name.
+    /// The certificate has an additional name.
     OneMoreName,
-    /// It is for another key.
+    /// The certificate is for another key.
     OtherKey,
-    /// Nobody knows who issued it.
+    /// The issuer is unknown.
     Stranger,
-    /// It is not the issuer's signature.
+    /// The signature is not the issuer's.
     BadSignature,
-    /// It is for servers.
+    /// The certificate is for servers only.
     ServersOnly,
-    /// It ended an hour ago.
+    /// The certificate expired an hour ago.
     Expired,
-    /// No certificate is in the bag.
+    /// The bag contains no certificate.
     EmptyBag,
-    /// So many that there is no memory for them.
+    /// The bag contains more certificates than fit into memory.
     FullBag,
-    /// DER, and no bag.
+    /// The answer is DER but no bag.
     NoBag,
-    /// The bag ends early.
+    /// The bag is truncated.
     HalfABag,
-    /// Not base64.
+    /// The answer is not base64.
     NoBase64,
-    /// No octets.
+    /// The body is empty.
     Nothing,
-    /// 403.
+    /// The status is 403.
     Forbidden,
-    /// 429, for 30 s (RFC 6585 section 4).
+    /// The status is 429, for 30 s (RFC 6585 section 4).
     TooManyRequests,
-    /// 202, for 30 s: somebody has to agree (RFC 7030 section 4.2.3).
+    /// The status is 202, for 30 s: a person has to agree (RFC 7030 section 4.2.3).
     Accepted,
 }
 
-/// A key that somebody else has.
+/// A public key whose private key another party holds.
 struct PublicKey(Vec<u8>);
 
 impl PublicKeyData for PublicKey {
@@ -76,10 +78,10 @@ impl PublicKeyData for PublicKey {
 }
 
 impl Est {
-    /// The whole answer to a request; what is wrong with the request, where something is.
+    /// Returns the whole answer to a request.
     ///
     /// # Errors
-    /// What is malformed.
+    /// Returns the request's fault if it is malformed.
     pub fn answer(self, pki: &Pki, path: &str, body: &[u8]) -> Result<Vec<u8>, String> {
         if path.ends_with("/cacerts") {
             return self.cacerts(pki);
@@ -101,7 +103,7 @@ impl Est {
         Ok(whole("200 OK", "Content-Type: application/pkcs7-mime; smime-type=certs-only\r\n", &body))
     }
 
-    /// RFC 7030 section 4.1.3
+    /// Answers cacerts (RFC 7030 section 4.1.3).
     fn cacerts(self, pki: &Pki) -> Result<Vec<u8>, String> {
         let root = pki.root.der.clone();
         let (certificates, more) = match self {
@@ -157,7 +159,7 @@ impl Est {
     }
 }
 
-/// A certificate of few octets.
+/// Returns a certificate of few octets.
 fn small(pki: &Pki) -> Vec<u8> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();

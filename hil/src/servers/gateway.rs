@@ -1,4 +1,4 @@
-//! The `edgetrust` program.
+//! Runs the `edgetrust` program.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,10 +9,10 @@ use std::sync::{Mutex, PoisonError};
 use super::process::Process;
 use super::repository;
 
-/// Where the program is: `EDGETRUST_BIN`, or built here, once.
+/// Returns the path of the program: `EDGETRUST_BIN`, or the program built here, once.
 ///
 /// # Errors
-/// Where it cannot be built.
+/// Fails if the program cannot be built.
 pub fn program() -> io::Result<PathBuf> {
     static BUILT: Mutex<Option<PathBuf>> = Mutex::new(None);
     if let Some(given) = std::env::var_os("EDGETRUST_BIN") {
@@ -32,7 +32,7 @@ pub fn program() -> io::Result<PathBuf> {
     if !output.status.success() {
         return Err(failed());
     }
-    // The last artifact with a program is the one that was asked for.
+    // The last artifact with an executable is the requested one.
     let messages = String::from_utf8_lossy(&output.stdout);
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let path = messages.filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?))).next_back();
@@ -47,10 +47,11 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Runs with this configuration, in a folder that its relative names are looked for in. Changed files are seen within a moment.
+    /// Starts a gateway with this configuration, in the folder that its relative names refer to. Changed files take
+    /// effect within a moment.
     ///
     /// # Errors
-    /// Where it cannot be started.
+    /// Fails if the gateway cannot be started.
     pub fn start(folder: &Path, config: &serde_json::Value) -> io::Result<Self> {
         std::fs::write(folder.join("gateway.json"), config.to_string())?;
         let mut command = Command::new(program()?);
@@ -59,26 +60,26 @@ impl Gateway {
         Ok(Self { process: Process::start(command)?, folder: folder.to_owned() })
     }
 
-    /// Where a tunnel listens.
+    /// Returns the address on which a tunnel listens.
     ///
     /// # Errors
-    /// Where it does not, in a long while.
+    /// Fails if the tunnel does not listen within [`PATIENCE`](super::PATIENCE).
     pub fn address(&self, tunnel: &str) -> io::Result<SocketAddr> {
         self.address_in(&format!("listening tunnel={tunnel} "))
     }
 
-    /// Where devices renew.
+    /// Returns the address at which devices renew.
     ///
     /// # Errors
-    /// Where it does not listen, in a long while.
+    /// Fails if the gateway does not listen within [`PATIENCE`](super::PATIENCE).
     pub fn est(&self) -> io::Result<SocketAddr> {
         self.address_in("est: listening ")
     }
 
-    /// Where its pages are.
+    /// Returns the address of the gateway's pages.
     ///
     /// # Errors
-    /// Where it does not listen, in a long while.
+    /// Fails if the gateway does not listen within [`PATIENCE`](super::PATIENCE).
     pub fn pages(&self) -> io::Result<SocketAddr> {
         self.address_in("pages address=")
     }
@@ -90,10 +91,10 @@ impl Gateway {
         address.ok_or_else(|| io::Error::other(format!("no address in {line:?}")))
     }
 
-    /// Replaces files of its folder, each as a whole, and waits until they are in use.
+    /// Replaces files of the gateway's folder, each as a whole, and waits until they are in use.
     ///
     /// # Errors
-    /// Where they cannot be written, or are not taken up.
+    /// Fails if the files cannot be written or do not take effect.
     pub fn replace(&self, files: &[(&str, &str)]) -> io::Result<()> {
         let from = self.process.log().len();
         for (name, text) in files {
@@ -104,15 +105,15 @@ impl Gateway {
         self.process.wait_for(from, "reloaded").map(drop)
     }
 
-    /// All that it logged.
+    /// Returns all that the gateway logged.
     pub fn log(&self) -> String {
         self.process.said()
     }
 
-    /// Waits until it logs a line with this text, from line `from` on.
+    /// Waits for a logged line with this text, from line `from` on.
     ///
     /// # Errors
-    /// Where it does not, in a long while.
+    /// Fails if no such line comes within [`PATIENCE`](super::PATIENCE).
     pub fn wait_for(&self, from: usize, text: &str) -> io::Result<String> {
         self.process.wait_for(from, text)
     }

@@ -1,4 +1,4 @@
-//! Real peers of a device, as processes and threads that end with their owner.
+//! Runs real peers of a device, as processes and threads that end with their owner.
 
 mod est;
 mod gateway;
@@ -19,16 +19,16 @@ pub use process::Process;
 pub use service::{Answers, Post, Service};
 pub use step_ca::StepCa;
 
-/// How long a server may take to be there; nothing waits for it unless something is wrong.
+/// The time limit for a server to be ready; only a faulty server takes this long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The top of the repository.
+/// Returns the top folder of the repository.
 fn repository() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_owned()
 }
 
-/// A port that nobody has at the moment.
+/// Returns a port that is free at the moment.
 fn free_port(address: Ipv4Addr) -> io::Result<SocketAddr> {
     TcpListener::bind((address, 0))?.local_addr()
 }

@@ -1,4 +1,4 @@
-//! `openssl s_server`, one process for each connection, which carries what it takes in to a service.
+//! Runs `openssl s_server`, one process for each connection, and forwards the accepted clients to a service.
 
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use super::process::{Process, carry};
 use super::{PATIENCE, free_port};
 use crate::log::Log;
 
-/// Between two looks whether a connection is over.
+/// The interval between two checks whether a connection is over.
 const GLANCE: Duration = Duration::from_millis(10);
 
 struct Shared {
@@ -21,13 +21,13 @@ struct Shared {
     files: [PathBuf; 3],
     target: SocketAddr,
     stop: AtomicBool,
-    /// What could not be begun.
+    /// The failures to start a connection.
     said: Mutex<String>,
-    /// One for each connection.
+    /// The log of each connection.
     logs: Mutex<Vec<Arc<Log>>>,
 }
 
-/// A server that demands a certificate; it ends when this is dropped.
+/// A server that requires client certificates; stopped when dropped.
 pub struct Openssl {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -35,10 +35,11 @@ pub struct Openssl {
 }
 
 impl Openssl {
-    /// Shows a chain (PEM, leaf first) with its key, demands a certificate below `roots`, and carries whom it takes in to `target`.
+    /// Starts a server that shows a chain (PEM, leaf first) with its key, requires a client certificate below `roots`,
+    /// and forwards accepted clients to `target`.
     ///
     /// # Errors
-    /// `Unsupported` where there is no openssl; where there is no socket or no thread to be had.
+    /// `Unsupported` if there is no openssl; fails if no socket or thread can be created.
     pub fn start(chain: &Path, key: &Path, roots: &Path, target: SocketAddr) -> io::Result<Self> {
         let mut version = Command::new("openssl");
         version.arg("version");
@@ -54,7 +55,7 @@ impl Openssl {
             logs: Mutex::default(),
         });
         let theirs = Arc::clone(&shared);
-        // s_server ends with its only connection: its own port would be deaf for a while after each.
+        // Each s_server ends with its only connection, and its own port would be deaf for a while after each.
         let thread = std::thread::Builder::new().name("openssl".to_owned()).spawn(move || {
             std::thread::scope(|scope| {
                 for stream in listener.incoming() {
@@ -76,12 +77,12 @@ impl Openssl {
         Ok(Self { address, shared, thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// Returns the address of the listener.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it said.
+    /// Returns the log of all connections.
     pub fn log(&self) -> String {
         let mut said = self.shared.said.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for log in self.shared.logs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -94,7 +95,7 @@ impl Openssl {
 impl Drop for Openssl {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        // It waits for the next connection.
+        // The thread waits for the next connection.
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -125,7 +126,7 @@ impl Shared {
         let (mut process, input, output) = Process::piped(self.command(address))?;
         self.logs.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(process.log()));
         let until = Instant::now() + PATIENCE;
-        // One that asks whether it listens would be its connection.
+        // A probe by connecting would use up the process's only connection.
         while TcpListener::bind(address).is_ok() {
             if process.has_ended() || Instant::now() > until {
                 return Err(io::Error::other(format!("openssl s_server: {}", process.said())));
@@ -146,7 +147,7 @@ impl Shared {
                 carry(output, &service);
                 let _ = service.shutdown(Shutdown::Write);
             });
-            // s_server knows no end of its input but its own: that of the service is not passed on.
+            // s_server recognises no end of input but its own, so the service's end is not forwarded.
             scope.spawn(|| carry(&service, &input));
             while !process.has_ended() && !self.stopped() {
                 std::thread::sleep(GLANCE);

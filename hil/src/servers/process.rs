@@ -1,4 +1,4 @@
-//! A program that is stopped by the one who started it.
+//! Runs a program that its starter stops.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use super::PATIENCE;
 use crate::log::{Log, Waited};
 
-/// Between two looks at what nothing announces.
+/// The interval between two checks of conditions that raise no event.
 const GLANCE: Duration = Duration::from_millis(10);
 
-/// A running program and what it said on its standard error.
+/// A running program and the log of its standard error.
 pub struct Process {
     child: Child,
     log: Arc<Log>,
@@ -21,16 +21,16 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it, its standard output away.
+    /// Starts the program, and discards its standard output.
     ///
     /// # Errors
-    /// Where it cannot be started; `Unsupported` where it is not here.
+    /// Fails if the program cannot be started; `Unsupported` if it is not installed.
     pub fn start(mut command: Command) -> io::Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         Self::spawn(command)
     }
 
-    /// Starts it with pipes at its standard input and output.
+    /// Starts the program with pipes at its standard input and output.
     pub(super) fn piped(mut command: Command) -> io::Result<(Self, ChildStdin, ChildStdout)> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Self::spawn(command)?;
@@ -43,7 +43,7 @@ impl Process {
         let name = command.get_program().to_string_lossy().into_owned();
         let child = command.stderr(Stdio::piped()).spawn();
         let mut child = child.map_err(|error| match error.kind() {
-            // A scenario that needs it is skipped.
+            // A scenario that needs a missing program is skipped.
             io::ErrorKind::NotFound => io::Error::new(io::ErrorKind::Unsupported, format!("{name} is not here")),
             other => io::Error::new(other, format!("{name}: {error}")),
         })?;
@@ -59,20 +59,20 @@ impl Process {
         Ok(Self { child, log, reader: Some(reader) })
     }
 
-    /// What it said.
+    /// Returns the log of standard error.
     pub fn log(&self) -> &Arc<Log> {
         &self.log
     }
 
-    /// All that it said, as text.
+    /// Returns the log as text.
     pub fn said(&self) -> String {
         self.log.lines(0).iter().map(|line| line.text.clone() + "\n").collect()
     }
 
-    /// The first line with this text, from line `from` on.
+    /// Returns the first line with this text, from line `from` on.
     ///
     /// # Errors
-    /// Where it ends or the time is up before it comes; what it said is in the error.
+    /// Fails if the program ends or the time is up before the line comes; the error contains the log.
     pub fn wait_for(&self, from: usize, text: &str) -> io::Result<String> {
         match self.log.wait(from, Instant::now() + PATIENCE, |line| line.text.contains(text)) {
             Waited::Found(number) => Ok(self.log.lines(number).swap_remove(0).text),
@@ -80,10 +80,10 @@ impl Process {
         }
     }
 
-    /// Waits until it answers.
+    /// Waits until the program accepts connections at this address.
     ///
     /// # Errors
-    /// Where it ends or the time is up before it does.
+    /// Fails if the program ends or the time is up first.
     pub fn wait_at(&mut self, address: SocketAddr) -> io::Result<()> {
         let until = Instant::now() + PATIENCE;
         while TcpStream::connect(address).is_err() {
@@ -96,12 +96,12 @@ impl Process {
         Ok(())
     }
 
-    /// Whether it has ended by itself.
+    /// Returns whether the program has ended by itself.
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Stops it now.
+    /// Stops the program now.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -117,7 +117,7 @@ impl Drop for Process {
     }
 }
 
-/// Octets as they come, to the end; an error is an end.
+/// Copies octets as they come until the end; an error counts as the end.
 pub(super) fn carry(mut from: impl Read, mut to: impl io::Write) {
     let mut octets = [0; 4096];
     while let Ok(count @ 1..) = from.read(&mut octets) {

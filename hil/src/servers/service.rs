@@ -1,4 +1,4 @@
-//! What a location's gateway forwards to: a plaintext service that speaks WebSocket and takes HTTP POSTs.
+//! Provides the service behind a location's gateway: plaintext, with WebSocket and HTTP POST.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -9,32 +9,33 @@ use std::time::{Duration, Instant};
 
 use tungstenite::{Error, Message, WebSocket, accept};
 
-/// How often a connection looks whether there is something to send.
+/// The interval at which a connection checks for something to send.
 const TICK: Duration = Duration::from_millis(10);
-/// How a GET begins that no WebSocket begins with (RFC 7030 section 3.2.2).
+/// The start of a GET of EST, which is not a WebSocket (RFC 7030 section 3.2.2).
 const EST: &[u8] = b"GET /.well-known/est/";
-/// Octets of a POST at the most.
+/// The maximum size of a POST body in octets.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// An HTTP POST.
+/// A received HTTP POST.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Post {
-    /// Its path.
+    /// The path of the request.
     pub path: String,
-    /// Its header lines, names in lower case.
+    /// The header lines, names in lower case.
     pub headers: Vec<String>,
-    /// Its body.
+    /// The body of the request.
     pub body: Vec<u8>,
 }
 
-/// What answers a POST, or a GET of EST, octets and all, in the place of the service; none: the service does.
+/// A function that answers a POST or a GET of EST with these octets in place of the service; `None` leaves the answer
+/// to the service.
 pub type Answers = Arc<dyn Fn(&Post) -> Option<Vec<u8>> + Send + Sync>;
 
-/// What is sent over a WebSocket.
+/// An order to send something over a WebSocket.
 #[derive(Clone, Debug)]
 enum Order {
     Text(String),
-    /// As they are: frames that no WebSocket library would make.
+    /// Octets sent unchanged: frames that no WebSocket library would make.
     Octets(Vec<u8>),
 }
 
@@ -55,7 +56,7 @@ struct Shared {
     open: AtomicUsize,
 }
 
-/// A running service; it ends when this is dropped.
+/// A running service; stopped when dropped.
 pub struct Service {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -63,10 +64,10 @@ pub struct Service {
 }
 
 impl Service {
-    /// Listens on loopback.
+    /// Starts a service on loopback.
     ///
     /// # Errors
-    /// The system's.
+    /// Returns the error of the operating system.
     pub fn start() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
@@ -88,7 +89,7 @@ impl Service {
                     }
                     if let Ok(stream) = stream {
                         let shared = &theirs;
-                        // How a connection ends is the peer's affair.
+                        // The end of a connection is the peer's affair.
                         scope.spawn(move || drop(shared.serve(stream)));
                     }
                 }
@@ -97,53 +98,53 @@ impl Service {
         Ok(Self { address, shared, thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// Returns the address of the listener.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Text messages, in their order.
+    /// Returns the received text messages in their order.
     pub fn messages(&self) -> Vec<String> {
         self.shared.seen().messages.clone()
     }
 
-    /// POSTs, in their order.
+    /// Returns the received POSTs in their order.
     pub fn posts(&self) -> Vec<Post> {
         self.shared.seen().posts.clone()
     }
 
-    /// WebSockets that are open now.
+    /// Returns the number of open WebSockets.
     pub fn open(&self) -> usize {
         self.shared.open.load(Ordering::Relaxed)
     }
 
-    /// What POSTs are answered with from now on.
+    /// Sets the status that answers POSTs from now on.
     pub fn set_status(&self, status: u16) {
         self.shared.status.store(status, Ordering::Relaxed);
     }
 
-    /// Connections that come end at once, as when a proxy has nothing behind it.
+    /// Sets whether new connections end at once, as with a proxy that has no backend.
     pub fn set_down(&self, down: bool) {
         self.shared.down.store(down, Ordering::Relaxed);
     }
 
-    /// What answers POSTs from now on.
+    /// Sets the function that answers POSTs from now on.
     pub fn set_answers(&self, answers: Option<Answers>) {
         *self.shared.answers.lock().unwrap_or_else(PoisonError::into_inner) = answers;
     }
 
-    /// Sends a text over each WebSocket that is open; false where there is none.
+    /// Sends a text over each open WebSocket; returns false if there is none.
     pub fn send(&self, text: &str) -> bool {
         self.order(Order::Text(text.to_owned()))
     }
 
-    /// Sends octets as they are over each WebSocket that is open; false where there is none.
+    /// Sends octets unchanged over each open WebSocket; returns false if there is none.
     pub fn send_octets(&self, octets: &[u8]) -> bool {
         self.order(Order::Octets(octets.to_vec()))
     }
 
     fn order(&self, order: Order) -> bool {
-        // Those that open later begin behind it.
+        // WebSockets that open later start behind this order.
         let mut seen = self.shared.seen();
         let open = self.open() > 0;
         if open {
@@ -152,7 +153,7 @@ impl Service {
         open
     }
 
-    /// Waits until there are as many messages, and hands them out; none where the time is up.
+    /// Waits for this number of messages, and returns them; `None` if the time is up first.
     pub fn wait_for_messages(&self, count: usize, deadline: Instant) -> Option<Vec<String>> {
         let mut seen = self.shared.seen();
         while seen.messages.len() < count {
@@ -166,7 +167,7 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        // It waits for the next connection.
+        // The thread waits for the next connection.
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -189,12 +190,12 @@ impl Shared {
         }
         stream.set_nodelay(true)?;
         loop {
-            // A WebSocket begins with GET.
+            // A WebSocket starts with GET.
             let mut first = [0; EST.len()];
             let mut count = 0;
             let mut peek = |stream: &TcpStream| {
                 count = stream.peek(&mut first)?;
-                // A part of the beginning says nothing yet.
+                // A partial start decides nothing yet.
                 let part = count > 0 && count < EST.len() && EST.starts_with(&first[..count]);
                 if part { Err(ErrorKind::WouldBlock.into()) } else { Ok(count) }
             };
@@ -202,7 +203,8 @@ impl Shared {
                 return Ok(());
             }
             if first[0] == b'G' && first != *EST {
-                // Before the client knows that it is open: what it is sent from then on reaches it.
+                // This position is taken before the client knows that the WebSocket is open: all later orders reach
+                // the client.
                 let begin = {
                     let seen = self.seen();
                     self.open.fetch_add(1, Ordering::Relaxed);
@@ -226,7 +228,7 @@ impl Shared {
         Ok(socket)
     }
 
-    /// False at the end of the connection, or of the service.
+    /// Waits until `read` succeeds; returns false at the end of the connection or of the service.
     fn wait(&self, stream: &TcpStream, mut read: impl FnMut(&TcpStream) -> io::Result<usize>) -> io::Result<bool> {
         stream.set_read_timeout(Some(TICK))?;
         loop {
@@ -267,9 +269,9 @@ impl Shared {
         }
     }
 
-    /// False where the connection ends with it.
+    /// Answers one request; returns false if the connection ends with it.
     fn post(&self, stream: &TcpStream) -> io::Result<bool> {
-        // One octet after the other: what follows may be of another protocol.
+        // Single octets are read, since the octets after the request may be of another protocol.
         let mut reader = BufReader::with_capacity(1, stream);
         let (mut request, mut headers) = (String::new(), Vec::new());
         reader.read_line(&mut request)?;

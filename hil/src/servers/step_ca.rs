@@ -1,4 +1,4 @@
-//! step-ca with ACME, and a DNS server that leads every name to the gateway's loopback address.
+//! Runs step-ca with ACME, and a DNS server that resolves every name to the gateway's loopback address.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,7 +13,7 @@ use super::process::Process;
 use super::{free_port, repository};
 use crate::pki::Pki;
 
-/// A running CA of a mesh's root, and its name server.
+/// A running CA below a mesh's root, and its name server.
 pub struct StepCa {
     folder: TempDir,
     process: Option<Process>,
@@ -24,15 +24,15 @@ pub struct StepCa {
 }
 
 impl StepCa {
-    /// Whether the programs are there; `tests/run` builds them.
+    /// Returns whether the programs are installed; `tests/run` builds them.
     pub fn is_there() -> bool {
         ["step-ca", "pebble-challtestsrv"].iter().all(|name| tools().join(name).exists())
     }
 
-    /// Issues certificates for so long (`24h`), below the mesh's root.
+    /// Starts a CA below the mesh's root whose certificates have this lifetime (`24h`).
     ///
     /// # Errors
-    /// Where it cannot be started; `Unsupported` where it is not here.
+    /// Fails if the CA cannot be started; `Unsupported` if it is not installed.
     pub fn start(pki: &Pki, lifetime: &str) -> io::Result<Self> {
         let (folder, own, validation) = (tempfile::tempdir()?, own_address(), own_address());
         let (names, management) = (free_port(own)?, free_port(own)?);
@@ -66,10 +66,10 @@ impl StepCa {
         Ok(ca)
     }
 
-    /// Starts it, again if it runs.
+    /// Starts the CA, or restarts it if it runs.
     ///
     /// # Errors
-    /// Where it cannot be started.
+    /// Fails if the CA cannot be started.
     pub fn restart(&mut self) -> io::Result<()> {
         self.stop();
         let mut command = tool("step-ca");
@@ -83,12 +83,13 @@ impl StepCa {
         Ok(())
     }
 
-    /// Nobody answers at its address any more.
+    /// Stops the CA: its address no longer answers.
     pub fn stop(&mut self) {
         self.process = None;
     }
 
-    /// The `acme` object of a gateway's `est` section: accounts and orders are kept in a folder of the gateway's.
+    /// Returns the `acme` object of a gateway's `est` section: accounts and orders are kept in a folder of the
+    /// gateway.
     pub fn acme(&self, storage: &Path) -> serde_json::Value {
         json!({
             "directory_url": format!("https://{}/acme/mesh/directory", self.address),
@@ -98,12 +99,12 @@ impl StepCa {
         })
     }
 
-    /// The certificate that it issues with: devices do not send it, so gateways have to know it.
+    /// Returns the path of the issuing certificate: devices do not send it, so gateways have to know it.
     pub fn intermediate(&self) -> PathBuf {
         self.folder.path().join("int.crt")
     }
 
-    /// What it said.
+    /// Returns the CA's log.
     pub fn said(&self) -> String {
         self.process.as_ref().map(Process::said).unwrap_or_default()
     }
@@ -116,12 +117,12 @@ fn tools() -> PathBuf {
 
 fn tool(name: &str) -> Command {
     let mut command = Command::new(tools().join(name));
-    // step-ca validates through a proxy if it is told to.
+    // step-ca would validate through a configured proxy.
     command.env_remove("HTTP_PROXY").env_remove("http_proxy");
     command
 }
 
-/// A loopback address that nobody else of this run has: validation goes to one port of any name.
+/// Returns a loopback address that is unique within this run: validation of every name goes to the same port.
 fn own_address() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();

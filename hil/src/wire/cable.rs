@@ -1,4 +1,4 @@
-//! The cable: frames as datagrams of a pair of sockets, one end of which is QEMU's.
+//! Carries frames over the cable: datagrams of a socket pair, one end of which is QEMU's.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -10,20 +10,20 @@ use smoltcp::time::Instant;
 use super::Fault;
 use super::capture::Capture;
 
-/// Ethernet's, without the checksum.
+/// The maximum size of an Ethernet frame, without the checksum.
 const FRAME: usize = 1514;
-/// Frames that wait for a guest that does not read; what comes on top is lost, as it would be in a switch.
+/// The maximum number of frames queued for a guest that does not read; further frames are lost, as in a switch.
 const WAITING: usize = 128;
 
-/// Our end.
+/// The host's end of the cable.
 #[derive(Debug)]
 pub(super) struct Cable {
     socket: UnixDatagram,
-    /// Read and not yet taken.
+    /// Frames that were received and not yet processed.
     incoming: VecDeque<Vec<u8>>,
     outgoing: VecDeque<Vec<u8>>,
     fault: Fault,
-    /// State of the dice: the same frames are lost in each run.
+    /// The state of the random choice: the same frames are lost in each run.
     dice: u32,
     capture: Option<Capture>,
 }
@@ -38,12 +38,12 @@ impl Cable {
         self.fault = fault;
     }
 
-    /// Whether this frame gets through.
+    /// Returns whether this frame gets through.
     fn passes(&mut self) -> bool {
         match self.fault {
             Fault::None => true,
             Fault::Cut => false,
-            // Each n-th would be the same one of each retransmission, for ever.
+            // Losing every n-th frame could hit the same frame of each retransmission, for ever.
             Fault::LoseOneIn(count) => {
                 self.dice ^= self.dice << 13;
                 self.dice ^= self.dice >> 17;
@@ -53,7 +53,7 @@ impl Cable {
         }
     }
 
-    /// Takes up all frames that are there.
+    /// Receives all frames that have arrived.
     pub(super) fn receive_all(&mut self) {
         let mut frame = [0; 2048];
         loop {
@@ -73,13 +73,13 @@ impl Cable {
         }
     }
 
-    /// Sends what waits; false where the guest's side is full.
+    /// Sends the queued frames; returns false if the guest's side is full.
     pub(super) fn send_all(&mut self) -> bool {
         while let Some(frame) = self.outgoing.front() {
             match self.socket.send(frame) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Nobody is at the other end: the frame is lost.
+                // Without a reader at the other end, the frame is lost.
                 Ok(_) | Err(_) => {
                     self.outgoing.pop_front();
                 }
@@ -119,7 +119,7 @@ impl Device for Cable {
     }
 }
 
-/// A frame of the guest.
+/// A frame from the guest.
 pub(super) struct Received(Vec<u8>);
 
 impl RxToken for Received {
@@ -128,7 +128,7 @@ impl RxToken for Received {
     }
 }
 
-/// Room for a frame.
+/// A token for sending one frame to the guest.
 pub(super) struct Sending<'a>(&'a mut Cable);
 
 impl TxToken for Sending<'_> {

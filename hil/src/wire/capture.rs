@@ -1,19 +1,19 @@
-//! Frames in a file that Wireshark reads.
+//! Writes frames to a file that Wireshark reads.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::SystemTime;
 
-/// What is on the cable, as it is on it.
+/// A capture of the frames on the cable.
 #[derive(Debug)]
 pub struct Capture(BufWriter<File>);
 
 impl Capture {
-    /// A new file.
+    /// Creates the file.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Fails if the file cannot be written.
     pub fn create(path: &Path) -> io::Result<Self> {
         let mut file = BufWriter::new(File::create(path)?);
         // pcap 2.4, microseconds, 64 KiB a frame, link type Ethernet.
@@ -23,7 +23,7 @@ impl Capture {
         Ok(Self(file))
     }
 
-    /// A frame, now. What cannot be written is left out: a capture decides nothing.
+    /// Writes a frame with the current time. Write errors are ignored: a capture decides nothing.
     pub fn frame(&mut self, frame: &[u8]) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);

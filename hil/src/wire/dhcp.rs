@@ -4,20 +4,20 @@ use std::net::Ipv4Addr;
 
 use serde::Deserialize;
 
-/// How it behaves.
+/// The behaviour of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dhcp {
-    /// As it should.
+    /// The server answers correctly.
     #[default]
     Right,
-    /// Answers nothing.
+    /// The server never answers.
     Silent,
-    /// Answers nothing in the first seconds.
+    /// The server does not answer during this number of seconds from the start.
     After(u64),
 }
 
-/// RFC 2131 section 3
+/// The magic cookie before the options (RFC 2131 section 3).
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
 const OPTIONS: usize = 240;
 
@@ -38,11 +38,11 @@ const MESSAGE_TYPE: u8 = 53;
 const SERVER: u8 = 54;
 const END: u8 = 255;
 
-/// Our answer.
+/// An answer of the server.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) message: Vec<u8>,
-    /// The client has its address and takes a datagram to it.
+    /// Whether the client has its address and accepts a datagram to it.
     pub(super) to_client: bool,
     pub(super) leased: bool,
 }
@@ -64,7 +64,7 @@ fn option(message: &[u8], wanted: u8) -> Option<&[u8]> {
     }
 }
 
-/// None for what is no request, or not for us.
+/// Returns the answer, or `None` if the message is not a request to this server.
 pub(super) fn answer(request: &[u8], server: Ipv4Addr, lease: Ipv4Addr, seconds: u32) -> Option<Answer> {
     let head = request.get(..OPTIONS)?;
     if head.first() != Some(&1) || head.get(236..) != Some(&COOKIE) {
@@ -84,7 +84,7 @@ pub(super) fn answer(request: &[u8], server: Ipv4Addr, lease: Ipv4Addr, seconds:
     };
     let mut message = head.to_vec();
     message[0] = 2;
-    // Hops, seconds.
+    // Clears hops and seconds.
     message[3] = 0;
     message[8..10].fill(0);
     message[16..28].fill(0);

@@ -4,20 +4,20 @@ use std::net::Ipv4Addr;
 
 use serde::Deserialize;
 
-/// How it behaves.
+/// The behaviour of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dns {
-    /// As it should.
+    /// The server answers correctly.
     #[default]
     Right,
-    /// Answers nothing.
+    /// The server never answers.
     Silent,
-    /// Answers SERVFAIL.
+    /// The server answers SERVFAIL.
     ServerFailure,
-    /// Knows no name.
+    /// The server knows no name.
     NoSuchName,
-    /// Answers with this address, whatever the name.
+    /// The server answers every name with this address.
     Address(Ipv4Addr),
 }
 
@@ -26,7 +26,7 @@ const NO_ERROR: u8 = 0;
 const SERVER_FAILURE: u8 = 2;
 const NAME_ERROR: u8 = 3;
 
-/// A question: its name and type, and where it ends.
+/// Returns the question's name, its type, and the offset of its end.
 fn question(query: &[u8]) -> Option<(String, u16, usize)> {
     let mut name = Vec::new();
     let mut place = 12;
@@ -35,7 +35,7 @@ fn question(query: &[u8]) -> Option<(String, u16, usize)> {
         if length == 0 {
             break;
         }
-        // No compression in questions.
+        // Questions have no compression.
         let label = query.get(place + 1..place + 1 + length).filter(|_| length < 64)?;
         name.push(String::from_utf8_lossy(label).to_ascii_lowercase());
         place += 1 + length;
@@ -45,14 +45,14 @@ fn question(query: &[u8]) -> Option<(String, u16, usize)> {
     Some((name.join("."), kind, place + 5))
 }
 
-/// What to send back, and the name that was asked for.
+/// Returns the message to send back, and the name in the question.
 pub(super) fn answer(
     query: &[u8],
     mode: Dns,
     host: Ipv4Addr,
     known: impl Fn(&str) -> bool,
 ) -> Option<(Option<Vec<u8>>, String)> {
-    // One question, no answer.
+    // A query has one question and no answer.
     if query.get(2)? & 0x80 != 0 || query.get(4..6)? != [0, 1] {
         return None;
     }
@@ -65,7 +65,7 @@ pub(super) fn answer(
         Dns::Right if known(&name) => (NO_ERROR, Some(host)),
         Dns::Right => (NAME_ERROR, None),
     };
-    // Only A has an answer; a name without the type that was asked for is no error.
+    // Only type A has an answer; an existing name without the requested type is not an error.
     let address = address.filter(|_| kind == 1);
     let mut message = query.get(..2)?.to_vec();
     message.extend([0x81, 0x80 | code, 0, 1, 0, u8::from(address.is_some()), 0, 0, 0, 0]);

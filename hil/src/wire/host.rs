@@ -1,4 +1,4 @@
-//! The host at the other end of the cable, in a thread.
+//! Runs the host at the other end of the cable, in a thread.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -16,15 +16,15 @@ use super::ntp::Clock;
 use super::tcp::Links;
 use super::{Dhcp, GUEST, HOST, Order, Shared, dhcp, dns, ntp};
 
-/// Locally administered.
+/// A locally administered MAC address.
 const HARDWARE: [u8; 6] = [0x02, 0, 0, 0, 2, 2];
 const LEASE_SECONDS: u32 = 86_400;
-/// Nothing is missed within this, should an event be.
+/// The longest wait: a lost event delays work by this time at most.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 pub(super) const WAKER: Token = Token(0);
 const CABLE: Token = Token(1);
-/// The first that is a connection's.
+/// The first token of a connection.
 const FIRST: usize = 2;
 
 pub(super) struct Host {
@@ -84,7 +84,7 @@ impl Host {
         }
     }
 
-    /// What was asked of us since; false when that is to stop.
+    /// Executes the orders since the last call; returns false if one of them is to stop.
     fn orders(&mut self) -> bool {
         let shared = Arc::clone(&self.shared);
         for order in shared.orders() {
@@ -111,7 +111,7 @@ impl Host {
         self.links.accept(&mut self.sockets, &table, self.poll.registry(), FIRST);
         self.links.pump(&mut self.sockets, self.poll.registry());
         self.interface.poll(now, &mut self.cable, &mut self.sockets);
-        // What was read made room, what was sent made ends known.
+        // Reading made room, and sending made ends known.
         self.links.pump(&mut self.sockets, self.poll.registry());
         self.links.sweep(&mut self.sockets);
         self.shared.note(|seen| seen.connections.clone_from(&self.links.accepted));

@@ -1,7 +1,8 @@
-//! A network for one guest: a cable, and at its other end a host with DHCP, DNS, time, and ports that lead to servers on this machine.
+//! Provides a network for one guest: a cable, and at its other end a host with DHCP, DNS, time, and ports that lead to
+//! servers on this machine.
 //!
-//! No right of the system is needed and no port is taken: frames are datagrams on a pair of sockets, and QEMU is given one end as its
-//! standard input. All of it can be made to fail while it runs.
+//! No privilege is needed and no port is taken: frames are datagrams on a socket pair, and QEMU gets one end as its
+//! standard input. Every part can be made to fail while the network runs.
 
 mod cable;
 mod capture;
@@ -34,62 +35,62 @@ use host::{Host, WAKER};
 
 /// The host's address: router, name server, time server, and every server behind a port.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
-/// The guest's, by DHCP.
+/// The guest's address, given by DHCP.
 pub const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 
-/// For QEMU's command line: the board's own network card at the cable that [`Wire::plug`] gives as standard input.
+/// QEMU arguments that connect the board's own network card to the cable that [`Wire::plug`] gives as standard input.
 pub const QEMU_ARGUMENTS: [&str; 2] = ["-nic", "socket,fd=0"];
 
-/// What is wrong with the cable.
+/// The fault of the cable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
-    /// Nothing.
+    /// The cable has no fault.
     #[default]
     None,
     /// No frame gets through.
     Cut,
-    /// One of so many frames is lost, each time the same ones.
+    /// One in this number of frames is lost, the same frames in each run.
     LoseOneIn(u32),
 }
 
-/// How the host's services behave.
+/// The behaviour of the host's services.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Modes {
-    /// Addresses.
+    /// The address service.
     pub dhcp: Dhcp,
-    /// Names.
+    /// The name service.
     pub dns: Dns,
-    /// Time.
+    /// The time service.
     pub ntp: Ntp,
 }
 
-/// How it begins.
+/// The initial settings of a network.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Where the host's ports lead to. A port that is not here resets.
+    /// The servers that the host's ports lead to. A port that is not listed resets.
     pub forwards: BTreeMap<u16, SocketAddr>,
-    /// Names of the host.
+    /// The host's names.
     pub names: BTreeSet<String>,
-    /// The host's services.
+    /// The behaviour of the host's services.
     pub modes: Modes,
-    /// A file for all frames.
+    /// The file that receives all frames.
     pub capture: Option<PathBuf>,
 }
 
-/// What the guest did.
+/// The guest's recorded activity.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// DHCP messages.
+    /// The number of DHCP messages.
     pub dhcp_requests: usize,
-    /// Addresses given.
+    /// The number of addresses given.
     pub leases: usize,
-    /// Names that were asked for.
+    /// The names that were queried.
     pub names: Vec<String>,
-    /// Requests for the time.
+    /// The number of requests for the time.
     pub time_requests: usize,
-    /// Connections, by port.
+    /// The number of connections, by port.
     pub connections: BTreeMap<u16, usize>,
 }
 
@@ -140,7 +141,7 @@ impl Shared {
     }
 }
 
-/// A running network; it ends when this is dropped.
+/// A running network; stopped when dropped.
 pub struct Wire {
     shared: Arc<Shared>,
     waker: Waker,
@@ -149,10 +150,10 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// A network, running.
+    /// Starts a network.
     ///
     /// # Errors
-    /// The system's.
+    /// Returns the error of the operating system.
     pub fn start(settings: Settings) -> io::Result<Self> {
         let (ours, guest) = UnixDatagram::pair()?;
         ours.set_nonblocking(true)?;
@@ -167,10 +168,10 @@ impl Wire {
         Ok(Self { shared, waker, thread: Some(thread), guest })
     }
 
-    /// The guest's end, for one guest at a time. Frames for an earlier guest are gone.
+    /// Returns the guest's end, for one guest at a time. Frames for an earlier guest are discarded.
     ///
     /// # Errors
-    /// The system's.
+    /// Returns the error of the operating system.
     pub fn plug(&self) -> io::Result<OwnedFd> {
         self.guest.set_nonblocking(true)?;
         let mut frame = [0; 2048];
@@ -183,7 +184,7 @@ impl Wire {
         let _ = self.waker.wake();
     }
 
-    /// Where a port leads to from now on; nowhere: it resets. Connections that are go on.
+    /// Sets the server that a port leads to from now on; without one, the port resets. Open connections continue.
     pub fn set_forward(&self, port: u16, server: Option<SocketAddr>) {
         self.change(|state| {
             match server {
@@ -193,47 +194,48 @@ impl Wire {
         });
     }
 
-    /// Resets connections, on both sides; all of them without a port.
+    /// Resets the connections of a port, or all connections, on both sides.
     pub fn reset(&self, port: Option<u16>) {
         self.change(|state| state.orders.push(Order::Reset(port)));
     }
 
-    /// How addresses are given.
+    /// Sets the behaviour of the address service.
     pub fn set_dhcp(&self, mode: Dhcp) {
         self.change(|state| state.modes.dhcp = mode);
     }
 
-    /// How names are answered.
+    /// Sets the behaviour of the name service.
     pub fn set_dns(&self, mode: Dns) {
         self.change(|state| state.modes.dns = mode);
     }
 
-    /// How the time is told.
+    /// Sets the behaviour of the time service.
     pub fn set_ntp(&self, mode: Ntp) {
         self.change(|state| state.modes.ntp = mode);
     }
 
-    /// Seconds of the time server in each second.
+    /// Sets the seconds of the time server in each second.
     pub fn set_clock_rate(&self, rate: u32) {
         self.change(|state| state.orders.push(Order::ClockRate(rate)));
     }
 
-    /// What happens to frames.
+    /// Sets the fault of the cable.
     pub fn set_cable(&self, fault: Fault) {
         self.change(|state| state.orders.push(Order::Fault(fault)));
     }
 
-    /// Whether servers take nothing of the guest: its segments are acknowledged until there is no more room (RFC 9293 section 3.8.6).
+    /// Sets whether servers stop reading from the guest: its segments are acknowledged until the window closes
+    /// (RFC 9293 section 3.8.6).
     pub fn set_deaf(&self, deaf: bool) {
         self.change(|state| state.orders.push(Order::Deaf(deaf)));
     }
 
-    /// Servers of the connections that there are say so many octets more, and then nothing.
+    /// Limits the servers of open connections to this number of further octets.
     pub fn mute(&self, after: usize) {
         self.change(|state| state.orders.push(Order::Mute(after)));
     }
 
-    /// What the guest did so far.
+    /// Returns the guest's activity so far.
     pub fn seen(&self) -> Seen {
         self.shared.state().seen.clone()
     }

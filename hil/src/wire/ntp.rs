@@ -4,35 +4,36 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::Deserialize;
 
-/// How it behaves.
+/// The behaviour of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ntp {
-    /// The right time.
+    /// The server tells the right time.
     #[default]
     Right,
-    /// So many seconds beside it.
+    /// The server is off by this number of seconds.
     Offset(i64),
-    /// Answers nothing.
+    /// The server never answers.
     Silent,
-    /// Answers with fewer octets than a message has.
+    /// The server answers with fewer octets than a message has.
     Malformed,
-    /// Answers with a kiss-o'-death, RATE (RFC 5905 section 7.4).
+    /// The server answers with a kiss-o'-death, RATE (RFC 5905 section 7.4).
     KissOfDeath,
-    /// Says that it does not know the time itself: leap indicator 3, stratum 16.
+    /// The server declares itself unsynchronised: leap indicator 3, stratum 16.
     Unsynchronised,
-    /// Answers with a time of ten years ahead and another request's originate timestamp, as one who guesses does.
+    /// The server answers with a time ten years ahead and the originate timestamp of another request, as an off-path
+    /// forger does.
     Forged,
-    /// Answers with a transmit timestamp of zero.
+    /// The server answers with a transmit timestamp of zero.
     Zero,
 }
 
-/// From 1900 to 1970.
+/// The seconds from 1900 to 1970.
 const EPOCH: u64 = 2_208_988_800;
 const LENGTH: usize = 48;
 const TEN_YEARS: i64 = 315_576_000;
 
-/// A time that can go faster than time does.
+/// A clock that can run faster than real time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     since: Instant,
@@ -46,25 +47,25 @@ impl Clock {
         Self { since: Instant::now(), base, rate: 1 }
     }
 
-    /// Since 1970.
+    /// Returns the time since 1970.
     pub(super) fn now(&self) -> Duration {
         self.base.saturating_add(self.since.elapsed().saturating_mul(self.rate))
     }
 
-    /// From now on.
+    /// Sets the rate from now on.
     pub(super) fn set_rate(&mut self, rate: u32) {
         *self = Self { since: Instant::now(), base: self.now(), rate: rate.max(1) };
     }
 }
 
-/// RFC 5905 section 6: seconds since 1900, modulo an era, and a fraction.
+/// Returns seconds since 1900, modulo an era, and a fraction (RFC 5905 section 6).
 fn timestamp(time: Duration, offset: i64) -> [u8; 8] {
     let seconds = time.as_secs().wrapping_add(EPOCH).wrapping_add_signed(offset) & 0xffff_ffff;
     let fraction = (u64::from(time.subsec_nanos()) << 32) / 1_000_000_000;
     (seconds << 32 | fraction).to_be_bytes()
 }
 
-/// None where nothing is answered.
+/// Returns the answer, or `None` if there is none.
 pub(super) fn answer(request: &[u8], mode: Ntp, now: Duration) -> Option<Vec<u8>> {
     let request = request.get(..LENGTH)?;
     let version = request[0] >> 3 & 7;
@@ -137,7 +138,7 @@ mod tests {
         assert_ne!(answer(&request(), Ntp::Forged, now).unwrap()[24..32], *b"whatever");
         assert_eq!(answer(&request(), Ntp::Unsynchronised, now).unwrap()[..2], [0xe4, 16]);
         assert_eq!(answer(&request(), Ntp::Zero, now).unwrap()[40..], [0; 8]);
-        // A server's message is no request.
+        // A server's message is not a request.
         assert_eq!(answer(&kiss, Ntp::Right, now), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Connections of the guest, carried to servers on this machine.
+//! Carries the guest's connections to servers on this machine.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -11,48 +11,49 @@ use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use socket2::SockRef;
 
-/// Connections that a port takes at once, before they are carried on.
+/// The number of connections that a port accepts at once, before they are forwarded.
 const BACKLOG: usize = 4;
-/// Octets on their way from the guest: what a small server has.
+/// The size of the buffer from the guest in octets, as small servers have it.
 const FROM_GUEST: usize = 8 * 1024;
 const TO_GUEST: usize = 64 * 1024;
-/// A guest that does not acknowledge for so long is gone.
+/// The time after which a guest that does not acknowledge is given up.
 const TIMEOUT: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(60);
 
-/// One connection, both halves of it.
+/// One connection with its two halves.
 struct Link {
     guest: SocketHandle,
     port: u16,
     server: TcpStream,
     connected: bool,
-    /// The guest's end was passed on.
+    /// Whether the guest's end of stream was forwarded.
     guest_ended: bool,
-    /// The server's end was passed on.
+    /// Whether the server's end of stream was forwarded.
     server_ended: bool,
-    /// So many octets of the server are still passed on.
+    /// The number of further octets of the server to forward; `None`: no limit.
     passes: Option<usize>,
-    /// The server has reset it. What it said before that, an alert say, still reaches the guest.
+    /// Whether the server has reset the connection. Octets from before the reset, such as an alert, still reach the
+    /// guest.
     broken: bool,
 }
 
-/// What becomes of a link.
+/// The state of a link after a round of forwarding.
 enum Fate {
     Goes,
-    /// Both ended in order, and the guest knows.
+    /// Both sides ended in order, and the guest has been told.
     Over,
-    /// One of the two was reset, or is gone.
+    /// One side was reset or is gone.
     Reset,
 }
 
-/// All connections, and the ports that take more.
+/// All connections, and the ports that accept more.
 #[derive(Default)]
 pub(super) struct Links {
     links: Vec<Link>,
     listening: Vec<(u16, SocketHandle)>,
     next: usize,
-    /// Nothing of the guest is taken; its window closes.
+    /// Whether nothing is read from the guest, so that its window closes.
     pub(super) deaf: bool,
-    /// Connections so far, by port.
+    /// The number of accepted connections, by port.
     pub(super) accepted: BTreeMap<u16, usize>,
 }
 
@@ -65,13 +66,13 @@ fn listen(port: u16) -> Option<Socket<'static>> {
     Some(socket)
 }
 
-/// An end that the other side sees as a reset.
+/// Makes the other side see the end of this stream as a reset.
 fn reset(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 impl Links {
-    /// Listens on the ports of the table and on no other; `first` is the first token that is free.
+    /// Listens on exactly the ports of the table.
     pub(super) fn listen(&mut self, sockets: &mut SocketSet<'static>, table: &BTreeMap<u16, SocketAddr>) {
         self.listening.retain(|(port, handle)| {
             let waits = sockets.get::<Socket<'_>>(*handle).state() == State::Listen;
@@ -93,7 +94,7 @@ impl Links {
         }
     }
 
-    /// Takes up what was connected to.
+    /// Accepts the guest's new connections; `first` is the first token of a connection.
     pub(super) fn accept(
         &mut self,
         sockets: &mut SocketSet<'static>,
@@ -136,7 +137,7 @@ impl Links {
         Ok(Link { guest, port, server, connected: false, guest_ended, server_ended, passes, broken })
     }
 
-    /// Moves what can be moved.
+    /// Forwards all octets that can be forwarded.
     pub(super) fn pump(&mut self, sockets: &mut SocketSet<'static>, registry: &Registry) {
         let deaf = self.deaf;
         self.links.retain_mut(|link| {
@@ -154,7 +155,7 @@ impl Links {
         });
     }
 
-    /// Removes sockets that nobody has any more.
+    /// Removes sockets without an owner.
     pub(super) fn sweep(&mut self, sockets: &mut SocketSet<'static>) {
         let held = |handle| {
             self.links.iter().any(|link| link.guest == handle) || self.listening.iter().any(|(_, own)| *own == handle)
@@ -162,7 +163,7 @@ impl Links {
         let closed: Vec<_> = sockets
             .iter()
             .filter_map(|(handle, socket)| match socket {
-                // An aborted socket has its reset to send first.
+                // An aborted socket must first send its reset.
                 smoltcp::socket::Socket::Tcp(tcp)
                     if tcp.state() == State::Closed && tcp.remote_endpoint().is_none() && !held(handle) =>
                 {
@@ -176,12 +177,12 @@ impl Links {
         }
     }
 
-    /// Connections that there are pass on so many octets of their servers, and nothing behind them.
+    /// Limits each open connection to this number of further octets from its server.
     pub(super) fn mute(&mut self, after: usize) {
         self.links.iter_mut().for_each(|link| link.passes = Some(after));
     }
 
-    /// Resets what goes through a port, on both sides.
+    /// Resets the connections of a port on both sides.
     pub(super) fn reset(&mut self, sockets: &mut SocketSet<'static>, port: Option<u16>, registry: &Registry) {
         self.links.retain_mut(|link| {
             if port.is_some_and(|port| port != link.port) {
@@ -216,7 +217,7 @@ impl Link {
         }
         match guest.state() {
             State::Closed | State::TimeWait if self.guest_ended && self.server_ended => Fate::Over,
-            // Reset by the guest, or given up.
+            // The guest reset the connection, or was given up.
             State::Closed => Fate::Reset,
             _ => Fate::Goes,
         }
@@ -258,7 +259,7 @@ impl Link {
                 Ok(Err(error)) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(Err(error)) => return Err(error),
-                // After a reset that was told already.
+                // The reset was already reported.
                 Ok(Ok(0)) if self.broken => break,
                 Ok(Ok(0)) => {
                     self.server_ended = true;

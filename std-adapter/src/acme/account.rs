@@ -1,4 +1,4 @@
-//! The ACME account (RFC 8555 section 7.3): its key is kept before the CA knows of it, so that none is ever lost or made twice.
+//! Manages the ACME account (RFC 8555 section 7.3). The key is stored first, so that no account is lost or made twice.
 
 use std::path::Path;
 
@@ -16,22 +16,22 @@ use crate::store::{Folder, look};
 
 const FILE: &str = "account.json";
 
-/// What is kept of an account.
+/// The stored part of an account.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccountFile {
-    /// The directory it is of.
+    /// The account's directory.
     pub directory_url: String,
-    /// Its URL; none until the CA answered.
+    /// The account's URL; `None` until the CA has answered.
     pub url: Option<String>,
     /// The contact that the CA knows.
     pub email: Option<String>,
-    /// Its key, PKCS #8, base64.
+    /// The account's key, PKCS #8, base64.
     key: String,
 }
 
 impl std::fmt::Debug for AccountFile {
-    /// Without the key.
+    /// Formats the account without its key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AccountFile").field("url", &self.url).field("email", &self.email).finish_non_exhaustive()
     }
@@ -40,7 +40,7 @@ impl std::fmt::Debug for AccountFile {
 impl AccountFile {
     fn key(&self) -> Result<PrivatePkcs8KeyDer<'static>, AcmeError> {
         let key = BASE64_STANDARD.decode(&self.key);
-        // What the decoder says of the fault holds an octet of the key.
+        // The decoder's error message holds an octet of the key.
         key.map(PrivatePkcs8KeyDer::from).map_err(|_| storage(format!("{FILE}: key: expected base64")))
     }
 
@@ -54,17 +54,17 @@ fn storage(reason: impl std::fmt::Display) -> AcmeError {
     AcmeError::new("the account's file", FailureKind::Transient, reason)
 }
 
-/// The account of a folder, for whoever shows it.
+/// Reads the account of a folder, for display.
 ///
 /// # Errors
-/// Where its file is not one.
+/// Fails if the account's file is malformed.
 pub fn account_file(folder: &Path) -> Result<Option<AccountFile>, String> {
     let json = look(folder, FILE).map_err(|error| error.to_string())?;
     let fault = |error| format!("{}: {}", folder.join(FILE).display(), JsonFault(&error));
     json.map(|json| serde_json::from_slice(&json).map_err(fault)).transpose()
 }
 
-/// The account's file; one of another directory is set aside.
+/// Reads the account's file; an account of another directory is set aside.
 fn load(folder: &Folder, settings: &Settings) -> Result<Option<AccountFile>, AcmeError> {
     let Some(json) = folder.read(FILE).map_err(storage)? else { return Ok(None) };
     let known: AccountFile =
@@ -77,7 +77,7 @@ fn load(folder: &Folder, settings: &Settings) -> Result<Option<AccountFile>, Acm
     Ok(None)
 }
 
-/// The account, restored or made.
+/// Returns the account, restored or newly created.
 pub(super) async fn account(
     settings: &Settings,
     folder: &Folder,
@@ -101,7 +101,7 @@ pub(super) async fn account(
     }
     let (account, made) = match (&settings.eab, known) {
         (Some(eab), _) => {
-            // instant-acme binds an external account only to a key that it makes itself.
+            // instant-acme binds an external account only to a key that it has generated itself.
             let eab = ExternalAccountKey::new(eab.kid.clone(), &eab.hmac_key);
             let new = NewAccount { contact: &contacts, terms_of_service_agreed: true, only_return_existing: false };
             let made = builder().create(&new, directory.clone(), Some(&eab)).await;
@@ -120,7 +120,7 @@ pub(super) async fn account(
                     file
                 }
             };
-            // RFC 8555 section 7.3.1: a key that the CA knows gets its account back.
+            // RFC 8555 section 7.3.1: the CA returns the account of a key that it knows.
             let pkcs8 = file.key()?;
             let key = Key::from_pkcs8_der(pkcs8.clone_key())
                 .map_err(|error| AcmeError::of("the account's key", &error, None))?;
@@ -138,7 +138,7 @@ pub(super) async fn account(
     Ok(account)
 }
 
-/// The CA does not know the account any more: its key makes another.
+/// Forgets the URL of an account that the CA no longer knows; its key creates another.
 pub(super) fn forget(folder: &Folder, settings: &Settings) -> Result<(), AcmeError> {
     match load(folder, settings)? {
         Some(known) => AccountFile { url: None, ..known }.write(folder),
@@ -148,8 +148,8 @@ pub(super) fn forget(folder: &Folder, settings: &Settings) -> Result<(), AcmeErr
 
 /// Replaces the account's key (RFC 8555 section 7.3.5).
 ///
-/// instant-acme makes the key and tells the CA in one step: a crash before it is kept leaves the old one, which the CA refuses, until
-/// `account.json` is removed and another account made.
+/// instant-acme generates the key and tells the CA in one step. A crash before the new key is stored leaves the old
+/// one, which the CA refuses until `account.json` is removed and another account created.
 pub(super) async fn rollover(
     account: &mut Account,
     folder: &Folder,

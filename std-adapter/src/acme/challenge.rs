@@ -1,4 +1,4 @@
-//! How names are shown to be ours: one answer for each challenge, withdrawn when it is dropped.
+//! Proves control of names: each challenge has one answer, which is withdrawn when it is dropped.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -19,7 +19,7 @@ use super::settings::{Settings, Which};
 use crate::acme::Responders;
 use crate::tls::{ChallengeCertificate, Credential, LiveCredential};
 
-/// How long a socket that is no longer listened on may take to close.
+/// The longest time that a socket may take to close after its listener ends.
 const CLOSING: Duration = Duration::from_secs(1);
 
 pub(super) fn acme_type(challenge_type: ChallengeType) -> AcmeType {
@@ -30,7 +30,7 @@ pub(super) fn acme_type(challenge_type: ChallengeType) -> AcmeType {
     }
 }
 
-/// An answer; a validation fails once it is dropped.
+/// The answer to a challenge; a validation fails once the answer is dropped.
 pub(super) enum Answer {
     Http01 { _answer: http01::Answer },
     TlsAlpn01 { _answer: ChallengeCertificate },
@@ -47,7 +47,7 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// A TXT record that a hook made, and removes.
+/// A TXT record that a hook creates, and removes.
 pub(super) struct DnsRecord {
     which: Which,
     hook: String,
@@ -68,7 +68,7 @@ impl Drop for DnsRecord {
     }
 }
 
-/// Answers a challenge, before the CA is told that it may look.
+/// Answers a challenge, before the CA is told to validate.
 pub(super) async fn answer(
     settings: &Settings,
     responders: &Responders,
@@ -84,7 +84,7 @@ pub(super) async fn answer(
             loop {
                 match responders.answer(address, token, key_authorization.as_str()) {
                     Ok(answer) => return Ok(Answer::Http01 { _answer: answer }),
-                    // The responder of the order before may be closing.
+                    // The responder of the previous order may be closing.
                     Err(error) if error.kind() == ErrorKind::AddrInUse && since.elapsed() < CLOSING => {
                         sleep(Duration::from_millis(20)).await;
                     }
@@ -115,7 +115,7 @@ pub(super) async fn answer(
     }
 }
 
-/// RFC 8738 section 6: the server name is the address in reverse (RFC 1034 section 5.2.1, RFC 3596 section 2.5).
+/// Returns an address in reverse as server name (RFC 8738 section 6, RFC 1034 section 5.2.1, RFC 3596 section 2.5).
 fn reverse(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => {

@@ -1,4 +1,4 @@
-//! Certificates for keys of others: devices that cannot order for themselves, and whose requests somebody has judged.
+//! Orders certificates for devices that cannot order for themselves and whose requests have been approved.
 
 use std::sync::Arc;
 
@@ -20,41 +20,41 @@ use crate::clock;
 use crate::store::Folder;
 use crate::tls::LiveCredential;
 
-/// Orders certificates for keys of others, several at a time. Nothing of an order is kept: the key is not here, and who has it asks again.
+/// Orders certificates for other parties' keys, several at a time. Orders are not stored; the key's owner asks again.
 #[derive(Debug)]
 pub struct DeviceIssuer {
     settings: Settings,
     folder: Arc<Folder>,
     responders: Responders,
-    /// Taken while the account is restored or made: two at a time would make two.
+    /// Locked while the account is restored or created, so that two orders do not create two accounts.
     account: Mutex<()>,
 }
 
 impl DeviceIssuer {
-    /// An issuer with the account that is kept in `folder`; the names of `settings` do not count.
+    /// Creates an issuer with the account stored in `folder`; the names of `settings` do not count.
     ///
     /// # Errors
-    /// Where the directory's roots cannot be used.
+    /// Fails if the directory's roots cannot be used.
     pub fn new(settings: Settings, folder: Arc<Folder>, responders: Responders) -> Result<Self, String> {
         Http::new(&settings, LastAnswers::default())?;
         Ok(Self { settings, folder, responders, account: Mutex::new(()) })
     }
 
-    /// What it was made with.
+    /// Returns the settings that the issuer was created with.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// The folder that its account is kept in.
+    /// Returns the folder that stores the account.
     pub fn folder(&self) -> &Arc<Folder> {
         &self.folder
     }
 
-    /// Orders a certificate for these names with a PKCS #10 request that was judged before; the chain, verified, leaf first, without the
-    /// root.
+    /// Orders a certificate for these names with an approved PKCS #10 request; returns the verified chain, leaf first,
+    /// without the root.
     ///
     /// # Errors
-    /// Why there is none, and when it is worth another attempt.
+    /// Returns why there is no certificate, and when another attempt is worthwhile.
     pub async fn issue(
         &self,
         names: Vec<String>,
@@ -79,10 +79,10 @@ impl DeviceIssuer {
         }
     }
 
-    /// The intermediates of a CA that tells them: step-ca does.
+    /// Returns the intermediates of a CA that publishes them, as step-ca does.
     ///
     /// # Errors
-    /// Why there are none.
+    /// Returns why there are no intermediates.
     pub async fn intermediates(&self) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
         step_ca::intermediates(&self.settings).await
     }
@@ -93,7 +93,7 @@ impl DeviceIssuer {
         request: &[u8],
         url: &mut Option<String>,
     ) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
-        // Answers are looked at after they came: those of another order must not be among them.
+        // The last answer is read after a request, so each order has its own.
         let last = LastAnswers::default();
         let http = Http::new(settings, last.clone());
         let http = http.map_err(|error| AcmeError::new("the directory", FailureKind::Refused, error))?;
@@ -112,7 +112,7 @@ impl DeviceIssuer {
         context.carry_out_for(request, url).await
     }
 
-    /// A chain that peers accept, for this key, and what of it is sent.
+    /// Verifies that peers accept the chain and that its key is the request's; returns the part of the chain to send.
     fn checked(
         &self,
         settings: &Settings,

@@ -1,4 +1,4 @@
-//! Why there is no certificate, and what may be done about it.
+//! Classifies the failures of obtaining a certificate, and their remedies.
 
 use std::fmt;
 
@@ -8,31 +8,31 @@ use serde_json::error::Category;
 
 use super::http::LastAnswer;
 
-/// Why there is no certificate.
+/// The reason that there is no certificate.
 #[derive(Clone, Debug)]
 pub struct AcmeError {
-    /// What was being done.
+    /// The operation that failed.
     pub doing: &'static str,
-    /// What came of it: a problem document with type, detail and subproblems (RFC 8555 section 6.7), or what failed.
+    /// The fault: a problem document with type, detail and subproblems (RFC 8555 section 6.7), or an error's text.
     pub reason: String,
-    /// When it is worth another attempt.
+    /// The kind of failure, and when another attempt is worthwhile.
     pub failure: Failure,
-    /// What to do at once.
+    /// The immediate remedy.
     pub(super) remedy: Remedy,
 }
 
-/// What may help without waiting for long.
+/// A remedy that may help without a long wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remedy {
-    /// Nothing.
+    /// Nothing helps at once.
     None,
-    /// The same with another nonce, which costs nobody anything (RFC 8555 section 6.5).
+    /// Repeat the request with another nonce, which costs nobody anything (RFC 8555 section 6.5).
     AnotherNonce,
-    /// The same again: connections break, servers stumble.
+    /// Repeat the operation: a connection broke, or a server faltered.
     Again,
-    /// A new order.
+    /// Make a new order.
     NewOrder,
-    /// A new account.
+    /// Create a new account.
     NewAccount,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Display for AcmeError {
 
 impl std::error::Error for AcmeError {}
 
-/// Problem types (RFC 8555 section 6.7), and what each means for the next attempt. Types that are not listed are transient.
+/// Problem types (RFC 8555 section 6.7) with the failure's kind and remedy. Types that are not listed are transient.
 const PROBLEMS: &[(&str, FailureKind, Remedy)] = &[
     ("accountDoesNotExist", FailureKind::Transient, Remedy::NewAccount),
     ("alreadyReplaced", FailureKind::Transient, Remedy::NewOrder),
@@ -69,7 +69,7 @@ impl AcmeError {
         Self { doing, reason: reason.to_string(), failure: Failure { kind, retry_after_s: None }, remedy: Remedy::None }
     }
 
-    /// This and nothing else helps.
+    /// Replaces the remedy.
     pub(super) fn remedy(self, remedy: Remedy) -> Self {
         Self { remedy, ..self }
     }
@@ -89,7 +89,7 @@ impl AcmeError {
         }
     }
 
-    /// From what instant-acme says, with the status and the wish of the last answer.
+    /// Creates an error from instant-acme's, with the status and the Retry-After of the last answer.
     pub(super) fn of(doing: &'static str, error: &Error, last: Option<LastAnswer>) -> Self {
         let document = last.as_ref().and_then(|last| serde_json::from_slice(last.problem.as_ref()?).ok());
         let mut own = match (error, document) {
@@ -100,7 +100,7 @@ impl AcmeError {
         if let Some(last) = last {
             own.failure.retry_after_s = last.retry_after_s;
             match last.status {
-                // RFC 6585 section 4, whatever the document says.
+                // RFC 6585 section 4; the status overrides the document.
                 429 => own.failure.kind = FailureKind::RateLimited,
                 500.. if last.retry_after_s.is_none() && own.remedy == Remedy::None => own.remedy = Remedy::Again,
                 _ => {}
@@ -110,7 +110,7 @@ impl AcmeError {
     }
 }
 
-/// What is wrong with a file of ours in JSON, and where; its own words would repeat texts of the file, and one of them is a key.
+/// Shows the kind and place of a fault in our JSON files; serde_json's text could repeat the file's, such as a key.
 pub(super) struct JsonFault<'a>(pub(super) &'a serde_json::Error);
 
 impl fmt::Display for JsonFault<'_> {
@@ -125,7 +125,7 @@ impl fmt::Display for JsonFault<'_> {
     }
 }
 
-/// A problem document in one line.
+/// Shows a problem document in one line.
 pub(super) struct Shown<'a>(pub(super) &'a Problem);
 
 impl fmt::Display for Shown<'_> {

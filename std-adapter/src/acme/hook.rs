@@ -1,5 +1,5 @@
-//! Commands of the operator's: after a renewal, and to answer dns-01. No shell: what is configured is a program and its arguments, or a signal
-//! to whoever wrote a pid file: `signal:HUP:/run/nats.pid`.
+//! Runs the operator's commands after a renewal and to answer dns-01. There is no shell: a hook is a program with its
+//! arguments, or a signal to the process of a pid file, such as `signal:HUP:/run/nats.pid`.
 
 use std::fmt;
 use std::io::Read;
@@ -10,13 +10,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// A hook that takes longer is killed.
+/// The time after which a hook is killed.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// No pid file is larger.
+/// The size limit of a pid file, in octets.
 const MAX_PID_FILE: u64 = 64;
 
-/// Signals that programs reload on.
+/// The signals that make programs reload.
 const SIGNALS: [(&str, Signal); 5] = [
     ("HUP", Signal::HUP),
     ("USR1", Signal::USR1),
@@ -25,20 +25,20 @@ const SIGNALS: [(&str, Signal); 5] = [
     ("WINCH", Signal::WINCH),
 ];
 
-/// Why a hook did not do its work.
+/// The reason that a hook failed.
 #[derive(Debug)]
 pub enum HookError {
-    /// It is `signal:` and not the name of one, a colon, and a file.
+    /// The hook begins with `signal:` but is not followed by a signal's name, a colon and a file.
     Signal(String),
-    /// The pid file is not one, or its process cannot be told.
+    /// The pid file is malformed, or its process cannot be signalled.
     Pid(String, String),
-    /// There is no program in it.
+    /// The hook names no program.
     Empty,
-    /// It cannot be run.
+    /// The program cannot be run.
     Start(String, std::io::Error),
-    /// It ended with another status than 0; the end of what it wrote to standard error.
+    /// The program ended with a status other than 0; the text is the end of its standard error.
     Failed(String, ExitStatus, String),
-    /// It took too long, and was killed.
+    /// The program took too long, and was killed.
     Timeout(String),
 }
 
@@ -60,16 +60,17 @@ impl fmt::Display for HookError {
 
 impl std::error::Error for HookError {}
 
-/// What a hook is told of the environment; everything else stays here: credentials that a service manager passes on, its sockets.
+/// The variables of our environment that hooks inherit; a service manager's credentials and sockets are withheld.
 const ENVIRONMENT: [&str; 3] = ["PATH", "HOME", "LANG"];
 
-/// Where programs are looked for, if the environment does not say.
+/// The search path for programs, if the environment has none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Runs a program, split at spaces, with more arguments; its environment is `PATH`, `HOME` and `LANG` as they are here, and these variables.
+/// Runs a program, split at spaces, with more arguments; its environment is our `PATH`, `HOME`, `LANG`, and
+/// `variables`.
 ///
 /// # Errors
-/// Why it did not do its work.
+/// Returns why the hook failed.
 pub async fn run_hook(hook: &str, arguments: &[&str], variables: &[(&str, String)]) -> Result<(), HookError> {
     if let Some(signal) = hook.strip_prefix("signal:") {
         return send(hook, signal);
@@ -105,9 +106,9 @@ fn send(hook: &str, signal: &str) -> Result<(), HookError> {
     let mut text = String::new();
     let opened = std::fs::File::open(file).and_then(|file| file.take(MAX_PID_FILE).read_to_string(&mut text));
     opened.map_err(|error| failed(format!("cannot be read: {error}")))?;
-    // What is no number may be the text of a key, if the file is the wrong one.
+    // The file may be the wrong one and hold a key, so its text is not shown.
     let number: i32 = text.trim().parse().map_err(|_| failed("found no number, expected a process id".to_owned()))?;
-    // 1 and below would be everybody.
+    // Numbers of 1 and below would signal every process.
     let pid = Some(number).filter(|number| *number > 1).and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| failed(format!("found {number}, expected a process id")))?;
     kill_process(pid, signal).map_err(|error| failed(format!("process {number}: {error}")))
@@ -143,7 +144,7 @@ mod tests {
         let said = std::fs::read_to_string(folder.path().join("hook.out")).unwrap();
         let names: Vec<&str> = said.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
         assert!(names.contains(&"PATH") && names.contains(&"NAME"), "{said}");
-        // cargo tells this test a lot; the shell adds what is its own.
+        // cargo sets many variables for this test; the shell adds its own.
         let own = ["PATH", "HOME", "LANG", "NAME", "PWD", "OLDPWD", "SHLVL", "_"];
         assert!(names.iter().all(|name| own.contains(name)), "{said}");
     }

@@ -1,4 +1,4 @@
-//! How a directory is spoken to: HTTP/1.1 over TLS that the core verifies, with a deadline.
+//! Exchanges HTTP/1.1 requests with a directory over TLS that the core verifies, with a deadline.
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -22,22 +22,22 @@ use super::settings::{Settings, Which};
 use crate::clock;
 use crate::tls::{ClientSettings, Credential, MinVersion, Peers, ServerTrust, TlsClient, TrustStore, server_name};
 
-/// From the first packet to the last octet of the answer.
+/// The time limit from the first packet to the last octet of the answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// No answer of a directory is larger; certificate chains are the largest.
+/// The size limit of a directory's answer, in octets; certificate chains are the largest.
 const MAX_ANSWER: usize = 1024 * 1024;
 
-/// What instant-acme does not keep of an answer.
+/// The parts of an answer that instant-acme does not keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LastAnswer {
     pub(super) status: u16,
     pub(super) retry_after_s: Option<u32>,
-    /// The problem document of a failure: instant-acme does not look for one where it asks for the directory.
+    /// The problem document of a failure, which instant-acme ignores when it requests the directory.
     pub(super) problem: Option<Bytes>,
 }
 
-/// The last answer; each request forgets the one before.
+/// The last answer; each request clears the one before.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LastAnswers(Arc<Mutex<Option<LastAnswer>>>);
 
@@ -51,7 +51,7 @@ impl LastAnswers {
     }
 }
 
-/// A connection for each request: a handful a day, and none to go stale.
+/// An HTTP client with one connection for each request: there are a handful a day, and none goes stale.
 #[derive(Clone, Debug)]
 pub(super) struct Http {
     which: Which,
@@ -66,7 +66,7 @@ impl Http {
         Self::showing(None, settings, last)
     }
 
-    /// With a certificate of our own.
+    /// Creates a client that presents a certificate.
     pub(super) fn showing(
         credential: Option<Credential>,
         settings: &Settings,
@@ -86,7 +86,7 @@ impl Http {
         let authority = request.uri().authority().ok_or("a URL without a host")?.clone();
         let port = authority.port_u16().unwrap_or(443);
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        // Where a name is looked up in a file, the dot of the root would not be found.
+        // A lookup in the hosts file would not find a name with the root's dot.
         let host = without_root(host).to_owned();
         let stream = TcpStream::connect((host.as_str(), port)).await?;
         stream.set_nodelay(true)?;
@@ -120,7 +120,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// RFC 9110 section 10.2.3: seconds, or a date.
+/// Returns the seconds of a Retry-After header, which holds seconds or a date (RFC 9110 section 10.2.3).
 fn retry_after(value: &HeaderValue, now: SystemTime) -> Option<u32> {
     let text = value.to_str().ok()?.trim();
     match text.parse::<u64>() {
@@ -132,7 +132,7 @@ fn retry_after(value: &HeaderValue, now: SystemTime) -> Option<u32> {
     }
 }
 
-/// Proxies answer with pages, and step-ca with objects that have no status: instant-acme wants a problem document.
+/// Makes a problem document, which instant-acme expects, from proxies' pages and step-ca's objects without a status.
 fn problem(status: &hyper::StatusCode, body: Bytes) -> Bytes {
     let found = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&body);
     let text = match found {

@@ -1,4 +1,4 @@
-//! http-01 (RFC 8555 section 8.3): answers while a validation is expected, and listens no longer than that.
+//! Answers http-01 (RFC 8555 section 8.3), listening only while a validation is expected.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -21,15 +21,15 @@ use tracing::{debug, warn};
 
 const PATH: &str = "/.well-known/acme-challenge/";
 
-/// For a request and its answer.
+/// The time limit for a request and its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Validators come from a few places at once; whoever else comes waits.
+/// The number of simultaneous connections: validators come from a few places at once; further clients wait.
 const CONNECTIONS: usize = 64;
 
 type Tokens = Mutex<HashMap<String, String>>;
 
-/// Responders by address: credentials that are obtained at the same time share one.
+/// The responders by address; credentials that are obtained at the same time share one.
 #[derive(Clone, Debug, Default)]
 pub struct Responders(Arc<Mutex<HashMap<SocketAddr, Weak<Responder>>>>);
 
@@ -49,7 +49,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A token is answered while this lives.
+/// The answer to a token, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Answer {
     responder: Arc<Responder>,
@@ -83,7 +83,7 @@ impl Responders {
 impl Responder {
     fn listen(address: SocketAddr) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        // The one before may have ended a moment ago.
+        // The previous responder may have ended a moment ago.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let listener = socket.listen(128)?;
@@ -116,7 +116,7 @@ async fn serve(listener: TcpListener, tokens: Arc<Tokens>) {
             });
             let mut http = hyper::server::conn::http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false);
-            // Whoever went away needs no answer.
+            // A client that has gone away needs no answer.
             let _ = timeout(PATIENCE, http.serve_connection(TokioIo::new(stream), answer)).await;
             drop(permit);
         });
@@ -155,7 +155,7 @@ mod tests {
 
     #[tokio::test]
     async fn tokens_are_answered_while_they_are_expected() {
-        // A loopback address that no other test has: on a shared one another could take the port between here and there.
+        // A loopback address of this test alone: on a shared one, another test could take the port after `bind`.
         let port = TcpListener::bind("127.80.0.1:0").await.unwrap().local_addr().unwrap();
         let responders = Responders::default();
         let one = responders.answer(port, "one", "one.thumb").unwrap();

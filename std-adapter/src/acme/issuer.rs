@@ -1,4 +1,4 @@
-//! One certificate after the other from one directory.
+//! Obtains one certificate after the other from one directory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,49 +21,49 @@ use crate::clock;
 use crate::store::Folder;
 use crate::tls::{Credential, LiveCredential};
 
-/// A new certificate: verified, with a key that fits, and not yet kept.
+/// A new certificate that has been verified and whose key fits, but that is not yet stored.
 #[derive(Clone)]
 pub struct Issued {
     /// The private key, PKCS #8 in DER.
     pub key: Vec<u8>,
     /// The chain, leaf first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// RFC 5280 section 4.1.2.5
+    /// The start of the validity (RFC 5280 section 4.1.2.5).
     pub not_before: UnixTime,
-    /// RFC 5280 section 4.1.2.5
+    /// The end of the validity (RFC 5280 section 4.1.2.5).
     pub not_after: UnixTime,
 }
 
 impl std::fmt::Debug for Issued {
-    /// Without the key.
+    /// Formats the certificate without its key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Issued").field("not_after", &self.not_after).finish_non_exhaustive()
     }
 }
 
 impl Issued {
-    /// What rustls can show.
+    /// Returns the credential that rustls presents.
     ///
     /// # Errors
-    /// Where the key does not fit.
+    /// Fails if the key does not fit the certificate.
     pub fn credential(&self) -> Result<Credential, String> {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.clone()));
         Credential::new(self.chain.clone(), key).map_err(|error| error.to_string())
     }
 }
 
-/// When a CA would like to see a renewal (RFC 9773 section 4.2), and when it wants to be asked again.
+/// The time in which a CA suggests a renewal (RFC 9773 section 4.2), and the interval until the next query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RenewalWindow {
-    /// Its start.
+    /// The start of the window.
     pub start: UnixTime,
-    /// Its end.
+    /// The end of the window.
     pub end: UnixTime,
-    /// When to ask again.
+    /// The time to wait before the next query.
     pub ask_again: Duration,
 }
 
-/// Gets certificates from one directory.
+/// Obtains certificates from one directory.
 pub struct AcmeIssuer {
     settings: Settings,
     folder: Arc<Folder>,
@@ -72,7 +72,7 @@ pub struct AcmeIssuer {
     http: Http,
     last: LastAnswers,
     account: Option<Account>,
-    /// The certificate in use, where the CA has renewal information.
+    /// The identifier of the certificate in use, if the CA has renewal information.
     replaces: Option<CertificateIdentifier<'static>>,
 }
 
@@ -83,10 +83,10 @@ impl std::fmt::Debug for AcmeIssuer {
 }
 
 impl AcmeIssuer {
-    /// An issuer; nothing is asked for yet. tls-alpn-01 is answered by whoever shows `credential`.
+    /// Creates an issuer, which sends no request yet. The servers that present `credential` answer tls-alpn-01.
     ///
     /// # Errors
-    /// Where the directory's roots cannot be used.
+    /// Fails if the directory's roots cannot be used.
     pub fn new(
         settings: Settings,
         folder: Arc<Folder>,
@@ -98,10 +98,10 @@ impl AcmeIssuer {
         Ok(Self { settings, folder, responders, credential, http, last, account: None, replaces: None })
     }
 
-    /// The account, restored or made.
+    /// Returns the account, restored or newly created.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Returns why there is no account.
     pub async fn account(&mut self) -> Result<&mut Account, AcmeError> {
         if self.account.is_none() {
             self.account = Some(account::account(&self.settings, &self.folder, &self.http, &self.last).await?);
@@ -109,10 +109,10 @@ impl AcmeIssuer {
         self.account.as_mut().ok_or_else(|| AcmeError::new("the account", FailureKind::Transient, "there is none"))
     }
 
-    /// Gets a certificate: an order that was begun goes on, else a new one is made. [`forget_order`] ends it.
+    /// Obtains a certificate by the pending order, or else by a new one. [`forget_order`] ends the order.
     ///
     /// # Errors
-    /// Why there is none, and when it is worth another attempt.
+    /// Returns why there is no certificate, and when another attempt is worthwhile.
     pub async fn issue(&mut self) -> Result<Issued, AcmeError> {
         let mut rounds = Rounds::default();
         loop {
@@ -150,11 +150,11 @@ impl AcmeIssuer {
         self.checked(key, chain)
     }
 
-    /// Gets a certificate for the key and names of one that is still valid, if that is how it is to be renewed and step-ca lets it; else with
-    /// a new order.
+    /// Obtains a certificate for the key and names of a valid one, if renewal is configured so and step-ca permits it;
+    /// otherwise with a new order.
     ///
     /// # Errors
-    /// Why there is none, and when it is worth another attempt.
+    /// Returns why there is no certificate, and when another attempt is worthwhile.
     pub async fn renew(&mut self, current: &Issued) -> Result<Issued, AcmeError> {
         if self.settings.renew_via == RenewVia::StepCa {
             let renewed = step_ca::renew(&self.settings, current).await;
@@ -166,9 +166,9 @@ impl AcmeIssuer {
         self.issue().await
     }
 
-    /// Verified, with a key that fits.
+    /// Verifies the chain and checks that the key fits.
     fn checked(&self, key: Vec<u8>, chain: Vec<CertificateDer<'static>>) -> Result<Issued, AcmeError> {
-        // Whatever is wrong with it, another order may be answered better.
+        // Whatever the fault, another order may yield a better certificate.
         let refused = |reason: String| {
             AcmeError::new("the new certificate", FailureKind::Refused, reason).remedy(Remedy::NewOrder)
         };
@@ -180,10 +180,10 @@ impl AcmeIssuer {
         Ok(issued)
     }
 
-    /// When the CA would like to see this certificate renewed; none where it has no opinion.
+    /// Returns the window in which the CA suggests renewing this certificate, or `None` if the CA suggests none.
     ///
     /// # Errors
-    /// Why it cannot be asked.
+    /// Returns why the CA cannot be asked.
     pub async fn renewal_window(&mut self, leaf: &CertificateDer<'_>) -> Result<Option<RenewalWindow>, AcmeError> {
         let Some(identifier) = certificate_identifier(leaf) else { return Ok(None) };
         let last = self.last.clone();
@@ -205,7 +205,7 @@ impl AcmeIssuer {
     /// Revokes a certificate (RFC 8555 section 7.6).
     ///
     /// # Errors
-    /// Why it is not.
+    /// Returns why the certificate is not revoked.
     pub async fn revoke(&mut self, leaf: &CertificateDer<'_>, key_compromise: bool) -> Result<(), AcmeError> {
         let reason = if key_compromise { RevocationReason::KeyCompromise } else { RevocationReason::Superseded };
         let last = self.last.clone();
@@ -217,7 +217,7 @@ impl AcmeIssuer {
     /// Replaces the account's key (RFC 8555 section 7.3.5).
     ///
     /// # Errors
-    /// Why it is not.
+    /// Returns why the key is not replaced.
     pub async fn roll_account_key(&mut self) -> Result<(), AcmeError> {
         self.account().await?;
         let Some(account) = self.account.as_mut() else { return Ok(()) };
@@ -225,23 +225,23 @@ impl AcmeIssuer {
     }
 }
 
-/// The certificate is kept: its order is done with.
+/// Removes the order whose certificate is stored.
 ///
 /// # Errors
-/// Where the order's file cannot be removed.
+/// Fails if the order's file cannot be removed.
 pub fn forget_order(folder: &Folder) -> Result<(), AcmeError> {
     order::forget(folder)
 }
 
-/// After a start: the order of a certificate that is kept is done with, if a crash left it.
+/// Removes, after a start, an order that a crash left although its certificate is stored.
 ///
 /// # Errors
-/// Where the order's file cannot be read or removed.
+/// Fails if the order's file cannot be read or removed.
 pub fn forget_done_order(folder: &Folder, kept_key: &[u8]) -> Result<(), AcmeError> {
     order::forget_done(folder, kept_key)
 }
 
-/// RFC 9773 section 4.1; none where the certificate has no authority key identifier.
+/// Returns the identifier of RFC 9773 section 4.1, or `None` if the certificate has no authority key identifier.
 fn certificate_identifier(leaf: &CertificateDer<'_>) -> Option<CertificateIdentifier<'static>> {
     let certificate = Certificate::from_der(leaf).ok()?;
     let authority = certificate.extensions().authority_key_identifier.and_then(|found| found.key_identifier)?;

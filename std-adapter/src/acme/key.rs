@@ -1,13 +1,13 @@
-//! Keys and certificate signing requests (RFC 2986), challenge certificates (RFC 8737 section 3).
+//! Makes keys, certificate signing requests (RFC 2986) and challenge certificates (RFC 8737 section 3).
 
 use edgetrust_core::config::KeyType;
 use pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, KeyPair};
 
-/// RFC 5280 appendix A.1, ub-common-name
+/// The limit ub-common-name of RFC 5280 appendix A.1.
 const LONGEST_COMMON_NAME: usize = 64;
 
-/// A new private key, PKCS #8 in DER.
+/// Generates a private key, PKCS #8 in DER.
 pub(super) fn generate(kind: KeyType) -> Result<Vec<u8>, rcgen::Error> {
     let key = match kind {
         KeyType::P256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?,
@@ -20,7 +20,7 @@ pub(super) fn generate(kind: KeyType) -> Result<Vec<u8>, rcgen::Error> {
     Ok(key.serialize_der())
 }
 
-/// A request for all names, signed with the key. The first name is the common name, unless it is longer than one may be.
+/// Returns a request for all names, signed with the key. The first name is the common name, unless too long for one.
 pub(super) fn request(key: &[u8], domains: &[String]) -> Result<Vec<u8>, rcgen::Error> {
     let key = KeyPair::try_from(&PrivatePkcs8KeyDer::from(key))?;
     let mut params = CertificateParams::new(domains.to_vec())?;
@@ -31,7 +31,7 @@ pub(super) fn request(key: &[u8], domains: &[String]) -> Result<Vec<u8>, rcgen::
     Ok(params.serialize_request(&key)?.der().to_vec())
 }
 
-/// A self-signed certificate with the digest of a key authorization, and its key.
+/// Returns a self-signed certificate with the digest of a key authorization, and the certificate's key.
 pub(super) fn challenge_certificate(
     name: String,
     digest: &[u8],

@@ -1,4 +1,4 @@
-//! Certificates from an ACME directory (RFC 8555): every instant-acme name lives here.
+//! Obtains certificates from an ACME directory (RFC 8555). No other module uses a name of instant-acme.
 
 mod account;
 mod challenge;

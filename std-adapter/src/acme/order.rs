@@ -1,4 +1,4 @@
-//! An order (RFC 8555 section 7.4): kept with its key before it is finalized, so that a crash at any step loses nothing.
+//! Carries out an order (RFC 8555 section 7.4), stored with its key before finalization, so that no crash loses it.
 
 use std::time::Duration;
 
@@ -25,23 +25,23 @@ use crate::tls::LiveCredential;
 
 const FILE: &str = "order.json";
 
-/// How long a CA may take to validate, and to issue.
+/// The longest time that a CA may take to validate, and to issue.
 const VALIDATION: Duration = Duration::from_secs(180);
 
-/// Between two looks at what a CA is doing, where it does not say when to look again.
+/// The first and the longest interval between two polls of a CA that sends no Retry-After.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
-/// A CA that never takes a challenge up is asked again so many times.
+/// The number of times that a challenge is reported as ready to a CA that does not take it up.
 const READY_ATTEMPTS: u32 = 4;
 
-/// An order under way.
+/// A pending order.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Pending {
     directory_url: String,
     domains: Vec<String>,
-    /// None until the CA answered.
+    /// The order's URL; `None` until the CA has answered.
     url: Option<String>,
     /// The certificate's key, PKCS #8, base64.
     key: String,
@@ -49,7 +49,7 @@ pub(super) struct Pending {
 
 impl Pending {
     pub(super) fn key(&self) -> Result<Vec<u8>, AcmeError> {
-        // What the decoder says of the fault holds an octet of the key.
+        // The decoder's error message holds an octet of the key.
         BASE64_STANDARD.decode(&self.key).map_err(|_| storage(format!("{FILE}: key: expected base64")))
     }
 
@@ -57,13 +57,13 @@ impl Pending {
         folder.write(FILE, &serde_json::to_vec_pretty(self).map_err(storage)?).map_err(storage)
     }
 
-    /// What a crash left, if it is for the same names of the same directory; else a new key, kept before anything is asked for.
+    /// Loads the order that a crash left, if for the same directory and names; else stores a new key before requests.
     fn load(folder: &Folder, settings: &Settings) -> Result<Self, AcmeError> {
         if let Some(json) = folder.read(FILE).map_err(storage)? {
             match serde_json::from_slice::<Self>(&json) {
                 Ok(pending) if settings.is_for(&pending.directory_url, &pending.domains) => return Ok(pending),
                 Ok(_) => log!(info, settings.which(), "an order for other names is given up"),
-                // Written as a whole, so somebody else's work: a new one costs nothing.
+                // The file is written atomically, so a malformed one is not ours: a new order costs nothing.
                 Err(error) => log!(info, settings.which(), "{FILE}: {}: given up", JsonFault(&error)),
             }
         }
@@ -84,26 +84,26 @@ fn storage(reason: impl std::fmt::Display) -> AcmeError {
     AcmeError::new("the order's file", FailureKind::Transient, reason)
 }
 
-/// The order is done with: its certificate is kept, or it can come to nothing.
+/// Removes an order whose certificate is stored, or that can no longer succeed.
 pub(super) fn forget(folder: &Folder) -> Result<(), AcmeError> {
     folder.remove(FILE).map_err(storage)
 }
 
-/// A crash came after the certificate was kept and before its order was forgotten: it would be fetched again and taken for a renewal.
+/// Removes an order left by a crash after its certificate was stored, which would be fetched again as a renewal.
 pub(super) fn forget_done(folder: &Folder, kept_key: &[u8]) -> Result<(), AcmeError> {
     let pending = folder.read(FILE).map_err(storage)?.and_then(|json| serde_json::from_slice::<Pending>(&json).ok());
     let done = pending.is_some_and(|pending| pending.key().is_ok_and(|key| key == kept_key));
     if done { forget(folder) } else { Ok(()) }
 }
 
-/// What an order needs while it is carried out.
+/// The parts that carrying out an order needs.
 pub(super) struct Context<'a> {
     pub(super) settings: &'a Settings,
     pub(super) account: &'a Account,
     pub(super) last: &'a LastAnswers,
     pub(super) responders: &'a Responders,
     pub(super) credential: &'a LiveCredential,
-    /// The certificate that this one is to replace, for a CA with renewal information (RFC 9773 section 5).
+    /// The certificate that the new one is to replace, for a CA with renewal information (RFC 9773 section 5).
     pub(super) replaces: Option<&'a CertificateIdentifier<'static>>,
 }
 
@@ -113,7 +113,7 @@ impl Context<'_> {
         move |error| AcmeError::of(doing, &error, last)
     }
 
-    /// For a key of ours, as far as it goes: resumed, or a new one; to the certificate.
+    /// Carries out the stored order, or a new one, for a key of our own; returns the key and the certificate's chain.
     pub(super) async fn carry_out(
         &self,
         folder: &Folder,
@@ -133,7 +133,7 @@ impl Context<'_> {
         Ok((key, self.complete(order, &request).await?))
     }
 
-    /// For a key of somebody else, who made the request: `url` keeps an order that another attempt goes on with.
+    /// Carries out an order for another party's key and request; `url` keeps the order for another attempt.
     pub(super) async fn carry_out_for(
         &self,
         request: &[u8],
@@ -150,7 +150,7 @@ impl Context<'_> {
         self.complete(order, request).await
     }
 
-    /// From wherever it is to the certificate.
+    /// Takes an order from its current state to the certificate.
     async fn complete(&self, mut order: Order, request: &[u8]) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
         let since = Instant::now();
         let mut look = FIRST_LOOK;
@@ -186,7 +186,8 @@ impl Context<'_> {
         log!(info, self.settings.which(), %url, "the order is resumed");
         self.account.order(url.to_owned()).await.map_err(|error| {
             let error = AcmeError::of("the order", &error, self.last.get());
-            // Gone, or another account's: RFC 8555 leaves the problem's type open. Network and nonces are told apart before.
+            // The order is gone, or another account's: RFC 8555 leaves the problem's type open. Network and nonce
+            // errors already have a remedy.
             if error.remedy == Remedy::None { error.remedy(Remedy::NewOrder) } else { error }
         })
     }
@@ -206,7 +207,7 @@ impl Context<'_> {
                     None => replacing,
                 };
                 match self.account.new_order(&replacing).await {
-                    // It was replaced before, or is another account's: the order is worth more than its history.
+                    // The certificate was replaced before, or is another account's: the order matters more.
                     Err(instant_acme::Error::Api(problem)) => {
                         let reason = Shown(&problem);
                         log!(info, self.settings.which(), "an order that replaces {replaced} is refused: {reason}");
@@ -222,9 +223,9 @@ impl Context<'_> {
         Ok(order)
     }
 
-    /// Shows every name to be ours.
+    /// Proves control of every name.
     async fn authorize(&self, order: &mut Order) -> Result<(), AcmeError> {
-        // They stay until the CA has looked.
+        // The answers stay until the CA has validated.
         let mut answers: Vec<Answer> = Vec::new();
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
@@ -256,7 +257,8 @@ impl Context<'_> {
                     Err(error) => {
                         let error = AcmeError::of("the validation", &error, self.last.get());
                         log!(debug, self.settings.which(), %name, attempt, "{error}");
-                        // step-ca looks before it answers: an address that cannot be reached stays pending and may be tried again.
+                        // step-ca validates before it answers: an unreachable address stays pending and may be
+                        // retried.
                         let unreachable = self.last.get().is_some_and(|last| last.status < 400);
                         if attempt >= READY_ATTEMPTS || !unreachable {
                             return Err(AcmeError { reason: format!("{name}: {}", error.reason), ..error });
@@ -270,7 +272,7 @@ impl Context<'_> {
         self.validated(order).await
     }
 
-    /// Waits until the CA has looked at every name.
+    /// Waits until the CA has validated every name.
     async fn validated(&self, order: &mut Order) -> Result<(), AcmeError> {
         let since = Instant::now();
         let mut look = FIRST_LOOK;
@@ -296,7 +298,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// As long as the CA says (RFC 8555 section 7.5.1), else a little longer each time.
+    /// Sleeps as long as the CA says (RFC 8555 section 7.5.1), else a little longer each time.
     async fn pause(&self, look: &mut Duration) {
         let wished =
             self.last.get().and_then(|last| last.retry_after_s).map(|seconds| Duration::from_secs(seconds.into()));
@@ -305,7 +307,7 @@ impl Context<'_> {
     }
 }
 
-/// RFC 8555 section 7.1.3, RFC 8738 section 3
+/// Returns the identifier of a name (RFC 8555 section 7.1.3) or of an address (RFC 8738 section 3).
 fn identifier(domain: &str) -> Identifier {
     match domain.parse() {
         Ok(address) => Identifier::Ip(address),
@@ -313,7 +315,7 @@ fn identifier(domain: &str) -> Identifier {
     }
 }
 
-/// A validation failed: the order can come to nothing.
+/// Returns the error of a failed validation; its order can no longer succeed.
 fn not_ours(name: &str, problem: Option<&Problem>) -> AcmeError {
     let reason = match problem {
         Some(problem) => format!("{name}: {}", Shown(problem)),
@@ -331,7 +333,7 @@ fn invalid(doing: &'static str, problem: Option<&Problem>) -> AcmeError {
 }
 
 fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
-    // The CA has it still.
+    // The CA still has the certificate.
     pem::certificates(text.as_bytes())
         .map_err(|error| AcmeError::new("the certificate", FailureKind::Transient, error).remedy(Remedy::Again))
 }

@@ -1,4 +1,4 @@
-//! Whether a directory answers, whose it is, and what time it thinks it is.
+//! Checks that a directory answers, and reads its metadata and its clock.
 
 use std::time::Duration;
 
@@ -11,23 +11,23 @@ use super::http::{Http, LastAnswers};
 use super::settings::Settings;
 use crate::clock;
 
-/// What a directory says of itself (RFC 8555 section 7.1.1).
+/// The metadata of a directory (RFC 8555 section 7.1.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directory {
-    /// How far its clock is from ours, where it says: ours is behind by so many seconds, or ahead.
+    /// The seconds by which our clock is behind the directory's (negative if ahead), if the answer has a date.
     pub clock_offset_s: Option<i64>,
-    /// It has renewal information (RFC 9773).
+    /// The directory has renewal information (RFC 9773).
     pub renewal_info: bool,
-    /// It wants an external account.
+    /// The directory requires an external account.
     pub external_account_required: bool,
-    /// Profiles that it knows.
+    /// The profiles that the directory offers.
     pub profiles: Vec<String>,
 }
 
-/// Asks a directory.
+/// Requests the directory and returns its metadata.
 ///
 /// # Errors
-/// It cannot be reached, is another's by the configured roots, or is no directory.
+/// Fails if the server cannot be reached, the configured roots do not verify it, or it is not a directory.
 pub async fn probe(settings: &Settings) -> Result<Directory, String> {
     let last = LastAnswers::default();
     let http = Http::new(settings, last.clone())?;

@@ -1,4 +1,4 @@
-//! Immediate retries of an order.
+//! Limits the immediate retries of an order.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use tokio::time::sleep;
 use super::error::{AcmeError, Remedy};
 use super::settings::Settings;
 
-/// A nonce that went stale, a connection that broke: the order goes on where it was (RFC 8555 section 6.5). A directory that rejects every
-/// second nonce needs a few rounds, since instant-acme gives up after three.
+/// The number of rounds after a stale nonce or a broken connection: the order continues where it was (RFC 8555 section
+/// 6.5). A directory that rejects every second nonce needs a few, since instant-acme gives up after three.
 const ROUNDS: u32 = 16;
 
-/// Rounds after failures that take long or cost the CA something.
+/// The number of rounds after failures that take long or cost the CA something.
 const COSTLY_ROUNDS: u32 = 3;
 
-/// What was tried so far.
+/// The rounds so far.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
     all: u32,
@@ -22,10 +22,10 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    /// Waits for another round, if one is worth it after this error.
+    /// Waits for another round, if one is worthwhile after this error.
     ///
     /// # Errors
-    /// The error itself, if none is.
+    /// Returns the error itself if no other round is worthwhile.
     pub(super) async fn another(&mut self, settings: &Settings, error: AcmeError) -> Result<(), AcmeError> {
         self.all = self.all.saturating_add(1);
         self.costly = self.costly.saturating_add(u32::from(error.remedy != Remedy::AnotherNonce));

@@ -1,4 +1,4 @@
-//! What an `acme` section says, with the files that it names.
+//! Holds an `acme` section of the configuration, with the files that the section names.
 
 use std::fmt;
 use std::io::Read;
@@ -13,35 +13,35 @@ use pki_types::CertificateDer;
 use crate::pem;
 use crate::tls::{Anchors, system_roots};
 
-/// What a certificate is for.
+/// The purposes of a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purposes {
-    /// It is shown to clients.
+    /// The certificate is presented to clients.
     pub server: bool,
-    /// It is shown to servers.
+    /// The certificate is presented to servers.
     pub client: bool,
 }
 
-/// An external account (RFC 8555 section 7.3.4).
+/// An external account binding (RFC 8555 section 7.3.4).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Eab {
-    /// Its identifier.
+    /// The key identifier.
     pub kid: String,
-    /// Its MAC key.
+    /// The MAC key.
     pub hmac_key: Vec<u8>,
 }
 
 impl fmt::Debug for Eab {
-    /// Without the key.
+    /// Formats the binding without its key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Eab").field("kid", &self.kid).finish_non_exhaustive()
     }
 }
 
-/// Which credential something is done for, as the log names it.
+/// The credential that a log line is about.
 #[derive(Clone, Debug)]
 pub(crate) struct Which {
-    /// The first of its names.
+    /// The first name of the credential.
     pub(crate) name: String,
     pub(crate) storage_path: PathBuf,
 }
@@ -49,37 +49,37 @@ pub(crate) struct Which {
 /// An `acme` section, owned, with its files read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The directory.
+    /// The directory's URL.
     pub directory_url: String,
     /// The account's contact.
     pub email: Option<String>,
     /// Names, in lower case; the first is also the common name.
     pub domains: Vec<String>,
-    /// How they are shown to be ours.
+    /// The challenge type that proves control of the names.
     pub challenge_type: ChallengeType,
-    /// How long before its end a certificate is renewed, in seconds.
+    /// The time before its end at which a certificate is renewed, in seconds.
     pub renew_before_s: u32,
-    /// Where everything is kept.
+    /// The folder where everything is stored.
     pub storage_path: PathBuf,
-    /// Roots of the directory's own server.
+    /// The trust anchors for the directory's own server.
     pub roots: Anchors,
-    /// Roots that issued certificates must lead to.
+    /// The trust anchors that issued certificates must lead to.
     pub anchors: Vec<CertificateDer<'static>>,
-    /// Where http-01 is answered.
+    /// The address at which http-01 is answered.
     pub http_listen: SocketAddr,
-    /// External account binding.
+    /// The external account binding.
     pub eab: Option<Eab>,
-    /// The kind of key.
+    /// The type of the certificate's key.
     pub key_type: KeyType,
-    /// How a certificate is renewed while it is valid.
+    /// The way to renew a certificate that is still valid.
     pub renew_via: RenewVia,
-    /// The profile to ask for.
+    /// The certificate profile to request.
     pub profile: Option<String>,
-    /// A command after each renewal.
+    /// The command to run after each renewal.
     pub hook: Option<String>,
-    /// A command that answers dns-01.
+    /// The command that answers dns-01.
     pub dns_hook: Option<String>,
-    /// What the certificate is for.
+    /// The certificate's purposes.
     pub purposes: Purposes,
 }
 
@@ -87,7 +87,7 @@ impl Settings {
     /// Reads the files that a section names, each given to `note` first.
     ///
     /// # Errors
-    /// Which file is not as it should be.
+    /// Returns which file is faulty.
     pub fn read(acme: &Acme<'_>, purposes: Purposes, mut note: impl FnMut(&Path)) -> Result<Self, String> {
         let mut bundle = |file: &str| {
             note(Path::new(file));
@@ -133,23 +133,23 @@ impl Settings {
         })
     }
 
-    /// Which credential they are of.
+    /// Returns the credential that these settings are for.
     pub(crate) fn which(&self) -> Which {
         Which { name: self.domains.first().cloned().unwrap_or_default(), storage_path: self.storage_path.clone() }
     }
 
-    /// What an order must have been made for, to be resumed.
+    /// Returns whether an order made for this directory and these names may be resumed.
     pub(super) fn is_for(&self, directory_url: &str, domains: &[String]) -> bool {
         self.directory_url == directory_url && self.domains == domains
     }
 }
 
-/// No MAC key's file is larger.
+/// The size limit of a MAC key's file, in octets.
 const MAX_MAC_KEY: u64 = 4096;
 
-/// RFC 8555 section 7.3.4: base64url, as CAs hand it out; padding is forgiven.
+/// Reads the MAC key of RFC 8555 section 7.3.4: base64url, as CAs hand it out; padding is tolerated.
 fn mac_key(file: &str) -> Result<Vec<u8>, String> {
-    // The key itself is easily taken for what belongs here.
+    // Operators easily put the key itself where the file's name belongs.
     let shown = if file.contains(['/', '.']) { file } else { "acme.eab.hmac_key_file" };
     let unreadable = |error| format!("{shown}: cannot be read: {error}");
     let mut text = Vec::new();

@@ -1,5 +1,6 @@
-//! What step-ca has beside ACME: its intermediates, and its own renewal. For that the certificate is shown over mutual TLS and comes back with a
-//! new end, for the same key and names. No challenge, so no port; whoever has the key can renew it until it is revoked.
+//! Uses step-ca's intermediates and its renewal, beside ACME. For a renewal, the certificate is presented over mutual
+//! TLS and returned with a new end, for the same key and names, without a challenge or a port. Whoever has the key can
+//! renew it until it is revoked.
 
 use edgetrust_core::rotation::FailureKind;
 use hyper::header::CONTENT_LENGTH;
@@ -14,10 +15,10 @@ use super::issuer::Issued;
 use super::settings::Settings;
 use crate::pem;
 
-/// No CA has more, as far as we are concerned.
+/// The number of intermediates that are kept of one CA.
 const MAX_INTERMEDIATES: usize = 8;
 
-/// The CA's intermediates, not verified. Another CA than step-ca has no such resource.
+/// Returns the CA's intermediates, not verified. Only step-ca has this resource.
 pub(super) async fn intermediates(settings: &Settings) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
     let failed = |reason: &dyn std::fmt::Display| AcmeError::new("its intermediates", FailureKind::Transient, reason);
     let directory: Uri = settings.directory_url.parse().map_err(|error| failed(&error))?;
@@ -45,7 +46,7 @@ fn failed(reason: impl std::fmt::Display) -> AcmeError {
     AcmeError::new("renewal by the certificate", FailureKind::Transient, reason)
 }
 
-/// The new chain, not yet verified.
+/// Returns the new chain, not yet verified.
 pub(super) async fn renew(settings: &Settings, current: &Issued) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
     let directory: Uri = settings.directory_url.parse().map_err(failed)?;
     let authority = directory.authority().ok_or_else(|| failed("the directory's URL has no host"))?;

@@ -1,4 +1,4 @@
-//! Whether a certificate is one that peers will accept: asked of the core before it is ever shown.
+//! Verifies with the core that peers will accept a new certificate, before it is presented.
 
 use std::net::IpAddr;
 
@@ -11,16 +11,16 @@ use crate::tls::provider;
 
 /// Verifies a new chain against the anchors, for each purpose, and for every name.
 ///
-/// A certificate whose time has not come by our clock is judged at its first moment: the CA's clock is what peers go by.
+/// A certificate that is not yet valid by our clock is verified at its first moment, since peers go by the CA's clock.
 ///
 /// # Errors
-/// The check, and what was found.
+/// Returns the failed check and the value found.
 pub fn verify(settings: &Settings, chain: &[CertificateDer<'static>], now: UnixTime) -> Result<(), String> {
     let parsed: Result<Vec<_>, _> =
         (1..).zip(chain).map(|(place, der)| Certificate::from_der(der).map_err(|error| (place, error))).collect();
     let parsed = parsed.map_err(|(place, error)| format!("certificate {place} of the chain {error}"))?;
     let (leaf, sent) = parsed.split_first().ok_or("the chain is empty")?;
-    // Named as roots that it must lead to, they are CAs.
+    // The anchors are CAs: the configuration names them as roots.
     let anchors = settings.anchors.iter().flat_map(|der| Certificate::from_der(der)).map(Anchor::ca);
     let anchors: Vec<_> = anchors.collect();
     let provider = provider();
@@ -47,7 +47,7 @@ pub fn verify(settings: &Settings, chain: &[CertificateDer<'static>], now: UnixT
     Ok(())
 }
 
-/// The name stands in it, as it was asked for: wildcards as such.
+/// Returns whether the leaf has the name as it was requested; a wildcard only matches itself.
 fn is_for(leaf: &Certificate<'_>, domain: &str) -> bool {
     let address: Option<IpAddr> = domain.parse().ok();
     leaf.extensions().subject_alt_name.into_iter().flatten().any(|name| match (name, address) {

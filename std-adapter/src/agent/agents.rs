@@ -1,4 +1,4 @@
-//! All credentials of a gateway: those that a configuration asks for are started, changed, stopped as one with it.
+//! Manages all credentials of a gateway, and starts, changes and stops them together with the configuration.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -18,13 +18,13 @@ use crate::gateway::{CredentialProvider, Watched};
 use crate::store::{Folder, FolderError};
 use crate::tls::{Credential, LiveCredential};
 
-/// The credentials of a gateway, by the folders that they are kept in.
+/// The credentials of a gateway, by their folders.
 #[derive(Debug, Default)]
 pub struct Agents {
     running: HashMap<PathBuf, Agent>,
-    /// It only learns what a configuration asks for: folders may be another process's.
+    /// Assignments are only read, since the folders may be another process's.
     only_reads: bool,
-    /// What the configuration that is being read asks for.
+    /// The credentials that the configuration being read asks for.
     asked: HashMap<PathBuf, Asked>,
     responders: Responders,
     credentials: Credentials,
@@ -39,7 +39,7 @@ struct Agent {
 }
 
 impl Drop for Agent {
-    /// What it does can be cut at any instant.
+    /// Aborts the task, which may be interrupted at any instant.
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -49,18 +49,18 @@ impl Drop for Agent {
 struct Asked {
     assignment: Assignment,
     live: LiveCredential,
-    /// The credential is new: its folder is taken.
+    /// The locked folder of a new credential.
     folder: Option<Arc<Folder>>,
 }
 
-/// What a single attempt came to.
+/// The result of a single attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Once {
     /// A certificate was obtained.
     Renewed,
     /// Nothing was due.
     Fresh,
-    /// None was obtained.
+    /// No certificate was obtained.
     Failed(String),
 }
 
@@ -115,10 +115,10 @@ fn fallback_of(files: &Files<'_>, watched: &mut Watched) -> Result<Fallback, Str
     Ok(fallback)
 }
 
-/// All credentials that a configuration asks for: of its tunnels and of `security.tls`.
+/// Returns all credentials that a configuration asks for: of its tunnels, of EST and of `security.tls`.
 ///
 /// # Errors
-/// What is wrong with a section, or the files that it names.
+/// Returns the fault of a section, or of the files that it names.
 pub fn assignments(config: &Config<'_>) -> Result<Vec<Assignment>, String> {
     let (mut agents, mut watched) = (Agents { only_reads: true, ..Agents::default() }, Watched::default());
     let mut ask = |source: &CredentialSource<'_>, purpose| match source {
@@ -156,30 +156,30 @@ pub fn assignments(config: &Config<'_>) -> Result<Vec<Assignment>, String> {
 }
 
 impl Agents {
-    /// What credentials are doing.
+    /// Returns the status of the credentials.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
     }
 
-    /// Where http-01 is answered, for whoever obtains certificates beside them.
+    /// Returns the http-01 responders, for other code that obtains certificates.
     pub fn responders(&self) -> &Responders {
         &self.responders
     }
 
-    /// Whether the configuration that is being read keeps a credential in this folder.
+    /// Returns whether the configuration being read keeps a credential in this folder.
     pub fn asks_for(&self, folder: &Path) -> bool {
         self.asked.contains_key(folder)
     }
 
-    /// Before a configuration is read: what another one asked for in vain is forgotten.
+    /// Prepares for reading a configuration: forgets the credentials that a rejected one asked for.
     pub fn begin(&mut self) {
         self.asked.clear();
     }
 
-    /// The configuration can be had: what is kept of new credentials is shown, before a connection could want it.
+    /// Presents the stored certificates of an accepted configuration's new credentials, before a connection needs one.
     ///
     /// # Errors
-    /// Where one cannot be begun: then nothing changes.
+    /// Fails if a credential cannot be started; then nothing changes.
     pub fn prepare(&mut self) -> Result<Prepared, String> {
         let mut prepared = Prepared::default();
         for (place, asked) in &self.asked {
@@ -199,7 +199,7 @@ impl Agents {
         Ok((Prepare { assigned, live: asked.live.clone(), status }, worker))
     }
 
-    /// The configuration is in force: new credentials are kept fresh from now on, others go by their new settings, the rest ends.
+    /// Applies the configuration: new credentials are renewed from now on, others get new settings, the rest ends.
     pub fn commit(&mut self, prepared: Prepared) {
         let asked = std::mem::take(&mut self.asked);
         self.running.retain(|place, agent| {
@@ -213,7 +213,7 @@ impl Agents {
             if let Some(agent) = self.running.get(&place) {
                 let assignment = Arc::new(asked.assignment);
                 agent.assigned.send_if_modified(|current| {
-                    // With a fallback its files may be what changed.
+                    // The fallback's files may have changed.
                     let changed = **current != *assignment || assignment.fallback.is_some();
                     *current = assignment.clone();
                     changed
@@ -227,10 +227,10 @@ impl Agents {
         self.credentials.set(self.running.values().map(|agent| agent.status.clone()).collect());
     }
 
-    /// One attempt for one credential, by hand or by a timer.
+    /// Makes one attempt for one credential, started by hand or by a timer.
     ///
     /// # Errors
-    /// Where it cannot be begun.
+    /// Fails if the attempt cannot be started.
     pub async fn once(
         assignment: Assignment,
         folder: Folder,
@@ -243,32 +243,32 @@ impl Agents {
         Ok(worker.once(force).await)
     }
 
-    /// Asks the process that has the folder to renew; the number is for [`Agents::answer`].
+    /// Asks the process that holds the folder to renew; the number is for [`Agents::answer`].
     ///
     /// # Errors
-    /// Where the request cannot be left.
+    /// Fails if the request cannot be written.
     pub fn request(folder: &Path, number: &str) -> Result<(), FolderError> {
         request::ask(folder, number)
     }
 
-    /// Takes a request back where no process has the folder any more; true where that is so.
+    /// Withdraws a request if no process holds the folder any more; returns whether that is so.
     pub fn withdraw(folder: &Path) -> bool {
         let Ok(folder) = Folder::open(folder) else { return false };
-        // What cannot be removed is done at the next start.
+        // A request that cannot be removed is carried out at the next start.
         let _ = request::take(&folder);
         true
     }
 
-    /// What a request came to: renewed, or why not; none while there is no answer.
+    /// Returns the result of a request: renewed, or the reason for the failure; `None` while there is no answer.
     ///
     /// # Errors
-    /// Where the answer cannot be read.
+    /// Fails if the answer cannot be read.
     pub fn answer(folder: &Path, number: &str) -> Result<Option<Result<(), String>>, FolderError> {
         request::answered(folder, number)
     }
 }
 
-/// Credentials that are ready and not yet kept fresh.
+/// Credentials that are ready but not yet renewed.
 #[derive(Debug, Default)]
 pub struct Prepared(Vec<(PathBuf, Prepare, Worker)>);
 

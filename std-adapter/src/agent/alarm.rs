@@ -1,10 +1,10 @@
-//! What the rotation's alarms mean, in the words of docs/OPERATIONS.md.
+//! Logs the rotation's alarms in the words of docs/OPERATIONS.md.
 
 use edgetrust_core::rotation::Alarm;
 
 use super::status::CredentialStatus;
 
-/// Whether somebody must act, and what is the matter.
+/// Returns whether an operator must act, and the alarm's text.
 fn meaning(alarm: Alarm) -> (bool, &'static str) {
     match alarm {
         Alarm::ClockUnknown => (false, "no time is known"),

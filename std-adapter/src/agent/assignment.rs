@@ -1,4 +1,4 @@
-//! What a credential is to be, from its configuration.
+//! Describes a credential as its configuration requests it.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use edgetrust_core::rotation::Policy;
 
 use crate::acme::Settings;
 
-/// A manual certificate for when the CA is away.
+/// A manual certificate for the time when the CA is unavailable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fallback {
     /// The chain, PEM, leaf first.
@@ -15,12 +15,12 @@ pub struct Fallback {
     pub key_file: PathBuf,
 }
 
-/// What a credential is to be.
+/// A credential as its configuration requests it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
-    /// From which directory, for which names.
+    /// The directory, the names and the other settings of the `acme` section.
     pub settings: Settings,
-    /// For when there is none.
+    /// The manual certificate for when no issued one is usable.
     pub fallback: Option<Fallback>,
 }
 

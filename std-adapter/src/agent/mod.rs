@@ -1,4 +1,4 @@
-//! Credentials that renew themselves: the one place that turns the rotation's actions into IO.
+//! Runs credentials that renew themselves. Only this module turns the rotation's actions into IO.
 
 mod agents;
 mod alarm;

@@ -1,4 +1,4 @@
-//! How a renewal is asked for while a gateway has the folder, and how it answers: two small files, each written as a whole.
+//! Exchanges renewal requests and answers with the gateway that holds the folder, by two small files, each atomic.
 
 use std::path::Path;
 
@@ -9,23 +9,23 @@ use crate::store::{Folder, FolderError, leave, look};
 const REQUEST: &str = "renew.request";
 const ANSWER: &str = "renew.answer";
 
-/// A number is no longer.
+/// The length limit of a request's number, in characters.
 const LONGEST_NUMBER: usize = 32;
 
 #[derive(Deserialize, Serialize)]
 struct Answer {
-    /// That of the request.
+    /// The number of the request.
     number: String,
-    /// Why there is no new certificate, or what it lacks.
+    /// The reason that there is no new certificate, or a fault of the renewal.
     error: Option<String>,
 }
 
-/// Asks for a renewal; the number tells its answer from others.
+/// Requests a renewal; the number identifies the answer.
 pub(super) fn ask(folder: &Path, number: &str) -> Result<(), FolderError> {
     leave(folder, REQUEST, number.as_bytes())
 }
 
-/// The number of a request that was left; each is taken once.
+/// Takes the pending request and returns its number; each request is taken once.
 pub(super) fn take(folder: &Folder) -> Result<Option<String>, FolderError> {
     let Some(number) = folder.read(REQUEST)? else { return Ok(None) };
     folder.remove(REQUEST)?;
@@ -39,7 +39,7 @@ pub(super) fn answer(folder: &Folder, number: &str, error: Option<&str>) -> Resu
     folder.write(ANSWER, &serde_json::to_vec(&answer).unwrap_or_default())
 }
 
-/// What the request with this number came to; none while there is no answer.
+/// Returns the result of the request with this number, or `None` while there is no answer.
 pub(super) fn answered(folder: &Path, number: &str) -> Result<Option<Result<(), String>>, FolderError> {
     let answer = look(folder, ANSWER)?.and_then(|json| serde_json::from_slice::<Answer>(&json).ok());
     let answer = answer.filter(|answer| answer.number == number);

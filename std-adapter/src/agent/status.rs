@@ -1,4 +1,4 @@
-//! What a credential is doing, for whoever asks while it runs.
+//! Provides the status of running credentials.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,27 +8,27 @@ use arc_swap::ArcSwap;
 use edgetrust_core::rotation::{Phase, Policy, Serving, State};
 use pki_types::UnixTime;
 
-/// What is known at a moment.
+/// The status of a credential at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// `issued`, `expired`, `fallback` or `nothing`.
     pub serving: &'static str,
     /// `waiting`, `issuing`, `backing_off`, `persisting`, `on_trial` or `starting`.
     pub phase: &'static str,
-    /// When the newest certificate ends.
+    /// The end of the newest certificate.
     pub not_after: Option<UnixTime>,
-    /// When something is due.
+    /// The time of the next deadline.
     pub next: Option<UnixTime>,
-    /// Why the last attempt failed; none after one that did not.
+    /// The reason that the last attempt failed; `None` after one that succeeded.
     pub last_error: Option<String>,
 }
 
-/// One credential.
+/// The status of one credential.
 #[derive(Debug)]
 pub struct CredentialStatus {
-    /// The first of its names.
+    /// The first of the credential's names.
     pub name: String,
-    /// Where it is kept.
+    /// The folder that stores the credential.
     pub storage_path: PathBuf,
     snapshot: Mutex<Snapshot>,
     issued: AtomicU64,
@@ -40,17 +40,17 @@ impl CredentialStatus {
         Self { name, storage_path, snapshot: Mutex::default(), issued: AtomicU64::new(0), failed: AtomicU64::new(0) }
     }
 
-    /// What is known now.
+    /// Returns the current status.
     pub fn now(&self) -> Snapshot {
         self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Certificates obtained since the start.
+    /// Returns the number of certificates obtained since the start.
     pub fn issued_total(&self) -> u64 {
         self.issued.load(Ordering::Relaxed)
     }
 
-    /// Attempts that failed since the start.
+    /// Returns the number of attempts that failed since the start.
     pub fn failed_total(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
@@ -86,12 +86,12 @@ impl CredentialStatus {
     }
 }
 
-/// All credentials of now, by name.
+/// The status of all current credentials, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials(Arc<ArcSwap<Vec<Arc<CredentialStatus>>>>);
 
 impl Credentials {
-    /// Those of now.
+    /// Returns the current credentials.
     pub fn all(&self) -> Arc<Vec<Arc<CredentialStatus>>> {
         self.0.load_full()
     }

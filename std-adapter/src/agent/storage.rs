@@ -1,4 +1,4 @@
-//! What is kept of a credential: the two slots, and the folder around them.
+//! Stores a credential in the two slots and the folder around them.
 
 use std::collections::hash_map::RandomState;
 use std::fmt::Write as _;
@@ -17,33 +17,33 @@ use crate::acme::Issued;
 use crate::clock;
 use crate::store::{FileError, FileMedium, Folder, live_generation, write_live};
 
-/// The slots of a folder; writing takes the folder, reading does not.
+/// The slots of a folder; writing requires the folder's lock, reading does not.
 #[derive(Debug)]
 pub struct Storage {
     store: Store<FileMedium>,
 }
 
-/// What a folder holds.
+/// The contents of a folder.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    /// The newest that was confirmed.
+    /// The newest confirmed record.
     pub active: Option<Record>,
-    /// A newer one that was never confirmed.
+    /// A newer record that was never confirmed.
     pub trial: Option<Record>,
-    /// What could not be read.
+    /// The read errors.
     pub errors: Vec<String>,
 }
 
 impl Storage {
-    /// The slots of a folder, which need not be there.
+    /// Opens the slots of a folder, which need not exist.
     ///
     /// # Errors
-    /// Where slots cannot be kept in files.
+    /// Fails if slots cannot be kept in files.
     pub fn new(folder: &Path) -> Result<Self, StoreError<FileError>> {
         Ok(Self { store: Store::new(FileMedium::new(folder))? })
     }
 
-    /// What counts, and what could not be read: nothing is passed over in silence.
+    /// Returns the records that count, and every read error.
     pub fn kept(&mut self) -> Kept {
         let survey = self.store.survey();
         let selected = survey.selected();
@@ -56,10 +56,10 @@ impl Storage {
         Kept { active: record(selected.active), trial: record(selected.trial), errors: errors.collect() }
     }
 
-    /// Key and chain of a slot.
+    /// Returns the key and the chain of a slot.
     ///
     /// # Errors
-    /// Why they cannot be had.
+    /// Returns why they cannot be read.
     pub fn read(&mut self, record: &Record) -> Result<Issued, StoreError<FileError>> {
         let buffer = |octets: u32| vec![0; usize::try_from(octets).unwrap_or_default()];
         let (mut key, mut chain) = (buffer(MAX_KEY), buffer(MAX_CHAIN));
@@ -79,11 +79,11 @@ impl Storage {
             chain: &chain,
             not_before: issued.not_before,
             not_after: issued.not_after,
-            // A clock that is ahead is not believed further than the CA bears it out.
+            // A clock that is ahead is trusted only within the certificate's validity.
             time_seen: clock::now().clamp(issued.not_before, issued.not_after.max(issued.not_before)),
         };
         match self.store.write(slot, &record) {
-            // Confirming the one in use failed when it was tried: without that, the one before would count, and never make room.
+            // Confirming the record in use failed before: unconfirmed, the older one would count, and never make room.
             Err(StoreError::Confirmed(_)) => {
                 self.store.confirm(slot.other())?;
                 self.store.write(slot, &record).map(drop)
@@ -104,13 +104,13 @@ impl Storage {
         self.store.survey().header(slot).map_or(0, |header| header.generation)
     }
 
-    /// Whether the PEM copies are those of this slot: a crash may have come before them.
+    /// Returns whether the PEM copies are of this slot; a crash may have prevented them.
     pub(super) fn is_live(&mut self, folder: &Folder, slot: Slot) -> bool {
         let generation = self.generation(slot);
         live_generation(folder) == Some(generation)
     }
 
-    /// PEM copies for other programs.
+    /// Writes the PEM copies for other programs.
     pub(super) fn write_live(&mut self, folder: &Arc<Folder>, slot: Slot, issued: &Issued) -> Result<(), String> {
         let generation = self.generation(slot);
         let chain: String = issued.chain.iter().map(|der| pem("CERTIFICATE", der)).collect();
@@ -118,7 +118,7 @@ impl Storage {
     }
 }
 
-/// RFC 7468 section 2
+/// Encodes a PEM block (RFC 7468 section 2).
 fn pem(label: &str, der: &[u8]) -> String {
     let base64 = BASE64_STANDARD.encode(der);
     let mut out = format!("-----BEGIN {label}-----\n");
@@ -132,7 +132,7 @@ fn pem(label: &str, der: &[u8]) -> String {
     out
 }
 
-/// A number of this folder's own, the same after each start: it spreads renewals over a fleet.
+/// Returns the folder's random number, the same after each start, which spreads renewals over a fleet.
 pub(super) fn seed(folder: &Folder, status: &CredentialStatus) -> u64 {
     const FILE: &str = "seed";
     let known = folder.read(FILE).ok().flatten();
@@ -175,7 +175,7 @@ mod tests {
         storage.write(Slot::A, &issued(1)).unwrap();
         storage.confirm(Slot::A).unwrap();
         storage.write(Slot::B, &issued(2)).unwrap();
-        // Confirming it failed; the rotation goes on.
+        // The confirmation of slot B failed; the rotation continues.
         storage.write(Slot::A, &issued(3)).unwrap();
         let kept = storage.kept();
         assert_eq!((kept.active.unwrap().not_after, kept.trial.unwrap().not_after), (at(2), at(3)));

@@ -1,4 +1,4 @@
-//! One credential: events in, actions done, what came of them reported back.
+//! Runs one credential: feeds events to the rotation, performs its actions and reports their results.
 
 mod perform;
 
@@ -28,13 +28,13 @@ use crate::clock;
 use crate::store::Folder;
 use crate::tls::LiveCredential;
 
-/// How often clock, requests and deadlines are looked at: the clock may be set at any time.
+/// The interval at which clock, requests and deadlines are checked: the clock may be set at any time.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A CA is asked for renewal information no more often, and no less often, than this (RFC 9773 section 4.3.1).
+/// The bounds of the interval at which a CA is asked for renewal information (RFC 9773 section 4.3.1).
 const ASK_AGAIN_AT_LEAST: Duration = Duration::from_secs(60);
 const ASK_AGAIN_AT_MOST: Duration = Duration::from_secs(24 * 3600);
-/// After it could not be asked.
+/// The interval after a failed query.
 const ASK_AFTER_FAILURE: Duration = Duration::from_secs(3600);
 
 type Answer<T> = Pin<Box<dyn Future<Output = Result<T, AcmeError>> + Send>>;
@@ -45,26 +45,26 @@ pub(super) struct Worker {
     assignment: Arc<Assignment>,
     folder: Arc<Folder>,
     responders: Responders,
-    /// Away while a thread writes.
+    /// `None` while a thread writes.
     storage: Option<Storage>,
     live: LiveCredential,
     status: Arc<CredentialStatus>,
     issuer: Arc<Mutex<AcmeIssuer>>,
     machine: Machine,
-    /// What is to be done before what the machine says next.
+    /// The actions that precede the next one of the machine.
     todo: VecDeque<Action>,
-    /// What was issued, until it is confirmed; [`Machine::staged`] says where it is kept.
+    /// The issued certificate, until it is confirmed; [`Machine::staged`] tells its slot.
     staged: Option<Issued>,
     issuing: Option<Answer<Issued>>,
     asking: Option<Answer<Option<RenewalWindow>>>,
     ask_at: Option<UnixTime>,
-    /// Somebody waits for what the next attempt comes to.
+    /// The request that waits for the result of the next attempt.
     asked_for: Option<Asked>,
-    /// Hooks that run beside everything else.
+    /// The running hooks.
     hooks: Vec<JoinHandle<()>>,
 }
 
-/// A renewal that was asked for, and how many attempts had ended before.
+/// A requested renewal, with the counts of attempts that had ended before.
 struct Asked {
     number: String,
     issued: u64,
@@ -78,7 +78,7 @@ impl fmt::Debug for Worker {
 }
 
 impl Worker {
-    /// Restores what is kept, and shows it at once; what is due is done by [`Worker::run`].
+    /// Restores the stored certificate and presents it at once; [`Worker::run`] does what is due.
     pub(super) fn restore(
         assigned: watch::Receiver<Arc<Assignment>>,
         folder: Arc<Folder>,
@@ -111,7 +111,7 @@ impl Worker {
             asked_for: None,
             hooks: Vec::new(),
         };
-        // What is kept can be shown; somebody must know before it ends.
+        // The stored certificate is usable; the operator must know before it ends.
         if let Err(error) = worker.folder.try_writing() {
             log!(error, worker.status, "nothing new can be kept: {error}");
             worker.status.failed(error.to_string());
@@ -121,7 +121,7 @@ impl Worker {
             worker.mend(active.slot);
         }
         worker.report(Event::Restored { active: kept.active, trial: kept.trial });
-        // What is kept, or the fallback, is shown before the first connection; the rest has time.
+        // The stored certificate or the fallback is presented before the first connection; other actions can wait.
         while let Some(action) = worker.machine.next(now()) {
             match action {
                 Action::Activate { slot } => worker.activate(slot),
@@ -130,14 +130,14 @@ impl Worker {
             }
         }
         worker.status.set(worker.machine.state(), worker.machine.policy());
-        // Roots or names may be others since it was kept.
+        // Roots or names may have changed since the certificate was stored.
         if worker.names_changed(&worker.assignment) {
             worker.report(Event::RotateNow);
         }
         Ok(worker)
     }
 
-    /// What a crash after the confirmation left undone: the order is forgotten, other programs get their copies, the hook runs.
+    /// Completes what a crash after the confirmation left: forgets the order, writes the PEM copies and runs the hook.
     fn mend(&mut self, slot: Slot) {
         let mended = self.record(slot).and_then(|issued| {
             forget_done_order(&self.folder, &issued.key).map_err(|error| error.to_string())?;
@@ -159,7 +159,7 @@ impl Worker {
         self.machine.report(now(), event);
     }
 
-    /// Works until it is told otherwise by being dropped.
+    /// Works until the future is dropped.
     pub(super) async fn run(mut self) {
         loop {
             self.work().await;
@@ -168,7 +168,7 @@ impl Worker {
         }
     }
 
-    /// Tells whoever asked for a renewal what the attempt came to.
+    /// Answers the request for a renewal once its attempt has ended.
     fn answer(&mut self) {
         let (issued, failed) = (self.status.issued_total(), self.status.failed_total());
         let Some(asked) = self.asked_for.take_if(|asked| (asked.issued, asked.failed) != (issued, failed)) else {
@@ -180,7 +180,7 @@ impl Worker {
         }
     }
 
-    /// One attempt, for whoever runs it by hand or by a timer.
+    /// Makes one attempt, started by hand or by a timer.
     pub(super) async fn once(mut self, force: bool) -> Once {
         let before = self.status.issued_total();
         if force {
@@ -192,7 +192,7 @@ impl Worker {
             let renewed = self.status.issued_total() > before;
             match phase {
                 Phase::Waiting { .. } if renewed || !self.is_due() => return self.done(renewed).await,
-                // What cannot be written now is not waited for.
+                // A certificate that cannot be stored now is not waited for.
                 Phase::BackingOff { .. } | Phase::Persisting { attempt: 1.., .. } => {
                     return Once::Failed(self.status.now().last_error.unwrap_or_default());
                 }
@@ -202,10 +202,10 @@ impl Worker {
         }
     }
 
-    /// After the hooks, which would end with the process.
+    /// Returns the result after the hooks, which would end with the process.
     async fn done(&mut self, renewed: bool) -> Once {
         for hook in self.hooks.drain(..) {
-            // It says itself what it comes to.
+            // The hook reports its own result.
             let _ = hook.await;
         }
         match self.status.now().last_error {
@@ -215,7 +215,7 @@ impl Worker {
         }
     }
 
-    /// The spread of a restart is for services: an attempt by hand is made now.
+    /// Returns whether a renewal is due now; the spread after a restart is for services, not for an attempt by hand.
     fn is_due(&mut self) -> bool {
         let due = self
             .machine
@@ -228,7 +228,7 @@ impl Worker {
         due
     }
 
-    /// Everything that can be done now. A state is told of when what it asks for has been done.
+    /// Performs every action that is possible now, then publishes the state.
     async fn work(&mut self) {
         while let Some(action) = self.todo.pop_front().or_else(|| self.machine.next(now())) {
             self.perform(action).await;
@@ -236,7 +236,7 @@ impl Worker {
         self.status.set(self.machine.state(), self.machine.policy());
     }
 
-    /// Until something comes.
+    /// Waits for the next event.
     async fn wait(&mut self) {
         let event = tokio::select! {
             answer = answered(&mut self.issuing) => self.issued(answer),
@@ -275,7 +275,7 @@ impl Worker {
 
     fn reassigned(&mut self) {
         let assignment = self.assigned.borrow_and_update().clone();
-        // The files of the fallback may be others, wherever they are.
+        // The fallback's files may have changed.
         self.report(Event::FallbackReady);
         if self.machine.state().serving == Serving::Fallback {
             self.todo.push_back(Action::ActivateFallback);
@@ -290,21 +290,21 @@ impl Worker {
                 self.machine.set_policy(assignment.policy(self.machine.policy().seed));
                 self.issuer = Arc::new(Mutex::new(issuer));
                 match self.machine.state().phase {
-                    // An attempt under way is of the settings before.
+                    // The current attempt uses the previous settings.
                     Phase::Issuing { attempt, .. } => self.todo.push_back(Action::Issue { attempt }),
-                    // What was changed may be what was wrong.
+                    // The change may have removed the cause of the failure.
                     Phase::BackingOff { .. } => self.report(Event::RotateNow),
                     _ if names => self.report(Event::RotateNow),
                     _ => {}
                 }
                 self.ask_at = Some(clock::now());
             }
-            // Settings were tried before they were assigned.
+            // Settings are checked before they are assigned.
             Err(reason) => log!(error, self.status, "{reason}"),
         }
     }
 
-    /// The certificate in use is not for all names that are asked for now.
+    /// Returns whether the certificate in use fails the verification for the requested names and anchors.
     fn names_changed(&self, assignment: &Assignment) -> bool {
         let chain = self.live.credential().chain();
         self.machine.state().serving == Serving::Issued
@@ -327,7 +327,7 @@ impl Worker {
         }
     }
 
-    /// Asks the CA when it would like to see a renewal (RFC 9773), if that is due.
+    /// Asks the CA for the suggested renewal window (RFC 9773), if a query is due.
     fn ask(&mut self) {
         let due = self.ask_at.is_some_and(|at| clock::now() >= at);
         if !due || self.asking.is_some() || !matches!(self.machine.state().phase, Phase::Waiting { .. }) {
@@ -370,7 +370,7 @@ fn now() -> TrustedTime {
     TrustedTime::Known(clock::now())
 }
 
-/// The answer of what is under way; never, where nothing is.
+/// Waits for the answer of the operation under way, or forever if there is none.
 async fn answered<T>(under_way: &mut Option<Answer<T>>) -> Result<T, AcmeError> {
     match under_way {
         Some(answer) => answer.await,

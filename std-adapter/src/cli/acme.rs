@@ -1,4 +1,4 @@
-//! `edgetrust acme`: certificates by hand and by timers.
+//! Implements `edgetrust acme`: certificates by hand and by timers.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// What is kept, until when it is valid, when it is renewed. Exit code 1 where one is missing or has expired
+    /// Show the stored certificates, their expiry and renewal times. Exit code 1 if one is missing or has expired
     Status {
         #[command(flatten)]
         which: Which,
@@ -37,14 +37,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Obtain what is missing or due; nothing is done where nothing is. For timers
+    /// Obtain certificates that are missing or due, for timers; otherwise do nothing
     Obtain {
         #[command(flatten)]
         which: Which,
         #[command(flatten)]
         listen: Listen,
     },
-    /// Obtain a new certificate now; a running gateway that keeps it is asked to
+    /// Obtain a new certificate now, through the running gateway if one keeps the certificate
     Renew {
         #[command(flatten)]
         which: Which,
@@ -55,15 +55,15 @@ enum Command {
     Revoke {
         #[command(flatten)]
         which: Which,
-        /// Its key is in other hands
+        /// Give key compromise as the reason
         #[arg(long)]
         key_compromise: bool,
     },
-    /// Show the account, made if need be
+    /// Show the account; create a missing one
     Account {
         #[command(flatten)]
         which: Which,
-        /// Replace its key (RFC 8555 section 7.3.5)
+        /// Replace the account's key (RFC 8555 section 7.3.5)
         #[arg(long)]
         roll_key: bool,
     },
@@ -74,22 +74,22 @@ struct Which {
     /// The configuration: `security.tls` and `gateway` of a SemStreams file
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
-    /// Only the certificate with this name
+    /// Select only the certificate with this name
     #[arg(long, value_name = "DOMAIN")]
     name: Option<String>,
 }
 
 #[derive(clap::Args)]
 struct Listen {
-    /// Where tls-alpn-01 is answered while no gateway runs, as 0.0.0.0:443
+    /// Address on which to answer tls-alpn-01 while no gateway runs, such as 0.0.0.0:443
     #[arg(long, value_name = "ADDR:PORT")]
     tls_alpn_listen: Option<SocketAddr>,
 }
 
-/// How long a running gateway may take to renew.
+/// The time limit for a running gateway's renewal.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// How long it may take to answer after it has.
+/// The time limit for the gateway's answer after the renewal.
 const ANSWER: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: Args) -> Outcome {
@@ -124,7 +124,7 @@ fn name(assignment: &Assignment) -> &str {
     assignment.settings.domains.first().map_or("", String::as_str)
 }
 
-/// One after the other; what fails is said, and the others are tried.
+/// Works on one assignment after the other; a failure is printed, and the others are tried.
 async fn each<F: Future<Output = Result<String, String>>>(which: &Which, work: impl Fn(Assignment) -> F) -> Outcome {
     let mut code = ExitCode::SUCCESS;
     for assignment in which.assignments()? {
@@ -209,7 +209,7 @@ fn expires(place: &Path) -> Result<String, String> {
     Ok(active.map_or("nothing is kept".to_owned(), |active| format!("expires {}", Utc(active.not_after))))
 }
 
-/// A gateway runs with this folder: it renews by itself, or when it is asked to.
+/// Reports a certificate of a running gateway, which renews by itself; with `force`, asks the gateway to renew now.
 async fn by_the_gateway(place: &Path, force: bool) -> Result<String, String> {
     let before = active(place)?.0;
     if !force {
@@ -224,12 +224,12 @@ async fn by_the_gateway(place: &Path, force: bool) -> Result<String, String> {
     let (since, mut renewed) = (Instant::now(), None::<Instant>);
     while since.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(250)).await;
-        // Asked before the answer is looked for, which may be its last deed.
+        // Withdrawn before the answer is read, since a gateway may answer just before it ends.
         let gone = Agents::withdraw(place);
         match Agents::answer(place, &number).map_err(text)? {
             Some(Ok(())) => return Ok(format!("renewed by the running gateway, {}", expires(place)?)),
             Some(Err(error)) => return Err(format!("the running gateway: {error}")),
-            // Where it cannot answer, since the disk is full say, the certificate itself tells.
+            // A gateway that cannot answer, for example on a full disk, may still have renewed the certificate.
             None if active(place)?.0 == before && gone => {
                 return Err("the gateway that had the folder ended before it had renewed: run this again".to_owned());
             }
@@ -249,7 +249,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// tls-alpn-01 without a gateway.
+/// Answers tls-alpn-01 without a gateway.
 async fn answer_validations(address: SocketAddr, live: &LiveCredential) -> Result<AbortOnDrop, String> {
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|error| format!("--tls-alpn-listen: cannot listen on {address}: {error}"))?;

@@ -1,4 +1,4 @@
-//! `edgetrust check`: all that can be known of a configuration without the network.
+//! Implements `edgetrust check`: reports on a configuration, without the network unless told otherwise.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,13 +24,13 @@ pub(crate) struct Args {
     /// The configuration: `security.tls` and `gateway` of a SemStreams file
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
-    /// insecure_skip_verify is a warning and not an error
+    /// Report insecure_skip_verify as a warning, not as an error
     #[arg(long)]
     allow_insecure: bool,
-    /// Ask ACME directories too: do they answer, are they whose they should be, do the clocks agree
+    /// Query ACME directories too: check their answers, their certificates and their clocks
     #[arg(long)]
     online: bool,
-    /// Print the settings of each tunnel too, and where each is written
+    /// Print the settings of each tunnel too, and the place where each is written
     #[arg(long)]
     effective: bool,
     /// Print JSON
@@ -53,7 +53,7 @@ struct Finding {
     what: String,
 }
 
-/// All that was found, each about a part of the configuration.
+/// The findings, each about a part of the configuration.
 #[derive(Default)]
 pub(super) struct Findings {
     subject: String,
@@ -66,12 +66,12 @@ impl Findings {
         self.all.push(Finding { level, subject: self.subject.clone(), what: what.into() });
     }
 
-    /// Notes a certificate that somebody is verified by.
+    /// Adds a certificate that peers are verified by.
     pub(super) fn know(&mut self, file: &str, authority: &Authority, now: UnixTime) {
         self.certificates.push(Known::new(&self.subject, file, authority, now));
     }
 
-    /// For what is so wherever it is used: a file, a directory. It is said where it comes first.
+    /// Adds a finding about a file or a directory, which holds wherever that is used, only at the first use.
     pub(super) fn once(&mut self, level: Level, what: impl Into<String>) {
         let what = what.into();
         if !self.all.iter().any(|finding| finding.level == level && finding.what == what) {
@@ -145,7 +145,7 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
         findings.add(level, format!("pages at {address}, for everybody who can reach it"));
     }
     if let Some(short) = descriptors::short_for(gateway) {
-        // What nobody asked for is lowered without harm.
+        // Lowering a default limit does no harm.
         let asked = gateway.limits.connections != GatewayLimits::default().connections;
         findings.add(if asked { Level::Warning } else { Level::Ok }, short);
     }
@@ -184,7 +184,7 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
     findings
 }
 
-/// A chain of one part may lead to a CA that another part names.
+/// Reads every part's CAs and pins first, since a chain of one part may lead to another part's CA.
 fn learn(config: &Config<'_>, files: &mut Files) {
     let servers = config.gateway.tunnels.iter().filter_map(|tunnel| match &tunnel.kind {
         TunnelKind::Server { tls, .. } => Some(tls),
@@ -302,7 +302,7 @@ fn source(source: &CredentialSource<'_>, purpose: Purpose, names: &[&str], files
         CredentialSource::AcmeWithFallback(acme, pair) => {
             check_acme::check(acme, purpose, files.online, findings);
             findings.add(Level::Ok, "falls back to the files below when it must");
-            // `run` starts with a fallback that has ended, and refuses to show it.
+            // `run` starts with an expired fallback, but does not present it.
             files.credential(pair, Level::Warning, purpose, names, findings);
         }
     }

@@ -1,4 +1,4 @@
-//! What `edgetrust check` says of an `acme` section; with `--online`, what its directory says.
+//! Reports for `edgetrust check` on an `acme` section and, with `--online`, on its directory.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -16,7 +16,7 @@ use edgetrust::pem;
 use super::check::{Findings, Level};
 use super::check_names::unresolved;
 
-/// Clocks that differ by more make certificates fail that are fine.
+/// The clock difference in seconds above which valid certificates fail.
 const CLOCK_TOLERANCE_S: u64 = 30;
 
 pub(super) fn check(acme: &Acme<'_>, purpose: Purpose, online: bool, findings: &mut Findings) {
@@ -31,7 +31,8 @@ pub(super) fn check(acme: &Acme<'_>, purpose: Purpose, online: bool, findings: &
     reachable(&settings, online, findings);
 }
 
-/// Who is admitted as a device of this location, and the account that orders for devices: no certificate of it is kept here.
+/// Reports the devices that this location admits, and the account that orders the certificates, which are not kept
+/// here.
 pub(super) fn devices(est: &Est<'_>, online: bool, findings: &mut Findings) {
     let read = |files: &[&str]| {
         let read = files.iter().flat_map(|file| pem::read_certificates(Path::new(file)));
@@ -103,7 +104,7 @@ fn kept(settings: &Settings, findings: &mut Findings) {
                 format!("{}: valid until {}, renewed {hours} h before", place.display(), Utc(active.not_after)),
             );
             let verdict = storage.read(&active).map_err(|error| error.to_string());
-            // Roots, names or purposes may be others than when it was issued: the first attempt after a start is at once then.
+            // Roots, names or purposes may have changed since the issuance: then a start attempts a renewal at once.
             if let Err(error) = verdict.and_then(|kept| verify(settings, &kept.chain, clock::now())) {
                 let place = place.display();
                 findings.once(
@@ -118,7 +119,7 @@ fn kept(settings: &Settings, findings: &mut Findings) {
     }
 }
 
-/// Names that the CA looks up, and those of the CA.
+/// Looks up the CA's host name, and the names that the CA will look up.
 fn resolve(settings: &Settings, findings: &mut Findings) -> bool {
     let host = settings.directory_url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);

@@ -1,4 +1,4 @@
-//! What `edgetrust check` says of the certificates that peers are verified by: CAs, pins, intermediates.
+//! Reports for `edgetrust check` on the certificates that peers are verified by: CAs, pins, intermediates.
 
 use std::path::Path;
 
@@ -14,10 +14,10 @@ use serde::Serialize;
 use super::check::{Findings, Level};
 use super::key;
 
-/// A certificate of a configuration that peers, or we, are verified by.
+/// A certificate of a configuration that verifies peers, or ourselves.
 #[derive(Debug, Serialize)]
 pub(super) struct Known {
-    /// The part of the configuration that it was found in.
+    /// The part of the configuration that names the file.
     part: String,
     file: String,
     certificate: String,
@@ -25,7 +25,7 @@ pub(super) struct Known {
     /// "ca", "pin", "known_intermediate" or "intermediate".
     role: &'static str,
     not_after: String,
-    /// It ends within a sixth of its life, and within 60 days, or has ended.
+    /// The certificate has expired, or ends within a sixth of its life and within 60 days.
     ends_soon: bool,
 }
 
@@ -43,12 +43,12 @@ impl Known {
     }
 }
 
-/// The list of the configuration that a file stands in.
+/// The list of the configuration that names a file.
 #[derive(Clone, Copy)]
 pub(super) enum List<'l> {
     /// `known_intermediates`.
     Known,
-    /// CAs, and pins that are such by what they say of themselves; those that are pinned besides. For peers of a purpose.
+    /// CAs, and certificates that are pins by their own extensions, with the explicit pins; for peers of a purpose.
     Cas(&'l [CertificateDer<'static>], Purpose),
     /// `pinned_certificates`, for peers of a purpose.
     Pins(Purpose),
@@ -76,7 +76,7 @@ fn is_among(ders: &[CertificateDer<'_>], certificate: &Certificate<'_>) -> bool 
     ders.iter().any(|der| der.as_ref() == certificate.der())
 }
 
-/// Reads a file of certificates that peers are verified by, and says of each what it is good for, until when, or why for nothing.
+/// Reads a file of certificates that peers are verified by; reports each one's role and end, or why it is useless.
 pub(super) fn bundle(
     file: &str,
     list: List<'_>,
@@ -99,7 +99,7 @@ pub(super) fn bundle(
     certificates
 }
 
-/// Says what one certificate is; whether it can let anybody in.
+/// Reports on one certificate; returns whether it can admit any peer.
 fn one(file: &str, certificate: &Certificate<'_>, list: List<'_>, now: UnixTime, findings: &mut Findings) -> bool {
     let authority = list.authority(certificate);
     findings.know(file, &authority, now);
@@ -131,7 +131,7 @@ fn one(file: &str, certificate: &Certificate<'_>, list: List<'_>, now: UnixTime,
     true
 }
 
-/// Until when, with a warning where the end is near.
+/// Reports the end of a certificate, with a warning if the end is near.
 pub(super) fn end(file: &str, authority: &Authority, what: &str, now: UnixTime, findings: &mut Findings) {
     let days = authority.not_after.as_secs().saturating_sub(now.as_secs()) / 86_400;
     let until = Utc(authority.not_after);
@@ -139,7 +139,7 @@ pub(super) fn end(file: &str, authority: &Authority, what: &str, now: UnixTime, 
     findings.once(level, format!("{file}: {} is {what}, until {until}, {days} days{near}", authority.subject));
 }
 
-/// Why a certificate can let nobody in.
+/// Returns why a certificate can admit no peer.
 fn useless(certificate: &Certificate<'_>, authority: &Authority, now: UnixTime) -> Option<String> {
     let extensions = certificate.extensions();
     let is_ca = extensions.basic_constraints.is_some_and(|constraints| constraints.ca);
@@ -164,7 +164,7 @@ fn useless(certificate: &Certificate<'_>, authority: &Authority, now: UnixTime) 
     key::unusable(&certificate.subject_public_key_info()).map(|why| format!("cannot be used: {why}"))
 }
 
-/// Why a pin is no peer's own certificate for what peers do here.
+/// Returns why a pin cannot be a peer's own certificate for this purpose.
 fn no_peer(certificate: &Certificate<'_>, authority: &Authority, list: List<'_>, now: UnixTime) -> Option<String> {
     let (List::Cas(_, purpose) | List::Pins(purpose)) = list else { return None };
     if authority.role != AuthorityRole::Pin {
@@ -177,7 +177,7 @@ fn no_peer(certificate: &Certificate<'_>, authority: &Authority, list: List<'_>,
     verdict.err().map(|error| error.kind.to_string())
 }
 
-/// A self-signed CA without a name that a peer could be known by.
+/// Returns whether a certificate is a self-signed CA without a name that a peer could be identified by.
 fn looks_like_a_root(certificate: &Certificate<'_>) -> bool {
     let extensions = certificate.extensions();
     extensions.basic_constraints.is_some_and(|constraints| constraints.ca)
@@ -185,7 +185,7 @@ fn looks_like_a_root(certificate: &Certificate<'_>) -> bool {
         && certificate.is_self_issued()
 }
 
-/// Warns of common names that more CAs can issue than the one that is meant.
+/// Warns of common names that other CAs than the intended one can issue.
 pub(super) fn common_names(names: &[&str], anchors: &Anchors, findings: &mut Findings) {
     let all: Vec<_> = anchors.pinned.iter().chain(&anchors.stated).flat_map(|der| Certificate::from_der(der)).collect();
     let list = List::Cas(&anchors.pinned, Purpose::ClientAuth);

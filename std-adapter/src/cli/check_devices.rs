@@ -1,4 +1,4 @@
-//! What `edgetrust check` says of certificates that devices meet: they verify fewer algorithms than a gateway does.
+//! Reports for `edgetrust check` on certificates that devices verify; devices support fewer algorithms than a gateway.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use pki_types::alg_id;
 
 use super::check::{Findings, Level};
 
-/// A mesh with devices keeps to what they verify; said where the configuration has an EST server or is a device's.
+/// Warns of algorithms that devices may not verify, if the configuration has an EST server or is a device's.
 pub(super) fn check(config: &Config<'_>, findings: &mut Findings) {
     if config.device.is_none() && config.gateway.est.is_none() {
         return;
@@ -49,7 +49,7 @@ fn file<'a>(source: &CredentialSource<'a>) -> Option<&'a str> {
     }
 }
 
-/// What cannot be read is said where the file is used.
+/// Checks the certificates of a file; a file that cannot be read is reported where it is used.
 fn certificates(file: &str, is_anchor: bool, findings: &mut Findings) {
     for der in pem::read_certificates(Path::new(file)).unwrap_or_default() {
         let Ok(certificate) = Certificate::from_der(&der) else { continue };
@@ -57,7 +57,7 @@ fn certificates(file: &str, is_anchor: bool, findings: &mut Findings) {
         let signature = certificate.signature_algorithm();
         let found = if key != alg_id::ECDSA_P256.as_ref() {
             format!("the key of {} is {}", certificate.subject(), name(ObjectIdentifier::of_key(key)))
-        // An anchor's own signature proves nothing, and nobody verifies it.
+        // An anchor's own signature proves nothing and is not verified.
         } else if !is_anchor && signature != alg_id::ECDSA_SHA256.as_ref() {
             let algorithm = name(ObjectIdentifier::algorithm(signature));
             format!("the signature of {} is {algorithm}", certificate.subject())
@@ -71,7 +71,7 @@ fn certificates(file: &str, is_anchor: bool, findings: &mut Findings) {
     }
 }
 
-/// Algorithms and curves with a name of their own, among those that this gateway verifies.
+/// Returns the name of an algorithm or curve, if it has one and this gateway verifies it.
 fn name(id: ObjectIdentifier) -> String {
     let dotted = id.to_string();
     let name = match dotted.as_str() {

@@ -1,5 +1,5 @@
-//! `edgetrust check --effective`: what each tunnel does, setting by setting, and where that is written. File names are shown, what is in
-//! the files is not.
+//! Implements `edgetrust check --effective`: each tunnel's settings, and the places where they are written. File names
+//! are shown, the files' contents are not.
 
 use edgetrust::core::config::{
     Acme, ClientTls, ClientTrust, Config, CredentialSource, Endpoint, Files, MinVersion, Origin, Origins,
@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 /// The settings of one tunnel, or of the EST server.
 #[derive(Debug, Serialize)]
 pub(super) struct Effective {
-    /// Its name.
+    /// The name of the tunnel.
     name: String,
-    /// Where it stands in the file.
+    /// The tunnel's place in the file.
     at: String,
     settings: Vec<Setting>,
 }
@@ -25,7 +25,7 @@ struct Setting {
     source: String,
 }
 
-/// All tunnels of a configuration, then its EST server.
+/// Returns the settings of all tunnels of a configuration, then of its EST server.
 pub(super) fn effective(config: &Config<'_>) -> Vec<Effective> {
     let tunnels = config.gateway.tunnels.iter().enumerate();
     let mut all: Vec<_> = tunnels.map(|(index, tunnel)| of_tunnel(index, tunnel)).collect();
@@ -87,7 +87,7 @@ fn of_tunnel(index: usize, tunnel: &Tunnel<'_>) -> Effective {
     settings.named(tunnel.name)
 }
 
-/// Settings as they are gathered.
+/// The settings of one tunnel while they are collected.
 struct Settings<'o> {
     at: String,
     shared: &'static str,
@@ -108,7 +108,7 @@ impl<'o> Settings<'o> {
         self.all.push(Setting { setting: setting.to_owned(), value, source });
     }
 
-    /// A key of the tunnel that is not inherited.
+    /// Adds a key of the tunnel that is not inherited.
     fn own(&mut self, setting: &str, value: Value) {
         self.push(setting, value, self.at.clone());
     }
@@ -123,7 +123,7 @@ impl<'o> Settings<'o> {
         self.push(setting, json!(values), source);
     }
 
-    /// A key of `tls`, by its way from the tunnel.
+    /// Adds a key of `tls`, with the place from which the tunnel has the value.
     fn add(&mut self, setting: &str, value: Value, origin: Origin) {
         let inside = if setting.starts_with("tls.mtls.") { ".mtls" } else { "" };
         let source = match origin {
@@ -167,7 +167,7 @@ impl<'o> Settings<'o> {
             ("tls.mtls.allowed_client_dns", &clients.allowed_dns),
             ("tls.mtls.allowed_client_uris", &clients.allowed_uris),
         ] {
-            // No list at all is another thing than an empty one.
+            // A missing list differs from an empty one.
             let value = if clients.any_verified { Value::Null } else { json!(names.as_slice()) };
             self.add(key, value, origins.allow_rules);
         }
@@ -207,7 +207,7 @@ impl<'o> Settings<'o> {
         self.add(&format!("{object}.key_file"), json!(files.key_file), self.origins.credential);
     }
 
-    /// A client's `acme` may be written in its `mtls` too.
+    /// Adds the keys of `acme`; a client's `acme` may be written in its `mtls` too.
     fn acme(&mut self, acme: &Acme<'_>) {
         for (key, value) in [
             ("directory_url", json!(acme.directory_url)),

@@ -1,4 +1,4 @@
-//! What `edgetrust check` says of the files that a configuration names.
+//! Reports for `edgetrust check` on the files that a configuration names.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use pki_types::{CertificateDer, UnixTime};
 use super::check::{Findings, Level};
 use super::check_anchors::{List, bundle, end};
 
-/// A certificate that ends sooner is warned of, unless its whole life is short.
+/// The remaining time below which a certificate's end is warned of, unless the whole life is short.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// All certificates that were read so far, and the time of the check.
+/// The certificates that have been read, and the time of the check.
 pub(super) struct Files {
     now: UnixTime,
-    /// Directories are asked too.
+    /// ACME directories are queried too.
     pub(super) online: bool,
     known_intermediates: Vec<CertificateDer<'static>>,
     anchors: Anchors,
@@ -40,7 +40,7 @@ impl Files {
         files
     }
 
-    /// Takes CAs and pins in; what is wrong with them is said where they are used.
+    /// Adds CAs and pins; faults of their files are reported where the files are used.
     pub(super) fn learn(&mut self, cas: &[&str], pins: &[&str]) {
         for (files, known) in [(cas, &mut self.anchors.stated), (pins, &mut self.anchors.pinned)] {
             for file in files {
@@ -53,7 +53,7 @@ impl Files {
         }
     }
 
-    /// CAs and pins that peers of this purpose are verified by.
+    /// Returns the CAs and pins that peers of this purpose are verified by.
     pub(super) fn anchors(&self, cas: &[&str], pins: &[&str], purpose: Purpose, findings: &mut Findings) -> Anchors {
         let mut read = |files: &[&str], list: List<'_>| {
             files.iter().flat_map(|file| bundle(file, list, self.now, findings)).collect::<Vec<_>>()
@@ -63,7 +63,7 @@ impl Files {
         Anchors { pinned, stated, ..Anchors::default() }
     }
 
-    /// How many of the system's CAs can be used.
+    /// Returns the number of the system's usable CAs.
     pub(super) fn system_roots(&mut self) -> usize {
         if let Some(count) = self.system {
             return count;
@@ -86,8 +86,8 @@ impl Files {
         Ok(())
     }
 
-    /// What we show to peers: does the key fit, is it ours alone, does the chain hold, and for which names. `ended` is how bad it is if it is
-    /// not valid now.
+    /// Checks a credential presented to peers: the key fits and is private, the chain verifies, the names are covered.
+    /// `ended` is the level of a certificate that is not valid now.
     pub(super) fn credential(
         &self,
         files: &config::Files<'_>,
@@ -104,7 +104,7 @@ impl Files {
             Ok(credential) => credential,
             Err(error) => return findings.once(Level::Error, error.to_string()),
         };
-        // Read, so it parses.
+        // The certificates have been read, so they parse.
         let ders = credential.chain();
         let chain: Vec<_> = ders.iter().flat_map(|der| Certificate::from_der(der)).collect();
         let Some((leaf, sent)) = chain.split_first() else { return };
@@ -139,7 +139,7 @@ impl Files {
         findings: &mut Findings,
     ) {
         let Anchors { pinned, stated, system } = &self.anchors;
-        // What one part pins may be the CA of another.
+        // A certificate that one part pins may be another part's CA.
         let pinned = pinned.iter().filter(|der| !stated.contains(der) || der.as_ref() == leaf.der());
         let pinned = pinned.flat_map(|der| Certificate::from_der(der)).map(Anchor::pin);
         let stated = stated.iter().flat_map(|der| Certificate::from_der(der)).map(Anchor::new);
@@ -155,12 +155,12 @@ impl Files {
                 .once(Level::Warning, format!("{file}: its chain leads to no CA of this file or system: {error}")),
             Err(PathError { depth: 0, kind: PathErrorKind::LeafIsCa }) => findings
                 .once(Level::Warning, format!("{file}: a CA certificate of its own: only peers that pin it accept it")),
-            // Said already, with the date.
+            // `expiry` has reported this, with the date.
             Err(_) if self.dates(leaf).is_err() => {}
             Err(error) => return findings.once(Level::Error, format!("{file}: peers will refuse it: {error}")),
         }
         for name in names {
-            // Pinned: only the name is asked for here, whatever else was found.
+            // Only the name is checked here: the leaf is its own pin, so that other faults do not count.
             let own = [Anchor::pin(*leaf)];
             let pinned = Trust { anchors: &own, known_intermediates: &[], algorithms };
             let at = leaf.validity().not_before;

@@ -1,4 +1,4 @@
-//! What `edgetrust check --online` says of host names.
+//! Resolves host names for `edgetrust check --online`.
 
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::mpsc::channel;
@@ -8,10 +8,10 @@ use edgetrust::core::config::{Config, Endpoint};
 
 use super::check::{Findings, Level};
 
-/// A lookup may take no longer.
+/// The time limit of a look-up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Targets that are not found now; they may be later.
+/// Warns of targets that do not resolve now; they may later.
 pub(super) fn targets(config: &Config<'_>, findings: &mut Findings) {
     for tunnel in &config.gateway.tunnels {
         findings.about(format!("tunnel {}", tunnel.name.escape_debug()));
@@ -29,14 +29,14 @@ pub(super) fn targets(config: &Config<'_>, findings: &mut Findings) {
     }
 }
 
-/// Why a name has no address; none where it has one, is one, or stands for many.
+/// Returns why a name does not resolve, or `None` if it resolves, is an address or is a wildcard.
 pub(super) fn unresolved(host: &str) -> Option<String> {
     if host.parse::<IpAddr>().is_ok() || host.starts_with("*.") {
         return None;
     }
     let (sender, answer) = channel();
     let name = host.to_owned();
-    // The system's resolver takes as long as it likes; nobody waits for this thread.
+    // The system's resolver may take any time; this thread is not waited for.
     std::thread::spawn(move || sender.send((name.as_str(), 0).to_socket_addrs().map(|found| found.count())));
     match answer.recv_timeout(PATIENCE) {
         Ok(Ok(1..)) => None,

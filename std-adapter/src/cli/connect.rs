@@ -1,4 +1,4 @@
-//! `edgetrust connect`: one client tunnel from flags.
+//! Implements `edgetrust connect`: one client tunnel from flags.
 
 use std::net::SocketAddr;
 
@@ -14,10 +14,10 @@ use super::{Outcome, service};
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("trust").args(["cacert", "pin"]).multiple(true))]
 pub(crate) struct Args {
-    /// Where to accept plaintext, as 127.0.0.1:9001 or unix:/run/to-b.sock
+    /// Address on which to accept plaintext, such as 127.0.0.1:9001 or unix:/run/to-b.sock
     #[arg(long, value_name = "ADDR|unix:PATH", value_parser = arguments::endpoint)]
     listen: String,
-    /// Where TLS goes
+    /// Server to connect to over TLS
     #[arg(long, value_name = "HOST:PORT", value_parser = arguments::endpoint)]
     target: String,
     /// The name that the server's certificate must be for; by default the target's host
@@ -26,33 +26,33 @@ pub(crate) struct Args {
     /// CA certificates of the server, beside the system's
     #[arg(long, value_name = "FILE")]
     cacert: Vec<String>,
-    /// Certificates of the server itself: each is a pin, whatever it says of itself, and the server's name counts too
+    /// Pinned certificates of the server, pins even if they claim to be CAs; the server's name counts too
     #[arg(long, value_name = "FILE")]
     pin: Vec<String>,
-    /// Only the certificates of --cacert and --pin count, the system's do not
+    /// Trust only the certificates of --cacert and --pin, not the system's
     #[arg(long, requires = "trust")]
     no_system_roots: bool,
     /// Intermediates that complete a server's chain; not trusted
     #[arg(long, value_name = "FILE")]
     known_intermediate: Vec<String>,
-    /// Certificate chain to show, PEM, leaf first
+    /// Certificate chain to present, PEM, leaf first
     #[arg(long, value_name = "FILE", requires = "key")]
     cert: Option<String>,
-    /// Its private key, PEM
+    /// Private key of the certificate, PEM
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<String>,
     /// Lowest version of TLS
     #[arg(long, value_name = "1.2|1.3", default_value = "1.2", value_parser = arguments::min_version)]
     min_version: MinVersion,
-    /// Accept plaintext from other machines
+    /// Allow plaintext from other machines
     #[arg(long)]
     unsafe_listen: bool,
-    /// Believe whoever answers: no server is verified
+    /// Do not verify servers: any server is trusted
     #[arg(long)]
     unsafe_skip_verify: bool,
     #[command(flatten)]
     limits: LimitFlags,
-    /// Where metrics, health and status pages are served
+    /// Address of the metrics, health and status pages
     #[arg(long, value_name = "ADDR:PORT", help_heading = "Service")]
     admin: Option<SocketAddr>,
     #[command(flatten)]

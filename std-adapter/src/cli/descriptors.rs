@@ -1,17 +1,17 @@
-//! File descriptors: every connection takes two, every handshake one. Where the process may not have enough, strangers could hold all of them,
-//! and nothing could be accepted or reloaded any more: limits are lowered to what there is, with a word.
+//! Lowers limits to the available file descriptors, with a warning. Every connection takes two, every handshake one;
+//! without enough, strangers could hold all of them, and nothing could be accepted or reloaded any more.
 
 use edgetrust::core::config::Gateway;
 use edgetrust::gateway::{Address, Plan};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Files, listeners, pages, look-ups, the log: what is open beside connections.
+/// The descriptors beside connections: files, listeners, pages, look-ups, the log.
 const RESERVED: usize = 64;
 
-/// What the EST server's connections may take.
+/// The descriptors of the EST server's connections.
 const EST: usize = 512;
 
-/// How many descriptors this process may have, once the soft limit is raised to the hard one.
+/// Raises the soft limit to the hard one, and returns the number of descriptors that this process may have.
 pub(crate) fn raise() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -22,17 +22,17 @@ pub(crate) fn raise() -> usize {
     number(current)
 }
 
-/// How many descriptors a process that is started from here may have.
+/// Returns the number of descriptors that a process started from here may have.
 pub(crate) fn available() -> usize {
     number(getrlimit(Resource::Nofile).maximum)
 }
 
-/// No limit is the kernel's own, which no gateway reaches.
+/// Returns the limit as a number; without one, the kernel's own holds, which no gateway reaches.
 fn number(limit: Option<u64>) -> usize {
     limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
-/// What is asked for: connections of all tunnels, and for each address that is listened on the handshakes at a time.
+/// The configured limits: the connections of all tunnels, and the concurrent handshakes of each listening address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) connections: usize,
@@ -41,7 +41,7 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// Descriptors that all of it takes.
+    /// Returns the number of descriptors that these limits take.
     pub(crate) fn descriptors(&self) -> usize {
         let handshakes = self.handshakes.iter().fold(0_usize, |sum, one| sum.saturating_add(*one));
         self.connections.saturating_mul(2).saturating_add(handshakes).saturating_add(self.beside())
@@ -51,7 +51,7 @@ impl Wanted {
         RESERVED.saturating_add(self.handshakes.len()).saturating_add(if self.est { EST } else { 0 })
     }
 
-    /// What of it fits: handshakes have a quarter of the descriptors at the most, connections the rest.
+    /// Returns the limits that fit: handshakes get a quarter of the descriptors at most, connections the rest.
     fn fitted(&self, available: usize) -> Self {
         let room = available.saturating_sub(self.beside());
         let each = (room / 4).checked_div(self.handshakes.len()).unwrap_or(0).max(1);
@@ -62,7 +62,7 @@ impl Wanted {
     }
 }
 
-/// The handshakes of each address: tunnels that share one share its handshakes, and the largest number holds.
+/// Returns the handshakes of each address; tunnels that share an address share its handshakes, by the largest limit.
 fn by_address<A: PartialEq>(tunnels: impl Iterator<Item = (A, usize)>) -> Vec<usize> {
     let mut addresses: Vec<(A, usize)> = Vec::new();
     for (address, handshakes) in tunnels {
@@ -79,7 +79,7 @@ fn wanted(plan: &Plan, est: bool) -> Wanted {
     Wanted { connections: plan.limits.connections, handshakes, est }
 }
 
-/// What `check` says where a process that is started from here would not have the descriptors that a configuration asks for.
+/// Returns a finding for `check` if a process started from here would lack the descriptors that a configuration needs.
 pub(crate) fn short_for(gateway: &Gateway<'_>) -> Option<String> {
     let count = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
     let handshakes = gateway.tunnels.iter().map(|tunnel| {
@@ -98,7 +98,7 @@ pub(crate) fn short_for(gateway: &Gateway<'_>) -> Option<String> {
     })
 }
 
-/// Lowers the limits of a plan to what `available` descriptors allow; returns what must be said of that.
+/// Lowers the limits of a plan to what `available` descriptors allow, and returns the warning.
 pub(crate) fn fit(plan: &mut Plan, est: bool, available: usize) -> Option<String> {
     let wanted = wanted(plan, est);
     let needed = wanted.descriptors();

@@ -1,4 +1,4 @@
-//! Certificate files named on the command line.
+//! Reads certificate files named on the command line.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use pki_types::CertificateDer;
 
 use super::text;
 
-/// All certificates of all files.
+/// Returns all certificates of all files.
 pub(crate) fn certificates(files: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut all = Vec::new();
     for file in files {

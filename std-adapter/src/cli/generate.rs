@@ -1,4 +1,4 @@
-//! `edgetrust completions` and `edgetrust man`: both from the definition of the arguments.
+//! Implements `edgetrust completions` and `edgetrust man` from the definition of the arguments.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use super::{Cli, Outcome, output, text};
 
 #[derive(clap::Args)]
 pub(crate) struct Completions {
-    /// For which shell
+    /// Shell to complete for
     #[arg(value_enum)]
     shell: Shell,
 }

@@ -1,4 +1,4 @@
-//! `edgetrust inspect`: certificates as a person reads them.
+//! Implements `edgetrust inspect`: certificates in readable form.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -24,11 +24,11 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// What is shown of a certificate.
+/// The fields shown of a certificate.
 #[derive(Serialize)]
 struct Shown {
     file: String,
-    /// Its place in the file, from 1.
+    /// The certificate's place in the file, from 1.
     number: usize,
     subject: String,
     issuer: String,
@@ -36,7 +36,7 @@ struct Shown {
     version: u8,
     not_before: String,
     not_after: String,
-    /// "valid", "expired" or "not yet valid", now.
+    /// "valid", "expired" or "not yet valid", at present.
     validity: &'static str,
     key: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,7 +45,7 @@ struct Shown {
     ca: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_len: Option<u8>,
-    /// What it would be in a list of CA files: "ca" or "pin".
+    /// The certificate's role in a list of CA files: "ca" or "pin".
     role: &'static str,
     key_usage: Vec<&'static str>,
     extended_key_usage: Vec<String>,
@@ -55,7 +55,7 @@ struct Shown {
     subject_key_identifier: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     authority_key_identifier: Option<String>,
-    /// Of a critical extension that no verdict takes account of: it refuses every path.
+    /// The critical extension that is not processed, because of which every path is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     unknown_critical_extension: Option<String>,
     sha256: String,
@@ -77,7 +77,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// PEM, or one certificate in DER.
+/// Reads PEM, or one certificate in DER.
 fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let error = match pem::read_certificates(file) {
         Ok(certificates) => return Ok(certificates),
@@ -135,7 +135,7 @@ fn shown(file: &Path, number: usize, der: &[u8], certificate: &Certificate<'_>) 
     }
 }
 
-/// Bits 0 to 8 (RFC 5280 section 4.2.1.3).
+/// The names of bits 0 to 8 (RFC 5280 section 4.2.1.3).
 const KEY_USAGE: [&str; 9] = [
     "digitalSignature",
     "nonRepudiation",
@@ -148,7 +148,7 @@ const KEY_USAGE: [&str; 9] = [
     "decipherOnly",
 ];
 
-/// Key purposes with a name of their own (RFC 5280 section 4.2.1.12).
+/// The key purposes with a name of their own (RFC 5280 section 4.2.1.12).
 const PURPOSES: [(&str, &str); 7] = [
     ("2.5.29.37.0", "anyExtendedKeyUsage"),
     ("1.3.6.1.5.5.7.3.1", "serverAuth"),
@@ -164,7 +164,7 @@ fn purpose(contents: &[u8]) -> String {
     PURPOSES.iter().find(|(id, _)| *id == dotted).map_or(dotted, |(_, name)| (*name).to_owned())
 }
 
-/// Dotted form (X.690 section 8.19).
+/// Returns the dotted form (X.690 section 8.19).
 fn object_identifier(contents: &[u8]) -> String {
     let mut arcs: Vec<u128> = Vec::new();
     let mut arc = 0_u128;
@@ -226,7 +226,7 @@ fn general_name(name: GeneralName<'_>) -> String {
     }
 }
 
-/// An address, or address and mask (RFC 5280 section 4.2.1.10).
+/// Formats an address, or an address and its mask (RFC 5280 section 4.2.1.10).
 fn address(octets: &[u8]) -> String {
     let one = |octets: &[u8]| match (<[u8; 4]>::try_from(octets), <[u8; 16]>::try_from(octets)) {
         (Ok(v4), _) => Some(Ipv4Addr::from(v4).to_string()),

@@ -1,13 +1,13 @@
-//! A key as a person reads it.
+//! Describes public keys in readable form.
 
 use edgetrust::core::x509::SubjectPublicKeyInfo;
 use edgetrust::tls::provider;
 use pki_types::alg_id;
 
-/// RSA keys that signatures are verified with, in bits (NIST SP 800-131A allows no shorter ones).
+/// The lengths of RSA keys that signatures are verified with, in bits (NIST SP 800-131A allows no shorter ones).
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// The kind of a key, and its bits.
+/// Returns the type of a key, and its bits.
 pub(super) fn describe(spki: &SubjectPublicKeyInfo<'_>) -> String {
     let known = [
         (alg_id::ECDSA_P256, "ECDSA P-256"),
@@ -24,7 +24,7 @@ pub(super) fn describe(spki: &SubjectPublicKeyInfo<'_>) -> String {
     }
 }
 
-/// The length of a key, where its kind is known.
+/// Returns the length of a key of a known type, in bits.
 pub(super) fn bits(spki: &SubjectPublicKeyInfo<'_>) -> Option<usize> {
     match spki.algorithm {
         algorithm if algorithm == alg_id::ECDSA_P256.as_ref() => Some(256),
@@ -36,7 +36,7 @@ pub(super) fn bits(spki: &SubjectPublicKeyInfo<'_>) -> Option<usize> {
     }
 }
 
-/// Why no signature can be verified with this key.
+/// Returns why no signature can be verified with this key.
 pub(super) fn unusable(spki: &SubjectPublicKeyInfo<'_>) -> Option<String> {
     let provider = provider();
     let algorithms = provider.signature_verification_algorithms.all;
@@ -53,7 +53,7 @@ pub(super) fn unusable(spki: &SubjectPublicKeyInfo<'_>) -> Option<String> {
     }
 }
 
-/// Bits of the modulus (RFC 8017 appendix A.1.1).
+/// Returns the bits of the modulus (RFC 8017 appendix A.1.1).
 fn rsa_bits(key: &[u8]) -> Option<usize> {
     let (modulus, _) = value(value(key, 0x30)?.0, 0x02)?;
     let zeros = modulus.iter().take_while(|octet| **octet == 0).count();
@@ -62,7 +62,7 @@ fn rsa_bits(key: &[u8]) -> Option<usize> {
     octets.checked_mul(8)?.checked_sub(usize::try_from(first.leading_zeros()).ok()?)
 }
 
-/// The contents of one value in DER, and what follows it.
+/// Returns the contents of one value in DER, and the octets after the value.
 fn value(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (found, rest) = der.split_first()?;
     let (first, rest) = rest.split_first()?;

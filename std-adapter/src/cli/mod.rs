@@ -1,6 +1,6 @@
-//! One file a subcommand. Exit codes: 0: success; 1: the check failed; 2: wrong use or bad configuration.
+//! Holds a file per subcommand. Exit codes: 0: success; 1: the check failed; 2: wrong use or bad configuration.
 
-// First: its macro is for all below.
+// First, since the modules below use its macro.
 #[macro_use]
 mod output;
 
@@ -32,7 +32,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// The version and, where it is known, the commit: the build script composes them.
+/// The version with the commit, if known; the build script composes the text.
 pub(crate) const VERSION: &str = env!("EDGETRUST_VERSION");
 
 /// TLS trust engine for edge gateways.
@@ -42,7 +42,7 @@ pub(crate) const VERSION: &str = env!("EDGETRUST_VERSION");
 #[derive(Parser)]
 #[command(name = "edgetrust", version = VERSION)]
 struct Cli {
-    /// How events are written to standard error
+    /// Format of the log on standard error
     #[arg(long, global = true, value_enum, default_value = "text")]
     log_format: log::Format,
     #[command(subcommand)]
@@ -57,15 +57,15 @@ enum Command {
     Serve(serve::Args),
     /// Accept plaintext, originate TLS to a target
     Connect(connect::Args),
-    /// Say all that can be known of a configuration; without the network unless told otherwise
+    /// Report everything known about a configuration, without the network unless told otherwise
     Check(check::Args),
-    /// Show certificates as a person reads them
+    /// Show certificates in readable form
     Inspect(inspect::Args),
-    /// Judge a chain, and say why
+    /// Verify a chain, and give the reason
     Verify(verify::Args),
-    /// Certificates from an ACME directory, by hand and by timers; `run` keeps them fresh by itself
+    /// Manage certificates from an ACME directory, by hand and by timers; `run` renews them by itself
     Acme(acme::Args),
-    /// Three locations in one process: messages over wss, impostors refused, a certificate rotated live
+    /// Run three locations in one process: messages over wss, impostors refused, a certificate rotated live
     Demo(demo::Args),
     /// Print a shell's completions
     Completions(generate::Completions),
@@ -73,14 +73,14 @@ enum Command {
     Man(generate::Man),
 }
 
-/// Wrong use or bad configuration.
+/// The exit code for wrong use or bad configuration.
 pub(crate) const MISUSE: u8 = 2;
 
 pub(crate) fn run() -> ExitCode {
-    // clap repeats what it cannot understand, and a key begins with hyphens.
+    // clap repeats arguments that it does not understand, and a key begins with hyphens.
     if std::env::args_os().any(|argument| argument.to_string_lossy().contains("-----BEGIN")) {
         let reason = "edgetrust: found PEM in an argument, expected the name of a file that holds it\n";
-        // Nobody may be there to read it.
+        // Standard error may have no reader.
         let _ = std::io::stderr().write_all(reason.as_bytes());
         return ExitCode::from(MISUSE);
     }
@@ -109,10 +109,10 @@ pub(crate) fn run() -> ExitCode {
     code
 }
 
-/// What a subcommand comes to; an error is wrong use or bad configuration.
+/// The result of a subcommand; an error is wrong use or bad configuration.
 pub(crate) type Outcome = Result<ExitCode, String>;
 
-/// An error's text, for `map_err`.
+/// Returns an error's text, for `map_err`.
 pub(crate) fn text(error: impl Display) -> String {
     error.to_string()
 }

@@ -1,4 +1,4 @@
-//! Standard output, whose reader may leave (`edgetrust inspect … | head -1`) or whose disk may be full.
+//! Writes to standard output, whose reader may leave (`edgetrust inspect … | head -1`) or whose disk may be full.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -29,12 +29,12 @@ pub(crate) fn flush() {
 
 fn note(written: io::Result<()>) {
     if let Err(error) = written {
-        // Another thread's error came first and says as much.
+        // Another thread's error came first and serves as well.
         let _ = FAILED.set(error);
     }
 }
 
-/// Flushes standard output and returns what kept it from being written. A reader that left has read what it wanted: that is no error.
+/// Flushes standard output and returns its first error. A broken pipe is none: the reader has read what it wanted.
 pub(crate) fn finish() -> Option<&'static io::Error> {
     flush();
     FAILED.get().filter(|error| error.kind() != ErrorKind::BrokenPipe)

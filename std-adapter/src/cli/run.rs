@@ -1,4 +1,4 @@
-//! `edgetrust run`: all tunnels of a configuration file.
+//! Implements `edgetrust run`: all tunnels of a configuration file.
 
 use std::path::PathBuf;
 

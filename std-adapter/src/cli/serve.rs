@@ -1,4 +1,4 @@
-//! `edgetrust serve`: one server tunnel from flags.
+//! Implements `edgetrust serve`: one server tunnel from flags.
 
 use std::net::SocketAddr;
 
@@ -14,10 +14,10 @@ use super::{Outcome, service};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Where to accept TLS, as 0.0.0.0:8443
+    /// Address on which to accept TLS, such as 0.0.0.0:8443
     #[arg(long, value_name = "ADDR:PORT", value_parser = arguments::endpoint)]
     listen: String,
-    /// Where plaintext goes, as 127.0.0.1:8081 or unix:/run/service.sock
+    /// Address to which plaintext is sent, such as 127.0.0.1:8081 or unix:/run/service.sock
     #[arg(long, value_name = "ADDR|unix:PATH", value_parser = arguments::endpoint)]
     target: String,
     /// Certificate chain, PEM, leaf first
@@ -29,42 +29,42 @@ pub(crate) struct Args {
     /// CA certificates of clients; with any, a client certificate is required
     #[arg(long, value_name = "FILE")]
     cacert: Vec<String>,
-    /// Certificates of clients themselves: each is a pin, whatever it says of itself; with any, a client certificate is required
+    /// Pinned certificates of clients, pins even if they claim to be CAs; with any, a client certificate is required
     #[arg(long, value_name = "FILE")]
     pin: Vec<String>,
     /// Intermediates that complete a client's chain; not trusted
     #[arg(long, value_name = "FILE")]
     known_intermediate: Vec<String>,
-    /// Whether clients show certificates
+    /// Require client certificates, accept them, or ask for none
     #[arg(long, value_enum)]
     client_auth: Option<ClientAuthMode>,
-    /// Let in clients with this common name
+    /// Admit clients with this common name
     #[arg(long, value_name = "NAME")]
     allow_cn: Vec<String>,
-    /// Let in clients with this DNS name
+    /// Admit clients with this DNS name
     #[arg(long, value_name = "NAME")]
     allow_dns: Vec<String>,
-    /// Let in clients with this URI, as a SPIFFE ID
+    /// Admit clients with this URI, such as a SPIFFE ID
     #[arg(long, value_name = "URI")]
     allow_uri: Vec<String>,
-    /// Let in clients with this IP address in their certificate
+    /// Admit clients with this IP address in their certificate
     #[arg(long, value_name = "ADDR")]
     allow_ip: Vec<String>,
     /// Lowest version of TLS
     #[arg(long, value_name = "1.2|1.3", default_value = "1.2", value_parser = arguments::min_version)]
     min_version: MinVersion,
-    /// Put a PROXY protocol version 2 header before the plaintext: who connected, and what its certificate says
+    /// Send a PROXY protocol version 2 header before the plaintext, with the client's address and certificate data
     #[arg(long)]
     proxy_protocol: bool,
-    /// That header holds the client's certificate too, in DER
+    /// Include the client's certificate, in DER, in the PROXY protocol header
     #[arg(long, requires = "proxy_protocol")]
     proxy_protocol_certificate: bool,
-    /// Forward plaintext to another machine
+    /// Allow forwarding plaintext to another machine
     #[arg(long)]
     unsafe_target: bool,
     #[command(flatten)]
     limits: LimitFlags,
-    /// Where metrics, health and status pages are served
+    /// Address of the metrics, health and status pages
     #[arg(long, value_name = "ADDR:PORT", help_heading = "Service")]
     admin: Option<SocketAddr>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! What `run`, `serve` and `connect` have in common: start, reload, drain.
+//! Implements start, reload and drain for `run`, `serve` and `connect`.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -20,15 +20,15 @@ use super::{Outcome, VERSION, arguments, descriptors, text};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// How often the files that are in use are looked at; a change reloads them. 0s: only on SIGHUP
+    /// Interval at which the files in use are checked; a change reloads them. 0s: only on SIGHUP
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = arguments::duration, help_heading = "Service")]
     watch_interval: Duration,
-    /// Threads; by default one for each processor
+    /// Number of threads; by default one for each processor
     #[arg(long, value_name = "N", help_heading = "Service")]
     workers: Option<NonZeroUsize>,
 }
 
-/// What a configuration comes to.
+/// The plans made from a configuration.
 pub(crate) struct Loaded {
     plan: Plan,
     est: Option<est::Plan>,
@@ -58,7 +58,7 @@ impl Loaded {
         Ok(Self { plan, est })
     }
 
-    /// Limits that this process has descriptors for.
+    /// Lowers the limits to those that this process has descriptors for.
     fn fitted(mut self, available: usize) -> Self {
         if let Some(warning) = descriptors::fit(&mut self.plan, self.est.is_some(), available) {
             warn!("{warning}");
@@ -67,7 +67,7 @@ impl Loaded {
     }
 }
 
-/// A gateway, and how it is loaded again.
+/// A gateway with the function that loads its configuration.
 pub(crate) struct Service<L> {
     gateway: Gateway,
     est: est::Server,
@@ -75,23 +75,24 @@ pub(crate) struct Service<L> {
     watched: Watched,
     pages: Option<Pages>,
     load: L,
-    /// The last reload was refused, and its cause may pass by itself.
+    /// The next attempt of a refused reload, whose cause may pass by itself.
     again: Option<Again>,
 }
 
-/// When a refused reload is tried again: descriptors may have been short, or a file half written and then given its old date.
+/// The next attempt of a refused reload: descriptors may have run out, or a file was half written and got its old
+/// date.
 struct Again {
     at: Instant,
     wait: Duration,
     reason: String,
 }
 
-/// Waits between attempts: they double from the first to the last.
+/// The waits between attempts, which double from the first to the last.
 const FIRST_AGAIN: Duration = Duration::from_secs(1);
 const LAST_AGAIN: Duration = Duration::from_secs(60);
 
 impl Again {
-    /// After a refusal for `reason`; the same reason as before waits longer.
+    /// Schedules an attempt after a refusal for `reason`; the wait grows if the reason is the same as before.
     fn after(before: Option<Self>, reason: &str) -> Self {
         let wait = match before {
             Some(before) if before.reason == reason => before.wait.saturating_mul(2).min(LAST_AGAIN),
@@ -119,7 +120,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, String>> Service<L> {
         Ok(Self { gateway, est, agents, watched, pages, load, again: None })
     }
 
-    /// Where a tunnel listens, where port 0 was asked for.
+    /// Returns the address that a tunnel listens on, for a tunnel configured with port 0.
     pub(crate) fn local_address(&self, tunnel: &str) -> Option<Address> {
         self.gateway.local_address(tunnel)
     }
@@ -136,12 +137,12 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, String>> Service<L> {
         }
     }
 
-    /// All or nothing: whatever fails, the last good configuration stays in force, and is tried again.
+    /// Reloads all or nothing: after any failure, the last good configuration stays in force, and a retry follows.
     pub(crate) async fn reload(&mut self, cause: &str) {
         self.attempt(cause, false).await;
     }
 
-    /// One attempt. One that is `repeated` by itself is only worth a word if it comes to something else than the one before.
+    /// Makes one attempt. A `repeated` one is only logged if its result differs from the previous one.
     async fn attempt(&mut self, cause: &str, repeated: bool) {
         let mut read = Watched::default();
         let reloaded = self.try_reload(&mut read).await;
@@ -157,7 +158,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, String>> Service<L> {
                 info!(%cause, "reloaded");
             }
             Err(reason) => {
-                // What was good and what was tried: a change of either is worth another attempt.
+                // A change of a file of either configuration, the good or the refused one, is worth another attempt.
                 self.watched.extend(read);
                 self.again = Some(Again::after(before, &reason));
                 if !known {
@@ -171,7 +172,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, String>> Service<L> {
         self.agents.begin();
         let Loaded { plan, est: devices } = (self.load)(read, &mut self.agents)?;
         let prepared = self.agents.prepare()?;
-        // What can fail comes before the first change.
+        // Everything that can fail comes before the first change.
         let moved = plan.admin.filter(|address| self.pages.as_ref().map(Pages::asked) != Some(*address));
         let pages = match moved {
             Some(address) => Some(serve_pages(address, &self.gateway, &self.agents, &self.est).await?),
@@ -203,11 +204,11 @@ async fn serve_pages(
     pages.map_err(|error| format!("gateway.admin.listen: cannot listen on {address}: {error}"))
 }
 
-/// Runs what `load` says until SIGTERM or SIGINT; SIGHUP or a changed file asks it again.
+/// Runs the configuration of `load` until SIGTERM or SIGINT; SIGHUP or a changed file loads it again.
 pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched, &mut Agents) -> Result<Loaded, String>) -> Outcome {
     let mut runtime = match options.workers.map(NonZeroUsize::get) {
         None => Builder::new_multi_thread(),
-        // Nobody to steal work from or to wake.
+        // A single thread has no other to steal work from or to wake.
         Some(1) => Builder::new_current_thread(),
         Some(workers) => {
             let mut runtime = Builder::new_multi_thread();
@@ -247,23 +248,23 @@ pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched, &mut Agents) ->
         }
         Ok(ExitCode::SUCCESS)
     });
-    // A disk that hangs must not keep the program from its end.
+    // A stalled disk must not keep the program from ending.
     runtime.shutdown_timeout(LAST_WRITES);
     outcome
 }
 
-/// What disk writes under way may take when the program ends.
+/// The time that pending disk writes get when the program ends.
 const LAST_WRITES: Duration = Duration::from_secs(1);
 
-/// As `Type=notify-reload` wants it (`systemd.service`, section "Options").
+/// Reports a reload as `Type=notify-reload` requires (`systemd.service`, section "Options").
 fn reloading() {
     if let Ok(now) = NotifyState::monotonic_usec_now() {
         tell_systemd(vec![NotifyState::Reloading, now]);
     }
 }
 
-/// Elsewhere nobody listens. systemd is told by a thread, which is waited for a moment: where its queue is full, that must not hold up a
-/// start, a reload or a stop.
+/// Notifies systemd, if systemd started the process. A thread does so and is waited for only briefly, since a full
+/// queue of systemd must not block a start, a reload or a stop.
 fn tell_systemd(states: Vec<NotifyState<'static>>) {
     const PATIENCE: Duration = Duration::from_secs(1);
     if std::env::var_os("NOTIFY_SOCKET").is_none() {

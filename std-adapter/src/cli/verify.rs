@@ -1,4 +1,4 @@
-//! `edgetrust verify`: the core's verdict on a chain, with the reason.
+//! Implements `edgetrust verify`: the core's verdict on a chain, with the reason.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,25 +18,25 @@ pub(crate) struct Args {
     /// Trust anchors, PEM
     #[arg(long, value_name = "FILE", required_unless_present = "pin")]
     ca: Vec<PathBuf>,
-    /// Pins, PEM: certificates of peers themselves, whatever they say of themselves
+    /// Pinned certificates of peers, PEM, pins even if they claim to be CAs
     #[arg(long, value_name = "FILE")]
     pin: Vec<PathBuf>,
-    /// The certificate to judge; further ones in the file count as sent with it
+    /// The certificate to verify; further ones in the file count as sent with it
     #[arg(long, value_name = "FILE")]
     leaf: PathBuf,
     /// Intermediates, in any order
     #[arg(long, value_name = "FILE")]
     intermediate: Vec<PathBuf>,
-    /// What the certificate is for
+    /// The purpose of the certificate
     #[arg(long, value_enum)]
     purpose: PurposeName,
-    /// The server name or address that it must be for
+    /// The server name or address that the certificate must be for
     #[arg(long, value_name = "NAME", conflicts_with = "cn")]
     name: Option<String>,
-    /// The common name that it must have
+    /// The common name that the certificate must have
     #[arg(long, value_name = "NAME")]
     cn: Option<String>,
-    /// The time to judge at, as 2026-01-02T03:04:05Z; by default now
+    /// The time of the verification, such as 2026-01-02T03:04:05Z; by default now
     #[arg(long, value_name = "TIME")]
     at: Option<jiff::Timestamp>,
     /// Print JSON
@@ -85,7 +85,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     let certificate_at = |place: Place| match place {
         Place::Anchor(index) => anchors.get(usize::from(index)).map(Anchor::certificate),
         Place::Sent(index) => sent.get(usize::from(index)),
-        // None are given.
+        // No known intermediates are given.
         Place::Known(_) => None,
     };
     let mut verdict = Verdict { accepted: false, reason: None, path: vec![leaf.subject().to_string()] };
@@ -114,7 +114,7 @@ pub(crate) fn run(args: Args) -> Outcome {
 struct Verdict {
     accepted: bool,
     reason: Option<String>,
-    /// Subjects, from the leaf to the trust anchor; the leaf alone where no path was found.
+    /// The subjects from the leaf to the trust anchor; only the leaf if no path was found.
     path: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What is asked and what is answered (RFC 7030 sections 3.2 and 4).
+//! Answers EST requests (RFC 7030 sections 3.2 and 4).
 
 use std::time::Duration;
 
@@ -20,41 +20,41 @@ use super::server::State;
 use super::status::Outcome;
 use crate::tls::ShownRequest;
 
-/// No request is larger.
+/// The size limit of a request's body, in octets.
 const MAX_BODY: usize = 16 * 1024;
-/// For a request to arrive.
+/// The time limit for a request to arrive.
 pub(super) const ARRIVAL: Duration = Duration::from_secs(10);
 
-/// No field value of a request, and no path, is longer: clients send tokens and dates.
+/// The limit of a path, and of a header's name or value, in octets: clients send tokens and dates.
 const MAX_VALUE: usize = 1024;
-/// As much of what was sent is repeated.
+/// The number of characters of a request that an answer repeats.
 const SHOWN: usize = 64;
-/// Octets of a line of base64 (RFC 7468 section 2): what tools from before RFC 8951 read.
+/// The length of a line of base64 (RFC 7468 section 2), as tools from before RFC 8951 read it.
 const LINE: usize = 64;
 
 const FOLDER: &str = "/.well-known/est/";
 const PKCS10: &str = "application/pkcs10";
-/// RFC 7030 section 4.5.2
+/// The media type of CSR attributes (RFC 7030 section 4.5.2).
 const CSR_ATTRS: &str = "application/csrattrs";
-/// RFC 7030 section 4.2.3
+/// The media type of issued certificates (RFC 7030 section 4.2.3).
 const CERTS_ONLY: &str = "application/pkcs7-mime; smime-type=certs-only";
 const TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
 
-/// What all requests see.
+/// The context of a request.
 pub(super) struct Desk<'a> {
     pub(super) state: &'a State,
     pub(super) orders: &'a Orders,
-    /// The certificate that the device showed.
+    /// The certificate that the device presented.
     pub(super) shown: &'a CertificateDer<'static>,
 }
 
-/// An answer, and what it was.
+/// An answer with its outcome.
 pub(super) struct Answer {
     pub(super) response: Response<Full<Bytes>>,
     pub(super) outcome: Outcome,
-    /// What is said of it in the log.
+    /// The text for the log.
     pub(super) note: String,
-    /// What was asked for, where it is refused.
+    /// The requested certificate, if it is refused.
     pub(super) requested: Option<Box<ShownRequest>>,
 }
 
@@ -63,7 +63,7 @@ impl Answer {
         Self { response, outcome, note: note.to_owned(), requested: None }
     }
 
-    /// Why there is nothing else.
+    /// Creates the answer of a denial.
     pub(super) fn denied(denial: Denial, outcome: Outcome) -> Self {
         Self { response: refusal(&denial), outcome, note: denial.reason, requested: denial.requested }
     }
@@ -80,7 +80,7 @@ impl Desk<'_> {
             (Method::GET, Some("cacerts")) => self.authorities().await,
             (Method::GET, Some("csrattrs")) => self.attributes(),
             (Method::POST, Some("simplereenroll")) => self.reenroll(request).await,
-            // RFC 7030 section 4.2.1 leaves to the server whom it enrols.
+            // RFC 7030 section 4.2.1 leaves it to the server whom it enrols.
             (Method::POST, Some("simpleenroll")) => Err(Denial::forbidden(
                 "new devices are provisioned with a first certificate; with it they use simplereenroll",
             )),
@@ -97,14 +97,14 @@ impl Desk<'_> {
         })
     }
 
-    /// RFC 7030 section 4.1.3
+    /// Answers `cacerts` (RFC 7030 section 4.1.3).
     async fn authorities(&self) -> Result<Answer, Denial> {
         self.state.authorities.ask(&self.state.issuer).await;
         let body = bag(&self.state.authorities.all())?;
         Ok(Answer::given(base64(&body, CERTS_ONLY), Outcome::CaCerts, "cacerts"))
     }
 
-    /// RFC 7030 section 4.5.2
+    /// Answers `csrattrs` (RFC 7030 section 4.5.2).
     fn attributes(&self) -> Result<Answer, Denial> {
         let current = Certificate::from_der(self.shown).map_err(Denial::forbidden)?;
         let body = csr_attributes(&current, self.state.issuer.settings().key_type);
@@ -119,7 +119,7 @@ impl Desk<'_> {
             let reason = format!("Content-Type: found {:?}, expected {PKCS10}", found.escape_debug().to_string());
             return Err(Denial::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
         }
-        // RFC 8951 section 3.1: Content-Transfer-Encoding says nothing, the body is base64.
+        // RFC 8951 section 3.1: Content-Transfer-Encoding is ignored, the body is base64.
         let body = match timeout(ARRIVAL, Limited::new(request.into_body(), MAX_BODY).collect()).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
@@ -139,7 +139,7 @@ impl Desk<'_> {
     }
 }
 
-/// What is longer than any client's is refused, and not repeated.
+/// Refuses a path or header that is longer than any client's, without repeating it.
 fn short_enough(request: &Request<Incoming>) -> Result<(), Denial> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > MAX_VALUE {
@@ -157,14 +157,14 @@ fn short_enough(request: &Request<Incoming>) -> Result<(), Denial> {
     Ok(())
 }
 
-/// A bag of certificates (RFC 7030 section 4.1.3).
+/// Encodes a bag of certificates (RFC 7030 section 4.1.3).
 fn bag(certificates: &[CertificateDer<'_>]) -> Result<Vec<u8>, Denial> {
     let slices: Vec<&[u8]> = certificates.iter().map(|der| der.as_ref()).collect();
     let mut out = vec![0; slices.iter().fold(64, |sum, der| der.len().saturating_add(sum))];
     write_certs_only(&slices, &mut out).map(<[u8]>::to_vec).map_err(Denial::later)
 }
 
-/// Base64 in lines: RFC 8951 section 3.1 has none, and lets clients read them; those from before it need them.
+/// Encodes base64 in lines: RFC 8951 section 3.1 has none but lets clients read them, and older clients need them.
 fn base64(der: &[u8], kind: &'static str) -> Response<Full<Bytes>> {
     let text = BASE64_STANDARD.encode(der);
     let mut lines = String::with_capacity(text.len().saturating_add(text.len() / LINE).saturating_add(1));
@@ -178,7 +178,7 @@ fn base64(der: &[u8], kind: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(lines)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    // What clients from before RFC 8951 look for.
+    // Clients from before RFC 8951 look for this header.
     headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("base64"));
     response
 }
@@ -192,7 +192,7 @@ fn refusal(denial: &Denial) -> Response<Full<Bytes>> {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if denial.status == StatusCode::METHOD_NOT_ALLOWED {
-        // Its reason is the method.
+        // The reason of this denial is the allowed method.
         headers.insert(ALLOW, HeaderValue::from_str(&denial.reason).unwrap_or(HeaderValue::from_static("GET")));
     }
     response

@@ -1,5 +1,5 @@
-//! What a device's next request is to hold, as `csrattrs` says it (RFC 7030 section 4.5.2, RFC 9908): its own names, the kind of key, the
-//! signature algorithm.
+//! Encodes `csrattrs` (RFC 7030 section 4.5.2, RFC 9908), the content of a device's next request: its own names, the
+//! type of key and the signature algorithm.
 
 use edgetrust_core::config::KeyType;
 use edgetrust_core::x509::Certificate;
@@ -25,7 +25,7 @@ const ECDSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 const RSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b];
 
-/// CsrAttrs in DER for the device that showed `current`.
+/// Returns the CsrAttrs in DER for the device that presented `current`.
 pub(super) fn csr_attributes(current: &Certificate<'_>, key_type: KeyType) -> Vec<u8> {
     let oid = |octets: &[u8]| der(OBJECT_IDENTIFIER, octets);
     let (key, parameter, algorithm) = match key_type {
@@ -46,14 +46,14 @@ pub(super) fn csr_attributes(current: &Certificate<'_>, key_type: KeyType) -> Ve
     der(SEQUENCE, &all)
 }
 
-/// Tag, length and contents (X.690 section 8.1.3).
+/// Encodes tag, length and contents (X.690 section 8.1.3).
 fn der(tag: u8, contents: &[u8]) -> Vec<u8> {
     let length = contents.len().to_be_bytes();
     let used: Vec<u8> = length.iter().copied().skip_while(|octet| *octet == 0).collect();
     let head = match (used.as_slice(), u8::try_from(used.len())) {
         ([], _) => vec![0],
         ([short @ 0..=0x7f], _) => vec![*short],
-        // No more than eight octets: the count fits.
+        // There are at most eight octets, so the count fits.
         (long, count) => [&[0x80 | count.unwrap_or(0x7f)][..], long].concat(),
     };
     [&[tag][..], &head, contents].concat()

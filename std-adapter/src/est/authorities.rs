@@ -1,5 +1,5 @@
-//! The CAs of a location, as `cacerts` names them: its roots, and all that a chain from a device's certificate to one of them needs
-//! (RFC 7030 section 4.1.3).
+//! Collects the CAs of a location for `cacerts`: the roots, and the intermediates that a path from a device's
+//! certificate to a root needs (RFC 7030 section 4.1.3).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,31 +15,31 @@ use crate::clock;
 use crate::store::Folder;
 use crate::tls::{Credential, provider};
 
-/// Certificates that were learned from the CA, DER one after the other.
+/// The file of certificates learned from the CA, in DER one after the other.
 const FILE: &str = "cacerts";
-/// As many of them are kept at the most; the oldest go first.
+/// The number of learned certificates that are kept; the oldest go first.
 const MAX_LEARNED: usize = 8;
-/// The CA is asked for its intermediates no more often, and no more often where it does not answer.
+/// The intervals at which the CA is asked for its intermediates, after an answer and after a failure.
 const AGAIN: Duration = Duration::from_secs(3600);
 const AFTER_FAILURE: Duration = Duration::from_secs(60);
-/// It is waited for no longer.
+/// The time limit of a query.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Which CAs are told to devices.
+/// The CAs that are sent to devices.
 pub(super) struct Authorities {
-    /// Those that the configuration names as anchors.
+    /// The anchors that the configuration names.
     configured: Vec<CertificateDer<'static>>,
-    /// Those that the configuration pins, which are told to nobody.
+    /// The certificates that the configuration pins, which are not sent.
     pinned: Vec<CertificateDer<'static>>,
-    /// Intermediates that the configuration names.
+    /// The intermediates that the configuration names.
     known: Vec<CertificateDer<'static>>,
-    /// Roots that issued certificates must lead to. Where they are the system's, only those in use are told.
+    /// The roots that issued certificates must lead to. If they are the system's, only those in use are sent.
     roots: Vec<CertificateDer<'static>>,
-    /// The server's own: its chain may have come from the same CA.
+    /// The server's credential, whose chain may have come from the same CA.
     credential: Credential,
     folder: Arc<Folder>,
     learned: Mutex<Vec<CertificateDer<'static>>>,
-    /// When the CA may be asked.
+    /// The time of the next query.
     next: tokio::sync::Mutex<Instant>,
 }
 
@@ -73,7 +73,7 @@ impl Authorities {
         }
     }
 
-    /// Notes what came with an issued certificate, or what the CA says of itself.
+    /// Adds the chain of an issued certificate, or the intermediates that the CA publishes.
     pub(super) fn learn(&self, above: &[CertificateDer<'static>]) {
         let kept = {
             let mut learned = lock(&self.learned);
@@ -90,13 +90,13 @@ impl Authorities {
             learned.drain(..too_many);
             learned.iter().flat_map(|der| der.to_vec()).collect::<Vec<u8>>()
         };
-        // It is learned again with the next certificate.
+        // A certificate that cannot be written is learned again with the next issued one.
         if let Err(error) = self.folder.write(FILE, &kept) {
             warn!("est: {error}");
         }
     }
 
-    /// Asks the CA for its intermediates where that is due: before the first order nobody else may know them.
+    /// Asks the CA for its intermediates if a query is due; before the first order, no other source may have them.
     pub(super) async fn ask(&self, issuer: &DeviceIssuer) {
         let mut next = self.next.lock().await;
         if *next > Instant::now() {
@@ -116,7 +116,7 @@ impl Authorities {
         *next = Instant::now().checked_add(wait).unwrap_or(*next);
     }
 
-    /// The anchors, and what leads to one of them by its signature, valid now.
+    /// Returns the anchors, and the currently valid CAs whose signatures lead to one of them.
     pub(super) fn all(&self) -> Vec<CertificateDer<'static>> {
         let own = self.credential.chain();
         let learned = lock(&self.learned).clone();
@@ -142,13 +142,13 @@ impl Authorities {
         }
     }
 
-    /// A CA that has not ended, and that is not pinned for its own holder.
+    /// Returns whether a certificate is a CA that has not expired and is not pinned for its own holder.
     fn is_told(&self, der: &CertificateDer<'static>) -> bool {
         is_authority(der) && !self.pinned.contains(der)
     }
 }
 
-/// A CA that has not ended.
+/// Returns whether a certificate is a CA that has not expired.
 fn is_authority(der: &CertificateDer<'_>) -> bool {
     Certificate::from_der(der).is_ok_and(|certificate| {
         certificate.extensions().basic_constraints.is_some_and(|constraints| constraints.ca)

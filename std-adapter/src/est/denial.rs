@@ -1,4 +1,4 @@
-//! Why a device gets no certificate, as it is told (RFC 7030 section 4.2.3).
+//! Defines the refusals of certificates that devices are sent (RFC 7030 section 4.2.3).
 
 use std::fmt;
 
@@ -9,18 +9,18 @@ use super::status::Outcome;
 use crate::acme::AcmeError;
 use crate::tls::ShownRequest;
 
-/// When a device may ask again, where the CA does not say.
+/// The time after which a device may retry, if the CA states none, in seconds.
 const RETRY_AFTER_S: u32 = 60;
-/// Where the CA has had enough of us.
+/// The same after the CA's rate limit, in seconds.
 const RATE_LIMITED_S: u32 = 900;
 
-/// Why a request is not answered with a certificate.
+/// The reason that a request is not answered with a certificate.
 #[derive(Clone, Debug)]
 pub(super) struct Denial {
     pub(super) status: StatusCode,
     pub(super) reason: String,
     pub(super) retry_after_s: Option<u32>,
-    /// What was asked for, as far as that was read.
+    /// The requested certificate, as far as the request was read.
     pub(super) requested: Option<Box<ShownRequest>>,
 }
 
@@ -52,7 +52,7 @@ impl Denial {
 }
 
 impl From<AcmeError> for Denial {
-    /// What the CA refuses it will refuse again until somebody does something about it; the rest passes.
+    /// Converts the CA's error. The CA's refusals are permanent until somebody acts; other errors pass.
     fn from(error: AcmeError) -> Self {
         let wait = error.failure.retry_after_s;
         match error.failure.kind {

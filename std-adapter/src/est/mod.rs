@@ -1,8 +1,9 @@
-//! EST (RFC 7030, RFC 8951) for the devices of a location: each renews its certificate over mutual TLS, with a key that stays on it, and
-//! the gateway orders the certificate from the CA.
+//! Serves EST (RFC 7030, RFC 8951) to the devices of a location: each device renews its certificate over mutual TLS,
+//! with a key that stays on the device, and the gateway orders the certificate from the CA.
 //!
-//! `cacerts`, `csrattrs` and `simplereenroll`, below `/.well-known/est/`. A device gets the names that it has and no others, and none of
-//! the gateway's: it must show the certificate that is to be replaced, so first certificates come from elsewhere.
+//! The operations are `cacerts`, `csrattrs` and `simplereenroll`, below `/.well-known/est/`. A device gets exactly the
+//! names that it has, and none of the gateway's. It must present the certificate to replace, so first certificates
+//! come from elsewhere.
 
 mod answer;
 mod attributes;

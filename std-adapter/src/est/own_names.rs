@@ -1,4 +1,5 @@
-//! The names of the gateway itself: whoever had a certificate for one of them could stand in for the gateway, so no device gets one.
+//! Collects the gateway's own names. No device gets a certificate for one, with which it could impersonate the
+//! gateway.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,13 +10,13 @@ use edgetrust_core::x509::{Certificate, GeneralName, Name};
 
 use crate::gateway::{Watched, certificates};
 
-/// The names of a gateway: those of the certificates that it shows, those that it orders, and those that choose a tunnel. In lower case,
-/// addresses as they are written.
+/// The names of a gateway: those of the certificates that it presents or orders, and those that select a tunnel. They
+/// are in lower case, and addresses in canonical form.
 #[derive(Clone, Debug, Default)]
 pub struct OwnNames(BTreeSet<String>);
 
 impl OwnNames {
-    /// Reads the certificates that tunnels and the EST server show, each noted in `watched` first.
+    /// Reads the certificates that tunnels and the EST server present, each noted in `watched` first.
     pub(super) fn read(gateway: &Gateway<'_>, est: &Est<'_>, watched: &mut Watched) -> Result<Self, String> {
         let mut names = Self::default();
         names.add_credential(&est.tls.credential, watched)?;
@@ -59,7 +60,7 @@ impl OwnNames {
 
     fn add_files(&mut self, files: &Files<'_>, watched: &mut Watched) -> Result<(), String> {
         let mut paths = Paths::new();
-        // It is empty, so there is room for one.
+        // The list is empty, so it has room for one.
         let _ = paths.push(files.cert_file);
         let chain = certificates(&paths, watched)?;
         let Some(leaf) = chain.first().and_then(|leaf| Certificate::from_der(leaf).ok()) else { return Ok(()) };
@@ -74,7 +75,7 @@ impl OwnNames {
         Ok(())
     }
 
-    /// The gateway's name that a certificate for `name` would be good for; a wildcard is good for all that it covers.
+    /// Returns the gateway's name that a certificate for `name` would be valid for; a wildcard covers several.
     pub(super) fn covered_by(&self, name: &str) -> Option<&str> {
         let name = normal(name);
         let covers = |own: &String| {
@@ -85,7 +86,7 @@ impl OwnNames {
     }
 }
 
-/// In lower case, without the dot of an absolute name; an address as it is always written.
+/// Returns a name in lower case without the root's dot, and an address in canonical form.
 fn normal(name: &str) -> String {
     let name = name.strip_suffix('.').unwrap_or(name);
     match name.parse::<IpAddr>() {
@@ -94,13 +95,13 @@ fn normal(name: &str) -> String {
     }
 }
 
-/// The common name of a subject that has one, in lower case.
+/// Returns a subject's common name in lower case, if there is one.
 pub(super) fn text_of(subject: &Name<'_>) -> Option<String> {
     let text: String = common_name(subject).ok()?.chars().filter_map(Result::ok).collect();
     Some(normal(&text)).filter(|text| !text.is_empty())
 }
 
-/// The address in an iPAddress (RFC 5280 section 4.2.1.6).
+/// Returns the address in an iPAddress (RFC 5280 section 4.2.1.6).
 pub(super) fn address(octets: &[u8]) -> Option<String> {
     match octets.len() {
         4 => <[u8; 4]>::try_from(octets).ok().map(|octets| Ipv4Addr::from(octets).to_string()),

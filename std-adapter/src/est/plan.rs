@@ -1,4 +1,4 @@
-//! From the core's configuration to an EST server: reads the files that it names.
+//! Turns the core's configuration into the plan of an EST server, and reads the files that the configuration names.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,36 +11,37 @@ use crate::acme::{Purposes, Settings};
 use crate::gateway::{CredentialProvider, Limits, TunnelLimits, Watched, certificates, server_settings};
 use crate::tls::ServerSettings;
 
-/// What an EST server is to do.
+/// The plan of an EST server.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Where it listens.
+    /// The address to listen on.
     pub listen: SocketAddr,
-    /// What it shows, and whom it lets in.
+    /// The server's credential, and the devices that are admitted.
     pub tls: ServerSettings,
-    /// The CAs of this location: those that devices are known by, and those that the configuration says their certificates lead to.
+    /// The CAs of this location: those that verify devices, and those that devices' certificates lead to by
+    /// configuration.
     pub anchors: Vec<CertificateDer<'static>>,
-    /// Certificates of devices that are pinned: no CAs of this location, whatever they say of themselves.
+    /// The pinned certificates of devices, which are not CAs of this location even if they claim to be.
     pub pinned: Vec<CertificateDer<'static>>,
-    /// Intermediates that the configuration names.
+    /// The intermediates that the configuration names.
     pub known: Vec<CertificateDer<'static>>,
     /// The gateway's names, of which no device gets one.
     pub own_names: OwnNames,
     /// Answers hold the intermediates beside the certificate, for devices that take them from there.
     pub chain_in_answer: bool,
-    /// Where certificates are ordered; its names do not count.
+    /// The settings for ordering certificates; their names do not count.
     pub acme: Settings,
-    /// What it may cost, with the gateway.
+    /// The limits shared with the gateway.
     pub limits: Limits,
-    /// What it may cost by itself.
+    /// The limits of the EST server alone.
     pub own_limits: TunnelLimits,
 }
 
 impl Plan {
-    /// Reads every file that `gateway.est` names, each noted in `watched` first; none where there is no such section.
+    /// Reads every file that `gateway.est` names, each noted in `watched` first; `None` if there is no such section.
     ///
     /// # Errors
-    /// Which file is not as it should be.
+    /// Returns which file is faulty.
     pub fn new(
         gateway: &Gateway<'_>,
         watched: &mut Watched,
@@ -62,7 +63,7 @@ impl Plan {
         tls.alpn = vec![b"http/1.1".to_vec()];
         let acme = Settings::read(&est.acme, Purposes { client: true, server: false }, |file| watched.note(file))?;
         let mut anchors = certificates(&est.clients.ca_files, watched)?;
-        // Of all the system's CAs, those that issue here are told to devices once they are known.
+        // If the issuers are the system's CAs, only those found to issue here are sent to devices.
         let issuers = if est.acme.issuer_bundle.or(est.acme.ca_bundle).is_some() { &acme.anchors[..] } else { &[] };
         for anchor in issuers {
             if !anchors.contains(anchor) {
@@ -83,7 +84,7 @@ impl Plan {
         })
     }
 
-    /// The folder that the account is kept in.
+    /// Returns the folder that stores the account.
     pub fn storage_path(&self) -> &Path {
         &self.acme.storage_path
     }

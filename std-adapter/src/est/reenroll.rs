@@ -1,4 +1,4 @@
-//! Whether a device gets what it asks for: its own names again, for a key that it has (RFC 7030 section 4.2.2).
+//! Renews a device's certificate, for its own names and a key that it proves to have (RFC 7030 section 4.2.2).
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,17 +18,17 @@ use super::own_names::{OwnNames, address, text_of};
 use crate::acme::DeviceIssuer;
 use crate::tls::{ShownRequest, provider};
 
-/// Orders at a time, of all devices: the others wait.
+/// The number of orders at a time, of all devices; further orders wait.
 const ORDERS: usize = 4;
 
-/// From the request to the certificate, waiting included.
+/// The time limit from the request to the certificate, waiting included.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What is being ordered; it outlives reloads.
+/// The pending orders; they outlive reloads.
 #[derive(Clone, Debug)]
 pub(super) struct Orders {
     permits: Arc<Semaphore>,
-    /// Devices by their names.
+    /// The names of each device with a pending order.
     under_way: Arc<Mutex<HashSet<Vec<String>>>>,
 }
 
@@ -38,7 +38,7 @@ impl Default for Orders {
     }
 }
 
-/// A device's order, under way while this lives.
+/// The mark of a device's pending order, until it is dropped.
 struct OnlyOne {
     under_way: Arc<Mutex<HashSet<Vec<String>>>>,
     names: Vec<String>,
@@ -63,7 +63,7 @@ impl Orders {
     }
 }
 
-/// The certificate, and what above it is not the root.
+/// Returns the certificate and the intermediates above it, without the root.
 pub(super) async fn reenroll(
     (issuer, own_names): (&DeviceIssuer, &OwnNames),
     orders: &Orders,
@@ -98,13 +98,13 @@ async fn order(
         .map_err(|_| Denial::later(format!("no certificate within {} s", PATIENCE.as_secs())))?
 }
 
-/// RFC 8951 section 3.1: base64, with line breaks or without.
+/// Decodes base64 with or without line breaks (RFC 8951 section 3.1).
 fn base64(body: &[u8]) -> Result<Vec<u8>, Denial> {
     let text: Vec<u8> = body.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
     BASE64_STANDARD.decode(text).map_err(|error| Denial::malformed(format!("the body is not base64: {error}")))
 }
 
-/// The names to order for.
+/// Verifies the request and returns the names to order.
 fn judge(
     request: &CertificationRequest<'_>,
     current: &Certificate<'_>,
@@ -132,7 +132,8 @@ fn key_fits(key: &SubjectPublicKeyInfo<'_>, key_type: KeyType) -> Result<(), Den
     Err(Denial::forbidden(format!("the certification request: its key is of another kind, expected {name}")))
 }
 
-/// What an ACME order can be for: DNS names and IP addresses (RFC 8555 section 7.1.3, RFC 8738 section 3), in lower case and in order.
+/// Returns the names for an ACME order, DNS names and IP addresses (RFC 8555 section 7.1.3, RFC 8738 section 3), in
+/// lower case and sorted.
 fn names(current: &Certificate<'_>) -> Result<Vec<String>, Denial> {
     let mut names = Vec::new();
     for name in current.extensions().subject_alt_name.into_iter().flatten() {
@@ -156,7 +157,7 @@ fn names(current: &Certificate<'_>) -> Result<Vec<String>, Denial> {
     Ok(names)
 }
 
-/// Whoever has a certificate for a name of the gateway can stand in for it.
+/// Refuses the gateway's names: a device with a certificate for one could impersonate the gateway.
 fn not_the_gateways(names: &[String], current: &Certificate<'_>, own: &OwnNames) -> Result<(), Denial> {
     let common_name = text_of(&current.subject());
     for name in names.iter().chain(&common_name) {

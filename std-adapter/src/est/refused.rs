@@ -1,4 +1,4 @@
-//! Who was refused and why: counted, in the log, and on the page.
+//! Counts and logs refused devices, and keeps them for the status page.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,24 +9,24 @@ use super::status::{Outcome, Status};
 use crate::gateway::Refusal;
 use crate::tls::{AcceptError, Peer, ShownCertificate, ShownRequest};
 
-/// Whoever did not get what it came for.
+/// A refused connection or request.
 pub(super) struct Refused<'a> {
     pub(super) outcome: Outcome,
     pub(super) reason: &'a dyn fmt::Display,
-    /// The certificate that was shown.
+    /// The certificate that was presented.
     pub(super) shown: Option<&'a ShownCertificate>,
-    /// As whom it had been let in, where it had.
+    /// The identity that the device had been admitted as, if any.
     pub(super) peer: Option<&'a Peer>,
-    /// Its certificate led to a CA of ours.
+    /// The certificate led to a CA of ours.
     pub(super) verified: bool,
-    /// Path and status of a request that was answered.
+    /// The path and the status of a request that was answered.
     pub(super) answered: Option<(&'a str, u16)>,
-    /// What it asked a certificate for.
+    /// The requested certificate.
     pub(super) requested: Option<&'a ShownRequest>,
 }
 
 impl<'a> Refused<'a> {
-    /// One that was not let in.
+    /// Creates the refusal of a connection that was not admitted.
     pub(super) fn not_admitted(reason: &'a dyn fmt::Display, shown: Option<&'a ShownCertificate>) -> Self {
         Self {
             outcome: Outcome::NotAdmitted,
@@ -47,7 +47,7 @@ impl<'a> From<&'a AcceptError> for Refused<'a> {
 }
 
 impl Status {
-    /// Counts it, keeps it, says it.
+    /// Counts, keeps and logs a refusal.
     pub(super) fn refuse(&self, remote: SocketAddr, refused: &Refused<'_>) {
         let Refused { outcome, reason, shown, peer, verified, answered, requested } = refused;
         self.count(*outcome);

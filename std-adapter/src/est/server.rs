@@ -1,4 +1,4 @@
-//! The server: accepts, lets devices in, answers, can be replaced while it runs, drains.
+//! Runs the EST server: accepts and admits devices, answers requests, can be replaced while running, and drains.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -35,23 +35,23 @@ use crate::gateway::{Door, Guest, Limits, Shares, TunnelLimits, Turned, leave_to
 use crate::store::Folder;
 use crate::tls::{AcceptError, Certificates, Peer, ShownCertificate, ShownRequest, TlsServer};
 
-/// Devices that are let in at a time, where nothing is said of that; the others wait until the handshake timeout.
+/// The default limit of devices admitted at a time; further devices wait until the handshake timeout.
 const CONNECTIONS: usize = 256;
-/// What they are counted under.
+/// The name that the connections' shares are counted under.
 const EST: &str = "est";
-/// Out of descriptors, say: others end meanwhile, and theirs come back.
+/// The pause after a failed accept, as for lack of descriptors: other connections end meanwhile and free theirs.
 const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
-/// A request's head is no longer.
+/// The size limit of a request's head, in octets.
 const MAX_HEAD: usize = 16 * 1024;
-/// Requests of one connection at the most, and for how long it takes new ones.
+/// The bounds of a connection: the number of its requests, and the time during which new ones are accepted.
 const MAX_REQUESTS: u32 = 32;
 const LIFETIME: Duration = Duration::from_secs(60);
-/// As much of a path is logged.
+/// The number of a path's characters that are logged.
 const MAX_SHOWN: usize = 128;
-/// A device's end of TLS is waited for no longer.
+/// The longest wait for a device to close TLS.
 const CLOSING: Duration = Duration::from_secs(5);
 
-/// Why there is no EST server.
+/// The reason that an EST server cannot be prepared.
 #[derive(Debug)]
 pub struct ServerError(String);
 
@@ -63,7 +63,7 @@ impl fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
-/// What all connections see; replaced as a whole.
+/// The state that all connections share; replaced as a whole.
 pub(super) struct State {
     tls: TlsServer,
     pub(super) issuer: DeviceIssuer,
@@ -74,7 +74,7 @@ pub(super) struct State {
     own_limits: TunnelLimits,
 }
 
-/// What is counted of all connections, whatever is replaced.
+/// The counts of all connections, which outlive a replaced state.
 #[derive(Clone)]
 struct Counts {
     door: Arc<Door>,
@@ -93,7 +93,7 @@ impl Counts {
     }
 }
 
-/// An EST server, or none: what a configuration asks for at the moment.
+/// The EST server that the current configuration asks for, if any.
 #[derive(Default)]
 pub struct Server {
     running: Option<Running>,
@@ -109,22 +109,22 @@ impl fmt::Debug for Server {
 }
 
 struct Running {
-    /// As it was asked for: port 0 is any.
+    /// The configured address; port 0 stands for any port.
     asked: SocketAddr,
     address: SocketAddr,
     state: Arc<ArcSwap<State>>,
     counts: Counts,
-    /// None: accept. Some: accept no more, and end within this time.
+    /// `None`: accept. `Some`: accept no more, and end within this time.
     drain: watch::Sender<Option<Duration>>,
     tasks: JoinSet<()>,
 }
 
-/// A server that can be had, and is not in force yet.
+/// A server that is ready but not yet in force.
 pub struct Prepared {
     asked: SocketAddr,
     certificates: Certificates,
     state: Arc<State>,
-    /// Where the address is a new one.
+    /// The listener of a new address.
     listener: Option<TcpListener>,
 }
 
@@ -135,20 +135,20 @@ impl fmt::Debug for Prepared {
 }
 
 impl Server {
-    /// No server yet; http-01 is answered by `responders`.
+    /// Creates a value without a server; `responders` answer http-01.
     pub fn new(responders: Responders) -> Self {
         Self { responders, ..Self::default() }
     }
 
-    /// What it has done and is doing.
+    /// Returns the server's status.
     pub fn status(&self) -> &Arc<Status> {
         &self.status
     }
 
-    /// Everything that can fail comes before the first change.
+    /// Prepares the server of a plan: everything that can fail happens here, before the first change.
     ///
     /// # Errors
-    /// Where the address or the folder cannot be had or settings are refused: then nothing changes.
+    /// Fails if the address or the folder cannot be had, or settings are refused; then nothing changes.
     pub async fn prepare(&self, plan: Option<Plan>) -> Result<Option<Prepared>, ServerError> {
         let Some(plan) = plan else { return Ok(None) };
         let Plan { listen, tls, anchors, pinned, known, own_names, chain_in_answer, acme, limits, own_limits } = plan;
@@ -174,7 +174,7 @@ impl Server {
         Ok(Some(Prepared { asked: listen, certificates, state, listener }))
     }
 
-    /// What was prepared is in force from now on; a server that is not asked for any more accepts no more.
+    /// Puts the prepared server in force; a server that is no longer configured stops accepting.
     pub fn commit(&mut self, prepared: Option<Prepared>) {
         let Some(Prepared { asked, certificates, state, listener }) = prepared else {
             if let Some(running) = self.running.take() {
@@ -211,7 +211,7 @@ impl Server {
         }
     }
 
-    /// Accepts no more; answers that are under way end within the drain timeout.
+    /// Stops accepting; pending answers end within the drain timeout.
     pub async fn drain(self) {
         if let Some(running) = self.running {
             running.end().await;
@@ -231,7 +231,7 @@ impl Running {
     }
 }
 
-/// What all connections have in common.
+/// The parts that all connections share.
 #[derive(Clone)]
 struct Common {
     status: Arc<Status>,
@@ -240,7 +240,7 @@ struct Common {
 }
 
 impl Common {
-    /// Somebody of whom nothing is known.
+    /// Refuses a peer of which nothing is known.
     fn refuse(&self, remote: SocketAddr, reason: &dyn fmt::Display) {
         self.status.refuse(remote, &Refused::not_admitted(reason, None));
     }
@@ -282,7 +282,7 @@ async fn serve(
     }
 }
 
-/// One that has a seat for its handshake; none where its source has too many connections.
+/// Accepts a connection and waits for its handshake's seat; returns `None` if its source has too many connections.
 async fn accept(listener: &TcpListener, common: &Common) -> io::Result<Option<(TcpStream, SocketAddr, Guest)>> {
     let (socket, remote) = listener.accept().await?;
     let door = &common.counts.door;
@@ -298,13 +298,13 @@ async fn accept(listener: &TcpListener, common: &Common) -> io::Result<Option<(T
     }
 }
 
-/// Why a connection was not let in.
+/// The reason that a connection was not admitted.
 enum NotAdmitted {
     Turned(Turned),
     Accept(AcceptError),
 }
 
-/// A handshake, the verdict, requests and their answers.
+/// Runs a connection: handshake, authorization, requests and answers.
 async fn connection(
     shared: &ArcSwap<State>,
     socket: TcpStream,
@@ -315,7 +315,7 @@ async fn connection(
 ) {
     let Common { status, orders, counts } = common;
     let state = shared.load_full();
-    // Small answers that somebody waits for.
+    // Answers are small, and the device waits for them.
     let _ = socket.set_nodelay(true);
     let mut told = None;
     let admitted = async {
@@ -331,7 +331,7 @@ async fn connection(
     };
     let (stream, peer, _permit) = match timeout(state.limits.handshake_timeout, Box::pin(admitted)).await {
         Ok(Ok(admitted)) => admitted,
-        // As health checks do.
+        // Health checks do so.
         Ok(Err(NotAdmitted::Accept(AcceptError::LeftSilently))) => {
             return debug!(%remote, "est: left without a word");
         }
@@ -357,7 +357,7 @@ async fn connection(
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(ARRIVAL).title_case_headers(true).max_buf_size(MAX_HEAD);
     let mut serving = pin!(http.serve_connection(TokioIo::new(stream), answer));
-    // Whoever went away needs no answer, and its order ends with it.
+    // A device that has gone away needs no answer, and its order ends with the connection.
     let mut over = pin!(sleep(LIFETIME.saturating_add(PATIENCE).saturating_add(ARRIVAL).saturating_add(CLOSING)));
     let mut draining = drain.borrow_and_update().is_some();
     if draining {
@@ -366,7 +366,7 @@ async fn connection(
     loop {
         tokio::select! {
             ended = serving.as_mut() => {
-                // A head that is too long, or none, came to no answer of ours.
+                // A malformed or oversized head was not answered by us.
                 if let Err(error) = ended
                     && error.is_parse()
                 {
@@ -375,7 +375,7 @@ async fn connection(
                 return;
             }
             changed = drain.changed(), if !draining => {
-                // Without its listener a server takes no more requests either.
+                // The server of a closed listener accepts no more requests either.
                 draining = changed.is_err() || drain.borrow_and_update().is_some();
                 if draining {
                     serving.as_mut().graceful_shutdown();
@@ -392,9 +392,9 @@ struct Device<'a> {
     orders: &'a Orders,
     status: &'a Status,
     remote: SocketAddr,
-    /// Its certificate, and what it sent with it.
+    /// The device's certificate, and the chain sent with it.
     shown: Vec<CertificateDer<'static>>,
-    /// As whom it was let in.
+    /// The identity that the device was admitted as.
     peer: Arc<Peer>,
     since: Instant,
     requests: AtomicU32,
@@ -438,7 +438,7 @@ impl Device<'_> {
         self.status.refuse(self.remote, &Refused { outcome, reason, shown, peer, verified: true, answered, requested });
     }
 
-    /// The answer, to a device that is let in by the rules of now: they may have changed since its handshake, and since its request.
+    /// Answers a device that the current rules admit; they may have changed since its handshake, or its request.
     async fn judged(&self, request: hyper::Request<hyper::body::Incoming>) -> Answer {
         let state = self.shared.load_full();
         if let Err(answer) = self.admit(&state) {

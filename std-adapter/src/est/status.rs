@@ -1,4 +1,4 @@
-//! What an EST server has done and is doing, for whoever asks while it runs.
+//! Provides the status of a running EST server.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,27 +9,27 @@ use pki_types::UnixTime;
 use crate::gateway::Refusals;
 use crate::tls::{Authority, Certificates};
 
-/// What came of a connection.
+/// The outcome of a connection or a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// A certificate was issued.
     Issued,
     /// The CAs of this location were sent.
     CaCerts,
-    /// It was told what a request is to hold.
+    /// The attributes that a request must have were sent.
     CsrAttrs,
-    /// The device was let in, and may not have what it asks for.
+    /// The device was admitted, but may not have the certificate requested.
     Refused,
-    /// What it sent could not be understood.
+    /// The request was malformed.
     Malformed,
-    /// The CA is away, or there is too much to do.
+    /// The CA is unavailable, or there is too much to do.
     Unavailable,
-    /// It was not let in: TLS, its certificate, or an allow list.
+    /// The connection was not admitted: TLS, the certificate, or an allow list.
     NotAdmitted,
 }
 
 impl Outcome {
-    /// All of them, in the order of their counters.
+    /// All outcomes, in the order of their counters.
     pub const ALL: [Self; 7] = [
         Self::Issued,
         Self::CaCerts,
@@ -40,7 +40,7 @@ impl Outcome {
         Self::NotAdmitted,
     ];
 
-    /// Its name in metrics.
+    /// Returns the outcome's name in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Issued => "issued",
@@ -54,14 +54,14 @@ impl Outcome {
     }
 }
 
-/// Where it listens and what it shows.
+/// The address that the server listens on, and the certificates that it uses.
 #[derive(Debug)]
 struct Running {
     address: SocketAddr,
     certificates: Certificates,
 }
 
-/// What an EST server has done and is doing; it outlives reloads.
+/// The status of an EST server; it outlives reloads.
 #[derive(Debug, Default)]
 pub struct Status {
     running: Mutex<Option<Running>>,
@@ -86,38 +86,38 @@ impl Status {
         }
     }
 
-    /// Notes why a device got no certificate; none where the last one did.
+    /// Sets the reason that a device got no certificate, or `None` if the last device got one.
     pub(super) fn set_error(&self, error: Option<String>) {
         *lock(&self.last_error) = error;
     }
 
-    /// Where it listens; none where there is no such server.
+    /// Returns the address that the server listens on, or `None` if there is no server.
     pub fn address(&self) -> Option<SocketAddr> {
         lock(&self.running).as_ref().map(|running| running.address)
     }
 
-    /// From when to when its own certificate is valid.
+    /// Returns the validity period of the server's certificate.
     pub fn validity(&self) -> Option<(UnixTime, UnixTime)> {
         lock(&self.running).as_ref().and_then(|running| running.certificates.validity())
     }
 
-    /// Every CA, pin and intermediate that devices or the server itself are verified by.
+    /// Returns every CA, pin and intermediate that devices or the server itself are verified by.
     pub fn authorities(&self) -> Vec<Authority> {
         lock(&self.running).as_ref().map(|running| running.certificates.authorities()).unwrap_or_default()
     }
 
-    /// What came of connections.
+    /// Returns the number of connections and requests with this outcome.
     pub fn total(&self, outcome: Outcome) -> u64 {
         let counters = Outcome::ALL.iter().zip(&self.counters);
         counters.filter(|(other, _)| **other == outcome).map(|(_, counter)| counter.load(Ordering::Relaxed)).sum()
     }
 
-    /// The last refusals, at the handshake and of requests.
+    /// Returns the last refusals, at the handshake and of requests.
     pub fn refusals(&self) -> &Refusals {
         &self.refusals
     }
 
-    /// Why the last device that asked for a certificate got none.
+    /// Returns the reason that the last device that asked for a certificate got none.
     pub fn last_error(&self) -> Option<String> {
         lock(&self.last_error).clone()
     }

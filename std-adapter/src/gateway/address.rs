@@ -1,4 +1,4 @@
-//! Where bytes come from or go to, owned.
+//! Defines owned addresses of listeners and targets.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// Text that is no address.
+/// The error of text that is not an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressError(String);
 
@@ -59,7 +59,7 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    /// Whether plaintext stays on this machine: a loopback address, `localhost`, or a Unix socket.
+    /// Returns whether plaintext stays on this machine: a loopback address, `localhost`, or a Unix socket.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Tcp(address) => Endpoint::Tcp(*address).is_local(),

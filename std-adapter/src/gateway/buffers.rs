@@ -1,18 +1,18 @@
-//! Buffers that are borrowed while there are bytes to move: an idle connection holds none.
+//! Lends buffers while there are bytes to move: an idle connection holds none.
 
 use std::cell::RefCell;
 
-/// Four full TLS records (RFC 8446 section 5.1): one system call moves them all.
+/// The size of a buffer: four full TLS records (RFC 8446 section 5.1), which one system call moves.
 const SIZE: usize = 64 * 1024;
 
-/// Buffers kept for each thread.
+/// The number of buffers kept for each thread.
 const KEPT: usize = 16;
 
 thread_local! {
     static POOL: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A buffer; dropped, it goes back.
+/// A buffer that returns to the pool when dropped.
 #[derive(Debug)]
 pub(super) struct Buffer(Box<[u8]>);
 
@@ -34,7 +34,7 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let octets = std::mem::take(&mut self.0);
-        // Fails while the thread ends: then the buffer goes with it.
+        // Fails while the thread ends: the buffer is freed then.
         let _ = POOL.try_with(|pool| {
             let mut pool = pool.borrow_mut();
             if pool.len() < KEPT {

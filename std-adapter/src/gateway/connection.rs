@@ -1,4 +1,4 @@
-//! One connection, from the first octet to the last.
+//! Serves one connection, from the first octet to the last.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::status::Status;
 use super::tunnel::Route;
 use crate::tls::{AcceptError, Peer};
 
-/// Counts a connection that carried nothing, and says why.
+/// Counts a connection that carried nothing, and logs the reason.
 pub(super) fn refuse(route: Option<&Route>, remote: Remote, reason: &Refused, status: &Status) {
     let tunnel = route.map_or("", |route| route.name.as_str());
     route.map_or(status.unmatched(), |route| &route.counters).refuse(reason.kind());
@@ -42,10 +42,10 @@ pub(super) fn refuse(route: Option<&Route>, remote: Remote, reason: &Refused, st
 
 pub(super) async fn serve(visitor: Visitor, mut state: watch::Receiver<Arc<State>>, common: Common) {
     let Visitor { socket, remote, mut guest, permit } = visitor;
-    // What comes after this, during the handshake too, is a change.
+    // Any state after this one, during the handshake too, is a change.
     let now = state.borrow_and_update().clone();
     let mut told = None;
-    // On the heap, which gets it back: a handshake needs seven times the space of what comes after it.
+    // On the heap, to be freed early: a handshake needs seven times the space of the session after it.
     let opened = open(&now, socket, &mut guest, permit, &common.shares, &mut told);
     let opened = Box::pin(timeout(now.limits.handshake_timeout, opened));
     let opened = match opened.await {
@@ -53,7 +53,7 @@ pub(super) async fn serve(visitor: Visitor, mut state: watch::Receiver<Arc<State
         Err(_) => Err((now.only_route().cloned(), Refused::Deadline)),
     };
     guest.stand_up();
-    // A session keeps its route, and not all of the state of when it began.
+    // A session keeps its route, and not the whole state from its beginning.
     drop(now);
     match opened {
         Err((_, Refused::Challenge(name))) => info!(%remote, %name, "tls-alpn-01 answered"),
@@ -94,7 +94,7 @@ pub(super) async fn serve(visitor: Visitor, mut state: watch::Receiver<Arc<State
     }
 }
 
-/// A peer in the log; a dash where no certificate was asked for or shown.
+/// Shows a peer in the log; a dash if no certificate was requested or shown.
 struct Shown<'a>(Option<&'a Peer>);
 
 impl fmt::Display for Shown<'_> {

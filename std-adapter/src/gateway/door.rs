@@ -1,4 +1,4 @@
-//! The door of one address: who may come in before it is known who it is.
+//! Limits the connections at one address before the clients are known.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -10,24 +10,24 @@ use lru::LruCache;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// Where a door is full, a handshake that has lasted this long makes room for a new one.
+/// The time after which a handshake at a full door makes room for a new one.
 const UNHURRIED: Duration = Duration::from_millis(500);
-/// Sources whose rate is known; the one that came the longest ago is forgotten first, and may begin anew.
+/// The number of sources whose rate is known; the least recent one is forgotten first, and may begin anew.
 const SOURCES: NonZeroUsize = NonZeroUsize::new(16_384).expect("it is above zero");
 
-/// What is counted at a door.
+/// The limits of a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DoorLimits {
-    /// Connections at a time whose handshake is not done.
+    /// The maximum number of concurrent connections whose handshake is not done.
     pub(crate) handshakes: usize,
-    /// Connections of one source at a time; 0 where there is no limit.
+    /// The maximum number of concurrent connections of one source; 0 means no limit.
     pub(crate) connections_per_source: u32,
-    /// New connections of one source in a second; 0 where there is no limit.
+    /// The maximum number of new connections of one source per second; 0 means no limit.
     pub(crate) handshakes_per_second: u32,
 }
 
 impl DoorLimits {
-    /// What holds for tunnels that share an address: the larger of two limits, and none is the largest.
+    /// Returns the limits of tunnels that share an address: the larger of two limits, where no limit is the largest.
     pub(crate) fn larger(self, other: Self) -> Self {
         let larger = |one: u32, other: u32| if one == 0 || other == 0 { 0 } else { one.max(other) };
         Self {
@@ -38,7 +38,7 @@ impl DoorLimits {
     }
 }
 
-/// Who connects, for limits: an IPv4 address, or the 64 bits that one site of IPv6 has (RFC 6177 section 2).
+/// The source of a connection: an IPv4 address, or the 64 bits that one site of IPv6 has (RFC 6177 section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Source(u128);
 
@@ -51,16 +51,16 @@ impl From<SocketAddr> for Source {
     }
 }
 
-/// Why somebody may not come in.
+/// The reason a client is turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turned {
     /// The source has this many connections.
     Connections(u32),
-    /// The source has begun this many within the last second.
+    /// The source has begun this many handshakes within the last second.
     Rate(u32),
-    /// It was inside, and a newer one took its place.
+    /// A newer connection took the client's place among this many.
     Crowded(usize),
-    /// Those that were let in wait for a connection to end, this many.
+    /// This many admitted clients wait for a connection to end.
     Waiting(usize),
 }
 
@@ -79,27 +79,27 @@ impl std::fmt::Display for Turned {
     }
 }
 
-/// The door of one address.
+/// Counts and limits the connections at one address.
 #[derive(Debug)]
 pub(crate) struct Door {
     hall: Mutex<Hall>,
-    /// Somebody left.
+    /// Notifies one waiting connection that a seat may be free.
     left: Notify,
 }
 
 #[derive(Debug)]
 struct Hall {
     limits: DoorLimits,
-    /// Those whose handshake is not done, the oldest first.
+    /// The connections whose handshake is not done, the oldest first.
     inside: BTreeMap<u64, (Instant, Arc<Notify>)>,
     next: u64,
-    /// Of those that are connected: no more of them than connections.
+    /// The number of connections of each source; no more entries than connections.
     sources: HashMap<Source, u32>,
-    /// Until when a source has used up what it may begin.
+    /// The time until which each source has used up its rate.
     begun: LruCache<Source, Instant>,
 }
 
-/// Somebody who came in; whoever holds this is counted.
+/// A connection that passed the door, and counts while this is held.
 #[derive(Debug)]
 pub(crate) struct Guest {
     door: Arc<Door>,
@@ -114,21 +114,21 @@ impl Door {
         Arc::new(Self { hall: Mutex::new(hall), left: Notify::new() })
     }
 
-    /// Those who are inside stay.
+    /// Sets the limits; connections with a seat keep it.
     pub(crate) fn set_limits(&self, limits: DoorLimits) {
         self.hall().limits = limits;
         self.left.notify_one();
     }
 
-    /// A panic elsewhere leaves whole counts.
+    /// Locks the counts. A panic elsewhere leaves no partial count.
     fn hall(&self) -> MutexGuard<'_, Hall> {
         self.hall.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a connection of `remote`, whose limits are those of its address.
+    /// Counts a connection from `remote` against the limits of its source.
     ///
     /// # Errors
-    /// Which limit of its source is reached.
+    /// Returns the limit that the source has reached.
     pub(crate) fn enter(self: &Arc<Self>, remote: Option<SocketAddr>, now: Instant) -> Result<Guest, Turned> {
         let source = remote.map(Source::from);
         if let Some(source) = source {
@@ -137,8 +137,8 @@ impl Door {
         Ok(Guest { door: self.clone(), source, seat: None })
     }
 
-    /// Waits until one more handshake may begin. Where all seats are taken, the one who has had its seat the longest makes room, once
-    /// that is long enough for a handshake: silence cannot keep others out.
+    /// Waits for a seat for one more handshake. If all seats are taken, the oldest handshake makes room once it has
+    /// had time enough: silence cannot keep others out.
     pub(crate) async fn seat(&self, guest: &mut Guest) {
         loop {
             let oldest = match self.hall().seat(Instant::now()) {
@@ -163,7 +163,7 @@ impl Hall {
         if let Some(each) = Duration::from_secs(1).checked_div(handshakes_per_second) {
             let used_up = self.begun.get(&source).copied().unwrap_or(now).max(now);
             let next = used_up.checked_add(each).unwrap_or(used_up);
-            // All of a second's at once, then one for each part of it.
+            // All connections of a second may come at once, then one for each part of a second.
             if next.duration_since(now) > Duration::from_secs(1) {
                 return Err(Turned::Rate(handshakes_per_second));
             }
@@ -176,7 +176,7 @@ impl Hall {
         Ok(())
     }
 
-    /// A seat, or since when the oldest has had one.
+    /// Returns a seat, or the time since which the oldest connection has had one.
     fn seat(&mut self, now: Instant) -> Result<(u64, Arc<Notify>), Instant> {
         if self.inside.len() >= self.limits.handshakes
             && let Some(oldest) = self.inside.first_entry()
@@ -196,7 +196,7 @@ impl Hall {
 }
 
 impl Guest {
-    /// Waits until a newer one takes its seat; for ever where it has none.
+    /// Waits until a newer connection takes the seat; for ever if there is no seat.
     pub(crate) async fn shown_out(&self) -> Turned {
         match &self.seat {
             Some((_, notify)) => notify.notified().await,
@@ -205,7 +205,7 @@ impl Guest {
         Turned::Crowded(self.door.hall().limits.handshakes)
     }
 
-    /// Its handshake is done, well or not: another may begin.
+    /// Frees the seat: the handshake is done, well or not, and another may begin.
     pub(crate) fn stand_up(&mut self) {
         if let Some((number, _)) = self.seat.take() {
             self.door.hall().inside.remove(&number);

@@ -1,4 +1,4 @@
-//! How the sides of a session are left: what is on its way arrives, and a stream that was cut never looks like a whole one.
+//! Closes the sides of a session: pending octets arrive, and a stream that was cut never looks like a complete one.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -13,18 +13,18 @@ use crate::tls::{ClientStream, ServerStream, has_verdict};
 
 /// One side of a session.
 pub(super) trait Side: AsyncRead + AsyncWrite + Unpin + Send {
-    /// An end of it is proof that nothing is missing (RFC 8446 section 6.1).
+    /// Whether an end of the stream proves that nothing is missing (RFC 8446 section 6.1).
     const PROVES_ITS_END: bool;
 
-    /// What it goes over.
+    /// Returns the socket under the stream.
     fn socket(&self) -> &Socket;
 
-    /// The server name that a client asked for.
+    /// Returns the server name that a client requested.
     fn server_name(&self) -> Option<&str> {
         None
     }
 
-    /// Whether it has let us in, as far as it is its place to.
+    /// Returns whether the side has accepted us; true for a side that does not decide this.
     fn has_verdict(&self) -> bool {
         true
     }
@@ -62,7 +62,7 @@ impl Side for Box<ClientStream<Socket>> {
     }
 }
 
-/// A side that is reset when it is dropped, by the program's end too, unless it has been told an orderly end.
+/// A side that is reset on drop, by the program's end too, unless the side has been sent an orderly end.
 pub(super) struct Held<S: Side> {
     side: S,
     whole: bool,
@@ -73,7 +73,7 @@ impl<S: Side> Held<S> {
         Self { side, whole: false }
     }
 
-    /// Decides how it is closed.
+    /// Decides how the side is closed on drop.
     pub(super) fn settle(&mut self, manner: Manner) {
         self.whole = matches!(manner, Manner::Whole | Manner::WholeWhileSending);
     }
@@ -101,23 +101,23 @@ impl<S: Side> Drop for Held<S> {
     }
 }
 
-/// How a side is left.
+/// The manner of closing a side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// It has been told an orderly end, and has ended.
+    /// The side has been sent an orderly end, and has ended.
     Whole,
-    /// It has been told an orderly end, and still sends.
+    /// The side has been sent an orderly end, and still sends.
     WholeWhileSending,
-    /// Its stream was cut.
+    /// The side's stream was cut.
     Cut,
-    /// Its stream was cut after an answer, and it still sends.
+    /// The side's stream was cut after an answer, and the side still sends.
     CutWhileSending,
-    /// Nothing more is owed to it.
+    /// The side is closed without waiting.
     AtOnce,
 }
 
 impl Manner {
-    /// By what it has seen; `answers` says that it may have been answered before all that it sends was taken.
+    /// Returns the manner for a side; `answers` says that the side may be answered before all that it sends was taken.
     pub(super) fn of(seen: Seen, answers: bool) -> Self {
         match (seen.whole, seen.sends) {
             (true, false) => Self::Whole,
@@ -128,20 +128,21 @@ impl Manner {
     }
 }
 
-/// A sender that is silent for so long has read what it was answered.
+/// The time of silence after which a sender has read its answer.
 const SILENCE: Duration = Duration::from_secs(1);
-/// A sender is listened to for so long, as nginx' `lingering_time` has it.
+/// The maximum time of reading from a sender, as in nginx's `lingering_time`.
 const LONGEST: Duration = Duration::from_secs(30);
-/// A reader that takes nothing for so long may be waiting to be read from.
+/// The time after which a reader that takes nothing may be waiting to be read from.
 const STUCK: Duration = Duration::from_millis(200);
 
-/// Leaves a side. A reset overtakes what still waits to be sent, and a socket that is closed with something unread resets by itself: so first
-/// all is sent, as long as the reader goes on taking within `patience`, and what a sender still sends is read and dropped.
+/// Closes a side. A reset overtakes octets that wait to be sent, and closing a socket with unread octets causes a
+/// reset. Therefore all octets are sent first, as long as the reader takes some within `patience`, and incoming octets
+/// are read and dropped.
 pub(super) async fn leave<S: Side>(held: Held<S>, manner: Manner, patience: Duration) {
     let socket = held.side.socket();
     let lingers = match manner {
         Manner::WholeWhileSending => true,
-        // Something unread is what tells a Unix socket's other end of a reset.
+        // Unread octets make the close of a Unix socket a reset.
         Manner::CutWhileSending => !socket.is_unix(),
         Manner::Whole | Manner::Cut | Manner::AtOnce => false,
     };
@@ -153,15 +154,15 @@ pub(super) async fn leave<S: Side>(held: Held<S>, manner: Manner, patience: Dura
     }
 }
 
-/// Peers that were refused and have time to read why, all doors together. While there are more, the next are closed at once.
+/// Limits the refused peers that have time to read their alert, at all doors together; others are closed at once.
 static TOLD: Semaphore = Semaphore::const_new(256);
-/// A peer that was refused is listened to for so long.
+/// The maximum time of reading from a refused peer.
 const LONGEST_TOLD: Duration = Duration::from_secs(2);
-/// So much of it is dropped: what was on its way when it was refused.
+/// The maximum octets read from a refused peer and dropped: octets that were under way at its refusal.
 const MOST_TOLD: usize = 1024 * 1024;
 
-/// Leaves a peer that was sent a fatal alert. A socket that is closed with something unread resets, and the alert may be lost by that: so what
-/// the peer still sends is read and dropped, until it has ended too or had its time.
+/// Closes a peer that was sent a fatal alert. Closing a socket with unread octets causes a reset, which may lose the
+/// alert. Therefore incoming octets are read and dropped until the peer has ended too, or its time is over.
 pub(crate) async fn leave_told(mut socket: Socket) {
     let Ok(_place) = TOLD.try_acquire() else { return };
     if socket.shutdown().await.is_ok() {
@@ -169,7 +170,7 @@ pub(crate) async fn leave_told(mut socket: Socket) {
     }
 }
 
-/// Reads and drops until the sender ends, is silent, or has had its time or sent `most`.
+/// Reads and drops octets until the sender ends, is silent, has had its time, or has sent `most` octets.
 async fn linger(socket: &Socket, longest: Duration, mut most: usize) {
     let now = Instant::now();
     let until = now.checked_add(longest).unwrap_or(now);
@@ -184,7 +185,7 @@ async fn linger(socket: &Socket, longest: Duration, mut most: usize) {
     }
 }
 
-/// Waits until the other end's kernel has all that was sent. It is asked at intervals: no event tells of an empty queue.
+/// Waits until the other end's kernel has all octets. The queue is polled: no event reports an empty queue.
 async fn drained(socket: &Socket, patience: Duration) {
     const SHORTEST: Duration = Duration::from_millis(1);
     const LONGEST: Duration = Duration::from_millis(50);

@@ -1,4 +1,4 @@
-//! What a gateway may cost.
+//! Defines the limits of gateways and tunnels.
 
 use std::time::Duration;
 
@@ -6,38 +6,41 @@ use edgetrust_core::config::{self, GatewayLimits};
 
 use super::door::DoorLimits;
 
-/// How long a connection may be silent whose peer is not authenticated, where nothing is said of that.
+/// The default time for which a connection with an unauthenticated peer may carry nothing.
 const IDLE_STRANGER: Duration = Duration::from_secs(10 * 60);
 
-/// What a gateway may cost.
+/// The limits of a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at a time, of all tunnels. Half of them are divided among the tunnels. Over it, new ones wait: TLS clients once
-    /// they are let in, until the handshake timeout, others in the listener's queue.
+    /// The maximum number of concurrent connections of all tunnels. Half of them are divided among the tunnels. New
+    /// connections beyond the limit wait: TLS clients once they are admitted, until the handshake timeout, others in
+    /// the listener's queue.
     pub connections: usize,
-    /// From the accepted connection to the reached target.
+    /// The maximum time from the accepted connection to the reached target.
     pub handshake_timeout: Duration,
-    /// How long connections may go on after the gateway was told to stop.
+    /// The time for which connections may continue after the gateway was told to stop.
     pub drain_timeout: Duration,
-    /// How long a session may go on after its peer's certificate expired or its rule was withdrawn.
+    /// The time for which a session may continue after its peer's certificate expired or its rule was withdrawn.
     pub expired_grace: Duration,
-    /// Whether sessions of a removed tunnel go on as long as another tunnel would let their peer in; else they end after `expired_grace`.
+    /// Whether sessions of a removed tunnel continue as long as another tunnel would authorize their peer; if not,
+    /// they end after `expired_grace`.
     pub keep_removed_sessions: bool,
-    /// How long a connection of which one side has ended may carry nothing, and how long the last octets of one that was cut wait for a reader
-    /// that takes nothing; none is for ever, and five minutes for the last octets.
+    /// The time for which a half-closed connection may carry nothing, and for which the last octets of a cut
+    /// connection wait for a reader that takes nothing; `None` is for ever, and five minutes for the last octets.
     pub half_close_timeout: Option<Duration>,
-    /// How long a TCP connection is silent before its other end is asked whether it is there; none is never.
+    /// The time of silence after which a TCP connection is probed (keep-alive); `None` means never.
     pub keepalive_time: Option<Duration>,
-    /// How long after that it is asked again.
+    /// The time between probes.
     pub keepalive_interval: Duration,
-    /// How often it is asked before it is gone, where there is no `user_timeout`.
+    /// The number of unanswered probes after which a connection is gone, if there is no `user_timeout`.
     pub keepalive_probes: u32,
-    /// How long what was sent may stay unacknowledged, questions too, or a reader may take nothing (RFC 5482); none leaves it to the system.
+    /// The time for which octets and probes may stay unacknowledged, or a reader may take nothing (RFC 5482); `None`
+    /// leaves the time to the system.
     pub user_timeout: Option<Duration>,
 }
 
 impl Limits {
-    /// How long the last octets of a connection that was cut wait for a reader that takes nothing.
+    /// Returns how long the last octets of a cut connection wait for a reader that takes nothing.
     pub(super) fn patience(&self) -> Duration {
         self.half_close_timeout.unwrap_or(Duration::from_secs(300))
     }
@@ -67,27 +70,27 @@ impl Default for Limits {
     }
 }
 
-/// What one tunnel may cost, or the EST server. Tunnels that share an address share what is counted before it is known which of them
-/// is meant: the larger limit holds.
+/// The limits of one tunnel, or of the EST server. Tunnels that share an address share the limits that apply before
+/// the tunnel is known: the larger limit holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TunnelLimits {
-    /// Connections at a time; none is up to the gateway's.
+    /// The maximum number of concurrent connections; `None` means the gateway's limit.
     pub connections: Option<usize>,
-    /// TLS connections at a time whose handshake is not done.
+    /// The maximum number of concurrent TLS connections whose handshake is not done.
     pub handshakes: usize,
-    /// Connections of one source at a time; 0 where there is no limit.
+    /// The maximum number of concurrent connections of one source; 0 means no limit.
     pub connections_per_source: u32,
-    /// New connections of one source in a second; 0 where there is no limit.
+    /// The maximum number of new connections of one source per second; 0 means no limit.
     pub handshakes_per_second: u32,
-    /// How long a connection may carry nothing; none is for ever. It is looked at when the time has passed, so that a connection ends
-    /// after once to twice that time of silence.
+    /// The time for which a connection may carry nothing; `None` is for ever. The timeout is checked when the time has
+    /// passed, so that a connection ends after one to two times that time of silence.
     pub idle_timeout: Option<Duration>,
-    /// The same for connections whose client was not authenticated.
+    /// The idle timeout of connections whose client was not authenticated.
     pub idle_stranger: Option<Duration>,
 }
 
 impl TunnelLimits {
-    /// What a tunnel says itself, then what the gateway says, then what is so by default.
+    /// Combines the tunnel's own limits, else the gateway's, else the defaults.
     pub fn new(own: config::TunnelLimits, gateway: GatewayLimits) -> Self {
         let idle = own.idle_timeout_ms.or(gateway.idle_timeout_ms).map(Duration::from_millis);
         let lasting = |timeout: &Duration| !timeout.is_zero();

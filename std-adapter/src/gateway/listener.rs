@@ -1,4 +1,4 @@
-//! One address: accepts, finds the tunnel, serves, drains.
+//! Serves one address: accepts connections, finds their tunnels, and drains.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,29 +18,30 @@ use super::status::Status;
 use super::tunnel::{Route, RouteKind, route_for};
 use crate::tls::TlsServer;
 
-/// What all connections of an address see; replaced as a whole.
+/// The state that all connections of an address see; replaced as a whole.
 #[derive(Debug)]
 pub(super) struct State {
     /// The tunnels of this address.
     pub(super) routes: Vec<Arc<Route>>,
-    /// All tunnels of the gateway: a session outlives its tunnel's move to another address, and is judged by its rules there.
+    /// All tunnels of the gateway: a session outlives its tunnel's move to another address, and is judged by the
+    /// tunnel's rules there.
     pub(super) everywhere: Arc<[Arc<Route>]>,
     pub(super) limits: Limits,
 }
 
 impl State {
-    /// The route for a server name: one that names it, else the one without names.
+    /// Returns the route that lists a server name, else the route without names.
     pub(super) fn route(&self, server_name: Option<&str>) -> Option<&Arc<Route>> {
         route_for(self.routes.iter(), server_name)
     }
 
-    /// The route that knows its clients before they have said a word, if this address has one: they are of this machine, or whoever
-    /// comes is let in.
+    /// Returns the route that knows its clients before they send anything, if this address has one: its clients are of
+    /// this machine, or every client is admitted.
     pub(super) fn known_route(&self) -> Option<&Arc<Route>> {
         self.routes.first().filter(|route| !matches!(route.kind, RouteKind::Server { .. }))
     }
 
-    /// The route that needs no ClientHello to be found: no server name chooses it, and no CA validates its name.
+    /// Returns the route found without a ClientHello: no server name selects the route, and no CA validates its name.
     pub(super) fn only_route(&self) -> Option<&Arc<Route>> {
         match self.routes.as_slice() {
             [only] if only.is_for(None).is_none() && !only.server().is_some_and(TlsServer::is_challenged) => Some(only),
@@ -49,27 +50,27 @@ impl State {
     }
 }
 
-/// What a listener is to do.
+/// The phase of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Accept,
-    /// Accept no more; connections go on.
+    /// Accept no more; established connections continue.
     Close,
-    /// Accept no more; connections end within this time.
+    /// Accept no more; established connections end within this time.
     Drain(Duration),
 }
 
-/// Out of descriptors, say: others end meanwhile, and theirs come back.
+/// The pause after a failed accept: without free descriptors, say, others end meanwhile and free theirs.
 const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
 
-/// What the connections of all addresses have in common.
+/// The state that the connections of all addresses share.
 #[derive(Clone, Debug)]
 pub(super) struct Common {
     pub(super) shares: Arc<Shares>,
     pub(super) status: Arc<Status>,
 }
 
-/// Serves until the phase says otherwise and the last connection has ended.
+/// Accepts connections in the accepting phase, then serves them until the last has ended.
 pub(super) async fn serve(
     listener: Arc<Listener>,
     state: watch::Receiver<Arc<State>>,
@@ -78,7 +79,7 @@ pub(super) async fn serve(
     common: Common,
 ) {
     let mut connections = JoinSet::new();
-    // One connection waits here for its turn and the rest in the listener's queue.
+    // One connection waits here for its turn; the others wait in the listener's queue.
     let mut waiting = None;
     while *phase.borrow() == Phase::Accept {
         tokio::select! {
@@ -115,10 +116,10 @@ pub(super) async fn serve(
     }
 }
 
-/// One that was accepted and waits for its turn.
+/// An accepted connection that waits for its turn.
 type Accepted = (Socket, Remote, Guest);
 
-/// Counts a new connection, or ends it where its source has too many.
+/// Counts a new connection, or resets the connection if its source has too many.
 fn greet(
     socket: Socket,
     remote: Remote,
@@ -137,7 +138,7 @@ fn greet(
     }
 }
 
-/// Waits for the turn of the one that was accepted: a seat for its handshake, or a connection where there is no handshake to wait for.
+/// Waits for the turn of the accepted connection: a seat for its handshake, or a permit without a handshake.
 async fn let_in(
     waiting: &mut Option<Accepted>,
     state: &watch::Receiver<Arc<State>>,

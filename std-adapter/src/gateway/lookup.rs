@@ -1,8 +1,8 @@
-//! Names of targets, looked up by the system (`getaddrinfo`: /etc/hosts, DNS, whatever `nsswitch.conf` says).
+//! Looks up names of targets with the system (`getaddrinfo`: /etc/hosts, DNS, whatever `nsswitch.conf` says).
 //!
-//! The system's look-up blocks for as long as a name server is silent. Each name has one thread at a time, which all connections
-//! to that name wait for: a silent name server ties up no other tunnel, and threads are bounded by the names that are configured. The
-//! threads are not the runtime's, so that the program's end does not wait for them.
+//! The system's look-up blocks for as long as a name server is silent. Each name has one thread at a time, and all
+//! connections to that name wait for the thread: a silent name server delays no other tunnel, and threads are bounded
+//! by the configured names. The threads are not the runtime's, so that the program's end does not wait for them.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,10 +20,10 @@ fn under_way() -> MutexGuard<'static, HashMap<String, watch::Receiver<Option<Fou
     UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The addresses of a host, in the order of preference that the system gives them (RFC 6724).
+/// Returns the addresses of a host, in the system's order of preference (RFC 6724).
 ///
 /// # Errors
-/// What the system says.
+/// Returns the system's error.
 pub(super) async fn lookup(host: &str) -> io::Result<Vec<IpAddr>> {
     lookup_by(host, |host| {
         let mut addresses: Vec<IpAddr> = Vec::new();
@@ -49,7 +49,7 @@ async fn lookup_by(
         }
         Some(Ok(addresses)) => Ok(addresses),
         Some(Err((kind, reason))) => Err(io::Error::new(kind, reason)),
-        // The thread went away without a word.
+        // The thread ended without a result.
         None => Err(io::Error::other("the look-up failed")),
     }
 }
@@ -67,7 +67,7 @@ fn start(
     let name = host.to_owned();
     let work = move || {
         let asked = ask(&name).map_err(|error| (error.kind(), error.to_string()));
-        // The next connection asks anew: nothing is kept beyond those that wait.
+        // The next connection starts a new look-up: only waiting connections get this result.
         under_way().remove(&name);
         tell.send_replace(Some(asked));
     };

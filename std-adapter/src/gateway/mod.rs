@@ -1,4 +1,4 @@
-//! A gateway: tunnels that accept, authorize, forward, and can be replaced while they run.
+//! Runs a gateway: tunnels that accept, authorize, forward, and can be replaced while they run.
 
 mod address;
 mod buffers;
@@ -59,19 +59,19 @@ use shares::Shares;
 use socket::Listener;
 use tunnel::Route;
 
-/// Running tunnels.
+/// A gateway with running tunnels.
 #[derive(Debug)]
 pub struct Gateway {
     listeners: HashMap<Key, Running>,
     tasks: JoinSet<()>,
-    /// Those that accept no more and still have connections.
+    /// The listeners that accept no more and still have connections.
     closed: Vec<Running>,
     shares: Arc<Shares>,
     limits: Limits,
     status: Arc<Status>,
 }
 
-/// An address is listened on once; port 0 is a port of each tunnel's own.
+/// A listener's address, with the tunnel's name for port 0: each such tunnel has its own port.
 type Key = (Address, Option<String>);
 
 #[derive(Debug)]
@@ -84,7 +84,7 @@ struct Running {
     phase: watch::Sender<Phase>,
 }
 
-/// The address that takes the IPv4 connections of `[::]`.
+/// Returns the address that takes the IPv4 connections of `[::]`.
 fn twin(address: &Address) -> Option<Address> {
     match address {
         Address::Tcp(SocketAddr::V6(six)) if six.ip().is_unspecified() && six.port() != 0 => {
@@ -94,7 +94,7 @@ fn twin(address: &Address) -> Option<Address> {
     }
 }
 
-/// Whether one of two addresses of a port is for all addresses.
+/// Returns whether two different addresses share a port, and one of them is for all addresses.
 fn overlap(one: &Address, other: &Address) -> bool {
     match (one, other) {
         (Address::Tcp(one), Address::Tcp(other)) => {
@@ -106,7 +106,7 @@ fn overlap(one: &Address, other: &Address) -> bool {
 
 type Routes = HashMap<Key, Vec<Arc<Route>>>;
 
-/// Counters of tunnels that were there before go on.
+/// Makes the routes of tunnels. Tunnels that existed before keep their counters.
 fn routes(tunnels: Vec<Tunnel>, limits: Limits, status: &Status) -> Result<Routes, GatewayError> {
     let before = status.tunnels();
     let counters = |name: &str| {
@@ -124,7 +124,7 @@ fn routes(tunnels: Vec<Tunnel>, limits: Limits, status: &Status) -> Result<Route
     Ok(routes)
 }
 
-/// What is counted before it is known which tunnel is meant.
+/// Returns the limits that apply at an address before the tunnel is known.
 fn door_limits(routes: &[Arc<Route>]) -> DoorLimits {
     let limits = routes.iter().map(|route| route.limits.door()).reduce(DoorLimits::larger);
     limits.unwrap_or_else(|| TunnelLimits::default().door())
@@ -134,7 +134,7 @@ impl Gateway {
     /// Listens on every address, then serves all tunnels.
     ///
     /// # Errors
-    /// Where one of them cannot be had: then none is served.
+    /// Fails if an address cannot be listened on or settings are refused; no tunnel is served then.
     pub async fn start(tunnels: Vec<Tunnel>, limits: Limits) -> Result<Self, GatewayError> {
         let mut gateway = Self {
             listeners: HashMap::new(),
@@ -148,10 +148,11 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// New connections use the new tunnels; old ones go on, and are ended only where their peers are no longer let in.
+    /// Replaces the tunnels for new connections. Established connections continue, and end only if their peers are no
+    /// longer authorized.
     ///
     /// # Errors
-    /// Where an address cannot be had or settings are refused: then nothing changes.
+    /// Fails if an address cannot be listened on or settings are refused; nothing changes then.
     pub async fn reload(&mut self, tunnels: Vec<Tunnel>, limits: Limits) -> Result<(), GatewayError> {
         let mut routes = routes(tunnels, limits, &self.status)?;
         // Everything that can fail comes before the first change.
@@ -202,7 +203,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// Listens where nobody does yet.
+    /// Listens on the addresses that have no listener yet.
     async fn bind(&self, routes: &Routes, limits: &Limits) -> Result<Vec<(Key, Listener, bool)>, GatewayError> {
         let mut bound = Vec::new();
         for (key, routes_here) in routes {
@@ -234,7 +235,7 @@ impl Gateway {
         Ok(bound)
     }
 
-    /// Where the first tunnel of this address listens, where port 0 was asked for.
+    /// Returns the address that a tunnel listens on, with the actual port if port 0 was requested.
     pub fn local_address(&self, tunnel: &str) -> Option<Address> {
         self.listeners
             .values()
@@ -258,12 +259,12 @@ impl Gateway {
         all.collect()
     }
 
-    /// What it has done and is doing.
+    /// Returns what the gateway has done and is doing.
     pub fn status(&self) -> &Arc<Status> {
         &self.status
     }
 
-    /// Accepts no more; connections end within the drain timeout.
+    /// Stops accepting connections; established connections end within the drain timeout.
     pub async fn drain(mut self) {
         self.status.drain();
         let deadline = Phase::Drain(self.limits.drain_timeout);
@@ -271,7 +272,7 @@ impl Gateway {
         for running in &running {
             running.phase.send_replace(deadline);
         }
-        // Each listener has the deadline.
+        // Each listener enforces the deadline.
         while !running.iter().all(|running| running.phase.is_closed()) {
             if self.tasks.join_next().await.is_none() {
                 break;

@@ -1,4 +1,4 @@
-//! A connection until it can carry bytes: handshake, verdict, a connection of the tunnel's, the target.
+//! Opens a connection until it can carry bytes: handshake, verdict, the tunnel's permit, the target.
 
 use std::fmt;
 use std::future::Future;
@@ -19,23 +19,23 @@ use super::status::RefusalReason;
 use super::tunnel::{Route, RouteKind};
 use crate::tls::{AcceptError, ClientHello, Peer, ServerStream, ShownCertificate, is_alert};
 
-/// One that has its turn.
+/// An accepted connection that has its turn.
 pub(super) struct Visitor {
     pub(super) socket: Socket,
     pub(super) remote: Remote,
     pub(super) guest: Guest,
-    /// Where there is no handshake to wait for.
+    /// The permit, if there is no handshake to wait for.
     pub(super) permit: Option<Permit>,
 }
 
-/// Why a connection never carried a byte.
+/// The reason a connection never carried a byte.
 pub(super) enum Refused {
     Peer(AcceptError),
     NoTunnel(Option<String>),
     Target(String, io::Error),
     Deadline,
     Limit(Turned),
-    /// Nobody is refused: a CA validated this name.
+    /// Not a refusal: a CA validated this name.
     Challenge(String),
 }
 
@@ -54,7 +54,7 @@ impl fmt::Display for Refused {
 }
 
 impl Refused {
-    /// The certificate that a refused peer showed.
+    /// Returns the certificate that a refused peer showed.
     pub(super) fn shown(&self) -> Option<&ShownCertificate> {
         match self {
             Self::Peer(error) => error.shown(),
@@ -62,7 +62,7 @@ impl Refused {
         }
     }
 
-    /// The peer's certificate led to a CA of ours, or it had been let in.
+    /// Returns whether the peer's certificate has a path to a trust anchor, or the peer had been authorized.
     pub(super) fn is_of_verified(&self) -> bool {
         match self {
             Self::Peer(error) => error.is_of_verified(),
@@ -105,8 +105,8 @@ impl From<io::Error> for Refused {
 
 pub(super) type Failed = (Option<Arc<Route>>, Refused);
 
-/// Handshake and verdict first, then a connection, then the target: nobody unauthorized reaches it. Whoever was refused with an alert is left
-/// in `told`.
+/// Runs the handshake and judges the peer, then takes a permit, then connects to the target: no unauthorized peer
+/// reaches the target. The socket of a peer that was refused with an alert is left in `told`.
 pub(super) async fn open(
     state: &State,
     socket: Socket,
@@ -128,7 +128,7 @@ pub(super) async fn open(
     opened.await.map_err(|refused| (Some(route.clone()), refused))
 }
 
-/// Gives up a handshake whose seat a newer one takes.
+/// Runs a handshake, and gives up if a newer connection takes its seat.
 async fn show_out<T>(guest: &Guest, handshake: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
     tokio::select! {
         biased;
@@ -137,8 +137,9 @@ async fn show_out<T>(guest: &Guest, handshake: impl Future<Output = Result<T, Re
     }
 }
 
-/// A client whose target is not reached yet. Whatever ends the wait, an error, the deadline or the program's end, it sees a reset: plaintext
-/// has no alert, and an orderly end would look like an empty answer (RFC 8446 section 6.1 for TLS).
+/// A client whose target is not reached yet. If the wait ends by an error, the deadline or the program's end, the
+/// client sees a reset: plaintext has no alert, and an orderly end would look like an empty answer (for TLS: RFC 8446
+/// section 6.1).
 struct Waiting<'a> {
     client: &'a Socket,
     over: bool,
@@ -162,7 +163,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Goes on with a client of this machine, or one of whom nothing is asked.
+/// Opens the connection of a client that is not judged: a client of this machine, or of a plaintext tunnel.
 async fn open_known(
     route: &Arc<Route>,
     socket: Socket,
@@ -197,7 +198,8 @@ async fn open_known(
     }
 }
 
-/// Several tunnels share the address: the server name of the ClientHello chooses (RFC 6066 section 3).
+/// Opens a connection at an address that several tunnels share: the server name of the ClientHello selects the tunnel
+/// (RFC 6066 section 3).
 async fn open_by_name(
     state: &State,
     socket: Socket,
@@ -219,7 +221,7 @@ async fn open_by_name(
         return Err((None, Refused::NoTunnel(name)));
     };
     let RouteKind::Server { tls, .. } = &route.kind else {
-        // Validation lets only TLS servers share an address.
+        // Validation of the configuration lets only TLS servers share an address.
         return Err((Some(route.clone()), Refused::NoTunnel(None)));
     };
     let opened = async {
@@ -229,7 +231,7 @@ async fn open_by_name(
     opened.await.map_err(|refused| (Some(route.clone()), refused))
 }
 
-/// Reaches the target for a client that is let in.
+/// Takes a permit and connects to the target, for an admitted client.
 async fn forward(
     route: &Arc<Route>,
     stream: ServerStream<Socket>,

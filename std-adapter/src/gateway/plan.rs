@@ -1,4 +1,4 @@
-//! From the core's configuration to tunnels: reads the files that it names.
+//! Makes tunnels from the core's configuration, and reads the files that the configuration names.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,12 +19,13 @@ use crate::tls::{
 };
 use crate::{clock, pem};
 
-/// Who has credentials that are not simply files.
+/// Provides credentials that are not simply files.
 pub trait CredentialProvider {
-    /// A credential from an ACME directory, with files for when that is away; each file is noted in `watched` before it is read.
+    /// Returns a credential from an ACME directory, with files as a fallback while the directory is unavailable; each
+    /// file is noted in `watched` before it is read.
     ///
     /// # Errors
-    /// What is wrong with the section, or the files that it names.
+    /// Returns the fault in the section, or in the files that it names.
     fn acme(
         &mut self,
         acme: &Acme<'_>,
@@ -34,7 +35,7 @@ pub trait CredentialProvider {
     ) -> Result<Credential, String>;
 }
 
-/// For programs that obtain no certificates.
+/// The provider for programs that obtain no certificates.
 #[derive(Clone, Copy, Debug)]
 pub struct NoAcme;
 
@@ -44,14 +45,14 @@ impl CredentialProvider for NoAcme {
     }
 }
 
-/// What a gateway is to do.
+/// The configuration of a gateway, with its files read.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Its tunnels.
+    /// The tunnels.
     pub tunnels: Vec<Tunnel>,
-    /// What it may cost.
+    /// The limits of the gateway.
     pub limits: Limits,
-    /// Where the operator's pages are served.
+    /// The address at which the operator's pages are served.
     pub admin: Option<SocketAddr>,
 }
 
@@ -59,7 +60,7 @@ impl Plan {
     /// Reads every file that a configuration names, each noted in `watched` first.
     ///
     /// # Errors
-    /// The tunnel, and which file is not as it should be.
+    /// Returns the tunnel, and the fault in a file.
     pub fn new(
         gateway: &Gateway<'_>,
         watched: &mut Watched,
@@ -115,7 +116,7 @@ impl Plan {
     }
 }
 
-/// A server's settings, with the files that they name; none for plaintext.
+/// Reads a server's settings, with the files that they name; `None` for plaintext.
 pub(crate) fn server_settings(
     tls: &Server<'_>,
     known: &[CertificateDer<'static>],
@@ -157,7 +158,7 @@ fn peers(trust: &ClientTrust<'_>) -> Peers {
         .chain(trust.allowed_uris.iter().map(owned).map(OwnedRule::Uri))
         .chain(trust.allowed_ips.iter().copied().map(OwnedRule::Ip))
         .collect();
-    // Lists that are written and empty let nobody in.
+    // Allow lists that are configured and empty authorize nobody.
     if trust.any_verified && rules.is_empty() { Peers::AnyVerified } else { Peers::OneOf(rules) }
 }
 
@@ -200,7 +201,7 @@ fn client_settings(
     })
 }
 
-/// Who is known by a CA that ends is let in nowhere after that.
+/// Warns of authorities that end soon: peers verified by them are refused after that.
 fn warn_of_ends(store: &TrustStore) {
     let now = clock::now();
     for authority in store.authorities().iter().filter(|authority| authority.ends_soon(now)) {
@@ -229,7 +230,7 @@ fn credential(
     }
 }
 
-/// The certificates of several files, each noted first.
+/// Reads the certificates of several files, each noted first.
 pub(crate) fn certificates(files: &Paths<'_>, watched: &mut Watched) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut all = Vec::new();
     for file in files {
@@ -248,7 +249,7 @@ impl From<ConfigVersion> for MinVersion {
     }
 }
 
-/// The system's CAs, read when the first tunnel wants them.
+/// The system's CAs, read when the first tunnel needs them.
 #[derive(Default)]
 struct LazyRoots(Option<Vec<CertificateDer<'static>>>);
 

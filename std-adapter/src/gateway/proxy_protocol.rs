@@ -1,11 +1,12 @@
-//! The PROXY protocol, version 2, towards a target (haproxy's `proxy-protocol.txt`, section 2.2): who connected, and as whom.
+//! Encodes the PROXY protocol, version 2, for a target (haproxy's `proxy-protocol.txt`, section 2.2): the client's
+//! addresses and identity.
 
 use std::net::SocketAddr;
 
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// Version 2, command PROXY.
 const PROXY: u8 = 0x21;
-/// Version 2, command LOCAL: nothing is said of the connection.
+/// Version 2, command LOCAL: the header says nothing of the connection.
 const LOCAL: u8 = 0x20;
 const TCP_OVER_IPV4: u8 = 0x11;
 const TCP_OVER_IPV6: u8 = 0x21;
@@ -22,24 +23,24 @@ const CLIENT_CERT_CONN: u8 = 0x02;
 /// A certificate was shown over this session, maybe at an earlier connection.
 const CLIENT_CERT_SESS: u8 = 0x04;
 
-/// What is said of a connection.
+/// The description of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Header<'a> {
-    /// Where it came from and where it arrived.
+    /// The source address and the destination address.
     pub(super) addresses: Option<(SocketAddr, SocketAddr)>,
-    /// The protocol that was agreed on (RFC 7301).
+    /// The negotiated protocol (RFC 7301).
     pub(super) alpn: Option<&'a [u8]>,
-    /// The server name that the client asked for.
+    /// The server name that the client requested.
     pub(super) authority: Option<&'a str>,
-    /// `TLSv1.3`; none for plaintext.
+    /// The TLS version, as `TLSv1.3`; `None` for plaintext.
     pub(super) tls_version: Option<&'a str>,
-    /// Whether the client was judged by a certificate.
+    /// Whether the client was authorized by a certificate.
     pub(super) verified: bool,
-    /// Whether that was at an earlier connection of its session (RFC 8446 section 2.2).
+    /// Whether the certificate was shown at an earlier connection of the session (RFC 8446 section 2.2).
     pub(super) resumed: bool,
-    /// The common name of its certificate, by whatever name it was let in.
+    /// The common name of the client's certificate, whichever name authorized the client.
     pub(super) common_name: Option<&'a str>,
-    /// Its certificate, where that is wanted.
+    /// The client's certificate, if wanted.
     pub(super) certificate: Option<&'a [u8]>,
 }
 
@@ -88,7 +89,7 @@ impl Header<'_> {
             let mut ssl = vec![CLIENT_SSL | certificate];
             ssl.extend_from_slice(&verify.to_be_bytes());
             tlv(&mut ssl, SUBTYPE_SSL_VERSION, version.as_bytes());
-            // Who writes it to a log, or into a header, is not made to end a line.
+            // A control character could end a line in a target's log or header.
             if let Some(name) = self.common_name.filter(|name| !name.chars().any(char::is_control)) {
                 tlv(&mut ssl, SUBTYPE_SSL_CN, name.as_bytes());
             }
@@ -106,12 +107,12 @@ impl Header<'_> {
     }
 }
 
-/// A type, a length, a value; one that is too long is left out, so that the header as a whole has less than the 65,535 octets that it can
-/// say.
+/// Appends a type, a length and a value. A value that is too long is left out, so that the whole header has less than
+/// its maximum of 65,535 octets.
 fn tlv(to: &mut Vec<u8>, kind: u8, value: &[u8]) {
     let longest = match kind {
         SUBTYPE_SSL_CLIENT_CERT => 16 * 1024,
-        // Its parts have bounds of their own.
+        // The parts of this value have bounds of their own.
         TYPE_SSL => usize::from(u16::MAX),
         _ => 1024,
     };

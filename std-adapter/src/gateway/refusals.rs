@@ -1,4 +1,4 @@
-//! The last refusals, for whoever asks.
+//! Keeps the last refusals, for reports.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,39 +12,40 @@ use super::socket::Remote;
 use crate::clock;
 use crate::tls::{ShownCertificate, ShownRequest};
 
-/// As many are kept; half of them belong to verified peers as long as there are as many, and half to strangers.
+/// The number of refusals kept: half for verified peers and half for strangers, if both have as many.
 const KEPT: usize = 64;
 
-/// Characters of a reason that are kept.
+/// The maximum number of characters kept of a reason.
 const MAX_REASON: usize = 512;
 
 /// Connections that were refused for one reason.
 #[derive(Clone, Debug)]
 pub struct Refusal {
-    /// When the last of them was.
+    /// The time of the last refusal.
     pub at: UnixTime,
-    /// The tunnel's name; empty where none was found, and at the EST server.
+    /// The tunnel's name; empty if no tunnel was found, and at the EST server.
     pub tunnel: String,
-    /// From where the last of them came.
+    /// The address from which the last refused connection came.
     pub remote: String,
-    /// The same, as it is counted.
+    /// The source of the last refused connection.
     source: Option<Source>,
-    /// The certificate that was shown led to a CA of ours, or the peer had been let in: a stranger makes up no such peers.
+    /// Whether the certificate that was shown has a path to a trust anchor, or the peer had been authorized: a
+    /// stranger cannot make up such peers.
     pub verified: bool,
     /// The kind of reason, by its name in metrics.
     pub kind: &'static str,
-    /// The reason of the last of them.
+    /// The reason of the last refusal.
     pub reason: String,
     /// The certificate that was shown.
     pub shown: Option<ShownCertificate>,
-    /// What the last of them asked a certificate for.
+    /// The certificate that the last refused device requested.
     pub requested: Option<ShownRequest>,
-    /// How many there were.
+    /// The number of refusals.
     pub count: u64,
 }
 
 impl Refusal {
-    /// Of a stranger, at no tunnel.
+    /// Creates the refusal of a stranger, at no tunnel.
     pub(crate) fn new(
         remote: Option<SocketAddr>,
         kind: &'static str,
@@ -65,7 +66,7 @@ impl Refusal {
         }
     }
 
-    /// The same reason of the same peer; times and other numbers in it may differ.
+    /// Returns whether `other` is the same reason of the same peer; times and other numbers in the reason may differ.
     fn is_repeated_by(&self, other: &Self) -> bool {
         let words = |text: &'_ str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
         self.kind == other.kind
@@ -76,7 +77,7 @@ impl Refusal {
     }
 }
 
-/// The last refusals, repeats counted.
+/// Keeps the last refusals, and counts repeats.
 #[derive(Debug, Default)]
 pub struct Refusals(Mutex<VecDeque<Refusal>>);
 
@@ -95,14 +96,14 @@ impl Refusals {
         }
     }
 
-    /// All that are kept, the last first.
+    /// Returns all refusals that are kept, the last first.
     pub fn all(&self) -> Vec<Refusal> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }
 
-/// Of verified peers or of strangers, whichever have more than half: the oldest of the source that has most. So strangers with fresh keys
-/// push out no peer that could prove something, and one source of them no other.
+/// Returns the place of the refusal to drop: of verified peers or strangers, whichever have more than half, the oldest
+/// of the source that has most. Strangers with fresh keys thus displace no verified peer, and one source no other.
 fn makes_room(kept: &VecDeque<Refusal>) -> Option<usize> {
     let verified = kept.iter().filter(|refusal| refusal.verified).count() > KEPT / 2;
     let part = || kept.iter().enumerate().filter(move |(_, refusal)| refusal.verified == verified);
@@ -119,7 +120,7 @@ mod tests {
         Refusal { verified, ..Refusal::new(Some(remote), "peer", &reason, None) }
     }
 
-    /// Reasons that differ in more than numbers.
+    /// Returns reasons that differ in more than numbers.
     fn reason(number: usize) -> String {
         "x".repeat(number)
     }

@@ -1,4 +1,4 @@
-//! A session: bytes both ways, and the verdict again whenever it may have changed.
+//! Carries a session: moves bytes both ways, and judges the peer again whenever the verdict may have changed.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -19,42 +19,42 @@ use super::tunnel::{Route, RouteKind, successor};
 use crate::clock;
 use crate::tls::{ClientStream, Peer, Refusal, ServerStream};
 
-/// The clock may be set while a session waits for an expiry: it is read at least this often.
+/// The maximum time between readings of the clock while a session waits for an expiry: the clock may be set meanwhile.
 const CLOCK_CHECK: Duration = Duration::from_secs(60);
 
-/// A connection whose peers are both there.
+/// A connection whose client and target are both connected.
 pub(super) struct Opened {
     pub(super) route: Arc<Route>,
     pub(super) peer: Option<Arc<Peer>>,
     pub(super) streams: Streams,
 }
 
-/// Client and target; one size, so that idle connections of plain tunnels are no larger than they must be.
+/// The streams of client and target, of one size: idle connections of plain tunnels are no larger than necessary.
 pub(super) enum Streams {
     Plain(Socket, Socket),
     Server(Box<ServerStream<Socket>>, Socket),
     Client(Socket, Box<ClientStream<Socket>>),
 }
 
-/// How a connection ended.
+/// The way a connection ended.
 pub(super) enum End {
     Both,
     Failed(SpliceError),
-    /// The target, a TLS server, said nothing else.
+    /// The target, a TLS server, failed before it accepted us or sent anything.
     Refused(io::Error),
     Idle,
-    /// One side had ended, and the other carried nothing.
+    /// One side had ended, and the other carried nothing for too long.
     HalfClosed,
-    /// The peer is no longer let in.
+    /// The peer is no longer authorized.
     Over(Withdrawn),
 }
 
-/// Why a session that was let in no longer is.
+/// The reason a session is no longer authorized.
 pub(super) enum Withdrawn {
     Peer(Refusal),
-    /// Plaintext where TLS is asked for now, say.
+    /// The tunnel is of another kind now: TLS instead of plaintext, for example.
     AnotherKind,
-    /// No tunnel leads from its address to its target any more.
+    /// No tunnel leads from the session's address to its target any more.
     Removed,
 }
 
@@ -81,18 +81,18 @@ impl fmt::Display for End {
     }
 }
 
-/// What came of a session.
+/// The result of a session.
 pub(super) struct Carried {
     pub(super) end: End,
-    /// Up and down.
+    /// The bytes moved up and down.
     pub(super) bytes: (u64, u64),
-    /// What is still owed to its sides.
+    /// The work that remains to close the sides.
     pub(super) leaving: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    /// It is open for as long as this is held.
+    /// The session counts as open while this is held.
     pub(super) _counted: Counted,
 }
 
-/// Counts a session from when the target has let it in, however it ends, by a drain too.
+/// Counts a session as open from the target's acceptance until the session ends in any way, by a drain too.
 pub(super) struct Counted {
     route: Arc<Route>,
     peer: Option<Arc<Peer>>,
@@ -151,7 +151,7 @@ pub(super) async fn carry(opened: Opened, state: watch::Receiver<Arc<State>>) ->
     }
 }
 
-/// Which side is the one that is let in.
+/// The side whose peer is authorized.
 #[derive(Clone, Copy)]
 enum Judged {
     Client,
@@ -199,7 +199,7 @@ impl Session {
         Carried { end, bytes: splice.bytes(), leaving, _counted: self.counted }
     }
 
-    /// Moves bytes until both sides end, they stand still for too long, or the peer is no longer let in.
+    /// Moves bytes until both sides end, nothing moves for too long, or the peer is no longer authorized.
     async fn go_on<C: Side, T: Side>(
         &mut self,
         client: &mut Held<C>,
@@ -227,10 +227,10 @@ impl Session {
             };
             let (counters, counted) = (&self.route.counters, &mut self.counted);
             tokio::select! {
-                // Bytes come last: tokio gives a task a budget, and a peer that keeps them flowing must not use all of it before the rules
-                // are looked at.
+                // Bytes come last: tokio gives a task a budget, and a peer with a steady flow must not use up the
+                // budget before the rules are checked.
                 biased;
-                // Without its listener a connection goes on under the last state.
+                // Without its listener a connection continues under the last state.
                 changed = self.state.changed(), if listened => listened = changed.is_ok(),
                 () = asleep => {}
                 turn = poll_fn(|cx| {
@@ -272,13 +272,13 @@ impl Session {
     }
 }
 
-/// How client and target are left.
+/// Returns how client and target are closed.
 fn manners(end: &End, splice: &Splice, judged: Judged) -> (Manner, Manner) {
     let (client, target) = splice.seen();
     let by_what_was_seen = (Manner::of(client, true), Manner::of(target, false));
     match (end, judged) {
         (End::Both | End::Failed(_) | End::Refused(_) | End::HalfClosed, _) => by_what_was_seen,
-        // What was on its way was not taken for as long.
+        // Pending octets were not taken for the whole idle timeout.
         (End::Idle, _) => (
             if client.whole { by_what_was_seen.0 } else { Manner::AtOnce },
             if target.whole { by_what_was_seen.1 } else { Manner::AtOnce },
@@ -289,14 +289,14 @@ fn manners(end: &End, splice: &Splice, judged: Judged) -> (Manner, Manner) {
 }
 
 impl Session {
-    /// How long it may carry nothing, by what is configured now.
+    /// Returns how long the session may carry nothing, by the current configuration.
     fn idle_timeout<C: Side>(&self, client: &C) -> Option<Duration> {
         let state = self.state.borrow();
         let route = successor(&state.everywhere, &self.route, client.server_name()).unwrap_or(&self.route);
         route.idle_timeout(self.peer.is_some())
     }
 
-    /// By the rules of now; of a removed tunnel, no rules are left to judge by.
+    /// Judges the peer by the current rules; a removed tunnel has no rules left to judge by.
     fn judge<C: Side, T: Side>(
         &self,
         state: &State,
@@ -310,7 +310,7 @@ impl Session {
         match &self.peer {
             _ if !state.limits.keep_removed_sessions => Err(Withdrawn::Removed),
             None => Ok(None),
-            // Told to go on, it does as long as some tunnel would let this peer in.
+            // With `keep_removed_sessions`, a session continues as long as some tunnel would authorize its peer.
             Some(_) => {
                 let judged = state.everywhere.iter().map(|route| judge(client, target, &route.kind));
                 judged.filter_map(Result::ok).flatten().next().map(Some).ok_or(Withdrawn::Removed)
@@ -319,33 +319,33 @@ impl Session {
     }
 }
 
-/// One second after the certificate's last, and now and then before.
+/// Returns when to judge next: one second after the last second of validity, and at intervals before.
 fn next_look(peer: &Peer) -> Option<Instant> {
     let left = peer.valid_until().as_secs().saturating_add(1).saturating_sub(clock::now().as_secs());
     Instant::now().checked_add(Duration::from_secs(left.max(1)).min(CLOCK_CHECK))
 }
 
-/// How long a session may stand still; none is for ever.
+/// Returns how long a session may carry nothing; `None` means for ever.
 fn still_until(limits: &Limits, idle_timeout: Option<Duration>, splice: &Splice) -> Option<Duration> {
     let half = limits.half_close_timeout.filter(|_| splice.is_half());
     half.into_iter().chain(idle_timeout).min()
 }
 
-/// What changes while a session carries anything: what was read and written, and what its readers have not taken yet.
+/// Returns values that change while a session carries anything: octets read, written, and not yet taken by readers.
 fn progress<C: Side, T: Side>(splice: &Splice, client: &Held<C>, target: &Held<T>) -> [u64; 6] {
     let [up, down, given_up, given_down] = splice.progress();
     let [client, target] = [client.socket(), target.socket()].map(|socket| u64::from(socket.queued()));
     [up, down, given_up, given_down, client, target]
 }
 
-/// Since when nothing has been carried.
+/// The last progress, and the time since which nothing was carried.
 struct Still {
     progress: [u64; 6],
     since: Instant,
 }
 
 impl Still {
-    /// Looked at when the time has come, and not at every byte.
+    /// Returns whether nothing was carried for `patience`; called after that time, not at every byte.
     fn is_over(&mut self, progress: [u64; 6], patience: Duration) -> bool {
         if progress != self.progress {
             *self = Self { progress, since: Instant::now() };

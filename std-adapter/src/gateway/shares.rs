@@ -1,4 +1,4 @@
-//! Connections at a time, shared out among tunnels so that none takes all of them.
+//! Shares out concurrent connections among tunnels, so that no tunnel takes all of them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,11 +7,11 @@ use tokio::sync::Notify;
 
 use super::door::Turned;
 
-/// Those that were let in and wait, of one tunnel; over it, they are refused.
+/// The maximum number of one tunnel's admitted clients that wait; clients beyond this number are refused.
 const WAITING: usize = 1024;
 
-/// Connections at a time. Half of all are divided among the tunnels, a part of its own for each; the other half is for whoever
-/// comes first. So a tunnel whose visitors stay for ever leaves the others their parts.
+/// Limits concurrent connections. Half of all are divided among the tunnels, a part of its own for each; the other
+/// half is for whoever comes first. A tunnel whose connections never end thus leaves the others their parts.
 #[derive(Debug)]
 pub(crate) struct Shares(Mutex<Books>);
 
@@ -23,9 +23,9 @@ struct Books {
 
 #[derive(Debug, Default)]
 struct Share {
-    /// Its own limit, where it has one.
+    /// The tunnel's own limit, if there is one.
     limit: Option<usize>,
-    /// What nobody else takes.
+    /// The part that no other tunnel takes.
     reserved: usize,
     used: usize,
     waiting: usize,
@@ -38,7 +38,7 @@ impl Share {
     }
 }
 
-/// One connection; whoever holds this is counted.
+/// A permit for one connection, which counts while the permit is held.
 #[derive(Debug)]
 pub(crate) struct Permit {
     shares: Arc<Shares>,
@@ -52,12 +52,12 @@ impl Shares {
         shares
     }
 
-    /// A panic elsewhere leaves whole counts.
+    /// Locks the counts. A panic elsewhere leaves no partial count.
     fn books(&self) -> MutexGuard<'_, Books> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What there is for which tunnels from now on; connections stay, where they are too many too.
+    /// Sets the total and the tunnels' limits. Established connections stay, even if there are too many.
     pub(crate) fn set<'a>(&self, total: usize, tunnels: impl Iterator<Item = (&'a str, Option<usize>)>) {
         let tunnels: Vec<_> = tunnels.collect();
         let mut books = self.books();
@@ -78,16 +78,16 @@ impl Shares {
         books.wake();
     }
 
-    /// A connection of this tunnel, where there is one at once.
+    /// Returns a permit for a connection of this tunnel, if there is one at once.
     pub(crate) fn try_take(self: &Arc<Self>, tunnel: &str) -> Option<Permit> {
         let tunnel = self.books().take(tunnel)?;
         Some(Permit { shares: self.clone(), tunnel })
     }
 
-    /// Waits for a connection of this tunnel.
+    /// Waits for a permit for a connection of this tunnel.
     ///
     /// # Errors
-    /// Where too many wait.
+    /// Fails if too many clients wait.
     pub(crate) async fn take(self: &Arc<Self>, tunnel: &str) -> Result<Permit, Turned> {
         if let Some(permit) = self.try_take(tunnel) {
             return Ok(permit);
@@ -95,7 +95,7 @@ impl Shares {
         let waiting = Waiting::begin(self, tunnel)?;
         loop {
             let mut freed = std::pin::pin!(waiting.freed.notified());
-            // From here on a notification is not missed.
+            // From here on no notification is missed.
             freed.as_mut().enable();
             if let Some(permit) = self.try_take(tunnel) {
                 return Ok(permit);
@@ -124,7 +124,7 @@ impl Books {
         Some(name)
     }
 
-    /// One of each tunnel looks whether there is a connection for it.
+    /// Wakes one waiting client of each tunnel, to look for a free connection.
     fn wake(&self) {
         self.tunnels.values().filter(|share| share.waiting > 0).for_each(|share| share.freed.notify_one());
     }
@@ -140,7 +140,7 @@ impl Drop for Permit {
     }
 }
 
-/// One that waits; it is counted until it is dropped.
+/// A waiting client, which counts until dropped.
 struct Waiting<'a> {
     shares: &'a Shares,
     tunnel: &'a str,
@@ -165,7 +165,7 @@ impl Drop for Waiting<'_> {
         if let Some(share) = books.tunnels.get_mut(self.tunnel) {
             share.waiting = share.waiting.saturating_sub(1);
         }
-        // It may have been woken for what it does not take.
+        // The client may have been woken for a connection that it does not take.
         books.wake();
     }
 }

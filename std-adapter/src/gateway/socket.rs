@@ -1,4 +1,4 @@
-//! A connected TCP or Unix stream, and what listens for them.
+//! Connected TCP and Unix streams, and their listeners.
 
 use std::fmt;
 use std::io;
@@ -27,24 +27,24 @@ pub enum Socket {
 }
 
 impl From<TcpStream> for Socket {
-    /// Tunnels carry messages, not bulk alone: small writes go out at once.
+    /// Sends small writes at once: tunnels carry messages, not bulk data alone.
     fn from(tcp: TcpStream) -> Self {
-        // A connection that is gone already says so at the first read.
+        // If the connection is gone, the first read reports the error.
         let _ = tcp.set_nodelay(true);
         Self::Tcp(tcp)
     }
 }
 
 impl Socket {
-    /// The next end of this connection reaches the other side as a reset: it must not take a cut stream for a whole one.
+    /// Makes the next close of this connection a reset: the other side must not take a cut stream for a complete one.
     pub(super) fn reset_on_close(&self) {
         if let Self::Tcp(tcp) = self {
-            // Gone already is as good.
+            // An error means that the connection is already gone.
             let _ = SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
         }
     }
 
-    /// Octets that the other end's kernel (TCP) or the other end (Unix) has not taken.
+    /// Returns the octets that the other end's kernel (TCP) or the other end (Unix) has not taken.
     pub(super) fn queued(&self) -> u32 {
         match self {
             Self::Tcp(tcp) => queued(tcp.as_fd()),
@@ -52,7 +52,7 @@ impl Socket {
         }
     }
 
-    /// Octets that a reset would overtake: what was given to a Unix socket is with its reader already.
+    /// Returns the octets that a reset would overtake; none for a Unix socket, whose reader has them already.
     pub(super) fn unsent(&self) -> u32 {
         match self {
             Self::Tcp(_) => self.queued(),
@@ -60,7 +60,7 @@ impl Socket {
         }
     }
 
-    /// The connection is no more.
+    /// Returns whether the connection no longer exists.
     pub(super) fn is_gone(&self) -> bool {
         match self {
             Self::Tcp(tcp) => tcp.peer_addr().is_err(),
@@ -79,7 +79,7 @@ impl Socket {
         }
     }
 
-    /// Reads some of what there is, and drops it; how many octets, and whether the end was among it.
+    /// Reads some of the pending octets and drops them. Returns the number of octets, and whether the stream ended.
     pub(super) fn discard(&self) -> (usize, bool) {
         const READS: usize = 16;
         let mut buffer = Buffer::take();
@@ -98,7 +98,7 @@ impl Socket {
         (octets, false)
     }
 
-    /// Has the kernel notice an other end that is gone. A socket that was accepted has this from its listener.
+    /// Makes the kernel detect a peer that is gone. An accepted socket inherits this from its listener.
     pub(super) fn keep_alive(&self, limits: &Limits) {
         if let Self::Tcp(tcp) = self {
             keep_alive(&SockRef::from(tcp), limits);
@@ -113,7 +113,7 @@ impl Socket {
     }
 }
 
-/// Errors are left alone: a connection that is gone already says so at the first read.
+/// Sets keep-alive. Errors are ignored: if the connection is gone, the first read reports the error.
 fn keep_alive(socket: &SockRef<'_>, limits: &Limits) {
     match limits.keepalive_time {
         Some(time) => {
@@ -175,11 +175,11 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// What accepts connections.
+/// A TCP or Unix listener.
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
-    /// The file goes before the socket: whoever finds none may listen there.
+    /// The file is dropped before the socket: a process that finds no file may listen there.
     Unix {
         _file: OwnSocketFile,
         listener: UnixListener,
@@ -190,7 +190,7 @@ pub(super) enum Listener {
 #[derive(Debug)]
 pub(super) struct OwnSocketFile {
     path: PathBuf,
-    /// Device and inode: by now, another process may listen on a file of its own there.
+    /// The device and inode: by now, another process may listen on a file of its own at `path`.
     identity: Option<(u64, u64)>,
 }
 
@@ -212,7 +212,7 @@ impl Drop for OwnSocketFile {
     }
 }
 
-/// Who connected: an address, or nothing for a Unix socket.
+/// The address that connected; `None` for a Unix socket.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Remote(pub(super) Option<SocketAddr>);
 
@@ -226,7 +226,7 @@ impl fmt::Display for Remote {
 }
 
 impl Listener {
-    /// Listens; `only_v6` leaves the IPv4 addresses of `[::]` to others.
+    /// Listens on an address; `only_v6` leaves the IPv4 addresses of `[::]` to others.
     pub(super) async fn bind(address: &Address, only_v6: bool, limits: &Limits) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => listen(*address, only_v6, limits).map(Self::Tcp),
@@ -248,14 +248,14 @@ impl Listener {
         }
     }
 
-    /// What it accepts from now on has the kernel notice an other end that is gone by these limits.
+    /// Sets the limits by which the kernel detects that the peer of a newly accepted connection is gone.
     pub(super) fn keep_alive(&self, limits: &Limits) {
         if let Self::Tcp(tcp) = self {
             keep_alive(&SockRef::from(tcp), limits);
         }
     }
 
-    /// The address in use, where port 0 was asked for.
+    /// Returns the address in use, with the actual port if port 0 was requested.
     pub(super) fn local_address(&self, asked: &Address) -> Address {
         match self {
             Self::Tcp(tcp) => tcp.local_addr().map_or_else(|_| asked.clone(), Address::Tcp),
@@ -271,7 +271,7 @@ impl Listener {
     }
 }
 
-/// Sockets have from their listener that the kernel notices an other end that is gone: it is set before the first can connect.
+/// Listens on a TCP address. Accepted sockets inherit keep-alive, which is therefore set before the first can connect.
 fn listen(address: SocketAddr, only_v6: bool, limits: &Limits) -> io::Result<TcpListener> {
     const QUEUE: u32 = 1024;
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
@@ -284,7 +284,7 @@ fn listen(address: SocketAddr, only_v6: bool, limits: &Limits) -> io::Result<Tcp
     socket.listen(QUEUE)
 }
 
-/// A socket file that nobody listens on any more is left from a crash; any other file stays.
+/// Removes a socket file that a crash left, with no listener any more; any other file stays.
 fn remove_stale(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -293,7 +293,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
             Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path is taken by a file that is no socket"))
         }
         Ok(_) => {
-            // Without waiting: a queue that is full is one that somebody listens with.
+            // Without waiting: a full queue means that somebody listens.
             let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
             socket.set_nonblocking(true)?;
             match socket.connect(&socket2::SockAddr::unix(path)?) {
@@ -303,7 +303,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there, and its queue is full"))
                 }
-                // A socket of another type, or one of somebody else's.
+                // A socket of another type, or of another user.
                 Err(error) => Err(io::Error::new(error.kind(), format!("the path is taken by a socket: {error}"))),
             }
         }

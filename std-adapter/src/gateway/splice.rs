@@ -12,24 +12,24 @@ use super::buffers::Buffer;
 use super::status::Counters;
 use crate::tls::is_alert;
 
-/// How far a direction has come.
+/// The progress of a direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Stage {
     #[default]
     Open,
-    /// The reader has ended, and the writer is told.
+    /// The reader has ended, and the writer is being told.
     Ended,
-    /// The reader failed; what came before is flushed.
+    /// The reader failed; the bytes from before are being flushed.
     Cut,
-    /// The writer takes no more. What still comes is dropped, so that a sender gets round to reading what it is answered.
+    /// The writer takes no more. Bytes that still come are dropped, so that the sender comes to read its answer.
     Refused,
-    /// The writer was told an orderly end.
+    /// The writer was sent an orderly end.
     Done,
-    /// Nothing more comes, and the writer was told no end.
+    /// Nothing more comes, and the writer was sent no orderly end.
     Broken,
 }
 
-/// One direction. It holds a buffer only while there are bytes that the writer has not taken.
+/// One direction. A buffer is held only while there are bytes that the writer has not taken.
 #[derive(Debug, Default)]
 struct Direction {
     buffer: Option<Buffer>,
@@ -37,7 +37,7 @@ struct Direction {
     to: usize,
     unflushed: bool,
     stage: Stage,
-    /// Nothing could be read just now, and the writer has all that was.
+    /// Nothing could be read at the last poll, and the writer has all bytes read before.
     starved: bool,
     failed: Option<Failed>,
     bytes: u64,
@@ -49,20 +49,20 @@ pub(super) struct Splice {
     up: Direction,
     down: Direction,
     half: bool,
-    /// Whether an end of the client is proof that nothing is missing (TLS), and whether one of the target is.
+    /// Whether an end of the client, and of the target, proves that nothing is missing (TLS).
     proven: (bool, bool),
 }
 
-/// What a poll came to.
+/// The result of a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// One direction moves nothing more; the other goes on.
+    /// One direction moves nothing more; the other continues.
     Half,
-    /// Neither does.
+    /// Neither direction moves anything more.
     Over,
 }
 
-/// Which side failed.
+/// The side that failed.
 #[derive(Debug)]
 pub(super) enum SpliceError {
     Client(io::Error),
@@ -75,40 +75,40 @@ enum Failed {
     Writing(io::Error),
 }
 
-/// What one side has seen of a session.
+/// The events of a session that one side has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
-    /// It was told an orderly end.
+    /// The side was sent an orderly end.
     pub(super) whole: bool,
-    /// Its own end has not been read.
+    /// The side's own end has not been read.
     pub(super) sends: bool,
-    /// It was sent something.
+    /// The side was sent something.
     pub(super) answered: bool,
 }
 
 impl Splice {
-    /// Between sides whose ends are, or are not, proof that nothing is missing.
+    /// Creates a splice between sides whose ends prove, or do not prove, that nothing is missing.
     pub(super) fn new(client_proves: bool, target_proves: bool) -> Self {
         Self { proven: (client_proves, target_proves), ..Self::default() }
     }
 
-    /// Bytes moved, up and down.
+    /// Returns the bytes moved, up and down.
     pub(super) fn bytes(&self) -> (u64, u64) {
         (self.up.bytes, self.down.bytes)
     }
 
-    /// What changes with every byte that is taken from a sender or given to a reader.
+    /// Returns values that change with every byte that is taken from a sender or given to a reader.
     pub(super) fn progress(&self) -> [u64; 4] {
         let given = |direction: &Direction| u64::try_from(direction.from).unwrap_or(u64::MAX);
         [self.up.bytes, self.down.bytes, given(&self.up), given(&self.down)]
     }
 
-    /// One direction moves nothing more.
+    /// Returns whether exactly one direction moves nothing more.
     pub(super) fn is_half(&self) -> bool {
         self.up.is_through() != self.down.is_through()
     }
 
-    /// What the client and the target have seen.
+    /// Returns what the client and the target have seen.
     pub(super) fn seen(&self) -> (Seen, Seen) {
         let seen = |to: &Direction, from: &Direction| Seen {
             whole: to.stage == Stage::Done,
@@ -118,7 +118,7 @@ impl Splice {
         (seen(&self.down, &self.up), seen(&self.up, &self.down))
     }
 
-    /// What failed, where anything did.
+    /// Returns the failure, if there was one.
     pub(super) fn error(&mut self) -> Option<SpliceError> {
         let up = self.up.failed.take().map(|failed| match failed {
             Failed::Reading(error) => SpliceError::Client(error),
@@ -128,15 +128,15 @@ impl Splice {
             Failed::Reading(error) => SpliceError::Target(error),
             Failed::Writing(error) => SpliceError::Client(error),
         });
-        // A server that refuses us says so once; that nothing can be written to it any more follows from that.
+        // A server that refuses us sends one alert; later write errors only follow from the refusal.
         match (up, down) {
             (_, Some(SpliceError::Target(error))) if is_alert(&error) => Some(SpliceError::Target(error)),
             (up, down) => up.or(down),
         }
     }
 
-    /// Moves what can be moved. An end is passed on (half-close), and the other direction goes on. A failure of one direction leaves the other
-    /// what can be read now; where it was the writer that failed, all that still comes, up to its end.
+    /// Moves the bytes that are ready. An end is passed on (half-close), and the other direction continues. After a
+    /// failed read, the other direction moves what can be read now; after a failed write, all that still comes.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -160,17 +160,18 @@ impl Splice {
 }
 
 impl Direction {
-    /// It gives its writer nothing more.
+    /// Returns whether the direction gives its writer nothing more.
     fn is_through(&self) -> bool {
         matches!(self.stage, Stage::Refused | Stage::Done | Stage::Broken)
     }
 
-    /// Its reader failed, and its writer has what came before.
+    /// Returns whether the reader failed, and the writer has the bytes from before.
     fn is_cut(&self) -> bool {
         self.stage == Stage::Broken && matches!(self.failed, Some(Failed::Reading(_)))
     }
 
-    /// Its writer was reset: a write told of it, and a read of the same socket tells of an end after that. A broken pipe tells that the end came before.
+    /// Returns whether the writer was reset. A write reports a reset, and a read of the same socket then reports an
+    /// end; a broken pipe means that the end came before.
     fn was_reset(&self) -> bool {
         matches!(&self.failed, Some(Failed::Writing(error)) if error.kind() != io::ErrorKind::BrokenPipe)
     }
@@ -181,7 +182,7 @@ impl Direction {
         self.failed.get_or_insert(failed);
     }
 
-    /// Moves what can be moved; `reset` says that the reader was reset, and its end is none.
+    /// Moves the bytes that are ready; `reset` says that the reader was reset, so that its end is not orderly.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -192,11 +193,11 @@ impl Direction {
     ) {
         self.starved = false;
         loop {
-            // Ready where the stage has changed.
+            // `Ready` means that the stage has changed.
             let moved = match self.stage {
                 Stage::Open => self.poll_open(cx, reader, writer, reset, counter),
                 Stage::Ended => self.poll_end(cx, writer),
-                // Whether the writer took it or not, this is the end.
+                // The direction ends here, whether the writer took the bytes or not.
                 Stage::Cut => Pin::new(&mut *writer).poll_flush(cx).map(|_| self.stage = Stage::Broken),
                 Stage::Refused => self.poll_drop(cx, reader),
                 Stage::Done | Stage::Broken => return,
@@ -231,7 +232,7 @@ impl Direction {
                         }
                         self.unflushed = false;
                     }
-                    // Where the task's budget is used up, it is woken again, and nothing is said of the reader.
+                    // If the task's budget is used up, the task is woken again, and nothing is known of the reader.
                     self.starved = has_budget_remaining();
                     if self.starved && self.failed.is_some() {
                         self.stage = Stage::Cut;
@@ -254,7 +255,7 @@ impl Direction {
                     counter.fetch_add(octets, Ordering::Relaxed);
                     self.buffer = Some(buffer);
                 }
-                // Of what TLS read together with its failure, the part before is still there.
+                // Bytes that TLS read before its failure can still be read.
                 Poll::Ready(Err(error)) if self.failed.is_none() => self.failed = Some(Failed::Reading(error)),
                 Poll::Ready(Err(_)) => {
                     self.stage = Stage::Cut;
@@ -264,7 +265,7 @@ impl Direction {
         }
     }
 
-    /// Gives the writer what is in the buffer.
+    /// Gives the writer the bytes in the buffer.
     fn poll_write(&mut self, cx: &mut Context<'_>, writer: &mut (impl AsyncWrite + Unpin)) -> Poll<io::Result<()>> {
         while let Some(buffer) = self.buffer.as_ref().filter(|_| self.from < self.to) {
             match ready!(Pin::new(&mut *writer).poll_write(cx, buffer.filled(self.from, self.to)))? {

@@ -1,4 +1,4 @@
-//! What a gateway has done and is doing, for whoever asks while it runs.
+//! Reports what a gateway has done and is doing while it runs.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,29 +11,29 @@ use super::Address;
 use super::refusals::Refusals;
 use crate::tls::Certificates;
 
-/// Why a connection carried nothing.
+/// The kind of reason for a connection that carried nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalReason {
     /// The core refused the peer.
     Peer,
     /// The handshake or the network failed before the verdict.
     Handshake,
-    /// No tunnel for the server name.
+    /// No tunnel is for the server name.
     ServerName,
     /// The target could not be reached.
     Target,
-    /// It took too long.
+    /// Handshake and target took too long.
     Deadline,
-    /// A limit was reached: of its source, of handshakes, of connections.
+    /// A limit was reached: of the source, of handshakes, or of connections.
     Limit,
 }
 
 impl RefusalReason {
-    /// All of them, in the order of their counters.
+    /// All reasons, in the order of their counters.
     pub const ALL: [Self; 6] =
         [Self::Peer, Self::Handshake, Self::ServerName, Self::Target, Self::Deadline, Self::Limit];
 
-    /// Its name in metrics.
+    /// Returns the reason's name in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Peer => "peer",
@@ -46,7 +46,7 @@ impl RefusalReason {
     }
 }
 
-/// Counters of one tunnel; they outlive reloads.
+/// The counters of one tunnel, which outlive reloads.
 #[derive(Debug, Default)]
 pub struct Counters {
     opened: AtomicU64,
@@ -108,70 +108,70 @@ impl Counters {
         &self.down
     }
 
-    /// Connections that were let in and reached the target, which let them in where it is a TLS server.
+    /// Returns the number of admitted connections that reached the target, and that a TLS target accepted.
     pub fn accepted_total(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)
     }
 
-    /// Those that are open now.
+    /// Returns the number of connections that are open now.
     pub fn open_now(&self) -> u64 {
-        // Read in this order, one that closes meanwhile is at worst still counted.
+        // Read in this order, a connection that closes meanwhile is at worst still counted.
         let closed = self.closed.load(Ordering::Relaxed);
         self.accepted_total().saturating_sub(closed)
     }
 
-    /// Sessions that were ended because their peer was no longer let in.
+    /// Returns the number of sessions that were ended because their peer was no longer authorized.
     pub fn ended_total(&self) -> u64 {
         self.ended.load(Ordering::Relaxed)
     }
 
-    /// Connections that ended otherwise than by the orderly end of both sides, or their peer's refusal.
+    /// Returns the number of connections that ended otherwise than by the orderly end of both sides or a refusal.
     pub fn cut_total(&self) -> u64 {
         self.cut.load(Ordering::Relaxed)
     }
 
-    /// Octets of plaintext from client to target.
+    /// Returns the octets of plaintext from client to target.
     pub fn up_total(&self) -> u64 {
         self.up.load(Ordering::Relaxed)
     }
 
-    /// Octets of plaintext from target to client.
+    /// Returns the octets of plaintext from target to client.
     pub fn down_total(&self) -> u64 {
         self.down.load(Ordering::Relaxed)
     }
 
-    /// Connections that carried nothing, by reason.
+    /// Returns the number of connections that carried nothing for this reason.
     pub fn refused_total(&self, reason: RefusalReason) -> u64 {
         let counters = RefusalReason::ALL.iter().zip(&self.refused);
         counters.filter(|(other, _)| **other == reason).map(|(_, counter)| counter.load(Ordering::Relaxed)).sum()
     }
 }
 
-/// One tunnel of now.
+/// The status of one running tunnel.
 #[derive(Debug)]
 pub struct TunnelStatus {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Where it listens.
+    /// The address that the tunnel listens on.
     pub address: Address,
-    /// Where it forwards to.
+    /// The address that the tunnel forwards to.
     pub target: Address,
-    /// What it shows to peers, and what they are verified by.
+    /// The certificates that the tunnel shows to peers, and those that peers are verified by.
     pub certificates: Certificates,
-    /// No server is verified.
+    /// Whether the tunnel verifies no server.
     pub insecure: bool,
-    /// What it did.
+    /// The tunnel's counters.
     pub counters: Arc<Counters>,
 }
 
 impl TunnelStatus {
-    /// From when to when its own certificate is valid, where it has one.
+    /// Returns the first and last second of the tunnel's own certificate's validity, if there is one.
     pub fn validity(&self) -> Option<(UnixTime, UnixTime)> {
         self.certificates.validity()
     }
 }
 
-/// What a gateway has done and is doing.
+/// The counters and the state of a gateway.
 #[derive(Debug, Default)]
 pub struct Status {
     tunnels: ArcSwap<Vec<TunnelStatus>>,
@@ -193,39 +193,39 @@ impl Status {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Notes what came of a reload: nothing, or why it was refused.
+    /// Records the result of a reload: `None`, or the reason for its refusal.
     pub fn reloaded(&self, refused: Option<String>) {
         let counter = if refused.is_some() { &self.reloads_refused } else { &self.reloads };
         counter.fetch_add(1, Ordering::Relaxed);
         *self.last_refusal.lock().unwrap_or_else(PoisonError::into_inner) = refused;
     }
 
-    /// The tunnels of now, by name.
+    /// Returns the running tunnels, by name.
     pub fn tunnels(&self) -> Arc<Vec<TunnelStatus>> {
         self.tunnels.load_full()
     }
 
-    /// Reloads that were taken up, and those that were refused.
+    /// Returns the number of successful reloads, and of refused ones.
     pub fn reloads(&self) -> (u64, u64) {
         (self.reloads.load(Ordering::Relaxed), self.reloads_refused.load(Ordering::Relaxed))
     }
 
-    /// Why the last reload was refused; none where it was not.
+    /// Returns why the last reload was refused; `None` if it was not.
     pub fn last_refusal(&self) -> Option<String> {
         self.last_refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The last refusals.
+    /// Returns the last refusals.
     pub fn refusals(&self) -> &Refusals {
         &self.refusals
     }
 
-    /// Connections for which no tunnel was found.
+    /// Returns the counters of connections for which no tunnel was found.
     pub fn unmatched(&self) -> &Counters {
         &self.unmatched
     }
 
-    /// It accepts no more.
+    /// Returns whether the gateway accepts no more.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Where a tunnel forwards to, and how it is reached: every address of a name is tried, staggered (RFC 8305).
+//! Connects to the target of a tunnel: every address of a name is tried, staggered (RFC 8305).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,16 +15,16 @@ use super::socket::Socket;
 /// Connection Attempt Delay (RFC 8305 section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// What of `limits.handshake_timeout` look-up and connection may take: the handshake needs the rest, and whoever waits for the target is
-/// told which one did not answer.
+/// The divisor of `limits.handshake_timeout` for look-up and connection: the handshake needs the rest, and the error
+/// names the target that did not answer.
 const SHARE: u32 = 2;
 
-/// How much of `limits.handshake_timeout` look-up and connection may take.
+/// Returns the time of `limits.handshake_timeout` that look-up and connection may take.
 pub(super) fn share_of(handshake_timeout: Duration) -> Duration {
     handshake_timeout.checked_div(SHARE).unwrap_or_default()
 }
 
-/// Reaches a target within `patience`.
+/// Connects to a target within `patience`.
 pub(super) async fn connect(target: &Address, patience: Duration) -> io::Result<Socket> {
     let connected = async {
         match target {
@@ -36,12 +36,12 @@ pub(super) async fn connect(target: &Address, patience: Duration) -> io::Result<
             Address::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
         }
     };
-    // On the heap: it is over before the handshake's state is needed.
+    // On the heap: freed before the handshake needs its space.
     let connected = timeout(patience, Box::pin(connected)).await;
     connected.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {patience:?}"))))
 }
 
-/// The families in turns, beginning with the preferred one (RFC 8305 section 4).
+/// Orders the address families in turns, beginning with the preferred one (RFC 8305 section 4).
 fn in_turns(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
     let preferred = addresses.first().is_some_and(IpAddr::is_ipv6);
     let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == preferred);
@@ -55,8 +55,8 @@ fn in_turns(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
     }
 }
 
-/// The first address that answers. The next one is tried when the one before has failed, or has not answered for a while
-/// (RFC 8305 section 5).
+/// Connects to the first address that answers. The next address is tried when the attempt before has failed, or has
+/// not answered for `ATTEMPT_DELAY` (RFC 8305 section 5).
 async fn race(addresses: Vec<SocketAddr>) -> io::Result<Socket> {
     if let [only] = addresses.as_slice() {
         return TcpStream::connect(only).await.map(Socket::from);
@@ -66,7 +66,7 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<Socket> {
     let mut failed = Vec::new();
     loop {
         match waiting.next() {
-            // What is still under way when this returns is given up with the set.
+            // On return, dropping the set gives up the attempts under way.
             Some(address) => drop(attempts.spawn(async move { (address, TcpStream::connect(address).await) })),
             None if attempts.is_empty() => return Err(none_answered(failed)),
             None => {}
@@ -94,7 +94,8 @@ mod tests {
     use std::net::Ipv4Addr;
     use tokio::net::{TcpListener, TcpSocket};
 
-    /// An address where nothing answers: the queue of its listener is full, so that the kernel drops what asks for a connection.
+    /// Returns an address where nothing answers: the queue of its listener is full, so that the kernel drops requests
+    /// for a connection.
     async fn silent(port: u16) -> (SocketAddr, TcpListener, Vec<TcpStream>) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((Ipv4Addr::new(127, 0, 0, 2), port).into()).unwrap();

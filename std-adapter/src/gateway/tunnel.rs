@@ -1,4 +1,4 @@
-//! What a tunnel is: from settings to something that serves connections.
+//! Makes routes, which serve connections, from the settings of tunnels.
 
 use std::fmt;
 use std::io;
@@ -15,36 +15,36 @@ use super::target;
 use super::{Address, Limits, TunnelLimits};
 use crate::tls::{Certificates, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
 
-/// One tunnel as it is asked for.
+/// The settings of one tunnel.
 #[derive(Clone, Debug)]
 pub struct Tunnel {
-    /// Its name in logs.
+    /// The name in logs.
     pub name: String,
-    /// Where it listens.
+    /// The address that the tunnel listens on.
     pub listen: Address,
-    /// Where it forwards to.
+    /// The address that the tunnel forwards to.
     pub target: Address,
-    /// What it may cost.
+    /// The limits of the tunnel.
     pub limits: TunnelLimits,
-    /// What it does.
+    /// The kind of tunnel.
     pub kind: TunnelKind,
 }
 
-/// What a tunnel does.
+/// The kind of a tunnel.
 #[derive(Clone, Debug)]
 pub enum TunnelKind {
     /// Accepts, authorizes, forwards plaintext.
     Server {
-        /// None is tier 1: plaintext is accepted.
+        /// The TLS settings; `None` is tier 1: plaintext is accepted.
         tls: Option<ServerSettings>,
-        /// The server names that choose it among those that listen on one address; empty takes all others.
+        /// The server names that select the tunnel among those on one address; an empty list takes all others.
         sni: Vec<String>,
-        /// What goes before the plaintext.
+        /// The PROXY protocol header before the plaintext.
         proxy_protocol: ProxyProtocol,
     },
     /// Accepts plaintext, originates TLS.
     Client {
-        /// How.
+        /// The TLS settings.
         tls: ClientSettings,
         /// The name that the server's certificate must be for.
         server_name: ServerName<'static>,
@@ -55,10 +55,10 @@ pub enum TunnelKind {
 #[derive(Debug)]
 pub(super) struct Route {
     pub(super) name: String,
-    /// As it was asked for: port 0 stays port 0.
+    /// The address as configured: port 0 stays port 0.
     pub(super) listen: Address,
     pub(super) target: Address,
-    /// How long reaching the target may take.
+    /// The maximum time for reaching the target.
     patience: Duration,
     pub(super) limits: TunnelLimits,
     pub(super) kind: RouteKind,
@@ -74,12 +74,12 @@ pub(super) enum RouteKind {
     Client { tls: TlsClient, server_name: ServerName<'static> },
 }
 
-/// Why a gateway does not start, or does not take new tunnels.
+/// The reason a gateway does not start, or does not take new tunnels.
 #[derive(Debug)]
 pub enum GatewayError {
     /// An address cannot be listened on.
     Listen(String, Address, std::io::Error),
-    /// An address cannot be listened on while the gateway runs as it does, and why.
+    /// An address cannot be listened on without a restart, for this reason.
     Restart(String, Address, &'static str),
     /// rustls refuses a tunnel's settings.
     Tls(String, TlsError),
@@ -122,19 +122,19 @@ impl Route {
         Ok(Self { name, listen, target, patience, limits, kind, certificates, insecure, counters })
     }
 
-    /// Reaches the target.
+    /// Connects to the target.
     pub(super) async fn connect(&self) -> io::Result<Socket> {
         target::connect(&self.target, self.patience).await
     }
 
-    /// How long one of its connections may carry nothing. Strangers are clients without a certificate; those of a client tunnel are of
-    /// this machine.
+    /// Returns how long a connection may carry nothing. Strangers are clients without a certificate; clients of a
+    /// client tunnel are of this machine.
     pub(super) fn idle_timeout(&self, authenticated: bool) -> Option<Duration> {
         let stranger = !authenticated && !matches!(self.kind, RouteKind::Client { .. });
         if stranger { self.limits.idle_stranger } else { self.limits.idle_timeout }
     }
 
-    /// The server that may have to answer a CA's validation.
+    /// Returns the server that may have to answer a CA's validation.
     pub(super) fn server(&self) -> Option<&TlsServer> {
         match &self.kind {
             RouteKind::Server { tls, .. } => Some(tls),
@@ -142,8 +142,8 @@ impl Route {
         }
     }
 
-    /// Whether this route serves clients that ask for `name` (RFC 6066 section 3); without names it serves those that no other
-    /// does.
+    /// Returns whether this route serves clients that request `name` (RFC 6066 section 3); `None` for a route without
+    /// names, which serves clients that no other route does.
     pub(super) fn is_for(&self, name: Option<&str>) -> Option<bool> {
         match &self.kind {
             RouteKind::Server { sni, .. } if !sni.is_empty() => {
@@ -155,7 +155,7 @@ impl Route {
     }
 }
 
-/// The route for a server name: one that names it, else the one without names.
+/// Returns the route that lists a server name, else the route without names.
 pub(super) fn route_for<'a>(
     routes: impl Iterator<Item = &'a Arc<Route>> + Clone,
     server_name: Option<&str>,
@@ -164,9 +164,9 @@ pub(super) fn route_for<'a>(
     named.or_else(|| routes.clone().find(|route| route.is_for(server_name).is_none()))
 }
 
-/// The tunnel that a session of `was` belongs to now. A name by itself does not make a tunnel the same, since names may be swapped: first comes
-/// the tunnel of this name, address and target, then the one that leads from this address to this target by another name, then the one that
-/// kept its name and either of the two.
+/// Returns the tunnel to which a session of `was` belongs now. A name alone does not identify a tunnel, since names
+/// may be swapped. The order is: the tunnel with this name, address and target; then a tunnel of another name from
+/// this address to this target; then the tunnel with this name and either the address or the target.
 pub(super) fn successor<'a>(now: &'a [Arc<Route>], was: &Route, server_name: Option<&str>) -> Option<&'a Arc<Route>> {
     let unchanged =
         || now.iter().find(|route| route.name == was.name && route.listen == was.listen && route.target == was.target);

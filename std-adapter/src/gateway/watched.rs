@@ -1,11 +1,11 @@
-//! The files that settings were read from, and whether they have changed since.
+//! Detects changes of the files that settings were read from.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// What a file looked like. An atomic rename shows in the inode, a symlink swap in device and inode (links are followed), a write in
-/// place in size and times.
+/// The metadata of a file. An atomic rename shows in the inode, a symlink swap in device and inode (links are
+/// followed), a write in place in size and times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Look {
     device: u64,
@@ -26,27 +26,28 @@ fn look(file: &Path) -> Option<Look> {
     })
 }
 
-/// Files that change all the time are taken as they are after this many looks.
+/// The number of looks after which files that keep changing are reported all the same.
 const MAX_UNSETTLED: u32 = 10;
 
-/// Files by name, each as it looked before it was read: a change while it was being read is seen too.
+/// Watches files by name. Metadata is taken before a file is read, so that a change during the read is detected too.
 ///
-/// It is asked at intervals, which works on every file system, through every kind of link, and for files that are not there yet.
+/// The caller looks at intervals, which works on every file system, through every kind of link, and for files that do
+/// not exist yet.
 #[derive(Clone, Debug, Default)]
 pub struct Watched {
     files: BTreeMap<PathBuf, Option<Look>>,
     unsettled: Option<Vec<Option<Look>>>,
-    /// How often something had changed, and looked other than at the look before.
+    /// The number of looks that found a change, and other metadata than the look before.
     waited: u32,
 }
 
 impl Watched {
-    /// Notes a file; call it before reading.
+    /// Notes a file. Must be called before reading the file.
     pub fn note(&mut self, file: &Path) {
         self.files.insert(file.to_owned(), look(file));
     }
 
-    /// Takes the files of another attempt beside these.
+    /// Adds the files of another attempt.
     pub fn extend(&mut self, other: Self) {
         self.files.extend(other.files);
         self.settle();
@@ -57,8 +58,8 @@ impl Watched {
         self.waited = 0;
     }
 
-    /// The files that have changed, once they look the same twice: whoever writes several has the time between two calls. A file that
-    /// is written without end holds nothing off for ever.
+    /// Returns the changed files once two calls in a row find the same metadata: a program that writes several files
+    /// has the time between two calls. A file that is written without end does not delay the others for ever.
     pub fn changed(&mut self) -> Vec<PathBuf> {
         let looks: Vec<_> = self.files.keys().map(|file| look(file)).collect();
         let changed = self.files.iter().zip(&looks).filter(|((_, before), now)| before != now);
@@ -91,7 +92,7 @@ mod tests {
         watched
     }
 
-    /// What is seen at the second look, since the first only starts the wait.
+    /// Returns the changes at the second look, since the first only starts the wait.
     fn settled(watched: &mut Watched) -> Vec<PathBuf> {
         assert_eq!(watched.changed(), Vec::<PathBuf>::new());
         watched.changed()

@@ -1,4 +1,4 @@
-//! Metrics in Prometheus' text format, version 0.0.4.
+//! Writes metrics in Prometheus' text format, version 0.0.4.
 
 use std::fmt::{self, Write};
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use crate::est;
 use crate::gateway::{Counters, RefusalReason, Status, TunnelStatus};
 use crate::tls::Authority;
 
-/// All metrics of a gateway.
+/// Returns all metrics of a gateway.
 pub fn metrics(status: &Status, credentials: &Credentials, devices: &est::Status) -> String {
     let mut text = String::new();
-    // Writing to a String does not fail.
+    // Writing to a String cannot fail.
     let _ = write(&mut text, status)
         .and_then(|()| renewals(&mut text, &credentials.all()))
         .and_then(|()| enrolments(&mut text, devices));
     text
 }
 
-/// notBefore and notAfter.
+/// The times notBefore and notAfter.
 type Validity = (UnixTime, UnixTime);
 
 /// A metric with a line for each tunnel.
@@ -140,7 +140,7 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
     writeln!(out, "{name}{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))
 }
 
-/// A credential's labels: a server's and a client's may have one name, and never one folder.
+/// A credential's labels: a server's and a client's credential may share a name, but never a folder.
 struct Which<'a>(&'a CredentialStatus);
 
 impl fmt::Display for Which<'_> {
@@ -150,7 +150,7 @@ impl fmt::Display for Which<'_> {
     }
 }
 
-/// What a credential may be showing.
+/// The values of a credential's `serving` status.
 const SERVING: [&str; 4] = ["issued", "fallback", "expired", "nothing"];
 
 fn renewals(out: &mut String, credentials: &[Arc<CredentialStatus>]) -> fmt::Result {
@@ -223,7 +223,7 @@ fn enrolments(out: &mut String, devices: &est::Status) -> fmt::Result {
     authorities(out, name, "", &devices.authorities())
 }
 
-/// One line for each; a certificate that two files hold is told of once, since no two samples may have the same labels.
+/// Writes one line for each certificate, and one for duplicates, since no two samples may have the same labels.
 fn authorities(out: &mut String, name: &str, who: &str, all: &[Authority]) -> fmt::Result {
     let mut told = Vec::new();
     for authority in all {
@@ -254,7 +254,7 @@ fn head(out: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
     writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")
 }
 
-/// A label's value: backslash, quote and newline escaped.
+/// A label's value with backslash, quote and newline escaped.
 struct Label<'a>(&'a str);
 
 impl fmt::Display for Label<'_> {

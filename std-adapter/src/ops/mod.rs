@@ -1,4 +1,4 @@
-//! What an operator's tools ask a running gateway.
+//! Serves metrics and status pages to an operator's tools.
 
 mod log;
 mod metrics;

@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz`, `/metrics`, `/status`: read only, over HTTP/1.1.
+//! Serves `/healthz`, `/readyz`, `/metrics` and `/status`, read only, over HTTP/1.1.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -29,12 +29,12 @@ use crate::est;
 use crate::gateway::{Refusal, Refusals, Status};
 use crate::tls::{Authority, ShownRequest};
 
-/// Maximum concurrent requests.
+/// The maximum number of concurrent requests.
 const CONNECTIONS: usize = 32;
-/// How long an asker may take.
+/// The time limit for a request and its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Pages that are served until this is dropped.
+/// The pages, which are served until this value is dropped.
 #[derive(Debug)]
 pub struct Pages {
     asked: SocketAddr,
@@ -51,7 +51,7 @@ impl Pages {
     /// Serves the pages of a gateway.
     ///
     /// # Errors
-    /// Where the address cannot be had.
+    /// Fails if the address cannot be bound.
     pub async fn serve(
         address: SocketAddr,
         status: Arc<Status>,
@@ -68,13 +68,13 @@ impl Pages {
         Ok(Self { asked: address, task })
     }
 
-    /// The address that was asked for.
+    /// Returns the address that was configured.
     pub fn asked(&self) -> SocketAddr {
         self.asked
     }
 }
 
-/// What the pages tell of.
+/// The sources of the pages' content.
 struct Sources {
     status: Arc<Status>,
     credentials: Credentials,
@@ -83,7 +83,7 @@ struct Sources {
 
 async fn accept(listener: TcpListener, sources: Arc<Sources>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    // Ends with this task: connections go with the JoinSet.
+    // The JoinSet ends the connections together with this task.
     let mut connections = tokio::task::JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -104,7 +104,7 @@ async fn accept(listener: TcpListener, sources: Arc<Sources>) {
             });
             let mut http = hyper::server::conn::http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false);
-            // Whoever went away needs no answer.
+            // A client that has gone away needs no answer.
             let _ = tokio::time::timeout(PATIENCE, http.serve_connection(TokioIo::new(stream), answer)).await;
             drop(permit);
         });
@@ -136,7 +136,7 @@ fn answer(sources: &Sources, method: &Method, path: &str) -> Response<Full<Bytes
     response
 }
 
-/// Why no new connection would do: the gateway stops, or shows a certificate that nobody accepts.
+/// Returns why a new connection would fail: the gateway stops, or presents a certificate that no peer accepts.
 fn not_ready(sources: &Sources) -> Option<String> {
     let status = &sources.status;
     if status.is_draining() {
@@ -162,7 +162,7 @@ fn not_ready(sources: &Sources) -> Option<String> {
     bad.or_else(|| tunnels.is_empty().then(|| "no tunnel".to_owned()))
 }
 
-/// Those that somebody is verified by.
+/// Returns the certificates that peers are verified by, as JSON.
 fn authorities<'a>(all: impl Iterator<Item = &'a Authority>) -> serde_json::Value {
     let now = clock::now();
     let all = all.map(|authority| {
@@ -177,7 +177,7 @@ fn authorities<'a>(all: impl Iterator<Item = &'a Authority>) -> serde_json::Valu
     all.collect()
 }
 
-/// None where there is no EST server.
+/// Returns the EST server's part of the page, or `None` if there is no server.
 fn devices(devices: &est::Status) -> Option<serde_json::Value> {
     let address = devices.address()?.to_string();
     let requests = est::Outcome::ALL.map(|outcome| (outcome.name().to_owned(), devices.total(outcome).into()));
@@ -194,7 +194,7 @@ fn devices(devices: &est::Status) -> Option<serde_json::Value> {
     }))
 }
 
-/// The last first, each with what only those of this place have.
+/// Returns the refusals as JSON, newest first; `more` adds the field that only tunnels or only EST have.
 fn refusals(all: &Refusals, more: impl Fn(&Refusal) -> (&'static str, serde_json::Value)) -> serde_json::Value {
     let all = all.all().into_iter().map(|refusal| {
         let shown = refusal.shown.as_ref().map(|shown| {

@@ -1,4 +1,4 @@
-//! The blocks of a PEM text. Nothing is passed over that may have been meant as one: it counts, or its line is named.
+//! Splits a PEM text into blocks. Nothing meant as a block is ignored: it counts, or the error names its line.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::marker::{Line, known};
 
-/// What is wrong with a PEM text, and where. It holds nothing of the text, which may be a key.
+/// A fault of a PEM text and its line. The fault holds nothing of the text, which may be a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PemFault {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong there.
+    /// The kind of fault.
     pub kind: PemFaultKind,
 }
 
-/// What is wrong with a PEM text.
+/// The kind of fault of a PEM text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PemFaultKind {
     /// UTF-16, or NUL octets among text.
@@ -25,17 +25,17 @@ pub enum PemFaultKind {
     Der,
     /// Line breaks are written as `\n`, in two characters.
     EscapedLineBreaks,
-    /// A block stands on one line.
+    /// A block is on one line.
     NoLineBreaks,
-    /// Other text stands on the line of a marker.
+    /// A marker's line has other text.
     BesideMarker,
     /// A line is almost a marker.
     MalformedMarker,
-    /// A block ends that did not begin.
+    /// An END line has no BEGIN line.
     EndWithoutBegin,
-    /// A block does not end.
+    /// A BEGIN line has no END line.
     BeginWithoutEnd,
-    /// A block ends with another label than it began with.
+    /// The END line's label differs from the BEGIN line's.
     LabelsDiffer,
     /// A block has headers (RFC 1421), which only an encrypted key has.
     Headers,
@@ -43,13 +43,13 @@ pub enum PemFaultKind {
     NotBase64,
     /// The base64 of a block ends too early, or its last character was changed.
     Incomplete,
-    /// Base64 stands outside of a block.
+    /// Base64 is outside of a block.
     OutsideOfBlock,
-    /// A block holds fewer octets than its DER begins to say.
+    /// A block holds fewer octets than its DER's length states.
     Truncated,
     /// A block of a private key holds no DER, or more than one value.
     NotDer,
-    /// A block has this label, where another was expected.
+    /// A block has this label where another was expected.
     Label(&'static str),
     /// A private key is encrypted: there is nobody to ask for a password.
     Encrypted,
@@ -101,12 +101,12 @@ pub(super) struct Block {
     /// The line of its BEGIN, from 1.
     pub(super) line: usize,
     pub(super) label: String,
-    /// It has the headers of an encrypted key, and no contents here.
+    /// The block has the headers of an encrypted key, and its contents are empty.
     pub(super) encrypted: bool,
     pub(super) der: Vec<u8>,
 }
 
-/// A block that is being read.
+/// A block whose END has not been read yet.
 struct Open {
     line: usize,
     label: String,
@@ -114,7 +114,7 @@ struct Open {
     base64: Vec<u8>,
 }
 
-/// The blocks of a text.
+/// Returns the blocks of a text.
 pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>, PemFault> {
     let fault = |line, kind| Err(PemFault { line, kind });
     match text {
@@ -156,7 +156,7 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>, PemFault> {
 }
 
 impl Open {
-    /// A line of its contents.
+    /// Adds a line of contents.
     fn take(&mut self, line: &[u8]) -> Result<(), PemFaultKind> {
         let blank = |octet: &&u8| !octet.is_ascii_whitespace();
         if self.encrypted {
@@ -189,7 +189,7 @@ impl Open {
         if begun != label {
             return Err(PemFault { line: number, kind: PemFaultKind::LabelsDiffer });
         }
-        // What it says of the fault holds octets of the block.
+        // The decoder's error message holds octets of the block.
         let der = BASE64_STANDARD.decode(base64).map_err(|_| PemFault { line, kind: PemFaultKind::Incomplete })?;
         if !encrypted && length(&der).is_some_and(|length| length > der.len()) {
             return Err(PemFault { line, kind: PemFaultKind::Truncated });
@@ -200,37 +200,37 @@ impl Open {
 
 impl Block {
     pub(super) fn is_certificate(&self) -> bool {
-        // RFC 7468 section 5.1: the others are what old programs wrote.
+        // RFC 7468 section 5.1: old programs wrote the other labels.
         matches!(self.label.as_str(), "CERTIFICATE" | "X509 CERTIFICATE" | "X.509 CERTIFICATE")
     }
 
-    /// A label of a private key, whether it can be used here or not.
+    /// Returns whether the label is a private key's, supported or not.
     pub(super) fn is_key(&self) -> bool {
         self.label.ends_with("PRIVATE KEY")
     }
 
-    /// What stands beside a key or a certificate in many files, and cannot be taken for one.
+    /// Returns whether the label is of a block that often accompanies a key or a certificate, and is neither.
     pub(super) fn is_company(&self) -> bool {
         matches!(self.label.as_str(), "PUBLIC KEY" | "RSA PUBLIC KEY" | "EC PARAMETERS" | "DH PARAMETERS")
     }
 
-    /// The label as a message may show it.
+    /// Returns the label as a message may show it.
     pub(super) fn shown_label(&self) -> &'static str {
         known(&self.label)
     }
 
-    /// The block has a label that does not belong where it stands.
+    /// Returns the fault of a label that does not belong here.
     pub(super) fn misplaced(&self) -> PemFault {
         PemFault { line: self.line, kind: PemFaultKind::Label(self.shown_label()) }
     }
 
-    /// Its contents are one SEQUENCE.
+    /// Returns whether the contents are one SEQUENCE.
     pub(super) fn is_sequence(&self) -> bool {
         length(&self.der) == Some(self.der.len())
     }
 }
 
-/// Lines end in LF, CRLF or, where there is no LF at all, CR (RFC 7468 section 3).
+/// Splits a text into lines, which end in LF, CRLF or, if there is no LF at all, CR (RFC 7468 section 3).
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let end = if text.contains(&b'\n') { b'\n' } else { b'\r' };
     text.split(move |octet| *octet == end).map(|line| line.strip_suffix(b"\r").unwrap_or(line))
@@ -240,7 +240,7 @@ fn is_base64(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/')
 }
 
-/// A whole line of base64, and no digest in hexadecimal digits: what is left of a block without its markers.
+/// Returns whether a line is full of base64, as in a block without its markers, and is no hexadecimal digest.
 fn is_body(line: &[u8]) -> bool {
     const FULL: usize = 64;
     let line = line.trim_ascii();
@@ -253,7 +253,7 @@ fn is_body(line: &[u8]) -> bool {
         && !contents.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// Octets of the SEQUENCE that begins here, with tag and length (X.690 section 8.1.3); none where none begins.
+/// Returns the octets of the SEQUENCE that begins here, if any, with tag and length (X.690 section 8.1.3).
 fn length(der: &[u8]) -> Option<usize> {
     let [0x30, first, rest @ ..] = der else { return None };
     let (contents, head) = match usize::from(*first) {

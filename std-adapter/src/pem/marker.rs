@@ -1,4 +1,4 @@
-//! The lines that begin and end a block (RFC 7468 section 2), and lines that were meant to.
+//! Recognizes the lines that begin and end a block (RFC 7468 section 2), and malformed ones.
 
 /// Labels that a message may repeat. Any other label is text of the file, which may be a key.
 const KNOWN: [&str; 22] = [
@@ -26,12 +26,12 @@ const KNOWN: [&str; 22] = [
     "DH PARAMETERS",
 ];
 
-/// The label as a message may show it.
+/// Returns the label as a message may show it.
 pub(super) fn known(label: &str) -> &'static str {
     KNOWN.into_iter().find(|known| *known == label).unwrap_or("a label of another kind")
 }
 
-/// What a line is.
+/// The kind of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
     /// Text.
@@ -40,7 +40,7 @@ pub(super) enum Line<'a> {
     Begin(&'a str),
     /// `-----END LABEL-----`
     End(&'a str),
-    /// Both: the file before this one had no line break at its end.
+    /// Both: the preceding file of a concatenation had no line break at its end.
     EndBegin(&'a str, &'a str),
     /// A marker with something else on its line.
     Beside,
@@ -48,14 +48,14 @@ pub(super) enum Line<'a> {
     Whole,
     /// A marker beside `\n` in two characters.
     Escaped,
-    /// Meant as a marker, and none.
+    /// A malformed marker.
     Malformed,
 }
 
 impl<'a> Line<'a> {
-    /// Tells what a line is; blanks around a marker do not count (RFC 7468 section 2).
+    /// Classifies a line; blanks around a marker do not count (RFC 7468 section 2).
     pub(super) fn of(line: &'a str) -> Self {
-        // A byte order mark begins each file that was put together to this one.
+        // Each file of a concatenation may begin with a byte order mark.
         let line = line.trim_matches(['\u{feff}', ' ', '\t', '\r', '\x0b', '\x0c']);
         if let Some((label, rest)) = marker(line, "-----BEGIN ") {
             if rest.is_empty() {
@@ -83,7 +83,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The label of a marker, and what follows the marker.
+/// Returns the label of a marker, and the text after the marker.
 fn marker<'a>(line: &'a str, keyword: &str) -> Option<(&'a str, &'a str)> {
     let (label, rest) = line.strip_prefix(keyword)?.split_once("-----")?;
     let good = !label.is_empty()
@@ -93,9 +93,9 @@ fn marker<'a>(line: &'a str, keyword: &str) -> Option<(&'a str, &'a str)> {
     good.then_some((label, rest))
 }
 
-/// A line that somebody meant as a marker of a known label: in small letters, with other dashes, with none.
+/// Returns whether a line was meant as a marker of a known label: in small letters, with other dashes, with none.
 fn meant(line: &str) -> bool {
-    // Two or three hyphens become one of these where text is typeset.
+    // Typesetting turns two or three hyphens into one of these.
     let dash = |c: char| matches!(c, '\u{ad}' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{ff0d}');
     if line.contains("-----BEGIN ") || line.contains("-----END ") {
         return true;

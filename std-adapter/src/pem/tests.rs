@@ -47,7 +47,7 @@ fn every_certificate_counts() {
 fn a_certificate_that_does_not_count_is_an_error_with_its_line() {
     let (_, first) = certificate("one.example");
     let (_, second) = certificate("two.example");
-    // The line on which the second begins.
+    // The line on which the second block begins.
     let at = first.lines().count() + 1;
     let body: Vec<&str> = second.lines().filter(|line| !line.contains("-----")).collect();
     let wide: Vec<u8> = second.encode_utf16().flat_map(u16::to_le_bytes).collect();

@@ -1,4 +1,4 @@
-//! Two files that behave like flash: the core's store writes to them as it does on a microcontroller.
+//! Implements the core's storage medium with two files that behave like a microcontroller's flash.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -9,19 +9,19 @@ use edgetrust_core::store::{Slot, SlotMedium};
 
 use super::place::Place;
 
-/// Octets of each file: the largest record that the core allows, and some.
+/// The size of each file in octets: slightly more than the largest record that the core allows.
 const CAPACITY: u32 = 80 * 1024;
 
 /// The names of both files.
 pub(super) const SLOTS: [&str; 2] = ["slot-a", "slot-b"];
 
-/// What failed, on which file.
+/// A failed operation on a file.
 pub struct FileError {
     /// The file.
     pub file: PathBuf,
-    /// What was done to it.
+    /// The operation, as a participle.
     pub doing: &'static str,
-    /// What the system says.
+    /// The system's error.
     pub error: io::Error,
 }
 
@@ -32,7 +32,7 @@ impl fmt::Display for FileError {
 }
 
 impl fmt::Debug for FileError {
-    /// As for people: `StoreError` shows a medium's errors so.
+    /// Formats the error as `Display` does: `StoreError` shows a medium's errors with `Debug`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -40,7 +40,8 @@ impl fmt::Debug for FileError {
 
 impl std::error::Error for FileError {}
 
-/// The files `slot-a` and `slot-b` of a folder. Erasing overwrites in place: once both are there, a full disk does not stop a rotation.
+/// The files `slot-a` and `slot-b` of a folder. Erasing overwrites in place: once both exist, a full disk stops no
+/// rotation.
 #[derive(Debug)]
 pub struct FileMedium {
     folder: PathBuf,
@@ -49,7 +50,7 @@ pub struct FileMedium {
 }
 
 impl FileMedium {
-    /// Files that need not be there yet. In a folder that is not there they read as blank.
+    /// Creates a medium of files that need not exist yet. Files of a missing folder read as blank.
     pub fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), place: Place::open(folder), unsynced: false }
     }
@@ -93,7 +94,7 @@ impl SlotMedium for FileMedium {
         let mut left = out;
         while !left.is_empty() {
             match file.read_at(left, place) {
-                // What lies beyond the end was never programmed.
+                // The octets beyond the end were never programmed.
                 Ok(0) => return Ok(()),
                 Ok(octets) => {
                     place = place.saturating_add(u64::try_from(octets).unwrap_or(u64::MAX));
@@ -148,16 +149,16 @@ mod tests {
     use pki_types::UnixTime;
     use std::time::Duration;
 
-    /// How an operation of the file system fails.
+    /// A failure of a file-system operation.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     enum Failure {
         /// An error (EIO, ENOSPC) before anything was written; the program goes on.
         Error,
-        /// An error after so many octets.
+        /// An error after this number of octets.
         Short(usize),
-        /// The machine goes down, and what was not synced is there.
+        /// The machine goes down, and unsynced writes survive.
         Crash,
-        /// The machine goes down, and what was not synced is not there.
+        /// The machine goes down, and unsynced writes are lost.
         CrashUnsynced,
     }
 
@@ -170,7 +171,7 @@ mod tests {
         operations: usize,
         fails: Option<(usize, Failure)>,
         down: bool,
-        /// What was there before each write since the last barrier.
+        /// The octets before each write since the last barrier.
         unsynced: Vec<(Slot, u32, Vec<u8>)>,
     }
 
@@ -180,7 +181,7 @@ mod tests {
             Self { files, operations: 0, fails, down: false, unsynced: Vec::new() }
         }
 
-        /// What happens to the operation that begins now.
+        /// Returns the failure of the operation that begins now, if any.
         fn begin(&mut self) -> Result<Option<Failure>, FileError> {
             let number = self.operations;
             self.operations += 1;
@@ -229,7 +230,7 @@ mod tests {
         fn erase(&mut self, slot: Slot) -> Result<(), FileError> {
             match self.begin()? {
                 None => {
-                    // It syncs.
+                    // Erasing syncs.
                     self.unsynced.clear();
                     self.files.erase(slot)
                 }
@@ -276,7 +277,7 @@ mod tests {
         store.confirm(free)
     }
 
-    /// The number of the record that a start finds.
+    /// Returns the number of the record that a start finds.
     fn found(folder: &Path) -> Option<u8> {
         let mut store = Store::new(FileMedium::new(folder)).unwrap();
         let slot = store.survey().selected().active?;
@@ -325,7 +326,7 @@ mod tests {
                         Some(old) if old == before => survived.0 += 1,
                         other => panic!("{failure:?} at {at}: found {other:?}, {before} before"),
                     }
-                    // It works again, and nothing is left over.
+                    // The store works again, and nothing is left over.
                     rotate(&mut Store::new(FileMedium::new(folder.path())).unwrap(), 10).unwrap();
                     assert_eq!(found(folder.path()), Some(10));
                 }

@@ -1,4 +1,4 @@
-//! A folder that one process at a time may write to; small files in it are replaced as a whole.
+//! Manages a folder that only one process at a time may write to, and whose small files are replaced atomically.
 
 use std::fmt;
 use std::fs::{File, TryLockError};
@@ -11,36 +11,37 @@ use super::place::{Place, foreign};
 
 const LOCK: &str = "lock";
 
-/// Beside the slots, what holds keys.
+/// The files other than the slots that hold keys.
 const KEYS: [&str; 2] = ["account.json", "order.json"];
 
-/// As many octets as an order with its key has.
+/// A file as large as an order with its key, to test writing.
 const PROBE: (&str, usize) = ("probe", 8192);
 
-/// Whoever looks whether the folder is free has it for an instant: as often, and as far apart, it is tried again.
+/// Locking is tried this often, at this interval: a process that checks whether the folder is free locks it for an
+/// instant.
 const TRIES: usize = 5;
 const BETWEEN: Duration = Duration::from_millis(20);
 
-/// A folder, locked while this lives.
+/// A folder that is locked until this value is dropped.
 #[derive(Debug)]
 pub struct Folder {
     place: Place,
-    /// Held for its lock, which the system takes back however the process ends.
+    /// The file that holds the lock, which the system releases however the process ends.
     _lock: File,
 }
 
-/// What is wrong with a folder.
+/// A fault of a folder.
 #[derive(Debug)]
 pub enum FolderError {
-    /// Another process uses it.
+    /// Another process uses the folder.
     InUse(PathBuf),
-    /// Something in it cannot be read or written, or is not ours alone to write.
+    /// A file cannot be read or written, or other users may write to it.
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What was done to it.
+        /// The operation, as a participle.
         doing: &'static str,
-        /// What the system says, or what was found and expected.
+        /// The system's error, or the value found and the one expected.
         error: io::Error,
     },
 }
@@ -61,11 +62,11 @@ fn fail(path: &Path, doing: &'static str) -> impl Fn(io::Error) -> FolderError {
 }
 
 impl Folder {
-    /// Makes the folder, for its owner alone, if it is not there; takes it. One that cannot be written to is taken all the same: what it
-    /// holds can be shown.
+    /// Locks the folder, and first creates a missing one for its owner alone. A folder that cannot be written to is
+    /// locked all the same, since its contents can be used.
     ///
     /// # Errors
-    /// Where another process has it, it cannot be made, or it is another user's or others may write to it.
+    /// Fails if another process holds the folder, or it cannot be created, is another user's or is writable by others.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
         let place = match Place::open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Place::make(path).map_err(fail(path, "made"))?,
@@ -74,7 +75,7 @@ impl Folder {
         place.is_ours().map_err(fail(path, "used"))?;
         for name in SLOTS.into_iter().chain(KEYS) {
             match place.reader(name) {
-                // What cannot be read is said by whoever wants to; what is not there is made.
+                // An unreadable file is reported by its reader; a missing one is created later.
                 Err(error) if foreign(&error) => {
                     return Err(fail(&path.join(name), "used")(error));
                 }
@@ -83,7 +84,7 @@ impl Folder {
         }
         let file = path.join(LOCK);
         let lock = match place.writer(LOCK) {
-            // Whoever cannot write here takes no lock from one who can.
+            // A process that cannot write here takes no lock from one that can.
             Err(error) if cannot_write(&error) => match place.reader(LOCK) {
                 Err(error) if error.kind() == ErrorKind::NotFound => place.lockable(),
                 there => there,
@@ -101,7 +102,7 @@ impl Folder {
         Err(FolderError::InUse(path.to_owned()))
     }
 
-    /// Where it is.
+    /// Returns the folder's path.
     pub fn path(&self) -> &Path {
         self.place.path()
     }
@@ -110,34 +111,34 @@ impl Folder {
         &self.place
     }
 
-    /// A file of this folder; none where there is none.
+    /// Returns the contents of a file of this folder, or `None` if there is no such file.
     ///
     /// # Errors
-    /// Where it cannot be read, is a link, another user's, or writable by others.
+    /// Fails if the file cannot be read, is a link, is another user's or is writable by others.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, FolderError> {
         self.place.read(name).map_err(fail(&self.path().join(name), "read"))
     }
 
-    /// Replaces a file as a whole: whatever happens, it is the old or the new one. For its owner alone.
+    /// Replaces a file, for its owner alone; after any failure the file is the old or the new one.
     ///
     /// # Errors
-    /// Where it cannot be written: then it is as before.
+    /// Fails if the file cannot be written; the file is then unchanged.
     pub fn write(&self, name: &str, octets: &[u8]) -> Result<(), FolderError> {
         self.place.replace(name, octets).map_err(fail(&self.path().join(name), "written"))
     }
 
-    /// Removes a file, if it is there.
+    /// Removes a file, if it exists.
     ///
     /// # Errors
-    /// Where it cannot be removed.
+    /// Fails if the file cannot be removed.
     pub fn remove(&self, name: &str) -> Result<(), FolderError> {
         self.place.remove(name).map_err(fail(&self.path().join(name), "removed"))
     }
 
-    /// Whether there is room for a file, and it may be written.
+    /// Tests that there is room for a file and that files may be written.
     ///
     /// # Errors
-    /// Why not: then nothing new can be kept here.
+    /// Returns why nothing new can be stored here.
     pub fn try_writing(&self) -> Result<(), FolderError> {
         let (name, octets) = PROBE;
         let written = self.place.replace(name, &vec![0; octets]).and_then(|()| self.place.remove(name));
@@ -145,7 +146,7 @@ impl Folder {
     }
 }
 
-/// The disk is full or may only be read: what is there is good all the same.
+/// Returns whether the disk is full or read-only, in which case existing files are still good.
 fn cannot_write(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -153,10 +154,10 @@ fn cannot_write(error: &io::Error) -> bool {
     )
 }
 
-/// Leaves a file in a folder that another process has taken.
+/// Writes a file into a folder that another process has locked.
 ///
 /// # Errors
-/// Where it cannot be written, or the folder is not ours.
+/// Fails if the file cannot be written, or the folder is not ours.
 pub fn leave(folder: &Path, name: &str, octets: &[u8]) -> Result<(), FolderError> {
     let written = Place::open(folder).and_then(|place| {
         place.is_ours()?;
@@ -165,10 +166,10 @@ pub fn leave(folder: &Path, name: &str, octets: &[u8]) -> Result<(), FolderError
     written.map_err(fail(&folder.join(name), "written"))
 }
 
-/// A file of a folder that another process may have taken; none where there is none.
+/// Returns the contents of a file of a folder that another process may have locked, or `None` if there is none.
 ///
 /// # Errors
-/// Where it cannot be read, is a link, another user's, or writable by others.
+/// Fails if the file cannot be read, is a link, is another user's or is writable by others.
 pub fn look(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, FolderError> {
     let read = match Place::open(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -208,7 +209,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let folder = Folder::open(parent.path()).unwrap();
         assert_eq!(folder.read("order.json").unwrap(), None);
-        // What a crash left behind.
+        // The leftover of a crash.
         fs::write(parent.path().join("order.json.new"), "half").unwrap();
         folder.write("order.json", b"one").unwrap();
         folder.write("order.json", b"two").unwrap();

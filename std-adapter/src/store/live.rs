@@ -1,4 +1,4 @@
-//! PEM copies for other programs: `live/cert.pem` and `live/key.pem`, always of one generation.
+//! Writes PEM copies for other programs: `live/cert.pem` and `live/key.pem`, always of one generation.
 
 use std::fs;
 use std::io;
@@ -6,11 +6,12 @@ use std::path::Path;
 
 use super::folder::{Folder, FolderError};
 
-/// Writes chain and key, PEM, into a folder of their own and turns the link `live` to it in one step: whoever opens `live/cert.pem` and
-/// `live/key.pem` after each other may see two generations only if it opens them around that instant, never for longer. Older folders go.
+/// Writes chain and key, PEM, into a new folder and switches the link `live` to it in one step: a program that opens
+/// `live/cert.pem` and then `live/key.pem` sees two generations only if the switch falls between. Older folders are
+/// removed.
 ///
 /// # Errors
-/// Where something cannot be written: then `live` is as before.
+/// Fails if a file cannot be written; `live` is then unchanged.
 pub fn write_live(folder: &Folder, generation: u32, chain: &str, key: &str) -> Result<(), FolderError> {
     let fail = |path: &Path, doing: &'static str| {
         let path = path.to_owned();
@@ -27,7 +28,7 @@ pub fn write_live(folder: &Folder, generation: u32, chain: &str, key: &str) -> R
     remove_others(folder, &name)
 }
 
-/// The generation that `live` leads to.
+/// Returns the generation that `live` points to.
 pub fn live_generation(folder: &Folder) -> Option<u32> {
     let target = folder.place().linked("live").ok()?;
     std::str::from_utf8(&target).ok()?.strip_prefix("live-")?.parse().ok()
@@ -61,7 +62,7 @@ mod tests {
             assert_eq!(live_generation(&folder), Some(generation));
             assert_eq!(fs::read_to_string(live.join("key.pem")).unwrap(), format!("key {generation}"));
         }
-        // After a crash between the steps it is done again.
+        // After a crash between the steps, the same generation is written again.
         write_live(&folder, 3, "chain 3", "key 3").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Where keys and certificates are kept: the core's two slots in files, PEM copies for other programs.
+//! Stores keys and certificates: the core's two slots in files, and PEM copies for other programs.
 
 mod file;
 mod folder;

@@ -1,4 +1,5 @@
-//! A folder that is held open, and the files in it: none of their names is followed as a link, and each must be this user's alone to write.
+//! Keeps a folder open and accesses its files: none of their names is followed as a link, and only this user may write
+//! them.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
@@ -11,30 +12,31 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-/// A file larger than this is not one of ours.
+/// The size limit of a file, in octets; larger files are not ours.
 const MAX_FILE: u64 = 1024 * 1024;
 
-/// Folders are for their owner alone, files too, whatever the umask is.
+/// The modes of folders and files, for their owner alone, whatever the umask is.
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
-/// The kind of an error about what another user owns or may write.
+/// The kind of the errors about files that another user owns or may write to.
 const FOREIGN: ErrorKind = ErrorKind::InvalidData;
 
-/// Others than the owner may write.
+/// The mode bits that let users other than the owner write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
-/// A folder that is held open: its files are those of this folder, whatever becomes of its path.
+/// An open folder: file names refer to this folder even if its path changes.
 #[derive(Debug)]
 pub(super) struct Place {
     path: PathBuf,
     fd: OwnedFd,
-    /// Who owns the folder must own what is in it.
+    /// The folder's owner, who must also own the folder's files.
     owner: u32,
 }
 
 impl Place {
-    /// Opens a folder. Its path may lead through links (`StateDirectory=` of systemd with `DynamicUser=` is one); what is in it may not.
+    /// Opens a folder. Its path may lead through links (systemd's `StateDirectory=` with `DynamicUser=`); names in it
+    /// may not.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
@@ -46,14 +48,14 @@ impl Place {
         Ok(Self { path, fd, owner })
     }
 
-    /// Makes the folder and those that lead to it, where they are not there; opens it.
+    /// Creates the folder and its missing parents, and opens it.
     pub(super) fn make(path: &Path) -> io::Result<Self> {
         match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() && !path.exists() => drop(Self::make(parent)?),
             _ => {}
         }
         match DirBuilder::new().mode(FOLDER_MODE).create(path) {
-            // The umask may have taken bits of the owner's.
+            // The umask may have cleared bits of the owner's.
             Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(FOLDER_MODE))?,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -61,29 +63,29 @@ impl Place {
         Self::open(path)
     }
 
-    /// Where it is.
+    /// Returns the folder's path.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The folder itself as a file, for a lock.
+    /// Returns the folder itself as a file, for a lock.
     pub(super) fn lockable(&self) -> io::Result<File> {
         Ok(self.fd.try_clone()?.into())
     }
 
-    /// It is this process's user's, and nobody else may write to it.
+    /// Checks that this process's user owns the folder and that no other user may write to it.
     pub(super) fn is_ours(&self) -> io::Result<()> {
         owned(&rustix::fs::fstat(&self.fd)?, geteuid().as_raw())
     }
 
-    /// A file that is there, to be read.
+    /// Opens an existing file for reading.
     pub(super) fn reader(&self, name: &str) -> io::Result<File> {
         let file = self.file(name, OFlags::RDONLY)?;
         owned(&rustix::fs::fstat(&file)?, self.owner)?;
         Ok(file)
     }
 
-    /// A file to be written in place, made if it is not there.
+    /// Opens a file for writing in place, and creates a missing one.
     pub(super) fn writer(&self, name: &str) -> io::Result<File> {
         let file = self.file(name, OFlags::RDWR | OFlags::CREATE)?;
         owned(&rustix::fs::fstat(&file)?, self.owner)?;
@@ -92,7 +94,7 @@ impl Place {
     }
 
     fn file(&self, name: &str, flags: OFlags) -> io::Result<File> {
-        // A pipe in its place must not hold us up.
+        // A pipe of this name must not block us.
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         match rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(FILE_MODE)) {
             Ok(fd) => Ok(fd.into()),
@@ -101,7 +103,7 @@ impl Place {
         }
     }
 
-    /// A folder in this one, made if it is not there.
+    /// Opens a folder in this one, and creates a missing one.
     pub(super) fn folder(&self, name: &str) -> io::Result<Self> {
         match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(FOLDER_MODE)) {
             Ok(()) => {
@@ -117,7 +119,7 @@ impl Place {
         Self::of(self.path.join(name), fd)
     }
 
-    /// The contents of a file; none where there is none.
+    /// Returns the contents of a file, or `None` if there is no such file.
     pub(super) fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         use std::io::Read;
         let file = match self.reader(name) {
@@ -132,7 +134,7 @@ impl Place {
         Ok(Some(octets))
     }
 
-    /// Replaces a file as a whole: written beside it, synced, renamed over it, the folder synced.
+    /// Replaces a file atomically: writes and syncs a new file, renames it over the old one, and syncs the folder.
     pub(super) fn replace(&self, name: &str, octets: &[u8]) -> io::Result<()> {
         let new = format!("{name}.new");
         // A leftover of a crash may have another mode.
@@ -140,7 +142,7 @@ impl Place {
         let mut file = self.file(&new, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?;
         let written = restrict(&file).and_then(|()| file.write_all(octets)).and_then(|()| file.sync_all());
         if let Err(error) = written {
-            // A full disk is not made fuller.
+            // The leftover must not fill a full disk further.
             let _ = self.remove(&new);
             return Err(error);
         }
@@ -153,17 +155,17 @@ impl Place {
         self.sync()
     }
 
-    /// Makes a link, and nothing where its name is taken.
+    /// Creates a link; fails if the name is taken.
     pub(super) fn link(&self, target: &str, name: &str) -> io::Result<()> {
         Ok(rustix::fs::symlinkat(target, &self.fd, name)?)
     }
 
-    /// What a link of this folder says.
+    /// Returns the target of a link of this folder.
     pub(super) fn linked(&self, name: &str) -> io::Result<Vec<u8>> {
         Ok(rustix::fs::readlinkat(&self.fd, name, Vec::new())?.into_bytes())
     }
 
-    /// Removes a file or a link, if it is there.
+    /// Removes a file or a link, if it exists.
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
         match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
             Err(Errno::NOENT) => Ok(()),
@@ -171,23 +173,23 @@ impl Place {
         }
     }
 
-    /// Removes a folder of files, or whatever else has its name.
+    /// Removes a folder of files, or another file of this name.
     pub(super) fn remove_folder(&self, name: &OsStr) -> io::Result<()> {
         let path = self.path.join(name);
         match fs::symlink_metadata(&path)?.is_dir() {
-            // No link is followed.
+            // `symlink_metadata` follows no link.
             true => fs::remove_dir_all(&path),
             false => fs::remove_file(&path),
         }
     }
 
-    /// What was made, renamed or removed is on the disk afterwards.
+    /// Writes the folder's changes (files created, renamed or removed) to the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&self.fd)?)
     }
 }
 
-/// A file or folder of another user, or one that others may write to, is not taken: they would get the key, or choose it.
+/// Rejects a file or folder that another user owns or may write to: that user would obtain the key, or choose it.
 fn owned(stat: &Stat, by: u32) -> io::Result<()> {
     let owner = stat.st_uid;
     let mode = stat.st_mode & 0o7777;
@@ -207,12 +209,12 @@ fn owned(stat: &Stat, by: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// What is there is not ours, or not ours alone, or no file.
+/// Returns whether the error is about a file that another user owns or may write to, or that is not a regular file.
 pub(super) fn foreign(error: &io::Error) -> bool {
     error.kind() == FOREIGN
 }
 
-/// A new file has less than its mode under a strict umask; an old one may have more.
+/// Sets the mode: a strict umask gives a new file less than its mode, and an old file may have more.
 fn restrict(file: &File) -> io::Result<()> {
     let mode = rustix::fs::fstat(file)?.st_mode & 0o777;
     if mode == FILE_MODE { Ok(()) } else { Ok(rustix::fs::fchmod(file, Mode::from_raw_mode(FILE_MODE))?) }

@@ -1,4 +1,4 @@
-//! Accepts TLS over tokio: a handshake, then the verdict on the peer.
+//! Accepts TLS over tokio: runs the handshake, then judges the client.
 
 use std::fmt;
 use std::io;
@@ -11,12 +11,12 @@ use super::reloading::Reloading;
 use super::{Peer, Refusal, ServerSettings, ServerStream, ShownCertificate, TlsError, TlsServer, refusal};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Why there is no connection.
+/// The reason a connection was not established.
 #[derive(Debug)]
 pub enum AcceptError {
-    /// The peer was judged and refused; with the certificate that it showed, where it did.
+    /// The peer was judged and refused. Holds the certificate that the peer showed, if any.
     Refused(Refusal, Option<Box<ShownCertificate>>),
-    /// The client left without an octet, as health checks do.
+    /// The client left without sending an octet, as health checks do.
     LeftSilently,
     /// TLS or the network failed.
     Io(io::Error),
@@ -38,7 +38,7 @@ impl fmt::Display for AcceptError {
 impl std::error::Error for AcceptError {}
 
 impl AcceptError {
-    /// The certificate that a refused peer showed.
+    /// Returns the certificate that a refused peer showed.
     pub fn shown(&self) -> Option<&ShownCertificate> {
         match self {
             Self::Refused(_, shown) => shown.as_deref(),
@@ -46,13 +46,13 @@ impl AcceptError {
         }
     }
 
-    /// The refused peer's certificate led to a CA of ours; whether it has its key is not known.
+    /// Returns whether the refused peer's certificate has a path to a trust anchor; the key may be unproved.
     #[cfg(feature = "gateway")]
     pub(crate) fn is_of_verified(&self) -> bool {
         matches!(self, Self::Refused(Refusal::Denied(_) | Refusal::ServerName(_), _))
     }
 
-    /// Why a handshake failed, with what its verifiers found.
+    /// Returns the error of a failed handshake, with the findings of its verifiers.
     pub(super) fn failed(error: io::Error, found: &mut Handshake) -> Self {
         let shown = found.shown.take();
         match found.refused.take() {
@@ -64,7 +64,7 @@ impl AcceptError {
         }
     }
 
-    /// Why the peer of a finished handshake is not let in.
+    /// Returns the error for a peer that is refused after its handshake.
     pub(super) fn refused(refusal: Refusal, connection: &rustls::CommonState) -> Self {
         let leaf = connection.peer_certificates().and_then(<[_]>::first);
         Self::Refused(refusal, leaf.map(|leaf| Box::new(ShownCertificate::new(leaf))))
@@ -72,7 +72,7 @@ impl AcceptError {
 }
 
 impl From<io::Error> for AcceptError {
-    /// The core's reason where it refused, else what TLS or the system says.
+    /// Extracts the core's refusal, if there is one; otherwise keeps the error of TLS or the system.
     fn from(error: io::Error) -> Self {
         if error.get_ref().is_some_and(|error| error.is::<LeftSilently>()) {
             return Self::LeftSilently;
@@ -97,11 +97,11 @@ impl From<AcceptError> for io::Error {
 }
 
 impl TlsServer {
-    /// A handshake, then the verdict. The stream hands on no more than a handshake needs until it is done, and handshakes take turns
-    /// at the processors.
+    /// Runs the handshake, then judges the client. Until the handshake is done, the stream passes on no more octets
+    /// than a handshake needs. Handshakes take turns at the processors.
     ///
     /// # Errors
-    /// The core's reason, or what failed.
+    /// Returns the core's refusal, or the error that occurred.
     pub async fn accept<S>(&self, stream: S) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -109,8 +109,8 @@ impl TlsServer {
         self.accept_telling(stream, &mut None).await
     }
 
-    /// Accepts like [`TlsServer::accept`]. Where the client was sent a fatal alert, its stream is left in `told`: closed at once, with
-    /// something unread, it would be reset, and the alert be lost.
+    /// Accepts like [`TlsServer::accept`]. If the client was sent a fatal alert, its stream is left in `told`: closing
+    /// the stream at once, with unread octets, would reset the connection and lose the alert.
     pub(crate) async fn accept_telling<S>(
         &self,
         stream: S,
@@ -123,7 +123,7 @@ impl TlsServer {
         self.finish(acceptor.accept(Bounded::client(stream)), told).await
     }
 
-    /// Goes through with a handshake, then lets the client in.
+    /// Completes the handshake, then admits the client.
     pub(super) async fn finish<S>(
         &self,
         handshake: tokio_rustls::Accept<Bounded<S>>,
@@ -145,31 +145,32 @@ impl TlsServer {
     }
 }
 
-/// Accepts TLS; its settings, and the trust in them, can be replaced while it is in use.
+/// Accepts TLS with settings, and trust in them, that can be replaced while in use.
 #[derive(Debug)]
 pub struct Acceptor(Reloading<TlsServer>);
 
 impl Acceptor {
-    /// An acceptor with its first settings.
+    /// Creates an acceptor with its first settings.
     ///
     /// # Errors
-    /// Where the provider lacks what is asked for.
+    /// Fails if the provider lacks a requested feature.
     pub fn new(settings: ServerSettings) -> Result<Self, TlsError> {
         Reloading::new(settings).map(Self)
     }
 
-    /// New handshakes use the new settings; connections go on.
+    /// Replaces the settings for new handshakes; established connections continue.
     ///
     /// # Errors
-    /// Where the provider lacks what is asked for: then nothing changes.
+    /// Fails if the provider lacks a requested feature; nothing changes then.
     pub fn reload(&self, settings: ServerSettings) -> Result<(), TlsError> {
         self.0.reload(settings)
     }
 
-    /// A handshake, then the verdict; no peer where no certificate was asked for or shown. The caller sets the deadline.
+    /// Runs the handshake, then judges the client. The peer is `None` if no certificate was requested or shown. The
+    /// caller sets the deadline.
     ///
     /// # Errors
-    /// The core's reason, or what failed.
+    /// Returns the core's refusal, or the error that occurred.
     pub async fn accept<S>(&self, stream: S) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -189,7 +190,7 @@ mod tests {
     use rustls::client::danger::ServerCertVerifier;
     use rustls::sign::CertifiedKey;
 
-    /// A root, and whom it issued a certificate for.
+    /// Returns a root, and a certificate that the root issued, with its key.
     fn pki() -> (CertificateDer<'static>, CertificateDer<'static>, KeyPair) {
         let (root_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
         let mut root = CertificateParams::default();

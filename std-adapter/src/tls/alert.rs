@@ -1,4 +1,4 @@
-//! The alert that fits a refusal (RFC 8446 section 6.2).
+//! Selects the alert for a refusal (RFC 8446 section 6.2).
 
 #[cfg(feature = "tokio")]
 use std::io;
@@ -12,8 +12,8 @@ use rustls::{CertificateError, Error, OtherError};
 use super::handshake::Handshake;
 use super::{Refusal, ShownCertificate};
 
-/// The error for rustls, which sends the alert that belongs to it. The refusal itself goes to whoever drives the handshake; where nobody
-/// does, it is in the error, and the alert is certificate_unknown.
+/// Returns the error for which rustls sends the fitting alert. The refusal itself goes to the code that drives the
+/// handshake; without such code, the error holds the refusal, and the alert is certificate_unknown.
 pub(super) fn refuse(refusal: Refusal, leaf: &CertificateDer<'_>) -> Error {
     Handshake::tell(|handshake| handshake.shown = Some(Box::new(ShownCertificate::new(leaf))));
     let fitting = fitting(&refusal);
@@ -28,14 +28,14 @@ pub(super) fn refuse(refusal: Refusal, leaf: &CertificateDer<'_>) -> Error {
     }
 }
 
-/// Whether rustls sends the peer a fatal alert together with this error of a handshake.
+/// Returns whether rustls sends the peer a fatal alert for this error of a handshake.
 #[cfg(feature = "tokio")]
 pub(super) fn is_told(error: &io::Error) -> bool {
     let rustls = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
     rustls.is_some_and(|error| !matches!(error, Error::AlertReceived(_)))
 }
 
-/// Whether the other end refuses us with a fatal alert.
+/// Returns whether the error is a fatal alert from the other end.
 #[cfg(feature = "gateway")]
 pub(crate) fn is_alert(error: &io::Error) -> bool {
     let rustls = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
@@ -48,7 +48,7 @@ impl From<Refusal> for Error {
     }
 }
 
-/// What rustls says as an alert; none is certificate_unknown: it is not the certificate's fault.
+/// Returns the rustls error with the fitting alert; `None` (certificate_unknown) if the certificate is not at fault.
 fn fitting(refusal: &Refusal) -> Option<CertificateError> {
     Some(match refusal {
         // bad_certificate

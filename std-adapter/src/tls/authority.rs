@@ -1,4 +1,4 @@
-//! Certificates that peers, or we, are verified by: what each is for, and when it ends.
+//! Describes the certificates that peers, or we, are verified by: the role and the validity of each.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use pki_types::{CertificateDer, UnixTime};
 
 use super::{Credential, TrustStore};
 
-/// What a certificate that others are verified by is for.
+/// The role of a certificate that others are verified by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthorityRole {
     /// A configured CA.
@@ -18,14 +18,14 @@ pub enum AuthorityRole {
     Pin,
     /// A configured intermediate, which completes the chains of peers.
     KnownIntermediate,
-    /// An intermediate that a peer showed, on the path by which it was let in.
+    /// An intermediate that an authorized peer showed on its path.
     PeerIntermediate,
     /// An intermediate that we show with our own certificate.
     Intermediate,
 }
 
 impl AuthorityRole {
-    /// Its name in metrics and on pages.
+    /// Returns the role's name in metrics and on pages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ca => "ca",
@@ -46,26 +46,27 @@ impl From<Role> for AuthorityRole {
     }
 }
 
-/// A certificate that somebody is verified by.
+/// A certificate that peers, or we, are verified by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority {
-    /// What it is for.
+    /// The role of the certificate.
     pub role: AuthorityRole,
-    /// Whom it is about.
+    /// The subject of the certificate.
     pub subject: String,
-    /// Its serial number, in hexadecimal.
+    /// The serial number, in hexadecimal.
     pub serial: String,
-    /// First second of validity.
+    /// The first second of validity.
     pub not_before: UnixTime,
-    /// Last second of validity.
+    /// The last second of validity.
     pub not_after: UnixTime,
 }
 
-/// A CA that ends within this is warned of, and one of a shorter life within a sixth of it: to replace it takes visits to every site.
+/// The time before a CA's expiry when warnings begin, or a sixth of the CA's life if that is shorter: replacing a CA
+/// takes visits to every site.
 const SOON: Duration = Duration::from_secs(60 * 24 * 3600);
 
 impl Authority {
-    /// What is told of a certificate.
+    /// Describes a certificate.
     pub fn new(role: AuthorityRole, certificate: &Certificate<'_>) -> Self {
         let validity = certificate.validity();
         Self {
@@ -77,40 +78,40 @@ impl Authority {
         }
     }
 
-    /// A configured certificate that is what it says.
+    /// Describes a configured certificate, whose role follows from its contents.
     pub fn stated(certificate: &Certificate<'_>) -> Self {
         Self::new(Anchor::new(*certificate).role().into(), certificate)
     }
 
-    /// The intermediates of a chain that we show.
+    /// Describes the intermediates of a chain that we show.
     pub fn of_chain(chain: &[CertificateDer<'_>]) -> Vec<Self> {
         let intermediates = chain.iter().skip(1).flat_map(|der| Certificate::from_der(der));
         intermediates.map(|certificate| Self::new(AuthorityRole::Intermediate, &certificate)).collect()
     }
 
-    /// It is to be replaced: it ends within a sixth of its life, and within 60 days.
+    /// Returns whether the certificate must be replaced: it ends within a sixth of its life, and within 60 days.
     pub fn ends_soon(&self, now: UnixTime) -> bool {
         let seconds = |from: UnixTime| self.not_after.as_secs().saturating_sub(from.as_secs());
         seconds(now) < SOON.as_secs().min(seconds(self.not_before) / 6)
     }
 }
 
-/// What is shown to peers, and what they are verified by; for whoever tells when it ends.
+/// The certificates shown to peers, and those that peers are verified by, for reports of their expiry.
 #[derive(Clone, Debug, Default)]
 pub struct Certificates {
-    /// What is shown, where that is anything.
+    /// The credential shown to peers, if any.
     pub credential: Option<Credential>,
-    /// What peers are verified by, where they are.
+    /// The trust that peers are verified by, if any.
     pub trust: Option<Arc<TrustStore>>,
 }
 
 impl Certificates {
-    /// From when to when our own certificate is valid, where there is one.
+    /// Returns the first and last second of our own certificate's validity, if there is one.
     pub fn validity(&self) -> Option<(UnixTime, UnixTime)> {
         self.credential.as_ref().and_then(Credential::validity)
     }
 
-    /// Every configured CA, pin and intermediate, and the intermediates that peers and we show.
+    /// Returns every configured CA, pin and intermediate, and the intermediates that peers and we show.
     pub fn authorities(&self) -> Vec<Authority> {
         let mut all = self.trust.as_ref().map(|trust| trust.authorities()).unwrap_or_default();
         if let Some(credential) = &self.credential {

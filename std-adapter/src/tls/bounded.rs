@@ -1,4 +1,4 @@
-//! A stream that hands on no more than a stranger may send.
+//! Limits the octets that a peer may send during a handshake.
 
 use std::fmt;
 use std::io;
@@ -8,27 +8,27 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Octets of a ClientHello, with the headers of its records. One with post-quantum key shares has about 2 KiB.
+/// The maximum octets of a ClientHello, record headers included. With post-quantum key shares, about 2 KiB are used.
 const CLIENT_HELLO: usize = 16 * 1024;
-/// Octets of a client after the ServerHello, until its handshake is done: its certificates for the most part.
+/// The maximum octets of a client from the ServerHello to the end of the handshake: mostly certificates.
 const FLIGHT_OF_CLIENT: usize = 64 * 1024;
-/// Octets of a server until its handshake is done: a CertificateRequest can name many CAs.
+/// The maximum octets of a server until the handshake ends: a CertificateRequest can name many CAs.
 const FLIGHT_OF_SERVER: usize = 256 * 1024;
 
-/// A stream under TLS. Until the handshake is done it ends with an error where the peer sends more than a handshake needs: rustls
-/// keeps what it cannot use yet, up to 64 KiB of each peer.
+/// A stream under TLS that fails if the peer sends more than a handshake needs before the handshake is done. rustls
+/// buffers octets that it cannot use yet, up to 64 KiB of each peer.
 #[derive(Debug)]
 pub struct Bounded<S> {
     stream: S,
-    /// What may still come; none where there is no bound.
+    /// The octets that the peer may still send; `None` without a limit.
     left: Option<usize>,
-    /// What may come after our first answer.
+    /// The octets that the peer may send after our first answer.
     after: usize,
-    /// The peer is a client that has said nothing yet.
+    /// Whether the peer is a client that has sent nothing yet.
     silent: bool,
 }
 
-/// A client came and left without an octet, as health checks do.
+/// The error of a client that left without sending an octet, as health checks do.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeftSilently;
 
@@ -41,27 +41,27 @@ impl fmt::Display for LeftSilently {
 impl std::error::Error for LeftSilently {}
 
 impl<S> Bounded<S> {
-    /// The peer is a client: a ClientHello comes first.
+    /// Wraps the stream of a client, which sends its ClientHello first.
     pub(super) fn client(stream: S) -> Self {
         Self { stream, left: Some(CLIENT_HELLO), after: FLIGHT_OF_CLIENT, silent: true }
     }
 
-    /// The peer is a server: our ClientHello goes first.
+    /// Wraps the stream of a server, which answers our ClientHello.
     pub(super) fn server(stream: S) -> Self {
         Self { stream, left: Some(0), after: FLIGHT_OF_SERVER, silent: false }
     }
 
-    /// The stream alone.
+    /// Returns the underlying stream.
     pub(super) fn into_inner(self) -> S {
         self.stream
     }
 
-    /// The handshake is done.
+    /// Removes the limit once the handshake is done.
     pub(super) fn lift(&mut self) {
         self.left = None;
     }
 
-    /// What is written first says that the ClientHello is whole.
+    /// Raises the limit at the first write, which shows that the ClientHello is complete.
     fn answer(&mut self) {
         if let Some(left) = &mut self.left {
             *left = left.saturating_add(std::mem::take(&mut self.after));
@@ -108,7 +108,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
     }
 }
 
-/// What is said of a peer that sends without end.
+/// The error text for a peer that exceeds the limit.
 const TOO_MUCH: &str = "the peer sent more than a handshake needs";
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-    /// How many octets of `sent` are handed on.
+    /// Returns how many octets of `sent` are passed on.
     async fn taken(
         bounded: &mut Bounded<tokio::io::DuplexStream>,
         far: &mut tokio::io::DuplexStream,

@@ -1,4 +1,4 @@
-//! tls-alpn-01 (RFC 8737): a handshake with a certificate that only a CA's validation wants to see.
+//! Answers tls-alpn-01 (RFC 8737): a handshake with a certificate that is for a CA's validation only.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,11 +15,11 @@ use rustls::sign::CertifiedKey;
 
 use super::{Credential, LiveCredential};
 
-/// RFC 8737 section 6.2
+/// The ALPN protocol of a validation (RFC 8737 section 6.2).
 #[cfg(feature = "tokio")]
 pub(super) const ALPN: &[u8] = b"acme-tls/1";
 
-/// Certificates by the name that a validation asks for.
+/// The certificates for pending validations, by the name to validate.
 #[derive(Default)]
 pub(super) struct Challenges {
     pending: Mutex<HashMap<String, Arc<CertifiedKey>>>,
@@ -32,7 +32,7 @@ impl fmt::Debug for Challenges {
     }
 }
 
-/// A validation is answered while this lives.
+/// A guard: a validation is answered until the guard is dropped.
 #[derive(Debug)]
 pub struct ChallengeCertificate {
     credential: LiveCredential,
@@ -71,7 +71,7 @@ impl Challenges {
         self.count.store(pending.len(), Ordering::Release);
     }
 
-    /// Asked before each handshake, so without a lock.
+    /// Returns whether no validation is pending. Called before each handshake, so without a lock.
     pub(super) fn is_empty(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
     }
@@ -94,12 +94,12 @@ impl ResolvesServerCert for Only {
 }
 
 impl Credential {
-    /// A validation may come now.
+    /// Returns whether a validation may come now.
     pub(super) fn is_challenged(&self) -> bool {
         self.challenges().is_some_and(|challenges| !challenges.is_empty())
     }
 
-    /// How the validation of a name is answered; no client is asked for a certificate.
+    /// Returns the configuration that answers the validation of a name; no client certificate is requested.
     #[cfg(feature = "tokio")]
     pub(super) fn challenge_config(&self, name: &str) -> Option<io::Result<Arc<ServerConfig>>> {
         let certificate = self.challenges()?.find(name)?;

@@ -1,4 +1,4 @@
-//! Originates TLS over tokio: a handshake, then the verdict on the server.
+//! Originates TLS over tokio: runs the handshake, then judges the server.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use super::reloading::Reloading;
 use super::{AcceptError, ClientSettings, ClientStream, Peer, TlsClient, TlsError};
 
 impl TlsClient {
-    /// A handshake, then the verdict. The stream hands on no more than a handshake needs until it is done, and handshakes take turns
-    /// at the processors.
+    /// Runs the handshake, then judges the server. Until the handshake is done, the stream passes on no more octets
+    /// than a handshake needs. Handshakes take turns at the processors.
     ///
     /// # Errors
-    /// The core's reason, or what failed.
+    /// Returns the core's refusal, or the error that occurred.
     pub async fn connect<S>(
         &self,
         server_name: ServerName<'static>,
@@ -28,8 +28,8 @@ impl TlsClient {
         self.connect_telling(server_name, stream, &mut None).await
     }
 
-    /// Connects like [`TlsClient::connect`]. Where the server was sent a fatal alert, its stream is left in `told`: closed at once, with
-    /// something unread, it would be reset, and the alert be lost.
+    /// Connects like [`TlsClient::connect`]. If the server was sent a fatal alert, its stream is left in `told`:
+    /// closing the stream at once, with unread octets, would reset the connection and lose the alert.
     pub(crate) async fn connect_telling<S>(
         &self,
         server_name: ServerName<'static>,
@@ -54,31 +54,32 @@ impl TlsClient {
     }
 }
 
-/// Originates TLS; its settings, and the trust in them, can be replaced while it is in use.
+/// Originates TLS with settings, and trust in them, that can be replaced while in use.
 #[derive(Debug)]
 pub struct Connector(Reloading<TlsClient>);
 
 impl Connector {
-    /// A connector with its first settings.
+    /// Creates a connector with its first settings.
     ///
     /// # Errors
-    /// Where the provider lacks what is asked for.
+    /// Fails if the provider lacks a requested feature.
     pub fn new(settings: ClientSettings) -> Result<Self, TlsError> {
         Reloading::new(settings).map(Self)
     }
 
-    /// New handshakes use the new settings; connections go on.
+    /// Replaces the settings for new handshakes; established connections continue.
     ///
     /// # Errors
-    /// Where the provider lacks what is asked for: then nothing changes.
+    /// Fails if the provider lacks a requested feature; nothing changes then.
     pub fn reload(&self, settings: ClientSettings) -> Result<(), TlsError> {
         self.0.reload(settings)
     }
 
-    /// A handshake, then the verdict; no peer only where nobody is verified. The caller sets the deadline.
+    /// Runs the handshake, then judges the server. The peer is `None` only if servers are not verified. The caller
+    /// sets the deadline.
     ///
     /// # Errors
-    /// The core's reason, or what failed.
+    /// Returns the core's refusal, or the error that occurred.
     pub async fn connect<S>(
         &self,
         server_name: ServerName<'static>,

@@ -1,4 +1,4 @@
-//! A certificate chain with its private key; one that stays, or one that is replaced while it is in use.
+//! Holds a certificate chain with its private key, fixed or replaceable while in use.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use super::challenge::Challenges;
 use super::{ChallengeCertificate, provider};
 use crate::pem::{self, PemError};
 
-/// What is shown to peers: a certificate chain, leaf first, with the key that fits the leaf. Cheap to clone.
+/// A certificate chain to show to peers, leaf first, with the leaf's private key. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Credential(Kind);
 
@@ -24,7 +24,7 @@ enum Kind {
     Live(LiveCredential),
 }
 
-/// A credential that can be replaced while it is in use, and that is empty at first: handshakes that begin afterwards see the new one.
+/// A credential that is empty at first and can be replaced while in use, for handshakes that begin afterwards.
 #[derive(Clone, Debug, Default)]
 pub struct LiveCredential(Arc<Live>);
 
@@ -35,18 +35,18 @@ struct Live {
     challenges: Challenges,
 }
 
-/// Why there is no credential.
+/// The reason a credential cannot be loaded.
 #[derive(Debug)]
 pub enum CredentialError {
-    /// A file is not as it should be.
+    /// A file is unreadable or malformed.
     Pem(PemError),
-    /// The key is of no kind that the provider can sign with, or does not fit the certificate.
+    /// The provider cannot sign with the key, or the key does not match the certificate.
     Key {
         /// The certificate's file.
         cert_file: PathBuf,
         /// The key's file.
         key_file: PathBuf,
-        /// What rustls says.
+        /// The error of rustls.
         error: rustls::Error,
     },
 }
@@ -69,10 +69,10 @@ impl fmt::Display for CredentialError {
 impl std::error::Error for CredentialError {}
 
 impl Credential {
-    /// Reads a chain and its key; they must fit.
+    /// Reads a chain and its key, which must match.
     ///
     /// # Errors
-    /// The file, and what is wrong with it.
+    /// Returns the file and its fault.
     pub fn load(cert_file: &Path, key_file: &Path) -> Result<Self, CredentialError> {
         let chain = pem::read_certificates(cert_file).map_err(CredentialError::Pem)?;
         let key = pem::read_private_key(key_file).map_err(CredentialError::Pem)?;
@@ -83,27 +83,27 @@ impl Credential {
         })
     }
 
-    /// A chain, leaf first, and its key; they must fit.
+    /// Creates a credential from a chain, leaf first, and its key, which must match.
     ///
     /// # Errors
-    /// Where the provider cannot sign with the key, or it is another certificate's.
+    /// Fails if the provider cannot sign with the key, or the key is another certificate's.
     pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, KeyError> {
         let key = CertifiedKey::from_der(chain, key, &provider()).map_err(KeyError)?;
         key.keys_match().map_err(KeyError)?;
         Ok(Self(Kind::Fixed(Arc::new(key))))
     }
 
-    /// A certificate that only a validation sees: it has a critical extension that rustls does not know (RFC 8737 section 3), so that whether
-    /// the key fits cannot be asked.
+    /// Creates a credential that only a validation sees. The certificate has a critical extension that rustls does not
+    /// know (RFC 8737 section 3), so rustls cannot check whether the key matches.
     ///
     /// # Errors
-    /// Where the provider cannot sign with the key.
+    /// Fails if the provider cannot sign with the key.
     pub fn for_validation(certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> Result<Self, KeyError> {
         let key = provider().key_provider.load_private_key(key).map_err(KeyError)?;
         Ok(Self(Kind::Fixed(Arc::new(CertifiedKey::new(vec![certificate], key)))))
     }
 
-    /// What is shown now; none where nothing was obtained yet.
+    /// Returns the chain and key shown now; `None` if no certificate was obtained yet.
     pub(super) fn current(&self) -> Option<Arc<CertifiedKey>> {
         match &self.0 {
             Kind::Fixed(key) => Some(key.clone()),
@@ -111,7 +111,7 @@ impl Credential {
         }
     }
 
-    /// Grows with each replacement.
+    /// Returns a number that grows with each replacement.
     pub(super) fn generation(&self) -> u64 {
         match &self.0 {
             Kind::Fixed(_) => 0,
@@ -119,7 +119,7 @@ impl Credential {
         }
     }
 
-    /// Where validations of its names are answered (RFC 8737).
+    /// Returns the pending validations of the credential's names (RFC 8737).
     pub(super) fn challenges(&self) -> Option<&Challenges> {
         match &self.0 {
             Kind::Fixed(_) => None,
@@ -127,37 +127,37 @@ impl Credential {
         }
     }
 
-    /// From when to when the leaf is valid; none where nothing was obtained yet.
+    /// Returns the first and last second of the leaf's validity; `None` if no certificate was obtained yet.
     pub fn validity(&self) -> Option<(UnixTime, UnixTime)> {
         let current = self.current()?;
         let validity = Certificate::from_der(current.cert.first()?).ok()?.validity();
         Some((validity.not_before, validity.not_after))
     }
 
-    /// The chain in DER, leaf first; empty where nothing was obtained yet.
+    /// Returns the chain in DER, leaf first; empty if no certificate was obtained yet.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         self.current().map(|current| current.cert.clone()).unwrap_or_default()
     }
 }
 
 impl LiveCredential {
-    /// An empty one.
+    /// Creates an empty credential.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What follows this one, for settings of servers and clients.
+    /// Returns a credential that follows this one's replacements, for settings of servers and clients.
     pub fn credential(&self) -> Credential {
         Credential(Kind::Live(self.clone()))
     }
 
-    /// Handshakes that begin after this show `credential`.
+    /// Replaces the credential for handshakes that begin afterwards.
     pub fn replace(&self, credential: &Credential) {
         self.0.current.store(credential.current());
         self.0.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Validations of its name are answered with this certificate until it is dropped (RFC 8737 section 3).
+    /// Answers validations of `name` with this certificate until the returned value is dropped (RFC 8737 section 3).
     pub fn answer(&self, name: &str, certificate: &Credential) -> ChallengeCertificate {
         self.0.challenges.answer(name, certificate.current(), self.clone())
     }
@@ -167,7 +167,7 @@ impl LiveCredential {
     }
 }
 
-/// Why a key cannot be used.
+/// The reason a key cannot be used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeyError(rustls::Error);
 

@@ -1,4 +1,4 @@
-//! A handshake under way: what its verifiers found, told from where rustls asks them to where the handshake is driven.
+//! Passes the findings of rustls's verifiers to the code that drives the handshake.
 
 use std::cell::Cell;
 #[cfg(feature = "tokio")]
@@ -15,19 +15,19 @@ thread_local! {
     static CURRENT: Cell<Option<Handshake>> = const { Cell::new(None) };
 }
 
-/// What the verifiers of one handshake found.
+/// The findings of one handshake's verifiers.
 #[derive(Debug, Default)]
 pub(super) struct Handshake {
-    /// The peer may come in, if it proves its key.
+    /// The verdict on a peer that is authorized if it proves its key.
     pub(super) judged: Option<Verdict>,
-    /// It may not.
+    /// The refusal of the peer.
     pub(super) refused: Option<Refusal>,
-    /// The certificate that it showed, where it may not.
+    /// The certificate that a refused peer showed.
     pub(super) shown: Option<Box<ShownCertificate>>,
 }
 
 impl Handshake {
-    /// Tells the handshake that is polled on this thread; false where there is none.
+    /// Calls `found` with the handshake that is polled on this thread; returns false if there is none.
     pub(super) fn tell(found: impl FnOnce(&mut Self)) -> bool {
         let Some(mut handshake) = CURRENT.take() else { return false };
         found(&mut handshake);
@@ -35,7 +35,7 @@ impl Handshake {
         true
     }
 
-    /// Makes this the handshake that is told, while `poll` runs.
+    /// Makes `self` the current handshake of this thread while `poll` runs.
     #[cfg(feature = "tokio")]
     fn during<T>(&mut self, poll: impl FnOnce() -> T) -> T {
         let outer = CURRENT.replace(Some(std::mem::take(self)));
@@ -44,7 +44,7 @@ impl Handshake {
         polled
     }
 
-    /// Polls a handshake to its end, each time in its turn.
+    /// Polls a handshake to its end, waiting for a turn before each poll.
     #[cfg(feature = "tokio")]
     pub(super) async fn drive<F: Future>(handshake: F) -> (F::Output, Self) {
         let mut found = Self::default();
@@ -54,7 +54,7 @@ impl Handshake {
             let mut polled = false;
             let output = poll_fn(|cx| {
                 if polled {
-                    // Woken again: it waits for its turn before it is polled.
+                    // Woken again: the handshake waits for a turn before the next poll.
                     return Poll::Ready(None);
                 }
                 polled = true;

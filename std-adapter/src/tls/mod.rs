@@ -1,4 +1,4 @@
-//! Every rustls name lives here.
+//! Contains all code that names rustls.
 
 #[cfg(feature = "tokio")]
 mod acceptor;

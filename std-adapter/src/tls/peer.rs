@@ -1,4 +1,4 @@
-//! A peer that was let in.
+//! Describes an authorized peer.
 
 use std::fmt::{self, Write as _};
 
@@ -6,7 +6,7 @@ use edgetrust_core::identity::{AuthorizedPeer, common_name};
 use edgetrust_core::x509::GeneralName;
 use pki_types::UnixTime;
 
-/// A peer that was let in: who it is and for how long that holds.
+/// An authorized peer: its identity, and the end of its authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     identity: String,
@@ -16,7 +16,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Of the proof, and of nothing else; `rule` is the words of the rule that it names.
+    /// Describes the peer of a proof, from the proof alone; `rule` is the text of the rule that the proof names.
     pub(super) fn new(proof: &AuthorizedPeer<'_>, rule: Option<String>) -> Self {
         let (leaf, valid_until) = (proof.path().leaf(), proof.path().valid_until());
         let common_name =
@@ -40,7 +40,7 @@ impl Peer {
         Self { identity, common_name, rule, valid_until }
     }
 
-    /// What it takes to remember it.
+    /// Returns the octets needed to remember the peer.
     pub(super) fn octets(&self) -> usize {
         let rest = [&self.common_name, &self.rule].into_iter().flatten().map(String::len).sum();
         self.identity.len().saturating_add(rest)
@@ -51,26 +51,27 @@ impl Peer {
         Self { identity: identity.to_owned(), common_name: None, rule: None, valid_until }
     }
 
-    /// The subject's only common name, if there is one.
+    /// Returns the subject's only common name, if there is one.
     pub fn common_name(&self) -> Option<&str> {
         self.common_name.as_deref()
     }
 
-    /// The allow rule that let it in, as the configuration names it: `CN location-b`; none where every verified peer is let in.
+    /// Returns the allow rule that authorized the peer, as the configuration names it: `CN location-b`; `None` where
+    /// every verified peer is authorized.
     pub fn rule(&self) -> Option<&str> {
         self.rule.as_deref()
     }
 
-    /// The last second at which every certificate of its path is valid.
+    /// Returns the last second at which every certificate of the peer's path is valid.
     pub fn valid_until(&self) -> UnixTime {
         self.valid_until
     }
 }
 
-/// Names shown of one peer; a certificate may have thousands.
+/// The maximum number of names shown of one peer; a certificate may have thousands.
 const MAX_SHOWN: usize = 4;
 
-/// Its names: `CN=location-b,URI=spiffe://mesh/b`.
+/// Writes the peer's names: `CN=location-b,URI=spiffe://mesh/b`.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.identity)

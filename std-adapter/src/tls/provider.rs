@@ -1,11 +1,11 @@
-//! The cryptography provider and the protocol versions.
+//! Selects the cryptography provider and the protocol versions.
 
 use std::sync::Arc;
 
 use rustls::SupportedProtocolVersion;
 use rustls::crypto::CryptoProvider;
 
-/// The provider: aws-lc-rs, with X25519MLKEM768 first, or ring where that is the only feature.
+/// Returns the provider: aws-lc-rs, with X25519MLKEM768 first, or ring if that is the only feature.
 pub fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: std::sync::OnceLock<Arc<CryptoProvider>> = std::sync::OnceLock::new();
     PROVIDER
@@ -19,7 +19,7 @@ pub fn provider() -> Arc<CryptoProvider> {
         .clone()
 }
 
-/// The lowest version of TLS that is spoken.
+/// The minimum version of TLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MinVersion {
     /// TLS 1.2 (RFC 5246) and 1.3.

@@ -1,4 +1,4 @@
-//! Settings that can be replaced while they are in use, and that follow the trust in them.
+//! Keeps settings that can be replaced while in use, and that follow changes of the trust in them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use arc_swap::ArcSwap;
 
 use super::{ClientSettings, ServerSettings, TlsClient, TlsError, TlsServer};
 
-/// What is made of settings: a server or a client.
+/// A server or a client that is made from settings.
 pub(super) trait Made: fmt::Debug + Sized {
     type Settings: Clone + fmt::Debug;
 
     fn make(settings: Self::Settings) -> Result<Self, TlsError>;
 
-    /// Whether trust is still what it was when this was made.
+    /// Returns whether trust is unchanged since `self` was made.
     fn is_current(&self) -> bool;
 }
 
@@ -41,7 +41,7 @@ impl Made for TlsClient {
     }
 }
 
-/// Settings, and what was made of them.
+/// Settings, and the server or client made from them.
 #[derive(Debug)]
 struct Current<T: Made> {
     settings: T::Settings,
@@ -63,20 +63,21 @@ impl<T: Made + Clone> Reloading<T> {
         Ok(Self(ArcSwap::new(Current::new(settings)?)))
     }
 
-    /// All or nothing.
+    /// Replaces the settings; on failure nothing changes.
     pub(super) fn reload(&self, settings: T::Settings) -> Result<(), TlsError> {
         self.0.store(Current::new(settings)?);
         Ok(())
     }
 
-    /// What new handshakes use: made anew when a [`super::TrustStore`] has been replaced, so that no session from before is resumed.
+    /// Returns the server or client for new handshakes, made anew when a [`super::TrustStore`] has been replaced, so
+    /// that no earlier session is resumed.
     pub(super) fn current(&self) -> Result<T, TlsError> {
         let current = self.0.load_full();
         if current.made.is_current() {
             return Ok(current.made.clone());
         }
         let renewed = Current::new(current.settings.clone())?;
-        // A reload meanwhile is newer.
+        // A concurrent reload is newer, and stays.
         self.0.compare_and_swap(&current, renewed.clone());
         Ok(renewed.made.clone())
     }

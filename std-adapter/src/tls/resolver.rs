@@ -1,4 +1,4 @@
-//! What rustls asks for in a handshake: the credential of that moment.
+//! Gives rustls the credential that is current at each handshake.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use rustls::sign::CertifiedKey;
 
 use super::Credential;
 
-/// Shows a credential, whoever asks for whatever name: tunnels are chosen by name before.
+/// Shows one credential to every peer and for every name: tunnels are chosen by name before.
 #[derive(Debug)]
 pub(super) struct Resolver(pub(super) Credential);
 
 impl ResolvesServerCert for Resolver {
-    /// None while nothing was obtained yet: the handshake fails with an alert.
+    /// Returns `None` until a certificate was obtained: the handshake then fails with an alert.
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.0.current()
     }

@@ -1,15 +1,15 @@
-//! A server's certificate that is for other names than the one that was asked for.
+//! Describes a server's certificate that is not for the requested server name.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use edgetrust_core::x509::{Certificate, GeneralName};
 
-/// Names that are listed, and characters of each: a certificate may have thousands of any length.
+/// The maximum number of names listed, and of characters of each: a certificate may have thousands of any length.
 const MAX_NAMES: usize = 8;
 const MAX_CHARACTERS: usize = 64;
 
-/// Both names: what was asked for, and what the certificate is for.
+/// The requested server name, and the names that the certificate is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongServerName {
     asked: String,
@@ -17,7 +17,7 @@ pub struct WrongServerName {
 }
 
 impl WrongServerName {
-    /// Of a server's certificate that is not for the name that was asked for.
+    /// Describes a server's certificate that is not for the requested name.
     pub fn new(asked: &str, leaf: &Certificate<'_>) -> Self {
         let names: Vec<String> =
             leaf.extensions().subject_alt_name.into_iter().flatten().filter_map(server_name).collect();
@@ -42,7 +42,7 @@ impl fmt::Display for WrongServerName {
     }
 }
 
-/// A name that a server can be asked for.
+/// Returns the text of a name by which a server can be requested; `None` for other kinds of name.
 fn server_name(name: GeneralName<'_>) -> Option<String> {
     match name {
         GeneralName::Dns(name) => Some(cut(name)),
@@ -55,7 +55,7 @@ fn server_name(name: GeneralName<'_>) -> Option<String> {
     }
 }
 
-/// Without control characters, and of a sane length.
+/// Escapes control characters, and cuts the name to `MAX_CHARACTERS`.
 fn cut(name: &str) -> String {
     let mut shown: String = name.chars().take(MAX_CHARACTERS).collect::<String>().escape_debug().to_string();
     if name.chars().nth(MAX_CHARACTERS).is_some() {

@@ -1,4 +1,5 @@
-//! Sessions that a server can resume, kept here and not sealed in tickets: no ticket key can leak, and they end with their server.
+//! Stores resumable sessions in memory instead of sealing them in tickets: no ticket key can leak, and sessions end
+//! with their server.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -13,11 +14,12 @@ use rustls::server::StoresServerSessions;
 use super::Credential;
 use crate::clock;
 
-/// Handshakes that resume a session end within this time.
+/// The maximum duration of a handshake that resumes a session, in seconds.
 const MARGIN: u64 = 5;
 
-/// Until when sessions may be resumed: up to the first end of a certificate that was shown in one. A session keeps the certificate of its
-/// first handshake, however often it is resumed, and is refused once that has expired; so it is forgotten before.
+/// The time until which sessions may be resumed: the earliest expiry of a certificate that was shown in one. A session
+/// keeps the certificate of its first handshake, however often the session is resumed, and is refused once that
+/// certificate has expired; so the session is forgotten before.
 #[derive(Debug)]
 pub(super) struct Horizon(AtomicU64);
 
@@ -28,13 +30,13 @@ impl Default for Horizon {
 }
 
 impl Horizon {
-    /// A peer was let in with a path that is valid until then.
+    /// Records that a peer was authorized with a path that is valid until `valid_until`.
     pub(super) fn note(&self, valid_until: UnixTime) {
         self.0.fetch_min(valid_until.as_secs(), Ordering::AcqRel);
     }
 
-    /// Whether sessions may be kept and resumed now, and whether those from before must go first. Until the end has passed none is kept: a
-    /// ticket of a session that began before may come late.
+    /// Returns whether sessions may be kept and resumed now, and whether earlier sessions must be dropped first. No
+    /// session is kept until the horizon has passed: a ticket of an earlier session may come late.
     fn look(&self, now: UnixTime) -> Sight {
         let (now, end) = (now.as_secs(), self.0.load(Ordering::Acquire));
         if now.saturating_add(MARGIN) <= end {
@@ -48,7 +50,7 @@ impl Horizon {
     }
 }
 
-/// How far the horizon is.
+/// The distance to the horizon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sight {
     Clear,
@@ -56,7 +58,7 @@ enum Sight {
     Passed,
 }
 
-/// The newest sessions, up to a limit. rustls's own store looks through all of its keys at each resumption.
+/// Stores the newest sessions, up to a limit. rustls's own store searches all of its keys at each resumption.
 pub(super) struct Sessions {
     limit: usize,
     horizon: Arc<Horizon>,
@@ -66,7 +68,7 @@ pub(super) struct Sessions {
 #[derive(Default)]
 struct Kept {
     values: HashMap<Vec<u8>, Vec<u8>>,
-    /// Keys, the oldest first; those of sessions that were taken are passed over when their turn comes.
+    /// The keys, oldest first. Keys of sessions that were taken stay until they are the oldest.
     order: VecDeque<Vec<u8>>,
 }
 
@@ -75,7 +77,7 @@ impl Sessions {
         Self { limit, horizon, kept: Mutex::default() }
     }
 
-    /// None while none may be kept. A panic elsewhere leaves whole sessions.
+    /// Locks the store; `None` while no session may be kept. A panic elsewhere leaves no partial session.
     fn kept(&self) -> Option<MutexGuard<'_, Kept>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let sight = self.horizon.look(clock::now());
@@ -99,7 +101,7 @@ impl StoresServerSessions for Sessions {
         if kept.values.insert(key.clone(), value).is_none() {
             kept.order.push_back(key);
         }
-        // Keys of taken sessions count too, so that neither grows without bound.
+        // Keys of taken sessions count too, so that neither collection grows without bound.
         while kept.order.len() > self.limit {
             if let Some(oldest) = kept.order.pop_front() {
                 kept.values.remove(&oldest);
@@ -112,7 +114,7 @@ impl StoresServerSessions for Sessions {
         self.kept()?.values.get(key).cloned()
     }
 
-    /// A session of TLS 1.3 is for one use (RFC 8446 appendix C.4).
+    /// Removes a session, since a TLS 1.3 session is for one use (RFC 8446 appendix C.4).
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
         self.kept()?.values.remove(key)
     }
@@ -122,10 +124,11 @@ impl StoresServerSessions for Sessions {
     }
 }
 
-/// Servers whose sessions a client can resume; rustls's own default.
+/// The number of servers whose sessions a client can resume; rustls's own default.
 const SERVERS: usize = 256;
 
-/// A client's sessions, forgotten when its own certificate is replaced too: the server's side of a session ends with that.
+/// Stores a client's sessions. Replacing the client's own certificate drops them too: the server's side of a session
+/// ends with the certificate that was shown.
 pub(super) struct ClientSessions {
     credential: Option<Credential>,
     horizon: Arc<Horizon>,
@@ -143,7 +146,7 @@ impl ClientSessions {
         Self { credential, horizon, kept: Mutex::new((0, Arc::new(ClientSessionMemoryCache::new(SERVERS)))) }
     }
 
-    /// None while none may be kept.
+    /// Returns the current store; `None` while no session may be kept.
     fn kept(&self) -> Option<Arc<ClientSessionMemoryCache>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let generation = self.credential.as_ref().map_or(0, Credential::generation);

@@ -1,4 +1,4 @@
-//! What a configuration of rustls is made from.
+//! Makes rustls configurations from settings.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,35 +16,35 @@ use super::{
     Certificates, ClientVerifier, Credential, MinVersion, Peer, Refusal, ServerVerifier, TrustStore, provider,
 };
 
-/// Sessions that a server can resume; about 1.5 KiB each, with the client's chain.
+/// The number of sessions that a server can resume; about 1.5 KiB each, with the client's chain.
 const SESSIONS: usize = 4096;
 
-/// Whether clients show certificates.
+/// The mode of client authentication.
 #[derive(Clone, Debug)]
 pub enum ClientAuth {
-    /// None is asked for.
+    /// No certificate is requested.
     Off,
-    /// Judged where shown.
+    /// A certificate is judged if shown.
     Optional(Arc<TrustStore>),
-    /// No handshake without.
+    /// A handshake without a certificate fails.
     Required(Arc<TrustStore>),
 }
 
-/// A server's side.
+/// The settings of a server.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
-    /// What the server shows.
+    /// The credential that the server shows.
     pub credential: Credential,
-    /// What clients show.
+    /// The mode of client authentication, with its trust.
     pub client_auth: ClientAuth,
-    /// The lowest version.
+    /// The minimum TLS version.
     pub min_version: MinVersion,
-    /// Protocols (RFC 7301), the preferred first.
+    /// The ALPN protocols (RFC 7301), the preferred first.
     pub alpn: Vec<Vec<u8>>,
 }
 
 impl ServerSettings {
-    /// What the server shows, and what clients are verified by.
+    /// Returns the credential that the server shows, and the trust that clients are verified by.
     pub fn certificates(&self) -> Certificates {
         let trust = match &self.client_auth {
             ClientAuth::Off => None,
@@ -54,30 +54,30 @@ impl ServerSettings {
     }
 }
 
-/// Whom a client believes.
+/// The servers that a client trusts.
 #[derive(Clone, Debug)]
 pub enum ServerTrust {
     /// Servers with a path to one of these anchors and the right name.
     Verified(Arc<TrustStore>),
-    /// Everybody. For `insecure_skip_verify`.
+    /// Every server, unverified. For `insecure_skip_verify`.
     DangerNobodyIsVerified,
 }
 
-/// A client's side.
+/// The settings of a client.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
-    /// Whom the client believes.
+    /// The servers that the client trusts.
     pub trust: ServerTrust,
-    /// What the client shows, if asked.
+    /// The credential that the client shows on request.
     pub credential: Option<Credential>,
-    /// The lowest version.
+    /// The minimum TLS version.
     pub min_version: MinVersion,
-    /// Protocols (RFC 7301), the preferred first.
+    /// The ALPN protocols (RFC 7301), the preferred first.
     pub alpn: Vec<Vec<u8>>,
 }
 
 impl ClientSettings {
-    /// What the client shows, and what servers are verified by.
+    /// Returns the credential that the client shows, and the trust that servers are verified by.
     pub fn certificates(&self) -> Certificates {
         let trust = match &self.trust {
             ServerTrust::Verified(store) => Some(store.clone()),
@@ -87,7 +87,7 @@ impl ClientSettings {
     }
 }
 
-/// What rustls refuses to be configured with.
+/// The error of a configuration that rustls refuses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TlsError(rustls::Error);
 
@@ -99,7 +99,7 @@ impl fmt::Display for TlsError {
 
 impl std::error::Error for TlsError {}
 
-/// A server: rustls's configuration, and who judges its clients. Cheap to clone.
+/// A server: the rustls configuration, and the verifier of clients. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct TlsServer {
     config: Arc<ServerConfig>,
@@ -108,10 +108,10 @@ pub struct TlsServer {
 }
 
 impl TlsServer {
-    /// Judges again what the client of a connection that goes on showed, by the rules of this server and now.
+    /// Judges the client of an established connection again, by this server's rules and the current time.
     ///
     /// # Errors
-    /// Why it is no longer let in.
+    /// Returns why the client is no longer authorized.
     #[cfg(feature = "acme")]
     pub(crate) fn admit_again(&self, shown: &[pki_types::CertificateDer<'_>]) -> Result<Option<Arc<Peer>>, Refusal> {
         match &self.verifier {
@@ -120,10 +120,10 @@ impl TlsServer {
         }
     }
 
-    /// A configuration with tickets of its own: one made before a change of trust cannot be resumed after it.
+    /// Creates a configuration with its own tickets: no ticket from before a change of trust can be resumed after it.
     ///
     /// # Errors
-    /// Where the provider lacks what is asked for.
+    /// Fails if the provider lacks a requested feature.
     pub fn new(settings: ServerSettings) -> Result<Self, TlsError> {
         let provider = provider();
         let builder = ServerConfig::builder_with_provider(provider.clone())
@@ -140,7 +140,7 @@ impl TlsServer {
         };
         let mut config = builder.with_cert_resolver(Arc::new(Resolver(settings.credential.clone())));
         config.alpn_protocols = settings.alpn;
-        // RFC 8446 appendix C.4: a ticket is for one use. A feed reconnects once, with the ticket of its last connection.
+        // RFC 8446 appendix C.4: a ticket is for one use. A feed reconnects once, with its last connection's ticket.
         config.send_tls13_tickets = 1;
         let horizon = verifier.as_ref().map(|verifier| verifier.horizon().clone()).unwrap_or_default();
         config.session_storage = Arc::new(Sessions::new(SESSIONS, horizon));
@@ -149,12 +149,13 @@ impl TlsServer {
         Ok(Self { config: Arc::new(config), verifier, credential: settings.credential })
     }
 
-    /// Whether trust is still what it was when this was made; else a new one is to be made.
+    /// Returns whether trust is unchanged since the server was created; if not, a new server must be created.
     pub fn is_current(&self) -> bool {
         self.verifier.as_ref().is_none_or(|verifier| verifier.is_current())
     }
 
-    /// A CA may validate the certificate's names now (RFC 8737): each ClientHello is to be read before it is answered.
+    /// Returns whether a CA may validate the certificate's names now (RFC 8737): each ClientHello must then be read
+    /// before the handshake is answered.
     pub fn is_challenged(&self) -> bool {
         self.credential.is_challenged()
     }
@@ -164,12 +165,12 @@ impl TlsServer {
         &self.credential
     }
 
-    /// For any code that takes rustls's own. It must call [`TlsServer::admit`] after each handshake.
+    /// Returns the rustls configuration. Its user must call [`TlsServer::admit`] after each handshake.
     pub fn config(&self) -> &Arc<ServerConfig> {
         &self.config
     }
 
-    /// As [`TlsServer::admit`], by the verdict of this very handshake, where it asked for one.
+    /// Admits the client as [`TlsServer::admit`] does, by the verdict of this very handshake if there is one.
     #[cfg(feature = "tokio")]
     pub(super) fn admit_judged(
         &self,
@@ -182,10 +183,10 @@ impl TlsServer {
         }
     }
 
-    /// Judges the client of a finished handshake, resumed ones too; none where no certificate was asked for or shown.
+    /// Judges the client of a finished handshake, resumed or not; `None` if no certificate was requested or shown.
     ///
     /// # Errors
-    /// Why it is not let in.
+    /// Returns why the client is not authorized.
     pub fn admit(&self, connection: &rustls::CommonState) -> Result<Option<Arc<Peer>>, Refusal> {
         match &self.verifier {
             Some(verifier) => verifier.admit(connection.peer_certificates()),
@@ -194,7 +195,7 @@ impl TlsServer {
     }
 }
 
-/// A client: rustls's configuration, and who judges servers. Cheap to clone.
+/// A client: the rustls configuration, and the verifier of servers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct TlsClient {
     config: Arc<ClientConfig>,
@@ -202,10 +203,10 @@ pub struct TlsClient {
 }
 
 impl TlsClient {
-    /// A configuration with a session cache of its own.
+    /// Creates a configuration with a session cache of its own.
     ///
     /// # Errors
-    /// Where the provider lacks what is asked for.
+    /// Fails if the provider lacks a requested feature.
     pub fn new(settings: ClientSettings) -> Result<Self, TlsError> {
         let provider = provider();
         let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -232,17 +233,17 @@ impl TlsClient {
         Ok(Self { config: Arc::new(config), verifier })
     }
 
-    /// Whether trust is still what it was when this was made; else a new one is to be made.
+    /// Returns whether trust is unchanged since the client was created; if not, a new client must be created.
     pub fn is_current(&self) -> bool {
         self.verifier.as_ref().is_none_or(|verifier| verifier.is_current())
     }
 
-    /// For any code that takes rustls's own. It must call [`TlsClient::admit`] after each handshake.
+    /// Returns the rustls configuration. Its user must call [`TlsClient::admit`] after each handshake.
     pub fn config(&self) -> &Arc<ClientConfig> {
         &self.config
     }
 
-    /// As [`TlsClient::admit`], by the verdict of this very handshake, where it asked for one.
+    /// Admits the server as [`TlsClient::admit`] does, by the verdict of this very handshake if there is one.
     #[cfg(feature = "tokio")]
     pub(super) fn admit_judged(
         &self,
@@ -256,10 +257,10 @@ impl TlsClient {
         }
     }
 
-    /// Judges the server of a finished handshake, resumed ones too; none where nobody is verified.
+    /// Judges the server of a finished handshake, resumed or not; `None` if servers are not verified.
     ///
     /// # Errors
-    /// Why it is not believed.
+    /// Returns why the server is not authorized.
     pub fn admit(
         &self,
         connection: &rustls::CommonState,

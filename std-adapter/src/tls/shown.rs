@@ -1,4 +1,4 @@
-//! The certificate that a refused peer showed, and what a refused device asked for.
+//! Describes the certificate that a refused peer showed, and the certificate request of a refused device.
 
 use std::fmt::{self, Write};
 
@@ -7,27 +7,27 @@ use edgetrust_core::x509::{Certificate, GeneralName, GeneralNames};
 use pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 
-/// Characters that are kept of each field, and names of a certificate: it may have thousands of any length.
+/// The maximum number of characters kept of a field, and of names kept: there may be thousands of any length.
 const MAX_CHARACTERS: usize = 160;
 const MAX_NAMES: usize = 4;
 
-/// The certificate that a refused peer showed as its own: what it says, which nobody has verified.
+/// The certificate that a refused peer showed as its own. Its contents are unverified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShownCertificate {
-    /// One that parses. Each text is cut to a sane length, and has no control characters.
+    /// A certificate that parses. Each text is cut to a limited length, and has no control characters.
     Read {
-        /// Its subject.
+        /// The subject.
         subject: String,
-        /// The first names of its subjectAltName.
+        /// The first names of the subjectAltName.
         names: String,
-        /// Its issuer.
+        /// The issuer.
         issuer: String,
-        /// Its serial number, in hexadecimal.
+        /// The serial number, in hexadecimal.
         serial: String,
-        /// SHA-256 of its SubjectPublicKeyInfo, in hexadecimal.
+        /// SHA-256 of the SubjectPublicKeyInfo, in hexadecimal.
         spki_sha256: String,
     },
-    /// One that does not.
+    /// A certificate that does not parse.
     Unread {
         /// SHA-256 of the octets that were shown, in hexadecimal.
         certificate_sha256: String,
@@ -35,7 +35,7 @@ pub enum ShownCertificate {
 }
 
 impl ShownCertificate {
-    /// Reads what was shown.
+    /// Reads the certificate that was shown.
     pub fn new(der: &CertificateDer<'_>) -> Self {
         let Ok(certificate) = Certificate::from_der(der) else {
             return Self::Unread { certificate_sha256: hex(&Sha256::digest(der)) };
@@ -49,7 +49,7 @@ impl ShownCertificate {
         }
     }
 
-    /// Its fields by name, as the log and the pages have them.
+    /// Returns the fields by name, as in the log and on the pages.
     pub fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let fields = match self {
             Self::Read { subject, names, issuer, serial, spki_sha256 } => vec![
@@ -64,23 +64,23 @@ impl ShownCertificate {
         fields.into_iter().map(|(name, text)| (name, text.as_str()))
     }
 
-    /// The field of this name.
+    /// Returns the field with this name.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields().find(|(field, _)| *field == name).map(|(_, text)| text)
     }
 }
 
-/// What a device asked a certificate for, cut and escaped like the certificate that it showed.
+/// The contents of a device's certification request, cut and escaped like those of a shown certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShownRequest {
-    /// The subject of its certification request.
+    /// The requested subject.
     pub subject: String,
-    /// The first names of the subjectAltName that it asked for.
+    /// The first names of the requested subjectAltName.
     pub names: String,
 }
 
 impl ShownRequest {
-    /// Reads what was asked for.
+    /// Reads a certification request.
     pub fn new(request: &CertificationRequest<'_>) -> Self {
         Self { subject: cut(request.subject()), names: first_names(request.extensions().subject_alt_name) }
     }
@@ -91,7 +91,7 @@ fn first_names(all: Option<GeneralNames<'_>>) -> String {
     let mut all = all.into_iter().flatten();
     for (place, name) in all.by_ref().take(MAX_NAMES).enumerate() {
         let comma = if place == 0 { "" } else { "," };
-        // What is full takes no more.
+        // An error means that the text is full.
         let _ = names.write_str(comma).and_then(|()| write_name(&mut names, &name));
     }
     if all.next().is_some() {
@@ -115,7 +115,7 @@ fn write_name(f: &mut Cut, name: &GeneralName<'_>) -> fmt::Result {
     }
 }
 
-/// Takes as many characters as are kept, then fails: what is not kept is not formatted either.
+/// Collects up to `MAX_CHARACTERS`, then fails, so that text beyond the limit is not formatted either.
 #[derive(Default)]
 struct Cut {
     text: String,
@@ -137,7 +137,7 @@ impl Write for Cut {
 
 fn cut(name: impl fmt::Display) -> String {
     let mut cut = Cut::default();
-    // What is full takes no more.
+    // An error means that the text is full.
     let _ = write!(cut, "{name}");
     cut.text
 }

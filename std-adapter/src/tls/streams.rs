@@ -1,4 +1,4 @@
-//! What a gateway needs of tokio-rustls, by name.
+//! Names the parts of tokio-rustls that a gateway needs.
 
 use pki_types::ServerName;
 use rustls::ProtocolVersion;
@@ -13,12 +13,12 @@ use super::bounded::Bounded;
 use super::handshake::Handshake;
 use super::{AcceptError, Peer, TlsServer, challenge};
 
-/// A server's side of a connection.
+/// The server's side of a connection.
 pub type ServerStream<S> = tokio_rustls::server::TlsStream<Bounded<S>>;
-/// A client's side of a connection.
+/// The client's side of a connection.
 pub type ClientStream<S> = tokio_rustls::client::TlsStream<Bounded<S>>;
 
-/// The version of a finished handshake, as the PROXY protocol spells it.
+/// Returns the version of a finished handshake, as the PROXY protocol spells it.
 pub fn version_name(connection: &rustls::CommonState) -> Option<&'static str> {
     match connection.protocol_version()? {
         ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
@@ -27,18 +27,18 @@ pub fn version_name(connection: &rustls::CommonState) -> Option<&'static str> {
     }
 }
 
-/// Whether a server has said what it thinks of its client: in TLS 1.3 a client is done before the server has looked at its certificate,
-/// and a ticket comes after that at the earliest (RFC 8446 section 4.6.1).
+/// Returns whether the server has accepted its client. In TLS 1.3 a client finishes before the server has verified the
+/// client's certificate; a ticket comes after that verification at the earliest (RFC 8446 section 4.6.1).
 pub fn has_verdict(connection: &rustls::ClientConnection) -> bool {
     connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) || connection.tls13_tickets_received() > 0
 }
 
-/// Whether a finished handshake resumed a session: certificates were shown in an earlier one (RFC 8446 section 2.2).
+/// Returns whether a handshake resumed a session, whose certificates were shown earlier (RFC 8446 section 2.2).
 pub fn is_resumed(connection: &rustls::CommonState) -> bool {
     connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
 }
 
-/// A handshake that waits for a decision on which server answers it.
+/// A handshake whose ClientHello was read, and for which no server is chosen yet.
 pub struct ClientHello<S> {
     start: StartHandshake<Bounded<S>>,
     server_name: Option<String>,
@@ -52,12 +52,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
     /// Reads the ClientHello.
     ///
     /// # Errors
-    /// What rustls or the network says.
+    /// Returns the error of rustls or the network.
     pub async fn read(stream: S) -> io::Result<Self> {
         Self::read_telling(stream, &mut None).await
     }
 
-    /// Reads like [`ClientHello::read`]. Where the client was sent a fatal alert, its stream is left in `told`.
+    /// Reads like [`ClientHello::read`]. If the client was sent a fatal alert, its stream is left in `told`.
     pub(crate) async fn read_telling(stream: S, told: &mut Option<S>) -> io::Result<Self> {
         let acceptor = rustls::server::Acceptor::default();
         let mut reading = LazyConfigAcceptor::new(acceptor, Bounded::client(stream));
@@ -72,15 +72,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
         Ok(Self { start, server_name, challenge })
     }
 
-    /// A CA validates a name (RFC 8737).
+    /// Returns whether a CA validates a name (RFC 8737).
     pub fn is_challenge(&self) -> bool {
         self.challenge
     }
 
-    /// Answers a validation with the first of these servers that has an answer; the name that was asked for.
+    /// Answers a validation with the first of these servers that has an answer; returns the requested name.
     ///
     /// # Errors
-    /// What failed, or that none has an answer.
+    /// Fails if the handshake fails, or no server has an answer.
     pub async fn answer_challenge(self, servers: impl Iterator<Item = &TlsServer>) -> io::Result<String> {
         let Self { start, server_name, .. } = self;
         let name = server_name.unwrap_or_default();
@@ -89,25 +89,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
             config.unwrap_or_else(|| Err(io::Error::other(format!("no validation of {name:?} is expected"))))?;
         let (tls, _) = Handshake::drive(start.into_stream(config)).await;
         let mut tls = tls?;
-        // RFC 8737 section 3: the handshake is all; nothing is read from it.
+        // RFC 8737 section 3: the connection ends after the handshake; nothing is read from it.
         tls.shutdown().await?;
         Ok(name)
     }
 
-    /// The server name that the client asks for.
+    /// Returns the server name that the client requests.
     pub fn server_name(&self) -> Option<&str> {
         self.server_name.as_deref()
     }
 
-    /// Goes on as this server, then judges the client.
+    /// Continues the handshake as `server`, then judges the client.
     ///
     /// # Errors
-    /// The core's reason, or what failed.
+    /// Returns the core's refusal, or the error that occurred.
     pub async fn accept(self, server: &TlsServer) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError> {
         self.accept_telling(server, &mut None).await
     }
 
-    /// Goes on like [`ClientHello::accept`]. Where the client was sent a fatal alert, its stream is left in `told`.
+    /// Continues like [`ClientHello::accept`]. If the client was sent a fatal alert, its stream is left in `told`.
     pub(crate) async fn accept_telling(
         self,
         server: &TlsServer,
@@ -116,19 +116,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
         server.finish(self.start.into_stream(server.config().clone()), told).await
     }
 
-    /// Tells the client that nobody of that name is here; its stream, to be closed once it had time to read that.
+    /// Sends the client an unrecognized_name alert. The returned stream is to be closed after time to read the alert.
     pub async fn refuse_name(mut self) -> S {
-        // It may be gone; nothing was promised to it.
+        // Errors are ignored: the client may be gone.
         let _ = self.start.io.write_all(&UNRECOGNIZED_NAME).await;
         let _ = self.start.io.shutdown().await;
         self.start.io.into_inner()
     }
 }
 
-/// A server name from text: a DNS name or an IP address.
+/// Parses a server name: a DNS name or an IP address.
 ///
 /// # Errors
-/// What was found and what was expected.
+/// Returns what was found and what was expected.
 pub fn server_name(text: &str) -> Result<ServerName<'static>, String> {
     ServerName::try_from(text.to_owned())
         .map_err(|_| format!("server name: found {text:?}, expected a DNS name or an IP address"))

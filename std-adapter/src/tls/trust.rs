@@ -1,4 +1,4 @@
-//! Whom we believe and whom we let in: one value that is replaced as a whole.
+//! Stores trust anchors and allow lists: one value that is replaced as a whole.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -50,17 +50,17 @@ impl fmt::Display for OwnedRule {
     }
 }
 
-/// Which clients are let in.
+/// The clients that are authorized.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peers {
     /// Every client with a verified path.
     AnyVerified,
-    /// Those that a rule names.
+    /// Clients that a rule names.
     OneOf(Vec<OwnedRule>),
 }
 
 impl Peers {
-    /// Asks the core's policy (RFC 5280 section 6 is behind `path`).
+    /// Authorizes the peer of a path by the core's policy; the path was verified by RFC 5280 section 6.
     pub(super) fn authorize<'p>(&self, path: VerifiedPath<'p>) -> Result<AuthorizedPeer<'p>, Denied> {
         match self {
             Self::AnyVerified => PeerPolicy::AnyVerified.authorize(path),
@@ -71,7 +71,7 @@ impl Peers {
         }
     }
 
-    /// The rule that a proof names.
+    /// Returns the rule that a proof names.
     pub(super) fn rule(&self, proof: &AuthorizedPeer<'_>) -> Option<&OwnedRule> {
         match self {
             Self::AnyVerified => None,
@@ -80,19 +80,19 @@ impl Peers {
     }
 }
 
-/// Certificates that peers are verified with. Whether one that is not pinned is a CA or a pin the core decides.
+/// The certificates that peers are verified with. The core decides whether an unpinned certificate is a CA or a pin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Anchors {
-    /// Pins, whatever they say of themselves and wherever else they stand: [`Anchor::pin`].
+    /// Pins, whatever their contents, even if `stated` lists them too: [`Anchor::pin`].
     pub pinned: Vec<CertificateDer<'static>>,
-    /// Each is what it says: [`Anchor::new`].
+    /// Certificates whose role follows from their contents: [`Anchor::new`].
     pub stated: Vec<CertificateDer<'static>>,
     /// CAs of the system's store: [`Anchor::ca`].
     pub system: Vec<CertificateDer<'static>>,
 }
 
 impl Anchors {
-    /// No certificate at all.
+    /// Returns whether there is no certificate at all.
     pub fn is_empty(&self) -> bool {
         self.pinned.is_empty() && self.stated.is_empty() && self.system.is_empty()
     }
@@ -133,12 +133,12 @@ fn parse_anchors(anchors: Anchors) -> Result<ParsedAnchors, ParseError> {
     })
 }
 
-/// Parses each certificate once, when it is configured, and not once for each handshake.
+/// Parses each certificate once, at configuration, and not in each handshake.
 fn parse(ders: Vec<CertificateDer<'static>>) -> Result<Parsed, ParseError> {
     Parsed::try_new(ders, |ders| ders.iter().map(|der| Certificate::from_der(der)).collect())
 }
 
-/// One generation of trust: anchors, helpers, and rules.
+/// One generation of trust: anchors, known intermediates, and rules.
 pub(super) struct Generation {
     pub(super) number: u64,
     anchors: ParsedAnchors,
@@ -161,7 +161,7 @@ impl Generation {
         self.anchors.borrow_dependent()
     }
 
-    /// Asks the core.
+    /// Verifies a path with the core.
     pub(super) fn verify<'p>(
         &'p self,
         algorithms: &'p [&'p dyn SignatureVerificationAlgorithm],
@@ -179,31 +179,32 @@ impl Generation {
     }
 }
 
-/// Trust that can be replaced while handshakes go on.
+/// Trust that can be replaced during handshakes.
 #[derive(Debug)]
 pub struct TrustStore {
     current: ArcSwap<Generation>,
     met: Mutex<Met>,
 }
 
-/// Intermediates of peers at a time; the one that was met the longest ago goes first. Only peers that were let in add to them.
+/// The maximum number of peers' intermediates kept; the least recently shown goes first. Only authorized peers add to
+/// them.
 const MAX_MET: usize = 32;
 
-/// Intermediates that peers showed under one generation, on paths by which they were let in.
+/// The intermediates that authorized peers showed on their paths, under one generation.
 #[derive(Debug, Default)]
 struct Met {
     generation: u64,
     intermediates: VecDeque<Authority>,
 }
 
-/// Numbers generations across all stores, so that none is ever taken for another.
+/// Numbers generations across all stores, so that no two generations have the same number.
 static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);
 
 impl TrustStore {
-    /// A store with its first generation. `known_intermediates` are not trusted: they complete chains.
+    /// Creates a store with its first generation. `known_intermediates` are not trusted: they complete chains.
     ///
     /// # Errors
-    /// Where a certificate does not parse.
+    /// Fails if a certificate does not parse.
     pub fn new(
         anchors: impl Into<Anchors>,
         known_intermediates: Vec<CertificateDer<'static>>,
@@ -213,10 +214,10 @@ impl TrustStore {
         Ok(Arc::new(Self { current: ArcSwap::new(generation), met: Mutex::default() }))
     }
 
-    /// Replaces all of it at once; handshakes under way end with what they began with.
+    /// Replaces the whole generation at once; handshakes under way end with the generation of their beginning.
     ///
     /// # Errors
-    /// Where a certificate does not parse: then nothing changes.
+    /// Fails if a certificate does not parse; nothing changes then.
     pub fn replace(
         &self,
         anchors: impl Into<Anchors>,
@@ -227,12 +228,12 @@ impl TrustStore {
         Ok(())
     }
 
-    /// The number of the generation in force; it grows with each change.
+    /// Returns the number of the current generation, which grows with each change.
     pub fn generation_number(&self) -> u64 {
         self.current.load().number
     }
 
-    /// A peer was let in with these intermediates, under the trust of this number.
+    /// Records the intermediates of a peer that was authorized under this generation.
     pub(super) fn meet(&self, generation: u64, intermediates: Vec<Authority>) {
         if intermediates.is_empty() || generation != self.generation_number() {
             return;
@@ -242,7 +243,7 @@ impl TrustStore {
             *met = Met { generation, intermediates: VecDeque::new() };
         }
         for authority in intermediates {
-            // Metrics tell them apart by these.
+            // Metrics identify a certificate by subject and serial number.
             met.intermediates
                 .retain(|known| (&known.subject, &known.serial) != (&authority.subject, &authority.serial));
             met.intermediates.push_back(authority);
@@ -252,12 +253,13 @@ impl TrustStore {
         }
     }
 
-    /// A panic elsewhere leaves whole entries.
+    /// Locks the intermediates. A panic elsewhere leaves no partial entry.
     fn met(&self) -> MutexGuard<'_, Met> {
         self.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The certificates that peers are verified by, those of the system's store left out, and the intermediates that they showed.
+    /// Returns the certificates that peers are verified by, without those of the system's store, and the intermediates
+    /// that peers showed.
     pub fn authorities(&self) -> Vec<Authority> {
         let current = self.current.load();
         let system = current.anchors.borrow_owner().system.len();

@@ -1,6 +1,6 @@
-//! Turns at the processors. rustls works and asks its verifiers inside of a poll, as long as a signature or a path takes, and a
-//! stranger can have as many handshakes as it likes: if all of them that can go on did so at once, a session that was let in would
-//! wait behind all of them.
+//! Gives handshakes turns at the processors. rustls computes and calls its verifiers inside a poll, for as long as a
+//! signature or a path takes, and a stranger can have any number of handshakes: if all that are ready ran at once, an
+//! authorized session would wait behind all of them.
 
 use std::cell::Cell;
 use std::sync::LazyLock;
@@ -9,21 +9,22 @@ use std::thread::available_parallelism;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
 
-/// One for each processor, so that handshakes alone can use all of them. tokio hands them out in the order of asking.
+/// One permit for each processor: handshakes alone can use all processors. tokio grants permits in request order.
 static TURNS: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(available_parallelism().map_or(1, std::num::NonZero::get)));
 
-/// Steps that a thread may take before what else can run goes first.
+/// The number of turns of a thread before its other tasks run.
 const STEPS: u32 = 4;
 
 thread_local! {
     static TAKEN: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Waits for a turn. After some of them what else can run on this thread, and what the sockets have, goes first: tokio puts a task
-/// that yields behind both. It keeps its turn meanwhile, so that the others still wait for theirs and cannot run either.
+/// Waits for a turn. After every `STEPS` turns of a thread, the caller yields: tokio then runs the thread's other
+/// tasks and polls the sockets first. The caller keeps its turn meanwhile, so that other handshakes still wait for
+/// theirs and cannot run either.
 pub(super) async fn take() -> Option<SemaphorePermit<'static>> {
-    // It is never closed.
+    // The semaphore is never closed.
     let turn = TURNS.acquire().await.ok();
     if TAKEN.get() >= STEPS {
         yield_now().await;
@@ -47,7 +48,7 @@ mod tests {
 
     use crate::tls::handshake::Handshake;
 
-    /// A handshake that can always go on.
+    /// A handshake that is always ready to continue.
     struct Busy {
         steps: usize,
         taken: Arc<AtomicUsize>,
@@ -75,7 +76,7 @@ mod tests {
             strangers.spawn(Handshake::drive(Busy { steps: 50, taken: taken.clone() }));
         }
         let (mut near, mut far) = UnixStream::pair().unwrap();
-        // As many handshakes as wait, and not one more, would be done before each message.
+        // Without turns, every waiting handshake would run before each message.
         let mut most = 0;
         for _ in 0..100 {
             let before = taken.load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The memory of verdicts on peers that have proved their keys.
+//! Remembers verdicts on peers that have proved their keys.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -11,28 +11,28 @@ use rustls::crypto::hash::{Hash, HashAlgorithm};
 
 use super::{Authority, Peer};
 
-/// Verdicts in memory at a time; the one that was asked for the longest ago goes first.
+/// The maximum number of verdicts in memory; the least recently used one goes first.
 const MAX_VERDICTS: NonZeroUsize = NonZeroUsize::new(1024).expect("it is above zero");
-/// A peer with longer names is judged each time.
+/// The maximum octets of a remembered peer; a peer with longer names is judged each time.
 const MAX_PEER: usize = 2 * 1024;
 
-/// SHA-256.
+/// A SHA-256 digest.
 type Digest = [u8; 32];
 
-/// What was judged, in two digests: the peer's own certificate with the name that was asked for, and all that it sent.
+/// The input of a verdict, in two digests: the leaf certificate with the requested name, and all that the peer sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Evidence {
     leaf: Digest,
     all: Digest,
 }
 
-/// A peer that was let in, on which evidence and when.
+/// An authorized peer, with the evidence and the time of the verdict.
 #[derive(Clone, Debug)]
 pub(super) struct Verdict {
     evidence: Option<Evidence>,
     since: UnixTime,
     pub(super) peer: Arc<Peer>,
-    /// The intermediates of its path that the peer showed; told of once, and not remembered.
+    /// The intermediates of the path that the peer showed; reported once, and not remembered.
     pub(super) intermediates: Vec<Authority>,
 }
 
@@ -42,9 +42,10 @@ impl Verdict {
     }
 }
 
-/// Peers let in, by what they sent and the name that was asked for. It belongs to one generation of trust and ends with it, and a
-/// verdict holds from when it was made until the first certificate of its path expires. A certificate is public: only a peer that
-/// has proved its key is remembered, so that nobody else can fill the memory, and each certificate has one place in it.
+/// Remembers authorized peers, by their certificates and the requested name. The memory belongs to one generation of
+/// trust and ends with it. A verdict holds from the time it was made until the first certificate of its path expires.
+/// Certificates are public: only a peer that has proved its key is remembered, so that nobody else can fill the
+/// memory, and each certificate has one entry.
 pub(super) struct Verdicts {
     sha256: Option<&'static dyn Hash>,
     memory: Mutex<LruCache<Digest, Verdict>>,
@@ -58,7 +59,7 @@ impl Verdicts {
         Self { sha256, memory: Mutex::new(LruCache::new(MAX_VERDICTS)) }
     }
 
-    /// None where the provider has no SHA-256: then nothing is remembered.
+    /// Returns the evidence for a verdict; `None` if the provider has no SHA-256, and nothing is remembered then.
     pub(super) fn evidence(
         &self,
         name: &[u8],
@@ -69,7 +70,7 @@ impl Verdicts {
         let digest = |parts: &mut dyn Iterator<Item = &[u8]>| {
             let mut context = hash.start();
             for part in parts {
-                // Lengths keep one list of texts from looking like another.
+                // Lengths keep one list of parts from giving the same octets as another.
                 context.update(&part.len().to_be_bytes());
                 context.update(part);
             }
@@ -80,7 +81,7 @@ impl Verdicts {
         Some(Evidence { leaf, all })
     }
 
-    /// What was decided of exactly this before, if that still holds.
+    /// Returns the earlier verdict on exactly this evidence, if the verdict still holds.
     pub(super) fn recall(&self, evidence: Option<Evidence>, now: UnixTime) -> Option<Verdict> {
         let evidence = evidence?;
         let mut memory = self.lock();
@@ -89,14 +90,14 @@ impl Verdicts {
         holds.then(|| known.clone())
     }
 
-    /// The peer has proved its key (RFC 8446 section 4.4.3).
+    /// Remembers the verdict on a peer that has proved its key (RFC 8446 section 4.4.3).
     pub(super) fn remember(&self, verdict: &Verdict) {
         if let Some(evidence) = verdict.evidence.filter(|_| verdict.peer.octets() <= MAX_PEER) {
             self.lock().put(evidence.leaf, verdict.clone());
         }
     }
 
-    /// A panic elsewhere leaves whole verdicts.
+    /// Locks the memory. A panic elsewhere leaves no partial verdict.
     fn lock(&self) -> MutexGuard<'_, LruCache<Digest, Verdict>> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,7 +122,7 @@ mod tests {
         Verdicts::new(&crate::tls::provider())
     }
 
-    /// Whether the verdict at `second` came from memory; it is remembered where it did not.
+    /// Returns whether the verdict at `second` came from memory; remembers the verdict if not.
     fn remembered(verdicts: &Verdicts, leaf: &[u8], sent: &[&[u8]], second: u64) -> bool {
         let sent: Vec<_> = sent.iter().map(|der| CertificateDer::from(*der)).collect();
         let evidence = verdicts.evidence(b"", &CertificateDer::from(leaf), &sent);

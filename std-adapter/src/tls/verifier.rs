@@ -1,4 +1,4 @@
-//! rustls's verifier traits over the core's decision; rustls's own verifier is nowhere used.
+//! Implements rustls's verifier traits with the core's decision; rustls's own verifier is not used.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,25 +22,25 @@ use super::verdicts::{Verdict, Verdicts};
 use super::{Authority, AuthorityRole};
 use crate::clock;
 
-/// Certificates that a peer may show, its own among them. Chains in use have two to four.
+/// The maximum number of certificates that a peer may show, its own included. Chains in use have two to four.
 pub const MAX_CERTIFICATES: usize = 16;
 
-/// Why the core refused a peer.
+/// The core's reason for refusing a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The peer showed no certificate.
     NoCertificate,
-    /// The peer showed so many certificates, more than [`MAX_CERTIFICATES`].
+    /// The peer showed this many certificates, more than [`MAX_CERTIFICATES`].
     TooManyCertificates(usize),
     /// The peer's own certificate does not parse.
     Parse(ParseError),
-    /// No path, or none that holds.
+    /// No valid path was found.
     Path(PathError),
-    /// No path to a CA, and what could have been part of one does not parse.
+    /// No path to a CA was found, and a certificate that could have been part of one does not parse.
     Unparsed(PathError, UnparsedCertificate),
-    /// A path, but to a server of other names.
+    /// The path is valid, but the certificate is for other server names.
     ServerName(WrongServerName),
-    /// A path, but no permission.
+    /// The path is valid, but the peer is not authorized.
     Denied(Denied),
 }
 
@@ -66,7 +66,7 @@ impl std::error::Error for Refusal {}
 
 static NO_CERTIFICATE: Refusal = Refusal::NoCertificate;
 
-/// The core's reason inside a rustls error, if the core was the one to refuse; that no certificate was shown, rustls sees by itself.
+/// Returns the core's refusal inside a rustls error, if there is one. rustls itself reports a missing certificate.
 pub fn refusal(error: &Error) -> Option<&Refusal> {
     match error {
         Error::NoCertificatesPresented => Some(&NO_CERTIFICATE),
@@ -75,18 +75,18 @@ pub fn refusal(error: &Error) -> Option<&Refusal> {
     }
 }
 
-/// A certificate beside the peer's own that does not parse.
+/// A certificate other than the peer's own that does not parse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnparsedCertificate {
-    /// Its place among those that were shown: 1 is the peer's own.
+    /// The place among the shown certificates: 1 is the peer's own.
     pub place: usize,
-    /// How many were shown.
+    /// The number of shown certificates.
     pub shown: usize,
-    /// What is wrong with it.
+    /// The fault in the certificate.
     pub fault: ParseError,
 }
 
-/// The certificates beside the leaf that parse, and the first that does not: it cannot be part of a path.
+/// Returns the certificates after the leaf that parse, and the first that does not: it cannot be part of a path.
 fn parse_sent<'a>(sent: &'a [CertificateDer<'_>]) -> (Vec<Certificate<'a>>, Option<UnparsedCertificate>) {
     let (mut parsed, mut unparsed) = (Vec::with_capacity(sent.len()), None);
     let shown = sent.len().saturating_add(1);
@@ -99,7 +99,7 @@ fn parse_sent<'a>(sent: &'a [CertificateDer<'_>]) -> (Vec<Certificate<'a>>, Opti
     (parsed, unparsed)
 }
 
-/// What does not parse is said where the path ends for want of an issuer, and nowhere else.
+/// Returns the refusal for a missing path; names the unparsed certificate only if an issuer was not found.
 fn no_path(error: PathError, unparsed: Option<UnparsedCertificate>) -> Refusal {
     match unparsed {
         Some(unparsed) if error.kind.is_unknown_issuer() => Refusal::Unparsed(error, unparsed),
@@ -107,7 +107,7 @@ fn no_path(error: PathError, unparsed: Option<UnparsedCertificate>) -> Refusal {
     }
 }
 
-/// Believes every server: what `insecure_skip_verify` asks for. Its name is the warning.
+/// Accepts every server without verification, as `insecure_skip_verify` requests. The name is the warning.
 #[derive(Debug)]
 pub(super) struct DangerNoVerification {
     pub(super) provider: Arc<CryptoProvider>,
@@ -139,7 +139,7 @@ macro_rules! handshake_signatures {
     };
 }
 
-/// What both sides judge with: one generation of trust, and what was decided under it.
+/// Judges the peers of both sides by one generation of trust, and remembers verdicts under it.
 #[derive(Debug)]
 struct Judge {
     store: Arc<TrustStore>,
@@ -160,12 +160,12 @@ impl Judge {
         }
     }
 
-    /// Whether its generation is still the store's.
+    /// Returns whether the judge's generation is still the store's.
     fn is_current(&self) -> bool {
         self.store.generation_number() == self.trust.number
     }
 
-    /// The whole decision: path, then permission, which is for this `name` where one is asked for.
+    /// Decides on a peer: verifies the path, then authorizes. `name` is the requested server name; empty for clients.
     fn judge(
         &self,
         name: &[u8],
@@ -197,7 +197,8 @@ impl Judge {
         Ok(Verdict::new(evidence, now, Peer::new(&proof, rule), intermediates))
     }
 
-    /// The peer of this verdict has proved its key: only now may it be remembered, and cut the time of sessions short.
+    /// Admits a verdict's peer, which has proved its key: only now may the peer be remembered, and limit sessions'
+    /// time.
     fn admit(&self, mut verdict: Verdict) -> Arc<Peer> {
         self.store.meet(self.trust.number, std::mem::take(&mut verdict.intermediates));
         self.verdicts.remember(&verdict);
@@ -206,7 +207,7 @@ impl Judge {
     }
 }
 
-/// The certificates of a path that came with the peer's own.
+/// Returns the intermediates of a path that the peer sent.
 fn shown_intermediates(path: &VerifiedPath<'_>, sent: &[Certificate<'_>]) -> Vec<Authority> {
     let shown = path.issuers().iter().filter_map(|place| match place {
         Place::Sent(index) => sent.get(usize::from(*index)),
@@ -215,10 +216,11 @@ fn shown_intermediates(path: &VerifiedPath<'_>, sent: &[Certificate<'_>]) -> Vec
     shown.map(|certificate| Authority::new(AuthorityRole::PeerIntermediate, certificate)).collect()
 }
 
-/// Octets of CA names in a CertificateRequest. A handshake message of more than 64 KiB is refused by every client, and many take less.
+/// The maximum octets of CA names in a CertificateRequest. Every client refuses a handshake message above 64 KiB, and
+/// many accept less.
 const MAX_HINTS: usize = 16 * 1024;
 
-/// Judges clients.
+/// Verifies and authorizes clients.
 #[derive(Debug)]
 pub struct ClientVerifier {
     judge: Judge,
@@ -227,10 +229,11 @@ pub struct ClientVerifier {
 }
 
 impl ClientVerifier {
-    /// A verifier over the store's generation of now: a configuration made from it keeps that one, with sessions of its own.
+    /// Creates a verifier for the store's current generation. A configuration made from the verifier keeps that
+    /// generation, with sessions of its own.
     pub fn new(store: &Arc<TrustStore>, mandatory: bool, provider: Arc<CryptoProvider>) -> Self {
         let judge = Judge::new(store, provider);
-        // A client looks for a certificate that one of these has issued.
+        // A client looks for a certificate that one of these issuers has issued.
         let issuers = judge.trust.anchors().iter().map(|anchor| match anchor.role() {
             Role::Ca => anchor.certificate().subject(),
             Role::Pin => anchor.certificate().issuer(),
@@ -256,17 +259,17 @@ impl ClientVerifier {
         self.judge.judge(b"", leaf, sent, Purpose::ClientAuth, now, |path| peers.authorize(path))
     }
 
-    /// Lets in a client whose handshake is finished, by the verdict of that handshake.
+    /// Admits a client whose handshake is finished, by the verdict of that handshake.
     #[cfg(feature = "tokio")]
     pub(super) fn admit_judged(&self, verdict: Verdict) -> Arc<Peer> {
         self.judge.admit(verdict)
     }
 
-    /// Judges a client of a finished handshake, now. A resumed session shows no certificate anew, so rustls asks no verifier
-    /// (RFC 8446 section 4.6.1); what the first handshake showed may have expired since.
+    /// Judges the client of a finished handshake at the current time. A resumed session shows no certificate again, so
+    /// rustls calls no verifier (RFC 8446 section 4.6.1); earlier certificates may have expired since.
     ///
     /// # Errors
-    /// Why it is not, or no longer, let in.
+    /// Returns why the client is not authorized.
     pub fn admit(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<Option<Arc<Peer>>, Refusal> {
         match shown.and_then(<[_]>::split_first) {
             Some((leaf, sent)) => self.judge(leaf, sent, clock::now()).map(|verdict| Some(self.judge.admit(verdict))),
@@ -299,14 +302,14 @@ impl ClientCertVerifier for ClientVerifier {
     handshake_signatures!(judge.provider);
 }
 
-/// Judges servers.
+/// Verifies and authorizes servers.
 #[derive(Debug)]
 pub struct ServerVerifier {
     judge: Judge,
 }
 
 impl ServerVerifier {
-    /// A verifier over the store's generation of now.
+    /// Creates a verifier for the store's current generation.
     pub fn new(store: &Arc<TrustStore>, provider: Arc<CryptoProvider>) -> Self {
         Self { judge: Judge::new(store, provider) }
     }
@@ -337,16 +340,16 @@ impl ServerVerifier {
         })
     }
 
-    /// Believes a server whose handshake is finished, by the verdict of that handshake.
+    /// Admits a server whose handshake is finished, by the verdict of that handshake.
     #[cfg(feature = "tokio")]
     pub(super) fn admit_judged(&self, verdict: Verdict) -> Arc<Peer> {
         self.judge.admit(verdict)
     }
 
-    /// Judges a server of a finished handshake, now; a resumed session shows no certificate anew.
+    /// Judges the server of a finished handshake at the current time; a resumed session shows no certificate again.
     ///
     /// # Errors
-    /// Why it is not, or no longer, believed.
+    /// Returns why the server is not authorized.
     pub fn admit(
         &self,
         shown: Option<&[CertificateDer<'_>]>,

@@ -1,5 +1,5 @@
-//! Makes what `firmware-example/src/bin/bench` measures with: `bench-fixtures [FOLDER]`. New keys and signatures each time, of the same sizes but for an octet or
-//! two; what is in the repository was made by it.
+//! Makes the fixtures of `firmware-example/src/bin/bench`: `bench-fixtures [FOLDER]`. Keys and signatures are new each
+//! time, of the same sizes but for an octet or two; the repository's fixtures were made by this program.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use edgetrust_tests::repository::root;
 use edgetrust_tests::work::shapes::attacks_on_a_device;
 use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
 
-/// What `bench` takes for the time.
+/// The time that `bench` assumes.
 const NOW: i64 = 1_800_000_000;
 
 fn main() -> ExitCode {
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     let chain = issue(&[Shape::ca(), intermediate, leaf], NOW);
     let mut bag = [0; 2048];
     let bag = write_certs_only(&[&chain[2], &chain[1]], &mut bag).expect("there is room");
-    // Each certificate with two octets of length before it, in what the handshake of a small device holds.
+    // Each certificate is prefixed with two octets of length; all fit into the handshake buffer of a small device.
     let attacks = attacks_on_a_device(12 * 1024).into_iter().map(|attack| {
         let octets = attack
             .chain

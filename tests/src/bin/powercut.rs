@@ -1,4 +1,5 @@
-//! Cuts power everywhere and prints what survived. `cargo run --release -p edgetrust-tests --bin powercut [SEED]`
+//! Cuts power everywhere and prints the surviving credentials.
+//! `cargo run --release -p edgetrust-tests --bin powercut [SEED]`
 
 use std::process::ExitCode;
 use std::time::Instant;

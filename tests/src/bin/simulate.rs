@@ -1,7 +1,7 @@
 //! Simulates a fleet and fails on an outage.
 //! `cargo run --release -p edgetrust-tests --bin simulate -- --gateways 1000 --years 10 --seed 1 [--lifetime-hours 24] [--calm]`
 //!
-//! `--trace N --until S` shows what gateway N did in the day before second S: a run is replayed by its seed.
+//! `--trace N --until S` shows the events of gateway N in the day before second S: a seed replays a run.
 
 use std::process::ExitCode;
 use std::time::Instant;

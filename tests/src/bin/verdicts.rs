@@ -1,7 +1,8 @@
-//! The same cases judged here and on the device, verdict and reason: `verdicts [--all] [--firmware ELF] [--seed N]`.
+//! Judges the same cases here and on the device, verdict and reason: `verdicts [--all] [--firmware ELF] [--seed N]`.
 //!
-//! x509-limbo, as far as a device has room for it, and chains of the hostile kind. Without `--all` each eighth of them. `--firmware` is what
-//! `firmware-example/build --features verdicts --bin verdicts` makes; without it that is built first.
+//! The cases are x509-limbo, as far as a device has room for it, and hostile chains. Without `--all` each eighth case
+//! is judged. `--firmware` names the output of `firmware-example/build --features verdicts --bin verdicts`; without
+//! it, the firmware is built first.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,9 +15,9 @@ use edgetrust_tests::verdicts::{Corpus, Difference, device, hostile};
 
 const USAGE: &str = "usage: verdicts [--all] [--firmware ELF] [--seed N]";
 
-/// Fewer were not worth the name.
+/// The minimum number of cases for a meaningful run.
 const LEAST: usize = 100;
-/// And where the corpus is.
+/// The minimum number of cases if the corpus is present.
 const LEAST_WITH_LIMBO: usize = 800;
 
 struct Options {

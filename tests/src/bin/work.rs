@@ -1,6 +1,7 @@
-//! Judges chains that are hostile in shape, with signatures that cost nothing: `work attacks`, `work seeds FROM TO`, or `work inputs FOLDER...` with what the fuzz target
-//! `work` has kept. It prints a line for each: its name, the units of work charged, and the verdict. `tests/work` runs it in callgrind, which counts the instructions of
-//! each verdict.
+//! Judges chains that are hostile in shape, with signatures that cost nothing: `work attacks`, `work seeds FROM TO`,
+//! or `work inputs FOLDER...` with the inputs that the fuzz target `work` has kept. Prints a line for each chain: its
+//! name, the units of work charged, and the verdict. `tests/work` runs it in callgrind, which counts the instructions
+//! of each verdict.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -20,7 +21,7 @@ impl Choices for Seeded {
     }
 }
 
-/// What callgrind counts, by this name.
+/// Verifies a chain; callgrind counts the instructions of this function by its name.
 #[inline(never)]
 fn counted_by_callgrind(
     trust: &Trust<'_>,
@@ -61,7 +62,7 @@ fn main() {
     }
 }
 
-/// The files of a folder, by their names.
+/// Returns the files of a folder, by name.
 fn inputs(folder: &str) -> Vec<(String, Vec<u8>)> {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder}: {error}"));
     let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();

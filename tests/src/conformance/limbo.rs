@@ -1,4 +1,4 @@
-//! x509-limbo: one chain and one question a case.
+//! Runs x509-limbo: each case is one chain and one question.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::{Outcome, Verdict};
 
-/// Features that the design leaves out; a case that needs one is skipped.
+/// The features that the design omits; a case that needs one is skipped.
 const SKIPPED_FEATURES: [(&str, &str); 6] = [
     ("has-crl", "revocation lists are not processed: certificates live for a day"),
     ("pedantic-public-suffix-wildcard", "the public suffix list is for public CAs"),
@@ -65,25 +65,25 @@ struct Case {
     crls: Vec<String>,
 }
 
-/// What a case asks, in terms of the core.
+/// The question of a case, in terms of the core.
 pub struct Question {
     pub purpose: Purpose,
     pub now: UnixTime,
-    /// DER.
+    /// The leaf in DER.
     pub leaf: CertificateDer<'static>,
-    /// DER.
+    /// The trust anchors in DER.
     pub anchors: Vec<CertificateDer<'static>>,
-    /// DER.
+    /// The other certificates that the peer sends, in DER.
     pub sent: Vec<CertificateDer<'static>>,
-    /// Intermediates that a path may have at the most, where the case says.
+    /// The maximum number of intermediates on a path, if the case limits it.
     pub intermediates: Option<u8>,
-    /// The server's name.
+    /// The server's name, if the case asks for one.
     pub name: Option<Name>,
-    /// Names and a key usage are asked for beside the path.
+    /// Whether the case asks for names and a key usage beside the path.
     pub more: bool,
 }
 
-/// A server's name.
+/// The name of a server.
 pub enum Name {
     Dns(String),
     Ip(IpAddr),
@@ -92,7 +92,7 @@ pub enum Name {
 /// Runs every case of a suite.
 ///
 /// # Errors
-/// Where the text is not a limbo suite.
+/// Fails if the text is not a limbo suite.
 pub fn run(
     json: &[u8],
     algorithms: &[&dyn SignatureVerificationAlgorithm],
@@ -111,10 +111,11 @@ pub fn run(
         .collect())
 }
 
-/// The questions of a suite with the ids of their cases; none where it cannot be asked, or not of certificates.
+/// Returns the ids and questions of a suite's cases; the question is `None` if the core cannot be asked or the case is
+/// not about certificates.
 ///
 /// # Errors
-/// Where the text is not a limbo suite.
+/// Fails if the text is not a limbo suite.
 pub fn questions(json: &[u8]) -> Result<Vec<(String, Option<Question>)>, String> {
     Ok(suite(json)?
         .into_iter()
@@ -194,7 +195,7 @@ fn verdict(
     mut limits: Limits,
 ) -> Result<(), Refusal> {
     let leaf = Certificate::from_der(&asked.leaf).map_err(|error| fail("leaf does not parse")(&error))?;
-    // What cannot be parsed cannot be part of a path; a case that needs it fails for want of an issuer.
+    // A malformed certificate cannot be part of a path; a case that needs it fails for want of an issuer.
     let anchors = asked.anchors.iter().filter_map(|der| Certificate::from_der(der).ok()).map(Anchor::ca);
     let anchors: Vec<_> = anchors.collect();
     let sent: Vec<_> = asked.sent.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();

@@ -1,4 +1,4 @@
-//! Third-party corpora run against edgetrust-core, and what came of them.
+//! Runs third-party corpora against edgetrust-core, and tallies the outcomes.
 
 pub mod limbo;
 pub mod parser;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// What a case says, or what the core said.
+/// The expected verdict of a case, or the core's verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Verdict {
@@ -18,7 +18,7 @@ pub enum Verdict {
     Skipped,
 }
 
-/// One case and what came of it.
+/// One case and its outcome.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
     pub id: String,
@@ -33,7 +33,7 @@ impl Outcome {
     }
 }
 
-/// How many of one kind.
+/// The number of outcomes of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub passed: usize,
@@ -43,7 +43,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Cases whose verdict was wrong.
+    /// Returns the number of wrong verdicts.
     pub fn failed(&self) -> usize {
         self.wrongly_accepted + self.wrongly_rejected
     }
@@ -71,7 +71,7 @@ pub(crate) fn hex(text: &str) -> Result<Vec<u8>, String> {
     octets.filter(|_| text.len().is_multiple_of(2)).ok_or_else(|| "no hexadecimal digits".to_owned())
 }
 
-/// Tallies by namespace, and in all.
+/// Returns the tallies by namespace, and the total.
 pub fn tally(outcomes: &[Outcome]) -> (BTreeMap<&str, Tally>, Tally) {
     let mut by_namespace: BTreeMap<&str, Tally> = BTreeMap::new();
     let mut all = Tally::default();
@@ -85,7 +85,7 @@ pub fn tally(outcomes: &[Outcome]) -> (BTreeMap<&str, Tally>, Tally) {
 /// Reads a corpus, which may be compressed with xz.
 ///
 /// # Errors
-/// The file's name and what is wrong with it.
+/// Returns the file's name and its fault.
 pub fn read(file: &Path) -> Result<Vec<u8>, String> {
     let bytes = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
     if file.extension().is_none_or(|extension| extension != "xz") {

@@ -1,4 +1,4 @@
-//! Single certificates, and what four well-known parsers say of them.
+//! Compares the parsing of single certificates with four well-known parsers.
 
 use edgetrust_core::x509::Certificate;
 use serde::Deserialize;
@@ -21,10 +21,11 @@ enum Expected {
     Disputed,
 }
 
-/// Parses every certificate. Where the four do not agree the case is skipped, but it is parsed: nothing may panic.
+/// Parses every certificate. A case on which the four parsers disagree is skipped, but still parsed: nothing may
+/// panic.
 ///
 /// # Errors
-/// Where the text is not the corpus.
+/// Fails if the text is not the corpus.
 pub fn run(json: &[u8]) -> Result<Vec<Outcome>, String> {
     let cases: Vec<Case> = serde_json::from_slice(json).map_err(|error| format!("not the parser corpus: {error}"))?;
     cases

@@ -1,4 +1,4 @@
-//! NIST PKITS 1.0.1: RSA chains, the anchor first and the leaf last.
+//! Runs NIST PKITS 1.0.1: RSA chains, the anchor first and the leaf last.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,7 +16,8 @@ const DSA: &str = "DSA is no algorithm of TLS 1.3 (RFC 8446 section 4.2.3)";
 
 const CA_LEAF: &str = "the peer's own certificate is a CA's, which is let in only where it is pinned";
 
-/// Tests and sections that ask for what the design leaves out. In 4.4, 4.5 and 4.7 only those are named that a revocation list decides.
+/// The tests and sections that need omitted features. In 4.4, 4.5 and 4.7 only tests that a revocation list decides
+/// are listed.
 const SKIPPED: [(&str, &str); 33] = [
     ("4.1.4", DSA),
     ("4.1.5", DSA),
@@ -71,7 +72,7 @@ struct Case {
 /// Runs every test.
 ///
 /// # Errors
-/// Where the text is not the suite.
+/// Fails if the text is not the suite.
 pub fn run(json: &[u8], algorithms: &[&dyn SignatureVerificationAlgorithm]) -> Result<Vec<Outcome>, String> {
     let suite: Suite = serde_json::from_slice(json).map_err(|error| format!("not the PKITS suite: {error}"))?;
     suite

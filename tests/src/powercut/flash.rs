@@ -1,39 +1,39 @@
-//! NOR flash that loses power: erased bits are one, programming clears bits, and an operation that is cut leaves some of its bits as they
-//! were.
+//! Simulates NOR flash that loses power: erased bits are one, programming clears bits, and an operation that is cut
+//! leaves some of its bits unchanged.
 
 use edgetrust_core::store::{Slot, SlotMedium};
 
-/// Octets of a slot.
+/// The size of a slot in octets.
 pub const CAPACITY: usize = 8192;
 
-/// Why an operation was not done.
+/// The reason for which an operation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlashError {
-    /// Power is gone: nothing works until [`Flash::restart`].
+    /// The power is lost: all operations fail until [`Flash::restart`].
     NoPower,
-    /// A word was programmed that was not erased, or off its boundary: a bug in the store.
+    /// A word was programmed unerased or unaligned: a bug in the store.
     Misuse(u32),
-    /// The device reports an error, power stays.
+    /// The device reports an error, and keeps its power.
     Io,
 }
 
-/// How an operation is cut short.
+/// The way in which an operation is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// Before its first bit.
+    /// The cut comes before the first bit.
     Before,
-    /// After this many octets: of the word that is programmed, of the slot that is erased.
+    /// The cut comes after this number of octets of the programmed word or the erased slot.
     Octets(usize),
-    /// Within each octet: only these bits have changed.
+    /// Only these bits of each octet have changed.
     Bits(u8),
-    /// After its last bit, before it is reported.
+    /// The cut comes after the last bit, before the operation is reported.
     After,
-    /// It fails, and power stays.
+    /// The operation fails, and the power stays.
     Io,
 }
 
 impl Cut {
-    /// All ways that are tried at every operation.
+    /// All cuts that are tried at every operation.
     pub const ALL: [Self; 10] = [
         Self::Before,
         Self::Octets(1),
@@ -53,12 +53,12 @@ impl Cut {
 pub struct Flash<const W: u32> {
     slots: [Vec<u8>; 2],
     programmed: [Vec<bool>; 2],
-    /// Erases, words programmed and barriers since the last start.
+    /// The number of erases, programmed words and barriers since the last start.
     pub operations: usize,
-    /// Which operation is cut, and how.
+    /// The number of the operation that is cut, and the way of the cut.
     pub cut: Option<(usize, Cut)>,
     power: bool,
-    /// Erases of each slot.
+    /// The number of erases of each slot.
     pub erases: [u32; 2],
 }
 
@@ -80,24 +80,24 @@ fn index(slot: Slot) -> usize {
 }
 
 impl<const W: u32> Flash<W> {
-    /// Power comes back.
+    /// Restores the power.
     pub fn restart(&mut self) {
         self.power = true;
         self.cut = None;
         self.operations = 0;
     }
 
-    /// Whether power is there.
+    /// Returns whether there is power.
     pub fn has_power(&self) -> bool {
         self.power
     }
 
-    /// Turns a bit, as ageing does.
+    /// Flips a bit, as ageing does.
     pub fn flip(&mut self, slot: Slot, bit: usize) {
         self.slots[index(slot)][bit / 8] ^= 1 << (bit % 8);
     }
 
-    /// How the operation that begins now is cut.
+    /// Returns the cut of the operation that begins now.
     fn begin(&mut self) -> Result<Option<Cut>, FlashError> {
         if !self.power {
             return Err(FlashError::NoPower);
@@ -118,7 +118,7 @@ impl<const W: u32> Flash<W> {
         }
     }
 
-    /// Which bits of octet `place` of an operation have changed.
+    /// Returns the changed bits of octet `place` of an operation.
     fn changed(cut: Option<Cut>, place: usize) -> u8 {
         match cut {
             None | Some(Cut::After) => 0xff,
@@ -159,7 +159,7 @@ impl<const W: u32> SlotMedium for Flash<W> {
         for (place, octet) in self.slots[index(slot)].iter_mut().enumerate() {
             *octet |= Self::changed(cut, place);
         }
-        // What an erase that was cut leaves may look blank and is not: it must be erased again.
+        // A slot after a cut erase may look blank but is not: it must be erased again.
         let blank = cut.is_none() || cut == Some(Cut::After);
         self.programmed[index(slot)].fill(!blank);
         self.end(cut)

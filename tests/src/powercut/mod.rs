@@ -1,4 +1,5 @@
-//! Power is cut at every operation of provisioning and of rotations; after each cut a whole credential must be there, old or new.
+//! Cuts power at every operation of provisioning and of rotations; after each cut a whole credential must be there,
+//! old or new.
 
 mod flash;
 
@@ -9,34 +10,35 @@ use crate::random::Random;
 
 pub use flash::{CAPACITY, Cut, Flash, FlashError};
 
-/// A device whose store is cut, restarted and looked at.
+/// A device whose store is cut, restarted and checked.
 #[derive(Debug)]
 pub struct Device<M> {
     store: Option<Store<M>>,
-    /// The last generation that was confirmed, and reported as such.
+    /// The last generation that was confirmed and reported as confirmed.
     confirmed: Option<u8>,
-    /// The one that was being written, or on trial, when power went.
+    /// The generation that was being written, or on trial, when power was lost.
     underway: Option<u8>,
-    /// The one that was on trial after the last restart.
+    /// The generation that was on trial after the last restart.
     trial: Option<u8>,
     next: u8,
 }
 
-/// What came of a run of cuts.
+/// The result of a run of cuts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Operations that were cut.
+    /// The number of operations that were cut.
     pub cut: u64,
-    /// Restarts with the credential from before.
+    /// The number of restarts with the previous credential.
     pub old: u64,
-    /// Restarts with the new one.
+    /// The number of restarts with the new credential.
     pub new: u64,
-    /// Restarts with none: before the first was confirmed, or, where bits were turned, since both are damaged.
+    /// The number of restarts without a credential: before the first was confirmed, or after flipped bits damaged
+    /// both.
     pub none: u64,
 }
 
 impl Report {
-    /// Both together.
+    /// Adds another report to this one.
     pub fn add(&mut self, other: Self) {
         self.cut += other.cut;
         self.old += other.old;
@@ -49,7 +51,7 @@ fn at(seconds: u64) -> UnixTime {
     UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_800_000_000 + seconds))
 }
 
-/// Key and chain of a generation: sizes differ, and every octet says whose it is.
+/// Returns the key and chain of a generation: sizes differ, and every octet depends on the generation.
 fn credential(number: u8) -> (Vec<u8>, Vec<u8>) {
     let size = usize::from(number % 7);
     (vec![number; 121 + size], vec![number.wrapping_add(128); 900 + 37 * size])
@@ -61,7 +63,7 @@ fn record<'a>(number: u8, key: &'a [u8], chain: &'a [u8]) -> NewRecord<'a> {
 }
 
 impl<M: SlotMedium> Device<M> {
-    /// A device that was never provisioned.
+    /// Creates a device that was never provisioned.
     pub fn new(medium: M) -> Self {
         let store = Store::new(medium).expect("a word size that can be used");
         Self { store: Some(store), confirmed: None, underway: None, trial: None, next: 1 }
@@ -71,12 +73,12 @@ impl<M: SlotMedium> Device<M> {
         self.store.as_mut().expect("between restarts there is a store")
     }
 
-    /// Its medium.
+    /// Returns the medium.
     pub fn medium(&mut self) -> &mut M {
         self.store().medium()
     }
 
-    /// As the rotation drives it: write to the free slot, try, confirm, note the time.
+    /// Rotates as the core's rotation does: writes to the free slot, tries, confirms, notes the time.
     pub fn rotate(&mut self) -> Result<(), StoreError<M::Error>> {
         let number = self.next;
         self.next = self.next.wrapping_add(1).max(1);
@@ -92,10 +94,10 @@ impl<M: SlotMedium> Device<M> {
         Ok(())
     }
 
-    /// Looks at what a start finds: a whole credential, the one that was confirmed or the one that was underway.
+    /// Checks that a start finds a whole credential, either the confirmed one or the one that was underway.
     ///
     /// # Errors
-    /// What must never be.
+    /// Returns the violation.
     pub fn check(&mut self) -> Result<Report, String> {
         let (confirmed, underway) = (self.confirmed, self.underway);
         let survey = self.store().survey();
@@ -110,19 +112,19 @@ impl<M: SlotMedium> Device<M> {
             None if confirmed.is_none() => report.none += 1,
             other => return Err(format!("found {other:?}, confirmed was {confirmed:?}, underway {underway:?}")),
         }
-        // One that was committed in an earlier run stays on trial until the next write erases it.
+        // A record that was committed in an earlier run stays on trial until the next write erases it.
         if trial.is_some() && trial != underway && trial != self.trial {
             return Err(format!("on trial is {trial:?}, underway was {underway:?}, before it {:?}", self.trial));
         }
         self.trial = trial;
-        // What a start finds counts from now on.
+        // The credential that a start finds counts from now on.
         if active.is_some() && active == underway {
             self.confirmed = underway;
         }
         Ok(report)
     }
 
-    /// The number of a record that is whole: key and chain of one generation, as they were written.
+    /// Returns the number of a record if it is whole: key and chain of one generation, as they were written.
     fn whole(&mut self, (slot, header): (Slot, Header)) -> Result<u8, String> {
         let (mut key, mut chain) = (vec![0; 4096], vec![0; 65536]);
         let stored = self.store().read(slot, &mut key, &mut chain).map_err(|error| error.to_string())?;
@@ -139,11 +141,11 @@ impl<M: SlotMedium> Device<M> {
     }
 }
 
-/// Cuts one operation after the other of provisioning and two rotations, in every way, and looks after each restart; then the device must
-/// rotate as if nothing had been.
+/// Cuts one operation after the other of provisioning and two rotations, in every way, and checks each restart; then
+/// the device must rotate normally.
 ///
 /// # Errors
-/// What must never be, and where power was cut.
+/// Returns the violation, and the place of the cut.
 pub fn exhaustive<const W: u32>() -> Result<Report, String> {
     let mut total = Report::default();
     for rotations_before in 0..3 {
@@ -179,10 +181,11 @@ pub fn exhaustive<const W: u32>() -> Result<Report, String> {
     Ok(total)
 }
 
-/// Several cuts in a run, in random places, restarts between them, power lost during what follows a restart too.
+/// Makes several cuts in a run at random places, with restarts between them, and also cuts the operations after a
+/// restart.
 ///
 /// # Errors
-/// What must never be.
+/// Returns the violation.
 pub fn random<const W: u32>(seed: u64, cuts: u64) -> Result<Report, String> {
     let mut random = Random(seed);
     let mut device = Device::new(Flash::<W>::default());
@@ -213,10 +216,11 @@ pub fn random<const W: u32>(seed: u64, cuts: u64) -> Result<Report, String> {
     Ok(total)
 }
 
-/// Turns bits of a store that was rotated: what is read is a whole credential or an error, never a damaged one.
+/// Flips bits of a store that was rotated: a read must give a whole credential or an error, never a damaged
+/// credential.
 ///
 /// # Errors
-/// What must never be.
+/// Returns the violation.
 pub fn bit_flips(seed: u64, runs: u64) -> Result<Report, String> {
     let mut random = Random(seed);
     let mut total = Report::default();

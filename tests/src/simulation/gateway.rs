@@ -1,4 +1,4 @@
-//! One gateway: the core's rotation, a store that survives restarts, and an issuer at the end of a network.
+//! Simulates one gateway: the core's rotation, a store that survives restarts, and an issuer at the end of a network.
 
 use std::time::Duration;
 
@@ -11,16 +11,17 @@ use super::world::{CaTroubles, HOUR, MINUTE, Span, Troubles, holds};
 use super::{Options, Report};
 use crate::random::Random;
 
-/// Simulated time begins here.
+/// The start of simulated time.
 const BASE: u64 = 1_800_000_000;
 
-/// CAs date certificates back by this much; step-ca's default.
+/// The seconds by which CAs backdate certificates; step-ca's default.
 const BACKDATE: u64 = 60;
 
-/// Whoever is this far from the CA's time finds the CA's own certificate expired or not yet valid.
+/// The clock error in seconds at which a gateway finds the CA's own certificate expired or not yet valid.
 const CLOCK_BREAKS_TLS: u64 = 12 * HOUR;
 
-/// Where nothing was wrong for this long, a renewal must have happened: the longest wait of the policy, and an attempt that takes its time.
+/// The trouble-free time within which a renewal must have happened: the longest wait of the policy, and an attempt
+/// that takes its time.
 pub const REACH: u64 = 30 * MINUTE;
 
 pub(super) fn unix(seconds: u64) -> UnixTime {
@@ -31,7 +32,7 @@ pub(super) fn seconds(time: UnixTime) -> u64 {
     time.as_secs().saturating_sub(BASE)
 }
 
-/// What is under way.
+/// The outcome of the operation that is under way.
 #[derive(Clone, Copy, Debug)]
 enum Answer {
     Certificate { not_before: u64, not_after: u64 },
@@ -47,19 +48,19 @@ pub(super) struct Gateway {
     machine: Machine,
     random: Random,
     troubles: Troubles,
-    /// What a restart finds.
+    /// The records that a restart finds.
     slots: [Option<Credential>; 2],
     confirmed: Option<Slot>,
-    /// In memory only.
+    /// The validity of the issued certificate, in memory only.
     staged: Option<(u64, u64)>,
     shown: Option<Credential>,
     answer: Option<(u64, Answer)>,
     on: bool,
     clock_offset: i64,
-    /// Attempts that failed by chance, while the certificate in use is renewed.
+    /// The attempts that failed by chance while the current certificate was due for renewal.
     failed: Vec<Span>,
     asked_at: u64,
-    /// The certificate in use has been counted as expired.
+    /// Whether the current certificate has been counted as expired.
     counted: bool,
 }
 
@@ -102,7 +103,7 @@ impl Gateway {
         )))
     }
 
-    /// When something happens next, in true time.
+    /// Returns the next instant at which something happens, in true time.
     pub(super) fn next(&self, now: u64) -> u64 {
         let troubles = self.troubles.next_change(now);
         if !self.on {
@@ -117,7 +118,7 @@ impl Gateway {
         due.min(answer).min(troubles).min(end).max(now + 1)
     }
 
-    /// What happens at `now`.
+    /// Processes the events at `now`.
     pub(super) fn at(&mut self, now: u64, ca: &mut Ca<'_>, report: &mut Report) {
         let off = holds(&self.troubles.off, now).is_some();
         match (self.on, off) {
@@ -137,7 +138,7 @@ impl Gateway {
         }
     }
 
-    /// Power comes: only what is stored is left.
+    /// Switches the power on: only stored records are left.
     fn start(&mut self, now: u64, ca: &mut Ca<'_>, report: &mut Report) {
         self.on = true;
         self.clock_offset = self.troubles.clock_offset(now);
@@ -148,13 +149,13 @@ impl Gateway {
         self.event(now, Event::Restored { active, trial: trial.filter(newer) }, ca, report);
     }
 
-    /// Power goes, in the middle of whatever it does.
+    /// Switches the power off amid any operation.
     fn stop(&mut self) {
         self.on = false;
         (self.answer, self.staged) = (None, None);
     }
 
-    /// Has the certificate expired for peers, who go by true time?
+    /// Checks whether the certificate has expired for peers, who go by true time.
     fn look(&mut self, now: u64, ca: &Ca<'_>, report: &mut Report) {
         let Some(shown) = self.shown else { return };
         let end = seconds(shown.not_after);
@@ -176,7 +177,7 @@ impl Gateway {
         }
     }
 
-    /// The longest stretch of a window in which nothing kept a renewal from happening.
+    /// Returns the longest stretch of a window in which no trouble prevented a renewal.
     fn longest_quiet(&self, (from, to): Span, ca: &Ca<'_>) -> u64 {
         let clock = self.troubles.clock.iter().map(|(span, _)| span);
         let mut all: Vec<Span> = [&ca.troubles.away, &ca.troubles.busy, &self.troubles.off, &self.troubles.disk_full]
@@ -246,7 +247,7 @@ impl Gateway {
                 }
                 Action::Persist { slot } => {
                     assert_ne!(Some(slot), self.confirmed, "the confirmed record would be overwritten");
-                    // The old record of this slot is gone as soon as it is erased.
+                    // The old record of this slot is lost once the slot is erased.
                     let full = holds(&self.troubles.disk_full, now).is_some();
                     if !full {
                         self.slots[index(slot)] = None;
@@ -281,11 +282,11 @@ pub(super) struct Ca<'t> {
     pub(super) minute: (u64, u64),
 }
 
-/// Orders that it takes in a minute; more are told to come later.
+/// The orders that the CA takes in a minute; further orders are deferred.
 const CAPACITY: u64 = 600;
 
 impl Ca<'_> {
-    /// What an order comes to, and when; none for an answer that never comes.
+    /// Returns the outcome of an order and its time; `None` if the answer never comes.
     fn ask(&mut self, now: u64, clock_offset: i64, random: &mut Random, report: &mut Report) -> Option<(u64, Answer)> {
         if self.minute.0 != now / MINUTE {
             self.minute = (now / MINUTE, 0);
@@ -314,9 +315,9 @@ impl Ca<'_> {
             // The answer is lost, or never comes.
             0..5 => None,
             5..25 => Some((soon + random.below(30), transient)),
-            // A certificate for other names, of another CA: found out when it is verified.
+            // A certificate for other names, or of another CA: verification detects it.
             25..30 => Some((soon, failed(FailureKind::Refused, None))),
-            // An account that is no more: another is made at the next attempt.
+            // A deleted account: the next attempt makes another.
             30..33 => Some((soon, transient)),
             // Slow validation.
             33..50 => {

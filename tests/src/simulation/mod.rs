@@ -1,4 +1,4 @@
-//! Fleets of gateways over years of simulated time; one seed replays any run.
+//! Simulates fleets of gateways over years; one seed replays any run.
 
 mod gateway;
 mod world;
@@ -14,49 +14,50 @@ use world::CaTroubles;
 pub use gateway::REACH;
 pub use world::{DAY, HOUR, MINUTE};
 
-/// What is simulated.
+/// The parameters of a simulation.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How many gateways.
+    /// The number of gateways.
     pub gateways: u64,
-    /// For how long, in seconds.
+    /// The simulated time in seconds.
     pub duration_s: u64,
-    /// How long certificates live.
+    /// The lifetime of certificates in seconds.
     pub lifetime_s: u64,
-    /// When they are renewed.
+    /// The time before its end at which a certificate is renewed, in seconds.
     pub renew_before_s: u32,
-    /// This gateway never gets a second certificate, through nobody's fault: the report must show it.
+    /// A gateway that never gets a second certificate, without any trouble: the report must show it.
     pub broken: Option<u64>,
-    /// Replays the run.
+    /// The seed that replays the run.
     pub seed: u64,
-    /// Nothing goes wrong.
+    /// Whether there is no trouble at all.
     pub calm: bool,
-    /// Every event of this gateway in this time is written to standard error.
+    /// The gateway and time span whose events are written to standard error.
     pub trace: Option<(u64, (u64, u64))>,
 }
 
-/// What came of it.
+/// The result of a simulation.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Certificates that expired though they could have been renewed.
+    /// The number of certificates that expired though they could have been renewed.
     pub outages: u64,
-    /// The first of them.
+    /// The first outage.
     pub first_outage: Option<String>,
-    /// Certificates that expired since nothing worked for all of the window, but for less than [`REACH`] at a time.
+    /// The number of certificates that expired because of troubles in all of the window, but for less than [`REACH`]
+    /// at a time.
     pub excused: u64,
-    /// Renewals, and those before the one before had expired.
+    /// The number of renewals.
     pub renewals: u64,
-    /// Those that came in time.
+    /// The number of renewals before the previous certificate had expired.
     pub in_time: u64,
-    /// The shortest time between a renewal that came in time and the end of the certificate before.
+    /// The shortest time in seconds between a renewal in time and the end of the previous certificate.
     pub worst_margin_s: Option<u64>,
-    /// Certificates issued.
+    /// The number of issued certificates.
     pub issued: u64,
-    /// Attempts that failed.
+    /// The number of failed attempts.
     pub failed: u64,
-    /// Orders in the busiest minute.
+    /// The number of orders in the busiest minute.
     pub busiest_minute: u64,
-    /// Events of the rotation.
+    /// The number of events of the rotation.
     pub events: u64,
 }
 
@@ -84,7 +85,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Runs it.
+/// Runs a simulation.
 pub fn simulate(options: &Options) -> Report {
     let end = options.duration_s;
     let mut random = Random(options.seed);
@@ -96,7 +97,7 @@ pub fn simulate(options: &Options) -> Report {
     let mut ca = Ca { troubles: &troubles, lifetime_s: options.lifetime_s, calm: options.calm, minute: (0, 0) };
     let mut report = Report::default();
     let mut fleet: Vec<Gateway> = (0..options.gateways).map(|number| Gateway::new(options, number, end)).collect();
-    // All begin at once, as after a power cut of a whole site.
+    // All gateways begin at once, as after a power cut of a whole site.
     let mut queue: BinaryHeap<Reverse<(u64, usize)>> = (0..fleet.len()).map(|index| Reverse((0, index))).collect();
     while let Some(Reverse((now, index))) = queue.pop() {
         if now >= end {
@@ -105,7 +106,7 @@ pub fn simulate(options: &Options) -> Report {
         let gateway = &mut fleet[index];
         gateway.at(now, &mut ca, &mut report);
         queue.push(Reverse((gateway.next(now), index)));
-        // The first orders of a fleet are a herd by nature.
+        // The first orders of a fleet necessarily come all at once.
         if now < options.lifetime_s / 4 {
             report.busiest_minute = 0;
         }

@@ -1,4 +1,4 @@
-//! What goes wrong, drawn beforehand from a seed: for the CA, and for each gateway.
+//! Draws the troubles of the CA and of each gateway beforehand from a seed.
 
 use crate::random::Random;
 
@@ -6,10 +6,10 @@ pub const MINUTE: u64 = 60;
 pub const HOUR: u64 = 3600;
 pub const DAY: u64 = 24 * HOUR;
 
-/// From when to when.
+/// A start and an end, in seconds.
 pub type Span = (u64, u64);
 
-/// Spans that come about every `every` seconds and last `lasting`, up to `end`.
+/// Returns spans that start about every `every` seconds and last `lasting`, up to `end`.
 fn spans(random: &mut Random, every: u64, end: u64, lasting: impl Fn(&mut Random) -> u64) -> Vec<Span> {
     let mut spans = Vec::new();
     let mut at = random.below(2 * every);
@@ -21,18 +21,18 @@ fn spans(random: &mut Random, every: u64, end: u64, lasting: impl Fn(&mut Random
     spans
 }
 
-/// The span that holds at `now`.
+/// Returns the span that contains `now`.
 pub fn holds(spans: &[Span], now: u64) -> Option<Span> {
     let next = spans.partition_point(|(from, _)| *from <= now);
     spans[..next].last().copied().filter(|(_, until)| now < *until)
 }
 
-/// The CA's troubles: away, or busy.
+/// The CA's troubles: absence or overload.
 #[derive(Clone, Debug)]
 pub struct CaTroubles {
-    /// It does not answer.
+    /// The spans in which the CA does not answer.
     pub away: Vec<Span>,
-    /// It answers 429 with a Retry-After up to the end of the span.
+    /// The spans in which the CA answers 429 with a Retry-After up to the end of the span.
     pub busy: Vec<Span>,
 }
 
@@ -48,14 +48,14 @@ impl CaTroubles {
     }
 }
 
-/// A gateway's troubles.
+/// The troubles of a gateway.
 #[derive(Clone, Debug)]
 pub struct Troubles {
-    /// It is off.
+    /// The spans in which the gateway is off.
     pub off: Vec<Span>,
-    /// Nothing can be written.
+    /// The spans in which nothing can be written.
     pub disk_full: Vec<Span>,
-    /// Its clock is wrong by so many seconds.
+    /// The spans in which the clock is wrong, and its error in seconds.
     pub clock: Vec<(Span, i64)>,
 }
 
@@ -79,13 +79,13 @@ impl Troubles {
         Self { off, disk_full, clock }
     }
 
-    /// How wrong the clock is.
+    /// Returns the error of the clock in seconds.
     pub fn clock_offset(&self, now: u64) -> i64 {
         let next = self.clock.partition_point(|((from, _), _)| *from <= now);
         self.clock[..next].last().filter(|((_, until), _)| now < *until).map_or(0, |(_, by)| *by)
     }
 
-    /// The next instant after `now` at which something begins or ends.
+    /// Returns the next instant after `now` at which a trouble begins or ends.
     pub fn next_change(&self, now: u64) -> u64 {
         let clock: [u64; 1] = [next_edge(&self.clock, now, |(span, _)| *span)];
         [&self.off, &self.disk_full]
@@ -97,7 +97,7 @@ impl Troubles {
     }
 }
 
-/// The next edge of spans that are in order.
+/// Returns the next edge of ordered spans.
 fn next_edge<T>(all: &[T], now: u64, span: impl Fn(&T) -> Span) -> u64 {
     let next = all.partition_point(|one| span(one).0 <= now);
     let ends = all[..next].last().map(|one| span(one).1).filter(|until| *until > now);

@@ -1,14 +1,14 @@
-//! The device: the program `verdicts` of firmware-example, in QEMU.
+//! Runs the program `verdicts` of firmware-example in QEMU.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-/// Runs the program on a stream; its verdicts, a line each.
+/// Runs the program on a stream; returns its verdicts, one line each.
 ///
 /// # Errors
-/// QEMU is not there, the program does not end in time or not well, its answer is no text.
+/// Fails if QEMU is missing, the program fails or exceeds the time limit, or its answer is not text.
 pub fn judge(firmware: &Path, stream: &[u8], patience: Duration) -> Result<String, String> {
     let folder = std::env::temp_dir().join(format!("edgetrust-verdicts-{}", std::process::id()));
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -23,7 +23,7 @@ fn run(firmware: &Path, stream: &[u8], folder: &Path, patience: Duration) -> Res
     fs::write(&asked, stream).map_err(|error| at(&asked, error))?;
     let semihosting = ["verdicts".as_ref(), asked.as_path(), answered.as_path()];
     let arguments: String = semihosting.iter().map(|argument| format!(",arg={}", argument.display())).collect();
-    // Without -icount: nothing is measured, and it is several times faster.
+    // Without -icount QEMU is several times faster, and nothing is measured.
     let mut qemu = Command::new("qemu-system-arm")
         .args(["-machine", "mps2-an386", "-cpu", "cortex-m4", "-display", "none", "-serial", "none"])
         .args(["-monitor", "none", "-nic", "none", "-semihosting-config"])

@@ -1,4 +1,5 @@
-//! What nobody issues: chains with one fault each, certificates with one bit turned, bags of look-alikes.
+//! Generates cases that no CA issues: chains with one fault each, certificates with one flipped bit, bags of
+//! look-alikes.
 
 use edgetrust_core::identity::Rule;
 use edgetrust_core::path::{Limits, Purpose};
@@ -13,7 +14,7 @@ use crate::random::Random;
 const NOW: u64 = 1_800_000_000;
 const NAME: &str = "gateway.example";
 
-/// A chain of three, for servers and clients.
+/// Returns a chain of three, for servers and clients.
 fn sound() -> [Shape; 3] {
     [Shape::ca(), Shape::ca(), Shape::leaf(&[NAME])]
 }
@@ -22,7 +23,7 @@ fn chain(shapes: &[Shape]) -> Vec<CertificateDer<'static>> {
     issue(shapes, i64::try_from(NOW).expect("a time"))
 }
 
-/// The anchor first, the leaf last.
+/// Makes a case from a chain with the anchor first and the leaf last.
 fn case<'a>(chain: &'a [CertificateDer<'static>], purpose: Purpose, policy: Policy<'a>) -> Case<'a> {
     let (leaf, above) = chain.split_last().expect("a leaf");
     let (anchor, sent) = above.split_first().expect("an anchor");
@@ -42,7 +43,7 @@ fn rules<'a>(rules: &[Rule<'a>]) -> Policy<'a> {
     Policy::Rules(rules.iter().copied().collect())
 }
 
-/// Takes them up; the same seed turns the same bits.
+/// Adds all hostile cases; the same seed flips the same bits.
 pub fn take(corpus: &mut Corpus, seed: u64) {
     take_policies(corpus);
     take_faults(corpus);
@@ -81,7 +82,7 @@ fn take_policies(corpus: &mut Corpus) {
     }
 }
 
-/// Each certificate of a chain with each fault.
+/// Adds a case for each fault of each certificate of a chain.
 fn take_faults(corpus: &mut Corpus) {
     type Fault = (&'static str, fn(&mut Shape));
     let faults: [Fault; 14] = [
@@ -121,9 +122,9 @@ fn take_faults(corpus: &mut Corpus) {
     }
 }
 
-/// More work than a device does for one peer.
+/// Adds cases with more work than a device does for one peer.
 fn take_bags(corpus: &mut Corpus) {
-    // Signed by nobody's key, so that each copy is another signature that does not fit.
+    // The signature is by an unrelated key, so that each copy is another invalid signature.
     let mut shapes = sound();
     shapes[2].forged = true;
     let forged = chain(&shapes);
@@ -147,7 +148,8 @@ fn take_bags(corpus: &mut Corpus) {
     corpus.take("no certificate".to_owned(), nothing);
 }
 
-/// One bit of the leaf and of the intermediate at each place, and each length that is too short.
+/// Adds cases with one flipped bit in each octet of the leaf and of the intermediate, and with each length that is too
+/// short.
 fn take_turned_bits(corpus: &mut Corpus, random: &mut Random) {
     let sound = chain(&sound());
     for place in 0..sound[2].len() {

@@ -1,4 +1,4 @@
-//! The same cases judged here and on the device: which there are, and what came of them.
+//! Collects cases for the host and the device, and compares the verdicts.
 
 pub mod device;
 pub mod hostile;
@@ -13,23 +13,23 @@ use pki_types::{CertificateDer, alg_id};
 
 use crate::conformance::limbo;
 
-/// A case, and what it is called.
+/// A case with its name.
 pub struct Named {
     pub name: String,
-    /// Its record, as it is in the stream.
+    /// The case's record, as it is in the stream.
     pub record: Vec<u8>,
     /// The host's verdict.
     pub verdict: String,
 }
 
-/// Cases for a device, and how many others there are, by reason.
+/// The cases for a device, and the number of omitted cases by reason.
 #[derive(Default)]
 pub struct Corpus {
     pub cases: Vec<Named>,
     pub left_out: BTreeMap<&'static str, usize>,
 }
 
-/// Two verdicts on one case.
+/// Two different verdicts on one case.
 pub struct Difference {
     pub case: String,
     pub here: String,
@@ -37,7 +37,7 @@ pub struct Difference {
 }
 
 impl Corpus {
-    /// Judges a case here and takes it up, or counts it where a device has no room for it.
+    /// Judges a case on the host and adds it, or counts it as omitted if a device has no room for it.
     pub fn take(&mut self, name: String, mut case: Case<'_>) {
         case.number = u32::try_from(self.cases.len()).expect("fewer cases");
         let (mut record, mut verdict) = (Vec::new(), String::new());
@@ -54,10 +54,10 @@ impl Corpus {
         *self.left_out.entry(reason).or_default() += 1;
     }
 
-    /// Takes up x509-limbo.
+    /// Adds the cases of x509-limbo.
     ///
     /// # Errors
-    /// Where the text is not a limbo suite.
+    /// Fails if the text is not a limbo suite.
     pub fn take_limbo(&mut self, json: &[u8]) -> Result<(), String> {
         for (id, asked) in limbo::questions(json)? {
             match asked.as_ref().ok_or("asks what the core does not answer").and_then(limbo_case) {
@@ -68,7 +68,7 @@ impl Corpus {
         Ok(())
     }
 
-    /// Only each `nth` case.
+    /// Keeps only each `nth` case.
     pub fn thin(&mut self, nth: usize) {
         let mut number = 0_u32;
         let mut place = 0;
@@ -76,7 +76,7 @@ impl Corpus {
             place += 1;
             let stays = (place - 1) % nth == 0;
             if stays {
-                // Behind the length.
+                // The number follows the record's length.
                 case.record[4..8].copy_from_slice(&number.to_le_bytes());
                 number += 1;
             }
@@ -84,7 +84,7 @@ impl Corpus {
         });
     }
 
-    /// Where the device's answer, a line a case, says something else than the host.
+    /// Returns the differences between the device's answer, one line for each case, and the host's verdicts.
     pub fn differences(&self, answer: &str) -> Vec<Difference> {
         let mut lines = answer.lines();
         let mut found = Vec::new();
@@ -100,7 +100,7 @@ impl Corpus {
         found
     }
 
-    /// What the device reads.
+    /// Returns the stream that the device reads.
     pub fn stream(&self) -> Vec<u8> {
         let mut stream = MAGIC.to_vec();
         self.cases.iter().for_each(|case| stream.extend(&case.record));
@@ -108,7 +108,7 @@ impl Corpus {
     }
 }
 
-/// A case of x509-limbo, or why a device is not asked.
+/// Returns a case of x509-limbo, or the reason for which a device cannot judge it.
 fn limbo_case(asked: &limbo::Question) -> Result<Case<'_>, &'static str> {
     if asked.more {
         return Err("asks for names and a key usage beside the path");
@@ -137,7 +137,7 @@ fn limbo_case(asked: &limbo::Question) -> Result<Case<'_>, &'static str> {
     })
 }
 
-/// What does not parse stays: both sides have to say so.
+/// Returns whether a certificate uses P-256, or does not parse: host and device must both reject a malformed one.
 fn is_p256(der: &CertificateDer<'_>) -> bool {
     Certificate::from_der(der).is_ok_and(|certificate| {
         certificate.subject_public_key_info().algorithm == alg_id::ECDSA_P256.as_ref()

@@ -1,6 +1,6 @@
-//! Certificates written octet by octet: what no issuer's software would write.
+//! Writes certificates octet by octet, in forms that no issuer's software writes.
 
-/// One tag-length-value around `parts`.
+/// Encodes a tag-length-value around `parts`.
 pub fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let mut out = vec![tag];
@@ -18,43 +18,43 @@ pub fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// A tag-length-value around a list.
+/// Encodes a tag-length-value around a list.
 pub fn list(tag: u8, parts: &[Vec<u8>]) -> Vec<u8> {
     tlv(tag, &parts.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
-/// One attribute of a name, of the type 2.5.4.`number`.
+/// Encodes one attribute of a name, of the type 2.5.4.`number`.
 pub fn attribute(number: u8, string: u8, value: &[u8]) -> Vec<u8> {
     tlv(0x30, &[&[0x06, 0x03, 0x55, 0x04, number], &tlv(string, &[value])])
 }
 
-/// A name of these RDNs.
+/// Encodes a name of these RDNs.
 pub fn name(rdns: &[Vec<Vec<u8>>]) -> Vec<u8> {
     list(0x30, &rdns.iter().map(|attributes| list(0x31, attributes)).collect::<Vec<_>>())
 }
 
-/// A name of one commonName.
+/// Encodes a name of one commonName.
 pub fn common_name(text: &str) -> Vec<u8> {
     name(&[vec![attribute(3, 0x0c, text.as_bytes())]])
 }
 
-/// An extension of id-ce.
+/// Encodes an extension of id-ce.
 pub fn extension(number: u8, critical: bool, value: &[u8]) -> Vec<u8> {
     let critical: &[u8] = if critical { &[0x01, 0x01, 0xff] } else { &[] };
     tlv(0x30, &[&[0x06, 0x03, 0x55, 0x1d, number], critical, &tlv(0x04, &[value])])
 }
 
-/// basicConstraints of a CA, and keyUsage.
+/// Encodes the basicConstraints and keyUsage of a CA.
 pub fn ca() -> Vec<Vec<u8>> {
     vec![extension(19, true, &[0x30, 0x03, 0x01, 0x01, 0xff]), extension(15, true, &[0x03, 0x02, 0x02, 0x04])]
 }
 
-/// subjectAltName of these names.
+/// Encodes the subjectAltName of these names.
 pub fn names(names: &[Vec<u8>]) -> Vec<u8> {
     extension(17, false, &list(0x30, names))
 }
 
-/// nameConstraints: permitted and excluded bases.
+/// Encodes nameConstraints of permitted and excluded bases.
 pub fn constraints(permitted: &[Vec<u8>], excluded: &[Vec<u8>]) -> Vec<u8> {
     let subtrees = |tag, bases: &[Vec<u8>]| {
         let subtrees: Vec<Vec<u8>> = bases.iter().map(|base| tlv(0x30, &[base])).collect();
@@ -63,30 +63,30 @@ pub fn constraints(permitted: &[Vec<u8>], excluded: &[Vec<u8>]) -> Vec<u8> {
     extension(30, true, &tlv(0x30, &[&subtrees(0xa0, permitted), &subtrees(0xa1, excluded)]))
 }
 
-/// subjectKeyIdentifier.
+/// Encodes a subjectKeyIdentifier.
 pub fn subject_key(identifier: &[u8]) -> Vec<u8> {
     extension(14, false, &tlv(0x04, &[identifier]))
 }
 
-/// authorityKeyIdentifier.
+/// Encodes an authorityKeyIdentifier.
 pub fn authority_key(identifier: &[u8]) -> Vec<u8> {
     extension(35, false, &tlv(0x30, &[&tlv(0x80, &[identifier])]))
 }
 
-/// extKeyUsage.
+/// Encodes an extKeyUsage.
 pub fn purposes(oids: &[&[u8]]) -> Vec<u8> {
     let oids: Vec<Vec<u8>> = oids.iter().map(|oid| tlv(0x06, &[oid])).collect();
     extension(37, false, &list(0x30, &oids))
 }
 
-/// ecdsa-with-SHA256 and its like: the contents of an AlgorithmIdentifier.
+/// The contents of the AlgorithmIdentifier of ecdsa-with-SHA256.
 pub const ECDSA_SHA256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 
-/// id-ecPublicKey on P-256.
+/// The contents of the AlgorithmIdentifier of id-ecPublicKey on P-256.
 pub const P256: &[u8] =
     &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 
-/// A SubjectPublicKeyInfo.
+/// Encodes a SubjectPublicKeyInfo.
 pub fn spki(algorithm: &[u8], key: &[u8]) -> Vec<u8> {
     tlv(0x30, &[&tlv(0x30, &[algorithm]), &tlv(0x03, &[&[0], key])])
 }
@@ -107,7 +107,8 @@ pub struct Unsigned {
 }
 
 impl Unsigned {
-    /// The certificate with what `sign` makes of its TBSCertificate. It is valid from 2020 to 2049.
+    /// Returns the certificate with the result of `sign` over its TBSCertificate as signature, valid from 2020 to
+    /// 2049.
     pub fn sign(&self, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
         let algorithm = tlv(0x30, &[&self.algorithm]);
         let time = |text: &[u8]| tlv(0x17, &[text]);

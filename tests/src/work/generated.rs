@@ -1,10 +1,11 @@
-//! Chains that a seed, or a fuzzer, makes: hostile in shape, not in signature, which a stub takes for good or bad at no cost.
+//! Generates chains from a seed or a fuzzer: hostile in shape, with signatures that a stub accepts or rejects at no
+//! cost.
 
 use edgetrust_core::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
 
 use super::der::{self, Unsigned, attribute, tlv};
 
-/// Takes signatures that end in an even octet for good, at no cost.
+/// A stub that accepts signatures ending in an even octet, at no cost.
 #[derive(Debug)]
 pub struct Free;
 
@@ -22,13 +23,13 @@ impl SignatureVerificationAlgorithm for Free {
     }
 }
 
-/// Numbers to choose by: from a seed, or from a fuzzer's octets.
+/// A source of choices: a seed or a fuzzer's octets.
 pub trait Choices {
-    /// One of `0..below`.
+    /// Returns one of `0..below`.
     fn below(&mut self, below: usize) -> usize;
 }
 
-/// Choices by the octets of a fuzzer; what is not there is the first of each.
+/// Choices from a fuzzer's octets; when they are used up, the first choice is taken.
 #[derive(Debug)]
 pub struct Octets<'a>(pub &'a [u8]);
 
@@ -40,10 +41,11 @@ impl Choices for Octets<'_> {
     }
 }
 
-/// Octets that a peer may send: a handshake message of rustls holds so much.
+/// The maximum octets that a peer can send: the size of a handshake message in rustls.
 pub const MAX_OCTETS: usize = 63 * 1024;
 
-/// Certificates, the leaf first, at most [`MAX_OCTETS`] in all. Signatures that end in an even octet are to be taken for good.
+/// Generates certificates, the leaf first, at most [`MAX_OCTETS`] in all. The verifier must accept signatures that end
+/// in an even octet.
 pub fn chain(choices: &mut impl Choices) -> Vec<Vec<u8>> {
     let count = 1 + choices.below(16);
     let share = MAX_OCTETS / count;
@@ -61,14 +63,14 @@ pub fn chain(choices: &mut impl Choices) -> Vec<Vec<u8>> {
     chain
 }
 
-/// What the certificates of one chain have in common.
+/// The common properties of one chain's certificates.
 struct Plan {
     /// The text of the names.
     text: Vec<u8>,
     strings: usize,
     attributes: usize,
     rdns: usize,
-    /// Names differ by the order of attributes, case, spaces, string type, or not at all.
+    /// The difference between names: order of attributes, case, spaces, string type, or none.
     variation: usize,
     same_key: bool,
     leaf_names: Vec<Vec<u8>>,
@@ -108,7 +110,7 @@ impl Plan {
         }
     }
 
-    /// The same name to RFC 5280 section 7.1, or nearly, and other octets.
+    /// Returns a name that is the same, or nearly the same, by RFC 5280 section 7.1, in other octets.
     fn name(&self, choices: &mut impl Choices) -> Vec<u8> {
         let rdn = |rdn: usize, choices: &mut dyn FnMut(usize) -> usize| {
             let turn = if self.variation == 1 { choices(self.attributes) } else { 0 };
@@ -123,7 +125,7 @@ impl Plan {
                         5 if rdn + 1 == self.rdns => text.extend(choices(3).to_be_bytes()),
                         _ => {}
                     }
-                    // Attributes of one type, told apart by their ends.
+                    // Attributes of one type, distinguished by their ends.
                     text.extend(format!("{place}").bytes());
                     let string = STRINGS.get(self.strings).copied().unwrap_or(STRINGS[choices(2)]);
                     if string == 0x1e {
@@ -174,7 +176,7 @@ impl Plan {
     }
 }
 
-/// Names of one kind or of all, so many octets of them.
+/// Returns names of one kind or of all kinds, with this number of octets in all.
 fn general_names(choices: &mut impl Choices, octets: usize, bases: bool) -> Vec<Vec<u8>> {
     let kind = choices.below(7);
     let each = [3, 20, 200, octets / 3][choices.below(4)].clamp(3, 20_000);

@@ -1,4 +1,4 @@
-//! What a stranger can make a verdict cost: shapes of chains, and the work that they are charged.
+//! Measures the work that an untrusted peer can cause: shapes of chains, and the work charged for them.
 
 pub mod der;
 pub mod generated;

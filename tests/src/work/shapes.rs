@@ -1,4 +1,4 @@
-//! Chains of a stranger that are dear to refuse, each as dear as 63 KB and sixteen certificates make it.
+//! Builds untrusted chains that are expensive to refuse, each as expensive as 63 KB and sixteen certificates allow.
 
 use std::sync::OnceLock;
 
@@ -7,18 +7,18 @@ use rcgen::{KeyPair, SigningKey};
 use super::der::{self, Unsigned, attribute, tlv};
 use super::generated::MAX_OCTETS;
 
-/// What a peer sends.
+/// A chain that a hostile peer sends.
 #[derive(Clone, Debug)]
 pub struct Attack {
-    /// In a few words.
+    /// The attack's name in a few words.
     pub name: &'static str,
-    /// The leaf first.
+    /// The certificates, the leaf first.
     pub chain: Vec<Vec<u8>>,
 }
 
-/// Certificates that a peer may send.
+/// The maximum number of certificates that a peer can send.
 const MAX_CERTIFICATES: usize = 16;
-/// Octets of a certificate of sixteen, without what every one has.
+/// The octets of each of sixteen certificates, less the octets that all of them need.
 const SHARE: usize = MAX_OCTETS / MAX_CERTIFICATES - 500;
 
 fn keys() -> &'static [KeyPair] {
@@ -30,19 +30,19 @@ fn sign(key: &KeyPair, message: &[u8]) -> Vec<u8> {
     key.sign(message).expect("a signature")
 }
 
-/// The SubjectPublicKeyInfo of a key of rcgen's.
+/// Returns the SubjectPublicKeyInfo of a key of rcgen's.
 fn spki(key: &KeyPair) -> Vec<u8> {
     rcgen::PublicKeyData::subject_public_key_info(key)
 }
 
-/// One certificate of a chain of sixteen, before it is signed.
+/// Returns one certificate of a chain of sixteen, before it is signed.
 fn blank(subject: Vec<u8>, issuer: Vec<u8>, key: usize, extensions: Vec<Vec<u8>>) -> Unsigned {
     let spki = spki(&keys()[key]);
     Unsigned { issuer, subject, spki, extensions, algorithm: der::ECDSA_SHA256.to_vec() }
 }
 
-/// A leaf and CAs of one name, `name(0)`, which is written in other ways by the others: each signed by the next, so that every level
-/// has one candidate that signed, and all others did not.
+/// Returns a leaf and CAs of one name, `name(0)`, which the others write differently: each signed by the next, so that
+/// at every level one candidate signed, and all others did not.
 fn ladder(name: &dyn Fn(usize) -> Vec<u8>, more: &dyn Fn(usize) -> Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     ladder_of(MAX_CERTIFICATES, name, more)
 }
@@ -61,7 +61,7 @@ fn plain(_: usize) -> Vec<Vec<u8>> {
     Vec::new()
 }
 
-/// One RDN of eight attributes that begin alike, in as many orders.
+/// Returns one RDN of eight attributes with a common prefix, in as many orders.
 fn turned(octets: usize) -> impl Fn(usize) -> Vec<u8> {
     move |turn| {
         let attributes = (0..8).map(|place| {
@@ -72,7 +72,7 @@ fn turned(octets: usize) -> impl Fn(usize) -> Vec<u8> {
     }
 }
 
-/// One attribute that has to be compared by characters: only the ends differ, in spaces that carry no meaning.
+/// Returns one attribute that must be compared by characters: only insignificant spaces at the ends differ.
 fn spaced(octets: usize, unit: &'static str) -> impl Fn(usize) -> Vec<u8> {
     move |turn| {
         let value = [" ".repeat(1 + turn % 2), unit.repeat(octets / unit.len()), " ".repeat(turn % 3)].concat();
@@ -80,7 +80,7 @@ fn spaced(octets: usize, unit: &'static str) -> impl Fn(usize) -> Vec<u8> {
     }
 }
 
-/// A leaf with these names below a CA with these constraints, both of a stranger.
+/// Returns an untrusted leaf with these names below an untrusted CA with these constraints.
 fn constrained(names: &[Vec<u8>], permitted: &[Vec<u8>], excluded: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let name = |number: usize| der::common_name(&format!("CA {number}"));
     let chain = [0, 1].map(|place| {
@@ -93,7 +93,7 @@ fn constrained(names: &[Vec<u8>], permitted: &[Vec<u8>], excluded: &[Vec<u8>]) -
     chain.to_vec()
 }
 
-/// A leaf and fifteen CAs of one name, none of which signed: `spki` and an algorithm of theirs.
+/// Returns a leaf and fifteen CAs of one name, none of which signed, with `spki`, this algorithm and this signature.
 fn forged(spki: &[u8], algorithm: &[u8], signature: &[u8], more: usize) -> Vec<Vec<u8>> {
     let name = der::common_name("CA");
     let chain = (0..MAX_CERTIFICATES).map(|place| {
@@ -101,7 +101,7 @@ fn forged(spki: &[u8], algorithm: &[u8], signature: &[u8], more: usize) -> Vec<V
         if place == 0 && more > 0 {
             extensions.push(der::extension(32, false, &tlv(0x04, &[&vec![0; more]])));
         }
-        // Keys are told apart by an attribute, since one key on a path twice is a loop.
+        // An attribute distinguishes the keys, since one key on a path twice is a loop.
         let subject = if place == 0 { der::common_name("leaf") } else { name.clone() };
         Unsigned { issuer: name.clone(), subject, spki: spki.to_vec(), extensions, algorithm: algorithm.to_vec() }
             .sign(|_| signature.to_vec())
@@ -121,7 +121,7 @@ fn forged_rsa(octets: usize, exponent: &[u8]) -> Vec<Vec<u8>> {
     forged(&der::spki(&id(1), &key), &id(11), &vec![0x5a; octets], 0)
 }
 
-/// So many names of a kind, each made of its number.
+/// Returns `count` names, each made from its number.
 fn numbered(count: usize, name: impl Fn(usize) -> Vec<u8>) -> Vec<Vec<u8>> {
     (0..count).map(name).collect()
 }
@@ -240,7 +240,8 @@ fn of_constraints() -> Vec<Attack> {
     ]
 }
 
-/// What is no attack: a leaf of a thousand names of five kinds, and the CA above it, which permits and excludes ten subtrees of each kind.
+/// Returns a legitimate chain: a leaf of a thousand names of five kinds, and the CA above it, which permits and
+/// excludes ten subtrees of each kind.
 pub fn a_thousand_names() -> Vec<Vec<u8>> {
     let email = |text: String| tlv(0x81, &[text.as_bytes()]);
     let organisation = |text: &str| der::name(&[vec![attribute(10, 0x0c, text.as_bytes())]]);
@@ -278,7 +279,7 @@ pub fn a_thousand_names() -> Vec<Vec<u8>> {
     constrained(&names, &permitted, &subtrees("x", 12))
 }
 
-/// Attacks on a device, which takes four certificates beside the server's own, in so many octets.
+/// Returns attacks on a device, which accepts four certificates beside the server's own, in this number of octets.
 pub fn attacks_on_a_device(octets: usize) -> Vec<Attack> {
     const COUNT: usize = 5;
     let share = octets / COUNT - 500;
@@ -300,7 +301,7 @@ pub fn attacks_on_a_device(octets: usize) -> Vec<Attack> {
     ]
 }
 
-/// Every attack.
+/// Returns all attacks.
 pub fn attacks() -> Vec<Attack> {
     [of_names(), of_signatures(), of_constraints()].concat()
 }

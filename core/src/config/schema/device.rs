@@ -1,4 +1,4 @@
-//! The keys of `device`.
+//! Lists the keys of `device`.
 
 use super::{Field, Kind, Object, described, not_empty, seconds};
 use crate::config::duration;
@@ -7,7 +7,7 @@ use crate::identity::without_root;
 const REMOTE: &str = "HOST:PORT";
 const HOST: &str = "a DNS name or an IP address";
 
-/// The shortest time between two messages: what a device can send without falling behind.
+/// The shortest time between two messages: a device can send at this rate without falling behind.
 const MIN_INTERVAL_MS: u32 = 100;
 
 pub(super) static DEVICE: Object = Object {
@@ -50,7 +50,7 @@ pub(super) static DEVICE: Object = Object {
     ],
 };
 
-/// An absolute path as it stands in a request line (RFC 9112 section 3.2.1).
+/// Checks for an absolute path as in a request line (RFC 9112 section 3.2.1).
 fn path(text: &str) -> Result<Option<&str>, super::Refused> {
     let visible = text.bytes().all(|octet| octet.is_ascii_graphic());
     if text.starts_with('/') && visible { Ok(Some(text)) } else { Err("a path that begins with /, in visible ASCII") }

@@ -1,4 +1,4 @@
-//! The keys of `gateway`.
+//! Lists the keys of `gateway`.
 
 use super::{ACME, FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, Refused, TUNNEL_TLS, described, not_empty, push};
 use crate::config::duration;
@@ -12,7 +12,7 @@ macro_rules! limit {
     };
 }
 
-/// Linux takes whole seconds up to 32767.
+/// The longest TCP time: Linux takes whole seconds up to 32767.
 const LONGEST_TCP_TIME_MS: u64 = 9 * 3_600_000;
 
 fn tcp_time(text: &str) -> Result<u64, Refused> {
@@ -168,7 +168,7 @@ static LIMITS: Object = Object {
     ],
 };
 
-/// A tunnel's own, or the EST server's.
+/// The limits of a tunnel or of the EST server.
 static TUNNEL_LIMITS: Object = Object {
     open: false,
     on_key: None,

@@ -1,4 +1,4 @@
-//! What core does beside cryptography.
+//! Measures the core's work other than cryptography.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
@@ -28,12 +28,12 @@ const fn at(seconds: u64) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }
 
-/// The certificates were made for it.
+/// The time for which the certificates were made.
 const NOW: UnixTime = at(1_800_000_000);
 
 static SPENT: AtomicU32 = AtomicU32::new(0);
 
-/// [`crypto::ECDSA`], which counts its ticks.
+/// [`crypto::ECDSA`] with a count of its ticks.
 #[derive(Debug)]
 struct Timed;
 
@@ -88,7 +88,7 @@ pub fn measure<M: SlotMedium>(report: &mut Report, medium: M) {
     measure_store(report, medium);
 }
 
-/// What a hostile server can send: certificates, each with two octets of length before it.
+/// The certificates that a hostile server can send, each prefixed with two octets of length.
 const ATTACKS: [(&str, &[u8]); 5] = [
     ("refuse: signatures", include_bytes!("attack-signatures.bin")),
     ("refuse: attributes in unlike order", include_bytes!("attack-attributes.bin")),
@@ -97,7 +97,7 @@ const ATTACKS: [(&str, &[u8]); 5] = [
     ("refuse: name constraints", include_bytes!("attack-constraints.bin")),
 ];
 
-/// From the octets to the refusal.
+/// Parses and verifies an attack's octets up to the refusal.
 fn refuse(mut octets: &[u8], anchors: &[Anchor<'_>]) -> bool {
     let mut bag = heapless::Vec::<Certificate<'_>, 5>::new();
     while let Some((length, rest)) = octets.split_first_chunk() {

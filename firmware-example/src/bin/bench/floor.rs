@@ -1,4 +1,4 @@
-//! Cryptography, below which nothing can go.
+//! Measures cryptography, the lower bound of every cost.
 
 use aes_gcm::aead::AeadInPlace;
 use aes_gcm::{Aes128Gcm, KeyInit};

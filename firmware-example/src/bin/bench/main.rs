@@ -1,5 +1,6 @@
-//! What the parts cost on this processor, in instructions and octets of stack: `bench FILE`, a line for each into a file of the host. It means something with QEMU's
-//! `-icount shift=0`; `tests/firmware-bench` runs it. The certificates were made by `cargo run -p edgetrust-tests --bin bench-fixtures`.
+//! Measures the cost of the parts on this processor, in instructions and octets of stack: `bench FILE` writes a line
+//! for each to a file of the host. The counts are meaningful with QEMU's `-icount shift=0`; `tests/firmware-bench`
+//! runs it. `cargo run -p edgetrust-tests --bin bench-fixtures` makes the certificates.
 
 #![no_std]
 #![no_main]
@@ -18,31 +19,31 @@ use semihosting::fs::File;
 use semihosting::io::Write;
 use semihosting::process::exit;
 
-/// Instructions of a tick, with `-icount shift=0`.
+/// The number of instructions in a tick, with `-icount shift=0`.
 const PER_TICK: u64 = 40;
 
-/// Where the lines go.
+/// The file that receives the lines.
 pub struct Report {
     file: File,
-    /// Ticks of measuring nothing.
+    /// The ticks of an empty measurement.
     empty: u64,
 }
 
-/// A failed measurement is none.
+/// Ends the run: a failed measurement has no result.
 pub fn give_up(what: &str) -> ! {
     defmt::error!("{=str}", what);
     exit(1)
 }
 
 impl Report {
-    /// Runs it twice: for its instructions, and for its stack.
+    /// Runs a function twice: for its instructions, and for its stack.
     pub fn measure<T>(&mut self, name: &str, mut what: impl FnMut() -> T) {
         let ticks = ticks_of(&mut what).saturating_sub(self.empty);
         let (_, octets) = stack::taken_by(|| black_box(what()));
         self.line(name, ticks, octets);
     }
 
-    /// Instructions of `ticks`, octets of stack.
+    /// Writes a line with the instructions of `ticks` and the octets of stack.
     pub fn line(&mut self, name: &str, ticks: u64, octets: usize) {
         let mut line = heapless::String::<128>::new();
         let written = writeln!(line, "{name}\t{}\t{octets}", ticks * PER_TICK);
@@ -52,7 +53,7 @@ impl Report {
     }
 }
 
-/// Its ticks.
+/// Returns the ticks that a function takes.
 #[inline(never)]
 pub fn ticks_of<T>(mut what: impl FnMut() -> T) -> u64 {
     let start = board::ticks();

@@ -1,4 +1,4 @@
-//! Two CMSDK timers as embassy's time driver: one runs freely, one is the alarm.
+//! Drives embassy's time with two CMSDK timers: one runs freely, one is the alarm.
 
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +13,7 @@ use embassy_time_queue_utils::Queue;
 use super::interrupts::{Interrupt, enable};
 use super::registers::Registers;
 
-/// The system clock. With `-icount shift=0` a tick is 40 instructions.
+/// The frequency of the system clock in Hz. With `-icount shift=0` a tick is 40 instructions.
 pub(super) const TICKS_PER_SECOND: u64 = 25_000_000;
 const PER_TICK_OF_EMBASSY: u64 = TICKS_PER_SECOND / TICK_HZ;
 const _: () = assert!(TICKS_PER_SECOND.is_multiple_of(TICK_HZ));
@@ -25,29 +25,30 @@ const ALARM: Registers = unsafe { Registers::at(0x4000_1000) };
 const CTRL: usize = 0x0;
 const VALUE: usize = 0x4;
 const RELOAD: usize = 0x8;
-/// Reads as status; writing one clears.
+/// The interrupt register: reads as status; writing one clears.
 const INT: usize = 0xc;
 const RUN: u32 = 1 << 3 | 1;
 
-/// The counter goes round after two seconds first, and every 172 seconds then: what is wrong about that shows in every run.
+/// The first wrap of the counter comes after two seconds, later ones every 172 seconds: errors around a wrap show in
+/// every run.
 const FIRST: u32 = 2 * TICKS_PER_SECOND as u32;
 
 static WRAPS: AtomicU32 = AtomicU32::new(0);
 
-/// Ticks since the start.
+/// Returns the ticks since the start.
 pub(super) fn ticks() -> u64 {
     critical_section::with(|_| {
         let mut wraps = WRAPS.load(Ordering::Relaxed);
         let mut value = FREE.read(VALUE);
-        // It went round and the handler could not run yet: then `value` may be from either side. It stays at zero for a tick before it is
-        // loaded again, and that tick is still of the round that ends.
+        // The counter wrapped and the handler could not run yet: then `value` may be from either side. The counter
+        // stays at zero for a tick before it is reloaded, and that tick belongs to the ending round.
         if FREE.read(INT) & 1 != 0 {
             value = FREE.read(VALUE);
             if value != 0 {
                 wraps = wraps.wrapping_add(1);
             }
         }
-        // It counts down. The sum is of a u32 and a multiple of 2^32, less at most what went before.
+        // The timer counts down. The sum is of a u32 and a multiple of 2^32, less at most what went before.
         ((u64::from(wraps) << 32) + u64::from(FIRST)).wrapping_sub(u64::from(value))
     })
 }
@@ -59,7 +60,7 @@ struct Alarms {
 embassy_time_driver::time_driver_impl!(static ALARMS: Alarms = Alarms { queue: Mutex::new(RefCell::new(Queue::new())) });
 
 impl Alarms {
-    /// `false`: that is past already.
+    /// Sets the alarm; returns false if the time is past already.
     fn set(at: u64) -> bool {
         ALARM.write(CTRL, 0);
         ALARM.write(INT, 1);
@@ -71,7 +72,7 @@ impl Alarms {
         if left == 0 {
             return false;
         }
-        // An alarm that comes early finds nothing due and is set again.
+        // An alarm that comes early finds no due timer, and is set again.
         let left = u32::try_from(left).unwrap_or(u32::MAX);
         ALARM.write(RELOAD, left);
         ALARM.write(VALUE, left);
@@ -109,8 +110,8 @@ pub(super) fn start(pulse: SYST) {
     start_pulse(pulse);
 }
 
-/// QEMU looks after its network when a timer of the guest is due: without one a frame lies there until the guest's next deadline, which can be
-/// seconds away. An empty interrupt each 4 ms is enough.
+/// Starts an interrupt every 4 ms. QEMU looks after its network when a timer of the guest is due: otherwise a frame
+/// would wait for the guest's next deadline, which can be seconds away.
 fn start_pulse(mut pulse: SYST) {
     pulse.set_clock_source(SystClkSource::Core);
     pulse.set_reload((TICKS_PER_SECOND / 250) as u32);
@@ -123,7 +124,8 @@ fn start_pulse(mut pulse: SYST) {
 fn SysTick() {}
 
 pub(super) extern "C" fn wrapped() {
-    // Counted once the next round has begun, within a tick: `ticks` takes a zero for the end of a round that is not counted.
+    // The wrap is counted once the next round has begun, within a tick: `ticks` takes a zero for the end of an
+    // uncounted round.
     while FREE.read(VALUE) == 0 {}
     FREE.write(INT, 1);
     WRAPS.store(WRAPS.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);

@@ -1,18 +1,18 @@
-//! Random octets from the machine that runs QEMU.
+//! Provides random octets from the machine that runs QEMU.
 
 use semihosting::fs::File;
 use semihosting::io::{Error, Read};
 
 use crate::board::Entropy;
 
-/// The board has no random number generator; its host has one, and semihosting reaches it. For QEMU only: a board in the field needs
-/// hardware of its own.
+/// An entropy source for QEMU only: the board has no random number generator, and semihosting reaches the host's. A
+/// board in the field needs hardware of its own.
 pub struct HostEntropy(());
 
-/// Why there is none.
+/// The reason for which there is no entropy.
 #[derive(Debug)]
 pub enum HostEntropyError {
-    /// No semihosting, or the host has no such file.
+    /// There is no semihosting, or the host has no such file.
     Host(Error),
     /// The file ended.
     Ended,

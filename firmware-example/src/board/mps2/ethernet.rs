@@ -1,4 +1,4 @@
-//! The LAN9118 of AN386 (as QEMU emulates it) as embassy-net's driver: one frame each way, copied by the processor.
+//! Drives the LAN9118 of AN386 (as QEMU emulates it) for embassy-net: one frame each way, copied by the processor.
 
 use core::task::Context;
 
@@ -31,23 +31,24 @@ const MAC_CR: u32 = 1;
 const ADDRH: u32 = 2;
 const ADDRL: u32 = 3;
 
-/// RX status level: a frame is there.
+/// RX status level: a frame has arrived.
 const RSFL: u32 = 1 << 3;
 
-/// An Ethernet frame without its check sequence.
+/// The maximum size of an Ethernet frame without its check sequence.
 const MTU: usize = 1514;
 const FCS: usize = 4;
-/// Destination, source, type: what is shorter is no frame.
+/// The size of destination, source and type: a shorter frame is invalid.
 const HEADER: usize = 14;
-/// Whole words: that is how the FIFOs are read and filled.
+/// The buffer size in whole words, as the FIFOs are read and filled.
 const BUFFER: usize = MTU.next_multiple_of(4);
 
-/// How often a bit is looked at that the chip sets or clears by itself, within microseconds.
+/// The maximum number of polls for a bit that the chip changes by itself within microseconds.
 const TRIES: u32 = 100_000;
 
 static WAKER: AtomicWaker = AtomicWaker::new();
 
-/// The line stays up until the FIFO is empty: it is masked here, and the driver opens it again when there is nothing left to read.
+/// Masks the interrupt: the line stays up until the FIFO is empty, and the driver unmasks it when no frame is left to
+/// read.
 pub(super) extern "C" fn interrupt() {
     CHIP.write(INT_EN, 0);
     WAKER.wake();
@@ -77,7 +78,7 @@ fn write_mac(register: u32, value: u32) -> Option<()> {
 }
 
 impl Lan9118 {
-    /// `None`: no such chip, or it does not get ready.
+    /// Initialises the chip; returns `None` if there is no such chip, or it does not get ready.
     pub(super) fn new() -> Option<Self> {
         if CHIP.read(BYTE_TEST) != 0x8765_4321 {
             return None;
@@ -95,7 +96,7 @@ impl Lan9118 {
         CHIP.write(RX_CFG, 0);
         // Send; whether the status FIFO is full or not.
         CHIP.write(TX_CFG, 1 << 2 | 1 << 1);
-        // Receive, send, full duplex; only what is addressed to us or to all.
+        // Receive, send, full duplex; only frames addressed to this device or to all.
         write_mac(MAC_CR, 1 << 20 | 1 << 3 | 1 << 2)?;
         // On, active high, push-pull: with anything else QEMU's line is inverted.
         CHIP.write(IRQ_CFG, 1 << 8 | 1 << 4 | 1);
@@ -103,11 +104,11 @@ impl Lan9118 {
         Some(Self { address: [a, b, c, d, e, f], received: [0; BUFFER], to_send: [0; BUFFER] })
     }
 
-    /// Takes a frame out of the FIFO. Its length; `None` where it is none that may be looked at.
+    /// Reads a frame from the FIFO; returns its length, or `None` if the frame is unusable.
     fn take_frame(&mut self) -> Option<usize> {
         let status = CHIP.read(RX_STATUS);
         let length = (status >> 16 & 0x3fff) as usize;
-        // All of it is taken, whatever it is: the next frame begins after it.
+        // All words are read in any case: the next frame begins after them.
         let mut room = self.received.chunks_exact_mut(4);
         for _ in 0..length.div_ceil(4) {
             let word = CHIP.read(RX_DATA);
@@ -124,7 +125,8 @@ fn frames_waiting() -> bool {
     CHIP.read(RX_FIFO_INF) >> 16 & 0xff != 0
 }
 
-/// Whether a whole frame fits the TX FIFO. Takes the reports on what was sent: nobody asks for them, and their FIFO is small.
+/// Returns whether a whole frame fits into the TX FIFO. Discards the transmit reports: they are not used, and their
+/// FIFO is small.
 fn can_send() -> bool {
     for _ in 0..CHIP.read(TX_FIFO_INF) >> 16 & 0xff {
         CHIP.read(TX_STATUS);
@@ -141,13 +143,14 @@ impl Driver for Lan9118 {
             if !frames_waiting() {
                 WAKER.register(context.waker());
                 CHIP.write(INT_STS, RSFL);
-                // One that came before the status was cleared has left no interrupt.
+                // A frame that came before the status was cleared has left no interrupt.
                 if !frames_waiting() {
                     CHIP.write(INT_EN, RSFL);
                     return None;
                 }
             }
-            // What is received may have to be answered at once. Sending takes microseconds: asking again costs less than another interrupt.
+            // A received frame may need an immediate answer. Sending takes microseconds: polling again costs less than
+            // another interrupt.
             if !can_send() {
                 context.waker().wake_by_ref();
                 return None;
@@ -167,7 +170,7 @@ impl Driver for Lan9118 {
         Some(ToSend(&mut self.to_send))
     }
 
-    /// QEMU's cable is always in; what it is connected to shows in answers.
+    /// Reports the link as up: QEMU's cable is always plugged in; whether a peer is connected shows in answers.
     fn link_state(&mut self, _: &mut Context) -> LinkState {
         LinkState::Up
     }
@@ -184,7 +187,7 @@ impl Driver for Lan9118 {
     }
 }
 
-/// A frame that came.
+/// A received frame.
 pub struct Received<'a>(&'a mut [u8]);
 
 impl RxToken for Received<'_> {
@@ -193,12 +196,12 @@ impl RxToken for Received<'_> {
     }
 }
 
-/// Room for a frame that goes.
+/// Room for a frame to send.
 pub struct ToSend<'a>(&'a mut [u8; BUFFER]);
 
 impl TxToken for ToSend<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
-        // smoltcp keeps to the MTU; more does not fit anyway.
+        // smoltcp respects the MTU; a longer frame would not fit.
         let frame = self.0.get_mut(..length.min(MTU)).unwrap_or_default();
         let result = fill(frame);
         let length = frame.len() as u32;

@@ -1,7 +1,7 @@
-//! embassy's executor with a sleep of its own.
+//! Runs embassy's executor with a sleep of its own.
 //!
-//! embassy's `executor-thread` waits with WFE, which QEMU takes for no operation: a core of the host spins, and instruction counts hold the
-//! spinning.
+//! embassy's `executor-thread` waits with WFE, which QEMU treats as no operation: a core of the host spins, and
+//! instruction counts include the spinning.
 
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,8 @@ use static_cell::StaticCell;
 static WOKEN: AtomicBool = AtomicBool::new(false);
 static IDLE: Mutex<Cell<u64>> = Mutex::new(Cell::new(0));
 
-// SAFETY: the name and type that embassy-executor asks for; it is defined nowhere else, since no executor of embassy's is enabled.
+// SAFETY: the name and type that embassy-executor requires; defined only here, since no executor of embassy's is
+// enabled.
 #[unsafe(export_name = "__pender")]
 fn pender(_: *mut ()) {
     WOKEN.store(true, Ordering::Release);
@@ -31,8 +32,8 @@ pub(super) fn run(init: impl FnOnce(Spawner)) -> ! {
         // SAFETY: this is the executor's only poll, in thread mode, and `pender` does not poll.
         unsafe { executor.poll() };
         while !WOKEN.swap(false, Ordering::Acquire) {
-            // Looking and going to sleep in one: an interrupt between them would be slept through. A pending interrupt ends WFI though it is
-            // masked, and runs as the section ends.
+            // Check and sleep are one critical section: an interrupt between them would be slept through. A pending
+            // interrupt ends WFI even when masked, and runs when the section ends.
             critical_section::with(|cs| {
                 if !WOKEN.load(Ordering::Acquire) {
                     let before = super::clock::ticks();

@@ -1,15 +1,16 @@
-//! Faults and the watchdog's interrupt: find out where, and end the run.
+//! Handles faults and the watchdog's interrupt: determines the place, and ends the run.
 
 use core::arch::naked_asm;
 
 use crate::board::ResetReason;
 use crate::panic::stop;
 
-/// The stack may be what is broken: the handler takes the interrupted instruction's address (word 6 of the exception frame; none when the stack
-/// pointer has left the stack) and goes on with an empty stack. Nothing returns from here.
+/// Defines a handler that does not trust the stack: it takes the interrupted instruction's address (word 6 of the
+/// exception frame; none if the stack pointer has left the stack) and continues with an empty stack. No handler
+/// returns.
 macro_rules! handler {
     ($name:ident, $exception:literal, $then:ident) => {
-        // SAFETY: the name that cortex-m-rt's vector table asks for.
+        // SAFETY: the name that cortex-m-rt's vector table requires.
         #[unsafe(export_name = $exception)]
         #[unsafe(naked)]
         extern "C" fn $name() -> ! {
@@ -34,7 +35,7 @@ macro_rules! handler {
 handler!(hard_fault, "HardFault", faulted);
 handler!(non_maskable, "NonMaskableInt", hung);
 
-/// What the handlers say where there is no address: instructions lie at even ones.
+/// The handlers' value for a missing address: instructions lie at even addresses.
 const NO_ADDRESS: u32 = 1;
 
 extern "C" fn faulted(pc: u32) -> ! {

@@ -1,4 +1,5 @@
-//! Flash, emulated in the board's 16 MiB of PSRAM, which QEMU can back with a file of the host: what is programmed is there in the next run.
+//! Emulates flash in the board's 16 MiB of PSRAM, which QEMU can back with a file of the host: programmed octets
+//! persist in the next run.
 //!
 //! | offset | octets | |
 //! |---|---|---|
@@ -18,28 +19,28 @@ const PARTITION: usize = 64 * 1024;
 const SLOTS: [usize; 2] = [0x1_0000, 0x1_4000];
 const SLOT: u32 = 16 * 1024;
 const SECTOR: usize = 4096;
-/// What is programmed as one.
+/// The size of the unit of programming in octets.
 const WORD: usize = 8;
 
-/// The flash.
+/// The emulated flash.
 pub struct EmulatedFlash(());
 
-/// The two slots of it.
+/// The two slots of the flash.
 pub struct EmulatedSlots(());
 
-/// What was asked of the flash and cannot be.
+/// The reason for which the flash refused an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, defmt::Format)]
 pub enum FlashError {
-    /// Outside of the slot.
+    /// The range exceeds the slot.
     OutOfBounds,
-    /// Not at or of a multiple of the word size.
+    /// The offset or length is not a multiple of the word size.
     NotAligned,
-    /// It did not do what it was told to, for reasons of its own.
+    /// The flash failed, as the test rig demanded.
     #[cfg(feature = "rig")]
     Failed,
-    /// Programmed since the last erase.
+    /// A word has been programmed since the last erase.
     NotErased {
-        /// Place in the slot.
+        /// The offset in the slot.
         offset: u32,
     },
 }
@@ -55,14 +56,14 @@ impl Flash for EmulatedFlash {
     type Slots = EmulatedSlots;
 
     fn split(self) -> (&'static [u8], EmulatedSlots) {
-        // SAFETY: PSRAM is there as long as the board is, and outside of the program's memory. Nothing here writes to the partition, and the
-        // host does so only while no QEMU runs on the file.
+        // SAFETY: PSRAM exists as long as the board does, and is outside of the program's memory. No code here writes
+        // to the partition, and the host does so only while no QEMU runs on the file.
         let partition = unsafe { core::slice::from_raw_parts(BASE as *const u8, PARTITION) };
         (partition, EmulatedSlots(()))
     }
 }
 
-/// Address of `octets` octets in a slot, where it has them.
+/// Returns the address of `octets` octets in a slot, if they are within the slot.
 fn place(slot: Slot, offset: u32, octets: usize) -> Result<usize, FlashError> {
     let end = u32::try_from(octets).ok().and_then(|octets| offset.checked_add(octets));
     if end.is_none_or(|end| end > SLOT) {
@@ -76,7 +77,7 @@ fn place(slot: Slot, offset: u32, octets: usize) -> Result<usize, FlashError> {
     Ok(BASE + start + offset as usize)
 }
 
-/// Volatile: the host has the same memory.
+/// Reads an octet; volatile, since the host shares the memory.
 fn get(address: usize) -> u8 {
     // SAFETY: callers pass addresses that `place` made: PSRAM, outside of the program's memory.
     unsafe { (address as *const u8).read_volatile() }
@@ -125,7 +126,8 @@ impl SlotMedium for EmulatedSlots {
         if !offset.is_multiple_of(Self::WRITE_SIZE) || !octets.len().is_multiple_of(WORD) {
             return Err(FlashError::NotAligned);
         }
-        // Real flash would make garbage of it, or lose its error correction. All is looked at before any of it is programmed.
+        // Real flash would store garbage, or lose its error correction. All words are checked before the first is
+        // programmed.
         if let Some(done) = (0..octets.len()).find(|done| get(start + done) != 0xff) {
             return Err(FlashError::NotErased { offset: offset + done as u32 });
         }

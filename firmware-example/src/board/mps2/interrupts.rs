@@ -1,9 +1,9 @@
-//! The vector table, and switching its entries on.
+//! Defines the vector table, and enables its interrupts.
 
 use cortex_m::interrupt::InterruptNumber;
 use cortex_m::peripheral::NVIC;
 
-/// Interrupts that are used.
+/// The used interrupts.
 #[derive(Clone, Copy)]
 #[repr(u16)]
 pub(super) enum Interrupt {
@@ -23,14 +23,17 @@ unsafe impl InterruptNumber for Interrupt {
 }
 
 pub(super) fn enable(interrupt: Interrupt) {
-    // SAFETY: handlers take no lock that the caller could hold; critical sections mask all interrupts, not single ones.
+    // SAFETY: handlers take no lock that the caller could hold; critical sections mask all interrupts, not single
+    // ones.
     unsafe { NVIC::unmask(interrupt) }
 }
 
-/// Nothing is pending any more, so that WFI sleeps: what is pending ends it at once, masked or not, and QEMU would spin.
+/// Clears all pending interrupts, so that WFI sleeps: a pending interrupt ends WFI at once, masked or not, and QEMU
+/// would spin.
 #[cfg(feature = "rig")]
 pub(super) fn silence() {
-    // SAFETY: registers of every Cortex-M (NVIC_ICER0, SYST_CSR, ICSR with PENDSTCLR); nothing runs afterwards that waits for an interrupt.
+    // SAFETY: registers of every Cortex-M (NVIC_ICER0, SYST_CSR, ICSR with PENDSTCLR); no later code waits for an
+    // interrupt.
     let core = unsafe { super::registers::Registers::at(0xe000_e000) };
     core.write(0x180, u32::MAX);
     core.write(0x010, 0);
@@ -41,7 +44,8 @@ extern "C" fn unexpected() {
     panic!("an interrupt that nobody enabled");
 }
 
-// SAFETY: cortex-m-rt's linker script places this section after the exceptions; its name and type are what `device` asks for.
+// SAFETY: cortex-m-rt's linker script places this section after the exceptions; its feature `device` requires name and
+// type.
 #[unsafe(link_section = ".vector_table.interrupts")]
 #[unsafe(no_mangle)]
 static __INTERRUPTS: [extern "C" fn(); 32] = {

@@ -1,4 +1,4 @@
-//! The stack: its guard, and its colour.
+//! Guards and paints the stack.
 
 use cortex_m::peripheral::MPU;
 use cortex_m_rt::STACK_PAINT_VALUE;
@@ -8,48 +8,49 @@ unsafe extern "C" {
     static _stack_start: u32;
 }
 
-/// What lies below the stack, as large as any frame.
+/// The size in octets of the guarded region below the stack, as large as any frame.
 const GUARD: u32 = 1 << 20;
 
-/// Makes what lies below the stack fault. There is nothing, but QEMU reads zeros there and goes on with them.
+/// Makes accesses below the stack fault. There is no memory, but QEMU reads zeros there and continues.
 pub(super) fn guard_stack(mpu: &MPU) {
     let base = (&raw const _stack_end as u32).wrapping_sub(GUARD);
     let size = GUARD.trailing_zeros() - 1;
-    // SAFETY: takes nothing away that is used: the region ends where memory begins, and everything else stays as the default map has it.
+    // SAFETY: no used memory becomes inaccessible: the region ends where memory begins, and the rest keeps the default
+    // map.
     unsafe {
         // Region 0.
         mpu.rbar.write(base | 1 << 4);
-        // No instructions, no access at all.
+        // No execution and no access.
         mpu.rasr.write(1 << 28 | size << 1 | 1);
-        // On, with the default map for the rest; off in HardFault and NMI, which must run whatever happens.
+        // Enabled, with the default map for the rest; disabled in HardFault and NMI, which must always run.
         mpu.ctrl.write(1 << 2 | 1);
     }
     cortex_m::asm::dsb();
     cortex_m::asm::isb();
 }
 
-/// Octets that still have their colour, and octets in all.
+/// Returns the octets of stack that still have the paint, and the size of the stack in octets.
 pub(super) fn painted_stack() -> (usize, usize) {
     let (low, high) = (&raw const _stack_end, &raw const _stack_start);
     let mut at = low;
-    // SAFETY: between the two symbols is the stack, aligned and readable; volatile, since it is in use above.
+    // SAFETY: between the two symbols is the stack, aligned and readable; volatile, since its upper part is in use.
     while at < high && unsafe { at.read_volatile() } == STACK_PAINT_VALUE {
         at = at.wrapping_add(1);
     }
     (at.addr() - low.addr(), high.addr() - low.addr())
 }
 
-/// Octets below the stack pointer that painting leaves alone: its own frame, and that of an interrupt meanwhile.
+/// The octets below the stack pointer that painting spares: its own frame, and the frame of an interrupt meanwhile.
 const MARGIN: usize = 256;
 
-/// Gives what is free of the stack its colour again, but for a margin; octets of the stack that are in use.
+/// Repaints the free stack, but for a margin; returns the octets of stack in use.
 pub(super) fn repaint_stack() -> usize {
     let (low, high) = ((&raw const _stack_end).cast_mut(), &raw const _stack_start);
     let pointer = cortex_m::register::msp::read() as usize;
     let end = pointer.saturating_sub(MARGIN);
     let mut at = low;
     while at.addr() < end {
-        // SAFETY: between the end of the stack and its pointer, less what this function and an interrupt take of it.
+        // SAFETY: between the end of the stack and its pointer, less the stack of this function and of an interrupt.
         unsafe { at.write_volatile(STACK_PAINT_VALUE) };
         at = at.wrapping_add(1);
     }

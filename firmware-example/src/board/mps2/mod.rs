@@ -1,6 +1,6 @@
-//! Arm's MPS2+ with the AN386 image (Cortex-M4F at 25 MHz), as QEMU's `mps2-an386` emulates it.
+//! Supports Arm's MPS2+ with the AN386 image (Cortex-M4F at 25 MHz), as QEMU's `mps2-an386` emulates it.
 //!
-//! Everything unsafe of this package is in this folder.
+//! All unsafe code of this package is in this folder.
 
 #![allow(unsafe_code, reason = "registers, memory beside the program's own, exception handlers")]
 

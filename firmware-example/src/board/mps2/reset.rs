@@ -1,4 +1,4 @@
-//! A few words of memory that a reset leaves alone.
+//! Keeps the reset reason in a few words of memory that a reset leaves alone.
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -7,7 +7,8 @@ use crate::board::{REASON_WORDS, ResetReason};
 
 struct Kept(UnsafeCell<MaybeUninit<[u32; REASON_WORDS]>>);
 
-// SAFETY: `take_reason` is called once. `remember` is called with interrupts off and never goes back to what it interrupted.
+// SAFETY: `take_reason` is called once. `remember` is called with interrupts off and never returns to the interrupted
+// code.
 unsafe impl Sync for Kept {}
 
 // SAFETY: the start-up code does not touch this section, and the type has no invalid values.
@@ -18,11 +19,11 @@ pub(super) fn remember(reason: &ResetReason) {
     write(reason.to_words());
 }
 
-/// What was kept; it is told once.
+/// Returns the kept reason, and erases it.
 pub(super) fn take_reason() -> ResetReason {
     let mut words = [0; REASON_WORDS];
     for (index, word) in words.iter_mut().enumerate() {
-        // SAFETY: inside the array, which has as many words; volatile, since the compiler has seen nobody write them.
+        // SAFETY: inside the array, which has as many words; volatile, since the compiler sees no write to them.
         *word = unsafe { KEPT.0.get().cast::<u32>().add(index).read_volatile() };
     }
     write([0; REASON_WORDS]);
@@ -31,7 +32,7 @@ pub(super) fn take_reason() -> ResetReason {
 
 fn write(words: [u32; REASON_WORDS]) {
     for (index, word) in words.into_iter().enumerate() {
-        // SAFETY: inside the array, which has as many words; volatile, since nobody reads them before the reset.
+        // SAFETY: inside the array, which has as many words; volatile, since no code reads them before the reset.
         unsafe { KEPT.0.get().cast::<u32>().add(index).write_volatile(word) };
     }
 }

@@ -1,9 +1,11 @@
-//! For tests: a page in the flash's file through which the host says when the power goes, when the flash fails, and how fast time passes.
+//! Connects tests to the board: by a page in the flash's file, the host sets when the power goes, when the flash
+//! fails, and how fast time passes.
 //!
-//! Words, little-endian: 0 the magic, without which the page is ignored; 1 the operation of the flash at which power is lost (each erased
-//! sector and each programmed word is one, counted from the start; 0: never); 2 operations so far; 3 [`LOST`] when power was lost there; 4 the
-//! rate of the application's clock; 5 the operation from which on the flash fails, 6 how many fail. The host writes 0, 1 and 4 before it starts QEMU,
-//! 5 and then 6 at any time, and kills it once it reads [`LOST`].
+//! Words, little-endian: 0 the magic, without which the page is ignored; 1 the operation of the flash at which power
+//! is lost (each erased sector and each programmed word is one, counted from the start; 0: never); 2 the operations so
+//! far; 3 [`LOST`] after the loss of power; 4 the rate of the application's clock; 5 the first operation of the flash
+//! that fails; 6 the number of failures. The host writes 0, 1 and 4 before it starts QEMU, 5 and then 6 at any time,
+//! and kills QEMU once it reads [`LOST`].
 
 use super::flash;
 use super::registers::Registers;
@@ -11,7 +13,7 @@ use super::registers::Registers;
 // SAFETY: PSRAM behind the slots, outside of the program's memory.
 const PAGE: Registers = unsafe { Registers::at(flash::BASE + 0x2_0000) };
 const MAGIC: u32 = 0x5249_4731;
-/// What word 3 says when power was lost.
+/// The value of word 3 after the loss of power.
 pub const LOST: u32 = 0xdead;
 
 const MAGIC_AT: usize = 0;
@@ -26,7 +28,7 @@ fn present() -> bool {
     PAGE.read(MAGIC_AT) == MAGIC
 }
 
-/// Seconds of the application's clock in one second, where the host asked for a rate.
+/// Returns the seconds of the application's clock in one second, if the host set a rate.
 #[must_use]
 pub fn clock_rate() -> Option<u32> {
     Some(PAGE.read(RATE)).filter(|rate| present() && *rate > 0)
@@ -39,16 +41,16 @@ pub(super) fn start() {
     }
 }
 
-/// What becomes of an operation of the flash.
+/// The fate of a flash operation.
 pub(super) enum Operation {
     Done,
-    /// The flash says that it cannot.
+    /// The flash reports an error.
     Fails,
-    /// Power is lost in the middle of it.
+    /// Power is lost in the middle of the operation.
     Cut,
 }
 
-/// Counts an operation, and decides.
+/// Counts an operation, and returns its fate.
 pub(super) fn operation() -> Operation {
     if !present() {
         return Operation::Done;
@@ -63,7 +65,7 @@ pub(super) fn operation() -> Operation {
     }
 }
 
-/// Nothing happens any more: no interrupt, no watchdog.
+/// Stops everything: no interrupt and no watchdog runs any more.
 pub(super) fn lose_power() -> ! {
     cortex_m::interrupt::disable();
     super::watchdog::stop();

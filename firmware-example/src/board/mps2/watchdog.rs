@@ -1,4 +1,4 @@
-//! The CMSDK APB watchdog: the first timeout is an NMI, the second resets the machine.
+//! Drives the CMSDK APB watchdog: the first timeout is an NMI, the second resets the machine.
 
 use embassy_time::Duration;
 
@@ -13,10 +13,11 @@ const CONTROL: usize = 0x8;
 const INTCLR: usize = 0xc;
 const LOCK: usize = 0xc00;
 const UNLOCK: u32 = 0x1acc_e551;
-/// Interrupt (here the NMI) and reset.
+/// The control bits for interrupt (here the NMI) and reset.
 const ON: u32 = 0b11;
 
-/// The NMI keeps where the program hung, and resets; where even that does not happen, the hardware does after another timeout.
+/// The APB watchdog. The NMI keeps the place of the hang, and resets; if the NMI cannot run, the hardware resets after
+/// another timeout.
 pub struct ApbWatchdog(());
 
 impl ApbWatchdog {
@@ -32,7 +33,7 @@ impl Watchdog for ApbWatchdog {
         WATCHDOG.write(LOAD, u32::try_from(ticks).unwrap_or(u32::MAX).max(1));
         WATCHDOG.write(INTCLR, 1);
         WATCHDOG.write(CONTROL, ON);
-        // A stray write must not stop it.
+        // A stray write must not stop the watchdog.
         WATCHDOG.write(LOCK, 0);
     }
 
@@ -43,7 +44,7 @@ impl Watchdog for ApbWatchdog {
     }
 }
 
-/// Power that is cut does not come back by itself.
+/// Stops the watchdog: after a power cut the board must not restart by itself.
 #[cfg(feature = "rig")]
 pub(super) fn stop() {
     WATCHDOG.write(LOCK, UNLOCK);

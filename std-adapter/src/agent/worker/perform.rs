@@ -1,4 +1,4 @@
-//! The rotation's actions, done.
+//! Performs the rotation's actions.
 
 use edgetrust_core::rotation::{Action, Event};
 use edgetrust_core::store::Slot;
@@ -15,7 +15,7 @@ impl Worker {
             Action::Issue { attempt } => {
                 log!(info, self.status, attempt, "ordering a certificate");
                 let issuer = self.issuer.clone();
-                // One that has ended cannot be shown.
+                // An expired certificate cannot be presented.
                 let current = self.machine.state().active.filter(|active| clock::now() < active.not_after);
                 let current = current.and_then(|active| self.record(active.slot).ok());
                 self.issuing = Some(Box::pin(async move {
@@ -47,7 +47,7 @@ impl Worker {
         }
     }
 
-    /// Disks are slow, and handshakes wait for no disk.
+    /// Runs work on the storage in a blocking thread: disks are slow, and handshakes must not wait for them.
     async fn with_storage<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut Storage) -> Result<T, String> + Send + 'static,
@@ -74,7 +74,7 @@ impl Worker {
         }
     }
 
-    /// Key and chain of a slot: what was written a moment ago, else what is kept.
+    /// Returns the key and the chain of a slot: the staged certificate if it is of this slot, else the stored one.
     pub(super) fn record(&mut self, slot: Slot) -> Result<Issued, String> {
         if let Some(issued) = self.staged.as_ref().filter(|_| self.machine.staged() == Some(slot)) {
             return Ok(issued.clone());
@@ -127,7 +127,7 @@ impl Worker {
         self.report(event);
     }
 
-    /// From now on it is what a start begins with. Its order is done with, other programs get their copies, the hook runs.
+    /// Confirms the slot, so that a start begins with it; forgets the order, writes the PEM copies and runs the hook.
     async fn confirm(&mut self, slot: Slot) {
         let issued = self.record(slot);
         let folder = self.folder.clone();
@@ -136,11 +136,11 @@ impl Worker {
             storage.write_live(&folder, slot, &issued?)
         });
         let kept = kept.await;
-        // Not by way of the issuer, which may be asking the CA something and waits to be polled.
+        // The issuer is bypassed, as it may be waiting for the CA.
         if let Err(error) = forget_order(&self.folder) {
             log!(warn, self.status, "{error}");
         }
-        // One that was on trial when power went was issued by the run before; its hook has not run either way.
+        // A certificate on trial at a power failure was issued by the previous run; its hook has not run either way.
         if self.staged.take().is_some() {
             self.status.issued();
         }
@@ -150,13 +150,13 @@ impl Worker {
         }
         self.run_hook();
         self.ask_at = Some(clock::now());
-        // Other names may be asked for since it was issued.
+        // The requested names may have changed since the certificate was issued.
         if self.names_changed(&self.assignment) {
             self.report(Event::RotateNow);
         }
     }
 
-    /// Beside everything else: a hook may be slow, or talk to this very gateway.
+    /// Runs the hook concurrently: it may be slow, or connect to this very gateway.
     pub(super) fn run_hook(&mut self) {
         let Some(hook) = self.assignment.settings.hook.clone() else { return };
         let live = self.folder.path().join("live");

@@ -1,4 +1,4 @@
-//! The services of the locations: a producer at a, a relay at b, a consumer at c, in plain WebSocket on loopback.
+//! Runs the locations' services: a producer at a, a relay at b, a consumer at c, in plain WebSocket on loopback.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,10 +12,10 @@ use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
 
 use crate::cli::text;
 
-/// Between two messages.
+/// The interval between two messages.
 const PACE: Duration = Duration::from_millis(2);
 
-/// How many messages passed each location.
+/// The number of messages that passed each location.
 #[derive(Default)]
 pub(super) struct Counters {
     pub(super) sent: AtomicU64,
@@ -23,11 +23,11 @@ pub(super) struct Counters {
     pub(super) received: AtomicU64,
 }
 
-/// What the consumer saw.
+/// The consumer's measurements.
 pub(super) struct Received {
-    /// Places where the next message was not the next number.
+    /// The number of messages that did not have the next number.
     pub(super) gaps: u64,
-    /// From producer to consumer, in microseconds, sorted.
+    /// The latencies from producer to consumer, in microseconds, sorted.
     pub(super) latencies: Vec<u64>,
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn produce(
     Ok(())
 }
 
-/// Passes on what comes, in its order.
+/// Forwards messages in order.
 pub(super) async fn relay(listener: TcpListener, tunnel: Address, counters: Arc<Counters>) -> Result<(), String> {
     let mut from = accept(listener).await?;
     let mut to = connect(&tunnel).await?;
@@ -88,7 +88,7 @@ pub(super) async fn relay(listener: TcpListener, tunnel: Address, counters: Arc<
     Ok(())
 }
 
-/// Takes what comes and looks for gaps.
+/// Receives messages and counts gaps.
 pub(super) async fn consume(
     listener: TcpListener,
     started: Instant,

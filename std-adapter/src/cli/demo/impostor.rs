@@ -1,4 +1,4 @@
-//! Those who knock at a gateway's door, and a look at the certificate that it shows.
+//! Connects to a gateway as an impostor, and reads the certificate that the gateway presents.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use super::pki::Ca;
 use super::show::Log;
 use crate::cli::text;
 
-/// Certificates that must not open the door of `at`.
+/// Returns credentials that the gateway of `at` must refuse.
 pub(super) fn credentials(at: &Location, folder: &Path) -> Result<[(&'static str, Credential); 2], String> {
     let (forged, insider) = (folder.join("forged"), folder.join("insider"));
     for folder in [&forged, &insider] {
         std::fs::create_dir_all(folder).map_err(text)?;
     }
-    // The names are all right; the root only looks like ours.
+    // All names are right, but the root is another one of the same name.
     let root = Ca::root("Demo Mesh Root")?;
     let (cert, key) =
         root.intermediate("Location A CA", "a.example")?.issue(&forged, "location-a", "gateway.a.example")?;
@@ -49,10 +49,10 @@ async fn tcp(gateway: &Address) -> Result<TcpStream, String> {
     TcpStream::connect(address).await.map_err(text)
 }
 
-/// Tries to get a byte through.
+/// Tries to send a byte through the gateway, and returns the gateway's reason for refusing.
 ///
 /// # Errors
-/// What happened instead of a refusal.
+/// Returns what happened instead of a refusal.
 pub(super) async fn knock(
     log: &Log,
     gateway: &Address,
@@ -63,7 +63,7 @@ pub(super) async fn knock(
     let connector = connector(at, credential.clone())?;
     let stream = tcp(gateway).await?;
     let knocked = async {
-        // A client of TLS 1.3 hears of the verdict when it reads (RFC 8446 section 4.4.2.4).
+        // A TLS 1.3 client learns the verdict when it reads (RFC 8446 section 4.4.2.4).
         let (mut tls, _) = connector.connect(server_name(&at.host).ok()?, stream).await.ok()?;
         tls.write_all(b"x").await.ok()?;
         tls.read_u8().await.ok()
@@ -76,7 +76,7 @@ pub(super) async fn knock(
     log.refusal(Duration::from_secs(5)).await.ok_or_else(|| "the gateway gave no reason".to_owned())
 }
 
-/// The serial number of the certificate that a gateway shows to one it knows.
+/// Returns the serial number of the certificate that a gateway presents to an authorized client.
 pub(super) async fn served_serial(gateway: &Address, client: &Location, at: &Location) -> Result<String, String> {
     let credential = Credential::load(&client.folder.join("cert.pem"), &client.folder.join("key.pem")).map_err(text)?;
     let connector = connector(at, credential)?;

@@ -1,4 +1,4 @@
-//! One location: its folder with certificates and configuration, and its gateway.
+//! Runs one location: a folder with certificates and configuration, and a gateway.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::pki::Ca;
 use crate::cli::service::{Loaded, Service};
 use crate::cli::text;
 
-/// How often a location looks at its files.
+/// The interval at which a location checks its files.
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A location with its CA.
@@ -25,11 +25,11 @@ pub(super) struct Location {
     ca: Ca,
 }
 
-/// What a location's gateway does.
+/// The tunnels of a location's gateway.
 pub(super) struct Forwarding {
-    /// Accepts from a location, forwards to its own service.
+    /// The peer location to accept from, and the own service to forward to.
     pub(super) from: Option<(String, Address)>,
-    /// Carries its own service's messages to another location's gateway.
+    /// The host and address of the gateway that the own service's messages go to.
     pub(super) to: Option<(String, Address)>,
 }
 
@@ -55,12 +55,12 @@ impl Location {
         Ok(location)
     }
 
-    /// A new certificate in the place of the old one.
+    /// Replaces the certificate by a new one.
     pub(super) fn issue(&self) -> Result<(PathBuf, PathBuf), String> {
         self.ca.issue(&self.folder, &self.name, &self.host)
     }
 
-    /// A certificate of the same CA for somebody else.
+    /// Issues a certificate of the same CA for another party.
     pub(super) fn issue_for(&self, folder: &Path, cn: &str) -> Result<(PathBuf, PathBuf), String> {
         self.ca.issue(folder, cn, &self.host)
     }
@@ -69,7 +69,7 @@ impl Location {
         self.folder.join("mesh-root.pem")
     }
 
-    /// The file that `edgetrust run` takes.
+    /// Returns the configuration file for `edgetrust run`.
     fn configuration(&self, forwarding: &Forwarding) -> Value {
         let file = |name: &str| self.folder.join(name).display().to_string();
         let (cert_file, key_file, root) = (file("cert.pem"), file("key.pem"), file("mesh-root.pem"));
@@ -128,9 +128,9 @@ impl Location {
 }
 
 impl Running {
-    /// Drains.
+    /// Stops the gateway and waits until it has drained.
     pub(super) async fn stop(self) {
-        // It runs until here.
+        // The task runs until it receives this.
         let _ = self.stop.send(());
         let _ = self.task.await;
     }

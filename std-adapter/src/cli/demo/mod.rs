@@ -1,7 +1,7 @@
-//! `edgetrust demo`: three locations in one process, with what an operator would have: files, configurations, gateways.
+//! Implements `edgetrust demo`: three locations in one process, with an operator's files, configurations and gateways.
 //!
-//! Messages flow a → b → c over wss through the tunnels, impostors knock and are refused, b's certificate is replaced, and nothing is
-//! lost.
+//! Messages flow a → b → c over wss through the tunnels, impostors connect and are refused, b's certificate is
+//! replaced, and nothing is lost.
 
 #![allow(clippy::arithmetic_side_effects, reason = "times of this process alone, and nothing from outside")]
 
@@ -28,7 +28,7 @@ use show::{Log, Show};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How long messages flow
+    /// Number of seconds that messages flow
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
     /// Print the summary alone, as JSON
@@ -39,14 +39,14 @@ pub(crate) struct Args {
     keep: Option<PathBuf>,
 }
 
-/// What came of it.
+/// The result of the demo.
 #[derive(Default, Serialize)]
 struct Summary {
-    /// All that is below held.
+    /// All of the following succeeded.
     good: bool,
     sent: u64,
     received: u64,
-    /// Messages out of their order.
+    /// The number of messages out of order.
     gaps: u64,
     latency_p50_us: u64,
     latency_p99_us: u64,
@@ -54,7 +54,7 @@ struct Summary {
     rotation: Rotation,
 }
 
-/// An impostor, and what the gateway said.
+/// An impostor, and the gateway's reason for refusing.
 #[derive(Serialize)]
 struct Refused {
     who: &'static str,
@@ -66,13 +66,13 @@ struct Refused {
 struct Rotation {
     serial_before: String,
     serial_after: String,
-    /// From the new files to the new certificate in a handshake.
+    /// The time from the new files to the new certificate in a handshake, in milliseconds.
     served_after_ms: u64,
-    /// The connection of the feed from before lived on.
+    /// The feed's old connection survived.
     feed_went_on: bool,
 }
 
-/// Nothing here takes longer unless it is broken.
+/// The time limit of each step, which only a fault exceeds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn run(args: Args) -> Outcome {
@@ -105,7 +105,7 @@ async fn demo(show: &Show, log: &Log, folder: &Path, length: Duration) -> Result
     let (a, b, c) = (a?, b?, c?);
     show.pki(&[&a, &b, &c]);
 
-    // From the end of the chain to its beginning: each needs to know where the next one listens.
+    // The gateways start from the end of the chain, since each needs the next one's address.
     let (consumer, consumer_address) = feed::listen().await?;
     let (relay, relay_address) = feed::listen().await?;
     let forwarding = Forwarding { from: Some((b.name.clone(), consumer_address)), to: None };

@@ -1,4 +1,4 @@
-//! A root, an intermediate for each location, and certificates for a day, made on the spot.
+//! Makes a root, an intermediate for each location, and certificates valid for a day.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::cli::text;
 
-/// A CA and the chain from it to below the root.
+/// A CA, with the chain from its certificate to below the root.
 pub(super) struct Ca {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -22,7 +22,7 @@ fn named(cn: &str, life: Duration) -> CertificateParams {
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::OrganizationName, "EdgeTrust demo");
     params.distinguished_name.push(DnType::CommonName, cn);
-    // Clocks of other machines may be a little behind.
+    // Other machines' clocks may be a little behind.
     params.not_before = OffsetDateTime::now_utc() - Duration::minutes(5);
     params.not_after = OffsetDateTime::now_utc() + life;
     params
@@ -43,7 +43,7 @@ impl Ca {
         Ok(Self { issuer: Issuer::new(params, key), pem })
     }
 
-    /// A location's own CA: it can only issue names of its location (RFC 5280 section 4.2.1.10).
+    /// Issues a location's own CA, which can only issue names of the location (RFC 5280 section 4.2.1.10).
     pub(super) fn intermediate(&self, cn: &str, domain: &str) -> Result<Self, String> {
         let key = KeyPair::generate().map_err(text)?;
         let mut params = ca(cn, Duration::days(365), 0);
@@ -59,7 +59,7 @@ impl Ca {
         write(file, &self.pem)
     }
 
-    /// Writes `cert.pem` and `key.pem` of a gateway, for a day, each whole or not at all.
+    /// Writes a gateway's `cert.pem` and `key.pem`, valid for a day, each atomically.
     pub(super) fn issue(&self, folder: &Path, cn: &str, host: &str) -> Result<(PathBuf, PathBuf), String> {
         let key = KeyPair::generate().map_err(text)?;
         let mut params = named(cn, Duration::hours(24));
@@ -74,7 +74,7 @@ impl Ca {
     }
 }
 
-/// Written beside and renamed, so that no reader sees half a file.
+/// Writes a new file and renames it, so that no reader sees half a file.
 fn write(file: &Path, contents: &str) -> Result<(), String> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;

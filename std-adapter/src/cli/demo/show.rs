@@ -1,4 +1,4 @@
-//! What the demo shows to a person, and the gateways' log, which it listens to.
+//! Shows the demo's progress, and captures the gateways' log.
 
 use std::io::{IsTerminal, Write, stdout};
 use std::path::Path;
@@ -46,7 +46,7 @@ impl Log {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// What a gateway said when it refused somebody.
+    /// Returns a gateway's reason for refusing a peer.
     pub(super) async fn refusal(&self, patience: Duration) -> Option<String> {
         let until = Instant::now() + patience;
         while Instant::now() < until {
@@ -63,7 +63,7 @@ impl Log {
     }
 }
 
-/// A terminal with colours and a line that moves, or plain lines, or nothing.
+/// The display: a terminal with colours and an updated line, or plain lines, or nothing.
 pub(super) struct Show {
     silent: bool,
     terminal: bool,
@@ -112,7 +112,7 @@ impl Show {
         self.line("flow", 36, "a ══wss══▶ b ══wss══▶ c");
     }
 
-    /// Only where the line can be overwritten.
+    /// Updates the counts, only on a terminal, where the line can be overwritten.
     pub(super) fn flow(&self, counters: &Counters) {
         if !self.silent && self.terminal {
             let count =

@@ -1,5 +1,5 @@
-//! Repeats folded: the first few warnings of a kind are written, the others counted and told in one line. A peer that is refused every
-//! second must not bury what else goes wrong.
+//! Folds repeats: the first few warnings of a kind are written, the others are counted and reported in one line. A
+//! peer that is refused every second must not bury other problems.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};
@@ -12,19 +12,19 @@ use tracing::{Event, Level, Subscriber, warn};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-/// Repeats are counted for this long, then told.
+/// The time for which repeats are counted before the count is logged.
 const WINDOW: Duration = Duration::from_secs(600);
 
-/// Warnings of a kind that are written in a window.
+/// The number of warnings of a kind that are written in a window.
 const WRITTEN: u32 = 5;
 
-/// Kinds that are counted at a time; a new one beyond them ends the window of the oldest.
+/// The number of kinds that are counted at a time; a new kind beyond them ends the window of the oldest.
 const KINDS: usize = 256;
 
 /// The longest message that is repeated with a count, in characters.
 const MESSAGE: usize = 200;
 
-/// Who it was about and what was asked for differs at each repeat: a stranger makes as many certificates as it likes.
+/// The fields that differ at each repeat, about peer and request: a stranger can make any number of certificates.
 const NOT_OF_THE_KIND: [&str; 10] = [
     "remote",
     "path",
@@ -38,7 +38,7 @@ const NOT_OF_THE_KIND: [&str; 10] = [
     "requested_names",
 ];
 
-/// Events of this target are the counts themselves.
+/// The target of the events that report the counts.
 const TARGET: &str = "edgetrust::folded";
 
 #[derive(Clone, Default)]
@@ -56,7 +56,7 @@ impl Kind {
     }
 }
 
-/// What was not written.
+/// The count of events that were not written.
 #[derive(Debug, PartialEq, Eq)]
 struct Folded {
     more: u32,
@@ -76,7 +76,7 @@ impl Fold {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether this event is written, and what must be told to make room for its kind.
+    /// Returns whether this event is written, and the count to report of the kind that had to make room.
     fn admit(&self, kind: u64, message: &str, now: Instant) -> (bool, Option<Folded>) {
         let mut kinds = self.lock();
         if let Some(known) = kinds.get_mut(&kind) {
@@ -98,12 +98,12 @@ impl Fold {
         over.into_iter().filter_map(|(_, kind)| folded(kind, now)).collect()
     }
 
-    /// Tells what was folded in windows that are over.
+    /// Reports the counts of the windows that are over.
     pub(super) fn report(&self, now: Instant) {
         self.due(now).into_iter().for_each(Folded::tell);
     }
 
-    /// Tells all that was folded: the program ends.
+    /// Reports all counts at the end of the program.
     pub(super) fn report_all(&self) {
         let kinds = std::mem::take(&mut *self.lock());
         let now = Instant::now();
@@ -118,7 +118,7 @@ fn folded(kind: Kind, now: Instant) -> Option<Folded> {
 
 impl<S: Subscriber> Layer<S> for Fold {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
-        // An error asks somebody to act, and comes of what somebody did: each is written.
+        // Each error is written, since it calls for action and follows from somebody's action.
         if *event.metadata().level() != Level::WARN || event.metadata().target() == TARGET {
             return true;
         }
@@ -133,7 +133,7 @@ impl<S: Subscriber> Layer<S> for Fold {
     }
 }
 
-/// The kind of an event: where it is logged, and its fields but for what differs at each repeat, which is numbers, times and the remote address.
+/// The kind of an event: callsite and fields, without what repeats vary: numbers, times and the remote address.
 struct Seen {
     hash: DefaultHasher,
     message: String,
@@ -145,7 +145,7 @@ impl Visit for Seen {
             return;
         }
         let mut text = String::new();
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = write!(text, "{value:?}");
         field.name().hash(&mut self.hash);
         let words = text.split(|c: char| c.is_whitespace() || matches!(c, '"' | ',' | '(' | ')' | '='));

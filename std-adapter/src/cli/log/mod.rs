@@ -1,5 +1,5 @@
-//! The log: standard error, repeats folded, behind a bounded queue and a thread of its own. Nobody who logs waits for a reader that is slow,
-//! stopped or gone.
+//! Writes the log to standard error: repeats are folded, and a thread writes from a bounded queue, so that logging
+//! never waits for a reader that is slow, stopped or gone.
 
 mod fold;
 mod queue;
@@ -17,17 +17,17 @@ use tracing_subscriber::{EnvFilter, fmt};
 use fold::Fold;
 use queue::Queue;
 
-/// Octets that wait for standard error. A line that finds no room is lost, and counted.
+/// The number of octets that may wait for standard error. A line that finds no room is lost, and counted.
 const CAPACITY: usize = 1024 * 1024;
 
-/// What the last lines may take at the end of the program.
+/// The time limit for writing the last lines at the end of the program.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// A line for a person
+    /// One readable line per event
     Text,
-    /// A JSON object a line
+    /// One JSON object per line
     Json,
 }
 
@@ -41,7 +41,7 @@ static LOG: OnceLock<Log> = OnceLock::new();
 /// Starts the log of this process.
 pub(crate) fn start(format: Format) {
     let log = LOG.get_or_init(|| Log { queue: Arc::new(Queue::new(CAPACITY)), fold: Fold::default() });
-    // A descriptor of our own: a write that blocks must not hold the lock of `std::io::stderr`.
+    // A separate descriptor: a write that blocks must not hold the lock of `std::io::stderr`.
     let started = io::stderr().as_fd().try_clone_to_owned().and_then(|stderr| {
         let stderr = File::from(stderr);
         let write = move || log.queue.write_to(stderr, || log.fold.report(Instant::now()));
@@ -53,14 +53,14 @@ pub(crate) fn start(format: Format) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     let lines = fmt::layer().with_writer(log.queue.clone()).with_target(false).log_internal_errors(false);
     let events = tracing_subscriber::registry().with(filter).with(log.fold.clone());
-    // A second start, which nobody makes, changes nothing.
+    // A second start, which does not occur, changes nothing.
     let _ = match format {
         Format::Text => events.with(lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr()))).try_init(),
         Format::Json => events.with(lines.json().flatten_event(true)).try_init(),
     };
 }
 
-/// Writes what was folded and the program's last word, which is not an event, and waits a while until everything is written.
+/// Writes the folded counts and the program's last message, which is not an event, and waits a while for the writes.
 pub(crate) fn finish(last_word: Option<String>) {
     let word = last_word.map(|word| format!("edgetrust: {word}\n")).unwrap_or_default();
     match LOG.get() {
@@ -70,7 +70,7 @@ pub(crate) fn finish(last_word: Option<String>) {
             log.queue.flush(FLUSH_PATIENCE);
         }
         None => {
-            // Where standard error is gone, nobody is left to tell.
+            // If standard error is gone, there is no reader left.
             let _ = io::stderr().write_all(word.as_bytes());
         }
     }

@@ -1,7 +1,7 @@
-//! Lines on their way to standard error.
+//! Queues lines for standard error.
 //!
-//! `tracing-appender` does nearly this. Its guard prints to standard output where the queue is full, which aborts the program if that is gone too,
-//! and it bounds lines and not octets.
+//! `tracing-appender` does nearly this. Its guard prints to standard output when the queue is full, which aborts the
+//! program if that is gone too, and it bounds lines instead of octets.
 
 use std::io::{self, Write};
 use std::mem;
@@ -11,31 +11,31 @@ use std::time::Duration;
 use edgetrust::ops;
 use tracing::warn;
 
-/// The thread looks this often at what else there is to say.
+/// The interval at which the thread calls `look`, which may log more.
 const LOOK: Duration = Duration::from_secs(10);
-/// Lines that come so soon after others wait for them: a busy gateway does not wake the thread for each.
+/// The time for which lines are gathered after a write, so that a busy gateway does not wake the thread for each.
 const GATHER: Duration = Duration::from_millis(10);
 
-/// Whole lines that wait, bounded by their octets.
+/// The whole lines that wait, bounded by their octets.
 pub(super) struct Queue {
     capacity: usize,
     waiting: Mutex<Waiting>,
-    /// There is something to do for the thread.
+    /// Signals the thread that there is work.
     due: Condvar,
-    /// The thread has written.
+    /// Signals that the thread has written.
     written: Condvar,
 }
 
 #[derive(Default)]
 struct Waiting {
     lines: Vec<u8>,
-    /// Taken by the thread and not written yet.
+    /// The thread has taken lines that are not written yet.
     in_flight: bool,
-    /// No thread writes: what comes is lost.
+    /// No thread writes: new lines are lost.
     closed: bool,
-    /// The thread waits for a line, and has to be woken by the next.
+    /// The thread waits for a line, and the next one must wake it.
     idle: bool,
-    /// So many wait for everything to be written.
+    /// The number of callers that wait for everything to be written.
     flushing: usize,
 }
 
@@ -48,12 +48,12 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// No thread writes: what comes is lost.
+    /// Closes the queue because no thread writes: new lines are lost.
     pub(super) fn close(&self) {
         self.lock().closed = true;
     }
 
-    /// Takes whole lines, or loses them where there is no room.
+    /// Adds whole lines, or loses them if there is no room.
     pub(super) fn push(&self, lines: &[u8]) {
         let mut waiting = self.lock();
         if waiting.closed || waiting.lines.len().saturating_add(lines.len()) > self.capacity {
@@ -68,8 +68,8 @@ impl Queue {
         }
     }
 
-    /// Writes what comes for as long as the process lives. Errors of the sink lose the lines at hand and nothing else.
-    /// `look` is called now and then, and may log.
+    /// Writes lines for as long as the process lives. An error of the sink loses only the lines being written. `look`
+    /// is called now and then, and may log.
     pub(super) fn write_to(&self, mut sink: impl Write, look: impl Fn()) {
         let mut batch = Vec::new();
         let mut told = ops::lost_lines();
@@ -103,7 +103,7 @@ impl Queue {
         waiting
     }
 
-    /// The thread has written what it had. More is to gather before it looks again, unless somebody waits for all of it.
+    /// Notes that the thread has written, then waits for lines to gather, unless a caller waits for all of them.
     fn wrote(&self) {
         let mut waiting = self.lock();
         waiting.in_flight = false;
@@ -114,7 +114,7 @@ impl Queue {
         drop(self.due.wait_timeout_while(waiting, GATHER, gathers));
     }
 
-    /// Waits until all is written, at most for `patience`.
+    /// Waits until everything is written, at most for `patience`.
     pub(super) fn flush(&self, patience: Duration) {
         let mut waiting = self.lock();
         waiting.flushing = waiting.flushing.saturating_add(1);
@@ -127,7 +127,7 @@ impl Queue {
     }
 }
 
-/// Returns whether everything was written; counts the lines that were not.
+/// Returns whether everything was written; counts the lost lines.
 fn write_lines(sink: &mut impl Write, mut lines: &[u8]) -> bool {
     while !lines.is_empty() {
         match sink.write(lines) {
@@ -186,7 +186,7 @@ mod tests {
         }
     }
 
-    /// The count is of the process, so that one test has all of it.
+    /// One test has all of the count, which belongs to the process.
     #[test]
     fn lines_wait_in_order_are_bounded_and_survive_a_sink_that_fails() {
         let queue = Arc::new(Queue::new(16));
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(written.recv().unwrap(), b"three\n");
         queue.flush(Duration::from_secs(60));
 
-        // The sink stalls with a line in its hands: 16 octets wait, and what has no room is lost at once.
+        // The sink stalls with a line in hand: 16 octets wait, and lines without room are lost at once.
         queue.push(b"held\n");
         while !queue.lock().in_flight {
             std::thread::yield_now();
