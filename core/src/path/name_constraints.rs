@@ -158,7 +158,7 @@ impl<'a> List<'a> {
             // Compared below, or not at all.
             Subject::Ip(_) | Subject::Directory(_) | Subject::Other => 0,
         };
-        work.spend(octets.saturating_add(3))?;
+        work.spend(octets.saturating_add(4))?;
         if self.malformed.has(kind) {
             work.spend(base.len().saturating_mul(2).saturating_add(4))?;
             if !GeneralName::again(kind, base).is_some_and(|base| is_understood(&base)) {

@@ -154,8 +154,8 @@ impl<'a> Name<'a> {
     }
 }
 
-/// The work of reading the headers of two RDNs.
-const RDN: usize = 8;
+/// The work of reading the headers of two RDNs, and of the names that begin with them.
+const RDN: usize = 20;
 /// The work of trying an attribute, without its octets.
 const ATTRIBUTE: usize = 16;
 
