@@ -241,7 +241,8 @@ fn tunnels_that_make_no_sense_are_refused() {
     let good = r#"{"name":"a","mode":"server","listen":"0.0.0.0:1","target":"127.0.0.1:2"}"#;
     parse(&tunnels(good), |_| ()).unwrap();
     let with = good.replace(r#""name""#, r#""proxy_protocol":true,"proxy_protocol_certificate":true,"name""#);
-    parse(&tunnels(&with), |config| match &config.gateway.tunnels[0].kind {
+    let mutual = r#""tls":{"mtls":{"enabled":true,"client_ca_files":["ca"]}},"name""#;
+    parse(&tunnels(&with.replace(r#""name""#, mutual)), |config| match &config.gateway.tunnels[0].kind {
         TunnelKind::Server { proxy_protocol, .. } => assert_eq!(*proxy_protocol, ProxyProtocol::WithCertificate),
         TunnelKind::Client { .. } => panic!("{:?}", config.gateway.tunnels[0]),
     })
@@ -278,6 +279,7 @@ fn tunnels_that_make_no_sense_are_refused() {
             good.replace(r#""name""#, r#""proxy_protocol_certificate":true,"name""#),
             "tunnels[0].proxy_protocol_certificate: found true, expected false, or proxy_protocol true",
         ),
+        (with.clone(), "tunnels[0].proxy_protocol_certificate: found true, expected false, or mtls"),
         (
             good.replace("server", "client")
                 .replace("0.0.0.0", "127.0.0.1")

@@ -60,7 +60,7 @@ fn is_renewed(policy: Policy, active: Credential, good: (u64, u64), until: u64) 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Where both the CA and the store work from some time in the window on, for three times the longest wait, the certificate is renewed: by a
+    /// The certificate is renewed if both the CA and the store work from some time in the window on, for three times the longest wait: by a
     /// driver that keeps what was issued as by one that orders anew.
     #[test]
     fn a_ca_and_a_store_that_work_once_in_the_window_are_met(

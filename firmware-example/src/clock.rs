@@ -62,7 +62,7 @@ pub struct Clock {
     proposed: Option<Reading>,
     /// The instant of the last request for the time.
     asked: Option<Instant>,
-    /// Whether a gateway was refused for its dates: the dates or the device's time are wrong.
+    /// True if a gateway was refused for its dates: the dates or the device's time are wrong.
     doubted: bool,
 }
 

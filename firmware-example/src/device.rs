@@ -269,10 +269,10 @@ struct Words<'a> {
     reset: &'a ResetReason,
     /// The earliest notAfter on the server's path.
     until: UnixTime,
-    /// Whether the gateway has answered, and so has accepted the device's certificate.
+    /// True if the gateway has answered, and so has accepted the device's certificate.
     taken: bool,
     issuers: &'a mut Issuers,
-    /// Whether the report was sent on a connection that ended with it.
+    /// True if the report was sent on a connection that ended with it.
     reported: &'a mut bool,
 }
 

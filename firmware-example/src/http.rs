@@ -46,7 +46,7 @@ pub struct Answer<'b> {
 #[derive(Clone, Copy)]
 pub struct Head {
     pub status: u16,
-    /// Whether the server closes the connection (RFC 9112 section 9.6).
+    /// True if the server closes the connection (RFC 9112 section 9.6).
     pub closes: bool,
     /// The seconds before another attempt is worthwhile (RFC 9110 section 10.2.3); `None` if absent or a date.
     pub retry_after_s: Option<u32>,

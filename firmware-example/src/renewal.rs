@@ -45,13 +45,13 @@ struct Shown {
 pub struct Renewal<M> {
     store: Store<M>,
     machine: Machine,
-    /// Whether there is a server to enroll with; without one, the credential stays as it is.
+    /// True if there is a server to enroll with; without one, the credential stays as it is.
     enrolls: bool,
     shown: Shown,
     /// The pending attempt, counted from 0.
     wanted: Option<u8>,
     changed: bool,
-    /// Whether an unclear verdict on the shown credential has been reported.
+    /// True if an unclear verdict on the shown credential has been reported.
     doubted: bool,
 }
 

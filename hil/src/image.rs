@@ -57,7 +57,7 @@ pub struct FlashFault {
 pub struct Operations {
     /// The number of operations since boot.
     pub count: u32,
-    /// Whether the firmware stopped at its cut.
+    /// True if the firmware stopped at its cut.
     pub stopped: bool,
 }
 

@@ -27,7 +27,7 @@ pub struct Machine {
     pub flash: PathBuf,
     /// The firmware's arguments.
     pub arguments: Vec<String>,
-    /// Whether one instruction takes one nanosecond of the guest's time: counts repeat, and are not those of any real
+    /// True if one instruction takes one nanosecond of the guest's time: counts repeat, and are not those of any real
     /// part.
     pub by_instructions: bool,
 }

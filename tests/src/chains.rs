@@ -29,7 +29,7 @@ pub struct Shape {
     pub permitted: Vec<String>,
     /// The excluded DNS subtrees; empty: none.
     pub excluded: Vec<String>,
-    /// Whether the signature is by a key other than the issuer's.
+    /// True if the signature is by a key other than the issuer's.
     pub forged: bool,
 }
 

@@ -104,7 +104,10 @@ fn server_kind<'a>(
     let proxy_protocol = match (tunnel.proxy_protocol, tunnel.proxy_protocol_certificate) {
         (false, false) => ProxyProtocol::Off,
         (true, false) => ProxyProtocol::Header,
-        (true, true) => ProxyProtocol::WithCertificate,
+        (true, true) if matches!(tls, Server::MutualTls(..)) => ProxyProtocol::WithCertificate,
+        (true, true) => {
+            return at.fail("proxy_protocol_certificate", TRUE, "false, or mtls: no client is asked for a certificate");
+        }
         (false, true) => return at.fail("proxy_protocol_certificate", TRUE, "false, or proxy_protocol true"),
     };
     Ok((TunnelKind::Server { tls, sni: sni.clone(), proxy_protocol }, origins))

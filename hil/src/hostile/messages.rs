@@ -123,7 +123,7 @@ pub(super) struct ServerHello<'a> {
     pub(super) random: [u8; 32],
     pub(super) session: &'a [u8],
     pub(super) suite: u16,
-    /// Whether supported_versions has TLS 1.3.
+    /// True if supported_versions has TLS 1.3.
     pub(super) tls13: bool,
     /// The group and its key.
     pub(super) key_share: Option<(u16, &'a [u8])>,

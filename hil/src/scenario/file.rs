@@ -49,7 +49,7 @@ pub struct Shown {
     pub common_names: Option<Vec<String>>,
     /// The lifetime of step-ca's certificates, such as `24h`, if the gateway lets devices renew.
     pub est: Option<String>,
-    /// Whether the gateway lacks the intermediate of step-ca, and thus refuses the certificates that devices get
+    /// True if the gateway lacks the intermediate of step-ca, and thus refuses the certificates that devices get
     /// there.
     pub forgets_issuer: bool,
 }

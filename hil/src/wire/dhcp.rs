@@ -42,7 +42,7 @@ const END: u8 = 255;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) message: Vec<u8>,
-    /// Whether the client has its address and accepts a datagram to it.
+    /// True if the client has its address and accepts a datagram to it.
     pub(super) to_client: bool,
     pub(super) leased: bool,
 }

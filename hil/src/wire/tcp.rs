@@ -25,13 +25,13 @@ struct Link {
     port: u16,
     server: TcpStream,
     connected: bool,
-    /// Whether the guest's end of stream was forwarded.
+    /// True if the guest's end of stream was forwarded.
     guest_ended: bool,
-    /// Whether the server's end of stream was forwarded.
+    /// True if the server's end of stream was forwarded.
     server_ended: bool,
     /// The number of further octets of the server to forward; `None`: no limit.
     passes: Option<usize>,
-    /// Whether the server has reset the connection. Octets from before the reset, such as an alert, still reach the
+    /// True if the server has reset the connection. Octets from before the reset, such as an alert, still reach the
     /// guest.
     broken: bool,
 }
@@ -51,7 +51,7 @@ pub(super) struct Links {
     links: Vec<Link>,
     listening: Vec<(u16, SocketHandle)>,
     next: usize,
-    /// Whether nothing is read from the guest, so that its window closes.
+    /// True if nothing is read from the guest, so that its window closes.
     pub(super) deaf: bool,
     /// The number of accepted connections, by port.
     pub(super) accepted: BTreeMap<u16, usize>,

@@ -126,6 +126,11 @@ impl Args {
             ("--allow-ip", &self.allow_ip),
         ];
         if matches!(mode, ClientAuthMode::Off) {
+            if self.proxy_protocol_certificate {
+                let reason =
+                    "--proxy-protocol-certificate needs --cacert or --pin: no client is asked for a certificate";
+                return Err(reason.to_owned());
+            }
             return match rules.iter().find(|(_, names)| !names.is_empty()) {
                 None => Ok(Server::Tls(tls)),
                 Some((flag, _)) => Err(format!("{flag} needs --cacert or --pin: no client is asked for a certificate")),

@@ -13,7 +13,7 @@ use crate::tls::{ClientStream, ServerStream, has_verdict};
 
 /// One side of a session.
 pub(super) trait Side: AsyncRead + AsyncWrite + Unpin + Send {
-    /// Whether an end of the stream proves that nothing is missing (RFC 8446 section 6.1).
+    /// True if an end of the stream proves that nothing is missing (RFC 8446 section 6.1).
     const PROVES_ITS_END: bool;
 
     /// Returns the socket under the stream.

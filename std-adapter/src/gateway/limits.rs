@@ -22,7 +22,7 @@ pub struct Limits {
     pub drain_timeout: Duration,
     /// The time for which a session may continue after its peer's certificate expired or its rule was withdrawn.
     pub expired_grace: Duration,
-    /// Whether sessions of a removed tunnel continue as long as another tunnel would authorize their peer; if not,
+    /// True if sessions of a removed tunnel continue as long as another tunnel would authorize their peer; if not,
     /// they end after `expired_grace`.
     pub keep_removed_sessions: bool,
     /// The time for which a half-closed connection may carry nothing, and for which the last octets of a cut

@@ -34,9 +34,9 @@ pub(super) struct Header<'a> {
     pub(super) authority: Option<&'a str>,
     /// The TLS version, as `TLSv1.3`; `None` for plaintext.
     pub(super) tls_version: Option<&'a str>,
-    /// Whether the client was authorized by a certificate.
+    /// True if the client was authorized by a certificate.
     pub(super) verified: bool,
-    /// Whether the certificate was shown at an earlier connection of the session (RFC 8446 section 2.2).
+    /// True if the certificate was shown at an earlier connection of the session (RFC 8446 section 2.2).
     pub(super) resumed: bool,
     /// The common name of the client's certificate, whichever name authorized the client.
     pub(super) common_name: Option<&'a str>,

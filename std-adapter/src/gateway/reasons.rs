@@ -124,7 +124,7 @@ fn documented() -> Vec<&'static str> {
     rows.flat_map(|row| row.split(" | ").next().unwrap_or_default().split('`').skip(1).step_by(2)).collect()
 }
 
-/// Whether a reason has all parts of a text of the table, in which `…` stands for what differs.
+/// Returns whether a reason has all parts of a text of the table, in which `…` stands for what differs.
 fn says(reason: &str, text: &str) -> bool {
     let mut rest = Some(reason);
     for part in text.split('…') {

@@ -29,7 +29,7 @@ pub struct Refusal {
     pub remote: String,
     /// The source of the last refused connection.
     source: Option<Source>,
-    /// Whether the certificate that was shown has a path to a trust anchor, or the peer had been authorized: a
+    /// True if the certificate that was shown has a path to a trust anchor, or the peer had been authorized: a
     /// stranger cannot make up such peers.
     pub verified: bool,
     /// The kind of reason, by its name in metrics.

@@ -49,7 +49,7 @@ pub(super) struct Splice {
     up: Direction,
     down: Direction,
     half: bool,
-    /// Whether an end of the client, and of the target, proves that nothing is missing (TLS).
+    /// For the client and for the target: true if its end proves that nothing is missing (TLS).
     proven: (bool, bool),
 }
 

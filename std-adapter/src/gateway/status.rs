@@ -158,7 +158,7 @@ pub struct TunnelStatus {
     pub target: Address,
     /// The certificates that the tunnel shows to peers, and those that peers are verified by.
     pub certificates: Certificates,
-    /// Whether the tunnel verifies no server.
+    /// True if the tunnel verifies no server.
     pub insecure: bool,
     /// The tunnel's counters.
     pub counters: Arc<Counters>,

@@ -7,6 +7,7 @@ use edgetrust_core::path::{Anchor, Role};
 use edgetrust_core::x509::Certificate;
 use pki_types::{CertificateDer, UnixTime};
 
+use super::shown::cut;
 use super::{Credential, TrustStore};
 
 /// The role of a certificate that others are verified by.
@@ -71,7 +72,7 @@ impl Authority {
         let validity = certificate.validity();
         Self {
             role,
-            subject: certificate.subject().to_string(),
+            subject: cut(certificate.subject()),
             serial: certificate.serial().iter().map(|octet| format!("{octet:02x}")).collect(),
             not_before: validity.not_before,
             not_after: validity.not_after,

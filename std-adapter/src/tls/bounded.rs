@@ -24,7 +24,7 @@ pub struct Bounded<S> {
     left: Option<usize>,
     /// The octets that the peer may send after our first answer.
     after: usize,
-    /// Whether the peer is a client that has sent nothing yet.
+    /// True if the peer is a client that has sent nothing yet.
     silent: bool,
 }
 

@@ -135,7 +135,8 @@ impl Write for Cut {
     }
 }
 
-fn cut(name: impl fmt::Display) -> String {
+/// Formats a name, cut to `MAX_CHARACTERS`.
+pub(super) fn cut(name: impl fmt::Display) -> String {
     let mut cut = Cut::default();
     // An error means that the text is full.
     let _ = write!(cut, "{name}");

@@ -188,11 +188,11 @@ impl Judge {
         let (sent, unparsed) = parse_sent(sent);
         let path = self.trust.verify(algorithms, &leaf, &sent, purpose, now);
         let path = path.map_err(|error| no_path(error, unparsed))?;
-        let intermediates = shown_intermediates(&path, &sent);
         let proof = authorize(path).map_err(|denied| match denied {
             Denied::WrongServerName => Refusal::ServerName(WrongServerName::new(&String::from_utf8_lossy(name), &leaf)),
             denied => Refusal::Denied(denied),
         })?;
+        let intermediates = shown_intermediates(proof.path(), &sent);
         let rule = self.trust.peers.rule(&proof).map(ToString::to_string);
         Ok(Verdict::new(evidence, now, Peer::new(&proof, rule), intermediates))
     }

@@ -124,6 +124,13 @@ fn a_backdated_certificate_is_renewed_by_when_it_came() {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         next.saturating_sub(now)
     };
+    // It begins before it was issued, else this shows nothing.
+    let page = gateway.page("/metrics");
+    let begins =
+        page.lines().find(|line| line.starts_with("edgetrust_certificate_not_before_timestamp_seconds")).unwrap();
+    let begins: u64 = begins.rsplit(' ').next().unwrap().parse().unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    assert!(now - begins > 23 * 3600, "it begins {} s ago", now - begins);
     let due = seconds();
     assert!((20 * 60..=50 * 60).contains(&due), "renewed in {due} s, expected around two thirds of an hour");
     // Nor is it due after a restart.

@@ -159,9 +159,11 @@ fn the_name_is_the_common_name_whatever_rule_lets_the_client_in() {
 }
 
 #[test]
-fn a_certificate_without_a_header_is_misuse() {
+fn a_certificate_without_a_header_or_without_mutual_tls_is_misuse() {
     let fixed = ["serve", "--listen", "127.0.0.1:0", "--target", "127.0.0.1:1", "--cert", "c", "--key", "k"];
-    let output = edgetrust(&[&fixed[..], &["--proxy-protocol-certificate"]].concat());
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(2) && said.contains("--proxy-protocol"), "{said}");
+    for (more, reason) in [(&[][..], "--proxy-protocol"), (&["--proxy-protocol"], "needs --cacert or --pin")] {
+        let output = edgetrust(&[&fixed[..], &["--proxy-protocol-certificate"], more].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains(reason), "{said}");
+    }
 }

@@ -79,7 +79,7 @@ pub struct Question {
     pub intermediates: Option<u8>,
     /// The server's name, if the case asks for one.
     pub name: Option<Name>,
-    /// Whether the case asks for names and a key usage beside the path.
+    /// True if the case asks for names and a key usage beside the path.
     pub more: bool,
 }
 

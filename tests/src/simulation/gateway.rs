@@ -60,7 +60,7 @@ pub(super) struct Gateway {
     /// The attempts that failed by chance while the current certificate was due for renewal.
     failed: Vec<Span>,
     asked_at: u64,
-    /// Whether the current certificate has been counted as expired.
+    /// True if the current certificate has been counted as expired.
     counted: bool,
 }
 

@@ -29,7 +29,7 @@ pub struct Options {
     pub broken: Option<u64>,
     /// The seed that replays the run.
     pub seed: u64,
-    /// Whether there is no trouble at all.
+    /// True if there is no trouble at all.
     pub calm: bool,
     /// The gateway and time span whose events are written to standard error.
     pub trace: Option<(u64, (u64, u64))>,
