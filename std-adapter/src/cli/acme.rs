@@ -268,8 +268,8 @@ async fn answer_validations(address: SocketAddr, live: &LiveCredential) -> Resul
                     async { ClientHello::read(stream).await?.answer_challenge([&*server].into_iter()).await };
                 match tokio::time::timeout(Duration::from_secs(10), answered).await {
                     Ok(Ok(name)) => info!(%remote, %name, "tls-alpn-01 answered"),
-                    Ok(Err(error)) => warn!(%remote, "{error}"),
-                    Err(_) => warn!(%remote, "no handshake within 10 s"),
+                    Ok(Err(error)) => warn!(%remote, "tls-alpn-01 not answered: {error}"),
+                    Err(_) => warn!(%remote, "tls-alpn-01 not answered: no handshake within 10 s"),
                 }
             });
         }

@@ -243,8 +243,8 @@ pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched, &mut Agents) ->
         info!("draining");
         tokio::select! {
             () = service.drain() => info!("drained"),
-            _ = signals.terminate.recv() => info!("told twice to stop: connections are cut"),
-            _ = signals.interrupt.recv() => info!("told twice to stop: connections are cut"),
+            _ = signals.terminate.recv() => info!("a second signal to stop: open connections are cut"),
+            _ = signals.interrupt.recv() => info!("a second signal to stop: open connections are cut"),
         }
         Ok(ExitCode::SUCCESS)
     });
@@ -275,7 +275,7 @@ fn tell_systemd(states: Vec<NotifyState<'static>>) {
     match telling.map(|_| heard.recv_timeout(PATIENCE)) {
         Ok(Ok(Ok(()))) => {}
         Ok(Ok(Err(error))) | Err(error) => warn!("systemd: {error}"),
-        Ok(Err(_)) => warn!("systemd does not read what it is told"),
+        Ok(Err(_)) => warn!("systemd does not read notifications"),
     }
 }
 

@@ -175,11 +175,18 @@ fn every_line_of_an_attempt_names_its_credential() {
         let line = gateway.program.wait_for(" ");
         ends.retain(|end| !line.contains(end));
         let of = fields.iter().position(|fields| format!("{line} ").contains(fields));
-        for message in ["ordering a certificate", "directory", "ACME account", "order", "no certificate:"] {
+        let messages = [
+            "ordering a certificate",
+            "the directory answered",
+            "ACME account",
+            "an order was created",
+            "no certificate:",
+        ];
+        for message in messages {
             let found = ["DEBUG", "INFO", "ERROR"].iter().any(|level| line.contains(&format!(" {level} {message} ")));
             assert!(!found || of.is_some(), "{line}");
         }
-        if let Some(of) = of.filter(|_| line.contains(" INFO order ")) {
+        if let Some(of) = of.filter(|_| line.contains(" INFO an order was created ")) {
             orders[of] += 1;
         }
     }

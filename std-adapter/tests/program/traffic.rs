@@ -440,7 +440,7 @@ fn a_systemd_that_reads_nothing_holds_nothing_up() {
     let arguments =
         ["serve", "--listen", "127.0.0.1:0", "--target", "127.0.0.1:1", "--cert", &arg(&cert), "--key", &arg(&key)];
     let program = Program::start_in(&arguments.map(str::to_owned), &[("NOTIFY_SOCKET", &arg(&socket))]);
-    program.wait_for("systemd does not read what it is told");
+    program.wait_for("systemd does not read notifications");
     program.signal("HUP");
     program.wait_for("reloaded");
     program.signal("TERM");
