@@ -263,7 +263,7 @@ impl Context<'_> {
                     Ok(()) => break,
                     Err(error) => {
                         let error = AcmeError::of("the validation", &error, self.last.get());
-                        log!(debug, self.settings.which(), %name, attempt, "{error}");
+                        log!(debug, self.settings.which(), %name, attempt, "not validated yet: {error}");
                         // step-ca validates before it answers: an unreachable address stays pending and may be
                         // retried.
                         let unreachable = self.last.get().is_some_and(|last| last.status < 400);
