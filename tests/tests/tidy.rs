@@ -118,3 +118,24 @@ fn links_in_documents_lead_somewhere() {
         }
     }
 }
+
+/// Tables, code, headings and link definitions cannot be wrapped; the changelog is left as it is.
+#[test]
+fn prose_ends_before_column_120() {
+    const COLUMNS: usize = 120;
+    for source in sources("").iter().filter(|source| source.path.ends_with(".md") && source.path != "CHANGELOG.md") {
+        let mut in_code = false;
+        for (number, line) in (1..).zip(source.text.lines()) {
+            let is_fence = line.trim_start().starts_with("```");
+            in_code ^= is_fence;
+            let is_definition = line.starts_with('[') && line.contains("]: ");
+            let is_whole = is_definition || ["|", "#", "    "].iter().any(|start| line.starts_with(start));
+            let columns = line.chars().count();
+            assert!(
+                in_code || is_fence || is_whole || columns < COLUMNS,
+                "{}:{number}: prose of {columns} columns, expected fewer than {COLUMNS}",
+                source.path
+            );
+        }
+    }
+}
