@@ -1,9 +1,9 @@
-//! A WebSocket server over mutual TLS that fans out: what comes on standard input, line by line, goes to every client.
+//! A WebSocket server over mutual TLS that sends each line of standard input to every client.
 //!
 //! ```text
 //! websocket_output LISTEN CERT KEY CLIENT_CA [ALLOWED_CN]…
 //! ```
-//! SIGHUP reads all files again: new clients meet the new certificate and the new CAs.
+//! SIGHUP reloads all files: new clients get the new certificate and are verified by the new CAs.
 
 use std::path::Path;
 use std::sync::Arc;

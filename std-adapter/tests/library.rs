@@ -1,4 +1,4 @@
-//! The library by itself: trust that is replaced, what is negotiated, and every form of key and bundle.
+//! Tests the library: replaced trust, negotiated parameters, and every form of key and bundle.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// A root, and a credential for `localhost` with a common name.
+/// A root and a credential for `localhost` with a common name.
 struct Pki {
     folder: TempDir,
 }
@@ -69,7 +69,7 @@ fn connector(pki: &Pki, trust: &Arc<TrustStore>) -> Connector {
 
 type Accepted = Result<Option<Arc<Peer>>, AcceptError>;
 
-/// One connection: what the server says, and how the client's handshake was done, where it was.
+/// Makes one connection; returns the server's verdict, and kind and key exchange group of the client's handshake.
 async fn meet(acceptor: &Acceptor, connector: &Connector) -> (Accepted, Result<(String, String), AcceptError>) {
     let (near, far) = tokio::io::duplex(1 << 16);
     let serve = async {
@@ -120,7 +120,7 @@ async fn replaced_trust_holds_for_the_next_handshake_and_no_session_outlives_it(
     assert!(matches!(handshake, Err(AcceptError::Refused(Refusal::Path(_), _))), "{handshake:?}");
 }
 
-/// So many more certificates after its own, which no path needs.
+/// Appends this number of certificates that no path needs to the server's own.
 fn padded(pki: &Pki, more: usize) {
     let read = |file| std::fs::read_to_string(pki.folder.path().join(file)).unwrap();
     std::fs::write(pki.folder.path().join("cert.pem"), read("cert.pem") + &read("ca.pem").repeat(more)).unwrap();

@@ -1,4 +1,4 @@
-//! Certification requests and bags of certificates with openssl on the other side.
+//! Tests certification requests and bags of certificates against openssl.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! The commands of `docs/ACME_SETUP.md`, as they stand there, but for addresses.
+//! Runs the commands of `docs/ACME_SETUP.md`, with other addresses.
 
 use std::path::Path;
 

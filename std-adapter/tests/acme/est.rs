@@ -1,4 +1,4 @@
-//! Devices that renew through the gateway: curl and openssl are the device, step-ca is the CA.
+//! Tests devices that renew through the gateway: curl and openssl play the device, step-ca is the CA.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -22,7 +22,7 @@ pub(super) struct Location {
     pages: SocketAddr,
 }
 
-/// What came back.
+/// The HTTP response to a device.
 #[derive(Debug)]
 pub(super) struct Answer {
     code: u16,
@@ -31,7 +31,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Refused with this status and a sentence that contains this.
+    /// Asserts a refusal with this status and a reason that contains this text.
     fn refuses(&self, code: u16, reason: &str) {
         assert_eq!(self.code, code, "{self:?}");
         assert!(self.headers.contains("text/plain") && self.body.contains(reason), "{reason}: {self:?}");
@@ -64,7 +64,8 @@ pub(super) fn config(ca: &StepCa, mut acme: Value, folder: &Path, allowed: &[&st
 }
 
 impl Location {
-    /// Lets these DNS names in. Devices: `sensor-7`, which it lets in, and `stranger`.
+    /// Starts a gateway that admits these DNS names. There are two devices: `sensor-7`, which it admits, and
+    /// `stranger`.
     fn new(ca: &StepCa, acme: Value, allowed: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, (certificate, key): (String, String)| {
@@ -99,7 +100,7 @@ impl Location {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// A request for a new key, `new.key`, as base64 in `new.b64`.
+    /// Writes a request for a new key, `new.key`, as base64 to `new.b64`.
     pub(super) fn request(&self, subject: &str, more: &str) {
         let key = "ec -pkeyopt ec_paramgen_curve:P-256";
         self.request_with(key, subject, more);
@@ -134,7 +135,7 @@ impl Location {
         curl
     }
 
-    /// The answer; none where TLS did not come to one.
+    /// Returns the response, or `None` if the TLS handshake failed.
     fn ask(&self, device: Option<&str>, operation: &str, more: &[&str]) -> Option<Answer> {
         let output = self.curl(device, operation).args(more).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
@@ -147,7 +148,7 @@ impl Location {
         self.ask(Some(device), "simplereenroll", &POST).expect("an answer")
     }
 
-    /// The certificates of an answer, PEM.
+    /// Returns the certificates of a response as PEM.
     pub(super) fn certificates(&self, answer: &Answer) -> String {
         assert_eq!(answer.code, 200, "{answer:?}");
         assert!(answer.headers.contains("content-type: application/pkcs7-mime; smime-type=certs-only"), "{answer:?}");
@@ -163,7 +164,7 @@ impl Location {
         String::from_utf8(shown.stdout).unwrap()
     }
 
-    /// Whether the tunnel lets a device in.
+    /// Returns whether the tunnel admits a device.
     fn lets_in(&self, device: &str) -> bool {
         let [certificate, key] =
             ["pem", "key"].map(|kind| self.path(&format!("{device}.{kind}")).display().to_string());
@@ -359,7 +360,7 @@ fn it_moves_and_goes_with_the_configuration() {
     assert_eq!(status["est"], Value::Null);
 }
 
-/// A request that is under way, given up when this is dropped.
+/// A pending request, aborted when this is dropped.
 struct UnderWay(Child);
 
 impl Drop for UnderWay {

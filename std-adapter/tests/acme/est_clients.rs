@@ -1,4 +1,4 @@
-//! A third-party EST client (globalsign's) and devices from before, at a gateway whose CA is step-ca.
+//! Tests a third-party EST client (globalsign's) and old devices at a gateway whose CA is step-ca.
 
 use std::process::{Output, Stdio};
 

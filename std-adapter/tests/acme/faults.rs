@@ -1,4 +1,4 @@
-//! Every request of an order fails in every way once; the program is killed at every step.
+//! Makes each request of an order fail in each way, and kills the program at each step.
 
 use std::process::{Command, Output, Stdio};
 
@@ -36,7 +36,7 @@ impl Bench {
         said
     }
 
-    /// When the kept certificate ends; the commands read it as a gateway would.
+    /// Returns the credential's entry of `acme status`, which reads the storage as a gateway does.
     fn status(&self) -> Value {
         let output = edgetrust(&["acme", "status", "--json", "--config", &self.site.file().display().to_string()]);
         let status: Value = serde_json::from_slice(&output.stdout).unwrap();

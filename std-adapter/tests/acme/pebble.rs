@@ -1,4 +1,5 @@
-//! pebble: rejected nonces, slow validations, wishes for later, profiles, renewal information, external accounts.
+//! Tests with pebble: rejected nonces, slow validations, Retry-After, profiles, renewal information, external
+//! accounts.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -146,7 +147,7 @@ fn renewal_information_in_the_past_renews_once() {
     });
 }
 
-/// Twenty minutes from now, as it is shown.
+/// Returns the time in twenty minutes as `/status` writes it.
 fn in_twenty_minutes() -> String {
     let shown = Command::new("date").args(["-u", "-d", "+20 minutes", "+%Y-%m-%dT%H:%M:%SZ"]).output().unwrap();
     String::from_utf8(shown.stdout).unwrap().trim().to_owned()
@@ -211,7 +212,7 @@ fn an_external_account_is_bound() {
     gateway.wait_for_certificate();
 }
 
-/// pebble, as public CAs now, issues for servers only.
+/// pebble issues certificates for servers only, like public CAs.
 #[test]
 #[ignore = "needs pebble: tests/run"]
 fn a_certificate_that_peers_would_refuse_is_never_shown() {

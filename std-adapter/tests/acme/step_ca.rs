@@ -1,4 +1,4 @@
-//! step-ca: every challenge, restarts, and what it does not do.
+//! Tests with step-ca: every challenge, restarts, and its deviations from the standard.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -228,7 +228,7 @@ fn a_hook_runs_after_each_renewal_with_the_pair_in_place() {
     assert!(copied.contains(&gateway.served()) && copied.contains("BEGIN PRIVATE KEY"), "{copied}");
 }
 
-/// A limit on the size of files stands for a full disk: the slots do not fit, all else does.
+/// Simulates a full disk by a limit on the size of files: the slots exceed it, all other files fit.
 #[test]
 #[ignore = "needs step-ca: tests/run"]
 fn what_cannot_be_kept_is_not_shown_and_not_ordered_again() {
@@ -276,7 +276,7 @@ fn a_folder_is_for_one_section_and_one_process() {
     gateway.wait_for_certificate();
 }
 
-/// Names that are added to a running gateway.
+/// Adds a name to the configuration of a running gateway.
 #[test]
 #[ignore = "needs step-ca: tests/run"]
 fn another_name_is_obtained_without_a_restart() {
@@ -294,7 +294,7 @@ fn another_name_is_obtained_without_a_restart() {
     assert_eq!(old.ask("after").as_deref(), Some("after"));
 }
 
-/// What a crash between the confirmation and its consequences leaves is made up for.
+/// Simulates a crash between the confirmation and the steps that follow it.
 #[test]
 #[ignore = "needs step-ca: tests/run"]
 fn a_start_after_a_crash_mends_copies_and_order() {
@@ -338,7 +338,7 @@ fn renewal_by_the_certificate_needs_no_challenge() {
     assert_eq!(gateway.credential()["failed"], 0);
 }
 
-/// Without a gateway, and with the CAs of the system as the only roots.
+/// Runs `acme obtain` without a gateway, with the system's CAs as the only roots.
 #[test]
 #[ignore = "needs step-ca: tests/run"]
 fn a_timer_answers_tls_alpn_01_itself() {

@@ -1,4 +1,4 @@
-//! The library's examples: the three components of SemStreams.
+//! Tests the library's examples, three components of SemStreams.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use super::peers::http;
 use super::pki::{Pki, arg};
 use super::serve::serve_before;
 
-/// An example, built with the tests of this package.
+/// Returns the command of an example, which is built with the tests of this package.
 fn example(name: &str) -> Command {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_edgetrust"));
     let file = program.parent().unwrap().join("examples").join(name);

@@ -1,4 +1,4 @@
-//! `edgetrust demo`, and what is generated from the arguments.
+//! Tests `edgetrust demo`, and the completions and manual that are generated from the arguments.
 
 use serde_json::Value;
 

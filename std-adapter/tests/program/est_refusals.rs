@@ -1,4 +1,4 @@
-//! A refusal at the EST server names whom, what was asked for, and why: in the log and on `/status`.
+//! Tests that a refusal at the EST server names peer, request and reason, in the log and at `/status`.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fn refusals(location: &Location) -> Vec<Value> {
     status["est"]["refusals"].as_array().unwrap().clone()
 }
 
-/// Copies a credential to where the device's are.
+/// Copies a credential to the folder of the device's credentials.
 fn bring(location: &Location, (cert, key): (std::path::PathBuf, std::path::PathBuf)) {
     for file in [cert, key] {
         let to = location.ca.path(file.file_name().unwrap().to_str().unwrap());

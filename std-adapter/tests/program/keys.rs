@@ -1,4 +1,4 @@
-//! Malformed key files: the fault is named, and nothing of the key is said, whatever reads it.
+//! Tests malformed key files: every command names the fault and reveals nothing of the key.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::peers::{PATIENCE, edgetrust};
 use super::pki::{Pki, arg};
 
-/// A hundred ways to spoil a key file.
+/// Returns the key file with a hundred different faults.
 fn mutilations(text: &str) -> Vec<String> {
     let body: String = text.lines().filter(|line| !line.contains("-----")).collect();
     let lines: Vec<&str> = text.lines().collect();
@@ -61,7 +61,7 @@ fn mutilations(text: &str) -> Vec<String> {
     all
 }
 
-/// Runs of eight characters of the key.
+/// Detects runs of eight characters of the key.
 struct Secret(String);
 
 impl Secret {
@@ -140,7 +140,7 @@ fn a_key_in_place_of_its_files_name_is_not_repeated() {
     }
 }
 
-/// A page of the program, as anybody reads it.
+/// Returns a page of the program.
 fn page(address: &str, path: &str) -> Vec<u8> {
     let arguments = ["--silent", "--max-time", "60", "--noproxy", "*", &format!("http://{address}{path}")];
     Command::new("curl").args(arguments).output().unwrap().stdout

@@ -1,4 +1,4 @@
-//! The pages for an operator's tools.
+//! Tests the operator's pages.
 
 use std::process::{Command, Stdio};
 
@@ -8,13 +8,13 @@ use super::peers::{OpensslClient, Program, edgetrust};
 use super::pki::{Pki, arg, self_signed};
 use super::serve::{let_in, serve};
 
-/// Where the pages are, and whether the program says so.
+/// Returns the address of the pages from the log.
 pub fn pages(program: &Program) -> String {
     let line = program.wait_for("pages address=");
     line.split("address=").nth(1).unwrap().split(' ').next().unwrap().to_owned()
 }
 
-/// Status code and text of a page.
+/// Returns the status code and text of a page.
 pub fn get(pages: &str, path: &str, more: &[&str]) -> (String, String) {
     let output = Command::new("curl")
         .args(["--silent", "--max-time", "60", "--noproxy", "*", "--write-out", "\n%{http_code}"])

@@ -1,4 +1,4 @@
-//! Files that are not what they should be: each a named error and exit code 2.
+//! Tests that each malformed file is a named error with exit code 2.
 
 use super::peers::edgetrust;
 use super::pki::{Pki, arg};

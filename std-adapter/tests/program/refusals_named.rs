@@ -1,4 +1,4 @@
-//! A refusal names whom: in the log and on `/status`.
+//! Tests that a refusal names the peer's certificate, in the log and at `/status`.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,7 +10,7 @@ use super::peers::{OpensslClient, Program};
 use super::pki::{Pki, arg};
 use super::serve::{issued, let_in, serve};
 
-/// SHA-256 of the SubjectPublicKeyInfo, as openssl has it.
+/// Returns the SHA-256 of the SubjectPublicKeyInfo, computed by openssl.
 pub fn key_hash(cert: &str) -> String {
     let commands = format!(
         "openssl x509 -in '{cert}' -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256 -r"
@@ -115,13 +115,13 @@ fn a_stranger_with_fresh_keys_pushes_out_no_peer_that_an_operator_wants_to_see()
     assert_eq!((of("CN=location-c"), of("CN=location-d")), (1, 1));
 }
 
-/// An extension that stands twice in a certificate: openssl shows it, and it does not parse (RFC 5280 section 4.2).
+/// Adds one extension twice: openssl shows such a certificate, and the core does not parse it (RFC 5280 section 4.2).
 pub fn broken(params: &mut rcgen::CertificateParams) {
     let extension = || rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 32473, 1], vec![0x05, 0x00]);
     params.custom_extensions = vec![extension(), extension()];
 }
 
-/// SHA-256 of the certificate, as openssl has it.
+/// Returns the SHA-256 of the certificate, computed by openssl.
 pub fn certificate_hash(cert: &str) -> String {
     let commands = format!("openssl x509 -in '{cert}' -outform DER | openssl dgst -sha256 -r");
     let output = Command::new("sh").args(["-ec", &commands]).output().unwrap();

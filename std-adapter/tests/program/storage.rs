@@ -1,4 +1,4 @@
-//! What is kept of a credential: whose files it takes, what it does without room, and what `check` says of it.
+//! Tests the storage of credentials: ownership of files, full disks, and the findings of `check`.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -22,7 +22,7 @@ use super::pki::{Pki, arg};
 struct Site {
     pki: Pki,
     acme: Value,
-    /// Certificate and key beside `acme`.
+    /// The files of a manual certificate and its key, beside `acme`.
     fallback: Option<(String, String)>,
 }
 
@@ -52,7 +52,7 @@ impl Site {
         arg(&file)
     }
 
-    /// Keeps a certificate of this PKI, as a gateway does; returns it in PEM.
+    /// Stores a certificate of this PKI, as a gateway does; returns it as PEM.
     fn keep(&self, change: impl FnOnce(&mut CertificateParams)) -> String {
         let storage = self.storage();
         fs::create_dir_all(&storage).unwrap();
@@ -92,7 +92,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
 
-/// A script with mounts of its own; none where this machine does not let us.
+/// Returns a command that runs a script with its own mounts, or `None` if this machine does not allow that.
 fn with_mounts(script: &str, arguments: &[&str]) -> Option<Command> {
     let allowed = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
     if !allowed.is_ok_and(|output| output.status.success()) {

@@ -1,4 +1,4 @@
-//! What strangers can take up before they are let in, and that it is not what others need.
+//! Tests the resources that unauthorized clients can occupy, and that authorized ones are not affected.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -151,7 +151,7 @@ fn no_certificate_is_a_refusal_of_the_peer_and_a_health_check_is_none() {
     }
 }
 
-/// What openssl says that it was told.
+/// Connects with openssl and returns what it prints on standard error.
 fn told(program: &Program, version: &str, credential: (&str, &str)) -> String {
     told_at(program.address, version, credential)
 }
@@ -207,7 +207,8 @@ fn a_refused_device_is_told_why() {
     }
 }
 
-/// Stands between a client and the gateway, and sends 64 KiB more in one write with the client's certificate. Whether the gateway's side ended in order.
+/// Relays between a client and the gateway, and sends 64 KiB more in one write with the client's certificate. The
+/// thread returns whether the gateway closed the connection in order.
 fn more_than_asked(gateway: SocketAddr) -> (SocketAddr, JoinHandle<std::io::Result<()>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

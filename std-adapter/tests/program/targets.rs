@@ -1,4 +1,4 @@
-//! Targets that have several addresses, or whose name nobody knows.
+//! Tests targets with several addresses or an unknown name.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,7 +13,8 @@ use super::peers::{PATIENCE, Program, echo};
 use super::pki::{Pki, arg};
 use super::run::free_address;
 
-/// Files in the place of others, for one program: in a mount namespace of its own. Nothing where this user may not have one.
+/// Starts the program in a mount namespace in which files replace others. Returns `None` if this user may not create
+/// one.
 fn run_with(files: &[(&str, &Path)], config: &Path, tunnels: usize) -> Option<Program> {
     if !Command::new("unshare").args(["--mount", "true"]).status().is_ok_and(|status| status.success()) {
         eprintln!("skipped: this user may not have a mount namespace, which needs root");

@@ -1,4 +1,4 @@
-//! How streams end: nothing that was sent is lost, and what was cut never looks whole.
+//! Tests the ends of streams: nothing that was sent is lost, and a cut stream never looks complete.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -17,7 +17,7 @@ use super::pki::{Pki, arg};
 use super::serve::serve_before;
 use super::tunnel_pair::{NAMED, connect};
 
-/// More than a socket's reader is given at once, and less than its writer's queue takes.
+/// More octets than one read returns, and fewer than the send queue holds.
 const SENT: usize = 1 << 20;
 
 fn octets() -> Vec<u8> {
@@ -28,7 +28,7 @@ fn trust(pki: &Pki) -> std::sync::Arc<TrustStore> {
     TrustStore::new(edgetrust::pem::read_certificates(&pki.ca()).unwrap(), Vec::new(), Peers::AnyVerified).unwrap()
 }
 
-/// A client of a server tunnel that asks for no certificate.
+/// Connects to a server tunnel that requests no certificate.
 async fn client(pki: &Pki, address: SocketAddr) -> ClientStream<tokio::net::TcpStream> {
     let connector = Connector::new(ClientSettings {
         trust: ServerTrust::Verified(trust(pki)),
@@ -40,7 +40,7 @@ async fn client(pki: &Pki, address: SocketAddr) -> ClientStream<tokio::net::TcpS
     connector.unwrap().connect(server_name("gateway.example").unwrap(), stream).await.unwrap().0
 }
 
-/// A TCP listener whose connections are read by nobody, with a queue of this many octets at the most.
+/// Returns a TCP listener whose connections nobody reads, with a receive queue of at most this many octets.
 fn unread(queue: Option<usize>) -> TcpListener {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     if let Some(octets) = queue {
@@ -51,7 +51,7 @@ fn unread(queue: Option<usize>) -> TcpListener {
     socket.into()
 }
 
-/// Reads in small pieces, as one who is slow, to the end or the error that came instead.
+/// Reads slowly, in small pieces; returns the octets, and the error that took the place of an orderly end.
 fn read_slowly(mut stream: impl Read) -> (Vec<u8>, Option<ErrorKind>) {
     let (mut read, mut piece) = (Vec::new(), [0; 16 * 1024]);
     loop {
@@ -126,7 +126,8 @@ fn what_a_plaintext_client_sent_before_its_reset_arrives_and_then_no_end_of_tls(
     assert_eq!(end, Some(ErrorKind::ConnectionReset));
 }
 
-/// What a socket's other end has not taken, by the kernel's table of connections. Others may have its port, towards others.
+/// Returns the octets that the socket's other end has not acknowledged, from the kernel's table of connections. A
+/// connection is identified by both ports, since another one may share the local port.
 fn queued(stream: &TcpStream) -> usize {
     let ports = [stream.local_addr(), stream.peer_addr()].map(|address| format!(":{:04X}", address.unwrap().port()));
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
@@ -135,7 +136,7 @@ fn queued(stream: &TcpStream) -> usize {
     usize::from_str_radix(own.next().unwrap()[4].split(':').next().unwrap(), 16).unwrap()
 }
 
-/// A TLS server that answers with octets and then ends TCP without an end of TLS.
+/// Starts a TLS server that sends octets and then closes TCP without close_notify.
 async fn cut_server(pki: &Pki) -> (SocketAddr, tokio::task::JoinHandle<()>) {
     let (cert, key) = pki.issue("cut", &["gateway.example"]);
     let acceptor = Acceptor::new(ServerSettings {
@@ -216,7 +217,7 @@ async fn a_unix_target_of_a_client_that_was_cut_can_write_nothing_more() {
 
 const EARLY: &[u8] = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nno\n";
 
-/// A service that reads a little of each upload, answers, and closes with the rest unread.
+/// Starts a service that reads a little of each upload, responds, and closes with the rest unread.
 fn early() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
