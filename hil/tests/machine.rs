@@ -1,4 +1,4 @@
-//! QEMU as a machine: what a guest says, how it ends, what stays in its flash, and its place at the cable.
+//! Tests QEMU as a machine: output and end of a guest, contents of its flash, and its network cable.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,8 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }
 
-/// A guest in a few words: notes a word in its flash, says a line and ends with status 7; `spins`: does not end.
+/// Writes a minimal guest that stores a word in flash, prints a line and ends with status 7, or with `spins` does not
+/// end.
 fn image(folder: &Path, spins: bool) -> PathBuf {
     // Stack and entry.
     let mut image = [0x2001_0000_u32, 9].map(u32::to_le_bytes).concat();

@@ -1,4 +1,4 @@
-//! PKITS and the parser corpus: everything is judged as expected, but for what is skipped by name.
+//! Runs PKITS and the parser corpus: every verdict is as expected, except for cases that are skipped by name.
 
 use std::path::{Path, PathBuf};
 

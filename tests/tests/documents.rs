@@ -22,7 +22,8 @@ fn table() -> String {
     table
 }
 
-/// `UPDATE_DOCUMENTS=1 cargo test -p edgetrust-tests --test documents` writes it.
+/// Compares a generated part with the document; `UPDATE_DOCUMENTS=1 cargo test --workspace --test documents` writes
+/// it.
 fn generated(document: &str, begin: &str, end: &str, expected: &str) {
     let file = root().join(document);
     let text = std::fs::read_to_string(&file).unwrap();
@@ -50,7 +51,7 @@ fn the_table_of_inheritance_is_the_parsers() {
     generated("docs/CONFIGURATION.md", INHERITANCE_BEGIN, INHERITANCE_END, &table);
 }
 
-/// Parts of the firmware's image, largest first: in each column octets as `tests/firmware-size` has counted them.
+/// The table has the parts of the firmware's image, largest first, in octets as counted by `tests/firmware-size`.
 #[test]
 fn the_table_of_sizes_is_what_was_counted() {
     let text = std::fs::read_to_string(root().join("tests/data/firmware-size.txt")).unwrap();
@@ -78,7 +79,7 @@ fn the_table_of_sizes_is_what_was_counted() {
     generated("docs/BENCHMARKS.md", SIZES_BEGIN, SIZES_END, &table);
 }
 
-/// `12,345`
+/// Formats a number like `12,345`.
 fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap()).collect();
@@ -104,7 +105,7 @@ fn configurations_in_documents_parse() {
     assert!(count >= 2, "{count} configurations found");
 }
 
-/// The rows of the tables below `## Log messages`.
+/// Returns the rows of the tables below `## Log messages`.
 fn documented_messages(document: &str) -> BTreeSet<LogMessage> {
     let section = document.split("\n## Log messages\n").nth(1).expect("the section");
     let section = section.split("\n## ").next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Who may import what. `docs/ARCHITECTURE.md` says why; this is the table.
+//! Tests the dependency rules; `docs/ARCHITECTURE.md` has the reasons.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -62,7 +62,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("edgetrust-hil", &["edgetrust-core"]),
 ];
 
-/// Names, and the only places that may use them.
+/// Names with the only places that may use them.
 const CONFINED: &[(&str, &[&str])] = &[
     ("rustls::", &["std-adapter/src/tls/"]),
     ("rustls_native_certs", &["std-adapter/src/tls/"]),
@@ -75,11 +75,11 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("UnixTime::now", &["std-adapter/src/clock.rs"]),
 ];
 
-/// Words that core has no use for.
+/// Words that core may not contain.
 const NOT_IN_CORE: &[&str] =
     &["std::", "alloc::", "async ", "tokio", "log::", "tracing", "rustls::", "Box<", "Vec::new()", "String", "unsafe"];
 
-/// The module of a file, and those that it names.
+/// Returns the modules that each module of a folder names.
 fn edges(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for source in rust(folder) {
@@ -95,7 +95,7 @@ fn edges(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
     edges
 }
 
-/// The modules that stand after `crate::`: one, or a group of them in braces.
+/// Returns the modules after `crate::`: one, or a group in braces.
 fn modules_named(rest: &str) -> Vec<String> {
     let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let Some(group) = rest.strip_prefix('{') else { return vec![word(rest)] };
@@ -144,7 +144,7 @@ fn modules() {
     check_modules("std-adapter/src", ADAPTER);
 }
 
-/// `rustls::` but not `tokio_rustls::`.
+/// Returns whether code uses a name: `rustls::`, but not as part of `tokio_rustls::`.
 fn names(code: &str, word: &str) -> bool {
     code.match_indices(word)
         .any(|(place, _)| !code[..place].ends_with(|before: char| before.is_alphanumeric() || before == '_'))
@@ -246,7 +246,7 @@ fn release(version: &str) -> Vec<u32> {
     version.split('.').map(|part| part.parse().unwrap()).collect()
 }
 
-/// Every dependency builds with the oldest Rust that we promise; clippy's `incompatible_msrv` looks after our own code.
+/// Every dependency builds with the oldest supported Rust; clippy's `incompatible_msrv` checks our own code.
 #[test]
 fn no_dependency_needs_a_newer_rust() {
     let packages = metadata().packages;

@@ -1,4 +1,4 @@
-//! Power is cut at every operation: the short form of `cargo run --release -p edgetrust-tests --bin powercut`.
+//! Cuts power at every operation: the short form of `cargo run --release -p edgetrust-tests --bin powercut`.
 
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::store::{NewRecord, Slot, Store, StoreError};

@@ -1,10 +1,10 @@
-//! How the files of this repository are kept.
+//! Tests the form of this repository's files.
 
 use std::collections::BTreeSet;
 
 use edgetrust_tests::repository::{root, rust, sources};
 
-/// A file with more than one decision in it is split.
+/// The maximum length of a file; a longer one holds more than one decision and is split.
 const MAX_LINES: usize = 500;
 
 #[test]
@@ -15,7 +15,7 @@ fn rooms_are_small() {
     }
 }
 
-/// Joined here, so that this file does not hold them.
+/// Returns the unwanted words, joined here so that this file does not contain them.
 fn unwanted() -> Vec<String> {
     [
         ("TO", "DO"),
@@ -34,7 +34,8 @@ fn unwanted() -> Vec<String> {
     .collect()
 }
 
-/// Whether `text` has the word. A path of a machine begins with a slash; a relative path has something before it.
+/// Returns whether `text` contains the word. A path of a machine begins with a slash; a relative path has something
+/// before it.
 fn contains(text: &str, word: &str) -> bool {
     let relative = |place: usize| word.starts_with('/') && text[..place].ends_with(|c: char| c.is_alphanumeric());
     text.match_indices(word).any(|(place, _)| !relative(place))
@@ -60,7 +61,7 @@ fn nothing_unfinished_or_of_one_machine() {
     }
 }
 
-/// One style: `RFC 5280 section 4.2.1.9`, `RFC 8446 appendix C.4`.
+/// Citations have one style: `RFC 5280 section 4.2.1.9`, `RFC 8446 appendix C.4`.
 #[test]
 fn citations_have_one_style() {
     for source in sources("") {
@@ -84,7 +85,7 @@ fn citations_have_one_style() {
     }
 }
 
-/// A file that no `mod` names is dead.
+/// A file that no `mod` names is not compiled.
 #[test]
 fn every_file_is_part_of_something() {
     let folders =

@@ -1,4 +1,4 @@
-//! The network of a guest, seen by a guest.
+//! Tests the simulated network from the guest's side.
 
 mod guest;
 
@@ -13,7 +13,7 @@ use guest::Guest;
 use smoltcp::socket::tcp::State;
 use smoltcp::wire::{IpAddress, Ipv4Address};
 
-/// A server for one connection.
+/// Starts a server for one connection.
 fn server<T: Send + 'static>(serve: impl FnOnce(TcpStream) -> T + Send + 'static) -> (SocketAddr, JoinHandle<T>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -26,7 +26,7 @@ fn wire(forwards: &[(u16, SocketAddr)], modes: Modes) -> Wire {
     Wire::start(Settings { forwards, names, modes, capture: None }).unwrap()
 }
 
-/// Octets that no shift leaves alike.
+/// Returns octets that differ from every shifted copy of themselves.
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|place| (place.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
