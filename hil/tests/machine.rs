@@ -39,7 +39,7 @@ fn image(folder: &Path, spins: bool) -> PathBuf {
 }
 
 fn machine(folder: &Path, spins: bool) -> Machine {
-    // QEMU takes commas for its own.
+    // QEMU separates options by commas.
     let flash = folder.join("flash,1.bin");
     Machine { firmware: image(folder, spins), flash, arguments: vec!["a,b".into()], by_instructions: false }
 }
@@ -66,7 +66,7 @@ fn a_guest_that_goes_on_is_ended_with_its_handle() {
     let folder = tempfile::tempdir().unwrap();
     let log = Arc::new(Log::new());
     let wire = edgetrust_hil::wire::Wire::start(Default::default()).unwrap();
-    // The second time at the same cable.
+    // The same cable, a second time.
     for _ in 0..2 {
         let from = log.len();
         let mut qemu = machine(folder.path(), true).start(Some(&wire), &log).unwrap();

@@ -46,7 +46,7 @@ async fn main() -> Result<(), Error> {
     let listener = TcpListener::bind(address).await?;
     eprintln!("listening address={}", listener.local_addr()?);
 
-    // A client that is this many messages behind is told so and goes on with the newest.
+    // A client that is this many messages behind is told so and continues with the newest.
     let (fan_out, _) = broadcast::channel(1024);
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let mut hangup = signal(SignalKind::hangup())?;
@@ -62,7 +62,7 @@ async fn main() -> Result<(), Error> {
                 });
             }
             line = lines.next_line() => match line? {
-                // Nobody listening is no error.
+                // It is no error if there are no clients.
                 Some(line) => drop(fan_out.send(line)),
                 None => return Ok(()),
             },

@@ -103,7 +103,7 @@ async fn replaced_trust_holds_for_the_next_handshake_and_no_session_outlives_it(
     assert_eq!(handshake.unwrap().0, "Resumed");
     assert_eq!(peer.unwrap().unwrap().common_name(), Some("ours"), "a resumed session has its peer");
 
-    // The rule is withdrawn: the ticket of before does not help.
+    // After the rule is removed, the earlier ticket is useless.
     trust.replace(ours.ca(), Vec::new(), Peers::OneOf(vec![OwnedRule::CommonName("else".into())])).unwrap();
     let (peer, _) = meet(&acceptor, &connector).await;
     assert!(matches!(peer, Err(AcceptError::Refused(Refusal::Denied(_), _))), "{peer:?}");
@@ -114,7 +114,7 @@ async fn replaced_trust_holds_for_the_next_handshake_and_no_session_outlives_it(
     let (_, handshake) = meet(&acceptor, &connector).await;
     assert_eq!(handshake.unwrap().0, "Full", "no session of another generation is resumed");
 
-    // The client's side of the same.
+    // The same on the client's side.
     servers.replace(theirs.ca(), Vec::new(), Peers::AnyVerified).unwrap();
     let (_, handshake) = meet(&acceptor, &connector).await;
     assert!(matches!(handshake, Err(AcceptError::Refused(Refusal::Path(_), _))), "{handshake:?}");

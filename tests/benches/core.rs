@@ -86,7 +86,7 @@ fn x509(c: &mut Criterion) {
 fn bounds(c: &mut Criterion) {
     let mut group = c.benchmark_group("path/bounds");
     group.sample_size(20);
-    // A chain of sixteen, of which each certificate fits below each: wrong keys everywhere.
+    // A chain of sixteen in which each certificate could have issued each other, with wrong keys.
     let mut shapes = vec![Shape { forged: true, ..Shape::ca() }; 16];
     shapes.push(Shape { forged: true, ..Shape::leaf(&["b.example"]) });
     let chain = issue(&shapes, NOW);

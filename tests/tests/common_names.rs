@@ -45,7 +45,7 @@ proptest! {
         for form in forms(&text) {
             prop_assert!(let_in(form.clone(), &text), "{form:?}");
             prop_assert_eq!(let_in(form.clone(), &other), text == other, "{:?} as {:?}", form, other);
-            // Exactly: neither case nor space is folded.
+            // The match is exact: neither case nor spaces are folded.
             let upper = text.to_uppercase();
             prop_assert_eq!(let_in(form.clone(), &upper), text == upper, "{:?} as {:?}", form, upper);
         }

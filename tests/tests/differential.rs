@@ -140,7 +140,7 @@ proptest! {
         let renamed = subject(&original) != subject(&chain[place]);
         let parsed: Vec<_> = chain.iter().map(|der| Certificate::from_der(der)).collect();
         let ours = parsed.iter().all(Result::is_ok) && core(&chain, Purpose::ServerAuth).is_ok();
-        // An anchor's own signature proves nothing, so what changes there may go unseen.
+        // An anchor's own signature proves nothing, so a change there may go unnoticed.
         if place > 0 && before != to {
             prop_assert!(!ours, "octet {at} of certificate {place}: {before} to {to}");
         }

@@ -144,7 +144,7 @@ fn serve(config: ServerConfig) -> (std::net::SocketAddr, thread::JoinHandle<Seen
         while tls.wants_write() {
             tls.write_tls(&mut socket).map_err(|error| error.to_string())?;
         }
-        // Only a peer that has said all is gone.
+        // Only a peer that has sent everything has disconnected.
         let _ = socket.shutdown(Shutdown::Write);
         let _ = socket.read(&mut [0; 64]);
         Ok((peer, words.to_vec()))
@@ -175,7 +175,7 @@ fn talk<C: ClientCredential>(
     ready(async {
         let mut tls = connect(Blocking(socket), &demand, credential, &mut rand_core::OsRng, buffers).await?;
         assert!(tls.server().valid_until() > UnixTime::now());
-        // A server that refuses us may be gone already.
+        // A server that refuses us may have disconnected already.
         let said = tls.write_all(b"hello").await;
         said.and(tls.flush().await).map_err(|_| HandshakeError::Closed)?;
         let mut heard = Vec::new();

@@ -14,7 +14,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("identity", &["path", "text", "x509"]),
     ("path", &["text", "time", "x509"]),
     ("request", &["x509"]),
-    // The vocabulary of slots and time; no medium, no clock.
+    // Slots and times as types; no medium, no clock.
     ("rotation", &["store", "time"]),
     ("store", &[]),
     ("text", &[]),
@@ -58,7 +58,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("edgetrust", &["edgetrust-core"]),
     ("edgetrust-tests", &["edgetrust", "edgetrust-core", "edgetrust-verdicts"]),
     ("edgetrust-verdicts", &["edgetrust-core"]),
-    // The gateway and the firmware are programs to it.
+    // It runs the gateway and the firmware as programs.
     ("edgetrust-hil", &["edgetrust-core"]),
 ];
 
@@ -183,7 +183,7 @@ fn the_verdict_has_one_author() {
             assert!(!text.contains(word), "{path}: names {word}; edgetrust-core decides");
         }
     }
-    // Proofs are made in one place each.
+    // Each proof is made in one place.
     for (proof, home) in [("VerifiedPath {", "core/src/path/"), ("AuthorizedPeer {", "core/src/identity/policy.rs")] {
         for source in rust("core/src").into_iter().chain(rust("std-adapter/src")) {
             assert!(source.path.starts_with(home) || !source.code().contains(proof), "{}: makes {proof}", source.path);

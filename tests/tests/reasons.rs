@@ -152,7 +152,7 @@ fn keys_are_too_short_or_of_an_unsupported_kind() {
         refused(|chain| chain.ca.key = rsa_key(bits), 1, &words(bits));
         refused(|chain| chain.root.key = rsa_key(bits), 2, &words(bits));
     }
-    // As verifiers count: whole octets.
+    // Verifiers count whole octets.
     taken(|chain| chain.leaf.key = rsa_key(2047));
     taken(|chain| chain.leaf.key = rsa_key(8192));
     let words = "its key is of a kind or on a curve that is not supported: 1.3.132.0.10 (RFC 5280 section 4.1.2.7)";
@@ -237,7 +237,7 @@ fn leafs_as_usable_as_elsewhere() {
     leaf(|leaf| leaf.with(oid::SUBJECT_ALT_NAME, true, &dns("b.example")));
     let any = der(0x30, &[&[0x06, 4, 0x55, 0x1d, 0x25, 0]]);
     taken(|chain| chain.leaf = chain.leaf.clone().with(oid::EXTENDED_KEY_USAGE, false, &any));
-    // A CA's purposes still limit a leaf of every purpose.
+    // A CA's purposes still limit a leaf with anyExtendedKeyUsage.
     let code_signing = der(0x30, &[&[0x06, 8, 0x2b, 6, 1, 5, 5, 7, 3, 3]]);
     refused(
         |chain| {
@@ -252,7 +252,7 @@ fn leafs_as_usable_as_elsewhere() {
         0,
         "its extended key usage does not allow this purpose (RFC 5280 section 4.2.1.12)",
     );
-    // The path length of no CA makes none.
+    // A path length does not make a leaf a CA.
     refused(
         |chain| chain.ca = chain.ca.clone().with(oid::BASIC_CONSTRAINTS, true, &[0x30, 3, 2, 1, 5]),
         1,

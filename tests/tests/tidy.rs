@@ -47,7 +47,7 @@ fn nothing_unfinished_or_of_one_machine() {
         if source.path.ends_with(".lock") || source.path.starts_with("LICENSE") {
             continue;
         }
-        // What needs another program is passed over by a plain `cargo test`, and run by tests/run.
+        // Tests that need another program are skipped by a plain `cargo test`, and run by tests/run.
         let passed_over =
             ["step-ca", "pebble"].map(|program| ["#[ign", "ore = \"needs ", program, ": tests/run\"]"].concat());
         let text = passed_over.iter().fold(source.text.clone(), |text, attribute| text.replace(attribute, ""));

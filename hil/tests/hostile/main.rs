@@ -98,7 +98,7 @@ fn rustls_is_served_by_the_good_and_refuses_the_others() {
                     mode.name
                 );
             }
-            // Fragments and odd lists are within the rules, and so are keys of other kinds: that devices cannot is their limit.
+            // Fragments, odd lists and keys of other kinds are legal: devices do not support them.
             Expected::Refused(_) if LAWFUL.contains(&mode.name) => {
                 let answer = desktop::ask(server().address(), NAME, &pki.root.der, PATIENCE);
                 assert!(answer.is_ok(), "{}: {answer:?}", mode.name);

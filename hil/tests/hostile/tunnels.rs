@@ -67,7 +67,7 @@ fn a_client_tunnel_refuses_a_server_whose_messages_cross_a_change_of_keys() {
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut answer = Vec::new();
         let _ = stream.write_all(REQUEST);
-        // A reset is how a client tunnel says that the server is refused.
+        // A client tunnel resets its client if the server is refused.
         let _ = stream.read_to_end(&mut answer);
         assert_eq!(answer.starts_with(b"HTTP/1.1 200 "), mode.name == "good", "{}: {answer:?}", mode.name);
         let until = Instant::now() + Duration::from_secs(60);

@@ -42,7 +42,7 @@ fn cost(site: &Site, mut handshake: impl FnMut()) -> f64 {
 }
 
 pub fn print() {
-    // A leaf and the CA that issued it, of which nobody has heard.
+    // A leaf and its issuer, an unknown CA.
     let stranger = crate::pki::Pki::new("Somebody's");
     let der = |path: &std::path::Path| {
         use rustls::pki_types::pem::PemObject;

@@ -159,7 +159,7 @@ fn every_line_of_an_attempt_names_its_credential() {
     let pebble = Pebble::start(&json!({}), &[]);
     let mut site = pebble.site();
     let folders = ["acme", "acme-client"].map(|name| site.folder.path().join(name));
-    // Two of one name.
+    // Two credentials with the same name.
     site.client = json!({
         "ca_files": [pebble.file("root.crt")], "use_system_roots": false, "mtls": {"enabled": true, "acme": site.acme},
     });
@@ -170,7 +170,7 @@ fn every_line_of_an_attempt_names_its_credential() {
     let gateway = site.run();
     let fields = folders.map(|folder| format!(" credential=gateway.mesh.test storage_path={} ", folder.display()));
     let mut orders = [0, 0];
-    // pebble's is good for a server, and for no client.
+    // pebble issues for servers only, so the client's attempt fails.
     let mut ends = vec!["the issued certificate is shown", "no certificate: the new certificate: "];
     while !ends.is_empty() {
         let line = gateway.program.wait_for(" ");

@@ -9,7 +9,7 @@ use super::serve::{issued, let_in, serve, serve_before};
 #[test]
 fn a_pinned_self_signed_pair_trusts_each_other() {
     let (pki, folder) = (Pki::new("Root"), tempfile::tempdir().unwrap());
-    // Two sites, no CA: each is the other's trust anchor.
+    // Two sites without a CA: each is the other's trust anchor.
     let (cert, key) = self_signed(folder.path(), "location-b");
     let program = serve(&pki, &["--cacert", &arg(&cert), "--allow-cn", "location-b"]);
     assert!(let_in(&program, &pki, Some((&arg(&cert), &arg(&key)))));
@@ -115,7 +115,7 @@ pub fn resumed(program: &Program, version: &str, session: &[&str], client: (&str
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // Ends with a line of Q, after the answer to the line before: by then the ticket has come.
+    // A line of Q ends the client after the previous line's answer, when the ticket has arrived.
     std::io::Write::write_all(child.stdin.as_mut().unwrap(), b"hello\n").unwrap();
     let mut lines =
         std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap())).map_while(Result::ok);

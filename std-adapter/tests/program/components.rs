@@ -79,7 +79,7 @@ fn a_post_over_mutual_tls() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // One that was refused reads nothing.
+        // A refused client reads nothing.
         let _ = child.stdin.take().unwrap().write_all(b"{\"reading\": 1}");
         let mut said = String::new();
         child.stdout.take().unwrap().read_to_string(&mut said).unwrap();

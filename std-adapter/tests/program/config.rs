@@ -16,7 +16,7 @@ fn run(pki: &Pki, config: &Value, tunnels: usize) -> Program {
 }
 
 fn write(pki: &Pki, config: &Value) {
-    // At once, so that no half is read.
+    // Renamed, so that no partial file is read.
     std::fs::write(pki.path("gateway.new"), config.to_string()).unwrap();
     std::fs::rename(pki.path("gateway.new"), pki.path("gateway.json")).unwrap();
 }

@@ -58,7 +58,7 @@ fn config(root: &Pki, ca: &Pki, allowed: &[&str]) -> Value {
             }},
         },
     });
-    // No list lets each device of these CAs in, an empty one nobody.
+    // Without a list, every device of these CAs is admitted; with an empty one, none is.
     if !allowed.is_empty() {
         config["security"]["tls"]["server"]["mtls"]["allowed_client_dns"] = json!(allowed);
     }
@@ -140,7 +140,7 @@ impl Location {
         let answer = self.ask(DEVICE, "cacerts", more);
         assert_eq!(answer.code, 200, "{answer:?}");
         std::fs::write(self.ca.path("answer.b64"), &answer.body).unwrap();
-        // As tools from before RFC 8951 read it: lines, and the last one ended.
+        // Tools from before RFC 8951 expect lines, with a line break at the end.
         self.openssl("base64 -d -in answer.b64 -out answer.p7");
         self.openssl("pkcs7 -inform DER -in answer.p7 -print_certs")
     }
@@ -153,7 +153,7 @@ fn has(pem: &str, file: &Path) -> bool {
 #[test]
 fn cacerts_holds_the_whole_chain_of_a_location() {
     for known in [true, false] {
-        // Where no list names the location's CA, the gateway's own chain shows it.
+        // If no list names the location's CA, it comes from the gateway's own chain.
         let location = Location::with(|root, ca, file| {
             file["security"]["tls"]["server"]["mtls"]["client_ca_files"] = json!([root.ca()]);
             if known {
@@ -270,7 +270,7 @@ fn requests_that_clients_make_of_their_certificates_are_taken() {
         " -addext basicConstraints=CA:FALSE -addext subjectKeyIdentifier=hash -addext keyUsage=digitalSignature -addext extendedKeyUsage=clientAuth",
     ] {
         location.request(DEVICE, more);
-        // It comes as far as the CA, which is away.
+        // The request gets as far as the CA, which is down.
         let answer = location.ask(DEVICE, "simplereenroll", &POST);
         answer.refuses(503, "Connection refused");
     }
@@ -338,7 +338,7 @@ fn long_fields_are_refused_and_not_repeated() {
     location.ask(DEVICE, &long, &[]).refuses(414, "the path has 5017 octets");
     let line = location.program.wait_for("est: refused: ");
     assert!(line.len() < 700, "{line}");
-    // What is of a usual length is repeated, and no more of it than says what it is.
+    // A text of usual length is repeated, up to the length that identifies it.
     let kind = format!("Content-Type: {}", "y".repeat(900));
     let answer = location.ask(DEVICE, "simplereenroll", &["-H", &kind, "--data-binary", "@new.b64"]);
     answer.refuses(415, "expected application/pkcs10");
@@ -445,7 +445,7 @@ fn check_says_where_devices_of_other_locations_are_admitted() {
         let text = String::from_utf8(output.stdout).unwrap();
         text.split("gateway.est\n").nth(1).expect("a part about it").to_owned()
     };
-    // The location's CA has pathLenConstraint 0 (RFC 5280 section 4.2.1.9): nobody is below it.
+    // The location's CA has pathLenConstraint 0 (RFC 5280 section 4.2.1.9): no CA may be below it.
     let mut file = config(&location.root, &location.ca, &[]);
     assert!(!shown(&file).contains("every CA below"), "{}", shown(&file));
     file["security"]["tls"]["server"]["mtls"]["client_ca_files"] = json!([location.root.ca()]);

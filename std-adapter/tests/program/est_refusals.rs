@@ -89,7 +89,7 @@ fn a_refused_request_is_told_with_who_asked_and_for_which_names() {
         last["requested"],
         json!({"subject": "CN=sensor-9.a.example", "names": "DNS=sensor-9.a.example,DNS=gateway.a.example"})
     );
-    // What cannot be read asks for nobody.
+    // A malformed request names no subject.
     std::fs::write(location.ca.path("new.b64"), "AAAA").unwrap();
     location.ask(DEVICE, "simplereenroll", &POST).refuses(400, "the body is no certification request");
     let last = &refusals(&location)[0];

@@ -101,7 +101,7 @@ fn no_subcommand_says_anything_of_a_key() {
         let checked = edgetrust(&["check", "--config", &file]);
         secret.assert_not_in(&[&checked.stdout[..], &checked.stderr].concat(), spoilt);
         if checked.status.success() {
-            // What is not spoilt enough would be served.
+            // A key that is still readable would be served.
             continue;
         }
         let commands: [Vec<&str>; 6] = [
@@ -112,7 +112,7 @@ fn no_subcommand_says_anything_of_a_key() {
             vec!["inspect", &key],
             vec!["check", "--config", &key],
         ];
-        // Each kind of reader meets each kind of mutilation, if not every one of them.
+        // Each kind of reader gets each kind of fault, but not every fault.
         let command = &commands[number % commands.len()];
         let more = if matches!(command[0], "serve" | "connect") { &flags[..] } else { &[] };
         let output = edgetrust(&[command, more].concat());

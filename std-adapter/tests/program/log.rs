@@ -54,7 +54,7 @@ impl Gateway {
     /// Causes a line in the log.
     fn be_refused(&self) {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        // The gateway may be quicker and reset.
+        // The gateway may reset the connection first.
         let _ = stream.write_all(b"GET / HTTP/1.0\r\n\r\n");
         let _ = stream.read_to_end(&mut Vec::new());
     }

@@ -81,7 +81,7 @@ impl Program {
                 if kept.len() > LAST_LINES {
                     kept.pop_front();
                 }
-                // Whoever waits for lines may be gone.
+                // The receiver of lines may be gone.
                 let _ = sender.send(line);
             }
         });

@@ -62,7 +62,7 @@ fn two_self_signed_cas_that_pin_each_other_talk() {
     let server = shows(&a, &["--pin", &b_cert]);
     let client = connect(&server, "a.example", &[&own[..], &["--pin", &a_cert]].concat());
     assert!(answers(client.address));
-    // Among the CAs each of them is a CA, which is no peer.
+    // Listed among the CAs, each of them is a CA, which may not be a peer.
     let client = connect(&server, "a.example", &[&own[..], &["--cacert", &a_cert]].concat());
     assert!(!answers(client.address));
     client.wait_for("a CA certificate as a peer's own");

@@ -229,7 +229,7 @@ async fn under_load_no_handshake_fails_and_no_connection_breaks() {
         for round in 0..RELOADS {
             replace_pair(&pki);
             program.wait_for("reloaded");
-            // Each generation meets handshakes before the next comes.
+            // Each generation serves handshakes before the next one.
             let seen = done.load(Ordering::Relaxed);
             program.wait_until("no handshake", |_| done.load(Ordering::Relaxed) > seen + round);
         }
@@ -322,7 +322,7 @@ fn strangers_who_hold_every_connection_do_not_keep_a_revocation_from_coming_into
     assert_eq!(session.ask("hello").as_deref(), Some("hello"));
     let _strangers: Vec<_> = (0..400).map(|_| std::net::TcpStream::connect(program.address).unwrap()).collect();
     write("location-c");
-    // Sessions end while the reload is still being reported: which line comes first is open.
+    // Sessions end while the reload is being logged, so the order of the lines is undefined.
     program.wait_for("its names are not on the allow list");
     assert_eq!(session.ask("hello"), None);
 }

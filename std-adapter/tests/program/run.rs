@@ -24,7 +24,7 @@ impl Site {
     }
 
     fn write(&self, config: &Value) {
-        // As operators write it: with comments, among sections of others.
+        // Like an operator's file: with comments, and with sections of other programs.
         let text = format!("// a site\n{}", serde_json::to_string_pretty(config).unwrap());
         std::fs::write(&self.file, text).unwrap();
     }
@@ -320,7 +320,7 @@ fn one_port_for_all_ipv4_and_one_for_all_ipv6_addresses() {
         let written = std::fs::read_to_string(site.pki.path(&format!("{host}.example.pem"))).unwrap();
         assert!(written.contains(&shown), "{address}");
     }
-    // By itself it takes IPv4 too, which cannot be had without listening anew.
+    // Alone, this address also accepts IPv4, which would need a new listener.
     site.write(&config(&both[1..]));
     let line = program.wait_for("reload refused");
     assert!(line.contains(&format!("tunnel six: {six} needs a restart")), "{line}");

@@ -67,7 +67,7 @@ fn a_client_hello_without_end_is_refused() {
     let pki = Pki::new("Root");
     let program = serve(&pki, &["--handshake-timeout", "1h"]);
     let mut stream = TcpStream::connect(program.address).unwrap();
-    // A ClientHello of 60,000 octets (RFC 8446 section 4), of which much comes and the end does not.
+    // A ClientHello of 60,000 octets (RFC 8446 section 4) whose end never arrives.
     let record = [&[0x16, 3, 1, 0x20, 0][..], &[0; 0x2000]].concat();
     let mut first = record.clone();
     first[5..9].copy_from_slice(&[1, 0, 0xea, 0x60]);
@@ -164,7 +164,7 @@ fn told_at(address: SocketAddr, version: &str, (cert, key): (&str, &str)) -> Str
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // It listens until the server ends, since its standard input does not.
+    // The client reads until the server closes, since its standard input stays open.
     let mut said = String::new();
     client.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     client.wait().unwrap();
@@ -265,7 +265,7 @@ fn a_refused_client_that_stays_keeps_no_seat() {
     let mut stranger = TcpStream::connect(program.address).unwrap();
     stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     program.wait_for("refused: ");
-    // Its alert, and an end that is no reset; it stays connected.
+    // It receives the alert and an orderly end, and stays connected.
     stranger.read_to_end(&mut Vec::new()).unwrap();
     let (cert, key) = issued(&pki, "location-b", &[]);
     assert!(let_in(&program, &pki, Some((&cert, &key))));

@@ -72,7 +72,7 @@ async fn what_a_client_sent_before_it_was_cut_arrives_and_then_a_reset() {
         let program = serve_before(&pki, &target.local_addr().unwrap().to_string(), &[]);
         let mut tls = client(&pki, program.address).await;
         tls.write_all(&octets()).await.unwrap();
-        // An end of TCP without one of TLS (RFC 8446 section 6.1)
+        // TCP ends without close_notify (RFC 8446 section 6.1).
         tls.get_mut().0.shutdown().await.unwrap();
         tokio::task::spawn_blocking(move || {
             program.wait_for("closed: client: peer closed connection without sending TLS close_notify");
@@ -150,7 +150,7 @@ async fn cut_server(pki: &Pki) -> (SocketAddr, tokio::task::JoinHandle<()>) {
     let task = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let (mut tls, _) = acceptor.accept(stream).await.unwrap();
-            // Asked, it answers.
+            // It answers a request.
             tls.read_u8().await.unwrap();
             tls.write_all(&octets()).await.unwrap();
             tls.flush().await.unwrap();
@@ -175,7 +175,7 @@ async fn an_answer_that_is_cut_arrives_and_is_no_whole_one() {
         assert!(read == octets(), "{} octets of {SENT}", read.len());
         assert_eq!(end, Some(ErrorKind::ConnectionReset));
 
-        // A Unix socket has no reset of its own; what its other end sent and nobody read makes one.
+        // A Unix socket has no reset of its own; unread data from the other end causes one.
         let path = pki.path("near.sock");
         let program = connect(&pki, server, &[&NAMED[..], &["--listen", &format!("unix:{}", arg(&path))]].concat());
         let (read, _) = read_slowly(asked(&path));
@@ -206,7 +206,7 @@ async fn a_unix_target_of_a_client_that_was_cut_can_write_nothing_more() {
         let mut read = Vec::new();
         stream.read_to_end(&mut read).unwrap();
         assert_eq!(read, b"half of a");
-        // After an orderly end of the client it could answer.
+        // After an orderly end of the client, the target could still answer.
         let written = (0..).map(|_| stream.write_all(b"answer")).find_map(Result::err).unwrap();
         assert_eq!(written.kind(), ErrorKind::BrokenPipe);
         drop(program);
@@ -238,7 +238,7 @@ async fn an_early_answer_reaches_a_client_that_still_uploads() {
     for _ in 0..5 {
         let tls = client(&pki, program.address).await;
         let (mut reader, mut writer) = tokio::io::split(tls);
-        // All of it goes out before the answer is read.
+        // The whole upload is sent before the answer is read.
         let block = vec![7; 8 << 20];
         let _ = writer.write_all(&block).await;
         let mut answer = vec![0; EARLY.len()];
@@ -307,7 +307,7 @@ fn a_reader_that_is_slow_is_not_idle() {
     let mut sender = target.accept().unwrap().0;
     std::thread::spawn(move || {
         sender.write_all(&octets()).unwrap();
-        // It says nothing more, and does not end.
+        // It sends nothing more and does not close.
         let _ = sender.read(&mut [0; 1]);
     });
     let (mut read, mut piece) = (Vec::new(), [0; 16 * 1024]);
@@ -363,7 +363,7 @@ fn both_sides_are_asked_whether_they_are_there() {
     let target = unread(None);
     let server = serve_before(&pki, &target.local_addr().unwrap().to_string(), &["--cacert", &arg(&pki.ca())]);
     let near = connect_to(&pki, &server, &[]);
-    // What the gateways accepted from their clients, and what they connected to their targets: timer 2 is keepalive (proc_net_tcp.rst).
+    // The gateways' accepted connections and those to their targets; timer 2 is keepalive (proc_net_tcp.rst).
     let sides = [
         (1, near.address.port()),
         (1, server.address.port()),
@@ -381,7 +381,7 @@ fn both_sides_are_asked_whether_they_are_there() {
     stream.write_all(b"x").unwrap();
     let mut far = target.accept().unwrap().0;
     far.read_exact(&mut [0; 1]).unwrap();
-    // The kernel shows one timer of a connection, and that of octets under way comes first.
+    // The kernel shows one timer of a connection; retransmission takes precedence over keepalive.
     near.wait_until("no keepalive", |_| sides.into_iter().all(asked));
 }
 

@@ -39,7 +39,7 @@ fn judge(parsed: &[Certificate<'_>]) -> u32 {
 fuzz_target!(|octets: &[u8]| {
     let ders = chain(&mut Octets(octets));
     let parsed: Vec<_> = ders.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
-    // Of less, the clock says nothing.
+    // The clock is too coarse for less work.
     if judge(&parsed) < 20_000 {
         return;
     }

@@ -21,7 +21,7 @@ pub fn judge(case: &Case<'_>, algorithm: &dyn SignatureVerificationAlgorithm, ou
         Ok(leaf) => leaf,
         Err(error) => return write!(out, "refused: the peer's certificate: {error}"),
     };
-    // What cannot be parsed cannot be part of a path.
+    // A certificate that does not parse cannot be part of a path.
     let anchors: heapless::Vec<Anchor<'_>, MAX_ANCHORS> =
         case.anchors.iter().filter_map(|der| Certificate::from_der(der).ok()).map(Anchor::new).collect();
     let sent: heapless::Vec<Certificate<'_>, MAX_SENT> =
