@@ -20,7 +20,7 @@ use super::{Outcome, VERSION, arguments, descriptors, text};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Interval at which the files in use are checked; a change reloads them. 0s: only on SIGHUP
+    /// Interval between checks of the files in use; a change reloads them. 0s: reload only on SIGHUP
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = arguments::duration, help_heading = "Service")]
     watch_interval: Duration,
     /// Number of threads; by default one for each processor
