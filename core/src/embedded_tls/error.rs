@@ -4,7 +4,7 @@ use embedded_io_async::ErrorKind;
 use embedded_tls::TlsError;
 use embedded_tls::alert::AlertDescription;
 
-use super::RecordFault;
+use super::{FoundName, RecordFault};
 use crate::identity::Denied;
 use crate::path::{PathError, PathErrorKind};
 use crate::x509::ParseError;
@@ -26,7 +26,12 @@ pub enum HandshakeError {
     Certificate(ParseError),
     /// No path leads from the server's certificate to an anchor.
     Path(PathError),
-    /// The server's certificate is not for the name that was asked for.
+    /// The server's certificate is not for the name that was asked for (RFC 9525 section 6).
+    WrongServerName {
+        /// A name that the certificate is for.
+        found: FoundName,
+    },
+    /// The server is denied for another reason.
     Denied(Denied),
     /// No enabled algorithm takes the server's key, or the scheme does not fit the key (RFC 8446 section 4.2.3).
     SignatureScheme,

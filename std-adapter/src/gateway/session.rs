@@ -22,6 +22,10 @@ use crate::tls::{ClientStream, Peer, Refusal, ServerStream};
 /// The maximum time between readings of the clock while a session waits for an expiry: the clock may be set meanwhile.
 const CLOCK_CHECK: Duration = Duration::from_secs(60);
 
+/// The age at which a session's target gets its keepalive: five system calls that short sessions do without. A peer that
+/// has gone earlier is missed this much later.
+const SETTLED: Duration = Duration::from_secs(1);
+
 /// A connection whose client and target are both connected.
 pub(super) struct Opened {
     pub(super) route: Arc<Route>,
@@ -174,7 +178,6 @@ impl Session {
         judge: impl Fn(&C, &T, &RouteKind) -> Result<Option<Arc<Peer>>, Withdrawn>,
     ) -> Carried {
         let (mut client, mut target) = (Held::new(client), Held::new(target));
-        target.socket().keep_alive(&self.state.borrow().limits);
         let mut splice = Splice::new(C::PROVES_ITS_END, T::PROVES_ITS_END);
         if target.has_verdict() {
             self.counted.open();
@@ -208,6 +211,7 @@ impl Session {
         judge: impl Fn(&C, &T, &RouteKind) -> Result<Option<Arc<Peer>>, Withdrawn>,
     ) -> End {
         let mut listened = true;
+        let mut settles = Instant::now().checked_add(SETTLED);
         let mut withdrawn: Option<(Withdrawn, Instant)> = None;
         let mut still = Still { progress: [0; 6], since: Instant::now() };
         loop {
@@ -217,6 +221,7 @@ impl Session {
                 withdrawn.as_ref().and_then(|(_, since)| since.checked_add(limits.expired_grace)),
                 self.peer.as_ref().filter(|_| withdrawn.is_none()).and_then(|peer| next_look(peer)),
                 still_until(&limits, idle_timeout, splice).and_then(|patience| still.since.checked_add(patience)),
+                settles,
             ];
             let wake = wake.into_iter().flatten().min();
             let asleep = async {
@@ -247,6 +252,10 @@ impl Session {
                     }
                     Turn::Over => return splice.error().map_or(End::Both, End::Failed),
                 }
+            }
+            if settles.is_some_and(|settles| settles <= Instant::now()) {
+                target.socket().keep_alive(&limits);
+                settles = None;
             }
             if let Some(patience) = still_until(&limits, idle_timeout, splice)
                 && still.is_over(progress(splice, client, target), patience)
