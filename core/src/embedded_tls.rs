@@ -39,7 +39,7 @@ use crate::x509::Certificate;
 pub use error::{ConnectionError, HandshakeError};
 pub use found_name::FoundName;
 pub use guard::RecordFault;
-use guard::{Guard, Link, Phase};
+use guard::{Epoch, Guard, Link};
 #[cfg(feature = "p256")]
 pub use software::SoftwareCredential;
 
@@ -197,7 +197,7 @@ where
     if provider.signing_failed {
         return Err(HandshakeError::Signing);
     }
-    link.phase.set(Phase::Open);
+    link.epoch.set(Epoch::Open);
     Ok(Connection { tls, link, server })
 }
 

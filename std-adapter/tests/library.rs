@@ -73,10 +73,10 @@ type Accepted = Result<Option<Arc<Peer>>, AcceptError>;
 async fn meet(acceptor: &Acceptor, connector: &Connector) -> (Accepted, Result<(String, String), AcceptError>) {
     let (near, far) = tokio::io::duplex(1 << 16);
     let serve = async {
-        let (mut tls, peer) = acceptor.accept(far).await?;
+        let (mut tls, admission) = acceptor.accept(far).await?;
         tls.write_all(b"x").await?;
         tls.shutdown().await?;
-        Ok(peer)
+        Ok(admission.peer().cloned())
     };
     let connect = async {
         let (mut tls, _) = connector.connect(server_name("localhost").unwrap(), near).await?;

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "tokio")]
 mod acceptor;
+mod admission;
 mod alert;
 mod authority;
 #[cfg(feature = "tokio")]
@@ -31,6 +32,7 @@ mod verifier;
 
 #[cfg(feature = "tokio")]
 pub use acceptor::{AcceptError, Acceptor};
+pub use admission::{Admission, Anyone};
 #[cfg(feature = "gateway")]
 pub(crate) use alert::is_alert;
 pub use authority::{Authority, AuthorityRole, Certificates};

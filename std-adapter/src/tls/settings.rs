@@ -13,7 +13,8 @@ use super::resolver::Resolver;
 use super::sessions::{ClientSessions, Sessions};
 use super::verifier::DangerNoVerification;
 use super::{
-    Certificates, ClientVerifier, Credential, MinVersion, Peer, Refusal, ServerVerifier, TrustStore, provider,
+    Admission, Anyone, Certificates, ClientVerifier, Credential, MinVersion, Refusal, ServerVerifier, TrustStore,
+    provider,
 };
 
 /// The number of sessions that a server can resume; about 1.5 KiB each, with the client's chain.
@@ -113,10 +114,10 @@ impl TlsServer {
     /// # Errors
     /// Returns why the client is no longer authorized.
     #[cfg(feature = "acme")]
-    pub(crate) fn admit_again(&self, shown: &[pki_types::CertificateDer<'_>]) -> Result<Option<Arc<Peer>>, Refusal> {
+    pub(crate) fn admit_again(&self, shown: &[pki_types::CertificateDer<'_>]) -> Result<Admission, Refusal> {
         match &self.verifier {
             Some(verifier) => verifier.admit(Some(shown)),
-            None => Ok(None),
+            None => Ok(Anyone::not_verified()),
         }
     }
 
@@ -176,21 +177,21 @@ impl TlsServer {
         &self,
         connection: &rustls::CommonState,
         found: Handshake,
-    ) -> Result<Option<Arc<Peer>>, Refusal> {
+    ) -> Result<Admission, Refusal> {
         match (&self.verifier, found.judged) {
-            (Some(verifier), Some(verdict)) => Ok(Some(verifier.admit_judged(verdict))),
+            (Some(verifier), Some(verdict)) => Ok(Admission::Peer(verifier.admit_judged(verdict))),
             _ => self.admit(connection),
         }
     }
 
-    /// Judges the client of a finished handshake, resumed or not; `None` if no certificate was requested or shown.
+    /// Judges the client of a finished handshake, resumed or not.
     ///
     /// # Errors
     /// Returns why the client is not authorized.
-    pub fn admit(&self, connection: &rustls::CommonState) -> Result<Option<Arc<Peer>>, Refusal> {
+    pub fn admit(&self, connection: &rustls::CommonState) -> Result<Admission, Refusal> {
         match &self.verifier {
             Some(verifier) => verifier.admit(connection.peer_certificates()),
-            None => Ok(None),
+            None => Ok(Anyone::not_verified()),
         }
     }
 }
@@ -250,25 +251,21 @@ impl TlsClient {
         connection: &rustls::CommonState,
         server_name: &ServerName<'_>,
         found: Handshake,
-    ) -> Result<Option<Arc<Peer>>, Refusal> {
+    ) -> Result<Admission, Refusal> {
         match (&self.verifier, found.judged) {
-            (Some(verifier), Some(verdict)) => Ok(Some(verifier.admit_judged(verdict))),
+            (Some(verifier), Some(verdict)) => Ok(Admission::Peer(verifier.admit_judged(verdict))),
             _ => self.admit(connection, server_name),
         }
     }
 
-    /// Judges the server of a finished handshake, resumed or not; `None` if servers are not verified.
+    /// Judges the server of a finished handshake, resumed or not.
     ///
     /// # Errors
     /// Returns why the server is not authorized.
-    pub fn admit(
-        &self,
-        connection: &rustls::CommonState,
-        server_name: &ServerName<'_>,
-    ) -> Result<Option<Arc<Peer>>, Refusal> {
+    pub fn admit(&self, connection: &rustls::CommonState, server_name: &ServerName<'_>) -> Result<Admission, Refusal> {
         match &self.verifier {
-            Some(verifier) => verifier.admit(connection.peer_certificates(), server_name).map(Some),
-            None => Ok(None),
+            Some(verifier) => verifier.admit(connection.peer_certificates(), server_name).map(Admission::Peer),
+            None => Ok(Anyone::not_verified()),
         }
     }
 }

@@ -6,12 +6,11 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use std::io;
-use std::sync::Arc;
 
 use super::alert::is_told;
 use super::bounded::Bounded;
 use super::handshake::Handshake;
-use super::{AcceptError, Peer, TlsServer, challenge};
+use super::{AcceptError, Admission, TlsServer, challenge};
 
 /// The server's side of a connection.
 pub type ServerStream<S> = tokio_rustls::server::TlsStream<Bounded<S>>;
@@ -103,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
     ///
     /// # Errors
     /// Returns the core's refusal, or the error that occurred.
-    pub async fn accept(self, server: &TlsServer) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError> {
+    pub async fn accept(self, server: &TlsServer) -> Result<(ServerStream<S>, Admission), AcceptError> {
         self.accept_telling(server, &mut None).await
     }
 
@@ -112,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
         self,
         server: &TlsServer,
         told: &mut Option<S>,
-    ) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError> {
+    ) -> Result<(ServerStream<S>, Admission), AcceptError> {
         server.finish(self.start.into_stream(server.config().clone()), told).await
     }
 
