@@ -47,7 +47,7 @@ impl AcceptError {
     }
 
     /// Returns whether the refused peer's certificate has a path to a trust anchor; the key may be unproved.
-    #[cfg(feature = "gateway")]
+    #[cfg(feature = "cli")]
     pub(crate) fn is_of_verified(&self) -> bool {
         matches!(self, Self::Refused(Refusal::Denied(_) | Refusal::ServerName(_), _))
     }

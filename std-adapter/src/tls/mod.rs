@@ -31,7 +31,7 @@ mod verifier;
 
 #[cfg(feature = "tokio")]
 pub use acceptor::{AcceptError, Acceptor};
-#[cfg(feature = "gateway")]
+#[cfg(feature = "cli")]
 pub(crate) use alert::is_alert;
 pub use authority::{Authority, AuthorityRole, Certificates};
 #[cfg(feature = "tokio")]

@@ -112,7 +112,7 @@ impl TlsServer {
     ///
     /// # Errors
     /// Returns why the client is no longer authorized.
-    #[cfg(feature = "acme")]
+    #[cfg(feature = "cli")]
     pub(crate) fn admit_again(&self, shown: &[pki_types::CertificateDer<'_>]) -> Result<Option<Arc<Peer>>, Refusal> {
         match &self.verifier {
             Some(verifier) => verifier.admit(Some(shown)),

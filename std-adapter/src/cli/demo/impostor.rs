@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use edgetrust::core::x509::Certificate;
-use edgetrust::gateway::Address;
-use edgetrust::pem;
-use edgetrust::tls::{ClientSettings, Connector, Credential, MinVersion, Peers, ServerTrust, TrustStore, server_name};
+use crate::gateway::Address;
+use crate::pem;
+use crate::tls::{ClientSettings, Connector, Credential, MinVersion, Peers, ServerTrust, TrustStore, server_name};
+use edgetrust_core::x509::Certificate;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
