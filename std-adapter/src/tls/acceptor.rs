@@ -35,7 +35,16 @@ impl fmt::Display for AcceptError {
     }
 }
 
-impl std::error::Error for AcceptError {}
+impl std::error::Error for AcceptError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Refused(refusal, _) => Some(refusal),
+            Self::LeftSilently => None,
+            Self::Io(error) => Some(error),
+            Self::Settings(error) => Some(error),
+        }
+    }
+}
 
 impl AcceptError {
     /// Returns the certificate that a refused peer showed.
