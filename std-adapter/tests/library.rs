@@ -1,5 +1,6 @@
 //! The library by itself: trust that is replaced, what is negotiated, and every form of key and bundle.
 
+use std::error::Error as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -68,6 +69,16 @@ fn connector(pki: &Pki, trust: &Arc<TrustStore>) -> Connector {
 }
 
 type Accepted = Result<Option<Arc<Peer>>, AcceptError>;
+
+/// Every cause can be reached from the error that a caller gets.
+#[test]
+fn an_error_leads_to_its_cause() {
+    let error = Credential::load(Path::new("nowhere.pem"), Path::new("nowhere.key")).unwrap_err();
+    let causes = std::iter::successors(error.source(), |error| (*error).source()).collect::<Vec<_>>();
+    let [pem, kind, system] = causes.as_slice() else { panic!("{causes:?}") };
+    assert!(pem.is::<pem::PemError>() && kind.is::<pem::PemErrorKind>(), "{causes:?}");
+    assert_eq!(system.downcast_ref().map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound));
+}
 
 /// One connection: what the server says, and how the client's handshake was done, where it was.
 async fn meet(acceptor: &Acceptor, connector: &Connector) -> (Accepted, Result<(String, String), AcceptError>) {

@@ -76,6 +76,29 @@ impl HandshakeError {
     }
 }
 
+impl core::fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Certificate(error) => write!(f, "the server's certificate {error}"),
+            Self::Path(error) => error.fmt(f),
+            Self::Denied(denied) => write!(f, "the server is not let in: {denied}"),
+            other => core::fmt::Debug::fmt(other, f),
+        }
+    }
+}
+
+impl core::error::Error for HandshakeError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Certificate(error) => Some(error),
+            Self::Path(error) => Some(error),
+            Self::Denied(denied) => Some(denied),
+            Self::Tls(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
 impl From<TlsError> for HandshakeError {
     fn from(error: TlsError) -> Self {
         match error {
@@ -112,7 +135,14 @@ impl core::fmt::Display for ConnectionError {
     }
 }
 
-impl core::error::Error for ConnectionError {}
+impl core::error::Error for ConnectionError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Tls(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
 impl embedded_io_async::Error for ConnectionError {
     fn kind(&self) -> ErrorKind {

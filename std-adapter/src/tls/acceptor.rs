@@ -34,7 +34,16 @@ impl fmt::Display for AcceptError {
     }
 }
 
-impl std::error::Error for AcceptError {}
+impl std::error::Error for AcceptError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Refused(refusal, _) => Some(refusal),
+            Self::LeftSilently => None,
+            Self::Io(error) => Some(error),
+            Self::Settings(error) => Some(error),
+        }
+    }
+}
 
 impl AcceptError {
     /// Returns the certificate that a refused peer showed.
@@ -46,7 +55,7 @@ impl AcceptError {
     }
 
     /// Returns whether the refused peer's certificate has a path to a trust anchor; the key may be unproved.
-    #[cfg(feature = "gateway")]
+    #[cfg(feature = "cli")]
     pub(crate) fn is_of_verified(&self) -> bool {
         matches!(self, Self::Refused(Refusal::Denied(_) | Refusal::ServerName(_), _))
     }

@@ -33,7 +33,7 @@ impl Anyone {
     }
 
     /// Creates the marker for a plaintext tunnel.
-    #[cfg(feature = "gateway")]
+    #[cfg(feature = "cli")]
     pub(crate) fn in_plaintext() -> Admission {
         Admission::Anyone(Self(()))
     }

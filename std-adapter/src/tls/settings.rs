@@ -7,15 +7,14 @@ use pki_types::ServerName;
 use rustls::client::Resumption;
 use rustls::{ClientConfig, ServerConfig};
 
+#[cfg(feature = "cli")]
+use super::Certificates;
 #[cfg(feature = "tokio")]
 use super::handshake::Handshake;
 use super::resolver::Resolver;
 use super::sessions::{ClientSessions, Sessions};
 use super::verifier::DangerNoVerification;
-use super::{
-    Admission, Anyone, Certificates, ClientVerifier, Credential, MinVersion, Refusal, ServerVerifier, TrustStore,
-    provider,
-};
+use super::{Admission, Anyone, ClientVerifier, Credential, MinVersion, Refusal, ServerVerifier, TrustStore, provider};
 
 /// The number of sessions that a server can resume; about 1.5 KiB each, with the client's chain.
 const SESSIONS: usize = 4096;
@@ -46,7 +45,8 @@ pub struct ServerSettings {
 
 impl ServerSettings {
     /// Returns the credential that the server shows, and the trust that clients are verified by.
-    pub fn certificates(&self) -> Certificates {
+    #[cfg(feature = "cli")]
+    pub(crate) fn certificates(&self) -> Certificates {
         let trust = match &self.client_auth {
             ClientAuth::Off => None,
             ClientAuth::Optional(store) | ClientAuth::Required(store) => Some(store.clone()),
@@ -79,7 +79,8 @@ pub struct ClientSettings {
 
 impl ClientSettings {
     /// Returns the credential that the client shows, and the trust that servers are verified by.
-    pub fn certificates(&self) -> Certificates {
+    #[cfg(feature = "cli")]
+    pub(crate) fn certificates(&self) -> Certificates {
         let trust = match &self.trust {
             ServerTrust::Verified(store) => Some(store.clone()),
             ServerTrust::DangerNobodyIsVerified => None,
@@ -98,13 +99,18 @@ impl fmt::Display for TlsError {
     }
 }
 
-impl std::error::Error for TlsError {}
+impl std::error::Error for TlsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
 
 /// A server: the rustls configuration, and the verifier of clients. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct TlsServer {
     config: Arc<ServerConfig>,
     verifier: Option<Arc<ClientVerifier>>,
+    #[cfg(feature = "cli")]
     credential: Credential,
 }
 
@@ -113,7 +119,7 @@ impl TlsServer {
     ///
     /// # Errors
     /// Returns why the client is no longer authorized.
-    #[cfg(feature = "acme")]
+    #[cfg(feature = "cli")]
     pub(crate) fn admit_again(&self, shown: &[pki_types::CertificateDer<'_>]) -> Result<Admission, Refusal> {
         match &self.verifier {
             Some(verifier) => verifier.admit(Some(shown)),
@@ -147,7 +153,12 @@ impl TlsServer {
         config.session_storage = Arc::new(Sessions::new(SESSIONS, horizon));
         // RFC 8446 section 8: early data can be replayed
         config.max_early_data_size = 0;
-        Ok(Self { config: Arc::new(config), verifier, credential: settings.credential })
+        Ok(Self {
+            config: Arc::new(config),
+            verifier,
+            #[cfg(feature = "cli")]
+            credential: settings.credential,
+        })
     }
 
     /// Returns whether trust is unchanged since the server was created; if not, a new server must be created.
@@ -157,11 +168,12 @@ impl TlsServer {
 
     /// Returns whether a CA may validate the certificate's names now (RFC 8737): each ClientHello must then be read
     /// before the handshake is answered.
-    pub fn is_challenged(&self) -> bool {
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_challenged(&self) -> bool {
         self.credential.is_challenged()
     }
 
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "cli")]
     pub(super) fn credential(&self) -> &Credential {
         &self.credential
     }

@@ -62,7 +62,16 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for Refusal {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Parse(error) => Some(error),
+            Self::Path(error) | Self::Unparsed(error, _) => Some(error),
+            Self::Denied(denied) => Some(denied),
+            Self::NoCertificate | Self::TooManyCertificates(_) | Self::ServerName(_) => None,
+        }
+    }
+}
 
 static NO_CERTIFICATE: Refusal = Refusal::NoCertificate;
 
