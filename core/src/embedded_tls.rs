@@ -11,6 +11,7 @@
 //! There are no deadlines here, since there is no clock: bound [`connect`] with a timeout.
 
 mod error;
+mod found_name;
 mod guard;
 #[cfg(feature = "p256")]
 mod software;
@@ -30,14 +31,15 @@ use rand_core::CryptoRngCore;
 use sha2::{Digest, Sha256};
 
 use crate::crypto::EcdsaSignature;
-use crate::identity::ServerName;
+use crate::identity::{Denied, ServerName};
 use crate::path::{Budget, Limits, Purpose, Trust};
 use crate::time::TrustedTime;
 use crate::x509::Certificate;
 
 pub use error::{ConnectionError, HandshakeError};
+pub use found_name::FoundName;
 pub use guard::RecordFault;
-use guard::{Guard, Link, Phase};
+use guard::{Epoch, Guard, Link};
 #[cfg(feature = "p256")]
 pub use software::SoftwareCredential;
 
@@ -195,7 +197,7 @@ where
     if provider.signing_failed {
         return Err(HandshakeError::Signing);
     }
-    link.phase.set(Phase::Open);
+    link.epoch.set(Epoch::Open);
     Ok(Connection { tls, link, server })
 }
 
@@ -329,7 +331,10 @@ impl Verifier<'_> {
         let demand = self.demand;
         let mut budget = Budget::new(demand.limits);
         let path = demand.trust.verify_at(&leaf, &sent, Purpose::ServerAuth, demand.now, &mut budget);
-        let peer = demand.server.authorize(path.map_err(HandshakeError::Path)?).map_err(HandshakeError::Denied)?;
+        let peer = demand.server.authorize(path.map_err(HandshakeError::Path)?).map_err(|denied| match denied {
+            Denied::WrongServerName => HandshakeError::WrongServerName { found: FoundName::of(&leaf) },
+            denied => HandshakeError::Denied(denied),
+        })?;
         let server =
             Server { valid_until: peer.path().valid_until(), leaf: Sha256::digest(peer.path().leaf().der()).into() };
         let key = leaf.subject_public_key_info();

@@ -150,6 +150,18 @@ fn the_transition_table_is_as_reviewed() {
             }
         }
     }
+    table.push_str("\nA driver that keeps no issued certificate: where it differs.\n");
+    let forgets = Policy { keeps_issued: false, ..policy() };
+    for (name, state, now) in states() {
+        for (event_name, then, event) in events(now) {
+            let [kept, forgotten] = [policy(), forgets].map(|policy| state.step(&policy, known(then), event));
+            if kept != forgotten {
+                let (next, actions) = forgotten;
+                writeln!(table, "\n{name}, {event_name}: {}", actions_shown(&actions)).unwrap();
+                writeln!(table, "    [{}]", shown(&next, then)).unwrap();
+            }
+        }
+    }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/rotation.txt");
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         std::fs::write(&file, &table).unwrap();

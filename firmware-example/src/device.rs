@@ -133,9 +133,9 @@ impl Device {
                     board::reset();
                 }
                 Err(error) => {
-                    match &error {
-                        SessionError::Dial(DialError::Refused(error)) => defmt::warn!("refused: {}", error),
-                        error => defmt::warn!("session: {}", error),
+                    // A refusal was logged with the server's name.
+                    if !matches!(error, SessionError::Dial(DialError::Refused(_))) {
+                        defmt::warn!("session: {}", error);
                     }
                     // A session that the gateway had admitted restarts the waits.
                     if matches!(error, SessionError::WebSocket(WebSocketError::Closed | WebSocketError::Ended)) {
@@ -214,6 +214,9 @@ impl Device {
             match dialled {
                 Ok(link) => link,
                 Err(error) => {
+                    if let DialError::Refused(error) = &error {
+                        defmt::warn!("refused: {}, asked for {=str}", error, target.name);
+                    }
                     if enrollment.is_some() {
                         let failure = Failure { kind: FailureKind::Transient, retry_after_s: None };
                         renewal.failed(settings, clock.now(), failure);

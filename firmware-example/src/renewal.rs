@@ -258,7 +258,7 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
             TrustedTime::AtLeast(_) | TrustedTime::Unknown => not_before,
         };
         let record = NewRecord { key: &issued.key, chain: issued.chain, not_before, not_after, time_seen };
-        let written = self.store.write(slot, &record);
+        let written = self.store.write_beside(slot, &record);
         if let Err(error) = &written {
             defmt::error!("store: {}", error);
         }

@@ -75,9 +75,9 @@ async fn main() -> Result<(), Error> {
 }
 
 async fn serve(acceptor: &Acceptor, stream: TcpStream, mut messages: broadcast::Receiver<String>) -> Result<(), Error> {
-    let (tls, peer) = timeout(Duration::from_secs(10), acceptor.accept(stream)).await??;
+    let (tls, admission) = timeout(Duration::from_secs(10), acceptor.accept(stream)).await??;
     let mut socket = accept_async(tls).await?;
-    eprintln!("open peer={}", peer.ok_or("no certificate")?);
+    eprintln!("open peer={}", admission.peer().ok_or("no certificate")?);
     loop {
         tokio::select! {
             message = messages.recv() => match message {

@@ -1,5 +1,6 @@
 //! Tests the library: replaced trust, negotiated parameters, and every form of key and bundle.
 
+use std::error::Error as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -69,14 +70,24 @@ fn connector(pki: &Pki, trust: &Arc<TrustStore>) -> Connector {
 
 type Accepted = Result<Option<Arc<Peer>>, AcceptError>;
 
+/// Every cause can be reached from the error that a caller gets.
+#[test]
+fn an_error_leads_to_its_cause() {
+    let error = Credential::load(Path::new("nowhere.pem"), Path::new("nowhere.key")).unwrap_err();
+    let causes = std::iter::successors(error.source(), |error| (*error).source()).collect::<Vec<_>>();
+    let [pem, kind, system] = causes.as_slice() else { panic!("{causes:?}") };
+    assert!(pem.is::<pem::PemError>() && kind.is::<pem::PemErrorKind>(), "{causes:?}");
+    assert_eq!(system.downcast_ref().map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound));
+}
+
 /// Makes one connection; returns the server's verdict, and kind and key exchange group of the client's handshake.
 async fn meet(acceptor: &Acceptor, connector: &Connector) -> (Accepted, Result<(String, String), AcceptError>) {
     let (near, far) = tokio::io::duplex(1 << 16);
     let serve = async {
-        let (mut tls, peer) = acceptor.accept(far).await?;
+        let (mut tls, admission) = acceptor.accept(far).await?;
         tls.write_all(b"x").await?;
         tls.shutdown().await?;
-        Ok(peer)
+        Ok(admission.peer().cloned())
     };
     let connect = async {
         let (mut tls, _) = connector.connect(server_name("localhost").unwrap(), near).await?;

@@ -15,7 +15,7 @@ use edgetrust_core::embedded_tls::{
     Buffers, ClientCredential, ConnectionError, Demand, HandshakeError, NoCredential, Shared, SoftwareCredential,
     connect,
 };
-use edgetrust_core::identity::{Denied, ServerName};
+use edgetrust_core::identity::ServerName;
 use edgetrust_core::path::{Anchor, Limits, PathErrorKind, Trust};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
@@ -260,7 +260,7 @@ fn a_server_that_is_refused_is_told_why_and_learns_nothing_of_us() {
             elsewhere,
             now(),
             SERVER,
-            |error| matches!(error, HandshakeError::Denied(Denied::WrongServerName)),
+            |error| matches!(error, HandshakeError::WrongServerName { found } if found.as_str() == "gateway.a.example"),
             "BadCertificate",
         ),
         (

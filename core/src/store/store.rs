@@ -288,6 +288,19 @@ impl<M: SlotMedium> Store<M> {
         Ok(header)
     }
 
+    /// Writes a record into `slot` while the record of the other slot is in use. If `slot` holds the confirmed record,
+    /// an earlier confirmation of the record in use has failed, and is made first: else the older record would never
+    /// make room.
+    ///
+    /// # Errors
+    /// As [`Store::write`] and [`Store::confirm`].
+    pub fn write_beside(&mut self, slot: Slot, record: &NewRecord<'_>) -> Result<Header, StoreError<M::Error>> {
+        if self.survey().selected().active == Some(slot) {
+            self.confirm(slot.other())?;
+        }
+        self.write(slot, record)
+    }
+
     /// Marks a record as confirmed; a confirmed record stays so.
     ///
     /// # Errors

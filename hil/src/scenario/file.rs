@@ -226,8 +226,10 @@ impl Scenario {
     /// rate.
     pub fn needs_rig(&self) -> bool {
         let Device { clock_rate, cut_at, .. } = self.device;
-        let cuts =
-            self.steps.iter().any(|step| matches!(step.action, Action::Cut(_) | Action::Cuts(_) | Action::Flash(_)));
+        let cuts = self
+            .steps
+            .iter()
+            .any(|step| matches!(step.action, Action::Cut(_) | Action::Cuts(_) | Action::Flash(_) | Action::Faults(_)));
         cuts || clock_rate.is_some() || cut_at.is_some()
     }
 

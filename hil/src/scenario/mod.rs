@@ -2,6 +2,7 @@
 
 mod bench;
 mod cuts;
+mod faults;
 mod file;
 mod run;
 mod step;
@@ -12,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 pub use file::{Bad, Believes, Device, Expectation, Flaw, Scenario, Server, Shown};
 pub use run::{Outcome, Verdict, run};
-pub use step::{Action, Cuts, Service, Step};
+pub use step::{Action, Cuts, Faults, Service, Step};
 
 /// The firmware that scenarios run.
 #[derive(Clone, Debug)]

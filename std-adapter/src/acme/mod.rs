@@ -16,12 +16,12 @@ mod settings;
 mod step_ca;
 mod verify;
 
-pub use account::{AccountFile, account_file};
+pub use account::account_file;
 pub use devices::DeviceIssuer;
 pub use error::AcmeError;
-pub use hook::{HookError, run_hook};
+pub use hook::run_hook;
 pub use http01::Responders;
 pub use issuer::{AcmeIssuer, Issued, RenewalWindow, forget_done_order, forget_order};
 pub use probe::{Directory, probe};
-pub use settings::{Eab, Purposes, Settings};
+pub use settings::{Purposes, Settings};
 pub use verify::verify;

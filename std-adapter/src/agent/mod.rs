@@ -8,7 +8,7 @@ mod status;
 mod storage;
 mod worker;
 
-pub use agents::{Agents, Once, Prepared, assignments};
-pub use assignment::{Assignment, Fallback};
-pub use status::{CredentialStatus, Credentials, Snapshot};
-pub use storage::{Kept, Storage};
+pub use agents::{Agents, Once, assignments};
+pub use assignment::Assignment;
+pub use status::{CredentialStatus, Credentials};
+pub use storage::Storage;

@@ -82,14 +82,7 @@ impl Storage {
             // A clock that is ahead is trusted only within the certificate's validity.
             time_seen: clock::now().clamp(issued.not_before, issued.not_after.max(issued.not_before)),
         };
-        match self.store.write(slot, &record) {
-            // Confirming the record in use failed before: unconfirmed, the older one would count, and never make room.
-            Err(StoreError::Confirmed(_)) => {
-                self.store.confirm(slot.other())?;
-                self.store.write(slot, &record).map(drop)
-            }
-            other => other.map(drop),
-        }
+        self.store.write_beside(slot, &record).map(drop)
     }
 
     pub(super) fn confirm(&mut self, slot: Slot) -> Result<(), StoreError<FileError>> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use edgetrust::core::config::{
+use edgetrust_core::config::{
     Addresses, Endpoint, GatewayLimits, MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, rule_address,
 };
 
@@ -10,7 +10,7 @@ use super::text;
 
 /// Parses a duration in Go's syntax, as in the configuration file.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    edgetrust::core::config::parse_duration(text).ok_or_else(|| "expected a duration, as 10s or 1h30m".to_owned())
+    edgetrust_core::config::parse_duration(text).ok_or_else(|| "expected a duration, as 10s or 1h30m".to_owned())
 }
 
 pub(crate) fn min_version(text: &str) -> Result<MinVersion, String> {
@@ -23,7 +23,7 @@ pub(crate) fn min_version(text: &str) -> Result<MinVersion, String> {
 
 /// Checks an address argument, which is kept as text.
 pub(crate) fn endpoint(text: &str) -> Result<String, String> {
-    text.parse::<edgetrust::gateway::Address>().map(|_| text.to_owned()).map_err(|error| error.to_string())
+    text.parse::<crate::gateway::Address>().map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// Returns the endpoint of a text that [`endpoint`] accepted.

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use edgetrust::config_file::with_config;
-use edgetrust::core::config::{
+use crate::config_file::with_config;
+use crate::tls::Authority;
+use edgetrust_core::config::{
     ClientTls, ClientTrust, Config, CredentialSource, GatewayLimits, Remote, Server, Tunnel, TunnelKind,
 };
-use edgetrust::core::path::Purpose;
-use edgetrust::tls::Authority;
+use edgetrust_core::path::Purpose;
 use pki_types::UnixTime;
 use serde::Serialize;
 

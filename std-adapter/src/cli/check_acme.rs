@@ -3,15 +3,15 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use edgetrust::acme::{Directory, Purposes, Settings, account_file, probe, verify};
-use edgetrust::agent::Storage;
-use edgetrust::clock;
-use edgetrust::core::config::{Acme, ChallengeType, Est};
-use edgetrust::core::path::Purpose;
-use edgetrust::core::rotation::Policy;
-use edgetrust::core::time::Utc;
-use edgetrust::core::x509::Certificate;
-use edgetrust::pem;
+use crate::acme::{Directory, Purposes, Settings, account_file, probe, verify};
+use crate::agent::Storage;
+use crate::clock;
+use crate::pem;
+use edgetrust_core::config::{Acme, ChallengeType, Est};
+use edgetrust_core::path::Purpose;
+use edgetrust_core::rotation::Policy;
+use edgetrust_core::time::Utc;
+use edgetrust_core::x509::Certificate;
 
 use super::check::{Findings, Level};
 use super::check_names::unresolved;

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use edgetrust::core::identity::common_name;
-use edgetrust::core::path::{Anchor, Budget, Limits, Purpose, Trust};
-use edgetrust::core::time::Utc;
-use edgetrust::core::x509::Certificate;
-use edgetrust::pem;
-use edgetrust::tls::{Anchors, Authority, AuthorityRole, provider};
+use crate::pem;
+use crate::tls::{Anchors, Authority, AuthorityRole, provider};
+use edgetrust_core::identity::common_name;
+use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust};
+use edgetrust_core::time::Utc;
+use edgetrust_core::x509::Certificate;
 use pki_types::{CertificateDer, UnixTime};
 use serde::Serialize;
 

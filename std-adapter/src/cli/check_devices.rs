@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use edgetrust::core::config::{Config, CredentialSource, Server, TunnelKind};
-use edgetrust::core::x509::{Certificate, ObjectIdentifier};
-use edgetrust::pem;
+use crate::pem;
+use edgetrust_core::config::{Config, CredentialSource, Server, TunnelKind};
+use edgetrust_core::x509::{Certificate, ObjectIdentifier};
 use pki_types::alg_id;
 
 use super::check::{Findings, Level};

@@ -4,7 +4,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use edgetrust::core::config::{Config, Endpoint};
+use edgetrust_core::config::{Config, Endpoint};
 
 use super::check::{Findings, Level};
 

@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use edgetrust::core::config::{
+use crate::gateway::{NoAcme, Plan, Watched};
+use edgetrust_core::config::{
     ClientTls, CredentialSource, Endpoint, Files, Gateway, MinVersion, Origins, Tunnel, TunnelKind, TunnelLimits,
 };
-use edgetrust::core::identity::without_root;
-use edgetrust::gateway::{NoAcme, Plan, Watched};
+use edgetrust_core::identity::without_root;
 
 use super::arguments::{self, LimitFlags};
 use super::{Outcome, service};

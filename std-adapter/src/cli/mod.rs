@@ -76,7 +76,8 @@ enum Command {
 /// The exit code for wrong usage or an invalid configuration.
 pub(crate) const MISUSE: u8 = 2;
 
-pub(crate) fn run() -> ExitCode {
+/// Runs the program with the arguments of this process.
+pub fn run() -> ExitCode {
     // clap repeats arguments that it does not understand, and a key begins with hyphens.
     if std::env::args_os().any(|argument| argument.to_string_lossy().contains("-----BEGIN")) {
         let reason = "edgetrust: found PEM in an argument, expected the name of a file that holds it\n";

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use edgetrust::agent::Agents;
-use edgetrust::config_file::with_config;
-use edgetrust::gateway::Watched;
+use crate::agent::Agents;
+use crate::config_file::with_config;
+use crate::gateway::Watched;
 
 use super::{Outcome, service, text};
 

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use edgetrust::core::config::{
+use crate::gateway::{NoAcme, Plan, Watched};
+use edgetrust_core::config::{
     ClientTrust, CredentialSource, Files, Gateway, MinVersion, Origins, ProxyProtocol, Server, ServerTls, Tunnel,
     TunnelKind, TunnelLimits,
 };
-use edgetrust::core::identity::is_dns_rule;
-use edgetrust::gateway::{NoAcme, Plan, Watched};
+use edgetrust_core::identity::is_dns_rule;
 
 use super::arguments::{self, LimitFlags};
 use super::{Outcome, service};

@@ -5,11 +5,11 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use edgetrust::agent::Agents;
-use edgetrust::core::config;
-use edgetrust::est;
-use edgetrust::gateway::{Address, Gateway, Plan, Watched};
-use edgetrust::ops::Pages;
+use crate::agent::Agents;
+use crate::est;
+use crate::gateway::{Address, Gateway, Plan, Watched};
+use crate::ops::Pages;
+use edgetrust_core::config;
 use sd_notify::NotifyState;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};

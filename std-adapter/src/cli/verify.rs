@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use edgetrust::core::identity::{Denied, PeerPolicy, Rule, ServerName};
-use edgetrust::core::path::{Anchor, Budget, Limits, Place, Purpose, Trust, VerifiedPath};
-use edgetrust::core::x509::Certificate;
-use edgetrust::{clock, tls};
+use crate::{clock, tls};
+use edgetrust_core::identity::{Denied, PeerPolicy, Rule, ServerName};
+use edgetrust_core::path::{Anchor, Budget, Limits, Place, Purpose, Trust, VerifiedPath};
+use edgetrust_core::x509::Certificate;
 use pki_types::UnixTime;
 use serde::Serialize;
 

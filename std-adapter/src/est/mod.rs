@@ -16,7 +16,6 @@ mod refused;
 mod server;
 mod status;
 
-pub use own_names::OwnNames;
 pub use plan::Plan;
-pub use server::{Prepared, Server, ServerError};
+pub use server::Server;
 pub use status::{Outcome, Status};

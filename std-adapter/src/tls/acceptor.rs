@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 
 use super::alert::is_told;
 use super::bounded::{Bounded, LeftSilently};
 use super::handshake::Handshake;
 use super::reloading::Reloading;
-use super::{Peer, Refusal, ServerSettings, ServerStream, ShownCertificate, TlsError, TlsServer, refusal};
+use super::{Admission, Refusal, ServerSettings, ServerStream, ShownCertificate, TlsError, TlsServer, refusal};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// The reason a connection was not established.
@@ -35,7 +34,16 @@ impl fmt::Display for AcceptError {
     }
 }
 
-impl std::error::Error for AcceptError {}
+impl std::error::Error for AcceptError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Refused(refusal, _) => Some(refusal),
+            Self::LeftSilently => None,
+            Self::Io(error) => Some(error),
+            Self::Settings(error) => Some(error),
+        }
+    }
+}
 
 impl AcceptError {
     /// Returns the certificate that a refused peer showed.
@@ -47,7 +55,7 @@ impl AcceptError {
     }
 
     /// Returns whether the refused peer's certificate has a path to a trust anchor; the key may be unproved.
-    #[cfg(feature = "gateway")]
+    #[cfg(feature = "cli")]
     pub(crate) fn is_of_verified(&self) -> bool {
         matches!(self, Self::Refused(Refusal::Denied(_) | Refusal::ServerName(_), _))
     }
@@ -102,7 +110,7 @@ impl TlsServer {
     ///
     /// # Errors
     /// Returns the core's refusal, or the error that occurred.
-    pub async fn accept<S>(&self, stream: S) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError>
+    pub async fn accept<S>(&self, stream: S) -> Result<(ServerStream<S>, Admission), AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -115,7 +123,7 @@ impl TlsServer {
         &self,
         stream: S,
         told: &mut Option<S>,
-    ) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError>
+    ) -> Result<(ServerStream<S>, Admission), AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -128,7 +136,7 @@ impl TlsServer {
         &self,
         handshake: tokio_rustls::Accept<Bounded<S>>,
         told: &mut Option<S>,
-    ) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError>
+    ) -> Result<(ServerStream<S>, Admission), AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -139,9 +147,9 @@ impl TlsServer {
         })?;
         let connection = tls.get_ref().1;
         let admitted = self.admit_judged(connection, found);
-        let peer = admitted.map_err(|refusal| AcceptError::refused(refusal, connection))?;
+        let admission = admitted.map_err(|refusal| AcceptError::refused(refusal, connection))?;
         tls.get_mut().0.lift();
-        Ok((tls, peer))
+        Ok((tls, admission))
     }
 }
 
@@ -166,12 +174,11 @@ impl Acceptor {
         self.0.reload(settings)
     }
 
-    /// Runs the handshake, then judges the client. The peer is `None` if no certificate was requested or shown. The
-    /// caller sets the deadline.
+    /// Runs the handshake, then judges the client. The caller sets the deadline.
     ///
     /// # Errors
     /// Returns the core's refusal, or the error that occurred.
-    pub async fn accept<S>(&self, stream: S) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError>
+    pub async fn accept<S>(&self, stream: S) -> Result<(ServerStream<S>, Admission), AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -189,6 +196,7 @@ mod tests {
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
     use rustls::client::danger::ServerCertVerifier;
     use rustls::sign::CertifiedKey;
+    use std::sync::Arc;
 
     /// Returns a root, and a certificate that the root issued, with its key.
     fn pki() -> (CertificateDer<'static>, CertificateDer<'static>, KeyPair) {
@@ -233,10 +241,10 @@ mod tests {
         let name = crate::tls::server_name("a.example").unwrap();
         let (accepted, connected) = tokio::join!(server.accept(far), connector.connect(name, near));
         drop(connected);
-        accepted.map(|(_, peer)| peer)
+        accepted.map(|(_, admission)| admission)
     }
 
-    type Accepted = Result<Option<Arc<Peer>>, AcceptError>;
+    type Accepted = Result<Admission, AcceptError>;
 
     #[tokio::test]
     async fn strangers_with_a_public_certificate_are_not_remembered_and_push_nobody_out() {
@@ -263,7 +271,7 @@ mod tests {
         }
         assert_eq!(remembered(), "0");
         for _ in 0..2 {
-            assert!(meet(&server, vec![leaf.clone()], &key).await.unwrap().is_some());
+            assert!(meet(&server, vec![leaf.clone()], &key).await.unwrap().peer().is_some());
             assert_eq!(remembered(), "1");
             assert!(meet(&server, vec![leaf.clone()], &stranger).await.is_err());
         }

@@ -1,13 +1,17 @@
 //! Describes the certificates that peers, or we, are verified by: the role and the validity of each.
 
+#[cfg(feature = "cli")]
 use std::sync::Arc;
 use std::time::Duration;
 
 use edgetrust_core::path::{Anchor, Role};
 use edgetrust_core::x509::Certificate;
-use pki_types::{CertificateDer, UnixTime};
+#[cfg(feature = "cli")]
+use pki_types::CertificateDer;
+use pki_types::UnixTime;
 
 use super::shown::cut;
+#[cfg(feature = "cli")]
 use super::{Credential, TrustStore};
 
 /// The role of a certificate that others are verified by.
@@ -85,7 +89,8 @@ impl Authority {
     }
 
     /// Describes the intermediates of a chain that we show.
-    pub fn of_chain(chain: &[CertificateDer<'_>]) -> Vec<Self> {
+    #[cfg(feature = "cli")]
+    pub(crate) fn of_chain(chain: &[CertificateDer<'_>]) -> Vec<Self> {
         let intermediates = chain.iter().skip(1).flat_map(|der| Certificate::from_der(der));
         intermediates.map(|certificate| Self::new(AuthorityRole::Intermediate, &certificate)).collect()
     }
@@ -98,14 +103,16 @@ impl Authority {
 }
 
 /// The certificates shown to peers, and those that peers are verified by, for reports of their expiry.
+#[cfg(feature = "cli")]
 #[derive(Clone, Debug, Default)]
-pub struct Certificates {
+pub(crate) struct Certificates {
     /// The credential shown to peers, if any.
     pub credential: Option<Credential>,
     /// The trust that peers are verified by, if any.
     pub trust: Option<Arc<TrustStore>>,
 }
 
+#[cfg(feature = "cli")]
 impl Certificates {
     /// Returns the first and last second of our own certificate's validity, if there is one.
     pub fn validity(&self) -> Option<(UnixTime, UnixTime)> {

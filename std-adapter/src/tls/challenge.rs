@@ -2,21 +2,17 @@
 
 use std::collections::HashMap;
 use std::fmt;
-#[cfg(feature = "tokio")]
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-#[cfg(feature = "tokio")]
 use rustls::ServerConfig;
-#[cfg(feature = "tokio")]
 use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
 
 use super::{Credential, LiveCredential};
 
 /// The ALPN protocol of a validation (RFC 8737 section 6.2).
-#[cfg(feature = "tokio")]
 pub(super) const ALPN: &[u8] = b"acme-tls/1";
 
 /// The certificates for pending validations, by the name to validate.
@@ -34,7 +30,7 @@ impl fmt::Debug for Challenges {
 
 /// A guard: a validation is answered until the guard is dropped.
 #[derive(Debug)]
-pub struct ChallengeCertificate {
+pub(crate) struct ChallengeCertificate {
     credential: LiveCredential,
     name: String,
 }
@@ -76,17 +72,14 @@ impl Challenges {
         self.count.load(Ordering::Acquire) == 0
     }
 
-    #[cfg(feature = "tokio")]
     fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
         self.pending().get(&name.to_ascii_lowercase()).cloned()
     }
 }
 
-#[cfg(feature = "tokio")]
 #[derive(Debug)]
 struct Only(Arc<CertifiedKey>);
 
-#[cfg(feature = "tokio")]
 impl ResolvesServerCert for Only {
     fn resolve(&self, _: rustls::server::ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.0.clone())
@@ -100,7 +93,6 @@ impl Credential {
     }
 
     /// Returns the configuration that answers the validation of a name; no client certificate is requested.
-    #[cfg(feature = "tokio")]
     pub(super) fn challenge_config(&self, name: &str) -> Option<io::Result<Arc<ServerConfig>>> {
         let certificate = self.challenges()?.find(name)?;
         // RFC 8737 section 3: TLS 1.2 or higher

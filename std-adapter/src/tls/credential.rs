@@ -10,8 +10,9 @@ use edgetrust_core::x509::Certificate;
 use pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 
-use super::challenge::Challenges;
-use super::{ChallengeCertificate, provider};
+#[cfg(feature = "cli")]
+use super::challenge::{ChallengeCertificate, Challenges};
+use super::provider;
 use crate::pem::{self, PemError};
 
 /// A certificate chain to show to peers, leaf first, with the leaf's private key. Cheap to clone.
@@ -32,6 +33,7 @@ pub struct LiveCredential(Arc<Live>);
 struct Live {
     current: ArcSwapOption<CertifiedKey>,
     generation: AtomicU64,
+    #[cfg(feature = "cli")]
     challenges: Challenges,
 }
 
@@ -66,7 +68,14 @@ impl fmt::Display for CredentialError {
     }
 }
 
-impl std::error::Error for CredentialError {}
+impl std::error::Error for CredentialError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Pem(error) => Some(error),
+            Self::Key { error, .. } => Some(error),
+        }
+    }
+}
 
 impl Credential {
     /// Reads a chain and its key, which must match.
@@ -98,7 +107,11 @@ impl Credential {
     ///
     /// # Errors
     /// Fails if the provider cannot sign with the key.
-    pub fn for_validation(certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> Result<Self, KeyError> {
+    #[cfg(feature = "cli")]
+    pub(crate) fn for_validation(
+        certificate: CertificateDer<'static>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, KeyError> {
         let key = provider().key_provider.load_private_key(key).map_err(KeyError)?;
         Ok(Self(Kind::Fixed(Arc::new(CertifiedKey::new(vec![certificate], key)))))
     }
@@ -120,6 +133,7 @@ impl Credential {
     }
 
     /// Returns the pending validations of the credential's names (RFC 8737).
+    #[cfg(feature = "cli")]
     pub(super) fn challenges(&self) -> Option<&Challenges> {
         match &self.0 {
             Kind::Fixed(_) => None,
@@ -158,10 +172,12 @@ impl LiveCredential {
     }
 
     /// Answers validations of `name` with this certificate until the returned value is dropped (RFC 8737 section 3).
-    pub fn answer(&self, name: &str, certificate: &Credential) -> ChallengeCertificate {
+    #[cfg(feature = "cli")]
+    pub(crate) fn answer(&self, name: &str, certificate: &Credential) -> ChallengeCertificate {
         self.0.challenges.answer(name, certificate.current(), self.clone())
     }
 
+    #[cfg(feature = "cli")]
     pub(super) fn forget_challenge(&self, name: &str) {
         self.0.challenges.forget(name);
     }
@@ -180,4 +196,8 @@ impl fmt::Display for KeyError {
     }
 }
 
-impl std::error::Error for KeyError {}
+impl std::error::Error for KeyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}

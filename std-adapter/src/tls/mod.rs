@@ -2,10 +2,12 @@
 
 #[cfg(feature = "tokio")]
 mod acceptor;
+mod admission;
 mod alert;
 mod authority;
 #[cfg(feature = "tokio")]
 mod bounded;
+#[cfg(feature = "cli")]
 mod challenge;
 #[cfg(feature = "tokio")]
 mod connector;
@@ -31,22 +33,30 @@ mod verifier;
 
 #[cfg(feature = "tokio")]
 pub use acceptor::{AcceptError, Acceptor};
-#[cfg(feature = "gateway")]
+pub use admission::{Admission, Anyone};
+#[cfg(feature = "cli")]
 pub(crate) use alert::is_alert;
-pub use authority::{Authority, AuthorityRole, Certificates};
+#[cfg(feature = "cli")]
+pub(crate) use authority::Certificates;
+pub use authority::{Authority, AuthorityRole};
 #[cfg(feature = "tokio")]
 pub use bounded::Bounded;
-pub use challenge::ChallengeCertificate;
+#[cfg(feature = "cli")]
+pub(crate) use challenge::ChallengeCertificate;
 #[cfg(feature = "tokio")]
 pub use connector::Connector;
 pub use credential::{Credential, CredentialError, KeyError, LiveCredential};
 pub use peer::Peer;
 pub use provider::{MinVersion, provider};
-pub use server_name::WrongServerName;
+pub use server_name::{ServerNameError, WrongServerName, server_name};
 pub use settings::{ClientAuth, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
-pub use shown::{ShownCertificate, ShownRequest};
+pub use shown::ShownCertificate;
+#[cfg(feature = "cli")]
+pub(crate) use shown::ShownRequest;
 #[cfg(feature = "tokio")]
-pub use streams::{ClientHello, ClientStream, ServerStream, has_verdict, is_resumed, server_name, version_name};
+pub use streams::{ClientHello, ClientStream, ServerStream};
+#[cfg(feature = "cli")]
+pub(crate) use streams::{has_verdict, is_resumed, version_name};
 pub use system_roots::{SystemRoots, system_roots};
 pub use trust::{Anchors, OwnedRule, Peers, TrustStore};
 pub use verifier::{ClientVerifier, MAX_CERTIFICATES, Refusal, ServerVerifier, UnparsedCertificate, refusal};

@@ -19,7 +19,7 @@ use super::server_name::WrongServerName;
 use super::sessions::Horizon;
 use super::trust::{Generation, TrustStore};
 use super::verdicts::{Verdict, Verdicts};
-use super::{Authority, AuthorityRole};
+use super::{Admission, Anyone, Authority, AuthorityRole};
 use crate::clock;
 
 /// The maximum number of certificates that a peer may show, its own included. Chains in use have two to four.
@@ -62,7 +62,16 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for Refusal {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Parse(error) => Some(error),
+            Self::Path(error) | Self::Unparsed(error, _) => Some(error),
+            Self::Denied(denied) => Some(denied),
+            Self::NoCertificate | Self::TooManyCertificates(_) | Self::ServerName(_) => None,
+        }
+    }
+}
 
 static NO_CERTIFICATE: Refusal = Refusal::NoCertificate;
 
@@ -166,7 +175,7 @@ impl Judge {
     }
 
     /// Decides on a peer: verifies the path, then authorizes. `name` is the requested server name; empty for clients.
-    fn judge(
+    fn decide(
         &self,
         name: &[u8],
         leaf: &CertificateDer<'_>,
@@ -254,9 +263,14 @@ impl ClientVerifier {
         &self.judge.horizon
     }
 
-    fn judge(&self, leaf: &CertificateDer<'_>, sent: &[CertificateDer<'_>], now: UnixTime) -> Result<Verdict, Refusal> {
+    fn verdict(
+        &self,
+        leaf: &CertificateDer<'_>,
+        sent: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<Verdict, Refusal> {
         let peers = &self.judge.trust.peers;
-        self.judge.judge(b"", leaf, sent, Purpose::ClientAuth, now, |path| peers.authorize(path))
+        self.judge.decide(b"", leaf, sent, Purpose::ClientAuth, now, |path| peers.authorize(path))
     }
 
     /// Admits a client whose handshake is finished, by the verdict of that handshake.
@@ -270,11 +284,13 @@ impl ClientVerifier {
     ///
     /// # Errors
     /// Returns why the client is not authorized.
-    pub fn admit(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<Option<Arc<Peer>>, Refusal> {
+    pub fn admit(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<Admission, Refusal> {
         match shown.and_then(<[_]>::split_first) {
-            Some((leaf, sent)) => self.judge(leaf, sent, clock::now()).map(|verdict| Some(self.judge.admit(verdict))),
+            Some((leaf, sent)) => {
+                self.verdict(leaf, sent, clock::now()).map(|verdict| Admission::Peer(self.judge.admit(verdict)))
+            }
             None if self.mandatory => Err(Refusal::NoCertificate),
-            None => Ok(None),
+            None => Ok(Anyone::without_certificate()),
         }
     }
 }
@@ -294,7 +310,7 @@ impl ClientCertVerifier for ClientVerifier {
         sent: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verdict = self.judge(leaf, sent, now).map_err(|refusal| refuse(refusal, leaf))?;
+        let verdict = self.verdict(leaf, sent, now).map_err(|refusal| refuse(refusal, leaf))?;
         Handshake::tell(|handshake| handshake.judged = Some(verdict));
         Ok(ClientCertVerified::assertion())
     }
@@ -322,7 +338,7 @@ impl ServerVerifier {
         &self.judge.horizon
     }
 
-    fn judge(
+    fn verdict(
         &self,
         leaf: &CertificateDer<'_>,
         sent: &[CertificateDer<'_>],
@@ -330,7 +346,7 @@ impl ServerVerifier {
         now: UnixTime,
     ) -> Result<Verdict, Refusal> {
         let text = server_name.to_str();
-        self.judge.judge(text.as_bytes(), leaf, sent, Purpose::ServerAuth, now, |path| {
+        self.judge.decide(text.as_bytes(), leaf, sent, Purpose::ServerAuth, now, |path| {
             let name = match server_name {
                 ServerName::DnsName(name) => CoreServerName::Dns(name.as_ref()),
                 ServerName::IpAddress(address) => CoreServerName::Ip((*address).into()),
@@ -357,7 +373,7 @@ impl ServerVerifier {
     ) -> Result<Arc<Peer>, Refusal> {
         match shown.and_then(<[_]>::split_first) {
             Some((leaf, sent)) => {
-                self.judge(leaf, sent, server_name, clock::now()).map(|verdict| self.judge.admit(verdict))
+                self.verdict(leaf, sent, server_name, clock::now()).map(|verdict| self.judge.admit(verdict))
             }
             None => Err(Refusal::NoCertificate),
         }
@@ -373,7 +389,7 @@ impl ServerCertVerifier for ServerVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verdict = self.judge(leaf, sent, server_name, now).map_err(|refusal| refuse(refusal, leaf))?;
+        let verdict = self.verdict(leaf, sent, server_name, now).map_err(|refusal| refuse(refusal, leaf))?;
         Handshake::tell(|handshake| handshake.judged = Some(verdict));
         Ok(ServerCertVerified::assertion())
     }

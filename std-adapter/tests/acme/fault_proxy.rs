@@ -186,7 +186,7 @@ async fn forward(request: Request<Incoming>, upstream: &Upstream) -> Result<Resp
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|error| text(&error))?.to_bytes();
     let stream = TcpStream::connect(upstream.address).await.map_err(|error| text(&error))?;
-    let name = server_name(&upstream.address.ip().to_string())?;
+    let name = server_name(&upstream.address.ip().to_string()).map_err(|error| error.to_string())?;
     let (stream, _) = upstream.tls.connect(name, stream).await.map_err(|error| text(&error))?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| text(&error))?;

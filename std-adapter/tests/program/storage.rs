@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use edgetrust::core::store::{NewRecord, Slot, Store};
 use edgetrust::core::x509::Certificate;
-use edgetrust::store::FileMedium;
+use edgetrust::program::FileMedium;
 use pki_types::UnixTime;
 use rcgen::CertificateParams;
 use serde_json::{Value, json};

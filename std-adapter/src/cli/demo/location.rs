@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use edgetrust::agent::Agents;
-use edgetrust::config_file::with_config;
-use edgetrust::gateway::{Address, Watched};
+use crate::agent::Agents;
+use crate::config_file::with_config;
+use crate::gateway::{Address, Watched};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;

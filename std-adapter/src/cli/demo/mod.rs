@@ -179,7 +179,7 @@ async fn rotate(
     show: &Show,
     a: &Location,
     b: &Location,
-    gateway: &edgetrust::gateway::Address,
+    gateway: &crate::gateway::Address,
     counters: &Counters,
 ) -> Result<Rotation, String> {
     let serial_before = impostor::served_serial(gateway, a, b).await?;
