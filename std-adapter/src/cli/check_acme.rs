@@ -13,8 +13,8 @@ use edgetrust::core::time::Utc;
 use edgetrust::core::x509::Certificate;
 use edgetrust::pem;
 
-use super::check::{Findings, Level};
 use super::check_names::unresolved;
+use super::findings::{Findings, Level};
 
 /// The clock difference in seconds above which valid certificates fail.
 const CLOCK_TOLERANCE_S: u64 = 30;

@@ -12,8 +12,8 @@ use edgetrust::tls::{Anchors, Authority, Credential, provider, system_roots};
 use edgetrust::{clock, pem};
 use pki_types::{CertificateDer, UnixTime};
 
-use super::check::{Findings, Level};
 use super::check_anchors::{List, bundle, end};
+use super::findings::{Findings, Level};
 
 /// The remaining time below which a certificate's end is warned of, unless the whole life is short.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);

@@ -19,6 +19,7 @@ mod session;
 mod shares;
 mod socket;
 mod splice;
+mod state;
 mod status;
 mod target;
 mod tunnel;
@@ -53,10 +54,11 @@ pub use watched::Watched;
 #[cfg(not(feature = "acme"))]
 use door::Door;
 use door::DoorLimits;
-use listener::{Common, Phase, State, serve};
+use listener::{Phase, serve};
 #[cfg(not(feature = "acme"))]
 use shares::Shares;
 use socket::Listener;
+use state::{Common, State};
 use tunnel::Route;
 
 /// A gateway with running tunnels.

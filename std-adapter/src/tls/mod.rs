@@ -1,11 +1,14 @@
 //! Contains all code that names rustls.
 
 #[cfg(feature = "tokio")]
+mod accept_error;
+#[cfg(feature = "tokio")]
 mod acceptor;
 mod alert;
 mod authority;
 #[cfg(feature = "tokio")]
 mod bounded;
+mod certificates;
 mod challenge;
 #[cfg(feature = "tokio")]
 mod connector;
@@ -13,6 +16,7 @@ mod credential;
 mod handshake;
 mod peer;
 mod provider;
+mod refusal;
 #[cfg(feature = "tokio")]
 mod reloading;
 mod resolver;
@@ -30,18 +34,22 @@ mod verdicts;
 mod verifier;
 
 #[cfg(feature = "tokio")]
-pub use acceptor::{AcceptError, Acceptor};
+pub use accept_error::AcceptError;
+#[cfg(feature = "tokio")]
+pub use acceptor::Acceptor;
 #[cfg(feature = "gateway")]
 pub(crate) use alert::is_alert;
-pub use authority::{Authority, AuthorityRole, Certificates};
+pub use authority::{Authority, AuthorityRole};
 #[cfg(feature = "tokio")]
 pub use bounded::Bounded;
+pub use certificates::Certificates;
 pub use challenge::ChallengeCertificate;
 #[cfg(feature = "tokio")]
 pub use connector::Connector;
 pub use credential::{Credential, CredentialError, KeyError, LiveCredential};
 pub use peer::Peer;
 pub use provider::{MinVersion, provider};
+pub use refusal::{MAX_CERTIFICATES, Refusal, UnparsedCertificate, refusal};
 pub use server_name::WrongServerName;
 pub use settings::{ClientAuth, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
 pub use shown::{ShownCertificate, ShownRequest};
@@ -49,4 +57,4 @@ pub use shown::{ShownCertificate, ShownRequest};
 pub use streams::{ClientHello, ClientStream, ServerStream, has_verdict, is_resumed, server_name, version_name};
 pub use system_roots::{SystemRoots, system_roots};
 pub use trust::{Anchors, OwnedRule, Peers, TrustStore};
-pub use verifier::{ClientVerifier, MAX_CERTIFICATES, Refusal, ServerVerifier, UnparsedCertificate, refusal};
+pub use verifier::{ClientVerifier, ServerVerifier};
