@@ -1,4 +1,4 @@
-//! Who may import what. `docs/ARCHITECTURE.md` says why; this is the table.
+//! Tests the dependency rules; `docs/ARCHITECTURE.md` has the reasons.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -15,7 +15,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("identity", &["path", "text", "x509"]),
     ("path", &["text", "time", "x509"]),
     ("request", &["x509"]),
-    // The vocabulary of slots and time; no medium, no clock.
+    // Slots and times as types; no medium, no clock.
     ("rotation", &["store", "time"]),
     ("store", &[]),
     ("text", &[]),
@@ -59,11 +59,11 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("edgetrust", &["edgetrust-core"]),
     ("edgetrust-tests", &["edgetrust", "edgetrust-core", "edgetrust-verdicts"]),
     ("edgetrust-verdicts", &["edgetrust-core"]),
-    // The gateway and the firmware are programs to it.
+    // It runs the gateway and the firmware as programs.
     ("edgetrust-hil", &["edgetrust-core"]),
 ];
 
-/// Names, and the only places that may use them.
+/// Names with the only places that may use them.
 const CONFINED: &[(&str, &[&str])] = &[
     ("rustls::", &["std-adapter/src/tls/"]),
     ("rustls_native_certs", &["std-adapter/src/tls/"]),
@@ -76,7 +76,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("UnixTime::now", &["std-adapter/src/clock.rs"]),
 ];
 
-/// Words that core has no use for.
+/// Words that core may not contain.
 const NOT_IN_CORE: &[&str] =
     &["std::", "alloc::", "async ", "tokio", "log::", "tracing", "rustls::", "Box<", "Vec::new()", "String", "unsafe"];
 
@@ -149,7 +149,7 @@ fn no_file_depends_on_itself() {
     assert!(known.is_empty(), "no longer a circle: {known:?}");
 }
 
-/// `rustls::` but not `tokio_rustls::`.
+/// Returns whether code uses a name: `rustls::`, but not as part of `tokio_rustls::`.
 fn names(code: &str, word: &str) -> bool {
     code.match_indices(word)
         .any(|(place, _)| !code[..place].ends_with(|before: char| before.is_alphanumeric() || before == '_'))
@@ -188,7 +188,7 @@ fn the_verdict_has_one_author() {
             assert!(!text.contains(word), "{path}: names {word}; edgetrust-core decides");
         }
     }
-    // Proofs are made in one place each.
+    // Each proof is made in one place.
     for (proof, home) in [("VerifiedPath {", "core/src/path/"), ("AuthorizedPeer {", "core/src/identity/policy.rs")] {
         for source in rust("core/src").into_iter().chain(rust("std-adapter/src")) {
             assert!(source.path.starts_with(home) || !source.code().contains(proof), "{}: makes {proof}", source.path);
@@ -251,7 +251,7 @@ fn release(version: &str) -> Vec<u32> {
     version.split('.').map(|part| part.parse().unwrap()).collect()
 }
 
-/// Every dependency builds with the oldest Rust that we promise; clippy's `incompatible_msrv` looks after our own code.
+/// Every dependency builds with the oldest supported Rust; clippy's `incompatible_msrv` checks our own code.
 #[test]
 fn no_dependency_needs_a_newer_rust() {
     let packages = metadata().packages;

@@ -130,7 +130,13 @@ impl AcmeIssuer {
             let renewed = step_ca::renew(&self.settings, current).await;
             match renewed.and_then(|chain| self.checked(current.key.clone(), chain)) {
                 Ok(issued) => return Ok(issued),
-                Err(error) => log!(warn, self.settings.which(), "{error}: a new order is made"),
+                Err(error) => {
+                    log!(
+                        warn,
+                        self.settings.which(),
+                        "step-ca does not renew the certificate, so it is ordered: {error}"
+                    );
+                }
             }
         }
         self.issue().await

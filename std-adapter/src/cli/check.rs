@@ -20,16 +20,16 @@ use super::{check_acme, check_devices, check_names};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The configuration: `security.tls` and `gateway` of a SemStreams file
+    /// Configuration file with `security.tls` and `gateway`; a whole SemStreams file is accepted
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
     /// Report insecure_skip_verify as a warning, not as an error
     #[arg(long)]
     allow_insecure: bool,
-    /// Query ACME directories too: check their answers, their certificates and their clocks
+    /// Also resolve targets and query ACME directories: check their answers, certificates and clocks
     #[arg(long)]
     online: bool,
-    /// Print the settings of each tunnel too, and the place where each is written
+    /// Also print the settings of each tunnel, and where each is written
     #[arg(long)]
     effective: bool,
     /// Print JSON

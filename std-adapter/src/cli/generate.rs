@@ -10,14 +10,14 @@ use super::{Outcome, output, text};
 
 #[derive(clap::Args)]
 pub(crate) struct Completions {
-    /// Shell to complete for
+    /// Shell for which to print completions
     #[arg(value_enum)]
     shell: Shell,
 }
 
 #[derive(clap::Args)]
 pub(crate) struct Man {
-    /// Write a page for each subcommand too, all into this folder
+    /// Write the pages of all subcommands into this folder
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! Holds a file per subcommand. Exit codes: 0: success; 1: the check failed; 2: wrong use or bad configuration.
+//! Holds a file for each subcommand. Exit codes: 0: success; 1: the check failed; 2: wrong usage or invalid configuration.
 
 // First, since the modules below use its macro.
 #[macro_use]
@@ -37,8 +37,8 @@ use service::VERSION;
 
 /// TLS trust engine for edge gateways.
 ///
-/// Exit codes: 0: success; 1: the check failed; 2: wrong use or bad configuration. RUST_LOG filters the log, as
-/// RUST_LOG=warn.
+/// Exit codes: 0: success; 1: the check failed; 2: wrong usage or invalid configuration. RUST_LOG filters the log; for
+/// example, RUST_LOG=warn writes only warnings and errors.
 #[derive(Parser)]
 #[command(name = "edgetrust", version = VERSION)]
 struct Cli {
@@ -53,27 +53,27 @@ struct Cli {
 enum Command {
     /// Run all tunnels of a configuration file
     Run(run::Args),
-    /// Accept TLS, authorize the client, forward plaintext to a target
+    /// Run one server tunnel: accept TLS, authorize clients, forward plaintext to a target
     Serve(serve::Args),
-    /// Accept plaintext, originate TLS to a target
+    /// Run one client tunnel: accept plaintext, connect to a target over TLS
     Connect(connect::Args),
-    /// Report everything known about a configuration, without the network unless told otherwise
+    /// Check a configuration and its files; only --online uses the network
     Check(check::Args),
     /// Show certificates in readable form
     Inspect(inspect::Args),
-    /// Verify a chain, and give the reason
+    /// Verify a certificate chain, and print the reason and the path
     Verify(verify::Args),
-    /// Manage certificates from an ACME directory, by hand and by timers; `run` renews them by itself
+    /// Manage certificates from an ACME directory, by hand or from timers; `run` renews them by itself
     Acme(acme::Args),
     /// Run three locations in one process: messages over wss, impostors refused, a certificate rotated live
     Demo(demo::Args),
-    /// Print a shell's completions
+    /// Print completions for a shell
     Completions(generate::Completions),
-    /// Print the manual page, or write all of them
+    /// Print the manual page, or write the pages of all subcommands
     Man(generate::Man),
 }
 
-/// The exit code for wrong use or bad configuration.
+/// The exit code for wrong usage or an invalid configuration.
 pub(crate) const MISUSE: u8 = 2;
 
 /// Runs the program with the arguments of this process.

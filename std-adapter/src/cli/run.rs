@@ -10,7 +10,7 @@ use super::{Outcome, service, text};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The configuration: `security.tls` and `gateway` of a SemStreams file
+    /// Configuration file with `security.tls` and `gateway`; a whole SemStreams file is accepted
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
     #[command(flatten)]

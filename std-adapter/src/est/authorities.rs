@@ -57,7 +57,7 @@ impl Authorities {
     ) -> Self {
         let folder = issuer.folder().clone();
         let kept = folder.read(FILE).unwrap_or_else(|error| {
-            warn!("est: {error}");
+            warn!("est: the intermediates that were kept cannot be read: {error}");
             None
         });
         let learned = certificates(&kept.unwrap_or_default()).map(|der| der.to_vec().into()).collect();
@@ -92,7 +92,7 @@ impl Authorities {
         };
         // A certificate that cannot be written is learned again with the next issued one.
         if let Err(error) = self.folder.write(FILE, &kept) {
-            warn!("est: {error}");
+            warn!("est: the CA's intermediates cannot be kept: {error}");
         }
     }
 
@@ -108,7 +108,7 @@ impl Authorities {
                 AGAIN
             }
             Ok(Err(error)) => {
-                debug!("est: the CA's intermediates: {error}");
+                debug!("est: the CA does not tell its intermediates: {error}");
                 AFTER_FAILURE
             }
             Err(_) => AFTER_FAILURE,

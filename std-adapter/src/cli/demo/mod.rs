@@ -28,10 +28,10 @@ use show::{Log, Refused, Rotation, Show, Summary};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Number of seconds that messages flow
+    /// Number of seconds for which messages flow
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
-    /// Print the summary alone, as JSON
+    /// Print only the summary, as JSON
     #[arg(long)]
     json: bool,
     /// Keep certificates and configurations in this folder
