@@ -43,9 +43,6 @@ use guard::{Epoch, Guard, Link};
 #[cfg(feature = "p256")]
 pub use software::SoftwareCredential;
 
-/// TLS_AES_128_GCM_SHA256, the only cipher suite offered (RFC 8446 section 9.1).
-const CIPHER_SUITE: u16 = 0x1301;
-
 /// The largest number of certificates that a server may send beside its own.
 pub const MAX_SENT: usize = 4;
 

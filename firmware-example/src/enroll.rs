@@ -21,7 +21,7 @@ use rand_core::RngCore;
 
 use crate::dial::{Link, SILENCE, trust};
 use crate::http::{HttpError, Request, ask};
-use crate::renewal::{Issued, MAX_CHAIN};
+use crate::issued::{Issued, MAX_CHAIN};
 use crate::settings::Settings;
 
 const PATH: &str = "/.well-known/est/simplereenroll";

@@ -4,6 +4,7 @@ pub mod chains;
 pub mod conformance;
 pub mod forge;
 pub mod log_calls;
+pub mod modules;
 pub mod powercut;
 pub mod random;
 pub mod repository;

@@ -5,6 +5,9 @@ use core::cell::Cell;
 
 use embedded_io_async::{Error, ErrorKind, ErrorType, Read, Write};
 
+/// TLS_AES_128_GCM_SHA256, the only cipher suite offered (RFC 8446 section 9.1).
+pub(super) const CIPHER_SUITE: u16 = 0x1301;
+
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
@@ -316,7 +319,7 @@ fn server_hello(message: &[u8]) -> Result<(), RecordFault> {
         return Err(malformed);
     }
     let suite = u16::from_be_bytes([suite_high, suite_low]);
-    if suite != super::CIPHER_SUITE {
+    if suite != CIPHER_SUITE {
         return Err(RecordFault::CipherSuite(suite));
     }
     let mut version = None;

@@ -4,32 +4,10 @@ use pki_types::{SignatureVerificationAlgorithm, UnixTime};
 
 use super::checks::{self, Asked};
 use super::error::{PathError, PathErrorKind, Resource};
-use super::verified::{VerifiedPath, pins};
-use super::{Anchor, Budget, Role, common_names, name_constraints};
+use super::verified::{MAX_INTERMEDIATES, Place, VerifiedPath, pins};
+use super::{Anchor, Budget, Purpose, Role, common_names, name_constraints};
 use crate::time::TrustedTime;
 use crate::x509::{Certificate, ObjectIdentifier};
-
-/// The largest number of intermediates in a path, including self-issued ones; [`super::Limits`] sets the bound in use.
-pub const MAX_INTERMEDIATES: usize = 16;
-
-/// The purpose for which a leaf is verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// id-kp-serverAuth: the peer is a server.
-    ServerAuth,
-    /// id-kp-clientAuth: the peer is a client.
-    ClientAuth,
-}
-
-impl Purpose {
-    /// Returns the contents octets of the KeyPurposeId (RFC 5280 section 4.2.1.12).
-    pub(super) fn oid(self) -> [u8; 8] {
-        match self {
-            Self::ServerAuth => [0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01],
-            Self::ClientAuth => [0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02],
-        }
-    }
-}
 
 /// The trust anchors, and the intermediates and algorithms that complete a path.
 #[derive(Clone, Copy, Debug)]
@@ -40,17 +18,6 @@ pub struct Trust<'t> {
     pub known_intermediates: &'t [Certificate<'t>],
     /// The accepted signature algorithms.
     pub algorithms: &'t [&'t dyn SignatureVerificationAlgorithm],
-}
-
-/// The place where a certificate of a path was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Index in [`Trust::anchors`].
-    Anchor(u16),
-    /// Index in the certificates that the peer sent.
-    Sent(u16),
-    /// Index in [`Trust::known_intermediates`].
-    Known(u16),
 }
 
 /// One level of the search: the certificate whose issuer is sought is the one chosen a level below.

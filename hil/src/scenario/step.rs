@@ -5,10 +5,13 @@ use std::time::Duration;
 use regex::Regex;
 use serde::Deserialize;
 
-use super::file::{PATIENCE, Server};
+use super::server::Server;
 use crate::image::FlashFault;
 use crate::servers::Est;
 use crate::wire::{Dhcp, Dns, Fault, Ntp};
+
+/// The time limit of a step that states none.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A service of the network that the device asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

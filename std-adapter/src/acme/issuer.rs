@@ -7,11 +7,12 @@ use edgetrust_core::config::RenewVia;
 use edgetrust_core::rotation::FailureKind;
 use edgetrust_core::x509::Certificate;
 use instant_acme::{Account, CertificateIdentifier, RevocationReason, RevocationRequest};
-use pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use pki_types::{CertificateDer, UnixTime};
 
 use super::error::{AcmeError, Remedy};
 use super::http::{Http, LastAnswers};
 use super::http01::Responders;
+use super::issued::Issued;
 use super::order::Context;
 use super::rounds::Rounds;
 use super::settings::Settings;
@@ -19,38 +20,7 @@ use super::verify::verify;
 use super::{account, order, step_ca};
 use crate::clock;
 use crate::store::Folder;
-use crate::tls::{Credential, LiveCredential};
-
-/// A new certificate that has been verified and whose key fits, but that is not yet stored.
-#[derive(Clone)]
-pub struct Issued {
-    /// The private key, PKCS #8 in DER.
-    pub key: Vec<u8>,
-    /// The chain, leaf first.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// The start of the validity (RFC 5280 section 4.1.2.5).
-    pub not_before: UnixTime,
-    /// The end of the validity (RFC 5280 section 4.1.2.5).
-    pub not_after: UnixTime,
-}
-
-impl std::fmt::Debug for Issued {
-    /// Formats the certificate without its key.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Issued").field("not_after", &self.not_after).finish_non_exhaustive()
-    }
-}
-
-impl Issued {
-    /// Returns the credential that rustls presents.
-    ///
-    /// # Errors
-    /// Fails if the key does not fit the certificate.
-    pub fn credential(&self) -> Result<Credential, String> {
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.clone()));
-        Credential::new(self.chain.clone(), key).map_err(|error| error.to_string())
-    }
-}
+use crate::tls::LiveCredential;
 
 /// The time in which a CA suggests a renewal (RFC 9773 section 4.2), and the interval until the next query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::error::AcmeError;
 use super::http::{Http, LastAnswers};
-use super::issuer::Issued;
+use super::issued::Issued;
 use super::settings::Settings;
 use crate::pem;
 

@@ -4,18 +4,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config_file::with_config;
-use crate::tls::Authority;
 use edgetrust_core::config::{
     ClientTls, ClientTrust, Config, CredentialSource, GatewayLimits, Remote, Server, Tunnel, TunnelKind,
 };
 use edgetrust_core::path::Purpose;
-use pki_types::UnixTime;
 use serde::Serialize;
 
-use super::check_anchors::{Known, common_names};
+use super::check_anchors::common_names;
 use super::check_effective::{self, Effective};
 use super::check_files::Files;
 use super::descriptors;
+use super::findings::{Finding, Findings, Known, Level};
 use super::{Outcome, text};
 use super::{check_acme, check_devices, check_names};
 
@@ -36,56 +35,6 @@ pub(crate) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Level {
-    Ok,
-    Warning,
-    Error,
-}
-
-#[derive(Debug, Serialize)]
-struct Finding {
-    level: Level,
-    subject: String,
-    what: String,
-}
-
-/// The findings, each about a part of the configuration.
-#[derive(Default)]
-pub(super) struct Findings {
-    subject: String,
-    all: Vec<Finding>,
-    certificates: Vec<Known>,
-}
-
-impl Findings {
-    pub(super) fn add(&mut self, level: Level, what: impl Into<String>) {
-        self.all.push(Finding { level, subject: self.subject.clone(), what: what.into() });
-    }
-
-    /// Adds a certificate that peers are verified by.
-    pub(super) fn know(&mut self, file: &str, authority: &Authority, now: UnixTime) {
-        self.certificates.push(Known::new(&self.subject, file, authority, now));
-    }
-
-    /// Adds a finding about a file or a directory, which holds wherever that is used, only at the first use.
-    pub(super) fn once(&mut self, level: Level, what: impl Into<String>) {
-        let what = what.into();
-        if !self.all.iter().any(|finding| finding.level == level && finding.what == what) {
-            self.add(level, what);
-        }
-    }
-
-    pub(super) fn about(&mut self, subject: impl Into<String>) {
-        self.subject = subject.into();
-    }
-
-    fn count(&self, level: Level) -> usize {
-        self.all.iter().filter(|finding| finding.level == level).count()
-    }
 }
 
 #[derive(Serialize)]

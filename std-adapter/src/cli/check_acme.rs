@@ -13,8 +13,8 @@ use edgetrust_core::rotation::Policy;
 use edgetrust_core::time::Utc;
 use edgetrust_core::x509::Certificate;
 
-use super::check::{Findings, Level};
 use super::check_names::unresolved;
+use super::findings::{Findings, Level};
 
 /// The clock difference in seconds above which valid certificates fail.
 const CLOCK_TOLERANCE_S: u64 = 30;

@@ -12,8 +12,8 @@ use edgetrust_core::time::Utc;
 use edgetrust_core::x509::Certificate;
 use pki_types::{CertificateDer, UnixTime};
 
-use super::check::{Findings, Level};
 use super::check_anchors::{List, bundle, end};
+use super::findings::{Findings, Level};
 
 /// The remaining time below which a certificate's end is warned of, unless the whole life is short.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use edgetrust_core::config::{Config, Endpoint};
 
-use super::check::{Findings, Level};
+use super::findings::{Findings, Level};
 
 /// The time limit of a look-up.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -17,6 +17,7 @@ mod connect;
 mod demo;
 mod descriptors;
 mod files;
+mod findings;
 mod generate;
 mod inspect;
 mod key;
@@ -26,14 +27,13 @@ mod serve;
 mod service;
 mod verify;
 
-use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
-/// The version with the commit, if known; the build script composes the text.
-pub(crate) const VERSION: &str = env!("EDGETRUST_VERSION");
+pub(crate) use output::{Outcome, text};
+use service::VERSION;
 
 /// TLS trust engine for edge gateways.
 ///
@@ -98,8 +98,8 @@ pub fn run() -> ExitCode {
         Command::Inspect(args) => inspect::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Acme(args) => acme::run(args),
-        Command::Completions(args) => generate::completions(args),
-        Command::Man(args) => generate::man(args),
+        Command::Completions(args) => generate::completions(args, Cli::command()),
+        Command::Man(args) => generate::man(args, Cli::command()),
     };
     let (code, error) = match (outcome, output::finish()) {
         (Err(error), _) => (ExitCode::from(MISUSE), Some(error)),
@@ -108,12 +108,4 @@ pub fn run() -> ExitCode {
     };
     log::finish(error);
     code
-}
-
-/// The result of a subcommand; an error is wrong usage or an invalid configuration.
-pub(crate) type Outcome = Result<ExitCode, String>;
-
-/// Returns an error's text, for `map_err`.
-pub(crate) fn text(error: impl Display) -> String {
-    error.to_string()
 }

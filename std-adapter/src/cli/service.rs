@@ -16,7 +16,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
-use super::{Outcome, VERSION, arguments, descriptors, text};
+use super::{Outcome, arguments, descriptors, text};
+
+/// The version with the commit, if known; the build script composes the text.
+pub(crate) const VERSION: &str = env!("EDGETRUST_VERSION");
 
 #[derive(clap::Args)]
 pub(crate) struct Options {

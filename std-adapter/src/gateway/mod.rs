@@ -19,6 +19,7 @@ mod session;
 mod shares;
 mod socket;
 mod splice;
+mod state;
 mod status;
 mod target;
 mod tunnel;
@@ -45,8 +46,9 @@ pub use tunnel::{GatewayError, Tunnel, TunnelKind};
 pub use watched::Watched;
 
 use door::DoorLimits;
-use listener::{Common, Phase, State, serve};
+use listener::{Phase, serve};
 use socket::Listener;
+use state::{Common, State};
 use tunnel::Route;
 
 /// A gateway with running tunnels.

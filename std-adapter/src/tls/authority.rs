@@ -1,7 +1,5 @@
 //! Describes the certificates that peers, or we, are verified by: the role and the validity of each.
 
-#[cfg(feature = "cli")]
-use std::sync::Arc;
 use std::time::Duration;
 
 use edgetrust_core::path::{Anchor, Role};
@@ -11,8 +9,6 @@ use pki_types::CertificateDer;
 use pki_types::UnixTime;
 
 use super::shown::cut;
-#[cfg(feature = "cli")]
-use super::{Credential, TrustStore};
 
 /// The role of a certificate that others are verified by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,33 +95,6 @@ impl Authority {
     pub fn ends_soon(&self, now: UnixTime) -> bool {
         let seconds = |from: UnixTime| self.not_after.as_secs().saturating_sub(from.as_secs());
         seconds(now) < SOON.as_secs().min(seconds(self.not_before) / 6)
-    }
-}
-
-/// The certificates shown to peers, and those that peers are verified by, for reports of their expiry.
-#[cfg(feature = "cli")]
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Certificates {
-    /// The credential shown to peers, if any.
-    pub credential: Option<Credential>,
-    /// The trust that peers are verified by, if any.
-    pub trust: Option<Arc<TrustStore>>,
-}
-
-#[cfg(feature = "cli")]
-impl Certificates {
-    /// Returns the first and last second of our own certificate's validity, if there is one.
-    pub fn validity(&self) -> Option<(UnixTime, UnixTime)> {
-        self.credential.as_ref().and_then(Credential::validity)
-    }
-
-    /// Returns every configured CA, pin and intermediate, and the intermediates that peers and we show.
-    pub fn authorities(&self) -> Vec<Authority> {
-        let mut all = self.trust.as_ref().map(|trust| trust.authorities()).unwrap_or_default();
-        if let Some(credential) = &self.credential {
-            all.extend(Authority::of_chain(&credential.chain()));
-        }
-        all
     }
 }
 

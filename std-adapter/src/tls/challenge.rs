@@ -10,8 +10,6 @@ use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
 
-use super::{Credential, LiveCredential};
-
 /// The ALPN protocol of a validation (RFC 8737 section 6.2).
 pub(super) const ALPN: &[u8] = b"acme-tls/1";
 
@@ -31,13 +29,13 @@ impl fmt::Debug for Challenges {
 /// A guard: a validation is answered until the guard is dropped.
 #[derive(Debug)]
 pub(crate) struct ChallengeCertificate {
-    credential: LiveCredential,
+    challenges: Arc<Challenges>,
     name: String,
 }
 
 impl Drop for ChallengeCertificate {
     fn drop(&mut self) {
-        self.credential.forget_challenge(&self.name);
+        self.challenges.forget(&self.name);
     }
 }
 
@@ -46,22 +44,17 @@ impl Challenges {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn answer(
-        &self,
-        name: &str,
-        certificate: Option<Arc<CertifiedKey>>,
-        credential: LiveCredential,
-    ) -> ChallengeCertificate {
+    pub(super) fn answer(self: &Arc<Self>, name: &str, certificate: Option<Arc<CertifiedKey>>) -> ChallengeCertificate {
         let name = name.to_ascii_lowercase();
         let mut pending = self.pending();
         if let Some(certificate) = certificate {
             pending.insert(name.clone(), certificate);
         }
         self.count.store(pending.len(), Ordering::Release);
-        ChallengeCertificate { credential, name }
+        ChallengeCertificate { challenges: self.clone(), name }
     }
 
-    pub(super) fn forget(&self, name: &str) {
+    fn forget(&self, name: &str) {
         let mut pending = self.pending();
         pending.remove(name);
         self.count.store(pending.len(), Ordering::Release);
@@ -75,26 +68,11 @@ impl Challenges {
     fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
         self.pending().get(&name.to_ascii_lowercase()).cloned()
     }
-}
-
-#[derive(Debug)]
-struct Only(Arc<CertifiedKey>);
-
-impl ResolvesServerCert for Only {
-    fn resolve(&self, _: rustls::server::ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.clone())
-    }
-}
-
-impl Credential {
-    /// Returns whether a validation may come now.
-    pub(super) fn is_challenged(&self) -> bool {
-        self.challenges().is_some_and(|challenges| !challenges.is_empty())
-    }
 
     /// Returns the configuration that answers the validation of a name; no client certificate is requested.
-    pub(super) fn challenge_config(&self, name: &str) -> Option<io::Result<Arc<ServerConfig>>> {
-        let certificate = self.challenges()?.find(name)?;
+    #[cfg(feature = "tokio")]
+    pub(super) fn config(&self, name: &str) -> Option<io::Result<Arc<ServerConfig>>> {
+        let certificate = self.find(name)?;
         // RFC 8737 section 3: TLS 1.2 or higher
         let config = ServerConfig::builder_with_provider(super::provider())
             .with_safe_default_protocol_versions()
@@ -105,5 +83,16 @@ impl Credential {
                 Arc::new(config)
             });
         Some(config)
+    }
+}
+
+#[cfg(feature = "tokio")]
+#[derive(Debug)]
+struct Only(Arc<CertifiedKey>);
+
+#[cfg(feature = "tokio")]
+impl ResolvesServerCert for Only {
+    fn resolve(&self, _: rustls::server::ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
     }
 }

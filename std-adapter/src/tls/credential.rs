@@ -1,6 +1,8 @@
 //! Holds a certificate chain with its private key, fixed or replaceable while in use.
 
 use std::fmt;
+#[cfg(feature = "tokio")]
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 use edgetrust_core::x509::Certificate;
 use pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+#[cfg(feature = "tokio")]
+use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
 
 #[cfg(feature = "cli")]
@@ -34,7 +38,7 @@ struct Live {
     current: ArcSwapOption<CertifiedKey>,
     generation: AtomicU64,
     #[cfg(feature = "cli")]
-    challenges: Challenges,
+    challenges: Arc<Challenges>,
 }
 
 /// The reason a credential cannot be loaded.
@@ -134,11 +138,22 @@ impl Credential {
 
     /// Returns the pending validations of the credential's names (RFC 8737).
     #[cfg(feature = "cli")]
-    pub(super) fn challenges(&self) -> Option<&Challenges> {
+    fn challenges(&self) -> Option<&Challenges> {
         match &self.0 {
             Kind::Fixed(_) => None,
             Kind::Live(live) => Some(&live.0.challenges),
         }
+    }
+
+    /// Returns whether a validation may come now.
+    pub(super) fn is_challenged(&self) -> bool {
+        self.challenges().is_some_and(|challenges| !challenges.is_empty())
+    }
+
+    /// Returns the configuration that answers the validation of a name; no client certificate is requested.
+    #[cfg(feature = "tokio")]
+    pub(super) fn challenge_config(&self, name: &str) -> Option<io::Result<Arc<ServerConfig>>> {
+        self.challenges()?.config(name)
     }
 
     /// Returns the first and last second of the leaf's validity; `None` if no certificate was obtained yet.
@@ -174,12 +189,7 @@ impl LiveCredential {
     /// Answers validations of `name` with this certificate until the returned value is dropped (RFC 8737 section 3).
     #[cfg(feature = "cli")]
     pub(crate) fn answer(&self, name: &str, certificate: &Credential) -> ChallengeCertificate {
-        self.0.challenges.answer(name, certificate.current(), self.clone())
-    }
-
-    #[cfg(feature = "cli")]
-    pub(super) fn forget_challenge(&self, name: &str) {
-        self.0.challenges.forget(name);
+        self.0.challenges.answer(name, certificate.current())
     }
 }
 

@@ -1,12 +1,16 @@
 //! Contains all code that names rustls.
 
 #[cfg(feature = "tokio")]
+mod accept_error;
+#[cfg(feature = "tokio")]
 mod acceptor;
 mod admission;
 mod alert;
 mod authority;
 #[cfg(feature = "tokio")]
 mod bounded;
+#[cfg(feature = "cli")]
+mod certificates;
 #[cfg(feature = "cli")]
 mod challenge;
 #[cfg(feature = "tokio")]
@@ -15,6 +19,7 @@ mod credential;
 mod handshake;
 mod peer;
 mod provider;
+mod refusal;
 #[cfg(feature = "tokio")]
 mod reloading;
 mod resolver;
@@ -32,15 +37,17 @@ mod verdicts;
 mod verifier;
 
 #[cfg(feature = "tokio")]
-pub use acceptor::{AcceptError, Acceptor};
+pub use accept_error::AcceptError;
+#[cfg(feature = "tokio")]
+pub use acceptor::Acceptor;
 pub use admission::{Admission, Anyone};
 #[cfg(feature = "cli")]
 pub(crate) use alert::is_alert;
-#[cfg(feature = "cli")]
-pub(crate) use authority::Certificates;
 pub use authority::{Authority, AuthorityRole};
 #[cfg(feature = "tokio")]
 pub use bounded::Bounded;
+#[cfg(feature = "cli")]
+pub(crate) use certificates::Certificates;
 #[cfg(feature = "cli")]
 pub(crate) use challenge::ChallengeCertificate;
 #[cfg(feature = "tokio")]
@@ -48,6 +55,7 @@ pub use connector::Connector;
 pub use credential::{Credential, CredentialError, KeyError, LiveCredential};
 pub use peer::Peer;
 pub use provider::{MinVersion, provider};
+pub use refusal::{MAX_CERTIFICATES, Refusal, UnparsedCertificate, refusal};
 pub use server_name::{ServerNameError, WrongServerName, server_name};
 pub use settings::{ClientAuth, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
 pub use shown::ShownCertificate;
@@ -59,4 +67,4 @@ pub use streams::{ClientHello, ClientStream, ServerStream};
 pub(crate) use streams::{has_verdict, is_resumed, version_name};
 pub use system_roots::{SystemRoots, system_roots};
 pub use trust::{Anchors, OwnedRule, Peers, TrustStore};
-pub use verifier::{ClientVerifier, MAX_CERTIFICATES, Refusal, ServerVerifier, UnparsedCertificate, refusal};
+pub use verifier::{ClientVerifier, ServerVerifier};

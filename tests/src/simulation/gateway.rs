@@ -7,8 +7,8 @@ use edgetrust_core::rotation::{Action, Credential, Event, Failure, FailureKind, 
 use edgetrust_core::store::Slot;
 use edgetrust_core::time::TrustedTime;
 
+use super::report::{Options, Report};
 use super::world::{CaTroubles, HOUR, MINUTE, Span, Troubles, holds};
-use super::{Options, Report};
 use crate::random::Random;
 
 /// The start of simulated time.

@@ -16,6 +16,9 @@ use super::pki::Ca;
 use super::show::Log;
 use crate::cli::text;
 
+/// The time limit of each step, which only a fault exceeds.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Returns credentials that the gateway of `at` must refuse.
 pub(super) fn credentials(at: &Location, folder: &Path) -> Result<[(&'static str, Credential); 2], String> {
     let (forged, insider) = (folder.join("forged"), folder.join("insider"));
@@ -68,7 +71,7 @@ pub(super) async fn knock(
         tls.write_all(b"x").await.ok()?;
         tls.read_u8().await.ok()
     };
-    match timeout(super::PATIENCE, knocked).await {
+    match timeout(PATIENCE, knocked).await {
         Ok(None) => {}
         Ok(Some(_)) => return Err("was let in".to_owned()),
         Err(_) => return Err("heard nothing".to_owned()),
