@@ -27,11 +27,11 @@ struct Module {
 struct Import {
     name: String,
     path: Vec<String>,
-    /// Whether it is `pub use`.
+    /// True for a `pub use`.
     shown: bool,
 }
 
-/// What a path leads to.
+/// The target of a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Found {
     Module(usize),
