@@ -12,9 +12,6 @@
 //! | `store` | `acme` | the two slots in files, PEM copies |
 //! | [`tls`] | | every rustls name: verifiers, credentials, acceptor, connector |
 
-// Only `gateway/queue.rs` makes a call that needs unsafe code.
-#![deny(unsafe_code)]
-#![deny(missing_docs)]
 // Configuration, certificates, network and storage cannot cause a panic.
 #![cfg_attr(
     not(test),

@@ -1,5 +1,7 @@
 //! What a stranger's chains cost to refuse, beside rustls-webpki and beside the P-256 checks that bound it.
 
+#![allow(missing_docs, reason = "criterion makes functions that have none")]
+
 use std::hint::black_box;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Time from DER to verdict beside rustls-webpki, with the same algorithms in the same run; and of the parts.
 
+#![allow(missing_docs, reason = "criterion makes functions that have none")]
+
 use std::hint::black_box;
 use std::time::Duration;
 
