@@ -322,7 +322,8 @@ impl Verifier<'_> {
             }
             // A certificate that does not parse cannot be part of a path.
             if let Ok(certificate) = Certificate::from_der(der) {
-                let _ = sent.push(certificate);
+                let pushed = sent.push(certificate).is_ok();
+                debug_assert!(pushed, "the number was checked");
             }
         }
         let demand = self.demand;
@@ -358,9 +359,11 @@ impl Verifier<'_> {
         });
         let algorithm = algorithm.ok_or(HandshakeError::SignatureScheme)?;
         let mut message = heapless::Vec::<u8, 130>::new();
+        // The list has room for all three: 64, 34 and 32 octets.
         let _ = message.resize(64, b' ');
         let _ = message.extend_from_slice(b"TLS 1.3, server CertificateVerify\0");
         let _ = message.extend_from_slice(&leaf.transcript.clone().finalize());
+        debug_assert!(message.is_full(), "a part is not as long as it should be");
         algorithm
             .verify_signature(&leaf.public_key, &message, verify.signature)
             .map_err(|_| HandshakeError::BadCertificateVerify)?;

@@ -12,7 +12,6 @@
 
 #![no_std]
 #![no_main]
-#![deny(unsafe_code)]
 
 mod blobs;
 mod clock;

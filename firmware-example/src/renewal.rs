@@ -107,6 +107,7 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
         if self.enrolls {
             self.report(settings, now, Event::Restored { active, trial }, None);
         } else if let Some(active) = active.or(trial) {
+            // A credential that cannot be shown is logged; the factory's stays.
             let _ = self.show(active.slot);
         }
     }

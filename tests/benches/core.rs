@@ -1,6 +1,8 @@
 //! Measures the time from DER to verdict beside rustls-webpki, with the same algorithms in the same run, and the time
 //! of each part.
 
+#![allow(missing_docs, reason = "criterion makes functions that have none")]
+
 use std::hint::black_box;
 use std::time::Duration;
 

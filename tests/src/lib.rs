@@ -1,5 +1,7 @@
 //! Provides the shared parts of EdgeTrust's tests.
 
+#![allow(missing_docs, reason = "what is not documented says by its name what it is")]
+
 pub mod chains;
 pub mod conformance;
 pub mod forge;

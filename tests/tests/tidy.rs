@@ -85,6 +85,20 @@ fn citations_have_one_style() {
     }
 }
 
+/// What is thrown away is thrown away for a reason: a comment on the line or before it, which also holds for lines that
+/// follow at once.
+#[test]
+fn what_is_thrown_away_has_a_reason() {
+    for source in ["core/src", "std-adapter/src", "firmware-example/src"].iter().flat_map(|folder| rust(folder)) {
+        let mut reasoned = false;
+        for (number, line) in (1..).zip(source.shipped().lines()) {
+            let drops = line.contains("let _ =");
+            reasoned = line.contains("//") || (drops && reasoned);
+            assert!(!drops || reasoned, "{}:{number}: give the reason: {line}", source.path);
+        }
+    }
+}
+
 /// A file that no `mod` names is not compiled.
 #[test]
 fn every_file_is_part_of_something() {

@@ -23,8 +23,8 @@ pub(super) fn gateway<'a>(raw: &Raw<'a>, gateway: &mut Gateway<'a>) -> Result<()
         for other in &gateway.tunnels {
             apart(&at, other, &tunnel)?;
         }
-        // Both lists have the same capacity.
-        let _ = gateway.tunnels.push(tunnel);
+        let pushed = gateway.tunnels.push(tunnel).is_ok();
+        debug_assert!(pushed, "both lists have the same capacity");
     }
     let at = At::new(&[Segment::Key("gateway"), Segment::Key("admin")], 0);
     gateway.admin_listen = match raw.gateway.admin_listen {

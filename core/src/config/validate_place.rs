@@ -19,8 +19,8 @@ impl<'a> At<'a> {
     pub(super) fn new(path: &[Segment<'a>], offset: u32) -> Self {
         let mut own = heapless::Vec::new();
         for segment in path {
-            // The schema is less deep than MAX_PATH.
-            let _ = own.push(*segment);
+            let pushed = own.push(*segment).is_ok();
+            debug_assert!(pushed, "the schema is deeper than MAX_PATH");
         }
         Self { path: own, offset }
     }
@@ -48,8 +48,8 @@ impl<'a> At<'a> {
     /// Returns the place of an object in this one.
     pub(super) fn inside(&self, key: &'static str) -> Self {
         let mut inside = self.clone();
-        // The schema is less deep than MAX_PATH.
-        let _ = inside.path.push(Segment::Key(key));
+        let pushed = inside.path.push(Segment::Key(key)).is_ok();
+        debug_assert!(pushed, "the schema is deeper than MAX_PATH");
         inside
     }
 

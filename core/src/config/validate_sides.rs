@@ -67,8 +67,8 @@ fn client_trust<'a>(at: &At<'a>, side: &ServerSide<'_, 'a>) -> Result<ClientTrus
         let Some(address) = rule_address(text) else {
             return at.fail("allowed_client_ips", Found::Text(text), "IP addresses, as certificates have them");
         };
-        // Both lists have the same capacity.
-        let _ = allowed_ips.push(address);
+        let pushed = allowed_ips.push(address).is_ok();
+        debug_assert!(pushed, "both lists have the same capacity");
     }
     Ok(ClientTrust {
         required: side.required,

@@ -86,8 +86,8 @@ impl<'t> Trust<'t> {
             checks::pinned(leaf, &asked).map_err(at_leaf)?;
             let place = Place::Anchor(u16::try_from(anchor).unwrap_or(u16::MAX));
             let mut issuers = heapless::Vec::new();
-            // The list is not full.
-            let _ = issuers.push(place);
+            let pushed = issuers.push(place).is_ok();
+            debug_assert!(pushed, "the list is empty");
             let valid_until = leaf.validity().not_after;
             let (anchors, work) = (self.anchors, budget.work);
             return Ok(VerifiedPath {
@@ -133,7 +133,8 @@ where
 {
     fn run(mut self) -> Result<VerifiedPath<'p>, PathError> {
         let mut best = PathError { depth: 0, kind: PathErrorKind::UnknownIssuer };
-        let _ = self.levels.push(Level::default());
+        let pushed = self.levels.push(Level::default()).is_ok();
+        debug_assert!(pushed, "the search begins without levels");
         // Each turn looks at one candidate, or gives up a level; the budget's work bounds the number of turns.
         while let Some(level) = self.levels.last_mut() {
             let candidate = level.next;
@@ -369,9 +370,10 @@ where
             if let Some(certificate) = self.certificate(place) {
                 valid_until = valid_until.min(certificate.validity().not_after);
             }
-            // The list holds as many places as there are levels.
-            let _ = issuers.push(place);
+            let pushed = issuers.push(place).is_ok();
+            debug_assert!(pushed, "the list holds as many places as there are levels");
         }
+        debug_assert!(matches!(issuers.last(), Some(Place::Anchor(_))), "a path ends at an anchor");
         let common_name_permitted = match self.asked.purpose {
             Purpose::ServerAuth => false,
             Purpose::ClientAuth => self.is_common_name_permitted(&issuers),

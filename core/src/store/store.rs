@@ -230,6 +230,7 @@ impl<M: SlotMedium> Store<M> {
         mut offset: u32,
         mut octets: impl Iterator<Item = u8>,
     ) -> Result<(), StoreError<M::Error>> {
+        debug_assert!(offset.is_multiple_of(M::WRITE_SIZE), "a part begins inside a word");
         loop {
             let mut chunk = [0xff; CHUNK];
             let mut filled = 0_u32;

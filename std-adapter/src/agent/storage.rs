@@ -121,8 +121,7 @@ fn pem(label: &str, der: &[u8]) -> String {
         let _ = writeln!(out, "{line}");
         rest = after;
     }
-    let _ = writeln!(out, "-----END {label}-----");
-    out
+    out + &format!("-----END {label}-----\n")
 }
 
 /// Returns the folder's random number, the same after each start, which spreads renewals over a fleet.

@@ -98,6 +98,7 @@ fn first_names(all: Option<GeneralNames<'_>>) -> String {
         let _ = names.write_str(comma).and_then(|()| write_name(&mut names, &name));
     }
     if all.next().is_some() {
+        // Likewise.
         let _ = names.write_str(",…");
     }
     names.text

@@ -132,6 +132,7 @@ impl Running {
     pub(super) async fn stop(self) {
         // The task runs until it receives this.
         let _ = self.stop.send(());
+        // A task that panicked has said so.
         let _ = self.task.await;
     }
 }
