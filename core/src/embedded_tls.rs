@@ -115,12 +115,12 @@ impl Default for Shared {
 
 /// A server that proved its identity in this handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Server {
+pub struct VerifiedServer {
     valid_until: UnixTime,
     leaf: [u8; 32],
 }
 
-impl Server {
+impl VerifiedServer {
     /// Returns the earliest notAfter of the server's path, at which the connection should end.
     pub fn valid_until(&self) -> UnixTime {
         self.valid_until
@@ -136,7 +136,7 @@ impl Server {
 pub struct Connection<'b, S: Read + Write + 'b> {
     tls: TlsConnection<'b, Guard<'b, S>, Aes128GcmSha256>,
     link: &'b Link,
-    server: Server,
+    server: VerifiedServer,
 }
 
 impl<S: Read + Write> core::fmt::Debug for Connection<'_, S> {
@@ -200,7 +200,7 @@ where
 
 impl<S: Read + Write> Connection<'_, S> {
     /// Returns the server.
-    pub fn server(&self) -> &Server {
+    pub fn server(&self) -> &VerifiedServer {
         &self.server
     }
 
@@ -285,13 +285,13 @@ enum Stage {
     /// The chain is verified and for the right name.
     Certificate(Leaf),
     /// The CertificateVerify is verified too.
-    Proven(Server),
+    Proven(VerifiedServer),
 }
 
 /// The data to verify a CertificateVerify with.
 #[derive(Debug)]
 struct Leaf {
-    server: Server,
+    server: VerifiedServer,
     /// The hash of ClientHello to Certificate.
     transcript: Sha256,
     algorithm: AlgorithmIdentifier,
@@ -333,8 +333,10 @@ impl Verifier<'_> {
             Denied::WrongServerName => HandshakeError::WrongServerName { found: FoundName::of(&leaf) },
             denied => HandshakeError::Denied(denied),
         })?;
-        let server =
-            Server { valid_until: peer.path().valid_until(), leaf: Sha256::digest(peer.path().leaf().der()).into() };
+        let server = VerifiedServer {
+            valid_until: peer.path().valid_until(),
+            leaf: Sha256::digest(peer.path().leaf().der()).into(),
+        };
         let key = leaf.subject_public_key_info();
         let algorithm = demand.trust.algorithms.iter().map(|algorithm| algorithm.public_key_alg_id());
         let algorithm = algorithm.into_iter().find(|algorithm| algorithm.as_ref() == key.algorithm);
@@ -344,7 +346,7 @@ impl Verifier<'_> {
     }
 
     /// Verifies a CertificateVerify (RFC 8446 section 4.4.3).
-    fn certificate_verify(&self, verify: &CertificateVerifyRef<'_>) -> Result<Server, HandshakeError> {
+    fn certificate_verify(&self, verify: &CertificateVerifyRef<'_>) -> Result<VerifiedServer, HandshakeError> {
         let Stage::Certificate(leaf) = &self.stage else { return Err(HandshakeError::UnexpectedMessage) };
         // RFC 8446 section 4.2.3: the curve belongs to the scheme
         let (key, signature) = match verify.signature_scheme {
