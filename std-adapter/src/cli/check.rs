@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::config_file::with_config;
-use crate::tls::Authority;
 use edgetrust_core::config::{
     ClientTls, ClientTrust, Config, CredentialSource, GatewayLimits, Remote, Server, Tunnel, TunnelKind,
 };
@@ -18,6 +16,8 @@ use super::check_files::Files;
 use super::descriptors;
 use super::{Outcome, text};
 use super::{check_acme, check_devices, check_names};
+use crate::config_file::with_config;
+use crate::tls::Authority;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

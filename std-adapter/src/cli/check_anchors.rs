@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use crate::pem;
-use crate::tls::{Anchors, Authority, AuthorityRole, provider};
 use edgetrust_core::identity::common_name;
 use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust};
 use edgetrust_core::time::Utc;
@@ -13,6 +11,8 @@ use serde::Serialize;
 
 use super::check::{Findings, Level};
 use super::key;
+use crate::pem;
+use crate::tls::{Anchors, Authority, AuthorityRole, provider};
 
 /// A certificate of a configuration that verifies peers, or ourselves.
 #[derive(Debug, Serialize)]
