@@ -3,10 +3,6 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::acme::{Directory, Purposes, Settings, account_file, probe, verify};
-use crate::agent::Storage;
-use crate::clock;
-use crate::pem;
 use edgetrust_core::config::{Acme, ChallengeType, Est};
 use edgetrust_core::path::Purpose;
 use edgetrust_core::rotation::Policy;
@@ -15,6 +11,11 @@ use edgetrust_core::x509::Certificate;
 
 use super::check_names::unresolved;
 use super::findings::{Findings, Level};
+use super::text;
+use crate::acme::{Directory, Purposes, Settings, account_file, probe, verify};
+use crate::agent::Storage;
+use crate::clock;
+use crate::pem;
 
 /// The clock difference in seconds above which valid certificates fail.
 const CLOCK_TOLERANCE_S: u64 = 30;
@@ -103,9 +104,9 @@ fn kept(settings: &Settings, findings: &mut Findings) {
                 Level::Ok,
                 format!("{}: valid until {}, renewed {hours} h before", place.display(), Utc(active.not_after)),
             );
-            let verdict = storage.read(&active).map_err(|error| error.to_string());
+            let kept = storage.read(&active).map_err(text);
             // Roots, names or purposes may have changed since the issuance: then a start attempts a renewal at once.
-            if let Err(error) = verdict.and_then(|kept| verify(settings, &kept.chain, clock::now())) {
+            if let Err(error) = kept.and_then(|kept| verify(settings, &kept.chain, clock::now()).map_err(text)) {
                 let place = place.display();
                 findings.once(
                     Level::Warning,
