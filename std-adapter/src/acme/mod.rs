@@ -21,7 +21,7 @@ pub use devices::DeviceIssuer;
 pub use error::AcmeError;
 pub use hook::{HookError, run_hook};
 pub use http01::Responders;
-pub use issuer::{AcmeIssuer, Issued, RenewalWindow, forget_done_order, forget_order};
+pub use issuer::{AcmeIssuer, RenewalWindow, credential, forget_done_order, forget_order};
 pub use probe::{Directory, probe};
 pub use settings::{Eab, Purposes, Settings};
 pub use verify::verify;

@@ -5,10 +5,9 @@ mod alarm;
 mod assignment;
 mod request;
 mod status;
-mod storage;
 mod worker;
 
-pub use agents::{Agents, Once, Prepared, assignments};
+pub use agents::{Agents, Prepared, assignments};
 pub use assignment::{Assignment, Fallback};
 pub use status::{CredentialStatus, Credentials, Snapshot};
-pub use storage::{Kept, Storage};
+pub use worker::Once;

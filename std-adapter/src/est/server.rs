@@ -32,7 +32,6 @@ use super::refused::Refused;
 use super::status::{Outcome, Status};
 use crate::acme::{DeviceIssuer, Responders};
 use crate::gateway::{Door, Guest, Limits, Shares, TunnelLimits, Turned, leave_told};
-use crate::store::Folder;
 use crate::tls::{AcceptError, Certificates, Peer, ShownCertificate, ShownRequest, TlsServer};
 
 /// The default limit of devices admitted at a time; further devices wait until the handshake timeout.
@@ -148,20 +147,18 @@ impl Server {
     /// Prepares the server of a plan: everything that can fail happens here, before the first change.
     ///
     /// # Errors
-    /// Fails if the address or the folder cannot be had, or settings are refused; then nothing changes.
+    /// Fails if the address or the home cannot be had, or settings are refused; then nothing changes.
     pub async fn prepare(&self, plan: Option<Plan>) -> Result<Option<Prepared>, ServerError> {
         let Some(plan) = plan else { return Ok(None) };
         let Plan { listen, tls, anchors, pinned, known, own_names, chain_in_answer, acme, limits, own_limits } = plan;
-        let taken = self.running.as_ref().map(|running| running.state.load().issuer.folder().clone());
-        let folder = match taken.filter(|folder| folder.path() == acme.storage_path) {
-            Some(folder) => folder,
-            None => Arc::new(
-                Folder::open(&acme.storage_path).map_err(|error| ServerError(format!("acme.storage_path: {error}")))?,
-            ),
+        let state = self.running.as_ref().map(|running| running.state.load_full());
+        let held = match state.filter(|state| state.issuer.settings().home == acme.home) {
+            Some(state) => state.issuer.held().clone(),
+            None => acme.home.take().await.map_err(|error| ServerError(format!("acme.storage_path: {error}")))?,
         };
         let (credential, certificates) = (tls.credential.clone(), tls.certificates());
         let tls = TlsServer::new(tls).map_err(|error| ServerError(error.to_string()))?;
-        let issuer = DeviceIssuer::new(acme, folder, self.responders.clone()).map_err(ServerError)?;
+        let issuer = DeviceIssuer::new(acme, held, self.responders.clone()).map_err(ServerError)?;
         let listener = match &self.running {
             Some(running) if running.asked == listen => None,
             _ => {
@@ -169,7 +166,7 @@ impl Server {
                 Some(bound.map_err(|error| ServerError(format!("listen: cannot listen on {listen}: {error}")))?)
             }
         };
-        let authorities = Authorities::new(anchors, pinned, known, credential, &issuer);
+        let authorities = Authorities::new(anchors, pinned, known, credential, &issuer).await;
         let state = Arc::new(State { tls, issuer, authorities, own_names, chain_in_answer, limits, own_limits });
         Ok(Some(Prepared { asked: listen, certificates, state, listener }))
     }

@@ -243,7 +243,7 @@ fn page(sources: &Sources) -> String {
             let now = credential.now();
             json!({
                 "name": credential.name,
-                "storage_path": credential.storage_path,
+                "storage_path": credential.home.to_string(),
                 "serving": now.serving,
                 "phase": now.phase,
                 "expires": now.not_after.map(|at| Utc(at).to_string()),
