@@ -2,6 +2,7 @@
 //!
 //! | module | feature | what it holds |
 //! |---|---|---|
+//! | `accept` | `gateway` | the loop that accepts connections at an address |
 //! | `acme` | `acme` | every instant-acme name: certificates from an ACME directory |
 //! | `agent` | `acme` | credentials that renew themselves: the rotation's actions turned into IO |
 //! | `config_file` | `gateway` | the configuration on disk |
@@ -43,6 +44,8 @@ macro_rules! log {
     };
 }
 
+#[cfg(feature = "gateway")]
+mod accept;
 #[cfg(feature = "acme")]
 pub mod acme;
 #[cfg(feature = "acme")]

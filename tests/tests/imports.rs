@@ -24,13 +24,14 @@ const CORE: &[(&str, &[&str])] = &[
 
 /// Modules of std-adapter's library, and the modules that each may name.
 const ADAPTER: &[(&str, &[&str])] = &[
-    ("acme", &["clock", "pem", "store", "tls"]),
+    ("accept", &[]),
+    ("acme", &["accept", "clock", "pem", "store", "tls"]),
     ("agent", &["acme", "clock", "gateway", "store", "tls"]),
     ("clock", &[]),
     ("config_file", &[]),
-    ("est", &["acme", "clock", "gateway", "store", "tls"]),
-    ("gateway", &["clock", "pem", "tls"]),
-    ("ops", &["agent", "clock", "est", "gateway", "tls"]),
+    ("est", &["accept", "acme", "clock", "gateway", "store", "tls"]),
+    ("gateway", &["accept", "clock", "pem", "tls"]),
+    ("ops", &["accept", "agent", "clock", "est", "gateway", "tls"]),
     ("pem", &[]),
     ("store", &[]),
     ("tls", &["clock", "pem"]),

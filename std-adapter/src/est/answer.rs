@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::attributes::csr_attributes;
 use super::denial::Denial;
 use super::reenroll::{Orders, reenroll};
-use super::server::State;
+use super::state::State;
 use super::status::Outcome;
 use crate::tls::ShownRequest;
 

@@ -9,11 +9,11 @@ use tracing::field::display;
 use tracing::{debug, info, warn};
 
 use super::leaving::leave_told;
-use super::listener::{Common, State};
 use super::opening::{Refused, Visitor, open};
 use super::refusals::Refusal;
 use super::session::{Carried, End, carry};
 use super::socket::Remote;
+use super::state::{Common, State};
 use super::status::Status;
 use super::tunnel::Route;
 use crate::tls::{AcceptError, Peer};

@@ -1,159 +1,58 @@
-//! Serves one address: accepts connections, finds their tunnels, and drains.
+//! Receives the clients of tunnels at one address.
 
+use std::future::Future;
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
-use tracing::warn;
+use tokio::time::Instant;
 
 use super::connection;
-use super::door::{Door, Guest};
-use super::limits::Limits;
+use super::door::Door;
 use super::opening::Visitor;
-use super::shares::Shares;
-use super::socket::{Listener, Remote, Socket};
-use super::status::Status;
-use super::tunnel::{Route, RouteKind, route_for};
-use crate::tls::TlsServer;
+use super::socket::Listener;
+use super::state::{Common, State};
+use crate::accept::{Phase, Reception};
 
-/// The state that all connections of an address see; replaced as a whole.
-#[derive(Debug)]
-pub(super) struct State {
-    /// The tunnels of this address.
-    pub(super) routes: Vec<Arc<Route>>,
-    /// All tunnels of the gateway: a session outlives its tunnel's move to another address, and is judged by the
-    /// tunnel's rules there.
-    pub(super) everywhere: Arc<[Arc<Route>]>,
-    pub(super) limits: Limits,
+/// An address of tunnels.
+pub(super) struct Tunnels {
+    pub(super) listener: Arc<Listener>,
+    pub(super) state: watch::Receiver<Arc<State>>,
+    pub(super) door: Arc<Door>,
+    pub(super) common: Common,
 }
 
-impl State {
-    /// Returns the route that lists a server name, else the route without names.
-    pub(super) fn route(&self, server_name: Option<&str>) -> Option<&Arc<Route>> {
-        route_for(self.routes.iter(), server_name)
+impl Reception for Tunnels {
+    type Visitor = Visitor;
+
+    fn name(&self) -> &'static str {
+        ""
     }
 
-    /// Returns the route that knows its clients before they send anything, if this address has one: its clients are of
-    /// this machine, or every client is admitted.
-    pub(super) fn known_route(&self) -> Option<&Arc<Route>> {
-        self.routes.first().filter(|route| !matches!(route.kind, RouteKind::Server { .. }))
-    }
-
-    /// Returns the route found without a ClientHello: no server name selects the route, and no CA validates its name.
-    pub(super) fn only_route(&self) -> Option<&Arc<Route>> {
-        match self.routes.as_slice() {
-            [only] if only.is_for(None).is_none() && !only.server().is_some_and(TlsServer::is_challenged) => Some(only),
-            _ => None,
-        }
-    }
-}
-
-/// The phase of a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    Accept,
-    /// Accept no more; established connections continue.
-    Close,
-    /// Accept no more; established connections end within this time.
-    Drain(Duration),
-}
-
-/// The pause after a failed accept: without free descriptors, say, others end meanwhile and free theirs.
-const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
-
-/// The state that the connections of all addresses share.
-#[derive(Clone, Debug)]
-pub(super) struct Common {
-    pub(super) shares: Arc<Shares>,
-    pub(super) status: Arc<Status>,
-}
-
-/// Accepts connections in the accepting phase, then serves them until the last has ended.
-pub(super) async fn serve(
-    listener: Arc<Listener>,
-    state: watch::Receiver<Arc<State>>,
-    mut phase: watch::Receiver<Phase>,
-    door: Arc<Door>,
-    common: Common,
-) {
-    let mut connections = JoinSet::new();
-    // One connection waits here for its turn; the others wait in the listener's queue.
-    let mut waiting = None;
-    while *phase.borrow() == Phase::Accept {
-        tokio::select! {
-            changed = phase.changed() => if changed.is_err() { break },
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            visitor = let_in(&mut waiting, &state, &door, &common), if waiting.is_some() => {
-                if let Some(visitor) = visitor {
-                    connections.spawn(connection::serve(visitor, state.clone(), common.clone()));
-                }
+    /// Accepts a connection and counts it, or resets it if its source has too many.
+    async fn accept(&self) -> io::Result<Option<Visitor>> {
+        let (socket, remote) = self.listener.accept().await?;
+        Ok(match self.door.enter(remote.0, Instant::now()) {
+            Ok(guest) => Some(Visitor { socket, remote, guest, permit: None }),
+            Err(turned) => {
+                socket.reset_on_close();
+                let route = self.state.borrow().only_route().cloned();
+                connection::refuse(route.as_deref(), remote, &turned.into(), &self.common.status);
+                None
             }
-            accepted = listener.accept(), if waiting.is_none() => match accepted {
-                Ok((socket, remote)) => waiting = greet(socket, remote, &state, &door, &common),
-                Err(error) => {
-                    warn!("accept: {error}");
-                    tokio::time::sleep(AFTER_ACCEPT_ERROR).await;
-                }
-            },
+        })
+    }
+
+    /// Waits for a seat for the connection's handshake, or for a permit if it has no handshake.
+    async fn turn(&self, visitor: &mut Visitor) {
+        let known = self.state.borrow().known_route().cloned();
+        match known {
+            Some(route) => visitor.permit = self.common.shares.take(&route.name).await.ok(),
+            None => self.door.seat(&mut visitor.guest).await,
         }
     }
-    drop(listener);
-    loop {
-        let now = *phase.borrow();
-        if let Phase::Drain(deadline) = now {
-            let all_ended = async { while connections.join_next().await.is_some() {} };
-            if timeout(deadline, all_ended).await.is_err() {
-                warn!(connections = connections.len(), "closed at the drain deadline");
-            }
-            return;
-        }
-        tokio::select! {
-            changed = phase.changed() => if changed.is_err() { return },
-            ended = connections.join_next() => if ended.is_none() { return },
-        }
+
+    fn serve(&self, visitor: Visitor, _phase: &watch::Receiver<Phase>) -> impl Future<Output = ()> + Send + 'static {
+        connection::serve(visitor, self.state.clone(), self.common.clone())
     }
-}
-
-/// An accepted connection that waits for its turn.
-type Accepted = (Socket, Remote, Guest);
-
-/// Counts a new connection, or resets the connection if its source has too many.
-fn greet(
-    socket: Socket,
-    remote: Remote,
-    state: &watch::Receiver<Arc<State>>,
-    door: &Arc<Door>,
-    common: &Common,
-) -> Option<Accepted> {
-    match door.enter(remote.0, Instant::now()) {
-        Ok(guest) => Some((socket, remote, guest)),
-        Err(turned) => {
-            socket.reset_on_close();
-            let route = state.borrow().only_route().cloned();
-            connection::refuse(route.as_deref(), remote, &turned.into(), &common.status);
-            None
-        }
-    }
-}
-
-/// Waits for the turn of the accepted connection: a seat for its handshake, or a permit without a handshake.
-async fn let_in(
-    waiting: &mut Option<Accepted>,
-    state: &watch::Receiver<Arc<State>>,
-    door: &Arc<Door>,
-    common: &Common,
-) -> Option<Visitor> {
-    let known = state.borrow().known_route().cloned();
-    let permit = match (&known, &mut *waiting) {
-        (Some(route), _) => common.shares.take(&route.name).await.ok(),
-        (None, Some((.., guest))) => {
-            door.seat(guest).await;
-            None
-        }
-        (None, None) => None,
-    };
-    let (socket, remote, guest) = waiting.take()?;
-    Some(Visitor { socket, remote, guest, permit })
 }

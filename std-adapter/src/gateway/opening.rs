@@ -10,11 +10,11 @@ use edgetrust_core::identity::without_root;
 use tokio::io::AsyncWriteExt;
 
 use super::door::{Guest, Turned};
-use super::listener::State;
 use super::proxy_protocol::Header;
 use super::session::{Opened, Streams};
 use super::shares::{Permit, Shares};
 use super::socket::{Remote, Socket};
+use super::state::State;
 use super::status::RefusalReason;
 use super::tunnel::{Route, RouteKind};
 use crate::tls::{AcceptError, ClientHello, Peer, ServerStream, ShownCertificate, is_alert};

@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::leaving::{Held, Manner, Side, leave};
 use super::limits::Limits;
-use super::listener::State;
 use super::socket::Socket;
 use super::splice::{Splice, SpliceError, Turn};
+use super::state::State;
 use super::tunnel::{Route, RouteKind, successor};
 use crate::clock;
 use crate::tls::{ClientStream, Peer, Refusal, ServerStream};
