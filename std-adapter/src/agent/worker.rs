@@ -3,6 +3,8 @@
 mod perform;
 mod renewal_info;
 mod storage;
+#[cfg(test)]
+mod tests;
 mod under_way;
 
 use std::collections::VecDeque;
