@@ -11,6 +11,7 @@
 //! There are no deadlines here, since there is no clock: bound [`connect`] with a timeout.
 
 mod error;
+mod found_name;
 mod guard;
 #[cfg(feature = "p256")]
 mod software;
@@ -30,19 +31,17 @@ use rand_core::CryptoRngCore;
 use sha2::{Digest, Sha256};
 
 use crate::crypto::EcdsaSignature;
-use crate::identity::ServerName;
+use crate::identity::{Denied, ServerName};
 use crate::path::{Budget, Limits, Purpose, Trust};
 use crate::time::TrustedTime;
 use crate::x509::Certificate;
 
 pub use error::{ConnectionError, HandshakeError};
+pub use found_name::FoundName;
 pub use guard::RecordFault;
-use guard::{Guard, Link, Phase};
+use guard::{Epoch, Guard, Link};
 #[cfg(feature = "p256")]
 pub use software::SoftwareCredential;
-
-/// TLS_AES_128_GCM_SHA256, the only cipher suite offered (RFC 8446 section 9.1).
-const CIPHER_SUITE: u16 = 0x1301;
 
 /// The largest number of certificates that a server may send beside its own.
 pub const MAX_SENT: usize = 4;
@@ -116,12 +115,12 @@ impl Default for Shared {
 
 /// A server that proved its identity in this handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Server {
+pub struct VerifiedServer {
     valid_until: UnixTime,
     leaf: [u8; 32],
 }
 
-impl Server {
+impl VerifiedServer {
     /// Returns the earliest notAfter of the server's path, at which the connection should end.
     pub fn valid_until(&self) -> UnixTime {
         self.valid_until
@@ -137,7 +136,7 @@ impl Server {
 pub struct Connection<'b, S: Read + Write + 'b> {
     tls: TlsConnection<'b, Guard<'b, S>, Aes128GcmSha256>,
     link: &'b Link,
-    server: Server,
+    server: VerifiedServer,
 }
 
 impl<S: Read + Write> core::fmt::Debug for Connection<'_, S> {
@@ -195,13 +194,13 @@ where
     if provider.signing_failed {
         return Err(HandshakeError::Signing);
     }
-    link.phase.set(Phase::Open);
+    link.epoch.set(Epoch::Open);
     Ok(Connection { tls, link, server })
 }
 
 impl<S: Read + Write> Connection<'_, S> {
     /// Returns the server.
-    pub fn server(&self) -> &Server {
+    pub fn server(&self) -> &VerifiedServer {
         &self.server
     }
 
@@ -286,13 +285,13 @@ enum Stage {
     /// The chain is verified and for the right name.
     Certificate(Leaf),
     /// The CertificateVerify is verified too.
-    Proven(Server),
+    Proven(VerifiedServer),
 }
 
 /// The data to verify a CertificateVerify with.
 #[derive(Debug)]
 struct Leaf {
-    server: Server,
+    server: VerifiedServer,
     /// The hash of ClientHello to Certificate.
     transcript: Sha256,
     algorithm: AlgorithmIdentifier,
@@ -323,15 +322,21 @@ impl Verifier<'_> {
             }
             // A certificate that does not parse cannot be part of a path.
             if let Ok(certificate) = Certificate::from_der(der) {
-                let _ = sent.push(certificate);
+                let pushed = sent.push(certificate).is_ok();
+                debug_assert!(pushed, "the number was checked");
             }
         }
         let demand = self.demand;
         let mut budget = Budget::new(demand.limits);
         let path = demand.trust.verify_at(&leaf, &sent, Purpose::ServerAuth, demand.now, &mut budget);
-        let peer = demand.server.authorize(path.map_err(HandshakeError::Path)?).map_err(HandshakeError::Denied)?;
-        let server =
-            Server { valid_until: peer.path().valid_until(), leaf: Sha256::digest(peer.path().leaf().der()).into() };
+        let peer = demand.server.authorize(path.map_err(HandshakeError::Path)?).map_err(|denied| match denied {
+            Denied::WrongServerName => HandshakeError::WrongServerName { found: FoundName::of(&leaf) },
+            denied => HandshakeError::Denied(denied),
+        })?;
+        let server = VerifiedServer {
+            valid_until: peer.path().valid_until(),
+            leaf: Sha256::digest(peer.path().leaf().der()).into(),
+        };
         let key = leaf.subject_public_key_info();
         let algorithm = demand.trust.algorithms.iter().map(|algorithm| algorithm.public_key_alg_id());
         let algorithm = algorithm.into_iter().find(|algorithm| algorithm.as_ref() == key.algorithm);
@@ -341,7 +346,7 @@ impl Verifier<'_> {
     }
 
     /// Verifies a CertificateVerify (RFC 8446 section 4.4.3).
-    fn certificate_verify(&self, verify: &CertificateVerifyRef<'_>) -> Result<Server, HandshakeError> {
+    fn certificate_verify(&self, verify: &CertificateVerifyRef<'_>) -> Result<VerifiedServer, HandshakeError> {
         let Stage::Certificate(leaf) = &self.stage else { return Err(HandshakeError::UnexpectedMessage) };
         // RFC 8446 section 4.2.3: the curve belongs to the scheme
         let (key, signature) = match verify.signature_scheme {
@@ -356,9 +361,11 @@ impl Verifier<'_> {
         });
         let algorithm = algorithm.ok_or(HandshakeError::SignatureScheme)?;
         let mut message = heapless::Vec::<u8, 130>::new();
+        // The list has room for all three: 64, 34 and 32 octets.
         let _ = message.resize(64, b' ');
         let _ = message.extend_from_slice(b"TLS 1.3, server CertificateVerify\0");
         let _ = message.extend_from_slice(&leaf.transcript.clone().finalize());
+        debug_assert!(message.is_full(), "a part is not as long as it should be");
         algorithm
             .verify_signature(&leaf.public_key, &message, verify.signature)
             .map_err(|_| HandshakeError::BadCertificateVerify)?;

@@ -19,7 +19,6 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
-#![deny(missing_docs)]
 // No panic can be reached from configuration, certificates, network or storage.
 #![cfg_attr(
     not(test),

@@ -1,4 +1,4 @@
-//! The configuration file: what is read, what is refused, and what is said of it.
+//! Tests the configuration file: accepted and refused texts, and the errors.
 
 use edgetrust_core::config::{
     ChallengeType, Config, CredentialSource, Files, MinVersion, ProxyProtocol, Server, TunnelKind, reference,
@@ -19,7 +19,7 @@ fn refused(json: &str) -> String {
     parse(json, |_| ()).expect_err(json)
 }
 
-/// The ADR's block with one text replaced; it must be there.
+/// Returns the ADR's block with one text, which it must contain, replaced.
 fn adr_with(from: &str, to: &str) -> String {
     assert!(ADR.contains(from), "{from}");
     ADR.replacen(from, to, 1)
@@ -315,7 +315,7 @@ fn deep_and_long_texts_are_bounded_work() {
     parse(&long, |config| assert_eq!(config.server, Server::Plain)).unwrap();
 }
 
-/// Threads of a library's user have 2 MiB; without optimization each way by value is a copy.
+/// A library user's threads have 2 MiB of stack; without optimization, each move of a value is a copy.
 #[test]
 fn a_file_of_32_tunnels_is_read_on_less_than_a_threads_stack() {
     let tunnel =
@@ -340,7 +340,7 @@ fn every_key_has_a_meaning() {
 }
 
 proptest::proptest! {
-    /// Bytes of any kind, and the ADR's block with some of them changed, come to an answer.
+    /// Any bytes, and the ADR's block with some bytes changed, are parsed or refused without a panic.
     #[test]
     fn no_bytes_panic(edits in proptest::collection::vec((0_usize..2_400, proptest::num::u8::ANY), 0..6), cut in 0_usize..2_400) {
         let mut bytes = ADR.as_bytes().to_vec();

@@ -1,4 +1,4 @@
-//! The configuration of devices, and of the gateway's server where they renew their certificates.
+//! Tests the configuration of devices, and of the gateway's server at which they renew their certificates.
 
 use edgetrust_core::config::{ChallengeType, Config, CredentialSource, Enroll, Files, KeyType, MinVersion, Remote};
 
@@ -14,7 +14,7 @@ fn refused(json: &str) -> String {
     parse(json, |_| ()).expect_err(json)
 }
 
-/// A text with a part replaced; it must be there.
+/// Returns a text with one part, which it must contain, replaced.
 fn with(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "{from}");
     text.replacen(from, to, 1)

@@ -1,4 +1,4 @@
-//! What a tunnel takes from `security.tls`, what is half written, and which names and paths are read.
+//! Tests a tunnel's inheritance from `security.tls`, incomplete sections, and the reading of names and paths.
 
 use edgetrust_core::config::{
     ClientTls, Config, CredentialSource, Files, MinVersion, Origin, PathKind, Server, TunnelKind, reference,
@@ -16,7 +16,7 @@ fn refused(json: &str) -> String {
     parse(json, |_| ()).expect_err(json)
 }
 
-/// A file with these two sections, and one tunnel with this `tls` (none where it is empty).
+/// Returns a file with these two sections, and one tunnel with this `tls`, or without one if it is empty.
 fn file(mode: &str, shared: &str, tls: &str) -> String {
     let tls = if tls.is_empty() { String::new() } else { format!(r#","tls":{tls}"#) };
     format!(
@@ -28,7 +28,7 @@ fn file(mode: &str, shared: &str, tls: &str) -> String {
 const MUTUAL: &str = r#"{"enabled":true,"cert_file":"c","key_file":"k","min_version":"1.3",
   "mtls":{"enabled":true,"client_ca_files":["shared-ca"],"allowed_client_cns":["location-b"]}}"#;
 
-/// A server tunnel under shared mutual TLS.
+/// Looks at a server tunnel under shared mutual TLS.
 fn server<T>(tls: &str, look: impl FnOnce(&Server<'_>) -> T) -> T {
     let look = |config: &mut Config<'_>| match &config.gateway.tunnels[0].kind {
         TunnelKind::Server { tls, .. } => look(tls),
@@ -392,7 +392,7 @@ fn the_origin_of_each_group_is_kept() {
     assert_eq!(origins("client", PINNED, "").system_roots, Origin::Shared);
 }
 
-/// Every key that names a file, a folder or a command reaches whoever resolves relative names.
+/// Every key that names a file, a folder or a command is visited when relative paths are resolved.
 #[test]
 fn every_path_of_a_configuration_is_handed_out() {
     let acme = |name: &str| {

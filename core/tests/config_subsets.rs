@@ -1,4 +1,4 @@
-//! Every subset of keys of each object: nothing half written opens more than the same file with the missing key written.
+//! Tests every subset of keys of each object: no incomplete object opens more than the same file with the missing key.
 
 use edgetrust_core::config::{Config, CredentialSource, Device, Server, TunnelKind};
 
@@ -14,7 +14,7 @@ fn refused(json: &str) -> String {
     parse(json, |_| ()).expect_err(json)
 }
 
-/// A file with these two sections, and one tunnel with this `tls` (none where it is empty).
+/// Returns a file with these two sections, and one tunnel with this `tls`, or without one if it is empty.
 fn file(mode: &str, shared: &str, tls: &str) -> String {
     let tls = if tls.is_empty() { String::new() } else { format!(r#","tls":{tls}"#) };
     format!(
@@ -29,7 +29,7 @@ const MUTUAL: &str = r#"{"enabled":true,"cert_file":"c","key_file":"k","min_vers
 const PINNED: &str = r#"{"ca_files":["shared-ca"],"use_system_roots":false,
   "mtls":{"enabled":true,"cert_file":"c","key_file":"k"}}"#;
 
-/// Keys of an object, each of which may be left out; those of `mtls` have it in front.
+/// The keys of an object, each of which may be left out; those of `mtls` have it as a prefix.
 type Keys = &'static [(&'static str, &'static str)];
 
 const SERVER_KEYS: Keys = &[
@@ -53,7 +53,7 @@ const CLIENT_KEYS: Keys = &[
     ("mtls.key_file", r#""WHO-k""#),
 ];
 
-/// The object with the keys whose bits are set.
+/// Returns the object with the keys whose bits are set.
 fn object(keys: Keys, set: u32, who: &str) -> String {
     let chosen = |inside: bool| {
         let members = keys.iter().enumerate().filter(|(bit, _)| set >> bit & 1 == 1);
@@ -75,7 +75,8 @@ fn bit(keys: Keys, key: &str) -> u32 {
     1 << keys.iter().position(|(known, _)| *known == key).unwrap()
 }
 
-/// How open a server is: plaintext 3, TLS 2, optional certificates 1, mutual TLS 0; and whether every verified client is let in.
+/// Returns the openness of a server (plaintext 3, TLS 2, optional certificates 1, mutual TLS 0), and whether every
+/// verified client is admitted.
 fn openness(json: &str, names: impl Fn(&edgetrust_core::config::ClientTrust<'_>)) -> Option<(u8, bool)> {
     parse(json, |config| match &config.gateway.tunnels[0].kind {
         TunnelKind::Server { tls: Server::Plain, .. } => (3, true),
@@ -89,7 +90,8 @@ fn openness(json: &str, names: impl Fn(&edgetrust_core::config::ClientTrust<'_>)
     .ok()
 }
 
-/// Each subset of keys of `security.tls.server`, under each subset of keys of a tunnel's `tls` and under none.
+/// Combines each subset of keys of `security.tls.server` with each subset of keys of a tunnel's `tls`, and with no
+/// `tls`.
 #[test]
 fn no_subset_of_a_servers_keys_opens_more_than_with_the_missing_key_written() {
     let all = 1_u32 << SERVER_KEYS.len();
@@ -193,7 +195,7 @@ fn no_subset_of_a_clients_keys_believes_more_than_is_written() {
     assert!(accepted > 400, "{accepted}");
 }
 
-/// An `acme` without `enabled` is refused wherever it stands, whatever else is in it.
+/// An `acme` section without `enabled` is refused at every place, whatever its other keys.
 #[test]
 fn no_subset_of_acmes_keys_is_taken_for_nothing() {
     const ACME: Keys = &[

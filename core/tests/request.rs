@@ -1,4 +1,4 @@
-//! Certification requests: written, read, judged, and the bag of certificates that answers them.
+//! Tests certification requests (written, parsed, judged) and the bag of certificates that answers them.
 
 use edgetrust_core::crypto::ECDSA_P256_SHA256;
 use edgetrust_core::request::{
@@ -179,7 +179,7 @@ fn requests_that_may_not_replace() {
     assert_eq!(outcome, Err(RequestError::UnwantedAlternativeNames));
 }
 
-/// An extension with an object identifier below 1.3.6.1.4.1.55555.
+/// Encodes an extension with an object identifier below 1.3.6.1.4.1.55555.
 fn private(last: u64, value: &[u8]) -> rcgen::CustomExtension {
     rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 55555, last], value.to_vec())
 }
@@ -289,7 +289,7 @@ fn directory_names_in_unlike_order_are_work_too() {
     }
 }
 
-/// DER of one tag.
+/// Encodes one tag-length-value.
 fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let contents = parts.concat();
     match contents.len() {
@@ -387,7 +387,7 @@ fn a_bag_has_certificates_and_nothing_else() {
 }
 
 proptest! {
-    /// Octets of any kind, and good ones with some changed, come to an answer.
+    /// Any octets, and valid ones with some octets changed, are parsed or refused without a panic.
     #[test]
     fn no_octets_panic(edits in prop::collection::vec((0_usize..700, any::<u8>()), 0..6), cut in 0_usize..1400) {
         let key = KeyPair::generate().unwrap();

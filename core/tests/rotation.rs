@@ -1,4 +1,4 @@
-//! The rotation's transition table, and what must hold for every sequence of events.
+//! Tests the rotation's transition table, and its invariants for every sequence of events.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -27,7 +27,8 @@ fn day(slot: Slot, from: u64) -> Credential {
     Credential { slot, not_before: at(from), not_after: at(from + 24 * HOUR), received: at(from) }
 }
 
-/// With a trial of a minute and a fallback, so that every state can be reached; no jitter that a reader must undo.
+/// Returns a policy with a trial of a minute and a fallback, so that every state can be reached, and without jitter,
+/// for readable times.
 fn policy() -> Policy {
     Policy { trial_s: 60, fallback: true, seed: 2, ..Policy::default() }
 }
@@ -38,7 +39,7 @@ fn restored(active: Option<Credential>) -> Event {
 
 const OLD: u64 = 16 * HOUR;
 
-/// A state of each kind, by the events that lead to it.
+/// Returns a state of each kind, made by the events that lead to it.
 fn states() -> Vec<(&'static str, State, u64)> {
     let issued = Event::Issued { not_before: at(OLD), not_after: at(OLD + 24 * HOUR) };
     let failed = |kind| Event::IssueFailed(Failure { kind, retry_after_s: None });
@@ -89,7 +90,7 @@ fn events(now: u64) -> Vec<(&'static str, u64, Event)> {
     ]
 }
 
-/// Seconds after the event, as a person compares them.
+/// Formats a state, with its times as seconds after the event.
 fn shown(state: &State, now: u64) -> String {
     let from_now = |time: UnixTime| format!("{:+} s", i128::from(time.as_secs()) - i128::from(BASE + now));
     let phase = match state.phase {
@@ -150,6 +151,18 @@ fn the_transition_table_is_as_reviewed() {
             }
         }
     }
+    table.push_str("\nA driver that keeps no issued certificate: where it differs.\n");
+    let forgets = Policy { keeps_issued: false, ..policy() };
+    for (name, state, now) in states() {
+        for (event_name, then, event) in events(now) {
+            let [kept, forgotten] = [policy(), forgets].map(|policy| state.step(&policy, known(then), event));
+            if kept != forgotten {
+                let (next, actions) = forgotten;
+                writeln!(table, "\n{name}, {event_name}: {}", actions_shown(&actions)).unwrap();
+                writeln!(table, "    [{}]", shown(&next, then)).unwrap();
+            }
+        }
+    }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/rotation.txt");
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         std::fs::write(&file, &table).unwrap();
@@ -158,7 +171,7 @@ fn the_transition_table_is_as_reviewed() {
     assert!(reviewed == table, "the table has changed: UPDATE_SNAPSHOTS=1, then review the difference");
 }
 
-/// A driver that does as it is told, and notes what must never be.
+/// A driver that performs all actions and records violations of the invariants.
 struct Driver {
     policy: Policy,
     state: State,
@@ -265,8 +278,8 @@ fn happening() -> impl Strategy<Value = Happening> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Never activated before persisted, the confirmed one never lost, every waiting state with a deadline that is not far away: whatever
-    /// happens in whatever order.
+    /// For any events in any order: no certificate is activated before it is persisted, the confirmed one is never
+    /// lost, and every waiting state has a deadline that is not far away.
     #[test]
     fn whatever_happens(
         seed: u64,
@@ -321,8 +334,8 @@ proptest! {
         }
     }
 
-    /// However the CA fails before, and whatever it wishes for within the window: where it answers for twice the longest wait, and that ends
-    /// before the certificate does, the certificate is renewed in time.
+    /// However the CA failed before, and whatever renewal times it suggests: if it answers for twice the longest wait
+    /// before the certificate expires, the certificate is renewed in time.
     #[test]
     fn a_ca_that_is_there_once_in_the_window_is_met(
         seed: u64,

@@ -1,4 +1,4 @@
-//! The rotation's loop with a CA and a store that fail: whatever they do, what can be renewed is renewed.
+//! Tests the rotation's loop with a CA and a store that fail: a certificate that can be renewed is renewed.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn restored(active: Credential) -> Event {
     Event::Restored { active: Some(active), trial: None }
 }
 
-/// A driver with a CA and a store that fail until `good`; true where it had confirmed a new certificate by `until`.
+/// Runs a driver whose CA and store fail until `good`; returns whether it has confirmed a new certificate by `until`.
 fn is_renewed(policy: Policy, active: Credential, good: (u64, u64), until: u64) -> bool {
     let (ca_good, store_good) = good;
     let mut machine = Machine::new(policy);
@@ -60,8 +60,8 @@ fn is_renewed(policy: Policy, active: Credential, good: (u64, u64), until: u64) 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The certificate is renewed if both the CA and the store work from some time in the window on, for three times the longest wait: by a
-    /// driver that keeps what was issued as by one that orders anew.
+    /// The certificate is renewed if both the CA and the store work for three times the longest wait within the
+    /// window, by a driver that keeps issued certificates as well as by one that orders again.
     #[test]
     fn a_ca_and_a_store_that_work_once_in_the_window_are_met(
         seed: u64,
@@ -82,7 +82,7 @@ proptest! {
     }
 }
 
-/// Attempts and waits of a driver that keeps nothing, and whose store fails: it orders anew, ever later, and not for ever at once.
+/// A driver that keeps nothing, and whose store fails, orders again after growing waits instead of at once.
 #[test]
 fn what_cannot_be_written_and_is_not_kept_is_ordered_anew() {
     let mut machine = Machine::new(Policy { keeps_issued: false, ..Policy::default() });

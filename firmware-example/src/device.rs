@@ -16,14 +16,14 @@ use static_cell::ConstStaticCell;
 
 use crate::clock::Clock;
 use crate::dial::{DialError, Link, Memory, Target, apart, dial, hang_up};
-use crate::enroll::{EnrollError, Enrollment, Issuers, enroll};
-use crate::http::HttpError;
-use crate::renewal::{Renewal, RenewalError, seed};
+use crate::enroll::{Enrollment, Issuers, enroll};
+use crate::progress::alive;
+use crate::renewal::{Renewal, RenewalError, Slots, seed};
 use crate::settings::{Settings, SettingsError};
+use crate::sntp;
 use crate::telemetry::{Command, Left, Owner, Report, feed, report};
-use crate::verdict::Verdict;
+use crate::verdict::{SessionError, Verdict};
 use crate::websocket::WebSocketError;
-use crate::{Slots, alive, sntp};
 
 /// The first wait after a failure; the wait doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -43,17 +43,6 @@ static ANSWERS: ConstStaticCell<[u8; BUFFER]> = ConstStaticCell::new([0; BUFFER]
 pub enum DeviceError {
     Settings(SettingsError),
     Renewal(RenewalError),
-}
-
-/// The reason for which a session failed.
-#[derive(defmt::Format)]
-pub enum SessionError {
-    Time,
-    Dial(DialError),
-    Report(HttpError),
-    ReportRefused(u16),
-    WebSocket(WebSocketError),
-    Enroll(EnrollError),
 }
 
 /// The next step after a session.
@@ -133,9 +122,9 @@ impl Device {
                     board::reset();
                 }
                 Err(error) => {
-                    match &error {
-                        SessionError::Dial(DialError::Refused(error)) => defmt::warn!("refused: {}", error),
-                        error => defmt::warn!("session: {}", error),
+                    // A refusal was logged with the server's name.
+                    if !matches!(error, SessionError::Dial(DialError::Refused(_))) {
+                        defmt::warn!("session: {}", error);
                     }
                     // A session that the gateway had admitted restarts the waits.
                     if matches!(error, SessionError::WebSocket(WebSocketError::Closed | WebSocketError::Ended)) {
@@ -214,6 +203,9 @@ impl Device {
             match dialled {
                 Ok(link) => link,
                 Err(error) => {
+                    if let DialError::Refused(error) = &error {
+                        defmt::warn!("refused: {}, asked for {=str}", error, target.name);
+                    }
                     if enrollment.is_some() {
                         let failure = Failure { kind: FailureKind::Transient, retry_after_s: None };
                         renewal.failed(settings, clock.now(), failure);

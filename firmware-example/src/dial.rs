@@ -165,6 +165,7 @@ macro_rules! hang_up {
     ($link:expr) => {
         if let Ok(Ok(mut socket)) = with_timeout(Duration::from_secs(5), $link.close()).await {
             socket.close();
+            // The gateway may be gone: then nobody waits for the rest.
             let _ = with_timeout(Duration::from_secs(5), socket.flush()).await;
         }
     };

@@ -21,7 +21,7 @@ use rand_core::RngCore;
 
 use crate::dial::{Link, SILENCE, trust};
 use crate::http::{HttpError, Request, ask};
-use crate::renewal::{Issued, MAX_CHAIN};
+use crate::issued::{Issued, MAX_CHAIN};
 use crate::settings::Settings;
 
 const PATH: &str = "/.well-known/est/simplereenroll";
@@ -235,8 +235,8 @@ fn judge(
             others.push(certificate).map_err(|_| EnrollError::Answer)?;
         }
     }
-    // If the bag contains them too, there may be no room, and none is needed.
     for certificate in certificates(kept).filter_map(|der| Certificate::from_der(der).ok()) {
+        // If the bag contains them too, there may be no room, and none is needed.
         let _ = others.push(certificate);
     }
     let (leaf, place) = leaf.ok_or(EnrollError::Answer)?;

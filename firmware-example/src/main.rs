@@ -7,12 +7,11 @@
 //! | `clock.rs` `sntp.rs` | the time |
 //! | `dial.rs` | resolution, connection, and handshake with an authenticated server |
 //! | `http.rs` `websocket.rs` `telemetry.rs` | the messages on the connection |
-//! | `renewal.rs` `enroll.rs` `verdict.rs` | two credential slots, renewal through the gateway, fallback on refusal |
-//! | `device.rs` | the sequence of sessions |
+//! | `renewal.rs` `enroll.rs` `issued.rs` `verdict.rs` | two credential slots, renewal through the gateway, fallback on refusal |
+//! | `device.rs` `progress.rs` | the sequence of sessions, and a sign that it goes on |
 
 #![no_std]
 #![no_main]
-#![deny(unsafe_code)]
 
 mod blobs;
 mod clock;
@@ -20,14 +19,14 @@ mod device;
 mod dial;
 mod enroll;
 mod http;
+mod issued;
+mod progress;
 mod renewal;
 mod settings;
 mod sntp;
 mod telemetry;
 mod verdict;
 mod websocket;
-
-use core::sync::atomic::{AtomicU32, Ordering};
 
 use edgetrust_firmware::board::{self, Board, Entropy, Flash, Port, ResetReason, Selected, Watchdog};
 use edgetrust_firmware::stack;
@@ -39,11 +38,12 @@ use rand_core::{RngCore, SeedableRng};
 use static_cell::{ConstStaticCell, StaticCell};
 
 use device::{Device, DeviceError};
+use progress::alive;
+use renewal::Slots;
 use settings::Settings;
 
 type Ethernet = <Selected as Port>::Ethernet;
 type Dog = <Selected as Port>::Watchdog;
-pub(crate) type Slots = <<Selected as Port>::Flash as Flash>::Slots;
 
 /// The number of sockets: DHCP, DNS, a connection, a time server.
 const SOCKETS: usize = 4;
@@ -52,14 +52,6 @@ const SOCKETS: usize = 4;
 const PATIENCE_S: u32 = 240;
 /// The watchdog's timeout, for hanging hardware and endless loops.
 const WATCHDOG: Duration = Duration::from_secs(10);
-
-/// The seconds since the last call of [`alive`].
-static SILENT_S: AtomicU32 = AtomicU32::new(0);
-
-/// Notes that the device makes progress.
-pub(crate) fn alive() {
-    SILENT_S.store(0, Ordering::Relaxed);
-}
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
@@ -81,7 +73,7 @@ fn main() -> ! {
 async fn heartbeat(mut watchdog: Dog) {
     watchdog.start(WATCHDOG);
     for second in 0_u32.. {
-        if SILENT_S.fetch_add(1, Ordering::Relaxed) > PATIENCE_S {
+        if progress::silent_for() > PATIENCE_S {
             defmt::error!("stands still for {=u32} s", PATIENCE_S);
             board::reset();
         }

@@ -31,3 +31,8 @@ pub(crate) fn stop(reason: &ResetReason) -> ! {
     }
     board::restart()
 }
+
+/// Resets the board at the application's request.
+pub fn reset() -> ! {
+    stop(&ResetReason::Requested)
+}

@@ -8,28 +8,21 @@ use edgetrust_core::rotation::{Action, Credential, Event, Failure, Machine, Poli
 use edgetrust_core::store::{Header, NewRecord, Slot, SlotMedium, Store, TIME_MARKS, certificates};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
+use edgetrust_firmware::board::{Flash, Port, Selected};
 use edgetrust_firmware::crypto;
 
+use crate::issued::{Issued, MAX_CHAIN};
 use crate::settings::Settings;
 use crate::verdict::Verdict;
 
-/// The maximum size in octets of a certificate and its intermediates, as the gateway returns them.
-pub const MAX_CHAIN: usize = 2048;
+/// The credential slots of the selected board.
+pub type Slots = <<Selected as Port>::Flash as Flash>::Slots;
 
 /// The maximum size of the device's certificate in octets: it must fit into one of the device's records.
 const MAX_CERTIFICATE: usize = 1024;
 
 /// The time in seconds during which a new credential may be reverted while no peer has accepted it.
 const TRIAL_S: u32 = 600;
-
-/// A verified certificate with its key, to be stored.
-pub struct Issued<'a> {
-    pub key: [u8; PKCS8_P256],
-    /// The certificates in DER, leaf first.
-    pub chain: &'a [u8],
-    pub not_before: UnixTime,
-    pub not_after: UnixTime,
-}
 
 /// The credential that is shown to the gateway.
 struct Shown {
@@ -114,6 +107,7 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
         if self.enrolls {
             self.report(settings, now, Event::Restored { active, trial }, None);
         } else if let Some(active) = active.or(trial) {
+            // A credential that cannot be shown is logged; the factory's stays.
             let _ = self.show(active.slot);
         }
     }
@@ -258,7 +252,7 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
             TrustedTime::AtLeast(_) | TrustedTime::Unknown => not_before,
         };
         let record = NewRecord { key: &issued.key, chain: issued.chain, not_before, not_after, time_seen };
-        let written = self.store.write(slot, &record);
+        let written = self.store.write_beside(slot, &record);
         if let Err(error) = &written {
             defmt::error!("store: {}", error);
         }

@@ -1,4 +1,4 @@
-//! Infers from the end of a session whether the gateway accepted the shown certificate.
+//! Says why a session failed, and infers from that whether the gateway accepted the shown certificate.
 //!
 //! A TLS 1.3 client completes its handshake before the server checks the client's certificate: the server's verdict
 //! shows on the connection.
@@ -12,11 +12,21 @@
 
 use edgetrust_core::embedded_tls::{ConnectionError, HandshakeError};
 
-use crate::device::SessionError;
 use crate::dial::DialError;
 use crate::enroll::EnrollError;
 use crate::http::HttpError;
 use crate::websocket::WebSocketError;
+
+/// The reason for which a session failed.
+#[derive(defmt::Format)]
+pub enum SessionError {
+    Time,
+    Dial(DialError),
+    Report(HttpError),
+    ReportRefused(u16),
+    WebSocket(WebSocketError),
+    Enroll(EnrollError),
+}
 
 /// The gateway's verdict on the device's certificate.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -226,6 +226,7 @@ impl<'l, 'm> WebSocket<'l, 'm> {
                         self.frame(FrameType::Pong, &payload).await?;
                         continue;
                     }
+                    // The connection is over, whether the answer arrives or not.
                     let _ = self.frame(FrameType::Close, payload.get(..2).unwrap_or_default()).await;
                     return Err(WebSocketError::Closed);
                 }
@@ -245,6 +246,7 @@ impl<'l, 'm> WebSocket<'l, 'm> {
 
     /// Sends a Close frame (RFC 6455 section 7.1.2).
     pub async fn close(mut self) {
+        // The connection is over, whether the frame arrives or not.
         let _ = with_timeout(Duration::from_secs(5), self.frame(FrameType::Close, &NORMAL)).await;
     }
 }

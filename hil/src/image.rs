@@ -16,13 +16,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+pub use blobs::CONFIG;
 use edgetrust_core::store::{Slot, SlotMedium, Store};
 
 /// The size of the file in octets: the main memory of the board.
 pub const SIZE: u64 = 16 * 1024 * 1024;
-/// The name of the configuration's blob.
-pub const CONFIG: &str = "config.json";
-
 const SLOT: u64 = 16 * 1024;
 const SLOTS: u64 = 0x1_0000;
 

@@ -12,13 +12,13 @@ use edgetrust_hil::probe::Board;
 use edgetrust_hil::scenario::{Action, Firmware, Outcome, Scenario, Verdict, run_all};
 use regex::Regex;
 
-const USAGE: &str = "usage: edgetrust-hil run [--firmware ELF] [--rig ELF] [--jobs N] [--cuts N] [--keep] [SCENARIO...]
+const USAGE: &str = "usage: edgetrust-hil run [--firmware ELF] [--rig ELF] [--jobs N] [--cuts N] [--every-fault] [--keep] [SCENARIO...]
        edgetrust-hil list [--modes]
        edgetrust-hil image --config FILE --out FILE
        edgetrust-hil board --chip CHIP [--probe PROBE] --firmware ELF --until REGEX [--within SECONDS]
 
 run    runs scenarios in QEMU; one is named by its file, or by file/mode. Builds the firmware where no ELF is given. --cuts: how often the
-       power ends in the scenario that ends it again and again.
+       power ends in the scenario that ends it again and again. --every-fault: each operation of the flash fails once in flash-fails-once.
 list   shows scenarios, or the modes of the hostile server.
 image  writes the flash file of a device from its configuration and the files that it names.
 board  runs firmware on a board by probe-rs, until it logs what is waited for.";
@@ -110,12 +110,15 @@ fn run(arguments: &mut Arguments) -> Result<bool, String> {
     let jobs = arguments.value("--jobs")?.map_or(Ok(JOBS), |jobs| jobs.parse());
     let jobs = jobs.map_err(|error| format!("--jobs: {error}"))?;
     let keep = arguments.flag("--keep");
+    let every = arguments.flag("--every-fault");
     let cuts = arguments.value("--cuts")?.map(|cuts| cuts.parse()).transpose();
     let cuts: Option<u32> = cuts.map_err(|error| format!("--cuts: {error}"))?;
     let mut scenarios = scenarios(arguments.rest()?)?;
     for action in scenarios.iter_mut().flat_map(|scenario| &mut scenario.steps).map(|step| &mut step.action) {
-        if let (Action::Cuts(own), Some(times)) = (action, cuts) {
-            own.times = times;
+        match action {
+            Action::Cuts(own) => own.times = cuts.unwrap_or(own.times),
+            Action::Faults(own) if every => own.every = 1,
+            _ => {}
         }
     }
     let logs = top().join("target/hil");

@@ -1,4 +1,4 @@
-//! QEMU as a machine: what a guest says, how it ends, what stays in its flash, and its place at the cable.
+//! Tests QEMU as a machine: output and end of a guest, contents of its flash, and its network cable.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,8 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }
 
-/// A guest in a few words: notes a word in its flash, says a line and ends with status 7; `spins`: does not end.
+/// Writes a minimal guest that stores a word in flash, prints a line and ends with status 7, or with `spins` does not
+/// end.
 fn image(folder: &Path, spins: bool) -> PathBuf {
     // Stack and entry.
     let mut image = [0x2001_0000_u32, 9].map(u32::to_le_bytes).concat();
@@ -38,7 +39,7 @@ fn image(folder: &Path, spins: bool) -> PathBuf {
 }
 
 fn machine(folder: &Path, spins: bool) -> Machine {
-    // QEMU takes commas for its own.
+    // QEMU separates options by commas.
     let flash = folder.join("flash,1.bin");
     Machine { firmware: image(folder, spins), flash, arguments: vec!["a,b".into()], by_instructions: false }
 }
@@ -65,7 +66,7 @@ fn a_guest_that_goes_on_is_ended_with_its_handle() {
     let folder = tempfile::tempdir().unwrap();
     let log = Arc::new(Log::new());
     let wire = edgetrust_hil::wire::Wire::start(Default::default()).unwrap();
-    // The second time at the same cable.
+    // The same cable, a second time.
     for _ in 0..2 {
         let from = log.len();
         let mut qemu = machine(folder.path(), true).start(Some(&wire), &log).unwrap();

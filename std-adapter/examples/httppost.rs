@@ -1,4 +1,4 @@
-//! Posts standard input over HTTPS, with a client certificate where one is given, and prints status and answer.
+//! Posts standard input over HTTPS, with a client certificate if one is given, and prints status and response.
 //!
 //! ```text
 //! httppost ADDRESS SERVER_NAME PATH CA [CERT KEY]

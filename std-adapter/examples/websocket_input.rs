@@ -1,4 +1,4 @@
-//! A WebSocket client over mutual TLS: prints each message that comes, a line each, until the server ends.
+//! A WebSocket client over mutual TLS that prints each message as a line until the server closes the connection.
 //!
 //! ```text
 //! websocket_input ADDRESS SERVER_NAME CA CERT KEY

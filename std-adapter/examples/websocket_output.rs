@@ -1,9 +1,9 @@
-//! A WebSocket server over mutual TLS that fans out: what comes on standard input, line by line, goes to every client.
+//! A WebSocket server over mutual TLS that sends each line of standard input to every client.
 //!
 //! ```text
 //! websocket_output LISTEN CERT KEY CLIENT_CA [ALLOWED_CN]…
 //! ```
-//! SIGHUP reads all files again: new clients meet the new certificate and the new CAs.
+//! SIGHUP reloads all files: new clients get the new certificate and are verified by the new CAs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ async fn main() -> Result<(), Error> {
     let listener = TcpListener::bind(address).await?;
     eprintln!("listening address={}", listener.local_addr()?);
 
-    // A client that is this many messages behind is told so and goes on with the newest.
+    // A client that is this many messages behind is told so and continues with the newest.
     let (fan_out, _) = broadcast::channel(1024);
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let mut hangup = signal(SignalKind::hangup())?;
@@ -62,7 +62,7 @@ async fn main() -> Result<(), Error> {
                 });
             }
             line = lines.next_line() => match line? {
-                // Nobody listening is no error.
+                // It is no error if there are no clients.
                 Some(line) => drop(fan_out.send(line)),
                 None => return Ok(()),
             },
@@ -75,9 +75,9 @@ async fn main() -> Result<(), Error> {
 }
 
 async fn serve(acceptor: &Acceptor, stream: TcpStream, mut messages: broadcast::Receiver<String>) -> Result<(), Error> {
-    let (tls, peer) = timeout(Duration::from_secs(10), acceptor.accept(stream)).await??;
+    let (tls, admission) = timeout(Duration::from_secs(10), acceptor.accept(stream)).await??;
     let mut socket = accept_async(tls).await?;
-    eprintln!("open peer={}", peer.ok_or("no certificate")?);
+    eprintln!("open peer={}", admission.peer().ok_or("no certificate")?);
     loop {
         tokio::select! {
             message = messages.recv() => match message {

@@ -1,18 +1,15 @@
 //! Accepts connections at one address: the one loop that tunnels, EST, the pages and http-01 have in common.
 
-#[cfg(feature = "acme")]
 mod few;
 
 use std::future::{Future, pending};
 use std::io;
 use std::time::Duration;
 
-#[cfg(feature = "acme")]
 pub(crate) use few::Few;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tracing::warn;
 
 /// The pause after a failed accept: without free descriptors, say, others end meanwhile and free theirs.
 const AFTER_ERROR: Duration = Duration::from_millis(50);
@@ -32,11 +29,14 @@ pub(crate) trait Reception: Send + Sync + 'static {
     /// An accepted connection.
     type Visitor: Send;
 
-    /// Returns the beginning of the loop's log lines.
-    fn name(&self) -> &'static str;
-
     /// Accepts a connection; returns `None` for one that was refused at once. It may be cancelled at any time.
     fn accept(&self) -> impl Future<Output = io::Result<Option<Self::Visitor>>> + Send;
+
+    /// Logs that a connection cannot be accepted.
+    fn failed(&self, error: &io::Error);
+
+    /// Logs that so many connections are cut, since they were still open at the drain deadline.
+    fn cut(connections: usize);
 
     /// Waits for the turn of the accepted connection, as the limits have it. One connection waits here, the others wait
     /// in the listener's queue. It may be cancelled at any time, and is called again for the same connection.
@@ -79,7 +79,6 @@ impl Accepting {
 
 /// Accepts connections in the accepting phase, then serves them until the last has ended.
 async fn run<R: Reception>(reception: R, mut phase: watch::Receiver<Phase>) {
-    let name = reception.name();
     let mut connections = JoinSet::new();
     let mut waiting = None;
     while *phase.borrow_and_update() == Phase::Accept {
@@ -94,7 +93,7 @@ async fn run<R: Reception>(reception: R, mut phase: watch::Receiver<Phase>) {
             accepted = reception.accept(), if waiting.is_none() => match accepted {
                 Ok(visitor) => waiting = visitor,
                 Err(error) => {
-                    warn!("{name}accept: {error}");
+                    reception.failed(&error);
                     sleep(AFTER_ERROR).await;
                 }
             },
@@ -106,7 +105,7 @@ async fn run<R: Reception>(reception: R, mut phase: watch::Receiver<Phase>) {
         if let Phase::Drain(deadline) = now {
             let all_ended = async { while connections.join_next().await.is_some() {} };
             if timeout(deadline, all_ended).await.is_err() {
-                warn!(connections = connections.len(), "{name}closed at the drain deadline");
+                R::cut(connections.len());
             }
             return;
         }
@@ -142,9 +141,9 @@ mod tests {
     impl Reception for Numbers {
         type Visitor = u32;
 
-        fn name(&self) -> &'static str {
-            "numbers: "
-        }
+        fn failed(&self, _: &io::Error) {}
+
+        fn cut(_: usize) {}
 
         async fn accept(&self) -> io::Result<Option<u32>> {
             let mut next = self.next.lock().unwrap();

@@ -8,6 +8,7 @@ pub fn now() -> UnixTime {
 }
 
 /// Returns the current time as a `SystemTime`.
+#[cfg(feature = "cli")]
 pub fn system() -> std::time::SystemTime {
     std::time::SystemTime::now()
 }

@@ -1,21 +1,14 @@
-//! The trust engine of `edgetrust-core` behind rustls: verifiers, and, by feature, the gateway and its program.
+//! The trust engine of `edgetrust-core` behind rustls: verifiers, credentials, acceptor and connector.
 //!
-//! | module | feature | what it holds |
-//! |---|---|---|
-//! | `accept` | `gateway` | the loop that accepts connections at an address |
-//! | `acme` | `acme` | every instant-acme name: certificates from an ACME directory |
-//! | `agent` | `acme` | credentials that renew themselves: the rotation's actions turned into IO |
-//! | `config_file` | `gateway` | the configuration on disk |
-//! | `est` | `acme` | devices renew their certificates through the gateway |
-//! | [`pem`] | | certificate and key files |
-//! | `gateway` | `gateway` | tunnels: accept, authorize, forward |
-//! | `ops` | `ops` | metrics, health and status pages |
-//! | `store` | `acme` | the two slots in files, PEM copies |
-//! | [`tls`] | | every rustls name: verifiers, credentials, acceptor, connector |
-
-// Only `gateway/queue.rs` makes a call that needs unsafe code.
-#![deny(unsafe_code)]
-#![deny(missing_docs)]
+//! | module | what it holds |
+//! |---|---|
+//! | [`tls`] | every rustls name: verifiers, credentials; with the feature `tokio` acceptor and connector |
+//! | [`pem`] | certificate and key files |
+//! | [`core`] | the crate that decides |
+//!
+//! The `edgetrust` program (feature `cli`) is in modules of this crate that are not public.
+//!
+#![cfg_attr(feature = "tokio", doc = include_str!("../README.md"))]
 // Configuration, certificates, network and storage cannot cause a panic.
 #![cfg_attr(
     not(test),
@@ -37,32 +30,43 @@
 compile_error!("edgetrust needs a cryptography provider: feature aws-lc-rs or ring");
 
 /// Logs a line about a credential, by `name` and `home`. Two of a gateway may share a name, never a home.
-#[cfg(feature = "acme")]
+#[cfg(feature = "cli")]
 macro_rules! log {
     ($level:ident, $credential:expr, $($rest:tt)+) => {
         tracing::$level!(credential = %$credential.name, storage_path = %$credential.home, $($rest)+)
     };
 }
 
-#[cfg(feature = "gateway")]
+#[cfg(feature = "cli")]
 mod accept;
-#[cfg(feature = "acme")]
-pub mod acme;
-#[cfg(feature = "acme")]
-pub mod agent;
-pub mod clock;
-#[cfg(feature = "gateway")]
-pub mod config_file;
-#[cfg(feature = "acme")]
-pub mod est;
-#[cfg(feature = "gateway")]
-pub mod gateway;
-#[cfg(feature = "ops")]
-pub mod ops;
-
+#[cfg(feature = "cli")]
+mod acme;
+#[cfg(feature = "cli")]
+mod agent;
+#[cfg(feature = "cli")]
+mod cli;
+mod clock;
+#[cfg(feature = "cli")]
+mod config_file;
+#[cfg(feature = "cli")]
+mod est;
+#[cfg(feature = "cli")]
+mod gateway;
+#[cfg(feature = "cli")]
+mod ops;
 pub mod pem;
-#[cfg(feature = "acme")]
-pub mod store;
+#[cfg(feature = "cli")]
+mod store;
 pub mod tls;
 
 pub use edgetrust_core as core;
+
+/// What `main.rs` and the tests of the program need. It is no part of the library: it changes with any release.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod program {
+    /// Runs the `edgetrust` program.
+    pub use crate::cli::run as main;
+    /// The slots in files. Tests write records into them as other versions or a loss of power leave them.
+    pub use crate::store::FileMedium;
+}

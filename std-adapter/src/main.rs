@@ -1,24 +1,5 @@
-//! Runs the `edgetrust` program: arguments and wiring only.
-
-// Configuration, certificates, network and storage cannot cause a panic.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::indexing_slicing,
-        clippy::string_slice,
-        clippy::arithmetic_side_effects,
-        // They panic if the reader has left. Output goes through cli/output.rs and cli/log.rs.
-        clippy::print_stdout,
-        clippy::print_stderr
-    )
-)]
-
-mod cli;
+//! Starts the `edgetrust` program, which lies in the library's module `cli`.
 
 fn main() -> std::process::ExitCode {
-    cli::run()
+    edgetrust::program::main()
 }

@@ -84,9 +84,22 @@ impl fmt::Display for PemErrorKind {
     }
 }
 
-impl std::error::Error for PemError {}
+impl std::error::Error for PemError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.kind)
+    }
+}
 
-impl std::error::Error for PemErrorKind {}
+impl std::error::Error for PemErrorKind {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreadable(error) => Some(error),
+            Self::Malformed(fault) => Some(fault),
+            Self::Certificate { error, .. } => Some(error),
+            Self::TooLarge | Self::Inline | Self::NoCertificate(_) | Self::NoKey(_) => None,
+        }
+    }
+}
 
 /// A block that was found where another was expected.
 struct Other(Option<(usize, &'static str)>);
@@ -169,8 +182,8 @@ fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, PemErrorKind> {
 }
 
 /// Returns a warning if users other than the owner may access a key file.
-#[cfg(unix)]
-pub fn key_permissions(file: &Path) -> Option<String> {
+#[cfg(feature = "cli")]
+pub(crate) fn key_permissions(file: &Path) -> Option<String> {
     use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(file).ok()?.permissions().mode() & 0o777;
     (mode & 0o077 != 0)

@@ -1,5 +1,6 @@
-//! The library by itself: trust that is replaced, what is negotiated, and every form of key and bundle.
+//! Tests the library: replaced trust, negotiated parameters, and every form of key and bundle.
 
+use std::error::Error as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// A root, and a credential for `localhost` with a common name.
+/// A root and a credential for `localhost` with a common name.
 struct Pki {
     folder: TempDir,
 }
@@ -69,14 +70,24 @@ fn connector(pki: &Pki, trust: &Arc<TrustStore>) -> Connector {
 
 type Accepted = Result<Option<Arc<Peer>>, AcceptError>;
 
-/// One connection: what the server says, and how the client's handshake was done, where it was.
+/// Every cause can be reached from the error that a caller gets.
+#[test]
+fn an_error_leads_to_its_cause() {
+    let error = Credential::load(Path::new("nowhere.pem"), Path::new("nowhere.key")).unwrap_err();
+    let causes = std::iter::successors(error.source(), |error| (*error).source()).collect::<Vec<_>>();
+    let [pem, kind, system] = causes.as_slice() else { panic!("{causes:?}") };
+    assert!(pem.is::<pem::PemError>() && kind.is::<pem::PemErrorKind>(), "{causes:?}");
+    assert_eq!(system.downcast_ref().map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound));
+}
+
+/// Makes one connection; returns the server's verdict, and kind and key exchange group of the client's handshake.
 async fn meet(acceptor: &Acceptor, connector: &Connector) -> (Accepted, Result<(String, String), AcceptError>) {
     let (near, far) = tokio::io::duplex(1 << 16);
     let serve = async {
-        let (mut tls, peer) = acceptor.accept(far).await?;
+        let (mut tls, admission) = acceptor.accept(far).await?;
         tls.write_all(b"x").await?;
         tls.shutdown().await?;
-        Ok(peer)
+        Ok(admission.peer().cloned())
     };
     let connect = async {
         let (mut tls, _) = connector.connect(server_name("localhost").unwrap(), near).await?;
@@ -103,7 +114,7 @@ async fn replaced_trust_holds_for_the_next_handshake_and_no_session_outlives_it(
     assert_eq!(handshake.unwrap().0, "Resumed");
     assert_eq!(peer.unwrap().unwrap().common_name(), Some("ours"), "a resumed session has its peer");
 
-    // The rule is withdrawn: the ticket of before does not help.
+    // After the rule is removed, the earlier ticket is useless.
     trust.replace(ours.ca(), Vec::new(), Peers::OneOf(vec![OwnedRule::CommonName("else".into())])).unwrap();
     let (peer, _) = meet(&acceptor, &connector).await;
     assert!(matches!(peer, Err(AcceptError::Refused(Refusal::Denied(_), _))), "{peer:?}");
@@ -114,13 +125,13 @@ async fn replaced_trust_holds_for_the_next_handshake_and_no_session_outlives_it(
     let (_, handshake) = meet(&acceptor, &connector).await;
     assert_eq!(handshake.unwrap().0, "Full", "no session of another generation is resumed");
 
-    // The client's side of the same.
+    // The same on the client's side.
     servers.replace(theirs.ca(), Vec::new(), Peers::AnyVerified).unwrap();
     let (_, handshake) = meet(&acceptor, &connector).await;
     assert!(matches!(handshake, Err(AcceptError::Refused(Refusal::Path(_), _))), "{handshake:?}");
 }
 
-/// So many more certificates after its own, which no path needs.
+/// Appends this number of certificates that no path needs to the server's own.
 fn padded(pki: &Pki, more: usize) {
     let read = |file| std::fs::read_to_string(pki.folder.path().join(file)).unwrap();
     std::fs::write(pki.folder.path().join("cert.pem"), read("cert.pem") + &read("ca.pem").repeat(more)).unwrap();

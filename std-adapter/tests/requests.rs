@@ -1,4 +1,4 @@
-//! Certification requests and bags of certificates with openssl on the other side.
+//! Tests certification requests and bags of certificates against openssl.
 
 use std::path::Path;
 use std::process::Command;
@@ -43,7 +43,7 @@ fn requests_that_openssl_makes_are_read_and_verified() {
         verify(&request).unwrap_or_else(|error| panic!("{key}: {error}"));
         request.may_replace(&current).unwrap();
         assert_eq!(request.subject().to_string(), "O=Mesh,CN=sensor-7");
-        // One octet of the names, and it is no longer what was signed.
+        // With one octet of the names changed, the signature no longer fits.
         let mut changed = der.clone();
         let place = changed.windows(8).position(|octets| octets == b"sensor-7").unwrap();
         changed[place] = b't';
@@ -94,7 +94,7 @@ fn bags_that_openssl_makes_are_read() {
         .map(|certificate| Certificate::from_der(certificate).unwrap().subject().to_string())
         .collect();
     assert_eq!(subjects, ["CN=a", "CN=b"]);
-    // With a signer it is a message and no bag.
+    // With a signer it is a message and not a bag.
     std::fs::write(folder.path().join("text"), "x").unwrap();
     openssl(folder.path(), "cms -sign -in text -signer a.crt -inkey a.key -nodetach -outform DER -out signed.der");
     let signed = std::fs::read(folder.path().join("signed.der")).unwrap();

@@ -1,4 +1,6 @@
-//! What a stranger's chains cost to refuse, beside rustls-webpki and beside the P-256 checks that bound it.
+//! Measures the cost of refusing hostile chains, beside rustls-webpki and beside the P-256 checks that are its limit.
+
+#![allow(missing_docs, reason = "criterion makes functions that have none")]
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use edgetrust_tests::work::attacks;
 use pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime, alg_id};
 
 const NOW: i64 = 1_800_000_000;
-/// P-256 checks that a refusal may cost at the most.
+/// The maximum cost of a refusal, in P-256 checks.
 const BOUND: usize = 80;
 
 fn now() -> UnixTime {
@@ -22,7 +24,7 @@ fn algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {
     rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all
 }
 
-/// From the DER that is sent to the verdict, for a client as for a server.
+/// Judges a chain from its DER, as a client and as a server.
 fn ours(anchors: &[Anchor<'_>], sent: &[CertificateDer<'_>]) -> bool {
     let trust = Trust { anchors, known_intermediates: &[], algorithms: algorithms() };
     let mut parsed = sent.iter().map(|der| Certificate::from_der(der));

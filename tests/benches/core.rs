@@ -1,4 +1,7 @@
-//! Time from DER to verdict beside rustls-webpki, with the same algorithms in the same run; and of the parts.
+//! Measures the time from DER to verdict beside rustls-webpki, with the same algorithms in the same run, and the time
+//! of each part.
+
+#![allow(missing_docs, reason = "criterion makes functions that have none")]
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -21,7 +24,7 @@ fn algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {
     rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all
 }
 
-/// Anchors are parsed beforehand, here and there; what a peer sends is not.
+/// Judges a chain. Both libraries parse anchors beforehand, and the peer's certificates here.
 fn ours<'a>(anchors: &'a [Anchor<'a>], sent: &'a [CertificateDer<'a>]) -> VerifiedPath<'a> {
     let trust = Trust { anchors, known_intermediates: &[], algorithms: algorithms() };
     let parsed: Vec<_> = sent.iter().map(|der| Certificate::from_der(der).unwrap()).collect();
@@ -81,11 +84,11 @@ fn x509(c: &mut Criterion) {
     group.finish();
 }
 
-/// Peers that want to cost: every bag is refused or judged within the budget.
+/// Measures hostile bags of certificates; each is judged within the budget.
 fn bounds(c: &mut Criterion) {
     let mut group = c.benchmark_group("path/bounds");
     group.sample_size(20);
-    // A chain of sixteen, of which each certificate fits below each: wrong keys everywhere.
+    // A chain of sixteen in which each certificate could have issued each other, with wrong keys.
     let mut shapes = vec![Shape { forged: true, ..Shape::ca() }; 16];
     shapes.push(Shape { forged: true, ..Shape::leaf(&["b.example"]) });
     let chain = issue(&shapes, NOW);

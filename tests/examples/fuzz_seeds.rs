@@ -1,4 +1,4 @@
-//! Writes what the fuzzers begin with: `cargo run -p edgetrust-tests --example fuzz_seeds`.
+//! Writes the fuzzers' seeds: `cargo run -p edgetrust-tests --example fuzz_seeds`.
 
 use std::fs;
 

@@ -1,8 +1,12 @@
 //! Provides the shared parts of EdgeTrust's tests.
 
+#![allow(missing_docs, reason = "what is not documented says by its name what it is")]
+
 pub mod chains;
 pub mod conformance;
 pub mod forge;
+pub mod log_calls;
+pub mod modules;
 pub mod powercut;
 pub mod random;
 pub mod repository;

@@ -36,10 +36,12 @@ pub fn sources(folder: &str) -> Vec<Source> {
         for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
             let path = entry.expect("an entry").path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            // In a worktree, .git is a file.
+            if matches!(name.as_str(), "target" | ".git" | "node_modules") {
+                continue;
+            }
             if path.is_dir() {
-                if !matches!(name.as_str(), "target" | ".git" | "node_modules") {
-                    folders.push(path);
-                }
+                folders.push(path);
             } else if let Ok(text) = fs::read_to_string(&path) {
                 let path = path.strip_prefix(root()).expect("below the top").to_string_lossy().into_owned();
                 found.push(Source { path, text });

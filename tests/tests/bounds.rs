@@ -1,4 +1,4 @@
-//! Peers that want to cost: whatever they send is judged or refused within the budget, and the work is counted.
+//! Tests hostile peers: whatever they send is judged within the budget, and the work is counted.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ struct Work {
     units: u32,
 }
 
-/// The verdict on a leaf with a bag of a thousand, and what it took.
+/// Judges a leaf with a bag of a thousand certificates; returns the verdict and its cost.
 fn work(root: &CertificateDer<'_>, leaf: &CertificateDer<'_>, bag: &[CertificateDer<'_>], limits: Limits) -> Work {
     let anchors = [Anchor::new(Certificate::from_der(root).unwrap())];
     let leaf = Certificate::from_der(leaf).unwrap();

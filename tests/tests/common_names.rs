@@ -1,4 +1,4 @@
-//! Common names in every string type: a rule matches the text that is meant, and nothing else.
+//! Tests common names in every string type: a rule matches the decoded text and nothing else.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use rcgen::string::{BmpString, Ia5String, PrintableString, TeletexString, UniversalString};
 use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, KeyPair};
 
-/// Whether a pinned client with this common name is let in as `allowed`.
+/// Returns whether a rule for `allowed` admits a pinned client with this common name.
 fn let_in(name: DnValue, allowed: &str) -> bool {
     thread_local!(static KEY: KeyPair = KeyPair::generate().unwrap());
     let mut params = CertificateParams::default();
@@ -26,7 +26,7 @@ fn let_in(name: DnValue, allowed: &str) -> bool {
     PeerPolicy::OneOf(&[Rule::CommonName(allowed)]).authorize(path).is_ok()
 }
 
-/// The text in each string type that can hold it.
+/// Returns the text in each string type that can hold it.
 fn forms(text: &str) -> Vec<DnValue> {
     let mut forms = vec![DnValue::Utf8String(text.to_owned())];
     forms.extend(PrintableString::try_from(text).map(DnValue::PrintableString));
@@ -45,7 +45,7 @@ proptest! {
         for form in forms(&text) {
             prop_assert!(let_in(form.clone(), &text), "{form:?}");
             prop_assert_eq!(let_in(form.clone(), &other), text == other, "{:?} as {:?}", form, other);
-            // Exactly: neither case nor space is folded.
+            // The match is exact: neither case nor spaces are folded.
             let upper = text.to_uppercase();
             prop_assert_eq!(let_in(form.clone(), &upper), text == upper, "{:?} as {:?}", form, upper);
         }

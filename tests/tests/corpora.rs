@@ -1,4 +1,4 @@
-//! PKITS and the parser corpus: everything is judged as expected, but for what is skipped by name.
+//! Runs PKITS and the parser corpus: every verdict is as expected, except for cases that are skipped by name.
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ fn pkits() {
     let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
     let outcomes = conformance::pkits::run(&conformance::read(&file).unwrap(), algorithms).unwrap();
     assert_eq!(all_right(&outcomes).passed, 90);
-    // Name constraints wholly.
+    // All of the section on name constraints.
     let constraints = outcomes.iter().filter(|outcome| outcome.id.starts_with("pkits::Section13"));
     assert_eq!(constraints.filter(|outcome| outcome.got == outcome.expected).count(), 38);
 }

@@ -1,5 +1,5 @@
-//! Generated chains and names, judged by core and by rustls-webpki with the same algorithms. Every disagreement is one of the table in
-//! `docs/SECURITY.md`, or a bug.
+//! Compares the verdicts of core and rustls-webpki on generated chains and names, with the same algorithms. Every
+//! disagreement is in the table of `docs/SECURITY.md`, or a bug.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
 
 const NOW: i64 = 1_800_000_000;
 
-/// For each test; `DIFFERENTIAL_CASES=100000` asks for a longer run.
+/// Returns the number of cases of each test; `DIFFERENTIAL_CASES=100000` makes a longer run.
 fn cases() -> u32 {
     std::env::var("DIFFERENTIAL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1_500)
 }
@@ -47,7 +47,8 @@ fn webpki(chain: &[CertificateDer<'_>], purpose: Purpose) -> Result<(), webpki::
     leaf.verify_for_usage(algorithms(), &anchors, intermediates, now(), usage, None, None).map(drop)
 }
 
-/// Why core may refuse what webpki takes. The numbers are those of the table in `docs/SECURITY.md`.
+/// Returns whether a known difference explains why core alone refuses. The numbers are those of the table in
+/// `docs/SECURITY.md`.
 fn explained(error: &PathError, chain: &[CertificateDer<'_>]) -> bool {
     let at_anchor = usize::from(error.depth) + 1 == chain.len();
     match error.kind {
@@ -139,7 +140,7 @@ proptest! {
         let renamed = subject(&original) != subject(&chain[place]);
         let parsed: Vec<_> = chain.iter().map(|der| Certificate::from_der(der)).collect();
         let ours = parsed.iter().all(Result::is_ok) && core(&chain, Purpose::ServerAuth).is_ok();
-        // An anchor's own signature proves nothing, so what changes there may go unseen.
+        // An anchor's own signature proves nothing, so a change there may go unnoticed.
         if place > 0 && before != to {
             prop_assert!(!ours, "octet {at} of certificate {place}: {before} to {to}");
         }
@@ -190,7 +191,7 @@ proptest! {
     }
 }
 
-/// Few enough that two are often the same, and both forms of some.
+/// Generates few addresses, so that two are often equal, some of them as IPv4-mapped.
 fn address() -> impl Strategy<Value = IpAddr> {
     (0_u8..3, any::<bool>()).prop_map(|(last, mapped)| {
         let v4 = Ipv4Addr::new(127, 0, 0, last);
@@ -203,7 +204,7 @@ fn numeric(name: &str) -> bool {
     last.bytes().all(|octet| octet.is_ascii_digit())
 }
 
-/// Labels, wildcards, dots where they do not belong.
+/// Generates names with valid and invalid labels, wildcards and misplaced dots.
 fn name() -> impl Strategy<Value = String> {
     let label = prop_oneof![
         6 => select(vec!["a", "b", "A", "example", "xn--bcher-kva", "a-b", "a_b", "1"]),

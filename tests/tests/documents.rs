@@ -1,9 +1,10 @@
-//! What the documents say of the configuration is what the parser does, and what they say of the firmware's size is what was counted.
+//! Compares the documents with what they describe: keys of the configuration, sizes of the firmware, log messages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use edgetrust_core::config::{Config, INHERITANCE, reference};
-use edgetrust_tests::repository::{root, sources};
+use edgetrust_tests::log_calls::{LogMessage, log_messages};
+use edgetrust_tests::repository::{root, rust, sources};
 
 const BEGIN: &str = "<!-- keys: generated from core/src/config/schema.rs -->\n";
 const END: &str = "<!-- end of keys -->";
@@ -21,7 +22,8 @@ fn table() -> String {
     table
 }
 
-/// `UPDATE_DOCUMENTS=1 cargo test -p edgetrust-tests --test documents` writes it.
+/// Compares a generated part with the document; `UPDATE_DOCUMENTS=1 cargo test --workspace --test documents` writes
+/// it.
 fn generated(document: &str, begin: &str, end: &str, expected: &str) {
     let file = root().join(document);
     let text = std::fs::read_to_string(&file).unwrap();
@@ -49,7 +51,7 @@ fn the_table_of_inheritance_is_the_parsers() {
     generated("docs/CONFIGURATION.md", INHERITANCE_BEGIN, INHERITANCE_END, &table);
 }
 
-/// Parts of the firmware's image, largest first: in each column octets as `tests/firmware-size` has counted them.
+/// The table has the parts of the firmware's image, largest first, in octets as counted by `tests/firmware-size`.
 #[test]
 fn the_table_of_sizes_is_what_was_counted() {
     let text = std::fs::read_to_string(root().join("tests/data/firmware-size.txt")).unwrap();
@@ -77,7 +79,7 @@ fn the_table_of_sizes_is_what_was_counted() {
     generated("docs/BENCHMARKS.md", SIZES_BEGIN, SIZES_END, &table);
 }
 
-/// `12,345`
+/// Formats a number like `12,345`.
 fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap()).collect();
@@ -101,4 +103,39 @@ fn configurations_in_documents_parse() {
         }
     }
     assert!(count >= 2, "{count} configurations found");
+}
+
+/// Returns the rows of the tables below `## Log messages`.
+fn documented_messages(document: &str) -> BTreeSet<LogMessage> {
+    let section = document.split("\n## Log messages\n").nth(1).expect("the section");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let message = |row: &str| {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [message, level, fields, meaning] = cells.as_slice() else { panic!("{row}: expected four cells") };
+        assert!(!meaning.is_empty(), "{row}: no meaning");
+        LogMessage {
+            message: message.trim_matches('`').to_owned(),
+            level: (*level).to_owned(),
+            fields: fields.split('`').skip(1).step_by(2).map(str::to_owned).collect(),
+        }
+    };
+    rows.map(message).collect()
+}
+
+/// Operators search for log messages, so each is in the table with its level and fields, and the table has no other.
+#[test]
+fn the_tables_of_log_messages_are_complete() {
+    let document = std::fs::read_to_string(root().join("docs/OPERATIONS.md")).unwrap();
+    let documented = documented_messages(&document);
+    let mut logged = BTreeSet::new();
+    for source in rust("std-adapter/src") {
+        for message in log_messages(source.shipped()) {
+            assert!(documented.contains(&message), "docs/OPERATIONS.md lacks this of {}: {message:?}", source.path);
+            logged.insert(message);
+        }
+    }
+    let gone: Vec<_> = documented.difference(&logged).collect();
+    assert!(gone.is_empty(), "docs/OPERATIONS.md has messages that are not logged: {gone:?}");
+    assert!(logged.len() > 60, "{} messages found", logged.len());
 }

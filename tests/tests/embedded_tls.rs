@@ -1,4 +1,5 @@
-//! core's client for devices against a server of rustls, over loopback: who is believed, who is not, and what each side learns.
+//! Tests core's client for devices against a rustls server on loopback: accepted and refused servers, and the errors
+//! on each side.
 
 use std::future::Future;
 use std::io::{self, Read, Write};
@@ -14,7 +15,7 @@ use edgetrust_core::embedded_tls::{
     Buffers, ClientCredential, ConnectionError, Demand, HandshakeError, NoCredential, Shared, SoftwareCredential,
     connect,
 };
-use edgetrust_core::identity::{Denied, ServerName};
+use edgetrust_core::identity::ServerName;
 use edgetrust_core::path::{Anchor, Limits, PathErrorKind, Trust};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
@@ -78,7 +79,7 @@ impl Ca {
         Self { params, key, der }
     }
 
-    /// As `openssl req -x509` makes it for a server: a CA certificate without key usage.
+    /// Creates a server's CA certificate without key usage, as `openssl req -x509` does.
     fn pinned(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
@@ -123,10 +124,10 @@ fn server_config(clients: Option<&Ca>, chain: Vec<CertificateDer<'static>>, key:
     builder.with_single_cert(chain, key).unwrap()
 }
 
-/// What the server saw: the client's certificate and its words; or its error.
+/// The client's certificate and data as the server received them, or the server's error.
 type Seen = Result<(Option<Vec<u8>>, Vec<u8>), String>;
 
-/// One connection: reads five octets, answers, says close_notify.
+/// Serves one connection: reads five octets, answers, sends close_notify.
 fn serve(config: ServerConfig) -> (std::net::SocketAddr, thread::JoinHandle<Seen>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -143,7 +144,7 @@ fn serve(config: ServerConfig) -> (std::net::SocketAddr, thread::JoinHandle<Seen
         while tls.wants_write() {
             tls.write_tls(&mut socket).map_err(|error| error.to_string())?;
         }
-        // Only a peer that has said all is gone.
+        // Only a peer that has sent everything has disconnected.
         let _ = socket.shutdown(Shutdown::Write);
         let _ = socket.read(&mut [0; 64]);
         Ok((peer, words.to_vec()))
@@ -155,7 +156,7 @@ fn now() -> TrustedTime {
     TrustedTime::Known(UnixTime::now())
 }
 
-/// What the client comes to: the server's answer, or why there is none.
+/// Connects and sends data; returns the server's answer.
 fn talk<C: ClientCredential>(
     address: std::net::SocketAddr,
     anchor: &Ca,
@@ -174,7 +175,7 @@ fn talk<C: ClientCredential>(
     ready(async {
         let mut tls = connect(Blocking(socket), &demand, credential, &mut rand_core::OsRng, buffers).await?;
         assert!(tls.server().valid_until() > UnixTime::now());
-        // A server that refuses us may be gone already.
+        // A server that refuses us may have disconnected already.
         let said = tls.write_all(b"hello").await;
         said.and(tls.flush().await).map_err(|_| HandshakeError::Closed)?;
         let mut heard = Vec::new();
@@ -259,7 +260,7 @@ fn a_server_that_is_refused_is_told_why_and_learns_nothing_of_us() {
             elsewhere,
             now(),
             SERVER,
-            |error| matches!(error, HandshakeError::Denied(Denied::WrongServerName)),
+            |error| matches!(error, HandshakeError::WrongServerName { found } if found.as_str() == "gateway.a.example"),
             "BadCertificate",
         ),
         (

@@ -1,8 +1,9 @@
-//! Who may import what. `docs/ARCHITECTURE.md` says why; this is the table.
+//! Tests the dependency rules; `docs/ARCHITECTURE.md` has the reasons.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
+use edgetrust_tests::modules::{Edge, Modules, circles};
 use edgetrust_tests::repository::{Source, root, rust};
 use serde::Deserialize;
 
@@ -14,7 +15,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("identity", &["path", "text", "x509"]),
     ("path", &["text", "time", "x509"]),
     ("request", &["x509"]),
-    // The vocabulary of slots and time; no medium, no clock.
+    // Slots and times as types; no medium, no clock.
     ("rotation", &["store", "time"]),
     ("store", &[]),
     ("text", &[]),
@@ -59,11 +60,11 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("edgetrust", &["edgetrust-core"]),
     ("edgetrust-tests", &["edgetrust", "edgetrust-core", "edgetrust-verdicts"]),
     ("edgetrust-verdicts", &["edgetrust-core"]),
-    // The gateway and the firmware are programs to it.
+    // It runs the gateway and the firmware as programs.
     ("edgetrust-hil", &["edgetrust-core"]),
 ];
 
-/// Names, and the only places that may use them.
+/// Names with the only places that may use them.
 const CONFINED: &[(&str, &[&str])] = &[
     ("rustls::", &["std-adapter/src/tls/"]),
     ("rustls_native_certs", &["std-adapter/src/tls/"]),
@@ -76,48 +77,29 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("UnixTime::now", &["std-adapter/src/clock.rs"]),
 ];
 
-/// Words that core has no use for.
+/// Words that core may not contain.
 const NOT_IN_CORE: &[&str] =
     &["std::", "alloc::", "async ", "tokio", "log::", "tracing", "rustls::", "Box<", "Vec::new()", "String", "unsafe"];
 
-/// The module of a file, and those that it names.
-fn edges(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
-    let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for source in rust(folder) {
-        let inside = source.path.strip_prefix(folder).unwrap().trim_start_matches('/');
-        let module = inside.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
-        if matches!(module.as_str(), "lib" | "main" | "cli") {
-            continue;
-        }
-        let code = source.code();
-        let named = code.match_indices("crate::").map(|(place, prefix)| &code[place + prefix.len()..]);
-        edges.entry(module.clone()).or_default().extend(named.flat_map(modules_named).filter(|name| *name != module));
-    }
-    edges
+/// Files that need each other, and why they may.
+const CIRCLES: &[(&[&str], &str)] = &[];
+
+/// The module of a file below `folder`.
+fn module<'a>(folder: &str, path: &'a str) -> &'a str {
+    let inside = path.strip_prefix(folder).unwrap().trim_start_matches('/');
+    inside.split('/').next().unwrap().trim_end_matches(".rs")
 }
 
-/// The modules that stand after `crate::`: one, or a group of them in braces.
-fn modules_named(rest: &str) -> Vec<String> {
-    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
-    let Some(group) = rest.strip_prefix('{') else { return vec![word(rest)] };
-    let mut named = Vec::new();
-    let (mut depth, mut from) = (0_usize, 0);
-    for (place, c) in group.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth > 0 => depth -= 1,
-            ',' | '}' if depth == 0 => {
-                named.push(word(group[from..place].trim_start()));
-                from = place + 1;
-                if c == '}' {
-                    break;
-                }
-            }
-            _ => {}
+/// The modules of a crate, and those that each names.
+fn edges(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for edge in Modules::read(folder).edges() {
+        let (from, to) = (module(folder, &edge.from), module(folder, &edge.to));
+        if !matches!(from, "lib" | "main" | "cli") && from != to {
+            edges.entry(from.to_owned()).or_default().insert(to.to_owned());
         }
     }
-    named.retain(|name| !name.is_empty());
-    named
+    edges
 }
 
 fn check_modules(folder: &str, table: &[(&str, &[&str])]) {
@@ -133,19 +115,33 @@ fn check_modules(folder: &str, table: &[(&str, &[&str])]) {
 }
 
 #[test]
-fn groups_of_modules_are_read() {
-    assert_eq!(modules_named("tls::Peer;"), ["tls"]);
-    assert_eq!(modules_named("{clock, pem};"), ["clock", "pem"]);
-    assert_eq!(modules_named("{\n    acme::{a, b::{c}},\n    est,\n};"), ["acme", "est"]);
-}
-
-#[test]
 fn modules() {
     check_modules("core/src", CORE);
     check_modules("std-adapter/src", ADAPTER);
 }
 
-/// `rustls::` but not `tokio_rustls::`.
+#[test]
+fn no_file_depends_on_itself() {
+    let mut known: BTreeSet<BTreeSet<String>> = BTreeSet::new();
+    for (files, reason) in CIRCLES {
+        assert!(!reason.is_empty(), "{files:?}: give the reason");
+        known.insert(files.iter().map(|file| (*file).to_owned()).collect());
+    }
+    for folder in ["core/src", "std-adapter/src", "firmware-example/src", "hil/src", "tests/src"] {
+        let edges = Modules::read(folder).edges();
+        for circle in circles(&edges) {
+            if known.remove(&circle) {
+                continue;
+            }
+            let inside = edges.iter().filter(|edge| circle.contains(&edge.from) && circle.contains(&edge.to));
+            let inside = inside.map(|Edge { from, to, path }| format!("\n  {from} -> {to}: {path}"));
+            panic!("{folder}: these files need each other:{}", inside.collect::<String>());
+        }
+    }
+    assert!(known.is_empty(), "no longer a circle: {known:?}");
+}
+
+/// Returns whether code uses a name: `rustls::`, but not as part of `tokio_rustls::`.
 fn names(code: &str, word: &str) -> bool {
     code.match_indices(word)
         .any(|(place, _)| !code[..place].ends_with(|before: char| before.is_alphanumeric() || before == '_'))
@@ -184,7 +180,7 @@ fn the_verdict_has_one_author() {
             assert!(!text.contains(word), "{path}: names {word}; edgetrust-core decides");
         }
     }
-    // Proofs are made in one place each.
+    // Each proof is made in one place.
     for (proof, home) in [("VerifiedPath {", "core/src/path/"), ("AuthorizedPeer {", "core/src/identity/policy.rs")] {
         for source in rust("core/src").into_iter().chain(rust("std-adapter/src")) {
             assert!(source.path.starts_with(home) || !source.code().contains(proof), "{}: makes {proof}", source.path);
@@ -247,7 +243,7 @@ fn release(version: &str) -> Vec<u32> {
     version.split('.').map(|part| part.parse().unwrap()).collect()
 }
 
-/// Every dependency builds with the oldest Rust that we promise; clippy's `incompatible_msrv` looks after our own code.
+/// Every dependency builds with the oldest supported Rust; clippy's `incompatible_msrv` checks our own code.
 #[test]
 fn no_dependency_needs_a_newer_rust() {
     let packages = metadata().packages;

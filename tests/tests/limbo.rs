@@ -1,4 +1,4 @@
-//! Every x509-limbo case is judged as expected, but for the reviewed exceptions; a stale or missing exception fails.
+//! Runs x509-limbo: every verdict is as expected, except for reviewed exceptions; a stale or missing exception fails.
 
 use std::collections::BTreeMap;
 use std::path::Path;

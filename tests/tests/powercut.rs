@@ -1,4 +1,4 @@
-//! Power is cut at every operation: the short form of `cargo run --release -p edgetrust-tests --bin powercut`.
+//! Cuts power at every operation: the short form of `cargo run --release -p edgetrust-tests --bin powercut`.
 
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::store::{NewRecord, Slot, Store, StoreError};
@@ -68,7 +68,7 @@ fn noted_times_last_until_there_is_no_room() {
     }
     assert_eq!(store.note_time(Slot::A, at(99)), Ok(false), "no room");
     assert_eq!(store.survey().time_seen(), Some(at(33)));
-    // A new record takes the time along.
+    // A new record keeps the stored time.
     let header = store.write(Slot::B, &record(b"key", b"chain")).unwrap();
     assert_eq!(header.time_seen, at(33));
 }

@@ -1,4 +1,4 @@
-//! The right reason for the right certificate: each fault by itself is said as what it is, at its place.
+//! Tests that each single fault is refused with its own reason, for the certificate that has it.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -23,7 +23,7 @@ static KEYS: LazyLock<Keys> = LazyLock::new(|| {
     Keys { root: key(), ca: key(), leaf: key() }
 });
 
-/// A chain of three that is as it should be, and what a test makes of it.
+/// A valid chain of three, changed by tests.
 #[derive(Clone)]
 struct Chain {
     root: Forged,
@@ -50,7 +50,7 @@ fn dns(name: &str) -> Vec<u8> {
     der(0x30, &[&der(0x82, &[name.as_bytes()])])
 }
 
-/// A keyIdentifier.
+/// Encodes an authorityKeyIdentifier with this keyIdentifier.
 fn authority(identifier: &[u8]) -> Vec<u8> {
     der(0x30, &[&der(0x80, &[identifier])])
 }
@@ -70,7 +70,7 @@ fn judge(chain: &Chain, purpose: Purpose) -> Result<(), PathError> {
     trust.verify(&parse(&leaf), &sent, purpose, now, &mut Budget::new(Limits::SERVER)).map(drop)
 }
 
-/// The chain with one change is refused for a client and a server, at this depth and in these words.
+/// Asserts that the chain with one change is refused for a client and a server, at this depth and in these words.
 fn refused(change: impl FnOnce(&mut Chain), depth: u8, words: &str) {
     let mut changed = chain();
     change(&mut changed);
@@ -80,7 +80,7 @@ fn refused(change: impl FnOnce(&mut Chain), depth: u8, words: &str) {
     }
 }
 
-/// The chain with one change is taken for a client and for a server.
+/// Asserts that the chain with one change is accepted for a client and a server.
 fn taken(change: impl FnOnce(&mut Chain)) {
     let mut changed = chain();
     change(&mut changed);
@@ -152,7 +152,7 @@ fn keys_are_too_short_or_of_an_unsupported_kind() {
         refused(|chain| chain.ca.key = rsa_key(bits), 1, &words(bits));
         refused(|chain| chain.root.key = rsa_key(bits), 2, &words(bits));
     }
-    // As verifiers count: whole octets.
+    // Verifiers count whole octets.
     taken(|chain| chain.leaf.key = rsa_key(2047));
     taken(|chain| chain.leaf.key = rsa_key(8192));
     let words = "its key is of a kind or on a curve that is not supported: 1.3.132.0.10 (RFC 5280 section 4.1.2.7)";
@@ -229,7 +229,7 @@ fn one_kind_a_fault() {
     );
 }
 
-/// What CAs in use write, RFC 5280 lets a validator take, and lets nobody in that should not be.
+/// Deviations that CAs in use have, that RFC 5280 lets a validator accept, and that give nobody access.
 #[test]
 fn leafs_as_usable_as_elsewhere() {
     let leaf = |change: fn(Forged) -> Forged| taken(|chain| chain.leaf = change(chain.leaf.clone()));
@@ -237,7 +237,7 @@ fn leafs_as_usable_as_elsewhere() {
     leaf(|leaf| leaf.with(oid::SUBJECT_ALT_NAME, true, &dns("b.example")));
     let any = der(0x30, &[&[0x06, 4, 0x55, 0x1d, 0x25, 0]]);
     taken(|chain| chain.leaf = chain.leaf.clone().with(oid::EXTENDED_KEY_USAGE, false, &any));
-    // A CA's purposes still limit a leaf of every purpose.
+    // A CA's purposes still limit a leaf with anyExtendedKeyUsage.
     let code_signing = der(0x30, &[&[0x06, 8, 0x2b, 6, 1, 5, 5, 7, 3, 3]]);
     refused(
         |chain| {
@@ -252,7 +252,7 @@ fn leafs_as_usable_as_elsewhere() {
         0,
         "its extended key usage does not allow this purpose (RFC 5280 section 4.2.1.12)",
     );
-    // The path length of no CA makes none.
+    // A path length does not make a leaf a CA.
     refused(
         |chain| chain.ca = chain.ca.clone().with(oid::BASIC_CONSTRAINTS, true, &[0x30, 3, 2, 1, 5]),
         1,
@@ -260,7 +260,8 @@ fn leafs_as_usable_as_elsewhere() {
     );
 }
 
-/// All nine bits with each other: keyCertSign is for CAs, a client signs, a server signs or agrees on keys, and no other bit counts.
+/// Tests all combinations of the nine bits: keyCertSign is for CAs, a client signs, a server signs or agrees on keys,
+/// and no other bit counts.
 #[test]
 fn key_usages_of_leafs() {
     for bits in 1_u16..512 {
@@ -302,7 +303,7 @@ fn malformed_information_access_does_not_parse() {
     }
 }
 
-/// A name constraint that excludes names below this organization, as a string of this tag.
+/// Encodes a name constraint that excludes names below this organization, as a string of this tag.
 fn excluded(tag: u8, text: &[u8]) -> Vec<u8> {
     let base = der(0xa4, &[&der(0x30, &[&rdn(oid::ORGANIZATION, tag, text)])]);
     der(0x30, &[&der(0xa1, &[&der(0x30, &[&base])])])
@@ -356,7 +357,7 @@ fn excluded_directory_names_are_not_escaped_by_another_string_type() {
     }
 }
 
-/// Another attribute, or another number of them, is another name whatever its strings.
+/// Names with different attributes, or a different number of them, differ whatever their strings.
 #[test]
 fn names_that_differ_in_a_part_that_can_be_compared_differ() {
     let other = |chain: &mut Chain, rdns: &[Vec<u8>]| {

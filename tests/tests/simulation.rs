@@ -1,4 +1,4 @@
-//! The short form of `cargo run --release -p edgetrust-tests --bin simulate`.
+//! Runs the short form of `cargo run --release -p edgetrust-tests --bin simulate`.
 
 use edgetrust_tests::simulation::{DAY, HOUR, MINUTE, Options, simulate};
 
@@ -41,7 +41,7 @@ fn a_fleet_that_began_at_once_is_no_herd() {
     assert!(report.worst_margin_s > Some(7 * HOUR + 30 * MINUTE), "{report}");
 }
 
-/// The check can fail: a gateway that does not renew is seen, and only that one.
+/// Shows that the check can fail: it finds a gateway that does not renew, and no other.
 #[test]
 fn a_gateway_that_does_not_renew_is_an_outage() {
     let report = simulate(&Options { broken: Some(7), ..options() });

@@ -1,10 +1,10 @@
-//! How the files of this repository are kept.
+//! Tests the form of this repository's files.
 
 use std::collections::BTreeSet;
 
 use edgetrust_tests::repository::{root, rust, sources};
 
-/// A file with more than one decision in it is split.
+/// The maximum length of a file; a longer one holds more than one decision and is split.
 const MAX_LINES: usize = 500;
 
 #[test]
@@ -15,7 +15,7 @@ fn rooms_are_small() {
     }
 }
 
-/// Joined here, so that this file does not hold them.
+/// Returns the unwanted words, joined here so that this file does not contain them.
 fn unwanted() -> Vec<String> {
     [
         ("TO", "DO"),
@@ -34,7 +34,8 @@ fn unwanted() -> Vec<String> {
     .collect()
 }
 
-/// Whether `text` has the word. A path of a machine begins with a slash; a relative path has something before it.
+/// Returns whether `text` contains the word. A path of a machine begins with a slash; a relative path has something
+/// before it.
 fn contains(text: &str, word: &str) -> bool {
     let relative = |place: usize| word.starts_with('/') && text[..place].ends_with(|c: char| c.is_alphanumeric());
     text.match_indices(word).any(|(place, _)| !relative(place))
@@ -43,10 +44,10 @@ fn contains(text: &str, word: &str) -> bool {
 #[test]
 fn nothing_unfinished_or_of_one_machine() {
     for source in sources("") {
-        if source.path.ends_with(".lock") || source.path.starts_with("LICENSE") {
+        if source.path.ends_with(".lock") || source.path.contains("LICENSE-") {
             continue;
         }
-        // What needs another program is passed over by a plain `cargo test`, and run by tests/run.
+        // Tests that need another program are skipped by a plain `cargo test`, and run by tests/run.
         let passed_over =
             ["step-ca", "pebble"].map(|program| ["#[ign", "ore = \"needs ", program, ": tests/run\"]"].concat());
         let text = passed_over.iter().fold(source.text.clone(), |text, attribute| text.replace(attribute, ""));
@@ -60,7 +61,7 @@ fn nothing_unfinished_or_of_one_machine() {
     }
 }
 
-/// One style: `RFC 5280 section 4.2.1.9`, `RFC 8446 appendix C.4`.
+/// Citations have one style: `RFC 5280 section 4.2.1.9`, `RFC 8446 appendix C.4`.
 #[test]
 fn citations_have_one_style() {
     for source in sources("") {
@@ -84,7 +85,21 @@ fn citations_have_one_style() {
     }
 }
 
-/// A file that no `mod` names is dead.
+/// What is thrown away is thrown away for a reason: a comment on the line or before it, which also holds for lines that
+/// follow at once.
+#[test]
+fn what_is_thrown_away_has_a_reason() {
+    for source in ["core/src", "std-adapter/src", "firmware-example/src"].iter().flat_map(|folder| rust(folder)) {
+        let mut reasoned = false;
+        for (number, line) in (1..).zip(source.shipped().lines()) {
+            let drops = line.contains("let _ =");
+            reasoned = line.contains("//") || (drops && reasoned);
+            assert!(!drops || reasoned, "{}:{number}: give the reason: {line}", source.path);
+        }
+    }
+}
+
+/// A file that no `mod` names is not compiled.
 #[test]
 fn every_file_is_part_of_something() {
     let folders =
@@ -115,6 +130,27 @@ fn links_in_documents_lead_somewhere() {
             }
             let folder = root().join(&source.path);
             assert!(folder.parent().unwrap().join(target).exists(), "{}: {target} is not there", source.path);
+        }
+    }
+}
+
+/// Tables, code, headings and link definitions cannot be wrapped; the changelog is left as it is.
+#[test]
+fn prose_ends_before_column_120() {
+    const COLUMNS: usize = 120;
+    for source in sources("").iter().filter(|source| source.path.ends_with(".md") && source.path != "CHANGELOG.md") {
+        let mut in_code = false;
+        for (number, line) in (1..).zip(source.text.lines()) {
+            let is_fence = line.trim_start().starts_with("```");
+            in_code ^= is_fence;
+            let is_definition = line.starts_with('[') && line.contains("]: ");
+            let is_whole = is_definition || ["|", "#", "    "].iter().any(|start| line.starts_with(start));
+            let columns = line.chars().count();
+            assert!(
+                in_code || is_fence || is_whole || columns < COLUMNS,
+                "{}:{number}: prose of {columns} columns, expected fewer than {COLUMNS}",
+                source.path
+            );
         }
     }
 }

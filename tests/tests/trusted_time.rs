@@ -1,4 +1,4 @@
-//! What a device may decide while it does not know the time: nothing but a refusal.
+//! Tests that a device refuses every certificate while it does not know the time.
 
 use std::time::Duration;
 

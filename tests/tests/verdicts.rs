@@ -1,4 +1,5 @@
-//! What the device is asked is what the conformance tests ask: `judge` and their verdicts agree. The device itself is asked by `tests/run`.
+//! Tests that `judge`, which the device runs, agrees with the conformance tests. `tests/run` runs it on the device
+//! itself.
 
 use std::collections::BTreeMap;
 

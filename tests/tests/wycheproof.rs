@@ -1,4 +1,4 @@
-//! Wycheproof's vectors for every signature algorithm that core itself implements.
+//! Runs Wycheproof's vectors for every signature algorithm that core implements.
 
 use edgetrust_core::crypto::{ECDSA_P256_SHA256, ECDSA_P384_SHA384, ED25519};
 use pki_types::SignatureVerificationAlgorithm;

@@ -25,12 +25,15 @@ mod reference;
 mod scan;
 mod schema;
 mod validate;
+mod validate_acme;
 #[cfg(feature = "device")]
 mod validate_device;
 #[cfg(feature = "gateway")]
 mod validate_est;
 #[cfg(feature = "gateway")]
 mod validate_gateway;
+mod validate_place;
+mod validate_sides;
 
 pub use address::{parse_ip_address, rule_address};
 pub use duration::parse_duration;

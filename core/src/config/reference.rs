@@ -19,7 +19,8 @@ pub struct Entry {
 /// Calls `each` for every key, with an object's own keys right after the object.
 pub fn reference(mut each: impl FnMut(Entry)) {
     let mut stack: heapless::Vec<core::slice::Iter<'static, Field>, { MAX_PATH }> = heapless::Vec::new();
-    let _ = stack.push(TOP.fields.iter());
+    let pushed = stack.push(TOP.fields.iter()).is_ok();
+    debug_assert!(pushed, "the list is empty");
     while let Some(fields) = stack.last_mut() {
         let Some(field) = fields.next() else {
             stack.pop();
@@ -35,7 +36,8 @@ pub fn reference(mut each: impl FnMut(Entry)) {
         };
         each(Entry { depth: stack.len().saturating_sub(1), key: field.key, takes, doc: field.doc });
         if let Some(object) = inner {
-            let _ = stack.push(object.fields.iter());
+            let pushed = stack.push(object.fields.iter()).is_ok();
+            debug_assert!(pushed, "the schema is deeper than MAX_PATH");
         }
     }
 }

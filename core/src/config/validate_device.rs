@@ -4,7 +4,9 @@ use super::address::{ip_address, port, socket_address};
 use super::error::{ConfigError, Found, Segment};
 use super::model::{Device, Enroll, Files, Remote};
 use super::raw::{Raw, RawDevice};
-use super::validate::{At, CLIENT, DEFAULT_RENEW_BEFORE_S, FALSE, TRUE, switches};
+use super::validate_acme::DEFAULT_RENEW_BEFORE_S;
+use super::validate_place::{At, CLIENT, FALSE, TRUE};
+use super::validate_sides::switches;
 use crate::identity::{is_dns_name, without_root};
 use crate::text::rsplit_once;
 

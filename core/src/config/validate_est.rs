@@ -5,8 +5,9 @@ use super::endpoint::Endpoint;
 use super::error::{ConfigError, Found, Segment};
 use super::model::{Est, RenewVia, Server, Tunnel};
 use super::raw::{Raw, RawAcme, RawEst};
-use super::validate::{At, FALSE, Side, acme_for_any_name};
+use super::validate_acme::{Side, acme_for_any_name};
 use super::validate_gateway::server_side;
+use super::validate_place::{At, FALSE};
 
 /// Validates `gateway.est`; none if there is no such section.
 pub(super) fn est<'a>(raw: &Raw<'a>, tunnels: &[Tunnel<'a>]) -> Result<Option<Est<'a>>, ConfigError<'a>> {

@@ -6,13 +6,14 @@ use super::error::{ConfigError, Found, Segment};
 use super::inherit::{ClientSide, ServerSide};
 use super::model::{Gateway, Origins, ProxyProtocol, Server, Tunnel, TunnelKind};
 use super::raw::{Raw, RawSide, RawTunnel};
-use super::validate::{At, TRUE, client, server, switches};
+use super::validate_place::{At, SERVER, TRUE};
+use super::validate_sides::{client, server, switches};
 use crate::identity::is_dns_name;
 use crate::text::rsplit_once;
 
 const ENDPOINT: &str = "ADDRESS:PORT, HOST:PORT or unix:PATH";
 
-/// Validates the `gateway` section in place: tunnels are large, and each return by value would copy all of them on the
+/// Validates the `gateway` section without its `est`, in place: tunnels are large, and each return by value would copy all of them on the
 /// stack.
 pub(super) fn gateway<'a>(raw: &Raw<'a>, gateway: &mut Gateway<'a>) -> Result<(), ConfigError<'a>> {
     for (index, raw_tunnel) in (0_u16..).zip(&raw.gateway.tunnels) {
@@ -22,10 +23,9 @@ pub(super) fn gateway<'a>(raw: &Raw<'a>, gateway: &mut Gateway<'a>) -> Result<()
         for other in &gateway.tunnels {
             apart(&at, other, &tunnel)?;
         }
-        // Both lists have the same capacity.
-        let _ = gateway.tunnels.push(tunnel);
+        let pushed = gateway.tunnels.push(tunnel).is_ok();
+        debug_assert!(pushed, "both lists have the same capacity");
     }
-    gateway.est = super::validate_est::est(raw, &gateway.tunnels)?;
     let at = At::new(&[Segment::Key("gateway"), Segment::Key("admin")], 0);
     gateway.admin_listen = match raw.gateway.admin_listen {
         None => None,
@@ -121,7 +121,7 @@ pub(super) fn server_side<'a>(
 ) -> Result<(Server<'a>, Origins), ConfigError<'a>> {
     no_keys_of_clients(at, own)?;
     if !own.present {
-        At::new(super::validate::SERVER, shared.offset).switched(shared.offset, shared.enabled, shared.other)?;
+        At::new(SERVER, shared.offset).switched(shared.offset, shared.enabled, shared.other)?;
     }
     let side = ServerSide::inherited(own, shared);
     // Plaintext requests no certificate, whatever is inherited.

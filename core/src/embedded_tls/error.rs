@@ -4,7 +4,7 @@ use embedded_io_async::ErrorKind;
 use embedded_tls::TlsError;
 use embedded_tls::alert::AlertDescription;
 
-use super::RecordFault;
+use super::{FoundName, RecordFault};
 use crate::identity::Denied;
 use crate::path::{PathError, PathErrorKind};
 use crate::x509::ParseError;
@@ -26,7 +26,12 @@ pub enum HandshakeError {
     Certificate(ParseError),
     /// No path leads from the server's certificate to an anchor.
     Path(PathError),
-    /// The server's certificate is not for the name that was asked for.
+    /// The server's certificate is not for the name that was asked for (RFC 9525 section 6).
+    WrongServerName {
+        /// A name that the certificate is for.
+        found: FoundName,
+    },
+    /// The server is denied for another reason.
     Denied(Denied),
     /// No enabled algorithm takes the server's key, or the scheme does not fit the key (RFC 8446 section 4.2.3).
     SignatureScheme,
@@ -71,6 +76,29 @@ impl HandshakeError {
     }
 }
 
+impl core::fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Certificate(error) => write!(f, "the server's certificate {error}"),
+            Self::Path(error) => error.fmt(f),
+            Self::Denied(denied) => write!(f, "the server is not let in: {denied}"),
+            other => core::fmt::Debug::fmt(other, f),
+        }
+    }
+}
+
+impl core::error::Error for HandshakeError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Certificate(error) => Some(error),
+            Self::Path(error) => Some(error),
+            Self::Denied(denied) => Some(denied),
+            Self::Tls(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
 impl From<TlsError> for HandshakeError {
     fn from(error: TlsError) -> Self {
         match error {
@@ -107,7 +135,14 @@ impl core::fmt::Display for ConnectionError {
     }
 }
 
-impl core::error::Error for ConnectionError {}
+impl core::error::Error for ConnectionError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Tls(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
 impl embedded_io_async::Error for ConnectionError {
     fn kind(&self) -> ErrorKind {

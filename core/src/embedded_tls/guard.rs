@@ -5,6 +5,9 @@ use core::cell::Cell;
 
 use embedded_io_async::{Error, ErrorKind, ErrorType, Read, Write};
 
+/// TLS_AES_128_GCM_SHA256, the only cipher suite offered (RFC 8446 section 9.1).
+pub(super) const CIPHER_SUITE: u16 = 0x1301;
+
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
@@ -63,9 +66,9 @@ pub enum RecordFault {
     Truncated,
 }
 
-/// The phase of the handshake.
+/// The part of a connection that a record belongs to, which decides the records that are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum Epoch {
     Hello,
     Handshake,
     Open,
@@ -74,7 +77,7 @@ pub(super) enum Phase {
 /// The state that guard and connection share.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) phase: Cell<Phase>,
+    pub(super) epoch: Cell<Epoch>,
     pub(super) fault: Cell<Option<RecordFault>>,
     /// Set while a read must not be dropped, since the received part of a record would be lost.
     pub(super) in_record: Cell<bool>,
@@ -82,7 +85,7 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) const fn new() -> Self {
-        Self { phase: Cell::new(Phase::Hello), fault: Cell::new(None), in_record: Cell::new(false) }
+        Self { epoch: Cell::new(Epoch::Hello), fault: Cell::new(None), in_record: Cell::new(false) }
     }
 }
 
@@ -189,26 +192,26 @@ impl<'b, S: Read + Write> Guard<'b, S> {
         if octets > MAX_RECORD || octets > self.capacity {
             return Err(RecordFault::Overflow { length });
         }
-        let phase = self.link.phase.get();
-        if phase != Phase::Open {
+        let epoch = self.link.epoch.get();
+        if epoch != Epoch::Open {
             self.handshake = self.handshake.saturating_add(octets).saturating_add(HEADER);
             if self.handshake > MAX_HANDSHAKE {
                 return Err(RecordFault::LongHandshake);
             }
         }
-        match (phase, content_type) {
-            (Phase::Hello, HANDSHAKE) if octets <= MAX_SERVER_HELLO => Ok(()),
-            (Phase::Hello, HANDSHAKE) => Err(RecordFault::ServerHello),
-            (Phase::Hello, ALERT) if octets == 2 => Ok(()),
+        match (epoch, content_type) {
+            (Epoch::Hello, HANDSHAKE) if octets <= MAX_SERVER_HELLO => Ok(()),
+            (Epoch::Hello, HANDSHAKE) => Err(RecordFault::ServerHello),
+            (Epoch::Hello, ALERT) if octets == 2 => Ok(()),
             // RFC 8446 appendix D.4: a change_cipher_spec may come once, and has no meaning
-            (Phase::Handshake, CHANGE_CIPHER_SPEC) if octets == 1 && !self.change_cipher_spec => {
+            (Epoch::Handshake, CHANGE_CIPHER_SPEC) if octets == 1 && !self.change_cipher_spec => {
                 self.change_cipher_spec = true;
                 Ok(())
             }
-            (Phase::Handshake | Phase::Open, APPLICATION_DATA) if octets < MIN_ENCRYPTED => {
+            (Epoch::Handshake | Epoch::Open, APPLICATION_DATA) if octets < MIN_ENCRYPTED => {
                 Err(RecordFault::EmptyRecord)
             }
-            (Phase::Handshake | Phase::Open, APPLICATION_DATA) => {
+            (Epoch::Handshake | Epoch::Open, APPLICATION_DATA) => {
                 self.empty = if octets == MIN_ENCRYPTED { self.empty.saturating_add(1) } else { 0 };
                 if self.empty > MAX_EMPTY { Err(RecordFault::EmptyRecords) } else { Ok(()) }
             }
@@ -220,7 +223,7 @@ impl<'b, S: Read + Write> Guard<'b, S> {
     fn passed(&mut self, octets: &[u8]) -> Result<(), GuardError<S::Error>> {
         self.body_left = self.body_left.saturating_sub(octets.len());
         let [content_type, ..] = self.header;
-        if self.link.phase.get() != Phase::Hello || content_type != HANDSHAKE {
+        if self.link.epoch.get() != Epoch::Hello || content_type != HANDSHAKE {
             return Ok(());
         }
         if self.hello.extend_from_slice(octets).is_err() {
@@ -230,7 +233,7 @@ impl<'b, S: Read + Write> Guard<'b, S> {
             if let Err(fault) = server_hello(&self.hello) {
                 return self.fault(fault);
             }
-            self.link.phase.set(Phase::Handshake);
+            self.link.epoch.set(Epoch::Handshake);
         }
         Ok(())
     }
@@ -274,7 +277,7 @@ impl<S: Read + Write> Write for Guard<'_, S> {
                 // embedded-tls sends all alerts, and nothing else, in change_cipher_spec records (RFC 8446 section 6).
                 [CHANGE_CIPHER_SPEC, major, minor, 0, 2, level, description] => {
                     // After the server has closed, embedded-tls sends close_notify unencrypted, so none is passed on.
-                    if self.link.phase.get() == Phase::Open {
+                    if self.link.epoch.get() == Epoch::Open {
                         return Ok(octets.len());
                     }
                     let alert = [ALERT, major, minor, 0, 2, level, description];
@@ -316,7 +319,7 @@ fn server_hello(message: &[u8]) -> Result<(), RecordFault> {
         return Err(malformed);
     }
     let suite = u16::from_be_bytes([suite_high, suite_low]);
-    if suite != super::CIPHER_SUITE {
+    if suite != CIPHER_SUITE {
         return Err(RecordFault::CipherSuite(suite));
     }
     let mut version = None;

@@ -1,8 +1,8 @@
 //! Finds objections to a rule that matched: the name is a pinned certificate's, or the peer's CAs may not issue it.
 
+use super::Denied;
 use super::common_name::{self, common_name};
-use super::policy::is_address;
-use super::{Denied, Rule};
+use super::rule::{Rule, is_address};
 use crate::path::VerifiedPath;
 use crate::x509::{Certificate, Exhausted, GeneralName, Work};
 

@@ -4,32 +4,10 @@ use pki_types::{SignatureVerificationAlgorithm, UnixTime};
 
 use super::checks::{self, Asked};
 use super::error::{PathError, PathErrorKind, Resource};
-use super::verified::{VerifiedPath, pins};
-use super::{Anchor, Budget, Role, common_names, name_constraints};
+use super::verified::{MAX_INTERMEDIATES, Place, VerifiedPath, pins};
+use super::{Anchor, Budget, Purpose, Role, common_names, name_constraints};
 use crate::time::TrustedTime;
 use crate::x509::{Certificate, ObjectIdentifier};
-
-/// The largest number of intermediates in a path, including self-issued ones; [`super::Limits`] sets the bound in use.
-pub const MAX_INTERMEDIATES: usize = 16;
-
-/// The purpose for which a leaf is verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// id-kp-serverAuth: the peer is a server.
-    ServerAuth,
-    /// id-kp-clientAuth: the peer is a client.
-    ClientAuth,
-}
-
-impl Purpose {
-    /// Returns the contents octets of the KeyPurposeId (RFC 5280 section 4.2.1.12).
-    pub(super) fn oid(self) -> [u8; 8] {
-        match self {
-            Self::ServerAuth => [0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01],
-            Self::ClientAuth => [0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02],
-        }
-    }
-}
 
 /// The trust anchors, and the intermediates and algorithms that complete a path.
 #[derive(Clone, Copy, Debug)]
@@ -40,17 +18,6 @@ pub struct Trust<'t> {
     pub known_intermediates: &'t [Certificate<'t>],
     /// The accepted signature algorithms.
     pub algorithms: &'t [&'t dyn SignatureVerificationAlgorithm],
-}
-
-/// The place where a certificate of a path was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Index in [`Trust::anchors`].
-    Anchor(u16),
-    /// Index in the certificates that the peer sent.
-    Sent(u16),
-    /// Index in [`Trust::known_intermediates`].
-    Known(u16),
 }
 
 /// One level of the search: the certificate whose issuer is sought is the one chosen a level below.
@@ -119,8 +86,8 @@ impl<'t> Trust<'t> {
             checks::pinned(leaf, &asked).map_err(at_leaf)?;
             let place = Place::Anchor(u16::try_from(anchor).unwrap_or(u16::MAX));
             let mut issuers = heapless::Vec::new();
-            // The list is not full.
-            let _ = issuers.push(place);
+            let pushed = issuers.push(place).is_ok();
+            debug_assert!(pushed, "the list is empty");
             let valid_until = leaf.validity().not_after;
             let (anchors, work) = (self.anchors, budget.work);
             return Ok(VerifiedPath {
@@ -166,7 +133,8 @@ where
 {
     fn run(mut self) -> Result<VerifiedPath<'p>, PathError> {
         let mut best = PathError { depth: 0, kind: PathErrorKind::UnknownIssuer };
-        let _ = self.levels.push(Level::default());
+        let pushed = self.levels.push(Level::default()).is_ok();
+        debug_assert!(pushed, "the search begins without levels");
         // Each turn looks at one candidate, or gives up a level; the budget's work bounds the number of turns.
         while let Some(level) = self.levels.last_mut() {
             let candidate = level.next;
@@ -402,9 +370,10 @@ where
             if let Some(certificate) = self.certificate(place) {
                 valid_until = valid_until.min(certificate.validity().not_after);
             }
-            // The list holds as many places as there are levels.
-            let _ = issuers.push(place);
+            let pushed = issuers.push(place).is_ok();
+            debug_assert!(pushed, "the list holds as many places as there are levels");
         }
+        debug_assert!(matches!(issuers.last(), Some(Place::Anchor(_))), "a path ends at an anchor");
         let common_name_permitted = match self.asked.purpose {
             Purpose::ServerAuth => false,
             Purpose::ClientAuth => self.is_common_name_permitted(&issuers),

@@ -11,10 +11,12 @@ mod common_names;
 mod error;
 mod mailbox;
 mod name_constraints;
+mod purpose;
 mod verified;
 
 pub use anchor::{Anchor, Role};
 pub use budget::{Budget, Limits};
-pub use builder::{MAX_INTERMEDIATES, Place, Purpose, Trust};
+pub use builder::Trust;
 pub use error::{PathError, PathErrorKind, Resource};
-pub use verified::VerifiedPath;
+pub use purpose::Purpose;
+pub use verified::{MAX_INTERMEDIATES, Place, VerifiedPath};

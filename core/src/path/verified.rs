@@ -2,9 +2,22 @@
 
 use pki_types::UnixTime;
 
-use super::builder::MAX_INTERMEDIATES;
-use super::{Anchor, Place, Purpose, Role};
+use super::{Anchor, Purpose, Role};
 use crate::x509::{Certificate, Work};
+
+/// The largest number of intermediates in a path, including self-issued ones; [`super::Limits`] sets the bound in use.
+pub const MAX_INTERMEDIATES: usize = 16;
+
+/// The place where a certificate of a path was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Index in [`Trust::anchors`](super::Trust::anchors).
+    Anchor(u16),
+    /// Index in the certificates that the peer sent.
+    Sent(u16),
+    /// Index in [`Trust::known_intermediates`](super::Trust::known_intermediates).
+    Known(u16),
+}
 
 /// Proof that a chain was verified. Only [`Trust::verify`](super::Trust::verify) makes one.
 #[derive(Clone, Debug)]

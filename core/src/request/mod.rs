@@ -15,5 +15,8 @@ mod write;
 pub use certs_only::{CertsOnly, certs_only, write_certs_only};
 pub use error::RequestError;
 pub use read::CertificationRequest;
-pub use replace::{MAX_ALTERNATIVE_NAMES, same_alternative_names};
+pub use replace::same_alternative_names;
 pub use write::{NewRequest, P256_POINT, P256_SIGNATURE};
+
+/// The largest number of names of one subjectAltName that are compared, each with each.
+pub const MAX_ALTERNATIVE_NAMES: usize = 64;

@@ -1,12 +1,9 @@
 //! Decides whether a request may replace the certificate that its requester presented (RFC 7030 section 4.2.2).
 
 use super::read::{Requested, each_extension};
-use super::{CertificationRequest, RequestError};
+use super::{CertificationRequest, MAX_ALTERNATIVE_NAMES, RequestError};
 use crate::x509::reader::{DerReader, tag};
 use crate::x509::{Certificate, Exhausted, GeneralName, GeneralNames, KeyUsage, Work};
-
-/// The largest number of names of one subjectAltName that are compared, each with each.
-pub const MAX_ALTERNATIVE_NAMES: usize = 64;
 
 /// The largest cost of comparing the names of one request, in units of [`Work`]: some milliseconds of a
 /// microcontroller, and a hundred names of ordinary length.

@@ -114,8 +114,8 @@ impl Machine {
                 dropped = true;
                 continue;
             }
-            // One event fewer is put back than was taken.
-            let _ = self.events.push_back((now, event));
+            let pushed = self.events.push_back((now, event)).is_ok();
+            debug_assert!(pushed, "more events are put back than were taken");
         }
     }
 

@@ -128,7 +128,8 @@ struct Step<'p> {
 impl Step<'_> {
     /// Adds an action. One event never causes more than [`Actions`] holds: `tests/rotation.rs` counts.
     fn act(&mut self, action: Action) {
-        let _ = self.actions.push(action);
+        let pushed = self.actions.push(action).is_ok();
+        debug_assert!(pushed, "one event causes more actions than fit");
     }
 
     fn alarm(&mut self, alarm: Alarm) {

@@ -230,6 +230,7 @@ impl<M: SlotMedium> Store<M> {
         mut offset: u32,
         mut octets: impl Iterator<Item = u8>,
     ) -> Result<(), StoreError<M::Error>> {
+        debug_assert!(offset.is_multiple_of(M::WRITE_SIZE), "a part begins inside a word");
         loop {
             let mut chunk = [0xff; CHUNK];
             let mut filled = 0_u32;
@@ -286,6 +287,19 @@ impl<M: SlotMedium> Store<M> {
         }
         self.program_word(slot, COMMIT, &header.commit_word())?;
         Ok(header)
+    }
+
+    /// Writes a record into `slot` while the record of the other slot is in use. If `slot` holds the confirmed record,
+    /// an earlier confirmation of the record in use has failed, and is made first: else the older record would never
+    /// make room.
+    ///
+    /// # Errors
+    /// As [`Store::write`] and [`Store::confirm`].
+    pub fn write_beside(&mut self, slot: Slot, record: &NewRecord<'_>) -> Result<Header, StoreError<M::Error>> {
+        if self.survey().selected().active == Some(slot) {
+            self.confirm(slot.other())?;
+        }
+        self.write(slot, record)
     }
 
     /// Marks a record as confirmed; a confirmed record stays so.

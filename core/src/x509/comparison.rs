@@ -1,6 +1,8 @@
 //! The outcome of comparing names: the same, different, or undecided.
 
-use super::UndecodableString;
+/// The error of a string whose octets are not in the encoding that the tag states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UndecodableString;
 
 /// The outcome of comparing two names, or two parts of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

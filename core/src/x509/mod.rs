@@ -16,7 +16,7 @@ mod work;
 
 pub(crate) use certificate::algorithm;
 pub use certificate::{Certificate, SubjectPublicKeyInfo, Validity};
-pub use comparison::Comparison;
+pub use comparison::{Comparison, UndecodableString};
 pub use error::{ParseError, ParseErrorKind};
 pub use extensions::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, Extensions, KeyUsage, MAX_EXTENSIONS,
@@ -24,6 +24,6 @@ pub use extensions::{
 pub use general_name::{
     GeneralName, GeneralNames, GeneralNamesIter, GeneralSubtrees, GeneralSubtreesIter, Kind, NameConstraints,
 };
-pub use name::{Attribute, Attributes, MAX_RDN_ATTRIBUTES, Name, UndecodableString};
+pub use name::{Attribute, Attributes, MAX_RDN_ATTRIBUTES, Name};
 pub use object_identifier::ObjectIdentifier;
 pub use work::{Exhausted, Work};

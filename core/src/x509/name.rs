@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 
-use super::comparison::{Comparison, is_settled};
+use super::comparison::{Comparison, UndecodableString, is_settled};
 use super::error::{ParseError, ParseErrorKind};
 use super::reader::{DerReader, Tlv, tag};
 use super::work::{Exhausted, Work};
@@ -43,10 +43,6 @@ pub struct Attribute<'a> {
     /// Index of the RDN that the attribute belongs to.
     pub rdn: u16,
 }
-
-/// The error of a string whose octets are not in the encoding that the tag states.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UndecodableString;
 
 /// Iterates over the attributes of a name in order.
 #[derive(Clone, Debug)]

@@ -9,57 +9,20 @@ pub mod client;
 mod keys;
 mod messages;
 mod modes;
+mod seen;
 mod session;
 mod step;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crate::pki::Pki;
 pub use modes::{Expected, MODES, Mode, mode};
+pub use seen::Seen;
+use seen::Shared;
 use session::{Credentials, Session};
-
-/// The clients' recorded behaviour, over all connections.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// The number of accepted connections.
-    pub connections: usize,
-    /// The number of connections with a ClientHello.
-    pub hellos: usize,
-    /// The clients' alerts: level and description (RFC 8446 section 6).
-    pub alerts: Vec<(u8, u8)>,
-    /// The number of client certificates received.
-    pub certificates: usize,
-    /// The number of connections with a correct client Finished.
-    pub finished: usize,
-    /// The received application data.
-    pub application_data: Vec<u8>,
-}
-
-impl Seen {
-    /// Returns whether a client disclosed its certificate or its data.
-    pub fn gave_away(&self) -> bool {
-        self.certificates > 0 || !self.application_data.is_empty()
-    }
-}
-
-struct Shared {
-    seen: Mutex<Seen>,
-    stop: AtomicBool,
-}
-
-impl Shared {
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-}
 
 /// A server on loopback that serves one connection after the other; stopped when dropped.
 pub struct Server {
@@ -77,7 +40,7 @@ impl Server {
         let credentials = Credentials::new(mode, pki, name);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared { seen: Mutex::default(), stop: AtomicBool::new(false) });
+        let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name(format!("hostile {}", mode.name)).spawn(move || {
             for stream in listener.incoming() {
@@ -105,7 +68,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.stop();
         // The thread waits for the next connection.
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {

@@ -14,8 +14,8 @@ use super::chains::Chain;
 use super::keys::{Direction, Secrets, finished};
 use super::messages::{self, AES_128_GCM, ClientHello, SECP256R1, SECP384R1, ServerHello, message, record, vector};
 use super::modes::Mode;
+use super::seen::{Seen, Shared};
 use super::step::{By, Hello, Message, Step};
-use super::{Seen, Shared};
 use crate::pki::{Credential, Pki, p256};
 
 /// The interval at which a wait checks whether the server stops.

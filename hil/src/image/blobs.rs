@@ -11,9 +11,10 @@ use edgetrust_core::crypto::P256Key;
 use edgetrust_core::x509::Certificate;
 use sha2::{Digest, Sha256};
 
-use super::CONFIG;
 use crate::pem;
 
+/// The name of the configuration's blob.
+pub const CONFIG: &str = "config.json";
 /// The size of the partition in octets.
 pub(super) const PARTITION: usize = 64 * 1024;
 const MAGIC: &[u8; 8] = b"EDGEBLOB";

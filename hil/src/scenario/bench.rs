@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::file::{Believes, Device, Flaw, Scenario, Server, Shown};
+use super::file::{Believes, Device, Scenario};
+use super::server::{Flaw, Server, Shown};
 use super::step::Presence;
 use crate::hostile::{self, Expected, Mode};
 use crate::image::{Flash, Rig};

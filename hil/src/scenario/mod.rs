@@ -2,17 +2,20 @@
 
 mod bench;
 mod cuts;
+mod faults;
 mod file;
 mod run;
+mod server;
 mod step;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-pub use file::{Bad, Believes, Device, Expectation, Flaw, Scenario, Server, Shown};
+pub use file::{Bad, Believes, Device, Scenario};
 pub use run::{Outcome, Verdict, run};
-pub use step::{Action, Cuts, Service, Step};
+pub use server::{Expectation, Flaw, Server, Shown};
+pub use step::{Action, Cuts, Faults, Service, Step};
 
 /// The firmware that scenarios run.
 #[derive(Clone, Debug)]

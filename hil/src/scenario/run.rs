@@ -204,6 +204,15 @@ impl Run<'_> {
                 told(self.bench.power())
             }
             Action::Flash(fault) => told(self.bench.flash.fail(*fault)),
+            Action::Faults(faults) => {
+                let (all, met) = super::faults::run(&mut self.bench, *faults, &self.scenario.never)?;
+                self.next = self.bench.log.len();
+                self.bench.log.note(format!("{met} of {all} faults were part of a renewal"));
+                if met * 2 < all {
+                    return Err(format!("only {met} of {all} faults were part of a renewal"));
+                }
+                Ok(())
+            }
             Action::Cuts(cuts) => {
                 let met = super::cuts::run(&mut self.bench, *cuts, &self.scenario.never)?;
                 self.next = self.bench.log.len();

@@ -5,10 +5,13 @@ use std::time::Duration;
 use regex::Regex;
 use serde::Deserialize;
 
-use super::file::{PATIENCE, Server};
+use super::server::Server;
 use crate::image::FlashFault;
 use crate::servers::Est;
 use crate::wire::{Dhcp, Dns, Fault, Ntp};
+
+/// The time limit of a step that states none.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A service of the network that the device asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -44,6 +47,23 @@ pub struct Cuts {
     pub seed: u64,
 }
 
+/// Operations of the flash that fail, one in each renewal.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Faults {
+    /// The first operation that fails.
+    #[serde(default = "first")]
+    pub from: u32,
+    /// The distance between the operations that fail, counted from a renewal's first: 1 for each of them.
+    pub every: u32,
+    /// The last operation that may fail; one beyond the end of a renewal has no effect, and is counted.
+    pub up_to: u32,
+}
+
+fn first() -> u32 {
+    1
+}
+
 /// A step as the file has it: one action and its time limit.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -69,6 +89,7 @@ pub(super) struct StepText {
     cut: Option<u32>,
     cuts: Option<Cuts>,
     flash: Option<FlashFault>,
+    faults: Option<Faults>,
     reset: Option<bool>,
     cable: Option<Fault>,
     deaf: Option<bool>,
@@ -123,6 +144,8 @@ pub enum Action {
     Cuts(Cuts),
     /// These operations of the device's flash fail.
     Flash(FlashFault),
+    /// Operations of the flash fail, one in each of many renewals.
+    Faults(Faults),
     /// Connections are reset.
     Reset,
     /// The cable gets this fault.
@@ -198,6 +221,7 @@ impl TryFrom<StepText> for Step {
             text.cut.map(Action::Cut),
             text.cuts.map(Action::Cuts),
             text.flash.map(Action::Flash),
+            text.faults.map(Action::Faults),
             told(text.reset, Action::Reset),
             text.cable.map(Action::Cable),
             text.deaf.map(Action::Deaf),
@@ -208,7 +232,8 @@ impl TryFrom<StepText> for Step {
             text.exit.map(Action::Exit),
         ];
         let mut actions = actions.into_iter().flatten();
-        let nothing = text.cuts.is_some_and(|cuts| cuts.times == 0 || cuts.up_to == 0);
+        let nothing = text.cuts.is_some_and(|cuts| cuts.times == 0 || cuts.up_to == 0)
+            || text.faults.is_some_and(|faults| faults.every == 0 || faults.from == 0 || faults.up_to < faults.from);
         if nothing || [text.telemetry, text.posts, text.tries].contains(&Some(0)) {
             return Err("found 0, expected 1 at least: what waits for nothing cannot fail".into());
         }

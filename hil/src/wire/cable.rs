@@ -7,8 +7,8 @@ use mio::net::UnixDatagram;
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
-use super::Fault;
 use super::capture::Capture;
+use super::state::Fault;
 
 /// The maximum size of an Ethernet frame, without the checksum.
 const FRAME: usize = 1514;

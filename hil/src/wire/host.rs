@@ -13,8 +13,9 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpo
 
 use super::cable::Cable;
 use super::ntp::Clock;
+use super::state::{GUEST, HOST, Order, Shared};
 use super::tcp::Links;
-use super::{Dhcp, GUEST, HOST, Order, Shared, dhcp, dns, ntp};
+use super::{Dhcp, dhcp, dns, ntp};
 
 /// A locally administered MAC address.
 const HARDWARE: [u8; 6] = [0x02, 0, 0, 0, 2, 2];

@@ -10,61 +10,33 @@ mod dhcp;
 mod dns;
 mod host;
 mod ntp;
+mod state;
 mod tcp;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use mio::{Poll, Waker};
-use serde::Deserialize;
 
 pub use dhcp::Dhcp;
 pub use dns::Dns;
 pub use ntp::Ntp;
+pub use state::{Fault, GUEST, HOST, Modes, Seen};
 
 use cable::Cable;
 use capture::Capture;
 use host::{Host, WAKER};
-
-/// The host's address: router, name server, time server, and every server behind a port.
-pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
-/// The guest's address, given by DHCP.
-pub const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+use state::{Order, Shared, State};
 
 /// QEMU arguments that connect the board's own network card to the cable that [`Wire::plug`] gives as standard input.
 pub const QEMU_ARGUMENTS: [&str; 2] = ["-nic", "socket,fd=0"];
-
-/// The fault of the cable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fault {
-    /// The cable has no fault.
-    #[default]
-    None,
-    /// No frame gets through.
-    Cut,
-    /// One in this number of frames is lost, the same frames in each run.
-    LoseOneIn(u32),
-}
-
-/// The behaviour of the host's services.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Modes {
-    /// The address service.
-    pub dhcp: Dhcp,
-    /// The name service.
-    pub dns: Dns,
-    /// The time service.
-    pub ntp: Ntp,
-}
 
 /// The initial settings of a network.
 #[derive(Clone, Debug, Default)]
@@ -77,68 +49,6 @@ pub struct Settings {
     pub modes: Modes,
     /// The file that receives all frames.
     pub capture: Option<PathBuf>,
-}
-
-/// The guest's recorded activity.
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    /// The number of DHCP messages.
-    pub dhcp_requests: usize,
-    /// The number of addresses given.
-    pub leases: usize,
-    /// The names that were queried.
-    pub names: Vec<String>,
-    /// The number of requests for the time.
-    pub time_requests: usize,
-    /// The number of connections, by port.
-    pub connections: BTreeMap<u16, usize>,
-}
-
-enum Order {
-    Stop,
-    Deaf(bool),
-    Mute(usize),
-    Fault(Fault),
-    ClockRate(u32),
-    Reset(Option<u16>),
-}
-
-#[derive(Default)]
-struct State {
-    forwards: BTreeMap<u16, SocketAddr>,
-    names: BTreeSet<String>,
-    modes: Modes,
-    orders: Vec<Order>,
-    seen: Seen,
-}
-
-#[derive(Default)]
-struct Shared(Mutex<State>);
-
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn orders(&self) -> Vec<Order> {
-        std::mem::take(&mut self.state().orders)
-    }
-
-    fn forwards(&self) -> BTreeMap<u16, SocketAddr> {
-        self.state().forwards.clone()
-    }
-
-    fn modes(&self) -> Modes {
-        self.state().modes
-    }
-
-    fn knows(&self, name: &str) -> bool {
-        self.state().names.contains(name)
-    }
-
-    fn note(&self, note: impl FnOnce(&mut Seen)) {
-        note(&mut self.state().seen);
-    }
 }
 
 /// A running network; stopped when dropped.
@@ -159,7 +69,7 @@ impl Wire {
         ours.set_nonblocking(true)?;
         let Settings { forwards, names, modes, capture } = settings;
         let capture = capture.map(|file| Capture::create(&file)).transpose()?;
-        let shared = Arc::new(Shared(Mutex::new(State { forwards, names, modes, ..State::default() })));
+        let shared = Arc::new(Shared::new(State { forwards, names, modes, ..State::default() }));
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let cable = Cable::new(mio::net::UnixDatagram::from_std(ours), capture);

@@ -1,4 +1,4 @@
-//! rustls as a client, with a verifier of its own.
+//! A rustls client with its own verifier.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,7 +9,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-/// Connects without a certificate, asks, and reads to the end.
+/// Connects without a certificate, sends a request, and reads to the end.
 pub fn ask(server: SocketAddr, name: &str, root: &[u8], time: Duration) -> io::Result<Vec<u8>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(root.to_vec())).unwrap();

@@ -1,4 +1,4 @@
-//! The device's own TLS, over a socket of this machine.
+//! The device's own TLS over a socket of this machine.
 
 use std::future::Future;
 use std::io::{Read as _, Write as _};
@@ -19,19 +19,19 @@ use edgetrust_hil::pki::Credential;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use rand_core::OsRng;
 
-/// What came of it.
+/// The outcome of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// No connection.
+    /// The handshake failed.
     Refused(String),
-    /// A connection that failed.
+    /// The connection failed after the handshake.
     Broken(String),
-    /// What came until close_notify.
+    /// The data received before close_notify.
     Ended(Vec<u8>),
     Panicked,
 }
 
-/// Blocks where a device would wait.
+/// A socket that blocks where a device would wait.
 struct Socket {
     stream: TcpStream,
     until: Instant,
@@ -86,7 +86,7 @@ impl ClientCredential for Shown<'_> {
     }
 }
 
-/// Nothing here waits but in the socket.
+/// Polls a future that waits nowhere but in the blocking socket.
 fn now_or_never<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -95,7 +95,7 @@ fn now_or_never<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Whom a device talks to, and as whom.
+/// A device's server and credential.
 #[derive(Clone, Copy)]
 pub struct Device<'a> {
     pub server: SocketAddr,
@@ -105,7 +105,7 @@ pub struct Device<'a> {
     pub time: Duration,
 }
 
-/// Connects, sends a request, and reads to the end, or until that is enough.
+/// Connects, sends a request, and reads to the end or until `enough` returns true.
 pub fn ask(device: Device<'_>, request: &[u8], enough: fn(&[u8]) -> bool) -> Outcome {
     let outcome = catch_unwind(AssertUnwindSafe(|| now_or_never(exchange(device, request, enough))));
     match outcome {

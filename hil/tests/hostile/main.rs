@@ -1,5 +1,5 @@
-//! The hostile server against two clients: the device's own, which does what the table says, and rustls, which shows that the server
-//! is one where it is to be.
+//! Tests the hostile server with two clients: the device's own, which behaves as the table says, and rustls, which
+//! shows that the server works apart from its fault.
 
 mod desktop;
 mod device;
@@ -14,9 +14,9 @@ use edgetrust_hil::hostile::{Expected, MODES, Mode, Seen, Server, mode};
 use edgetrust_hil::pki::{Credential, Pki, Wish};
 
 const NAME: &str = "gateway.a.example";
-/// For what comes by itself.
+/// The time limit for events that occur.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// For what never comes.
+/// The time limit for events that never occur.
 const SHORT: Duration = Duration::from_secs(4);
 
 fn device() -> (Pki, Credential) {
@@ -30,7 +30,7 @@ fn ask(server: &Server, pki: &Pki, credential: &Credential, time: Duration) -> O
     device::ask(device, b"GET / HTTP/1.1\r\n\r\n", |_| false)
 }
 
-/// What is wrong with what a device did.
+/// Compares a device's behaviour with the mode's expectation.
 fn judge(mode: &Mode, outcome: &Outcome, seen: &Seen) -> Result<(), String> {
     let fine = match (mode.expected, outcome) {
         (Expected::Served, Outcome::Ended(octets)) => octets.starts_with(b"HTTP/1.1 200 "),
@@ -98,7 +98,7 @@ fn rustls_is_served_by_the_good_and_refuses_the_others() {
                     mode.name
                 );
             }
-            // Fragments and odd lists are within the rules, and so are keys of other kinds: that devices cannot is their limit.
+            // Fragments, odd lists and keys of other kinds are legal: devices do not support them.
             Expected::Refused(_) if LAWFUL.contains(&mode.name) => {
                 let answer = desktop::ask(server().address(), NAME, &pki.root.der, PATIENCE);
                 assert!(answer.is_ok(), "{}: {answer:?}", mode.name);
@@ -127,11 +127,11 @@ fn rustls_refuses_messages_across_a_change_of_keys() {
     }
 }
 
-/// What TLS allows and a device does not take.
+/// Modes that TLS allows and a device does not support.
 const LAWFUL: &[&str] =
     &["fragmented-messages", "long-chain", "odd-certificate-request", "oversized-chain", "p384-certificate"];
 
-/// What TLS forbids, and a device does not see: none of it says who the server is.
+/// Modes that TLS forbids and a device does not detect; none of them concerns the server's identity.
 const LAX: &[&str] = &["long-extensions"];
 
 #[test]

@@ -1,4 +1,5 @@
-//! The program's tunnels before hostile peers of both roles: messages that cross a change of keys (RFC 8446 section 5.1).
+//! Tests the program's tunnels against hostile peers of both roles: messages that span a key change (RFC 8446 section
+//! 5.1).
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,7 +13,7 @@ use serde_json::json;
 
 use super::NAME;
 
-/// RFC 8446 section 6.2
+/// The alert unexpected_message (RFC 8446 section 6.2).
 const UNEXPECTED_MESSAGE: u8 = 10;
 const REQUEST: &[u8] = b"POST /report HTTP/1.1\r\nHost: gateway.a.example\r\nContent-Length: 5\r\n\r\nhello";
 
@@ -66,7 +67,7 @@ fn a_client_tunnel_refuses_a_server_whose_messages_cross_a_change_of_keys() {
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut answer = Vec::new();
         let _ = stream.write_all(REQUEST);
-        // A reset is how a client tunnel says that the server is refused.
+        // A client tunnel resets its client if the server is refused.
         let _ = stream.read_to_end(&mut answer);
         assert_eq!(answer.starts_with(b"HTTP/1.1 200 "), mode.name == "good", "{}: {answer:?}", mode.name);
         let until = Instant::now() + Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! The real peers of a device, with the device's own TLS as their client.
+//! Tests the real servers with the device's own TLS as their client.
 
 #[path = "../hostile/device.rs"]
 mod device;
@@ -66,7 +66,7 @@ impl Location {
     }
 }
 
-/// A whole answer: its header and as much as that says.
+/// Returns whether an HTTP response is complete.
 fn complete(octets: &[u8]) -> bool {
     let text = String::from_utf8_lossy(octets).to_ascii_lowercase();
     let Some((header, body)) = text.split_once("\r\n\r\n") else { return false };
@@ -79,7 +79,7 @@ fn answered(outcome: &Outcome, status: &str) -> bool {
     matches!(outcome, Outcome::Ended(octets) if octets.starts_with(format!("HTTP/1.1 {status}").as_bytes()))
 }
 
-/// By the server, which may close while the device still shows who it is.
+/// Returns whether the server refused the device; it may close while the device still sends its certificate.
 fn turned_away(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Broken(_)) || matches!(outcome, Outcome::Refused(error) if error.starts_with("Io("))
 }

@@ -1,4 +1,4 @@
-//! A guest without a machine: smoltcp at the guest's end of the cable.
+//! A guest without a machine: smoltcp at the guest's end of the network.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant as StdInstant};
@@ -18,7 +18,7 @@ struct Card {
 }
 
 impl Card {
-    /// Waits a little for a frame.
+    /// Waits briefly for a frame.
     fn wait(&mut self) {
         let mut frame = [0; 2048];
         if self.frame.is_none()
@@ -107,7 +107,7 @@ impl Guest {
         }
     }
 
-    /// What DHCP said by now.
+    /// Returns the address, router and name servers from DHCP, if they have arrived.
     pub fn configured(&mut self) -> Option<(IpCidr, Option<Ipv4Address>, Vec<Ipv4Address>)> {
         match self.sockets.get_mut::<dhcpv4::Socket<'_>>(self.dhcp).poll()? {
             dhcpv4::Event::Configured(config) => {
@@ -168,7 +168,7 @@ impl Guest {
         self.sockets.get_mut(handle)
     }
 
-    /// Waits until it is open; false where it was reset.
+    /// Waits until the connection is open; returns false if it was reset.
     pub fn opens(&mut self, handle: SocketHandle) -> bool {
         self.until("a connection", |guest| match guest.tcp(handle).state() {
             tcp::State::SynSent => None,

@@ -1,4 +1,4 @@
-//! The network of a guest, seen by a guest.
+//! Tests the simulated network from the guest's side.
 
 mod guest;
 
@@ -13,7 +13,7 @@ use guest::Guest;
 use smoltcp::socket::tcp::State;
 use smoltcp::wire::{IpAddress, Ipv4Address};
 
-/// A server for one connection.
+/// Starts a server for one connection.
 fn server<T: Send + 'static>(serve: impl FnOnce(TcpStream) -> T + Send + 'static) -> (SocketAddr, JoinHandle<T>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -26,7 +26,7 @@ fn wire(forwards: &[(u16, SocketAddr)], modes: Modes) -> Wire {
     Wire::start(Settings { forwards, names, modes, capture: None }).unwrap()
 }
 
-/// Octets that no shift leaves alike.
+/// Returns octets that differ from every shifted copy of themselves.
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|place| (place.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
@@ -106,7 +106,7 @@ fn a_slow_reader_holds_the_server_back() {
     let (address, writer) = server(|mut stream| {
         stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
         let mut sent = 0;
-        // Until nothing more is taken.
+        // Sends until nothing more is accepted.
         while let Ok(count) = stream.write(&[7; 64 * 1024]) {
             sent += count;
             assert!(sent < 64 * 1024 * 1024, "nothing holds it back");
@@ -132,7 +132,7 @@ fn resets_go_both_ways() {
         stream.write_all(b"?").unwrap();
         stream.read(&mut [0; 16]).unwrap_err().kind()
     });
-    // Bound, and nobody listens.
+    // A port that is bound without a listener.
     let deaf = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     deaf.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     let nobody = deaf.local_addr().unwrap().as_socket().unwrap();

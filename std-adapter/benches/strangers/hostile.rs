@@ -1,4 +1,4 @@
-//! Peers that show a chain which is dear to refuse. They have no key that anybody vouches for.
+//! Peers that show chains that are expensive to refuse. None of their keys is trusted.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,7 +19,7 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// What is shown: any chain, with a key that need not be its leaf's.
+/// A chain to show, with a key that need not be its leaf's.
 #[derive(Debug)]
 pub struct Shown(Mutex<Arc<CertifiedKey>>);
 
@@ -60,7 +60,7 @@ impl ResolvesServerCert for Shown {
     }
 }
 
-/// Believes every server.
+/// A verifier that accepts every server.
 #[derive(Debug)]
 struct Anybody(Arc<CryptoProvider>);
 
@@ -99,7 +99,7 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
-/// A client that believes every server and shows this.
+/// Returns a client that accepts every server and shows this chain.
 pub fn client(shown: Arc<dyn ResolvesClientCert>) -> Arc<ClientConfig> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -111,7 +111,7 @@ pub fn client(shown: Arc<dyn ResolvesClientCert>) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// Connects, and stays until the other side has ended it. What it said of the reason.
+/// Connects and waits until the server ends the connection; returns the error.
 pub fn refused(address: SocketAddr, config: &Arc<ClientConfig>) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let mut connection =
@@ -125,7 +125,7 @@ pub fn refused(address: SocketAddr, config: &Arc<ClientConfig>) -> String {
     }
 }
 
-/// A server that shows this to whoever comes, one at a time, for as long as the process lives.
+/// Starts a server that shows this chain to one client after the other until the process ends.
 pub fn serve(shown: Arc<Shown>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -145,7 +145,7 @@ pub fn serve(shown: Arc<Shown>) -> SocketAddr {
     address
 }
 
-/// A client that shows its own certificate.
+/// Returns a client that shows its own certificate.
 pub fn admitted(root: &[u8], chain: &[u8], key: &[u8]) -> Arc<ClientConfig> {
     use rustls::pki_types::pem::PemObject;
     let mut roots = RootCertStore::empty();

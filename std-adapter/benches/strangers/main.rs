@@ -1,5 +1,6 @@
-//! What strangers cost a running gateway, in Markdown: the processor's time of a refused handshake for every known attack at every door, and what admitted
-//! sessions and `/healthz` notice of as many hostile handshakes as one core can offer.
+//! Measures the cost of unauthorized clients to a running gateway, as Markdown: the processor time of a refused
+//! handshake for every known attack, and the latency of authorized sessions and `/healthz` while one core makes
+//! hostile handshakes.
 //!
 //! `cargo bench -p edgetrust --bench strangers [-- refusals|siege]`
 

@@ -1,4 +1,4 @@
-//! The processor's time that one refused handshake takes of the gateway.
+//! Measures the gateway's processor time for one refused handshake.
 
 use std::io::Read;
 use std::net::TcpStream;
@@ -11,12 +11,13 @@ use crate::hostile::{Shown, client, refused, serve};
 use crate::site::Site;
 use crate::work::{Attack, attacks};
 
-/// Refusals of each attack at each door.
+/// The number of refusals of each attack at each entrance.
 const COUNT: u32 = 100;
-/// P-256 checks that a refusal may cost beyond an ordinary one, where the machine needs more than five milliseconds for them.
+/// The number of P-256 checks that a refusal may cost beyond an ordinary one, on a machine that needs more than five
+/// milliseconds for them.
 const CHECKS: u32 = 80;
 
-/// Milliseconds of `CHECKS` P-256 checks.
+/// Returns the milliseconds that `CHECKS` P-256 checks take.
 fn checks() -> f64 {
     let key = rcgen::KeyPair::generate().unwrap();
     let signature = rcgen::SigningKey::sign(&key, b"a message").unwrap();
@@ -32,7 +33,7 @@ fn checks() -> f64 {
     start.elapsed().as_secs_f64() * 1e3 / 10.0
 }
 
-/// Milliseconds of the gateway's processor time for each of `COUNT` calls.
+/// Returns the gateway's processor time for each of `COUNT` calls, in milliseconds.
 fn cost(site: &Site, mut handshake: impl FnMut()) -> f64 {
     handshake();
     let before = site.program.processor_time();
@@ -41,7 +42,7 @@ fn cost(site: &Site, mut handshake: impl FnMut()) -> f64 {
 }
 
 pub fn print() {
-    // A leaf and the CA that issued it, of which nobody has heard.
+    // A leaf and its issuer, an unknown CA.
     let stranger = crate::pki::Pki::new("Somebody's");
     let der = |path: &std::path::Path| {
         use rustls::pki_types::pem::PemObject;

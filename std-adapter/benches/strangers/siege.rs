@@ -1,4 +1,4 @@
-//! What those who are let in notice of as many hostile handshakes as one core can offer.
+//! Measures the latency of authorized clients while one core makes hostile handshakes.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,17 +12,17 @@ use crate::hostile::{Shown, admitted, client, refused, serve};
 use crate::site::Site;
 use crate::work::attacks;
 
-/// How long each part is looked at.
+/// The duration of each measurement.
 const PART: Duration = Duration::from_secs(10);
-/// Sessions that are let in before, each with a round trip every ten milliseconds.
+/// The number of authorized sessions, each with a round trip every ten milliseconds.
 const SESSIONS: usize = 8;
-/// Connections that attack at a time.
+/// The number of concurrent hostile connections.
 const ATTACKERS: usize = 16;
 const EVERY: Duration = Duration::from_millis(10);
-/// The dearest by what one refusal costs, one whose cost is signatures, and one that is cheap to offer.
+/// The attacks: one of the most expensive to refuse, one that costs signatures, and one that is cheap to make.
 const ATTACKS: [&str; 3] = ["constraints: DNS names", "forged: P-256", "a ladder of CAs of one name"];
 
-/// Attacks until the process is ended.
+/// Attacks until the process is killed.
 pub fn attack(address: SocketAddr, name: &str) -> ! {
     let attack = attacks().into_iter().find(|attack| attack.name == name).unwrap();
     let config = client(Shown::new(&attack.chain));
@@ -41,7 +41,7 @@ pub fn attack(address: SocketAddr, name: &str) -> ! {
 struct Attacker(Child);
 
 impl Attacker {
-    /// On one core.
+    /// Starts attacks on one core.
     fn start(address: SocketAddr, name: &str) -> Self {
         let me = std::env::current_exe().unwrap();
         let mut command = Command::new("taskset");
@@ -57,7 +57,7 @@ impl Drop for Attacker {
     }
 }
 
-/// Latencies of `ask`, every `EVERY`.
+/// Calls `ask` every `EVERY` and returns the latencies.
 fn sample(mut ask: impl FnMut()) -> Vec<Duration> {
     let until = Instant::now() + PART;
     let mut latencies = Vec::new();
@@ -70,7 +70,7 @@ fn sample(mut ask: impl FnMut()) -> Vec<Duration> {
     latencies
 }
 
-/// Median, 99th percentile and the longest, in milliseconds.
+/// Returns median, 99th percentile and maximum as text, and the 99th percentile.
 fn told(mut latencies: Vec<Duration>) -> (String, Duration) {
     latencies.sort();
     let at = |share: usize| latencies[(latencies.len() - 1) * share / 100];

@@ -1,4 +1,4 @@
-//! The gateway that is attacked: a tunnel for clients, one to a server, EST, and the operator's pages.
+//! The gateway under attack: a server tunnel, a client tunnel, EST, and the operator's pages.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,7 +18,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// `upstream` is what the tunnel to a server leads to.
+    /// Starts a gateway whose client tunnel leads to `upstream`.
     pub fn new(upstream: SocketAddr) -> Self {
         let pki = Pki::new("Root");
         let (cert, key) = pki.issue("gateway", &["gateway.example", "127.0.0.1"]);
@@ -64,7 +64,7 @@ impl Site {
         Self { pki, server, client, est: est.unwrap(), pages: pages.unwrap(), program }
     }
 
-    /// One of the operator's pages, with its headers.
+    /// Returns one of the operator's pages, with its headers.
     pub fn page(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.pages).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
@@ -74,7 +74,7 @@ impl Site {
         answer
     }
 
-    /// Connections that were refused.
+    /// Returns the number of refused connections.
     pub fn refusals(&self) -> u64 {
         let page = self.page("/metrics");
         let counts = page.lines().filter(|line| line.starts_with("edgetrust_connections_refused_total{tunnel=\"in\""));

@@ -12,15 +12,16 @@ use super::{Phase, Reception};
 
 /// A reception that serves a few connections at a time, whoever they are from; others wait.
 pub(crate) struct Few<S> {
-    name: &'static str,
     listener: TcpListener,
     permits: Arc<Semaphore>,
     serve: S,
+    failed: fn(&io::Error),
 }
 
 impl<S> Few<S> {
-    pub(crate) fn new(name: &'static str, listener: TcpListener, limit: usize, serve: S) -> Self {
-        Self { name, listener, permits: Arc::new(Semaphore::new(limit)), serve }
+    /// Serves at most `limit` connections at a time; `failed` logs that none can be accepted.
+    pub(crate) fn new(listener: TcpListener, limit: usize, serve: S, failed: fn(&io::Error)) -> Self {
+        Self { listener, permits: Arc::new(Semaphore::new(limit)), serve, failed }
     }
 }
 
@@ -31,14 +32,17 @@ where
 {
     type Visitor = (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>);
 
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
     async fn accept(&self) -> io::Result<Option<Self::Visitor>> {
         let (stream, remote) = self.listener.accept().await?;
         Ok(Some((stream, remote, None)))
     }
+
+    fn failed(&self, error: &io::Error) {
+        (self.failed)(error);
+    }
+
+    /// Does nothing: such an address is closed at once, and never drained.
+    fn cut(_connections: usize) {}
 
     async fn turn(&self, (_, _, permit): &mut Self::Visitor) {
         // The semaphore is never closed.
@@ -72,7 +76,7 @@ mod tests {
             stream.write_all(b"!").await.unwrap();
             let _ = stream.read_u8().await;
         };
-        let _accepting = Accepting::begin(Few::new("few: ", listener, 1, greet));
+        let _accepting = Accepting::begin(Few::new(listener, 1, greet, |error| panic!("{error}")));
         let (mut first, mut second) =
             (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
         assert_eq!(first.read_u8().await.unwrap(), b'!');

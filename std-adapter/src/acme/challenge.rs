@@ -62,7 +62,7 @@ impl Drop for DnsRecord {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
             if let Err(error) = run_hook(&hook, &["cleanup", &name, &value], &[]).await {
-                log!(warn, which, %name, "dns-01: the record may still be there: {error}");
+                log!(warn, which, %name, "dns-01: dns_hook failed to remove the record: {error}");
             }
         });
     }

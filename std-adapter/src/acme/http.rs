@@ -164,11 +164,11 @@ impl HttpClient for Http {
             };
             match answer {
                 Ok(answer) => {
-                    log!(debug, http.which, %what, status = answer.parts.status.as_u16(), "directory");
+                    log!(debug, http.which, %what, status = answer.parts.status.as_u16(), "the directory answered");
                     Ok(answer)
                 }
                 Err(error) => {
-                    log!(debug, http.which, %what, %error, "directory");
+                    log!(debug, http.which, %what, %error, "the directory did not answer");
                     Err(Error::Other(format!("{what}: {error}").into()))
                 }
             }

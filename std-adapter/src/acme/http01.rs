@@ -15,7 +15,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::accept::{Accepting, Few};
 
@@ -84,7 +84,8 @@ impl Responder {
         let tokens = Arc::<Tokens>::default();
         let answered = tokens.clone();
         let serve = move |stream, remote| serve(stream, remote, answered.clone());
-        let accepting = Accepting::begin(Few::new("http-01: ", listener, CONNECTIONS, serve));
+        let failed = |error: &io::Error| warn!("http-01: accept: {error}");
+        let accepting = Accepting::begin(Few::new(listener, CONNECTIONS, serve, failed));
         Ok(Self { tokens, _accepting: accepting })
     }
 }

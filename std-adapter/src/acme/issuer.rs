@@ -7,11 +7,12 @@ use edgetrust_core::config::RenewVia;
 use edgetrust_core::rotation::FailureKind;
 use edgetrust_core::x509::Certificate;
 use instant_acme::{Account, CertificateIdentifier, RevocationReason, RevocationRequest};
-use pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use pki_types::{CertificateDer, UnixTime};
 
 use super::error::{AcmeError, Remedy};
 use super::http::{Http, LastAnswers};
 use super::http01::Responders;
+use super::issued::credential;
 use super::order::Context;
 use super::rounds::Rounds;
 use super::settings::Settings;
@@ -19,16 +20,7 @@ use super::verify::verify;
 use super::{account, order, step_ca};
 use crate::clock;
 use crate::store::{Held, Record};
-use crate::tls::{Credential, LiveCredential};
-
-/// Returns the credential that rustls presents of a record.
-///
-/// # Errors
-/// Fails if the key does not fit the certificate.
-pub fn credential(record: &Record) -> Result<Credential, String> {
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(record.key.clone()));
-    Credential::new(record.chain.clone(), key).map_err(|error| error.to_string())
-}
+use crate::tls::LiveCredential;
 
 /// The time in which a CA suggests a renewal (RFC 9773 section 4.2), and the interval until the next query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +130,13 @@ impl AcmeIssuer {
             let renewed = step_ca::renew(&self.settings, current).await;
             match renewed.and_then(|chain| self.checked(current.key.clone(), chain)) {
                 Ok(record) => return Ok(record),
-                Err(error) => log!(warn, self.settings.which(), "{error}: a new order is made"),
+                Err(error) => {
+                    log!(
+                        warn,
+                        self.settings.which(),
+                        "step-ca does not renew the certificate, so it is ordered: {error}"
+                    );
+                }
             }
         }
         self.issue().await

@@ -62,9 +62,12 @@ impl Pending {
         if let Some(json) = held.look(Entry::Order).await.map_err(storage)? {
             match serde_json::from_slice::<Self>(&json) {
                 Ok(pending) if settings.is_for(&pending.directory_url, &pending.domains) => return Ok(pending),
-                Ok(_) => log!(info, settings.which(), "an order for other names is given up"),
+                Ok(_) => log!(info, settings.which(), "the order that was begun is for other names: it is dropped"),
                 // The order is written as a whole, so a malformed one is not ours: a new order costs nothing.
-                Err(error) => log!(info, settings.which(), "{FILE}: {}: given up", JsonFault(&error)),
+                Err(error) => {
+                    let fault = JsonFault(&error);
+                    log!(info, settings.which(), "the order that was begun is dropped: {FILE} cannot be read: {fault}");
+                }
             }
         }
         let key = key::generate(settings.key_type);
@@ -157,7 +160,7 @@ impl Context<'_> {
         let mut look = FIRST_LOOK;
         loop {
             let status = order.state().status;
-            log!(debug, self.settings.which(), url = order.url(), ?status, "order");
+            log!(debug, self.settings.which(), url = order.url(), ?status, "state of the order");
             match status {
                 OrderStatus::Pending => self.authorize(&mut order).await?,
                 OrderStatus::Ready => {
@@ -211,7 +214,11 @@ impl Context<'_> {
                     // The certificate was replaced before, or is another account's: the order matters more.
                     Err(instant_acme::Error::Api(problem)) => {
                         let reason = Shown(&problem);
-                        log!(info, self.settings.which(), "an order that replaces {replaced} is refused: {reason}");
+                        log!(
+                            info,
+                            self.settings.which(),
+                            "the CA refuses an order that replaces {replaced}, so one without is made: {reason}"
+                        );
                         self.account.new_order(&new).await
                     }
                     other => other,
@@ -220,7 +227,7 @@ impl Context<'_> {
         };
         let order = order.map_err(self.failed("a new order"))?;
         let (domains, replaces) = (&self.settings.domains, self.replaces.is_some());
-        log!(info, self.settings.which(), url = order.url(), ?domains, replaces, "order");
+        log!(info, self.settings.which(), url = order.url(), ?domains, replaces, "an order was created");
         Ok(order)
     }
 
@@ -257,7 +264,7 @@ impl Context<'_> {
                     Ok(()) => break,
                     Err(error) => {
                         let error = AcmeError::of("the validation", &error, self.last.get());
-                        log!(debug, self.settings.which(), %name, attempt, "{error}");
+                        log!(debug, self.settings.which(), %name, attempt, "not validated yet: {error}");
                         // step-ca validates before it answers: an unreachable address stays pending and may be
                         // retried.
                         let unreachable = self.last.get().is_some_and(|last| last.status < 400);

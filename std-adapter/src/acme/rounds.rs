@@ -33,7 +33,7 @@ impl Rounds {
         if !worth_it || self.all >= ROUNDS || self.costly >= COSTLY_ROUNDS || error.failure.retry_after_s.is_some() {
             return Err(error);
         }
-        log!(debug, settings.which(), rounds = self.all, "again: {error}");
+        log!(debug, settings.which(), rounds = self.all, "the attempt is repeated at once: {error}");
         sleep(Duration::from_millis(200).saturating_mul(1 << self.costly.min(4))).await;
         Ok(())
     }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::error::AcmeError;
 use super::http::{Http, LastAnswers};
-use super::issuer::credential;
+use super::issued::credential;
 use super::settings::Settings;
 use crate::pem;
 use crate::store::Record;

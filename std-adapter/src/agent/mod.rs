@@ -7,7 +7,7 @@ mod request;
 mod status;
 mod worker;
 
-pub use agents::{Agents, Prepared, assignments};
-pub use assignment::{Assignment, Fallback};
-pub use status::{CredentialStatus, Credentials, Snapshot};
+pub use agents::{Agents, assignments};
+pub use assignment::Assignment;
+pub use status::{CredentialStatus, Credentials};
 pub use worker::Once;

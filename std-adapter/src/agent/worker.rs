@@ -3,8 +3,6 @@
 mod perform;
 mod renewal_info;
 mod storage;
-#[cfg(test)]
-mod tests;
 mod under_way;
 
 use std::collections::VecDeque;
@@ -335,3 +333,6 @@ impl Worker {
 fn now() -> TrustedTime {
     TrustedTime::Known(clock::now())
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,15 +6,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use edgetrust::acme::{AcmeIssuer, Responders, account_file};
-use edgetrust::agent::{Agents, Assignment, Once, assignments};
-use edgetrust::clock;
-use edgetrust::config_file::with_config;
-use edgetrust::core::identity::without_root;
-use edgetrust::core::rotation::{Credential as Record, Policy};
-use edgetrust::core::time::Utc;
-use edgetrust::store::{Entry, Held, Home, StorageError};
-use edgetrust::tls::{ClientAuth, ClientHello, LiveCredential, MinVersion, ServerSettings, TlsServer};
+use crate::acme::{AcmeIssuer, Responders, account_file};
+use crate::agent::{Agents, Assignment, Once, assignments};
+use crate::clock;
+use crate::config_file::with_config;
+use crate::store::{Entry, Held, Home, StorageError};
+use crate::tls::{ClientAuth, ClientHello, LiveCredential, MinVersion, ServerSettings, TlsServer};
+use edgetrust_core::identity::without_root;
+use edgetrust_core::rotation::{Credential as Record, Policy};
+use edgetrust_core::time::Utc;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
@@ -29,7 +29,7 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Show the stored certificates, their expiry and renewal times. Exit code 1 if one is missing or has expired
+    /// Show the stored certificates with their expiry and renewal times. Exit code 1: one is missing or has expired
     Status {
         #[command(flatten)]
         which: Which,
@@ -37,21 +37,21 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Obtain certificates that are missing or due, for timers; otherwise do nothing
+    /// Obtain missing certificates and renew due ones; otherwise do nothing. For use in timers
     Obtain {
         #[command(flatten)]
         which: Which,
         #[command(flatten)]
         listen: Listen,
     },
-    /// Obtain a new certificate now, through the running gateway if one keeps the certificate
+    /// Obtain a new certificate now; a running gateway that has the certificate does it
     Renew {
         #[command(flatten)]
         which: Which,
         #[command(flatten)]
         listen: Listen,
     },
-    /// Revoke the certificate in use (RFC 8555 section 7.6); renew afterwards
+    /// Revoke the certificate in use (RFC 8555 section 7.6); run `renew` afterwards
     Revoke {
         #[command(flatten)]
         which: Which,
@@ -59,7 +59,7 @@ enum Command {
         #[arg(long)]
         key_compromise: bool,
     },
-    /// Show the account; create a missing one
+    /// Show the account; create it if it is missing
     Account {
         #[command(flatten)]
         which: Which,
@@ -71,7 +71,7 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Which {
-    /// The configuration: `security.tls` and `gateway` of a SemStreams file
+    /// Configuration file with `security.tls` and `gateway`; a whole SemStreams file is accepted
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
     /// Select only the certificate with this name
@@ -81,7 +81,7 @@ struct Which {
 
 #[derive(clap::Args)]
 struct Listen {
-    /// Address on which to answer tls-alpn-01 while no gateway runs, such as 0.0.0.0:443
+    /// Address that answers tls-alpn-01 without a running gateway, such as 0.0.0.0:443
     #[arg(long, value_name = "ADDR:PORT")]
     tls_alpn_listen: Option<SocketAddr>,
 }
@@ -270,8 +270,8 @@ async fn answer_validations(address: SocketAddr, live: &LiveCredential) -> Resul
                     async { ClientHello::read(stream).await?.answer_challenge([&*server].into_iter()).await };
                 match tokio::time::timeout(Duration::from_secs(10), answered).await {
                     Ok(Ok(name)) => info!(%remote, %name, "tls-alpn-01 answered"),
-                    Ok(Err(error)) => warn!(%remote, "{error}"),
-                    Err(_) => warn!(%remote, "no handshake within 10 s"),
+                    Ok(Err(error)) => warn!(%remote, "tls-alpn-01 not answered: {error}"),
+                    Err(_) => warn!(%remote, "tls-alpn-01 not answered: no handshake within 10 s"),
                 }
             });
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use edgetrust::core::config::{
+use edgetrust_core::config::{
     Addresses, Endpoint, GatewayLimits, MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, rule_address,
 };
 
@@ -10,7 +10,7 @@ use super::text;
 
 /// Parses a duration in Go's syntax, as in the configuration file.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    edgetrust::core::config::parse_duration(text).ok_or_else(|| "expected a duration, as 10s or 1h30m".to_owned())
+    edgetrust_core::config::parse_duration(text).ok_or_else(|| "expected a duration, as 10s or 1h30m".to_owned())
 }
 
 pub(crate) fn min_version(text: &str) -> Result<MinVersion, String> {
@@ -23,7 +23,7 @@ pub(crate) fn min_version(text: &str) -> Result<MinVersion, String> {
 
 /// Checks an address argument, which is kept as text.
 pub(crate) fn endpoint(text: &str) -> Result<String, String> {
-    text.parse::<edgetrust::gateway::Address>().map(|_| text.to_owned()).map_err(|error| error.to_string())
+    text.parse::<crate::gateway::Address>().map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// Returns the endpoint of a text that [`endpoint`] accepted.
@@ -53,34 +53,34 @@ pub(crate) fn addresses(flag: &str, values: &[&str]) -> Result<Addresses, String
 /// The limits of a tunnel.
 #[derive(clap::Args)]
 pub(crate) struct LimitFlags {
-    /// Maximum number of connections; further ones wait
+    /// Maximum concurrent connections; further ones wait
     #[arg(long, value_name = "N", default_value_t = GatewayLimits::default().connections, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     connections: u32,
-    /// Maximum number of TLS connections in handshake; at the limit, a new one replaces the oldest
+    /// Maximum concurrent TLS handshakes; at the limit, a new one replaces the oldest
     #[arg(long, value_name = "N", default_value_t = GatewayLimits::default().handshakes, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     handshakes: u32,
-    /// Maximum number of connections of one IPv4 address or IPv6 /64; 0 is no limit
+    /// Maximum concurrent connections of one IPv4 address or IPv6 /64; 0 is no limit
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Limits")]
     connections_per_source: u32,
-    /// Maximum number of new TLS connections per second of one IPv4 address or IPv6 /64; 0 is no limit
+    /// Maximum new TLS connections per second of one IPv4 address or IPv6 /64; 0 is no limit
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Limits")]
     handshakes_per_second: u32,
-    /// Time limit from the accepted connection to the reached target
+    /// Time limit from accepting a connection to reaching the target
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, help_heading = "Limits")]
     handshake_timeout: Duration,
-    /// Time that a connection may be idle; 0s is for ever, the default except for clients without a certificate: 10m
+    /// Maximum time without traffic; 0s is no limit. Default: no limit, or 10m for clients without a certificate
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Limits")]
     idle_timeout: Option<Duration>,
-    /// Time that connections may continue after SIGTERM
+    /// Time limit for open connections after SIGTERM
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, help_heading = "Limits")]
     drain_timeout: Duration,
-    /// Time that a session may continue after its peer's certificate expired or its rule was withdrawn
+    /// Time that a session may continue after its peer's certificate has expired or its rule was removed
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration, help_heading = "Limits")]
     expired_grace: Duration,
-    /// Time that a connection with one side closed may carry nothing; 0s is for ever
+    /// Maximum time without traffic after one side has closed; 0s is no limit
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, help_heading = "Limits")]
     half_close_timeout: Duration,
-    /// Time that TCP waits for an acknowledgement or for a stalled reader; 0s is the system's default
+    /// Maximum time that TCP waits for an acknowledgement or a stalled reader; 0s is the system's default
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, help_heading = "Limits")]
     user_timeout: Duration,
 }

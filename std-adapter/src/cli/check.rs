@@ -3,89 +3,38 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use edgetrust::config_file::with_config;
-use edgetrust::core::config::{
+use crate::config_file::with_config;
+use edgetrust_core::config::{
     ClientTls, ClientTrust, Config, CredentialSource, GatewayLimits, Remote, Server, Tunnel, TunnelKind,
 };
-use edgetrust::core::path::Purpose;
-use edgetrust::tls::Authority;
-use pki_types::UnixTime;
+use edgetrust_core::path::Purpose;
 use serde::Serialize;
 
-use super::check_anchors::{Known, common_names};
+use super::check_anchors::common_names;
 use super::check_effective::{self, Effective};
 use super::check_files::Files;
 use super::descriptors;
+use super::findings::{Finding, Findings, Known, Level};
 use super::{Outcome, text};
 use super::{check_acme, check_devices, check_names};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The configuration: `security.tls` and `gateway` of a SemStreams file
+    /// Configuration file with `security.tls` and `gateway`; a whole SemStreams file is accepted
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
     /// Report insecure_skip_verify as a warning, not as an error
     #[arg(long)]
     allow_insecure: bool,
-    /// Query ACME directories too: check their answers, their certificates and their clocks
+    /// Also resolve targets and query ACME directories: check their answers, certificates and clocks
     #[arg(long)]
     online: bool,
-    /// Print the settings of each tunnel too, and the place where each is written
+    /// Also print the settings of each tunnel, and where each is written
     #[arg(long)]
     effective: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Level {
-    Ok,
-    Warning,
-    Error,
-}
-
-#[derive(Debug, Serialize)]
-struct Finding {
-    level: Level,
-    subject: String,
-    what: String,
-}
-
-/// The findings, each about a part of the configuration.
-#[derive(Default)]
-pub(super) struct Findings {
-    subject: String,
-    all: Vec<Finding>,
-    certificates: Vec<Known>,
-}
-
-impl Findings {
-    pub(super) fn add(&mut self, level: Level, what: impl Into<String>) {
-        self.all.push(Finding { level, subject: self.subject.clone(), what: what.into() });
-    }
-
-    /// Adds a certificate that peers are verified by.
-    pub(super) fn know(&mut self, file: &str, authority: &Authority, now: UnixTime) {
-        self.certificates.push(Known::new(&self.subject, file, authority, now));
-    }
-
-    /// Adds a finding about a file or a directory, which holds wherever that is used, only at the first use.
-    pub(super) fn once(&mut self, level: Level, what: impl Into<String>) {
-        let what = what.into();
-        if !self.all.iter().any(|finding| finding.level == level && finding.what == what) {
-            self.add(level, what);
-        }
-    }
-
-    pub(super) fn about(&mut self, subject: impl Into<String>) {
-        self.subject = subject.into();
-    }
-
-    fn count(&self, level: Level) -> usize {
-        self.all.iter().filter(|finding| finding.level == level).count()
-    }
 }
 
 #[derive(Serialize)]

@@ -3,17 +3,17 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use edgetrust::acme::{Directory, Purposes, Settings, account_file, probe, verify};
-use edgetrust::clock;
-use edgetrust::core::config::{Acme, ChallengeType, Est};
-use edgetrust::core::path::Purpose;
-use edgetrust::core::rotation::Policy;
-use edgetrust::core::time::Utc;
-use edgetrust::core::x509::Certificate;
-use edgetrust::pem;
+use crate::acme::{Directory, Purposes, Settings, account_file, probe, verify};
+use crate::clock;
+use crate::pem;
+use edgetrust_core::config::{Acme, ChallengeType, Est};
+use edgetrust_core::path::Purpose;
+use edgetrust_core::rotation::Policy;
+use edgetrust_core::time::Utc;
+use edgetrust_core::x509::Certificate;
 
-use super::check::{Findings, Level};
 use super::check_names::unresolved;
+use super::findings::{Findings, Level};
 
 /// The clock difference in seconds above which valid certificates fail.
 const CLOCK_TOLERANCE_S: u64 = 30;

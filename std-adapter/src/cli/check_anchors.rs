@@ -2,46 +2,16 @@
 
 use std::path::Path;
 
-use edgetrust::core::identity::common_name;
-use edgetrust::core::path::{Anchor, Budget, Limits, Purpose, Trust};
-use edgetrust::core::time::Utc;
-use edgetrust::core::x509::Certificate;
-use edgetrust::pem;
-use edgetrust::tls::{Anchors, Authority, AuthorityRole, provider};
+use crate::pem;
+use crate::tls::{Anchors, Authority, AuthorityRole, provider};
+use edgetrust_core::identity::common_name;
+use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust};
+use edgetrust_core::time::Utc;
+use edgetrust_core::x509::Certificate;
 use pki_types::{CertificateDer, UnixTime};
-use serde::Serialize;
 
-use super::check::{Findings, Level};
+use super::findings::{Findings, Level};
 use super::key;
-
-/// A certificate of a configuration that verifies peers, or ourselves.
-#[derive(Debug, Serialize)]
-pub(super) struct Known {
-    /// The part of the configuration that names the file.
-    part: String,
-    file: String,
-    certificate: String,
-    serial: String,
-    /// "ca", "pin", "known_intermediate" or "intermediate".
-    role: &'static str,
-    not_after: String,
-    /// The certificate has expired, or ends within a sixth of its life and within 60 days.
-    ends_soon: bool,
-}
-
-impl Known {
-    pub(super) fn new(part: &str, file: &str, authority: &Authority, now: UnixTime) -> Self {
-        Self {
-            part: part.to_owned(),
-            file: file.to_owned(),
-            certificate: authority.subject.clone(),
-            serial: authority.serial.clone(),
-            role: authority.role.name(),
-            not_after: Utc(authority.not_after).to_string(),
-            ends_soon: authority.ends_soon(now),
-        }
-    }
-}
 
 /// The list of the configuration that names a file.
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! Implements `edgetrust check --effective`: each tunnel's settings, and the places where they are written. File names
 //! are shown, the files' contents are not.
 
-use edgetrust::core::config::{
+use edgetrust_core::config::{
     Acme, ClientTls, ClientTrust, Config, CredentialSource, Endpoint, Files, MinVersion, Origin, Origins,
     ProxyProtocol, Server, ServerTls, Tunnel, TunnelKind,
 };

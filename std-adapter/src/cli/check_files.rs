@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::time::Duration;
 
-use edgetrust::core::config;
-use edgetrust::core::identity::ServerName;
-use edgetrust::core::path::{Anchor, Budget, Limits, PathError, PathErrorKind, Purpose, Trust};
-use edgetrust::core::time::Utc;
-use edgetrust::core::x509::Certificate;
-use edgetrust::tls::{Anchors, Authority, Credential, provider, system_roots};
-use edgetrust::{clock, pem};
+use crate::tls::{Anchors, Authority, Credential, provider, system_roots};
+use crate::{clock, pem};
+use edgetrust_core::config;
+use edgetrust_core::identity::ServerName;
+use edgetrust_core::path::{Anchor, Budget, Limits, PathError, PathErrorKind, Purpose, Trust};
+use edgetrust_core::time::Utc;
+use edgetrust_core::x509::Certificate;
 use pki_types::{CertificateDer, UnixTime};
 
-use super::check::{Findings, Level};
 use super::check_anchors::{List, bundle, end};
+use super::findings::{Findings, Level};
 
 /// The remaining time below which a certificate's end is warned of, unless the whole life is short.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);

@@ -4,9 +4,9 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use edgetrust::core::config::{Config, Endpoint};
+use edgetrust_core::config::{Config, Endpoint};
 
-use super::check::{Findings, Level};
+use super::findings::{Findings, Level};
 
 /// The time limit of a look-up.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use edgetrust::core::config::{
+use crate::gateway::{NoAcme, Plan, Watched};
+use edgetrust_core::config::{
     ClientTls, CredentialSource, Endpoint, Files, Gateway, MinVersion, Origins, Tunnel, TunnelKind, TunnelLimits,
 };
-use edgetrust::core::identity::without_root;
-use edgetrust::gateway::{NoAcme, Plan, Watched};
+use edgetrust_core::identity::without_root;
 
 use super::arguments::{self, LimitFlags};
 use super::{Outcome, service};
@@ -20,22 +20,22 @@ pub(crate) struct Args {
     /// Server to connect to over TLS
     #[arg(long, value_name = "HOST:PORT", value_parser = arguments::endpoint)]
     target: String,
-    /// The name that the server's certificate must be for; by default the target's host
+    /// Name that the server's certificate must have; by default the target's host
     #[arg(long, value_name = "NAME")]
     server_name: Option<String>,
-    /// CA certificates of the server, beside the system's
+    /// CA certificates that verify the server, in addition to the system's
     #[arg(long, value_name = "FILE")]
     cacert: Vec<String>,
-    /// Pinned certificates of the server, pins even if they claim to be CAs; the server's name counts too
+    /// Pinned certificates of the server, which may be CA certificates; the server's name is checked too
     #[arg(long, value_name = "FILE")]
     pin: Vec<String>,
     /// Trust only the certificates of --cacert and --pin, not the system's
     #[arg(long, requires = "trust")]
     no_system_roots: bool,
-    /// Intermediates that complete a server's chain; not trusted
+    /// Intermediates that complete a server's chain; not trusted by themselves
     #[arg(long, value_name = "FILE")]
     known_intermediate: Vec<String>,
-    /// Certificate chain to present, PEM, leaf first
+    /// Own certificate chain, PEM, leaf first
     #[arg(long, value_name = "FILE", requires = "key")]
     cert: Option<String>,
     /// Private key of the certificate, PEM
@@ -47,7 +47,7 @@ pub(crate) struct Args {
     /// Allow plaintext from other machines
     #[arg(long)]
     unsafe_listen: bool,
-    /// Do not verify servers: any server is trusted
+    /// Do not verify the server: any server is trusted
     #[arg(long)]
     unsafe_skip_verify: bool,
     #[command(flatten)]

@@ -1,8 +1,8 @@
 //! Lowers limits to the available file descriptors, with a warning. Every connection takes two, every handshake one;
 //! without enough, strangers could hold all of them, and nothing could be accepted or reloaded any more.
 
-use edgetrust::core::config::Gateway;
-use edgetrust::gateway::{Address, Plan};
+use crate::gateway::{Address, Plan};
+use edgetrust_core::config::Gateway;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The descriptors beside connections: files, listeners, pages, look-ups, the log.

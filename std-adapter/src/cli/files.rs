@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use edgetrust::pem;
+use crate::pem;
 use pki_types::CertificateDer;
 
 use super::text;

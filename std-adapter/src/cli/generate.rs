@@ -3,39 +3,40 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::CommandFactory;
+use clap::Command;
 use clap_complete::Shell;
 
-use super::{Cli, Outcome, output, text};
+use super::{Outcome, output, text};
 
 #[derive(clap::Args)]
 pub(crate) struct Completions {
-    /// Shell to complete for
+    /// Shell for which to print completions
     #[arg(value_enum)]
     shell: Shell,
 }
 
 #[derive(clap::Args)]
 pub(crate) struct Man {
-    /// Write a page for each subcommand too, all into this folder
+    /// Write the pages of all subcommands into this folder
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
 
-pub(crate) fn completions(args: Completions) -> Outcome {
+pub(crate) fn completions(args: Completions, mut program: Command) -> Outcome {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "edgetrust", &mut script);
+    clap_complete::generate(args.shell, &mut program, "edgetrust", &mut script);
     output::write(format_args!("{}", String::from_utf8(script).map_err(text)?));
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn man(args: Man) -> Outcome {
+pub(crate) fn man(args: Man, program: Command) -> Outcome {
     match args.out {
-        Some(folder) => clap_mangen::generate_to(Cli::command(), &folder)
-            .map_err(|error| format!("{}: {error}", folder.display()))?,
+        Some(folder) => {
+            clap_mangen::generate_to(program, &folder).map_err(|error| format!("{}: {error}", folder.display()))?
+        }
         None => {
             let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(text)?;
+            clap_mangen::Man::new(program).render(&mut page).map_err(text)?;
             output::write(format_args!("{}", String::from_utf8(page).map_err(text)?));
         }
     }

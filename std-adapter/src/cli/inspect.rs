@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use edgetrust::core::time::Utc;
-use edgetrust::core::x509::{Certificate, GeneralName, GeneralSubtrees};
-use edgetrust::tls::Authority;
-use edgetrust::{clock, pem};
+use crate::tls::Authority;
+use crate::{clock, pem};
+use edgetrust_core::time::Utc;
+use edgetrust_core::x509::{Certificate, GeneralName, GeneralSubtrees};
 use pki_types::CertificateDer;
 use serde::Serialize;
 use sha2::{Digest, Sha256};

@@ -1,7 +1,7 @@
 //! Describes public keys in readable form.
 
-use edgetrust::core::x509::SubjectPublicKeyInfo;
-use edgetrust::tls::provider;
+use crate::tls::provider;
+use edgetrust_core::x509::SubjectPublicKeyInfo;
 use pki_types::alg_id;
 
 /// The lengths of RSA keys that signatures are verified with, in bits (NIST SP 800-131A allows no shorter ones).

@@ -1,4 +1,4 @@
-//! Holds a file per subcommand. Exit codes: 0: success; 1: the check failed; 2: wrong use or bad configuration.
+//! Holds a file for each subcommand. Exit codes: 0: success; 1: the check failed; 2: wrong usage or invalid configuration.
 
 // First, since the modules below use its macro.
 #[macro_use]
@@ -17,6 +17,7 @@ mod connect;
 mod demo;
 mod descriptors;
 mod files;
+mod findings;
 mod generate;
 mod inspect;
 mod key;
@@ -26,19 +27,18 @@ mod serve;
 mod service;
 mod verify;
 
-use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
-/// The version with the commit, if known; the build script composes the text.
-pub(crate) const VERSION: &str = env!("EDGETRUST_VERSION");
+pub(crate) use output::{Outcome, text};
+use service::VERSION;
 
 /// TLS trust engine for edge gateways.
 ///
-/// Exit codes: 0: success; 1: the check failed; 2: wrong use or bad configuration. RUST_LOG filters the log, as
-/// RUST_LOG=warn.
+/// Exit codes: 0: success; 1: the check failed; 2: wrong usage or invalid configuration. RUST_LOG filters the log; for
+/// example, RUST_LOG=warn writes only warnings and errors.
 #[derive(Parser)]
 #[command(name = "edgetrust", version = VERSION)]
 struct Cli {
@@ -53,30 +53,31 @@ struct Cli {
 enum Command {
     /// Run all tunnels of a configuration file
     Run(run::Args),
-    /// Accept TLS, authorize the client, forward plaintext to a target
+    /// Run one server tunnel: accept TLS, authorize clients, forward plaintext to a target
     Serve(serve::Args),
-    /// Accept plaintext, originate TLS to a target
+    /// Run one client tunnel: accept plaintext, connect to a target over TLS
     Connect(connect::Args),
-    /// Report everything known about a configuration, without the network unless told otherwise
+    /// Check a configuration and its files; only --online uses the network
     Check(check::Args),
     /// Show certificates in readable form
     Inspect(inspect::Args),
-    /// Verify a chain, and give the reason
+    /// Verify a certificate chain, and print the reason and the path
     Verify(verify::Args),
-    /// Manage certificates from an ACME directory, by hand and by timers; `run` renews them by itself
+    /// Manage certificates from an ACME directory, by hand or from timers; `run` renews them by itself
     Acme(acme::Args),
     /// Run three locations in one process: messages over wss, impostors refused, a certificate rotated live
     Demo(demo::Args),
-    /// Print a shell's completions
+    /// Print completions for a shell
     Completions(generate::Completions),
-    /// Print the manual page, or write all of them
+    /// Print the manual page, or write the pages of all subcommands
     Man(generate::Man),
 }
 
-/// The exit code for wrong use or bad configuration.
+/// The exit code for wrong usage or an invalid configuration.
 pub(crate) const MISUSE: u8 = 2;
 
-pub(crate) fn run() -> ExitCode {
+/// Runs the program with the arguments of this process.
+pub fn run() -> ExitCode {
     // clap repeats arguments that it does not understand, and a key begins with hyphens.
     if std::env::args_os().any(|argument| argument.to_string_lossy().contains("-----BEGIN")) {
         let reason = "edgetrust: found PEM in an argument, expected the name of a file that holds it\n";
@@ -97,8 +98,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Inspect(args) => inspect::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Acme(args) => acme::run(args),
-        Command::Completions(args) => generate::completions(args),
-        Command::Man(args) => generate::man(args),
+        Command::Completions(args) => generate::completions(args, Cli::command()),
+        Command::Man(args) => generate::man(args, Cli::command()),
     };
     let (code, error) = match (outcome, output::finish()) {
         (Err(error), _) => (ExitCode::from(MISUSE), Some(error)),
@@ -107,12 +108,4 @@ pub(crate) fn run() -> ExitCode {
     };
     log::finish(error);
     code
-}
-
-/// The result of a subcommand; an error is wrong use or bad configuration.
-pub(crate) type Outcome = Result<ExitCode, String>;
-
-/// Returns an error's text, for `map_err`.
-pub(crate) fn text(error: impl Display) -> String {
-    error.to_string()
 }

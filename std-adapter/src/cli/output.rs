@@ -1,7 +1,8 @@
 //! Writes to standard output, whose reader may leave (`edgetrust inspect … | head -1`) or whose disk may be full.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
 use std::sync::OnceLock;
 
 /// The first error of standard output. Nothing is written after it.
@@ -38,4 +39,12 @@ fn note(written: io::Result<()>) {
 pub(crate) fn finish() -> Option<&'static io::Error> {
     flush();
     FAILED.get().filter(|error| error.kind() != ErrorKind::BrokenPipe)
+}
+
+/// The result of a subcommand; an error is wrong use or bad configuration.
+pub(crate) type Outcome = Result<ExitCode, String>;
+
+/// Returns an error's text, for `map_err`.
+pub(crate) fn text(error: impl Display) -> String {
+    error.to_string()
 }

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use edgetrust::agent::Agents;
-use edgetrust::config_file::with_config;
-use edgetrust::gateway::Watched;
+use crate::agent::Agents;
+use crate::config_file::with_config;
+use crate::gateway::Watched;
 
 use super::{Outcome, service, text};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The configuration: `security.tls` and `gateway` of a SemStreams file
+    /// Configuration file with `security.tls` and `gateway`; a whole SemStreams file is accepted
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
     #[command(flatten)]

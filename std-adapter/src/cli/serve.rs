@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use edgetrust::core::config::{
+use crate::gateway::{NoAcme, Plan, Watched};
+use edgetrust_core::config::{
     ClientTrust, CredentialSource, Files, Gateway, MinVersion, Origins, ProxyProtocol, Server, ServerTls, Tunnel,
     TunnelKind, TunnelLimits,
 };
-use edgetrust::core::identity::is_dns_rule;
-use edgetrust::gateway::{NoAcme, Plan, Watched};
+use edgetrust_core::identity::is_dns_rule;
 
 use super::arguments::{self, LimitFlags};
 use super::{Outcome, service};
@@ -17,7 +17,7 @@ pub(crate) struct Args {
     /// Address on which to accept TLS, such as 0.0.0.0:8443
     #[arg(long, value_name = "ADDR:PORT", value_parser = arguments::endpoint)]
     listen: String,
-    /// Address to which plaintext is sent, such as 127.0.0.1:8081 or unix:/run/service.sock
+    /// Address to forward plaintext to, such as 127.0.0.1:8081 or unix:/run/service.sock
     #[arg(long, value_name = "ADDR|unix:PATH", value_parser = arguments::endpoint)]
     target: String,
     /// Certificate chain, PEM, leaf first
@@ -26,16 +26,16 @@ pub(crate) struct Args {
     /// Private key, PEM
     #[arg(long, value_name = "FILE")]
     key: String,
-    /// CA certificates of clients; with any, a client certificate is required
+    /// CA certificates that verify clients; with any, a client certificate is required
     #[arg(long, value_name = "FILE")]
     cacert: Vec<String>,
-    /// Pinned certificates of clients, pins even if they claim to be CAs; with any, a client certificate is required
+    /// Pinned certificates of clients, which may be CA certificates; with any, a client certificate is required
     #[arg(long, value_name = "FILE")]
     pin: Vec<String>,
-    /// Intermediates that complete a client's chain; not trusted
+    /// Intermediates that complete a client's chain; not trusted by themselves
     #[arg(long, value_name = "FILE")]
     known_intermediate: Vec<String>,
-    /// Require client certificates, accept them, or ask for none
+    /// Require client certificates, accept them, or request none
     #[arg(long, value_enum)]
     client_auth: Option<ClientAuthMode>,
     /// Admit clients with this common name

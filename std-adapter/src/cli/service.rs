@@ -5,22 +5,25 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use edgetrust::agent::Agents;
-use edgetrust::core::config;
-use edgetrust::est;
-use edgetrust::gateway::{Address, Gateway, Plan, Watched};
-use edgetrust::ops::Pages;
+use crate::agent::Agents;
+use crate::est;
+use crate::gateway::{Address, Gateway, Plan, Watched};
+use crate::ops::Pages;
+use edgetrust_core::config;
 use sd_notify::NotifyState;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
-use super::{Outcome, VERSION, arguments, descriptors, text};
+use super::{Outcome, arguments, descriptors, text};
+
+/// The version with the commit, if known; the build script composes the text.
+pub(crate) const VERSION: &str = env!("EDGETRUST_VERSION");
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Interval at which the files in use are checked; a change reloads them. 0s: only on SIGHUP
+    /// Interval between checks of the files in use; a change reloads them. 0s: reload only on SIGHUP
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = arguments::duration, help_heading = "Service")]
     watch_interval: Duration,
     /// Number of threads; by default one for each processor
@@ -242,8 +245,8 @@ pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched, &mut Agents) ->
         info!("draining");
         tokio::select! {
             () = service.drain() => info!("drained"),
-            _ = signals.terminate.recv() => info!("told twice to stop: connections are cut"),
-            _ = signals.interrupt.recv() => info!("told twice to stop: connections are cut"),
+            _ = signals.terminate.recv() => info!("a second signal to stop: open connections are cut"),
+            _ = signals.interrupt.recv() => info!("a second signal to stop: open connections are cut"),
         }
         Ok(ExitCode::SUCCESS)
     });
@@ -274,7 +277,7 @@ fn tell_systemd(states: Vec<NotifyState<'static>>) {
     match telling.map(|_| heard.recv_timeout(PATIENCE)) {
         Ok(Ok(Ok(()))) => {}
         Ok(Ok(Err(error))) | Err(error) => warn!("systemd: {error}"),
-        Ok(Err(_)) => warn!("systemd does not read what it is told"),
+        Ok(Err(_)) => warn!("systemd does not read notifications"),
     }
 }
 

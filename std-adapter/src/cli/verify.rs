@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use edgetrust::core::identity::{Denied, PeerPolicy, Rule, ServerName};
-use edgetrust::core::path::{Anchor, Budget, Limits, Place, Purpose, Trust, VerifiedPath};
-use edgetrust::core::x509::Certificate;
-use edgetrust::{clock, tls};
+use crate::{clock, tls};
+use edgetrust_core::identity::{Denied, PeerPolicy, Rule, ServerName};
+use edgetrust_core::path::{Anchor, Budget, Limits, Place, Purpose, Trust, VerifiedPath};
+use edgetrust_core::x509::Certificate;
 use pki_types::UnixTime;
 use serde::Serialize;
 
@@ -18,25 +18,25 @@ pub(crate) struct Args {
     /// Trust anchors, PEM
     #[arg(long, value_name = "FILE", required_unless_present = "pin")]
     ca: Vec<PathBuf>,
-    /// Pinned certificates of peers, PEM, pins even if they claim to be CAs
+    /// Pinned certificates of peers, PEM, which may be CA certificates
     #[arg(long, value_name = "FILE")]
     pin: Vec<PathBuf>,
-    /// The certificate to verify; further ones in the file count as sent with it
+    /// Certificate to verify; further ones in the file are treated as sent with it
     #[arg(long, value_name = "FILE")]
     leaf: PathBuf,
     /// Intermediates, in any order
     #[arg(long, value_name = "FILE")]
     intermediate: Vec<PathBuf>,
-    /// The purpose of the certificate
+    /// Purpose of the certificate
     #[arg(long, value_enum)]
     purpose: PurposeName,
-    /// The server name or address that the certificate must be for
+    /// Server name or address that the certificate must have
     #[arg(long, value_name = "NAME", conflicts_with = "cn")]
     name: Option<String>,
-    /// The common name that the certificate must have
+    /// Common name that the certificate must have
     #[arg(long, value_name = "NAME")]
     cn: Option<String>,
-    /// The time of the verification, such as 2026-01-02T03:04:05Z; by default now
+    /// Time of the verification, such as 2026-01-02T03:04:05Z; by default now
     #[arg(long, value_name = "TIME")]
     at: Option<jiff::Timestamp>,
     /// Print JSON

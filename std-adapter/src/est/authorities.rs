@@ -55,7 +55,7 @@ impl Authorities {
     ) -> Self {
         let held = issuer.held().clone();
         let kept = held.look(Entry::Authorities).await.unwrap_or_else(|error| {
-            warn!("est: {error}");
+            warn!("est: the intermediates that were kept cannot be read: {error}");
             None
         });
         let learned = certificates(&kept.unwrap_or_default()).map(|der| der.to_vec().into()).collect();
@@ -91,7 +91,7 @@ impl Authorities {
         };
         // A certificate that cannot be written is learned again with the next issued one.
         if let Err(error) = self.held.keep(Entry::Authorities, &kept).await {
-            warn!("est: {error}");
+            warn!("est: the CA's intermediates cannot be kept: {error}");
         }
     }
 
@@ -107,7 +107,7 @@ impl Authorities {
                 AGAIN
             }
             Ok(Err(error)) => {
-                debug!("est: the CA's intermediates: {error}");
+                debug!("est: the CA does not tell its intermediates: {error}");
                 AFTER_FAILURE
             }
             Err(_) => AFTER_FAILURE,

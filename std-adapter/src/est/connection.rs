@@ -68,12 +68,12 @@ pub(super) async fn serve(
             turned = guest.shown_out() => return Err(NotAdmitted::Turned(turned)),
             accepted = state.tls.accept_telling(socket, &mut told) => accepted,
         };
-        let (stream, peer) = accepted.map_err(NotAdmitted::Accept)?;
+        let (stream, admission) = accepted.map_err(NotAdmitted::Accept)?;
         guest.stand_up();
         let permit = counts.shares.take(EST).await.map_err(NotAdmitted::Turned)?;
-        Ok((stream, peer, permit))
+        Ok((stream, admission, permit))
     };
-    let (stream, peer, _permit) = match timeout(state.limits.handshake_timeout, Box::pin(admitted)).await {
+    let (stream, admission, _permit) = match timeout(state.limits.handshake_timeout, Box::pin(admitted)).await {
         Ok(Ok(admitted)) => admitted,
         // Health checks do so.
         Ok(Err(NotAdmitted::Accept(AcceptError::LeftSilently))) => {
@@ -92,7 +92,7 @@ pub(super) async fn serve(
     };
     drop(state);
     let shown = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
-    let (Some(peer), false) = (peer, shown.is_empty()) else {
+    let (Some(peer), false) = (admission.peer().cloned(), shown.is_empty()) else {
         return common.refuse(remote, &"the device showed no certificate");
     };
     let device =

@@ -18,7 +18,6 @@ mod server;
 mod state;
 mod status;
 
-pub use own_names::OwnNames;
 pub use plan::Plan;
-pub use server::{Prepared, Server, ServerError};
+pub use server::Server;
 pub use status::{Outcome, Status};

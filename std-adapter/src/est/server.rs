@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::authorities::Authorities;
 use super::connection::{self, Visitor};
@@ -176,10 +176,6 @@ struct Devices {
 impl Reception for Devices {
     type Visitor = Visitor;
 
-    fn name(&self) -> &'static str {
-        "est: "
-    }
-
     /// Accepts a connection and counts it, or refuses it if its source has too many.
     async fn accept(&self) -> io::Result<Option<Visitor>> {
         let (socket, remote) = self.listener.accept().await?;
@@ -190,6 +186,14 @@ impl Reception for Devices {
                 None
             }
         })
+    }
+
+    fn failed(&self, error: &io::Error) {
+        warn!("est: accept: {error}");
+    }
+
+    fn cut(connections: usize) {
+        warn!(connections, "est: closed at the drain deadline");
     }
 
     /// Waits for a seat for the connection's handshake.

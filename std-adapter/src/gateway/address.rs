@@ -57,14 +57,3 @@ impl fmt::Display for Address {
         }
     }
 }
-
-impl Address {
-    /// Returns whether plaintext stays on this machine: a loopback address, `localhost`, or a Unix socket.
-    pub fn is_local(&self) -> bool {
-        match self {
-            Self::Tcp(address) => Endpoint::Tcp(*address).is_local(),
-            Self::Host(host, port) => Endpoint::Host(host, *port).is_local(),
-            Self::Unix(_) => true,
-        }
-    }
-}

@@ -9,7 +9,7 @@ use tracing::field::display;
 use tracing::{debug, info, warn};
 
 use super::leaving::leave_told;
-use super::opening::{Refused, Visitor, open};
+use super::opening::{Opening, Refused, Visitor, open};
 use super::refusals::Refusal;
 use super::session::{Carried, End, carry};
 use super::socket::Remote;
@@ -56,7 +56,7 @@ pub(super) async fn serve(visitor: Visitor, mut state: watch::Receiver<Arc<State
     // A session keeps its route, and not the whole state from its beginning.
     drop(now);
     match opened {
-        Err((_, Refused::Challenge(name))) => info!(%remote, %name, "tls-alpn-01 answered"),
+        Ok(Opening::Validation(name)) => info!(%remote, %name, "tls-alpn-01 answered"),
         Err((_, Refused::Peer(AcceptError::LeftSilently))) => debug!(%remote, "left without a word"),
         Err((route, reason)) => {
             refuse(route.as_deref(), remote, &reason, &common.status);
@@ -65,10 +65,11 @@ pub(super) async fn serve(visitor: Visitor, mut state: watch::Receiver<Arc<State
                 Box::pin(leave_told(told)).await;
             }
         }
-        Ok((opened, _permit)) => {
-            let (route, peer) = (opened.route.clone(), opened.peer.clone());
-            let rule = peer.as_deref().and_then(Peer::rule).map(display);
-            let (tunnel, peer) = (&route.name, Shown(peer.as_deref()));
+        Ok(Opening::Session(opened, _permit)) => {
+            let (route, admission) = (opened.route.clone(), opened.admission.clone());
+            let peer = admission.peer().map(|peer| &**peer);
+            let rule = peer.and_then(Peer::rule).map(display);
+            let (tunnel, peer) = (&route.name, Shown(peer));
             debug!(%tunnel, %remote, %peer, rule, "open");
             let since = Instant::now();
             let Carried { end, bytes: (up, down), leaving, _counted } = carry(opened, state).await;

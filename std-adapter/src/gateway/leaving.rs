@@ -12,7 +12,7 @@ use super::splice::Seen;
 use crate::tls::{ClientStream, ServerStream, has_verdict};
 
 /// One side of a session.
-pub(super) trait Side: AsyncRead + AsyncWrite + Unpin + Send {
+pub(super) trait SessionStream: AsyncRead + AsyncWrite + Unpin + Send {
     /// True if an end of the stream proves that nothing is missing (RFC 8446 section 6.1).
     const PROVES_ITS_END: bool;
 
@@ -30,7 +30,7 @@ pub(super) trait Side: AsyncRead + AsyncWrite + Unpin + Send {
     }
 }
 
-impl Side for Socket {
+impl SessionStream for Socket {
     const PROVES_ITS_END: bool = false;
 
     fn socket(&self) -> &Socket {
@@ -38,7 +38,7 @@ impl Side for Socket {
     }
 }
 
-impl Side for Box<ServerStream<Socket>> {
+impl SessionStream for Box<ServerStream<Socket>> {
     const PROVES_ITS_END: bool = true;
 
     fn socket(&self) -> &Socket {
@@ -50,7 +50,7 @@ impl Side for Box<ServerStream<Socket>> {
     }
 }
 
-impl Side for Box<ClientStream<Socket>> {
+impl SessionStream for Box<ClientStream<Socket>> {
     const PROVES_ITS_END: bool = true;
 
     fn socket(&self) -> &Socket {
@@ -63,12 +63,12 @@ impl Side for Box<ClientStream<Socket>> {
 }
 
 /// A side that is reset on drop, by the program's end too, unless the side has been sent an orderly end.
-pub(super) struct Held<S: Side> {
+pub(super) struct Held<S: SessionStream> {
     side: S,
     whole: bool,
 }
 
-impl<S: Side> Held<S> {
+impl<S: SessionStream> Held<S> {
     pub(super) fn new(side: S) -> Self {
         Self { side, whole: false }
     }
@@ -79,7 +79,7 @@ impl<S: Side> Held<S> {
     }
 }
 
-impl<S: Side> Deref for Held<S> {
+impl<S: SessionStream> Deref for Held<S> {
     type Target = S;
 
     fn deref(&self) -> &S {
@@ -87,13 +87,13 @@ impl<S: Side> Deref for Held<S> {
     }
 }
 
-impl<S: Side> DerefMut for Held<S> {
+impl<S: SessionStream> DerefMut for Held<S> {
     fn deref_mut(&mut self) -> &mut S {
         &mut self.side
     }
 }
 
-impl<S: Side> Drop for Held<S> {
+impl<S: SessionStream> Drop for Held<S> {
     fn drop(&mut self) {
         if !self.whole {
             self.side.socket().reset_on_close();
@@ -138,7 +138,7 @@ const STUCK: Duration = Duration::from_millis(200);
 /// Closes a side. A reset overtakes octets that wait to be sent, and closing a socket with unread octets causes a
 /// reset. Therefore all octets are sent first, as long as the reader takes some within `patience`, and incoming octets
 /// are read and dropped.
-pub(super) async fn leave<S: Side>(held: Held<S>, manner: Manner, patience: Duration) {
+pub(super) async fn leave<S: SessionStream>(held: Held<S>, manner: Manner, patience: Duration) {
     let socket = held.side.socket();
     let lingers = match manner {
         Manner::WholeWhileSending => true,

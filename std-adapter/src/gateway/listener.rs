@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::connection;
 use super::door::Door;
@@ -25,10 +26,6 @@ pub(super) struct Tunnels {
 impl Reception for Tunnels {
     type Visitor = Visitor;
 
-    fn name(&self) -> &'static str {
-        ""
-    }
-
     /// Accepts a connection and counts it, or resets it if its source has too many.
     async fn accept(&self) -> io::Result<Option<Visitor>> {
         let (socket, remote) = self.listener.accept().await?;
@@ -41,6 +38,14 @@ impl Reception for Tunnels {
                 None
             }
         })
+    }
+
+    fn failed(&self, error: &io::Error) {
+        warn!("accept: {error}");
+    }
+
+    fn cut(connections: usize) {
+        warn!(connections, "closed at the drain deadline");
     }
 
     /// Waits for a seat for the connection's handshake, or for a permit if it has no handshake.

@@ -32,30 +32,20 @@ use std::sync::{Arc, Weak};
 use tokio::sync::watch;
 use tracing::info;
 
-pub use address::{Address, AddressError};
-#[cfg(feature = "acme")]
+pub use address::Address;
 pub(crate) use door::{Door, Guest, Turned};
-pub use edgetrust_core::config::ProxyProtocol;
-#[cfg(feature = "acme")]
 pub(crate) use leaving::leave_told;
 pub use limits::{Limits, TunnelLimits};
 pub use plan::{CredentialProvider, NoAcme, Plan};
-#[cfg(feature = "acme")]
 pub(crate) use plan::{certificates, server_settings};
 pub use refusals::{Refusal, Refusals};
-#[cfg(feature = "acme")]
 pub(crate) use shares::Shares;
-pub use socket::Socket;
 pub use status::{Counters, RefusalReason, Status, TunnelStatus};
 pub use tunnel::{GatewayError, Tunnel, TunnelKind};
 pub use watched::Watched;
 
-#[cfg(not(feature = "acme"))]
-use door::Door;
 use door::DoorLimits;
 use listener::Tunnels;
-#[cfg(not(feature = "acme"))]
-use shares::Shares;
 use socket::Listener;
 use state::{Common, State};
 use tunnel::Route;

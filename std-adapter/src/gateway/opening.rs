@@ -17,7 +17,7 @@ use super::socket::{Remote, Socket};
 use super::state::State;
 use super::status::RefusalReason;
 use super::tunnel::{Route, RouteKind};
-use crate::tls::{AcceptError, ClientHello, Peer, ServerStream, ShownCertificate, is_alert};
+use crate::tls::{AcceptError, Admission, Anyone, ClientHello, ServerStream, ShownCertificate, is_alert};
 
 /// An accepted connection that has its turn.
 pub(super) struct Visitor {
@@ -35,8 +35,6 @@ pub(super) enum Refused {
     Target(String, io::Error),
     Deadline,
     Limit(Turned),
-    /// Not a refusal: a CA validated this name.
-    Challenge(String),
 }
 
 impl fmt::Display for Refused {
@@ -48,7 +46,6 @@ impl fmt::Display for Refused {
             Self::Target(target, error) => write!(f, "target {target}: {error}"),
             Self::Deadline => f.write_str("no handshake and no target within the deadline"),
             Self::Limit(turned) => turned.fmt(f),
-            Self::Challenge(name) => write!(f, "a CA validated {name}"),
         }
     }
 }
@@ -77,7 +74,7 @@ impl Refused {
             Self::Peer(AcceptError::Io(_) | AcceptError::LeftSilently | AcceptError::Settings(_)) => {
                 RefusalReason::Handshake
             }
-            Self::NoTunnel(_) | Self::Challenge(_) => RefusalReason::ServerName,
+            Self::NoTunnel(_) => RefusalReason::ServerName,
             Self::Target(..) => RefusalReason::Target,
             Self::Deadline => RefusalReason::Deadline,
             Self::Limit(_) => RefusalReason::Limit,
@@ -103,6 +100,14 @@ impl From<io::Error> for Refused {
     }
 }
 
+/// What an accepted connection is for.
+pub(super) enum Opening {
+    /// It carries octets, and counts in its tunnel's share.
+    Session(Opened, Permit),
+    /// A CA validated this name (RFC 8737), and nothing follows.
+    Validation(String),
+}
+
 pub(super) type Failed = (Option<Arc<Route>>, Refused);
 
 /// Runs the handshake and judges the peer, then takes a permit, then connects to the target: no unauthorized peer
@@ -114,13 +119,14 @@ pub(super) async fn open(
     permit: Option<Permit>,
     shares: &Arc<Shares>,
     told: &mut Option<Socket>,
-) -> Result<(Opened, Permit), Failed> {
+) -> Result<Opening, Failed> {
     let Some(route) = state.only_route() else { return open_by_name(state, socket, guest, shares, told).await };
     let opened = async {
         match &route.kind {
             RouteKind::Server { tls, .. } => {
-                let (stream, peer) = show_out(guest, async { Ok(tls.accept_telling(socket, told).await?) }).await?;
-                forward(route, stream, peer, guest, shares).await
+                let (stream, admission) =
+                    show_out(guest, async { Ok(tls.accept_telling(socket, told).await?) }).await?;
+                forward(route, stream, admission, guest, shares).await
             }
             RouteKind::Plain { .. } | RouteKind::Client { .. } => open_known(route, socket, permit, shares, told).await,
         }
@@ -170,7 +176,7 @@ async fn open_known(
     permit: Option<Permit>,
     shares: &Arc<Shares>,
     told: &mut Option<Socket>,
-) -> Result<(Opened, Permit), Refused> {
+) -> Result<Opening, Refused> {
     let waiting = Waiting::new(&socket);
     let permit = match permit {
         Some(permit) => permit,
@@ -181,19 +187,23 @@ async fn open_known(
         RouteKind::Client { tls, server_name } => {
             let target = reach(&route, None).await?;
             let connected = tls.connect_telling(server_name.clone(), target, told).await;
-            let (stream, peer) = connected.map_err(|error| match error {
+            let (stream, admission) = connected.map_err(|error| match error {
                 AcceptError::Io(error) if is_alert(&error) => Refused::Target(route.target.to_string(), error),
                 error => error.into(),
             })?;
             waiting.over();
-            Ok((Opened { route, peer, streams: Streams::Client(socket, Box::new(stream)) }, permit))
+            Ok(Opening::Session(
+                Opened { route, admission, streams: Streams::Client(socket, Box::new(stream)) },
+                permit,
+            ))
         }
         RouteKind::Plain { proxy_protocol } | RouteKind::Server { proxy_protocol, .. } => {
             let header = Header { addresses: socket.addresses(), ..Header::default() };
             let header = (*proxy_protocol != ProxyProtocol::Off).then(|| header.encode());
             let target = reach(&route, header).await?;
             waiting.over();
-            Ok((Opened { route, peer: None, streams: Streams::Plain(socket, target) }, permit))
+            let streams = Streams::Plain(socket, target);
+            Ok(Opening::Session(Opened { route, admission: Anyone::in_plaintext(), streams }, permit))
         }
     }
 }
@@ -206,14 +216,14 @@ async fn open_by_name(
     guest: &mut Guest,
     shares: &Arc<Shares>,
     told: &mut Option<Socket>,
-) -> Result<(Opened, Permit), Failed> {
+) -> Result<Opening, Failed> {
     let hello = show_out(guest, async { Ok(ClientHello::read_telling(socket, told).await?) });
     let hello = hello.await.map_err(|error| (None, error))?;
     if hello.is_challenge() {
         // The name may be an address in reverse (RFC 8738 section 6), which no tunnel lists.
         let servers = state.routes.iter().filter_map(|route| route.server());
         let answered = hello.answer_challenge(servers).await.map_err(|error| (None, error.into()))?;
-        return Err((None, Refused::Challenge(answered)));
+        return Ok(Opening::Validation(answered));
     }
     let Some(route) = state.route(hello.server_name()) else {
         let name = hello.server_name().map(str::to_owned);
@@ -225,8 +235,8 @@ async fn open_by_name(
         return Err((Some(route.clone()), Refused::NoTunnel(None)));
     };
     let opened = async {
-        let (stream, peer) = show_out(guest, async { Ok(hello.accept_telling(tls, told).await?) }).await?;
-        forward(route, stream, peer, guest, shares).await
+        let (stream, admission) = show_out(guest, async { Ok(hello.accept_telling(tls, told).await?) }).await?;
+        forward(route, stream, admission, guest, shares).await
     };
     opened.await.map_err(|refused| (Some(route.clone()), refused))
 }
@@ -235,11 +245,12 @@ async fn open_by_name(
 async fn forward(
     route: &Arc<Route>,
     stream: ServerStream<Socket>,
-    peer: Option<Arc<Peer>>,
+    admission: Admission,
     guest: &mut Guest,
     shares: &Arc<Shares>,
-) -> Result<(Opened, Permit), Refused> {
+) -> Result<Opening, Refused> {
     guest.stand_up();
+    let peer = admission.peer();
     let header = match &route.kind {
         RouteKind::Server {
             proxy_protocol: proxy_protocol @ (ProxyProtocol::Header | ProxyProtocol::WithCertificate),
@@ -255,7 +266,7 @@ async fn forward(
                 tls_version: crate::tls::version_name(tls),
                 verified: peer.is_some(),
                 resumed: crate::tls::is_resumed(tls),
-                common_name: peer.as_ref().and_then(|peer| peer.common_name()),
+                common_name: peer.and_then(|peer| peer.common_name()),
                 certificate: if wanted { shown() } else { None },
             };
             Some(header.encode())
@@ -266,7 +277,8 @@ async fn forward(
     let permit = shares.take(&route.name).await?;
     let target = reach(route, header).await?;
     waiting.over();
-    Ok((Opened { route: route.clone(), peer, streams: Streams::Server(Box::new(stream), target) }, permit))
+    let streams = Streams::Server(Box::new(stream), target);
+    Ok(Opening::Session(Opened { route: route.clone(), admission, streams }, permit))
 }
 
 async fn reach(route: &Route, header: Option<Vec<u8>>) -> Result<Socket, Refused> {

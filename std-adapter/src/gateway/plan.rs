@@ -102,7 +102,7 @@ impl Plan {
                 }
                 TunnelKind::Client {
                     tls: client_settings(tls, known, roots, watched, provider)?,
-                    server_name: server_name(name)?,
+                    server_name: server_name(name).map_err(|error| error.to_string())?,
                 }
             }
         };

@@ -73,7 +73,7 @@ const DENIED: [Denied; 9] = [
 /// Fails to compile where a refusal is new: it belongs into [`reasons`] too.
 fn is_known(refused: &Refused) {
     match refused {
-        Refused::NoTunnel(_) | Refused::Target(..) | Refused::Deadline | Refused::Challenge(_) => {}
+        Refused::NoTunnel(_) | Refused::Target(..) | Refused::Deadline => {}
         Refused::Limit(Turned::Connections(_) | Turned::Rate(_) | Turned::Crowded(_) | Turned::Waiting(_)) => {}
         Refused::Peer(AcceptError::LeftSilently | AcceptError::Io(_) | AcceptError::Settings(_)) => {}
         Refused::Peer(AcceptError::Refused(refusal, _)) => match refusal {

@@ -10,22 +10,26 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::leaving::{Held, Manner, Side, leave};
+use super::leaving::{Held, Manner, SessionStream, leave};
 use super::limits::Limits;
 use super::socket::Socket;
 use super::splice::{Splice, SpliceError, Turn};
 use super::state::State;
 use super::tunnel::{Route, RouteKind, successor};
 use crate::clock;
-use crate::tls::{ClientStream, Peer, Refusal, ServerStream};
+use crate::tls::{Admission, Anyone, ClientStream, Peer, Refusal, ServerStream};
 
 /// The maximum time between readings of the clock while a session waits for an expiry: the clock may be set meanwhile.
 const CLOCK_CHECK: Duration = Duration::from_secs(60);
 
+/// The age at which a session's target gets its keepalive: five system calls that short sessions do without. A peer that
+/// has gone earlier is missed this much later.
+const SETTLED: Duration = Duration::from_secs(1);
+
 /// A connection whose client and target are both connected.
 pub(super) struct Opened {
     pub(super) route: Arc<Route>,
-    pub(super) peer: Option<Arc<Peer>>,
+    pub(super) admission: Admission,
     pub(super) streams: Streams,
 }
 
@@ -95,7 +99,7 @@ pub(super) struct Carried {
 /// Counts a session as open from the target's acceptance until the session ends in any way, by a drain too.
 pub(super) struct Counted {
     route: Arc<Route>,
-    peer: Option<Arc<Peer>>,
+    admission: Admission,
     open: bool,
 }
 
@@ -103,7 +107,7 @@ impl Counted {
     fn open(&mut self) {
         if !self.open {
             self.open = true;
-            self.route.counters.open(self.peer.as_deref().and_then(Peer::rule));
+            self.route.counters.open(self.admission.peer().and_then(|peer| peer.rule()));
         }
     }
 }
@@ -117,14 +121,14 @@ impl Drop for Counted {
 }
 
 pub(super) async fn carry(opened: Opened, state: watch::Receiver<Arc<State>>) -> Carried {
-    let Opened { route, peer, streams } = opened;
-    let counted = Counted { route: route.clone(), peer: peer.clone(), open: false };
-    let session = Session { route, peer, state, counted };
+    let Opened { route, admission, streams } = opened;
+    let counted = Counted { route: route.clone(), admission: admission.clone(), open: false };
+    let session = Session { route, admission, state, counted };
     match streams {
         Streams::Plain(client, target) => {
             session
                 .run(client, target, Judged::Client, |_, _, kind| match kind {
-                    RouteKind::Plain { .. } => Ok(None),
+                    RouteKind::Plain { .. } => Ok(Anyone::in_plaintext()),
                     RouteKind::Server { .. } | RouteKind::Client { .. } => Err(Withdrawn::AnotherKind),
                 })
                 .await
@@ -132,7 +136,7 @@ pub(super) async fn carry(opened: Opened, state: watch::Receiver<Arc<State>>) ->
         Streams::Server(client, target) => {
             session
                 .run(client, target, Judged::Client, |client, _, kind| match kind {
-                    RouteKind::Plain { .. } => Ok(None),
+                    RouteKind::Plain { .. } => Ok(Anyone::in_plaintext()),
                     RouteKind::Server { tls, .. } => tls.admit(client.get_ref().1).map_err(Withdrawn::Peer),
                     RouteKind::Client { .. } => Err(Withdrawn::AnotherKind),
                 })
@@ -160,21 +164,20 @@ enum Judged {
 
 struct Session {
     route: Arc<Route>,
-    peer: Option<Arc<Peer>>,
+    admission: Admission,
     state: watch::Receiver<Arc<State>>,
     counted: Counted,
 }
 
 impl Session {
-    async fn run<C: Side + 'static, T: Side + 'static>(
+    async fn run<C: SessionStream + 'static, T: SessionStream + 'static>(
         mut self,
         client: C,
         target: T,
         judged: Judged,
-        judge: impl Fn(&C, &T, &RouteKind) -> Result<Option<Arc<Peer>>, Withdrawn>,
+        judge: impl Fn(&C, &T, &RouteKind) -> Result<Admission, Withdrawn>,
     ) -> Carried {
         let (mut client, mut target) = (Held::new(client), Held::new(target));
-        target.socket().keep_alive(&self.state.borrow().limits);
         let mut splice = Splice::new(C::PROVES_ITS_END, T::PROVES_ITS_END);
         if target.has_verdict() {
             self.counted.open();
@@ -200,14 +203,15 @@ impl Session {
     }
 
     /// Moves bytes until both sides end, nothing moves for too long, or the peer is no longer authorized.
-    async fn go_on<C: Side, T: Side>(
+    async fn go_on<C: SessionStream, T: SessionStream>(
         &mut self,
         client: &mut Held<C>,
         target: &mut Held<T>,
         splice: &mut Splice,
-        judge: impl Fn(&C, &T, &RouteKind) -> Result<Option<Arc<Peer>>, Withdrawn>,
+        judge: impl Fn(&C, &T, &RouteKind) -> Result<Admission, Withdrawn>,
     ) -> End {
         let mut listened = true;
+        let mut settles = Instant::now().checked_add(SETTLED);
         let mut withdrawn: Option<(Withdrawn, Instant)> = None;
         let mut still = Still { progress: [0; 6], since: Instant::now() };
         loop {
@@ -215,8 +219,9 @@ impl Session {
             let idle_timeout = self.idle_timeout(&**client);
             let wake = [
                 withdrawn.as_ref().and_then(|(_, since)| since.checked_add(limits.expired_grace)),
-                self.peer.as_ref().filter(|_| withdrawn.is_none()).and_then(|peer| next_look(peer)),
+                self.admission.peer().filter(|_| withdrawn.is_none()).and_then(|peer| next_look(peer)),
                 still_until(&limits, idle_timeout, splice).and_then(|patience| still.since.checked_add(patience)),
+                settles,
             ];
             let wake = wake.into_iter().flatten().min();
             let asleep = async {
@@ -248,6 +253,10 @@ impl Session {
                     Turn::Over => return splice.error().map_or(End::Both, End::Failed),
                 }
             }
+            if settles.is_some_and(|settles| settles <= Instant::now()) {
+                target.socket().keep_alive(&limits);
+                settles = None;
+            }
             if let Some(patience) = still_until(&limits, idle_timeout, splice)
                 && still.is_over(progress(splice, client, target), patience)
             {
@@ -256,9 +265,9 @@ impl Session {
             }
             let state = self.state.borrow().clone();
             match self.judge(&state, &**client, &**target, &judge) {
-                Ok(peer) => {
+                Ok(admission) => {
                     withdrawn = None;
-                    self.peer = peer;
+                    self.admission = admission;
                 }
                 Err(refusal) => {
                     let (refusal, since) = withdrawn.unwrap_or((refusal, Instant::now()));
@@ -290,30 +299,30 @@ fn manners(end: &End, splice: &Splice, judged: Judged) -> (Manner, Manner) {
 
 impl Session {
     /// Returns how long the session may carry nothing, by the current configuration.
-    fn idle_timeout<C: Side>(&self, client: &C) -> Option<Duration> {
+    fn idle_timeout<C: SessionStream>(&self, client: &C) -> Option<Duration> {
         let state = self.state.borrow();
         let route = successor(&state.everywhere, &self.route, client.server_name()).unwrap_or(&self.route);
-        route.idle_timeout(self.peer.is_some())
+        route.idle_timeout(self.admission.peer().is_some())
     }
 
     /// Judges the peer by the current rules; a removed tunnel has no rules left to judge by.
-    fn judge<C: Side, T: Side>(
+    fn judge<C: SessionStream, T: SessionStream>(
         &self,
         state: &State,
         client: &C,
         target: &T,
-        judge: &impl Fn(&C, &T, &RouteKind) -> Result<Option<Arc<Peer>>, Withdrawn>,
-    ) -> Result<Option<Arc<Peer>>, Withdrawn> {
+        judge: &impl Fn(&C, &T, &RouteKind) -> Result<Admission, Withdrawn>,
+    ) -> Result<Admission, Withdrawn> {
         if let Some(route) = successor(&state.everywhere, &self.route, client.server_name()) {
             return judge(client, target, &route.kind);
         }
-        match &self.peer {
+        match &self.admission {
             _ if !state.limits.keep_removed_sessions => Err(Withdrawn::Removed),
-            None => Ok(None),
+            Admission::Anyone(anyone) => Ok(Admission::Anyone(*anyone)),
             // With `keep_removed_sessions`, a session continues as long as some tunnel would authorize its peer.
-            Some(_) => {
+            Admission::Peer(_) => {
                 let judged = state.everywhere.iter().map(|route| judge(client, target, &route.kind));
-                judged.filter_map(Result::ok).flatten().next().map(Some).ok_or(Withdrawn::Removed)
+                judged.filter_map(Result::ok).find(|one| one.peer().is_some()).ok_or(Withdrawn::Removed)
             }
         }
     }
@@ -332,7 +341,7 @@ fn still_until(limits: &Limits, idle_timeout: Option<Duration>, splice: &Splice)
 }
 
 /// Returns values that change while a session carries anything: octets read, written, and not yet taken by readers.
-fn progress<C: Side, T: Side>(splice: &Splice, client: &Held<C>, target: &Held<T>) -> [u64; 6] {
+fn progress<C: SessionStream, T: SessionStream>(splice: &Splice, client: &Held<C>, target: &Held<T>) -> [u64; 6] {
     let [up, down, given_up, given_down] = splice.progress();
     let [client, target] = [client.socket(), target.socket()].map(|socket| u64::from(socket.queued()));
     [up, down, given_up, given_down, client, target]

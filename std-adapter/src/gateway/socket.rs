@@ -113,18 +113,19 @@ impl Socket {
     }
 }
 
-/// Sets keep-alive. Errors are ignored: if the connection is gone, the first read reports the error.
+/// Sets keep-alive, if the connection is still there.
 fn keep_alive(socket: &SockRef<'_>, limits: &Limits) {
-    match limits.keepalive_time {
+    let set = match limits.keepalive_time {
         Some(time) => {
             let keepalive = TcpKeepalive::new().with_time(time).with_interval(limits.keepalive_interval);
-            let _ = socket.set_tcp_keepalive(&keepalive.with_retries(limits.keepalive_probes));
+            socket.set_tcp_keepalive(&keepalive.with_retries(limits.keepalive_probes))
         }
-        None => {
-            let _ = socket.set_keepalive(false);
-        }
-    }
+        None => socket.set_keepalive(false),
+    };
+    // If the connection is gone, the first read reports the error.
+    let _ = set;
     #[cfg(target_os = "linux")]
+    // Likewise.
     let _ = socket.set_tcp_user_timeout(limits.user_timeout);
 }
 
@@ -207,6 +208,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 impl Drop for OwnSocketFile {
     fn drop(&mut self) {
         if self.identity.is_some() && identity(&self.path) == self.identity {
+            // What stays is replaced by the next start.
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -1,4 +1,4 @@
-//! Holds what the connections of an address see, and what those of all addresses share.
+//! Holds what connections share: the routes of their address, and what is counted for all.
 
 use std::sync::Arc;
 

@@ -5,5 +5,4 @@ mod metrics;
 mod pages;
 
 pub use log::{count_lost_lines, lost_lines};
-pub use metrics::metrics;
 pub use pages::Pages;

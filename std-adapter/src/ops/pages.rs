@@ -58,7 +58,12 @@ impl Pages {
         }
         info!(address = %bound, "pages");
         let sources = Arc::new(Sources { status, credentials, devices });
-        let pages = Few::new("pages: ", listener, CONNECTIONS, move |stream, _| serve(stream, sources.clone()));
+        let pages = Few::new(
+            listener,
+            CONNECTIONS,
+            move |stream, _| serve(stream, sources.clone()),
+            |error| warn!("pages: accept: {error}"),
+        );
         Ok(Self { asked: address, _accepting: Accepting::begin(pages) })
     }
 

@@ -196,8 +196,7 @@ fn pem(label: &str, der: &[u8]) -> String {
         let _ = writeln!(out, "{line}");
         rest = after;
     }
-    let _ = writeln!(out, "-----END {label}-----");
-    out
+    out + &format!("-----END {label}-----\n")
 }
 
 #[cfg(test)]

@@ -11,5 +11,7 @@ mod place;
 mod slots;
 
 pub use error::StorageError;
-pub use file::{FileError, FileMedium};
-pub use home::{Entry, Held, Home, Kept, PemFiles, Pending, Record, Storage};
+pub use file::FileMedium;
+pub use home::{Entry, Held, Home, Kept, PemFiles, Record};
+#[cfg(test)]
+pub use home::{Pending, Storage};

@@ -56,14 +56,7 @@ impl Slots {
             // A clock that is ahead is trusted only within the certificate's validity.
             time_seen: now.clamp(record.not_before, record.not_after.max(record.not_before)),
         };
-        match self.store.write(slot, &new) {
-            // Confirming the record in use failed before: unconfirmed, the older one would count, and never make room.
-            Err(StoreError::Confirmed(_)) => {
-                self.store.confirm(slot.other())?;
-                self.store.write(slot, &new).map(drop)
-            }
-            other => other.map(drop),
-        }
+        self.store.write_beside(slot, &new).map(drop)
     }
 
     pub(super) fn confirm(&mut self, slot: Slot) -> Result<(), StoreError<FileError>> {

@@ -1,100 +1,11 @@
 //! Accepts TLS over tokio: runs the handshake, then judges the client.
 
-use std::fmt;
-use std::io;
-use std::sync::Arc;
-
 use super::alert::is_told;
-use super::bounded::{Bounded, LeftSilently};
+use super::bounded::Bounded;
 use super::handshake::Handshake;
 use super::reloading::Reloading;
-use super::{Peer, Refusal, ServerSettings, ServerStream, ShownCertificate, TlsError, TlsServer, refusal};
+use super::{AcceptError, Admission, ServerSettings, ServerStream, TlsError, TlsServer};
 use tokio::io::{AsyncRead, AsyncWrite};
-
-/// The reason a connection was not established.
-#[derive(Debug)]
-pub enum AcceptError {
-    /// The peer was judged and refused. Holds the certificate that the peer showed, if any.
-    Refused(Refusal, Option<Box<ShownCertificate>>),
-    /// The client left without sending an octet, as health checks do.
-    LeftSilently,
-    /// TLS or the network failed.
-    Io(io::Error),
-    /// The settings can no longer be used.
-    Settings(TlsError),
-}
-
-impl fmt::Display for AcceptError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(refusal, _) => refusal.fmt(f),
-            Self::LeftSilently => LeftSilently.fmt(f),
-            Self::Io(error) => error.fmt(f),
-            Self::Settings(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for AcceptError {}
-
-impl AcceptError {
-    /// Returns the certificate that a refused peer showed.
-    pub fn shown(&self) -> Option<&ShownCertificate> {
-        match self {
-            Self::Refused(_, shown) => shown.as_deref(),
-            _ => None,
-        }
-    }
-
-    /// Returns whether the refused peer's certificate has a path to a trust anchor; the key may be unproved.
-    #[cfg(feature = "gateway")]
-    pub(crate) fn is_of_verified(&self) -> bool {
-        matches!(self, Self::Refused(Refusal::Denied(_) | Refusal::ServerName(_), _))
-    }
-
-    /// Returns the error of a failed handshake, with the findings of its verifiers.
-    pub(super) fn failed(error: io::Error, found: &mut Handshake) -> Self {
-        let shown = found.shown.take();
-        match found.refused.take() {
-            Some(refusal) => Self::Refused(refusal, shown),
-            None => match Self::from(error) {
-                Self::Refused(refusal, _) => Self::Refused(refusal, shown),
-                other => other,
-            },
-        }
-    }
-
-    /// Returns the error for a peer that is refused after its handshake.
-    pub(super) fn refused(refusal: Refusal, connection: &rustls::CommonState) -> Self {
-        let leaf = connection.peer_certificates().and_then(<[_]>::first);
-        Self::Refused(refusal, leaf.map(|leaf| Box::new(ShownCertificate::new(leaf))))
-    }
-}
-
-impl From<io::Error> for AcceptError {
-    /// Extracts the core's refusal, if there is one; otherwise keeps the error of TLS or the system.
-    fn from(error: io::Error) -> Self {
-        if error.get_ref().is_some_and(|error| error.is::<LeftSilently>()) {
-            return Self::LeftSilently;
-        }
-        let rustls = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
-        match rustls.and_then(refusal) {
-            Some(refusal) => Self::Refused(refusal.clone(), None),
-            None => Self::Io(error),
-        }
-    }
-}
-
-impl From<AcceptError> for io::Error {
-    fn from(error: AcceptError) -> Self {
-        match error {
-            AcceptError::Refused(refusal, _) => Self::new(io::ErrorKind::PermissionDenied, refusal),
-            AcceptError::LeftSilently => Self::new(io::ErrorKind::UnexpectedEof, LeftSilently),
-            AcceptError::Io(error) => error,
-            AcceptError::Settings(error) => Self::other(error),
-        }
-    }
-}
 
 impl TlsServer {
     /// Runs the handshake, then judges the client. Until the handshake is done, the stream passes on no more octets
@@ -102,7 +13,7 @@ impl TlsServer {
     ///
     /// # Errors
     /// Returns the core's refusal, or the error that occurred.
-    pub async fn accept<S>(&self, stream: S) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError>
+    pub async fn accept<S>(&self, stream: S) -> Result<(ServerStream<S>, Admission), AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -115,7 +26,7 @@ impl TlsServer {
         &self,
         stream: S,
         told: &mut Option<S>,
-    ) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError>
+    ) -> Result<(ServerStream<S>, Admission), AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -128,7 +39,7 @@ impl TlsServer {
         &self,
         handshake: tokio_rustls::Accept<Bounded<S>>,
         told: &mut Option<S>,
-    ) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError>
+    ) -> Result<(ServerStream<S>, Admission), AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -139,9 +50,9 @@ impl TlsServer {
         })?;
         let connection = tls.get_ref().1;
         let admitted = self.admit_judged(connection, found);
-        let peer = admitted.map_err(|refusal| AcceptError::refused(refusal, connection))?;
+        let admission = admitted.map_err(|refusal| AcceptError::refused(refusal, connection))?;
         tls.get_mut().0.lift();
-        Ok((tls, peer))
+        Ok((tls, admission))
     }
 }
 
@@ -166,12 +77,11 @@ impl Acceptor {
         self.0.reload(settings)
     }
 
-    /// Runs the handshake, then judges the client. The peer is `None` if no certificate was requested or shown. The
-    /// caller sets the deadline.
+    /// Runs the handshake, then judges the client. The caller sets the deadline.
     ///
     /// # Errors
     /// Returns the core's refusal, or the error that occurred.
-    pub async fn accept<S>(&self, stream: S) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError>
+    pub async fn accept<S>(&self, stream: S) -> Result<(ServerStream<S>, Admission), AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -189,6 +99,7 @@ mod tests {
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
     use rustls::client::danger::ServerCertVerifier;
     use rustls::sign::CertifiedKey;
+    use std::sync::Arc;
 
     /// Returns a root, and a certificate that the root issued, with its key.
     fn pki() -> (CertificateDer<'static>, CertificateDer<'static>, KeyPair) {
@@ -233,10 +144,10 @@ mod tests {
         let name = crate::tls::server_name("a.example").unwrap();
         let (accepted, connected) = tokio::join!(server.accept(far), connector.connect(name, near));
         drop(connected);
-        accepted.map(|(_, peer)| peer)
+        accepted.map(|(_, admission)| admission)
     }
 
-    type Accepted = Result<Option<Arc<Peer>>, AcceptError>;
+    type Accepted = Result<Admission, AcceptError>;
 
     #[tokio::test]
     async fn strangers_with_a_public_certificate_are_not_remembered_and_push_nobody_out() {
@@ -263,7 +174,7 @@ mod tests {
         }
         assert_eq!(remembered(), "0");
         for _ in 0..2 {
-            assert!(meet(&server, vec![leaf.clone()], &key).await.unwrap().is_some());
+            assert!(meet(&server, vec![leaf.clone()], &key).await.unwrap().peer().is_some());
             assert_eq!(remembered(), "1");
             assert!(meet(&server, vec![leaf.clone()], &stranger).await.is_err());
         }

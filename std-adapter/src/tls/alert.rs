@@ -36,7 +36,7 @@ pub(super) fn is_told(error: &io::Error) -> bool {
 }
 
 /// Returns whether the error is a fatal alert from the other end.
-#[cfg(feature = "gateway")]
+#[cfg(feature = "cli")]
 pub(crate) fn is_alert(error: &io::Error) -> bool {
     let rustls = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
     matches!(rustls, Some(Error::AlertReceived(_)))

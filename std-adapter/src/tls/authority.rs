@@ -1,14 +1,14 @@
 //! Describes the certificates that peers, or we, are verified by: the role and the validity of each.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use edgetrust_core::path::{Anchor, Role};
 use edgetrust_core::x509::Certificate;
-use pki_types::{CertificateDer, UnixTime};
+#[cfg(feature = "cli")]
+use pki_types::CertificateDer;
+use pki_types::UnixTime;
 
 use super::shown::cut;
-use super::{Credential, TrustStore};
 
 /// The role of a certificate that others are verified by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,8 @@ impl Authority {
     }
 
     /// Describes the intermediates of a chain that we show.
-    pub fn of_chain(chain: &[CertificateDer<'_>]) -> Vec<Self> {
+    #[cfg(feature = "cli")]
+    pub(crate) fn of_chain(chain: &[CertificateDer<'_>]) -> Vec<Self> {
         let intermediates = chain.iter().skip(1).flat_map(|der| Certificate::from_der(der));
         intermediates.map(|certificate| Self::new(AuthorityRole::Intermediate, &certificate)).collect()
     }
@@ -94,31 +95,6 @@ impl Authority {
     pub fn ends_soon(&self, now: UnixTime) -> bool {
         let seconds = |from: UnixTime| self.not_after.as_secs().saturating_sub(from.as_secs());
         seconds(now) < SOON.as_secs().min(seconds(self.not_before) / 6)
-    }
-}
-
-/// The certificates shown to peers, and those that peers are verified by, for reports of their expiry.
-#[derive(Clone, Debug, Default)]
-pub struct Certificates {
-    /// The credential shown to peers, if any.
-    pub credential: Option<Credential>,
-    /// The trust that peers are verified by, if any.
-    pub trust: Option<Arc<TrustStore>>,
-}
-
-impl Certificates {
-    /// Returns the first and last second of our own certificate's validity, if there is one.
-    pub fn validity(&self) -> Option<(UnixTime, UnixTime)> {
-        self.credential.as_ref().and_then(Credential::validity)
-    }
-
-    /// Returns every configured CA, pin and intermediate, and the intermediates that peers and we show.
-    pub fn authorities(&self) -> Vec<Authority> {
-        let mut all = self.trust.as_ref().map(|trust| trust.authorities()).unwrap_or_default();
-        if let Some(credential) = &self.credential {
-            all.extend(Authority::of_chain(&credential.chain()));
-        }
-        all
     }
 }
 

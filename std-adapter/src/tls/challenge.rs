@@ -2,21 +2,15 @@
 
 use std::collections::HashMap;
 use std::fmt;
-#[cfg(feature = "tokio")]
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-#[cfg(feature = "tokio")]
 use rustls::ServerConfig;
-#[cfg(feature = "tokio")]
 use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
 
-use super::{Credential, LiveCredential};
-
 /// The ALPN protocol of a validation (RFC 8737 section 6.2).
-#[cfg(feature = "tokio")]
 pub(super) const ALPN: &[u8] = b"acme-tls/1";
 
 /// The certificates for pending validations, by the name to validate.
@@ -34,14 +28,14 @@ impl fmt::Debug for Challenges {
 
 /// A guard: a validation is answered until the guard is dropped.
 #[derive(Debug)]
-pub struct ChallengeCertificate {
-    credential: LiveCredential,
+pub(crate) struct ChallengeCertificate {
+    challenges: Arc<Challenges>,
     name: String,
 }
 
 impl Drop for ChallengeCertificate {
     fn drop(&mut self) {
-        self.credential.forget_challenge(&self.name);
+        self.challenges.forget(&self.name);
     }
 }
 
@@ -50,22 +44,17 @@ impl Challenges {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn answer(
-        &self,
-        name: &str,
-        certificate: Option<Arc<CertifiedKey>>,
-        credential: LiveCredential,
-    ) -> ChallengeCertificate {
+    pub(super) fn answer(self: &Arc<Self>, name: &str, certificate: Option<Arc<CertifiedKey>>) -> ChallengeCertificate {
         let name = name.to_ascii_lowercase();
         let mut pending = self.pending();
         if let Some(certificate) = certificate {
             pending.insert(name.clone(), certificate);
         }
         self.count.store(pending.len(), Ordering::Release);
-        ChallengeCertificate { credential, name }
+        ChallengeCertificate { challenges: self.clone(), name }
     }
 
-    pub(super) fn forget(&self, name: &str) {
+    fn forget(&self, name: &str) {
         let mut pending = self.pending();
         pending.remove(name);
         self.count.store(pending.len(), Ordering::Release);
@@ -76,9 +65,24 @@ impl Challenges {
         self.count.load(Ordering::Acquire) == 0
     }
 
-    #[cfg(feature = "tokio")]
     fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
         self.pending().get(&name.to_ascii_lowercase()).cloned()
+    }
+
+    /// Returns the configuration that answers the validation of a name; no client certificate is requested.
+    #[cfg(feature = "tokio")]
+    pub(super) fn config(&self, name: &str) -> Option<io::Result<Arc<ServerConfig>>> {
+        let certificate = self.find(name)?;
+        // RFC 8737 section 3: TLS 1.2 or higher
+        let config = ServerConfig::builder_with_provider(super::provider())
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)
+            .map(|builder| {
+                let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(Only(certificate)));
+                config.alpn_protocols = vec![ALPN.to_vec()];
+                Arc::new(config)
+            });
+        Some(config)
     }
 }
 
@@ -90,28 +94,5 @@ struct Only(Arc<CertifiedKey>);
 impl ResolvesServerCert for Only {
     fn resolve(&self, _: rustls::server::ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.0.clone())
-    }
-}
-
-impl Credential {
-    /// Returns whether a validation may come now.
-    pub(super) fn is_challenged(&self) -> bool {
-        self.challenges().is_some_and(|challenges| !challenges.is_empty())
-    }
-
-    /// Returns the configuration that answers the validation of a name; no client certificate is requested.
-    #[cfg(feature = "tokio")]
-    pub(super) fn challenge_config(&self, name: &str) -> Option<io::Result<Arc<ServerConfig>>> {
-        let certificate = self.challenges()?.find(name)?;
-        // RFC 8737 section 3: TLS 1.2 or higher
-        let config = ServerConfig::builder_with_provider(super::provider())
-            .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)
-            .map(|builder| {
-                let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(Only(certificate)));
-                config.alpn_protocols = vec![ALPN.to_vec()];
-                Arc::new(config)
-            });
-        Some(config)
     }
 }

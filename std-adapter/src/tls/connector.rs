@@ -1,7 +1,5 @@
 //! Originates TLS over tokio: runs the handshake, then judges the server.
 
-use std::sync::Arc;
-
 use pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -9,7 +7,7 @@ use super::alert::is_told;
 use super::bounded::Bounded;
 use super::handshake::Handshake;
 use super::reloading::Reloading;
-use super::{AcceptError, ClientSettings, ClientStream, Peer, TlsClient, TlsError};
+use super::{AcceptError, Admission, ClientSettings, ClientStream, TlsClient, TlsError};
 
 impl TlsClient {
     /// Runs the handshake, then judges the server. Until the handshake is done, the stream passes on no more octets
@@ -21,7 +19,7 @@ impl TlsClient {
         &self,
         server_name: ServerName<'static>,
         stream: S,
-    ) -> Result<(ClientStream<S>, Option<Arc<Peer>>), AcceptError>
+    ) -> Result<(ClientStream<S>, Admission), AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -35,7 +33,7 @@ impl TlsClient {
         server_name: ServerName<'static>,
         stream: S,
         told: &mut Option<S>,
-    ) -> Result<(ClientStream<S>, Option<Arc<Peer>>), AcceptError>
+    ) -> Result<(ClientStream<S>, Admission), AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -48,9 +46,9 @@ impl TlsClient {
         })?;
         let connection = tls.get_ref().1;
         let admitted = self.admit_judged(connection, &server_name, found);
-        let peer = admitted.map_err(|refusal| AcceptError::refused(refusal, connection))?;
+        let admission = admitted.map_err(|refusal| AcceptError::refused(refusal, connection))?;
         tls.get_mut().0.lift();
-        Ok((tls, peer))
+        Ok((tls, admission))
     }
 }
 
@@ -75,8 +73,7 @@ impl Connector {
         self.0.reload(settings)
     }
 
-    /// Runs the handshake, then judges the server. The peer is `None` only if servers are not verified. The caller
-    /// sets the deadline.
+    /// Runs the handshake, then judges the server. The caller sets the deadline.
     ///
     /// # Errors
     /// Returns the core's refusal, or the error that occurred.
@@ -84,7 +81,7 @@ impl Connector {
         &self,
         server_name: ServerName<'static>,
         stream: S,
-    ) -> Result<(ClientStream<S>, Option<Arc<Peer>>), AcceptError>
+    ) -> Result<(ClientStream<S>, Admission), AcceptError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {

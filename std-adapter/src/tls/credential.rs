@@ -1,6 +1,8 @@
 //! Holds a certificate chain with its private key, fixed or replaceable while in use.
 
 use std::fmt;
+#[cfg(feature = "tokio")]
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,10 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 use edgetrust_core::x509::Certificate;
 use pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+#[cfg(feature = "tokio")]
+use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
 
-use super::challenge::Challenges;
-use super::{ChallengeCertificate, provider};
+#[cfg(feature = "cli")]
+use super::challenge::{ChallengeCertificate, Challenges};
+use super::provider;
 use crate::pem::{self, PemError};
 
 /// A certificate chain to show to peers, leaf first, with the leaf's private key. Cheap to clone.
@@ -32,7 +37,8 @@ pub struct LiveCredential(Arc<Live>);
 struct Live {
     current: ArcSwapOption<CertifiedKey>,
     generation: AtomicU64,
-    challenges: Challenges,
+    #[cfg(feature = "cli")]
+    challenges: Arc<Challenges>,
 }
 
 /// The reason a credential cannot be loaded.
@@ -66,7 +72,14 @@ impl fmt::Display for CredentialError {
     }
 }
 
-impl std::error::Error for CredentialError {}
+impl std::error::Error for CredentialError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Pem(error) => Some(error),
+            Self::Key { error, .. } => Some(error),
+        }
+    }
+}
 
 impl Credential {
     /// Reads a chain and its key, which must match.
@@ -98,7 +111,11 @@ impl Credential {
     ///
     /// # Errors
     /// Fails if the provider cannot sign with the key.
-    pub fn for_validation(certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> Result<Self, KeyError> {
+    #[cfg(feature = "cli")]
+    pub(crate) fn for_validation(
+        certificate: CertificateDer<'static>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, KeyError> {
         let key = provider().key_provider.load_private_key(key).map_err(KeyError)?;
         Ok(Self(Kind::Fixed(Arc::new(CertifiedKey::new(vec![certificate], key)))))
     }
@@ -120,11 +137,23 @@ impl Credential {
     }
 
     /// Returns the pending validations of the credential's names (RFC 8737).
-    pub(super) fn challenges(&self) -> Option<&Challenges> {
+    #[cfg(feature = "cli")]
+    fn challenges(&self) -> Option<&Challenges> {
         match &self.0 {
             Kind::Fixed(_) => None,
             Kind::Live(live) => Some(&live.0.challenges),
         }
+    }
+
+    /// Returns whether a validation may come now.
+    pub(super) fn is_challenged(&self) -> bool {
+        self.challenges().is_some_and(|challenges| !challenges.is_empty())
+    }
+
+    /// Returns the configuration that answers the validation of a name; no client certificate is requested.
+    #[cfg(feature = "tokio")]
+    pub(super) fn challenge_config(&self, name: &str) -> Option<io::Result<Arc<ServerConfig>>> {
+        self.challenges()?.config(name)
     }
 
     /// Returns the first and last second of the leaf's validity; `None` if no certificate was obtained yet.
@@ -158,12 +187,9 @@ impl LiveCredential {
     }
 
     /// Answers validations of `name` with this certificate until the returned value is dropped (RFC 8737 section 3).
-    pub fn answer(&self, name: &str, certificate: &Credential) -> ChallengeCertificate {
-        self.0.challenges.answer(name, certificate.current(), self.clone())
-    }
-
-    pub(super) fn forget_challenge(&self, name: &str) {
-        self.0.challenges.forget(name);
+    #[cfg(feature = "cli")]
+    pub(crate) fn answer(&self, name: &str, certificate: &Credential) -> ChallengeCertificate {
+        self.0.challenges.answer(name, certificate.current())
     }
 }
 
@@ -180,4 +206,8 @@ impl fmt::Display for KeyError {
     }
 }
 
-impl std::error::Error for KeyError {}
+impl std::error::Error for KeyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}

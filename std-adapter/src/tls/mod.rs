@@ -1,11 +1,17 @@
 //! Contains all code that names rustls.
 
 #[cfg(feature = "tokio")]
+mod accept_error;
+#[cfg(feature = "tokio")]
 mod acceptor;
+mod admission;
 mod alert;
 mod authority;
 #[cfg(feature = "tokio")]
 mod bounded;
+#[cfg(feature = "cli")]
+mod certificates;
+#[cfg(feature = "cli")]
 mod challenge;
 #[cfg(feature = "tokio")]
 mod connector;
@@ -13,6 +19,7 @@ mod credential;
 mod handshake;
 mod peer;
 mod provider;
+mod refusal;
 #[cfg(feature = "tokio")]
 mod reloading;
 mod resolver;
@@ -30,23 +37,34 @@ mod verdicts;
 mod verifier;
 
 #[cfg(feature = "tokio")]
-pub use acceptor::{AcceptError, Acceptor};
-#[cfg(feature = "gateway")]
+pub use accept_error::AcceptError;
+#[cfg(feature = "tokio")]
+pub use acceptor::Acceptor;
+pub use admission::{Admission, Anyone};
+#[cfg(feature = "cli")]
 pub(crate) use alert::is_alert;
-pub use authority::{Authority, AuthorityRole, Certificates};
+pub use authority::{Authority, AuthorityRole};
 #[cfg(feature = "tokio")]
 pub use bounded::Bounded;
-pub use challenge::ChallengeCertificate;
+#[cfg(feature = "cli")]
+pub(crate) use certificates::Certificates;
+#[cfg(feature = "cli")]
+pub(crate) use challenge::ChallengeCertificate;
 #[cfg(feature = "tokio")]
 pub use connector::Connector;
 pub use credential::{Credential, CredentialError, KeyError, LiveCredential};
 pub use peer::Peer;
 pub use provider::{MinVersion, provider};
-pub use server_name::WrongServerName;
+pub use refusal::{MAX_CERTIFICATES, Refusal, UnparsedCertificate, refusal};
+pub use server_name::{ServerNameError, WrongServerName, server_name};
 pub use settings::{ClientAuth, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
-pub use shown::{ShownCertificate, ShownRequest};
+pub use shown::ShownCertificate;
+#[cfg(feature = "cli")]
+pub(crate) use shown::ShownRequest;
 #[cfg(feature = "tokio")]
-pub use streams::{ClientHello, ClientStream, ServerStream, has_verdict, is_resumed, server_name, version_name};
+pub use streams::{ClientHello, ClientStream, ServerStream};
+#[cfg(feature = "cli")]
+pub(crate) use streams::{has_verdict, is_resumed, version_name};
 pub use system_roots::{SystemRoots, system_roots};
 pub use trust::{Anchors, OwnedRule, Peers, TrustStore};
-pub use verifier::{ClientVerifier, MAX_CERTIFICATES, Refusal, ServerVerifier, UnparsedCertificate, refusal};
+pub use verifier::{ClientVerifier, ServerVerifier};

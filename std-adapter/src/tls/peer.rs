@@ -23,6 +23,7 @@ impl Peer {
             common_name(&leaf.subject()).ok().and_then(|name| name.chars().collect::<Result<String, _>>().ok());
         let mut identity = String::new();
         if let Some(name) = &common_name {
+            // Writing to a String cannot fail.
             let _ = write!(identity, "CN={}", name.escape_debug());
         }
         for name in leaf.extensions().subject_alt_name.into_iter().flatten().take(MAX_SHOWN) {
@@ -32,10 +33,11 @@ impl Peer {
                 _ => continue,
             };
             let comma = if identity.is_empty() { "" } else { "," };
+            // Nor here.
             let _ = write!(identity, "{comma}{kind}={}", text.escape_debug());
         }
         if identity.is_empty() {
-            let _ = write!(identity, "{}", leaf.subject());
+            identity = leaf.subject().to_string();
         }
         Self { identity, common_name, rule, valid_until }
     }

@@ -7,14 +7,14 @@ use pki_types::ServerName;
 use rustls::client::Resumption;
 use rustls::{ClientConfig, ServerConfig};
 
+#[cfg(feature = "cli")]
+use super::Certificates;
 #[cfg(feature = "tokio")]
 use super::handshake::Handshake;
 use super::resolver::Resolver;
 use super::sessions::{ClientSessions, Sessions};
 use super::verifier::DangerNoVerification;
-use super::{
-    Certificates, ClientVerifier, Credential, MinVersion, Peer, Refusal, ServerVerifier, TrustStore, provider,
-};
+use super::{Admission, Anyone, ClientVerifier, Credential, MinVersion, Refusal, ServerVerifier, TrustStore, provider};
 
 /// The number of sessions that a server can resume; about 1.5 KiB each, with the client's chain.
 const SESSIONS: usize = 4096;
@@ -45,7 +45,8 @@ pub struct ServerSettings {
 
 impl ServerSettings {
     /// Returns the credential that the server shows, and the trust that clients are verified by.
-    pub fn certificates(&self) -> Certificates {
+    #[cfg(feature = "cli")]
+    pub(crate) fn certificates(&self) -> Certificates {
         let trust = match &self.client_auth {
             ClientAuth::Off => None,
             ClientAuth::Optional(store) | ClientAuth::Required(store) => Some(store.clone()),
@@ -78,7 +79,8 @@ pub struct ClientSettings {
 
 impl ClientSettings {
     /// Returns the credential that the client shows, and the trust that servers are verified by.
-    pub fn certificates(&self) -> Certificates {
+    #[cfg(feature = "cli")]
+    pub(crate) fn certificates(&self) -> Certificates {
         let trust = match &self.trust {
             ServerTrust::Verified(store) => Some(store.clone()),
             ServerTrust::DangerNobodyIsVerified => None,
@@ -97,13 +99,18 @@ impl fmt::Display for TlsError {
     }
 }
 
-impl std::error::Error for TlsError {}
+impl std::error::Error for TlsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
 
 /// A server: the rustls configuration, and the verifier of clients. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct TlsServer {
     config: Arc<ServerConfig>,
     verifier: Option<Arc<ClientVerifier>>,
+    #[cfg(feature = "cli")]
     credential: Credential,
 }
 
@@ -112,11 +119,11 @@ impl TlsServer {
     ///
     /// # Errors
     /// Returns why the client is no longer authorized.
-    #[cfg(feature = "acme")]
-    pub(crate) fn admit_again(&self, shown: &[pki_types::CertificateDer<'_>]) -> Result<Option<Arc<Peer>>, Refusal> {
+    #[cfg(feature = "cli")]
+    pub(crate) fn admit_again(&self, shown: &[pki_types::CertificateDer<'_>]) -> Result<Admission, Refusal> {
         match &self.verifier {
             Some(verifier) => verifier.admit(Some(shown)),
-            None => Ok(None),
+            None => Ok(Anyone::not_verified()),
         }
     }
 
@@ -146,7 +153,12 @@ impl TlsServer {
         config.session_storage = Arc::new(Sessions::new(SESSIONS, horizon));
         // RFC 8446 section 8: early data can be replayed
         config.max_early_data_size = 0;
-        Ok(Self { config: Arc::new(config), verifier, credential: settings.credential })
+        Ok(Self {
+            config: Arc::new(config),
+            verifier,
+            #[cfg(feature = "cli")]
+            credential: settings.credential,
+        })
     }
 
     /// Returns whether trust is unchanged since the server was created; if not, a new server must be created.
@@ -156,11 +168,12 @@ impl TlsServer {
 
     /// Returns whether a CA may validate the certificate's names now (RFC 8737): each ClientHello must then be read
     /// before the handshake is answered.
-    pub fn is_challenged(&self) -> bool {
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_challenged(&self) -> bool {
         self.credential.is_challenged()
     }
 
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "cli")]
     pub(super) fn credential(&self) -> &Credential {
         &self.credential
     }
@@ -176,21 +189,21 @@ impl TlsServer {
         &self,
         connection: &rustls::CommonState,
         found: Handshake,
-    ) -> Result<Option<Arc<Peer>>, Refusal> {
+    ) -> Result<Admission, Refusal> {
         match (&self.verifier, found.judged) {
-            (Some(verifier), Some(verdict)) => Ok(Some(verifier.admit_judged(verdict))),
+            (Some(verifier), Some(verdict)) => Ok(Admission::Peer(verifier.admit_judged(verdict))),
             _ => self.admit(connection),
         }
     }
 
-    /// Judges the client of a finished handshake, resumed or not; `None` if no certificate was requested or shown.
+    /// Judges the client of a finished handshake, resumed or not.
     ///
     /// # Errors
     /// Returns why the client is not authorized.
-    pub fn admit(&self, connection: &rustls::CommonState) -> Result<Option<Arc<Peer>>, Refusal> {
+    pub fn admit(&self, connection: &rustls::CommonState) -> Result<Admission, Refusal> {
         match &self.verifier {
             Some(verifier) => verifier.admit(connection.peer_certificates()),
-            None => Ok(None),
+            None => Ok(Anyone::not_verified()),
         }
     }
 }
@@ -250,25 +263,21 @@ impl TlsClient {
         connection: &rustls::CommonState,
         server_name: &ServerName<'_>,
         found: Handshake,
-    ) -> Result<Option<Arc<Peer>>, Refusal> {
+    ) -> Result<Admission, Refusal> {
         match (&self.verifier, found.judged) {
-            (Some(verifier), Some(verdict)) => Ok(Some(verifier.admit_judged(verdict))),
+            (Some(verifier), Some(verdict)) => Ok(Admission::Peer(verifier.admit_judged(verdict))),
             _ => self.admit(connection, server_name),
         }
     }
 
-    /// Judges the server of a finished handshake, resumed or not; `None` if servers are not verified.
+    /// Judges the server of a finished handshake, resumed or not.
     ///
     /// # Errors
     /// Returns why the server is not authorized.
-    pub fn admit(
-        &self,
-        connection: &rustls::CommonState,
-        server_name: &ServerName<'_>,
-    ) -> Result<Option<Arc<Peer>>, Refusal> {
+    pub fn admit(&self, connection: &rustls::CommonState, server_name: &ServerName<'_>) -> Result<Admission, Refusal> {
         match &self.verifier {
-            Some(verifier) => verifier.admit(connection.peer_certificates(), server_name).map(Some),
-            None => Ok(None),
+            Some(verifier) => verifier.admit(connection.peer_certificates(), server_name).map(Admission::Peer),
+            None => Ok(Anyone::not_verified()),
         }
     }
 }

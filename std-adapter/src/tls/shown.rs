@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+#[cfg(feature = "cli")]
 use edgetrust_core::request::CertificationRequest;
 use edgetrust_core::x509::{Certificate, GeneralName, GeneralNames};
 use pki_types::CertificateDer;
@@ -71,14 +72,16 @@ impl ShownCertificate {
 }
 
 /// The contents of a device's certification request, cut and escaped like those of a shown certificate.
+#[cfg(feature = "cli")]
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShownRequest {
+pub(crate) struct ShownRequest {
     /// The requested subject.
     pub subject: String,
     /// The first names of the requested subjectAltName.
     pub names: String,
 }
 
+#[cfg(feature = "cli")]
 impl ShownRequest {
     /// Reads a certification request.
     pub fn new(request: &CertificationRequest<'_>) -> Self {
@@ -95,6 +98,7 @@ fn first_names(all: Option<GeneralNames<'_>>) -> String {
         let _ = names.write_str(comma).and_then(|()| write_name(&mut names, &name));
     }
     if all.next().is_some() {
+        // Likewise.
         let _ = names.write_str(",…");
     }
     names.text

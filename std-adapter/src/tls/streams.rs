@@ -1,17 +1,18 @@
 //! Names the parts of tokio-rustls that a gateway needs.
 
-use pki_types::ServerName;
+#[cfg(feature = "cli")]
 use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use std::io;
-use std::sync::Arc;
 
 use super::alert::is_told;
 use super::bounded::Bounded;
+#[cfg(feature = "cli")]
+use super::challenge;
 use super::handshake::Handshake;
-use super::{AcceptError, Peer, TlsServer, challenge};
+use super::{AcceptError, Admission, TlsServer};
 
 /// The server's side of a connection.
 pub type ServerStream<S> = tokio_rustls::server::TlsStream<Bounded<S>>;
@@ -19,7 +20,8 @@ pub type ServerStream<S> = tokio_rustls::server::TlsStream<Bounded<S>>;
 pub type ClientStream<S> = tokio_rustls::client::TlsStream<Bounded<S>>;
 
 /// Returns the version of a finished handshake, as the PROXY protocol spells it.
-pub fn version_name(connection: &rustls::CommonState) -> Option<&'static str> {
+#[cfg(feature = "cli")]
+pub(crate) fn version_name(connection: &rustls::CommonState) -> Option<&'static str> {
     match connection.protocol_version()? {
         ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
         ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
@@ -29,12 +31,14 @@ pub fn version_name(connection: &rustls::CommonState) -> Option<&'static str> {
 
 /// Returns whether the server has accepted its client. In TLS 1.3 a client finishes before the server has verified the
 /// client's certificate; a ticket comes after that verification at the earliest (RFC 8446 section 4.6.1).
-pub fn has_verdict(connection: &rustls::ClientConnection) -> bool {
+#[cfg(feature = "cli")]
+pub(crate) fn has_verdict(connection: &rustls::ClientConnection) -> bool {
     connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) || connection.tls13_tickets_received() > 0
 }
 
 /// Returns whether a handshake resumed a session, whose certificates were shown earlier (RFC 8446 section 2.2).
-pub fn is_resumed(connection: &rustls::CommonState) -> bool {
+#[cfg(feature = "cli")]
+pub(crate) fn is_resumed(connection: &rustls::CommonState) -> bool {
     connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
 }
 
@@ -42,6 +46,7 @@ pub fn is_resumed(connection: &rustls::CommonState) -> bool {
 pub struct ClientHello<S> {
     start: StartHandshake<Bounded<S>>,
     server_name: Option<String>,
+    #[cfg(feature = "cli")]
     challenge: bool,
 }
 
@@ -67,13 +72,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
         })?;
         let hello = start.client_hello();
         let server_name = hello.server_name().map(str::to_owned);
+        #[cfg(feature = "cli")]
         // RFC 8737 section 3: this single protocol
         let challenge = hello.alpn().is_some_and(|protocols| protocols.eq([challenge::ALPN]));
-        Ok(Self { start, server_name, challenge })
+        Ok(Self {
+            start,
+            server_name,
+            #[cfg(feature = "cli")]
+            challenge,
+        })
     }
 
     /// Returns whether a CA validates a name (RFC 8737).
-    pub fn is_challenge(&self) -> bool {
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_challenge(&self) -> bool {
         self.challenge
     }
 
@@ -81,7 +93,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
     ///
     /// # Errors
     /// Fails if the handshake fails, or no server has an answer.
-    pub async fn answer_challenge(self, servers: impl Iterator<Item = &TlsServer>) -> io::Result<String> {
+    #[cfg(feature = "cli")]
+    pub(crate) async fn answer_challenge(self, servers: impl Iterator<Item = &TlsServer>) -> io::Result<String> {
         let Self { start, server_name, .. } = self;
         let name = server_name.unwrap_or_default();
         let config = servers.filter_map(|server| server.credential().challenge_config(&name)).next();
@@ -103,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
     ///
     /// # Errors
     /// Returns the core's refusal, or the error that occurred.
-    pub async fn accept(self, server: &TlsServer) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError> {
+    pub async fn accept(self, server: &TlsServer) -> Result<(ServerStream<S>, Admission), AcceptError> {
         self.accept_telling(server, &mut None).await
     }
 
@@ -112,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
         self,
         server: &TlsServer,
         told: &mut Option<S>,
-    ) -> Result<(ServerStream<S>, Option<Arc<Peer>>), AcceptError> {
+    ) -> Result<(ServerStream<S>, Admission), AcceptError> {
         server.finish(self.start.into_stream(server.config().clone()), told).await
     }
 
@@ -123,13 +136,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
         let _ = self.start.io.shutdown().await;
         self.start.io.into_inner()
     }
-}
-
-/// Parses a server name: a DNS name or an IP address.
-///
-/// # Errors
-/// Returns what was found and what was expected.
-pub fn server_name(text: &str) -> Result<ServerName<'static>, String> {
-    ServerName::try_from(text.to_owned())
-        .map_err(|_| format!("server name: found {text:?}, expected a DNS name or an IP address"))
 }

@@ -1,90 +1,26 @@
 //! Implements rustls's verifier traits with the core's decision; rustls's own verifier is not used.
 
-use std::fmt;
 use std::sync::Arc;
 
 use edgetrust_core::identity::{AuthorizedPeer, Denied, ServerName as CoreServerName};
 use edgetrust_core::path::{PathError, Place, Purpose, Role, VerifiedPath};
-use edgetrust_core::x509::{Certificate, ParseError};
+use edgetrust_core::x509::Certificate;
 use pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use super::alert::refuse;
 use super::handshake::Handshake;
 use super::peer::Peer;
+use super::refusal::{MAX_CERTIFICATES, Refusal, UnparsedCertificate};
 use super::server_name::WrongServerName;
 use super::sessions::Horizon;
 use super::trust::{Generation, TrustStore};
 use super::verdicts::{Verdict, Verdicts};
-use super::{Authority, AuthorityRole};
+use super::{Admission, Anyone, Authority, AuthorityRole};
 use crate::clock;
-
-/// The maximum number of certificates that a peer may show, its own included. Chains in use have two to four.
-pub const MAX_CERTIFICATES: usize = 16;
-
-/// The core's reason for refusing a peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The peer showed no certificate.
-    NoCertificate,
-    /// The peer showed this many certificates, more than [`MAX_CERTIFICATES`].
-    TooManyCertificates(usize),
-    /// The peer's own certificate does not parse.
-    Parse(ParseError),
-    /// No valid path was found.
-    Path(PathError),
-    /// No path to a CA was found, and a certificate that could have been part of one does not parse.
-    Unparsed(PathError, UnparsedCertificate),
-    /// The path is valid, but the certificate is for other server names.
-    ServerName(WrongServerName),
-    /// The path is valid, but the peer is not authorized.
-    Denied(Denied),
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoCertificate => f.write_str("the peer showed no certificate"),
-            Self::TooManyCertificates(shown) => {
-                write!(f, "the peer showed {shown} certificates, expected at most {MAX_CERTIFICATES}")
-            }
-            Self::Parse(error) => write!(f, "the peer's certificate {error}"),
-            Self::Path(error) => error.fmt(f),
-            Self::Unparsed(error, UnparsedCertificate { place, shown, fault }) => {
-                write!(f, "{error}; certificate {place} of {shown} does not parse, and is passed over: {fault}")
-            }
-            Self::ServerName(names) => write!(f, "the peer is not let in: {names}"),
-            Self::Denied(denied) => write!(f, "the peer is not let in: {denied}"),
-        }
-    }
-}
-
-impl std::error::Error for Refusal {}
-
-static NO_CERTIFICATE: Refusal = Refusal::NoCertificate;
-
-/// Returns the core's refusal inside a rustls error, if there is one. rustls itself reports a missing certificate.
-pub fn refusal(error: &Error) -> Option<&Refusal> {
-    match error {
-        Error::NoCertificatesPresented => Some(&NO_CERTIFICATE),
-        Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) => cause.downcast_ref(),
-        _ => None,
-    }
-}
-
-/// A certificate other than the peer's own that does not parse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnparsedCertificate {
-    /// The place among the shown certificates: 1 is the peer's own.
-    pub place: usize,
-    /// The number of shown certificates.
-    pub shown: usize,
-    /// The fault in the certificate.
-    pub fault: ParseError,
-}
 
 /// Returns the certificates after the leaf that parse, and the first that does not: it cannot be part of a path.
 fn parse_sent<'a>(sent: &'a [CertificateDer<'_>]) -> (Vec<Certificate<'a>>, Option<UnparsedCertificate>) {
@@ -166,7 +102,7 @@ impl Judge {
     }
 
     /// Decides on a peer: verifies the path, then authorizes. `name` is the requested server name; empty for clients.
-    fn judge(
+    fn decide(
         &self,
         name: &[u8],
         leaf: &CertificateDer<'_>,
@@ -254,9 +190,14 @@ impl ClientVerifier {
         &self.judge.horizon
     }
 
-    fn judge(&self, leaf: &CertificateDer<'_>, sent: &[CertificateDer<'_>], now: UnixTime) -> Result<Verdict, Refusal> {
+    fn verdict(
+        &self,
+        leaf: &CertificateDer<'_>,
+        sent: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<Verdict, Refusal> {
         let peers = &self.judge.trust.peers;
-        self.judge.judge(b"", leaf, sent, Purpose::ClientAuth, now, |path| peers.authorize(path))
+        self.judge.decide(b"", leaf, sent, Purpose::ClientAuth, now, |path| peers.authorize(path))
     }
 
     /// Admits a client whose handshake is finished, by the verdict of that handshake.
@@ -270,11 +211,13 @@ impl ClientVerifier {
     ///
     /// # Errors
     /// Returns why the client is not authorized.
-    pub fn admit(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<Option<Arc<Peer>>, Refusal> {
+    pub fn admit(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<Admission, Refusal> {
         match shown.and_then(<[_]>::split_first) {
-            Some((leaf, sent)) => self.judge(leaf, sent, clock::now()).map(|verdict| Some(self.judge.admit(verdict))),
+            Some((leaf, sent)) => {
+                self.verdict(leaf, sent, clock::now()).map(|verdict| Admission::Peer(self.judge.admit(verdict)))
+            }
             None if self.mandatory => Err(Refusal::NoCertificate),
-            None => Ok(None),
+            None => Ok(Anyone::without_certificate()),
         }
     }
 }
@@ -294,7 +237,7 @@ impl ClientCertVerifier for ClientVerifier {
         sent: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verdict = self.judge(leaf, sent, now).map_err(|refusal| refuse(refusal, leaf))?;
+        let verdict = self.verdict(leaf, sent, now).map_err(|refusal| refuse(refusal, leaf))?;
         Handshake::tell(|handshake| handshake.judged = Some(verdict));
         Ok(ClientCertVerified::assertion())
     }
@@ -322,7 +265,7 @@ impl ServerVerifier {
         &self.judge.horizon
     }
 
-    fn judge(
+    fn verdict(
         &self,
         leaf: &CertificateDer<'_>,
         sent: &[CertificateDer<'_>],
@@ -330,7 +273,7 @@ impl ServerVerifier {
         now: UnixTime,
     ) -> Result<Verdict, Refusal> {
         let text = server_name.to_str();
-        self.judge.judge(text.as_bytes(), leaf, sent, Purpose::ServerAuth, now, |path| {
+        self.judge.decide(text.as_bytes(), leaf, sent, Purpose::ServerAuth, now, |path| {
             let name = match server_name {
                 ServerName::DnsName(name) => CoreServerName::Dns(name.as_ref()),
                 ServerName::IpAddress(address) => CoreServerName::Ip((*address).into()),
@@ -357,7 +300,7 @@ impl ServerVerifier {
     ) -> Result<Arc<Peer>, Refusal> {
         match shown.and_then(<[_]>::split_first) {
             Some((leaf, sent)) => {
-                self.judge(leaf, sent, server_name, clock::now()).map(|verdict| self.judge.admit(verdict))
+                self.verdict(leaf, sent, server_name, clock::now()).map(|verdict| self.judge.admit(verdict))
             }
             None => Err(Refusal::NoCertificate),
         }
@@ -373,7 +316,7 @@ impl ServerCertVerifier for ServerVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verdict = self.judge(leaf, sent, server_name, now).map_err(|refusal| refuse(refusal, leaf))?;
+        let verdict = self.verdict(leaf, sent, server_name, now).map_err(|refusal| refuse(refusal, leaf))?;
         Handshake::tell(|handshake| handshake.judged = Some(verdict));
         Ok(ServerCertVerified::assertion())
     }

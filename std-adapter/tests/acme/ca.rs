@@ -1,4 +1,4 @@
-//! CAs in processes of their own, each on a loopback address of its own.
+//! Runs CAs as processes, each on its own loopback address.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::peers::PATIENCE;
 
-/// A server of the test bench; `tests/run` says where it is.
+/// Returns the command of a test server; `tests/run` sets the folder.
 pub fn tool(name: &str) -> Command {
     let folder = std::env::var_os("EDGETRUST_TEST_TOOLS")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/go/bin"), PathBuf::from);
@@ -28,7 +28,7 @@ pub fn tool(name: &str) -> Command {
     command
 }
 
-/// A loopback address that nobody else of this test run has.
+/// Returns a loopback address that no other test of this run uses.
 pub fn own_ip() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();
@@ -47,7 +47,7 @@ impl Process {
         let _ = self.0.wait();
     }
 
-    /// Waits until it answers.
+    /// Starts a server and waits until it accepts connections.
     pub fn at(mut command: Command, address: SocketAddr) -> Self {
         let mut process = Self(command.spawn().unwrap());
         let until = Instant::now() + PATIENCE;
@@ -66,13 +66,13 @@ impl Drop for Process {
     }
 }
 
-/// Names of this bench all lead to one address.
+/// A name server that resolves every name to one address.
 pub struct Names {
     _process: Process,
     pub server: SocketAddr,
-    /// Where TXT records are made.
+    /// The address at which TXT records are created.
     pub management: SocketAddr,
-    /// Where every name leads to.
+    /// The address of every name.
     pub ip: Ipv4Addr,
 }
 
@@ -89,7 +89,7 @@ impl Names {
     }
 }
 
-/// A root, and what is below it.
+/// A root CA that issues the test certificates.
 pub struct Root {
     params: CertificateParams,
     key: KeyPair,
@@ -104,7 +104,7 @@ impl Root {
         Self { params, key, pem }
     }
 
-    /// An intermediate: certificate and key, PEM.
+    /// Issues an intermediate; returns certificate and key as PEM.
     fn intermediate(&self, name: &str) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let params = ca_params(name, BasicConstraints::Constrained(0));
@@ -112,7 +112,7 @@ impl Root {
         (params.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
     }
 
-    /// A device's first certificate and key, PEM, as a factory makes them.
+    /// Issues a device's first certificate, as a factory does; returns certificate and key as PEM.
     pub fn device(&self, cn: &str, names: &[&str]) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let mut params =
@@ -124,7 +124,7 @@ impl Root {
         (params.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
     }
 
-    /// A server's certificate and key, PEM.
+    /// Issues a server's certificate; returns certificate and key as PEM.
     pub fn server(&self, names: &[&str]) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -143,13 +143,13 @@ fn ca_params(name: &str, constraints: BasicConstraints) -> CertificateParams {
     params
 }
 
-/// step-ca with ACME provisioners: `mesh` (24 h), and what a test adds.
+/// A step-ca with the ACME provisioner `mesh` (24 h) and those that a test adds.
 pub struct StepCa {
     pub folder: TempDir,
     process: Option<Process>,
     pub address: SocketAddr,
     pub names: Names,
-    /// Ports of validation, at the address of [`Names::ip`].
+    /// The validation port for http-01 at the address [`Names::ip`]; `tls` is the one for tls-alpn-01.
     pub http: SocketAddr,
     pub tls: SocketAddr,
     pub root: Root,
@@ -167,7 +167,7 @@ impl StepCa {
         ca
     }
 
-    /// Its files, and not yet it.
+    /// Writes the files of a step-ca without starting it.
     pub fn stopped(lifetime: &str) -> Self {
         let (folder, root, names) = (tempfile::tempdir().unwrap(), Root::new(), Names::new());
         let address = free_port(own_ip());
@@ -195,7 +195,7 @@ impl StepCa {
         std::fs::write(file("ca.json"), config.to_string()).unwrap();
     }
 
-    /// Lets its certificates begin so long before they are issued.
+    /// Dates certificates back by this duration.
     pub fn backdate(&self, backdate: &str) {
         let file = self.folder.path().join("ca.json");
         let mut config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
@@ -216,7 +216,7 @@ impl StepCa {
         self.process = None;
     }
 
-    /// Forgets every account and order.
+    /// Deletes the database with all accounts and orders.
     pub fn wipe(&mut self) {
         self.kill();
         std::fs::remove_file(self.folder.path().join("step.db")).unwrap();

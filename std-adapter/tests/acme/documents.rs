@@ -1,4 +1,4 @@
-//! The commands of `docs/ACME_SETUP.md`, as they stand there, but for addresses.
+//! Runs the commands of `docs/ACME_SETUP.md`, with other addresses.
 
 use std::path::Path;
 
@@ -53,7 +53,7 @@ fn acme_setup_from_beginning_to_end() {
     assert!(lines[1].starts_with("gateway.a.example: valid, expires "), "{shown}");
     let mut arguments: Vec<String> = run.split_whitespace().skip(1).map(str::to_owned).collect();
     assert_eq!(arguments, ["run", "--config", "gateway.json"]);
-    // Paths of the configuration are of the folder that it is run in.
+    // Relative paths of the configuration start at the folder in which it is run.
     let script = format!("cd {} && exec \"$0\" \"$@\"", folder.display());
     arguments.splice(0..0, [script, env!("CARGO_BIN_EXE_edgetrust").to_owned()]);
     let program = Program::start_shell(&arguments);

@@ -1,4 +1,4 @@
-//! Devices that renew through the gateway: curl and openssl are the device, step-ca is the CA.
+//! Tests devices that renew through the gateway: curl and openssl play the device, step-ca is the CA.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -22,7 +22,7 @@ pub(super) struct Location {
     pages: SocketAddr,
 }
 
-/// What came back.
+/// The HTTP response to a device.
 #[derive(Debug)]
 pub(super) struct Answer {
     code: u16,
@@ -31,7 +31,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Refused with this status and a sentence that contains this.
+    /// Asserts a refusal with this status and a reason that contains this text.
     fn refuses(&self, code: u16, reason: &str) {
         assert_eq!(self.code, code, "{self:?}");
         assert!(self.headers.contains("text/plain") && self.body.contains(reason), "{reason}: {self:?}");
@@ -56,7 +56,7 @@ pub(super) fn config(ca: &StepCa, mut acme: Value, folder: &Path, allowed: &[&st
             "est": {"listen": "127.0.0.1:0", "acme": acme},
         },
     });
-    // No list lets each device of these CAs in, an empty one nobody.
+    // Without a list, every device of these CAs is admitted; with an empty one, none is.
     if !allowed.is_empty() {
         config["security"]["tls"]["server"]["mtls"]["allowed_client_dns"] = json!(allowed);
     }
@@ -64,7 +64,8 @@ pub(super) fn config(ca: &StepCa, mut acme: Value, folder: &Path, allowed: &[&st
 }
 
 impl Location {
-    /// Lets these DNS names in. Devices: `sensor-7`, which it lets in, and `stranger`.
+    /// Starts a gateway that admits these DNS names. There are two devices: `sensor-7`, which it admits, and
+    /// `stranger`.
     fn new(ca: &StepCa, acme: Value, allowed: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, (certificate, key): (String, String)| {
@@ -99,7 +100,7 @@ impl Location {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// A request for a new key, `new.key`, as base64 in `new.b64`.
+    /// Writes a request for a new key, `new.key`, as base64 to `new.b64`.
     pub(super) fn request(&self, subject: &str, more: &str) {
         let key = "ec -pkeyopt ec_paramgen_curve:P-256";
         self.request_with(key, subject, more);
@@ -134,7 +135,7 @@ impl Location {
         curl
     }
 
-    /// The answer; none where TLS did not come to one.
+    /// Returns the response, or `None` if the TLS handshake failed.
     fn ask(&self, device: Option<&str>, operation: &str, more: &[&str]) -> Option<Answer> {
         let output = self.curl(device, operation).args(more).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
@@ -147,7 +148,7 @@ impl Location {
         self.ask(Some(device), "simplereenroll", &POST).expect("an answer")
     }
 
-    /// The certificates of an answer, PEM.
+    /// Returns the certificates of a response as PEM.
     pub(super) fn certificates(&self, answer: &Answer) -> String {
         assert_eq!(answer.code, 200, "{answer:?}");
         assert!(answer.headers.contains("content-type: application/pkcs7-mime; smime-type=certs-only"), "{answer:?}");
@@ -163,7 +164,7 @@ impl Location {
         String::from_utf8(shown.stdout).unwrap()
     }
 
-    /// Whether the tunnel lets a device in.
+    /// Returns whether the tunnel admits a device.
     fn lets_in(&self, device: &str) -> bool {
         let [certificate, key] =
             ["pem", "key"].map(|kind| self.path(&format!("{device}.{kind}")).display().to_string());
@@ -203,7 +204,7 @@ fn a_device_renews_and_renews_again() {
             location.openssl("pkey -in new.key -pubout"),
             "of the key that never left the device"
         );
-        // From now on it shows the new one, at the tunnel and here.
+        // From now on the device shows the new certificate, at the tunnel and here.
         for kind in ["pem", "key"] {
             std::fs::copy(location.path(&format!("new.{kind}")), location.path(&format!("sensor-7.{kind}"))).unwrap();
         }
@@ -219,7 +220,7 @@ fn a_device_renews_and_renews_again() {
     assert_eq!(status["est"]["requests"]["cacerts"], 1, "{status}");
     assert_eq!(status["est"]["address"], location.est.to_string());
     assert_eq!(status["est"]["last_error"], Value::Null);
-    // Without line breaks, with the header that RFC 8951 has done away with.
+    // Without line breaks, and with the header that RFC 8951 removed.
     location.request("/CN=sensor-7.mesh.test", NAMES);
     location.openssl("base64 -A -in new.csr -out new.b64");
     let encoding = ["-H", "Content-Transfer-Encoding: base64"];
@@ -271,7 +272,7 @@ fn a_device_gets_its_own_names_for_its_own_key_and_nothing_else() {
     let requests = &status["est"]["requests"];
     assert_eq!((&requests["issued"], &requests["refused"]), (&json!(0), &json!(7)), "{status}");
     assert!(status["est"]["last_error"].as_str().unwrap().starts_with("CN=sensor-7.mesh.test,"), "{status}");
-    // It could still have what is its own.
+    // The device could still renew its own names.
     location.request("/CN=sensor-7.mesh.test", NAMES);
     location.certificates(&location.reenroll("sensor-7"));
 }
@@ -334,7 +335,7 @@ fn it_moves_and_goes_with_the_configuration() {
         change(&mut file);
         std::fs::write(location.path("gateway.json"), file.to_string()).unwrap();
     };
-    // All or nothing: an address that somebody has leaves everything as it was.
+    // All or nothing: an address in use leaves everything unchanged.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     write(&location, &|file| file["gateway"]["est"]["listen"] = json!(address));
@@ -359,7 +360,7 @@ fn it_moves_and_goes_with_the_configuration() {
     assert_eq!(status["est"], Value::Null);
 }
 
-/// A request that is under way, given up when this is dropped.
+/// A pending request, aborted when this is dropped.
 struct UnderWay(Child);
 
 impl Drop for UnderWay {
@@ -380,7 +381,7 @@ fn without_its_ca_it_says_when_to_ask_again_and_a_device_asks_once_at_a_time() {
     answer.refuses(503, "Connection refused");
     assert!(answer.headers.contains("retry-after: 60"), "{answer:?}");
     {
-        // In its place something that takes connections and says nothing.
+        // A server that accepts connections and stays silent replaces the CA.
         let silent = TcpListener::bind(ca.address).unwrap();
         let mut curl = location.curl(Some("sensor-7"), "simplereenroll");
         let first = UnderWay(curl.args(POST).stdout(Stdio::null()).spawn().unwrap());
@@ -388,7 +389,7 @@ fn without_its_ca_it_says_when_to_ask_again_and_a_device_asks_once_at_a_time() {
         let answer = location.reenroll("sensor-7");
         answer.refuses(503, "another request of this device is being answered");
         assert!(answer.headers.contains("retry-after: "), "{answer:?}");
-        // Whoever went away needs no certificate.
+        // A device that has disconnected needs no certificate.
         drop(first);
         drop((asked, silent));
     }
@@ -396,7 +397,7 @@ fn without_its_ca_it_says_when_to_ask_again_and_a_device_asks_once_at_a_time() {
     location.program.wait_until("the device gets its certificate", |_| location.reenroll("sensor-7").code == 200);
     let metrics = location.page("/metrics");
     assert!(!metrics.contains("edgetrust_est_requests_total{result=\"unavailable\"} 0\n"), "{metrics}");
-    // A CA that has lost its database knows the account no more: another one is made.
+    // A CA that has lost its database does not know the account: another one is created.
     ca.wipe();
     location.certificates(&location.reenroll("sensor-7"));
 }
@@ -415,7 +416,7 @@ fn check_knows_the_section() {
     {
         assert!(section.contains(part), "{part}: {shown}");
     }
-    // A folder of its own: an account is one process's and one section's.
+    // Another folder, since an account belongs to one process and one section.
     let mut both = config(&ca, acme(&ca), location.folder.path(), &[]);
     let mut section = both["gateway"]["est"]["acme"].clone();
     section["enabled"] = json!(true);

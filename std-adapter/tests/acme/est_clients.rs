@@ -1,4 +1,4 @@
-//! A third-party EST client (globalsign's) and devices from before, at a gateway whose CA is step-ca.
+//! Tests a third-party EST client (globalsign's) and old devices at a gateway whose CA is step-ca.
 
 use std::process::{Output, Stdio};
 
@@ -71,7 +71,7 @@ fn requests_with_all_that_a_leaf_may_have_get_a_certificate() {
     location.openssl("base64 -in new.csr -out new.b64");
     let pem = location.certificates(&location.reenroll("sensor-7"));
     std::fs::write(location.path("new.pem"), pem).unwrap();
-    // What the CA decides, and not what was asked for: the identifier of its own key.
+    // The CA sets this extension and ignores the request: the identifier of its own key.
     let shown = location.openssl("x509 -in new.pem -noout -ext authorityKeyIdentifier,basicConstraints");
     assert!(!shown.contains("01:02:03:04") && !shown.contains("CA:TRUE"), "{shown}");
 }

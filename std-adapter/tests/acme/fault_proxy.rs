@@ -1,4 +1,4 @@
-//! Between client and CA: loses answers, breaks connections, answers in the CA's place.
+//! A proxy between client and CA that loses responses, breaks connections, or responds in the CA's place.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,29 +20,29 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::ca::{Root, free_port, own_ip};
 
-/// What is done to a request or its answer.
+/// The fault that a request or its response meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The connection ends before the CA has seen anything.
     Reset,
-    /// The CA has answered, and nobody hears it.
+    /// The connection ends after the CA has responded, and the response is lost.
     LoseAnswer,
-    /// Half of the answer.
+    /// The client receives half of the response.
     Truncate,
-    /// The CA has answered, and the answer never comes.
+    /// The CA has responded, and the connection stays open without the response.
     Hang,
-    /// An answer in the CA's place: status, Retry-After, body.
+    /// The proxy responds in the CA's place: status, Retry-After, body.
     Answer(u16, Option<&'static str>, &'static str),
 }
 
-/// Decides on the request with this number, from 1, and path.
+/// Chooses the fault of a request by its number, from 1, and its path.
 type Plan = dyn FnMut(usize, &str) -> Option<Fault> + Send;
 
 pub struct FaultProxy {
     pub address: SocketAddr,
     plan: Arc<Mutex<Box<Plan>>>,
     requests: Arc<Mutex<Vec<String>>>,
-    /// Says each fault that was done.
+    /// Receives each fault that was applied.
     pub done: Receiver<Fault>,
     _runtime: tokio::runtime::Runtime,
 }
@@ -53,7 +53,7 @@ struct Upstream {
 }
 
 impl FaultProxy {
-    /// Before a CA whose certificate, and the proxy's, is of `root`.
+    /// Starts a proxy in front of a CA; `root` issued the CA's certificate and issues the proxy's.
     pub fn new(root: &Root, root_file: &Path, ca: SocketAddr) -> Self {
         let address = free_port(own_ip());
         let SocketAddr::V4(v4) = address else { unreachable!() };
@@ -88,13 +88,13 @@ impl FaultProxy {
         Self { address, plan, requests, done, _runtime: runtime }
     }
 
-    /// From the next request on.
+    /// Sets the plan for the next requests and restarts their numbers.
     pub fn plan(&self, plan: impl FnMut(usize, &str) -> Option<Fault> + Send + 'static) {
         self.requests.lock().unwrap().clear();
         *self.plan.lock().unwrap() = Box::new(plan);
     }
 
-    /// The paths that were asked for since.
+    /// Returns the paths requested since the plan was set.
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
@@ -186,7 +186,7 @@ async fn forward(request: Request<Incoming>, upstream: &Upstream) -> Result<Resp
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|error| text(&error))?.to_bytes();
     let stream = TcpStream::connect(upstream.address).await.map_err(|error| text(&error))?;
-    let name = server_name(&upstream.address.ip().to_string())?;
+    let name = server_name(&upstream.address.ip().to_string()).map_err(|error| error.to_string())?;
     let (stream, _) = upstream.tls.connect(name, stream).await.map_err(|error| text(&error))?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| text(&error))?;

@@ -1,4 +1,4 @@
-//! Every request of an order fails in every way once; the program is killed at every step.
+//! Makes each request of an order fail in each way, and kills the program at each step.
 
 use std::process::{Command, Output, Stdio};
 
@@ -36,7 +36,7 @@ impl Bench {
         said
     }
 
-    /// When the kept certificate ends; the commands read it as a gateway would.
+    /// Returns the credential's entry of `acme status`, which reads the storage as a gateway does.
     fn status(&self) -> Value {
         let output = edgetrust(&["acme", "status", "--json", "--config", &self.site.file().display().to_string()]);
         let status: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -62,7 +62,7 @@ fn every_request_may_fail_once() {
             bench.proxy.plan(move |number, _| (number == step).then_some(fault));
             let said = bench.renew();
             assert!(said.starts_with("gateway.mesh.test: renewed, expires "), "{fault:?} at {step}: {said}");
-            // A truncated JSON document is seen; of an answer without a body nothing is missing.
+            // A truncated JSON document is detected; a response without a body lacks nothing.
             assert_eq!(bench.proxy.done.try_recv(), Ok(fault), "at {step}");
             let orders = new_orders(&bench.proxy.requests());
             assert!(orders <= 2, "{fault:?} at {step}: {orders} orders: {:?}", bench.proxy.requests());
@@ -97,7 +97,7 @@ fn killed_at_every_step_it_resumes() {
         bench.proxy.plan(|_, _| None);
         bench.renew();
         let again = new_orders(&bench.proxy.requests());
-        // Only the order whose answer was lost is made anew.
+        // Only the order whose response was lost is created again.
         let lost = bench.status();
         assert!(made + again <= 2 && (made == 0 || again <= 1), "killed at {step}: {made} and {again} orders: {lost}");
         assert_eq!(bench.status()["order_under_way"], false);
@@ -175,7 +175,7 @@ fn commands_for_people_and_timers() {
     assert!(code == Some(0) && text.starts_with("gateway.mesh.test: revoked"), "{text}");
     let (code, text) = said("revoke");
     assert!(code == Some(1) && text.contains("alreadyRevoked"), "{text}");
-    // While a gateway runs, it is asked to.
+    // While a gateway runs, the command asks it to renew.
     let gateway = bench.site.run();
     let before = gateway.served();
     let (code, text) = said("obtain");

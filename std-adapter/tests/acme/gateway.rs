@@ -14,15 +14,15 @@ pub struct Site {
     pub folder: TempDir,
     pub listen: SocketAddr,
     pub acme: Value,
-    /// Beside `acme`, for `security.tls.server`.
+    /// The keys of `security.tls.server` beside `acme`.
     pub server: Value,
-    /// `security.tls.client`, and more tunnels.
+    /// The value of `security.tls.client`; its tunnels are in `tunnels`.
     pub client: Value,
     pub tunnels: Vec<Value>,
 }
 
 impl Site {
-    /// For a name of the CA's bench, over http-01.
+    /// Returns a site that proves these names over http-01.
     pub fn new(ca: &StepCa, domains: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let acme = json!({
@@ -40,7 +40,7 @@ impl Site {
         self.folder.path().join("gateway.json")
     }
 
-    /// A manual certificate of the root, `manual.pem` and `manual.key`; written anew, another.
+    /// Writes a new manual certificate of the root, `manual.pem` and `manual.key`, and returns it as PEM.
     pub fn write_fallback(&mut self, ca: &StepCa) -> String {
         let (cert, key) = ca.root.server(&["gateway.mesh.test"]);
         let [cert_file, key_file] = ["manual.pem", "manual.key"].map(|name| self.folder.path().join(name));
@@ -89,13 +89,13 @@ impl Running {
         String::from_utf8(shown.stdout).unwrap()
     }
 
-    /// What `/status` says of the only credential.
+    /// Returns the only credential's entry of `/status`.
     pub fn credential(&self) -> Value {
         let status: Value = serde_json::from_str(&self.page("/status")).unwrap();
         status["credentials"][0].clone()
     }
 
-    /// Waits until the issued certificate is shown.
+    /// Waits until the gateway shows the issued certificate.
     pub fn wait_for_certificate(&self) {
         self.program.wait_until("an issued certificate", |_| {
             let credential = self.credential();

@@ -1,4 +1,4 @@
-//! Live rotation under load, in both directions.
+//! Tests live rotation under load, in both directions.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::peers::OpensslClient;
 
 const ROTATIONS: u64 = 20;
 
-/// Handshakes, one after the other, until it is told to stop: how many, and what failed.
+/// Makes one handshake after the other until `stop` is set; counts them and returns the failures.
 async fn load(
     connector: Arc<Connector>,
     address: SocketAddr,

@@ -1,4 +1,5 @@
-//! Certificates from real CAs: step-ca and pebble. `tests/run` builds both; without them: `cargo test --test acme` says what is ignored.
+//! Tests certificates from real CAs, step-ca and pebble. `tests/run` builds both; `cargo test --test acme` lists the
+//! tests that are ignored without them.
 
 mod ca;
 mod documents;

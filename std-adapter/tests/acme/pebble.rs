@@ -1,4 +1,5 @@
-//! pebble: rejected nonces, slow validations, wishes for later, profiles, renewal information, external accounts.
+//! Tests with pebble: rejected nonces, slow validations, Retry-After, profiles, renewal information, external
+//! accounts.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -146,7 +147,7 @@ fn renewal_information_in_the_past_renews_once() {
     });
 }
 
-/// Twenty minutes from now, as it is shown.
+/// Returns the time in twenty minutes as `/status` writes it.
 fn in_twenty_minutes() -> String {
     let shown = Command::new("date").args(["-u", "-d", "+20 minutes", "+%Y-%m-%dT%H:%M:%SZ"]).output().unwrap();
     String::from_utf8(shown.stdout).unwrap().trim().to_owned()
@@ -158,7 +159,7 @@ fn every_line_of_an_attempt_names_its_credential() {
     let pebble = Pebble::start(&json!({}), &[]);
     let mut site = pebble.site();
     let folders = ["acme", "acme-client"].map(|name| site.folder.path().join(name));
-    // Two of one name.
+    // Two credentials with the same name.
     site.client = json!({
         "ca_files": [pebble.file("root.crt")], "use_system_roots": false, "mtls": {"enabled": true, "acme": site.acme},
     });
@@ -169,17 +170,24 @@ fn every_line_of_an_attempt_names_its_credential() {
     let gateway = site.run();
     let fields = folders.map(|folder| format!(" credential=gateway.mesh.test storage_path={} ", folder.display()));
     let mut orders = [0, 0];
-    // pebble's is good for a server, and for no client.
+    // pebble issues for servers only, so the client's attempt fails.
     let mut ends = vec!["the issued certificate is shown", "no certificate: the new certificate: "];
     while !ends.is_empty() {
         let line = gateway.program.wait_for(" ");
         ends.retain(|end| !line.contains(end));
         let of = fields.iter().position(|fields| format!("{line} ").contains(fields));
-        for message in ["ordering a certificate", "directory", "ACME account", "order", "no certificate:"] {
+        let messages = [
+            "ordering a certificate",
+            "the directory answered",
+            "ACME account",
+            "an order was created",
+            "no certificate:",
+        ];
+        for message in messages {
             let found = ["DEBUG", "INFO", "ERROR"].iter().any(|level| line.contains(&format!(" {level} {message} ")));
             assert!(!found || of.is_some(), "{line}");
         }
-        if let Some(of) = of.filter(|_| line.contains(" INFO order ")) {
+        if let Some(of) = of.filter(|_| line.contains(" INFO an order was created ")) {
             orders[of] += 1;
         }
     }
@@ -204,7 +212,7 @@ fn an_external_account_is_bound() {
     gateway.wait_for_certificate();
 }
 
-/// pebble, as public CAs now, issues for servers only.
+/// pebble issues certificates for servers only, like public CAs.
 #[test]
 #[ignore = "needs pebble: tests/run"]
 fn a_certificate_that_peers_would_refuse_is_never_shown() {

@@ -1,4 +1,4 @@
-//! step-ca: every challenge, restarts, and what it does not do.
+//! Tests with step-ca: every challenge, restarts, and its deviations from the standard.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -60,7 +60,7 @@ fn tls_alpn_01_on_the_port_of_a_tunnel_that_wants_client_certificates() {
     site.server["mtls"] = json!({"enabled": true, "client_ca_files": [ca.root_file()], "require_client_cert": true});
     let gateway = site.run();
     gateway.wait_for_certificate();
-    // Afterwards whoever asks for that protocol is nobody.
+    // After the validation, a client that asks for that protocol is refused.
     let address = gateway.program.tunnel("in");
     let mut stranger = OpensslClient::start(address, &["-alpn", "acme-tls/1", "-servername", "gateway.mesh.test"]);
     assert_eq!(stranger.ask("hello"), None);
@@ -124,7 +124,7 @@ fn a_backdated_certificate_is_renewed_by_when_it_came() {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         next.saturating_sub(now)
     };
-    // It begins before it was issued, else this shows nothing.
+    // The test needs a certificate that begins before it was issued.
     let page = gateway.page("/metrics");
     let begins =
         page.lines().find(|line| line.starts_with("edgetrust_certificate_not_before_timestamp_seconds")).unwrap();
@@ -199,7 +199,7 @@ fn a_ca_that_forgot_everything_gets_the_account_again() {
 fn a_validation_that_cannot_come_is_said_and_leaves_no_orders_behind() {
     let ca = StepCa::start();
     let mut site = Site::new(&ca, &["gateway.mesh.test"]);
-    // Somewhere else than the CA looks.
+    // An address that the CA does not ask.
     site.acme["http_listen"] = json!(super::ca::free_port(super::ca::own_ip()).to_string());
     let gateway = site.run();
     let line = gateway.program.wait_for("no certificate: the validation: gateway.mesh.test: ");
@@ -228,7 +228,7 @@ fn a_hook_runs_after_each_renewal_with_the_pair_in_place() {
     assert!(copied.contains(&gateway.served()) && copied.contains("BEGIN PRIVATE KEY"), "{copied}");
 }
 
-/// A limit on the size of files stands for a full disk: the slots do not fit, all else does.
+/// Simulates a full disk by a limit on the size of files: the slots exceed it, all other files fit.
 #[test]
 #[ignore = "needs step-ca: tests/run"]
 fn what_cannot_be_kept_is_not_shown_and_not_ordered_again() {
@@ -245,7 +245,7 @@ fn what_cannot_be_kept_is_not_shown_and_not_ordered_again() {
     gateway.wait_for("the new certificate cannot be kept: ");
     drop(gateway);
     let order = std::fs::read_to_string(site.storage().join("order.json")).unwrap();
-    // With room again, the order that is done is asked for its certificate.
+    // With room on the disk again, the finished order provides its certificate.
     let gateway = site.run();
     gateway.program.wait_for("the order is resumed");
     gateway.wait_for_certificate();
@@ -276,7 +276,7 @@ fn a_folder_is_for_one_section_and_one_process() {
     gateway.wait_for_certificate();
 }
 
-/// Names that are added to a running gateway.
+/// Adds a name to the configuration of a running gateway.
 #[test]
 #[ignore = "needs step-ca: tests/run"]
 fn another_name_is_obtained_without_a_restart() {
@@ -294,7 +294,7 @@ fn another_name_is_obtained_without_a_restart() {
     assert_eq!(old.ask("after").as_deref(), Some("after"));
 }
 
-/// What a crash between the confirmation and its consequences leaves is made up for.
+/// Simulates a crash between the confirmation and the steps that follow it.
 #[test]
 #[ignore = "needs step-ca: tests/run"]
 fn a_start_after_a_crash_mends_copies_and_order() {
@@ -338,7 +338,7 @@ fn renewal_by_the_certificate_needs_no_challenge() {
     assert_eq!(gateway.credential()["failed"], 0);
 }
 
-/// Without a gateway, and with the CAs of the system as the only roots.
+/// Runs `acme obtain` without a gateway, with the system's CAs as the only roots.
 #[test]
 #[ignore = "needs step-ca: tests/run"]
 fn a_timer_answers_tls_alpn_01_itself() {

@@ -1,4 +1,4 @@
-//! Chains, pinned certificates, resumption: what SemStreams' own mutual TLS tests check, and what operators have.
+//! Tests admission by chains, pinned certificates and resumed sessions, including the cases of SemStreams' own tests.
 
 use std::process::{Command, Stdio};
 
@@ -9,7 +9,7 @@ use super::serve::{issued, let_in, serve, serve_before};
 #[test]
 fn a_pinned_self_signed_pair_trusts_each_other() {
     let (pki, folder) = (Pki::new("Root"), tempfile::tempdir().unwrap());
-    // Two sites, no CA: each is the other's trust anchor.
+    // Two sites without a CA: each is the other's trust anchor.
     let (cert, key) = self_signed(folder.path(), "location-b");
     let program = serve(&pki, &["--cacert", &arg(&cert), "--allow-cn", "location-b"]);
     assert!(let_in(&program, &pki, Some((&arg(&cert), &arg(&key)))));
@@ -33,7 +33,8 @@ fn a_chain_may_come_with_the_client_or_be_known() {
     assert!(!let_in(&program, &pki, Some((&other, &other_key))), "a known intermediate is no anchor of its name");
 }
 
-/// `-cert` sends the leaf alone; the rest of the file goes with `-cert_chain`.
+/// Returns whether a client with a chain is admitted: `-cert` sends the leaf alone, `-cert_chain` the rest of the
+/// file.
 fn let_in_with_chain(program: &Program, pki: &Pki, chain: &str, key: &str) -> bool {
     let ca = arg(&pki.ca());
     ["-tls1_2", "-tls1_3"].iter().all(|version| {
@@ -73,7 +74,7 @@ fn not_yet_valid_is_refused() {
     program.wait_for("valid only from 2300-01-01T00:00:00Z");
 }
 
-/// `curl` to a gateway: its exit code and what it printed.
+/// Runs `curl` against a gateway; returns its exit code and output.
 fn curl(program: &Program, arguments: &[&str]) -> (Option<i32>, String) {
     let port = program.address.port();
     let output = Command::new("curl")
@@ -104,7 +105,7 @@ fn curl_speaks_http_through_the_gateway() {
     }
 }
 
-/// Whether `openssl s_client` resumed the session of a file, or nothing where it was refused.
+/// Returns whether `openssl s_client` resumed the session of a file, or `None` if it was refused.
 pub fn resumed(program: &Program, version: &str, session: &[&str], client: (&str, &str)) -> Option<bool> {
     let mut child = Command::new("openssl")
         .args(["s_client", "-connect", &program.address.to_string(), version, "-cert", client.0, "-key", client.1])
@@ -114,7 +115,7 @@ pub fn resumed(program: &Program, version: &str, session: &[&str], client: (&str
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // Ends with a line of Q, after the answer to the line before: by then the ticket has come.
+    // A line of Q ends the client after the previous line's answer, when the ticket has arrived.
     std::io::Write::write_all(child.stdin.as_mut().unwrap(), b"hello\n").unwrap();
     let mut lines =
         std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap())).map_while(Result::ok);

@@ -1,11 +1,11 @@
-//! `edgetrust check`.
+//! Tests `edgetrust check`.
 
 use serde_json::{Value, json};
 
 use super::peers::edgetrust;
 use super::pki::{Pki, arg, self_signed};
 
-/// Exit code, and all findings as `level what`.
+/// Returns the exit code, and all findings as `level what`.
 fn check(pki: &Pki, config: &Value, more: &[&str]) -> (Option<i32>, Vec<String>) {
     let file = pki.path("gateway.json");
     std::fs::write(&file, config.to_string()).unwrap();
@@ -166,7 +166,8 @@ fn a_devices_file_is_checked_as_the_device_reads_it() {
     assert!(said.contains("use_system_roots: found true, expected false: a device has no roots"), "{said}");
 }
 
-/// A gateway verifies more than a device does: what a device cannot is warned of where there are devices, and nowhere else.
+/// A gateway supports more algorithms than a device: those that a device lacks are warned of only if there are
+/// devices.
 #[test]
 fn algorithms_that_a_device_lacks_are_warned_of() {
     let pki = Pki::new("Root");

@@ -1,4 +1,4 @@
-//! What `edgetrust check` says of CAs, pins and intermediates.
+//! Tests the findings of `edgetrust check` on CAs, pins and intermediates.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::peers::{edgetrust, shell};
 use super::pki::{Pki, arg, self_signed};
 
-/// All findings as `level what`, and what is told of certificates.
+/// Returns all findings as `level what`, and the list of certificates.
 fn check(folder: &Path, config: &Value) -> (Vec<String>, Vec<Value>) {
     let file = folder.join("gateway.json");
     std::fs::write(&file, config.to_string()).unwrap();
@@ -23,7 +23,7 @@ fn has(findings: &[String], level: &str, what: &str) -> bool {
     findings.iter().any(|finding| finding.starts_with(level) && finding.contains(what))
 }
 
-/// A server of this PKI whose clients have these CAs.
+/// Returns the configuration of a server of this PKI with these client CAs.
 fn server(pki: &Pki, cas: &[&Path], mut rules: Value) -> Value {
     let (cert, key) = pki.issue("gateway", &["a.example"]);
     rules["enabled"] = json!(true);

@@ -1,4 +1,4 @@
-//! The library's examples: the three components of SemStreams.
+//! Tests the library's examples, three components of SemStreams.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use super::peers::http;
 use super::pki::{Pki, arg};
 use super::serve::serve_before;
 
-/// An example, built with the tests of this package.
+/// Returns the command of an example, which is built with the tests of this package.
 fn example(name: &str) -> Command {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_edgetrust"));
     let file = program.parent().unwrap().join("examples").join(name);
@@ -79,7 +79,7 @@ fn a_post_over_mutual_tls() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // One that was refused reads nothing.
+        // A refused client reads nothing.
         let _ = child.stdin.take().unwrap().write_all(b"{\"reading\": 1}");
         let mut said = String::new();
         child.stdout.take().unwrap().read_to_string(&mut said).unwrap();

@@ -1,4 +1,4 @@
-//! What the program makes of a configuration: who is let in by what is and is not written, which names match, where files are.
+//! Tests configurations: admission by present and absent keys, matching of names, and paths of files.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -16,12 +16,12 @@ fn run(pki: &Pki, config: &Value, tunnels: usize) -> Program {
 }
 
 fn write(pki: &Pki, config: &Value) {
-    // At once, so that no half is read.
+    // Renamed, so that no partial file is read.
     std::fs::write(pki.path("gateway.new"), config.to_string()).unwrap();
     std::fs::rename(pki.path("gateway.new"), pki.path("gateway.json")).unwrap();
 }
 
-/// `security.tls.server` with mutual TLS and these members of `mtls`.
+/// Returns `security.tls.server` with mutual TLS and these members of `mtls`.
 fn shared(pki: &Pki, mtls: &Value) -> Value {
     let (cert, key) = pki.issue("gateway", &["gateway.example"]);
     let mut server = json!({"enabled": true, "cert_file": arg(&cert), "key_file": arg(&key),
@@ -49,7 +49,7 @@ fn client(pki: &Pki, cn: &str, dns: &[&str]) -> [String; 4] {
     ["-cert".to_owned(), arg(&cert), "-key".to_owned(), arg(&key)]
 }
 
-/// Whether a client is let in: with a certificate, or without any.
+/// Returns whether a client with these arguments is admitted.
 fn is_let_in(program: &Program, tunnel: &str, client: &[String]) -> bool {
     let client: Vec<&str> = client.iter().map(String::as_str).collect();
     OpensslClient::start(program.tunnel(tunnel), &client).ask("hello").as_deref() == Some("hello")
@@ -120,7 +120,7 @@ fn the_last_name_off_a_list_ends_its_session() {
     assert!(!is_let_in(&program, "in", &b));
 }
 
-/// An address of this test alone.
+/// Returns an address that only this test uses.
 fn free_address() -> String {
     let ip = std::net::Ipv4Addr::from(0x7f02_0000 | (std::process::id() & 0xffff));
     std::net::TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap().to_string()

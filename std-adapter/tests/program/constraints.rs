@@ -1,4 +1,4 @@
-//! Common names under name constraints: what a CA may not issue as a DNS name, no rule takes from it as a common name.
+//! Tests common names under name constraints: a CA that may not issue a DNS name may not issue it as a common name.
 
 use rcgen::{CertificateParams, GeneralSubtree, NameConstraints};
 
@@ -6,7 +6,7 @@ use super::peers::OpensslClient;
 use super::pki::{Pki, arg};
 use super::serve::serve;
 
-/// A CA below a root, for names below b.example but not below deep.b.example.
+/// Creates a CA below the root for names below b.example, but not below deep.b.example.
 fn constrained(root: &Pki) -> Pki {
     root.intermediate_with("Location B CA", |params: &mut CertificateParams| {
         params.name_constraints = Some(NameConstraints {
@@ -16,7 +16,8 @@ fn constrained(root: &Pki) -> Pki {
     })
 }
 
-/// Whether the client is let in that CA issues this common name to, with a DNS name that it may issue.
+/// Returns whether a client is admitted that has this common name and a permitted DNS name, and the log line of a
+/// refusal.
 fn lets_in(root: &Pki, ca: &Pki, cn: &str, rules: &[&str]) -> (bool, Option<String>) {
     let program = serve(root, &[&["--cacert", &arg(&root.ca())], rules].concat());
     let (cert, key) = ca.issue_chain(cn, &["gateway.b.example"]);

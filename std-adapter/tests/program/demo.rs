@@ -1,4 +1,4 @@
-//! `edgetrust demo`, and what is generated from the arguments.
+//! Tests `edgetrust demo`, and the completions and manual that are generated from the arguments.
 
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ fn all_holds() {
         assert!(summary["refusals"][place]["reason"].as_str().unwrap().contains(reason), "{summary:#}");
     }
     assert_ne!(summary["rotation"]["serial_before"], summary["rotation"]["serial_after"]);
-    // What it leaves is what an operator would have.
+    // The kept files are a configuration that an operator could use.
     for location in ["location-a", "location-b", "location-c"] {
         let file = arg(&folder.path().join(location).join("gateway.json"));
         assert_eq!(edgetrust(&["check", "--config", &file]).status.code(), Some(0), "{location}");

@@ -1,4 +1,4 @@
-//! The commands of `docs/TLS_SETUP.md`, as they stand there, but for addresses and folders.
+//! Runs the commands of `docs/TLS_SETUP.md`, with other addresses and folders.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::peers::{Program, blocks, edgetrust, http, shell};
 
-/// The arguments after `edgetrust`, with files of a folder and these texts replaced.
+/// Returns the arguments after `edgetrust`, with files of a folder and these texts replaced.
 fn arguments(command: &str, folder: &Path, replaced: &[(&str, &str)]) -> Vec<String> {
     let words = command.split_whitespace().skip(1).map(|word| {
         let word = replaced.iter().fold(word.to_owned(), |word, (from, to)| word.replace(from, to));
@@ -16,7 +16,7 @@ fn arguments(command: &str, folder: &Path, replaced: &[(&str, &str)]) -> Vec<Str
     words.collect()
 }
 
-/// A server tunnel and a client tunnel that talk, each started by its command; the server's.
+/// Starts a server tunnel and a client tunnel by their commands, and sends a request through both; returns the server.
 fn through(folder: &Path, serve: &str, connect: &str) -> Program {
     let service = http("hello").to_string();
     let server =
@@ -34,7 +34,7 @@ fn through(folder: &Path, serve: &str, connect: &str) -> Program {
     server
 }
 
-/// The same commands at location b.
+/// Returns the same commands for location b.
 fn for_b(commands: &str) -> String {
     let names = commands.replace("location-a", "location-b").replace("gateway.a.", "gateway.b.");
     ["key", "csr", "ext", "pem"]
@@ -74,7 +74,7 @@ fn tls_setup_from_beginning_to_end() {
     assert!(said.contains("hello") && said.contains("Verify return code: 0 (ok)"), "{said}");
 }
 
-/// The README's `serve` and `connect`, and that it names no flag that is not there.
+/// Checks that every flag in the README's commands exists.
 #[test]
 fn the_readme_names_flags_that_exist() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");

@@ -1,4 +1,5 @@
-//! The EST server without a CA behind it: whom it lets in, what it tells, what it refuses before it orders. openssl and curl are the device.
+//! Tests the EST server without a CA: admission, `cacerts`, `csrattrs`, and refusals before an order. openssl and curl
+//! play the device.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use super::pki::{Pki, arg};
 pub const DEVICE: &str = "sensor-7.a.example";
 pub const POST: [&str; 4] = ["-H", "Content-Type: application/pkcs10", "--data-binary", "@new.b64"];
 
-/// A location: its root, the CA of its own below that, and the gateway.
+/// A location with a root, a CA below it, and a gateway.
 pub struct Location {
     root: Pki,
     pub ca: Pki,
@@ -23,11 +24,11 @@ pub struct Location {
     pub pages: String,
 }
 
-/// What came back.
+/// The HTTP response to a device.
 #[derive(Debug)]
 pub struct Answer {
     pub code: u16,
-    /// As they came.
+    /// The header lines, unchanged.
     headers: String,
     body: String,
 }
@@ -39,7 +40,7 @@ impl Answer {
     }
 }
 
-/// Nobody is at the directory: what comes that far is answered with 503.
+/// Returns a configuration whose ACME directory is down: a request that reaches the order gets a 503.
 fn config(root: &Pki, ca: &Pki, allowed: &[&str]) -> Value {
     let mut config = json!({
         "security": {"tls": {"server": {
@@ -57,7 +58,7 @@ fn config(root: &Pki, ca: &Pki, allowed: &[&str]) -> Value {
             }},
         },
     });
-    // No list lets each device of these CAs in, an empty one nobody.
+    // Without a list, every device of these CAs is admitted; with an empty one, none is.
     if !allowed.is_empty() {
         config["security"]["tls"]["server"]["mtls"]["allowed_client_dns"] = json!(allowed);
     }
@@ -93,12 +94,12 @@ impl Location {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// A request of a device for its own names, with more extensions.
+    /// Writes a device's request for its own name and further names.
     pub fn request(&self, name: &str, more: &str) {
         self.request_of(name, &format!("DNS:{name}{more}"));
     }
 
-    /// A request for a common name, and what openssl is told of subjectAltName.
+    /// Writes a request for a common name and a subjectAltName in openssl's notation.
     pub fn request_of(&self, cn: &str, names: &str) {
         let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout new.key -outform DER -out new.csr";
         self.openssl(&format!("req -new {key} -subj /CN={cn} -addext subjectAltName={names}"));
@@ -109,7 +110,7 @@ impl Location {
         self.try_asking(device, operation, more).expect("an answer")
     }
 
-    /// None where TLS did not come to an answer.
+    /// Returns the response, or `None` if the TLS handshake failed.
     pub fn try_asking(&self, device: &str, operation: &str, more: &[&str]) -> Option<Answer> {
         let output = Command::new("curl")
             .current_dir(self.ca.path(""))
@@ -125,12 +126,12 @@ impl Location {
         Some(Answer { code, headers: headers.to_owned(), body: body.to_owned() })
     }
 
-    /// The certificates of `cacerts`, PEM.
+    /// Returns the certificates of `cacerts` as PEM.
     fn cacerts(&self) -> String {
         self.cacerts_with(&[])
     }
 
-    /// As a device asks that does not know the issuer of its gateway yet.
+    /// Returns the same for a device that cannot verify its gateway yet.
     fn cacerts_without_verifying(&self) -> String {
         self.cacerts_with(&["--insecure"])
     }
@@ -139,7 +140,7 @@ impl Location {
         let answer = self.ask(DEVICE, "cacerts", more);
         assert_eq!(answer.code, 200, "{answer:?}");
         std::fs::write(self.ca.path("answer.b64"), &answer.body).unwrap();
-        // As tools from before RFC 8951 read it: lines, and the last one ended.
+        // Tools from before RFC 8951 expect lines, with a line break at the end.
         self.openssl("base64 -d -in answer.b64 -out answer.p7");
         self.openssl("pkcs7 -inform DER -in answer.p7 -print_certs")
     }
@@ -152,7 +153,7 @@ fn has(pem: &str, file: &Path) -> bool {
 #[test]
 fn cacerts_holds_the_whole_chain_of_a_location() {
     for known in [true, false] {
-        // Where no list names the location's CA, the gateway's own chain shows it.
+        // If no list names the location's CA, it comes from the gateway's own chain.
         let location = Location::with(|root, ca, file| {
             file["security"]["tls"]["server"]["mtls"]["client_ca_files"] = json!([root.ca()]);
             if known {
@@ -269,7 +270,7 @@ fn requests_that_clients_make_of_their_certificates_are_taken() {
         " -addext basicConstraints=CA:FALSE -addext subjectKeyIdentifier=hash -addext keyUsage=digitalSignature -addext extendedKeyUsage=clientAuth",
     ] {
         location.request(DEVICE, more);
-        // It comes as far as the CA, which is away.
+        // The request gets as far as the CA, which is down.
         let answer = location.ask(DEVICE, "simplereenroll", &POST);
         answer.refuses(503, "Connection refused");
     }
@@ -337,14 +338,14 @@ fn long_fields_are_refused_and_not_repeated() {
     location.ask(DEVICE, &long, &[]).refuses(414, "the path has 5017 octets");
     let line = location.program.wait_for("est: refused: ");
     assert!(line.len() < 700, "{line}");
-    // What is of a usual length is repeated, and no more of it than says what it is.
+    // A text of usual length is repeated, up to the length that identifies it.
     let kind = format!("Content-Type: {}", "y".repeat(900));
     let answer = location.ask(DEVICE, "simplereenroll", &["-H", &kind, "--data-binary", "@new.b64"]);
     answer.refuses(415, "expected application/pkcs10");
     assert!(answer.body.len() < 200, "{answer:?}");
 }
 
-/// A device that stays connected, and asks one thing after the other.
+/// A device that sends several requests over one connection.
 pub struct Connection {
     child: Child,
     answers: BufReader<ChildStdout>,
@@ -365,7 +366,7 @@ impl Connection {
         Self { child, answers }
     }
 
-    /// Status and header lines of the answer to a GET; none where the connection has ended.
+    /// Returns status and header lines of the response to a GET, or `None` if the connection has ended.
     pub fn get(&mut self, operation: &str) -> Option<(u16, Vec<String>)> {
         let request = format!("GET /.well-known/est/{operation} HTTP/1.1\r\nHost: gateway.a.example\r\n\r\n");
         let input = self.child.stdin.as_mut().unwrap();
@@ -386,7 +387,7 @@ impl Connection {
         Some((lines[0].split(' ').nth(1).unwrap().parse().unwrap(), lines))
     }
 
-    /// Whether it has ended by itself.
+    /// Returns whether the gateway has closed the connection.
     fn ended(&mut self) -> bool {
         self.answers.read(&mut [0; 1]).unwrap() == 0
     }
@@ -444,7 +445,7 @@ fn check_says_where_devices_of_other_locations_are_admitted() {
         let text = String::from_utf8(output.stdout).unwrap();
         text.split("gateway.est\n").nth(1).expect("a part about it").to_owned()
     };
-    // The location's CA has pathLenConstraint 0 (RFC 5280 section 4.2.1.9): nobody is below it.
+    // The location's CA has pathLenConstraint 0 (RFC 5280 section 4.2.1.9): no CA may be below it.
     let mut file = config(&location.root, &location.ca, &[]);
     assert!(!shown(&file).contains("every CA below"), "{}", shown(&file));
     file["security"]["tls"]["server"]["mtls"]["client_ca_files"] = json!([location.root.ca()]);

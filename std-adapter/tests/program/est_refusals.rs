@@ -1,4 +1,4 @@
-//! A refusal at the EST server names whom, what was asked for, and why: in the log and on `/status`.
+//! Tests that a refusal at the EST server names peer, request and reason, in the log and at `/status`.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fn refusals(location: &Location) -> Vec<Value> {
     status["est"]["refusals"].as_array().unwrap().clone()
 }
 
-/// Copies a credential to where the device's are.
+/// Copies a credential to the folder of the device's credentials.
 fn bring(location: &Location, (cert, key): (std::path::PathBuf, std::path::PathBuf)) {
     for file in [cert, key] {
         let to = location.ca.path(file.file_name().unwrap().to_str().unwrap());
@@ -89,7 +89,7 @@ fn a_refused_request_is_told_with_who_asked_and_for_which_names() {
         last["requested"],
         json!({"subject": "CN=sensor-9.a.example", "names": "DNS=sensor-9.a.example,DNS=gateway.a.example"})
     );
-    // What cannot be read asks for nobody.
+    // A malformed request names no subject.
     std::fs::write(location.ca.path("new.b64"), "AAAA").unwrap();
     location.ask(DEVICE, "simplereenroll", &POST).refuses(400, "the body is no certification request");
     let last = &refusals(&location)[0];

@@ -1,4 +1,4 @@
-//! Malformed key files: the fault is named, and nothing of the key is said, whatever reads it.
+//! Tests malformed key files: every command names the fault and reveals nothing of the key.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::peers::{PATIENCE, edgetrust};
 use super::pki::{Pki, arg};
 
-/// A hundred ways to spoil a key file.
+/// Returns the key file with a hundred different faults.
 fn mutilations(text: &str) -> Vec<String> {
     let body: String = text.lines().filter(|line| !line.contains("-----")).collect();
     let lines: Vec<&str> = text.lines().collect();
@@ -61,7 +61,7 @@ fn mutilations(text: &str) -> Vec<String> {
     all
 }
 
-/// Runs of eight characters of the key.
+/// Detects runs of eight characters of the key.
 struct Secret(String);
 
 impl Secret {
@@ -101,7 +101,7 @@ fn no_subcommand_says_anything_of_a_key() {
         let checked = edgetrust(&["check", "--config", &file]);
         secret.assert_not_in(&[&checked.stdout[..], &checked.stderr].concat(), spoilt);
         if checked.status.success() {
-            // What is not spoilt enough would be served.
+            // A key that is still readable would be served.
             continue;
         }
         let commands: [Vec<&str>; 6] = [
@@ -112,7 +112,7 @@ fn no_subcommand_says_anything_of_a_key() {
             vec!["inspect", &key],
             vec!["check", "--config", &key],
         ];
-        // Each kind of reader meets each kind of mutilation, if not every one of them.
+        // Each kind of reader gets each kind of fault, but not every fault.
         let command = &commands[number % commands.len()];
         let more = if matches!(command[0], "serve" | "connect") { &flags[..] } else { &[] };
         let output = edgetrust(&[command, more].concat());
@@ -140,7 +140,7 @@ fn a_key_in_place_of_its_files_name_is_not_repeated() {
     }
 }
 
-/// A page of the program, as anybody reads it.
+/// Returns a page of the program.
 fn page(address: &str, path: &str) -> Vec<u8> {
     let arguments = ["--silent", "--max-time", "60", "--noproxy", "*", &format!("http://{address}{path}")];
     Command::new("curl").args(arguments).output().unwrap().stdout

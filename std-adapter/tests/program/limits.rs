@@ -1,4 +1,4 @@
-//! What a connection may cost, and when it ends.
+//! Tests the limits and deadlines of connections.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -82,7 +82,7 @@ fn a_second_signal_does_not_wait() {
     assert_eq!(program.wait(), Some(0));
 }
 
-/// Peers that stall, talk plaintext, cut off or are refused leave nothing behind.
+/// Peers that stall, speak plaintext, disconnect or are refused leave no descriptor open.
 #[test]
 fn no_descriptor_is_left() {
     let pki = Pki::new("Root");

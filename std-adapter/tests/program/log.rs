@@ -1,4 +1,4 @@
-//! The log and standard output, where nobody reads them.
+//! Tests a log and a standard output that nobody reads.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,7 +13,7 @@ use super::peers::{OpensslClient, PATIENCE, Program, echo};
 use super::pki::{Pki, arg};
 use super::run::free_address;
 
-/// A gateway whose log goes where the test says.
+/// A gateway with a log chosen by the test.
 struct Gateway {
     child: Child,
     address: SocketAddr,
@@ -51,10 +51,10 @@ impl Gateway {
         assert_eq!(client.ask("hello").as_deref(), Some("hello"));
     }
 
-    /// A line in the log.
+    /// Causes a line in the log.
     fn be_refused(&self) {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        // The gateway may be quicker and reset.
+        // The gateway may reset the connection first.
         let _ = stream.write_all(b"GET / HTTP/1.0\r\n\r\n");
         let _ = stream.read_to_end(&mut Vec::new());
     }
@@ -119,7 +119,7 @@ fn a_log_that_nobody_reads_stops_nothing() {
     drop(reader);
 }
 
-/// The exit code of the program with a standard output of this kind, and what it says of an error.
+/// Runs the program with a standard output of this kind; returns the exit code and standard error.
 fn code(arguments: &[&str], stdout: Stdio) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_edgetrust"))
         .args(arguments)

@@ -1,4 +1,4 @@
-//! The program, end to end, with real openssl and curl as the other side.
+//! Tests the program end to end, with openssl and curl as its peers.
 
 mod admission;
 mod check;

@@ -1,4 +1,4 @@
-//! The pages for an operator's tools.
+//! Tests the operator's pages.
 
 use std::process::{Command, Stdio};
 
@@ -8,13 +8,13 @@ use super::peers::{OpensslClient, Program, edgetrust};
 use super::pki::{Pki, arg, self_signed};
 use super::serve::{let_in, serve};
 
-/// Where the pages are, and whether the program says so.
+/// Returns the address of the pages from the log.
 pub fn pages(program: &Program) -> String {
     let line = program.wait_for("pages address=");
     line.split("address=").nth(1).unwrap().split(' ').next().unwrap().to_owned()
 }
 
-/// Status code and text of a page.
+/// Returns the status code and text of a page.
 pub fn get(pages: &str, path: &str, more: &[&str]) -> (String, String) {
     let output = Command::new("curl")
         .args(["--silent", "--max-time", "60", "--noproxy", "*", "--write-out", "\n%{http_code}"])
@@ -64,7 +64,7 @@ fn what_happens_is_counted() {
     let refused = "edgetrust_connections_refused_total{tunnel=\"serve\",reason=\"peer\"}";
     program.wait_until("not counted", |_| metric(&pages, refused) == 2);
 
-    // A bad file shows until it is mended.
+    // A bad file is reported until it is repaired.
     let good = std::fs::read(pki.path("gateway.pem")).unwrap();
     std::fs::write(pki.path("gateway.pem"), "garbage").unwrap();
     program.signal("HUP");
@@ -131,7 +131,7 @@ fn intermediates_that_peers_show_are_told_of_once_they_are_let_in() {
         let arguments = ["-cert", &arg(&cert), "-key", &arg(&key), "-cert_chain", &arg(&cert)];
         OpensslClient::start(program.address, &arguments).ask("hello").is_some()
     };
-    // Of one whose name is not on the list, nothing is taken down.
+    // Nothing is recorded of a peer whose name is not on the list.
     assert!(!is_let_in(&other, "location-c"));
     assert_eq!(told(), Vec::<String>::new());
     assert!(is_let_in(&ca, "location-b") && is_let_in(&ca, "location-b"));

@@ -1,4 +1,4 @@
-//! The program, an echo target, and openssl as a client; each is stopped by the one who started it.
+//! Runs the program, its targets, and openssl as a client; each stops when its handle is dropped.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,31 +9,31 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Long enough for a slow machine; nothing waits for it unless something is wrong.
+/// The time limit of every wait; only a failure takes this long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Lines of a log that a failed test shows.
+/// The number of log lines that a failed test prints.
 const LAST_LINES: usize = 60;
 
 /// A running `edgetrust`.
 pub struct Program {
     child: Child,
     lines: Receiver<String>,
-    /// Shown when a test fails.
+    /// The last lines, printed when a test fails.
     log: Arc<Mutex<VecDeque<String>>>,
-    /// Where each tunnel listens.
+    /// The address of each tunnel by name.
     tunnels: HashMap<String, String>,
     /// The address of the only tunnel of `serve` and `connect`.
     pub address: SocketAddr,
 }
 
 impl Program {
-    /// Starts it with one tunnel and waits until that listens.
+    /// Starts the program and waits until its only tunnel listens.
     pub fn start(arguments: &[String]) -> Self {
         Self::start_tunnels(arguments, 1)
     }
 
-    /// Starts it and waits until all tunnels listen.
+    /// Starts the program and waits until `count` tunnels listen.
     pub fn start_tunnels(arguments: &[String], count: usize) -> Self {
         let mut program = Self::start_quietly(arguments);
         for _ in 0..count {
@@ -42,12 +42,12 @@ impl Program {
         program
     }
 
-    /// Starts it; every line of its log is still to come.
+    /// Starts the program without reading its log.
     pub fn start_quietly(arguments: &[String]) -> Self {
         Self::start_in(arguments, &[])
     }
 
-    /// Starts it by way of a shell: a script, then what it is given. Every line of its log is still to come.
+    /// Starts a shell script with arguments, and does not read the log.
     #[allow(dead_code, reason = "shared by two test programs")]
     pub fn start_shell(arguments: &[String]) -> Self {
         let mut command = Command::new("sh");
@@ -55,7 +55,7 @@ impl Program {
         Self::spawn(command, arguments, &[])
     }
 
-    /// Starts it with more in its environment; every line of its log is still to come.
+    /// Starts the program with more environment variables, and does not read its log.
     pub fn start_in(arguments: &[String], environment: &[(&str, &str)]) -> Self {
         Self::spawn(Command::new(env!("CARGO_BIN_EXE_edgetrust")), arguments, environment)
     }
@@ -81,7 +81,7 @@ impl Program {
                 if kept.len() > LAST_LINES {
                     kept.pop_front();
                 }
-                // Whoever waits for lines may be gone.
+                // The receiver of lines may be gone.
                 let _ = sender.send(line);
             }
         });
@@ -95,7 +95,7 @@ impl Program {
         self.listens(&line);
     }
 
-    /// Takes down where a tunnel listens, by its log line.
+    /// Records a tunnel's address from its log line.
     pub fn listens(&mut self, line: &str) {
         let field = |key: &str| line.split(key).nth(1).and_then(|rest| rest.split(' ').next()).unwrap().to_owned();
         let (name, address) = (field("tunnel="), field("address="));
@@ -103,12 +103,13 @@ impl Program {
         self.tunnels.insert(name, address);
     }
 
-    /// Where a tunnel of `run` listens.
+    /// Returns the address of a tunnel.
     pub fn tunnel(&self, name: &str) -> SocketAddr {
         self.tunnels[name].parse().unwrap()
     }
 
-    /// Of the processor, what it has used so far, to ten milliseconds (proc_pid_stat(5): utime and stime, in clock ticks of a hundredth of a second).
+    /// Returns the processor time used so far, to ten milliseconds (proc_pid_stat(5): utime and stime, in clock ticks
+    /// of a hundredth of a second).
     #[allow(dead_code, reason = "for the benchmarks")]
     pub fn processor_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
@@ -116,12 +117,12 @@ impl Program {
         Duration::from_millis(10 * fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>())
     }
 
-    /// Open file descriptors.
+    /// Returns the number of open file descriptors.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
-    /// The next log line that contains `text`.
+    /// Returns the next log line that contains `text`.
     pub fn wait_for(&self, text: &str) -> String {
         loop {
             match self.lines.recv_timeout(PATIENCE) {
@@ -137,7 +138,7 @@ impl Program {
         assert!(status.success());
     }
 
-    /// Waits until `holds`, which nothing announces.
+    /// Polls until `holds` returns true.
     pub fn wait_until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
         let until = Instant::now() + PATIENCE;
         while !holds(self) {
@@ -146,7 +147,7 @@ impl Program {
         }
     }
 
-    /// Waits for the program's own end.
+    /// Waits until the program ends by itself; returns its exit code.
     pub fn wait(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
@@ -162,14 +163,14 @@ impl Drop for Program {
     }
 }
 
-/// The code blocks of a document, in their order.
+/// Returns the code blocks of a document, in order.
 pub fn blocks(document: &str) -> Vec<String> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(document);
     let text = std::fs::read_to_string(&file).unwrap();
     text.split("```\n").skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// Runs commands as a person would, with `edgetrust` on the path.
+/// Runs shell commands with `edgetrust` on the path.
 pub fn shell(folder: &Path, commands: &str) -> Output {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_edgetrust"));
     let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
@@ -179,12 +180,12 @@ pub fn shell(folder: &Path, commands: &str) -> Output {
     output
 }
 
-/// Runs the program to its end.
+/// Runs the program until it ends.
 pub fn edgetrust(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_edgetrust")).args(arguments).env("NO_COLOR", "1").output().unwrap()
 }
 
-/// A TCP server that answers each byte with the same, and ends when its client does.
+/// Starts a TCP server that echoes, and ends each stream when its client does.
 pub fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -200,7 +201,7 @@ pub fn echo() -> SocketAddr {
     address
 }
 
-/// A TCP server that hands out all that its first client sends until it ends.
+/// Starts a TCP server that reports everything its first client sends.
 pub fn collect() -> (SocketAddr, Receiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -215,7 +216,7 @@ pub fn collect() -> (SocketAddr, Receiver<Vec<u8>>) {
     (address, received)
 }
 
-/// A server of HTTP/1.1 that answers every request with the same text.
+/// Starts an HTTP/1.1 server that answers every request with the same text.
 pub fn http(answer: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -232,7 +233,7 @@ pub fn http(answer: &'static str) -> SocketAddr {
     address
 }
 
-/// `openssl s_client`, connected for as long as it lives.
+/// A connected `openssl s_client`, stopped when dropped.
 pub struct OpensslClient(Child);
 
 impl OpensslClient {
@@ -249,7 +250,7 @@ impl OpensslClient {
         )
     }
 
-    /// Sends `text` and reads as much back; nothing where the server ended the connection.
+    /// Sends `text` and reads as many octets back; returns `None` if the server has ended the connection.
     pub fn ask(&mut self, text: &str) -> Option<String> {
         let stdin = self.0.stdin.as_mut().unwrap();
         stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush()).ok()?;
@@ -266,7 +267,7 @@ impl Drop for OpensslClient {
     }
 }
 
-/// The serial number of the certificate that a server shows.
+/// Returns the serial number of the certificate that a server shows.
 pub fn served_certificate(address: SocketAddr, arguments: &[&str]) -> String {
     let shown = Command::new("openssl")
         .args(["s_client", "-showcerts", "-connect", &address.to_string()])

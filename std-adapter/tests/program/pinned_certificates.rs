@@ -1,4 +1,4 @@
-//! `pinned_certificates` and `--pin`: what stands there is a pin, though it says by cA and keyCertSign that it may issue.
+//! Tests `pinned_certificates` and `--pin`: a certificate listed there is a pin, even with cA and keyCertSign.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,7 +15,7 @@ use super::serve::{let_in, serve};
 /// A certificate and its key.
 type Pair = (PathBuf, PathBuf);
 
-/// A self-signed certificate that may issue, as many tools make one for a peer.
+/// Creates a self-signed certificate with the right to issue, as many tools do for a peer.
 fn self_signed_ca(folder: &Path, cn: &str) -> Pair {
     self_signed_for(folder, cn, "keyUsage=critical,keyCertSign,digitalSignature")
 }
@@ -31,7 +31,7 @@ fn self_signed_for(folder: &Path, cn: &str, extension: &str) -> Pair {
     (folder.join(format!("{cn}.pem")), folder.join(format!("{cn}.key")))
 }
 
-/// A server tunnel that shows this certificate.
+/// Starts a server tunnel that shows this certificate.
 fn shows((cert, key): &Pair, more: &[&str]) -> Program {
     let fixed = ["serve", "--listen", "127.0.0.1:0", "--target", &echo().to_string()].map(str::to_owned);
     let pair = ["--cert".to_owned(), arg(cert), "--key".to_owned(), arg(key)];
@@ -39,14 +39,14 @@ fn shows((cert, key): &Pair, more: &[&str]) -> Program {
     Program::start(&fixed.into_iter().chain(pair).chain(more).collect::<Vec<_>>())
 }
 
-/// A client tunnel to a server of this name.
+/// Starts a client tunnel to a server of this name.
 fn connect(server: &Program, name: &str, more: &[&str]) -> Program {
     let target = server.address.to_string();
     let fixed = ["connect", "--listen", "127.0.0.1:0", "--target", &target, "--server-name", name];
     Program::start(&fixed.iter().chain(more).map(|argument| (*argument).to_owned()).collect::<Vec<_>>())
 }
 
-/// Whether what goes in at this address comes back.
+/// Returns whether the service behind this address echoes.
 fn answers(address: SocketAddr) -> bool {
     let mut stream = TcpStream::connect(address).unwrap();
     let mut octets = [0; 5];
@@ -62,7 +62,7 @@ fn two_self_signed_cas_that_pin_each_other_talk() {
     let server = shows(&a, &["--pin", &b_cert]);
     let client = connect(&server, "a.example", &[&own[..], &["--pin", &a_cert]].concat());
     assert!(answers(client.address));
-    // Among the CAs each of them is a CA, which is no peer.
+    // Listed among the CAs, each of them is a CA, which may not be a peer.
     let client = connect(&server, "a.example", &[&own[..], &["--cacert", &a_cert]].concat());
     assert!(!answers(client.address));
     client.wait_for("a CA certificate as a peer's own");
@@ -149,7 +149,7 @@ fn a_session_ends_when_its_pin_is_taken_out() {
     assert_eq!(session.ask("after"), None);
 }
 
-/// RFC 8446 section 4.2.4: clients choose among their certificates by who issued them.
+/// RFC 8446 section 4.2.4: clients choose among their certificates by the issuer.
 #[test]
 fn clients_are_asked_for_a_certificate_of_the_pins_issuer() {
     let (pki, other) = (Pki::new("Root"), Pki::new("Other Root"));
@@ -178,7 +178,7 @@ fn pages_tell_that_it_is_a_pin() {
     assert!(matches!(&told[..], [one] if one["role"] == "pin" && one["subject"] == "CN=b.example"), "{told:#?}");
 }
 
-/// The configuration of a location that pins one other, for its server and for its client tunnel.
+/// Returns the configuration of a location that pins others in its server tunnel and in its client tunnel.
 fn location(own: &Pair, pins: &[&Path], target: &str) -> Value {
     let pins: Vec<String> = pins.iter().map(|pin| arg(pin)).collect();
     let pair = json!({"enabled": true, "cert_file": arg(&own.0), "key_file": arg(&own.1)});
@@ -215,7 +215,7 @@ fn two_locations_that_pin_each_other_in_their_files_talk() {
     assert!(answers(at_a.tunnel("to")));
 }
 
-/// Findings of `check` as `level what`, and its whole report.
+/// Returns the findings of `check` as `level what`, and the whole report.
 fn check(file: &str) -> (Vec<String>, Value) {
     let report: Value =
         serde_json::from_slice(&edgetrust(&["check", "--effective", "--json", "--config", file]).stdout).unwrap();

@@ -1,4 +1,4 @@
-//! Self-signed certificates as peers have them, made by openssl: pinned, they vouch for themselves and for nobody else.
+//! Tests pinned self-signed certificates made by openssl: each vouches for itself and for nobody else.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,7 +8,7 @@ use super::peers::{OpensslClient, Program, echo, edgetrust, shell};
 use super::pki::{Pki, arg, self_signed};
 use super::serve::{let_in, serve};
 
-/// A leaf that the key of `NAME.pem` signs.
+/// Issues a leaf that is signed by the key of `NAME.pem`.
 pub fn issued_by(folder: &Path, name: &str, cn: &str, file: &str) -> (PathBuf, PathBuf) {
     shell(
         folder,
@@ -51,7 +51,7 @@ fn a_pin_that_comes_along_as_an_issuer_is_still_a_pin() {
     program.wait_for("a configured certificate that vouches for itself alone");
 }
 
-/// Whether a client tunnel with these CAs gets an answer through it.
+/// Returns whether a client tunnel with these CAs gets an answer from the server.
 fn answers(server: SocketAddr, server_name: &str, cas: &[&Path]) -> bool {
     let target = server.to_string();
     let fixed = ["connect", "--listen", "127.0.0.1:0", "--target", &target, "--server-name", server_name];
@@ -64,7 +64,7 @@ fn answers(server: SocketAddr, server_name: &str, cas: &[&Path]) -> bool {
     stream.write_all(b"hello").is_ok() && stream.read_exact(&mut octets).is_ok() && &octets == b"hello"
 }
 
-/// A server tunnel that shows this certificate.
+/// Starts a server tunnel that shows this certificate.
 fn shows((cert, key): &(PathBuf, PathBuf)) -> Program {
     let target = echo().to_string();
     let (cert, key) = (arg(cert), arg(key));
@@ -83,7 +83,7 @@ fn a_pinned_server_cannot_issue_for_the_name_of_another() {
     assert!(!answers(shows(&rogue).address, "b.example", &pins));
 }
 
-/// The command of CONFIGURATION.md, with these names.
+/// The command of CONFIGURATION.md that signs a root anew, with other file names.
 const SIGN_ANEW: &str = "printf '%s\\n' basicConstraints=critical,CA:TRUE keyUsage=critical,keyCertSign,cRLSign subjectKeyIdentifier=hash > ca.ext\n\
                          openssl x509 -in root.pem -signkey root.key -days 3650 -clrext -extfile ca.ext -out signed.pem";
 

@@ -1,11 +1,11 @@
-//! A small PKI in a folder of its own.
+//! A small PKI in its own folder.
 
 use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tempfile::TempDir;
 
-/// A CA with its folder; files are named after the common names.
+/// A CA with its folder; files are named by common name.
 pub struct Pki {
     folder: TempDir,
     issuer: Issuer<'static, KeyPair>,
@@ -59,12 +59,12 @@ impl Pki {
         (cert_file, key_file)
     }
 
-    /// A certificate for a key of any kind, in PEM.
+    /// Issues a certificate for a key of any kind; returns it as PEM.
     pub fn sign(&self, cn: &str, dns: &[&str], key: &KeyPair) -> String {
         named(cn, dns).signed_by(key, &self.issuer).unwrap().pem()
     }
 
-    /// An intermediate CA in a folder of its own; `chain.pem` of each leaf has the intermediate too.
+    /// Creates an intermediate CA in its own folder; `issue_chain` appends it to leaves.
     pub fn intermediate(&self, cn: &str) -> Self {
         self.intermediate_with(cn, |_| {})
     }
@@ -81,7 +81,7 @@ impl Pki {
         Self { folder, issuer: Issuer::new(params, key) }
     }
 
-    /// Issues `CN.pem` with this CA's certificate below the leaf.
+    /// Issues `CN.pem` with this CA's certificate after the leaf.
     pub fn issue_chain(&self, cn: &str, dns: &[&str]) -> (PathBuf, PathBuf) {
         let (cert, key) = self.issue(cn, dns);
         let chain = [&cert, &self.ca()].map(|file| std::fs::read_to_string(file).unwrap()).concat();
@@ -90,7 +90,7 @@ impl Pki {
     }
 }
 
-/// What `openssl req -x509` makes of a common name: self-signed, and a CA.
+/// Creates a self-signed CA certificate by `openssl req -x509`.
 pub fn self_signed(folder: &Path, cn: &str) -> (PathBuf, PathBuf) {
     let (cert, key) = (folder.join(format!("{cn}.pem")), folder.join(format!("{cn}.key")));
     let status = std::process::Command::new("openssl")

@@ -1,4 +1,4 @@
-//! The PROXY protocol header (haproxy's `proxy-protocol.txt`, section 2.2): what the target is told of a client and its certificate.
+//! Tests the client and certificate in the PROXY protocol header (haproxy's `proxy-protocol.txt`, section 2.2).
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -16,12 +16,13 @@ use super::serve::serve_before;
 const SSL_VERSION: u8 = 0x21;
 const SSL_CN: u8 = 0x22;
 const SSL_CLIENT_CERT: u8 = 0x28;
-/// `client` of PP2_TYPE_SSL: over TLS; with a certificate of this connection; of an earlier one of its session.
+/// The values of `client` in PP2_TYPE_SSL: TLS without a certificate, a certificate of this connection, and one of an
+/// earlier connection of the session.
 const PLAIN_TLS: u8 = 1;
 const FRESH: u8 = 7;
 const RESUMED: u8 = 5;
 
-/// An echo service that hands out what stands in PP2_TYPE_SSL before each connection.
+/// Starts an echo service that reports the PP2_TYPE_SSL of each connection.
 fn told() -> (SocketAddr, Receiver<Ssl>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -45,7 +46,7 @@ fn told() -> (SocketAddr, Receiver<Ssl>) {
     (address, receiver)
 }
 
-/// PP2_TYPE_SSL.
+/// The contents of PP2_TYPE_SSL.
 #[derive(Debug)]
 struct Ssl {
     client: u8,
@@ -65,7 +66,7 @@ impl Ssl {
     }
 }
 
-/// Types with their values, to the last octet, and none twice.
+/// Parses type-length-values; panics at a trailing octet or a repeated type.
 fn parts(mut octets: &[u8]) -> BTreeMap<u8, Vec<u8>> {
     let mut all = BTreeMap::new();
     while let [kind, high, low, rest @ ..] = octets {
@@ -81,14 +82,14 @@ fn der(pem: &Path) -> Vec<u8> {
     shell(Path::new("."), &format!("openssl x509 -in {} -outform DER", arg(pem))).stdout
 }
 
-/// A server tunnel before such a service, which takes clients of this PKI.
+/// Starts a server tunnel for clients of this PKI in front of such a service.
 fn server(pki: &Pki, more: &[&str]) -> (Program, Receiver<Ssl>) {
     let (target, headers) = told();
     let fixed = ["--proxy-protocol", "--cacert", &arg(&pki.ca())];
     (serve_before(pki, &target.to_string(), &[&fixed[..], more].concat()), headers)
 }
 
-/// What the target is told of a client with this certificate.
+/// Returns the PP2_TYPE_SSL that the target receives for a client with this certificate.
 fn ask(server: &(Program, Receiver<Ssl>), client: &[&str]) -> Ssl {
     assert_eq!(OpensslClient::start(server.0.address, client).ask("hello").as_deref(), Some("hello"));
     server.1.recv_timeout(PATIENCE).unwrap()

@@ -1,4 +1,4 @@
-//! Files that are not what they should be: each a named error and exit code 2.
+//! Tests that each malformed file is a named error with exit code 2.
 
 use super::peers::edgetrust;
 use super::pki::{Pki, arg};
@@ -19,7 +19,7 @@ fn configurations() {
         ("{".to_owned(), "found the end of the file"),
         ("[]".to_owned(), ":1:1: "),
         ("{}".to_owned(), "gateway.tunnels: found none, expected at least one tunnel"),
-        // A byte order mark is no error; what follows is.
+        // A byte order mark is allowed; the text after it is the error.
         ("\u{feff}{}".to_owned(), "gateway.tunnels: found none, expected at least one tunnel"),
         (with(r#","lisen":"x""#), "did you mean \"listen\"?"),
         (with(r#","sni":5"#), "gateway.tunnels[0].sni: found 5, expected"),
@@ -76,7 +76,7 @@ fn certificates_and_keys() {
         (&cert, &cert, &cert, "found no private key"),
         (&cert, &key, &empty, "empty.pem: found no certificate"),
         (&cert, &key, &garbage_der, "garbage-der.pem: line 1: certificate 1: "),
-        // CRLF is no error; what follows is.
+        // CRLF is allowed; the text after it is the error.
         (&dos, &wrong_key, &cert, "the private key does not match the first certificate"),
     ] {
         let arguments = [

@@ -1,4 +1,4 @@
-//! A refusal names whom: in the log and on `/status`.
+//! Tests that a refusal names the peer's certificate, in the log and at `/status`.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,7 +10,7 @@ use super::peers::{OpensslClient, Program};
 use super::pki::{Pki, arg};
 use super::serve::{issued, let_in, serve};
 
-/// SHA-256 of the SubjectPublicKeyInfo, as openssl has it.
+/// Returns the SHA-256 of the SubjectPublicKeyInfo, computed by openssl.
 pub fn key_hash(cert: &str) -> String {
     let commands = format!(
         "openssl x509 -in '{cert}' -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256 -r"
@@ -83,7 +83,7 @@ fn repeats_are_counted_and_name_nobody_where_nothing_was_shown() {
     let pages = pages(&program);
     for _ in 0..3 {
         let mut stream = std::net::TcpStream::connect(program.address).unwrap();
-        // The gateway may be quicker and reset.
+        // The gateway may reset the connection first.
         let _ = std::io::Write::write_all(&mut stream, b"GET / HTTP/1.0\r\n\r\n");
         program.wait_for("refused: ");
     }
@@ -102,7 +102,7 @@ fn a_stranger_with_fresh_keys_pushes_out_no_peer_that_an_operator_wants_to_see()
         assert_eq!(OpensslClient::start(program.address, &arguments).ask("hello"), None);
     };
     let of = |subject: &str| refusals(&pages).iter().filter(|one| one["certificate"]["subject"] == subject).count();
-    // One that is not on the list, and one whose certificate has ended: anybody could make that up.
+    // A peer that is not on the list, and one with an expired certificate, which anybody could forge.
     knock("127.0.0.1:0", pki.issue("location-c", &[]));
     let ended = |params: &mut rcgen::CertificateParams| params.not_after = rcgen::date_time_ymd(2020, 1, 1);
     knock("127.0.0.2:0", pki.issue_with("location-d", &[], ended));
@@ -115,13 +115,13 @@ fn a_stranger_with_fresh_keys_pushes_out_no_peer_that_an_operator_wants_to_see()
     assert_eq!((of("CN=location-c"), of("CN=location-d")), (1, 1));
 }
 
-/// An extension that stands twice in a certificate: openssl shows it, and it does not parse (RFC 5280 section 4.2).
+/// Adds one extension twice: openssl shows such a certificate, and the core does not parse it (RFC 5280 section 4.2).
 pub fn broken(params: &mut rcgen::CertificateParams) {
     let extension = || rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 32473, 1], vec![0x05, 0x00]);
     params.custom_extensions = vec![extension(), extension()];
 }
 
-/// SHA-256 of the certificate, as openssl has it.
+/// Returns the SHA-256 of the certificate, computed by openssl.
 pub fn certificate_hash(cert: &str) -> String {
     let commands = format!("openssl x509 -in '{cert}' -outform DER | openssl dgst -sha256 -r");
     let output = Command::new("sh").args(["-ec", &commands]).output().unwrap();
@@ -157,7 +157,7 @@ fn a_certificate_of_the_chain_that_does_not_parse_is_named_where_the_issuer_is_m
         assert!(line.contains("; certificate 3 of 3 does not parse, and is passed over: at byte "), "{line}");
         assert!(line.contains("the same extension twice"), "{line}");
     }
-    // Where a path is found without it, or fails for something else, it is nobody's business.
+    // If a path is found without it, or fails for another reason, the malformed certificate is not mentioned.
     let good = pki.issue_with("location-c", &[], |params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
     let (cert, key) = (arg(&good.0), arg(&good.1));
     let arguments = ["-cert", &cert, "-key", &key, "-cert_chain", &arg(&broken.ca())];

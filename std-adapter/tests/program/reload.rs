@@ -1,4 +1,4 @@
-//! Files that change while connections go on.
+//! Tests changes of files while connections are open.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -127,7 +127,7 @@ fn a_withdrawn_ca_ends_its_sessions_and_no_others() {
     assert_eq!(stays.ask("still here").as_deref(), Some("still here"));
 }
 
-/// A client whose CA has been withdrawn, under this grace.
+/// Connects a client whose CA is then removed, under this grace.
 fn withdrawn(grace: &str) -> (Program, OpensslClient, [Pki; 2]) {
     let (b, c) = (Pki::new("B"), Pki::new("C"));
     let ca = arg(&b.path("trusted.pem"));
@@ -175,7 +175,7 @@ async fn a_session_that_never_pauses_is_ended_too() {
     let _ = tokio::time::timeout(super::peers::PATIENCE, reading).await.unwrap();
 }
 
-/// A client's settings: these CAs, this certificate.
+/// Returns a connector with these CAs and this certificate.
 fn connector(pki: &Pki, cert: &Path, key: &Path) -> Connector {
     let trust = TrustStore::new(edgetrust::pem::read_certificates(&pki.ca()).unwrap(), Vec::new(), Peers::AnyVerified);
     Connector::new(ClientSettings {
@@ -229,7 +229,7 @@ async fn under_load_no_handshake_fails_and_no_connection_breaks() {
         for round in 0..RELOADS {
             replace_pair(&pki);
             program.wait_for("reloaded");
-            // Each generation meets handshakes before the next comes.
+            // Each generation serves handshakes before the next one.
             let seen = done.load(Ordering::Relaxed);
             program.wait_until("no handshake", |_| done.load(Ordering::Relaxed) > seen + round);
         }
@@ -248,7 +248,7 @@ async fn under_load_no_handshake_fails_and_no_connection_breaks() {
     drop(program);
 }
 
-/// Key and certificate are each replaced whole; between the two they do not match, and the watcher waits that out.
+/// Key and certificate are each replaced atomically; the watcher waits while they do not match.
 fn replace_pair(pki: &Pki) {
     let (cert, key) = pki.issue("next", &["gateway.example"]);
     fs::rename(&key, pki.path("gateway.key")).unwrap();
@@ -322,7 +322,7 @@ fn strangers_who_hold_every_connection_do_not_keep_a_revocation_from_coming_into
     assert_eq!(session.ask("hello").as_deref(), Some("hello"));
     let _strangers: Vec<_> = (0..400).map(|_| std::net::TcpStream::connect(program.address).unwrap()).collect();
     write("location-c");
-    // Sessions end while the reload is still being reported: which line comes first is open.
+    // Sessions end while the reload is being logged, so the order of the lines is undefined.
     program.wait_for("its names are not on the allow list");
     assert_eq!(session.ask("hello"), None);
 }

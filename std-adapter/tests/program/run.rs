@@ -1,4 +1,4 @@
-//! `edgetrust run`: many tunnels of one file.
+//! Tests `edgetrust run` with several tunnels in one file.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::peers::{OpensslClient, Program, echo, served_certificate};
 use super::pki::{Pki, arg};
 
-/// A PKI, and a configuration file beside it.
+/// A PKI with a configuration file in its folder.
 struct Site {
     pki: Pki,
     file: PathBuf,
@@ -24,7 +24,7 @@ impl Site {
     }
 
     fn write(&self, config: &Value) {
-        // As operators write it: with comments, among sections of others.
+        // Like an operator's file: with comments, and with sections of other programs.
         let text = format!("// a site\n{}", serde_json::to_string_pretty(config).unwrap());
         std::fs::write(&self.file, text).unwrap();
     }
@@ -35,7 +35,7 @@ impl Site {
         Program::start_tunnels(&arguments, tunnels)
     }
 
-    /// A certificate for a host, as a `tls` object.
+    /// Issues a certificate for a host; returns it as a `tls` object.
     fn tls(&self, host: &str) -> Value {
         let (cert, key) = self.pki.issue(host, &[host]);
         json!({"enabled": true, "mode": "manual", "cert_file": arg(&cert), "key_file": arg(&key)})
@@ -53,7 +53,7 @@ impl Site {
     }
 }
 
-/// An address of this test alone, so that nobody else takes its port meanwhile.
+/// Returns an address that only this test uses, so that no other test takes its port.
 pub fn free_address() -> String {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();
@@ -150,7 +150,7 @@ fn tunnels_come_and_go_and_connections_of_others_stay() {
     assert_eq!(OpensslClient::start(program.tunnel("two"), &[]).ask("x").as_deref(), Some("x"));
 }
 
-/// Two clients are let in; then location-c is taken off the list, and `more` changes with it.
+/// Admits two clients, then removes location-c from the list together with the change `more`.
 fn withdraw(more: impl FnOnce(&mut Value)) {
     let site = Site::new();
     let mut tunnel = server("in", "127.0.0.1:0", &site.mutual("gateway.example", &["location-b", "location-c"]));
@@ -300,7 +300,7 @@ fn the_limit_is_for_all_tunnels_and_an_idle_one_takes_nothing_of_it() {
     }
 }
 
-/// A port that nobody listens on at any address, below those that the kernel hands out to other tests.
+/// Returns a port that is free at every address, below those that the kernel assigns to other tests.
 fn free_port_everywhere() -> u16 {
     let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
     let free = |port: &u16| std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
@@ -320,7 +320,7 @@ fn one_port_for_all_ipv4_and_one_for_all_ipv6_addresses() {
         let written = std::fs::read_to_string(site.pki.path(&format!("{host}.example.pem"))).unwrap();
         assert!(written.contains(&shown), "{address}");
     }
-    // By itself it takes IPv4 too, which cannot be had without listening anew.
+    // Alone, this address also accepts IPv4, which would need a new listener.
     site.write(&config(&both[1..]));
     let line = program.wait_for("reload refused");
     assert!(line.contains(&format!("tunnel six: {six} needs a restart")), "{line}");

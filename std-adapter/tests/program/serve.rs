@@ -1,16 +1,16 @@
-//! `edgetrust serve`: who is let in, reload, drain.
+//! Tests `edgetrust serve`: admission, reload, drain.
 
 use std::io::Read;
 
 use super::peers::{OpensslClient, Program, echo, edgetrust, served_certificate};
 use super::pki::{Pki, arg};
 
-/// A server tunnel before an echo service, with a certificate for gateway.example.
+/// Starts a server tunnel in front of an echo service, with a certificate for gateway.example.
 pub fn serve(pki: &Pki, more: &[&str]) -> Program {
     serve_before(pki, &echo().to_string(), more)
 }
 
-/// A server tunnel before this target, with a certificate for gateway.example.
+/// Starts a server tunnel in front of this target, with a certificate for gateway.example.
 pub fn serve_before(pki: &Pki, target: &str, more: &[&str]) -> Program {
     let (cert, key) = pki.issue("gateway", &["gateway.example"]);
     let mut arguments = vec!["serve".to_owned(), "--listen".into(), "127.0.0.1:0".into()];
@@ -19,7 +19,7 @@ pub fn serve_before(pki: &Pki, target: &str, more: &[&str]) -> Program {
     Program::start(&arguments)
 }
 
-/// Whether a client with this certificate is let in, under both versions of TLS.
+/// Returns whether a client with this certificate is admitted; both versions of TLS must agree.
 pub fn let_in(program: &Program, pki: &Pki, client: Option<(&str, &str)>) -> bool {
     let ca = arg(&pki.ca());
     let verdicts = ["-tls1_2", "-tls1_3"].map(|version| {
@@ -108,7 +108,7 @@ fn dns_names_and_uris_can_be_allowed() {
     assert!(!let_in(&program, &pki, Some((&neither, &neither_key))));
 }
 
-/// A certificate with this iPAddress.
+/// Issues a certificate with this iPAddress.
 fn at(pki: &Pki, cn: &str, address: &str) -> (String, String) {
     let (cert, key) = pki.issue_with(cn, &[], |params| {
         params.subject_alt_names = vec![rcgen::SanType::IpAddress(address.parse().unwrap())];

@@ -1,4 +1,4 @@
-//! What is kept of a credential: whose files it takes, what it does without room, and what `check` says of it.
+//! Tests the storage of credentials: ownership of files, full disks, and the findings of `check`.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use edgetrust::core::store::{NewRecord, Slot, Store};
 use edgetrust::core::x509::Certificate;
-use edgetrust::store::FileMedium;
+use edgetrust::program::FileMedium;
 use pki_types::UnixTime;
 use rcgen::CertificateParams;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ use super::pki::{Pki, arg};
 struct Site {
     pki: Pki,
     acme: Value,
-    /// Certificate and key beside `acme`.
+    /// The files of a manual certificate and its key, beside `acme`.
     fallback: Option<(String, String)>,
 }
 
@@ -52,7 +52,7 @@ impl Site {
         arg(&file)
     }
 
-    /// Keeps a certificate of this PKI, as a gateway does; returns it in PEM.
+    /// Stores a certificate of this PKI, as a gateway does; returns it as PEM.
     fn keep(&self, change: impl FnOnce(&mut CertificateParams)) -> String {
         let storage = self.storage();
         fs::create_dir_all(&storage).unwrap();
@@ -92,7 +92,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
 
-/// A script with mounts of its own; none where this machine does not let us.
+/// Returns a command that runs a script with its own mounts, or `None` if this machine does not allow that.
 fn with_mounts(script: &str, arguments: &[&str]) -> Option<Command> {
     let allowed = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
     if !allowed.is_ok_and(|output| output.status.success()) {
@@ -111,7 +111,7 @@ fn folders_and_files_are_for_their_owner_alone_whatever_the_umask() {
         let script = format!("umask {umask}; exec \"$0\" \"$@\"");
         let arguments = ["acme", "obtain", "--config", &site.file()];
         let output = Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_edgetrust")]).args(arguments).output();
-        // The CA does not answer; what an attempt keeps is there.
+        // The CA does not answer, but the attempt has already stored its files.
         assert_eq!(output.unwrap().status.code(), Some(1));
         assert_eq!(mode(&site.storage()), 0o700, "umask {umask}");
         let files: Vec<_> = fs::read_dir(site.storage()).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -143,7 +143,7 @@ fn what_is_not_ours_alone_is_refused_by_name() {
     refused(&site, "slot-b: cannot be used: found a link");
     fs::remove_file(&slot).unwrap();
     fs::write(&slot, "").unwrap();
-    // Only root may give files away.
+    // Only root can change the owner of a file.
     if chown(&slot, Some(65_534), None).is_ok() {
         refused(&site, "slot-b: cannot be used: it is owned by user 65534, expected user 0");
     }
@@ -222,7 +222,7 @@ fn renew_says_what_the_running_gateways_attempt_came_to() {
 
 #[test]
 fn renew_ends_when_the_running_gateway_does() {
-    // A CA that takes connections and says nothing.
+    // A CA that accepts connections and stays silent.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut site = Site::new();
     site.acme["directory_url"] = json!(format!("https://{}/directory", silent.local_addr().unwrap()));
@@ -274,7 +274,7 @@ fn what_run_would_renew_is_a_warning() {
     let (report, findings) = site.check(&[]);
     assert_eq!(report["errors"], 0, "{findings:#?}");
     let expired = findings.iter().filter(|finding| finding.contains("2020-01-01")).collect::<Vec<_>>();
-    // The tunnel has the same section, and one fact is one line.
+    // The tunnel has the same section, and each finding is reported once.
     assert_eq!(expired.len(), 1, "{findings:#?}");
     assert!(expired[0].starts_with("warning ") && expired[0].ends_with("`run` renews it"), "{findings:#?}");
 }
@@ -288,7 +288,7 @@ fn a_kept_certificate_must_lead_to_the_configured_roots() {
     let other = Pki::new("Other Root");
     site.acme["issuer_bundle"] = json!(other.ca());
     let (report, findings) = site.check(&[]);
-    // `run` mends it, so that the unit is not held up by it.
+    // `run` repairs it, so the finding must not keep the unit from starting.
     assert_eq!(report["errors"], 0, "{findings:#?}");
     let found = findings.iter().filter(|one| one.contains("peers would not accept it")).collect::<Vec<_>>();
     assert!(

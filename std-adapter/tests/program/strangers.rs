@@ -1,4 +1,4 @@
-//! What strangers can take up before they are let in, and that it is not what others need.
+//! Tests the resources that unauthorized clients can occupy, and that authorized ones are not affected.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -67,7 +67,7 @@ fn a_client_hello_without_end_is_refused() {
     let pki = Pki::new("Root");
     let program = serve(&pki, &["--handshake-timeout", "1h"]);
     let mut stream = TcpStream::connect(program.address).unwrap();
-    // A ClientHello of 60,000 octets (RFC 8446 section 4), of which much comes and the end does not.
+    // A ClientHello of 60,000 octets (RFC 8446 section 4) whose end never arrives.
     let record = [&[0x16, 3, 1, 0x20, 0][..], &[0; 0x2000]].concat();
     let mut first = record.clone();
     first[5..9].copy_from_slice(&[1, 0, 0xea, 0x60]);
@@ -151,7 +151,7 @@ fn no_certificate_is_a_refusal_of_the_peer_and_a_health_check_is_none() {
     }
 }
 
-/// What openssl says that it was told.
+/// Connects with openssl and returns what it prints on standard error.
 fn told(program: &Program, version: &str, credential: (&str, &str)) -> String {
     told_at(program.address, version, credential)
 }
@@ -164,7 +164,7 @@ fn told_at(address: SocketAddr, version: &str, (cert, key): (&str, &str)) -> Str
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // It listens until the server ends, since its standard input does not.
+    // The client reads until the server closes, since its standard input stays open.
     let mut said = String::new();
     client.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     client.wait().unwrap();
@@ -207,7 +207,8 @@ fn a_refused_device_is_told_why() {
     }
 }
 
-/// Stands between a client and the gateway, and sends 64 KiB more in one write with the client's certificate. Whether the gateway's side ended in order.
+/// Relays between a client and the gateway, and sends 64 KiB more in one write with the client's certificate. The
+/// thread returns whether the gateway closed the connection in order.
 fn more_than_asked(gateway: SocketAddr) -> (SocketAddr, JoinHandle<std::io::Result<()>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -264,7 +265,7 @@ fn a_refused_client_that_stays_keeps_no_seat() {
     let mut stranger = TcpStream::connect(program.address).unwrap();
     stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     program.wait_for("refused: ");
-    // Its alert, and an end that is no reset; it stays connected.
+    // It receives the alert and an orderly end, and stays connected.
     stranger.read_to_end(&mut Vec::new()).unwrap();
     let (cert, key) = issued(&pki, "location-b", &[]);
     assert!(let_in(&program, &pki, Some((&cert, &key))));

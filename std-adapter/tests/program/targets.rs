@@ -1,4 +1,4 @@
-//! Targets that have several addresses, or whose name nobody knows.
+//! Tests targets with several addresses or an unknown name.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,7 +13,8 @@ use super::peers::{PATIENCE, Program, echo};
 use super::pki::{Pki, arg};
 use super::run::free_address;
 
-/// Files in the place of others, for one program: in a mount namespace of its own. Nothing where this user may not have one.
+/// Starts the program in a mount namespace in which files replace others. Returns `None` if this user may not create
+/// one.
 fn run_with(files: &[(&str, &Path)], config: &Path, tunnels: usize) -> Option<Program> {
     if !Command::new("unshare").args(["--mount", "true"]).status().is_ok_and(|status| status.success()) {
         eprintln!("skipped: this user may not have a mount namespace, which needs root");
@@ -51,7 +52,7 @@ fn ask(address: SocketAddr) -> std::io::Result<[u8; 5]> {
 fn a_silent_name_server_stops_neither_another_tunnel_nor_the_exit() {
     let pki = Pki::new("Root");
     let (config, resolv) = (pki.path("gateway.json"), pki.path("resolv.conf"));
-    // Port 53 of an address of this test alone, where nothing is answered.
+    // Port 53 of an address that only this test uses; nothing answers there.
     let ip = free_address().parse::<SocketAddr>().unwrap().ip();
     let Ok(_silent) = UdpSocket::bind((ip, 53)) else {
         eprintln!("skipped: this user may not listen on port 53, which needs root");
@@ -85,7 +86,7 @@ fn a_dead_first_address_of_a_name_costs_a_moment_and_not_the_connection() {
         }
         std::io::Result::Ok(())
     });
-    // The kernel drops what asks for a connection when the queue of the listener is full.
+    // The kernel drops connection requests while the listener's queue is full.
     let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     full.bind(&SocketAddr::new(dead.ip(), port).into()).unwrap();
     full.listen(1).unwrap();

@@ -1,4 +1,4 @@
-//! How streams end: nothing that was sent is lost, and what was cut never looks whole.
+//! Tests the ends of streams: nothing that was sent is lost, and a cut stream never looks complete.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -17,7 +17,7 @@ use super::pki::{Pki, arg};
 use super::serve::serve_before;
 use super::tunnel_pair::{NAMED, connect};
 
-/// More than a socket's reader is given at once, and less than its writer's queue takes.
+/// More octets than one read returns, and fewer than the send queue holds.
 const SENT: usize = 1 << 20;
 
 fn octets() -> Vec<u8> {
@@ -28,7 +28,7 @@ fn trust(pki: &Pki) -> std::sync::Arc<TrustStore> {
     TrustStore::new(edgetrust::pem::read_certificates(&pki.ca()).unwrap(), Vec::new(), Peers::AnyVerified).unwrap()
 }
 
-/// A client of a server tunnel that asks for no certificate.
+/// Connects to a server tunnel that requests no certificate.
 async fn client(pki: &Pki, address: SocketAddr) -> ClientStream<tokio::net::TcpStream> {
     let connector = Connector::new(ClientSettings {
         trust: ServerTrust::Verified(trust(pki)),
@@ -40,7 +40,7 @@ async fn client(pki: &Pki, address: SocketAddr) -> ClientStream<tokio::net::TcpS
     connector.unwrap().connect(server_name("gateway.example").unwrap(), stream).await.unwrap().0
 }
 
-/// A TCP listener whose connections are read by nobody, with a queue of this many octets at the most.
+/// Returns a TCP listener whose connections nobody reads, with a receive queue of at most this many octets.
 fn unread(queue: Option<usize>) -> TcpListener {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     if let Some(octets) = queue {
@@ -51,7 +51,7 @@ fn unread(queue: Option<usize>) -> TcpListener {
     socket.into()
 }
 
-/// Reads in small pieces, as one who is slow, to the end or the error that came instead.
+/// Reads slowly, in small pieces; returns the octets, and the error that took the place of an orderly end.
 fn read_slowly(mut stream: impl Read) -> (Vec<u8>, Option<ErrorKind>) {
     let (mut read, mut piece) = (Vec::new(), [0; 16 * 1024]);
     loop {
@@ -72,7 +72,7 @@ async fn what_a_client_sent_before_it_was_cut_arrives_and_then_a_reset() {
         let program = serve_before(&pki, &target.local_addr().unwrap().to_string(), &[]);
         let mut tls = client(&pki, program.address).await;
         tls.write_all(&octets()).await.unwrap();
-        // An end of TCP without one of TLS (RFC 8446 section 6.1)
+        // TCP ends without close_notify (RFC 8446 section 6.1).
         tls.get_mut().0.shutdown().await.unwrap();
         tokio::task::spawn_blocking(move || {
             program.wait_for("closed: client: peer closed connection without sending TLS close_notify");
@@ -126,7 +126,8 @@ fn what_a_plaintext_client_sent_before_its_reset_arrives_and_then_no_end_of_tls(
     assert_eq!(end, Some(ErrorKind::ConnectionReset));
 }
 
-/// What a socket's other end has not taken, by the kernel's table of connections. Others may have its port, towards others.
+/// Returns the octets that the socket's other end has not acknowledged, from the kernel's table of connections. A
+/// connection is identified by both ports, since another one may share the local port.
 fn queued(stream: &TcpStream) -> usize {
     let ports = [stream.local_addr(), stream.peer_addr()].map(|address| format!(":{:04X}", address.unwrap().port()));
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
@@ -135,7 +136,7 @@ fn queued(stream: &TcpStream) -> usize {
     usize::from_str_radix(own.next().unwrap()[4].split(':').next().unwrap(), 16).unwrap()
 }
 
-/// A TLS server that answers with octets and then ends TCP without an end of TLS.
+/// Starts a TLS server that sends octets and then closes TCP without close_notify.
 async fn cut_server(pki: &Pki) -> (SocketAddr, tokio::task::JoinHandle<()>) {
     let (cert, key) = pki.issue("cut", &["gateway.example"]);
     let acceptor = Acceptor::new(ServerSettings {
@@ -149,7 +150,7 @@ async fn cut_server(pki: &Pki) -> (SocketAddr, tokio::task::JoinHandle<()>) {
     let task = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let (mut tls, _) = acceptor.accept(stream).await.unwrap();
-            // Asked, it answers.
+            // It answers a request.
             tls.read_u8().await.unwrap();
             tls.write_all(&octets()).await.unwrap();
             tls.flush().await.unwrap();
@@ -174,7 +175,7 @@ async fn an_answer_that_is_cut_arrives_and_is_no_whole_one() {
         assert!(read == octets(), "{} octets of {SENT}", read.len());
         assert_eq!(end, Some(ErrorKind::ConnectionReset));
 
-        // A Unix socket has no reset of its own; what its other end sent and nobody read makes one.
+        // A Unix socket has no reset of its own; unread data from the other end causes one.
         let path = pki.path("near.sock");
         let program = connect(&pki, server, &[&NAMED[..], &["--listen", &format!("unix:{}", arg(&path))]].concat());
         let (read, _) = read_slowly(asked(&path));
@@ -205,7 +206,7 @@ async fn a_unix_target_of_a_client_that_was_cut_can_write_nothing_more() {
         let mut read = Vec::new();
         stream.read_to_end(&mut read).unwrap();
         assert_eq!(read, b"half of a");
-        // After an orderly end of the client it could answer.
+        // After an orderly end of the client, the target could still answer.
         let written = (0..).map(|_| stream.write_all(b"answer")).find_map(Result::err).unwrap();
         assert_eq!(written.kind(), ErrorKind::BrokenPipe);
         drop(program);
@@ -216,7 +217,7 @@ async fn a_unix_target_of_a_client_that_was_cut_can_write_nothing_more() {
 
 const EARLY: &[u8] = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nno\n";
 
-/// A service that reads a little of each upload, answers, and closes with the rest unread.
+/// Starts a service that reads a little of each upload, responds, and closes with the rest unread.
 fn early() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -237,7 +238,7 @@ async fn an_early_answer_reaches_a_client_that_still_uploads() {
     for _ in 0..5 {
         let tls = client(&pki, program.address).await;
         let (mut reader, mut writer) = tokio::io::split(tls);
-        // All of it goes out before the answer is read.
+        // The whole upload is sent before the answer is read.
         let block = vec![7; 8 << 20];
         let _ = writer.write_all(&block).await;
         let mut answer = vec![0; EARLY.len()];
@@ -306,7 +307,7 @@ fn a_reader_that_is_slow_is_not_idle() {
     let mut sender = target.accept().unwrap().0;
     std::thread::spawn(move || {
         sender.write_all(&octets()).unwrap();
-        // It says nothing more, and does not end.
+        // It sends nothing more and does not close.
         let _ = sender.read(&mut [0; 1]);
     });
     let (mut read, mut piece) = (Vec::new(), [0; 16 * 1024]);
@@ -362,7 +363,7 @@ fn both_sides_are_asked_whether_they_are_there() {
     let target = unread(None);
     let server = serve_before(&pki, &target.local_addr().unwrap().to_string(), &["--cacert", &arg(&pki.ca())]);
     let near = connect_to(&pki, &server, &[]);
-    // What the gateways accepted from their clients, and what they connected to their targets: timer 2 is keepalive (proc_net_tcp.rst).
+    // The gateways' accepted connections and those to their targets; timer 2 is keepalive (proc_net_tcp.rst).
     let sides = [
         (1, near.address.port()),
         (1, server.address.port()),
@@ -380,7 +381,7 @@ fn both_sides_are_asked_whether_they_are_there() {
     stream.write_all(b"x").unwrap();
     let mut far = target.accept().unwrap().0;
     far.read_exact(&mut [0; 1]).unwrap();
-    // The kernel shows one timer of a connection, and that of octets under way comes first.
+    // The kernel shows one timer of a connection; retransmission takes precedence over keepalive.
     near.wait_until("no keepalive", |_| sides.into_iter().all(asked));
 }
 
@@ -440,7 +441,7 @@ fn a_systemd_that_reads_nothing_holds_nothing_up() {
     let arguments =
         ["serve", "--listen", "127.0.0.1:0", "--target", "127.0.0.1:1", "--cert", &arg(&cert), "--key", &arg(&key)];
     let program = Program::start_in(&arguments.map(str::to_owned), &[("NOTIFY_SOCKET", &arg(&socket))]);
-    program.wait_for("systemd does not read what it is told");
+    program.wait_for("systemd does not read notifications");
     program.signal("HUP");
     program.wait_for("reloaded");
     program.signal("TERM");

@@ -1,4 +1,4 @@
-//! `edgetrust connect` before `edgetrust serve`: what goes in at one end comes out at the other.
+//! Tests `edgetrust connect` in front of `edgetrust serve`: data sent to one end arrives at the other.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -117,7 +117,7 @@ fn a_server_of_another_name_or_root_is_refused_and_the_client_sees_a_reset() {
     }
 }
 
-/// A client of a tunnel whose target takes connections and then says nothing, until the deadline.
+/// Connects to a tunnel whose target accepts connections and stays silent until the deadline.
 #[test]
 fn a_client_of_a_tunnel_sees_a_reset_at_the_deadline() {
     let pki = Pki::new("Root");
@@ -129,7 +129,7 @@ fn a_client_of_a_tunnel_sees_a_reset_at_the_deadline() {
     client.wait_for("refused: no handshake and no target within the deadline");
 }
 
-/// Plaintext, and TLS that is whole before the target is reached.
+/// Tests plaintext clients, and TLS clients whose handshake ends before the target is reached.
 #[test]
 fn a_client_whose_target_is_down_sees_a_reset() {
     let pki = Pki::new("Root");
@@ -169,7 +169,8 @@ fn plaintext_stays_on_this_machine_unless_told_otherwise() {
     }
 }
 
-/// A connection of a client tunnel is refused by its target, with this alert, and was never one.
+/// Asserts that the target refuses a client tunnel's connection with this alert, and that the connection never counts
+/// as accepted.
 fn is_refused(pki: &Pki, server: SocketAddr, asks: bool, alert: &str) {
     let client = connect(pki, server, &[&NAMED[..], &["--admin", "127.0.0.1:0"]].concat());
     let pages = pages(&client);

@@ -1,4 +1,4 @@
-//! `edgetrust verify` and `edgetrust inspect`.
+//! Tests `edgetrust verify` and `edgetrust inspect`.
 
 use super::peers::edgetrust;
 use super::pki::{Pki, arg};

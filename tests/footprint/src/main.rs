@@ -1,5 +1,5 @@
-//! An image of core's entry points and nothing else. Its panic handler needs a symbol that is nowhere: if the linker finds a way from an
-//! entry point to a panic, there is no image.
+//! An image of core's entry points alone. Its panic handler needs a symbol that does not exist, so the image links
+//! only if no entry point can panic.
 
 #![no_std]
 #![no_main]
@@ -19,7 +19,7 @@ fn panic(_: &PanicInfo<'_>) -> ! {
 
 static mut INPUT: [u8; 16 * 1024] = [0; 16 * 1024];
 
-/// Octets that the compiler knows nothing of.
+/// Returns octets that the compiler cannot predict.
 fn input() -> &'static mut [u8] {
     let (start, length) = (black_box(&raw mut INPUT), black_box(0_usize));
     // SAFETY: the image is linked and never run.
@@ -34,7 +34,7 @@ mod stub {
     use core::hint::black_box;
     use edgetrust_core::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
 
-    /// In the place of a signature algorithm: what libraries of cryptography do is theirs to show.
+    /// A stub in place of a signature algorithm, since cryptographic libraries are not examined here.
     #[derive(Debug)]
     pub struct Stub;
 
@@ -115,7 +115,7 @@ mod store {
     use edgetrust_core::pki_types::UnixTime;
     use edgetrust_core::store::{NewRecord, Slot, SlotMedium, Store};
 
-    /// In the place of flash, whose driver is the board's.
+    /// A stub in place of flash, whose driver belongs to the board.
     struct Stub;
 
     impl SlotMedium for Stub {

@@ -1,4 +1,4 @@
-//! Any octets as a certificate: what is parsed lies in them, and can be shown and walked through.
+//! Parses any octets as a certificate: all parts lie in the input, and can be displayed and iterated.
 
 #![no_main]
 

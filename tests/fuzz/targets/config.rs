@@ -1,4 +1,5 @@
-//! Any octets as a configuration: an error has a place in the text and can be shown; what is accepted says who may come in.
+//! Parses any octets as a configuration: an error has a place in the text and a message; an accepted one states which
+//! clients are admitted.
 
 #![no_main]
 

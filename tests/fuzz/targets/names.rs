@@ -1,4 +1,4 @@
-//! A pinned certificate, with two octets of length before it, and a name that it may be for.
+//! Matches a pinned certificate, with two octets of length before it, against a name.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use edgetrust_core::pki_types::{AlgorithmIdentifier, InvalidSignature, Signature
 use edgetrust_core::x509::Certificate;
 use libfuzzer_sys::fuzz_target;
 
-/// A pinned certificate's key must be of an enabled kind; nobody's signature is verified.
+/// A stub algorithm: a pinned certificate's key must be of an enabled kind, and no signature is verified.
 #[derive(Debug)]
 struct P256;
 

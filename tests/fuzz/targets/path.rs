@@ -1,5 +1,5 @@
-//! A bag of certificates, each with two octets of length before it: the first is the leaf, every third one an anchor. Signatures hold
-//! where their last bit is zero, so that paths are found.
+//! Judges a bag of certificates, each with two octets of length before it: the first is the leaf, every third one an
+//! anchor. A signature is valid if its last bit is zero, so that paths are found.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any octets as a certification request and as a bag of certificates; what is read of a request can be written again.
+//! Parses any octets as a certification request and as a bag of certificates; a parsed request can be written again.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Two slots of anything: what is read out is a whole record, or nothing.
+//! Reads two slots of any octets: the result is a whole record or none.
 
 #![no_main]
 

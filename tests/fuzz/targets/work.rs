@@ -1,5 +1,6 @@
-//! Chains of the generator of hostile shapes, chosen by the fuzzer's octets. The time that a unit of work takes leads the search to dearer shapes; since a clock also
-//! counts what else the machine does, it judges nothing: `tests/work` counts the instructions of what the search has kept.
+//! Judges chains of the generator of hostile shapes, chosen by the fuzzer's octets. The time for a unit of work leads
+//! the search to more expensive shapes. Since a clock also measures other programs, no time is a failure: `tests/work`
+//! counts the instructions of the inputs that the search has kept.
 
 #![no_main]
 
@@ -19,11 +20,12 @@ mod generated;
 
 use generated::{Free, Octets, chain};
 
-/// What libFuzzer takes for coverage: one counter a quarter of an octave of nanoseconds a unit. It clears them before each input.
+/// Counters that libFuzzer takes for coverage, one for each quarter of an octave of nanoseconds for a unit. It clears
+/// them before each input.
 #[unsafe(link_section = "__libfuzzer_extra_counters")]
 static DEARER: [AtomicU8; 64] = [const { AtomicU8::new(0) }; 64];
 
-/// Units charged for a verdict.
+/// Returns the units charged for a verdict.
 fn judge(parsed: &[Certificate<'_>]) -> u32 {
     let Some((leaf, sent)) = parsed.split_first() else { return 0 };
     let trust = Trust { anchors: &[], known_intermediates: &[], algorithms: &[&Free] };
@@ -37,7 +39,7 @@ fn judge(parsed: &[Certificate<'_>]) -> u32 {
 fuzz_target!(|octets: &[u8]| {
     let ders = chain(&mut Octets(octets));
     let parsed: Vec<_> = ders.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
-    // Of less, the clock says nothing.
+    // The clock is too coarse for less work.
     if judge(&parsed) < 20_000 {
         return;
     }

@@ -7,8 +7,8 @@ use edgetrust_core::rotation::{Action, Credential, Event, Failure, FailureKind, 
 use edgetrust_core::store::Slot;
 use edgetrust_core::time::TrustedTime;
 
+use super::report::{Options, Report};
 use super::world::{CaTroubles, HOUR, MINUTE, Span, Troubles, holds};
-use super::{Options, Report};
 use crate::random::Random;
 
 /// The start of simulated time.
@@ -51,6 +51,8 @@ pub(super) struct Gateway {
     /// The records that a restart finds.
     slots: [Option<Credential>; 2],
     confirmed: Option<Slot>,
+    /// The slot in use, whose confirmation met a full disk.
+    unconfirmed: Option<Slot>,
     /// The validity of the issued certificate, in memory only.
     staged: Option<(u64, u64)>,
     shown: Option<Credential>,
@@ -86,6 +88,7 @@ impl Gateway {
             troubles,
             slots: [None; 2],
             confirmed: None,
+            unconfirmed: None,
             staged: None,
             shown: None,
             answer: None,
@@ -141,6 +144,7 @@ impl Gateway {
     /// Switches the power on: only stored records are left.
     fn start(&mut self, now: u64, ca: &mut Ca<'_>, report: &mut Report) {
         self.on = true;
+        self.unconfirmed = None;
         self.clock_offset = self.troubles.clock_offset(now);
         self.machine = Machine::new(*self.machine.policy());
         let active = self.confirmed.and_then(|slot| self.slots[index(slot)]);
@@ -246,10 +250,12 @@ impl Gateway {
                     self.failed.push((self.asked_at, now));
                 }
                 Action::Persist { slot } => {
-                    assert_ne!(Some(slot), self.confirmed, "the confirmed record would be overwritten");
-                    // The old record of this slot is lost once the slot is erased.
                     let full = holds(&self.troubles.disk_full, now).is_some();
                     if !full {
+                        // As Store::write_beside: a confirmation that failed is made first.
+                        self.confirmed = self.unconfirmed.take().or(self.confirmed);
+                        assert_ne!(Some(slot), self.confirmed, "the confirmed record would be overwritten");
+                        // The old record of this slot is lost once the slot is erased.
                         self.slots[index(slot)] = None;
                     }
                     self.answer = Some((now + 1, if full { Answer::NotWritten } else { Answer::Written(slot) }));
@@ -265,7 +271,10 @@ impl Gateway {
                         self.failed.clear();
                     }
                 }
-                Action::Confirm { slot } => self.confirmed = Some(slot),
+                Action::Confirm { slot } if holds(&self.troubles.disk_full, now).is_some() => {
+                    self.unconfirmed = Some(slot);
+                }
+                Action::Confirm { slot } => (self.confirmed, self.unconfirmed) = (Some(slot), None),
                 Action::Discard { slot } => self.slots[index(slot)] = None,
                 Action::ActivateFallback | Action::Alarm(_) => {}
             }

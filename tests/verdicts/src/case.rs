@@ -1,5 +1,5 @@
-//! A stream of cases: [`MAGIC`], then a record for each case, which is its length in four octets and that many octets. Numbers are little-endian; what has
-//! a length is two octets of it and its octets.
+//! The format of cases: [`MAGIC`], then a record for each case, with its length in four octets before it. Numbers are
+//! little-endian; a value with a length has two octets of length before it.
 //!
 //! | octets | |
 //! |---|---|
@@ -18,29 +18,29 @@ use core::net::IpAddr;
 use edgetrust_core::identity::Rule;
 use edgetrust_core::path::Purpose;
 
-/// How a stream begins.
+/// The first octets of a stream.
 pub const MAGIC: [u8; 8] = *b"verdict1";
 
-/// Octets of a record at the most: what a device has room for.
+/// The maximum size of a record: the memory that a device has for it.
 pub const MAX_RECORD: usize = 22 * 1024;
 
-/// Anchors of a case at the most.
+/// The maximum number of anchors of a case.
 pub const MAX_ANCHORS: usize = 4;
 
-/// Certificates beside the peer's own at the most.
+/// The maximum number of certificates beside the peer's own.
 pub const MAX_SENT: usize = 36;
 
-/// Rules of a case at the most.
+/// The maximum number of rules of a case.
 pub const MAX_RULES: usize = 4;
 
-/// No case, or one that is too large.
+/// The error of a record that is malformed or too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// Who the peer is to be.
+/// The expected identity of the peer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Policy<'a> {
-    /// Anybody with a path.
+    /// Any peer with a path.
     None,
     /// A server of this name.
     Dns(&'a str),
@@ -53,31 +53,31 @@ pub enum Policy<'a> {
 /// One chain and one question.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case<'a> {
-    /// Which one it is, in the stream.
+    /// The case's number in the stream.
     pub number: u32,
-    /// What the leaf is to be used for.
+    /// The purpose of the leaf.
     pub purpose: Purpose,
-    /// Seconds since 1970.
+    /// The time of the verdict, in seconds since 1970.
     pub now: u64,
-    /// Intermediates that a path may have at the most.
+    /// The maximum number of intermediates of a path.
     pub intermediates: u8,
-    /// Who the peer is to be.
+    /// The expected identity of the peer.
     pub policy: Policy<'a>,
-    /// DER.
+    /// The anchors, in DER.
     pub anchors: heapless::Vec<&'a [u8], MAX_ANCHORS>,
-    /// DER.
+    /// The certificates that the peer sent beside its own, in DER.
     pub sent: heapless::Vec<&'a [u8], MAX_SENT>,
-    /// DER.
+    /// The peer's own certificate, in DER.
     pub leaf: &'a [u8],
 }
 
-/// Octets of the record that begins with these four.
+/// Returns the length of the record after these four octets.
 pub fn record_length(head: [u8; 4]) -> Result<usize, Malformed> {
     usize::try_from(u32::from_le_bytes(head)).ok().filter(|length| *length <= MAX_RECORD).ok_or(Malformed)
 }
 
 impl<'a> Case<'a> {
-    /// From a record without its length.
+    /// Parses a record without its length.
     pub fn read(record: &'a [u8]) -> Result<Self, Malformed> {
         let mut input = Input(record);
         let case = Self {
@@ -97,7 +97,7 @@ impl<'a> Case<'a> {
         if input.0.is_empty() { Ok(case) } else { Err(Malformed) }
     }
 
-    /// The record with its length, behind what is in `out`.
+    /// Appends the record with its length to `out`.
     pub fn write(&self, out: &mut impl Extend<u8>) -> Result<(), Malformed> {
         let mut counted = Counted(0);
         self.fields(&mut counted)?;

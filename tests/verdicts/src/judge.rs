@@ -1,4 +1,4 @@
-//! From a case to a line of text: the verdict, and all that it says.
+//! Judges a case and writes the verdict with all its details as one line.
 
 use core::fmt::{self, Write};
 use core::time::Duration;
@@ -11,16 +11,17 @@ use edgetrust_core::x509::Certificate;
 
 use crate::case::{Case, MAX_ANCHORS, MAX_SENT, Policy};
 
-/// Parse, path, policy, with a device's limits and this algorithm alone; writes what came of it, without a line break.
+/// Parses, finds a path and applies the policy, with a device's limits and this algorithm alone; writes the verdict
+/// without a line break.
 ///
 /// # Errors
-/// Those of `out`.
+/// Returns the errors of `out`.
 pub fn judge(case: &Case<'_>, algorithm: &dyn SignatureVerificationAlgorithm, out: &mut dyn Write) -> fmt::Result {
     let leaf = match Certificate::from_der(case.leaf) {
         Ok(leaf) => leaf,
         Err(error) => return write!(out, "refused: the peer's certificate: {error}"),
     };
-    // What cannot be parsed cannot be part of a path.
+    // A certificate that does not parse cannot be part of a path.
     let anchors: heapless::Vec<Anchor<'_>, MAX_ANCHORS> =
         case.anchors.iter().filter_map(|der| Certificate::from_der(der).ok()).map(Anchor::new).collect();
     let sent: heapless::Vec<Certificate<'_>, MAX_SENT> =
@@ -72,7 +73,7 @@ fn accepted(out: &mut dyn Write, path: &VerifiedPath<'_>) -> fmt::Result {
     write!(out, "valid until {}", Utc(path.valid_until()))
 }
 
-/// What the verdict cost is part of it: two searches that go other ways are not equal.
+/// Writes the cost, so that verdicts reached by different searches differ.
 fn spent(out: &mut dyn Write, budget: &Budget) -> fmt::Result {
     let left = budget.left();
     write!(out, " ({} units of work)", Limits::DEVICE.work.saturating_sub(left.work))

@@ -1,6 +1,6 @@
-//! One verdict, asked for on the host and on a device: the format of the cases (`case.rs`), and the question (`judge.rs`).
+//! Judges the same cases on the host and on a device: the format of cases (`case.rs`) and the verdict (`judge.rs`).
 //!
-//! Both sides compile these files, so that what differs between two verdicts is the machine and nothing else. No std, no heap.
+//! Both sides compile these files, so two verdicts can differ only by the machine. No std, no heap.
 
 #![no_std]
 #![forbid(unsafe_code)]

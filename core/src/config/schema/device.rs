@@ -1,6 +1,6 @@
 //! Lists the keys of `device`.
 
-use super::{Field, Kind, Object, described, not_empty, seconds};
+use super::field::{Field, Kind, Object, described, not_empty, seconds};
 use crate::config::duration;
 use crate::identity::without_root;
 
@@ -51,7 +51,7 @@ pub(super) static DEVICE: Object = Object {
 };
 
 /// Checks for an absolute path as in a request line (RFC 9112 section 3.2.1).
-fn path(text: &str) -> Result<Option<&str>, super::Refused> {
+fn path(text: &str) -> Result<Option<&str>, super::field::Refused> {
     let visible = text.bytes().all(|octet| octet.is_ascii_graphic());
     if text.starts_with('/') && visible { Ok(Some(text)) } else { Err("a path that begins with /, in visible ASCII") }
 }

@@ -1,6 +1,8 @@
 //! Lists the keys of `gateway`.
 
-use super::{ACME, FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, Refused, TUNNEL_TLS, described, not_empty, push};
+use super::acme::ACME;
+use super::field::{FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, Refused, described, not_empty, push};
+use super::tls::TUNNEL_TLS;
 use crate::config::duration;
 use crate::config::raw::{RawTunnel, Side};
 use crate::identity::without_root;

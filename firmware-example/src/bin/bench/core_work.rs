@@ -15,7 +15,7 @@ use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
 use edgetrust_firmware::{board, crypto};
 
-use crate::{Report, give_up, ticks_of};
+use crate::report::{Report, give_up, ticks_of};
 
 const ROOT: &[u8] = include_bytes!("root.der");
 const INTERMEDIATE: &[u8] = include_bytes!("intermediate.der");

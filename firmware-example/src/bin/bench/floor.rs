@@ -12,7 +12,7 @@ use rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
 use static_cell::ConstStaticCell;
 
-use crate::{Report, give_up};
+use crate::report::{Report, give_up};
 
 static BULK: ConstStaticCell<[u8; 16 * 1024]> = ConstStaticCell::new([0x5a; _]);
 

@@ -10,11 +10,11 @@
 
 use edgetrust_core::store::{Slot, SlotMedium};
 
+use super::memory::PSRAM;
 #[cfg(feature = "rig")]
 use super::rig;
 use crate::board::Flash;
 
-pub(super) const BASE: usize = 0x2100_0000;
 const PARTITION: usize = 64 * 1024;
 const SLOTS: [usize; 2] = [0x1_0000, 0x1_4000];
 const SLOT: u32 = 16 * 1024;
@@ -58,7 +58,7 @@ impl Flash for EmulatedFlash {
     fn split(self) -> (&'static [u8], EmulatedSlots) {
         // SAFETY: PSRAM exists as long as the board does, and is outside of the program's memory. No code here writes
         // to the partition, and the host does so only while no QEMU runs on the file.
-        let partition = unsafe { core::slice::from_raw_parts(BASE as *const u8, PARTITION) };
+        let partition = unsafe { core::slice::from_raw_parts(PSRAM as *const u8, PARTITION) };
         (partition, EmulatedSlots(()))
     }
 }
@@ -74,7 +74,7 @@ fn place(slot: Slot, offset: u32, octets: usize) -> Result<usize, FlashError> {
         Slot::A => a,
         Slot::B => b,
     };
-    Ok(BASE + start + offset as usize)
+    Ok(PSRAM + start + offset as usize)
 }
 
 /// Reads an octet; volatile, since the host shares the memory.

@@ -1,4 +1,4 @@
-//! Defines the vector table, and enables its interrupts.
+//! Enables interrupts; `vectors.rs` says who handles them.
 
 use cortex_m::interrupt::InterruptNumber;
 use cortex_m::peripheral::NVIC;
@@ -39,19 +39,3 @@ pub(super) fn silence() {
     core.write(0x010, 0);
     core.write(0xd04, 1 << 25);
 }
-
-extern "C" fn unexpected() {
-    panic!("an interrupt that nobody enabled");
-}
-
-// SAFETY: cortex-m-rt's linker script places this section after the exceptions; its feature `device` requires name and
-// type.
-#[unsafe(link_section = ".vector_table.interrupts")]
-#[unsafe(no_mangle)]
-static __INTERRUPTS: [extern "C" fn(); 32] = {
-    let mut table: [extern "C" fn(); 32] = [unexpected; 32];
-    table[Interrupt::Timer0 as usize] = super::clock::wrapped;
-    table[Interrupt::Timer1 as usize] = super::clock::alarm;
-    table[Interrupt::Ethernet as usize] = super::ethernet::interrupt;
-    table
-};

@@ -1,4 +1,4 @@
-//! Guards and paints the stack.
+//! Knows where memory is; guards and paints the stack.
 
 use cortex_m::peripheral::MPU;
 use cortex_m_rt::STACK_PAINT_VALUE;
@@ -7,6 +7,9 @@ unsafe extern "C" {
     static _stack_end: u32;
     static _stack_start: u32;
 }
+
+/// The start of the PSRAM, which is outside of the program's memory.
+pub(super) const PSRAM: usize = 0x2100_0000;
 
 /// The size in octets of the guarded region below the stack, as large as any frame.
 const GUARD: u32 = 1 << 20;

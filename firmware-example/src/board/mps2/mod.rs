@@ -16,6 +16,7 @@ mod registers;
 mod reset;
 #[cfg(feature = "rig")]
 pub mod rig;
+mod vectors;
 mod watchdog;
 
 use defmt_semihosting as _;

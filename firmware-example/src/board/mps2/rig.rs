@@ -7,11 +7,11 @@
 //! that fails; 6 the number of failures. The host writes 0, 1 and 4 before it starts QEMU, 5 and then 6 at any time,
 //! and kills QEMU once it reads [`LOST`].
 
-use super::flash;
+use super::memory::PSRAM;
 use super::registers::Registers;
 
 // SAFETY: PSRAM behind the slots, outside of the program's memory.
-const PAGE: Registers = unsafe { Registers::at(flash::BASE + 0x2_0000) };
+const PAGE: Registers = unsafe { Registers::at(PSRAM + 0x2_0000) };
 const MAGIC: u32 = 0x5249_4731;
 /// The value of word 3 after the loss of power.
 pub const LOST: u32 = 0xdead;

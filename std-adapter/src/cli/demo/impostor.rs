@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use edgetrust::core::x509::Certificate;
-use edgetrust::gateway::Address;
-use edgetrust::pem;
-use edgetrust::tls::{ClientSettings, Connector, Credential, MinVersion, Peers, ServerTrust, TrustStore, server_name};
+use crate::gateway::Address;
+use crate::pem;
+use crate::tls::{ClientSettings, Connector, Credential, MinVersion, Peers, ServerTrust, TrustStore, server_name};
+use edgetrust_core::x509::Certificate;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -15,6 +15,9 @@ use super::location::Location;
 use super::pki::Ca;
 use super::show::Log;
 use crate::cli::text;
+
+/// The time limit of each step, which only a fault exceeds.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Returns credentials that the gateway of `at` must refuse.
 pub(super) fn credentials(at: &Location, folder: &Path) -> Result<[(&'static str, Credential); 2], String> {
@@ -68,7 +71,7 @@ pub(super) async fn knock(
         tls.write_all(b"x").await.ok()?;
         tls.read_u8().await.ok()
     };
-    match timeout(super::PATIENCE, knocked).await {
+    match timeout(PATIENCE, knocked).await {
         Ok(None) => {}
         Ok(Some(_)) => return Err("was let in".to_owned()),
         Err(_) => return Err("heard nothing".to_owned()),
@@ -80,7 +83,7 @@ pub(super) async fn knock(
 pub(super) async fn served_serial(gateway: &Address, client: &Location, at: &Location) -> Result<String, String> {
     let credential = Credential::load(&client.folder.join("cert.pem"), &client.folder.join("key.pem")).map_err(text)?;
     let connector = connector(at, credential)?;
-    let (tls, _) = connector.connect(server_name(&at.host)?, tcp(gateway).await?).await.map_err(text)?;
+    let (tls, _) = connector.connect(server_name(&at.host).map_err(text)?, tcp(gateway).await?).await.map_err(text)?;
     let shown = tls.get_ref().1.peer_certificates().and_then(<[_]>::first).ok_or("no certificate was shown")?;
     let certificate = Certificate::from_der(shown).map_err(text)?;
     Ok(certificate.serial().iter().take(4).map(|octet| format!("{octet:02x}")).collect())

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use edgetrust::agent::Agents;
-use edgetrust::config_file::with_config;
-use edgetrust::gateway::{Address, Watched};
+use crate::agent::Agents;
+use crate::config_file::with_config;
+use crate::gateway::{Address, Watched};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -132,6 +132,7 @@ impl Running {
     pub(super) async fn stop(self) {
         // The task runs until it receives this.
         let _ = self.stop.send(());
+        // A task that panicked has said so.
         let _ = self.task.await;
     }
 }

@@ -17,63 +17,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use tokio::time::{sleep, timeout};
 
 use super::{Outcome, text};
 use feed::Counters;
+use impostor::PATIENCE;
 use location::{Forwarding, Location, Running};
 use pki::Ca;
-use show::{Log, Show};
+use show::{Log, Refused, Rotation, Show, Summary};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Number of seconds that messages flow
+    /// Number of seconds for which messages flow
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
-    /// Print the summary alone, as JSON
+    /// Print only the summary, as JSON
     #[arg(long)]
     json: bool,
     /// Keep certificates and configurations in this folder
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
 }
-
-/// The result of the demo.
-#[derive(Default, Serialize)]
-struct Summary {
-    /// All of the following succeeded.
-    good: bool,
-    sent: u64,
-    received: u64,
-    /// The number of messages out of order.
-    gaps: u64,
-    latency_p50_us: u64,
-    latency_p99_us: u64,
-    refusals: Vec<Refused>,
-    rotation: Rotation,
-}
-
-/// An impostor, and the gateway's reason for refusing.
-#[derive(Serialize)]
-struct Refused {
-    who: &'static str,
-    refused: bool,
-    reason: String,
-}
-
-#[derive(Default, Serialize)]
-struct Rotation {
-    serial_before: String,
-    serial_after: String,
-    /// The time from the new files to the new certificate in a handshake, in milliseconds.
-    served_after_ms: u64,
-    /// The feed's old connection survived.
-    feed_went_on: bool,
-}
-
-/// The time limit of each step, which only a fault exceeds.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn run(args: Args) -> Outcome {
     let log = Log::start();
@@ -179,7 +143,7 @@ async fn rotate(
     show: &Show,
     a: &Location,
     b: &Location,
-    gateway: &edgetrust::gateway::Address,
+    gateway: &crate::gateway::Address,
     counters: &Counters,
 ) -> Result<Rotation, String> {
     let serial_before = impostor::served_serial(gateway, a, b).await?;

@@ -6,12 +6,45 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use tokio::time::sleep;
 
 use super::feed::Counters;
 use super::location::{Location, Running};
-use super::{Refused, Rotation, Summary};
 use crate::cli::output;
+
+/// The result of the demo.
+#[derive(Default, Serialize)]
+pub(super) struct Summary {
+    /// All of the following succeeded.
+    pub(super) good: bool,
+    pub(super) sent: u64,
+    pub(super) received: u64,
+    /// The number of messages out of order.
+    pub(super) gaps: u64,
+    pub(super) latency_p50_us: u64,
+    pub(super) latency_p99_us: u64,
+    pub(super) refusals: Vec<Refused>,
+    pub(super) rotation: Rotation,
+}
+
+/// An impostor, and the gateway's reason for refusing.
+#[derive(Serialize)]
+pub(super) struct Refused {
+    pub(super) who: &'static str,
+    pub(super) refused: bool,
+    pub(super) reason: String,
+}
+
+#[derive(Default, Serialize)]
+pub(super) struct Rotation {
+    pub(super) serial_before: String,
+    pub(super) serial_after: String,
+    /// The time from the new files to the new certificate in a handshake, in milliseconds.
+    pub(super) served_after_ms: u64,
+    /// The feed's old connection survived.
+    pub(super) feed_went_on: bool,
+}
 
 /// The log of all gateways of this process.
 #[derive(Clone)]

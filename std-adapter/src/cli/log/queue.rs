@@ -8,7 +8,7 @@ use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use edgetrust::ops;
+use crate::ops;
 use tracing::warn;
 
 /// The interval at which the thread calls `look`, which may log more.

@@ -1,0 +1,128 @@
+//! The kinds of keys, and what their values are read with.
+
+use crate::config::duration;
+use crate::config::raw::{List, Raw};
+use crate::text::contains;
+
+/// The reason for refusing a value: what was expected instead.
+pub(in crate::config) type Refused = &'static str;
+
+/// The kind of a key's value, and its destination.
+pub(in crate::config) enum Kind {
+    Bool(for<'a> fn(&mut Raw<'a>, bool)),
+    Text(for<'a> fn(&mut Raw<'a>, &'a str) -> Result<(), Refused>),
+    /// A whole number that is not negative.
+    #[cfg_attr(not(feature = "gateway"), expect(dead_code, reason = "only the gateway's limits are numbers"))]
+    Number(for<'a> fn(&mut Raw<'a>, u32) -> Result<(), Refused>),
+    /// A list of texts: the function is called when the list begins, and for each text. `null`, as Go writes it, is a
+    /// list that is not written.
+    Texts(for<'a> fn(&mut Raw<'a>, Option<&'a str>) -> Result<(), Refused>),
+    /// A list of texts that decides which clients are let in: `null` is refused, since it could mean nobody or
+    /// everybody.
+    Rules(for<'a> fn(&mut Raw<'a>, Option<&'a str>) -> Result<(), Refused>),
+    Object(&'static Object, for<'a> fn(&mut Raw<'a>)),
+    /// A list of objects.
+    #[cfg_attr(not(feature = "gateway"), expect(dead_code, reason = "only tunnels are such"))]
+    Objects(&'static Object, for<'a> fn(&mut Raw<'a>) -> Result<(), Refused>),
+}
+
+/// One key of an object.
+pub(in crate::config) struct Field {
+    pub(in crate::config) key: &'static str,
+    pub(in crate::config) kind: Kind,
+    pub(in crate::config) doc: &'static str,
+}
+
+/// Returns a description in builds that show descriptions: the image of a device has none.
+pub(super) const fn described(doc: &'static str) -> &'static str {
+    if cfg!(feature = "gateway") { doc } else { "" }
+}
+
+/// The keys of one object.
+pub(in crate::config) struct Object {
+    pub(in crate::config) fields: &'static [Field],
+    /// Other keys are ignored: they belong to other programs.
+    pub(in crate::config) open: bool,
+    /// Called for each key that is written, where its presence matters.
+    pub(in crate::config) on_key: Option<for<'a> fn(&mut Raw<'a>, &'static str)>,
+}
+
+/// Keeps the first key beside `enabled`: an object that has one must say whether it is enabled.
+pub(super) fn note(other: &mut Option<&'static str>, key: &'static str) {
+    if key != "enabled" {
+        other.get_or_insert(key);
+    }
+}
+
+pub(super) const FILE: Refused = "a file name";
+pub(super) const LIST_FULL: Refused = "at most 16 files";
+pub(super) const NAMES_FULL: Refused = "at most 32 names";
+
+pub(super) fn not_empty(text: &str, expected: Refused) -> Result<Option<&str>, Refused> {
+    if text.is_empty() { Err(expected) } else { Ok(Some(text)) }
+}
+
+pub(super) fn push<'a, const N: usize>(
+    list: &mut List<'a, N>,
+    text: Option<&'a str>,
+    expected: Refused,
+    full: Refused,
+) -> Result<(), Refused> {
+    list.written = true;
+    let Some(text) = text else { return Ok(()) };
+    if text.is_empty() || contains(text, 0) {
+        return Err(expected);
+    }
+    list.items.push(text).map_err(|_| full)
+}
+
+pub(super) fn seconds(text: &str) -> Result<u32, Refused> {
+    let milliseconds = duration::milliseconds(text).ok_or(duration::EXPECTED)?;
+    u32::try_from(milliseconds / 1_000).map_err(|_| duration::EXPECTED)
+}
+
+/// A key that takes text.
+macro_rules! text {
+    ($key:literal, $doc:literal, |$raw:ident, $text:ident| $set:expr) => {
+        Field {
+            key: $key,
+            doc: described($doc),
+            kind: Kind::Text(|$raw, $text| {
+                $set;
+                Ok(())
+            }),
+        }
+    };
+}
+
+/// A key that takes a list of texts.
+macro_rules! texts {
+    ($key:literal, $doc:literal, |$raw:ident| $list:expr, $expected:expr, $full:expr) => {
+        Field { key: $key, doc: described($doc), kind: Kind::Texts(|$raw, text| push($list, text, $expected, $full)) }
+    };
+}
+
+/// A key that takes a list of names: each without the dot of the root, which names in certificates do not have.
+macro_rules! names {
+    ($key:literal, $doc:literal, |$raw:ident| $list:expr, $kind:ident, $expected:expr, $full:expr) => {
+        Field {
+            key: $key,
+            doc: described($doc),
+            kind: Kind::$kind(|$raw, text| push($list, text.map(without_root), $expected, $full)),
+        }
+    };
+}
+
+/// A key that takes true or false.
+macro_rules! flag {
+    ($key:literal, $doc:literal, |$raw:ident, $value:ident| $set:expr) => {
+        Field { key: $key, doc: described($doc), kind: Kind::Bool(|$raw, $value| $set) }
+    };
+}
+
+/// A key that takes an object.
+macro_rules! object {
+    ($key:literal, $doc:literal, $object:path, |$raw:ident| $enter:expr) => {
+        Field { key: $key, doc: described($doc), kind: Kind::Object(&$object, |$raw| $enter) }
+    };
+}

@@ -1,0 +1,102 @@
+//! Validates where certificates are ordered, and how their names are shown to be ours.
+
+use core::net::SocketAddr;
+
+use super::address::{ip_address, socket_address};
+use super::error::{ConfigError, Found};
+use super::model::{Acme, ChallengeType, Eab};
+use super::raw::RawAcme;
+use super::validate_place::At;
+use crate::identity::is_dns_name;
+
+/// The default of ADR-001: a third of a 24-hour certificate.
+pub(super) const DEFAULT_RENEW_BEFORE_S: u32 = 8 * 3600;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Server,
+    Client,
+    /// An EST server, for its devices.
+    #[cfg_attr(not(feature = "gateway"), expect(dead_code, reason = "only a gateway has one"))]
+    Est,
+}
+
+/// Validates an `acme` with its domains.
+pub(super) fn acme<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acme<'a>, ConfigError<'a>> {
+    if raw.domains.items.is_empty() {
+        return at.fail("domains", Found::Nothing, "a list with a name at least");
+    }
+    for domain in &raw.domains.items {
+        let wildcard = domain.strip_prefix("*.");
+        let named = is_dns_name(wildcard.unwrap_or(domain)) || ip_address(domain).is_some();
+        if !named {
+            return at.fail("domains", Found::Text(domain), "DNS names and IP addresses");
+        }
+        // RFC 8555 section 7.1.3 leaves wildcards to dns-01 in practice: other challenges prove one host
+        if wildcard.is_some() && raw.challenge_type != ChallengeType::Dns01 {
+            return at.fail("domains", Found::Text(domain), "no wildcard, or challenge_type \"dns-01\"");
+        }
+    }
+    acme_for_any_name(at, raw, side)
+}
+
+/// Validates an `acme` without its domains.
+pub(super) fn acme_for_any_name<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acme<'a>, ConfigError<'a>> {
+    let http_listen: Option<SocketAddr> = match raw.http_listen {
+        None => None,
+        Some(text) => match socket_address(text).ok_or(()) {
+            Ok(address) => Some(address),
+            Err(_) => return at.fail("http_listen", Found::Text(text), "ADDRESS:PORT, as 0.0.0.0:80"),
+        },
+    };
+    match (raw.challenge_type, side) {
+        (ChallengeType::Dns01, _) => {
+            at.required("dns_hook", raw.dns_hook, "a command that answers dns-01")?;
+        }
+        (ChallengeType::Http01, Side::Client | Side::Est) => {
+            at.required(
+                "http_listen",
+                http_listen,
+                "ADDRESS:PORT where http-01 is answered, or dns-01 with a dns_hook",
+            )?;
+        }
+        (ChallengeType::TlsAlpn01, Side::Client) => {
+            return at.fail(
+                "challenge_type",
+                Found::Text("tls-alpn-01"),
+                "\"http-01\" or \"dns-01\": a client has no TLS port to answer on",
+            );
+        }
+        (ChallengeType::TlsAlpn01, Side::Est) => {
+            return at.fail(
+                "challenge_type",
+                Found::Text("tls-alpn-01"),
+                "\"http-01\" or \"dns-01\": a device's name does not lead to a TLS port of the gateway",
+            );
+        }
+        (ChallengeType::Http01 | ChallengeType::TlsAlpn01, Side::Server) => {}
+    }
+    let eab = match (raw.eab_kid, raw.eab_hmac_key_file) {
+        (None, None) => None,
+        (Some(kid), Some(hmac_key_file)) => Some(Eab { kid, hmac_key_file }),
+        (Some(_), None) => return at.inside("eab").fail("hmac_key_file", Found::Nothing, "a file name"),
+        (None, Some(_)) => return at.inside("eab").fail("kid", Found::Nothing, "the account's identifier"),
+    };
+    Ok(Acme {
+        directory_url: at.required("directory_url", raw.directory_url, "a URL that begins with https://")?,
+        email: raw.email,
+        domains: raw.domains.items.clone(),
+        challenge_type: raw.challenge_type,
+        renew_before_s: raw.renew_before_s.unwrap_or(DEFAULT_RENEW_BEFORE_S),
+        storage_path: at.required("storage_path", raw.storage_path, "a folder")?,
+        ca_bundle: raw.ca_bundle,
+        issuer_bundle: raw.issuer_bundle,
+        http_listen,
+        eab,
+        key_type: raw.key_type,
+        renew_via: raw.renew_via,
+        profile: raw.profile,
+        hook: raw.hook,
+        dns_hook: raw.dns_hook,
+    })
+}

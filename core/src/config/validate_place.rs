@@ -1,0 +1,83 @@
+//! The place of a value that is validated, for errors.
+
+use super::error::{ConfigError, Found, MAX_PATH, Segment};
+
+pub(super) const SERVER: &[Segment<'static>] = &[Segment::Key("security"), Segment::Key("tls"), Segment::Key("server")];
+pub(super) const CLIENT: &[Segment<'static>] = &[Segment::Key("security"), Segment::Key("tls"), Segment::Key("client")];
+
+pub(super) const TRUE: Found<'static> = Found::Literal("true");
+pub(super) const FALSE: Found<'static> = Found::Literal("false");
+
+/// The place of an object, for errors in the object.
+#[derive(Clone, Debug)]
+pub(super) struct At<'a> {
+    path: heapless::Vec<Segment<'a>, MAX_PATH>,
+    offset: u32,
+}
+
+impl<'a> At<'a> {
+    pub(super) fn new(path: &[Segment<'a>], offset: u32) -> Self {
+        let mut own = heapless::Vec::new();
+        for segment in path {
+            let pushed = own.push(*segment).is_ok();
+            debug_assert!(pushed, "the schema is deeper than MAX_PATH");
+        }
+        Self { path: own, offset }
+    }
+
+    /// Refuses an object that has other keys and does not say whether it is enabled.
+    #[inline(never)]
+    pub(super) fn switched(
+        &self,
+        offset: u32,
+        enabled: Option<bool>,
+        other: Option<&'static str>,
+    ) -> Result<(), ConfigError<'a>> {
+        match (enabled, other) {
+            (None, Some(key)) => Err(ConfigError {
+                path: self.path.clone(),
+                offset,
+                found: Found::NotEnabled(key),
+                expected: "\"enabled\": true, or false where it is meant to be off",
+                nearest: None,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the place of an object in this one.
+    pub(super) fn inside(&self, key: &'static str) -> Self {
+        let mut inside = self.clone();
+        let pushed = inside.path.push(Segment::Key(key)).is_ok();
+        debug_assert!(pushed, "the schema is deeper than MAX_PATH");
+        inside
+    }
+
+    pub(super) fn fail<T>(
+        &self,
+        key: &'static str,
+        found: Found<'a>,
+        expected: &'static str,
+    ) -> Result<T, ConfigError<'a>> {
+        Err(self.error(key, found, expected))
+    }
+
+    /// Not inlined: a hundred places fail, and the image of a device has room for one copy.
+    #[cold]
+    #[inline(never)]
+    fn error(&self, key: &'static str, found: Found<'a>, expected: &'static str) -> ConfigError<'a> {
+        ConfigError { path: self.inside(key).path, offset: self.offset, found, expected, nearest: None }
+    }
+
+    pub(super) fn required<T>(
+        &self,
+        key: &'static str,
+        value: Option<T>,
+        expected: &'static str,
+    ) -> Result<T, ConfigError<'a>> {
+        match value {
+            Some(value) => Ok(value),
+            None => self.fail(key, Found::Nothing, expected),
+        }
+    }
+}

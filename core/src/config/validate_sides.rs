@@ -1,0 +1,182 @@
+//! Validates one side of TLS, a server's or a client's: what it shows, and whom it trusts.
+
+use super::address::rule_address;
+use super::error::{ConfigError, Found};
+use super::inherit::{ClientSide, ServerSide};
+use super::model::{Addresses, ClientTls, ClientTrust, CredentialSource, Files, MAX_FILES, Server, ServerTls};
+use super::raw::{List, RawSide};
+use super::validate_acme::{Side, acme};
+use super::validate_place::{At, FALSE, TRUE};
+use crate::identity::is_dns_rule;
+
+/// Refuses a half-written `acme` or `mtls`: one with other keys whose `enabled` is neither written nor, for `mtls`,
+/// inherited as true.
+#[inline(never)]
+pub(super) fn switches<'a>(at: &At<'a>, own: &RawSide<'a>, mutual: Option<bool>) -> Result<(), ConfigError<'a>> {
+    let (mtls, at_mtls) = (&own.mtls, at.inside("mtls"));
+    at.inside("acme").switched(own.acme.offset, own.acme.enabled, own.acme.other)?;
+    at_mtls.inside("acme").switched(mtls.acme.offset, mtls.acme.enabled, mtls.acme.other)?;
+    at_mtls.switched(mtls.offset, mtls.enabled.or(mutual.filter(|enabled| *enabled)), mtls.other)
+}
+
+/// Validates a server's side, each part from its origin.
+#[inline(never)]
+pub(super) fn server<'a>(at: &At<'a>, side: &ServerSide<'_, 'a>) -> Result<Server<'a>, ConfigError<'a>> {
+    if !side.enabled {
+        return Ok(Server::Plain);
+    }
+    let tls = ServerTls { credential: server_credential(at, side.credential)?, min_version: side.min_version };
+    if side.mutual { Ok(Server::MutualTls(tls, client_trust(&at.inside("mtls"), side)?)) } else { Ok(Server::Tls(tls)) }
+}
+
+/// No pins: only a gateway has a key for them.
+#[cfg(not(feature = "gateway"))]
+static NO_PINS: List<'static, MAX_FILES> = List { written: false, items: heapless::Vec::new() };
+
+/// Returns the key and value to blame where neither CAs nor pins are named: the CAs, unless only an empty list of pins
+/// is written.
+fn unnamed<'a>(
+    of_cas: &'static str,
+    cas: &List<'a, MAX_FILES>,
+    pins: &List<'a, MAX_FILES>,
+) -> (&'static str, Found<'a>) {
+    match (cas.written, pins.written) {
+        (true, _) => (of_cas, Found::Array),
+        (false, true) => ("pinned_certificates", Found::Array),
+        (false, false) => (of_cas, Found::Nothing),
+    }
+}
+
+#[inline(never)]
+fn client_trust<'a>(at: &At<'a>, side: &ServerSide<'_, 'a>) -> Result<ClientTrust<'a>, ConfigError<'a>> {
+    let (trust, rules) = (side.client_cas, side.rules);
+    let cas = &trust.client_ca_files;
+    #[cfg(feature = "gateway")]
+    let pins = &trust.pinned_certificates;
+    #[cfg(not(feature = "gateway"))]
+    let pins = &NO_PINS;
+    if cas.items.is_empty() && pins.items.is_empty() {
+        let (key, found) = unnamed("client_ca_files", cas, pins);
+        return at.fail(key, found, "a list of files with the CAs of clients, or pinned_certificates");
+    }
+    if let Some(name) = rules.allowed_dns.items.iter().find(|name| !is_dns_rule(name)) {
+        return at.fail("allowed_client_dns", Found::Text(name), "DNS names");
+    }
+    let mut allowed_ips = Addresses::new();
+    for text in &rules.allowed_ips.items {
+        let Some(address) = rule_address(text) else {
+            return at.fail("allowed_client_ips", Found::Text(text), "IP addresses, as certificates have them");
+        };
+        let pushed = allowed_ips.push(address).is_ok();
+        debug_assert!(pushed, "both lists have the same capacity");
+    }
+    Ok(ClientTrust {
+        required: side.required,
+        ca_files: cas.items.clone(),
+        #[cfg(feature = "gateway")]
+        pinned_certificates: pins.items.clone(),
+        any_verified: !rules.names_rules(),
+        allowed_cns: rules.allowed_cns.items.clone(),
+        allowed_dns: rules.allowed_dns.items.clone(),
+        allowed_uris: rules.allowed_uris.items.clone(),
+        allowed_ips,
+    })
+}
+
+#[inline(never)]
+fn server_credential<'a>(at: &At<'a>, raw: &RawSide<'a>) -> Result<CredentialSource<'a>, ConfigError<'a>> {
+    let files = files(at, raw.cert_file, raw.key_file)?;
+    if raw.acme_mode == Some(true) {
+        if !raw.acme.is_enabled() {
+            return at.inside("acme").fail("enabled", FALSE, "true, since mode is \"acme\"");
+        }
+        let acme = acme(&at.inside("acme"), &raw.acme, Side::Server)?;
+        return Ok(match files {
+            Some(files) => CredentialSource::AcmeWithFallback(acme, files),
+            None => CredentialSource::Acme(acme),
+        });
+    }
+    if raw.acme.is_enabled() {
+        return at.fail("mode", Found::Text("manual"), "\"acme\", since acme.enabled is true");
+    }
+    Ok(CredentialSource::Files(at.required("cert_file", files, "a file name, since TLS is enabled")?))
+}
+
+/// Requires both files or neither.
+fn files<'a>(
+    at: &At<'a>,
+    cert_file: Option<&'a str>,
+    key_file: Option<&'a str>,
+) -> Result<Option<Files<'a>>, ConfigError<'a>> {
+    match (cert_file, key_file) {
+        (Some(cert_file), Some(key_file)) => Ok(Some(Files { cert_file, key_file })),
+        (Some(_), None) => at.fail("key_file", Found::Nothing, "a file name, since there is a cert_file"),
+        (None, Some(_)) => at.fail("cert_file", Found::Nothing, "a file name, since there is a key_file"),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Validates a client's side, each part from its origin.
+#[inline(never)]
+pub(super) fn client<'a>(at: &At<'a>, side: &ClientSide<'_, 'a>) -> Result<ClientTls<'a>, ConfigError<'a>> {
+    let cas = &side.trust.ca_files;
+    #[cfg(feature = "gateway")]
+    let pins = &side.trust.pinned_certificates;
+    #[cfg(not(feature = "gateway"))]
+    let pins = &NO_PINS;
+    if !side.system_roots && cas.items.is_empty() && pins.items.is_empty() && !side.insecure_skip_verify {
+        let (key, found) = unnamed("ca_files", cas, pins);
+        return at.fail(key, found, "a list of files, or pinned_certificates, since use_system_roots is false");
+    }
+    Ok(ClientTls {
+        ca_files: cas.items.clone(),
+        #[cfg(feature = "gateway")]
+        pinned_certificates: pins.items.clone(),
+        system_roots: side.system_roots,
+        credential: match side.credential {
+            Some(credential) => client_credential(at, credential, side.mutual)?,
+            None => None,
+        },
+        min_version: side.min_version,
+        insecure_skip_verify: side.insecure_skip_verify,
+    })
+}
+
+/// Selects files of `mtls`, ACME of `mtls.acme` (ADR-001) or of `acme` (as SemStreams ships it).
+#[inline(never)]
+fn client_credential<'a>(
+    at: &At<'a>,
+    raw: &RawSide<'a>,
+    mutual: bool,
+) -> Result<Option<CredentialSource<'a>>, ConfigError<'a>> {
+    let (mtls_at, mtls) = (at.inside("mtls"), &raw.mtls);
+    let files = if mutual { files(&mtls_at, mtls.cert_file, mtls.key_file)? } else { None };
+    let acme_source = match (mutual && mtls.acme.is_enabled(), raw.acme.is_enabled()) {
+        (true, true) => {
+            return mtls_at.inside("acme").fail("enabled", TRUE, "one of client.acme and client.mtls.acme, not both");
+        }
+        (true, false) => Some((mtls_at.inside("acme"), &mtls.acme)),
+        (false, true) if raw.acme_mode == Some(false) => {
+            return at.fail("mode", Found::Text("manual"), "\"acme\", since acme.enabled is true");
+        }
+        (false, true) => Some((at.inside("acme"), &raw.acme)),
+        (false, false) if raw.acme_mode == Some(true) => {
+            return at.inside("acme").fail("enabled", FALSE, "true, since mode is \"acme\"");
+        }
+        (false, false) => None,
+    };
+    match acme_source {
+        Some((at, raw)) => {
+            let acme = acme(&at, raw, Side::Client)?;
+            Ok(Some(match files {
+                Some(files) => CredentialSource::AcmeWithFallback(acme, files),
+                None => CredentialSource::Acme(acme),
+            }))
+        }
+        None if mutual => {
+            let files = mtls_at.required("cert_file", files, "a file name, since mtls is enabled")?;
+            Ok(Some(CredentialSource::Files(files)))
+        }
+        None => Ok(None),
+    }
+}

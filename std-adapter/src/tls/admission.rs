@@ -1,0 +1,50 @@
+//! The permission to carry a connection's octets.
+
+use std::sync::Arc;
+
+use super::Peer;
+
+/// The permission to carry a connection's octets: an authorized peer, or a side that authenticates nobody.
+#[derive(Clone, Debug)]
+pub enum Admission {
+    /// The peer is authorized.
+    Peer(Arc<Peer>),
+    /// This side authenticates nobody.
+    Anyone(Anyone),
+}
+
+/// The marker of a side that authenticates nobody. Only settings without authentication make one:
+///
+/// ```compile_fail,E0423
+/// let skipped = edgetrust::tls::Anyone(());
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Anyone(());
+
+impl Anyone {
+    /// Creates the marker for a client without a certificate, where the settings admit such a client.
+    pub(super) fn without_certificate() -> Admission {
+        Admission::Anyone(Self(()))
+    }
+
+    /// Creates the marker for TLS settings that verify no peer.
+    pub(super) fn not_verified() -> Admission {
+        Admission::Anyone(Self(()))
+    }
+
+    /// Creates the marker for a plaintext tunnel.
+    #[cfg(feature = "cli")]
+    pub(crate) fn in_plaintext() -> Admission {
+        Admission::Anyone(Self(()))
+    }
+}
+
+impl Admission {
+    /// Returns the authorized peer, or `None` if no certificate was requested or shown.
+    pub fn peer(&self) -> Option<&Arc<Peer>> {
+        match self {
+            Self::Peer(peer) => Some(peer),
+            Self::Anyone(_) => None,
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Holds the certificates that are in use, ours and those that peers are verified by.
+
+use std::sync::Arc;
+
+use pki_types::UnixTime;
+
+use super::{Authority, Credential, TrustStore};
+
+/// The certificates shown to peers, and those that peers are verified by, for reports of their expiry.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Certificates {
+    /// The credential shown to peers, if any.
+    pub credential: Option<Credential>,
+    /// The trust that peers are verified by, if any.
+    pub trust: Option<Arc<TrustStore>>,
+}
+
+impl Certificates {
+    /// Returns the first and last second of our own certificate's validity, if there is one.
+    pub fn validity(&self) -> Option<(UnixTime, UnixTime)> {
+        self.credential.as_ref().and_then(Credential::validity)
+    }
+
+    /// Returns every configured CA, pin and intermediate, and the intermediates that peers and we show.
+    pub fn authorities(&self) -> Vec<Authority> {
+        let mut all = self.trust.as_ref().map(|trust| trust.authorities()).unwrap_or_default();
+        if let Some(credential) = &self.credential {
+            all.extend(Authority::of_chain(&credential.chain()));
+        }
+        all
+    }
+}
