@@ -29,15 +29,16 @@
 #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
 compile_error!("edgetrust needs a cryptography provider: feature aws-lc-rs or ring");
 
-/// Logs a line about a credential, by `name` and `storage_path`. Two of a gateway may share a name, never a
-/// `storage_path`.
+/// Logs a line about a credential, by `name` and `home`. Two of a gateway may share a name, never a home.
 #[cfg(feature = "cli")]
 macro_rules! log {
     ($level:ident, $credential:expr, $($rest:tt)+) => {
-        tracing::$level!(credential = %$credential.name, storage_path = %$credential.storage_path.display(), $($rest)+)
+        tracing::$level!(credential = %$credential.name, storage_path = %$credential.home, $($rest)+)
     };
 }
 
+#[cfg(feature = "cli")]
+mod accept;
 #[cfg(feature = "cli")]
 mod acme;
 #[cfg(feature = "cli")]

@@ -1,7 +1,5 @@
 //! Manages the ACME account (RFC 8555 section 7.3). The key is stored first, so that no account is lost or made twice.
 
-use std::path::Path;
-
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use edgetrust_core::rotation::FailureKind;
@@ -12,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::error::{AcmeError, JsonFault};
 use super::http::{Http, LastAnswers};
 use super::settings::Settings;
-use crate::store::{Folder, look};
+use crate::store::{Entry, Held, Home};
 
-const FILE: &str = "account.json";
+const FILE: &str = Entry::Account.name();
 
 /// The stored part of an account.
 #[derive(Clone, Deserialize, Serialize)]
@@ -44,9 +42,9 @@ impl AccountFile {
         key.map(PrivatePkcs8KeyDer::from).map_err(|_| storage(format!("{FILE}: key: expected base64")))
     }
 
-    fn write(&self, folder: &Folder) -> Result<(), AcmeError> {
+    async fn write(&self, held: &dyn Held) -> Result<(), AcmeError> {
         let json = serde_json::to_vec_pretty(self).map_err(storage)?;
-        folder.write(FILE, &json).map_err(storage)
+        held.keep(Entry::Account, &json).await.map_err(storage)
     }
 }
 
@@ -54,39 +52,39 @@ fn storage(reason: impl std::fmt::Display) -> AcmeError {
     AcmeError::new("the account's file", FailureKind::Transient, reason)
 }
 
-/// Reads the account of a folder, for display.
+/// Reads the account of a home, for display.
 ///
 /// # Errors
-/// Fails if the account's file is malformed.
-pub fn account_file(folder: &Path) -> Result<Option<AccountFile>, String> {
-    let json = look(folder, FILE).map_err(|error| error.to_string())?;
-    let fault = |error| format!("{}: {}", folder.join(FILE).display(), JsonFault(&error));
+/// Fails if the account cannot be read or is malformed.
+pub async fn account_file(home: &Home) -> Result<Option<AccountFile>, String> {
+    let json = home.look(Entry::Account).await.map_err(|error| error.to_string())?;
+    let fault = |error| format!("{home}/{FILE}: {}", JsonFault(&error));
     json.map(|json| serde_json::from_slice(&json).map_err(fault)).transpose()
 }
 
-/// Reads the account's file; an account of another directory is set aside.
-fn load(folder: &Folder, settings: &Settings) -> Result<Option<AccountFile>, AcmeError> {
-    let Some(json) = folder.read(FILE).map_err(storage)? else { return Ok(None) };
+/// Reads the account; an account of another directory is set aside.
+async fn load(held: &dyn Held, settings: &Settings) -> Result<Option<AccountFile>, AcmeError> {
+    let Some(json) = held.look(Entry::Account).await.map_err(storage)? else { return Ok(None) };
     let known: AccountFile =
         serde_json::from_slice(&json).map_err(|error| storage(format!("{FILE}: {}", JsonFault(&error))))?;
     if known.directory_url == settings.directory_url {
         return Ok(Some(known));
     }
     log!(info, settings.which(), was = %known.directory_url, is = %settings.directory_url, "another directory: the account is kept as account.previous.json");
-    folder.write("account.previous.json", &json).map_err(storage)?;
+    held.keep(Entry::PreviousAccount, &json).await.map_err(storage)?;
     Ok(None)
 }
 
 /// Returns the account, restored or newly created.
 pub(super) async fn account(
     settings: &Settings,
-    folder: &Folder,
+    held: &dyn Held,
     http: &Http,
     last: &LastAnswers,
 ) -> Result<Account, AcmeError> {
     let directory = settings.directory_url.clone();
     let builder = || Account::builder_with_http(Box::new(http.clone()));
-    let known = load(folder, settings)?;
+    let known = load(held, settings).await?;
     let contact = settings.email.as_ref().map(|email| format!("mailto:{email}"));
     let contacts: Vec<&str> = contact.iter().map(String::as_str).collect();
     if let Some((url, file)) = known.as_ref().and_then(|file| file.url.clone().map(|url| (url, file))) {
@@ -95,7 +93,7 @@ pub(super) async fn account(
         if file.email != settings.email {
             let updated = account.update_contacts(&contacts).await;
             updated.map_err(|error| AcmeError::of("the account's contact", &error, last.get()))?;
-            AccountFile { email: settings.email.clone(), ..file.clone() }.write(folder)?;
+            AccountFile { email: settings.email.clone(), ..file.clone() }.write(held).await?;
         }
         return Ok(account);
     }
@@ -116,7 +114,7 @@ pub(super) async fn account(
                     let (_, key) = Key::generate_pkcs8().map_err(|error| AcmeError::of("the account", &error, None))?;
                     let key = BASE64_STANDARD.encode(key.secret_pkcs8_der());
                     let file = AccountFile { directory_url: directory.clone(), url: None, email: None, key };
-                    file.write(folder)?;
+                    file.write(held).await?;
                     file
                 }
             };
@@ -134,14 +132,14 @@ pub(super) async fn account(
         }
     };
     log!(info, settings.which(), account = account.id(), directory = %settings.directory_url, "ACME account");
-    AccountFile { url: Some(account.id().to_owned()), ..made }.write(folder)?;
+    AccountFile { url: Some(account.id().to_owned()), ..made }.write(held).await?;
     Ok(account)
 }
 
 /// Forgets the URL of an account that the CA no longer knows; its key creates another.
-pub(super) fn forget(folder: &Folder, settings: &Settings) -> Result<(), AcmeError> {
-    match load(folder, settings)? {
-        Some(known) => AccountFile { url: None, ..known }.write(folder),
+pub(super) async fn forget(held: &dyn Held, settings: &Settings) -> Result<(), AcmeError> {
+    match load(held, settings).await? {
+        Some(known) => AccountFile { url: None, ..known }.write(held).await,
         None => Ok(()),
     }
 }
@@ -152,13 +150,13 @@ pub(super) fn forget(folder: &Folder, settings: &Settings) -> Result<(), AcmeErr
 /// one, which the CA refuses until `account.json` is removed and another account created.
 pub(super) async fn rollover(
     account: &mut Account,
-    folder: &Folder,
+    held: &dyn Held,
     settings: &Settings,
     last: &LastAnswers,
 ) -> Result<(), AcmeError> {
-    let known = load(folder, settings)?.ok_or_else(|| storage("there is none"))?;
+    let known = load(held, settings).await?.ok_or_else(|| storage("there is none"))?;
     let made = account.update_key().await;
     let credentials = made.map_err(|error| AcmeError::of("the account's new key", &error, last.get()))?;
     let key = BASE64_STANDARD.encode(credentials.private_key().secret_pkcs8_der());
-    AccountFile { key, ..known }.write(folder)
+    AccountFile { key, ..known }.write(held).await
 }

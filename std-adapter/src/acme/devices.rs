@@ -17,27 +17,27 @@ use super::settings::Settings;
 use super::step_ca;
 use super::verify::verify;
 use crate::clock;
-use crate::store::Folder;
+use crate::store::Held;
 use crate::tls::LiveCredential;
 
 /// Orders certificates for other parties' keys, several at a time. Orders are not stored; the key's owner asks again.
 #[derive(Debug)]
 pub struct DeviceIssuer {
     settings: Settings,
-    folder: Arc<Folder>,
+    held: Arc<dyn Held>,
     responders: Responders,
     /// Locked while the account is restored or created, so that two orders do not create two accounts.
     account: Mutex<()>,
 }
 
 impl DeviceIssuer {
-    /// Creates an issuer with the account stored in `folder`; the names of `settings` do not count.
+    /// Creates an issuer with the account that `held` keeps; the names of `settings` do not count.
     ///
     /// # Errors
     /// Fails if the directory's roots cannot be used.
-    pub fn new(settings: Settings, folder: Arc<Folder>, responders: Responders) -> Result<Self, String> {
+    pub fn new(settings: Settings, held: Arc<dyn Held>, responders: Responders) -> Result<Self, String> {
         Http::new(&settings, LastAnswers::default())?;
-        Ok(Self { settings, folder, responders, account: Mutex::new(()) })
+        Ok(Self { settings, held, responders, account: Mutex::new(()) })
     }
 
     /// Returns the settings that the issuer was created with.
@@ -45,9 +45,9 @@ impl DeviceIssuer {
         &self.settings
     }
 
-    /// Returns the folder that stores the account.
-    pub fn folder(&self) -> &Arc<Folder> {
-        &self.folder
+    /// Returns what keeps the account.
+    pub fn held(&self) -> &Arc<dyn Held> {
+        &self.held
     }
 
     /// Orders a certificate for these names with an approved PKCS #10 request; returns the verified chain, leaf first,
@@ -72,7 +72,7 @@ impl DeviceIssuer {
             if error.remedy == Remedy::NewAccount {
                 log!(warn, settings.which(), "the CA does not know the account any more: {error}");
                 let _one = self.account.lock().await;
-                account::forget(&self.folder, &settings)?;
+                account::forget(&*self.held, &settings).await?;
                 url = None;
             }
             rounds.another(&settings, error).await?;
@@ -99,7 +99,7 @@ impl DeviceIssuer {
         let http = http.map_err(|error| AcmeError::new("the directory", FailureKind::Refused, error))?;
         let account = {
             let _one = self.account.lock().await;
-            account::account(settings, &self.folder, &http, &last).await?
+            account::account(settings, &*self.held, &http, &last).await?
         };
         let context = Context {
             settings,

@@ -13,11 +13,11 @@ use hyper::header::CONTENT_TYPE;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::Semaphore;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tracing::{debug, warn};
+
+use crate::accept::{Accepting, Few};
 
 const PATH: &str = "/.well-known/acme-challenge/";
 
@@ -36,13 +36,7 @@ pub struct Responders(Arc<Mutex<HashMap<SocketAddr, Weak<Responder>>>>);
 #[derive(Debug)]
 struct Responder {
     tokens: Arc<Tokens>,
-    task: AbortHandle,
-}
-
-impl Drop for Responder {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    _accepting: Accepting,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -88,39 +82,24 @@ impl Responder {
         socket.bind(address)?;
         let listener = socket.listen(128)?;
         let tokens = Arc::<Tokens>::default();
-        let task = tokio::spawn(serve(listener, tokens.clone())).abort_handle();
-        Ok(Self { tokens, task })
+        let answered = tokens.clone();
+        let serve = move |stream, remote| serve(stream, remote, answered.clone());
+        let failed = |error: &io::Error| warn!("http-01: accept: {error}");
+        let accepting = Accepting::begin(Few::new(listener, CONNECTIONS, serve, failed));
+        Ok(Self { tokens, _accepting: accepting })
     }
 }
 
-async fn serve(listener: TcpListener, tokens: Arc<Tokens>) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        let Ok(permit) = permits.clone().acquire_owned().await else { return };
-        let (stream, remote) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                warn!("http-01: accept: {error}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let tokens = tokens.clone();
-        connections.spawn(async move {
-            let answer = service_fn(|request: Request<Incoming>| {
-                let answer = answer(&tokens, request.method(), request.uri().path());
-                debug!(%remote, path = request.uri().path(), status = answer.status().as_u16(), "http-01");
-                async move { Ok::<_, Infallible>(answer) }
-            });
-            let mut http = hyper::server::conn::http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false);
-            // A client that has gone away needs no answer.
-            let _ = timeout(PATIENCE, http.serve_connection(TokioIo::new(stream), answer)).await;
-            drop(permit);
-        });
-    }
+async fn serve(stream: TcpStream, remote: SocketAddr, tokens: Arc<Tokens>) {
+    let answer = service_fn(|request: Request<Incoming>| {
+        let answer = answer(&tokens, request.method(), request.uri().path());
+        debug!(%remote, path = request.uri().path(), status = answer.status().as_u16(), "http-01");
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false);
+    // A client that has gone away needs no answer.
+    let _ = timeout(PATIENCE, http.serve_connection(TokioIo::new(stream), answer)).await;
 }
 
 fn answer(tokens: &Tokens, method: &Method, path: &str) -> Response<Full<Bytes>> {
@@ -142,7 +121,7 @@ fn answer(tokens: &Tokens, method: &Method, path: &str) -> Response<Full<Bytes>>
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
+    use tokio::net::TcpListener;
 
     async fn get(address: SocketAddr, token: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();

@@ -12,14 +12,14 @@ use pki_types::{CertificateDer, UnixTime};
 use super::error::{AcmeError, Remedy};
 use super::http::{Http, LastAnswers};
 use super::http01::Responders;
-use super::issued::Issued;
+use super::issued::credential;
 use super::order::Context;
 use super::rounds::Rounds;
 use super::settings::Settings;
 use super::verify::verify;
 use super::{account, order, step_ca};
 use crate::clock;
-use crate::store::Folder;
+use crate::store::{Held, Record};
 use crate::tls::LiveCredential;
 
 /// The time in which a CA suggests a renewal (RFC 9773 section 4.2), and the interval until the next query.
@@ -36,7 +36,7 @@ pub struct RenewalWindow {
 /// Obtains certificates from one directory.
 pub struct AcmeIssuer {
     settings: Settings,
-    folder: Arc<Folder>,
+    held: Arc<dyn Held>,
     responders: Responders,
     credential: LiveCredential,
     http: Http,
@@ -59,13 +59,13 @@ impl AcmeIssuer {
     /// Fails if the directory's roots cannot be used.
     pub fn new(
         settings: Settings,
-        folder: Arc<Folder>,
+        held: Arc<dyn Held>,
         responders: Responders,
         credential: LiveCredential,
     ) -> Result<Self, String> {
         let last = LastAnswers::default();
         let http = Http::new(&settings, last.clone())?;
-        Ok(Self { settings, folder, responders, credential, http, last, account: None, replaces: None })
+        Ok(Self { settings, held, responders, credential, http, last, account: None, replaces: None })
     }
 
     /// Returns the account, restored or newly created.
@@ -74,7 +74,7 @@ impl AcmeIssuer {
     /// Returns why there is no account.
     pub async fn account(&mut self) -> Result<&mut Account, AcmeError> {
         if self.account.is_none() {
-            self.account = Some(account::account(&self.settings, &self.folder, &self.http, &self.last).await?);
+            self.account = Some(account::account(&self.settings, &*self.held, &self.http, &self.last).await?);
         }
         self.account.as_mut().ok_or_else(|| AcmeError::new("the account", FailureKind::Transient, "there is none"))
     }
@@ -83,19 +83,19 @@ impl AcmeIssuer {
     ///
     /// # Errors
     /// Returns why there is no certificate, and when another attempt is worthwhile.
-    pub async fn issue(&mut self) -> Result<Issued, AcmeError> {
+    pub async fn issue(&mut self) -> Result<Record, AcmeError> {
         let mut rounds = Rounds::default();
         loop {
             let error = match self.attempt().await {
-                Ok(issued) => return Ok(issued),
+                Ok(record) => return Ok(record),
                 Err(error) => error,
             };
             match error.remedy {
-                Remedy::NewOrder => order::forget(&self.folder)?,
+                Remedy::NewOrder => order::forget(&*self.held).await?,
                 Remedy::NewAccount => {
                     log!(warn, self.settings.which(), "the CA does not know the account any more: {error}");
-                    order::forget(&self.folder)?;
-                    account::forget(&self.folder, &self.settings)?;
+                    order::forget(&*self.held).await?;
+                    account::forget(&*self.held, &self.settings).await?;
                     self.account = None;
                 }
                 Remedy::AnotherNonce | Remedy::Again | Remedy::None => {}
@@ -104,7 +104,7 @@ impl AcmeIssuer {
         }
     }
 
-    async fn attempt(&mut self) -> Result<Issued, AcmeError> {
+    async fn attempt(&mut self) -> Result<Record, AcmeError> {
         self.account().await?;
         let account = self.account.as_ref();
         let account = account.ok_or_else(|| AcmeError::new("the account", FailureKind::Transient, "there is none"))?;
@@ -116,7 +116,7 @@ impl AcmeIssuer {
             credential: &self.credential,
             replaces: self.replaces.as_ref(),
         };
-        let (key, chain) = context.carry_out(&self.folder).await?;
+        let (key, chain) = context.carry_out(&*self.held).await?;
         self.checked(key, chain)
     }
 
@@ -125,11 +125,11 @@ impl AcmeIssuer {
     ///
     /// # Errors
     /// Returns why there is no certificate, and when another attempt is worthwhile.
-    pub async fn renew(&mut self, current: &Issued) -> Result<Issued, AcmeError> {
+    pub async fn renew(&mut self, current: &Record) -> Result<Record, AcmeError> {
         if self.settings.renew_via == RenewVia::StepCa {
             let renewed = step_ca::renew(&self.settings, current).await;
             match renewed.and_then(|chain| self.checked(current.key.clone(), chain)) {
-                Ok(issued) => return Ok(issued),
+                Ok(record) => return Ok(record),
                 Err(error) => {
                     log!(
                         warn,
@@ -143,7 +143,7 @@ impl AcmeIssuer {
     }
 
     /// Verifies the chain and checks that the key fits.
-    fn checked(&self, key: Vec<u8>, chain: Vec<CertificateDer<'static>>) -> Result<Issued, AcmeError> {
+    fn checked(&self, key: Vec<u8>, chain: Vec<CertificateDer<'static>>) -> Result<Record, AcmeError> {
         // Whatever the fault, another order may yield a better certificate.
         let refused = |reason: String| {
             AcmeError::new("the new certificate", FailureKind::Refused, reason).remedy(Remedy::NewOrder)
@@ -151,9 +151,9 @@ impl AcmeIssuer {
         verify(&self.settings, &chain, clock::now()).map_err(|error| refused(error.to_string()))?;
         let leaf = chain.first().and_then(|leaf| Certificate::from_der(leaf).ok());
         let validity = leaf.ok_or_else(|| refused("it does not parse".to_owned()))?.validity();
-        let issued = Issued { key, chain, not_before: validity.not_before, not_after: validity.not_after };
-        issued.credential().map_err(refused)?;
-        Ok(issued)
+        let record = Record { key, chain, not_before: validity.not_before, not_after: validity.not_after };
+        credential(&record).map_err(refused)?;
+        Ok(record)
     }
 
     /// Returns the window in which the CA suggests renewing this certificate, or `None` if the CA suggests none.
@@ -197,24 +197,24 @@ impl AcmeIssuer {
     pub async fn roll_account_key(&mut self) -> Result<(), AcmeError> {
         self.account().await?;
         let Some(account) = self.account.as_mut() else { return Ok(()) };
-        account::rollover(account, &self.folder, &self.settings, &self.last).await
+        account::rollover(account, &*self.held, &self.settings, &self.last).await
     }
 }
 
 /// Removes the order whose certificate is stored.
 ///
 /// # Errors
-/// Fails if the order's file cannot be removed.
-pub fn forget_order(folder: &Folder) -> Result<(), AcmeError> {
-    order::forget(folder)
+/// Fails if the order cannot be removed.
+pub async fn forget_order(held: &dyn Held) -> Result<(), AcmeError> {
+    order::forget(held).await
 }
 
 /// Removes, after a start, an order that a crash left although its certificate is stored.
 ///
 /// # Errors
-/// Fails if the order's file cannot be read or removed.
-pub fn forget_done_order(folder: &Folder, kept_key: &[u8]) -> Result<(), AcmeError> {
-    order::forget_done(folder, kept_key)
+/// Fails if the order cannot be read or removed.
+pub async fn forget_done_order(held: &dyn Held, kept_key: &[u8]) -> Result<(), AcmeError> {
+    order::forget_done(held, kept_key).await
 }
 
 /// Returns the identifier of RFC 9773 section 4.1, or `None` if the certificate has no authority key identifier.

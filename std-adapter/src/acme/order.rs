@@ -20,10 +20,10 @@ use super::http01::Responders;
 use super::key;
 use super::settings::Settings;
 use crate::pem;
-use crate::store::Folder;
+use crate::store::{Entry, Held};
 use crate::tls::LiveCredential;
 
-const FILE: &str = "order.json";
+const FILE: &str = Entry::Order.name();
 
 /// The longest time that a CA may take to validate, and to issue.
 const VALIDATION: Duration = Duration::from_secs(180);
@@ -53,17 +53,17 @@ impl Pending {
         BASE64_STANDARD.decode(&self.key).map_err(|_| storage(format!("{FILE}: key: expected base64")))
     }
 
-    fn write(&self, folder: &Folder) -> Result<(), AcmeError> {
-        folder.write(FILE, &serde_json::to_vec_pretty(self).map_err(storage)?).map_err(storage)
+    async fn write(&self, held: &dyn Held) -> Result<(), AcmeError> {
+        held.keep(Entry::Order, &serde_json::to_vec_pretty(self).map_err(storage)?).await.map_err(storage)
     }
 
     /// Loads the order that a crash left, if for the same directory and names; else stores a new key before requests.
-    fn load(folder: &Folder, settings: &Settings) -> Result<Self, AcmeError> {
-        if let Some(json) = folder.read(FILE).map_err(storage)? {
+    async fn load(held: &dyn Held, settings: &Settings) -> Result<Self, AcmeError> {
+        if let Some(json) = held.look(Entry::Order).await.map_err(storage)? {
             match serde_json::from_slice::<Self>(&json) {
                 Ok(pending) if settings.is_for(&pending.directory_url, &pending.domains) => return Ok(pending),
                 Ok(_) => log!(info, settings.which(), "the order that was begun is for other names: it is dropped"),
-                // The file is written atomically, so a malformed one is not ours: a new order costs nothing.
+                // The order is written as a whole, so a malformed one is not ours: a new order costs nothing.
                 Err(error) => {
                     let fault = JsonFault(&error);
                     log!(info, settings.which(), "the order that was begun is dropped: {FILE} cannot be read: {fault}");
@@ -78,7 +78,7 @@ impl Pending {
             url: None,
             key: BASE64_STANDARD.encode(key),
         };
-        pending.write(folder)?;
+        pending.write(held).await?;
         Ok(pending)
     }
 }
@@ -88,15 +88,16 @@ fn storage(reason: impl std::fmt::Display) -> AcmeError {
 }
 
 /// Removes an order whose certificate is stored, or that can no longer succeed.
-pub(super) fn forget(folder: &Folder) -> Result<(), AcmeError> {
-    folder.remove(FILE).map_err(storage)
+pub(super) async fn forget(held: &dyn Held) -> Result<(), AcmeError> {
+    held.forget(Entry::Order).await.map_err(storage)
 }
 
 /// Removes an order left by a crash after its certificate was stored, which would be fetched again as a renewal.
-pub(super) fn forget_done(folder: &Folder, kept_key: &[u8]) -> Result<(), AcmeError> {
-    let pending = folder.read(FILE).map_err(storage)?.and_then(|json| serde_json::from_slice::<Pending>(&json).ok());
+pub(super) async fn forget_done(held: &dyn Held, kept_key: &[u8]) -> Result<(), AcmeError> {
+    let pending = held.look(Entry::Order).await.map_err(storage)?;
+    let pending = pending.and_then(|json| serde_json::from_slice::<Pending>(&json).ok());
     let done = pending.is_some_and(|pending| pending.key().is_ok_and(|key| key == kept_key));
-    if done { forget(folder) } else { Ok(()) }
+    if done { forget(held).await } else { Ok(()) }
 }
 
 /// The parts that carrying out an order needs.
@@ -119,14 +120,14 @@ impl Context<'_> {
     /// Carries out the stored order, or a new one, for a key of our own; returns the key and the certificate's chain.
     pub(super) async fn carry_out(
         &self,
-        folder: &Folder,
+        held: &dyn Held,
     ) -> Result<(Vec<u8>, Vec<CertificateDer<'static>>), AcmeError> {
-        let pending = Pending::load(folder, self.settings)?;
+        let pending = Pending::load(held, self.settings).await?;
         let order = match &pending.url {
             Some(url) => self.resume(url).await?,
             None => {
                 let order = self.new_order().await?;
-                Pending { url: Some(order.url().to_owned()), ..pending.clone() }.write(folder)?;
+                Pending { url: Some(order.url().to_owned()), ..pending.clone() }.write(held).await?;
                 order
             }
         };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -11,6 +11,7 @@ use edgetrust_core::config::{Acme, ChallengeType, KeyType, RenewVia};
 use pki_types::CertificateDer;
 
 use crate::pem;
+use crate::store::Home;
 use crate::tls::{Anchors, system_roots};
 
 /// The purposes of a certificate.
@@ -43,7 +44,7 @@ impl fmt::Debug for Eab {
 pub(crate) struct Which {
     /// The first name of the credential.
     pub(crate) name: String,
-    pub(crate) storage_path: PathBuf,
+    pub(crate) home: Home,
 }
 
 /// An `acme` section, owned, with its files read.
@@ -59,8 +60,8 @@ pub struct Settings {
     pub challenge_type: ChallengeType,
     /// The time before its end at which a certificate is renewed, in seconds.
     pub renew_before_s: u32,
-    /// The folder where everything is stored.
-    pub storage_path: PathBuf,
+    /// The home of the credential and its account.
+    pub home: Home,
     /// The trust anchors for the directory's own server.
     pub roots: Anchors,
     /// The trust anchors that issued certificates must lead to.
@@ -118,7 +119,7 @@ impl Settings {
             domains: acme.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
             challenge_type: acme.challenge_type,
             renew_before_s: acme.renew_before_s,
-            storage_path: PathBuf::from(acme.storage_path),
+            home: Home::folder(acme.storage_path),
             roots,
             anchors,
             // RFC 8555 section 8.3
@@ -135,7 +136,7 @@ impl Settings {
 
     /// Returns the credential that these settings are for.
     pub(crate) fn which(&self) -> Which {
-        Which { name: self.domains.first().cloned().unwrap_or_default(), storage_path: self.storage_path.clone() }
+        Which { name: self.domains.first().cloned().unwrap_or_default(), home: self.home.clone() }
     }
 
     /// Returns whether an order made for this directory and these names may be resumed.

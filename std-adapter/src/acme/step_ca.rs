@@ -11,9 +11,10 @@ use serde::Deserialize;
 
 use super::error::AcmeError;
 use super::http::{Http, LastAnswers};
-use super::issued::Issued;
+use super::issued::credential;
 use super::settings::Settings;
 use crate::pem;
+use crate::store::Record;
 
 /// The number of intermediates that are kept of one CA.
 const MAX_INTERMEDIATES: usize = 8;
@@ -47,11 +48,11 @@ fn failed(reason: impl std::fmt::Display) -> AcmeError {
 }
 
 /// Returns the new chain, not yet verified.
-pub(super) async fn renew(settings: &Settings, current: &Issued) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
+pub(super) async fn renew(settings: &Settings, current: &Record) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
     let directory: Uri = settings.directory_url.parse().map_err(failed)?;
     let authority = directory.authority().ok_or_else(|| failed("the directory's URL has no host"))?;
     let last = LastAnswers::default();
-    let http = Http::showing(Some(current.credential().map_err(failed)?), settings, last.clone()).map_err(failed)?;
+    let http = Http::showing(Some(credential(current).map_err(failed)?), settings, last.clone()).map_err(failed)?;
     let request = Request::builder().method(Method::POST).uri(format!("https://{authority}/1.0/renew"));
     let request = request.header(CONTENT_LENGTH, 0).body(BodyWrapper::default()).map_err(failed)?;
     let mut answer =

@@ -1,7 +1,7 @@
 //! Manages all credentials of a gateway, and starts, changes and stops them together with the configuration.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use edgetrust_core::config::{Acme, Config, CredentialSource, Files, Server, TunnelKind};
@@ -12,20 +12,18 @@ use tokio::task::AbortHandle;
 use super::assignment::{Assignment, Fallback};
 use super::request;
 use super::status::{CredentialStatus, Credentials};
-use super::worker::Worker;
+use super::worker::{Once, Worker};
 use crate::acme::{Purposes, Responders, Settings};
 use crate::gateway::{CredentialProvider, Watched};
-use crate::store::{Folder, FolderError};
+use crate::store::{Held, Home, StorageError};
 use crate::tls::{Credential, LiveCredential};
 
-/// The credentials of a gateway, by their folders.
+/// The credentials of a gateway, by their homes.
 #[derive(Debug, Default)]
 pub struct Agents {
-    running: HashMap<PathBuf, Agent>,
-    /// Assignments are only read, since the folders may be another process's.
-    only_reads: bool,
-    /// The credentials that the configuration being read asks for.
-    asked: HashMap<PathBuf, Asked>,
+    running: HashMap<Home, Agent>,
+    /// The credentials that the configuration being read asks for. Reading one takes no home; [`Agents::prepare`] does.
+    asked: HashMap<Home, Asked>,
     responders: Responders,
     credentials: Credentials,
 }
@@ -49,19 +47,6 @@ impl Drop for Agent {
 struct Asked {
     assignment: Assignment,
     live: LiveCredential,
-    /// The locked folder of a new credential.
-    folder: Option<Arc<Folder>>,
-}
-
-/// The result of a single attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Once {
-    /// A certificate was obtained.
-    Renewed,
-    /// Nothing was due.
-    Fresh,
-    /// No certificate was obtained.
-    Failed(String),
 }
 
 impl CredentialProvider for Agents {
@@ -75,9 +60,9 @@ impl CredentialProvider for Agents {
         let purposes = Purposes { server: purpose == Purpose::ServerAuth, client: purpose == Purpose::ClientAuth };
         let settings = Settings::read(acme, purposes, |file| watched.note(file))?;
         let fallback = fallback.map(|files| fallback_of(files, watched)).transpose()?;
-        let place = settings.storage_path.clone();
+        let home = settings.home.clone();
         let mut assignment = Assignment { settings, fallback };
-        if let Some(asked) = self.asked.get_mut(&place) {
+        if let Some(asked) = self.asked.get_mut(&home) {
             // One section may serve several tunnels, in both directions.
             let both = Purposes {
                 server: asked.assignment.settings.purposes.server || purposes.server,
@@ -86,23 +71,15 @@ impl CredentialProvider for Agents {
             assignment.settings.purposes = asked.assignment.settings.purposes;
             if assignment != asked.assignment {
                 return Err(format!(
-                    "acme.storage_path: found {} in two acme sections that differ, expected a folder for each",
-                    place.display()
+                    "acme.storage_path: found {home} in two acme sections that differ, expected a folder for each"
                 ));
             }
             asked.assignment.settings.purposes = both;
             return Ok(asked.live.credential());
         }
-        let (live, folder) = match self.running.get(&place) {
-            Some(agent) => (agent.live.clone(), None),
-            None if self.only_reads => (LiveCredential::new(), None),
-            None => {
-                let folder = Folder::open(&place).map_err(|error| format!("acme.storage_path: {error}"))?;
-                (LiveCredential::new(), Some(Arc::new(folder)))
-            }
-        };
+        let live = self.running.get(&home).map_or_else(LiveCredential::new, |agent| agent.live.clone());
         let credential = live.credential();
-        self.asked.insert(place, Asked { assignment, live, folder });
+        self.asked.insert(home, Asked { assignment, live });
         Ok(credential)
     }
 }
@@ -120,7 +97,7 @@ fn fallback_of(files: &Files<'_>, watched: &mut Watched) -> Result<Fallback, Str
 /// # Errors
 /// Returns the fault of a section, or of the files that it names.
 pub fn assignments(config: &Config<'_>) -> Result<Vec<Assignment>, String> {
-    let (mut agents, mut watched) = (Agents { only_reads: true, ..Agents::default() }, Watched::default());
+    let (mut agents, mut watched) = (Agents::default(), Watched::default());
     let mut ask = |source: &CredentialSource<'_>, purpose| match source {
         CredentialSource::Files(_) => Ok(()),
         CredentialSource::Acme(acme) => agents.acme(acme, None, purpose, &mut watched).map(drop),
@@ -151,7 +128,7 @@ pub fn assignments(config: &Config<'_>) -> Result<Vec<Assignment>, String> {
         }
     }
     let mut all: Vec<_> = agents.asked.into_values().map(|asked| asked.assignment).collect();
-    all.sort_by(|one, other| one.settings.storage_path.cmp(&other.settings.storage_path));
+    all.sort_by(|one, other| one.settings.home.cmp(&other.settings.home));
     Ok(all)
 }
 
@@ -166,9 +143,9 @@ impl Agents {
         &self.responders
     }
 
-    /// Returns whether the configuration being read keeps a credential in this folder.
-    pub fn asks_for(&self, folder: &Path) -> bool {
-        self.asked.contains_key(folder)
+    /// Returns whether the configuration being read keeps a credential in this home.
+    pub fn asks_for(&self, home: &Home) -> bool {
+        self.asked.contains_key(home)
     }
 
     /// Prepares for reading a configuration: forgets the credentials that a rejected one asked for.
@@ -176,41 +153,42 @@ impl Agents {
         self.asked.clear();
     }
 
-    /// Presents the stored certificates of an accepted configuration's new credentials, before a connection needs one.
+    /// Takes the homes of an accepted configuration's new credentials, and presents their stored certificates before a
+    /// connection needs one.
     ///
     /// # Errors
-    /// Fails if a credential cannot be started; then nothing changes.
-    pub fn prepare(&mut self) -> Result<Prepared, String> {
+    /// Fails if a home cannot be taken or a credential cannot be started; then nothing changes.
+    pub async fn prepare(&self) -> Result<Prepared, String> {
         let mut prepared = Prepared::default();
-        for (place, asked) in &self.asked {
-            let Some(folder) = &asked.folder else { continue };
-            let (agent, worker) = self.agent(asked, folder.clone())?;
-            prepared.0.push((place.clone(), agent, worker));
+        for (home, asked) in self.asked.iter().filter(|(home, _)| !self.running.contains_key(home)) {
+            let held = home.take().await.map_err(|error| format!("acme.storage_path: {error}"))?;
+            let (agent, worker) = self.agent(asked, held).await?;
+            prepared.0.push((home.clone(), agent, worker));
         }
         Ok(prepared)
     }
 
-    fn agent(&self, asked: &Asked, folder: Arc<Folder>) -> Result<(Prepare, Worker), String> {
+    async fn agent(&self, asked: &Asked, held: Arc<dyn Held>) -> Result<(Prepare, Worker), String> {
         let settings = &asked.assignment.settings;
         let which = settings.which();
-        let status = Arc::new(CredentialStatus::new(which.name, which.storage_path));
+        let status = Arc::new(CredentialStatus::new(which.name, which.home));
         let (assigned, seen) = watch::channel(Arc::new(asked.assignment.clone()));
-        let worker = Worker::restore(seen, folder, self.responders.clone(), asked.live.clone(), status.clone())?;
+        let worker = Worker::restore(seen, held, self.responders.clone(), asked.live.clone(), status.clone()).await?;
         Ok((Prepare { assigned, live: asked.live.clone(), status }, worker))
     }
 
     /// Applies the configuration: new credentials are renewed from now on, others get new settings, the rest ends.
     pub fn commit(&mut self, prepared: Prepared) {
         let asked = std::mem::take(&mut self.asked);
-        self.running.retain(|place, agent| {
-            let stays = asked.contains_key(place);
+        self.running.retain(|home, agent| {
+            let stays = asked.contains_key(home);
             if !stays {
                 log!(info, agent.status, "no longer asked for");
             }
             stays
         });
-        for (place, asked) in asked {
-            if let Some(agent) = self.running.get(&place) {
+        for (home, asked) in asked {
+            if let Some(agent) = self.running.get(&home) {
                 let assignment = Arc::new(asked.assignment);
                 agent.assigned.send_if_modified(|current| {
                     // The fallback's files may have changed.
@@ -220,9 +198,9 @@ impl Agents {
                 });
             }
         }
-        for (place, Prepare { assigned, live, status }, worker) in prepared.0 {
+        for (home, Prepare { assigned, live, status }, worker) in prepared.0 {
             let task = tokio::spawn(worker.run()).abort_handle();
-            self.running.insert(place, Agent { assigned, live, status, task });
+            self.running.insert(home, Agent { assigned, live, status, task });
         }
         self.credentials.set(self.running.values().map(|agent| agent.status.clone()).collect());
     }
@@ -233,29 +211,29 @@ impl Agents {
     /// Fails if the attempt cannot be started.
     pub async fn once(
         assignment: Assignment,
-        folder: Folder,
+        held: Arc<dyn Held>,
         live: LiveCredential,
         force: bool,
     ) -> Result<Once, String> {
-        let asked = Asked { assignment, live, folder: None };
+        let asked = Asked { assignment, live };
         let agents = Self::default();
-        let (_prepare, worker) = agents.agent(&asked, Arc::new(folder))?;
+        let (_prepare, worker) = agents.agent(&asked, held).await?;
         Ok(worker.once(force).await)
     }
 
-    /// Asks the process that holds the folder to renew; the number is for [`Agents::answer`].
+    /// Asks the process that holds the home to renew; the number is for [`Agents::answer`].
     ///
     /// # Errors
     /// Fails if the request cannot be written.
-    pub fn request(folder: &Path, number: &str) -> Result<(), FolderError> {
-        request::ask(folder, number)
+    pub async fn request(home: &Home, number: &str) -> Result<(), StorageError> {
+        request::ask(home, number).await
     }
 
-    /// Withdraws a request if no process holds the folder any more; returns whether that is so.
-    pub fn withdraw(folder: &Path) -> bool {
-        let Ok(folder) = Folder::open(folder) else { return false };
+    /// Withdraws a request if no process holds the home any more; returns whether that is so.
+    pub async fn withdraw(home: &Home) -> bool {
+        let Ok(held) = home.take().await else { return false };
         // A request that cannot be removed is carried out at the next start.
-        let _ = request::take(&folder);
+        let _ = request::take(&*held).await;
         true
     }
 
@@ -263,14 +241,14 @@ impl Agents {
     ///
     /// # Errors
     /// Fails if the answer cannot be read.
-    pub fn answer(folder: &Path, number: &str) -> Result<Option<Result<(), String>>, FolderError> {
-        request::answered(folder, number)
+    pub async fn answer(home: &Home, number: &str) -> Result<Option<Result<(), String>>, StorageError> {
+        request::answered(home, number).await
     }
 }
 
 /// Credentials that are ready but not yet renewed.
 #[derive(Debug, Default)]
-pub struct Prepared(Vec<(PathBuf, Prepare, Worker)>);
+pub struct Prepared(Vec<(Home, Prepare, Worker)>);
 
 #[derive(Debug)]
 struct Prepare {

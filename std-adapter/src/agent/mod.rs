@@ -5,10 +5,9 @@ mod alarm;
 mod assignment;
 mod request;
 mod status;
-mod storage;
 mod worker;
 
-pub use agents::{Agents, Once, assignments};
+pub use agents::{Agents, assignments};
 pub use assignment::Assignment;
 pub use status::{CredentialStatus, Credentials};
-pub use storage::Storage;
+pub use worker::Once;

@@ -1,12 +1,13 @@
 //! Provides the status of running credentials.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use edgetrust_core::rotation::{Phase, Policy, Serving, State};
 use pki_types::UnixTime;
+
+use crate::store::Home;
 
 /// The status of a credential at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,16 +29,16 @@ pub struct Snapshot {
 pub struct CredentialStatus {
     /// The first of the credential's names.
     pub name: String,
-    /// The folder that stores the credential.
-    pub storage_path: PathBuf,
+    /// The home of the credential, which two credentials of one name do not share.
+    pub home: Home,
     snapshot: Mutex<Snapshot>,
     issued: AtomicU64,
     failed: AtomicU64,
 }
 
 impl CredentialStatus {
-    pub(super) fn new(name: String, storage_path: PathBuf) -> Self {
-        Self { name, storage_path, snapshot: Mutex::default(), issued: AtomicU64::new(0), failed: AtomicU64::new(0) }
+    pub(super) fn new(name: String, home: Home) -> Self {
+        Self { name, home, snapshot: Mutex::default(), issued: AtomicU64::new(0), failed: AtomicU64::new(0) }
     }
 
     /// Returns the current status.
@@ -97,7 +98,7 @@ impl Credentials {
     }
 
     pub(super) fn set(&self, mut all: Vec<Arc<CredentialStatus>>) {
-        all.sort_by(|one, other| (&one.name, &one.storage_path).cmp(&(&other.name, &other.storage_path)));
+        all.sort_by(|one, other| (&one.name, &one.home).cmp(&(&other.name, &other.home)));
         self.0.store(Arc::new(all));
     }
 }

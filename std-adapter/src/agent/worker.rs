@@ -1,63 +1,63 @@
 //! Runs one credential: feeds events to the rotation, performs its actions and reports their results.
 
 mod perform;
+mod renewal_info;
+mod storage;
+mod under_way;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::{Future, pending};
-use std::pin::Pin;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use edgetrust_core::rotation::{Action, Alarm, Event, Machine, Phase, Serving};
 use edgetrust_core::store::Slot;
-use edgetrust_core::time::{TrustedTime, Utc};
-use pki_types::UnixTime;
+use edgetrust_core::time::TrustedTime;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::agents::Once;
+use self::renewal_info::RenewalInfo;
+use self::storage::Keeper;
+use self::under_way::UnderWay;
 use super::alarm::say;
-use super::assignment::{Assignment, Fallback};
+use super::assignment::Assignment;
 use super::request;
 use super::status::CredentialStatus;
-use super::storage::{Storage, seed};
-use crate::acme::{AcmeError, AcmeIssuer, Issued, RenewalWindow, Responders, forget_done_order};
+use crate::acme::{AcmeError, AcmeIssuer, Responders};
 use crate::clock;
-use crate::store::Folder;
+use crate::store::{Held, Record};
 use crate::tls::LiveCredential;
 
 /// The interval at which clock, requests and deadlines are checked: the clock may be set at any time.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The bounds of the interval at which a CA is asked for renewal information (RFC 9773 section 4.3.1).
-const ASK_AGAIN_AT_LEAST: Duration = Duration::from_secs(60);
-const ASK_AGAIN_AT_MOST: Duration = Duration::from_secs(24 * 3600);
-/// The interval after a failed query.
-const ASK_AFTER_FAILURE: Duration = Duration::from_secs(3600);
-
-type Answer<T> = Pin<Box<dyn Future<Output = Result<T, AcmeError>> + Send>>;
+/// The result of a single attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Once {
+    /// A certificate was obtained.
+    Renewed,
+    /// Nothing was due.
+    Fresh,
+    /// No certificate was obtained.
+    Failed(String),
+}
 
 /// A credential that renews itself.
 pub(super) struct Worker {
     assigned: watch::Receiver<Arc<Assignment>>,
     assignment: Arc<Assignment>,
-    folder: Arc<Folder>,
+    keeper: Keeper,
     responders: Responders,
-    /// `None` while a thread writes.
-    storage: Option<Storage>,
     live: LiveCredential,
     status: Arc<CredentialStatus>,
     issuer: Arc<Mutex<AcmeIssuer>>,
     machine: Machine,
     /// The actions that precede the next one of the machine.
     todo: VecDeque<Action>,
-    /// The issued certificate, until it is confirmed; [`Machine::staged`] tells its slot.
-    staged: Option<Issued>,
-    issuing: Option<Answer<Issued>>,
-    asking: Option<Answer<Option<RenewalWindow>>>,
-    ask_at: Option<UnixTime>,
+    issuing: UnderWay<Record>,
+    renewal_info: RenewalInfo,
     /// The request that waits for the result of the next attempt.
     asked_for: Option<Asked>,
     /// The running hooks.
@@ -79,32 +79,27 @@ impl fmt::Debug for Worker {
 
 impl Worker {
     /// Restores the stored certificate and presents it at once; [`Worker::run`] does what is due.
-    pub(super) fn restore(
+    pub(super) async fn restore(
         assigned: watch::Receiver<Arc<Assignment>>,
-        folder: Arc<Folder>,
+        held: Arc<dyn Held>,
         responders: Responders,
         live: LiveCredential,
         status: Arc<CredentialStatus>,
     ) -> Result<Self, String> {
         let assignment = assigned.borrow().clone();
-        let mut storage = Storage::new(folder.path()).map_err(|error| error.to_string())?;
-        let kept = storage.kept();
-        for error in &kept.errors {
-            log!(error, status, "{error}: the other slot is used");
-        }
-        let issuer = AcmeIssuer::new(assignment.settings.clone(), folder.clone(), responders.clone(), live.clone())?;
+        let keeper = Keeper::new(held, status.clone());
+        let kept = keeper.kept().await.map_err(|error| error.to_string())?;
+        let issuer =
+            AcmeIssuer::new(assignment.settings.clone(), keeper.held().clone(), responders.clone(), live.clone())?;
         let mut worker = Self {
-            machine: Machine::new(assignment.policy(seed(&folder, &status))),
+            machine: Machine::new(assignment.policy(keeper.seed().await)),
             issuer: Arc::new(Mutex::new(issuer)),
-            storage: Some(storage),
+            keeper,
             todo: VecDeque::new(),
-            staged: None,
-            issuing: None,
-            asking: None,
-            ask_at: Some(clock::now()),
+            issuing: UnderWay::none(),
+            renewal_info: RenewalInfo::new(),
             assigned,
             assignment,
-            folder,
             responders,
             live,
             status,
@@ -112,19 +107,19 @@ impl Worker {
             hooks: Vec::new(),
         };
         // The stored certificate is usable; the operator must know before it ends.
-        if let Err(error) = worker.folder.try_writing() {
+        if let Err(error) = worker.keeper.held().try_writing().await {
             log!(error, worker.status, "nothing new can be kept: {error}");
             worker.status.failed(error.to_string());
             say(Alarm::StorageFailed, &worker.status);
         }
         if let Some(active) = kept.active {
-            worker.mend(active.slot);
+            worker.mend(active.slot).await;
         }
         worker.report(Event::Restored { active: kept.active, trial: kept.trial });
         // The stored certificate or the fallback is presented before the first connection; other actions can wait.
         while let Some(action) = worker.machine.next(now()) {
             match action {
-                Action::Activate { slot } => worker.activate(slot),
+                Action::Activate { slot } => worker.activate(slot).await,
                 Action::ActivateFallback => worker.activate_fallback(),
                 later => worker.todo.push_back(later),
             }
@@ -137,18 +132,9 @@ impl Worker {
         Ok(worker)
     }
 
-    /// Completes what a crash after the confirmation left: forgets the order, writes the PEM copies and runs the hook.
-    fn mend(&mut self, slot: Slot) {
-        let mended = self.record(slot).and_then(|issued| {
-            forget_done_order(&self.folder, &issued.key).map_err(|error| error.to_string())?;
-            let storage = self.storage.as_mut().ok_or("the storage is in use")?;
-            let stale = !storage.is_live(&self.folder, slot);
-            if stale {
-                storage.write_live(&self.folder, slot, &issued)?;
-            }
-            Ok(stale)
-        });
-        match mended {
+    /// Completes what a crash after the confirmation left, and runs the hook of a renewal that had not run it.
+    async fn mend(&mut self, slot: Slot) {
+        match self.keeper.mend(slot).await {
             Ok(true) => self.run_hook(),
             Ok(false) => {}
             Err(error) => log!(warn, self.status, "{error}"),
@@ -163,19 +149,19 @@ impl Worker {
     pub(super) async fn run(mut self) {
         loop {
             self.work().await;
-            self.answer();
+            self.answer().await;
             self.wait().await;
         }
     }
 
     /// Answers the request for a renewal once its attempt has ended.
-    fn answer(&mut self) {
+    async fn answer(&mut self) {
         let (issued, failed) = (self.status.issued_total(), self.status.failed_total());
         let Some(asked) = self.asked_for.take_if(|asked| (asked.issued, asked.failed) != (issued, failed)) else {
             return;
         };
         let error = self.status.now().last_error;
-        if let Err(error) = request::answer(&self.folder, &asked.number, error.as_deref()) {
+        if let Err(error) = request::answer(&**self.keeper.held(), &asked.number, error.as_deref()).await {
             log!(warn, self.status, "{error}");
         }
     }
@@ -236,29 +222,34 @@ impl Worker {
         self.status.set(self.machine.state(), self.machine.policy());
     }
 
-    /// Waits for the next event.
+    /// Waits for the next event, or until it is time to look at clock and deadlines.
     async fn wait(&mut self) {
         let event = tokio::select! {
-            answer = answered(&mut self.issuing) => self.issued(answer),
-            answer = answered(&mut self.asking) => self.asked(answer),
+            answer = self.issuing.answer() => Some(self.issued(answer)),
+            answer = self.renewal_info.answer() => {
+                let window = self.renewal_info.take(answer, &self.status);
+                window.map(|(start, end)| Event::RenewalWindow { start, end })
+            }
             changed = self.assigned.changed() => {
                 match changed {
                     Ok(()) => self.reassigned(),
                     // The gateway is gone, and this task with it.
                     Err(_) => pending().await,
                 }
-                Event::Tick
+                None
             }
             () = sleep(LOOK) => {
                 self.ask();
-                if self.requested() { Event::RotateNow } else { Event::Tick }
+                self.requested().await.then_some(Event::RotateNow)
             }
         };
-        self.report(event);
+        if let Some(event) = event {
+            self.report(event);
+        }
     }
 
-    fn requested(&mut self) -> bool {
-        match request::take(&self.folder) {
+    async fn requested(&mut self) -> bool {
+        match request::take(&**self.keeper.held()).await {
             Ok(None) => false,
             Ok(Some(number)) => {
                 log!(info, self.status, "a renewal was asked for");
@@ -283,8 +274,8 @@ impl Worker {
         if assignment == std::mem::replace(&mut self.assignment, assignment.clone()) {
             return;
         }
-        let settings = assignment.settings.clone();
-        match AcmeIssuer::new(settings, self.folder.clone(), self.responders.clone(), self.live.clone()) {
+        let (settings, held) = (assignment.settings.clone(), self.keeper.held().clone());
+        match AcmeIssuer::new(settings, held, self.responders.clone(), self.live.clone()) {
             Ok(issuer) => {
                 let names = self.names_changed(&assignment);
                 self.machine.set_policy(assignment.policy(self.machine.policy().seed));
@@ -297,7 +288,7 @@ impl Worker {
                     _ if names => self.report(Event::RotateNow),
                     _ => {}
                 }
-                self.ask_at = Some(clock::now());
+                self.renewal_info.ask_anew();
             }
             // Settings are checked before they are assigned.
             Err(reason) => log!(error, self.status, "{reason}"),
@@ -311,12 +302,11 @@ impl Worker {
             && crate::acme::verify(&assignment.settings, &chain, clock::now()).is_err()
     }
 
-    fn issued(&mut self, answer: Result<Issued, AcmeError>) -> Event {
-        self.issuing = None;
+    fn issued(&mut self, answer: Result<Record, AcmeError>) -> Event {
         match answer {
-            Ok(issued) => {
-                let event = Event::Issued { not_before: issued.not_before, not_after: issued.not_after };
-                self.staged = Some(issued);
+            Ok(record) => {
+                let event = Event::Issued { not_before: record.not_before, not_after: record.not_after };
+                self.keeper.obtained(record);
                 event
             }
             Err(error) => {
@@ -327,41 +317,15 @@ impl Worker {
         }
     }
 
-    /// Asks the CA for the suggested renewal window (RFC 9773), if a query is due.
+    /// Asks the CA for the renewal information of the certificate in use, if a query is due.
     fn ask(&mut self) {
-        let due = self.ask_at.is_some_and(|at| clock::now() >= at);
-        if !due || self.asking.is_some() || !matches!(self.machine.state().phase, Phase::Waiting { .. }) {
+        let state = self.machine.state();
+        let at_rest = matches!(state.phase, Phase::Waiting { .. }) && state.serving == Serving::Issued;
+        if !at_rest || !self.renewal_info.is_due() {
             return;
         }
-        let Some(leaf) = self.live.credential().chain().into_iter().next() else { return };
-        if self.machine.state().serving != Serving::Issued {
-            return;
-        }
-        let issuer = self.issuer.clone();
-        self.asking = Some(Box::pin(async move { issuer.lock().await.renewal_window(&leaf).await }));
-    }
-
-    fn asked(&mut self, answer: Result<Option<RenewalWindow>, AcmeError>) -> Event {
-        self.asking = None;
-        let later = |wait: Duration| {
-            let seconds = clock::now().as_secs().saturating_add(wait.as_secs());
-            Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
-        };
-        match answer {
-            Ok(Some(RenewalWindow { start, end, ask_again })) => {
-                log!(info, self.status, start = %Utc(start), end = %Utc(end), "the CA suggests a renewal");
-                self.ask_at = later(ask_again.clamp(ASK_AGAIN_AT_LEAST, ASK_AGAIN_AT_MOST));
-                Event::RenewalWindow { start, end }
-            }
-            Ok(None) => {
-                self.ask_at = None;
-                Event::Tick
-            }
-            Err(error) => {
-                log!(warn, self.status, "{error}");
-                self.ask_at = later(ASK_AFTER_FAILURE);
-                Event::Tick
-            }
+        if let Some(leaf) = self.live.credential().chain().into_iter().next() {
+            self.renewal_info.ask(self.issuer.clone(), leaf);
         }
     }
 }
@@ -370,10 +334,5 @@ fn now() -> TrustedTime {
     TrustedTime::Known(clock::now())
 }
 
-/// Waits for the answer of the operation under way, or forever if there is none.
-async fn answered<T>(under_way: &mut Option<Answer<T>>) -> Result<T, AcmeError> {
-    match under_way {
-        Some(answer) => answer.await,
-        None => pending().await,
-    }
-}
+#[cfg(test)]
+mod tests;

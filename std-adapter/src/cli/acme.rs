@@ -1,7 +1,7 @@
 //! Implements `edgetrust acme`: certificates by hand and by timers.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,10 +15,10 @@ use tracing::{info, warn};
 
 use super::{Outcome, text};
 use crate::acme::{AcmeIssuer, Responders, account_file};
-use crate::agent::{Agents, Assignment, Once, Storage, assignments};
+use crate::agent::{Agents, Assignment, Once, assignments};
 use crate::clock;
 use crate::config_file::with_config;
-use crate::store::{Folder, FolderError};
+use crate::store::{Entry, Held, Home, StorageError};
 use crate::tls::{ClientAuth, ClientHello, LiveCredential, MinVersion, ServerSettings, TlsServer};
 
 #[derive(clap::Args)]
@@ -96,7 +96,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(text)?;
     runtime.block_on(async {
         match args.command {
-            Command::Status { which, json } => status(&which.assignments()?, json),
+            Command::Status { which, json } => status(&which.assignments()?, json).await,
             Command::Obtain { which, listen } => each(&which, |one| obtain(one, listen.tls_alpn_listen, false)).await,
             Command::Renew { which, listen } => each(&which, |one| obtain(one, listen.tls_alpn_listen, true)).await,
             Command::Revoke { which, key_compromise } => each(&which, |one| revoke(one, key_compromise)).await,
@@ -140,32 +140,34 @@ async fn each<F: Future<Output = Result<String, String>>>(which: &Which, work: i
     Ok(code)
 }
 
-fn active(folder: &Path) -> Result<(Option<Record>, Vec<String>), String> {
-    let kept = Storage::new(folder).map_err(text)?.kept();
+async fn active(home: &Home) -> Result<(Option<Record>, Vec<String>), String> {
+    let kept = home.kept().await.map_err(text)?;
     Ok((kept.active, kept.errors))
 }
 
-fn status(all: &[Assignment], json: bool) -> Outcome {
+async fn status(all: &[Assignment], json: bool) -> Outcome {
     let (now, mut good, mut shown) = (clock::now(), true, Vec::new());
     for assignment in all {
         let settings = &assignment.settings;
-        let (active, errors) = active(&settings.storage_path)?;
+        let (active, errors) = active(&settings.home).await?;
         let valid = active.is_some_and(|active| active.not_before <= now && now <= active.not_after);
         good &= valid && errors.is_empty();
         let policy = Policy { renew_before_s: settings.renew_before_s, ..Policy::default() };
         let renewed = active.map(|active| active.not_after.as_secs().saturating_sub(policy.lead_s(&active)));
         let renewed = renewed.map(|at| Utc(pki_types::UnixTime::since_unix_epoch(Duration::from_secs(at))).to_string());
-        let account = account_file(&settings.storage_path)?;
+        let account = account_file(&settings.home).await?;
+        // An order that cannot be read is one, too.
+        let order = !matches!(settings.home.look(Entry::Order).await, Ok(None));
         shown.push(json!({
             "name": name(assignment),
             "domains": settings.domains,
             "directory": settings.directory_url,
-            "storage_path": settings.storage_path,
+            "storage_path": settings.home.to_string(),
             "valid": valid,
             "expires": active.map(|active| Utc(active.not_after).to_string()),
             "renewed_by": renewed,
             "account": account.and_then(|account| account.url),
-            "order_under_way": settings.storage_path.join("order.json").exists(),
+            "order_under_way": order,
             "errors": errors,
         }));
     }
@@ -186,10 +188,10 @@ fn status(all: &[Assignment], json: bool) -> Outcome {
 }
 
 async fn obtain(assignment: Assignment, listen: Option<SocketAddr>, force: bool) -> Result<String, String> {
-    let place = assignment.settings.storage_path.clone();
-    let folder = match Folder::open(&place) {
-        Ok(folder) => folder,
-        Err(FolderError::InUse(_)) => return by_the_gateway(&place, force).await,
+    let home = assignment.settings.home.clone();
+    let held = match home.take().await {
+        Ok(held) => held,
+        Err(StorageError::InUse(_)) => return by_the_gateway(&home, force).await,
         Err(error) => return Err(text(error)),
     };
     let live = LiveCredential::new();
@@ -197,45 +199,45 @@ async fn obtain(assignment: Assignment, listen: Option<SocketAddr>, force: bool)
         Some(address) => Some(answer_validations(address, &live).await?),
         None => None,
     };
-    match Agents::once(assignment, folder, live, force).await? {
-        Once::Renewed => Ok(format!("renewed, {}", expires(&place)?)),
-        Once::Fresh => Ok(format!("fresh, {}", expires(&place)?)),
+    match Agents::once(assignment, held, live, force).await? {
+        Once::Renewed => Ok(format!("renewed, {}", expires(&home).await?)),
+        Once::Fresh => Ok(format!("fresh, {}", expires(&home).await?)),
         Once::Failed(reason) => Err(reason),
     }
 }
 
-fn expires(place: &Path) -> Result<String, String> {
-    let (active, _) = active(place)?;
+async fn expires(home: &Home) -> Result<String, String> {
+    let (active, _) = active(home).await?;
     Ok(active.map_or("nothing is kept".to_owned(), |active| format!("expires {}", Utc(active.not_after))))
 }
 
 /// Reports a certificate of a running gateway, which renews by itself; with `force`, asks the gateway to renew now.
-async fn by_the_gateway(place: &Path, force: bool) -> Result<String, String> {
-    let before = active(place)?.0;
+async fn by_the_gateway(home: &Home, force: bool) -> Result<String, String> {
+    let before = active(home).await?.0;
     if !force {
         let valid = before.is_some_and(|active| clock::now() <= active.not_after);
-        let said = format!("a running gateway keeps it fresh, {}", expires(place)?);
+        let said = format!("a running gateway keeps it fresh, {}", expires(home).await?);
         return if valid { Ok(said) } else { Err(said) };
     }
     let started = clock::system().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let number = format!("{}x{}", std::process::id(), started.as_nanos());
-    Agents::request(place, &number).map_err(text)?;
-    info!(folder = %place.display(), "a running gateway is asked to renew");
+    Agents::request(home, &number).await.map_err(text)?;
+    info!(folder = %home, "a running gateway is asked to renew");
     let (since, mut renewed) = (Instant::now(), None::<Instant>);
     while since.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(250)).await;
         // Withdrawn before the answer is read, since a gateway may answer just before it ends.
-        let gone = Agents::withdraw(place);
-        match Agents::answer(place, &number).map_err(text)? {
-            Some(Ok(())) => return Ok(format!("renewed by the running gateway, {}", expires(place)?)),
+        let gone = Agents::withdraw(home).await;
+        match Agents::answer(home, &number).await.map_err(text)? {
+            Some(Ok(())) => return Ok(format!("renewed by the running gateway, {}", expires(home).await?)),
             Some(Err(error)) => return Err(format!("the running gateway: {error}")),
             // A gateway that cannot answer, for example on a full disk, may still have renewed the certificate.
-            None if active(place)?.0 == before && gone => {
+            None if active(home).await?.0 == before && gone => {
                 return Err("the gateway that had the folder ended before it had renewed: run this again".to_owned());
             }
-            None if active(place)?.0 == before => {}
+            None if active(home).await?.0 == before => {}
             None if renewed.get_or_insert_with(Instant::now).elapsed() < ANSWER => {}
-            None => return Ok(format!("renewed by the running gateway, {}", expires(place)?)),
+            None => return Ok(format!("renewed by the running gateway, {}", expires(home).await?)),
         }
     }
     Err(format!("the running gateway has not renewed within {} s: its log says why", PATIENCE.as_secs()))
@@ -276,39 +278,38 @@ async fn answer_validations(address: SocketAddr, live: &LiveCredential) -> Resul
     })))
 }
 
-fn issuer(assignment: &Assignment, folder: Folder) -> Result<AcmeIssuer, String> {
-    AcmeIssuer::new(assignment.settings.clone(), Arc::new(folder), Responders::default(), LiveCredential::new())
+fn issuer(assignment: &Assignment, held: Arc<dyn Held>) -> Result<AcmeIssuer, String> {
+    AcmeIssuer::new(assignment.settings.clone(), held, Responders::default(), LiveCredential::new())
 }
 
 async fn revoke(assignment: Assignment, key_compromise: bool) -> Result<String, String> {
-    let place = &assignment.settings.storage_path;
-    let mut storage = Storage::new(place).map_err(text)?;
-    let record = storage.kept().active.ok_or("nothing is kept")?;
-    let kept = storage.read(&record).map_err(text)?;
+    let home = &assignment.settings.home;
+    let (active, _) = active(home).await?;
+    let kept = home.read(active.ok_or("nothing is kept")?.slot).await.map_err(text)?;
     let leaf = kept.chain.first().ok_or("the chain is empty")?;
-    let folder = match Folder::open(place) {
-        Ok(folder) => folder,
-        Err(FolderError::InUse(_)) => return Err("stop the gateway first: it has the account".to_owned()),
+    let held = match home.take().await {
+        Ok(held) => held,
+        Err(StorageError::InUse(_)) => return Err("stop the gateway first: it has the account".to_owned()),
         Err(error) => return Err(text(error)),
     };
-    issuer(&assignment, folder)?.revoke(leaf, key_compromise).await.map_err(text)?;
+    issuer(&assignment, held)?.revoke(leaf, key_compromise).await.map_err(text)?;
     Ok("revoked; peers that look at revocation lists refuse it. Now: edgetrust acme renew".to_owned())
 }
 
 async fn account(assignment: Assignment, roll_key: bool) -> Result<String, String> {
-    let place = &assignment.settings.storage_path;
-    match Folder::open(place) {
-        Ok(folder) => {
-            let mut issuer = issuer(&assignment, folder)?;
+    let home = &assignment.settings.home;
+    match home.take().await {
+        Ok(held) => {
+            let mut issuer = issuer(&assignment, held)?;
             issuer.account().await.map_err(text)?;
             if roll_key {
                 issuer.roll_account_key().await.map_err(text)?;
             }
         }
-        Err(FolderError::InUse(_)) if !roll_key => {}
+        Err(StorageError::InUse(_)) if !roll_key => {}
         Err(error) => return Err(text(error)),
     }
-    let account = account_file(place)?.ok_or("there is no account yet")?;
+    let account = account_file(home).await?.ok_or("there is no account yet")?;
     let rolled = if roll_key { ", with a new key" } else { "" };
     Ok(format!(
         "account {}{rolled}, contact {}",

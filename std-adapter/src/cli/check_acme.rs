@@ -13,7 +13,6 @@ use super::check_names::unresolved;
 use super::findings::{Findings, Level};
 use super::text;
 use crate::acme::{Directory, Purposes, Settings, account_file, probe, verify};
-use crate::agent::Storage;
 use crate::clock;
 use crate::pem;
 
@@ -62,7 +61,7 @@ pub(super) fn devices(est: &Est<'_>, online: bool, findings: &mut Findings) {
         Err(error) => return findings.once(Level::Error, error),
     };
     findings.once(Level::Ok, format!("certificates for devices from {}", settings.directory_url));
-    if let Err(error) = account_file(&settings.storage_path) {
+    if let Err(error) = wait_for(account_file(&settings.home)).flatten() {
         findings.once(Level::Error, error);
     }
     reachable(&settings, online, findings);
@@ -81,41 +80,43 @@ fn reachable(settings: &Settings, online: bool, findings: &mut Findings) {
     }
 }
 
+/// Runs an operation that waits for the disk or the network.
+fn wait_for<T>(operation: impl Future<Output = T>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map(|runtime| runtime.block_on(operation)).map_err(|error| error.to_string())
+}
+
 fn kept(settings: &Settings, findings: &mut Findings) {
-    let place = &settings.storage_path;
-    let mut storage = match Storage::new(place) {
-        Ok(storage) => storage,
-        Err(error) => return findings.once(Level::Error, error.to_string()),
+    let home = &settings.home;
+    let kept = match wait_for(home.kept()).and_then(|kept| kept.map_err(|error| error.to_string())) {
+        Ok(kept) => kept,
+        Err(error) => return findings.once(Level::Error, error),
     };
-    let kept = storage.kept();
     for error in kept.errors {
         findings.once(Level::Error, error);
     }
     match kept.active {
-        None => findings.once(Level::Warning, format!("{}: no certificate yet: `run` obtains it", place.display())),
+        None => findings.once(Level::Warning, format!("{home}: no certificate yet: `run` obtains it")),
         Some(active) if clock::now() > active.not_after => {
-            let (place, end) = (place.display(), Utc(active.not_after));
-            findings.once(Level::Warning, format!("{place}: expired at {end}: `run` renews it"));
+            let end = Utc(active.not_after);
+            findings.once(Level::Warning, format!("{home}: expired at {end}: `run` renews it"));
         }
         Some(active) => {
             let policy = Policy { renew_before_s: settings.renew_before_s, ..Policy::default() };
             let hours = policy.lead_s(&active) / 3600;
-            findings.once(
-                Level::Ok,
-                format!("{}: valid until {}, renewed {hours} h before", place.display(), Utc(active.not_after)),
-            );
-            let kept = storage.read(&active).map_err(text);
+            findings
+                .once(Level::Ok, format!("{home}: valid until {}, renewed {hours} h before", Utc(active.not_after)));
+            let read = wait_for(home.read(active.slot)).and_then(|read| read.map_err(text));
             // Roots, names or purposes may have changed since the issuance: then a start attempts a renewal at once.
-            if let Err(error) = kept.and_then(|kept| verify(settings, &kept.chain, clock::now()).map_err(text)) {
-                let place = place.display();
+            if let Err(error) = read.and_then(|record| verify(settings, &record.chain, clock::now()).map_err(text)) {
                 findings.once(
                     Level::Warning,
-                    format!("{place}: the certificate that is kept: {error}: `run` renews it, and shows it until then"),
+                    format!("{home}: the certificate that is kept: {error}: `run` renews it, and shows it until then"),
                 );
             }
         }
     }
-    if let Err(error) = account_file(place) {
+    if let Err(error) = wait_for(account_file(home)).flatten() {
         findings.once(Level::Error, error);
     }
 }
@@ -141,13 +142,10 @@ fn ask(settings: &Settings, findings: &mut Findings) {
     if !resolve(settings, findings) {
         return;
     }
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return findings.once(Level::Error, error.to_string()),
-    };
-    let directory = match runtime.block_on(probe(settings)) {
-        Ok(directory) => directory,
-        Err(error) => return findings.once(Level::Error, format!("the directory: {error}")),
+    let directory = match wait_for(probe(settings)) {
+        Ok(Ok(directory)) => directory,
+        Ok(Err(error)) => return findings.once(Level::Error, format!("the directory: {error}")),
+        Err(error) => return findings.once(Level::Error, error),
     };
     findings.once(Level::Ok, "the directory answers, and its certificate leads to the configured roots");
     let Directory { clock_offset_s, renewal_info, external_account_required, profiles } = directory;

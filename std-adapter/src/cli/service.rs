@@ -52,10 +52,9 @@ impl Loaded {
     ) -> Result<Self, String> {
         let plan = Plan::new(gateway, watched, agents)?;
         let est = est::Plan::new(gateway, watched, agents)?;
-        if let Some(place) = est.as_ref().map(est::Plan::storage_path).filter(|place| agents.asks_for(place)) {
+        if let Some(home) = est.as_ref().map(est::Plan::home).filter(|home| agents.asks_for(home)) {
             return Err(format!(
-                "gateway.est.acme.storage_path: found {} in another acme section too, expected a folder for each",
-                place.display()
+                "gateway.est.acme.storage_path: found {home} in another acme section too, expected a folder for each"
             ));
         }
         Ok(Self { plan, est })
@@ -110,7 +109,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, String>> Service<L> {
     pub(crate) async fn start(load: L) -> Result<Self, String> {
         let (mut watched, mut agents) = (Watched::default(), Agents::default());
         let Loaded { plan, est: devices } = load(&mut watched, &mut agents)?;
-        let prepared = agents.prepare()?;
+        let prepared = agents.prepare().await?;
         let mut est = est::Server::new(agents.responders().clone());
         let devices = est.prepare(devices).await.map_err(text)?;
         let gateway = Gateway::start(plan.tunnels, plan.limits).await.map_err(text)?;
@@ -174,7 +173,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, String>> Service<L> {
     async fn try_reload(&mut self, read: &mut Watched) -> Result<(), String> {
         self.agents.begin();
         let Loaded { plan, est: devices } = (self.load)(read, &mut self.agents)?;
-        let prepared = self.agents.prepare()?;
+        let prepared = self.agents.prepare().await?;
         // Everything that can fail comes before the first change.
         let moved = plan.admin.filter(|address| self.pages.as_ref().map(Pages::asked) != Some(*address));
         let pages = match moved {

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::attributes::csr_attributes;
 use super::denial::Denial;
 use super::reenroll::{Orders, reenroll};
-use super::server::State;
+use super::state::State;
 use super::status::Outcome;
 use crate::tls::ShownRequest;
 
@@ -131,7 +131,7 @@ impl Desk<'_> {
         };
         let State { issuer, own_names, authorities, chain_in_answer, .. } = self.state;
         let chain = reenroll((issuer, own_names), self.orders, self.shown, &body).await?;
-        authorities.learn(chain.get(1..).unwrap_or_default());
+        authorities.learn(chain.get(1..).unwrap_or_default()).await;
         // RFC 7030 section 4.2.3: the certificate alone
         let sent = if *chain_in_answer { &chain[..] } else { chain.get(..1).unwrap_or_default() };
         let response = base64(&bag(sent)?, CERTS_ONLY);

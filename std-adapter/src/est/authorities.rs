@@ -12,11 +12,9 @@ use tracing::{debug, warn};
 
 use crate::acme::DeviceIssuer;
 use crate::clock;
-use crate::store::Folder;
+use crate::store::{Entry, Held};
 use crate::tls::{Credential, provider};
 
-/// The file of certificates learned from the CA, in DER one after the other.
-const FILE: &str = "cacerts";
 /// The number of learned certificates that are kept; the oldest go first.
 const MAX_LEARNED: usize = 8;
 /// The intervals at which the CA is asked for its intermediates, after an answer and after a failure.
@@ -37,7 +35,7 @@ pub(super) struct Authorities {
     roots: Vec<CertificateDer<'static>>,
     /// The server's credential, whose chain may have come from the same CA.
     credential: Credential,
-    folder: Arc<Folder>,
+    held: Arc<dyn Held>,
     learned: Mutex<Vec<CertificateDer<'static>>>,
     /// The time of the next query.
     next: tokio::sync::Mutex<Instant>,
@@ -48,15 +46,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Authorities {
-    pub(super) fn new(
+    pub(super) async fn new(
         configured: Vec<CertificateDer<'static>>,
         pinned: Vec<CertificateDer<'static>>,
         known: Vec<CertificateDer<'static>>,
         credential: Credential,
         issuer: &DeviceIssuer,
     ) -> Self {
-        let folder = issuer.folder().clone();
-        let kept = folder.read(FILE).unwrap_or_else(|error| {
+        let held = issuer.held().clone();
+        let kept = held.look(Entry::Authorities).await.unwrap_or_else(|error| {
             warn!("est: the intermediates that were kept cannot be read: {error}");
             None
         });
@@ -67,14 +65,14 @@ impl Authorities {
             known,
             roots: issuer.settings().anchors.clone(),
             credential,
-            folder,
+            held,
             learned: Mutex::new(learned),
             next: tokio::sync::Mutex::new(Instant::now()),
         }
     }
 
     /// Adds the chain of an issued certificate, or the intermediates that the CA publishes.
-    pub(super) fn learn(&self, above: &[CertificateDer<'static>]) {
+    pub(super) async fn learn(&self, above: &[CertificateDer<'static>]) {
         let kept = {
             let mut learned = lock(&self.learned);
             let before = learned.len();
@@ -88,10 +86,11 @@ impl Authorities {
             }
             let too_many = learned.len().saturating_sub(MAX_LEARNED);
             learned.drain(..too_many);
+            // In DER, one after the other.
             learned.iter().flat_map(|der| der.to_vec()).collect::<Vec<u8>>()
         };
         // A certificate that cannot be written is learned again with the next issued one.
-        if let Err(error) = self.folder.write(FILE, &kept) {
+        if let Err(error) = self.held.keep(Entry::Authorities, &kept).await {
             warn!("est: the CA's intermediates cannot be kept: {error}");
         }
     }
@@ -104,7 +103,7 @@ impl Authorities {
         }
         let wait = match timeout(PATIENCE, issuer.intermediates()).await {
             Ok(Ok(found)) => {
-                self.learn(&found);
+                self.learn(&found).await;
                 AGAIN
             }
             Ok(Err(error)) => {

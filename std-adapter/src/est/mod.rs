@@ -8,12 +8,14 @@
 mod answer;
 mod attributes;
 mod authorities;
+mod connection;
 mod denial;
 mod own_names;
 mod plan;
 mod reenroll;
 mod refused;
 mod server;
+mod state;
 mod status;
 
 pub use plan::Plan;

@@ -1,7 +1,6 @@
 //! Turns the core's configuration into the plan of an EST server, and reads the files that the configuration names.
 
 use std::net::SocketAddr;
-use std::path::Path;
 
 use edgetrust_core::config::{self, Gateway};
 use pki_types::CertificateDer;
@@ -9,6 +8,7 @@ use pki_types::CertificateDer;
 use super::own_names::OwnNames;
 use crate::acme::{Purposes, Settings};
 use crate::gateway::{CredentialProvider, Limits, TunnelLimits, Watched, certificates, server_settings};
+use crate::store::Home;
 use crate::tls::ServerSettings;
 
 /// The plan of an EST server.
@@ -84,8 +84,8 @@ impl Plan {
         })
     }
 
-    /// Returns the folder that stores the account.
-    pub fn storage_path(&self) -> &Path {
-        &self.acme.storage_path
+    /// Returns the home of the account.
+    pub fn home(&self) -> &Home {
+        &self.acme.home
     }
 }

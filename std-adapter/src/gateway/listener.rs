@@ -1,116 +1,63 @@
-//! Serves one address: accepts connections, finds their tunnels, and drains.
+//! Receives the clients of tunnels at one address.
 
+use std::future::Future;
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::connection;
-use super::door::{Door, Guest};
+use super::door::Door;
 use super::opening::Visitor;
-use super::socket::{Listener, Remote, Socket};
+use super::socket::Listener;
 use super::state::{Common, State};
+use crate::accept::{Phase, Reception};
 
-/// The phase of a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    Accept,
-    /// Accept no more; established connections continue.
-    Close,
-    /// Accept no more; established connections end within this time.
-    Drain(Duration),
+/// An address of tunnels.
+pub(super) struct Tunnels {
+    pub(super) listener: Arc<Listener>,
+    pub(super) state: watch::Receiver<Arc<State>>,
+    pub(super) door: Arc<Door>,
+    pub(super) common: Common,
 }
 
-/// The pause after a failed accept: without free descriptors, say, others end meanwhile and free theirs.
-const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
+impl Reception for Tunnels {
+    type Visitor = Visitor;
 
-/// Accepts connections in the accepting phase, then serves them until the last has ended.
-pub(super) async fn serve(
-    listener: Arc<Listener>,
-    state: watch::Receiver<Arc<State>>,
-    mut phase: watch::Receiver<Phase>,
-    door: Arc<Door>,
-    common: Common,
-) {
-    let mut connections = JoinSet::new();
-    // One connection waits here for its turn; the others wait in the listener's queue.
-    let mut waiting = None;
-    while *phase.borrow() == Phase::Accept {
-        tokio::select! {
-            changed = phase.changed() => if changed.is_err() { break },
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            visitor = let_in(&mut waiting, &state, &door, &common), if waiting.is_some() => {
-                if let Some(visitor) = visitor {
-                    connections.spawn(connection::serve(visitor, state.clone(), common.clone()));
-                }
+    /// Accepts a connection and counts it, or resets it if its source has too many.
+    async fn accept(&self) -> io::Result<Option<Visitor>> {
+        let (socket, remote) = self.listener.accept().await?;
+        Ok(match self.door.enter(remote.0, Instant::now()) {
+            Ok(guest) => Some(Visitor { socket, remote, guest, permit: None }),
+            Err(turned) => {
+                socket.reset_on_close();
+                let route = self.state.borrow().only_route().cloned();
+                connection::refuse(route.as_deref(), remote, &turned.into(), &self.common.status);
+                None
             }
-            accepted = listener.accept(), if waiting.is_none() => match accepted {
-                Ok((socket, remote)) => waiting = greet(socket, remote, &state, &door, &common),
-                Err(error) => {
-                    warn!("accept: {error}");
-                    tokio::time::sleep(AFTER_ACCEPT_ERROR).await;
-                }
-            },
+        })
+    }
+
+    fn failed(&self, error: &io::Error) {
+        warn!("accept: {error}");
+    }
+
+    fn cut(connections: usize) {
+        warn!(connections, "closed at the drain deadline");
+    }
+
+    /// Waits for a seat for the connection's handshake, or for a permit if it has no handshake.
+    async fn turn(&self, visitor: &mut Visitor) {
+        let known = self.state.borrow().known_route().cloned();
+        match known {
+            Some(route) => visitor.permit = self.common.shares.take(&route.name).await.ok(),
+            None => self.door.seat(&mut visitor.guest).await,
         }
     }
-    drop(listener);
-    loop {
-        let now = *phase.borrow();
-        if let Phase::Drain(deadline) = now {
-            let all_ended = async { while connections.join_next().await.is_some() {} };
-            if timeout(deadline, all_ended).await.is_err() {
-                warn!(connections = connections.len(), "closed at the drain deadline");
-            }
-            return;
-        }
-        tokio::select! {
-            changed = phase.changed() => if changed.is_err() { return },
-            ended = connections.join_next() => if ended.is_none() { return },
-        }
+
+    fn serve(&self, visitor: Visitor, _phase: &watch::Receiver<Phase>) -> impl Future<Output = ()> + Send + 'static {
+        connection::serve(visitor, self.state.clone(), self.common.clone())
     }
-}
-
-/// An accepted connection that waits for its turn.
-type Accepted = (Socket, Remote, Guest);
-
-/// Counts a new connection, or resets the connection if its source has too many.
-fn greet(
-    socket: Socket,
-    remote: Remote,
-    state: &watch::Receiver<Arc<State>>,
-    door: &Arc<Door>,
-    common: &Common,
-) -> Option<Accepted> {
-    match door.enter(remote.0, Instant::now()) {
-        Ok(guest) => Some((socket, remote, guest)),
-        Err(turned) => {
-            socket.reset_on_close();
-            let route = state.borrow().only_route().cloned();
-            connection::refuse(route.as_deref(), remote, &turned.into(), &common.status);
-            None
-        }
-    }
-}
-
-/// Waits for the turn of the accepted connection: a seat for its handshake, or a permit without a handshake.
-async fn let_in(
-    waiting: &mut Option<Accepted>,
-    state: &watch::Receiver<Arc<State>>,
-    door: &Arc<Door>,
-    common: &Common,
-) -> Option<Visitor> {
-    let known = state.borrow().known_route().cloned();
-    let permit = match (&known, &mut *waiting) {
-        (Some(route), _) => common.shares.take(&route.name).await.ok(),
-        (None, Some((.., guest))) => {
-            door.seat(guest).await;
-            None
-        }
-        (None, None) => None,
-    };
-    let (socket, remote, guest) = waiting.take()?;
-    Some(Visitor { socket, remote, guest, permit })
 }

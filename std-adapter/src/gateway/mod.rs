@@ -30,7 +30,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Weak};
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tracing::info;
 
 pub use address::Address;
@@ -46,16 +45,17 @@ pub use tunnel::{GatewayError, Tunnel, TunnelKind};
 pub use watched::Watched;
 
 use door::DoorLimits;
-use listener::{Phase, serve};
+use listener::Tunnels;
 use socket::Listener;
 use state::{Common, State};
 use tunnel::Route;
+
+use crate::accept::{Accepting, Phase};
 
 /// A gateway with running tunnels.
 #[derive(Debug)]
 pub struct Gateway {
     listeners: HashMap<Key, Running>,
-    tasks: JoinSet<()>,
     /// The listeners that accept no more and still have connections.
     closed: Vec<Running>,
     shares: Arc<Shares>,
@@ -73,7 +73,7 @@ struct Running {
     only_v6: bool,
     door: Arc<Door>,
     state: watch::Sender<Arc<State>>,
-    phase: watch::Sender<Phase>,
+    accepting: Accepting,
 }
 
 /// Returns the address that takes the IPv4 connections of `[::]`.
@@ -130,7 +130,6 @@ impl Gateway {
     pub async fn start(tunnels: Vec<Tunnel>, limits: Limits) -> Result<Self, GatewayError> {
         let mut gateway = Self {
             listeners: HashMap::new(),
-            tasks: JoinSet::new(),
             closed: Vec::new(),
             shares: Shares::new(limits.connections, std::iter::empty()),
             limits,
@@ -158,7 +157,7 @@ impl Gateway {
         for key in gone {
             if let Some(running) = self.listeners.remove(&key) {
                 info!(address = %running.address, "no longer listening");
-                running.phase.send_replace(Phase::Close);
+                running.accepting.enter(Phase::Close);
                 self.closed.push(running);
             }
         }
@@ -175,10 +174,9 @@ impl Gateway {
             let weak = Arc::downgrade(&listener);
             let door = Door::new(door_limits(&routes));
             let (sender, state_seen) = watch::channel(state(routes));
-            let (phase, phase_seen) = watch::channel(Phase::Accept);
             let common = Common { shares: self.shares.clone(), status: self.status.clone() };
-            self.tasks.spawn(serve(listener, state_seen, phase_seen, door.clone(), common));
-            self.listeners.insert(key, Running { address, listener: weak, only_v6, door, state: sender, phase });
+            let accepting = Accepting::begin(Tunnels { listener, state: state_seen, door: door.clone(), common });
+            self.listeners.insert(key, Running { address, listener: weak, only_v6, door, state: sender, accepting });
         }
         for (key, routes) in routes {
             if let Some(running) = self.listeners.get(&key) {
@@ -190,8 +188,7 @@ impl Gateway {
             }
         }
         self.status.set_tunnels(self.tunnels_now());
-        self.closed.retain(|running| !running.phase.is_closed());
-        while self.tasks.try_join_next().is_some() {}
+        self.closed.retain(|running| !running.accepting.is_over());
         Ok(())
     }
 
@@ -262,13 +259,11 @@ impl Gateway {
         let deadline = Phase::Drain(self.limits.drain_timeout);
         let running: Vec<Running> = self.listeners.drain().map(|(_, running)| running).chain(self.closed).collect();
         for running in &running {
-            running.phase.send_replace(deadline);
+            running.accepting.enter(deadline);
         }
-        // Each listener enforces the deadline.
-        while !running.iter().all(|running| running.phase.is_closed()) {
-            if self.tasks.join_next().await.is_none() {
-                break;
-            }
+        // Each address enforces the deadline.
+        for running in &running {
+            running.accepting.over().await;
         }
     }
 }

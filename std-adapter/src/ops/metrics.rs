@@ -140,13 +140,13 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
     writeln!(out, "{name}{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))
 }
 
-/// A credential's labels: a server's and a client's credential may share a name, but never a folder.
+/// A credential's labels: a server's and a client's credential may share a name, but never a home.
 struct Which<'a>(&'a CredentialStatus);
 
 impl fmt::Display for Which<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let storage = self.0.storage_path.to_string_lossy();
-        write!(f, "credential=\"{}\",storage=\"{}\"", Label(&self.0.name), Label(&storage))
+        let home = self.0.home.to_string();
+        write!(f, "credential=\"{}\",storage=\"{}\"", Label(&self.0.name), Label(&home))
     }
 }
 

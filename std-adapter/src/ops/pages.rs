@@ -17,12 +17,11 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pki_types::UnixTime;
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::net::{TcpListener, TcpStream};
 use tracing::{info, warn};
 
 use super::metrics::metrics;
+use crate::accept::{Accepting, Few};
 use crate::agent::Credentials;
 use crate::clock;
 use crate::est;
@@ -38,13 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Pages {
     asked: SocketAddr,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Pages {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    _accepting: Accepting,
 }
 
 impl Pages {
@@ -64,8 +57,14 @@ impl Pages {
             warn!(address = %bound, "the pages are for everybody who can reach this address");
         }
         info!(address = %bound, "pages");
-        let task = tokio::spawn(accept(listener, Arc::new(Sources { status, credentials, devices })));
-        Ok(Self { asked: address, task })
+        let sources = Arc::new(Sources { status, credentials, devices });
+        let pages = Few::new(
+            listener,
+            CONNECTIONS,
+            move |stream, _| serve(stream, sources.clone()),
+            |error| warn!("pages: accept: {error}"),
+        );
+        Ok(Self { asked: address, _accepting: Accepting::begin(pages) })
     }
 
     /// Returns the address that was configured.
@@ -81,34 +80,15 @@ struct Sources {
     devices: Arc<est::Status>,
 }
 
-async fn accept(listener: TcpListener, sources: Arc<Sources>) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    // The JoinSet ends the connections together with this task.
-    let mut connections = tokio::task::JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        let Ok(permit) = permits.clone().acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                warn!("pages: accept: {error}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let sources = sources.clone();
-        connections.spawn(async move {
-            let answer = service_fn(|request: Request<Incoming>| {
-                let answer = answer(&sources, request.method(), request.uri().path());
-                async move { Ok::<_, Infallible>(answer) }
-            });
-            let mut http = hyper::server::conn::http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false);
-            // A client that has gone away needs no answer.
-            let _ = tokio::time::timeout(PATIENCE, http.serve_connection(TokioIo::new(stream), answer)).await;
-            drop(permit);
-        });
-    }
+async fn serve(stream: TcpStream, sources: Arc<Sources>) {
+    let answer = service_fn(|request: Request<Incoming>| {
+        let answer = answer(&sources, request.method(), request.uri().path());
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false);
+    // A client that has gone away needs no answer.
+    let _ = tokio::time::timeout(PATIENCE, http.serve_connection(TokioIo::new(stream), answer)).await;
 }
 
 fn answer(sources: &Sources, method: &Method, path: &str) -> Response<Full<Bytes>> {
@@ -243,7 +223,7 @@ fn page(sources: &Sources) -> String {
             let now = credential.now();
             json!({
                 "name": credential.name,
-                "storage_path": credential.storage_path,
+                "storage_path": credential.home.to_string(),
                 "serving": now.serving,
                 "phase": now.phase,
                 "expires": now.not_after.map(|at| Utc(at).to_string()),

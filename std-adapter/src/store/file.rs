@@ -38,7 +38,11 @@ impl fmt::Debug for FileError {
     }
 }
 
-impl std::error::Error for FileError {}
+impl std::error::Error for FileError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
 
 /// The files `slot-a` and `slot-b` of a folder. Erasing overwrites in place: once both exist, a full disk stops no
 /// rotation.

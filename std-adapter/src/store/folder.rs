@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::SLOTS;
+use super::home::Entry;
 use super::place::{Place, foreign};
 
 const LOCK: &str = "lock";
 
 /// The files other than the slots that hold keys.
-const KEYS: [&str; 2] = ["account.json", "order.json"];
+const KEYS: [&str; 2] = [Entry::Account.name(), Entry::Order.name()];
 
 /// A file as large as an order with its key, to test writing.
 const PROBE: (&str, usize) = ("probe", 8192);
@@ -24,7 +25,7 @@ const BETWEEN: Duration = Duration::from_millis(20);
 
 /// A folder that is locked until this value is dropped.
 #[derive(Debug)]
-pub struct Folder {
+pub(super) struct Folder {
     place: Place,
     /// The file that holds the lock, which the system releases however the process ends.
     _lock: File,
@@ -32,7 +33,7 @@ pub struct Folder {
 
 /// A fault of a folder.
 #[derive(Debug)]
-pub enum FolderError {
+pub(super) enum FolderError {
     /// Another process uses the folder.
     InUse(PathBuf),
     /// A file cannot be read or written, or other users may write to it.
@@ -55,7 +56,14 @@ impl fmt::Display for FolderError {
     }
 }
 
-impl std::error::Error for FolderError {}
+impl std::error::Error for FolderError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::InUse(_) => None,
+            Self::Io { error, .. } => Some(error),
+        }
+    }
+}
 
 fn fail(path: &Path, doing: &'static str) -> impl Fn(io::Error) -> FolderError {
     move |error| FolderError::Io { path: path.to_owned(), doing, error }
@@ -67,7 +75,7 @@ impl Folder {
     ///
     /// # Errors
     /// Fails if another process holds the folder, or it cannot be created, is another user's or is writable by others.
-    pub fn open(path: &Path) -> Result<Self, FolderError> {
+    pub(super) fn open(path: &Path) -> Result<Self, FolderError> {
         let place = match Place::open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Place::make(path).map_err(fail(path, "made"))?,
             opened => opened.map_err(fail(path, "opened"))?,
@@ -103,7 +111,7 @@ impl Folder {
     }
 
     /// Returns the folder's path.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.place.path()
     }
 
@@ -115,7 +123,7 @@ impl Folder {
     ///
     /// # Errors
     /// Fails if the file cannot be read, is a link, is another user's or is writable by others.
-    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, FolderError> {
+    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, FolderError> {
         self.place.read(name).map_err(fail(&self.path().join(name), "read"))
     }
 
@@ -123,7 +131,7 @@ impl Folder {
     ///
     /// # Errors
     /// Fails if the file cannot be written; the file is then unchanged.
-    pub fn write(&self, name: &str, octets: &[u8]) -> Result<(), FolderError> {
+    pub(super) fn write(&self, name: &str, octets: &[u8]) -> Result<(), FolderError> {
         self.place.replace(name, octets).map_err(fail(&self.path().join(name), "written"))
     }
 
@@ -131,7 +139,7 @@ impl Folder {
     ///
     /// # Errors
     /// Fails if the file cannot be removed.
-    pub fn remove(&self, name: &str) -> Result<(), FolderError> {
+    pub(super) fn remove(&self, name: &str) -> Result<(), FolderError> {
         self.place.remove(name).map_err(fail(&self.path().join(name), "removed"))
     }
 
@@ -139,7 +147,7 @@ impl Folder {
     ///
     /// # Errors
     /// Returns why nothing new can be stored here.
-    pub fn try_writing(&self) -> Result<(), FolderError> {
+    pub(super) fn try_writing(&self) -> Result<(), FolderError> {
         let (name, octets) = PROBE;
         let written = self.place.replace(name, &vec![0; octets]).and_then(|()| self.place.remove(name));
         written.map_err(fail(self.path(), "written to"))
@@ -158,7 +166,7 @@ fn cannot_write(error: &io::Error) -> bool {
 ///
 /// # Errors
 /// Fails if the file cannot be written, or the folder is not ours.
-pub fn leave(folder: &Path, name: &str, octets: &[u8]) -> Result<(), FolderError> {
+pub(super) fn leave(folder: &Path, name: &str, octets: &[u8]) -> Result<(), FolderError> {
     let written = Place::open(folder).and_then(|place| {
         place.is_ours()?;
         place.replace(name, octets)
@@ -170,7 +178,7 @@ pub fn leave(folder: &Path, name: &str, octets: &[u8]) -> Result<(), FolderError
 ///
 /// # Errors
 /// Fails if the file cannot be read, is a link, is another user's or is writable by others.
-pub fn look(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, FolderError> {
+pub(super) fn look(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, FolderError> {
     let read = match Place::open(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         place => place.and_then(|place| place.read(name)),

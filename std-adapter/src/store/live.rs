@@ -12,7 +12,7 @@ use super::folder::{Folder, FolderError};
 ///
 /// # Errors
 /// Fails if a file cannot be written; `live` is then unchanged.
-pub fn write_live(folder: &Folder, generation: u32, chain: &str, key: &str) -> Result<(), FolderError> {
+pub(super) fn write_live(folder: &Folder, generation: u32, chain: &str, key: &str) -> Result<(), FolderError> {
     let fail = |path: &Path, doing: &'static str| {
         let path = path.to_owned();
         move |error| FolderError::Io { path, doing, error }
@@ -29,7 +29,7 @@ pub fn write_live(folder: &Folder, generation: u32, chain: &str, key: &str) -> R
 }
 
 /// Returns the generation that `live` points to.
-pub fn live_generation(folder: &Folder) -> Option<u32> {
+pub(super) fn live_generation(folder: &Folder) -> Option<u32> {
     let target = folder.place().linked("live").ok()?;
     std::str::from_utf8(&target).ok()?.strip_prefix("live-")?.parse().ok()
 }

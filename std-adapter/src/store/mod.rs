@@ -1,10 +1,17 @@
-//! Stores keys and certificates: the core's two slots in files, and PEM copies for other programs.
+//! Stores keys and certificates: what the home of a credential does, and folders that do it. In a folder, the core's
+//! two slots are files, and PEM copies are for other programs.
 
+mod error;
 mod file;
 mod folder;
+mod home;
+mod in_folder;
 mod live;
 mod place;
+mod slots;
 
-pub use file::{FileError, FileMedium};
-pub use folder::{Folder, FolderError, leave, look};
-pub use live::{live_generation, write_live};
+pub use error::StorageError;
+pub use file::FileMedium;
+pub use home::{Entry, Held, Home, Kept, PemFiles, Record};
+#[cfg(test)]
+pub use home::{Pending, Storage};

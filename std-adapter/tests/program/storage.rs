@@ -154,6 +154,25 @@ fn what_is_not_ours_alone_is_refused_by_name() {
 }
 
 #[test]
+fn a_configuration_that_is_refused_leaves_nothing_behind() {
+    let site = Site::new();
+    // The certificate is that of the first tunnel; the second one is at fault.
+    let missing = json!({"enabled": true, "cert_file": "missing.pem", "key_file": "missing.key"});
+    let server = json!({"enabled": true, "mode": "acme", "acme": site.acme});
+    let tunnel = |name: &str, tls: &Value| json!({"name": name, "mode": "server", "listen": "127.0.0.1:0", "target": "127.0.0.1:1", "tls": tls});
+    let file = site.pki.path("refused.json");
+    let config = json!({"gateway": {"tunnels": [tunnel("in", &server), tunnel("other", &missing)]}});
+    fs::write(&file, config.to_string()).unwrap();
+    let output = edgetrust(&["run", "--config", &arg(&file)]);
+    assert!(!output.status.success() && said(&output).contains("missing.pem"), "{}", said(&output));
+    assert!(!site.storage().exists(), "a folder was made while the configuration was read");
+    // One that is accepted makes it.
+    let program = Program::start(&["run", "--config", &site.file()].map(str::to_owned));
+    program.wait_for("ordering a certificate");
+    assert!(site.storage().join("lock").exists());
+}
+
+#[test]
 fn on_a_full_disk_an_attempt_ends_with_the_reason() {
     let site = Site::new();
     fs::create_dir(site.storage()).unwrap();

@@ -1,0 +1,64 @@
+//! Holds what all connections of the EST server share.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::authorities::Authorities;
+use super::own_names::OwnNames;
+use super::reenroll::Orders;
+use super::refused::Refused;
+use super::status::Status;
+use crate::acme::DeviceIssuer;
+use crate::gateway::{Door, Limits, Shares, TunnelLimits};
+use crate::tls::TlsServer;
+
+/// The default limit of devices admitted at a time; further devices wait until the handshake timeout.
+const CONNECTIONS: usize = 256;
+/// The name that the connections' shares are counted under.
+pub(super) const EST: &str = "est";
+
+/// The state that all connections share; replaced as a whole.
+pub(super) struct State {
+    pub(super) tls: TlsServer,
+    pub(super) issuer: DeviceIssuer,
+    pub(super) authorities: Authorities,
+    pub(super) own_names: OwnNames,
+    pub(super) chain_in_answer: bool,
+    pub(super) limits: Limits,
+    pub(super) own_limits: TunnelLimits,
+}
+
+/// The counts of all connections, which outlive a replaced state.
+#[derive(Clone)]
+pub(super) struct Counts {
+    pub(super) door: Arc<Door>,
+    pub(super) shares: Arc<Shares>,
+}
+
+impl Counts {
+    pub(super) fn new(limits: &TunnelLimits) -> Self {
+        let shares = Shares::new(limits.connections.unwrap_or(CONNECTIONS), [(EST, None)].into_iter());
+        Self { door: Door::new(limits.door()), shares }
+    }
+
+    pub(super) fn set(&self, limits: &TunnelLimits) {
+        self.door.set_limits(limits.door());
+        self.shares.set(limits.connections.unwrap_or(CONNECTIONS), [(EST, None)].into_iter());
+    }
+}
+
+/// The parts that all connections share.
+#[derive(Clone)]
+pub(super) struct Common {
+    pub(super) status: Arc<Status>,
+    pub(super) orders: Orders,
+    pub(super) counts: Counts,
+}
+
+impl Common {
+    /// Refuses a peer of which nothing is known.
+    pub(super) fn refuse(&self, remote: SocketAddr, reason: &dyn fmt::Display) {
+        self.status.refuse(remote, &Refused::not_admitted(reason, None));
+    }
+}
