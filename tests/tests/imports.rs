@@ -47,6 +47,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
             "der",
             "ed25519-dalek",
             "embedded-io-async",
+            "embedded-storage",
             "embedded-tls",
             "heapless",
             "p256",

@@ -10,6 +10,8 @@
 
 mod chain;
 mod medium;
+#[cfg(feature = "embedded-storage")]
+mod nor_flash;
 mod record;
 mod select;
 #[expect(clippy::module_inception, reason = "the noun is the store")]
@@ -17,6 +19,8 @@ mod store;
 
 pub use chain::certificates;
 pub use medium::{Slot, SlotMedium};
+#[cfg(feature = "embedded-storage")]
+pub use nor_flash::{NorFlashLayoutError, NorFlashSlots, NorFlashSlotsError};
 pub use record::{Header, MAX_CHAIN, MAX_KEY, NewRecord, TIME_MARKS};
 pub use select::{Selected, select};
 pub use store::{Store, StoreError, Stored, Survey};

@@ -138,6 +138,10 @@ impl<M: SlotMedium> Store<M> {
         Layout { word, header, payload: header.wrapping_add(Self::whole(HEADER as u32)) }
     };
 
+    /// The octets of a record beside its key and chain.
+    #[cfg(feature = "embedded-storage")]
+    pub(super) const FIXED: u32 = Self::LAYOUT.payload;
+
     /// Rounds up to whole words of the medium.
     const fn whole(octets: u32) -> u32 {
         let words = octets.div_ceil(if M::WRITE_SIZE == 0 { 1 } else { M::WRITE_SIZE });

@@ -1,6 +1,6 @@
 //! Defines what the application needs of a board.
 
-use edgetrust_core::store::SlotMedium;
+use edgetrust_core::store::{NorFlashLayoutError, SlotMedium};
 use embassy_executor::Spawner;
 use embassy_time::Duration;
 
@@ -70,6 +70,8 @@ pub enum InitError {
     Taken,
     /// The network controller does not respond as expected.
     NoEthernet,
+    /// The flash has no room for the credential slots where they should be.
+    NoSlots(NorFlashLayoutError),
 }
 
 /// A hardware source of unpredictable octets. Seeds a generator; it may be slow.

@@ -120,7 +120,7 @@ impl DeviceIssuer {
         public_key_info: &[u8],
     ) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
         let refused = |reason: String| AcmeError::new("the new certificate", FailureKind::Refused, reason);
-        verify(settings, &chain, clock::now()).map_err(refused)?;
+        verify(settings, &chain, clock::now()).map_err(|error| refused(error.to_string()))?;
         let leaf = chain.first().and_then(|leaf| Certificate::from_der(leaf).ok());
         let leaf = leaf.ok_or_else(|| refused("it does not parse".to_owned()))?;
         if leaf.subject_public_key_info().der != public_key_info {

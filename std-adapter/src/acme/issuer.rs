@@ -148,7 +148,7 @@ impl AcmeIssuer {
         let refused = |reason: String| {
             AcmeError::new("the new certificate", FailureKind::Refused, reason).remedy(Remedy::NewOrder)
         };
-        verify(&self.settings, &chain, clock::now()).map_err(refused)?;
+        verify(&self.settings, &chain, clock::now()).map_err(|error| refused(error.to_string()))?;
         let leaf = chain.first().and_then(|leaf| Certificate::from_der(leaf).ok());
         let validity = leaf.ok_or_else(|| refused("it does not parse".to_owned()))?.validity();
         let record = Record { key, chain, not_before: validity.not_before, not_after: validity.not_after };

@@ -1,13 +1,48 @@
 //! Verifies with the core that peers will accept a new certificate, before it is presented.
 
+use std::fmt;
 use std::net::IpAddr;
 
-use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust};
-use edgetrust_core::x509::{Certificate, GeneralName};
+use edgetrust_core::path::{Anchor, Budget, Limits, PathError, Purpose, Trust};
+use edgetrust_core::x509::{Certificate, GeneralName, ParseError};
 use pki_types::{CertificateDer, UnixTime};
 
 use super::settings::Settings;
 use crate::tls::provider;
+
+/// The reason that a new chain is not presented.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VerifyError {
+    /// The chain has no certificate.
+    Empty,
+    /// The certificate at this place of the chain, from 1, does not parse.
+    Parse(usize, ParseError),
+    /// Peers find no path from the certificate to an anchor, for the purpose with this name.
+    Path(&'static str, PathError),
+    /// The certificate does not have this requested name.
+    NotFor(String),
+}
+
+impl fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the chain is empty"),
+            Self::Parse(place, error) => write!(f, "certificate {place} of the chain {error}"),
+            Self::Path(name, error) => write!(f, "peers would not accept it as a {name}'s: {error}"),
+            Self::NotFor(domain) => write!(f, "it is not for {domain}"),
+        }
+    }
+}
+
+impl std::error::Error for VerifyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Parse(_, error) => Some(error),
+            Self::Path(_, error) => Some(error),
+            Self::Empty | Self::NotFor(_) => None,
+        }
+    }
+}
 
 /// Verifies a new chain against the anchors, for each purpose, and for every name.
 ///
@@ -15,11 +50,12 @@ use crate::tls::provider;
 ///
 /// # Errors
 /// Returns the failed check and the value found.
-pub fn verify(settings: &Settings, chain: &[CertificateDer<'static>], now: UnixTime) -> Result<(), String> {
-    let parsed: Result<Vec<_>, _> =
-        (1..).zip(chain).map(|(place, der)| Certificate::from_der(der).map_err(|error| (place, error))).collect();
-    let parsed = parsed.map_err(|(place, error)| format!("certificate {place} of the chain {error}"))?;
-    let (leaf, sent) = parsed.split_first().ok_or("the chain is empty")?;
+pub fn verify(settings: &Settings, chain: &[CertificateDer<'static>], now: UnixTime) -> Result<(), VerifyError> {
+    let parsed = (1..)
+        .zip(chain)
+        .map(|(place, der)| Certificate::from_der(der).map_err(|error| VerifyError::Parse(place, error)));
+    let parsed: Vec<_> = parsed.collect::<Result<_, _>>()?;
+    let (leaf, sent) = parsed.split_first().ok_or(VerifyError::Empty)?;
     // The anchors are CAs: the configuration names them as roots.
     let anchors = settings.anchors.iter().flat_map(|der| Certificate::from_der(der)).map(Anchor::ca);
     let anchors: Vec<_> = anchors.collect();
@@ -36,12 +72,12 @@ pub fn verify(settings: &Settings, chain: &[CertificateDer<'static>], now: UnixT
         (settings.purposes.client, Purpose::ClientAuth, "client"),
     ] {
         if asked {
-            verify(purpose).map_err(|error| format!("peers would not accept it as a {name}'s: {error}"))?;
+            verify(purpose).map_err(|error| VerifyError::Path(name, error))?;
         }
     }
     for domain in &settings.domains {
         if !is_for(leaf, domain) {
-            return Err(format!("it is not for {domain}"));
+            return Err(VerifyError::NotFor(domain.clone()));
         }
     }
     Ok(())

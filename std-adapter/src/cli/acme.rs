@@ -6,12 +6,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::acme::{AcmeIssuer, Responders, account_file};
-use crate::agent::{Agents, Assignment, Once, assignments};
-use crate::clock;
-use crate::config_file::with_config;
-use crate::store::{Entry, Held, Home, StorageError};
-use crate::tls::{ClientAuth, ClientHello, LiveCredential, MinVersion, ServerSettings, TlsServer};
 use edgetrust_core::identity::without_root;
 use edgetrust_core::rotation::{Credential as Record, Policy};
 use edgetrust_core::time::Utc;
@@ -20,6 +14,12 @@ use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use super::{Outcome, text};
+use crate::acme::{AcmeIssuer, Responders, account_file};
+use crate::agent::{Agents, Assignment, Once, assignments};
+use crate::clock;
+use crate::config_file::with_config;
+use crate::store::{Entry, Held, Home, StorageError};
+use crate::tls::{ClientAuth, ClientHello, LiveCredential, MinVersion, ServerSettings, TlsServer};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

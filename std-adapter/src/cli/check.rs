@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::config_file::with_config;
 use edgetrust_core::config::{
     ClientTls, ClientTrust, Config, CredentialSource, GatewayLimits, Remote, Server, Tunnel, TunnelKind,
 };
@@ -17,6 +16,7 @@ use super::descriptors;
 use super::findings::{Finding, Findings, Known, Level};
 use super::{Outcome, text};
 use super::{check_acme, check_devices, check_names};
+use crate::config_file::with_config;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

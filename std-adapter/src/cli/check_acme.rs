@@ -3,9 +3,6 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::acme::{Directory, Purposes, Settings, account_file, probe, verify};
-use crate::clock;
-use crate::pem;
 use edgetrust_core::config::{Acme, ChallengeType, Est};
 use edgetrust_core::path::Purpose;
 use edgetrust_core::rotation::Policy;
@@ -14,6 +11,10 @@ use edgetrust_core::x509::Certificate;
 
 use super::check_names::unresolved;
 use super::findings::{Findings, Level};
+use super::text;
+use crate::acme::{Directory, Purposes, Settings, account_file, probe, verify};
+use crate::clock;
+use crate::pem;
 
 /// The clock difference in seconds above which valid certificates fail.
 const CLOCK_TOLERANCE_S: u64 = 30;
@@ -82,12 +83,12 @@ fn reachable(settings: &Settings, online: bool, findings: &mut Findings) {
 /// Runs an operation that waits for the disk or the network.
 fn wait_for<T>(operation: impl Future<Output = T>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map(|runtime| runtime.block_on(operation)).map_err(|error| error.to_string())
+    runtime.map(|runtime| runtime.block_on(operation)).map_err(text)
 }
 
 fn kept(settings: &Settings, findings: &mut Findings) {
     let home = &settings.home;
-    let kept = match wait_for(home.kept()).and_then(|kept| kept.map_err(|error| error.to_string())) {
+    let kept = match wait_for(home.kept()).and_then(|kept| kept.map_err(text)) {
         Ok(kept) => kept,
         Err(error) => return findings.once(Level::Error, error),
     };
@@ -105,9 +106,9 @@ fn kept(settings: &Settings, findings: &mut Findings) {
             let hours = policy.lead_s(&active) / 3600;
             findings
                 .once(Level::Ok, format!("{home}: valid until {}, renewed {hours} h before", Utc(active.not_after)));
-            let read = wait_for(home.read(active.slot)).and_then(|read| read.map_err(|error| error.to_string()));
+            let read = wait_for(home.read(active.slot)).and_then(|read| read.map_err(text));
             // Roots, names or purposes may have changed since the issuance: then a start attempts a renewal at once.
-            if let Err(error) = read.and_then(|record| verify(settings, &record.chain, clock::now())) {
+            if let Err(error) = read.and_then(|record| verify(settings, &record.chain, clock::now()).map_err(text)) {
                 findings.once(
                     Level::Warning,
                     format!("{home}: the certificate that is kept: {error}: `run` renews it, and shows it until then"),

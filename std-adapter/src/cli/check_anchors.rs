@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use crate::pem;
-use crate::tls::{Anchors, Authority, AuthorityRole, provider};
 use edgetrust_core::identity::common_name;
 use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust};
 use edgetrust_core::time::Utc;
@@ -12,6 +10,8 @@ use pki_types::{CertificateDer, UnixTime};
 
 use super::findings::{Findings, Level};
 use super::key;
+use crate::pem;
+use crate::tls::{Anchors, Authority, AuthorityRole, provider};
 
 /// The list of the configuration that names a file.
 #[derive(Clone, Copy)]

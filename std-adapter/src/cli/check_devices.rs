@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use crate::pem;
 use edgetrust_core::config::{Config, CredentialSource, Server, TunnelKind};
 use edgetrust_core::x509::{Certificate, ObjectIdentifier};
 use pki_types::alg_id;
 
 use super::findings::{Findings, Level};
+use crate::pem;
 
 /// Warns of algorithms that devices may not verify, if the configuration has an EST server or is a device's.
 pub(super) fn check(config: &Config<'_>, findings: &mut Findings) {

@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::tls::{Anchors, Authority, Credential, provider, system_roots};
-use crate::{clock, pem};
 use edgetrust_core::config;
 use edgetrust_core::identity::ServerName;
 use edgetrust_core::path::{Anchor, Budget, Limits, PathError, PathErrorKind, Purpose, Trust};
@@ -14,6 +12,8 @@ use pki_types::{CertificateDer, UnixTime};
 
 use super::check_anchors::{List, bundle, end};
 use super::findings::{Findings, Level};
+use crate::tls::{Anchors, Authority, Credential, provider, system_roots};
+use crate::{clock, pem};
 
 /// The remaining time below which a certificate's end is warned of, unless the whole life is short.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);

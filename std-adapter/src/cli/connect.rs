@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use crate::gateway::{NoAcme, Plan, Watched};
 use edgetrust_core::config::{
     ClientTls, CredentialSource, Endpoint, Files, Gateway, MinVersion, Origins, Tunnel, TunnelKind, TunnelLimits,
 };
@@ -10,6 +9,7 @@ use edgetrust_core::identity::without_root;
 
 use super::arguments::{self, LimitFlags};
 use super::{Outcome, service};
+use crate::gateway::{NoAcme, Plan, Watched};
 
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("trust").args(["cacert", "pin"]).multiple(true))]

@@ -1,9 +1,10 @@
 //! Lowers limits to the available file descriptors, with a warning. Every connection takes two, every handshake one;
 //! without enough, strangers could hold all of them, and nothing could be accepted or reloaded any more.
 
-use crate::gateway::{Address, Plan};
 use edgetrust_core::config::Gateway;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::gateway::{Address, Plan};
 
 /// The descriptors beside connections: files, listeners, pages, look-ups, the log.
 const RESERVED: usize = 64;

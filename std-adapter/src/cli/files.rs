@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::pem;
 use pki_types::CertificateDer;
 
 use super::text;
+use crate::pem;
 
 /// Returns all certificates of all files.
 pub(crate) fn certificates(files: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, String> {

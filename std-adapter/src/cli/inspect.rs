@@ -4,8 +4,6 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::tls::Authority;
-use crate::{clock, pem};
 use edgetrust_core::time::Utc;
 use edgetrust_core::x509::{Certificate, GeneralName, GeneralSubtrees};
 use pki_types::CertificateDer;
@@ -13,6 +11,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{Outcome, key, text};
+use crate::tls::Authority;
+use crate::{clock, pem};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -1,8 +1,9 @@
 //! Describes public keys in readable form.
 
-use crate::tls::provider;
 use edgetrust_core::x509::SubjectPublicKeyInfo;
 use pki_types::alg_id;
+
+use crate::tls::provider;
 
 /// The lengths of RSA keys that signatures are verified with, in bits (NIST SP 800-131A allows no shorter ones).
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::{Outcome, service, text};
 use crate::agent::Agents;
 use crate::config_file::with_config;
 use crate::gateway::Watched;
-
-use super::{Outcome, service, text};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use crate::gateway::{NoAcme, Plan, Watched};
 use edgetrust_core::config::{
     ClientTrust, CredentialSource, Files, Gateway, MinVersion, Origins, ProxyProtocol, Server, ServerTls, Tunnel,
     TunnelKind, TunnelLimits,
@@ -11,6 +10,7 @@ use edgetrust_core::identity::is_dns_rule;
 
 use super::arguments::{self, LimitFlags};
 use super::{Outcome, service};
+use crate::gateway::{NoAcme, Plan, Watched};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -5,10 +5,6 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use crate::agent::Agents;
-use crate::est;
-use crate::gateway::{Address, Gateway, Plan, Watched};
-use crate::ops::Pages;
 use edgetrust_core::config;
 use sd_notify::NotifyState;
 use tokio::runtime::Builder;
@@ -17,6 +13,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 use super::{Outcome, arguments, descriptors, text};
+use crate::agent::Agents;
+use crate::est;
+use crate::gateway::{Address, Gateway, Plan, Watched};
+use crate::ops::Pages;
 
 /// The version with the commit, if known; the build script composes the text.
 pub(crate) const VERSION: &str = env!("EDGETRUST_VERSION");

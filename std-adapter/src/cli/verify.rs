@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::{clock, tls};
 use edgetrust_core::identity::{Denied, PeerPolicy, Rule, ServerName};
 use edgetrust_core::path::{Anchor, Budget, Limits, Place, Purpose, Trust, VerifiedPath};
 use edgetrust_core::x509::Certificate;
@@ -12,6 +11,7 @@ use pki_types::UnixTime;
 use serde::Serialize;
 
 use super::{Outcome, files, text};
+use crate::{clock, tls};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

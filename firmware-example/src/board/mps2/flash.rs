@@ -8,7 +8,10 @@
 //! | 0x14000 | 16 KiB | slot B |
 //! | 0x20000 | | the rig's page (`rig.rs`) |
 
-use edgetrust_core::store::{Slot, SlotMedium};
+use edgetrust_core::store::{NorFlashLayoutError, NorFlashSlots};
+use embedded_storage::nor_flash::{
+    ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
+};
 
 use super::memory::PSRAM;
 #[cfg(feature = "rig")]
@@ -16,70 +19,75 @@ use super::rig;
 use crate::board::Flash;
 
 const PARTITION: usize = 64 * 1024;
-const SLOTS: [usize; 2] = [0x1_0000, 0x1_4000];
 const SLOT: u32 = 16 * 1024;
 const SECTOR: usize = 4096;
 /// The size of the unit of programming in octets.
 const WORD: usize = 8;
-
 /// The emulated flash.
-pub struct EmulatedFlash(());
+pub struct EmulatedFlash(NorFlashSlots<EmulatedNorFlash>);
 
-/// The two slots of the flash.
-pub struct EmulatedSlots(());
+/// The driver of the flash after the partition, which has references to it.
+pub struct EmulatedNorFlash(());
 
 /// The reason for which the flash refused an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, defmt::Format)]
 pub enum FlashError {
-    /// The range exceeds the slot.
+    /// The range exceeds the slots.
     OutOfBounds,
-    /// The offset or length is not a multiple of the word size.
+    /// The offset or length is not a multiple of the unit.
     NotAligned,
     /// The flash failed, as the test rig demanded.
     #[cfg(feature = "rig")]
     Failed,
     /// A word has been programmed since the last erase.
     NotErased {
-        /// The offset in the slot.
+        /// The offset in both slots.
         offset: u32,
     },
 }
 
+impl NorFlashError for FlashError {
+    fn kind(&self) -> NorFlashErrorKind {
+        match self {
+            Self::OutOfBounds => NorFlashErrorKind::OutOfBounds,
+            Self::NotAligned => NorFlashErrorKind::NotAligned,
+            _ => NorFlashErrorKind::Other,
+        }
+    }
+}
+
+impl From<NorFlashErrorKind> for FlashError {
+    fn from(kind: NorFlashErrorKind) -> Self {
+        if kind == NorFlashErrorKind::NotAligned { Self::NotAligned } else { Self::OutOfBounds }
+    }
+}
+
 impl EmulatedFlash {
-    pub(super) const fn new() -> Self {
-        Self(())
+    pub(super) fn new() -> Result<Self, NorFlashLayoutError> {
+        NorFlashSlots::new(EmulatedNorFlash(()), 0, SLOT, SLOT).map(Self)
     }
 }
 
 impl Flash for EmulatedFlash {
     const PARTITION_SIZE: usize = PARTITION;
-    type Slots = EmulatedSlots;
+    type Slots = NorFlashSlots<EmulatedNorFlash>;
 
-    fn split(self) -> (&'static [u8], EmulatedSlots) {
+    fn split(self) -> (&'static [u8], Self::Slots) {
         // SAFETY: PSRAM exists as long as the board does, and is outside of the program's memory. No code here writes
         // to the partition, and the host does so only while no QEMU runs on the file.
         let partition = unsafe { core::slice::from_raw_parts(PSRAM as *const u8, PARTITION) };
-        (partition, EmulatedSlots(()))
+        (partition, self.0)
     }
 }
 
-/// Returns the address of `octets` octets in a slot, if they are within the slot.
-fn place(slot: Slot, offset: u32, octets: usize) -> Result<usize, FlashError> {
-    let end = u32::try_from(octets).ok().and_then(|octets| offset.checked_add(octets));
-    if end.is_none_or(|end| end > SLOT) {
-        return Err(FlashError::OutOfBounds);
-    }
-    let [a, b] = SLOTS;
-    let start = match slot {
-        Slot::A => a,
-        Slot::B => b,
-    };
-    Ok(PSRAM + start + offset as usize)
+/// Returns the address of an offset that was checked.
+fn address(offset: u32) -> usize {
+    PSRAM + PARTITION + offset as usize
 }
 
 /// Reads an octet; volatile, since the host shares the memory.
 fn get(address: usize) -> u8 {
-    // SAFETY: callers pass addresses that `place` made: PSRAM, outside of the program's memory.
+    // SAFETY: callers pass addresses of checked offsets: PSRAM, outside of the program's memory.
     unsafe { (address as *const u8).read_volatile() }
 }
 
@@ -88,25 +96,33 @@ fn set(address: usize, octet: u8) {
     unsafe { (address as *mut u8).write_volatile(octet) }
 }
 
-impl SlotMedium for EmulatedSlots {
+impl ErrorType for EmulatedNorFlash {
     type Error = FlashError;
-    const WRITE_SIZE: u32 = WORD as u32;
+}
 
-    fn capacity(&self) -> u32 {
-        SLOT
-    }
+impl ReadNorFlash for EmulatedNorFlash {
+    const READ_SIZE: usize = 1;
 
-    fn read(&mut self, slot: Slot, offset: u32, out: &mut [u8]) -> Result<(), FlashError> {
-        let from = place(slot, offset, out.len())?;
-        for (octet, address) in out.iter_mut().zip(from..) {
+    fn read(&mut self, offset: u32, out: &mut [u8]) -> Result<(), FlashError> {
+        check_read(self, offset, out.len())?;
+        for (octet, address) in out.iter_mut().zip(address(offset)..) {
             *octet = get(address);
         }
         Ok(())
     }
 
-    fn erase(&mut self, slot: Slot) -> Result<(), FlashError> {
-        let start = place(slot, 0, SLOT as usize)?;
-        for sector in (start..start + SLOT as usize).step_by(SECTOR) {
+    fn capacity(&self) -> usize {
+        2 * SLOT as usize
+    }
+}
+
+impl NorFlash for EmulatedNorFlash {
+    const WRITE_SIZE: usize = WORD;
+    const ERASE_SIZE: usize = SECTOR;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashError> {
+        check_erase(self, from, to)?;
+        for sector in (address(from)..address(to)).step_by(SECTOR) {
             #[cfg(feature = "rig")]
             match rig::operation() {
                 rig::Operation::Done => {}
@@ -121,11 +137,9 @@ impl SlotMedium for EmulatedSlots {
         Ok(())
     }
 
-    fn program(&mut self, slot: Slot, offset: u32, octets: &[u8]) -> Result<(), FlashError> {
-        let start = place(slot, offset, octets.len())?;
-        if !offset.is_multiple_of(Self::WRITE_SIZE) || !octets.len().is_multiple_of(WORD) {
-            return Err(FlashError::NotAligned);
-        }
+    fn write(&mut self, offset: u32, octets: &[u8]) -> Result<(), FlashError> {
+        check_write(self, offset, octets.len())?;
+        let start = address(offset);
         // Real flash would store garbage, or lose its error correction. All words are checked before the first is
         // programmed.
         if let Some(done) = (0..octets.len()).find(|done| get(start + done) != 0xff) {
@@ -143,10 +157,6 @@ impl SlotMedium for EmulatedSlots {
             }
             word.iter().zip(address..).for_each(|(octet, address)| set(address, *octet));
         }
-        Ok(())
-    }
-
-    fn barrier(&mut self) -> Result<(), FlashError> {
         cortex_m::asm::dsb();
         Ok(())
     }

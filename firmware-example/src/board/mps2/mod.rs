@@ -43,7 +43,7 @@ impl Port for Mps2 {
         rig::start();
         Ok(Board {
             entropy: entropy::HostEntropy::new(),
-            flash: flash::EmulatedFlash::new(),
+            flash: flash::EmulatedFlash::new().map_err(InitError::NoSlots)?,
             ethernet: ethernet::Lan9118::new().ok_or(InitError::NoEthernet)?,
             watchdog: watchdog::ApbWatchdog::new(),
             reset_reason: reset::take_reason(),

@@ -3,9 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::gateway::Address;
-use crate::pem;
-use crate::tls::{ClientSettings, Connector, Credential, MinVersion, Peers, ServerTrust, TrustStore, server_name};
 use edgetrust_core::x509::Certificate;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -15,6 +12,9 @@ use super::location::Location;
 use super::pki::Ca;
 use super::show::Log;
 use crate::cli::text;
+use crate::gateway::Address;
+use crate::pem;
+use crate::tls::{ClientSettings, Connector, Credential, MinVersion, Peers, ServerTrust, TrustStore, server_name};
 
 /// The time limit of each step, which only a fault exceeds.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);

@@ -3,16 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::agent::Agents;
-use crate::config_file::with_config;
-use crate::gateway::{Address, Watched};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::pki::Ca;
+use crate::agent::Agents;
 use crate::cli::service::{Loaded, Service};
 use crate::cli::text;
+use crate::config_file::with_config;
+use crate::gateway::{Address, Watched};
 
 /// The interval at which a location checks its files.
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);

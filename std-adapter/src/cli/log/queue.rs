@@ -8,8 +8,9 @@ use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::ops;
 use tracing::warn;
+
+use crate::ops;
 
 /// The interval at which the thread calls `look`, which may log more.
 const LOOK: Duration = Duration::from_secs(10);
