@@ -83,12 +83,12 @@ fn reachable(settings: &Settings, online: bool, findings: &mut Findings) {
 /// Runs an operation that waits for the disk or the network.
 fn wait_for<T>(operation: impl Future<Output = T>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map(|runtime| runtime.block_on(operation)).map_err(|error| error.to_string())
+    runtime.map(|runtime| runtime.block_on(operation)).map_err(text)
 }
 
 fn kept(settings: &Settings, findings: &mut Findings) {
     let home = &settings.home;
-    let kept = match wait_for(home.kept()).and_then(|kept| kept.map_err(|error| error.to_string())) {
+    let kept = match wait_for(home.kept()).and_then(|kept| kept.map_err(text)) {
         Ok(kept) => kept,
         Err(error) => return findings.once(Level::Error, error),
     };
