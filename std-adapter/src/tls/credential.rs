@@ -1,7 +1,7 @@
 //! Holds a certificate chain with its private key, fixed or replaceable while in use.
 
 use std::fmt;
-#[cfg(feature = "tokio")]
+#[cfg(feature = "cli")]
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 use edgetrust_core::x509::Certificate;
 use pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-#[cfg(feature = "tokio")]
+#[cfg(feature = "cli")]
 use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
 
@@ -146,12 +146,13 @@ impl Credential {
     }
 
     /// Returns whether a validation may come now.
+    #[cfg(feature = "cli")]
     pub(super) fn is_challenged(&self) -> bool {
         self.challenges().is_some_and(|challenges| !challenges.is_empty())
     }
 
     /// Returns the configuration that answers the validation of a name; no client certificate is requested.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "cli")]
     pub(super) fn challenge_config(&self, name: &str) -> Option<io::Result<Arc<ServerConfig>>> {
         self.challenges()?.config(name)
     }

@@ -12,6 +12,10 @@ use edgetrust_tests::repository::root;
 /// The crates by the names of their packages.
 const CRATES: &[&str] = &["edgetrust-core", "edgetrust"];
 
+/// The features of core that no package of the workspace turns on for others. `defmt` is left out: it adds one trait to
+/// the types.
+const FEATURES: &str = "edgetrust-core/embedded-tls,edgetrust-core/embedded-storage";
+
 /// Set for cargo, which then calls this program as its rustdoc.
 const AS_RUSTDOC: &str = "EDGETRUST_AS_RUSTDOC";
 
@@ -50,7 +54,7 @@ fn main() -> ExitCode {
 fn compare(update: bool) -> Result<bool, Error> {
     // The whole workspace, with the features and the builds of its other commands.
     let status = Command::new(env!("CARGO"))
-        .args(["doc", "--locked", "--quiet", "--workspace", "--no-deps", "--features", "edgetrust-core/embedded-tls"])
+        .args(["doc", "--locked", "--quiet", "--workspace", "--no-deps", "--features", FEATURES])
         .current_dir(root())
         .env("RUSTDOC", std::env::current_exe()?)
         .env("RUSTDOCFLAGS", "-Z unstable-options --output-format json")
