@@ -9,6 +9,7 @@
 
 #![allow(clippy::result_large_err, reason = "there is no heap to put an error on")]
 
+mod acme;
 mod address;
 mod duration;
 #[cfg(feature = "gateway")]
@@ -35,6 +36,7 @@ mod validate_gateway;
 mod validate_place;
 mod validate_sides;
 
+pub use acme::{Acme, AcmeKeys, ChallengeType, Eab, KeyType, MAX_DOMAINS, RenewVia};
 pub use address::{parse_ip_address, rule_address};
 pub use duration::parse_duration;
 #[cfg(feature = "gateway")]
@@ -43,8 +45,8 @@ pub use error::{ConfigError, Found, MAX_PATH, Segment};
 #[cfg(feature = "gateway")]
 pub use inherit::INHERITANCE;
 pub use model::{
-    Acme, Addresses, ChallengeType, ClientTls, ClientTrust, Config, CredentialSource, Eab, Files, KeyType, MAX_DOMAINS,
-    MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, RenewVia, Server, ServerTls,
+    Addresses, ClientTls, ClientTrust, Config, CredentialSource, Files, MAX_FILES, MAX_NAMES, MinVersion, Names, Paths,
+    Server, ServerTls,
 };
 #[cfg(feature = "device")]
 pub use model::{Device, Enroll, Remote};

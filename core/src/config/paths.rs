@@ -1,7 +1,8 @@
 //! Lists every file, folder and command that a configuration names, in one place.
 
+use super::acme::Acme;
 use super::endpoint::Endpoint;
-use super::model::{Acme, ClientTls, ClientTrust, Config, CredentialSource, Paths, Server, ServerTls, TunnelKind};
+use super::model::{ClientTls, ClientTrust, Config, CredentialSource, Paths, Server, ServerTls, TunnelKind};
 
 /// The kind of a text that names something on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +104,7 @@ fn acme<'a>(acme: &mut Acme<'a>, each: Each<'_, 'a>) {
     if let Some(eab) = &mut acme.eab {
         each(PathKind::File, &mut eab.hmac_key_file);
     }
-    for hook in [&mut acme.hook, &mut acme.dns_hook].into_iter().flatten() {
+    for hook in [&mut acme.keys.hook, &mut acme.keys.dns_hook].into_iter().flatten() {
         each(PathKind::Hook, hook);
     }
 }

@@ -1,8 +1,9 @@
 //! Keeps the values of a file, key by key, before validation.
 
-use super::model::{ChallengeType, KeyType, MAX_DOMAINS, MAX_FILES, MAX_NAMES, MinVersion, RenewVia};
+use super::acme::{AcmeKeys, MAX_DOMAINS};
 #[cfg(feature = "gateway")]
 use super::model::{GatewayLimits, MAX_TUNNELS, TunnelLimits};
+use super::model::{MAX_FILES, MAX_NAMES, MinVersion};
 
 /// A list of texts. An empty list is distinct from one that was never written.
 #[derive(Default)]
@@ -102,9 +103,7 @@ pub(super) struct RawAcme<'a> {
     pub(super) other: Option<&'static str>,
     pub(super) enabled: Option<bool>,
     pub(super) directory_url: Option<&'a str>,
-    pub(super) email: Option<&'a str>,
     pub(super) domains: List<'a, MAX_DOMAINS>,
-    pub(super) challenge_type: ChallengeType,
     pub(super) renew_before_s: Option<u32>,
     pub(super) storage_path: Option<&'a str>,
     pub(super) ca_bundle: Option<&'a str>,
@@ -112,11 +111,8 @@ pub(super) struct RawAcme<'a> {
     pub(super) http_listen: Option<&'a str>,
     pub(super) eab_kid: Option<&'a str>,
     pub(super) eab_hmac_key_file: Option<&'a str>,
-    pub(super) key_type: KeyType,
-    pub(super) renew_via: RenewVia,
-    pub(super) profile: Option<&'a str>,
-    pub(super) hook: Option<&'a str>,
-    pub(super) dns_hook: Option<&'a str>,
+    /// The keys that need no check of their own.
+    pub(super) keys: AcmeKeys<&'a str>,
 }
 
 #[cfg(feature = "gateway")]

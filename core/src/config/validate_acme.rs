@@ -2,9 +2,9 @@
 
 use core::net::SocketAddr;
 
+use super::acme::{Acme, ChallengeType, Eab};
 use super::address::{ip_address, socket_address};
 use super::error::{ConfigError, Found};
-use super::model::{Acme, ChallengeType, Eab};
 use super::raw::RawAcme;
 use super::validate_place::At;
 use crate::identity::is_dns_name;
@@ -33,7 +33,7 @@ pub(super) fn acme<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acm
             return at.fail("domains", Found::Text(domain), "DNS names and IP addresses");
         }
         // RFC 8555 section 7.1.3 leaves wildcards to dns-01 in practice: other challenges prove one host
-        if wildcard.is_some() && raw.challenge_type != ChallengeType::Dns01 {
+        if wildcard.is_some() && raw.keys.challenge_type != ChallengeType::Dns01 {
             return at.fail("domains", Found::Text(domain), "no wildcard, or challenge_type \"dns-01\"");
         }
     }
@@ -49,9 +49,9 @@ pub(super) fn acme_for_any_name<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) 
             Err(_) => return at.fail("http_listen", Found::Text(text), "ADDRESS:PORT, as 0.0.0.0:80"),
         },
     };
-    match (raw.challenge_type, side) {
+    match (raw.keys.challenge_type, side) {
         (ChallengeType::Dns01, _) => {
-            at.required("dns_hook", raw.dns_hook, "a command that answers dns-01")?;
+            at.required("dns_hook", raw.keys.dns_hook, "a command that answers dns-01")?;
         }
         (ChallengeType::Http01, Side::Client | Side::Est) => {
             at.required(
@@ -84,19 +84,13 @@ pub(super) fn acme_for_any_name<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) 
     };
     Ok(Acme {
         directory_url: at.required("directory_url", raw.directory_url, "a URL that begins with https://")?,
-        email: raw.email,
         domains: raw.domains.items.clone(),
-        challenge_type: raw.challenge_type,
         renew_before_s: raw.renew_before_s.unwrap_or(DEFAULT_RENEW_BEFORE_S),
         storage_path: at.required("storage_path", raw.storage_path, "a folder")?,
         ca_bundle: raw.ca_bundle,
         issuer_bundle: raw.issuer_bundle,
         http_listen,
         eab,
-        key_type: raw.key_type,
-        renew_via: raw.renew_via,
-        profile: raw.profile,
-        hook: raw.hook,
-        dns_hook: raw.dns_hook,
+        keys: raw.keys.clone(),
     })
 }

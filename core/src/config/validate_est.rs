@@ -1,9 +1,10 @@
 //! Validates the EST server: mutual TLS and nothing less, and an ACME account that orders for the devices' names.
 
+use super::acme::{Acme, RenewVia};
 use super::address::socket_address;
 use super::endpoint::Endpoint;
 use super::error::{ConfigError, Found, Segment};
-use super::model::{Est, RenewVia, Server, Tunnel};
+use super::model::{Est, Server, Tunnel};
 use super::raw::{Raw, RawAcme, RawEst};
 use super::validate_acme::{Side, acme_for_any_name};
 use super::validate_gateway::server_side;
@@ -59,7 +60,7 @@ pub(super) fn est<'a>(raw: &Raw<'a>, tunnels: &[Tunnel<'a>]) -> Result<Option<Es
 }
 
 /// Validates the ACME settings; keys that devices set are errors.
-fn acme_of_devices<'a>(at: &At<'a>, raw: &RawAcme<'a>) -> Result<super::model::Acme<'a>, ConfigError<'a>> {
+fn acme_of_devices<'a>(at: &At<'a>, raw: &RawAcme<'a>) -> Result<Acme<'a>, ConfigError<'a>> {
     if raw.enabled == Some(false) {
         return at.fail("enabled", FALSE, "true, or no gateway.est at all");
     }
@@ -73,10 +74,10 @@ fn acme_of_devices<'a>(at: &At<'a>, raw: &RawAcme<'a>) -> Result<super::model::A
             "nothing: each device says when, in device.renew_before",
         );
     }
-    if raw.renew_via == RenewVia::StepCa {
+    if raw.keys.renew_via == RenewVia::StepCa {
         return at.fail("renew_via", Found::Text("step-ca"), "\"acme\": the gateway does not have a device's key");
     }
-    if let Some(hook) = raw.hook {
+    if let Some(hook) = raw.keys.hook {
         return at.fail("hook", Found::Text(hook), "nothing: a device takes its certificate up itself");
     }
     acme_for_any_name(at, raw, Side::Est)

@@ -93,7 +93,16 @@ impl State {
             }
         }
         step.serve(&mut self);
+        debug_assert!(!self.risks_confirmed(), "the confirmed certificate's slot is written to or on trial");
         (self, step.actions)
+    }
+
+    /// Returns whether the certificate that is written or on trial is in the slot of the confirmed one.
+    fn risks_confirmed(&self) -> bool {
+        let (Phase::OnTrial { trial: new, .. } | Phase::Persisting { staged: new, .. }) = &self.phase else {
+            return false;
+        };
+        self.active.is_some_and(|active| active.slot == new.slot)
     }
 
     /// Follows a clock that went back: deadlines go back too, and no certificate was received after now.

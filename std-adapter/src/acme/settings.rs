@@ -3,11 +3,12 @@
 use std::fmt;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Deref;
 use std::path::Path;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use edgetrust_core::config::{Acme, ChallengeType, KeyType, RenewVia};
+use edgetrust_core::config::{Acme, AcmeKeys};
 use pki_types::CertificateDer;
 
 use crate::pem;
@@ -52,12 +53,8 @@ pub(crate) struct Which {
 pub struct Settings {
     /// The directory's URL.
     pub directory_url: String,
-    /// The account's contact.
-    pub email: Option<String>,
     /// Names, in lower case; the first is also the common name.
     pub domains: Vec<String>,
-    /// The challenge type that proves control of the names.
-    pub challenge_type: ChallengeType,
     /// The time before its end at which a certificate is renewed, in seconds.
     pub renew_before_s: u32,
     /// The home of the credential and its account.
@@ -70,18 +67,18 @@ pub struct Settings {
     pub http_listen: SocketAddr,
     /// The external account binding.
     pub eab: Option<Eab>,
-    /// The type of the certificate's key.
-    pub key_type: KeyType,
-    /// The way to renew a certificate that is still valid.
-    pub renew_via: RenewVia,
-    /// The certificate profile to request.
-    pub profile: Option<String>,
-    /// The command to run after each renewal.
-    pub hook: Option<String>,
-    /// The command that answers dns-01.
-    pub dns_hook: Option<String>,
+    /// The keys that are used as they are written.
+    pub keys: AcmeKeys<String>,
     /// The certificate's purposes.
     pub purposes: Purposes,
+}
+
+impl Deref for Settings {
+    type Target = AcmeKeys<String>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.keys
+    }
 }
 
 impl Settings {
@@ -112,12 +109,9 @@ impl Settings {
                 Some(Eab { kid: eab.kid.to_owned(), hmac_key: mac_key(eab.hmac_key_file)? })
             }
         };
-        let owned = |text: Option<&str>| text.map(str::to_owned);
         Ok(Self {
             directory_url: acme.directory_url.to_owned(),
-            email: owned(acme.email),
             domains: acme.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
-            challenge_type: acme.challenge_type,
             renew_before_s: acme.renew_before_s,
             home: Home::folder(acme.storage_path),
             roots,
@@ -125,11 +119,7 @@ impl Settings {
             // RFC 8555 section 8.3
             http_listen: acme.http_listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80))),
             eab,
-            key_type: acme.key_type,
-            renew_via: acme.renew_via,
-            profile: owned(acme.profile),
-            hook: owned(acme.hook),
-            dns_hook: owned(acme.dns_hook),
+            keys: acme.keys.clone().map(str::to_owned),
             purposes,
         })
     }

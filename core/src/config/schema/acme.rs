@@ -1,8 +1,8 @@
 //! Lists the keys of `acme`.
 
 use super::field::{FILE, Field, Kind, Object, described, not_empty, note, push, seconds};
+use crate::config::acme::{ChallengeType, KeyType, RenewVia};
 use crate::config::duration;
-use crate::config::model::{ChallengeType, KeyType, RenewVia};
 use crate::identity::without_root;
 
 pub(super) static ACME: Object = Object {
@@ -14,7 +14,7 @@ pub(super) static ACME: Object = Object {
             raw.acme().directory_url = Some(text).filter(|url| url.len() > 8 && url.starts_with("https://"));
             raw.acme().directory_url.ok_or("a URL that begins with https://")?
         }),
-        text!("email", "the account's contact", |raw, text| raw.acme().email = Some(text)),
+        text!("email", "the account's contact", |raw, text| raw.acme().keys.email = Some(text)),
         names!(
             "domains",
             "names of the certificate; the first is also its common name",
@@ -25,6 +25,7 @@ pub(super) static ACME: Object = Object {
         ),
         text!("challenge_type", "\"http-01\" (default), \"tls-alpn-01\" or \"dns-01\"", |raw, text| raw
             .acme()
+            .keys
             .challenge_type =
             match text {
                 "http-01" => ChallengeType::Http01,
@@ -49,26 +50,23 @@ pub(super) static ACME: Object = Object {
         text!("http_listen", "where http-01 is answered", |raw, text| raw.acme().http_listen =
             not_empty(text, "ADDRESS:PORT")?),
         object!("eab", "external account binding", EAB, |_raw| ()),
-        text!(
-            "key_type",
-            "\"p256\" (default), \"p384\" or \"rsa2048\"",
-            |raw, text| raw.acme().key_type = match text {
+        text!("key_type", "\"p256\" (default), \"p384\" or \"rsa2048\"", |raw, text| raw.acme().keys.key_type =
+            match text {
                 "p256" => KeyType::P256,
                 "p384" => KeyType::P384,
                 "rsa2048" => KeyType::Rsa2048,
                 _ => return Err("\"p256\", \"p384\" or \"rsa2048\""),
-            }
-        ),
+            }),
         text!("renew_via", "\"acme\" (default), or \"step-ca\" to renew with the certificate itself", |raw, text| {
-            raw.acme().renew_via = match text {
+            raw.acme().keys.renew_via = match text {
                 "acme" => RenewVia::Acme,
                 "step-ca" => RenewVia::StepCa,
                 _ => return Err("\"acme\" or \"step-ca\""),
             }
         }),
-        text!("profile", "the profile to ask for", |raw, text| raw.acme().profile = not_empty(text, "a name")?),
-        text!("hook", "a command after each renewal", |raw, text| raw.acme().hook = not_empty(text, "a command")?),
-        text!("dns_hook", "a command that answers dns-01", |raw, text| raw.acme().dns_hook =
+        text!("profile", "the profile to ask for", |raw, text| raw.acme().keys.profile = not_empty(text, "a name")?),
+        text!("hook", "a command after each renewal", |raw, text| raw.acme().keys.hook = not_empty(text, "a command")?),
+        text!("dns_hook", "a command that answers dns-01", |raw, text| raw.acme().keys.dns_hook =
             not_empty(text, "a command")?),
     ],
 };

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Mutex, MutexGuard};
 
-use edgetrust_core::config::{ChallengeType, KeyType, RenewVia};
+use edgetrust_core::config::AcmeKeys;
 use edgetrust_core::rotation::Credential;
 use pki_types::{CertificateDer, UnixTime};
 
@@ -164,20 +164,14 @@ fn settings(home: Home, port: u16) -> Settings {
     let root = CertificateDer::from(&include_bytes!("../../../../firmware-example/src/bin/bench/root.der")[..]);
     Settings {
         directory_url: format!("https://127.0.0.1:{port}/directory"),
-        email: None,
         domains: vec!["a.example".to_owned()],
-        challenge_type: ChallengeType::Http01,
         renew_before_s: 3600,
         home,
         roots: vec![root.clone()].into(),
         anchors: vec![root],
         http_listen: (Ipv4Addr::LOCALHOST, 1).into(),
         eab: None,
-        key_type: KeyType::P256,
-        renew_via: RenewVia::Acme,
-        profile: None,
-        hook: None,
-        dns_hook: None,
+        keys: AcmeKeys::default(),
         purposes: Purposes::default(),
     }
 }
