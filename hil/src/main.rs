@@ -23,8 +23,8 @@ list   shows scenarios, or the modes of the hostile server.
 image  writes the flash file of a device from its configuration and the files that it names.
 board  runs firmware on a board by probe-rs, until it logs what is waited for.";
 
-/// The number of parallel runs: QEMU takes a core each.
-const JOBS: usize = 2;
+/// The number of parallel runs: QEMU takes a core while its device works, and devices wait most of the time.
+const JOBS: usize = 3;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
