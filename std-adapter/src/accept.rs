@@ -16,7 +16,7 @@ const AFTER_ERROR: Duration = Duration::from_millis(50);
 
 /// The phase of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub(crate) enum AddressPhase {
     Accept,
     /// Accept no more; established connections continue.
     Close,
@@ -46,23 +46,23 @@ pub(crate) trait Reception: Send + Sync + 'static {
     fn serve(
         &self,
         visitor: Self::Visitor,
-        phase: &watch::Receiver<Phase>,
+        phase: &watch::Receiver<AddressPhase>,
     ) -> impl Future<Output = ()> + Send + 'static;
 }
 
 /// An address at which connections are accepted. When the value is dropped, the address and its connections are closed.
 #[derive(Debug)]
-pub(crate) struct Accepting(watch::Sender<Phase>);
+pub(crate) struct Accepting(watch::Sender<AddressPhase>);
 
 impl Accepting {
     pub(crate) fn begin(reception: impl Reception) -> Self {
-        let (phase, seen) = watch::channel(Phase::Accept);
+        let (phase, seen) = watch::channel(AddressPhase::Accept);
         tokio::spawn(run(reception, seen));
         Self(phase)
     }
 
     /// Enters another phase; the address is never opened again.
-    pub(crate) fn enter(&self, phase: Phase) {
+    pub(crate) fn enter(&self, phase: AddressPhase) {
         self.0.send_replace(phase);
     }
 
@@ -78,10 +78,10 @@ impl Accepting {
 }
 
 /// Accepts connections in the accepting phase, then serves them until the last has ended.
-async fn run<R: Reception>(reception: R, mut phase: watch::Receiver<Phase>) {
+async fn run<R: Reception>(reception: R, mut phase: watch::Receiver<AddressPhase>) {
     let mut connections = JoinSet::new();
     let mut waiting = None;
-    while *phase.borrow_and_update() == Phase::Accept {
+    while *phase.borrow_and_update() == AddressPhase::Accept {
         tokio::select! {
             changed = phase.changed() => if changed.is_err() { return },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
@@ -102,7 +102,7 @@ async fn run<R: Reception>(reception: R, mut phase: watch::Receiver<Phase>) {
     drop((reception, waiting));
     loop {
         let now = *phase.borrow_and_update();
-        if let Phase::Drain(deadline) = now {
+        if let AddressPhase::Drain(deadline) = now {
             let all_ended = async { while connections.join_next().await.is_some() {} };
             if timeout(deadline, all_ended).await.is_err() {
                 R::cut(connections.len());
@@ -158,7 +158,7 @@ mod tests {
             self.turns.acquire().await.unwrap().forget();
         }
 
-        fn serve(&self, number: u32, _: &watch::Receiver<Phase>) -> impl Future<Output = ()> + Send + 'static {
+        fn serve(&self, number: u32, _: &watch::Receiver<AddressPhase>) -> impl Future<Output = ()> + Send + 'static {
             let (served, end) = (self.served.clone(), self.end.clone());
             async move {
                 served.send((number, Instant::now())).unwrap();
@@ -193,11 +193,11 @@ mod tests {
         let (accepting, mut seen, end) = numbers(2);
         let began = Instant::now();
         assert_eq!([seen.recv().await.unwrap().0, seen.recv().await.unwrap().0], [2, 4]);
-        accepting.enter(Phase::Close);
+        accepting.enter(AddressPhase::Close);
         end.notify_one();
         tokio::task::yield_now().await;
         assert!(!accepting.is_over(), "one connection has not ended");
-        accepting.enter(Phase::Drain(Duration::from_secs(3)));
+        accepting.enter(AddressPhase::Drain(Duration::from_secs(3)));
         accepting.over().await;
         assert!(began.elapsed() >= Duration::from_secs(3));
         assert!(seen.recv().await.is_none(), "nothing is left of the reception");
@@ -206,7 +206,7 @@ mod tests {
     #[tokio::test]
     async fn a_closed_address_without_connections_is_over() {
         let (accepting, _seen, _end) = numbers(0);
-        accepting.enter(Phase::Close);
+        accepting.enter(AddressPhase::Close);
         accepting.over().await;
     }
 

@@ -23,13 +23,13 @@ pub(super) struct Raw<'a> {
     pub(super) device: RawDevice<'a>,
     /// The offset of the value that is being read.
     pub(super) offset: u32,
-    at: At,
+    at: Cursor,
 }
 
 /// The object that is being read, among several of one shape.
 #[derive(Clone, Copy, Default)]
-struct At {
-    side: Side,
+struct Cursor {
+    side: SideKind,
     acme: AcmeOf,
     #[cfg(feature = "gateway")]
     limits_of_est: bool,
@@ -46,7 +46,7 @@ enum AcmeOf {
 }
 
 #[derive(Clone, Copy, Default)]
-pub(super) enum Side {
+pub(super) enum SideKind {
     #[default]
     Server,
     Client,
@@ -216,12 +216,12 @@ impl<'a> Raw<'a> {
 
     pub(super) fn side(&mut self) -> &mut RawSide<'a> {
         match self.at.side {
-            Side::Server => &mut self.server,
-            Side::Client => &mut self.client,
+            SideKind::Server => &mut self.server,
+            SideKind::Client => &mut self.client,
             #[cfg(feature = "gateway")]
-            Side::Tunnel => &mut self.tunnel().tls,
+            SideKind::Tunnel => &mut self.tunnel().tls,
             #[cfg(feature = "gateway")]
-            Side::Est => &mut self.gateway.est.tls,
+            SideKind::Est => &mut self.gateway.est.tls,
         }
     }
 
@@ -240,8 +240,8 @@ impl<'a> Raw<'a> {
         tunnels.last_mut().unwrap_or(spare)
     }
 
-    pub(super) fn enter(&mut self, side: Side) {
-        self.at = At { side, ..At::default() };
+    pub(super) fn enter(&mut self, side: SideKind) {
+        self.at = Cursor { side, ..Cursor::default() };
         let offset = self.offset;
         let side = self.side();
         side.present = true;

@@ -10,7 +10,7 @@ mod device;
 mod gateway;
 mod tls;
 
-use super::raw::Side;
+use super::raw::SideKind;
 use field::described;
 pub(super) use field::{Field, Kind, Object, Refused};
 
@@ -32,7 +32,7 @@ static TLS: Object = Object {
     open: false,
     on_key: None,
     fields: &[
-        object!("server", "what this location accepts", tls::SERVER, |raw| raw.enter(Side::Server)),
-        object!("client", "what this location originates", tls::CLIENT, |raw| raw.enter(Side::Client)),
+        object!("server", "what this location accepts", tls::SERVER, |raw| raw.enter(SideKind::Server)),
+        object!("client", "what this location originates", tls::CLIENT, |raw| raw.enter(SideKind::Client)),
     ],
 };

@@ -4,7 +4,7 @@ use super::error::ConfigError;
 use super::inherit::{ClientSide, ServerSide};
 use super::model::{ClientTls, Config, Server};
 use super::raw::{Raw, RawSide};
-use super::validate_place::{At, CLIENT, SERVER, TRUE};
+use super::validate_place::{CLIENT, ConfigPlace, SERVER, TRUE};
 use super::validate_sides::{client, server, switches};
 
 /// Validates all that is read.
@@ -38,7 +38,7 @@ pub(super) fn config<'a>(raw: &Raw<'a>) -> Result<Config<'a>, ConfigError<'a>> {
 
 /// Validates `security.tls.server`.
 fn shared_server<'a>(raw: &Raw<'a>) -> Result<Server<'a>, ConfigError<'a>> {
-    let (at, side) = (At::new(SERVER, raw.server.offset), &raw.server);
+    let (at, side) = (ConfigPlace::new(SERVER, raw.server.offset), &raw.server);
     if side.enabled != Some(true) && side.mtls.is_enabled() {
         // A configuration that asks for mutual TLS must not get plaintext.
         return at.inside("mtls").fail("enabled", TRUE, "false, or security.tls.server.enabled true");
@@ -52,7 +52,7 @@ fn shared_server<'a>(raw: &Raw<'a>) -> Result<Server<'a>, ConfigError<'a>> {
 
 /// Validates `security.tls.client`.
 fn shared_client<'a>(side: &RawSide<'a>) -> Result<ClientTls<'a>, ConfigError<'a>> {
-    let at = At::new(CLIENT, side.offset);
+    let at = ConfigPlace::new(CLIENT, side.offset);
     switches(&at, side, side.mtls.enabled)?;
     client(&at, &ClientSide::shared(side))
 }

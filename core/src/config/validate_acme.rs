@@ -6,14 +6,14 @@ use super::acme::{Acme, ChallengeType, Eab};
 use super::address::{ip_address, socket_address};
 use super::error::{ConfigError, Found};
 use super::raw::RawAcme;
-use super::validate_place::At;
+use super::validate_place::ConfigPlace;
 use crate::identity::is_dns_name;
 
 /// The default of ADR-001: a third of a 24-hour certificate.
 pub(super) const DEFAULT_RENEW_BEFORE_S: u32 = 8 * 3600;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub(super) enum AcmeFor {
     Server,
     Client,
     /// An EST server, for its devices.
@@ -22,7 +22,7 @@ pub(super) enum Side {
 }
 
 /// Validates an `acme` with its domains.
-pub(super) fn acme<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acme<'a>, ConfigError<'a>> {
+pub(super) fn acme<'a>(at: &ConfigPlace<'a>, raw: &RawAcme<'a>, side: AcmeFor) -> Result<Acme<'a>, ConfigError<'a>> {
     if raw.domains.items.is_empty() {
         return at.fail("domains", Found::Nothing, "a list with a name at least");
     }
@@ -41,7 +41,11 @@ pub(super) fn acme<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acm
 }
 
 /// Validates an `acme` without its domains.
-pub(super) fn acme_for_any_name<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) -> Result<Acme<'a>, ConfigError<'a>> {
+pub(super) fn acme_for_any_name<'a>(
+    at: &ConfigPlace<'a>,
+    raw: &RawAcme<'a>,
+    side: AcmeFor,
+) -> Result<Acme<'a>, ConfigError<'a>> {
     let http_listen: Option<SocketAddr> = match raw.http_listen {
         None => None,
         Some(text) => match socket_address(text).ok_or(()) {
@@ -53,28 +57,28 @@ pub(super) fn acme_for_any_name<'a>(at: &At<'a>, raw: &RawAcme<'a>, side: Side) 
         (ChallengeType::Dns01, _) => {
             at.required("dns_hook", raw.keys.dns_hook, "a command that answers dns-01")?;
         }
-        (ChallengeType::Http01, Side::Client | Side::Est) => {
+        (ChallengeType::Http01, AcmeFor::Client | AcmeFor::Est) => {
             at.required(
                 "http_listen",
                 http_listen,
                 "ADDRESS:PORT where http-01 is answered, or dns-01 with a dns_hook",
             )?;
         }
-        (ChallengeType::TlsAlpn01, Side::Client) => {
+        (ChallengeType::TlsAlpn01, AcmeFor::Client) => {
             return at.fail(
                 "challenge_type",
                 Found::Text("tls-alpn-01"),
                 "\"http-01\" or \"dns-01\": a client has no TLS port to answer on",
             );
         }
-        (ChallengeType::TlsAlpn01, Side::Est) => {
+        (ChallengeType::TlsAlpn01, AcmeFor::Est) => {
             return at.fail(
                 "challenge_type",
                 Found::Text("tls-alpn-01"),
                 "\"http-01\" or \"dns-01\": a device's name does not lead to a TLS port of the gateway",
             );
         }
-        (ChallengeType::Http01 | ChallengeType::TlsAlpn01, Side::Server) => {}
+        (ChallengeType::Http01 | ChallengeType::TlsAlpn01, AcmeFor::Server) => {}
     }
     let eab = match (raw.eab_kid, raw.eab_hmac_key_file) {
         (None, None) => None,

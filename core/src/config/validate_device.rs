@@ -5,7 +5,7 @@ use super::error::{ConfigError, Found, Segment};
 use super::model::{Device, Enroll, Files, Remote};
 use super::raw::{Raw, RawDevice};
 use super::validate_acme::DEFAULT_RENEW_BEFORE_S;
-use super::validate_place::{At, CLIENT, FALSE, TRUE};
+use super::validate_place::{CLIENT, ConfigPlace, FALSE, TRUE};
 use super::validate_sides::switches;
 use crate::identity::{is_dns_name, without_root};
 use crate::text::rsplit_once;
@@ -20,7 +20,7 @@ pub(super) fn device<'a>(raw: &Raw<'a>) -> Result<Option<Device<'a>>, ConfigErro
     }
     let credential = client(raw)?;
     let ca_files = raw.client.ca_files.items.clone();
-    let (raw, at) = (&raw.device, At::new(&[Segment::Key("device")], raw.device.offset));
+    let (raw, at) = (&raw.device, ConfigPlace::new(&[Segment::Key("device")], raw.device.offset));
     let gateway = remote(&at, "gateway", at.required("gateway", raw.gateway, "HOST:PORT of the gateway")?)?;
     if raw.websocket.or(raw.report).is_none() {
         return at.fail("websocket", Found::Nothing, "a path, or one of report: a device has something to send");
@@ -41,7 +41,7 @@ pub(super) fn device<'a>(raw: &Raw<'a>) -> Result<Option<Device<'a>>, ConfigErro
 
 /// Validates `security.tls.client` of a device.
 fn client<'a>(raw: &Raw<'a>) -> Result<Files<'a>, ConfigError<'a>> {
-    let (client, at) = (&raw.client, At::new(CLIENT, raw.client.offset));
+    let (client, at) = (&raw.client, ConfigPlace::new(CLIENT, raw.client.offset));
     let mtls_at = at.inside("mtls");
     if client.system_roots == Some(true) {
         return at.fail("use_system_roots", TRUE, "false: a device has no roots of its own system");
@@ -82,7 +82,7 @@ fn client<'a>(raw: &Raw<'a>) -> Result<Files<'a>, ConfigError<'a>> {
     })
 }
 
-fn enroll<'a>(at: &At<'a>, raw: &RawDevice<'a>) -> Result<Option<Enroll<'a>>, ConfigError<'a>> {
+fn enroll<'a>(at: &ConfigPlace<'a>, raw: &RawDevice<'a>) -> Result<Option<Enroll<'a>>, ConfigError<'a>> {
     match (raw.enroll, raw.enroll_name) {
         (None, None) => Ok(None),
         (None, Some(name)) => at.fail("enroll_name", Found::Text(name), "nothing: there is no enroll"),
@@ -93,12 +93,12 @@ fn enroll<'a>(at: &At<'a>, raw: &RawDevice<'a>) -> Result<Option<Enroll<'a>>, Co
     }
 }
 
-fn name<'a>(at: &At<'a>, key: &'static str, text: &'a str) -> Result<&'a str, ConfigError<'a>> {
+fn name<'a>(at: &ConfigPlace<'a>, key: &'static str, text: &'a str) -> Result<&'a str, ConfigError<'a>> {
     if is_dns_name(text) || ip_address(text).is_some() { Ok(text) } else { at.fail(key, Found::Text(text), NAME) }
 }
 
 /// Reads a remote: `b.example:8443`, `192.0.2.1:8443` or `[2001:db8::1]:8443`.
-fn remote<'a>(at: &At<'a>, key: &'static str, text: &'a str) -> Result<Remote<'a>, ConfigError<'a>> {
+fn remote<'a>(at: &ConfigPlace<'a>, key: &'static str, text: &'a str) -> Result<Remote<'a>, ConfigError<'a>> {
     let parts = || {
         let (host, number) = rsplit_once(text, b':')?;
         let port = port(number).filter(|port| *port > 0)?;
@@ -119,6 +119,6 @@ fn remote<'a>(at: &At<'a>, key: &'static str, text: &'a str) -> Result<Remote<'a
 pub(super) fn required<'a>(raw: &Raw<'a>) -> Result<Device<'a>, ConfigError<'a>> {
     match device(raw)? {
         Some(device) => Ok(device),
-        None => At::new(&[], 0).fail("device", Found::Nothing, "the section that tells a device what to do"),
+        None => ConfigPlace::new(&[], 0).fail("device", Found::Nothing, "the section that tells a device what to do"),
     }
 }

@@ -6,9 +6,9 @@ use super::endpoint::Endpoint;
 use super::error::{ConfigError, Found, Segment};
 use super::model::{Est, Server, Tunnel};
 use super::raw::{Raw, RawAcme, RawEst};
-use super::validate_acme::{Side, acme_for_any_name};
+use super::validate_acme::{AcmeFor, acme_for_any_name};
 use super::validate_gateway::server_side;
-use super::validate_place::{At, FALSE};
+use super::validate_place::{ConfigPlace, FALSE};
 
 /// Validates `gateway.est`; none if there is no such section.
 pub(super) fn est<'a>(raw: &Raw<'a>, tunnels: &[Tunnel<'a>]) -> Result<Option<Est<'a>>, ConfigError<'a>> {
@@ -16,7 +16,7 @@ pub(super) fn est<'a>(raw: &Raw<'a>, tunnels: &[Tunnel<'a>]) -> Result<Option<Es
     if !present {
         return Ok(None);
     }
-    let at = At::new(&[Segment::Key("gateway"), Segment::Key("est")], *offset);
+    let at = ConfigPlace::new(&[Segment::Key("gateway"), Segment::Key("est")], *offset);
     let text = at.required("listen", *listen, "ADDRESS:PORT, as 0.0.0.0:8444")?;
     let Some(listen) = socket_address(text) else {
         return at.fail("listen", Found::Text(text), "ADDRESS:PORT, as 0.0.0.0:8444");
@@ -60,7 +60,7 @@ pub(super) fn est<'a>(raw: &Raw<'a>, tunnels: &[Tunnel<'a>]) -> Result<Option<Es
 }
 
 /// Validates the ACME settings; keys that devices set are errors.
-fn acme_of_devices<'a>(at: &At<'a>, raw: &RawAcme<'a>) -> Result<Acme<'a>, ConfigError<'a>> {
+fn acme_of_devices<'a>(at: &ConfigPlace<'a>, raw: &RawAcme<'a>) -> Result<Acme<'a>, ConfigError<'a>> {
     if raw.enabled == Some(false) {
         return at.fail("enabled", FALSE, "true, or no gateway.est at all");
     }
@@ -80,5 +80,5 @@ fn acme_of_devices<'a>(at: &At<'a>, raw: &RawAcme<'a>) -> Result<Acme<'a>, Confi
     if let Some(hook) = raw.keys.hook {
         return at.fail("hook", Found::Text(hook), "nothing: a device takes its certificate up itself");
     }
-    acme_for_any_name(at, raw, Side::Est)
+    acme_for_any_name(at, raw, AcmeFor::Est)
 }

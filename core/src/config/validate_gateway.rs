@@ -6,7 +6,7 @@ use super::error::{ConfigError, Found, Segment};
 use super::inherit::{ClientSide, ServerSide};
 use super::model::{Gateway, Origins, ProxyProtocol, Server, Tunnel, TunnelKind};
 use super::raw::{Raw, RawSide, RawTunnel};
-use super::validate_place::{At, SERVER, TRUE};
+use super::validate_place::{ConfigPlace, SERVER, TRUE};
 use super::validate_sides::{client, server, switches};
 use crate::identity::is_dns_name;
 use crate::text::rsplit_once;
@@ -18,7 +18,7 @@ const ENDPOINT: &str = "ADDRESS:PORT, HOST:PORT or unix:PATH";
 pub(super) fn gateway<'a>(raw: &Raw<'a>, gateway: &mut Gateway<'a>) -> Result<(), ConfigError<'a>> {
     for (index, raw_tunnel) in (0_u16..).zip(&raw.gateway.tunnels) {
         let path = [Segment::Key("gateway"), Segment::Key("tunnels"), Segment::Index(index)];
-        let at = At::new(&path, raw_tunnel.offset);
+        let at = ConfigPlace::new(&path, raw_tunnel.offset);
         let tunnel = tunnel(&at, raw, raw_tunnel)?;
         for other in &gateway.tunnels {
             apart(&at, other, &tunnel)?;
@@ -26,7 +26,7 @@ pub(super) fn gateway<'a>(raw: &Raw<'a>, gateway: &mut Gateway<'a>) -> Result<()
         let pushed = gateway.tunnels.push(tunnel).is_ok();
         debug_assert!(pushed, "both lists have the same capacity");
     }
-    let at = At::new(&[Segment::Key("gateway"), Segment::Key("admin")], 0);
+    let at = ConfigPlace::new(&[Segment::Key("gateway"), Segment::Key("admin")], 0);
     gateway.admin_listen = match raw.gateway.admin_listen {
         None => None,
         Some(text) => match socket_address(text).ok_or(()) {
@@ -39,7 +39,7 @@ pub(super) fn gateway<'a>(raw: &Raw<'a>, gateway: &mut Gateway<'a>) -> Result<()
     Ok(())
 }
 
-fn tunnel<'a>(at: &At<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Result<Tunnel<'a>, ConfigError<'a>> {
+fn tunnel<'a>(at: &ConfigPlace<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Result<Tunnel<'a>, ConfigError<'a>> {
     let name = at.required("name", tunnel.name, "a name for logs and metrics")?;
     let is_server = at.required("mode", tunnel.is_server, "\"server\" or \"client\"")?;
     let listen = endpoint(at, "listen", tunnel.listen)?;
@@ -78,7 +78,11 @@ fn found(text: Option<&str>) -> Found<'_> {
     text.map_or(Found::Nothing, Found::Text)
 }
 
-fn endpoint<'a>(at: &At<'a>, key: &'static str, text: Option<&'a str>) -> Result<Endpoint<'a>, ConfigError<'a>> {
+fn endpoint<'a>(
+    at: &ConfigPlace<'a>,
+    key: &'static str,
+    text: Option<&'a str>,
+) -> Result<Endpoint<'a>, ConfigError<'a>> {
     match text.and_then(Endpoint::parse) {
         Some(endpoint) => Ok(endpoint),
         None => at.fail(key, found(text), ENDPOINT),
@@ -86,7 +90,7 @@ fn endpoint<'a>(at: &At<'a>, key: &'static str, text: Option<&'a str>) -> Result
 }
 
 fn server_kind<'a>(
-    at: &At<'a>,
+    at: &ConfigPlace<'a>,
     raw: &Raw<'a>,
     tunnel: &RawTunnel<'a>,
 ) -> Result<(TunnelKind<'a>, Origins), ConfigError<'a>> {
@@ -115,13 +119,13 @@ fn server_kind<'a>(
 
 /// Validates a server's side by its own `tls` and, for keys left out, by the shared one.
 pub(super) fn server_side<'a>(
-    at: &At<'a>,
+    at: &ConfigPlace<'a>,
     own: &RawSide<'a>,
     shared: &RawSide<'a>,
 ) -> Result<(Server<'a>, Origins), ConfigError<'a>> {
     no_keys_of_clients(at, own)?;
     if !own.present {
-        At::new(SERVER, shared.offset).switched(shared.offset, shared.enabled, shared.other)?;
+        ConfigPlace::new(SERVER, shared.offset).switched(shared.offset, shared.enabled, shared.other)?;
     }
     let side = ServerSide::inherited(own, shared);
     // Plaintext requests no certificate, whatever is inherited.
@@ -133,7 +137,7 @@ pub(super) fn server_side<'a>(
     Ok((server(at, &side)?, side.origins))
 }
 
-fn no_keys_of_clients<'a>(at: &At<'a>, own: &RawSide<'a>) -> Result<(), ConfigError<'a>> {
+fn no_keys_of_clients<'a>(at: &ConfigPlace<'a>, own: &RawSide<'a>) -> Result<(), ConfigError<'a>> {
     const EXPECTED: &str = "nothing: this key is for client tunnels";
     let (mtls, at_mtls) = (&own.mtls, at.inside("mtls"));
     let lists = [("ca_files", own.ca_files.written), ("pinned_certificates", own.pinned_certificates.written)];
@@ -157,7 +161,7 @@ fn no_keys_of_clients<'a>(at: &At<'a>, own: &RawSide<'a>) -> Result<(), ConfigEr
 }
 
 fn client_kind<'a>(
-    at: &At<'a>,
+    at: &ConfigPlace<'a>,
     raw: &Raw<'a>,
     tunnel: &RawTunnel<'a>,
     target: Endpoint<'a>,
@@ -196,7 +200,7 @@ fn host_of(target: Option<&str>) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-fn no_keys_of_servers<'a>(at: &At<'a>, own: &RawSide<'a>) -> Result<(), ConfigError<'a>> {
+fn no_keys_of_servers<'a>(at: &ConfigPlace<'a>, own: &RawSide<'a>) -> Result<(), ConfigError<'a>> {
     const EXPECTED: &str = "nothing: this key is for server tunnels";
     let (mtls, at_mtls) = (&own.mtls, at.inside("mtls"));
     if own.enabled == Some(false) {
@@ -224,7 +228,7 @@ fn no_keys_of_servers<'a>(at: &At<'a>, own: &RawSide<'a>) -> Result<(), ConfigEr
 }
 
 /// Checks that names are unique, and that only server tunnels with different SNI share a port (RFC 6066 section 3).
-fn apart<'a>(at: &At<'a>, other: &Tunnel<'a>, tunnel: &Tunnel<'a>) -> Result<(), ConfigError<'a>> {
+fn apart<'a>(at: &ConfigPlace<'a>, other: &Tunnel<'a>, tunnel: &Tunnel<'a>) -> Result<(), ConfigError<'a>> {
     if other.name == tunnel.name {
         return at.fail("name", Found::Text(tunnel.name), "a name that no other tunnel has");
     }

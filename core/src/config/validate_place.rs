@@ -10,12 +10,12 @@ pub(super) const FALSE: Found<'static> = Found::Literal("false");
 
 /// The place of an object, for errors in the object.
 #[derive(Clone, Debug)]
-pub(super) struct At<'a> {
+pub(super) struct ConfigPlace<'a> {
     path: heapless::Vec<Segment<'a>, MAX_PATH>,
     offset: u32,
 }
 
-impl<'a> At<'a> {
+impl<'a> ConfigPlace<'a> {
     pub(super) fn new(path: &[Segment<'a>], offset: u32) -> Self {
         let mut own = heapless::Vec::new();
         for segment in path {

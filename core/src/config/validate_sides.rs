@@ -5,14 +5,18 @@ use super::error::{ConfigError, Found};
 use super::inherit::{ClientSide, ServerSide};
 use super::model::{Addresses, ClientTls, ClientTrust, CredentialSource, Files, MAX_FILES, Server, ServerTls};
 use super::raw::{List, RawSide};
-use super::validate_acme::{Side, acme};
-use super::validate_place::{At, FALSE, TRUE};
+use super::validate_acme::{AcmeFor, acme};
+use super::validate_place::{ConfigPlace, FALSE, TRUE};
 use crate::identity::is_dns_rule;
 
 /// Refuses a half-written `acme` or `mtls`: one with other keys whose `enabled` is neither written nor, for `mtls`,
 /// inherited as true.
 #[inline(never)]
-pub(super) fn switches<'a>(at: &At<'a>, own: &RawSide<'a>, mutual: Option<bool>) -> Result<(), ConfigError<'a>> {
+pub(super) fn switches<'a>(
+    at: &ConfigPlace<'a>,
+    own: &RawSide<'a>,
+    mutual: Option<bool>,
+) -> Result<(), ConfigError<'a>> {
     let (mtls, at_mtls) = (&own.mtls, at.inside("mtls"));
     at.inside("acme").switched(own.acme.offset, own.acme.enabled, own.acme.other)?;
     at_mtls.inside("acme").switched(mtls.acme.offset, mtls.acme.enabled, mtls.acme.other)?;
@@ -21,7 +25,7 @@ pub(super) fn switches<'a>(at: &At<'a>, own: &RawSide<'a>, mutual: Option<bool>)
 
 /// Validates a server's side, each part from its origin.
 #[inline(never)]
-pub(super) fn server<'a>(at: &At<'a>, side: &ServerSide<'_, 'a>) -> Result<Server<'a>, ConfigError<'a>> {
+pub(super) fn server<'a>(at: &ConfigPlace<'a>, side: &ServerSide<'_, 'a>) -> Result<Server<'a>, ConfigError<'a>> {
     if !side.enabled {
         return Ok(Server::Plain);
     }
@@ -48,7 +52,7 @@ fn unnamed<'a>(
 }
 
 #[inline(never)]
-fn client_trust<'a>(at: &At<'a>, side: &ServerSide<'_, 'a>) -> Result<ClientTrust<'a>, ConfigError<'a>> {
+fn client_trust<'a>(at: &ConfigPlace<'a>, side: &ServerSide<'_, 'a>) -> Result<ClientTrust<'a>, ConfigError<'a>> {
     let (trust, rules) = (side.client_cas, side.rules);
     let cas = &trust.client_ca_files;
     #[cfg(feature = "gateway")]
@@ -84,13 +88,13 @@ fn client_trust<'a>(at: &At<'a>, side: &ServerSide<'_, 'a>) -> Result<ClientTrus
 }
 
 #[inline(never)]
-fn server_credential<'a>(at: &At<'a>, raw: &RawSide<'a>) -> Result<CredentialSource<'a>, ConfigError<'a>> {
+fn server_credential<'a>(at: &ConfigPlace<'a>, raw: &RawSide<'a>) -> Result<CredentialSource<'a>, ConfigError<'a>> {
     let files = files(at, raw.cert_file, raw.key_file)?;
     if raw.acme_mode == Some(true) {
         if !raw.acme.is_enabled() {
             return at.inside("acme").fail("enabled", FALSE, "true, since mode is \"acme\"");
         }
-        let acme = acme(&at.inside("acme"), &raw.acme, Side::Server)?;
+        let acme = acme(&at.inside("acme"), &raw.acme, AcmeFor::Server)?;
         return Ok(match files {
             Some(files) => CredentialSource::AcmeWithFallback(acme, files),
             None => CredentialSource::Acme(acme),
@@ -104,7 +108,7 @@ fn server_credential<'a>(at: &At<'a>, raw: &RawSide<'a>) -> Result<CredentialSou
 
 /// Requires both files or neither.
 fn files<'a>(
-    at: &At<'a>,
+    at: &ConfigPlace<'a>,
     cert_file: Option<&'a str>,
     key_file: Option<&'a str>,
 ) -> Result<Option<Files<'a>>, ConfigError<'a>> {
@@ -118,7 +122,7 @@ fn files<'a>(
 
 /// Validates a client's side, each part from its origin.
 #[inline(never)]
-pub(super) fn client<'a>(at: &At<'a>, side: &ClientSide<'_, 'a>) -> Result<ClientTls<'a>, ConfigError<'a>> {
+pub(super) fn client<'a>(at: &ConfigPlace<'a>, side: &ClientSide<'_, 'a>) -> Result<ClientTls<'a>, ConfigError<'a>> {
     let cas = &side.trust.ca_files;
     #[cfg(feature = "gateway")]
     let pins = &side.trust.pinned_certificates;
@@ -145,7 +149,7 @@ pub(super) fn client<'a>(at: &At<'a>, side: &ClientSide<'_, 'a>) -> Result<Clien
 /// Selects files of `mtls`, ACME of `mtls.acme` (ADR-001) or of `acme` (as SemStreams ships it).
 #[inline(never)]
 fn client_credential<'a>(
-    at: &At<'a>,
+    at: &ConfigPlace<'a>,
     raw: &RawSide<'a>,
     mutual: bool,
 ) -> Result<Option<CredentialSource<'a>>, ConfigError<'a>> {
@@ -167,7 +171,7 @@ fn client_credential<'a>(
     };
     match acme_source {
         Some((at, raw)) => {
-            let acme = acme(&at, raw, Side::Client)?;
+            let acme = acme(&at, raw, AcmeFor::Client)?;
             Ok(Some(match files {
                 Some(files) => CredentialSource::AcmeWithFallback(acme, files),
                 None => CredentialSource::Acme(acme),

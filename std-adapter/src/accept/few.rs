@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::{Phase, Reception};
+use super::{AddressPhase, Reception};
 
 /// A reception that serves a few connections at a time, whoever they are from; others wait.
 pub(crate) struct Few<S> {
@@ -52,7 +52,7 @@ where
     fn serve(
         &self,
         (stream, remote, permit): Self::Visitor,
-        _phase: &watch::Receiver<Phase>,
+        _phase: &watch::Receiver<AddressPhase>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let serving = (self.serve)(stream, remote);
         async move {

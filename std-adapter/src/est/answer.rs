@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::attributes::csr_attributes;
 use super::denial::Denial;
 use super::reenroll::{Orders, reenroll};
-use super::state::State;
+use super::state::EstState;
 use super::status::Outcome;
 use crate::tls::ShownRequest;
 
@@ -42,7 +42,7 @@ const TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-
 
 /// The context of a request.
 pub(super) struct Desk<'a> {
-    pub(super) state: &'a State,
+    pub(super) state: &'a EstState,
     pub(super) orders: &'a Orders,
     /// The certificate that the device presented.
     pub(super) shown: &'a CertificateDer<'static>,
@@ -129,7 +129,7 @@ impl Desk<'_> {
             Ok(Err(error)) => return Err(Denial::malformed(error)),
             Err(_) => return Err(Denial::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
         };
-        let State { issuer, own_names, authorities, chain_in_answer, .. } = self.state;
+        let EstState { issuer, own_names, authorities, chain_in_answer, .. } = self.state;
         let chain = reenroll((issuer, own_names), self.orders, self.shown, &body).await?;
         authorities.learn(chain.get(1..).unwrap_or_default()).await;
         // RFC 7030 section 4.2.3: the certificate alone

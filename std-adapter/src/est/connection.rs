@@ -24,9 +24,9 @@ use super::answer::{ARRIVAL, Answer, Desk};
 use super::denial::Denial;
 use super::reenroll::{Orders, PATIENCE};
 use super::refused::Refused;
-use super::state::{Common, EST, State};
+use super::state::{Common, EST, EstState};
 use super::status::{Outcome, Status};
-use crate::accept::Phase;
+use crate::accept::AddressPhase;
 use crate::gateway::{Guest, Turned, leave_told};
 use crate::tls::{AcceptError, Peer, ShownCertificate, ShownRequest};
 
@@ -51,10 +51,10 @@ enum NotAdmitted {
 
 /// Runs a connection: handshake, authorization, requests and answers.
 pub(super) async fn serve(
-    shared: Arc<ArcSwap<State>>,
+    shared: Arc<ArcSwap<EstState>>,
     (socket, remote, mut guest): Visitor,
     common: Common,
-    mut phase: watch::Receiver<Phase>,
+    mut phase: watch::Receiver<AddressPhase>,
 ) {
     let shared = &*shared;
     let Common { status, orders, counts } = &common;
@@ -103,7 +103,7 @@ pub(super) async fn serve(
     let mut serving = pin!(http.serve_connection(TokioIo::new(stream), answer));
     // A device that has gone away needs no answer, and its order ends with the connection.
     let mut over = pin!(sleep(LIFETIME.saturating_add(PATIENCE).saturating_add(ARRIVAL).saturating_add(CLOSING)));
-    let mut draining = *phase.borrow_and_update() != Phase::Accept;
+    let mut draining = *phase.borrow_and_update() != AddressPhase::Accept;
     if draining {
         serving.as_mut().graceful_shutdown();
     }
@@ -120,7 +120,7 @@ pub(super) async fn serve(
             }
             changed = phase.changed(), if !draining => {
                 // The server of a closed listener accepts no more requests either.
-                draining = changed.is_err() || *phase.borrow_and_update() != Phase::Accept;
+                draining = changed.is_err() || *phase.borrow_and_update() != AddressPhase::Accept;
                 if draining {
                     serving.as_mut().graceful_shutdown();
                 }
@@ -132,7 +132,7 @@ pub(super) async fn serve(
 
 /// A device on its connection.
 struct Device<'a> {
-    shared: &'a ArcSwap<State>,
+    shared: &'a ArcSwap<EstState>,
     orders: &'a Orders,
     status: &'a Status,
     remote: SocketAddr,
@@ -199,7 +199,7 @@ impl Device<'_> {
     }
 
     #[expect(clippy::result_large_err, reason = "an answer is what is wanted, and it is made once a request")]
-    fn admit(&self, state: &State) -> Result<(), Answer> {
+    fn admit(&self, state: &EstState) -> Result<(), Answer> {
         state.tls.admit_again(&self.shown).map(drop).map_err(|refusal| not_admitted(&refusal))
     }
 }

@@ -16,9 +16,9 @@ use super::authorities::Authorities;
 use super::connection::{self, Visitor};
 use super::plan::Plan;
 use super::reenroll::Orders;
-use super::state::{Common, Counts, State};
+use super::state::{Common, Counts, EstState};
 use super::status::Status;
-use crate::accept::{Accepting, Phase, Reception};
+use crate::accept::{Accepting, AddressPhase, Reception};
 use crate::acme::{DeviceIssuer, Responders};
 use crate::tls::{Certificates, TlsServer};
 
@@ -53,7 +53,7 @@ struct Running {
     /// The configured address; port 0 stands for any port.
     asked: SocketAddr,
     address: SocketAddr,
-    state: Arc<ArcSwap<State>>,
+    state: Arc<ArcSwap<EstState>>,
     counts: Counts,
     accepting: Accepting,
 }
@@ -62,7 +62,7 @@ struct Running {
 pub struct Prepared {
     asked: SocketAddr,
     certificates: Certificates,
-    state: Arc<State>,
+    state: Arc<EstState>,
     /// The listener of a new address.
     listener: Option<TcpListener>,
 }
@@ -107,7 +107,7 @@ impl Server {
             }
         };
         let authorities = Authorities::new(anchors, pinned, known, credential, &issuer).await;
-        let state = Arc::new(State { tls, issuer, authorities, own_names, chain_in_answer, limits, own_limits });
+        let state = Arc::new(EstState { tls, issuer, authorities, own_names, chain_in_answer, limits, own_limits });
         Ok(Some(Prepared { asked: listen, certificates, state, listener }))
     }
 
@@ -157,7 +157,7 @@ impl Server {
 impl Running {
     async fn end(self) {
         let deadline = self.state.load().limits.drain_timeout;
-        self.accepting.enter(Phase::Drain(deadline));
+        self.accepting.enter(AddressPhase::Drain(deadline));
         self.accepting.over().await;
     }
 
@@ -169,7 +169,7 @@ impl Running {
 /// The devices at the server's address.
 struct Devices {
     listener: TcpListener,
-    state: Arc<ArcSwap<State>>,
+    state: Arc<ArcSwap<EstState>>,
     common: Common,
 }
 
@@ -201,7 +201,11 @@ impl Reception for Devices {
         self.common.counts.door.seat(guest).await;
     }
 
-    fn serve(&self, visitor: Visitor, phase: &watch::Receiver<Phase>) -> impl Future<Output = ()> + Send + 'static {
+    fn serve(
+        &self,
+        visitor: Visitor,
+        phase: &watch::Receiver<AddressPhase>,
+    ) -> impl Future<Output = ()> + Send + 'static {
         connection::serve(self.state.clone(), visitor, self.common.clone(), phase.clone())
     }
 }

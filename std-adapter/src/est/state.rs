@@ -19,7 +19,7 @@ const CONNECTIONS: usize = 256;
 pub(super) const EST: &str = "est";
 
 /// The state that all connections share; replaced as a whole.
-pub(super) struct State {
+pub(super) struct EstState {
     pub(super) tls: TlsServer,
     pub(super) issuer: DeviceIssuer,
     pub(super) authorities: Authorities,

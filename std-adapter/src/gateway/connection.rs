@@ -13,7 +13,7 @@ use super::opening::{Opening, Refused, Visitor, open};
 use super::refusals::Refusal;
 use super::session::{Carried, End, carry};
 use super::socket::Remote;
-use super::state::{Common, State};
+use super::state::{Common, ListenerState};
 use super::status::Status;
 use super::tunnel::Route;
 use crate::tls::{AcceptError, Peer};
@@ -40,7 +40,7 @@ pub(super) fn refuse(route: Option<&Route>, remote: Remote, reason: &Refused, st
     );
 }
 
-pub(super) async fn serve(visitor: Visitor, mut state: watch::Receiver<Arc<State>>, common: Common) {
+pub(super) async fn serve(visitor: Visitor, mut state: watch::Receiver<Arc<ListenerState>>, common: Common) {
     let Visitor { socket, remote, mut guest, permit } = visitor;
     // Any state after this one, during the handshake too, is a change.
     let now = state.borrow_and_update().clone();

@@ -63,12 +63,12 @@ impl SessionStream for Box<ClientStream<Socket>> {
 }
 
 /// A side that is reset on drop, by the program's end too, unless the side has been sent an orderly end.
-pub(super) struct Held<S: SessionStream> {
+pub(super) struct OpenSide<S: SessionStream> {
     side: S,
     whole: bool,
 }
 
-impl<S: SessionStream> Held<S> {
+impl<S: SessionStream> OpenSide<S> {
     pub(super) fn new(side: S) -> Self {
         Self { side, whole: false }
     }
@@ -79,7 +79,7 @@ impl<S: SessionStream> Held<S> {
     }
 }
 
-impl<S: SessionStream> Deref for Held<S> {
+impl<S: SessionStream> Deref for OpenSide<S> {
     type Target = S;
 
     fn deref(&self) -> &S {
@@ -87,13 +87,13 @@ impl<S: SessionStream> Deref for Held<S> {
     }
 }
 
-impl<S: SessionStream> DerefMut for Held<S> {
+impl<S: SessionStream> DerefMut for OpenSide<S> {
     fn deref_mut(&mut self) -> &mut S {
         &mut self.side
     }
 }
 
-impl<S: SessionStream> Drop for Held<S> {
+impl<S: SessionStream> Drop for OpenSide<S> {
     fn drop(&mut self) {
         if !self.whole {
             self.side.socket().reset_on_close();
@@ -138,7 +138,7 @@ const STUCK: Duration = Duration::from_millis(200);
 /// Closes a side. A reset overtakes octets that wait to be sent, and closing a socket with unread octets causes a
 /// reset. Therefore all octets are sent first, as long as the reader takes some within `patience`, and incoming octets
 /// are read and dropped.
-pub(super) async fn leave<S: SessionStream>(held: Held<S>, manner: Manner, patience: Duration) {
+pub(super) async fn leave<S: SessionStream>(held: OpenSide<S>, manner: Manner, patience: Duration) {
     let socket = held.side.socket();
     let lingers = match manner {
         Manner::WholeWhileSending => true,

@@ -12,13 +12,13 @@ use super::connection;
 use super::door::Door;
 use super::opening::Visitor;
 use super::socket::Listener;
-use super::state::{Common, State};
-use crate::accept::{Phase, Reception};
+use super::state::{Common, ListenerState};
+use crate::accept::{AddressPhase, Reception};
 
 /// An address of tunnels.
 pub(super) struct Tunnels {
     pub(super) listener: Arc<Listener>,
-    pub(super) state: watch::Receiver<Arc<State>>,
+    pub(super) state: watch::Receiver<Arc<ListenerState>>,
     pub(super) door: Arc<Door>,
     pub(super) common: Common,
 }
@@ -57,7 +57,11 @@ impl Reception for Tunnels {
         }
     }
 
-    fn serve(&self, visitor: Visitor, _phase: &watch::Receiver<Phase>) -> impl Future<Output = ()> + Send + 'static {
+    fn serve(
+        &self,
+        visitor: Visitor,
+        _phase: &watch::Receiver<AddressPhase>,
+    ) -> impl Future<Output = ()> + Send + 'static {
         connection::serve(visitor, self.state.clone(), self.common.clone())
     }
 }

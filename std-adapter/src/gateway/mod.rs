@@ -47,10 +47,10 @@ pub use watched::Watched;
 use door::DoorLimits;
 use listener::Tunnels;
 use socket::Listener;
-use state::{Common, State};
+use state::{Common, ListenerState};
 use tunnel::Route;
 
-use crate::accept::{Accepting, Phase};
+use crate::accept::{Accepting, AddressPhase};
 
 /// A gateway with running tunnels.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ struct Running {
     listener: Weak<Listener>,
     only_v6: bool,
     door: Arc<Door>,
-    state: watch::Sender<Arc<State>>,
+    state: watch::Sender<Arc<ListenerState>>,
     accepting: Accepting,
 }
 
@@ -152,12 +152,12 @@ impl Gateway {
         let shares = routes.values().flatten().map(|route| (route.name.as_str(), route.limits.connections));
         self.shares.set(limits.connections, shares);
         let everywhere: Arc<[Arc<Route>]> = routes.values().flatten().cloned().collect();
-        let state = |routes| Arc::new(State { routes, everywhere: everywhere.clone(), limits });
+        let state = |routes| Arc::new(ListenerState { routes, everywhere: everywhere.clone(), limits });
         let gone: Vec<Key> = self.listeners.keys().filter(|key| !routes.contains_key(key)).cloned().collect();
         for key in gone {
             if let Some(running) = self.listeners.remove(&key) {
                 info!(address = %running.address, "no longer listening");
-                running.accepting.enter(Phase::Close);
+                running.accepting.enter(AddressPhase::Close);
                 self.closed.push(running);
             }
         }
@@ -256,7 +256,7 @@ impl Gateway {
     /// Stops accepting connections; established connections end within the drain timeout.
     pub async fn drain(mut self) {
         self.status.drain();
-        let deadline = Phase::Drain(self.limits.drain_timeout);
+        let deadline = AddressPhase::Drain(self.limits.drain_timeout);
         let running: Vec<Running> = self.listeners.drain().map(|(_, running)| running).chain(self.closed).collect();
         for running in &running {
             running.accepting.enter(deadline);

@@ -14,7 +14,7 @@ use super::proxy_protocol::Header;
 use super::session::{Opened, Streams};
 use super::shares::{Permit, Shares};
 use super::socket::{Remote, Socket};
-use super::state::State;
+use super::state::ListenerState;
 use super::status::RefusalReason;
 use super::tunnel::{Route, RouteKind};
 use crate::tls::{AcceptError, Admission, Anyone, ClientHello, ServerStream, ShownCertificate, is_alert};
@@ -113,7 +113,7 @@ pub(super) type Failed = (Option<Arc<Route>>, Refused);
 /// Runs the handshake and judges the peer, then takes a permit, then connects to the target: no unauthorized peer
 /// reaches the target. The socket of a peer that was refused with an alert is left in `told`.
 pub(super) async fn open(
-    state: &State,
+    state: &ListenerState,
     socket: Socket,
     guest: &mut Guest,
     permit: Option<Permit>,
@@ -211,7 +211,7 @@ async fn open_known(
 /// Opens a connection at an address that several tunnels share: the server name of the ClientHello selects the tunnel
 /// (RFC 6066 section 3).
 async fn open_by_name(
-    state: &State,
+    state: &ListenerState,
     socket: Socket,
     guest: &mut Guest,
     shares: &Arc<Shares>,

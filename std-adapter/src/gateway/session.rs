@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::leaving::{Held, Manner, SessionStream, leave};
+use super::leaving::{Manner, OpenSide, SessionStream, leave};
 use super::limits::Limits;
 use super::socket::Socket;
 use super::splice::{Splice, SpliceError, Turn};
-use super::state::State;
+use super::state::ListenerState;
 use super::tunnel::{Route, RouteKind, successor};
 use crate::clock;
 use crate::tls::{Admission, Anyone, ClientStream, Peer, Refusal, ServerStream};
@@ -120,7 +120,7 @@ impl Drop for Counted {
     }
 }
 
-pub(super) async fn carry(opened: Opened, state: watch::Receiver<Arc<State>>) -> Carried {
+pub(super) async fn carry(opened: Opened, state: watch::Receiver<Arc<ListenerState>>) -> Carried {
     let Opened { route, admission, streams } = opened;
     let counted = Counted { route: route.clone(), admission: admission.clone(), open: false };
     let session = Session { route, admission, state, counted };
@@ -165,7 +165,7 @@ enum Judged {
 struct Session {
     route: Arc<Route>,
     admission: Admission,
-    state: watch::Receiver<Arc<State>>,
+    state: watch::Receiver<Arc<ListenerState>>,
     counted: Counted,
 }
 
@@ -177,7 +177,7 @@ impl Session {
         judged: Judged,
         judge: impl Fn(&C, &T, &RouteKind) -> Result<Admission, Withdrawn>,
     ) -> Carried {
-        let (mut client, mut target) = (Held::new(client), Held::new(target));
+        let (mut client, mut target) = (OpenSide::new(client), OpenSide::new(target));
         let mut splice = Splice::new(C::PROVES_ITS_END, T::PROVES_ITS_END);
         if target.has_verdict() {
             self.counted.open();
@@ -205,8 +205,8 @@ impl Session {
     /// Moves bytes until both sides end, nothing moves for too long, or the peer is no longer authorized.
     async fn go_on<C: SessionStream, T: SessionStream>(
         &mut self,
-        client: &mut Held<C>,
-        target: &mut Held<T>,
+        client: &mut OpenSide<C>,
+        target: &mut OpenSide<T>,
         splice: &mut Splice,
         judge: impl Fn(&C, &T, &RouteKind) -> Result<Admission, Withdrawn>,
     ) -> End {
@@ -308,7 +308,7 @@ impl Session {
     /// Judges the peer by the current rules; a removed tunnel has no rules left to judge by.
     fn judge<C: SessionStream, T: SessionStream>(
         &self,
-        state: &State,
+        state: &ListenerState,
         client: &C,
         target: &T,
         judge: &impl Fn(&C, &T, &RouteKind) -> Result<Admission, Withdrawn>,
@@ -341,7 +341,11 @@ fn still_until(limits: &Limits, idle_timeout: Option<Duration>, splice: &Splice)
 }
 
 /// Returns values that change while a session carries anything: octets read, written, and not yet taken by readers.
-fn progress<C: SessionStream, T: SessionStream>(splice: &Splice, client: &Held<C>, target: &Held<T>) -> [u64; 6] {
+fn progress<C: SessionStream, T: SessionStream>(
+    splice: &Splice,
+    client: &OpenSide<C>,
+    target: &OpenSide<T>,
+) -> [u64; 6] {
     let [up, down, given_up, given_down] = splice.progress();
     let [client, target] = [client.socket(), target.socket()].map(|socket| u64::from(socket.queued()));
     [up, down, given_up, given_down, client, target]

@@ -10,7 +10,7 @@ use crate::tls::TlsServer;
 
 /// The state that all connections of an address see; replaced as a whole.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct ListenerState {
     /// The tunnels of this address.
     pub(super) routes: Vec<Arc<Route>>,
     /// All tunnels of the gateway: a session outlives its tunnel's move to another address, and is judged by the
@@ -19,7 +19,7 @@ pub(super) struct State {
     pub(super) limits: Limits,
 }
 
-impl State {
+impl ListenerState {
     /// Returns the route that lists a server name, else the route without names.
     pub(super) fn route(&self, server_name: Option<&str>) -> Option<&Arc<Route>> {
         route_for(self.routes.iter(), server_name)

@@ -4,7 +4,7 @@ use super::acme::ACME;
 use super::field::{FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, Refused, described, not_empty, push};
 use super::tls::TUNNEL_TLS;
 use crate::config::duration;
-use crate::config::raw::{RawTunnel, Side};
+use crate::config::raw::{RawTunnel, SideKind};
 use crate::identity::without_root;
 
 macro_rules! limit {
@@ -53,7 +53,7 @@ static EST: Object = Object {
     fields: &[
         text!("listen", "ADDRESS:PORT", |raw, text| raw.gateway.est.listen = not_empty(text, "ADDRESS:PORT")?),
         object!("tls", "instead of security.tls; client certificates are required", TUNNEL_TLS, |raw| raw
-            .enter(Side::Est)),
+            .enter(SideKind::Est)),
         object!("acme", "where certificates are ordered, for each device's own names: without domains", ACME, |raw| {
             raw.enter_est_acme()
         }),
@@ -235,7 +235,7 @@ static TUNNEL: Object = Object {
             .tunnel()
             .allow_remote_plaintext =
             value),
-        object!("tls", "instead of security.tls", TUNNEL_TLS, |raw| raw.enter(Side::Tunnel)),
+        object!("tls", "instead of security.tls", TUNNEL_TLS, |raw| raw.enter(SideKind::Tunnel)),
         object!("limits", "what it may cost, instead of gateway.limits", TUNNEL_LIMITS, |raw| raw.enter_limits(false)),
     ],
 };
