@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::rotation::{
-    Action, Actions, Alarm, Credential, Event, Failure, FailureKind, Phase, Policy, Serving, State,
+    Action, Actions, Alarm, Event, Failure, FailureKind, Phase, Policy, Serving, SlotCertificate, State,
 };
 use edgetrust_core::store::Slot;
 use edgetrust_core::time::TrustedTime;
@@ -23,8 +23,8 @@ fn known(seconds: u64) -> TrustedTime {
     TrustedTime::Known(at(seconds))
 }
 
-fn day(slot: Slot, from: u64) -> Credential {
-    Credential { slot, not_before: at(from), not_after: at(from + 24 * HOUR), received: at(from) }
+fn day(slot: Slot, from: u64) -> SlotCertificate {
+    SlotCertificate { slot, not_before: at(from), not_after: at(from + 24 * HOUR), received: at(from) }
 }
 
 /// Returns a policy with a trial of a minute and a fallback, so that every state can be reached, and without jitter,
@@ -33,7 +33,7 @@ fn policy() -> Policy {
     Policy { trial_s: 60, fallback: true, seed: 2, ..Policy::default() }
 }
 
-fn restored(active: Option<Credential>) -> Event {
+fn restored(active: Option<SlotCertificate>) -> Event {
     Event::Restored { active, trial: None }
 }
 
@@ -344,7 +344,7 @@ proptest! {
         refused: bool,
     ) {
         let policy = Policy { seed, ..Policy::default() };
-        let active = Credential { slot: Slot::A, not_before: at(0), not_after: at(lifetime), received: at(0) };
+        let active = SlotCertificate { slot: Slot::A, not_before: at(0), not_after: at(lifetime), received: at(0) };
         let lead = policy.lead_s(&active);
         // The longest wait at a time is an eighth of what remains, the most that is configured at most, the first at least.
         let begin = lifetime - lead + (lead as f64 * there) as u64;
@@ -374,7 +374,7 @@ proptest! {
     }
 }
 
-fn policy_end(policy: &Policy, active: &Credential) -> u64 {
+fn policy_end(policy: &Policy, active: &SlotCertificate) -> u64 {
     let state = State { active: Some(*active), serving: Serving::Issued, ..State::new() };
     let phase = Phase::Waiting { renew_at: active.not_after, suggested: None };
     State { phase, ..state }.next_deadline(policy).unwrap().as_secs() - BASE

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use edgetrust_core::pki_types::UnixTime;
-use edgetrust_core::rotation::{Action, Alarm, Credential, Event, Failure, FailureKind, Machine, Phase, Policy};
+use edgetrust_core::rotation::{Action, Alarm, Event, Failure, FailureKind, Machine, Phase, Policy, SlotCertificate};
 use edgetrust_core::store::Slot;
 use edgetrust_core::time::TrustedTime;
 use proptest::prelude::*;
@@ -20,16 +20,16 @@ fn known(seconds: u64) -> TrustedTime {
     TrustedTime::Known(at(seconds))
 }
 
-fn lives(lifetime: u64) -> Credential {
-    Credential { slot: Slot::A, not_before: at(0), not_after: at(lifetime), received: at(0) }
+fn lives(lifetime: u64) -> SlotCertificate {
+    SlotCertificate { slot: Slot::A, not_before: at(0), not_after: at(lifetime), received: at(0) }
 }
 
-fn restored(active: Credential) -> Event {
+fn restored(active: SlotCertificate) -> Event {
     Event::Restored { active: Some(active), trial: None }
 }
 
 /// Runs a driver whose CA and store fail until `good`; returns whether it has confirmed a new certificate by `until`.
-fn is_renewed(policy: Policy, active: Credential, good: (u64, u64), until: u64) -> bool {
+fn is_renewed(policy: Policy, active: SlotCertificate, good: (u64, u64), until: u64) -> bool {
     let (ca_good, store_good) = good;
     let mut machine = Machine::new(policy);
     let mut now = 0;

@@ -4,7 +4,7 @@
 use edgetrust_core::config::Device;
 use edgetrust_core::crypto::{P256Key, PKCS8_P256};
 use edgetrust_core::pki_types::UnixTime;
-use edgetrust_core::rotation::{Action, Credential, Event, Failure, Machine, Policy};
+use edgetrust_core::rotation::{Action, SlotCertificate, Event, Failure, Machine, Policy};
 use edgetrust_core::store::{Header, NewRecord, Slot, SlotMedium, Store, TIME_MARKS, certificates};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
@@ -100,7 +100,7 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
             let slot = slot?;
             let header = survey.header(slot)?;
             let Header { not_before, not_after, written, .. } = *header;
-            Some(Credential { slot, not_before, not_after, received: written })
+            Some(SlotCertificate { slot, not_before, not_after, received: written })
         };
         let (active, trial) = (credential(selected.active), credential(selected.trial));
         defmt::info!("store: confirmed {}, on trial {}", active, trial);

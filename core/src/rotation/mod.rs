@@ -24,4 +24,4 @@ mod step;
 
 pub use machine::Machine;
 pub use schedule::Policy;
-pub use state::{Action, Actions, Alarm, Credential, Event, Failure, FailureKind, Phase, Serving, State};
+pub use state::{Action, Actions, Alarm, Event, Failure, FailureKind, Phase, Serving, SlotCertificate, State};

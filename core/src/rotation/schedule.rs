@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use pki_types::UnixTime;
 
-use super::state::{Credential, Failure, FailureKind};
+use super::state::{Failure, FailureKind, SlotCertificate};
 
 /// An operator's settings for the rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,13 +74,13 @@ impl Policy {
     /// The time before its end at which a certificate is renewed: as configured, or a third of the lifetime where the
     /// configured time exceeds two thirds of it and renewal would never end (RFC 9773 section 4.2 and step renew after
     /// two thirds too).
-    pub fn lead_s(&self, credential: &Credential) -> u64 {
+    pub fn lead_s(&self, credential: &SlotCertificate) -> u64 {
         let (wanted, lifetime) = (u64::from(self.renew_before_s), credential.lifetime_s());
         if wanted <= lifetime.saturating_mul(2) / 3 { wanted } else { lifetime / 3 }
     }
 
     /// The renewal time: an eighth of the time up to then is spread over the fleet, always to the early side.
-    pub fn renewal_point(&self, credential: &Credential) -> UnixTime {
+    pub fn renewal_point(&self, credential: &SlotCertificate) -> UnixTime {
         let lead = self.lead_s(credential);
         let fresh = credential.lifetime_s().saturating_sub(lead);
         let jitter = spread(self.seed, credential.not_after.as_secs(), fresh / 8);
@@ -88,7 +88,7 @@ impl Policy {
     }
 
     /// The renewal point; where the clock says that the certificate is not valid yet, as if it were valid from now on.
-    fn renewal_from(&self, credential: &Credential, now: UnixTime) -> UnixTime {
+    fn renewal_from(&self, credential: &SlotCertificate, now: UnixTime) -> UnixTime {
         let point = self.renewal_point(credential);
         let fresh = point.as_secs().saturating_sub(credential.start().as_secs());
         point.min(after(now, fresh))
@@ -97,14 +97,14 @@ impl Policy {
     /// The renewal time of a certificate that begins its service now. Never at once, whatever its dates are, or a CA
     /// with wrong dates would be asked without end; where service begins late, because the disk was full for instance,
     /// no later than after the longest wait.
-    pub(super) fn first_renewal(&self, credential: &Credential, now: UnixTime) -> UnixTime {
+    pub(super) fn first_renewal(&self, credential: &SlotCertificate, now: UnixTime) -> UnixTime {
         let remaining = credential.remaining_s(now).min(credential.lifetime_s());
         let gap = (remaining / 4).clamp(1, u64::from(self.backoff_max_s).max(1));
         self.renewal_from(credential, now).max(after(now, gap))
     }
 
     /// The renewal time after a restart. Where it is now, the certificate's last hours are spread over the fleet.
-    pub(super) fn renewal_after_restart(&self, credential: &Credential, now: UnixTime) -> UnixTime {
+    pub(super) fn renewal_after_restart(&self, credential: &SlotCertificate, now: UnixTime) -> UnixTime {
         let spread = spread(self.seed, now.as_secs(), (credential.remaining_s(now) / 16).min(300));
         self.renewal_from(credential, now).max(after(now, spread))
     }
@@ -113,7 +113,7 @@ impl Policy {
     /// last renewal: a window that is always in the past would renew without end.
     pub(super) fn suggestion(
         &self,
-        credential: &Credential,
+        credential: &SlotCertificate,
         start: UnixTime,
         end: UnixTime,
         now: UnixTime,
@@ -126,7 +126,7 @@ impl Policy {
 
     /// The time from which a certificate is not shown: with a fallback, a little before its end, so that no handshake
     /// meets an expired certificate; without one, after `not_after`, the last valid second (RFC 5280 section 4.1.2.5).
-    pub(super) fn left_at(&self, credential: &Credential, has_fallback: bool) -> UnixTime {
+    pub(super) fn left_at(&self, credential: &SlotCertificate, has_fallback: bool) -> UnixTime {
         if has_fallback {
             before(credential.not_after, (credential.lifetime_s() / 100).min(60))
         } else {
@@ -135,12 +135,12 @@ impl Policy {
     }
 
     /// Returns whether the certificate was issued in the future by this clock, beyond the tolerance.
-    pub(super) fn is_ahead(&self, credential: &Credential, now: UnixTime) -> bool {
+    pub(super) fn is_ahead(&self, credential: &SlotCertificate, now: UnixTime) -> bool {
         credential.not_before > after(now, CLOCK_TOLERANCE_S)
     }
 
     /// The time at which an issuer has taken too long: soon with short certificates.
-    pub(super) fn give_up_at(&self, active: Option<&Credential>, now: UnixTime) -> UnixTime {
+    pub(super) fn give_up_at(&self, active: Option<&SlotCertificate>, now: UnixTime) -> UnixTime {
         let patience = u64::from(self.issue_timeout_s);
         let patience = active.map_or(patience, |active| patience.min((active.lifetime_s() / 2).max(30)));
         after(now, patience.max(1))
@@ -148,7 +148,7 @@ impl Policy {
 
     /// The wait after `attempt` failures, in seconds: doubling, jittered over its upper half, and never so long that
     /// less than seven eighths of the remaining validity are left for the next attempt.
-    pub(super) fn backoff_s(&self, attempt: u8, active: Option<&Credential>, now: UnixTime) -> u64 {
+    pub(super) fn backoff_s(&self, attempt: u8, active: Option<&SlotCertificate>, now: UnixTime) -> u64 {
         let (first, max) = (u64::from(self.backoff_first_s), u64::from(self.backoff_max_s));
         let (first, max) = match active {
             None => (first, max),
@@ -174,7 +174,7 @@ impl Policy {
         &self,
         attempt: u8,
         failure: Failure,
-        active: Option<&Credential>,
+        active: Option<&SlotCertificate>,
         now: UnixTime,
     ) -> UnixTime {
         let own = match failure.kind {
@@ -198,8 +198,8 @@ mod tests {
         UnixTime::since_unix_epoch(Duration::from_secs(1_700_000_000 + seconds))
     }
 
-    fn lives(seconds: u64) -> Credential {
-        Credential { slot: Slot::A, not_before: at(0), not_after: at(seconds), received: at(0) }
+    fn lives(seconds: u64) -> SlotCertificate {
+        SlotCertificate { slot: Slot::A, not_before: at(0), not_after: at(seconds), received: at(0) }
     }
 
     #[test]
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn a_backdated_certificate_lives_from_when_it_was_received() {
         let day = 24 * HOUR;
-        let backdated = |received| Credential { received: at(received), ..lives(day + 300) };
+        let backdated = |received| SlotCertificate { received: at(received), ..lives(day + 300) };
         for seed in 0..100 {
             let policy = Policy { seed, ..Policy::default() };
             // Five minutes are left: renewed after two thirds of these, an eighth of the time spread to the early
@@ -234,7 +234,7 @@ mod tests {
             assert_eq!(policy.lead_s(&backdated(60)), 8 * HOUR);
         }
         assert_eq!(backdated(2 * day).lifetime_s(), 0);
-        assert_eq!(Credential { received: at(0), not_before: at(10), ..lives(5) }.lifetime_s(), 0);
+        assert_eq!(SlotCertificate { received: at(0), not_before: at(10), ..lives(5) }.lifetime_s(), 0);
     }
 
     #[test]
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn waits_double_up_to_the_most_and_shrink_towards_the_end() {
         let policy = Policy::default();
-        let bounds = |attempt: u8, active: Option<&Credential>, now: u64| {
+        let bounds = |attempt: u8, active: Option<&SlotCertificate>, now: u64| {
             let waits = (0..500).map(|seed| Policy { seed, ..policy }.backoff_s(attempt, active, at(now)));
             (waits.clone().min().unwrap(), waits.max().unwrap())
         };

@@ -6,7 +6,7 @@ use crate::store::Slot;
 
 /// A certificate by its slot and its times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Credential {
+pub struct SlotCertificate {
     /// The slot that holds the certificate.
     pub slot: Slot,
     /// The start of validity (RFC 5280 section 4.1.2.5).
@@ -17,7 +17,7 @@ pub struct Credential {
     pub received: UnixTime,
 }
 
-impl Credential {
+impl SlotCertificate {
     /// The time at which the lifetime here begins: the later of `not_before` and `received`.
     pub fn start(&self) -> UnixTime {
         self.not_before.max(self.received).min(self.not_after.max(self.not_before))
@@ -35,7 +35,7 @@ impl Credential {
 }
 
 #[cfg(feature = "defmt")]
-impl defmt::Format for Credential {
+impl defmt::Format for SlotCertificate {
     fn format(&self, f: defmt::Formatter<'_>) {
         let (from, to) = (crate::time::Utc(self.not_before), crate::time::Utc(self.not_after));
         defmt::write!(f, "slot {}, {} to {}", self.slot, from, to);
@@ -64,7 +64,7 @@ pub enum Phase {
     /// No time was ever known: no certificate can be judged, nothing is due.
     AwaitingTime {
         /// A certificate that was never confirmed.
-        trial: Option<Credential>,
+        trial: Option<SlotCertificate>,
     },
     /// The confirmed certificate is fresh.
     Waiting {
@@ -92,14 +92,14 @@ pub enum Phase {
         /// The number of writes that failed or, where the driver does not keep an issued certificate, of attempts.
         attempt: u8,
         /// The new certificate.
-        staged: Credential,
+        staged: SlotCertificate,
         /// The time of the next write.
         retry_at: UnixTime,
     },
     /// A new certificate is in use and may still be reverted.
     OnTrial {
         /// The new certificate.
-        trial: Credential,
+        trial: SlotCertificate,
         /// The number of failed handshakes with the new certificate.
         failures: u8,
         /// The end of the trial.
@@ -111,7 +111,7 @@ pub enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
     /// The confirmed certificate.
-    pub active: Option<Credential>,
+    pub active: Option<SlotCertificate>,
     /// The certificate shown to peers.
     pub serving: Serving,
     /// The phase of the renewal.
@@ -130,9 +130,9 @@ pub enum Event {
     /// The first event: the contents of the store.
     Restored {
         /// The confirmed certificate.
-        active: Option<Credential>,
+        active: Option<SlotCertificate>,
         /// A newer certificate that was never confirmed.
-        trial: Option<Credential>,
+        trial: Option<SlotCertificate>,
     },
     /// The CA suggests a window for the renewal (RFC 9773 section 4.2).
     RenewalWindow {

@@ -3,7 +3,7 @@
 use pki_types::UnixTime;
 
 use super::schedule::{Policy, after, before};
-use super::state::{Action, Actions, Alarm, Credential, Event, Failure, FailureKind, Phase, Serving, State};
+use super::state::{Action, Actions, Alarm, Event, Failure, FailureKind, Phase, Serving, SlotCertificate, State};
 use crate::store::Slot;
 use crate::time::TrustedTime;
 
@@ -55,7 +55,7 @@ impl State {
     }
 
     /// The issued certificate that is shown, or would be: the one on trial, else the confirmed one.
-    pub fn shown(&self) -> Option<&Credential> {
+    pub fn shown(&self) -> Option<&SlotCertificate> {
         match &self.phase {
             Phase::OnTrial { trial, .. } => Some(trial),
             Phase::AwaitingTime { trial } => self.active.as_ref().or(trial.as_ref()),
@@ -167,7 +167,7 @@ impl Step<'_> {
         match (event, state.phase) {
             (Event::Restored { active, trial }, Phase::Unprovisioned) => {
                 // The clock may have been ahead: no certificate was received in the future.
-                let received = |one: Credential| Credential { received: one.received.min(now), ..one };
+                let received = |one: SlotCertificate| SlotCertificate { received: one.received.min(now), ..one };
                 state.active = active.map(received);
                 self.begin(state, trial.map(received));
             }
@@ -179,7 +179,7 @@ impl Step<'_> {
                 Event::Issued { not_before, not_after },
                 Phase::Issuing { .. } | Phase::BackingOff { .. } | Phase::Waiting { .. },
             ) => {
-                let staged = Credential { slot: free_slot(state), not_before, not_after, received: now };
+                let staged = SlotCertificate { slot: free_slot(state), not_before, not_after, received: now };
                 if now >= staged.not_after {
                     self.alarm(Alarm::ClockDisagrees);
                     self.back_off(state, Failure { kind: FailureKind::Transient, retry_after_s: None });
@@ -232,7 +232,7 @@ impl Step<'_> {
     }
 
     /// Begins with the restored certificates and a time.
-    fn begin(&mut self, state: &mut State, trial: Option<Credential>) {
+    fn begin(&mut self, state: &mut State, trial: Option<SlotCertificate>) {
         match (trial, state.active) {
             (Some(trial), _) => self.try_out(state, trial),
             (None, Some(active)) => {
@@ -339,21 +339,21 @@ impl Step<'_> {
     }
 
     /// Starts a write, which may take as long as an issuer before it is retried.
-    fn persist(&mut self, state: &mut State, staged: Credential, attempt: u8) {
+    fn persist(&mut self, state: &mut State, staged: SlotCertificate, attempt: u8) {
         let retry_at = self.policy.give_up_at(state.active.as_ref(), self.now);
         state.phase = Phase::Persisting { attempt, staged, retry_at };
         self.act(Action::Persist { slot: staged.slot });
     }
 
     /// Shows a persisted certificate to peers from now on.
-    fn try_out(&mut self, state: &mut State, trial: Credential) {
+    fn try_out(&mut self, state: &mut State, trial: SlotCertificate) {
         let until = after(self.now, u64::from(self.policy.trial_s));
         state.phase = Phase::OnTrial { trial, failures: 0, until };
         state.serving = Serving::Issued;
         self.act(Action::Activate { slot: trial.slot });
     }
 
-    fn confirm(&mut self, state: &mut State, trial: Credential) {
+    fn confirm(&mut self, state: &mut State, trial: SlotCertificate) {
         self.act(Action::Confirm { slot: trial.slot });
         state.active = Some(trial);
         let renew_at = self.policy.first_renewal(&trial, self.now);
@@ -362,7 +362,7 @@ impl Step<'_> {
 
     /// Goes back to the confirmed certificate while it is valid, else to the manual one; returns whether there was
     /// either.
-    fn revert(&mut self, state: &mut State, trial: Credential) -> bool {
+    fn revert(&mut self, state: &mut State, trial: SlotCertificate) -> bool {
         let has_fallback = state.has_fallback(self.policy);
         let active = state.active.filter(|active| self.now < self.policy.left_at(active, has_fallback));
         if active.is_none() && !has_fallback {

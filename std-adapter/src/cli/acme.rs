@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use edgetrust_core::identity::without_root;
-use edgetrust_core::rotation::{Credential as Record, Policy};
+use edgetrust_core::rotation::{Policy, SlotCertificate};
 use edgetrust_core::time::Utc;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -140,7 +140,7 @@ async fn each<F: Future<Output = Result<String, String>>>(which: &Which, work: i
     Ok(code)
 }
 
-async fn active(home: &Home) -> Result<(Option<Record>, Vec<String>), String> {
+async fn active(home: &Home) -> Result<(Option<SlotCertificate>, Vec<String>), String> {
     let kept = home.kept().await.map_err(text)?;
     Ok((kept.active, kept.errors))
 }

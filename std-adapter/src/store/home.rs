@@ -9,7 +9,7 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use edgetrust_core::rotation::Credential;
+use edgetrust_core::rotation::SlotCertificate;
 use edgetrust_core::store::Slot;
 use pki_types::{CertificateDer, UnixTime};
 
@@ -43,9 +43,9 @@ impl fmt::Debug for Record {
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
     /// The newest confirmed record.
-    pub active: Option<Credential>,
+    pub active: Option<SlotCertificate>,
     /// A newer record that was never confirmed.
-    pub trial: Option<Credential>,
+    pub trial: Option<SlotCertificate>,
     /// The read errors.
     pub errors: Vec<String>,
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use edgetrust_core::rotation::Credential;
+use edgetrust_core::rotation::SlotCertificate;
 use edgetrust_core::store::{Header, MAX_CHAIN, MAX_KEY, NewRecord, Slot, Store, StoreError, certificates};
 use pki_types::{CertificateDer, UnixTime};
 
@@ -27,7 +27,7 @@ impl Slots {
         let record = |slot: Option<Slot>| {
             let slot = slot?;
             let Header { not_before, not_after, written, .. } = *survey.header(slot)?;
-            Some(Credential { slot, not_before, not_after, received: written })
+            Some(SlotCertificate { slot, not_before, not_after, received: written })
         };
         let errors = [&survey.a, &survey.b].into_iter().filter_map(|slot| slot.as_ref().err()).map(ToString::to_string);
         Kept { active: record(selected.active), trial: record(selected.trial), errors: errors.collect() }

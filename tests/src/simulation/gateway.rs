@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use edgetrust_core::pki_types::UnixTime;
-use edgetrust_core::rotation::{Action, Credential, Event, Failure, FailureKind, Machine, Policy};
+use edgetrust_core::rotation::{Action, Event, Failure, FailureKind, Machine, Policy, SlotCertificate};
 use edgetrust_core::store::Slot;
 use edgetrust_core::time::TrustedTime;
 
@@ -49,13 +49,13 @@ pub(super) struct Gateway {
     random: Random,
     troubles: Troubles,
     /// The records that a restart finds.
-    slots: [Option<Credential>; 2],
+    slots: [Option<SlotCertificate>; 2],
     confirmed: Option<Slot>,
     /// The slot in use, whose confirmation met a full disk.
     unconfirmed: Option<Slot>,
     /// The validity of the issued certificate, in memory only.
     staged: Option<(u64, u64)>,
-    shown: Option<Credential>,
+    shown: Option<SlotCertificate>,
     answer: Option<(u64, Answer)>,
     on: bool,
     clock_offset: i64,
@@ -149,7 +149,7 @@ impl Gateway {
         self.machine = Machine::new(*self.machine.policy());
         let active = self.confirmed.and_then(|slot| self.slots[index(slot)]);
         let trial = self.slots.iter().flatten().find(|record| Some(record.slot) != self.confirmed).copied();
-        let newer = |trial: &Credential| active.is_none_or(|active| trial.not_after > active.not_after);
+        let newer = |trial: &SlotCertificate| active.is_none_or(|active| trial.not_after > active.not_after);
         self.event(now, Event::Restored { active, trial: trial.filter(newer) }, ca, report);
     }
 
@@ -216,7 +216,7 @@ impl Gateway {
             Answer::Written(slot) => {
                 let Some((not_before, not_after)) = self.staged else { return };
                 let [not_before, not_after, received] = [not_before, not_after, now].map(unix);
-                let record = Credential { slot, not_before, not_after, received };
+                let record = SlotCertificate { slot, not_before, not_after, received };
                 self.slots[index(slot)] = Some(record);
                 Event::Persisted
             }

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Mutex, MutexGuard};
 
 use edgetrust_core::config::AcmeKeys;
-use edgetrust_core::rotation::Credential;
+use edgetrust_core::rotation::SlotCertificate;
 use pki_types::{CertificateDer, UnixTime};
 
 use super::*;
@@ -101,7 +101,7 @@ impl Held for Memory {
                     contents.slots.get(&number(*slot)).is_some_and(|(_, is_confirmed)| *is_confirmed == confirmed)
                 })?;
                 let (Record { not_before, not_after, .. }, _) = contents.slots.get(&number(slot))?;
-                Some(Credential { slot, not_before: *not_before, not_after: *not_after, received: *not_before })
+                Some(SlotCertificate { slot, not_before: *not_before, not_after: *not_after, received: *not_before })
             };
             Ok(Kept { active: record(true), trial: record(false), errors: Vec::new() })
         })
