@@ -42,6 +42,9 @@ pub(crate) trait Reception: Send + Sync + 'static {
     /// in the listener's queue. It may be cancelled at any time, and is called again for the same connection.
     fn turn(&self, visitor: &mut Self::Visitor) -> impl Future<Output = ()> + Send;
 
+    /// Ends a connection whose turn has not come when the address closes.
+    fn turn_away(visitor: Self::Visitor);
+
     /// Serves the connection, whose turn it is, to its end.
     fn serve(
         &self,
@@ -99,15 +102,24 @@ async fn run<R: Reception>(reception: R, mut phase: watch::Receiver<AddressPhase
             },
         }
     }
-    drop((reception, waiting));
+    drop(reception);
+    if let Some(visitor) = waiting {
+        R::turn_away(visitor);
+    }
     loop {
         let now = *phase.borrow_and_update();
         if let AddressPhase::Drain(deadline) = now {
             let all_ended = async { while connections.join_next().await.is_some() {} };
-            if timeout(deadline, all_ended).await.is_err() {
-                R::cut(connections.len());
+            tokio::select! {
+                ended = timeout(deadline, all_ended) => {
+                    if ended.is_err() {
+                        R::cut(connections.len());
+                    }
+                    return;
+                }
+                changed = phase.changed() => if changed.is_err() { return },
             }
-            return;
+            continue;
         }
         tokio::select! {
             changed = phase.changed() => if changed.is_err() { return },
@@ -144,6 +156,8 @@ mod tests {
         fn failed(&self, _: &io::Error) {}
 
         fn cut(_: usize) {}
+
+        fn turn_away(_: u32) {}
 
         async fn accept(&self) -> io::Result<Option<u32>> {
             let mut next = self.next.lock().unwrap();

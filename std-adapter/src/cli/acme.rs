@@ -149,15 +149,21 @@ async fn status(all: &[Assignment], json: bool) -> Outcome {
     let (now, mut good, mut shown) = (clock::now(), true, Vec::new());
     for assignment in all {
         let settings = &assignment.settings;
-        let (active, errors) = active(&settings.home).await?;
+        let (active, mut errors) = active(&settings.home).await?;
         let valid = active.is_some_and(|active| active.not_before <= now && now <= active.not_after);
-        good &= valid && errors.is_empty();
         let policy = Policy { renew_before_s: settings.renew_before_s, ..Policy::default() };
         let renewed = active.map(|active| active.not_after.as_secs().saturating_sub(policy.lead_s(&active)));
         let renewed = renewed.map(|at| Utc(pki_types::UnixTime::since_unix_epoch(Duration::from_secs(at))).to_string());
         let account = account_file(&settings.home).await?;
         // An order that cannot be read is one, too.
-        let order = !matches!(settings.home.look(Entry::Order).await, Ok(None));
+        let order = settings.home.look(Entry::Order).await.map_or_else(
+            |error| {
+                errors.push(error.to_string());
+                true
+            },
+            |order| order.is_some(),
+        );
+        good &= valid && errors.is_empty();
         shown.push(json!({
             "name": name(assignment),
             "domains": settings.domains,

@@ -37,6 +37,8 @@ pub(super) struct Authorities {
     credential: Credential,
     held: Arc<dyn Held>,
     learned: Mutex<Vec<CertificateDer<'static>>>,
+    /// Held while the learned certificates change and are written: an older list never replaces a newer one.
+    writing: tokio::sync::Mutex<()>,
     /// The time of the next query.
     next: tokio::sync::Mutex<Instant>,
 }
@@ -67,12 +69,14 @@ impl Authorities {
             credential,
             held,
             learned: Mutex::new(learned),
+            writing: tokio::sync::Mutex::new(()),
             next: tokio::sync::Mutex::new(Instant::now()),
         }
     }
 
     /// Adds the chain of an issued certificate, or the intermediates that the CA publishes.
     pub(super) async fn learn(&self, above: &[CertificateDer<'static>]) {
+        let _writing = self.writing.lock().await;
         let kept = {
             let mut learned = lock(&self.learned);
             let before = learned.len();

@@ -48,6 +48,11 @@ impl Reception for Tunnels {
         warn!(connections, "closed at the drain deadline");
     }
 
+    /// Resets the connection: to a plaintext client an orderly end would look like an empty answer.
+    fn turn_away(visitor: Visitor) {
+        visitor.socket.reset_on_close();
+    }
+
     /// Waits for a seat for the connection's handshake, or for a permit if it has no handshake.
     async fn turn(&self, visitor: &mut Visitor) {
         let known = self.state.borrow().known_route().cloned();

@@ -237,7 +237,12 @@ impl Session {
                 biased;
                 // Without its listener a connection continues under the last state.
                 changed = self.state.changed(), if listened => listened = changed.is_ok(),
-                () = asleep => {}
+                () = asleep => if settles.is_some() && wake == settles {
+                    // Nothing else may be due; what is wakes the session at once.
+                    target.socket().keep_alive(&limits);
+                    settles = None;
+                    continue;
+                },
                 turn = poll_fn(|cx| {
                     let turn = splice.poll(cx, &mut **client, &mut **target, counters);
                     if !counted.open && (splice.bytes().1 > 0 || target.has_verdict()) {
@@ -252,10 +257,6 @@ impl Session {
                     }
                     Turn::Over => return splice.error().map_or(End::Both, End::Failed),
                 }
-            }
-            if settles.is_some_and(|settles| settles <= Instant::now()) {
-                target.socket().keep_alive(&limits);
-                settles = None;
             }
             if let Some(patience) = still_until(&limits, idle_timeout, splice)
                 && still.is_over(progress(splice, client, target), patience)

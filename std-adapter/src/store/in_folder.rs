@@ -76,7 +76,7 @@ impl Storage for FolderStorage {
         self.aside(|path| {
             let folder = Folder::open(path)?;
             let slots = Mutex::new(Slots::new(path)?);
-            Ok(Arc::new(HeldFolder(Arc::new(Contents { folder, slots }))) as Arc<dyn Held>)
+            Ok(Arc::new(HeldFolder(Arc::new(Contents { folder, slots, writing: Arc::default() }))) as Arc<dyn Held>)
         })
     }
 
@@ -106,6 +106,9 @@ struct HeldFolder(Arc<Contents>);
 struct Contents {
     folder: Folder,
     slots: Mutex<Slots>,
+    /// Held by the one write to the small files that is under way. A write goes on when nobody waits for it any more,
+    /// and the next one must come after it.
+    writing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Contents {
@@ -122,6 +125,23 @@ impl HeldFolder {
     ) -> Pending<'static, T> {
         let contents = self.0.clone();
         aside(move || work(&contents))
+    }
+
+    /// As [`Self::aside`], after all earlier work of this kind.
+    fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Contents) -> Result<T, StorageError> + Send + 'static,
+    ) -> Pending<'static, T> {
+        let contents = self.0.clone();
+        Box::pin(async move {
+            let turn = contents.writing.clone().lock_owned().await;
+            aside(move || {
+                let done = work(&contents);
+                drop(turn);
+                done
+            })
+            .await
+        })
     }
 }
 
@@ -154,7 +174,7 @@ impl Held for HeldFolder {
     }
 
     fn publish(&self, slot: Slot, record: Record) -> Pending<'_, ()> {
-        self.aside(move |contents| {
+        self.in_turn(move |contents| {
             let generation = contents.slots().generation(slot);
             let chain: String = record.chain.iter().map(|der| pem("CERTIFICATE", der)).collect();
             Ok(write_live(&contents.folder, generation, &chain, &pem("PRIVATE KEY", &record.key))?)
@@ -168,21 +188,24 @@ impl Held for HeldFolder {
     }
 
     fn look(&self, entry: Entry) -> Pending<'_, Option<Vec<u8>>> {
-        // Without a thread: the file is small, and a request for a renewal is looked for every second.
-        Box::pin(async move { Ok(self.0.folder.read(entry.name())?) })
+        if entry == Entry::Request {
+            // Without a thread: the file is small, another process writes it, and it is looked for every second.
+            return Box::pin(async move { Ok(self.0.folder.read(entry.name())?) });
+        }
+        self.in_turn(move |contents| Ok(contents.folder.read(entry.name())?))
     }
 
     fn keep<'a>(&'a self, entry: Entry, octets: &'a [u8]) -> Pending<'a, ()> {
         let octets = octets.to_vec();
-        self.aside(move |contents| Ok(contents.folder.write(entry.name(), &octets)?))
+        self.in_turn(move |contents| Ok(contents.folder.write(entry.name(), &octets)?))
     }
 
     fn forget(&self, entry: Entry) -> Pending<'_, ()> {
-        self.aside(move |contents| Ok(contents.folder.remove(entry.name())?))
+        self.in_turn(move |contents| Ok(contents.folder.remove(entry.name())?))
     }
 
     fn try_writing(&self) -> Pending<'_, ()> {
-        self.aside(|contents| Ok(contents.folder.try_writing()?))
+        self.in_turn(|contents| Ok(contents.folder.try_writing()?))
     }
 }
 
@@ -229,6 +252,25 @@ mod tests {
         assert!(error.to_string().ends_with("another process uses this folder"), "{error}");
         drop(held);
         same.take().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_write_that_nobody_waits_for_comes_before_the_next() {
+        let parent = tempfile::tempdir().unwrap();
+        let held = Home::folder(parent.path().to_str().unwrap()).take().await.unwrap();
+        let long = vec![b'a'; 1 << 16];
+        for _ in 0..50 {
+            // Polled once, then dropped, as an order that is given up.
+            tokio::select! {
+                biased;
+                _ = held.keep(Entry::Account, &long) => {}
+                () = std::future::ready(()) => {}
+            }
+            let seen = held.look(Entry::Account).await.unwrap();
+            assert_eq!(seen.unwrap_or_default().len(), long.len(), "the write is seen as soon as it was begun");
+            held.keep(Entry::Account, b"next").await.unwrap();
+            assert_eq!(held.look(Entry::Account).await.unwrap().as_deref(), Some(&b"next"[..]));
+        }
     }
 
     #[tokio::test]

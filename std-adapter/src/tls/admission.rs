@@ -13,7 +13,7 @@ pub enum Admission {
     Anyone(Anyone),
 }
 
-/// The marker of a side that authenticates nobody. Only settings without authentication make one:
+/// The marker of a side that authenticates nobody. Settings without authentication make it, and nobody else can:
 ///
 /// ```compile_fail,E0423
 /// let skipped = edgetrust::tls::Anyone(());
