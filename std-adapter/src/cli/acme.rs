@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use super::{Outcome, text};
+use crate::accept::{Accepting, Few};
 use crate::acme::{AcmeIssuer, Responders, account_file};
 use crate::agent::{Agents, Assignment, Once, assignments};
 use crate::clock;
@@ -249,16 +250,11 @@ async fn by_the_gateway(home: &Home, force: bool) -> Result<String, String> {
     Err(format!("the running gateway has not renewed within {} s: its log says why", PATIENCE.as_secs()))
 }
 
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+/// The number of validations that are answered at the same time.
+const VALIDATIONS: usize = 64;
 
 /// Answers tls-alpn-01 without a gateway.
-async fn answer_validations(address: SocketAddr, live: &LiveCredential) -> Result<AbortOnDrop, String> {
+async fn answer_validations(address: SocketAddr, live: &LiveCredential) -> Result<Accepting, String> {
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|error| format!("--tls-alpn-listen: cannot listen on {address}: {error}"))?;
     let server = TlsServer::new(ServerSettings {
@@ -268,20 +264,18 @@ async fn answer_validations(address: SocketAddr, live: &LiveCredential) -> Resul
         alpn: Vec::new(),
     });
     let server = Arc::new(server.map_err(text)?);
-    Ok(AbortOnDrop(tokio::spawn(async move {
-        while let Ok((stream, remote)) = listener.accept().await {
-            let server = server.clone();
-            tokio::spawn(async move {
-                let answered =
-                    async { ClientHello::read(stream).await?.answer_challenge([&*server].into_iter()).await };
-                match tokio::time::timeout(Duration::from_secs(10), answered).await {
-                    Ok(Ok(name)) => info!(%remote, %name, "tls-alpn-01 answered"),
-                    Ok(Err(error)) => warn!(%remote, "tls-alpn-01 not answered: {error}"),
-                    Err(_) => warn!(%remote, "tls-alpn-01 not answered: no handshake within 10 s"),
-                }
-            });
+    let answer = move |stream, remote| {
+        let server = server.clone();
+        async move {
+            let answered = async { ClientHello::read(stream).await?.answer_challenge([&*server].into_iter()).await };
+            match tokio::time::timeout(Duration::from_secs(10), answered).await {
+                Ok(Ok(name)) => info!(%remote, %name, "tls-alpn-01 answered"),
+                Ok(Err(error)) => warn!(%remote, "tls-alpn-01 not answered: {error}"),
+                Err(_) => warn!(%remote, "tls-alpn-01 not answered: no handshake within 10 s"),
+            }
         }
-    })))
+    };
+    Ok(Accepting::begin(Few::new(listener, VALIDATIONS, answer, |error| warn!("accept: {error}"))))
 }
 
 fn issuer(assignment: &Assignment, held: Arc<dyn Held>) -> Result<AcmeIssuer, String> {
