@@ -213,7 +213,7 @@ impl Session {
         let mut listened = true;
         let mut settles = Instant::now().checked_add(SETTLED);
         let mut withdrawn: Option<(Withdrawn, Instant)> = None;
-        let mut still = Still { progress: [0; 6], since: Instant::now() };
+        let mut still = Still::begin(splice);
         loop {
             let limits = self.state.borrow().limits;
             let idle_timeout = self.idle_timeout(&**client);
@@ -252,7 +252,7 @@ impl Session {
                 }) => match turn {
                     // Nothing that the verdict depends on has changed.
                     Turn::Half => {
-                        still = Still { progress: progress(splice, client, target), since: Instant::now() };
+                        still = Still::begin(splice);
                         continue;
                     }
                     Turn::Over => return splice.error().map_or(End::Both, End::Failed),
@@ -359,6 +359,13 @@ struct Still {
 }
 
 impl Still {
+    /// Begins to wait. The send queues are taken for empty, which saves two system calls at each half-closed session: a
+    /// queue that is not counts as progress once.
+    fn begin(splice: &Splice) -> Self {
+        let [up, down, given_up, given_down] = splice.progress();
+        Self { progress: [up, down, given_up, given_down, 0, 0], since: Instant::now() }
+    }
+
     /// Returns whether nothing was carried for `patience`; called after that time, not at every byte.
     fn is_over(&mut self, progress: [u64; 6], patience: Duration) -> bool {
         if progress != self.progress {
