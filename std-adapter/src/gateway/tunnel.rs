@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,19 +16,19 @@ use super::target;
 use super::{Address, Limits, TunnelLimits};
 use crate::tls::{Certificates, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
 
-/// The settings of one tunnel.
+/// One tunnel: as it is configured, or, in a [`Route`], as it serves.
 #[derive(Clone, Debug)]
-pub struct Tunnel {
+pub struct Tunnel<K = TunnelKind> {
     /// The name in logs.
     pub name: String,
-    /// The address that the tunnel listens on.
+    /// The address that the tunnel listens on, as configured: port 0 stays port 0.
     pub listen: Address,
     /// The address that the tunnel forwards to.
     pub target: Address,
     /// The limits of the tunnel.
     pub limits: TunnelLimits,
     /// The kind of tunnel.
-    pub kind: TunnelKind,
+    pub kind: K,
 }
 
 /// The kind of a tunnel.
@@ -54,17 +55,20 @@ pub enum TunnelKind {
 /// A tunnel that can serve.
 #[derive(Debug)]
 pub(super) struct Route {
-    pub(super) name: String,
-    /// The address as configured: port 0 stays port 0.
-    pub(super) listen: Address,
-    pub(super) target: Address,
+    tunnel: Tunnel<RouteKind>,
     /// The maximum time for reaching the target.
     patience: Duration,
-    pub(super) limits: TunnelLimits,
-    pub(super) kind: RouteKind,
     pub(super) certificates: Certificates,
     pub(super) insecure: bool,
     pub(super) counters: Arc<Counters>,
+}
+
+impl Deref for Route {
+    type Target = Tunnel<RouteKind>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.tunnel
+    }
 }
 
 #[derive(Debug)]
@@ -119,7 +123,8 @@ impl Route {
             }
         };
         let patience = target::share_of(gateway.handshake_timeout);
-        Ok(Self { name, listen, target, patience, limits, kind, certificates, insecure, counters })
+        let tunnel = Tunnel { name, listen, target, limits, kind };
+        Ok(Self { tunnel, patience, certificates, insecure, counters })
     }
 
     /// Connects to the target.
