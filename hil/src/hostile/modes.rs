@@ -113,7 +113,7 @@ pub const MODES: &[Mode] = &[
     // Certificates.
     chain!("empty-chain", "sends a list without certificates", "NoCertificate", Chain::Empty),
     chain!("wrong-name", "has a certificate for another name", "WrongServerName", Chain::WrongName),
-    chain!("no-names", "has a certificate with its name as common name alone", "Denied", Chain::NoNames),
+    chain!("no-names", "has a certificate with its name as common name alone", "WrongServerName", Chain::NoNames),
     chain!("wrong-ca", "has a certificate of another root", "UnknownIssuer", Chain::WrongAuthority),
     chain!("self-signed", "has a certificate that it signed itself", "SelfSigned", Chain::SelfSigned),
     chain!("expired", "has a certificate that ended ten days ago", "Expired", Chain::Expired),
