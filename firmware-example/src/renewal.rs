@@ -4,7 +4,7 @@
 use edgetrust_core::config::Device;
 use edgetrust_core::crypto::{P256Key, PKCS8_P256};
 use edgetrust_core::pki_types::UnixTime;
-use edgetrust_core::rotation::{Action, SlotCertificate, Event, Failure, Machine, Policy};
+use edgetrust_core::rotation::{Action, Event, Failure, Machine, Policy, SlotCertificate};
 use edgetrust_core::store::{Header, NewRecord, Slot, SlotMedium, Store, TIME_MARKS, certificates};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
