@@ -127,7 +127,7 @@ fn renewal_information_in_the_past_renews_once() {
     gateway.program.wait_for("the CA suggests a renewal");
     // A renewal says which certificate it replaces (RFC 9773 section 5).
     std::fs::write(site.storage().join("renew.request"), "").unwrap();
-    let order = gateway.program.wait_for(" INFO order ");
+    let order = gateway.program.wait_for("an order was created");
     assert!(order.contains("replaces=true"), "{order}");
     gateway.program.wait_until("a renewal", |_| gateway.credential()["issued"] == 2);
     assert_eq!(gateway.credential()["failed"], 0);
