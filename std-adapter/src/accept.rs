@@ -24,7 +24,7 @@ pub(crate) enum AddressPhase {
     Drain(Duration),
 }
 
-/// What differs between the addresses: who may come in, when, and what a connection is for.
+/// The part that differs between addresses: the clients that may come in, their turns, and the service they get.
 pub(crate) trait Reception: Send + Sync + 'static {
     /// An accepted connection.
     type Visitor: Send;
@@ -43,7 +43,9 @@ pub(crate) trait Reception: Send + Sync + 'static {
     fn turn(&self, visitor: &mut Self::Visitor) -> impl Future<Output = ()> + Send;
 
     /// Ends a connection whose turn has not come when the address closes.
-    fn turn_away(visitor: Self::Visitor);
+    fn turn_away(visitor: Self::Visitor) {
+        drop(visitor);
+    }
 
     /// Serves the connection, whose turn it is, to its end.
     fn serve(
@@ -156,8 +158,6 @@ mod tests {
         fn failed(&self, _: &io::Error) {}
 
         fn cut(_: usize) {}
-
-        fn turn_away(_: u32) {}
 
         async fn accept(&self) -> io::Result<Option<u32>> {
             let mut next = self.next.lock().unwrap();

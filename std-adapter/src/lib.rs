@@ -61,7 +61,8 @@ pub mod tls;
 
 pub use edgetrust_core as core;
 
-/// What `main.rs` and the tests of the program need. It is no part of the library: it changes with any release.
+/// The entry point of `main.rs`, and the items that tests of the program need. No part of the library: it changes with
+/// any release.
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod program {

@@ -85,7 +85,7 @@ fn citations_have_one_style() {
     }
 }
 
-/// What is thrown away is thrown away for a reason: a comment on the line or before it, which also holds for lines that
+/// A discarded result has its reason beside it: a comment on the line or before it, which also holds for lines that
 /// follow at once.
 #[test]
 fn what_is_thrown_away_has_a_reason() {

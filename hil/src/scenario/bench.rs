@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -28,6 +28,9 @@ const DEVICE: &str = "sensor-7.mesh.test";
 pub(super) const PORT: u16 = 8443;
 /// The port at which devices renew.
 const EST_PORT: u16 = 8444;
+
+/// The time after which an unanswered command is sent again.
+const AGAIN: Duration = Duration::from_secs(2);
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
@@ -113,6 +116,16 @@ impl Bench {
     pub(super) fn power(&mut self) -> io::Result<()> {
         self.qemu = Some(self.machine.start(Some(&self.wire), &self.log)?);
         Ok(())
+    }
+
+    /// Tells the device to renew, since its certificate is of a day; again after a while, in case the command went to an
+    /// earlier connection, until the device has logged it after the line `from`.
+    pub(super) fn ask_to_renew(&self, from: usize, asked: &mut Option<Instant>) {
+        let due = asked.is_none_or(|asked| asked.elapsed() > AGAIN);
+        let taken = || self.log.lines(from).iter().any(|line| line.text.contains("command: Rotate"));
+        if due && !taken() && self.service.send("rotate") {
+            *asked = Some(Instant::now());
+        }
     }
 
     /// Cuts the device's power.

@@ -11,9 +11,6 @@ use crate::log::Waited;
 /// The time limit for each start and each renewal.
 const EACH: Duration = Duration::from_secs(60);
 
-/// The time after which an unanswered command is sent again.
-const AGAIN: Duration = Duration::from_secs(2);
-
 /// A random number generator (splitmix64): the same seed gives the same places.
 struct Chance(u64);
 
@@ -59,7 +56,7 @@ pub(super) fn run(bench: &mut Bench, cuts: Cuts, never: &Regex) -> Result<u32, S
 fn renew(bench: &mut Bench, from: usize) -> Result<bool, String> {
     let until = Instant::now() + EACH;
     let said = |bench: &Bench, what: &str| bench.log.lines(from).iter().any(|line| line.text.contains(what));
-    let mut asked = None::<Instant>;
+    let mut asked = None;
     loop {
         if bench.flash.operations().is_ok_and(|done| done.stopped) {
             return Ok(true);
@@ -67,11 +64,8 @@ fn renew(bench: &mut Bench, from: usize) -> Result<bool, String> {
         if said(bench, "rotation: Confirm") {
             return Ok(false);
         }
-        // A device with a certificate of a day is told to renew, and again if the command went to an earlier
-        // connection.
-        let due = asked.is_none_or(|asked| asked.elapsed() > AGAIN) && !said(bench, "command: Rotate");
-        if due && said(bench, "connected: websocket") && bench.service.send("rotate") {
-            asked = Some(Instant::now());
+        if said(bench, "connected: websocket") {
+            bench.ask_to_renew(from, &mut asked);
         }
         if Instant::now() > until {
             return Err(format!("neither the power nor the renewal ended in {EACH:?}"));

@@ -11,9 +11,6 @@ use crate::image::FlashFault;
 /// The time limit for each renewal, with the device's wait after a failure.
 const EACH: Duration = Duration::from_secs(60);
 
-/// The time after which an unanswered command is sent again.
-const AGAIN: Duration = Duration::from_secs(2);
-
 /// Makes the operations fail, and returns their number and how many of them were part of a renewal.
 pub(super) fn run(bench: &mut Bench, faults: Faults, never: &Regex) -> Result<(u32, u32), String> {
     let (mut all, mut met) = (0, 0);
@@ -40,7 +37,7 @@ pub(super) fn run(bench: &mut Bench, faults: Faults, never: &Regex) -> Result<(u
 /// Tells the device to renew, and waits until it has renewed and is connected again.
 fn renew(bench: &Bench, from: usize) -> Result<(), String> {
     let until = Instant::now() + EACH;
-    let mut asked = None::<Instant>;
+    let mut asked = None;
     loop {
         let lines = bench.log.lines(from);
         let place = |what: &str| lines.iter().position(|line| line.text.contains(what));
@@ -49,11 +46,7 @@ fn renew(bench: &Bench, from: usize) -> Result<(), String> {
         {
             return Ok(());
         }
-        // Again, if the command went to an earlier connection.
-        let due = asked.is_none_or(|asked| asked.elapsed() > AGAIN) && place("command: Rotate").is_none();
-        if due && bench.service.send("rotate") {
-            asked = Some(Instant::now());
-        }
+        bench.ask_to_renew(from, &mut asked);
         if Instant::now() > until {
             return Err(format!("no renewal within {EACH:?}"));
         }

@@ -44,11 +44,6 @@ where
     /// Does nothing: such an address is closed at once, and never drained.
     fn cut(_connections: usize) {}
 
-    /// Closes the connection: nothing was read from it.
-    fn turn_away(visitor: Self::Visitor) {
-        drop(visitor);
-    }
-
     async fn turn(&self, (_, _, permit): &mut Self::Visitor) {
         // The semaphore is never closed.
         *permit = self.permits.clone().acquire_owned().await.ok();

@@ -152,7 +152,7 @@ impl AcmeIssuer {
         let leaf = chain.first().and_then(|leaf| Certificate::from_der(leaf).ok());
         let validity = leaf.ok_or_else(|| refused("it does not parse".to_owned()))?.validity();
         let record = Record { key, chain, not_before: validity.not_before, not_after: validity.not_after };
-        credential(&record).map_err(refused)?;
+        credential(&record).map_err(|error| refused(error.to_string()))?;
         Ok(record)
     }
 

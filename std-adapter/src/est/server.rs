@@ -196,10 +196,6 @@ impl Reception for Devices {
         warn!(connections, "est: closed at the drain deadline");
     }
 
-    fn turn_away(visitor: Visitor) {
-        drop(visitor);
-    }
-
     /// Waits for a seat for the connection's handshake.
     async fn turn(&self, (_, _, guest): &mut Visitor) {
         self.common.counts.door.seat(guest).await;

@@ -100,7 +100,7 @@ impl From<io::Error> for Refused {
     }
 }
 
-/// What an accepted connection is for.
+/// The purpose of an accepted connection.
 pub(super) enum Opening {
     /// It carries octets, and counts in its tunnel's share.
     Session(Opened, Permit),
@@ -203,7 +203,7 @@ async fn open_known(
             let target = reach(&route, header).await?;
             waiting.over();
             let streams = Streams::Plain(socket, target);
-            Ok(Opening::Session(Opened { route, admission: Anyone::in_plaintext(), streams }, permit))
+            Ok(Opening::Session(Opened { route, admission: Anyone::admitted(), streams }, permit))
         }
     }
 }

@@ -128,7 +128,7 @@ pub(super) async fn carry(opened: Opened, state: watch::Receiver<Arc<ListenerSta
         Streams::Plain(client, target) => {
             session
                 .run(client, target, Judged::Client, |_, _, kind| match kind {
-                    RouteKind::Plain { .. } => Ok(Anyone::in_plaintext()),
+                    RouteKind::Plain { .. } => Ok(Anyone::admitted()),
                     RouteKind::Server { .. } | RouteKind::Client { .. } => Err(Withdrawn::AnotherKind),
                 })
                 .await
@@ -136,7 +136,7 @@ pub(super) async fn carry(opened: Opened, state: watch::Receiver<Arc<ListenerSta
         Streams::Server(client, target) => {
             session
                 .run(client, target, Judged::Client, |client, _, kind| match kind {
-                    RouteKind::Plain { .. } => Ok(Anyone::in_plaintext()),
+                    RouteKind::Plain { .. } => Ok(Anyone::admitted()),
                     RouteKind::Server { tls, .. } => tls.admit(client.get_ref().1).map_err(Withdrawn::Peer),
                     RouteKind::Client { .. } => Err(Withdrawn::AnotherKind),
                 })

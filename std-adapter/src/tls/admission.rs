@@ -22,19 +22,9 @@ pub enum Admission {
 pub struct Anyone(());
 
 impl Anyone {
-    /// Creates the marker for a client without a certificate, where the settings admit such a client.
-    pub(super) fn without_certificate() -> Admission {
-        Admission::Anyone(Self(()))
-    }
-
-    /// Creates the marker for TLS settings that verify no peer.
-    pub(super) fn not_verified() -> Admission {
-        Admission::Anyone(Self(()))
-    }
-
-    /// Creates the marker for a plaintext tunnel.
-    #[cfg(feature = "cli")]
-    pub(crate) fn in_plaintext() -> Admission {
+    /// Admits a peer of which the settings ask nothing: a client without a certificate where none is required, a peer
+    /// that is not verified, a client of a plaintext tunnel.
+    pub(crate) fn admitted() -> Admission {
         Admission::Anyone(Self(()))
     }
 }

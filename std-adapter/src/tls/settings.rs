@@ -123,7 +123,7 @@ impl TlsServer {
     pub(crate) fn admit_again(&self, shown: &[pki_types::CertificateDer<'_>]) -> Result<Admission, Refusal> {
         match &self.verifier {
             Some(verifier) => verifier.admit(Some(shown)),
-            None => Ok(Anyone::not_verified()),
+            None => Ok(Anyone::admitted()),
         }
     }
 
@@ -203,7 +203,7 @@ impl TlsServer {
     pub fn admit(&self, connection: &rustls::CommonState) -> Result<Admission, Refusal> {
         match &self.verifier {
             Some(verifier) => verifier.admit(connection.peer_certificates()),
-            None => Ok(Anyone::not_verified()),
+            None => Ok(Anyone::admitted()),
         }
     }
 }
@@ -277,7 +277,7 @@ impl TlsClient {
     pub fn admit(&self, connection: &rustls::CommonState, server_name: &ServerName<'_>) -> Result<Admission, Refusal> {
         match &self.verifier {
             Some(verifier) => verifier.admit(connection.peer_certificates(), server_name).map(Admission::Peer),
-            None => Ok(Anyone::not_verified()),
+            None => Ok(Anyone::admitted()),
         }
     }
 }

@@ -217,7 +217,7 @@ impl ClientVerifier {
                 self.verdict(leaf, sent, clock::now()).map(|verdict| Admission::Peer(self.judge.admit(verdict)))
             }
             None if self.mandatory => Err(Refusal::NoCertificate),
-            None => Ok(Anyone::without_certificate()),
+            None => Ok(Anyone::admitted()),
         }
     }
 }

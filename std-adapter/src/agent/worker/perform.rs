@@ -65,7 +65,11 @@ impl Worker {
 
     pub(super) async fn activate(&mut self, slot: Slot) {
         let record = self.record(slot).await;
-        match record.and_then(|record| credential(&record).map(|credential| (record, credential))) {
+        let shown = record.and_then(|record| match credential(&record) {
+            Ok(credential) => Ok((record, credential)),
+            Err(error) => Err(error.to_string()),
+        });
+        match shown {
             Ok((record, credential)) => {
                 self.live.replace(&credential);
                 let end = Utc(record.not_after);
