@@ -37,12 +37,13 @@ pub const INHERITANCE: &[Inheritance] = &[
             "mtls.allowed_client_dns",
             "mtls.allowed_client_uris",
             "mtls.allowed_client_ips",
+            "mtls.allowed_clients",
         ],
         rule: "together; the lists replace",
     },
     Inheritance {
         group: "trust in servers",
-        keys: &["ca_files", "pinned_certificates", "use_system_roots"],
+        keys: &["ca_files", "pinned_certificates", "use_system_roots", "server_issuers"],
         rule: "together; a tunnel that names none but `ca_files` or `pinned_certificates` believes no CA of the system",
     },
     Inheritance {
@@ -232,5 +233,8 @@ fn names_client_credential(side: &RawSide<'_>) -> bool {
 
 #[cfg(feature = "gateway")]
 fn names_trust(side: &RawSide<'_>) -> bool {
-    side.ca_files.written || side.pinned_certificates.written || side.system_roots.is_some()
+    side.ca_files.written
+        || side.pinned_certificates.written
+        || side.system_roots.is_some()
+        || side.server_issuers.written
 }

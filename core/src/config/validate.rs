@@ -5,7 +5,7 @@ use super::inherit::{ClientSide, ServerSide};
 use super::model::{ClientTls, Config, Server};
 use super::raw::{Raw, RawSide};
 use super::validate_place::{CLIENT, ConfigPlace, SERVER, TRUE};
-use super::validate_sides::{client, server, switches};
+use super::validate_sides::{client, denied_keys, server, switches};
 
 /// Validates all that is read.
 #[inline(never)]
@@ -23,6 +23,7 @@ pub(super) fn config<'a>(raw: &Raw<'a>) -> Result<Config<'a>, ConfigError<'a>> {
     let mut config = Config {
         server,
         client,
+        denied_keys: denied_keys(&raw.denied_keys)?,
         #[cfg(feature = "gateway")]
         gateway: super::model::Gateway::default(),
         #[cfg(feature = "device")]

@@ -140,7 +140,11 @@ pub(super) fn server_side<'a>(
 fn no_keys_of_clients<'a>(at: &ConfigPlace<'a>, own: &RawSide<'a>) -> Result<(), ConfigError<'a>> {
     const EXPECTED: &str = "nothing: this key is for client tunnels";
     let (mtls, at_mtls) = (&own.mtls, at.inside("mtls"));
-    let lists = [("ca_files", own.ca_files.written), ("pinned_certificates", own.pinned_certificates.written)];
+    let lists = [
+        ("ca_files", own.ca_files.written),
+        ("pinned_certificates", own.pinned_certificates.written),
+        ("server_issuers", own.server_issuers.written),
+    ];
     if let Some((key, _)) = lists.into_iter().find(|(_, written)| *written) {
         return at.fail(key, Found::Array, EXPECTED);
     }
@@ -217,6 +221,7 @@ fn no_keys_of_servers<'a>(at: &ConfigPlace<'a>, own: &RawSide<'a>) -> Result<(),
         ("allowed_client_dns", mtls.allowed_dns.written),
         ("allowed_client_uris", mtls.allowed_uris.written),
         ("allowed_client_ips", mtls.allowed_ips.written),
+        ("allowed_clients", mtls.allowed_clients.written),
     ];
     if let Some((key, _)) = lists.into_iter().find(|(_, written)| *written) {
         return at_mtls.fail(key, Found::Array, EXPECTED);
