@@ -50,8 +50,8 @@ pub use model::{
 };
 #[cfg(feature = "gateway")]
 pub use model::{
-    AllowedClients, Est, Gateway, GatewayLimits, Inheritance, MAX_ISSUERS, MAX_TUNNELS, Origin, Origins, ProxyProtocol,
-    Tunnel, TunnelKind, TunnelLimits,
+    AllowedClients, Est, Gateway, GatewayLimits, Inheritance, MAX_CLIENT_RULES, MAX_ISSUERS, MAX_TUNNELS, Origin,
+    Origins, ProxyProtocol, Span, Tunnel, TunnelKind, TunnelLimits,
 };
 #[cfg(feature = "device")]
 pub use model::{Device, Enroll, Remote};

@@ -18,9 +18,12 @@ use crate::x509::KeyHash;
 pub const MAX_FILES: usize = 16;
 /// The largest number of names in one allow list.
 pub const MAX_NAMES: usize = 32;
-/// The largest number of issuers in all rules of one `allowed_clients`.
+/// The largest number of elements in all `allowed_clients` of a file.
 #[cfg(feature = "gateway")]
-pub const MAX_ISSUERS: usize = 32;
+pub const MAX_CLIENT_RULES: usize = 128;
+/// The largest number of issuers in all `allowed_clients` of a file.
+#[cfg(feature = "gateway")]
+pub const MAX_ISSUERS: usize = 128;
 /// The largest number of denied keys.
 pub const MAX_DENIED_KEYS: usize = if cfg!(feature = "gateway") { 64 } else { 8 };
 /// The largest number of tunnels of a gateway.
@@ -154,26 +157,46 @@ pub struct ClientTrust<'a> {
     pub allowed_uris: Names<'a>,
     /// The allowed IP addresses.
     pub allowed_ips: Addresses,
-    /// The allowed names with their issuers.
+    /// The allowed names with their issuers, among all of the file: [`AllowedClients::of`].
     #[cfg(feature = "gateway")]
-    pub allowed_clients: AllowedClients<'a>,
+    pub allowed_clients: Span,
 }
 
-/// Names that are let in, each from its own CAs.
+/// A part of a list.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    pub(super) from: u16,
+    pub(super) until: u16,
+}
+
+#[cfg(feature = "gateway")]
+impl Span {
+    pub(super) fn is_empty(self) -> bool {
+        self.from == self.until
+    }
+
+    /// Returns this part of a list.
+    pub(super) fn of<T>(self, list: &[T]) -> &[T] {
+        list.get(usize::from(self.from)..usize::from(self.until)).unwrap_or_default()
+    }
+}
+
+/// The elements of all `allowed_clients` of a file: names that are let in, each from its own CAs.
 #[cfg(feature = "gateway")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowedClients<'a> {
-    pub(super) rules: heapless::Vec<(RuleName<'a>, Option<(usize, usize)>), MAX_NAMES>,
+    pub(super) rules: heapless::Vec<(RuleName<'a>, Option<Span>), MAX_CLIENT_RULES>,
     /// The issuers of all rules, one after the other: files, and hashes of keys.
     pub(super) issuers: heapless::Vec<&'a str, MAX_ISSUERS>,
 }
 
 #[cfg(feature = "gateway")]
 impl<'a> AllowedClients<'a> {
-    /// Returns each name, with its issuers (files, and hashes of keys) or `None` for any issuer.
-    pub fn iter(&self) -> impl Iterator<Item = (RuleName<'a>, Option<&[&'a str]>)> {
-        let issuers = |(from, until)| self.issuers.get(from..until).unwrap_or_default();
-        self.rules.iter().map(move |(name, bound)| (*name, bound.map(issuers)))
+    /// Returns the allowed names of a side, each with its issuers (files, and hashes of keys), or `None` for any issuer.
+    pub fn of(&self, clients: &ClientTrust<'_>) -> impl Iterator<Item = (RuleName<'a>, Option<&[&'a str]>)> {
+        let rules = clients.allowed_clients.of(&self.rules).iter();
+        rules.map(|(name, issuers)| (*name, issuers.map(|issuers| issuers.of(&self.issuers))))
     }
 }
 
@@ -201,6 +224,8 @@ pub struct Gateway<'a> {
     pub limits: GatewayLimits,
     /// The EST server for renewals by devices.
     pub est: Option<Est<'a>>,
+    /// The allowed names with issuers, of all tunnels and of the EST server.
+    pub allowed_clients: AllowedClients<'a>,
 }
 
 /// An EST server (RFC 7030): devices renew their certificates over mutual TLS, and the gateway orders them.

@@ -23,6 +23,7 @@ impl<'a> Config<'a> {
         server(&mut self.server, each);
         client(&mut self.client, each);
         files(&mut self.gateway.known_intermediates, each);
+        issuers(&mut self.gateway.allowed_clients.issuers, each);
         for tunnel in &mut self.gateway.tunnels {
             for endpoint in [&mut tunnel.listen, &mut tunnel.target] {
                 if let Endpoint::Unix(path) = endpoint {
@@ -72,7 +73,6 @@ fn server_tls<'a>(tls: &mut ServerTls<'a>, each: Each<'_, 'a>) {
 fn client_trust<'a>(clients: &mut ClientTrust<'a>, each: Each<'_, 'a>) {
     files(&mut clients.ca_files, each);
     files(&mut clients.pinned_certificates, each);
-    issuers(&mut clients.allowed_clients.issuers, each);
 }
 
 /// Passes over hashes of keys.

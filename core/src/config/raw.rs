@@ -2,9 +2,9 @@
 
 use super::acme::{AcmeKeys, MAX_DOMAINS};
 #[cfg(feature = "gateway")]
-use super::model::MAX_ISSUERS;
-#[cfg(feature = "gateway")]
 use super::model::{GatewayLimits, MAX_TUNNELS, TunnelLimits};
+#[cfg(feature = "gateway")]
+use super::model::{MAX_CLIENT_RULES, MAX_ISSUERS, Span};
 use super::model::{MAX_DENIED_KEYS, MAX_FILES, MAX_NAMES, MinVersion};
 #[cfg(feature = "gateway")]
 use crate::identity::RuleName;
@@ -94,12 +94,12 @@ pub(super) struct RawDeniedKey<'a> {
     pub(super) until: Option<UnixTime>,
 }
 
-/// `allowed_clients`. The issuers of all rules are in one list: most rules have one, and no rule has many.
+/// The elements of all `allowed_clients` in a file, in the order of the text. A list in each side would make every
+/// tunnel larger by what few tunnels need.
 #[cfg(feature = "gateway")]
 #[derive(Default)]
 pub(super) struct RawClients<'a> {
-    pub(super) written: bool,
-    pub(super) items: heapless::Vec<RawClient<'a>, MAX_NAMES>,
+    pub(super) items: heapless::Vec<RawClient<'a>, MAX_CLIENT_RULES>,
     pub(super) issuers: List<'a, MAX_ISSUERS>,
 }
 
@@ -109,9 +109,10 @@ pub(super) struct RawClients<'a> {
 pub(super) struct RawClient<'a> {
     pub(super) offset: u32,
     pub(super) name: Option<RuleName<'a>>,
-    /// The index of its first issuer, and of the one after its last if `issuers` is written.
-    pub(super) from: usize,
-    pub(super) until: Option<usize>,
+    /// Its issuers, if `issuers` is written.
+    pub(super) issuers: Option<Span>,
+    /// The index of the next issuer when the element began.
+    pub(super) from: u16,
 }
 
 #[derive(Default)]
@@ -129,7 +130,7 @@ pub(super) struct RawMtls<'a> {
     pub(super) allowed_uris: List<'a, MAX_NAMES>,
     pub(super) allowed_ips: List<'a, MAX_NAMES>,
     #[cfg(feature = "gateway")]
-    pub(super) allowed_clients: RawClients<'a>,
+    pub(super) allowed_clients: Option<Span>,
     pub(super) cert_file: Option<&'a str>,
     pub(super) key_file: Option<&'a str>,
     pub(super) acme: RawAcme<'a>,
@@ -162,6 +163,7 @@ pub(super) struct RawGateway<'a> {
     pub(super) admin_listen: Option<&'a str>,
     pub(super) limits: GatewayLimits,
     pub(super) est: RawEst<'a>,
+    pub(super) allowed_clients: RawClients<'a>,
     /// Takes the keys of a tunnel that does not exist; never read.
     spare: RawTunnel<'a>,
 }
@@ -216,7 +218,7 @@ impl RawMtls<'_> {
     /// Returns whether an allow list is written, even an empty one.
     pub(super) fn names_rules(&self) -> bool {
         #[cfg(feature = "gateway")]
-        if self.allowed_clients.written {
+        if self.allowed_clients.is_some() {
             return true;
         }
         self.allowed_cns.written || self.allowed_dns.written || self.allowed_uris.written || self.allowed_ips.written

@@ -48,7 +48,7 @@ fn shared_server<'a>(raw: &Raw<'a>) -> Result<Server<'a>, ConfigError<'a>> {
     if !raw.has_servers_of_its_own() {
         at.switched(side.offset, side.enabled, side.other)?;
     }
-    server(&at, &ServerSide::shared(side))
+    server(&at, &ServerSide::shared(raw))
 }
 
 /// Validates `security.tls.client`.

@@ -4,13 +4,11 @@ use super::address::rule_address;
 use super::error::{ConfigError, Found};
 use super::inherit::{ClientSide, ServerSide};
 #[cfg(feature = "gateway")]
-use super::model::AllowedClients;
+use super::model::Span;
 use super::model::{
     Addresses, ClientTls, ClientTrust, CredentialSource, DeniedKey, DeniedKeys, Files, MAX_FILES, Paths, Server,
     ServerTls,
 };
-#[cfg(feature = "gateway")]
-use super::raw::RawClients;
 use super::raw::{List, RawDeniedKey, RawSide};
 use super::validate_acme::{AcmeFor, acme};
 use super::validate_place::{ConfigPlace, FALSE, TLS, TRUE};
@@ -92,25 +90,23 @@ fn client_trust<'a>(at: &ConfigPlace<'a>, side: &ServerSide<'_, 'a>) -> Result<C
         allowed_uris: rules.allowed_uris.items.clone(),
         allowed_ips,
         #[cfg(feature = "gateway")]
-        allowed_clients: allowed_clients(at, &rules.allowed_clients)?,
+        allowed_clients: allowed_clients(at, side)?,
     })
 }
 
 /// Validates `allowed_clients`: each has a name, and issuers that are written are some.
 #[cfg(feature = "gateway")]
 #[inline(never)]
-fn allowed_clients<'a>(at: &ConfigPlace<'a>, raw: &RawClients<'a>) -> Result<AllowedClients<'a>, ConfigError<'a>> {
-    let mut allowed = AllowedClients { rules: heapless::Vec::new(), issuers: raw.issuers.items.clone() };
-    for (index, client) in (0_u16..).zip(&raw.items) {
+fn allowed_clients<'a>(at: &ConfigPlace<'a>, side: &ServerSide<'_, 'a>) -> Result<Span, ConfigError<'a>> {
+    let span = side.rules.allowed_clients.unwrap_or_default();
+    for (index, client) in (0_u16..).zip(span.of(&side.allowed_clients.items)) {
         let at = at.inside("allowed_clients").element(index, client.offset);
-        let name = at.required("cn", client.name, "a name: one of cn, dns, uri and ip")?;
-        if client.until == Some(client.from) {
+        at.required("cn", client.name, "a name: one of cn, dns, uri and ip")?;
+        if client.issuers.is_some_and(Span::is_empty) {
             return at.fail("issuers", Found::Array, "at least one CA; without issuers the name may come from any");
         }
-        let pushed = allowed.rules.push((name, client.until.map(|until| (client.from, until)))).is_ok();
-        debug_assert!(pushed, "both lists have the same capacity");
     }
-    Ok(allowed)
+    Ok(span)
 }
 
 /// Validates `denied_keys`: each has a key.

@@ -39,22 +39,30 @@ pub(crate) fn issuers(texts: &[&str], watched: &mut Watched) -> Result<Vec<KeyHa
 ///
 /// # Errors
 /// Returns the fault in a file.
-pub(super) fn peers(trust: &ClientTrust<'_>, watched: &mut Watched) -> Result<Peers, String> {
+pub(super) fn peers(
+    trust: &ClientTrust<'_>,
+    allowed: &AllowedClients<'_>,
+    watched: &mut Watched,
+) -> Result<Peers, String> {
     let owned = |name: &&str| (*name).to_owned();
     let names = (trust.allowed_cns.iter().map(owned).map(OwnedRuleName::CommonName))
         .chain(trust.allowed_dns.iter().map(owned).map(OwnedRuleName::Dns))
         .chain(trust.allowed_uris.iter().map(owned).map(OwnedRuleName::Uri))
         .chain(trust.allowed_ips.iter().copied().map(OwnedRuleName::Ip));
     let mut rules: Vec<OwnedRule> = names.map(OwnedRule::from).collect();
-    rules.extend(bound(&trust.allowed_clients, watched)?);
+    rules.extend(bound(trust, allowed, watched)?);
     // Allow lists that are configured and empty authorize nobody.
     Ok(if trust.any_verified && rules.is_empty() { Peers::AnyVerified } else { Peers::OneOf(rules) })
 }
 
 /// Returns the rules of `allowed_clients`.
-fn bound(allowed: &AllowedClients<'_>, watched: &mut Watched) -> Result<Vec<OwnedRule>, String> {
+fn bound(
+    trust: &ClientTrust<'_>,
+    allowed: &AllowedClients<'_>,
+    watched: &mut Watched,
+) -> Result<Vec<OwnedRule>, String> {
     let mut rules = Vec::new();
-    for (name, files) in allowed.iter() {
+    for (name, files) in allowed.of(trust) {
         let name = match name {
             RuleName::CommonName(name) => OwnedRuleName::CommonName(name.to_owned()),
             RuleName::Dns(name) => OwnedRuleName::Dns(name.to_owned()),

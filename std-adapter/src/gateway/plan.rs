@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use edgetrust_core::config::{
-    Acme, ClientTls, ClientTrust, CredentialSource, DeniedKey, Files, Gateway, MinVersion as ConfigVersion, Paths,
-    Server, Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
+    Acme, AllowedClients, ClientTls, ClientTrust, CredentialSource, DeniedKey, Files, Gateway,
+    MinVersion as ConfigVersion, Paths, Server, Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
 };
 use edgetrust_core::path::{self, Purpose};
 use edgetrust_core::time::Utc;
@@ -87,7 +87,7 @@ impl Plan {
     fn tunnel(
         tunnel: &ConfigTunnel<'_>,
         gateway: &Gateway<'_>,
-        shared: &SharedTrust,
+        shared: &SharedTrust<'_>,
         roots: &mut LazyRoots,
         watched: &mut Watched,
         provider: &mut dyn CredentialProvider,
@@ -119,19 +119,21 @@ impl Plan {
 }
 
 /// The trust that all tunnels share: what completes chains, and what is denied.
-pub(crate) struct SharedTrust {
+pub(crate) struct SharedTrust<'a> {
+    allowed_clients: &'a AllowedClients<'a>,
     pub(crate) known_intermediates: Vec<CertificateDer<'static>>,
     denied_keys: Vec<path::DeniedKey>,
 }
 
-impl SharedTrust {
+impl<'a> SharedTrust<'a> {
     /// Reads the known intermediates, each file noted in `watched` first.
     pub(crate) fn read(
-        gateway: &Gateway<'_>,
+        gateway: &'a Gateway<'_>,
         denied_keys: &[DeniedKey<'_>],
         watched: &mut Watched,
     ) -> Result<Self, String> {
         Ok(Self {
+            allowed_clients: &gateway.allowed_clients,
             known_intermediates: certificates(&gateway.known_intermediates, watched)?,
             denied_keys: denied_keys.iter().map(path::DeniedKey::from).collect(),
         })
@@ -150,7 +152,7 @@ impl SharedTrust {
 /// Reads a server's settings, with the files that they name; `None` for plaintext.
 pub(crate) fn server_settings(
     tls: &Server<'_>,
-    shared: &SharedTrust,
+    shared: &SharedTrust<'_>,
     watched: &mut Watched,
     provider: &mut dyn CredentialProvider,
 ) -> Result<Option<ServerSettings>, String> {
@@ -167,13 +169,13 @@ pub(crate) fn server_settings(
     }))
 }
 
-fn client_auth(trust: &ClientTrust<'_>, shared: &SharedTrust, watched: &mut Watched) -> Result<ClientAuth, String> {
+fn client_auth(trust: &ClientTrust<'_>, shared: &SharedTrust<'_>, watched: &mut Watched) -> Result<ClientAuth, String> {
     let anchors = Anchors {
         pinned: certificates(&trust.pinned_certificates, watched)?,
         stated: certificates(&trust.ca_files, watched)?,
         ..Anchors::default()
     };
-    let clients = peers(trust, watched)?;
+    let clients = peers(trust, shared.allowed_clients, watched)?;
     let store =
         TrustStore::new(TrustSettings { clients, ..shared.with(anchors) }).map_err(|error| error.to_string())?;
     warn_of_ends(&store);
@@ -182,7 +184,7 @@ fn client_auth(trust: &ClientTrust<'_>, shared: &SharedTrust, watched: &mut Watc
 
 fn client_settings(
     tls: &ClientTls<'_>,
-    shared: &SharedTrust,
+    shared: &SharedTrust<'_>,
     roots: &mut LazyRoots,
     watched: &mut Watched,
     provider: &mut dyn CredentialProvider,
