@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::io::Read;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::path::Path;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use edgetrust_core::config::{Acme, AcmeKeys};
+use edgetrust_core::config::{Acme, AcmeOrdering};
 use pki_types::CertificateDer;
 
 use crate::pem;
@@ -51,33 +50,27 @@ pub(crate) struct Which {
 /// An `acme` section, owned, with its files read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The directory's URL.
-    pub directory_url: String,
     /// Names, in lower case; the first is also the common name.
     pub domains: Vec<String>,
-    /// The time before its end at which a certificate is renewed, in seconds.
-    pub renew_before_s: u32,
     /// The home of the credential and its account.
     pub home: Home,
     /// The trust anchors for the directory's own server.
     pub roots: Anchors,
     /// The trust anchors that issued certificates must lead to.
     pub anchors: Vec<CertificateDer<'static>>,
-    /// The address at which http-01 is answered.
-    pub http_listen: SocketAddr,
     /// The external account binding.
     pub eab: Option<Eab>,
-    /// The keys that are used as they are written.
-    pub keys: AcmeKeys<String>,
+    /// Where and how certificates are ordered.
+    pub ordering: AcmeOrdering<String>,
     /// The certificate's purposes.
     pub purposes: Purposes,
 }
 
 impl Deref for Settings {
-    type Target = AcmeKeys<String>;
+    type Target = AcmeOrdering<String>;
 
     fn deref(&self) -> &Self::Target {
-        &self.keys
+        &self.ordering
     }
 }
 
@@ -110,16 +103,12 @@ impl Settings {
             }
         };
         Ok(Self {
-            directory_url: acme.directory_url.to_owned(),
             domains: acme.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
-            renew_before_s: acme.renew_before_s,
             home: Home::folder(acme.storage_path),
             roots,
             anchors,
-            // RFC 8555 section 8.3
-            http_listen: acme.http_listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80))),
             eab,
-            keys: acme.keys.clone().map(str::to_owned),
+            ordering: acme.ordering.clone().map(str::to_owned),
             purposes,
         })
     }
