@@ -1,7 +1,8 @@
 //! Holds an `acme` section of the configuration, with the files that the section names.
 
+use std::error::Error;
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::Deref;
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use edgetrust_core::config::{Acme, AcmeOrdering};
 use pki_types::CertificateDer;
 
-use crate::pem;
+use crate::pem::{self, PemError};
 use crate::store::Home;
 use crate::tls::{Anchors, system_roots};
 
@@ -36,6 +37,42 @@ impl fmt::Debug for Eab {
     /// Formats the binding without its key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Eab").field("kid", &self.kid).finish_non_exhaustive()
+    }
+}
+
+/// The reason that an `acme` section cannot be used.
+#[derive(Debug)]
+pub enum SettingsError {
+    /// A file with roots is faulty.
+    Bundle(PemError),
+    /// There is no root to verify the directory and its certificates with.
+    NoRoots,
+    /// The MAC key's file, by this name, cannot be read.
+    Unreadable(String, io::Error),
+    /// The MAC key's file, by this name, holds something else.
+    NoMacKey(String, &'static str),
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bundle(error) => error.fmt(f),
+            Self::NoRoots => f.write_str("acme.ca_bundle: found neither it nor a usable CA of this system"),
+            Self::Unreadable(file, error) => write!(f, "{file}: cannot be read: {error}"),
+            Self::NoMacKey(file, found) => {
+                write!(f, "{file}: found {found}, expected the MAC key in base64url, as the CA gave it")
+            }
+        }
+    }
+}
+
+impl Error for SettingsError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Bundle(error) => Some(error),
+            Self::Unreadable(_, error) => Some(error),
+            Self::NoRoots | Self::NoMacKey(..) => None,
+        }
     }
 }
 
@@ -79,10 +116,10 @@ impl Settings {
     ///
     /// # Errors
     /// Returns which file is faulty.
-    pub fn read(acme: &Acme<'_>, purposes: Purposes, mut note: impl FnMut(&Path)) -> Result<Self, String> {
+    pub fn read(acme: &Acme<'_>, purposes: Purposes, mut note: impl FnMut(&Path)) -> Result<Self, SettingsError> {
         let mut bundle = |file: &str| {
             note(Path::new(file));
-            pem::read_certificates(Path::new(file)).map_err(|error| error.to_string())
+            pem::read_certificates(Path::new(file)).map_err(SettingsError::Bundle)
         };
         let roots = match acme.ca_bundle {
             Some(file) => bundle(file)?.into(),
@@ -93,7 +130,7 @@ impl Settings {
             None => [&roots.stated[..], &roots.system[..]].concat(),
         };
         if roots.is_empty() || anchors.is_empty() {
-            return Err("acme.ca_bundle: found neither it nor a usable CA of this system".to_owned());
+            return Err(SettingsError::NoRoots);
         }
         let eab = match acme.eab {
             None => None,
@@ -128,10 +165,10 @@ impl Settings {
 const MAX_MAC_KEY: u64 = 4096;
 
 /// Reads the MAC key of RFC 8555 section 7.3.4: base64url, as CAs hand it out; padding is tolerated.
-fn mac_key(file: &str) -> Result<Vec<u8>, String> {
+fn mac_key(file: &str) -> Result<Vec<u8>, SettingsError> {
     // Operators easily put the key itself where the file's name belongs.
     let shown = if file.contains(['/', '.']) { file } else { "acme.eab.hmac_key_file" };
-    let unreadable = |error| format!("{shown}: cannot be read: {error}");
+    let unreadable = |error| SettingsError::Unreadable(shown.to_owned(), error);
     let mut text = Vec::new();
     let opened = std::fs::File::open(file).map_err(unreadable)?;
     opened.take(MAX_MAC_KEY).read_to_end(&mut text).map_err(unreadable)?;
@@ -145,5 +182,5 @@ fn mac_key(file: &str) -> Result<Vec<u8>, String> {
             Err(_) if line.iter().any(|octet| matches!(octet, b'+' | b'/')) => "line 1: base64",
             Err(_) => "line 1: no base64url",
         };
-    Err(format!("{shown}: found {found}, expected the MAC key in base64url, as the CA gave it"))
+    Err(SettingsError::NoMacKey(shown.to_owned(), found))
 }

@@ -9,7 +9,7 @@ use edgetrust_core::config::{
 use edgetrust_core::identity::is_dns_rule;
 
 use super::arguments::{self, LimitFlags};
-use super::{Outcome, service};
+use super::{Failure, Outcome, service};
 use crate::gateway::{NoAcme, Plan, Watched};
 
 #[derive(clap::Args)]
@@ -79,10 +79,12 @@ enum ClientAuthMode {
 }
 
 impl Args {
-    fn gateway(&self) -> Result<Gateway<'_>, String> {
+    fn gateway(&self) -> Result<Gateway<'_>, Failure> {
         let target = arguments::parse_endpoint(&self.target)?;
         if !target.is_local() && !self.unsafe_target {
-            return Err(format!("--target {target}: plaintext would leave this machine; --unsafe-target allows it"));
+            return Err(
+                format!("--target {target}: plaintext would leave this machine; --unsafe-target allows it").into()
+            );
         }
         let mut gateway = Gateway {
             known_intermediates: arguments::files("--known-intermediate", &self.known_intermediate)?,
@@ -111,7 +113,7 @@ impl Args {
         Ok(gateway)
     }
 
-    fn server(&self) -> Result<Server<'_>, String> {
+    fn server(&self) -> Result<Server<'_>, Failure> {
         let files = Files { cert_file: &self.cert, key_file: &self.key };
         let tls = ServerTls { credential: CredentialSource::Files(files), min_version: self.min_version };
         let mode = match self.client_auth {
@@ -129,18 +131,20 @@ impl Args {
             if self.proxy_protocol_certificate {
                 let reason =
                     "--proxy-protocol-certificate needs --cacert or --pin: no client is asked for a certificate";
-                return Err(reason.to_owned());
+                return Err(reason.into());
             }
             return match rules.iter().find(|(_, names)| !names.is_empty()) {
                 None => Ok(Server::Tls(tls)),
-                Some((flag, _)) => Err(format!("{flag} needs --cacert or --pin: no client is asked for a certificate")),
+                Some((flag, _)) => {
+                    Err(format!("{flag} needs --cacert or --pin: no client is asked for a certificate").into())
+                }
             };
         }
         if self.cacert.is_empty() && self.pin.is_empty() {
-            return Err("--client-auth required or optional needs --cacert or --pin".to_owned());
+            return Err("--client-auth required or optional needs --cacert or --pin".into());
         }
         if let Some(name) = self.allow_dns.iter().find(|name| !is_dns_rule(name)) {
-            return Err(format!("--allow-dns: found {name:?}, expected a DNS name"));
+            return Err(format!("--allow-dns: found {name:?}, expected a DNS name").into());
         }
         let [cns, dns, uris, ips] = rules.map(|(flag, names)| arguments::names(flag, names));
         Ok(Server::MutualTls(
@@ -160,7 +164,8 @@ impl Args {
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
-    service::run(&args.service, |watched: &mut Watched, _| {
-        Plan::new(&args.gateway()?, watched, &mut NoAcme).map(Into::into)
-    })
+    service::run(
+        &args.service,
+        |watched: &mut Watched, _| Ok(Plan::new(&args.gateway()?, watched, &mut NoAcme)?.into()),
+    )
 }
