@@ -4,12 +4,14 @@ use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
 
-use edgetrust_core::config::{Est, Gateway};
+use edgetrust_core::config::{DeniedKey, Est, Gateway};
 use pki_types::CertificateDer;
 
 use super::own_names::OwnNames;
 use crate::acme::{Purposes, Settings, SettingsError};
-use crate::gateway::{self, CredentialProvider, Limits, TunnelLimits, Watched, certificates, tls_settings};
+use crate::gateway::{
+    self, CredentialProvider, Limits, SharedTrust, TunnelLimits, Watched, certificates, tls_settings,
+};
 use crate::store::Home;
 use crate::tls::ServerSettings;
 
@@ -80,21 +82,23 @@ impl Plan {
     /// Returns which file is faulty.
     pub fn new(
         gateway: &Gateway<'_>,
+        denied_keys: &[DeniedKey<'_>],
         watched: &mut Watched,
         provider: &mut dyn CredentialProvider,
     ) -> Result<Option<Self>, PlanError> {
         let Some(est) = &gateway.est else { return Ok(None) };
-        Self::read(gateway, est, watched, provider).map(Some)
+        Self::read(gateway, est, denied_keys, watched, provider).map(Some)
     }
 
     fn read(
         gateway: &Gateway<'_>,
         est: &Est<'_>,
+        denied_keys: &[DeniedKey<'_>],
         watched: &mut Watched,
         provider: &mut dyn CredentialProvider,
     ) -> Result<Self, PlanError> {
-        let known = certificates(&gateway.known_intermediates, watched)?;
-        let mut tls = tls_settings(&est.tls, Some(&est.clients), &known, watched, provider)?;
+        let shared = SharedTrust::read(gateway, denied_keys, watched)?;
+        let mut tls = tls_settings(&est.tls, Some(&est.clients), &shared, watched, provider)?;
         tls.alpn = vec![b"http/1.1".to_vec()];
         let purposes = Purposes { client: true, server: false };
         let acme = Settings::read(&est.acme, purposes, |file| watched.note(file)).map_err(PlanError::Acme)?;
@@ -111,7 +115,7 @@ impl Plan {
             tls,
             anchors,
             pinned: certificates(&est.clients.pinned_certificates, watched)?,
-            known,
+            known: shared.known_intermediates,
             own_names: OwnNames::read(gateway, est, watched)?,
             chain_in_answer: est.chain_in_answer,
             acme,

@@ -6,21 +6,22 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use edgetrust_core::config::{
-    Acme, ClientTls, ClientTrust, CredentialSource, Files, Gateway, MinVersion as ConfigVersion, Paths, Server,
-    ServerTls, Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
+    Acme, AllowedClients, ClientTls, ClientTrust, CredentialSource, DeniedKey, Files, Gateway,
+    MinVersion as ConfigVersion, Paths, Server, ServerTls, Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
 };
-use edgetrust_core::path::Purpose;
+use edgetrust_core::path::{self, Purpose};
 use edgetrust_core::time::Utc;
 use edgetrust_core::x509::ParseError;
 use pki_types::CertificateDer;
 use tracing::{info, warn};
 
+use super::issuers::{IssuerError, issuers, peers};
 use super::{Limits, Tunnel, TunnelKind, TunnelLimits, Watched};
 use crate::clock;
 use crate::pem::{self, PemError};
 use crate::tls::{
-    Anchors, ClientAuth, ClientSettings, Credential, CredentialError, MinVersion, OwnedRule, Peers, ServerNameError,
-    ServerSettings, ServerTrust, TrustStore, server_name, system_roots,
+    Anchors, ClientAuth, ClientSettings, Credential, CredentialError, MinVersion, ServerNameError, ServerSettings,
+    ServerTrust, TrustSettings, TrustStore, server_name, system_roots,
 };
 
 /// Provides credentials that are not simply files.
@@ -68,6 +69,10 @@ pub enum PlanError {
     Credential(CredentialError),
     /// The provider has no credential for an `acme` section.
     Acme(Box<dyn Error + Send + Sync>),
+    /// The allow list of clients has a faulty issuer.
+    AllowedClients(IssuerError),
+    /// An issuer that servers must come from is faulty.
+    ServerIssuers(IssuerError),
     /// A certificate that is to verify peers does not parse.
     Anchor(ParseError),
     /// A client tunnel has nothing to verify servers with.
@@ -84,6 +89,8 @@ impl fmt::Display for PlanError {
             Self::Certificates(error) => error.fmt(f),
             Self::Credential(error) => error.fmt(f),
             Self::Acme(error) => error.fmt(f),
+            Self::AllowedClients(error) => write!(f, "allowed_clients: {error}"),
+            Self::ServerIssuers(error) => write!(f, "server_issuers: {error}"),
             Self::Anchor(error) => error.fmt(f),
             Self::NoAnchor => f.write_str(
                 "no CA to verify servers with: found neither ca_files, pinned_certificates nor a usable CA of this system",
@@ -100,6 +107,7 @@ impl Error for PlanError {
             Self::Certificates(error) => Some(error),
             Self::Credential(error) => Some(error),
             Self::Acme(error) => Some(&**error),
+            Self::AllowedClients(error) | Self::ServerIssuers(error) => Some(error),
             Self::Anchor(error) => Some(error),
             Self::ServerName(error) => Some(error),
             Self::NoTunnel | Self::NoAnchor => None,
@@ -125,16 +133,17 @@ impl Plan {
     /// Returns the tunnel, and the fault in a file.
     pub fn new(
         gateway: &Gateway<'_>,
+        denied_keys: &[DeniedKey<'_>],
         watched: &mut Watched,
         provider: &mut dyn CredentialProvider,
     ) -> Result<Self, PlanError> {
         if gateway.tunnels.is_empty() {
             return Err(PlanError::NoTunnel);
         }
-        let known = certificates(&gateway.known_intermediates, watched)?;
+        let shared = SharedTrust::read(gateway, denied_keys, watched)?;
         let mut roots = LazyRoots::default();
         let tunnels = gateway.tunnels.iter().map(|tunnel| {
-            Self::tunnel(tunnel, gateway, &known, &mut roots, watched, provider)
+            Self::tunnel(tunnel, gateway, &shared, &mut roots, watched, provider)
                 .map_err(|error| PlanError::Tunnel(tunnel.name.to_owned(), Box::new(error)))
         });
         Ok(Self {
@@ -147,14 +156,14 @@ impl Plan {
     fn tunnel(
         tunnel: &ConfigTunnel<'_>,
         gateway: &Gateway<'_>,
-        known: &[CertificateDer<'static>],
+        shared: &SharedTrust<'_>,
         roots: &mut LazyRoots,
         watched: &mut Watched,
         provider: &mut dyn CredentialProvider,
     ) -> Result<Tunnel, PlanError> {
         let kind = match &tunnel.kind {
             ConfigKind::Server { tls, sni, proxy_protocol } => TunnelKind::Server {
-                tls: server_settings(tls, known, watched, provider)?,
+                tls: server_settings(tls, shared, watched, provider)?,
                 sni: sni.iter().map(|name| (*name).to_owned()).collect(),
                 proxy_protocol: *proxy_protocol,
             },
@@ -163,7 +172,7 @@ impl Plan {
                     warn!(tunnel = %tunnel.name, "insecure_skip_verify: whoever answers is believed, no server is verified");
                 }
                 TunnelKind::Client {
-                    tls: client_settings(tls, known, roots, watched, provider)?,
+                    tls: client_settings(tls, shared, roots, watched, provider)?,
                     server_name: server_name(name).map_err(PlanError::ServerName)?,
                 }
             }
@@ -178,10 +187,41 @@ impl Plan {
     }
 }
 
+/// The trust that all tunnels share: what completes chains, and what is denied.
+pub(crate) struct SharedTrust<'a> {
+    allowed_clients: &'a AllowedClients<'a>,
+    pub(crate) known_intermediates: Vec<CertificateDer<'static>>,
+    denied_keys: Vec<path::DeniedKey>,
+}
+
+impl<'a> SharedTrust<'a> {
+    /// Reads the known intermediates, each file noted in `watched` first.
+    pub(crate) fn read(
+        gateway: &'a Gateway<'_>,
+        denied_keys: &[DeniedKey<'_>],
+        watched: &mut Watched,
+    ) -> Result<Self, PlanError> {
+        Ok(Self {
+            allowed_clients: &gateway.allowed_clients,
+            known_intermediates: certificates(&gateway.known_intermediates, watched)?,
+            denied_keys: denied_keys.iter().map(path::DeniedKey::from).collect(),
+        })
+    }
+
+    /// Adds the anchors of one side.
+    fn with(&self, anchors: Anchors) -> TrustSettings {
+        TrustSettings {
+            known_intermediates: self.known_intermediates.clone(),
+            denied_keys: self.denied_keys.clone(),
+            ..anchors.into()
+        }
+    }
+}
+
 /// Reads a server's settings, with the files that they name; `None` for plaintext.
 fn server_settings(
     tls: &Server<'_>,
-    known: &[CertificateDer<'static>],
+    shared: &SharedTrust<'_>,
     watched: &mut Watched,
     provider: &mut dyn CredentialProvider,
 ) -> Result<Option<ServerSettings>, PlanError> {
@@ -190,19 +230,19 @@ fn server_settings(
         Server::Tls(tls) => (tls, None),
         Server::MutualTls(tls, trust) => (tls, Some(trust)),
     };
-    tls_settings(tls, trust, known, watched, provider).map(Some)
+    tls_settings(tls, trust, shared, watched, provider).map(Some)
 }
 
 /// Reads the settings of a server with TLS, with the files that they name; clients are verified if there is `trust`.
 pub(crate) fn tls_settings(
     tls: &ServerTls<'_>,
     trust: Option<&ClientTrust<'_>>,
-    known: &[CertificateDer<'static>],
+    shared: &SharedTrust<'_>,
     watched: &mut Watched,
     provider: &mut dyn CredentialProvider,
 ) -> Result<ServerSettings, PlanError> {
     let client_auth = match trust {
-        Some(trust) => client_auth(trust, known, watched)?,
+        Some(trust) => client_auth(trust, shared, watched)?,
         None => ClientAuth::Off,
     };
     Ok(ServerSettings {
@@ -215,7 +255,7 @@ pub(crate) fn tls_settings(
 
 fn client_auth(
     trust: &ClientTrust<'_>,
-    known: &[CertificateDer<'static>],
+    shared: &SharedTrust<'_>,
     watched: &mut Watched,
 ) -> Result<ClientAuth, PlanError> {
     let anchors = Anchors {
@@ -223,25 +263,15 @@ fn client_auth(
         stated: certificates(&trust.ca_files, watched)?,
         ..Anchors::default()
     };
-    let store = TrustStore::new(anchors, known.to_vec(), peers(trust)).map_err(PlanError::Anchor)?;
+    let clients = peers(trust, shared.allowed_clients, watched).map_err(PlanError::AllowedClients)?;
+    let store = TrustStore::new(TrustSettings { clients, ..shared.with(anchors) }).map_err(PlanError::Anchor)?;
     warn_of_ends(&store);
     Ok(if trust.required { ClientAuth::Required(store) } else { ClientAuth::Optional(store) })
 }
 
-fn peers(trust: &ClientTrust<'_>) -> Peers {
-    let owned = |name: &&str| (*name).to_owned();
-    let rules: Vec<OwnedRule> = (trust.allowed_cns.iter().map(owned).map(OwnedRule::CommonName))
-        .chain(trust.allowed_dns.iter().map(owned).map(OwnedRule::Dns))
-        .chain(trust.allowed_uris.iter().map(owned).map(OwnedRule::Uri))
-        .chain(trust.allowed_ips.iter().copied().map(OwnedRule::Ip))
-        .collect();
-    // Allow lists that are configured and empty authorize nobody.
-    if trust.any_verified && rules.is_empty() { Peers::AnyVerified } else { Peers::OneOf(rules) }
-}
-
 fn client_settings(
     tls: &ClientTls<'_>,
-    known: &[CertificateDer<'static>],
+    shared: &SharedTrust<'_>,
     roots: &mut LazyRoots,
     watched: &mut Watched,
     provider: &mut dyn CredentialProvider,
@@ -260,7 +290,12 @@ fn client_settings(
         if anchors.is_empty() {
             return Err(PlanError::NoAnchor);
         }
-        let store = TrustStore::new(anchors, known.to_vec(), Peers::AnyVerified).map_err(PlanError::Anchor)?;
+        let server_issuers = match tls.server_issuers.as_slice() {
+            [] => None,
+            texts => Some(issuers(texts, watched).map_err(PlanError::ServerIssuers)?),
+        };
+        let settings = TrustSettings { server_issuers, ..shared.with(anchors) };
+        let store = TrustStore::new(settings).map_err(PlanError::Anchor)?;
         warn_of_ends(&store);
         ServerTrust::Verified(store)
     };
@@ -356,7 +391,7 @@ mod tests {
             "gateway": {"tunnels": [{"name": "in", "mode": "server", "listen": "127.0.0.1:0", "target": "127.0.0.1:1"}]}}"#
             .to_vec();
         let config = Config::parse(&mut text).unwrap();
-        let error = Plan::new(&config.gateway, &mut Watched::default(), &mut NoAcme).unwrap_err();
+        let error = Plan::new(&config.gateway, &[], &mut Watched::default(), &mut NoAcme).unwrap_err();
         assert_eq!(error.to_string(), "tunnel in: /none: cannot be read: No such file or directory (os error 2)");
         let Some(PlanError::Credential(credential)) = error.source().and_then(|cause| cause.downcast_ref()) else {
             panic!("{error:?}")
