@@ -36,7 +36,7 @@ mod validate_gateway;
 mod validate_place;
 mod validate_sides;
 
-pub use acme::{Acme, AcmeKeys, ChallengeType, Eab, KeyType, MAX_DOMAINS, RenewVia};
+pub use acme::{Acme, AcmeKeys, AcmeOrdering, ChallengeType, Eab, KeyType, MAX_DOMAINS, RenewVia};
 pub use address::{parse_ip_address, rule_address};
 pub use duration::parse_duration;
 #[cfg(feature = "gateway")]
