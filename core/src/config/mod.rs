@@ -36,7 +36,7 @@ mod validate_gateway;
 mod validate_place;
 mod validate_sides;
 
-pub use acme::{Acme, AcmeKeys, ChallengeType, Eab, KeyType, MAX_DOMAINS, RenewVia};
+pub use acme::{Acme, AcmeKeys, AcmeOrdering, ChallengeType, Eab, KeyType, MAX_DOMAINS, RenewVia};
 pub use address::{parse_ip_address, rule_address};
 pub use duration::parse_duration;
 #[cfg(feature = "gateway")]
@@ -45,16 +45,16 @@ pub use error::{ConfigError, Found, MAX_PATH, Segment};
 #[cfg(feature = "gateway")]
 pub use inherit::INHERITANCE;
 pub use model::{
-    Addresses, ClientTls, ClientTrust, Config, CredentialSource, Files, MAX_FILES, MAX_NAMES, MinVersion, Names, Paths,
-    Server, ServerTls,
+    Addresses, ClientTls, ClientTrust, Config, CredentialSource, DeniedKey, DeniedKeys, Files, MAX_DENIED_KEYS,
+    MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, Server, ServerTls,
 };
-#[cfg(feature = "device")]
-pub use model::{Device, Enroll, Remote};
 #[cfg(feature = "gateway")]
 pub use model::{
-    Est, Gateway, GatewayLimits, Inheritance, MAX_TUNNELS, Origin, Origins, ProxyProtocol, Tunnel, TunnelKind,
-    TunnelLimits,
+    AllowedClients, Est, Gateway, GatewayLimits, Inheritance, MAX_CLIENT_RULES, MAX_ISSUERS, MAX_TUNNELS, Origin,
+    Origins, ProxyProtocol, Span, Tunnel, TunnelKind, TunnelLimits,
 };
+#[cfg(feature = "device")]
+pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote};
 #[cfg(feature = "gateway")]
 pub use paths::PathKind;
 pub use reference::{Entry, reference};

@@ -8,6 +8,7 @@ mod comparison;
 mod error;
 mod extensions;
 mod general_name;
+mod key_hash;
 mod name;
 mod object_identifier;
 pub(crate) mod reader;
@@ -24,6 +25,7 @@ pub use extensions::{
 pub use general_name::{
     GeneralName, GeneralNames, GeneralNamesIter, GeneralSubtrees, GeneralSubtreesIter, Kind, NameConstraints,
 };
+pub use key_hash::KeyHash;
 pub use name::{Attribute, Attributes, MAX_RDN_ATTRIBUTES, Name};
 pub use object_identifier::ObjectIdentifier;
 pub use work::{Exhausted, Work};

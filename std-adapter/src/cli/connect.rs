@@ -7,8 +7,8 @@ use edgetrust_core::config::{
 };
 use edgetrust_core::identity::without_root;
 
-use super::arguments::{self, LimitFlags};
-use super::{Outcome, service};
+use super::arguments::{self, DenyFlags, LimitFlags};
+use super::{Failure, Outcome, service};
 use crate::gateway::{NoAcme, Plan, Watched};
 
 #[derive(clap::Args)]
@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// Pinned certificates of the server, which may be CA certificates; the server's name is checked too
     #[arg(long, value_name = "FILE")]
     pin: Vec<String>,
+    /// CA that the server's own certificate must come from: its certificate, or the hash of its key; by default any
+    #[arg(long, value_name = "FILE|sha256:HEX", conflicts_with = "pin")]
+    server_issuer: Vec<String>,
     /// Trust only the certificates of --cacert and --pin, not the system's
     #[arg(long, requires = "trust")]
     no_system_roots: bool,
@@ -51,6 +54,8 @@ pub(crate) struct Args {
     #[arg(long)]
     unsafe_skip_verify: bool,
     #[command(flatten)]
+    deny: DenyFlags,
+    #[command(flatten)]
     limits: LimitFlags,
     /// Address of the metrics, health and status pages
     #[arg(long, value_name = "ADDR:PORT", help_heading = "Service")]
@@ -60,10 +65,10 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    fn gateway(&self) -> Result<Gateway<'_>, String> {
+    fn gateway(&self) -> Result<Gateway<'_>, Failure> {
         let listen = arguments::parse_endpoint(&self.listen)?;
         if !listen.is_local() && !self.unsafe_listen {
-            return Err(format!("--listen {listen}: plaintext from other machines; --unsafe-listen allows it"));
+            return Err(format!("--listen {listen}: plaintext from other machines; --unsafe-listen allows it").into());
         }
         let target = arguments::parse_endpoint(&self.target)?;
         let server_name = match (&self.server_name, target) {
@@ -73,7 +78,7 @@ impl Args {
                 let host = self.target.rsplit_once(':').map_or("", |(host, _)| host);
                 host.trim_start_matches('[').trim_end_matches(']')
             }
-            (None, Endpoint::Unix(_)) => return Err("--target unix:… needs --server-name".to_owned()),
+            (None, Endpoint::Unix(_)) => return Err("--target unix:… needs --server-name".into()),
         };
         let credential = match (&self.cert, &self.key) {
             (Some(cert_file), Some(key_file)) => Some(CredentialSource::Files(Files { cert_file, key_file })),
@@ -82,6 +87,7 @@ impl Args {
         let tls = ClientTls {
             ca_files: arguments::files("--cacert", &self.cacert)?,
             pinned_certificates: arguments::files("--pin", &self.pin)?,
+            server_issuers: arguments::files("--server-issuer", &self.server_issuer)?,
             system_roots: !self.no_system_roots,
             credential,
             min_version: self.min_version,
@@ -109,6 +115,6 @@ impl Args {
 
 pub(crate) fn run(args: Args) -> Outcome {
     service::run(&args.service, |watched: &mut Watched, _| {
-        Plan::new(&args.gateway()?, watched, &mut NoAcme).map(Into::into)
+        Ok(Plan::new(&args.gateway()?, &args.deny.keys(), watched, &mut NoAcme)?.into())
     })
 }

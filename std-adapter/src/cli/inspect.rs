@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use edgetrust_core::time::Utc;
-use edgetrust_core::x509::{Certificate, GeneralName, GeneralSubtrees};
+use edgetrust_core::x509::{Certificate, GeneralName, GeneralSubtrees, KeyHash};
 use pki_types::CertificateDer;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{Outcome, key, text};
+use super::{Failure, Outcome, key};
 use crate::tls::Authority;
 use crate::{clock, pem};
 
@@ -39,6 +39,8 @@ struct Shown {
     /// "valid", "expired" or "not yet valid", at present.
     validity: &'static str,
     key: String,
+    /// The hash that names the key in `issuers` and `denied_keys`.
+    key_sha256: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_bits: Option<usize>,
     names: Vec<String>,
@@ -65,12 +67,12 @@ pub(crate) fn run(args: Args) -> Outcome {
     let mut all = Vec::new();
     for file in &args.files {
         for (number, der) in (1..).zip(read(file)?) {
-            let certificate = Certificate::from_der(&der).map_err(text)?;
+            let certificate = Certificate::from_der(&der)?;
             all.push(shown(file, number, &der, &certificate));
         }
     }
     if args.json {
-        outln!("{}", serde_json::to_string_pretty(&all).map_err(text)?);
+        outln!("{}", serde_json::to_string_pretty(&all)?);
     } else {
         all.iter().for_each(print);
     }
@@ -78,7 +80,7 @@ pub(crate) fn run(args: Args) -> Outcome {
 }
 
 /// Reads PEM, or one certificate in DER.
-fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
     let error = match pem::read_certificates(file) {
         Ok(certificates) => return Ok(certificates),
         Err(error) => error,
@@ -86,12 +88,14 @@ fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     match &error.kind {
         pem::PemErrorKind::NoCertificate(None) => {}
         pem::PemErrorKind::Malformed(fault) if fault.kind == pem::PemFaultKind::Der => {}
-        _ => return Err(error.to_string()),
+        _ => return Err(error.into()),
     }
-    let der = CertificateDer::from(std::fs::read(file).map_err(text)?);
+    let der = CertificateDer::from(std::fs::read(file)?);
     match Certificate::from_der(&der) {
         Ok(_) => Ok(vec![der]),
-        Err(error) => Err(format!("{}: found neither PEM with BEGIN CERTIFICATE nor DER: {error}", file.display())),
+        Err(error) => {
+            Err(format!("{}: found neither PEM with BEGIN CERTIFICATE nor DER: {error}", file.display()).into())
+        }
     }
 }
 
@@ -115,6 +119,7 @@ fn shown(file: &Path, number: usize, der: &[u8], certificate: &Certificate<'_>) 
             () => "valid",
         },
         key: key::describe(&certificate.subject_public_key_info()),
+        key_sha256: KeyHash::of(&certificate.subject_public_key_info()).to_string(),
         key_bits: key::bits(&certificate.subject_public_key_info()),
         names: extensions.subject_alt_name.into_iter().flatten().map(general_name).collect(),
         ca: extensions.basic_constraints.is_some_and(|constraints| constraints.ca),
@@ -192,6 +197,7 @@ fn print(shown: &Shown) {
     line("version", &shown.version.to_string());
     line("valid", &format!("{} to {} ({})", shown.not_before, shown.not_after, shown.validity));
     line("key", &shown.key);
+    line("key's hash", &shown.key_sha256);
     shown.names.iter().for_each(|name| line("name", name));
     match (shown.ca, shown.path_len) {
         (true, Some(below)) => line("CA", &format!("at most {below} CAs below")),

@@ -1,23 +1,28 @@
 //! Makes tunnels from the core's configuration, and reads the files that the configuration names.
 
+use std::error::Error;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use edgetrust_core::config::{
-    Acme, ClientTls, ClientTrust, CredentialSource, Files, Gateway, MinVersion as ConfigVersion, Paths, Server,
-    Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
+    Acme, AllowedClients, ClientTls, ClientTrust, CredentialSource, DeniedKey, Files, Gateway,
+    MinVersion as ConfigVersion, Paths, Server, ServerTls, Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
 };
-use edgetrust_core::path::Purpose;
+use edgetrust_core::path::{self, Purpose};
 use edgetrust_core::time::Utc;
+use edgetrust_core::x509::ParseError;
 use pki_types::CertificateDer;
 use tracing::{info, warn};
 
+use super::issuers::{IssuerError, issuers, peers};
 use super::{Limits, Tunnel, TunnelKind, TunnelLimits, Watched};
+use crate::clock;
+use crate::pem::{self, PemError};
 use crate::tls::{
-    Anchors, ClientAuth, ClientSettings, Credential, MinVersion, OwnedRule, Peers, ServerSettings, ServerTrust,
-    TrustStore, server_name, system_roots,
+    Anchors, ClientAuth, ClientSettings, Credential, CredentialError, MinVersion, ServerNameError, ServerSettings,
+    ServerTrust, TrustSettings, TrustStore, server_name, system_roots,
 };
-use crate::{clock, pem};
 
 /// Provides credentials that are not simply files.
 pub trait CredentialProvider {
@@ -32,7 +37,7 @@ pub trait CredentialProvider {
         fallback: Option<&Files<'_>>,
         purpose: Purpose,
         watched: &mut Watched,
-    ) -> Result<Credential, String>;
+    ) -> Result<Credential, Box<dyn Error + Send + Sync>>;
 }
 
 /// The provider for programs that obtain no certificates.
@@ -40,8 +45,73 @@ pub trait CredentialProvider {
 pub struct NoAcme;
 
 impl CredentialProvider for NoAcme {
-    fn acme(&mut self, _: &Acme<'_>, _: Option<&Files<'_>>, _: Purpose, _: &mut Watched) -> Result<Credential, String> {
-        Err("mode \"acme\": this program obtains no certificates, expected \"manual\"".to_owned())
+    fn acme(
+        &mut self,
+        _: &Acme<'_>,
+        _: Option<&Files<'_>>,
+        _: Purpose,
+        _: &mut Watched,
+    ) -> Result<Credential, Box<dyn Error + Send + Sync>> {
+        Err("mode \"acme\": this program obtains no certificates, expected \"manual\"".into())
+    }
+}
+
+/// The reason that a configuration does not become a plan.
+#[derive(Debug)]
+pub enum PlanError {
+    /// The configuration has no tunnel.
+    NoTunnel,
+    /// The tunnel with this name has a fault.
+    Tunnel(String, Box<Self>),
+    /// A file with certificates is faulty.
+    Certificates(PemError),
+    /// A certificate and its key cannot be loaded.
+    Credential(CredentialError),
+    /// The provider has no credential for an `acme` section.
+    Acme(Box<dyn Error + Send + Sync>),
+    /// The allow list of clients has a faulty issuer.
+    AllowedClients(IssuerError),
+    /// An issuer that servers must come from is faulty.
+    ServerIssuers(IssuerError),
+    /// A certificate that is to verify peers does not parse.
+    Anchor(ParseError),
+    /// A client tunnel has nothing to verify servers with.
+    NoAnchor,
+    /// The name that servers must have is none.
+    ServerName(ServerNameError),
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoTunnel => f.write_str("gateway.tunnels: found none, expected at least one tunnel"),
+            Self::Tunnel(name, error) => write!(f, "tunnel {}: {error}", name.escape_debug()),
+            Self::Certificates(error) => error.fmt(f),
+            Self::Credential(error) => error.fmt(f),
+            Self::Acme(error) => error.fmt(f),
+            Self::AllowedClients(error) => write!(f, "allowed_clients: {error}"),
+            Self::ServerIssuers(error) => write!(f, "server_issuers: {error}"),
+            Self::Anchor(error) => error.fmt(f),
+            Self::NoAnchor => f.write_str(
+                "no CA to verify servers with: found neither ca_files, pinned_certificates nor a usable CA of this system",
+            ),
+            Self::ServerName(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for PlanError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Tunnel(_, error) => Some(&**error),
+            Self::Certificates(error) => Some(error),
+            Self::Credential(error) => Some(error),
+            Self::Acme(error) => Some(&**error),
+            Self::AllowedClients(error) | Self::ServerIssuers(error) => Some(error),
+            Self::Anchor(error) => Some(error),
+            Self::ServerName(error) => Some(error),
+            Self::NoTunnel | Self::NoAnchor => None,
+        }
     }
 }
 
@@ -63,17 +133,18 @@ impl Plan {
     /// Returns the tunnel, and the fault in a file.
     pub fn new(
         gateway: &Gateway<'_>,
+        denied_keys: &[DeniedKey<'_>],
         watched: &mut Watched,
         provider: &mut dyn CredentialProvider,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, PlanError> {
         if gateway.tunnels.is_empty() {
-            return Err("gateway.tunnels: found none, expected at least one tunnel".to_owned());
+            return Err(PlanError::NoTunnel);
         }
-        let known = certificates(&gateway.known_intermediates, watched)?;
+        let shared = SharedTrust::read(gateway, denied_keys, watched)?;
         let mut roots = LazyRoots::default();
         let tunnels = gateway.tunnels.iter().map(|tunnel| {
-            Self::tunnel(tunnel, gateway, &known, &mut roots, watched, provider)
-                .map_err(|error| format!("tunnel {}: {error}", tunnel.name.escape_debug()))
+            Self::tunnel(tunnel, gateway, &shared, &mut roots, watched, provider)
+                .map_err(|error| PlanError::Tunnel(tunnel.name.to_owned(), Box::new(error)))
         });
         Ok(Self {
             tunnels: tunnels.collect::<Result<_, _>>()?,
@@ -85,14 +156,14 @@ impl Plan {
     fn tunnel(
         tunnel: &ConfigTunnel<'_>,
         gateway: &Gateway<'_>,
-        known: &[CertificateDer<'static>],
+        shared: &SharedTrust<'_>,
         roots: &mut LazyRoots,
         watched: &mut Watched,
         provider: &mut dyn CredentialProvider,
-    ) -> Result<Tunnel, String> {
+    ) -> Result<Tunnel, PlanError> {
         let kind = match &tunnel.kind {
             ConfigKind::Server { tls, sni, proxy_protocol } => TunnelKind::Server {
-                tls: server_settings(tls, known, watched, provider)?,
+                tls: server_settings(tls, shared, watched, provider)?,
                 sni: sni.iter().map(|name| (*name).to_owned()).collect(),
                 proxy_protocol: *proxy_protocol,
             },
@@ -101,8 +172,8 @@ impl Plan {
                     warn!(tunnel = %tunnel.name, "insecure_skip_verify: whoever answers is believed, no server is verified");
                 }
                 TunnelKind::Client {
-                    tls: client_settings(tls, known, roots, watched, provider)?,
-                    server_name: server_name(name).map_err(|error| error.to_string())?,
+                    tls: client_settings(tls, shared, roots, watched, provider)?,
+                    server_name: server_name(name).map_err(PlanError::ServerName)?,
                 }
             }
         };
@@ -116,59 +187,95 @@ impl Plan {
     }
 }
 
+/// The trust that all tunnels share: what completes chains, and what is denied.
+pub(crate) struct SharedTrust<'a> {
+    allowed_clients: &'a AllowedClients<'a>,
+    pub(crate) known_intermediates: Vec<CertificateDer<'static>>,
+    denied_keys: Vec<path::DeniedKey>,
+}
+
+impl<'a> SharedTrust<'a> {
+    /// Reads the known intermediates, each file noted in `watched` first.
+    pub(crate) fn read(
+        gateway: &'a Gateway<'_>,
+        denied_keys: &[DeniedKey<'_>],
+        watched: &mut Watched,
+    ) -> Result<Self, PlanError> {
+        Ok(Self {
+            allowed_clients: &gateway.allowed_clients,
+            known_intermediates: certificates(&gateway.known_intermediates, watched)?,
+            denied_keys: denied_keys.iter().map(path::DeniedKey::from).collect(),
+        })
+    }
+
+    /// Adds the anchors of one side.
+    fn with(&self, anchors: Anchors) -> TrustSettings {
+        TrustSettings {
+            known_intermediates: self.known_intermediates.clone(),
+            denied_keys: self.denied_keys.clone(),
+            ..anchors.into()
+        }
+    }
+}
+
 /// Reads a server's settings, with the files that they name; `None` for plaintext.
-pub(crate) fn server_settings(
+fn server_settings(
     tls: &Server<'_>,
-    known: &[CertificateDer<'static>],
+    shared: &SharedTrust<'_>,
     watched: &mut Watched,
     provider: &mut dyn CredentialProvider,
-) -> Result<Option<ServerSettings>, String> {
-    let (tls, client_auth) = match tls {
+) -> Result<Option<ServerSettings>, PlanError> {
+    let (tls, trust) = match tls {
         Server::Plain => return Ok(None),
-        Server::Tls(tls) => (tls, ClientAuth::Off),
-        Server::MutualTls(tls, trust) => (tls, client_auth(trust, known, watched)?),
+        Server::Tls(tls) => (tls, None),
+        Server::MutualTls(tls, trust) => (tls, Some(trust)),
     };
-    Ok(Some(ServerSettings {
+    tls_settings(tls, trust, shared, watched, provider).map(Some)
+}
+
+/// Reads the settings of a server with TLS, with the files that they name; clients are verified if there is `trust`.
+pub(crate) fn tls_settings(
+    tls: &ServerTls<'_>,
+    trust: Option<&ClientTrust<'_>>,
+    shared: &SharedTrust<'_>,
+    watched: &mut Watched,
+    provider: &mut dyn CredentialProvider,
+) -> Result<ServerSettings, PlanError> {
+    let client_auth = match trust {
+        Some(trust) => client_auth(trust, shared, watched)?,
+        None => ClientAuth::Off,
+    };
+    Ok(ServerSettings {
         credential: credential(&tls.credential, Purpose::ServerAuth, watched, provider)?,
         client_auth,
         min_version: tls.min_version.into(),
         alpn: Vec::new(),
-    }))
+    })
 }
 
 fn client_auth(
     trust: &ClientTrust<'_>,
-    known: &[CertificateDer<'static>],
+    shared: &SharedTrust<'_>,
     watched: &mut Watched,
-) -> Result<ClientAuth, String> {
+) -> Result<ClientAuth, PlanError> {
     let anchors = Anchors {
         pinned: certificates(&trust.pinned_certificates, watched)?,
         stated: certificates(&trust.ca_files, watched)?,
         ..Anchors::default()
     };
-    let store = TrustStore::new(anchors, known.to_vec(), peers(trust)).map_err(|error| error.to_string())?;
+    let clients = peers(trust, shared.allowed_clients, watched).map_err(PlanError::AllowedClients)?;
+    let store = TrustStore::new(TrustSettings { clients, ..shared.with(anchors) }).map_err(PlanError::Anchor)?;
     warn_of_ends(&store);
     Ok(if trust.required { ClientAuth::Required(store) } else { ClientAuth::Optional(store) })
 }
 
-fn peers(trust: &ClientTrust<'_>) -> Peers {
-    let owned = |name: &&str| (*name).to_owned();
-    let rules: Vec<OwnedRule> = (trust.allowed_cns.iter().map(owned).map(OwnedRule::CommonName))
-        .chain(trust.allowed_dns.iter().map(owned).map(OwnedRule::Dns))
-        .chain(trust.allowed_uris.iter().map(owned).map(OwnedRule::Uri))
-        .chain(trust.allowed_ips.iter().copied().map(OwnedRule::Ip))
-        .collect();
-    // Allow lists that are configured and empty authorize nobody.
-    if trust.any_verified && rules.is_empty() { Peers::AnyVerified } else { Peers::OneOf(rules) }
-}
-
 fn client_settings(
     tls: &ClientTls<'_>,
-    known: &[CertificateDer<'static>],
+    shared: &SharedTrust<'_>,
     roots: &mut LazyRoots,
     watched: &mut Watched,
     provider: &mut dyn CredentialProvider,
-) -> Result<ClientSettings, String> {
+) -> Result<ClientSettings, PlanError> {
     let trust = if tls.insecure_skip_verify {
         ServerTrust::DangerNobodyIsVerified
     } else {
@@ -181,12 +288,14 @@ fn client_settings(
             anchors.system.extend_from_slice(roots.get());
         }
         if anchors.is_empty() {
-            return Err(
-                "no CA to verify servers with: found neither ca_files, pinned_certificates nor a usable CA of this system"
-                    .to_owned(),
-            );
+            return Err(PlanError::NoAnchor);
         }
-        let store = TrustStore::new(anchors, known.to_vec(), Peers::AnyVerified).map_err(|error| error.to_string())?;
+        let server_issuers = match tls.server_issuers.as_slice() {
+            [] => None,
+            texts => Some(issuers(texts, watched).map_err(PlanError::ServerIssuers)?),
+        };
+        let settings = TrustSettings { server_issuers, ..shared.with(anchors) };
+        let store = TrustStore::new(settings).map_err(PlanError::Anchor)?;
         warn_of_ends(&store);
         ServerTrust::Verified(store)
     };
@@ -214,10 +323,12 @@ fn credential(
     purpose: Purpose,
     watched: &mut Watched,
     provider: &mut dyn CredentialProvider,
-) -> Result<Credential, String> {
+) -> Result<Credential, PlanError> {
     match source {
-        CredentialSource::Acme(acme) => provider.acme(acme, None, purpose, watched),
-        CredentialSource::AcmeWithFallback(acme, files) => provider.acme(acme, Some(files), purpose, watched),
+        CredentialSource::Acme(acme) => provider.acme(acme, None, purpose, watched).map_err(PlanError::Acme),
+        CredentialSource::AcmeWithFallback(acme, files) => {
+            provider.acme(acme, Some(files), purpose, watched).map_err(PlanError::Acme)
+        }
         CredentialSource::Files(files) => {
             let (cert_file, key_file) = (Path::new(files.cert_file), Path::new(files.key_file));
             watched.note(cert_file);
@@ -225,17 +336,20 @@ fn credential(
             if let Some(warning) = pem::key_permissions(key_file) {
                 warn!("{warning}");
             }
-            Credential::load(cert_file, key_file).map_err(|error| error.to_string())
+            Credential::load(cert_file, key_file).map_err(PlanError::Credential)
         }
     }
 }
 
 /// Reads the certificates of several files, each noted first.
-pub(crate) fn certificates(files: &Paths<'_>, watched: &mut Watched) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(crate) fn certificates(
+    files: &Paths<'_>,
+    watched: &mut Watched,
+) -> Result<Vec<CertificateDer<'static>>, PlanError> {
     let mut all = Vec::new();
     for file in files {
         watched.note(Path::new(file));
-        all.extend(pem::read_certificates(Path::new(file)).map_err(|error| error.to_string())?);
+        all.extend(pem::read_certificates(Path::new(file)).map_err(PlanError::Certificates)?);
     }
     Ok(all)
 }
@@ -263,5 +377,27 @@ impl LazyRoots {
             info!(usable = found.usable.len(), left_out = found.left_out, "CAs of this system");
             found.usable
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use edgetrust_core::config::Config;
+
+    #[test]
+    fn an_error_leads_to_its_causes() {
+        let mut text = br#"{"security": {"tls": {"server": {"enabled": true, "cert_file": "/none", "key_file": "/none"}}},
+            "gateway": {"tunnels": [{"name": "in", "mode": "server", "listen": "127.0.0.1:0", "target": "127.0.0.1:1"}]}}"#
+            .to_vec();
+        let config = Config::parse(&mut text).unwrap();
+        let error = Plan::new(&config.gateway, &[], &mut Watched::default(), &mut NoAcme).unwrap_err();
+        assert_eq!(error.to_string(), "tunnel in: /none: cannot be read: No such file or directory (os error 2)");
+        let Some(PlanError::Credential(credential)) = error.source().and_then(|cause| cause.downcast_ref()) else {
+            panic!("{error:?}")
+        };
+        let CredentialError::Pem(file) = credential else { panic!("{error:?}") };
+        let cause = file.source().and_then(Error::source).unwrap();
+        assert!(cause.is::<std::io::Error>(), "{cause:?}");
     }
 }
