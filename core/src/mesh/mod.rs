@@ -1,0 +1,30 @@
+//! A mesh of sites: one text says which sites there are, who reaches whom for what, and which keys are denied.
+//!
+//! [`Mesh::parse`] checks a text as a whole. [`Mesh::clients`] and [`Mesh::servers`] say what follows for the tunnels of
+//! a gateway.
+
+#![allow(clippy::result_large_err, reason = "there is no heap to put an error on")]
+
+mod base64;
+mod bounds;
+mod certificate;
+mod edition;
+mod error;
+mod index;
+mod model;
+mod names;
+mod parse;
+mod reach;
+mod read;
+mod validate;
+
+pub use bounds::{
+    MAX_CERTIFICATE, MAX_DENIED_KEYS, MAX_DOMAINS, MAX_GATEWAYS, MAX_ISSUERS, MAX_LINKS, MAX_MESH, MAX_NAME,
+    MAX_OF_ALL_SITES, MAX_REASON, MAX_ROOTS, MAX_SERVICES, MAX_SITES,
+};
+pub use certificate::{EncodedCertificate, SiteIssuer};
+pub use edition::{Digest, Edition};
+pub use error::{Detail, MeshError};
+pub use model::{DeniedKey, Gateway, Link, Service, Site};
+pub use parse::Mesh;
+pub use reach::{Client, Server, Unreachable};

@@ -1,0 +1,6 @@
+//! Tests meshes: their text, who reaches whom, signatures, and which edition is taken.
+
+mod pki;
+mod reach;
+mod sizes;
+mod text;
