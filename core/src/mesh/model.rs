@@ -10,6 +10,7 @@ use super::error::MeshError;
 use super::names::{is_domain, is_label, is_text};
 use super::read::{Element, List, Place, Reader};
 use crate::json::Token;
+use crate::path;
 use crate::time::Utc;
 use crate::x509::KeyHash;
 
@@ -280,17 +281,15 @@ impl<'a> DeniedKey<'a> {
         self.reason
     }
 
-    /// Returns the last second for which the key is denied; `None`: for ever.
+    /// Returns the last second of the denial; `None`: for ever.
     pub fn until(&self) -> Option<UnixTime> {
         self.until
     }
+}
 
-    /// Returns whether the key is denied now. While the time is unknown it is, whatever its end.
-    pub fn holds(&self, now: Option<UnixTime>) -> bool {
-        match (self.until, now) {
-            (Some(until), Some(now)) => now <= until,
-            _ => true,
-        }
+impl From<DeniedKey<'_>> for path::DeniedKey {
+    fn from(denied: DeniedKey<'_>) -> Self {
+        Self { key: denied.key, until: denied.until }
     }
 }
 

@@ -8,6 +8,7 @@ mod budget;
 mod builder;
 mod checks;
 mod common_names;
+mod denied_keys;
 mod error;
 mod mailbox;
 mod name_constraints;
@@ -17,6 +18,9 @@ mod verified;
 pub use anchor::{Anchor, Role};
 pub use budget::{Budget, Limits};
 pub use builder::Trust;
+pub use denied_keys::DeniedKey;
 pub use error::{PathError, PathErrorKind, Resource};
+#[cfg(feature = "mesh")]
+pub use purpose::MESH_SIGNING;
 pub use purpose::Purpose;
 pub use verified::{MAX_INTERMEDIATES, Place, VerifiedPath};

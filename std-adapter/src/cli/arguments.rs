@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use edgetrust_core::config::{
-    Addresses, Endpoint, GatewayLimits, MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, rule_address,
+    Addresses, DeniedKey, Endpoint, GatewayLimits, MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, rule_address,
 };
+
+use edgetrust_core::x509::KeyHash;
 
 use super::text;
 
@@ -48,6 +50,25 @@ pub(crate) fn addresses(flag: &str, values: &[&str]) -> Result<Addresses, String
     let address =
         |text: &&str| rule_address(text).ok_or_else(|| format!("{flag}: found {text:?}, expected an IP address"));
     values.iter().map(address).collect()
+}
+
+/// Parses the hash of a key.
+fn key_hash(text: &str) -> Result<KeyHash, String> {
+    KeyHash::parse(text).ok_or_else(|| "expected sha256: and the 64 hexadecimal digits of a key's hash".to_owned())
+}
+
+/// Keys that are denied.
+#[derive(clap::Args)]
+pub(crate) struct DenyFlags {
+    /// Public key that is denied in every certificate: of peers, pins and CAs; `edgetrust inspect` shows it
+    #[arg(long, value_name = "sha256:HEX", value_parser = key_hash)]
+    deny_key: Vec<KeyHash>,
+}
+
+impl DenyFlags {
+    pub(crate) fn keys(&self) -> Vec<DeniedKey<'static>> {
+        self.deny_key.iter().map(|key| DeniedKey { key: *key, reason: None, until: None }).collect()
+    }
 }
 
 /// The limits of a tunnel.

@@ -142,7 +142,7 @@ fn no_peer(certificate: &Certificate<'_>, authority: &Authority, list: List<'_>,
     }
     let anchors = [Anchor::pin(*certificate)];
     let algorithms = provider().signature_verification_algorithms.all;
-    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms };
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms };
     let verdict = trust.verify(certificate, &[], purpose, now, &mut Budget::new(Limits::SERVER));
     verdict.err().map(|error| error.kind.to_string())
 }

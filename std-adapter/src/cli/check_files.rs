@@ -148,7 +148,7 @@ impl Files {
         let known: Vec<_> = self.known_intermediates.iter().flat_map(|der| Certificate::from_der(der)).collect();
         let provider = provider();
         let algorithms = provider.signature_verification_algorithms.all;
-        let trust = Trust { anchors: &anchors, known_intermediates: &known, algorithms };
+        let trust = Trust { anchors: &anchors, known_intermediates: &known, denied_keys: &[], algorithms };
         match trust.verify(leaf, sent, purpose, self.now, &mut Budget::new(Limits::SERVER)) {
             Ok(_) => findings.once(Level::Ok, format!("{file}: its chain leads to a configured CA")),
             Err(error) if error.kind.is_unknown_issuer() => findings
@@ -162,7 +162,7 @@ impl Files {
         for name in names {
             // Only the name is checked here: the leaf is its own pin, so that other faults do not count.
             let own = [Anchor::pin(*leaf)];
-            let pinned = Trust { anchors: &own, known_intermediates: &[], algorithms };
+            let pinned = Trust { anchors: &own, known_intermediates: &[], denied_keys: &[], algorithms };
             let at = leaf.validity().not_before;
             let Ok(path) = pinned.verify(leaf, &[], purpose, at, &mut Budget::new(Limits::SERVER)) else { continue };
             match ServerName::Dns(name).authorize(path) {

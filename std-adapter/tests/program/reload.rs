@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use edgetrust::tls::{
-    ClientSettings, ClientStream, Connector, MinVersion, Peers, ServerTrust, TrustStore, server_name,
-};
+use edgetrust::tls::{ClientSettings, ClientStream, Connector, MinVersion, ServerTrust, TrustStore, server_name};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -177,7 +175,7 @@ async fn a_session_that_never_pauses_is_ended_too() {
 
 /// Returns a connector with these CAs and this certificate.
 fn connector(pki: &Pki, cert: &Path, key: &Path) -> Connector {
-    let trust = TrustStore::new(edgetrust::pem::read_certificates(&pki.ca()).unwrap(), Vec::new(), Peers::AnyVerified);
+    let trust = TrustStore::new(edgetrust::pem::read_certificates(&pki.ca()).unwrap());
     Connector::new(ClientSettings {
         trust: ServerTrust::Verified(trust.unwrap()),
         credential: Some(edgetrust::tls::Credential::load(cert, key).unwrap()),

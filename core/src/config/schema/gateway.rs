@@ -1,7 +1,7 @@
 //! Lists the keys of `gateway`.
 
 use super::acme::ACME;
-use super::field::{FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, Refused, described, not_empty, push};
+use super::field::{FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, Objects, Refused, described, not_empty, push};
 use super::tls::TUNNEL_TLS;
 use crate::config::duration;
 use crate::config::raw::{RawTunnel, SideKind};
@@ -26,14 +26,7 @@ pub(super) static GATEWAY: Object = Object {
     open: false,
     on_key: None,
     fields: &[
-        Field {
-            key: "tunnels",
-            doc: "what is forwarded",
-            kind: Kind::Objects(&TUNNEL, |raw| {
-                let tunnel = RawTunnel { offset: raw.offset, ..RawTunnel::default() };
-                raw.gateway.tunnels.push(tunnel).map_err(|_| "at most 32 tunnels")
-            }),
-        },
+        Field { key: "tunnels", doc: "what is forwarded", kind: Kind::Objects(&TUNNELS) },
         texts!(
             "known_intermediates",
             "intermediates that complete chains, PEM; not trusted",
@@ -45,6 +38,17 @@ pub(super) static GATEWAY: Object = Object {
         object!("admin", "the operator's pages", ADMIN, |_raw| ()),
         object!("limits", "what it may cost", LIMITS, |_raw| ()),
     ],
+};
+
+static TUNNELS: Objects = Objects {
+    object: &TUNNEL,
+    begin: None,
+    enter: |raw| {
+        let tunnel = RawTunnel { offset: raw.offset, ..RawTunnel::default() };
+        raw.gateway.tunnels.push(tunnel).map_err(|_| "at most 32 tunnels")
+    },
+    text: None,
+    element: "an object",
 };
 
 static EST: Object = Object {
