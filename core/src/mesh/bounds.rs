@@ -26,3 +26,7 @@ pub const MAX_DENIED_KEYS: u16 = 1_024;
 pub const MAX_REASON: usize = 256;
 /// Octets of a certificate's DER.
 pub const MAX_CERTIFICATE: usize = 8_192;
+/// Octets of a signed mesh's protected header, in base64url: two certificates, encoded twice.
+pub(super) const MAX_PROTECTED: usize = 32_768;
+/// Octets of a signed mesh: the payload in base64url, the protected header, the signature and the JSON around them.
+pub const MAX_SIGNED_MESH: usize = MAX_MESH.div_ceil(3) * 4 + MAX_PROTECTED + 1_024;

@@ -135,6 +135,14 @@ impl<'a> Reader<'a> {
         Self { text, scanner: Scanner::new(Plain::new(text)), path: Path::new() }
     }
 
+    /// Creates a reader of a text that is the value of a member of another one.
+    pub(super) fn of_member(key: &'static str, text: &'a [u8]) -> Self {
+        let mut reader = Self::new(text);
+        let pushed = reader.push(Segment::Key(key)).is_ok();
+        debug_assert!(pushed, "the path was empty");
+        reader
+    }
+
     pub(super) fn refuse(&self, found: Found<'a>, expected: &'static str) -> MeshError<'a> {
         self.refuse_at(self.scanner.token_offset, found, expected)
     }

@@ -113,6 +113,35 @@ impl<'t> Trust<'t> {
         let levels = heapless::Vec::new();
         Search { trust: self, leaf, sent, asked, budget, levels, self_issued: SelfIssued::default() }.run()
     }
+
+    /// Checks that an anchor itself issued the certificate of a CA that may sign for meshes, or have another such CA
+    /// below it. Returns the anchor.
+    ///
+    /// # Errors
+    /// The most specific error of any anchor.
+    #[cfg(feature = "mesh")]
+    pub fn verify_ca(
+        &self,
+        ca: &Certificate<'_>,
+        now: UnixTime,
+        budget: &mut Budget,
+    ) -> Result<&'t Anchor<'t>, PathError> {
+        let at_ca = |kind| PathError { depth: 0, kind };
+        let asked = Asked { purpose: Purpose::MeshSigning, now, algorithms: self.algorithms };
+        denied_keys::check(&ca.subject_public_key_info(), self.denied_keys, now, &mut budget.work).map_err(at_ca)?;
+        checks::issuer(ca, &asked, 0).map_err(at_ca)?;
+        checks::intermediate(ca, &asked).map_err(at_ca)?;
+        let trust = Trust { known_intermediates: &[], ..*self };
+        let levels = heapless::Vec::new();
+        let search =
+            Search { trust: &trust, leaf: ca, sent: &[], asked, budget, levels, self_issued: SelfIssued::default() };
+        let path = search.run()?;
+        let anchor = path.issuers().first().and_then(|place| match place {
+            Place::Anchor(index) => self.anchors.get(usize::from(*index)),
+            Place::Sent(_) | Place::Known(_) => None,
+        });
+        anchor.ok_or(at_ca(PathErrorKind::UnknownIssuer))
+    }
 }
 
 struct Search<'s, 't, 'p> {

@@ -2,5 +2,8 @@
 
 mod pki;
 mod reach;
+mod signed;
+mod signers;
 mod sizes;
+mod takes;
 mod text;
