@@ -374,7 +374,7 @@ pub struct GatewayLimits {
     pub idle_timeout_ms: Option<u64>,
     /// The time for which connections may go on after SIGTERM.
     pub drain_timeout_ms: u64,
-    /// The time for which a session may go on after its peer's certificate expired or its rule was withdrawn.
+    /// The time for which a session may go on after its peer's certificate expired, if nothing else is wrong with it.
     pub expired_grace_ms: u64,
     /// Sessions of a removed tunnel go on as long as another tunnel would let their peer in.
     pub keep_removed_sessions: bool,

@@ -95,7 +95,7 @@ pub(crate) struct LimitFlags {
     /// Time limit for open connections after SIGTERM
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, help_heading = "Limits")]
     drain_timeout: Duration,
-    /// Time that a session may continue after its peer's certificate has expired or its rule was removed
+    /// Time that a session may continue after its peer's certificate has expired, if nothing else is wrong with it
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration, help_heading = "Limits")]
     expired_grace: Duration,
     /// Maximum time without traffic after one side has closed; 0s is no limit

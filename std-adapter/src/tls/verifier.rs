@@ -212,9 +212,14 @@ impl ClientVerifier {
     /// # Errors
     /// Returns why the client is not authorized.
     pub fn admit(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<Admission, Refusal> {
+        self.admit_at(shown, clock::now())
+    }
+
+    /// Judges as [`ClientVerifier::admit`] does, at another time.
+    pub(super) fn admit_at(&self, shown: Option<&[CertificateDer<'_>]>, now: UnixTime) -> Result<Admission, Refusal> {
         match shown.and_then(<[_]>::split_first) {
             Some((leaf, sent)) => {
-                self.verdict(leaf, sent, clock::now()).map(|verdict| Admission::Peer(self.judge.admit(verdict)))
+                self.verdict(leaf, sent, now).map(|verdict| Admission::Peer(self.judge.admit(verdict)))
             }
             None if self.mandatory => Err(Refusal::NoCertificate),
             None => Ok(Anyone::admitted()),
@@ -298,10 +303,18 @@ impl ServerVerifier {
         shown: Option<&[CertificateDer<'_>]>,
         server_name: &ServerName<'_>,
     ) -> Result<Arc<Peer>, Refusal> {
+        self.admit_at(shown, server_name, clock::now())
+    }
+
+    /// Judges as [`ServerVerifier::admit`] does, at another time.
+    pub(super) fn admit_at(
+        &self,
+        shown: Option<&[CertificateDer<'_>]>,
+        server_name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<Arc<Peer>, Refusal> {
         match shown.and_then(<[_]>::split_first) {
-            Some((leaf, sent)) => {
-                self.verdict(leaf, sent, server_name, clock::now()).map(|verdict| self.judge.admit(verdict))
-            }
+            Some((leaf, sent)) => self.verdict(leaf, sent, server_name, now).map(|verdict| self.judge.admit(verdict)),
             None => Err(Refusal::NoCertificate),
         }
     }

@@ -10,6 +10,7 @@ mod demo;
 mod documents;
 mod est;
 mod est_refusals;
+mod issuers;
 mod keys;
 mod limits;
 mod log;

@@ -133,12 +133,12 @@ static LIMITS: Object = Object {
         limit!("drain_timeout", "how long connections go on after SIGTERM, default \"30s\"", drain_timeout_ms),
         limit!(
             "expired_grace",
-            "how long a session goes on after its peer's certificate expired or its rule was withdrawn, default \"0s\"",
+            "how long a session goes on after its peer's certificate expired, if nothing else is wrong with it, default \"0s\"",
             expired_grace_ms
         ),
         flag!(
             "keep_removed_sessions",
-            "sessions of a removed tunnel go on while another tunnel would let their peer in; default false: they end after expired_grace",
+            "sessions of a removed tunnel go on while another tunnel would let their peer in; default false: they end at once",
             |raw, value| raw.gateway.limits.keep_removed_sessions = value
         ),
         limit!(
