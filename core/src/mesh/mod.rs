@@ -14,6 +14,8 @@ mod certificate;
 mod edition;
 mod error;
 mod index;
+#[expect(clippy::module_inception, reason = "the noun is the mesh")]
+mod mesh;
 mod model;
 mod names;
 mod offer;
@@ -32,9 +34,10 @@ pub use bounds::{
 pub use certificate::{EncodedCertificate, SiteIssuer};
 pub use edition::{Digest, Edition};
 pub use error::{Detail, MeshError};
+pub use mesh::Mesh;
 pub use model::{DeniedKey, Gateway, Link, Service, Site};
 pub use offer::{InForce, NotTaken, Offer, Taken, takes};
-pub use parse::Mesh;
+
 pub use reach::{Client, Server, Unreachable};
 pub use signed::{SignedMesh, scratch_length};
 pub use signed_error::SignedMeshError;

@@ -8,7 +8,7 @@ use super::bounds::MAX_CERTIFICATE;
 use super::certificate::EncodedCertificate;
 use super::edition::{Digest, Edition};
 use super::error::MeshError;
-use super::parse::Mesh;
+use super::mesh::Mesh;
 use super::signer::is_root;
 use crate::path::{Budget, Limits, PathError, Role, Trust};
 use crate::time::Utc;

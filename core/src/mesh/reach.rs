@@ -4,8 +4,8 @@ use core::fmt;
 use core::net::IpAddr;
 
 use super::index::{Index, Sites};
+use super::mesh::Mesh;
 use super::model::{Link, Site, SiteName};
-use super::parse::Mesh;
 use super::read::List;
 use crate::x509::KeyHash;
 

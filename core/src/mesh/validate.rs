@@ -4,9 +4,9 @@ use super::bounds::{MAX_CERTIFICATE, MAX_DENIED_KEYS, MAX_GATEWAYS, MAX_OF_ALL_S
 use super::certificate::{EncodedCertificate, SiteIssuer};
 use super::error::{Detail, MeshError};
 use super::index::{Index, Sites};
+use super::mesh::Mesh;
 use super::model::{Gateway, Site, SiteName, read_ports};
 use super::names::{by_labels, is_within};
-use super::parse::Mesh;
 use super::read::{Element, Elements, List, MORE, Reader};
 use crate::json::{Found, Segment};
 use crate::path::{Anchor, Role};

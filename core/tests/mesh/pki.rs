@@ -155,27 +155,8 @@ pub fn hash(number: u32) -> String {
     format!("sha256:{number:08x}{number:056x}")
 }
 
-/// The text of a mesh of three sites. `@root` stands for the certificate of the root.
-const TEXT: &str = r#"{
-  "mesh": "Example Mesh", "sequence": 7, "previous": "@hash9", "not_after": "2027-06-01T00:00:00Z",
-  "roots": ["@root"],
-  "sites": [
-    {"name": "c", "domains": ["c.example"], "issuers": ["@hash3"], "gateways": []},
-    {"name": "a", "domains": ["a.example", "a.test"], "issuers": ["@hash1"], "gateways": [
-      {"host": "gateway.a.example", "address": "192.0.2.7", "ports": {"feed": 9443}},
-      {"host": "a.test"}
-    ]},
-    {"name": "b", "domains": ["b.example"], "issuers": ["@hash2", "@root"], "gateways": [
-      {"host": "gateway.b.example"}
-    ]}
-  ],
-  "services": [{"name": "feed", "port": 8443}, {"name": "nats", "port": 7443}],
-  "links": [
-    {"service": "feed", "from": ["a"], "to": ["b", "c"]},
-    {"service": "nats", "from": ["*"], "to": ["a"]}
-  ],
-  "denied_keys": [{"key": "@hash8", "reason": "laptop stolen", "until": "2027-01-01T00:00:00Z"}]
-}"#;
+/// The text of a mesh of three sites. `@root` stands for the certificate of the root, `@hash1` for a hash.
+const TEXT: &str = include_str!("../data/mesh.json");
 
 /// Returns the text of a mesh of three sites, changed by replacing texts.
 pub fn text(changes: &[(&str, &str)]) -> String {
