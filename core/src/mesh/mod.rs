@@ -37,7 +37,6 @@ pub use error::{Detail, MeshError};
 pub use mesh::Mesh;
 pub use model::{DeniedKey, Gateway, Link, Service, Site};
 pub use offer::{InForce, NotTaken, Offer, Taken, takes};
-
 pub use reach::{Client, Server, Unreachable};
 pub use signed::{SignedMesh, scratch_length};
 pub use signed_error::SignedMeshError;

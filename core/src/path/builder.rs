@@ -140,7 +140,12 @@ impl<'t> Trust<'t> {
             Place::Anchor(index) => self.anchors.get(usize::from(*index)),
             Place::Sent(_) | Place::Known(_) => None,
         });
-        anchor.ok_or(at_ca(PathErrorKind::UnknownIssuer))
+        let anchor = anchor.ok_or(at_ca(PathErrorKind::UnknownIssuer))?;
+        // RFC 5280 section 6.1.4 (l) and (m): the search counts the CAs between, and this one is at the end
+        let cas_below = usize::from(!ca.is_self_issued());
+        let at_anchor = |kind| PathError { depth: 1, kind };
+        checks::issuer(anchor.certificate(), &asked, cas_below).map_err(at_anchor)?;
+        Ok(anchor)
     }
 }
 

@@ -179,6 +179,19 @@ fn a_root_that_is_not_held_counts_with_a_certificate_by_a_held_one() {
 }
 
 #[test]
+fn a_held_root_without_room_for_cas_certifies_none() {
+    let (held, next) = (Ca::root(ca_params("Held", Some(0))), Ca::root(ca_params("Next root", Some(2))));
+    let cross = held.issue(&ca_params("Next root", Some(1)), &next.key);
+    let signed = signer(1).sign(&with_roots(&[&next.der, &cross]));
+    with_trust(&[&root().der, &held.der], &[], |trust| {
+        offered(&signed, trust, |offer| {
+            let error = takes(None, &offer.unwrap(), trust, time(NOW)).unwrap_err().to_string();
+            assert!(error.contains("its path length allows fewer intermediate CAs below than there are"), "{error}");
+        })
+    });
+}
+
+#[test]
 fn the_ca_of_a_site_does_not_become_a_root() {
     let site = Ca::root(ca_params("Site CA", None));
     let limits: [fn(&mut CertificateParams); 2] = [
