@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 /// Modules of core, and the modules that each may name.
 const CORE: &[(&str, &[&str])] = &[
-    ("config", &["identity", "json", "path", "text", "time"]),
+    ("config", &["identity", "json", "path", "text", "time", "x509"]),
     ("crypto", &["x509"]),
     ("embedded_tls", &["crypto", "identity", "path", "time", "x509"]),
     ("identity", &["path", "text", "x509"]),

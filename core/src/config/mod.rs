@@ -35,7 +35,7 @@ mod validate_place;
 mod validate_sides;
 
 pub use crate::json::{Found, MAX_DEPTH, MAX_PATH, Segment};
-pub use acme::{Acme, AcmeKeys, ChallengeType, Eab, KeyType, MAX_DOMAINS, RenewVia};
+pub use acme::{Acme, AcmeKeys, AcmeOrdering, ChallengeType, Eab, KeyType, MAX_DOMAINS, RenewVia};
 pub use address::{parse_ip_address, rule_address};
 pub use duration::parse_duration;
 #[cfg(feature = "gateway")]
@@ -53,7 +53,7 @@ pub use model::{
     Origins, ProxyProtocol, Span, Tunnel, TunnelKind, TunnelLimits,
 };
 #[cfg(feature = "device")]
-pub use model::{Device, Enroll, Remote};
+pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote};
 #[cfg(feature = "gateway")]
 pub use paths::PathKind;
 pub use reference::{Entry, reference};

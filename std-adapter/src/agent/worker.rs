@@ -6,6 +6,7 @@ mod storage;
 mod under_way;
 
 use std::collections::VecDeque;
+use std::error::Error;
 use std::fmt;
 use std::future::pending;
 use std::sync::Arc;
@@ -25,9 +26,9 @@ use super::alarm::say;
 use super::assignment::Assignment;
 use super::request;
 use super::status::CredentialStatus;
-use crate::acme::{AcmeError, AcmeIssuer, Responders};
+use crate::acme::{AcmeError, AcmeIssuer, HttpError, Responders};
 use crate::clock;
-use crate::store::{Held, Record};
+use crate::store::{Held, Record, StorageError};
 use crate::tls::LiveCredential;
 
 /// The interval at which clock, requests and deadlines are checked: the clock may be set at any time.
@@ -42,6 +43,36 @@ pub enum Once {
     Fresh,
     /// No certificate was obtained.
     Failed(String),
+}
+
+/// The reason that a credential is not started.
+#[derive(Debug)]
+pub enum StartError {
+    /// Its home cannot be taken.
+    Home(StorageError),
+    /// The contents of its home cannot be read.
+    Kept(StorageError),
+    /// No client for its directory can be made.
+    Directory(HttpError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Home(error) => write!(f, "acme.storage_path: {error}"),
+            Self::Kept(error) => error.fmt(f),
+            Self::Directory(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Home(error) | Self::Kept(error) => Some(error),
+            Self::Directory(error) => Some(error),
+        }
+    }
 }
 
 /// A credential that renews itself.
@@ -85,12 +116,13 @@ impl Worker {
         responders: Responders,
         live: LiveCredential,
         status: Arc<CredentialStatus>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, StartError> {
         let assignment = assigned.borrow().clone();
         let keeper = Keeper::new(held, status.clone());
-        let kept = keeper.kept().await.map_err(|error| error.to_string())?;
+        let kept = keeper.kept().await.map_err(StartError::Kept)?;
+        let (settings, held) = (assignment.settings.clone(), keeper.held().clone());
         let issuer =
-            AcmeIssuer::new(assignment.settings.clone(), keeper.held().clone(), responders.clone(), live.clone())?;
+            AcmeIssuer::new(settings, held, responders.clone(), live.clone()).map_err(StartError::Directory)?;
         let mut worker = Self {
             machine: Machine::new(assignment.policy(keeper.seed().await)),
             issuer: Arc::new(Mutex::new(issuer)),
