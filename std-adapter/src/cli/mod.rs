@@ -16,6 +16,7 @@ mod check_names;
 mod connect;
 mod demo;
 mod descriptors;
+mod federation;
 mod files;
 mod findings;
 mod generate;
@@ -65,6 +66,9 @@ enum Command {
     Verify(verify::Args),
     /// Manage certificates from an ACME directory, by hand or from timers; `run` renews them by itself
     Acme(acme::Args),
+    /// Make and change a mesh of sites: a root, a CA for each site, who reaches whom, which keys are denied
+    #[command(visible_alias = "mesh")]
+    Federation(federation::Args),
     /// Run three locations in one process: messages over wss, impostors refused, a certificate rotated live
     Demo(demo::Args),
     /// Print completions for a shell
@@ -98,6 +102,7 @@ pub fn run() -> ExitCode {
         Command::Inspect(args) => inspect::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Acme(args) => acme::run(args),
+        Command::Federation(args) => federation::run(args),
         Command::Completions(args) => generate::completions(args, Cli::command()),
         Command::Man(args) => generate::man(args, Cli::command()),
     };

@@ -10,6 +10,8 @@ mod demo;
 mod documents;
 mod est;
 mod est_refusals;
+mod federation;
+mod federation_changes;
 mod keys;
 mod limits;
 mod log;

@@ -1,0 +1,111 @@
+//! Implements `edgetrust federation init`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use edgetrust_core::time::Utc;
+use serde_json::json;
+
+use super::{Place, named, pair, service};
+use crate::cli::Outcome;
+use crate::clock;
+use crate::federation::{self, Init, Made, NewSite, Pair, Password};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    place: Place,
+    /// Name of the mesh
+    #[arg(long)]
+    name: String,
+    /// Site and its domain
+    #[arg(long, value_name = "SITE=DOMAIN", value_parser = named, required = true)]
+    site: Vec<(String, String)>,
+    /// Service and its port at the gateways [default: feed=8443]
+    #[arg(long, value_name = "SERVICE=PORT", value_parser = service)]
+    service: Vec<(String, u16)>,
+    /// Site that reaches another for a service; by default every site every other for the first service
+    #[arg(long, value_name = "FROM:TO:SERVICE", value_parser = pair)]
+    link: Vec<Pair>,
+    /// Address of a site's gateway, if its name does not resolve at the other sites
+    #[arg(long, value_name = "SITE=ADDRESS", value_parser = named)]
+    address: Vec<(String, String)>,
+    /// Site whose CA may issue URIs of its domain (SPIFFE)
+    #[arg(long, value_name = "SITE")]
+    spiffe: Vec<String>,
+    /// File with the password for the root's key, on its first line; by default one is generated
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+pub(super) fn run(args: Args) -> Outcome {
+    let password = args.passphrase_file.as_deref().map(Password::read).transpose()?;
+    let generated = password.is_none();
+    let sites = sites(args.site, &args.address, &args.spiffe)?;
+    let init = Init { name: args.name, sites, services: args.service, links: args.link, password };
+    let folder = &args.place.folder;
+    let made = federation::init(folder, init, clock::now())?;
+    if args.place.json {
+        outln!("{:#}", shown(folder, &made, generated));
+    } else {
+        print(folder, &made, generated);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the sites with what other options say of them.
+pub(super) fn sites(
+    sites: Vec<(String, String)>,
+    addresses: &[(String, String)],
+    spiffe: &[String],
+) -> Result<Vec<NewSite>, String> {
+    let known = |name: &String| sites.iter().any(|(site, _)| site == name);
+    let of_addresses = addresses.iter().map(|(site, _)| ("--address", site));
+    for (option, name) in of_addresses.chain(spiffe.iter().map(|site| ("--spiffe", site))) {
+        if !known(name) {
+            let names: Vec<_> = sites.iter().map(|(site, _)| site.as_str()).collect();
+            return Err(format!("{option}: found site {name:?}, expected one of {}", names.join(", ")));
+        }
+    }
+    let all = sites.into_iter().map(|(name, domain)| NewSite {
+        address: addresses.iter().find(|(site, _)| *site == name).map(|(_, address)| address.clone()),
+        spiffe: spiffe.contains(&name),
+        name,
+        domain,
+    });
+    Ok(all.collect())
+}
+
+fn shown(folder: &std::path::Path, made: &Made, generated: bool) -> serde_json::Value {
+    let links = made.links.iter().map(|pair| json!({"from": pair.from, "to": pair.to, "service": pair.service}));
+    json!({
+        "folder": folder,
+        "mesh": made.mesh.mesh,
+        "sites": made.mesh.sites.iter().map(|site| &site.name).collect::<Vec<_>>(),
+        "links": links.collect::<Vec<_>>(),
+        "linked_by_default": made.linked_by_default,
+        "root_not_after": Utc(made.root_not_after).to_string(),
+        "root_password_generated": generated,
+    })
+}
+
+fn print(folder: &std::path::Path, made: &Made, generated: bool) {
+    let (mesh, folder) = (&made.mesh, folder.display());
+    outln!("{}: {} sites under one root, in {folder}", mesh.mesh, mesh.sites.len());
+    outln!("  the root ends {}", Utc(made.root_not_after));
+    for site in &mesh.sites {
+        outln!("  {}: {}, all that it needs is in {folder}/sites/{}", site.name, site.domains.join(", "), site.name);
+    }
+    match made.linked_by_default {
+        true => outln!("No --link was given, so every site reaches every other:"),
+        false => outln!("Links:"),
+    }
+    for Pair { from, to, service } in &made.links {
+        outln!("  {from} reaches {to} for {service}");
+    }
+    outln!("Next:");
+    let root = if generated { format!(", and {folder}/passwords/root to another") } else { String::new() };
+    outln!("  move {folder}/root/root.key to a safe place{root}");
+    outln!("  bring each site its folder, and by another way its password of {folder}/passwords");
+    outln!("  each folder's README.txt says what goes where");
+}

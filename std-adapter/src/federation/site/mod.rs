@@ -1,0 +1,53 @@
+//! The files of one site: all that its CA and its gateway need to run.
+
+mod ca_json;
+mod gateway_json;
+mod names;
+mod services;
+
+use std::path::Path;
+
+use super::folder::{PUBLIC, SECRET};
+use super::mesh::{Mesh, Site};
+use super::place::replace;
+
+use names::{Names, ports};
+
+pub(super) use gateway_json::{Addresses, client_name, gateway_json};
+
+/// The gateway's configuration, which follows from the mesh, and which people change.
+pub(super) const GATEWAY: &str = "gateway.json";
+
+/// What to do with the files.
+pub(super) const README: &str = "README.txt";
+
+/// The certificates and the encrypted key of a site's CA.
+pub(super) struct Authority<'a> {
+    pub(super) root_pem: &'a str,
+    pub(super) ca_pem: &'a str,
+    pub(super) key_pem: &'a str,
+}
+
+/// Writes all files of a site but `mesh.json` into its folder.
+pub(super) fn write(folder: &Path, mesh: &Mesh, site: &Site, authority: &Authority<'_>) -> Result<(), String> {
+    let names = Names::of(site)?;
+    for (name, text, mode) in [
+        ("root.pem", authority.root_pem, PUBLIC),
+        ("ca.pem", authority.ca_pem, PUBLIC),
+        ("ca.key", authority.key_pem, SECRET),
+        ("ca.json", &ca_json::ca_json(&names), PUBLIC),
+        (GATEWAY, &gateway_json(mesh, site, &Addresses::default())?, PUBLIC),
+        ("step-ca.service", services::STEP_CA, PUBLIC),
+        ("edgetrust.service", services::EDGETRUST, PUBLIC),
+        ("compose.yaml", services::COMPOSE, PUBLIC),
+        (README, &readme(mesh, site)?, PUBLIC),
+    ] {
+        replace(&folder.join(name), text.as_bytes(), mode)?;
+    }
+    Ok(())
+}
+
+/// Returns what to do with the files.
+pub(super) fn readme(mesh: &Mesh, site: &Site) -> Result<String, String> {
+    Ok(services::readme(&Names::of(site)?, &ports(mesh, site)))
+}
