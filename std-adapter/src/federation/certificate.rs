@@ -28,14 +28,14 @@ const MAX_COMMON_NAME: usize = 64;
 /// id-ce-nameConstraints (RFC 5280 section 4.2.1.10)
 const NAME_CONSTRAINTS: [u64; 4] = [2, 5, 29, 30];
 
-/// The purpose of a certificate that signs `mesh.json`, and nothing else.
-pub(super) const MESH_SIGNER: [u64; 9] = [1, 3, 6, 1, 4, 1, 59_595, 1, 1];
+/// The purpose of a certificate that signs `mesh.json`, and nothing else: `MESH_SIGNING` of core.
+const MESH_SIGNING: [u64; 9] = [1, 3, 6, 1, 4, 1, 32_473, 6_984, 1];
 
-/// The extension of a signer's certificate that holds its generation, an INTEGER.
-pub(super) const GENERATION: [u64; 9] = [1, 3, 6, 1, 4, 1, 59_595, 1, 2];
+/// id-at-serialNumber, in a signer's subject: its generation.
+const SERIAL_NUMBER: [u64; 4] = [2, 5, 4, 5];
 
-/// [`GENERATION`] as contents octets.
-const GENERATION_OCTETS: [u8; 10] = [0x2b, 6, 1, 4, 1, 0x83, 0xd1, 0x4b, 1, 2];
+/// [`SERIAL_NUMBER`] as contents octets.
+const SERIAL_NUMBER_OCTETS: [u8; 3] = [0x55, 4, 5];
 
 /// The names in URIs that a site's CA may issue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,8 +116,9 @@ impl Root {
         valid(&mut params, now, SIGNER_LIFE, Some(self.not_after))?;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Other(MESH_SIGNER.to_vec())];
-        params.custom_extensions.push(CustomExtension::from_oid_content(&GENERATION, der::integer(generation)));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Other(MESH_SIGNING.to_vec())];
+        let number = DnValue::PrintableString(generation.to_string().as_str().try_into().map_err(failed)?);
+        params.distinguished_name.push(DnType::CustomDnType(SERIAL_NUMBER.to_vec()), number);
         self.issue(params, key)
     }
 
@@ -143,16 +144,13 @@ impl Root {
 /// # Errors
 /// Fails if the certificate has none.
 pub(super) fn generation(signer: &CertificateDer<'_>) -> Result<u32, String> {
-    let extension = [&[0x06, 10][..], &GENERATION_OCTETS, &[0x04]].concat();
-    let found = signer.windows(extension.len()).position(|octets| octets == extension);
-    let rest = found.and_then(|place| signer.get(place.checked_add(extension.len())?..));
-    let contents = rest.and_then(|rest| {
-        let (length, rest) = rest.split_first()?;
-        rest.get(..usize::from(*length))
-    });
-    contents
-        .and_then(der::read_integer)
-        .ok_or_else(|| "found no generation, expected a signer's certificate".to_owned())
+    let signer = Certificate::from_der(signer).map_err(|error| error.to_string())?;
+    let number = signer.subject().attributes().find(|attribute| attribute.oid == SERIAL_NUMBER_OCTETS);
+    let text = number.and_then(|number| std::str::from_utf8(number.value).ok()).unwrap_or_default();
+    match text.parse() {
+        Ok(generation) if generation > 0 => Ok(generation),
+        _ => Err(format!("found serialNumber {text:?}, expected a signer's certificate with its generation")),
+    }
 }
 
 /// Returns when a certificate ends.

@@ -13,26 +13,6 @@ pub(super) fn value(tag: u8, contents: &[u8]) -> Vec<u8> {
     der
 }
 
-/// Returns an unsigned INTEGER, as short as it can be.
-pub(super) fn integer(number: u32) -> Vec<u8> {
-    let octets = number.to_be_bytes();
-    let zeros = octets.iter().take_while(|octet| **octet == 0).count().min(3);
-    let mut contents: Vec<u8> = octets.into_iter().skip(zeros).collect();
-    // Without it the number would be negative.
-    if contents.first().is_some_and(|first| first & 0x80 != 0) {
-        contents.insert(0, 0);
-    }
-    value(0x02, &contents)
-}
-
-/// Returns the number of an unsigned INTEGER of up to four octets, written as [`integer`] writes it.
-pub(super) fn read_integer(der: &[u8]) -> Option<u32> {
-    let contents = der.get(2..)?;
-    let number =
-        contents.iter().try_fold(0_u32, |number, octet| number.checked_mul(256)?.checked_add((*octet).into()))?;
-    (integer(number) == der).then_some(number)
-}
-
 /// Returns the two halves of an ECDSA-Sig-Value for P-256 (RFC 3279 section 2.2.3), 32 octets each
 /// (RFC 7518 section 3.4).
 pub(super) fn es256(signature: &[u8]) -> Option<Vec<u8>> {
@@ -69,18 +49,6 @@ mod tests {
         assert_eq!(value(0x04, &[7]), [4, 1, 7]);
         assert_eq!(value(0x04, &[0; 128])[..3], [4, 0x81, 128]);
         assert_eq!(value(0x04, &[0; 300])[..4], [4, 0x82, 1, 44]);
-    }
-
-    #[test]
-    fn integers_there_and_back() {
-        for (number, der) in [(0, &[2, 1, 0][..]), (1, &[2, 1, 1]), (128, &[2, 2, 0, 128]), (256, &[2, 2, 1, 0])] {
-            assert_eq!(integer(number), der);
-            assert_eq!(read_integer(der), Some(number));
-        }
-        assert_eq!(read_integer(&integer(u32::MAX)), Some(u32::MAX));
-        for der in [&[][..], &[2, 1], &[2, 1, 128], &[2, 2, 0, 1], &[4, 1, 1], &[2, 5, 1, 0, 0, 0, 0]] {
-            assert_eq!(read_integer(der), None, "{der:?}");
-        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::certificate::generation;
 use super::der;
 
 /// The type of the payload (RFC 7515 section 4.1.9).
-const TYPE: &str = "edgetrust-mesh+json";
+const TYPE: &str = "edgetrust-mesh+jws";
 
 /// The size limit of a signed file, in octets: base64 of the largest `mesh.json`, and its header.
 const MAX_TEXT: usize = 1536 * 1024;

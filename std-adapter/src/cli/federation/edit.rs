@@ -7,8 +7,8 @@ use edgetrust_core::time::Utc;
 use edgetrust_core::x509::{Certificate, KeyHash};
 use serde_json::{Value, json};
 
-use super::init::sites;
-use super::{Place, RootKey, SignerKey, key, named, pair, path, prompt};
+use super::options::{Place, RootKey, SignerKey, key, named, pair, sites};
+use super::prompt;
 use crate::cli::{Outcome, files, text};
 use crate::clock;
 use crate::federation::{self, Applied, Change, Denial, Edit, Folder, Pair, Passwords, Signed};
@@ -222,7 +222,7 @@ pub(super) fn signer(args: Signer) -> Outcome {
 }
 
 fn passwords<'a>(root: &'a Option<PathBuf>, signer: &'a SignerKey) -> Passwords<'a> {
-    Passwords { root: path(root), signer: path(&signer.signer_passphrase_file), ask: &prompt::ask }
+    Passwords { root: root.as_deref(), signer: signer.signer_passphrase_file.as_deref(), ask: &prompt::ask }
 }
 
 /// Makes a change and says what it means; without consent not one that cuts a site off.

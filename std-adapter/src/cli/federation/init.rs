@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use edgetrust_core::time::Utc;
 use serde_json::json;
 
-use super::{Place, named, pair, service};
+use super::options::{Place, named, pair, service, sites};
 use crate::cli::Outcome;
 use crate::clock;
-use crate::federation::{self, Init, Made, NewSite, Pair, Password};
+use crate::federation::{self, Init, Made, Pair, Password};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -51,29 +51,6 @@ pub(super) fn run(args: Args) -> Outcome {
         print(folder, &made, generated);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Returns the sites with what other options say of them.
-pub(super) fn sites(
-    sites: Vec<(String, String)>,
-    addresses: &[(String, String)],
-    spiffe: &[String],
-) -> Result<Vec<NewSite>, String> {
-    let known = |name: &String| sites.iter().any(|(site, _)| site == name);
-    let of_addresses = addresses.iter().map(|(site, _)| ("--address", site));
-    for (option, name) in of_addresses.chain(spiffe.iter().map(|site| ("--spiffe", site))) {
-        if !known(name) {
-            let names: Vec<_> = sites.iter().map(|(site, _)| site.as_str()).collect();
-            return Err(format!("{option}: found site {name:?}, expected one of {}", names.join(", ")));
-        }
-    }
-    let all = sites.into_iter().map(|(name, domain)| NewSite {
-        address: addresses.iter().find(|(site, _)| *site == name).map(|(_, address)| address.clone()),
-        spiffe: spiffe.contains(&name),
-        name,
-        domain,
-    });
-    Ok(all.collect())
 }
 
 fn shown(folder: &std::path::Path, made: &Made, generated: bool) -> serde_json::Value {

@@ -2,15 +2,11 @@
 
 mod edit;
 mod init;
+mod options;
 mod prompt;
 mod show;
 
-use std::path::{Path, PathBuf};
-
-use edgetrust_core::x509::KeyHash;
-
 use super::Outcome;
-use crate::federation::Pair;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -42,34 +38,6 @@ enum Command {
     Show(show::Args),
 }
 
-/// The folder of a mesh.
-#[derive(clap::Args)]
-struct Place {
-    /// Folder of the mesh
-    #[arg(value_name = "DIR")]
-    folder: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-/// The password of the root's key.
-#[derive(clap::Args)]
-struct RootKey {
-    /// Password file of the root's key; by default passwords/root in DIR, or asked for at a terminal
-    #[arg(long, value_name = "FILE")]
-    passphrase_file: Option<PathBuf>,
-}
-
-/// The password of the signer's key.
-#[derive(clap::Args)]
-struct SignerKey {
-    /// Password file of the signer's key; by default passwords/signer-N in DIR, or asked for at a terminal. Without one,
-    /// the mesh stays unsigned until `sign-mesh`
-    #[arg(long, value_name = "FILE")]
-    signer_passphrase_file: Option<PathBuf>,
-}
-
 pub(crate) fn run(args: Args) -> Outcome {
     match args.command {
         Command::Init(args) => init::run(args),
@@ -83,32 +51,4 @@ pub(crate) fn run(args: Args) -> Outcome {
         Command::Signer(args) => edit::signer(args),
         Command::Show(args) => show::run(args),
     }
-}
-
-/// Reads `NAME=VALUE`.
-fn named(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or_else(|| format!("found {text:?}, expected NAME=VALUE"))?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-/// Reads `SERVICE=PORT`.
-fn service(text: &str) -> Result<(String, u16), String> {
-    let (name, port) = named(text)?;
-    let port = port.parse().map_err(|_| format!("found port {port:?}, expected 1 to 65535"))?;
-    Ok((name, port))
-}
-
-/// Reads `FROM:TO:SERVICE`.
-fn pair(text: &str) -> Result<Pair, String> {
-    Pair::parse(text)
-}
-
-/// Reads the hash of a key.
-fn key(text: &str) -> Result<KeyHash, String> {
-    KeyHash::parse(text).ok_or_else(|| "expected sha256: and 64 hexadecimal digits".to_owned())
-}
-
-/// Returns the path of an option as the passwords take it.
-fn path(file: &Option<PathBuf>) -> Option<&Path> {
-    file.as_deref()
 }

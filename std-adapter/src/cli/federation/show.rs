@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::Place;
+use super::options::Place;
 use crate::cli::{Outcome, text};
 use crate::clock;
 use crate::federation::{self, Tree};
