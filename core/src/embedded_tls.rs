@@ -31,7 +31,7 @@ use rand_core::CryptoRngCore;
 use sha2::{Digest, Sha256};
 
 use crate::crypto::EcdsaSignature;
-use crate::identity::{Denied, ServerName};
+use crate::identity::{Denied, ServerName, ServerPolicy};
 use crate::path::{Budget, Limits, Purpose, Trust};
 use crate::time::TrustedTime;
 use crate::x509::Certificate;
@@ -55,7 +55,7 @@ pub struct Demand<'a> {
     /// The anchors, known intermediates and algorithms.
     pub trust: Trust<'a>,
     /// The name that the server's certificate must be for; a DNS name is sent as server_name too (RFC 6066 section 3).
-    pub server: ServerName<'a>,
+    pub server: ServerPolicy<'a>,
     /// The time, as far as it is known.
     pub now: TrustedTime,
     /// The limits on the work of the verdict.
@@ -164,7 +164,7 @@ where
     buffers.shared.0 = Link::new();
     let link: &'b Link = &buffers.shared.0;
     let guard = Guard::new(socket, link, buffers.receive.len());
-    let config = match demand.server {
+    let config = match demand.server.name {
         ServerName::Dns(name) => TlsConfig::new().with_server_name(name),
         // RFC 6066 section 3: an address is not a server_name
         ServerName::Ip(_) => TlsConfig::new(),

@@ -19,6 +19,14 @@ pub enum TrustedTime {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Utc(pub UnixTime);
 
+impl Utc {
+    /// Reads the form in which times are shown, in whole seconds and UTC; `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let time: der::DateTime = text.parse().ok()?;
+        Some(Self(UnixTime::since_unix_epoch(time.unix_duration())))
+    }
+}
+
 impl fmt::Display for Utc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match der::DateTime::from_unix_duration(core::time::Duration::from_secs(self.0.as_secs())) {
@@ -62,7 +70,27 @@ mod tests {
             (253_402_300_799, "9999-12-31T23:59:59Z"),
             (253_402_300_800, "253402300800 s after 1970"),
         ] {
-            assert_eq!(Utc(UnixTime::since_unix_epoch(Duration::from_secs(seconds))).to_string(), shown);
+            let time = Utc(UnixTime::since_unix_epoch(Duration::from_secs(seconds)));
+            assert_eq!(time.to_string(), shown);
+            assert_eq!(Utc::parse(shown), Some(time).filter(|_| shown.ends_with('Z')), "{shown}");
+        }
+    }
+
+    #[test]
+    fn other_forms_of_rfc_3339_are_not_read() {
+        for text in [
+            "",
+            "2024-02-30T00:00:00Z",
+            "2024-02-29T24:00:00Z",
+            "2024-02-29 00:00:00Z",
+            "2024-02-29T00:00:00z",
+            "2024-02-29T00:00:00+00:00",
+            "2024-02-29T00:00:00.5Z",
+            "2024-02-29",
+            "1969-12-31T23:59:59Z",
+            "2024-02-29T00:00:0éZ",
+        ] {
+            assert_eq!(Utc::parse(text), None, "{text}");
         }
     }
 }

@@ -86,7 +86,7 @@ pub async fn resolve(net: Stack<'_>, host: &str) -> Option<IpAddress> {
 
 /// Returns the device's trust anchors and algorithms.
 pub fn trust(settings: &Settings) -> Trust<'_> {
-    Trust { anchors: &settings.anchors, known_intermediates: &[], algorithms: &ALGORITHMS }
+    Trust { anchors: &settings.anchors, known_intermediates: &[], denied_keys: &[], algorithms: &ALGORITHMS }
 }
 
 /// Keeps a part of the work in a function of its own, so that the part's stack is released when the part ends.
@@ -117,7 +117,7 @@ pub async fn dial<'m>(
         Some(address) => ServerName::Ip(address),
         None => ServerName::Dns(target.name),
     };
-    let demand = Demand { trust: trust(settings), server, now, limits: Limits::DEVICE };
+    let demand = Demand { trust: trust(settings), server: server.into(), now, limits: Limits::DEVICE };
     let buffers = Buffers { receive: &mut memory.tls_receive, send: &mut memory.tls_send, shared };
     #[cfg(feature = "rig")]
     let before = board::ticks() - board::idle_ticks();

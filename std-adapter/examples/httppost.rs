@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use edgetrust::pem;
-use edgetrust::tls::{ClientSettings, Connector, Credential, MinVersion, Peers, ServerTrust, TrustStore, server_name};
+use edgetrust::tls::{ClientSettings, Connector, Credential, MinVersion, ServerTrust, TrustStore, server_name};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HOST};
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Error> {
         [cert, key] => Some(Credential::load(Path::new(cert), Path::new(key))?),
         _ => None,
     };
-    let trust = TrustStore::new(pem::read_certificates(Path::new(ca))?, Vec::new(), Peers::AnyVerified)?;
+    let trust = TrustStore::new(pem::read_certificates(Path::new(ca))?)?;
     let connector = Connector::new(ClientSettings {
         trust: ServerTrust::Verified(trust),
         credential,

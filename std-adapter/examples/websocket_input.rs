@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use edgetrust::pem;
-use edgetrust::tls::{ClientSettings, Connector, Credential, MinVersion, Peers, ServerTrust, TrustStore, server_name};
+use edgetrust::tls::{ClientSettings, Connector, Credential, MinVersion, ServerTrust, TrustStore, server_name};
 use futures_util::StreamExt;
 use tokio::net::TcpStream;
 use tokio_tungstenite::client_async;
@@ -21,7 +21,7 @@ async fn main() -> Result<(), Error> {
     let [address, name, ca, cert, key] = arguments.as_slice() else {
         return Err("usage: websocket_input ADDRESS SERVER_NAME CA CERT KEY".into());
     };
-    let trust = TrustStore::new(pem::read_certificates(Path::new(ca))?, Vec::new(), Peers::AnyVerified)?;
+    let trust = TrustStore::new(pem::read_certificates(Path::new(ca))?)?;
     let connector = Connector::new(ClientSettings {
         trust: ServerTrust::Verified(trust),
         credential: Some(Credential::load(Path::new(cert), Path::new(key))?),

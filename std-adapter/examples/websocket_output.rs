@@ -10,7 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edgetrust::pem;
-use edgetrust::tls::{Acceptor, ClientAuth, Credential, MinVersion, OwnedRule, Peers, ServerSettings, TrustStore};
+use edgetrust::tls::{
+    Acceptor, ClientAuth, Credential, MinVersion, OwnedRule, OwnedRuleName, Peers, ServerSettings, TrustSettings,
+    TrustStore,
+};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,13 +29,14 @@ fn settings(files: &[String]) -> Result<ServerSettings, Error> {
     let [cert, key, ca, allowed @ ..] = files else {
         return Err("usage: websocket_output LISTEN CERT KEY CLIENT_CA [ALLOWED_CN]…".into());
     };
-    let peers = match allowed {
+    let clients = match allowed {
         [] => Peers::AnyVerified,
-        names => Peers::OneOf(names.iter().cloned().map(OwnedRule::CommonName).collect()),
+        names => Peers::OneOf(names.iter().cloned().map(OwnedRuleName::CommonName).map(OwnedRule::from).collect()),
     };
+    let anchors = pem::read_certificates(Path::new(ca))?;
     Ok(ServerSettings {
         credential: Credential::load(Path::new(cert), Path::new(key))?,
-        client_auth: ClientAuth::Required(TrustStore::new(pem::read_certificates(Path::new(ca))?, Vec::new(), peers)?),
+        client_auth: ClientAuth::Required(TrustStore::new(TrustSettings { clients, ..anchors.into() })?),
         min_version: MinVersion::Tls12,
         alpn: Vec::new(),
     })

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use edgetrust::pem;
 use edgetrust::tls::{
-    AcceptError, Acceptor, ClientAuth, ClientSettings, Connector, Credential, MAX_CERTIFICATES, MinVersion, OwnedRule,
-    Peer, Peers, Refusal, ServerSettings, ServerTrust, TrustStore, server_name,
+    AcceptError, Acceptor, ClientAuth, ClientSettings, Connector, Credential, MAX_CERTIFICATES, MinVersion,
+    OwnedRuleName, Peer, Peers, Refusal, ServerSettings, ServerTrust, TrustSettings, TrustStore, server_name,
 };
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tempfile::TempDir;
@@ -103,8 +103,8 @@ async fn meet(acceptor: &Acceptor, connector: &Connector) -> (Accepted, Result<(
 #[tokio::test]
 async fn replaced_trust_holds_for_the_next_handshake_and_no_session_outlives_it() {
     let (ours, theirs) = (Pki::new("ours"), Pki::new("theirs"));
-    let trust = TrustStore::new(ours.ca(), Vec::new(), Peers::AnyVerified).unwrap();
-    let servers = TrustStore::new(ours.ca(), Vec::new(), Peers::AnyVerified).unwrap();
+    let trust = TrustStore::new(ours.ca()).unwrap();
+    let servers = TrustStore::new(ours.ca()).unwrap();
     let (acceptor, connector) = (acceptor(&ours, &trust), connector(&ours, &servers));
     let (peer, handshake) = meet(&acceptor, &connector).await;
     assert_eq!(peer.unwrap().unwrap().common_name(), Some("ours"));
@@ -115,18 +115,20 @@ async fn replaced_trust_holds_for_the_next_handshake_and_no_session_outlives_it(
     assert_eq!(peer.unwrap().unwrap().common_name(), Some("ours"), "a resumed session has its peer");
 
     // After the rule is removed, the earlier ticket is useless.
-    trust.replace(ours.ca(), Vec::new(), Peers::OneOf(vec![OwnedRule::CommonName("else".into())])).unwrap();
+    let rules = vec![OwnedRuleName::CommonName("else".into()).into()];
+    let settings = TrustSettings { clients: Peers::OneOf(rules), ..ours.ca().into() };
+    trust.replace(settings).unwrap();
     let (peer, _) = meet(&acceptor, &connector).await;
     assert!(matches!(peer, Err(AcceptError::Refused(Refusal::Denied(_), _))), "{peer:?}");
-    trust.replace(theirs.ca(), Vec::new(), Peers::AnyVerified).unwrap();
+    trust.replace(theirs.ca()).unwrap();
     let (peer, _) = meet(&acceptor, &connector).await;
     assert!(matches!(peer, Err(AcceptError::Refused(Refusal::Path(_), _))), "{peer:?}");
-    trust.replace(ours.ca(), Vec::new(), Peers::AnyVerified).unwrap();
+    trust.replace(ours.ca()).unwrap();
     let (_, handshake) = meet(&acceptor, &connector).await;
     assert_eq!(handshake.unwrap().0, "Full", "no session of another generation is resumed");
 
     // The same on the client's side.
-    servers.replace(theirs.ca(), Vec::new(), Peers::AnyVerified).unwrap();
+    servers.replace(theirs.ca()).unwrap();
     let (_, handshake) = meet(&acceptor, &connector).await;
     assert!(matches!(handshake, Err(AcceptError::Refused(Refusal::Path(_), _))), "{handshake:?}");
 }
@@ -140,7 +142,7 @@ fn padded(pki: &Pki, more: usize) {
 #[tokio::test]
 async fn more_certificates_than_a_chain_has_are_refused_unread() {
     let pki = Pki::new("ours");
-    let trust = TrustStore::new(pki.ca(), Vec::new(), Peers::AnyVerified).unwrap();
+    let trust = TrustStore::new(pki.ca()).unwrap();
     let ordinary = (acceptor(&pki, &trust), connector(&pki, &trust));
     padded(&pki, MAX_CERTIFICATES - 1);
     let (peer, handshake) = meet(&acceptor(&pki, &trust), &connector(&pki, &trust)).await;

@@ -26,7 +26,7 @@ fn algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {
 
 /// Judges a chain from its DER, as a client and as a server.
 fn ours(anchors: &[Anchor<'_>], sent: &[CertificateDer<'_>]) -> bool {
-    let trust = Trust { anchors, known_intermediates: &[], algorithms: algorithms() };
+    let trust = Trust { anchors, known_intermediates: &[], denied_keys: &[], algorithms: algorithms() };
     let mut parsed = sent.iter().map(|der| Certificate::from_der(der));
     let Some(Ok(leaf)) = parsed.next() else { return false };
     let sent: Vec<_> = parsed.filter_map(Result::ok).collect();

@@ -26,7 +26,7 @@ fn algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {
 
 /// Judges a chain. Both libraries parse anchors beforehand, and the peer's certificates here.
 fn ours<'a>(anchors: &'a [Anchor<'a>], sent: &'a [CertificateDer<'a>]) -> VerifiedPath<'a> {
-    let trust = Trust { anchors, known_intermediates: &[], algorithms: algorithms() };
+    let trust = Trust { anchors, known_intermediates: &[], denied_keys: &[], algorithms: algorithms() };
     let parsed: Vec<_> = sent.iter().map(|der| Certificate::from_der(der).unwrap()).collect();
     let (leaf, intermediates) = parsed.split_first().unwrap();
     trust.verify(leaf, intermediates, Purpose::ServerAuth, now(), &mut Budget::new(Limits::SERVER)).unwrap()
@@ -100,7 +100,8 @@ fn bounds(c: &mut Criterion) {
         bencher.iter(|| {
             let parsed: Vec<_> = bag.iter().map(|der| Certificate::from_der(der).unwrap()).collect();
             let leaf = Certificate::from_der(&leaf).unwrap();
-            let trust = Trust { anchors: &parsed_root, known_intermediates: &[], algorithms: algorithms() };
+            let trust =
+                Trust { anchors: &parsed_root, known_intermediates: &[], denied_keys: &[], algorithms: algorithms() };
             black_box(
                 trust.verify(&leaf, &parsed, Purpose::ServerAuth, now(), &mut Budget::new(Limits::SERVER)).is_err(),
             )
@@ -124,7 +125,8 @@ fn bounds(c: &mut Criterion) {
     group.bench_function("edgetrust-core, 1000 names", |bencher| {
         bencher.iter(|| {
             let parsed: Vec<_> = sent.iter().map(|der| Certificate::from_der(der).unwrap()).collect();
-            let trust = Trust { anchors: &parsed_root, known_intermediates: &[], algorithms: algorithms() };
+            let trust =
+                Trust { anchors: &parsed_root, known_intermediates: &[], denied_keys: &[], algorithms: algorithms() };
             let mut budget = Budget::new(Limits::SERVER);
             black_box(trust.verify(&parsed[0], &parsed[1..], Purpose::ServerAuth, now(), &mut budget).is_err())
         });

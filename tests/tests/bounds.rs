@@ -23,7 +23,7 @@ fn work(root: &CertificateDer<'_>, leaf: &CertificateDer<'_>, bag: &[Certificate
     let bag: Vec<_> =
         bag.iter().cycle().take(1_000).map(|der| Certificate::from_der(der).expect("an attack parses")).collect();
     let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
-    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms };
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms };
     let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW.unsigned_abs()));
     let mut budget = Budget::new(limits);
     let verdict = trust.verify(&leaf, &bag, Purpose::ServerAuth, now, &mut budget);
@@ -36,7 +36,7 @@ fn work(root: &CertificateDer<'_>, leaf: &CertificateDer<'_>, bag: &[Certificate
 fn verify(chain: &[Vec<u8>], limits: Limits) -> Work {
     let parsed: Vec<_> = chain.iter().map(|der| Certificate::from_der(der).unwrap()).collect();
     let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
-    let trust = Trust { anchors: &[], known_intermediates: &[], algorithms };
+    let trust = Trust { anchors: &[], known_intermediates: &[], denied_keys: &[], algorithms };
     let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW.unsigned_abs()));
     let mut budget = Budget::new(limits);
     let verdict = trust.verify(&parsed[0], &parsed[1..], Purpose::ServerAuth, now, &mut budget);
@@ -61,7 +61,7 @@ fn a_thousand_names_under_constraints_of_all_kinds_pass() {
     let parsed: Vec<_> = chain.iter().map(|der| Certificate::from_der(der).unwrap()).collect();
     let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
     let anchors = [Anchor::new(parsed[1])];
-    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms };
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms };
     let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW.unsigned_abs()));
     let mut budget = Budget::new(Limits::SERVER);
     let verdict = trust.verify(&parsed[0], &[], Purpose::ServerAuth, now, &mut budget);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use edgetrust_core::crypto::ECDSA_P256_SHA256;
-use edgetrust_core::identity::{PeerPolicy, Rule};
+use edgetrust_core::identity::{PeerPolicy, RuleName};
 use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust};
 use edgetrust_core::x509::Certificate;
 use pki_types::UnixTime;
@@ -20,10 +20,11 @@ fn let_in(name: DnValue, allowed: &str) -> bool {
     let der = KEY.with(|key| params.self_signed(key).unwrap()).der().clone();
     let leaf = Certificate::from_der(&der).unwrap();
     let anchors = [Anchor::pin(leaf)];
-    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &[ECDSA_P256_SHA256] };
+    let trust =
+        Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms: &[ECDSA_P256_SHA256] };
     let now = UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000));
     let path = trust.verify(&leaf, &[], Purpose::ClientAuth, now, &mut Budget::new(Limits::DEVICE)).unwrap();
-    PeerPolicy::OneOf(&[Rule::CommonName(allowed)]).authorize(path).is_ok()
+    PeerPolicy::OneOf(&[RuleName::CommonName(allowed).into()]).authorize(path).is_ok()
 }
 
 /// Returns the text in each string type that can hold it.

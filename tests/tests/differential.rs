@@ -32,7 +32,7 @@ fn core(chain: &[CertificateDer<'_>], purpose: Purpose) -> Result<(), PathError>
     let parsed: Vec<_> = chain.iter().map(|der| Certificate::from_der(der).expect("rcgen writes DER")).collect();
     let [anchor, intermediates @ .., leaf] = parsed.as_slice() else { panic!("a chain of two at least") };
     let anchors = [Anchor::ca(*anchor)];
-    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: algorithms() };
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms: algorithms() };
     trust.verify(leaf, intermediates, purpose, now(), &mut Budget::new(Limits::SERVER)).map(drop)
 }
 
@@ -159,7 +159,7 @@ proptest! {
         let chain = issue(&[Shape::ca(), Shape::leaf(&[&name])], NOW);
         let parsed: Vec<_> = chain.iter().map(|der| Certificate::from_der(der).unwrap()).collect();
         let anchors = [Anchor::ca(parsed[0])];
-        let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: algorithms() };
+        let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms: algorithms() };
         let path = trust.verify(&parsed[1], &[], Purpose::ServerAuth, now(), &mut Budget::new(Limits::SERVER)).unwrap();
         let ours = ServerName::Dns(&wanted).authorize(path).map(drop);
         let theirs = webpki::EndEntityCert::try_from(&chain[1]).unwrap().verify_is_valid_for_subject_name(&theirs);
@@ -180,7 +180,7 @@ proptest! {
         let chain = issue(&[Shape::ca(), Shape { addresses: vec![has], ..Shape::leaf(&["127.0.0.1.example"]) }], NOW);
         let parsed: Vec<_> = chain.iter().map(|der| Certificate::from_der(der).unwrap()).collect();
         let anchors = [Anchor::ca(parsed[0])];
-        let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: algorithms() };
+        let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms: algorithms() };
         let path = trust.verify(&parsed[1], &[], Purpose::ServerAuth, now(), &mut Budget::new(Limits::SERVER)).unwrap();
         let ours = ServerName::Ip(wanted).authorize(path).is_ok();
         let name = pki_types::ServerName::from(wanted);

@@ -166,8 +166,8 @@ fn talk<C: ClientCredential>(
 ) -> Result<Vec<u8>, HandshakeError> {
     let anchors = [Anchor::new(Certificate::from_der(&anchor.der).unwrap())];
     let algorithms = [ECDSA_P256_SHA256, ECDSA_P384_SHA384];
-    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &algorithms };
-    let demand = Demand { trust, server, now, limits: Limits::DEVICE };
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms: &algorithms };
+    let demand = Demand { trust, server: server.into(), now, limits: Limits::DEVICE };
     let socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let (mut receive, mut send, mut shared) = (vec![0; 16_640], vec![0; 2048], Shared::new());
@@ -316,8 +316,9 @@ fn a_client_that_is_refused_hears_an_alert() {
     let (leaf, key) = root.leaf("gateway.a.example", SERVER);
     let (address, server) = serve(server_config(Some(&root), vec![leaf], &key));
     let anchors = [Anchor::new(Certificate::from_der(&root.der).unwrap())];
-    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &[ECDSA_P256_SHA256] };
-    let demand = Demand { trust, server: NAME, now: now(), limits: Limits::DEVICE };
+    let trust =
+        Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms: &[ECDSA_P256_SHA256] };
+    let demand = Demand { trust, server: NAME.into(), now: now(), limits: Limits::DEVICE };
     let socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let (mut receive, mut send, mut shared) = (vec![0; 16_640], vec![0; 2048], Shared::new());

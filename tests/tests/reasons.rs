@@ -65,7 +65,7 @@ fn judge(chain: &Chain, purpose: Purpose) -> Result<(), PathError> {
     let sent = [(chain.root_is_sent, &root), (chain.ca_is_sent, &ca)];
     let sent: Vec<_> = sent.into_iter().filter(|(is_sent, _)| *is_sent).map(|(_, der)| parse(der)).collect();
     let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
-    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms };
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms };
     let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW.unsigned_abs()));
     trust.verify(&parse(&leaf), &sent, purpose, now, &mut Budget::new(Limits::SERVER)).map(drop)
 }
@@ -403,7 +403,7 @@ fn ml_dsa_is_verified_by_a_server_and_not_by_a_device() {
     let (anchors, leaf) = ([Anchor::ca(Certificate::from_der(&root).unwrap())], Certificate::from_der(&leaf).unwrap());
     let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW.unsigned_abs()));
     let judge = |algorithms, limits| {
-        let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms };
+        let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms };
         let verdict = trust.verify(&leaf, &[], Purpose::ServerAuth, now, &mut Budget::new(limits));
         verdict.map(drop).map_err(|error| error.to_string())
     };

@@ -20,7 +20,7 @@ fn only_a_known_time_accepts() {
     let anchors = [Anchor::new(Certificate::from_der(&chain[0]).unwrap())];
     let leaf = Certificate::from_der(&chain[1]).unwrap();
     let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
-    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms };
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms };
     let verdict = |time| {
         let verified = trust.verify_at(&leaf, &[], Purpose::ClientAuth, time, &mut Budget::new(Limits::DEVICE));
         verified.map(drop).map_err(|error| error.kind)

@@ -7,7 +7,9 @@
 use super::model::MinVersion;
 #[cfg(feature = "gateway")]
 use super::model::{Inheritance, Origin, Origins};
-use super::raw::{RawMtls, RawSide};
+#[cfg(feature = "gateway")]
+use super::raw::RawClients;
+use super::raw::{Raw, RawMtls, RawSide};
 
 /// The inheritance rules in the order of [`Origins`], for documents and for `check`.
 #[cfg(feature = "gateway")]
@@ -37,12 +39,13 @@ pub const INHERITANCE: &[Inheritance] = &[
             "mtls.allowed_client_dns",
             "mtls.allowed_client_uris",
             "mtls.allowed_client_ips",
+            "mtls.allowed_clients",
         ],
         rule: "together; the lists replace",
     },
     Inheritance {
         group: "trust in servers",
-        keys: &["ca_files", "pinned_certificates", "use_system_roots"],
+        keys: &["ca_files", "pinned_certificates", "use_system_roots", "server_issuers"],
         rule: "together; a tunnel that names none but `ca_files` or `pinned_certificates` believes no CA of the system",
     },
     Inheritance {
@@ -63,13 +66,17 @@ pub(super) struct ServerSide<'r, 'a> {
     pub(super) client_cas: &'r RawMtls<'a>,
     pub(super) required: bool,
     pub(super) rules: &'r RawMtls<'a>,
+    /// The elements of all `allowed_clients`, of which `rules` names a part.
+    #[cfg(feature = "gateway")]
+    pub(super) allowed_clients: &'r RawClients<'a>,
     #[cfg(feature = "gateway")]
     pub(super) origins: Origins,
 }
 
 impl<'r, 'a> ServerSide<'r, 'a> {
     /// Takes `security.tls.server` by itself.
-    pub(super) fn shared(side: &'r RawSide<'a>) -> Self {
+    pub(super) fn shared(raw: &'r Raw<'a>) -> Self {
+        let side = &raw.server;
         Self {
             enabled: side.enabled == Some(true),
             min_version: side.min_version.unwrap_or_default(),
@@ -79,13 +86,16 @@ impl<'r, 'a> ServerSide<'r, 'a> {
             required: side.mtls.require_client_cert.unwrap_or(true),
             rules: &side.mtls,
             #[cfg(feature = "gateway")]
+            allowed_clients: &raw.gateway.allowed_clients,
+            #[cfg(feature = "gateway")]
             origins: Origins::default(),
         }
     }
 
     /// Puts a tunnel's `tls` over `security.tls.server`.
     #[cfg(feature = "gateway")]
-    pub(super) fn inherited(own: &'r RawSide<'a>, shared: &'r RawSide<'a>) -> Self {
+    pub(super) fn inherited(own: &'r RawSide<'a>, raw: &'r Raw<'a>) -> Self {
+        let shared = &raw.server;
         let (min_version, of_version) = singly(own.min_version, shared.min_version);
         let (mutual, of_mutual) = singly(own.mtls.enabled, shared.mtls.enabled);
         let (required, of_required) = singly(own.mtls.require_client_cert, shared.mtls.require_client_cert);
@@ -105,6 +115,7 @@ impl<'r, 'a> ServerSide<'r, 'a> {
             client_cas: &side(of_cas, own, shared).mtls,
             required: required.unwrap_or(true),
             rules: &side(of_rules, own, shared).mtls,
+            allowed_clients: &raw.gateway.allowed_clients,
             origins: Origins {
                 enabled: of_enabled,
                 min_version: of_version,
@@ -232,5 +243,8 @@ fn names_client_credential(side: &RawSide<'_>) -> bool {
 
 #[cfg(feature = "gateway")]
 fn names_trust(side: &RawSide<'_>) -> bool {
-    side.ca_files.written || side.pinned_certificates.written || side.system_roots.is_some()
+    side.ca_files.written
+        || side.pinned_certificates.written
+        || side.system_roots.is_some()
+        || side.server_issuers.written
 }

@@ -45,16 +45,16 @@ pub use error::{ConfigError, Found, MAX_PATH, Segment};
 #[cfg(feature = "gateway")]
 pub use inherit::INHERITANCE;
 pub use model::{
-    Addresses, ClientTls, ClientTrust, Config, CredentialSource, Files, MAX_FILES, MAX_NAMES, MinVersion, Names, Paths,
-    Server, ServerTls,
+    Addresses, ClientTls, ClientTrust, Config, CredentialSource, DeniedKey, DeniedKeys, Files, MAX_DENIED_KEYS,
+    MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, Server, ServerTls,
+};
+#[cfg(feature = "gateway")]
+pub use model::{
+    AllowedClients, Est, Gateway, GatewayLimits, Inheritance, MAX_CLIENT_RULES, MAX_ISSUERS, MAX_TUNNELS, Origin,
+    Origins, ProxyProtocol, Span, Tunnel, TunnelKind, TunnelLimits,
 };
 #[cfg(feature = "device")]
 pub use model::{Device, Enroll, Remote};
-#[cfg(feature = "gateway")]
-pub use model::{
-    Est, Gateway, GatewayLimits, Inheritance, MAX_TUNNELS, Origin, Origins, ProxyProtocol, Tunnel, TunnelKind,
-    TunnelLimits,
-};
 #[cfg(feature = "gateway")]
 pub use paths::PathKind;
 pub use reference::{Entry, reference};

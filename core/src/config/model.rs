@@ -4,14 +4,28 @@ use core::net::IpAddr;
 #[cfg(feature = "gateway")]
 use core::net::SocketAddr;
 
+use pki_types::UnixTime;
+
 use super::acme::Acme;
 #[cfg(feature = "gateway")]
 use super::endpoint::Endpoint;
+#[cfg(feature = "gateway")]
+use crate::identity::RuleName;
+use crate::path;
+use crate::x509::KeyHash;
 
 /// The largest number of files in one list.
 pub const MAX_FILES: usize = 16;
 /// The largest number of names in one allow list.
 pub const MAX_NAMES: usize = 32;
+/// The largest number of elements in all `allowed_clients` of a file.
+#[cfg(feature = "gateway")]
+pub const MAX_CLIENT_RULES: usize = 128;
+/// The largest number of issuers in all `allowed_clients` of a file.
+#[cfg(feature = "gateway")]
+pub const MAX_ISSUERS: usize = 128;
+/// The largest number of denied keys.
+pub const MAX_DENIED_KEYS: usize = if cfg!(feature = "gateway") { 64 } else { 8 };
 /// The largest number of tunnels of a gateway.
 #[cfg(feature = "gateway")]
 pub const MAX_TUNNELS: usize = 32;
@@ -31,12 +45,34 @@ pub struct Config<'a> {
     pub server: Server<'a>,
     /// `security.tls.client`.
     pub client: ClientTls<'a>,
+    /// `security.tls.denied_keys`.
+    pub denied_keys: DeniedKeys<'a>,
     /// `gateway`.
     #[cfg(feature = "gateway")]
     pub gateway: Gateway<'a>,
     /// `device`.
     #[cfg(feature = "device")]
     pub device: Option<Device<'a>>,
+}
+
+/// The keys that are denied.
+pub type DeniedKeys<'a> = heapless::Vec<DeniedKey<'a>, MAX_DENIED_KEYS>;
+
+/// A key that is good for nothing, whatever certificate it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeniedKey<'a> {
+    /// The key.
+    pub key: KeyHash,
+    /// Why, for people.
+    pub reason: Option<&'a str>,
+    /// The last second of the denial, or `None` for ever.
+    pub until: Option<UnixTime>,
+}
+
+impl From<&DeniedKey<'_>> for path::DeniedKey {
+    fn from(denied: &DeniedKey<'_>) -> Self {
+        Self { key: denied.key, until: denied.until }
+    }
 }
 
 /// The settings of a TLS server: plaintext, TLS, or mutual TLS.
@@ -69,6 +105,8 @@ pub struct ClientTls<'a> {
     /// The pins: certificates of servers, each trusted by itself.
     #[cfg(feature = "gateway")]
     pub pinned_certificates: Paths<'a>,
+    /// The CAs that a server's own certificate must come from: files, and hashes of keys; empty for any.
+    pub server_issuers: Paths<'a>,
     /// The system's CAs are trusted too, as in SemStreams.
     pub system_roots: bool,
     /// The certificate to present if asked.
@@ -119,6 +157,47 @@ pub struct ClientTrust<'a> {
     pub allowed_uris: Names<'a>,
     /// The allowed IP addresses.
     pub allowed_ips: Addresses,
+    /// The allowed names with their issuers, among all of the file: [`AllowedClients::of`].
+    #[cfg(feature = "gateway")]
+    pub allowed_clients: Span,
+}
+
+/// A part of a list.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    pub(super) from: u16,
+    pub(super) until: u16,
+}
+
+#[cfg(feature = "gateway")]
+impl Span {
+    pub(super) fn is_empty(self) -> bool {
+        self.from == self.until
+    }
+
+    /// Returns this part of a list.
+    pub(super) fn of<T>(self, list: &[T]) -> &[T] {
+        list.get(usize::from(self.from)..usize::from(self.until)).unwrap_or_default()
+    }
+}
+
+/// The elements of all `allowed_clients` of a file: names that are let in, each from its own CAs.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowedClients<'a> {
+    pub(super) rules: heapless::Vec<(RuleName<'a>, Option<Span>), MAX_CLIENT_RULES>,
+    /// The issuers of all rules, one after the other: files, and hashes of keys.
+    pub(super) issuers: heapless::Vec<&'a str, MAX_ISSUERS>,
+}
+
+#[cfg(feature = "gateway")]
+impl<'a> AllowedClients<'a> {
+    /// Returns the allowed names of a side, each with its issuers (files, and hashes of keys), or `None` for any issuer.
+    pub fn of(&self, clients: &ClientTrust<'_>) -> impl Iterator<Item = (RuleName<'a>, Option<&[&'a str]>)> {
+        let rules = clients.allowed_clients.of(&self.rules).iter();
+        rules.map(|(name, issuers)| (*name, issuers.map(|issuers| issuers.of(&self.issuers))))
+    }
 }
 
 /// The lowest version of TLS.
@@ -145,6 +224,8 @@ pub struct Gateway<'a> {
     pub limits: GatewayLimits,
     /// The EST server for renewals by devices.
     pub est: Option<Est<'a>>,
+    /// The allowed names with issuers, of all tunnels and of the EST server.
+    pub allowed_clients: AllowedClients<'a>,
 }
 
 /// An EST server (RFC 7030): devices renew their certificates over mutual TLS, and the gateway orders them.
@@ -293,7 +374,7 @@ pub struct GatewayLimits {
     pub idle_timeout_ms: Option<u64>,
     /// The time for which connections may go on after SIGTERM.
     pub drain_timeout_ms: u64,
-    /// The time for which a session may go on after its peer's certificate expired or its rule was withdrawn.
+    /// The time for which a session may go on after its peer's certificate expired, if nothing else is wrong with it.
     pub expired_grace_ms: u64,
     /// Sessions of a removed tunnel go on as long as another tunnel would let their peer in.
     pub keep_removed_sessions: bool,
@@ -359,6 +440,10 @@ pub struct Device<'a> {
     pub gateway: Remote<'a>,
     /// The name that the gateway's certificate must have: a DNS name or an IP address.
     pub server_name: &'a str,
+    /// The CAs that the gateway's own certificate must come from: files, and hashes of keys; empty for any.
+    pub server_issuers: Paths<'a>,
+    /// The keys that are denied.
+    pub denied_keys: DeniedKeys<'a>,
     /// The path of the WebSocket that receives telemetry.
     pub websocket: Option<&'a str>,
     /// The path of an HTTP POST after each connect.

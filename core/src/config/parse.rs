@@ -5,7 +5,7 @@ use super::model::Config;
 use super::nearest::nearest;
 use super::raw::Raw;
 use super::scan::{MAX_DEPTH, ScanError, Scanner, Token};
-use super::schema::{Kind, Object, Refused, TOP};
+use super::schema::{Kind, Object, Objects, Refused, TOP};
 use super::validate;
 
 impl<'a> Config<'a> {
@@ -37,7 +37,7 @@ impl<'a> super::model::Device<'a> {
 /// An object or a list of objects that has been entered.
 enum Frame {
     Object { object: &'static Object, seen: u64, first: bool },
-    Objects { object: &'static Object, enter: for<'a> fn(&mut Raw<'a>) -> Result<(), Refused>, next: u16 },
+    Objects { list: &'static Objects, next: u16 },
 }
 
 type Frames = heapless::Vec<Frame, MAX_PATH>;
@@ -58,7 +58,7 @@ impl<'a> Reader<'a> {
         while let Some(frame) = frames.last_mut() {
             let entered = match frame {
                 Frame::Object { object, seen, first } => self.member(object, seen, first)?,
-                Frame::Objects { object, enter, next } => self.element(object, *enter, next)?,
+                Frame::Objects { list, next } => self.element(list, next)?,
             };
             match entered {
                 Step::Enter(frame) => self.push(&mut frames, frame)?,
@@ -121,12 +121,7 @@ impl<'a> Reader<'a> {
 
     /// Reads the next element of a list of objects, or its end.
     #[inline(never)]
-    fn element(
-        &mut self,
-        object: &'static Object,
-        enter: fn(&mut Raw<'a>) -> Result<(), Refused>,
-        next: &mut u16,
-    ) -> Result<Step, ConfigError<'a>> {
+    fn element(&mut self, list: &'static Objects, next: &mut u16) -> Result<Step, ConfigError<'a>> {
         let mut token = self.next()?;
         if token == Token::ArrayEnd {
             return Ok(Step::Leave);
@@ -137,10 +132,15 @@ impl<'a> Reader<'a> {
         }
         self.push_path(Segment::Index(*next))?;
         *next = next.saturating_add(1);
-        self.require(token, Token::ObjectStart, "an object")?;
         self.raw.offset = self.offset();
-        enter(&mut self.raw).map_err(|expected| self.refuse(Found::Object, expected))?;
-        Ok(Step::Enter(Frame::Object { object, seen: 0, first: true }))
+        if let (Some(text), Token::Text(found)) = (list.text, token) {
+            text(&mut self.raw, found).map_err(|expected| self.refuse(token.found(), expected))?;
+            self.path.pop();
+            return Ok(Step::Stay);
+        }
+        self.require(token, Token::ObjectStart, list.element)?;
+        (list.enter)(&mut self.raw).map_err(|expected| self.refuse(Found::Object, expected))?;
+        Ok(Step::Enter(Frame::Object { object: list.object, seen: 0, first: true }))
     }
 
     #[inline(never)]
@@ -158,13 +158,16 @@ impl<'a> Reader<'a> {
             },
             (Kind::Texts(push) | Kind::Rules(push), Token::ArrayStart) => return self.texts(token, *push),
             // Go writes an empty list as `null`.
-            (Kind::Texts(_) | Kind::Objects(..), Token::Null) => Ok(()),
+            (Kind::Texts(_) | Kind::Objects(Objects { begin: None, .. }), Token::Null) => Ok(()),
             (Kind::Object(object, enter), Token::ObjectStart) => {
                 enter(&mut self.raw);
                 return Ok(Step::Enter(Frame::Object { object, seen: 0, first: true }));
             }
-            (Kind::Objects(object, enter), Token::ArrayStart) => {
-                return Ok(Step::Enter(Frame::Objects { object, enter: *enter, next: 0 }));
+            (Kind::Objects(list), Token::ArrayStart) => {
+                if let Some(begin) = list.begin {
+                    begin(&mut self.raw);
+                }
+                return Ok(Step::Enter(Frame::Objects { list, next: 0 }));
             }
             (Kind::Bool(_), _) => Err("true or false"),
             (Kind::Text(_), _) => Err("text in quotes"),
@@ -172,7 +175,10 @@ impl<'a> Reader<'a> {
             (Kind::Texts(_), _) => Err("a list of texts"),
             (Kind::Rules(_), _) => Err("a list of texts: [] lets nobody in, and no list at all every verified client"),
             (Kind::Object(..), _) => Err("an object"),
-            (Kind::Objects(..), _) => Err("a list of objects"),
+            (Kind::Objects(Objects { begin: Some(_), .. }), _) => {
+                Err("a list: [] lets nobody in, and no list at all every verified client")
+            }
+            (Kind::Objects(_), _) => Err("a list of objects"),
         };
         refused.map_err(|expected| self.refuse(token.found(), expected))?;
         Ok(Step::Stay)

@@ -3,6 +3,7 @@
 use super::acme::Acme;
 use super::endpoint::Endpoint;
 use super::model::{ClientTls, ClientTrust, Config, CredentialSource, Paths, Server, ServerTls, TunnelKind};
+use crate::x509::KeyHash;
 
 /// The kind of a text that names something on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,7 @@ impl<'a> Config<'a> {
         server(&mut self.server, each);
         client(&mut self.client, each);
         files(&mut self.gateway.known_intermediates, each);
+        issuers(&mut self.gateway.allowed_clients.issuers, each);
         for tunnel in &mut self.gateway.tunnels {
             for endpoint in [&mut tunnel.listen, &mut tunnel.target] {
                 if let Endpoint::Unix(path) = endpoint {
@@ -41,6 +43,7 @@ impl<'a> Config<'a> {
         #[cfg(feature = "device")]
         if let Some(device) = &mut self.device {
             files(&mut device.ca_files, each);
+            issuers(&mut device.server_issuers, each);
             pair(&mut device.credential, each);
         }
     }
@@ -72,9 +75,17 @@ fn client_trust<'a>(clients: &mut ClientTrust<'a>, each: Each<'_, 'a>) {
     files(&mut clients.pinned_certificates, each);
 }
 
+/// Passes over hashes of keys.
+fn issuers<'a>(issuers: &mut [&'a str], each: Each<'_, 'a>) {
+    for file in issuers.iter_mut().filter(|issuer| KeyHash::parse(issuer).is_none()) {
+        each(PathKind::File, file);
+    }
+}
+
 fn client<'a>(client: &mut ClientTls<'a>, each: Each<'_, 'a>) {
     files(&mut client.ca_files, each);
     files(&mut client.pinned_certificates, each);
+    issuers(&mut client.server_issuers, each);
     if let Some(credential) = &mut client.credential {
         source(credential, each);
     }

@@ -3,7 +3,13 @@
 use super::acme::{AcmeKeys, MAX_DOMAINS};
 #[cfg(feature = "gateway")]
 use super::model::{GatewayLimits, MAX_TUNNELS, TunnelLimits};
-use super::model::{MAX_FILES, MAX_NAMES, MinVersion};
+#[cfg(feature = "gateway")]
+use super::model::{MAX_CLIENT_RULES, MAX_ISSUERS, Span};
+use super::model::{MAX_DENIED_KEYS, MAX_FILES, MAX_NAMES, MinVersion};
+#[cfg(feature = "gateway")]
+use crate::identity::RuleName;
+use crate::x509::KeyHash;
+use pki_types::UnixTime;
 
 /// A list of texts. An empty list is distinct from one that was never written.
 #[derive(Default)]
@@ -17,6 +23,7 @@ pub(super) struct List<'a, const N: usize> {
 pub(super) struct Raw<'a> {
     pub(super) server: RawSide<'a>,
     pub(super) client: RawSide<'a>,
+    pub(super) denied_keys: heapless::Vec<RawDeniedKey<'a>, MAX_DENIED_KEYS>,
     #[cfg(feature = "gateway")]
     pub(super) gateway: RawGateway<'a>,
     #[cfg(feature = "device")]
@@ -71,10 +78,41 @@ pub(super) struct RawSide<'a> {
     pub(super) ca_files: List<'a, MAX_FILES>,
     #[cfg(feature = "gateway")]
     pub(super) pinned_certificates: List<'a, MAX_FILES>,
+    pub(super) server_issuers: List<'a, MAX_FILES>,
     pub(super) system_roots: Option<bool>,
     pub(super) insecure_skip_verify: Option<bool>,
     pub(super) acme: RawAcme<'a>,
     pub(super) mtls: RawMtls<'a>,
+}
+
+/// An element of `denied_keys`.
+#[derive(Default)]
+pub(super) struct RawDeniedKey<'a> {
+    pub(super) offset: u32,
+    pub(super) key: Option<KeyHash>,
+    pub(super) reason: Option<&'a str>,
+    pub(super) until: Option<UnixTime>,
+}
+
+/// The elements of all `allowed_clients` in a file, in the order of the text. A list in each side would make every
+/// tunnel larger by what few tunnels need.
+#[cfg(feature = "gateway")]
+#[derive(Default)]
+pub(super) struct RawClients<'a> {
+    pub(super) items: heapless::Vec<RawClient<'a>, MAX_CLIENT_RULES>,
+    pub(super) issuers: List<'a, MAX_ISSUERS>,
+}
+
+/// An element of `allowed_clients`.
+#[cfg(feature = "gateway")]
+#[derive(Default)]
+pub(super) struct RawClient<'a> {
+    pub(super) offset: u32,
+    pub(super) name: Option<RuleName<'a>>,
+    /// Its issuers, if `issuers` is written.
+    pub(super) issuers: Option<Span>,
+    /// The index of the next issuer when the element began.
+    pub(super) from: u16,
 }
 
 #[derive(Default)]
@@ -91,6 +129,8 @@ pub(super) struct RawMtls<'a> {
     pub(super) allowed_dns: List<'a, MAX_NAMES>,
     pub(super) allowed_uris: List<'a, MAX_NAMES>,
     pub(super) allowed_ips: List<'a, MAX_NAMES>,
+    #[cfg(feature = "gateway")]
+    pub(super) allowed_clients: Option<Span>,
     pub(super) cert_file: Option<&'a str>,
     pub(super) key_file: Option<&'a str>,
     pub(super) acme: RawAcme<'a>,
@@ -123,6 +163,7 @@ pub(super) struct RawGateway<'a> {
     pub(super) admin_listen: Option<&'a str>,
     pub(super) limits: GatewayLimits,
     pub(super) est: RawEst<'a>,
+    pub(super) allowed_clients: RawClients<'a>,
     /// Takes the keys of a tunnel that does not exist; never read.
     spare: RawTunnel<'a>,
 }
@@ -176,6 +217,10 @@ pub(super) struct RawDevice<'a> {
 impl RawMtls<'_> {
     /// Returns whether an allow list is written, even an empty one.
     pub(super) fn names_rules(&self) -> bool {
+        #[cfg(feature = "gateway")]
+        if self.allowed_clients.is_some() {
+            return true;
+        }
         self.allowed_cns.written || self.allowed_dns.written || self.allowed_uris.written || self.allowed_ips.written
     }
 

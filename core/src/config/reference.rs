@@ -1,7 +1,7 @@
 //! Lists all keys, for documents.
 
 use super::error::MAX_PATH;
-use super::schema::{Field, Kind, TOP};
+use super::schema::{Field, Kind, Objects, TOP};
 
 /// One key for documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,8 @@ pub fn reference(mut each: impl FnMut(Entry)) {
             Kind::Number(_) => ("number", None),
             Kind::Texts(_) | Kind::Rules(_) => ("list of texts", None),
             Kind::Object(object, _) => ("object", Some(object)),
-            Kind::Objects(object, _) => ("list of objects", Some(object)),
+            Kind::Objects(Objects { text: Some(_), object, .. }) => ("list of texts or objects", Some(object)),
+            Kind::Objects(Objects { object, .. }) => ("list of objects", Some(object)),
         };
         each(Entry { depth: stack.len().saturating_sub(1), key: field.key, takes, doc: field.doc });
         if let Some(object) = inner {

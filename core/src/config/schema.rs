@@ -4,6 +4,9 @@
 mod field;
 
 mod acme;
+#[cfg(feature = "gateway")]
+mod allowed_clients;
+mod denied_keys;
 #[cfg(feature = "device")]
 mod device;
 #[cfg(feature = "gateway")]
@@ -11,8 +14,9 @@ mod gateway;
 mod tls;
 
 use super::raw::SideKind;
+use denied_keys::DENIED_KEYS;
 use field::described;
-pub(super) use field::{Field, Kind, Object, Refused};
+pub(super) use field::{Field, Kind, Object, Objects, Refused};
 
 pub(super) static TOP: Object = Object {
     open: true,
@@ -34,5 +38,10 @@ static TLS: Object = Object {
     fields: &[
         object!("server", "what this location accepts", tls::SERVER, |raw| raw.enter(SideKind::Server)),
         object!("client", "what this location originates", tls::CLIENT, |raw| raw.enter(SideKind::Client)),
+        Field {
+            key: "denied_keys",
+            doc: described("keys that are good for nothing, of leafs, pins and CAs alike"),
+            kind: Kind::Objects(&DENIED_KEYS),
+        },
     ],
 };

@@ -5,7 +5,7 @@ use super::inherit::{ClientSide, ServerSide};
 use super::model::{ClientTls, Config, Server};
 use super::raw::{Raw, RawSide};
 use super::validate_place::{CLIENT, ConfigPlace, SERVER, TRUE};
-use super::validate_sides::{client, server, switches};
+use super::validate_sides::{client, denied_keys, server, switches};
 
 /// Validates all that is read.
 #[inline(never)]
@@ -23,6 +23,7 @@ pub(super) fn config<'a>(raw: &Raw<'a>) -> Result<Config<'a>, ConfigError<'a>> {
     let mut config = Config {
         server,
         client,
+        denied_keys: denied_keys(&raw.denied_keys)?,
         #[cfg(feature = "gateway")]
         gateway: super::model::Gateway::default(),
         #[cfg(feature = "device")]
@@ -47,7 +48,7 @@ fn shared_server<'a>(raw: &Raw<'a>) -> Result<Server<'a>, ConfigError<'a>> {
     if !raw.has_servers_of_its_own() {
         at.switched(side.offset, side.enabled, side.other)?;
     }
-    server(&at, &ServerSide::shared(side))
+    server(&at, &ServerSide::shared(raw))
 }
 
 /// Validates `security.tls.client`.

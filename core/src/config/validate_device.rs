@@ -6,7 +6,7 @@ use super::model::{Device, Enroll, Files, Remote};
 use super::raw::{Raw, RawDevice};
 use super::validate_acme::DEFAULT_RENEW_BEFORE_S;
 use super::validate_place::{CLIENT, ConfigPlace, FALSE, TRUE};
-use super::validate_sides::switches;
+use super::validate_sides::{denied_keys, server_issuers, switches};
 use crate::identity::{is_dns_name, without_root};
 use crate::text::rsplit_once;
 
@@ -20,6 +20,8 @@ pub(super) fn device<'a>(raw: &Raw<'a>) -> Result<Option<Device<'a>>, ConfigErro
     }
     let credential = client(raw)?;
     let ca_files = raw.client.ca_files.items.clone();
+    let server_issuers = server_issuers(&ConfigPlace::new(CLIENT, raw.client.offset), &raw.client)?;
+    let denied_keys = denied_keys(&raw.denied_keys)?;
     let (raw, at) = (&raw.device, ConfigPlace::new(&[Segment::Key("device")], raw.device.offset));
     let gateway = remote(&at, "gateway", at.required("gateway", raw.gateway, "HOST:PORT of the gateway")?)?;
     if raw.websocket.or(raw.report).is_none() {
@@ -27,6 +29,8 @@ pub(super) fn device<'a>(raw: &Raw<'a>) -> Result<Option<Device<'a>>, ConfigErro
     }
     Ok(Some(Device {
         ca_files,
+        server_issuers,
+        denied_keys,
         credential,
         gateway,
         server_name: name(&at, "server_name", raw.server_name.unwrap_or(gateway.host))?,

@@ -4,11 +4,11 @@ use super::address::{ip_address, socket_address};
 use super::endpoint::Endpoint;
 use super::error::{ConfigError, Found, Segment};
 use super::inherit::{ClientSide, ServerSide};
-use super::model::{Gateway, Origins, ProxyProtocol, Server, Tunnel, TunnelKind};
-use super::raw::{Raw, RawSide, RawTunnel};
+use super::model::{AllowedClients, Gateway, Origins, ProxyProtocol, Server, Tunnel, TunnelKind};
+use super::raw::{Raw, RawClients, RawSide, RawTunnel};
 use super::validate_place::{ConfigPlace, SERVER, TRUE};
 use super::validate_sides::{client, server, switches};
-use crate::identity::is_dns_name;
+use crate::identity::{RuleName, is_dns_name};
 use crate::text::rsplit_once;
 
 const ENDPOINT: &str = "ADDRESS:PORT, HOST:PORT or unix:PATH";
@@ -36,7 +36,19 @@ pub(super) fn gateway<'a>(raw: &Raw<'a>, gateway: &mut Gateway<'a>) -> Result<()
     };
     gateway.known_intermediates = raw.gateway.known_intermediates.items.clone();
     gateway.limits = raw.gateway.limits;
+    allowed_clients(&raw.gateway.allowed_clients, &mut gateway.allowed_clients);
     Ok(())
+}
+
+/// Copies the elements that are complete; those of a side that takes effect were found to be so.
+fn allowed_clients<'a>(raw: &RawClients<'a>, allowed: &mut AllowedClients<'a>) {
+    allowed.issuers.clone_from(&raw.issuers.items);
+    for client in &raw.items {
+        // A rule without a name keeps its place, and matches nobody.
+        let rule = (client.name.unwrap_or(RuleName::Dns("")), client.issuers);
+        let pushed = allowed.rules.push(rule).is_ok();
+        debug_assert!(pushed, "both lists have the same capacity");
+    }
 }
 
 fn tunnel<'a>(at: &ConfigPlace<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Result<Tunnel<'a>, ConfigError<'a>> {
@@ -101,7 +113,7 @@ fn server_kind<'a>(
     if let Some(name) = sni.iter().find(|name| !is_dns_name(name)) {
         return at.fail("sni", Found::Text(name), "DNS names");
     }
-    let (tls, origins) = server_side(&at.inside("tls"), &tunnel.tls, &raw.server)?;
+    let (tls, origins) = server_side(&at.inside("tls"), &tunnel.tls, raw)?;
     if tls == Server::Plain && !sni.is_empty() {
         return at.fail("sni", Found::Array, "nothing: plaintext has no server name");
     }
@@ -121,13 +133,14 @@ fn server_kind<'a>(
 pub(super) fn server_side<'a>(
     at: &ConfigPlace<'a>,
     own: &RawSide<'a>,
-    shared: &RawSide<'a>,
+    raw: &Raw<'a>,
 ) -> Result<(Server<'a>, Origins), ConfigError<'a>> {
     no_keys_of_clients(at, own)?;
     if !own.present {
+        let shared = &raw.server;
         ConfigPlace::new(SERVER, shared.offset).switched(shared.offset, shared.enabled, shared.other)?;
     }
-    let side = ServerSide::inherited(own, shared);
+    let side = ServerSide::inherited(own, raw);
     // Plaintext requests no certificate, whatever is inherited.
     let mutual = if side.enabled { Some(side.mutual) } else { own.mtls.enabled };
     switches(at, own, mutual)?;
@@ -140,7 +153,11 @@ pub(super) fn server_side<'a>(
 fn no_keys_of_clients<'a>(at: &ConfigPlace<'a>, own: &RawSide<'a>) -> Result<(), ConfigError<'a>> {
     const EXPECTED: &str = "nothing: this key is for client tunnels";
     let (mtls, at_mtls) = (&own.mtls, at.inside("mtls"));
-    let lists = [("ca_files", own.ca_files.written), ("pinned_certificates", own.pinned_certificates.written)];
+    let lists = [
+        ("ca_files", own.ca_files.written),
+        ("pinned_certificates", own.pinned_certificates.written),
+        ("server_issuers", own.server_issuers.written),
+    ];
     if let Some((key, _)) = lists.into_iter().find(|(_, written)| *written) {
         return at.fail(key, Found::Array, EXPECTED);
     }
@@ -217,6 +234,7 @@ fn no_keys_of_servers<'a>(at: &ConfigPlace<'a>, own: &RawSide<'a>) -> Result<(),
         ("allowed_client_dns", mtls.allowed_dns.written),
         ("allowed_client_uris", mtls.allowed_uris.written),
         ("allowed_client_ips", mtls.allowed_ips.written),
+        ("allowed_clients", mtls.allowed_clients.is_some()),
     ];
     if let Some((key, _)) = lists.into_iter().find(|(_, written)| *written) {
         return at_mtls.fail(key, Found::Array, EXPECTED);

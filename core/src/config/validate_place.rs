@@ -2,6 +2,7 @@
 
 use super::error::{ConfigError, Found, MAX_PATH, Segment};
 
+pub(super) const TLS: &[Segment<'static>] = &[Segment::Key("security"), Segment::Key("tls")];
 pub(super) const SERVER: &[Segment<'static>] = &[Segment::Key("security"), Segment::Key("tls"), Segment::Key("server")];
 pub(super) const CLIENT: &[Segment<'static>] = &[Segment::Key("security"), Segment::Key("tls"), Segment::Key("client")];
 
@@ -51,6 +52,13 @@ impl<'a> ConfigPlace<'a> {
         let pushed = inside.path.push(Segment::Key(key)).is_ok();
         debug_assert!(pushed, "the schema is deeper than MAX_PATH");
         inside
+    }
+
+    /// Returns the place of an element of this list.
+    pub(super) fn element(mut self, index: u16, offset: u32) -> Self {
+        let pushed = self.path.push(Segment::Index(index)).is_ok();
+        debug_assert!(pushed, "the schema is deeper than MAX_PATH");
+        Self { path: self.path, offset }
     }
 
     pub(super) fn fail<T>(

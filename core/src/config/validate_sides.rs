@@ -3,10 +3,15 @@
 use super::address::rule_address;
 use super::error::{ConfigError, Found};
 use super::inherit::{ClientSide, ServerSide};
-use super::model::{Addresses, ClientTls, ClientTrust, CredentialSource, Files, MAX_FILES, Server, ServerTls};
-use super::raw::{List, RawSide};
+#[cfg(feature = "gateway")]
+use super::model::Span;
+use super::model::{
+    Addresses, ClientTls, ClientTrust, CredentialSource, DeniedKey, DeniedKeys, Files, MAX_FILES, Paths, Server,
+    ServerTls,
+};
+use super::raw::{List, RawDeniedKey, RawSide};
 use super::validate_acme::{AcmeFor, acme};
-use super::validate_place::{ConfigPlace, FALSE, TRUE};
+use super::validate_place::{ConfigPlace, FALSE, TLS, TRUE};
 use crate::identity::is_dns_rule;
 
 /// Refuses a half-written `acme` or `mtls`: one with other keys whose `enabled` is neither written nor, for `mtls`,
@@ -84,7 +89,51 @@ fn client_trust<'a>(at: &ConfigPlace<'a>, side: &ServerSide<'_, 'a>) -> Result<C
         allowed_dns: rules.allowed_dns.items.clone(),
         allowed_uris: rules.allowed_uris.items.clone(),
         allowed_ips,
+        #[cfg(feature = "gateway")]
+        allowed_clients: allowed_clients(at, side)?,
     })
+}
+
+/// Validates `allowed_clients`: each has a name, and issuers that are written are some.
+#[cfg(feature = "gateway")]
+#[inline(never)]
+fn allowed_clients<'a>(at: &ConfigPlace<'a>, side: &ServerSide<'_, 'a>) -> Result<Span, ConfigError<'a>> {
+    let span = side.rules.allowed_clients.unwrap_or_default();
+    for (index, client) in (0_u16..).zip(span.of(&side.allowed_clients.items)) {
+        let at = at.inside("allowed_clients").element(index, client.offset);
+        at.required("cn", client.name, "a name: one of cn, dns, uri and ip")?;
+        if client.issuers.is_some_and(Span::is_empty) {
+            return at.fail("issuers", Found::Array, "at least one CA; without issuers the name may come from any");
+        }
+    }
+    Ok(span)
+}
+
+/// Validates `denied_keys`: each has a key.
+#[inline(never)]
+pub(super) fn denied_keys<'a>(raw: &[RawDeniedKey<'a>]) -> Result<DeniedKeys<'a>, ConfigError<'a>> {
+    let mut keys = DeniedKeys::new();
+    for (index, denied) in (0_u16..).zip(raw) {
+        let at = ConfigPlace::new(TLS, denied.offset).inside("denied_keys").element(index, denied.offset);
+        let key = at.required("key", denied.key, "sha256: and the hash of the public key")?;
+        let pushed = keys.push(DeniedKey { key, reason: denied.reason, until: denied.until }).is_ok();
+        debug_assert!(pushed, "both lists have the same capacity");
+    }
+    Ok(keys)
+}
+
+/// Validates `server_issuers`: if written, it names a CA, and pins cannot fit it.
+#[inline(never)]
+pub(super) fn server_issuers<'a>(at: &ConfigPlace<'a>, raw: &RawSide<'a>) -> Result<Paths<'a>, ConfigError<'a>> {
+    let issuers = &raw.server_issuers;
+    if issuers.written && issuers.items.is_empty() {
+        return at.fail("server_issuers", Found::Array, "at least one CA; without server_issuers any CA may issue");
+    }
+    #[cfg(feature = "gateway")]
+    if issuers.written && !raw.pinned_certificates.items.is_empty() {
+        return at.fail("server_issuers", Found::Array, "nothing beside pinned_certificates: a pin has no issuer");
+    }
+    Ok(issuers.items.clone())
 }
 
 #[inline(never)]
@@ -136,6 +185,7 @@ pub(super) fn client<'a>(at: &ConfigPlace<'a>, side: &ClientSide<'_, 'a>) -> Res
         ca_files: cas.items.clone(),
         #[cfg(feature = "gateway")]
         pinned_certificates: pins.items.clone(),
+        server_issuers: server_issuers(at, side.trust)?,
         system_roots: side.system_roots,
         credential: match side.credential {
             Some(credential) => client_credential(at, credential, side.mutual)?,

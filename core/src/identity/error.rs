@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::x509::KeyHash;
+
 /// A reason for denying a peer with a verified path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -17,6 +19,11 @@ pub enum Denied {
     CommonNameNotPermitted,
     /// A rule matched, but a pinned certificate has that name, and the peer showed another certificate.
     NameIsPinned,
+    /// A name fits, but only from other CAs than the one that issued the peer's certificate.
+    OtherIssuer {
+        /// The key of the CA that issued it, or `None` for a pin, which has no issuer.
+        found: Option<KeyHash>,
+    },
     /// The server's certificate is not for the name that was asked for.
     WrongServerName,
     /// The name that was asked for is no DNS name.
@@ -30,7 +37,7 @@ pub enum Denied {
 impl Denied {
     /// Records that a rule did not match, unless the recorded reason concerns a rule that matched, which says more.
     pub(super) fn no_rule_matched(&mut self) {
-        if !matches!(self, Self::CommonNameNotPermitted | Self::NameIsPinned) {
+        if !matches!(self, Self::CommonNameNotPermitted | Self::NameIsPinned | Self::OtherIssuer { .. }) {
             *self = Self::NoRuleMatched;
         }
     }
@@ -47,6 +54,12 @@ impl fmt::Display for Denied {
             }
             Self::NameIsPinned => {
                 "its name is on the allow list, but a pinned certificate bears that name, and this is another one"
+            }
+            Self::OtherIssuer { found: None } => {
+                "its name may come from the named issuers only, and a pinned certificate has no issuer"
+            }
+            Self::OtherIssuer { found: Some(found) } => {
+                return write!(f, "its name may come from the named issuers only, and its issuer's key is {found}");
             }
             Self::WrongServerName => {
                 "its certificate is not for the server name that was asked for (RFC 9525 section 6)"

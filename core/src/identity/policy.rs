@@ -4,8 +4,8 @@ use core::net::IpAddr;
 
 use super::common_name::{self, CommonNameError, common_name};
 use super::objection::objection;
-use super::rule::{Rule, is_address};
-use super::{Denied, dns_name};
+use super::rule::{Rule, RuleName, is_address};
+use super::{Denied, Issuers, dns_name};
 use crate::path::{Purpose, VerifiedPath};
 use crate::x509::{Exhausted, GeneralName, Work};
 
@@ -88,7 +88,7 @@ fn first_rule(
     let mut first: Option<u16> = None;
     let name = common_name(&leaf.subject());
     for (index, rule) in (0_u16..).zip(rules) {
-        let Rule::CommonName(wanted) = rule else { continue };
+        let RuleName::CommonName(wanted) = rule.name else { continue };
         work.spend(wanted.len())?;
         match &name {
             Ok(name) if common_name::is(name, wanted) => match objection(rule, path, work)? {
@@ -108,7 +108,7 @@ fn first_rule(
         // A rule after one that has already matched decides nothing.
         for (index, rule) in (0_u16..first.unwrap_or(u16::MAX)).zip(rules) {
             work.spend(1)?;
-            match rule.is(&name, work)? {
+            match rule.name.is(&name, work)? {
                 Some(true) => match objection(rule, path, work)? {
                     None => {
                         first = Some(index);
@@ -125,26 +125,58 @@ fn first_rule(
 }
 
 impl ServerName<'_> {
-    /// Authorizes a server by this name (RFC 9525 section 6).
+    /// Authorizes a server by this name, from any CA that the trust anchors vouch for: [`ServerPolicy::authorize`].
     ///
     /// # Errors
-    /// [`Denied::WrongServerName`] where no name of the subjectAltName fits.
+    /// As [`ServerPolicy::authorize`].
+    pub fn authorize<'p>(&self, path: VerifiedPath<'p>) -> Result<AuthorizedPeer<'p>, Denied> {
+        ServerPolicy::from(*self).authorize(path)
+    }
+}
+
+/// The server that is wanted: its name, and the CAs that its certificate must come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerPolicy<'a> {
+    /// The name.
+    pub name: ServerName<'a>,
+    /// The CAs.
+    pub issuers: Issuers<'a>,
+}
+
+impl<'a> From<ServerName<'a>> for ServerPolicy<'a> {
+    /// Wants a name, from any CA that the trust anchors vouch for.
+    fn from(name: ServerName<'a>) -> Self {
+        Self { name, issuers: Issuers::Any }
+    }
+}
+
+impl ServerPolicy<'_> {
+    /// Authorizes a server by its name (RFC 9525 section 6) and its issuer.
+    ///
+    /// # Errors
+    /// [`Denied::WrongServerName`] where no name of the subjectAltName fits; [`Denied::OtherIssuer`].
     pub fn authorize<'p>(&self, path: VerifiedPath<'p>) -> Result<AuthorizedPeer<'p>, Denied> {
         if path.purpose() != Purpose::ServerAuth {
             return Err(Denied::WrongPurpose);
         }
-        if let Self::Dns(wanted) = self
+        if let ServerName::Dns(wanted) = self.name
             && !dns_name::is_dns_name(wanted)
         {
             return Err(Denied::MalformedServerName);
         }
         let mut names = path.leaf().extensions().subject_alt_name.into_iter().flatten();
         // Each name is looked at once: the work is linear in the size of the certificate.
-        let found = names.any(|name| match (self, name) {
-            (Self::Dns(wanted), GeneralName::Dns(name)) => dns_name::covers(name, wanted),
-            (Self::Ip(wanted), GeneralName::Ip(octets)) => is_address(octets, *wanted),
+        let found = names.any(|name| match (self.name, name) {
+            (ServerName::Dns(wanted), GeneralName::Dns(name)) => dns_name::covers(name, wanted),
+            (ServerName::Ip(wanted), GeneralName::Ip(octets)) => is_address(octets, wanted),
             _ => false,
         });
-        if found { Ok(AuthorizedPeer { path, rule: None }) } else { Err(Denied::WrongServerName) }
+        if !found {
+            return Err(Denied::WrongServerName);
+        }
+        match self.issuers.objection(&path, &mut path.work()).map_err(|_| Denied::TooMuchWork)? {
+            Some(reason) => Err(reason),
+            None => Ok(AuthorizedPeer { path, rule: None }),
+        }
     }
 }

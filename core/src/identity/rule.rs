@@ -2,12 +2,28 @@
 
 use core::net::IpAddr;
 
-use super::dns_name;
+use super::{Issuers, dns_name};
 use crate::x509::{Exhausted, GeneralName, Work};
 
-/// One entry of an allow list.
+/// One entry of an allow list: a name, and the CAs that it must come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule<'a> {
+pub struct Rule<'a> {
+    /// The name.
+    pub name: RuleName<'a>,
+    /// The CAs whose certificates the rule is for.
+    pub issuers: Issuers<'a>,
+}
+
+impl<'a> From<RuleName<'a>> for Rule<'a> {
+    /// Makes a rule for certificates of any CA that the trust anchors vouch for.
+    fn from(name: RuleName<'a>) -> Self {
+        Self { name, issuers: Issuers::Any }
+    }
+}
+
+/// The name that a rule is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleName<'a> {
     /// The subject's only commonName, exactly.
     CommonName(&'a str),
     /// A dNSName of the subjectAltName, without regard to case; a wildcard in a certificate stands only for itself.
@@ -18,8 +34,8 @@ pub enum Rule<'a> {
     Ip(IpAddr),
 }
 
-impl Rule<'_> {
-    /// Returns whether an alternative name matches this rule, or `None` if the name is of another kind.
+impl RuleName<'_> {
+    /// Returns whether an alternative name is this one, or `None` if the name is of another kind.
     pub(super) fn is(&self, name: &GeneralName<'_>, work: &mut Work) -> Result<Option<bool>, Exhausted> {
         let (found, wanted) = match (self, name) {
             (Self::Dns(wanted), GeneralName::Dns(found)) => (found, dns_name::without_root(wanted)),

@@ -5,9 +5,9 @@ use pki_types::{SignatureVerificationAlgorithm, UnixTime};
 use super::checks::{self, Asked};
 use super::error::{PathError, PathErrorKind, Resource};
 use super::verified::{MAX_INTERMEDIATES, Place, VerifiedPath, pins};
-use super::{Anchor, Budget, Purpose, Role, common_names, name_constraints};
+use super::{Anchor, Budget, DeniedKey, Purpose, Role, common_names, denied_keys, name_constraints};
 use crate::time::TrustedTime;
-use crate::x509::{Certificate, ObjectIdentifier};
+use crate::x509::{Certificate, ObjectIdentifier, SubjectPublicKeyInfo};
 
 /// The trust anchors, and the intermediates and algorithms that complete a path.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,8 @@ pub struct Trust<'t> {
     pub anchors: &'t [Anchor<'t>],
     /// Intermediates known beforehand, not trusted: they complete the chain of a peer that sends only its leaf.
     pub known_intermediates: &'t [Certificate<'t>],
+    /// The keys over which no path leads. An anchor's key may be among them, and a pin's.
+    pub denied_keys: &'t [DeniedKey],
     /// The accepted signature algorithms.
     pub algorithms: &'t [&'t dyn SignatureVerificationAlgorithm],
 }
@@ -81,6 +83,9 @@ impl<'t> Trust<'t> {
     {
         let at_leaf = |kind| PathError { depth: 0, kind };
         let asked = Asked { purpose, now, algorithms: self.algorithms };
+        // Before a pin can be accepted: its key may be stolen too.
+        denied_keys::check(&leaf.subject_public_key_info(), self.denied_keys, now, &mut budget.work)
+            .map_err(at_leaf)?;
         let is_leaf = |anchor: &Anchor<'_>| anchor.role() == Role::Pin && anchor.certificate().der() == leaf.der();
         if let Some(anchor) = self.anchors.iter().position(is_leaf) {
             checks::pinned(leaf, &asked).map_err(at_leaf)?;
@@ -94,6 +99,7 @@ impl<'t> Trust<'t> {
                 leaf: *leaf,
                 purpose,
                 issuers,
+                issuer_key: None,
                 valid_until,
                 work,
                 anchors,
@@ -238,6 +244,9 @@ where
             return Err(above(PathErrorKind::Budget(Resource::Intermediates)));
         }
         self.signature(child, issuer).map_err(|kind| PathError { depth, kind })?;
+        // After the signature: a certificate with only the issuer's name says nothing about this child.
+        let (key, denied, now) = (issuer.subject_public_key_info(), self.trust.denied_keys, self.asked.now);
+        denied_keys::check(&key, denied, now, &mut self.budget.work).map_err(above)?;
         self.names(issuer).map_err(above)?;
         Ok(if is_anchor { Considered::Anchor } else { Considered::Intermediate { self_issued } })
     }
@@ -374,6 +383,8 @@ where
             debug_assert!(pushed, "the list holds as many places as there are levels");
         }
         debug_assert!(matches!(issuers.last(), Some(Place::Anchor(_))), "a path ends at an anchor");
+        let issuer_key = issuers.first().and_then(|place| self.key(*place));
+        debug_assert!(issuer_key.is_some(), "a path has an issuer");
         let common_name_permitted = match self.asked.purpose {
             Purpose::ServerAuth => false,
             Purpose::ClientAuth => self.is_common_name_permitted(&issuers),
@@ -383,12 +394,23 @@ where
             leaf: *self.leaf,
             purpose: self.asked.purpose,
             issuers,
+            issuer_key,
             valid_until,
             work: self.budget.work,
             anchors,
             pinned: false,
             common_name_permitted,
         }
+    }
+
+    /// Returns the key of a certificate, for as long as the octets of the certificate live.
+    fn key(&self, place: Place) -> Option<SubjectPublicKeyInfo<'p>> {
+        match place {
+            Place::Anchor(index) => Some(self.trust.anchors.get(usize::from(index))?.certificate()),
+            Place::Sent(index) => self.sent.get(usize::from(index)),
+            Place::Known(index) => self.trust.known_intermediates.get(usize::from(index)),
+        }
+        .map(Certificate::subject_public_key_info)
     }
 
     fn is_common_name_permitted(&mut self, issuers: &[Place]) -> bool {

@@ -5,7 +5,7 @@ use core::fmt;
 use pki_types::UnixTime;
 
 use crate::time::Utc;
-use crate::x509::ObjectIdentifier;
+use crate::x509::{KeyHash, ObjectIdentifier};
 
 /// The reason for refusing a chain: the certificate at fault, the failed check and its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub enum PathErrorKind {
         /// The length of the modulus in bits.
         bits: u32,
     },
+    /// The certificate's key is in [`super::Trust::denied_keys`].
+    KeyDenied(KeyHash),
     /// The certificate's signature does not verify with the issuer's key.
     BadSignature,
     /// The time is after notAfter.
@@ -155,6 +157,7 @@ impl PathError {
             | Kind::SignatureAlgorithmParameters(_)
             | Kind::UnsupportedKey(_)
             | Kind::KeySize { .. }
+            | Kind::KeyDenied(_)
             | Kind::Expired { .. }
             | Kind::NotYetValid { .. }
             | Kind::LeafIsCa
@@ -217,6 +220,7 @@ impl PathErrorKind {
             Self::SignatureAlgorithmMismatch(_) => ("its signature algorithm does not fit the issuer's key", "4.1.1.2"),
             Self::UnsupportedKey(_) => ("its key is of a kind or on a curve that is not supported", "4.1.2.7"),
             Self::KeySize { .. } => ("its RSA key is not of a length that is supported", "4.1.2.7"),
+            Self::KeyDenied(_) => ("its key is denied", ""),
             Self::BadSignature => ("its signature was not made by the issuer's key", ""),
             Self::Expired { .. } => ("expired", "4.1.2.5"),
             Self::NotYetValid { .. } => ("valid only from", "4.1.2.5"),
@@ -263,6 +267,7 @@ impl PathErrorKind {
             | Self::UnsupportedKey(found)
             | Self::UnknownCriticalExtension(found)
             | Self::WronglyCritical(found) => write!(f, ": {found}"),
+            Self::KeyDenied(found) => write!(f, ": {found}"),
             Self::KeySize { bits } => {
                 write!(f, ": found {bits} bits, expected 2048 to 8192")
             }
@@ -341,6 +346,7 @@ impl defmt::Format for PathErrorKind {
             Self::UnsupportedKey(found) => defmt::write!(f, "UnsupportedKey({})", found),
             Self::UnknownCriticalExtension(found) => defmt::write!(f, "UnknownCriticalExtension({})", found),
             Self::WronglyCritical(found) => defmt::write!(f, "WronglyCritical({})", found),
+            Self::KeyDenied(found) => defmt::write!(f, "KeyDenied({})", found),
             Self::KeySize { bits } => defmt::write!(f, "KeySize {{ bits: {=u32} }}", *bits),
             Self::Expired { not_after, now } => {
                 defmt::write!(f, "Expired {{ not_after: {}, now: {} }}", Utc(*not_after), Utc(*now));

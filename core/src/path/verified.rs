@@ -3,7 +3,7 @@
 use pki_types::UnixTime;
 
 use super::{Anchor, Purpose, Role};
-use crate::x509::{Certificate, Work};
+use crate::x509::{Certificate, SubjectPublicKeyInfo, Work};
 
 /// The largest number of intermediates in a path, including self-issued ones; [`super::Limits`] sets the bound in use.
 pub const MAX_INTERMEDIATES: usize = 16;
@@ -25,6 +25,8 @@ pub struct VerifiedPath<'p> {
     pub(super) leaf: Certificate<'p>,
     pub(super) purpose: Purpose,
     pub(super) issuers: heapless::Vec<Place, { MAX_INTERMEDIATES + 1 }>,
+    /// The key of the leaf's issuer; none for a pin.
+    pub(super) issuer_key: Option<SubjectPublicKeyInfo<'p>>,
     pub(super) valid_until: UnixTime,
     /// The work left for comparing the leaf's names with an allow list.
     pub(super) work: Work,
@@ -47,6 +49,11 @@ impl<'p> VerifiedPath<'p> {
     /// Returns the issuers, the leaf's first and the anchor last; for a pinned leaf, only the leaf's own anchor.
     pub fn issuers(&self) -> &[Place] {
         &self.issuers
+    }
+
+    /// Returns the key that verifies the leaf's signature, or `None` for a pinned leaf, whose signature proves nothing.
+    pub fn issuer_key(&self) -> Option<&SubjectPublicKeyInfo<'p>> {
+        self.issuer_key.as_ref()
     }
 
     /// Returns the earliest notAfter on the path.

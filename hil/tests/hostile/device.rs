@@ -121,10 +121,11 @@ async fn exchange(
     enough: fn(&[u8]) -> bool,
 ) -> Result<Vec<u8>, Outcome> {
     let anchors = [Anchor::new(Certificate::from_der(root).unwrap())];
-    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &[ECDSA_P256_SHA256] };
+    let trust =
+        Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms: &[ECDSA_P256_SHA256] };
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now = TrustedTime::Known(UnixTime::since_unix_epoch(since));
-    let demand = Demand { trust, server: ServerName::Dns(name), now, limits: Limits::DEVICE };
+    let demand = Demand { trust, server: ServerName::Dns(name).into(), now, limits: Limits::DEVICE };
     let key = P256Key::from_pkcs8(credential.key.serialized_der()).unwrap();
     let mut shown = Shown { certificate: &credential.chain[0], key };
     let stream = TcpStream::connect(server).unwrap();

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::settings::{Settings, Which};
 use crate::clock;
-use crate::tls::{ClientSettings, Credential, MinVersion, Peers, ServerTrust, TlsClient, TrustStore, server_name};
+use crate::tls::{ClientSettings, Credential, MinVersion, ServerTrust, TlsClient, TrustStore, server_name};
 
 /// The time limit from the first packet to the last octet of the answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -72,7 +72,7 @@ impl Http {
         settings: &Settings,
         last: LastAnswers,
     ) -> Result<Self, String> {
-        let trust = TrustStore::new(settings.roots.clone(), Vec::new(), Peers::AnyVerified);
+        let trust = TrustStore::new(settings.roots.clone());
         let tls = TlsClient::new(ClientSettings {
             trust: ServerTrust::Verified(trust.map_err(|error| error.to_string())?),
             credential,

@@ -63,6 +63,7 @@ pub fn verify(settings: &Settings, chain: &[CertificateDer<'static>], now: UnixT
     let trust = Trust {
         anchors: &anchors,
         known_intermediates: &[],
+        denied_keys: &[],
         algorithms: provider.signature_verification_algorithms.all,
     };
     let now = now.max(leaf.validity().not_before);

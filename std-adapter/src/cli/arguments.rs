@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use edgetrust_core::config::{
-    Addresses, Endpoint, GatewayLimits, MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, rule_address,
+    Addresses, DeniedKey, Endpoint, GatewayLimits, MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, rule_address,
 };
+
+use edgetrust_core::x509::KeyHash;
 
 use super::text;
 
@@ -50,6 +52,25 @@ pub(crate) fn addresses(flag: &str, values: &[&str]) -> Result<Addresses, String
     values.iter().map(address).collect()
 }
 
+/// Parses the hash of a key.
+fn key_hash(text: &str) -> Result<KeyHash, String> {
+    KeyHash::parse(text).ok_or_else(|| "expected sha256: and the 64 hexadecimal digits of a key's hash".to_owned())
+}
+
+/// Keys that are denied.
+#[derive(clap::Args)]
+pub(crate) struct DenyFlags {
+    /// Public key that is denied in every certificate: of peers, pins and CAs; `edgetrust inspect` shows it
+    #[arg(long, value_name = "sha256:HEX", value_parser = key_hash)]
+    deny_key: Vec<KeyHash>,
+}
+
+impl DenyFlags {
+    pub(crate) fn keys(&self) -> Vec<DeniedKey<'static>> {
+        self.deny_key.iter().map(|key| DeniedKey { key: *key, reason: None, until: None }).collect()
+    }
+}
+
 /// The limits of a tunnel.
 #[derive(clap::Args)]
 pub(crate) struct LimitFlags {
@@ -74,7 +95,7 @@ pub(crate) struct LimitFlags {
     /// Time limit for open connections after SIGTERM
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, help_heading = "Limits")]
     drain_timeout: Duration,
-    /// Time that a session may continue after its peer's certificate has expired or its rule was removed
+    /// Time that a session may continue after its peer's certificate has expired, if nothing else is wrong with it
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration, help_heading = "Limits")]
     expired_grace: Duration,
     /// Maximum time without traffic after one side has closed; 0s is no limit

@@ -4,18 +4,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use edgetrust_core::config::{
-    ClientTls, ClientTrust, Config, CredentialSource, GatewayLimits, Remote, Server, Tunnel, TunnelKind,
+    AllowedClients, ClientTls, ClientTrust, Config, CredentialSource, GatewayLimits, Remote, Server, Tunnel, TunnelKind,
 };
 use edgetrust_core::path::Purpose;
 use serde::Serialize;
 
-use super::check_anchors::common_names;
 use super::check_effective::{self, Effective};
 use super::check_files::Files;
 use super::descriptors;
 use super::findings::{Finding, Findings, Known, Level};
 use super::{Outcome, text};
-use super::{check_acme, check_devices, check_names};
+use super::{check_acme, check_devices, check_issuers, check_names};
+use crate::clock;
 use crate::config_file::with_config;
 
 #[derive(clap::Args)]
@@ -88,7 +88,7 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
     let mut findings = Findings::default();
     let gateway = &config.gateway;
     findings.about("gateway");
-    let mut files = Files::new(&gateway.known_intermediates, online, &mut findings);
+    let mut files = Files::new(&gateway.known_intermediates, &config.denied_keys, online, &mut findings);
     if let Some(address) = gateway.admin_listen {
         let level = if address.ip().is_loopback() { Level::Ok } else { Level::Warning };
         findings.add(level, format!("pages at {address}, for everybody who can reach it"));
@@ -99,16 +99,19 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
         findings.add(if asked { Level::Warning } else { Level::Ok }, short);
     }
     learn(config, &mut files);
+    findings.about("security.tls.denied_keys");
+    check_issuers::denials(&config.denied_keys, clock::now(), &mut findings);
+    let allowed = &gateway.allowed_clients;
     let insecure = if allow_insecure { Level::Warning } else { Level::Error };
     findings.about("security.tls.server");
-    server(&config.server, &[], &mut files, &mut findings);
+    server(&config.server, &[], allowed, &mut files, &mut findings);
     findings.about("security.tls.client");
     client(&config.client, insecure, &mut files, &mut findings);
     for tunnel in &gateway.tunnels {
         findings.about(format!("tunnel {}", tunnel.name.escape_debug()));
         plaintext(tunnel, &mut findings);
         match &tunnel.kind {
-            TunnelKind::Server { tls, sni, .. } => server(tls, sni, &mut files, &mut findings),
+            TunnelKind::Server { tls, sni, .. } => server(tls, sni, allowed, &mut files, &mut findings),
             TunnelKind::Client { tls, server_name } => {
                 client(tls, insecure, &mut files, &mut findings);
                 findings.add(Level::Ok, format!("servers must be {server_name}"));
@@ -117,7 +120,7 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
     }
     if let Some(est) = &gateway.est {
         findings.about("gateway.est");
-        server(&Server::MutualTls(est.tls.clone(), est.clients.clone()), &[], &mut files, &mut findings);
+        server(&Server::MutualTls(est.tls.clone(), est.clients.clone()), &[], allowed, &mut files, &mut findings);
         check_acme::devices(est, online, &mut findings);
     }
     device(config, &mut findings);
@@ -184,7 +187,7 @@ fn plaintext(tunnel: &Tunnel<'_>, findings: &mut Findings) {
     }
 }
 
-fn server(tls: &Server<'_>, sni: &[&str], files: &mut Files, findings: &mut Findings) {
+fn server(tls: &Server<'_>, sni: &[&str], allowed: &AllowedClients<'_>, files: &mut Files, findings: &mut Findings) {
     let (tls, trust) = match tls {
         Server::Plain => return findings.add(Level::Ok, "plaintext: TLS is not enabled"),
         Server::Tls(tls) => (tls, None),
@@ -192,14 +195,14 @@ fn server(tls: &Server<'_>, sni: &[&str], files: &mut Files, findings: &mut Find
     };
     match trust {
         None => findings.add(Level::Ok, "TLS: no client is asked for a certificate"),
-        Some(trust) => clients(trust, files, findings),
+        Some(trust) => clients(trust, allowed, files, findings),
     }
     source(&tls.credential, Purpose::ServerAuth, sni, files, findings);
 }
 
-fn clients(trust: &ClientTrust<'_>, files: &mut Files, findings: &mut Findings) {
+fn clients(trust: &ClientTrust<'_>, allowed: &AllowedClients<'_>, files: &mut Files, findings: &mut Findings) {
     let anchors = files.anchors(&trust.ca_files, &trust.pinned_certificates, Purpose::ClientAuth, findings);
-    common_names(&trust.allowed_cns, &anchors, findings);
+    check_issuers::clients(trust, allowed, &anchors, &files.denied_keys, findings);
     if !trust.required {
         findings.add(Level::Warning, "require_client_cert is false: clients without a certificate are let in");
     }
@@ -214,7 +217,7 @@ fn clients(trust: &ClientTrust<'_>, files: &mut Files, findings: &mut Findings) 
         findings.add(Level::Ok, "no allow list: every client whose certificate is pinned is let in");
     } else if trust.any_verified {
         findings.add(Level::Warning, "no allow list: every client with a certificate of these CAs is let in");
-    } else if lists.iter().all(|(_, list)| list.is_empty()) {
+    } else if lists.iter().all(|(_, list)| list.is_empty()) && allowed.of(trust).next().is_none() {
         findings.add(
             Level::Warning,
             "every allow list is empty: no client's certificate is let in, where SemStreams reads [] as everybody",
@@ -230,7 +233,8 @@ fn client(tls: &ClientTls<'_>, insecure: Level, files: &mut Files, findings: &mu
         findings.add(insecure, "insecure_skip_verify: whoever answers is believed, no server is verified");
     }
     let system = if tls.system_roots { files.system_roots() } else { 0 };
-    files.anchors(&tls.ca_files, &tls.pinned_certificates, Purpose::ServerAuth, findings);
+    let anchors = files.anchors(&tls.ca_files, &tls.pinned_certificates, Purpose::ServerAuth, findings);
+    check_issuers::servers(&tls.server_issuers, &anchors, &files.denied_keys, findings);
     if tls.system_roots && !tls.insecure_skip_verify {
         let level = if system == 0 && tls.ca_files.is_empty() && tls.pinned_certificates.is_empty() {
             Level::Error

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use edgetrust_core::identity::common_name;
 use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust};
 use edgetrust_core::time::Utc;
 use edgetrust_core::x509::Certificate;
@@ -142,7 +141,7 @@ fn no_peer(certificate: &Certificate<'_>, authority: &Authority, list: List<'_>,
     }
     let anchors = [Anchor::pin(*certificate)];
     let algorithms = provider().signature_verification_algorithms.all;
-    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms };
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms };
     let verdict = trust.verify(certificate, &[], purpose, now, &mut Budget::new(Limits::SERVER));
     verdict.err().map(|error| error.kind.to_string())
 }
@@ -155,34 +154,9 @@ fn looks_like_a_root(certificate: &Certificate<'_>) -> bool {
         && certificate.is_self_issued()
 }
 
-/// Warns of common names that other CAs than the intended one can issue.
-pub(super) fn common_names(names: &[&str], anchors: &Anchors, findings: &mut Findings) {
-    let all: Vec<_> = anchors.pinned.iter().chain(&anchors.stated).flat_map(|der| Certificate::from_der(der)).collect();
+/// Splits certificates into pins and CAs.
+pub(super) fn roles<'c>(anchors: &'c Anchors) -> (Vec<Certificate<'c>>, Vec<Certificate<'c>>) {
+    let all = anchors.pinned.iter().chain(&anchors.stated).flat_map(|der| Certificate::from_der(der));
     let list = List::Cas(&anchors.pinned, Purpose::ClientAuth);
-    let (pins, cas): (Vec<_>, Vec<_>) =
-        all.iter().partition(|certificate| list.authority(certificate).role == AuthorityRole::Pin);
-    // The name of a pin is that pin's alone.
-    let is_pinned = |name: &str| pins.iter().any(|pin| is_named(pin, name));
-    let free: Vec<_> = names.iter().filter(|name| !is_pinned(name)).copied().collect();
-    if free.is_empty() {
-        return;
-    }
-    for ca in cas {
-        let below = ca.extensions().basic_constraints.and_then(|constraints| constraints.path_len);
-        if below != Some(0) {
-            findings.add(
-                Level::Warning,
-                format!(
-                    "any CA under {} can issue {}: name constraints bind a common name only where it has a dot; \
-                     allowed_client_dns and allowed_client_uris are bound by them",
-                    ca.subject(),
-                    free.join(" or ")
-                ),
-            );
-        }
-    }
-}
-
-fn is_named(certificate: &Certificate<'_>, wanted: &str) -> bool {
-    common_name(&certificate.subject()).is_ok_and(|name| name.chars().eq(wanted.chars().map(Ok)))
+    all.partition(|certificate| list.authority(certificate).role == AuthorityRole::Pin)
 }

@@ -2,9 +2,10 @@
 //! are shown, the files' contents are not.
 
 use edgetrust_core::config::{
-    Acme, ClientTls, ClientTrust, Config, CredentialSource, Endpoint, Files, MinVersion, Origin, Origins,
-    ProxyProtocol, Server, ServerTls, Tunnel, TunnelKind,
+    Acme, AllowedClients, ClientTls, ClientTrust, Config, CredentialSource, Endpoint, Files, MinVersion, Origin,
+    Origins, ProxyProtocol, Server, ServerTls, Tunnel, TunnelKind,
 };
+use edgetrust_core::identity::RuleName;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -27,13 +28,13 @@ struct Setting {
 
 /// Returns the settings of all tunnels of a configuration, then of its EST server.
 pub(super) fn effective(config: &Config<'_>) -> Vec<Effective> {
-    let tunnels = config.gateway.tunnels.iter().enumerate();
-    let mut all: Vec<_> = tunnels.map(|(index, tunnel)| of_tunnel(index, tunnel)).collect();
+    let (tunnels, allowed) = (config.gateway.tunnels.iter().enumerate(), &config.gateway.allowed_clients);
+    let mut all: Vec<_> = tunnels.map(|(index, tunnel)| of_tunnel(index, tunnel, allowed)).collect();
     if let Some(est) = &config.gateway.est {
         let mut settings = Settings::new("gateway.est", "security.tls.server", &est.origins);
         settings.own("listen", json!(est.listen.to_string()));
         settings.add("tls.enabled", true.into(), est.origins.enabled);
-        settings.mutual_tls(&est.tls, &est.clients);
+        settings.mutual_tls(&est.tls, &est.clients, allowed);
         all.push(settings.named("gateway.est"));
     }
     all
@@ -57,7 +58,7 @@ fn shown(value: &Value) -> String {
     if value.is_null() { "-".to_owned() } else { value.to_string() }
 }
 
-fn of_tunnel(index: usize, tunnel: &Tunnel<'_>) -> Effective {
+fn of_tunnel(index: usize, tunnel: &Tunnel<'_>, allowed: &AllowedClients<'_>) -> Effective {
     let at = format!("gateway.tunnels[{index}]");
     let shared = match &tunnel.kind {
         TunnelKind::Server { .. } => "security.tls.server",
@@ -74,7 +75,7 @@ fn of_tunnel(index: usize, tunnel: &Tunnel<'_>) -> Effective {
             settings.list("sni", sni);
             settings.flag("proxy_protocol", *proxy_protocol != ProxyProtocol::Off);
             settings.flag("proxy_protocol_certificate", *proxy_protocol == ProxyProtocol::WithCertificate);
-            settings.server(tls);
+            settings.server(tls, allowed);
         }
         TunnelKind::Client { tls, server_name } => {
             let from_target = matches!(tunnel.target, Endpoint::Host(host, _) if host == *server_name)
@@ -134,7 +135,7 @@ impl<'o> Settings<'o> {
         self.push(setting, value, source);
     }
 
-    fn server(&mut self, tls: &Server<'_>) {
+    fn server(&mut self, tls: &Server<'_>, allowed: &AllowedClients<'_>) {
         self.add("tls.enabled", (*tls != Server::Plain).into(), self.origins.enabled);
         match tls {
             Server::Plain => {}
@@ -142,7 +143,7 @@ impl<'o> Settings<'o> {
                 self.server_tls(tls);
                 self.add("tls.mtls.enabled", false.into(), self.origins.mutual);
             }
-            Server::MutualTls(tls, clients) => self.mutual_tls(tls, clients),
+            Server::MutualTls(tls, clients) => self.mutual_tls(tls, clients, allowed),
         }
     }
 
@@ -151,7 +152,7 @@ impl<'o> Settings<'o> {
         self.credential(&tls.credential, "tls");
     }
 
-    fn mutual_tls(&mut self, tls: &ServerTls<'_>, clients: &ClientTrust<'_>) {
+    fn mutual_tls(&mut self, tls: &ServerTls<'_>, clients: &ClientTrust<'_>, allowed: &AllowedClients<'_>) {
         self.server_tls(tls);
         let origins = self.origins;
         self.add("tls.mtls.enabled", true.into(), origins.mutual);
@@ -173,6 +174,9 @@ impl<'o> Settings<'o> {
         }
         let addresses = if clients.any_verified { Value::Null } else { json!(clients.allowed_ips.as_slice()) };
         self.add("tls.mtls.allowed_client_ips", addresses, origins.allow_rules);
+        let bound: Vec<_> = allowed.of(clients).map(|(name, issuers)| client_rule(&name, issuers)).collect();
+        let bound = if clients.any_verified { Value::Null } else { Value::Array(bound) };
+        self.add("tls.mtls.allowed_clients", bound, origins.allow_rules);
     }
 
     fn client(&mut self, tls: &ClientTls<'_>) {
@@ -180,6 +184,7 @@ impl<'o> Settings<'o> {
         self.add("tls.min_version", version(tls.min_version), origins.min_version);
         self.add("tls.ca_files", json!(tls.ca_files.as_slice()), origins.trust);
         self.add("tls.pinned_certificates", json!(tls.pinned_certificates.as_slice()), origins.trust);
+        self.add("tls.server_issuers", json!(tls.server_issuers.as_slice()), origins.trust);
         self.add("tls.use_system_roots", tls.system_roots.into(), origins.system_roots);
         self.add("tls.insecure_skip_verify", tls.insecure_skip_verify.into(), origins.insecure_skip_verify);
         match &tls.credential {
@@ -219,6 +224,20 @@ impl<'o> Settings<'o> {
             self.add(&format!("tls.acme.{key}"), value, self.origins.credential);
         }
     }
+}
+
+/// Returns a rule as the file has it.
+fn client_rule(name: &RuleName<'_>, issuers: Option<&[&str]>) -> Value {
+    let mut rule = match name {
+        RuleName::CommonName(name) => json!({"cn": name}),
+        RuleName::Dns(name) => json!({"dns": name}),
+        RuleName::Uri(uri) => json!({"uri": uri}),
+        RuleName::Ip(address) => json!({"ip": address.to_string()}),
+    };
+    if let (Some(issuers), Some(rule)) = (issuers, rule.as_object_mut()) {
+        rule.insert("issuers".to_owned(), json!(issuers));
+    }
+    rule
 }
 
 fn version(version: MinVersion) -> Value {

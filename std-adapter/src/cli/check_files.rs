@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use edgetrust_core::config;
 use edgetrust_core::identity::ServerName;
-use edgetrust_core::path::{Anchor, Budget, Limits, PathError, PathErrorKind, Purpose, Trust};
+use edgetrust_core::path::{Anchor, Budget, DeniedKey, Limits, PathError, PathErrorKind, Purpose, Trust};
 use edgetrust_core::time::Utc;
 use edgetrust_core::x509::Certificate;
 use pki_types::{CertificateDer, UnixTime};
@@ -24,15 +24,22 @@ pub(super) struct Files {
     /// ACME directories are queried too.
     pub(super) online: bool,
     known_intermediates: Vec<CertificateDer<'static>>,
+    pub(super) denied_keys: Vec<DeniedKey>,
     anchors: Anchors,
     system: Option<usize>,
 }
 
 impl Files {
-    pub(super) fn new(known_intermediates: &[&str], online: bool, findings: &mut Findings) -> Self {
+    pub(super) fn new(
+        known_intermediates: &[&str],
+        denied_keys: &[config::DeniedKey<'_>],
+        online: bool,
+        findings: &mut Findings,
+    ) -> Self {
         let now = clock::now();
-        let mut files =
-            Self { now, online, known_intermediates: Vec::new(), anchors: Anchors::default(), system: None };
+        let denied_keys = denied_keys.iter().map(DeniedKey::from).collect();
+        let anchors = Anchors::default();
+        let mut files = Self { now, online, known_intermediates: Vec::new(), denied_keys, anchors, system: None };
         for file in known_intermediates {
             let read = bundle(file, List::Known, now, findings);
             files.known_intermediates.extend(read);
@@ -148,7 +155,8 @@ impl Files {
         let known: Vec<_> = self.known_intermediates.iter().flat_map(|der| Certificate::from_der(der)).collect();
         let provider = provider();
         let algorithms = provider.signature_verification_algorithms.all;
-        let trust = Trust { anchors: &anchors, known_intermediates: &known, algorithms };
+        let trust =
+            Trust { anchors: &anchors, known_intermediates: &known, denied_keys: &self.denied_keys, algorithms };
         match trust.verify(leaf, sent, purpose, self.now, &mut Budget::new(Limits::SERVER)) {
             Ok(_) => findings.once(Level::Ok, format!("{file}: its chain leads to a configured CA")),
             Err(error) if error.kind.is_unknown_issuer() => findings
@@ -162,7 +170,7 @@ impl Files {
         for name in names {
             // Only the name is checked here: the leaf is its own pin, so that other faults do not count.
             let own = [Anchor::pin(*leaf)];
-            let pinned = Trust { anchors: &own, known_intermediates: &[], algorithms };
+            let pinned = Trust { anchors: &own, known_intermediates: &[], denied_keys: &[], algorithms };
             let at = leaf.validity().not_before;
             let Ok(path) = pinned.verify(leaf, &[], purpose, at, &mut Budget::new(Limits::SERVER)) else { continue };
             match ServerName::Dns(name).authorize(path) {

@@ -7,7 +7,7 @@ use edgetrust_core::config::{
 };
 use edgetrust_core::identity::without_root;
 
-use super::arguments::{self, LimitFlags};
+use super::arguments::{self, DenyFlags, LimitFlags};
 use super::{Outcome, service};
 use crate::gateway::{NoAcme, Plan, Watched};
 
@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// Pinned certificates of the server, which may be CA certificates; the server's name is checked too
     #[arg(long, value_name = "FILE")]
     pin: Vec<String>,
+    /// CA that the server's own certificate must come from: its certificate, or the hash of its key; by default any
+    #[arg(long, value_name = "FILE|sha256:HEX", conflicts_with = "pin")]
+    server_issuer: Vec<String>,
     /// Trust only the certificates of --cacert and --pin, not the system's
     #[arg(long, requires = "trust")]
     no_system_roots: bool,
@@ -50,6 +53,8 @@ pub(crate) struct Args {
     /// Do not verify the server: any server is trusted
     #[arg(long)]
     unsafe_skip_verify: bool,
+    #[command(flatten)]
+    deny: DenyFlags,
     #[command(flatten)]
     limits: LimitFlags,
     /// Address of the metrics, health and status pages
@@ -82,6 +87,7 @@ impl Args {
         let tls = ClientTls {
             ca_files: arguments::files("--cacert", &self.cacert)?,
             pinned_certificates: arguments::files("--pin", &self.pin)?,
+            server_issuers: arguments::files("--server-issuer", &self.server_issuer)?,
             system_roots: !self.no_system_roots,
             credential,
             min_version: self.min_version,
@@ -109,6 +115,6 @@ impl Args {
 
 pub(crate) fn run(args: Args) -> Outcome {
     service::run(&args.service, |watched: &mut Watched, _| {
-        Plan::new(&args.gateway()?, watched, &mut NoAcme).map(Into::into)
+        Plan::new(&args.gateway()?, &args.deny.keys(), watched, &mut NoAcme).map(Into::into)
     })
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use edgetrust_core::time::Utc;
-use edgetrust_core::x509::{Certificate, GeneralName, GeneralSubtrees};
+use edgetrust_core::x509::{Certificate, GeneralName, GeneralSubtrees, KeyHash};
 use pki_types::CertificateDer;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -39,6 +39,8 @@ struct Shown {
     /// "valid", "expired" or "not yet valid", at present.
     validity: &'static str,
     key: String,
+    /// The hash that names the key in `issuers` and `denied_keys`.
+    key_sha256: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_bits: Option<usize>,
     names: Vec<String>,
@@ -115,6 +117,7 @@ fn shown(file: &Path, number: usize, der: &[u8], certificate: &Certificate<'_>) 
             () => "valid",
         },
         key: key::describe(&certificate.subject_public_key_info()),
+        key_sha256: KeyHash::of(&certificate.subject_public_key_info()).to_string(),
         key_bits: key::bits(&certificate.subject_public_key_info()),
         names: extensions.subject_alt_name.into_iter().flatten().map(general_name).collect(),
         ca: extensions.basic_constraints.is_some_and(|constraints| constraints.ca),
@@ -192,6 +195,7 @@ fn print(shown: &Shown) {
     line("version", &shown.version.to_string());
     line("valid", &format!("{} to {} ({})", shown.not_before, shown.not_after, shown.validity));
     line("key", &shown.key);
+    line("key's hash", &shown.key_sha256);
     shown.names.iter().for_each(|name| line("name", name));
     match (shown.ca, shown.path_len) {
         (true, Some(below)) => line("CA", &format!("at most {below} CAs below")),

@@ -12,6 +12,7 @@ mod check_anchors;
 mod check_devices;
 mod check_effective;
 mod check_files;
+mod check_issuers;
 mod check_names;
 mod connect;
 mod demo;

@@ -19,6 +19,6 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Outcome {
     service::run(&args.service, |watched: &mut Watched, agents: &mut Agents| {
         watched.note(&args.config);
-        with_config(&args.config, |config| service::Loaded::of(&config.gateway, watched, agents)).map_err(text)?
+        with_config(&args.config, |config| service::Loaded::of(config, watched, agents)).map_err(text)?
     })
 }

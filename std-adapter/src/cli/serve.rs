@@ -8,7 +8,7 @@ use edgetrust_core::config::{
 };
 use edgetrust_core::identity::is_dns_rule;
 
-use super::arguments::{self, LimitFlags};
+use super::arguments::{self, DenyFlags, LimitFlags};
 use super::{Outcome, service};
 use crate::gateway::{NoAcme, Plan, Watched};
 
@@ -62,6 +62,8 @@ pub(crate) struct Args {
     /// Allow forwarding plaintext to another machine
     #[arg(long)]
     unsafe_target: bool,
+    #[command(flatten)]
+    deny: DenyFlags,
     #[command(flatten)]
     limits: LimitFlags,
     /// Address of the metrics, health and status pages
@@ -154,6 +156,7 @@ impl Args {
                 allowed_dns: dns?,
                 allowed_uris: uris?,
                 allowed_ips: arguments::addresses("--allow-ip", &ips?)?,
+                ..ClientTrust::default()
             },
         ))
     }
@@ -161,6 +164,6 @@ impl Args {
 
 pub(crate) fn run(args: Args) -> Outcome {
     service::run(&args.service, |watched: &mut Watched, _| {
-        Plan::new(&args.gateway()?, watched, &mut NoAcme).map(Into::into)
+        Plan::new(&args.gateway()?, &args.deny.keys(), watched, &mut NoAcme).map(Into::into)
     })
 }

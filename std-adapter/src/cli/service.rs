@@ -44,14 +44,11 @@ impl From<Plan> for Loaded {
 }
 
 impl Loaded {
-    /// Reads every file that the `gateway` section names, each noted in `watched` first.
-    pub(crate) fn of(
-        gateway: &config::Gateway<'_>,
-        watched: &mut Watched,
-        agents: &mut Agents,
-    ) -> Result<Self, String> {
-        let plan = Plan::new(gateway, watched, agents)?;
-        let est = est::Plan::new(gateway, watched, agents)?;
+    /// Reads every file that a configuration names, each noted in `watched` first.
+    pub(crate) fn of(config: &config::Config<'_>, watched: &mut Watched, agents: &mut Agents) -> Result<Self, String> {
+        let (gateway, denied_keys) = (&config.gateway, config.denied_keys.as_slice());
+        let plan = Plan::new(gateway, denied_keys, watched, agents)?;
+        let est = est::Plan::new(gateway, denied_keys, watched, agents)?;
         if let Some(home) = est.as_ref().map(est::Plan::home).filter(|home| agents.asks_for(home)) {
             return Err(format!(
                 "gateway.est.acme.storage_path: found {home} in another acme section too, expected a folder for each"

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use edgetrust_core::identity::{Denied, PeerPolicy, Rule, ServerName};
+use edgetrust_core::identity::{Denied, PeerPolicy, RuleName, ServerName};
 use edgetrust_core::path::{Anchor, Budget, Limits, Place, Purpose, Trust, VerifiedPath};
 use edgetrust_core::x509::Certificate;
 use pki_types::UnixTime;
@@ -80,6 +80,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     let trust = Trust {
         anchors: &anchors,
         known_intermediates: &[],
+        denied_keys: &[],
         algorithms: provider.signature_verification_algorithms.all,
     };
     let certificate_at = |place: Place| match place {
@@ -136,7 +137,7 @@ fn authorize(path: VerifiedPath<'_>, name: Option<&str>, cn: Option<&str>) -> Re
         }
         .authorize(path)
         .map(drop),
-        (_, Some(cn)) => PeerPolicy::OneOf(&[Rule::CommonName(cn)]).authorize(path).map(drop),
+        (_, Some(cn)) => PeerPolicy::OneOf(&[RuleName::CommonName(cn).into()]).authorize(path).map(drop),
         _ => Ok(()),
     }
 }

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use edgetrust_core::config::{self, Gateway};
+use edgetrust_core::config::{self, DeniedKey, Gateway};
 use pki_types::CertificateDer;
 
 use super::own_names::OwnNames;
 use crate::acme::{Purposes, Settings};
-use crate::gateway::{CredentialProvider, Limits, TunnelLimits, Watched, certificates, server_settings};
+use crate::gateway::{CredentialProvider, Limits, SharedTrust, TunnelLimits, Watched, certificates, server_settings};
 use crate::store::Home;
 use crate::tls::ServerSettings;
 
@@ -44,22 +44,26 @@ impl Plan {
     /// Returns which file is faulty.
     pub fn new(
         gateway: &Gateway<'_>,
+        denied_keys: &[DeniedKey<'_>],
         watched: &mut Watched,
         provider: &mut dyn CredentialProvider,
     ) -> Result<Option<Self>, String> {
         let Some(est) = &gateway.est else { return Ok(None) };
-        Self::read(gateway, est, watched, provider).map(Some).map_err(|error| format!("gateway.est: {error}"))
+        Self::read(gateway, est, denied_keys, watched, provider)
+            .map(Some)
+            .map_err(|error| format!("gateway.est: {error}"))
     }
 
     fn read(
         gateway: &Gateway<'_>,
         est: &config::Est<'_>,
+        denied_keys: &[DeniedKey<'_>],
         watched: &mut Watched,
         provider: &mut dyn CredentialProvider,
     ) -> Result<Self, String> {
-        let known = certificates(&gateway.known_intermediates, watched)?;
+        let shared = SharedTrust::read(gateway, denied_keys, watched)?;
         let tls = config::Server::MutualTls(est.tls.clone(), est.clients.clone());
-        let mut tls = server_settings(&tls, &known, watched, provider)?.ok_or("expected TLS")?;
+        let mut tls = server_settings(&tls, &shared, watched, provider)?.ok_or("expected TLS")?;
         tls.alpn = vec![b"http/1.1".to_vec()];
         let acme = Settings::read(&est.acme, Purposes { client: true, server: false }, |file| watched.note(file))?;
         let mut anchors = certificates(&est.clients.ca_files, watched)?;
@@ -75,7 +79,7 @@ impl Plan {
             tls,
             anchors,
             pinned: certificates(&est.clients.pinned_certificates, watched)?,
-            known,
+            known: shared.known_intermediates,
             own_names: OwnNames::read(gateway, est, watched)?,
             chain_in_answer: est.chain_in_answer,
             acme,

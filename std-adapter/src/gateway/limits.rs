@@ -20,10 +20,10 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// The time for which connections may continue after the gateway was told to stop.
     pub drain_timeout: Duration,
-    /// The time for which a session may continue after its peer's certificate expired or its rule was withdrawn.
+    /// The time for which a session may continue after its peer's certificate expired, if nothing else is wrong with it.
     pub expired_grace: Duration,
     /// True if sessions of a removed tunnel continue as long as another tunnel would authorize their peer; if not,
-    /// they end after `expired_grace`.
+    /// they end at once.
     pub keep_removed_sessions: bool,
     /// The time for which a half-closed connection may carry nothing, and for which the last octets of a cut
     /// connection wait for a reader that takes nothing; `None` is for ever, and five minutes for the last octets.

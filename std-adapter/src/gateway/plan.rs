@@ -4,17 +4,18 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use edgetrust_core::config::{
-    Acme, ClientTls, ClientTrust, CredentialSource, Files, Gateway, MinVersion as ConfigVersion, Paths, Server,
-    Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
+    Acme, AllowedClients, ClientTls, ClientTrust, CredentialSource, DeniedKey, Files, Gateway,
+    MinVersion as ConfigVersion, Paths, Server, Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
 };
-use edgetrust_core::path::Purpose;
+use edgetrust_core::path::{self, Purpose};
 use edgetrust_core::time::Utc;
 use pki_types::CertificateDer;
 use tracing::{info, warn};
 
+use super::issuers::{issuers, peers};
 use super::{Limits, Tunnel, TunnelKind, TunnelLimits, Watched};
 use crate::tls::{
-    Anchors, ClientAuth, ClientSettings, Credential, MinVersion, OwnedRule, Peers, ServerSettings, ServerTrust,
+    Anchors, ClientAuth, ClientSettings, Credential, MinVersion, ServerSettings, ServerTrust, TrustSettings,
     TrustStore, server_name, system_roots,
 };
 use crate::{clock, pem};
@@ -63,16 +64,17 @@ impl Plan {
     /// Returns the tunnel, and the fault in a file.
     pub fn new(
         gateway: &Gateway<'_>,
+        denied_keys: &[DeniedKey<'_>],
         watched: &mut Watched,
         provider: &mut dyn CredentialProvider,
     ) -> Result<Self, String> {
         if gateway.tunnels.is_empty() {
             return Err("gateway.tunnels: found none, expected at least one tunnel".to_owned());
         }
-        let known = certificates(&gateway.known_intermediates, watched)?;
+        let shared = SharedTrust::read(gateway, denied_keys, watched)?;
         let mut roots = LazyRoots::default();
         let tunnels = gateway.tunnels.iter().map(|tunnel| {
-            Self::tunnel(tunnel, gateway, &known, &mut roots, watched, provider)
+            Self::tunnel(tunnel, gateway, &shared, &mut roots, watched, provider)
                 .map_err(|error| format!("tunnel {}: {error}", tunnel.name.escape_debug()))
         });
         Ok(Self {
@@ -85,14 +87,14 @@ impl Plan {
     fn tunnel(
         tunnel: &ConfigTunnel<'_>,
         gateway: &Gateway<'_>,
-        known: &[CertificateDer<'static>],
+        shared: &SharedTrust<'_>,
         roots: &mut LazyRoots,
         watched: &mut Watched,
         provider: &mut dyn CredentialProvider,
     ) -> Result<Tunnel, String> {
         let kind = match &tunnel.kind {
             ConfigKind::Server { tls, sni, proxy_protocol } => TunnelKind::Server {
-                tls: server_settings(tls, known, watched, provider)?,
+                tls: server_settings(tls, shared, watched, provider)?,
                 sni: sni.iter().map(|name| (*name).to_owned()).collect(),
                 proxy_protocol: *proxy_protocol,
             },
@@ -101,7 +103,7 @@ impl Plan {
                     warn!(tunnel = %tunnel.name, "insecure_skip_verify: whoever answers is believed, no server is verified");
                 }
                 TunnelKind::Client {
-                    tls: client_settings(tls, known, roots, watched, provider)?,
+                    tls: client_settings(tls, shared, roots, watched, provider)?,
                     server_name: server_name(name).map_err(|error| error.to_string())?,
                 }
             }
@@ -116,17 +118,48 @@ impl Plan {
     }
 }
 
+/// The trust that all tunnels share: what completes chains, and what is denied.
+pub(crate) struct SharedTrust<'a> {
+    allowed_clients: &'a AllowedClients<'a>,
+    pub(crate) known_intermediates: Vec<CertificateDer<'static>>,
+    denied_keys: Vec<path::DeniedKey>,
+}
+
+impl<'a> SharedTrust<'a> {
+    /// Reads the known intermediates, each file noted in `watched` first.
+    pub(crate) fn read(
+        gateway: &'a Gateway<'_>,
+        denied_keys: &[DeniedKey<'_>],
+        watched: &mut Watched,
+    ) -> Result<Self, String> {
+        Ok(Self {
+            allowed_clients: &gateway.allowed_clients,
+            known_intermediates: certificates(&gateway.known_intermediates, watched)?,
+            denied_keys: denied_keys.iter().map(path::DeniedKey::from).collect(),
+        })
+    }
+
+    /// Adds the anchors of one side.
+    fn with(&self, anchors: Anchors) -> TrustSettings {
+        TrustSettings {
+            known_intermediates: self.known_intermediates.clone(),
+            denied_keys: self.denied_keys.clone(),
+            ..anchors.into()
+        }
+    }
+}
+
 /// Reads a server's settings, with the files that they name; `None` for plaintext.
 pub(crate) fn server_settings(
     tls: &Server<'_>,
-    known: &[CertificateDer<'static>],
+    shared: &SharedTrust<'_>,
     watched: &mut Watched,
     provider: &mut dyn CredentialProvider,
 ) -> Result<Option<ServerSettings>, String> {
     let (tls, client_auth) = match tls {
         Server::Plain => return Ok(None),
         Server::Tls(tls) => (tls, ClientAuth::Off),
-        Server::MutualTls(tls, trust) => (tls, client_auth(trust, known, watched)?),
+        Server::MutualTls(tls, trust) => (tls, client_auth(trust, shared, watched)?),
     };
     Ok(Some(ServerSettings {
         credential: credential(&tls.credential, Purpose::ServerAuth, watched, provider)?,
@@ -136,35 +169,22 @@ pub(crate) fn server_settings(
     }))
 }
 
-fn client_auth(
-    trust: &ClientTrust<'_>,
-    known: &[CertificateDer<'static>],
-    watched: &mut Watched,
-) -> Result<ClientAuth, String> {
+fn client_auth(trust: &ClientTrust<'_>, shared: &SharedTrust<'_>, watched: &mut Watched) -> Result<ClientAuth, String> {
     let anchors = Anchors {
         pinned: certificates(&trust.pinned_certificates, watched)?,
         stated: certificates(&trust.ca_files, watched)?,
         ..Anchors::default()
     };
-    let store = TrustStore::new(anchors, known.to_vec(), peers(trust)).map_err(|error| error.to_string())?;
+    let clients = peers(trust, shared.allowed_clients, watched)?;
+    let store =
+        TrustStore::new(TrustSettings { clients, ..shared.with(anchors) }).map_err(|error| error.to_string())?;
     warn_of_ends(&store);
     Ok(if trust.required { ClientAuth::Required(store) } else { ClientAuth::Optional(store) })
 }
 
-fn peers(trust: &ClientTrust<'_>) -> Peers {
-    let owned = |name: &&str| (*name).to_owned();
-    let rules: Vec<OwnedRule> = (trust.allowed_cns.iter().map(owned).map(OwnedRule::CommonName))
-        .chain(trust.allowed_dns.iter().map(owned).map(OwnedRule::Dns))
-        .chain(trust.allowed_uris.iter().map(owned).map(OwnedRule::Uri))
-        .chain(trust.allowed_ips.iter().copied().map(OwnedRule::Ip))
-        .collect();
-    // Allow lists that are configured and empty authorize nobody.
-    if trust.any_verified && rules.is_empty() { Peers::AnyVerified } else { Peers::OneOf(rules) }
-}
-
 fn client_settings(
     tls: &ClientTls<'_>,
-    known: &[CertificateDer<'static>],
+    shared: &SharedTrust<'_>,
     roots: &mut LazyRoots,
     watched: &mut Watched,
     provider: &mut dyn CredentialProvider,
@@ -186,7 +206,12 @@ fn client_settings(
                     .to_owned(),
             );
         }
-        let store = TrustStore::new(anchors, known.to_vec(), Peers::AnyVerified).map_err(|error| error.to_string())?;
+        let server_issuers = match tls.server_issuers.as_slice() {
+            [] => None,
+            texts => Some(issuers(texts, watched).map_err(|error| format!("server_issuers: {error}"))?),
+        };
+        let settings = TrustSettings { server_issuers, ..shared.with(anchors) };
+        let store = TrustStore::new(settings).map_err(|error| error.to_string())?;
         warn_of_ends(&store);
         ServerTrust::Verified(store)
     };

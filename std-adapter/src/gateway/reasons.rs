@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use edgetrust_core::identity::Denied;
 use edgetrust_core::path::{PathError, PathErrorKind as Kind, Resource};
-use edgetrust_core::x509::{Certificate, ObjectIdentifier, ParseError, ParseErrorKind};
+use edgetrust_core::x509::{Certificate, KeyHash, ObjectIdentifier, ParseError, ParseErrorKind};
 use pki_types::UnixTime;
 
 use super::door::Turned;
@@ -27,6 +27,7 @@ fn path_errors() -> Vec<Kind> {
         Kind::SignatureAlgorithmMismatch(oid),
         Kind::UnsupportedKey(oid),
         Kind::KeySize { bits: 1024 },
+        Kind::KeyDenied(KeyHash::new([0; 32])),
         Kind::BadSignature,
         Kind::Expired { not_after: now, now },
         Kind::NotYetValid { not_before: now, now },
@@ -58,12 +59,14 @@ fn path_errors() -> Vec<Kind> {
     ]
 }
 
-const DENIED: [Denied; 9] = [
+const DENIED: [Denied; 11] = [
     Denied::NoName,
     Denied::SeveralCommonNames,
     Denied::NoRuleMatched,
     Denied::CommonNameNotPermitted,
     Denied::NameIsPinned,
+    Denied::OtherIssuer { found: None },
+    Denied::OtherIssuer { found: Some(KeyHash::new([0; 32])) },
     Denied::WrongServerName,
     Denied::MalformedServerName,
     Denied::WrongPurpose,

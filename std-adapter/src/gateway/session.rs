@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pki_types::UnixTime;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -60,6 +61,19 @@ pub(super) enum Withdrawn {
     AnotherKind,
     /// No tunnel leads from the session's address to its target any more.
     Removed,
+}
+
+impl Withdrawn {
+    fn is_expiry(&self) -> bool {
+        matches!(self, Self::Peer(refusal) if refusal.is_expiry())
+    }
+}
+
+/// The verdict on the peer of a session that may go on.
+enum Verdict {
+    Admitted(Admission),
+    /// The peer's certificates have expired, and nothing else is wrong with them.
+    Expired(Withdrawn),
 }
 
 impl fmt::Display for Withdrawn {
@@ -127,7 +141,7 @@ pub(super) async fn carry(opened: Opened, state: watch::Receiver<Arc<ListenerSta
     match streams {
         Streams::Plain(client, target) => {
             session
-                .run(client, target, Judged::Client, |_, _, kind| match kind {
+                .run(client, target, Judged::Client, |_, _, kind, _| match kind {
                     RouteKind::Plain { .. } => Ok(Anyone::admitted()),
                     RouteKind::Server { .. } | RouteKind::Client { .. } => Err(Withdrawn::AnotherKind),
                 })
@@ -135,18 +149,18 @@ pub(super) async fn carry(opened: Opened, state: watch::Receiver<Arc<ListenerSta
         }
         Streams::Server(client, target) => {
             session
-                .run(client, target, Judged::Client, |client, _, kind| match kind {
+                .run(client, target, Judged::Client, |client, _, kind, now| match kind {
                     RouteKind::Plain { .. } => Ok(Anyone::admitted()),
-                    RouteKind::Server { tls, .. } => tls.admit(client.get_ref().1).map_err(Withdrawn::Peer),
+                    RouteKind::Server { tls, .. } => tls.admit_at(client.get_ref().1, now).map_err(Withdrawn::Peer),
                     RouteKind::Client { .. } => Err(Withdrawn::AnotherKind),
                 })
                 .await
         }
         Streams::Client(client, target) => {
             session
-                .run(client, target, Judged::Target, |_, target, kind| match kind {
+                .run(client, target, Judged::Target, |_, target, kind, now| match kind {
                     RouteKind::Client { tls, server_name } => {
-                        tls.admit(target.get_ref().1, server_name).map_err(Withdrawn::Peer)
+                        tls.admit_at(target.get_ref().1, server_name, now).map_err(Withdrawn::Peer)
                     }
                     RouteKind::Plain { .. } | RouteKind::Server { .. } => Err(Withdrawn::AnotherKind),
                 })
@@ -175,7 +189,7 @@ impl Session {
         client: C,
         target: T,
         judged: Judged,
-        judge: impl Fn(&C, &T, &RouteKind) -> Result<Admission, Withdrawn>,
+        judge: impl Fn(&C, &T, &RouteKind, UnixTime) -> Result<Admission, Withdrawn>,
     ) -> Carried {
         let (mut client, mut target) = (OpenSide::new(client), OpenSide::new(target));
         let mut splice = Splice::new(C::PROVES_ITS_END, T::PROVES_ITS_END);
@@ -208,7 +222,7 @@ impl Session {
         client: &mut OpenSide<C>,
         target: &mut OpenSide<T>,
         splice: &mut Splice,
-        judge: impl Fn(&C, &T, &RouteKind) -> Result<Admission, Withdrawn>,
+        judge: impl Fn(&C, &T, &RouteKind, UnixTime) -> Result<Admission, Withdrawn>,
     ) -> End {
         let mut listened = true;
         let mut settles = Instant::now().checked_add(SETTLED);
@@ -266,17 +280,18 @@ impl Session {
             }
             let state = self.state.borrow().clone();
             match self.judge(&state, &**client, &**target, &judge) {
-                Ok(admission) => {
+                Ok(Verdict::Admitted(admission)) => {
                     withdrawn = None;
                     self.admission = admission;
                 }
-                Err(refusal) => {
-                    let (refusal, since) = withdrawn.unwrap_or((refusal, Instant::now()));
+                Ok(Verdict::Expired(refusal)) => {
+                    let since = withdrawn.map_or_else(Instant::now, |(_, since)| since);
                     if since.elapsed() >= state.limits.expired_grace {
                         return End::Over(refusal);
                     }
                     withdrawn = Some((refusal, since));
                 }
+                Err(withdrawn) => return End::Over(withdrawn),
             }
         }
     }
@@ -306,23 +321,42 @@ impl Session {
         route.idle_timeout(self.admission.peer().is_some())
     }
 
-    /// Judges the peer by the current rules; a removed tunnel has no rules left to judge by.
+    /// Judges the peer by the current rules. `expired_grace` is for expiry alone, so an expired peer is judged at its
+    /// last second of validity too: a denied key or a withdrawn rule ends its session at once.
     fn judge<C: SessionStream, T: SessionStream>(
         &self,
         state: &ListenerState,
         client: &C,
         target: &T,
-        judge: &impl Fn(&C, &T, &RouteKind) -> Result<Admission, Withdrawn>,
+        judge: &impl Fn(&C, &T, &RouteKind, UnixTime) -> Result<Admission, Withdrawn>,
+    ) -> Result<Verdict, Withdrawn> {
+        match (self.judge_at(clock::now(), state, client, target, judge), self.admission.peer()) {
+            (Ok(admission), _) => Ok(Verdict::Admitted(admission)),
+            (Err(withdrawn), Some(peer)) if withdrawn.is_expiry() && !state.limits.expired_grace.is_zero() => {
+                self.judge_at(peer.valid_until(), state, client, target, judge).map(|_| Verdict::Expired(withdrawn))
+            }
+            (Err(withdrawn), _) => Err(withdrawn),
+        }
+    }
+
+    /// Judges the peer at a time; a removed tunnel has no rules left to judge by.
+    fn judge_at<C: SessionStream, T: SessionStream>(
+        &self,
+        now: UnixTime,
+        state: &ListenerState,
+        client: &C,
+        target: &T,
+        judge: &impl Fn(&C, &T, &RouteKind, UnixTime) -> Result<Admission, Withdrawn>,
     ) -> Result<Admission, Withdrawn> {
         if let Some(route) = successor(&state.everywhere, &self.route, client.server_name()) {
-            return judge(client, target, &route.kind);
+            return judge(client, target, &route.kind, now);
         }
         match &self.admission {
             _ if !state.limits.keep_removed_sessions => Err(Withdrawn::Removed),
             Admission::Anyone(anyone) => Ok(Admission::Anyone(*anyone)),
             // With `keep_removed_sessions`, a session continues as long as some tunnel would authorize its peer.
             Admission::Peer(_) => {
-                let judged = state.everywhere.iter().map(|route| judge(client, target, &route.kind));
+                let judged = state.everywhere.iter().map(|route| judge(client, target, &route.kind, now));
                 judged.filter_map(Result::ok).find(|one| one.peer().is_some()).ok_or(Withdrawn::Removed)
             }
         }

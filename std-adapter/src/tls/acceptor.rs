@@ -93,7 +93,7 @@ impl Acceptor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::{ClientAuth, Credential, MinVersion, Peers, TrustStore, provider};
+    use crate::tls::{ClientAuth, Credential, MinVersion, TrustStore, provider};
     use pki_types::pem::PemObject;
     use pki_types::{CertificateDer, PrivateKeyDer};
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
@@ -159,7 +159,7 @@ mod tests {
         std::fs::write(&key_file, own.signing_key.serialize_pem()).unwrap();
         let server = TlsServer::new(ServerSettings {
             credential: Credential::load(&cert_file, &key_file).unwrap(),
-            client_auth: ClientAuth::Required(TrustStore::new(vec![root], Vec::new(), Peers::AnyVerified).unwrap()),
+            client_auth: ClientAuth::Required(TrustStore::new(vec![root]).unwrap()),
             min_version: MinVersion::Tls12,
             alpn: Vec::new(),
         })

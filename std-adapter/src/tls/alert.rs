@@ -62,6 +62,8 @@ fn fitting(refusal: &Refusal) -> Option<CertificateError> {
             PathErrorKind::UnknownIssuer | PathErrorKind::SelfSigned | PathErrorKind::Loop => {
                 CertificateError::UnknownIssuer
             }
+            // certificate_revoked
+            PathErrorKind::KeyDenied(_) => CertificateError::Revoked,
             // certificate_expired
             PathErrorKind::Expired { .. } => CertificateError::Expired,
             PathErrorKind::NotYetValid { .. } => CertificateError::NotValidYet,

@@ -18,6 +18,7 @@ mod connector;
 mod credential;
 mod handshake;
 mod peer;
+mod peers;
 mod provider;
 mod refusal;
 #[cfg(feature = "tokio")]
@@ -54,6 +55,7 @@ pub(crate) use challenge::ChallengeCertificate;
 pub use connector::Connector;
 pub use credential::{Credential, CredentialError, KeyError, LiveCredential};
 pub use peer::Peer;
+pub use peers::{OwnedRule, OwnedRuleName, Peers};
 pub use provider::{MinVersion, provider};
 pub use refusal::{MAX_CERTIFICATES, Refusal, UnparsedCertificate, refusal};
 pub use server_name::{ServerNameError, WrongServerName, server_name};
@@ -66,5 +68,5 @@ pub use streams::{ClientHello, ClientStream, ServerStream};
 #[cfg(feature = "cli")]
 pub(crate) use streams::{has_verdict, is_resumed, version_name};
 pub use system_roots::{SystemRoots, system_roots};
-pub use trust::{Anchors, OwnedRule, Peers, TrustStore};
+pub use trust::{Anchors, TrustSettings, TrustStore};
 pub use verifier::{ClientVerifier, ServerVerifier};

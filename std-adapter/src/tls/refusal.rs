@@ -4,6 +4,8 @@ use std::fmt;
 
 use edgetrust_core::identity::Denied;
 use edgetrust_core::path::PathError;
+#[cfg(feature = "cli")]
+use edgetrust_core::path::PathErrorKind;
 use edgetrust_core::x509::ParseError;
 use rustls::{CertificateError, Error, OtherError};
 
@@ -29,6 +31,15 @@ pub enum Refusal {
     ServerName(WrongServerName),
     /// The path is valid, but the peer is not authorized.
     Denied(Denied),
+}
+
+impl Refusal {
+    /// Returns whether the only fault that was found is that a certificate is past its notAfter.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_expiry(&self) -> bool {
+        let (Self::Path(error) | Self::Unparsed(error, _)) = self else { return false };
+        matches!(error.kind, PathErrorKind::Expired { .. })
+    }
 }
 
 impl fmt::Display for Refusal {

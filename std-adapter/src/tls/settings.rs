@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use pki_types::ServerName;
+use pki_types::{ServerName, UnixTime};
 use rustls::client::Resumption;
 use rustls::{ClientConfig, ServerConfig};
 
@@ -15,6 +15,7 @@ use super::resolver::Resolver;
 use super::sessions::{ClientSessions, Sessions};
 use super::verifier::DangerNoVerification;
 use super::{Admission, Anyone, ClientVerifier, Credential, MinVersion, Refusal, ServerVerifier, TrustStore, provider};
+use crate::clock;
 
 /// The number of sessions that a server can resume; about 1.5 KiB each, with the client's chain.
 const SESSIONS: usize = 4096;
@@ -201,8 +202,13 @@ impl TlsServer {
     /// # Errors
     /// Returns why the client is not authorized.
     pub fn admit(&self, connection: &rustls::CommonState) -> Result<Admission, Refusal> {
+        self.admit_at(connection, clock::now())
+    }
+
+    /// Judges as [`TlsServer::admit`] does, at another time.
+    pub(crate) fn admit_at(&self, connection: &rustls::CommonState, now: UnixTime) -> Result<Admission, Refusal> {
         match &self.verifier {
-            Some(verifier) => verifier.admit(connection.peer_certificates()),
+            Some(verifier) => verifier.admit_at(connection.peer_certificates(), now),
             None => Ok(Anyone::admitted()),
         }
     }
@@ -275,8 +281,18 @@ impl TlsClient {
     /// # Errors
     /// Returns why the server is not authorized.
     pub fn admit(&self, connection: &rustls::CommonState, server_name: &ServerName<'_>) -> Result<Admission, Refusal> {
+        self.admit_at(connection, server_name, clock::now())
+    }
+
+    /// Judges as [`TlsClient::admit`] does, at another time.
+    pub(crate) fn admit_at(
+        &self,
+        connection: &rustls::CommonState,
+        server_name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<Admission, Refusal> {
         match &self.verifier {
-            Some(verifier) => verifier.admit(connection.peer_certificates(), server_name).map(Admission::Peer),
+            Some(verifier) => verifier.admit_at(connection.peer_certificates(), server_name, now).map(Admission::Peer),
             None => Ok(Anyone::admitted()),
         }
     }

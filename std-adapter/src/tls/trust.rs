@@ -1,84 +1,18 @@
-//! Stores trust anchors and allow lists: one value that is replaced as a whole.
+//! Stores trust anchors, denied keys and allow lists: one value that is replaced as a whole.
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use edgetrust_core::identity::{AuthorizedPeer, Denied, PeerPolicy, Rule};
-use edgetrust_core::path::{Anchor, Budget, Limits, PathError, Purpose, Trust, VerifiedPath};
-use edgetrust_core::x509::{Certificate, ParseError};
+use edgetrust_core::identity::Issuers;
+use edgetrust_core::path::{Anchor, Budget, DeniedKey, Limits, PathError, Purpose, Trust, VerifiedPath};
+use edgetrust_core::x509::{Certificate, KeyHash, ParseError};
 use pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use self_cell::self_cell;
 
-use super::{Authority, AuthorityRole};
-
-/// One entry of an allow list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OwnedRule {
-    /// The subject's only commonName.
-    CommonName(String),
-    /// A dNSName.
-    Dns(String),
-    /// A uniformResourceIdentifier.
-    Uri(String),
-    /// An iPAddress.
-    Ip(IpAddr),
-}
-
-impl OwnedRule {
-    fn borrow(&self) -> Rule<'_> {
-        match self {
-            Self::CommonName(name) => Rule::CommonName(name),
-            Self::Dns(name) => Rule::Dns(name),
-            Self::Uri(uri) => Rule::Uri(uri),
-            Self::Ip(address) => Rule::Ip(*address),
-        }
-    }
-}
-
-impl fmt::Display for OwnedRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CommonName(name) => write!(f, "CN {name}"),
-            Self::Dns(name) => write!(f, "DNS {name}"),
-            Self::Uri(uri) => write!(f, "URI {uri}"),
-            Self::Ip(address) => write!(f, "IP {address}"),
-        }
-    }
-}
-
-/// The clients that are authorized.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Peers {
-    /// Every client with a verified path.
-    AnyVerified,
-    /// Clients that a rule names.
-    OneOf(Vec<OwnedRule>),
-}
-
-impl Peers {
-    /// Authorizes the peer of a path by the core's policy; the path was verified by RFC 5280 section 6.
-    pub(super) fn authorize<'p>(&self, path: VerifiedPath<'p>) -> Result<AuthorizedPeer<'p>, Denied> {
-        match self {
-            Self::AnyVerified => PeerPolicy::AnyVerified.authorize(path),
-            Self::OneOf(rules) => {
-                let rules: Vec<Rule<'_>> = rules.iter().map(OwnedRule::borrow).collect();
-                PeerPolicy::OneOf(&rules).authorize(path)
-            }
-        }
-    }
-
-    /// Returns the rule that a proof names.
-    pub(super) fn rule(&self, proof: &AuthorizedPeer<'_>) -> Option<&OwnedRule> {
-        match self {
-            Self::AnyVerified => None,
-            Self::OneOf(rules) => rules.get(usize::from(proof.rule()?)),
-        }
-    }
-}
+use super::{Authority, AuthorityRole, Peers};
 
 /// The certificates that peers are verified with. The core decides whether an unpinned certificate is a CA or a pin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,6 +35,34 @@ impl Anchors {
 impl From<Vec<CertificateDer<'static>>> for Anchors {
     fn from(stated: Vec<CertificateDer<'static>>) -> Self {
         Self { stated, ..Self::default() }
+    }
+}
+
+/// What peers are verified and authorized by.
+#[derive(Clone, Debug, Default)]
+pub struct TrustSettings {
+    /// The anchors of paths.
+    pub anchors: Anchors,
+    /// The intermediates that complete chains. They are not trusted.
+    pub known_intermediates: Vec<CertificateDer<'static>>,
+    /// The keys over which no path leads, not even those of anchors and pins.
+    pub denied_keys: Vec<DeniedKey>,
+    /// The clients that are authorized. A server is authorized by its name.
+    pub clients: Peers,
+    /// The keys of the CAs that a server's own certificate must come from; `None` for any CA that the anchors vouch for.
+    pub server_issuers: Option<Vec<KeyHash>>,
+}
+
+impl From<Anchors> for TrustSettings {
+    /// Trusts all that the anchors vouch for.
+    fn from(anchors: Anchors) -> Self {
+        Self { anchors, ..Self::default() }
+    }
+}
+
+impl From<Vec<CertificateDer<'static>>> for TrustSettings {
+    fn from(stated: Vec<CertificateDer<'static>>) -> Self {
+        Anchors::from(stated).into()
     }
 }
 
@@ -143,7 +105,9 @@ pub(super) struct Generation {
     pub(super) number: u64,
     anchors: ParsedAnchors,
     known_intermediates: Parsed,
-    pub(super) peers: Peers,
+    denied_keys: Vec<DeniedKey>,
+    pub(super) clients: Peers,
+    server_issuers: Option<Vec<KeyHash>>,
 }
 
 impl fmt::Debug for Generation {
@@ -151,7 +115,9 @@ impl fmt::Debug for Generation {
         f.debug_struct("Generation")
             .field("number", &self.number)
             .field("anchors", &self.anchors.borrow_dependent().len())
-            .field("peers", &self.peers)
+            .field("denied_keys", &self.denied_keys.len())
+            .field("clients", &self.clients)
+            .field("server_issuers", &self.server_issuers)
             .finish()
     }
 }
@@ -159,6 +125,11 @@ impl fmt::Debug for Generation {
 impl Generation {
     pub(super) fn anchors(&self) -> &[Anchor<'_>] {
         self.anchors.borrow_dependent()
+    }
+
+    /// Returns the CAs that a server's certificate must come from.
+    pub(super) fn server_issuers(&self) -> Issuers<'_> {
+        self.server_issuers.as_deref().map_or(Issuers::Any, Issuers::OneOf)
     }
 
     /// Verifies a path with the core.
@@ -173,6 +144,7 @@ impl Generation {
         let trust = Trust {
             anchors: self.anchors.borrow_dependent(),
             known_intermediates: self.known_intermediates.borrow_dependent(),
+            denied_keys: &self.denied_keys,
             algorithms,
         };
         trust.verify(leaf, sent, purpose, now, &mut Budget::new(Limits::SERVER))
@@ -201,30 +173,20 @@ struct Met {
 static NEXT_GENERATION: AtomicU64 = AtomicU64::new(1);
 
 impl TrustStore {
-    /// Creates a store with its first generation. `known_intermediates` are not trusted: they complete chains.
+    /// Creates a store with its first generation.
     ///
     /// # Errors
     /// Fails if a certificate does not parse.
-    pub fn new(
-        anchors: impl Into<Anchors>,
-        known_intermediates: Vec<CertificateDer<'static>>,
-        peers: Peers,
-    ) -> Result<Arc<Self>, ParseError> {
-        let generation = Self::generation(anchors, known_intermediates, peers)?;
-        Ok(Arc::new(Self { current: ArcSwap::new(generation), met: Mutex::default() }))
+    pub fn new(settings: impl Into<TrustSettings>) -> Result<Arc<Self>, ParseError> {
+        Ok(Arc::new(Self { current: ArcSwap::new(Self::generation(settings.into())?), met: Mutex::default() }))
     }
 
     /// Replaces the whole generation at once; handshakes under way end with the generation of their beginning.
     ///
     /// # Errors
     /// Fails if a certificate does not parse; nothing changes then.
-    pub fn replace(
-        &self,
-        anchors: impl Into<Anchors>,
-        known_intermediates: Vec<CertificateDer<'static>>,
-        peers: Peers,
-    ) -> Result<(), ParseError> {
-        self.current.store(Self::generation(anchors, known_intermediates, peers)?);
+    pub fn replace(&self, settings: impl Into<TrustSettings>) -> Result<(), ParseError> {
+        self.current.store(Self::generation(settings.into())?);
         Ok(())
     }
 
@@ -280,16 +242,15 @@ impl TrustStore {
         self.current.load_full()
     }
 
-    fn generation(
-        anchors: impl Into<Anchors>,
-        known_intermediates: Vec<CertificateDer<'static>>,
-        peers: Peers,
-    ) -> Result<Arc<Generation>, ParseError> {
+    fn generation(settings: TrustSettings) -> Result<Arc<Generation>, ParseError> {
+        let TrustSettings { anchors, known_intermediates, denied_keys, clients, server_issuers } = settings;
         Ok(Arc::new(Generation {
             number: NEXT_GENERATION.fetch_add(1, Ordering::Relaxed),
-            anchors: parse_anchors(anchors.into())?,
+            anchors: parse_anchors(anchors)?,
             known_intermediates: parse(known_intermediates)?,
-            peers,
+            denied_keys,
+            clients,
+            server_issuers,
         }))
     }
 }

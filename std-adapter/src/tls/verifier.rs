@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use edgetrust_core::identity::{AuthorizedPeer, Denied, ServerName as CoreServerName};
+use edgetrust_core::identity::{AuthorizedPeer, Denied, ServerName as CoreServerName, ServerPolicy};
 use edgetrust_core::path::{PathError, Place, Purpose, Role, VerifiedPath};
 use edgetrust_core::x509::Certificate;
 use pki_types::{CertificateDer, ServerName, UnixTime};
@@ -129,7 +129,7 @@ impl Judge {
             denied => Refusal::Denied(denied),
         })?;
         let intermediates = shown_intermediates(proof.path(), &sent);
-        let rule = self.trust.peers.rule(&proof).map(ToString::to_string);
+        let rule = self.trust.clients.rule(&proof).map(ToString::to_string);
         Ok(Verdict::new(evidence, now, Peer::new(&proof, rule), intermediates))
     }
 
@@ -196,8 +196,8 @@ impl ClientVerifier {
         sent: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<Verdict, Refusal> {
-        let peers = &self.judge.trust.peers;
-        self.judge.decide(b"", leaf, sent, Purpose::ClientAuth, now, |path| peers.authorize(path))
+        let clients = &self.judge.trust.clients;
+        self.judge.decide(b"", leaf, sent, Purpose::ClientAuth, now, |path| clients.authorize(path))
     }
 
     /// Admits a client whose handshake is finished, by the verdict of that handshake.
@@ -212,9 +212,14 @@ impl ClientVerifier {
     /// # Errors
     /// Returns why the client is not authorized.
     pub fn admit(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<Admission, Refusal> {
+        self.admit_at(shown, clock::now())
+    }
+
+    /// Judges as [`ClientVerifier::admit`] does, at another time.
+    pub(super) fn admit_at(&self, shown: Option<&[CertificateDer<'_>]>, now: UnixTime) -> Result<Admission, Refusal> {
         match shown.and_then(<[_]>::split_first) {
             Some((leaf, sent)) => {
-                self.verdict(leaf, sent, clock::now()).map(|verdict| Admission::Peer(self.judge.admit(verdict)))
+                self.verdict(leaf, sent, now).map(|verdict| Admission::Peer(self.judge.admit(verdict)))
             }
             None if self.mandatory => Err(Refusal::NoCertificate),
             None => Ok(Anyone::admitted()),
@@ -279,7 +284,7 @@ impl ServerVerifier {
                 ServerName::IpAddress(address) => CoreServerName::Ip((*address).into()),
                 _ => return Err(Denied::MalformedServerName),
             };
-            name.authorize(path)
+            ServerPolicy { name, issuers: self.judge.trust.server_issuers() }.authorize(path)
         })
     }
 
@@ -298,10 +303,18 @@ impl ServerVerifier {
         shown: Option<&[CertificateDer<'_>]>,
         server_name: &ServerName<'_>,
     ) -> Result<Arc<Peer>, Refusal> {
+        self.admit_at(shown, server_name, clock::now())
+    }
+
+    /// Judges as [`ServerVerifier::admit`] does, at another time.
+    pub(super) fn admit_at(
+        &self,
+        shown: Option<&[CertificateDer<'_>]>,
+        server_name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<Arc<Peer>, Refusal> {
         match shown.and_then(<[_]>::split_first) {
-            Some((leaf, sent)) => {
-                self.verdict(leaf, sent, server_name, clock::now()).map(|verdict| self.judge.admit(verdict))
-            }
+            Some((leaf, sent)) => self.verdict(leaf, sent, server_name, now).map(|verdict| self.judge.admit(verdict)),
             None => Err(Refusal::NoCertificate),
         }
     }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use edgetrust::pem;
 use edgetrust::tls::{
-    ClientAuth, ClientSettings, Credential, MinVersion, Peers, ServerSettings, ServerTrust, TlsClient, TlsServer,
-    TrustStore, server_name,
+    ClientAuth, ClientSettings, Credential, MinVersion, ServerSettings, ServerTrust, TlsClient, TlsServer, TrustStore,
+    server_name,
 };
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -72,7 +72,7 @@ impl FaultProxy {
         .unwrap();
         let roots = pem::read_certificates(root_file).unwrap();
         let tls = TlsClient::new(ClientSettings {
-            trust: ServerTrust::Verified(TrustStore::new(roots, Vec::new(), Peers::AnyVerified).unwrap()),
+            trust: ServerTrust::Verified(TrustStore::new(roots).unwrap()),
             credential: None,
             min_version: MinVersion::Tls12,
             alpn: vec![b"http/1.1".to_vec()],

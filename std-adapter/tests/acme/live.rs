@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use edgetrust::pem;
-use edgetrust::tls::{ClientSettings, Connector, MinVersion, Peers, ServerTrust, TrustStore, server_name};
+use edgetrust::tls::{ClientSettings, Connector, MinVersion, ServerTrust, TrustStore, server_name};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -57,7 +57,7 @@ fn rotations_under_load_fail_no_handshake() {
     assert_eq!(old.ask("before").as_deref(), Some("before"));
     let roots = pem::read_certificates(&ca.root_file()).unwrap();
     let settings = ClientSettings {
-        trust: ServerTrust::Verified(TrustStore::new(roots, Vec::new(), Peers::AnyVerified).unwrap()),
+        trust: ServerTrust::Verified(TrustStore::new(roots).unwrap()),
         credential: None,
         min_version: MinVersion::Tls12,
         alpn: Vec::new(),

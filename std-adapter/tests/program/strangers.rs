@@ -152,7 +152,7 @@ fn no_certificate_is_a_refusal_of_the_peer_and_a_health_check_is_none() {
 }
 
 /// Connects with openssl and returns what it prints on standard error.
-fn told(program: &Program, version: &str, credential: (&str, &str)) -> String {
+pub fn told(program: &Program, version: &str, credential: (&str, &str)) -> String {
     told_at(program.address, version, credential)
 }
 

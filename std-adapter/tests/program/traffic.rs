@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use edgetrust::tls::{
-    Acceptor, ClientAuth, ClientSettings, ClientStream, Connector, Credential, MinVersion, Peers, ServerSettings,
-    ServerTrust, TrustStore, server_name,
+    Acceptor, ClientAuth, ClientSettings, ClientStream, Connector, Credential, MinVersion, ServerSettings, ServerTrust,
+    TrustStore, server_name,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -25,7 +25,7 @@ fn octets() -> Vec<u8> {
 }
 
 fn trust(pki: &Pki) -> std::sync::Arc<TrustStore> {
-    TrustStore::new(edgetrust::pem::read_certificates(&pki.ca()).unwrap(), Vec::new(), Peers::AnyVerified).unwrap()
+    TrustStore::new(edgetrust::pem::read_certificates(&pki.ca()).unwrap()).unwrap()
 }
 
 /// Connects to a server tunnel that requests no certificate.

@@ -167,7 +167,7 @@ mod verify {
     use core::net::IpAddr;
     use core::time::Duration;
 
-    use edgetrust_core::identity::{PeerPolicy, Rule, ServerName};
+    use edgetrust_core::identity::{PeerPolicy, Rule, RuleName, ServerName};
     use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust};
     use edgetrust_core::pki_types::UnixTime;
     use edgetrust_core::x509::Certificate;
@@ -182,13 +182,13 @@ mod verify {
         else {
             return;
         };
-        let trust = Trust { anchors: &[Anchor::new(anchor), Anchor::ca(sent), Anchor::pin(leaf)], known_intermediates: &[sent], algorithms: &[&Stub] };
+        let trust = Trust { anchors: &[Anchor::new(anchor), Anchor::ca(sent), Anchor::pin(leaf)], known_intermediates: &[sent], denied_keys: &[], algorithms: &[&Stub] };
         let now = UnixTime::since_unix_epoch(Duration::from_secs(black_box(0)));
         let purpose = if black_box(true) { Purpose::ClientAuth } else { Purpose::ServerAuth };
         let mut budget = Budget::new(black_box(Limits::DEVICE));
         let Ok(path) = trust.verify(&leaf, black_box(&[sent, anchor]), purpose, now, &mut budget) else { return };
         let address: IpAddr = black_box(IpAddr::from([0; 4]));
-        let rules = [Rule::CommonName(text()), Rule::Dns(text()), Rule::Uri(text()), Rule::Ip(address)];
+        let rules = [RuleName::CommonName(text()), RuleName::Dns(text()), RuleName::Uri(text()), RuleName::Ip(address)].map(Rule::from);
         black_box(PeerPolicy::OneOf(black_box(&rules)).authorize(path.clone()).is_ok());
         let name = if black_box(true) { ServerName::Dns(text()) } else { ServerName::Ip(address) };
         black_box(name.authorize(path).is_ok());

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use edgetrust_core::identity::{PeerPolicy, Rule, ServerName, common_name, is_dns_name};
+use edgetrust_core::identity::{PeerPolicy, RuleName, ServerName, common_name, is_dns_name};
 use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust};
 use edgetrust_core::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
 use edgetrust_core::x509::Certificate;
@@ -32,7 +32,7 @@ fuzz_target!(|octets: &[u8]| {
     let (der, text) = rest.split_at(length);
     let (Ok(leaf), Ok(text)) = (Certificate::from_der(der), str::from_utf8(text)) else { return };
     let anchors = [Anchor::pin(leaf)];
-    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &[&P256] };
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms: &[&P256] };
     let now = leaf.validity().not_after;
     let verify = |purpose| trust.verify(&leaf, &[], purpose, now, &mut Budget::new(Limits::DEVICE));
     if let Ok(path) = verify(Purpose::ServerAuth) {
@@ -41,7 +41,7 @@ fuzz_target!(|octets: &[u8]| {
         }
     }
     if let Ok(path) = verify(Purpose::ClientAuth) {
-        if PeerPolicy::OneOf(&[Rule::CommonName(text)]).authorize(path).is_ok() {
+        if PeerPolicy::OneOf(&[RuleName::CommonName(text).into()]).authorize(path).is_ok() {
             let name = common_name(&leaf.subject()).expect("one common name");
             assert!(name.chars().eq(text.chars().map(Ok)) && !text.contains('\0'), "{text:?}");
         }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use edgetrust_core::identity::{PeerPolicy, Rule};
+use edgetrust_core::identity::{PeerPolicy, RuleName};
 use edgetrust_core::path::{Anchor, Budget, Limits, Place, Purpose, Trust};
 use edgetrust_core::pki_types::{
     AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, UnixTime, alg_id,
@@ -45,7 +45,7 @@ fuzz_target!(|octets: &[u8]| {
     let parsed: Vec<_> = split(octets).into_iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
     let Some((leaf, bag)) = parsed.split_first() else { return };
     let anchors: Vec<_> = bag.iter().copied().step_by(3).map(Anchor::ca).collect();
-    let trust = Trust { anchors: &anchors, known_intermediates: bag, algorithms: &[&LastBit] };
+    let trust = Trust { anchors: &anchors, known_intermediates: bag, denied_keys: &[], algorithms: &[&LastBit] };
     let now = UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000));
     for purpose in [Purpose::ServerAuth, Purpose::ClientAuth] {
         let limits = Limits::DEVICE;
@@ -54,7 +54,7 @@ fuzz_target!(|octets: &[u8]| {
             Ok(path) => {
                 assert!(matches!(path.issuers().last(), Some(Place::Anchor(_))));
                 assert!(path.valid_until() >= now);
-                let _ = PeerPolicy::OneOf(&[Rule::CommonName("location-b")]).authorize(path);
+                let _ = PeerPolicy::OneOf(&[RuleName::CommonName("location-b").into()]).authorize(path);
             }
             Err(error) => assert!(!error.to_string().is_empty()),
         }

@@ -28,7 +28,7 @@ static DEARER: [AtomicU8; 64] = [const { AtomicU8::new(0) }; 64];
 /// Returns the units charged for a verdict.
 fn judge(parsed: &[Certificate<'_>]) -> u32 {
     let Some((leaf, sent)) = parsed.split_first() else { return 0 };
-    let trust = Trust { anchors: &[], known_intermediates: &[], algorithms: &[&Free] };
+    let trust = Trust { anchors: &[], known_intermediates: &[], denied_keys: &[], algorithms: &[&Free] };
     let limits = Limits { p256_check: 0, ..Limits::SERVER };
     let mut budget = Budget::new(limits);
     let now = UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000));

@@ -36,7 +36,7 @@ fn counted_by_callgrind(
 fn judge(name: &str, ders: &[Vec<u8>]) {
     let parsed: Vec<_> = ders.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
     let Some((leaf, sent)) = parsed.split_first() else { return };
-    let trust = Trust { anchors: &[], known_intermediates: &[], algorithms: &[&Free] };
+    let trust = Trust { anchors: &[], known_intermediates: &[], denied_keys: &[], algorithms: &[&Free] };
     let limits = Limits { p256_check: 0, ..Limits::SERVER };
     let mut budget = Budget::new(limits);
     let verdict = counted_by_callgrind(&trust, leaf, sent, &mut budget);

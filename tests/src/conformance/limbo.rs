@@ -203,7 +203,7 @@ fn verdict(
     if let Some(depth) = asked.intermediates {
         limits.intermediates = depth;
     }
-    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms };
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms };
     let path = trust
         .verify(&leaf, &sent, asked.purpose, asked.now, &mut Budget::new(limits))
         .map_err(|error| fail("path")(&error))?;

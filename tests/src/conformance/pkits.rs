@@ -119,7 +119,7 @@ fn verdict(
     let now = case.validation_time.as_second();
     let now = UnixTime::since_unix_epoch(Duration::from_secs(now.try_into().unwrap_or(0)));
     let anchors = [Anchor::ca(*anchor)];
-    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms };
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms };
     let verified = trust.verify(leaf, sent, Purpose::ServerAuth, now, &mut Budget::new(Limits::SERVER));
     Ok(verified.map(drop).map_err(|error| error.to_string()))
 }

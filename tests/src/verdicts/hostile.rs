@@ -1,9 +1,10 @@
 //! Generates cases that no CA issues: chains with one fault each, certificates with one flipped bit, bags of
 //! look-alikes.
 
-use edgetrust_core::identity::Rule;
+use edgetrust_core::identity::RuleName;
 use edgetrust_core::path::{Limits, Purpose};
-use edgetrust_verdicts::{Case, MAX_SENT, Policy};
+use edgetrust_core::x509::{Certificate, KeyHash};
+use edgetrust_verdicts::{Case, Keys, MAX_SENT, Policy};
 use pki_types::CertificateDer;
 use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
 
@@ -33,19 +34,22 @@ fn case<'a>(chain: &'a [CertificateDer<'static>], purpose: Purpose, policy: Poli
         now: NOW,
         intermediates: Limits::DEVICE.intermediates,
         policy,
+        issuers: Keys::new(),
+        denied: Keys::new(),
         anchors: [anchor.as_ref()].into_iter().collect(),
         sent: sent.iter().take(MAX_SENT).map(|der| der.as_ref()).collect(),
         leaf: leaf.as_ref(),
     }
 }
 
-fn rules<'a>(rules: &[Rule<'a>]) -> Policy<'a> {
+fn rules<'a>(rules: &[RuleName<'a>]) -> Policy<'a> {
     Policy::Rules(rules.iter().copied().collect())
 }
 
 /// Adds all hostile cases; the same seed flips the same bits.
 pub fn take(corpus: &mut Corpus, seed: u64) {
     take_policies(corpus);
+    take_keys(corpus);
     take_faults(corpus);
     take_bags(corpus);
     take_turned_bits(corpus, &mut Random(seed));
@@ -70,15 +74,34 @@ fn take_policies(corpus: &mut Corpus) {
     for (what, policy) in [
         ("anybody", Policy::None),
         ("nobody", rules(&[])),
-        ("its common name", rules(&[Rule::CommonName("Certificate 2")])),
-        ("another common name", rules(&[Rule::CommonName("Certificate 3")])),
-        ("its DNS name, second", rules(&[Rule::Uri("spiffe://example/x"), Rule::Dns(NAME)])),
-        ("its address", rules(&[Rule::Ip(right)])),
-        ("its address, mapped", rules(&[Rule::Ip(wrong)])),
-        ("a URI", rules(&[Rule::Uri("spiffe://example/x")])),
+        ("its common name", rules(&[RuleName::CommonName("Certificate 2")])),
+        ("another common name", rules(&[RuleName::CommonName("Certificate 3")])),
+        ("its DNS name, second", rules(&[RuleName::Uri("spiffe://example/x"), RuleName::Dns(NAME)])),
+        ("its address", rules(&[RuleName::Ip(right)])),
+        ("its address, mapped", rules(&[RuleName::Ip(wrong)])),
+        ("a URI", rules(&[RuleName::Uri("spiffe://example/x")])),
         ("a server's name", Policy::Dns(NAME)),
     ] {
         corpus.take(format!("client: {what}"), case(&chain, Purpose::ClientAuth, policy));
+    }
+}
+
+/// Adds cases that are bound to the issuer of each certificate, and cases in which each key is denied.
+fn take_keys(corpus: &mut Corpus) {
+    let chain = chain(&sound());
+    let key = |der: &CertificateDer<'_>| {
+        KeyHash::of(&Certificate::from_der(der).expect("a certificate").subject_public_key_info())
+    };
+    for (place, der) in chain.iter().enumerate() {
+        let keys = || Keys::from_iter([key(der)]);
+        for (purpose, policy) in
+            [(Purpose::ServerAuth, Policy::Dns(NAME)), (Purpose::ClientAuth, rules(&[RuleName::Dns(NAME)]))]
+        {
+            let bound = Case { issuers: keys(), ..case(&chain, purpose, policy.clone()) };
+            corpus.take(format!("issued by the key of certificate {place}, {purpose:?}"), bound);
+            let denied = Case { denied: keys(), ..case(&chain, purpose, policy) };
+            corpus.take(format!("the key of certificate {place} denied, {purpose:?}"), denied);
+        }
     }
 }
 

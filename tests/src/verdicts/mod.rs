@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use edgetrust_core::crypto::ECDSA_P256_SHA256;
 use edgetrust_core::path::Limits;
 use edgetrust_core::x509::Certificate;
-use edgetrust_verdicts::{Case, MAGIC, MAX_ANCHORS, MAX_SENT, Malformed, Policy, judge};
+use edgetrust_verdicts::{Case, Keys, MAGIC, MAX_ANCHORS, MAX_SENT, Malformed, Policy, judge};
 use pki_types::{CertificateDer, alg_id};
 
 use crate::conformance::limbo;
@@ -131,6 +131,8 @@ fn limbo_case(asked: &limbo::Question) -> Result<Case<'_>, &'static str> {
         now: asked.now.as_secs(),
         intermediates: asked.intermediates.unwrap_or(Limits::DEVICE.intermediates),
         policy,
+        issuers: Keys::new(),
+        denied: Keys::new(),
         anchors: asked.anchors.iter().map(|der| der.as_ref()).collect(),
         sent: asked.sent.iter().map(|der| der.as_ref()).collect(),
         leaf: asked.leaf.as_ref(),

@@ -9,17 +9,20 @@
 //! | 1 | intermediates that a path may have at the most |
 //! | 1 | policy: 0 none, 1 a DNS name, 2 an address, 3 rules |
 //! | | the name, the address, or how many rules (1) and for each its kind (1) and value |
+//! | 1 | keys of issuers that the name or the rules are bound to, each of 32 octets; none for any issuer |
+//! | 1 | denied keys, each of 32 octets |
 //! | 1 | anchors, each with its length |
 //! | 1 | certificates that the peer sent beside its own, each with its length |
 //! | | the peer's own, with its length |
 
 use core::net::IpAddr;
 
-use edgetrust_core::identity::Rule;
+use edgetrust_core::identity::RuleName;
 use edgetrust_core::path::Purpose;
+use edgetrust_core::x509::KeyHash;
 
 /// The first octets of a stream.
-pub const MAGIC: [u8; 8] = *b"verdict1";
+pub const MAGIC: [u8; 8] = *b"verdict2";
 
 /// The maximum size of a record: the memory that a device has for it.
 pub const MAX_RECORD: usize = 22 * 1024;
@@ -32,6 +35,12 @@ pub const MAX_SENT: usize = 36;
 
 /// The maximum number of rules of a case.
 pub const MAX_RULES: usize = 4;
+
+/// The maximum number of issuers, and of denied keys, of a case.
+pub const MAX_KEYS: usize = 4;
+
+/// The keys of issuers, or denied keys.
+pub type Keys = heapless::Vec<KeyHash, MAX_KEYS>;
 
 /// The error of a record that is malformed or too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +56,7 @@ pub enum Policy<'a> {
     /// A server at this address.
     Ip(IpAddr),
     /// A client on this list.
-    Rules(heapless::Vec<Rule<'a>, MAX_RULES>),
+    Rules(heapless::Vec<RuleName<'a>, MAX_RULES>),
 }
 
 /// One chain and one question.
@@ -63,6 +72,10 @@ pub struct Case<'a> {
     pub intermediates: u8,
     /// The expected identity of the peer.
     pub policy: Policy<'a>,
+    /// The keys of the CAs that the peer must come from; empty for any CA.
+    pub issuers: Keys,
+    /// The denied keys.
+    pub denied: Keys,
     /// The anchors, in DER.
     pub anchors: heapless::Vec<&'a [u8], MAX_ANCHORS>,
     /// The certificates that the peer sent beside its own, in DER.
@@ -90,6 +103,8 @@ impl<'a> Case<'a> {
             now: u64::from_le_bytes(input.array()?),
             intermediates: input.octet()?,
             policy: input.policy()?,
+            issuers: input.keys()?,
+            denied: input.keys()?,
             anchors: input.list()?,
             sent: input.list()?,
             leaf: input.value()?,
@@ -125,16 +140,20 @@ impl<'a> Case<'a> {
                 out.extend([3, count(rules.len())?]);
                 for rule in rules {
                     match rule {
-                        Rule::CommonName(name) => text(out, 0, name)?,
-                        Rule::Dns(name) => text(out, 1, name)?,
-                        Rule::Uri(name) => text(out, 2, name)?,
-                        Rule::Ip(address) => {
+                        RuleName::CommonName(name) => text(out, 0, name)?,
+                        RuleName::Dns(name) => text(out, 1, name)?,
+                        RuleName::Uri(name) => text(out, 2, name)?,
+                        RuleName::Ip(address) => {
                             out.extend([3]);
                             ip(out, *address)?;
                         }
                     }
                 }
             }
+        }
+        for keys in [&self.issuers, &self.denied] {
+            out.extend([count(keys.len())?]);
+            keys.iter().for_each(|key| out.extend(*key.octets()));
         }
         for list in [self.anchors.as_slice(), self.sent.as_slice()] {
             out.extend([count(list.len())?]);
@@ -206,6 +225,14 @@ impl<'a> Input<'a> {
         v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).map_err(|_| Malformed)
     }
 
+    fn keys(&mut self) -> Result<Keys, Malformed> {
+        let mut keys = Keys::new();
+        for _ in 0..self.octet()? {
+            keys.push(KeyHash::new(self.array()?)).map_err(|_| Malformed)?;
+        }
+        Ok(keys)
+    }
+
     fn list<const N: usize>(&mut self) -> Result<heapless::Vec<&'a [u8], N>, Malformed> {
         let mut list = heapless::Vec::new();
         for _ in 0..self.octet()? {
@@ -223,10 +250,10 @@ impl<'a> Input<'a> {
                 let mut rules = heapless::Vec::new();
                 for _ in 0..self.octet()? {
                     let rule = match self.octet()? {
-                        0 => Rule::CommonName(self.text()?),
-                        1 => Rule::Dns(self.text()?),
-                        2 => Rule::Uri(self.text()?),
-                        3 => Rule::Ip(self.ip()?),
+                        0 => RuleName::CommonName(self.text()?),
+                        1 => RuleName::Dns(self.text()?),
+                        2 => RuleName::Uri(self.text()?),
+                        3 => RuleName::Ip(self.ip()?),
                         _ => return Err(Malformed),
                     };
                     rules.push(rule).map_err(|_| Malformed)?;

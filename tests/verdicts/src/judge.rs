@@ -3,13 +3,13 @@
 use core::fmt::{self, Write};
 use core::time::Duration;
 
-use edgetrust_core::identity::{AuthorizedPeer, Denied, PeerPolicy, ServerName};
-use edgetrust_core::path::{Anchor, Budget, Limits, Place, Purpose, Trust, VerifiedPath};
+use edgetrust_core::identity::{AuthorizedPeer, Denied, Issuers, PeerPolicy, Rule, ServerName, ServerPolicy};
+use edgetrust_core::path::{Anchor, Budget, DeniedKey, Limits, Place, Purpose, Trust, VerifiedPath};
 use edgetrust_core::pki_types::{SignatureVerificationAlgorithm, UnixTime};
 use edgetrust_core::time::Utc;
 use edgetrust_core::x509::Certificate;
 
-use crate::case::{Case, MAX_ANCHORS, MAX_SENT, Policy};
+use crate::case::{Case, MAX_ANCHORS, MAX_KEYS, MAX_RULES, MAX_SENT, Policy};
 
 /// Parses, finds a path and applies the policy, with a device's limits and this algorithm alone; writes the verdict
 /// without a line break.
@@ -26,7 +26,9 @@ pub fn judge(case: &Case<'_>, algorithm: &dyn SignatureVerificationAlgorithm, ou
         case.anchors.iter().filter_map(|der| Certificate::from_der(der).ok()).map(Anchor::new).collect();
     let sent: heapless::Vec<Certificate<'_>, MAX_SENT> =
         case.sent.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
-    let trust = Trust { anchors: &anchors, known_intermediates: &[], algorithms: &[algorithm] };
+    let denied_keys: heapless::Vec<DeniedKey, MAX_KEYS> = case.denied.iter().copied().map(DeniedKey::from).collect();
+    let trust =
+        Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &denied_keys, algorithms: &[algorithm] };
     let now = UnixTime::since_unix_epoch(Duration::from_secs(case.now));
     let mut budget = Budget::new(Limits { intermediates: case.intermediates, ..Limits::DEVICE });
     let path = match trust.verify(&leaf, &sent, case.purpose, now, &mut budget) {
@@ -53,12 +55,16 @@ pub fn judge(case: &Case<'_>, algorithm: &dyn SignatureVerificationAlgorithm, ou
 }
 
 fn authorize<'p>(case: &Case<'_>, path: VerifiedPath<'p>) -> Result<Option<AuthorizedPeer<'p>>, Denied> {
+    let issuers = if case.issuers.is_empty() { Issuers::Any } else { Issuers::OneOf(&case.issuers) };
     match &case.policy {
         Policy::None if case.purpose == Purpose::ClientAuth => PeerPolicy::AnyVerified.authorize(path).map(Some),
         Policy::None => Ok(None),
-        Policy::Dns(name) => ServerName::Dns(name).authorize(path).map(Some),
-        Policy::Ip(address) => ServerName::Ip(*address).authorize(path).map(Some),
-        Policy::Rules(rules) => PeerPolicy::OneOf(rules).authorize(path).map(Some),
+        Policy::Dns(name) => ServerPolicy { name: ServerName::Dns(name), issuers }.authorize(path).map(Some),
+        Policy::Ip(address) => ServerPolicy { name: ServerName::Ip(*address), issuers }.authorize(path).map(Some),
+        Policy::Rules(names) => {
+            let rules: heapless::Vec<_, MAX_RULES> = names.iter().map(|name| Rule { name: *name, issuers }).collect();
+            PeerPolicy::OneOf(&rules).authorize(path).map(Some)
+        }
     }
 }
 

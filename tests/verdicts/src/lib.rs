@@ -8,5 +8,5 @@
 mod case;
 mod judge;
 
-pub use case::{Case, MAGIC, MAX_ANCHORS, MAX_RECORD, MAX_RULES, MAX_SENT, Malformed, Policy, record_length};
+pub use case::{Case, Keys, MAGIC, MAX_ANCHORS, MAX_RECORD, MAX_RULES, MAX_SENT, Malformed, Policy, record_length};
 pub use judge::judge;

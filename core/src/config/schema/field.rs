@@ -3,6 +3,7 @@
 use crate::config::duration;
 use crate::config::raw::{List, Raw};
 use crate::text::contains;
+use crate::x509::KeyHash;
 
 /// The reason for refusing a value: what was expected instead.
 pub(in crate::config) type Refused = &'static str;
@@ -22,8 +23,20 @@ pub(in crate::config) enum Kind {
     Rules(for<'a> fn(&mut Raw<'a>, Option<&'a str>) -> Result<(), Refused>),
     Object(&'static Object, for<'a> fn(&mut Raw<'a>)),
     /// A list of objects.
-    #[cfg_attr(not(feature = "gateway"), expect(dead_code, reason = "only tunnels are such"))]
-    Objects(&'static Object, for<'a> fn(&mut Raw<'a>) -> Result<(), Refused>),
+    Objects(&'static Objects),
+}
+
+/// A list of objects.
+pub(in crate::config) struct Objects {
+    pub(in crate::config) object: &'static Object,
+    /// Called when the list begins, where an empty list is distinct from none. `null` is refused then.
+    pub(in crate::config) begin: Option<for<'a> fn(&mut Raw<'a>)>,
+    /// Called for each object, before its keys.
+    pub(in crate::config) enter: for<'a> fn(&mut Raw<'a>) -> Result<(), Refused>,
+    /// Called for each text, where a text stands for an object with one key.
+    pub(in crate::config) text: Option<for<'a> fn(&mut Raw<'a>, &'a str) -> Result<(), Refused>>,
+    /// What an element is, for errors.
+    pub(in crate::config) element: &'static str,
 }
 
 /// One key of an object.
@@ -56,6 +69,7 @@ pub(super) fn note(other: &mut Option<&'static str>, key: &'static str) {
 
 pub(super) const FILE: Refused = "a file name";
 pub(super) const LIST_FULL: Refused = "at most 16 files";
+pub(super) const ISSUER: Refused = "the file of a CA, PEM, or sha256: and the 64 hexadecimal digits of its key's hash";
 pub(super) const NAMES_FULL: Refused = "at most 32 names";
 
 pub(super) fn not_empty(text: &str, expected: Refused) -> Result<Option<&str>, Refused> {
@@ -74,6 +88,16 @@ pub(super) fn push<'a, const N: usize>(
         return Err(expected);
     }
     list.items.push(text).map_err(|_| full)
+}
+
+/// Keeps the file of a CA or the hash of its key, of which each malformed one would be taken for a file.
+pub(super) fn push_issuer<'a, const N: usize>(
+    list: &mut List<'a, N>,
+    text: Option<&'a str>,
+    full: Refused,
+) -> Result<(), Refused> {
+    let malformed = |text: &str| text.starts_with("sha256:") && KeyHash::parse(text).is_none();
+    if text.is_some_and(malformed) { Err(ISSUER) } else { push(list, text, ISSUER, full) }
 }
 
 pub(super) fn seconds(text: &str) -> Result<u32, Refused> {

@@ -1,7 +1,7 @@
 //! Lists the keys of `gateway`.
 
 use super::acme::ACME;
-use super::field::{FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, Refused, described, not_empty, push};
+use super::field::{FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, Objects, Refused, described, not_empty, push};
 use super::tls::TUNNEL_TLS;
 use crate::config::duration;
 use crate::config::raw::{RawTunnel, SideKind};
@@ -26,14 +26,7 @@ pub(super) static GATEWAY: Object = Object {
     open: false,
     on_key: None,
     fields: &[
-        Field {
-            key: "tunnels",
-            doc: "what is forwarded",
-            kind: Kind::Objects(&TUNNEL, |raw| {
-                let tunnel = RawTunnel { offset: raw.offset, ..RawTunnel::default() };
-                raw.gateway.tunnels.push(tunnel).map_err(|_| "at most 32 tunnels")
-            }),
-        },
+        Field { key: "tunnels", doc: "what is forwarded", kind: Kind::Objects(&TUNNELS) },
         texts!(
             "known_intermediates",
             "intermediates that complete chains, PEM; not trusted",
@@ -45,6 +38,17 @@ pub(super) static GATEWAY: Object = Object {
         object!("admin", "the operator's pages", ADMIN, |_raw| ()),
         object!("limits", "what it may cost", LIMITS, |_raw| ()),
     ],
+};
+
+static TUNNELS: Objects = Objects {
+    object: &TUNNEL,
+    begin: None,
+    enter: |raw| {
+        let tunnel = RawTunnel { offset: raw.offset, ..RawTunnel::default() };
+        raw.gateway.tunnels.push(tunnel).map_err(|_| "at most 32 tunnels")
+    },
+    text: None,
+    element: "an object",
 };
 
 static EST: Object = Object {
@@ -129,12 +133,12 @@ static LIMITS: Object = Object {
         limit!("drain_timeout", "how long connections go on after SIGTERM, default \"30s\"", drain_timeout_ms),
         limit!(
             "expired_grace",
-            "how long a session goes on after its peer's certificate expired or its rule was withdrawn, default \"0s\"",
+            "how long a session goes on after its peer's certificate expired, if nothing else is wrong with it, default \"0s\"",
             expired_grace_ms
         ),
         flag!(
             "keep_removed_sessions",
-            "sessions of a removed tunnel go on while another tunnel would let their peer in; default false: they end after expired_grace",
+            "sessions of a removed tunnel go on while another tunnel would let their peer in; default false: they end at once",
             |raw, value| raw.gateway.limits.keep_removed_sessions = value
         ),
         limit!(

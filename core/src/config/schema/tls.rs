@@ -1,7 +1,9 @@
 //! Lists the keys of `security.tls` and of a tunnel's own `tls`.
 
 use super::acme::ACME;
-use super::field::{FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, described, not_empty, note, push};
+#[cfg(feature = "gateway")]
+use super::allowed_clients::ALLOWED_CLIENTS;
+use super::field::{FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, described, not_empty, note, push, push_issuer};
 use crate::config::model::MinVersion;
 use crate::identity::without_root;
 
@@ -64,6 +66,17 @@ macro_rules! pinned_certificates {
         )
     };
 }
+macro_rules! server_issuers {
+    () => {
+        Field {
+            key: "server_issuers",
+            doc: described(
+                "CAs that a server's own certificate must come from: files, or sha256: and the hash of the CA's key; default: any CA below ca_files",
+            ),
+            kind: Kind::Texts(|raw, text| push_issuer(&mut raw.side().server_issuers, text, LIST_FULL)),
+        }
+    };
+}
 macro_rules! insecure_skip_verify {
     () => {
         flag!("insecure_skip_verify", "no check of the server at all", |raw, value| raw.side().insecure_skip_verify =
@@ -98,6 +111,7 @@ pub(super) static CLIENT: Object = Object {
         ca_files!(),
         #[cfg(feature = "gateway")]
         pinned_certificates!(),
+        server_issuers!(),
         use_system_roots!(),
         insecure_skip_verify!(),
         min_version!(),
@@ -121,6 +135,7 @@ pub(super) static TUNNEL_TLS: Object = Object {
         acme!(),
         ca_files!(),
         pinned_certificates!(),
+        server_issuers!(),
         use_system_roots!(),
         insecure_skip_verify!(),
         object!("mtls", "client certificates, or the client's own", TUNNEL_MTLS, |raw| raw.enter_mtls()),
@@ -179,6 +194,16 @@ macro_rules! allowed_dns {
         )
     };
 }
+#[cfg(feature = "gateway")]
+macro_rules! allowed_clients {
+    () => {
+        Field {
+            key: "allowed_clients",
+            doc: described("clients that are let in: each a name, and the CAs that it must come from"),
+            kind: Kind::Objects(&ALLOWED_CLIENTS),
+        }
+    };
+}
 macro_rules! mtls_cert_file {
     () => {
         text!("cert_file", "certificate chain to show, PEM, leaf first", |raw, text| raw.side().mtls.cert_file =
@@ -209,6 +234,8 @@ static SERVER_MTLS: Object = Object {
         allowed_dns!(),
         allowed!("allowed_client_uris", "URIs that are let in", allowed_uris),
         allowed!("allowed_client_ips", "IP addresses of certificates that are let in", allowed_ips),
+        #[cfg(feature = "gateway")]
+        allowed_clients!(),
     ],
 };
 
@@ -231,6 +258,7 @@ static TUNNEL_MTLS: Object = Object {
         allowed_dns!(),
         allowed!("allowed_client_uris", "URIs that are let in", allowed_uris),
         allowed!("allowed_client_ips", "IP addresses of certificates that are let in", allowed_ips),
+        allowed_clients!(),
         mtls_cert_file!(),
         mtls_key_file!(),
         mtls_acme!(),

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use edgetrust_core::config::Device;
 use edgetrust_core::crypto::{P256Key, PKCS8_P256};
-use edgetrust_core::identity::{PeerPolicy, Rule, ServerName};
+use edgetrust_core::identity::{PeerPolicy, Rule, RuleName, ServerName};
 use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust, VerifiedPath};
 use edgetrust_core::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, UnixTime};
 use edgetrust_core::request::{NewRequest, certs_only};
@@ -67,7 +67,7 @@ fn verify<'p>(
     purpose: Purpose,
     (leaf, sent, anchors): (&Certificate<'p>, &[Certificate<'p>], &'p [Anchor<'p>]),
 ) -> VerifiedPath<'p> {
-    let trust = Trust { anchors, known_intermediates: &[], algorithms };
+    let trust = Trust { anchors, known_intermediates: &[], denied_keys: &[], algorithms };
     let verified = trust.verify(leaf, sent, purpose, NOW, &mut Budget::new(Limits::DEVICE));
     verified.unwrap_or_else(|_| give_up("the leaf has no path"))
 }
@@ -108,7 +108,7 @@ fn refuse(mut octets: &[u8], anchors: &[Anchor<'_>]) -> bool {
         }
     }
     let Some((leaf, sent)) = bag.split_first() else { give_up("no certificate") };
-    let trust = Trust { anchors, known_intermediates: &[], algorithms: &[crypto::ECDSA] };
+    let trust = Trust { anchors, known_intermediates: &[], denied_keys: &[], algorithms: &[crypto::ECDSA] };
     trust.verify(leaf, sent, Purpose::ServerAuth, NOW, &mut Budget::new(Limits::DEVICE)).is_err()
 }
 
@@ -128,7 +128,7 @@ fn measure_names<'p>(report: &mut Report, chain: (&Certificate<'p>, &[Certificat
     let path = verify(&PLAIN, Purpose::ServerAuth, chain);
     report.measure("a server's name", || ServerName::Dns(NAME).authorize(path.clone()).is_ok());
     let path = verify(&PLAIN, Purpose::ClientAuth, chain);
-    let rules = [Rule::CommonName("another"), Rule::Uri("spiffe://a.example/7"), Rule::Dns(NAME)];
+    let rules = [RuleName::CommonName("another"), RuleName::Uri("spiffe://a.example/7"), RuleName::Dns(NAME)].map(Rule::from);
     report.measure("a client's names, three rules", || PeerPolicy::OneOf(&rules).authorize(path.clone()).is_ok());
 }
 

@@ -14,7 +14,7 @@ use super::show::Log;
 use crate::cli::text;
 use crate::gateway::Address;
 use crate::pem;
-use crate::tls::{ClientSettings, Connector, Credential, MinVersion, Peers, ServerTrust, TrustStore, server_name};
+use crate::tls::{ClientSettings, Connector, Credential, MinVersion, ServerTrust, TrustStore, server_name};
 
 /// The time limit of each step, which only a fault exceeds.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,7 +37,7 @@ pub(super) fn credentials(at: &Location, folder: &Path) -> Result<[(&'static str
 
 fn connector(at: &Location, credential: Credential) -> Result<Connector, String> {
     let anchors = pem::read_certificates(&at.root_file()).map_err(text)?;
-    let trust = TrustStore::new(anchors, Vec::new(), Peers::AnyVerified).map_err(text)?;
+    let trust = TrustStore::new(anchors).map_err(text)?;
     Connector::new(ClientSettings {
         trust: ServerTrust::Verified(trust),
         credential: Some(credential),

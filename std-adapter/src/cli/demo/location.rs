@@ -108,7 +108,7 @@ impl Location {
         std::fs::write(&file, json).map_err(|error| format!("{}: {error}", file.display()))?;
         let load = move |watched: &mut Watched, agents: &mut Agents| {
             watched.note(&file);
-            with_config(&file, |config| Loaded::of(&config.gateway, watched, agents)).map_err(text)?
+            with_config(&file, |config| Loaded::of(config, watched, agents)).map_err(text)?
         };
         let mut service = Service::start(load).await?;
         let (accepts, originates) = (service.local_address("in"), service.local_address("out"));
