@@ -154,7 +154,7 @@ fn a_site_issues_its_own_names_alone() {
     leaf(&made, "a", "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign");
     let commands = "mv leaf.pem sub.pem; mv leaf.key sub.key
         openssl ecparam -name prime256v1 -genkey -noout -out leaf.key
-        openssl req -new -key leaf.key -subj /CN=gateway | openssl x509 -req -CA sub.pem -CAkey sub.key -CAcreateserial -days 1 -out leaf.pem
+        openssl req -new -key leaf.key -subj /CN=below | openssl x509 -req -CA sub.pem -CAkey sub.key -CAcreateserial -days 1 -out leaf.pem
         cat sub.pem sites/a/ca.pem > between.pem";
     shell(&made.path, commands);
     let said = openssl(&made.path, "verify -CAfile root/root.pem -untrusted between.pem leaf.pem");

@@ -12,6 +12,7 @@ mod est;
 mod est_refusals;
 mod federation;
 mod federation_changes;
+mod federation_guide;
 mod issuers;
 mod keys;
 mod limits;
