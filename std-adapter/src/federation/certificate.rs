@@ -92,9 +92,7 @@ impl Root {
         key: &impl PublicKeyData,
         now: UnixTime,
     ) -> Result<CertificateDer<'static>, String> {
-        let name = format!("Site {site} CA");
-        let name = if name.len() > MAX_COMMON_NAME { site } else { &name };
-        let mut params = authority(mesh, name, 0)?;
+        let mut params = authority(mesh, &site_ca(site), 0)?;
         valid(&mut params, now, SITE_LIFE, Some(self.not_after))?;
         // So no site can make a signer of the mesh (RFC 5280 section 4.2.1.12).
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
@@ -162,6 +160,12 @@ pub(super) fn not_after(certificate: &CertificateDer<'_>) -> Result<UnixTime, St
 pub(super) fn key_hash(certificate: &CertificateDer<'_>) -> Result<KeyHash, String> {
     let certificate = Certificate::from_der(certificate).map_err(|error| error.to_string())?;
     Ok(KeyHash::of(&certificate.subject_public_key_info()))
+}
+
+/// Returns the common name of a site's CA. The name of a site alone is always short enough.
+pub(super) fn site_ca(site: &str) -> String {
+    let name = format!("Site {site} CA");
+    if name.len() > MAX_COMMON_NAME { site.to_owned() } else { name }
 }
 
 fn failed(error: rcgen::Error) -> String {

@@ -16,6 +16,7 @@ use super::links::{self, Pair};
 use super::mesh::{self, DeniedKey, Mesh};
 use super::name;
 use super::place::{self, look, replace};
+use super::requested::RequestedKey;
 use super::site::{self, Addresses};
 
 /// A change that is worked out and not yet made.
@@ -134,20 +135,23 @@ fn write_gateway(
     Ok(true)
 }
 
-/// Adds a site with a new CA, and its links. Opens the root's key.
+/// Adds a site with a CA, whose key is new or was made at the site, and its links. Opens the root's key.
 ///
 /// # Errors
 /// Fails if the site does not go with the others, or the root's key cannot be opened.
 pub(crate) fn add(
     folder: &Folder,
-    new: &NewSite,
+    (new, requested): (&NewSite, Option<&RequestedKey>),
     pairs: &[Pair],
     passwords: &Passwords<'_>,
     now: UnixTime,
 ) -> Result<Edit, String> {
     let mut edit = Edit::begin(folder)?;
     // After an interruption the command may be run again.
-    let there = edit.before.site(&new.name).is_some_and(|site| site.domains == [new.domain.clone()]);
+    let there = edit.before.site(&new.name).is_some_and(|site| {
+        let same_key = requested.is_none_or(|key| site.issuers.iter().any(|issuer| key.is_of(issuer)));
+        site.domains == [new.domain.clone()] && same_key
+    });
     if !there {
         let sites = edit.before.sites.iter();
         let others: Vec<_> =
@@ -161,7 +165,10 @@ pub(crate) fn add(
     }
     if !there {
         let root = folder.root(passwords)?;
-        let authority = NewAuthority::make(&root, &edit.before.mesh, new, now)?;
+        let authority = match requested {
+            Some(key) => NewAuthority::certify(&root, &edit.before.mesh, new, key, now)?,
+            None => NewAuthority::make(&root, &edit.before.mesh, new, now)?,
+        };
         let issuer = mesh::base64(&authority.certificate);
         let site = edit.after.sites.iter_mut().find(|site| site.name == new.name);
         site.ok_or("found no such site")?.issuers = vec![issuer];

@@ -14,6 +14,7 @@ use super::key::{self, Password};
 use super::links::{self, Pair};
 use super::mesh::{self, DEFAULT_SERVICE, Gateway, Mesh, Service, Site};
 use super::place::{failed, make, move_to, remove_all, replace};
+use super::requested::RequestedKey;
 use super::signature::{self, Signer};
 use super::{name, site};
 
@@ -34,6 +35,8 @@ pub(crate) struct NewSite {
 #[derive(Debug)]
 pub(crate) struct Init {
     pub(crate) name: String,
+    /// Whether there are no sites yet.
+    pub(crate) root_only: bool,
     pub(crate) sites: Vec<NewSite>,
     /// Names and ports; none stands for one of the default.
     pub(crate) services: Vec<(String, u16)>,
@@ -88,7 +91,7 @@ impl Init {
     /// Checks what can be checked before keys are made, by the names of the options.
     fn check(&self) -> Result<(), String> {
         name::mesh("--name", &self.name)?;
-        if self.sites.is_empty() {
+        if self.sites.is_empty() && !self.root_only {
             return Err("--site: found none, expected one or more".to_owned());
         }
         let mut domains: Vec<(&str, &str)> = Vec::new();
@@ -148,7 +151,7 @@ impl Init {
         let names: Vec<String> = mesh.site_names().map(str::to_owned).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let first = mesh.services.first().map(|service| service.name.clone()).unwrap_or_default();
-        let linked_by_default = self.links.is_empty();
+        let linked_by_default = self.links.is_empty() && !self.root_only;
         let links = if linked_by_default { links::every_pair(&names, &first) } else { self.links.clone() };
         links.iter().for_each(|pair| links::add(&mut mesh, pair));
         let text = mesh.text()?;
@@ -178,6 +181,10 @@ impl Init {
 }
 
 impl NewSite {
+    fn uris(&self) -> Uris {
+        if self.spiffe { Uris::OfDomain } else { Uris::None }
+    }
+
     /// Returns the site's entry of the mesh.
     pub(super) fn entry(&self, issuer: Option<String>) -> Site {
         Site {
@@ -214,17 +221,29 @@ pub(super) fn mesh_end(now: UnixTime, signer: Option<UnixTime>) -> UnixTime {
 pub(super) struct NewAuthority {
     pub(super) site: String,
     pub(super) certificate: CertificateDer<'static>,
-    key_pem: String,
-    password: Password,
+    /// The encrypted key and its password; none if the key is at the site.
+    key: Option<(String, Password)>,
 }
 
 impl NewAuthority {
     /// Makes the CA of a site under a root.
     pub(super) fn make(root: &Root, mesh: &str, site: &NewSite, now: UnixTime) -> Result<Self, String> {
         let (key, password) = (key::generate()?, Password::random()?);
-        let uris = if site.spiffe { Uris::OfDomain } else { Uris::None };
-        let certificate = root.site(mesh, (&site.name, &site.domain), uris, &key, now)?;
-        Ok(Self { site: site.name.clone(), certificate, key_pem: key::encrypt(&key, &password)?, password })
+        let certificate = root.site(mesh, (&site.name, &site.domain), site.uris(), &key, now)?;
+        let encrypted = key::encrypt(&key, &password)?;
+        Ok(Self { site: site.name.clone(), certificate, key: Some((encrypted, password)) })
+    }
+
+    /// Certifies the CA of a site whose key was made there.
+    pub(super) fn certify(
+        root: &Root,
+        mesh: &str,
+        site: &NewSite,
+        key: &RequestedKey,
+        now: UnixTime,
+    ) -> Result<Self, String> {
+        let certificate = root.site(mesh, (&site.name, &site.domain), site.uris(), key, now)?;
+        Ok(Self { site: site.name.clone(), certificate, key: None })
     }
 
     /// Writes the folder of the site, and the password of its key.
@@ -238,9 +257,13 @@ impl NewAuthority {
         let entry = mesh.known_site("--site", &self.site)?;
         make(folder, PUBLIC_FOLDER)?;
         let (root_pem, ca_pem) = (pem(root), pem(&self.certificate));
-        let authority = site::Authority { root_pem: &root_pem, ca_pem: &ca_pem, key_pem: &self.key_pem };
+        let key_pem = self.key.as_ref().map(|(key, _)| key.as_str());
+        let authority = site::Authority { root_pem: &root_pem, ca_pem: &ca_pem, key_pem };
         site::write(folder, mesh, entry, &authority)?;
-        replace(password, self.password.file().as_bytes(), SECRET)
+        match &self.key {
+            Some((_, chosen)) => replace(password, chosen.file().as_bytes(), SECRET),
+            None => Ok(()),
+        }
     }
 }
 

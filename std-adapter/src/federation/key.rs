@@ -130,6 +130,17 @@ fn decrypt(pem: &str, password: &Password) -> Result<KeyPair, String> {
     KeyPair::try_from(&PrivatePkcs8KeyDer::from(der.as_bytes())).map_err(|error| format!("{wrong}, or: {error}"))
 }
 
+/// Reads the DER of a PEM file that has this label alone.
+pub(super) fn read_pem(file: &Path, label: &str) -> Result<Vec<u8>, String> {
+    let failed = |error: &dyn fmt::Display| format!("{}: {error}, expected PEM with BEGIN {label}", file.display());
+    let text = read(file)?;
+    let (found, der) = SecretDocument::from_pem(&text).map_err(|error| failed(&error))?;
+    if found != label {
+        return Err(failed(&format!("found {found}")));
+    }
+    Ok(der.as_bytes().to_vec())
+}
+
 /// Checks that a key is that of a certificate.
 pub(super) fn belongs(key: &KeyPair, certificate: &Certificate<'_>) -> Result<(), String> {
     let spki = certificate.subject_public_key_info();

@@ -9,8 +9,10 @@ fn federation_from_beginning_to_end() {
     let blocks = blocks("docs/FEDERATION_GUIDE.md");
     let said: Vec<String> =
         blocks.iter().map(|commands| String::from_utf8(shell(folder, commands).stdout).unwrap()).collect();
-    let [made, shown, moved, added, changed, removed, signed, signer] = said.as_slice() else {
-        panic!("{} code blocks, expected eight: this test judges each", said.len());
+    let [made, shown, moved, added, changed, removed, signed, signer, alone, requested, certified, installed] =
+        said.as_slice()
+    else {
+        panic!("{} code blocks, expected twelve: this test judges each", said.len());
     };
     assert!(made.contains("Example Mesh: 3 sites under one root, in mesh"), "{made}");
     assert!(made.contains("No --link was given, so every site reaches every other"), "{made}");
@@ -21,4 +23,8 @@ fn federation_from_beginning_to_end() {
     assert!(removed.contains("d: is no site of the mesh any more"), "{removed}");
     assert!(signed.contains("signed by the signer of generation 1"), "{signed}");
     assert!(signer.contains("signed by a signer of generation 2"), "{signer}");
+    assert!(alone.contains("Example Mesh: 0 sites under one root"), "{alone}");
+    assert!(requested.contains("site-a/sites/a/ca.csr: the request"), "{requested}");
+    assert!(certified.contains("a: is a new site, for a.example"), "{certified}");
+    assert!(installed.contains("site-a/sites/a: all that the site needs"), "{installed}");
 }

@@ -11,6 +11,7 @@ mod documents;
 mod est;
 mod est_refusals;
 mod federation;
+mod federation_ceremony;
 mod federation_changes;
 mod federation_guide;
 mod issuers;

@@ -11,12 +11,30 @@ use super::options::{Place, RootKey, SignerKey, key, named, pair, sites};
 use super::prompt;
 use crate::cli::{Outcome, files, text};
 use crate::clock;
-use crate::federation::{self, Applied, Change, Denial, Edit, Folder, Pair, Passwords, Signed};
+use crate::federation::{self, Applied, Change, Denial, Edit, Folder, Pair, Passwords, RequestedKey, Signed};
 
 #[derive(clap::Args)]
 pub(crate) struct Add {
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    new: New,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Sign {
+    #[command(flatten)]
+    place: Place,
+    /// Request of the site, as `request` has made it
+    #[arg(value_name = "CSR")]
+    request: PathBuf,
+    #[command(flatten)]
+    new: New,
+}
+
+/// A site that is added.
+#[derive(clap::Args)]
+struct New {
     /// Site and its domain
     #[arg(long, value_name = "SITE=DOMAIN", value_parser = named)]
     site: (String, String),
@@ -145,13 +163,23 @@ struct Consent {
 }
 
 pub(super) fn add(args: Add) -> Outcome {
-    let (site, spiffe) = (args.site, args.spiffe.as_slice());
-    let site = sites(vec![site], args.address.as_slice(), spiffe)?;
-    let [site] = site.as_slice() else { return Err("--site: expected one".to_owned()) };
-    let passwords = passwords(&args.root.passphrase_file, &args.signer);
-    let folder = Folder::open(&args.place.folder)?;
-    let edit = federation::add(&folder, site, &args.link, &passwords, clock::now())?;
-    make(&args.place, &folder, edit, true, &passwords)
+    args.new.add(&args.place, None)
+}
+
+pub(super) fn sign(args: Sign) -> Outcome {
+    let key = RequestedKey::read(&args.request, &args.new.site.0)?;
+    args.new.add(&args.place, Some(&key))
+}
+
+impl New {
+    fn add(self, place: &Place, key: Option<&RequestedKey>) -> Outcome {
+        let site = sites(vec![self.site], self.address.as_slice(), self.spiffe.as_slice())?;
+        let [site] = site.as_slice() else { return Err("--site: expected one".to_owned()) };
+        let passwords = passwords(&self.root.passphrase_file, &self.signer);
+        let folder = Folder::open(&place.folder)?;
+        let edit = federation::add(&folder, (site, key), &self.link, &passwords, clock::now())?;
+        make(place, &folder, edit, true, &passwords)
+    }
 }
 
 pub(super) fn remove(args: Remove) -> Outcome {

@@ -19,7 +19,7 @@ pub(crate) struct Args {
     #[arg(long)]
     name: String,
     /// Site and its domain
-    #[arg(long, value_name = "SITE=DOMAIN", value_parser = named, required = true)]
+    #[arg(long, value_name = "SITE=DOMAIN", value_parser = named, required_unless_present = "root_only")]
     site: Vec<(String, String)>,
     /// Service and its port at the gateways [default: feed=8443]
     #[arg(long, value_name = "SERVICE=PORT", value_parser = service)]
@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// Site whose CA may issue URIs of its domain (SPIFFE)
     #[arg(long, value_name = "SITE")]
     spiffe: Vec<String>,
+    /// Make the root and the signer alone: keys of sites are made at the sites, with `request`
+    #[arg(long, conflicts_with_all = ["site", "link", "address", "spiffe"])]
+    root_only: bool,
     /// File with the password for the root's key, on its first line; by default one is generated
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
@@ -42,7 +45,8 @@ pub(super) fn run(args: Args) -> Outcome {
     let password = args.passphrase_file.as_deref().map(Password::read).transpose()?;
     let generated = password.is_none();
     let sites = sites(args.site, &args.address, &args.spiffe)?;
-    let init = Init { name: args.name, sites, services: args.service, links: args.link, password };
+    let root_only = args.root_only;
+    let init = Init { name: args.name, root_only, sites, services: args.service, links: args.link, password };
     let folder = &args.place.folder;
     let made = federation::init(folder, init, clock::now())?;
     if args.place.json {
@@ -67,22 +71,29 @@ fn shown(folder: &std::path::Path, made: &Made, generated: bool) -> serde_json::
 }
 
 fn print(folder: &std::path::Path, made: &Made, generated: bool) {
-    let (mesh, folder) = (&made.mesh, folder.display());
-    outln!("{}: {} sites under one root, in {folder}", mesh.mesh, mesh.sites.len());
+    let mesh = &made.mesh;
+    outln!("{}: {} sites under one root, in {}", mesh.mesh, mesh.sites.len(), folder.display());
     outln!("  the root ends {}", Utc(made.root_not_after));
     for site in &mesh.sites {
-        outln!("  {}: {}, all that it needs is in {folder}/sites/{}", site.name, site.domains.join(", "), site.name);
+        let all = folder.join("sites").join(&site.name);
+        outln!("  {}: {}, all that it needs is in {}", site.name, site.domains.join(", "), all.display());
     }
     match made.linked_by_default {
         true => outln!("No --link was given, so every site reaches every other:"),
+        false if made.links.is_empty() => outln!("No links yet."),
         false => outln!("Links:"),
     }
     for Pair { from, to, service } in &made.links {
         outln!("  {from} reaches {to} for {service}");
     }
+    let [key, passwords] = ["root/root.key", "passwords"].map(|name| folder.join(name).display().to_string());
     outln!("Next:");
-    let root = if generated { format!(", and {folder}/passwords/root to another") } else { String::new() };
-    outln!("  move {folder}/root/root.key to a safe place{root}");
-    outln!("  bring each site its folder, and by another way its password of {folder}/passwords");
+    let password = if generated { format!(", and root of {passwords} to another") } else { String::new() };
+    outln!("  move {key} to a safe place{password}");
+    if mesh.sites.is_empty() {
+        outln!("  at each site: edgetrust federation request; here, with what it makes: edgetrust federation sign");
+        return;
+    }
+    outln!("  bring each site its folder, and by another way its password of {passwords}");
     outln!("  each folder's README.txt says what goes where");
 }

@@ -1,5 +1,6 @@
 //! Implements `edgetrust federation`: a mesh of sites, from the first root to the last denial.
 
+mod ceremony;
 mod edit;
 mod init;
 mod options;
@@ -20,6 +21,12 @@ enum Command {
     Init(init::Args),
     /// Add a site with a CA of its own; opens the root's key
     Add(edit::Add),
+    /// At a site: make the key of its CA, and a request for the root; the key stays there
+    Request(ceremony::Request),
+    /// Where the root is: add the site of a request; opens the root's key
+    Sign(edit::Sign),
+    /// At the site: put the certificate that came back beside its key
+    Install(ceremony::Install),
     /// Take a site out of the mesh; its folder is put away
     Remove(edit::Remove),
     /// Let the gateways of site FROM reach those of site TO for a service
@@ -42,6 +49,9 @@ pub(crate) fn run(args: Args) -> Outcome {
     match args.command {
         Command::Init(args) => init::run(args),
         Command::Add(args) => edit::add(args),
+        Command::Request(args) => ceremony::request(args),
+        Command::Sign(args) => edit::sign(args),
+        Command::Install(args) => ceremony::install(args),
         Command::Remove(args) => edit::remove(args),
         Command::Link(args) => edit::link(args),
         Command::Unlink(args) => edit::unlink(args),
