@@ -4,7 +4,7 @@ use core::pin::{Pin, pin};
 
 use edgetrust_core::config::parse_ip_address;
 use edgetrust_core::embedded_tls::{Buffers, Connection, ConnectionError, Demand, HandshakeError, Shared, connect};
-use edgetrust_core::identity::ServerName;
+use edgetrust_core::identity::{Issuers, ServerName, ServerPolicy};
 use edgetrust_core::path::{Limits, Trust};
 use edgetrust_core::pki_types::SignatureVerificationAlgorithm;
 use edgetrust_core::time::TrustedTime;
@@ -84,9 +84,10 @@ pub async fn resolve(net: Stack<'_>, host: &str) -> Option<IpAddress> {
     found.ok()?.ok()?.first().copied()
 }
 
-/// Returns the device's trust anchors and algorithms.
+/// Returns the device's trust anchors, denied keys and algorithms.
 pub fn trust(settings: &Settings) -> Trust<'_> {
-    Trust { anchors: &settings.anchors, known_intermediates: &[], denied_keys: &[], algorithms: &ALGORITHMS }
+    let (anchors, denied_keys) = (&settings.anchors, &settings.device.denied_keys);
+    Trust { anchors, known_intermediates: &[], denied_keys, algorithms: &ALGORITHMS }
 }
 
 /// Keeps a part of the work in a function of its own, so that the part's stack is released when the part ends.
@@ -113,11 +114,16 @@ pub async fn dial<'m>(
         Ok(Ok(())) => {}
         Ok(Err(_)) | Err(_) => return Err(DialError::Connect),
     }
-    let server = match parse_ip_address(target.name) {
+    let name = match parse_ip_address(target.name) {
         Some(address) => ServerName::Ip(address),
         None => ServerName::Dns(target.name),
     };
-    let demand = Demand { trust: trust(settings), server: server.into(), now, limits: Limits::DEVICE };
+    let issuers = match settings.server_issuers.as_slice() {
+        [] => Issuers::Any,
+        keys => Issuers::OneOf(keys),
+    };
+    let server = ServerPolicy { name, issuers };
+    let demand = Demand { trust: trust(settings), server, now, limits: Limits::DEVICE };
     let buffers = Buffers { receive: &mut memory.tls_receive, send: &mut memory.tls_send, shared };
     #[cfg(feature = "rig")]
     let before = board::ticks() - board::idle_ticks();

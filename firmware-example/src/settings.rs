@@ -1,9 +1,9 @@
 //! Reads the configuration in the partition, and the blobs that the configuration names.
 
-use edgetrust_core::config::{ConfigError, Device};
+use edgetrust_core::config::{ConfigError, Device, MAX_DEVICE_ISSUERS};
 use edgetrust_core::path::Anchor;
 use edgetrust_core::store::certificates;
-use edgetrust_core::x509::{Certificate, ParseError};
+use edgetrust_core::x509::{Certificate, KeyHash, ParseError};
 use static_cell::ConstStaticCell;
 
 use crate::blobs::{Blobs, BlobsError};
@@ -21,6 +21,8 @@ pub struct Settings {
     pub device: Device<'static>,
     /// The trust anchors.
     pub anchors: heapless::Vec<Anchor<'static>, MAX_ANCHORS>,
+    /// The keys of the CAs that the gateway's certificate must come from; empty for any.
+    pub server_issuers: heapless::Vec<KeyHash, MAX_DEVICE_ISSUERS>,
     /// The certificate from the factory in DER.
     pub first_certificate: &'static [u8],
     /// The key of the factory's certificate in PKCS #8.
@@ -44,6 +46,8 @@ pub enum SettingsError {
     NoCertificate(&'static str),
     /// More CAs than [`MAX_ANCHORS`].
     TooManyAnchors,
+    /// A file of issuers has more CAs than [`MAX_DEVICE_ISSUERS`] leave.
+    TooManyIssuers,
 }
 
 impl Settings {
@@ -61,21 +65,39 @@ impl Settings {
         let device = Device::parse(text).map_err(SettingsError::Config)?;
         let mut anchors = heapless::Vec::new();
         for name in &device.ca_files {
-            let blob = blobs.get(name).ok_or(SettingsError::Missing(name))?;
-            let mut found = false;
-            for der in certificates(blob) {
-                let anchor = Certificate::from_der(der).map_err(|error| SettingsError::Anchor(name, error))?;
-                anchors.push(Anchor::new(anchor)).map_err(|_| SettingsError::TooManyAnchors)?;
-                found = true;
-            }
-            if !found {
-                return Err(SettingsError::NoCertificate(name));
+            each_certificate(&blobs, name, &mut |anchor| {
+                anchors.push(Anchor::new(anchor)).map_err(|_| SettingsError::TooManyAnchors)
+            })?;
+        }
+        let mut server_issuers = heapless::Vec::new();
+        let mut bind = |key| server_issuers.push(key).map_err(|_| SettingsError::TooManyIssuers);
+        for name in &device.server_issuers {
+            match KeyHash::parse(name) {
+                Some(key) => bind(key)?,
+                None => {
+                    each_certificate(&blobs, name, &mut |issuer| bind(KeyHash::of(&issuer.subject_public_key_info())))?
+                }
             }
         }
         let (cert_file, key_file) = (device.credential.cert_file, device.credential.key_file);
         let chain = blobs.get(cert_file).ok_or(SettingsError::Missing(cert_file))?;
         let first_certificate = certificates(chain).next().ok_or(SettingsError::NoCertificate(cert_file))?;
         let first_key = blobs.get(key_file).ok_or(SettingsError::Missing(key_file))?;
-        Ok(Self { device, anchors, first_certificate, first_key })
+        Ok(Self { device, anchors, server_issuers, first_certificate, first_key })
     }
+}
+
+/// Calls `each` for every certificate in the blob of this name, of which there is at least one.
+fn each_certificate(
+    blobs: &Blobs,
+    name: &'static str,
+    each: &mut dyn FnMut(Certificate<'static>) -> Result<(), SettingsError>,
+) -> Result<(), SettingsError> {
+    let blob = blobs.get(name).ok_or(SettingsError::Missing(name))?;
+    let mut found = false;
+    for der in certificates(blob) {
+        each(Certificate::from_der(der).map_err(|error| SettingsError::Anchor(name, error))?)?;
+        found = true;
+    }
+    if found { Ok(()) } else { Err(SettingsError::NoCertificate(name)) }
 }

@@ -1,5 +1,6 @@
 //! Makes a root, an intermediate and the certificates below them, anew for each run.
 
+use edgetrust_core::x509::{Certificate, KeyHash};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PublicKeyData,
@@ -121,6 +122,19 @@ impl Authority {
         Credential { chain: vec![self.sign(&wish.params(), &key)], key }
     }
 
+    /// Issues a certificate for a new key, followed by this authority's own.
+    pub fn issue_chain(&self, wish: &Wish) -> Credential {
+        let mut credential = self.issue(wish);
+        credential.chain.push(self.der.clone());
+        credential
+    }
+
+    /// Returns the hash that names the authority's key.
+    pub fn key_hash(&self) -> KeyHash {
+        let certificate = Certificate::from_der(&self.der).expect("an authority's certificate");
+        KeyHash::of(&certificate.subject_public_key_info())
+    }
+
     /// Returns the authority's certificate as PEM.
     pub fn pem(&self) -> String {
         pem::certificates([&self.der])
@@ -155,6 +169,8 @@ pub struct Pki {
     pub root: Authority,
     /// The location's intermediate.
     pub intermediate: Authority,
+    /// The intermediate of another location.
+    pub sister: Authority,
     /// A root that no peer trusts.
     pub stranger: Authority,
 }
@@ -164,14 +180,13 @@ impl Pki {
     pub fn new() -> Self {
         let root = Authority::root("Mesh Root");
         let intermediate = root.below("Mesh CA A", |_| {});
-        Self { root, intermediate, stranger: Authority::root("Stranger Root") }
+        let sister = root.below("Mesh CA B", |_| {});
+        Self { root, intermediate, sister, stranger: Authority::root("Stranger Root") }
     }
 
     /// Issues a certificate of the location, followed by the intermediate.
     pub fn issue(&self, wish: &Wish) -> Credential {
-        let mut credential = self.intermediate.issue(wish);
-        credential.chain.push(self.intermediate.der.clone());
-        credential
+        self.intermediate.issue_chain(wish)
     }
 
     /// Issues a device certificate directly below the root, since devices send no intermediates.

@@ -54,7 +54,7 @@ pub use model::{
     Origins, ProxyProtocol, Span, Tunnel, TunnelKind, TunnelLimits,
 };
 #[cfg(feature = "device")]
-pub use model::{Device, Enroll, Remote};
+pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote};
 #[cfg(feature = "gateway")]
 pub use paths::PathKind;
 pub use reference::{Entry, reference};

@@ -26,6 +26,12 @@ pub const MAX_CLIENT_RULES: usize = 128;
 pub const MAX_ISSUERS: usize = 128;
 /// The largest number of denied keys.
 pub const MAX_DENIED_KEYS: usize = if cfg!(feature = "gateway") { 64 } else { 8 };
+/// The largest number of keys that a device denies.
+#[cfg(feature = "device")]
+pub const MAX_DEVICE_DENIED_KEYS: usize = 8;
+/// The largest number of CAs that the servers of a device may come from.
+#[cfg(feature = "device")]
+pub const MAX_DEVICE_ISSUERS: usize = 4;
 /// The largest number of tunnels of a gateway.
 #[cfg(feature = "gateway")]
 pub const MAX_TUNNELS: usize = 32;
@@ -441,9 +447,9 @@ pub struct Device<'a> {
     /// The name that the gateway's certificate must have: a DNS name or an IP address.
     pub server_name: &'a str,
     /// The CAs that the gateway's own certificate must come from: files, and hashes of keys; empty for any.
-    pub server_issuers: Paths<'a>,
+    pub server_issuers: heapless::Vec<&'a str, MAX_DEVICE_ISSUERS>,
     /// The keys that are denied.
-    pub denied_keys: DeniedKeys<'a>,
+    pub denied_keys: heapless::Vec<path::DeniedKey, MAX_DEVICE_DENIED_KEYS>,
     /// The path of the WebSocket that receives telemetry.
     pub websocket: Option<&'a str>,
     /// The path of an HTTP POST after each connect.

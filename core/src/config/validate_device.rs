@@ -5,7 +5,7 @@ use super::error::{ConfigError, Found, Segment};
 use super::model::{Device, Enroll, Files, Remote};
 use super::raw::{Raw, RawDevice};
 use super::validate_acme::DEFAULT_RENEW_BEFORE_S;
-use super::validate_place::{CLIENT, ConfigPlace, FALSE, TRUE};
+use super::validate_place::{CLIENT, ConfigPlace, FALSE, TLS, TRUE};
 use super::validate_sides::{denied_keys, server_issuers, switches};
 use crate::identity::{is_dns_name, without_root};
 use crate::text::rsplit_once;
@@ -21,7 +21,17 @@ pub(super) fn device<'a>(raw: &Raw<'a>) -> Result<Option<Device<'a>>, ConfigErro
     let credential = client(raw)?;
     let ca_files = raw.client.ca_files.items.clone();
     let server_issuers = server_issuers(&ConfigPlace::new(CLIENT, raw.client.offset), &raw.client)?;
-    let denied_keys = denied_keys(&raw.denied_keys)?;
+    let Ok(server_issuers) = heapless::Vec::from_slice(&server_issuers) else {
+        let at = ConfigPlace::new(CLIENT, raw.client.offset);
+        return at.fail("server_issuers", Found::Array, "at most 4 issuers, as a device has room for");
+    };
+    let mut denied = heapless::Vec::new();
+    for key in &denied_keys(&raw.denied_keys)? {
+        if denied.push(key.into()).is_err() {
+            let at = ConfigPlace::new(TLS, 0);
+            return at.fail("denied_keys", Found::Array, "at most 8 keys, as a device has room for");
+        }
+    }
     let (raw, at) = (&raw.device, ConfigPlace::new(&[Segment::Key("device")], raw.device.offset));
     let gateway = remote(&at, "gateway", at.required("gateway", raw.gateway, "HOST:PORT of the gateway")?)?;
     if raw.websocket.or(raw.report).is_none() {
@@ -30,7 +40,7 @@ pub(super) fn device<'a>(raw: &Raw<'a>) -> Result<Option<Device<'a>>, ConfigErro
     Ok(Some(Device {
         ca_files,
         server_issuers,
-        denied_keys,
+        denied_keys: denied,
         credential,
         gateway,
         server_name: name(&at, "server_name", raw.server_name.unwrap_or(gateway.host))?,

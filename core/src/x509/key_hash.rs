@@ -75,7 +75,7 @@ impl fmt::Debug for KeyHash {
 #[cfg(feature = "defmt")]
 impl defmt::Format for KeyHash {
     fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "sha256:{=[u8]:02x}", &self.0);
+        defmt::write!(f, "sha256:{=[u8]:02x}", self.0);
     }
 }
 

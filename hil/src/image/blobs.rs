@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use edgetrust_core::config::{Config, CredentialSource};
+use edgetrust_core::config::{Config, CredentialSource, MAX_DEVICE_ISSUERS};
 use edgetrust_core::crypto::P256Key;
-use edgetrust_core::x509::Certificate;
+use edgetrust_core::x509::{Certificate, KeyHash};
 use sha2::{Digest, Sha256};
 
 use crate::pem;
@@ -46,6 +46,19 @@ fn blobs(config: &str, folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, Strin
         let found = certificates(&folder.join(name))?;
         anchors += found.len();
         blobs.insert((*name).to_owned(), found.concat());
+    }
+    let mut issuers = 0;
+    for name in &parsed.client.server_issuers {
+        if KeyHash::parse(name).is_some() {
+            issuers += 1;
+            continue;
+        }
+        let found = certificates(&folder.join(name))?;
+        issuers += found.len();
+        blobs.insert((*name).to_owned(), found.concat());
+    }
+    if issuers > MAX_DEVICE_ISSUERS {
+        return Err(format!("server_issuers: found {issuers} CAs, expected {MAX_DEVICE_ISSUERS} at the most"));
     }
     if anchors > MAX_ANCHORS {
         return Err(format!("ca_files: found {anchors} certificates, expected {MAX_ANCHORS} at the most"));
@@ -241,6 +254,18 @@ pub(super) mod tests {
             &CONFIG_TEXT.replace("device.key", "device.pem"),
             "device.pem: found CERTIFICATE, expected PRIVATE KEY",
         );
+
+        let bound =
+            |issuers: &str| CONFIG_TEXT.replace("\"mtls\"", &format!("\"server_issuers\": [{issuers}], \"mtls\""));
+        let hash = format!("{:?}", pki.intermediate.key_hash().to_string());
+        refused(&bound("\"none.pem\""), "none.pem");
+        refused(&bound("\"device.key\""), "found PRIVATE KEY, expected CERTIFICATE");
+        refused(&bound(&[&hash[..]; 5].join(",")), "expected at most 4 issuers, as a device has room for");
+        let denied = [&hash[..]; 9].join(",");
+        let denied = CONFIG_TEXT.replace("\"client\"", &format!("\"denied_keys\": [{denied}], \"client\""));
+        refused(&denied, "denied_keys: found an array, expected at most 8 keys");
+        refused(&bound(&format!("{hash}, {hash}, {hash}, \"roots.pem\"")), "found 5 CAs, expected 4 at the most");
+        partition(&bound(&format!("{hash}, \"roots.pem\"")), folder.path()).unwrap();
 
         let long = "r".repeat(60);
         std::fs::copy(folder.path().join("roots.pem"), folder.path().join(&long)).unwrap();

@@ -65,7 +65,7 @@ pub(super) struct Bench {
 
 fn flawed(wish: Wish, flaw: Flaw) -> Wish {
     match flaw {
-        Flaw::None | Flaw::Stranger => wish,
+        Flaw::None | Flaw::SisterSite | Flaw::Stranger => wish,
         Flaw::Expired => wish.valid(-2 * HOUR, -HOUR),
         Flaw::NotYetValid => wish.valid(DAY, 2 * DAY),
         Flaw::WrongName => Wish { names: vec!["another.mesh.test".into()], common_name: GATEWAY.into(), ..wish },
@@ -182,6 +182,7 @@ impl Bench {
         let wish = flawed(Wish::server(GATEWAY), shown.certificate);
         match shown.certificate {
             Flaw::Stranger => self.pki.stranger.issue(&wish),
+            Flaw::SisterSite => self.pki.sister.issue_chain(&wish),
             _ => self.pki.issue(&wish),
         }
     }
@@ -353,13 +354,20 @@ fn provision(device: &Device, name: &str, pki: &Pki, folder: &Path, file: &Path)
             }
         }
     }
-    let config = json!({
+    fs::write(folder.join("location.pem"), pki.intermediate.pem())?;
+    let mut config = json!({
         "security": {"tls": {"client": {
             "ca_files": [ca],
             "mtls": {"enabled": true, "cert_file": "device.pem", "key_file": "device.key"},
         }}},
         "device": section,
     });
+    if device.bound {
+        config["security"]["tls"]["client"]["server_issuers"] = json!(["location.pem"]);
+    }
+    if device.denies {
+        config["security"]["tls"]["denied_keys"] = json!([pki.intermediate.key_hash().to_string()]);
+    }
     let flash = Flash::create(file, &config.to_string(), folder).map_err(io::Error::other)?;
     if device.clock_rate.is_some() || device.cut_at.is_some() {
         let (cut_at, clock_rate) = (device.cut_at.unwrap_or(0), device.clock_rate.unwrap_or(1));

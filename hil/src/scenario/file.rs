@@ -25,6 +25,10 @@ pub struct Device {
     pub name: Option<String>,
     /// The device's only trust anchor; by default the mesh's root.
     pub believes: Believes,
+    /// The server's certificate must come from the location's CA, and not from any below the trust anchor.
+    pub bound: bool,
+    /// The key of the location's CA is denied.
+    pub denies: bool,
     /// Keys of the configuration's `device` section that replace the usual ones; an empty text removes a key.
     pub config: serde_json::Map<String, Value>,
     /// Seconds of the device's and the time server's clock in each second.

@@ -54,6 +54,8 @@ pub enum Flaw {
     NotYetValid,
     /// The certificate is for another name.
     WrongName,
+    /// The issuer is the CA of another location below the same root.
+    SisterSite,
     /// The issuer is unknown.
     Stranger,
 }

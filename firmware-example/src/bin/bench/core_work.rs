@@ -128,7 +128,8 @@ fn measure_names<'p>(report: &mut Report, chain: (&Certificate<'p>, &[Certificat
     let path = verify(&PLAIN, Purpose::ServerAuth, chain);
     report.measure("a server's name", || ServerName::Dns(NAME).authorize(path.clone()).is_ok());
     let path = verify(&PLAIN, Purpose::ClientAuth, chain);
-    let rules = [RuleName::CommonName("another"), RuleName::Uri("spiffe://a.example/7"), RuleName::Dns(NAME)].map(Rule::from);
+    let rules =
+        [RuleName::CommonName("another"), RuleName::Uri("spiffe://a.example/7"), RuleName::Dns(NAME)].map(Rule::from);
     report.measure("a client's names, three rules", || PeerPolicy::OneOf(&rules).authorize(path.clone()).is_ok());
 }
 
