@@ -201,11 +201,11 @@ mod tests {
             encrypted_data: &[0; 32],
         };
         let der: SecretDocument = info.try_into().unwrap();
-        // One more round: the number stands once in the text.
+        // More rounds: the number stands once in the text.
         let rounds = MAX_ROUNDS.to_be_bytes();
         let place = der.as_bytes().windows(3).position(|octets| octets == &rounds[1..]).unwrap();
         let mut octets = der.as_bytes().to_vec();
-        octets[place] = 0x7f;
+        octets[place] = 0xff;
         let more = SecretDocument::try_from(octets.as_slice()).unwrap().to_pem(ENCRYPTED, LineEnding::LF).unwrap();
         let error = decrypt(&more, &Password::random().unwrap()).unwrap_err();
         assert!(error.contains("rounds, expected at most 10000000"), "{error}");
