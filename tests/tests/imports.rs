@@ -9,10 +9,12 @@ use serde::Deserialize;
 
 /// Modules of core, and the modules that each may name.
 const CORE: &[(&str, &[&str])] = &[
-    ("config", &["identity", "path", "text", "time", "x509"]),
+    ("config", &["identity", "json", "path", "text", "time", "x509"]),
     ("crypto", &["x509"]),
     ("embedded_tls", &["crypto", "identity", "path", "time", "x509"]),
     ("identity", &["path", "text", "x509"]),
+    ("json", &["text"]),
+    ("mesh", &["crypto", "identity", "json", "path", "text", "time", "x509"]),
     ("path", &["text", "time", "x509"]),
     ("request", &["x509"]),
     // Slots and times as types; no medium, no clock.
@@ -31,6 +33,7 @@ const ADAPTER: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("config_file", &[]),
     ("est", &["accept", "acme", "clock", "gateway", "store", "tls"]),
+    ("federation", &["pem", "tls"]),
     ("gateway", &["accept", "clock", "pem", "tls"]),
     ("ops", &["accept", "agent", "clock", "est", "gateway", "tls"]),
     ("pem", &[]),
@@ -73,7 +76,16 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("instant_acme", &["std-adapter/src/acme/"]),
     ("embedded_tls::", &["core/src/embedded_tls.rs", "core/src/embedded_tls/error.rs"]),
     ("clap", &["std-adapter/src/cli/"]),
-    ("rcgen", &["std-adapter/src/acme/", "std-adapter/src/cli/demo/", "std-adapter/src/pem/tests.rs"]),
+    (
+        "rcgen",
+        &[
+            "std-adapter/src/acme/",
+            "std-adapter/src/cli/demo/",
+            "std-adapter/src/federation/",
+            "std-adapter/src/pem/tests.rs",
+        ],
+    ),
+    ("pkcs8::", &["std-adapter/src/federation/key.rs"]),
     ("SystemTime::now", &["std-adapter/src/clock.rs"]),
     ("UnixTime::now", &["std-adapter/src/clock.rs"]),
 ];

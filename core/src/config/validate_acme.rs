@@ -4,10 +4,11 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::acme::{Acme, AcmeOrdering, ChallengeType, Eab};
 use super::address::{ip_address, socket_address};
-use super::error::{ConfigError, Found};
+use super::error::ConfigError;
 use super::raw::RawAcme;
 use super::validate_place::ConfigPlace;
 use crate::identity::is_dns_name;
+use crate::json::Found;
 
 /// The default of ADR-001: a third of a 24-hour certificate.
 pub(super) const DEFAULT_RENEW_BEFORE_S: u32 = 8 * 3600;
