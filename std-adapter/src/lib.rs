@@ -51,6 +51,8 @@ mod config_file;
 #[cfg(feature = "cli")]
 mod est;
 #[cfg(feature = "cli")]
+mod federation;
+#[cfg(feature = "cli")]
 mod gateway;
 #[cfg(feature = "cli")]
 mod ops;

@@ -33,6 +33,7 @@ const ADAPTER: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("config_file", &[]),
     ("est", &["accept", "acme", "clock", "gateway", "store", "tls"]),
+    ("federation", &["pem", "tls"]),
     ("gateway", &["accept", "clock", "pem", "tls"]),
     ("ops", &["accept", "agent", "clock", "est", "gateway", "tls"]),
     ("pem", &[]),
@@ -75,7 +76,16 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("instant_acme", &["std-adapter/src/acme/"]),
     ("embedded_tls::", &["core/src/embedded_tls.rs", "core/src/embedded_tls/error.rs"]),
     ("clap", &["std-adapter/src/cli/"]),
-    ("rcgen", &["std-adapter/src/acme/", "std-adapter/src/cli/demo/", "std-adapter/src/pem/tests.rs"]),
+    (
+        "rcgen",
+        &[
+            "std-adapter/src/acme/",
+            "std-adapter/src/cli/demo/",
+            "std-adapter/src/federation/",
+            "std-adapter/src/pem/tests.rs",
+        ],
+    ),
+    ("pkcs8::", &["std-adapter/src/federation/key.rs"]),
     ("SystemTime::now", &["std-adapter/src/clock.rs"]),
     ("UnixTime::now", &["std-adapter/src/clock.rs"]),
 ];

@@ -22,7 +22,9 @@ use tokio::time::timeout;
 
 use super::settings::{Settings, Which};
 use crate::clock;
-use crate::tls::{ClientSettings, Credential, MinVersion, ServerTrust, TlsClient, TlsError, TrustStore, server_name};
+use crate::tls::{
+    ClientSettings, Credential, MinVersion, ServerTrust, TlsClient, TlsError, TrustSettings, TrustStore, server_name,
+};
 
 /// The time limit from the first packet to the last octet of the answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -101,7 +103,8 @@ impl Http {
         settings: &Settings,
         last: LastAnswers,
     ) -> Result<Self, HttpError> {
-        let trust = TrustStore::new(settings.roots.clone());
+        let denied_keys = settings.denied_keys.clone();
+        let trust = TrustStore::new(TrustSettings { denied_keys, ..settings.roots.clone().into() });
         let tls = TlsClient::new(ClientSettings {
             trust: ServerTrust::Verified(trust.map_err(HttpError::Root)?),
             credential,

@@ -9,6 +9,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use edgetrust_core::config::{Acme, AcmeOrdering};
+use edgetrust_core::path::DeniedKey;
 use pki_types::CertificateDer;
 
 use crate::pem::{self, PemError};
@@ -95,6 +96,8 @@ pub struct Settings {
     pub roots: Anchors,
     /// The trust anchors that issued certificates must lead to.
     pub anchors: Vec<CertificateDer<'static>>,
+    /// The keys that are denied: of the directory's server, of issued certificates, and of the CAs above both.
+    pub denied_keys: Vec<DeniedKey>,
     /// The external account binding.
     pub eab: Option<Eab>,
     /// Where and how certificates are ordered.
@@ -116,7 +119,12 @@ impl Settings {
     ///
     /// # Errors
     /// Returns which file is faulty.
-    pub fn read(acme: &Acme<'_>, purposes: Purposes, mut note: impl FnMut(&Path)) -> Result<Self, SettingsError> {
+    pub fn read(
+        acme: &Acme<'_>,
+        purposes: Purposes,
+        denied_keys: Vec<DeniedKey>,
+        mut note: impl FnMut(&Path),
+    ) -> Result<Self, SettingsError> {
         let mut bundle = |file: &str| {
             note(Path::new(file));
             pem::read_certificates(Path::new(file)).map_err(SettingsError::Bundle)
@@ -144,6 +152,7 @@ impl Settings {
             home: Home::folder(acme.storage_path),
             roots,
             anchors,
+            denied_keys,
             eab,
             ordering: acme.ordering.clone().map(str::to_owned),
             purposes,

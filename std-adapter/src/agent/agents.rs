@@ -5,8 +5,8 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use edgetrust_core::config::{Acme, Config, CredentialSource, Files, Server, TunnelKind};
-use edgetrust_core::path::Purpose;
+use edgetrust_core::config::{self, Acme, Config, CredentialSource, Files, Server, TunnelKind};
+use edgetrust_core::path::{DeniedKey, Purpose};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -27,6 +27,8 @@ pub struct Agents {
     asked: HashMap<Home, Asked>,
     responders: Responders,
     credentials: Credentials,
+    /// The keys that the configuration being read denies.
+    denied_keys: Vec<DeniedKey>,
 }
 
 #[derive(Debug)]
@@ -72,7 +74,9 @@ impl Agents {
         watched: &mut Watched,
     ) -> Result<Credential, AssignmentError> {
         let purposes = Purposes { server: purpose == Purpose::ServerAuth, client: purpose == Purpose::ClientAuth };
-        let settings = Settings::read(acme, purposes, |file| watched.note(file)).map_err(AssignmentError::Settings)?;
+        let denied = self.denied_keys.clone();
+        let settings = Settings::read(acme, purposes, denied, |file| watched.note(file));
+        let settings = settings.map_err(AssignmentError::Settings)?;
         let fallback = fallback.map(|files| fallback_of(files, watched)).transpose()?;
         let home = settings.home.clone();
         let mut assignment = Assignment { settings, fallback };
@@ -110,6 +114,7 @@ fn fallback_of(files: &Files<'_>, watched: &mut Watched) -> Result<Fallback, Ass
 /// Returns the fault of a section, or of the files that it names.
 pub fn assignments(config: &Config<'_>) -> Result<Vec<Assignment>, AssignmentError> {
     let (mut agents, mut watched) = (Agents::default(), Watched::default());
+    agents.deny(&config.denied_keys);
     let mut ask = |source: &CredentialSource<'_>, purpose| match source {
         CredentialSource::Files(_) => Ok(()),
         CredentialSource::Acme(acme) => agents.ask(acme, None, purpose, &mut watched).map(drop),
@@ -163,6 +168,11 @@ impl Agents {
     /// Prepares for reading a configuration: forgets the credentials that a rejected one asked for.
     pub fn begin(&mut self) {
         self.asked.clear();
+    }
+
+    /// Takes the denied keys of the configuration that is being read, before its sections.
+    pub fn deny(&mut self, keys: &[config::DeniedKey<'_>]) {
+        self.denied_keys = keys.iter().map(DeniedKey::from).collect();
     }
 
     /// Takes the homes of an accepted configuration's new credentials, and presents their stored certificates before a

@@ -157,8 +157,8 @@ impl Worker {
             }
         }
         worker.status.set(worker.machine.state(), worker.machine.policy());
-        // Roots or names may have changed since the certificate was stored.
-        if worker.names_changed(&worker.assignment) {
+        // Roots, names or denied keys may have changed since the certificate was stored.
+        if worker.is_outdated(&worker.assignment) {
             worker.report(Event::RotateNow);
         }
         Ok(worker)
@@ -309,7 +309,7 @@ impl Worker {
         let (settings, held) = (assignment.settings.clone(), self.keeper.held().clone());
         match AcmeIssuer::new(settings, held, self.responders.clone(), self.live.clone()) {
             Ok(issuer) => {
-                let names = self.names_changed(&assignment);
+                let outdated = self.is_outdated(&assignment);
                 self.machine.set_policy(assignment.policy(self.machine.policy().seed));
                 self.issuer = Arc::new(Mutex::new(issuer));
                 match self.machine.state().phase {
@@ -317,7 +317,7 @@ impl Worker {
                     Phase::Issuing { attempt, .. } => self.todo.push_back(Action::Issue { attempt }),
                     // The change may have removed the cause of the failure.
                     Phase::BackingOff { .. } => self.report(Event::RotateNow),
-                    _ if names => self.report(Event::RotateNow),
+                    _ if outdated => self.report(Event::RotateNow),
                     _ => {}
                 }
                 self.renewal_info.ask_anew();
@@ -327,11 +327,20 @@ impl Worker {
         }
     }
 
-    /// Returns whether the certificate in use fails the verification for the requested names and anchors.
-    fn names_changed(&self, assignment: &Assignment) -> bool {
-        let chain = self.live.credential().chain();
-        self.machine.state().serving == Serving::Issued
-            && crate::acme::verify(&assignment.settings, &chain, clock::now()).is_err()
+    /// Returns whether the certificate in use fails the verification for the requested names, anchors and denied keys.
+    fn is_outdated(&self, assignment: &Assignment) -> bool {
+        if self.machine.state().serving != Serving::Issued {
+            return false;
+        }
+        match crate::acme::verify(&assignment.settings, &self.live.credential().chain(), clock::now()) {
+            Ok(()) => false,
+            Err(error) => {
+                if error.is_denied_key() {
+                    log!(error, self.status, "a certificate with another key is ordered: {error}");
+                }
+                true
+            }
+        }
     }
 
     fn issued(&mut self, answer: Result<Record, AcmeError>) -> Event {

@@ -21,7 +21,7 @@ const CLOCK_TOLERANCE_S: u64 = 30;
 
 pub(super) fn check(acme: &Acme<'_>, purpose: Purpose, online: bool, findings: &mut Findings) {
     let purposes = Purposes { server: purpose == Purpose::ServerAuth, client: purpose == Purpose::ClientAuth };
-    let settings = match Settings::read(acme, purposes, |_| {}) {
+    let settings = match Settings::read(acme, purposes, Vec::new(), |_| {}) {
         Ok(settings) => settings,
         Err(error) => return findings.once(Level::Error, error.to_string()),
     };
@@ -56,7 +56,7 @@ pub(super) fn devices(est: &Est<'_>, online: bool, findings: &mut Findings) {
         let what = "chain_in_answer: answers hold intermediates beside the certificate, which clients of RFC 7030 refuse; the next version does not know it";
         findings.add(Level::Warning, what);
     }
-    let settings = match Settings::read(&est.acme, Purposes { client: true, server: false }, |_| {}) {
+    let settings = match Settings::read(&est.acme, Purposes { client: true, server: false }, Vec::new(), |_| {}) {
         Ok(settings) => settings,
         Err(error) => return findings.once(Level::Error, error.to_string()),
     };

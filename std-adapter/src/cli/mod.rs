@@ -17,6 +17,7 @@ mod check_names;
 mod connect;
 mod demo;
 mod descriptors;
+mod federation;
 mod files;
 mod findings;
 mod generate;
@@ -66,6 +67,9 @@ enum Command {
     Verify(verify::Args),
     /// Manage certificates from an ACME directory, by hand or from timers; `run` renews them by itself
     Acme(acme::Args),
+    /// Make and change a mesh of sites: a root, a CA for each site, who reaches whom, which keys are denied
+    #[command(visible_alias = "mesh")]
+    Federation(federation::Args),
     /// Run three locations in one process: messages over wss, impostors refused, a certificate rotated live
     Demo(demo::Args),
     /// Print completions for a shell
@@ -99,6 +103,7 @@ pub fn run() -> ExitCode {
         Command::Inspect(args) => inspect::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Acme(args) => acme::run(args),
+        Command::Federation(args) => federation::run(args),
         Command::Completions(args) => generate::completions(args, Cli::command()),
         Command::Man(args) => generate::man(args, Cli::command()),
     };

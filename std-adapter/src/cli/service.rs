@@ -47,6 +47,7 @@ impl Loaded {
     /// Reads every file that a configuration names, each noted in `watched` first.
     pub(crate) fn of(config: &config::Config<'_>, watched: &mut Watched, agents: &mut Agents) -> Result<Self, Failure> {
         let (gateway, denied_keys) = (&config.gateway, config.denied_keys.as_slice());
+        agents.deny(denied_keys);
         let plan = Plan::new(gateway, denied_keys, watched, agents)?;
         let est = est::Plan::new(gateway, denied_keys, watched, agents)?;
         if let Some(home) = est.as_ref().map(est::Plan::home).filter(|home| agents.asks_for(home)) {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use edgetrust_core::config::{DeniedKey, Est, Gateway};
+use edgetrust_core::path;
 use pki_types::CertificateDer;
 
 use super::own_names::OwnNames;
@@ -101,7 +102,8 @@ impl Plan {
         let mut tls = tls_settings(&est.tls, Some(&est.clients), &shared, watched, provider)?;
         tls.alpn = vec![b"http/1.1".to_vec()];
         let purposes = Purposes { client: true, server: false };
-        let acme = Settings::read(&est.acme, purposes, |file| watched.note(file)).map_err(PlanError::Acme)?;
+        let denied = denied_keys.iter().map(path::DeniedKey::from).collect();
+        let acme = Settings::read(&est.acme, purposes, denied, |file| watched.note(file)).map_err(PlanError::Acme)?;
         let mut anchors = certificates(&est.clients.ca_files, watched)?;
         // If the issuers are the system's CAs, only those found to issue here are sent to devices.
         let issuers = if est.acme.issuer_bundle.or(est.acme.ca_bundle).is_some() { &acme.anchors[..] } else { &[] };

@@ -7,6 +7,7 @@ mod est;
 mod est_clients;
 mod fault_proxy;
 mod faults;
+mod federation;
 mod gateway;
 mod live;
 mod pebble;

@@ -118,7 +118,7 @@ impl Worker {
         self.run_hook();
         self.renewal_info.ask_anew();
         // The requested names may have changed since the certificate was issued.
-        if self.names_changed(&self.assignment) {
+        if self.is_outdated(&self.assignment) {
             self.report(Event::RotateNow);
         }
     }

@@ -167,6 +167,7 @@ fn settings(home: Home, port: u16) -> Settings {
         home,
         roots: vec![root.clone()].into(),
         anchors: vec![root],
+        denied_keys: Vec::new(),
         eab: None,
         ordering: AcmeOrdering {
             directory_url: format!("https://127.0.0.1:{port}/directory"),

@@ -1,0 +1,64 @@
+//! Implements `edgetrust federation`: a mesh of sites, from the first root to the last denial.
+
+mod ceremony;
+mod edit;
+mod init;
+mod options;
+mod prompt;
+mod show;
+
+use super::Outcome;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Make a root, a CA for each site, the file of the mesh, and a folder with all that each site needs
+    Init(init::Args),
+    /// Add a site with a CA of its own; opens the root's key
+    Add(edit::Add),
+    /// At a site: make the key of its CA, and a request for the root; the key stays there
+    Request(ceremony::Request),
+    /// Where the root is: add the site of a request; opens the root's key
+    Sign(edit::Sign),
+    /// At the site: put the certificate that came back beside its key
+    Install(ceremony::Install),
+    /// Take a site out of the mesh; its folder is put away
+    Remove(edit::Remove),
+    /// Let the gateways of site FROM reach those of site TO for a service
+    Link(edit::Link),
+    /// Take a link away
+    Unlink(edit::Unlink),
+    /// Deny a key: nobody accepts it any more, neither in a certificate nor in one above it
+    Deny(edit::Deny),
+    /// Take the denial of a key back
+    Allow(edit::Allow),
+    /// Sign the file of the mesh as it is, after a change by hand or before its end
+    SignMesh(edit::SignMesh),
+    /// Issue a signer of the next generation, which retires the one before; opens the root's key
+    Signer(edit::Signer),
+    /// Show certificates with their ends, links and denials
+    Show(show::Args),
+}
+
+pub(crate) fn run(args: Args) -> Outcome {
+    match args.command {
+        Command::Init(args) => init::run(args),
+        Command::Add(args) => edit::add(args),
+        Command::Request(args) => ceremony::request(args),
+        Command::Sign(args) => edit::sign(args),
+        Command::Install(args) => ceremony::install(args),
+        Command::Remove(args) => edit::remove(args),
+        Command::Link(args) => edit::link(args),
+        Command::Unlink(args) => edit::unlink(args),
+        Command::Deny(args) => edit::deny(args),
+        Command::Allow(args) => edit::allow(args),
+        Command::SignMesh(args) => edit::sign_mesh(args),
+        Command::Signer(args) => edit::signer(args),
+        Command::Show(args) => show::run(args),
+    }
+}

@@ -1,0 +1,119 @@
+//! A site whose CA's key never travels: the request is made at the site, and the certificate comes back.
+
+use std::path::{Path, PathBuf};
+
+use edgetrust_core::x509::{Certificate, KeyHash};
+
+use super::folder::{MESH, PASSWORDS, PUBLIC, PUBLIC_FOLDER, SECRET, SECRET_FOLDER, SITES, first_certificate};
+use super::folder::{site_password, unfinished};
+use super::key::{self, Password};
+use super::mesh::Mesh;
+use super::place::{look, make, move_to, remove_all, replace};
+use super::{name, requested, site};
+use crate::tls::provider;
+
+/// The name of a request in the folder of its site.
+const REQUEST: &str = "ca.csr";
+
+/// A request that was made.
+pub(crate) struct Requested {
+    pub(crate) request: PathBuf,
+    pub(crate) key: KeyHash,
+}
+
+/// A certificate that was put beside its key.
+pub(crate) struct Installed {
+    pub(crate) folder: PathBuf,
+    /// The key of the root, to be compared with what the root's holder says.
+    pub(crate) root: KeyHash,
+}
+
+/// Makes the key of a site's CA, its password, and a request.
+///
+/// # Errors
+/// Fails if the folder is that of a mesh, or has this site already.
+pub(crate) fn request(folder: &Path, site: &str) -> Result<Requested, String> {
+    name::label("SITE", site)?;
+    let there = folder.join(SITES).join(site);
+    for (path, what) in [(folder.join(MESH), "is the folder of a mesh"), (there.clone(), "exists already")] {
+        if path.symlink_metadata().is_ok() {
+            return Err(format!("{}: {what}, expected a folder of the site's own", path.display()));
+        }
+    }
+    let (sites, passwords) = (folder.join(SITES), folder.join(PASSWORDS));
+    for (folder, mode) in [(folder, SECRET_FOLDER), (&sites, PUBLIC_FOLDER), (&passwords, SECRET_FOLDER)] {
+        make(folder, mode)?;
+    }
+    let (key, password) = (key::generate()?, Password::random()?);
+    let staged = sites.join(unfinished(site));
+    remove_all(&staged)?;
+    make(&staged, PUBLIC_FOLDER)?;
+    replace(&staged.join("ca.key"), key::encrypt(&key, &password)?.as_bytes(), SECRET)?;
+    replace(&staged.join(REQUEST), requested::write(site, &key)?.as_bytes(), PUBLIC)?;
+    // Without the folder nothing has this password: a command that is run again writes another.
+    replace(&passwords.join(site_password(site)), password.file().as_bytes(), SECRET)?;
+    move_to(&staged, &there)?;
+    let request = there.join(REQUEST);
+    let spki = requested::key_of(&request)?;
+    Ok(Requested { key: hash(&spki), request })
+}
+
+/// Puts the certificate of a site's CA beside its key, with all files that lie beside the certificate.
+///
+/// # Errors
+/// Fails if the certificate is for another key or by another root than the one beside it, if the mesh beside it does not
+/// have it, or if another certificate is there already.
+pub(crate) fn install(folder: &Path, file: &Path) -> Result<Installed, String> {
+    let at = |error: String| format!("{}: {error}", file.display());
+    let certificate = first_certificate(file)?;
+    let parsed = Certificate::from_der(&certificate).map_err(|error| at(error.to_string()))?;
+    let from = file.parent().unwrap_or(Path::new("."));
+    let root_der = first_certificate(&from.join("root.pem"))?;
+    let root = Certificate::from_der(&root_der).map_err(|error| error.to_string())?;
+    issued_by(&parsed, &root).map_err(at)?;
+    let mesh = look(&from.join(MESH))?.ok_or_else(|| at(format!("found no {MESH} beside it")))?;
+    let mesh = Mesh::parse(&mesh).map_err(|error| format!("{}: {error}", from.join(MESH).display()))?;
+    let spki = parsed.subject_public_key_info();
+    let key = hash(spki.der);
+    let site = mesh.sites.iter().find(|site| {
+        site.issuers.iter().any(|issuer| super::mesh::issuer_key("issuers", issuer).is_ok_and(|known| known == key))
+    });
+    let site = site.ok_or_else(|| at(format!("found key {key}, which no site of the mesh beside it has")))?;
+    let there = folder.join(SITES).join(&site.name);
+    if requested::key_of(&there.join(REQUEST))? != spki.der {
+        return Err(at(format!("found key {key}, expected that of {}", there.join(REQUEST).display())));
+    }
+    let present = there.join("ca.pem");
+    if look(&present)?.is_some_and(|present| Some(present) != look(file).ok().flatten()) {
+        return Err(format!("{}: exists already, expected no other certificate there", present.display()));
+    }
+    for name in site::PUBLIC_FILES {
+        let source = if name == "ca.pem" { file.to_owned() } else { from.join(name) };
+        let octets = look(&source)?.ok_or_else(|| format!("{}: not there", source.display()))?;
+        replace(&there.join(name), &octets, PUBLIC)?;
+    }
+    Ok(Installed { folder: there, root: KeyHash::of(&root.subject_public_key_info()) })
+}
+
+/// Checks that a root has issued a certificate (RFC 5280 section 6.1.3).
+fn issued_by(certificate: &Certificate<'_>, root: &Certificate<'_>) -> Result<(), String> {
+    let key = root.subject_public_key_info();
+    let provider = provider();
+    let mut algorithms = provider.signature_verification_algorithms.all.iter().filter(|algorithm| {
+        algorithm.public_key_alg_id().as_ref() == key.algorithm
+            && algorithm.signature_alg_id().as_ref() == certificate.signature_algorithm()
+    });
+    let signed = algorithms.any(|algorithm| {
+        algorithm.verify_signature(key.public_key, certificate.tbs(), certificate.signature()).is_ok()
+    });
+    if signed && certificate.issuer() == root.subject() {
+        return Ok(());
+    }
+    Err(format!("found a certificate by {}, expected one by the root.pem beside it", certificate.issuer()))
+}
+
+/// Returns the hash of a SubjectPublicKeyInfo.
+fn hash(spki: &[u8]) -> KeyHash {
+    use sha2::{Digest as _, Sha256};
+    KeyHash::new(Sha256::digest(spki).into())
+}

@@ -1,0 +1,325 @@
+//! Changes of a mesh: worked out first, then written, so that they can be shown and refused in between.
+
+use std::path::{Path, PathBuf};
+
+use edgetrust_core::x509::KeyHash;
+use pki_types::UnixTime;
+
+use super::certificate::{key_hash, not_after};
+use super::change::{Change, changes};
+use super::folder::{
+    Folder, PASSWORDS, PUBLIC, PUBLIC_FOLDER, Passwords, SECRET, SECRET_FOLDER, SIGNED, SIGNER, SITES, Signed,
+    first_certificate, signer_password, site_password, unfinished,
+};
+use super::init::{NewAuthority, NewSite, check_site, make_signer, mesh_end, pem};
+use super::links::{self, Pair};
+use super::mesh::{self, DeniedKey, Mesh};
+use super::name;
+use super::place::{self, look, replace};
+use super::requested::RequestedKey;
+use super::site::{self, Addresses};
+
+/// A change that is worked out and not yet made.
+pub(crate) struct Edit {
+    before: Mesh,
+    before_text: Vec<u8>,
+    after: Mesh,
+    /// What is different afterwards.
+    pub(crate) changes: Vec<Change>,
+    /// The CA of a site that is added, and the root's certificate.
+    authority: Option<(NewAuthority, pki_types::CertificateDer<'static>)>,
+}
+
+/// The result of a change that was made.
+pub(crate) struct Applied {
+    pub(crate) sequence: u64,
+    pub(crate) signed: Signed,
+    /// Files that people had changed, and that the change therefore left alone.
+    pub(crate) left: Vec<PathBuf>,
+}
+
+/// A key to deny.
+pub(crate) struct Denial {
+    pub(crate) key: KeyHash,
+    pub(crate) reason: Option<String>,
+    /// As the option has it.
+    pub(crate) until: Option<String>,
+}
+
+impl Edit {
+    fn begin(folder: &Folder) -> Result<Self, String> {
+        let (before, before_text) = folder.mesh()?;
+        Ok(Self { after: before.clone(), before, before_text, changes: Vec::new(), authority: None })
+    }
+
+    /// Works out what is different. A mesh that would not be valid is refused here.
+    fn worked_out(mut self) -> Result<Self, String> {
+        self.after.sites.sort_by(|one, other| one.name.cmp(&other.name));
+        self.after.text()?;
+        self.changes.extend(changes(&self.before, &self.after));
+        Ok(self)
+    }
+
+    /// Returns whether the change takes away what a site could do before.
+    pub(crate) fn cuts(&self) -> bool {
+        self.changes.iter().any(|change| change.cuts)
+    }
+
+    /// Makes the change, and signs the mesh if the signer's key can be opened.
+    ///
+    /// # Errors
+    /// Fails if a password is wrong, and then nothing is written; or if a file cannot be written: then the same command
+    /// can be run again.
+    pub(crate) fn apply(self, folder: &Folder, passwords: &Passwords<'_>, now: UnixTime) -> Result<Applied, String> {
+        let signer = folder.signer(passwords)?;
+        let mut after = self.after.clone();
+        after.sequence = next(self.before.sequence)?;
+        after.previous = Some(mesh::digest(&self.before_text));
+        let signer_file = folder.path().join(SIGNER[0]);
+        let signer_end = if signer_file.exists() { Some(not_after(&first_certificate(&signer_file)?)?) } else { None };
+        after.not_after = mesh::shown(mesh_end(now, signer_end));
+        if let Some((authority, root)) = &self.authority {
+            place::make(&folder.path().join(SITES), PUBLIC_FOLDER)?;
+            place::make(&folder.path().join(PASSWORDS), SECRET_FOLDER)?;
+            let staged = folder.path().join(SITES).join(unfinished(&authority.site));
+            let password = folder.path().join(PASSWORDS).join(unfinished(&site_password(&authority.site)));
+            authority.write(&staged, &password, &after, root)?;
+        }
+        let left = self.write_sites(folder, &after)?;
+        folder.commit(&after, signer.as_ref())?;
+        Ok(Applied { sequence: after.sequence, signed: folder.signed()?, left })
+    }
+
+    /// Writes again what follows from the mesh in the folders of sites, and returns files that people had changed.
+    fn write_sites(&self, folder: &Folder, after: &Mesh) -> Result<Vec<PathBuf>, String> {
+        let mut left = Vec::new();
+        for (old, new) in after.sites.iter().filter_map(|new| Some((self.before.site(&new.name)?, new))) {
+            let (there, was, is) = (folder.path().join(SITES).join(&new.name), (&self.before, old), (after, new));
+            let file = there.join(site::GATEWAY);
+            if !write_gateway(&file, was, is)? {
+                left.push(file);
+            }
+            let file = there.join(site::README);
+            let (old, new) = (site::readme(was.0, was.1)?, site::readme(is.0, is.1)?);
+            if old != new && look(&file)?.as_deref() == Some(old.as_bytes()) {
+                replace(&file, new.as_bytes(), PUBLIC)?;
+            }
+        }
+        Ok(left)
+    }
+}
+
+/// Writes a gateway's configuration again, if it is to be another. Returns `false` if people have changed it: then it
+/// stays as it is.
+fn write_gateway(
+    file: &Path,
+    (before, old): (&Mesh, &mesh::Site),
+    (after, new): (&Mesh, &mesh::Site),
+) -> Result<bool, String> {
+    let Some(found) = look(file)? else { return Ok(true) };
+    let found = String::from_utf8_lossy(&found).into_owned();
+    let none = Addresses::default();
+    if site::gateway_json(before, old, &none)? == site::gateway_json(after, new, &none)? {
+        return Ok(true);
+    }
+    let Some(addresses) = Addresses::read(&found) else { return Ok(false) };
+    let next = site::gateway_json(after, new, &addresses)?;
+    // An interrupted command has written it before.
+    if found == next {
+        return Ok(true);
+    }
+    if found != site::gateway_json(before, old, &addresses)? {
+        return Ok(false);
+    }
+    replace(file, next.as_bytes(), PUBLIC)?;
+    Ok(true)
+}
+
+/// Adds a site with a CA, whose key is new or was made at the site, and its links. Opens the root's key.
+///
+/// # Errors
+/// Fails if the site does not go with the others, or the root's key cannot be opened.
+pub(crate) fn add(
+    folder: &Folder,
+    (new, requested): (&NewSite, Option<&RequestedKey>),
+    pairs: &[Pair],
+    passwords: &Passwords<'_>,
+    now: UnixTime,
+) -> Result<Edit, String> {
+    let mut edit = Edit::begin(folder)?;
+    // After an interruption the command may be run again.
+    let there = edit.before.site(&new.name).is_some_and(|site| {
+        let same_key = requested.is_none_or(|key| site.issuers.iter().any(|issuer| key.is_of(issuer)));
+        site.domains == [new.domain.clone()] && same_key
+    });
+    if !there {
+        let sites = edit.before.sites.iter();
+        let others: Vec<_> =
+            sites.flat_map(|site| site.domains.iter().map(|domain| (domain.as_str(), site.name.as_str()))).collect();
+        check_site(new, &others)?;
+        edit.after.sites.push(new.entry(None));
+    }
+    for pair in pairs {
+        pair.check("--link", &edit.after)?;
+        links::add(&mut edit.after, pair);
+    }
+    if !there {
+        let root = folder.root(passwords)?;
+        let authority = match requested {
+            Some(key) => NewAuthority::certify(&root, &edit.before.mesh, new, key, now)?,
+            None => NewAuthority::make(&root, &edit.before.mesh, new, now)?,
+        };
+        let issuer = mesh::base64(&authority.certificate);
+        let site = edit.after.sites.iter_mut().find(|site| site.name == new.name);
+        site.ok_or("found no such site")?.issuers = vec![issuer];
+        edit.authority = Some((authority, root.certificate().clone()));
+    }
+    edit.worked_out()
+}
+
+/// Takes a site out of the mesh.
+///
+/// # Errors
+/// Fails if there is no such site.
+pub(crate) fn remove(folder: &Folder, site: &str) -> Result<Edit, String> {
+    let mut edit = Edit::begin(folder)?;
+    name::label("SITE", site)?;
+    edit.before.known_site("SITE", site)?;
+    edit.after.sites.retain(|other| other.name != site);
+    links::drop_site(&mut edit.after, site);
+    edit.worked_out()
+}
+
+/// Links a site with another.
+///
+/// # Errors
+/// Fails if a site or the service is unknown.
+pub(crate) fn link(folder: &Folder, pair: &Pair) -> Result<Edit, String> {
+    let mut edit = Edit::begin(folder)?;
+    pair.check("link", &edit.before)?;
+    links::add(&mut edit.after, pair);
+    edit.worked_out()
+}
+
+/// Takes a link away.
+///
+/// # Errors
+/// Fails if a site or the service is unknown.
+pub(crate) fn unlink(folder: &Folder, pair: &Pair) -> Result<Edit, String> {
+    let mut edit = Edit::begin(folder)?;
+    pair.check("unlink", &edit.before)?;
+    if links::loses_every(&edit.before, pair) {
+        let what = "sites that are added later are no longer linked by themselves, as \"*\" had it".to_owned();
+        edit.changes.push(Change::of_all(what).cutting());
+    }
+    links::take(&mut edit.after, pair);
+    edit.worked_out()
+}
+
+/// Denies a key: nobody accepts it anywhere in a chain.
+///
+/// # Errors
+/// Fails if the reason or the time cannot be written.
+pub(crate) fn deny(folder: &Folder, denial: &Denial) -> Result<Edit, String> {
+    let mut edit = Edit::begin(folder)?;
+    denial.reason.as_deref().map_or(Ok(()), |reason| name::reason("--reason", reason))?;
+    let until = denial.until.as_deref().map(|until| mesh::time("--until", until)).transpose()?.map(mesh::shown);
+    let entry = DeniedKey { key: denial.key.to_string(), reason: denial.reason.clone(), until };
+    match edit.after.denied_keys.iter_mut().find(|denied| denied.key == entry.key) {
+        Some(known) if *known == entry => {}
+        Some(known) => {
+            *known = entry;
+            edit.changes.push(Change::of_all(format!("the key {} stays denied, with these words", denial.key)));
+        }
+        None => edit.after.denied_keys.push(entry),
+    }
+    let signer = folder.path().join(SIGNER[0]);
+    if signer.exists() && key_hash(&first_certificate(&signer)?)? == denial.key {
+        let what = "no gateway takes a mesh of this signer any more: make another with the command signer".to_owned();
+        edit.changes.push(Change::of_all(what).cutting());
+    }
+    edit.worked_out()
+}
+
+/// Takes the denial of a key back.
+///
+/// # Errors
+/// Fails if the mesh is not valid.
+pub(crate) fn allow(folder: &Folder, key: &KeyHash) -> Result<Edit, String> {
+    let mut edit = Edit::begin(folder)?;
+    edit.after.denied_keys.retain(|denied| denied.key != key.to_string());
+    edit.worked_out()
+}
+
+/// Signs the mesh. It gets a new sequence where people have changed it by hand and left the sequence that was signed
+/// last, and a new end where less than a third of its time is left.
+///
+/// # Errors
+/// Fails if there is no signer here, or its key cannot be opened.
+pub(crate) fn sign(folder: &Folder, passwords: &Passwords<'_>, now: UnixTime) -> Result<Applied, String> {
+    let key = folder.path().join(SIGNER[1]);
+    let missing =
+        || format!("{}: not here, or found no password, expected the signer's key and password", key.display());
+    let signer = folder.signer(passwords)?.ok_or_else(missing)?;
+    let (mesh, text) = folder.mesh()?;
+    let mut after = mesh.clone();
+    let signed = folder.stated()?.map(|stated| stated.payload).filter(|payload| *payload != text);
+    if let Some(payload) = signed {
+        let last = Mesh::parse(&payload).map_err(|error| format!("{SIGNED}: {error}"))?;
+        if mesh.sequence <= last.sequence {
+            after.sequence = next(last.sequence)?;
+            after.previous = Some(mesh::digest(&payload));
+        }
+    }
+    let end = mesh_end(now, Some(not_after(&signer.certificate)?));
+    let left = mesh::time("not_after", &mesh.not_after)?.as_secs().saturating_sub(now.as_secs());
+    let whole = end.as_secs().saturating_sub(now.as_secs());
+    if left < whole / 3 {
+        if after.sequence == mesh.sequence {
+            after.sequence = next(mesh.sequence)?;
+            after.previous = Some(mesh::digest(&text));
+        }
+        after.not_after = mesh::shown(end);
+    }
+    match after == mesh {
+        true => folder.sign(Some(&signer))?,
+        false => folder.commit(&after, Some(&signer))?,
+    }
+    Ok(Applied { sequence: after.sequence, signed: folder.signed()?, left: Vec::new() })
+}
+
+/// Signs the mesh if the signer's key can be opened.
+///
+/// # Errors
+/// Fails if a password is wrong or a file cannot be written.
+pub(crate) fn sign_if_possible(
+    folder: &Folder,
+    passwords: &Passwords<'_>,
+    now: UnixTime,
+) -> Result<Option<Applied>, String> {
+    match folder.signer(passwords)? {
+        Some(_) => sign(folder, passwords, now).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Issues a signer of the next generation, and signs the mesh by it. Opens the root's key.
+///
+/// # Errors
+/// Fails if the root's key cannot be opened or a file cannot be written.
+pub(crate) fn new_signer(folder: &Folder, passwords: &Passwords<'_>, now: UnixTime) -> Result<(u32, UnixTime), String> {
+    let (mesh, _) = folder.mesh()?;
+    let root = folder.root(passwords)?;
+    let generation = folder.last_generation()?.checked_add(1).ok_or("found the last generation")?;
+    let (signer, encrypted, password) = make_signer(&root, &mesh.mesh, generation, now)?;
+    let kept = folder.path().join(PASSWORDS).join(signer_password(generation));
+    place::make(&folder.path().join(PASSWORDS), SECRET_FOLDER)?;
+    replace(&kept, password.file().as_bytes(), SECRET)?;
+    folder.replace_signer(&pem(&signer.certificate), &encrypted, generation)?;
+    folder.sign(Some(&signer))?;
+    Ok((generation, not_after(&signer.certificate)?))
+}
+
+fn next(sequence: u64) -> Result<u64, String> {
+    sequence.checked_add(1).ok_or_else(|| "sequence: found the largest, expected less".to_owned())
+}

@@ -1,0 +1,308 @@
+//! The folder of a mesh: what lies where in it, and how it changes.
+//!
+//! | entry | holds |
+//! |---|---|
+//! | `mesh.json`, `mesh.signed.json` | what the mesh is, and the same signed |
+//! | `root/`, `signer/` | a certificate and its encrypted key each |
+//! | `sites/NAME/` | all that a site needs to run |
+//! | `passwords/` | `root`, `signer-GENERATION` and `site-NAME`, apart from the keys that they open |
+//! | `removed/`, `retired/` | folders of sites and signers that the mesh no longer has |
+//!
+//! Names that begin with a dot are unfinished.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use pki_types::CertificateDer;
+
+use super::certificate::{Root, generation};
+use super::key::{self, Password};
+use super::mesh::Mesh;
+use super::place::{failed, look, make, move_to, remove_all, replace};
+use super::signature::{self, Signer, Stated};
+use crate::pem;
+
+pub(super) const MESH: &str = "mesh.json";
+pub(super) const SIGNED: &str = "mesh.signed.json";
+pub(super) const ROOT: [&str; 2] = ["root/root.pem", "root/root.key"];
+pub(super) const SIGNER: [&str; 2] = ["signer/signer.pem", "signer/signer.key"];
+pub(super) const SITES: &str = "sites";
+pub(super) const PASSWORDS: &str = "passwords";
+const SIGNER_FOLDER: &str = "signer";
+const NEW_SIGNER: &str = ".signer.new";
+const REMOVED: &str = "removed";
+const RETIRED: &str = "retired";
+
+/// Modes of files and folders: of secrets, and of what everybody may read.
+pub(super) const SECRET: u32 = 0o600;
+pub(super) const PUBLIC: u32 = 0o644;
+pub(super) const SECRET_FOLDER: u32 = 0o700;
+pub(super) const PUBLIC_FOLDER: u32 = 0o755;
+
+/// Where passwords of keys come from: a file that an option names, the file in `passwords/`, or a person.
+pub(crate) struct Passwords<'a> {
+    pub(crate) root: Option<&'a Path>,
+    pub(crate) signer: Option<&'a Path>,
+    /// Asks for the password of this key file; `None` if there is no terminal to ask at.
+    pub(crate) ask: &'a dyn Fn(&Path) -> Result<Option<Password>, String>,
+}
+
+/// Whether `mesh.signed.json` says what `mesh.json` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signed {
+    /// It does, by a signer of this generation.
+    By(u32),
+    /// It holds an earlier `mesh.json`, or another signer's signature than the present one's.
+    Outdated,
+    /// There is no such file.
+    Not,
+}
+
+/// A folder of a mesh that no other command changes meanwhile.
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// The lock of the folder, which the system releases however the process ends.
+    _lock: File,
+}
+
+impl Folder {
+    /// Locks the folder, and finishes what an interrupted command has left.
+    ///
+    /// # Errors
+    /// Fails if there is no mesh in the folder, another command uses it, or it cannot be written to.
+    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+        let lock = File::open(path).map_err(failed(path, "opened"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(format!("{}: another command uses it", path.display())),
+            Err(TryLockError::Error(error)) => return Err(failed(path, "locked")(error)),
+        }
+        let folder = Self { path: path.to_owned(), _lock: lock };
+        folder.settle()?;
+        Ok(folder)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the mesh, and the octets of its file.
+    pub(super) fn mesh(&self) -> Result<(Mesh, Vec<u8>), String> {
+        mesh(&self.path)
+    }
+
+    /// Opens the root's key.
+    ///
+    /// # Errors
+    /// Fails if the key is not here, or nothing opens it.
+    pub(super) fn root(&self, passwords: &Passwords<'_>) -> Result<Root, String> {
+        let [certificate, key] = ROOT.map(|name| self.path.join(name));
+        if !key.exists() {
+            return Err(format!("{}: not here, expected the root's key for this command", key.display()));
+        }
+        let password = self.password("root", passwords.root, &key, passwords)?.ok_or_else(|| {
+            let kept = self.path.join(PASSWORDS).join("root");
+            format!(
+                "{}: found no password, expected --passphrase-file, {} or a terminal",
+                key.display(),
+                kept.display()
+            )
+        })?;
+        let opened = key::open(&key, &password)?;
+        Root::open(first_certificate(&certificate)?, opened).map_err(|error| format!("{}: {error}", key.display()))
+    }
+
+    /// Opens the signer's key; `None` if it is not here or there is no password for it.
+    ///
+    /// # Errors
+    /// Fails if the password is wrong or a file cannot be read.
+    pub(super) fn signer(&self, passwords: &Passwords<'_>) -> Result<Option<Signer>, String> {
+        let [certificate, key] = SIGNER.map(|name| self.path.join(name));
+        if !key.exists() {
+            return Ok(None);
+        }
+        let certificate = first_certificate(&certificate)?;
+        let kept = signer_password(generation(&certificate).map_err(|error| format!("{}: {error}", SIGNER[0]))?);
+        let Some(password) = self.password(&kept, passwords.signer, &key, passwords)? else { return Ok(None) };
+        let opened = key::open(&key, &password)?;
+        let parsed = edgetrust_core::x509::Certificate::from_der(&certificate).map_err(|error| error.to_string())?;
+        key::belongs(&opened, &parsed).map_err(|error| format!("{}: {error}", key.display()))?;
+        Ok(Some(Signer { certificate, key: opened }))
+    }
+
+    fn password(
+        &self,
+        name: &str,
+        option: Option<&Path>,
+        key: &Path,
+        passwords: &Passwords<'_>,
+    ) -> Result<Option<Password>, String> {
+        let kept = self.path.join(PASSWORDS).join(name);
+        match option {
+            Some(file) => Password::read(file).map(Some),
+            None if kept.exists() => Password::read(&kept).map(Some),
+            None => (passwords.ask)(key),
+        }
+    }
+
+    /// Replaces `mesh.json`: from then on the change is made, whatever happens. Then everything follows from it.
+    pub(super) fn commit(&self, mesh: &Mesh, signer: Option<&Signer>) -> Result<(), String> {
+        let text = mesh.text()?;
+        replace(&self.path.join(MESH), text.as_bytes(), PUBLIC)?;
+        self.sign(signer)?;
+        self.settle()
+    }
+
+    /// Signs `mesh.json` as it is, if there is a signer.
+    pub(super) fn sign(&self, signer: Option<&Signer>) -> Result<(), String> {
+        let Some(signer) = signer else { return Ok(()) };
+        let (_, text) = self.mesh()?;
+        let signed = signature::sign(&text, signer)?;
+        replace(&self.path.join(SIGNED), signed.as_bytes(), PUBLIC)
+    }
+
+    /// Makes the folder what `mesh.json` says: finishes sites and signers that were added, puts away what was removed,
+    /// and copies `mesh.json` to each site. What no `mesh.json` has come to name is thrown away.
+    fn settle(&self) -> Result<(), String> {
+        let (mesh, text) = self.mesh()?;
+        let (sites, passwords) = (self.path.join(SITES), self.path.join(PASSWORDS));
+        for site in mesh.site_names() {
+            let (there, staged) = (sites.join(site), sites.join(unfinished(site)));
+            if !there.exists() && staged.exists() {
+                let password = passwords.join(unfinished(&site_password(site)));
+                if password.exists() {
+                    move_to(&password, &passwords.join(site_password(site)))?;
+                }
+                move_to(&staged, &there)?;
+            }
+            let copy = there.join(MESH);
+            if there.exists() && look(&copy)?.as_deref() != Some(&text) {
+                replace(&copy, &text, PUBLIC)?;
+            }
+        }
+        self.put_away(&mesh)?;
+        self.settle_signer()
+    }
+
+    /// Moves the folders of sites that the mesh no longer has to `removed/`, and deletes unfinished ones.
+    fn put_away(&self, mesh: &Mesh) -> Result<(), String> {
+        let (sites, passwords) = (self.path.join(SITES), self.path.join(PASSWORDS));
+        for name in names(&sites)? {
+            if name.starts_with('.') {
+                remove_all(&sites.join(&name))?;
+            } else if mesh.site(&name).is_none() {
+                let removed = self.path.join(REMOVED);
+                make(&removed, SECRET_FOLDER)?;
+                let after = format!("{name}-{}", mesh.sequence);
+                let password = passwords.join(site_password(&name));
+                if password.exists() {
+                    move_to(&password, &passwords.join(format!("removed-{after}")))?;
+                }
+                move_to(&sites.join(&name), &removed.join(after))?;
+            }
+        }
+        let mut unfinished = names(&passwords)?.into_iter().filter(|name| name.starts_with('.'));
+        unfinished.try_for_each(|name| remove_all(&passwords.join(name)))
+    }
+
+    fn settle_signer(&self) -> Result<(), String> {
+        let [there, staged] = [SIGNER_FOLDER, NEW_SIGNER].map(|name| self.path.join(name));
+        match (there.exists(), staged.exists()) {
+            (_, false) => Ok(()),
+            (false, true) => move_to(&staged, &there),
+            (true, true) => remove_all(&staged),
+        }
+    }
+
+    /// Puts a new signer in the place of the present one, which is kept in `retired/`.
+    pub(super) fn replace_signer(&self, certificate: &str, key: &str, generation: u32) -> Result<(), String> {
+        let [there, staged] = [SIGNER_FOLDER, NEW_SIGNER].map(|name| self.path.join(name));
+        make(&staged, SECRET_FOLDER)?;
+        replace(&staged.join("signer.pem"), certificate.as_bytes(), PUBLIC)?;
+        replace(&staged.join("signer.key"), key.as_bytes(), SECRET)?;
+        if there.exists() {
+            let retired = self.path.join(RETIRED);
+            make(&retired, SECRET_FOLDER)?;
+            move_to(&there, &retired.join(format!("signer-before-{generation}")))?;
+        }
+        self.settle_signer()
+    }
+
+    /// Returns the generation of the last signer, 0 if there was none.
+    pub(super) fn last_generation(&self) -> Result<u32, String> {
+        let certificate = self.path.join(SIGNER[0]);
+        let present = if certificate.exists() { generation(&first_certificate(&certificate)?)? } else { 0 };
+        Ok(self.stated()?.map_or(0, |stated| stated.generation).max(present))
+    }
+
+    /// Returns what the signed file says of itself, if there is one.
+    pub(super) fn stated(&self) -> Result<Option<Stated>, String> {
+        stated(&self.path)
+    }
+
+    /// Returns whether the mesh is signed.
+    pub(crate) fn signed(&self) -> Result<Signed, String> {
+        signed(&self.path)
+    }
+}
+
+/// Returns the mesh of a folder, and the octets of its file.
+pub(super) fn mesh(path: &Path) -> Result<(Mesh, Vec<u8>), String> {
+    let file = path.join(MESH);
+    let text = look(&file)?.ok_or_else(|| format!("{}: not there, expected the file of a mesh", file.display()))?;
+    let mesh = Mesh::parse(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok((mesh, text))
+}
+
+/// Returns whether the mesh of a folder is signed.
+pub(super) fn signed(path: &Path) -> Result<Signed, String> {
+    let Some(stated) = stated(path)? else { return Ok(Signed::Not) };
+    let certificate = path.join(SIGNER[0]);
+    let present = match certificate.exists() {
+        true => Some(generation(&first_certificate(&certificate)?)?),
+        false => None,
+    };
+    let (_, text) = mesh(path)?;
+    let current = stated.payload == text && present.is_none_or(|present| present == stated.generation);
+    Ok(if current { Signed::By(stated.generation) } else { Signed::Outdated })
+}
+
+fn stated(path: &Path) -> Result<Option<Stated>, String> {
+    let file = path.join(SIGNED);
+    let text = look(&file)?;
+    let stated = text.map(|text| signature::stated(&text)).transpose();
+    stated.map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// Returns the first certificate of a file.
+pub(super) fn first_certificate(file: &Path) -> Result<CertificateDer<'static>, String> {
+    let all = pem::read_certificates(file).map_err(|error| error.to_string())?;
+    all.into_iter().next().ok_or_else(|| format!("{}: found no certificate", file.display()))
+}
+
+/// Returns the name of what is not yet finished.
+pub(super) fn unfinished(name: &str) -> String {
+    format!(".{name}.new")
+}
+
+pub(super) fn site_password(site: &str) -> String {
+    format!("site-{site}")
+}
+
+pub(super) fn signer_password(generation: u32) -> String {
+    format!("signer-{generation}")
+}
+
+/// Returns the names of a folder's entries, none if there is no such folder.
+fn names(folder: &Path) -> Result<Vec<String>, String> {
+    let read = || -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        // The names of others, which are not text, are none of ours.
+        entries.filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose()).collect()
+    };
+    read().map_err(failed(folder, "read"))
+}

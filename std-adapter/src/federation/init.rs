@@ -1,0 +1,303 @@
+//! Makes a mesh from nothing, and the parts of which it is made: CAs of sites, and signers.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use pki_types::{CertificateDer, UnixTime};
+
+use super::certificate::{Root, Uris};
+use super::folder::{
+    MESH, PASSWORDS, PUBLIC, PUBLIC_FOLDER, ROOT, SECRET, SECRET_FOLDER, SIGNED, SIGNER, SITES, signer_password,
+    site_password, unfinished,
+};
+use super::key::{self, Password};
+use super::links::{self, Pair};
+use super::mesh::{self, DEFAULT_SERVICE, Gateway, Mesh, Service, Site};
+use super::place::{failed, make, move_to, remove_all, replace};
+use super::requested::RequestedKey;
+use super::signature::{self, Signer};
+use super::{name, site};
+
+/// How long a mesh file can be taken.
+const MESH_LIFE: u64 = 365 * 86_400;
+
+/// A site that is to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct NewSite {
+    pub(crate) name: String,
+    pub(crate) domain: String,
+    pub(crate) address: Option<String>,
+    /// Whether its CA may issue URIs of the domain, as SPIFFE has them.
+    pub(crate) spiffe: bool,
+}
+
+/// A mesh that is to be made.
+#[derive(Debug)]
+pub(crate) struct Init {
+    pub(crate) name: String,
+    /// Whether there are no sites yet.
+    pub(crate) root_only: bool,
+    pub(crate) sites: Vec<NewSite>,
+    /// Names and ports; none stands for one of the default.
+    pub(crate) services: Vec<(String, u16)>,
+    /// None stands for every ordered pair, for the first service.
+    pub(crate) links: Vec<Pair>,
+    /// The password of the root's key; without one it is generated.
+    pub(crate) password: Option<Password>,
+}
+
+/// A mesh that was made.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) mesh: Mesh,
+    pub(crate) links: Vec<Pair>,
+    /// Whether nobody named a link.
+    pub(crate) linked_by_default: bool,
+    /// When the root ends.
+    pub(crate) root_not_after: UnixTime,
+}
+
+/// Makes the folder of a mesh as a whole or not at all.
+///
+/// # Errors
+/// Fails if the folder exists, an option is not valid, or the files cannot be written.
+pub(crate) fn init(folder: &Path, init: Init, now: UnixTime) -> Result<Made, String> {
+    init.check()?;
+    if folder.symlink_metadata().is_ok() {
+        return Err(format!("{}: exists already, expected a folder that is still to be made", folder.display()));
+    }
+    let name = folder.file_name().ok_or_else(|| format!("{}: expected the name of a folder", folder.display()))?;
+    let staged = folder.with_file_name(unfinished(&name.to_string_lossy()));
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !parent.is_dir() {
+        return Err(format!("{}: found no folder, expected one to make {} in", parent.display(), folder.display()));
+    }
+    // Two commands that make the same folder: one of them fails here, and neither harms the other's.
+    let lock = File::open(parent).map_err(failed(parent, "opened"))?;
+    lock.try_lock().map_err(|_| format!("{}: another command makes a folder there", parent.display()))?;
+    remove_all(&staged)?;
+    let made = init.write(&staged, now).and_then(|made| {
+        move_to(&staged, folder)?;
+        Ok(made)
+    });
+    if made.is_err() {
+        // The error before says more, and the next command removes it.
+        let _ = remove_all(&staged);
+    }
+    made
+}
+
+impl Init {
+    /// Checks what can be checked before keys are made, by the names of the options.
+    fn check(&self) -> Result<(), String> {
+        name::mesh("--name", &self.name)?;
+        if self.sites.is_empty() && !self.root_only {
+            return Err("--site: found none, expected one or more".to_owned());
+        }
+        let mut domains: Vec<(&str, &str)> = Vec::new();
+        for site in &self.sites {
+            check_site(site, &domains)?;
+            domains.push((&site.domain, &site.name));
+        }
+        for (number, (service, port)) in self.services.iter().enumerate() {
+            name::label("--service", service)?;
+            if *port == 0 {
+                return Err(format!("--service: found port 0 for {service}, expected 1 to 65535"));
+            }
+            if self.services.iter().take(number).any(|(other, _)| other == service) {
+                return Err(format!("--service: found {service} twice, expected each service once"));
+            }
+        }
+        let mesh = self.mesh(Vec::new(), Vec::new(), UnixTime::since_unix_epoch(std::time::Duration::ZERO));
+        self.links.iter().try_for_each(|pair| pair.check("--link", &mesh))
+    }
+
+    /// Returns the mesh with these roots, and an issuer for each site in order, or none for any.
+    fn mesh(&self, roots: Vec<String>, issuers: Vec<String>, not_after: UnixTime) -> Mesh {
+        let (service, port) = DEFAULT_SERVICE;
+        let default = [(service.to_owned(), port)];
+        let services = if self.services.is_empty() { &default[..] } else { &self.services };
+        let issuers = issuers.into_iter().map(Some).chain(std::iter::repeat(None));
+        let sites = self.sites.iter().zip(issuers).map(|(site, issuer)| site.entry(issuer));
+        let mut mesh = Mesh {
+            mesh: self.name.clone(),
+            sequence: 1,
+            previous: None,
+            not_after: mesh::shown(not_after),
+            roots,
+            sites: sites.collect(),
+            services: services.iter().map(|(name, port)| Service { name: name.clone(), port: *port }).collect(),
+            links: Vec::new(),
+            denied_keys: Vec::new(),
+        };
+        mesh.sites.sort_by(|one, other| one.name.cmp(&other.name));
+        mesh
+    }
+
+    fn write(&self, folder: &Path, now: UnixTime) -> Result<Made, String> {
+        make(folder, SECRET_FOLDER)?;
+        for name in [PASSWORDS, "root", "signer"] {
+            make(&folder.join(name), SECRET_FOLDER)?;
+        }
+        make(&folder.join(SITES), PUBLIC_FOLDER)?;
+        let root = self.write_root(folder, now)?;
+        let signer = write_signer(folder, &root, &self.name, now)?;
+        let root_not_after = super::certificate::not_after(root.certificate())?;
+        let signer_end = super::certificate::not_after(&signer.certificate)?;
+        let authorities: Vec<_> =
+            self.sites.iter().map(|site| NewAuthority::make(&root, &self.name, site, now)).collect::<Result<_, _>>()?;
+        let issuers = authorities.iter().map(|authority| mesh::base64(&authority.certificate)).collect();
+        let mut mesh = self.mesh(vec![mesh::base64(root.certificate())], issuers, mesh_end(now, Some(signer_end)));
+        let names: Vec<String> = mesh.site_names().map(str::to_owned).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let first = mesh.services.first().map(|service| service.name.clone()).unwrap_or_default();
+        let linked_by_default = self.links.is_empty() && !self.root_only;
+        let links = if linked_by_default { links::every_pair(&names, &first) } else { self.links.clone() };
+        links.iter().for_each(|pair| links::add(&mut mesh, pair));
+        let text = mesh.text()?;
+        for authority in &authorities {
+            let there = folder.join(SITES).join(&authority.site);
+            let password = folder.join(PASSWORDS).join(site_password(&authority.site));
+            authority.write(&there, &password, &mesh, root.certificate())?;
+            replace(&there.join(MESH), text.as_bytes(), PUBLIC)?;
+        }
+        replace(&folder.join(MESH), text.as_bytes(), PUBLIC)?;
+        replace(&folder.join(SIGNED), signature::sign(text.as_bytes(), &signer)?.as_bytes(), PUBLIC)?;
+        Ok(Made { links: links::pairs(&mesh).into_iter().collect(), mesh, linked_by_default, root_not_after })
+    }
+
+    fn write_root(&self, folder: &Path, now: UnixTime) -> Result<Root, String> {
+        let key = key::generate()?;
+        let generated = if self.password.is_none() { Some(Password::random()?) } else { None };
+        if let Some(password) = &generated {
+            replace(&folder.join(PASSWORDS).join("root"), password.file().as_bytes(), SECRET)?;
+        }
+        let password = self.password.as_ref().or(generated.as_ref()).ok_or("found no password")?;
+        replace(&folder.join(ROOT[1]), key::encrypt(&key, password)?.as_bytes(), SECRET)?;
+        let root = Root::make(&self.name, key, now)?;
+        replace(&folder.join(ROOT[0]), pem(root.certificate()).as_bytes(), PUBLIC)?;
+        Ok(root)
+    }
+}
+
+impl NewSite {
+    fn uris(&self) -> Uris {
+        if self.spiffe { Uris::OfDomain } else { Uris::None }
+    }
+
+    /// Returns the site's entry of the mesh.
+    pub(super) fn entry(&self, issuer: Option<String>) -> Site {
+        Site {
+            name: self.name.clone(),
+            domains: vec![self.domain.clone()],
+            issuers: issuer.into_iter().collect(),
+            gateways: vec![Gateway {
+                host: format!("gateway.{}", self.domain),
+                address: self.address.clone(),
+                ports: None,
+            }],
+        }
+    }
+}
+
+/// Checks a site by the names of the options, against domains with the names of their sites.
+pub(super) fn check_site(site: &NewSite, others: &[(&str, &str)]) -> Result<(), String> {
+    name::label("--site", &site.name)?;
+    if others.iter().any(|(_, other)| *other == site.name) {
+        return Err(format!("--site: found {} twice, expected each site once", site.name));
+    }
+    name::domain("--site", &site.domain)?;
+    mesh::apart("--site", &site.domain, others)?;
+    site.address.as_deref().map_or(Ok(()), |address| name::address("--address", address))
+}
+
+/// Returns when a mesh file that is written now ends: before its signer does, so that none is signed by an expired one.
+pub(super) fn mesh_end(now: UnixTime, signer: Option<UnixTime>) -> UnixTime {
+    let end = UnixTime::since_unix_epoch(std::time::Duration::from_secs(now.as_secs().saturating_add(MESH_LIFE)));
+    signer.map_or(end, |signer| signer.min(end))
+}
+
+/// The CA of a site that is to be written.
+pub(super) struct NewAuthority {
+    pub(super) site: String,
+    pub(super) certificate: CertificateDer<'static>,
+    /// The encrypted key and its password; none if the key is at the site.
+    key: Option<(String, Password)>,
+}
+
+impl NewAuthority {
+    /// Makes the CA of a site under a root.
+    pub(super) fn make(root: &Root, mesh: &str, site: &NewSite, now: UnixTime) -> Result<Self, String> {
+        let (key, password) = (key::generate()?, Password::random()?);
+        let certificate = root.site(mesh, (&site.name, &site.domain), site.uris(), &key, now)?;
+        let encrypted = key::encrypt(&key, &password)?;
+        Ok(Self { site: site.name.clone(), certificate, key: Some((encrypted, password)) })
+    }
+
+    /// Certifies the CA of a site whose key was made there.
+    pub(super) fn certify(
+        root: &Root,
+        mesh: &str,
+        site: &NewSite,
+        key: &RequestedKey,
+        now: UnixTime,
+    ) -> Result<Self, String> {
+        let certificate = root.site(mesh, (&site.name, &site.domain), site.uris(), key, now)?;
+        Ok(Self { site: site.name.clone(), certificate, key: None })
+    }
+
+    /// Writes the folder of the site, and the password of its key.
+    pub(super) fn write(
+        &self,
+        folder: &Path,
+        password: &Path,
+        mesh: &Mesh,
+        root: &CertificateDer<'_>,
+    ) -> Result<(), String> {
+        let entry = mesh.known_site("--site", &self.site)?;
+        make(folder, PUBLIC_FOLDER)?;
+        let (root_pem, ca_pem) = (pem(root), pem(&self.certificate));
+        let key_pem = self.key.as_ref().map(|(key, _)| key.as_str());
+        let authority = site::Authority { root_pem: &root_pem, ca_pem: &ca_pem, key_pem };
+        site::write(folder, mesh, entry, &authority)?;
+        match &self.key {
+            Some((_, chosen)) => replace(password, chosen.file().as_bytes(), SECRET),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Makes a signer of a generation: its certificate and its encrypted key as PEM, and its password.
+pub(super) fn make_signer(
+    root: &Root,
+    mesh: &str,
+    generation: u32,
+    now: UnixTime,
+) -> Result<(Signer, String, Password), String> {
+    let (key, password) = (key::generate()?, Password::random()?);
+    let certificate = root.signer(mesh, generation, &key, now)?;
+    let encrypted = key::encrypt(&key, &password)?;
+    Ok((Signer { certificate, key }, encrypted, password))
+}
+
+fn write_signer(folder: &Path, root: &Root, mesh: &str, now: UnixTime) -> Result<Signer, String> {
+    let (signer, encrypted, password) = make_signer(root, mesh, 1, now)?;
+    let [certificate, key]: [PathBuf; 2] = SIGNER.map(|name| folder.join(name));
+    replace(&folder.join(PASSWORDS).join(signer_password(1)), password.file().as_bytes(), SECRET)?;
+    replace(&key, encrypted.as_bytes(), SECRET)?;
+    replace(&certificate, pem(&signer.certificate).as_bytes(), PUBLIC)?;
+    Ok(signer)
+}
+
+/// Returns a certificate in PEM (RFC 7468 section 5).
+pub(super) fn pem(certificate: &CertificateDer<'_>) -> String {
+    let base64 = mesh::base64(certificate);
+    let mut lines = vec!["-----BEGIN CERTIFICATE-----"];
+    let mut rest = base64.as_str();
+    while let Some((line, after)) = rest.split_at_checked(rest.len().min(64)).filter(|(line, _)| !line.is_empty()) {
+        lines.push(line);
+        rest = after;
+    }
+    lines.push("-----END CERTIFICATE-----\n");
+    lines.join("\n")
+}

@@ -1,0 +1,33 @@
+//! A mesh of sites: a root, a CA for each site, the file that says what the mesh is, and its signature.
+//!
+//! Everything lies in one folder, and `mesh.json` there is the only record: a change is made when that file is
+//! replaced, and all other files follow from it ([`Folder::settle`]).
+
+mod ceremony;
+mod certificate;
+mod change;
+mod der;
+mod edit;
+mod folder;
+mod init;
+mod key;
+mod links;
+mod mesh;
+mod name;
+mod place;
+mod requested;
+mod signature;
+mod site;
+mod tree;
+
+pub(crate) use ceremony::{Installed, Requested, install, request};
+pub(crate) use change::Change;
+pub(crate) use edit::{
+    Applied, Denial, Edit, add, allow, deny, link, new_signer, remove, sign, sign_if_possible, unlink,
+};
+pub(crate) use folder::{Folder, Passwords, Signed};
+pub(crate) use init::{Init, Made, NewSite, init};
+pub(crate) use key::Password;
+pub(crate) use links::Pair;
+pub(crate) use requested::RequestedKey;
+pub(crate) use tree::{Authority, Tree, tree};

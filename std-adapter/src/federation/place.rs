@@ -1,0 +1,99 @@
+//! Files and folders that are there as a whole or not at all.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
+
+/// The size limit of a file that is read, in octets.
+const MAX_FILE: u64 = 2 * 1024 * 1024;
+
+/// Returns the text of an error, with the path and what was to be done, as a participle.
+pub(super) fn failed(path: &Path, doing: &'static str) -> impl Fn(io::Error) -> String {
+    move |error| format!("{}: cannot be {doing}: {error}", path.display())
+}
+
+/// Returns a file's octets, or `None` if there is no such file.
+pub(super) fn look(file: &Path) -> Result<Option<Vec<u8>>, String> {
+    let opened = match File::open(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(failed(file, "opened"))?,
+    };
+    let mut octets = Vec::new();
+    opened.take(MAX_FILE.saturating_add(1)).read_to_end(&mut octets).map_err(failed(file, "read"))?;
+    if u64::try_from(octets.len()).unwrap_or(u64::MAX) > MAX_FILE {
+        return Err(format!("{}: found more than {MAX_FILE} octets", file.display()));
+    }
+    Ok(Some(octets))
+}
+
+/// Replaces a file: after any failure it is the old one or the new one. The mode holds whatever the umask is.
+pub(super) fn replace(file: &Path, octets: &[u8], mode: u32) -> Result<(), String> {
+    let beside = beside(file);
+    let write = || -> io::Result<()> {
+        remove(&beside)?;
+        let mut new = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
+        new.set_permissions(fs::Permissions::from_mode(mode))?;
+        new.write_all(octets)?;
+        new.sync_all()?;
+        fs::rename(&beside, file)?;
+        sync_parent(file)
+    };
+    write().map_err(|error| {
+        // The error before says more.
+        let _ = remove(&beside);
+        failed(file, "written")(error)
+    })
+}
+
+fn beside(file: &Path) -> std::path::PathBuf {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    file.with_file_name(format!(".{name}.new"))
+}
+
+fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Makes a folder that is not there yet.
+pub(super) fn make(folder: &Path, mode: u32) -> Result<(), String> {
+    let make = || match DirBuilder::new().mode(mode).create(folder) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        // The umask may have cleared bits.
+        Ok(()) => fs::set_permissions(folder, fs::Permissions::from_mode(mode)),
+    };
+    make().map_err(failed(folder, "made"))
+}
+
+/// Renames a file or folder to a name that is free.
+pub(super) fn move_to(from: &Path, to: &Path) -> Result<(), String> {
+    let renamed = match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Some file systems have no such flag.
+        Err(Errno::INVAL | Errno::NOSYS) if !to.exists() => fs::rename(from, to),
+        other => other.map_err(io::Error::from),
+    };
+    let renamed = renamed.and_then(|()| sync_parent(to)).and_then(|()| sync_parent(from));
+    renamed.map_err(failed(to, "made"))
+}
+
+/// Removes a file, or a folder with all that is in it.
+pub(super) fn remove_all(path: &Path) -> Result<(), String> {
+    let gone = match path.is_dir() && !path.is_symlink() {
+        true => fs::remove_dir_all(path),
+        false => remove(path),
+    };
+    gone.map_err(failed(path, "removed"))
+}
+
+/// Writes the names in the folder of a file to the disk.
+fn sync_parent(file: &Path) -> io::Result<()> {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
+}

@@ -1,0 +1,84 @@
+//! The signed form of `mesh.json`: JWS in the flattened JSON serialization (RFC 7515 section 7.2.2).
+
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use pki_types::CertificateDer;
+use rcgen::{KeyPair, SigningKey as _};
+use serde::{Deserialize, Serialize};
+
+use super::certificate::generation;
+use super::der;
+
+/// The type of the payload (RFC 7515 section 4.1.9).
+const TYPE: &str = "edgetrust-mesh+jws";
+
+/// The size limit of a signed file, in octets: base64 of the largest `mesh.json`, and its header.
+const MAX_TEXT: usize = 1536 * 1024;
+
+/// A signer with its opened key.
+pub(super) struct Signer {
+    pub(super) certificate: CertificateDer<'static>,
+    pub(super) key: KeyPair,
+}
+
+/// The protected header: exactly these members. `alg` is ECDSA with P-256 and SHA-256 (RFC 7518 section 3.4).
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    alg: String,
+    typ: String,
+    /// Certificates in DER, in base64, the signer's first (RFC 7515 section 4.1.6).
+    x5c: Vec<String>,
+}
+
+/// The file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Flattened {
+    payload: String,
+    protected: String,
+    signature: String,
+}
+
+/// What a signed file says of itself. Nothing here verifies it.
+pub(super) struct Stated {
+    /// The octets of the `mesh.json` that was signed.
+    pub(super) payload: Vec<u8>,
+    /// The generation of the signer.
+    pub(super) generation: u32,
+}
+
+/// Signs the octets of `mesh.json`.
+pub(super) fn sign(mesh: &[u8], signer: &Signer) -> Result<String, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("the mesh cannot be signed: {error}");
+    let header = Header {
+        alg: "ES256".to_owned(),
+        typ: TYPE.to_owned(),
+        x5c: vec![BASE64_STANDARD.encode(&signer.certificate)],
+    };
+    let header = serde_json::to_vec(&header).map_err(|error| failed(&error))?;
+    let protected = BASE64_URL_SAFE_NO_PAD.encode(header);
+    let payload = BASE64_URL_SAFE_NO_PAD.encode(mesh);
+    let signature = signer.key.sign(format!("{protected}.{payload}").as_bytes()).map_err(|error| failed(&error))?;
+    let signature = der::es256(&signature).ok_or_else(|| failed(&"found a key that is not P-256"))?;
+    let signature = BASE64_URL_SAFE_NO_PAD.encode(signature);
+    let text = serde_json::to_string_pretty(&Flattened { payload, protected, signature });
+    Ok(format!("{}\n", text.map_err(|error| failed(&error))?))
+}
+
+/// Reads a signed file.
+pub(super) fn stated(text: &[u8]) -> Result<Stated, String> {
+    if text.len() > MAX_TEXT {
+        return Err(format!("found {} octets, expected at most {MAX_TEXT}", text.len()));
+    }
+    let flattened: Flattened = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let decoded = |field: &str, text: &str| {
+        BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| format!("{field}: found no base64url, expected it"))
+    };
+    let header: Header =
+        serde_json::from_slice(&decoded("protected", &flattened.protected)?).map_err(|error| error.to_string())?;
+    let first = header.x5c.first().ok_or("x5c: found no certificate, expected the signer's")?;
+    let signer = BASE64_STANDARD.decode(first).map_err(|_| "x5c: found no base64, expected a certificate")?;
+    let generation = generation(&CertificateDer::from(signer))?;
+    Ok(Stated { payload: decoded("payload", &flattened.payload)?, generation })
+}

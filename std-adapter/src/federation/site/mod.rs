@@ -1,0 +1,70 @@
+//! The files of one site: all that its CA and its gateway need to run.
+
+mod ca_json;
+mod gateway_json;
+mod names;
+mod services;
+
+use std::path::Path;
+
+use super::folder::{PUBLIC, SECRET};
+use super::mesh::{Mesh, Site};
+use super::place::replace;
+
+use names::{Names, ports};
+
+pub(super) use gateway_json::{Addresses, client_name, gateway_json};
+
+/// The gateway's configuration, which follows from the mesh, and which people change.
+pub(super) const GATEWAY: &str = "gateway.json";
+
+/// What to do with the files.
+pub(super) const README: &str = "README.txt";
+
+/// All files of a site but its key, for the ceremony in which the key stays at the site. The certificate is the last:
+/// with it all is there.
+pub(super) const PUBLIC_FILES: [&str; 9] = [
+    "root.pem",
+    "ca.json",
+    GATEWAY,
+    "mesh.json",
+    "step-ca.service",
+    "edgetrust.service",
+    "compose.yaml",
+    README,
+    "ca.pem",
+];
+
+/// The certificates and the encrypted key of a site's CA.
+pub(super) struct Authority<'a> {
+    pub(super) root_pem: &'a str,
+    pub(super) ca_pem: &'a str,
+    /// None if the key is at the site.
+    pub(super) key_pem: Option<&'a str>,
+}
+
+/// Writes all files of a site but `mesh.json` into its folder.
+pub(super) fn write(folder: &Path, mesh: &Mesh, site: &Site, authority: &Authority<'_>) -> Result<(), String> {
+    let names = Names::of(site)?;
+    if let Some(key) = authority.key_pem {
+        replace(&folder.join("ca.key"), key.as_bytes(), SECRET)?;
+    }
+    for (name, text) in [
+        ("root.pem", authority.root_pem),
+        ("ca.pem", authority.ca_pem),
+        ("ca.json", &ca_json::ca_json(&names)),
+        (GATEWAY, &gateway_json(mesh, site, &Addresses::default())?),
+        ("step-ca.service", services::STEP_CA),
+        ("edgetrust.service", services::EDGETRUST),
+        ("compose.yaml", services::COMPOSE),
+        (README, &readme(mesh, site)?),
+    ] {
+        replace(&folder.join(name), text.as_bytes(), PUBLIC)?;
+    }
+    Ok(())
+}
+
+/// Returns what to do with the files.
+pub(super) fn readme(mesh: &Mesh, site: &Site) -> Result<String, String> {
+    Ok(services::readme(&Names::of(site)?, &ports(mesh, site)))
+}

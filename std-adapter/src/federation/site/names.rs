@@ -1,0 +1,47 @@
+//! The names and ports that the files of a site have in common.
+
+use crate::federation::links::pairs;
+use crate::federation::mesh::{Mesh, Site};
+
+/// The port of a site's CA.
+pub(super) const CA_PORT: u16 = 9000;
+
+/// A site, with the names that its files use.
+pub(super) struct Names<'a> {
+    pub(super) site: &'a str,
+    pub(super) domain: &'a str,
+    pub(super) gateway: &'a str,
+}
+
+impl<'a> Names<'a> {
+    /// Returns the names of a site: its first domain and its first gateway.
+    pub(super) fn of(site: &'a Site) -> Result<Self, String> {
+        let missing = || format!("site {}: found no domain or no gateway, expected one or more", site.name);
+        Ok(Self {
+            site: &site.name,
+            domain: site.domains.first().ok_or_else(missing)?,
+            gateway: site.gateways.first().map(|gateway| &gateway.host).ok_or_else(missing)?,
+        })
+    }
+
+    /// Returns the name of the site's CA as a server.
+    pub(super) fn ca(&self) -> String {
+        format!("ca.{}", self.domain)
+    }
+}
+
+/// Returns the services that others reach at a site, and the port of each.
+pub(super) fn ports(mesh: &Mesh, site: &Site) -> Vec<(String, u16)> {
+    let reached = pairs(mesh).into_iter().filter(|pair| pair.to == site.name);
+    let mut services: Vec<String> = reached.map(|pair| pair.service).collect();
+    services.sort();
+    services.dedup();
+    services.into_iter().map(|service| (service.clone(), port(mesh, site, &service))).collect()
+}
+
+/// Returns the port of a service at a site's first gateway.
+fn port(mesh: &Mesh, site: &Site, service: &str) -> u16 {
+    let own = site.gateways.first().and_then(|gateway| gateway.ports.as_ref()?.get(service).copied());
+    let common = mesh.services.iter().find(|known| known.name == service).map(|known| known.port);
+    own.or(common).unwrap_or_default()
+}

@@ -1,0 +1,156 @@
+//! What a mesh's folder holds: the tree of its certificates with their ends, its links and its denials.
+
+use std::path::Path;
+
+use edgetrust_core::x509::{Certificate, KeyHash};
+use pki_types::{CertificateDer, UnixTime};
+use serde::Serialize;
+
+use super::certificate::generation;
+use super::folder::{self, ROOT, SIGNER, SITES, Signed, first_certificate};
+use super::links::{Pair, pairs};
+use super::mesh::{self, DeniedKey, Gateway, Service};
+
+/// A folder's contents, as shown.
+#[derive(Debug, Serialize)]
+pub(crate) struct Tree {
+    pub(crate) mesh: String,
+    pub(crate) sequence: u64,
+    pub(crate) not_after: String,
+    /// "yes", "outdated" or "no".
+    pub(crate) signed: &'static str,
+    pub(crate) roots: Vec<Authority>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) signer: Option<Signer>,
+    pub(crate) sites: Vec<Site>,
+    pub(crate) services: Vec<Service>,
+    pub(crate) links: Vec<Link>,
+    pub(crate) denied_keys: Vec<DeniedKey>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// A CA.
+#[derive(Debug, Serialize)]
+pub(crate) struct Authority {
+    /// Absent where the mesh has the hash of the key alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) subject: Option<String>,
+    pub(crate) key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) not_after: Option<String>,
+}
+
+/// The signer of `mesh.json`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Signer {
+    pub(crate) generation: u32,
+    pub(crate) key: String,
+    pub(crate) not_after: String,
+}
+
+/// A site.
+#[derive(Debug, Serialize)]
+pub(crate) struct Site {
+    pub(crate) name: String,
+    pub(crate) domains: Vec<String>,
+    pub(crate) issuers: Vec<Authority>,
+    pub(crate) gateways: Vec<Gateway>,
+}
+
+/// A site that reaches another.
+#[derive(Debug, Serialize)]
+pub(crate) struct Link {
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) service: String,
+}
+
+/// Reads a mesh's folder. Nothing in it is changed.
+///
+/// # Errors
+/// Fails if there is no mesh in the folder or a file cannot be read.
+pub(crate) fn tree(path: &Path, now: UnixTime) -> Result<Tree, String> {
+    let (mesh, _) = folder::mesh(path)?;
+    let mut sites = Vec::new();
+    for site in &mesh.sites {
+        sites.push(Site {
+            name: site.name.clone(),
+            domains: site.domains.clone(),
+            issuers: site.issuers.iter().map(|issuer| authority(issuer)).collect::<Result<_, _>>()?,
+            gateways: site.gateways.clone(),
+        });
+    }
+    let links = pairs(&mesh).into_iter().map(|Pair { from, to, service }| Link { from, to, service });
+    let mut tree = Tree {
+        sequence: mesh.sequence,
+        not_after: mesh.not_after.clone(),
+        signed: match folder::signed(path)? {
+            Signed::By(_) => "yes",
+            Signed::Outdated => "outdated",
+            Signed::Not => "no",
+        },
+        roots: mesh.roots.iter().map(|root| authority(root)).collect::<Result<_, _>>()?,
+        signer: signer(path)?,
+        sites,
+        links: links.collect(),
+        warnings: Vec::new(),
+        mesh: mesh.mesh,
+        services: mesh.services,
+        denied_keys: mesh.denied_keys,
+    };
+    tree.warnings = warnings(&tree, path, now)?;
+    Ok(tree)
+}
+
+/// Returns what to look at.
+fn warnings(tree: &Tree, path: &Path, now: UnixTime) -> Result<Vec<String>, String> {
+    let mut warnings = Vec::new();
+    if path.join(ROOT[1]).exists() {
+        let key = path.join(ROOT[1]);
+        warnings.push(format!("{}: the root's key is here: keep it offline, apart from its password", key.display()));
+    }
+    let keys = tree.sites.iter().filter(|site| path.join(SITES).join(&site.name).join("ca.key").exists()).count();
+    if keys > 1 {
+        warnings.push(format!("the keys of {keys} sites are here: delete each when its site has it"));
+    }
+    match tree.signed {
+        "yes" => {}
+        "no" => warnings.push("mesh.json is not signed: run edgetrust federation sign-mesh".to_owned()),
+        _ => warnings.push("mesh.signed.json is not mesh.json as it is: run edgetrust federation sign-mesh".to_owned()),
+    }
+    let authorities = tree.roots.iter().chain(tree.sites.iter().flat_map(|site| &site.issuers));
+    let ends = authorities.filter_map(|one| Some((one.subject.clone()?, one.not_after.clone()?)));
+    let signer = tree.signer.iter().map(|signer| ("the signer".to_owned(), signer.not_after.clone()));
+    let file = std::iter::once(("mesh.json".to_owned(), tree.not_after.clone()));
+    for (what, end) in ends.chain(signer).chain(file) {
+        if mesh::time("not_after", &end)? <= now {
+            warnings.push(format!("{what} has ended at {end}"));
+        }
+    }
+    Ok(warnings)
+}
+
+fn authority(issuer: &str) -> Result<Authority, String> {
+    let key = mesh::issuer_key("issuers", issuer)?.to_string();
+    if key == issuer {
+        return Ok(Authority { subject: None, key, not_after: None });
+    }
+    let der = mesh::certificate("issuers", issuer)?;
+    let certificate = Certificate::from_der(&der).map_err(|error| error.to_string())?;
+    let not_after = Some(mesh::shown(certificate.validity().not_after));
+    Ok(Authority { subject: Some(certificate.subject().to_string()), key, not_after })
+}
+
+fn signer(path: &Path) -> Result<Option<Signer>, String> {
+    let file = path.join(SIGNER[0]);
+    if !file.exists() {
+        return Ok(None);
+    }
+    let der: CertificateDer<'_> = first_certificate(&file)?;
+    let certificate = Certificate::from_der(&der).map_err(|error| error.to_string())?;
+    Ok(Some(Signer {
+        generation: generation(&der).map_err(|error| format!("{}: {error}", file.display()))?,
+        key: KeyHash::of(&certificate.subject_public_key_info()).to_string(),
+        not_after: mesh::shown(certificate.validity().not_after),
+    }))
+}

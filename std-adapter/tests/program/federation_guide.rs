@@ -1,0 +1,30 @@
+//! Runs the commands of `docs/FEDERATION_GUIDE.md`.
+
+use super::peers::{blocks, shell};
+
+#[test]
+fn federation_from_beginning_to_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let blocks = blocks("docs/FEDERATION_GUIDE.md");
+    let said: Vec<String> =
+        blocks.iter().map(|commands| String::from_utf8(shell(folder, commands).stdout).unwrap()).collect();
+    let [made, shown, moved, added, changed, removed, signed, signer, alone, requested, certified, installed] =
+        said.as_slice()
+    else {
+        panic!("{} code blocks, expected twelve: this test judges each", said.len());
+    };
+    assert!(made.contains("Example Mesh: 3 sites under one root, in mesh"), "{made}");
+    assert!(made.contains("No --link was given, so every site reaches every other"), "{made}");
+    assert!(shown.contains("Example Mesh: sequence 1, signed") && shown.contains("ca.pem: OK"), "{shown}");
+    assert_eq!(moved, "");
+    assert!(added.contains("d: reaches a for feed") && added.contains("sequence 2, signed"), "{added}");
+    assert!(changed.contains("sequence 5, signed") && changed.contains(": laptop stolen"), "{changed}");
+    assert!(removed.contains("d: is no site of the mesh any more"), "{removed}");
+    assert!(signed.contains("signed by the signer of generation 1"), "{signed}");
+    assert!(signer.contains("signed by a signer of generation 2"), "{signer}");
+    assert!(alone.contains("Example Mesh: 0 sites under one root"), "{alone}");
+    assert!(requested.contains("site-a/sites/a/ca.csr: the request"), "{requested}");
+    assert!(certified.contains("a: is a new site, for a.example"), "{certified}");
+    assert!(installed.contains("site-a/sites/a: all that the site needs"), "{installed}");
+}
