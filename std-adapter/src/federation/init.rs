@@ -13,7 +13,7 @@ use super::folder::{
 use super::key::{self, Password};
 use super::links::{self, Pair};
 use super::mesh::{self, DEFAULT_SERVICE, Gateway, Mesh, Service, Site};
-use super::place::{failed, make, move_to, remove_all, replace};
+use super::place::{failed, make, make_new, move_to, remove_all, replace};
 use super::requested::RequestedKey;
 use super::signature::{self, Signer};
 use super::{name, site};
@@ -135,7 +135,7 @@ impl Init {
     }
 
     fn write(&self, folder: &Path, now: UnixTime) -> Result<Made, String> {
-        make(folder, SECRET_FOLDER)?;
+        make_new(folder, SECRET_FOLDER)?;
         for name in [PASSWORDS, "root", "signer"] {
             make(&folder.join(name), SECRET_FOLDER)?;
         }
