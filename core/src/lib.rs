@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`config`] | the configuration file, typed and validated |
 //! | [`x509`] | the parser of certificates, which decides nothing |
+//! | `mesh` | the file that says which sites there are and who reaches whom, signed or not (feature `mesh`) |
 //! | [`path`] | the search for a path to a trust anchor and its checks, within a budget |
 //! | [`identity`] | allow lists for clients, names for servers |
 //! | [`request`] | certification requests, written and checked, and the bag of certificates in the response |
@@ -38,6 +39,9 @@ pub mod crypto;
 #[cfg(feature = "embedded-tls")]
 pub mod embedded_tls;
 pub mod identity;
+mod json;
+#[cfg(feature = "mesh")]
+pub mod mesh;
 pub mod path;
 pub mod request;
 pub mod rotation;

@@ -237,7 +237,7 @@ fn an_est_server_takes_what_it_leaves_out_from_security_tls() {
         );
         assert!(est.acme.domains.is_empty());
         assert_eq!((est.acme.challenge_type, est.acme.key_type), (ChallengeType::Http01, KeyType::P256));
-        assert_eq!(est.acme.http_listen, "0.0.0.0:80".parse().ok());
+        assert_eq!(est.acme.http_listen, "0.0.0.0:80".parse().unwrap());
     })
     .unwrap();
     let own = with(

@@ -25,6 +25,10 @@ struct Ram<const R: usize, const W: usize> {
     programmed: Vec<bool>,
     /// Words programmed and sectors erased so far.
     operations: usize,
+    /// Words whose last operation was cut, if a read of them is to fail.
+    torn: Option<Vec<bool>>,
+    /// Places whose reads fail, and the number of reads that still fail.
+    failing: (std::ops::Range<u32>, usize),
     /// The operation that is cut, and the bits of each octet that it still changes.
     cut: Option<(usize, Cut)>,
     off: bool,
@@ -42,7 +46,18 @@ enum Cut {
 
 impl<const R: usize, const W: usize> Ram<R, W> {
     fn new() -> Self {
-        Self { octets: vec![0xff; FLASH], programmed: vec![false; FLASH / W], operations: 0, cut: None, off: false }
+        let (octets, programmed) = (vec![0xff; FLASH], vec![false; FLASH / W]);
+        Self { octets, programmed, operations: 0, torn: None, failing: (0..0, 0), cut: None, off: false }
+    }
+
+    /// Creates flash whose error correction reports the words of an operation that was cut.
+    fn correcting() -> Self {
+        Self { torn: Some(vec![false; FLASH / W]), ..Self::new() }
+    }
+
+    /// Returns the flash after a restart, with `cut` ahead.
+    fn restarted(&self, cut: Option<(usize, Cut)>) -> Self {
+        Self { operations: 0, cut, off: false, ..self.clone() }
     }
 
     /// Changes `octets` at `at` by one operation; `change` says what an octet becomes.
@@ -62,6 +77,9 @@ impl<const R: usize, const W: usize> Ram<R, W> {
             let octet = &mut self.octets[at + place];
             *octet = (change(place, *octet) & mask) | (*octet & !mask);
         }
+        if let Some(torn) = &mut self.torn {
+            torn[at / W..(at + count) / W].fill(!matches!(cut, None | Some(Cut::After)));
+        }
         self.off = cut.is_some();
         if self.off { Err(NorFlashErrorKind::Other) } else { Ok(()) }
     }
@@ -76,6 +94,15 @@ impl<const R: usize, const W: usize> ReadNorFlash for Ram<R, W> {
 
     fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
         check_read(self, offset, bytes.len())?;
+        let (places, left) = &mut self.failing;
+        if places.contains(&offset) && *left > 0 {
+            *left -= 1;
+            return Err(NorFlashErrorKind::Other);
+        }
+        let words = offset as usize / W..(offset as usize + bytes.len()).div_ceil(W);
+        if self.torn.as_ref().is_some_and(|torn| torn[words].contains(&true)) {
+            return Err(NorFlashErrorKind::Other);
+        }
         bytes.copy_from_slice(&self.octets[offset as usize..][..bytes.len()]);
         Ok(())
     }
@@ -143,26 +170,29 @@ fn slots<F: NorFlash>(flash: F) -> NorFlashSlots<F> {
     NorFlashSlots::new(flash, A, B, SLOT).expect("the regions are right")
 }
 
+/// Returns the ways to cut an operation on words of this size.
+fn cuts(word: usize) -> [Cut; 6] {
+    [Cut::Bits(0), Cut::Bits(0x55), Cut::Bits(0xaa), Cut::Octets(1), Cut::Octets(word / 2), Cut::After]
+}
+
 /// Cuts power at each operation of a renewal, in each way: the old credential or the new one is there, whole, and the
 /// next can be written.
-fn power_fails<const R: usize, const W: usize>() {
-    let mut store = Store::new(slots(Ram::<R, W>::new())).unwrap();
+fn power_fails<const R: usize, const W: usize>(flash: Ram<R, W>) {
+    let mut store = Store::new(slots(flash)).unwrap();
     write(&mut store, Slot::A, 1).unwrap();
     write(&mut store, Slot::B, 2).unwrap();
     let before = store.medium().flash().clone();
     let (mut old, mut new) = (0, 0);
-    for cut in [Cut::Bits(0), Cut::Bits(0x55), Cut::Bits(0xaa), Cut::Octets(1), Cut::Octets(W / 2), Cut::After] {
+    for cut in cuts(W) {
         for operation in 0.. {
-            let flash = Ram { operations: 0, cut: Some((operation, cut)), ..before.clone() };
-            let mut store = Store::new(slots(flash)).unwrap();
+            let mut store = Store::new(slots(before.restarted(Some((operation, cut))))).unwrap();
             let written = write(&mut store, Slot::A, 3);
             if written.is_ok() {
                 assert!(operation >= 8, "four sectors, payload, header, two words");
                 break;
             }
             assert_eq!(written, Err(StoreError::Medium(NorFlashSlotsError::Flash(NorFlashErrorKind::Other))));
-            let flash = Ram { cut: None, off: false, ..store.medium().flash().clone() };
-            let mut store = Store::new(slots(flash)).unwrap();
+            let mut store = Store::new(slots(store.medium().flash().restarted(None))).unwrap();
             match number(&mut store) {
                 (Slot::B, 2) => old += 1,
                 (Slot::A, 3) => new += 1,
@@ -178,11 +208,67 @@ fn power_fails<const R: usize, const W: usize>() {
 
 #[test]
 fn a_credential_survives_power_loss_at_every_operation() {
-    power_fails::<1, 1>();
-    power_fails::<4, 4>();
-    power_fails::<1, 16>();
-    power_fails::<32, 32>();
-    power_fails::<4, 256>();
+    power_fails(Ram::<1, 1>::new());
+    power_fails(Ram::<4, 4>::new());
+    power_fails(Ram::<1, 16>::new());
+    power_fails(Ram::<32, 32>::new());
+    power_fails(Ram::<4, 256>::new());
+    power_fails(Ram::<32, 32>::correcting());
+}
+
+/// Cuts power at each operation of the first enrollment and of the times noted after it: a credential that was
+/// committed counts after the restart, or another can be written.
+#[test]
+fn the_first_credential_survives_errors_for_words_that_were_cut() {
+    let enroll = |store: &mut Store<_>| {
+        write(store, Slot::A, 1)?;
+        store.note_time(Slot::A, at(2))?;
+        store.note_time(Slot::A, at(3))
+    };
+    // Nothing was ever there, or a record that nobody accepted.
+    let (blank, mut discarded) = (Ram::<32, 32>::correcting(), Store::new(slots(Ram::correcting())).unwrap());
+    let (key, chain) = credential(9);
+    let record = NewRecord { key: &key, chain: &chain, not_before: at(0), not_after: at(100), time_seen: at(1) };
+    discarded.write(Slot::A, &record).unwrap();
+    let (mut none, mut one) = (0, 0);
+    for before in [blank, discarded.medium().flash().clone()] {
+        for (cut, operation) in cuts(32).into_iter().flat_map(|cut| (0..64).map(move |operation| (cut, operation))) {
+            let mut store = Store::new(slots(before.restarted(Some((operation, cut))))).unwrap();
+            let enrolled = enroll(&mut store);
+            let mut store = Store::new(slots(store.medium().flash().restarted(None))).unwrap();
+            let selected = store.survey().selected();
+            if let Some(slot) = selected.trial {
+                store.confirm(slot).unwrap_or_else(|error| panic!("{error} after {cut:?} of operation {operation}"));
+            }
+            let free = match store.survey().selected().active {
+                Some(slot) => slot.other(),
+                None => Slot::A,
+            };
+            (none, one) = if free == Slot::A { (none + 1, one) } else { (none, one + 1) };
+            assert!(enrolled.is_err() || free == Slot::B, "{cut:?} of operation {operation}");
+            write(&mut store, free, 4).unwrap_or_else(|error| panic!("{error} after {cut:?} of operation {operation}"));
+            assert_eq!(number(&mut store), (free, 4));
+        }
+    }
+    assert!(none > 0 && one > 0);
+}
+
+/// The only credential is not overwritten because it cannot be read at the moment: neither if no read succeeds, nor if
+/// the first reads of its slot fail, nor if its confirmation cannot be read.
+#[test]
+fn a_read_that_fails_for_a_while_loses_no_credential() {
+    let mut store = Store::new(slots(Ram::<4, 4>::new())).unwrap();
+    write(&mut store, Slot::A, 1).unwrap();
+    let before = store.medium().flash().clone();
+    let (all, first) = (0..FLASH as u32, A..A + SLOT);
+    let confirmations = A + 16..A + 16 * 5;
+    for (places, reads) in [(all, 999), (first.clone(), 1), (first, 2), (confirmations, 999)] {
+        let flash = Ram { failing: (places.clone(), reads), ..before.clone() };
+        let mut store = Store::new(slots(flash)).unwrap();
+        assert!(write(&mut store, Slot::A, 2).is_err(), "{places:?}, {reads} reads");
+        let flash = Ram { failing: (0..0, 0), ..store.medium().flash().clone() };
+        assert_eq!(number(&mut Store::new(slots(flash)).unwrap()), (Slot::A, 1), "{places:?}, {reads} reads");
+    }
 }
 
 #[test]

@@ -168,7 +168,9 @@ impl Device {
     async fn time(&mut self) -> Result<TrustedTime, SessionError> {
         if self.clock.is_due() {
             self.clock.ask();
-            if let Some(unix_s) = sntp::ask(self.net, self.settings.device.ntp, self.clock.floor()).await {
+            if let Some(unix_s) =
+                sntp::ask(self.net, self.settings.device.ntp, self.clock.floor(), self.rng.next_u64()).await
+            {
                 self.clock.propose(unix_s);
             }
         }

@@ -23,6 +23,7 @@ mod issued;
 mod progress;
 mod renewal;
 mod settings;
+mod sha1;
 mod sntp;
 mod telemetry;
 mod verdict;

@@ -11,7 +11,11 @@ use crate::board::{self, PanicPlace, ResetReason};
 
 static STOPPING: AtomicBool = AtomicBool::new(false);
 
+// Inlined, since only then is it known that the messages of panics are never read, and the code that prepares them goes.
+// The compiler warns that this function is not inlined into other crates; the optimizer of the whole image does it.
+#[allow(unused_attributes)]
 #[panic_handler]
+#[inline(always)]
 fn panic(info: &PanicInfo) -> ! {
     let place =
         info.location().map_or_else(PanicPlace::unknown, |at| PanicPlace::new(at.file(), at.line(), at.column()));

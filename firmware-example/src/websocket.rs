@@ -7,9 +7,9 @@ use embassy_time::{Duration, Instant, Timer, with_deadline, with_timeout};
 use embedded_io_async::Read;
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
-use sha1_smol::Sha1;
 
 use crate::dial::{Link, SILENCE, say};
+use crate::sha1::{MESSAGE, sha1};
 
 /// The maximum size of a message in octets, either way.
 pub const MAX_MESSAGE: usize = 512;
@@ -80,17 +80,16 @@ impl<'l, 'm> WebSocket<'l, 'm> {
     ) -> Result<Self, WebSocketError> {
         let mut nonce = [0; 16];
         rng.fill_bytes(&mut nonce);
-        let mut key = [0; 24];
-        let key = Base64::encode(&nonce, &mut key).map_err(|_| WebSocketError::Malformed)?;
+        let mut hashed = [0; MESSAGE];
+        let (key, guid) = hashed.split_at_mut(MESSAGE - GUID.len());
+        guid.copy_from_slice(GUID);
+        let key = Base64::encode(&nonce, key).map_err(|_| WebSocketError::Malformed)?;
         let upgrade =
             "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ";
         let parts = ["GET ", path, " HTTP/1.1\r\nHost: ", host, upgrade, key, "\r\n\r\n"];
         say(link, &parts.map(str::as_bytes)).await?;
-        let mut digest = Sha1::new();
-        digest.update(key.as_bytes());
-        digest.update(GUID);
         let mut accept = [0; 28];
-        let accept = Base64::encode(&digest.digest().bytes(), &mut accept).map_err(|_| WebSocketError::Malformed)?;
+        let accept = Base64::encode(&sha1(&hashed), &mut accept).map_err(|_| WebSocketError::Malformed)?;
         let mut this = Self { link, rng, input: [0; BUFFER], have: 0 };
         match with_timeout(SILENCE, this.accepted(accept)).await {
             Ok(outcome) => outcome.map(|()| this),

@@ -66,9 +66,11 @@ pub struct Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
+        // Both fail only if the program has ended and was waited for already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         for reader in self.readers.drain(..) {
+            // A reader that panicked has said so on standard error.
             let _ = reader.join();
         }
     }

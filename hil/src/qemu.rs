@@ -124,6 +124,7 @@ impl Qemu {
     /// Waits until all of the machine's output is in the log.
     fn drain(&mut self) {
         for reader in self.readers.drain(..) {
+            // A reader that panicked has said so on standard error.
             let _ = reader.join();
         }
     }
@@ -135,6 +136,7 @@ impl Qemu {
 
     fn end(&mut self) {
         if self.status().is_none() {
+            // It fails only if the machine has just ended by itself.
             let _ = self.child.kill();
             self.ended = self.child.wait().ok();
         }

@@ -1,7 +1,9 @@
 //! Reads a configuration file: limits its size, locates its errors by line and column, and resolves relative names
 //! from its folder.
 
+use std::error::Error;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use edgetrust_core::config::{Config, PathKind};
@@ -10,10 +12,14 @@ use edgetrust_core::config::{Config, PathKind};
 pub const MAX_FILE: u64 = 1024 * 1024;
 
 /// A fault of a configuration file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum ConfigFileError {
-    /// The file cannot be read, or is larger than [`MAX_FILE`].
-    Unreadable(PathBuf, String),
+    /// The file cannot be read.
+    Unreadable(PathBuf, io::Error),
+    /// The file is larger than [`MAX_FILE`].
+    TooLarge(PathBuf),
+    /// A relative name of the file cannot be resolved from its folder, for this reason.
+    Name(PathBuf, String),
     /// The file was read but refused.
     Refused {
         /// The file.
@@ -30,13 +36,24 @@ pub enum ConfigFileError {
 impl fmt::Display for ConfigFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(file, reason) => write!(f, "{}: {reason}", file.display()),
+            Self::Unreadable(file, error) => write!(f, "{}: cannot be read: {error}", file.display()),
+            Self::TooLarge(file) => {
+                write!(f, "{}: found more than {MAX_FILE} bytes, expected at most {MAX_FILE}", file.display())
+            }
+            Self::Name(file, reason) => write!(f, "{}: {reason}", file.display()),
             Self::Refused { file, line, column, reason } => write!(f, "{}:{line}:{column}: {reason}", file.display()),
         }
     }
 }
 
-impl std::error::Error for ConfigFileError {}
+impl Error for ConfigFileError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Unreadable(_, error) => Some(error),
+            Self::TooLarge(_) | Self::Name(..) | Self::Refused { .. } => None,
+        }
+    }
+}
 
 /// Reads a file, and passes its configuration to `then`. Relative names of files, folders, sockets and hooks are
 /// resolved from the file's folder, so that they can be opened.
@@ -54,7 +71,7 @@ pub fn with_config<T>(file: &Path, then: impl FnOnce(&Config<'_>) -> T) -> Resul
             let mut names = Vec::new();
             config.for_each_path(&mut |kind, name| names.push(from_folder(folder, kind, name)));
             let names: Result<_, _> = names.into_iter().collect();
-            resolved = names.map_err(|why| ConfigFileError::Unreadable(file.to_owned(), why))?;
+            resolved = names.map_err(|why| ConfigFileError::Name(file.to_owned(), why))?;
             let mut resolved = resolved.iter();
             // The names are visited again in the same order.
             config.for_each_path(&mut |_, name| *name = resolved.next().map_or(*name, String::as_str));
@@ -98,15 +115,12 @@ fn from_folder(folder: &Path, kind: PathKind, name: &str) -> Result<String, Stri
 
 fn read(file: &Path) -> Result<Vec<u8>, ConfigFileError> {
     use std::io::Read;
-    let unreadable = |reason: String| ConfigFileError::Unreadable(file.to_owned(), reason);
-    let opened = std::fs::File::open(file).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+    let unreadable = |error| ConfigFileError::Unreadable(file.to_owned(), error);
+    let opened = std::fs::File::open(file).map_err(unreadable)?;
     let mut text = Vec::new();
-    opened
-        .take(MAX_FILE.saturating_add(1))
-        .read_to_end(&mut text)
-        .map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+    opened.take(MAX_FILE.saturating_add(1)).read_to_end(&mut text).map_err(unreadable)?;
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > MAX_FILE {
-        return Err(unreadable(format!("found more than {MAX_FILE} bytes, expected at most {MAX_FILE}")));
+        return Err(ConfigFileError::TooLarge(file.to_owned()));
     }
     Ok(text)
 }

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use proc_macro2::{TokenStream, TokenTree};
+use syn::LitStr;
+
 /// A log message as an operator sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LogMessage {
@@ -13,59 +16,60 @@ pub struct LogMessage {
     pub fields: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
-    Text(String),
-    Word(String),
-    Sign(char),
-}
-
-impl Token {
-    fn is(&self, sign: char) -> bool {
-        *self == Self::Sign(sign)
-    }
-
-    fn word(&self) -> &str {
-        if let Self::Word(word) = self { word } else { "" }
-    }
-}
-
 /// Returns the messages of all calls of `tracing`'s macros, and of the program's `log!`, which adds two fields.
 ///
 /// # Panics
-/// Panics at a call whose message is not a string literal.
+/// Panics at a call whose message is not a string literal, and at text that is not Rust.
 pub fn log_messages(source: &str) -> BTreeSet<LogMessage> {
-    let tokens = tokens(source);
     let mut found = BTreeSet::new();
-    for (place, opening) in tokens.windows(3).enumerate() {
-        let name = opening[0].word();
-        let is_call = opening[1].is('!') && ['(', '[', '{'].iter().any(|sign| opening[2].is(*sign));
-        if is_call && matches!(name, "trace" | "debug" | "info" | "warn" | "error" | "log") {
-            found.insert(message(name, &arguments(&tokens[place + 3..])));
-        }
-    }
+    collect(source.parse().expect("Rust"), &mut found);
     found
 }
 
+/// Collects the calls among these tokens, and among those in their brackets.
+fn collect(tokens: TokenStream, found: &mut BTreeSet<LogMessage>) {
+    let tokens: Vec<_> = tokens.into_iter().collect();
+    for call in tokens.windows(3) {
+        let [TokenTree::Ident(name), TokenTree::Punct(sign), TokenTree::Group(arguments)] = call else { continue };
+        let name = name.to_string();
+        if sign.as_char() == '!' && matches!(&*name, "trace" | "debug" | "info" | "warn" | "error" | "log") {
+            found.insert(message(&name, arguments.stream()));
+        }
+    }
+    for token in tokens {
+        if let TokenTree::Group(group) = token {
+            collect(group.stream(), found);
+        }
+    }
+}
+
 /// Returns the message of one call.
-fn message(name: &str, arguments: &[&[Token]]) -> LogMessage {
-    let (level, common, rest): (_, &[&str], _) = match (name, arguments) {
-        ("log", [[level], _credential, rest @ ..]) => (level.word(), &["credential", "storage_path"], rest),
-        _ => (name, &[], arguments),
-    };
-    let mut fields: Vec<String> = common.iter().map(|field| (*field).to_owned()).collect();
-    for argument in rest {
+fn message(name: &str, arguments: TokenStream) -> LogMessage {
+    let tokens: Vec<_> = arguments.into_iter().collect();
+    let comma = |token: &TokenTree| matches!(token, TokenTree::Punct(sign) if sign.as_char() == ',');
+    let mut arguments = tokens.split(comma);
+    let (mut level, mut fields) = (name.to_owned(), Vec::new());
+    if name == "log" {
+        level = arguments.next().map(|level| level.iter().map(ToString::to_string).collect()).unwrap_or_default();
+        // The credential, as two fields.
+        arguments.next();
+        fields.extend(["credential", "storage_path"].map(str::to_owned));
+    }
+    for argument in arguments {
         match argument {
-            [Token::Text(text)] => {
-                return LogMessage { message: with_gaps(text), level: level.to_uppercase(), fields };
+            [TokenTree::Literal(text)] => {
+                let text = syn::parse_str::<LitStr>(&text.to_string()).expect("a text").value();
+                return LogMessage { message: with_gaps(&text), level: level.to_uppercase(), fields };
             }
-            [Token::Sign('%' | '?'), Token::Word(field), ..] | [Token::Word(field)] => fields.push(field.clone()),
             // `target: TARGET` is no field.
-            [Token::Word(field), sign, ..] if !sign.is(':') => fields.push(field.clone()),
+            [TokenTree::Ident(_), TokenTree::Punct(sign), ..] if sign.as_char() == ':' => {}
+            [TokenTree::Punct(_), TokenTree::Ident(field), ..] | [TokenTree::Ident(field), ..] => {
+                fields.push(field.to_string());
+            }
             _ => {}
         }
     }
-    panic!("{name}!: no message among {arguments:?}");
+    panic!("{name}!: no message among {tokens:?}");
 }
 
 /// Replaces each placeholder of a format string by `…`.
@@ -77,103 +81,6 @@ fn with_gaps(text: &str) -> String {
         message.push_str(part.split_once('}').map_or("", |(_, rest)| rest));
     }
     message
-}
-
-/// Splits the arguments of a call, from behind its opening bracket.
-fn arguments(tokens: &[Token]) -> Vec<&[Token]> {
-    let mut arguments = Vec::new();
-    let (mut depth, mut start) = (0, 0);
-    for (place, token) in tokens.iter().enumerate() {
-        match token {
-            Token::Sign('(' | '[' | '{') => depth += 1,
-            Token::Sign(')' | ']' | '}') if depth == 0 => {
-                arguments.push(&tokens[start..place]);
-                break;
-            }
-            Token::Sign(')' | ']' | '}') => depth -= 1,
-            Token::Sign(',') if depth == 0 => {
-                arguments.push(&tokens[start..place]);
-                start = place + 1;
-            }
-            _ => {}
-        }
-    }
-    arguments
-}
-
-/// Splits source text into words, signs and string literals; comments, blanks and characters are left out.
-fn tokens(source: &str) -> Vec<Token> {
-    let mut tokens = Vec::new();
-    let mut rest = source;
-    while let Some(first) = rest.chars().next() {
-        let is_word = |c: char| c.is_alphanumeric() || c == '_';
-        if rest.starts_with("//") {
-            rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
-        } else if rest.starts_with("/*") {
-            rest = rest.split_once("*/").map_or("", |(_, rest)| rest);
-        } else if rest.starts_with('"') {
-            let (text, behind) = text(&rest[1..]);
-            tokens.push(Token::Text(text));
-            rest = behind;
-        } else if let Some((text, behind)) = raw_text(rest) {
-            tokens.push(Token::Text(text.to_owned()));
-            rest = behind;
-        } else if let Some(behind) = character(rest) {
-            rest = behind;
-        } else if is_word(first) {
-            let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-            tokens.push(Token::Word(rest[..end].to_owned()));
-            rest = &rest[end..];
-        } else {
-            if !first.is_whitespace() {
-                tokens.push(Token::Sign(first));
-            }
-            rest = &rest[first.len_utf8()..];
-        }
-    }
-    tokens
-}
-
-/// Reads a string literal from behind its opening quote; returns its value and what follows it.
-fn text(source: &str) -> (String, &str) {
-    let mut value = String::new();
-    let mut rest = source;
-    while let Some(place) = rest.find(['"', '\\']) {
-        value.push_str(&rest[..place]);
-        if rest[place..].starts_with('"') {
-            return (value, &rest[place + 1..]);
-        }
-        let escaped = &rest[place + 1..];
-        rest = match escaped.chars().next() {
-            // A line that goes on in the next one, without its indentation.
-            Some('\n') => escaped.trim_start(),
-            Some(other) => {
-                value.push(if other == 'n' { '\n' } else { other });
-                &escaped[other.len_utf8()..]
-            }
-            None => escaped,
-        };
-    }
-    (value, "")
-}
-
-/// Reads a raw string literal, `r"…"` or `r#"…"#`.
-fn raw_text(source: &str) -> Option<(&str, &str)> {
-    let behind = source.strip_prefix('r')?;
-    let content = behind.trim_start_matches('#');
-    let end = format!("\"{}", "#".repeat(behind.len() - content.len()));
-    content.strip_prefix('"')?.split_once(&end)
-}
-
-/// Passes over a character literal, but not over a lifetime.
-fn character(source: &str) -> Option<&str> {
-    let behind = source.strip_prefix('\'')?;
-    if let Some(escaped) = behind.strip_prefix('\\') {
-        let end = escaped.char_indices().nth(1)?.0;
-        return escaped[end..].split_once('\'').map(|(_, rest)| rest);
-    }
-    let end = behind.char_indices().nth(1)?.0;
-    behind[end..].strip_prefix('\'')
 }
 
 #[cfg(test)]

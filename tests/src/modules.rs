@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::repository::{Source, rust};
+use proc_macro2::{TokenStream, TokenTree};
+use syn::visit::{self, Visit};
+use syn::{Attribute, Ident, Item, ItemMod, ItemUse, Path, UseTree, Visibility};
 
-/// The words before the name of an item.
-const ITEMS: &[&str] = &["fn", "struct", "enum", "trait", "type", "const", "static", "union", "macro_rules!", "mod"];
+use crate::repository::{Source, rust};
 
 /// A file's items, imports and paths.
 #[derive(Default)]
@@ -19,16 +20,16 @@ struct Module {
     children: BTreeMap<String, usize>,
     items: BTreeSet<String>,
     imports: Vec<Import>,
-    /// The paths in the text, with those of imports.
+    /// The paths in the code, with those of imports that are not re-exports.
     paths: BTreeSet<Vec<String>>,
+    /// The names of `mod name;`.
+    declared: Vec<String>,
 }
 
 /// `use path as name;`
 struct Import {
     name: String,
     path: Vec<String>,
-    /// True for a `pub use`.
-    shown: bool,
 }
 
 /// The target of a path.
@@ -64,8 +65,7 @@ impl Modules {
 
     /// Reads crates from their files.
     fn of(folder: &str, files: Vec<Source>) -> Self {
-        let texts: BTreeMap<String, String> =
-            files.into_iter().map(|source| (source.path.clone(), code(&source))).collect();
+        let texts: BTreeMap<String, String> = files.into_iter().map(|source| (source.path, source.text)).collect();
         let mut modules = Self::default();
         for file in texts.keys().filter(|path| is_root(folder, path)) {
             modules.add(None, file, &texts);
@@ -74,33 +74,24 @@ impl Modules {
     }
 
     fn add(&mut self, parent: Option<usize>, file: &str, texts: &BTreeMap<String, String>) -> usize {
-        let text = &texts[file];
+        let parsed = syn::parse_file(&texts[file]).unwrap_or_else(|error| panic!("{file}: {error}"));
         let this = self.all.len();
-        let (imports, rest) = imports(text);
-        let own = rest.lines().filter(|line| declared(line).is_none());
-        let words: BTreeSet<&str> = own.flat_map(|line| line.split(|c| !is_word(c))).collect();
-        let mut paths = paths_in(&rest);
-        let used = imports.iter().filter(|import| !import.shown || words.contains(import.name.as_str()));
-        paths.extend(used.map(|import| import.path.clone()));
-        self.all.push(Module {
-            file: file.to_owned(),
-            parent,
-            items: text.lines().filter_map(defined).map(str::to_owned).collect(),
-            imports,
-            paths,
-            ..Module::default()
-        });
+        let mut module = Module { file: file.to_owned(), parent, ..Module::default() };
+        module.visit_file(&parsed);
+        module.items = parsed.items.iter().filter_map(defined).map(Ident::to_string).collect();
+        let declared = std::mem::take(&mut module.declared);
+        self.all.push(module);
         let folder = if parent.is_none() || file.ends_with("/mod.rs") {
             file.rsplit_once('/').expect("a folder").0
         } else {
             file.trim_end_matches(".rs")
         };
-        for name in text.lines().filter_map(declared) {
+        for name in declared {
             let places = [format!("{folder}/{name}.rs"), format!("{folder}/{name}/mod.rs")];
             let child = places.iter().find(|place| texts.contains_key(*place));
             let child = child.unwrap_or_else(|| panic!("{file}: the file of mod {name} is not found"));
             let child = self.add(Some(this), child, texts);
-            self.all[this].children.insert(name.to_owned(), child);
+            self.all[this].children.insert(name, child);
         }
         this
     }
@@ -211,136 +202,94 @@ fn is_root(folder: &str, path: &str) -> bool {
     }
 }
 
-/// Returns the shipped code without modules that only tests have.
-fn code(source: &Source) -> String {
-    let mut kept = Vec::new();
-    let mut for_tests = false;
-    let mut inside = false;
-    for line in source.code().lines() {
-        if inside {
-            inside = line != "}";
-            continue;
-        }
-        let module = line.split("mod ").nth(1).filter(|_| !line.starts_with(' '));
-        if for_tests && module.is_some() {
-            inside = line.ends_with('{');
-        } else {
-            kept.push(line.to_owned());
-        }
-        for_tests = line == "#[cfg(test)]";
-    }
-    kept.join("\n")
-}
-
-/// Removes `pub`, `pub(crate)` and the like.
-fn unqualified(line: &str) -> &str {
-    let Some(rest) = line.strip_prefix("pub") else { return line };
-    match rest.strip_prefix('(') {
-        Some(rest) => rest.split_once(") ").map_or(rest, |(_, rest)| rest),
-        None => rest.trim_start(),
+/// Returns the name of the item that a file defines.
+fn defined(item: &Item) -> Option<&Ident> {
+    match item {
+        Item::Const(item) => Some(&item.ident),
+        Item::Enum(item) => Some(&item.ident),
+        Item::Fn(item) => Some(&item.sig.ident),
+        Item::Macro(item) => item.ident.as_ref(),
+        Item::Mod(item) => item.content.as_ref().map(|_| &item.ident),
+        Item::Static(item) => Some(&item.ident),
+        Item::Struct(item) => Some(&item.ident),
+        Item::Trait(item) => Some(&item.ident),
+        Item::Type(item) => Some(&item.ident),
+        Item::Union(item) => Some(&item.ident),
+        _ => None,
     }
 }
 
-/// Returns the name in `mod name;`.
-fn declared(line: &str) -> Option<&str> {
-    unqualified(line).strip_prefix("mod ")?.strip_suffix(';')
-}
-
-/// Returns the name of the item that a line at the left margin defines.
-fn defined(line: &str) -> Option<&str> {
-    let mut rest = unqualified(line);
-    let mut found = false;
-    while let Some((word, after)) = rest.split_once(' ') {
-        match word {
-            _ if ITEMS.contains(&word) => found = true,
-            "async" | "unsafe" | "extern" => {}
-            _ if word.starts_with('"') => {}
-            _ => break,
+/// Reads what the code of a file names, without what only tests have.
+impl Visit<'_> for Module {
+    fn visit_item_mod(&mut self, item: &ItemMod) {
+        match &item.content {
+            _ if for_tests(&item.attrs) => {}
+            Some(_) => visit::visit_item_mod(self, item),
+            None => self.declared.push(item.ident.to_string()),
         }
-        rest = after;
     }
-    let name = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()?;
-    (found && !name.is_empty() && declared(line).is_none()).then_some(name)
-}
 
-/// Splits a text into its imports and the rest.
-fn imports(text: &str) -> (Vec<Import>, String) {
-    let mut found = Vec::new();
-    let mut rest = String::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        let line_here = line.trim_start();
-        let Some(tree) = unqualified(line_here).strip_prefix("use ") else {
-            rest.push_str(line);
-            rest.push('\n');
-            continue;
-        };
-        let mut tree = tree.to_owned();
-        while !tree.contains(';') {
-            tree.push(' ');
-            tree.push_str(lines.next().expect("an import ends").trim());
-        }
-        let from = found.len();
-        flatten(&[], tree.split(';').next().unwrap_or_default().trim(), &mut found);
-        found[from..].iter_mut().for_each(|import| import.shown = line_here.starts_with("pub"));
-    }
-    (found, rest)
-}
-
-/// Splits `a::{b, c::{d, e}}` into its paths.
-fn flatten(before: &[String], tree: &str, found: &mut Vec<Import>) {
-    let (head, group) = tree.split_once('{').map_or((tree, None), |(head, group)| (head, Some(group)));
-    let mut path = before.to_vec();
-    let (head, alias) = head.split_once(" as ").map_or((head, None), |(head, alias)| (head, Some(alias.trim())));
-    path.extend(head.split("::").map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned));
-    let Some(group) = group else {
-        if path.len() > 1 && path.last().is_some_and(|last| last == "self") {
-            path.pop();
-        }
-        let name = alias.map(str::to_owned).or_else(|| path.last().cloned());
-        found.extend(name.map(|name| Import { name, path, shown: false }));
-        return;
-    };
-    let group = group.trim_end().strip_suffix('}').expect("a group ends");
-    let (mut depth, mut from) = (0_usize, 0);
-    for (place, c) in group.char_indices().chain([(group.len(), ',')]) {
-        match c {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            ',' if depth == 0 => {
-                let part = group[from..place].trim();
-                if !part.is_empty() {
-                    flatten(&path, part, found);
-                }
-                from = place + 1;
+    fn visit_item_use(&mut self, item: &ItemUse) {
+        if !for_tests(&item.attrs) {
+            let first = self.imports.len();
+            self.import(Vec::new(), &item.tree);
+            if matches!(item.vis, Visibility::Inherited) {
+                self.paths.extend(self.imports[first..].iter().map(|import| import.path.clone()));
             }
-            _ => {}
         }
+    }
+
+    fn visit_path(&mut self, path: &Path) {
+        self.paths.insert(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
+        visit::visit_path(self, path);
+    }
+
+    /// Reads the paths in the arguments of macros and attributes.
+    fn visit_token_stream(&mut self, tokens: &TokenStream) {
+        let (mut path, mut colons) = (Vec::new(), 0);
+        for token in tokens.clone() {
+            let before = std::mem::take(&mut colons);
+            match token {
+                TokenTree::Punct(sign) if sign.as_char() == ':' => colons = before + 1,
+                TokenTree::Ident(word) if before == 2 => path.push(word.to_string()),
+                TokenTree::Ident(word) => {
+                    self.paths.insert(std::mem::replace(&mut path, vec![word.to_string()]));
+                }
+                TokenTree::Group(group) => self.visit_token_stream(&group.stream()),
+                _ => {}
+            }
+        }
+        self.paths.insert(path);
     }
 }
 
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
+impl Module {
+    /// Splits `before::a::{b, c::{d, e}}` into its paths.
+    fn import(&mut self, mut before: Vec<String>, tree: &UseTree) {
+        let (last, name) = match tree {
+            UseTree::Path(path) => {
+                before.push(path.ident.to_string());
+                return self.import(before, &path.tree);
+            }
+            UseTree::Group(group) => {
+                return group.items.iter().for_each(|tree| self.import(before.clone(), tree));
+            }
+            // `a::{self}` is `a`.
+            UseTree::Name(name) if name.ident == "self" => (None, before[before.len() - 1].clone()),
+            UseTree::Name(name) => (Some(name.ident.to_string()), name.ident.to_string()),
+            UseTree::Rename(name) if name.ident == "self" => (None, name.rename.to_string()),
+            UseTree::Rename(name) => (Some(name.ident.to_string()), name.rename.to_string()),
+            UseTree::Glob(_) => (Some("*".to_owned()), "*".to_owned()),
+        };
+        before.extend(last);
+        self.imports.push(Import { name, path: before });
+    }
 }
 
-/// Returns the paths of two and more segments.
-fn paths_in(text: &str) -> BTreeSet<Vec<String>> {
-    let mut paths = BTreeSet::new();
-    let mut path: Vec<String> = Vec::new();
-    let mut rest = text;
-    while let Some(start) = rest.find(is_word) {
-        // Only `::` right between two words makes them one path.
-        if &rest[..start] != "::" {
-            paths.extend((path.len() > 1).then(|| std::mem::take(&mut path)));
-            path.clear();
-        }
-        rest = &rest[start..];
-        let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-        path.push(rest[..end].to_owned());
-        rest = &rest[end..];
-    }
-    paths.extend((path.len() > 1).then_some(path));
-    paths
+/// Returns whether an item has `#[cfg(test)]`.
+fn for_tests(attributes: &[Attribute]) -> bool {
+    let is_test = |attribute: &Attribute| attribute.parse_args::<Ident>().is_ok_and(|word| word == "test");
+    attributes.iter().any(|attribute| attribute.path().is_ident("cfg") && is_test(attribute))
 }
 
 #[cfg(test)]
@@ -354,7 +303,9 @@ mod tests {
 
     fn edges(files: &[(&str, &str)]) -> Vec<String> {
         let short = |path: &str| path.trim_start_matches("src/").trim_end_matches(".rs").to_owned();
-        modules(files).edges().iter().map(|edge| format!("{} -> {}", short(&edge.from), short(&edge.to))).collect()
+        let edges = modules(files).edges();
+        let edges = edges.iter().map(|edge| format!("{} -> {}", short(&edge.from), short(&edge.to)));
+        edges.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     #[test]
@@ -380,6 +331,17 @@ mod tests {
         let circles = circles(&modules(&files).edges());
         assert_eq!(circles.len(), 1);
         assert_eq!(circles[0].iter().collect::<Vec<_>>(), ["src/a.rs", "src/a/b.rs"]);
+    }
+
+    #[test]
+    fn paths_in_macros_and_re_exports_in_use_are_edges() {
+        let files = [
+            ("lib.rs", "mod a;\nmod b;\npub use b::{Told, Used};\nfn f(_: Used) {}"),
+            ("a.rs", "fn f() { println!(\"{}\", [crate::b::told(x::<u8>(1))]); }"),
+            ("b.rs", "pub struct Told;\npub struct Used;\npub fn told() {}"),
+        ];
+        assert_eq!(edges(&files), ["a -> b", "lib -> b"]);
+        assert_eq!(edges(&[("lib.rs", "mod b;\npub use b::Told;"), files[2]]), Vec::<String>::new());
     }
 
     #[test]

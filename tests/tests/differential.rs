@@ -42,6 +42,7 @@ fn webpki(chain: &[CertificateDer<'_>], purpose: Purpose) -> Result<(), webpki::
     let usage = match purpose {
         Purpose::ServerAuth => webpki::KeyUsage::server_auth(),
         Purpose::ClientAuth => webpki::KeyUsage::client_auth(),
+        Purpose::MeshSigning => panic!("webpki knows no such purpose"),
     };
     let leaf = webpki::EndEntityCert::try_from(leaf)?;
     leaf.verify_for_usage(algorithms(), &anchors, intermediates, now(), usage, None, None).map(drop)

@@ -9,10 +9,12 @@ use serde::Deserialize;
 
 /// Modules of core, and the modules that each may name.
 const CORE: &[(&str, &[&str])] = &[
-    ("config", &["identity", "path", "text"]),
+    ("config", &["identity", "json", "path", "text", "time", "x509"]),
     ("crypto", &["x509"]),
     ("embedded_tls", &["crypto", "identity", "path", "time", "x509"]),
     ("identity", &["path", "text", "x509"]),
+    ("json", &["text"]),
+    ("mesh", &["crypto", "identity", "json", "path", "text", "time", "x509"]),
     ("path", &["text", "time", "x509"]),
     ("request", &["x509"]),
     // Slots and times as types; no medium, no clock.

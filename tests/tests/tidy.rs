@@ -89,7 +89,8 @@ fn citations_have_one_style() {
 /// follow at once.
 #[test]
 fn what_is_thrown_away_has_a_reason() {
-    for source in ["core/src", "std-adapter/src", "firmware-example/src"].iter().flat_map(|folder| rust(folder)) {
+    for source in ["core/src", "std-adapter/src", "firmware-example/src", "hil"].iter().flat_map(|folder| rust(folder))
+    {
         let mut reasoned = false;
         for (number, line) in (1..).zip(source.shipped().lines()) {
             let drops = line.contains("let _ =");

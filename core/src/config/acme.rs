@@ -6,31 +6,55 @@ use core::ops::Deref;
 /// The largest number of domains of one certificate.
 pub const MAX_DOMAINS: usize = 16;
 
-/// An ACME account and order (RFC 8555).
+/// An `acme` section: an ACME account, and what it orders (RFC 8555).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acme<'a> {
-    /// The URL of the directory, `https://`.
-    pub directory_url: &'a str,
     /// The names; the first is also the common name.
     pub domains: heapless::Vec<&'a str, MAX_DOMAINS>,
-    /// The time before its end at which a certificate is renewed, in seconds.
-    pub renew_before_s: u32,
     /// The folder of account, keys and certificates.
     pub storage_path: &'a str,
     /// The roots of the directory's own server; the system's if absent.
     pub ca_bundle: Option<&'a str>,
     /// The roots that issued certificates must lead to; `ca_bundle` if absent.
     pub issuer_bundle: Option<&'a str>,
-    /// The address that answers http-01.
-    pub http_listen: Option<SocketAddr>,
     /// External account binding (RFC 8555 section 7.3.4).
     pub eab: Option<Eab<'a>>,
-    /// The keys that are used as they are written.
-    pub keys: AcmeKeys<&'a str>,
+    /// Where and how certificates are ordered.
+    pub ordering: AcmeOrdering<&'a str>,
 }
 
 impl<'a> Deref for Acme<'a> {
-    type Target = AcmeKeys<&'a str>;
+    type Target = AcmeOrdering<&'a str>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.ordering
+    }
+}
+
+/// Where and how certificates are ordered, with texts of type `T`. The configuration and whoever orders certificates
+/// hold this same type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcmeOrdering<T> {
+    /// The URL of the directory, `https://`.
+    pub directory_url: T,
+    /// The time before its end at which a certificate is renewed, in seconds.
+    pub renew_before_s: u32,
+    /// The address that answers http-01.
+    pub http_listen: SocketAddr,
+    /// The keys that are used as they are written.
+    pub keys: AcmeKeys<T>,
+}
+
+impl<T> AcmeOrdering<T> {
+    /// Converts every text: to own texts, say, that outlive the file.
+    pub fn map<U>(self, text: impl Fn(T) -> U) -> AcmeOrdering<U> {
+        let Self { directory_url, renew_before_s, http_listen, keys } = self;
+        AcmeOrdering { directory_url: text(directory_url), renew_before_s, http_listen, keys: keys.map(text) }
+    }
+}
+
+impl<T> Deref for AcmeOrdering<T> {
+    type Target = AcmeKeys<T>;
 
     fn deref(&self) -> &Self::Target {
         &self.keys
@@ -58,8 +82,8 @@ pub struct AcmeKeys<T> {
 }
 
 impl<T> AcmeKeys<T> {
-    /// Converts every text: to own texts, say, that outlive the file.
-    pub fn map<U>(self, text: impl Fn(T) -> U) -> AcmeKeys<U> {
+    /// Converts every text.
+    fn map<U>(self, text: impl Fn(T) -> U) -> AcmeKeys<U> {
         let Self { email, challenge_type, key_type, renew_via, profile, hook, dns_hook } = self;
         AcmeKeys {
             email: email.map(&text),

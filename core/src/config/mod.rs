@@ -17,13 +17,11 @@ mod endpoint;
 mod error;
 mod inherit;
 mod model;
-mod nearest;
 mod parse;
 #[cfg(feature = "gateway")]
 mod paths;
 mod raw;
 mod reference;
-mod scan;
 mod schema;
 mod validate;
 mod validate_acme;
@@ -36,12 +34,13 @@ mod validate_gateway;
 mod validate_place;
 mod validate_sides;
 
-pub use acme::{Acme, AcmeKeys, ChallengeType, Eab, KeyType, MAX_DOMAINS, RenewVia};
+pub use crate::json::{Found, MAX_DEPTH, MAX_PATH, Segment};
+pub use acme::{Acme, AcmeKeys, AcmeOrdering, ChallengeType, Eab, KeyType, MAX_DOMAINS, RenewVia};
 pub use address::{parse_ip_address, rule_address};
 pub use duration::parse_duration;
 #[cfg(feature = "gateway")]
 pub use endpoint::Endpoint;
-pub use error::{ConfigError, Found, MAX_PATH, Segment};
+pub use error::ConfigError;
 #[cfg(feature = "gateway")]
 pub use inherit::INHERITANCE;
 pub use model::{
@@ -58,4 +57,3 @@ pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remo
 #[cfg(feature = "gateway")]
 pub use paths::PathKind;
 pub use reference::{Entry, reference};
-pub use scan::MAX_DEPTH;

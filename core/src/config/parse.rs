@@ -1,12 +1,11 @@
 //! Reads a file against the schema, without recursion.
 
-use super::error::{ConfigError, Found, MAX_PATH, Segment};
+use super::error::ConfigError;
 use super::model::Config;
-use super::nearest::nearest;
 use super::raw::Raw;
-use super::scan::{MAX_DEPTH, ScanError, Scanner, Token};
 use super::schema::{Kind, Object, Objects, Refused, TOP};
 use super::validate;
+use crate::json::{Found, InPlace, MAX_DEPTH, MAX_PATH, ScanError, Scanner, Segment, Token, nearest};
 
 impl<'a> Config<'a> {
     /// Parses and validates a file. The result borrows from `json`, in which text is decoded in place.
@@ -14,7 +13,8 @@ impl<'a> Config<'a> {
     /// # Errors
     /// The first error: its place, the value found, the value expected.
     pub fn parse(json: &'a mut [u8]) -> Result<Self, ConfigError<'a>> {
-        let mut reader = Reader { scanner: Scanner::new(json), path: heapless::Vec::new(), raw: Raw::default() };
+        let mut reader =
+            Reader { scanner: Scanner::new(InPlace::new(json)), path: heapless::Vec::new(), raw: Raw::default() };
         reader.read()?;
         validate::config(&reader.raw)
     }
@@ -28,7 +28,8 @@ impl<'a> super::model::Device<'a> {
     /// # Errors
     /// As [`Config::parse`], and if there is no `device` section.
     pub fn parse(json: &'a mut [u8]) -> Result<Self, ConfigError<'a>> {
-        let mut reader = Reader { scanner: Scanner::new(json), path: heapless::Vec::new(), raw: Raw::default() };
+        let mut reader =
+            Reader { scanner: Scanner::new(InPlace::new(json)), path: heapless::Vec::new(), raw: Raw::default() };
         reader.read()?;
         super::validate_device::required(&reader.raw)
     }
@@ -43,7 +44,7 @@ enum Frame {
 type Frames = heapless::Vec<Frame, MAX_PATH>;
 
 struct Reader<'a> {
-    scanner: Scanner<'a>,
+    scanner: Scanner<InPlace<'a>>,
     path: heapless::Vec<Segment<'a>, MAX_PATH>,
     raw: Raw<'a>,
 }

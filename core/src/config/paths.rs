@@ -115,7 +115,7 @@ fn acme<'a>(acme: &mut Acme<'a>, each: Each<'_, 'a>) {
     if let Some(eab) = &mut acme.eab {
         each(PathKind::File, &mut eab.hmac_key_file);
     }
-    for hook in [&mut acme.keys.hook, &mut acme.keys.dns_hook].into_iter().flatten() {
+    for hook in [&mut acme.ordering.keys.hook, &mut acme.ordering.keys.dns_hook].into_iter().flatten() {
         each(PathKind::Hook, hook);
     }
 }

@@ -1,7 +1,7 @@
 //! Lists all keys, for documents.
 
-use super::error::MAX_PATH;
 use super::schema::{Field, Kind, Objects, TOP};
+use crate::json::MAX_PATH;
 
 /// One key for documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

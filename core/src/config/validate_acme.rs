@@ -1,16 +1,20 @@
 //! Validates where certificates are ordered, and how their names are shown to be ours.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::acme::{Acme, ChallengeType, Eab};
+use super::acme::{Acme, AcmeOrdering, ChallengeType, Eab};
 use super::address::{ip_address, socket_address};
-use super::error::{ConfigError, Found};
+use super::error::ConfigError;
 use super::raw::RawAcme;
 use super::validate_place::ConfigPlace;
 use crate::identity::is_dns_name;
+use crate::json::Found;
 
 /// The default of ADR-001: a third of a 24-hour certificate.
 pub(super) const DEFAULT_RENEW_BEFORE_S: u32 = 8 * 3600;
+
+/// The port at which CAs validate http-01 (RFC 8555 section 8.3), at every address.
+const DEFAULT_HTTP_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 80);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum AcmeFor {
@@ -87,14 +91,16 @@ pub(super) fn acme_for_any_name<'a>(
         (None, Some(_)) => return at.inside("eab").fail("kid", Found::Nothing, "the account's identifier"),
     };
     Ok(Acme {
-        directory_url: at.required("directory_url", raw.directory_url, "a URL that begins with https://")?,
+        ordering: AcmeOrdering {
+            directory_url: at.required("directory_url", raw.directory_url, "a URL that begins with https://")?,
+            renew_before_s: raw.renew_before_s.unwrap_or(DEFAULT_RENEW_BEFORE_S),
+            http_listen: http_listen.unwrap_or(DEFAULT_HTTP_LISTEN),
+            keys: raw.keys.clone(),
+        },
         domains: raw.domains.items.clone(),
-        renew_before_s: raw.renew_before_s.unwrap_or(DEFAULT_RENEW_BEFORE_S),
         storage_path: at.required("storage_path", raw.storage_path, "a folder")?,
         ca_bundle: raw.ca_bundle,
         issuer_bundle: raw.issuer_bundle,
-        http_listen,
         eab,
-        keys: raw.keys.clone(),
     })
 }

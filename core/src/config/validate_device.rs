@@ -1,13 +1,14 @@
 //! Validates a device: the CAs it trusts, its credential from the factory, and the places it sends to.
 
 use super::address::{ip_address, port, socket_address};
-use super::error::{ConfigError, Found, Segment};
+use super::error::ConfigError;
 use super::model::{Device, Enroll, Files, Remote};
 use super::raw::{Raw, RawDevice};
 use super::validate_acme::DEFAULT_RENEW_BEFORE_S;
 use super::validate_place::{CLIENT, ConfigPlace, FALSE, TLS, TRUE};
 use super::validate_sides::{denied_keys, server_issuers, switches};
 use crate::identity::{is_dns_name, without_root};
+use crate::json::{Found, Segment};
 use crate::text::rsplit_once;
 
 const DEFAULT_INTERVAL_MS: u32 = 10_000;

@@ -3,12 +3,13 @@
 use super::acme::{Acme, RenewVia};
 use super::address::socket_address;
 use super::endpoint::Endpoint;
-use super::error::{ConfigError, Found, Segment};
+use super::error::ConfigError;
 use super::model::{Est, Server, Tunnel};
 use super::raw::{Raw, RawAcme, RawEst};
 use super::validate_acme::{AcmeFor, acme_for_any_name};
 use super::validate_gateway::server_side;
 use super::validate_place::{ConfigPlace, FALSE};
+use crate::json::{Found, Segment};
 
 /// Validates `gateway.est`; none if there is no such section.
 pub(super) fn est<'a>(raw: &Raw<'a>, tunnels: &[Tunnel<'a>]) -> Result<Option<Est<'a>>, ConfigError<'a>> {

@@ -2,13 +2,14 @@
 
 use super::address::{ip_address, socket_address};
 use super::endpoint::Endpoint;
-use super::error::{ConfigError, Found, Segment};
+use super::error::ConfigError;
 use super::inherit::{ClientSide, ServerSide};
 use super::model::{AllowedClients, Gateway, Origins, ProxyProtocol, Server, Tunnel, TunnelKind};
 use super::raw::{Raw, RawClients, RawSide, RawTunnel};
 use super::validate_place::{ConfigPlace, SERVER, TRUE};
 use super::validate_sides::{client, server, switches};
 use crate::identity::{RuleName, is_dns_name};
+use crate::json::{Found, Segment};
 use crate::text::rsplit_once;
 
 const ENDPOINT: &str = "ADDRESS:PORT, HOST:PORT or unix:PATH";

@@ -1,6 +1,7 @@
 //! The place of a value that is validated, for errors.
 
-use super::error::{ConfigError, Found, MAX_PATH, Segment};
+use super::error::ConfigError;
+use crate::json::{Found, MAX_PATH, Segment};
 
 pub(super) const TLS: &[Segment<'static>] = &[Segment::Key("security"), Segment::Key("tls")];
 pub(super) const SERVER: &[Segment<'static>] = &[Segment::Key("security"), Segment::Key("tls"), Segment::Key("server")];

@@ -1,7 +1,7 @@
 //! Validates one side of TLS, a server's or a client's: what it shows, and whom it trusts.
 
 use super::address::rule_address;
-use super::error::{ConfigError, Found};
+use super::error::ConfigError;
 use super::inherit::{ClientSide, ServerSide};
 #[cfg(feature = "gateway")]
 use super::model::Span;
@@ -13,6 +13,7 @@ use super::raw::{List, RawDeniedKey, RawSide};
 use super::validate_acme::{AcmeFor, acme};
 use super::validate_place::{ConfigPlace, FALSE, TLS, TRUE};
 use crate::identity::is_dns_rule;
+use crate::json::Found;
 
 /// Refuses a half-written `acme` or `mtls`: one with other keys whose `enabled` is neither written nor, for `mtls`,
 /// inherited as true.

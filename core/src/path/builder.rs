@@ -113,6 +113,40 @@ impl<'t> Trust<'t> {
         let levels = heapless::Vec::new();
         Search { trust: self, leaf, sent, asked, budget, levels, self_issued: SelfIssued::default() }.run()
     }
+
+    /// Checks that an anchor itself issued the certificate of a CA that may sign for meshes, or have another such CA
+    /// below it. Returns the anchor.
+    ///
+    /// # Errors
+    /// The most specific error of any anchor.
+    #[cfg(feature = "mesh")]
+    pub fn verify_ca(
+        &self,
+        ca: &Certificate<'_>,
+        now: UnixTime,
+        budget: &mut Budget,
+    ) -> Result<&'t Anchor<'t>, PathError> {
+        let at_ca = |kind| PathError { depth: 0, kind };
+        let asked = Asked { purpose: Purpose::MeshSigning, now, algorithms: self.algorithms };
+        denied_keys::check(&ca.subject_public_key_info(), self.denied_keys, now, &mut budget.work).map_err(at_ca)?;
+        checks::issuer(ca, &asked, 0).map_err(at_ca)?;
+        checks::intermediate(ca, &asked).map_err(at_ca)?;
+        let trust = Trust { known_intermediates: &[], ..*self };
+        let levels = heapless::Vec::new();
+        let search =
+            Search { trust: &trust, leaf: ca, sent: &[], asked, budget, levels, self_issued: SelfIssued::default() };
+        let path = search.run()?;
+        let anchor = path.issuers().first().and_then(|place| match place {
+            Place::Anchor(index) => self.anchors.get(usize::from(*index)),
+            Place::Sent(_) | Place::Known(_) => None,
+        });
+        let anchor = anchor.ok_or(at_ca(PathErrorKind::UnknownIssuer))?;
+        // RFC 5280 section 6.1.4 (l) and (m): the search counts the CAs between, and this one is at the end
+        let cas_below = usize::from(!ca.is_self_issued());
+        let at_anchor = |kind| PathError { depth: 1, kind };
+        checks::issuer(anchor.certificate(), &asked, cas_below).map_err(at_anchor)?;
+        Ok(anchor)
+    }
 }
 
 struct Search<'s, 't, 'p> {
@@ -387,6 +421,8 @@ where
         debug_assert!(issuer_key.is_some(), "a path has an issuer");
         let common_name_permitted = match self.asked.purpose {
             Purpose::ServerAuth => false,
+            #[cfg(feature = "mesh")]
+            Purpose::MeshSigning => false,
             Purpose::ClientAuth => self.is_common_name_permitted(&issuers),
         };
         let anchors = self.trust.anchors;

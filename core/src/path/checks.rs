@@ -46,7 +46,7 @@ pub(super) fn leaf(leaf: &Certificate<'_>, asked: &Asked<'_>) -> Result<(), Path
     if leaf.subject().is_empty() && !extensions.subject_alt_name_critical {
         return Err(PathErrorKind::Nameless);
     }
-    purpose(extensions.extended_key_usage, asked.purpose)?;
+    leaf_purpose(extensions.extended_key_usage, asked.purpose)?;
     signature_algorithm(leaf, asked)?;
     key(leaf, asked)?;
     dates(leaf, asked.now)
@@ -55,7 +55,7 @@ pub(super) fn leaf(leaf: &Certificate<'_>, asked: &Asked<'_>) -> Result<(), Path
 /// Checks a peer's own certificate that is a pin, byte for byte. A pin may be a CA; its signature proves nothing.
 pub(super) fn pinned(leaf: &Certificate<'_>, asked: &Asked<'_>) -> Result<(), PathErrorKind> {
     anywhere(leaf)?;
-    purpose(leaf.extensions().extended_key_usage, asked.purpose)?;
+    leaf_purpose(leaf.extensions().extended_key_usage, asked.purpose)?;
     key(leaf, asked)?;
     dates(leaf, asked.now)
 }
@@ -155,8 +155,19 @@ fn leaf_key_usage(usage: Option<KeyUsage>, purpose: Purpose) -> Result<(), PathE
         // RFC 8446 section 4.4.2.2, RFC 5246 section 7.4.6: a client signs in every version of TLS
         Purpose::ClientAuth if !usage.contains(KeyUsage::DIGITAL_SIGNATURE) => Err(PathErrorKind::NoDigitalSignature),
         Purpose::ServerAuth if !usage.intersects(SERVER_KEY_USAGE) => Err(PathErrorKind::KeyUsage),
-        Purpose::ClientAuth | Purpose::ServerAuth => Ok(()),
+        // RFC 7515 section 2: who makes a JWS signs
+        #[cfg(feature = "mesh")]
+        Purpose::MeshSigning if !usage.contains(KeyUsage::DIGITAL_SIGNATURE) => Err(PathErrorKind::NoDigitalSignature),
+        _ => Ok(()),
     }
+}
+
+/// Checks a leaf's extended key usage: of a purpose that is exclusive, it is present and names that purpose alone.
+fn leaf_purpose(usage: Option<ExtendedKeyUsage<'_>>, wanted: Purpose) -> Result<(), PathErrorKind> {
+    if wanted.is_exclusive() && !usage.is_some_and(|usage| usage.purposes().eq([wanted.oid()])) {
+        return Err(PathErrorKind::WrongPurpose);
+    }
+    purpose(usage, wanted)
 }
 
 /// Checks that the extension, if present, names the purpose or every purpose (RFC 5280 section 4.2.1.12).

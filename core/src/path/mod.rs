@@ -20,5 +20,7 @@ pub use budget::{Budget, Limits};
 pub use builder::Trust;
 pub use denied_keys::DeniedKey;
 pub use error::{PathError, PathErrorKind, Resource};
+#[cfg(feature = "mesh")]
+pub use purpose::MESH_SIGNING;
 pub use purpose::Purpose;
 pub use verified::{MAX_INTERMEDIATES, Place, VerifiedPath};

@@ -53,6 +53,13 @@ pub trait SlotMedium {
     /// The medium's own.
     fn read(&mut self, slot: Slot, offset: u32, out: &mut [u8]) -> Result<(), Self::Error>;
 
+    /// Returns whether the error of a read means that the octets are lost, as those of a word whose programming was cut,
+    /// and not that they are out of reach. A slot without a readable record is written anew only then, if no other
+    /// record is confirmed.
+    fn is_loss(_error: &Self::Error) -> bool {
+        false
+    }
+
     /// Erases a slot: all of it reads as `0xff` afterwards.
     ///
     /// # Errors

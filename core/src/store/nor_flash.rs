@@ -244,6 +244,11 @@ impl<F: NorFlash> SlotMedium for NorFlashSlots<F> {
         Ok(())
     }
 
+    /// A driver reports words of which the flash's error correction cannot make sense.
+    fn is_loss(error: &Self::Error) -> bool {
+        matches!(error, NorFlashSlotsError::Flash(_))
+    }
+
     fn erase(&mut self, slot: Slot) -> Result<(), Self::Error> {
         let start = self.place(slot, 0, 0)?;
         self.flash.erase(start, start.saturating_add(self.size)).map_err(NorFlashSlotsError::Flash)

@@ -170,18 +170,19 @@ impl<M: SlotMedium> Store<M> {
         Survey { a: self.examine(Slot::A), b: self.examine(Slot::B) }
     }
 
-    /// The record of a slot, if it is whole and committed.
+    /// The record of a slot, if it is whole and committed. A confirmation or a time that cannot be read does not count:
+    /// power may have failed while it was programmed.
     fn examine(&mut self, slot: Slot) -> Result<Option<Header>, StoreError<M::Error>> {
         let Some(mut header) = self.whole_record(slot)? else { return Ok(None) };
         if self.word(slot, COMMIT)? != header.commit_word() {
             return Ok(None);
         }
         for number in CONFIRM {
-            header.confirmed |= self.word(slot, number)? == header.confirm_word();
+            header.confirmed |= self.word(slot, number).is_ok_and(|word| word == header.confirm_word());
         }
         for number in MARKS {
-            let mark = self.word(slot, number)?;
-            if let Some(time) = header.read_mark(&mark).filter(|time| *time > header.time_seen) {
+            let mark = self.word(slot, number).ok().and_then(|mark| header.read_mark(&mark));
+            if let Some(time) = mark.filter(|time| *time > header.time_seen) {
                 header.time_seen = time;
             }
         }
@@ -258,7 +259,8 @@ impl<M: SlotMedium> Store<M> {
     ///
     /// # Errors
     /// If the record does not fit, the slot holds the confirmed record, or the medium fails: the confirmed record
-    /// stays confirmed.
+    /// stays confirmed. Words of the slot that cannot be read are no failure, unless they may belong to the only
+    /// credential.
     pub fn write(&mut self, slot: Slot, record: &NewRecord<'_>) -> Result<Header, StoreError<M::Error>> {
         let survey = self.survey();
         if survey.selected().active == Some(slot) {
@@ -270,12 +272,8 @@ impl<M: SlotMedium> Store<M> {
         let size = StoreError::Size { key: record.key.len(), chain: record.chain.len(), capacity };
         let time_seen = survey.time_seen().filter(|seen| *seen > record.time_seen).unwrap_or(record.time_seen);
         let record = NewRecord { time_seen, ..*record };
-        // An unreadable slot may hold the only record.
         if survey.selected().active.is_none() {
-            match slot {
-                Slot::A => survey.a?,
-                Slot::B => survey.b?,
-            };
+            self.expendable(slot, if slot == Slot::A { survey.a } else { survey.b })?;
         }
         let Some(header) = Header::new(&record, newest.unwrap_or(0).saturating_add(1)) else { return Err(size) };
         let payload = header.key_len.saturating_add(header.chain_len);
@@ -291,6 +289,30 @@ impl<M: SlotMedium> Store<M> {
         }
         self.program_word(slot, COMMIT, &header.commit_word())?;
         Ok(header)
+    }
+
+    /// Checks that a slot, of which this was found, does not hold the only credential while no record is known to be
+    /// confirmed: what cannot be read may be.
+    fn expendable(
+        &mut self,
+        slot: Slot,
+        found: Result<Option<Header>, StoreError<M::Error>>,
+    ) -> Result<(), StoreError<M::Error>> {
+        let error = match found {
+            Ok(None) => return Ok(()),
+            Ok(Some(_)) => return CONFIRM.map(|number| self.word(slot, number)).try_for_each(|word| word.map(drop)),
+            Err(error) => error,
+        };
+        let mut blank = |mut numbers: Range<u32>| {
+            numbers.all(|number| self.word(slot, number).is_ok_and(|word| word == [0xff; WORD]))
+        };
+        // Power failed before the record was committed, or at least before it was confirmed.
+        if blank(COMMIT..CONFIRM.start) || blank(CONFIRM) {
+            return Ok(());
+        }
+        // The error is of this place and not of this moment: the other slot can be read in between.
+        let lost = matches!(&error, StoreError::Medium(error) if M::is_loss(error));
+        if lost && self.examine(slot.other()).is_ok() && self.examine(slot).is_err() { Ok(()) } else { Err(error) }
     }
 
     /// Writes a record into `slot` while the record of the other slot is in use. If `slot` holds the confirmed record,
@@ -315,7 +337,7 @@ impl<M: SlotMedium> Store<M> {
         if header.confirmed {
             return Ok(());
         }
-        match self.blank(slot, CONFIRM)? {
+        match self.blank(slot, CONFIRM) {
             Some(number) => self.program_word(slot, number, &header.confirm_word()),
             None => Err(StoreError::ReadBack(slot)),
         }
@@ -343,20 +365,16 @@ impl<M: SlotMedium> Store<M> {
         if time <= header.time_seen {
             return Ok(false);
         }
-        let Some(number) = self.blank(slot, MARKS)? else { return Ok(false) };
+        let Some(number) = self.blank(slot, MARKS) else { return Ok(false) };
         self.program_word(slot, number, &header.mark(time))?;
         Ok(true)
     }
 
     /// Returns the first of these words that is blank: no word is programmed twice, even if power failed during the
-    /// first time.
-    fn blank(&mut self, slot: Slot, numbers: Range<u32>) -> Result<Option<u32>, StoreError<M::Error>> {
-        for number in numbers {
-            if self.word(slot, number)? == [0xff; WORD] {
-                return Ok(Some(number));
-            }
-        }
-        Ok(None)
+    /// first time, after which it may not be readable.
+    fn blank(&mut self, slot: Slot, numbers: Range<u32>) -> Option<u32> {
+        let mut numbers = numbers;
+        numbers.find(|number| self.word(slot, *number).is_ok_and(|word| word == [0xff; WORD]))
     }
 
     /// Reads the key and the chain of a slot.

@@ -69,9 +69,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.shared.stop();
-        // The thread waits for the next connection.
+        // The thread waits for the next connection; if this fails, its listener is gone and so is the thread.
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so on standard error.
             let _ = thread.join();
         }
     }

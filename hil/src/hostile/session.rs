@@ -104,16 +104,23 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn run(mut self, mode: &Mode) {
-        let _ = self.stream.set_nodelay(true);
-        let _ = self.stream.set_read_timeout(Some(TICK));
-        let _ = self.stream.set_write_timeout(Some(PATIENCE));
+        if self.prepare().is_err() {
+            return;
+        }
         for step in mode.steps.iter().copied().flatten() {
             if self.step(*step).is_err() {
                 return;
             }
         }
-        // The client's further behaviour is still recorded.
+        // The client's further behaviour is still recorded, until it ends the connection.
         let _ = self.listen();
+    }
+
+    /// Limits the waits for the client: without the limits it could hold the thread for ever.
+    fn prepare(&self) -> std::io::Result<()> {
+        self.stream.set_nodelay(true)?;
+        self.stream.set_read_timeout(Some(TICK))?;
+        self.stream.set_write_timeout(Some(PATIENCE))
     }
 
     fn note(&self, note: impl FnOnce(&mut Seen)) {
@@ -169,6 +176,7 @@ impl<'a> Session<'a> {
                 self.listen()
             }
             Step::Reset => {
+                // It fails only on a stream that the client has reset already.
                 let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
                 Err(Over)
             }

@@ -315,6 +315,7 @@ impl Bench {
     /// Writes the logs into the scenario's folder.
     pub(super) fn write_logs(&self) {
         let lines: Vec<String> = self.log.lines(0).iter().map(ToString::to_string).collect();
+        // The logs are for people; the verdict stands without them.
         let _ = fs::write(self.folder.join("device.log"), lines.join("\n") + "\n");
         let _ = fs::write(self.folder.join("server.log"), self.server_said());
         let _ = fs::write(self.folder.join("network.log"), format!("{:#?}\n", self.wire.seen()));

@@ -62,6 +62,7 @@ pub fn run(scenario: &Scenario, firmware: &Path, logs: &Path, keep: bool) -> Ver
         }
     };
     if !matches!(outcome, Outcome::Failed(_)) && !keep {
+        // A folder that stays is in nobody's way: the next run empties it.
         let _ = fs::remove_dir_all(&folder);
     }
     Verdict { name: scenario.name.clone(), outcome, took: start.elapsed() }

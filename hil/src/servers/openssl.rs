@@ -68,6 +68,7 @@ impl Openssl {
                             if let Err(error) = shared.serve(&stream) {
                                 shared.note(&format!("{error}\n"));
                             }
+                            // The client may have ended the connection before.
                             let _ = stream.shutdown(Shutdown::Both);
                         });
                     }
@@ -95,9 +96,10 @@ impl Openssl {
 impl Drop for Openssl {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        // The thread waits for the next connection.
+        // The thread waits for the next connection; if this fails, its listener is gone and so is the thread.
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so on standard error.
             let _ = thread.join();
         }
     }
@@ -137,14 +139,17 @@ impl Shared {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 carry(client, &server);
+                // The other side may have ended the connection before; this holds for every end here.
                 let _ = server.shutdown(Shutdown::Write);
             });
             scope.spawn(|| {
                 carry(&server, client);
+                // As above.
                 let _ = client.shutdown(Shutdown::Write);
             });
             scope.spawn(|| {
                 carry(output, &service);
+                // As above.
                 let _ = service.shutdown(Shutdown::Write);
             });
             // s_server recognises no end of input but its own, so the service's end is not forwarded.
@@ -154,8 +159,10 @@ impl Shared {
             }
             process.kill();
             for stream in [&server, &service] {
+                // As above; this ends the threads that still read.
                 let _ = stream.shutdown(Shutdown::Both);
             }
+            // As above.
             let _ = client.shutdown(Shutdown::Read);
         });
         Ok(())

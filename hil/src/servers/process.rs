@@ -103,9 +103,11 @@ impl Process {
 
     /// Stops the program now.
     pub fn kill(&mut self) {
+        // Both fail only if the program has ended and was waited for already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if let Some(reader) = self.reader.take() {
+            // A reader that panicked has said so on standard error.
             let _ = reader.join();
         }
     }

@@ -23,15 +23,17 @@ impl Capture {
         Ok(Self(file))
     }
 
-    /// Writes a frame with the current time. Write errors are ignored: a capture decides nothing.
+    /// Writes a frame with the current time, if it can be written.
     pub fn frame(&mut self, frame: &[u8]) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
         let seconds = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
+        let mut record = Vec::with_capacity(frame.len() + 16);
         for word in [seconds, now.subsec_micros(), length, length] {
-            let _ = self.0.write_all(&word.to_le_bytes());
+            record.extend(word.to_le_bytes());
         }
-        let _ = self.0.write_all(frame);
-        let _ = self.0.flush();
+        record.extend(frame);
+        // A capture decides nothing, and is for people.
+        let _ = self.0.write_all(&record).and_then(|()| self.0.flush());
     }
 }

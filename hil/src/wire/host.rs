@@ -56,6 +56,7 @@ impl Host {
         config.random_seed = seed;
         let mut interface = Interface::new(config, &mut cable, Instant::ZERO);
         interface.update_ip_addrs(|addresses| {
+            // A new interface has no address, and room for several.
             let _ = addresses.push(IpCidr::new(IpAddress::Ipv4(HOST), 24));
         });
         let mut sockets = SocketSet::new(Vec::new());
@@ -148,6 +149,7 @@ impl Host {
             };
             self.shared.note(|seen| seen.names.push(name));
             if let Some(message) = message {
+                // An answer for which the queue has no room is lost, as on any network: the guest asks again.
                 let _ = socket.send_slice(&message, from.endpoint);
             }
         }
@@ -159,6 +161,7 @@ impl Host {
         while let Ok((request, from)) = socket.recv() {
             self.shared.note(|seen| seen.time_requests += 1);
             if let Some(message) = ntp::answer(request, mode, now) {
+                // An answer for which the queue has no room is lost, as on any network: the guest asks again.
                 let _ = socket.send_slice(&message, from.endpoint);
             }
         }

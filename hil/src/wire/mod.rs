@@ -91,6 +91,7 @@ impl Wire {
 
     fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.shared.state());
+        // If the thread cannot be woken, it sees the change after `LONGEST_WAIT`.
         let _ = self.waker.wake();
     }
 
@@ -155,6 +156,7 @@ impl Drop for Wire {
     fn drop(&mut self) {
         self.change(|state| state.orders.push(Order::Stop));
         if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so on standard error.
             let _ = thread.join();
         }
     }

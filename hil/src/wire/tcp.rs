@@ -68,6 +68,7 @@ fn listen(port: u16) -> Option<Socket<'static>> {
 
 /// Makes the other side see the end of this stream as a reset.
 fn reset(stream: &TcpStream) {
+    // It fails only on a stream that is closed already.
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
@@ -132,6 +133,7 @@ impl Links {
         let token = Token(first + self.next);
         self.next += 1;
         registry.register(&mut server, token, Interest::READABLE | Interest::WRITABLE)?;
+        // Without it octets come later, and are the same.
         let _ = server.set_nodelay(true);
         let (guest_ended, server_ended, passes, broken) = (false, false, None, false);
         Ok(Link { guest, port, server, connected: false, guest_ended, server_ended, passes, broken })
@@ -150,6 +152,7 @@ impl Links {
                 }
                 Fate::Over => {}
             }
+            // The stream is closed next, which ends its registration in any case.
             let _ = registry.deregister(&mut link.server);
             false
         });
@@ -190,6 +193,7 @@ impl Links {
             }
             sockets.get_mut::<Socket<'_>>(link.guest).abort();
             reset(&link.server);
+            // The stream is closed next, which ends its registration in any case.
             let _ = registry.deregister(&mut link.server);
             false
         });

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{AcmeError, JsonFault};
 use super::http::{Http, LastAnswers};
 use super::settings::Settings;
-use crate::store::{Entry, Held, Home};
+use crate::store::{Entry, Held, Home, StorageError};
 
 const FILE: &str = Entry::Account.name();
 
@@ -56,9 +56,10 @@ fn storage(reason: impl std::fmt::Display) -> AcmeError {
 ///
 /// # Errors
 /// Fails if the account cannot be read or is malformed.
-pub async fn account_file(home: &Home) -> Result<Option<AccountFile>, String> {
-    let json = home.look(Entry::Account).await.map_err(|error| error.to_string())?;
-    let fault = |error| format!("{home}/{FILE}: {}", JsonFault(&error));
+pub async fn account_file(home: &Home) -> Result<Option<AccountFile>, StorageError> {
+    let json = home.look(Entry::Account).await?;
+    // The decoder's error is no source: its text could hold the key.
+    let fault = |error| StorageError::Failed(format!("{home}/{FILE}: {}", JsonFault(&error)).into());
     json.map(|json| serde_json::from_slice(&json).map_err(fault)).transpose()
 }
 

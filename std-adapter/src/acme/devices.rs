@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use super::account;
 use super::error::{AcmeError, Remedy};
-use super::http::{Http, LastAnswers};
+use super::http::{Http, HttpError, LastAnswers};
 use super::http01::Responders;
 use super::order::Context;
 use super::rounds::Rounds;
@@ -35,7 +35,7 @@ impl DeviceIssuer {
     ///
     /// # Errors
     /// Fails if the directory's roots cannot be used.
-    pub fn new(settings: Settings, held: Arc<dyn Held>, responders: Responders) -> Result<Self, String> {
+    pub fn new(settings: Settings, held: Arc<dyn Held>, responders: Responders) -> Result<Self, HttpError> {
         Http::new(&settings, LastAnswers::default())?;
         Ok(Self { settings, held, responders, account: Mutex::new(()) })
     }

@@ -1,12 +1,14 @@
 //! Exchanges HTTP/1.1 requests with a directory over TLS that the core verifies, with a deadline.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use edgetrust_core::identity::without_root;
+use edgetrust_core::x509::ParseError;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Bytes;
 use hyper::header::{CONNECTION, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
@@ -20,13 +22,42 @@ use tokio::time::timeout;
 
 use super::settings::{Settings, Which};
 use crate::clock;
-use crate::tls::{ClientSettings, Credential, MinVersion, ServerTrust, TlsClient, TrustStore, server_name};
+use crate::tls::{
+    ClientSettings, Credential, MinVersion, ServerTrust, TlsClient, TlsError, TrustSettings, TrustStore, server_name,
+};
 
 /// The time limit from the first packet to the last octet of the answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The size limit of a directory's answer, in octets; certificate chains are the largest.
 const MAX_ANSWER: usize = 1024 * 1024;
+
+/// The reason that there is no client for a directory.
+#[derive(Debug)]
+pub enum HttpError {
+    /// A root of the directory's server does not parse.
+    Root(ParseError),
+    /// rustls refuses the settings.
+    Tls(TlsError),
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
+        }
+    }
+}
+
+impl StdError for HttpError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Root(error) => Some(error),
+            Self::Tls(error) => Some(error),
+        }
+    }
+}
 
 /// The parts of an answer that instant-acme does not keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +93,7 @@ pub(super) struct Http {
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 impl Http {
-    pub(super) fn new(settings: &Settings, last: LastAnswers) -> Result<Self, String> {
+    pub(super) fn new(settings: &Settings, last: LastAnswers) -> Result<Self, HttpError> {
         Self::showing(None, settings, last)
     }
 
@@ -71,15 +102,16 @@ impl Http {
         credential: Option<Credential>,
         settings: &Settings,
         last: LastAnswers,
-    ) -> Result<Self, String> {
-        let trust = TrustStore::new(settings.roots.clone());
+    ) -> Result<Self, HttpError> {
+        let denied_keys = settings.denied_keys.clone();
+        let trust = TrustStore::new(TrustSettings { denied_keys, ..settings.roots.clone().into() });
         let tls = TlsClient::new(ClientSettings {
-            trust: ServerTrust::Verified(trust.map_err(|error| error.to_string())?),
+            trust: ServerTrust::Verified(trust.map_err(HttpError::Root)?),
             credential,
             min_version: MinVersion::Tls12,
             alpn: vec![b"http/1.1".to_vec()],
         });
-        Ok(Self { which: settings.which(), tls: tls.map_err(|error| error.to_string())?, last })
+        Ok(Self { which: settings.which(), tls: tls.map_err(HttpError::Tls)?, last })
     }
 
     async fn exchange(&self, mut request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, BoxError> {

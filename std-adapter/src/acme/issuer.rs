@@ -10,7 +10,7 @@ use instant_acme::{Account, CertificateIdentifier, RevocationReason, RevocationR
 use pki_types::{CertificateDer, UnixTime};
 
 use super::error::{AcmeError, Remedy};
-use super::http::{Http, LastAnswers};
+use super::http::{Http, HttpError, LastAnswers};
 use super::http01::Responders;
 use super::issued::credential;
 use super::order::Context;
@@ -62,7 +62,7 @@ impl AcmeIssuer {
         held: Arc<dyn Held>,
         responders: Responders,
         credential: LiveCredential,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, HttpError> {
         let last = LastAnswers::default();
         let http = Http::new(&settings, last.clone())?;
         Ok(Self { settings, held, responders, credential, http, last, account: None, replaces: None })

@@ -1,12 +1,15 @@
 //! Checks that a directory answers, and reads its metadata and its clock.
 
+use std::fmt::Display;
 use std::time::Duration;
 
+use edgetrust_core::rotation::FailureKind;
 use hyper::header::DATE;
 use hyper::{Method, Request};
 use instant_acme::{BodyWrapper, HttpClient};
 use serde_json::Value;
 
+use super::error::AcmeError;
 use super::http::{Http, LastAnswers};
 use super::settings::Settings;
 use crate::clock;
@@ -28,18 +31,19 @@ pub struct Directory {
 ///
 /// # Errors
 /// Fails if the server cannot be reached, the configured roots do not verify it, or it is not a directory.
-pub async fn probe(settings: &Settings) -> Result<Directory, String> {
-    let last = LastAnswers::default();
-    let http = Http::new(settings, last.clone())?;
+pub async fn probe(settings: &Settings) -> Result<Directory, AcmeError> {
+    let failed = |reason: &dyn Display| AcmeError::new("the directory", FailureKind::Transient, reason);
+    let http = Http::new(settings, LastAnswers::default()).map_err(|error| failed(&error))?;
     let request = Request::builder().method(Method::GET).uri(&settings.directory_url).body(BodyWrapper::default());
-    let mut answer =
-        http.request(request.map_err(|error| error.to_string())?).await.map_err(|error| error.to_string())?;
-    let body = answer.body.into_bytes().await.map_err(|error| error.to_string())?;
+    let request = request.map_err(|error| failed(&error))?;
+    let mut answer = http.request(request).await.map_err(|error| failed(&error))?;
+    let body = answer.body.into_bytes().await.map_err(|error| failed(&error))?;
     let status = answer.parts.status;
     let found: Value = serde_json::from_slice(&body).unwrap_or_default();
     if !status.is_success() || found.get("newOrder").is_none() {
         let text: String = String::from_utf8_lossy(&body).chars().take(200).collect();
-        return Err(format!("{}: {status}, and no directory: {}", settings.directory_url, text.escape_debug()));
+        let (url, text) = (&settings.directory_url, text.escape_debug());
+        return Err(failed(&format_args!("{url}: {status}, and no directory: {text}")));
     }
     let date = answer.parts.headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
     let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);

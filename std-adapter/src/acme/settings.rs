@@ -1,17 +1,18 @@
 //! Holds an `acme` section of the configuration, with the files that the section names.
 
+use std::error::Error;
 use std::fmt;
-use std::io::Read;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{self, Read};
 use std::ops::Deref;
 use std::path::Path;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use edgetrust_core::config::{Acme, AcmeKeys};
+use edgetrust_core::config::{Acme, AcmeOrdering};
+use edgetrust_core::path::DeniedKey;
 use pki_types::CertificateDer;
 
-use crate::pem;
+use crate::pem::{self, PemError};
 use crate::store::Home;
 use crate::tls::{Anchors, system_roots};
 
@@ -40,6 +41,42 @@ impl fmt::Debug for Eab {
     }
 }
 
+/// The reason that an `acme` section cannot be used.
+#[derive(Debug)]
+pub enum SettingsError {
+    /// A file with roots is faulty.
+    Bundle(PemError),
+    /// There is no root to verify the directory and its certificates with.
+    NoRoots,
+    /// The MAC key's file, by this name, cannot be read.
+    Unreadable(String, io::Error),
+    /// The MAC key's file, by this name, holds something else.
+    NoMacKey(String, &'static str),
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bundle(error) => error.fmt(f),
+            Self::NoRoots => f.write_str("acme.ca_bundle: found neither it nor a usable CA of this system"),
+            Self::Unreadable(file, error) => write!(f, "{file}: cannot be read: {error}"),
+            Self::NoMacKey(file, found) => {
+                write!(f, "{file}: found {found}, expected the MAC key in base64url, as the CA gave it")
+            }
+        }
+    }
+}
+
+impl Error for SettingsError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Bundle(error) => Some(error),
+            Self::Unreadable(_, error) => Some(error),
+            Self::NoRoots | Self::NoMacKey(..) => None,
+        }
+    }
+}
+
 /// The credential that a log line is about.
 #[derive(Clone, Debug)]
 pub(crate) struct Which {
@@ -51,33 +88,29 @@ pub(crate) struct Which {
 /// An `acme` section, owned, with its files read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The directory's URL.
-    pub directory_url: String,
     /// Names, in lower case; the first is also the common name.
     pub domains: Vec<String>,
-    /// The time before its end at which a certificate is renewed, in seconds.
-    pub renew_before_s: u32,
     /// The home of the credential and its account.
     pub home: Home,
     /// The trust anchors for the directory's own server.
     pub roots: Anchors,
     /// The trust anchors that issued certificates must lead to.
     pub anchors: Vec<CertificateDer<'static>>,
-    /// The address at which http-01 is answered.
-    pub http_listen: SocketAddr,
+    /// The keys that are denied: of the directory's server, of issued certificates, and of the CAs above both.
+    pub denied_keys: Vec<DeniedKey>,
     /// The external account binding.
     pub eab: Option<Eab>,
-    /// The keys that are used as they are written.
-    pub keys: AcmeKeys<String>,
+    /// Where and how certificates are ordered.
+    pub ordering: AcmeOrdering<String>,
     /// The certificate's purposes.
     pub purposes: Purposes,
 }
 
 impl Deref for Settings {
-    type Target = AcmeKeys<String>;
+    type Target = AcmeOrdering<String>;
 
     fn deref(&self) -> &Self::Target {
-        &self.keys
+        &self.ordering
     }
 }
 
@@ -86,10 +119,15 @@ impl Settings {
     ///
     /// # Errors
     /// Returns which file is faulty.
-    pub fn read(acme: &Acme<'_>, purposes: Purposes, mut note: impl FnMut(&Path)) -> Result<Self, String> {
+    pub fn read(
+        acme: &Acme<'_>,
+        purposes: Purposes,
+        denied_keys: Vec<DeniedKey>,
+        mut note: impl FnMut(&Path),
+    ) -> Result<Self, SettingsError> {
         let mut bundle = |file: &str| {
             note(Path::new(file));
-            pem::read_certificates(Path::new(file)).map_err(|error| error.to_string())
+            pem::read_certificates(Path::new(file)).map_err(SettingsError::Bundle)
         };
         let roots = match acme.ca_bundle {
             Some(file) => bundle(file)?.into(),
@@ -100,7 +138,7 @@ impl Settings {
             None => [&roots.stated[..], &roots.system[..]].concat(),
         };
         if roots.is_empty() || anchors.is_empty() {
-            return Err("acme.ca_bundle: found neither it nor a usable CA of this system".to_owned());
+            return Err(SettingsError::NoRoots);
         }
         let eab = match acme.eab {
             None => None,
@@ -110,16 +148,13 @@ impl Settings {
             }
         };
         Ok(Self {
-            directory_url: acme.directory_url.to_owned(),
             domains: acme.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
-            renew_before_s: acme.renew_before_s,
             home: Home::folder(acme.storage_path),
             roots,
             anchors,
-            // RFC 8555 section 8.3
-            http_listen: acme.http_listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 80))),
+            denied_keys,
             eab,
-            keys: acme.keys.clone().map(str::to_owned),
+            ordering: acme.ordering.clone().map(str::to_owned),
             purposes,
         })
     }
@@ -139,10 +174,10 @@ impl Settings {
 const MAX_MAC_KEY: u64 = 4096;
 
 /// Reads the MAC key of RFC 8555 section 7.3.4: base64url, as CAs hand it out; padding is tolerated.
-fn mac_key(file: &str) -> Result<Vec<u8>, String> {
+fn mac_key(file: &str) -> Result<Vec<u8>, SettingsError> {
     // Operators easily put the key itself where the file's name belongs.
     let shown = if file.contains(['/', '.']) { file } else { "acme.eab.hmac_key_file" };
-    let unreadable = |error| format!("{shown}: cannot be read: {error}");
+    let unreadable = |error| SettingsError::Unreadable(shown.to_owned(), error);
     let mut text = Vec::new();
     let opened = std::fs::File::open(file).map_err(unreadable)?;
     opened.take(MAX_MAC_KEY).read_to_end(&mut text).map_err(unreadable)?;
@@ -156,5 +191,5 @@ fn mac_key(file: &str) -> Result<Vec<u8>, String> {
             Err(_) if line.iter().any(|octet| matches!(octet, b'+' | b'/')) => "line 1: base64",
             Err(_) => "line 1: no base64url",
         };
-    Err(format!("{shown}: found {found}, expected the MAC key in base64url, as the CA gave it"))
+    Err(SettingsError::NoMacKey(shown.to_owned(), found))
 }

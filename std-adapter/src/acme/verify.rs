@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use edgetrust_core::path::{Anchor, Budget, Limits, PathError, Purpose, Trust};
+use edgetrust_core::path::{Anchor, Budget, Limits, PathError, PathErrorKind, Purpose, Trust};
 use edgetrust_core::x509::{Certificate, GeneralName, ParseError};
 use pki_types::{CertificateDer, UnixTime};
 
@@ -31,6 +31,13 @@ impl fmt::Display for VerifyError {
             Self::Path(name, error) => write!(f, "peers would not accept it as a {name}'s: {error}"),
             Self::NotFor(domain) => write!(f, "it is not for {domain}"),
         }
+    }
+}
+
+impl VerifyError {
+    /// Returns whether the chain is refused for a denied key.
+    pub(crate) fn is_denied_key(&self) -> bool {
+        matches!(self, Self::Path(_, error) if matches!(error.kind, PathErrorKind::KeyDenied(_)))
     }
 }
 
@@ -63,7 +70,7 @@ pub fn verify(settings: &Settings, chain: &[CertificateDer<'static>], now: UnixT
     let trust = Trust {
         anchors: &anchors,
         known_intermediates: &[],
-        denied_keys: &[],
+        denied_keys: &settings.denied_keys,
         algorithms: provider.signature_verification_algorithms.all,
     };
     let now = now.max(leaf.validity().not_before);

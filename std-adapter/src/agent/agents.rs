@@ -1,18 +1,19 @@
 //! Manages all credentials of a gateway, and starts, changes and stops them together with the configuration.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use edgetrust_core::config::{Acme, Config, CredentialSource, Files, Server, TunnelKind};
-use edgetrust_core::path::Purpose;
+use edgetrust_core::config::{self, Acme, Config, CredentialSource, Files, Server, TunnelKind};
+use edgetrust_core::path::{DeniedKey, Purpose};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::assignment::{Assignment, Fallback};
+use super::assignment::{Assignment, AssignmentError, Fallback};
 use super::request;
 use super::status::{CredentialStatus, Credentials};
-use super::worker::{Once, Worker};
+use super::worker::{Once, StartError, Worker};
 use crate::acme::{Purposes, Responders, Settings};
 use crate::gateway::{CredentialProvider, Watched};
 use crate::store::{Held, Home, StorageError};
@@ -26,6 +27,8 @@ pub struct Agents {
     asked: HashMap<Home, Asked>,
     responders: Responders,
     credentials: Credentials,
+    /// The keys that the configuration being read denies.
+    denied_keys: Vec<DeniedKey>,
 }
 
 #[derive(Debug)]
@@ -56,9 +59,24 @@ impl CredentialProvider for Agents {
         fallback: Option<&Files<'_>>,
         purpose: Purpose,
         watched: &mut Watched,
-    ) -> Result<Credential, String> {
+    ) -> Result<Credential, Box<dyn Error + Send + Sync>> {
+        Ok(self.ask(acme, fallback, purpose, watched)?)
+    }
+}
+
+impl Agents {
+    /// Takes a section of the configuration that is being read, and returns its credential.
+    fn ask(
+        &mut self,
+        acme: &Acme<'_>,
+        fallback: Option<&Files<'_>>,
+        purpose: Purpose,
+        watched: &mut Watched,
+    ) -> Result<Credential, AssignmentError> {
         let purposes = Purposes { server: purpose == Purpose::ServerAuth, client: purpose == Purpose::ClientAuth };
-        let settings = Settings::read(acme, purposes, |file| watched.note(file))?;
+        let denied = self.denied_keys.clone();
+        let settings = Settings::read(acme, purposes, denied, |file| watched.note(file));
+        let settings = settings.map_err(AssignmentError::Settings)?;
         let fallback = fallback.map(|files| fallback_of(files, watched)).transpose()?;
         let home = settings.home.clone();
         let mut assignment = Assignment { settings, fallback };
@@ -70,9 +88,7 @@ impl CredentialProvider for Agents {
             };
             assignment.settings.purposes = asked.assignment.settings.purposes;
             if assignment != asked.assignment {
-                return Err(format!(
-                    "acme.storage_path: found {home} in two acme sections that differ, expected a folder for each"
-                ));
+                return Err(AssignmentError::Differ(home));
             }
             asked.assignment.settings.purposes = both;
             return Ok(asked.live.credential());
@@ -84,11 +100,11 @@ impl CredentialProvider for Agents {
     }
 }
 
-fn fallback_of(files: &Files<'_>, watched: &mut Watched) -> Result<Fallback, String> {
+fn fallback_of(files: &Files<'_>, watched: &mut Watched) -> Result<Fallback, AssignmentError> {
     let fallback = Fallback { cert_file: PathBuf::from(files.cert_file), key_file: PathBuf::from(files.key_file) };
     watched.note(&fallback.cert_file);
     watched.note(&fallback.key_file);
-    Credential::load(&fallback.cert_file, &fallback.key_file).map_err(|error| error.to_string())?;
+    Credential::load(&fallback.cert_file, &fallback.key_file).map_err(AssignmentError::Fallback)?;
     Ok(fallback)
 }
 
@@ -96,13 +112,14 @@ fn fallback_of(files: &Files<'_>, watched: &mut Watched) -> Result<Fallback, Str
 ///
 /// # Errors
 /// Returns the fault of a section, or of the files that it names.
-pub fn assignments(config: &Config<'_>) -> Result<Vec<Assignment>, String> {
+pub fn assignments(config: &Config<'_>) -> Result<Vec<Assignment>, AssignmentError> {
     let (mut agents, mut watched) = (Agents::default(), Watched::default());
+    agents.deny(&config.denied_keys);
     let mut ask = |source: &CredentialSource<'_>, purpose| match source {
         CredentialSource::Files(_) => Ok(()),
-        CredentialSource::Acme(acme) => agents.acme(acme, None, purpose, &mut watched).map(drop),
+        CredentialSource::Acme(acme) => agents.ask(acme, None, purpose, &mut watched).map(drop),
         CredentialSource::AcmeWithFallback(acme, files) => {
-            agents.acme(acme, Some(files), purpose, &mut watched).map(drop)
+            agents.ask(acme, Some(files), purpose, &mut watched).map(drop)
         }
     };
     let mut server = |server: &Server<'_>| match server {
@@ -153,22 +170,27 @@ impl Agents {
         self.asked.clear();
     }
 
+    /// Takes the denied keys of the configuration that is being read, before its sections.
+    pub fn deny(&mut self, keys: &[config::DeniedKey<'_>]) {
+        self.denied_keys = keys.iter().map(DeniedKey::from).collect();
+    }
+
     /// Takes the homes of an accepted configuration's new credentials, and presents their stored certificates before a
     /// connection needs one.
     ///
     /// # Errors
     /// Fails if a home cannot be taken or a credential cannot be started; then nothing changes.
-    pub async fn prepare(&self) -> Result<Prepared, String> {
+    pub async fn prepare(&self) -> Result<Prepared, StartError> {
         let mut prepared = Prepared::default();
         for (home, asked) in self.asked.iter().filter(|(home, _)| !self.running.contains_key(home)) {
-            let held = home.take().await.map_err(|error| format!("acme.storage_path: {error}"))?;
+            let held = home.take().await.map_err(StartError::Home)?;
             let (agent, worker) = self.agent(asked, held).await?;
             prepared.0.push((home.clone(), agent, worker));
         }
         Ok(prepared)
     }
 
-    async fn agent(&self, asked: &Asked, held: Arc<dyn Held>) -> Result<(Prepare, Worker), String> {
+    async fn agent(&self, asked: &Asked, held: Arc<dyn Held>) -> Result<(Prepare, Worker), StartError> {
         let settings = &asked.assignment.settings;
         let which = settings.which();
         let status = Arc::new(CredentialStatus::new(which.name, which.home));
@@ -214,7 +236,7 @@ impl Agents {
         held: Arc<dyn Held>,
         live: LiveCredential,
         force: bool,
-    ) -> Result<Once, String> {
+    ) -> Result<Once, StartError> {
         let asked = Asked { assignment, live };
         let agents = Self::default();
         let (_prepare, worker) = agents.agent(&asked, held).await?;

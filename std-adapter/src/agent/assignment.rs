@@ -1,10 +1,14 @@
 //! Describes a credential as its configuration requests it.
 
+use std::error::Error;
+use std::fmt;
 use std::path::PathBuf;
 
 use edgetrust_core::rotation::Policy;
 
-use crate::acme::Settings;
+use crate::acme::{Settings, SettingsError};
+use crate::store::Home;
+use crate::tls::CredentialError;
 
 /// A manual certificate for the time when the CA is unavailable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +35,40 @@ impl Assignment {
             fallback: self.fallback.is_some(),
             seed,
             ..Policy::default()
+        }
+    }
+}
+
+/// The reason that a configuration's credential cannot be had.
+#[derive(Debug)]
+pub enum AssignmentError {
+    /// The `acme` section cannot be used.
+    Settings(SettingsError),
+    /// The manual certificate cannot be loaded.
+    Fallback(CredentialError),
+    /// Two sections that differ keep their credential in this home.
+    Differ(Home),
+}
+
+impl fmt::Display for AssignmentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Settings(error) => error.fmt(f),
+            Self::Fallback(error) => error.fmt(f),
+            Self::Differ(home) => write!(
+                f,
+                "acme.storage_path: found {home} in two acme sections that differ, expected a folder for each"
+            ),
+        }
+    }
+}
+
+impl Error for AssignmentError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Settings(error) => Some(error),
+            Self::Fallback(error) => Some(error),
+            Self::Differ(_) => None,
         }
     }
 }

@@ -6,6 +6,7 @@ mod storage;
 mod under_way;
 
 use std::collections::VecDeque;
+use std::error::Error;
 use std::fmt;
 use std::future::pending;
 use std::sync::Arc;
@@ -25,9 +26,9 @@ use super::alarm::say;
 use super::assignment::Assignment;
 use super::request;
 use super::status::CredentialStatus;
-use crate::acme::{AcmeError, AcmeIssuer, Responders};
+use crate::acme::{AcmeError, AcmeIssuer, HttpError, Responders};
 use crate::clock;
-use crate::store::{Held, Record};
+use crate::store::{Held, Record, StorageError};
 use crate::tls::LiveCredential;
 
 /// The interval at which clock, requests and deadlines are checked: the clock may be set at any time.
@@ -42,6 +43,36 @@ pub enum Once {
     Fresh,
     /// No certificate was obtained.
     Failed(String),
+}
+
+/// The reason that a credential is not started.
+#[derive(Debug)]
+pub enum StartError {
+    /// Its home cannot be taken.
+    Home(StorageError),
+    /// The contents of its home cannot be read.
+    Kept(StorageError),
+    /// No client for its directory can be made.
+    Directory(HttpError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Home(error) => write!(f, "acme.storage_path: {error}"),
+            Self::Kept(error) => error.fmt(f),
+            Self::Directory(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Home(error) | Self::Kept(error) => Some(error),
+            Self::Directory(error) => Some(error),
+        }
+    }
 }
 
 /// A credential that renews itself.
@@ -85,12 +116,13 @@ impl Worker {
         responders: Responders,
         live: LiveCredential,
         status: Arc<CredentialStatus>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, StartError> {
         let assignment = assigned.borrow().clone();
         let keeper = Keeper::new(held, status.clone());
-        let kept = keeper.kept().await.map_err(|error| error.to_string())?;
+        let kept = keeper.kept().await.map_err(StartError::Kept)?;
+        let (settings, held) = (assignment.settings.clone(), keeper.held().clone());
         let issuer =
-            AcmeIssuer::new(assignment.settings.clone(), keeper.held().clone(), responders.clone(), live.clone())?;
+            AcmeIssuer::new(settings, held, responders.clone(), live.clone()).map_err(StartError::Directory)?;
         let mut worker = Self {
             machine: Machine::new(assignment.policy(keeper.seed().await)),
             issuer: Arc::new(Mutex::new(issuer)),
@@ -125,8 +157,8 @@ impl Worker {
             }
         }
         worker.status.set(worker.machine.state(), worker.machine.policy());
-        // Roots or names may have changed since the certificate was stored.
-        if worker.names_changed(&worker.assignment) {
+        // Roots, names or denied keys may have changed since the certificate was stored.
+        if worker.is_outdated(&worker.assignment) {
             worker.report(Event::RotateNow);
         }
         Ok(worker)
@@ -277,7 +309,7 @@ impl Worker {
         let (settings, held) = (assignment.settings.clone(), self.keeper.held().clone());
         match AcmeIssuer::new(settings, held, self.responders.clone(), self.live.clone()) {
             Ok(issuer) => {
-                let names = self.names_changed(&assignment);
+                let outdated = self.is_outdated(&assignment);
                 self.machine.set_policy(assignment.policy(self.machine.policy().seed));
                 self.issuer = Arc::new(Mutex::new(issuer));
                 match self.machine.state().phase {
@@ -285,7 +317,7 @@ impl Worker {
                     Phase::Issuing { attempt, .. } => self.todo.push_back(Action::Issue { attempt }),
                     // The change may have removed the cause of the failure.
                     Phase::BackingOff { .. } => self.report(Event::RotateNow),
-                    _ if names => self.report(Event::RotateNow),
+                    _ if outdated => self.report(Event::RotateNow),
                     _ => {}
                 }
                 self.renewal_info.ask_anew();
@@ -295,11 +327,20 @@ impl Worker {
         }
     }
 
-    /// Returns whether the certificate in use fails the verification for the requested names and anchors.
-    fn names_changed(&self, assignment: &Assignment) -> bool {
-        let chain = self.live.credential().chain();
-        self.machine.state().serving == Serving::Issued
-            && crate::acme::verify(&assignment.settings, &chain, clock::now()).is_err()
+    /// Returns whether the certificate in use fails the verification for the requested names, anchors and denied keys.
+    fn is_outdated(&self, assignment: &Assignment) -> bool {
+        if self.machine.state().serving != Serving::Issued {
+            return false;
+        }
+        match crate::acme::verify(&assignment.settings, &self.live.credential().chain(), clock::now()) {
+            Ok(()) => false,
+            Err(error) => {
+                if error.is_denied_key() {
+                    log!(error, self.status, "a certificate with another key is ordered: {error}");
+                }
+                true
+            }
+        }
     }
 
     fn issued(&mut self, answer: Result<Record, AcmeError>) -> Event {

@@ -13,9 +13,9 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-use super::{Outcome, text};
+use super::{Failure, Outcome};
 use crate::accept::{Accepting, Few};
-use crate::acme::{AcmeIssuer, Responders, account_file};
+use crate::acme::{AcmeIssuer, HttpError, Responders, account_file};
 use crate::agent::{Agents, Assignment, Once, assignments};
 use crate::clock;
 use crate::config_file::with_config;
@@ -94,7 +94,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const ANSWER: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: Args) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(text)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match args.command {
             Command::Status { which, json } => status(&which.assignments()?, json).await,
@@ -107,15 +107,15 @@ pub(crate) fn run(args: Args) -> Outcome {
 }
 
 impl Which {
-    fn assignments(&self) -> Result<Vec<Assignment>, String> {
-        let mut all = with_config(&self.config, assignments).map_err(text)??;
+    fn assignments(&self) -> Result<Vec<Assignment>, Failure> {
+        let mut all = with_config(&self.config, assignments)??;
         if let Some(name) = &self.name {
             let name = without_root(name);
             all.retain(|one| one.settings.domains.iter().any(|domain| domain.eq_ignore_ascii_case(name)));
         }
         if all.is_empty() {
             let of = self.name.as_ref().map(|name| format!(" for {name}")).unwrap_or_default();
-            return Err(format!("{}: found no enabled acme section{of}", self.config.display()));
+            return Err(format!("{}: found no enabled acme section{of}", self.config.display()).into());
         }
         Ok(all)
     }
@@ -126,7 +126,7 @@ fn name(assignment: &Assignment) -> &str {
 }
 
 /// Works on one assignment after the other; a failure is printed, and the others are tried.
-async fn each<F: Future<Output = Result<String, String>>>(which: &Which, work: impl Fn(Assignment) -> F) -> Outcome {
+async fn each<F: Future<Output = Result<String, Failure>>>(which: &Which, work: impl Fn(Assignment) -> F) -> Outcome {
     let mut code = ExitCode::SUCCESS;
     for assignment in which.assignments()? {
         let name = name(&assignment).to_owned();
@@ -141,8 +141,8 @@ async fn each<F: Future<Output = Result<String, String>>>(which: &Which, work: i
     Ok(code)
 }
 
-async fn active(home: &Home) -> Result<(Option<SlotCertificate>, Vec<String>), String> {
-    let kept = home.kept().await.map_err(text)?;
+async fn active(home: &Home) -> Result<(Option<SlotCertificate>, Vec<String>), Failure> {
+    let kept = home.kept().await?;
     Ok((kept.active, kept.errors))
 }
 
@@ -194,12 +194,12 @@ async fn status(all: &[Assignment], json: bool) -> Outcome {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn obtain(assignment: Assignment, listen: Option<SocketAddr>, force: bool) -> Result<String, String> {
+async fn obtain(assignment: Assignment, listen: Option<SocketAddr>, force: bool) -> Result<String, Failure> {
     let home = assignment.settings.home.clone();
     let held = match home.take().await {
         Ok(held) => held,
         Err(StorageError::InUse(_)) => return by_the_gateway(&home, force).await,
-        Err(error) => return Err(text(error)),
+        Err(error) => return Err(error.into()),
     };
     let live = LiveCredential::new();
     let _answering = match listen {
@@ -209,52 +209,52 @@ async fn obtain(assignment: Assignment, listen: Option<SocketAddr>, force: bool)
     match Agents::once(assignment, held, live, force).await? {
         Once::Renewed => Ok(format!("renewed, {}", expires(&home).await?)),
         Once::Fresh => Ok(format!("fresh, {}", expires(&home).await?)),
-        Once::Failed(reason) => Err(reason),
+        Once::Failed(reason) => Err(reason.into()),
     }
 }
 
-async fn expires(home: &Home) -> Result<String, String> {
+async fn expires(home: &Home) -> Result<String, Failure> {
     let (active, _) = active(home).await?;
     Ok(active.map_or("nothing is kept".to_owned(), |active| format!("expires {}", Utc(active.not_after))))
 }
 
 /// Reports a certificate of a running gateway, which renews by itself; with `force`, asks the gateway to renew now.
-async fn by_the_gateway(home: &Home, force: bool) -> Result<String, String> {
+async fn by_the_gateway(home: &Home, force: bool) -> Result<String, Failure> {
     let before = active(home).await?.0;
     if !force {
         let valid = before.is_some_and(|active| clock::now() <= active.not_after);
         let said = format!("a running gateway keeps it fresh, {}", expires(home).await?);
-        return if valid { Ok(said) } else { Err(said) };
+        return if valid { Ok(said) } else { Err(said.into()) };
     }
     let started = clock::system().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let number = format!("{}x{}", std::process::id(), started.as_nanos());
-    Agents::request(home, &number).await.map_err(text)?;
+    Agents::request(home, &number).await?;
     info!(folder = %home, "a running gateway is asked to renew");
     let (since, mut renewed) = (Instant::now(), None::<Instant>);
     while since.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(250)).await;
         // Withdrawn before the answer is read, since a gateway may answer just before it ends.
         let gone = Agents::withdraw(home).await;
-        match Agents::answer(home, &number).await.map_err(text)? {
+        match Agents::answer(home, &number).await? {
             Some(Ok(())) => return Ok(format!("renewed by the running gateway, {}", expires(home).await?)),
-            Some(Err(error)) => return Err(format!("the running gateway: {error}")),
+            Some(Err(error)) => return Err(format!("the running gateway: {error}").into()),
             // A gateway that cannot answer, for example on a full disk, may still have renewed the certificate.
             None if active(home).await?.0 == before && gone => {
-                return Err("the gateway that had the folder ended before it had renewed: run this again".to_owned());
+                return Err("the gateway that had the folder ended before it had renewed: run this again".into());
             }
             None if active(home).await?.0 == before => {}
             None if renewed.get_or_insert_with(Instant::now).elapsed() < ANSWER => {}
             None => return Ok(format!("renewed by the running gateway, {}", expires(home).await?)),
         }
     }
-    Err(format!("the running gateway has not renewed within {} s: its log says why", PATIENCE.as_secs()))
+    Err(format!("the running gateway has not renewed within {} s: its log says why", PATIENCE.as_secs()).into())
 }
 
 /// The number of validations that are answered at the same time.
 const VALIDATIONS: usize = 64;
 
 /// Answers tls-alpn-01 without a gateway.
-async fn answer_validations(address: SocketAddr, live: &LiveCredential) -> Result<Accepting, String> {
+async fn answer_validations(address: SocketAddr, live: &LiveCredential) -> Result<Accepting, Failure> {
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|error| format!("--tls-alpn-listen: cannot listen on {address}: {error}"))?;
     let server = TlsServer::new(ServerSettings {
@@ -263,7 +263,7 @@ async fn answer_validations(address: SocketAddr, live: &LiveCredential) -> Resul
         min_version: MinVersion::Tls12,
         alpn: Vec::new(),
     });
-    let server = Arc::new(server.map_err(text)?);
+    let server = Arc::new(server?);
     let answer = move |stream, remote| {
         let server = server.clone();
         async move {
@@ -278,36 +278,36 @@ async fn answer_validations(address: SocketAddr, live: &LiveCredential) -> Resul
     Ok(Accepting::begin(Few::new(listener, VALIDATIONS, answer, |error| warn!("accept: {error}"))))
 }
 
-fn issuer(assignment: &Assignment, held: Arc<dyn Held>) -> Result<AcmeIssuer, String> {
+fn issuer(assignment: &Assignment, held: Arc<dyn Held>) -> Result<AcmeIssuer, HttpError> {
     AcmeIssuer::new(assignment.settings.clone(), held, Responders::default(), LiveCredential::new())
 }
 
-async fn revoke(assignment: Assignment, key_compromise: bool) -> Result<String, String> {
+async fn revoke(assignment: Assignment, key_compromise: bool) -> Result<String, Failure> {
     let home = &assignment.settings.home;
     let (active, _) = active(home).await?;
-    let kept = home.read(active.ok_or("nothing is kept")?.slot).await.map_err(text)?;
+    let kept = home.read(active.ok_or("nothing is kept")?.slot).await?;
     let leaf = kept.chain.first().ok_or("the chain is empty")?;
     let held = match home.take().await {
         Ok(held) => held,
-        Err(StorageError::InUse(_)) => return Err("stop the gateway first: it has the account".to_owned()),
-        Err(error) => return Err(text(error)),
+        Err(StorageError::InUse(_)) => return Err("stop the gateway first: it has the account".into()),
+        Err(error) => return Err(error.into()),
     };
-    issuer(&assignment, held)?.revoke(leaf, key_compromise).await.map_err(text)?;
+    issuer(&assignment, held)?.revoke(leaf, key_compromise).await?;
     Ok("revoked; peers that look at revocation lists refuse it. Now: edgetrust acme renew".to_owned())
 }
 
-async fn account(assignment: Assignment, roll_key: bool) -> Result<String, String> {
+async fn account(assignment: Assignment, roll_key: bool) -> Result<String, Failure> {
     let home = &assignment.settings.home;
     match home.take().await {
         Ok(held) => {
             let mut issuer = issuer(&assignment, held)?;
-            issuer.account().await.map_err(text)?;
+            issuer.account().await?;
             if roll_key {
-                issuer.roll_account_key().await.map_err(text)?;
+                issuer.roll_account_key().await?;
             }
         }
         Err(StorageError::InUse(_)) if !roll_key => {}
-        Err(error) => return Err(text(error)),
+        Err(error) => return Err(error.into()),
     }
     let account = account_file(home).await?.ok_or("there is no account yet")?;
     let rolled = if roll_key { ", with a new key" } else { "" };

@@ -5,56 +5,58 @@ use std::time::Duration;
 use edgetrust_core::config::{
     Addresses, DeniedKey, Endpoint, GatewayLimits, MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, rule_address,
 };
-
 use edgetrust_core::x509::KeyHash;
 
-use super::text;
+use super::Failure;
+use crate::gateway::{Address, AddressError};
 
 /// Parses a duration in Go's syntax, as in the configuration file.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    edgetrust_core::config::parse_duration(text).ok_or_else(|| "expected a duration, as 10s or 1h30m".to_owned())
+pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
+    edgetrust_core::config::parse_duration(text).ok_or("expected a duration, as 10s or 1h30m")
 }
 
-pub(crate) fn min_version(text: &str) -> Result<MinVersion, String> {
+pub(crate) fn min_version(text: &str) -> Result<MinVersion, &'static str> {
     match text {
         "1.2" => Ok(MinVersion::Tls12),
         "1.3" => Ok(MinVersion::Tls13),
-        _ => Err("expected 1.2 or 1.3".to_owned()),
+        _ => Err("expected 1.2 or 1.3"),
     }
 }
 
 /// Checks an address argument, which is kept as text.
-pub(crate) fn endpoint(text: &str) -> Result<String, String> {
-    text.parse::<crate::gateway::Address>().map(|_| text.to_owned()).map_err(|error| error.to_string())
+pub(crate) fn endpoint(text: &str) -> Result<String, AddressError> {
+    text.parse::<Address>().map(|_| text.to_owned())
 }
 
 /// Returns the endpoint of a text that [`endpoint`] accepted.
-pub(crate) fn parse_endpoint(argument: &str) -> Result<Endpoint<'_>, String> {
-    Endpoint::parse(argument).ok_or_else(|| format!("found {argument:?}, expected an address"))
+pub(crate) fn parse_endpoint(argument: &str) -> Result<Endpoint<'_>, Failure> {
+    Ok(Endpoint::parse(argument).ok_or_else(|| format!("found {argument:?}, expected an address"))?)
 }
 
 /// Returns files in the core's type.
-pub(crate) fn files<'a>(flag: &str, values: &'a [String]) -> Result<Paths<'a>, String> {
+pub(crate) fn files<'a>(flag: &str, values: &'a [String]) -> Result<Paths<'a>, Failure> {
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
-    Paths::from_slice(&values).map_err(|_| format!("{flag}: found {}, expected at most {MAX_FILES}", values.len()))
+    let many = |_| format!("{flag}: found {}, expected at most {MAX_FILES}", values.len());
+    Ok(Paths::from_slice(&values).map_err(many)?)
 }
 
 /// Returns names in the core's type.
-pub(crate) fn names<'a>(flag: &str, values: &'a [String]) -> Result<Names<'a>, String> {
+pub(crate) fn names<'a>(flag: &str, values: &'a [String]) -> Result<Names<'a>, Failure> {
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
-    Names::from_slice(&values).map_err(|_| format!("{flag}: found {}, expected at most {MAX_NAMES}", values.len()))
+    let many = |_| format!("{flag}: found {}, expected at most {MAX_NAMES}", values.len());
+    Ok(Names::from_slice(&values).map_err(many)?)
 }
 
 /// Returns the addresses of certificates in the core's type.
-pub(crate) fn addresses(flag: &str, values: &[&str]) -> Result<Addresses, String> {
+pub(crate) fn addresses(flag: &str, values: &[&str]) -> Result<Addresses, Failure> {
     let address =
         |text: &&str| rule_address(text).ok_or_else(|| format!("{flag}: found {text:?}, expected an IP address"));
-    values.iter().map(address).collect()
+    Ok(values.iter().map(address).collect::<Result<_, _>>()?)
 }
 
 /// Parses the hash of a key.
-fn key_hash(text: &str) -> Result<KeyHash, String> {
-    KeyHash::parse(text).ok_or_else(|| "expected sha256: and the 64 hexadecimal digits of a key's hash".to_owned())
+fn key_hash(text: &str) -> Result<KeyHash, &'static str> {
+    KeyHash::parse(text).ok_or("expected sha256: and the 64 hexadecimal digits of a key's hash")
 }
 
 /// Keys that are denied.
@@ -107,10 +109,10 @@ pub(crate) struct LimitFlags {
 }
 
 impl LimitFlags {
-    pub(crate) fn limits(&self) -> Result<GatewayLimits, String> {
-        let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).map_err(text);
+    pub(crate) fn limits(&self) -> Result<GatewayLimits, Failure> {
+        let milliseconds = |duration: Duration| u64::try_from(duration.as_millis());
         if self.handshake_timeout.is_zero() {
-            return Err("--handshake-timeout: found 0s, expected more".to_owned());
+            return Err("--handshake-timeout: found 0s, expected more".into());
         }
         Ok(GatewayLimits {
             connections: self.connections,

@@ -9,11 +9,11 @@ use edgetrust_core::config::{
 use edgetrust_core::path::Purpose;
 use serde::Serialize;
 
+use super::Outcome;
 use super::check_effective::{self, Effective};
 use super::check_files::Files;
 use super::descriptors;
 use super::findings::{Finding, Findings, Known, Level};
-use super::{Outcome, text};
 use super::{check_acme, check_devices, check_issuers, check_names};
 use crate::clock;
 use crate::config_file::with_config;
@@ -52,14 +52,13 @@ pub(crate) fn run(args: Args) -> Outcome {
     let (findings, effective) = with_config(&args.config, |config| {
         let effective = args.effective.then(|| check_effective::effective(config));
         (check(config, args.allow_insecure, args.online), effective)
-    })
-    .map_err(text)?;
+    })?;
     let (errors, warnings) = (findings.count(Level::Error), findings.count(Level::Warning));
     if args.json {
         let config = args.config.display().to_string();
         let certificates = &findings.certificates;
         let report = Report { config, effective, findings: &findings.all, certificates, errors, warnings };
-        outln!("{}", serde_json::to_string_pretty(&report).map_err(text)?);
+        outln!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         check_effective::print(effective.as_deref().unwrap_or_default());
         table(&findings.all);

@@ -9,9 +9,9 @@ use edgetrust_core::rotation::Policy;
 use edgetrust_core::time::Utc;
 use edgetrust_core::x509::Certificate;
 
+use super::Failure;
 use super::check_names::unresolved;
 use super::findings::{Findings, Level};
-use super::text;
 use crate::acme::{Directory, Purposes, Settings, account_file, probe, verify};
 use crate::clock;
 use crate::pem;
@@ -21,9 +21,9 @@ const CLOCK_TOLERANCE_S: u64 = 30;
 
 pub(super) fn check(acme: &Acme<'_>, purpose: Purpose, online: bool, findings: &mut Findings) {
     let purposes = Purposes { server: purpose == Purpose::ServerAuth, client: purpose == Purpose::ClientAuth };
-    let settings = match Settings::read(acme, purposes, |_| {}) {
+    let settings = match Settings::read(acme, purposes, Vec::new(), |_| {}) {
         Ok(settings) => settings,
-        Err(error) => return findings.once(Level::Error, error),
+        Err(error) => return findings.once(Level::Error, error.to_string()),
     };
     findings
         .once(Level::Ok, format!("certificate for {} from {}", settings.domains.join(", "), settings.directory_url));
@@ -56,13 +56,13 @@ pub(super) fn devices(est: &Est<'_>, online: bool, findings: &mut Findings) {
         let what = "chain_in_answer: answers hold intermediates beside the certificate, which clients of RFC 7030 refuse; the next version does not know it";
         findings.add(Level::Warning, what);
     }
-    let settings = match Settings::read(&est.acme, Purposes { client: true, server: false }, |_| {}) {
+    let settings = match Settings::read(&est.acme, Purposes { client: true, server: false }, Vec::new(), |_| {}) {
         Ok(settings) => settings,
-        Err(error) => return findings.once(Level::Error, error),
+        Err(error) => return findings.once(Level::Error, error.to_string()),
     };
     findings.once(Level::Ok, format!("certificates for devices from {}", settings.directory_url));
-    if let Err(error) = wait_for(account_file(&settings.home)).flatten() {
-        findings.once(Level::Error, error);
+    if let Err(error) = wait_for(account_file(&settings.home)) {
+        findings.once(Level::Error, error.to_string());
     }
     reachable(&settings, online, findings);
 }
@@ -81,16 +81,16 @@ fn reachable(settings: &Settings, online: bool, findings: &mut Findings) {
 }
 
 /// Runs an operation that waits for the disk or the network.
-fn wait_for<T>(operation: impl Future<Output = T>) -> Result<T, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map(|runtime| runtime.block_on(operation)).map_err(text)
+fn wait_for<T, E: Into<Failure>>(operation: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(operation).map_err(Into::into)
 }
 
 fn kept(settings: &Settings, findings: &mut Findings) {
     let home = &settings.home;
-    let kept = match wait_for(home.kept()).and_then(|kept| kept.map_err(text)) {
+    let kept = match wait_for(home.kept()) {
         Ok(kept) => kept,
-        Err(error) => return findings.once(Level::Error, error),
+        Err(error) => return findings.once(Level::Error, error.to_string()),
     };
     for error in kept.errors {
         findings.once(Level::Error, error);
@@ -106,9 +106,9 @@ fn kept(settings: &Settings, findings: &mut Findings) {
             let hours = policy.lead_s(&active) / 3600;
             findings
                 .once(Level::Ok, format!("{home}: valid until {}, renewed {hours} h before", Utc(active.not_after)));
-            let read = wait_for(home.read(active.slot)).and_then(|read| read.map_err(text));
+            let read = wait_for(home.read(active.slot));
             // Roots, names or purposes may have changed since the issuance: then a start attempts a renewal at once.
-            if let Err(error) = read.and_then(|record| verify(settings, &record.chain, clock::now()).map_err(text)) {
+            if let Err(error) = read.and_then(|record| Ok(verify(settings, &record.chain, clock::now())?)) {
                 findings.once(
                     Level::Warning,
                     format!("{home}: the certificate that is kept: {error}: `run` renews it, and shows it until then"),
@@ -116,8 +116,8 @@ fn kept(settings: &Settings, findings: &mut Findings) {
             }
         }
     }
-    if let Err(error) = wait_for(account_file(home)).flatten() {
-        findings.once(Level::Error, error);
+    if let Err(error) = wait_for(account_file(home)) {
+        findings.once(Level::Error, error.to_string());
     }
 }
 
@@ -143,9 +143,8 @@ fn ask(settings: &Settings, findings: &mut Findings) {
         return;
     }
     let directory = match wait_for(probe(settings)) {
-        Ok(Ok(directory)) => directory,
-        Ok(Err(error)) => return findings.once(Level::Error, format!("the directory: {error}")),
-        Err(error) => return findings.once(Level::Error, error),
+        Ok(directory) => directory,
+        Err(error) => return findings.once(Level::Error, error.to_string()),
     };
     findings.once(Level::Ok, "the directory answers, and its certificate leads to the configured roots");
     let Directory { clock_offset_s, renewal_info, external_account_required, profiles } = directory;

@@ -8,7 +8,7 @@ use edgetrust_core::config::{
 use edgetrust_core::identity::without_root;
 
 use super::arguments::{self, DenyFlags, LimitFlags};
-use super::{Outcome, service};
+use super::{Failure, Outcome, service};
 use crate::gateway::{NoAcme, Plan, Watched};
 
 #[derive(clap::Args)]
@@ -65,10 +65,10 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    fn gateway(&self) -> Result<Gateway<'_>, String> {
+    fn gateway(&self) -> Result<Gateway<'_>, Failure> {
         let listen = arguments::parse_endpoint(&self.listen)?;
         if !listen.is_local() && !self.unsafe_listen {
-            return Err(format!("--listen {listen}: plaintext from other machines; --unsafe-listen allows it"));
+            return Err(format!("--listen {listen}: plaintext from other machines; --unsafe-listen allows it").into());
         }
         let target = arguments::parse_endpoint(&self.target)?;
         let server_name = match (&self.server_name, target) {
@@ -78,7 +78,7 @@ impl Args {
                 let host = self.target.rsplit_once(':').map_or("", |(host, _)| host);
                 host.trim_start_matches('[').trim_end_matches(']')
             }
-            (None, Endpoint::Unix(_)) => return Err("--target unix:… needs --server-name".to_owned()),
+            (None, Endpoint::Unix(_)) => return Err("--target unix:… needs --server-name".into()),
         };
         let credential = match (&self.cert, &self.key) {
             (Some(cert_file), Some(key_file)) => Some(CredentialSource::Files(Files { cert_file, key_file })),
@@ -115,6 +115,6 @@ impl Args {
 
 pub(crate) fn run(args: Args) -> Outcome {
     service::run(&args.service, |watched: &mut Watched, _| {
-        Plan::new(&args.gateway()?, &args.deny.keys(), watched, &mut NoAcme).map(Into::into)
+        Ok(Plan::new(&args.gateway()?, &args.deny.keys(), watched, &mut NoAcme)?.into())
     })
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Command;
 use clap_complete::Shell;
 
-use super::{Outcome, output, text};
+use super::{Outcome, output};
 
 #[derive(clap::Args)]
 pub(crate) struct Completions {
@@ -25,7 +25,7 @@ pub(crate) struct Man {
 pub(crate) fn completions(args: Completions, mut program: Command) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut program, "edgetrust", &mut script);
-    output::write(format_args!("{}", String::from_utf8(script).map_err(text)?));
+    output::write(format_args!("{}", String::from_utf8(script)?));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -36,8 +36,8 @@ pub(crate) fn man(args: Man, program: Command) -> Outcome {
         }
         None => {
             let mut page = Vec::new();
-            clap_mangen::Man::new(program).render(&mut page).map_err(text)?;
-            output::write(format_args!("{}", String::from_utf8(page).map_err(text)?));
+            clap_mangen::Man::new(program).render(&mut page)?;
+            output::write(format_args!("{}", String::from_utf8(page)?));
         }
     }
     Ok(ExitCode::SUCCESS)

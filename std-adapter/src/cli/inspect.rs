@@ -10,7 +10,7 @@ use pki_types::CertificateDer;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{Outcome, key, text};
+use super::{Failure, Outcome, key};
 use crate::tls::Authority;
 use crate::{clock, pem};
 
@@ -67,12 +67,12 @@ pub(crate) fn run(args: Args) -> Outcome {
     let mut all = Vec::new();
     for file in &args.files {
         for (number, der) in (1..).zip(read(file)?) {
-            let certificate = Certificate::from_der(&der).map_err(text)?;
+            let certificate = Certificate::from_der(&der)?;
             all.push(shown(file, number, &der, &certificate));
         }
     }
     if args.json {
-        outln!("{}", serde_json::to_string_pretty(&all).map_err(text)?);
+        outln!("{}", serde_json::to_string_pretty(&all)?);
     } else {
         all.iter().for_each(print);
     }
@@ -80,7 +80,7 @@ pub(crate) fn run(args: Args) -> Outcome {
 }
 
 /// Reads PEM, or one certificate in DER.
-fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
     let error = match pem::read_certificates(file) {
         Ok(certificates) => return Ok(certificates),
         Err(error) => error,
@@ -88,12 +88,14 @@ fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     match &error.kind {
         pem::PemErrorKind::NoCertificate(None) => {}
         pem::PemErrorKind::Malformed(fault) if fault.kind == pem::PemFaultKind::Der => {}
-        _ => return Err(error.to_string()),
+        _ => return Err(error.into()),
     }
-    let der = CertificateDer::from(std::fs::read(file).map_err(text)?);
+    let der = CertificateDer::from(std::fs::read(file)?);
     match Certificate::from_der(&der) {
         Ok(_) => Ok(vec![der]),
-        Err(error) => Err(format!("{}: found neither PEM with BEGIN CERTIFICATE nor DER: {error}", file.display())),
+        Err(error) => {
+            Err(format!("{}: found neither PEM with BEGIN CERTIFICATE nor DER: {error}", file.display()).into())
+        }
     }
 }
 

@@ -34,7 +34,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-pub(crate) use output::{Outcome, text};
+pub(crate) use output::{Failure, Outcome};
 use service::VERSION;
 
 /// TLS trust engine for edge gateways.
@@ -108,7 +108,7 @@ pub fn run() -> ExitCode {
         Command::Man(args) => generate::man(args, Cli::command()),
     };
     let (code, error) = match (outcome, output::finish()) {
-        (Err(error), _) => (ExitCode::from(MISUSE), Some(error)),
+        (Err(error), _) => (ExitCode::from(MISUSE), Some(error.to_string())),
         (Ok(_), Some(error)) => (ExitCode::from(MISUSE), Some(format!("standard output: {error}"))),
         (Ok(code), None) => (code, None),
     };

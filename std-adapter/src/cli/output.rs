@@ -1,6 +1,7 @@
 //! Writes to standard output, whose reader may leave (`edgetrust inspect … | head -1`) or whose disk may be full.
 
-use std::fmt::{self, Display};
+use std::error::Error;
+use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -41,10 +42,8 @@ pub(crate) fn finish() -> Option<&'static io::Error> {
     FAILED.get().filter(|error| error.kind() != ErrorKind::BrokenPipe)
 }
 
-/// The result of a subcommand; an error is wrong use or bad configuration.
-pub(crate) type Outcome = Result<ExitCode, String>;
+/// Whatever went wrong, for the user to read.
+pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
-/// Returns an error's text, for `map_err`.
-pub(crate) fn text(error: impl Display) -> String {
-    error.to_string()
-}
+/// The result of a subcommand; an error is wrong use or bad configuration.
+pub(crate) type Outcome = Result<ExitCode, Failure>;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Outcome, service, text};
+use super::{Outcome, service};
 use crate::agent::Agents;
 use crate::config_file::with_config;
 use crate::gateway::Watched;
@@ -19,6 +19,6 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Outcome {
     service::run(&args.service, |watched: &mut Watched, agents: &mut Agents| {
         watched.note(&args.config);
-        with_config(&args.config, |config| service::Loaded::of(config, watched, agents)).map_err(text)?
+        with_config(&args.config, |config| service::Loaded::of(config, watched, agents))?
     })
 }

@@ -9,7 +9,7 @@ use edgetrust_core::config::{
 use edgetrust_core::identity::is_dns_rule;
 
 use super::arguments::{self, DenyFlags, LimitFlags};
-use super::{Outcome, service};
+use super::{Failure, Outcome, service};
 use crate::gateway::{NoAcme, Plan, Watched};
 
 #[derive(clap::Args)]
@@ -81,10 +81,12 @@ enum ClientAuthMode {
 }
 
 impl Args {
-    fn gateway(&self) -> Result<Gateway<'_>, String> {
+    fn gateway(&self) -> Result<Gateway<'_>, Failure> {
         let target = arguments::parse_endpoint(&self.target)?;
         if !target.is_local() && !self.unsafe_target {
-            return Err(format!("--target {target}: plaintext would leave this machine; --unsafe-target allows it"));
+            return Err(
+                format!("--target {target}: plaintext would leave this machine; --unsafe-target allows it").into()
+            );
         }
         let mut gateway = Gateway {
             known_intermediates: arguments::files("--known-intermediate", &self.known_intermediate)?,
@@ -113,7 +115,7 @@ impl Args {
         Ok(gateway)
     }
 
-    fn server(&self) -> Result<Server<'_>, String> {
+    fn server(&self) -> Result<Server<'_>, Failure> {
         let files = Files { cert_file: &self.cert, key_file: &self.key };
         let tls = ServerTls { credential: CredentialSource::Files(files), min_version: self.min_version };
         let mode = match self.client_auth {
@@ -131,18 +133,20 @@ impl Args {
             if self.proxy_protocol_certificate {
                 let reason =
                     "--proxy-protocol-certificate needs --cacert or --pin: no client is asked for a certificate";
-                return Err(reason.to_owned());
+                return Err(reason.into());
             }
             return match rules.iter().find(|(_, names)| !names.is_empty()) {
                 None => Ok(Server::Tls(tls)),
-                Some((flag, _)) => Err(format!("{flag} needs --cacert or --pin: no client is asked for a certificate")),
+                Some((flag, _)) => {
+                    Err(format!("{flag} needs --cacert or --pin: no client is asked for a certificate").into())
+                }
             };
         }
         if self.cacert.is_empty() && self.pin.is_empty() {
-            return Err("--client-auth required or optional needs --cacert or --pin".to_owned());
+            return Err("--client-auth required or optional needs --cacert or --pin".into());
         }
         if let Some(name) = self.allow_dns.iter().find(|name| !is_dns_rule(name)) {
-            return Err(format!("--allow-dns: found {name:?}, expected a DNS name"));
+            return Err(format!("--allow-dns: found {name:?}, expected a DNS name").into());
         }
         let [cns, dns, uris, ips] = rules.map(|(flag, names)| arguments::names(flag, names));
         Ok(Server::MutualTls(
@@ -164,6 +168,6 @@ impl Args {
 
 pub(crate) fn run(args: Args) -> Outcome {
     service::run(&args.service, |watched: &mut Watched, _| {
-        Plan::new(&args.gateway()?, &args.deny.keys(), watched, &mut NoAcme).map(Into::into)
+        Ok(Plan::new(&args.gateway()?, &args.deny.keys(), watched, &mut NoAcme)?.into())
     })
 }

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
-use super::{Outcome, arguments, descriptors, text};
+use super::{Failure, Outcome, arguments, descriptors};
 use crate::agent::Agents;
 use crate::est;
 use crate::gateway::{Address, Gateway, Plan, Watched};
@@ -45,14 +45,16 @@ impl From<Plan> for Loaded {
 
 impl Loaded {
     /// Reads every file that a configuration names, each noted in `watched` first.
-    pub(crate) fn of(config: &config::Config<'_>, watched: &mut Watched, agents: &mut Agents) -> Result<Self, String> {
+    pub(crate) fn of(config: &config::Config<'_>, watched: &mut Watched, agents: &mut Agents) -> Result<Self, Failure> {
         let (gateway, denied_keys) = (&config.gateway, config.denied_keys.as_slice());
+        agents.deny(denied_keys);
         let plan = Plan::new(gateway, denied_keys, watched, agents)?;
         let est = est::Plan::new(gateway, denied_keys, watched, agents)?;
         if let Some(home) = est.as_ref().map(est::Plan::home).filter(|home| agents.asks_for(home)) {
             return Err(format!(
                 "gateway.est.acme.storage_path: found {home} in another acme section too, expected a folder for each"
-            ));
+            )
+            .into());
         }
         Ok(Self { plan, est })
     }
@@ -102,14 +104,14 @@ impl Again {
     }
 }
 
-impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, String>> Service<L> {
-    pub(crate) async fn start(load: L) -> Result<Self, String> {
+impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
+    pub(crate) async fn start(load: L) -> Result<Self, Failure> {
         let (mut watched, mut agents) = (Watched::default(), Agents::default());
         let Loaded { plan, est: devices } = load(&mut watched, &mut agents)?;
         let prepared = agents.prepare().await?;
         let mut est = est::Server::new(agents.responders().clone());
-        let devices = est.prepare(devices).await.map_err(text)?;
-        let gateway = Gateway::start(plan.tunnels, plan.limits).await.map_err(text)?;
+        let devices = est.prepare(devices).await?;
+        let gateway = Gateway::start(plan.tunnels, plan.limits).await?;
         let pages = match plan.admin {
             Some(address) => Some(serve_pages(address, &gateway, &agents, &est).await?),
             None => None,
@@ -144,7 +146,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, String>> Service<L> {
     /// Makes one attempt. A `repeated` one is only logged if its result differs from the previous one.
     async fn attempt(&mut self, cause: &str, repeated: bool) {
         let mut read = Watched::default();
-        let reloaded = self.try_reload(&mut read).await;
+        let reloaded = self.try_reload(&mut read).await.map_err(|error| error.to_string());
         let before = self.again.take();
         let same = |reason: &String| before.as_ref().is_some_and(|before| before.reason == *reason);
         let known = repeated && reloaded.as_ref().err().is_some_and(same);
@@ -167,7 +169,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, String>> Service<L> {
         }
     }
 
-    async fn try_reload(&mut self, read: &mut Watched) -> Result<(), String> {
+    async fn try_reload(&mut self, read: &mut Watched) -> Result<(), Failure> {
         self.agents.begin();
         let Loaded { plan, est: devices } = (self.load)(read, &mut self.agents)?;
         let prepared = self.agents.prepare().await?;
@@ -177,8 +179,8 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, String>> Service<L> {
             Some(address) => Some(serve_pages(address, &self.gateway, &self.agents, &self.est).await?),
             None => None,
         };
-        let devices = self.est.prepare(devices).await.map_err(text)?;
-        self.gateway.reload(plan.tunnels, plan.limits).await.map_err(text)?;
+        let devices = self.est.prepare(devices).await?;
+        self.gateway.reload(plan.tunnels, plan.limits).await?;
         self.agents.commit(prepared);
         self.est.commit(devices);
         if moved.is_some() || plan.admin.is_none() {
@@ -197,14 +199,14 @@ async fn serve_pages(
     gateway: &Gateway,
     agents: &Agents,
     est: &est::Server,
-) -> Result<Pages, String> {
+) -> Result<Pages, Failure> {
     let (status, credentials) = (gateway.status().clone(), agents.credentials().clone());
     let pages = Pages::serve(address, status, credentials, est.status().clone()).await;
-    pages.map_err(|error| format!("gateway.admin.listen: cannot listen on {address}: {error}"))
+    Ok(pages.map_err(|error| format!("gateway.admin.listen: cannot listen on {address}: {error}"))?)
 }
 
 /// Runs the configuration of `load` until SIGTERM or SIGINT; SIGHUP or a changed file loads it again.
-pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched, &mut Agents) -> Result<Loaded, String>) -> Outcome {
+pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>) -> Outcome {
     let mut runtime = match options.workers.map(NonZeroUsize::get) {
         None => Builder::new_multi_thread(),
         // A single thread has no other to steal work from or to wake.
@@ -218,10 +220,10 @@ pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched, &mut Agents) ->
     let available = descriptors::raise();
     let load =
         |watched: &mut Watched, agents: &mut Agents| load(watched, agents).map(|loaded| loaded.fitted(available));
-    let runtime = runtime.enable_all().build().map_err(text)?;
+    let runtime = runtime.enable_all().build()?;
     let outcome = runtime.block_on(async {
         info!(version = VERSION, "edgetrust starts");
-        let mut signals = Signals::new().map_err(text)?;
+        let mut signals = Signals::new()?;
         let mut service = Service::start(load).await?;
         tell_systemd(vec![NotifyState::Ready]);
         let mut ticks = interval(options.watch_interval.max(Duration::from_millis(1)));

@@ -10,7 +10,7 @@ use edgetrust_core::x509::Certificate;
 use pki_types::UnixTime;
 use serde::Serialize;
 
-use super::{Outcome, files, text};
+use super::{Outcome, files};
 use crate::{clock, tls};
 
 #[derive(clap::Args)]
@@ -56,24 +56,23 @@ pub(crate) fn run(args: Args) -> Outcome {
         PurposeName::Client => Purpose::ClientAuth,
     };
     match (purpose, &args.name, &args.cn) {
-        (Purpose::ServerAuth, _, Some(_)) => return Err("--cn goes with --purpose client".to_owned()),
-        (Purpose::ClientAuth, Some(_), _) => return Err("--name goes with --purpose server".to_owned()),
+        (Purpose::ServerAuth, _, Some(_)) => return Err("--cn goes with --purpose client".into()),
+        (Purpose::ClientAuth, Some(_), _) => return Err("--name goes with --purpose server".into()),
         _ => {}
     }
     let now = match args.at {
         None => clock::now(),
         Some(at) => UnixTime::since_unix_epoch(Duration::from_secs(
-            at.as_second().try_into().map_err(|_| "--at: expected a time after 1970".to_owned())?,
+            at.as_second().try_into().map_err(|_| "--at: expected a time after 1970")?,
         )),
     };
     let ders = files::certificates(std::slice::from_ref(&args.leaf))?;
     let (anchors, extra) = (files::certificates(&args.ca)?, files::certificates(&args.intermediate)?);
-    let parse = |der| Certificate::from_der(der).map_err(text);
     let pinned = files::certificates(&args.pin)?;
-    let pins = pinned.iter().map(|der| parse(der).map(Anchor::pin));
-    let anchors = anchors.iter().map(|der| parse(der).map(Anchor::new));
+    let pins = pinned.iter().map(|der| Certificate::from_der(der).map(Anchor::pin));
+    let anchors = anchors.iter().map(|der| Certificate::from_der(der).map(Anchor::new));
     let anchors = pins.chain(anchors).collect::<Result<Vec<_>, _>>()?;
-    let mut sent = ders.iter().chain(&extra).map(|der| parse(der)).collect::<Result<Vec<_>, _>>()?;
+    let mut sent = ders.iter().chain(&extra).map(|der| Certificate::from_der(der)).collect::<Result<Vec<_>, _>>()?;
     let leaf = sent.remove(0);
 
     let provider = tls::provider();
@@ -104,7 +103,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     verdict.accepted = judged.is_ok();
     verdict.reason = judged.err();
     if args.json {
-        outln!("{}", serde_json::to_string_pretty(&verdict).map_err(text)?);
+        outln!("{}", serde_json::to_string_pretty(&verdict)?);
     } else {
         print(&verdict);
     }

@@ -8,7 +8,7 @@ use edgetrust_core::config::{Acme, CredentialSource, Est, Files, Gateway, Paths,
 use edgetrust_core::identity::common_name;
 use edgetrust_core::x509::{Certificate, GeneralName, Name};
 
-use crate::gateway::{Watched, certificates};
+use crate::gateway::{PlanError, Watched, certificates};
 
 /// The names of a gateway: those of the certificates that it presents or orders, and those that select a tunnel. They
 /// are in lower case, and addresses in canonical form.
@@ -17,7 +17,7 @@ pub struct OwnNames(BTreeSet<String>);
 
 impl OwnNames {
     /// Reads the certificates that tunnels and the EST server present, each noted in `watched` first.
-    pub(super) fn read(gateway: &Gateway<'_>, est: &Est<'_>, watched: &mut Watched) -> Result<Self, String> {
+    pub(super) fn read(gateway: &Gateway<'_>, est: &Est<'_>, watched: &mut Watched) -> Result<Self, PlanError> {
         let mut names = Self::default();
         names.add_credential(&est.tls.credential, watched)?;
         for tunnel in &gateway.tunnels {
@@ -42,7 +42,7 @@ impl OwnNames {
         self.0.extend(names.iter().map(|name| normal(name)));
     }
 
-    fn add_credential(&mut self, source: &CredentialSource<'_>, watched: &mut Watched) -> Result<(), String> {
+    fn add_credential(&mut self, source: &CredentialSource<'_>, watched: &mut Watched) -> Result<(), PlanError> {
         let mut of_acme = |acme: &Acme<'_>| self.add_all(&acme.domains);
         let files = match source {
             CredentialSource::Acme(acme) => {
@@ -58,7 +58,7 @@ impl OwnNames {
         self.add_files(files, watched)
     }
 
-    fn add_files(&mut self, files: &Files<'_>, watched: &mut Watched) -> Result<(), String> {
+    fn add_files(&mut self, files: &Files<'_>, watched: &mut Watched) -> Result<(), PlanError> {
         let mut paths = Paths::new();
         // The list is empty, so it has room for one.
         let _ = paths.push(files.cert_file);

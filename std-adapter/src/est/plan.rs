@@ -1,13 +1,18 @@
 //! Turns the core's configuration into the plan of an EST server, and reads the files that the configuration names.
 
+use std::error::Error;
+use std::fmt;
 use std::net::SocketAddr;
 
-use edgetrust_core::config::{self, DeniedKey, Gateway};
+use edgetrust_core::config::{DeniedKey, Est, Gateway};
+use edgetrust_core::path;
 use pki_types::CertificateDer;
 
 use super::own_names::OwnNames;
-use crate::acme::{Purposes, Settings};
-use crate::gateway::{CredentialProvider, Limits, SharedTrust, TunnelLimits, Watched, certificates, server_settings};
+use crate::acme::{Purposes, Settings, SettingsError};
+use crate::gateway::{
+    self, CredentialProvider, Limits, SharedTrust, TunnelLimits, Watched, certificates, tls_settings,
+};
 use crate::store::Home;
 use crate::tls::ServerSettings;
 
@@ -37,6 +42,40 @@ pub struct Plan {
     pub own_limits: TunnelLimits,
 }
 
+/// The reason that `gateway.est` does not become a plan.
+#[derive(Debug)]
+pub enum PlanError {
+    /// What it shares with tunnels is faulty: certificates, the server's credential, its trust in devices.
+    Tls(gateway::PlanError),
+    /// The `acme` section cannot be used.
+    Acme(SettingsError),
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("gateway.est: ")?;
+        match self {
+            Self::Tls(error) => error.fmt(f),
+            Self::Acme(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for PlanError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Tls(error) => Some(error),
+            Self::Acme(error) => Some(error),
+        }
+    }
+}
+
+impl From<gateway::PlanError> for PlanError {
+    fn from(error: gateway::PlanError) -> Self {
+        Self::Tls(error)
+    }
+}
+
 impl Plan {
     /// Reads every file that `gateway.est` names, each noted in `watched` first; `None` if there is no such section.
     ///
@@ -47,25 +86,24 @@ impl Plan {
         denied_keys: &[DeniedKey<'_>],
         watched: &mut Watched,
         provider: &mut dyn CredentialProvider,
-    ) -> Result<Option<Self>, String> {
+    ) -> Result<Option<Self>, PlanError> {
         let Some(est) = &gateway.est else { return Ok(None) };
-        Self::read(gateway, est, denied_keys, watched, provider)
-            .map(Some)
-            .map_err(|error| format!("gateway.est: {error}"))
+        Self::read(gateway, est, denied_keys, watched, provider).map(Some)
     }
 
     fn read(
         gateway: &Gateway<'_>,
-        est: &config::Est<'_>,
+        est: &Est<'_>,
         denied_keys: &[DeniedKey<'_>],
         watched: &mut Watched,
         provider: &mut dyn CredentialProvider,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, PlanError> {
         let shared = SharedTrust::read(gateway, denied_keys, watched)?;
-        let tls = config::Server::MutualTls(est.tls.clone(), est.clients.clone());
-        let mut tls = server_settings(&tls, &shared, watched, provider)?.ok_or("expected TLS")?;
+        let mut tls = tls_settings(&est.tls, Some(&est.clients), &shared, watched, provider)?;
         tls.alpn = vec![b"http/1.1".to_vec()];
-        let acme = Settings::read(&est.acme, Purposes { client: true, server: false }, |file| watched.note(file))?;
+        let purposes = Purposes { client: true, server: false };
+        let denied = denied_keys.iter().map(path::DeniedKey::from).collect();
+        let acme = Settings::read(&est.acme, purposes, denied, |file| watched.note(file)).map_err(PlanError::Acme)?;
         let mut anchors = certificates(&est.clients.ca_files, watched)?;
         // If the issuers are the system's CAs, only those found to issue here are sent to devices.
         let issuers = if est.acme.issuer_bundle.or(est.acme.ca_bundle).is_some() { &acme.anchors[..] } else { &[] };

@@ -1,5 +1,6 @@
 //! Runs the EST server: listens, can be replaced while running, and drains.
 
+use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -19,20 +20,45 @@ use super::reenroll::Orders;
 use super::state::{Common, Counts, EstState};
 use super::status::Status;
 use crate::accept::{Accepting, AddressPhase, Reception};
-use crate::acme::{DeviceIssuer, Responders};
-use crate::tls::{Certificates, TlsServer};
+use crate::acme::{DeviceIssuer, HttpError, Responders};
+use crate::store::StorageError;
+use crate::tls::{Certificates, TlsError, TlsServer};
 
 /// The reason that an EST server cannot be prepared.
 #[derive(Debug)]
-pub struct ServerError(String);
+pub enum ServerError {
+    /// The home of the account cannot be taken.
+    Home(StorageError),
+    /// rustls refuses the settings.
+    Tls(TlsError),
+    /// No client for the ACME directory can be made.
+    Directory(HttpError),
+    /// The address cannot be listened on.
+    Listen(SocketAddr, io::Error),
+}
 
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "gateway.est: {}", self.0)
+        f.write_str("gateway.est: ")?;
+        match self {
+            Self::Home(error) => write!(f, "acme.storage_path: {error}"),
+            Self::Tls(error) => error.fmt(f),
+            Self::Directory(error) => error.fmt(f),
+            Self::Listen(address, error) => write!(f, "listen: cannot listen on {address}: {error}"),
+        }
     }
 }
 
-impl std::error::Error for ServerError {}
+impl Error for ServerError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Home(error) => Some(error),
+            Self::Tls(error) => Some(error),
+            Self::Directory(error) => Some(error),
+            Self::Listen(_, error) => Some(error),
+        }
+    }
+}
 
 /// The EST server that the current configuration asks for, if any.
 #[derive(Default)]
@@ -94,16 +120,16 @@ impl Server {
         let state = self.running.as_ref().map(|running| running.state.load_full());
         let held = match state.filter(|state| state.issuer.settings().home == acme.home) {
             Some(state) => state.issuer.held().clone(),
-            None => acme.home.take().await.map_err(|error| ServerError(format!("acme.storage_path: {error}")))?,
+            None => acme.home.take().await.map_err(ServerError::Home)?,
         };
         let (credential, certificates) = (tls.credential.clone(), tls.certificates());
-        let tls = TlsServer::new(tls).map_err(|error| ServerError(error.to_string()))?;
-        let issuer = DeviceIssuer::new(acme, held, self.responders.clone()).map_err(ServerError)?;
+        let tls = TlsServer::new(tls).map_err(ServerError::Tls)?;
+        let issuer = DeviceIssuer::new(acme, held, self.responders.clone()).map_err(ServerError::Directory)?;
         let listener = match &self.running {
             Some(running) if running.asked == listen => None,
             _ => {
                 let bound = TcpListener::bind(listen).await;
-                Some(bound.map_err(|error| ServerError(format!("listen: cannot listen on {listen}: {error}")))?)
+                Some(bound.map_err(|error| ServerError::Listen(listen, error))?)
             }
         };
         let authorities = Authorities::new(anchors, pinned, known, credential, &issuer).await;

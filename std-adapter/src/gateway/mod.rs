@@ -33,12 +33,12 @@ use std::sync::{Arc, Weak};
 use tokio::sync::watch;
 use tracing::info;
 
-pub use address::Address;
+pub use address::{Address, AddressError};
 pub(crate) use door::{Door, Guest, Turned};
 pub(crate) use leaving::leave_told;
 pub use limits::{Limits, TunnelLimits};
-pub use plan::{CredentialProvider, NoAcme, Plan};
-pub(crate) use plan::{SharedTrust, certificates, server_settings};
+pub use plan::{CredentialProvider, NoAcme, Plan, PlanError};
+pub(crate) use plan::{SharedTrust, certificates, tls_settings};
 pub use refusals::{Refusal, Refusals};
 pub(crate) use shares::Shares;
 pub use status::{Counters, RefusalReason, Status, TunnelStatus};

@@ -1,24 +1,28 @@
 //! Makes tunnels from the core's configuration, and reads the files that the configuration names.
 
+use std::error::Error;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use edgetrust_core::config::{
     Acme, AllowedClients, ClientTls, ClientTrust, CredentialSource, DeniedKey, Files, Gateway,
-    MinVersion as ConfigVersion, Paths, Server, Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
+    MinVersion as ConfigVersion, Paths, Server, ServerTls, Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
 };
 use edgetrust_core::path::{self, Purpose};
 use edgetrust_core::time::Utc;
+use edgetrust_core::x509::ParseError;
 use pki_types::CertificateDer;
 use tracing::{info, warn};
 
-use super::issuers::{issuers, peers};
+use super::issuers::{IssuerError, issuers, peers};
 use super::{Limits, Tunnel, TunnelKind, TunnelLimits, Watched};
+use crate::clock;
+use crate::pem::{self, PemError};
 use crate::tls::{
-    Anchors, ClientAuth, ClientSettings, Credential, MinVersion, ServerSettings, ServerTrust, TrustSettings,
-    TrustStore, server_name, system_roots,
+    Anchors, ClientAuth, ClientSettings, Credential, CredentialError, MinVersion, ServerNameError, ServerSettings,
+    ServerTrust, TrustSettings, TrustStore, server_name, system_roots,
 };
-use crate::{clock, pem};
 
 /// Provides credentials that are not simply files.
 pub trait CredentialProvider {
@@ -33,7 +37,7 @@ pub trait CredentialProvider {
         fallback: Option<&Files<'_>>,
         purpose: Purpose,
         watched: &mut Watched,
-    ) -> Result<Credential, String>;
+    ) -> Result<Credential, Box<dyn Error + Send + Sync>>;
 }
 
 /// The provider for programs that obtain no certificates.
@@ -41,8 +45,73 @@ pub trait CredentialProvider {
 pub struct NoAcme;
 
 impl CredentialProvider for NoAcme {
-    fn acme(&mut self, _: &Acme<'_>, _: Option<&Files<'_>>, _: Purpose, _: &mut Watched) -> Result<Credential, String> {
-        Err("mode \"acme\": this program obtains no certificates, expected \"manual\"".to_owned())
+    fn acme(
+        &mut self,
+        _: &Acme<'_>,
+        _: Option<&Files<'_>>,
+        _: Purpose,
+        _: &mut Watched,
+    ) -> Result<Credential, Box<dyn Error + Send + Sync>> {
+        Err("mode \"acme\": this program obtains no certificates, expected \"manual\"".into())
+    }
+}
+
+/// The reason that a configuration does not become a plan.
+#[derive(Debug)]
+pub enum PlanError {
+    /// The configuration has no tunnel.
+    NoTunnel,
+    /// The tunnel with this name has a fault.
+    Tunnel(String, Box<Self>),
+    /// A file with certificates is faulty.
+    Certificates(PemError),
+    /// A certificate and its key cannot be loaded.
+    Credential(CredentialError),
+    /// The provider has no credential for an `acme` section.
+    Acme(Box<dyn Error + Send + Sync>),
+    /// The allow list of clients has a faulty issuer.
+    AllowedClients(IssuerError),
+    /// An issuer that servers must come from is faulty.
+    ServerIssuers(IssuerError),
+    /// A certificate that is to verify peers does not parse.
+    Anchor(ParseError),
+    /// A client tunnel has nothing to verify servers with.
+    NoAnchor,
+    /// The name that servers must have is none.
+    ServerName(ServerNameError),
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoTunnel => f.write_str("gateway.tunnels: found none, expected at least one tunnel"),
+            Self::Tunnel(name, error) => write!(f, "tunnel {}: {error}", name.escape_debug()),
+            Self::Certificates(error) => error.fmt(f),
+            Self::Credential(error) => error.fmt(f),
+            Self::Acme(error) => error.fmt(f),
+            Self::AllowedClients(error) => write!(f, "allowed_clients: {error}"),
+            Self::ServerIssuers(error) => write!(f, "server_issuers: {error}"),
+            Self::Anchor(error) => error.fmt(f),
+            Self::NoAnchor => f.write_str(
+                "no CA to verify servers with: found neither ca_files, pinned_certificates nor a usable CA of this system",
+            ),
+            Self::ServerName(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for PlanError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Tunnel(_, error) => Some(&**error),
+            Self::Certificates(error) => Some(error),
+            Self::Credential(error) => Some(error),
+            Self::Acme(error) => Some(&**error),
+            Self::AllowedClients(error) | Self::ServerIssuers(error) => Some(error),
+            Self::Anchor(error) => Some(error),
+            Self::ServerName(error) => Some(error),
+            Self::NoTunnel | Self::NoAnchor => None,
+        }
     }
 }
 
@@ -67,15 +136,15 @@ impl Plan {
         denied_keys: &[DeniedKey<'_>],
         watched: &mut Watched,
         provider: &mut dyn CredentialProvider,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, PlanError> {
         if gateway.tunnels.is_empty() {
-            return Err("gateway.tunnels: found none, expected at least one tunnel".to_owned());
+            return Err(PlanError::NoTunnel);
         }
         let shared = SharedTrust::read(gateway, denied_keys, watched)?;
         let mut roots = LazyRoots::default();
         let tunnels = gateway.tunnels.iter().map(|tunnel| {
             Self::tunnel(tunnel, gateway, &shared, &mut roots, watched, provider)
-                .map_err(|error| format!("tunnel {}: {error}", tunnel.name.escape_debug()))
+                .map_err(|error| PlanError::Tunnel(tunnel.name.to_owned(), Box::new(error)))
         });
         Ok(Self {
             tunnels: tunnels.collect::<Result<_, _>>()?,
@@ -91,7 +160,7 @@ impl Plan {
         roots: &mut LazyRoots,
         watched: &mut Watched,
         provider: &mut dyn CredentialProvider,
-    ) -> Result<Tunnel, String> {
+    ) -> Result<Tunnel, PlanError> {
         let kind = match &tunnel.kind {
             ConfigKind::Server { tls, sni, proxy_protocol } => TunnelKind::Server {
                 tls: server_settings(tls, shared, watched, provider)?,
@@ -104,7 +173,7 @@ impl Plan {
                 }
                 TunnelKind::Client {
                     tls: client_settings(tls, shared, roots, watched, provider)?,
-                    server_name: server_name(name).map_err(|error| error.to_string())?,
+                    server_name: server_name(name).map_err(PlanError::ServerName)?,
                 }
             }
         };
@@ -131,7 +200,7 @@ impl<'a> SharedTrust<'a> {
         gateway: &'a Gateway<'_>,
         denied_keys: &[DeniedKey<'_>],
         watched: &mut Watched,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, PlanError> {
         Ok(Self {
             allowed_clients: &gateway.allowed_clients,
             known_intermediates: certificates(&gateway.known_intermediates, watched)?,
@@ -150,34 +219,52 @@ impl<'a> SharedTrust<'a> {
 }
 
 /// Reads a server's settings, with the files that they name; `None` for plaintext.
-pub(crate) fn server_settings(
+fn server_settings(
     tls: &Server<'_>,
     shared: &SharedTrust<'_>,
     watched: &mut Watched,
     provider: &mut dyn CredentialProvider,
-) -> Result<Option<ServerSettings>, String> {
-    let (tls, client_auth) = match tls {
+) -> Result<Option<ServerSettings>, PlanError> {
+    let (tls, trust) = match tls {
         Server::Plain => return Ok(None),
-        Server::Tls(tls) => (tls, ClientAuth::Off),
-        Server::MutualTls(tls, trust) => (tls, client_auth(trust, shared, watched)?),
+        Server::Tls(tls) => (tls, None),
+        Server::MutualTls(tls, trust) => (tls, Some(trust)),
     };
-    Ok(Some(ServerSettings {
+    tls_settings(tls, trust, shared, watched, provider).map(Some)
+}
+
+/// Reads the settings of a server with TLS, with the files that they name; clients are verified if there is `trust`.
+pub(crate) fn tls_settings(
+    tls: &ServerTls<'_>,
+    trust: Option<&ClientTrust<'_>>,
+    shared: &SharedTrust<'_>,
+    watched: &mut Watched,
+    provider: &mut dyn CredentialProvider,
+) -> Result<ServerSettings, PlanError> {
+    let client_auth = match trust {
+        Some(trust) => client_auth(trust, shared, watched)?,
+        None => ClientAuth::Off,
+    };
+    Ok(ServerSettings {
         credential: credential(&tls.credential, Purpose::ServerAuth, watched, provider)?,
         client_auth,
         min_version: tls.min_version.into(),
         alpn: Vec::new(),
-    }))
+    })
 }
 
-fn client_auth(trust: &ClientTrust<'_>, shared: &SharedTrust<'_>, watched: &mut Watched) -> Result<ClientAuth, String> {
+fn client_auth(
+    trust: &ClientTrust<'_>,
+    shared: &SharedTrust<'_>,
+    watched: &mut Watched,
+) -> Result<ClientAuth, PlanError> {
     let anchors = Anchors {
         pinned: certificates(&trust.pinned_certificates, watched)?,
         stated: certificates(&trust.ca_files, watched)?,
         ..Anchors::default()
     };
-    let clients = peers(trust, shared.allowed_clients, watched)?;
-    let store =
-        TrustStore::new(TrustSettings { clients, ..shared.with(anchors) }).map_err(|error| error.to_string())?;
+    let clients = peers(trust, shared.allowed_clients, watched).map_err(PlanError::AllowedClients)?;
+    let store = TrustStore::new(TrustSettings { clients, ..shared.with(anchors) }).map_err(PlanError::Anchor)?;
     warn_of_ends(&store);
     Ok(if trust.required { ClientAuth::Required(store) } else { ClientAuth::Optional(store) })
 }
@@ -188,7 +275,7 @@ fn client_settings(
     roots: &mut LazyRoots,
     watched: &mut Watched,
     provider: &mut dyn CredentialProvider,
-) -> Result<ClientSettings, String> {
+) -> Result<ClientSettings, PlanError> {
     let trust = if tls.insecure_skip_verify {
         ServerTrust::DangerNobodyIsVerified
     } else {
@@ -201,17 +288,14 @@ fn client_settings(
             anchors.system.extend_from_slice(roots.get());
         }
         if anchors.is_empty() {
-            return Err(
-                "no CA to verify servers with: found neither ca_files, pinned_certificates nor a usable CA of this system"
-                    .to_owned(),
-            );
+            return Err(PlanError::NoAnchor);
         }
         let server_issuers = match tls.server_issuers.as_slice() {
             [] => None,
-            texts => Some(issuers(texts, watched).map_err(|error| format!("server_issuers: {error}"))?),
+            texts => Some(issuers(texts, watched).map_err(PlanError::ServerIssuers)?),
         };
         let settings = TrustSettings { server_issuers, ..shared.with(anchors) };
-        let store = TrustStore::new(settings).map_err(|error| error.to_string())?;
+        let store = TrustStore::new(settings).map_err(PlanError::Anchor)?;
         warn_of_ends(&store);
         ServerTrust::Verified(store)
     };
@@ -239,10 +323,12 @@ fn credential(
     purpose: Purpose,
     watched: &mut Watched,
     provider: &mut dyn CredentialProvider,
-) -> Result<Credential, String> {
+) -> Result<Credential, PlanError> {
     match source {
-        CredentialSource::Acme(acme) => provider.acme(acme, None, purpose, watched),
-        CredentialSource::AcmeWithFallback(acme, files) => provider.acme(acme, Some(files), purpose, watched),
+        CredentialSource::Acme(acme) => provider.acme(acme, None, purpose, watched).map_err(PlanError::Acme),
+        CredentialSource::AcmeWithFallback(acme, files) => {
+            provider.acme(acme, Some(files), purpose, watched).map_err(PlanError::Acme)
+        }
         CredentialSource::Files(files) => {
             let (cert_file, key_file) = (Path::new(files.cert_file), Path::new(files.key_file));
             watched.note(cert_file);
@@ -250,17 +336,20 @@ fn credential(
             if let Some(warning) = pem::key_permissions(key_file) {
                 warn!("{warning}");
             }
-            Credential::load(cert_file, key_file).map_err(|error| error.to_string())
+            Credential::load(cert_file, key_file).map_err(PlanError::Credential)
         }
     }
 }
 
 /// Reads the certificates of several files, each noted first.
-pub(crate) fn certificates(files: &Paths<'_>, watched: &mut Watched) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(crate) fn certificates(
+    files: &Paths<'_>,
+    watched: &mut Watched,
+) -> Result<Vec<CertificateDer<'static>>, PlanError> {
     let mut all = Vec::new();
     for file in files {
         watched.note(Path::new(file));
-        all.extend(pem::read_certificates(Path::new(file)).map_err(|error| error.to_string())?);
+        all.extend(pem::read_certificates(Path::new(file)).map_err(PlanError::Certificates)?);
     }
     Ok(all)
 }
@@ -288,5 +377,27 @@ impl LazyRoots {
             info!(usable = found.usable.len(), left_out = found.left_out, "CAs of this system");
             found.usable
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use edgetrust_core::config::Config;
+
+    #[test]
+    fn an_error_leads_to_its_causes() {
+        let mut text = br#"{"security": {"tls": {"server": {"enabled": true, "cert_file": "/none", "key_file": "/none"}}},
+            "gateway": {"tunnels": [{"name": "in", "mode": "server", "listen": "127.0.0.1:0", "target": "127.0.0.1:1"}]}}"#
+            .to_vec();
+        let config = Config::parse(&mut text).unwrap();
+        let error = Plan::new(&config.gateway, &[], &mut Watched::default(), &mut NoAcme).unwrap_err();
+        assert_eq!(error.to_string(), "tunnel in: /none: cannot be read: No such file or directory (os error 2)");
+        let Some(PlanError::Credential(credential)) = error.source().and_then(|cause| cause.downcast_ref()) else {
+            panic!("{error:?}")
+        };
+        let CredentialError::Pem(file) = credential else { panic!("{error:?}") };
+        let cause = file.source().and_then(Error::source).unwrap();
+        assert!(cause.is::<std::io::Error>(), "{cause:?}");
     }
 }

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use edgetrust::core::x509::{Certificate, KeyHash};
 use serde_json::json;
 
 use super::ca::StepCa;
@@ -336,6 +337,31 @@ fn renewal_by_the_certificate_needs_no_challenge() {
     assert_ne!(gateway.served(), before);
     assert_eq!(std::fs::read(site.storage().join("live/key.pem")).unwrap(), key);
     assert_eq!(gateway.credential()["failed"], 0);
+}
+
+#[test]
+#[ignore = "needs step-ca: tests/run"]
+fn an_own_key_that_is_denied_is_replaced_by_another() {
+    let ca = StepCa::start();
+    let mut site = Site::new(&ca, &["gateway.mesh.test"]);
+    // The certificate itself would renew the denied key.
+    site.acme["renew_via"] = json!("step-ca");
+    let gateway = site.run();
+    gateway.wait_for_certificate();
+    let key = || std::fs::read(site.storage().join("live/key.pem")).unwrap();
+    let before = key();
+    let ders = edgetrust::pem::read_certificates(&site.storage().join("live/cert.pem")).unwrap();
+    let leaf = Certificate::from_der(&ders[0]).unwrap();
+    let denied = KeyHash::of(&leaf.subject_public_key_info()).to_string();
+    let text = std::fs::read_to_string(site.file()).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    config["security"]["tls"]["denied_keys"] = json!([denied]);
+    std::fs::write(site.file(), config.to_string()).unwrap();
+    let line = gateway.program.wait_for("a certificate with another key is ordered: ");
+    assert!(line.contains("ERROR") && line.contains(&denied), "{line}");
+    gateway.program.wait_until("another certificate", |_| gateway.credential()["issued"] == 2);
+    gateway.program.wait_until("another key", |_| key() != before);
+    assert_eq!(gateway.credential()["serving"], "issued");
 }
 
 /// Runs `acme obtain` without a gateway, with the system's CAs as the only roots.

@@ -232,7 +232,7 @@ fn check_says_which_names_are_bound_to_no_issuer() {
         "any CA under CN=Root can issue location-c: name constraints bind a common name only where it has a dot; \
          allowed_clients binds each name to its issuers",
         "DNS name d.example: CN=Root is a CA of CAs, and counts only for certificates that it signs itself",
-        &format!("common name location-b: nothing can come from CN=CA b, whose key is denied"),
+        "common name location-b: nothing can come from CN=CA b, whose key is denied",
         &format!("{} (laptop stolen): the denial ended at 2026-01-01T00:00:00Z", key_hash(&mesh.a.ca())),
         &format!("{b_hash} is denied until 2126-01-01T00:00:00Z"),
     ] {

@@ -26,6 +26,9 @@ pub(in crate::config) enum Kind {
     Objects(&'static Objects),
 }
 
+/// Takes a text that stands for an object, or refuses it.
+type TakeText = for<'a> fn(&mut Raw<'a>, &'a str) -> Result<(), Refused>;
+
 /// A list of objects.
 pub(in crate::config) struct Objects {
     pub(in crate::config) object: &'static Object,
@@ -34,7 +37,7 @@ pub(in crate::config) struct Objects {
     /// Called for each object, before its keys.
     pub(in crate::config) enter: for<'a> fn(&mut Raw<'a>) -> Result<(), Refused>,
     /// Called for each text, where a text stands for an object with one key.
-    pub(in crate::config) text: Option<for<'a> fn(&mut Raw<'a>, &'a str) -> Result<(), Refused>>,
+    pub(in crate::config) text: Option<TakeText>,
     /// What an element is, for errors.
     pub(in crate::config) element: &'static str,
 }

@@ -9,7 +9,7 @@ use crate::acme::{credential, run_hook};
 use crate::agent::alarm::say;
 use crate::agent::assignment::Fallback;
 use crate::clock;
-use crate::store::{PemFiles, Record};
+use crate::store::{PemFiles, Record, StorageError};
 use crate::tls::Credential;
 
 impl Worker {
@@ -52,23 +52,22 @@ impl Worker {
             Ok(()) => Event::Persisted,
             Err(error) => {
                 log!(error, self.status, "the new certificate cannot be kept: {error}");
-                self.status.failed(error);
+                self.status.failed(error.to_string());
                 Event::PersistFailed
             }
         }
     }
 
     /// Returns the key and the chain of a slot: the issued certificate if its slot is this one, else the stored one.
-    async fn record(&mut self, slot: Slot) -> Result<Record, String> {
-        self.keeper.record(slot, self.machine.staged()).await.map_err(|error| error.to_string())
+    async fn record(&mut self, slot: Slot) -> Result<Record, StorageError> {
+        self.keeper.record(slot, self.machine.staged()).await
     }
 
     pub(super) async fn activate(&mut self, slot: Slot) {
-        let record = self.record(slot).await;
-        let shown = record.and_then(|record| match credential(&record) {
-            Ok(credential) => Ok((record, credential)),
+        let shown = match self.record(slot).await {
+            Ok(record) => credential(&record).map(|shown| (record, shown)).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
-        });
+        };
         match shown {
             Ok((record, credential)) => {
                 self.live.replace(&credential);
@@ -119,7 +118,7 @@ impl Worker {
         self.run_hook();
         self.renewal_info.ask_anew();
         // The requested names may have changed since the certificate was issued.
-        if self.names_changed(&self.assignment) {
+        if self.is_outdated(&self.assignment) {
             self.report(Event::RotateNow);
         }
     }

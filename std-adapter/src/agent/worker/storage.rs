@@ -51,9 +51,9 @@ impl Keeper {
     }
 
     /// Writes the issued certificate into a slot.
-    pub(super) async fn persist(&self, slot: Slot) -> Result<(), String> {
-        let Some(record) = self.staged.clone() else { return Err("there is no new certificate".to_owned()) };
-        self.held.stage(slot, record, clock::now()).await.map_err(|error| error.to_string())
+    pub(super) async fn persist(&self, slot: Slot) -> Result<(), StorageError> {
+        let staged = self.staged.clone().ok_or_else(|| StorageError::Failed("there is no new certificate".into()))?;
+        self.held.stage(slot, staged, clock::now()).await
     }
 
     /// Confirms a slot, so that a start begins with it, writes the PEM copies and forgets the order.
@@ -88,12 +88,12 @@ impl Keeper {
 
     /// Completes what a crash after the confirmation left: forgets the order and writes the PEM copies. Returns whether
     /// there was something to write.
-    pub(super) async fn mend(&self, slot: Slot) -> Result<bool, String> {
-        let record = self.held.read(slot).await.map_err(|error| error.to_string())?;
-        forget_done_order(&*self.held, &record.key).await.map_err(|error| error.to_string())?;
-        let stale = !self.held.is_published(slot).await.map_err(|error| error.to_string())?;
+    pub(super) async fn mend(&self, slot: Slot) -> Result<bool, StorageError> {
+        let record = self.held.read(slot).await?;
+        forget_done_order(&*self.held, &record.key).await.map_err(|error| StorageError::Failed(error.into()))?;
+        let stale = !self.held.is_published(slot).await?;
         if stale {
-            self.held.publish(slot, record).await.map_err(|error| error.to_string())?;
+            self.held.publish(slot, record).await?;
         }
         Ok(stale)
     }

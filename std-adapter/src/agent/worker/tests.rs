@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Mutex, MutexGuard};
 
-use edgetrust_core::config::AcmeKeys;
+use edgetrust_core::config::{AcmeKeys, AcmeOrdering};
 use edgetrust_core::rotation::SlotCertificate;
 use pki_types::{CertificateDer, UnixTime};
 
@@ -163,15 +163,18 @@ impl Held for Memory {
 fn settings(home: Home, port: u16) -> Settings {
     let root = CertificateDer::from(&include_bytes!("../../../../firmware-example/src/bin/bench/root.der")[..]);
     Settings {
-        directory_url: format!("https://127.0.0.1:{port}/directory"),
         domains: vec!["a.example".to_owned()],
-        renew_before_s: 3600,
         home,
         roots: vec![root.clone()].into(),
         anchors: vec![root],
-        http_listen: (Ipv4Addr::LOCALHOST, 1).into(),
+        denied_keys: Vec::new(),
         eab: None,
-        keys: AcmeKeys::default(),
+        ordering: AcmeOrdering {
+            directory_url: format!("https://127.0.0.1:{port}/directory"),
+            renew_before_s: 3600,
+            http_listen: (Ipv4Addr::LOCALHOST, 1).into(),
+            keys: AcmeKeys::default(),
+        },
         purposes: Purposes::default(),
     }
 }

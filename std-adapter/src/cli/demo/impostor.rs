@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::location::Location;
 use super::pki::Ca;
 use super::show::Log;
-use crate::cli::text;
+use crate::cli::Failure;
 use crate::gateway::Address;
 use crate::pem;
 use crate::tls::{ClientSettings, Connector, Credential, MinVersion, ServerTrust, TrustStore, server_name};
@@ -20,36 +20,35 @@ use crate::tls::{ClientSettings, Connector, Credential, MinVersion, ServerTrust,
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Returns credentials that the gateway of `at` must refuse.
-pub(super) fn credentials(at: &Location, folder: &Path) -> Result<[(&'static str, Credential); 2], String> {
+pub(super) fn credentials(at: &Location, folder: &Path) -> Result<[(&'static str, Credential); 2], Failure> {
     let (forged, insider) = (folder.join("forged"), folder.join("insider"));
     for folder in [&forged, &insider] {
-        std::fs::create_dir_all(folder).map_err(text)?;
+        std::fs::create_dir_all(folder)?;
     }
     // All names are right, but the root is another one of the same name.
     let root = Ca::root("Demo Mesh Root")?;
     let (cert, key) =
         root.intermediate("Location A CA", "a.example")?.issue(&forged, "location-a", "gateway.a.example")?;
-    let forged = Credential::load(&cert, &key).map_err(text)?;
+    let forged = Credential::load(&cert, &key)?;
     let (cert, key) = at.issue_for(&insider, "location-x")?;
-    let insider = Credential::load(&cert, &key).map_err(text)?;
+    let insider = Credential::load(&cert, &key)?;
     Ok([("location-a of another root", forged), ("location-x of the right root", insider)])
 }
 
-fn connector(at: &Location, credential: Credential) -> Result<Connector, String> {
-    let anchors = pem::read_certificates(&at.root_file()).map_err(text)?;
-    let trust = TrustStore::new(anchors).map_err(text)?;
-    Connector::new(ClientSettings {
+fn connector(at: &Location, credential: Credential) -> Result<Connector, Failure> {
+    let anchors = pem::read_certificates(&at.root_file())?;
+    let trust = TrustStore::new(anchors)?;
+    Ok(Connector::new(ClientSettings {
         trust: ServerTrust::Verified(trust),
         credential: Some(credential),
         min_version: MinVersion::Tls13,
         alpn: Vec::new(),
-    })
-    .map_err(text)
+    })?)
 }
 
-async fn tcp(gateway: &Address) -> Result<TcpStream, String> {
-    let Address::Tcp(address) = gateway else { return Err(format!("{gateway}: no TCP address")) };
-    TcpStream::connect(address).await.map_err(text)
+async fn tcp(gateway: &Address) -> Result<TcpStream, Failure> {
+    let Address::Tcp(address) = gateway else { return Err(format!("{gateway}: no TCP address").into()) };
+    Ok(TcpStream::connect(address).await?)
 }
 
 /// Tries to send a byte through the gateway, and returns the gateway's reason for refusing.
@@ -61,7 +60,7 @@ pub(super) async fn knock(
     gateway: &Address,
     at: &Location,
     credential: &Credential,
-) -> Result<String, String> {
+) -> Result<String, Failure> {
     log.forget();
     let connector = connector(at, credential.clone())?;
     let stream = tcp(gateway).await?;
@@ -73,18 +72,18 @@ pub(super) async fn knock(
     };
     match timeout(PATIENCE, knocked).await {
         Ok(None) => {}
-        Ok(Some(_)) => return Err("was let in".to_owned()),
-        Err(_) => return Err("heard nothing".to_owned()),
+        Ok(Some(_)) => return Err("was let in".into()),
+        Err(_) => return Err("heard nothing".into()),
     }
-    log.refusal(Duration::from_secs(5)).await.ok_or_else(|| "the gateway gave no reason".to_owned())
+    Ok(log.refusal(Duration::from_secs(5)).await.ok_or("the gateway gave no reason")?)
 }
 
 /// Returns the serial number of the certificate that a gateway presents to an authorized client.
-pub(super) async fn served_serial(gateway: &Address, client: &Location, at: &Location) -> Result<String, String> {
-    let credential = Credential::load(&client.folder.join("cert.pem"), &client.folder.join("key.pem")).map_err(text)?;
+pub(super) async fn served_serial(gateway: &Address, client: &Location, at: &Location) -> Result<String, Failure> {
+    let credential = Credential::load(&client.folder.join("cert.pem"), &client.folder.join("key.pem"))?;
     let connector = connector(at, credential)?;
-    let (tls, _) = connector.connect(server_name(&at.host).map_err(text)?, tcp(gateway).await?).await.map_err(text)?;
+    let (tls, _) = connector.connect(server_name(&at.host)?, tcp(gateway).await?).await?;
     let shown = tls.get_ref().1.peer_certificates().and_then(<[_]>::first).ok_or("no certificate was shown")?;
-    let certificate = Certificate::from_der(shown).map_err(text)?;
+    let certificate = Certificate::from_der(shown)?;
     Ok(certificate.serial().iter().take(4).map(|octet| format!("{octet:02x}")).collect())
 }

@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 
 use super::pki::Ca;
 use crate::agent::Agents;
+use crate::cli::Failure;
 use crate::cli::service::{Loaded, Service};
-use crate::cli::text;
 use crate::config_file::with_config;
 use crate::gateway::{Address, Watched};
 
@@ -42,7 +42,7 @@ pub(super) struct Running {
 }
 
 impl Location {
-    pub(super) fn new(root: &Ca, letter: char, folder: &Path) -> Result<Self, String> {
+    pub(super) fn new(root: &Ca, letter: char, folder: &Path) -> Result<Self, Failure> {
         let name = format!("location-{letter}");
         let host = format!("gateway.{letter}.example");
         let folder = folder.join(&name);
@@ -56,12 +56,12 @@ impl Location {
     }
 
     /// Replaces the certificate by a new one.
-    pub(super) fn issue(&self) -> Result<(PathBuf, PathBuf), String> {
+    pub(super) fn issue(&self) -> Result<(PathBuf, PathBuf), Failure> {
         self.ca.issue(&self.folder, &self.name, &self.host)
     }
 
     /// Issues a certificate of the same CA for another party.
-    pub(super) fn issue_for(&self, folder: &Path, cn: &str) -> Result<(PathBuf, PathBuf), String> {
+    pub(super) fn issue_for(&self, folder: &Path, cn: &str) -> Result<(PathBuf, PathBuf), Failure> {
         self.ca.issue(folder, cn, &self.host)
     }
 
@@ -102,13 +102,13 @@ impl Location {
     }
 
     /// Writes the configuration and runs it, as `edgetrust run` would.
-    pub(super) async fn start(&self, forwarding: &Forwarding) -> Result<Running, String> {
+    pub(super) async fn start(&self, forwarding: &Forwarding) -> Result<Running, Failure> {
         let file = self.folder.join("gateway.json");
-        let json = serde_json::to_string_pretty(&self.configuration(forwarding)).map_err(text)?;
+        let json = serde_json::to_string_pretty(&self.configuration(forwarding))?;
         std::fs::write(&file, json).map_err(|error| format!("{}: {error}", file.display()))?;
         let load = move |watched: &mut Watched, agents: &mut Agents| {
             watched.note(&file);
-            with_config(&file, |config| Loaded::of(config, watched, agents)).map_err(text)?
+            with_config(&file, |config| Loaded::of(config, watched, agents))?
         };
         let mut service = Service::start(load).await?;
         let (accepts, originates) = (service.local_address("in"), service.local_address("out"));

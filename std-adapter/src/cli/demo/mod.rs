@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
 
-use super::{Outcome, text};
+use super::{Failure, Outcome};
 use feed::Counters;
 use impostor::PATIENCE;
 use location::{Forwarding, Location, Running};
@@ -48,22 +48,22 @@ pub(crate) fn run(args: Args) -> Outcome {
             folder
         }
         None => {
-            temporary = tempfile::tempdir().map_err(text)?;
+            temporary = tempfile::tempdir()?;
             temporary.path()
         }
     };
     let show = Show::new(args.json);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(text)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let summary = runtime.block_on(demo(&show, &log, folder, Duration::from_secs(args.seconds)))?;
     if args.json {
-        outln!("{}", serde_json::to_string_pretty(&summary).map_err(text)?);
+        outln!("{}", serde_json::to_string_pretty(&summary)?);
     } else {
         show.summary(&summary, args.keep.as_deref());
     }
     Ok(if summary.good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn demo(show: &Show, log: &Log, folder: &Path, length: Duration) -> Result<Summary, String> {
+async fn demo(show: &Show, log: &Log, folder: &Path, length: Duration) -> Result<Summary, Failure> {
     let root = Ca::root("Demo Mesh Root")?;
     let [a, b, c] = ['a', 'b', 'c'].map(|letter| Location::new(&root, letter, folder));
     let (a, b, c) = (a?, b?, c?);
@@ -94,7 +94,7 @@ async fn demo(show: &Show, log: &Log, folder: &Path, length: Duration) -> Result
     impostors_folder.push("impostors");
     for (who, credential) in impostor::credentials(&b, &impostors_folder)? {
         let reason = impostor::knock(log, &gateway_b, &b, &credential).await;
-        let refused = Refused { who, refused: reason.is_ok(), reason: reason.unwrap_or_else(|what| what) };
+        let refused = Refused { who, refused: reason.is_ok(), reason: reason.unwrap_or_else(|what| what.to_string()) };
         show.refused(&refused);
         summary.refusals.push(refused);
     }
@@ -104,11 +104,11 @@ async fn demo(show: &Show, log: &Log, folder: &Path, length: Duration) -> Result
 
     stop.store(true, Ordering::Relaxed);
     let ended = async {
-        produced.await.map_err(text)??;
-        relayed.await.map_err(text)??;
-        consumed.await.map_err(text)?
+        produced.await??;
+        relayed.await??;
+        consumed.await?
     };
-    let received = timeout(PATIENCE, ended).await.map_err(|_| "the feed did not end".to_owned())??;
+    let received = timeout(PATIENCE, ended).await.map_err(|_| "the feed did not end")??;
     for running in [running_a, running_b, running_c] {
         running.stop().await;
     }
@@ -145,14 +145,14 @@ async fn rotate(
     b: &Location,
     gateway: &crate::gateway::Address,
     counters: &Counters,
-) -> Result<Rotation, String> {
+) -> Result<Rotation, Failure> {
     let serial_before = impostor::served_serial(gateway, a, b).await?;
     let since = Instant::now();
     b.issue()?;
     let mut serial_after = serial_before.clone();
     while serial_after == serial_before {
         if since.elapsed() > PATIENCE {
-            return Err("the new certificate is not served".to_owned());
+            return Err("the new certificate is not served".into());
         }
         show.flow(counters);
         sleep(Duration::from_millis(10)).await;

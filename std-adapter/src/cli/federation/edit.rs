@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::options::{Place, RootKey, SignerKey, key, named, pair, sites};
 use super::prompt;
-use crate::cli::{Outcome, files, text};
+use crate::cli::{Outcome, files};
 use crate::clock;
 use crate::federation::{self, Applied, Change, Denial, Edit, Folder, Pair, Passwords, RequestedKey, Signed};
 
@@ -174,7 +174,7 @@ pub(super) fn sign(args: Sign) -> Outcome {
 impl New {
     fn add(self, place: &Place, key: Option<&RequestedKey>) -> Outcome {
         let site = sites(vec![self.site], self.address.as_slice(), self.spiffe.as_slice())?;
-        let [site] = site.as_slice() else { return Err("--site: expected one".to_owned()) };
+        let [site] = site.as_slice() else { return Err("--site: expected one".into()) };
         let passwords = passwords(&self.root.passphrase_file, &self.signer);
         let folder = Folder::open(&place.folder)?;
         let edit = federation::add(&folder, (site, key), &self.link, &passwords, clock::now())?;
@@ -212,9 +212,9 @@ pub(super) fn deny(args: Deny) -> Outcome {
         (None, Some(file)) => {
             let all = files::certificates(&[file])?;
             let first = all.first().ok_or("--certificate: found no certificate")?;
-            KeyHash::of(&Certificate::from_der(first).map_err(text)?.subject_public_key_info())
+            KeyHash::of(&Certificate::from_der(first)?.subject_public_key_info())
         }
-        (None, None) => return Err("found neither --certificate nor --key, expected one".to_owned()),
+        (None, None) => return Err("found neither --certificate nor --key, expected one".into()),
     };
     let folder = Folder::open(&args.place.folder)?;
     let edit = federation::deny(&folder, &Denial { key, reason: args.reason, until: args.until })?;

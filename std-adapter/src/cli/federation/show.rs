@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::options::Place;
-use crate::cli::{Outcome, text};
+use crate::cli::Outcome;
 use crate::clock;
 use crate::federation::{self, Tree};
 
@@ -16,7 +16,7 @@ pub(crate) struct Args {
 pub(super) fn run(args: Args) -> Outcome {
     let tree = federation::tree(&args.place.folder, clock::now())?;
     if args.place.json {
-        outln!("{}", serde_json::to_string_pretty(&tree).map_err(text)?);
+        outln!("{}", serde_json::to_string_pretty(&tree)?);
     } else {
         print(&tree);
     }

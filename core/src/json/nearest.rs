@@ -4,7 +4,7 @@
 const MAX_KEY: usize = 32;
 
 /// Returns the nearest of `known`, if it is near: at most a third of its letters differ.
-pub(super) fn nearest(key: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+pub(crate) fn nearest(key: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     known
         .filter_map(|candidate| Some((distance(key.as_bytes(), candidate.as_bytes())?, candidate)))
         .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(1))
