@@ -66,6 +66,8 @@ pub(super) struct ServerSide<'r, 'a> {
     pub(super) client_cas: &'r RawMtls<'a>,
     pub(super) required: bool,
     pub(super) rules: &'r RawMtls<'a>,
+    /// Trust in clients may be missing here, since a mesh can say it.
+    pub(super) of_mesh: bool,
     /// The elements of all `allowed_clients`, of which `rules` names a part.
     #[cfg(feature = "gateway")]
     pub(super) allowed_clients: &'r RawClients<'a>,
@@ -85,6 +87,7 @@ impl<'r, 'a> ServerSide<'r, 'a> {
             client_cas: &side.mtls,
             required: side.mtls.require_client_cert.unwrap_or(true),
             rules: &side.mtls,
+            of_mesh: raw.has_mesh(),
             #[cfg(feature = "gateway")]
             allowed_clients: &raw.gateway.allowed_clients,
             #[cfg(feature = "gateway")]
@@ -94,7 +97,7 @@ impl<'r, 'a> ServerSide<'r, 'a> {
 
     /// Puts a tunnel's `tls` over `security.tls.server`.
     #[cfg(feature = "gateway")]
-    pub(super) fn inherited(own: &'r RawSide<'a>, raw: &'r Raw<'a>) -> Self {
+    pub(super) fn inherited(own: &'r RawSide<'a>, raw: &'r Raw<'a>, of_mesh: bool) -> Self {
         let shared = &raw.server;
         let (min_version, of_version) = singly(own.min_version, shared.min_version);
         let (mutual, of_mutual) = singly(own.mtls.enabled, shared.mtls.enabled);
@@ -115,6 +118,7 @@ impl<'r, 'a> ServerSide<'r, 'a> {
             client_cas: &side(of_cas, own, shared).mtls,
             required: required.unwrap_or(true),
             rules: &side(of_rules, own, shared).mtls,
+            of_mesh,
             allowed_clients: &raw.gateway.allowed_clients,
             origins: Origins {
                 enabled: of_enabled,
@@ -138,6 +142,8 @@ pub(super) struct ClientSide<'r, 'a> {
     pub(super) trust: &'r RawSide<'a>,
     pub(super) system_roots: bool,
     pub(super) insecure_skip_verify: bool,
+    /// Trust in servers may be missing here, since a mesh can say it.
+    pub(super) of_mesh: bool,
     /// `mode`, `acme`, and of `mtls` the files and `acme`; none if the tunnel presents no certificate.
     pub(super) credential: Option<&'r RawSide<'a>>,
     pub(super) mutual: bool,
@@ -147,8 +153,10 @@ pub(super) struct ClientSide<'r, 'a> {
 
 impl<'r, 'a> ClientSide<'r, 'a> {
     /// Takes `security.tls.client` by itself.
-    pub(super) fn shared(side: &'r RawSide<'a>) -> Self {
+    pub(super) fn shared(raw: &'r Raw<'a>) -> Self {
+        let side = &raw.client;
         Self {
+            of_mesh: raw.has_mesh(),
             min_version: side.min_version.unwrap_or_default(),
             trust: side,
             system_roots: side.system_roots.unwrap_or(true),
@@ -162,7 +170,7 @@ impl<'r, 'a> ClientSide<'r, 'a> {
 
     /// Puts a tunnel's `tls` over `security.tls.client`.
     #[cfg(feature = "gateway")]
-    pub(super) fn inherited(own: &'r RawSide<'a>, shared: &'r RawSide<'a>) -> Self {
+    pub(super) fn inherited(own: &'r RawSide<'a>, shared: &'r RawSide<'a>, of_mesh: bool) -> Self {
         let (min_version, of_version) = singly(own.min_version, shared.min_version);
         let (mutual, of_mutual) = singly(own.mtls.enabled, shared.mtls.enabled);
         let of_trust = group(names_trust(own), names_trust(shared));
@@ -183,7 +191,8 @@ impl<'r, 'a> ClientSide<'r, 'a> {
                 Origin::Tunnel => own.system_roots == Some(true),
                 Origin::Shared | Origin::Default => shared.system_roots.unwrap_or(true),
             },
-            insecure_skip_verify: insecure == Some(true),
+            insecure_skip_verify: insecure == Some(true) && !of_mesh,
+            of_mesh,
             credential: (!shows_nothing).then_some(side(of_credential, own, shared)),
             mutual: mutual == Some(true),
             origins: Origins {

@@ -11,6 +11,8 @@
 
 mod acme;
 mod address;
+#[cfg(feature = "gateway")]
+mod allowed_clients;
 mod duration;
 #[cfg(feature = "gateway")]
 mod endpoint;
@@ -37,6 +39,8 @@ mod validate_sides;
 pub use crate::json::{Found, MAX_DEPTH, MAX_PATH, Segment};
 pub use acme::{Acme, AcmeKeys, AcmeOrdering, ChallengeType, Eab, KeyType, MAX_DOMAINS, RenewVia};
 pub use address::{parse_ip_address, rule_address};
+#[cfg(feature = "gateway")]
+pub use allowed_clients::{AllowedClients, Span};
 pub use duration::parse_duration;
 #[cfg(feature = "gateway")]
 pub use endpoint::Endpoint;
@@ -47,13 +51,13 @@ pub use model::{
     Addresses, ClientTls, ClientTrust, Config, CredentialSource, DeniedKey, DeniedKeys, Files, MAX_DENIED_KEYS,
     MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, Server, ServerTls,
 };
-#[cfg(feature = "gateway")]
-pub use model::{
-    AllowedClients, Est, Gateway, GatewayLimits, Inheritance, MAX_CLIENT_RULES, MAX_ISSUERS, MAX_TUNNELS, Origin,
-    Origins, ProxyProtocol, Span, Tunnel, TunnelKind, TunnelLimits,
-};
 #[cfg(feature = "device")]
 pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote};
+#[cfg(feature = "gateway")]
+pub use model::{
+    Est, Gateway, GatewayLimits, Inheritance, MAX_CLIENT_RULES, MAX_ISSUERS, MAX_TUNNELS, MeshOfSites, Origin, Origins,
+    ProxyProtocol, Service, Tunnel, TunnelKind, TunnelLimits,
+};
 #[cfg(feature = "gateway")]
 pub use paths::PathKind;
 pub use reference::{Entry, reference};

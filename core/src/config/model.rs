@@ -8,9 +8,9 @@ use pki_types::UnixTime;
 
 use super::acme::Acme;
 #[cfg(feature = "gateway")]
-use super::endpoint::Endpoint;
+use super::allowed_clients::{AllowedClients, Span};
 #[cfg(feature = "gateway")]
-use crate::identity::RuleName;
+use super::endpoint::Endpoint;
 use crate::path;
 use crate::x509::KeyHash;
 
@@ -168,44 +168,6 @@ pub struct ClientTrust<'a> {
     pub allowed_clients: Span,
 }
 
-/// A part of a list.
-#[cfg(feature = "gateway")]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
-    pub(super) from: u16,
-    pub(super) until: u16,
-}
-
-#[cfg(feature = "gateway")]
-impl Span {
-    pub(super) fn is_empty(self) -> bool {
-        self.from == self.until
-    }
-
-    /// Returns this part of a list.
-    pub(super) fn of<T>(self, list: &[T]) -> &[T] {
-        list.get(usize::from(self.from)..usize::from(self.until)).unwrap_or_default()
-    }
-}
-
-/// The elements of all `allowed_clients` of a file: names that are let in, each from its own CAs.
-#[cfg(feature = "gateway")]
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AllowedClients<'a> {
-    pub(super) rules: heapless::Vec<(RuleName<'a>, Option<Span>), MAX_CLIENT_RULES>,
-    /// The issuers of all rules, one after the other: files, and hashes of keys.
-    pub(super) issuers: heapless::Vec<&'a str, MAX_ISSUERS>,
-}
-
-#[cfg(feature = "gateway")]
-impl<'a> AllowedClients<'a> {
-    /// Returns the allowed names of a side, each with its issuers (files, and hashes of keys), or `None` for any issuer.
-    pub fn of(&self, clients: &ClientTrust<'_>) -> impl Iterator<Item = (RuleName<'a>, Option<&[&'a str]>)> {
-        let rules = clients.allowed_clients.of(&self.rules).iter();
-        rules.map(|(name, issuers)| (*name, issuers.map(|issuers| issuers.of(&self.issuers))))
-    }
-}
-
 /// The lowest version of TLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MinVersion {
@@ -230,6 +192,8 @@ pub struct Gateway<'a> {
     pub limits: GatewayLimits,
     /// The EST server for renewals by devices.
     pub est: Option<Est<'a>>,
+    /// The mesh of sites.
+    pub mesh: Option<MeshOfSites<'a>>,
     /// The allowed names with issuers, of all tunnels and of the EST server.
     pub allowed_clients: AllowedClients<'a>,
 }
@@ -262,16 +226,38 @@ pub struct Tunnel<'a> {
     pub name: &'a str,
     /// The endpoint to listen on.
     pub listen: Endpoint<'a>,
-    /// The endpoint to forward to.
-    pub target: Endpoint<'a>,
+    /// The endpoint to forward to; none where the mesh names it.
+    pub target: Option<Endpoint<'a>>,
     /// Plaintext may leave this machine.
     pub allow_remote_plaintext: bool,
     /// The limits of the tunnel.
     pub limits: TunnelLimits,
+    /// The service of the mesh that the tunnel is for.
+    pub service: Option<Service<'a>>,
     /// The tunnel's direction.
     pub kind: TunnelKind<'a>,
     /// The origins of the tunnel's settings.
     pub origins: Origins,
+}
+
+/// The mesh that the gateway belongs to.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MeshOfSites<'a> {
+    /// The mesh file.
+    pub file: &'a str,
+    /// The name of the gateway's site.
+    pub site: &'a str,
+}
+
+/// A service of the mesh: who is let in, or where the tunnel leads, follows from the mesh.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Service<'a> {
+    /// The name of the service.
+    pub name: &'a str,
+    /// The site that a client tunnel leads to; none for a server tunnel.
+    pub to: Option<&'a str>,
 }
 
 /// The place where a setting of a tunnel was written.
@@ -344,8 +330,8 @@ pub enum TunnelKind<'a> {
     Client {
         /// The client's side of TLS.
         tls: ClientTls<'a>,
-        /// The name that the server's certificate must have: a DNS name or an IP address.
-        server_name: &'a str,
+        /// The name that the server's certificate must have, a DNS name or an IP address; none where the mesh names it.
+        server_name: Option<&'a str>,
     },
 }
 

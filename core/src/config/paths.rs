@@ -24,8 +24,11 @@ impl<'a> Config<'a> {
         client(&mut self.client, each);
         files(&mut self.gateway.known_intermediates, each);
         issuers(&mut self.gateway.allowed_clients.issuers, each);
+        if let Some(mesh) = &mut self.gateway.mesh {
+            each(PathKind::File, &mut mesh.file);
+        }
         for tunnel in &mut self.gateway.tunnels {
-            for endpoint in [&mut tunnel.listen, &mut tunnel.target] {
+            for endpoint in [Some(&mut tunnel.listen), tunnel.target.as_mut()].into_iter().flatten() {
                 if let Endpoint::Unix(path) = endpoint {
                     each(PathKind::File, path);
                 }

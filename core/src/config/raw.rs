@@ -2,9 +2,11 @@
 
 use super::acme::{AcmeKeys, MAX_DOMAINS};
 #[cfg(feature = "gateway")]
+use super::allowed_clients::Span;
+#[cfg(feature = "gateway")]
 use super::model::{GatewayLimits, MAX_TUNNELS, TunnelLimits};
 #[cfg(feature = "gateway")]
-use super::model::{MAX_CLIENT_RULES, MAX_ISSUERS, Span};
+use super::model::{MAX_CLIENT_RULES, MAX_ISSUERS};
 use super::model::{MAX_DENIED_KEYS, MAX_FILES, MAX_NAMES, MinVersion};
 #[cfg(feature = "gateway")]
 use crate::identity::RuleName;
@@ -163,6 +165,7 @@ pub(super) struct RawGateway<'a> {
     pub(super) admin_listen: Option<&'a str>,
     pub(super) limits: GatewayLimits,
     pub(super) est: RawEst<'a>,
+    pub(super) mesh: RawMesh<'a>,
     pub(super) allowed_clients: RawClients<'a>,
     /// Takes the keys of a tunnel that does not exist; never read.
     spare: RawTunnel<'a>,
@@ -176,6 +179,8 @@ pub(super) struct RawTunnel<'a> {
     pub(super) is_server: Option<bool>,
     pub(super) listen: Option<&'a str>,
     pub(super) target: Option<&'a str>,
+    pub(super) service: Option<&'a str>,
+    pub(super) to: Option<&'a str>,
     pub(super) server_name: Option<&'a str>,
     pub(super) sni: List<'a, MAX_NAMES>,
     pub(super) proxy_protocol: bool,
@@ -183,6 +188,15 @@ pub(super) struct RawTunnel<'a> {
     pub(super) allow_remote_plaintext: bool,
     pub(super) limits: TunnelLimits,
     pub(super) tls: RawSide<'a>,
+}
+
+#[cfg(feature = "gateway")]
+#[derive(Default)]
+pub(super) struct RawMesh<'a> {
+    pub(super) present: bool,
+    pub(super) offset: u32,
+    pub(super) file: Option<&'a str>,
+    pub(super) site: Option<&'a str>,
 }
 
 #[cfg(feature = "gateway")]
@@ -312,6 +326,22 @@ impl<'a> Raw<'a> {
     #[cfg(feature = "gateway")]
     pub(super) fn enter_limits(&mut self, of_est: bool) {
         self.at.limits_of_est = of_est;
+    }
+
+    #[cfg(feature = "gateway")]
+    pub(super) fn enter_mesh(&mut self) {
+        self.gateway.mesh.present = true;
+        self.gateway.mesh.offset = self.offset;
+    }
+
+    /// Returns whether the file has a mesh, from which trust can follow.
+    pub(super) fn has_mesh(&self) -> bool {
+        #[cfg(feature = "gateway")]
+        {
+            self.gateway.mesh.present
+        }
+        #[cfg(not(feature = "gateway"))]
+        false
     }
 
     #[cfg(feature = "gateway")]

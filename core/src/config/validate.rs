@@ -3,7 +3,7 @@
 use super::error::ConfigError;
 use super::inherit::{ClientSide, ServerSide};
 use super::model::{ClientTls, Config, Server};
-use super::raw::{Raw, RawSide};
+use super::raw::Raw;
 use super::validate_place::{CLIENT, ConfigPlace, SERVER, TRUE};
 use super::validate_sides::{client, denied_keys, server, switches};
 
@@ -14,7 +14,7 @@ pub(super) fn config<'a>(raw: &Raw<'a>) -> Result<Config<'a>, ConfigError<'a>> {
     #[cfg(feature = "device")]
     let device = super::validate_device::device(raw)?;
     #[cfg_attr(not(feature = "device"), expect(unused_mut, reason = "only a device has no system's roots"))]
-    let mut client = shared_client(&raw.client)?;
+    let mut client = shared_client(raw)?;
     #[cfg(feature = "device")]
     if device.is_some() {
         client.system_roots = false;
@@ -52,8 +52,9 @@ fn shared_server<'a>(raw: &Raw<'a>) -> Result<Server<'a>, ConfigError<'a>> {
 }
 
 /// Validates `security.tls.client`.
-fn shared_client<'a>(side: &RawSide<'a>) -> Result<ClientTls<'a>, ConfigError<'a>> {
+fn shared_client<'a>(raw: &Raw<'a>) -> Result<ClientTls<'a>, ConfigError<'a>> {
+    let side = &raw.client;
     let at = ConfigPlace::new(CLIENT, side.offset);
     switches(&at, side, side.mtls.enabled)?;
-    client(&at, &ClientSide::shared(side))
+    client(&at, &ClientSide::shared(raw))
 }

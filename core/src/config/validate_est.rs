@@ -25,7 +25,7 @@ pub(super) fn est<'a>(raw: &Raw<'a>, tunnels: &[Tunnel<'a>]) -> Result<Option<Es
     if listen.port() != 0 && tunnels.iter().any(|tunnel| tunnel.listen == Endpoint::Tcp(listen)) {
         return at.fail("listen", Found::Text(text), "an address that no tunnel listens on");
     }
-    let (server, origins) = server_side(&at.inside("tls"), tls, raw)?;
+    let (server, origins) = server_side(&at.inside("tls"), tls, raw, false)?;
     let (tls, clients) = match server {
         Server::MutualTls(tls, clients) if clients.required => (tls, clients),
         Server::MutualTls(..) => {

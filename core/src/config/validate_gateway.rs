@@ -1,12 +1,13 @@
 //! Validates tunnels: the keys a side needs or must not have, and settings that tunnels must not share.
 
 use super::address::{ip_address, socket_address};
+use super::allowed_clients::AllowedClients;
 use super::endpoint::Endpoint;
 use super::error::ConfigError;
 use super::inherit::{ClientSide, ServerSide};
-use super::model::{AllowedClients, Gateway, Origins, ProxyProtocol, Server, Tunnel, TunnelKind};
-use super::raw::{Raw, RawClients, RawSide, RawTunnel};
-use super::validate_place::{ConfigPlace, SERVER, TRUE};
+use super::model::{ClientTrust, Gateway, MeshOfSites, Origins, ProxyProtocol, Server, Service, Tunnel, TunnelKind};
+use super::raw::{Raw, RawClients, RawMesh, RawSide, RawTunnel};
+use super::validate_place::{ConfigPlace, FALSE, SERVER, TRUE};
 use super::validate_sides::{client, server, switches};
 use crate::identity::{RuleName, is_dns_name};
 use crate::json::{Found, Segment};
@@ -27,6 +28,7 @@ pub(super) fn gateway<'a>(raw: &Raw<'a>, gateway: &mut Gateway<'a>) -> Result<()
         let pushed = gateway.tunnels.push(tunnel).is_ok();
         debug_assert!(pushed, "both lists have the same capacity");
     }
+    gateway.mesh = mesh(&raw.gateway.mesh)?;
     let at = ConfigPlace::new(&[Segment::Key("gateway"), Segment::Key("admin")], 0);
     gateway.admin_listen = match raw.gateway.admin_listen {
         None => None,
@@ -56,11 +58,16 @@ fn tunnel<'a>(at: &ConfigPlace<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Re
     let name = at.required("name", tunnel.name, "a name for logs and metrics")?;
     let is_server = at.required("mode", tunnel.is_server, "\"server\" or \"client\"")?;
     let listen = endpoint(at, "listen", tunnel.listen)?;
-    let target = endpoint(at, "target", tunnel.target)?;
+    let service = service(at, raw, tunnel, is_server)?;
+    let target = match service {
+        Some(Service { to: Some(_), .. }) => None,
+        _ => Some(endpoint(at, "target", tunnel.target)?),
+    };
     if matches!(listen, Endpoint::Host(..)) {
         return at.fail("listen", found(tunnel.listen), "an address of this machine, as 0.0.0.0:8443");
     }
-    let (kind, origins) = if is_server { server_kind(at, raw, tunnel)? } else { client_kind(at, raw, tunnel, target)? };
+    let (kind, origins) =
+        if is_server { server_kind(at, raw, tunnel, service)? } else { client_kind(at, raw, tunnel, target)? };
     let unwanted = |remote: Endpoint<'_>| !remote.is_local() && !tunnel.allow_remote_plaintext;
     let (plain_listen, plain_target) = match &kind {
         TunnelKind::Server { tls, .. } => (*tls == Server::Plain, true),
@@ -76,7 +83,7 @@ fn tunnel<'a>(at: &ConfigPlace<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Re
             "a loopback address or unix:PATH, or allow_remote_plaintext true",
         );
     }
-    if plain_target && unwanted(target) {
+    if plain_target && target.is_some_and(unwanted) {
         return at.fail(
             "target",
             found(tunnel.target),
@@ -84,7 +91,85 @@ fn tunnel<'a>(at: &ConfigPlace<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Re
         );
     }
     let limits = tunnel.limits;
-    Ok(Tunnel { name, listen, target, allow_remote_plaintext: tunnel.allow_remote_plaintext, limits, kind, origins })
+    let allow_remote_plaintext = tunnel.allow_remote_plaintext;
+    Ok(Tunnel { name, listen, target, allow_remote_plaintext, limits, service, kind, origins })
+}
+
+/// Validates `gateway.mesh`.
+fn mesh<'a>(raw: &RawMesh<'a>) -> Result<Option<MeshOfSites<'a>>, ConfigError<'a>> {
+    if !raw.present {
+        return Ok(None);
+    }
+    let at = ConfigPlace::new(&[Segment::Key("gateway"), Segment::Key("mesh")], raw.offset);
+    let file = at.required("file", raw.file, "the mesh file")?;
+    let site = at.required("site", raw.site, "the name of this gateway's site in the mesh")?;
+    Ok(Some(MeshOfSites { file, site }))
+}
+
+/// Validates a tunnel's `service` and `to`, and refuses keys that would say otherwise than the mesh.
+fn service<'a>(
+    at: &ConfigPlace<'a>,
+    raw: &Raw<'a>,
+    tunnel: &RawTunnel<'a>,
+    is_server: bool,
+) -> Result<Option<Service<'a>>, ConfigError<'a>> {
+    const OF_MESH: &str = "nothing: with service this follows from gateway.mesh";
+    let Some(name) = tunnel.service else {
+        return match tunnel.to {
+            Some(to) => at.fail("to", Found::Text(to), "service too: to names a site of gateway.mesh"),
+            None => Ok(None),
+        };
+    };
+    if !raw.gateway.mesh.present {
+        return at.fail("service", Found::Text(name), "gateway.mesh too: service is one of the mesh");
+    }
+    match (is_server, tunnel.to) {
+        (true, Some(to)) => return at.fail("to", Found::Text(to), "nothing: a server tunnel leads to its target"),
+        (false, None) => return at.fail("to", Found::Nothing, "the site that the tunnel leads to"),
+        _ => {}
+    }
+    let (own, at_tls) = (&tunnel.tls, at.inside("tls"));
+    if !is_server {
+        for (key, value) in [("target", tunnel.target), ("server_name", tunnel.server_name)] {
+            if let Some(text) = value {
+                return at.fail(key, Found::Text(text), OF_MESH);
+            }
+        }
+        if own.insecure_skip_verify == Some(true) {
+            return at_tls.fail("insecure_skip_verify", TRUE, "false: a site of the mesh is verified");
+        }
+    }
+    let lists = [
+        (&at_tls, "ca_files", own.ca_files.written),
+        (&at_tls, "pinned_certificates", own.pinned_certificates.written),
+        (&at_tls, "server_issuers", own.server_issuers.written),
+        (&at_tls.inside("mtls"), "client_ca_files", own.mtls.client_ca_files.written),
+        (&at_tls.inside("mtls"), "pinned_certificates", own.mtls.pinned_certificates.written),
+        (&at_tls.inside("mtls"), "allowed_client_cns", own.mtls.allowed_cns.written),
+        (&at_tls.inside("mtls"), "allowed_client_dns", own.mtls.allowed_dns.written),
+        (&at_tls.inside("mtls"), "allowed_client_uris", own.mtls.allowed_uris.written),
+        (&at_tls.inside("mtls"), "allowed_client_ips", own.mtls.allowed_ips.written),
+        (&at_tls.inside("mtls"), "allowed_clients", own.mtls.allowed_clients.is_some()),
+    ];
+    if let Some((at, key, _)) = lists.into_iter().find(|(.., written)| *written) {
+        return at.fail(key, Found::Array, OF_MESH);
+    }
+    if own.system_roots == Some(true) {
+        return at_tls.fail("use_system_roots", TRUE, OF_MESH);
+    }
+    Ok(Some(Service { name, to: tunnel.to }))
+}
+
+/// Takes away whom a server tunnel of a service would let in by the shared settings: the mesh says that.
+fn of_service<'a>(at: &ConfigPlace<'a>, tls: Server<'a>) -> Result<Server<'a>, ConfigError<'a>> {
+    let at = at.inside("tls").inside("mtls");
+    match tls {
+        Server::MutualTls(tls, trust) if trust.required => {
+            Ok(Server::MutualTls(tls, ClientTrust { required: true, ..ClientTrust::default() }))
+        }
+        Server::MutualTls(..) => at.fail("require_client_cert", FALSE, "true: a site is known by its certificate"),
+        Server::Plain | Server::Tls(_) => at.fail("enabled", FALSE, "true: a site is known by its certificate"),
+    }
 }
 
 fn found(text: Option<&str>) -> Found<'_> {
@@ -106,6 +191,7 @@ fn server_kind<'a>(
     at: &ConfigPlace<'a>,
     raw: &Raw<'a>,
     tunnel: &RawTunnel<'a>,
+    service: Option<Service<'a>>,
 ) -> Result<(TunnelKind<'a>, Origins), ConfigError<'a>> {
     let sni = &tunnel.sni.items;
     if let Some(name) = tunnel.server_name {
@@ -114,7 +200,8 @@ fn server_kind<'a>(
     if let Some(name) = sni.iter().find(|name| !is_dns_name(name)) {
         return at.fail("sni", Found::Text(name), "DNS names");
     }
-    let (tls, origins) = server_side(&at.inside("tls"), &tunnel.tls, raw)?;
+    let (tls, origins) = server_side(&at.inside("tls"), &tunnel.tls, raw, service.is_some())?;
+    let tls = if service.is_some() { of_service(at, tls)? } else { tls };
     if tls == Server::Plain && !sni.is_empty() {
         return at.fail("sni", Found::Array, "nothing: plaintext has no server name");
     }
@@ -135,13 +222,14 @@ pub(super) fn server_side<'a>(
     at: &ConfigPlace<'a>,
     own: &RawSide<'a>,
     raw: &Raw<'a>,
+    of_mesh: bool,
 ) -> Result<(Server<'a>, Origins), ConfigError<'a>> {
     no_keys_of_clients(at, own)?;
     if !own.present {
         let shared = &raw.server;
         ConfigPlace::new(SERVER, shared.offset).switched(shared.offset, shared.enabled, shared.other)?;
     }
-    let side = ServerSide::inherited(own, raw);
+    let side = ServerSide::inherited(own, raw, of_mesh);
     // Plaintext requests no certificate, whatever is inherited.
     let mutual = if side.enabled { Some(side.mutual) } else { own.mtls.enabled };
     switches(at, own, mutual)?;
@@ -182,7 +270,7 @@ fn client_kind<'a>(
     at: &ConfigPlace<'a>,
     raw: &Raw<'a>,
     tunnel: &RawTunnel<'a>,
-    target: Endpoint<'a>,
+    target: Option<Endpoint<'a>>,
 ) -> Result<(TunnelKind<'a>, Origins), ConfigError<'a>> {
     if !tunnel.sni.items.is_empty() {
         return at.fail("sni", Found::Array, "nothing: a client tunnel has server_name");
@@ -195,21 +283,30 @@ fn client_kind<'a>(
         }
     }
     let server_name = match (tunnel.server_name, target) {
-        (Some(name), _) => name,
-        (None, Endpoint::Host(host, _)) => host,
-        (None, Endpoint::Tcp(_)) => host_of(tunnel.target),
-        (None, Endpoint::Unix(_)) => {
+        (_, None) => None,
+        (Some(name), _) => Some(name),
+        (None, Some(Endpoint::Host(host, _))) => Some(host),
+        (None, Some(Endpoint::Tcp(_))) => Some(host_of(tunnel.target)),
+        (None, Some(Endpoint::Unix(_))) => {
             return at.fail("server_name", Found::Nothing, "the name that the server's certificate must be for");
         }
     };
-    if !is_dns_name(server_name) && ip_address(server_name).is_none() {
-        return at.fail("server_name", Found::Text(server_name), "a DNS name or an IP address");
+    if let Some(name) = server_name.filter(|name| !is_dns_name(name) && ip_address(name).is_none()) {
+        return at.fail("server_name", Found::Text(name), "a DNS name or an IP address");
     }
     let tls_at = at.inside("tls");
     no_keys_of_servers(&tls_at, &tunnel.tls)?;
-    let side = ClientSide::inherited(&tunnel.tls, &raw.client);
+    let side = ClientSide::inherited(&tunnel.tls, &raw.client, target.is_none());
     switches(&tls_at, &tunnel.tls, Some(side.mutual))?;
-    Ok((TunnelKind::Client { tls: client(&tls_at, &side)?, server_name }, side.origins))
+    let mut tls = client(&tls_at, &side)?;
+    if target.is_none() {
+        // The mesh says whom to trust, and the shared settings do not add to that.
+        tls.ca_files.clear();
+        tls.pinned_certificates.clear();
+        tls.server_issuers.clear();
+        tls.system_roots = false;
+    }
+    Ok((TunnelKind::Client { tls, server_name }, side.origins))
 }
 
 /// Returns the address of `[::1]:8443` without brackets and port.

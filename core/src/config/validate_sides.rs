@@ -1,10 +1,10 @@
 //! Validates one side of TLS, a server's or a client's: what it shows, and whom it trusts.
 
 use super::address::rule_address;
+#[cfg(feature = "gateway")]
+use super::allowed_clients::Span;
 use super::error::ConfigError;
 use super::inherit::{ClientSide, ServerSide};
-#[cfg(feature = "gateway")]
-use super::model::Span;
 use super::model::{
     Addresses, ClientTls, ClientTrust, CredentialSource, DeniedKey, DeniedKeys, Files, MAX_FILES, Paths, Server,
     ServerTls,
@@ -65,7 +65,7 @@ fn client_trust<'a>(at: &ConfigPlace<'a>, side: &ServerSide<'_, 'a>) -> Result<C
     let pins = &trust.pinned_certificates;
     #[cfg(not(feature = "gateway"))]
     let pins = &NO_PINS;
-    if cas.items.is_empty() && pins.items.is_empty() {
+    if cas.items.is_empty() && pins.items.is_empty() && !(side.of_mesh && !cas.written && !pins.written) {
         let (key, found) = unnamed("client_ca_files", cas, pins);
         return at.fail(key, found, "a list of files with the CAs of clients, or pinned_certificates");
     }
@@ -178,7 +178,8 @@ pub(super) fn client<'a>(at: &ConfigPlace<'a>, side: &ClientSide<'_, 'a>) -> Res
     let pins = &side.trust.pinned_certificates;
     #[cfg(not(feature = "gateway"))]
     let pins = &NO_PINS;
-    if !side.system_roots && cas.items.is_empty() && pins.items.is_empty() && !side.insecure_skip_verify {
+    let none = cas.items.is_empty() && pins.items.is_empty();
+    if !side.system_roots && none && !side.insecure_skip_verify && !(side.of_mesh && !cas.written && !pins.written) {
         let (key, found) = unnamed("ca_files", cas, pins);
         return at.fail(key, found, "a list of files, or pinned_certificates, since use_system_roots is false");
     }

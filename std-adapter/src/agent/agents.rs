@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use edgetrust_core::config::{self, Acme, Config, CredentialSource, Files, Server, TunnelKind};
+use edgetrust_core::config::{Acme, Config, CredentialSource, Files, Server, TunnelKind};
 use edgetrust_core::path::{DeniedKey, Purpose};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -15,7 +15,7 @@ use super::request;
 use super::status::{CredentialStatus, Credentials};
 use super::worker::{Once, StartError, Worker};
 use crate::acme::{Purposes, Responders, Settings};
-use crate::gateway::{CredentialProvider, Watched};
+use crate::gateway::{CredentialProvider, SharedTrust, Watched};
 use crate::store::{Held, Home, StorageError};
 use crate::tls::{Credential, LiveCredential};
 
@@ -114,7 +114,8 @@ fn fallback_of(files: &Files<'_>, watched: &mut Watched) -> Result<Fallback, Ass
 /// Returns the fault of a section, or of the files that it names.
 pub fn assignments(config: &Config<'_>) -> Result<Vec<Assignment>, AssignmentError> {
     let (mut agents, mut watched) = (Agents::default(), Watched::default());
-    agents.deny(&config.denied_keys);
+    let shared = SharedTrust::read(&config.gateway, &config.denied_keys, &mut watched);
+    agents.deny(shared.map_err(AssignmentError::Trust)?.denied_keys());
     let mut ask = |source: &CredentialSource<'_>, purpose| match source {
         CredentialSource::Files(_) => Ok(()),
         CredentialSource::Acme(acme) => agents.ask(acme, None, purpose, &mut watched).map(drop),
@@ -171,8 +172,8 @@ impl Agents {
     }
 
     /// Takes the denied keys of the configuration that is being read, before its sections.
-    pub fn deny(&mut self, keys: &[config::DeniedKey<'_>]) {
-        self.denied_keys = keys.iter().map(DeniedKey::from).collect();
+    pub fn deny(&mut self, keys: &[DeniedKey]) {
+        self.denied_keys = keys.to_vec();
     }
 
     /// Takes the homes of an accepted configuration's new credentials, and presents their stored certificates before a

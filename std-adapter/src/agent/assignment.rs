@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use edgetrust_core::rotation::Policy;
 
 use crate::acme::{Settings, SettingsError};
+use crate::gateway::PlanError;
 use crate::store::Home;
 use crate::tls::CredentialError;
 
@@ -44,6 +45,8 @@ impl Assignment {
 pub enum AssignmentError {
     /// The `acme` section cannot be used.
     Settings(SettingsError),
+    /// The mesh, or an intermediate, cannot be read.
+    Trust(PlanError),
     /// The manual certificate cannot be loaded.
     Fallback(CredentialError),
     /// Two sections that differ keep their credential in this home.
@@ -54,6 +57,7 @@ impl fmt::Display for AssignmentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Settings(error) => error.fmt(f),
+            Self::Trust(error) => error.fmt(f),
             Self::Fallback(error) => error.fmt(f),
             Self::Differ(home) => write!(
                 f,
@@ -67,6 +71,7 @@ impl Error for AssignmentError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Settings(error) => Some(error),
+            Self::Trust(error) => Some(error),
             Self::Fallback(error) => Some(error),
             Self::Differ(_) => None,
         }

@@ -113,7 +113,9 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
             TunnelKind::Server { tls, sni, .. } => server(tls, sni, allowed, &mut files, &mut findings),
             TunnelKind::Client { tls, server_name } => {
                 client(tls, insecure, &mut files, &mut findings);
-                findings.add(Level::Ok, format!("servers must be {server_name}"));
+                if let Some(name) = server_name {
+                    findings.add(Level::Ok, format!("servers must be {name}"));
+                }
             }
         }
     }
@@ -176,8 +178,8 @@ fn device(config: &Config<'_>, findings: &mut Findings) {
 
 fn plaintext(tunnel: &Tunnel<'_>, findings: &mut Findings) {
     let plain = match &tunnel.kind {
-        TunnelKind::Server { tls: Server::Plain, .. } => [Some(tunnel.listen), Some(tunnel.target)],
-        TunnelKind::Server { .. } => [None, Some(tunnel.target)],
+        TunnelKind::Server { tls: Server::Plain, .. } => [Some(tunnel.listen), tunnel.target],
+        TunnelKind::Server { .. } => [None, tunnel.target],
         TunnelKind::Client { .. } => [Some(tunnel.listen), None],
     };
     for endpoint in plain.into_iter().flatten().filter(|endpoint| !endpoint.is_local()) {

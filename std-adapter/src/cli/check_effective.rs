@@ -68,7 +68,11 @@ fn of_tunnel(index: usize, tunnel: &Tunnel<'_>, allowed: &AllowedClients<'_>) ->
     let mode = if matches!(tunnel.kind, TunnelKind::Server { .. }) { "server" } else { "client" };
     settings.own("mode", mode.into());
     settings.own("listen", json!(tunnel.listen.to_string()));
-    settings.own("target", json!(tunnel.target.to_string()));
+    settings.own("target", json!(tunnel.target.map(|target| target.to_string())));
+    if let Some(service) = tunnel.service {
+        settings.own("service", json!(service.name));
+        settings.own("to", json!(service.to));
+    }
     settings.flag("allow_remote_plaintext", tunnel.allow_remote_plaintext);
     match &tunnel.kind {
         TunnelKind::Server { tls, sni, proxy_protocol } => {
@@ -78,8 +82,8 @@ fn of_tunnel(index: usize, tunnel: &Tunnel<'_>, allowed: &AllowedClients<'_>) ->
             settings.server(tls, allowed);
         }
         TunnelKind::Client { tls, server_name } => {
-            let from_target = matches!(tunnel.target, Endpoint::Host(host, _) if host == *server_name)
-                || matches!(tunnel.target, Endpoint::Tcp(address) if address.ip().to_string() == *server_name);
+            let from_target = matches!(tunnel.target, Some(Endpoint::Host(host, _)) if Some(host) == *server_name)
+                || matches!(tunnel.target, Some(Endpoint::Tcp(address)) if Some(&*address.ip().to_string()) == *server_name);
             let source = if from_target { format!("{at}.target") } else { at.clone() };
             settings.push("server_name", json!(server_name), source);
             settings.client(tls);

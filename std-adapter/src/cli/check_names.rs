@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) fn targets(config: &Config<'_>, findings: &mut Findings) {
     for tunnel in &config.gateway.tunnels {
         findings.about(format!("tunnel {}", tunnel.name.escape_debug()));
-        let Endpoint::Host(host, _) = tunnel.target else { continue };
+        let Some(Endpoint::Host(host, _)) = tunnel.target else { continue };
         if let Some(why) = unresolved(host) {
             findings.add(Level::Warning, why);
         }

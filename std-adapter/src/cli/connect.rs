@@ -9,7 +9,7 @@ use edgetrust_core::identity::without_root;
 
 use super::arguments::{self, DenyFlags, LimitFlags};
 use super::{Failure, Outcome, service};
-use crate::gateway::{NoAcme, Plan, Watched};
+use crate::gateway::{NoAcme, Plan, SharedTrust, Watched};
 
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("trust").args(["cacert", "pin"]).multiple(true))]
@@ -102,10 +102,11 @@ impl Args {
         let tunnel = Tunnel {
             name: "connect",
             listen,
-            target,
+            target: Some(target),
+            service: None,
             allow_remote_plaintext: self.unsafe_listen,
             limits: TunnelLimits::default(),
-            kind: TunnelKind::Client { tls, server_name },
+            kind: TunnelKind::Client { tls, server_name: Some(server_name) },
             origins: Origins::default(),
         };
         gateway.tunnels.push(tunnel).map_err(|_| "no room for a tunnel")?;
@@ -115,6 +116,8 @@ impl Args {
 
 pub(crate) fn run(args: Args) -> Outcome {
     service::run(&args.service, |watched: &mut Watched, _| {
-        Ok(Plan::new(&args.gateway()?, &args.deny.keys(), watched, &mut NoAcme)?.into())
+        let gateway = args.gateway()?;
+        let shared = SharedTrust::read(&gateway, &args.deny.keys(), watched)?;
+        Ok(Plan::new(&gateway, &shared, watched, &mut NoAcme)?.into())
     })
 }

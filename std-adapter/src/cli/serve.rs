@@ -10,7 +10,7 @@ use edgetrust_core::identity::is_dns_rule;
 
 use super::arguments::{self, DenyFlags, LimitFlags};
 use super::{Failure, Outcome, service};
-use crate::gateway::{NoAcme, Plan, Watched};
+use crate::gateway::{NoAcme, Plan, SharedTrust, Watched};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -97,7 +97,8 @@ impl Args {
         let tunnel = Tunnel {
             name: "serve",
             listen: arguments::parse_endpoint(&self.listen)?,
-            target,
+            target: Some(target),
+            service: None,
             allow_remote_plaintext: self.unsafe_target,
             limits: TunnelLimits::default(),
             kind: TunnelKind::Server {
@@ -168,6 +169,8 @@ impl Args {
 
 pub(crate) fn run(args: Args) -> Outcome {
     service::run(&args.service, |watched: &mut Watched, _| {
-        Ok(Plan::new(&args.gateway()?, &args.deny.keys(), watched, &mut NoAcme)?.into())
+        let gateway = args.gateway()?;
+        let shared = SharedTrust::read(&gateway, &args.deny.keys(), watched)?;
+        Ok(Plan::new(&gateway, &shared, watched, &mut NoAcme)?.into())
     })
 }

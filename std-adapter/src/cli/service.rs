@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 use super::{Failure, Outcome, arguments, descriptors};
 use crate::agent::Agents;
 use crate::est;
-use crate::gateway::{Address, Gateway, Plan, Watched};
+use crate::gateway::{Address, Gateway, Plan, SharedTrust, Watched};
 use crate::ops::Pages;
 
 /// The version with the commit, if known; the build script composes the text.
@@ -46,10 +46,11 @@ impl From<Plan> for Loaded {
 impl Loaded {
     /// Reads every file that a configuration names, each noted in `watched` first.
     pub(crate) fn of(config: &config::Config<'_>, watched: &mut Watched, agents: &mut Agents) -> Result<Self, Failure> {
-        let (gateway, denied_keys) = (&config.gateway, config.denied_keys.as_slice());
-        agents.deny(denied_keys);
-        let plan = Plan::new(gateway, denied_keys, watched, agents)?;
-        let est = est::Plan::new(gateway, denied_keys, watched, agents)?;
+        let gateway = &config.gateway;
+        let shared = SharedTrust::read(gateway, &config.denied_keys, watched)?;
+        agents.deny(shared.denied_keys());
+        let plan = Plan::new(gateway, &shared, watched, agents)?;
+        let est = est::Plan::new(gateway, &shared, watched, agents)?;
         if let Some(home) = est.as_ref().map(est::Plan::home).filter(|home| agents.asks_for(home)) {
             return Err(format!(
                 "gateway.est.acme.storage_path: found {home} in another acme section too, expected a folder for each"

@@ -4,14 +4,13 @@ use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
 
-use edgetrust_core::config::{DeniedKey, Est, Gateway};
-use edgetrust_core::path;
+use edgetrust_core::config::{Est, Gateway};
 use pki_types::CertificateDer;
 
 use super::own_names::OwnNames;
 use crate::acme::{Purposes, Settings, SettingsError};
 use crate::gateway::{
-    self, CredentialProvider, Limits, SharedTrust, TunnelLimits, Watched, certificates, tls_settings,
+    self, CredentialProvider, Limits, SharedTrust, TunnelLimits, Watched, certificates, client_auth, tls_settings,
 };
 use crate::store::Home;
 use crate::tls::ServerSettings;
@@ -81,28 +80,28 @@ impl Plan {
     ///
     /// # Errors
     /// Returns which file is faulty.
-    pub fn new(
+    pub(crate) fn new(
         gateway: &Gateway<'_>,
-        denied_keys: &[DeniedKey<'_>],
+        shared: &SharedTrust<'_>,
         watched: &mut Watched,
         provider: &mut dyn CredentialProvider,
     ) -> Result<Option<Self>, PlanError> {
         let Some(est) = &gateway.est else { return Ok(None) };
-        Self::read(gateway, est, denied_keys, watched, provider).map(Some)
+        Self::read(gateway, est, shared, watched, provider).map(Some)
     }
 
     fn read(
         gateway: &Gateway<'_>,
         est: &Est<'_>,
-        denied_keys: &[DeniedKey<'_>],
+        shared: &SharedTrust<'_>,
         watched: &mut Watched,
         provider: &mut dyn CredentialProvider,
     ) -> Result<Self, PlanError> {
-        let shared = SharedTrust::read(gateway, denied_keys, watched)?;
-        let mut tls = tls_settings(&est.tls, Some(&est.clients), &shared, watched, provider)?;
+        let clients = client_auth(&est.clients, shared, watched)?;
+        let mut tls = tls_settings(&est.tls, clients, watched, provider)?;
         tls.alpn = vec![b"http/1.1".to_vec()];
         let purposes = Purposes { client: true, server: false };
-        let denied = denied_keys.iter().map(path::DeniedKey::from).collect();
+        let denied = shared.denied_keys().to_vec();
         let acme = Settings::read(&est.acme, purposes, denied, |file| watched.note(file)).map_err(PlanError::Acme)?;
         let mut anchors = certificates(&est.clients.ca_files, watched)?;
         // If the issuers are the system's CAs, only those found to issue here are sent to devices.
@@ -117,7 +116,7 @@ impl Plan {
             tls,
             anchors,
             pinned: certificates(&est.clients.pinned_certificates, watched)?,
-            known: shared.known_intermediates,
+            known: shared.known_intermediates.clone(),
             own_names: OwnNames::read(gateway, est, watched)?,
             chain_in_answer: est.chain_in_answer,
             acme,

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use edgetrust_core::config::{
     Acme, AllowedClients, ClientTls, ClientTrust, CredentialSource, DeniedKey, Files, Gateway,
@@ -16,6 +17,7 @@ use pki_types::CertificateDer;
 use tracing::{info, warn};
 
 use super::issuers::{IssuerError, issuers, peers};
+use super::of_mesh::{MeshFileError, MeshText, SiteMesh};
 use super::{Limits, Tunnel, TunnelKind, TunnelLimits, Watched};
 use crate::clock;
 use crate::pem::{self, PemError};
@@ -75,6 +77,10 @@ pub enum PlanError {
     ServerIssuers(IssuerError),
     /// A certificate that is to verify peers does not parse.
     Anchor(ParseError),
+    /// The mesh file is faulty.
+    Mesh(MeshFileError),
+    /// A tunnel has a service, and there is no mesh.
+    NoMesh,
     /// A client tunnel has nothing to verify servers with.
     NoAnchor,
     /// The name that servers must have is none.
@@ -96,6 +102,8 @@ impl fmt::Display for PlanError {
                 "no CA to verify servers with: found neither ca_files, pinned_certificates nor a usable CA of this system",
             ),
             Self::ServerName(error) => error.fmt(f),
+            Self::Mesh(error) => write!(f, "gateway.mesh: {error}"),
+            Self::NoMesh => f.write_str("service: expected gateway.mesh"),
         }
     }
 }
@@ -110,7 +118,8 @@ impl Error for PlanError {
             Self::AllowedClients(error) | Self::ServerIssuers(error) => Some(error),
             Self::Anchor(error) => Some(error),
             Self::ServerName(error) => Some(error),
-            Self::NoTunnel | Self::NoAnchor => None,
+            Self::Mesh(error) => Some(error),
+            Self::NoTunnel | Self::NoAnchor | Self::NoMesh => None,
         }
     }
 }
@@ -131,23 +140,23 @@ impl Plan {
     ///
     /// # Errors
     /// Returns the tunnel, and the fault in a file.
-    pub fn new(
+    pub(crate) fn new(
         gateway: &Gateway<'_>,
-        denied_keys: &[DeniedKey<'_>],
+        shared: &SharedTrust<'_>,
         watched: &mut Watched,
         provider: &mut dyn CredentialProvider,
     ) -> Result<Self, PlanError> {
         if gateway.tunnels.is_empty() {
             return Err(PlanError::NoTunnel);
         }
-        let shared = SharedTrust::read(gateway, denied_keys, watched)?;
         let mut roots = LazyRoots::default();
+        let mesh = shared.mesh.as_ref().map(MeshText::open).transpose().map_err(PlanError::Mesh)?;
         let tunnels = gateway.tunnels.iter().map(|tunnel| {
-            Self::tunnel(tunnel, gateway, &shared, &mut roots, watched, provider)
+            Self::tunnel(tunnel, gateway, (shared, mesh.as_ref()), &mut roots, watched, provider)
                 .map_err(|error| PlanError::Tunnel(tunnel.name.to_owned(), Box::new(error)))
         });
         Ok(Self {
-            tunnels: tunnels.collect::<Result<_, _>>()?,
+            tunnels: tunnels.filter_map(Result::transpose).collect::<Result<_, _>>()?,
             limits: gateway.limits.into(),
             admin: gateway.admin_listen,
         })
@@ -156,14 +165,27 @@ impl Plan {
     fn tunnel(
         tunnel: &ConfigTunnel<'_>,
         gateway: &Gateway<'_>,
-        shared: &SharedTrust<'_>,
+        (shared, mesh): (&SharedTrust<'_>, Option<&SiteMesh<'_>>),
         roots: &mut LazyRoots,
         watched: &mut Watched,
         provider: &mut dyn CredentialProvider,
-    ) -> Result<Tunnel, PlanError> {
+    ) -> Result<Option<Tunnel>, PlanError> {
+        let of_mesh = match (tunnel.service, mesh) {
+            (None, _) => None,
+            (Some(_), None) => return Err(PlanError::NoMesh),
+            (Some(service), Some(mesh)) => match mesh.of(service, shared.with(Anchors::default())) {
+                Ok(found) => Some(found),
+                // A reload that is refused would leave in force what the mesh no longer allows.
+                Err(unreachable) => {
+                    warn!(tunnel = %tunnel.name, "the tunnel is left out: {unreachable}");
+                    return Ok(None);
+                }
+            },
+        };
+        let (trust, server) = of_mesh.map_or((None, None), |found| (Some(found.trust), found.server));
         let kind = match &tunnel.kind {
             ConfigKind::Server { tls, sni, proxy_protocol } => TunnelKind::Server {
-                tls: server_settings(tls, shared, watched, provider)?,
+                tls: server_settings(tls, trust, shared, watched, provider)?,
                 sni: sni.iter().map(|name| (*name).to_owned()).collect(),
                 proxy_protocol: *proxy_protocol,
             },
@@ -171,41 +193,53 @@ impl Plan {
                 if tls.insecure_skip_verify {
                     warn!(tunnel = %tunnel.name, "insecure_skip_verify: whoever answers is believed, no server is verified");
                 }
+                let name = server.as_ref().map(|(_, name)| name.as_str()).or(*name).unwrap_or_default();
                 TunnelKind::Client {
-                    tls: client_settings(tls, shared, roots, watched, provider)?,
+                    tls: client_settings(tls, trust, shared, roots, watched, provider)?,
                     server_name: server_name(name).map_err(PlanError::ServerName)?,
                 }
             }
         };
-        Ok(Tunnel {
+        Ok(Some(Tunnel {
             name: tunnel.name.to_owned(),
             listen: tunnel.listen.into(),
-            target: tunnel.target.into(),
+            target: server.map(|(target, _)| target).or(tunnel.target.map(Into::into)).ok_or(PlanError::NoMesh)?,
             limits: TunnelLimits::new(tunnel.limits, gateway.limits),
             kind,
-        })
+        }))
     }
 }
 
 /// The trust that all tunnels share: what completes chains, and what is denied.
+#[derive(Debug)]
 pub(crate) struct SharedTrust<'a> {
     allowed_clients: &'a AllowedClients<'a>,
     pub(crate) known_intermediates: Vec<CertificateDer<'static>>,
     denied_keys: Vec<path::DeniedKey>,
+    mesh: Option<MeshText>,
 }
 
 impl<'a> SharedTrust<'a> {
-    /// Reads the known intermediates, each file noted in `watched` first.
+    /// Reads the known intermediates and the mesh, each file noted in `watched` first.
     pub(crate) fn read(
         gateway: &'a Gateway<'_>,
         denied_keys: &[DeniedKey<'_>],
         watched: &mut Watched,
     ) -> Result<Self, PlanError> {
-        Ok(Self {
-            allowed_clients: &gateway.allowed_clients,
-            known_intermediates: certificates(&gateway.known_intermediates, watched)?,
-            denied_keys: denied_keys.iter().map(path::DeniedKey::from).collect(),
-        })
+        let mut known_intermediates = certificates(&gateway.known_intermediates, watched)?;
+        let mut denied_keys: Vec<_> = denied_keys.iter().map(path::DeniedKey::from).collect();
+        let mesh = gateway.mesh.map(|mesh| MeshText::read(&mesh, watched)).transpose().map_err(PlanError::Mesh)?;
+        if let Some(mesh) = &mesh {
+            let mesh = mesh.open().map_err(PlanError::Mesh)?;
+            known_intermediates.extend(mesh.known_intermediates());
+            denied_keys.extend(mesh.denied_keys());
+        }
+        Ok(Self { allowed_clients: &gateway.allowed_clients, known_intermediates, denied_keys, mesh })
+    }
+
+    /// Returns the keys that the configuration and the mesh deny.
+    pub(crate) fn denied_keys(&self) -> &[path::DeniedKey] {
+        &self.denied_keys
     }
 
     /// Adds the anchors of one side.
@@ -221,6 +255,7 @@ impl<'a> SharedTrust<'a> {
 /// Reads a server's settings, with the files that they name; `None` for plaintext.
 fn server_settings(
     tls: &Server<'_>,
+    of_mesh: Option<TrustSettings>,
     shared: &SharedTrust<'_>,
     watched: &mut Watched,
     provider: &mut dyn CredentialProvider,
@@ -230,21 +265,21 @@ fn server_settings(
         Server::Tls(tls) => (tls, None),
         Server::MutualTls(tls, trust) => (tls, Some(trust)),
     };
-    tls_settings(tls, trust, shared, watched, provider).map(Some)
+    let client_auth = match (of_mesh, trust) {
+        (Some(trust), _) => ClientAuth::Required(trust_store(trust)?),
+        (None, Some(trust)) => client_auth(trust, shared, watched)?,
+        (None, None) => ClientAuth::Off,
+    };
+    tls_settings(tls, client_auth, watched, provider).map(Some)
 }
 
-/// Reads the settings of a server with TLS, with the files that they name; clients are verified if there is `trust`.
+/// Reads the settings of a server with TLS, with the files that they name.
 pub(crate) fn tls_settings(
     tls: &ServerTls<'_>,
-    trust: Option<&ClientTrust<'_>>,
-    shared: &SharedTrust<'_>,
+    client_auth: ClientAuth,
     watched: &mut Watched,
     provider: &mut dyn CredentialProvider,
 ) -> Result<ServerSettings, PlanError> {
-    let client_auth = match trust {
-        Some(trust) => client_auth(trust, shared, watched)?,
-        None => ClientAuth::Off,
-    };
     Ok(ServerSettings {
         credential: credential(&tls.credential, Purpose::ServerAuth, watched, provider)?,
         client_auth,
@@ -253,7 +288,8 @@ pub(crate) fn tls_settings(
     })
 }
 
-fn client_auth(
+/// Reads the CAs, pins and rules for clients, with the files that they name.
+pub(crate) fn client_auth(
     trust: &ClientTrust<'_>,
     shared: &SharedTrust<'_>,
     watched: &mut Watched,
@@ -264,19 +300,28 @@ fn client_auth(
         ..Anchors::default()
     };
     let clients = peers(trust, shared.allowed_clients, watched).map_err(PlanError::AllowedClients)?;
-    let store = TrustStore::new(TrustSettings { clients, ..shared.with(anchors) }).map_err(PlanError::Anchor)?;
-    warn_of_ends(&store);
+    let store = trust_store(TrustSettings { clients, ..shared.with(anchors) })?;
     Ok(if trust.required { ClientAuth::Required(store) } else { ClientAuth::Optional(store) })
+}
+
+/// Creates a store, and warns of authorities in it that end soon.
+fn trust_store(settings: TrustSettings) -> Result<Arc<TrustStore>, PlanError> {
+    let store = TrustStore::new(settings).map_err(PlanError::Anchor)?;
+    warn_of_ends(&store);
+    Ok(store)
 }
 
 fn client_settings(
     tls: &ClientTls<'_>,
+    of_mesh: Option<TrustSettings>,
     shared: &SharedTrust<'_>,
     roots: &mut LazyRoots,
     watched: &mut Watched,
     provider: &mut dyn CredentialProvider,
 ) -> Result<ClientSettings, PlanError> {
-    let trust = if tls.insecure_skip_verify {
+    let trust = if let Some(trust) = of_mesh {
+        ServerTrust::Verified(trust_store(trust)?)
+    } else if tls.insecure_skip_verify {
         ServerTrust::DangerNobodyIsVerified
     } else {
         let mut anchors = Anchors {
@@ -294,10 +339,7 @@ fn client_settings(
             [] => None,
             texts => Some(issuers(texts, watched).map_err(PlanError::ServerIssuers)?),
         };
-        let settings = TrustSettings { server_issuers, ..shared.with(anchors) };
-        let store = TrustStore::new(settings).map_err(PlanError::Anchor)?;
-        warn_of_ends(&store);
-        ServerTrust::Verified(store)
+        ServerTrust::Verified(trust_store(TrustSettings { server_issuers, ..shared.with(anchors) })?)
     };
     Ok(ClientSettings {
         trust,
@@ -391,7 +433,9 @@ mod tests {
             "gateway": {"tunnels": [{"name": "in", "mode": "server", "listen": "127.0.0.1:0", "target": "127.0.0.1:1"}]}}"#
             .to_vec();
         let config = Config::parse(&mut text).unwrap();
-        let error = Plan::new(&config.gateway, &[], &mut Watched::default(), &mut NoAcme).unwrap_err();
+        let mut watched = Watched::default();
+        let shared = SharedTrust::read(&config.gateway, &[], &mut watched).unwrap();
+        let error = Plan::new(&config.gateway, &shared, &mut watched, &mut NoAcme).unwrap_err();
         assert_eq!(error.to_string(), "tunnel in: /none: cannot be read: No such file or directory (os error 2)");
         let Some(PlanError::Credential(credential)) = error.source().and_then(|cause| cause.downcast_ref()) else {
             panic!("{error:?}")

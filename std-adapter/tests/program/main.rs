@@ -18,6 +18,7 @@ mod issuers;
 mod keys;
 mod limits;
 mod log;
+mod mesh;
 mod pages;
 mod peers;
 mod pinned_certificates;

@@ -2,7 +2,7 @@
 
 use super::field::{Field, Kind, Object, Objects, Refused, described, push_issuer};
 use crate::config::address::rule_address;
-use crate::config::model::Span;
+use crate::config::allowed_clients::Span;
 use crate::config::raw::{Raw, RawClient, RawClients};
 use crate::identity::{RuleName, is_dns_rule, without_root};
 

@@ -35,6 +35,7 @@ pub(super) static GATEWAY: Object = Object {
             LIST_FULL
         ),
         object!("est", "devices renew their certificates here, over EST (RFC 7030)", EST, |raw| raw.enter_est()),
+        object!("mesh", "the mesh of sites: what tunnels with service take from it", MESH, |raw| raw.enter_mesh()),
         object!("admin", "the operator's pages", ADMIN, |_raw| ()),
         object!("limits", "what it may cost", LIMITS, |_raw| ()),
     ],
@@ -67,6 +68,17 @@ static EST: Object = Object {
             |raw, value| raw.gateway.est.chain_in_answer = value
         ),
         object!("limits", "what it may cost, instead of gateway.limits", TUNNEL_LIMITS, |raw| raw.enter_limits(true)),
+    ],
+};
+
+static MESH: Object = Object {
+    open: false,
+    on_key: None,
+    fields: &[
+        text!("file", "the mesh file, as edgetrust federation writes it", |raw, text| raw.gateway.mesh.file =
+            not_empty(text, FILE)?),
+        text!("site", "the site of this gateway", |raw, text| raw.gateway.mesh.site =
+            not_empty(text, "the name of a site")?),
     ],
 };
 
@@ -216,6 +228,13 @@ static TUNNEL: Object = Object {
         text!("listen", "ADDRESS:PORT", |raw, text| raw.tunnel().listen = not_empty(text, "ADDRESS:PORT")?),
         text!("target", "ADDRESS:PORT, HOST:PORT or unix:PATH", |raw, text| raw.tunnel().target =
             not_empty(text, "ADDRESS:PORT, HOST:PORT or unix:PATH")?),
+        text!(
+            "service",
+            "a service of gateway.mesh: who is let in, or where this leads, follows from the mesh",
+            |raw, text| { raw.tunnel().service = not_empty(text, "the name of a service")? }
+        ),
+        text!("to", "client tunnel with service: the site that it leads to", |raw, text| raw.tunnel().to =
+            not_empty(text, "the name of a site")?),
         text!("server_name", "the name that the server's certificate must be for", |raw, text| raw
             .tunnel()
             .server_name =
