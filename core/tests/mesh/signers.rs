@@ -93,7 +93,8 @@ fn site(limit: impl FnOnce(&mut CertificateParams)) -> Ca {
 
 #[test]
 fn no_ca_below_a_root_makes_a_signer() {
-    let limits: [(&str, fn(&mut CertificateParams)); 3] = [
+    type Change = fn(&mut CertificateParams);
+    let limits: [(&str, Change); 3] = [
         ("path length", |params| params.is_ca = ca_params("", Some(0)).is_ca),
         ("purposes", |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]),
         ("names", |params| {

@@ -8,7 +8,7 @@
 //! | `passwords/` | `root`, `signer-GENERATION` and `site-NAME`, apart from the keys that they open |
 //! | `removed/`, `retired/` | folders of sites and signers that the mesh no longer has |
 //!
-//! Names that begin with a dot are unfinished.
+//! Names as `.NAME.new` are unfinished.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
@@ -19,6 +19,7 @@ use pki_types::CertificateDer;
 use super::certificate::{Root, generation};
 use super::key::{self, Password};
 use super::mesh::Mesh;
+use super::name;
 use super::place::{failed, look, make, move_to, remove_all, replace};
 use super::signature::{self, Signer, Stated};
 use crate::pem;
@@ -189,9 +190,9 @@ impl Folder {
     fn put_away(&self, mesh: &Mesh) -> Result<(), String> {
         let (sites, passwords) = (self.path.join(SITES), self.path.join(PASSWORDS));
         for name in names(&sites)? {
-            if name.starts_with('.') {
+            if is_unfinished(&name) {
                 remove_all(&sites.join(&name))?;
-            } else if mesh.site(&name).is_none() {
+            } else if name::label("", &name).is_ok() && mesh.site(&name).is_none() {
                 let removed = self.path.join(REMOVED);
                 make(&removed, SECRET_FOLDER)?;
                 let after = format!("{name}-{}", mesh.sequence);
@@ -202,7 +203,7 @@ impl Folder {
                 move_to(&sites.join(&name), &removed.join(after))?;
             }
         }
-        let mut unfinished = names(&passwords)?.into_iter().filter(|name| name.starts_with('.'));
+        let mut unfinished = names(&passwords)?.into_iter().filter(|name| is_unfinished(name));
         unfinished.try_for_each(|name| remove_all(&passwords.join(name)))
     }
 
@@ -284,6 +285,11 @@ pub(super) fn first_certificate(file: &Path) -> Result<CertificateDer<'static>, 
 /// Returns the name of what is not yet finished.
 pub(super) fn unfinished(name: &str) -> String {
     format!(".{name}.new")
+}
+
+/// Returns whether [`unfinished`] made a name. Other names with a dot in front are not ours.
+fn is_unfinished(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(".new")
 }
 
 pub(super) fn site_password(site: &str) -> String {

@@ -13,7 +13,7 @@ use super::folder::{
 use super::key::{self, Password};
 use super::links::{self, Pair};
 use super::mesh::{self, DEFAULT_SERVICE, Gateway, Mesh, Service, Site};
-use super::place::{failed, make, move_to, remove_all, replace};
+use super::place::{failed, make, make_new, move_to, remove_all, replace};
 use super::requested::RequestedKey;
 use super::signature::{self, Signer};
 use super::{name, site};
@@ -135,7 +135,7 @@ impl Init {
     }
 
     fn write(&self, folder: &Path, now: UnixTime) -> Result<Made, String> {
-        make(folder, SECRET_FOLDER)?;
+        make_new(folder, SECRET_FOLDER)?;
         for name in [PASSWORDS, "root", "signer"] {
             make(&folder.join(name), SECRET_FOLDER)?;
         }
@@ -300,4 +300,44 @@ pub(super) fn pem(certificate: &CertificateDer<'_>) -> String {
     }
     lines.push("-----END CERTIFICATE-----\n");
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use edgetrust_core::mesh::{self, SignedMesh, scratch_length};
+    use edgetrust_core::path::{Anchor, Trust};
+    use edgetrust_core::x509::Certificate;
+
+    use super::*;
+    use crate::clock;
+    use crate::tls::provider;
+
+    /// The core takes what is made, by the root that is made with it.
+    #[test]
+    fn a_gateway_takes_the_signed_mesh() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("mesh");
+        let site = |name: &str, domain: &str| NewSite {
+            name: name.to_owned(),
+            domain: domain.to_owned(),
+            address: Some("192.0.2.7".to_owned()),
+            spiffe: false,
+        };
+        let sites = vec![site("b", "b.example"), site("a", "a.example")];
+        let name = "Exämple Mesh".to_owned();
+        let init = Init { name, root_only: false, sites, services: Vec::new(), links: Vec::new(), password: None };
+        super::init(&folder, init, clock::now()).unwrap();
+        let text = std::fs::read(folder.join(MESH)).unwrap();
+        assert_eq!(mesh::Mesh::parse(&text).unwrap().sequence(), 1);
+        let root = super::super::folder::first_certificate(&folder.join(ROOT[0])).unwrap();
+        let anchors = [Anchor::ca(Certificate::from_der(&root).unwrap())];
+        let provider = provider();
+        let algorithms = provider.signature_verification_algorithms.all;
+        let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms };
+        let signed = std::fs::read(folder.join(SIGNED)).unwrap();
+        let mut scratch = vec![0; scratch_length(signed.len())];
+        let signed = SignedMesh::verify(&signed, &mut scratch, &trust, clock::now()).unwrap();
+        assert_eq!((signed.generation(), signed.payload()), (1, text.as_slice()));
+        signed.offer().unwrap();
+    }
 }

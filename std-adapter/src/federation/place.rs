@@ -61,15 +61,25 @@ fn remove(file: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a folder that is not there yet.
+/// Makes a folder, and fails if anything of its name is there: somebody else may have made it.
+pub(super) fn make_new(folder: &Path, mode: u32) -> Result<(), String> {
+    let made = DirBuilder::new().mode(mode).create(folder).and_then(|()| with_mode(folder, mode));
+    made.map_err(failed(folder, "made"))
+}
+
+/// Makes a folder if it is not there yet.
 pub(super) fn make(folder: &Path, mode: u32) -> Result<(), String> {
     let make = || match DirBuilder::new().mode(mode).create(folder) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
-        // The umask may have cleared bits.
-        Ok(()) => fs::set_permissions(folder, fs::Permissions::from_mode(mode)),
+        Ok(()) => with_mode(folder, mode),
     };
     make().map_err(failed(folder, "made"))
+}
+
+/// Sets the mode of a new folder, of which the umask may have cleared bits.
+fn with_mode(folder: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(folder, fs::Permissions::from_mode(mode))
 }
 
 /// Renames a file or folder to a name that is free.

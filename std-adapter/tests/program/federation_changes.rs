@@ -290,6 +290,29 @@ fn show_has_all_in_json() {
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("Example Mesh: sequence 1, signed, "));
 }
 
+/// A path need not be text.
+#[test]
+fn a_folder_may_have_any_name() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let mesh = folder.path().join(std::ffi::OsStr::from_bytes(b"m\xffsh"));
+    let run = |words: &[&str], more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edgetrust"));
+        command.arg("federation").args(words).arg(&mesh).args(more).arg("--json").stdin(Stdio::null());
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let made = run(&["init"], &["--name", "Example", "--site", "a=a.example", "--site", "b=b.example"]);
+    assert_eq!(made["linked_by_default"], true);
+    std::fs::write(mesh.join("sites/a/gateway.json"), "{}").unwrap();
+    // What is not ours stays.
+    std::fs::write(mesh.join("passwords/.keep"), "").unwrap();
+    let changed = run(&["unlink"], &["a", "b", "--service", "feed", "--yes"]);
+    assert_eq!(changed["left"].as_array().unwrap().len(), 1, "{changed}");
+    assert!(mesh.join("passwords/.keep").exists());
+}
+
 /// Kills a command as soon as `reached` holds of its folder, or at its end.
 fn kill_when(made: &Made, command: &str, reached: impl Fn(&Made) -> bool) {
     let mut words: Vec<&str> = command.split(' ').collect();

@@ -29,7 +29,7 @@ pub(crate) struct Install {
 pub(super) fn request(args: Request) -> Outcome {
     let Requested { request, key } = federation::request(&args.place.folder, &args.site)?;
     if args.place.json {
-        outln!("{:#}", json!({"request": request, "key": key.to_string()}));
+        outln!("{:#}", json!({"request": request.display().to_string(), "key": key.to_string()}));
     } else {
         outln!("{}: the request for the site's CA, with key {key}", request.display());
         outln!("Next, where the root is: edgetrust federation sign DIR {}", request.display());
@@ -40,7 +40,7 @@ pub(super) fn request(args: Request) -> Outcome {
 pub(super) fn install(args: Install) -> Outcome {
     let Installed { folder, root } = federation::install(&args.place.folder, &args.certificate)?;
     if args.place.json {
-        outln!("{:#}", json!({"folder": folder, "root": root.to_string()}));
+        outln!("{:#}", json!({"folder": folder.display().to_string(), "root": root.to_string()}));
     } else {
         outln!("{}: all that the site needs; its README.txt says what goes where", folder.display());
         outln!("Ask the root's holder whether this is the root's key: {root}");

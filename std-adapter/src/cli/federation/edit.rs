@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use edgetrust_core::time::Utc;
 use edgetrust_core::x509::{Certificate, KeyHash};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::options::{Place, RootKey, SignerKey, key, named, pair, sites};
 use super::prompt;
@@ -281,7 +281,7 @@ fn report(place: &Place, changes: &[Change], applied: Option<&Applied>, refused:
             "refused": refused,
             "sequence": applied.map(|applied| applied.sequence),
             "signed": applied.map(|applied| signed(applied.signed)),
-            "left": applied.map_or(Value::Null, |applied| json!(applied.left)),
+            "left": applied.map(left),
         });
         outln!("{value:#}");
         return;
@@ -309,6 +309,11 @@ fn report(place: &Place, changes: &[Change], applied: Option<&Applied>, refused:
         }
     }
     outln!("Now bring mesh.json to the gateways.");
+}
+
+/// Returns the files that were left alone. A path need not be text.
+fn left(applied: &Applied) -> Vec<String> {
+    applied.left.iter().map(|file| file.display().to_string()).collect()
 }
 
 fn signed(signed: Signed) -> &'static str {

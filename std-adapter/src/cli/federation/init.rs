@@ -60,7 +60,7 @@ pub(super) fn run(args: Args) -> Outcome {
 fn shown(folder: &std::path::Path, made: &Made, generated: bool) -> serde_json::Value {
     let links = made.links.iter().map(|pair| json!({"from": pair.from, "to": pair.to, "service": pair.service}));
     json!({
-        "folder": folder,
+        "folder": folder.display().to_string(),
         "mesh": made.mesh.mesh,
         "sites": made.mesh.sites.iter().map(|site| &site.name).collect::<Vec<_>>(),
         "links": links.collect::<Vec<_>>(),
