@@ -99,6 +99,23 @@ impl<'a, T: Text<'a>> Scanner<T> {
         Ok(punctuation)
     }
 
+    /// Skips an object or a list that was scanned before and follows at once, in a text without escapes and comments.
+    #[cfg(feature = "mesh")]
+    pub(crate) fn pass_over(&mut self) {
+        let (mut depth, mut in_string) = (0_u32, false);
+        let length = self.text.rest().iter().position(|octet| {
+            match octet {
+                b'"' => in_string = !in_string,
+                _ if in_string => {}
+                b'[' | b'{' => depth = depth.saturating_add(1),
+                b']' | b'}' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth == 0 && !in_string
+        });
+        self.take(length.map_or(0, |last| last.saturating_add(1)));
+    }
+
     fn take(&mut self, count: usize) -> &'a [u8] {
         let taken = self.text.take(count);
         self.offset = self.offset.saturating_add(taken.len());

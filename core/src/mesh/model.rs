@@ -139,7 +139,9 @@ impl<'a> Element<'a> for Gateway<'a> {
                 "address" => gateway.address = Some(reader.text("an IP address", |text| text.parse().ok())?),
                 _ => {
                     gateway.ports = reader.place();
-                    read_ports(reader, |_, _, _| Ok(()))?;
+                    if !reader.pass_over(&gateway.ports) {
+                        read_ports(reader, |_, _, _| Ok(()))?;
+                    }
                 }
             }
             Ok(())

@@ -14,6 +14,8 @@ pub(super) struct Reader<'a> {
     text: &'a [u8],
     scanner: Scanner<Plain<'a>>,
     path: Path<'a>,
+    /// The text was read to its end before: lists inside of what is read are skipped.
+    again: bool,
 }
 
 /// A value of which a text has a list.
@@ -46,7 +48,7 @@ impl<'a> Place<'a> {
     pub(super) fn reader(&self, path: &[Segment<'a>]) -> Reader<'a> {
         let rest = self.text.get(self.begin..).unwrap_or(&[]);
         let path = Path::from_slice(path).unwrap_or_default();
-        Reader { text: self.text, scanner: Scanner::at(Plain::new(rest), self.begin), path }
+        Reader { text: self.text, scanner: Scanner::at(Plain::new(rest), self.begin), path, again: true }
     }
 }
 
@@ -132,7 +134,7 @@ impl<'a, T: Element<'a>> Iterator for Elements<'a, T> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
-        Self { text, scanner: Scanner::new(Plain::new(text)), path: Path::new() }
+        Self { text, scanner: Scanner::new(Plain::new(text)), path: Path::new(), again: false }
     }
 
     /// Creates a reader of a text that is the value of a member of another one.
@@ -284,6 +286,9 @@ impl<'a> Reader<'a> {
     /// Reads a list of at most `most` elements.
     pub(super) fn list<T: Element<'a>>(&mut self, most: u16, full: &'static str) -> Result<List<'a, T>, MeshError<'a>> {
         let list = List { place: self.place(), elements: PhantomData };
+        if self.pass_over(&list.place) {
+            return Ok(list);
+        }
         let mut elements = Elements::<'a, T> { reader: self.clone(), next: 0, is_at_end: false, elements: PhantomData };
         while elements.try_next()?.is_some() {
             if elements.next > most {
@@ -292,6 +297,15 @@ impl<'a> Reader<'a> {
         }
         self.scanner = elements.reader.scanner;
         Ok(list)
+    }
+
+    /// Skips a list or an object at this place if it was read before.
+    pub(super) fn pass_over(&mut self, place: &Place<'a>) -> bool {
+        if self.again {
+            self.scanner = place.reader(&[]).scanner;
+            self.scanner.pass_over();
+        }
+        self.again
     }
 
     /// Returns the place of the value that follows.
