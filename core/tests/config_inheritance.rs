@@ -346,10 +346,11 @@ fn the_dot_of_the_root_is_taken_off_wherever_a_name_is_written() {
         let CredentialSource::Acme(acme) = &tls.credential else { panic!() };
         assert_eq!(acme.domains, ["a.example", "*.b.example"]);
         assert_eq!((&sni[..], &clients.allowed_dns[..]), (&["A.example"][..], &["b.example", "*.c.example"][..]));
-        assert_eq!((into.target.to_string(), into.target.is_local()), ("localhost:2".to_owned(), true));
-        assert_eq!(to.target.to_string(), "b.example:4");
+        let target = into.target.unwrap();
+        assert_eq!((target.to_string(), target.is_local()), ("localhost:2".to_owned(), true));
+        assert_eq!(to.target.unwrap().to_string(), "b.example:4");
         for tunnel in [to, to2] {
-            assert!(matches!(tunnel.kind, TunnelKind::Client { server_name: "b.example", .. }), "{tunnel:?}");
+            assert!(matches!(tunnel.kind, TunnelKind::Client { server_name: Some("b.example"), .. }), "{tunnel:?}");
         }
     })
     .unwrap();

@@ -14,7 +14,7 @@ use super::check_effective::{self, Effective};
 use super::check_files::Files;
 use super::descriptors;
 use super::findings::{Finding, Findings, Known, Level};
-use super::{check_acme, check_devices, check_issuers, check_names};
+use super::{check_acme, check_devices, check_issuers, check_mesh, check_names};
 use crate::clock;
 use crate::config_file::with_config;
 
@@ -98,6 +98,10 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
         findings.add(if asked { Level::Warning } else { Level::Ok }, short);
     }
     learn(config, &mut files);
+    findings.about("gateway.mesh");
+    let mesh = check_mesh::read(gateway, &mut files, &mut findings);
+    // What `read` has opened can be opened again.
+    let mesh = mesh.as_ref().and_then(|text| text.open().ok());
     findings.about("security.tls.denied_keys");
     check_issuers::denials(&config.denied_keys, clock::now(), &mut findings);
     let allowed = &gateway.allowed_clients;
@@ -109,6 +113,7 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
     for tunnel in &gateway.tunnels {
         findings.about(format!("tunnel {}", tunnel.name.escape_debug()));
         plaintext(tunnel, &mut findings);
+        check_mesh::tunnel(tunnel, mesh.as_ref(), &mut findings);
         match &tunnel.kind {
             TunnelKind::Server { tls, sni, .. } => server(tls, sni, allowed, &mut files, &mut findings),
             TunnelKind::Client { tls, server_name } => {

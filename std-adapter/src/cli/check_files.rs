@@ -12,6 +12,7 @@ use pki_types::{CertificateDer, UnixTime};
 
 use super::check_anchors::{List, bundle, end};
 use super::findings::{Findings, Level};
+use crate::gateway::SiteMesh;
 use crate::tls::{Anchors, Authority, Credential, provider, system_roots};
 use crate::{clock, pem};
 
@@ -45,6 +46,13 @@ impl Files {
             files.known_intermediates.extend(read);
         }
         files
+    }
+
+    /// Adds what a mesh says of CAs and denied keys.
+    pub(super) fn take_mesh(&mut self, mesh: &SiteMesh<'_>) {
+        self.denied_keys.extend(mesh.denied_keys());
+        self.known_intermediates.extend(mesh.known_intermediates());
+        self.anchors.stated.extend_from_slice(mesh.roots());
     }
 
     /// Adds CAs and pins; faults of their files are reported where the files are used.

@@ -13,6 +13,7 @@ mod check_devices;
 mod check_effective;
 mod check_files;
 mod check_issuers;
+mod check_mesh;
 mod check_names;
 mod connect;
 mod demo;

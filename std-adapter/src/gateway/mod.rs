@@ -38,6 +38,7 @@ pub use address::{Address, AddressError};
 pub(crate) use door::{Door, Guest, Turned};
 pub(crate) use leaving::leave_told;
 pub use limits::{Limits, TunnelLimits};
+pub(crate) use of_mesh::{MeshText, SiteMesh};
 pub use plan::{CredentialProvider, NoAcme, Plan, PlanError};
 pub(crate) use plan::{SharedTrust, certificates, client_auth, tls_settings};
 pub use refusals::{Refusal, Refusals};

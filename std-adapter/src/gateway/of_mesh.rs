@@ -98,13 +98,39 @@ pub(super) struct OfMesh {
 }
 
 impl<'m> SiteMesh<'m> {
+    /// Returns the name of the mesh.
+    pub(crate) fn name(&self) -> &str {
+        self.mesh.name()
+    }
+
+    /// Returns the trust anchors.
+    pub(crate) fn roots(&self) -> &[CertificateDer<'static>] {
+        &self.roots
+    }
+
+    /// Returns in words whom a service lets in, one gateway in each, or where a tunnel leads.
+    ///
+    /// # Errors
+    /// Returns what the mesh lacks.
+    pub(crate) fn described<'q>(&'q self, service: Service<'q>) -> Result<Vec<String>, Unreachable<'q>> {
+        let Some(to) = service.to else {
+            let clients = self.mesh.clients(service.name, self.site)?;
+            return Ok(clients
+                .map(|client| format!("lets in {} of site {}", client.host(), client.site().name()))
+                .collect());
+        };
+        let OfMesh { server, .. } = self.of(service, TrustSettings::default())?;
+        let leads = server.map(|(target, name)| format!("leads to {name} of site {to} at {target}"));
+        Ok(leads.into_iter().collect())
+    }
+
     /// Returns the keys that the mesh denies.
-    pub(super) fn denied_keys(&self) -> impl Iterator<Item = DeniedKey> {
+    pub(crate) fn denied_keys(&self) -> impl Iterator<Item = DeniedKey> {
         self.mesh.denied_keys().map(|denied| DeniedKey { key: denied.key(), until: denied.until() })
     }
 
     /// Returns the certificates of the sites' CAs, for peers that send none.
-    pub(super) fn known_intermediates(&self) -> impl Iterator<Item = CertificateDer<'static>> {
+    pub(crate) fn known_intermediates(&self) -> impl Iterator<Item = CertificateDer<'static>> {
         let issuers = self.mesh.sites().flat_map(|site| site.issuers());
         issuers.filter_map(|issuer| match issuer {
             SiteIssuer::Certificate(certificate) => Some(decoded(certificate)),

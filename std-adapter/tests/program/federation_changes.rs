@@ -414,9 +414,11 @@ fn the_gateway_takes_its_configuration() {
         let text = std::fs::read_to_string(&file).unwrap().replace("/var/lib/edgetrust/", "state/");
         std::fs::write(&file, text).unwrap();
         let output = edgetrust(&["check", "--config", &arg(&file)]);
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        if !error.contains("found \"mesh\", expected a known key") {
-            assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{text}{output:?}");
+        for other in ["a", "b", "c"].iter().filter(|other| **other != site) {
+            assert!(text.contains(&format!("feed lets in gateway.{other}.example of site {other}")), "{text}");
+            assert!(text.contains(&format!("feed leads to gateway.{other}.example of site {other}")), "{text}");
         }
     }
 }

@@ -1,0 +1,44 @@
+//! Reports for `edgetrust check` on the mesh that a gateway belongs to.
+
+use edgetrust_core::config::{Gateway, Tunnel};
+
+use super::check_files::Files;
+use super::findings::{Findings, Level};
+use crate::gateway::{MeshText, SiteMesh, Watched};
+
+/// Reads the mesh, takes its CAs and denied keys into account, and reports on it.
+pub(super) fn read(gateway: &Gateway<'_>, files: &mut Files, findings: &mut Findings) -> Option<MeshText> {
+    let mesh = gateway.mesh?;
+    let text = match MeshText::read(&mesh, &mut Watched::default()) {
+        Ok(text) => text,
+        Err(error) => {
+            findings.add(Level::Error, error.to_string());
+            return None;
+        }
+    };
+    match text.open() {
+        Ok(mesh) => {
+            let denied = files.denied_keys.len();
+            files.take_mesh(&mesh);
+            let denied = files.denied_keys.len().saturating_sub(denied);
+            findings.add(Level::Ok, format!("{}: {denied} keys are denied by the mesh", mesh.name()));
+        }
+        Err(error) => {
+            findings.add(Level::Error, error.to_string());
+            return None;
+        }
+    }
+    Some(text)
+}
+
+/// Reports on a tunnel of a service: whom it lets in, or where it leads.
+pub(super) fn tunnel(tunnel: &Tunnel<'_>, mesh: Option<&SiteMesh<'_>>, findings: &mut Findings) {
+    let (Some(service), Some(mesh)) = (tunnel.service, mesh) else { return };
+    match mesh.described(service) {
+        Ok(lines) if lines.is_empty() => {
+            findings.add(Level::Warning, format!("{} lets nobody in: no link of the mesh leads here", service.name));
+        }
+        Ok(lines) => lines.into_iter().for_each(|line| findings.add(Level::Ok, format!("{} {line}", service.name))),
+        Err(unreachable) => findings.add(Level::Error, format!("the tunnel is left out: {unreachable}")),
+    }
+}
