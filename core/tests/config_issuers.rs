@@ -52,7 +52,8 @@ fn each_allowed_client_has_a_name_and_may_have_issuers() {
         {{"issuers":["d.pem"],"uri":"spiffe://d/x"}},{{"ip":"2001:DB8::1"}}]"#
     );
     clients(&mtls(&list), |clients, all| {
-        let rules: Vec<_> = all.of(clients).map(|(name, files)| (name, files.map(<[_]>::to_vec))).collect();
+        let rules: Vec<_> =
+            all.of(clients.allowed_clients).map(|(name, files)| (name, files.map(<[_]>::to_vec))).collect();
         assert_eq!(
             rules,
             [
@@ -66,7 +67,7 @@ fn each_allowed_client_has_a_name_and_may_have_issuers() {
     });
     for (list, any) in [(r#""allowed_clients":[]"#, false), (r#""require_client_cert":true"#, true)] {
         clients(&mtls(list), |clients, all| {
-            assert_eq!((clients.any_verified, all.of(clients).count()), (any, 0), "{list}");
+            assert_eq!((clients.any_verified, all.of(clients.allowed_clients).count()), (any, 0), "{list}");
         });
     }
 }
@@ -110,13 +111,13 @@ fn half_written_allowed_clients_are_refused() {
         let json = mtls(&format!(r#""allowed_clients":{list}"#));
         match error {
             // As Go writes an empty list: no issuers are written.
-            "" => clients(&json, |clients, all| assert_eq!(all.of(clients).next().unwrap().1, None)),
+            "" => clients(&json, |clients, all| assert_eq!(all.of(clients.allowed_clients).next().unwrap().1, None)),
             error => assert_eq!(refused(&json), format!("{AT}{error}"), "{list}"),
         }
     }
     let rules = |count| vec![r#"{"cn":"b","issuers":["b.pem"]}"#; count].join(",");
     clients(&mtls(&format!(r#""allowed_clients":[{}]"#, rules(128))), |clients, all| {
-        assert_eq!(all.of(clients).count(), 128);
+        assert_eq!(all.of(clients.allowed_clients).count(), 128);
     });
     let error = refused(&mtls(&format!(r#""allowed_clients":[{}]"#, rules(129))));
     assert_eq!(error, format!("{AT}[128]: found an object, expected at most 128 allowed_clients in one file"));
@@ -143,7 +144,7 @@ fn a_tunnels_own_list_replaces_the_shared_one() {
             let TunnelKind::Server { tls: Server::MutualTls(_, clients), .. } = &config.gateway.tunnels[0].kind else {
                 panic!()
             };
-            (clients.allowed_cns.len(), config.gateway.allowed_clients.of(clients).count())
+            (clients.allowed_cns.len(), config.gateway.allowed_clients.of(clients.allowed_clients).count())
         });
         found.unwrap()
     };

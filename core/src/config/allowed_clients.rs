@@ -1,7 +1,11 @@
 //! `allowed_clients`: names that are let in, each from its own CAs.
 
-use super::model::{ClientTrust, MAX_CLIENT_RULES, MAX_ISSUERS};
 use crate::identity::RuleName;
+
+/// The largest number of elements in all `allowed_clients` of a file.
+pub const MAX_CLIENT_RULES: usize = 128;
+/// The largest number of issuers in all `allowed_clients` of a file.
+pub const MAX_ISSUERS: usize = 128;
 
 /// A part of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,9 +34,9 @@ pub struct AllowedClients<'a> {
 }
 
 impl<'a> AllowedClients<'a> {
-    /// Returns the allowed names of a side, each with its issuers (files, and hashes of keys), or `None` for any issuer.
-    pub fn of(&self, clients: &ClientTrust<'_>) -> impl Iterator<Item = (RuleName<'a>, Option<&[&'a str]>)> {
-        let rules = clients.allowed_clients.of(&self.rules).iter();
+    /// Returns the allowed names of `allowed_clients` of one side, each with its issuers (files, and hashes of keys), or `None` for any issuer.
+    pub fn of(&self, allowed: Span) -> impl Iterator<Item = (RuleName<'a>, Option<&[&'a str]>)> {
+        let rules = allowed.of(&self.rules).iter();
         rules.map(|(name, issuers)| (*name, issuers.map(|issuers| issuers.of(&self.issuers))))
     }
 }

@@ -40,7 +40,7 @@ pub use crate::json::{Found, MAX_DEPTH, MAX_PATH, Segment};
 pub use acme::{Acme, AcmeKeys, AcmeOrdering, ChallengeType, Eab, KeyType, MAX_DOMAINS, RenewVia};
 pub use address::{parse_ip_address, rule_address};
 #[cfg(feature = "gateway")]
-pub use allowed_clients::{AllowedClients, Span};
+pub use allowed_clients::{AllowedClients, MAX_CLIENT_RULES, MAX_ISSUERS, Span};
 pub use duration::parse_duration;
 #[cfg(feature = "gateway")]
 pub use endpoint::Endpoint;
@@ -55,8 +55,8 @@ pub use model::{
 pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote};
 #[cfg(feature = "gateway")]
 pub use model::{
-    Est, Gateway, GatewayLimits, Inheritance, MAX_CLIENT_RULES, MAX_ISSUERS, MAX_TUNNELS, MeshOfSites, Origin, Origins,
-    ProxyProtocol, Service, Tunnel, TunnelKind, TunnelLimits,
+    Est, Gateway, GatewayLimits, Inheritance, MAX_TUNNELS, MeshOfSites, Origin, Origins, ProxyProtocol, Service,
+    Tunnel, TunnelKind, TunnelLimits,
 };
 #[cfg(feature = "gateway")]
 pub use paths::PathKind;

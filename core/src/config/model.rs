@@ -18,12 +18,6 @@ use crate::x509::KeyHash;
 pub const MAX_FILES: usize = 16;
 /// The largest number of names in one allow list.
 pub const MAX_NAMES: usize = 32;
-/// The largest number of elements in all `allowed_clients` of a file.
-#[cfg(feature = "gateway")]
-pub const MAX_CLIENT_RULES: usize = 128;
-/// The largest number of issuers in all `allowed_clients` of a file.
-#[cfg(feature = "gateway")]
-pub const MAX_ISSUERS: usize = 128;
 /// The largest number of denied keys.
 pub const MAX_DENIED_KEYS: usize = if cfg!(feature = "gateway") { 64 } else { 8 };
 /// The largest number of keys that a device denies.

@@ -2,11 +2,9 @@
 
 use super::acme::{AcmeKeys, MAX_DOMAINS};
 #[cfg(feature = "gateway")]
-use super::allowed_clients::Span;
+use super::allowed_clients::{MAX_CLIENT_RULES, MAX_ISSUERS, Span};
 #[cfg(feature = "gateway")]
 use super::model::{GatewayLimits, MAX_TUNNELS, TunnelLimits};
-#[cfg(feature = "gateway")]
-use super::model::{MAX_CLIENT_RULES, MAX_ISSUERS};
 use super::model::{MAX_DENIED_KEYS, MAX_FILES, MAX_NAMES, MinVersion};
 #[cfg(feature = "gateway")]
 use crate::identity::RuleName;

@@ -223,7 +223,7 @@ fn clients(trust: &ClientTrust<'_>, allowed: &AllowedClients<'_>, files: &mut Fi
         findings.add(Level::Ok, "no allow list: every client whose certificate is pinned is let in");
     } else if trust.any_verified {
         findings.add(Level::Warning, "no allow list: every client with a certificate of these CAs is let in");
-    } else if lists.iter().all(|(_, list)| list.is_empty()) && allowed.of(trust).next().is_none() {
+    } else if lists.iter().all(|(_, list)| list.is_empty()) && allowed.of(trust.allowed_clients).next().is_none() {
         findings.add(
             Level::Warning,
             "every allow list is empty: no client's certificate is let in, where SemStreams reads [] as everybody",

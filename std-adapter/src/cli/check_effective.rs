@@ -178,7 +178,8 @@ impl<'o> Settings<'o> {
         }
         let addresses = if clients.any_verified { Value::Null } else { json!(clients.allowed_ips.as_slice()) };
         self.add("tls.mtls.allowed_client_ips", addresses, origins.allow_rules);
-        let bound: Vec<_> = allowed.of(clients).map(|(name, issuers)| client_rule(&name, issuers)).collect();
+        let bound: Vec<_> =
+            allowed.of(clients.allowed_clients).map(|(name, issuers)| client_rule(&name, issuers)).collect();
         let bound = if clients.any_verified { Value::Null } else { Value::Array(bound) };
         self.add("tls.mtls.allowed_clients", bound, origins.allow_rules);
     }

@@ -23,7 +23,7 @@ pub(super) fn clients(
     findings: &mut Findings,
 ) {
     let mut free = trust.allowed_cns.to_vec();
-    for (name, issuers) in allowed.of(trust) {
+    for (name, issuers) in allowed.of(trust.allowed_clients) {
         let shown = shown(&name);
         match issuers {
             Some(issuers) => {

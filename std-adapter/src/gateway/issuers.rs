@@ -102,7 +102,7 @@ fn bound(
     watched: &mut Watched,
 ) -> Result<Vec<OwnedRule>, IssuerError> {
     let mut rules = Vec::new();
-    for (name, files) in allowed.of(trust) {
+    for (name, files) in allowed.of(trust.allowed_clients) {
         let name = match name {
             RuleName::CommonName(name) => OwnedRuleName::CommonName(name.to_owned()),
             RuleName::Dns(name) => OwnedRuleName::Dns(name.to_owned()),
