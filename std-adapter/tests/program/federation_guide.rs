@@ -9,15 +9,17 @@ fn federation_from_beginning_to_end() {
     let blocks = blocks("docs/FEDERATION_GUIDE.md");
     let said: Vec<String> =
         blocks.iter().map(|commands| String::from_utf8(shell(folder, commands).stdout).unwrap()).collect();
-    let [made, shown, moved, added, changed, removed, signed, signer, alone, requested, certified, installed] =
+    let [made, shown, moved, checked, added, changed, removed, signed, signer, alone, requested, certified, installed] =
         said.as_slice()
     else {
-        panic!("{} code blocks, expected twelve: this test judges each", said.len());
+        panic!("{} code blocks, expected thirteen: this test judges each", said.len());
     };
     assert!(made.contains("Example Mesh: 3 sites under one root, in mesh"), "{made}");
     assert!(made.contains("No --link was given, so every site reaches every other"), "{made}");
     assert!(shown.contains("Example Mesh: sequence 1, signed") && shown.contains("ca.pem: OK"), "{shown}");
     assert_eq!(moved, "");
+    assert!(checked.contains("feed lets in gateway.b.example of site b"), "{checked}");
+    assert!(checked.contains("feed leads to gateway.c.example of site c at gateway.c.example:8443"), "{checked}");
     assert!(added.contains("d: reaches a for feed") && added.contains("sequence 2, signed"), "{added}");
     assert!(changed.contains("sequence 5, signed") && changed.contains(": laptop stolen"), "{changed}");
     assert!(removed.contains("d: is no site of the mesh any more"), "{removed}");
