@@ -82,8 +82,14 @@ fn half_written_allowed_clients_are_refused() {
             r#"[{"cn":"b","issuers":[]}]"#,
             "[0].issuers: found an array, expected at least one CA; without issuers the name may come from any",
         ),
-        (r#"[{"cn":"b","issuers":null}]"#, ""),
-        (r#"[{"cn":"b","issuers":"b.pem"}]"#, r#"[0].issuers: found "b.pem", expected a list of texts"#),
+        (
+            r#"[{"cn":"b","issuers":null}]"#,
+            "[0].issuers: found null, expected a list of texts; without this key any CA may issue",
+        ),
+        (
+            r#"[{"cn":"b","issuers":"b.pem"}]"#,
+            r#"[0].issuers: found "b.pem", expected a list of texts; without this key any CA may issue"#,
+        ),
         (
             r#"[{"cn":"b","issuers":[""]}]"#,
             r#"[0].issuers[0]: found "", expected the file of a CA, PEM, or sha256: and the 64 hexadecimal digits of its key's hash"#,
@@ -109,11 +115,7 @@ fn half_written_allowed_clients_are_refused() {
         ),
     ] {
         let json = mtls(&format!(r#""allowed_clients":{list}"#));
-        match error {
-            // As Go writes an empty list: no issuers are written.
-            "" => clients(&json, |clients, all| assert_eq!(all.of(clients.allowed_clients).next().unwrap().1, None)),
-            error => assert_eq!(refused(&json), format!("{AT}{error}"), "{list}"),
-        }
+        assert_eq!(refused(&json), format!("{AT}{error}"), "{list}");
     }
     let rules = |count| vec![r#"{"cn":"b","issuers":["b.pem"]}"#; count].join(",");
     clients(&mtls(&format!(r#""allowed_clients":[{}]"#, rules(128))), |clients, all| {
@@ -213,6 +215,12 @@ fn denied_keys_are_texts_or_objects() {
         assert_eq!((second.key, second.reason, second.until), (key, Some("laptop stolen"), Some(until)));
     })
     .unwrap();
+    for elsewhere in
+        [format!(r#"{{"denied_keys":["{HASH}"]}}"#), format!(r#"{{"security":{{"denied_keys":["{HASH}"]}}}}"#)]
+    {
+        let error = refused(&elsewhere);
+        assert!(error.ends_with("expected denied_keys in security.tls, where it has effect"), "{error}");
+    }
     for list in ["[]", "null"] {
         parse(&denied(list), |config| assert!(config.denied_keys.is_empty())).unwrap();
     }

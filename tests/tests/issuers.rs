@@ -10,7 +10,10 @@ use edgetrust_core::path::{
 };
 use edgetrust_core::x509::{Certificate, KeyHash};
 use pki_types::{CertificateDer, UnixTime};
-use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PublicKeyData,
+};
 
 const NOW: u64 = 1_800_000_000;
 
@@ -283,4 +286,41 @@ fn denials_cost_work_that_is_bounded() {
     let asked = Asked { anchors: &anchors, known: &[], sent: &[], leaf: &leaf_der, denied: &many };
     assert_eq!(asked.refused().kind, PathErrorKind::Budget(Resource::Work));
     assert_eq!(Asked { denied: &many[..1000], ..asked }.by("a.example", &[root.hash()]), Ok(()));
+}
+
+/// A key on P-256 in this form.
+struct Point(Vec<u8>);
+
+impl PublicKeyData for Point {
+    fn der_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        &rcgen::PKCS_ECDSA_P256_SHA256
+    }
+}
+
+/// A CA can certify one key in several forms, as `openssl x509 -force_pubkey` does, and each has another hash.
+#[test]
+fn a_compressed_point_is_no_way_around_a_denial() {
+    let (root, leaf) = (Entity::ca("Root"), Entity::leaf("a.example"));
+    let root_der = root.self_signed();
+    let anchors = [anchor(&root_der)];
+    let whole = leaf.key.der_bytes();
+    assert_eq!((whole.len(), whole[0]), (65, 4));
+    let odd = whole[64] & 1;
+    let compressed = [&[2 + odd], &whole[1..33]].concat();
+    let hybrid = [&[6 + odd], &whole[1..]].concat();
+    for (point, refused) in [
+        (whole.to_vec(), None),
+        (compressed, Some(PathErrorKind::CompressedPoint)),
+        (hybrid, Some(PathErrorKind::CompressedPoint)),
+    ] {
+        let issuer = Issuer::from_params(&root.params, &root.key);
+        let der = leaf.params.signed_by(&Point(point), &issuer).unwrap().der().clone();
+        let asked = Asked { anchors: &anchors, known: &[], sent: &[], leaf: &der, denied: &[] };
+        let verdict = asked.path(Purpose::ClientAuth, |_| ());
+        assert_eq!(verdict.err().map(|error| error.kind), refused);
+    }
 }

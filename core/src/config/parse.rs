@@ -91,6 +91,10 @@ impl<'a> Reader<'a> {
         let found = (0_u32..).zip(object.fields).find(|(_, field)| field.key == key);
         // Go ignores the case of keys: a key that SemStreams reads as a section of ours is refused, not ignored.
         let unknown = || !object.open || object.fields.iter().any(|field| field.key.eq_ignore_ascii_case(key));
+        // A denial that were passed over here would deny nothing.
+        if found.is_none() && object.open && key.eq_ignore_ascii_case("denied_keys") {
+            return Err(self.refuse(Found::Text(key), "denied_keys in security.tls, where it has effect"));
+        }
         if found.is_none() && unknown() {
             let mut error = self.refuse(Found::Text(key), "a known key");
             error.nearest = nearest(key, object.fields.iter().map(|field| field.key));
@@ -157,7 +161,9 @@ impl<'a> Reader<'a> {
                 Ok(number) => set(&mut self.raw, number),
                 Err(_) => Err("a whole number from 0 to 4294967295"),
             },
-            (Kind::Texts(push) | Kind::Rules(push), Token::ArrayStart) => return self.texts(token, *push),
+            (Kind::Texts(push) | Kind::Narrowing(push) | Kind::Rules(push), Token::ArrayStart) => {
+                return self.texts(token, *push);
+            }
             // Go writes an empty list as `null`.
             (Kind::Texts(_) | Kind::Objects(Objects { begin: None, .. }), Token::Null) => Ok(()),
             (Kind::Object(object, enter), Token::ObjectStart) => {
@@ -174,6 +180,7 @@ impl<'a> Reader<'a> {
             (Kind::Text(_), _) => Err("text in quotes"),
             (Kind::Number(_), _) => Err("a number"),
             (Kind::Texts(_), _) => Err("a list of texts"),
+            (Kind::Narrowing(_), _) => Err("a list of texts; without this key any CA may issue"),
             (Kind::Rules(_), _) => Err("a list of texts: [] lets nobody in, and no list at all every verified client"),
             (Kind::Object(..), _) => Err("an object"),
             (Kind::Objects(Objects { begin: Some(_), .. }), _) => {

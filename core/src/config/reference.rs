@@ -30,7 +30,7 @@ pub fn reference(mut each: impl FnMut(Entry)) {
             Kind::Bool(_) => ("true or false", None),
             Kind::Text(_) => ("text", None),
             Kind::Number(_) => ("number", None),
-            Kind::Texts(_) | Kind::Rules(_) => ("list of texts", None),
+            Kind::Texts(_) | Kind::Narrowing(_) | Kind::Rules(_) => ("list of texts", None),
             Kind::Object(object, _) => ("object", Some(object)),
             Kind::Objects(Objects { text: Some(_), object, .. }) => ("list of texts or objects", Some(object)),
             Kind::Objects(Objects { object, .. }) => ("list of objects", Some(object)),

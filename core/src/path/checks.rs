@@ -2,7 +2,7 @@
 
 use core::ops::RangeInclusive;
 
-use pki_types::{SignatureVerificationAlgorithm, UnixTime};
+use pki_types::{AlgorithmIdentifier, SignatureVerificationAlgorithm, UnixTime, alg_id};
 
 use super::Purpose;
 use super::error::PathErrorKind;
@@ -15,6 +15,12 @@ const ANY_EXTENDED_KEY_USAGE: [u8; 4] = [0x55, 0x1d, 0x25, 0x00];
 /// (RFC 5246 section 7.4.2).
 const SERVER_KEY_USAGE: KeyUsage =
     KeyUsage(KeyUsage::DIGITAL_SIGNATURE.0 | KeyUsage::KEY_ENCIPHERMENT.0 | KeyUsage::KEY_AGREEMENT.0);
+
+/// Keys that are points on a curve.
+const CURVES: [AlgorithmIdentifier; 3] = [alg_id::ECDSA_P256, alg_id::ECDSA_P384, alg_id::ECDSA_P521];
+
+/// The first octet of an uncompressed point (RFC 5480 section 2.2).
+const UNCOMPRESSED: u8 = 0x04;
 
 /// Octets of an RSA modulus: 2048 to 8192 bits, as verifiers of signatures count them.
 const RSA_OCTETS: RangeInclusive<u32> = 256..=1024;
@@ -202,6 +208,11 @@ fn key(certificate: &Certificate<'_>, asked: &Asked<'_>) -> Result<(), PathError
     let key = certificate.subject_public_key_info();
     if !asked.algorithms.iter().any(|algorithm| algorithm.public_key_alg_id().as_ref() == key.algorithm) {
         return Err(PathErrorKind::UnsupportedKey(ObjectIdentifier::of_key(key.algorithm)));
+    }
+    // RFC 5480 section 2.2: a reader may leave out compressed points. A key that had several forms would have several
+    // hashes, and one of them could be denied while another is accepted.
+    if CURVES.iter().any(|curve| curve.as_ref() == key.algorithm) && key.public_key.first() != Some(&UNCOMPRESSED) {
+        return Err(PathErrorKind::CompressedPoint);
     }
     match key.rsa_modulus_bits() {
         Some(bits) if !RSA_OCTETS.contains(&bits.div_ceil(8)) => Err(PathErrorKind::KeySize { bits }),

@@ -44,6 +44,8 @@ pub enum PathErrorKind {
         /// The length of the modulus in bits.
         bits: u32,
     },
+    /// The certificate's key is a point that is compressed, or malformed.
+    CompressedPoint,
     /// The certificate's key is in [`super::Trust::denied_keys`].
     KeyDenied(KeyHash),
     /// The certificate's signature does not verify with the issuer's key.
@@ -157,6 +159,7 @@ impl PathError {
             | Kind::SignatureAlgorithmParameters(_)
             | Kind::UnsupportedKey(_)
             | Kind::KeySize { .. }
+            | Kind::CompressedPoint
             | Kind::KeyDenied(_)
             | Kind::Expired { .. }
             | Kind::NotYetValid { .. }
@@ -220,6 +223,7 @@ impl PathErrorKind {
             Self::SignatureAlgorithmMismatch(_) => ("its signature algorithm does not fit the issuer's key", "4.1.1.2"),
             Self::UnsupportedKey(_) => ("its key is of a kind or on a curve that is not supported", "4.1.2.7"),
             Self::KeySize { .. } => ("its RSA key is not of a length that is supported", "4.1.2.7"),
+            Self::CompressedPoint => ("its key is not an uncompressed point", "4.1.2.7"),
             Self::KeyDenied(_) => ("its key is denied", ""),
             Self::BadSignature => ("its signature was not made by the issuer's key", ""),
             Self::Expired { .. } => ("expired", "4.1.2.5"),
@@ -327,6 +331,7 @@ impl defmt::Format for PathErrorKind {
             Self::NoKeyCertSign => defmt::write!(f, "NoKeyCertSign"),
             Self::KeyCertSignInLeaf => defmt::write!(f, "KeyCertSignInLeaf"),
             Self::NoDigitalSignature => defmt::write!(f, "NoDigitalSignature"),
+            Self::CompressedPoint => defmt::write!(f, "CompressedPoint"),
             Self::KeyUsage => defmt::write!(f, "KeyUsage"),
             Self::WrongPurpose => defmt::write!(f, "WrongPurpose"),
             Self::EmptyIssuer => defmt::write!(f, "EmptyIssuer"),

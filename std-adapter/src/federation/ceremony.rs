@@ -35,7 +35,13 @@ pub(crate) struct Installed {
 pub(crate) fn request(folder: &Path, site: &str) -> Result<Requested, String> {
     name::label("SITE", site)?;
     let there = folder.join(SITES).join(site);
-    for (path, what) in [(folder.join(MESH), "is the folder of a mesh"), (there.clone(), "exists already")] {
+    let password = folder.join(PASSWORDS).join(site_password(site));
+    for (path, what) in [
+        (folder.join(MESH), "is the folder of a mesh"),
+        (there.clone(), "exists already"),
+        // A key that is elsewhere now may have this password.
+        (password, "exists already"),
+    ] {
         if path.symlink_metadata().is_ok() {
             return Err(format!("{}: {what}, expected a folder of the site's own", path.display()));
         }

@@ -73,7 +73,9 @@ impl Edit {
     pub(crate) fn apply(self, folder: &Folder, passwords: &Passwords<'_>, now: UnixTime) -> Result<Applied, String> {
         let signer = folder.signer(passwords)?;
         let mut after = self.after.clone();
-        after.sequence = next(self.before.sequence)?;
+        // A mesh.json from a backup may be older than what was signed last, which gateways have seen.
+        let signed = folder.stated()?.and_then(|stated| Mesh::parse(&stated.payload).ok());
+        after.sequence = next(signed.map_or(0, |signed| signed.sequence).max(self.before.sequence))?;
         after.previous = Some(mesh::digest(&self.before_text));
         let signer_file = folder.path().join(SIGNER[0]);
         let signer_end = if signer_file.exists() { Some(not_after(&first_certificate(&signer_file)?)?) } else { None };
@@ -220,16 +222,31 @@ pub(crate) fn unlink(folder: &Folder, pair: &Pair) -> Result<Edit, String> {
 ///
 /// # Errors
 /// Fails if the reason or the time cannot be written.
-pub(crate) fn deny(folder: &Folder, denial: &Denial) -> Result<Edit, String> {
+pub(crate) fn deny(folder: &Folder, denial: &Denial, now: UnixTime) -> Result<Edit, String> {
     let mut edit = Edit::begin(folder)?;
     denial.reason.as_deref().map_or(Ok(()), |reason| name::reason("--reason", reason))?;
-    let until = denial.until.as_deref().map(|until| mesh::time("--until", until)).transpose()?.map(mesh::shown);
+    let until = denial.until.as_deref().map(|until| mesh::time("--until", until)).transpose()?;
+    if let Some(over) = until.filter(|until| *until <= now) {
+        return Err(format!("--until: found {}, which is past, expected a time to come", mesh::shown(over)));
+    }
+    let until = until.map(mesh::shown);
     let entry = DeniedKey { key: denial.key.to_string(), reason: denial.reason.clone(), until };
-    match edit.after.denied_keys.iter_mut().find(|denied| denied.key == entry.key) {
-        Some(known) if *known == entry => {}
+    match edit.after.denied_keys.iter_mut().find(|denied| KeyHash::parse(&denied.key) == Some(denial.key)) {
         Some(known) => {
+            // What is not said now stays as it was.
+            let entry = DeniedKey {
+                reason: entry.reason.or_else(|| known.reason.clone()),
+                until: entry.until.or_else(|| known.until.clone()),
+                ..entry
+            };
+            if known.until != entry.until {
+                let end = entry.until.as_deref().unwrap_or("no end");
+                let change = Change::of_all(format!("the denial of the key {} has another end: {end}", denial.key));
+                edit.changes.push(change.cutting());
+            } else if *known != entry {
+                edit.changes.push(Change::of_all(format!("the key {} stays denied, with these words", denial.key)));
+            }
             *known = entry;
-            edit.changes.push(Change::of_all(format!("the key {} stays denied, with these words", denial.key)));
         }
         None => edit.after.denied_keys.push(entry),
     }
@@ -247,7 +264,7 @@ pub(crate) fn deny(folder: &Folder, denial: &Denial) -> Result<Edit, String> {
 /// Fails if the mesh is not valid.
 pub(crate) fn allow(folder: &Folder, key: &KeyHash) -> Result<Edit, String> {
     let mut edit = Edit::begin(folder)?;
-    edit.after.denied_keys.retain(|denied| denied.key != key.to_string());
+    edit.after.denied_keys.retain(|denied| KeyHash::parse(&denied.key) != Some(*key));
     edit.worked_out()
 }
 

@@ -111,7 +111,11 @@ impl Folder {
             )
         })?;
         let opened = key::open(&key, &password)?;
-        Root::open(first_certificate(&certificate)?, opened).map_err(|error| format!("{}: {error}", key.display()))
+        let der = first_certificate(&certificate)?;
+        if !self.mesh()?.0.has_root(&der) {
+            return Err(format!("{}: is no root of mesh.json, expected one of its roots", certificate.display()));
+        }
+        Root::open(der, opened).map_err(|error| format!("{}: {error}", key.display()))
     }
 
     /// Opens the signer's key; `None` if it is not here or there is no password for it.

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use edgetrust_core::time::Utc;
 use edgetrust_core::x509::{Certificate, KeyHash};
-use pki_types::UnixTime;
+use pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -95,6 +95,11 @@ pub(crate) struct DeniedKey {
 }
 
 impl Mesh {
+    /// Returns whether a certificate is one of the roots.
+    pub(super) fn has_root(&self, der: &CertificateDer<'_>) -> bool {
+        self.roots.iter().any(|root| BASE64_STANDARD.decode(root).is_ok_and(|root| root == der.as_ref()))
+    }
+
     /// Reads the file's text and checks it.
     ///
     /// # Errors

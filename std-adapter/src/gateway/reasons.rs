@@ -27,6 +27,7 @@ fn path_errors() -> Vec<Kind> {
         Kind::SignatureAlgorithmMismatch(oid),
         Kind::UnsupportedKey(oid),
         Kind::KeySize { bits: 1024 },
+        Kind::CompressedPoint,
         Kind::KeyDenied(KeyHash::new([0; 32])),
         Kind::BadSignature,
         Kind::Expired { not_after: now, now },

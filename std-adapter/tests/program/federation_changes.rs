@@ -176,9 +176,9 @@ fn keys_are_denied_and_allowed() {
     let file = arg(&made.file("sites/b/ca.pem"));
     let said = made.refused(&format!("deny --certificate {file}"), 1);
     assert!(said.contains("b: no certificate of its CA is accepted"), "{said}");
-    made.done(&format!("deny --certificate {file} --yes --reason stolen --until 2027-01-01"));
+    made.done(&format!("deny --certificate {file} --yes --reason stolen --until 2126-01-01"));
     let key = hash("sites/b/ca.pem");
-    let denied = json!([{"key": key, "reason": "stolen", "until": "2027-01-01T00:00:00Z"}]);
+    let denied = json!([{"key": key, "reason": "stolen", "until": "2126-01-01T00:00:00Z"}]);
     assert_eq!(made.json("mesh.json")["denied_keys"], denied);
     for (file, whose) in [("root/root.pem", "no certificate under the root"), ("signer/signer.pem", "no gateway takes")]
     {
@@ -194,6 +194,14 @@ fn keys_are_denied_and_allowed() {
         let error = made.refused(command, 2);
         assert!(error.contains(expected), "{command}: {error}");
     }
+    // What is not said again stays, and another end is a change of its own.
+    made.done(&format!("deny --key {key} --reason found"));
+    let denied = json!([{"key": key, "reason": "found", "until": "2126-01-01T00:00:00Z"}]);
+    assert_eq!(made.json("mesh.json")["denied_keys"], denied);
+    let error = made.refused(&format!("deny --key {key} --until 2026-01-01"), 2);
+    assert!(error.contains("--until: found 2026-01-01T00:00:00Z, which is past"), "{error}");
+    let said = made.refused(&format!("deny --key {key} --until 2125-01-01"), 1);
+    assert!(said.contains("has another end: 2125-01-01T00:00:00Z"), "{said}");
     made.done(&format!("allow --key {key}"));
     assert_eq!(made.json("mesh.json")["denied_keys"], json!([]));
     assert_eq!(made.done(&format!("allow --key {key}")), "nothing to change\n");
@@ -420,5 +428,33 @@ fn the_gateway_takes_its_configuration() {
             assert!(text.contains(&format!("feed lets in gateway.{other}.example of site {other}")), "{text}");
             assert!(text.contains(&format!("feed leads to gateway.{other}.example of site {other}")), "{text}");
         }
+    }
+}
+
+#[test]
+fn a_mesh_from_a_backup_gets_a_sequence_above_all_that_were_signed() {
+    let made = Made::new();
+    let backup = made.read("mesh.json");
+    let key = |digit: &str| format!("sha256:{}", digit.repeat(64));
+    for digit in ["1", "2", "3"] {
+        made.done(&format!("deny --key {}", key(digit)));
+    }
+    assert_eq!(made.json("mesh.json")["sequence"], 4);
+    std::fs::write(made.file("mesh.json"), backup).unwrap();
+    let said = made.done(&format!("deny --key {}", key("4")));
+    assert!(said.contains("sequence 5, signed"), "{said}");
+}
+
+#[test]
+fn the_root_of_another_mesh_issues_nothing_here() {
+    let (made, other) = (Made::new(), tempfile::tempdir().unwrap());
+    let there = arg(&other.path().join("mesh"));
+    let said = federation(&["init", &there, "--name", "Other", "--site", "x=x.example"]);
+    assert_eq!(said.status.code(), Some(0), "{said:?}");
+    let (from, to) = (&there, arg(&made.path));
+    shell(other.path(), &format!("cp {from}/root/* {to}/root/ && cp {from}/passwords/root {to}/passwords/root"));
+    for command in ["add --site d=d.example", "signer"] {
+        let error = made.refused(command, 2);
+        assert!(error.contains("root.pem: is no root of mesh.json, expected one of its roots"), "{error}");
     }
 }

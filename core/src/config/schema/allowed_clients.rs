@@ -48,7 +48,7 @@ static ALLOWED_CLIENT: Object = Object {
             doc: described(
                 "CAs that its certificate must come from: files, or sha256: and the hash of the CA's key; default: any CA below client_ca_files",
             ),
-            kind: Kind::Texts(|raw, text| {
+            kind: Kind::Narrowing(|raw, text| {
                 let RawClients { items, issuers } = &mut raw.gateway.allowed_clients;
                 push_issuer(issuers, text, ISSUERS_FULL)?;
                 let until = count(&issuers.items);

@@ -18,6 +18,8 @@ pub(in crate::config) enum Kind {
     /// A list of texts: the function is called when the list begins, and for each text. `null`, as Go writes it, is a
     /// list that is not written.
     Texts(for<'a> fn(&mut Raw<'a>, Option<&'a str>) -> Result<(), Refused>),
+    /// A list of texts that narrows what is accepted: `null` is refused, since leaving the key out accepts more.
+    Narrowing(for<'a> fn(&mut Raw<'a>, Option<&'a str>) -> Result<(), Refused>),
     /// A list of texts that decides which clients are let in: `null` is refused, since it could mean nobody or
     /// everybody.
     Rules(for<'a> fn(&mut Raw<'a>, Option<&'a str>) -> Result<(), Refused>),

@@ -73,7 +73,7 @@ macro_rules! server_issuers {
             doc: described(
                 "CAs that a server's own certificate must come from: files, or sha256: and the hash of the CA's key; default: any CA below ca_files",
             ),
-            kind: Kind::Texts(|raw, text| push_issuer(&mut raw.side().server_issuers, text, LIST_FULL)),
+            kind: Kind::Narrowing(|raw, text| push_issuer(&mut raw.side().server_issuers, text, LIST_FULL)),
         }
     };
 }

@@ -217,7 +217,7 @@ pub(super) fn deny(args: Deny) -> Outcome {
         (None, None) => return Err("found neither --certificate nor --key, expected one".into()),
     };
     let folder = Folder::open(&args.place.folder)?;
-    let edit = federation::deny(&folder, &Denial { key, reason: args.reason, until: args.until })?;
+    let edit = federation::deny(&folder, &Denial { key, reason: args.reason, until: args.until }, clock::now())?;
     make(&args.place, &folder, edit, args.consent.yes, &passwords(&None, &args.signer))
 }
 
