@@ -65,7 +65,9 @@ fn client_trust<'a>(at: &ConfigPlace<'a>, side: &ServerSide<'_, 'a>) -> Result<C
     let pins = &trust.pinned_certificates;
     #[cfg(not(feature = "gateway"))]
     let pins = &NO_PINS;
-    if cas.items.is_empty() && pins.items.is_empty() && !(side.of_mesh && !cas.written && !pins.written) {
+    // A mesh can say whom to trust, but an empty list that is written names nobody.
+    let left_to_mesh = side.of_mesh && !cas.written && !pins.written;
+    if cas.items.is_empty() && pins.items.is_empty() && !left_to_mesh {
         let (key, found) = unnamed("client_ca_files", cas, pins);
         return at.fail(key, found, "a list of files with the CAs of clients, or pinned_certificates");
     }
@@ -178,8 +180,10 @@ pub(super) fn client<'a>(at: &ConfigPlace<'a>, side: &ClientSide<'_, 'a>) -> Res
     let pins = &side.trust.pinned_certificates;
     #[cfg(not(feature = "gateway"))]
     let pins = &NO_PINS;
-    let none = cas.items.is_empty() && pins.items.is_empty();
-    if !side.system_roots && none && !side.insecure_skip_verify && !(side.of_mesh && !cas.written && !pins.written) {
+    // A mesh can say whom to trust, but an empty list that is written names nobody.
+    let left_to_mesh = side.of_mesh && !cas.written && !pins.written;
+    let none = cas.items.is_empty() && pins.items.is_empty() && !left_to_mesh;
+    if !side.system_roots && none && !side.insecure_skip_verify {
         let (key, found) = unnamed("ca_files", cas, pins);
         return at.fail(key, found, "a list of files, or pinned_certificates, since use_system_roots is false");
     }
