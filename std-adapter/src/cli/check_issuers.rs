@@ -30,7 +30,9 @@ pub(super) fn clients(
                 let from: Vec<_> = issuers.iter().flat_map(|issuer| keys(issuer, findings)).collect();
                 warn_of_issuers(&shown, &from, anchors, denied, findings);
                 let from: Vec<_> = from.into_iter().map(|(what, _)| what).collect();
-                findings.add(Level::Ok, format!("clients with the {shown}, issued by {}", from.join(" or ")));
+                if !from.is_empty() {
+                    findings.add(Level::Ok, format!("clients with the {shown}, issued by {}", from.join(" or ")));
+                }
             }
             None => {
                 if let RuleName::CommonName(name) = name {
@@ -71,8 +73,14 @@ fn keys(issuer: &str, findings: &mut Findings) -> Vec<(String, KeyHash)> {
     match pem::read_certificates(Path::new(issuer)) {
         Ok(ders) => {
             let certificates = ders.iter().flat_map(|der| Certificate::from_der(der));
-            let of = |one: Certificate<'_>| (format!("{}", one.subject()), KeyHash::of(&one.subject_public_key_info()));
-            certificates.map(of).collect()
+            let (cas, others): (Vec<_>, Vec<_>) = certificates
+                .partition(|one| one.extensions().basic_constraints.is_some_and(|constraints| constraints.ca));
+            for other in others {
+                let subject = other.subject();
+                findings.once(Level::Error, format!("{issuer}: {subject} is no CA, so it cannot have issued any"));
+            }
+            let of = |one: Certificate<'_>| (one.subject().to_string(), KeyHash::of(&one.subject_public_key_info()));
+            cas.into_iter().map(of).collect()
         }
         Err(error) => {
             findings.once(Level::Error, error.to_string());

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use edgetrust_core::x509::{Certificate, KeyHash};
 
 use super::folder::{MESH, PASSWORDS, PUBLIC, PUBLIC_FOLDER, SECRET, SECRET_FOLDER, SITES, first_certificate};
-use super::folder::{site_password, unfinished};
+use super::folder::{lock, site_password, unfinished};
+use super::init::pem;
 use super::key::{self, Password};
 use super::mesh::Mesh;
 use super::place::{look, make, move_to, remove_all, replace};
@@ -34,24 +35,31 @@ pub(crate) struct Installed {
 /// Fails if the folder is that of a mesh, or has this site already.
 pub(crate) fn request(folder: &Path, site: &str) -> Result<Requested, String> {
     name::label("SITE", site)?;
-    let there = folder.join(SITES).join(site);
-    let password = folder.join(PASSWORDS).join(site_password(site));
-    for (path, what) in [
-        (folder.join(MESH), "is the folder of a mesh"),
-        (there.clone(), "exists already"),
-        // A key that is elsewhere now may have this password.
-        (password, "exists already"),
-    ] {
-        if path.symlink_metadata().is_ok() {
-            return Err(format!("{}: {what}, expected a folder of the site's own", path.display()));
+    let (there, staged) = (folder.join(SITES).join(site), folder.join(SITES).join(unfinished(site)));
+    let free = || {
+        let password = folder.join(PASSWORDS).join(site_password(site));
+        for (path, what, counts) in [
+            (folder.join(MESH), "is the folder of a mesh", true),
+            (there.clone(), "exists already", true),
+            // A key that is elsewhere now may have this password, unless a request was interrupted.
+            (password, "exists already", staged.symlink_metadata().is_err()),
+        ] {
+            if counts && path.symlink_metadata().is_ok() {
+                return Err(format!("{}: {what}, expected a folder of the site's own", path.display()));
+            }
         }
-    }
+        Ok(())
+    };
+    free()?;
+    make(folder, SECRET_FOLDER)?;
+    let _lock = lock(folder)?;
+    // Another command may have been here before the lock.
+    free()?;
     let (sites, passwords) = (folder.join(SITES), folder.join(PASSWORDS));
-    for (folder, mode) in [(folder, SECRET_FOLDER), (&sites, PUBLIC_FOLDER), (&passwords, SECRET_FOLDER)] {
+    for (folder, mode) in [(&sites, PUBLIC_FOLDER), (&passwords, SECRET_FOLDER)] {
         make(folder, mode)?;
     }
     let (key, password) = (key::generate()?, Password::random()?);
-    let staged = sites.join(unfinished(site));
     remove_all(&staged)?;
     make(&staged, PUBLIC_FOLDER)?;
     replace(&staged.join("ca.key"), key::encrypt(&key, &password)?.as_bytes(), SECRET)?;
@@ -64,7 +72,8 @@ pub(crate) fn request(folder: &Path, site: &str) -> Result<Requested, String> {
     Ok(Requested { key: hash(&spki), request })
 }
 
-/// Puts the certificate of a site's CA beside its key, with all files that lie beside the certificate.
+/// Puts the certificate of a site's CA beside its key, with the root's certificate and the mesh that lie beside it. All
+/// other files are made here: whoever carries the folder must not choose what runs at the site.
 ///
 /// # Errors
 /// Fails if the certificate is for another key or by another root than the one beside it, if the mesh beside it does not
@@ -77,8 +86,8 @@ pub(crate) fn install(folder: &Path, file: &Path) -> Result<Installed, String> {
     let root_der = first_certificate(&from.join("root.pem"))?;
     let root = Certificate::from_der(&root_der).map_err(|error| error.to_string())?;
     issued_by(&parsed, &root).map_err(at)?;
-    let mesh = look(&from.join(MESH))?.ok_or_else(|| at(format!("found no {MESH} beside it")))?;
-    let mesh = Mesh::parse(&mesh).map_err(|error| format!("{}: {error}", from.join(MESH).display()))?;
+    let text = look(&from.join(MESH))?.ok_or_else(|| at(format!("found no {MESH} beside it")))?;
+    let mesh = Mesh::parse(&text).map_err(|error| format!("{}: {error}", from.join(MESH).display()))?;
     let spki = parsed.subject_public_key_info();
     let key = hash(spki.der);
     let site = mesh.sites.iter().find(|site| {
@@ -93,11 +102,9 @@ pub(crate) fn install(folder: &Path, file: &Path) -> Result<Installed, String> {
     if look(&present)?.is_some_and(|present| Some(present) != look(file).ok().flatten()) {
         return Err(format!("{}: exists already, expected no other certificate there", present.display()));
     }
-    for name in site::PUBLIC_FILES {
-        let source = if name == "ca.pem" { file.to_owned() } else { from.join(name) };
-        let octets = look(&source)?.ok_or_else(|| format!("{}: not there", source.display()))?;
-        replace(&there.join(name), &octets, PUBLIC)?;
-    }
+    replace(&there.join(MESH), &text, PUBLIC)?;
+    let authority = site::Authority { root_pem: &pem(&root_der), ca_pem: &pem(&certificate), key_pem: None };
+    site::write(&there, &mesh, site, &authority)?;
     Ok(Installed { folder: there, root: KeyHash::of(&root.subject_public_key_info()) })
 }
 

@@ -73,13 +73,7 @@ impl Folder {
     /// # Errors
     /// Fails if there is no mesh in the folder, another command uses it, or it cannot be written to.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        let lock = File::open(path).map_err(failed(path, "opened"))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(format!("{}: another command uses it", path.display())),
-            Err(TryLockError::Error(error)) => return Err(failed(path, "locked")(error)),
-        }
-        let folder = Self { path: path.to_owned(), _lock: lock };
+        let folder = Self { path: path.to_owned(), _lock: lock(path)? };
         folder.settle()?;
         Ok(folder)
     }
@@ -249,6 +243,16 @@ impl Folder {
     /// Returns whether the mesh is signed.
     pub(crate) fn signed(&self) -> Result<Signed, String> {
         signed(&self.path)
+    }
+}
+
+/// Locks a folder, until the file is dropped or the process ends.
+pub(super) fn lock(path: &Path) -> Result<File, String> {
+    let lock = File::open(path).map_err(failed(path, "opened"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(format!("{}: another command uses it", path.display())),
+        Err(TryLockError::Error(error)) => Err(failed(path, "locked")(error)),
     }
 }
 

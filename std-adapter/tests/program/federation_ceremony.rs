@@ -53,7 +53,11 @@ fn keys_stay_where_they_were_made() {
     let said = machines.done("sign root site/sites/a/ca.csr --site a=a.example");
     assert_eq!(said, "nothing to change\n");
     shell(machines.folder.path(), "cp -r root/sites/a back");
+    // Whoever carries the folder does not choose what runs at the site.
+    let unit = read(&machines.path("back/edgetrust.service"));
+    std::fs::write(machines.path("back/edgetrust.service"), "[Service]\nExecStart=/bin/evil\n").unwrap();
     let said = machines.done("install site back/ca.pem");
+    assert_eq!(read(&machines.path("site/sites/a/edgetrust.service")), unit);
     let root = shell(
         machines.folder.path(),
         "openssl x509 -in root/root/root.pem -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum",
@@ -68,6 +72,21 @@ fn keys_stay_where_they_were_made() {
     for name in ["ca.json", "gateway.json", "mesh.json", "root.pem", "step-ca.service", "compose.yaml", "README.txt"] {
         assert_eq!(read(&machines.path("site/sites/a").join(name)), read(&machines.path("back").join(name)), "{name}");
     }
+}
+
+#[test]
+fn the_password_of_a_key_that_is_elsewhere_stays() {
+    let machines = Machines::new();
+    machines.done("request site a");
+    let password = read(&machines.path("site/passwords/site-a"));
+    std::fs::rename(machines.path("site/sites/a"), machines.path("elsewhere")).unwrap();
+    let error = machines.refused(&["request", &arg(&machines.path("site")), "a"]);
+    assert!(error.contains("passwords/site-a: exists already"), "{error}");
+    assert_eq!(read(&machines.path("site/passwords/site-a")), password);
+    // What an interruption leaves has no key that counts.
+    std::fs::rename(machines.path("elsewhere"), machines.path("site/sites/.a.new")).unwrap();
+    machines.done("request site a");
+    assert_ne!(read(&machines.path("site/passwords/site-a")), password);
 }
 
 #[test]

@@ -452,7 +452,7 @@ fn the_root_of_another_mesh_issues_nothing_here() {
     let said = federation(&["init", &there, "--name", "Other", "--site", "x=x.example"]);
     assert_eq!(said.status.code(), Some(0), "{said:?}");
     let (from, to) = (&there, arg(&made.path));
-    shell(other.path(), &format!("cp {from}/root/* {to}/root/ && cp {from}/passwords/root {to}/passwords/root"));
+    shell(other.path(), &format!("cd {from} && cp root/* {to}/root && cp passwords/root {to}/passwords"));
     for command in ["add --site d=d.example", "signer"] {
         let error = made.refused(command, 2);
         assert!(error.contains("root.pem: is no root of mesh.json, expected one of its roots"), "{error}");

@@ -98,6 +98,8 @@ fn an_issuer_that_is_no_ca_is_refused_by_name() {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && text.contains(said), "{text}");
         assert!(text.contains("tunnel in: allowed_clients: CN location-b: "), "{text}");
+        let output = edgetrust(&["check", "--config", &arg(&mesh.file)]);
+        assert_eq!(output.status.code(), Some(1), "check and run agree");
     }
 }
 

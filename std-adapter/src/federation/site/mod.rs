@@ -21,20 +21,6 @@ pub(super) const GATEWAY: &str = "gateway.json";
 /// What to do with the files.
 pub(super) const README: &str = "README.txt";
 
-/// All files of a site but its key, for the ceremony in which the key stays at the site. The certificate is the last:
-/// with it all is there.
-pub(super) const PUBLIC_FILES: [&str; 9] = [
-    "root.pem",
-    "ca.json",
-    GATEWAY,
-    "mesh.json",
-    "step-ca.service",
-    "edgetrust.service",
-    "compose.yaml",
-    README,
-    "ca.pem",
-];
-
 /// The certificates and the encrypted key of a site's CA.
 pub(super) struct Authority<'a> {
     pub(super) root_pem: &'a str,
@@ -51,13 +37,14 @@ pub(super) fn write(folder: &Path, mesh: &Mesh, site: &Site, authority: &Authori
     }
     for (name, text) in [
         ("root.pem", authority.root_pem),
-        ("ca.pem", authority.ca_pem),
         ("ca.json", &ca_json::ca_json(&names)),
         (GATEWAY, &gateway_json(mesh, site, &Addresses::default())?),
         ("step-ca.service", services::STEP_CA),
         ("edgetrust.service", services::EDGETRUST),
         ("compose.yaml", services::COMPOSE),
         (README, &readme(mesh, site)?),
+        // With it all is there.
+        ("ca.pem", authority.ca_pem),
     ] {
         replace(&folder.join(name), text.as_bytes(), PUBLIC)?;
     }
