@@ -167,7 +167,8 @@ impl Plan {
         let unsigned = Unsigned {
             issuer: self.name(choices),
             subject,
-            spki: der::spki(der::P256, &[key; 65]),
+            // An uncompressed point by its first octet, which is all that is looked at here.
+            spki: der::spki(der::P256, &[&[4][..], &[key; 64]].concat()),
             extensions,
             algorithm: der::ECDSA_SHA256.to_vec(),
         };
