@@ -1,23 +1,14 @@
 //! Tests the configuration file: accepted and refused texts, and the errors.
 
+mod config_file;
+
+use config_file::{parse, refused};
 use edgetrust_core::config::{
     ChallengeType, Config, CredentialSource, Files, MinVersion, ProxyProtocol, Server, TunnelKind, reference,
 };
 
 /// ADR-001's own block, with its comments.
 const ADR: &str = include_str!("data/adr-001.jsonc");
-
-fn parse<T>(json: &str, look: impl FnOnce(&Config<'_>) -> T) -> Result<T, String> {
-    let mut bytes = json.as_bytes().to_vec();
-    match Config::parse(&mut bytes) {
-        Ok(config) => Ok(look(&config)),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn refused(json: &str) -> String {
-    parse(json, |_| ()).expect_err(json)
-}
 
 /// Returns the ADR's block with one text, which it must contain, replaced.
 fn adr_with(from: &str, to: &str) -> String {

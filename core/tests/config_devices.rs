@@ -1,18 +1,9 @@
 //! Tests the configuration of devices, and of the gateway's server at which they renew their certificates.
 
-use edgetrust_core::config::{ChallengeType, Config, CredentialSource, Enroll, Files, KeyType, MinVersion, Remote};
+mod config_file;
 
-fn parse<T>(json: &str, look: impl FnOnce(&Config<'_>) -> T) -> Result<T, String> {
-    let mut bytes = json.as_bytes().to_vec();
-    match Config::parse(&mut bytes) {
-        Ok(config) => Ok(look(&config)),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn refused(json: &str) -> String {
-    parse(json, |_| ()).expect_err(json)
-}
+use config_file::{parse, refused};
+use edgetrust_core::config::{ChallengeType, CredentialSource, Enroll, Files, KeyType, MinVersion, Remote};
 
 /// Returns a text with one part, which it must contain, replaced.
 fn with(text: &str, from: &str, to: &str) -> String {

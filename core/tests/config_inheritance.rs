@@ -1,20 +1,11 @@
 //! Tests a tunnel's inheritance from `security.tls`, incomplete sections, and the reading of names and paths.
 
+mod config_file;
+
+use config_file::{parse, refused};
 use edgetrust_core::config::{
     ClientTls, Config, CredentialSource, Files, MinVersion, Origin, PathKind, Server, TunnelKind, reference,
 };
-
-fn parse<T>(json: &str, look: impl FnOnce(&mut Config<'_>) -> T) -> Result<T, String> {
-    let mut bytes = json.as_bytes().to_vec();
-    match Config::parse(&mut bytes) {
-        Ok(mut config) => Ok(look(&mut config)),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn refused(json: &str) -> String {
-    parse(json, |_| ()).expect_err(json)
-}
 
 /// Returns a file with these two sections, and one tunnel with this `tls`, or without one if it is empty.
 fn file(mode: &str, shared: &str, tls: &str) -> String {

@@ -1,25 +1,16 @@
 //! Tests the keys that bind names to issuers, and those that deny keys: their half-written forms above all.
 
+mod config_file;
+
+use config_file::{parse, refused};
 use std::time::Duration;
 
-use edgetrust_core::config::{AllowedClients, ClientTrust, Config, Device, Server, TunnelKind};
+use edgetrust_core::config::{AllowedClients, ClientTrust, Device, Server, TunnelKind};
 use edgetrust_core::identity::RuleName;
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::x509::KeyHash;
 
 const HASH: &str = "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
-
-fn parse<T>(json: &str, look: impl FnOnce(&mut Config<'_>) -> T) -> Result<T, String> {
-    let mut bytes = json.as_bytes().to_vec();
-    match Config::parse(&mut bytes) {
-        Ok(mut config) => Ok(look(&mut config)),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn refused(json: &str) -> String {
-    parse(json, |_| ()).expect_err(json)
-}
 
 /// Makes a file whose server has this in its `mtls`.
 fn mtls(body: &str) -> String {

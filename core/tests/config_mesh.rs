@@ -1,14 +1,9 @@
 //! Tests the keys of tunnels that follow from a mesh: what they may leave out, and their half-written forms.
 
-use edgetrust_core::config::{Config, MeshOfSites, Server, Service, TunnelKind};
+mod config_file;
 
-fn parse<T>(json: &str, look: impl FnOnce(&mut Config<'_>) -> T) -> Result<T, String> {
-    let mut bytes = json.as_bytes().to_vec();
-    match Config::parse(&mut bytes) {
-        Ok(mut config) => Ok(look(&mut config)),
-        Err(error) => Err(error.to_string()),
-    }
-}
+use config_file::parse;
+use edgetrust_core::config::{MeshOfSites, Server, Service, TunnelKind};
 
 /// Makes a file with a mesh, these shared settings and one tunnel.
 fn file(shared: &str, tunnel: &str) -> String {

@@ -1,18 +1,9 @@
 //! Tests every subset of keys of each object: no incomplete object opens more than the same file with the missing key.
 
+mod config_file;
+
+use config_file::{parse, refused};
 use edgetrust_core::config::{Config, CredentialSource, Device, Server, TunnelKind};
-
-fn parse<T>(json: &str, look: impl FnOnce(&mut Config<'_>) -> T) -> Result<T, String> {
-    let mut bytes = json.as_bytes().to_vec();
-    match Config::parse(&mut bytes) {
-        Ok(mut config) => Ok(look(&mut config)),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn refused(json: &str) -> String {
-    parse(json, |_| ()).expect_err(json)
-}
 
 /// Returns a file with these two sections, and one tunnel with this `tls`, or without one if it is empty.
 fn file(mode: &str, shared: &str, tls: &str) -> String {

@@ -46,6 +46,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     (
         "edgetrust-core",
         &[
+            "base64ct",
             "defmt",
             "der",
             "ed25519-dalek",

@@ -19,7 +19,7 @@ pub struct Acme<'a> {
     pub issuer_bundle: Option<&'a str>,
     /// External account binding (RFC 8555 section 7.3.4).
     pub eab: Option<Eab<'a>>,
-    /// Where and how certificates are ordered.
+    /// The settings for ordering certificates.
     pub ordering: AcmeOrdering<&'a str>,
 }
 
@@ -31,7 +31,7 @@ impl<'a> Deref for Acme<'a> {
     }
 }
 
-/// Where and how certificates are ordered, with texts of type `T`. The configuration and whoever orders certificates
+/// The settings for ordering certificates, with texts of type `T`. The configuration and whoever orders certificates
 /// hold this same type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcmeOrdering<T> {

@@ -34,7 +34,8 @@ pub struct AllowedClients<'a> {
 }
 
 impl<'a> AllowedClients<'a> {
-    /// Returns the allowed names of `allowed_clients` of one side, each with its issuers (files, and hashes of keys), or `None` for any issuer.
+    /// Returns the names of one side's `allowed_clients`, each with its issuers (files, and hashes of keys), or `None`
+    /// for any issuer.
     pub fn of(&self, allowed: Span) -> impl Iterator<Item = (RuleName<'a>, Option<&[&'a str]>)> {
         let rules = allowed.of(&self.rules).iter();
         rules.map(|(name, issuers)| (*name, issuers.map(|issuers| issuers.of(&self.issuers))))

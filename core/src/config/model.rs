@@ -63,7 +63,7 @@ pub type DeniedKeys<'a> = heapless::Vec<DeniedKey<'a>, MAX_DENIED_KEYS>;
 pub struct DeniedKey<'a> {
     /// The key.
     pub key: KeyHash,
-    /// Why, for people.
+    /// The reason, for people.
     pub reason: Option<&'a str>,
     /// The last second of the denial, or `None` for ever.
     pub until: Option<UnixTime>,

@@ -1,4 +1,4 @@
-//! What errors about a JSON text have in common: the place, and the value found there.
+//! The parts that errors about a JSON text have in common: the place, and the value found there.
 
 use core::fmt;
 

@@ -43,7 +43,7 @@ impl<'a> Element<'a> for EncodedCertificate<'a> {
     }
 }
 
-/// What names the key of a site's CA.
+/// The key of a site's CA, by a certificate or by its hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SiteIssuer<'a> {
     /// A certificate of the CA.

@@ -1,4 +1,4 @@
-//! What orders the editions of one mesh.
+//! The order of a mesh's editions.
 
 use core::fmt;
 

@@ -16,11 +16,11 @@ pub struct MeshError<'a> {
     pub found: Found<'a>,
     /// The value expected.
     pub expected: &'static str,
-    /// What else is known about the error.
+    /// Further details of the error.
     pub detail: Option<Detail<'a>>,
 }
 
-/// What is known about an error beside the values found and expected.
+/// Details of an error beside the values found and expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail<'a> {
     /// The known key that a misspelt one is nearest to.

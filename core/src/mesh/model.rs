@@ -161,7 +161,7 @@ pub(super) fn read_ports<'a>(
     })
 }
 
-/// What sites reach each other for: a port of their gateways.
+/// A service that sites reach at each other: a port of their gateways.
 #[derive(Clone, Copy, Debug)]
 pub struct Service<'a> {
     name: &'a str,

@@ -1,4 +1,4 @@
-//! Which of two editions of a mesh is in force.
+//! Decides which of two editions of a mesh is in force.
 
 use core::fmt;
 
@@ -54,7 +54,7 @@ pub struct InForce<'a> {
     pub edition: Edition,
 }
 
-/// What follows from an offer that is not refused.
+/// The result of an offer that is not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// The offer comes into force.
@@ -113,7 +113,7 @@ pub enum NotTaken<'a> {
 /// Decides whether an offer comes into force. The anchors of `trust` are the roots that are held, its denied keys those of
 /// the mesh in force: an offer is judged by them when its signature is verified, and by its own denials here.
 ///
-/// What an administrator wrote without a signature is taken, whatever its sequence, until a signed mesh was in force.
+/// A mesh without a signature is the administrator's and is taken, whatever its sequence, until a signed one was in force.
 ///
 /// # Errors
 /// [`NotTaken`], with the reason. The mesh in force stays, even where it has expired.

@@ -1,4 +1,4 @@
-//! Who reaches whom: what a gateway's tunnels follow from.
+//! Derives a gateway's tunnels from the links of a mesh.
 
 use core::fmt;
 use core::net::IpAddr;
@@ -144,7 +144,7 @@ impl Link<'_> {
     }
 }
 
-/// How a side of a link has a site.
+/// The way in which a side of a link names a site.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
     Named,

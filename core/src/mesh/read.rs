@@ -321,7 +321,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What is found where a list has one element too many.
+/// The value found where a list has one element too many.
 pub(super) const MORE: Found<'static> = Found::Literal("more");
 
 fn bit(place: u32) -> u32 {

@@ -1,4 +1,4 @@
-//! Who signed a mesh: a certificate that a held root issued for nothing else.
+//! Verifies the signer of a mesh: a certificate that a held root issued for nothing else.
 
 use pki_types::{SignatureVerificationAlgorithm, UnixTime, alg_id};
 

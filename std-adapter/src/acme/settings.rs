@@ -100,7 +100,7 @@ pub struct Settings {
     pub denied_keys: Vec<DeniedKey>,
     /// The external account binding.
     pub eab: Option<Eab>,
-    /// Where and how certificates are ordered.
+    /// The settings for ordering certificates.
     pub ordering: AcmeOrdering<String>,
     /// The certificate's purposes.
     pub purposes: Purposes,

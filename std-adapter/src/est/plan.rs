@@ -44,7 +44,7 @@ pub struct Plan {
 /// The reason that `gateway.est` does not become a plan.
 #[derive(Debug)]
 pub enum PlanError {
-    /// What it shares with tunnels is faulty: certificates, the server's credential, its trust in devices.
+    /// A setting that it shares with tunnels is faulty: certificates, the server's credential, its trust in devices.
     Tls(gateway::PlanError),
     /// The `acme` section cannot be used.
     Acme(SettingsError),

@@ -1,4 +1,4 @@
-//! What a change of the mesh means, and for whom.
+//! Describes a change of the mesh, site by site.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ pub(crate) struct Change {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) site: Option<String>,
     pub(crate) what: String,
-    /// Whether it takes away what a site could do before.
+    /// True if it takes away what a site could do before.
     pub(crate) cuts: bool,
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Edit {
     before: Mesh,
     before_text: Vec<u8>,
     after: Mesh,
-    /// What is different afterwards.
+    /// The difference that it makes.
     pub(crate) changes: Vec<Change>,
     /// The CA of a site that is added, and the root's certificate.
     authority: Option<(NewAuthority, pki_types::CertificateDer<'static>)>,

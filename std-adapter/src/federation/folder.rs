@@ -41,7 +41,7 @@ pub(super) const PUBLIC: u32 = 0o644;
 pub(super) const SECRET_FOLDER: u32 = 0o700;
 pub(super) const PUBLIC_FOLDER: u32 = 0o755;
 
-/// Where passwords of keys come from: a file that an option names, the file in `passwords/`, or a person.
+/// The sources of passwords of keys: a file that an option names, the file in `passwords/`, or a person.
 pub(crate) struct Passwords<'a> {
     pub(crate) root: Option<&'a Path>,
     pub(crate) signer: Option<&'a Path>,
@@ -49,7 +49,7 @@ pub(crate) struct Passwords<'a> {
     pub(crate) ask: &'a dyn Fn(&Path) -> Result<Option<Password>, String>,
 }
 
-/// Whether `mesh.signed.json` says what `mesh.json` says.
+/// The state of `mesh.signed.json`, compared with `mesh.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signed {
     /// It does, by a signer of this generation.

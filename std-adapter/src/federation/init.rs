@@ -18,7 +18,7 @@ use super::requested::RequestedKey;
 use super::signature::{self, Signer};
 use super::{name, site};
 
-/// How long a mesh file can be taken.
+/// The time for which a mesh file can be taken.
 const MESH_LIFE: u64 = 365 * 86_400;
 
 /// A site that is to be made.
@@ -27,7 +27,7 @@ pub(crate) struct NewSite {
     pub(crate) name: String,
     pub(crate) domain: String,
     pub(crate) address: Option<String>,
-    /// Whether its CA may issue URIs of the domain, as SPIFFE has them.
+    /// True if its CA may issue URIs of the domain, as SPIFFE has them.
     pub(crate) spiffe: bool,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct NewSite {
 #[derive(Debug)]
 pub(crate) struct Init {
     pub(crate) name: String,
-    /// Whether there are no sites yet.
+    /// True if there are no sites yet.
     pub(crate) root_only: bool,
     pub(crate) sites: Vec<NewSite>,
     /// Names and ports; none stands for one of the default.
@@ -51,9 +51,9 @@ pub(crate) struct Init {
 pub(crate) struct Made {
     pub(crate) mesh: Mesh,
     pub(crate) links: Vec<Pair>,
-    /// Whether nobody named a link.
+    /// True if nobody named a link.
     pub(crate) linked_by_default: bool,
-    /// When the root ends.
+    /// The end of the root.
     pub(crate) root_not_after: UnixTime,
 }
 

@@ -1,4 +1,4 @@
-//! Who may reach whom: the links of a mesh as pairs of sites, added and taken away one by one.
+//! The links of a mesh as pairs of sites, added and taken away one by one.
 
 use std::collections::BTreeSet;
 

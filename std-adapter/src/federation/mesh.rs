@@ -66,7 +66,7 @@ pub(crate) struct Gateway {
     pub(crate) ports: Option<std::collections::BTreeMap<String, u16>>,
 }
 
-/// What sites reach at other sites, each by a port.
+/// A service that sites reach at other sites, by a port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Service {
@@ -74,7 +74,7 @@ pub(crate) struct Service {
     pub(crate) port: u16,
 }
 
-/// Who may reach whom: each site of `from` each site of `to`.
+/// A permission: each site of `from` reaches each site of `to`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Link {

@@ -1,4 +1,4 @@
-//! What sites, services, meshes and domains may be called.
+//! Checks the names of sites, services, meshes and domains.
 
 use std::net::IpAddr;
 

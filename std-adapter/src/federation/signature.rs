@@ -40,7 +40,7 @@ struct Flattened {
     signature: String,
 }
 
-/// What a signed file says of itself. Nothing here verifies it.
+/// The claims of a signed file, which nothing here verifies.
 pub(super) struct Stated {
     /// The octets of the `mesh.json` that was signed.
     pub(super) payload: Vec<u8>,

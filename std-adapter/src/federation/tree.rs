@@ -1,4 +1,4 @@
-//! What a mesh's folder holds: the tree of its certificates with their ends, its links and its denials.
+//! The contents of a mesh's folder: the tree of its certificates with their ends, its links and its denials.
 
 use std::path::Path;
 

@@ -90,10 +90,10 @@ pub(crate) struct SiteMesh<'m> {
     roots: Vec<CertificateDer<'static>>,
 }
 
-/// What a mesh says of a tunnel.
+/// The settings of a tunnel that follow from a mesh.
 pub(super) struct OfMesh {
     pub(super) trust: TrustSettings,
-    /// Where a client tunnel leads, and the name that the server there must have.
+    /// The target of a client tunnel, and the name that the server there must have.
     pub(super) server: Option<(Address, String)>,
 }
 

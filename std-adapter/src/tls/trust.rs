@@ -38,7 +38,7 @@ impl From<Vec<CertificateDer<'static>>> for Anchors {
     }
 }
 
-/// What peers are verified and authorized by.
+/// The settings that peers are verified and authorized by.
 #[derive(Clone, Debug, Default)]
 pub struct TrustSettings {
     /// The anchors of paths.

@@ -365,7 +365,7 @@ fn a_killed_command_can_be_run_again() {
     }
 }
 
-/// What a command leaves that was killed right after it replaced `mesh.json`, and right before.
+/// A command that was killed right after it replaced `mesh.json`, or right before, is finished by the next one.
 #[test]
 fn what_an_interruption_leaves_is_finished() {
     let made = Made::new();

@@ -40,7 +40,7 @@ pub(in crate::config) struct Objects {
     pub(in crate::config) enter: for<'a> fn(&mut Raw<'a>) -> Result<(), Refused>,
     /// Called for each text, where a text stands for an object with one key.
     pub(in crate::config) text: Option<TakeText>,
-    /// What an element is, for errors.
+    /// The name of an element, for errors.
     pub(in crate::config) element: &'static str,
 }
 

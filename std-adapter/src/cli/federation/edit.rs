@@ -96,7 +96,7 @@ pub(crate) struct Deny {
     /// Time from which the denial counts no longer, as 2027-06-01T00:00:00Z
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Why
+    /// Reason, for people
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]

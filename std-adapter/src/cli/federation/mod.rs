@@ -23,7 +23,7 @@ enum Command {
     Add(edit::Add),
     /// At a site: make the key of its CA, and a request for the root; the key stays there
     Request(ceremony::Request),
-    /// Where the root is: add the site of a request; opens the root's key
+    /// On the root's machine: add the site of a request; opens the root's key
     Sign(edit::Sign),
     /// At the site: put the certificate that came back beside its key
     Install(ceremony::Install),

@@ -18,7 +18,7 @@ pub(super) use gateway_json::{Addresses, client_name, gateway_json};
 /// The gateway's configuration, which follows from the mesh, and which people change.
 pub(super) const GATEWAY: &str = "gateway.json";
 
-/// What to do with the files.
+/// The instructions for people.
 pub(super) const README: &str = "README.txt";
 
 /// The certificates and the encrypted key of a site's CA.
