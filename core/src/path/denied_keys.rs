@@ -16,6 +16,13 @@ pub struct DeniedKey {
     pub until: Option<UnixTime>,
 }
 
+impl DeniedKey {
+    /// Returns whether the denial holds at a time.
+    pub fn holds(&self, now: UnixTime) -> bool {
+        self.until.is_none_or(|until| now <= until)
+    }
+}
+
 impl From<KeyHash> for DeniedKey {
     /// Denies a key for ever.
     fn from(key: KeyHash) -> Self {
@@ -34,8 +41,11 @@ pub(super) fn check(
         return Ok(());
     }
     let found = within(key, denied.len(), work)?;
-    let holds = |denied: &DeniedKey| denied.key == found && denied.until.is_none_or(|until| now <= until);
-    if denied.iter().any(holds) { Err(PathErrorKind::KeyDenied(found)) } else { Ok(()) }
+    if denied.iter().any(|denied| denied.key == found && denied.holds(now)) {
+        Err(PathErrorKind::KeyDenied(found))
+    } else {
+        Ok(())
+    }
 }
 
 /// Hashes a key, and spends the work of the comparisons too: most differ in their first octets.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use edgetrust_core::x509::{Certificate, KeyHash};
 
+use super::certificate::issued_by;
 use super::folder::{MESH, PASSWORDS, PUBLIC, PUBLIC_FOLDER, SECRET, SECRET_FOLDER, SITES, first_certificate};
 use super::folder::{lock, site_password, unfinished};
 use super::init::pem;
@@ -11,7 +12,6 @@ use super::key::{self, Password};
 use super::mesh::Mesh;
 use super::place::{look, make, move_to, remove_all, replace};
 use super::{name, requested, site};
-use crate::tls::provider;
 
 /// The name of a request in the folder of its site.
 const REQUEST: &str = "ca.csr";
@@ -85,7 +85,10 @@ pub(crate) fn install(folder: &Path, file: &Path) -> Result<Installed, String> {
     let from = file.parent().unwrap_or(Path::new("."));
     let root_der = first_certificate(&from.join("root.pem"))?;
     let root = Certificate::from_der(&root_der).map_err(|error| error.to_string())?;
-    issued_by(&parsed, &root).map_err(at)?;
+    if !issued_by(&parsed, &root) {
+        let issuer = parsed.issuer();
+        return Err(at(format!("found a certificate by {issuer}, expected one by the root.pem beside it")));
+    }
     let text = look(&from.join(MESH))?.ok_or_else(|| at(format!("found no {MESH} beside it")))?;
     let mesh = Mesh::parse(&text).map_err(|error| format!("{}: {error}", from.join(MESH).display()))?;
     let spki = parsed.subject_public_key_info();
@@ -106,23 +109,6 @@ pub(crate) fn install(folder: &Path, file: &Path) -> Result<Installed, String> {
     let authority = site::Authority { root_pem: &pem(&root_der), ca_pem: &pem(&certificate), key_pem: None };
     site::write(&there, &mesh, site, &authority)?;
     Ok(Installed { folder: there, root: KeyHash::of(&root.subject_public_key_info()) })
-}
-
-/// Checks that a root has issued a certificate (RFC 5280 section 6.1.3).
-fn issued_by(certificate: &Certificate<'_>, root: &Certificate<'_>) -> Result<(), String> {
-    let key = root.subject_public_key_info();
-    let provider = provider();
-    let mut algorithms = provider.signature_verification_algorithms.all.iter().filter(|algorithm| {
-        algorithm.public_key_alg_id().as_ref() == key.algorithm
-            && algorithm.signature_alg_id().as_ref() == certificate.signature_algorithm()
-    });
-    let signed = algorithms.any(|algorithm| {
-        algorithm.verify_signature(key.public_key, certificate.tbs(), certificate.signature()).is_ok()
-    });
-    if signed && certificate.issuer() == root.subject() {
-        return Ok(());
-    }
-    Err(format!("found a certificate by {}, expected one by the root.pem beside it", certificate.issuer()))
 }
 
 /// Returns the hash of a SubjectPublicKeyInfo.

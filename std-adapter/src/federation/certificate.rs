@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 
 use super::der;
 use super::key::{belongs, random};
+use crate::tls::provider;
 
 const DAY: u64 = 86_400;
 const ROOT_LIFE: u64 = 20 * 365 * DAY;
@@ -248,6 +249,20 @@ fn name_constraints(domain: &str, uris: Uris) -> Vec<u8> {
     }
     let excluded = [subtree(0x87, &[0; 8]), subtree(0x87, &[0; 32])].concat();
     der::value(0x30, &[der::value(0xa0, &permitted), der::value(0xa1, &excluded)].concat())
+}
+
+/// Returns whether a root has issued a certificate, by name and signature (RFC 5280 section 6.1.3).
+pub(super) fn issued_by(certificate: &Certificate<'_>, root: &Certificate<'_>) -> bool {
+    let key = root.subject_public_key_info();
+    let provider = provider();
+    let mut algorithms = provider.signature_verification_algorithms.all.iter().filter(|algorithm| {
+        algorithm.public_key_alg_id().as_ref() == key.algorithm
+            && algorithm.signature_alg_id().as_ref() == certificate.signature_algorithm()
+    });
+    let signed = algorithms.any(|algorithm| {
+        algorithm.verify_signature(key.public_key, certificate.tbs(), certificate.signature()).is_ok()
+    });
+    signed && certificate.issuer() == root.subject()
 }
 
 #[cfg(test)]

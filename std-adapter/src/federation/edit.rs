@@ -8,8 +8,8 @@ use pki_types::UnixTime;
 use super::certificate::{key_hash, not_after};
 use super::change::{Change, changes};
 use super::folder::{
-    Folder, PASSWORDS, PUBLIC, PUBLIC_FOLDER, Passwords, SECRET, SECRET_FOLDER, SIGNED, SIGNER, SITES, Signed,
-    first_certificate, signer_password, site_password, unfinished,
+    Folder, GATEWAY, PASSWORDS, PUBLIC, PUBLIC_FOLDER, Passwords, README, SECRET, SECRET_FOLDER, SIGNED, SIGNER, SITES,
+    Signed, first_certificate, prepared, signer_password, site_password, unfinished,
 };
 use super::init::{NewAuthority, NewSite, check_site, make_signer, mesh_end, pem};
 use super::links::{self, Pair};
@@ -80,6 +80,7 @@ impl Edit {
         let signer_file = folder.path().join(SIGNER[0]);
         let signer_end = if signer_file.exists() { Some(not_after(&first_certificate(&signer_file)?)?) } else { None };
         after.not_after = mesh::shown(mesh_end(now, signer_end));
+        folder.settle()?;
         if let Some((authority, root)) = &self.authority {
             place::make(&folder.path().join(SITES), PUBLIC_FOLDER)?;
             place::make(&folder.path().join(PASSWORDS), SECRET_FOLDER)?;
@@ -92,49 +93,54 @@ impl Edit {
         Ok(Applied { sequence: after.sequence, signed: folder.signed()?, left })
     }
 
-    /// Writes again what follows from the mesh in the folders of sites, and returns files that people had changed.
+    /// Prepares what follows from the mesh in the folders of sites, and returns files that people had changed.
     fn write_sites(&self, folder: &Folder, after: &Mesh) -> Result<Vec<PathBuf>, String> {
         let mut left = Vec::new();
         for (old, new) in after.sites.iter().filter_map(|new| Some((self.before.site(&new.name)?, new))) {
             let (there, was, is) = (folder.path().join(SITES).join(&new.name), (&self.before, old), (after, new));
-            let file = there.join(site::GATEWAY);
-            if !write_gateway(&file, was, is)? {
-                left.push(file);
+            let file = there.join(GATEWAY);
+            match next_gateway(&file, was, is)? {
+                Next::Same => {}
+                Next::ByHand => left.push(file),
+                Next::Another(text) => {
+                    replace(&there.join(prepared(GATEWAY, after.sequence)), text.as_bytes(), PUBLIC)?;
+                }
             }
-            let file = there.join(site::README);
+            let file = there.join(README);
             let (old, new) = (site::readme(was.0, was.1)?, site::readme(is.0, is.1)?);
             if old != new && look(&file)?.as_deref() == Some(old.as_bytes()) {
-                replace(&file, new.as_bytes(), PUBLIC)?;
+                replace(&there.join(prepared(README, after.sequence)), new.as_bytes(), PUBLIC)?;
             }
         }
         Ok(left)
     }
 }
 
-/// Writes a gateway's configuration again, if it is to be another. Returns `false` if people have changed it: then it
-/// stays as it is.
-fn write_gateway(
+/// A gateway's configuration after a change.
+enum Next {
+    Same,
+    Another(String),
+    /// People have changed the file, so it stays.
+    ByHand,
+}
+
+/// Returns what a gateway's configuration is to be after a change.
+fn next_gateway(
     file: &Path,
     (before, old): (&Mesh, &mesh::Site),
     (after, new): (&Mesh, &mesh::Site),
-) -> Result<bool, String> {
-    let Some(found) = look(file)? else { return Ok(true) };
+) -> Result<Next, String> {
+    let Some(found) = look(file)? else { return Ok(Next::Same) };
     let found = String::from_utf8_lossy(&found).into_owned();
     let none = Addresses::default();
     if site::gateway_json(before, old, &none)? == site::gateway_json(after, new, &none)? {
-        return Ok(true);
+        return Ok(Next::Same);
     }
-    let Some(addresses) = Addresses::read(&found) else { return Ok(false) };
-    let next = site::gateway_json(after, new, &addresses)?;
-    // An interrupted command has written it before.
-    if found == next {
-        return Ok(true);
-    }
+    let Some(addresses) = Addresses::read(&found) else { return Ok(Next::ByHand) };
     if found != site::gateway_json(before, old, &addresses)? {
-        return Ok(false);
+        return Ok(Next::ByHand);
     }
-    replace(file, next.as_bytes(), PUBLIC)?;
-    Ok(true)
+    site::gateway_json(after, new, &addresses).map(Next::Another)
 }
 
 /// Adds a site with a CA, whose key is new or was made at the site, and its links. Opens the root's key.
@@ -302,6 +308,7 @@ pub(crate) fn sign(folder: &Folder, passwords: &Passwords<'_>, now: UnixTime) ->
         true => folder.sign(Some(&signer))?,
         false => folder.commit(&after, Some(&signer))?,
     }
+    folder.settle()?;
     Ok(Applied { sequence: after.sequence, signed: folder.signed()?, left: Vec::new() })
 }
 

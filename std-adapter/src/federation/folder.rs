@@ -20,7 +20,7 @@ use super::certificate::{Root, generation};
 use super::key::{self, Password};
 use super::mesh::Mesh;
 use super::name;
-use super::place::{failed, look, make, move_to, remove_all, replace};
+use super::place::{failed, look, make, move_to, put_over, remove_all, replace};
 use super::signature::{self, Signer, Stated};
 use crate::pem;
 
@@ -30,6 +30,12 @@ pub(super) const ROOT: [&str; 2] = ["root/root.pem", "root/root.key"];
 pub(super) const SIGNER: [&str; 2] = ["signer/signer.pem", "signer/signer.key"];
 pub(super) const SITES: &str = "sites";
 pub(super) const PASSWORDS: &str = "passwords";
+/// A gateway's configuration, which follows from the mesh, and which people change.
+pub(super) const GATEWAY: &str = "gateway.json";
+/// The instructions for a site.
+pub(super) const README: &str = "README.txt";
+/// The files of a site that follow from the mesh, beside its copy.
+const FOLLOWING: [&str; 2] = [GATEWAY, README];
 const SIGNER_FOLDER: &str = "signer";
 const NEW_SIGNER: &str = ".signer.new";
 const REMOVED: &str = "removed";
@@ -74,7 +80,7 @@ impl Folder {
     /// Fails if there is no mesh in the folder, another command uses it, or it cannot be written to.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
         let folder = Self { path: path.to_owned(), _lock: lock(path)? };
-        folder.settle()?;
+        folder.finish()?;
         Ok(folder)
     }
 
@@ -127,6 +133,9 @@ impl Folder {
         let opened = key::open(&key, &password)?;
         let parsed = edgetrust_core::x509::Certificate::from_der(&certificate).map_err(|error| error.to_string())?;
         key::belongs(&opened, &parsed).map_err(|error| format!("{}: {error}", key.display()))?;
+        if !self.mesh()?.0.has_issued(&parsed) {
+            return Err(format!("{}: is by no root of mesh.json, expected a signer of this mesh", SIGNER[0]));
+        }
         Ok(Some(Signer { certificate, key: opened }))
     }
 
@@ -161,10 +170,10 @@ impl Folder {
         replace(&self.path.join(SIGNED), signed.as_bytes(), PUBLIC)
     }
 
-    /// Makes the folder what `mesh.json` says: finishes sites and signers that were added, puts away what was removed,
-    /// and copies `mesh.json` to each site. What no `mesh.json` has come to name is thrown away.
-    fn settle(&self) -> Result<(), String> {
-        let (mesh, text) = self.mesh()?;
+    /// Finishes what a command has committed before it was interrupted: sites, files and a signer without their names.
+    /// It changes nothing that only an edit by hand asks for.
+    fn finish(&self) -> Result<(), String> {
+        let (mesh, _) = self.mesh()?;
         let (sites, passwords) = (self.path.join(SITES), self.path.join(PASSWORDS));
         for site in mesh.site_names() {
             let (there, staged) = (sites.join(site), sites.join(unfinished(site)));
@@ -175,13 +184,33 @@ impl Folder {
                 }
                 move_to(&staged, &there)?;
             }
+            for file in FOLLOWING {
+                let staged = there.join(prepared(file, mesh.sequence));
+                if staged.exists() {
+                    put_over(&staged, &there.join(file))?;
+                }
+            }
+        }
+        self.settle_signer()
+    }
+
+    /// Makes the folder what `mesh.json` says: finishes what was committed, copies `mesh.json` to each site, puts away
+    /// what was removed, and throws away what no `mesh.json` has come to name. Only a command that does something may
+    /// call this, since `mesh.json` may have been edited by hand.
+    pub(crate) fn settle(&self) -> Result<(), String> {
+        self.finish()?;
+        let (mesh, text) = self.mesh()?;
+        for site in mesh.site_names() {
+            let there = self.path.join(SITES).join(site);
             let copy = there.join(MESH);
             if there.exists() && look(&copy)?.as_deref() != Some(&text) {
                 replace(&copy, &text, PUBLIC)?;
             }
+            for name in names(&there)?.iter().filter(|name| is_prepared(name)) {
+                remove_all(&there.join(name))?;
+            }
         }
-        self.put_away(&mesh)?;
-        self.settle_signer()
+        self.put_away(&mesh)
     }
 
     /// Moves the folders of sites that the mesh no longer has to `removed/`, and deletes unfinished ones.
@@ -196,9 +225,9 @@ impl Folder {
                 let after = format!("{name}-{}", mesh.sequence);
                 let password = passwords.join(site_password(&name));
                 if password.exists() {
-                    move_to(&password, &passwords.join(format!("removed-{after}")))?;
+                    move_to(&password, &free(&passwords, &format!("removed-{after}")))?;
                 }
-                move_to(&sites.join(&name), &removed.join(after))?;
+                move_to(&sites.join(&name), &free(&removed, &after))?;
             }
         }
         let mut unfinished = names(&passwords)?.into_iter().filter(|name| is_unfinished(name));
@@ -223,7 +252,7 @@ impl Folder {
         if there.exists() {
             let retired = self.path.join(RETIRED);
             make(&retired, SECRET_FOLDER)?;
-            move_to(&there, &retired.join(format!("signer-before-{generation}")))?;
+            move_to(&there, &free(&retired, &format!("signer-before-{generation}")))?;
         }
         self.settle_signer()
     }
@@ -293,6 +322,25 @@ pub(super) fn first_certificate(file: &Path) -> Result<CertificateDer<'static>, 
 /// Returns the name of what is not yet finished.
 pub(super) fn unfinished(name: &str) -> String {
     format!(".{name}.new")
+}
+
+/// Returns the name of a file that takes effect with the mesh of this sequence.
+pub(super) fn prepared(file: &str, sequence: u64) -> String {
+    format!(".{file}.{sequence}")
+}
+
+/// Returns whether [`prepared`] made a name.
+fn is_prepared(name: &str) -> bool {
+    let of = |file: &str| name.strip_prefix('.')?.strip_prefix(file)?.strip_prefix('.')?.parse::<u64>().ok();
+    FOLLOWING.into_iter().any(|file| of(file).is_some())
+}
+
+/// Returns a name in a folder that nothing has: the wanted one, or one with a number.
+fn free(folder: &Path, wanted: &str) -> PathBuf {
+    let numbered = (2_u32..).map(|number| format!("{wanted}-{number}"));
+    let mut paths = std::iter::once(wanted.to_owned()).chain(numbered).map(|name| folder.join(name));
+    // There is a free one among four billion.
+    paths.find(|path| path.symlink_metadata().is_err()).unwrap_or_else(|| folder.join(wanted))
 }
 
 /// Returns whether [`unfinished`] made a name. Other names with a dot in front are not ours.

@@ -10,6 +10,7 @@ use pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::certificate::issued_by;
 use super::name;
 
 /// The size limit of the file, in octets.
@@ -98,6 +99,12 @@ impl Mesh {
     /// Returns whether a certificate is one of the roots.
     pub(super) fn has_root(&self, der: &CertificateDer<'_>) -> bool {
         self.roots.iter().any(|root| BASE64_STANDARD.decode(root).is_ok_and(|root| root == der.as_ref()))
+    }
+
+    /// Returns whether one of the roots has issued a certificate.
+    pub(super) fn has_issued(&self, certificate: &Certificate<'_>) -> bool {
+        let roots = self.roots.iter().filter_map(|root| BASE64_STANDARD.decode(root).ok());
+        roots.into_iter().any(|root| Certificate::from_der(&root).is_ok_and(|root| issued_by(certificate, &root)))
     }
 
     /// Reads the file's text and checks it.

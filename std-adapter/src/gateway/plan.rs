@@ -12,9 +12,9 @@ use edgetrust_core::config::{
 };
 use edgetrust_core::path::{self, Purpose};
 use edgetrust_core::time::Utc;
-use edgetrust_core::x509::ParseError;
+use edgetrust_core::x509::{Certificate, KeyHash, ParseError};
 use pki_types::CertificateDer;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::issuers::{IssuerError, issuers, peers};
 use super::of_mesh::{MeshFileError, MeshText, SiteMesh};
@@ -200,6 +200,13 @@ impl Plan {
                 }
             }
         };
+        let own = match &kind {
+            TunnelKind::Server { tls, .. } => tls.as_ref().map(|tls| &tls.credential),
+            TunnelKind::Client { tls, .. } => tls.credential.as_ref(),
+        };
+        for (subject, key) in own.map(|credential| shared.denied(&credential.chain())).unwrap_or_default() {
+            error!(tunnel = %tunnel.name, "{subject}, which this gateway shows, has a denied key: {key}");
+        }
         Ok(Some(Tunnel {
             name: tunnel.name.to_owned(),
             listen: tunnel.listen.into(),
@@ -240,6 +247,15 @@ impl<'a> SharedTrust<'a> {
     /// Returns the keys that the configuration and the mesh deny.
     pub(crate) fn denied_keys(&self) -> &[path::DeniedKey] {
         &self.denied_keys
+    }
+
+    /// Returns the subjects and keys of those certificates of a chain whose key is denied.
+    fn denied(&self, chain: &[CertificateDer<'_>]) -> Vec<(String, KeyHash)> {
+        let certificates = chain.iter().flat_map(|der| Certificate::from_der(der));
+        let keys = certificates.map(|one| (one.subject().to_string(), KeyHash::of(&one.subject_public_key_info())));
+        let now = clock::now();
+        let holds = |key: &KeyHash| self.denied_keys.iter().any(|denied| denied.key == *key && denied.holds(now));
+        keys.filter(|(_, key)| holds(key)).collect()
     }
 
     /// Adds the anchors of one side.

@@ -413,7 +413,6 @@ fn a_killed_init_leaves_nothing_in_the_way() {
     assert!(!staged.exists() && mesh.join("mesh.signed.json").exists());
 }
 
-/// Until the configuration has the keys of a mesh, the first of them is all that is wrong with the file.
 #[test]
 fn the_gateway_takes_its_configuration() {
     let made = Made::new();

@@ -248,3 +248,14 @@ fn check_says_which_names_are_bound_to_no_issuer() {
     let shown: Value = serde_json::from_slice(&effective.stdout).unwrap();
     assert!(shown.to_string().contains(&json!([{"cn": "location-b", "issuers": [b]}]).to_string()), "{shown}");
 }
+
+#[test]
+fn a_gateway_that_shows_a_denied_key_says_so() {
+    let mesh = Mesh::new();
+    let (cert, _) = mesh.root.issue("gateway", &["gateway.example"]);
+    let program = mesh.run(&json!([{"cn": "location-b"}]), &json!([]), &json!({}));
+    // `run` has issued it anew.
+    mesh.write(&json!([{"cn": "location-b"}]), &json!([key_hash(&cert)]), &json!({}));
+    let line = program.wait_for("which this gateway shows, has a denied key");
+    assert!(line.contains("ERROR") && line.contains("CN=gateway") && line.contains(&key_hash(&cert)), "{line}");
+}

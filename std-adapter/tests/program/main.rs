@@ -14,6 +14,7 @@ mod federation;
 mod federation_ceremony;
 mod federation_changes;
 mod federation_guide;
+mod federation_recovery;
 mod issuers;
 mod keys;
 mod limits;

@@ -257,7 +257,8 @@ fn passwords<'a>(root: &'a Option<PathBuf>, signer: &'a SignerKey) -> Passwords<
 fn make(place: &Place, folder: &Folder, edit: Edit, consent: bool, passwords: &Passwords<'_>) -> Outcome {
     let changes = edit.changes.clone();
     if changes.is_empty() {
-        // An interrupted command may have left the mesh unsigned.
+        // An interrupted command may have left something to be done, and the mesh unsigned.
+        folder.settle()?;
         let signed = match folder.signed()? {
             Signed::Outdated => federation::sign_if_possible(folder, passwords, clock::now())?,
             Signed::By(_) | Signed::Not => None,

@@ -7,19 +7,13 @@ mod services;
 
 use std::path::Path;
 
-use super::folder::{PUBLIC, SECRET};
+use super::folder::{GATEWAY, PUBLIC, README, SECRET};
 use super::mesh::{Mesh, Site};
 use super::place::replace;
 
 use names::{Names, ports};
 
 pub(super) use gateway_json::{Addresses, client_name, gateway_json};
-
-/// The gateway's configuration, which follows from the mesh, and which people change.
-pub(super) const GATEWAY: &str = "gateway.json";
-
-/// The instructions for people.
-pub(super) const README: &str = "README.txt";
 
 /// The certificates and the encrypted key of a site's CA.
 pub(super) struct Authority<'a> {

@@ -1,0 +1,78 @@
+//! Tests folders of meshes after failures, backups and edits by hand.
+
+use serde_json::json;
+
+use super::federation::{Made, federation};
+use super::peers::shell;
+use super::pki::arg;
+
+#[test]
+fn a_refused_command_leaves_alone_what_was_edited_by_hand() {
+    let made = Made::new();
+    let mut mesh = made.json("mesh.json");
+    mesh["sites"].as_array_mut().unwrap().remove(0);
+    mesh["links"] = json!([]);
+    std::fs::write(made.file("mesh.json"), mesh.to_string()).unwrap();
+    let root = arg(&made.file("root/root.pem"));
+    made.refused(&format!("deny --certificate {root}"), 1);
+    assert!(made.file("sites/a/ca.key").exists());
+}
+
+#[test]
+fn a_change_that_cannot_be_made_leaves_the_files_of_sites() {
+    let made = Made::new();
+    let before = made.read("sites/a/gateway.json");
+    std::fs::create_dir(made.file(".mesh.json.new")).unwrap();
+    let failed = made.run("unlink a b --service feed --yes");
+    assert_eq!(failed.status.code(), Some(2), "{failed:?}");
+    assert_eq!(made.read("sites/a/gateway.json"), before);
+    std::fs::remove_dir(made.file(".mesh.json.new")).unwrap();
+    // Another change: nobody has touched the file in between.
+    let said = made.done("unlink a c --service feed --yes");
+    assert!(!said.contains("changed by hand"), "{said}");
+    let after = made.read("sites/a/gateway.json");
+    assert!(after.contains("feed-to-b") && !after.contains("feed-to-c"), "{after}");
+    let left = shell(&made.path, "find . -name '.*json.*' -o -name '.README*'");
+    assert_eq!(String::from_utf8(left.stdout).unwrap(), "");
+}
+
+#[test]
+fn a_kill_right_after_the_change_is_finished_by_any_command() {
+    let made = Made::new();
+    // As it is when the files of sites have no names yet.
+    shell(&made.path, "cp sites/a/gateway.json old.json");
+    made.done("unlink a b --service feed --yes");
+    shell(&made.path, "mv sites/a/gateway.json sites/a/.gateway.json.2 && mv old.json sites/a/gateway.json");
+    let said = made.done("unlink a c --service feed --yes");
+    assert!(!said.contains("changed by hand"), "{said}");
+    let after = made.read("sites/a/gateway.json");
+    assert!(!after.contains("feed-to-b") && !after.contains("feed-to-c"), "{after}");
+}
+
+#[test]
+fn names_of_what_is_put_away_do_not_collide() {
+    let made = Made::new();
+    let backup = made.read("mesh.json");
+    shell(&made.path, "cp -r sites/c ../c && cp passwords/site-c ../site-c");
+    made.done("remove c --yes");
+    // Everything from a backup, and the same once more.
+    std::fs::write(made.file("mesh.json"), backup).unwrap();
+    std::fs::remove_file(made.file("mesh.signed.json")).unwrap();
+    shell(&made.path, "cp -r ../c sites/c && cp ../site-c passwords/site-c");
+    made.done("remove c --yes");
+    assert!(made.file("removed/c-2").exists() && made.file("removed/c-2-2").exists());
+    assert!(made.file("passwords/removed-c-2-2").exists());
+    made.done(&format!("deny --key sha256:{}", "0".repeat(64)));
+}
+
+#[test]
+fn the_signer_of_another_mesh_signs_nothing_here() {
+    let (made, other) = (Made::new(), tempfile::tempdir().unwrap());
+    let there = arg(&other.path().join("mesh"));
+    let said = federation(&["init", &there, "--name", "Other", "--site", "x=x.example"]);
+    assert_eq!(said.status.code(), Some(0), "{said:?}");
+    let to = arg(&made.path);
+    shell(other.path(), &format!("cp mesh/signer/* {to}/signer && cp mesh/passwords/signer-1 {to}/passwords"));
+    let error = made.refused(&format!("deny --key sha256:{}", "0".repeat(64)), 2);
+    assert!(error.contains("signer.pem: is by no root of mesh.json"), "{error}");
+}
