@@ -154,6 +154,14 @@ fn servers_may_be_bound_to_issuers() {
     parse(&json, |config| assert_eq!(config.client.server_issuers, ["b.pem", HASH])).unwrap();
     for (body, error) in [
         (
+            r#""server_issuers":["b.pem"],"insecure_skip_verify":true"#,
+            "server_issuers: found an array, expected nothing beside insecure_skip_verify: nobody is verified",
+        ),
+        (
+            r#""server_issuers":null"#,
+            "server_issuers: found null, expected a list of texts; without this key any CA may issue",
+        ),
+        (
             r#""server_issuers":[]"#,
             "server_issuers: found an array, expected at least one CA; without server_issuers any CA may issue",
         ),

@@ -51,13 +51,17 @@ fn shared_trust_does_not_reach_a_tunnel_of_a_service() {
         );
     })
     .unwrap();
-    let shared = r#""client":{"ca_files":["ca"],"server_issuers":["i"],"insecure_skip_verify":true}"#;
-    parse(&file(shared, FEED_OUT), |config| {
-        let TunnelKind::Client { tls, .. } = &config.gateway.tunnels[0].kind else { panic!() };
-        assert!(tls.ca_files.is_empty() && tls.server_issuers.is_empty());
-        assert!(!tls.insecure_skip_verify && !tls.system_roots);
-    })
-    .unwrap();
+    for shared in [
+        r#""client":{"ca_files":["ca"],"server_issuers":["i"]}"#,
+        r#""client":{"ca_files":["ca"],"insecure_skip_verify":true}"#,
+    ] {
+        parse(&file(shared, FEED_OUT), |config| {
+            let TunnelKind::Client { tls, .. } = &config.gateway.tunnels[0].kind else { panic!() };
+            assert!(tls.ca_files.is_empty() && tls.server_issuers.is_empty());
+            assert!(!tls.insecure_skip_verify && !tls.system_roots);
+        })
+        .unwrap();
+    }
 }
 
 #[test]

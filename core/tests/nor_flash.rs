@@ -262,12 +262,16 @@ fn a_read_that_fails_for_a_while_loses_no_credential() {
     let before = store.medium().flash().clone();
     let (all, first) = (0..FLASH as u32, A..A + SLOT);
     let confirmations = A + 16..A + 16 * 5;
-    for (places, reads) in [(all, 999), (first.clone(), 1), (first, 2), (confirmations, 999)] {
+    let of_confirmations = [1, 2, 4, 8, 999].map(|reads| (confirmations.clone(), reads));
+    for (places, reads) in [(all, 999), (first.clone(), 1), (first, 2)].into_iter().chain(of_confirmations) {
         let flash = Ram { failing: (places.clone(), reads), ..before.clone() };
         let mut store = Store::new(slots(flash)).unwrap();
         assert!(write(&mut store, Slot::A, 2).is_err(), "{places:?}, {reads} reads");
         let flash = Ram { failing: (0..0, 0), ..store.medium().flash().clone() };
         assert_eq!(number(&mut Store::new(slots(flash)).unwrap()), (Slot::A, 1), "{places:?}, {reads} reads");
+        let flash = Ram { failing: (places.clone(), reads), ..before.clone() };
+        let mut store = Store::new(slots(flash)).unwrap();
+        assert!(store.discard(Slot::A).is_err(), "{places:?}, {reads} reads");
     }
 }
 

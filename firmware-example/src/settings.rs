@@ -40,8 +40,8 @@ pub enum SettingsError {
     TooLong(usize),
     /// The configuration is invalid.
     Config(ConfigError<'static>),
-    /// A CA in the blob of this name is malformed.
-    Anchor(&'static str, ParseError),
+    /// A certificate in the blob of this name is malformed.
+    Certificate(&'static str, ParseError),
     /// This blob has no certificate.
     NoCertificate(&'static str),
     /// More CAs than [`MAX_ANCHORS`].
@@ -96,7 +96,7 @@ fn each_certificate(
     let blob = blobs.get(name).ok_or(SettingsError::Missing(name))?;
     let mut found = false;
     for der in certificates(blob) {
-        each(Certificate::from_der(der).map_err(|error| SettingsError::Anchor(name, error))?)?;
+        each(Certificate::from_der(der).map_err(|error| SettingsError::Certificate(name, error))?)?;
         found = true;
     }
     if found { Ok(()) } else { Err(SettingsError::NoCertificate(name)) }

@@ -1,5 +1,5 @@
 //! SHA-1 (RFC 3174) for the opening handshake of a WebSocket, where it shows that the server speaks the protocol and
-//! protects nothing.
+//! protects nothing. `sha1_smol` would take 3.2 KB more of the image: its rounds are unrolled.
 
 /// The size in octets of the hashed message: a key of 24 and a GUID of 36 (RFC 6455 section 4.2.2).
 pub const MESSAGE: usize = 60;

@@ -1,4 +1,5 @@
-//! Requests the time from a server (RFC 4330 section 5). The answer is a proposal: see `clock.rs`.
+//! Requests the time from a server (RFC 4330 section 5). The answer is a proposal: see `clock.rs`. `sntpc` would take
+//! 1.5 KB more of the image, and gives its requests no random nonce.
 
 use edgetrust_core::pki_types::UnixTime;
 use embassy_net::udp::{PacketMetadata, UdpSocket};
@@ -77,8 +78,13 @@ pub async fn ask(net: Stack<'_>, host: &str, floor: UnixTime, nonce: u64) -> Opt
     let mut message = Message::request(nonce);
     let exchange = async {
         socket.send_to(&message.0, server).await.ok()?;
-        let (count, from) = socket.recv_from(&mut message.0).await.ok()?;
-        (count == message.0.len() && from.endpoint == server).then_some(())
+        loop {
+            // What others send to this port is no answer, and does not end the wait for one.
+            let (count, from) = socket.recv_from(&mut message.0).await.ok()?;
+            if from.endpoint == server {
+                return (count == message.0.len()).then_some(());
+            }
+        }
     };
     let Ok(answer) = with_timeout(PATIENCE, exchange).await else {
         defmt::warn!("time: sntp does not answer");

@@ -91,7 +91,7 @@ impl<'a> Reader<'a> {
         let found = (0_u32..).zip(object.fields).find(|(_, field)| field.key == key);
         // Go ignores the case of keys: a key that SemStreams reads as a section of ours is refused, not ignored.
         let unknown = || !object.open || object.fields.iter().any(|field| field.key.eq_ignore_ascii_case(key));
-        // A denial that were passed over here would deny nothing.
+        // Here it would be ignored, and deny nothing.
         if found.is_none() && object.open && key.eq_ignore_ascii_case("denied_keys") {
             return Err(self.refuse(Found::Text(key), "denied_keys in security.tls, where it has effect"));
         }

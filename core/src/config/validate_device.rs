@@ -27,9 +27,9 @@ pub(super) fn device<'a>(raw: &Raw<'a>) -> Result<Option<Device<'a>>, ConfigErro
         return at.fail("server_issuers", Found::Array, "at most 4 issuers, as a device has room for");
     };
     let mut denied = heapless::Vec::new();
-    for key in &denied_keys(&raw.denied_keys)? {
+    for (key, raw) in denied_keys(&raw.denied_keys)?.iter().zip(&raw.denied_keys) {
         if denied.push(key.into()).is_err() {
-            let at = ConfigPlace::new(TLS, 0);
+            let at = ConfigPlace::new(TLS, raw.offset);
             return at.fail("denied_keys", Found::Array, "at most 8 keys, as a device has room for");
         }
     }

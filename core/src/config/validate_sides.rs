@@ -129,6 +129,9 @@ pub(super) fn denied_keys<'a>(raw: &[RawDeniedKey<'a>]) -> Result<DeniedKeys<'a>
 #[inline(never)]
 pub(super) fn server_issuers<'a>(at: &ConfigPlace<'a>, raw: &RawSide<'a>) -> Result<Paths<'a>, ConfigError<'a>> {
     let issuers = &raw.server_issuers;
+    if issuers.written && raw.insecure_skip_verify == Some(true) {
+        return at.fail("server_issuers", Found::Array, "nothing beside insecure_skip_verify: nobody is verified");
+    }
     if issuers.written && issuers.items.is_empty() {
         return at.fail("server_issuers", Found::Array, "at least one CA; without server_issuers any CA may issue");
     }

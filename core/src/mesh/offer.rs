@@ -10,7 +10,7 @@ use super::edition::{Digest, Edition};
 use super::error::MeshError;
 use super::mesh::Mesh;
 use super::signer::is_root;
-use crate::path::{Budget, Limits, PathError, Role, Trust};
+use crate::path::{Anchor, Budget, Limits, PathError, Role, Trust};
 use crate::time::Utc;
 use crate::x509::{Certificate, KeyHash};
 
@@ -171,6 +171,8 @@ fn compare<'a>(in_force: &InForce<'a>, offer: &Offer<'a>) -> Result<Taken, NotTa
 }
 
 /// Checks that a root's key is that of a held root, or that a held root certifies it: then returns the key of that one.
+/// The certificate itself must be a held one, or signed by its own key or by a held root: whoever may sign meshes must not
+/// give a root other dates, names or limits.
 fn certified(
     root: &EncodedCertificate<'_>,
     mesh: &Mesh<'_>,
@@ -181,8 +183,16 @@ fn certified(
     let mut out = [0; MAX_CERTIFICATE];
     let root = parse(root, &mut out).ok_or(None)?;
     let key = root.subject_public_key_info();
-    let mut held = trust.anchors.iter().filter(|anchor| anchor.role() == Role::Ca);
-    if held.any(|held| held.certificate().subject_public_key_info() == key) {
+    let mut held = trust.anchors.iter().filter(|anchor| anchor.role() == Role::Ca).map(Anchor::certificate);
+    if held.clone().any(|held| held.der() == root.der()) {
+        return Ok(None);
+    }
+    let own = [Anchor::ca(root)];
+    let by_itself = Trust { anchors: &own, denied_keys: &[], ..*trust };
+    if let Err(error) = by_itself.verify_ca(&root, now, budget) {
+        trust.verify_ca(&root, now, budget).map_err(|_| Some(error))?;
+    }
+    if held.any(|held| held.subject_public_key_info() == key) {
         return Ok(None);
     }
     let mut refused = None;
@@ -224,7 +234,7 @@ impl fmt::Display for NotTaken<'_> {
             ),
             Self::Root { place, error: Some(error) } => write!(
                 f,
-                "roots[{place}]: found a root that is not held, and what should be a certificate for its key by a held root is refused: {}",
+                "roots[{place}]: found a root that is not held, and the certificate that should prove it is refused: {}",
                 error.kind
             ),
         }

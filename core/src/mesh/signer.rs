@@ -88,8 +88,8 @@ fn is_issuer(issuer: &Certificate<'_>, certificate: &Certificate<'_>) -> bool {
     issuer.subject().matches_within(&certificate.issuer(), &mut work) == Ok(true)
 }
 
-/// Returns whether a certificate is that of a root: a CA with room for CAs below it, for every name and every purpose.
-/// The CA of a site has no such room, or its names and purposes are limited.
+/// Returns whether a certificate counts as that of a root: a CA with room for CAs below it, for every name and every
+/// purpose. So a CA that a root issued without any of these limits can make signers too; that of a site has them.
 pub(super) fn is_root(certificate: &Certificate<'_>) -> bool {
     let extensions = certificate.extensions();
     extensions.basic_constraints.is_some_and(|constraints| constraints.ca && constraints.path_len != Some(0))

@@ -3,7 +3,7 @@
 use pki_types::UnixTime;
 
 use super::error::PathErrorKind;
-use crate::x509::{Exhausted, KeyHash, SubjectPublicKeyInfo, Work};
+use crate::x509::{KeyHash, SubjectPublicKeyInfo, Work};
 
 /// A key that is good for nothing: of a leaf, a pin, an intermediate or a trust anchor.
 ///
@@ -40,16 +40,12 @@ pub(super) fn check(
     if denied.is_empty() {
         return Ok(());
     }
-    let found = within(key, denied.len(), work)?;
+    // Most hashes differ in their first octets.
+    work.spend(denied.len())?;
+    let found = KeyHash::within(key, work)?;
     if denied.iter().any(|denied| denied.key == found && denied.holds(now)) {
         Err(PathErrorKind::KeyDenied(found))
     } else {
         Ok(())
     }
-}
-
-/// Hashes a key, and spends the work of the comparisons too: most differ in their first octets.
-fn within(key: &SubjectPublicKeyInfo<'_>, comparisons: usize, work: &mut Work) -> Result<KeyHash, Exhausted> {
-    work.spend(comparisons)?;
-    KeyHash::within(key, work)
 }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use embedded_storage::nor_flash::NorFlash;
+use embedded_storage::nor_flash::{NorFlash, NorFlashError as _, NorFlashErrorKind};
 
 use super::medium::{Slot, SlotMedium};
 use super::store::Store;
@@ -246,7 +246,7 @@ impl<F: NorFlash> SlotMedium for NorFlashSlots<F> {
 
     /// A driver reports words of which the flash's error correction cannot make sense.
     fn is_loss(error: &Self::Error) -> bool {
-        matches!(error, NorFlashSlotsError::Flash(_))
+        matches!(error, NorFlashSlotsError::Flash(error) if matches!(error.kind(), NorFlashErrorKind::Other))
     }
 
     fn erase(&mut self, slot: Slot) -> Result<(), Self::Error> {

@@ -300,7 +300,15 @@ impl<M: SlotMedium> Store<M> {
     ) -> Result<(), StoreError<M::Error>> {
         let error = match found {
             Ok(None) => return Ok(()),
-            Ok(Some(_)) => return CONFIRM.map(|number| self.word(slot, number)).try_for_each(|word| word.map(drop)),
+            Ok(Some(header)) => {
+                // Read once more: a confirmation that could not be read for a moment counts.
+                for number in CONFIRM {
+                    if self.word(slot, number)? == header.confirm_word() {
+                        return Err(StoreError::Confirmed(slot));
+                    }
+                }
+                return Ok(());
+            }
             Err(error) => error,
         };
         let mut blank = |mut numbers: Range<u32>| {
@@ -346,10 +354,13 @@ impl<M: SlotMedium> Store<M> {
     /// Erases a record.
     ///
     /// # Errors
-    /// If the record is the confirmed one, or the medium fails.
+    /// If the record is the confirmed one or may be the only credential, or the medium fails.
     pub fn discard(&mut self, slot: Slot) -> Result<(), StoreError<M::Error>> {
-        if self.survey().selected().active == Some(slot) {
-            return Err(StoreError::Confirmed(slot));
+        let survey = self.survey();
+        match survey.selected().active {
+            Some(active) if active == slot => return Err(StoreError::Confirmed(slot)),
+            Some(_) => {}
+            None => self.expendable(slot, if slot == Slot::A { survey.a } else { survey.b })?,
         }
         self.medium.erase(slot)?;
         self.medium.barrier()?;

@@ -124,7 +124,8 @@ fn a_known_intermediate_makes_no_signer() {
     let known = [edgetrust_core::x509::Certificate::from_der(&site.der).unwrap()];
     with_trust(&[&root().der], &[], |trust| {
         let trust = edgetrust_core::path::Trust { known_intermediates: &known, ..*trust };
-        assert!(SignedMesh::verify(text.as_bytes(), &mut scratch, &trust, time(NOW)).is_err());
+        let refused = SignedMesh::verify(text.as_bytes(), &mut scratch, &trust, time(NOW)).unwrap_err().to_string();
+        assert!(refused.contains("its issuer is neither"), "{refused}");
     });
 }
 
@@ -143,14 +144,16 @@ fn an_unknown_root_makes_no_signer_unless_a_held_one_certifies_it() {
     assert!(verdict(&signer.sign(&text(&[])), &[&root().der], &[]).unwrap_err().contains("its issuer is neither"));
     // Its own certificate proves nothing.
     signer.x5c.push(next.der.clone());
-    assert!(verdict(&signer.sign(&text(&[])), &[&root().der], &[]).is_err());
+    let refused = verdict(&signer.sign(&text(&[])), &[&root().der], &[]).unwrap_err();
+    assert!(refused.starts_with("certificate 1 above the signer's: its issuer is neither"), "{refused}");
     signer.x5c[1] = root().issue(&ca_params("Next root", Some(1)), &next.key);
     let signed = signer.sign(&text(&[]));
     assert_eq!(verdict(&signed, &[&root().der], &[]), Ok(1));
     assert_eq!(verdict(&signed, &[&next.der], &[]), Ok(1), "held in the meantime");
     // A certificate for another key, of the same name.
     signer.x5c[1] = root().issue(&ca_params("Next root", Some(1)), &KeyPair::generate().unwrap());
-    assert!(verdict(&signer.sign(&text(&[])), &[&root().der], &[]).is_err());
+    let refused = verdict(&signer.sign(&text(&[])), &[&root().der], &[]).unwrap_err();
+    assert!(refused.starts_with("the signer's certificate"), "{refused}");
     // Somebody else's certificate for the key.
     let other = Ca::root(ca_params("Root", Some(2)));
     signer.x5c[1] = other.issue(&ca_params("Next root", Some(1)), &next.key);

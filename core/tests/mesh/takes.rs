@@ -70,7 +70,8 @@ fn the_highest_sequence_locks_nobody_out() {
     let highest = signer(1).sign(&sequence(u64::MAX));
     assert_eq!(judged(Some(&in_force(1, 7, 9)), &highest), Ok(Taken::Newer));
     let after = in_force(1, u64::MAX, 9);
-    assert!(judged(Some(&after), &signer(1).sign(&sequence(8))).is_err());
+    let refused = judged(Some(&after), &signer(1).sign(&sequence(8))).unwrap_err();
+    assert!(refused.starts_with("found sequence 8 by a signer of generation 1, and in force is"), "{refused}");
     assert_eq!(judged(Some(&after), &signer(2).sign(&sequence(8))), Ok(Taken::Newer));
 }
 
@@ -204,9 +205,21 @@ fn the_ca_of_a_site_does_not_become_a_root() {
         let issued = root().issue(&params, &site.key);
         let found = judged(None, &signer(1).sign(&with_roots(&[&root().der, &site.der, &issued])));
         assert_eq!(found, Err(NOT_HELD.to_owned()));
-        let found = judged(None, &signer(1).sign(&with_roots(&[&root().der, &issued])));
-        assert_eq!(found, Err(NOT_HELD.to_owned()));
+        let found = judged(None, &signer(1).sign(&with_roots(&[&root().der, &issued]))).unwrap_err();
+        assert!(found.starts_with("roots[1]: found a root that is not held"), "{found}");
     }
+}
+
+#[test]
+fn a_certificate_with_the_key_of_a_held_root_must_be_signed_too() {
+    let found = |der: &[u8]| judged(None, &signer(1).sign(&with_roots(&[der])));
+    let forged = Ca::root(ca_params("Root", Some(2))).issue(&ca_params("Root", None), &root().key);
+    let expected = "roots[0]: found a root that is not held, and the certificate that should prove it is refused: ";
+    assert!(found(&forged).unwrap_err().starts_with(expected));
+    let mut expired = ca_params("Root", None);
+    expired.not_after = rcgen::date_time_ymd(2026, 12, 31);
+    let refused = found(&root().issue(&expired, &root().key)).unwrap_err();
+    assert!(refused.starts_with(&format!("{expected}expired at")), "{refused}");
 }
 
 #[test]
