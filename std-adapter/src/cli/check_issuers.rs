@@ -11,8 +11,8 @@ use pki_types::UnixTime;
 
 use super::check_anchors::roles;
 use super::findings::{Findings, Level};
-use crate::pem;
 use crate::tls::Anchors;
+use crate::{clock, pem};
 
 /// Reports on `allowed_clients`, and warns of common names that other CAs than the intended one can issue.
 pub(super) fn clients(
@@ -99,7 +99,7 @@ fn warn_of_issuers(
 ) {
     let (_, cas) = roles(anchors);
     for (issuer, key) in from {
-        if denied.iter().any(|denied| denied.key == *key) {
+        if denied.iter().any(|denied| denied.key == *key && denied.holds(clock::now())) {
             findings.add(Level::Error, format!("{name}: nothing can come from {issuer}, whose key is denied"));
         }
         let shared = cas.iter().find(|ca| may_have_cas_below(ca) && KeyHash::of(&ca.subject_public_key_info()) == *key);

@@ -91,6 +91,9 @@ pub(crate) fn install(folder: &Path, file: &Path) -> Result<Installed, String> {
     }
     let text = look(&from.join(MESH))?.ok_or_else(|| at(format!("found no {MESH} beside it")))?;
     let mesh = Mesh::parse(&text).map_err(|error| format!("{}: {error}", from.join(MESH).display()))?;
+    if !mesh.has_root(&root_der) {
+        return Err(at(format!("found a root.pem beside it that is no root of the {MESH} beside it")));
+    }
     let spki = parsed.subject_public_key_info();
     let key = hash(spki.der);
     let site = mesh.sites.iter().find(|site| {
@@ -102,7 +105,8 @@ pub(crate) fn install(folder: &Path, file: &Path) -> Result<Installed, String> {
         return Err(at(format!("found key {key}, expected that of {}", there.join(REQUEST).display())));
     }
     let present = there.join("ca.pem");
-    if look(&present)?.is_some_and(|present| Some(present) != look(file).ok().flatten()) {
+    let _lock = lock(folder)?;
+    if present.exists() && first_certificate(&present)? != certificate {
         return Err(format!("{}: exists already, expected no other certificate there", present.display()));
     }
     replace(&there.join(MESH), &text, PUBLIC)?;

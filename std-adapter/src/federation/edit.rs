@@ -1,6 +1,6 @@
 //! Changes of a mesh: worked out first, then written, so that they can be shown and refused in between.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use edgetrust_core::x509::KeyHash;
 use pki_types::UnixTime;
@@ -8,16 +8,17 @@ use pki_types::UnixTime;
 use super::certificate::{key_hash, not_after};
 use super::change::{Change, changes};
 use super::folder::{
-    Folder, GATEWAY, PASSWORDS, PUBLIC, PUBLIC_FOLDER, Passwords, README, SECRET, SECRET_FOLDER, SIGNED, SIGNER, SITES,
-    Signed, first_certificate, prepared, signer_password, site_password, unfinished,
+    Folder, PASSWORDS, PUBLIC_FOLDER, Passwords, SECRET, SECRET_FOLDER, SIGNED, SIGNER, SITES, Signed,
+    first_certificate, signer_password, site_password, unfinished,
 };
 use super::init::{NewAuthority, NewSite, check_site, make_signer, mesh_end, pem};
 use super::links::{self, Pair};
 use super::mesh::{self, DeniedKey, Mesh};
 use super::name;
-use super::place::{self, look, replace};
+use super::place::{self, replace};
 use super::requested::RequestedKey;
-use super::site::{self, Addresses};
+use super::signature::{self, Signer};
+use super::site;
 
 /// A change that is worked out and not yet made.
 pub(crate) struct Edit {
@@ -34,7 +35,7 @@ pub(crate) struct Edit {
 pub(crate) struct Applied {
     pub(crate) sequence: u64,
     pub(crate) signed: Signed,
-    /// Files that people had changed, and that the change therefore left alone.
+    /// Configurations of gateways that people had changed, and that were therefore left alone.
     pub(crate) left: Vec<PathBuf>,
 }
 
@@ -56,6 +57,7 @@ impl Edit {
     fn worked_out(mut self) -> Result<Self, String> {
         self.after.sites.sort_by(|one, other| one.name.cmp(&other.name));
         self.after.text()?;
+        site::check(&self.after)?;
         self.changes.extend(changes(&self.before, &self.after));
         Ok(self)
     }
@@ -79,7 +81,14 @@ impl Edit {
         after.previous = Some(mesh::digest(&self.before_text));
         let signer_file = folder.path().join(SIGNER[0]);
         let signer_end = if signer_file.exists() { Some(not_after(&first_certificate(&signer_file)?)?) } else { None };
-        after.not_after = mesh::shown(mesh_end(now, signer_end));
+        after.not_after = mesh::shown(mesh_end(now, signer_end.filter(|end| *end > now)));
+        let text = after.text()?;
+        // A mesh that denies its signer's key waits for another signer.
+        let signer = match signer {
+            Some(signer) if after.denies(&key_hash(&signer.certificate)?, now) => None,
+            signer => signer,
+        };
+        let signed = signer.map(|signer| signature::sign(text.as_bytes(), &signer, now)).transpose()?;
         folder.settle()?;
         if let Some((authority, root)) = &self.authority {
             place::make(&folder.path().join(SITES), PUBLIC_FOLDER)?;
@@ -88,59 +97,9 @@ impl Edit {
             let password = folder.path().join(PASSWORDS).join(unfinished(&site_password(&authority.site)));
             authority.write(&staged, &password, &after, root)?;
         }
-        let left = self.write_sites(folder, &after)?;
-        folder.commit(&after, signer.as_ref())?;
-        Ok(Applied { sequence: after.sequence, signed: folder.signed()?, left })
+        let left = folder.commit(text.as_bytes(), signed.as_deref())?;
+        Ok(Applied { sequence: after.sequence, signed: folder.signed(now)?, left })
     }
-
-    /// Prepares what follows from the mesh in the folders of sites, and returns files that people had changed.
-    fn write_sites(&self, folder: &Folder, after: &Mesh) -> Result<Vec<PathBuf>, String> {
-        let mut left = Vec::new();
-        for (old, new) in after.sites.iter().filter_map(|new| Some((self.before.site(&new.name)?, new))) {
-            let (there, was, is) = (folder.path().join(SITES).join(&new.name), (&self.before, old), (after, new));
-            let file = there.join(GATEWAY);
-            match next_gateway(&file, was, is)? {
-                Next::Same => {}
-                Next::ByHand => left.push(file),
-                Next::Another(text) => {
-                    replace(&there.join(prepared(GATEWAY, after.sequence)), text.as_bytes(), PUBLIC)?;
-                }
-            }
-            let file = there.join(README);
-            let (old, new) = (site::readme(was.0, was.1)?, site::readme(is.0, is.1)?);
-            if old != new && look(&file)?.as_deref() == Some(old.as_bytes()) {
-                replace(&there.join(prepared(README, after.sequence)), new.as_bytes(), PUBLIC)?;
-            }
-        }
-        Ok(left)
-    }
-}
-
-/// A gateway's configuration after a change.
-enum Next {
-    Same,
-    Another(String),
-    /// People have changed the file, so it stays.
-    ByHand,
-}
-
-/// Returns what a gateway's configuration is to be after a change.
-fn next_gateway(
-    file: &Path,
-    (before, old): (&Mesh, &mesh::Site),
-    (after, new): (&Mesh, &mesh::Site),
-) -> Result<Next, String> {
-    let Some(found) = look(file)? else { return Ok(Next::Same) };
-    let found = String::from_utf8_lossy(&found).into_owned();
-    let none = Addresses::default();
-    if site::gateway_json(before, old, &none)? == site::gateway_json(after, new, &none)? {
-        return Ok(Next::Same);
-    }
-    let Some(addresses) = Addresses::read(&found) else { return Ok(Next::ByHand) };
-    if found != site::gateway_json(before, old, &addresses)? {
-        return Ok(Next::ByHand);
-    }
-    site::gateway_json(after, new, &addresses).map(Next::Another)
 }
 
 /// Adds a site with a CA, whose key is new or was made at the site, and its links. Opens the root's key.
@@ -160,7 +119,13 @@ pub(crate) fn add(
         let same_key = requested.is_none_or(|key| site.issuers.iter().any(|issuer| key.is_of(issuer)));
         site.domains == [new.domain.clone()] && same_key
     });
-    if !there {
+    if let Some(known) = edit.before.site(&new.name).filter(|_| there) {
+        let address = known.gateways.first().and_then(|gateway| gateway.address.as_ref());
+        if new.address.is_some() && new.address.as_ref() != address {
+            let address = address.map_or("none", String::as_str);
+            return Err(format!("--address: found another one for {}, which is there with {address}", new.name));
+        }
+    } else {
         let sites = edit.before.sites.iter();
         let others: Vec<_> =
             sites.flat_map(|site| site.domains.iter().map(|domain| (domain.as_str(), site.name.as_str()))).collect();
@@ -239,10 +204,11 @@ pub(crate) fn deny(folder: &Folder, denial: &Denial, now: UnixTime) -> Result<Ed
     let entry = DeniedKey { key: denial.key.to_string(), reason: denial.reason.clone(), until };
     match edit.after.denied_keys.iter_mut().find(|denied| KeyHash::parse(&denied.key) == Some(denial.key)) {
         Some(known) => {
-            // What is not said now stays as it was.
+            // What is not said now stays as it was, but for an end that is over: that key is to be denied again.
+            let to_come = |until: &String| mesh::time("until", until).is_ok_and(|until| until > now);
             let entry = DeniedKey {
                 reason: entry.reason.or_else(|| known.reason.clone()),
-                until: entry.until.or_else(|| known.until.clone()),
+                until: entry.until.or_else(|| known.until.clone().filter(to_come)),
                 ..entry
             };
             if known.until != entry.until {
@@ -258,7 +224,9 @@ pub(crate) fn deny(folder: &Folder, denial: &Denial, now: UnixTime) -> Result<Ed
     }
     let signer = folder.path().join(SIGNER[0]);
     if signer.exists() && key_hash(&first_certificate(&signer)?)? == denial.key {
-        let what = "no gateway takes a mesh of this signer any more: make another with the command signer".to_owned();
+        let what =
+            "this is the signer's key, and no signature by it counts any more: make another with the command signer"
+                .to_owned();
         edit.changes.push(Change::of_all(what).cutting());
     }
     edit.worked_out()
@@ -278,12 +246,15 @@ pub(crate) fn allow(folder: &Folder, key: &KeyHash) -> Result<Edit, String> {
 /// last, and a new end where less than a third of its time is left.
 ///
 /// # Errors
-/// Fails if there is no signer here, or its key cannot be opened.
+/// Fails if there is no signer here, its key cannot be opened, or no gateway would take what it signs.
 pub(crate) fn sign(folder: &Folder, passwords: &Passwords<'_>, now: UnixTime) -> Result<Applied, String> {
     let key = folder.path().join(SIGNER[1]);
     let missing =
         || format!("{}: not here, or found no password, expected the signer's key and password", key.display());
-    let signer = folder.signer(passwords)?.ok_or_else(missing)?;
+    sign_by(folder, &folder.signer(passwords)?.ok_or_else(missing)?, now)
+}
+
+fn sign_by(folder: &Folder, signer: &Signer, now: UnixTime) -> Result<Applied, String> {
     let (mesh, text) = folder.mesh()?;
     let mut after = mesh.clone();
     let signed = folder.stated()?.map(|stated| stated.payload).filter(|payload| *payload != text);
@@ -304,27 +275,23 @@ pub(crate) fn sign(folder: &Folder, passwords: &Passwords<'_>, now: UnixTime) ->
         }
         after.not_after = mesh::shown(end);
     }
-    match after == mesh {
-        true => folder.sign(Some(&signer))?,
-        false => folder.commit(&after, Some(&signer))?,
-    }
-    folder.settle()?;
-    Ok(Applied { sequence: after.sequence, signed: folder.signed()?, left: Vec::new() })
+    // Where nothing else is new, people's own text stays as it is.
+    let text = if after == mesh { text } else { after.text()?.into_bytes() };
+    let signed = signature::sign(&text, signer, now)?;
+    let left = folder.commit(&text, Some(&signed))?;
+    Ok(Applied { sequence: after.sequence, signed: folder.signed(now)?, left })
 }
 
 /// Signs the mesh if the signer's key can be opened.
 ///
 /// # Errors
-/// Fails if a password is wrong or a file cannot be written.
+/// Fails if a password is wrong, a file cannot be written, or no gateway would take what the signer signs.
 pub(crate) fn sign_if_possible(
     folder: &Folder,
     passwords: &Passwords<'_>,
     now: UnixTime,
 ) -> Result<Option<Applied>, String> {
-    match folder.signer(passwords)? {
-        Some(_) => sign(folder, passwords, now).map(Some),
-        None => Ok(None),
-    }
+    folder.signer(passwords)?.map(|signer| sign_by(folder, &signer, now)).transpose()
 }
 
 /// Issues a signer of the next generation, and signs the mesh by it. Opens the root's key.
@@ -340,7 +307,7 @@ pub(crate) fn new_signer(folder: &Folder, passwords: &Passwords<'_>, now: UnixTi
     place::make(&folder.path().join(PASSWORDS), SECRET_FOLDER)?;
     replace(&kept, password.file().as_bytes(), SECRET)?;
     folder.replace_signer(&pem(&signer.certificate), &encrypted, generation)?;
-    folder.sign(Some(&signer))?;
+    sign_by(folder, &signer, now)?;
     Ok((generation, not_after(&signer.certificate)?))
 }
 

@@ -14,14 +14,15 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use pki_types::CertificateDer;
+use pki_types::{CertificateDer, UnixTime};
 
 use super::certificate::{Root, generation};
 use super::key::{self, Password};
 use super::mesh::Mesh;
 use super::name;
-use super::place::{failed, look, make, move_to, put_over, remove_all, replace};
+use super::place::{failed, look, make, move_to, remove_all, replace};
 use super::signature::{self, Signer, Stated};
+use super::site;
 use crate::pem;
 
 pub(super) const MESH: &str = "mesh.json";
@@ -34,12 +35,13 @@ pub(super) const PASSWORDS: &str = "passwords";
 pub(super) const GATEWAY: &str = "gateway.json";
 /// The instructions for a site.
 pub(super) const README: &str = "README.txt";
-/// The files of a site that follow from the mesh, beside its copy.
-const FOLLOWING: [&str; 2] = [GATEWAY, README];
 const SIGNER_FOLDER: &str = "signer";
 const NEW_SIGNER: &str = ".signer.new";
 const REMOVED: &str = "removed";
 const RETIRED: &str = "retired";
+/// The names of passwords of signers, and of folders of signers, without the generation.
+const SIGNER_PASSWORD: &str = "signer-";
+const SIGNER_BEFORE: &str = "signer-before-";
 
 /// Modes of files and folders: of secrets, and of what everybody may read.
 pub(super) const SECRET: u32 = 0o600;
@@ -56,14 +58,28 @@ pub(crate) struct Passwords<'a> {
 }
 
 /// The state of `mesh.signed.json`, compared with `mesh.json`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Signed {
-    /// It does, by a signer of this generation.
+    /// It holds it, by a signer of this generation.
     By(u32),
     /// It holds an earlier `mesh.json`, or another signer's signature than the present one's.
     Outdated,
+    /// No gateway takes it, for this reason.
+    Refused(String),
     /// There is no such file.
     Not,
+}
+
+impl Signed {
+    /// Returns the word for it in JSON.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::By(_) => "yes",
+            Self::Outdated => "outdated",
+            Self::Refused(_) => "refused",
+            Self::Not => "no",
+        }
+    }
 }
 
 /// A folder of a mesh that no other command changes meanwhile.
@@ -133,9 +149,6 @@ impl Folder {
         let opened = key::open(&key, &password)?;
         let parsed = edgetrust_core::x509::Certificate::from_der(&certificate).map_err(|error| error.to_string())?;
         key::belongs(&opened, &parsed).map_err(|error| format!("{}: {error}", key.display()))?;
-        if !self.mesh()?.0.has_issued(&parsed) {
-            return Err(format!("{}: is by no root of mesh.json, expected a signer of this mesh", SIGNER[0]));
-        }
         Ok(Some(Signer { certificate, key: opened }))
     }
 
@@ -154,23 +167,17 @@ impl Folder {
         }
     }
 
-    /// Replaces `mesh.json`: from then on the change is made, whatever happens. Then everything follows from it.
-    pub(super) fn commit(&self, mesh: &Mesh, signer: Option<&Signer>) -> Result<(), String> {
-        let text = mesh.text()?;
-        replace(&self.path.join(MESH), text.as_bytes(), PUBLIC)?;
-        self.sign(signer)?;
+    /// Replaces `mesh.json`: from then on the change is made, whatever happens. Then everything follows from it. Returns
+    /// what [`Folder::settle`] does.
+    pub(super) fn commit(&self, text: &[u8], signed: Option<&str>) -> Result<Vec<PathBuf>, String> {
+        replace(&self.path.join(MESH), text, PUBLIC)?;
+        if let Some(signed) = signed {
+            replace(&self.path.join(SIGNED), signed.as_bytes(), PUBLIC)?;
+        }
         self.settle()
     }
 
-    /// Signs `mesh.json` as it is, if there is a signer.
-    pub(super) fn sign(&self, signer: Option<&Signer>) -> Result<(), String> {
-        let Some(signer) = signer else { return Ok(()) };
-        let (_, text) = self.mesh()?;
-        let signed = signature::sign(&text, signer)?;
-        replace(&self.path.join(SIGNED), signed.as_bytes(), PUBLIC)
-    }
-
-    /// Finishes what a command has committed before it was interrupted: sites, files and a signer without their names.
+    /// Finishes what a command has committed before it was interrupted: sites and a signer without their names.
     /// It changes nothing that only an edit by hand asks for.
     fn finish(&self) -> Result<(), String> {
         let (mesh, _) = self.mesh()?;
@@ -184,33 +191,38 @@ impl Folder {
                 }
                 move_to(&staged, &there)?;
             }
-            for file in FOLLOWING {
-                let staged = there.join(prepared(file, mesh.sequence));
-                if staged.exists() {
-                    put_over(&staged, &there.join(file))?;
-                }
-            }
         }
         self.settle_signer()
     }
 
-    /// Makes the folder what `mesh.json` says: finishes what was committed, copies `mesh.json` to each site, puts away
-    /// what was removed, and throws away what no `mesh.json` has come to name. Only a command that does something may
-    /// call this, since `mesh.json` may have been edited by hand.
-    pub(crate) fn settle(&self) -> Result<(), String> {
+    /// Makes the folder what `mesh.json` says: finishes what was committed, writes the files of sites that follow from
+    /// it, puts away what was removed, and throws away what no `mesh.json` has come to name. Only a command that does
+    /// something may call this, since `mesh.json` may have been edited by hand. Returns the configurations of gateways
+    /// that lack tunnels, or have more, because people have changed them otherwise too.
+    pub(crate) fn settle(&self) -> Result<Vec<PathBuf>, String> {
         self.finish()?;
         let (mesh, text) = self.mesh()?;
-        for site in mesh.site_names() {
-            let there = self.path.join(SITES).join(site);
-            let copy = there.join(MESH);
-            if there.exists() && look(&copy)?.as_deref() != Some(&text) {
-                replace(&copy, &text, PUBLIC)?;
+        let mut left = Vec::new();
+        for site in &mesh.sites {
+            let there = self.path.join(SITES).join(&site.name);
+            if !there.exists() {
+                continue;
             }
-            for name in names(&there)?.iter().filter(|name| is_prepared(name)) {
-                remove_all(&there.join(name))?;
+            for (name, text) in [(MESH, text.as_slice()), (README, site::readme(&mesh, site)?.as_bytes())] {
+                if look(&there.join(name))?.as_deref() != Some(text) {
+                    replace(&there.join(name), text, PUBLIC)?;
+                }
+            }
+            let gateway = there.join(GATEWAY);
+            let Some(found) = look(&gateway)? else { continue };
+            match site::next(&String::from_utf8_lossy(&found), &mesh, site)? {
+                site::Next::Same => {}
+                site::Next::Another(text) => replace(&gateway, text.as_bytes(), PUBLIC)?,
+                site::Next::ByHand => left.push(gateway),
             }
         }
-        self.put_away(&mesh)
+        self.put_away(&mesh)?;
+        Ok(left)
     }
 
     /// Moves the folders of sites that the mesh no longer has to `removed/`, and deletes unfinished ones.
@@ -219,7 +231,7 @@ impl Folder {
         for name in names(&sites)? {
             if is_unfinished(&name) {
                 remove_all(&sites.join(&name))?;
-            } else if name::label("", &name).is_ok() && mesh.site(&name).is_none() {
+            } else if mesh.site(&name).is_none() && is_site(&sites.join(&name)) {
                 let removed = self.path.join(REMOVED);
                 make(&removed, SECRET_FOLDER)?;
                 let after = format!("{name}-{}", mesh.sequence);
@@ -238,8 +250,9 @@ impl Folder {
         let [there, staged] = [SIGNER_FOLDER, NEW_SIGNER].map(|name| self.path.join(name));
         match (there.exists(), staged.exists()) {
             (_, false) => Ok(()),
-            (false, true) => move_to(&staged, &there),
-            (true, true) => remove_all(&staged),
+            // With its certificate all is there.
+            (false, true) if staged.join("signer.pem").exists() => move_to(&staged, &there),
+            (_, true) => remove_all(&staged),
         }
     }
 
@@ -247,21 +260,28 @@ impl Folder {
     pub(super) fn replace_signer(&self, certificate: &str, key: &str, generation: u32) -> Result<(), String> {
         let [there, staged] = [SIGNER_FOLDER, NEW_SIGNER].map(|name| self.path.join(name));
         make(&staged, SECRET_FOLDER)?;
-        replace(&staged.join("signer.pem"), certificate.as_bytes(), PUBLIC)?;
         replace(&staged.join("signer.key"), key.as_bytes(), SECRET)?;
+        replace(&staged.join("signer.pem"), certificate.as_bytes(), PUBLIC)?;
         if there.exists() {
             let retired = self.path.join(RETIRED);
             make(&retired, SECRET_FOLDER)?;
-            move_to(&there, &free(&retired, &format!("signer-before-{generation}")))?;
+            move_to(&there, &free(&retired, &format!("{SIGNER_BEFORE}{generation}")))?;
         }
         self.settle_signer()
     }
 
-    /// Returns the generation of the last signer, 0 if there was none.
+    /// Returns the generation of the last signer, 0 if there was none. The signer may be elsewhere, and `mesh.signed.json`
+    /// from a backup: so what earlier ones left counts too.
     pub(super) fn last_generation(&self) -> Result<u32, String> {
         let certificate = self.path.join(SIGNER[0]);
         let present = if certificate.exists() { generation(&first_certificate(&certificate)?)? } else { 0 };
-        Ok(self.stated()?.map_or(0, |stated| stated.generation).max(present))
+        let of = |folder: &str, prefix: &str| -> Result<u32, String> {
+            let names = names(&self.path.join(folder))?;
+            let digits = names.iter().filter_map(|name| name.strip_prefix(prefix)?.split('-').next()?.parse().ok());
+            Ok(digits.max().unwrap_or_default())
+        };
+        let left = of(PASSWORDS, SIGNER_PASSWORD)?.max(of(RETIRED, SIGNER_BEFORE)?);
+        Ok(self.stated()?.map_or(0, |stated| stated.generation).max(present).max(left))
     }
 
     /// Returns what the signed file says of itself, if there is one.
@@ -270,8 +290,8 @@ impl Folder {
     }
 
     /// Returns whether the mesh is signed.
-    pub(crate) fn signed(&self) -> Result<Signed, String> {
-        signed(&self.path)
+    pub(crate) fn signed(&self, now: UnixTime) -> Result<Signed, String> {
+        signed(&self.path, now)
     }
 }
 
@@ -294,16 +314,23 @@ pub(super) fn mesh(path: &Path) -> Result<(Mesh, Vec<u8>), String> {
 }
 
 /// Returns whether the mesh of a folder is signed.
-pub(super) fn signed(path: &Path) -> Result<Signed, String> {
-    let Some(stated) = stated(path)? else { return Ok(Signed::Not) };
+pub(super) fn signed(path: &Path, now: UnixTime) -> Result<Signed, String> {
+    let file = path.join(SIGNED);
+    let Some(signed) = look(&file)? else { return Ok(Signed::Not) };
+    let stated = signature::stated(&signed).map_err(|error| format!("{}: {error}", file.display()))?;
     let certificate = path.join(SIGNER[0]);
     let present = match certificate.exists() {
         true => Some(generation(&first_certificate(&certificate)?)?),
         false => None,
     };
-    let (_, text) = mesh(path)?;
-    let current = stated.payload == text && present.is_none_or(|present| present == stated.generation);
-    Ok(if current { Signed::By(stated.generation) } else { Signed::Outdated })
+    let (mesh, text) = mesh(path)?;
+    if stated.payload != text || present.is_some_and(|present| present != stated.generation) {
+        return Ok(Signed::Outdated);
+    }
+    Ok(match signature::verify(&signed, &mesh, now) {
+        Ok(()) => Signed::By(stated.generation),
+        Err(error) => Signed::Refused(error),
+    })
 }
 
 fn stated(path: &Path) -> Result<Option<Stated>, String> {
@@ -324,17 +351,6 @@ pub(super) fn unfinished(name: &str) -> String {
     format!(".{name}.new")
 }
 
-/// Returns the name of a file that takes effect with the mesh of this sequence.
-pub(super) fn prepared(file: &str, sequence: u64) -> String {
-    format!(".{file}.{sequence}")
-}
-
-/// Returns whether [`prepared`] made a name.
-fn is_prepared(name: &str) -> bool {
-    let of = |file: &str| name.strip_prefix('.')?.strip_prefix(file)?.strip_prefix('.')?.parse::<u64>().ok();
-    FOLLOWING.into_iter().any(|file| of(file).is_some())
-}
-
 /// Returns a name in a folder that nothing has: the wanted one, or one with a number.
 fn free(folder: &Path, wanted: &str) -> PathBuf {
     let numbered = (2_u32..).map(|number| format!("{wanted}-{number}"));
@@ -345,7 +361,14 @@ fn free(folder: &Path, wanted: &str) -> PathBuf {
 
 /// Returns whether [`unfinished`] made a name. Other names with a dot in front are not ours.
 fn is_unfinished(name: &str) -> bool {
-    name.starts_with('.') && name.ends_with(".new")
+    let of = name.strip_prefix('.').and_then(|name| name.strip_suffix(".new"));
+    of.is_some_and(|of| name::label("", of).is_ok())
+}
+
+/// Returns whether [`site::write`] made a folder. Others in `sites/` are not ours.
+fn is_site(folder: &Path) -> bool {
+    let name = folder.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name::label("", name).is_ok()) && folder.join("ca.pem").exists()
 }
 
 pub(super) fn site_password(site: &str) -> String {
@@ -353,7 +376,7 @@ pub(super) fn site_password(site: &str) -> String {
 }
 
 pub(super) fn signer_password(generation: u32) -> String {
-    format!("signer-{generation}")
+    format!("{SIGNER_PASSWORD}{generation}")
 }
 
 /// Returns the names of a folder's entries, none if there is no such folder.

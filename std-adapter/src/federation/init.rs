@@ -1,19 +1,18 @@
 //! Makes a mesh from nothing, and the parts of which it is made: CAs of sites, and signers.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use pki_types::{CertificateDer, UnixTime};
 
 use super::certificate::{Root, Uris};
 use super::folder::{
-    MESH, PASSWORDS, PUBLIC, PUBLIC_FOLDER, ROOT, SECRET, SECRET_FOLDER, SIGNED, SIGNER, SITES, signer_password,
+    MESH, PASSWORDS, PUBLIC, PUBLIC_FOLDER, ROOT, SECRET, SECRET_FOLDER, SIGNED, SIGNER, SITES, lock, signer_password,
     site_password, unfinished,
 };
 use super::key::{self, Password};
 use super::links::{self, Pair};
 use super::mesh::{self, DEFAULT_SERVICE, Gateway, Mesh, Service, Site};
-use super::place::{failed, make, make_new, move_to, remove_all, replace};
+use super::place::{make, make_new, move_to, remove_all, replace};
 use super::requested::RequestedKey;
 use super::signature::{self, Signer};
 use super::{name, site};
@@ -73,8 +72,7 @@ pub(crate) fn init(folder: &Path, init: Init, now: UnixTime) -> Result<Made, Str
         return Err(format!("{}: found no folder, expected one to make {} in", parent.display(), folder.display()));
     }
     // Two commands that make the same folder: one of them fails here, and neither harms the other's.
-    let lock = File::open(parent).map_err(failed(parent, "opened"))?;
-    lock.try_lock().map_err(|_| format!("{}: another command makes a folder there", parent.display()))?;
+    let _lock = lock(parent)?;
     remove_all(&staged)?;
     let made = init.write(&staged, now).and_then(|made| {
         move_to(&staged, folder)?;
@@ -104,12 +102,28 @@ impl Init {
             if *port == 0 {
                 return Err(format!("--service: found port 0 for {service}, expected 1 to 65535"));
             }
-            if self.services.iter().take(number).any(|(other, _)| other == service) {
-                return Err(format!("--service: found {service} twice, expected each service once"));
+            let mut others = self.services.iter().take(number);
+            if let Some((other, _)) = others.find(|(other, of_other)| other == service || of_other == port) {
+                return Err(match other == service {
+                    true => format!("--service: found {service} twice, expected each service once"),
+                    false => format!("--service: found port {port} for {other} and {service}, expected one port each"),
+                });
+            }
+            if site::RESERVED.contains(port) {
+                let [challenge, ca, admin] = site::RESERVED;
+                return Err(format!(
+                    "--service: found port {port} for {service}, expected another than {challenge}, {ca} and {admin}, \
+                     which the site itself needs"
+                ));
             }
         }
         let mesh = self.mesh(Vec::new(), Vec::new(), UnixTime::since_unix_epoch(std::time::Duration::ZERO));
-        self.links.iter().try_for_each(|pair| pair.check("--link", &mesh))
+        self.links.iter().try_for_each(|pair| pair.check("--link", &mesh))?;
+        site::check(&mesh)
+    }
+
+    fn linked_by_default(&self) -> bool {
+        self.links.is_empty() && !self.root_only
     }
 
     /// Returns the mesh with these roots, and an issuer for each site in order, or none for any.
@@ -131,6 +145,12 @@ impl Init {
             denied_keys: Vec::new(),
         };
         mesh.sites.sort_by(|one, other| one.name.cmp(&other.name));
+        if self.linked_by_default() {
+            let names: Vec<&str> = mesh.site_names().collect();
+            let first = mesh.services.first().map_or(service, |first| &first.name);
+            mesh.links = links::every_pair(&names, first);
+        }
+        self.links.iter().for_each(|pair| links::add(&mut mesh, pair));
         mesh
     }
 
@@ -147,13 +167,7 @@ impl Init {
         let authorities: Vec<_> =
             self.sites.iter().map(|site| NewAuthority::make(&root, &self.name, site, now)).collect::<Result<_, _>>()?;
         let issuers = authorities.iter().map(|authority| mesh::base64(&authority.certificate)).collect();
-        let mut mesh = self.mesh(vec![mesh::base64(root.certificate())], issuers, mesh_end(now, Some(signer_end)));
-        let names: Vec<String> = mesh.site_names().map(str::to_owned).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let first = mesh.services.first().map(|service| service.name.clone()).unwrap_or_default();
-        let linked_by_default = self.links.is_empty() && !self.root_only;
-        let links = if linked_by_default { links::every_pair(&names, &first) } else { self.links.clone() };
-        links.iter().for_each(|pair| links::add(&mut mesh, pair));
+        let mesh = self.mesh(vec![mesh::base64(root.certificate())], issuers, mesh_end(now, Some(signer_end)));
         let text = mesh.text()?;
         for authority in &authorities {
             let there = folder.join(SITES).join(&authority.site);
@@ -162,8 +176,9 @@ impl Init {
             replace(&there.join(MESH), text.as_bytes(), PUBLIC)?;
         }
         replace(&folder.join(MESH), text.as_bytes(), PUBLIC)?;
-        replace(&folder.join(SIGNED), signature::sign(text.as_bytes(), &signer)?.as_bytes(), PUBLIC)?;
-        Ok(Made { links: links::pairs(&mesh).into_iter().collect(), mesh, linked_by_default, root_not_after })
+        replace(&folder.join(SIGNED), signature::sign(text.as_bytes(), &signer, now)?.as_bytes(), PUBLIC)?;
+        let (links, linked_by_default) = (links::pairs(&mesh).into_iter().collect(), self.linked_by_default());
+        Ok(Made { mesh, links, linked_by_default, root_not_after })
     }
 
     fn write_root(&self, folder: &Path, now: UnixTime) -> Result<Root, String> {

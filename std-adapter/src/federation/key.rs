@@ -59,7 +59,7 @@ impl Password {
         }
     }
 
-    /// Reads the first line of a file, as openssl does.
+    /// Reads the first line of a file, as openssl does. A carriage return before the line feed is no part of it.
     ///
     /// # Errors
     /// Fails if the file cannot be read or its first line is no password.
@@ -156,7 +156,10 @@ fn read(file: &Path) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("{}: cannot be read: {error}", file.display());
     let opened = std::fs::File::open(file).map_err(failed)?;
     let mut text = String::new();
-    opened.take(MAX_FILE).read_to_string(&mut text).map_err(failed)?;
+    opened.take(MAX_FILE + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(format!("{}: found more than {MAX_FILE} octets, expected no more", file.display()));
+    }
     Ok(text)
 }
 

@@ -56,10 +56,12 @@ fn of_link(mesh: &Mesh, link: &Link) -> Vec<Pair> {
     pairs.filter(|pair| pair.from != pair.to).collect()
 }
 
-/// Returns every ordered pair of sites, for one service.
-pub(super) fn every_pair(sites: &[&str], service: &str) -> Vec<Pair> {
-    let pairs = sites.iter().flat_map(|from| sites.iter().map(|to| Pair::new(from, to, service)));
-    pairs.filter(|pair| pair.from != pair.to).collect()
+/// Returns the entries that link every ordered pair of sites for one service: one for each target.
+pub(super) fn every_pair(sites: &[&str], service: &str) -> Vec<Link> {
+    let others = |to: &str| sites.iter().filter(|from| **from != to).map(|from| (*from).to_owned()).collect();
+    let links =
+        sites.iter().map(|to| Link { service: service.to_owned(), from: others(to), to: vec![(*to).to_owned()] });
+    links.filter(|link: &Link| !link.from.is_empty()).collect()
 }
 
 /// Adds a pair to the entry of its service and target, if nothing links it yet.

@@ -10,7 +10,6 @@ use pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::certificate::issued_by;
 use super::name;
 
 /// The size limit of the file, in octets.
@@ -101,10 +100,16 @@ impl Mesh {
         self.roots.iter().any(|root| BASE64_STANDARD.decode(root).is_ok_and(|root| root == der.as_ref()))
     }
 
-    /// Returns whether one of the roots has issued a certificate.
-    pub(super) fn has_issued(&self, certificate: &Certificate<'_>) -> bool {
-        let roots = self.roots.iter().filter_map(|root| BASE64_STANDARD.decode(root).ok());
-        roots.into_iter().any(|root| Certificate::from_der(&root).is_ok_and(|root| issued_by(certificate, &root)))
+    /// Returns the roots in DER.
+    pub(super) fn root_certificates(&self) -> Vec<Vec<u8>> {
+        self.roots.iter().filter_map(|root| BASE64_STANDARD.decode(root).ok()).collect()
+    }
+
+    /// Returns whether a key is denied at this time.
+    pub(super) fn denies(&self, key: &KeyHash, now: UnixTime) -> bool {
+        let holds = |until: &String| time("until", until).is_ok_and(|until| until >= now);
+        let mut denied = self.denied_keys.iter().filter(|denied| KeyHash::parse(&denied.key) == Some(*key));
+        denied.any(|denied| denied.until.as_ref().is_none_or(holds))
     }
 
     /// Reads the file's text and checks it.
@@ -117,6 +122,7 @@ impl Mesh {
         }
         let mut mesh: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         mesh.check()?;
+        takes_effect(text)?;
         mesh.sites.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(mesh)
     }
@@ -132,6 +138,7 @@ impl Mesh {
         if text.len() > MAX_TEXT {
             return Err(format!("the mesh has {} octets, expected at most {MAX_TEXT}", text.len()));
         }
+        takes_effect(text.as_bytes())?;
         Ok(text)
     }
 
@@ -269,6 +276,11 @@ impl Mesh {
     }
 }
 
+/// Checks that a gateway can read a file: it is stricter than what is checked here by the words of people.
+fn takes_effect(text: &[u8]) -> Result<(), String> {
+    edgetrust_core::mesh::Mesh::parse(text).map(drop).map_err(|error| error.to_string())
+}
+
 /// Checks that a domain shares no name with those of other sites.
 pub(super) fn apart(what: &str, domain: &str, others: &[(&str, &str)]) -> Result<(), String> {
     match others.iter().find(|(other, _)| name::overlap(domain, other)) {
@@ -326,7 +338,10 @@ pub(super) fn digest(text: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::certificate::Root;
+    use super::super::key;
     use super::*;
+    use crate::clock;
 
     fn site(name: &str, domain: &str, issuer: u8) -> Site {
         Site {
@@ -338,12 +353,13 @@ mod tests {
     }
 
     fn mesh() -> Mesh {
+        let root = Root::make("Example Mesh", key::generate().unwrap(), clock::now()).unwrap();
         Mesh {
             mesh: "Example Mesh".to_owned(),
             sequence: 1,
             previous: None,
             not_after: "2027-06-01T00:00:00Z".to_owned(),
-            roots: Vec::new(),
+            roots: vec![base64(root.certificate())],
             sites: vec![site("b", "b.example", 2), site("a", "a.example", 1)],
             services: vec![Service { name: "feed".to_owned(), port: 8443 }],
             links: vec![Link { service: "feed".to_owned(), from: vec![EVERY.to_owned()], to: vec!["b".to_owned()] }],

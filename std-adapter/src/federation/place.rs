@@ -93,11 +93,6 @@ pub(super) fn move_to(from: &Path, to: &Path) -> Result<(), String> {
     renamed.map_err(failed(to, "made"))
 }
 
-/// Renames a file over another one.
-pub(super) fn put_over(from: &Path, to: &Path) -> Result<(), String> {
-    fs::rename(from, to).and_then(|()| sync_parent(to)).map_err(failed(to, "written"))
-}
-
 /// Removes a file, or a folder with all that is in it.
 pub(super) fn remove_all(path: &Path) -> Result<(), String> {
     let gone = match path.is_dir() && !path.is_symlink() {

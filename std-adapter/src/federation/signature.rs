@@ -2,12 +2,17 @@
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use pki_types::CertificateDer;
+use edgetrust_core::mesh::{SignedMesh, scratch_length, takes};
+use edgetrust_core::path::{Anchor, Trust};
+use edgetrust_core::x509::Certificate;
+use pki_types::{CertificateDer, UnixTime};
 use rcgen::{KeyPair, SigningKey as _};
 use serde::{Deserialize, Serialize};
 
 use super::certificate::generation;
 use super::der;
+use super::mesh::Mesh;
+use crate::tls::provider;
 
 /// The type of the payload (RFC 7515 section 4.1.9).
 const TYPE: &str = "edgetrust-mesh+jws";
@@ -49,7 +54,34 @@ pub(super) struct Stated {
 }
 
 /// Signs the octets of `mesh.json`.
-pub(super) fn sign(mesh: &[u8], signer: &Signer) -> Result<String, String> {
+///
+/// # Errors
+/// Fails if a gateway that holds its roots would not take it.
+pub(super) fn sign(mesh: &[u8], signer: &Signer, now: UnixTime) -> Result<String, String> {
+    let text = jws(mesh, signer)?;
+    let of_mesh = Mesh::parse(mesh)?;
+    verify(text.as_bytes(), &of_mesh, now).map_err(|error| {
+        format!(
+            "no gateway would take the mesh with this signature: {error}; edgetrust federation signer makes another signer"
+        )
+    })?;
+    Ok(text)
+}
+
+/// Checks that a gateway which holds the roots of a mesh, and no mesh yet, takes a signed file.
+pub(super) fn verify(text: &[u8], mesh: &Mesh, now: UnixTime) -> Result<(), String> {
+    let roots = mesh.root_certificates();
+    let roots = roots.iter().map(|root| Certificate::from_der(root).map_err(|error| format!("roots: {error}")));
+    let anchors: Vec<Anchor<'_>> = roots.map(|root| root.map(Anchor::ca)).collect::<Result<_, _>>()?;
+    let algorithms = provider().signature_verification_algorithms.all;
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms };
+    let mut scratch = vec![0; scratch_length(text.len())];
+    let signed = SignedMesh::verify(text, &mut scratch, &trust, now).map_err(|error| error.to_string())?;
+    let offer = signed.offer().map_err(|error| error.to_string())?;
+    takes(None, &offer, &trust, now).map(drop).map_err(|error| error.to_string())
+}
+
+fn jws(mesh: &[u8], signer: &Signer) -> Result<String, String> {
     let failed = |error: &dyn std::fmt::Display| format!("the mesh cannot be signed: {error}");
     let header = Header {
         alg: "ES256".to_owned(),

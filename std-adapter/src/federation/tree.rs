@@ -17,7 +17,7 @@ pub(crate) struct Tree {
     pub(crate) mesh: String,
     pub(crate) sequence: u64,
     pub(crate) not_after: String,
-    /// "yes", "outdated" or "no".
+    /// "yes", "outdated", "refused" or "no".
     pub(crate) signed: &'static str,
     pub(crate) roots: Vec<Authority>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,15 +80,12 @@ pub(crate) fn tree(path: &Path, now: UnixTime) -> Result<Tree, String> {
             gateways: site.gateways.clone(),
         });
     }
+    let signed = folder::signed(path, now)?;
     let links = pairs(&mesh).into_iter().map(|Pair { from, to, service }| Link { from, to, service });
     let mut tree = Tree {
         sequence: mesh.sequence,
         not_after: mesh.not_after.clone(),
-        signed: match folder::signed(path)? {
-            Signed::By(_) => "yes",
-            Signed::Outdated => "outdated",
-            Signed::Not => "no",
-        },
+        signed: signed.word(),
         roots: mesh.roots.iter().map(|root| authority(root)).collect::<Result<_, _>>()?,
         signer: signer(path)?,
         sites,
@@ -98,12 +95,12 @@ pub(crate) fn tree(path: &Path, now: UnixTime) -> Result<Tree, String> {
         services: mesh.services,
         denied_keys: mesh.denied_keys,
     };
-    tree.warnings = warnings(&tree, path, now)?;
+    tree.warnings = warnings(&tree, &signed, path, now)?;
     Ok(tree)
 }
 
 /// Returns what to look at.
-fn warnings(tree: &Tree, path: &Path, now: UnixTime) -> Result<Vec<String>, String> {
+fn warnings(tree: &Tree, signed: &Signed, path: &Path, now: UnixTime) -> Result<Vec<String>, String> {
     let mut warnings = Vec::new();
     if path.join(ROOT[1]).exists() {
         let key = path.join(ROOT[1]);
@@ -113,10 +110,13 @@ fn warnings(tree: &Tree, path: &Path, now: UnixTime) -> Result<Vec<String>, Stri
     if keys > 1 {
         warnings.push(format!("the keys of {keys} sites are here: delete each when its site has it"));
     }
-    match tree.signed {
-        "yes" => {}
-        "no" => warnings.push("mesh.json is not signed: run edgetrust federation sign-mesh".to_owned()),
-        _ => warnings.push("mesh.signed.json is not mesh.json as it is: run edgetrust federation sign-mesh".to_owned()),
+    match signed {
+        Signed::By(_) => {}
+        Signed::Not => warnings.push("mesh.json is not signed: run edgetrust federation sign-mesh".to_owned()),
+        Signed::Outdated => {
+            warnings.push("mesh.signed.json is not mesh.json as it is: run edgetrust federation sign-mesh".to_owned());
+        }
+        Signed::Refused(error) => warnings.push(format!("no gateway takes mesh.signed.json: {error}")),
     }
     let authorities = tree.roots.iter().chain(tree.sites.iter().flat_map(|site| &site.issuers));
     let ends = authorities.filter_map(|one| Some((one.subject.clone()?, one.not_after.clone()?)));

@@ -44,7 +44,7 @@ fn read(file: &Path) -> String {
 #[test]
 fn keys_stay_where_they_were_made() {
     let machines = Machines::new();
-    let said = machines.done("request site SITE_A".replace("SITE_A", "a").as_str());
+    let said = machines.done("request site a");
     assert!(said.contains("site/sites/a/ca.csr: the request for the site's CA, with key sha256:"), "{said}");
     let said = machines.done("sign root site/sites/a/ca.csr --site a=a.example");
     assert!(said.contains("a: is a new site, for a.example") && said.contains("sequence 2, signed"), "{said}");
@@ -132,6 +132,10 @@ fn what_does_not_belong_together_is_refused() {
         "{error}"
     );
     std::fs::copy(machines.path("root/root/root.pem"), machines.path("root/sites/a/root.pem")).unwrap();
+    std::fs::write(machines.path("root/sites/a/mesh.json"), made.read("mesh.json")).unwrap();
+    let error = machines.refused(&["install", &site, &arg(&machines.path("root/sites/a/ca.pem"))]);
+    assert!(error.contains("found a root.pem beside it that is no root of the mesh.json beside it"), "{error}");
+    std::fs::copy(machines.path("root/mesh.json"), machines.path("root/sites/a/mesh.json")).unwrap();
     std::fs::write(machines.path("a/sites/a/ca.pem"), read(&made.file("sites/a/ca.pem"))).unwrap();
     let error = machines.refused(&["install", &site, &arg(&machines.path("root/sites/a/ca.pem"))]);
     assert!(error.contains("sites/a/ca.pem: exists already, expected no other certificate there"), "{error}");

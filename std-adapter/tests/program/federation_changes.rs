@@ -32,6 +32,8 @@ fn options_that_do_not_go_together_are_named_and_nothing_is_made() {
         ("--site a=a.example --link a:a:feed", "--link: found a to a, expected two sites"),
         ("--site a=a.example --address b=192.0.2.7", "--address: found site \"b\", expected one of a"),
         ("--site a=a.example --address a=here", "--address: found \"here\", expected an IP address"),
+        ("--site a=a.example --service a=8443 --service b=8443", "--service: found port 8443 for a and b"),
+        ("--site a=a.example --service feed=80", "--service: found port 80 for feed, expected another than 80, 9000"),
         ("--site a=a.example --service feed=0", "--service: found port 0 for feed"),
         ("--site a=a.example --service feed=70000", "found port \"70000\", expected 1 to 65535"),
         ("--site a=a.example --service Feed=1", "--service: found \"Feed\""),
@@ -111,6 +113,7 @@ fn sites_come_and_go() {
     assert_eq!(made.contents(), before);
     for (command, expected) in [
         ("add --site d=e.example", "--site: found d twice"),
+        ("add --site d=d.example --address d=192.0.2.8", "--address: found another one for d, which is there with"),
         ("add --site e=x.d.example", "expected a domain that shares no name with \"d.example\" of site d"),
         ("add --site e=e.example --link e:x:feed", "--link: found site \"x\", expected one of a, b, c, d, e"),
         ("remove x", "SITE: found site \"x\", expected one of a, b, c, d"),
@@ -180,7 +183,8 @@ fn keys_are_denied_and_allowed() {
     let key = hash("sites/b/ca.pem");
     let denied = json!([{"key": key, "reason": "stolen", "until": "2126-01-01T00:00:00Z"}]);
     assert_eq!(made.json("mesh.json")["denied_keys"], denied);
-    for (file, whose) in [("root/root.pem", "no certificate under the root"), ("signer/signer.pem", "no gateway takes")]
+    for (file, whose) in
+        [("root/root.pem", "no certificate under the root"), ("signer/signer.pem", "no signature by it counts")]
     {
         let said = made.refused(&format!("deny --certificate {}", arg(&made.file(file))), 1);
         assert!(said.contains(whose), "{said}");

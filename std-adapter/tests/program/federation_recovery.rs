@@ -39,10 +39,10 @@ fn a_change_that_cannot_be_made_leaves_the_files_of_sites() {
 #[test]
 fn a_kill_right_after_the_change_is_finished_by_any_command() {
     let made = Made::new();
-    // As it is when the files of sites have no names yet.
+    // As it is when the mesh is written and the files of sites are not.
     shell(&made.path, "cp sites/a/gateway.json old.json");
     made.done("unlink a b --service feed --yes");
-    shell(&made.path, "mv sites/a/gateway.json sites/a/.gateway.json.2 && mv old.json sites/a/gateway.json");
+    shell(&made.path, "mv old.json sites/a/gateway.json");
     let said = made.done("unlink a c --service feed --yes");
     assert!(!said.contains("changed by hand"), "{said}");
     let after = made.read("sites/a/gateway.json");
@@ -74,5 +74,44 @@ fn the_signer_of_another_mesh_signs_nothing_here() {
     let to = arg(&made.path);
     shell(other.path(), &format!("cp mesh/signer/* {to}/signer && cp mesh/passwords/signer-1 {to}/passwords"));
     let error = made.refused(&format!("deny --key sha256:{}", "0".repeat(64)), 2);
-    assert!(error.contains("signer.pem: is by no root of mesh.json"), "{error}");
+    assert!(
+        error.contains("no gateway would take the mesh with this signature: the signer's certificate: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_key_whose_denial_has_ended_is_denied_without_an_end() {
+    let made = Made::new();
+    let key = format!("sha256:{}", "0".repeat(64));
+    made.done(&format!("deny --key {key} --reason lost --until 2126-01-01"));
+    let text = made.read("mesh.json").replace("2126-01-01", "2026-01-01");
+    std::fs::write(made.file("mesh.json"), text).unwrap();
+    made.done(&format!("deny --key {key} --yes"));
+    assert_eq!(made.json("mesh.json")["denied_keys"], json!([{"key": key, "reason": "lost"}]));
+}
+
+#[test]
+fn a_denied_signer_is_followed_by_another() {
+    let made = Made::new();
+    let said = made.done(&format!("deny --certificate {} --yes", arg(&made.file("signer/signer.pem"))));
+    assert!(said.contains("sequence 2, NOT SIGNED"), "{said}");
+    assert!(made.done("show").contains("NOT SIGNED"));
+    let error = made.refused("sign-mesh", 2);
+    assert!(error.contains("edgetrust federation signer makes another signer"), "{error}");
+    let said = made.done("signer");
+    assert!(said.contains("signed by a signer of generation 2"), "{said}");
+    assert!(made.done("unlink a b --service feed --yes").contains("signed by the signer of generation 2"));
+}
+
+#[test]
+fn more_sites_than_a_gateway_has_tunnels_for_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mesh = arg(&folder.path().join("mesh"));
+    let sites: Vec<String> = (0..33).map(|number| format!("s{number}=s{number}.example")).collect();
+    let sites = sites.iter().flat_map(|site| ["--site", site]);
+    let output = federation(&["init", &mesh, "--name", "Large"].into_iter().chain(sites).collect::<Vec<_>>());
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("found 33 tunnels, expected at most 32: link fewer sites, with --link"), "{error}");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
 }

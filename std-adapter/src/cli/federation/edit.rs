@@ -244,7 +244,7 @@ pub(super) fn signer(args: Signer) -> Outcome {
         outln!("{:#}", json!({"generation": generation, "not_after": not_after}));
     } else {
         outln!("The mesh is signed by a signer of generation {generation}, which ends {not_after}.");
-        outln!("No gateway that has this mesh takes one of an earlier signer any more.");
+        outln!("It comes before every mesh of an earlier signer, whatever the sequence of that one.");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -259,9 +259,9 @@ fn make(place: &Place, folder: &Folder, edit: Edit, consent: bool, passwords: &P
     if changes.is_empty() {
         // An interrupted command may have left something to be done, and the mesh unsigned.
         folder.settle()?;
-        let signed = match folder.signed()? {
+        let signed = match folder.signed(clock::now())? {
             Signed::Outdated => federation::sign_if_possible(folder, passwords, clock::now())?,
-            Signed::By(_) | Signed::Not => None,
+            Signed::By(_) | Signed::Refused(_) | Signed::Not => None,
         };
         report(place, &changes, signed.as_ref(), None);
         return Ok(ExitCode::SUCCESS);
@@ -281,7 +281,7 @@ fn report(place: &Place, changes: &[Change], applied: Option<&Applied>, refused:
             "changes": changes,
             "refused": refused,
             "sequence": applied.map(|applied| applied.sequence),
-            "signed": applied.map(|applied| signed(applied.signed)),
+            "signed": applied.map(|applied| applied.signed.word()),
             "left": applied.map(left),
         });
         outln!("{value:#}");
@@ -299,12 +299,13 @@ fn report(place: &Place, changes: &[Change], applied: Option<&Applied>, refused:
         return;
     };
     for file in &applied.left {
-        outln!("{}: was changed by hand, and is left as it is: change its tunnels yourself", file.display());
+        outln!("{}: was changed by hand, and is left as it is: give it the tunnels of the mesh", file.display());
     }
-    match applied.signed {
+    match &applied.signed {
         Signed::By(generation) => {
             outln!("sequence {}, signed by the signer of generation {generation}", applied.sequence);
         }
+        Signed::Refused(error) => outln!("sequence {}, NOT SIGNED: {error}", applied.sequence),
         Signed::Outdated | Signed::Not => {
             outln!("sequence {}, NOT SIGNED: run edgetrust federation sign-mesh", applied.sequence);
         }
@@ -315,12 +316,4 @@ fn report(place: &Place, changes: &[Change], applied: Option<&Applied>, refused:
 /// Returns the files that were left alone. A path need not be text.
 fn left(applied: &Applied) -> Vec<String> {
     applied.left.iter().map(|file| file.display().to_string()).collect()
-}
-
-fn signed(signed: Signed) -> &'static str {
-    match signed {
-        Signed::By(_) => "yes",
-        Signed::Outdated => "outdated",
-        Signed::Not => "no",
-    }
 }

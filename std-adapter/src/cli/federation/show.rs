@@ -27,6 +27,7 @@ fn print(tree: &Tree) {
     let signed = match tree.signed {
         "yes" => "signed",
         "outdated" => "NOT SIGNED as it is",
+        "refused" => "NOT SIGNED by a signer that counts",
         _ => "NOT SIGNED",
     };
     outln!("{}: sequence {}, {signed}, can be taken until {}", tree.mesh, tree.sequence, tree.not_after);

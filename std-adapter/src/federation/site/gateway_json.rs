@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use edgetrust_core::config::MAX_TUNNELS;
 use serde::Deserialize;
 
 use super::names::{CA_PORT, Names, ports};
@@ -14,13 +15,18 @@ const TARGETS_FROM: u16 = 8081;
 /// The port at which the first client tunnel listens.
 const CLIENTS_FROM: u16 = 9001;
 
+/// Ports of every gateway's machine: those of the ACME challenge, the site's CA and the admin server.
+pub(in crate::federation) const RESERVED: [u16; 3] = [80, CA_PORT, 9090];
+
 /// The addresses of tunnels, by their names: what a file that is written again keeps.
 #[derive(Clone, Debug, Default)]
-pub(in crate::federation) struct Addresses(BTreeMap<String, Tunnel>);
+struct Addresses(BTreeMap<String, Tunnel>);
 
 #[derive(Clone, Debug, Deserialize)]
 struct Tunnel {
     name: String,
+    service: String,
+    to: Option<String>,
     listen: String,
     target: Option<String>,
 }
@@ -36,30 +42,22 @@ struct Gateway {
 }
 
 impl Addresses {
-    /// Reads the addresses of a file that [`gateway_json`] wrote; `None` for any other.
-    pub(in crate::federation) fn read(text: &str) -> Option<Self> {
-        let file: File = serde_json::from_str(text).ok()?;
-        let plain = |text: &str| !text.contains(['"', '\\']) && !text.chars().any(char::is_control);
-        let tunnels = file.gateway.tunnels;
-        let all_plain =
-            tunnels.iter().all(|tunnel| plain(&tunnel.listen) && tunnel.target.as_deref().is_none_or(plain));
-        all_plain.then(|| Self(tunnels.into_iter().map(|tunnel| (tunnel.name.clone(), tunnel)).collect()))
-    }
-
     /// Returns an address of this machine that no tunnel has yet, at the first free port from `first` on.
     fn free(&self, first: u16) -> String {
-        let taken = |address: &String| {
-            self.0.values().any(|tunnel| tunnel.listen == *address || tunnel.target.as_ref() == Some(address))
-        };
-        let mut addresses = (first..=u16::MAX).map(|port| format!("127.0.0.1:{port}"));
-        addresses.find(|address| !taken(address)).unwrap_or_else(|| format!("127.0.0.1:{first}"))
+        let port_of = |address: &str| address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        let addresses = self.0.values().flat_map(|tunnel| [Some(&tunnel.listen), tunnel.target.as_ref()]).flatten();
+        let taken: Vec<u16> = addresses.filter_map(|address| port_of(address)).chain(RESERVED).collect();
+        let port = (first..=u16::MAX).find(|port| !taken.contains(port)).unwrap_or(first);
+        format!("127.0.0.1:{port}")
     }
 
     /// Returns the server tunnel of a service.
     fn server(&mut self, service: &str, port: u16) -> String {
         let name = format!("{service}-in");
         let target = self.free(TARGETS_FROM);
-        let new = Tunnel { name: name.clone(), listen: format!("0.0.0.0:{port}"), target: Some(target.clone()) };
+        let listen = format!("0.0.0.0:{port}");
+        let new =
+            Tunnel { name: name.clone(), service: service.to_owned(), to: None, listen, target: Some(target.clone()) };
         let tunnel = self.0.entry(name).or_insert(new);
         let (name, listen, target) = (&tunnel.name, &tunnel.listen, tunnel.target.as_ref().unwrap_or(&target));
         format!(
@@ -71,7 +69,8 @@ impl Addresses {
     fn client(&mut self, pair: &Pair) -> String {
         let Pair { to, service, .. } = pair;
         let name = client_name(pair);
-        let new = Tunnel { name: name.clone(), listen: self.free(CLIENTS_FROM), target: None };
+        let listen = self.free(CLIENTS_FROM);
+        let new = Tunnel { name: name.clone(), service: service.clone(), to: Some(to.clone()), listen, target: None };
         let listen = &self.0.entry(name.clone()).or_insert(new).listen;
         format!(r#"{{"name": "{name}", "mode": "client", "service": "{service}", "to": "{to}", "listen": "{listen}"}}"#)
     }
@@ -82,26 +81,92 @@ pub(in crate::federation) fn client_name(pair: &Pair) -> String {
     format!("{}-to-{}", pair.service, pair.to)
 }
 
-/// Returns the file: a server tunnel for each service that others reach here, and a client tunnel for each service of
-/// another site that this one reaches. Tunnels that had addresses keep them.
-pub(in crate::federation) fn gateway_json(mesh: &Mesh, site: &Site, addresses: &Addresses) -> Result<String, String> {
-    let names = Names::of(site)?;
-    let mut addresses = addresses.clone();
-    let servers = ports(mesh, site);
-    let clients: Vec<Pair> = pairs(mesh).into_iter().filter(|pair| pair.from == site.name).collect();
+/// The configuration of a gateway after a change of the mesh.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::federation) enum Next {
+    /// It stays as it is.
+    Same,
+    /// This is the file's text.
+    Another(String),
+    /// It would be another, but people have changed more than addresses: so it stays.
+    ByHand,
+}
+
+/// Returns the file of a new site: a server tunnel for each service that others reach here, and a client tunnel for each
+/// service of another site that this one reaches.
+pub(super) fn gateway_json(mesh: &Mesh, site: &Site) -> Result<String, String> {
+    Ok(file(&Names::of(site)?, &tunnels_of(mesh, site)?, Addresses::default()))
+}
+
+/// Returns what follows from the mesh for a file that is there. Tunnels that had addresses keep them.
+pub(in crate::federation) fn next(found: &str, mesh: &Mesh, site: &Site) -> Result<Next, String> {
+    let (names, tunnels) = (Names::of(site)?, tunnels_of(mesh, site)?);
+    let Ok(File { gateway: Gateway { tunnels: present } }) = serde_json::from_str(found) else {
+        return Ok(Next::ByHand);
+    };
+    let of_file = Tunnels {
+        servers: present
+            .iter()
+            .filter(|tunnel| tunnel.to.is_none())
+            .map(|tunnel| (tunnel.service.clone(), 0))
+            .collect(),
+        clients: present
+            .iter()
+            .filter_map(|tunnel| Some(Pair::new(&site.name, tunnel.to.as_ref()?, &tunnel.service)))
+            .collect(),
+    };
+    let addresses = Addresses(present.into_iter().map(|tunnel| (tunnel.name.clone(), tunnel)).collect());
+    let same = of_file.names().eq(tunnels.names());
+    Ok(match file(&names, &of_file, addresses.clone()) == found {
+        _ if same => Next::Same,
+        true => Next::Another(file(&names, &tunnels, addresses)),
+        false => Next::ByHand,
+    })
+}
+
+/// The tunnels of a site's gateway.
+struct Tunnels {
+    /// The services that others reach here, each with its port.
+    servers: Vec<(String, u16)>,
+    clients: Vec<Pair>,
+}
+
+impl Tunnels {
+    /// Returns the service of each tunnel, and where a client tunnel leads.
+    fn names(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let servers = self.servers.iter().map(|(service, _)| (service.as_str(), None));
+        servers.chain(self.clients.iter().map(|pair| (pair.service.as_str(), Some(pair.to.as_str()))))
+    }
+}
+
+/// Returns the tunnels that follow from the mesh.
+fn tunnels_of(mesh: &Mesh, site: &Site) -> Result<Tunnels, String> {
+    let clients = pairs(mesh).into_iter().filter(|pair| pair.from == site.name).collect();
+    let tunnels = Tunnels { servers: ports(mesh, site), clients };
+    let count = tunnels.names().count();
+    if count > MAX_TUNNELS {
+        let name = &site.name;
+        return Err(format!(
+            "site {name}: found {count} tunnels, expected at most {MAX_TUNNELS}: link fewer sites, with --link"
+        ));
+    }
+    Ok(tunnels)
+}
+
+fn file(names: &Names<'_>, Tunnels { servers, clients }: &Tunnels, mut addresses: Addresses) -> String {
     let mut sides = Vec::new();
     // A gateway without any tunnel is a server to be.
     if !servers.is_empty() || clients.is_empty() {
-        sides.push(server_side(&names));
+        sides.push(server_side(names));
     }
     if !clients.is_empty() {
-        sides.push(client_side(&names));
+        sides.push(client_side(names));
     }
     let mut tunnels: Vec<String> = servers.iter().map(|(service, port)| addresses.server(service, *port)).collect();
     tunnels.extend(clients.iter().map(|pair| addresses.client(pair)));
     let tunnels: Vec<String> = tunnels.into_iter().map(|tunnel| format!("\n      {tunnel}")).collect();
     let end = if tunnels.is_empty() { "" } else { "\n    " };
-    Ok(format!(
+    format!(
         r#"{{
   "security": {{"tls": {{
 {sides}
@@ -116,7 +181,7 @@ pub(in crate::federation) fn gateway_json(mesh: &Mesh, site: &Site, addresses: &
         sides = sides.join(",\n"),
         site = names.site,
         tunnels = tunnels.join(","),
-    ))
+    )
 }
 
 fn server_side(names: &Names<'_>) -> String {

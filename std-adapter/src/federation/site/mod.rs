@@ -11,9 +11,10 @@ use super::folder::{GATEWAY, PUBLIC, README, SECRET};
 use super::mesh::{Mesh, Site};
 use super::place::replace;
 
+use gateway_json::gateway_json;
 use names::{Names, ports};
 
-pub(super) use gateway_json::{Addresses, client_name, gateway_json};
+pub(super) use gateway_json::{Next, RESERVED, client_name, next};
 
 /// The certificates and the encrypted key of a site's CA.
 pub(super) struct Authority<'a> {
@@ -32,7 +33,7 @@ pub(super) fn write(folder: &Path, mesh: &Mesh, site: &Site, authority: &Authori
     for (name, text) in [
         ("root.pem", authority.root_pem),
         ("ca.json", &ca_json::ca_json(&names)),
-        (GATEWAY, &gateway_json(mesh, site, &Addresses::default())?),
+        (GATEWAY, &gateway_json(mesh, site)?),
         ("step-ca.service", services::STEP_CA),
         ("edgetrust.service", services::EDGETRUST),
         ("compose.yaml", services::COMPOSE),
@@ -43,6 +44,11 @@ pub(super) fn write(folder: &Path, mesh: &Mesh, site: &Site, authority: &Authori
         replace(&folder.join(name), text.as_bytes(), PUBLIC)?;
     }
     Ok(())
+}
+
+/// Checks that each site has room for its tunnels.
+pub(super) fn check(mesh: &Mesh) -> Result<(), String> {
+    mesh.sites.iter().try_for_each(|site| gateway_json(mesh, site).map(drop))
 }
 
 /// Returns what to do with the files.

@@ -54,6 +54,7 @@ WantedBy=multi-user.target
 /// CA and gateway as containers. Both use the machine's own network, so that services stay on its loopback.
 pub(super) const COMPOSE: &str = r#"# CA_PASSWORD_FILE names the password file of this site's CA, in another folder than this one.
 # EDGETRUST_IMAGE is an image with the edgetrust program, built by you.
+# A container sees the files that were here when it started: restart edgetrust after each change of mesh.json.
 services:
   step-ca:
     image: smallstep/step-ca:0.30.2
@@ -109,6 +110,8 @@ Files
   the gateway          gateway.json, mesh.json, root.pem     to /etc/edgetrust/
                        edgetrust.service                     to /etc/systemd/system/
 step-ca needs a folder /etc/step-ca/db that it can write to. compose.yaml runs both as containers instead, on one machine.
+A gateway takes another mesh.json by itself; as a container it has to be restarted for it.
+Commands that change the mesh write this file anew.
 
 DNS names
   {ca}: the machine of step-ca, for the gateway
