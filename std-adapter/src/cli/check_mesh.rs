@@ -22,6 +22,9 @@ pub(super) fn read(gateway: &Gateway<'_>, files: &mut Files, findings: &mut Find
             files.take_mesh(&mesh);
             let denied = files.denied_keys.len().saturating_sub(denied);
             findings.add(Level::Ok, format!("{}: keys denied by the mesh: {denied}", mesh.name()));
+            if !mesh.has_site() {
+                findings.add(Level::Error, format!("site: found {:?}, which is no site of the mesh", mesh.site()));
+            }
         }
         Err(error) => {
             findings.add(Level::Error, error.to_string());

@@ -103,6 +103,16 @@ impl<'m> SiteMesh<'m> {
         self.mesh.name()
     }
 
+    /// Returns the name of this site.
+    pub(crate) fn site(&self) -> &str {
+        self.site
+    }
+
+    /// Returns whether the mesh has this site.
+    pub(crate) fn has_site(&self) -> bool {
+        self.mesh.site(self.site).is_some()
+    }
+
     /// Returns the trust anchors.
     pub(crate) fn roots(&self) -> &[CertificateDer<'static>] {
         &self.roots
