@@ -3,7 +3,7 @@
 mod config_file;
 
 use config_file::parse;
-use edgetrust_core::config::{MeshOfSites, Server, Service, TunnelKind};
+use edgetrust_core::config::{MeshOfSites, Server, Service, SignedFile, TunnelKind};
 
 /// Makes a file with a mesh, these shared settings and one tunnel.
 fn file(shared: &str, tunnel: &str) -> String {
@@ -21,7 +21,7 @@ const FEED_OUT: &str = r#""mode":"client","service":"feed","to":"b","listen":"12
 #[test]
 fn tunnels_of_a_service_leave_trust_to_the_mesh() {
     parse(&file(SERVER, FEED_IN), |config| {
-        assert_eq!(config.gateway.mesh, Some(MeshOfSites { file: "mesh.json", site: "a" }));
+        assert_eq!(config.gateway.mesh, Some(MeshOfSites { file: "mesh.json", site: "a", signed: None }));
         let tunnel = &config.gateway.tunnels[0];
         assert_eq!(tunnel.service, Some(Service { name: "feed", to: None }));
         let TunnelKind::Server { tls: Server::MutualTls(_, clients), .. } = &tunnel.kind else { panic!() };
@@ -150,11 +150,35 @@ fn half_written_forms_are_refused_by_name() {
         (r#"{"file":"m"}"#, "gateway.mesh.site: found nothing, expected the name of this gateway's site in the mesh"),
         (r#"{"file":"m","site":""}"#, r#"gateway.mesh.site: found "", expected the name of a site"#),
         ("null", "gateway.mesh: found null, expected an object"),
+        (
+            r#"{"file":"m","site":"a","storage_path":"s"}"#,
+            "gateway.mesh.ca_bundle: found nothing, expected the roots' file: with storage_path the mesh is signed",
+        ),
+        (
+            r#"{"file":"m","site":"a","ca_bundle":"r"}"#,
+            "gateway.mesh.storage_path: found nothing, expected a folder: with ca_bundle the mesh is signed",
+        ),
+        (r#"{"file":"m","site":"a","storage_path":"","ca_bundle":"r"}"#, r#"gateway.mesh.storage_path: found """#),
+        (r#"{"file":"m","site":"a","storage_path":"s","ca_bundle":null}"#, "gateway.mesh.ca_bundle: found null"),
     ] {
         let found = parse(&format!(r#"{{"gateway":{{"mesh":{mesh}}}}}"#), |_| ()).unwrap_err();
-        assert_eq!(found, error);
+        assert!(found.starts_with(error), "{found}");
     }
     let without = file(SERVER, FEED_IN).replace(r#""mesh":{"file":"mesh.json","site":"a"},"#, "");
     let found = parse(&without, |_| ()).unwrap_err();
     assert!(found.contains("client_ca_files"), "{found}");
+}
+
+#[test]
+fn a_signed_mesh_has_roots_and_a_folder() {
+    let signed = r#""mesh":{"file":"mesh.signed.json","site":"a","storage_path":"s","ca_bundle":"r"}"#;
+    let text = file(SERVER, FEED_IN).replace(r#""mesh":{"file":"mesh.json","site":"a"}"#, signed);
+    parse(&text, |config| {
+        let mesh = config.gateway.mesh.unwrap();
+        assert_eq!(mesh.signed, Some(SignedFile { storage_path: "s", ca_bundle: "r" }));
+        let mut names = Vec::new();
+        config.clone().for_each_path(&mut |_, name| names.push(*name));
+        assert!(["mesh.signed.json", "s", "r"].iter().all(|name| names.contains(name)), "{names:?}");
+    })
+    .unwrap();
 }

@@ -56,7 +56,7 @@ pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remo
 #[cfg(feature = "gateway")]
 pub use model::{
     Est, Gateway, GatewayLimits, Inheritance, MAX_TUNNELS, MeshOfSites, Origin, Origins, ProxyProtocol, Service,
-    Tunnel, TunnelKind, TunnelLimits,
+    SignedFile, Tunnel, TunnelKind, TunnelLimits,
 };
 #[cfg(feature = "gateway")]
 pub use paths::PathKind;

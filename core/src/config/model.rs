@@ -242,6 +242,18 @@ pub struct MeshOfSites<'a> {
     pub file: &'a str,
     /// The name of the gateway's site.
     pub site: &'a str,
+    /// What a signed file needs; none where the file is not signed.
+    pub signed: Option<SignedFile<'a>>,
+}
+
+/// What a mesh file that has to be signed needs beside itself.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedFile<'a> {
+    /// The folder that keeps the mesh in force.
+    pub storage_path: &'a str,
+    /// The file of the roots that the first mesh must come from.
+    pub ca_bundle: &'a str,
 }
 
 /// A service of the mesh: who is let in, or where the tunnel leads, follows from the mesh.

@@ -26,6 +26,10 @@ impl<'a> Config<'a> {
         issuers(&mut self.gateway.allowed_clients.issuers, each);
         if let Some(mesh) = &mut self.gateway.mesh {
             each(PathKind::File, &mut mesh.file);
+            if let Some(signed) = &mut mesh.signed {
+                each(PathKind::File, &mut signed.storage_path);
+                each(PathKind::File, &mut signed.ca_bundle);
+            }
         }
         for tunnel in &mut self.gateway.tunnels {
             for endpoint in [Some(&mut tunnel.listen), tunnel.target.as_mut()].into_iter().flatten() {

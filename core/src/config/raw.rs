@@ -195,6 +195,8 @@ pub(super) struct RawMesh<'a> {
     pub(super) offset: u32,
     pub(super) file: Option<&'a str>,
     pub(super) site: Option<&'a str>,
+    pub(super) storage_path: Option<&'a str>,
+    pub(super) ca_bundle: Option<&'a str>,
 }
 
 #[cfg(feature = "gateway")]

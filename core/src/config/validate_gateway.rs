@@ -5,7 +5,9 @@ use super::allowed_clients::AllowedClients;
 use super::endpoint::Endpoint;
 use super::error::ConfigError;
 use super::inherit::{ClientSide, ServerSide};
-use super::model::{ClientTrust, Gateway, MeshOfSites, Origins, ProxyProtocol, Server, Service, Tunnel, TunnelKind};
+use super::model::{
+    ClientTrust, Gateway, MeshOfSites, Origins, ProxyProtocol, Server, Service, SignedFile, Tunnel, TunnelKind,
+};
 use super::raw::{Raw, RawClients, RawMesh, RawSide, RawTunnel};
 use super::validate_place::{ConfigPlace, FALSE, SERVER, TRUE};
 use super::validate_sides::{client, server, switches};
@@ -103,7 +105,18 @@ fn mesh<'a>(raw: &RawMesh<'a>) -> Result<Option<MeshOfSites<'a>>, ConfigError<'a
     let at = ConfigPlace::new(&[Segment::Key("gateway"), Segment::Key("mesh")], raw.offset);
     let file = at.required("file", raw.file, "the mesh file")?;
     let site = at.required("site", raw.site, "the name of this gateway's site in the mesh")?;
-    Ok(Some(MeshOfSites { file, site }))
+    // One without the other: nobody can tell whether the file has to be signed.
+    let signed = match (raw.storage_path, raw.ca_bundle) {
+        (None, None) => None,
+        (Some(storage_path), Some(ca_bundle)) => Some(SignedFile { storage_path, ca_bundle }),
+        (None, Some(_)) => {
+            return at.fail("storage_path", Found::Nothing, "a folder: with ca_bundle the mesh is signed");
+        }
+        (Some(_), None) => {
+            return at.fail("ca_bundle", Found::Nothing, "the roots' file: with storage_path the mesh is signed");
+        }
+    };
+    Ok(Some(MeshOfSites { file, site, signed }))
 }
 
 /// Validates a tunnel's `service` and `to`, and refuses keys that would say otherwise than the mesh.

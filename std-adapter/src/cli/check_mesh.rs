@@ -4,20 +4,32 @@ use edgetrust_core::config::{Gateway, Tunnel};
 
 use super::check_files::Files;
 use super::findings::{Findings, Level};
-use crate::gateway::{MeshText, SiteMesh, Watched};
+use crate::gateway::{Keep, MeshRemark, MeshText, SiteMesh, Watched};
 
 /// Reads the mesh, takes its CAs and denied keys into account, and reports on it.
 pub(super) fn read(gateway: &Gateway<'_>, files: &mut Files, findings: &mut Findings) -> Option<MeshText> {
     let mesh = gateway.mesh?;
-    let text = match MeshText::read(&mesh, &mut Watched::default()) {
+    let text = match MeshText::read(&mesh, &files.denied_keys, &mut Watched::default(), Keep::No) {
         Ok(text) => text,
         Err(error) => {
             findings.add(Level::Error, error.to_string());
             return None;
         }
     };
+    for remark in text.remarks() {
+        let level = match remark {
+            MeshRemark::Taken(_) => continue,
+            MeshRemark::Older(_) => Level::Ok,
+            MeshRemark::Ends(_) => Level::Warning,
+            MeshRemark::Refused(_) | MeshRemark::Conflict(_) | MeshRemark::NotKept(_) => Level::Error,
+        };
+        findings.add(level, remark.to_string());
+    }
     match text.open() {
         Ok(mesh) => {
+            if let Some(edition) = text.edition() {
+                findings.add(Level::Ok, format!("{}: {edition}", mesh.name()));
+            }
             let denied = files.denied_keys.len();
             files.take_mesh(&mesh);
             let denied = files.denied_keys.len().saturating_sub(denied);

@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use edgetrust_core::x509::{Certificate, KeyHash};
+use pki_types::UnixTime;
 
 use super::certificate::issued_by;
-use super::folder::{MESH, PASSWORDS, PUBLIC, PUBLIC_FOLDER, SECRET, SECRET_FOLDER, SITES, first_certificate};
+use super::folder::{MESH, PASSWORDS, PUBLIC, PUBLIC_FOLDER, SECRET, SECRET_FOLDER, SIGNED, SITES, first_certificate};
 use super::folder::{lock, site_password, unfinished};
 use super::init::pem;
 use super::key::{self, Password};
 use super::mesh::Mesh;
 use super::place::{look, make, move_to, remove_all, replace};
-use super::{name, requested, site};
+use super::{name, requested, signature, site};
 
 /// The name of a request in the folder of its site.
 const REQUEST: &str = "ca.csr";
@@ -72,13 +73,13 @@ pub(crate) fn request(folder: &Path, site: &str) -> Result<Requested, String> {
     Ok(Requested { key: hash(&spki), request })
 }
 
-/// Puts the certificate of a site's CA beside its key, with the root's certificate and the mesh that lie beside it. All
-/// other files are made here: whoever carries the folder must not choose what runs at the site.
+/// Puts the certificate of a site's CA beside its key, with the root's certificate and the signed mesh that lie beside
+/// it. All other files are made here: whoever carries the folder must not choose what runs at the site.
 ///
 /// # Errors
-/// Fails if the certificate is for another key or by another root than the one beside it, if the mesh beside it does not
-/// have it, or if another certificate is there already.
-pub(crate) fn install(folder: &Path, file: &Path) -> Result<Installed, String> {
+/// Fails if the certificate is for another key or by another root than the one beside it, if this root does not prove the
+/// mesh beside it or that mesh does not have the certificate, or if another certificate is there already.
+pub(crate) fn install(folder: &Path, file: &Path, now: UnixTime) -> Result<Installed, String> {
     let at = |error: String| format!("{}: {error}", file.display());
     let certificate = first_certificate(file)?;
     let parsed = Certificate::from_der(&certificate).map_err(|error| at(error.to_string()))?;
@@ -89,11 +90,10 @@ pub(crate) fn install(folder: &Path, file: &Path) -> Result<Installed, String> {
         let issuer = parsed.issuer();
         return Err(at(format!("found a certificate by {issuer}, expected one by the root.pem beside it")));
     }
-    let text = look(&from.join(MESH))?.ok_or_else(|| at(format!("found no {MESH} beside it")))?;
-    let mesh = Mesh::parse(&text).map_err(|error| format!("{}: {error}", from.join(MESH).display()))?;
-    if !mesh.has_root(&root_der) {
-        return Err(at(format!("found a root.pem beside it that is no root of the {MESH} beside it")));
-    }
+    let signed = from.join(SIGNED);
+    let text = look(&signed)?.ok_or_else(|| at(format!("found no {SIGNED} beside it: sign-mesh makes it")))?;
+    let mesh = signature::verify(&text, std::slice::from_ref(&root_der), now);
+    let mesh = mesh.and_then(|mesh| Mesh::parse(&mesh)).map_err(|error| format!("{}: {error}", signed.display()))?;
     let spki = parsed.subject_public_key_info();
     let key = hash(spki.der);
     let site = mesh.sites.iter().find(|site| {
@@ -109,7 +109,7 @@ pub(crate) fn install(folder: &Path, file: &Path) -> Result<Installed, String> {
     if present.exists() && first_certificate(&present)? != certificate {
         return Err(format!("{}: exists already, expected no other certificate there", present.display()));
     }
-    replace(&there.join(MESH), &text, PUBLIC)?;
+    replace(&there.join(SIGNED), &text, PUBLIC)?;
     let authority = site::Authority { root_pem: &pem(&root_der), ca_pem: &pem(&certificate), key_pem: None };
     site::write(&there, &mesh, site, &authority)?;
     Ok(Installed { folder: there, root: KeyHash::of(&root.subject_public_key_info()) })

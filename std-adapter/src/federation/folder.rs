@@ -202,13 +202,18 @@ impl Folder {
     pub(crate) fn settle(&self) -> Result<Vec<PathBuf>, String> {
         self.finish()?;
         let (mesh, text) = self.mesh()?;
+        // Gateways know nothing of what is not signed yet.
+        let signed = self.stated()?.is_some_and(|stated| stated.payload == text);
+        let signed = if signed { look(&self.path.join(SIGNED))? } else { None };
         let mut left = Vec::new();
         for site in &mesh.sites {
             let there = self.path.join(SITES).join(&site.name);
             if !there.exists() {
                 continue;
             }
-            for (name, text) in [(MESH, text.as_slice()), (README, site::readme(&mesh, site)?.as_bytes())] {
+            let readme = site::readme(&mesh, site)?.into_bytes();
+            for (name, text) in [(SIGNED, signed.as_deref()), (README, Some(readme.as_slice()))] {
+                let Some(text) = text else { continue };
                 if look(&there.join(name))?.as_deref() != Some(text) {
                     replace(&there.join(name), text, PUBLIC)?;
                 }
@@ -327,8 +332,8 @@ pub(super) fn signed(path: &Path, now: UnixTime) -> Result<Signed, String> {
     if stated.payload != text || present.is_some_and(|present| present != stated.generation) {
         return Ok(Signed::Outdated);
     }
-    Ok(match signature::verify(&signed, &mesh, now) {
-        Ok(()) => Signed::By(stated.generation),
+    Ok(match signature::verify(&signed, &mesh.root_certificates(), now) {
+        Ok(_) => Signed::By(stated.generation),
         Err(error) => Signed::Refused(error),
     })
 }

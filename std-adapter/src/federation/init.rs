@@ -169,14 +169,15 @@ impl Init {
         let issuers = authorities.iter().map(|authority| mesh::base64(&authority.certificate)).collect();
         let mesh = self.mesh(vec![mesh::base64(root.certificate())], issuers, mesh_end(now, Some(signer_end)));
         let text = mesh.text()?;
+        let signed = signature::sign(text.as_bytes(), &signer, now)?;
         for authority in &authorities {
             let there = folder.join(SITES).join(&authority.site);
             let password = folder.join(PASSWORDS).join(site_password(&authority.site));
             authority.write(&there, &password, &mesh, root.certificate())?;
-            replace(&there.join(MESH), text.as_bytes(), PUBLIC)?;
+            replace(&there.join(SIGNED), signed.as_bytes(), PUBLIC)?;
         }
         replace(&folder.join(MESH), text.as_bytes(), PUBLIC)?;
-        replace(&folder.join(SIGNED), signature::sign(text.as_bytes(), &signer, now)?.as_bytes(), PUBLIC)?;
+        replace(&folder.join(SIGNED), signed.as_bytes(), PUBLIC)?;
         let (links, linked_by_default) = (links::pairs(&mesh).into_iter().collect(), self.linked_by_default());
         Ok(Made { mesh, links, linked_by_default, root_not_after })
     }

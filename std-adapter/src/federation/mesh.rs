@@ -101,8 +101,8 @@ impl Mesh {
     }
 
     /// Returns the roots in DER.
-    pub(super) fn root_certificates(&self) -> Vec<Vec<u8>> {
-        self.roots.iter().filter_map(|root| BASE64_STANDARD.decode(root).ok()).collect()
+    pub(super) fn root_certificates(&self) -> Vec<CertificateDer<'static>> {
+        self.roots.iter().filter_map(|root| BASE64_STANDARD.decode(root).ok()).map(CertificateDer::from).collect()
     }
 
     /// Returns whether a key is denied at this time.

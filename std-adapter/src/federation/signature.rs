@@ -60,7 +60,7 @@ pub(super) struct Stated {
 pub(super) fn sign(mesh: &[u8], signer: &Signer, now: UnixTime) -> Result<String, String> {
     let text = jws(mesh, signer)?;
     let of_mesh = Mesh::parse(mesh)?;
-    verify(text.as_bytes(), &of_mesh, now).map_err(|error| {
+    verify(text.as_bytes(), &of_mesh.root_certificates(), now).map_err(|error| {
         format!(
             "no gateway would take the mesh with this signature: {error}; edgetrust federation signer makes another signer"
         )
@@ -68,9 +68,8 @@ pub(super) fn sign(mesh: &[u8], signer: &Signer, now: UnixTime) -> Result<String
     Ok(text)
 }
 
-/// Checks that a gateway which holds the roots of a mesh, and no mesh yet, takes a signed file.
-pub(super) fn verify(text: &[u8], mesh: &Mesh, now: UnixTime) -> Result<(), String> {
-    let roots = mesh.root_certificates();
+/// Checks that a gateway which holds these roots, and no mesh yet, takes a signed file. Returns the octets of `mesh.json`.
+pub(super) fn verify(text: &[u8], roots: &[CertificateDer<'_>], now: UnixTime) -> Result<Vec<u8>, String> {
     let roots = roots.iter().map(|root| Certificate::from_der(root).map_err(|error| format!("roots: {error}")));
     let anchors: Vec<Anchor<'_>> = roots.map(|root| root.map(Anchor::ca)).collect::<Result<_, _>>()?;
     let algorithms = provider().signature_verification_algorithms.all;
@@ -78,7 +77,8 @@ pub(super) fn verify(text: &[u8], mesh: &Mesh, now: UnixTime) -> Result<(), Stri
     let mut scratch = vec![0; scratch_length(text.len())];
     let signed = SignedMesh::verify(text, &mut scratch, &trust, now).map_err(|error| error.to_string())?;
     let offer = signed.offer().map_err(|error| error.to_string())?;
-    takes(None, &offer, &trust, now).map(drop).map_err(|error| error.to_string())
+    takes(None, &offer, &trust, now).map_err(|error| error.to_string())?;
+    Ok(signed.payload().to_vec())
 }
 
 fn jws(mesh: &[u8], signer: &Signer) -> Result<String, String> {

@@ -1,47 +1,17 @@
 //! Takes from a mesh file what the tunnels of one site need: whom they let in, where they lead, which keys are denied.
 
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use edgetrust_core::config::{MeshOfSites, Service};
-use edgetrust_core::mesh::{EncodedCertificate, MAX_CERTIFICATE, MAX_MESH, Mesh, SiteIssuer, Unreachable};
+use edgetrust_core::mesh::{Edition, MAX_MESH, Mesh, SiteIssuer, Unreachable};
 use edgetrust_core::path::DeniedKey;
 use pki_types::CertificateDer;
 
+use super::mesh_file::{self, MeshFileError, decoded};
+use super::mesh_in_force::{Keep, MeshInForce, MeshRemark, in_force};
 use super::{Address, Watched};
 use crate::tls::{OwnedRule, OwnedRuleName, Peers, TrustSettings};
-
-/// The reason that a mesh file cannot be used.
-#[derive(Debug)]
-pub enum MeshFileError {
-    /// The file cannot be read.
-    Unreadable(PathBuf, io::Error),
-    /// The file has more octets than a mesh may have.
-    TooLong(PathBuf),
-    /// The file was read but refused, for this reason.
-    Refused(PathBuf, String),
-}
-
-impl fmt::Display for MeshFileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(file, error) => write!(f, "{}: cannot be read: {error}", file.display()),
-            Self::TooLong(file) => write!(f, "{}: found more than {MAX_MESH} octets", file.display()),
-            Self::Refused(file, reason) => write!(f, "{}: {reason}", file.display()),
-        }
-    }
-}
-
-impl std::error::Error for MeshFileError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Unreadable(_, error) => Some(error),
-            Self::TooLong(_) | Self::Refused(..) => None,
-        }
-    }
-}
 
 /// A mesh file that was read, for one site.
 #[derive(Debug)]
@@ -49,25 +19,32 @@ pub(crate) struct MeshText {
     file: PathBuf,
     text: Vec<u8>,
     site: String,
+    /// The edition of a signed mesh.
+    edition: Option<Edition>,
+    also_denied: Vec<DeniedKey>,
+    remarks: Vec<MeshRemark>,
 }
 
 impl MeshText {
-    /// Reads a mesh file, noted in `watched` first.
+    /// Reads a mesh file, noted in `watched` first; where it has to be signed, takes the mesh in force. `denied` are the
+    /// keys that the configuration denies.
     ///
     /// # Errors
     /// Returns the file, and what is wrong with it.
-    pub(crate) fn read(mesh: &MeshOfSites<'_>, watched: &mut Watched) -> Result<Self, MeshFileError> {
-        use std::io::Read;
-        let file = Path::new(mesh.file);
-        watched.note(file);
-        let unreadable = |error| MeshFileError::Unreadable(file.to_owned(), error);
-        let limit = u64::try_from(MAX_MESH).unwrap_or(u64::MAX);
-        let (opened, mut text) = (std::fs::File::open(file).map_err(unreadable)?, Vec::new());
-        opened.take(limit.saturating_add(1)).read_to_end(&mut text).map_err(unreadable)?;
-        if text.len() > MAX_MESH {
-            return Err(MeshFileError::TooLong(file.to_owned()));
-        }
-        Ok(Self { file: file.to_owned(), text, site: mesh.site.to_owned() })
+    pub(crate) fn read(
+        mesh: &MeshOfSites<'_>,
+        denied: &[DeniedKey],
+        watched: &mut Watched,
+        keep: Keep,
+    ) -> Result<Self, MeshFileError> {
+        let (file, site) = (PathBuf::from(mesh.file), mesh.site.to_owned());
+        let Some(signed) = &mesh.signed else {
+            watched.note(&file);
+            let text = mesh_file::read(&file, MAX_MESH)?;
+            return Ok(Self { file, text, site, edition: None, also_denied: Vec::new(), remarks: Vec::new() });
+        };
+        let MeshInForce { payload, edition, also_denied, remarks } = in_force(&file, signed, denied, watched, keep)?;
+        Ok(Self { file, text: payload, site, edition: Some(edition), also_denied, remarks })
     }
 
     /// Parses the text.
@@ -75,18 +52,40 @@ impl MeshText {
     /// # Errors
     /// Returns the place in the text, what was found and what was expected.
     pub(crate) fn open(&self) -> Result<SiteMesh<'_>, MeshFileError> {
-        let refused = |reason: String| MeshFileError::Refused(self.file.clone(), reason);
-        let mesh = Mesh::parse(&self.text).map_err(|error| refused(error.to_string()))?;
+        let mesh = Mesh::parse(&self.text).map_err(|error| {
+            let reason = match SIGNED.iter().all(|member| contains(&self.text, member)) {
+                true => "found a signed mesh, expected storage_path and ca_bundle beside file".to_owned(),
+                false => error.to_string(),
+            };
+            MeshFileError::Refused(self.file.clone(), reason)
+        })?;
         let roots = mesh.roots().map(decoded).collect();
-        Ok(SiteMesh { mesh, site: &self.site, roots })
+        Ok(SiteMesh { mesh, text: self, roots })
     }
+
+    /// Returns the edition of a signed mesh.
+    pub(crate) fn edition(&self) -> Option<Edition> {
+        self.edition
+    }
+
+    /// Returns what somebody should hear of a signed mesh.
+    pub(crate) fn remarks(&self) -> &[MeshRemark] {
+        &self.remarks
+    }
+}
+
+/// Members that a signed mesh has and another one has not.
+const SIGNED: [&[u8]; 3] = [b"\"payload\"", b"\"protected\"", b"\"signature\""];
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }
 
 /// A mesh as one site sees it.
 #[derive(Debug)]
 pub(crate) struct SiteMesh<'m> {
     mesh: Mesh<'m>,
-    site: &'m str,
+    text: &'m MeshText,
     roots: Vec<CertificateDer<'static>>,
 }
 
@@ -105,12 +104,12 @@ impl<'m> SiteMesh<'m> {
 
     /// Returns the name of this site.
     pub(crate) fn site(&self) -> &str {
-        self.site
+        &self.text.site
     }
 
     /// Returns whether the mesh has this site.
     pub(crate) fn has_site(&self) -> bool {
-        self.mesh.site(self.site).is_some()
+        self.mesh.site(&self.text.site).is_some()
     }
 
     /// Returns the trust anchors.
@@ -124,7 +123,7 @@ impl<'m> SiteMesh<'m> {
     /// Returns what the mesh lacks.
     pub(crate) fn described<'q>(&'q self, service: Service<'q>) -> Result<Vec<String>, Unreachable<'q>> {
         let Some(to) = service.to else {
-            let clients = self.mesh.clients(service.name, self.site)?;
+            let clients = self.mesh.clients(service.name, &self.text.site)?;
             return Ok(clients
                 .map(|client| format!("lets in {} of site {}", client.host(), client.site().name()))
                 .collect());
@@ -136,7 +135,7 @@ impl<'m> SiteMesh<'m> {
 
     /// Returns the keys that the mesh denies.
     pub(crate) fn denied_keys(&self) -> impl Iterator<Item = DeniedKey> {
-        self.mesh.denied_keys().map(|denied| DeniedKey { key: denied.key(), until: denied.until() })
+        self.mesh.denied_keys().map(DeniedKey::from).chain(self.text.also_denied.iter().copied())
     }
 
     /// Returns the certificates of the sites' CAs, for peers that send none.
@@ -157,14 +156,14 @@ impl<'m> SiteMesh<'m> {
     pub(super) fn of<'q>(&'q self, service: Service<'q>, more: TrustSettings) -> Result<OfMesh, Unreachable<'q>> {
         let more = TrustSettings { anchors: self.roots.clone().into(), ..more };
         let Some(to) = service.to else {
-            let rules = self.mesh.clients(service.name, self.site)?.map(|client| OwnedRule {
+            let rules = self.mesh.clients(service.name, &self.text.site)?.map(|client| OwnedRule {
                 name: OwnedRuleName::Dns(client.host().to_owned()),
                 issuers: Some(client.issuer_keys().collect()),
             });
             let clients = Peers::OneOf(rules.collect());
             return Ok(OfMesh { trust: TrustSettings { clients, ..more }, server: None });
         };
-        let server = self.mesh.servers(service.name, self.site, to)?.next().ok_or(Unreachable::Gateway(to))?;
+        let server = self.mesh.servers(service.name, &self.text.site, to)?.next().ok_or(Unreachable::Gateway(to))?;
         let target = match server.address {
             Some(address) => Address::Tcp(SocketAddr::new(address, server.port)),
             None => Address::Host(server.host.to_owned(), server.port),
@@ -173,12 +172,4 @@ impl<'m> SiteMesh<'m> {
         let trust = TrustSettings { server_issuers: Some(issuers), ..more };
         Ok(OfMesh { trust, server: Some((target, server.host.to_owned())) })
     }
-}
-
-/// Decodes a certificate that was decoded when the mesh was checked.
-fn decoded(certificate: EncodedCertificate<'_>) -> CertificateDer<'static> {
-    let mut out = [0; MAX_CERTIFICATE];
-    let der = certificate.decode(&mut out);
-    debug_assert!(der.is_some(), "the mesh was checked");
-    CertificateDer::from(der.unwrap_or_default().to_vec())
 }

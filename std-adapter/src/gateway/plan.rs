@@ -17,7 +17,9 @@ use pki_types::CertificateDer;
 use tracing::{error, info, warn};
 
 use super::issuers::{IssuerError, issuers, peers};
-use super::of_mesh::{MeshFileError, MeshText, SiteMesh};
+use super::mesh_file::MeshFileError;
+use super::mesh_in_force::{Keep, MeshRemark};
+use super::of_mesh::{MeshText, SiteMesh};
 use super::{Limits, Tunnel, TunnelKind, TunnelLimits, Watched};
 use crate::clock;
 use crate::pem::{self, PemError};
@@ -235,8 +237,10 @@ impl<'a> SharedTrust<'a> {
     ) -> Result<Self, PlanError> {
         let mut known_intermediates = certificates(&gateway.known_intermediates, watched)?;
         let mut denied_keys: Vec<_> = denied_keys.iter().map(path::DeniedKey::from).collect();
-        let mesh = gateway.mesh.map(|mesh| MeshText::read(&mesh, watched)).transpose().map_err(PlanError::Mesh)?;
+        let mesh = gateway.mesh.map(|mesh| MeshText::read(&mesh, &denied_keys, watched, Keep::Yes));
+        let mesh = mesh.transpose().map_err(PlanError::Mesh)?;
         if let Some(mesh) = &mesh {
+            mesh.remarks().iter().for_each(log);
             let mesh = mesh.open().map_err(PlanError::Mesh)?;
             known_intermediates.extend(mesh.known_intermediates());
             denied_keys.extend(mesh.denied_keys());
@@ -265,6 +269,15 @@ impl<'a> SharedTrust<'a> {
             denied_keys: self.denied_keys.clone(),
             ..anchors.into()
         }
+    }
+}
+
+/// Logs what there is to say of the mesh in force.
+fn log(remark: &MeshRemark) {
+    match remark {
+        MeshRemark::Taken(_) | MeshRemark::Older(_) => info!("gateway.mesh: {remark}"),
+        MeshRemark::Ends(_) => warn!("gateway.mesh: {remark}"),
+        MeshRemark::Refused(_) | MeshRemark::Conflict(_) | MeshRemark::NotKept(_) => error!("gateway.mesh: {remark}"),
     }
 }
 

@@ -7,6 +7,7 @@ mod folder;
 mod home;
 mod in_folder;
 mod live;
+mod mesh;
 mod place;
 mod slots;
 
@@ -15,3 +16,4 @@ pub use file::FileMedium;
 pub use home::{Entry, Held, Home, Kept, PemFiles, Record};
 #[cfg(test)]
 pub use home::{Pending, Storage};
+pub use mesh::MeshFolder;

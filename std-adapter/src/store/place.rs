@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 /// The size limit of a file, in octets; larger files are not ours.
-const MAX_FILE: u64 = 1024 * 1024;
+const MAX_FILE: u64 = 2 * 1024 * 1024;
 
 /// The modes of folders and files, for their owner alone, whatever the umask is.
 const FOLDER_MODE: u32 = 0o700;

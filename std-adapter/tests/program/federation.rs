@@ -208,7 +208,7 @@ fn certificates_are_as_they_should_be() {
     names.sort();
     let expected = ["README.txt", "ca.json", "ca.key", "ca.pem", "compose.yaml", "edgetrust.service", "gateway.json"];
     assert_eq!(names[..7], expected);
-    assert_eq!(names[7..], ["mesh.json", "root.pem", "step-ca.service"]);
+    assert_eq!(names[7..], ["mesh.signed.json", "root.pem", "step-ca.service"]);
 }
 
 /// The signature is checked by openssl.
@@ -228,7 +228,7 @@ fn each_change_is_signed_and_names_the_one_before() {
     let mesh = made.json("mesh.json");
     assert_eq!((&mesh["sequence"], &mesh["previous"]), (&2.into(), &digest(before).into()));
     for site in ["a", "b", "c"] {
-        assert_eq!(made.read(&format!("sites/{site}/mesh.json")), made.read("mesh.json"));
+        assert_eq!(made.read(&format!("sites/{site}/mesh.signed.json")), made.read("mesh.signed.json"));
     }
     signature_holds(&made);
     made.done("signer");

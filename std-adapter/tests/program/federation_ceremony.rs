@@ -69,7 +69,9 @@ fn keys_stay_where_they_were_made() {
         openssl x509 -in site/sites/a/ca.pem -noout -pubkey | cmp - one
         openssl verify -CAfile root/root/root.pem site/sites/a/ca.pem";
     shell(machines.folder.path(), same);
-    for name in ["ca.json", "gateway.json", "mesh.json", "root.pem", "step-ca.service", "compose.yaml", "README.txt"] {
+    for name in
+        ["ca.json", "gateway.json", "mesh.signed.json", "root.pem", "step-ca.service", "compose.yaml", "README.txt"]
+    {
         assert_eq!(read(&machines.path("site/sites/a").join(name)), read(&machines.path("back").join(name)), "{name}");
     }
 }
@@ -132,10 +134,10 @@ fn what_does_not_belong_together_is_refused() {
         "{error}"
     );
     std::fs::copy(machines.path("root/root/root.pem"), machines.path("root/sites/a/root.pem")).unwrap();
-    std::fs::write(machines.path("root/sites/a/mesh.json"), made.read("mesh.json")).unwrap();
+    std::fs::write(machines.path("root/sites/a/mesh.signed.json"), made.read("mesh.signed.json")).unwrap();
     let error = machines.refused(&["install", &site, &arg(&machines.path("root/sites/a/ca.pem"))]);
-    assert!(error.contains("found a root.pem beside it that is no root of the mesh.json beside it"), "{error}");
-    std::fs::copy(machines.path("root/mesh.json"), machines.path("root/sites/a/mesh.json")).unwrap();
+    assert!(error.contains("mesh.signed.json: the signer's certificate: "), "{error}");
+    std::fs::copy(machines.path("root/mesh.signed.json"), machines.path("root/sites/a/mesh.signed.json")).unwrap();
     std::fs::write(machines.path("a/sites/a/ca.pem"), read(&made.file("sites/a/ca.pem"))).unwrap();
     let error = machines.refused(&["install", &site, &arg(&machines.path("root/sites/a/ca.pem"))]);
     assert!(error.contains("sites/a/ca.pem: exists already, expected no other certificate there"), "{error}");

@@ -245,7 +245,7 @@ fn without_its_password_the_mesh_stays_unsigned_until_it_is_signed() {
     std::fs::write(made.file("mesh.json"), text).unwrap();
     let said = made.done(&format!("sign-mesh --signer-passphrase-file {}", arg(&made.file("../signer"))));
     assert!(said.contains("sequence 3, signed"), "{said}");
-    assert_eq!(made.read("sites/a/mesh.json"), made.read("mesh.json"));
+    assert_eq!(made.read("sites/a/mesh.signed.json"), made.read("mesh.signed.json"));
 }
 
 #[test]
@@ -355,7 +355,7 @@ fn a_killed_command_can_be_run_again() {
         ".mesh.signed.json.new",
         "passwords/site-d",
         "sites/d",
-        "sites/d/mesh.json",
+        "sites/d/mesh.signed.json",
     ] {
         kill_when(&made, command, |made| made.file(name).exists());
         made.done("show");
@@ -374,15 +374,16 @@ fn a_killed_command_can_be_run_again() {
 fn what_an_interruption_leaves_is_finished() {
     let made = Made::new();
     let before = made.read("mesh.json");
+    shell(&made.path, "cp mesh.signed.json ../signed");
     made.done("add --site d=d.example --link d:a:feed");
-    // After: the folder has no name yet, nothing is signed, and the copies are old.
+    // After: the folder has no name yet, the signature is that of before, and the copies are old.
     shell(
         &made.path,
-        "mv sites/d sites/.d.new; mv passwords/site-d passwords/.site-d.new; rm mesh.signed.json; echo old > sites/a/mesh.json",
+        "mv sites/d sites/.d.new; mv passwords/site-d passwords/.site-d.new; cp ../signed mesh.signed.json; echo old > sites/a/mesh.signed.json",
     );
     made.done("add --site d=d.example --link d:a:feed");
     shell(&made.path, "openssl pkey -in sites/d/ca.key -passin file:passwords/site-d -noout");
-    assert_eq!(made.read("sites/a/mesh.json"), made.read("mesh.json"));
+    assert_eq!(made.read("sites/a/mesh.signed.json"), made.read("mesh.signed.json"));
     // Before: the mesh does not know the folder, and another key is made.
     let key = made.read("sites/d/ca.key");
     shell(&made.path, "mv sites/d sites/.d.new; mv passwords/site-d passwords/.site-d.new");

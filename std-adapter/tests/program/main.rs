@@ -20,6 +20,7 @@ mod keys;
 mod limits;
 mod log;
 mod mesh;
+mod mesh_signed;
 mod pages;
 mod peers;
 mod pinned_certificates;

@@ -79,6 +79,16 @@ static MESH: Object = Object {
             not_empty(text, FILE)?),
         text!("site", "the site of this gateway", |raw, text| raw.gateway.mesh.site =
             not_empty(text, "the name of a site")?),
+        text!(
+            "storage_path",
+            "the folder that keeps the mesh in force, where the mesh file has to be signed; goes with ca_bundle",
+            |raw, text| raw.gateway.mesh.storage_path = not_empty(text, "a folder")?
+        ),
+        text!(
+            "ca_bundle",
+            "the roots that the first signed mesh file must come from; afterwards they are those of the mesh in force",
+            |raw, text| raw.gateway.mesh.ca_bundle = not_empty(text, FILE)?
+        ),
     ],
 };
 

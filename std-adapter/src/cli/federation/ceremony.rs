@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::options::Place;
 use crate::cli::Outcome;
+use crate::clock;
 use crate::federation::{self, Installed, Requested};
 
 #[derive(clap::Args)]
@@ -38,7 +39,7 @@ pub(super) fn request(args: Request) -> Outcome {
 }
 
 pub(super) fn install(args: Install) -> Outcome {
-    let Installed { folder, root } = federation::install(&args.place.folder, &args.certificate)?;
+    let Installed { folder, root } = federation::install(&args.place.folder, &args.certificate, clock::now())?;
     if args.place.json {
         outln!("{:#}", json!({"folder": folder.display().to_string(), "root": root.to_string()}));
     } else {

@@ -310,7 +310,7 @@ fn report(place: &Place, changes: &[Change], applied: Option<&Applied>, refused:
             outln!("sequence {}, NOT SIGNED: run edgetrust federation sign-mesh", applied.sequence);
         }
     }
-    outln!("Now bring mesh.json to the gateways.");
+    outln!("Now bring mesh.signed.json to the gateways.");
 }
 
 /// Returns the files that were left alone. A path need not be text.

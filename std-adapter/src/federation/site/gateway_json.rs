@@ -172,7 +172,12 @@ fn file(names: &Names<'_>, Tunnels { servers, clients }: &Tunnels, mut addresses
 {sides}
   }}}},
   "gateway": {{
-    "mesh": {{"file": "mesh.json", "site": "{site}"}},
+    "mesh": {{
+      "file": "mesh.signed.json",
+      "site": "{site}",
+      "storage_path": "/var/lib/edgetrust/mesh",
+      "ca_bundle": "root.pem"
+    }},
     "admin": {{"listen": "127.0.0.1:9090"}},
     "tunnels": [{tunnels}{end}]
   }}

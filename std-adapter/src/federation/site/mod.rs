@@ -24,7 +24,7 @@ pub(super) struct Authority<'a> {
     pub(super) key_pem: Option<&'a str>,
 }
 
-/// Writes all files of a site but `mesh.json` into its folder.
+/// Writes all files of a site but the mesh into its folder.
 pub(super) fn write(folder: &Path, mesh: &Mesh, site: &Site, authority: &Authority<'_>) -> Result<(), String> {
     let names = Names::of(site)?;
     if let Some(key) = authority.key_pem {

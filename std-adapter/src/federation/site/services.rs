@@ -54,7 +54,7 @@ WantedBy=multi-user.target
 /// CA and gateway as containers. Both use the machine's own network, so that services stay on its loopback.
 pub(super) const COMPOSE: &str = r#"# CA_PASSWORD_FILE names the password file of this site's CA, in another folder than this one.
 # EDGETRUST_IMAGE is an image with the edgetrust program, built by you.
-# A container sees the files that were here when it started: restart edgetrust after each change of mesh.json.
+# A container sees the files that were here when it started: restart edgetrust after each change of mesh.signed.json.
 services:
   step-ca:
     image: smallstep/step-ca:0.30.2
@@ -77,7 +77,7 @@ services:
     restart: unless-stopped
     volumes:
       - ./gateway.json:/etc/edgetrust/gateway.json:ro
-      - ./mesh.json:/etc/edgetrust/mesh.json:ro
+      - ./mesh.signed.json:/etc/edgetrust/mesh.signed.json:ro
       - ./root.pem:/etc/edgetrust/root.pem:ro
       - edgetrust-state:/var/lib/edgetrust
 secrets:
@@ -107,15 +107,16 @@ Files
   step-ca's machine    ca.json, ca.pem, ca.key, root.pem     to /etc/step-ca/, owned by the user step-ca
                        the password                          to /etc/credstore/step-ca-password, owned by root, mode 600
                        step-ca.service                       to /etc/systemd/system/
-  the gateway          gateway.json, mesh.json, root.pem     to /etc/edgetrust/
+  the gateway          gateway.json, root.pem                to /etc/edgetrust/
+                       mesh.signed.json                      to /etc/edgetrust/, and again after each change of the mesh
                        edgetrust.service                     to /etc/systemd/system/
 step-ca needs a folder /etc/step-ca/db that it can write to. compose.yaml runs both as containers instead, on one machine.
-A gateway takes another mesh.json by itself; as a container it has to be restarted for it.
+A gateway takes another mesh.signed.json by itself; as a container it has to be restarted for it.
 Commands that change the mesh write this file anew.
 
 DNS names
   {ca}: the machine of step-ca, for the gateway
-  {gateway}: the gateway, for step-ca; and for the other sites, unless mesh.json has its address
+  {gateway}: the gateway, for step-ca; and for the other sites, unless the mesh has its address
 
 Ports
   {CA_PORT}  to step-ca, from the gateway of this site alone

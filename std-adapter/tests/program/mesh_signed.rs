@@ -1,0 +1,293 @@
+//! Tests gateways that take signed meshes alone: what comes into force, and what is refused while the last one stays.
+//! The meshes are made and signed by `edgetrust federation`.
+
+use std::net::TcpStream;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::federation::{Made, federation};
+use super::peers::{Program, edgetrust, shell};
+use super::pki::arg;
+
+/// The gateway of site a, beside the folder of its mesh.
+struct Site {
+    made: Made,
+    folder: TempDir,
+}
+
+impl Site {
+    fn new() -> Self {
+        let site = Self { made: Made::new(), folder: tempfile::tempdir().unwrap() };
+        site.deliver();
+        site.write_config();
+        std::fs::copy(site.made.file("root/root.pem"), site.path("root.pem")).unwrap();
+        let ca = arg(&site.made.file("sites/a/ca.pem"));
+        let key = "openssl ecparam -name prime256v1 -genkey -noout -out own.key && chmod 600 own.key";
+        let issue = format!(
+            "openssl pkey -in {0}/sites/a/ca.key -passin file:{0}/passwords/site-a -out ca.key
+            {key}
+            openssl req -new -key own.key -subj /CN=gateway.a.example -out own.csr
+            echo subjectAltName=DNS:gateway.a.example > ext
+            openssl x509 -req -in own.csr -CA {ca} -CAkey ca.key -CAcreateserial -days 1 -extfile ext -out own.pem
+            cat {ca} >> own.pem",
+            arg(&site.made.path)
+        );
+        shell(site.folder.path(), &issue);
+        site
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Brings the signed mesh of the folder to the gateway.
+    fn deliver(&self) {
+        self.write(&self.made.read("mesh.signed.json"));
+    }
+
+    /// Brings a mesh file to the gateway, as a whole.
+    fn write(&self, text: &str) {
+        std::fs::write(self.path("new"), text).unwrap();
+        std::fs::rename(self.path("new"), self.path("mesh.signed.json")).unwrap();
+    }
+
+    fn config(&self) -> PathBuf {
+        self.path("gateway.json")
+    }
+
+    fn write_config(&self) {
+        let config = json!({
+            "security": {"tls": {"server": {
+                "enabled": true, "cert_file": "own.pem", "key_file": "own.key", "mtls": {"enabled": true},
+            }}},
+            "gateway": {
+                "mesh": {"file": "mesh.signed.json", "site": "a", "storage_path": "kept", "ca_bundle": "root.pem"},
+                "tunnels": [{"name": "feed-in", "mode": "server", "service": "feed", "listen": "127.0.0.1:0",
+                    "target": "127.0.0.1:1"}],
+            },
+        });
+        std::fs::write(self.config(), config.to_string()).unwrap();
+    }
+
+    /// Starts the gateway, and leaves its log unread.
+    fn run(&self) -> Program {
+        let arguments = ["run", "--config", &arg(&self.config()), "--watch-interval", "50ms"].map(str::to_owned);
+        Program::start_quietly(&arguments)
+    }
+
+    /// Returns what `check` says, and its exit code.
+    fn check(&self) -> (Option<i32>, String) {
+        let output = edgetrust(&["check", "--config", &arg(&self.config())]);
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// Returns the record of the mesh in force.
+    fn kept(&self) -> Value {
+        serde_json::from_slice(&std::fs::read(self.path("kept/mesh.json")).unwrap()).unwrap()
+    }
+
+    /// Returns what a start that fails says.
+    fn refused(&self) -> String {
+        let output = edgetrust(&["run", "--config", &arg(&self.config())]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+const SOME_KEY: &str = "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
+
+#[test]
+fn the_higher_edition_is_in_force_and_stays_over_a_restart() {
+    let site = Site::new();
+    let first = site.made.read("mesh.signed.json");
+    let gateway = site.run();
+    gateway.wait_for("another mesh is in force: sequence 1 by a signer of generation 1");
+    site.made.done(&format!("deny --key {SOME_KEY}"));
+    site.deliver();
+    gateway.wait_for("another mesh is in force: sequence 2 by a signer of generation 1");
+    gateway.wait_for("reloaded");
+    // Configuration management brings the one before: the mesh in force stays, here and after a restart.
+    site.write(&first);
+    gateway.wait_for("the mesh file is older than the mesh in force: found sequence 1");
+    drop(gateway);
+    let gateway = site.run();
+    gateway.wait_for("the mesh file is older than the mesh in force: found sequence 1");
+    let (code, said) = site.check();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("sequence 2 by a signer of generation 1") && said.contains("denied by the mesh: 1"), "{said}");
+    // Without any file too.
+    drop(gateway);
+    std::fs::remove_file(site.path("mesh.signed.json")).unwrap();
+    let gateway = site.run();
+    gateway.wait_for("the mesh file is not taken, and the mesh in force stays: ");
+    drop(gateway);
+    // A signer of the next generation comes before every sequence of the last one.
+    site.deliver();
+    let gateway = site.run();
+    gateway.wait_for("listening");
+    site.made.done("signer");
+    site.deliver();
+    gateway.wait_for("another mesh is in force: sequence 2 by a signer of generation 2");
+    assert_eq!(site.kept()["signed"], site.made.read("mesh.signed.json"));
+}
+
+#[test]
+fn forged_meshes_are_refused_and_the_last_good_one_stays() {
+    let site = Site::new();
+    let gateway = site.run();
+    gateway.wait_for("listening");
+    let kept = site.kept();
+    let other = tempfile::tempdir().unwrap();
+    let there = arg(&other.path().join("mesh"));
+    let said = federation(&["init", &there, "--name", "Example Mesh", "--site", "a=a.example"]);
+    assert_eq!(said.status.code(), Some(0), "{said:?}");
+    let foreign = std::fs::read_to_string(other.path().join("mesh/mesh.signed.json")).unwrap();
+    site.made.done(&format!("deny --key {SOME_KEY}"));
+    let next: Value = site.made.json("mesh.signed.json");
+    let with = |member: &str, value: &Value| {
+        let mut text = next.clone();
+        text[member] = value.clone();
+        text.to_string()
+    };
+    let first: Value = serde_json::from_str(kept["signed"].as_str().unwrap()).unwrap();
+    let unsigned = site.made.read("mesh.json");
+    for (text, expected) in [
+        (foreign, "the signer's certificate: "),
+        (unsigned, "found a mesh that is not signed, expected the signed one"),
+        (with("payload", &first["payload"]), "the signature was not made by the signer's key"),
+        (with("signature", &first["signature"]), "the signature was not made by the signer's key"),
+        (with("signature", &"".into()), "signature: found 0 octets, expected 64"),
+        (with("header", &json!({"alg": "none"})), "header: found \"header\", expected a known key"),
+        ("{".to_owned(), "not a flattened JWS"),
+        (String::new(), "not a flattened JWS"),
+        (" ".repeat(2 << 20), "found more than"),
+    ] {
+        site.write(&text);
+        let line = gateway.wait_for("the mesh file is not taken, and the mesh in force stays: ");
+        assert!(line.contains("mesh.signed.json: ") && line.contains(expected), "{expected}: {line}");
+        assert!(line.contains("ERROR"), "{line}");
+        gateway.wait_for("reloaded");
+        let (code, said) = site.check();
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(expected) && said.contains("sequence 1 by a signer of generation 1"), "{said}");
+    }
+    assert_eq!(site.kept(), kept);
+    drop(gateway);
+    let gateway = site.run();
+    gateway.wait_for("the mesh file is not taken, and the mesh in force stays: ");
+    site.deliver();
+    gateway.wait_for("another mesh is in force: sequence 2");
+}
+
+#[test]
+fn a_first_mesh_must_come_from_the_bundle() {
+    let site = Site::new();
+    let bundle = std::fs::read_to_string(site.path("root.pem")).unwrap();
+    let (code, said) = site.check();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!site.path("kept").exists(), "check writes nothing");
+    std::fs::copy(site.made.file("sites/a/ca.pem"), site.path("root.pem")).unwrap();
+    let said = site.refused();
+    assert!(said.contains("gateway.mesh: ") && said.contains("mesh.signed.json: the signer's certificate: "), "{said}");
+    assert_eq!(site.check().0, Some(1));
+    assert!(!site.path("kept/mesh.json").exists());
+    std::fs::remove_file(site.path("root.pem")).unwrap();
+    let said = site.refused();
+    assert!(said.contains("gateway.mesh: ca_bundle: ") && said.contains("root.pem: cannot be read"), "{said}");
+    std::fs::write(site.path("root.pem"), bundle).unwrap();
+    site.run().wait_for("listening");
+    // From now on the bundle does not count.
+    std::fs::remove_file(site.path("root.pem")).unwrap();
+    site.run().wait_for("listening");
+}
+
+#[test]
+fn what_was_kept_and_changed_is_refused_by_name() {
+    let site = Site::new();
+    site.run().wait_for("listening");
+    let kept = site.kept();
+    let file = site.path("kept/mesh.json");
+    let mut foreign = kept.clone();
+    foreign["roots"] = json!([]);
+    for (text, expected) in [
+        (foreign.to_string(), "kept/mesh.json: the signer's certificate: "),
+        ("{}".to_owned(), "kept/mesh.json: missing field"),
+        (kept.to_string().replace("signed", "sealed"), "kept/mesh.json: unknown field"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let said = site.refused();
+        assert!(said.contains(expected) && said.contains("remove this file, and the mesh file counts"), "{said}");
+    }
+    std::fs::write(&file, kept.to_string()).unwrap();
+    std::fs::set_permissions(site.path("kept"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let said = site.refused();
+    assert!(said.contains("gateway.mesh: storage_path: ") && said.contains("mode 777 lets others write"), "{said}");
+}
+
+/// Two administrators sign the same sequence: every gateway ends with one text, and denies what both deny.
+#[test]
+fn two_texts_of_one_sequence_converge_and_deny_what_both_deny() {
+    let site = Site::new();
+    let copy = tempfile::tempdir().unwrap();
+    shell(copy.path(), &format!("cp -a {} mesh", arg(&site.made.path)));
+    let other_key = SOME_KEY.replace("2c26", "2c27");
+    site.made.done(&format!("deny --key {SOME_KEY}"));
+    let there = arg(&copy.path().join("mesh"));
+    assert_eq!(federation(&["deny", &there, "--key", &other_key]).status.code(), Some(0));
+    let texts = [
+        site.made.read("mesh.signed.json"),
+        std::fs::read_to_string(copy.path().join("mesh/mesh.signed.json")).unwrap(),
+    ];
+    let mut ends = Vec::new();
+    for order in [[0, 1], [1, 0]] {
+        let _ = std::fs::remove_dir_all(site.path("kept"));
+        site.write(&texts[order[0]]);
+        let gateway = site.run();
+        gateway.wait_for("listening");
+        site.write(&texts[order[1]]);
+        let line = gateway.wait_for("both hold in what they deny, until one of a higher sequence is signed");
+        assert!(line.contains("two meshes are signed as sequence 2"), "{line}");
+        drop(gateway);
+        let (code, said) = site.check();
+        assert!(said.contains("keys denied by the mesh: 2"), "{code:?}: {said}");
+        ends.push(site.kept()["signed"].clone());
+    }
+    assert_eq!(ends[0], ends[1]);
+    // The next sequence ends it.
+    site.made.done("unlink b c --service feed --yes");
+    site.deliver();
+    let gateway = site.run();
+    gateway.wait_for("another mesh is in force: sequence 3");
+    drop(gateway);
+    let (code, said) = site.check();
+    assert!(code == Some(0) && said.contains("keys denied by the mesh: 1"), "{said}");
+}
+
+#[test]
+fn a_mesh_that_cannot_be_kept_is_in_force_all_the_same() {
+    let site = Site::new();
+    let mut gateway = site.run();
+    gateway.wait_for_tunnel();
+    // The name is taken, so nothing can be written over it.
+    std::fs::remove_file(site.path("kept/mesh.json")).unwrap();
+    std::fs::create_dir_all(site.path("kept/mesh.json.new/x")).unwrap();
+    site.made.done(&format!("deny --key {SOME_KEY}"));
+    site.deliver();
+    let line = gateway.wait_for("the mesh in force cannot be kept: ");
+    assert!(line.contains("ERROR"), "{line}");
+    gateway.wait_for("reloaded");
+    TcpStream::connect(gateway.address).unwrap();
+}
+
+#[test]
+fn a_signed_file_without_its_keys_is_named() {
+    let site = Site::new();
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    let without = text.replace("\"storage_path\":\"kept\"", "").replace("\"ca_bundle\":\"root.pem\",", "").replace(",}", "}");
+    std::fs::write(site.path("half.json"), without).unwrap();
+    let output = edgetrust(&["check", "--config", &arg(&site.path("half.json"))]);
+    let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("found a signed mesh, expected storage_path and ca_bundle beside file"), "{said}");
+}
