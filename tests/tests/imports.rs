@@ -34,7 +34,7 @@ const ADAPTER: &[(&str, &[&str])] = &[
     ("config_file", &[]),
     ("est", &["accept", "acme", "clock", "gateway", "store", "tls"]),
     ("federation", &["pem", "tls"]),
-    ("gateway", &["accept", "clock", "pem", "tls"]),
+    ("gateway", &["accept", "clock", "pem", "store", "tls"]),
     ("ops", &["accept", "agent", "clock", "est", "gateway", "tls"]),
     ("pem", &[]),
     ("store", &[]),

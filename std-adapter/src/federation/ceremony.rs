@@ -6,12 +6,11 @@ use edgetrust_core::x509::{Certificate, KeyHash};
 use pki_types::UnixTime;
 
 use super::certificate::issued_by;
-use super::folder::{MESH, PASSWORDS, PUBLIC, PUBLIC_FOLDER, SECRET, SECRET_FOLDER, SIGNED, SITES, first_certificate};
-use super::folder::{lock, site_password, unfinished};
+use super::folder::{MESH, PASSWORDS, SIGNED, SITES, first_certificate, lock, site_password, unfinished};
 use super::init::pem;
 use super::key::{self, Password};
 use super::mesh::Mesh;
-use super::place::{look, make, move_to, remove_all, replace};
+use super::place::{PUBLIC, PUBLIC_FOLDER, SECRET, SECRET_FOLDER, look, make, move_to, remove_all, replace};
 use super::{name, requested, signature, site};
 
 /// The name of a request in the folder of its site.

@@ -8,14 +8,14 @@ use pki_types::UnixTime;
 use super::certificate::{key_hash, not_after};
 use super::change::{Change, changes};
 use super::folder::{
-    Folder, PASSWORDS, PUBLIC_FOLDER, Passwords, SECRET, SECRET_FOLDER, SIGNED, SIGNER, SITES, Signed,
-    first_certificate, signer_password, site_password, unfinished,
+    Folder, PASSWORDS, Passwords, SIGNED, SIGNER, SITES, Signed, first_certificate, signer_password, site_password,
+    unfinished,
 };
 use super::init::{NewAuthority, NewSite, check_site, make_signer, mesh_end, pem};
 use super::links::{self, Pair};
 use super::mesh::{self, DeniedKey, Mesh};
 use super::name;
-use super::place::{self, replace};
+use super::place::{self, PUBLIC_FOLDER, SECRET, SECRET_FOLDER, replace};
 use super::requested::RequestedKey;
 use super::signature::{self, Signer};
 use super::site;

@@ -20,7 +20,7 @@ use super::certificate::{Root, generation};
 use super::key::{self, Password};
 use super::mesh::Mesh;
 use super::name;
-use super::place::{failed, look, make, move_to, remove_all, replace};
+use super::place::{PUBLIC, SECRET, SECRET_FOLDER, failed, look, make, move_to, remove_all, replace};
 use super::signature::{self, Signer, Stated};
 use super::site;
 use crate::pem;
@@ -31,10 +31,6 @@ pub(super) const ROOT: [&str; 2] = ["root/root.pem", "root/root.key"];
 pub(super) const SIGNER: [&str; 2] = ["signer/signer.pem", "signer/signer.key"];
 pub(super) const SITES: &str = "sites";
 pub(super) const PASSWORDS: &str = "passwords";
-/// A gateway's configuration, which follows from the mesh, and which people change.
-pub(super) const GATEWAY: &str = "gateway.json";
-/// The instructions for a site.
-pub(super) const README: &str = "README.txt";
 const SIGNER_FOLDER: &str = "signer";
 const NEW_SIGNER: &str = ".signer.new";
 const REMOVED: &str = "removed";
@@ -42,12 +38,6 @@ const RETIRED: &str = "retired";
 /// The names of passwords of signers, and of folders of signers, without the generation.
 const SIGNER_PASSWORD: &str = "signer-";
 const SIGNER_BEFORE: &str = "signer-before-";
-
-/// Modes of files and folders: of secrets, and of what everybody may read.
-pub(super) const SECRET: u32 = 0o600;
-pub(super) const PUBLIC: u32 = 0o644;
-pub(super) const SECRET_FOLDER: u32 = 0o700;
-pub(super) const PUBLIC_FOLDER: u32 = 0o755;
 
 /// The sources of passwords of keys: a file that an option names, the file in `passwords/`, or a person.
 pub(crate) struct Passwords<'a> {
@@ -212,13 +202,13 @@ impl Folder {
                 continue;
             }
             let readme = site::readme(&mesh, site)?.into_bytes();
-            for (name, text) in [(SIGNED, signed.as_deref()), (README, Some(readme.as_slice()))] {
+            for (name, text) in [(SIGNED, signed.as_deref()), (site::README, Some(readme.as_slice()))] {
                 let Some(text) = text else { continue };
                 if look(&there.join(name))?.as_deref() != Some(text) {
                     replace(&there.join(name), text, PUBLIC)?;
                 }
             }
-            let gateway = there.join(GATEWAY);
+            let gateway = there.join(site::GATEWAY);
             let Some(found) = look(&gateway)? else { continue };
             match site::next(&String::from_utf8_lossy(&found), &mesh, site)? {
                 site::Next::Same => {}

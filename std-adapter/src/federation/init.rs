@@ -5,14 +5,11 @@ use std::path::{Path, PathBuf};
 use pki_types::{CertificateDer, UnixTime};
 
 use super::certificate::{Root, Uris};
-use super::folder::{
-    MESH, PASSWORDS, PUBLIC, PUBLIC_FOLDER, ROOT, SECRET, SECRET_FOLDER, SIGNED, SIGNER, SITES, lock, signer_password,
-    site_password, unfinished,
-};
+use super::folder::{MESH, PASSWORDS, ROOT, SIGNED, SIGNER, SITES, lock, signer_password, site_password, unfinished};
 use super::key::{self, Password};
 use super::links::{self, Pair};
 use super::mesh::{self, DEFAULT_SERVICE, Gateway, Mesh, Service, Site};
-use super::place::{make, make_new, move_to, remove_all, replace};
+use super::place::{PUBLIC, PUBLIC_FOLDER, SECRET, SECRET_FOLDER, make, make_new, move_to, remove_all, replace};
 use super::requested::RequestedKey;
 use super::signature::{self, Signer};
 use super::{name, site};

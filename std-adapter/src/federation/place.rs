@@ -8,6 +8,12 @@ use std::path::Path;
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 
+/// Modes of files and folders: of secrets, and of what everybody may read.
+pub(super) const SECRET: u32 = 0o600;
+pub(super) const PUBLIC: u32 = 0o644;
+pub(super) const SECRET_FOLDER: u32 = 0o700;
+pub(super) const PUBLIC_FOLDER: u32 = 0o755;
+
 /// The size limit of a file that is read, in octets.
 const MAX_FILE: u64 = 2 * 1024 * 1024;
 

@@ -116,7 +116,10 @@ fn the_higher_edition_is_in_force_and_stays_over_a_restart() {
     gateway.wait_for("the mesh file is older than the mesh in force: found sequence 1");
     let (code, said) = site.check();
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("sequence 2 by a signer of generation 1") && said.contains("denied by the mesh: 1"), "{said}");
+    assert!(
+        said.contains("sequence 2 by a signer of generation 1") && said.contains("denied by the mesh: 1"),
+        "{said}"
+    );
     // Without any file too.
     drop(gateway);
     std::fs::remove_file(site.path("mesh.signed.json")).unwrap();
@@ -285,7 +288,8 @@ fn a_mesh_that_cannot_be_kept_is_in_force_all_the_same() {
 fn a_signed_file_without_its_keys_is_named() {
     let site = Site::new();
     let text = std::fs::read_to_string(site.config()).unwrap();
-    let without = text.replace("\"storage_path\":\"kept\"", "").replace("\"ca_bundle\":\"root.pem\",", "").replace(",}", "}");
+    let without =
+        text.replace("\"storage_path\":\"kept\"", "").replace("\"ca_bundle\":\"root.pem\",", "").replace(",}", "}");
     std::fs::write(site.path("half.json"), without).unwrap();
     let output = edgetrust(&["check", "--config", &arg(&site.path("half.json"))]);
     let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();

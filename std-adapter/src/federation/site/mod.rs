@@ -7,14 +7,18 @@ mod services;
 
 use std::path::Path;
 
-use super::folder::{GATEWAY, PUBLIC, README, SECRET};
 use super::mesh::{Mesh, Site};
-use super::place::replace;
+use super::place::{PUBLIC, SECRET, replace};
 
 use gateway_json::gateway_json;
 use names::{Names, ports};
 
 pub(super) use gateway_json::{Next, RESERVED, client_name, next};
+
+/// A gateway's configuration, which follows from the mesh, and which people change.
+pub(super) const GATEWAY: &str = "gateway.json";
+/// The instructions for a site.
+pub(super) const README: &str = "README.txt";
 
 /// The certificates and the encrypted key of a site's CA.
 pub(super) struct Authority<'a> {
