@@ -15,7 +15,7 @@ use super::request;
 use super::status::{CredentialStatus, Credentials};
 use super::worker::{Once, StartError, Worker};
 use crate::acme::{Purposes, Responders, Settings};
-use crate::gateway::{CredentialProvider, SharedTrust, Watched};
+use crate::gateway::{CredentialProvider, MeshKeeper, SharedTrust, Watched};
 use crate::store::{Held, Home, StorageError};
 use crate::tls::{Credential, LiveCredential};
 
@@ -114,7 +114,7 @@ fn fallback_of(files: &Files<'_>, watched: &mut Watched) -> Result<Fallback, Ass
 /// Returns the fault of a section, or of the files that it names.
 pub fn assignments(config: &Config<'_>) -> Result<Vec<Assignment>, AssignmentError> {
     let (mut agents, mut watched) = (Agents::default(), Watched::default());
-    let shared = SharedTrust::read(&config.gateway, &config.denied_keys, &mut watched);
+    let shared = SharedTrust::read(&config.gateway, &config.denied_keys, &mut watched, &MeshKeeper::viewer());
     agents.deny(shared.map_err(AssignmentError::Trust)?.denied_keys());
     let mut ask = |source: &CredentialSource<'_>, purpose| match source {
         CredentialSource::Files(_) => Ok(()),

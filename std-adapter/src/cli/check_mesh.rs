@@ -4,12 +4,12 @@ use edgetrust_core::config::{Gateway, Tunnel};
 
 use super::check_files::Files;
 use super::findings::{Findings, Level};
-use crate::gateway::{Keep, MeshRemark, MeshText, SiteMesh, Watched};
+use crate::gateway::{MeshKeeper, MeshRemark, MeshText, SiteMesh, Watched};
 
 /// Reads the mesh, takes its CAs and denied keys into account, and reports on it.
 pub(super) fn read(gateway: &Gateway<'_>, files: &mut Files, findings: &mut Findings) -> Option<MeshText> {
     let mesh = gateway.mesh?;
-    let text = match MeshText::read(&mesh, &files.denied_keys, &mut Watched::default(), Keep::No) {
+    let text = match MeshText::read(&mesh, &files.denied_keys, &mut Watched::default(), &MeshKeeper::viewer()) {
         Ok(text) => text,
         Err(error) => {
             findings.add(Level::Error, error.to_string());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{Outcome, service};
 use crate::agent::Agents;
 use crate::config_file::with_config;
-use crate::gateway::Watched;
+use crate::gateway::{MeshKeeper, Watched};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -17,8 +17,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
+    let keeper = MeshKeeper::default();
     service::run(&args.service, |watched: &mut Watched, agents: &mut Agents| {
         watched.note(&args.config);
-        with_config(&args.config, |config| service::Loaded::of(config, watched, agents))?
+        with_config(&args.config, |config| service::Loaded::of(config, watched, agents, &keeper))?
     })
 }

@@ -10,7 +10,7 @@ use edgetrust_core::identity::is_dns_rule;
 
 use super::arguments::{self, DenyFlags, LimitFlags};
 use super::{Failure, Outcome, service};
-use crate::gateway::{NoAcme, Plan, SharedTrust, Watched};
+use crate::gateway::{MeshKeeper, NoAcme, Plan, SharedTrust, Watched};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -170,7 +170,7 @@ impl Args {
 pub(crate) fn run(args: Args) -> Outcome {
     service::run(&args.service, |watched: &mut Watched, _| {
         let gateway = args.gateway()?;
-        let shared = SharedTrust::read(&gateway, &args.deny.keys(), watched)?;
+        let shared = SharedTrust::read(&gateway, &args.deny.keys(), watched, &MeshKeeper::viewer())?;
         Ok(Plan::new(&gateway, &shared, watched, &mut NoAcme)?.into())
     })
 }

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 use super::{Failure, Outcome, arguments, descriptors};
 use crate::agent::Agents;
 use crate::est;
-use crate::gateway::{Address, Gateway, Plan, SharedTrust, Watched};
+use crate::gateway::{Address, Gateway, MeshKeeper, Plan, SharedTrust, Watched};
 use crate::ops::Pages;
 
 /// The version with the commit, if known; the build script composes the text.
@@ -45,9 +45,14 @@ impl From<Plan> for Loaded {
 
 impl Loaded {
     /// Reads every file that a configuration names, each noted in `watched` first.
-    pub(crate) fn of(config: &config::Config<'_>, watched: &mut Watched, agents: &mut Agents) -> Result<Self, Failure> {
+    pub(crate) fn of(
+        config: &config::Config<'_>,
+        watched: &mut Watched,
+        agents: &mut Agents,
+        keeper: &MeshKeeper,
+    ) -> Result<Self, Failure> {
         let gateway = &config.gateway;
-        let shared = SharedTrust::read(gateway, &config.denied_keys, watched)?;
+        let shared = SharedTrust::read(gateway, &config.denied_keys, watched, keeper)?;
         agents.deny(shared.denied_keys());
         let plan = Plan::new(gateway, &shared, watched, agents)?;
         let est = est::Plan::new(gateway, &shared, watched, agents)?;

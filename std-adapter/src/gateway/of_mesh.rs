@@ -9,7 +9,7 @@ use edgetrust_core::path::DeniedKey;
 use pki_types::CertificateDer;
 
 use super::mesh_file::{self, MeshFileError, decoded};
-use super::mesh_in_force::{Keep, MeshInForce, MeshRemark, in_force};
+use super::mesh_in_force::{MeshInForce, MeshKeeper, MeshRemark};
 use super::{Address, Watched};
 use crate::tls::{OwnedRule, OwnedRuleName, Peers, TrustSettings};
 
@@ -19,10 +19,8 @@ pub(crate) struct MeshText {
     file: PathBuf,
     text: Vec<u8>,
     site: String,
-    /// The edition of a signed mesh.
-    edition: Option<Edition>,
-    also_denied: Vec<DeniedKey>,
-    remarks: Vec<MeshRemark>,
+    /// The mesh in force, if it is signed.
+    signed: Option<MeshInForce>,
 }
 
 impl MeshText {
@@ -35,16 +33,16 @@ impl MeshText {
         mesh: &MeshOfSites<'_>,
         denied: &[DeniedKey],
         watched: &mut Watched,
-        keep: Keep,
+        keeper: &MeshKeeper,
     ) -> Result<Self, MeshFileError> {
         let (file, site) = (PathBuf::from(mesh.file), mesh.site.to_owned());
         let Some(signed) = &mesh.signed else {
             watched.note(&file);
             let text = mesh_file::read(&file, MAX_MESH)?;
-            return Ok(Self { file, text, site, edition: None, also_denied: Vec::new(), remarks: Vec::new() });
+            return Ok(Self { file, text, site, signed: None });
         };
-        let MeshInForce { payload, edition, also_denied, remarks } = in_force(&file, signed, denied, watched, keep)?;
-        Ok(Self { file, text: payload, site, edition: Some(edition), also_denied, remarks })
+        let signed = keeper.in_force(&file, signed, denied, watched)?;
+        Ok(Self { file, text: signed.kept.payload().to_vec(), site, signed: Some(signed) })
     }
 
     /// Parses the text.
@@ -65,12 +63,12 @@ impl MeshText {
 
     /// Returns the edition of a signed mesh.
     pub(crate) fn edition(&self) -> Option<Edition> {
-        self.edition
+        self.signed.as_ref().map(|signed| signed.kept.edition())
     }
 
     /// Returns what somebody should hear of a signed mesh.
     pub(crate) fn remarks(&self) -> &[MeshRemark] {
-        &self.remarks
+        self.signed.as_ref().map_or(&[], |signed| &signed.remarks)
     }
 }
 
@@ -135,7 +133,11 @@ impl<'m> SiteMesh<'m> {
 
     /// Returns the keys that the mesh denies.
     pub(crate) fn denied_keys(&self) -> impl Iterator<Item = DeniedKey> {
-        self.mesh.denied_keys().map(DeniedKey::from).chain(self.text.also_denied.iter().copied())
+        let also = self.text.signed.as_ref();
+        self.mesh
+            .denied_keys()
+            .map(DeniedKey::from)
+            .chain(also.into_iter().flat_map(|signed| signed.kept.also_denied()))
     }
 
     /// Returns the certificates of the sites' CAs, for peers that send none.

@@ -1,31 +1,29 @@
 //! Makes tunnels from the core's configuration, and reads the files that the configuration names.
 
 use std::error::Error;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use edgetrust_core::config::{
-    Acme, AllowedClients, ClientTls, ClientTrust, CredentialSource, DeniedKey, Files, Gateway,
-    MinVersion as ConfigVersion, Paths, Server, ServerTls, Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
+    Acme, ClientTls, ClientTrust, CredentialSource, Files, Gateway, MinVersion as ConfigVersion, Server, ServerTls,
+    Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
 };
-use edgetrust_core::path::{self, Purpose};
+use edgetrust_core::path::Purpose;
 use edgetrust_core::time::Utc;
-use edgetrust_core::x509::{Certificate, KeyHash, ParseError};
 use pki_types::CertificateDer;
 use tracing::{error, info, warn};
 
-use super::issuers::{IssuerError, issuers, peers};
-use super::mesh_file::MeshFileError;
-use super::mesh_in_force::{Keep, MeshRemark};
+use super::issuers::{issuers, peers};
 use super::of_mesh::{MeshText, SiteMesh};
+use super::plan_error::PlanError;
+use super::shared_trust::{SharedTrust, certificates};
 use super::{Limits, Tunnel, TunnelKind, TunnelLimits, Watched};
 use crate::clock;
-use crate::pem::{self, PemError};
+use crate::pem;
 use crate::tls::{
-    Anchors, ClientAuth, ClientSettings, Credential, CredentialError, MinVersion, ServerNameError, ServerSettings,
-    ServerTrust, TrustSettings, TrustStore, server_name, system_roots,
+    Anchors, ClientAuth, ClientSettings, Credential, MinVersion, ServerSettings, ServerTrust, TrustSettings,
+    TrustStore, server_name, system_roots,
 };
 
 /// Provides credentials that are not simply files.
@@ -57,72 +55,6 @@ impl CredentialProvider for NoAcme {
         _: &mut Watched,
     ) -> Result<Credential, Box<dyn Error + Send + Sync>> {
         Err("mode \"acme\": this program obtains no certificates, expected \"manual\"".into())
-    }
-}
-
-/// The reason that a configuration does not become a plan.
-#[derive(Debug)]
-pub enum PlanError {
-    /// The configuration has no tunnel.
-    NoTunnel,
-    /// The tunnel with this name has a fault.
-    Tunnel(String, Box<Self>),
-    /// A file with certificates is faulty.
-    Certificates(PemError),
-    /// A certificate and its key cannot be loaded.
-    Credential(CredentialError),
-    /// The provider has no credential for an `acme` section.
-    Acme(Box<dyn Error + Send + Sync>),
-    /// The allow list of clients has a faulty issuer.
-    AllowedClients(IssuerError),
-    /// An issuer that servers must come from is faulty.
-    ServerIssuers(IssuerError),
-    /// A certificate that is to verify peers does not parse.
-    Anchor(ParseError),
-    /// The mesh file is faulty.
-    Mesh(MeshFileError),
-    /// A tunnel has a service, and there is no mesh.
-    NoMesh,
-    /// A client tunnel has nothing to verify servers with.
-    NoAnchor,
-    /// The name that servers must have is none.
-    ServerName(ServerNameError),
-}
-
-impl fmt::Display for PlanError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoTunnel => f.write_str("gateway.tunnels: found none, expected at least one tunnel"),
-            Self::Tunnel(name, error) => write!(f, "tunnel {}: {error}", name.escape_debug()),
-            Self::Certificates(error) => error.fmt(f),
-            Self::Credential(error) => error.fmt(f),
-            Self::Acme(error) => error.fmt(f),
-            Self::AllowedClients(error) => write!(f, "allowed_clients: {error}"),
-            Self::ServerIssuers(error) => write!(f, "server_issuers: {error}"),
-            Self::Anchor(error) => error.fmt(f),
-            Self::NoAnchor => f.write_str(
-                "no CA to verify servers with: found neither ca_files, pinned_certificates nor a usable CA of this system",
-            ),
-            Self::ServerName(error) => error.fmt(f),
-            Self::Mesh(error) => write!(f, "gateway.mesh: {error}"),
-            Self::NoMesh => f.write_str("service: expected gateway.mesh"),
-        }
-    }
-}
-
-impl Error for PlanError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Tunnel(_, error) => Some(&**error),
-            Self::Certificates(error) => Some(error),
-            Self::Credential(error) => Some(error),
-            Self::Acme(error) => Some(&**error),
-            Self::AllowedClients(error) | Self::ServerIssuers(error) => Some(error),
-            Self::Anchor(error) => Some(error),
-            Self::ServerName(error) => Some(error),
-            Self::Mesh(error) => Some(error),
-            Self::NoTunnel | Self::NoAnchor | Self::NoMesh => None,
-        }
     }
 }
 
@@ -216,68 +148,6 @@ impl Plan {
             limits: TunnelLimits::new(tunnel.limits, gateway.limits),
             kind,
         }))
-    }
-}
-
-/// The trust that all tunnels share: what completes chains, and what is denied.
-#[derive(Debug)]
-pub(crate) struct SharedTrust<'a> {
-    allowed_clients: &'a AllowedClients<'a>,
-    pub(crate) known_intermediates: Vec<CertificateDer<'static>>,
-    denied_keys: Vec<path::DeniedKey>,
-    mesh: Option<MeshText>,
-}
-
-impl<'a> SharedTrust<'a> {
-    /// Reads the known intermediates and the mesh, each file noted in `watched` first.
-    pub(crate) fn read(
-        gateway: &'a Gateway<'_>,
-        denied_keys: &[DeniedKey<'_>],
-        watched: &mut Watched,
-    ) -> Result<Self, PlanError> {
-        let mut known_intermediates = certificates(&gateway.known_intermediates, watched)?;
-        let mut denied_keys: Vec<_> = denied_keys.iter().map(path::DeniedKey::from).collect();
-        let mesh = gateway.mesh.map(|mesh| MeshText::read(&mesh, &denied_keys, watched, Keep::Yes));
-        let mesh = mesh.transpose().map_err(PlanError::Mesh)?;
-        if let Some(mesh) = &mesh {
-            mesh.remarks().iter().for_each(log);
-            let mesh = mesh.open().map_err(PlanError::Mesh)?;
-            known_intermediates.extend(mesh.known_intermediates());
-            denied_keys.extend(mesh.denied_keys());
-        }
-        Ok(Self { allowed_clients: &gateway.allowed_clients, known_intermediates, denied_keys, mesh })
-    }
-
-    /// Returns the keys that the configuration and the mesh deny.
-    pub(crate) fn denied_keys(&self) -> &[path::DeniedKey] {
-        &self.denied_keys
-    }
-
-    /// Returns the subjects and keys of those certificates of a chain whose key is denied.
-    fn denied(&self, chain: &[CertificateDer<'_>]) -> Vec<(String, KeyHash)> {
-        let certificates = chain.iter().flat_map(|der| Certificate::from_der(der));
-        let keys = certificates.map(|one| (one.subject().to_string(), KeyHash::of(&one.subject_public_key_info())));
-        let now = clock::now();
-        let holds = |key: &KeyHash| self.denied_keys.iter().any(|denied| denied.key == *key && denied.holds(now));
-        keys.filter(|(_, key)| holds(key)).collect()
-    }
-
-    /// Adds the anchors of one side.
-    fn with(&self, anchors: Anchors) -> TrustSettings {
-        TrustSettings {
-            known_intermediates: self.known_intermediates.clone(),
-            denied_keys: self.denied_keys.clone(),
-            ..anchors.into()
-        }
-    }
-}
-
-/// Logs what there is to say of the mesh in force.
-fn log(remark: &MeshRemark) {
-    match remark {
-        MeshRemark::Taken(_) | MeshRemark::Older(_) => info!("gateway.mesh: {remark}"),
-        MeshRemark::Ends(_) => warn!("gateway.mesh: {remark}"),
-        MeshRemark::Refused(_) | MeshRemark::Conflict(_) | MeshRemark::NotKept(_) => error!("gateway.mesh: {remark}"),
     }
 }
 
@@ -412,19 +282,6 @@ fn credential(
     }
 }
 
-/// Reads the certificates of several files, each noted first.
-pub(crate) fn certificates(
-    files: &Paths<'_>,
-    watched: &mut Watched,
-) -> Result<Vec<CertificateDer<'static>>, PlanError> {
-    let mut all = Vec::new();
-    for file in files {
-        watched.note(Path::new(file));
-        all.extend(pem::read_certificates(Path::new(file)).map_err(PlanError::Certificates)?);
-    }
-    Ok(all)
-}
-
 impl From<ConfigVersion> for MinVersion {
     fn from(version: ConfigVersion) -> Self {
         match version {
@@ -454,6 +311,8 @@ impl LazyRoots {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::MeshKeeper;
+    use crate::tls::CredentialError;
     use edgetrust_core::config::Config;
 
     #[test]
@@ -463,7 +322,7 @@ mod tests {
             .to_vec();
         let config = Config::parse(&mut text).unwrap();
         let mut watched = Watched::default();
-        let shared = SharedTrust::read(&config.gateway, &[], &mut watched).unwrap();
+        let shared = SharedTrust::read(&config.gateway, &[], &mut watched, &MeshKeeper::viewer()).unwrap();
         let error = Plan::new(&config.gateway, &shared, &mut watched, &mut NoAcme).unwrap_err();
         assert_eq!(error.to_string(), "tunnel in: /none: cannot be read: No such file or directory (os error 2)");
         let Some(PlanError::Credential(credential)) = error.source().and_then(|cause| cause.downcast_ref()) else {

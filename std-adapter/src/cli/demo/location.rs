@@ -12,7 +12,7 @@ use crate::agent::Agents;
 use crate::cli::Failure;
 use crate::cli::service::{Loaded, Service};
 use crate::config_file::with_config;
-use crate::gateway::{Address, Watched};
+use crate::gateway::{Address, MeshKeeper, Watched};
 
 /// The interval at which a location checks its files.
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
@@ -106,9 +106,10 @@ impl Location {
         let file = self.folder.join("gateway.json");
         let json = serde_json::to_string_pretty(&self.configuration(forwarding))?;
         std::fs::write(&file, json).map_err(|error| format!("{}: {error}", file.display()))?;
+        let keeper = MeshKeeper::default();
         let load = move |watched: &mut Watched, agents: &mut Agents| {
             watched.note(&file);
-            with_config(&file, |config| Loaded::of(config, watched, agents))?
+            with_config(&file, |config| Loaded::of(config, watched, agents, &keeper))?
         };
         let mut service = Service::start(load).await?;
         let (accepts, originates) = (service.local_address("in"), service.local_address("out"));

@@ -1,0 +1,240 @@
+//! A signed mesh with its proof: judged when it is offered, and again when it is read from where it was kept.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use edgetrust_core::mesh::{Edition, InForce, Mesh, NotTaken, SignedMesh, Taken, scratch_length, takes};
+use edgetrust_core::path::{Anchor, DeniedKey, Trust};
+use edgetrust_core::x509::{Certificate, KeyHash};
+use pki_types::{CertificateDer, UnixTime};
+use serde::{Deserialize, Serialize};
+
+use super::mesh_file::decoded;
+use crate::store::MeshFolder;
+use crate::tls::provider;
+
+/// The most denied keys of texts that lost against one of the same sequence. More of them come from a signer that is to
+/// be replaced.
+const MAX_ALSO_DENIED: usize = 4_096;
+
+/// What the folder keeps.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    /// The signed mesh, as it was offered.
+    signed: String,
+    /// When it came into force, in seconds since 1970.
+    taken: u64,
+    /// The roots that proved it then, in base64.
+    roots: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    also_denied: Vec<AlsoDenied>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AlsoDenied {
+    key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
+}
+
+impl AlsoDenied {
+    fn key(&self) -> Option<DeniedKey> {
+        let until = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        Some(DeniedKey { key: KeyHash::parse(&self.key)?, until: self.until.map(until) })
+    }
+}
+
+impl From<DeniedKey> for AlsoDenied {
+    fn from(denied: DeniedKey) -> Self {
+        Self { key: denied.key.to_string(), until: denied.until.map(|until| until.as_secs()) }
+    }
+}
+
+/// A signed mesh that came into force.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    record: Record,
+    /// The octets of the mesh.
+    payload: Vec<u8>,
+    edition: Edition,
+}
+
+/// What came of an offer that is no forgery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// It has come into force.
+    Taken,
+    /// It was in force already.
+    InForce,
+    /// It was in force once, or never will be.
+    Older(String),
+    /// Another text is signed with its sequence. True if this is news: one of both was not known.
+    Conflict(bool),
+}
+
+/// Proves a mesh by the roots that are held and by all keys that are denied, and compares it with the mesh in force.
+fn prove(
+    text: &[u8],
+    in_force: Option<&Kept>,
+    roots: &[CertificateDer<'_>],
+    denied: &[DeniedKey],
+    now: UnixTime,
+) -> Result<(Vec<u8>, Edition, Result<Taken, String>), String> {
+    let anchors = anchors(roots)?;
+    let algorithms = provider().signature_verification_algorithms.all;
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: denied, algorithms };
+    let mut scratch = vec![0; scratch_length(text.len())];
+    let signed = SignedMesh::verify(text, &mut scratch, &trust, now).map_err(|error| match Mesh::parse(text) {
+        Ok(_) => "found a mesh that is not signed, expected the signed one: mesh.signed.json".to_owned(),
+        Err(_) => error.to_string(),
+    })?;
+    let offer = signed.offer().map_err(|error| error.to_string())?;
+    let before = in_force.map(Kept::mesh).transpose()?;
+    let before =
+        in_force.zip(before.as_ref()).map(|(in_force, mesh)| InForce { name: mesh.name(), edition: in_force.edition });
+    let taken = match takes(before.as_ref(), &offer, &trust, now) {
+        Ok(taken) => Ok(taken),
+        Err(error @ NotTaken::Older { .. }) => Err(error.to_string()),
+        Err(error) => return Err(error.to_string()),
+    };
+    Ok((signed.payload().to_vec(), offer.edition(), taken))
+}
+
+impl Record {
+    fn new(text: Vec<u8>, now: UnixTime, roots: &[CertificateDer<'_>]) -> Result<Self, String> {
+        let signed = String::from_utf8(text).map_err(|error| error.to_string())?;
+        let roots = roots.iter().map(|root| BASE64_STANDARD.encode(root)).collect();
+        Ok(Self { signed, taken: now.as_secs(), roots, also_denied: Vec::new() })
+    }
+}
+
+impl Kept {
+    /// Takes the first mesh, which these roots prove.
+    ///
+    /// # Errors
+    /// Returns why it is not taken.
+    pub(super) fn first(
+        text: Vec<u8>,
+        roots: &[CertificateDer<'_>],
+        denied: &[DeniedKey],
+        now: UnixTime,
+    ) -> Result<Self, String> {
+        let (payload, edition, taken) = prove(&text, None, roots, denied, now)?;
+        taken?;
+        Ok(Self { record: Record::new(text, now, roots)?, payload, edition })
+    }
+
+    /// Offers another mesh, which the roots of this one have to prove. This value becomes what is in force afterwards.
+    /// `denied` are the keys that the configuration denies.
+    ///
+    /// # Errors
+    /// Returns why the offer is refused; nothing changes then.
+    pub(super) fn offer(&mut self, text: Vec<u8>, denied: &[DeniedKey], now: UnixTime) -> Result<Offered, String> {
+        let roots: Vec<_> = self.mesh()?.roots().map(decoded).collect();
+        let denied: Vec<DeniedKey> = self.denied().into_iter().chain(denied.iter().copied()).collect();
+        let (payload, edition, taken) = prove(&text, Some(self), &roots, &denied, now)?;
+        let offered = |text| Ok::<_, String>(Self { record: Record::new(text, now, &roots)?, payload, edition });
+        match taken {
+            Err(older) => Ok(Offered::Older(older)),
+            Ok(Taken::InForce) => Ok(Offered::InForce),
+            Ok(Taken::Newer) => {
+                *self = offered(text)?;
+                Ok(Offered::Taken)
+            }
+            Ok(Taken::Conflict { offer_wins }) => {
+                let (mut other, before) = (offered(text)?, self.record.also_denied.len());
+                if offer_wins {
+                    std::mem::swap(self, &mut other);
+                }
+                self.also_deny(&other);
+                Ok(Offered::Conflict(offer_wins || self.record.also_denied.len() > before))
+            }
+        }
+    }
+
+    /// Reads what [`Kept::write`] has written, and proves it again as of the time when it came into force: its signer may
+    /// have expired, or been denied, since.
+    ///
+    /// # Errors
+    /// Returns what is wrong with it.
+    pub(super) fn read(octets: &[u8]) -> Result<Self, String> {
+        let record: Record = serde_json::from_slice(octets).map_err(|error| error.to_string())?;
+        let encoded = record.roots.iter();
+        let roots = encoded.map(|root| BASE64_STANDARD.decode(root).map(CertificateDer::from));
+        let roots: Vec<_> = roots.collect::<Result<_, _>>().map_err(|error| format!("roots: {error}"))?;
+        let taken = UnixTime::since_unix_epoch(Duration::from_secs(record.taken));
+        let (payload, edition, _) = prove(record.signed.as_bytes(), None, &roots, &[], taken)?;
+        Ok(Self { record, payload, edition })
+    }
+
+    /// Writes the mesh with its proof.
+    ///
+    /// # Errors
+    /// Returns why it cannot be kept.
+    pub(super) fn write(&self, folder: &MeshFolder) -> Result<(), String> {
+        let octets = serde_json::to_vec(&self.record).map_err(|error| error.to_string())?;
+        folder.write(&octets).map_err(|error| error.to_string())
+    }
+
+    /// Parses the mesh.
+    fn mesh(&self) -> Result<Mesh<'_>, String> {
+        Mesh::parse(&self.payload).map_err(|error| error.to_string())
+    }
+
+    /// Returns the octets of the mesh.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// Returns the signed text, as it was offered.
+    pub(super) fn signed(&self) -> &str {
+        &self.record.signed
+    }
+
+    pub(super) fn edition(&self) -> Edition {
+        self.edition
+    }
+
+    /// Returns whether both are one text with the same denials.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.edition == other.edition && self.record.also_denied == other.record.also_denied
+    }
+
+    /// Returns the keys that other texts of the same sequence deny.
+    pub(super) fn also_denied(&self) -> impl Iterator<Item = DeniedKey> {
+        self.record.also_denied.iter().filter_map(AlsoDenied::key)
+    }
+
+    /// Returns all keys that are denied while this mesh is in force.
+    fn denied(&self) -> Vec<DeniedKey> {
+        // It parsed when it was proved.
+        let mesh = self.mesh().ok();
+        let own = mesh.iter().flat_map(Mesh::denied_keys).map(DeniedKey::from);
+        own.chain(self.also_denied()).collect()
+    }
+
+    /// Denies what another text of the same sequence denies.
+    fn also_deny(&mut self, other: &Self) {
+        for denied in other.denied().into_iter().map(AlsoDenied::from) {
+            let (known, most) = (self.record.also_denied.contains(&denied), MAX_ALSO_DENIED);
+            if !known && self.record.also_denied.len() < most {
+                self.record.also_denied.push(denied);
+            }
+        }
+    }
+
+    /// Returns the end of the mesh once a third of its time is left.
+    pub(super) fn ends(&self, now: UnixTime) -> Option<UnixTime> {
+        let end = self.mesh().ok()?.not_after()?;
+        let left = end.as_secs().saturating_sub(now.as_secs());
+        (left < end.as_secs().saturating_sub(self.record.taken) / 3).then_some(end)
+    }
+}
+
+fn anchors<'r>(roots: &'r [CertificateDer<'_>]) -> Result<Vec<Anchor<'r>>, String> {
+    let anchor = |root: &'r CertificateDer<'_>| Certificate::from_der(root).map(Anchor::ca);
+    roots.iter().map(anchor).collect::<Result<_, _>>().map_err(|error| format!("a root: {error}"))
+}

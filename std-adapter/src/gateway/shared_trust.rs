@@ -1,0 +1,93 @@
+//! Reads the trust that all tunnels share: what completes chains, what is denied, and the mesh.
+
+use std::path::Path;
+
+use edgetrust_core::config::{AllowedClients, DeniedKey, Gateway, Paths};
+use edgetrust_core::path;
+use edgetrust_core::x509::{Certificate, KeyHash};
+use pki_types::CertificateDer;
+use tracing::{error, info, warn};
+
+use super::Watched;
+use super::mesh_in_force::{MeshKeeper, MeshRemark};
+use super::of_mesh::MeshText;
+use super::plan_error::PlanError;
+use crate::clock;
+use crate::pem;
+use crate::tls::{Anchors, TrustSettings};
+
+/// The trust that all tunnels share: what completes chains, and what is denied.
+#[derive(Debug)]
+pub(crate) struct SharedTrust<'a> {
+    pub(super) allowed_clients: &'a AllowedClients<'a>,
+    pub(crate) known_intermediates: Vec<CertificateDer<'static>>,
+    denied_keys: Vec<path::DeniedKey>,
+    pub(super) mesh: Option<MeshText>,
+}
+
+impl<'a> SharedTrust<'a> {
+    /// Reads the known intermediates and the mesh, each file noted in `watched` first.
+    pub(crate) fn read(
+        gateway: &'a Gateway<'_>,
+        denied_keys: &[DeniedKey<'_>],
+        watched: &mut Watched,
+        keeper: &MeshKeeper,
+    ) -> Result<Self, PlanError> {
+        let mut known_intermediates = certificates(&gateway.known_intermediates, watched)?;
+        let mut denied_keys: Vec<_> = denied_keys.iter().map(path::DeniedKey::from).collect();
+        let mesh = gateway.mesh.map(|mesh| MeshText::read(&mesh, &denied_keys, watched, keeper));
+        let mesh = mesh.transpose().map_err(PlanError::Mesh)?;
+        if let Some(mesh) = &mesh {
+            mesh.remarks().iter().for_each(log);
+            let mesh = mesh.open().map_err(PlanError::Mesh)?;
+            known_intermediates.extend(mesh.known_intermediates());
+            denied_keys.extend(mesh.denied_keys());
+        }
+        Ok(Self { allowed_clients: &gateway.allowed_clients, known_intermediates, denied_keys, mesh })
+    }
+
+    /// Returns the keys that the configuration and the mesh deny.
+    pub(crate) fn denied_keys(&self) -> &[path::DeniedKey] {
+        &self.denied_keys
+    }
+
+    /// Returns the subjects and keys of those certificates of a chain whose key is denied.
+    pub(super) fn denied(&self, chain: &[CertificateDer<'_>]) -> Vec<(String, KeyHash)> {
+        let certificates = chain.iter().flat_map(|der| Certificate::from_der(der));
+        let keys = certificates.map(|one| (one.subject().to_string(), KeyHash::of(&one.subject_public_key_info())));
+        let now = clock::now();
+        let holds = |key: &KeyHash| self.denied_keys.iter().any(|denied| denied.key == *key && denied.holds(now));
+        keys.filter(|(_, key)| holds(key)).collect()
+    }
+
+    /// Adds the anchors of one side.
+    pub(super) fn with(&self, anchors: Anchors) -> TrustSettings {
+        TrustSettings {
+            known_intermediates: self.known_intermediates.clone(),
+            denied_keys: self.denied_keys.clone(),
+            ..anchors.into()
+        }
+    }
+}
+
+/// Logs what there is to say of the mesh in force.
+fn log(remark: &MeshRemark) {
+    match remark {
+        MeshRemark::Taken(_) | MeshRemark::Older(_) => info!("gateway.mesh: {remark}"),
+        MeshRemark::Ends(_) => warn!("gateway.mesh: {remark}"),
+        MeshRemark::Refused(_) | MeshRemark::Conflict(_) | MeshRemark::NotKept(_) => error!("gateway.mesh: {remark}"),
+    }
+}
+
+/// Reads the certificates of several files, each noted first.
+pub(crate) fn certificates(
+    files: &Paths<'_>,
+    watched: &mut Watched,
+) -> Result<Vec<CertificateDer<'static>>, PlanError> {
+    let mut all = Vec::new();
+    for file in files {
+        watched.note(Path::new(file));
+        all.extend(pem::read_certificates(Path::new(file)).map_err(PlanError::Certificates)?);
+    }
+    Ok(all)
+}
