@@ -159,6 +159,10 @@ fn half_written_forms_are_refused_by_name() {
             "gateway.mesh.storage_path: found nothing, expected a folder: with ca_bundle the mesh is signed",
         ),
         (r#"{"file":"m","site":"a","storage_path":"","ca_bundle":"r"}"#, r#"gateway.mesh.storage_path: found """#),
+        (
+            r#"{"file":"m","site":"a","control":true}"#,
+            "gateway.mesh.control: found true, expected storage_path and ca_bundle too",
+        ),
         (r#"{"file":"m","site":"a","storage_path":"s","ca_bundle":null}"#, "gateway.mesh.ca_bundle: found null"),
     ] {
         let found = parse(&format!(r#"{{"gateway":{{"mesh":{mesh}}}}}"#), |_| ()).unwrap_err();
@@ -175,7 +179,7 @@ fn a_signed_mesh_has_roots_and_a_folder() {
     let text = file(SERVER, FEED_IN).replace(r#""mesh":{"file":"mesh.json","site":"a"}"#, signed);
     parse(&text, |config| {
         let mesh = config.gateway.mesh.unwrap();
-        assert_eq!(mesh.signed, Some(SignedFile { storage_path: "s", ca_bundle: "r" }));
+        assert_eq!(mesh.signed, Some(SignedFile { storage_path: "s", ca_bundle: "r", control: true }));
         let mut names = Vec::new();
         config.clone().for_each_path(&mut |_, name| names.push(*name));
         assert!(["mesh.signed.json", "s", "r"].iter().all(|name| names.contains(name)), "{names:?}");

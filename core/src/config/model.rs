@@ -254,6 +254,8 @@ pub struct SignedFile<'a> {
     pub storage_path: &'a str,
     /// The file of the roots that the first mesh must come from.
     pub ca_bundle: &'a str,
+    /// True if gateways bring each other the newest mesh.
+    pub control: bool,
 }
 
 /// A service of the mesh: who is let in, or where the tunnel leads, follows from the mesh.

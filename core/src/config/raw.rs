@@ -197,6 +197,7 @@ pub(super) struct RawMesh<'a> {
     pub(super) site: Option<&'a str>,
     pub(super) storage_path: Option<&'a str>,
     pub(super) ca_bundle: Option<&'a str>,
+    pub(super) control: Option<bool>,
 }
 
 #[cfg(feature = "gateway")]

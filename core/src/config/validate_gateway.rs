@@ -107,8 +107,13 @@ fn mesh<'a>(raw: &RawMesh<'a>) -> Result<Option<MeshOfSites<'a>>, ConfigError<'a
     let site = at.required("site", raw.site, "the name of this gateway's site in the mesh")?;
     // One without the other: nobody can tell whether the file has to be signed.
     let signed = match (raw.storage_path, raw.ca_bundle) {
+        (None, None) if raw.control == Some(true) => {
+            return at.fail("control", TRUE, "storage_path and ca_bundle too: what others bring must be signed");
+        }
         (None, None) => None,
-        (Some(storage_path), Some(ca_bundle)) => Some(SignedFile { storage_path, ca_bundle }),
+        (Some(storage_path), Some(ca_bundle)) => {
+            Some(SignedFile { storage_path, ca_bundle, control: raw.control.unwrap_or(true) })
+        }
         (None, Some(_)) => {
             return at.fail("storage_path", Found::Nothing, "a folder: with ca_bundle the mesh is signed");
         }

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 use super::{Failure, Outcome, arguments, descriptors};
 use crate::agent::Agents;
 use crate::est;
-use crate::gateway::{Address, Gateway, MeshKeeper, Plan, SharedTrust, Watched};
+use crate::gateway::{Address, Gateway, MeshKeeper, Plan, PreparedControl, SharedTrust, Watched};
 use crate::ops::Pages;
 
 /// The version with the commit, if known; the build script composes the text.
@@ -117,6 +117,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         let prepared = agents.prepare().await?;
         let mut est = est::Server::new(agents.responders().clone());
         let devices = est.prepare(devices).await?;
+        let control = plan.control.map(PreparedControl::new).transpose()?;
         let gateway = Gateway::start(plan.tunnels, plan.limits).await?;
         let pages = match plan.admin {
             Some(address) => Some(serve_pages(address, &gateway, &agents, &est).await?),
@@ -124,6 +125,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         };
         agents.commit(prepared);
         est.commit(devices);
+        gateway.speak(control);
         Ok(Self { gateway, est, agents, watched, pages, load, again: None })
     }
 
@@ -186,13 +188,20 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
             None => None,
         };
         let devices = self.est.prepare(devices).await?;
+        let control = plan.control.map(PreparedControl::new).transpose()?;
         self.gateway.reload(plan.tunnels, plan.limits).await?;
         self.agents.commit(prepared);
         self.est.commit(devices);
+        self.gateway.speak(control);
         if moved.is_some() || plan.admin.is_none() {
             self.pages = pages;
         }
         Ok(())
+    }
+
+    /// Waits until another gateway has brought a mesh, which is then to be loaded.
+    pub(crate) async fn news(&self) {
+        self.gateway.news().await;
     }
 
     pub(crate) async fn drain(self) {
@@ -243,6 +252,7 @@ pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched, &mut Agents) ->
                     service.reload("SIGHUP").await;
                     tell_systemd(vec![NotifyState::Ready]);
                 }
+                () = service.news() => service.reload("another gateway has brought a mesh").await,
                 _ = ticks.tick(), if !options.watch_interval.is_zero() => service.look().await,
             }
         }

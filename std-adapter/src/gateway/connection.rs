@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout};
 use tracing::field::display;
 use tracing::{debug, info, warn};
 
+use super::control;
 use super::leaving::leave_told;
 use super::opening::{Opening, Refused, Visitor, open};
 use super::refusals::Refusal;
@@ -16,6 +17,7 @@ use super::socket::Remote;
 use super::state::{Common, ListenerState};
 use super::status::Status;
 use super::tunnel::Route;
+use crate::accept::AddressPhase;
 use crate::tls::{AcceptError, Peer};
 
 /// Counts a connection that carried nothing, and logs the reason.
@@ -40,13 +42,18 @@ pub(super) fn refuse(route: Option<&Route>, remote: Remote, reason: &Refused, st
     );
 }
 
-pub(super) async fn serve(visitor: Visitor, mut state: watch::Receiver<Arc<ListenerState>>, common: Common) {
+pub(super) async fn serve(
+    visitor: Visitor,
+    mut state: watch::Receiver<Arc<ListenerState>>,
+    common: Common,
+    phase: watch::Receiver<AddressPhase>,
+) {
     let Visitor { socket, remote, mut guest, permit } = visitor;
     // Any state after this one, during the handshake too, is a change.
     let now = state.borrow_and_update().clone();
     let mut told = None;
     // On the heap, to be freed early: a handshake needs seven times the space of the session after it.
-    let opened = open(&now, socket, &mut guest, permit, &common.shares, &mut told);
+    let opened = open(&now, socket, &mut guest, permit, &common, &mut told);
     let opened = Box::pin(timeout(now.limits.handshake_timeout, opened));
     let opened = match opened.await {
         Ok(opened) => opened,
@@ -57,6 +64,9 @@ pub(super) async fn serve(visitor: Visitor, mut state: watch::Receiver<Arc<Liste
     drop(now);
     match opened {
         Ok(Opening::Validation(name)) => info!(%remote, %name, "tls-alpn-01 answered"),
+        Ok(Opening::Control(stream, admission)) => {
+            control::serve(*stream, &admission, remote, &common.control, phase).await;
+        }
         Err((_, Refused::Peer(AcceptError::LeftSilently))) => debug!(%remote, "left without a word"),
         Err((route, reason)) => {
             refuse(route.as_deref(), remote, &reason, &common.status);

@@ -65,8 +65,8 @@ impl Reception for Tunnels {
     fn serve(
         &self,
         visitor: Visitor,
-        _phase: &watch::Receiver<AddressPhase>,
+        phase: &watch::Receiver<AddressPhase>,
     ) -> impl Future<Output = ()> + Send + 'static {
-        connection::serve(visitor, self.state.clone(), self.common.clone())
+        connection::serve(visitor, self.state.clone(), self.common.clone(), phase.clone())
     }
 }

@@ -17,6 +17,7 @@ use edgetrust_core::mesh::{Edition, MAX_SIGNED_MESH};
 use edgetrust_core::path::DeniedKey;
 use edgetrust_core::time::Utc;
 use pki_types::UnixTime;
+use tracing::debug;
 
 use super::Watched;
 use super::mesh_file::{self, MeshFileError};
@@ -39,6 +40,19 @@ struct Memory {
     /// The keys that the configuration denies.
     denied: Vec<DeniedKey>,
     kept: Kept,
+}
+
+/// What came of a mesh that another gateway has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// It comes into force with the next reload.
+    Taken(Edition),
+    /// Another text is signed with its sequence. True if the next reload brings something new by it.
+    Conflict(bool),
+    /// It is in force.
+    Known,
+    /// A higher edition is in force.
+    Older(String),
 }
 
 /// The signed mesh in force.
@@ -166,6 +180,31 @@ impl MeshKeeper {
         remarks.extend(kept.ends(now).map(MeshRemark::Ends));
         *memory = Some(Memory { storage: storage.to_owned(), denied: denied.to_vec(), kept: kept.clone() });
         Ok(MeshInForce { kept, remarks })
+    }
+
+    /// Offers a mesh that another gateway has. This blocks: it verifies, parses and writes.
+    ///
+    /// # Errors
+    /// Returns why it is refused; nothing changes then.
+    pub(super) fn offer(&self, text: Vec<u8>) -> Result<News, String> {
+        let mut memory = self.memory();
+        let Some(Memory { storage, denied, kept }) = memory.as_mut() else {
+            return Err("no mesh is in force".to_owned());
+        };
+        let news = match kept.offer(text, denied, clock::now())? {
+            Offered::Taken => News::Taken(kept.edition()),
+            Offered::Conflict(news) => News::Conflict(news),
+            Offered::InForce => News::Known,
+            Offered::Older(reason) => News::Older(reason),
+        };
+        if matches!(news, News::Taken(_) | News::Conflict(true)) {
+            // The reload that follows writes it too, and says so if it cannot.
+            let written = self.folder(storage).map_err(|error| error.to_string());
+            if let Err(error) = written.and_then(|folder| kept.write(&folder)) {
+                debug!("{error}");
+            }
+        }
+        Ok(news)
     }
 }
 

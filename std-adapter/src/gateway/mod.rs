@@ -3,6 +3,7 @@
 mod address;
 mod buffers;
 mod connection;
+mod control;
 mod door;
 mod issuers;
 mod leaving;
@@ -40,6 +41,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 pub use address::{Address, AddressError};
+pub(crate) use control::PreparedControl;
 pub(crate) use door::{Door, Guest, Turned};
 pub(crate) use leaving::leave_told;
 pub use limits::{Limits, TunnelLimits};
@@ -55,6 +57,7 @@ pub use status::{Counters, RefusalReason, Status, TunnelStatus};
 pub use tunnel::{GatewayError, Tunnel, TunnelKind};
 pub use watched::Watched;
 
+use control::Control;
 use door::DoorLimits;
 use listener::Tunnels;
 use socket::Listener;
@@ -72,6 +75,7 @@ pub struct Gateway {
     shares: Arc<Shares>,
     limits: Limits,
     status: Arc<Status>,
+    control: Arc<Control>,
 }
 
 /// A listener's address, with the tunnel's name for port 0: each such tunnel has its own port.
@@ -145,6 +149,7 @@ impl Gateway {
             shares: Shares::new(limits.connections, std::iter::empty()),
             limits,
             status: Arc::default(),
+            control: Arc::default(),
         };
         gateway.reload(tunnels, limits).await?;
         Ok(gateway)
@@ -185,7 +190,8 @@ impl Gateway {
             let weak = Arc::downgrade(&listener);
             let door = Door::new(door_limits(&routes));
             let (sender, state_seen) = watch::channel(state(routes));
-            let common = Common { shares: self.shares.clone(), status: self.status.clone() };
+            let common =
+                Common { shares: self.shares.clone(), status: self.status.clone(), control: self.control.clone() };
             let accepting = Accepting::begin(Tunnels { listener, state: state_seen, door: door.clone(), common });
             self.listeners.insert(key, Running { address, listener: weak, only_v6, door, state: sender, accepting });
         }
@@ -264,9 +270,20 @@ impl Gateway {
         &self.status
     }
 
+    /// Puts the control channel of a plan in force, after the tunnels of the same plan.
+    pub(crate) fn speak(&self, control: Option<PreparedControl>) {
+        self.control.speak(control, &self.limits);
+    }
+
+    /// Waits until another gateway has brought a mesh, which is then to be loaded.
+    pub(crate) async fn news(&self) {
+        self.control.news().await;
+    }
+
     /// Stops accepting connections; established connections end within the drain timeout.
     pub async fn drain(mut self) {
         self.status.drain();
+        self.control.fall_silent();
         let deadline = AddressPhase::Drain(self.limits.drain_timeout);
         let running: Vec<Running> = self.listeners.drain().map(|(_, running)| running).chain(self.closed).collect();
         for running in &running {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use edgetrust_core::config::{MeshOfSites, Service};
 use edgetrust_core::mesh::{Edition, MAX_MESH, Mesh, SiteIssuer, Unreachable};
 use edgetrust_core::path::DeniedKey;
+use edgetrust_core::x509::KeyHash;
 use pki_types::CertificateDer;
 
 use super::mesh_file::{self, MeshFileError, decoded};
@@ -147,6 +148,28 @@ impl<'m> SiteMesh<'m> {
             SiteIssuer::Certificate(certificate) => Some(decoded(certificate)),
             SiteIssuer::Key(_) => None,
         })
+    }
+
+    /// Returns rules for the gateways of all sites, each with a certificate from its own site's CA.
+    pub(super) fn gateways(&self) -> Peers {
+        let rules = self.mesh.sites().flat_map(|site| {
+            let issuers: Vec<_> = site.issuer_keys().collect();
+            site.gateways().map(move |gateway| OwnedRule {
+                name: OwnedRuleName::Dns(gateway.host().to_owned()),
+                issuers: Some(issuers.clone()),
+            })
+        });
+        Peers::OneOf(rules.collect())
+    }
+
+    /// Returns the keys of the CAs of all sites.
+    pub(super) fn issuer_keys(&self) -> impl Iterator<Item = KeyHash> {
+        self.mesh.sites().flat_map(|site| site.issuer_keys())
+    }
+
+    /// Returns the signed text of the mesh in force with its edition; none where it is not signed.
+    pub(super) fn signed(&self) -> Option<(&str, Edition)> {
+        self.text.signed.as_ref().map(|signed| (signed.kept.signed(), signed.kept.edition()))
     }
 
     /// Returns what the mesh says of a service. A server tunnel lets in the gateways of the sites that have a link to

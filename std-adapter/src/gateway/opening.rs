@@ -14,7 +14,7 @@ use super::proxy_protocol::Header;
 use super::session::{Opened, Streams};
 use super::shares::{Permit, Shares};
 use super::socket::{Remote, Socket};
-use super::state::ListenerState;
+use super::state::{Common, ListenerState};
 use super::status::RefusalReason;
 use super::tunnel::{Route, RouteKind};
 use crate::tls::{AcceptError, Admission, Anyone, ClientHello, ServerStream, ShownCertificate, is_alert};
@@ -106,6 +106,8 @@ pub(super) enum Opening {
     Session(Opened, Permit),
     /// A CA validated this name (RFC 8737), and nothing follows.
     Validation(String),
+    /// Another gateway has asked for the control channel.
+    Control(Box<ServerStream<Socket>>, Admission),
 }
 
 pub(super) type Failed = (Option<Arc<Route>>, Refused);
@@ -117,10 +119,14 @@ pub(super) async fn open(
     socket: Socket,
     guest: &mut Guest,
     permit: Option<Permit>,
-    shares: &Arc<Shares>,
+    common: &Common,
     told: &mut Option<Socket>,
 ) -> Result<Opening, Failed> {
-    let Some(route) = state.only_route() else { return open_by_name(state, socket, guest, shares, told).await };
+    let Common { shares, control, .. } = common;
+    let by_hello = |route: &&Arc<Route>| control.is_on() && control.server(&route.name).is_some();
+    let Some(route) = state.only_route().filter(|route| !by_hello(route)) else {
+        return open_by_hello(state, socket, guest, common, told).await;
+    };
     let opened = async {
         match &route.kind {
             RouteKind::Server { tls, .. } => {
@@ -208,13 +214,13 @@ async fn open_known(
     }
 }
 
-/// Opens a connection at an address that several tunnels share: the server name of the ClientHello selects the tunnel
-/// (RFC 6066 section 3).
-async fn open_by_name(
+/// Opens a connection at an address that several tunnels share, or a tunnel and the control channel: the server name of
+/// the ClientHello selects the tunnel (RFC 6066 section 3), its protocols the channel (RFC 7301).
+async fn open_by_hello(
     state: &ListenerState,
     socket: Socket,
     guest: &mut Guest,
-    shares: &Arc<Shares>,
+    common: &Common,
     told: &mut Option<Socket>,
 ) -> Result<Opening, Failed> {
     let hello = show_out(guest, async { Ok(ClientHello::read_telling(socket, told).await?) });
@@ -234,7 +240,14 @@ async fn open_by_name(
         // Validation of the configuration lets only TLS servers share an address.
         return Err((Some(route.clone()), Refused::NoTunnel(None)));
     };
+    // A tunnel without the channel takes a client that asks for it as any other, and chooses no protocol.
+    let control = if hello.is_control() { common.control.server(&route.name) } else { None };
+    let shares = &common.shares;
     let opened = async {
+        if let Some(control) = control {
+            let accepted = show_out(guest, async { Ok(hello.accept_telling(&control, told).await?) }).await;
+            return accepted.map(|(stream, admission)| Opening::Control(Box::new(stream), admission));
+        }
         let (stream, admission) = show_out(guest, async { Ok(hello.accept_telling(tls, told).await?) }).await?;
         forward(route, stream, admission, guest, shares).await
     };

@@ -14,6 +14,7 @@ use edgetrust_core::time::Utc;
 use pki_types::CertificateDer;
 use tracing::{error, info, warn};
 
+use super::control::{ControlPlan, Dial, ShownMesh};
 use super::issuers::{issuers, peers};
 use super::of_mesh::{MeshText, SiteMesh};
 use super::plan_error::PlanError;
@@ -22,7 +23,7 @@ use super::{Limits, Tunnel, TunnelKind, TunnelLimits, Watched};
 use crate::clock;
 use crate::pem;
 use crate::tls::{
-    Anchors, ClientAuth, ClientSettings, Credential, MinVersion, ServerSettings, ServerTrust, TrustSettings,
+    Anchors, ClientAuth, ClientSettings, Credential, MinVersion, Peers, ServerSettings, ServerTrust, TrustSettings,
     TrustStore, server_name, system_roots,
 };
 
@@ -67,6 +68,8 @@ pub struct Plan {
     pub limits: Limits,
     /// The address at which the operator's pages are served.
     pub admin: Option<SocketAddr>,
+    /// The control channel, if the gateway has a signed mesh and speaks of it.
+    pub(crate) control: Option<ControlPlan>,
 }
 
 impl Plan {
@@ -89,11 +92,49 @@ impl Plan {
             Self::tunnel(tunnel, gateway, (shared, mesh.as_ref()), &mut roots, watched, provider)
                 .map_err(|error| PlanError::Tunnel(tunnel.name.to_owned(), Box::new(error)))
         });
-        Ok(Self {
-            tunnels: tunnels.filter_map(Result::transpose).collect::<Result<_, _>>()?,
-            limits: gateway.limits.into(),
-            admin: gateway.admin_listen,
-        })
+        let tunnels: Vec<Tunnel> = tunnels.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        let speaks = gateway.mesh.and_then(|mesh| mesh.signed).is_some_and(|signed| signed.control);
+        let control = match mesh.as_ref().filter(|_| speaks) {
+            Some(mesh) => Self::control(mesh, gateway, shared, &tunnels)?,
+            None => None,
+        };
+        Ok(Self { tunnels, limits: gateway.limits.into(), admin: gateway.admin_listen, control })
+    }
+
+    /// Makes the plan of the control channel: it listens where tunnels of services do, and dials where they lead.
+    fn control(
+        mesh: &SiteMesh<'_>,
+        gateway: &Gateway<'_>,
+        shared: &SharedTrust<'_>,
+        tunnels: &[Tunnel],
+    ) -> Result<Option<ControlPlan>, PlanError> {
+        let Some((text, edition)) = mesh.signed() else { return Ok(None) };
+        let trust = |clients| {
+            let anchors = Anchors { stated: mesh.roots().to_vec(), ..Anchors::default() };
+            TrustStore::new(TrustSettings { clients, ..shared.with(anchors) }).map_err(PlanError::Anchor)
+        };
+        let (under_roots, members) = (trust(Peers::AnyVerified)?, trust(mesh.gateways())?);
+        let (mut servers, mut dials) = (Vec::new(), Vec::new());
+        let of_service =
+            |made: &&Tunnel| gateway.tunnels.iter().any(|tunnel| tunnel.name == made.name && tunnel.service.is_some());
+        for Tunnel { name, target, kind, .. } in tunnels.iter().filter(of_service) {
+            match kind {
+                TunnelKind::Server { tls: Some(settings), .. } => {
+                    let client_auth = ClientAuth::Required(under_roots.clone());
+                    servers.push((name.clone(), ServerSettings { client_auth, ..settings.clone() }));
+                }
+                TunnelKind::Server { tls: None, .. } => {}
+                TunnelKind::Client { tls, server_name } => dials.push(Dial {
+                    tunnel: name.clone(),
+                    address: target.clone(),
+                    server_name: server_name.clone(),
+                    tls: tls.clone(),
+                }),
+            }
+        }
+        let shown = ShownMesh { text: text.into(), edition };
+        let (issuers, keeper) = (mesh.issuer_keys().collect(), shared.keeper.clone());
+        Ok(Some(ControlPlan { shown, servers, under_roots, members, issuers, dials, keeper }))
     }
 
     fn tunnel(

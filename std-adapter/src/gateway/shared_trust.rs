@@ -23,6 +23,7 @@ pub(crate) struct SharedTrust<'a> {
     pub(crate) known_intermediates: Vec<CertificateDer<'static>>,
     denied_keys: Vec<path::DeniedKey>,
     pub(super) mesh: Option<MeshText>,
+    pub(super) keeper: MeshKeeper,
 }
 
 impl<'a> SharedTrust<'a> {
@@ -43,7 +44,8 @@ impl<'a> SharedTrust<'a> {
             known_intermediates.extend(mesh.known_intermediates());
             denied_keys.extend(mesh.denied_keys());
         }
-        Ok(Self { allowed_clients: &gateway.allowed_clients, known_intermediates, denied_keys, mesh })
+        let (allowed_clients, keeper) = (&gateway.allowed_clients, keeper.clone());
+        Ok(Self { allowed_clients, known_intermediates, denied_keys, mesh, keeper })
     }
 
     /// Returns the keys that the configuration and the mesh deny.

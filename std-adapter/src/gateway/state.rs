@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::control::Control;
 use super::limits::Limits;
 use super::shares::Shares;
 use super::status::Status;
@@ -45,4 +46,5 @@ impl ListenerState {
 pub(super) struct Common {
     pub(super) shares: Arc<Shares>,
     pub(super) status: Arc<Status>,
+    pub(super) control: Arc<Control>,
 }

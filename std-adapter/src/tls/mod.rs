@@ -15,6 +15,8 @@ mod certificates;
 mod challenge;
 #[cfg(feature = "tokio")]
 mod connector;
+#[cfg(feature = "cli")]
+mod control;
 mod credential;
 mod handshake;
 mod peer;
@@ -53,6 +55,8 @@ pub(crate) use certificates::Certificates;
 pub(crate) use challenge::ChallengeCertificate;
 #[cfg(feature = "tokio")]
 pub use connector::Connector;
+#[cfg(feature = "cli")]
+pub(crate) use control::speaks_control;
 pub use credential::{Credential, CredentialError, KeyError, LiveCredential};
 pub use peer::Peer;
 pub use peers::{OwnedRule, OwnedRuleName, Peers};

@@ -162,6 +162,12 @@ impl TlsServer {
         })
     }
 
+    /// Changes the rustls configuration, which nobody uses yet.
+    #[cfg(feature = "cli")]
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut ServerConfig)) {
+        change(Arc::make_mut(&mut self.config));
+    }
+
     /// Returns whether trust is unchanged since the server was created; if not, a new server must be created.
     pub fn is_current(&self) -> bool {
         self.verifier.as_ref().is_none_or(|verifier| verifier.is_current())
@@ -250,6 +256,12 @@ impl TlsClient {
         config.alpn_protocols = settings.alpn;
         config.enable_early_data = false;
         Ok(Self { config: Arc::new(config), verifier })
+    }
+
+    /// Changes the rustls configuration, which nobody uses yet.
+    #[cfg(feature = "cli")]
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut ClientConfig)) {
+        change(Arc::make_mut(&mut self.config));
     }
 
     /// Returns whether trust is unchanged since the client was created; if not, a new client must be created.

@@ -9,10 +9,10 @@ use std::io;
 
 use super::alert::is_told;
 use super::bounded::Bounded;
-#[cfg(feature = "cli")]
-use super::challenge;
 use super::handshake::Handshake;
 use super::{AcceptError, Admission, TlsServer};
+#[cfg(feature = "cli")]
+use super::{challenge, control};
 
 /// The server's side of a connection.
 pub type ServerStream<S> = tokio_rustls::server::TlsStream<Bounded<S>>;
@@ -48,6 +48,8 @@ pub struct ClientHello<S> {
     server_name: Option<String>,
     #[cfg(feature = "cli")]
     challenge: bool,
+    #[cfg(feature = "cli")]
+    control: bool,
 }
 
 /// A fatal unrecognized_name alert in a plaintext record (RFC 6066 section 3, RFC 8446 section 6).
@@ -75,11 +77,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
         #[cfg(feature = "cli")]
         // RFC 8737 section 3: this single protocol
         let challenge = hello.alpn().is_some_and(|protocols| protocols.eq([challenge::ALPN]));
+        #[cfg(feature = "cli")]
+        let control = hello.alpn().is_some_and(|protocols| protocols.eq([control::ALPN]));
         Ok(Self {
             start,
             server_name,
             #[cfg(feature = "cli")]
             challenge,
+            #[cfg(feature = "cli")]
+            control,
         })
     }
 
@@ -87,6 +93,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
     #[cfg(feature = "cli")]
     pub(crate) fn is_challenge(&self) -> bool {
         self.challenge
+    }
+
+    /// Returns whether a gateway asks for the control channel, and for nothing else.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_control(&self) -> bool {
+        self.control
     }
 
     /// Answers a validation with the first of these servers that has an answer; returns the requested name.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use edgetrust_core::identity::{AuthorizedPeer, Denied, ServerName as CoreServerName, ServerPolicy};
 use edgetrust_core::path::{PathError, Place, Purpose, Role, VerifiedPath};
 use edgetrust_core::x509::Certificate;
+#[cfg(feature = "cli")]
+use edgetrust_core::x509::KeyHash;
 use pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -213,6 +215,21 @@ impl ClientVerifier {
     /// Returns why the client is not authorized.
     pub fn admit(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<Admission, Refusal> {
         self.admit_at(shown, clock::now())
+    }
+
+    /// Returns the hash of the key that issued an authorized client's certificate; `None` for one that is pinned.
+    ///
+    /// # Errors
+    /// Returns why the client is not authorized.
+    #[cfg(feature = "cli")]
+    pub(crate) fn issuer_key(&self, shown: &[CertificateDer<'_>]) -> Result<Option<KeyHash>, Refusal> {
+        let (leaf, sent) = shown.split_first().ok_or(Refusal::NoCertificate)?;
+        let leaf = Certificate::from_der(leaf).map_err(Refusal::Parse)?;
+        let algorithms = self.judge.provider.signature_verification_algorithms.all;
+        let (sent, unparsed) = parse_sent(sent);
+        let path = self.judge.trust.verify(algorithms, &leaf, &sent, Purpose::ClientAuth, clock::now());
+        let path = path.map_err(|error| no_path(error, unparsed))?;
+        Ok(path.issuer_key().map(KeyHash::of))
     }
 
     /// Judges as [`ClientVerifier::admit`] does, at another time.

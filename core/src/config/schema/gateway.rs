@@ -89,6 +89,11 @@ static MESH: Object = Object {
             "the roots that the first signed mesh file must come from; afterwards they are those of the mesh in force",
             |raw, text| raw.gateway.mesh.ca_bundle = not_empty(text, FILE)?
         ),
+        flag!(
+            "control",
+            "gateways of a signed mesh bring each other the newest one, at the addresses of their tunnels; default true",
+            |raw, value| raw.gateway.mesh.control = Some(value)
+        ),
     ],
 };
 

@@ -1,0 +1,231 @@
+//! Answers the gateways that dial.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use edgetrust_core::mesh::MAX_SIGNED_MESH;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONNECTION, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use pki_types::CertificateDer;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+use super::guests::{Guest, NoGuest, Seat};
+use super::{Control, ShownMesh, Speaking};
+use crate::accept::AddressPhase;
+use crate::gateway::mesh_in_force::News;
+use crate::gateway::socket::{Remote, Socket};
+use crate::tls::{Admission, ServerStream};
+
+/// The size limit of a request's head, in octets.
+const MAX_HEAD: usize = 8 * 1024;
+/// The time for the head of a request, and for its body.
+const ARRIVAL: Duration = Duration::from_secs(30);
+/// The longest wait for another mesh: whoever waits learns within a minute that the network has gone.
+pub(super) const HOLD: Duration = Duration::from_secs(45);
+/// The time after which a connection ends at the next answer: of a gateway, whose handshake shows its present
+/// certificate then, and of a stranger.
+const LIFETIME: Duration = Duration::from_secs(3600);
+const LIFETIME_OF_STRANGERS: Duration = Duration::from_secs(30);
+/// The most requests of one connection.
+const MAX_REQUESTS: u32 = 1024;
+const MAX_REQUESTS_OF_STRANGERS: u32 = 8;
+
+/// The only resource.
+pub(super) const MESH: &str = "/mesh";
+
+/// Serves a gateway until it leaves, or this one drains.
+pub(in crate::gateway) async fn serve(
+    stream: ServerStream<Socket>,
+    admission: &Admission,
+    remote: Remote,
+    control: &Control,
+    mut phase: watch::Receiver<AddressPhase>,
+) {
+    let shown = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+    let peer = admission.peer().map_or_else(|| "-".to_owned(), ToString::to_string);
+    let Some(speaking) = control.speaking() else { return };
+    let guest = match Guest::of(&speaking, &shown) {
+        Ok(guest) => guest,
+        Err(reason) => return warn!(%remote, %peer, "control: refused: {reason}"),
+    };
+    drop(speaking);
+    let Some(seat) = control.guests.seat(&guest) else {
+        return warn!(%remote, %peer, "control: refused: too many connections of this gateway, or of strangers");
+    };
+    let stranger = guest == Guest::Stranger;
+    let (lifetime, requests) = match stranger {
+        true => (LIFETIME_OF_STRANGERS, MAX_REQUESTS_OF_STRANGERS),
+        false => (LIFETIME, MAX_REQUESTS),
+    };
+    let visit =
+        Visit { control, shown, remote, peer, seat, end: Instant::now(), lifetime, left: AtomicU32::new(requests) };
+    let answer = service_fn(|request| async { Ok::<_, Infallible>(visit.answer(request).await) });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(ARRIVAL).max_buf_size(MAX_HEAD);
+    let mut serving = pin!(http.serve_connection(TokioIo::new(stream), answer));
+    let mut over = pin!(sleep(lifetime.saturating_add(HOLD).saturating_add(ARRIVAL)));
+    loop {
+        tokio::select! {
+            // What is no HTTP is answered by hyper, and nothing is to be said of it.
+            _ = serving.as_mut() => return,
+            () = over.as_mut() => return,
+            changed = phase.changed() => {
+                if changed.is_err() || *phase.borrow_and_update() != AddressPhase::Accept {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// One connection.
+struct Visit<'a> {
+    control: &'a Control,
+    shown: Vec<CertificateDer<'static>>,
+    remote: Remote,
+    peer: String,
+    seat: Seat,
+    end: Instant,
+    lifetime: Duration,
+    left: AtomicU32,
+}
+
+/// An answer before it has its headers.
+struct Answer(StatusCode, Bytes);
+
+impl Answer {
+    fn text(code: StatusCode, text: impl fmt::Display) -> Self {
+        Self(code, Bytes::from(format!("{text}\n")))
+    }
+}
+
+impl Visit<'_> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (Answer(code, body), tag) = match self.control.speaking() {
+            None => (Answer::text(StatusCode::SERVICE_UNAVAILABLE, "no mesh is in force"), None),
+            Some(speaking) => {
+                let answer = self.judged(request, &speaking).await;
+                // What is in force by now.
+                (answer, self.control.speaking().map(|speaking| speaking.shown.tag()))
+            }
+        };
+        let kind = if code == StatusCode::OK { "application/jose+json" } else { "text/plain; charset=utf-8" };
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() = code;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(&tag).ok()) {
+            headers.insert(ETAG, tag);
+        }
+        let last = self.left.fetch_sub(1, Ordering::Relaxed) <= 1 || self.end.elapsed() > self.lifetime;
+        if last || code == StatusCode::FORBIDDEN {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// Judges the peer anew for each request.
+    async fn judged(&self, request: Request<Incoming>, speaking: &Arc<Speaking>) -> Answer {
+        let guest = match Guest::of(speaking, &self.shown) {
+            Ok(guest) => guest,
+            Err(reason) => return self.forbid(&reason),
+        };
+        match (request.method(), request.uri().path(), &guest) {
+            (&Method::GET, MESH, Guest::Gateway(_)) => self.get(&request, speaking).await,
+            (&Method::GET, MESH, Guest::Stranger) => {
+                Answer::text(StatusCode::FORBIDDEN, "no gateway of a site of the mesh in force")
+            }
+            (&Method::PUT, MESH, _) => self.put(request, speaking, &guest).await,
+            (_, MESH, _) => Answer::text(StatusCode::METHOD_NOT_ALLOWED, "GET, PUT"),
+            _ => Answer::text(StatusCode::NOT_FOUND, MESH),
+        }
+    }
+
+    fn forbid(&self, reason: &NoGuest) -> Answer {
+        warn!(remote = %self.remote, peer = %self.peer, "control: refused: {reason}");
+        Answer::text(StatusCode::FORBIDDEN, reason)
+    }
+
+    /// Returns the mesh in force, once it is another than the peer has.
+    async fn get(&self, request: &Request<Incoming>, speaking: &Speaking) -> Answer {
+        let known = request.headers().get(IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());
+        let whole = |shown: &ShownMesh| Answer(StatusCode::OK, Bytes::copy_from_slice(shown.text.as_bytes()));
+        if known != Some(&speaking.shown.tag()) {
+            return whole(&speaking.shown);
+        }
+        let mut now = self.control.now.subscribe();
+        let other =
+            |now: &Option<Arc<Speaking>>| now.as_ref().is_none_or(|now| now.shown.edition != speaking.shown.edition);
+        let changed = timeout(HOLD, now.wait_for(other)).await;
+        let now = match changed {
+            Err(_) => return Answer(StatusCode::NOT_MODIFIED, Bytes::new()),
+            Ok(Err(_)) => None,
+            Ok(Ok(now)) => now.clone(),
+        };
+        let Some(now) = now else { return Answer::text(StatusCode::SERVICE_UNAVAILABLE, "no mesh is in force") };
+        // The peer may be the one that the new mesh denies.
+        match Guest::of(&now, &self.shown) {
+            Ok(Guest::Gateway(_)) => whole(&now.shown),
+            Ok(Guest::Stranger) => Answer::text(StatusCode::FORBIDDEN, "no gateway of a site of the mesh in force"),
+            Err(reason) => self.forbid(&reason),
+        }
+    }
+
+    /// Takes an offer.
+    async fn put(&self, request: Request<Incoming>, speaking: &Speaking, guest: &Guest) -> Answer {
+        let busy = |text: &str| Answer::text(StatusCode::TOO_MANY_REQUESTS, text);
+        if !self.seat.may_offer(Instant::now()) {
+            return busy("an offer a second");
+        }
+        let Ok(_arriving) = self.control.guests.arriving(guest).try_acquire() else {
+            return busy("others are offering");
+        };
+        let body = Limited::new(request.into_body(), MAX_SIGNED_MESH).collect();
+        let text = match timeout(ARRIVAL, body).await {
+            Err(_) => return Answer::text(StatusCode::REQUEST_TIMEOUT, "the body did not arrive"),
+            Ok(Err(error)) => return Answer::text(StatusCode::PAYLOAD_TOO_LARGE, error),
+            Ok(Ok(body)) => body.to_bytes().to_vec(),
+        };
+        let (remote, peer) = (&self.remote, &self.peer);
+        match self.control.judge(speaking, text).await {
+            Ok(News::Taken(edition)) => {
+                info!(%remote, %peer, "control: another mesh was brought: {edition}");
+                Answer(StatusCode::NO_CONTENT, Bytes::new())
+            }
+            Ok(News::Conflict(_) | News::Known) => Answer(StatusCode::NO_CONTENT, Bytes::new()),
+            Ok(News::Older(reason)) => Answer::text(StatusCode::CONFLICT, reason),
+            Err(reason) => {
+                warn!(%remote, %peer, "control: the mesh that was brought is refused: {reason}");
+                Answer::text(StatusCode::UNPROCESSABLE_ENTITY, reason)
+            }
+        }
+    }
+}
+
+impl Control {
+    /// Judges a text, and tells the gateway if it is news.
+    pub(super) async fn judge(&self, speaking: &Speaking, text: Vec<u8>) -> Result<News, String> {
+        if text == speaking.shown.text.as_bytes() {
+            return Ok(News::Known);
+        }
+        let keeper = speaking.keeper.clone();
+        // Nobody closes this semaphore.
+        let _turn = self.judging.acquire().await.map_err(|error| error.to_string())?;
+        let judged = tokio::task::spawn_blocking(move || keeper.offer(text)).await;
+        let news = judged.map_err(|error| error.to_string())??;
+        if matches!(news, News::Taken(_) | News::Conflict(true)) {
+            self.news.notify_one();
+        }
+        Ok(news)
+    }
+}
