@@ -40,6 +40,8 @@ struct Memory {
     /// The keys that the configuration denies.
     denied: Vec<DeniedKey>,
     kept: Kept,
+    /// What was in force when the mesh was loaded last.
+    loaded: Edition,
 }
 
 /// What came of a mesh that another gateway has.
@@ -139,7 +141,8 @@ impl MeshKeeper {
         let storage = Path::new(settings.storage_path);
         let folder = self.folder(storage)?;
         let on_disk = kept_in(&folder)?;
-        let known = memory.take().filter(|known| known.storage == storage).map(|known| known.kept);
+        let known = memory.take().filter(|known| known.storage == storage);
+        let (loaded, known) = known.map(|known| (known.loaded, known.kept)).unzip();
         // What could not be written is in force all the same.
         let (kept, mut unwritten) = match (on_disk, known) {
             (Some(on_disk), Some(known)) if on_disk.edition() > known.edition() => (Some(on_disk), false),
@@ -150,6 +153,9 @@ impl MeshKeeper {
             (on_disk, None) => (on_disk, false),
         };
         let (now, mut remarks) = (clock::now(), Vec::new());
+        let brought =
+            kept.as_ref().map(Kept::edition).filter(|edition| loaded.is_some_and(|loaded| loaded != *edition));
+        remarks.extend(brought.map(MeshRemark::Taken));
         let offered = mesh_file::read(file, MAX_SIGNED_MESH);
         let refused = |reason| MeshFileError::Refused(file.to_owned(), reason);
         let kept = match kept {
@@ -178,7 +184,8 @@ impl MeshKeeper {
             remarks.push(MeshRemark::NotKept(reason));
         }
         remarks.extend(kept.ends(now).map(MeshRemark::Ends));
-        *memory = Some(Memory { storage: storage.to_owned(), denied: denied.to_vec(), kept: kept.clone() });
+        let (storage, denied, loaded) = (storage.to_owned(), denied.to_vec(), kept.edition());
+        *memory = Some(Memory { storage, denied, kept: kept.clone(), loaded });
         Ok(MeshInForce { kept, remarks })
     }
 
@@ -188,7 +195,7 @@ impl MeshKeeper {
     /// Returns why it is refused; nothing changes then.
     pub(super) fn offer(&self, text: Vec<u8>) -> Result<News, String> {
         let mut memory = self.memory();
-        let Some(Memory { storage, denied, kept }) = memory.as_mut() else {
+        let Some(Memory { storage, denied, kept, .. }) = memory.as_mut() else {
             return Err("no mesh is in force".to_owned());
         };
         let news = match kept.offer(text, denied, clock::now())? {

@@ -37,6 +37,30 @@ impl Made {
         Self { path: folder.path().join("mesh"), _folder: folder }
     }
 
+    /// Returns a new mesh.
+    pub fn init(options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mesh");
+        let said = federation(&[&["init", &arg(&path), "--name", "Example Mesh"], options].concat());
+        assert_eq!(said.status.code(), Some(0), "{said:?}");
+        Self { path, _folder: folder }
+    }
+
+    /// Issues a certificate for a name from the CA of a site, with its key, as `NAME.pem` and `NAME.key` in a folder.
+    pub fn issue(&self, site: &str, name: &str, folder: &Path) {
+        let issue = format!(
+            "openssl pkey -in {mesh}/sites/{site}/ca.key -passin file:{mesh}/passwords/site-{site} -out ca.key
+            openssl ecparam -name prime256v1 -genkey -noout -out {name}.key && chmod 600 {name}.key
+            openssl req -new -key {name}.key -subj /CN={name} -out own.csr
+            echo subjectAltName=DNS:{name} > ext
+            openssl x509 -req -in own.csr -CA {mesh}/sites/{site}/ca.pem -CAkey ca.key -CAcreateserial -days 1 \
+                -extfile ext -out {name}.pem
+            cat {mesh}/sites/{site}/ca.pem >> {name}.pem; rm ca.key own.csr ext",
+            mesh = arg(&self.path)
+        );
+        shell(folder, &issue);
+    }
+
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }

@@ -6,6 +6,7 @@ mod check_anchors;
 mod components;
 mod config;
 mod constraints;
+mod control;
 mod demo;
 mod documents;
 mod est;

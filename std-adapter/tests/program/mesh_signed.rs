@@ -23,18 +23,7 @@ impl Site {
         site.deliver();
         site.write_config();
         std::fs::copy(site.made.file("root/root.pem"), site.path("root.pem")).unwrap();
-        let ca = arg(&site.made.file("sites/a/ca.pem"));
-        let key = "openssl ecparam -name prime256v1 -genkey -noout -out own.key && chmod 600 own.key";
-        let issue = format!(
-            "openssl pkey -in {0}/sites/a/ca.key -passin file:{0}/passwords/site-a -out ca.key
-            {key}
-            openssl req -new -key own.key -subj /CN=gateway.a.example -out own.csr
-            echo subjectAltName=DNS:gateway.a.example > ext
-            openssl x509 -req -in own.csr -CA {ca} -CAkey ca.key -CAcreateserial -days 1 -extfile ext -out own.pem
-            cat {ca} >> own.pem",
-            arg(&site.made.path)
-        );
-        shell(site.folder.path(), &issue);
+        site.made.issue("a", "gateway.a.example", site.folder.path());
         site
     }
 
@@ -60,7 +49,7 @@ impl Site {
     fn write_config(&self) {
         let config = json!({
             "security": {"tls": {"server": {
-                "enabled": true, "cert_file": "own.pem", "key_file": "own.key", "mtls": {"enabled": true},
+                "enabled": true, "cert_file": "gateway.a.example.pem", "key_file": "gateway.a.example.key", "mtls": {"enabled": true},
             }}},
             "gateway": {
                 "mesh": {"file": "mesh.signed.json", "site": "a", "storage_path": "kept", "ca_bundle": "root.pem"},

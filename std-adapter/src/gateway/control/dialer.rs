@@ -50,9 +50,9 @@ impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => f.write_str("it does not know edgetrust/1"),
-            Self::Target(error) => error.fmt(f),
-            Self::Tls(error) => error.fmt(f),
-            Self::Http(error) => error.fmt(f),
+            Self::Target(error) => write!(f, "it cannot be reached: {error}"),
+            Self::Tls(error) => write!(f, "no handshake: {error}"),
+            Self::Http(error) => write!(f, "the connection has ended: {error}"),
             Self::Silent(time) => write!(f, "no answer within {time:?}"),
             Self::Answer(code) => write!(f, "it answers {code}"),
             Self::Body(error) => write!(f, "its answer: {error}"),
@@ -99,16 +99,19 @@ async fn visit(dial: &Dial<TlsClient>, control: &Control, patience: Duration, he
         return Err(Ended::Unknown);
     }
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(Ended::Http)?;
-    let mut connection = std::pin::pin!(connection);
+    let mut connection = Box::pin(connection);
     let host = dial.server_name.to_str().into_owned();
     let mut talk = std::pin::pin!(talk(&mut sender, control, dial, &host, heard));
-    tokio::select! {
-        ended = talk.as_mut() => ended,
-        ended = connection.as_mut() => match ended {
-            Err(error) => Err(Ended::Http(error)),
-            // The rest of the last answer may still be there to be read.
-            Ok(()) => talk.await,
-        },
+    let ended = tokio::select! {
+        ended = talk.as_mut() => return ended,
+        ended = connection.as_mut() => ended,
+    };
+    // While it is there, the talk would wait for it.
+    drop(connection);
+    match ended {
+        Err(error) => Err(Ended::Http(error)),
+        // The rest of the last answer may still be there to be read.
+        Ok(()) => talk.await,
     }
 }
 

@@ -68,7 +68,7 @@ pub(in crate::gateway) async fn serve(
         false => (LIFETIME, MAX_REQUESTS),
     };
     let visit =
-        Visit { control, shown, remote, peer, seat, end: Instant::now(), lifetime, left: AtomicU32::new(requests) };
+        Visit { control, shown, remote, peer, seat, since: Instant::now(), lifetime, left: AtomicU32::new(requests) };
     let answer = service_fn(|request| async { Ok::<_, Infallible>(visit.answer(request).await) });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(ARRIVAL).max_buf_size(MAX_HEAD);
@@ -95,23 +95,32 @@ struct Visit<'a> {
     remote: Remote,
     peer: String,
     seat: Seat,
-    end: Instant,
+    since: Instant,
     lifetime: Duration,
     left: AtomicU32,
 }
 
 /// An answer before it has its headers.
-struct Answer(StatusCode, Bytes);
+struct Answer {
+    code: StatusCode,
+    body: Bytes,
+    /// True if nothing more is to be said to this peer.
+    last: bool,
+}
 
 impl Answer {
+    fn of(code: StatusCode, body: Bytes) -> Self {
+        Self { code, body, last: false }
+    }
+
     fn text(code: StatusCode, text: impl fmt::Display) -> Self {
-        Self(code, Bytes::from(format!("{text}\n")))
+        Self::of(code, Bytes::from(format!("{text}\n")))
     }
 }
 
 impl Visit<'_> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let (Answer(code, body), tag) = match self.control.speaking() {
+        let (Answer { code, body, last }, tag) = match self.control.speaking() {
             None => (Answer::text(StatusCode::SERVICE_UNAVAILABLE, "no mesh is in force"), None),
             Some(speaking) => {
                 let answer = self.judged(request, &speaking).await;
@@ -127,8 +136,8 @@ impl Visit<'_> {
         if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(&tag).ok()) {
             headers.insert(ETAG, tag);
         }
-        let last = self.left.fetch_sub(1, Ordering::Relaxed) <= 1 || self.end.elapsed() > self.lifetime;
-        if last || code == StatusCode::FORBIDDEN {
+        let enough = self.left.fetch_sub(1, Ordering::Relaxed) <= 1 || self.since.elapsed() > self.lifetime;
+        if last || enough {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -153,13 +162,13 @@ impl Visit<'_> {
 
     fn forbid(&self, reason: &NoGuest) -> Answer {
         warn!(remote = %self.remote, peer = %self.peer, "control: refused: {reason}");
-        Answer::text(StatusCode::FORBIDDEN, reason)
+        Answer { last: true, ..Answer::text(StatusCode::FORBIDDEN, reason) }
     }
 
     /// Returns the mesh in force, once it is another than the peer has.
     async fn get(&self, request: &Request<Incoming>, speaking: &Speaking) -> Answer {
         let known = request.headers().get(IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());
-        let whole = |shown: &ShownMesh| Answer(StatusCode::OK, Bytes::copy_from_slice(shown.text.as_bytes()));
+        let whole = |shown: &ShownMesh| Answer::of(StatusCode::OK, Bytes::copy_from_slice(shown.text.as_bytes()));
         if known != Some(&speaking.shown.tag()) {
             return whole(&speaking.shown);
         }
@@ -168,7 +177,7 @@ impl Visit<'_> {
             |now: &Option<Arc<Speaking>>| now.as_ref().is_none_or(|now| now.shown.edition != speaking.shown.edition);
         let changed = timeout(HOLD, now.wait_for(other)).await;
         let now = match changed {
-            Err(_) => return Answer(StatusCode::NOT_MODIFIED, Bytes::new()),
+            Err(_) => return Answer::of(StatusCode::NOT_MODIFIED, Bytes::new()),
             Ok(Err(_)) => None,
             Ok(Ok(now)) => now.clone(),
         };
@@ -200,9 +209,9 @@ impl Visit<'_> {
         match self.control.judge(speaking, text).await {
             Ok(News::Taken(edition)) => {
                 info!(%remote, %peer, "control: another mesh was brought: {edition}");
-                Answer(StatusCode::NO_CONTENT, Bytes::new())
+                Answer::of(StatusCode::NO_CONTENT, Bytes::new())
             }
-            Ok(News::Conflict(_) | News::Known) => Answer(StatusCode::NO_CONTENT, Bytes::new()),
+            Ok(News::Conflict(_) | News::Known) => Answer::of(StatusCode::NO_CONTENT, Bytes::new()),
             Ok(News::Older(reason)) => Answer::text(StatusCode::CONFLICT, reason),
             Err(reason) => {
                 warn!(%remote, %peer, "control: the mesh that was brought is refused: {reason}");
