@@ -14,7 +14,7 @@ use super::place::replace;
 use gateway_json::gateway_json;
 use names::{Names, ports};
 
-pub(super) use gateway_json::{Next, RESERVED, client_name, next};
+pub(super) use gateway_json::{Next, RESERVED, Tunnels, client_name, next, next_of};
 
 /// The certificates and the encrypted key of a site's CA.
 pub(super) struct Authority<'a> {
