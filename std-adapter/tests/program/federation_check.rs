@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
 use super::federation::{Made, federation};
-use super::peers::shell;
+use super::peers::{edgetrust, shell};
+use super::pki::arg;
 
 /// Runs the command with `--json`, which ends with this exit code.
 pub fn checked(made: &Made, options: &str, code: i32) -> Value {
@@ -63,8 +64,13 @@ impl Root {
         Self(Issuer::new(params, key))
     }
 
-    /// Puts the certificate of a CA in the place of that of site b.
-    fn certify_b(&self, made: &Made, key: &KeyPair, change: impl FnOnce(&mut CertificateParams)) {
+    /// Puts the certificate of a CA in the place of that of site b, and returns it.
+    fn certify_b(
+        &self,
+        made: &Made,
+        key: &KeyPair,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> (CertificateParams, rcgen::Certificate) {
         let mut params = CertificateParams::default();
         params.distinguished_name = name("Another CA of b");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -75,8 +81,9 @@ impl Root {
         let now = OffsetDateTime::now_utc();
         (params.not_before, params.not_after) = (now - Duration::days(30), now + Duration::days(1000));
         change(&mut params);
-        let der = params.signed_by(key, &self.0).unwrap().der().to_vec();
-        edit(made, |mesh| mesh["sites"][1]["issuers"] = json!([BASE64_STANDARD.encode(der)]));
+        let certificate = params.signed_by(key, &self.0).unwrap();
+        edit(made, |mesh| mesh["sites"][1]["issuers"] = json!([BASE64_STANDARD.encode(certificate.der())]));
+        (params, certificate)
     }
 }
 
@@ -175,6 +182,7 @@ fn a_denied_ca_breaks_its_own_links_for_a_reason() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("a     .    NO   yes\nb     NO   .    NO\nc     yes  NO   .\n"), "{said}");
     assert!(said.contains("  a to b for feed, b to a for feed, b to c for feed, c to b for feed\n"), "{said}");
+    assert_eq!(said.matches("laptop stolen").count(), 1, "{said}");
 }
 
 #[test]
@@ -299,6 +307,48 @@ fn a_ca_that_could_not_issue_its_gateways_name_breaks_its_links() {
     assert!(reason.contains("with the purposes serverAuth and clientAuth"), "{reason}");
 }
 
+/// What is judged without the key of a CA is judged alike of a certificate that the CA has issued.
+#[test]
+fn a_certificate_that_is_really_issued_has_the_same_verdict() {
+    let made = Made::new();
+    let (root, key) = (Root::of(&made), key());
+    let day = Duration::days(1);
+    let changes: [(&str, Box<dyn Fn(&mut CertificateParams)>); 9] = [
+        ("as it should be", Box::new(|_| {})),
+        ("no name constraints", Box::new(|params| params.custom_extensions.clear())),
+        ("another domain", Box::new(|params| params.custom_extensions = vec![only("x.example")])),
+        ("no purposes", Box::new(|params| params.extended_key_usages.clear())),
+        ("servers alone", Box::new(|params| params.extended_key_usages.truncate(1))),
+        ("another purpose", Box::new(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning])),
+        ("expired", Box::new(move |params| params.not_after = OffsetDateTime::now_utc() - day)),
+        ("not yet valid", Box::new(move |params| params.not_before = OffsetDateTime::now_utc() + day)),
+        ("any path length", Box::new(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained))),
+    ];
+    let mut refused = 0;
+    for (what, change) in changes {
+        let (ca, certificate) = root.certify_b(&made, &key, change);
+        let mut leaf = CertificateParams::new(vec!["gateway.b.example".to_owned()]).unwrap();
+        leaf.distinguished_name = name("gateway.b.example");
+        leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        leaf.use_authority_key_identifier_extension = true;
+        let leaf = leaf.signed_by(&KeyPair::generate().unwrap(), &Issuer::from_params(&ca, &key)).unwrap();
+        std::fs::write(made.file("ca.pem"), certificate.pem()).unwrap();
+        std::fs::write(made.file("leaf.pem"), leaf.pem()).unwrap();
+        let [anchor, ca, leaf] = ["root/root.pem", "ca.pem", "leaf.pem"].map(|file| arg(&made.file(file)));
+        let is_taken = |purpose: &str| {
+            let verify = ["verify", "--ca", &anchor, "--intermediate", &ca, "--leaf", &leaf, "--purpose", purpose];
+            edgetrust(&verify).status.code() == Some(0)
+        };
+        let (as_client, as_server) = (is_taken("client"), is_taken("server"));
+        refused += usize::from(!as_client) + usize::from(!as_server);
+        let report = checked(&made, "", i32::from(!(as_client && as_server)));
+        assert_eq!(link(&report, "b", "a")["holds"], as_client, "{what}: {report:#}");
+        assert_eq!(link(&report, "a", "b")["holds"], as_server, "{what}: {report:#}");
+    }
+    assert_eq!(refused, 9, "four of the nine as both, and one as a client alone");
+}
+
 #[test]
 fn a_ca_of_a_foreign_root_is_named() {
     let made = Made::new();
@@ -327,7 +377,7 @@ fn one_good_ca_of_two_is_enough() {
     edit(&made, |mesh| mesh["sites"][1]["issuers"].as_array_mut().unwrap().push(before));
     let report = checked(&made, "", 0);
     assert_eq!(holding(&report), ALL);
-    assert!(says(&report, "warnings", &["the CA of site b (", "Another CA of b", "expired"]), "{report:#}");
+    assert!(says(&report, "warnings", &["the CA of site b (", "Another CA of b", "has ended at"]), "{report:#}");
 }
 
 #[test]

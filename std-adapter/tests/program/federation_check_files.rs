@@ -152,4 +152,24 @@ fn of_a_large_mesh_the_wanted_links_alone_are_listed() {
     for part in ["790 hold, 0 do not", "a table of 80 sites is too wide", "all that hold do so until", "and 70 more"] {
         assert!(said.contains(part), "{part}: {said}");
     }
+    let text = std::fs::read_to_string(folder.path().join("mesh.json")).unwrap();
+    std::fs::write(folder.path().join("mesh.json"), text.replacen(r#""to":["s0"]"#, r#""to":["*"]"#, 1)).unwrap();
+    let said = String::from_utf8(edgetrust(&["federation", "check", &path]).stdout).unwrap();
+    assert!(said.contains("warning: site s79: found 80 tunnels, expected at most 32"), "{said}");
+}
+
+/// A mesh to which sites are still to be added.
+#[test]
+fn a_mesh_without_sites_has_nothing_to_judge() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = arg(&folder.path().join("mesh"));
+    let made = edgetrust(&["federation", "init", &path, "--name", "Example", "--root-only"]);
+    assert_eq!(made.status.code(), Some(0), "{made:?}");
+    let output = edgetrust(&["federation", "check", &path]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        said.starts_with("Example: sequence 1, 0 sites; of the wanted links 0 hold, 0 do not\nwho could pass"),
+        "{said}"
+    );
 }

@@ -1,6 +1,6 @@
 //! Implements `edgetrust federation check`: who reaches whom in a mesh, and until when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ fn print(report: &Report) {
     group("does not hold", report, |link| link.wanted && link.holds == Some(false));
     group("not judged", report, |link| link.holds.is_none());
     group("holds and is not wanted", report, |link| !link.wanted && link.holds == Some(true));
-    outln!("who could pass for a site");
+    outln!("who could pass for a site, beside its own CA");
     for found in &report.impersonations {
         let site = if found.r#as == "*" { "any site".to_owned() } else { format!("site {}", found.r#as) };
         let service = if found.service == "*" { String::new() } else { format!(" for {}", found.service) };
@@ -86,7 +86,11 @@ fn print(report: &Report) {
     if let Some(more) = report.expiries.len().checked_sub(MOST_ENDS).filter(|more| *more > 0) {
         outln!("  and {more} more, which --json has");
     }
-    report.warnings.iter().for_each(|warning| outln!("warning: {warning}"));
+    // A fault of a CA that breaks links stands beside these already.
+    let reasons: BTreeSet<&str> =
+        report.links.iter().filter(|link| link.wanted).filter_map(|link| link.reason.as_deref()).collect();
+    let is_new = |warning: &&String| !reasons.iter().any(|reason| reason.contains(warning.as_str()));
+    report.warnings.iter().filter(is_new).for_each(|warning| outln!("warning: {warning}"));
     report.notes.iter().for_each(|note| outln!("note: {note}"));
 }
 

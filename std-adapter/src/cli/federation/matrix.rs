@@ -17,6 +17,7 @@ pub(super) fn matrices(sites: &[String], links: &[Link]) -> Vec<String> {
     services.sort_unstable();
     services.dedup();
     let mut lines = Vec::new();
+    let mut drawn = false;
     for service in services {
         let first = sites.iter().map(String::len).chain([service.len()]).max().unwrap_or_default();
         let widths: Vec<usize> = sites.iter().map(|site| site.len().max("yes".len())).collect();
@@ -32,13 +33,14 @@ pub(super) fn matrices(sites: &[String], links: &[Link]) -> Vec<String> {
         let of_service = links.iter().filter(|link| link.service == service);
         let cells: BTreeMap<(&str, &str), &str> =
             of_service.map(|link| ((link.from.as_str(), link.to.as_str()), cell(link))).collect();
+        drawn = true;
         lines.push(row(service, &mut sites.iter().map(String::as_str)));
         for from in sites {
             let cells = sites.iter().map(|to| if from == to { ITSELF } else { of_pair(&cells, from, to) });
             lines.push(row(from, &mut cells.collect::<Vec<_>>().into_iter()));
         }
     }
-    if !lines.is_empty() {
+    if drawn {
         lines.push(
             "rows reach columns: yes, NO where it is wanted and does not hold, ? not judged, - not wanted".to_owned(),
         );

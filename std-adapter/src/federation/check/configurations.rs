@@ -61,18 +61,24 @@ pub(super) fn configurations(folder: &Path, mesh: &Mesh, text: &[u8]) -> Result<
             let name = copy.display();
             said.warnings.push(format!("{name}: is not mesh.json as it is; the next change of the mesh writes it"));
         }
+        let clients = begins.remove(&site.name).unwrap_or_default();
+        let tunnels = match Tunnels::new(mesh, site, clients, ends.remove(&site.name).unwrap_or_default()) {
+            Ok(tunnels) => tunnels,
+            Err(error) => {
+                said.warnings.push(error);
+                continue;
+            }
+        };
         let file = there.join(GATEWAY);
         let Some(found) = look(&file)? else { continue };
         let name = file.display().to_string();
-        let clients = begins.remove(&site.name).unwrap_or_default();
-        let tunnels = Tunnels::new(mesh, site, clients, ends.remove(&site.name).unwrap_or_default());
-        match tunnels.and_then(|tunnels| Ok((next_of(&String::from_utf8_lossy(&found), site, &tunnels)?, tunnels))) {
-            Ok((Next::Same, _)) => {}
-            Ok((Next::Another(_), _)) => {
+        match next_of(&String::from_utf8_lossy(&found), site, &tunnels) {
+            Ok(Next::Same) => {}
+            Ok(Next::Another(_)) => {
                 said.warnings
                     .push(format!("{name}: has other tunnels than the mesh; the next change of it writes them"));
             }
-            Ok((Next::ByHand, tunnels)) => {
+            Ok(Next::ByHand) => {
                 let differences = differences(&found, site, &tunnels);
                 said.notes
                     .push(format!("{name}: was changed by hand, and no change of the mesh writes it{differences}"));

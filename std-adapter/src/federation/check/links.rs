@@ -223,7 +223,8 @@ impl Link {
             let until = Some(Utc(*until).to_string());
             return Self { holds: Some(true), rule: rule.clone(), until, reason, ..self };
         }
-        let error = Unreachable::Link { service: &self.service, from: &self.from, to: &self.to }.to_string();
-        Self { holds: Some(false), reason: Some(error), ..self }
+        let error = Unreachable::Link { service: &self.service, from: &self.from, to: &self.to };
+        let reason = format!("{error}; whoever signs the mesh can add one with `federation link`");
+        Self { holds: Some(false), reason: Some(reason), ..self }
     }
 }

@@ -10,11 +10,12 @@ use super::index::{Index, Issuer, Site};
 /// Says why certificates of a site's CA lead nowhere.
 pub(super) fn of_path(error: &PathError, site: &Site<'_>, issuer: &Issuer, index: &Index<'_>, now: UnixTime) -> String {
     let ca = format!("the CA of site {}{}", site.name, named(issuer));
-    // 0 is the gateway's certificate, 1 its CA's, and what is above is a root.
+    // 0 is the gateway's certificate, 1 its CA's.
     let what = match error.depth {
         0 => format!("a certificate by {ca}"),
         1 => ca,
-        _ => format!("the root above {ca}"),
+        2 if is_by_root(issuer, index) => format!("the root above {ca}"),
+        _ => format!("a CA above {ca}"),
     };
     match error.kind {
         PathErrorKind::KeyDenied(key) => denied(&what, &key, index, now),
@@ -46,6 +47,12 @@ pub(super) fn of_rule(denied: Denied, host: &str, at: &str) -> String {
     format!("gateway {host} would be refused at site {at}: {denied}")
 }
 
+/// Returns whether a CA names a root as its issuer.
+fn is_by_root(issuer: &Issuer, index: &Index<'_>) -> bool {
+    let roots = index.roots.iter().filter_map(|root| Certificate::from_der(root).ok());
+    issuer.parsed().is_some_and(|ca| roots.map(|root| root.subject()).any(|subject| subject == ca.issuer()))
+}
+
 /// Returns the name of a CA in brackets.
 fn named(issuer: &Issuer) -> String {
     issuer.parsed().map(|ca: Certificate<'_>| format!(" ({})", ca.subject())).unwrap_or_default()
@@ -54,7 +61,7 @@ fn named(issuer: &Issuer) -> String {
 /// Returns who has to change what.
 fn remedy(kind: &PathErrorKind, depth: u8, site: &str) -> String {
     if depth > 1 {
-        return "the root's holder has to make another root, and whoever signs the mesh has to add it".to_owned();
+        return "the root's holder has to certify another one, and whoever signs the mesh has to add it".to_owned();
     }
     let expected = match kind {
         PathErrorKind::UnknownIssuer

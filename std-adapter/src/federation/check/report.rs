@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use edgetrust_core::mesh::Mesh;
-use edgetrust_core::x509::KeyHash;
+use edgetrust_core::path::{PathError, PathErrorKind};
+use edgetrust_core::x509::{Certificate, KeyHash};
 use pki_types::UnixTime;
 use serde::Serialize;
 
@@ -91,7 +92,8 @@ pub(crate) fn check(path: &Path, min_left: Duration, now: UnixTime) -> Result<Re
     })
 }
 
-/// Returns what is wrong with the CAs of sites, whether a link needs them or not.
+/// Returns what is wrong with the CAs of sites, whether a link needs them or not. That one has ended is said of all ends
+/// alike.
 fn faults(index: &Index<'_>, judged: &[Vec<Judged<'_>>], now: UnixTime) -> Vec<String> {
     let mut found = Vec::new();
     for (site, leafs) in index.sites.iter().zip(judged) {
@@ -100,6 +102,7 @@ fn faults(index: &Index<'_>, judged: &[Vec<Judged<'_>>], now: UnixTime) -> Vec<S
         for leaf in leafs.iter().filter(|leaf| Some(leaf.host) == first) {
             match &leaf.client {
                 Some(Ok(_)) => {}
+                Some(Err(PathError { depth: 1, kind: PathErrorKind::Expired { .. } })) => {}
                 Some(Err(error)) => found.push(reasons::of_path(error, site, leaf.issuer, index, now)),
                 None => found.push(reasons::not_judged(site, leaf.issuer)),
             }
@@ -110,7 +113,7 @@ fn faults(index: &Index<'_>, judged: &[Vec<Judged<'_>>], now: UnixTime) -> Vec<S
 
 /// Says of how many denied keys nothing here is known: those of gateways, and of CAs that are gone.
 fn of_denials(index: &Index<'_>, signer: Option<KeyHash>, now: UnixTime) -> Option<String> {
-    let roots = index.roots.iter().filter_map(|root| edgetrust_core::x509::Certificate::from_der(root).ok());
+    let roots = index.roots.iter().filter_map(|root| Certificate::from_der(root).ok());
     let roots: Vec<KeyHash> = roots.map(|root| KeyHash::of(&root.subject_public_key_info())).collect();
     let is_known = |key: &KeyHash| {
         roots.contains(key) || signer == Some(*key) || index.sites.iter().any(|site| site.keys.contains(key))
