@@ -191,9 +191,11 @@ fn a_denied_root_or_signer_is_named() {
     shell(&made.path, "edgetrust federation deny . --certificate signer/signer.pem --yes");
     let report = checked(&made, "", 0);
     assert!(says(&report, "warnings", &["the signer: the mesh denies its key sha256:"]), "{report:#}");
+    assert_eq!(report["impersonations"].as_array().unwrap().len(), 1, "the root alone");
     shell(&made.path, "edgetrust federation deny . --certificate root/root.pem --reason lost --yes");
     let report = checked(&made, "", 1);
     assert!(holding(&report).is_empty());
+    assert_eq!(report["impersonations"], json!([]));
     let reason = link(&report, "a", "b")["reason"].as_str().unwrap();
     assert!(reason.starts_with("the root above the CA of site a (") && reason.contains("(lost)"), "{reason}");
 }

@@ -1,7 +1,7 @@
 //! Verifies, once for each site's CA and gateway, what the CA could issue: by the mesh's own certificates.
 
 use edgetrust_core::path::{Anchor, Budget, DeniedKey, Limits, PathError, Purpose, Trust, VerifiedPath};
-use edgetrust_core::x509::Certificate;
+use edgetrust_core::x509::{Certificate, KeyHash};
 use pki_types::{SignatureVerificationAlgorithm, UnixTime};
 
 use super::index::{Index, Issuer};
@@ -28,6 +28,12 @@ impl<'i> Material<'i> {
             algorithms: algorithms.iter().map(|algorithm| algorithm as _).collect(),
             now,
         }
+    }
+
+    /// Returns whether the key of a certificate is denied now.
+    pub(super) fn denies(&self, certificate: &Certificate<'_>) -> bool {
+        let key = KeyHash::of(&certificate.subject_public_key_info());
+        self.denied.iter().any(|denied| denied.key == key && denied.holds(self.now))
     }
 
     /// Verifies a leaf as a gateway would whose peer shows it with the certificate of its CA.

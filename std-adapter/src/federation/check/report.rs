@@ -62,15 +62,16 @@ pub(crate) fn check(path: &Path, min_left: Duration, now: UnixTime) -> Result<Re
     let judged = Judged::of_sites(&leafs, &material);
     let links = Known { index: &index, judged: &judged, now }.links(MOST_PAIRS);
 
-    let generation = signer.as_ref().map(|signer| signer.generation);
+    let signer_key = signer.as_ref().and_then(|signer| KeyHash::parse(&signer.key));
+    let denied_signer = signer_key.filter(|key| index.denial(key, now).is_some());
+    let generation = signer.as_ref().filter(|_| denied_signer.is_none()).map(|signer| signer.generation);
     let (impersonations, strange) = authorities::impersonations(&index, &material, &assumption, generation, MOST_PAIRS);
     let ends = signer.as_ref().zip(signer_end);
     let expiries = expiries(&index, ends, mesh.not_after(), min_left, now);
     let Said { warnings: of_files, mut notes } = configurations(path, &edited, &text)?;
 
     let mut warnings = faults(&index, &judged, now);
-    let signer_key = signer.as_ref().and_then(|signer| KeyHash::parse(&signer.key));
-    if let Some(key) = signer_key.filter(|key| index.denial(key, now).is_some()) {
+    if let Some(key) = denied_signer {
         warnings.push(reasons::denied("the signer", &key, &index, now));
     }
     warnings.extend(strange);
