@@ -309,13 +309,15 @@ fn a_ca_that_could_not_issue_its_gateways_name_breaks_its_links() {
     assert!(reason.contains("with the purposes serverAuth and clientAuth"), "{reason}");
 }
 
+type Change = Box<dyn Fn(&mut CertificateParams)>;
+
 /// What is judged without the key of a CA is judged alike of a certificate that the CA has issued.
 #[test]
 fn a_certificate_that_is_really_issued_has_the_same_verdict() {
     let made = Made::new();
     let (root, key) = (Root::of(&made), key());
     let day = Duration::days(1);
-    let changes: [(&str, Box<dyn Fn(&mut CertificateParams)>); 9] = [
+    let changes: [(&str, Change); 9] = [
         ("as it should be", Box::new(|_| {})),
         ("no name constraints", Box::new(|params| params.custom_extensions.clear())),
         ("another domain", Box::new(|params| params.custom_extensions = vec![only("x.example")])),
@@ -369,6 +371,29 @@ fn a_ca_of_a_foreign_root_is_named() {
         assert!(expected.iter().all(|part| reason.contains(part)), "{common_name}: {reason}");
         assert!(says(&report, "warnings", &expected), "{report:#}");
     }
+}
+
+/// While one root follows another, the mesh has both.
+#[test]
+fn a_ca_of_either_of_two_roots_is_good() {
+    let made = Made::new();
+    let mut params = CertificateParams::default();
+    params.distinguished_name = name("Next Root");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(2));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    params.not_after = OffsetDateTime::now_utc() + Duration::days(40);
+    let key = key();
+    let root = BASE64_STANDARD.encode(params.self_signed(&key).unwrap().der());
+    Root(Issuer::new(params, key)).certify_b(&made, &self::key(), |_| {});
+    assert_eq!(holding(&checked(&made, "", 1)), WITHOUT_B);
+    edit(&made, |mesh| mesh["roots"].as_array_mut().unwrap().push(json!(root)));
+    let report = checked(&made, "", 0);
+    assert_eq!(holding(&report), ALL);
+    // The next root ends first, and so do the links that need it.
+    assert!(says(&report, "warnings", &["the root O=Example Mesh,CN=Next Root ends at "]), "{report:#}");
+    let until = |from: &str, to: &str| link(&report, from, to)["until"].clone();
+    assert_eq!(until("a", "b"), report["expiries"][0]["until"]);
+    assert_ne!(until("a", "c"), until("a", "b"));
 }
 
 #[test]
