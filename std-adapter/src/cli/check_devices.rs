@@ -72,7 +72,7 @@ fn certificates(file: &str, is_anchor: bool, findings: &mut Findings) {
 }
 
 /// Returns the name of an algorithm or curve, if it has one and this gateway verifies it.
-fn name(id: ObjectIdentifier) -> String {
+pub(super) fn name(id: ObjectIdentifier) -> String {
     let dotted = id.to_string();
     let name = match dotted.as_str() {
         "1.2.840.113549.1.1.1" => "RSA",

@@ -6,6 +6,7 @@
 mod ceremony;
 mod certificate;
 mod change;
+mod check;
 mod der;
 mod edit;
 mod folder;
@@ -22,6 +23,7 @@ mod tree;
 
 pub(crate) use ceremony::{Installed, Requested, install, request};
 pub(crate) use change::Change;
+pub(crate) use check::{Link, Report, Unverifiable, check};
 pub(crate) use edit::{
     Applied, Denial, Edit, add, allow, deny, link, new_signer, remove, sign, sign_if_possible, unlink,
 };

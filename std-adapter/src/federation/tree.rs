@@ -101,12 +101,27 @@ pub(crate) fn tree(path: &Path, now: UnixTime) -> Result<Tree, String> {
 
 /// Returns what to look at.
 fn warnings(tree: &Tree, signed: &Signed, path: &Path, now: UnixTime) -> Result<Vec<String>, String> {
+    let mut warnings = of_place(path, tree.sites.iter().map(|site| site.name.as_str()), signed);
+    let authorities = tree.roots.iter().chain(tree.sites.iter().flat_map(|site| &site.issuers));
+    let ends = authorities.filter_map(|one| Some((one.subject.clone()?, one.not_after.clone()?)));
+    let signer = tree.signer.iter().map(|signer| ("the signer".to_owned(), signer.not_after.clone()));
+    let file = std::iter::once(("mesh.json".to_owned(), tree.not_after.clone()));
+    for (what, end) in ends.chain(signer).chain(file) {
+        if mesh::time("not_after", &end)? <= now {
+            warnings.push(format!("{what} has ended at {end}"));
+        }
+    }
+    Ok(warnings)
+}
+
+/// Returns which keys lie here that belong elsewhere, and what is wrong with the signature.
+pub(super) fn of_place<'s>(path: &Path, sites: impl Iterator<Item = &'s str>, signed: &Signed) -> Vec<String> {
     let mut warnings = Vec::new();
     if path.join(ROOT[1]).exists() {
         let key = path.join(ROOT[1]);
         warnings.push(format!("{}: the root's key is here: keep it offline, apart from its password", key.display()));
     }
-    let keys = tree.sites.iter().filter(|site| path.join(SITES).join(&site.name).join("ca.key").exists()).count();
+    let keys = sites.filter(|site| path.join(SITES).join(site).join("ca.key").exists()).count();
     if keys > 1 {
         warnings.push(format!("the keys of {keys} sites are here: delete each when its site has it"));
     }
@@ -118,16 +133,7 @@ fn warnings(tree: &Tree, signed: &Signed, path: &Path, now: UnixTime) -> Result<
         }
         Signed::Refused(error) => warnings.push(format!("no gateway takes mesh.signed.json: {error}")),
     }
-    let authorities = tree.roots.iter().chain(tree.sites.iter().flat_map(|site| &site.issuers));
-    let ends = authorities.filter_map(|one| Some((one.subject.clone()?, one.not_after.clone()?)));
-    let signer = tree.signer.iter().map(|signer| ("the signer".to_owned(), signer.not_after.clone()));
-    let file = std::iter::once(("mesh.json".to_owned(), tree.not_after.clone()));
-    for (what, end) in ends.chain(signer).chain(file) {
-        if mesh::time("not_after", &end)? <= now {
-            warnings.push(format!("{what} has ended at {end}"));
-        }
-    }
-    Ok(warnings)
+    warnings
 }
 
 fn authority(issuer: &str) -> Result<Authority, String> {
@@ -141,7 +147,8 @@ fn authority(issuer: &str) -> Result<Authority, String> {
     Ok(Authority { subject: Some(certificate.subject().to_string()), key, not_after })
 }
 
-fn signer(path: &Path) -> Result<Option<Signer>, String> {
+/// Returns the signer whose certificate lies in a folder, if there is one.
+pub(super) fn signer(path: &Path) -> Result<Option<Signer>, String> {
     let file = path.join(SIGNER[0]);
     if !file.exists() {
         return Ok(None);

@@ -17,11 +17,14 @@ fn federation_from_beginning_to_end() {
     assert!(made.contains("Example Mesh: 3 sites under one root, in mesh"), "{made}");
     assert!(made.contains("No --link was given, so every site reaches every other"), "{made}");
     assert!(shown.contains("Example Mesh: sequence 1, signed") && shown.contains("ca.pem: OK"), "{shown}");
+    assert!(shown.contains("of the wanted links 6 hold, 0 do not"), "{shown}");
     assert_eq!(moved, "");
     assert!(checked.contains("feed lets in gateway.b.example of site b"), "{checked}");
     assert!(checked.contains("feed leads to gateway.c.example of site c at gateway.c.example:8443"), "{checked}");
     assert!(added.contains("d: reaches a for feed") && added.contains("sequence 2, signed"), "{added}");
     assert!(changed.contains("sequence 5, signed") && changed.contains(": laptop stolen"), "{changed}");
+    assert!(changed.contains("of the wanted links 8 hold, 0 do not"), "{changed}");
+    assert!(changed.contains("the mesh denies its key") && changed.contains("6 hold, 2 do not"), "{changed}");
     assert!(removed.contains("d: is no site of the mesh any more"), "{removed}");
     assert!(signed.contains("signed by the signer of generation 1"), "{signed}");
     assert!(signer.contains("signed by a signer of generation 2"), "{signer}");

@@ -14,6 +14,8 @@ mod est_refusals;
 mod federation;
 mod federation_ceremony;
 mod federation_changes;
+mod federation_check;
+mod federation_check_files;
 mod federation_guide;
 mod federation_recovery;
 mod issuers;

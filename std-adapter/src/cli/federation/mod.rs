@@ -1,8 +1,10 @@
 //! Implements `edgetrust federation`: a mesh of sites, from the first root to the last denial.
 
 mod ceremony;
+mod check;
 mod edit;
 mod init;
+mod matrix;
 mod options;
 mod prompt;
 mod show;
@@ -43,6 +45,8 @@ enum Command {
     Signer(edit::Signer),
     /// Show certificates with their ends, links and denials
     Show(show::Args),
+    /// Judge who reaches whom and until when, by what the gateways would do: offline, and without any key
+    Check(check::Args),
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
@@ -60,5 +64,6 @@ pub(crate) fn run(args: Args) -> Outcome {
         Command::SignMesh(args) => edit::sign_mesh(args),
         Command::Signer(args) => edit::signer(args),
         Command::Show(args) => show::run(args),
+        Command::Check(args) => check::run(args),
     }
 }

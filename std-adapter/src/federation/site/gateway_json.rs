@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use edgetrust_core::config::MAX_TUNNELS;
 use serde::Deserialize;
 
-use super::names::{CA_PORT, Names, ports};
+use super::names::{CA_PORT, Names, ports_of};
 use crate::federation::links::{Pair, pairs};
 use crate::federation::mesh::{Mesh, Site};
 
@@ -100,7 +100,12 @@ pub(super) fn gateway_json(mesh: &Mesh, site: &Site) -> Result<String, String> {
 
 /// Returns what follows from the mesh for a file that is there. Tunnels that had addresses keep them.
 pub(in crate::federation) fn next(found: &str, mesh: &Mesh, site: &Site) -> Result<Next, String> {
-    let (names, tunnels) = (Names::of(site)?, tunnels_of(mesh, site)?);
+    next_of(found, site, &tunnels_of(mesh, site)?)
+}
+
+/// Returns what [`next`] does, where the tunnels of the mesh are known.
+pub(in crate::federation) fn next_of(found: &str, site: &Site, tunnels: &Tunnels) -> Result<Next, String> {
+    let names = Names::of(site)?;
     let Ok(File { gateway: Gateway { tunnels: present } }) = serde_json::from_str(found) else {
         return Ok(Next::ByHand);
     };
@@ -119,21 +124,42 @@ pub(in crate::federation) fn next(found: &str, mesh: &Mesh, site: &Site) -> Resu
     let same = of_file.names().eq(tunnels.names());
     Ok(match file(&names, &of_file, addresses.clone()) == found {
         _ if same => Next::Same,
-        true => Next::Another(file(&names, &tunnels, addresses)),
+        true => Next::Another(file(&names, tunnels, addresses)),
         false => Next::ByHand,
     })
 }
 
 /// The tunnels of a site's gateway.
-struct Tunnels {
+pub(in crate::federation) struct Tunnels {
     /// The services that others reach here, each with its port.
     servers: Vec<(String, u16)>,
     clients: Vec<Pair>,
 }
 
 impl Tunnels {
+    /// Returns the tunnels of a site by the links that begin there, and by those that end there.
+    ///
+    /// # Errors
+    /// Fails if there are more than a gateway has.
+    pub(in crate::federation) fn new(
+        mesh: &Mesh,
+        site: &Site,
+        clients: Vec<Pair>,
+        services: Vec<String>,
+    ) -> Result<Self, String> {
+        let tunnels = Self { servers: ports_of(mesh, site, services), clients };
+        let count = tunnels.names().count();
+        if count > MAX_TUNNELS {
+            let name = &site.name;
+            return Err(format!(
+                "site {name}: found {count} tunnels, expected at most {MAX_TUNNELS}: link fewer sites, with --link"
+            ));
+        }
+        Ok(tunnels)
+    }
+
     /// Returns the service of each tunnel, and where a client tunnel leads.
-    fn names(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+    pub(in crate::federation) fn names(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         let servers = self.servers.iter().map(|(service, _)| (service.as_str(), None));
         servers.chain(self.clients.iter().map(|pair| (pair.service.as_str(), Some(pair.to.as_str()))))
     }
@@ -141,16 +167,9 @@ impl Tunnels {
 
 /// Returns the tunnels that follow from the mesh.
 fn tunnels_of(mesh: &Mesh, site: &Site) -> Result<Tunnels, String> {
-    let clients = pairs(mesh).into_iter().filter(|pair| pair.from == site.name).collect();
-    let tunnels = Tunnels { servers: ports(mesh, site), clients };
-    let count = tunnels.names().count();
-    if count > MAX_TUNNELS {
-        let name = &site.name;
-        return Err(format!(
-            "site {name}: found {count} tunnels, expected at most {MAX_TUNNELS}: link fewer sites, with --link"
-        ));
-    }
-    Ok(tunnels)
+    let pairs = pairs(mesh);
+    let services = pairs.iter().filter(|pair| pair.to == site.name).map(|pair| pair.service.clone()).collect();
+    Tunnels::new(mesh, site, pairs.into_iter().filter(|pair| pair.from == site.name).collect(), services)
 }
 
 fn file(names: &Names<'_>, Tunnels { servers, clients }: &Tunnels, mut addresses: Addresses) -> String {

@@ -13,7 +13,7 @@ use super::place::{PUBLIC, SECRET, replace};
 use gateway_json::gateway_json;
 use names::{Names, ports};
 
-pub(super) use gateway_json::{Next, RESERVED, client_name, next};
+pub(super) use gateway_json::{Next, RESERVED, Tunnels, client_name, next, next_of};
 
 /// A gateway's configuration, which follows from the mesh, and which people change.
 pub(super) const GATEWAY: &str = "gateway.json";

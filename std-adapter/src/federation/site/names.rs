@@ -33,7 +33,11 @@ impl<'a> Names<'a> {
 /// Returns the services that others reach at a site, and the port of each.
 pub(super) fn ports(mesh: &Mesh, site: &Site) -> Vec<(String, u16)> {
     let reached = pairs(mesh).into_iter().filter(|pair| pair.to == site.name);
-    let mut services: Vec<String> = reached.map(|pair| pair.service).collect();
+    ports_of(mesh, site, reached.map(|pair| pair.service).collect())
+}
+
+/// Returns these services in order, each once, and the port of each at a site.
+pub(super) fn ports_of(mesh: &Mesh, site: &Site, mut services: Vec<String>) -> Vec<(String, u16)> {
     services.sort();
     services.dedup();
     services.into_iter().map(|service| (service.clone(), port(mesh, site, &service))).collect()
