@@ -5,11 +5,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::federation::folder::{GATEWAY, MESH, SITES};
+use crate::federation::folder::{SIGNED, SITES};
 use crate::federation::links::{Pair, pairs};
 use crate::federation::mesh::{Mesh, Site};
 use crate::federation::place::look;
-use crate::federation::site::{Next, Tunnels, next_of};
+use crate::federation::site::{GATEWAY, Next, Tunnels, next_of};
 
 /// What to say of the files.
 #[derive(Default)]
@@ -47,7 +47,8 @@ struct Tunnel {
 ///
 /// # Errors
 /// Fails if a file that is there cannot be read.
-pub(super) fn configurations(folder: &Path, mesh: &Mesh, text: &[u8]) -> Result<Said, String> {
+pub(super) fn configurations(folder: &Path, mesh: &Mesh) -> Result<Said, String> {
+    let signed = look(&folder.join(SIGNED))?;
     let mut said = Said::default();
     let (mut begins, mut ends) = (BTreeMap::<String, Vec<Pair>>::new(), BTreeMap::<String, Vec<String>>::new());
     for pair in pairs(mesh) {
@@ -56,10 +57,10 @@ pub(super) fn configurations(folder: &Path, mesh: &Mesh, text: &[u8]) -> Result<
     }
     for site in &mesh.sites {
         let there = folder.join(SITES).join(&site.name);
-        let copy = there.join(MESH);
-        if look(&copy)?.is_some_and(|found| found != text) {
+        let copy = there.join(SIGNED);
+        if look(&copy)?.is_some_and(|found| signed.as_ref() != Some(&found)) {
             let name = copy.display();
-            said.warnings.push(format!("{name}: is not mesh.json as it is; the next change of the mesh writes it"));
+            said.warnings.push(format!("{name}: is not {SIGNED} as it is here; the next change of the mesh writes it"));
         }
         let clients = begins.remove(&site.name).unwrap_or_default();
         let tunnels = match Tunnels::new(mesh, site, clients, ends.remove(&site.name).unwrap_or_default()) {

@@ -68,7 +68,7 @@ pub(crate) fn check(path: &Path, min_left: Duration, now: UnixTime) -> Result<Re
     let (impersonations, strange) = authorities::impersonations(&index, &material, &assumption, generation, MOST_PAIRS);
     let ends = signer.as_ref().zip(signer_end);
     let expiries = expiries(&index, ends, mesh.not_after(), min_left, now);
-    let Said { warnings: of_files, mut notes } = configurations(path, &edited, &text)?;
+    let Said { warnings: of_files, mut notes } = configurations(path, &edited)?;
 
     let mut warnings = faults(&index, &judged, now);
     if let Some(key) = denied_signer {
