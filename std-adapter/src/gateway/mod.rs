@@ -57,7 +57,7 @@ pub use status::{Counters, RefusalReason, Status, TunnelStatus};
 pub use tunnel::{GatewayError, Tunnel, TunnelKind};
 pub use watched::Watched;
 
-use control::Control;
+use control::{Control, Dialers};
 use door::DoorLimits;
 use listener::Tunnels;
 use socket::Listener;
@@ -76,6 +76,7 @@ pub struct Gateway {
     limits: Limits,
     status: Arc<Status>,
     control: Arc<Control>,
+    dialers: Dialers,
 }
 
 /// A listener's address, with the tunnel's name for port 0: each such tunnel has its own port.
@@ -150,6 +151,7 @@ impl Gateway {
             limits,
             status: Arc::default(),
             control: Arc::default(),
+            dialers: Dialers::default(),
         };
         gateway.reload(tunnels, limits).await?;
         Ok(gateway)
@@ -272,7 +274,7 @@ impl Gateway {
 
     /// Puts the control channel of a plan in force, after the tunnels of the same plan.
     pub(crate) fn speak(&self, control: Option<PreparedControl>) {
-        self.control.speak(control, &self.limits);
+        self.dialers.speak(&self.control, control, &self.limits);
     }
 
     /// Waits until another gateway has brought a mesh, which is then to be loaded.
@@ -283,7 +285,7 @@ impl Gateway {
     /// Stops accepting connections; established connections end within the drain timeout.
     pub async fn drain(mut self) {
         self.status.drain();
-        self.control.fall_silent();
+        self.speak(None);
         let deadline = AddressPhase::Drain(self.limits.drain_timeout);
         let running: Vec<Running> = self.listeners.drain().map(|(_, running)| running).chain(self.closed).collect();
         for running in &running {

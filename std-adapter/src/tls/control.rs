@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rustls::client::Resumption;
 use rustls::server::NoServerSessionStorage;
 
+use super::MinVersion;
 use super::settings::{ClientSettings, ServerSettings, TlsClient, TlsError, TlsServer};
-use super::{ClientStream, MinVersion};
 
 /// The ALPN protocol (RFC 7301 section 3.1) of the control channel.
 pub(super) const ALPN: &[u8] = b"edgetrust/1";
@@ -41,6 +41,6 @@ impl TlsClient {
 }
 
 /// Returns whether the server has chosen the control channel; one that does not know it leaves the protocol out.
-pub(crate) fn speaks_control<S>(stream: &ClientStream<S>) -> bool {
-    stream.get_ref().1.alpn_protocol() == Some(ALPN)
+pub(crate) fn speaks_control(connection: &rustls::ClientConnection) -> bool {
+    connection.alpn_protocol() == Some(ALPN)
 }

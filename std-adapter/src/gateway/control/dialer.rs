@@ -15,8 +15,9 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
+use super::channel::Control;
 use super::server::{HOLD, MESH};
-use super::{Control, Dial, Speaking};
+use super::speaking::{Dial, Speaking};
 use crate::gateway::mesh_in_force::News;
 use crate::gateway::target;
 use crate::tls::{AcceptError, TlsClient, speaks_control};
@@ -95,7 +96,7 @@ async fn visit(dial: &Dial<TlsClient>, control: &Control, patience: Duration, he
     let connected = timeout(patience, Box::pin(connected)).await;
     let (stream, _) = connected.map_err(|_| Ended::Silent(patience))??;
     // Nothing was said to a server that takes this for a connection of its service.
-    if !speaks_control(&stream) {
+    if !speaks_control(stream.get_ref().1) {
         return Err(Ended::Unknown);
     }
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(Ended::Http)?;

@@ -18,7 +18,7 @@ use pki_types::CertificateDer;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::Speaking;
+use super::speaking::Speaking;
 use crate::tls::{Peer, Refusal};
 
 /// The most connections of one gateway: it dials once for each of our tunnels.

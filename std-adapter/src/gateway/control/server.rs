@@ -19,8 +19,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
+use super::channel::Control;
 use super::guests::{Guest, NoGuest, Seat};
-use super::{Control, ShownMesh, Speaking};
+use super::speaking::{ShownMesh, Speaking};
 use crate::accept::AddressPhase;
 use crate::gateway::mesh_in_force::News;
 use crate::gateway::socket::{Remote, Socket};
@@ -218,23 +219,5 @@ impl Visit<'_> {
                 Answer::text(StatusCode::UNPROCESSABLE_ENTITY, reason)
             }
         }
-    }
-}
-
-impl Control {
-    /// Judges a text, and tells the gateway if it is news.
-    pub(super) async fn judge(&self, speaking: &Speaking, text: Vec<u8>) -> Result<News, String> {
-        if text == speaking.shown.text.as_bytes() {
-            return Ok(News::Known);
-        }
-        let keeper = speaking.keeper.clone();
-        // Nobody closes this semaphore.
-        let _turn = self.judging.acquire().await.map_err(|error| error.to_string())?;
-        let judged = tokio::task::spawn_blocking(move || keeper.offer(text)).await;
-        let news = judged.map_err(|error| error.to_string())??;
-        if matches!(news, News::Taken(_) | News::Conflict(true)) {
-            self.news.notify_one();
-        }
-        Ok(news)
     }
 }
