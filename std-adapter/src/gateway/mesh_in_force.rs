@@ -83,6 +83,14 @@ pub(crate) enum MeshRemark {
 }
 
 impl MeshRemark {
+    /// Returns why the mesh file is refused.
+    pub(super) fn refused(&self) -> Option<String> {
+        match self {
+            Self::Refused(reason) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
     /// Returns whether there is something else to keep now.
     fn changes(&self) -> bool {
         matches!(self, Self::Taken(_) | Self::Conflict(_))

@@ -53,7 +53,7 @@ pub use plan_error::PlanError;
 pub use refusals::{Refusal, Refusals};
 pub(crate) use shared_trust::{SharedTrust, certificates};
 pub(crate) use shares::Shares;
-pub use status::{Counters, RefusalReason, Status, TunnelStatus};
+pub use status::{Counters, MeshStatus, RefusalReason, Status, TunnelStatus};
 pub use tunnel::{GatewayError, Tunnel, TunnelKind};
 pub use watched::Watched;
 
