@@ -10,9 +10,11 @@ mod faults;
 mod federation;
 mod gateway;
 mod live;
+mod namespaces;
 mod nats;
 mod pebble;
 #[allow(dead_code, reason = "shared with the program's other tests, which use more of it")]
 #[path = "../program/peers.rs"]
 mod peers;
 mod step_ca;
+mod three_sites;

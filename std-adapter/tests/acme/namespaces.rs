@@ -1,0 +1,173 @@
+//! Machines of a test: network namespaces, each with its own addresses, its own `/etc/hosts` and its own `/var/lib`.
+//! Nothing of them is seen outside, and they end with the processes that hold them.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use super::peers::PATIENCE;
+
+/// A switch to which machines are connected.
+pub struct Network {
+    hub: Machine,
+    next: u8,
+}
+
+/// A machine: a process that holds its namespaces.
+pub struct Machine {
+    holder: Child,
+    pub address: String,
+}
+
+/// Waits until a condition holds.
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < until, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+impl Machine {
+    /// Makes namespaces of network and mounts. The file of hosts may change afterwards.
+    fn new(address: &str, hosts: Option<&Path>) -> Self {
+        let mut script = "mount --make-rprivate / && mount -t tmpfs none /var/lib && ip link set lo up".to_owned();
+        if let Some(hosts) = hosts {
+            // Writing to a String cannot fail.
+            let _ = write!(script, " && mount --bind {} /etc/hosts", hosts.display());
+        }
+        // The line says that all is mounted.
+        script.push_str(" && echo ready && exec sleep infinity");
+        let mut command = Command::new("unshare");
+        command.args(["-n", "-m", "sh", "-c", &script]).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut holder = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n", "namespaces cannot be had: tests/run leaves this test out then");
+        Self { holder, address: address.to_owned() }
+    }
+
+    /// Returns a command that runs on this machine, in a folder.
+    pub fn command(&self, folder: &Path, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["-n", "-m", "-t", &self.holder.id().to_string(), "--", "sh", "-c", "cd \"$0\" && exec \"$@\""]);
+        command.arg(folder).arg(program);
+        command
+    }
+
+    /// Runs a shell command on this machine, and returns what it prints.
+    pub fn shell(&self, script: &str) -> String {
+        let output = self.command(Path::new("/"), "sh").args(["-ec", script]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+impl Network {
+    pub fn new() -> Self {
+        let hub = Machine::new("", None);
+        hub.shell("ip link add hub type bridge && ip link set hub up");
+        Self { hub, next: 1 }
+    }
+
+    /// Connects a new machine.
+    pub fn machine(&mut self, hosts: &Path) -> Machine {
+        let number = self.next;
+        self.next += 1;
+        let machine = Machine::new(&format!("10.99.0.{number}"), Some(hosts));
+        let (holder, address) = (machine.holder.id(), &machine.address);
+        let connected = self.hub.shell(&format!(
+            "ip link add port{number} type veth peer name eth0 netns {holder}
+            ip link set port{number} master hub up"
+        ));
+        let up = machine.shell(&format!("ip addr add {address}/24 dev eth0 && ip link set eth0 up"));
+        assert_eq!((connected.as_str(), up.as_str()), ("", ""));
+        machine
+    }
+}
+
+/// A program on a machine, with its log; stopped when dropped.
+pub struct Running {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Running {
+    /// Starts a program whose log is what it writes to standard error.
+    pub fn start(mut command: Command) -> Self {
+        command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                // The receiver may be gone.
+                let _ = sender.send(line);
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Waits for a line of the log.
+    pub fn wait_for(&self, text: &str) -> String {
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(line) => seen.push(line),
+                Err(error) => panic!("no log line with {text:?}: {error}\n{}", seen.join("\n")),
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A TCP connection that a shell on a machine has made, as a pair of pipes.
+pub struct Pipe {
+    child: Child,
+    pub out: BufReader<ChildStdout>,
+}
+
+impl Pipe {
+    pub fn open(machine: &Machine, port: u16) -> Self {
+        let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; cat <&3 & cat >&3; wait");
+        let mut command = machine.command(Path::new("/"), "bash");
+        command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Self { child, out }
+    }
+
+    pub fn send(&mut self, text: &str) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush()).unwrap();
+    }
+
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.out.read_line(&mut line).unwrap();
+        line
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
