@@ -324,7 +324,7 @@ fn the_verdict_of_tls_1_2_ends_the_handshake() {
         let server = OpensslServer::start(&server, &[&required[..], &[&arg(&ca)]].concat());
         let probe = Probe::at(&pki, &server.address, &tls(&pki, credential));
         probe.fails("their-verdict", &format!("refused by the alert {alert}"));
-        probe.says("our-verdict", "ok", "accepted: it is gateway.example, issued by CN=Root");
+        probe.says("our-verdict", "ok", "as far as the handshake went: it is gateway.example, issued by CN=Root");
         assert_eq!((&probe.report["alert"], &probe.report["version"]), (&json!(alert), &json!("TLSv1.2")));
     }
     let server = OpensslServer::start(&server, &[&required[..], &[&arg(&pki.ca())]].concat());
@@ -339,10 +339,18 @@ fn a_server_that_accepts_and_says_nothing_leaves_its_verdict_open() {
     let own = pki.issue("location-b", &[]);
     let server = pki.issue("gateway", &["gateway.example"]);
     let quiet = ["-tls1_3", "-num_tickets", "0", "-Verify", "1", "-verify_return_error", "-CAfile", &arg(&pki.ca())];
-    let server = OpensslServer::start(&server, &quiet);
-    let probe = Probe::of(&write(&pki, &server.address, &tls(&pki, Some(&own))), "out", "2s");
+    let credential = tls(&pki, Some(&own));
+    let quiet_one = OpensslServer::start(&server, &quiet);
+    let probe = Probe::of(&write(&pki, &quiet_one.address, &credential), "out", "2s");
     probe.holds();
     probe.says("their-verdict", "warning", "no refusal of our certificate within 2s; more is not known");
+
+    // The first data is a verdict.
+    let mut speaks = OpensslServer::start(&server, &quiet);
+    speaks.child.stdin.as_mut().unwrap().write_all(b"hello\n").unwrap();
+    let probe = Probe::at(&pki, &speaks.address, &credential);
+    probe.holds();
+    probe.says("their-verdict", "ok", "accepted: it sent data");
 }
 
 #[test]

@@ -71,6 +71,7 @@ pub(super) async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
     // A stream with unread octets would be reset, and the alert be lost.
     if let Some(mut stream) = told {
         let leaving = async { stream.shutdown().await.is_ok() && stream.read(&mut [0; 1024]).await.is_ok() };
+        // The server may never close; then it has had its time.
         let _ = timeout(CLOSING, leaving).await;
     }
 }
@@ -86,22 +87,26 @@ fn ours(planned: &Planned, admission: Option<&Admission>, report: &mut Report) {
         );
     }
     let issuer = report.server_certificate.as_ref().map_or("", Described::issuer).to_owned();
-    let until = admission.and_then(Admission::peer).map(|peer| format!("; until {}", Utc(peer.valid_until())));
     let name = planned.server_name.to_str();
-    let what = format!("accepted: it is {name}, issued by {issuer}; {}{}", planned.issuers, until.unwrap_or_default());
+    let (how, until) = match admission.map(Admission::peer) {
+        Some(Some(peer)) => ("accepted", format!("; until {}", Utc(peer.valid_until()))),
+        Some(None) => ("accepted", String::new()),
+        None => ("accepted, as far as the handshake went", String::new()),
+    };
+    let what = format!("{how}: it is {name}, issued by {issuer}; {}{until}", planned.issuers);
     report.add(Part::OurVerdict, Level::Ok, what);
 }
 
 /// Reports a handshake that the server, or the network, has ended.
 fn failed(planned: &Planned, address: &Address, error: &io::Error, seen: &Seen, first: &First, report: &mut Report) {
+    if seen.accepted {
+        ours(planned, None, report);
+    }
     let alert = received_alert(error);
     // In TLS 1.2 the handshake ends with the server's verdict (RFC 5246 section 7.4.6), in TLS 1.3 before it.
     if let Some(number) = alert.filter(|number| seen.asked && alerts::is_of_certificate(*number)) {
         report.version = Some("TLSv1.2");
         report.add(Part::Handshake, Level::Warning, format!("TLSv1.2 with {address}: ended by the server's verdict"));
-        if seen.accepted {
-            ours(planned, None, report);
-        }
         return refused(number, seen, report);
     }
     let Some(number) = alert else {
