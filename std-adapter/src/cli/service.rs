@@ -126,6 +126,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         agents.commit(prepared);
         est.commit(devices);
         gateway.speak(control);
+        gateway.status().set_mesh(plan.mesh);
         Ok(Self { gateway, est, agents, watched, pages, load, again: None })
     }
 
@@ -193,6 +194,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         self.agents.commit(prepared);
         self.est.commit(devices);
         self.gateway.speak(control);
+        self.gateway.status().set_mesh(plan.mesh);
         if moved.is_some() || plan.admin.is_none() {
             self.pages = pages;
         }

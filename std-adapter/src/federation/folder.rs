@@ -215,6 +215,7 @@ impl Folder {
                 site::Next::Another(text) => replace(&gateway, text.as_bytes(), PUBLIC)?,
                 site::Next::ByHand => left.push(gateway),
             }
+            site::write_nats(&there, &mesh, site)?;
         }
         self.put_away(&mesh)?;
         Ok(left)

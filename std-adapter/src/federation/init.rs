@@ -107,10 +107,10 @@ impl Init {
                 });
             }
             if site::RESERVED.contains(port) {
-                let [challenge, ca, admin] = site::RESERVED;
+                let reserved = site::RESERVED.map(|port| port.to_string()).join(", ");
                 return Err(format!(
-                    "--service: found port {port} for {service}, expected another than {challenge}, {ca} and {admin}, \
-                     which the site itself needs"
+                    "--service: found port {port} for {service}, expected another than {reserved}, which the site itself \
+                     needs"
                 ));
             }
         }

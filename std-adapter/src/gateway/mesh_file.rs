@@ -62,6 +62,21 @@ pub(super) fn read(file: &Path, limit: usize) -> Result<Vec<u8>, MeshFileError> 
     Ok(text)
 }
 
+/// Returns whether a text that is refused looks like a signed mesh. It is not parsed for this: a signed text is parsed
+/// after its signature was verified, and any other one where it is expected.
+pub(super) fn is_signed(text: &[u8]) -> bool {
+    contains(text, b"\"payload\"") && contains(text, b"\"signature\"")
+}
+
+/// Returns whether a text that is refused looks like a mesh without a signature.
+pub(super) fn is_unsigned(text: &[u8]) -> bool {
+    contains(text, b"\"sites\"") && !is_signed(text)
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
 /// Decodes a certificate that was decoded when the mesh was checked.
 pub(super) fn decoded(certificate: EncodedCertificate<'_>) -> CertificateDer<'static> {
     let mut out = [0; MAX_CERTIFICATE];

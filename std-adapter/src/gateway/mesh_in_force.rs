@@ -17,7 +17,6 @@ use edgetrust_core::mesh::{Edition, MAX_SIGNED_MESH};
 use edgetrust_core::path::DeniedKey;
 use edgetrust_core::time::Utc;
 use pki_types::UnixTime;
-use tracing::debug;
 
 use super::Watched;
 use super::mesh_file::{self, MeshFileError};
@@ -83,6 +82,14 @@ pub(crate) enum MeshRemark {
 }
 
 impl MeshRemark {
+    /// Returns why the mesh file is refused.
+    pub(super) fn refused(&self) -> Option<String> {
+        match self {
+            Self::Refused(reason) => Some(reason.clone()),
+            _ => None,
+        }
+    }
+
     /// Returns whether there is something else to keep now.
     fn changes(&self) -> bool {
         matches!(self, Self::Taken(_) | Self::Conflict(_))
@@ -205,11 +212,9 @@ impl MeshKeeper {
             Offered::Older(reason) => News::Older(reason),
         };
         if matches!(news, News::Taken(_) | News::Conflict(true)) {
-            // The reload that follows writes it too, and says so if it cannot.
-            let written = self.folder(storage).map_err(|error| error.to_string());
-            if let Err(error) = written.and_then(|folder| kept.write(&folder)) {
-                debug!("{error}");
-            }
+            let folder = self.folder(storage).map_err(|error| error.to_string());
+            // The reload that follows tries it again, and says if it cannot be kept.
+            let _ = folder.and_then(|folder| kept.write(&folder));
         }
         Ok(news)
     }

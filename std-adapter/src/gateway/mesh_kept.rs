@@ -10,7 +10,7 @@ use edgetrust_core::x509::{Certificate, KeyHash};
 use pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
 
-use super::mesh_file::decoded;
+use super::mesh_file::{decoded, is_unsigned};
 use crate::store::MeshFolder;
 use crate::tls::provider;
 
@@ -28,6 +28,9 @@ struct Record {
     taken: u64,
     /// The roots that proved it then, in base64.
     roots: Vec<String>,
+    /// True if another text of the same sequence was offered.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    disputed: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     also_denied: Vec<AlsoDenied>,
 }
@@ -75,6 +78,14 @@ pub(super) enum Offered {
     Conflict(bool),
 }
 
+/// A mesh whose signature holds.
+struct Proved {
+    payload: Vec<u8>,
+    edition: Edition,
+    /// The comparison with the mesh in force, or the reason why that one is higher.
+    taken: Result<Taken, String>,
+}
+
 /// Proves a mesh by the roots that are held and by all keys that are denied, and compares it with the mesh in force.
 fn prove(
     text: &[u8],
@@ -82,14 +93,14 @@ fn prove(
     roots: &[CertificateDer<'_>],
     denied: &[DeniedKey],
     now: UnixTime,
-) -> Result<(Vec<u8>, Edition, Result<Taken, String>), String> {
+) -> Result<Proved, String> {
     let anchors = anchors(roots)?;
     let algorithms = provider().signature_verification_algorithms.all;
     let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: denied, algorithms };
     let mut scratch = vec![0; scratch_length(text.len())];
-    let signed = SignedMesh::verify(text, &mut scratch, &trust, now).map_err(|error| match Mesh::parse(text) {
-        Ok(_) => "found a mesh that is not signed, expected the signed one: mesh.signed.json".to_owned(),
-        Err(_) => error.to_string(),
+    let signed = SignedMesh::verify(text, &mut scratch, &trust, now).map_err(|error| match is_unsigned(text) {
+        true => "found a mesh that is not signed, expected the signed one: mesh.signed.json".to_owned(),
+        false => error.to_string(),
     })?;
     let offer = signed.offer().map_err(|error| error.to_string())?;
     let before = in_force.map(Kept::mesh).transpose()?;
@@ -100,14 +111,14 @@ fn prove(
         Err(error @ NotTaken::Older { .. }) => Err(error.to_string()),
         Err(error) => return Err(error.to_string()),
     };
-    Ok((signed.payload().to_vec(), offer.edition(), taken))
+    Ok(Proved { payload: signed.payload().to_vec(), edition: offer.edition(), taken })
 }
 
 impl Record {
     fn new(text: Vec<u8>, now: UnixTime, roots: &[CertificateDer<'_>]) -> Result<Self, String> {
         let signed = String::from_utf8(text).map_err(|error| error.to_string())?;
         let roots = roots.iter().map(|root| BASE64_STANDARD.encode(root)).collect();
-        Ok(Self { signed, taken: now.as_secs(), roots, also_denied: Vec::new() })
+        Ok(Self { signed, taken: now.as_secs(), roots, disputed: false, also_denied: Vec::new() })
     }
 }
 
@@ -122,7 +133,7 @@ impl Kept {
         denied: &[DeniedKey],
         now: UnixTime,
     ) -> Result<Self, String> {
-        let (payload, edition, taken) = prove(&text, None, roots, denied, now)?;
+        let Proved { payload, edition, taken } = prove(&text, None, roots, denied, now)?;
         taken?;
         Ok(Self { record: Record::new(text, now, roots)?, payload, edition })
     }
@@ -135,7 +146,7 @@ impl Kept {
     pub(super) fn offer(&mut self, text: Vec<u8>, denied: &[DeniedKey], now: UnixTime) -> Result<Offered, String> {
         let roots: Vec<_> = self.mesh()?.roots().map(decoded).collect();
         let denied: Vec<DeniedKey> = self.denied().into_iter().chain(denied.iter().copied()).collect();
-        let (payload, edition, taken) = prove(&text, Some(self), &roots, &denied, now)?;
+        let Proved { payload, edition, taken } = prove(&text, Some(self), &roots, &denied, now)?;
         let offered = |text| Ok::<_, String>(Self { record: Record::new(text, now, &roots)?, payload, edition });
         match taken {
             Err(older) => Ok(Offered::Older(older)),
@@ -145,12 +156,13 @@ impl Kept {
                 Ok(Offered::Taken)
             }
             Ok(Taken::Conflict { offer_wins }) => {
-                let (mut other, before) = (offered(text)?, self.record.also_denied.len());
+                let (mut other, before) = (offered(text)?, (self.record.also_denied.len(), self.record.disputed));
                 if offer_wins {
                     std::mem::swap(self, &mut other);
                 }
                 self.also_deny(&other);
-                Ok(Offered::Conflict(offer_wins || self.record.also_denied.len() > before))
+                self.record.disputed = true;
+                Ok(Offered::Conflict(offer_wins || before != (self.record.also_denied.len(), true)))
             }
         }
     }
@@ -166,7 +178,7 @@ impl Kept {
         let roots = encoded.map(|root| BASE64_STANDARD.decode(root).map(CertificateDer::from));
         let roots: Vec<_> = roots.collect::<Result<_, _>>().map_err(|error| format!("roots: {error}"))?;
         let taken = UnixTime::since_unix_epoch(Duration::from_secs(record.taken));
-        let (payload, edition, _) = prove(record.signed.as_bytes(), None, &roots, &[], taken)?;
+        let Proved { payload, edition, .. } = prove(record.signed.as_bytes(), None, &roots, &[], taken)?;
         Ok(Self { record, payload, edition })
     }
 
@@ -196,6 +208,11 @@ impl Kept {
 
     pub(super) fn edition(&self) -> Edition {
         self.edition
+    }
+
+    /// Returns whether another text of the same sequence was offered.
+    pub(super) fn is_disputed(&self) -> bool {
+        self.record.disputed
     }
 
     /// Returns whether both are one text with the same denials.

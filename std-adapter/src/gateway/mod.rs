@@ -54,7 +54,7 @@ pub use refusals::{Refusal, Refusals};
 pub(crate) use shared_trust::{SharedTrust, certificates};
 pub(crate) use shares::Shares;
 pub(crate) use socket::Socket;
-pub use status::{Counters, RefusalReason, Status, TunnelStatus};
+pub use status::{Counters, MeshStatus, RefusalReason, Status, TunnelStatus};
 pub(crate) use target::{addresses, connect};
 pub use tunnel::{GatewayError, Tunnel, TunnelKind};
 pub use watched::Watched;

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use edgetrust_core::config::{MeshOfSites, Service};
-use edgetrust_core::mesh::{Edition, MAX_MESH, Mesh, SiteIssuer, Unreachable};
+use edgetrust_core::mesh::{Digest, Edition, MAX_MESH, Mesh, SiteIssuer, Unreachable};
 use edgetrust_core::path::DeniedKey;
 use edgetrust_core::x509::KeyHash;
 use pki_types::CertificateDer;
 
-use super::mesh_file::{self, MeshFileError, decoded};
+use super::mesh_file::{self, MeshFileError, decoded, is_signed};
 use super::mesh_in_force::{MeshInForce, MeshKeeper, MeshRemark};
-use super::{Address, Watched};
+use super::{Address, MeshStatus, Watched};
 use crate::tls::{OwnedRule, OwnedRuleName, Peers, TrustSettings};
 
 /// A mesh file that was read, for one site.
@@ -52,7 +52,7 @@ impl MeshText {
     /// Returns the place in the text, what was found and what was expected.
     pub(crate) fn open(&self) -> Result<SiteMesh<'_>, MeshFileError> {
         let mesh = Mesh::parse(&self.text).map_err(|error| {
-            let reason = match SIGNED.iter().all(|member| contains(&self.text, member)) {
+            let reason = match is_signed(&self.text) {
                 true => "found a signed mesh, expected storage_path and ca_bundle beside file".to_owned(),
                 false => error.to_string(),
             };
@@ -71,13 +71,6 @@ impl MeshText {
     pub(crate) fn remarks(&self) -> &[MeshRemark] {
         self.signed.as_ref().map_or(&[], |signed| &signed.remarks)
     }
-}
-
-/// Members that a signed mesh has and another one has not.
-const SIGNED: [&[u8]; 3] = [b"\"payload\"", b"\"protected\"", b"\"signature\""];
-
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
 }
 
 /// A mesh as one site sees it.
@@ -148,6 +141,24 @@ impl<'m> SiteMesh<'m> {
             SiteIssuer::Certificate(certificate) => Some(decoded(certificate)),
             SiteIssuer::Key(_) => None,
         })
+    }
+
+    /// Returns what there is to say of the mesh on the pages.
+    pub(super) fn status(&self) -> MeshStatus {
+        let signed = self.text.signed.as_ref();
+        let digest = || Digest::of(&self.text.text);
+        MeshStatus {
+            name: self.mesh.name().to_owned(),
+            site: self.text.site.clone(),
+            edition: self.text.edition().unwrap_or_else(|| Edition {
+                generation: 0,
+                sequence: self.mesh.sequence(),
+                digest: digest(),
+            }),
+            not_after: self.mesh.not_after(),
+            file_refused: self.text.remarks().iter().find_map(MeshRemark::refused),
+            conflict: signed.is_some_and(|signed| signed.kept.is_disputed()),
+        }
     }
 
     /// Returns rules for the gateways of all sites, each with a certificate from its own site's CA.

@@ -19,7 +19,7 @@ use super::issuers::{issuers, peers};
 use super::of_mesh::{MeshText, SiteMesh};
 use super::plan_error::PlanError;
 use super::shared_trust::{SharedTrust, certificates};
-use super::{Limits, Tunnel, TunnelKind, TunnelLimits, Watched};
+use super::{Limits, MeshStatus, Tunnel, TunnelKind, TunnelLimits, Watched};
 use crate::clock;
 use crate::pem;
 use crate::tls::{
@@ -70,6 +70,8 @@ pub struct Plan {
     pub admin: Option<SocketAddr>,
     /// The control channel, if the gateway has a signed mesh and speaks of it.
     pub(crate) control: Option<ControlPlan>,
+    /// The mesh in force.
+    pub(crate) mesh: Option<MeshStatus>,
 }
 
 impl Plan {
@@ -98,7 +100,8 @@ impl Plan {
             Some(mesh) => Self::control(mesh, gateway, shared, &tunnels)?,
             None => None,
         };
-        Ok(Self { tunnels, limits: gateway.limits.into(), admin: gateway.admin_listen, control })
+        let mesh = mesh.as_ref().map(SiteMesh::status);
+        Ok(Self { tunnels, limits: gateway.limits.into(), admin: gateway.admin_listen, control, mesh })
     }
 
     /// Makes the plan of the control channel: it listens where tunnels of services do, and dials where they lead.

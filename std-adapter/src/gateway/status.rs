@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use edgetrust_core::mesh::Edition;
 use pki_types::UnixTime;
 
 use super::Address;
@@ -171,6 +172,23 @@ impl TunnelStatus {
     }
 }
 
+/// The mesh in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeshStatus {
+    /// The name of the mesh.
+    pub name: String,
+    /// The name of this gateway's site.
+    pub site: String,
+    /// The edition; its generation is 0 for a mesh that is not signed.
+    pub edition: Edition,
+    /// The last second at which the mesh can be taken.
+    pub not_after: Option<UnixTime>,
+    /// The reason for which the mesh file was refused, where another mesh is in force.
+    pub file_refused: Option<String>,
+    /// True if two texts are signed with its sequence.
+    pub conflict: bool,
+}
+
 /// The counters and the state of a gateway.
 #[derive(Debug, Default)]
 pub struct Status {
@@ -181,6 +199,7 @@ pub struct Status {
     unmatched: Counters,
     refusals: Refusals,
     draining: AtomicBool,
+    mesh: ArcSwapOption<MeshStatus>,
 }
 
 impl Status {
@@ -203,6 +222,16 @@ impl Status {
     /// Returns the running tunnels, by name.
     pub fn tunnels(&self) -> Arc<Vec<TunnelStatus>> {
         self.tunnels.load_full()
+    }
+
+    /// Records the mesh in force.
+    pub(crate) fn set_mesh(&self, mesh: Option<MeshStatus>) {
+        self.mesh.store(mesh.map(Arc::new));
+    }
+
+    /// Returns the mesh in force, if the gateway has one.
+    pub fn mesh(&self) -> Option<Arc<MeshStatus>> {
+        self.mesh.load_full()
     }
 
     /// Returns the number of successful reloads, and of refused ones.

@@ -7,7 +7,7 @@ use pki_types::UnixTime;
 
 use crate::agent::{CredentialStatus, Credentials};
 use crate::est;
-use crate::gateway::{Counters, RefusalReason, Status, TunnelStatus};
+use crate::gateway::{Counters, MeshStatus, RefusalReason, Status, TunnelStatus};
 use crate::tls::Authority;
 
 /// Returns all metrics of a gateway.
@@ -124,6 +124,7 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
     for tunnel in tunnels.iter() {
         writeln!(out, "{name}{{tunnel=\"{}\"}} {}", Label(&tunnel.name), u8::from(tunnel.insecure))?;
     }
+    mesh(out, status)?;
     let (taken, refused) = status.reloads();
     let name = "edgetrust_reloads_total";
     head(out, name, "counter", "Reloads; a refused one leaves the last good configuration in force.")?;
@@ -138,6 +139,38 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
     let name = "edgetrust_build_info";
     head(out, name, "gauge", "The program.")?;
     writeln!(out, "{name}{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))
+}
+
+/// Writes the metrics of the mesh in force, if there is one.
+fn mesh(out: &mut String, status: &Status) -> fmt::Result {
+    type Value = fn(&MeshStatus) -> Option<u64>;
+    let families: [(&str, &str, Value); 5] = [
+        ("edgetrust_mesh_sequence", "The sequence of the mesh in force.", |mesh| Some(mesh.edition.sequence)),
+        (
+            "edgetrust_mesh_signer_generation",
+            "The generation of its signer; 0 for a mesh that is not signed.",
+            |mesh| Some(mesh.edition.generation.into()),
+        ),
+        (
+            "edgetrust_mesh_expiration_timestamp_seconds",
+            "Until when the mesh can be taken, in seconds since 1970.",
+            |mesh| mesh.not_after.map(|at| at.as_secs()),
+        ),
+        ("edgetrust_mesh_file_refused", "1 where the mesh file is refused, and another mesh is in force.", |mesh| {
+            Some(mesh.file_refused.is_some().into())
+        }),
+        ("edgetrust_mesh_conflict", "1 where two meshes are signed with one sequence.", |mesh| {
+            Some(mesh.conflict.into())
+        }),
+    ];
+    let Some(mesh) = status.mesh() else { return Ok(()) };
+    for (name, help, value) in families {
+        head(out, name, "gauge", help)?;
+        if let Some(value) = value(&mesh) {
+            writeln!(out, "{name}{{mesh=\"{}\",site=\"{}\"}} {value}", Label(&mesh.name), Label(&mesh.site))?;
+        }
+    }
+    Ok(())
 }
 
 /// A credential's labels: a server's and a client's credential may share a name, but never a home.

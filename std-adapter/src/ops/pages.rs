@@ -234,6 +234,18 @@ fn page(sources: &Sources) -> String {
             })
         })
         .collect();
+    let mesh = status.mesh().map(|mesh| {
+        json!({
+            "name": mesh.name,
+            "site": mesh.site,
+            "sequence": mesh.edition.sequence,
+            "signer_generation": mesh.edition.generation,
+            "digest": mesh.edition.digest.to_string(),
+            "not_after": mesh.not_after.map(|at| Utc(at).to_string()),
+            "file_refused": mesh.file_refused,
+            "conflict": mesh.conflict,
+        })
+    });
     let (taken, refused) = status.reloads();
     let page = json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -242,6 +254,7 @@ fn page(sources: &Sources) -> String {
         "tunnels": tunnels,
         "credentials": credentials,
         "est": devices(device_status),
+        "mesh": mesh,
         "refusals": refusals(status.refusals(), |refusal| ("tunnel", refusal.tunnel.as_str().into())),
         "reloads": {"taken": taken, "refused": refused, "last_refusal": status.last_refusal()},
     });

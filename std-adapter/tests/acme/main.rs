@@ -10,6 +10,7 @@ mod faults;
 mod federation;
 mod gateway;
 mod live;
+mod nats;
 mod pebble;
 #[allow(dead_code, reason = "shared with the program's other tests, which use more of it")]
 #[path = "../program/peers.rs"]

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::federation::Made;
 use super::peers::{OpensslClient, Program, echo, shell};
 use super::pki::arg;
+use super::run::free_address;
 
 /// A mesh of sites on loopback, each at an address of its own, with one port for the only service. The links lead from
 /// each site to the next one.
@@ -71,10 +72,11 @@ impl Sites {
 
     /// Runs the gateway of a site, which has a tunnel to the next one.
     fn run(&self, site: &str, next: Option<&str>) -> Program {
-        self.run_with(site, next, &json!({}))
+        self.run_with(site, next, &json!({}), &json!({}))
     }
 
-    fn run_with(&self, site: &str, next: Option<&str>, mesh: &Value) -> Program {
+    /// Runs a gateway with more keys of `gateway.mesh` and of `gateway`.
+    fn run_with(&self, site: &str, next: Option<&str>, mesh: &Value, more: &Value) -> Program {
         let name = format!("gateway.{site}.example");
         let (cert, key) = (format!("{name}.pem"), format!("{name}.key"));
         let mut tunnels = vec![json!({"name": "feed-in", "mode": "server", "service": "feed",
@@ -85,13 +87,14 @@ impl Sites {
         let mut section =
             json!({"file": "mesh.signed.json", "site": site, "storage_path": "kept", "ca_bundle": "root.pem"});
         section.as_object_mut().unwrap().extend(mesh.as_object().unwrap().clone());
-        let config = json!({
+        let mut config = json!({
             "security": {"tls": {
                 "server": {"enabled": true, "cert_file": cert, "key_file": key, "mtls": {"enabled": true}},
                 "client": {"use_system_roots": false, "mtls": {"enabled": true, "cert_file": cert, "key_file": key}},
             }},
             "gateway": {"mesh": section, "tunnels": tunnels},
         });
+        config["gateway"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let file = self.folder_of(site).join("gateway.json");
         std::fs::write(&file, config.to_string()).unwrap();
         let arguments = ["run", "--config", &arg(&file), "--watch-interval", "50ms"].map(str::to_owned);
@@ -337,7 +340,7 @@ fn a_server_that_is_no_gateway_sees_a_client_like_others() {
 #[test]
 fn the_channel_can_be_off() {
     let sites = Sites::new();
-    let c = sites.run_with("c", None, &json!({"control": false}));
+    let c = sites.run_with("c", None, &json!({"control": false}), &json!({}));
     c.wait_for("listening tunnel=feed-in");
     let b = sites.run("b", Some("c"));
     b.wait_for("control: it does not know edgetrust/1");
@@ -347,4 +350,34 @@ fn the_channel_can_be_off() {
     sites.deliver("c");
     c.wait_for("another mesh is in force: sequence 2");
     shell(&sites.folder_of("c"), "test -s kept/mesh.json");
+}
+
+#[test]
+fn a_gateway_without_room_for_connections_learns_of_a_denial() {
+    let sites = Sites::new();
+    let pages = free_address();
+    let more = json!({"limits": {"connections": 1}, "admin": {"listen": pages}});
+    let mut c = sites.run_with("c", None, &json!({}), &more);
+    c.wait_for_tunnel();
+    let b = sites.folder_of("b");
+    let (cert, key) = (arg(&b.join("gateway.b.example.pem")), arg(&b.join("gateway.b.example.key")));
+    let arguments = ["-cert", &cert, "-cert_chain", &cert, "-key", &key];
+    let mut session = OpensslClient::start(sites.address("c"), &arguments);
+    assert_eq!(session.ask("x").as_deref(), Some("x"));
+    sites.made.done(&format!("deny --certificate {cert} --yes"));
+    let answer = sites.ask("c", &b, "gateway.b.example", &put(&sites.made.read("mesh.signed.json")));
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    c.wait_for("another mesh is in force: sequence 2");
+    c.wait_for("closed: ");
+    assert_eq!(session.ask("x"), None);
+    let status: Value = serde_json::from_str(&page(&pages, "/status")).unwrap();
+    let mesh = &status["mesh"];
+    assert_eq!((&mesh["name"], &mesh["site"], &mesh["sequence"]), (&"Example Mesh".into(), &"c".into(), &2.into()));
+    assert_eq!((&mesh["signer_generation"], &mesh["conflict"]), (&1.into(), &false.into()));
+    assert!(page(&pages, "/metrics").contains("edgetrust_mesh_sequence{mesh=\"Example Mesh\",site=\"c\"} 2\n"));
+}
+
+fn page(address: &str, path: &str) -> String {
+    let output = Command::new("curl").args(["-s", &format!("http://{address}{path}")]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
 }

@@ -12,9 +12,11 @@ fn all_holds() {
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{summary:#}");
     assert!(summary["received"].as_u64().unwrap() > 0 && summary["sent"] == summary["received"], "{summary:#}");
-    for (place, reason) in
-        [(0, "its signature was not made by the issuer's key"), (1, "its names are not on the allow list")]
-    {
+    for (place, reason) in [
+        (0, "its signature was not made by the issuer's key"),
+        (1, "its names are not on the allow list"),
+        (2, "its name may come from the named issuers only"),
+    ] {
         assert!(summary["refusals"][place]["reason"].as_str().unwrap().contains(reason), "{summary:#}");
     }
     assert_ne!(summary["rotation"]["serial_before"], summary["rotation"]["serial_after"]);
@@ -33,6 +35,7 @@ fn a_person_reads_lines() {
     for part in [
         "gateway  a:",
         "refused  location-x of the right root",
+        "refused  location-a by the CA of c",
         "rotated  b's certificate",
         " 0 lost, 0 out of order",
         "All held.",

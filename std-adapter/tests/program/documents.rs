@@ -1,4 +1,4 @@
-//! Runs the commands of `docs/TLS_SETUP.md`, with other addresses and folders.
+//! Runs the commands of `docs/TLS_SETUP.md`, with other addresses and folders, and those of the README.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -92,4 +92,15 @@ fn the_readme_names_flags_that_exist() {
         commands += 1;
     }
     assert!(commands >= 6, "{commands} commands found");
+}
+
+/// The matrix in the README is what its two commands print.
+#[test]
+fn the_readme_shows_the_matrix_of_its_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("P"), "a password\n").unwrap();
+    let blocks = blocks("README.md");
+    let place = blocks.iter().position(|block| block.starts_with("edgetrust federation init")).unwrap();
+    let said = String::from_utf8(shell(folder.path(), &blocks[place]).stdout).unwrap();
+    assert!(said.contains(&blocks[place + 1]), "{said}");
 }

@@ -19,10 +19,14 @@ use crate::tls::{ClientSettings, Connector, Credential, MinVersion, ServerTrust,
 /// The time limit of each step, which only a fault exceeds.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Returns credentials that the gateway of `at` must refuse.
-pub(super) fn credentials(at: &Location, folder: &Path) -> Result<[(&'static str, Credential); 2], Failure> {
-    let (forged, insider) = (folder.join("forged"), folder.join("insider"));
-    for folder in [&forged, &insider] {
+/// Returns credentials that the gateway of `at` must refuse; `sister` is another location under the same root.
+pub(super) fn credentials(
+    at: &Location,
+    sister: &Location,
+    folder: &Path,
+) -> Result<[(&'static str, Credential); 3], Failure> {
+    let [forged, insider, sisters] = ["forged", "insider", "sister"].map(|name| folder.join(name));
+    for folder in [&forged, &insider, &sisters] {
         std::fs::create_dir_all(folder)?;
     }
     // All names are right, but the root is another one of the same name.
@@ -32,7 +36,14 @@ pub(super) fn credentials(at: &Location, folder: &Path) -> Result<[(&'static str
     let forged = Credential::load(&cert, &key)?;
     let (cert, key) = at.issue_for(&insider, "location-x")?;
     let insider = Credential::load(&cert, &key)?;
-    Ok([("location-a of another root", forged), ("location-x of the right root", insider)])
+    // Any CA below the root can issue any common name.
+    let (cert, key) = sister.issue_for(&sisters, "location-a")?;
+    let sisters = Credential::load(&cert, &key)?;
+    Ok([
+        ("location-a of another root", forged),
+        ("location-x of the right root", insider),
+        ("location-a by the CA of c", sisters),
+    ])
 }
 
 fn connector(at: &Location, credential: Credential) -> Result<Connector, Failure> {

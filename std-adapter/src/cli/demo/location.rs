@@ -26,11 +26,11 @@ pub(super) struct Location {
 }
 
 /// The tunnels of a location's gateway.
-pub(super) struct Forwarding {
+pub(super) struct Forwarding<'a> {
     /// The peer location to accept from, and the own service to forward to.
-    pub(super) from: Option<(String, Address)>,
-    /// The host and address of the gateway that the own service's messages go to.
-    pub(super) to: Option<(String, Address)>,
+    pub(super) from: Option<(&'a Location, Address)>,
+    /// The location that the own service's messages go to, and the address of its gateway.
+    pub(super) to: Option<(&'a Location, Address)>,
 }
 
 /// A gateway that runs until it is told to stop.
@@ -69,8 +69,15 @@ impl Location {
         self.folder.join("mesh-root.pem")
     }
 
+    /// Writes the CA of another location into this one's folder, where a name may come from no other.
+    fn know(&self, other: &Self) -> Result<String, Failure> {
+        let file = self.folder.join(format!("{}-ca.pem", other.name));
+        other.ca.write(&file)?;
+        Ok(file.display().to_string())
+    }
+
     /// Returns the configuration file for `edgetrust run`.
-    fn configuration(&self, forwarding: &Forwarding) -> Value {
+    fn configuration(&self, forwarding: &Forwarding<'_>) -> Result<Value, Failure> {
         let file = |name: &str| self.folder.join(name).display().to_string();
         let (cert_file, key_file, root) = (file("cert.pem"), file("key.pem"), file("mesh-root.pem"));
         let mut tunnels = Vec::new();
@@ -79,32 +86,35 @@ impl Location {
             server = json!({
                 "enabled": true, "mode": "manual", "cert_file": cert_file, "key_file": key_file, "min_version": "1.3",
                 "mtls": {
-                    "enabled": true, "client_ca_files": [root], "require_client_cert": true, "allowed_client_cns": [peer],
+                    "enabled": true, "client_ca_files": [root], "require_client_cert": true,
+                    "allowed_clients": [{"cn": peer.name, "issuers": [self.know(peer)?]}],
                 },
             });
             tunnels.push(json!({
                 "name": "in", "mode": "server", "listen": "127.0.0.1:0", "target": service.to_string(),
             }));
         }
-        if let Some((host, gateway)) = &forwarding.to {
-            tunnels.push(json!({
-                "name": "out", "mode": "client", "listen": "127.0.0.1:0", "target": gateway.to_string(), "server_name": host,
-            }));
-        }
-        let client = json!({
+        let mut client = json!({
             "ca_files": [root], "use_system_roots": false, "min_version": "1.3",
             "mtls": {"enabled": true, "cert_file": cert_file, "key_file": key_file},
         });
-        json!({
+        if let Some((peer, gateway)) = &forwarding.to {
+            client["server_issuers"] = json!([self.know(peer)?]);
+            tunnels.push(json!({
+                "name": "out", "mode": "client", "listen": "127.0.0.1:0", "target": gateway.to_string(),
+                "server_name": peer.host,
+            }));
+        }
+        Ok(json!({
             "security": {"tls": {"server": server, "client": client}},
             "gateway": {"tunnels": tunnels, "limits": {"drain_timeout": "5s"}},
-        })
+        }))
     }
 
     /// Writes the configuration and runs it, as `edgetrust run` would.
-    pub(super) async fn start(&self, forwarding: &Forwarding) -> Result<Running, Failure> {
+    pub(super) async fn start(&self, forwarding: &Forwarding<'_>) -> Result<Running, Failure> {
         let file = self.folder.join("gateway.json");
-        let json = serde_json::to_string_pretty(&self.configuration(forwarding))?;
+        let json = serde_json::to_string_pretty(&self.configuration(forwarding)?)?;
         std::fs::write(&file, json).map_err(|error| format!("{}: {error}", file.display()))?;
         let keeper = MeshKeeper::default();
         let load = move |watched: &mut Watched, agents: &mut Agents| {

@@ -72,15 +72,14 @@ async fn demo(show: &Show, log: &Log, folder: &Path, length: Duration) -> Result
     // The gateways start from the end of the chain, since each needs the next one's address.
     let (consumer, consumer_address) = feed::listen().await?;
     let (relay, relay_address) = feed::listen().await?;
-    let forwarding = Forwarding { from: Some((b.name.clone(), consumer_address)), to: None };
+    let forwarding = Forwarding { from: Some((&b, consumer_address)), to: None };
     let running_c = c.start(&forwarding).await?;
     let accepts = |running: &Running| running.accepts.clone().ok_or("no server tunnel");
     let originates = |running: &Running| running.originates.clone().ok_or("no client tunnel");
-    let forwarding =
-        Forwarding { from: Some((a.name.clone(), relay_address)), to: Some((c.host.clone(), accepts(&running_c)?)) };
+    let forwarding = Forwarding { from: Some((&a, relay_address)), to: Some((&c, accepts(&running_c)?)) };
     let running_b = b.start(&forwarding).await?;
     let gateway_b = accepts(&running_b)?;
-    let running_a = a.start(&Forwarding { from: None, to: Some((b.host.clone(), gateway_b.clone())) }).await?;
+    let running_a = a.start(&Forwarding { from: None, to: Some((&b, gateway_b.clone())) }).await?;
     show.gateways([&running_a, &running_b, &running_c]);
 
     let (started, counters, stop) = (Instant::now(), Arc::new(Counters::default()), Arc::new(AtomicBool::new(false)));
@@ -92,7 +91,7 @@ async fn demo(show: &Show, log: &Log, folder: &Path, length: Duration) -> Result
     flow(show, &counters, length / 3).await;
     let mut impostors_folder = folder.to_owned();
     impostors_folder.push("impostors");
-    for (who, credential) in impostor::credentials(&b, &impostors_folder)? {
+    for (who, credential) in impostor::credentials(&b, &c, &impostors_folder)? {
         let reason = impostor::knock(log, &gateway_b, &b, &credential).await;
         let refused = Refused { who, refused: reason.is_ok(), reason: reason.unwrap_or_else(|what| what.to_string()) };
         show.refused(&refused);

@@ -6,6 +6,7 @@ use edgetrust_core::config::MAX_TUNNELS;
 use serde::Deserialize;
 
 use super::names::{CA_PORT, Names, ports_of};
+use super::nats;
 use crate::federation::links::{Pair, pairs};
 use crate::federation::mesh::{Mesh, Site};
 
@@ -15,8 +16,8 @@ const TARGETS_FROM: u16 = 8081;
 /// The port at which the first client tunnel listens.
 const CLIENTS_FROM: u16 = 9001;
 
-/// Ports of every gateway's machine: those of the ACME challenge, the site's CA and the admin server.
-pub(in crate::federation) const RESERVED: [u16; 3] = [80, CA_PORT, 9090];
+/// Ports of every gateway's machine: those of the ACME challenge, the site's CA, the admin server and NATS.
+pub(in crate::federation) const RESERVED: [u16; 5] = [80, CA_PORT, 9090, nats::CLIENTS, nats::LEAFNODES];
 
 /// The addresses of tunnels, by their names: what a file that is written again keeps.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +55,10 @@ impl Addresses {
     /// Returns the server tunnel of a service.
     fn server(&mut self, service: &str, port: u16) -> String {
         let name = format!("{service}-in");
-        let target = self.free(TARGETS_FROM);
+        let target = match service {
+            nats::SERVICE => format!("127.0.0.1:{}", nats::LEAFNODES),
+            _ => self.free(TARGETS_FROM),
+        };
         let listen = format!("0.0.0.0:{port}");
         let new =
             Tunnel { name: name.clone(), service: service.to_owned(), to: None, listen, target: Some(target.clone()) };

@@ -3,12 +3,13 @@
 mod ca_json;
 mod gateway_json;
 mod names;
+mod nats;
 mod services;
 
 use std::path::Path;
 
 use super::mesh::{Mesh, Site};
-use super::place::{PUBLIC, SECRET, replace};
+use super::place::{PUBLIC, SECRET, look, replace};
 
 use gateway_json::gateway_json;
 use names::{Names, ports};
@@ -47,15 +48,35 @@ pub(super) fn write(folder: &Path, mesh: &Mesh, site: &Site, authority: &Authori
     ] {
         replace(&folder.join(name), text.as_bytes(), PUBLIC)?;
     }
-    Ok(())
+    write_nats(folder, mesh, site)
 }
 
-/// Checks that each site has room for its tunnels.
+/// Writes what NATS needs, where the mesh has it as a service: the server's own file once, and the leaf nodes as they
+/// follow from the gateway's configuration.
+pub(super) fn write_nats(folder: &Path, mesh: &Mesh, site: &Site) -> Result<(), String> {
+    if !nats::is_wanted(mesh) {
+        return Ok(());
+    }
+    let own = folder.join(nats::NATS);
+    if look(&own)?.is_none() {
+        replace(&own, nats::nats_conf(&site.name).as_bytes(), PUBLIC)?;
+    }
+    let Some(gateway) = look(&folder.join(GATEWAY))? else { return Ok(()) };
+    let (file, text) = (folder.join(nats::LEAFNODES_FILE), nats::leafnodes_conf(&String::from_utf8_lossy(&gateway)));
+    match look(&file)? {
+        Some(found) if found == text.as_bytes() => Ok(()),
+        _ => replace(&file, text.as_bytes(), PUBLIC),
+    }
+}
+
+/// Checks that each site has room for its tunnels, and that NATS can use its links.
 pub(super) fn check(mesh: &Mesh) -> Result<(), String> {
+    nats::check(mesh)?;
     mesh.sites.iter().try_for_each(|site| gateway_json(mesh, site).map(drop))
 }
 
 /// Returns what to do with the files.
 pub(super) fn readme(mesh: &Mesh, site: &Site) -> Result<String, String> {
-    Ok(services::readme(&Names::of(site)?, &ports(mesh, site)))
+    let names = Names::of(site)?;
+    Ok(services::readme(&names, &ports(mesh, site)) + &nats::readme(mesh, &names))
 }

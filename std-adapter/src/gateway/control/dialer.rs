@@ -66,17 +66,17 @@ pub(super) async fn keep(dial: Dial<TlsClient>, control: Arc<Control>, number: u
     sleep(APART.saturating_mul(number)).await;
     let (mut wait, mut last) = (FIRST_WAIT, String::new());
     loop {
-        let mut heard = false;
-        let Err(ended) = visit(&dial, &control, patience, &mut heard).await else { return };
+        let mut spoke = false;
+        let Err(ended) = visit(&dial, &control, patience, &mut spoke).await else { return };
         let (tunnel, address) = (&dial.tunnel, &dial.address);
-        if heard {
+        if spoke {
             (wait, last) = (FIRST_WAIT, String::new());
         }
         let reason = ended.to_string();
         match ended {
             Ended::Unknown => info!(%tunnel, %address, "control: {reason}"),
             // A restart there, or the end of the connection's time.
-            _ if heard => debug!(%tunnel, %address, "control: {reason}"),
+            _ if spoke => debug!(%tunnel, %address, "control: {reason}"),
             _ if reason != last => warn!(%tunnel, %address, "control: {reason}"),
             _ => {}
         }
@@ -87,8 +87,8 @@ pub(super) async fn keep(dial: Dial<TlsClient>, control: Arc<Control>, number: u
     }
 }
 
-/// Connects, and speaks until the connection ends. `heard` becomes true with the first answer.
-async fn visit(dial: &Dial<TlsClient>, control: &Control, patience: Duration, heard: &mut bool) -> Result<(), Ended> {
+/// Connects, and speaks until the connection ends. `spoke` becomes true when the other side agrees to that.
+async fn visit(dial: &Dial<TlsClient>, control: &Control, patience: Duration, spoke: &mut bool) -> Result<(), Ended> {
     let connected = async {
         let socket = target::connect(&dial.address, target::share_of(patience)).await.map_err(Ended::Target)?;
         dial.tls.connect(dial.server_name.clone(), socket).await.map_err(Ended::Tls)
@@ -99,10 +99,11 @@ async fn visit(dial: &Dial<TlsClient>, control: &Control, patience: Duration, he
     if !speaks_control(stream.get_ref().1) {
         return Err(Ended::Unknown);
     }
+    *spoke = true;
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(Ended::Http)?;
     let mut connection = Box::pin(connection);
     let host = dial.server_name.to_str().into_owned();
-    let mut talk = std::pin::pin!(talk(&mut sender, control, dial, &host, heard));
+    let mut talk = std::pin::pin!(talk(&mut sender, control, dial, &host));
     let ended = tokio::select! {
         ended = talk.as_mut() => return ended,
         ended = connection.as_mut() => ended,
@@ -122,7 +123,6 @@ async fn talk(
     control: &Control,
     dial: &Dial<TlsClient>,
     host: &str,
-    heard: &mut bool,
 ) -> Result<(), Ended> {
     let (tunnel, address) = (&dial.tunnel, &dial.address);
     loop {
@@ -130,7 +130,6 @@ async fn talk(
         let get = Request::builder().method(Method::GET).uri(MESH).header(HOST, host);
         let get = get.header(IF_NONE_MATCH, speaking.shown.tag()).body(Full::default());
         let response = ask(sender, get, HOLD.saturating_add(ARRIVAL)).await?;
-        *heard = true;
         match response.status() {
             StatusCode::NOT_MODIFIED => {}
             StatusCode::OK => match control.judge(&speaking, body(response).await?).await {
