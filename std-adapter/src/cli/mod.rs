@@ -25,6 +25,7 @@ mod generate;
 mod inspect;
 mod key;
 mod log;
+mod probe;
 mod run;
 mod serve;
 mod service;
@@ -62,6 +63,8 @@ enum Command {
     Connect(connect::Args),
     /// Check a configuration and its files; only --online uses the network
     Check(check::Args),
+    /// Try one client tunnel of a configuration from here: look-up, connection, handshake, both verdicts
+    Probe(probe::Args),
     /// Show certificates in readable form
     Inspect(inspect::Args),
     /// Verify a certificate chain, and print the reason and the path
@@ -93,7 +96,8 @@ pub fn run() -> ExitCode {
     }
     let cli = Cli::parse();
     if !matches!(cli.command, Command::Demo(_)) {
-        log::start(cli.log_format);
+        // The table of `probe` says what matters; warnings of the configuration remain.
+        log::start(cli.log_format, if matches!(cli.command, Command::Probe(_)) { "warn" } else { "info" });
     }
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(args),
@@ -101,6 +105,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Connect(args) => connect::run(args),
         Command::Check(args) => check::run(args),
+        Command::Probe(args) => probe::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Acme(args) => acme::run(args),

@@ -53,7 +53,9 @@ pub use plan_error::PlanError;
 pub use refusals::{Refusal, Refusals};
 pub(crate) use shared_trust::{SharedTrust, certificates};
 pub(crate) use shares::Shares;
+pub(crate) use socket::Socket;
 pub use status::{Counters, MeshStatus, RefusalReason, Status, TunnelStatus};
+pub(crate) use target::{addresses, connect};
 pub use tunnel::{GatewayError, Tunnel, TunnelKind};
 pub use watched::Watched;
 

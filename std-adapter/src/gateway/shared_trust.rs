@@ -53,8 +53,13 @@ impl<'a> SharedTrust<'a> {
         &self.denied_keys
     }
 
+    /// Returns the mesh that was read.
+    pub(crate) fn mesh(&self) -> Option<&MeshText> {
+        self.mesh.as_ref()
+    }
+
     /// Returns the subjects and keys of those certificates of a chain whose key is denied.
-    pub(super) fn denied(&self, chain: &[CertificateDer<'_>]) -> Vec<(String, KeyHash)> {
+    pub(crate) fn denied(&self, chain: &[CertificateDer<'_>]) -> Vec<(String, KeyHash)> {
         let certificates = chain.iter().flat_map(|der| Certificate::from_der(der));
         let keys = certificates.map(|one| (one.subject().to_string(), KeyHash::of(&one.subject_public_key_info())));
         let now = clock::now();

@@ -24,8 +24,18 @@ pub(super) fn share_of(handshake_timeout: Duration) -> Duration {
     handshake_timeout.checked_div(SHARE).unwrap_or_default()
 }
 
+/// Returns the addresses of a target, in the order in which a tunnel tries them.
+///
+/// # Errors
+/// Returns the system's error where the target's name is not found.
+pub(crate) async fn addresses(target: &Address) -> io::Result<Vec<Address>> {
+    let Address::Host(host, port) = target else { return Ok(vec![target.clone()]) };
+    let found = in_turns(lookup(host).await?);
+    Ok(found.into_iter().map(|address| Address::Tcp(SocketAddr::new(address, *port))).collect())
+}
+
 /// Connects to a target within `patience`.
-pub(super) async fn connect(target: &Address, patience: Duration) -> io::Result<Socket> {
+pub(crate) async fn connect(target: &Address, patience: Duration) -> io::Result<Socket> {
     let connected = async {
         match target {
             Address::Tcp(address) => TcpStream::connect(address).await.map(Socket::from),

@@ -19,6 +19,8 @@ mod connector;
 mod control;
 mod credential;
 mod handshake;
+#[cfg(feature = "cli")]
+mod observed;
 mod peer;
 mod peers;
 mod provider;
@@ -58,6 +60,8 @@ pub use connector::Connector;
 #[cfg(feature = "cli")]
 pub(crate) use control::speaks_control;
 pub use credential::{Credential, CredentialError, KeyError, LiveCredential};
+#[cfg(feature = "cli")]
+pub(crate) use observed::{Answer, Seen, answer, is_no_tls, is_tls13, received_alert, tickets};
 pub use peer::Peer;
 pub use peers::{OwnedRule, OwnedRuleName, Peers};
 pub use provider::{MinVersion, provider};

@@ -264,6 +264,12 @@ impl TlsClient {
         change(Arc::make_mut(&mut self.config));
     }
 
+    /// Returns the verifier of servers; none where nobody is verified.
+    #[cfg(feature = "cli")]
+    pub(super) fn verifier(&self) -> Option<&Arc<ServerVerifier>> {
+        self.verifier.as_ref()
+    }
+
     /// Returns whether trust is unchanged since the client was created; if not, a new client must be created.
     pub fn is_current(&self) -> bool {
         self.verifier.as_ref().is_none_or(|verifier| verifier.is_current())

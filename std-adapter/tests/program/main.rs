@@ -29,6 +29,7 @@ mod peers;
 mod pinned_certificates;
 mod pins;
 mod pki;
+mod probe;
 mod proxy_protocol;
 mod refusals;
 mod refusals_named;

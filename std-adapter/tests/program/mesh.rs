@@ -23,14 +23,14 @@ fn key_hash(file: &Path) -> String {
 }
 
 /// Three sites, and the mesh file of each gateway, which is the same for all.
-struct Mesh {
+pub struct Mesh {
     root: Pki,
     sites: [(&'static str, Pki); 3],
     address: String,
 }
 
 impl Mesh {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let root = Pki::new("Root");
         let sites = ["a", "b", "c"].map(|name| (name, root.intermediate(&format!("CA {name}"))));
         for (name, pki) in &sites {
@@ -48,7 +48,7 @@ impl Mesh {
     }
 
     /// Writes the mesh file: who has a link for `feed` to site a, and which keys are denied.
-    fn write(&self, links: &Value, denied: &[String]) {
+    pub fn write(&self, links: &Value, denied: &[String]) {
         let encoded = |pki: &Pki| BASE64_STANDARD.encode(der(&pki.ca()));
         let address: SocketAddr = self.address.parse().unwrap();
         let sites = self.sites.each_ref().map(|(name, pki)| {
@@ -71,13 +71,13 @@ impl Mesh {
     }
 
     /// Starts the gateway of a site with one tunnel.
-    fn run(&self, site: &str, tunnel: &Value, tunnels: usize) -> Program {
+    pub fn run(&self, site: &str, tunnel: &Value, tunnels: usize) -> Program {
         let config = self.config(site, tunnel);
         let arguments = ["run", "--config", &arg(&config), "--watch-interval", "50ms"].map(str::to_owned);
         Program::start_tunnels(&arguments, tunnels)
     }
 
-    fn config(&self, site: &str, tunnel: &Value) -> PathBuf {
+    pub fn config(&self, site: &str, tunnel: &Value) -> PathBuf {
         let known = self.sites.iter().find(|(name, _)| *name == site);
         let pki = known.map_or(&self.sites[0].1, |(_, pki)| pki);
         let (cert, key) = (arg(&pki.path("gateway.pem")), arg(&pki.path("gateway.key")));
@@ -93,13 +93,13 @@ impl Mesh {
         file
     }
 
-    fn server(&self) -> Value {
+    pub fn server(&self) -> Value {
         let target = echo().to_string();
         json!({"name": "feed-in", "mode": "server", "service": "feed", "listen": self.address, "target": target})
     }
 }
 
-fn client() -> Value {
+pub fn client() -> Value {
     json!({"name": "feed-to-a", "mode": "client", "service": "feed", "to": "a", "listen": "127.0.0.1:0"})
 }
 

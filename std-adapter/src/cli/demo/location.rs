@@ -99,7 +99,10 @@ impl Location {
             "mtls": {"enabled": true, "cert_file": cert_file, "key_file": key_file},
         });
         if let Some((peer, gateway)) = &forwarding.to {
-            client["server_issuers"] = json!([self.know(peer)?]);
+            let issuers = json!([self.know(peer)?]);
+            if let Some(client) = client.as_object_mut() {
+                client.insert("server_issuers".to_owned(), issuers);
+            }
             tunnels.push(json!({
                 "name": "out", "mode": "client", "listen": "127.0.0.1:0", "target": gateway.to_string(),
                 "server_name": peer.host,

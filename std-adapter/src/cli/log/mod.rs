@@ -38,8 +38,8 @@ struct Log {
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
-/// Starts the log of this process.
-pub(crate) fn start(format: Format) {
+/// Starts the log of this process; `level` is for where RUST_LOG is not set.
+pub(crate) fn start(format: Format, level: &str) {
     let log = LOG.get_or_init(|| Log { queue: Arc::new(Queue::new(CAPACITY)), fold: Fold::default() });
     // A separate descriptor: a write that blocks must not hold the lock of `std::io::stderr`.
     let started = io::stderr().as_fd().try_clone_to_owned().and_then(|stderr| {
@@ -50,7 +50,7 @@ pub(crate) fn start(format: Format) {
     if started.is_err() {
         log.queue.close();
     }
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
     let lines = fmt::layer().with_writer(log.queue.clone()).with_target(false).log_internal_errors(false);
     let events = tracing_subscriber::registry().with(filter).with(log.fold.clone());
     // A second start, which does not occur, changes nothing.

@@ -1,0 +1,95 @@
+//! Keeps the first octets that a server sends, which say what it is if it does not speak TLS.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The number of octets that are kept: a greeting begins with the name of its protocol, and the rest may be secret.
+const KEPT: usize = 16;
+
+/// The first octets that a stream has brought.
+#[derive(Clone, Debug, Default)]
+pub(super) struct First(Arc<Mutex<Vec<u8>>>);
+
+impl First {
+    fn take(&self, octets: &[u8]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = KEPT.saturating_sub(kept.len());
+        kept.extend(octets.iter().take(room));
+    }
+
+    fn octets(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns whether anything has come.
+    pub(super) fn is_empty(&self) -> bool {
+        self.octets().is_empty()
+    }
+
+    /// Says how a server that does not speak TLS begins; `None` if it begins as TLS does.
+    pub(super) fn other_protocol(&self) -> Option<String> {
+        let octets = self.octets();
+        match octets.as_slice() {
+            [] => None,
+            // RFC 8446 section 5.1: a handshake record or an alert, of version 3.x; section 4: message 1 is ClientHello.
+            [22, 3, _, _, _, 1, ..] => Some("it sends back what it is sent".to_owned()),
+            [20..=23, 3, ..] => None,
+            octets => Some(format!("it begins with \"{}\"", octets.escape_ascii())),
+        }
+    }
+}
+
+/// A stream whose first octets are kept.
+#[derive(Debug)]
+pub(super) struct Kept<S> {
+    pub(super) stream: S,
+    pub(super) first: First,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Kept<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, read: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = read.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, read);
+        self.first.take(read.filled().get(before..).unwrap_or_default());
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Kept<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, octets)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tls_is_told_from_what_is_not() {
+        let begins = |octets: &[u8]| {
+            let first = First::default();
+            octets.iter().for_each(|octet| first.take(&[*octet]));
+            first.other_protocol()
+        };
+        assert_eq!(begins(b""), None);
+        assert_eq!(begins(b"\x16\x03\x03\x00\x7a\x02"), None);
+        assert_eq!(begins(b"\x15\x03\x03\x00\x02\x02\x28"), None);
+        assert_eq!(begins(b"\x16\x03\x01\x00\xee\x01").as_deref(), Some("it sends back what it is sent"));
+        let info = begins(b"INFO {\"server_id\":\"secret\"}\r\n").unwrap();
+        assert_eq!(info, r#"it begins with "INFO {\"server_id""#);
+        assert_eq!(begins(b"\x1b[2J").as_deref(), Some(r#"it begins with "\x1b[2J""#));
+    }
+}

@@ -1,0 +1,58 @@
+//! Implements `edgetrust probe`: tries one client tunnel of a configuration from here, and says what works.
+
+mod alerts;
+mod attempt;
+mod certificate;
+mod first;
+mod handshake;
+mod planned;
+mod reasons;
+mod report;
+mod stored;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::{Outcome, arguments};
+use crate::config_file::with_config;
+use report::Report;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Configuration file with `security.tls` and `gateway`; a whole SemStreams file is accepted
+    #[arg(long, short, value_name = "FILE")]
+    config: PathBuf,
+    /// Client tunnel to try
+    #[arg(long, value_name = "NAME")]
+    tunnel: String,
+    /// Time limit of each step that waits: look-up, each connection, handshake, the server's answer
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = patience)]
+    timeout: Duration,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn patience(text: &str) -> Result<Duration, &'static str> {
+    arguments::duration(text).and_then(|time| if time.is_zero() { Err("expected more than 0s") } else { Ok(time) })
+}
+
+pub(crate) fn run(args: Args) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut report = Report::new(args.config.display().to_string(), &args.tunnel);
+    let planned =
+        with_config(&args.config, |config| planned::plan(config, &args.config, &args.tunnel, &runtime, &mut report))??;
+    if let Some(planned) = planned {
+        runtime.block_on(attempt::attempt(&planned, args.timeout, &mut report));
+    }
+    // A look-up that still waits is not waited for.
+    runtime.shutdown_background();
+    report.finish();
+    if args.json {
+        outln!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        report.print();
+    }
+    Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
