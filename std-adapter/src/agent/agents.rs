@@ -176,6 +176,11 @@ impl Agents {
         self.denied_keys = keys.to_vec();
     }
 
+    /// Returns the denied keys of the configuration that was read last, accepted or not.
+    pub fn denied_keys(&self) -> &[DeniedKey] {
+        &self.denied_keys
+    }
+
     /// Takes the homes of an accepted configuration's new credentials, and presents their stored certificates before a
     /// connection needs one.
     ///

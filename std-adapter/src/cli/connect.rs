@@ -115,7 +115,7 @@ impl Args {
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
-    service::run(&args.service, |watched: &mut Watched, _| {
+    service::run(&args.service, MeshKeeper::viewer(), |watched: &mut Watched, _| {
         let gateway = args.gateway()?;
         let shared = SharedTrust::read(&gateway, &args.deny.keys(), watched, &MeshKeeper::viewer())?;
         Ok(Plan::new(&gateway, &shared, watched, &mut NoAcme)?.into())

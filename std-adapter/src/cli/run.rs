@@ -18,7 +18,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Outcome {
     let keeper = MeshKeeper::default();
-    service::run(&args.service, |watched: &mut Watched, agents: &mut Agents| {
+    service::run(&args.service, keeper.clone(), |watched: &mut Watched, agents: &mut Agents| {
         watched.note(&args.config);
         with_config(&args.config, |config| service::Loaded::of(config, watched, agents, &keeper))?
     })

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use edgetrust_core::config;
+use edgetrust_core::path::DeniedKey;
 use sd_notify::NotifyState;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -15,7 +16,9 @@ use tracing::{error, info, warn};
 use super::{Failure, Outcome, arguments, descriptors};
 use crate::agent::Agents;
 use crate::est;
-use crate::gateway::{Address, Gateway, MeshKeeper, Plan, PreparedControl, SharedTrust, Watched};
+use crate::gateway::{
+    Address, Gateway, MeshKeeper, MeshRemark, MeshStatus, Plan, PreparedControl, SharedTrust, Watched, log_mesh,
+};
 use crate::ops::Pages;
 
 /// The version with the commit, if known; the build script composes the text.
@@ -84,6 +87,9 @@ pub(crate) struct Service<L> {
     load: L,
     /// The next attempt of a refused reload, whose cause may pass by itself.
     again: Option<Again>,
+    keeper: MeshKeeper,
+    /// The keys that are denied now.
+    denied: Vec<DeniedKey>,
 }
 
 /// The next attempt of a refused reload: descriptors may have run out, or a file was half written and got its old
@@ -111,14 +117,14 @@ impl Again {
 }
 
 impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
-    pub(crate) async fn start(load: L) -> Result<Self, Failure> {
+    pub(crate) async fn start(load: L, keeper: MeshKeeper) -> Result<Self, Failure> {
         let (mut watched, mut agents) = (Watched::default(), Agents::default());
         let Loaded { plan, est: devices } = load(&mut watched, &mut agents)?;
         let prepared = agents.prepare().await?;
         let mut est = est::Server::new(agents.responders().clone());
         let devices = est.prepare(devices).await?;
         let control = plan.control.map(PreparedControl::new).transpose()?;
-        let gateway = Gateway::start(plan.tunnels, plan.limits).await?;
+        let mut gateway = Gateway::start(plan.tunnels, plan.limits).await?;
         let pages = match plan.admin {
             Some(address) => Some(serve_pages(address, &gateway, &agents, &est).await?),
             None => None,
@@ -126,8 +132,42 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         agents.commit(prepared);
         est.commit(devices);
         gateway.speak(control);
-        gateway.status().set_mesh(plan.mesh);
-        Ok(Self { gateway, est, agents, watched, pages, load, again: None })
+        let denied = agents.denied_keys().to_vec();
+        let service = Self { gateway, est, agents, watched, pages, load, again: None, keeper, denied };
+        service.tell(plan.mesh, &plan.remarks);
+        Ok(service)
+    }
+
+    /// Tells what there is to say of the mesh, which is in force now.
+    fn tell(&self, mesh: Option<MeshStatus>, remarks: &[MeshRemark]) {
+        if let Some(mesh) = &mesh {
+            self.keeper.loaded(mesh.edition);
+        }
+        log_mesh(remarks);
+        self.gateway.status().set_mesh(mesh);
+    }
+
+    /// Denies the keys that a refused configuration, or the mesh of it, denies: they must not wait for the rest.
+    async fn deny(&mut self) {
+        let waiting = self.keeper.waiting();
+        let of_mesh = waiting.iter().flat_map(|(.., keys)| keys);
+        let mut keys: Vec<DeniedKey> = Vec::new();
+        for key in self.agents.denied_keys().iter().chain(of_mesh) {
+            if !self.denied.contains(key) && !keys.contains(key) {
+                keys.push(*key);
+            }
+        }
+        if keys.is_empty() {
+            return;
+        }
+        let mesh = waiting.map(|(text, edition, _)| (text, edition));
+        match self.gateway.deny(&keys, mesh).await {
+            Ok(()) => {
+                warn!(keys = keys.len(), "keys that the refused configuration denies are denied all the same");
+                self.denied.extend(keys);
+            }
+            Err(error) => error!("keys that the refused configuration denies are not denied: {error}"),
+        }
     }
 
     /// Returns the address that a tunnel listens on, for a tunnel configured with port 0.
@@ -137,6 +177,9 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
 
     /// Reloads if a file that is in use has changed, or if a refused reload is due again.
     pub(crate) async fn look(&mut self) {
+        if self.keeper.keep_again() {
+            info!("the mesh in force is kept now");
+        }
         let files = self.watched.changed();
         if files.is_empty() && self.again.as_ref().is_some_and(|again| Instant::now() >= again.at) {
             return self.attempt("the last reload was refused", true).await;
@@ -174,6 +217,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
                 if !known {
                     error!(%cause, "reload refused, the last good configuration stays: {reason}");
                 }
+                self.deny().await;
             }
         }
     }
@@ -194,7 +238,8 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         self.agents.commit(prepared);
         self.est.commit(devices);
         self.gateway.speak(control);
-        self.gateway.status().set_mesh(plan.mesh);
+        self.denied = self.agents.denied_keys().to_vec();
+        self.tell(plan.mesh, &plan.remarks);
         if moved.is_some() || plan.admin.is_none() {
             self.pages = pages;
         }
@@ -223,7 +268,11 @@ async fn serve_pages(
 }
 
 /// Runs the configuration of `load` until SIGTERM or SIGINT; SIGHUP or a changed file loads it again.
-pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>) -> Outcome {
+pub(crate) fn run(
+    options: &Options,
+    keeper: MeshKeeper,
+    load: impl Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>,
+) -> Outcome {
     let mut runtime = match options.workers.map(NonZeroUsize::get) {
         None => Builder::new_multi_thread(),
         // A single thread has no other to steal work from or to wake.
@@ -241,7 +290,7 @@ pub(crate) fn run(options: &Options, load: impl Fn(&mut Watched, &mut Agents) ->
     let outcome = runtime.block_on(async {
         info!(version = VERSION, "edgetrust starts");
         let mut signals = Signals::new()?;
-        let mut service = Service::start(load).await?;
+        let mut service = Service::start(load, keeper).await?;
         tell_systemd(vec![NotifyState::Ready]);
         let mut ticks = interval(options.watch_interval.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -17,6 +17,7 @@ use edgetrust_core::mesh::{Edition, MAX_SIGNED_MESH};
 use edgetrust_core::path::DeniedKey;
 use edgetrust_core::time::Utc;
 use pki_types::UnixTime;
+use tracing::{error, info, warn};
 
 use super::Watched;
 use super::mesh_file::{self, MeshFileError};
@@ -39,8 +40,10 @@ struct Memory {
     /// The keys that the configuration denies.
     denied: Vec<DeniedKey>,
     kept: Kept,
-    /// What was in force when the mesh was loaded last.
-    loaded: Edition,
+    /// The mesh that a reload has put in force last.
+    told: Option<Edition>,
+    /// True if the folder does not have the mesh, since it cannot be written.
+    unwritten: bool,
 }
 
 /// What came of a mesh that another gateway has.
@@ -89,10 +92,18 @@ impl MeshRemark {
             _ => None,
         }
     }
+}
 
-    /// Returns whether there is something else to keep now.
-    fn changes(&self) -> bool {
-        matches!(self, Self::Taken(_) | Self::Conflict(_))
+/// Logs what there is to say of the mesh that has come into force.
+pub(crate) fn log(remarks: &[MeshRemark]) {
+    for remark in remarks {
+        match remark {
+            MeshRemark::Taken(_) | MeshRemark::Older(_) => info!("gateway.mesh: {remark}"),
+            MeshRemark::Ends(_) => warn!("gateway.mesh: {remark}"),
+            MeshRemark::Refused(_) | MeshRemark::Conflict(_) | MeshRemark::NotKept(_) => {
+                error!("gateway.mesh: {remark}");
+            }
+        }
     }
 }
 
@@ -146,54 +157,83 @@ impl MeshKeeper {
         watched.note(file);
         let mut memory = self.memory();
         let storage = Path::new(settings.storage_path);
-        let folder = self.folder(storage)?;
-        let on_disk = kept_in(&folder)?;
-        let known = memory.take().filter(|known| known.storage == storage);
-        let (loaded, known) = known.map(|known| (known.loaded, known.kept)).unzip();
-        // What could not be written is in force all the same.
-        let (kept, mut unwritten) = match (on_disk, known) {
-            (Some(on_disk), Some(known)) if on_disk.edition() > known.edition() => (Some(on_disk), false),
-            (on_disk, Some(known)) => {
-                let same = on_disk.is_some_and(|on_disk| on_disk.is(&known));
-                (Some(known), !same)
-            }
-            (on_disk, None) => (on_disk, false),
+        let (told, known) = memory.as_ref().map(|known| (known.told, known.kept.clone())).unzip();
+        // At a start, what cannot be read may be what must not be forgotten. Later the memory has it.
+        let (folder, on_disk) = match self.folder(storage) {
+            Ok(folder) => match kept_in(&folder) {
+                Err(error) if known.is_none() => return Err(error),
+                on_disk => (Ok(folder), on_disk.unwrap_or_default()),
+            },
+            Err(error) if known.is_none() => return Err(error),
+            Err(error) => (Err(error.to_string()), None),
         };
         let (now, mut remarks) = (clock::now(), Vec::new());
-        let brought =
-            kept.as_ref().map(Kept::edition).filter(|edition| loaded.is_some_and(|loaded| loaded != *edition));
-        remarks.extend(brought.map(MeshRemark::Taken));
         let offered = mesh_file::read(file, MAX_SIGNED_MESH);
         let refused = |reason| MeshFileError::Refused(file.to_owned(), reason);
-        let kept = match kept {
-            None => {
+        let before = on_disk.clone();
+        let kept = match (on_disk, known) {
+            (None, None) => {
                 let bundle = Path::new(settings.ca_bundle);
                 watched.note(bundle);
                 let roots = pem::read_certificates(bundle).map_err(MeshFileError::Roots)?;
-                let first = Kept::first(offered?, &roots, denied, now).map_err(refused)?;
-                remarks.push(MeshRemark::Taken(first.edition()));
-                unwritten = true;
-                first
+                Kept::first(offered?, &roots, denied, now).map_err(refused)?
             }
-            Some(mut kept) => {
+            (on_disk, known) => {
+                let newer = |on_disk: &Kept| known.as_ref().is_none_or(|known| on_disk.edition() > known.edition());
+                let mut kept = match on_disk.filter(newer).or(known) {
+                    Some(kept) => kept,
+                    // One of both is there.
+                    None => return Err(refused("no mesh is in force".to_owned())),
+                };
                 match offered.and_then(|text| kept.offer(text, denied, now).map_err(refused)) {
                     Err(error) => remarks.push(MeshRemark::Refused(error.to_string())),
-                    Ok(Offered::InForce) => {}
                     Ok(Offered::Older(reason)) => remarks.push(MeshRemark::Older(reason)),
-                    Ok(Offered::Taken) => remarks.push(MeshRemark::Taken(kept.edition())),
-                    Ok(Offered::Conflict(_)) => remarks.push(MeshRemark::Conflict(kept.edition())),
+                    Ok(Offered::InForce | Offered::Taken | Offered::Conflict(_)) => {}
                 }
-                unwritten |= remarks.iter().any(MeshRemark::changes);
                 kept
             }
         };
-        if unwritten && let Err(reason) = kept.write(&folder) {
-            remarks.push(MeshRemark::NotKept(reason));
+        if told.flatten() != Some(kept.edition()) {
+            remarks.insert(0, MeshRemark::Taken(kept.edition()));
         }
+        if kept.is_disputed() {
+            remarks.push(MeshRemark::Conflict(kept.edition()));
+        }
+        let written = match before {
+            Some(before) if before.is(&kept) => Ok(()),
+            _ => folder.and_then(|folder| kept.write(&folder)),
+        };
+        let unwritten = written.is_err();
+        remarks.extend(written.err().map(MeshRemark::NotKept));
         remarks.extend(kept.ends(now).map(MeshRemark::Ends));
-        let (storage, denied, loaded) = (storage.to_owned(), denied.to_vec(), kept.edition());
-        *memory = Some(Memory { storage, denied, kept: kept.clone(), loaded });
+        let (storage, denied) = (storage.to_owned(), denied.to_vec());
+        *memory = Some(Memory { storage, denied, kept: kept.clone(), told: told.flatten(), unwritten });
         Ok(MeshInForce { kept, remarks })
+    }
+
+    /// Records that a mesh is in force: the configuration that was made with it is.
+    pub(crate) fn loaded(&self, edition: Edition) {
+        if let Some(memory) = self.memory().as_mut() {
+            memory.told = Some(edition);
+        }
+    }
+
+    /// Returns the mesh that has come and is not in force, since a reload was refused: its signed text, its edition, and
+    /// all keys that it denies.
+    pub(crate) fn waiting(&self) -> Option<(String, Edition, Vec<DeniedKey>)> {
+        let memory = self.memory();
+        let Memory { kept, told, .. } = memory.as_ref()?;
+        told.is_some_and(|told| told != kept.edition())
+            .then(|| (kept.signed().to_owned(), kept.edition(), kept.denied()))
+    }
+
+    /// Tries again to keep what could not be kept; returns true if that went well now.
+    pub(crate) fn keep_again(&self) -> bool {
+        let mut memory = self.memory();
+        let Some(memory) = memory.as_mut().filter(|memory| memory.unwritten) else { return false };
+        let folder = self.folder(&memory.storage).map_err(|error| error.to_string());
+        memory.unwritten = folder.and_then(|folder| memory.kept.write(&folder)).is_err();
+        !memory.unwritten
     }
 
     /// Offers a mesh that another gateway has. This blocks: it verifies, parses and writes.
@@ -202,7 +242,7 @@ impl MeshKeeper {
     /// Returns why it is refused; nothing changes then.
     pub(super) fn offer(&self, text: Vec<u8>) -> Result<News, String> {
         let mut memory = self.memory();
-        let Some(Memory { storage, denied, kept, .. }) = memory.as_mut() else {
+        let Some(Memory { storage, denied, kept, unwritten, .. }) = memory.as_mut() else {
             return Err("no mesh is in force".to_owned());
         };
         let news = match kept.offer(text, denied, clock::now())? {
@@ -214,7 +254,7 @@ impl MeshKeeper {
         if matches!(news, News::Taken(_) | News::Conflict(true)) {
             let folder = self.folder(storage).map_err(|error| error.to_string());
             // The reload that follows tries it again, and says if it cannot be kept.
-            let _ = folder.and_then(|folder| kept.write(&folder));
+            *unwritten = folder.and_then(|folder| kept.write(&folder)).is_err();
         }
         Ok(news)
     }

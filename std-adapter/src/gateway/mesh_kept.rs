@@ -226,7 +226,7 @@ impl Kept {
     }
 
     /// Returns all keys that are denied while this mesh is in force.
-    fn denied(&self) -> Vec<DeniedKey> {
+    pub(super) fn denied(&self) -> Vec<DeniedKey> {
         // It parsed when it was proved.
         let mesh = self.mesh().ok();
         let own = mesh.iter().flat_map(Mesh::denied_keys).map(DeniedKey::from);

@@ -4,6 +4,7 @@ mod address;
 mod buffers;
 mod connection;
 mod control;
+mod denial;
 mod door;
 mod issuers;
 mod leaving;
@@ -37,6 +38,8 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Weak};
 
+use edgetrust_core::mesh::Edition;
+use edgetrust_core::path::DeniedKey;
 use tokio::sync::watch;
 use tracing::info;
 
@@ -45,7 +48,7 @@ pub(crate) use control::PreparedControl;
 pub(crate) use door::{Door, Guest, Turned};
 pub(crate) use leaving::leave_told;
 pub use limits::{Limits, TunnelLimits};
-pub(crate) use mesh_in_force::{MeshKeeper, MeshRemark};
+pub(crate) use mesh_in_force::{MeshKeeper, MeshRemark, log as log_mesh};
 pub(crate) use of_mesh::{MeshText, SiteMesh};
 pub use plan::{CredentialProvider, NoAcme, Plan};
 pub(crate) use plan::{client_auth, tls_settings};
@@ -60,6 +63,7 @@ pub use tunnel::{GatewayError, Tunnel, TunnelKind};
 pub use watched::Watched;
 
 use control::{Control, Dialers};
+use denial::InForce;
 use door::DoorLimits;
 use listener::Tunnels;
 use socket::Listener;
@@ -79,6 +83,7 @@ pub struct Gateway {
     status: Arc<Status>,
     control: Arc<Control>,
     dialers: Dialers,
+    in_force: InForce,
 }
 
 /// A listener's address, with the tunnel's name for port 0: each such tunnel has its own port.
@@ -154,6 +159,7 @@ impl Gateway {
             status: Arc::default(),
             control: Arc::default(),
             dialers: Dialers::default(),
+            in_force: InForce::default(),
         };
         gateway.reload(tunnels, limits).await?;
         Ok(gateway)
@@ -165,10 +171,11 @@ impl Gateway {
     /// # Errors
     /// Fails if an address cannot be listened on or settings are refused; nothing changes then.
     pub async fn reload(&mut self, tunnels: Vec<Tunnel>, limits: Limits) -> Result<(), GatewayError> {
-        let mut routes = routes(tunnels, limits, &self.status)?;
+        let mut routes = routes(tunnels.clone(), limits, &self.status)?;
         // Everything that can fail comes before the first change.
         let bound = self.bind(&routes, &limits).await?;
         self.limits = limits;
+        self.in_force.tunnels = tunnels;
         let shares = routes.values().flatten().map(|route| (route.name.as_str(), route.limits.connections));
         self.shares.set(limits.connections, shares);
         let everywhere: Arc<[Arc<Route>]> = routes.values().flatten().cloned().collect();
@@ -275,8 +282,26 @@ impl Gateway {
     }
 
     /// Puts the control channel of a plan in force, after the tunnels of the same plan.
-    pub(crate) fn speak(&self, control: Option<PreparedControl>) {
+    pub(crate) fn speak(&mut self, control: Option<PreparedControl>) {
+        self.in_force.control = control.as_ref().map(PreparedControl::plan).cloned();
         self.dialers.speak(&self.control, control, &self.limits);
+    }
+
+    /// Denies these keys too, for the tunnels and the control channel as they are. `mesh` is the signed text that denies
+    /// them, which others are to hear of.
+    ///
+    /// # Errors
+    /// Fails if settings are refused; nothing changes then.
+    pub(crate) async fn deny(
+        &mut self,
+        keys: &[DeniedKey],
+        mesh: Option<(String, Edition)>,
+    ) -> Result<(), GatewayError> {
+        let InForce { tunnels, control } = self.in_force.denying(keys, mesh)?;
+        let control = control.map(PreparedControl::new).transpose()?;
+        self.reload(tunnels, self.limits).await?;
+        self.speak(control);
+        Ok(())
     }
 
     /// Waits until another gateway has brought a mesh, which is then to be loaded.

@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 
 use super::control::{ControlPlan, Dial, ShownMesh};
 use super::issuers::{issuers, peers};
+use super::mesh_in_force::MeshRemark;
 use super::of_mesh::{MeshText, SiteMesh};
 use super::plan_error::PlanError;
 use super::shared_trust::{SharedTrust, certificates};
@@ -72,6 +73,8 @@ pub struct Plan {
     pub(crate) control: Option<ControlPlan>,
     /// The mesh in force.
     pub(crate) mesh: Option<MeshStatus>,
+    /// What there is to say of the mesh.
+    pub(crate) remarks: Vec<MeshRemark>,
 }
 
 impl Plan {
@@ -101,7 +104,8 @@ impl Plan {
             None => None,
         };
         let mesh = mesh.as_ref().map(SiteMesh::status);
-        Ok(Self { tunnels, limits: gateway.limits.into(), admin: gateway.admin_listen, control, mesh })
+        let remarks = shared.mesh.as_ref().map(|mesh| mesh.remarks().to_vec()).unwrap_or_default();
+        Ok(Self { tunnels, limits: gateway.limits.into(), admin: gateway.admin_listen, control, mesh, remarks })
     }
 
     /// Makes the plan of the control channel: it listens where tunnels of services do, and dials where they lead.

@@ -6,10 +6,9 @@ use edgetrust_core::config::{AllowedClients, DeniedKey, Gateway, Paths};
 use edgetrust_core::path;
 use edgetrust_core::x509::{Certificate, KeyHash};
 use pki_types::CertificateDer;
-use tracing::{error, info, warn};
 
 use super::Watched;
-use super::mesh_in_force::{MeshKeeper, MeshRemark};
+use super::mesh_in_force::MeshKeeper;
 use super::of_mesh::MeshText;
 use super::plan_error::PlanError;
 use crate::clock;
@@ -39,7 +38,6 @@ impl<'a> SharedTrust<'a> {
         let mesh = gateway.mesh.map(|mesh| MeshText::read(&mesh, &denied_keys, watched, keeper));
         let mesh = mesh.transpose().map_err(PlanError::Mesh)?;
         if let Some(mesh) = &mesh {
-            mesh.remarks().iter().for_each(log);
             let mesh = mesh.open().map_err(PlanError::Mesh)?;
             known_intermediates.extend(mesh.known_intermediates());
             denied_keys.extend(mesh.denied_keys());
@@ -74,15 +72,6 @@ impl<'a> SharedTrust<'a> {
             denied_keys: self.denied_keys.clone(),
             ..anchors.into()
         }
-    }
-}
-
-/// Logs what there is to say of the mesh in force.
-fn log(remark: &MeshRemark) {
-    match remark {
-        MeshRemark::Taken(_) | MeshRemark::Older(_) => info!("gateway.mesh: {remark}"),
-        MeshRemark::Ends(_) => warn!("gateway.mesh: {remark}"),
-        MeshRemark::Refused(_) | MeshRemark::Conflict(_) | MeshRemark::NotKept(_) => error!("gateway.mesh: {remark}"),
     }
 }
 

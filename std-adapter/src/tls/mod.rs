@@ -18,6 +18,8 @@ mod connector;
 #[cfg(feature = "cli")]
 mod control;
 mod credential;
+#[cfg(feature = "cli")]
+mod denials;
 mod handshake;
 #[cfg(feature = "cli")]
 mod observed;

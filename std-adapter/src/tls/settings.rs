@@ -100,6 +100,12 @@ impl fmt::Display for TlsError {
     }
 }
 
+impl From<edgetrust_core::x509::ParseError> for TlsError {
+    fn from(error: edgetrust_core::x509::ParseError) -> Self {
+        Self(rustls::Error::General(error.to_string()))
+    }
+}
+
 impl std::error::Error for TlsError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.0)

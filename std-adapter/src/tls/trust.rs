@@ -132,6 +132,18 @@ impl Generation {
         self.server_issuers.as_deref().map_or(Issuers::Any, Issuers::OneOf)
     }
 
+    /// Returns the settings of this generation.
+    #[cfg(feature = "cli")]
+    pub(super) fn settings(&self) -> TrustSettings {
+        TrustSettings {
+            anchors: self.anchors.borrow_owner().clone(),
+            known_intermediates: self.known_intermediates.borrow_owner().clone(),
+            denied_keys: self.denied_keys.clone(),
+            clients: self.clients.clone(),
+            server_issuers: self.server_issuers.clone(),
+        }
+    }
+
     /// Verifies a path with the core.
     pub(super) fn verify<'p>(
         &'p self,

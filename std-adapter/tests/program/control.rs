@@ -101,6 +101,14 @@ impl Sites {
         Program::start_quietly(&arguments)
     }
 
+    /// Returns what makes openssl a gateway that asks for the control channel.
+    fn arguments(&self, site: &str) -> Vec<String> {
+        let folder = self.folder_of(site);
+        let file = |end: &str| arg(&folder.join(format!("gateway.{site}.example.{end}")));
+        let (cert, key) = (file("pem"), file("key"));
+        ["-cert", &cert, "-cert_chain", &cert, "-key", &key, "-alpn", "edgetrust/1"].map(str::to_owned).into()
+    }
+
     /// Sends a request on a control connection of its own, and returns what comes back until the end.
     fn ask(&self, site: &str, folder: &Path, name: &str, request: &[u8]) -> String {
         self.ask_by(site, folder, name, &["-alpn", "edgetrust/1"], request)
@@ -286,15 +294,14 @@ fn forged_offers_are_refused_and_come_seldom() {
     bring(&first, "409");
 }
 
+/// Whoever has a stolen key takes no place for long, and one whose other end has gone is not in the way.
 #[test]
-fn a_gateway_has_four_connections() {
+fn a_fifth_connection_of_a_gateway_takes_the_place_of_the_first() {
     let sites = Sites::new();
     let c = sites.run("c", None);
     c.wait_for("listening tunnel=feed-in");
-    let b = sites.folder_of("b");
-    let cert = arg(&b.join("gateway.b.example.pem"));
-    let key = arg(&b.join("gateway.b.example.key"));
-    let arguments = ["-cert", &cert, "-cert_chain", &cert, "-key", &key, "-alpn", "edgetrust/1"];
+    let arguments = sites.arguments("b");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut open: Vec<_> = (0..4)
         .map(|_| {
             let mut client = OpensslClient::start(sites.address("c"), &arguments);
@@ -302,13 +309,106 @@ fn a_gateway_has_four_connections() {
             client
         })
         .collect();
-    assert_eq!(sites.ask("c", &b, "gateway.b.example", &get("")), "");
-    c.wait_for("control: refused: too many connections of this gateway");
+    let b = sites.folder_of("b");
+    assert!(sites.ask("c", &b, "gateway.b.example", &get("")).starts_with("HTTP/1.1 200 "));
+    c.wait_for("control: closed for a newer connection of this guest");
+    assert_eq!(open[0].ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), None);
     // Others are not concerned.
     let a = sites.folder_of("a");
     assert!(sites.ask("c", &a, "gateway.a.example", &get("")).starts_with("HTTP/1.1 200 "));
-    open.pop();
-    while sites.ask("c", &b, "gateway.b.example", &get("")).is_empty() {}
+}
+
+/// Somebody with the key of a's gateway sends offers without an end, so that nobody else can offer.
+#[test]
+fn slow_offers_of_one_gateway_hold_up_no_other() {
+    let sites = Sites::new();
+    let c = sites.run("c", None);
+    c.wait_for("listening tunnel=feed-in");
+    let arguments = sites.arguments("a");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let _slow: Vec<_> = (0..4)
+        .map(|_| {
+            let mut client = OpensslClient::start(sites.address("c"), &arguments);
+            assert!(client.ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n").is_some());
+            client.say("PUT /mesh HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{");
+            client
+        })
+        .collect();
+    let stolen = arg(&sites.folder_of("a").join("gateway.a.example.pem"));
+    sites.made.done(&format!("deny --certificate {stolen} --yes"));
+    let b = sites.folder_of("b");
+    let answer = sites.ask("c", &b, "gateway.b.example", &put(&sites.made.read("mesh.signed.json")));
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    c.wait_for("another mesh is in force: sequence 2");
+    c.wait_for("control: closed: ");
+}
+
+#[test]
+fn a_denial_counts_where_the_reload_is_refused_for_another_reason() {
+    let sites = Sites::new();
+    let c = sites.run("c", None);
+    c.wait_for("listening tunnel=feed-in");
+    let b = sites.folder_of("b");
+    let arguments = sites.arguments("b");
+    let arguments: Vec<&str> = arguments[..6].iter().map(String::as_str).collect();
+    let mut session = OpensslClient::start(sites.address("c"), &arguments);
+    assert_eq!(session.ask("x").as_deref(), Some("x"));
+    std::fs::write(sites.folder_of("c").join("gateway.c.example.pem"), "nonsense").unwrap();
+    c.wait_for("reload refused");
+    let stolen = arg(&b.join("gateway.b.example.pem"));
+    sites.made.done(&format!("deny --certificate {stolen} --yes"));
+    let a = sites.folder_of("a");
+    let answer = sites.ask("c", &a, "gateway.a.example", &put(&sites.made.read("mesh.signed.json")));
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    c.wait_for("keys that the refused configuration denies are denied all the same keys=1");
+    assert_eq!(session.ask("x"), None);
+    assert_eq!(OpensslClient::start(sites.address("c"), &arguments).ask("x"), None);
+    // And others hear of it.
+    let answer = sites.ask("c", &a, "gateway.a.example", &get(""));
+    assert!(answer.contains("etag: \"1.2.sha256:"), "{answer}");
+}
+
+#[test]
+fn strangers_hear_nothing_of_the_mesh() {
+    let sites = Sites::new();
+    let c = sites.run("c", None);
+    c.wait_for("listening tunnel=feed-in");
+    let first = sites.made.read("mesh.signed.json");
+    sites.made.done("add --site d=d.example --address d=127.0.0.4 --link d:c:feed");
+    sites.settle("d");
+    let d = sites.folder_of("d");
+    for (request, code) in [(get(""), "403"), (put("{}"), "422"), (get(""), "403")] {
+        let answer = sites.ask("c", &d, "gateway.d.example", &request);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{answer}");
+        assert!(!answer.contains("etag") && !answer.contains("sequence"), "{answer}");
+    }
+    let answer = loop {
+        let answer = sites.ask("c", &d, "gateway.d.example", &put(&first));
+        if !answer.starts_with("HTTP/1.1 429 ") {
+            break answer;
+        }
+    };
+    assert!(answer.starts_with("HTTP/1.1 204 ") && !answer.contains("etag"), "{answer}");
+}
+
+#[test]
+fn two_texts_of_one_sequence_that_gateways_bring_are_told() {
+    let sites = Sites::new();
+    let copy = tempfile::tempdir().unwrap();
+    shell(copy.path(), &format!("cp -a {} mesh", arg(&sites.made.path)));
+    let c = sites.run("c", None);
+    c.wait_for("listening tunnel=feed-in");
+    sites.made.done(&format!("deny --key {SOME_KEY}"));
+    shell(copy.path(), &format!("edgetrust federation deny mesh --key {}", SOME_KEY.replace("2c26", "2c27")));
+    let other = std::fs::read_to_string(copy.path().join("mesh/mesh.signed.json")).unwrap();
+    for (site, text) in [("a", sites.made.read("mesh.signed.json")), ("b", other)] {
+        let answer = sites.ask("c", &sites.folder_of(site), &format!("gateway.{site}.example"), &put(&text));
+        assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+        c.wait_for("reloaded");
+    }
+    drop(c);
+    let c = sites.run("c", None);
+    c.wait_for("two meshes are signed as sequence 2");
 }
 
 #[test]

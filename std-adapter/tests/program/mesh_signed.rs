@@ -271,6 +271,34 @@ fn a_mesh_that_cannot_be_kept_is_in_force_all_the_same() {
     assert!(line.contains("ERROR"), "{line}");
     gateway.wait_for("reloaded");
     TcpStream::connect(gateway.address).unwrap();
+    // Once there is room it is kept, without another change.
+    std::fs::remove_dir_all(site.path("kept/mesh.json.new")).unwrap();
+    gateway.wait_for("the mesh in force is kept now");
+    assert_eq!(site.kept()["signed"], site.made.read("mesh.signed.json"));
+}
+
+#[test]
+fn the_mesh_in_force_goes_along_where_its_folder_is_moved_or_lost() {
+    let site = Site::new();
+    let first = site.made.read("mesh.signed.json");
+    let gateway = site.run();
+    gateway.wait_for("listening");
+    site.made.done(&format!("deny --key {SOME_KEY}"));
+    site.deliver();
+    gateway.wait_for("another mesh is in force: sequence 2");
+    site.write(&first);
+    gateway.wait_for("the mesh file is older");
+    // Another folder in the configuration.
+    let config = std::fs::read_to_string(site.config()).unwrap();
+    std::fs::write(site.config(), config.replace("\"kept\"", "\"moved\"")).unwrap();
+    gateway.wait_for("the mesh file is older than the mesh in force: found sequence 1");
+    let moved: Value = serde_json::from_slice(&std::fs::read(site.path("moved/mesh.json")).unwrap()).unwrap();
+    assert_eq!(moved["signed"], site.made.read("mesh.signed.json"));
+    // A folder that others may write to is not used, and what it had counts.
+    std::fs::set_permissions(site.path("moved"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    gateway.signal("HUP");
+    gateway.wait_for("the mesh in force cannot be kept: ");
+    gateway.wait_for("reloaded");
 }
 
 #[test]

@@ -250,6 +250,14 @@ impl OpensslClient {
         )
     }
 
+    /// Sends `text` alone.
+    #[allow(dead_code, reason = "shared by two test programs")]
+    pub fn say(&mut self, text: &str) {
+        let stdin = self.0.stdin.as_mut().unwrap();
+        // Whoever is refused does not read it.
+        let _ = stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush());
+    }
+
     /// Sends `text` and reads as many octets back; returns `None` if the server has ended the connection.
     pub fn ask(&mut self, text: &str) -> Option<String> {
         let stdin = self.0.stdin.as_mut().unwrap();

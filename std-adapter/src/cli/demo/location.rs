@@ -124,7 +124,7 @@ impl Location {
             watched.note(&file);
             with_config(&file, |config| Loaded::of(config, watched, agents, &keeper))?
         };
-        let mut service = Service::start(load).await?;
+        let mut service = Service::start(load, MeshKeeper::viewer()).await?;
         let (accepts, originates) = (service.local_address("in"), service.local_address("out"));
         let (stop, mut stopped) = oneshot::channel();
         let task = tokio::spawn(async move {

@@ -30,7 +30,7 @@ use crate::tls::{Admission, ServerStream};
 /// The size limit of a request's head, in octets.
 const MAX_HEAD: usize = 8 * 1024;
 /// The time for the head of a request, and for its body.
-const ARRIVAL: Duration = Duration::from_secs(30);
+const ARRIVAL: Duration = Duration::from_secs(20);
 /// The longest wait for another mesh: whoever waits learns within a minute that the network has gone.
 pub(super) const HOLD: Duration = Duration::from_secs(45);
 /// The time after which a connection ends at the next answer: of a gateway, whose handshake shows its present
@@ -60,11 +60,8 @@ pub(in crate::gateway) async fn serve(
         Err(reason) => return warn!(%remote, %peer, "control: refused: {reason}"),
     };
     drop(speaking);
-    let Some(seat) = control.guests.seat(&guest) else {
-        return warn!(%remote, %peer, "control: refused: too many connections of this gateway, or of strangers");
-    };
-    let stranger = guest == Guest::Stranger;
-    let (lifetime, requests) = match stranger {
+    let seat = control.guests.seat(&guest);
+    let (lifetime, requests) = match guest.is_stranger() {
         true => (LIFETIME_OF_STRANGERS, MAX_REQUESTS_OF_STRANGERS),
         false => (LIFETIME, MAX_REQUESTS),
     };
@@ -75,11 +72,24 @@ pub(in crate::gateway) async fn serve(
     http.timer(TokioTimer::new()).header_read_timeout(ARRIVAL).max_buf_size(MAX_HEAD);
     let mut serving = pin!(http.serve_connection(TokioIo::new(stream), answer));
     let mut over = pin!(sleep(lifetime.saturating_add(HOLD).saturating_add(ARRIVAL)));
+    let mut now = control.now.subscribe();
+    // What is in force by now was looked at.
+    now.mark_unchanged();
     loop {
         tokio::select! {
             // What is no HTTP is answered by hyper, and nothing is to be said of it.
             _ = serving.as_mut() => return,
             () = over.as_mut() => return,
+            () = visit.seat.taken() => return info!(%remote, peer = %visit.peer, "control: closed for a newer connection of this guest"),
+            changed = now.changed() => {
+                // Another mesh, or other denials: whoever may no longer speak is cut, whatever it waits for.
+                let speaking = now.borrow_and_update().clone();
+                match speaking.map(|speaking| Guest::of(&speaking, &visit.shown)) {
+                    Some(Ok(_)) if changed.is_ok() => {}
+                    Some(Err(reason)) => return warn!(%remote, peer = %visit.peer, "control: closed: {reason}"),
+                    _ => return,
+                }
+            }
             changed = phase.changed() => {
                 if changed.is_err() || *phase.borrow_and_update() != AddressPhase::Accept {
                     return;
@@ -125,8 +135,12 @@ impl Visit<'_> {
             None => (Answer::text(StatusCode::SERVICE_UNAVAILABLE, "no mesh is in force"), None),
             Some(speaking) => {
                 let answer = self.judged(request, &speaking).await;
-                // What is in force by now.
-                (answer, self.control.speaking().map(|speaking| speaking.shown.tag()))
+                // What is in force by now: news for gateways alone.
+                let now = self
+                    .control
+                    .speaking()
+                    .filter(|speaking| Guest::of(speaking, &self.shown).is_ok_and(|guest| !guest.is_stranger()));
+                (answer, now.map(|speaking| speaking.shown.tag()))
             }
         };
         let kind = if code == StatusCode::OK { "application/jose+json" } else { "text/plain; charset=utf-8" };
@@ -152,7 +166,7 @@ impl Visit<'_> {
         };
         match (request.method(), request.uri().path(), &guest) {
             (&Method::GET, MESH, Guest::Gateway(_)) => self.get(&request, speaking).await,
-            (&Method::GET, MESH, Guest::Stranger) => {
+            (&Method::GET, MESH, Guest::Stranger(_)) => {
                 Answer::text(StatusCode::FORBIDDEN, "no gateway of a site of the mesh in force")
             }
             (&Method::PUT, MESH, _) => self.put(request, speaking, &guest).await,
@@ -186,7 +200,7 @@ impl Visit<'_> {
         // The peer may be the one that the new mesh denies.
         match Guest::of(&now, &self.shown) {
             Ok(Guest::Gateway(_)) => whole(&now.shown),
-            Ok(Guest::Stranger) => Answer::text(StatusCode::FORBIDDEN, "no gateway of a site of the mesh in force"),
+            Ok(Guest::Stranger(_)) => Answer::text(StatusCode::FORBIDDEN, "no gateway of a site of the mesh in force"),
             Err(reason) => self.forbid(&reason),
         }
     }
@@ -197,9 +211,7 @@ impl Visit<'_> {
         if !self.seat.may_offer(Instant::now()) {
             return busy("an offer a second");
         }
-        let Ok(_arriving) = self.control.guests.arriving(guest).try_acquire() else {
-            return busy("others are offering");
-        };
+        let Some(_arrival) = self.control.guests.arrival(&self.seat) else { return busy("another offer arrives") };
         let body = Limited::new(request.into_body(), MAX_SIGNED_MESH).collect();
         let text = match timeout(ARRIVAL, body).await {
             Err(_) => return Answer::text(StatusCode::REQUEST_TIMEOUT, "the body did not arrive"),
@@ -213,6 +225,8 @@ impl Visit<'_> {
                 Answer::of(StatusCode::NO_CONTENT, Bytes::new())
             }
             Ok(News::Conflict(_) | News::Known) => Answer::of(StatusCode::NO_CONTENT, Bytes::new()),
+            // A stranger hears nothing of the mesh in force.
+            Ok(News::Older(_)) if guest.is_stranger() => Answer::text(StatusCode::CONFLICT, "older"),
             Ok(News::Older(reason)) => Answer::text(StatusCode::CONFLICT, reason),
             Err(reason) => {
                 warn!(%remote, %peer, "control: the mesh that was brought is refused: {reason}");

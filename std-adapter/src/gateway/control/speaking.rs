@@ -69,17 +69,23 @@ pub(super) struct Speaking {
 /// A channel that is ready but not yet in force.
 #[derive(Debug)]
 pub(crate) struct PreparedControl {
+    plan: ControlPlan,
     pub(super) speaking: Arc<Speaking>,
     pub(super) dials: Vec<Dial<TlsClient>>,
 }
 
 impl PreparedControl {
+    /// Returns the plan that this was made from.
+    pub(in crate::gateway) fn plan(&self) -> &ControlPlan {
+        &self.plan
+    }
+
     /// Makes all that can fail.
     ///
     /// # Errors
     /// Fails if settings are refused.
     pub(crate) fn new(plan: ControlPlan) -> Result<Self, GatewayError> {
-        let ControlPlan { shown, servers, under_roots, members, issuers, dials, keeper } = plan;
+        let ControlPlan { shown, servers, under_roots, members, issuers, dials, keeper } = plan.clone();
         let servers = servers.into_iter().map(|(tunnel, settings)| {
             let server = TlsServer::for_control(settings).map_err(|error| GatewayError::Tls(tunnel.clone(), error))?;
             Ok((tunnel, server))
@@ -97,6 +103,6 @@ impl PreparedControl {
             issuers,
             keeper,
         };
-        Ok(Self { speaking: Arc::new(speaking), dials: dials.collect::<Result<_, _>>()? })
+        Ok(Self { plan, speaking: Arc::new(speaking), dials: dials.collect::<Result<_, _>>()? })
     }
 }
