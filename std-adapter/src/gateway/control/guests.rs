@@ -266,7 +266,7 @@ mod tests {
         let stranger = |number: u8| Guest::Stranger(KeyHash::new([number; 32]));
         let first: Vec<_> = (0..5).map(|_| guests.seat(&stranger(0))).collect();
         assert!(is_told(&first[0]) && !first[1..].iter().any(is_told));
-        let more: Vec<_> = (1..=12).map(|number| guests.seat(&stranger(number))).collect();
+        let more: Vec<_> = (1..=13).map(|number| guests.seat(&stranger(number))).collect();
         assert!(is_told(&first[1]) && !more.iter().any(is_told));
         drop((first, more));
         assert!(lock(&guests.here).strangers.is_empty());
