@@ -161,7 +161,11 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
             return;
         }
         let mesh = waiting.map(|(text, edition, _)| (text, edition));
-        match self.gateway.deny(&keys, mesh).await {
+        let denied = match self.gateway.deny(&keys, mesh).await {
+            Ok(()) => self.est.deny(&keys).map_err(Failure::from),
+            Err(error) => Err(error.into()),
+        };
+        match denied {
             Ok(()) => {
                 warn!(keys = keys.len(), "keys that the refused configuration denies are denied all the same");
                 self.denied.extend(keys);

@@ -59,6 +59,7 @@ pub(super) async fn serve(
     let shared = &*shared;
     let Common { status, orders, counts } = &common;
     let state = shared.load_full();
+    let tls = state.tls.load_full();
     // Answers are small, and the device waits for them.
     let _ = socket.set_nodelay(true);
     let mut told = None;
@@ -66,7 +67,7 @@ pub(super) async fn serve(
         let accepted = tokio::select! {
             biased;
             turned = guest.shown_out() => return Err(NotAdmitted::Turned(turned)),
-            accepted = state.tls.accept_telling(socket, &mut told) => accepted,
+            accepted = tls.0.accept_telling(socket, &mut told) => accepted,
         };
         let (stream, admission) = accepted.map_err(NotAdmitted::Accept)?;
         guest.stand_up();
@@ -90,7 +91,7 @@ pub(super) async fn serve(
         }
         Err(_) => return common.refuse(remote, &"no handshake within the deadline"),
     };
-    drop(state);
+    drop((state, tls));
     let shown = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
     let (Some(peer), false) = (admission.peer().cloned(), shown.is_empty()) else {
         return common.refuse(remote, &"the device showed no certificate");
@@ -200,7 +201,7 @@ impl Device<'_> {
 
     #[expect(clippy::result_large_err, reason = "an answer is what is wanted, and it is made once a request")]
     fn admit(&self, state: &EstState) -> Result<(), Answer> {
-        state.tls.admit_again(&self.shown).map(drop).map_err(|refusal| not_admitted(&refusal))
+        state.tls.load().0.admit_again(&self.shown).map(drop).map_err(|refusal| not_admitted(&refusal))
     }
 }
 

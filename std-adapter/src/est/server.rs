@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use edgetrust_core::path::DeniedKey;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -123,7 +124,7 @@ impl Server {
             None => acme.home.take().await.map_err(ServerError::Home)?,
         };
         let (credential, certificates) = (tls.credential.clone(), tls.certificates());
-        let tls = TlsServer::new(tls).map_err(ServerError::Tls)?;
+        let tls = ArcSwap::from_pointee((TlsServer::new(tls.clone()).map_err(ServerError::Tls)?, tls));
         let issuer = DeviceIssuer::new(acme, held, self.responders.clone()).map_err(ServerError::Directory)?;
         let listener = match &self.running {
             Some(running) if running.asked == listen => None,
@@ -170,6 +171,20 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// Denies these keys too, for devices that connect, and for those that are connected.
+    ///
+    /// # Errors
+    /// Fails if settings are refused; nothing changes then.
+    pub fn deny(&self, keys: &[DeniedKey]) -> Result<(), ServerError> {
+        let Some(running) = &self.running else { return Ok(()) };
+        let state = running.state.load();
+        let settings = state.tls.load().1.clone().denying(keys);
+        let settings = settings.map_err(|error| ServerError::Tls(error.into()))?;
+        let server = TlsServer::new(settings.clone()).map_err(ServerError::Tls)?;
+        state.tls.store(Arc::new((server, settings)));
+        Ok(())
     }
 
     /// Stops accepting; pending answers end within the drain timeout.

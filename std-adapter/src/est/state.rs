@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use super::authorities::Authorities;
 use super::own_names::OwnNames;
 use super::reenroll::Orders;
@@ -11,7 +13,7 @@ use super::refused::Refused;
 use super::status::Status;
 use crate::acme::DeviceIssuer;
 use crate::gateway::{Door, Limits, Shares, TunnelLimits};
-use crate::tls::TlsServer;
+use crate::tls::{ServerSettings, TlsServer};
 
 /// The default limit of devices admitted at a time; further devices wait until the handshake timeout.
 const CONNECTIONS: usize = 256;
@@ -20,7 +22,8 @@ pub(super) const EST: &str = "est";
 
 /// The state that all connections share; replaced as a whole.
 pub(super) struct EstState {
-    pub(super) tls: TlsServer,
+    /// The server, and the settings that it was made from; replaced where more keys are denied.
+    pub(super) tls: ArcSwap<(TlsServer, ServerSettings)>,
     pub(super) issuer: DeviceIssuer,
     pub(super) authorities: Authorities,
     pub(super) own_names: OwnNames,

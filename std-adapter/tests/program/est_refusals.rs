@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::est::{DEVICE, Location, POST};
+use super::est::{Connection, DEVICE, Location, POST};
 use super::pages::get;
 use super::pki::{Pki, arg};
 use super::refusals_named::{broken, certificate_hash, key_hash};
@@ -107,4 +107,25 @@ fn what_a_request_asks_for_is_cut_and_its_control_characters_are_escaped() {
     let requested = &refusals(&location)[0]["requested"];
     assert_eq!(requested["names"], "DNS=0.example,DNS=1.example,DNS=2.example,DNS=3.example,…");
     assert!(!requested["subject"].as_str().unwrap().contains(char::is_control), "{requested}");
+}
+
+/// The key of a device was stolen, and the same edit has a mistake elsewhere.
+#[test]
+fn a_key_that_a_refused_configuration_denies_is_denied_all_the_same() {
+    let location = Location::new();
+    let mut connection = Connection::open(&location);
+    assert_eq!(connection.get("cacerts").unwrap().0, 200);
+    let file = location.ca.path("gateway.json");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let der = edgetrust::pem::read_certificates(&location.ca.path(&format!("{DEVICE}.pem"))).unwrap()[0].to_vec();
+    let key = edgetrust::core::x509::Certificate::from_der(&der).unwrap().subject_public_key_info();
+    let key = edgetrust::core::x509::KeyHash::of(&key).to_string();
+    config["security"]["tls"]["denied_keys"] = json!([key]);
+    config["security"]["tls"]["server"]["cert_file"] = "/nowhere".into();
+    std::fs::write(&file, config.to_string()).unwrap();
+    location.program.wait_for("reload refused");
+    location.program.wait_for("keys that the refused configuration denies are denied all the same keys=1");
+    assert_eq!(connection.get("cacerts").unwrap().0, 403);
+    location.program.wait_for("est: refused: no longer let in: ");
+    assert!(Connection::open(&location).get("cacerts").is_none());
 }
