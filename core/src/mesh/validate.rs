@@ -198,11 +198,10 @@ fn domains<'a>(mesh: &Mesh<'a>) -> Result<(), MeshError<'a>> {
     )
 }
 
-/// Checks that issuers are CAs, and that no two sites have one key. Hashes are compared by their first 64 bits: keys that
-/// have these in common are not met by chance, and refusing them harms nobody.
+/// Checks that issuers are CAs, and that no two sites have one key.
 #[inline(never)]
 fn issuers<'a>(mesh: &Mesh<'a>) -> Result<(), MeshError<'a>> {
-    let mut all = heapless::Vec::<(u64, usize), MAX_OF_ALL_SITES>::new();
+    let mut all = heapless::Vec::<Key, MAX_OF_ALL_SITES>::new();
     each_of_sites(
         mesh,
         |site| (site.issuers, "issuers"),
@@ -212,10 +211,11 @@ fn issuers<'a>(mesh: &Mesh<'a>) -> Result<(), MeshError<'a>> {
                 SiteIssuer::Key(hash) => hash,
             };
             let full = |_| reader.refuse(MORE, "at most 2048 issuers of all sites");
-            all.push((first_bits(&hash), at.offset)).map_err(full)
+            all.push(Key::new(&hash, at.offset)).map_err(full)
         },
     )?;
-    let Some(twice) = last_of_equals(&mut all) else { return Ok(()) };
+    let hashes = || mesh.sites.iter().flat_map(|site| site.issuers.iter()).map(|at| at.issuer.key_hash());
+    let Some(twice) = second_of_equals(&mut all, hashes) else { return Ok(()) };
     each_of_sites(
         mesh,
         |site| (site.issuers, "issuers"),
@@ -234,12 +234,13 @@ fn found<'a>(issuer: &SiteIssuer<'a>) -> Found<'a> {
 
 #[inline(never)]
 fn denied_keys<'a>(mesh: &Mesh<'a>) -> Result<(), MeshError<'a>> {
-    let mut all = heapless::Vec::<(u64, usize), { MAX_DENIED_KEYS as usize }>::new();
+    let mut all = heapless::Vec::<Key, { MAX_DENIED_KEYS as usize }>::new();
     for denied in mesh.denied_keys.iter() {
-        let pushed = all.push((first_bits(&denied.key()), denied.key_offset)).is_ok();
+        let pushed = all.push(Key::new(&denied.key(), denied.key_offset)).is_ok();
         debug_assert!(pushed, "the list has at most MAX_DENIED_KEYS");
     }
-    let Some(twice) = last_of_equals(&mut all) else { return Ok(()) };
+    let hashes = || mesh.denied_keys.iter().map(|denied| Some(denied.key()));
+    let Some(twice) = second_of_equals(&mut all, hashes) else { return Ok(()) };
     let mut list = mesh.denied_keys.at(&[Segment::Key("denied_keys")]);
     while let Some(denied) = list.try_next()? {
         if denied.key_offset == twice {
@@ -249,15 +250,73 @@ fn denied_keys<'a>(mesh: &Mesh<'a>) -> Result<(), MeshError<'a>> {
     Ok(())
 }
 
-fn first_bits(hash: &KeyHash) -> u64 {
-    hash.octets().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+/// A key while keys are compared. A whole hash would take twice the stack.
+struct Key {
+    /// 64 bits of the hash.
+    bits: u64,
+    /// The place of the key in the text.
+    offset: u32,
+    /// Equal for keys whose hashes have the same bits before these.
+    group: u32,
 }
 
-/// Returns the offset of a key that another one before it equals.
-fn last_of_equals(all: &mut [(u64, usize)]) -> Option<usize> {
-    all.sort_unstable();
-    let mut pairs = all.iter().zip(all.iter().skip(1));
-    pairs.find(|((one, _), (other, _))| one == other).map(|(_, (_, offset))| *offset)
+/// The parts of 64 bits that a hash has.
+const PARTS: usize = 4;
+
+impl Key {
+    fn new(hash: &KeyHash, offset: usize) -> Self {
+        Self { bits: bits(hash, 0), offset: u32::try_from(offset).unwrap_or(u32::MAX), group: 0 }
+    }
+}
+
+/// Returns one part of a hash.
+fn bits(hash: &KeyHash, part: usize) -> u64 {
+    let (parts, _) = hash.octets().as_chunks();
+    parts.get(part).map_or(0, |octets| u64::from_be_bytes(*octets))
+}
+
+/// Returns the offset of a key that another one before it equals. `keys` are in the order of the text, and so are the
+/// hashes that `hashes` returns.
+///
+/// Hashes are compared part by part. Most meshes need the first part alone. Whoever makes keys with equal first parts,
+/// which takes about 2^32 attempts, makes this read the list three times more, and sort it four times more.
+#[inline(never)]
+fn second_of_equals<I>(keys: &mut [Key], hashes: impl Fn() -> I) -> Option<usize>
+where
+    I: Iterator<Item = Option<KeyHash>>,
+{
+    for part in 1..=PARTS {
+        if !form_groups(keys) {
+            return None;
+        }
+        if part < PARTS {
+            keys.sort_unstable_by_key(|key| key.offset);
+            for (key, hash) in keys.iter_mut().zip(hashes()) {
+                // Every certificate was looked at.
+                key.bits = hash.map_or(0, |hash| bits(&hash, part));
+            }
+        }
+    }
+    let pairs = keys.iter().zip(keys.iter().skip(1));
+    let seconds = pairs.filter(|(one, other)| one.group == other.group).map(|(_, second)| second.offset);
+    seconds.min().and_then(|offset| usize::try_from(offset).ok())
+}
+
+/// Sorts keys, and makes a group of those that were of one group and have equal bits. Returns whether a group has two.
+fn form_groups(keys: &mut [Key]) -> bool {
+    keys.sort_unstable_by_key(|key| (key.group, key.bits, key.offset));
+    let (mut last, mut group, mut equal) = (None, 0_u32, false);
+    for key in keys {
+        let this = Some((key.group, key.bits));
+        if this == last {
+            equal = true;
+        } else {
+            group = group.saturating_add(1);
+        }
+        last = this;
+        key.group = group;
+    }
+    equal
 }
 
 /// Calls `each` for the elements of one list of each site.

@@ -226,6 +226,53 @@ fn one_key_is_one_issuer_whatever_the_certificate() {
     assert!(error.ends_with("expected a key of no other issuer"), "{error}");
 }
 
+/// Returns the text of a hash whose octets are zeros but for one.
+fn nearly_zero(octet: usize, value: u8) -> String {
+    let mut octets = [0; 32];
+    octets[octet] = value;
+    KeyHash::new(octets).to_string()
+}
+
+#[test]
+fn hashes_are_compared_whole() {
+    // All but one have the same first 64 bits.
+    let keys: Vec<_> = [0, 7, 8, 15, 16, 23, 24, 31].into_iter().map(|octet| nearly_zero(octet, 1)).collect();
+    let denied = |keys: &[String]| {
+        let list: Vec<_> = keys.iter().map(|key| format!(r#"{{"key": "{key}"}}"#)).collect();
+        text(&[(r#""denied_keys": ["#, &format!(r#""denied_keys": [{}, "#, list.join(", ")))])
+    };
+    let issuers = |keys: &[String]| text(&[(r#"["@hash3"]"#, &format!("[\"{}\"]", keys.join("\", \"")))]);
+    for (list, expected) in [
+        (&denied as &dyn Fn(&[String]) -> String, "denied_keys[7].key: found a hash, expected each key once"),
+        (&issuers, "sites[0].issuers[7]: found a hash, expected a key of no other issuer"),
+    ] {
+        let good = list(&keys);
+        assert!(Mesh::parse(good.as_bytes()).is_ok(), "{:?}", Mesh::parse(good.as_bytes()));
+        for twice in 0..7 {
+            let mut keys = keys.clone();
+            keys[7] = keys[twice].clone();
+            let text = list(&keys);
+            assert_eq!(Mesh::parse(text.as_bytes()).map(|_| ()).unwrap_err().to_string(), expected);
+        }
+    }
+}
+
+#[test]
+fn a_thousand_keys_with_equal_first_bits_are_told_apart() {
+    let keys: Vec<_> = (0..1_023_u16)
+        .map(|number| {
+            let mut octets = [0; 32];
+            octets[30..].copy_from_slice(&number.to_be_bytes());
+            format!(r#"{{"key": "{}"}}"#, KeyHash::new(octets))
+        })
+        .collect();
+    let good = text(&[(r#""denied_keys": ["#, &format!(r#""denied_keys": [{}, "#, keys.join(", ")))]);
+    assert!(Mesh::parse(good.as_bytes()).is_ok());
+    let bad = good.replace(&keys[1_000], &keys[7]);
+    let error = Mesh::parse(bad.as_bytes()).map(|_| ()).unwrap_err().to_string();
+    assert_eq!(error, "denied_keys[1000].key: found a hash, expected each key once");
+}
+
 #[test]
 fn certificates_are_of_cas() {
     let leaf = base64(&Ca::root(leaf_params("Leaf")).der);

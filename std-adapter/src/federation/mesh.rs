@@ -127,7 +127,7 @@ impl Mesh {
         Ok(mesh)
     }
 
-    /// Returns the file's text, sites in the order of their names.
+    /// Returns the file's text, sites in the order of their names. It is indented if it fits so.
     ///
     /// # Errors
     /// Fails if the mesh is not valid or too large.
@@ -135,6 +135,10 @@ impl Mesh {
         self.check()?;
         let mut text = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
         text.push('\n');
+        if text.len() > MAX_TEXT {
+            // Whoever wrote the file by a program may have left out the spaces.
+            text = serde_json::to_string(self).map_err(|error| error.to_string())?;
+        }
         if text.len() > MAX_TEXT {
             return Err(format!("the mesh has {} octets, expected at most {MAX_TEXT}", text.len()));
         }
@@ -373,6 +377,22 @@ mod tests {
         let read = Mesh::parse(text.as_bytes()).unwrap();
         assert_eq!(read.site_names().collect::<Vec<_>>(), ["a", "b"]);
         assert!(!text.contains('\\'), "{text}");
+    }
+
+    #[test]
+    fn a_mesh_that_fits_only_without_indentation_is_written_so() {
+        let mut mesh = mesh();
+        let link = || Link { service: "feed".to_owned(), from: vec!["a".to_owned()], to: vec!["b".to_owned()] };
+        mesh.links = (0..10_000).map(|_| link()).collect();
+        let indented = serde_json::to_string_pretty(&mesh).unwrap();
+        assert!(indented.len() > MAX_TEXT, "{}", indented.len());
+        let text = mesh.text().unwrap();
+        assert!(text.len() <= MAX_TEXT && !text.contains('\n'), "{}", text.len());
+        assert_eq!(Mesh::parse(text.as_bytes()).unwrap().links.len(), mesh.links.len());
+        mesh.links = (0..40_000).map(|_| link()).collect();
+        let length = serde_json::to_string(&mesh).unwrap().len();
+        let expected = format!("the mesh has {length} octets, expected at most {MAX_TEXT}");
+        assert_eq!(mesh.text().unwrap_err(), expected);
     }
 
     #[test]

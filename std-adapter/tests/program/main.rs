@@ -7,6 +7,7 @@ mod components;
 mod config;
 mod constraints;
 mod control;
+mod control_servers;
 mod demo;
 mod documents;
 mod est;

@@ -1,94 +1,116 @@
 //! Keeps a connection to another gateway: brings what that one lacks, and asks for what this one lacks.
+//!
+//! The other side may be faulty, or somebody else with its key. So requests keep their distance, what answers one is
+//! bounded, a mesh is brought once on each connection, and whatever leads nowhere ends the connection: the next one comes
+//! after a wait that doubles.
 
-use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgetrust_core::mesh::MAX_SIGNED_MESH;
-use http_body_util::{BodyExt, Full, Limited};
+use edgetrust_core::mesh::{Edition, MAX_SIGNED_MESH};
+use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{CONTENT_TYPE, HOST, IF_NONE_MATCH};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
+use super::allowance::{Allowance, Allowed};
+use super::body;
 use super::channel::Control;
+use super::ended::{Ended, shown};
 use super::server::{HOLD, MESH};
 use super::speaking::{Dial, Speaking};
 use crate::gateway::mesh_in_force::News;
 use crate::gateway::target;
-use crate::tls::{AcceptError, TlsClient, speaks_control};
+use crate::tls::{TlsClient, speaks_control};
 
 /// The waits after a failure, which double from the first to the last.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LAST_WAIT: Duration = Duration::from_secs(60);
-/// The wait where the other side does not know the control channel.
-const UNKNOWN_WAIT: Duration = Duration::from_secs(6 * 3600);
+/// The wait where the other side does not know the control channel: its program may be updated after this one.
+const UNKNOWN_WAIT: Duration = Duration::from_secs(3600);
 /// The wait where nothing can be agreed on for now.
 const PAUSE: Duration = Duration::from_secs(10);
 /// The time for an answer, beyond what the other side holds it back, and for its body.
 const ARRIVAL: Duration = Duration::from_secs(15);
 /// Gateways are dialled one after the other, at this distance.
 const APART: Duration = Duration::from_millis(5);
+/// The least time between two requests.
+const BETWEEN: Duration = Duration::from_secs(1);
+/// A connection that lasted for so long was a good one.
+const GOOD: Duration = Duration::from_secs(60);
+/// Whoever waits for less than this was not waiting for another mesh.
+const AT_ONCE: Duration = Duration::from_secs(HOLD.as_secs() / 2);
 
-/// The reason that a connection has ended.
-enum Ended {
-    /// The other side does not know the control channel.
-    Unknown,
-    Target(io::Error),
-    Tls(AcceptError),
-    Http(hyper::Error),
-    Silent(Duration),
-    /// The other side's answer has another meaning than all that is known.
-    Answer(StatusCode),
-    Body(String),
-}
-
-impl fmt::Display for Ended {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown => f.write_str("it does not know edgetrust/1"),
-            Self::Target(error) => write!(f, "it cannot be reached: {error}"),
-            Self::Tls(error) => write!(f, "no handshake: {error}"),
-            Self::Http(error) => write!(f, "the connection has ended: {error}"),
-            Self::Silent(time) => write!(f, "no answer within {time:?}"),
-            Self::Answer(code) => write!(f, "it answers {code}"),
-            Self::Body(error) => write!(f, "its answer: {error}"),
-        }
-    }
+/// How a connection went.
+#[derive(Debug, Default)]
+struct Course {
+    /// The time when the other side agreed to speak.
+    since: Option<Instant>,
+    /// True if the other side has waited for another mesh.
+    waited: bool,
 }
 
 /// Keeps the connection until it is aborted, or the control channel is switched off.
 pub(super) async fn keep(dial: Dial<TlsClient>, control: Arc<Control>, number: u32, patience: Duration) {
     sleep(APART.saturating_mul(number)).await;
-    let (mut wait, mut last) = (FIRST_WAIT, String::new());
+    // The failures in a row, and the last one that was warned of.
+    let (mut failures, mut told) = (0_u32, String::new());
     loop {
-        let mut spoke = false;
-        let Err(ended) = visit(&dial, &control, patience, &mut spoke).await else { return };
-        let (tunnel, address) = (&dial.tunnel, &dial.address);
-        if spoke {
-            (wait, last) = (FIRST_WAIT, String::new());
+        let mut course = Course::default();
+        let Err(ended) = visit(&dial, &control, patience, &mut course).await else { return };
+        let (tunnel, address, reason) = (&dial.tunnel, &dial.address, ended.to_string());
+        let lasted = course.since.is_some_and(|since| since.elapsed() >= GOOD);
+        let good = (course.waited || lasted) && !ended.is_fault();
+        if course.waited || good {
+            failures = 0;
         }
-        let reason = ended.to_string();
-        match ended {
+        failures = failures.saturating_add(1);
+        match &ended {
             Ended::Unknown => info!(%tunnel, %address, "control: {reason}"),
             // A restart there, or the end of the connection's time.
-            _ if spoke => debug!(%tunnel, %address, "control: {reason}"),
-            _ if reason != last => warn!(%tunnel, %address, "control: {reason}"),
-            _ => {}
+            _ if good => {
+                debug!(%tunnel, %address, "control: {reason}");
+                told.clear();
+            }
+            ended if failures <= ended.tolerated() || reason == told => debug!(%tunnel, %address, "control: {reason}"),
+            ended => {
+                match ended {
+                    Ended::Refused(reason) => {
+                        warn!(%tunnel, %address, "control: the mesh that was fetched is refused: {reason}");
+                    }
+                    Ended::Refuses(reason) => {
+                        warn!(%tunnel, %address, "control: it refuses the mesh in force here: {reason}");
+                    }
+                    _ => warn!(%tunnel, %address, "control: {reason}"),
+                }
+                told = reason;
+            }
         }
-        let unknown = matches!(ended, Ended::Unknown);
-        last = reason;
-        sleep(if unknown { UNKNOWN_WAIT } else { wait }).await;
-        wait = wait.saturating_mul(2).min(LAST_WAIT);
+        sleep(wait_after(&ended, failures)).await;
     }
 }
 
-/// Connects, and speaks until the connection ends. `spoke` becomes true when the other side agrees to that.
-async fn visit(dial: &Dial<TlsClient>, control: &Control, patience: Duration, spoke: &mut bool) -> Result<(), Ended> {
+/// Returns the wait after so many failures in a row.
+fn wait_after(ended: &Ended, failures: u32) -> Duration {
+    match ended {
+        Ended::Unknown => UNKNOWN_WAIT,
+        // Somebody has to do something before this changes.
+        Ended::Refused(_) | Ended::Refuses(_) => LAST_WAIT,
+        _ => FIRST_WAIT.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(LAST_WAIT),
+    }
+}
+
+/// Connects, and speaks until the connection ends.
+async fn visit(
+    dial: &Dial<TlsClient>,
+    control: &Control,
+    patience: Duration,
+    course: &mut Course,
+) -> Result<(), Ended> {
     let connected = async {
         let socket = target::connect(&dial.address, target::share_of(patience)).await.map_err(Ended::Target)?;
         dial.tls.connect(dial.server_name.clone(), socket).await.map_err(Ended::Tls)
@@ -99,11 +121,14 @@ async fn visit(dial: &Dial<TlsClient>, control: &Control, patience: Duration, sp
     if !speaks_control(stream.get_ref().1) {
         return Err(Ended::Unknown);
     }
-    *spoke = true;
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(Ended::Http)?;
+    course.since = Some(Instant::now());
+    let allowance = Allowance::new();
+    let stream = TokioIo::new(Allowed::new(stream, allowance.clone()));
+    let (sender, connection) = handshake(stream).await.map_err(Ended::Http)?;
     let mut connection = Box::pin(connection);
     let host = dial.server_name.to_str().into_owned();
-    let mut talk = std::pin::pin!(talk(&mut sender, control, dial, &host));
+    let mut talk = Talk { sender, allowance, control, dial, host, course, next: Instant::now(), brought: None };
+    let mut talk = std::pin::pin!(talk.run());
     let ended = tokio::select! {
         ended = talk.as_mut() => return ended,
         ended = connection.as_mut() => ended,
@@ -117,82 +142,115 @@ async fn visit(dial: &Dial<TlsClient>, control: &Control, patience: Duration, sp
     }
 }
 
-/// Asks for the other side's mesh again and again. Returns if the control channel is switched off.
-async fn talk(
-    sender: &mut SendRequest<Full<Bytes>>,
-    control: &Control,
-    dial: &Dial<TlsClient>,
-    host: &str,
-) -> Result<(), Ended> {
-    let (tunnel, address) = (&dial.tunnel, &dial.address);
-    loop {
-        let Some(speaking) = control.speaking() else { return Ok(()) };
-        let get = Request::builder().method(Method::GET).uri(MESH).header(HOST, host);
-        let get = get.header(IF_NONE_MATCH, speaking.shown.tag()).body(Full::default());
-        let response = ask(sender, get, HOLD.saturating_add(ARRIVAL)).await?;
+/// What is said on one connection.
+struct Talk<'a> {
+    sender: SendRequest<Full<Bytes>>,
+    allowance: Allowance,
+    control: &'a Control,
+    dial: &'a Dial<TlsClient>,
+    host: String,
+    course: &'a mut Course,
+    /// The time before which no other request is sent.
+    next: Instant,
+    /// The mesh that was brought last, and the answer.
+    brought: Option<(Edition, StatusCode)>,
+}
+
+impl Talk<'_> {
+    /// Asks for the other side's mesh again and again. Returns if the control channel is switched off.
+    async fn run(&mut self) -> Result<(), Ended> {
+        let (tunnel, address) = (&self.dial.tunnel, &self.dial.address);
+        let mut was_known = false;
+        loop {
+            sleep_until(self.next).await;
+            let Some(speaking) = self.control.speaking() else { return Ok(()) };
+            let get = Request::builder().method(Method::GET).uri(MESH).header(HOST, &self.host);
+            let get = get.header(IF_NONE_MATCH, speaking.shown.tag()).body(Full::default());
+            let since = Instant::now();
+            let response = self.ask(get, HOLD.saturating_add(ARRIVAL)).await?;
+            match response.status() {
+                StatusCode::NOT_MODIFIED if since.elapsed() < AT_ONCE => return Err(Ended::AtOnce),
+                StatusCode::NOT_MODIFIED => self.course.waited = true,
+                StatusCode::OK => match self.control.judge(&speaking, whole(response).await?).await {
+                    Ok(News::Taken(edition)) => {
+                        info!(%tunnel, %address, "control: another mesh was fetched: {edition}");
+                        // It comes into force with a reload, which dials anew.
+                        sleep(PAUSE).await;
+                    }
+                    Ok(News::Conflict(true) | News::Known) if was_known => return Err(Ended::Known),
+                    Ok(News::Conflict(true) | News::Known) => {
+                        was_known = true;
+                        sleep(PAUSE).await;
+                    }
+                    Ok(News::Older(_) | News::Conflict(false)) => self.bring(&speaking, StatusCode::OK).await?,
+                    Err(reason) => return Err(Ended::Refused(shown(&reason))),
+                },
+                // The other side does not know this gateway yet.
+                StatusCode::FORBIDDEN => self.bring(&speaking, StatusCode::FORBIDDEN).await?,
+                other => return Err(Ended::Answer(other)),
+            }
+        }
+    }
+
+    /// Brings the mesh in force after an answer that asks for it, once.
+    async fn bring(&mut self, speaking: &Speaking, asked: StatusCode) -> Result<(), Ended> {
+        let edition = speaking.shown.edition;
+        if let Some((_, answer)) = self.brought.filter(|(brought, _)| *brought == edition) {
+            return Err(Ended::InVain(answer, asked));
+        }
+        let put = Request::builder().method(Method::PUT).uri(MESH).header(HOST, &self.host);
+        let put = put.header(CONTENT_TYPE, "application/jose+json");
+        let put = put.body(Full::new(Bytes::copy_from_slice(speaking.shown.text.as_bytes())));
+        let response = self.ask(put, ARRIVAL.saturating_add(ARRIVAL)).await?;
+        let (tunnel, address) = (&self.dial.tunnel, &self.dial.address);
         match response.status() {
-            StatusCode::NOT_MODIFIED => {}
-            StatusCode::OK => match control.judge(&speaking, body(response).await?).await {
-                Ok(News::Taken(edition)) => {
-                    info!(%tunnel, %address, "control: another mesh was fetched: {edition}");
-                    // It comes into force with a reload, which dials anew.
-                    sleep(PAUSE).await;
-                }
-                Ok(News::Conflict(true) | News::Known) => sleep(PAUSE).await,
-                Ok(News::Older(_) | News::Conflict(false)) => bring(sender, &speaking, dial, host).await?,
-                Err(reason) => {
-                    warn!(%tunnel, %address, "control: the mesh that was fetched is refused: {reason}");
-                    sleep(LAST_WAIT).await;
-                }
-            },
-            // The other side does not know this gateway yet.
-            StatusCode::FORBIDDEN => bring(sender, &speaking, dial, host).await?,
+            StatusCode::NO_CONTENT => debug!(%tunnel, %address, "control: brought the mesh"),
+            // It has another one by now, and is asked for that.
+            StatusCode::CONFLICT => {}
+            StatusCode::TOO_MANY_REQUESTS => return Err(Ended::Busy),
+            StatusCode::UNPROCESSABLE_ENTITY => {
+                return Err(Ended::Refuses(shown(&String::from_utf8_lossy(&whole(response).await?))));
+            }
             other => return Err(Ended::Answer(other)),
         }
+        self.brought = Some((edition, response.status()));
+        Ok(())
+    }
+
+    /// Sends a request, not too soon after the last one.
+    async fn ask(
+        &mut self,
+        request: Result<Request<Full<Bytes>>, hyper::http::Error>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, Ended> {
+        let request = request.map_err(Ended::Request)?;
+        sleep_until(self.next).await;
+        let now = Instant::now();
+        self.next = now.checked_add(BETWEEN).unwrap_or(now);
+        self.allowance.renew();
+        let asked = async {
+            self.sender.ready().await?;
+            self.sender.send_request(request).await
+        };
+        timeout(patience, asked).await.map_err(|_| Ended::Silent(patience))?.map_err(Ended::Http)
     }
 }
 
-/// Brings the mesh in force.
-async fn bring(
-    sender: &mut SendRequest<Full<Bytes>>,
-    speaking: &Speaking,
-    dial: &Dial<TlsClient>,
-    host: &str,
-) -> Result<(), Ended> {
-    let put = Request::builder().method(Method::PUT).uri(MESH).header(HOST, host);
-    let put = put.header(CONTENT_TYPE, "application/jose+json");
-    let put = put.body(Full::new(Bytes::copy_from_slice(speaking.shown.text.as_bytes())));
-    let response = ask(sender, put, ARRIVAL.saturating_add(ARRIVAL)).await?;
-    let (tunnel, address, code) = (&dial.tunnel, &dial.address, response.status());
-    match code {
-        StatusCode::NO_CONTENT => debug!(%tunnel, %address, "control: brought the mesh"),
-        StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS => sleep(PAUSE).await,
-        StatusCode::UNPROCESSABLE_ENTITY => {
-            let reason = String::from_utf8_lossy(&body(response).await?).trim().escape_debug().to_string();
-            warn!(%tunnel, %address, "control: it refuses the mesh in force here: {reason}");
-            sleep(LAST_WAIT).await;
-        }
-        other => return Err(Ended::Answer(other)),
+/// Reads the body of an answer.
+async fn whole(response: Response<Incoming>) -> Result<Vec<u8>, Ended> {
+    let read = body::read(response.into_body(), MAX_SIGNED_MESH);
+    timeout(ARRIVAL, read).await.map_err(|_| Ended::Silent(ARRIVAL))?.map_err(Ended::Body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_minute() {
+        let wait = |failures| wait_after(&Ended::AtOnce, failures).as_secs();
+        assert_eq!([1, 2, 3, 4, 5, 6, 7, 99, u32::MAX].map(wait), [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(wait_after(&Ended::Refuses(String::new()), 1), LAST_WAIT);
+        assert_eq!(wait_after(&Ended::Unknown, 9), Duration::from_secs(3600));
     }
-    Ok(())
-}
-
-async fn ask(
-    sender: &mut SendRequest<Full<Bytes>>,
-    request: Result<Request<Full<Bytes>>, hyper::http::Error>,
-    patience: Duration,
-) -> Result<Response<Incoming>, Ended> {
-    let request = request.map_err(|error| Ended::Body(error.to_string()))?;
-    let asked = async {
-        sender.ready().await?;
-        sender.send_request(request).await
-    };
-    timeout(patience, asked).await.map_err(|_| Ended::Silent(patience))?.map_err(Ended::Http)
-}
-
-/// Reads a body whole.
-async fn body(response: Response<Incoming>) -> Result<Vec<u8>, Ended> {
-    let read = Limited::new(response.into_body(), MAX_SIGNED_MESH).collect();
-    let read = timeout(ARRIVAL, read).await.map_err(|_| Ended::Silent(ARRIVAL))?;
-    Ok(read.map_err(|error| Ended::Body(error.to_string()))?.to_bytes().to_vec())
 }

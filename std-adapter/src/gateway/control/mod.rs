@@ -10,9 +10,12 @@
 //!
 //! Both answer with the edition in force as `ETag` (RFC 9110 section 8.8.3).
 
+mod allowance;
+mod body;
 mod channel;
 mod dialer;
 mod dialers;
+mod ended;
 mod guests;
 mod server;
 mod speaking;

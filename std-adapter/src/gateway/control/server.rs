@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use edgetrust_core::mesh::MAX_SIGNED_MESH;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
 use hyper::service::service_fn;
@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
+use super::body;
 use super::channel::Control;
 use super::guests::{Guest, NoGuest, Seat};
 use super::speaking::{ShownMesh, Speaking};
@@ -212,11 +213,10 @@ impl Visit<'_> {
             return busy("an offer a second");
         }
         let Some(_arrival) = self.control.guests.arrival(&self.seat) else { return busy("another offer arrives") };
-        let body = Limited::new(request.into_body(), MAX_SIGNED_MESH).collect();
-        let text = match timeout(ARRIVAL, body).await {
+        let text = match timeout(ARRIVAL, body::read(request.into_body(), MAX_SIGNED_MESH)).await {
             Err(_) => return Answer::text(StatusCode::REQUEST_TIMEOUT, "the body did not arrive"),
             Ok(Err(error)) => return Answer::text(StatusCode::PAYLOAD_TOO_LARGE, error),
-            Ok(Ok(body)) => body.to_bytes().to_vec(),
+            Ok(Ok(text)) => text,
         };
         let (remote, peer) = (&self.remote, &self.peer);
         match self.control.judge(speaking, text).await {
