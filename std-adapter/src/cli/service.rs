@@ -124,14 +124,13 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         let mut est = est::Server::new(agents.responders().clone());
         let devices = est.prepare(devices).await?;
         let control = plan.control.map(PreparedControl::new).transpose()?;
-        let mut gateway = Gateway::start(plan.tunnels, plan.limits).await?;
+        let gateway = Gateway::start(plan.tunnels, plan.limits, control).await?;
         let pages = match plan.admin {
             Some(address) => Some(serve_pages(address, &gateway, &agents, &est).await?),
             None => None,
         };
         agents.commit(prepared);
         est.commit(devices);
-        gateway.speak(control);
         let denied = agents.denied_keys().to_vec();
         let service = Self { gateway, est, agents, watched, pages, load, again: None, keeper, denied };
         service.tell(plan.mesh, &plan.remarks);

@@ -146,11 +146,16 @@ fn door_limits(routes: &[Arc<Route>]) -> DoorLimits {
 }
 
 impl Gateway {
-    /// Listens on every address, then serves all tunnels.
+    /// Listens on every address, then serves all tunnels. The control channel is there from the first connection on:
+    /// whoever finds none does not ask again soon.
     ///
     /// # Errors
     /// Fails if an address cannot be listened on or settings are refused; no tunnel is served then.
-    pub async fn start(tunnels: Vec<Tunnel>, limits: Limits) -> Result<Self, GatewayError> {
+    pub(crate) async fn start(
+        tunnels: Vec<Tunnel>,
+        limits: Limits,
+        control: Option<PreparedControl>,
+    ) -> Result<Self, GatewayError> {
         let mut gateway = Self {
             listeners: HashMap::new(),
             closed: Vec::new(),
@@ -161,7 +166,9 @@ impl Gateway {
             dialers: Dialers::default(),
             in_force: InForce::default(),
         };
+        gateway.control.speak(control.as_ref().map(PreparedControl::speaking));
         gateway.reload(tunnels, limits).await?;
+        gateway.speak(control);
         Ok(gateway)
     }
 

@@ -250,6 +250,15 @@ impl OpensslClient {
         )
     }
 
+    /// Returns what comes until the server ends the connection.
+    #[allow(dead_code, reason = "shared by two test programs")]
+    pub fn rest(&mut self) -> String {
+        let mut rest = String::new();
+        // Whatever is no text has been said before the end.
+        let _ = self.0.stdout.as_mut().unwrap().read_to_string(&mut rest);
+        rest
+    }
+
     /// Sends `text` alone.
     #[allow(dead_code, reason = "shared by two test programs")]
     pub fn say(&mut self, text: &str) {

@@ -34,7 +34,7 @@ impl Default for Control {
 
 impl Control {
     /// Puts a channel in force, or none.
-    pub(super) fn speak(&self, speaking: Option<Arc<Speaking>>) {
+    pub(in crate::gateway) fn speak(&self, speaking: Option<Arc<Speaking>>) {
         self.now.send_replace(speaking);
     }
 

@@ -30,8 +30,8 @@ use crate::tls::{TlsClient, speaks_control};
 /// The waits after a failure, which double from the first to the last.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LAST_WAIT: Duration = Duration::from_secs(60);
-/// The wait where the other side does not know the control channel: its program may be updated after this one.
-const UNKNOWN_WAIT: Duration = Duration::from_secs(3600);
+/// The longest wait where the other side does not know the control channel: its program may be updated after this one.
+const LAST_UNKNOWN_WAIT: Duration = Duration::from_secs(3600);
 /// The wait where nothing can be agreed on for now.
 const PAUSE: Duration = Duration::from_secs(10);
 /// The time for an answer, beyond what the other side holds it back, and for its body.
@@ -96,11 +96,12 @@ pub(super) async fn keep(dial: Dial<TlsClient>, control: Arc<Control>, number: u
 
 /// Returns the wait after so many failures in a row.
 fn wait_after(ended: &Ended, failures: u32) -> Duration {
+    let doubled = |first: Duration| first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
     match ended {
-        Ended::Unknown => UNKNOWN_WAIT,
+        Ended::Unknown => doubled(LAST_WAIT).min(LAST_UNKNOWN_WAIT),
         // Somebody has to do something before this changes.
         Ended::Refused(_) | Ended::Refuses(_) => LAST_WAIT,
-        _ => FIRST_WAIT.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(LAST_WAIT),
+        _ => doubled(FIRST_WAIT).min(LAST_WAIT),
     }
 }
 

@@ -57,7 +57,7 @@ pub(in crate::gateway) struct Dial<T> {
 
 /// The control channel as one configuration has it.
 #[derive(Debug)]
-pub(super) struct Speaking {
+pub(in crate::gateway) struct Speaking {
     pub(super) shown: ShownMesh,
     pub(super) servers: HashMap<String, TlsServer>,
     pub(super) under_roots: ClientVerifier,
@@ -75,6 +75,11 @@ pub(crate) struct PreparedControl {
 }
 
 impl PreparedControl {
+    /// Returns what is said.
+    pub(in crate::gateway) fn speaking(&self) -> Arc<Speaking> {
+        self.speaking.clone()
+    }
+
     /// Returns the plan that this was made from.
     pub(in crate::gateway) fn plan(&self) -> &ControlPlan {
         &self.plan
