@@ -55,7 +55,9 @@ pub(in crate::gateway) async fn serve(
 ) {
     let shown = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
     let peer = admission.peer().map_or_else(|| "-".to_owned(), ToString::to_string);
-    let Some(speaking) = control.speaking() else { return };
+    // From here on no change is missed.
+    let mut now = control.now.subscribe();
+    let Some(speaking) = now.borrow_and_update().clone() else { return };
     let guest = match Guest::of(&speaking, &shown) {
         Ok(guest) => guest,
         Err(reason) => return warn!(%remote, %peer, "control: refused: {reason}"),
@@ -73,9 +75,6 @@ pub(in crate::gateway) async fn serve(
     http.timer(TokioTimer::new()).header_read_timeout(ARRIVAL).max_buf_size(MAX_HEAD);
     let mut serving = pin!(http.serve_connection(TokioIo::new(stream), answer));
     let mut over = pin!(sleep(lifetime.saturating_add(HOLD).saturating_add(ARRIVAL)));
-    let mut now = control.now.subscribe();
-    // What is in force by now was looked at.
-    now.mark_unchanged();
     loop {
         tokio::select! {
             // What is no HTTP is answered by hyper, and nothing is to be said of it.
