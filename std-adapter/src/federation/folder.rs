@@ -196,12 +196,13 @@ impl Folder {
         let signed = self.stated()?.is_some_and(|stated| stated.payload == text);
         let signed = if signed { look(&self.path.join(SIGNED))? } else { None };
         let mut left = Vec::new();
-        for site in &mesh.sites {
+        for (site, tunnels) in site::Tunnels::of_sites(&mesh) {
             let there = self.path.join(SITES).join(&site.name);
             if !there.exists() {
                 continue;
             }
-            let readme = site::readme(&mesh, site)?.into_bytes();
+            let tunnels = tunnels?;
+            let readme = site::readme(&mesh, site, &tunnels)?.into_bytes();
             for (name, text) in [(SIGNED, signed.as_deref()), (site::README, Some(readme.as_slice()))] {
                 let Some(text) = text else { continue };
                 if look(&there.join(name))?.as_deref() != Some(text) {
@@ -210,7 +211,7 @@ impl Folder {
             }
             let gateway = there.join(site::GATEWAY);
             let Some(found) = look(&gateway)? else { continue };
-            match site::next(&String::from_utf8_lossy(&found), &mesh, site)? {
+            match site::next(&String::from_utf8_lossy(&found), site, &tunnels)? {
                 site::Next::Same => {}
                 site::Next::Another(text) => replace(&gateway, text.as_bytes(), PUBLIC)?,
                 site::Next::ByHand => left.push(gateway),

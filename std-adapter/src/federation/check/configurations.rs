@@ -1,15 +1,14 @@
 //! Compares the files in the folders of sites with the mesh: each site's copy of it, and its gateway's configuration.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Deserialize;
 
 use crate::federation::folder::{SIGNED, SITES};
-use crate::federation::links::{Pair, pairs};
 use crate::federation::mesh::{Mesh, Site};
 use crate::federation::place::look;
-use crate::federation::site::{GATEWAY, Next, Tunnels, next_of};
+use crate::federation::site::{GATEWAY, Next, Tunnels, next};
 
 /// What to say of the files.
 #[derive(Default)]
@@ -50,20 +49,14 @@ struct Tunnel {
 pub(super) fn configurations(folder: &Path, mesh: &Mesh) -> Result<Said, String> {
     let signed = look(&folder.join(SIGNED))?;
     let mut said = Said::default();
-    let (mut begins, mut ends) = (BTreeMap::<String, Vec<Pair>>::new(), BTreeMap::<String, Vec<String>>::new());
-    for pair in pairs(mesh) {
-        ends.entry(pair.to.clone()).or_default().push(pair.service.clone());
-        begins.entry(pair.from.clone()).or_default().push(pair);
-    }
-    for site in &mesh.sites {
+    for (site, tunnels) in Tunnels::of_sites(mesh) {
         let there = folder.join(SITES).join(&site.name);
         let copy = there.join(SIGNED);
         if look(&copy)?.is_some_and(|found| signed.as_ref() != Some(&found)) {
             let name = copy.display();
             said.warnings.push(format!("{name}: is not {SIGNED} as it is here; the next change of the mesh writes it"));
         }
-        let clients = begins.remove(&site.name).unwrap_or_default();
-        let tunnels = match Tunnels::new(mesh, site, clients, ends.remove(&site.name).unwrap_or_default()) {
+        let tunnels = match tunnels {
             Ok(tunnels) => tunnels,
             Err(error) => {
                 said.warnings.push(error);
@@ -73,7 +66,7 @@ pub(super) fn configurations(folder: &Path, mesh: &Mesh) -> Result<Said, String>
         let file = there.join(GATEWAY);
         let Some(found) = look(&file)? else { continue };
         let name = file.display().to_string();
-        match next_of(&String::from_utf8_lossy(&found), site, &tunnels) {
+        match next(&String::from_utf8_lossy(&found), site, &tunnels) {
             Ok(Next::Same) => {}
             Ok(Next::Another(_)) => {
                 said.warnings

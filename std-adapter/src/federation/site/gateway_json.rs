@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use edgetrust_core::config::MAX_TUNNELS;
 use serde::Deserialize;
 
-use super::names::{CA_PORT, Names, ports_of};
+use super::names::{CA_PORT, Names, ports};
 use super::nats;
 use crate::federation::links::{Pair, pairs};
 use crate::federation::mesh::{Mesh, Site};
@@ -98,17 +98,12 @@ pub(in crate::federation) enum Next {
 
 /// Returns the file of a new site: a server tunnel for each service that others reach here, and a client tunnel for each
 /// service of another site that this one reaches.
-pub(super) fn gateway_json(mesh: &Mesh, site: &Site) -> Result<String, String> {
-    Ok(file(&Names::of(site)?, &tunnels_of(mesh, site)?, Addresses::default()))
+pub(super) fn gateway_json(site: &Site, tunnels: &Tunnels) -> Result<String, String> {
+    Ok(file(&Names::of(site)?, tunnels, Addresses::default()))
 }
 
-/// Returns what follows from the mesh for a file that is there. Tunnels that had addresses keep them.
-pub(in crate::federation) fn next(found: &str, mesh: &Mesh, site: &Site) -> Result<Next, String> {
-    next_of(found, site, &tunnels_of(mesh, site)?)
-}
-
-/// Returns what [`next`] does, where the tunnels of the mesh are known.
-pub(in crate::federation) fn next_of(found: &str, site: &Site, tunnels: &Tunnels) -> Result<Next, String> {
+/// Returns what follows from the mesh's tunnels for a file that is there. Tunnels that had addresses keep them.
+pub(in crate::federation) fn next(found: &str, site: &Site, tunnels: &Tunnels) -> Result<Next, String> {
     let names = Names::of(site)?;
     let Ok(File { gateway: Gateway { tunnels: present } }) = serde_json::from_str(found) else {
         return Ok(Next::ByHand);
@@ -141,17 +136,40 @@ pub(in crate::federation) struct Tunnels {
 }
 
 impl Tunnels {
-    /// Returns the tunnels of a site by the links that begin there, and by those that end there.
+    /// Returns each site with its tunnels, in the order of the mesh. The links are read once for all sites.
+    ///
+    /// # Errors
+    /// Each fails if there are more tunnels than a gateway has.
+    pub(in crate::federation) fn of_sites(mesh: &Mesh) -> impl Iterator<Item = (&Site, Result<Self, String>)> {
+        let (mut begins, mut ends) = (BTreeMap::<String, Vec<Pair>>::new(), BTreeMap::<String, Vec<String>>::new());
+        for pair in pairs(mesh) {
+            ends.entry(pair.to.clone()).or_default().push(pair.service.clone());
+            begins.entry(pair.from.clone()).or_default().push(pair);
+        }
+        mesh.sites.iter().map(move |site| {
+            let (clients, services) = (begins.remove(&site.name), ends.remove(&site.name));
+            (site, Self::new(mesh, site, clients.unwrap_or_default(), services.unwrap_or_default()))
+        })
+    }
+
+    /// Returns the tunnels of one site.
     ///
     /// # Errors
     /// Fails if there are more than a gateway has.
-    pub(in crate::federation) fn new(
-        mesh: &Mesh,
-        site: &Site,
-        clients: Vec<Pair>,
-        services: Vec<String>,
-    ) -> Result<Self, String> {
-        let tunnels = Self { servers: ports_of(mesh, site, services), clients };
+    pub(super) fn of(mesh: &Mesh, site: &Site) -> Result<Self, String> {
+        let (mut clients, mut services) = (Vec::new(), Vec::new());
+        for pair in pairs(mesh) {
+            if pair.to == site.name {
+                services.push(pair.service);
+            } else if pair.from == site.name {
+                clients.push(pair);
+            }
+        }
+        Self::new(mesh, site, clients, services)
+    }
+
+    fn new(mesh: &Mesh, site: &Site, clients: Vec<Pair>, services: Vec<String>) -> Result<Self, String> {
+        let tunnels = Self { servers: ports(mesh, site, services), clients };
         let count = tunnels.names().count();
         if count > MAX_TUNNELS {
             let name = &site.name;
@@ -162,18 +180,16 @@ impl Tunnels {
         Ok(tunnels)
     }
 
+    /// Returns the services that others reach here, each with its port.
+    pub(super) fn servers(&self) -> &[(String, u16)] {
+        &self.servers
+    }
+
     /// Returns the service of each tunnel, and where a client tunnel leads.
     pub(in crate::federation) fn names(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         let servers = self.servers.iter().map(|(service, _)| (service.as_str(), None));
         servers.chain(self.clients.iter().map(|pair| (pair.service.as_str(), Some(pair.to.as_str()))))
     }
-}
-
-/// Returns the tunnels that follow from the mesh.
-fn tunnels_of(mesh: &Mesh, site: &Site) -> Result<Tunnels, String> {
-    let pairs = pairs(mesh);
-    let services = pairs.iter().filter(|pair| pair.to == site.name).map(|pair| pair.service.clone()).collect();
-    Tunnels::new(mesh, site, pairs.into_iter().filter(|pair| pair.from == site.name).collect(), services)
 }
 
 fn file(names: &Names<'_>, Tunnels { servers, clients }: &Tunnels, mut addresses: Addresses) -> String {

@@ -12,9 +12,9 @@ use super::mesh::{Mesh, Site};
 use super::place::{PUBLIC, SECRET, look, replace};
 
 use gateway_json::gateway_json;
-use names::{Names, ports};
+use names::Names;
 
-pub(super) use gateway_json::{Next, RESERVED, Tunnels, client_name, next, next_of};
+pub(super) use gateway_json::{Next, RESERVED, Tunnels, client_name, next};
 
 /// A gateway's configuration, which follows from the mesh, and which people change.
 pub(super) const GATEWAY: &str = "gateway.json";
@@ -31,18 +31,18 @@ pub(super) struct Authority<'a> {
 
 /// Writes all files of a site but the mesh into its folder.
 pub(super) fn write(folder: &Path, mesh: &Mesh, site: &Site, authority: &Authority<'_>) -> Result<(), String> {
-    let names = Names::of(site)?;
+    let (names, tunnels) = (Names::of(site)?, Tunnels::of(mesh, site)?);
     if let Some(key) = authority.key_pem {
         replace(&folder.join("ca.key"), key.as_bytes(), SECRET)?;
     }
     for (name, text) in [
         ("root.pem", authority.root_pem),
         ("ca.json", &ca_json::ca_json(&names)),
-        (GATEWAY, &gateway_json(mesh, site)?),
+        (GATEWAY, &gateway_json(site, &tunnels)?),
         ("step-ca.service", services::STEP_CA),
         ("edgetrust.service", services::EDGETRUST),
         ("compose.yaml", services::COMPOSE),
-        (README, &readme(mesh, site)?),
+        (README, &readme(mesh, site, &tunnels)?),
         // With it all is there.
         ("ca.pem", authority.ca_pem),
     ] {
@@ -72,11 +72,11 @@ pub(super) fn write_nats(folder: &Path, mesh: &Mesh, site: &Site) -> Result<(), 
 /// Checks that each site has room for its tunnels, and that NATS can use its links.
 pub(super) fn check(mesh: &Mesh) -> Result<(), String> {
     nats::check(mesh)?;
-    mesh.sites.iter().try_for_each(|site| gateway_json(mesh, site).map(drop))
+    Tunnels::of_sites(mesh).try_for_each(|(_, tunnels)| tunnels.map(drop))
 }
 
 /// Returns what to do with the files.
-pub(super) fn readme(mesh: &Mesh, site: &Site) -> Result<String, String> {
+pub(super) fn readme(mesh: &Mesh, site: &Site, tunnels: &Tunnels) -> Result<String, String> {
     let names = Names::of(site)?;
-    Ok(services::readme(&names, &ports(mesh, site)) + &nats::readme(mesh, &names))
+    Ok(services::readme(&names, tunnels.servers()) + &nats::readme(mesh, &names))
 }

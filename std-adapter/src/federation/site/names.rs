@@ -1,6 +1,5 @@
 //! The names and ports that the files of a site have in common.
 
-use crate::federation::links::pairs;
 use crate::federation::mesh::{Mesh, Site};
 
 /// The port of a site's CA.
@@ -30,14 +29,8 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Returns the services that others reach at a site, and the port of each.
-pub(super) fn ports(mesh: &Mesh, site: &Site) -> Vec<(String, u16)> {
-    let reached = pairs(mesh).into_iter().filter(|pair| pair.to == site.name);
-    ports_of(mesh, site, reached.map(|pair| pair.service).collect())
-}
-
 /// Returns these services in order, each once, and the port of each at a site.
-pub(super) fn ports_of(mesh: &Mesh, site: &Site, mut services: Vec<String>) -> Vec<(String, u16)> {
+pub(super) fn ports(mesh: &Mesh, site: &Site, mut services: Vec<String>) -> Vec<(String, u16)> {
     services.sort();
     services.dedup();
     services.into_iter().map(|service| (service.clone(), port(mesh, site, &service))).collect()
