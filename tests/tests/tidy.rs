@@ -135,6 +135,25 @@ fn links_in_documents_lead_somewhere() {
     }
 }
 
+/// The last column of a table of SECURITY.md names the tests that hold each row. Names of two words are folders and files
+/// of tests.
+#[test]
+fn tests_that_documents_name_exist() {
+    let rust: String = rust("").into_iter().map(|source| source.text).collect();
+    let text = std::fs::read_to_string(root().join("docs/SECURITY.md")).unwrap();
+    let last = |row: &str| row.strip_suffix('|').and_then(|row| row.rsplit('|').next()).map(str::to_owned);
+    let cells: Vec<String> = text.lines().filter(|line| line.starts_with('|')).filter_map(last).collect();
+    let names: Vec<&str> = cells.iter().flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    let is_test = |name: &&str| {
+        name.matches('_').count() > 1 && name.chars().all(|c| c == '_' || c.is_ascii_lowercase() || c.is_ascii_digit())
+    };
+    let tests: Vec<&str> = names.into_iter().filter(is_test).collect();
+    assert!(!tests.is_empty());
+    for test in tests {
+        assert!(rust.contains(&format!("fn {test}(")), "docs/SECURITY.md: no test is called {test}");
+    }
+}
+
 /// Tables, code, headings and link definitions cannot be wrapped; the changelog is left as it is.
 #[test]
 fn prose_ends_before_column_120() {

@@ -242,11 +242,11 @@ pub struct MeshOfSites<'a> {
     pub file: &'a str,
     /// The name of the gateway's site.
     pub site: &'a str,
-    /// What a signed file needs; none where the file is not signed.
+    /// The settings of a signed file; none where the file is not signed.
     pub signed: Option<SignedFile<'a>>,
 }
 
-/// What a mesh file that has to be signed needs beside itself.
+/// The settings of a mesh file that has to be signed.
 #[cfg(feature = "gateway")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignedFile<'a> {

@@ -148,8 +148,8 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
 
     /// Denies the keys that a refused configuration, or the mesh of it, denies: they must not wait for the rest.
     async fn deny(&mut self) {
-        let waiting = self.keeper.waiting();
-        let of_mesh = waiting.iter().flat_map(|(.., keys)| keys);
+        let pending = self.keeper.pending();
+        let of_mesh = pending.iter().flat_map(|(.., keys)| keys);
         let mut keys: Vec<DeniedKey> = Vec::new();
         for key in self.agents.denied_keys().iter().chain(of_mesh) {
             if !self.denied.contains(key) && !keys.contains(key) {
@@ -159,7 +159,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         if keys.is_empty() {
             return;
         }
-        let mesh = waiting.map(|(text, edition, _)| (text, edition));
+        let mesh = pending.map(|(text, edition, _)| (text, edition));
         let denied = match self.gateway.deny(&keys, mesh).await {
             Ok(()) => self.est.deny(&keys).map_err(Failure::from),
             Err(error) => Err(error.into()),
@@ -240,7 +240,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         self.gateway.reload(plan.tunnels, plan.limits).await?;
         self.agents.commit(prepared);
         self.est.commit(devices);
-        self.gateway.speak(control);
+        self.gateway.set_control(control);
         self.denied = self.agents.denied_keys().to_vec();
         self.tell(plan.mesh, &plan.remarks);
         if moved.is_some() || plan.admin.is_none() {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use edgetrust_core::mesh::Edition;
 use edgetrust_core::path::DeniedKey;
 
-use super::control::{ControlPlan, Dial, ShownMesh};
+use super::control::{ControlPlan, Dial, ServedMesh};
 use super::tunnel::{GatewayError, Tunnel, TunnelKind};
 use crate::tls::TlsError;
 
-/// What is in force, to be put in force again with more denied keys.
+/// The settings in force, to be put in force again with more denied keys.
 #[derive(Debug, Default)]
 pub(super) struct InForce {
     pub(super) tunnels: Vec<Tunnel>,
@@ -52,9 +52,9 @@ impl ControlPlan {
         let under_roots = self.under_roots.denying(keys).map_err(refused)?;
         let servers = self.servers.into_iter().map(|(tunnel, settings)| Ok((tunnel, settings.denying(keys)?)));
         let dials = self.dials.into_iter().map(|dial| Ok(Dial { tls: dial.tls.denying(keys)?, ..dial }));
-        let shown = mesh.map(|(text, edition)| ShownMesh { text: Arc::from(text), edition });
+        let served = mesh.map(|(text, edition)| ServedMesh { text: Arc::from(text), edition });
         Ok(Self {
-            shown: shown.unwrap_or(self.shown),
+            served: served.unwrap_or(self.served),
             servers: servers.collect::<Result<_, _>>().map_err(refused)?,
             under_roots,
             members: self.members.denying(keys).map_err(refused)?,

@@ -41,33 +41,20 @@ struct Memory {
     denied: Vec<DeniedKey>,
     kept: Kept,
     /// The mesh that a reload has put in force last.
-    told: Option<Edition>,
+    loaded: Option<Edition>,
     /// True if the folder does not have the mesh, since it cannot be written.
     unwritten: bool,
-}
-
-/// What came of a mesh that another gateway has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum News {
-    /// It comes into force with the next reload.
-    Taken(Edition),
-    /// Another text is signed with its sequence. True if the next reload brings something new by it.
-    Conflict(bool),
-    /// It is in force.
-    Known,
-    /// A higher edition is in force.
-    Older(String),
 }
 
 /// The signed mesh in force.
 #[derive(Debug)]
 pub(super) struct MeshInForce {
     pub(super) kept: Kept,
-    /// What somebody should hear of it.
+    /// Findings for the log.
     pub(super) remarks: Vec<MeshRemark>,
 }
 
-/// What there is to say of the mesh in force.
+/// A finding about the mesh in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum MeshRemark {
     /// Another mesh has come into force.
@@ -85,7 +72,7 @@ pub(crate) enum MeshRemark {
 }
 
 impl MeshRemark {
-    /// Returns why the mesh file is refused.
+    /// Returns the reason that the mesh file is refused.
     pub(super) fn refused(&self) -> Option<String> {
         match self {
             Self::Refused(reason) => Some(reason.clone()),
@@ -157,7 +144,7 @@ impl MeshKeeper {
         watched.note(file);
         let mut memory = self.memory();
         let storage = Path::new(settings.storage_path);
-        let (told, known) = memory.as_ref().map(|known| (known.told, known.kept.clone())).unzip();
+        let (loaded, known) = memory.as_ref().map_or((None, None), |known| (known.loaded, Some(known.kept.clone())));
         // At a start, what cannot be read may be what must not be forgotten. Later the memory has it.
         let (folder, on_disk) = match self.folder(storage) {
             Ok(folder) => match kept_in(&folder) {
@@ -171,29 +158,25 @@ impl MeshKeeper {
         let offered = mesh_file::read(file, MAX_SIGNED_MESH);
         let refused = |reason| MeshFileError::Refused(file.to_owned(), reason);
         let before = on_disk.clone();
-        let kept = match (on_disk, known) {
-            (None, None) => {
+        // Of two that are the same, the memory's has what was said since.
+        let newest = on_disk.into_iter().chain(known).max_by_key(Kept::edition);
+        let kept = match newest {
+            None => {
                 let bundle = Path::new(settings.ca_bundle);
                 watched.note(bundle);
                 let roots = pem::read_certificates(bundle).map_err(MeshFileError::Roots)?;
                 Kept::first(offered?, &roots, denied, now).map_err(refused)?
             }
-            (on_disk, known) => {
-                let newer = |on_disk: &Kept| known.as_ref().is_none_or(|known| on_disk.edition() > known.edition());
-                let mut kept = match on_disk.filter(newer).or(known) {
-                    Some(kept) => kept,
-                    // One of both is there.
-                    None => return Err(refused("no mesh is in force".to_owned())),
-                };
+            Some(mut kept) => {
                 match offered.and_then(|text| kept.offer(text, denied, now).map_err(refused)) {
                     Err(error) => remarks.push(MeshRemark::Refused(error.to_string())),
                     Ok(Offered::Older(reason)) => remarks.push(MeshRemark::Older(reason)),
-                    Ok(Offered::InForce | Offered::Taken | Offered::Conflict(_)) => {}
+                    Ok(Offered::InForce | Offered::Taken(_) | Offered::Conflict(_)) => {}
                 }
                 kept
             }
         };
-        if told.flatten() != Some(kept.edition()) {
+        if loaded != Some(kept.edition()) {
             remarks.insert(0, MeshRemark::Taken(kept.edition()));
         }
         if kept.is_disputed() {
@@ -207,23 +190,24 @@ impl MeshKeeper {
         remarks.extend(written.err().map(MeshRemark::NotKept));
         remarks.extend(kept.ends(now).map(MeshRemark::Ends));
         let (storage, denied) = (storage.to_owned(), denied.to_vec());
-        *memory = Some(Memory { storage, denied, kept: kept.clone(), told: told.flatten(), unwritten });
+        *memory = Some(Memory { storage, denied, kept: kept.clone(), loaded, unwritten });
         Ok(MeshInForce { kept, remarks })
     }
 
     /// Records that a mesh is in force: the configuration that was made with it is.
     pub(crate) fn loaded(&self, edition: Edition) {
         if let Some(memory) = self.memory().as_mut() {
-            memory.told = Some(edition);
+            memory.loaded = Some(edition);
         }
     }
 
     /// Returns the mesh that has come and is not in force, since a reload was refused: its signed text, its edition, and
     /// all keys that it denies.
-    pub(crate) fn waiting(&self) -> Option<(String, Edition, Vec<DeniedKey>)> {
+    pub(crate) fn pending(&self) -> Option<(String, Edition, Vec<DeniedKey>)> {
         let memory = self.memory();
-        let Memory { kept, told, .. } = memory.as_ref()?;
-        told.is_some_and(|told| told != kept.edition())
+        let Memory { kept, loaded, .. } = memory.as_ref()?;
+        loaded
+            .is_some_and(|loaded| loaded != kept.edition())
             .then(|| (kept.signed().to_owned(), kept.edition(), kept.denied()))
     }
 
@@ -240,23 +224,18 @@ impl MeshKeeper {
     ///
     /// # Errors
     /// Returns why it is refused; nothing changes then.
-    pub(super) fn offer(&self, text: Vec<u8>) -> Result<News, String> {
+    pub(super) fn offer(&self, text: Vec<u8>) -> Result<Offered, String> {
         let mut memory = self.memory();
         let Some(Memory { storage, denied, kept, unwritten, .. }) = memory.as_mut() else {
             return Err("no mesh is in force".to_owned());
         };
-        let news = match kept.offer(text, denied, clock::now())? {
-            Offered::Taken => News::Taken(kept.edition()),
-            Offered::Conflict(news) => News::Conflict(news),
-            Offered::InForce => News::Known,
-            Offered::Older(reason) => News::Older(reason),
-        };
-        if matches!(news, News::Taken(_) | News::Conflict(true)) {
+        let offered = kept.offer(text, denied, clock::now())?;
+        if offered.is_news() {
             let folder = self.folder(storage).map_err(|error| error.to_string());
             // The reload that follows tries it again, and says if it cannot be kept.
             *unwritten = folder.and_then(|folder| kept.write(&folder)).is_err();
         }
-        Ok(news)
+        Ok(offered)
     }
 }
 

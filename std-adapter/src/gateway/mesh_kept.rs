@@ -18,13 +18,13 @@ use crate::tls::provider;
 /// be replaced.
 const MAX_ALSO_DENIED: usize = 4_096;
 
-/// What the folder keeps.
+/// The content of the folder's file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
     /// The signed mesh, as it was offered.
     signed: String,
-    /// When it came into force, in seconds since 1970.
+    /// The time when it came into force, in seconds since 1970.
     taken: u64,
     /// The roots that proved it then, in base64.
     roots: Vec<String>,
@@ -65,17 +65,24 @@ pub(super) struct Kept {
     edition: Edition,
 }
 
-/// What came of an offer that is no forgery.
+/// The result of an offer that is no forgery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Offered {
-    /// It has come into force.
-    Taken,
+    /// It is kept, and comes into force with the next reload.
+    Taken(Edition),
     /// It was in force already.
     InForce,
     /// It was in force once, or never will be.
     Older(String),
-    /// Another text is signed with its sequence. True if this is news: one of both was not known.
+    /// Another text is signed with its sequence. True if the next reload brings something new by it.
     Conflict(bool),
+}
+
+impl Offered {
+    /// Returns whether the next reload brings something new.
+    pub(super) fn is_news(&self) -> bool {
+        matches!(self, Self::Taken(_) | Self::Conflict(true))
+    }
 }
 
 /// A mesh whose signature holds.
@@ -153,7 +160,7 @@ impl Kept {
             Ok(Taken::InForce) => Ok(Offered::InForce),
             Ok(Taken::Newer) => {
                 *self = offered(text)?;
-                Ok(Offered::Taken)
+                Ok(Offered::Taken(edition))
             }
             Ok(Taken::Conflict { offer_wins }) => {
                 let (mut other, before) = (offered(text)?, (self.record.also_denied.len(), self.record.disputed));

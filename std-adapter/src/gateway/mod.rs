@@ -166,9 +166,9 @@ impl Gateway {
             dialers: Dialers::default(),
             in_force: InForce::default(),
         };
-        gateway.control.speak(control.as_ref().map(PreparedControl::speaking));
+        gateway.control.set(control.as_ref().map(PreparedControl::state));
         gateway.reload(tunnels, limits).await?;
-        gateway.speak(control);
+        gateway.set_control(control);
         Ok(gateway)
     }
 
@@ -289,9 +289,9 @@ impl Gateway {
     }
 
     /// Puts the control channel of a plan in force, after the tunnels of the same plan.
-    pub(crate) fn speak(&mut self, control: Option<PreparedControl>) {
+    pub(crate) fn set_control(&mut self, control: Option<PreparedControl>) {
         self.in_force.control = control.as_ref().map(PreparedControl::plan).cloned();
-        self.dialers.speak(&self.control, control, &self.limits);
+        self.dialers.set(&self.control, control, &self.limits);
     }
 
     /// Denies these keys too, for the tunnels and the control channel as they are. `mesh` is the signed text that denies
@@ -307,7 +307,7 @@ impl Gateway {
         let InForce { tunnels, control } = self.in_force.denying(keys, mesh)?;
         let control = control.map(PreparedControl::new).transpose()?;
         self.reload(tunnels, self.limits).await?;
-        self.speak(control);
+        self.set_control(control);
         Ok(())
     }
 
@@ -319,7 +319,7 @@ impl Gateway {
     /// Stops accepting connections; established connections end within the drain timeout.
     pub async fn drain(mut self) {
         self.status.drain();
-        self.speak(None);
+        self.set_control(None);
         let deadline = AddressPhase::Drain(self.limits.drain_timeout);
         let running: Vec<Running> = self.listeners.drain().map(|(_, running)| running).chain(self.closed).collect();
         for running in &running {

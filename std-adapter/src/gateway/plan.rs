@@ -14,7 +14,7 @@ use edgetrust_core::time::Utc;
 use pki_types::CertificateDer;
 use tracing::{error, info, warn};
 
-use super::control::{ControlPlan, Dial, ShownMesh};
+use super::control::{ControlPlan, Dial, ServedMesh};
 use super::issuers::{issuers, peers};
 use super::mesh_in_force::MeshRemark;
 use super::of_mesh::{MeshText, SiteMesh};
@@ -73,7 +73,7 @@ pub struct Plan {
     pub(crate) control: Option<ControlPlan>,
     /// The mesh in force.
     pub(crate) mesh: Option<MeshStatus>,
-    /// What there is to say of the mesh.
+    /// Findings about the mesh.
     pub(crate) remarks: Vec<MeshRemark>,
 }
 
@@ -139,9 +139,9 @@ impl Plan {
                 }),
             }
         }
-        let shown = ShownMesh { text: text.into(), edition };
+        let served = ServedMesh { text: text.into(), edition };
         let (issuers, keeper) = (mesh.issuer_keys().collect(), shared.keeper.clone());
-        Ok(Some(ControlPlan { shown, servers, under_roots, members, issuers, dials, keeper }))
+        Ok(Some(ControlPlan { served, servers, under_roots, members, issuers, dials, keeper }))
     }
 
     fn tunnel(

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::verifier::DangerNoVerification;
 use super::{ClientSettings, ClientStream, TlsClient, TlsError, provider};
 
-/// What a server has shown and asked in a handshake.
+/// The server's part of a handshake.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     /// The certificates as they were sent, the server's own first.
@@ -132,7 +132,7 @@ impl TlsClient {
     }
 }
 
-/// What a server says after the handshake.
+/// The first thing that a server sends after the handshake.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// It has sent a ticket, which comes after the verification of its client (RFC 8446 section 4.6.1).

@@ -4,12 +4,13 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::federation::Made;
-use super::peers::{OpensslClient, Program, echo, shell};
+use super::peers::{OpensslClient, PATIENCE, Program, echo, shell};
 use super::pki::arg;
 use super::run::free_address;
 
@@ -107,6 +108,30 @@ impl Sites {
         let file = |end: &str| arg(&folder.join(format!("gateway.{site}.example.{end}")));
         let (cert, key) = (file("pem"), file("key"));
         ["-cert", &cert, "-cert_chain", &cert, "-key", &key, "-alpn", "edgetrust/1"].map(str::to_owned).into()
+    }
+
+    /// Opens as many control connections to a site as the gateway of another one may have.
+    fn four_connections(&self, to: &str, of: &str) -> Vec<OpensslClient> {
+        let arguments = self.arguments(of);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let open = |_| {
+            let mut client = OpensslClient::start(self.address(to), &arguments);
+            assert!(client.ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap().starts_with("HTTP/1.1 404"));
+            client
+        };
+        (0..4).map(open).collect()
+    }
+
+    /// Offers as the gateway of a site until the offer is heard: one a second is.
+    fn offer(&self, to: &str, of: &str, request: &[u8]) -> String {
+        let (folder, name, until) = (self.folder_of(of), format!("gateway.{of}.example"), Instant::now() + PATIENCE);
+        loop {
+            let answer = self.ask(to, &folder, &name, request);
+            if !answer.starts_with("HTTP/1.1 429 ") {
+                return answer;
+            }
+            assert!(Instant::now() < until, "{answer}");
+        }
     }
 
     /// Sends a request on a control connection of its own, and returns what comes back until the end.
@@ -248,7 +273,6 @@ fn forged_offers_are_refused_and_come_seldom() {
     let sites = Sites::new();
     let c = sites.run("c", None);
     c.wait_for("listening tunnel=feed-in");
-    let b = sites.folder_of("b");
     let first = sites.made.read("mesh.signed.json");
     sites.made.done(&format!("deny --key {SOME_KEY}"));
     let mut forged: Value = sites.made.json("mesh.signed.json");
@@ -260,33 +284,19 @@ fn forged_offers_are_refused_and_come_seldom() {
         (sites.made.read("mesh.json"), "422", "found a mesh that is not signed"),
         ("{}".to_owned(), "422", "not a flattened JWS"),
     ] {
-        let answer = loop {
-            let answer = sites.ask("c", &b, "gateway.b.example", &put(&text));
-            // One offer a second.
-            if !answer.starts_with("HTTP/1.1 429 ") {
-                break answer;
-            }
-        };
+        let answer = sites.offer("c", "b", put(&text).as_ref());
         assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")) && answer.contains(reason), "{reason}: {answer}");
         c.wait_for(&format!("control: the mesh that was brought is refused: {reason}"));
     }
     // More than a mesh can have is not read to its end.
     let too_much = [b"PUT /mesh HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n".as_slice(), &[b'x'; 2 << 20]];
-    loop {
-        let answer = sites.ask("c", &b, "gateway.b.example", &too_much.concat());
-        // The end may come before the answer is read: what was not read resets the connection.
-        if !answer.starts_with("HTTP/1.1 429 ") {
-            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 413 "), "{answer}");
-            break;
-        }
-    }
+    let answer = sites.offer("c", "b", &too_much.concat());
+    // The end may come before the answer is read: what was not read resets the connection.
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 413 "), "{answer}");
     // An older one is no news, and the good one comes in.
-    let bring = |text: &str, expected: &str| loop {
-        let answer = sites.ask("c", &b, "gateway.b.example", &put(text));
-        if answer.starts_with(&format!("HTTP/1.1 {expected} ")) {
-            break;
-        }
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 429 "), "{expected}: {answer}");
+    let bring = |text: &str, expected: &str| {
+        let answer = sites.offer("c", "b", put(text).as_ref());
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{expected}: {answer}");
     };
     bring(&sites.made.read("mesh.signed.json"), "204");
     c.wait_for("control: another mesh was brought: sequence 2");
@@ -300,18 +310,10 @@ fn a_fifth_connection_of_a_gateway_takes_the_place_of_the_first() {
     let sites = Sites::new();
     let c = sites.run("c", None);
     c.wait_for("listening tunnel=feed-in");
-    let arguments = sites.arguments("b");
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let mut open: Vec<_> = (0..4)
-        .map(|_| {
-            let mut client = OpensslClient::start(sites.address("c"), &arguments);
-            assert!(client.ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap().starts_with("HTTP/1.1 404"));
-            client
-        })
-        .collect();
+    let mut open = sites.four_connections("c", "b");
     let b = sites.folder_of("b");
     assert!(sites.ask("c", &b, "gateway.b.example", &get("")).starts_with("HTTP/1.1 200 "));
-    c.wait_for("control: closed for a newer connection of this guest");
+    c.wait_for("control: closed: its peer has opened a newer connection");
     open[0].rest();
     // Others are not concerned.
     let a = sites.folder_of("a");
@@ -324,16 +326,10 @@ fn slow_offers_of_one_gateway_hold_up_no_other() {
     let sites = Sites::new();
     let c = sites.run("c", None);
     c.wait_for("listening tunnel=feed-in");
-    let arguments = sites.arguments("a");
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let _slow: Vec<_> = (0..4)
-        .map(|_| {
-            let mut client = OpensslClient::start(sites.address("c"), &arguments);
-            assert!(client.ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n").is_some());
-            client.say("PUT /mesh HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{");
-            client
-        })
-        .collect();
+    let mut slow = sites.four_connections("c", "a");
+    for client in &mut slow {
+        client.say("PUT /mesh HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{");
+    }
     let stolen = arg(&sites.folder_of("a").join("gateway.a.example.pem"));
     sites.made.done(&format!("deny --certificate {stolen} --yes"));
     let b = sites.folder_of("b");
@@ -382,12 +378,7 @@ fn strangers_hear_nothing_of_the_mesh() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{answer}");
         assert!(!answer.contains("etag") && !answer.contains("sequence"), "{answer}");
     }
-    let answer = loop {
-        let answer = sites.ask("c", &d, "gateway.d.example", &put(&first));
-        if !answer.starts_with("HTTP/1.1 429 ") {
-            break answer;
-        }
-    };
+    let answer = sites.offer("c", "d", put(&first).as_ref());
     assert!(answer.starts_with("HTTP/1.1 204 ") && !answer.contains("etag"), "{answer}");
 }
 

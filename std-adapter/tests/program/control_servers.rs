@@ -13,7 +13,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use super::control::{SOME_KEY, Sites};
 use super::peers::{PATIENCE, Program};
 
-/// Why a server ends a connection.
+/// The error by which a server ends a connection.
 type End = std::io::Result<()>;
 
 /// A connection of a client, after the handshake.
@@ -106,8 +106,8 @@ fn distances(asked: &Receiver<Asked>, least: &[u64]) -> Vec<String> {
     for (number, least) in least.iter().enumerate() {
         let next = asked.recv_timeout(PATIENCE).unwrap();
         let distance = next.at.duration_since(last.at);
-        // The server's clock starts when the request has come.
-        assert!(distance > Duration::from_millis(least * 1_000 - 200), "{number}: {distance:?}");
+        // A request may be seen late, so that the next one seems near. Half the distance still tells a wait from none.
+        assert!(distance > Duration::from_millis(least * 500), "{number}: {distance:?}");
         last.at = next.at;
         methods.push(next.method);
     }

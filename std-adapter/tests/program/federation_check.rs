@@ -311,7 +311,7 @@ fn a_ca_that_could_not_issue_its_gateways_name_breaks_its_links() {
 
 type Change = Box<dyn Fn(&mut CertificateParams)>;
 
-/// What is judged without the key of a CA is judged alike of a certificate that the CA has issued.
+/// A verdict without the key of a CA is the verdict on a certificate that the CA has issued.
 #[test]
 fn a_certificate_that_is_really_issued_has_the_same_verdict() {
     let made = Made::new();

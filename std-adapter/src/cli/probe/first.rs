@@ -1,11 +1,6 @@
 //! Keeps the first octets that a server sends, which say what it is if it does not speak TLS.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The number of octets that are kept: a greeting begins with the name of its protocol, and the rest may be secret.
 const KEPT: usize = 16;
@@ -15,7 +10,8 @@ const KEPT: usize = 16;
 pub(super) struct First(Arc<Mutex<Vec<u8>>>);
 
 impl First {
-    fn take(&self, octets: &[u8]) {
+    /// Keeps the first of these octets, if there is room.
+    pub(super) fn take(&self, octets: &[u8]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let room = KEPT.saturating_sub(kept.len());
         kept.extend(octets.iter().take(room));
@@ -40,36 +36,6 @@ impl First {
             [20..=23, 3, ..] => None,
             octets => Some(format!("it begins with \"{}\"", octets.escape_ascii())),
         }
-    }
-}
-
-/// A stream whose first octets are kept.
-#[derive(Debug)]
-pub(super) struct Kept<S> {
-    pub(super) stream: S,
-    pub(super) first: First,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Kept<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, read: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = read.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, read);
-        self.first.take(read.filled().get(before..).unwrap_or_default());
-        polled
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Kept<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, octets)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 use edgetrust_core::time::Utc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::io::InspectReader;
 
 use super::alerts;
 use super::certificate::Described;
-use super::first::{First, Kept};
+use super::first::First;
 use super::planned::Planned;
 use super::reasons;
 use super::report::{Level, Part, Report};
@@ -38,7 +39,8 @@ pub(super) async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
         Err(error) => return report.add(Part::Handshake, Level::Error, error.to_string()),
     };
     let first = First::default();
-    let stream = Kept { stream, first: first.clone() };
+    let kept = first.clone();
+    let stream = InspectReader::new(stream, move |octets| kept.take(octets));
     let mut told = None;
     let shaken = timeout(patience, client.connect_telling(planned.server_name.clone(), stream, &mut told)).await;
     let seen = observed.seen();

@@ -20,7 +20,7 @@ pub(super) struct Planned {
     pub(super) target: Address,
     pub(super) server_name: ServerName<'static>,
     pub(super) tls: ClientSettings,
-    /// Who may have issued the server's certificate, in words.
+    /// The CAs that may have issued the server's certificate, in words.
     pub(super) issuers: String,
     /// Nobody is verified.
     pub(super) insecure: bool,

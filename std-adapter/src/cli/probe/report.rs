@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::certificate::Described;
 
-/// How a step went.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Level {
@@ -20,18 +20,18 @@ pub(super) enum Level {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Part {
-    /// Where the tunnel leads.
+    /// The tunnel's target.
     Target,
     LookUp,
     Connection,
     Handshake,
-    /// What the server's certificate is worth here.
+    /// The verdict on the server's certificate here.
     OurVerdict,
     /// The certificate that we show.
     OurCertificate,
-    /// What our certificate is worth there.
+    /// The server's verdict on our certificate.
     TheirVerdict,
-    /// What comes after both verdicts.
+    /// The service behind the server, after both verdicts.
     Service,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Step {
     pub(super) step: Part,
     pub(super) level: Level,
     pub(super) what: String,
-    /// What to do, and on which side.
+    /// The step to take, and the side that takes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) advice: Option<String>,
 }

@@ -19,7 +19,7 @@ use crate::tls::{Credential, LiveCredential};
 #[derive(Debug)]
 pub(super) struct Stored<'a> {
     runtime: &'a tokio::runtime::Runtime,
-    /// What there is to say of what is kept.
+    /// Findings about the stored certificates.
     pub(super) said: Vec<(Level, String)>,
 }
 

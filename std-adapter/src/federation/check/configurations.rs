@@ -10,7 +10,7 @@ use crate::federation::mesh::{Mesh, Site};
 use crate::federation::place::look;
 use crate::federation::site::{GATEWAY, Next, Tunnels, next};
 
-/// What to say of the files.
+/// Findings about the sites' files.
 #[derive(Default)]
 pub(super) struct Said {
     pub(super) warnings: Vec<String>,

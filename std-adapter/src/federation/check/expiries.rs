@@ -21,7 +21,7 @@ pub(crate) struct Expiry {
     pub(crate) ends_soon: bool,
     #[serde(skip)]
     end: UnixTime,
-    /// Who has to do what before.
+    /// The step to take before the end, and who takes it.
     #[serde(skip)]
     remedy: String,
 }

@@ -213,7 +213,7 @@ mod tests {
         )
     }
 
-    /// What is indexed is what the core says of each pair: whom a gateway lets in, and where its tunnels lead.
+    /// The index agrees with the core on each pair: on those whom a gateway lets in, and on where its tunnels lead.
     #[test]
     fn the_index_says_what_the_core_says() {
         let link = |service: &str, from: &str, to: &str| {

@@ -41,7 +41,7 @@ pub(super) const CLIENT_AUTH: [u8; 8] = [0x2b, 6, 1, 5, 5, 7, 3, 2];
 
 const TRUE: [u8; 3] = [1, 1, 0xff];
 
-/// What is assumed: that the holder of a CA's key could sign what the CA may issue.
+/// The assumption that the holder of a CA's key could sign what the CA may issue.
 ///
 /// A certificate that is written here has in place of its signature a mark, drawn for one run, and after it the key of
 /// the CA. The algorithms that [`Assumption::algorithms`] returns take it as a signature by that key. Every other

@@ -43,7 +43,7 @@ enum Verdict {
     Fails(String),
 }
 
-/// What is known of a mesh.
+/// The facts about a mesh that links are judged by.
 pub(super) struct Known<'j> {
     pub(super) index: &'j Index<'j>,
     pub(super) judged: &'j [Vec<Judged<'j>>],

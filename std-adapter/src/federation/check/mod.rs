@@ -1,4 +1,4 @@
-//! Who reaches whom in a mesh: judged offline by the core, as the gateways would.
+//! Judges offline who reaches whom in a mesh: by the core, as the gateways would.
 //!
 //! | judged | by | with what |
 //! |---|---|---|
@@ -12,8 +12,8 @@
 //! CA certificate and the real root: whatever is wrong with these is found, with the keys as they are. One thing is
 //! assumed and no other: that whoever holds the CA's key could sign such a certificate.
 //!
-//! What only the sites know is not judged: the certificates that gateways have now, the names that resolve, the ports
-//! that are open, and the time at the other machines.
+//! The check does not judge the certificates that gateways have now, the names that resolve, the ports that are open, and
+//! the time at the other machines: only the sites know these.
 //!
 //! Octets become a verdict in one direction: text → [`index`] → [`leaf`] → [`paths`] → [`links`] → [`report`].
 

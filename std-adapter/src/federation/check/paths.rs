@@ -84,7 +84,7 @@ impl<'i> Leaf<'i> {
     }
 }
 
-/// What the core says of a leaf, as that of a client and of a server.
+/// The core's verdicts on a leaf, as that of a client and of a server.
 pub(super) struct Judged<'p> {
     pub(super) host: &'p str,
     pub(super) issuer: &'p Issuer,

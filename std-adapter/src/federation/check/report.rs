@@ -24,7 +24,7 @@ use crate::federation::tree;
 /// The most ordered pairs of sites, for all services, that are judged although nobody wants them.
 const MOST_PAIRS: usize = 4_096;
 
-/// What was found of a mesh.
+/// All findings about a mesh.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) mesh: String,
@@ -34,7 +34,7 @@ pub(crate) struct Report {
     /// The earliest first.
     pub(crate) expiries: Vec<Expiry>,
     pub(crate) warnings: Vec<String>,
-    /// What may well be meant as it is.
+    /// Findings that may be intended.
     pub(crate) notes: Vec<String>,
     #[serde(skip)]
     pub(crate) sites: Vec<String>,

@@ -1,20 +1,20 @@
-//! The control channel of a gateway: what is in force, and how offers come in.
+//! The control channel of a gateway: the state in force, and how offers come in.
 
 use std::sync::Arc;
 
 use tokio::sync::{Notify, Semaphore, watch};
 
-use super::guests::Guests;
-use super::speaking::Speaking;
-use crate::gateway::mesh_in_force::News;
+use super::callers::Callers;
+use super::state::ControlState;
+use crate::gateway::mesh_kept::Offered;
 use crate::tls::TlsServer;
 
 /// The control channel of a gateway, over all reloads.
 #[derive(Debug)]
 pub(in crate::gateway) struct Control {
-    /// What is in force; none while the channel is off.
-    pub(super) now: watch::Sender<Option<Arc<Speaking>>>,
-    pub(super) guests: Guests,
+    /// The state in force; none while the channel is off.
+    pub(super) in_force: watch::Sender<Option<Arc<ControlState>>>,
+    pub(super) callers: Callers,
     /// One text is judged at a time, so that the work of strangers takes one processor at most.
     judging: Semaphore,
     /// Notified when another mesh has come.
@@ -24,8 +24,8 @@ pub(in crate::gateway) struct Control {
 impl Default for Control {
     fn default() -> Self {
         Self {
-            now: watch::Sender::new(None),
-            guests: Guests::default(),
+            in_force: watch::Sender::new(None),
+            callers: Callers::default(),
             judging: Semaphore::new(1),
             news: Notify::new(),
         }
@@ -34,8 +34,8 @@ impl Default for Control {
 
 impl Control {
     /// Puts a channel in force, or none.
-    pub(in crate::gateway) fn speak(&self, speaking: Option<Arc<Speaking>>) {
-        self.now.send_replace(speaking);
+    pub(in crate::gateway) fn set(&self, state: Option<Arc<ControlState>>) {
+        self.in_force.send_replace(state);
     }
 
     /// Waits until another mesh has come, which is then to be loaded.
@@ -45,31 +45,31 @@ impl Control {
 
     /// Returns whether a tunnel's address takes control connections.
     pub(in crate::gateway) fn is_on(&self) -> bool {
-        self.now.borrow().is_some()
+        self.in_force.borrow().is_some()
     }
 
     /// Returns the server of a tunnel's control connections.
     pub(in crate::gateway) fn server(&self, tunnel: &str) -> Option<TlsServer> {
-        self.speaking()?.servers.get(tunnel).cloned()
+        self.state()?.servers.get(tunnel).cloned()
     }
 
-    pub(super) fn speaking(&self) -> Option<Arc<Speaking>> {
-        self.now.borrow().clone()
+    pub(super) fn state(&self) -> Option<Arc<ControlState>> {
+        self.in_force.borrow().clone()
     }
 
     /// Judges a text, and tells the gateway if it is news.
-    pub(super) async fn judge(&self, speaking: &Speaking, text: Vec<u8>) -> Result<News, String> {
-        if text == speaking.shown.text.as_bytes() {
-            return Ok(News::Known);
+    pub(super) async fn judge(&self, state: &ControlState, text: Vec<u8>) -> Result<Offered, String> {
+        if text == state.served.text.as_bytes() {
+            return Ok(Offered::InForce);
         }
-        let keeper = speaking.keeper.clone();
+        let keeper = state.keeper.clone();
         // Nobody closes this semaphore.
         let _turn = self.judging.acquire().await.map_err(|error| error.to_string())?;
         let judged = tokio::task::spawn_blocking(move || keeper.offer(text)).await;
-        let news = judged.map_err(|error| error.to_string())??;
-        if matches!(news, News::Taken(_) | News::Conflict(true)) {
+        let offered = judged.map_err(|error| error.to_string())??;
+        if offered.is_news() {
             self.news.notify_one();
         }
-        Ok(news)
+        Ok(offered)
     }
 }

@@ -20,10 +20,10 @@ use tracing::{debug, info, warn};
 use super::allowance::{Allowance, Allowed};
 use super::body;
 use super::channel::Control;
-use super::ended::{Ended, shown};
+use super::close_reason::{CloseReason, shown};
 use super::server::{HOLD, MESH};
-use super::speaking::{Dial, Speaking};
-use crate::gateway::mesh_in_force::News;
+use super::state::{ControlState, Dial};
+use crate::gateway::mesh_kept::Offered;
 use crate::gateway::target;
 use crate::tls::{TlsClient, speaks_control};
 
@@ -45,9 +45,9 @@ const GOOD: Duration = Duration::from_secs(60);
 /// Whoever waits for less than this was not waiting for another mesh.
 const AT_ONCE: Duration = Duration::from_secs(HOLD.as_secs() / 2);
 
-/// How a connection went.
+/// The progress of a connection.
 #[derive(Debug, Default)]
-struct Course {
+struct Progress {
     /// The time when the other side agreed to speak.
     since: Option<Instant>,
     /// True if the other side has waited for another mesh.
@@ -60,17 +60,17 @@ pub(super) async fn keep(dial: Dial<TlsClient>, control: Arc<Control>, number: u
     // The failures in a row, and the last one that was warned of.
     let (mut failures, mut told) = (0_u32, String::new());
     loop {
-        let mut course = Course::default();
-        let Err(ended) = visit(&dial, &control, patience, &mut course).await else { return };
+        let mut progress = Progress::default();
+        let Err(ended) = connect(&dial, &control, patience, &mut progress).await else { return };
         let (tunnel, address, reason) = (&dial.tunnel, &dial.address, ended.to_string());
-        let lasted = course.since.is_some_and(|since| since.elapsed() >= GOOD);
-        let good = (course.waited || lasted) && !ended.is_fault();
-        if course.waited || good {
+        let lasted = progress.since.is_some_and(|since| since.elapsed() >= GOOD);
+        let good = (progress.waited || lasted) && !ended.is_fault();
+        if progress.waited || good {
             failures = 0;
         }
         failures = failures.saturating_add(1);
         match &ended {
-            Ended::Unknown => info!(%tunnel, %address, "control: {reason}"),
+            CloseReason::Unknown => info!(%tunnel, %address, "control: {reason}"),
             // A restart there, or the end of the connection's time.
             _ if good => {
                 debug!(%tunnel, %address, "control: {reason}");
@@ -79,10 +79,10 @@ pub(super) async fn keep(dial: Dial<TlsClient>, control: Arc<Control>, number: u
             ended if failures <= ended.tolerated() || reason == told => debug!(%tunnel, %address, "control: {reason}"),
             ended => {
                 match ended {
-                    Ended::Refused(reason) => {
+                    CloseReason::Refused(reason) => {
                         warn!(%tunnel, %address, "control: the mesh that was fetched is refused: {reason}");
                     }
-                    Ended::Refuses(reason) => {
+                    CloseReason::Refuses(reason) => {
                         warn!(%tunnel, %address, "control: it refuses the mesh in force here: {reason}");
                     }
                     _ => warn!(%tunnel, %address, "control: {reason}"),
@@ -95,124 +95,125 @@ pub(super) async fn keep(dial: Dial<TlsClient>, control: Arc<Control>, number: u
 }
 
 /// Returns the wait after so many failures in a row.
-fn wait_after(ended: &Ended, failures: u32) -> Duration {
+fn wait_after(ended: &CloseReason, failures: u32) -> Duration {
     let doubled = |first: Duration| first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
     match ended {
-        Ended::Unknown => doubled(LAST_WAIT).min(LAST_UNKNOWN_WAIT),
+        CloseReason::Unknown => doubled(LAST_WAIT).min(LAST_UNKNOWN_WAIT),
         // Somebody has to do something before this changes.
-        Ended::Refused(_) | Ended::Refuses(_) => LAST_WAIT,
+        CloseReason::Refused(_) | CloseReason::Refuses(_) => LAST_WAIT,
         _ => doubled(FIRST_WAIT).min(LAST_WAIT),
     }
 }
 
 /// Connects, and speaks until the connection ends.
-async fn visit(
+async fn connect(
     dial: &Dial<TlsClient>,
     control: &Control,
     patience: Duration,
-    course: &mut Course,
-) -> Result<(), Ended> {
+    progress: &mut Progress,
+) -> Result<(), CloseReason> {
     let connected = async {
-        let socket = target::connect(&dial.address, target::share_of(patience)).await.map_err(Ended::Target)?;
-        dial.tls.connect(dial.server_name.clone(), socket).await.map_err(Ended::Tls)
+        let socket = target::connect(&dial.address, target::share_of(patience)).await.map_err(CloseReason::Target)?;
+        dial.tls.connect(dial.server_name.clone(), socket).await.map_err(CloseReason::Tls)
     };
     let connected = timeout(patience, Box::pin(connected)).await;
-    let (stream, _) = connected.map_err(|_| Ended::Silent(patience))??;
+    let (stream, _) = connected.map_err(|_| CloseReason::Silent(patience))??;
     // Nothing was said to a server that takes this for a connection of its service.
     if !speaks_control(stream.get_ref().1) {
-        return Err(Ended::Unknown);
+        return Err(CloseReason::Unknown);
     }
-    course.since = Some(Instant::now());
+    progress.since = Some(Instant::now());
     let allowance = Allowance::new();
     let stream = TokioIo::new(Allowed::new(stream, allowance.clone()));
-    let (sender, connection) = handshake(stream).await.map_err(Ended::Http)?;
+    let (sender, connection) = handshake(stream).await.map_err(CloseReason::Http)?;
     let mut connection = Box::pin(connection);
     let host = dial.server_name.to_str().into_owned();
-    let mut talk = Talk { sender, allowance, control, dial, host, course, next: Instant::now(), brought: None };
-    let mut talk = std::pin::pin!(talk.run());
+    let mut exchange =
+        Exchange { sender, allowance, control, dial, host, progress, next: Instant::now(), brought: None };
+    let mut exchange = std::pin::pin!(exchange.run());
     let ended = tokio::select! {
-        ended = talk.as_mut() => return ended,
+        ended = exchange.as_mut() => return ended,
         ended = connection.as_mut() => ended,
     };
-    // While it is there, the talk would wait for it.
+    // While it is there, the exchange would wait for it.
     drop(connection);
     match ended {
-        Err(error) => Err(Ended::Http(error)),
+        Err(error) => Err(CloseReason::Http(error)),
         // The rest of the last answer may still be there to be read.
-        Ok(()) => talk.await,
+        Ok(()) => exchange.await,
     }
 }
 
-/// What is said on one connection.
-struct Talk<'a> {
+/// The requests and answers of one connection.
+struct Exchange<'a> {
     sender: SendRequest<Full<Bytes>>,
     allowance: Allowance,
     control: &'a Control,
     dial: &'a Dial<TlsClient>,
     host: String,
-    course: &'a mut Course,
+    progress: &'a mut Progress,
     /// The time before which no other request is sent.
     next: Instant,
     /// The mesh that was brought last, and the answer.
     brought: Option<(Edition, StatusCode)>,
 }
 
-impl Talk<'_> {
+impl Exchange<'_> {
     /// Asks for the other side's mesh again and again. Returns if the control channel is switched off.
-    async fn run(&mut self) -> Result<(), Ended> {
+    async fn run(&mut self) -> Result<(), CloseReason> {
         let (tunnel, address) = (&self.dial.tunnel, &self.dial.address);
         let mut was_known = false;
         loop {
             sleep_until(self.next).await;
-            let Some(speaking) = self.control.speaking() else { return Ok(()) };
+            let Some(state) = self.control.state() else { return Ok(()) };
             let get = Request::builder().method(Method::GET).uri(MESH).header(HOST, &self.host);
-            let get = get.header(IF_NONE_MATCH, speaking.shown.tag()).body(Full::default());
+            let get = get.header(IF_NONE_MATCH, state.served.tag()).body(Full::default());
             let since = Instant::now();
             let response = self.ask(get, HOLD.saturating_add(ARRIVAL)).await?;
             match response.status() {
-                StatusCode::NOT_MODIFIED if since.elapsed() < AT_ONCE => return Err(Ended::AtOnce),
-                StatusCode::NOT_MODIFIED => self.course.waited = true,
-                StatusCode::OK => match self.control.judge(&speaking, whole(response).await?).await {
-                    Ok(News::Taken(edition)) => {
+                StatusCode::NOT_MODIFIED if since.elapsed() < AT_ONCE => return Err(CloseReason::AtOnce),
+                StatusCode::NOT_MODIFIED => self.progress.waited = true,
+                StatusCode::OK => match self.control.judge(&state, whole(response).await?).await {
+                    Ok(Offered::Taken(edition)) => {
                         info!(%tunnel, %address, "control: another mesh was fetched: {edition}");
                         // It comes into force with a reload, which dials anew.
                         sleep(PAUSE).await;
                     }
-                    Ok(News::Conflict(true) | News::Known) if was_known => return Err(Ended::Known),
-                    Ok(News::Conflict(true) | News::Known) => {
+                    Ok(Offered::Conflict(true) | Offered::InForce) if was_known => return Err(CloseReason::Known),
+                    Ok(Offered::Conflict(true) | Offered::InForce) => {
                         was_known = true;
                         sleep(PAUSE).await;
                     }
-                    Ok(News::Older(_) | News::Conflict(false)) => self.bring(&speaking, StatusCode::OK).await?,
-                    Err(reason) => return Err(Ended::Refused(shown(&reason))),
+                    Ok(Offered::Older(_) | Offered::Conflict(false)) => self.bring(&state, StatusCode::OK).await?,
+                    Err(reason) => return Err(CloseReason::Refused(shown(&reason))),
                 },
                 // The other side does not know this gateway yet.
-                StatusCode::FORBIDDEN => self.bring(&speaking, StatusCode::FORBIDDEN).await?,
-                other => return Err(Ended::Answer(other)),
+                StatusCode::FORBIDDEN => self.bring(&state, StatusCode::FORBIDDEN).await?,
+                other => return Err(CloseReason::Answer(other)),
             }
         }
     }
 
     /// Brings the mesh in force after an answer that asks for it, once.
-    async fn bring(&mut self, speaking: &Speaking, asked: StatusCode) -> Result<(), Ended> {
-        let edition = speaking.shown.edition;
+    async fn bring(&mut self, state: &ControlState, asked: StatusCode) -> Result<(), CloseReason> {
+        let edition = state.served.edition;
         if let Some((_, answer)) = self.brought.filter(|(brought, _)| *brought == edition) {
-            return Err(Ended::InVain(answer, asked));
+            return Err(CloseReason::InVain(answer, asked));
         }
         let put = Request::builder().method(Method::PUT).uri(MESH).header(HOST, &self.host);
         let put = put.header(CONTENT_TYPE, "application/jose+json");
-        let put = put.body(Full::new(Bytes::copy_from_slice(speaking.shown.text.as_bytes())));
+        let put = put.body(Full::new(Bytes::copy_from_slice(state.served.text.as_bytes())));
         let response = self.ask(put, ARRIVAL.saturating_add(ARRIVAL)).await?;
         let (tunnel, address) = (&self.dial.tunnel, &self.dial.address);
         match response.status() {
             StatusCode::NO_CONTENT => debug!(%tunnel, %address, "control: brought the mesh"),
             // It has another one by now, and is asked for that.
             StatusCode::CONFLICT => {}
-            StatusCode::TOO_MANY_REQUESTS => return Err(Ended::Busy),
+            StatusCode::TOO_MANY_REQUESTS => return Err(CloseReason::Busy),
             StatusCode::UNPROCESSABLE_ENTITY => {
-                return Err(Ended::Refuses(shown(&String::from_utf8_lossy(&whole(response).await?))));
+                return Err(CloseReason::Refuses(shown(&String::from_utf8_lossy(&whole(response).await?))));
             }
-            other => return Err(Ended::Answer(other)),
+            other => return Err(CloseReason::Answer(other)),
         }
         self.brought = Some((edition, response.status()));
         Ok(())
@@ -223,8 +224,8 @@ impl Talk<'_> {
         &mut self,
         request: Result<Request<Full<Bytes>>, hyper::http::Error>,
         patience: Duration,
-    ) -> Result<Response<Incoming>, Ended> {
-        let request = request.map_err(Ended::Request)?;
+    ) -> Result<Response<Incoming>, CloseReason> {
+        let request = request.map_err(CloseReason::Request)?;
         sleep_until(self.next).await;
         let now = Instant::now();
         self.next = now.checked_add(BETWEEN).unwrap_or(now);
@@ -233,14 +234,14 @@ impl Talk<'_> {
             self.sender.ready().await?;
             self.sender.send_request(request).await
         };
-        timeout(patience, asked).await.map_err(|_| Ended::Silent(patience))?.map_err(Ended::Http)
+        timeout(patience, asked).await.map_err(|_| CloseReason::Silent(patience))?.map_err(CloseReason::Http)
     }
 }
 
 /// Reads the body of an answer.
-async fn whole(response: Response<Incoming>) -> Result<Vec<u8>, Ended> {
+async fn whole(response: Response<Incoming>) -> Result<Vec<u8>, CloseReason> {
     let read = body::read(response.into_body(), MAX_SIGNED_MESH);
-    timeout(ARRIVAL, read).await.map_err(|_| Ended::Silent(ARRIVAL))?.map_err(Ended::Body)
+    timeout(ARRIVAL, read).await.map_err(|_| CloseReason::Silent(ARRIVAL))?.map_err(CloseReason::Body)
 }
 
 #[cfg(test)]
@@ -249,9 +250,9 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_a_minute() {
-        let wait = |failures| wait_after(&Ended::AtOnce, failures).as_secs();
+        let wait = |failures| wait_after(&CloseReason::AtOnce, failures).as_secs();
         assert_eq!([1, 2, 3, 4, 5, 6, 7, 99, u32::MAX].map(wait), [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-        assert_eq!(wait_after(&Ended::Refuses(String::new()), 1), LAST_WAIT);
-        assert_eq!(wait_after(&Ended::Unknown, 9), Duration::from_secs(3600));
+        assert_eq!(wait_after(&CloseReason::Refuses(String::new()), 1), LAST_WAIT);
+        assert_eq!(wait_after(&CloseReason::Unknown, 9), Duration::from_secs(3600));
     }
 }

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use super::channel::Control;
 use super::dialer;
-use super::speaking::PreparedControl;
+use super::state::PreparedControl;
 use crate::gateway::Limits;
 
 /// Keeps a connection to each gateway where a tunnel leads. When the value is dropped, all end.
@@ -15,9 +15,9 @@ pub(in crate::gateway) struct Dialers(Mutex<JoinSet<()>>);
 
 impl Dialers {
     /// Puts a channel in force, or none. Gateways are dialled anew: what they should hear has changed.
-    pub(in crate::gateway) fn speak(&self, control: &Arc<Control>, prepared: Option<PreparedControl>, limits: &Limits) {
-        let (speaking, dials) = prepared.map_or((None, Vec::new()), |it| (Some(it.speaking), it.dials));
-        control.speak(speaking);
+    pub(in crate::gateway) fn set(&self, control: &Arc<Control>, prepared: Option<PreparedControl>, limits: &Limits) {
+        let (state, dials) = prepared.map_or((None, Vec::new()), |it| (Some(it.state), it.dials));
+        control.set(state);
         let mut dialers = JoinSet::new();
         for (number, dial) in (0_u32..).zip(dials) {
             dialers.spawn(dialer::keep(dial, control.clone(), number, limits.handshake_timeout));

@@ -12,17 +12,17 @@
 
 mod allowance;
 mod body;
+mod callers;
 mod channel;
+mod close_reason;
 mod dialer;
 mod dialers;
-mod ended;
-mod guests;
 mod server;
-mod speaking;
+mod state;
 
 pub(super) use channel::Control;
 pub(super) use dialers::Dialers;
 pub(super) use server::serve;
-pub(super) use speaking::{ControlPlan, Dial, ShownMesh};
+pub(super) use state::{ControlPlan, Dial, ServedMesh};
 
-pub(crate) use speaking::PreparedControl;
+pub(crate) use state::PreparedControl;

@@ -20,11 +20,11 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::body;
+use super::callers::{Caller, CallerError, CallerPermit};
 use super::channel::Control;
-use super::guests::{Guest, NoGuest, Seat};
-use super::speaking::{ShownMesh, Speaking};
+use super::state::{ControlState, ServedMesh};
 use crate::accept::AddressPhase;
-use crate::gateway::mesh_in_force::News;
+use crate::gateway::mesh_kept::Offered;
 use crate::gateway::socket::{Remote, Socket};
 use crate::tls::{Admission, ServerStream};
 
@@ -53,24 +53,32 @@ pub(in crate::gateway) async fn serve(
     control: &Control,
     mut phase: watch::Receiver<AddressPhase>,
 ) {
-    let shown = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
     let peer = admission.peer().map_or_else(|| "-".to_owned(), ToString::to_string);
     // From here on no change is missed.
-    let mut now = control.now.subscribe();
-    let Some(speaking) = now.borrow_and_update().clone() else { return };
-    let guest = match Guest::of(&speaking, &shown) {
-        Ok(guest) => guest,
+    let mut now = control.in_force.subscribe();
+    let Some(state) = now.borrow_and_update().clone() else { return };
+    let caller = match Caller::of(&state, &chain) {
+        Ok(caller) => caller,
         Err(reason) => return warn!(%remote, %peer, "control: refused: {reason}"),
     };
-    drop(speaking);
-    let seat = control.guests.seat(&guest);
-    let (lifetime, requests) = match guest.is_stranger() {
+    drop(state);
+    let permit = control.callers.permit(&caller);
+    let (lifetime, requests) = match caller.is_stranger() {
         true => (LIFETIME_OF_STRANGERS, MAX_REQUESTS_OF_STRANGERS),
         false => (LIFETIME, MAX_REQUESTS),
     };
-    let visit =
-        Visit { control, shown, remote, peer, seat, since: Instant::now(), lifetime, left: AtomicU32::new(requests) };
-    let answer = service_fn(|request| async { Ok::<_, Infallible>(visit.answer(request).await) });
+    let connection = Connection {
+        control,
+        chain,
+        remote,
+        peer,
+        permit,
+        since: Instant::now(),
+        lifetime,
+        left: AtomicU32::new(requests),
+    };
+    let answer = service_fn(|request| async { Ok::<_, Infallible>(connection.answer(request).await) });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(ARRIVAL).max_buf_size(MAX_HEAD);
     let mut serving = pin!(http.serve_connection(TokioIo::new(stream), answer));
@@ -80,13 +88,16 @@ pub(in crate::gateway) async fn serve(
             // What is no HTTP is answered by hyper, and nothing is to be said of it.
             _ = serving.as_mut() => return,
             () = over.as_mut() => return,
-            () = visit.seat.taken() => return info!(%remote, peer = %visit.peer, "control: closed for a newer connection of this guest"),
+            () = connection.permit.displaced() => {
+                info!(%remote, peer = %connection.peer, "control: closed: its peer has opened a newer connection");
+                return;
+            }
             changed = now.changed() => {
                 // Another mesh, or other denials: whoever may no longer speak is cut, whatever it waits for.
-                let speaking = now.borrow_and_update().clone();
-                match speaking.map(|speaking| Guest::of(&speaking, &visit.shown)) {
+                let state = now.borrow_and_update().clone();
+                match state.map(|state| Caller::of(&state, &connection.chain)) {
                     Some(Ok(_)) if changed.is_ok() => {}
-                    Some(Err(reason)) => return warn!(%remote, peer = %visit.peer, "control: closed: {reason}"),
+                    Some(Err(reason)) => return warn!(%remote, peer = %connection.peer, "control: closed: {reason}"),
                     _ => return,
                 }
             }
@@ -100,12 +111,12 @@ pub(in crate::gateway) async fn serve(
 }
 
 /// One connection.
-struct Visit<'a> {
+struct Connection<'a> {
     control: &'a Control,
-    shown: Vec<CertificateDer<'static>>,
+    chain: Vec<CertificateDer<'static>>,
     remote: Remote,
     peer: String,
-    seat: Seat,
+    permit: CallerPermit,
     since: Instant,
     lifetime: Duration,
     left: AtomicU32,
@@ -129,18 +140,18 @@ impl Answer {
     }
 }
 
-impl Visit<'_> {
+impl Connection<'_> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let (Answer { code, body, last }, tag) = match self.control.speaking() {
+        let (Answer { code, body, last }, tag) = match self.control.state() {
             None => (Answer::text(StatusCode::SERVICE_UNAVAILABLE, "no mesh is in force"), None),
-            Some(speaking) => {
-                let answer = self.judged(request, &speaking).await;
+            Some(state) => {
+                let answer = self.judged(request, &state).await;
                 // What is in force by now: news for gateways alone.
                 let now = self
                     .control
-                    .speaking()
-                    .filter(|speaking| Guest::of(speaking, &self.shown).is_ok_and(|guest| !guest.is_stranger()));
-                (answer, now.map(|speaking| speaking.shown.tag()))
+                    .state()
+                    .filter(|state| Caller::of(state, &self.chain).is_ok_and(|caller| !caller.is_stranger()));
+                (answer, now.map(|state| state.served.tag()))
             }
         };
         let kind = if code == StatusCode::OK { "application/jose+json" } else { "text/plain; charset=utf-8" };
@@ -159,37 +170,37 @@ impl Visit<'_> {
     }
 
     /// Judges the peer anew for each request.
-    async fn judged(&self, request: Request<Incoming>, speaking: &Arc<Speaking>) -> Answer {
-        let guest = match Guest::of(speaking, &self.shown) {
-            Ok(guest) => guest,
+    async fn judged(&self, request: Request<Incoming>, state: &Arc<ControlState>) -> Answer {
+        let caller = match Caller::of(state, &self.chain) {
+            Ok(caller) => caller,
             Err(reason) => return self.forbid(&reason),
         };
-        match (request.method(), request.uri().path(), &guest) {
-            (&Method::GET, MESH, Guest::Gateway(_)) => self.get(&request, speaking).await,
-            (&Method::GET, MESH, Guest::Stranger(_)) => {
+        match (request.method(), request.uri().path(), &caller) {
+            (&Method::GET, MESH, Caller::Gateway(_)) => self.get(&request, state).await,
+            (&Method::GET, MESH, Caller::Stranger(_)) => {
                 Answer::text(StatusCode::FORBIDDEN, "no gateway of a site of the mesh in force")
             }
-            (&Method::PUT, MESH, _) => self.put(request, speaking, &guest).await,
+            (&Method::PUT, MESH, _) => self.put(request, state, &caller).await,
             (_, MESH, _) => Answer::text(StatusCode::METHOD_NOT_ALLOWED, "GET, PUT"),
             _ => Answer::text(StatusCode::NOT_FOUND, MESH),
         }
     }
 
-    fn forbid(&self, reason: &NoGuest) -> Answer {
+    fn forbid(&self, reason: &CallerError) -> Answer {
         warn!(remote = %self.remote, peer = %self.peer, "control: refused: {reason}");
         Answer { last: true, ..Answer::text(StatusCode::FORBIDDEN, reason) }
     }
 
     /// Returns the mesh in force, once it is another than the peer has.
-    async fn get(&self, request: &Request<Incoming>, speaking: &Speaking) -> Answer {
+    async fn get(&self, request: &Request<Incoming>, state: &ControlState) -> Answer {
         let known = request.headers().get(IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());
-        let whole = |shown: &ShownMesh| Answer::of(StatusCode::OK, Bytes::copy_from_slice(shown.text.as_bytes()));
-        if known != Some(&speaking.shown.tag()) {
-            return whole(&speaking.shown);
+        let whole = |mesh: &ServedMesh| Answer::of(StatusCode::OK, Bytes::copy_from_slice(mesh.text.as_bytes()));
+        if known != Some(&state.served.tag()) {
+            return whole(&state.served);
         }
-        let mut now = self.control.now.subscribe();
+        let mut now = self.control.in_force.subscribe();
         let other =
-            |now: &Option<Arc<Speaking>>| now.as_ref().is_none_or(|now| now.shown.edition != speaking.shown.edition);
+            |now: &Option<Arc<ControlState>>| now.as_ref().is_none_or(|now| now.served.edition != state.served.edition);
         let changed = timeout(HOLD, now.wait_for(other)).await;
         let now = match changed {
             Err(_) => return Answer::of(StatusCode::NOT_MODIFIED, Bytes::new()),
@@ -198,35 +209,37 @@ impl Visit<'_> {
         };
         let Some(now) = now else { return Answer::text(StatusCode::SERVICE_UNAVAILABLE, "no mesh is in force") };
         // The peer may be the one that the new mesh denies.
-        match Guest::of(&now, &self.shown) {
-            Ok(Guest::Gateway(_)) => whole(&now.shown),
-            Ok(Guest::Stranger(_)) => Answer::text(StatusCode::FORBIDDEN, "no gateway of a site of the mesh in force"),
+        match Caller::of(&now, &self.chain) {
+            Ok(Caller::Gateway(_)) => whole(&now.served),
+            Ok(Caller::Stranger(_)) => Answer::text(StatusCode::FORBIDDEN, "no gateway of a site of the mesh in force"),
             Err(reason) => self.forbid(&reason),
         }
     }
 
     /// Takes an offer.
-    async fn put(&self, request: Request<Incoming>, speaking: &Speaking, guest: &Guest) -> Answer {
+    async fn put(&self, request: Request<Incoming>, state: &ControlState, caller: &Caller) -> Answer {
         let busy = |text: &str| Answer::text(StatusCode::TOO_MANY_REQUESTS, text);
-        if !self.seat.may_offer(Instant::now()) {
+        if !self.permit.may_offer(Instant::now()) {
             return busy("an offer a second");
         }
-        let Some(_arrival) = self.control.guests.arrival(&self.seat) else { return busy("another offer arrives") };
+        let Some(_permit) = self.control.callers.offer_permit(&self.permit) else {
+            return busy("another offer arrives");
+        };
         let text = match timeout(ARRIVAL, body::read(request.into_body(), MAX_SIGNED_MESH)).await {
             Err(_) => return Answer::text(StatusCode::REQUEST_TIMEOUT, "the body did not arrive"),
             Ok(Err(error)) => return Answer::text(StatusCode::PAYLOAD_TOO_LARGE, error),
             Ok(Ok(text)) => text,
         };
         let (remote, peer) = (&self.remote, &self.peer);
-        match self.control.judge(speaking, text).await {
-            Ok(News::Taken(edition)) => {
+        match self.control.judge(state, text).await {
+            Ok(Offered::Taken(edition)) => {
                 info!(%remote, %peer, "control: another mesh was brought: {edition}");
                 Answer::of(StatusCode::NO_CONTENT, Bytes::new())
             }
-            Ok(News::Conflict(_) | News::Known) => Answer::of(StatusCode::NO_CONTENT, Bytes::new()),
+            Ok(Offered::Conflict(_) | Offered::InForce) => Answer::of(StatusCode::NO_CONTENT, Bytes::new()),
             // A stranger hears nothing of the mesh in force.
-            Ok(News::Older(_)) if guest.is_stranger() => Answer::text(StatusCode::CONFLICT, "older"),
-            Ok(News::Older(reason)) => Answer::text(StatusCode::CONFLICT, reason),
+            Ok(Offered::Older(_)) if caller.is_stranger() => Answer::text(StatusCode::CONFLICT, "older"),
+            Ok(Offered::Older(reason)) => Answer::text(StatusCode::CONFLICT, reason),
             Err(reason) => {
                 warn!(%remote, %peer, "control: the mesh that was brought is refused: {reason}");
                 Answer::text(StatusCode::UNPROCESSABLE_ENTITY, reason)

@@ -11,7 +11,7 @@ use crate::tls::AcceptError;
 
 /// The reason that a connection has ended.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(super) enum CloseReason {
     /// The other side does not know the control channel.
     Unknown,
     Target(io::Error),
@@ -36,11 +36,11 @@ pub(super) enum Ended {
     Refuses(String),
 }
 
-impl Ended {
+impl CloseReason {
     /// Returns whether the other side has said what leads nowhere: then it does not matter how long the connection has
     /// lasted.
     pub(super) fn is_fault(&self) -> bool {
-        use Ended::{AtOnce, Busy, InVain, Known, Refused, Refuses};
+        use CloseReason::{AtOnce, Busy, InVain, Known, Refused, Refuses};
         matches!(self, AtOnce | Known | InVain(..) | Busy | Refused(_) | Refuses(_))
     }
 
@@ -56,7 +56,7 @@ impl Ended {
     }
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => f.write_str("it does not know edgetrust/1"),

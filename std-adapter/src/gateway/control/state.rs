@@ -1,4 +1,4 @@
-//! What a gateway says on the control channel, and whom it dials, as its configuration and the mesh have it.
+//! The control channel as one configuration and its mesh have it: the mesh that is served, who may ask, and who is dialled.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::gateway::mesh_in_force::MeshKeeper;
 use crate::gateway::tunnel::GatewayError;
 use crate::tls::{ClientSettings, ClientVerifier, ServerSettings, TlsClient, TlsServer, TrustStore, provider};
 
-/// What a gateway says and asks on the control channel, as its configuration and the mesh have it.
+/// The settings of the control channel, as a configuration and its mesh have them.
 #[derive(Clone, Debug)]
 pub(crate) struct ControlPlan {
-    pub(in crate::gateway) shown: ShownMesh,
+    pub(in crate::gateway) served: ServedMesh,
     /// The settings of the server tunnels of services, by the tunnels' names. They let in all certificates under the
     /// roots.
     pub(in crate::gateway) servers: Vec<(String, ServerSettings)>,
@@ -31,13 +31,13 @@ pub(crate) struct ControlPlan {
 
 /// The mesh in force, as others see it.
 #[derive(Clone, Debug)]
-pub(in crate::gateway) struct ShownMesh {
+pub(in crate::gateway) struct ServedMesh {
     /// The signed text.
     pub(in crate::gateway) text: Arc<str>,
     pub(in crate::gateway) edition: Edition,
 }
 
-impl ShownMesh {
+impl ServedMesh {
     /// Returns the entity tag of the text (RFC 9110 section 8.8.3).
     pub(super) fn tag(&self) -> String {
         let Edition { generation, sequence, digest } = self.edition;
@@ -57,8 +57,8 @@ pub(in crate::gateway) struct Dial<T> {
 
 /// The control channel as one configuration has it.
 #[derive(Debug)]
-pub(in crate::gateway) struct Speaking {
-    pub(super) shown: ShownMesh,
+pub(in crate::gateway) struct ControlState {
+    pub(super) served: ServedMesh,
     pub(super) servers: HashMap<String, TlsServer>,
     pub(super) under_roots: ClientVerifier,
     pub(super) members: ClientVerifier,
@@ -70,14 +70,13 @@ pub(in crate::gateway) struct Speaking {
 #[derive(Debug)]
 pub(crate) struct PreparedControl {
     plan: ControlPlan,
-    pub(super) speaking: Arc<Speaking>,
+    pub(super) state: Arc<ControlState>,
     pub(super) dials: Vec<Dial<TlsClient>>,
 }
 
 impl PreparedControl {
-    /// Returns what is said.
-    pub(in crate::gateway) fn speaking(&self) -> Arc<Speaking> {
-        self.speaking.clone()
+    pub(in crate::gateway) fn state(&self) -> Arc<ControlState> {
+        self.state.clone()
     }
 
     /// Returns the plan that this was made from.
@@ -90,7 +89,7 @@ impl PreparedControl {
     /// # Errors
     /// Fails if settings are refused.
     pub(crate) fn new(plan: ControlPlan) -> Result<Self, GatewayError> {
-        let ControlPlan { shown, servers, under_roots, members, issuers, dials, keeper } = plan.clone();
+        let ControlPlan { served, servers, under_roots, members, issuers, dials, keeper } = plan.clone();
         let servers = servers.into_iter().map(|(tunnel, settings)| {
             let server = TlsServer::for_control(settings).map_err(|error| GatewayError::Tls(tunnel.clone(), error))?;
             Ok((tunnel, server))
@@ -100,14 +99,14 @@ impl PreparedControl {
             Ok(Dial { tunnel, address, server_name, tls })
         });
         let verifier = |store| ClientVerifier::new(store, true, provider());
-        let speaking = Speaking {
-            shown,
+        let state = ControlState {
+            served,
             servers: servers.collect::<Result<_, _>>()?,
             under_roots: verifier(&under_roots),
             members: verifier(&members),
             issuers,
             keeper,
         };
-        Ok(Self { plan, speaking: Arc::new(speaking), dials: dials.collect::<Result<_, _>>()? })
+        Ok(Self { plan, state: Arc::new(state), dials: dials.collect::<Result<_, _>>()? })
     }
 }
