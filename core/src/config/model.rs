@@ -376,6 +376,8 @@ pub struct GatewayLimits {
     pub drain_timeout_ms: u64,
     /// The time for which a session may go on after its peer's certificate expired, if nothing else is wrong with it.
     pub expired_grace_ms: u64,
+    /// The age at which a session ends that was continued under newer certificates; 0 is for none.
+    pub session_max_age_ms: u64,
     /// Sessions of a removed tunnel go on as long as another tunnel would let their peer in.
     pub keep_removed_sessions: bool,
     /// The time for which a connection may carry nothing after one side has ended.
@@ -402,6 +404,7 @@ impl Default for GatewayLimits {
             idle_timeout_ms: None,
             drain_timeout_ms: 30_000,
             expired_grace_ms: 0,
+            session_max_age_ms: 7 * 24 * 3_600_000,
             keep_removed_sessions: false,
             half_close_timeout_ms: 300_000,
             keepalive_time_ms: 60_000,

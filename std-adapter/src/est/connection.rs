@@ -201,7 +201,13 @@ impl Device<'_> {
 
     #[expect(clippy::result_large_err, reason = "an answer is what is wanted, and it is made once a request")]
     fn admit(&self, state: &EstState) -> Result<(), Answer> {
-        state.tls.load().0.admit_again(&self.shown).map(drop).map_err(|refusal| not_admitted(&refusal))
+        state
+            .tls
+            .load()
+            .0
+            .admit_chain(Some(&self.shown), crate::clock::now())
+            .map(drop)
+            .map_err(|refusal| not_admitted(&refusal))
     }
 }
 

@@ -82,7 +82,8 @@ pub(super) async fn serve(
             let (tunnel, peer) = (&route.name, Shown(peer));
             debug!(%tunnel, %remote, %peer, rule, "open");
             let since = Instant::now();
-            let Carried { end, bytes: (up, down), leaving, _counted } = carry(opened, state).await;
+            let Carried { end, bytes: (up, down), leaving, _counted } =
+                carry(opened, state, common.control.sessions()).await;
             let seconds = since.elapsed().as_secs();
             match end {
                 End::Refused(error) => {
@@ -93,7 +94,7 @@ pub(super) async fn serve(
                     warn!(%tunnel, %remote, %peer, rule, up, down, seconds, "closed: {end}");
                 }
                 End::Both => info!(%tunnel, %remote, %peer, rule, up, down, seconds, "closed: {end}"),
-                End::Failed(_) | End::Idle | End::HalfClosed => {
+                End::Failed(_) | End::Idle | End::HalfClosed | End::Aged => {
                     route.counters.cut();
                     info!(%tunnel, %remote, %peer, rule, up, down, seconds, "closed: {end}");
                 }

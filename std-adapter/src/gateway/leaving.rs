@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -23,6 +24,14 @@ pub(super) trait SessionStream: AsyncRead + AsyncWrite + Unpin + Send {
     fn server_name(&self) -> Option<&str> {
         None
     }
+
+    /// Returns the certificates that the side has shown in its handshake.
+    fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        None
+    }
+
+    /// Changes the traffic keys of both directions (RFC 8446 section 4.6.3), with the next octets that are sent.
+    fn refresh_traffic_keys(&mut self) {}
 
     /// Returns whether the side has accepted us; true for a side that does not decide this.
     fn has_verdict(&self) -> bool {
@@ -48,6 +57,10 @@ impl SessionStream for Box<ServerStream<Socket>> {
     fn server_name(&self) -> Option<&str> {
         self.get_ref().1.server_name()
     }
+
+    fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        self.get_ref().1.peer_certificates()
+    }
 }
 
 impl SessionStream for Box<ClientStream<Socket>> {
@@ -55,6 +68,15 @@ impl SessionStream for Box<ClientStream<Socket>> {
 
     fn socket(&self) -> &Socket {
         self.get_ref().0
+    }
+
+    fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        self.get_ref().1.peer_certificates()
+    }
+
+    fn refresh_traffic_keys(&mut self) {
+        // It fails below TLS 1.3 alone, where no session is continued.
+        let _ = self.get_mut().1.refresh_traffic_keys();
     }
 
     fn has_verdict(&self) -> bool {

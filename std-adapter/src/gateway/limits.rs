@@ -22,6 +22,9 @@ pub struct Limits {
     pub drain_timeout: Duration,
     /// The time for which a session may continue after its peer's certificate expired, if nothing else is wrong with it.
     pub expired_grace: Duration,
+    /// The age at which a session ends that was continued under newer certificates, or up to a tenth earlier; `None` is
+    /// for ever.
+    pub session_max_age: Option<Duration>,
     /// True if sessions of a removed tunnel continue as long as another tunnel would authorize their peer; if not,
     /// they end at once.
     pub keep_removed_sessions: bool,
@@ -54,6 +57,7 @@ impl From<GatewayLimits> for Limits {
             handshake_timeout: Duration::from_millis(limits.handshake_timeout_ms),
             drain_timeout: Duration::from_millis(limits.drain_timeout_ms),
             expired_grace: Duration::from_millis(limits.expired_grace_ms),
+            session_max_age: above_zero(limits.session_max_age_ms),
             keep_removed_sessions: limits.keep_removed_sessions,
             half_close_timeout: above_zero(limits.half_close_timeout_ms),
             keepalive_time: above_zero(limits.keepalive_time_ms),

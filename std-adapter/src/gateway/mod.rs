@@ -3,6 +3,7 @@
 mod address;
 mod buffers;
 mod connection;
+mod continuation;
 mod control;
 mod denial;
 mod door;
@@ -32,6 +33,7 @@ mod state;
 mod status;
 mod target;
 mod tunnel;
+mod verdict;
 mod watched;
 
 use std::collections::HashMap;

@@ -7,18 +7,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pki_types::UnixTime;
+use pki_types::{CertificateDer, UnixTime};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::continuation::{HeldCertificates, NotContinued, OpenSessions, Registered, SessionKeys, same_names};
 use super::leaving::{Manner, OpenSide, SessionStream, leave};
 use super::limits::Limits;
 use super::socket::Socket;
 use super::splice::{Splice, SpliceError, Turn};
 use super::state::ListenerState;
 use super::tunnel::{Route, RouteKind, successor};
+use super::verdict::{Evidence, Judged, Verdict, Withdrawn};
 use crate::clock;
-use crate::tls::{Admission, Anyone, ClientStream, Peer, Refusal, ServerStream};
+use crate::tls::{Admission, ClientStream, Peer, ServerStream};
 
 /// The maximum time between readings of the clock while a session waits for an expiry: the clock may be set meanwhile.
 const CLOCK_CHECK: Duration = Duration::from_secs(60);
@@ -50,40 +52,10 @@ pub(super) enum End {
     Idle,
     /// One side had ended, and the other carried nothing for too long.
     HalfClosed,
+    /// It was continued until it had the greatest age.
+    Aged,
     /// The peer is no longer authorized.
     Over(Withdrawn),
-}
-
-/// The reason a session is no longer authorized.
-pub(super) enum Withdrawn {
-    Peer(Refusal),
-    /// The tunnel is of another kind now: TLS instead of plaintext, for example.
-    AnotherKind,
-    /// No tunnel leads from the session's address to its target any more.
-    Removed,
-}
-
-impl Withdrawn {
-    fn is_expiry(&self) -> bool {
-        matches!(self, Self::Peer(refusal) if refusal.is_expiry())
-    }
-}
-
-/// The verdict on the peer of a session that may go on.
-enum Verdict {
-    Admitted(Admission),
-    /// The peer's certificates have expired, and nothing else is wrong with them.
-    Expired(Withdrawn),
-}
-
-impl fmt::Display for Withdrawn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Peer(refusal) => refusal.fmt(f),
-            Self::AnotherKind => f.write_str("its tunnel is of another kind now"),
-            Self::Removed => f.write_str("its tunnel is no longer configured"),
-        }
-    }
 }
 
 impl fmt::Display for End {
@@ -94,6 +66,7 @@ impl fmt::Display for End {
             Self::Failed(SpliceError::Target(error)) | Self::Refused(error) => write!(f, "target: {error}"),
             Self::Idle => f.write_str("idle for too long"),
             Self::HalfClosed => f.write_str("one side had ended, and the other carried nothing for too long"),
+            Self::Aged => f.write_str("it was continued until limits.session_max_age"),
             Self::Over(withdrawn) => withdrawn.fmt(f),
         }
     }
@@ -134,46 +107,35 @@ impl Drop for Counted {
     }
 }
 
-pub(super) async fn carry(opened: Opened, state: watch::Receiver<Arc<ListenerState>>) -> Carried {
+pub(super) async fn carry(
+    opened: Opened,
+    state: watch::Receiver<Arc<ListenerState>>,
+    sessions: Option<&OpenSessions>,
+) -> Carried {
     let Opened { route, admission, streams } = opened;
     let counted = Counted { route: route.clone(), admission: admission.clone(), open: false };
-    let session = Session { route, admission, state, counted };
+    let registered = sessions.and_then(|sessions| register(sessions, &route, &admission, &streams));
+    let session = Session { route, admission, state, counted, held: HeldCertificates::new(registered) };
     match streams {
-        Streams::Plain(client, target) => {
-            session
-                .run(client, target, Judged::Client, |_, _, kind, _| match kind {
-                    RouteKind::Plain { .. } => Ok(Anyone::admitted()),
-                    RouteKind::Server { .. } | RouteKind::Client { .. } => Err(Withdrawn::AnotherKind),
-                })
-                .await
-        }
-        Streams::Server(client, target) => {
-            session
-                .run(client, target, Judged::Client, |client, _, kind, now| match kind {
-                    RouteKind::Plain { .. } => Ok(Anyone::admitted()),
-                    RouteKind::Server { tls, .. } => tls.admit_at(client.get_ref().1, now).map_err(Withdrawn::Peer),
-                    RouteKind::Client { .. } => Err(Withdrawn::AnotherKind),
-                })
-                .await
-        }
-        Streams::Client(client, target) => {
-            session
-                .run(client, target, Judged::Target, |_, target, kind, now| match kind {
-                    RouteKind::Client { tls, server_name } => {
-                        tls.admit_at(target.get_ref().1, server_name, now).map_err(Withdrawn::Peer)
-                    }
-                    RouteKind::Plain { .. } | RouteKind::Server { .. } => Err(Withdrawn::AnotherKind),
-                })
-                .await
-        }
+        Streams::Plain(client, target) => session.run(client, target, Judged::Neither).await,
+        Streams::Server(client, target) => session.run(client, target, Judged::Client).await,
+        Streams::Client(client, target) => session.run(client, target, Judged::Target).await,
     }
 }
 
-/// The side whose peer is authorized.
-#[derive(Clone, Copy)]
-enum Judged {
-    Client,
-    Target,
+/// Adds a session with an authorized peer to those that may be continued.
+fn register(sessions: &OpenSessions, route: &Route, admission: &Admission, streams: &Streams) -> Option<Registered> {
+    let peer = admission.peer()?;
+    match streams {
+        Streams::Plain(..) => None,
+        Streams::Server(client, _) => Some(sessions.accept(SessionKeys::of(client.get_ref().1)?)),
+        Streams::Client(_, target) => {
+            let RouteKind::Client { tls, server_name } = &route.kind else { return None };
+            let keys = SessionKeys::of(target.get_ref().1)?;
+            let there = (route.target.clone(), server_name.clone());
+            Some(sessions.dial(keys, there, tls.credential(), peer.valid_until()))
+        }
+    }
 }
 
 struct Session {
@@ -181,6 +143,7 @@ struct Session {
     admission: Admission,
     state: watch::Receiver<Arc<ListenerState>>,
     counted: Counted,
+    held: HeldCertificates,
 }
 
 impl Session {
@@ -189,14 +152,13 @@ impl Session {
         client: C,
         target: T,
         judged: Judged,
-        judge: impl Fn(&C, &T, &RouteKind, UnixTime) -> Result<Admission, Withdrawn>,
     ) -> Carried {
         let (mut client, mut target) = (OpenSide::new(client), OpenSide::new(target));
         let mut splice = Splice::new(C::PROVES_ITS_END, T::PROVES_ITS_END);
         if target.has_verdict() {
             self.counted.open();
         }
-        let end = match self.go_on(&mut client, &mut target, &mut splice, judge).await {
+        let end = match self.go_on(&mut client, &mut target, &mut splice, judged).await {
             End::Failed(SpliceError::Target(error)) if !self.counted.open => End::Refused(error),
             end => end,
         };
@@ -222,7 +184,7 @@ impl Session {
         client: &mut OpenSide<C>,
         target: &mut OpenSide<T>,
         splice: &mut Splice,
-        judge: impl Fn(&C, &T, &RouteKind, UnixTime) -> Result<Admission, Withdrawn>,
+        judged: Judged,
     ) -> End {
         let mut listened = true;
         let mut settles = Instant::now().checked_add(SETTLED);
@@ -235,6 +197,7 @@ impl Session {
                 withdrawn.as_ref().and_then(|(_, since)| since.checked_add(limits.expired_grace)),
                 self.admission.peer().filter(|_| withdrawn.is_none()).and_then(|peer| next_look(peer)),
                 still_until(&limits, idle_timeout, splice).and_then(|patience| still.since.checked_add(patience)),
+                self.held.ends(limits.session_max_age),
                 settles,
             ];
             let wake = wake.into_iter().flatten().min();
@@ -257,6 +220,17 @@ impl Session {
                     settles = None;
                     continue;
                 },
+                offer = self.held.offer() => {
+                    let judged = self.continue_under(&offer.chain, &**client, &**target, judged);
+                    if judged.is_ok() {
+                        withdrawn = None;
+                        if self.held.refreshes() {
+                            target.refresh_traffic_keys();
+                        }
+                    }
+                    offer.answer(judged);
+                    continue;
+                }
                 turn = poll_fn(|cx| {
                     let turn = splice.poll(cx, &mut **client, &mut **target, counters);
                     if !counted.open && (splice.bytes().1 > 0 || target.has_verdict()) {
@@ -278,8 +252,12 @@ impl Session {
                 let half = splice.is_half() && limits.half_close_timeout == Some(patience);
                 return if half { End::HalfClosed } else { End::Idle };
             }
+            if self.held.ends(limits.session_max_age).is_some_and(|ends| Instant::now() >= ends) {
+                return End::Aged;
+            }
             let state = self.state.borrow().clone();
-            match self.judge(&state, &**client, &**target, &judge) {
+            let evidence = self.evidence(self.held.chain(), &**client, &**target, judged);
+            match evidence.now(&state, &self.route, &self.admission) {
                 Ok(Verdict::Admitted(admission)) => {
                     withdrawn = None;
                     self.admission = admission;
@@ -302,13 +280,13 @@ fn manners(end: &End, splice: &Splice, judged: Judged) -> (Manner, Manner) {
     let (client, target) = splice.seen();
     let by_what_was_seen = (Manner::of(client, true), Manner::of(target, false));
     match (end, judged) {
-        (End::Both | End::Failed(_) | End::Refused(_) | End::HalfClosed, _) => by_what_was_seen,
+        (End::Both | End::Failed(_) | End::Refused(_) | End::HalfClosed | End::Aged, _) => by_what_was_seen,
         // Pending octets were not taken for the whole idle timeout.
         (End::Idle, _) => (
             if client.whole { by_what_was_seen.0 } else { Manner::AtOnce },
             if target.whole { by_what_was_seen.1 } else { Manner::AtOnce },
         ),
-        (End::Over(_), Judged::Client) => (Manner::AtOnce, by_what_was_seen.1),
+        (End::Over(_), Judged::Client | Judged::Neither) => (Manner::AtOnce, by_what_was_seen.1),
         (End::Over(_), Judged::Target) => (Manner::of(client, false), Manner::AtOnce),
     }
 }
@@ -321,45 +299,60 @@ impl Session {
         route.idle_timeout(self.admission.peer().is_some())
     }
 
-    /// Judges the peer by the current rules. `expired_grace` is for expiry alone, so an expired peer is judged at its
-    /// last second of validity too: a denied key or a withdrawn rule ends its session at once.
-    fn judge<C: SessionStream, T: SessionStream>(
-        &self,
-        state: &ListenerState,
-        client: &C,
-        target: &T,
-        judge: &impl Fn(&C, &T, &RouteKind, UnixTime) -> Result<Admission, Withdrawn>,
-    ) -> Result<Verdict, Withdrawn> {
-        match (self.judge_at(clock::now(), state, client, target, judge), self.admission.peer()) {
-            (Ok(admission), _) => Ok(Verdict::Admitted(admission)),
-            (Err(withdrawn), Some(peer)) if withdrawn.is_expiry() && !state.limits.expired_grace.is_zero() => {
-                self.judge_at(peer.valid_until(), state, client, target, judge).map(|_| Verdict::Expired(withdrawn))
-            }
-            (Err(withdrawn), _) => Err(withdrawn),
+    /// Returns what the session is judged by: newer certificates, or those of the handshake.
+    fn evidence<'a, C: SessionStream, T: SessionStream>(
+        &'a self,
+        newer: Option<&'a [CertificateDer<'static>]>,
+        client: &'a C,
+        target: &'a T,
+        judged: Judged,
+    ) -> Evidence<'a> {
+        let of_handshake = match judged {
+            Judged::Neither => None,
+            Judged::Client => client.peer_certificates(),
+            Judged::Target => target.peer_certificates(),
+        };
+        Evidence {
+            judged,
+            shown: newer.or(of_handshake),
+            earlier: self.held.earlier(),
+            server_name: client.server_name(),
         }
     }
 
-    /// Judges the peer at a time; a removed tunnel has no rules left to judge by.
-    fn judge_at<C: SessionStream, T: SessionStream>(
-        &self,
-        now: UnixTime,
-        state: &ListenerState,
+    /// Goes on under certificates that the peer has shown and proved beside the session. They are judged as those of a
+    /// new session would be, and are of the same peer: let in by the same rule, or, without rules, under the same names. A
+    /// server is the same by its name.
+    ///
+    /// # Errors
+    /// Returns why the session does not go on under them; nothing changes then.
+    fn continue_under<C: SessionStream, T: SessionStream>(
+        &mut self,
+        chain: &Arc<[CertificateDer<'static>]>,
         client: &C,
         target: &T,
-        judge: &impl Fn(&C, &T, &RouteKind, UnixTime) -> Result<Admission, Withdrawn>,
-    ) -> Result<Admission, Withdrawn> {
-        if let Some(route) = successor(&state.everywhere, &self.route, client.server_name()) {
-            return judge(client, target, &route.kind, now);
+        judged: Judged,
+    ) -> Result<UnixTime, NotContinued> {
+        let state = self.state.borrow().clone();
+        let newer = self.evidence(Some(chain), client, target, judged);
+        let admission = newer.at(clock::now(), &state, &self.route, &self.admission);
+        let admission = admission.map_err(|withdrawn| NotContinued::Peer(withdrawn.to_string()))?;
+        let (Some(peer), Some(before)) = (admission.peer(), self.admission.peer()) else {
+            return Err(NotContinued::AnotherPeer);
+        };
+        let shown = self.evidence(self.held.chain(), client, target, judged).shown;
+        let is_same = peer.rule() == before.rule()
+            && (judged == Judged::Target
+                || peer.rule().is_some()
+                || same_names(chain.first(), shown.and_then(<[_]>::first)));
+        if !is_same {
+            return Err(NotContinued::AnotherPeer);
         }
-        match &self.admission {
-            _ if !state.limits.keep_removed_sessions => Err(Withdrawn::Removed),
-            Admission::Anyone(anyone) => Ok(Admission::Anyone(*anyone)),
-            // With `keep_removed_sessions`, a session continues as long as some tunnel would authorize its peer.
-            Admission::Peer(_) => {
-                let judged = state.everywhere.iter().map(|route| judge(client, target, &route.kind, now));
-                judged.filter_map(Result::ok).find(|one| one.peer().is_some()).ok_or(Withdrawn::Removed)
-            }
-        }
+        let until = peer.valid_until();
+        self.held.replace(chain.clone(), before)?;
+        self.route.counters.go_on();
+        self.admission = admission;
+        Ok(until)
     }
 }
 

@@ -54,6 +54,7 @@ pub struct Counters {
     closed: AtomicU64,
     ended: AtomicU64,
     cut: AtomicU64,
+    continued: AtomicU64,
     up: AtomicU64,
     down: AtomicU64,
     refused: [AtomicU64; RefusalReason::ALL.len()],
@@ -94,6 +95,10 @@ impl Counters {
         self.cut.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn go_on(&self) {
+        self.continued.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn refuse(&self, reason: RefusalReason) {
         let counters = RefusalReason::ALL.iter().zip(&self.refused);
         for (_, counter) in counters.filter(|(other, _)| **other == reason) {
@@ -129,6 +134,11 @@ impl Counters {
     /// Returns the number of connections that ended otherwise than by the orderly end of both sides or a refusal.
     pub fn cut_total(&self) -> u64 {
         self.cut.load(Ordering::Relaxed)
+    }
+
+    /// Returns how often sessions were continued under newer certificates of their peers.
+    pub fn continued_total(&self) -> u64 {
+        self.continued.load(Ordering::Relaxed)
     }
 
     /// Returns the octets of plaintext from client to target.

@@ -31,7 +31,7 @@ struct Family {
     value: fn(&Counters) -> u64,
 }
 
-const FAMILIES: [Family; 6] = [
+const FAMILIES: [Family; 7] = [
     Family {
         name: "edgetrust_connections_accepted_total",
         kind: "counter",
@@ -49,6 +49,12 @@ const FAMILIES: [Family; 6] = [
         kind: "counter",
         help: "Sessions ended because the peer's certificate expired or its rule was withdrawn.",
         value: Counters::ended_total,
+    },
+    Family {
+        name: "edgetrust_sessions_continued_total",
+        kind: "counter",
+        help: "Sessions continued under newer certificates of their peers, each time counted.",
+        value: Counters::continued_total,
     },
     Family {
         name: "edgetrust_connections_cut_total",

@@ -20,6 +20,8 @@ mod control;
 mod credential;
 #[cfg(feature = "cli")]
 mod denials;
+#[cfg(feature = "cli")]
+mod exporter;
 mod handshake;
 #[cfg(feature = "cli")]
 mod observed;
@@ -62,6 +64,8 @@ pub use connector::Connector;
 #[cfg(feature = "cli")]
 pub(crate) use control::speaks_control;
 pub use credential::{Credential, CredentialError, KeyError, LiveCredential};
+#[cfg(feature = "cli")]
+pub(crate) use exporter::{Exported, export};
 #[cfg(feature = "cli")]
 pub(crate) use observed::{Answer, Seen, answer, is_no_tls, is_tls13, received_alert, tickets};
 pub use peer::Peer;

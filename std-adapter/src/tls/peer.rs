@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use edgetrust_core::identity::{AuthorizedPeer, common_name};
-use edgetrust_core::x509::GeneralName;
+use edgetrust_core::x509::{GeneralName, KeyHash};
 use pki_types::UnixTime;
 
 /// An authorized peer: its identity, and the end of its authorization.
@@ -13,11 +13,13 @@ pub struct Peer {
     common_name: Option<String>,
     rule: Option<String>,
     valid_until: UnixTime,
+    keys: Box<[KeyHash]>,
 }
 
 impl Peer {
-    /// Describes the peer of a proof, from the proof alone; `rule` is the text of the rule that the proof names.
-    pub(super) fn new(proof: &AuthorizedPeer<'_>, rule: Option<String>) -> Self {
+    /// Describes the peer of a proof, from the proof alone; `rule` is the text of the rule that the proof names, and
+    /// `keys` are those of its path.
+    pub(super) fn new(proof: &AuthorizedPeer<'_>, rule: Option<String>, keys: Box<[KeyHash]>) -> Self {
         let (leaf, valid_until) = (proof.path().leaf(), proof.path().valid_until());
         let common_name =
             common_name(&leaf.subject()).ok().and_then(|name| name.chars().collect::<Result<String, _>>().ok());
@@ -39,18 +41,18 @@ impl Peer {
         if identity.is_empty() {
             identity = leaf.subject().to_string();
         }
-        Self { identity, common_name, rule, valid_until }
+        Self { identity, common_name, rule, valid_until, keys }
     }
 
     /// Returns the octets needed to remember the peer.
     pub(super) fn octets(&self) -> usize {
         let rest = [&self.common_name, &self.rule].into_iter().flatten().map(String::len).sum();
-        self.identity.len().saturating_add(rest)
+        self.identity.len().saturating_add(rest).saturating_add(size_of_val(&*self.keys))
     }
 
     #[cfg(test)]
     pub(super) fn named(identity: &str, valid_until: UnixTime) -> Self {
-        Self { identity: identity.to_owned(), common_name: None, rule: None, valid_until }
+        Self { identity: identity.to_owned(), common_name: None, rule: None, valid_until, keys: Box::default() }
     }
 
     /// Returns the subject's only common name, if there is one.
@@ -62,6 +64,11 @@ impl Peer {
     /// every verified peer is authorized.
     pub fn rule(&self) -> Option<&str> {
         self.rule.as_deref()
+    }
+
+    /// Returns the keys of the peer's path: its own first, and the anchor's last.
+    pub fn keys(&self) -> &[KeyHash] {
+        &self.keys
     }
 
     /// Returns the last second at which every certificate of the peer's path is valid.

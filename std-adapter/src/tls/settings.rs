@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use pki_types::{ServerName, UnixTime};
+#[cfg(feature = "cli")]
+use edgetrust_core::x509::KeyHash;
+use pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::client::Resumption;
 use rustls::{ClientConfig, ServerConfig};
 
@@ -122,18 +124,6 @@ pub struct TlsServer {
 }
 
 impl TlsServer {
-    /// Judges the client of an established connection again, by this server's rules and the current time.
-    ///
-    /// # Errors
-    /// Returns why the client is no longer authorized.
-    #[cfg(feature = "cli")]
-    pub(crate) fn admit_again(&self, shown: &[pki_types::CertificateDer<'_>]) -> Result<Admission, Refusal> {
-        match &self.verifier {
-            Some(verifier) => verifier.admit(Some(shown)),
-            None => Ok(Anyone::admitted()),
-        }
-    }
-
     /// Creates a configuration with its own tickets: no ticket from before a change of trust can be resumed after it.
     ///
     /// # Errors
@@ -217,12 +207,26 @@ impl TlsServer {
         self.admit_at(connection, clock::now())
     }
 
-    /// Judges as [`TlsServer::admit`] does, at another time.
-    pub(crate) fn admit_at(&self, connection: &rustls::CommonState, now: UnixTime) -> Result<Admission, Refusal> {
+    fn admit_at(&self, connection: &rustls::CommonState, now: UnixTime) -> Result<Admission, Refusal> {
+        self.admit_chain(connection.peer_certificates(), now)
+    }
+
+    /// Judges the client that has shown these certificates, at a time.
+    pub(crate) fn admit_chain(
+        &self,
+        shown: Option<&[CertificateDer<'_>]>,
+        now: UnixTime,
+    ) -> Result<Admission, Refusal> {
         match &self.verifier {
-            Some(verifier) => verifier.admit_at(connection.peer_certificates(), now),
+            Some(verifier) => verifier.admit_at(shown, now),
             None => Ok(Anyone::admitted()),
         }
+    }
+
+    /// Returns the first of these keys that is denied at a time.
+    #[cfg(feature = "cli")]
+    pub(crate) fn denied<'k>(&self, keys: &'k [KeyHash], now: UnixTime) -> Option<&'k KeyHash> {
+        self.verifier.as_ref()?.denied(keys, now)
     }
 }
 
@@ -231,6 +235,8 @@ impl TlsServer {
 pub struct TlsClient {
     config: Arc<ClientConfig>,
     verifier: Option<Arc<ServerVerifier>>,
+    #[cfg(feature = "cli")]
+    credential: Option<Credential>,
 }
 
 impl TlsClient {
@@ -258,10 +264,15 @@ impl TlsClient {
             None => builder.with_no_client_auth(),
         };
         let horizon = verifier.as_ref().map(|verifier| verifier.horizon().clone()).unwrap_or_default();
-        config.resumption = Resumption::store(Arc::new(ClientSessions::new(settings.credential, horizon)));
+        config.resumption = Resumption::store(Arc::new(ClientSessions::new(settings.credential.clone(), horizon)));
         config.alpn_protocols = settings.alpn;
         config.enable_early_data = false;
-        Ok(Self { config: Arc::new(config), verifier })
+        Ok(Self {
+            config: Arc::new(config),
+            verifier,
+            #[cfg(feature = "cli")]
+            credential: settings.credential,
+        })
     }
 
     /// Changes the rustls configuration, which nobody uses yet.
@@ -308,16 +319,37 @@ impl TlsClient {
         self.admit_at(connection, server_name, clock::now())
     }
 
-    /// Judges as [`TlsClient::admit`] does, at another time.
-    pub(crate) fn admit_at(
+    fn admit_at(
         &self,
         connection: &rustls::CommonState,
         server_name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<Admission, Refusal> {
+        self.admit_chain(connection.peer_certificates(), server_name, now)
+    }
+
+    /// Judges the server that has shown these certificates, at a time.
+    pub(crate) fn admit_chain(
+        &self,
+        shown: Option<&[CertificateDer<'_>]>,
+        server_name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<Admission, Refusal> {
         match &self.verifier {
-            Some(verifier) => verifier.admit_at(connection.peer_certificates(), server_name, now).map(Admission::Peer),
+            Some(verifier) => verifier.admit_at(shown, server_name, now).map(Admission::Peer),
             None => Ok(Anyone::admitted()),
         }
+    }
+
+    /// Returns the first of these keys that is denied at a time.
+    #[cfg(feature = "cli")]
+    pub(crate) fn denied<'k>(&self, keys: &'k [KeyHash], now: UnixTime) -> Option<&'k KeyHash> {
+        self.verifier.as_ref()?.denied(keys, now)
+    }
+
+    /// Returns the credential that the client shows on request.
+    #[cfg(feature = "cli")]
+    pub(crate) fn credential(&self) -> Option<&Credential> {
+        self.credential.as_ref()
     }
 }

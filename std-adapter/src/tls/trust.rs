@@ -1,5 +1,7 @@
 //! Stores trust anchors, denied keys and allow lists: one value that is replaced as a whole.
 
+#[cfg(feature = "cli")]
+use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use edgetrust_core::identity::Issuers;
-use edgetrust_core::path::{Anchor, Budget, DeniedKey, Limits, PathError, Purpose, Trust, VerifiedPath};
+use edgetrust_core::path::{Anchor, Budget, DeniedKey, Limits, PathError, Place, Purpose, Trust, VerifiedPath};
 use edgetrust_core::x509::{Certificate, KeyHash, ParseError};
 use pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use self_cell::self_cell;
@@ -106,6 +108,9 @@ pub(super) struct Generation {
     anchors: ParsedAnchors,
     known_intermediates: Parsed,
     denied_keys: Vec<DeniedKey>,
+    /// The same by key, for sessions that ran under many.
+    #[cfg(feature = "cli")]
+    denied_index: HashMap<KeyHash, Vec<DeniedKey>>,
     pub(super) clients: Peers,
     server_issuers: Option<Vec<KeyHash>>,
 }
@@ -142,6 +147,24 @@ impl Generation {
             clients: self.clients.clone(),
             server_issuers: self.server_issuers.clone(),
         }
+    }
+
+    /// Returns the keys of a path: the leaf's, and those of its issuers up to the anchor.
+    pub(super) fn keys(&self, path: &VerifiedPath<'_>, sent: &[Certificate<'_>]) -> Box<[KeyHash]> {
+        let known = self.known_intermediates.borrow_dependent();
+        let issuers = path.issuers().iter().filter_map(|place| match *place {
+            Place::Anchor(index) => self.anchors().get(usize::from(index)).map(Anchor::certificate),
+            Place::Sent(index) => sent.get(usize::from(index)),
+            Place::Known(index) => known.get(usize::from(index)),
+        });
+        [path.leaf()].into_iter().chain(issuers).map(|one| KeyHash::of(&one.subject_public_key_info())).collect()
+    }
+
+    /// Returns the first of these keys that is denied at a time.
+    #[cfg(feature = "cli")]
+    pub(super) fn denied<'k>(&self, keys: &'k [KeyHash], now: UnixTime) -> Option<&'k KeyHash> {
+        keys.iter()
+            .find(|key| self.denied_index.get(*key).is_some_and(|denied| denied.iter().any(|one| one.holds(now))))
     }
 
     /// Verifies a path with the core.
@@ -260,6 +283,11 @@ impl TrustStore {
             number: NEXT_GENERATION.fetch_add(1, Ordering::Relaxed),
             anchors: parse_anchors(anchors)?,
             known_intermediates: parse(known_intermediates)?,
+            #[cfg(feature = "cli")]
+            denied_index: denied_keys.iter().fold(HashMap::new(), |mut index, denied| {
+                index.entry(denied.key).or_default().push(*denied);
+                index
+            }),
             denied_keys,
             clients,
             server_issuers,

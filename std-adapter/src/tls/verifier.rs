@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use edgetrust_core::identity::{AuthorizedPeer, Denied, ServerName as CoreServerName, ServerPolicy};
 use edgetrust_core::path::{PathError, Place, Purpose, Role, VerifiedPath};
-use edgetrust_core::x509::Certificate;
-#[cfg(feature = "cli")]
-use edgetrust_core::x509::KeyHash;
+use edgetrust_core::x509::{Certificate, KeyHash};
 use pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -132,7 +130,7 @@ impl Judge {
         })?;
         let intermediates = shown_intermediates(proof.path(), &sent);
         let rule = self.trust.clients.rule(&proof).map(ToString::to_string);
-        Ok(Verdict::new(evidence, now, Peer::new(&proof, rule), intermediates))
+        Ok(Verdict::new(evidence, now, Peer::new(&proof, rule, self.trust.keys(proof.path(), &sent)), intermediates))
     }
 
     /// Admits a verdict's peer, which has proved its key: only now may the peer be remembered, and limit sessions'
@@ -200,6 +198,12 @@ impl ClientVerifier {
     ) -> Result<Verdict, Refusal> {
         let clients = &self.judge.trust.clients;
         self.judge.decide(b"", leaf, sent, Purpose::ClientAuth, now, |path| clients.authorize(path))
+    }
+
+    /// Returns the first of these keys that is denied at a time.
+    #[cfg(feature = "cli")]
+    pub(super) fn denied<'k>(&self, keys: &'k [KeyHash], now: UnixTime) -> Option<&'k KeyHash> {
+        self.judge.trust.denied(keys, now)
     }
 
     /// Admits a client whose handshake is finished, by the verdict of that handshake.
@@ -303,6 +307,12 @@ impl ServerVerifier {
             };
             ServerPolicy { name, issuers: self.judge.trust.server_issuers() }.authorize(path)
         })
+    }
+
+    /// Returns the first of these keys that is denied at a time.
+    #[cfg(feature = "cli")]
+    pub(super) fn denied<'k>(&self, keys: &'k [KeyHash], now: UnixTime) -> Option<&'k KeyHash> {
+        self.judge.trust.denied(keys, now)
     }
 
     /// Admits a server whose handshake is finished, by the verdict of that handshake.

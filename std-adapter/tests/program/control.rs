@@ -77,7 +77,7 @@ impl Sites {
     }
 
     /// Runs a gateway with more keys of `gateway.mesh` and of `gateway`.
-    fn run_with(&self, site: &str, next: Option<&str>, mesh: &Value, more: &Value) -> Program {
+    pub fn run_with(&self, site: &str, next: Option<&str>, mesh: &Value, more: &Value) -> Program {
         let name = format!("gateway.{site}.example");
         let (cert, key) = (format!("{name}.pem"), format!("{name}.key"));
         let mut tunnels = vec![json!({"name": "feed-in", "mode": "server", "service": "feed",
@@ -469,7 +469,7 @@ fn a_gateway_without_room_for_connections_learns_of_a_denial() {
     assert_eq!((&mesh["signer_generation"], &mesh["conflict"]), (&1.into(), &false.into()));
 }
 
-fn page(address: &str, path: &str) -> String {
+pub fn page(address: &str, path: &str) -> String {
     let output = Command::new("curl").args(["-s", &format!("http://{address}{path}")]).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
 }

@@ -6,6 +6,7 @@ mod check_anchors;
 mod components;
 mod config;
 mod constraints;
+mod continuation;
 mod control;
 mod control_servers;
 mod demo;

@@ -163,6 +163,11 @@ static LIMITS: Object = Object {
             "how long a session goes on after its peer's certificate expired, if nothing else is wrong with it, default \"0s\"",
             expired_grace_ms
         ),
+        limit!(
+            "session_max_age",
+            "the age at which a session between gateways ends that was continued under newer certificates, or up to a tenth earlier, default \"168h\"; \"0s\": none",
+            session_max_age_ms
+        ),
         flag!(
             "keep_removed_sessions",
             "sessions of a removed tunnel go on while another tunnel would let their peer in; default false: they end at once",

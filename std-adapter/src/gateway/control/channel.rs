@@ -6,6 +6,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use super::callers::Callers;
 use super::state::ControlState;
+use crate::gateway::continuation::OpenSessions;
 use crate::gateway::mesh_kept::Offered;
 use crate::tls::TlsServer;
 
@@ -19,6 +20,8 @@ pub(in crate::gateway) struct Control {
     judging: Semaphore,
     /// Notified when another mesh has come.
     news: Notify,
+    /// The sessions that other gateways may continue, and that this one continues there.
+    pub(super) sessions: OpenSessions,
 }
 
 impl Default for Control {
@@ -28,6 +31,7 @@ impl Default for Control {
             callers: Callers::default(),
             judging: Semaphore::new(1),
             news: Notify::new(),
+            sessions: OpenSessions::default(),
         }
     }
 }
@@ -46,6 +50,11 @@ impl Control {
     /// Returns whether a tunnel's address takes control connections.
     pub(in crate::gateway) fn is_on(&self) -> bool {
         self.in_force.borrow().is_some()
+    }
+
+    /// Returns where sessions are added that may be continued; none while the channel is off.
+    pub(in crate::gateway) fn sessions(&self) -> Option<&OpenSessions> {
+        self.is_on().then_some(&self.sessions)
     }
 
     /// Returns the server of a tunnel's control connections.

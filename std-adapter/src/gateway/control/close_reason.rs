@@ -22,6 +22,10 @@ pub(super) enum CloseReason {
     /// The other side's answer has another meaning than all that is known.
     Answer(StatusCode),
     Body(BodyError),
+    /// Its answer to a request to continue sessions is no record for each of them.
+    Malformed,
+    /// Sessions are to be continued, by a handshake that shows the present certificates.
+    Due,
     /// It says at once that there is nothing new, where it should wait for something new.
     AtOnce,
     /// It shows a mesh again that is known here.
@@ -40,8 +44,8 @@ impl CloseReason {
     /// Returns whether the other side has said what leads nowhere: then it does not matter how long the connection has
     /// lasted.
     pub(super) fn is_fault(&self) -> bool {
-        use CloseReason::{AtOnce, Busy, InVain, Known, Refused, Refuses};
-        matches!(self, AtOnce | Known | InVain(..) | Busy | Refused(_) | Refuses(_))
+        use CloseReason::{AtOnce, Busy, InVain, Known, Malformed, Refused, Refuses};
+        matches!(self, AtOnce | Malformed | Known | InVain(..) | Busy | Refused(_) | Refuses(_))
     }
 
     /// Returns how often in a row this is nothing to warn of.
@@ -67,6 +71,8 @@ impl fmt::Display for CloseReason {
             Self::Silent(time) => write!(f, "no answer within {time:?}"),
             Self::Answer(code) => write!(f, "it answers {code}"),
             Self::Body(error) => write!(f, "its answer: {error}"),
+            Self::Malformed => f.write_str("its answer to /continue: expected 40 octets for each session"),
+            Self::Due => f.write_str("sessions are to be continued"),
             Self::AtOnce => f.write_str("it answers 304 Not Modified at once, where it should wait for another mesh"),
             Self::Known => f.write_str("it answers again with a mesh that is known here"),
             Self::InVain(brought, again) => {

@@ -21,6 +21,7 @@ use super::allowance::{Allowance, Allowed};
 use super::body;
 use super::channel::Control;
 use super::close_reason::{CloseReason, shown};
+use super::continuing::Proven;
 use super::server::{HOLD, MESH};
 use super::state::{ControlState, Dial};
 use crate::gateway::mesh_kept::Offered;
@@ -62,6 +63,10 @@ pub(super) async fn keep(dial: Dial<TlsClient>, control: Arc<Control>, number: u
     loop {
         let mut progress = Progress::default();
         let Err(ended) = connect(&dial, &control, patience, &mut progress).await else { return };
+        if matches!(ended, CloseReason::Due) {
+            // A new handshake shows the present certificates.
+            continue;
+        }
         let (tunnel, address, reason) = (&dial.tunnel, &dial.address, ended.to_string());
         let lasted = progress.since.is_some_and(|since| since.elapsed() >= GOOD);
         let good = (progress.waited || lasted) && !ended.is_fault();
@@ -122,6 +127,7 @@ async fn connect(
     if !speaks_control(stream.get_ref().1) {
         return Err(CloseReason::Unknown);
     }
+    let Some(proven) = Proven::of(&stream) else { return Err(CloseReason::Unknown) };
     progress.since = Some(Instant::now());
     let allowance = Allowance::new();
     let stream = TokioIo::new(Allowed::new(stream, allowance.clone()));
@@ -130,7 +136,7 @@ async fn connect(
     let host = dial.server_name.to_str().into_owned();
     let mut exchange =
         Exchange { sender, allowance, control, dial, host, progress, next: Instant::now(), brought: None };
-    let mut exchange = std::pin::pin!(exchange.run());
+    let mut exchange = std::pin::pin!(exchange.run(&proven));
     let ended = tokio::select! {
         ended = exchange.as_mut() => return ended,
         ended = connection.as_mut() => ended,
@@ -145,12 +151,12 @@ async fn connect(
 }
 
 /// The requests and answers of one connection.
-struct Exchange<'a> {
+pub(super) struct Exchange<'a> {
     sender: SendRequest<Full<Bytes>>,
     allowance: Allowance,
-    control: &'a Control,
-    dial: &'a Dial<TlsClient>,
-    host: String,
+    pub(super) control: &'a Control,
+    pub(super) dial: &'a Dial<TlsClient>,
+    pub(super) host: String,
     progress: &'a mut Progress,
     /// The time before which no other request is sent.
     next: Instant,
@@ -159,8 +165,11 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    /// Asks for the other side's mesh again and again. Returns if the control channel is switched off.
-    async fn run(&mut self) -> Result<(), CloseReason> {
+    /// Continues sessions, then asks for the other side's mesh again and again. Returns if the control channel is
+    /// switched off.
+    async fn run(&mut self, proven: &Proven) -> Result<(), CloseReason> {
+        self.continue_sessions(proven).await?;
+        let (control, dial) = (self.control, self.dial);
         let (tunnel, address) = (&self.dial.tunnel, &self.dial.address);
         let mut was_known = false;
         loop {
@@ -169,7 +178,10 @@ impl Exchange<'_> {
             let get = Request::builder().method(Method::GET).uri(MESH).header(HOST, &self.host);
             let get = get.header(IF_NONE_MATCH, state.served.tag()).body(Full::default());
             let since = Instant::now();
-            let response = self.ask(get, HOLD.saturating_add(ARRIVAL)).await?;
+            let response = tokio::select! {
+                response = self.ask(get, HOLD.saturating_add(ARRIVAL)) => response?,
+                () = dial.due(&control.sessions) => return Err(CloseReason::Due),
+            };
             match response.status() {
                 StatusCode::NOT_MODIFIED if since.elapsed() < AT_ONCE => return Err(CloseReason::AtOnce),
                 StatusCode::NOT_MODIFIED => self.progress.waited = true,
@@ -225,10 +237,26 @@ impl Exchange<'_> {
         request: Result<Request<Full<Bytes>>, hyper::http::Error>,
         patience: Duration,
     ) -> Result<Response<Incoming>, CloseReason> {
-        let request = request.map_err(CloseReason::Request)?;
         sleep_until(self.next).await;
         let now = Instant::now();
         self.next = now.checked_add(BETWEEN).unwrap_or(now);
+        self.request(request, patience).await
+    }
+
+    /// Sends a request at once.
+    pub(super) async fn send(
+        &mut self,
+        request: Result<Request<Full<Bytes>>, hyper::http::Error>,
+    ) -> Result<Response<Incoming>, CloseReason> {
+        self.request(request, ARRIVAL.saturating_add(ARRIVAL)).await
+    }
+
+    async fn request(
+        &mut self,
+        request: Result<Request<Full<Bytes>>, hyper::http::Error>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, CloseReason> {
+        let request = request.map_err(CloseReason::Request)?;
         self.allowance.renew();
         let asked = async {
             self.sender.ready().await?;
@@ -239,7 +267,7 @@ impl Exchange<'_> {
 }
 
 /// Reads the body of an answer.
-async fn whole(response: Response<Incoming>) -> Result<Vec<u8>, CloseReason> {
+pub(super) async fn whole(response: Response<Incoming>) -> Result<Vec<u8>, CloseReason> {
     let read = body::read(response.into_body(), MAX_SIGNED_MESH);
     timeout(ARRIVAL, read).await.map_err(|_| CloseReason::Silent(ARRIVAL))?.map_err(CloseReason::Body)
 }

@@ -7,14 +7,17 @@
 //! |---|---|---|
 //! | `GET /mesh` | gateways of the sites of the mesh in force | returns the signed text; waits for another one where `If-None-Match` has the present one |
 //! | `PUT /mesh` | these, and certificates under a root of the mesh whose issuer no site has: a new site's gateway | offers a signed text |
+//! | `POST /continue` | gateways of the sites of the mesh in force | continues sessions under the certificates of this connection, by [`super::continuation`] |
 //!
-//! Both answer with the edition in force as `ETag` (RFC 9110 section 8.8.3).
+//! All answer with the edition in force as `ETag` (RFC 9110 section 8.8.3).
 
 mod allowance;
 mod body;
 mod callers;
 mod channel;
 mod close_reason;
+mod continued;
+mod continuing;
 mod dialer;
 mod dialers;
 mod server;

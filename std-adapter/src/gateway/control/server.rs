@@ -14,7 +14,6 @@ use hyper::header::{CONNECTION, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use pki_types::CertificateDer;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
@@ -24,6 +23,7 @@ use super::callers::{Caller, CallerError, CallerPermit};
 use super::channel::Control;
 use super::state::{ControlState, ServedMesh};
 use crate::accept::AddressPhase;
+use crate::gateway::continuation::{Binding, Chain};
 use crate::gateway::mesh_kept::Offered;
 use crate::gateway::socket::{Remote, Socket};
 use crate::tls::{Admission, ServerStream};
@@ -42,8 +42,9 @@ const LIFETIME_OF_STRANGERS: Duration = Duration::from_secs(30);
 const MAX_REQUESTS: u32 = 1024;
 const MAX_REQUESTS_OF_STRANGERS: u32 = 8;
 
-/// The only resource.
+/// The resources.
 pub(super) const MESH: &str = "/mesh";
+pub(super) const CONTINUE: &str = "/continue";
 
 /// Serves a gateway until it leaves, or this one drains.
 pub(in crate::gateway) async fn serve(
@@ -53,7 +54,8 @@ pub(in crate::gateway) async fn serve(
     control: &Control,
     mut phase: watch::Receiver<AddressPhase>,
 ) {
-    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+    let chain: Chain = stream.get_ref().1.peer_certificates().unwrap_or_default().into();
+    let Some(binding) = Binding::of(stream.get_ref().1) else { return };
     let peer = admission.peer().map_or_else(|| "-".to_owned(), ToString::to_string);
     // From here on no change is missed.
     let mut now = control.in_force.subscribe();
@@ -71,6 +73,7 @@ pub(in crate::gateway) async fn serve(
     let connection = Connection {
         control,
         chain,
+        binding,
         remote,
         peer,
         permit,
@@ -111,38 +114,47 @@ pub(in crate::gateway) async fn serve(
 }
 
 /// One connection.
-struct Connection<'a> {
-    control: &'a Control,
-    chain: Vec<CertificateDer<'static>>,
-    remote: Remote,
-    peer: String,
+pub(super) struct Connection<'a> {
+    pub(super) control: &'a Control,
+    pub(super) chain: Chain,
+    pub(super) binding: Binding,
+    pub(super) remote: Remote,
+    pub(super) peer: String,
     permit: CallerPermit,
     since: Instant,
     lifetime: Duration,
     left: AtomicU32,
 }
 
+/// The media type of what people read.
+const TEXT: &str = "text/plain; charset=utf-8";
+
 /// An answer before it has its headers.
-struct Answer {
+pub(super) struct Answer {
     code: StatusCode,
+    kind: &'static str,
     body: Bytes,
     /// True if nothing more is to be said to this peer.
     last: bool,
 }
 
 impl Answer {
-    fn of(code: StatusCode, body: Bytes) -> Self {
-        Self { code, body, last: false }
+    pub(super) fn of(code: StatusCode, kind: &'static str, body: Bytes) -> Self {
+        Self { code, kind, body, last: false }
     }
 
-    fn text(code: StatusCode, text: impl fmt::Display) -> Self {
-        Self::of(code, Bytes::from(format!("{text}\n")))
+    pub(super) fn text(code: StatusCode, text: impl fmt::Display) -> Self {
+        Self::of(code, TEXT, Bytes::from(format!("{text}\n")))
+    }
+
+    fn empty(code: StatusCode) -> Self {
+        Self::of(code, TEXT, Bytes::new())
     }
 }
 
 impl Connection<'_> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let (Answer { code, body, last }, tag) = match self.control.state() {
+        let (Answer { code, kind, body, last }, tag) = match self.control.state() {
             None => (Answer::text(StatusCode::SERVICE_UNAVAILABLE, "no mesh is in force"), None),
             Some(state) => {
                 let answer = self.judged(request, &state).await;
@@ -154,7 +166,6 @@ impl Connection<'_> {
                 (answer, now.map(|state| state.served.tag()))
             }
         };
-        let kind = if code == StatusCode::OK { "application/jose+json" } else { "text/plain; charset=utf-8" };
         let mut response = Response::new(Full::new(body));
         *response.status_mut() = code;
         let headers = response.headers_mut();
@@ -181,8 +192,13 @@ impl Connection<'_> {
                 Answer::text(StatusCode::FORBIDDEN, "no gateway of a site of the mesh in force")
             }
             (&Method::PUT, MESH, _) => self.put(request, state, &caller).await,
+            (&Method::POST, CONTINUE, Caller::Gateway(_)) => self.continue_sessions(request).await,
+            (&Method::POST, CONTINUE, Caller::Stranger(_)) => {
+                Answer::text(StatusCode::FORBIDDEN, "no gateway of a site of the mesh in force")
+            }
+            (_, CONTINUE, _) => Answer::text(StatusCode::METHOD_NOT_ALLOWED, "POST"),
             (_, MESH, _) => Answer::text(StatusCode::METHOD_NOT_ALLOWED, "GET, PUT"),
-            _ => Answer::text(StatusCode::NOT_FOUND, MESH),
+            _ => Answer::text(StatusCode::NOT_FOUND, format_args!("{MESH}, {CONTINUE}")),
         }
     }
 
@@ -194,7 +210,9 @@ impl Connection<'_> {
     /// Returns the mesh in force, once it is another than the peer has.
     async fn get(&self, request: &Request<Incoming>, state: &ControlState) -> Answer {
         let known = request.headers().get(IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());
-        let whole = |mesh: &ServedMesh| Answer::of(StatusCode::OK, Bytes::copy_from_slice(mesh.text.as_bytes()));
+        let whole = |mesh: &ServedMesh| {
+            Answer::of(StatusCode::OK, "application/jose+json", Bytes::copy_from_slice(mesh.text.as_bytes()))
+        };
         if known != Some(&state.served.tag()) {
             return whole(&state.served);
         }
@@ -203,7 +221,7 @@ impl Connection<'_> {
             |now: &Option<Arc<ControlState>>| now.as_ref().is_none_or(|now| now.served.edition != state.served.edition);
         let changed = timeout(HOLD, now.wait_for(other)).await;
         let now = match changed {
-            Err(_) => return Answer::of(StatusCode::NOT_MODIFIED, Bytes::new()),
+            Err(_) => return Answer::empty(StatusCode::NOT_MODIFIED),
             Ok(Err(_)) => None,
             Ok(Ok(now)) => now.clone(),
         };
@@ -225,18 +243,17 @@ impl Connection<'_> {
         let Some(_permit) = self.control.callers.offer_permit(&self.permit) else {
             return busy("another offer arrives");
         };
-        let text = match timeout(ARRIVAL, body::read(request.into_body(), MAX_SIGNED_MESH)).await {
-            Err(_) => return Answer::text(StatusCode::REQUEST_TIMEOUT, "the body did not arrive"),
-            Ok(Err(error)) => return Answer::text(StatusCode::PAYLOAD_TOO_LARGE, error),
-            Ok(Ok(text)) => text,
+        let text = match received(request, MAX_SIGNED_MESH).await {
+            Ok(text) => text,
+            Err(answer) => return answer,
         };
         let (remote, peer) = (&self.remote, &self.peer);
         match self.control.judge(state, text).await {
             Ok(Offered::Taken(edition)) => {
                 info!(%remote, %peer, "control: another mesh was brought: {edition}");
-                Answer::of(StatusCode::NO_CONTENT, Bytes::new())
+                Answer::empty(StatusCode::NO_CONTENT)
             }
-            Ok(Offered::Conflict(_) | Offered::InForce) => Answer::of(StatusCode::NO_CONTENT, Bytes::new()),
+            Ok(Offered::Conflict(_) | Offered::InForce) => Answer::empty(StatusCode::NO_CONTENT),
             // A stranger hears nothing of the mesh in force.
             Ok(Offered::Older(_)) if caller.is_stranger() => Answer::text(StatusCode::CONFLICT, "older"),
             Ok(Offered::Older(reason)) => Answer::text(StatusCode::CONFLICT, reason),
@@ -245,5 +262,17 @@ impl Connection<'_> {
                 Answer::text(StatusCode::UNPROCESSABLE_ENTITY, reason)
             }
         }
+    }
+}
+
+/// Reads the body of a request.
+///
+/// # Errors
+/// Returns the answer where it is too long, or does not arrive.
+pub(super) async fn received(request: Request<Incoming>, limit: usize) -> Result<Vec<u8>, Answer> {
+    match timeout(ARRIVAL, body::read(request.into_body(), limit)).await {
+        Err(_) => Err(Answer::text(StatusCode::REQUEST_TIMEOUT, "the body did not arrive")),
+        Ok(Err(error)) => Err(Answer::text(StatusCode::PAYLOAD_TOO_LARGE, error)),
+        Ok(Ok(body)) => Ok(body),
     }
 }

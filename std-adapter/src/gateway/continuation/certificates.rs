@@ -1,0 +1,123 @@
+//! What a session runs under: the certificates that its peer has shown last, and the keys of those before.
+
+use std::fmt;
+use std::time::Duration;
+
+use edgetrust_core::x509::{Certificate, KeyHash};
+use pki_types::CertificateDer;
+use tokio::time::Instant;
+
+use super::open_sessions::{Chain, Offer, Registered};
+use crate::tls::Peer;
+
+/// The most keys that a session has run under; beyond, it is not continued.
+const MAX_KEYS: usize = 1024;
+/// The least time between two changes of a session's traffic keys. rustls answers 32 of them without data, and no more.
+const BETWEEN_REFRESHES: Duration = Duration::from_secs(24 * 3600);
+
+/// The reason that a session does not go on under newer certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::gateway) enum NotContinued {
+    /// The session has ended meanwhile.
+    Over,
+    /// The other end has not proved that the session is its own.
+    Proof,
+    /// The session's tunnel does not admit the peer.
+    Peer(String),
+    /// Another peer has shown the certificates.
+    AnotherPeer,
+    /// The session has run under too many keys to remember.
+    Keys,
+}
+
+impl fmt::Display for NotContinued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Over => f.write_str("it has ended"),
+            Self::Proof => f.write_str("the other end's proof is false"),
+            Self::Peer(reason) => f.write_str(reason),
+            Self::AnotherPeer => {
+                f.write_str("the certificate is of another peer: its rule, or its names, are not those of the session")
+            }
+            Self::Keys => write!(f, "it has run under {MAX_KEYS} keys, expected fewer"),
+        }
+    }
+}
+
+/// What a session runs under.
+#[derive(Debug)]
+pub(in crate::gateway) struct HeldCertificates {
+    /// None for a session that cannot be continued.
+    registered: Option<Registered>,
+    /// The certificates that have taken the place of those of the handshake.
+    chain: Option<Chain>,
+    /// The keys of all certificates before.
+    earlier: Vec<KeyHash>,
+    since: Instant,
+    refreshed: Instant,
+}
+
+impl HeldCertificates {
+    pub(in crate::gateway) fn new(registered: Option<Registered>) -> Self {
+        let now = Instant::now();
+        Self { registered, chain: None, earlier: Vec::new(), since: now, refreshed: now }
+    }
+
+    /// Waits for newer certificates; for ever where there will be none.
+    pub(in crate::gateway) async fn offer(&self) -> Offer {
+        match &self.registered {
+            Some(registered) => registered.session().offer().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Returns the newer certificates, if there are any.
+    pub(in crate::gateway) fn chain(&self) -> Option<&[CertificateDer<'static>]> {
+        self.chain.as_deref()
+    }
+
+    /// Returns the keys that the session ran under before. Whoever has one may have opened the session with it.
+    pub(in crate::gateway) fn earlier(&self) -> &[KeyHash] {
+        &self.earlier
+    }
+
+    /// Takes newer certificates in place of those of `before`.
+    ///
+    /// # Errors
+    /// Fails if there are too many keys to remember; nothing changes then.
+    pub(in crate::gateway) fn replace(&mut self, chain: Chain, before: &Peer) -> Result<(), NotContinued> {
+        if self.earlier.len().saturating_add(before.keys().len()) > MAX_KEYS {
+            return Err(NotContinued::Keys);
+        }
+        for key in before.keys() {
+            if !self.earlier.contains(key) {
+                self.earlier.push(*key);
+            }
+        }
+        self.chain = Some(chain);
+        Ok(())
+    }
+
+    /// Returns when a session ends that was continued; none where only its certificates end it.
+    pub(in crate::gateway) fn ends(&self, max_age: Option<Duration>) -> Option<Instant> {
+        let registered = self.registered.as_ref().filter(|_| self.chain.is_some())?;
+        self.since.checked_add(registered.age(max_age?))
+    }
+
+    /// Returns whether the traffic keys are to be changed, and notes that they are.
+    pub(in crate::gateway) fn refreshes(&mut self) -> bool {
+        let is_due = self.refreshed.elapsed() >= BETWEEN_REFRESHES;
+        if is_due {
+            self.refreshed = Instant::now();
+        }
+        is_due
+    }
+}
+
+/// Returns whether two certificates have the same subject and the same alternative names.
+pub(in crate::gateway) fn same_names(one: Option<&CertificateDer<'_>>, other: Option<&CertificateDer<'_>>) -> bool {
+    let parsed = [one, other].map(|der| der.and_then(|der| Certificate::from_der(der).ok()));
+    let [Some(one), Some(other)] = parsed else { return false };
+    let [own_names, other_names] = [&one, &other].map(|of| of.extensions().subject_alt_name.into_iter().flatten());
+    one.subject().as_bytes() == other.subject().as_bytes() && own_names.eq(other_names)
+}

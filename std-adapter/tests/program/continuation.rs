@@ -1,0 +1,208 @@
+//! Tests sessions between gateways that go on under newer certificates of both ends.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant, SystemTime};
+
+use rcgen::{CertificateParams, DistinguishedName, DnType, Issuer, KeyPair};
+use serde_json::json;
+use time::OffsetDateTime;
+
+use super::control::{SOME_KEY, Sites, page};
+use super::peers::{PATIENCE, Program, shell};
+use super::pki::arg;
+use super::run::free_address;
+
+/// Issues certificates of any lifetime from the CA of a site.
+pub struct SiteCa(Issuer<'static, KeyPair>);
+
+impl SiteCa {
+    /// Opens the CA's key by openssl.
+    pub fn of(sites: &Sites, site: &str) -> Self {
+        let open = format!("openssl pkey -in sites/{site}/ca.key -passin file:passwords/site-{site}");
+        let key = String::from_utf8(shell(&sites.made.path, &open).stdout).unwrap();
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "Example Mesh");
+        params.distinguished_name.push(DnType::CommonName, format!("Site {site} CA"));
+        Self(Issuer::new(params, KeyPair::from_pem(&key).unwrap()))
+    }
+
+    /// Puts a new key and certificate for a gateway in the place of those before; returns when the certificate ends.
+    pub fn renew(&self, sites: &Sites, site: &str, lifetime: Duration) -> SystemTime {
+        let name = format!("gateway.{site}.example");
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![name.clone()]).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, &name);
+        let end = SystemTime::now() + lifetime;
+        params.not_before = OffsetDateTime::now_utc() - Duration::from_secs(300);
+        params.not_after = OffsetDateTime::from(end);
+        let chain = params.signed_by(&key, &self.0).unwrap().pem() + &sites.made.read(&format!("sites/{site}/ca.pem"));
+        let folder = sites.folder_of(site);
+        // Key and certificate are never seen apart: the gateway reads the file that both are in.
+        let both = folder.join("new");
+        std::fs::write(&both, chain + &key.serialize_pem()).unwrap();
+        shell(&folder, "chmod 600 new");
+        std::fs::rename(both, folder.join("own.pem")).unwrap();
+        end
+    }
+}
+
+/// Runs a gateway whose certificate and key are in one file, with its pages at an address of their own.
+pub fn run(sites: &Sites, site: &str, next: Option<&str>, limits: &serde_json::Value) -> (Program, String) {
+    let folder = sites.folder_of(site);
+    for end in ["pem", "key"] {
+        let file = folder.join(format!("gateway.{site}.example.{end}"));
+        // One that was made before is in no way.
+        let _ = std::fs::remove_file(&file);
+        std::os::unix::fs::symlink("own.pem", file).unwrap();
+    }
+    let pages = free_address();
+    let more = json!({"admin": {"listen": pages}, "limits": limits});
+    let mut gateway = sites.run_with(site, next, &json!({}), &more);
+    for _ in 0..=usize::from(next.is_some()) {
+        gateway.wait_for_tunnel();
+    }
+    (gateway, pages)
+}
+
+/// A feed through a tunnel to a service that echoes.
+struct Feed {
+    stream: TcpStream,
+    number: u32,
+}
+
+impl Feed {
+    fn open(gateway: &Program) -> Self {
+        let stream = TcpStream::connect(gateway.tunnel("feed-to-c")).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut feed = Self { stream, number: 0 };
+        feed.pass();
+        feed
+    }
+
+    /// Sends the next message, and reads it back.
+    fn pass(&mut self) {
+        self.number += 1;
+        self.stream.write_all(&self.number.to_be_bytes()).unwrap();
+        let mut answer = [0; 4];
+        self.stream.read_exact(&mut answer).unwrap_or_else(|error| panic!("message {}: {error}", self.number));
+        assert_eq!(u32::from_be_bytes(answer), self.number);
+    }
+
+    /// Returns whether the session has ended.
+    fn is_over(&mut self) -> bool {
+        !matches!(self.stream.read(&mut [0]), Ok(1..))
+    }
+}
+
+fn continued(pages: &str) -> u64 {
+    let text = page(pages, "/metrics");
+    let lines = text.lines().filter(|line| line.starts_with("edgetrust_sessions_continued_total{"));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+/// Waits until both ends have continued so many sessions more than before.
+fn wait_for_continued(pages: [&String; 2], before: [u64; 2], more: u64) {
+    let until = Instant::now() + PATIENCE;
+    while pages.iter().zip(before).any(|(pages, before)| continued(pages) < before + more) {
+        assert!(Instant::now() < until, "a session was not continued: {:?}", pages.map(|pages| continued(pages)));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+const LIFETIME: Duration = Duration::from_secs(25);
+
+#[test]
+fn sessions_outlive_twenty_certificates_of_both_ends() {
+    let sites = Sites::new();
+    let [ca_b, ca_c] = ["b", "c"].map(|site| SiteCa::of(&sites, site));
+    let renew = || ca_b.renew(&sites, "b", LIFETIME).max(ca_c.renew(&sites, "c", LIFETIME));
+    let first = renew();
+    let (c, pages_c) = run(&sites, "c", None, &json!({}));
+    let (b, pages_b) = run(&sites, "b", Some("c"), &json!({}));
+    let (mut busy, mut idle) = (Feed::open(&b), Feed::open(&b));
+    for _ in 0..20 {
+        let before = [&pages_b, &pages_c].map(|pages| continued(pages));
+        renew();
+        wait_for_continued([&pages_b, &pages_c], before, 2);
+        busy.pass();
+    }
+    while SystemTime::now() < first + Duration::from_secs(2) {
+        busy.pass();
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    idle.pass();
+    // Without another renewal they end with the last certificates.
+    c.wait_for("closed: the peer's certificate: expired");
+    assert!(busy.is_over() && idle.is_over());
+    drop(b);
+}
+
+#[test]
+fn the_key_of_an_earlier_certificate_ends_the_session_when_it_is_denied() {
+    let sites = Sites::new();
+    let ca = SiteCa::of(&sites, "b");
+    ca.renew(&sites, "b", Duration::from_secs(3600));
+    SiteCa::of(&sites, "c").renew(&sites, "c", Duration::from_secs(3600));
+    // Whatever grace there is, it is for expiry alone.
+    let (c, pages_c) = run(&sites, "c", None, &json!({"expired_grace": "1h"}));
+    let (b, pages_b) = run(&sites, "b", Some("c"), &json!({}));
+    let mut feed = Feed::open(&b);
+    let stolen = sites.folder_of("b").join("stolen.pem");
+    std::fs::copy(sites.folder_of("b").join("own.pem"), &stolen).unwrap();
+    for _ in 0..3 {
+        let before = [&pages_b, &pages_c].map(|pages| continued(pages));
+        ca.renew(&sites, "b", Duration::from_secs(3600));
+        wait_for_continued([&pages_b, &pages_c], before, 1);
+    }
+    let mut later = Feed::open(&b);
+    // Another key is nobody's business here.
+    sites.made.done(&format!("deny --key {SOME_KEY}"));
+    sites.deliver("b");
+    c.wait_for("another mesh is in force: sequence 2");
+    feed.pass();
+    sites.made.done(&format!("deny --certificate {} --yes", arg(&stolen)));
+    sites.deliver("b");
+    c.wait_for("closed: a key that it ran under before is denied: sha256:");
+    assert!(feed.is_over());
+    // One that was opened under the last certificate goes on.
+    later.pass();
+}
+
+#[test]
+fn a_session_that_was_continued_ends_at_its_greatest_age() {
+    let sites = Sites::new();
+    let ca = SiteCa::of(&sites, "b");
+    ca.renew(&sites, "b", Duration::from_secs(3600));
+    SiteCa::of(&sites, "c").renew(&sites, "c", Duration::from_secs(3600));
+    let (c, pages_c) = run(&sites, "c", None, &json!({"session_max_age": "3s"}));
+    let (b, pages_b) = run(&sites, "b", Some("c"), &json!({}));
+    let mut feed = Feed::open(&b);
+    ca.renew(&sites, "b", Duration::from_secs(3600));
+    wait_for_continued([&pages_b, &pages_c], [0, 0], 1);
+    let mut other = Feed::open(&b);
+    c.wait_for("closed: it was continued until limits.session_max_age");
+    assert!(feed.is_over());
+    // Its certificates are those of its handshake.
+    other.pass();
+}
+
+#[test]
+fn a_withdrawn_link_ends_a_session_that_was_continued() {
+    let sites = Sites::new();
+    let ca = SiteCa::of(&sites, "b");
+    ca.renew(&sites, "b", Duration::from_secs(3600));
+    SiteCa::of(&sites, "c").renew(&sites, "c", Duration::from_secs(3600));
+    let (c, pages_c) = run(&sites, "c", None, &json!({}));
+    let (b, pages_b) = run(&sites, "b", Some("c"), &json!({}));
+    let mut feed = Feed::open(&b);
+    ca.renew(&sites, "b", Duration::from_secs(3600));
+    wait_for_continued([&pages_b, &pages_c], [0, 0], 1);
+    feed.pass();
+    sites.made.done("unlink b c --service feed --yes");
+    sites.deliver("c");
+    c.wait_for("closed: the peer is not let in: ");
+    assert!(feed.is_over());
+}
