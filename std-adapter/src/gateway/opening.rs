@@ -9,6 +9,7 @@ use edgetrust_core::config::ProxyProtocol;
 use edgetrust_core::identity::without_root;
 use tokio::io::AsyncWriteExt;
 
+use super::continuation::OwnCertificate;
 use super::door::{Guest, Turned};
 use super::proxy_protocol::Header;
 use super::session::{Opened, Streams};
@@ -191,6 +192,7 @@ async fn open_known(
     let route = route.clone();
     match &route.kind {
         RouteKind::Client { tls, server_name } => {
+            let own = OwnCertificate::of(tls.credential());
             let target = reach(&route, None).await?;
             let connected = tls.connect_telling(server_name.clone(), target, told).await;
             let (stream, admission) = connected.map_err(|error| match error {
@@ -199,7 +201,7 @@ async fn open_known(
             })?;
             waiting.over();
             Ok(Opening::Session(
-                Opened { route, admission, streams: Streams::Client(socket, Box::new(stream)) },
+                Opened { route, admission, streams: Streams::Client(socket, Box::new(stream)), own },
                 permit,
             ))
         }
@@ -209,7 +211,7 @@ async fn open_known(
             let target = reach(&route, header).await?;
             waiting.over();
             let streams = Streams::Plain(socket, target);
-            Ok(Opening::Session(Opened { route, admission: Anyone::admitted(), streams }, permit))
+            Ok(Opening::Session(Opened { route, admission: Anyone::admitted(), streams, own: None }, permit))
         }
     }
 }
@@ -291,7 +293,7 @@ async fn forward(
     let target = reach(route, header).await?;
     waiting.over();
     let streams = Streams::Server(Box::new(stream), target);
-    Ok(Opening::Session(Opened { route: route.clone(), admission, streams }, permit))
+    Ok(Opening::Session(Opened { route: route.clone(), admission, streams, own: None }, permit))
 }
 
 async fn reach(route: &Route, header: Option<Vec<u8>>) -> Result<Socket, Refused> {

@@ -11,7 +11,9 @@ use pki_types::{CertificateDer, UnixTime};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::continuation::{HeldCertificates, NotContinued, OpenSessions, Registered, SessionKeys, same_names};
+use super::continuation::{
+    HeldCertificates, NotContinued, OpenSessions, OwnCertificate, Registered, SessionKeys, same_names,
+};
 use super::leaving::{Manner, OpenSide, SessionStream, leave};
 use super::limits::Limits;
 use super::socket::Socket;
@@ -34,6 +36,8 @@ pub(super) struct Opened {
     pub(super) route: Arc<Route>,
     pub(super) admission: Admission,
     pub(super) streams: Streams,
+    /// Our own certificate before the handshake with the target.
+    pub(super) own: Option<OwnCertificate>,
 }
 
 /// The streams of client and target, of one size: idle connections of plain tunnels are no larger than necessary.
@@ -112,9 +116,9 @@ pub(super) async fn carry(
     state: watch::Receiver<Arc<ListenerState>>,
     sessions: Option<&OpenSessions>,
 ) -> Carried {
-    let Opened { route, admission, streams } = opened;
+    let Opened { route, admission, streams, own } = opened;
     let counted = Counted { route: route.clone(), admission: admission.clone(), open: false };
-    let registered = sessions.and_then(|sessions| register(sessions, &route, &admission, &streams));
+    let registered = sessions.and_then(|sessions| register(sessions, &route, &admission, &streams, own));
     let session = Session { route, admission, state, counted, held: HeldCertificates::new(registered) };
     match streams {
         Streams::Plain(client, target) => session.run(client, target, Judged::Neither).await,
@@ -124,16 +128,22 @@ pub(super) async fn carry(
 }
 
 /// Adds a session with an authorized peer to those that may be continued.
-fn register(sessions: &OpenSessions, route: &Route, admission: &Admission, streams: &Streams) -> Option<Registered> {
+fn register(
+    sessions: &OpenSessions,
+    route: &Route,
+    admission: &Admission,
+    streams: &Streams,
+    own: Option<OwnCertificate>,
+) -> Option<Registered> {
     let peer = admission.peer()?;
     match streams {
         Streams::Plain(..) => None,
         Streams::Server(client, _) => Some(sessions.accept(SessionKeys::of(client.get_ref().1)?)),
         Streams::Client(_, target) => {
-            let RouteKind::Client { tls, server_name } = &route.kind else { return None };
+            let RouteKind::Client { server_name, .. } = &route.kind else { return None };
             let keys = SessionKeys::of(target.get_ref().1)?;
             let there = (route.target.clone(), server_name.clone());
-            Some(sessions.dial(keys, there, tls.credential(), peer.valid_until()))
+            Some(sessions.dial(keys, there, own, peer.valid_until()))
         }
     }
 }

@@ -51,6 +51,11 @@ impl Peer {
     }
 
     #[cfg(test)]
+    pub(crate) fn with_keys(keys: Box<[KeyHash]>) -> Self {
+        Self { keys, ..Self::named("", UnixTime::since_unix_epoch(std::time::Duration::ZERO)) }
+    }
+
+    #[cfg(test)]
     pub(super) fn named(identity: &str, valid_until: UnixTime) -> Self {
         Self { identity: identity.to_owned(), common_name: None, rule: None, valid_until, keys: Box::default() }
     }

@@ -7,6 +7,7 @@ mod components;
 mod config;
 mod constraints;
 mod continuation;
+mod continuation_hostile;
 mod control;
 mod control_servers;
 mod demo;

@@ -121,3 +121,64 @@ pub(in crate::gateway) fn same_names(one: Option<&CertificateDer<'_>>, other: Op
     let [own_names, other_names] = [&one, &other].map(|of| of.extensions().subject_alt_name.into_iter().flatten());
     one.subject().as_bytes() == other.subject().as_bytes() && own_names.eq(other_names)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::OpenSessions;
+    use super::super::proof::tests::keys;
+    use super::*;
+    use std::sync::Arc;
+
+    fn peer_with(keys: impl Iterator<Item = u16>) -> Peer {
+        let key = |number: u16| {
+            let [high, low] = number.to_be_bytes();
+            let mut octets = [0; 32];
+            (octets[0], octets[1]) = (high, low);
+            KeyHash::new(octets)
+        };
+        Peer::with_keys(keys.map(key).collect())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_of_earlier_certificates_stay_up_to_a_limit() {
+        let chain: Chain = Arc::new([]);
+        let mut held = HeldCertificates::new(Some(OpenSessions::default().accept(keys(0))));
+        assert_eq!((held.chain(), held.ends(Some(Duration::from_secs(60)))), (None, None));
+        for number in 0..511 {
+            // Two of the three are those of CAs.
+            held.replace(chain.clone(), &peer_with([number, 2000, 2001].into_iter())).unwrap();
+        }
+        assert_eq!(held.earlier().len(), 513);
+        held.replace(chain.clone(), &peer_with(1000..1500)).unwrap();
+        assert_eq!(held.replace(chain.clone(), &peer_with(3000..3012)), Err(NotContinued::Keys));
+        assert_eq!(held.earlier().len(), 1013, "nothing has changed");
+        assert!(held.ends(Some(Duration::from_secs(60))).is_some() && held.ends(None).is_none());
+        // Traffic keys change once a day.
+        assert!(!held.refreshes());
+        tokio::time::advance(BETWEEN_REFRESHES).await;
+        assert_eq!([held.refreshes(), held.refreshes()], [true, false]);
+    }
+
+    #[test]
+    fn the_same_names_are_the_same_subject_and_alternative_names() {
+        let certificate = |subject: &str, names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            let mut params = rcgen::CertificateParams::new(names).unwrap();
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            params.distinguished_name.push(rcgen::DnType::CommonName, subject);
+            params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().clone()
+        };
+        let one = certificate("b", &["b.example", "c.example"]);
+        assert!(same_names(Some(&one), Some(&certificate("b", &["b.example", "c.example"]))));
+        for other in [
+            certificate("c", &["b.example", "c.example"]),
+            certificate("b", &["b.example"]),
+            certificate("b", &["c.example", "b.example"]),
+            certificate("b", &[]),
+            CertificateDer::from(vec![0]),
+        ] {
+            assert!(!same_names(Some(&one), Some(&other)));
+        }
+        assert!(!same_names(None, Some(&one)) && !same_names(None, None));
+    }
+}

@@ -14,5 +14,5 @@ mod proof;
 
 pub(super) use certificates::{HeldCertificates, NotContinued, same_names};
 pub(super) use message::{ContinueAnswer, ContinueRequest, MAX_CONTINUE_REQUEST};
-pub(super) use open_sessions::{Chain, OpenSessions, PeerAddress, Registered};
+pub(super) use open_sessions::{Chain, OpenSessions, OwnCertificate, PeerAddress, Registered};
 pub(super) use proof::{Binding, SessionKeys};

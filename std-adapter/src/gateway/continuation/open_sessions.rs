@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use edgetrust_core::x509::Certificate;
 use pki_types::{CertificateDer, ServerName, UnixTime};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, oneshot};
@@ -42,8 +43,16 @@ struct Sessions {
 /// A session, as control connections see it.
 pub(in crate::gateway) struct OpenSession {
     keys: SessionKeys,
-    offered: Mutex<Option<Offer>>,
+    place: Mutex<Place>,
     notify: Notify,
+}
+
+/// The place for certificates to judge.
+enum Place {
+    Free,
+    Taken(Offer),
+    /// The session has ended.
+    Closed,
 }
 
 impl fmt::Debug for OpenSession {
@@ -70,20 +79,28 @@ impl Offer {
 #[derive(Debug)]
 struct DialedSession {
     session: Arc<OpenSession>,
-    /// Our own certificate that the listener has seen last.
-    shown: Option<Shown>,
+    /// Our own certificate that the listener has seen last, or an earlier one.
+    shown: Option<OwnCertificate>,
     /// The time until which both ends authorize each other.
     until: UnixTime,
     next: Instant,
 }
 
-/// The digest of an own certificate.
-type Shown = [u8; 32];
+/// The certificate that a credential shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gateway) struct OwnCertificate {
+    digest: [u8; 32],
+    not_after: UnixTime,
+}
 
-/// Returns the digest of the certificate that a credential shows now.
-fn shown(credential: Option<&Credential>) -> Option<Shown> {
-    let chain = credential?.chain();
-    chain.first().map(|leaf| Sha256::digest(leaf).into())
+impl OwnCertificate {
+    /// Returns the certificate that a credential shows now. A handshake that begins afterwards shows this or a later one.
+    pub(in crate::gateway) fn of(credential: Option<&Credential>) -> Option<Self> {
+        let chain = credential?.chain();
+        let leaf = chain.first()?;
+        let not_after = Certificate::from_der(leaf).ok()?.validity().not_after;
+        Some(Self { digest: Sha256::digest(leaf).into(), not_after })
+    }
 }
 
 /// Returns when to try to continue a session again that is authorized until a time: at half of what is left.
@@ -98,17 +115,23 @@ impl OpenSession {
     /// Waits for certificates to judge.
     pub(in crate::gateway) async fn offer(&self) -> Offer {
         loop {
-            if let Some(offer) = self.offered.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            if let Place::Taken(offer) = self.put(Place::Free) {
                 return offer;
             }
             self.notify.notified().await;
         }
     }
 
+    /// Puts something in the place, which stays closed once it is; returns what was there, or what has no place.
+    fn put(&self, new: Place) -> Place {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*place, Place::Closed) { new } else { std::mem::replace(&mut place, new) }
+    }
+
     /// Has the session's own task judge certificates. Those of an earlier request that still wait are given up.
     async fn judge(&self, chain: Chain) -> Result<UnixTime, NotContinued> {
         let (judged, answer) = oneshot::channel();
-        *self.offered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Offer { chain, judged });
+        self.put(Place::Taken(Offer { chain, judged }));
         self.notify.notify_one();
         match timeout(PATIENCE, answer).await {
             Ok(Ok(judged)) => judged,
@@ -141,6 +164,8 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
+        // Whoever waits for a verdict hears that there is none.
+        drop(self.session.put(Place::Closed));
         let id = self.session.keys.id();
         let mut sessions = self.sessions.lock();
         let Some(peer) = &self.dialed else {
@@ -173,36 +198,34 @@ impl OpenSessions {
         self.registered(&session, None)
     }
 
-    /// Adds a session that was dialed, with the credential that the listener has seen, and the time until which the
-    /// listener's certificates are valid.
+    /// Adds a session that was dialed, with our own certificate as it was before the handshake, and the time until which
+    /// the listener's certificates are valid.
     pub(in crate::gateway) fn dial(
         &self,
         keys: SessionKeys,
         peer: PeerAddress,
-        credential: Option<&Credential>,
+        shown: Option<OwnCertificate>,
         until: UnixTime,
     ) -> Registered {
         let session = Arc::new(OpenSession::new(keys));
-        let own_until = credential.and_then(Credential::validity).map_or(until, |(_, not_after)| not_after);
-        let until = until.min(own_until);
+        let until = shown.map_or(until, |own| own.not_after.min(until));
         let next = next_attempt(until);
-        let dialed = DialedSession { session: session.clone(), shown: shown(credential), until, next };
+        let dialed = DialedSession { session: session.clone(), shown, until, next };
         self.lock().dialed.entry(peer.clone()).or_default().insert(session.keys.id(), dialed);
         self.registered(&session, Some(peer))
     }
 
     /// Returns whether sessions with a peer are to be continued now: our own certificate is another one, or half of the
     /// time that was left has passed.
-    pub(in crate::gateway) fn is_due(&self, peer: &PeerAddress, credential: Option<&Credential>) -> bool {
-        let (now, shown) = (Instant::now(), shown(credential));
-        let due = |one: &DialedSession| one.next <= now || one.shown != shown;
+    pub(in crate::gateway) fn is_due(&self, peer: &PeerAddress, own: Option<OwnCertificate>) -> bool {
+        let now = Instant::now();
+        let due = |one: &DialedSession| one.next <= now || one.shown != own;
         self.lock().dialed.get(peer).is_some_and(|there| there.values().any(due))
     }
 
-    /// Begins to continue all sessions with a peer, which has just been shown the credential. Those that the peer does
+    /// Begins to continue all sessions with a peer, which was just shown our own certificate. Those that the peer does
     /// not answer for wait for the next time that is half of what is left.
-    pub(in crate::gateway) fn attempt(&self, peer: &PeerAddress, credential: Option<&Credential>) -> Vec<Attempt> {
-        let shown = shown(credential);
+    pub(in crate::gateway) fn attempt(&self, peer: &PeerAddress, shown: Option<OwnCertificate>) -> Vec<Attempt> {
         let mut sessions = self.lock();
         let Some(there) = sessions.dialed.get_mut(peer) else { return Vec::new() };
         for one in there.values_mut() {
@@ -269,7 +292,7 @@ impl OpenSessions {
 
 impl OpenSession {
     fn new(keys: SessionKeys) -> Self {
-        Self { keys, offered: Mutex::default(), notify: Notify::new() }
+        Self { keys, place: Mutex::new(Place::Free), notify: Notify::new() }
     }
 }
 
@@ -280,5 +303,105 @@ impl Attempt {
     /// Returns the request with our proofs.
     pub(in crate::gateway) fn request(&self, binding: &Binding) -> ContinueRequest {
         ContinueRequest(self.0.iter().map(|one| (one.keys.id(), one.keys.prove(End::Dialer, binding))).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::proof::tests::{binding, keys};
+    use super::*;
+
+    fn own(number: u8) -> Option<OwnCertificate> {
+        Some(OwnCertificate { digest: [number; 32], not_after: after(3600) })
+    }
+
+    fn after(seconds: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(clock::now().as_secs() + seconds))
+    }
+
+    fn peer() -> PeerAddress {
+        (Address::Host("b.example".to_owned(), 1), ServerName::try_from("b.example").unwrap())
+    }
+
+    fn chain() -> Chain {
+        Arc::new([CertificateDer::from(vec![7])])
+    }
+
+    /// Takes the certificates that are offered to a session, and goes on under them until a time.
+    fn goes_on(registered: &Registered, until: UnixTime) -> tokio::task::JoinHandle<()> {
+        let session = registered.session.clone();
+        tokio::spawn(async move { session.offer().await.answer(Ok(until)) })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sessions_are_due_at_half_of_what_is_left_and_with_another_certificate() {
+        let (sessions, peer) = (OpenSessions::default(), peer());
+        assert!(!sessions.is_due(&peer, own(1)) && sessions.attempt(&peer, own(1)).is_empty());
+        let registered = sessions.dial(keys(1), peer.clone(), own(1), after(1000));
+        let wait = async |seconds| tokio::time::advance(Duration::from_secs(seconds)).await;
+        assert!(!sessions.is_due(&peer, own(1)));
+        assert!(sessions.is_due(&peer, own(2)), "it shows another certificate now");
+        wait(499).await;
+        assert!(!sessions.is_due(&peer, own(1)));
+        wait(2).await;
+        assert!(sessions.is_due(&peer, own(1)));
+        // An attempt that nobody answers: again at half of the rest, which real time has not shortened here.
+        assert_eq!(sessions.attempt(&peer, own(2)).len(), 1);
+        assert!(!sessions.is_due(&peer, own(2)));
+        wait(501).await;
+        assert!(sessions.is_due(&peer, own(2)));
+        drop(registered);
+        assert!(!sessions.is_due(&peer, own(3)), "it has ended");
+        assert!(sessions.lock().dialed.is_empty());
+    }
+
+    #[test]
+    fn attempts_keep_their_distance() {
+        let wait = |until: UnixTime| next_attempt(until).duration_since(Instant::now()).as_secs_f64().round() as u64;
+        assert_eq!([10_000, 100, 11, 10, 2, 0].map(|left| wait(after(left))), [5_000, 50, 5, 5, 5, 60]);
+        assert_eq!(wait(UnixTime::since_unix_epoch(Duration::ZERO)), 60);
+    }
+
+    #[tokio::test]
+    async fn both_ends_prove_themselves_and_go_on() {
+        let (here, there) = (OpenSessions::default(), OpenSessions::default());
+        let (peer, binding) = (peer(), binding(9));
+        let dialed = here.dial(keys(1), peer.clone(), own(1), after(100));
+        let accepted = there.accept(keys(1));
+        let [attempt] = &here.attempt(&peer, own(2))[..] else { panic!("one request") };
+        let (one, other) = (goes_on(&accepted, after(500)), goes_on(&dialed, after(900)));
+        let (answer, refused) = there.answer(&attempt.request(&binding), &binding, &chain()).await;
+        assert!(answer.continued() == 1 && refused.is_none());
+        let concluded = here.conclude(&peer, attempt, &answer, &binding, &chain()).await;
+        assert_eq!(concluded, (1, None));
+        let until = here.lock().dialed[&peer].values().next().unwrap().until;
+        assert!(until <= after(500), "what the listener says counts too");
+        one.await.unwrap();
+        other.await.unwrap();
+        // A listener that proves nothing.
+        let false_answer = ContinueAnswer(vec![Some((keys(2).prove(End::Listener, &binding), after(500)))]);
+        let concluded = here.conclude(&peer, attempt, &false_answer, &binding, &chain()).await;
+        assert_eq!(concluded, (0, Some(NotContinued::Proof)));
+    }
+
+    #[tokio::test]
+    async fn a_session_that_has_ended_keeps_nobody_waiting() {
+        let (sessions, binding) = (OpenSessions::default(), binding(9));
+        let registered = sessions.accept(keys(1));
+        let session = registered.session.clone();
+        let judged = tokio::spawn(async move { session.judge(chain()).await });
+        tokio::task::yield_now().await;
+        drop(registered);
+        assert_eq!(judged.await.unwrap(), Err(NotContinued::Over));
+        let request = ContinueRequest(vec![(keys(1).id(), keys(1).prove(End::Dialer, &binding))]);
+        let (answer, refused) = sessions.answer(&request, &binding, &chain()).await;
+        assert!(answer.continued() == 0 && refused.is_none(), "it is unknown now");
+    }
+
+    #[test]
+    fn sessions_that_began_together_end_up_to_a_tenth_apart() {
+        let sessions = OpenSessions::default();
+        let age = |number| sessions.accept(keys(number)).age(Duration::from_secs(2560)).as_secs();
+        assert_eq!([0, 1, 128, 255].map(age), [2560, 2559, 2432, 2305]);
     }
 }

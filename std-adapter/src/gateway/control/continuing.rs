@@ -14,7 +14,7 @@ use super::close_reason::CloseReason;
 use super::dialer::{Exchange, whole};
 use super::server::CONTINUE;
 use super::state::Dial;
-use crate::gateway::continuation::{Binding, Chain, ContinueAnswer, OpenSessions, PeerAddress};
+use crate::gateway::continuation::{Binding, Chain, ContinueAnswer, OpenSessions, OwnCertificate, PeerAddress};
 use crate::tls::{ClientStream, TlsClient};
 
 /// The time between two looks at the sessions, and at our own certificate.
@@ -26,7 +26,7 @@ impl Dial<TlsClient> {
     }
 
     fn is_due(&self, sessions: &OpenSessions) -> bool {
-        sessions.is_due(&self.peer(), self.tls.credential())
+        sessions.is_due(&self.peer(), OwnCertificate::of(self.tls.credential()))
     }
 
     /// Waits until sessions that lead there are to be continued.
@@ -39,6 +39,8 @@ impl Dial<TlsClient> {
 
 /// What a control connection proves, to continue sessions by.
 pub(super) struct Proven {
+    /// Our own certificate, which the handshake has shown.
+    own: Option<OwnCertificate>,
     binding: Binding,
     /// The certificates of the other side.
     chain: Chain,
@@ -46,10 +48,10 @@ pub(super) struct Proven {
 
 impl Proven {
     /// Returns what a new connection proves; none below TLS 1.3, which the control channel does not speak.
-    pub(super) fn of<S>(stream: &ClientStream<S>) -> Option<Self> {
+    pub(super) fn of<S>(stream: &ClientStream<S>, own: Option<OwnCertificate>) -> Option<Self> {
         let connection = stream.get_ref().1;
         let chain = connection.peer_certificates().unwrap_or_default().into();
-        Some(Self { binding: Binding::of(connection)?, chain })
+        Some(Self { own, binding: Binding::of(connection)?, chain })
     }
 }
 
@@ -62,7 +64,7 @@ impl Exchange<'_> {
             return Ok(());
         }
         let (peer, tunnel, address) = (dial.peer(), &dial.tunnel, &dial.address);
-        for attempt in sessions.attempt(&peer, dial.tls.credential()) {
+        for attempt in sessions.attempt(&peer, proven.own) {
             let request = attempt.request(&proven.binding);
             let post = Request::builder().method(Method::POST).uri(CONTINUE).header(HOST, &self.host);
             let post = post.header(CONTENT_TYPE, "application/octet-stream");

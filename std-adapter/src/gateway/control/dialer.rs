@@ -24,6 +24,7 @@ use super::close_reason::{CloseReason, shown};
 use super::continuing::Proven;
 use super::server::{HOLD, MESH};
 use super::state::{ControlState, Dial};
+use crate::gateway::continuation::OwnCertificate;
 use crate::gateway::mesh_kept::Offered;
 use crate::gateway::target;
 use crate::tls::{TlsClient, speaks_control};
@@ -117,6 +118,7 @@ async fn connect(
     patience: Duration,
     progress: &mut Progress,
 ) -> Result<(), CloseReason> {
+    let own = OwnCertificate::of(dial.tls.credential());
     let connected = async {
         let socket = target::connect(&dial.address, target::share_of(patience)).await.map_err(CloseReason::Target)?;
         dial.tls.connect(dial.server_name.clone(), socket).await.map_err(CloseReason::Tls)
@@ -127,7 +129,7 @@ async fn connect(
     if !speaks_control(stream.get_ref().1) {
         return Err(CloseReason::Unknown);
     }
-    let Some(proven) = Proven::of(&stream) else { return Err(CloseReason::Unknown) };
+    let Some(proven) = Proven::of(&stream, own) else { return Err(CloseReason::Unknown) };
     progress.since = Some(Instant::now());
     let allowance = Allowance::new();
     let stream = TokioIo::new(Allowed::new(stream, allowance.clone()));
