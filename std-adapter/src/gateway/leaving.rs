@@ -228,7 +228,11 @@ async fn drained(socket: &Socket, patience: Duration) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt;
+
     use super::*;
+    use crate::tls::{ClientAuth, ClientSettings, Credential, MinVersion, ServerSettings, ServerTrust};
+    use crate::tls::{TlsClient, TlsServer};
 
     #[test]
     fn a_side_is_left_by_what_it_has_seen() {
@@ -242,6 +246,47 @@ mod tests {
             (seen(false, false, true), true, Manner::Cut),
         ] {
             assert_eq!(Manner::of(seen, answers), manner, "{seen:?}");
+        }
+    }
+
+    /// Returns both sides of a TLS session.
+    async fn session() -> (Box<ClientStream<Socket>>, ServerStream<tokio::net::TcpStream>) {
+        let own = rcgen::generate_simple_self_signed(["b.example".to_owned()]).unwrap();
+        let key = pki_types::PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+        let server = TlsServer::new(ServerSettings {
+            credential: Credential::new(vec![own.cert.der().clone()], key).unwrap(),
+            client_auth: ClientAuth::Off,
+            min_version: MinVersion::Tls13,
+            alpn: Vec::new(),
+        });
+        let client = TlsClient::new(ClientSettings {
+            trust: ServerTrust::DangerNobodyIsVerified,
+            credential: None,
+            min_version: MinVersion::Tls13,
+            alpn: Vec::new(),
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = crate::gateway::Address::Tcp(listener.local_addr().unwrap());
+        let target = crate::gateway::target::connect(&address, Duration::from_secs(9)).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let name = crate::tls::server_name("b.example").unwrap();
+        let (client, server) = (client.unwrap(), server.unwrap());
+        let (connected, accepted) = tokio::join!(client.connect(name, target), server.accept(accepted));
+        (Box::new(connected.unwrap().0), accepted.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn octets_pass_under_other_traffic_keys() {
+        let (mut dialler, mut listener) = session().await;
+        for _ in 0..40 {
+            dialler.refresh_traffic_keys();
+            dialler.write_all(b"there").await.unwrap();
+            let mut there = [0; 5];
+            listener.read_exact(&mut there).await.unwrap();
+            listener.write_all(b"back").await.unwrap();
+            let mut back = [0; 4];
+            dialler.read_exact(&mut back).await.unwrap();
+            assert_eq!((&there, &back), (b"there", b"back"));
         }
     }
 }

@@ -16,5 +16,6 @@ mod pebble;
 #[allow(dead_code, reason = "shared with the program's other tests, which use more of it")]
 #[path = "../program/peers.rs"]
 mod peers;
+mod short_lives;
 mod step_ca;
 mod three_sites;

@@ -79,6 +79,12 @@ impl Network {
         Self { hub, next: 1 }
     }
 
+    /// Takes the plug of a machine out, or puts it in again: `down`, `up`.
+    pub fn plug(&self, machine: &Machine, state: &str) {
+        let number = machine.address.rsplit('.').next().unwrap();
+        assert_eq!(self.hub.shell(&format!("ip link set port{number} {state}")), "");
+    }
+
     /// Connects a new machine.
     pub fn machine(&mut self, hosts: &Path) -> Machine {
         let number = self.next;

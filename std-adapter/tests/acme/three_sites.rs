@@ -12,23 +12,27 @@ use super::namespaces::{Machine, Network, Pipe, Running, wait_until};
 use super::peers::shell;
 
 /// All sites, the machine of each, and the folder of the mesh.
-struct Mesh {
+pub struct Mesh {
     folder: TempDir,
     hosts: PathBuf,
-    network: Network,
+    pub network: Network,
+    /// The lifetime of certificates, where it is to be another than `federation` writes.
+    lifetime: Option<&'static str>,
 }
 
 /// A site that runs.
-struct Site {
+pub struct Site {
     name: &'static str,
-    machine: Machine,
+    pub machine: Machine,
     folder: PathBuf,
+    password: PathBuf,
     gateway: Running,
-    _services: Vec<Running>,
+    ca: Option<Running>,
+    _nats: Option<Running>,
 }
 
 impl Mesh {
-    fn new() -> Self {
+    pub fn new(lifetime: Option<&'static str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let init = "edgetrust federation init m --name Demo --service feed=8443 --service nats=7443 \
             --site a=a.example --site b=b.example --site c=c.example \
@@ -41,37 +45,31 @@ impl Mesh {
             .map(|(site, number)| format!("10.99.0.{number} gateway.{site}.example ca.{site}.example\n"))
             .collect();
         std::fs::write(&hosts, format!("127.0.0.1 localhost\n{names}")).unwrap();
-        Self { folder, hosts, network: Network::new() }
+        Self { folder, hosts, network: Network::new(), lifetime }
     }
 
     /// Starts a machine with all that a site runs.
-    fn start(&mut self, name: &'static str) -> Site {
+    pub fn start(&mut self, name: &'static str) -> Site {
         let machine = self.network.machine(&self.hosts);
         // A copy, as it is carried to the site: what changes in the folder of the mesh does not come here by itself.
         shell(self.folder.path(), &format!("mkdir -p run && cp -r m/sites/{name} run/{name}"));
         let folder = self.folder.path().join("run").join(name);
         let password = self.folder.path().join("m/passwords").join(format!("site-{name}"));
-        let program = |tool: std::process::Command| tool.get_program().to_string_lossy().into_owned();
-        let mut ca = machine.command(&folder, &program(tool("step-ca")));
-        ca.args(["--password-file", &password.display().to_string(), "ca.json"]);
-        // step-ca validates through a proxy if it is told to.
-        ca.env_remove("HTTP_PROXY").env_remove("http_proxy");
-        let ca = Running::start(ca);
-        ca.wait_for("Serving HTTPS");
-        let mut services = vec![ca];
-        let mut gateway = machine.command(&folder, env!("CARGO_BIN_EXE_edgetrust"));
-        let gateway = {
-            gateway.args(["run", "--config", "gateway.json", "--watch-interval", "100ms"]);
-            Running::start(gateway)
-        };
-        gateway.wait_for("the issued certificate is shown");
-        if folder.join("nats.conf").exists() {
-            // Its monitoring pages stand for the service that the feed leads to.
-            let mut nats = machine.command(&folder, &program(tool("nats-server")));
-            nats.args(["-c", "nats.conf", "-m", "8081"]);
-            services.push(Running::start(nats));
+        if let Some(lifetime) = self.lifetime {
+            let edit = format!("sed -i 's/\"24h\"/\"{lifetime}\"/; s/\"5m\"/\"1s\"/' ca.json");
+            shell(&folder, &edit);
         }
-        Site { name, machine, folder, gateway, _services: services }
+        let mut gateway = machine.command(&folder, env!("CARGO_BIN_EXE_edgetrust"));
+        gateway.args(["run", "--config", "gateway.json", "--watch-interval", "100ms"]);
+        let has_nats = folder.join("nats.conf").exists();
+        let mut nats = machine.command(&folder, &program_of("nats-server"));
+        // Its monitoring pages stand for the service that the feed leads to.
+        nats.args(["-c", "nats.conf", "-m", "8081"]);
+        let ca = Some(start_ca(&machine, &folder, &password));
+        let gateway = Running::start(gateway);
+        gateway.wait_for("the issued certificate is shown");
+        let nats = has_nats.then(|| Running::start(nats));
+        Site { name, machine, folder, password, gateway, ca, _nats: nats }
     }
 
     fn federation(&self, command: &str) -> Output {
@@ -79,20 +77,43 @@ impl Mesh {
     }
 }
 
+fn program_of(name: &str) -> String {
+    tool(name).get_program().to_string_lossy().into_owned()
+}
+
+/// Starts the CA of a site.
+fn start_ca(machine: &Machine, folder: &Path, password: &Path) -> Running {
+    let mut ca = machine.command(folder, &program_of("step-ca"));
+    ca.args(["--password-file", &password.display().to_string(), "ca.json"]);
+    // step-ca validates through a proxy if it is told to.
+    ca.env_remove("HTTP_PROXY").env_remove("http_proxy");
+    let ca = Running::start(ca);
+    ca.wait_for("Serving HTTPS");
+    ca
+}
+
 impl Site {
+    pub fn stop_ca(&mut self) {
+        self.ca = None;
+    }
+
+    pub fn start_ca(&mut self) {
+        self.ca = Some(start_ca(&self.machine, &self.folder, &self.password));
+    }
+
     /// Returns what the service behind a local port answers; nothing if there is none.
     fn get(&self, port: u16) -> String {
         self.machine.shell(&format!("curl -s -m 5 http://127.0.0.1:{port}/varz || true"))
     }
 
     /// Waits until the tunnel at a local port leads to another site's service.
-    fn reaches(&self, port: u16, other: &str) {
+    pub fn reaches(&self, port: u16, other: &str) {
         let wanted = format!("\"server_name\": \"{other}\"");
         wait_until(&format!("{} reaches {other}", self.name), || self.get(port).contains(&wanted));
     }
 
     /// Connects to this site's NATS server.
-    fn nats(&self) -> Nats {
+    pub fn nats(&self) -> Nats {
         let mut client = Nats(Pipe::open(&self.machine, 4222));
         client.0.send("CONNECT {\"verbose\":false}\r\n");
         client.settle();
@@ -110,11 +131,11 @@ impl Site {
 }
 
 /// A client of NATS.
-struct Nats(Pipe);
+pub struct Nats(Pipe);
 
 impl Nats {
     /// Waits until the server has taken all before; returns the messages that came meanwhile.
-    fn settle(&mut self) -> Vec<String> {
+    pub fn settle(&mut self) -> Vec<String> {
         self.0.send("PING\r\n");
         let mut messages = Vec::new();
         loop {
@@ -129,13 +150,18 @@ impl Nats {
         }
     }
 
-    fn subscribe(&mut self, subject: &str) {
+    pub fn send(&mut self, subject: &str, text: &str) {
+        self.0.send(&format!("PUB {subject} {}\r\n{text}\r\n", text.len()));
+        self.settle();
+    }
+
+    pub fn subscribe(&mut self, subject: &str) {
         self.0.send(&format!("SUB {subject} 1\r\n"));
         self.settle();
     }
 
     /// Publishes numbered messages once the first one has reached the other client, and returns what arrives.
-    fn publish(&mut self, subject: &str, other: &mut Self) -> Vec<String> {
+    pub fn publish(&mut self, subject: &str, other: &mut Self) -> Vec<String> {
         wait_until(&format!("a message on {subject}"), || {
             self.0.send(&format!("PUB {subject} 5\r\nbegin\r\n"));
             self.settle();
@@ -159,7 +185,7 @@ impl Nats {
 #[test]
 #[ignore = "needs step-ca: tests/run"]
 fn three_sites_and_a_fourth() {
-    let mut mesh = Mesh::new();
+    let mut mesh = Mesh::new(None);
     // In this order, by which the file of hosts numbers them.
     let (a, b, c) = (mesh.start("a"), mesh.start("b"), mesh.start("c"));
 

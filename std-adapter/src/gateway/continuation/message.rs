@@ -1,8 +1,8 @@
 //! The octets of a request to continue sessions, and of its answer.
 //!
-//! A request is a sequence of records of 64 octets, one for each session: its identifier and the dialer's proof. The
+//! A request is a sequence of records of 64 octets, one for each session: its identifier and the dialler's proof. The
 //! answer has a record of 40 octets for each, in the same order: the listener's proof, and the last second, since 1970,
-//! at which the listener takes the dialer's certificates for valid. A record of zeros says that the session is not
+//! at which the listener takes the dialler's certificates for valid. A record of zeros says that the session is not
 //! continued.
 
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(super) const MAX_SESSIONS: usize = 256;
 /// The most octets of one request.
 pub(in crate::gateway) const MAX_CONTINUE_REQUEST: usize = MAX_SESSIONS * REQUESTED;
 
-/// The sessions that a dialer continues.
+/// The sessions that a dialler continues.
 #[derive(PartialEq, Eq)]
 pub(in crate::gateway) struct ContinueRequest(pub(super) Vec<(SessionId, Proof)>);
 

@@ -1,6 +1,6 @@
 //! Sessions between gateways that outlive the certificates they began with.
 //!
-//! Both ends of a session renew their certificates beside it. The dialer opens a control connection, whose full
+//! Both ends of a session renew their certificates beside it. The dialler opens a control connection, whose full
 //! handshake shows and proves the present certificates of both, and names its sessions there. Each end judges the
 //! other's certificates by the session's own tunnel, and then holds them in place of the earlier ones.
 //!

@@ -1,4 +1,4 @@
-//! The open sessions of a gateway that may be continued: those accepted here, and those dialed.
+//! The open sessions of a gateway that may be continued: those accepted here, and those dialled.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::gateway::Address;
 use crate::tls::Credential;
 
 /// The least time between two attempts to continue a session, and the time after one whose certificates have expired.
-const LEAST_WAIT: Duration = Duration::from_secs(5);
+const LEAST_WAIT: Duration = Duration::from_secs(1);
 const EXPIRED_WAIT: Duration = Duration::from_secs(60);
 /// The time for a session's own task to judge certificates.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The certificates that the other end has shown and proved on a control connection, its own first.
 pub(in crate::gateway) type Chain = Arc<[CertificateDer<'static>]>;
 
-/// The address and the name of the gateway at the other end of dialed sessions.
+/// The address and the name of the gateway at the other end of dialled sessions.
 pub(in crate::gateway) type PeerAddress = (Address, ServerName<'static>);
 
 /// The open sessions. Clones are of the same.
@@ -37,7 +37,7 @@ pub(in crate::gateway) struct OpenSessions(Arc<Mutex<Sessions>>);
 #[derive(Debug, Default)]
 struct Sessions {
     accepted: HashMap<SessionId, Arc<OpenSession>>,
-    dialed: HashMap<PeerAddress, HashMap<SessionId, DialedSession>>,
+    dialled: HashMap<PeerAddress, HashMap<SessionId, DialledSession>>,
 }
 
 /// A session, as control connections see it.
@@ -75,9 +75,9 @@ impl Offer {
     }
 }
 
-/// A session that was dialed.
+/// A session that was dialled.
 #[derive(Debug)]
-struct DialedSession {
+struct DialledSession {
     session: Arc<OpenSession>,
     /// Our own certificate that the listener has seen last, or an earlier one.
     shown: Option<OwnCertificate>,
@@ -145,8 +145,8 @@ impl OpenSession {
 pub(in crate::gateway) struct Registered {
     sessions: OpenSessions,
     session: Arc<OpenSession>,
-    /// The other end of a dialed session.
-    dialed: Option<PeerAddress>,
+    /// The other end of a dialled session.
+    dialled: Option<PeerAddress>,
 }
 
 impl Registered {
@@ -168,14 +168,14 @@ impl Drop for Registered {
         drop(self.session.put(Place::Closed));
         let id = self.session.keys.id();
         let mut sessions = self.sessions.lock();
-        let Some(peer) = &self.dialed else {
+        let Some(peer) = &self.dialled else {
             sessions.accepted.remove(&id);
             return;
         };
-        if let Some(there) = sessions.dialed.get_mut(peer) {
+        if let Some(there) = sessions.dialled.get_mut(peer) {
             there.remove(&id);
             if there.is_empty() {
-                sessions.dialed.remove(peer);
+                sessions.dialled.remove(peer);
             }
         }
     }
@@ -187,8 +187,8 @@ impl OpenSessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn registered(&self, session: &Arc<OpenSession>, dialed: Option<PeerAddress>) -> Registered {
-        Registered { sessions: self.clone(), session: session.clone(), dialed }
+    fn registered(&self, session: &Arc<OpenSession>, dialled: Option<PeerAddress>) -> Registered {
+        Registered { sessions: self.clone(), session: session.clone(), dialled }
     }
 
     /// Adds a session that was accepted here.
@@ -198,7 +198,7 @@ impl OpenSessions {
         self.registered(&session, None)
     }
 
-    /// Adds a session that was dialed, with our own certificate as it was before the handshake, and the time until which
+    /// Adds a session that was dialled, with our own certificate as it was before the handshake, and the time until which
     /// the listener's certificates are valid.
     pub(in crate::gateway) fn dial(
         &self,
@@ -210,8 +210,8 @@ impl OpenSessions {
         let session = Arc::new(OpenSession::new(keys));
         let until = shown.map_or(until, |own| own.not_after.min(until));
         let next = next_attempt(until);
-        let dialed = DialedSession { session: session.clone(), shown, until, next };
-        self.lock().dialed.entry(peer.clone()).or_default().insert(session.keys.id(), dialed);
+        let dialled = DialledSession { session: session.clone(), shown, until, next };
+        self.lock().dialled.entry(peer.clone()).or_default().insert(session.keys.id(), dialled);
         self.registered(&session, Some(peer))
     }
 
@@ -219,15 +219,15 @@ impl OpenSessions {
     /// time that was left has passed.
     pub(in crate::gateway) fn is_due(&self, peer: &PeerAddress, own: Option<OwnCertificate>) -> bool {
         let now = Instant::now();
-        let due = |one: &DialedSession| one.next <= now || one.shown != own;
-        self.lock().dialed.get(peer).is_some_and(|there| there.values().any(due))
+        let due = |one: &DialledSession| one.next <= now || one.shown != own;
+        self.lock().dialled.get(peer).is_some_and(|there| there.values().any(due))
     }
 
     /// Begins to continue all sessions with a peer, which was just shown our own certificate. Those that the peer does
     /// not answer for wait for the next time that is half of what is left.
     pub(in crate::gateway) fn attempt(&self, peer: &PeerAddress, shown: Option<OwnCertificate>) -> Vec<Attempt> {
         let mut sessions = self.lock();
-        let Some(there) = sessions.dialed.get_mut(peer) else { return Vec::new() };
+        let Some(there) = sessions.dialled.get_mut(peer) else { return Vec::new() };
         for one in there.values_mut() {
             (one.shown, one.next) = (shown, next_attempt(one.until));
         }
@@ -259,9 +259,9 @@ impl OpenSessions {
                 Ok(until) => {
                     continued = continued.saturating_add(1);
                     let mut sessions = self.lock();
-                    let there = sessions.dialed.get_mut(peer);
-                    if let Some(dialed) = there.and_then(|there| there.get_mut(&session.keys.id())) {
-                        (dialed.until, dialed.next) = (until, next_attempt(until));
+                    let there = sessions.dialled.get_mut(peer);
+                    if let Some(dialled) = there.and_then(|there| there.get_mut(&session.keys.id())) {
+                        (dialled.until, dialled.next) = (until, next_attempt(until));
                     }
                 }
                 Err(reason) => refused = Some(reason),
@@ -270,7 +270,7 @@ impl OpenSessions {
         (continued, refused)
     }
 
-    /// Answers a request of the other end, whose certificates these are. Returns why a session that the dialer has
+    /// Answers a request of the other end, whose certificates these are. Returns why a session that the dialler has
     /// proved to be its own does not go on.
     pub(in crate::gateway) async fn answer(
         &self,
@@ -352,13 +352,13 @@ mod tests {
         assert!(sessions.is_due(&peer, own(2)));
         drop(registered);
         assert!(!sessions.is_due(&peer, own(3)), "it has ended");
-        assert!(sessions.lock().dialed.is_empty());
+        assert!(sessions.lock().dialled.is_empty());
     }
 
     #[test]
     fn attempts_keep_their_distance() {
         let wait = |until: UnixTime| next_attempt(until).duration_since(Instant::now()).as_secs_f64().round() as u64;
-        assert_eq!([10_000, 100, 11, 10, 2, 0].map(|left| wait(after(left))), [5_000, 50, 5, 5, 5, 60]);
+        assert_eq!([10_000, 100, 11, 10, 2, 0].map(|left| wait(after(left))), [5_000, 50, 5, 5, 1, 60]);
         assert_eq!(wait(UnixTime::since_unix_epoch(Duration::ZERO)), 60);
     }
 
@@ -366,15 +366,15 @@ mod tests {
     async fn both_ends_prove_themselves_and_go_on() {
         let (here, there) = (OpenSessions::default(), OpenSessions::default());
         let (peer, binding) = (peer(), binding(9));
-        let dialed = here.dial(keys(1), peer.clone(), own(1), after(100));
+        let dialled = here.dial(keys(1), peer.clone(), own(1), after(100));
         let accepted = there.accept(keys(1));
         let [attempt] = &here.attempt(&peer, own(2))[..] else { panic!("one request") };
-        let (one, other) = (goes_on(&accepted, after(500)), goes_on(&dialed, after(900)));
+        let (one, other) = (goes_on(&accepted, after(500)), goes_on(&dialled, after(900)));
         let (answer, refused) = there.answer(&attempt.request(&binding), &binding, &chain()).await;
         assert!(answer.continued() == 1 && refused.is_none());
         let concluded = here.conclude(&peer, attempt, &answer, &binding, &chain()).await;
         assert_eq!(concluded, (1, None));
-        let until = here.lock().dialed[&peer].values().next().unwrap().until;
+        let until = here.lock().dialled[&peer].values().next().unwrap().until;
         assert!(until <= after(500), "what the listener says counts too");
         one.await.unwrap();
         other.await.unwrap();

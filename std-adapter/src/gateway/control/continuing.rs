@@ -18,7 +18,7 @@ use crate::gateway::continuation::{Binding, Chain, ContinueAnswer, OpenSessions,
 use crate::tls::{ClientStream, TlsClient};
 
 /// The time between two looks at the sessions, and at our own certificate.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(1);
 
 impl Dial<TlsClient> {
     fn peer(&self) -> PeerAddress {
