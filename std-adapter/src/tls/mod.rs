@@ -65,7 +65,7 @@ pub use connector::Connector;
 pub(crate) use control::speaks_control;
 pub use credential::{Credential, CredentialError, KeyError, LiveCredential};
 #[cfg(feature = "cli")]
-pub(crate) use exporter::{Exported, export};
+pub(crate) use exporter::{Exported, Exporter};
 #[cfg(feature = "cli")]
 pub(crate) use observed::{Answer, Seen, answer, is_no_tls, is_tls13, received_alert, tickets};
 pub use peer::Peer;

@@ -1,48 +1,18 @@
 //! What a session runs under: the certificates that its peer has shown last, and the keys of those before.
 
-use std::fmt;
 use std::time::Duration;
 
 use edgetrust_core::x509::{Certificate, KeyHash};
 use pki_types::CertificateDer;
 use tokio::time::Instant;
 
-use super::open_sessions::{Chain, Offer, Registered};
+use super::not_continued::{MAX_KEYS, NotContinued};
+use super::open_sessions::{Offer, Registered};
+use super::proven::Chain;
 use crate::tls::Peer;
 
-/// The most keys that a session has run under; beyond, it is not continued.
-const MAX_KEYS: usize = 1024;
 /// The least time between two changes of a session's traffic keys. rustls answers 32 of them without data, and no more.
 const BETWEEN_REFRESHES: Duration = Duration::from_secs(24 * 3600);
-
-/// The reason that a session does not go on under newer certificates.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::gateway) enum NotContinued {
-    /// The session has ended meanwhile.
-    Over,
-    /// The other end has not proved that the session is its own.
-    Proof,
-    /// The session's tunnel does not admit the peer.
-    Peer(String),
-    /// Another peer has shown the certificates.
-    AnotherPeer,
-    /// The session has run under too many keys to remember.
-    Keys,
-}
-
-impl fmt::Display for NotContinued {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Over => f.write_str("it has ended"),
-            Self::Proof => f.write_str("the other end's proof is false"),
-            Self::Peer(reason) => f.write_str(reason),
-            Self::AnotherPeer => {
-                f.write_str("the certificate is of another peer: its rule, or its names, are not those of the session")
-            }
-            Self::Keys => write!(f, "it has run under {MAX_KEYS} keys, expected fewer"),
-        }
-    }
-}
 
 /// What a session runs under.
 #[derive(Debug)]

@@ -9,10 +9,14 @@
 
 mod certificates;
 mod message;
+mod not_continued;
 mod open_sessions;
 mod proof;
+mod proven;
 
-pub(super) use certificates::{HeldCertificates, NotContinued, same_names};
+pub(super) use certificates::{HeldCertificates, same_names};
 pub(super) use message::{ContinueAnswer, ContinueRequest, MAX_CONTINUE_REQUEST};
-pub(super) use open_sessions::{Chain, OpenSessions, OwnCertificate, PeerAddress, Registered};
-pub(super) use proof::{Binding, SessionKeys};
+pub(super) use not_continued::NotContinued;
+pub(super) use open_sessions::{OpenSessions, OwnCertificate, PeerAddress, Registered};
+pub(super) use proof::SessionKeys;
+pub(super) use proven::Proven;

@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use edgetrust_core::x509::Certificate;
-use pki_types::{CertificateDer, ServerName, UnixTime};
+use pki_types::{ServerName, UnixTime};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout};
 
-use super::certificates::NotContinued;
 use super::message::{ContinueAnswer, ContinueRequest, MAX_SESSIONS};
-use super::proof::{Binding, End, SessionId, SessionKeys};
+use super::not_continued::NotContinued;
+use super::proof::{End, SessionId, SessionKeys};
+use super::proven::{Chain, Proven};
 use crate::clock;
 use crate::gateway::Address;
 use crate::tls::Credential;
@@ -23,9 +24,6 @@ const LEAST_WAIT: Duration = Duration::from_secs(1);
 const EXPIRED_WAIT: Duration = Duration::from_secs(60);
 /// The time for a session's own task to judge certificates.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The certificates that the other end has shown and proved on a control connection, its own first.
-pub(in crate::gateway) type Chain = Arc<[CertificateDer<'static>]>;
 
 /// The address and the name of the gateway at the other end of dialled sessions.
 pub(in crate::gateway) type PeerAddress = (Address, ServerName<'static>);
@@ -106,7 +104,8 @@ impl OwnCertificate {
 /// Returns when to try to continue a session again that is authorized until a time: at half of what is left.
 fn next_attempt(until: UnixTime) -> Instant {
     let left = Duration::from_secs(until.as_secs().saturating_sub(clock::now().as_secs()));
-    let wait = if left.is_zero() { EXPIRED_WAIT } else { (left / 2).max(LEAST_WAIT) };
+    let half = left.checked_div(2).unwrap_or_default();
+    let wait = if left.is_zero() { EXPIRED_WAIT } else { half.max(LEAST_WAIT) };
     let now = Instant::now();
     now.checked_add(wait).unwrap_or(now)
 }
@@ -158,7 +157,8 @@ impl Registered {
     /// that began together do not end together. Both ends come to the same.
     pub(in crate::gateway) fn age(&self, max: Duration) -> Duration {
         let [first, ..] = self.session.keys.id().0;
-        max.saturating_sub((max / 2560).saturating_mul(u32::from(first)))
+        let part = max.checked_div(2560).unwrap_or_default();
+        max.saturating_sub(part.saturating_mul(u32::from(first)))
     }
 }
 
@@ -243,16 +243,15 @@ impl OpenSessions {
         peer: &PeerAddress,
         attempt: &Attempt,
         answer: &ContinueAnswer,
-        binding: &Binding,
-        chain: &Chain,
+        proven: &Proven,
     ) -> (usize, Option<NotContinued>) {
         let (mut continued, mut refused) = (0_usize, None);
         let answered = attempt.0.iter().zip(&answer.0).filter_map(|(session, outcome)| Some((session, (*outcome)?)));
         let judged = answered.map(async |(session, (proof, until))| {
-            if !session.keys.verifies(End::Listener, binding, &proof) {
+            if !session.keys.verifies(End::Listener, &proven.binding, &proof) {
                 return (session, Err(NotContinued::Proof));
             }
-            (session, session.judge(chain.clone()).await.map(|own| own.min(until)))
+            (session, session.judge(proven.chain.clone()).await.map(|own| own.min(until)))
         });
         for (session, judged) in futures_util::future::join_all(judged).await {
             match judged {
@@ -275,14 +274,13 @@ impl OpenSessions {
     pub(in crate::gateway) async fn answer(
         &self,
         request: &ContinueRequest,
-        binding: &Binding,
-        chain: &Chain,
+        proven: &Proven,
     ) -> (ContinueAnswer, Option<NotContinued>) {
         let judged = request.0.iter().map(async |(id, proof)| {
             let session = self.lock().accepted.get(id).cloned();
-            let session = session.filter(|session| session.keys.verifies(End::Dialer, binding, proof))?;
-            let judged = session.judge(chain.clone()).await;
-            Some(judged.map(|until| (session.keys.prove(End::Listener, binding), until)))
+            let session = session.filter(|session| session.keys.verifies(End::Dialer, &proven.binding, proof))?;
+            let judged = session.judge(proven.chain.clone()).await;
+            Some(judged.map(|until| (session.keys.prove(End::Listener, &proven.binding), until)))
         });
         let judged = futures_util::future::join_all(judged).await;
         let refused = judged.iter().flatten().find_map(|judged| judged.as_ref().err()).cloned();
@@ -301,13 +299,17 @@ pub(in crate::gateway) struct Attempt(Vec<Arc<OpenSession>>);
 
 impl Attempt {
     /// Returns the request with our proofs.
-    pub(in crate::gateway) fn request(&self, binding: &Binding) -> ContinueRequest {
-        ContinueRequest(self.0.iter().map(|one| (one.keys.id(), one.keys.prove(End::Dialer, binding))).collect())
+    pub(in crate::gateway) fn request(&self, proven: &Proven) -> ContinueRequest {
+        ContinueRequest(
+            self.0.iter().map(|one| (one.keys.id(), one.keys.prove(End::Dialer, &proven.binding))).collect(),
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use pki_types::CertificateDer;
+
     use super::super::proof::tests::{binding, keys};
     use super::*;
 
@@ -323,8 +325,8 @@ mod tests {
         (Address::Host("b.example".to_owned(), 1), ServerName::try_from("b.example").unwrap())
     }
 
-    fn chain() -> Chain {
-        Arc::new([CertificateDer::from(vec![7])])
+    fn proven() -> Proven {
+        Proven { binding: binding(9), chain: Arc::new([CertificateDer::from(vec![7])]) }
     }
 
     /// Takes the certificates that are offered to a session, and goes on under them until a time.
@@ -365,36 +367,37 @@ mod tests {
     #[tokio::test]
     async fn both_ends_prove_themselves_and_go_on() {
         let (here, there) = (OpenSessions::default(), OpenSessions::default());
-        let (peer, binding) = (peer(), binding(9));
+        let (peer, proven) = (peer(), proven());
         let dialled = here.dial(keys(1), peer.clone(), own(1), after(100));
         let accepted = there.accept(keys(1));
         let [attempt] = &here.attempt(&peer, own(2))[..] else { panic!("one request") };
         let (one, other) = (goes_on(&accepted, after(500)), goes_on(&dialled, after(900)));
-        let (answer, refused) = there.answer(&attempt.request(&binding), &binding, &chain()).await;
+        let (answer, refused) = there.answer(&attempt.request(&proven), &proven).await;
         assert!(answer.continued() == 1 && refused.is_none());
-        let concluded = here.conclude(&peer, attempt, &answer, &binding, &chain()).await;
+        let concluded = here.conclude(&peer, attempt, &answer, &proven).await;
         assert_eq!(concluded, (1, None));
         let until = here.lock().dialled[&peer].values().next().unwrap().until;
         assert!(until <= after(500), "what the listener says counts too");
         one.await.unwrap();
         other.await.unwrap();
         // A listener that proves nothing.
-        let false_answer = ContinueAnswer(vec![Some((keys(2).prove(End::Listener, &binding), after(500)))]);
-        let concluded = here.conclude(&peer, attempt, &false_answer, &binding, &chain()).await;
+        let false_answer = ContinueAnswer(vec![Some((keys(2).prove(End::Listener, &proven.binding), after(500)))]);
+        let concluded = here.conclude(&peer, attempt, &false_answer, &proven).await;
         assert_eq!(concluded, (0, Some(NotContinued::Proof)));
     }
 
     #[tokio::test]
     async fn a_session_that_has_ended_keeps_nobody_waiting() {
-        let (sessions, binding) = (OpenSessions::default(), binding(9));
+        let (sessions, proven) = (OpenSessions::default(), proven());
         let registered = sessions.accept(keys(1));
         let session = registered.session.clone();
-        let judged = tokio::spawn(async move { session.judge(chain()).await });
+        let chain = proven.chain.clone();
+        let judged = tokio::spawn(async move { session.judge(chain).await });
         tokio::task::yield_now().await;
         drop(registered);
         assert_eq!(judged.await.unwrap(), Err(NotContinued::Over));
-        let request = ContinueRequest(vec![(keys(1).id(), keys(1).prove(End::Dialer, &binding))]);
-        let (answer, refused) = sessions.answer(&request, &binding, &chain()).await;
+        let request = ContinueRequest(vec![(keys(1).id(), keys(1).prove(End::Dialer, &proven.binding))]);
+        let (answer, refused) = sessions.answer(&request, &proven).await;
         assert!(answer.continued() == 0 && refused.is_none(), "it is unknown now");
     }
 

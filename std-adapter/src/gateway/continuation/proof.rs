@@ -7,10 +7,9 @@
 use std::fmt;
 
 use hmac::{Hmac, Mac};
-use rustls::ConnectionCommon;
 use sha2::Sha256;
 
-use crate::tls::{Exported, export};
+use crate::tls::{Exported, Exporter};
 
 /// The labels begin as RFC 5705 section 4 has it for those that are not registered.
 const ID_LABEL: &str = "EXPERIMENTAL edgetrust session id";
@@ -29,7 +28,7 @@ impl fmt::Debug for SessionId {
 
 /// An end of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::gateway) enum End {
+pub(super) enum End {
     Dialer,
     Listener,
 }
@@ -39,12 +38,12 @@ pub(in crate::gateway) enum End {
 pub(super) struct Proof(pub(super) [u8; 32]);
 
 /// The exported octets of a control connection.
-pub(in crate::gateway) struct Binding(Exported);
+pub(super) struct Binding(Exported);
 
 impl Binding {
     /// Returns the binding of a control connection; none below TLS 1.3.
-    pub(in crate::gateway) fn of<D>(connection: &ConnectionCommon<D>) -> Option<Self> {
-        export(connection, BINDING_LABEL).map(Self)
+    pub(super) fn of(connection: &impl Exporter) -> Option<Self> {
+        connection.export(BINDING_LABEL).map(Self)
     }
 }
 
@@ -56,8 +55,8 @@ pub(in crate::gateway) struct SessionKeys {
 
 impl SessionKeys {
     /// Returns the keys of a session; none below TLS 1.3.
-    pub(in crate::gateway) fn of<D>(connection: &ConnectionCommon<D>) -> Option<Self> {
-        Some(Self { id: SessionId(*export(connection, ID_LABEL)?), proof: export(connection, PROOF_LABEL)? })
+    pub(in crate::gateway) fn of(connection: &impl Exporter) -> Option<Self> {
+        Some(Self { id: SessionId(*connection.export(ID_LABEL)?), proof: connection.export(PROOF_LABEL)? })
     }
 
     pub(super) fn id(&self) -> SessionId {

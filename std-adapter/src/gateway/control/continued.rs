@@ -1,39 +1,40 @@
 //! Continues the sessions of another gateway, which asks on a control connection.
 
-use hyper::body::{Bytes, Incoming};
-use hyper::{Request, StatusCode};
+use std::fmt;
 use std::time::Duration;
+
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use super::server::{Answer, Connection, received};
-use crate::gateway::continuation::{ContinueRequest, MAX_CONTINUE_REQUEST};
+use crate::gateway::continuation::{ContinueRequest, OpenSessions, Proven};
 
 /// The time that each request takes at least: a connection continues up to 12,800 sessions a second.
 const PACE: Duration = Duration::from_millis(20);
 
-impl Connection<'_> {
-    /// Continues those of the requested sessions that are the peer's, each if its own tunnel admits the certificates of
-    /// this connection.
-    pub(super) async fn continue_sessions(&self, request: Request<Incoming>) -> Answer {
-        sleep(PACE).await;
-        let octets = match received(request, MAX_CONTINUE_REQUEST).await {
-            Ok(octets) => octets,
-            Err(answer) => return answer,
-        };
-        let Some(request) = ContinueRequest::parse(&octets) else {
-            return Answer::text(
-                StatusCode::BAD_REQUEST,
-                format_args!("found {} octets, expected 64 for each of 1 to 256 sessions", octets.len()),
-            );
-        };
-        let (answer, refused) = self.control.sessions.answer(&request, &self.binding, &self.chain).await;
-        let (remote, peer) = (&self.remote, &self.peer);
-        let (sessions, continued) = (request.len(), answer.continued());
-        debug!(%remote, %peer, sessions, continued, "control: sessions were continued here");
-        if let Some(reason) = refused {
-            warn!(%remote, %peer, "control: a session is not continued here: {reason}");
-        }
-        Answer::of(StatusCode::OK, "application/octet-stream", Bytes::from(answer.encode()))
+/// A request that is no list of sessions: the octets that it has.
+pub(super) struct Malformed(usize);
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "found {} octets, expected 64 for each of 1 to 256 sessions", self.0)
     }
+}
+
+/// Continues those of the requested sessions that are the peer's, each if its own tunnel admits the certificates of the
+/// connection. Returns the octets of the answer.
+pub(super) async fn continue_sessions(
+    sessions: &OpenSessions,
+    octets: &[u8],
+    proven: &Proven,
+    (remote, peer): (&impl fmt::Display, &str),
+) -> Result<Vec<u8>, Malformed> {
+    sleep(PACE).await;
+    let request = ContinueRequest::parse(octets).ok_or(Malformed(octets.len()))?;
+    let (answer, refused) = sessions.answer(&request, proven).await;
+    let (sessions, continued) = (request.len(), answer.continued());
+    debug!(%remote, %peer, sessions, continued, "control: sessions were continued here");
+    if let Some(reason) = refused {
+        warn!(%remote, %peer, "control: a session is not continued here: {reason}");
+    }
+    Ok(answer.encode())
 }

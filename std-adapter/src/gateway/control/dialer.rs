@@ -7,24 +7,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgetrust_core::mesh::{Edition, MAX_SIGNED_MESH};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{CONTENT_TYPE, HOST, IF_NONE_MATCH};
-use hyper::{Method, Request, Response, StatusCode};
+use edgetrust_core::mesh::Edition;
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::allowance::{Allowance, Allowed};
-use super::body;
 use super::channel::Control;
 use super::close_reason::{CloseReason, shown};
-use super::continuing::Proven;
+use super::continuing::{continue_sessions, due};
+use super::requests::{Requests, whole};
 use super::server::{HOLD, MESH};
 use super::state::{ControlState, Dial};
-use crate::gateway::continuation::OwnCertificate;
+use crate::gateway::continuation::{OwnCertificate, Proven};
 use crate::gateway::mesh_kept::Offered;
 use crate::gateway::target;
 use crate::tls::{TlsClient, speaks_control};
@@ -36,12 +34,8 @@ const LAST_WAIT: Duration = Duration::from_secs(60);
 const LAST_UNKNOWN_WAIT: Duration = Duration::from_secs(3600);
 /// The wait where nothing can be agreed on for now.
 const PAUSE: Duration = Duration::from_secs(10);
-/// The time for an answer, beyond what the other side holds it back, and for its body.
-const ARRIVAL: Duration = Duration::from_secs(15);
 /// Gateways are dialled one after the other, at this distance.
 const APART: Duration = Duration::from_millis(5);
-/// The least time between two requests.
-const BETWEEN: Duration = Duration::from_secs(1);
 /// A connection that lasted for so long was a good one.
 const GOOD: Duration = Duration::from_secs(60);
 /// Whoever waits for less than this was not waiting for another mesh.
@@ -129,7 +123,8 @@ async fn connect(
     if !speaks_control(stream.get_ref().1) {
         return Err(CloseReason::Unknown);
     }
-    let Some(proven) = Proven::of(&stream, own) else { return Err(CloseReason::Unknown) };
+    let connection = stream.get_ref().1;
+    let proven = Proven::of(connection, connection.peer_certificates()).ok_or(CloseReason::Unknown)?;
     progress.since = Some(Instant::now());
     let allowance = Allowance::new();
     let stream = TokioIo::new(Allowed::new(stream, allowance.clone()));
@@ -137,8 +132,8 @@ async fn connect(
     let mut connection = Box::pin(connection);
     let host = dial.server_name.to_str().into_owned();
     let mut exchange =
-        Exchange { sender, allowance, control, dial, host, progress, next: Instant::now(), brought: None };
-    let mut exchange = std::pin::pin!(exchange.run(&proven));
+        Exchange { requests: Requests::new(sender, allowance, host), control, dial, progress, brought: None };
+    let mut exchange = std::pin::pin!(exchange.run(&proven, own));
     let ended = tokio::select! {
         ended = exchange.as_mut() => return ended,
         ended = connection.as_mut() => ended,
@@ -153,15 +148,11 @@ async fn connect(
 }
 
 /// The requests and answers of one connection.
-pub(super) struct Exchange<'a> {
-    sender: SendRequest<Full<Bytes>>,
-    allowance: Allowance,
-    pub(super) control: &'a Control,
-    pub(super) dial: &'a Dial<TlsClient>,
-    pub(super) host: String,
+struct Exchange<'a> {
+    requests: Requests,
+    control: &'a Control,
+    dial: &'a Dial<TlsClient>,
     progress: &'a mut Progress,
-    /// The time before which no other request is sent.
-    next: Instant,
     /// The mesh that was brought last, and the answer.
     brought: Option<(Edition, StatusCode)>,
 }
@@ -169,20 +160,17 @@ pub(super) struct Exchange<'a> {
 impl Exchange<'_> {
     /// Continues sessions, then asks for the other side's mesh again and again. Returns if the control channel is
     /// switched off.
-    async fn run(&mut self, proven: &Proven) -> Result<(), CloseReason> {
-        self.continue_sessions(proven).await?;
-        let (control, dial) = (self.control, self.dial);
+    async fn run(&mut self, proven: &Proven, own: Option<OwnCertificate>) -> Result<(), CloseReason> {
+        continue_sessions(&mut self.requests, &self.control.sessions, self.dial, proven, own).await?;
         let (tunnel, address) = (&self.dial.tunnel, &self.dial.address);
         let mut was_known = false;
         loop {
-            sleep_until(self.next).await;
+            self.requests.turn().await;
             let Some(state) = self.control.state() else { return Ok(()) };
-            let get = Request::builder().method(Method::GET).uri(MESH).header(HOST, &self.host);
-            let get = get.header(IF_NONE_MATCH, state.served.tag()).body(Full::default());
-            let since = Instant::now();
+            let (since, tag) = (Instant::now(), state.served.tag());
             let response = tokio::select! {
-                response = self.ask(get, HOLD.saturating_add(ARRIVAL)) => response?,
-                () = dial.due(&control.sessions) => return Err(CloseReason::Due),
+                response = self.requests.get(MESH, &tag) => response?,
+                () = due(self.dial, &self.control.sessions) => return Err(CloseReason::Due),
             };
             match response.status() {
                 StatusCode::NOT_MODIFIED if since.elapsed() < AT_ONCE => return Err(CloseReason::AtOnce),
@@ -214,10 +202,8 @@ impl Exchange<'_> {
         if let Some((_, answer)) = self.brought.filter(|(brought, _)| *brought == edition) {
             return Err(CloseReason::InVain(answer, asked));
         }
-        let put = Request::builder().method(Method::PUT).uri(MESH).header(HOST, &self.host);
-        let put = put.header(CONTENT_TYPE, "application/jose+json");
-        let put = put.body(Full::new(Bytes::copy_from_slice(state.served.text.as_bytes())));
-        let response = self.ask(put, ARRIVAL.saturating_add(ARRIVAL)).await?;
+        let text = Bytes::copy_from_slice(state.served.text.as_bytes());
+        let response = self.requests.put(MESH, "application/jose+json", text).await?;
         let (tunnel, address) = (&self.dial.tunnel, &self.dial.address);
         match response.status() {
             StatusCode::NO_CONTENT => debug!(%tunnel, %address, "control: brought the mesh"),
@@ -232,46 +218,6 @@ impl Exchange<'_> {
         self.brought = Some((edition, response.status()));
         Ok(())
     }
-
-    /// Sends a request, not too soon after the last one.
-    async fn ask(
-        &mut self,
-        request: Result<Request<Full<Bytes>>, hyper::http::Error>,
-        patience: Duration,
-    ) -> Result<Response<Incoming>, CloseReason> {
-        sleep_until(self.next).await;
-        let now = Instant::now();
-        self.next = now.checked_add(BETWEEN).unwrap_or(now);
-        self.request(request, patience).await
-    }
-
-    /// Sends a request at once.
-    pub(super) async fn send(
-        &mut self,
-        request: Result<Request<Full<Bytes>>, hyper::http::Error>,
-    ) -> Result<Response<Incoming>, CloseReason> {
-        self.request(request, ARRIVAL.saturating_add(ARRIVAL)).await
-    }
-
-    async fn request(
-        &mut self,
-        request: Result<Request<Full<Bytes>>, hyper::http::Error>,
-        patience: Duration,
-    ) -> Result<Response<Incoming>, CloseReason> {
-        let request = request.map_err(CloseReason::Request)?;
-        self.allowance.renew();
-        let asked = async {
-            self.sender.ready().await?;
-            self.sender.send_request(request).await
-        };
-        timeout(patience, asked).await.map_err(|_| CloseReason::Silent(patience))?.map_err(CloseReason::Http)
-    }
-}
-
-/// Reads the body of an answer.
-pub(super) async fn whole(response: Response<Incoming>) -> Result<Vec<u8>, CloseReason> {
-    let read = body::read(response.into_body(), MAX_SIGNED_MESH);
-    timeout(ARRIVAL, read).await.map_err(|_| CloseReason::Silent(ARRIVAL))?.map_err(CloseReason::Body)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod continued;
 mod continuing;
 mod dialer;
 mod dialers;
+mod requests;
 mod server;
 mod state;
 

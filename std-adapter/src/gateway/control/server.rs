@@ -21,9 +21,10 @@ use tracing::{info, warn};
 use super::body;
 use super::callers::{Caller, CallerError, CallerPermit};
 use super::channel::Control;
+use super::continued::continue_sessions;
 use super::state::{ControlState, ServedMesh};
 use crate::accept::AddressPhase;
-use crate::gateway::continuation::{Binding, Chain};
+use crate::gateway::continuation::{MAX_CONTINUE_REQUEST, Proven};
 use crate::gateway::mesh_kept::Offered;
 use crate::gateway::socket::{Remote, Socket};
 use crate::tls::{Admission, ServerStream};
@@ -54,13 +55,14 @@ pub(in crate::gateway) async fn serve(
     control: &Control,
     mut phase: watch::Receiver<AddressPhase>,
 ) {
-    let chain: Chain = stream.get_ref().1.peer_certificates().unwrap_or_default().into();
-    let Some(binding) = Binding::of(stream.get_ref().1) else { return };
+    let proven = Proven::of(stream.get_ref().1, stream.get_ref().1.peer_certificates());
+    // The channel speaks TLS 1.3 alone.
+    let Some(proven) = proven else { return };
     let peer = admission.peer().map_or_else(|| "-".to_owned(), ToString::to_string);
     // From here on no change is missed.
     let mut now = control.in_force.subscribe();
     let Some(state) = now.borrow_and_update().clone() else { return };
-    let caller = match Caller::of(&state, &chain) {
+    let caller = match Caller::of(&state, &proven.chain) {
         Ok(caller) => caller,
         Err(reason) => return warn!(%remote, %peer, "control: refused: {reason}"),
     };
@@ -72,8 +74,7 @@ pub(in crate::gateway) async fn serve(
     };
     let connection = Connection {
         control,
-        chain,
-        binding,
+        proven,
         remote,
         peer,
         permit,
@@ -98,7 +99,7 @@ pub(in crate::gateway) async fn serve(
             changed = now.changed() => {
                 // Another mesh, or other denials: whoever may no longer speak is cut, whatever it waits for.
                 let state = now.borrow_and_update().clone();
-                match state.map(|state| Caller::of(&state, &connection.chain)) {
+                match state.map(|state| Caller::of(&state, &connection.proven.chain)) {
                     Some(Ok(_)) if changed.is_ok() => {}
                     Some(Err(reason)) => return warn!(%remote, peer = %connection.peer, "control: closed: {reason}"),
                     _ => return,
@@ -114,12 +115,11 @@ pub(in crate::gateway) async fn serve(
 }
 
 /// One connection.
-pub(super) struct Connection<'a> {
-    pub(super) control: &'a Control,
-    pub(super) chain: Chain,
-    pub(super) binding: Binding,
-    pub(super) remote: Remote,
-    pub(super) peer: String,
+struct Connection<'a> {
+    control: &'a Control,
+    proven: Proven,
+    remote: Remote,
+    peer: String,
     permit: CallerPermit,
     since: Instant,
     lifetime: Duration,
@@ -130,7 +130,7 @@ pub(super) struct Connection<'a> {
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// An answer before it has its headers.
-pub(super) struct Answer {
+struct Answer {
     code: StatusCode,
     kind: &'static str,
     body: Bytes,
@@ -139,11 +139,11 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn of(code: StatusCode, kind: &'static str, body: Bytes) -> Self {
+    fn of(code: StatusCode, kind: &'static str, body: Bytes) -> Self {
         Self { code, kind, body, last: false }
     }
 
-    pub(super) fn text(code: StatusCode, text: impl fmt::Display) -> Self {
+    fn text(code: StatusCode, text: impl fmt::Display) -> Self {
         Self::of(code, TEXT, Bytes::from(format!("{text}\n")))
     }
 
@@ -162,7 +162,7 @@ impl Connection<'_> {
                 let now = self
                     .control
                     .state()
-                    .filter(|state| Caller::of(state, &self.chain).is_ok_and(|caller| !caller.is_stranger()));
+                    .filter(|state| Caller::of(state, &self.proven.chain).is_ok_and(|caller| !caller.is_stranger()));
                 (answer, now.map(|state| state.served.tag()))
             }
         };
@@ -182,7 +182,7 @@ impl Connection<'_> {
 
     /// Judges the peer anew for each request.
     async fn judged(&self, request: Request<Incoming>, state: &Arc<ControlState>) -> Answer {
-        let caller = match Caller::of(state, &self.chain) {
+        let caller = match Caller::of(state, &self.proven.chain) {
             Ok(caller) => caller,
             Err(reason) => return self.forbid(&reason),
         };
@@ -199,6 +199,18 @@ impl Connection<'_> {
             (_, CONTINUE, _) => Answer::text(StatusCode::METHOD_NOT_ALLOWED, "POST"),
             (_, MESH, _) => Answer::text(StatusCode::METHOD_NOT_ALLOWED, "GET, PUT"),
             _ => Answer::text(StatusCode::NOT_FOUND, format_args!("{MESH}, {CONTINUE}")),
+        }
+    }
+
+    async fn continue_sessions(&self, request: Request<Incoming>) -> Answer {
+        let octets = match received(request, MAX_CONTINUE_REQUEST).await {
+            Ok(octets) => octets,
+            Err(answer) => return answer,
+        };
+        let (sessions, caller) = (&self.control.sessions, (&self.remote, self.peer.as_str()));
+        match continue_sessions(sessions, &octets, &self.proven, caller).await {
+            Ok(answer) => Answer::of(StatusCode::OK, "application/octet-stream", Bytes::from(answer)),
+            Err(malformed) => Answer::text(StatusCode::BAD_REQUEST, malformed),
         }
     }
 
@@ -227,7 +239,7 @@ impl Connection<'_> {
         };
         let Some(now) = now else { return Answer::text(StatusCode::SERVICE_UNAVAILABLE, "no mesh is in force") };
         // The peer may be the one that the new mesh denies.
-        match Caller::of(&now, &self.chain) {
+        match Caller::of(&now, &self.proven.chain) {
             Ok(Caller::Gateway(_)) => whole(&now.served),
             Ok(Caller::Stranger(_)) => Answer::text(StatusCode::FORBIDDEN, "no gateway of a site of the mesh in force"),
             Err(reason) => self.forbid(&reason),
@@ -269,7 +281,7 @@ impl Connection<'_> {
 ///
 /// # Errors
 /// Returns the answer where it is too long, or does not arrive.
-pub(super) async fn received(request: Request<Incoming>, limit: usize) -> Result<Vec<u8>, Answer> {
+async fn received(request: Request<Incoming>, limit: usize) -> Result<Vec<u8>, Answer> {
     match timeout(ARRIVAL, body::read(request.into_body(), limit)).await {
         Err(_) => Err(Answer::text(StatusCode::REQUEST_TIMEOUT, "the body did not arrive")),
         Ok(Err(error)) => Err(Answer::text(StatusCode::PAYLOAD_TOO_LARGE, error)),
