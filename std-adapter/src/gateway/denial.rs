@@ -37,8 +37,8 @@ impl Tunnel {
             TunnelKind::Server { tls: Some(tls), sni, proxy_protocol } => {
                 TunnelKind::Server { tls: Some(tls.denying(keys).map_err(refused)?), sni, proxy_protocol }
             }
-            TunnelKind::Client { tls, server_name } => {
-                TunnelKind::Client { tls: tls.denying(keys).map_err(refused)?, server_name }
+            TunnelKind::Client { tls, server_name, others } => {
+                TunnelKind::Client { tls: tls.denying(keys).map_err(refused)?, server_name, others }
             }
             plain @ TunnelKind::Server { tls: None, .. } => plain,
         };

@@ -24,6 +24,7 @@ mod queue;
 #[cfg(test)]
 mod reasons;
 mod refusals;
+mod servers;
 mod session;
 mod shared_trust;
 mod shares;

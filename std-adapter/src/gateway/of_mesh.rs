@@ -84,8 +84,8 @@ pub(crate) struct SiteMesh<'m> {
 /// The settings of a tunnel that follow from a mesh.
 pub(super) struct OfMesh {
     pub(super) trust: TrustSettings,
-    /// The target of a client tunnel, and the name that the server there must have.
-    pub(super) server: Option<(Address, String)>,
+    /// The targets of a client tunnel, each with the name that the server there must have.
+    pub(super) servers: Vec<(Address, String)>,
 }
 
 impl<'m> SiteMesh<'m> {
@@ -120,9 +120,9 @@ impl<'m> SiteMesh<'m> {
                 .map(|client| format!("lets in {} of site {}", client.host(), client.site().name()))
                 .collect());
         };
-        let OfMesh { server, .. } = self.of(service, TrustSettings::default())?;
-        let leads = server.map(|(target, name)| format!("leads to {name} of site {to} at {target}"));
-        Ok(leads.into_iter().collect())
+        let OfMesh { servers, .. } = self.of(service, TrustSettings::default())?;
+        let leads = servers.iter().map(|(target, name)| format!("leads to {name} of site {to} at {target}"));
+        Ok(leads.collect())
     }
 
     /// Returns the keys that the mesh denies.
@@ -184,8 +184,8 @@ impl<'m> SiteMesh<'m> {
     }
 
     /// Returns what the mesh says of a service. A server tunnel lets in the gateways of the sites that have a link to
-    /// this one, each with a certificate from its own site's CA. A client tunnel leads to the first gateway of the other
-    /// site, with a certificate from that site's CA.
+    /// this one, each with a certificate from its own site's CA. A client tunnel leads to the gateways of the other site, with
+    /// certificates from that site's CA.
     ///
     /// # Errors
     /// Returns what the mesh lacks.
@@ -197,15 +197,18 @@ impl<'m> SiteMesh<'m> {
                 issuers: Some(client.issuer_keys().collect()),
             });
             let clients = Peers::OneOf(rules.collect());
-            return Ok(OfMesh { trust: TrustSettings { clients, ..more }, server: None });
+            return Ok(OfMesh { trust: TrustSettings { clients, ..more }, servers: Vec::new() });
         };
-        let server = self.mesh.servers(service.name, &self.text.site, to)?.next().ok_or(Unreachable::Gateway(to))?;
-        let target = match server.address {
-            Some(address) => Address::Tcp(SocketAddr::new(address, server.port)),
-            None => Address::Host(server.host.to_owned(), server.port),
-        };
+        let servers = self.mesh.servers(service.name, &self.text.site, to)?.map(|server| {
+            let target = match server.address {
+                Some(address) => Address::Tcp(SocketAddr::new(address, server.port)),
+                None => Address::Host(server.host.to_owned(), server.port),
+            };
+            (target, server.host.to_owned())
+        });
+        let servers: Vec<_> = servers.collect();
         let issuers = self.mesh.site(to).map(|site| site.issuer_keys().collect()).unwrap_or_default();
         let trust = TrustSettings { server_issuers: Some(issuers), ..more };
-        Ok(OfMesh { trust, server: Some((target, server.host.to_owned())) })
+        Ok(OfMesh { trust, servers })
     }
 }

@@ -12,7 +12,8 @@ use tokio::io::AsyncWriteExt;
 use super::continuation::OwnCertificate;
 use super::door::{Guest, Turned};
 use super::proxy_protocol::Header;
-use super::session::{Opened, Streams};
+use super::servers::Unreached;
+use super::session::{Dialled, Opened, Streams};
 use super::shares::{Permit, Shares};
 use super::socket::{Remote, Socket};
 use super::state::{Common, ListenerState};
@@ -191,19 +192,21 @@ async fn open_known(
     };
     let route = route.clone();
     match &route.kind {
-        RouteKind::Client { tls, server_name } => {
+        RouteKind::Client { tls, servers } => {
             let own = OwnCertificate::of(tls.credential());
-            let target = reach(&route, None).await?;
-            let connected = tls.connect_telling(server_name.clone(), target, told).await;
-            let (stream, admission) = connected.map_err(|error| match error {
-                AcceptError::Io(error) if is_alert(&error) => Refused::Target(route.target.to_string(), error),
-                error => error.into(),
+            let connected = servers.connect(&route.name, tls, route.deadline, told).await;
+            let (stream, admission, server) = connected.map_err(|(address, reason)| match reason {
+                Unreached::Connect(error) => Refused::Target(address.to_string(), error),
+                Unreached::Tls(AcceptError::Io(error)) if is_alert(&error) => {
+                    Refused::Target(address.to_string(), error)
+                }
+                Unreached::Tls(error) => error.into(),
+                Unreached::Silent(_) => Refused::Deadline,
             })?;
             waiting.over();
-            Ok(Opening::Session(
-                Opened { route, admission, streams: Streams::Client(socket, Box::new(stream)), own },
-                permit,
-            ))
+            let (streams, dialled) =
+                (Streams::Client(socket, Box::new(stream)), Some(Box::new(Dialled { server, own })));
+            Ok(Opening::Session(Opened { route, admission, streams, dialled }, permit))
         }
         RouteKind::Plain { proxy_protocol } | RouteKind::Server { proxy_protocol, .. } => {
             let header = Header { addresses: socket.addresses(), ..Header::default() };
@@ -211,7 +214,7 @@ async fn open_known(
             let target = reach(&route, header).await?;
             waiting.over();
             let streams = Streams::Plain(socket, target);
-            Ok(Opening::Session(Opened { route, admission: Anyone::admitted(), streams, own: None }, permit))
+            Ok(Opening::Session(Opened { route, admission: Anyone::admitted(), streams, dialled: None }, permit))
         }
     }
 }
@@ -293,7 +296,7 @@ async fn forward(
     let target = reach(route, header).await?;
     waiting.over();
     let streams = Streams::Server(Box::new(stream), target);
-    Ok(Opening::Session(Opened { route: route.clone(), admission, streams, own: None }, permit))
+    Ok(Opening::Session(Opened { route: route.clone(), admission, streams, dialled: None }, permit))
 }
 
 async fn reach(route: &Route, header: Option<Vec<u8>>) -> Result<Socket, Refused> {

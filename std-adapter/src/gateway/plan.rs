@@ -20,7 +20,7 @@ use super::mesh_in_force::MeshRemark;
 use super::of_mesh::{MeshText, SiteMesh};
 use super::plan_error::PlanError;
 use super::shared_trust::{SharedTrust, certificates};
-use super::{Limits, MeshStatus, Tunnel, TunnelKind, TunnelLimits, Watched};
+use super::{Address, Limits, MeshStatus, Tunnel, TunnelKind, TunnelLimits, Watched};
 use crate::clock;
 use crate::pem;
 use crate::tls::{
@@ -131,12 +131,15 @@ impl Plan {
                     servers.push((name.clone(), ServerSettings { client_auth, ..settings.clone() }));
                 }
                 TunnelKind::Server { tls: None, .. } => {}
-                TunnelKind::Client { tls, server_name } => dials.push(Dial {
-                    tunnel: name.clone(),
-                    address: target.clone(),
-                    server_name: server_name.clone(),
-                    tls: tls.clone(),
-                }),
+                TunnelKind::Client { tls, server_name, others } => {
+                    let first = (target.clone(), server_name.clone());
+                    dials.extend([first].iter().chain(others).map(|(address, server_name)| Dial {
+                        tunnel: name.clone(),
+                        address: address.clone(),
+                        server_name: server_name.clone(),
+                        tls: tls.clone(),
+                    }));
+                }
             }
         }
         let served = ServedMesh { text: text.into(), edition };
@@ -164,7 +167,9 @@ impl Plan {
                 }
             },
         };
-        let (trust, server) = of_mesh.map_or((None, None), |found| (Some(found.trust), found.server));
+        let (trust, servers) = of_mesh.map_or((None, Vec::new()), |found| (Some(found.trust), found.servers));
+        let mut servers = servers.into_iter();
+        let server = servers.next();
         let kind = match &tunnel.kind {
             ConfigKind::Server { tls, sni, proxy_protocol } => TunnelKind::Server {
                 tls: server_settings(tls, trust, shared, watched, provider)?,
@@ -176,9 +181,11 @@ impl Plan {
                     warn!(tunnel = %tunnel.name, "insecure_skip_verify: whoever answers is believed, no server is verified");
                 }
                 let name = server.as_ref().map(|(_, name)| name.as_str()).or(*name).unwrap_or_default();
+                let other = |(address, name): (Address, String)| Ok((address, server_name(&name)?));
                 TunnelKind::Client {
                     tls: client_settings(tls, trust, shared, roots, watched, provider)?,
                     server_name: server_name(name).map_err(PlanError::ServerName)?,
+                    others: servers.map(other).collect::<Result<_, _>>().map_err(PlanError::ServerName)?,
                 }
             }
         };

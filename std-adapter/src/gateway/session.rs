@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pki_types::{CertificateDer, UnixTime};
+use pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -16,10 +16,11 @@ use super::continuation::{
 };
 use super::leaving::{Manner, OpenSide, SessionStream, leave};
 use super::limits::Limits;
+use super::servers::ServerAddress;
 use super::socket::Socket;
 use super::splice::{Splice, SpliceError, Turn};
 use super::state::ListenerState;
-use super::tunnel::{Route, RouteKind, successor};
+use super::tunnel::{Route, successor};
 use super::verdict::{Evidence, Judged, Verdict, Withdrawn};
 use crate::clock;
 use crate::tls::{Admission, ClientStream, Peer, ServerStream};
@@ -36,7 +37,14 @@ pub(super) struct Opened {
     pub(super) route: Arc<Route>,
     pub(super) admission: Admission,
     pub(super) streams: Streams,
-    /// Our own certificate before the handshake with the target.
+    /// The target, if it was dialled by TLS.
+    pub(super) dialled: Option<Box<Dialled>>,
+}
+
+/// A server that was dialled.
+pub(super) struct Dialled {
+    pub(super) server: ServerAddress,
+    /// Our own certificate before the handshake.
     pub(super) own: Option<OwnCertificate>,
 }
 
@@ -116,10 +124,11 @@ pub(super) async fn carry(
     state: watch::Receiver<Arc<ListenerState>>,
     sessions: Option<&OpenSessions>,
 ) -> Carried {
-    let Opened { route, admission, streams, own } = opened;
+    let Opened { route, admission, streams, dialled } = opened;
     let counted = Counted { route: route.clone(), admission: admission.clone(), open: false };
-    let registered = sessions.and_then(|sessions| register(sessions, &route, &admission, &streams, own));
-    let session = Session { route, admission, state, counted, held: HeldCertificates::new(registered) };
+    let registered = sessions.and_then(|sessions| register(sessions, &admission, &streams, dialled.as_deref()));
+    let server = dialled.map(|dialled| dialled.server.1);
+    let session = Session { route, admission, state, counted, server, held: HeldCertificates::new(registered) };
     match streams {
         Streams::Plain(client, target) => session.run(client, target, Judged::Neither).await,
         Streams::Server(client, target) => session.run(client, target, Judged::Client).await,
@@ -130,20 +139,17 @@ pub(super) async fn carry(
 /// Adds a session with an authorized peer to those that may be continued.
 fn register(
     sessions: &OpenSessions,
-    route: &Route,
     admission: &Admission,
     streams: &Streams,
-    own: Option<OwnCertificate>,
+    dialled: Option<&Dialled>,
 ) -> Option<Registered> {
     let peer = admission.peer()?;
     match streams {
         Streams::Plain(..) => None,
         Streams::Server(client, _) => Some(sessions.accept(SessionKeys::of(client.get_ref().1)?)),
         Streams::Client(_, target) => {
-            let RouteKind::Client { server_name, .. } = &route.kind else { return None };
-            let keys = SessionKeys::of(target.get_ref().1)?;
-            let there = (route.target.clone(), server_name.clone());
-            Some(sessions.dial(keys, there, own, peer.valid_until()))
+            let (keys, dialled) = (SessionKeys::of(target.get_ref().1)?, dialled?);
+            Some(sessions.dial(keys, dialled.server.clone(), dialled.own, peer.valid_until()))
         }
     }
 }
@@ -153,6 +159,8 @@ struct Session {
     admission: Admission,
     state: watch::Receiver<Arc<ListenerState>>,
     counted: Counted,
+    /// The name of the server that was dialled.
+    server: Option<ServerName<'static>>,
     held: HeldCertificates,
 }
 
@@ -327,6 +335,7 @@ impl Session {
             shown: newer.or(of_handshake),
             earlier: self.held.earlier(),
             server_name: client.server_name(),
+            server: self.server.as_ref(),
         }
     }
 

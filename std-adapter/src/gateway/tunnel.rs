@@ -10,6 +10,7 @@ use edgetrust_core::config::ProxyProtocol;
 use edgetrust_core::identity::without_root;
 use pki_types::ServerName;
 
+use super::servers::{ServerAddress, Servers};
 use super::socket::Socket;
 use super::status::Counters;
 use super::target;
@@ -47,8 +48,10 @@ pub enum TunnelKind {
     Client {
         /// The TLS settings.
         tls: ClientSettings,
-        /// The name that the server's certificate must be for.
+        /// The name that the certificate of the server at the target must be for.
         server_name: ServerName<'static>,
+        /// The servers that are tried after the target, in this order.
+        others: Vec<ServerAddress>,
     },
 }
 
@@ -56,8 +59,8 @@ pub enum TunnelKind {
 #[derive(Debug)]
 pub(super) struct Route {
     tunnel: Tunnel<RouteKind>,
-    /// The maximum time for reaching the target.
-    patience: Duration,
+    /// The maximum time from the accepted connection to the reached target.
+    pub(super) deadline: Duration,
     pub(super) certificates: Certificates,
     pub(super) insecure: bool,
     pub(super) counters: Arc<Counters>,
@@ -75,7 +78,7 @@ impl Deref for Route {
 pub(super) enum RouteKind {
     Plain { proxy_protocol: ProxyProtocol },
     Server { tls: TlsServer, sni: Vec<String>, proxy_protocol: ProxyProtocol },
-    Client { tls: TlsClient, server_name: ServerName<'static> },
+    Client { tls: TlsClient, servers: Servers },
 }
 
 /// The reason a gateway does not start, or does not take new tunnels.
@@ -118,18 +121,19 @@ impl Route {
             TunnelKind::Server { tls: Some(settings), sni, proxy_protocol } => {
                 RouteKind::Server { tls: TlsServer::new(settings).map_err(refused)?, sni, proxy_protocol }
             }
-            TunnelKind::Client { tls, server_name } => {
-                RouteKind::Client { tls: TlsClient::new(tls).map_err(refused)?, server_name }
-            }
+            TunnelKind::Client { tls, server_name, others } => RouteKind::Client {
+                tls: TlsClient::new(tls).map_err(refused)?,
+                servers: Servers::new((target.clone(), server_name), others),
+            },
         };
-        let patience = target::share_of(gateway.handshake_timeout);
+        let deadline = gateway.handshake_timeout;
         let tunnel = Tunnel { name, listen, target, limits, kind };
-        Ok(Self { tunnel, patience, certificates, insecure, counters })
+        Ok(Self { tunnel, deadline, certificates, insecure, counters })
     }
 
     /// Connects to the target.
     pub(super) async fn connect(&self) -> io::Result<Socket> {
-        target::connect(&self.target, self.patience).await
+        target::connect(&self.target, target::share_of(self.deadline)).await
     }
 
     /// Returns how long a connection may carry nothing. Strangers are clients without a certificate; clients of a

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use edgetrust_core::x509::KeyHash;
-use pki_types::{CertificateDer, UnixTime};
+use pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::state::ListenerState;
 use super::tunnel::{Route, RouteKind, successor};
@@ -66,6 +66,8 @@ pub(super) struct Evidence<'a> {
     pub(super) earlier: &'a [KeyHash],
     /// The server name that the client requested.
     pub(super) server_name: Option<&'a str>,
+    /// The name of the server that was dialled.
+    pub(super) server: Option<&'a ServerName<'static>>,
 }
 
 impl Evidence<'_> {
@@ -77,9 +79,9 @@ impl Evidence<'_> {
                 Some(key) => Err(Withdrawn::Earlier(*key)),
                 None => tls.admit_chain(self.shown, now).map_err(Withdrawn::Peer),
             },
-            (Judged::Target, RouteKind::Client { tls, server_name }) => match tls.denied(self.earlier, now) {
+            (Judged::Target, RouteKind::Client { tls, servers }) => match tls.denied(self.earlier, now) {
                 Some(key) => Err(Withdrawn::Earlier(*key)),
-                None => tls.admit_chain(self.shown, server_name, now).map_err(Withdrawn::Peer),
+                None => tls.admit_chain(self.shown, servers.name(self.server), now).map_err(Withdrawn::Peer),
             },
             _ => Err(Withdrawn::AnotherKind),
         }

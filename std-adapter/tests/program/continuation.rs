@@ -68,13 +68,13 @@ pub fn run(sites: &Sites, site: &str, next: Option<&str>, limits: &serde_json::V
 }
 
 /// A feed through a tunnel to a service that echoes.
-struct Feed {
+pub struct Feed {
     stream: TcpStream,
     number: u32,
 }
 
 impl Feed {
-    fn open(gateway: &Program) -> Self {
+    pub fn open(gateway: &Program) -> Self {
         let stream = TcpStream::connect(gateway.tunnel("feed-to-c")).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut feed = Self { stream, number: 0 };
@@ -83,7 +83,7 @@ impl Feed {
     }
 
     /// Sends the next message, and reads it back.
-    fn pass(&mut self) {
+    pub fn pass(&mut self) {
         self.number += 1;
         self.stream.write_all(&self.number.to_be_bytes()).unwrap();
         let mut answer = [0; 4];
@@ -92,19 +92,19 @@ impl Feed {
     }
 
     /// Returns whether the session has ended.
-    fn is_over(&mut self) -> bool {
+    pub fn is_over(&mut self) -> bool {
         !matches!(self.stream.read(&mut [0]), Ok(1..))
     }
 }
 
-fn continued(pages: &str) -> u64 {
+pub fn continued(pages: &str) -> u64 {
     let text = page(pages, "/metrics");
     let lines = text.lines().filter(|line| line.starts_with("edgetrust_sessions_continued_total{"));
     lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
 /// Waits until both ends have continued so many sessions more than before.
-fn wait_for_continued(pages: [&String; 2], before: [u64; 2], more: u64) {
+pub fn wait_for_continued(pages: [&String; 2], before: [u64; 2], more: u64) {
     let until = Instant::now() + PATIENCE;
     while pages.iter().zip(before).any(|(pages, before)| continued(pages) < before + more) {
         assert!(Instant::now() < until, "a session was not continued: {:?}", pages.map(|pages| continued(pages)));

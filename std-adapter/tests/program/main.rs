@@ -39,6 +39,7 @@ mod refusals_named;
 mod reload;
 mod run;
 mod serve;
+mod several_gateways;
 mod storage;
 mod strangers;
 mod targets;

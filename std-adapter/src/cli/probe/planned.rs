@@ -48,7 +48,8 @@ pub(super) fn plan(
     gateway.tunnels.retain(|one| one.name == name);
     let mut stored = Stored::new(runtime);
     let plan = Plan::new(&gateway, &shared, &mut watched, &mut stored)?;
-    let Some(Tunnel { target, kind: TunnelKind::Client { tls, server_name }, .. }) = plan.tunnels.into_iter().next()
+    let Some(Tunnel { target, kind: TunnelKind::Client { tls, server_name, others }, .. }) =
+        plan.tunnels.into_iter().next()
     else {
         return Err(format!("{}: tunnel {name:?} cannot be planned", file.display()).into());
     };
@@ -58,6 +59,11 @@ pub(super) fn plan(
         format!("; by the mesh: the gateway of site {site} for {}", service.name)
     });
     report.add(Part::Target, Level::Ok, format!("{target}, whose name must be {}{by}", server_name.to_str()));
+    for (other, name) in &others {
+        let text =
+            format!("{other}, whose name must be {}, is the next one to be tried, and is not probed", name.to_str());
+        report.add(Part::Target, Level::Ok, text);
+    }
     own(tunnel, &tls, &shared, stored, report);
     let insecure = matches!(tls.trust, ServerTrust::DangerNobodyIsVerified);
     let issuers = match (&tunnel.kind, tunnel.service.and_then(|service| service.to)) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use edgetrust_core::x509::Certificate;
-use pki_types::{ServerName, UnixTime};
+use pki_types::UnixTime;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout};
@@ -16,7 +16,7 @@ use super::not_continued::NotContinued;
 use super::proof::{End, SessionId, SessionKeys};
 use super::proven::{Chain, Proven};
 use crate::clock;
-use crate::gateway::Address;
+use crate::gateway::servers::ServerAddress;
 use crate::tls::Credential;
 
 /// The least time between two attempts to continue a session, and the time after one whose certificates have expired.
@@ -25,9 +25,6 @@ const EXPIRED_WAIT: Duration = Duration::from_secs(60);
 /// The time for a session's own task to judge certificates.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The address and the name of the gateway at the other end of dialled sessions.
-pub(in crate::gateway) type PeerAddress = (Address, ServerName<'static>);
-
 /// The open sessions. Clones are of the same.
 #[derive(Clone, Debug, Default)]
 pub(in crate::gateway) struct OpenSessions(Arc<Mutex<Sessions>>);
@@ -35,7 +32,7 @@ pub(in crate::gateway) struct OpenSessions(Arc<Mutex<Sessions>>);
 #[derive(Debug, Default)]
 struct Sessions {
     accepted: HashMap<SessionId, Arc<OpenSession>>,
-    dialled: HashMap<PeerAddress, HashMap<SessionId, DialledSession>>,
+    dialled: HashMap<ServerAddress, HashMap<SessionId, DialledSession>>,
 }
 
 /// A session, as control connections see it.
@@ -145,7 +142,7 @@ pub(in crate::gateway) struct Registered {
     sessions: OpenSessions,
     session: Arc<OpenSession>,
     /// The other end of a dialled session.
-    dialled: Option<PeerAddress>,
+    dialled: Option<ServerAddress>,
 }
 
 impl Registered {
@@ -187,7 +184,7 @@ impl OpenSessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn registered(&self, session: &Arc<OpenSession>, dialled: Option<PeerAddress>) -> Registered {
+    fn registered(&self, session: &Arc<OpenSession>, dialled: Option<ServerAddress>) -> Registered {
         Registered { sessions: self.clone(), session: session.clone(), dialled }
     }
 
@@ -203,7 +200,7 @@ impl OpenSessions {
     pub(in crate::gateway) fn dial(
         &self,
         keys: SessionKeys,
-        peer: PeerAddress,
+        peer: ServerAddress,
         shown: Option<OwnCertificate>,
         until: UnixTime,
     ) -> Registered {
@@ -217,7 +214,7 @@ impl OpenSessions {
 
     /// Returns whether sessions with a peer are to be continued now: our own certificate is another one, or half of the
     /// time that was left has passed.
-    pub(in crate::gateway) fn is_due(&self, peer: &PeerAddress, own: Option<OwnCertificate>) -> bool {
+    pub(in crate::gateway) fn is_due(&self, peer: &ServerAddress, own: Option<OwnCertificate>) -> bool {
         let now = Instant::now();
         let due = |one: &DialledSession| one.next <= now || one.shown != own;
         self.lock().dialled.get(peer).is_some_and(|there| there.values().any(due))
@@ -225,7 +222,7 @@ impl OpenSessions {
 
     /// Begins to continue all sessions with a peer, which was just shown our own certificate. Those that the peer does
     /// not answer for wait for the next time that is half of what is left.
-    pub(in crate::gateway) fn attempt(&self, peer: &PeerAddress, shown: Option<OwnCertificate>) -> Vec<Attempt> {
+    pub(in crate::gateway) fn attempt(&self, peer: &ServerAddress, shown: Option<OwnCertificate>) -> Vec<Attempt> {
         let mut sessions = self.lock();
         let Some(there) = sessions.dialled.get_mut(peer) else { return Vec::new() };
         for one in there.values_mut() {
@@ -240,7 +237,7 @@ impl OpenSessions {
     /// Returns the number of those that go on, and why another one does not.
     pub(in crate::gateway) async fn conclude(
         &self,
-        peer: &PeerAddress,
+        peer: &ServerAddress,
         attempt: &Attempt,
         answer: &ContinueAnswer,
         proven: &Proven,
@@ -308,10 +305,11 @@ impl Attempt {
 
 #[cfg(test)]
 mod tests {
-    use pki_types::CertificateDer;
+    use pki_types::{CertificateDer, ServerName};
 
     use super::super::proof::tests::{binding, keys};
     use super::*;
+    use crate::gateway::Address;
 
     fn own(number: u8) -> Option<OwnCertificate> {
         Some(OwnCertificate { digest: [number; 32], not_after: after(3600) })
@@ -321,7 +319,7 @@ mod tests {
         UnixTime::since_unix_epoch(Duration::from_secs(clock::now().as_secs() + seconds))
     }
 
-    fn peer() -> PeerAddress {
+    fn peer() -> ServerAddress {
         (Address::Host("b.example".to_owned(), 1), ServerName::try_from("b.example").unwrap())
     }
 

@@ -12,13 +12,14 @@ use super::close_reason::CloseReason;
 use super::requests::{Requests, whole};
 use super::server::CONTINUE;
 use super::state::Dial;
-use crate::gateway::continuation::{ContinueAnswer, OpenSessions, OwnCertificate, PeerAddress, Proven};
+use crate::gateway::continuation::{ContinueAnswer, OpenSessions, OwnCertificate, Proven};
+use crate::gateway::servers::ServerAddress;
 use crate::tls::TlsClient;
 
 /// The time between two looks at the sessions, and at our own certificate.
 const LOOK: Duration = Duration::from_secs(1);
 
-fn peer(dial: &Dial<TlsClient>) -> PeerAddress {
+fn peer(dial: &Dial<TlsClient>) -> ServerAddress {
     (dial.address.clone(), dial.server_name.clone())
 }
 
