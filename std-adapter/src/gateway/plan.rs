@@ -133,12 +133,9 @@ impl Plan {
                 TunnelKind::Server { tls: None, .. } => {}
                 TunnelKind::Client { tls, server_name, others } => {
                     let first = (target.clone(), server_name.clone());
-                    dials.extend([first].iter().chain(others).map(|(address, server_name)| Dial {
-                        tunnel: name.clone(),
-                        address: address.clone(),
-                        server_name: server_name.clone(),
-                        tls: tls.clone(),
-                    }));
+                    for server in [first].iter().chain(others) {
+                        Dial::add(&mut dials, name, server, tls);
+                    }
                 }
             }
         }

@@ -78,7 +78,7 @@ impl Servers {
         tls: &TlsClient,
         patience: Duration,
         told: &mut Option<Socket>,
-    ) -> Result<(ClientStream<Socket>, Admission, ServerAddress), (Address, Unreached)> {
+    ) -> Result<(ClientStream<Socket>, Admission, ServerName<'static>), (Address, Unreached)> {
         let begin = self.last.load(Ordering::Relaxed);
         let count = self.count();
         let part = u32::try_from(count).ok().and_then(|count| patience.checked_div(count)).unwrap_or_default();
@@ -93,7 +93,7 @@ impl Servers {
             match attempted {
                 Ok((stream, admission)) => {
                     self.last.store(number.checked_rem(count).unwrap_or_default(), Ordering::Relaxed);
-                    return Ok((stream, admission, (address.clone(), name.clone())));
+                    return Ok((stream, admission, name.clone()));
                 }
                 Err(reason) if is_last => return Err((address.clone(), reason)),
                 Err(reason) => warn!(%tunnel, target = %address, "not reached, the next gateway is tried: {reason}"),

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use pki_types::{CertificateDer, ServerName, UnixTime};
@@ -16,7 +17,6 @@ use super::continuation::{
 };
 use super::leaving::{Manner, OpenSide, SessionStream, leave};
 use super::limits::Limits;
-use super::servers::ServerAddress;
 use super::socket::Socket;
 use super::splice::{Splice, SpliceError, Turn};
 use super::state::ListenerState;
@@ -43,7 +43,7 @@ pub(super) struct Opened {
 
 /// A server that was dialled.
 pub(super) struct Dialled {
-    pub(super) server: ServerAddress,
+    pub(super) server_name: ServerName<'static>,
     /// Our own certificate before the handshake.
     pub(super) own: Option<OwnCertificate>,
 }
@@ -126,8 +126,9 @@ pub(super) async fn carry(
 ) -> Carried {
     let Opened { route, admission, streams, dialled } = opened;
     let counted = Counted { route: route.clone(), admission: admission.clone(), open: false };
-    let registered = sessions.and_then(|sessions| register(sessions, &admission, &streams, dialled.as_deref()));
-    let server = dialled.map(|dialled| dialled.server.1);
+    let registered =
+        sessions.and_then(|sessions| register(sessions, &route.name, &admission, &streams, dialled.as_deref()));
+    let server = dialled.map(|dialled| dialled.server_name);
     let session = Session { route, admission, state, counted, server, held: HeldCertificates::new(registered) };
     match streams {
         Streams::Plain(client, target) => session.run(client, target, Judged::Neither).await,
@@ -139,6 +140,7 @@ pub(super) async fn carry(
 /// Adds a session with an authorized peer to those that may be continued.
 fn register(
     sessions: &OpenSessions,
+    tunnel: &str,
     admission: &Admission,
     streams: &Streams,
     dialled: Option<&Dialled>,
@@ -149,7 +151,7 @@ fn register(
         Streams::Server(client, _) => Some(sessions.accept(SessionKeys::of(client.get_ref().1)?)),
         Streams::Client(_, target) => {
             let (keys, dialled) = (SessionKeys::of(target.get_ref().1)?, dialled?);
-            Some(sessions.dial(keys, dialled.server.clone(), dialled.own, peer.valid_until()))
+            Some(sessions.dial(keys, tunnel, &dialled.server_name, dialled.own, peer.valid_until()))
         }
     }
 }
@@ -240,10 +242,17 @@ impl Session {
                 },
                 offer = self.held.offer() => {
                     let judged = self.continue_under(&offer.chain, &**client, &**target, judged);
+                    let (up, down) = splice.bytes();
                     if judged.is_ok() {
                         withdrawn = None;
-                        if self.held.refreshes() {
+                        if self.held.refreshes(up.saturating_add(down)) {
                             target.refresh_traffic_keys();
+                            poll_fn(|cx| {
+                                // What is not taken now goes with the next octets.
+                                let _ = Pin::new(&mut **target).poll_flush(cx);
+                                Poll::Ready(())
+                            })
+                            .await;
                         }
                     }
                     offer.answer(judged);
@@ -280,7 +289,8 @@ impl Session {
                     withdrawn = None;
                     self.admission = admission;
                 }
-                Ok(Verdict::Expired(refusal)) => {
+                Ok(Verdict::Expired(refusal, admission)) => {
+                    self.admission = admission;
                     let since = withdrawn.map_or_else(Instant::now, |(_, since)| since);
                     if since.elapsed() >= state.limits.expired_grace {
                         return End::Over(refusal);
@@ -353,6 +363,7 @@ impl Session {
         judged: Judged,
     ) -> Result<UnixTime, NotContinued> {
         let state = self.state.borrow().clone();
+        self.held.consider(chain, state.limits.session_max_age)?;
         let newer = self.evidence(Some(chain), client, target, judged);
         let admission = newer.at(clock::now(), &state, &self.route, &self.admission);
         let admission = admission.map_err(|withdrawn| NotContinued::Peer(withdrawn.to_string()))?;
@@ -368,6 +379,9 @@ impl Session {
             return Err(NotContinued::AnotherPeer);
         }
         let until = peer.valid_until();
+        if shown == Some(&**chain) {
+            return Ok(until);
+        }
         self.held.replace(chain.clone(), before)?;
         self.route.counters.go_on();
         self.admission = admission;

@@ -43,8 +43,8 @@ impl fmt::Display for Withdrawn {
 /// The verdict on the peer of a session that may go on.
 pub(super) enum Verdict {
     Admitted(Admission),
-    /// The peer's certificates have expired, and nothing else is wrong with them.
-    Expired(Withdrawn),
+    /// The peer's certificates have expired, and nothing else is wrong with them: what would be the verdict if they had not.
+    Expired(Withdrawn, Admission),
 }
 
 /// The side whose peer is authorized.
@@ -120,7 +120,7 @@ impl Evidence<'_> {
         match (self.at(clock::now(), state, was, before), before.peer()) {
             (Ok(admission), _) => Ok(Verdict::Admitted(admission)),
             (Err(withdrawn), Some(peer)) if withdrawn.is_expiry() && !state.limits.expired_grace.is_zero() => {
-                self.at(peer.valid_until(), state, was, before).map(|_| Verdict::Expired(withdrawn))
+                self.at(peer.valid_until(), state, was, before).map(|admission| Verdict::Expired(withdrawn, admission))
             }
             (Err(withdrawn), _) => Err(withdrawn),
         }

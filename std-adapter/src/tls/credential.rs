@@ -128,6 +128,16 @@ impl Credential {
         }
     }
 
+    /// Returns whether both show the same certificate, now and after each replacement.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Kind::Fixed(one), Kind::Fixed(other)) => one.cert == other.cert,
+            (Kind::Live(one), Kind::Live(other)) => Arc::ptr_eq(&one.0, &other.0),
+            (Kind::Fixed(_), Kind::Live(_)) | (Kind::Live(_), Kind::Fixed(_)) => false,
+        }
+    }
+
     /// Returns a number that grows with each replacement.
     pub(super) fn generation(&self) -> u64 {
         match &self.0 {

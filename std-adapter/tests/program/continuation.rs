@@ -51,6 +51,17 @@ impl SiteCa {
 
 /// Runs a gateway whose certificate and key are in one file, with its pages at an address of their own.
 pub fn run(sites: &Sites, site: &str, next: Option<&str>, limits: &serde_json::Value) -> (Program, String) {
+    run_more(sites, site, next, limits, &[])
+}
+
+/// Runs a gateway with more tunnels.
+fn run_more(
+    sites: &Sites,
+    site: &str,
+    next: Option<&str>,
+    limits: &serde_json::Value,
+    tunnels: &[serde_json::Value],
+) -> (Program, String) {
     let folder = sites.folder_of(site);
     for end in ["pem", "key"] {
         let file = folder.join(format!("gateway.{site}.example.{end}"));
@@ -60,7 +71,7 @@ pub fn run(sites: &Sites, site: &str, next: Option<&str>, limits: &serde_json::V
     }
     let pages = free_address();
     let more = json!({"admin": {"listen": pages}, "limits": limits});
-    let mut gateway = sites.run_with(site, next, &json!({}), &more);
+    let mut gateway = sites.run_with(site, next, &json!({}), &more, tunnels);
     for _ in 0..=usize::from(next.is_some()) {
         gateway.wait_for_tunnel();
     }
@@ -103,11 +114,11 @@ pub fn continued(pages: &str) -> u64 {
     lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
-/// Waits until both ends have continued so many sessions more than before.
-pub fn wait_for_continued(pages: [&String; 2], before: [u64; 2], more: u64) {
+/// Waits until a gateway has continued so many sessions more than before.
+pub fn wait_for_continued(pages: &str, before: u64, more: u64) {
     let until = Instant::now() + PATIENCE;
-    while pages.iter().zip(before).any(|(pages, before)| continued(pages) < before + more) {
-        assert!(Instant::now() < until, "a session was not continued: {:?}", pages.map(|pages| continued(pages)));
+    while continued(pages) < before + more {
+        assert!(Instant::now() < until, "a session was not continued: {} of {more}", continued(pages) - before);
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -121,12 +132,12 @@ fn sessions_outlive_twenty_certificates_of_both_ends() {
     let renew = || ca_b.renew(&sites, "b", LIFETIME).max(ca_c.renew(&sites, "c", LIFETIME));
     let first = renew();
     let (c, pages_c) = run(&sites, "c", None, &json!({}));
-    let (b, pages_b) = run(&sites, "b", Some("c"), &json!({}));
+    let (b, _) = run(&sites, "b", Some("c"), &json!({}));
     let (mut busy, mut idle) = (Feed::open(&b), Feed::open(&b));
     for _ in 0..20 {
-        let before = [&pages_b, &pages_c].map(|pages| continued(pages));
+        let before = continued(&pages_c);
         renew();
-        wait_for_continued([&pages_b, &pages_c], before, 2);
+        wait_for_continued(&pages_c, before, 2);
         busy.pass();
     }
     while SystemTime::now() < first + Duration::from_secs(2) {
@@ -148,14 +159,14 @@ fn the_key_of_an_earlier_certificate_ends_the_session_when_it_is_denied() {
     SiteCa::of(&sites, "c").renew(&sites, "c", Duration::from_secs(3600));
     // Whatever grace there is, it is for expiry alone.
     let (c, pages_c) = run(&sites, "c", None, &json!({"expired_grace": "1h"}));
-    let (b, pages_b) = run(&sites, "b", Some("c"), &json!({}));
+    let (b, _) = run(&sites, "b", Some("c"), &json!({}));
     let mut feed = Feed::open(&b);
     let stolen = sites.folder_of("b").join("stolen.pem");
     std::fs::copy(sites.folder_of("b").join("own.pem"), &stolen).unwrap();
     for _ in 0..3 {
-        let before = [&pages_b, &pages_c].map(|pages| continued(pages));
+        let before = continued(&pages_c);
         ca.renew(&sites, "b", Duration::from_secs(3600));
-        wait_for_continued([&pages_b, &pages_c], before, 1);
+        wait_for_continued(&pages_c, before, 1);
     }
     let mut later = Feed::open(&b);
     // Another key is nobody's business here.
@@ -178,10 +189,10 @@ fn a_session_that_was_continued_ends_at_its_greatest_age() {
     ca.renew(&sites, "b", Duration::from_secs(3600));
     SiteCa::of(&sites, "c").renew(&sites, "c", Duration::from_secs(3600));
     let (c, pages_c) = run(&sites, "c", None, &json!({"session_max_age": "3s"}));
-    let (b, pages_b) = run(&sites, "b", Some("c"), &json!({}));
+    let (b, _) = run(&sites, "b", Some("c"), &json!({}));
     let mut feed = Feed::open(&b);
     ca.renew(&sites, "b", Duration::from_secs(3600));
-    wait_for_continued([&pages_b, &pages_c], [0, 0], 1);
+    wait_for_continued(&pages_c, 0, 1);
     let mut other = Feed::open(&b);
     c.wait_for("closed: it was continued until limits.session_max_age");
     assert!(feed.is_over());
@@ -196,13 +207,62 @@ fn a_withdrawn_link_ends_a_session_that_was_continued() {
     ca.renew(&sites, "b", Duration::from_secs(3600));
     SiteCa::of(&sites, "c").renew(&sites, "c", Duration::from_secs(3600));
     let (c, pages_c) = run(&sites, "c", None, &json!({}));
-    let (b, pages_b) = run(&sites, "b", Some("c"), &json!({}));
+    let (b, _) = run(&sites, "b", Some("c"), &json!({}));
     let mut feed = Feed::open(&b);
     ca.renew(&sites, "b", Duration::from_secs(3600));
-    wait_for_continued([&pages_b, &pages_c], [0, 0], 1);
+    wait_for_continued(&pages_c, 0, 1);
     feed.pass();
     sites.made.done("unlink b c --service feed --yes");
     sites.deliver("c");
     c.wait_for("closed: the peer is not let in: ");
     assert!(feed.is_over());
+}
+
+/// A session that is older than a continued one may become keeps what it has: its certificates may be good for months.
+#[test]
+fn a_session_beyond_the_greatest_age_is_not_continued_and_goes_on() {
+    let sites = Sites::new();
+    let ca = SiteCa::of(&sites, "b");
+    ca.renew(&sites, "b", Duration::from_secs(3600));
+    SiteCa::of(&sites, "c").renew(&sites, "c", Duration::from_secs(3600));
+    let (c, _) = run(&sites, "c", None, &json!({"session_max_age": "1s"}));
+    let (b, _) = run(&sites, "b", Some("c"), &json!({}));
+    let mut feed = Feed::open(&b);
+    let opened = Instant::now();
+    while opened.elapsed() < Duration::from_millis(1100) {
+        feed.pass();
+    }
+    ca.renew(&sites, "b", Duration::from_secs(3600));
+    c.wait_for("control: a session is not continued here: it is as old as limits.session_max_age lets it become");
+    let refused = Instant::now();
+    while refused.elapsed() < Duration::from_secs(2) {
+        feed.pass();
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Two tunnels to one gateway under different certificates of ours: each session is continued under that of its own.
+#[test]
+fn tunnels_with_certificates_of_their_own_do_not_share_sessions() {
+    let sites = Sites::new();
+    let ca = SiteCa::of(&sites, "b");
+    ca.renew(&sites, "b", Duration::from_secs(3600));
+    let folder = sites.folder_of("b");
+    std::fs::copy(folder.join("own.pem"), folder.join("other.pem")).unwrap();
+    ca.renew(&sites, "b", Duration::from_secs(3600));
+    SiteCa::of(&sites, "c").renew(&sites, "c", Duration::from_secs(3600));
+    let (_c, pages_c) = run(&sites, "c", None, &json!({}));
+    let second = json!({"name": "second", "mode": "client", "service": "feed", "to": "c", "listen": "127.0.0.1:0",
+        "tls": {"mtls": {"enabled": true, "cert_file": "other.pem", "key_file": "other.pem"}}});
+    let mut b = run_more(&sites, "b", Some("c"), &json!({}), &[second]).0;
+    b.wait_for_tunnel();
+    let mut feed = Feed::open(&b);
+    ca.renew(&sites, "b", Duration::from_secs(3600));
+    wait_for_continued(&pages_c, 0, 1);
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_secs(4) {
+        feed.pass();
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(continued(&pages_c), 1, "the other certificate is not this session's");
 }

@@ -73,11 +73,11 @@ impl Sites {
 
     /// Runs the gateway of a site, which has a tunnel to the next one.
     pub fn run(&self, site: &str, next: Option<&str>) -> Program {
-        self.run_with(site, next, &json!({}), &json!({}))
+        self.run_with(site, next, &json!({}), &json!({}), &[])
     }
 
     /// Runs a gateway with more keys of `gateway.mesh` and of `gateway`.
-    pub fn run_with(&self, site: &str, next: Option<&str>, mesh: &Value, more: &Value) -> Program {
+    pub fn run_with(&self, site: &str, next: Option<&str>, mesh: &Value, more: &Value, others: &[Value]) -> Program {
         let name = format!("gateway.{site}.example");
         let (cert, key) = (format!("{name}.pem"), format!("{name}.key"));
         let mut tunnels = vec![json!({"name": "feed-in", "mode": "server", "service": "feed",
@@ -85,6 +85,7 @@ impl Sites {
         tunnels.extend(next.map(|to| {
             json!({"name": format!("feed-to-{to}"), "mode": "client", "service": "feed", "to": to, "listen": "127.0.0.1:0"})
         }));
+        tunnels.extend_from_slice(others);
         let mut section =
             json!({"file": "mesh.signed.json", "site": site, "storage_path": "kept", "ca_bundle": "root.pem"});
         section.as_object_mut().unwrap().extend(mesh.as_object().unwrap().clone());
@@ -431,7 +432,7 @@ fn a_server_that_is_no_gateway_sees_a_client_like_others() {
 #[test]
 fn the_channel_can_be_off() {
     let sites = Sites::new();
-    let c = sites.run_with("c", None, &json!({"control": false}), &json!({}));
+    let c = sites.run_with("c", None, &json!({"control": false}), &json!({}), &[]);
     c.wait_for("listening tunnel=feed-in");
     let b = sites.run("b", Some("c"));
     b.wait_for("control: it does not know edgetrust/1");
@@ -448,7 +449,7 @@ fn a_gateway_without_room_for_connections_learns_of_a_denial() {
     let sites = Sites::new();
     let pages = free_address();
     let more = json!({"limits": {"connections": 1}, "admin": {"listen": pages}});
-    let mut c = sites.run_with("c", None, &json!({}), &more);
+    let mut c = sites.run_with("c", None, &json!({}), &more, &[]);
     c.wait_for_tunnel();
     let b = sites.folder_of("b");
     let (cert, key) = (arg(&b.join("gateway.b.example.pem")), arg(&b.join("gateway.b.example.key")));

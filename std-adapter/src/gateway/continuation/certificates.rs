@@ -6,11 +6,13 @@ use edgetrust_core::x509::{Certificate, KeyHash};
 use pki_types::CertificateDer;
 use tokio::time::Instant;
 
-use super::not_continued::{MAX_KEYS, NotContinued};
+use super::not_continued::{MAX_CHAIN, MAX_KEYS, NotContinued};
 use super::open_sessions::{Offer, Registered};
 use super::proven::Chain;
 use crate::tls::Peer;
 
+/// The least time between two judgements of certificates. A dialler lets twice as much pass.
+const BETWEEN: Duration = Duration::from_millis(500);
 /// The least time between two changes of a session's traffic keys. rustls answers 32 of them without data, and no more.
 const BETWEEN_REFRESHES: Duration = Duration::from_secs(24 * 3600);
 
@@ -24,13 +26,15 @@ pub(in crate::gateway) struct HeldCertificates {
     /// The keys of all certificates before.
     earlier: Vec<KeyHash>,
     since: Instant,
-    refreshed: Instant,
+    last: Option<Instant>,
+    /// When the traffic keys were changed, and the octets that were carried by then.
+    refreshed: (Instant, u64),
 }
 
 impl HeldCertificates {
     pub(in crate::gateway) fn new(registered: Option<Registered>) -> Self {
         let now = Instant::now();
-        Self { registered, chain: None, earlier: Vec::new(), since: now, refreshed: now }
+        Self { registered, chain: None, earlier: Vec::new(), since: now, last: None, refreshed: (now, 0) }
     }
 
     /// Waits for newer certificates; for ever where there will be none.
@@ -49,6 +53,30 @@ impl HeldCertificates {
     /// Returns the keys that the session ran under before. Whoever has one may have opened the session with it.
     pub(in crate::gateway) fn earlier(&self) -> &[KeyHash] {
         &self.earlier
+    }
+
+    /// Checks whether certificates are worth judging, and notes when.
+    ///
+    /// # Errors
+    /// Fails if they are very long, if the last ones came a moment ago, or if the session is too old to go on.
+    pub(in crate::gateway) fn consider(
+        &mut self,
+        chain: &Chain,
+        max_age: Option<Duration>,
+    ) -> Result<(), NotContinued> {
+        let octets = chain.iter().map(|one| one.len()).sum();
+        if octets > MAX_CHAIN {
+            return Err(NotContinued::Long(octets));
+        }
+        if self.last.is_some_and(|last| last.elapsed() < BETWEEN) {
+            return Err(NotContinued::Soon);
+        }
+        let age = self.registered.as_ref().zip(max_age).map(|(registered, max)| registered.age(max));
+        if age.is_some_and(|age| self.since.elapsed() >= age) {
+            return Err(NotContinued::Age);
+        }
+        self.last = Some(Instant::now());
+        Ok(())
     }
 
     /// Takes newer certificates in place of those of `before`.
@@ -74,11 +102,12 @@ impl HeldCertificates {
         self.since.checked_add(registered.age(max_age?))
     }
 
-    /// Returns whether the traffic keys are to be changed, and notes that they are.
-    pub(in crate::gateway) fn refreshes(&mut self) -> bool {
-        let is_due = self.refreshed.elapsed() >= BETWEEN_REFRESHES;
+    /// Returns whether the traffic keys are to be changed after so many octets were carried, and notes that they are.
+    pub(in crate::gateway) fn refreshes(&mut self, octets: u64) -> bool {
+        let (since, before) = self.refreshed;
+        let is_due = since.elapsed() >= BETWEEN_REFRESHES && octets != before;
         if is_due {
-            self.refreshed = Instant::now();
+            self.refreshed = (Instant::now(), octets);
         }
         is_due
     }
@@ -124,9 +153,26 @@ mod tests {
         assert_eq!(held.earlier().len(), 1013, "nothing has changed");
         assert!(held.ends(Some(Duration::from_secs(60))).is_some() && held.ends(None).is_none());
         // Traffic keys change once a day.
-        assert!(!held.refreshes());
+        assert!(!held.refreshes(7));
         tokio::time::advance(BETWEEN_REFRESHES).await;
-        assert_eq!([held.refreshes(), held.refreshes()], [true, false]);
+        assert_eq!([held.refreshes(7), held.refreshes(8)], [true, false]);
+        tokio::time::advance(BETWEEN_REFRESHES).await;
+        assert_eq!([held.refreshes(7), held.refreshes(8)], [false, true], "not where nothing was carried");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn certificates_are_judged_seldom_and_short_and_before_the_greatest_age() {
+        let chain = |octets: usize| -> Chain { Arc::new([CertificateDer::from(vec![7; octets])]) };
+        let mut held = HeldCertificates::new(Some(OpenSessions::default().accept(keys(0))));
+        let age = Some(Duration::from_secs(60));
+        assert_eq!(held.consider(&chain(MAX_CHAIN + 1), age), Err(NotContinued::Long(MAX_CHAIN + 1)));
+        assert_eq!(held.consider(&chain(MAX_CHAIN), age), Ok(()));
+        assert_eq!(held.consider(&chain(9), age), Err(NotContinued::Soon));
+        tokio::time::advance(BETWEEN).await;
+        assert_eq!(held.consider(&chain(9), age), Ok(()));
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(held.consider(&chain(9), age), Err(NotContinued::Age));
+        assert_eq!(held.consider(&chain(9), None), Ok(()));
     }
 
     #[test]

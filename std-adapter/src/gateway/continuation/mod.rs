@@ -17,6 +17,6 @@ mod proven;
 pub(super) use certificates::{HeldCertificates, same_names};
 pub(super) use message::{ContinueAnswer, ContinueRequest, MAX_CONTINUE_REQUEST};
 pub(super) use not_continued::NotContinued;
-pub(super) use open_sessions::{OpenSessions, OwnCertificate, Registered};
+pub(super) use open_sessions::{Group, OpenSessions, OwnCertificate, Registered};
 pub(super) use proof::SessionKeys;
 pub(super) use proven::Proven;

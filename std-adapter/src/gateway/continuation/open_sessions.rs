@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use edgetrust_core::x509::Certificate;
-use pki_types::UnixTime;
+use pki_types::{ServerName, UnixTime};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout};
@@ -16,12 +16,15 @@ use super::not_continued::NotContinued;
 use super::proof::{End, SessionId, SessionKeys};
 use super::proven::{Chain, Proven};
 use crate::clock;
-use crate::gateway::servers::ServerAddress;
 use crate::tls::Credential;
 
 /// The least time between two attempts to continue a session, and the time after one whose certificates have expired.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
-const EXPIRED_WAIT: Duration = Duration::from_secs(60);
+const EXPIRED_WAIT: Duration = Duration::from_secs(5);
+/// The time after the first answer that leaves a session out: it may have been too new there, or judged a moment ago.
+const LEFT_OUT_WAIT: Duration = Duration::from_secs(2);
+/// The number of answers in a row that leave a session out with which that is warned of: a quarter of its time is left.
+const LEFT_OUT: u8 = 3;
 /// The time for a session's own task to judge certificates.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -32,7 +35,24 @@ pub(in crate::gateway) struct OpenSessions(Arc<Mutex<Sessions>>);
 #[derive(Debug, Default)]
 struct Sessions {
     accepted: HashMap<SessionId, Arc<OpenSession>>,
-    dialled: HashMap<ServerAddress, HashMap<SessionId, DialledSession>>,
+    dialled: HashMap<Dialled, HashMap<SessionId, DialledSession>>,
+}
+
+/// The tunnel of dialled sessions, and the name of the gateway at their other end. Neither its address, which may change,
+/// nor its name alone: another tunnel may show another certificate there.
+type Dialled = (String, ServerName<'static>);
+
+/// The sessions that one control connection continues.
+#[derive(Clone, Copy)]
+pub(in crate::gateway) struct Group<'a> {
+    pub(in crate::gateway) tunnels: &'a [String],
+    pub(in crate::gateway) server_name: &'a ServerName<'static>,
+}
+
+impl Group<'_> {
+    fn has(&self, (tunnel, server_name): &Dialled) -> bool {
+        server_name == self.server_name && self.tunnels.contains(tunnel)
+    }
 }
 
 /// A session, as control connections see it.
@@ -78,7 +98,30 @@ struct DialledSession {
     shown: Option<OwnCertificate>,
     /// The time until which both ends authorize each other.
     until: UnixTime,
-    next: Instant,
+    next: NextAttempt,
+    /// The answers in a row that left it out.
+    left_out: u8,
+}
+
+/// The time of the next attempt, by both clocks: one may be set, and the other may stand still while a machine sleeps.
+#[derive(Clone, Copy, Debug)]
+struct NextAttempt {
+    by_clock: UnixTime,
+    by_timer: Instant,
+}
+
+impl NextAttempt {
+    fn after(wait: Duration) -> Self {
+        let (now, timer) = (clock::now(), Instant::now());
+        Self {
+            by_clock: UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()).saturating_add(wait)),
+            by_timer: timer.checked_add(wait).unwrap_or(timer),
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.by_timer <= Instant::now() || self.by_clock <= clock::now()
+    }
 }
 
 /// The certificate that a credential shows.
@@ -99,12 +142,10 @@ impl OwnCertificate {
 }
 
 /// Returns when to try to continue a session again that is authorized until a time: at half of what is left.
-fn next_attempt(until: UnixTime) -> Instant {
+fn next_attempt(until: UnixTime) -> NextAttempt {
     let left = Duration::from_secs(until.as_secs().saturating_sub(clock::now().as_secs()));
     let half = left.checked_div(2).unwrap_or_default();
-    let wait = if left.is_zero() { EXPIRED_WAIT } else { half.max(LEAST_WAIT) };
-    let now = Instant::now();
-    now.checked_add(wait).unwrap_or(now)
+    NextAttempt::after(if left.is_zero() { EXPIRED_WAIT } else { half.max(LEAST_WAIT) })
 }
 
 impl OpenSession {
@@ -127,7 +168,9 @@ impl OpenSession {
     /// Has the session's own task judge certificates. Those of an earlier request that still wait are given up.
     async fn judge(&self, chain: Chain) -> Result<UnixTime, NotContinued> {
         let (judged, answer) = oneshot::channel();
-        self.put(Place::Taken(Offer { chain, judged }));
+        if let Place::Taken(before) = self.put(Place::Taken(Offer { chain, judged })) {
+            before.answer(Err(NotContinued::Displaced));
+        }
         self.notify.notify_one();
         match timeout(PATIENCE, answer).await {
             Ok(Ok(judged)) => judged,
@@ -142,7 +185,7 @@ pub(in crate::gateway) struct Registered {
     sessions: OpenSessions,
     session: Arc<OpenSession>,
     /// The other end of a dialled session.
-    dialled: Option<ServerAddress>,
+    dialled: Option<Dialled>,
 }
 
 impl Registered {
@@ -184,7 +227,7 @@ impl OpenSessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn registered(&self, session: &Arc<OpenSession>, dialled: Option<ServerAddress>) -> Registered {
+    fn registered(&self, session: &Arc<OpenSession>, dialled: Option<Dialled>) -> Registered {
         Registered { sessions: self.clone(), session: session.clone(), dialled }
     }
 
@@ -200,66 +243,92 @@ impl OpenSessions {
     pub(in crate::gateway) fn dial(
         &self,
         keys: SessionKeys,
-        peer: ServerAddress,
+        tunnel: &str,
+        server_name: &ServerName<'static>,
         shown: Option<OwnCertificate>,
         until: UnixTime,
     ) -> Registered {
         let session = Arc::new(OpenSession::new(keys));
         let until = shown.map_or(until, |own| own.not_after.min(until));
         let next = next_attempt(until);
-        let dialled = DialledSession { session: session.clone(), shown, until, next };
-        self.lock().dialled.entry(peer.clone()).or_default().insert(session.keys.id(), dialled);
-        self.registered(&session, Some(peer))
+        let there = (tunnel.to_owned(), server_name.clone());
+        let dialled = DialledSession { session: session.clone(), shown, until, next, left_out: 0 };
+        self.lock().dialled.entry(there.clone()).or_default().insert(session.keys.id(), dialled);
+        self.registered(&session, Some(there))
     }
 
-    /// Returns whether sessions with a peer are to be continued now: our own certificate is another one, or half of the
-    /// time that was left has passed.
-    pub(in crate::gateway) fn is_due(&self, peer: &ServerAddress, own: Option<OwnCertificate>) -> bool {
-        let now = Instant::now();
-        let due = |one: &DialledSession| one.next <= now || one.shown != own;
-        self.lock().dialled.get(peer).is_some_and(|there| there.values().any(due))
+    /// Returns whether sessions are to be continued now: our own certificate is another one, or half of the time that was
+    /// left has passed.
+    pub(in crate::gateway) fn is_due(&self, group: Group<'_>, own: Option<OwnCertificate>) -> bool {
+        let due = |one: &DialledSession| one.next.is_due() || one.shown != own;
+        let sessions = self.lock();
+        sessions.dialled.iter().filter(|(there, _)| group.has(there)).any(|(_, there)| there.values().any(due))
     }
 
-    /// Begins to continue all sessions with a peer, which was just shown our own certificate. Those that the peer does
+    /// Begins to continue all sessions of a group, whose peer was just shown our own certificate. Those that the peer does
     /// not answer for wait for the next time that is half of what is left.
-    pub(in crate::gateway) fn attempt(&self, peer: &ServerAddress, shown: Option<OwnCertificate>) -> Vec<Attempt> {
+    pub(in crate::gateway) fn attempt(&self, group: Group<'_>, shown: Option<OwnCertificate>) -> Vec<Attempt> {
         let mut sessions = self.lock();
-        let Some(there) = sessions.dialled.get_mut(peer) else { return Vec::new() };
-        for one in there.values_mut() {
+        let of_group = sessions.dialled.iter_mut().filter(|(there, _)| group.has(there));
+        let mut all = Vec::new();
+        for (there, one) in of_group.flat_map(|(there, sessions)| sessions.values_mut().map(move |one| (there, one))) {
             (one.shown, one.next) = (shown, next_attempt(one.until));
+            all.push((there.clone(), one.session.clone()));
         }
-        let all: Vec<_> = there.values().map(|one| one.session.clone()).collect();
         drop(sessions);
         all.chunks(MAX_SESSIONS).map(|part| Attempt(part.to_vec())).collect()
+    }
+
+    /// Changes a session that was dialled, if it is still there.
+    fn change(&self, (there, session): &(Dialled, Arc<OpenSession>), change: impl FnOnce(&mut DialledSession)) {
+        let mut sessions = self.lock();
+        let there = sessions.dialled.get_mut(there);
+        if let Some(dialled) = there.and_then(|there| there.get_mut(&session.keys.id())) {
+            change(dialled);
+        }
+    }
+
+    /// Notes that nobody has answered: all is tried again soon.
+    pub(in crate::gateway) fn unanswered(&self, attempt: &Attempt) {
+        for one in &attempt.0 {
+            self.change(one, |dialled| dialled.next = NextAttempt::after(LEAST_WAIT));
+        }
     }
 
     /// Continues the sessions whose listener has proved that it is theirs, with the certificates that it has shown.
     /// Returns the number of those that go on, and why another one does not.
     pub(in crate::gateway) async fn conclude(
         &self,
-        peer: &ServerAddress,
         attempt: &Attempt,
         answer: &ContinueAnswer,
         proven: &Proven,
     ) -> (usize, Option<NotContinued>) {
-        let (mut continued, mut refused) = (0_usize, None);
-        let answered = attempt.0.iter().zip(&answer.0).filter_map(|(session, outcome)| Some((session, (*outcome)?)));
-        let judged = answered.map(async |(session, (proof, until))| {
-            if !session.keys.verifies(End::Listener, &proven.binding, &proof) {
-                return (session, Err(NotContinued::Proof));
+        let judged = attempt.0.iter().zip(&answer.0).map(async |(one, outcome)| {
+            let session = &one.1;
+            let Some((proof, until)) = outcome else { return (one, Err(NotContinued::LeftOut)) };
+            if !session.keys.verifies(End::Listener, &proven.binding, proof) {
+                return (one, Err(NotContinued::Proof));
             }
-            (session, session.judge(proven.chain.clone()).await.map(|own| own.min(until)))
+            (one, session.judge(proven.chain.clone()).await.map(|own| own.min(*until)))
         });
-        for (session, judged) in futures_util::future::join_all(judged).await {
+        let (mut continued, mut refused) = (0_usize, None);
+        for (one, judged) in futures_util::future::join_all(judged).await {
             match judged {
                 Ok(until) => {
                     continued = continued.saturating_add(1);
-                    let mut sessions = self.lock();
-                    let there = sessions.dialled.get_mut(peer);
-                    if let Some(dialled) = there.and_then(|there| there.get_mut(&session.keys.id())) {
-                        (dialled.until, dialled.next) = (until, next_attempt(until));
-                    }
+                    self.change(one, |dialled| {
+                        (dialled.until, dialled.next, dialled.left_out) = (until, next_attempt(until), 0);
+                    });
                 }
+                Err(NotContinued::LeftOut) => self.change(one, |dialled| {
+                    dialled.left_out = dialled.left_out.saturating_add(1);
+                    if dialled.left_out == 1 {
+                        dialled.next = NextAttempt::after(LEFT_OUT_WAIT);
+                    }
+                    if dialled.left_out == LEFT_OUT {
+                        refused = Some(NotContinued::LeftOut);
+                    }
+                }),
                 Err(reason) => refused = Some(reason),
             }
         }
@@ -292,24 +361,23 @@ impl OpenSession {
 }
 
 /// A request for some of the sessions with a peer.
-pub(in crate::gateway) struct Attempt(Vec<Arc<OpenSession>>);
+pub(in crate::gateway) struct Attempt(Vec<(Dialled, Arc<OpenSession>)>);
 
 impl Attempt {
     /// Returns the request with our proofs.
     pub(in crate::gateway) fn request(&self, proven: &Proven) -> ContinueRequest {
         ContinueRequest(
-            self.0.iter().map(|one| (one.keys.id(), one.keys.prove(End::Dialer, &proven.binding))).collect(),
+            self.0.iter().map(|(_, one)| (one.keys.id(), one.keys.prove(End::Dialer, &proven.binding))).collect(),
         )
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use pki_types::{CertificateDer, ServerName};
+    use pki_types::CertificateDer;
 
     use super::super::proof::tests::{binding, keys};
     use super::*;
-    use crate::gateway::Address;
 
     fn own(number: u8) -> Option<OwnCertificate> {
         Some(OwnCertificate { digest: [number; 32], not_after: after(3600) })
@@ -319,8 +387,9 @@ mod tests {
         UnixTime::since_unix_epoch(Duration::from_secs(clock::now().as_secs() + seconds))
     }
 
-    fn peer() -> ServerAddress {
-        (Address::Host("b.example".to_owned(), 1), ServerName::try_from("b.example").unwrap())
+    /// The tunnels that lead to a gateway, and its name.
+    fn there() -> (Vec<String>, ServerName<'static>) {
+        (["feed", "nats"].map(str::to_owned).into(), ServerName::try_from("b.example").unwrap())
     }
 
     fn proven() -> Proven {
@@ -335,52 +404,57 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn sessions_are_due_at_half_of_what_is_left_and_with_another_certificate() {
-        let (sessions, peer) = (OpenSessions::default(), peer());
-        assert!(!sessions.is_due(&peer, own(1)) && sessions.attempt(&peer, own(1)).is_empty());
-        let registered = sessions.dial(keys(1), peer.clone(), own(1), after(1000));
+        let (sessions, (tunnels, server_name)) = (OpenSessions::default(), there());
+        let peer = Group { tunnels: &tunnels, server_name: &server_name };
+        assert!(!sessions.is_due(peer, own(1)) && sessions.attempt(peer, own(1)).is_empty());
+        let registered = sessions.dial(keys(1), "nats", &server_name, own(1), after(1000));
         let wait = async |seconds| tokio::time::advance(Duration::from_secs(seconds)).await;
-        assert!(!sessions.is_due(&peer, own(1)));
-        assert!(sessions.is_due(&peer, own(2)), "it shows another certificate now");
+        assert!(!sessions.is_due(peer, own(1)));
+        assert!(sessions.is_due(peer, own(2)), "it shows another certificate now");
         wait(499).await;
-        assert!(!sessions.is_due(&peer, own(1)));
+        assert!(!sessions.is_due(peer, own(1)));
         wait(2).await;
-        assert!(sessions.is_due(&peer, own(1)));
+        assert!(sessions.is_due(peer, own(1)));
         // An attempt that nobody answers: again at half of the rest, which real time has not shortened here.
-        assert_eq!(sessions.attempt(&peer, own(2)).len(), 1);
-        assert!(!sessions.is_due(&peer, own(2)));
+        assert_eq!(sessions.attempt(peer, own(2)).len(), 1);
+        assert!(!sessions.is_due(peer, own(2)));
         wait(501).await;
-        assert!(sessions.is_due(&peer, own(2)));
+        assert!(sessions.is_due(peer, own(2)));
         drop(registered);
-        assert!(!sessions.is_due(&peer, own(3)), "it has ended");
+        assert!(!sessions.is_due(peer, own(3)), "it has ended");
         assert!(sessions.lock().dialled.is_empty());
     }
 
     #[test]
     fn attempts_keep_their_distance() {
-        let wait = |until: UnixTime| next_attempt(until).duration_since(Instant::now()).as_secs_f64().round() as u64;
-        assert_eq!([10_000, 100, 11, 10, 2, 0].map(|left| wait(after(left))), [5_000, 50, 5, 5, 1, 60]);
-        assert_eq!(wait(UnixTime::since_unix_epoch(Duration::ZERO)), 60);
+        let wait = |until: UnixTime| {
+            let wait = next_attempt(until).by_timer.duration_since(Instant::now());
+            wait.as_secs_f64().round() as u64
+        };
+        assert_eq!([10_000, 100, 11, 10, 2, 0].map(|left| wait(after(left))), [5_000, 50, 5, 5, 1, 5]);
+        assert_eq!(wait(UnixTime::since_unix_epoch(Duration::ZERO)), 5);
     }
 
     #[tokio::test]
     async fn both_ends_prove_themselves_and_go_on() {
+        let ((tunnels, server_name), proven) = (there(), proven());
         let (here, there) = (OpenSessions::default(), OpenSessions::default());
-        let (peer, proven) = (peer(), proven());
-        let dialled = here.dial(keys(1), peer.clone(), own(1), after(100));
+        let peer = Group { tunnels: &tunnels, server_name: &server_name };
+        let dialled = here.dial(keys(1), "feed", &server_name, own(1), after(100));
         let accepted = there.accept(keys(1));
-        let [attempt] = &here.attempt(&peer, own(2))[..] else { panic!("one request") };
+        let [attempt] = &here.attempt(peer, own(2))[..] else { panic!("one request") };
         let (one, other) = (goes_on(&accepted, after(500)), goes_on(&dialled, after(900)));
         let (answer, refused) = there.answer(&attempt.request(&proven), &proven).await;
         assert!(answer.continued() == 1 && refused.is_none());
-        let concluded = here.conclude(&peer, attempt, &answer, &proven).await;
+        let concluded = here.conclude(attempt, &answer, &proven).await;
         assert_eq!(concluded, (1, None));
-        let until = here.lock().dialled[&peer].values().next().unwrap().until;
+        let until = here.lock().dialled.values().flat_map(HashMap::values).next().unwrap().until;
         assert!(until <= after(500), "what the listener says counts too");
         one.await.unwrap();
         other.await.unwrap();
         // A listener that proves nothing.
         let false_answer = ContinueAnswer(vec![Some((keys(2).prove(End::Listener, &proven.binding), after(500)))]);
-        let concluded = here.conclude(&peer, attempt, &false_answer, &proven).await;
+        let concluded = here.conclude(attempt, &false_answer, &proven).await;
         assert_eq!(concluded, (0, Some(NotContinued::Proof)));
     }
 

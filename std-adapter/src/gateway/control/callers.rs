@@ -18,7 +18,7 @@ use std::time::Duration;
 use edgetrust_core::x509::KeyHash;
 use pki_types::CertificateDer;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::state::ControlState;
 use crate::tls::{Peer, Refusal};
@@ -28,6 +28,8 @@ const OF_ONE: usize = 4;
 const OF_STRANGERS: usize = 16;
 /// The least time between two offers of one caller.
 const BETWEEN: Duration = Duration::from_secs(1);
+/// The least time between two requests of one caller to continue sessions: up to 12,800 of them a second.
+const PACE: Duration = Duration::from_millis(20);
 /// The most offers of gateways, and of strangers, that arrive at once: each takes memory until it is judged.
 const ARRIVING: usize = 16;
 const ARRIVING_OF_STRANGERS: usize = 4;
@@ -105,6 +107,8 @@ struct CallerState {
     connections: VecDeque<OpenConnection>,
     last_offer: Option<Instant>,
     arrives: bool,
+    /// When another request to continue sessions has its turn.
+    next_continuation: Option<Instant>,
 }
 
 impl CallerState {
@@ -199,6 +203,23 @@ impl Drop for OfferPermit<'_> {
 }
 
 impl CallerPermit {
+    /// Waits for the caller's turn to continue sessions, on whichever of its connections.
+    pub(super) async fn turn_to_continue(&self) {
+        let turn = {
+            let mut counts = lock(&self.counts);
+            let now = Instant::now();
+            let state = counts.callers.get_mut(&self.caller);
+            let next = state.map(|state| &mut state.next_continuation);
+            let turn = next.as_ref().and_then(|next| **next).unwrap_or(now).max(now);
+            let turn = turn.checked_add(PACE).unwrap_or(turn);
+            if let Some(next) = next {
+                *next = Some(turn);
+            }
+            turn
+        };
+        sleep_until(turn).await;
+    }
+
     /// Counts an offer; returns false if the last one is too near.
     pub(super) fn may_offer(&self, now: Instant) -> bool {
         let mut counts = lock(&self.counts);

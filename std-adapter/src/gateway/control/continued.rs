@@ -1,15 +1,10 @@
 //! Continues the sessions of another gateway, which asks on a control connection.
 
 use std::fmt;
-use std::time::Duration;
 
-use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use crate::gateway::continuation::{ContinueRequest, OpenSessions, Proven};
-
-/// The time that each request takes at least: a connection continues up to 12,800 sessions a second.
-const PACE: Duration = Duration::from_millis(20);
 
 /// A request that is no list of sessions: the octets that it has.
 pub(super) struct Malformed(usize);
@@ -28,7 +23,6 @@ pub(super) async fn continue_sessions(
     proven: &Proven,
     (remote, peer): (&impl fmt::Display, &str),
 ) -> Result<Vec<u8>, Malformed> {
-    sleep(PACE).await;
     let request = ContinueRequest::parse(octets).ok_or(Malformed(octets.len()))?;
     let (answer, refused) = sessions.answer(&request, proven).await;
     let (sessions, continued) = (request.len(), answer.continued());

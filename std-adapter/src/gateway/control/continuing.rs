@@ -12,19 +12,19 @@ use super::close_reason::CloseReason;
 use super::requests::{Requests, whole};
 use super::server::CONTINUE;
 use super::state::Dial;
-use crate::gateway::continuation::{ContinueAnswer, OpenSessions, OwnCertificate, Proven};
-use crate::gateway::servers::ServerAddress;
+use crate::gateway::continuation::{ContinueAnswer, Group, OpenSessions, OwnCertificate, Proven};
 use crate::tls::TlsClient;
 
 /// The time between two looks at the sessions, and at our own certificate.
 const LOOK: Duration = Duration::from_secs(1);
 
-fn peer(dial: &Dial<TlsClient>) -> ServerAddress {
-    (dial.address.clone(), dial.server_name.clone())
+/// Returns whose sessions the connection to a gateway continues.
+fn group(dial: &Dial<TlsClient>) -> Group<'_> {
+    Group { tunnels: &dial.tunnels, server_name: &dial.server_name }
 }
 
 fn is_due(dial: &Dial<TlsClient>, sessions: &OpenSessions) -> bool {
-    sessions.is_due(&peer(dial), OwnCertificate::of(dial.tls.credential()))
+    sessions.is_due(group(dial), OwnCertificate::of(dial.tls.credential()))
 }
 
 /// Waits until sessions that lead there are to be continued.
@@ -46,10 +46,11 @@ pub(super) async fn continue_sessions(
     if !is_due(dial, sessions) {
         return Ok(());
     }
-    let (peer, tunnel, address) = (peer(dial), &dial.tunnel, &dial.address);
-    for attempt in sessions.attempt(&peer, own) {
+    let (tunnel, address) = (dial.tunnel(), &dial.address);
+    for attempt in sessions.attempt(group(dial), own) {
         let request = attempt.request(proven);
-        let response = requests.post(CONTINUE, Bytes::from(request.encode())).await?;
+        let response = requests.post(CONTINUE, Bytes::from(request.encode())).await;
+        let response = response.inspect_err(|_| sessions.unanswered(&attempt))?;
         match response.status() {
             StatusCode::OK => {}
             // It does not know this gateway yet, has no mesh for now, or cannot continue sessions.
@@ -63,7 +64,7 @@ pub(super) async fn continue_sessions(
             other => return Err(CloseReason::Answer(other)),
         }
         let answer = ContinueAnswer::parse(&whole(response).await?, request.len()).ok_or(CloseReason::Malformed)?;
-        let (continued, refused) = sessions.conclude(&peer, &attempt, &answer, proven).await;
+        let (continued, refused) = sessions.conclude(&attempt, &answer, proven).await;
         let (sessions, there) = (request.len(), answer.continued());
         debug!(%tunnel, %address, sessions, there, continued, "control: sessions were continued there");
         if let Some(reason) = refused {

@@ -12,7 +12,7 @@ use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::allowance::{Allowance, Allowed};
@@ -56,13 +56,14 @@ pub(super) async fn keep(dial: Dial<TlsClient>, control: Arc<Control>, number: u
     // The failures in a row, and the last one that was warned of.
     let (mut failures, mut told) = (0_u32, String::new());
     loop {
-        let mut progress = Progress::default();
+        let (mut progress, began) = (Progress::default(), Instant::now());
         let Err(ended) = connect(&dial, &control, patience, &mut progress).await else { return };
         if matches!(ended, CloseReason::Due) {
             // A new handshake shows the present certificates.
+            sleep_until(began.checked_add(FIRST_WAIT).unwrap_or(began)).await;
             continue;
         }
-        let (tunnel, address, reason) = (&dial.tunnel, &dial.address, ended.to_string());
+        let (tunnel, address, reason) = (dial.tunnel(), &dial.address, ended.to_string());
         let lasted = progress.since.is_some_and(|since| since.elapsed() >= GOOD);
         let good = (progress.waited || lasted) && !ended.is_fault();
         if progress.waited || good {
@@ -162,7 +163,7 @@ impl Exchange<'_> {
     /// switched off.
     async fn run(&mut self, proven: &Proven, own: Option<OwnCertificate>) -> Result<(), CloseReason> {
         continue_sessions(&mut self.requests, &self.control.sessions, self.dial, proven, own).await?;
-        let (tunnel, address) = (&self.dial.tunnel, &self.dial.address);
+        let (tunnel, address) = (self.dial.tunnel(), &self.dial.address);
         let mut was_known = false;
         loop {
             self.requests.turn().await;
@@ -204,7 +205,7 @@ impl Exchange<'_> {
         }
         let text = Bytes::copy_from_slice(state.served.text.as_bytes());
         let response = self.requests.put(MESH, "application/jose+json", text).await?;
-        let (tunnel, address) = (&self.dial.tunnel, &self.dial.address);
+        let (tunnel, address) = (self.dial.tunnel(), &self.dial.address);
         match response.status() {
             StatusCode::NO_CONTENT => debug!(%tunnel, %address, "control: brought the mesh"),
             // It has another one by now, and is asked for that.

@@ -207,6 +207,7 @@ impl Connection<'_> {
             Ok(octets) => octets,
             Err(answer) => return answer,
         };
+        self.permit.turn_to_continue().await;
         let (sessions, caller) = (&self.control.sessions, (&self.remote, self.peer.as_str()));
         match continue_sessions(sessions, &octets, &self.proven, caller).await {
             Ok(answer) => Answer::of(StatusCode::OK, "application/octet-stream", Bytes::from(answer)),

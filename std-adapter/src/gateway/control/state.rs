@@ -9,6 +9,7 @@ use pki_types::ServerName;
 
 use crate::gateway::Address;
 use crate::gateway::mesh_in_force::MeshKeeper;
+use crate::gateway::servers::ServerAddress;
 use crate::gateway::tunnel::GatewayError;
 use crate::tls::{ClientSettings, ClientVerifier, ServerSettings, TlsClient, TlsServer, TrustStore, provider};
 
@@ -48,11 +49,42 @@ impl ServedMesh {
 /// A gateway to keep a connection to.
 #[derive(Clone, Debug)]
 pub(in crate::gateway) struct Dial<T> {
-    /// The tunnel that leads there.
-    pub(in crate::gateway) tunnel: String,
+    /// The tunnels that lead there, under one certificate of ours: one connection is enough for all.
+    pub(in crate::gateway) tunnels: Vec<String>,
     pub(in crate::gateway) address: Address,
     pub(in crate::gateway) server_name: ServerName<'static>,
     pub(in crate::gateway) tls: T,
+}
+
+impl<T> Dial<T> {
+    /// Returns the name of the first tunnel, for logs.
+    pub(in crate::gateway) fn tunnel(&self) -> &str {
+        self.tunnels.first().map_or("", String::as_str)
+    }
+}
+
+impl Dial<ClientSettings> {
+    /// Returns whether a connection with these settings is enough for a tunnel with others too: it reaches the same gateway,
+    /// and shows it the same certificate.
+    fn serves(&self, server_name: &ServerName<'_>, tls: &ClientSettings) -> bool {
+        let is_same = match (&self.tls.credential, &tls.credential) {
+            (Some(one), Some(other)) => one.is_same(other),
+            (None, None) => true,
+            _ => false,
+        };
+        is_same && self.server_name == *server_name
+    }
+
+    /// Adds a tunnel and the gateway where it leads.
+    pub(in crate::gateway) fn add(dials: &mut Vec<Self>, tunnel: &str, server: &ServerAddress, tls: &ClientSettings) {
+        let (address, server_name) = server;
+        if let Some(dial) = dials.iter_mut().find(|dial| dial.serves(server_name, tls)) {
+            dial.tunnels.push(tunnel.to_owned());
+            return;
+        }
+        let tunnels = vec![tunnel.to_owned()];
+        dials.push(Self { tunnels, address: address.clone(), server_name: server_name.clone(), tls: tls.clone() });
+    }
 }
 
 /// The control channel as one configuration has it.
@@ -94,9 +126,11 @@ impl PreparedControl {
             let server = TlsServer::for_control(settings).map_err(|error| GatewayError::Tls(tunnel.clone(), error))?;
             Ok((tunnel, server))
         });
-        let dials = dials.into_iter().map(|Dial { tunnel, address, server_name, tls }| {
-            let tls = TlsClient::for_control(tls).map_err(|error| GatewayError::Tls(tunnel.clone(), error))?;
-            Ok(Dial { tunnel, address, server_name, tls })
+        let dials = dials.into_iter().map(|dial| {
+            let refused = |error| GatewayError::Tls(dial.tunnel().to_owned(), error);
+            let tls = TlsClient::for_control(dial.tls.clone()).map_err(refused)?;
+            let Dial { tunnels, address, server_name, .. } = dial;
+            Ok(Dial { tunnels, address, server_name, tls })
         });
         let verifier = |store| ClientVerifier::new(store, true, provider());
         let state = ControlState {
