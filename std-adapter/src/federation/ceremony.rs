@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use edgetrust_core::x509::{Certificate, KeyHash};
 use pki_types::UnixTime;
 
-use super::certificate::issued_by;
-use super::folder::{MESH, PASSWORDS, SIGNED, SITES, first_certificate, lock, site_password, unfinished};
-use super::init::pem;
+use super::certificate::{first_certificate, issued_by, pem};
+use super::folder::lock;
 use super::key::{self, Password};
+use super::layout::{MESH, PASSWORDS, SIGNED, SITES, site_password, unfinished};
 use super::mesh::Mesh;
 use super::place::{PUBLIC, PUBLIC_FOLDER, SECRET, SECRET_FOLDER, look, make, move_to, remove_all, replace};
 use super::{name, requested, signature, site};

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use edgetrust_core::x509::KeyHash;
 use pki_types::UnixTime;
 
-use super::certificate::{key_hash, not_after};
+use super::certificate::{first_certificate, key_hash, not_after, pem};
 use super::change::{Change, changes};
-use super::folder::{
-    Folder, PASSWORDS, Passwords, SIGNED, SIGNER, SITES, Signed, first_certificate, signer_password, site_password,
-    unfinished,
-};
-use super::init::{NewAuthority, NewSite, check_site, make_signer, mesh_end, pem};
+use super::changing::{Leaving, Next};
+use super::folder::{Folder, Passwords, Signed};
+use super::init::{NewAuthority, NewSite, check_site, make_signer, mesh_end};
+use super::layout::{PASSWORDS, SIGNED, SIGNER, SITES, signer_password, site_password, unfinished};
 use super::links::{self, Pair};
 use super::mesh::{self, DeniedKey, Mesh};
 use super::name;
@@ -21,14 +20,18 @@ use super::signature::{self, Signer};
 use super::site;
 
 /// A change that is worked out and not yet made.
-pub(crate) struct Edit {
-    before: Mesh,
+pub(crate) struct Edit<'a> {
+    pub(super) before: Mesh,
     before_text: Vec<u8>,
-    after: Mesh,
+    pub(super) after: Mesh,
     /// The difference that it makes.
     pub(crate) changes: Vec<Change>,
     /// The CA of a site that is added, and the root's certificate.
     authority: Option<(NewAuthority, pki_types::CertificateDer<'static>)>,
+    /// The key of a CA that comes.
+    pub(super) next: Option<Next<'a>>,
+    /// The key of a CA that goes out of use.
+    pub(super) leaving: Option<Leaving<'a>>,
 }
 
 /// The result of a change that was made.
@@ -47,14 +50,22 @@ pub(crate) struct Denial {
     pub(crate) until: Option<String>,
 }
 
-impl Edit {
-    fn begin(folder: &Folder) -> Result<Self, String> {
+impl Edit<'_> {
+    pub(super) fn begin(folder: &Folder) -> Result<Self, String> {
         let (before, before_text) = folder.mesh()?;
-        Ok(Self { after: before.clone(), before, before_text, changes: Vec::new(), authority: None })
+        Ok(Self {
+            after: before.clone(),
+            before,
+            before_text,
+            changes: Vec::new(),
+            authority: None,
+            next: None,
+            leaving: None,
+        })
     }
 
     /// Works out what is different. A mesh that would not be valid is refused here.
-    fn worked_out(mut self) -> Result<Self, String> {
+    pub(super) fn worked_out(mut self) -> Result<Self, String> {
         self.after.sites.sort_by(|one, other| one.name.cmp(&other.name));
         self.after.text()?;
         site::check(&self.after)?;
@@ -97,6 +108,12 @@ impl Edit {
             let password = folder.path().join(PASSWORDS).join(unfinished(&site_password(&authority.site)));
             authority.write(&staged, &password, &after, root)?;
         }
+        if let Some(next) = &self.next {
+            next.write(folder.path())?;
+        }
+        if let Some(leaving) = &self.leaving {
+            leaving.write(folder.path(), now)?;
+        }
         let left = folder.commit(text.as_bytes(), signed.as_deref())?;
         Ok(Applied { sequence: after.sequence, signed: folder.signed(now)?, left })
     }
@@ -112,7 +129,7 @@ pub(crate) fn add(
     pairs: &[Pair],
     passwords: &Passwords<'_>,
     now: UnixTime,
-) -> Result<Edit, String> {
+) -> Result<Edit<'static>, String> {
     let mut edit = Edit::begin(folder)?;
     // After an interruption the command may be run again.
     let there = edit.before.site(&new.name).is_some_and(|site| {
@@ -154,7 +171,7 @@ pub(crate) fn add(
 ///
 /// # Errors
 /// Fails if there is no such site.
-pub(crate) fn remove(folder: &Folder, site: &str) -> Result<Edit, String> {
+pub(crate) fn remove(folder: &Folder, site: &str) -> Result<Edit<'static>, String> {
     let mut edit = Edit::begin(folder)?;
     name::label("SITE", site)?;
     edit.before.known_site("SITE", site)?;
@@ -167,7 +184,7 @@ pub(crate) fn remove(folder: &Folder, site: &str) -> Result<Edit, String> {
 ///
 /// # Errors
 /// Fails if a site or the service is unknown.
-pub(crate) fn link(folder: &Folder, pair: &Pair) -> Result<Edit, String> {
+pub(crate) fn link(folder: &Folder, pair: &Pair) -> Result<Edit<'static>, String> {
     let mut edit = Edit::begin(folder)?;
     pair.check("link", &edit.before)?;
     links::add(&mut edit.after, pair);
@@ -178,7 +195,7 @@ pub(crate) fn link(folder: &Folder, pair: &Pair) -> Result<Edit, String> {
 ///
 /// # Errors
 /// Fails if a site or the service is unknown.
-pub(crate) fn unlink(folder: &Folder, pair: &Pair) -> Result<Edit, String> {
+pub(crate) fn unlink(folder: &Folder, pair: &Pair) -> Result<Edit<'static>, String> {
     let mut edit = Edit::begin(folder)?;
     pair.check("unlink", &edit.before)?;
     if links::loses_every(&edit.before, pair) {
@@ -193,7 +210,7 @@ pub(crate) fn unlink(folder: &Folder, pair: &Pair) -> Result<Edit, String> {
 ///
 /// # Errors
 /// Fails if the reason or the time cannot be written.
-pub(crate) fn deny(folder: &Folder, denial: &Denial, now: UnixTime) -> Result<Edit, String> {
+pub(crate) fn deny(folder: &Folder, denial: &Denial, now: UnixTime) -> Result<Edit<'static>, String> {
     let mut edit = Edit::begin(folder)?;
     denial.reason.as_deref().map_or(Ok(()), |reason| name::reason("--reason", reason))?;
     let until = denial.until.as_deref().map(|until| mesh::time("--until", until)).transpose()?;
@@ -236,7 +253,7 @@ pub(crate) fn deny(folder: &Folder, denial: &Denial, now: UnixTime) -> Result<Ed
 ///
 /// # Errors
 /// Fails if the mesh is not valid.
-pub(crate) fn allow(folder: &Folder, key: &KeyHash) -> Result<Edit, String> {
+pub(crate) fn allow(folder: &Folder, key: &KeyHash) -> Result<Edit<'static>, String> {
     let mut edit = Edit::begin(folder)?;
     edit.after.denied_keys.retain(|denied| KeyHash::parse(&denied.key) != Some(*key));
     edit.worked_out()

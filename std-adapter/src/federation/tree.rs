@@ -6,8 +6,9 @@ use edgetrust_core::x509::{Certificate, KeyHash};
 use pki_types::{CertificateDer, UnixTime};
 use serde::Serialize;
 
-use super::certificate::generation;
-use super::folder::{self, ROOT, SIGNER, SITES, Signed, first_certificate};
+use super::certificate::{first_certificate, generation};
+use super::folder::{self, Signed};
+use super::layout::{ROOT, SIGNER, SITES};
 use super::links::{Pair, pairs};
 use super::mesh::{self, DeniedKey, Gateway, Service};
 

@@ -44,7 +44,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 pub use address::{Address, AddressError};
-pub(crate) use control::PreparedControl;
+pub(crate) use control::{Answered, PreparedControl, ask};
 pub(crate) use door::{Door, Guest, Turned};
 pub(crate) use leaving::leave_told;
 pub use limits::{Limits, TunnelLimits};

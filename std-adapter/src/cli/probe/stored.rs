@@ -17,14 +17,14 @@ use crate::tls::{Credential, LiveCredential};
 
 /// The provider of stored certificates: it reads, and takes no home.
 #[derive(Debug)]
-pub(super) struct Stored<'a> {
+pub(in crate::cli) struct Stored<'a> {
     runtime: &'a tokio::runtime::Runtime,
     /// Findings about the stored certificates.
     pub(super) said: Vec<(Level, String)>,
 }
 
 impl<'a> Stored<'a> {
-    pub(super) fn new(runtime: &'a tokio::runtime::Runtime) -> Self {
+    pub(in crate::cli) fn new(runtime: &'a tokio::runtime::Runtime) -> Self {
         Self { runtime, said: Vec::new() }
     }
 

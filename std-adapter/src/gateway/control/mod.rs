@@ -17,6 +17,7 @@ mod channel;
 mod close_reason;
 mod dialer;
 mod dialers;
+mod inquiry;
 mod server;
 mod state;
 
@@ -25,4 +26,5 @@ pub(super) use dialers::Dialers;
 pub(super) use server::serve;
 pub(super) use state::{ControlPlan, Dial, ServedMesh};
 
+pub(crate) use inquiry::{Answered, ask};
 pub(crate) use state::PreparedControl;
