@@ -159,8 +159,8 @@ impl Inquiry {
     pub(crate) fn read(&self, place: usize, file: &Path) -> Result<Sighting, String> {
         let at = |what: String| format!("{}: {what}", file.display());
         let text = look(file)?.ok_or_else(|| at("not there, expected the /status of a gateway".to_owned()))?;
-        let status: Status = serde_json::from_slice(&text)
-            .map_err(|error| at(format!("{error}, expected the /status of a gateway")))?;
+        let status: Status =
+            serde_json::from_slice(&text).map_err(|error| at(format!("{error}, expected the /status of a gateway")))?;
         let found = status.mesh.ok_or_else(|| at("mesh: found none, expected the mesh in force".to_owned()))?;
         let site = self.gateways.get(place).map(|one| one.site.as_str()).unwrap_or_default();
         if (found.name.as_str(), found.site.as_str()) != (&self.name, site) {

@@ -232,7 +232,12 @@ pub(super) fn authority(organization: &str, name: &str, below: u8) -> Result<Cer
 }
 
 /// Sets the dates; a certificate does not outlive its issuer's.
-pub(super) fn valid(params: &mut CertificateParams, now: UnixTime, life: u64, parent: Option<UnixTime>) -> Result<(), String> {
+pub(super) fn valid(
+    params: &mut CertificateParams,
+    now: UnixTime,
+    life: u64,
+    parent: Option<UnixTime>,
+) -> Result<(), String> {
     let end = now.as_secs().saturating_add(life);
     let end = parent.map_or(end, |parent| end.min(parent.as_secs()));
     let begin = now.as_secs().saturating_sub(BACKDATED);

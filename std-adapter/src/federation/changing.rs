@@ -348,15 +348,17 @@ fn update(file: &Path, text: &str) -> Result<(), String> {
 
 /// Returns the roots that name themselves as their issuers: those that others can hold as roots.
 fn self_issued(mesh: &Mesh) -> Vec<CertificateDer<'static>> {
-    let is_self_issued = |root: &CertificateDer<'_>| {
-        Certificate::from_der(root).is_ok_and(|parsed| parsed.subject() == parsed.issuer())
-    };
+    let is_self_issued =
+        |root: &CertificateDer<'_>| Certificate::from_der(root).is_ok_and(|parsed| parsed.subject() == parsed.issuer());
     mesh.root_certificates().into_iter().filter(is_self_issued).collect()
 }
 
 /// Returns a certificate, and after it what another root says of the root that issued it: whoever holds that one alone
 /// verifies both.
-pub(super) fn chain(mesh: &Mesh, certificate: &CertificateDer<'static>) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(super) fn chain(
+    mesh: &Mesh,
+    certificate: &CertificateDer<'static>,
+) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut chain = vec![certificate.clone()];
     let parsed = Certificate::from_der(certificate).map_err(|error| error.to_string())?;
     for root in mesh.root_certificates() {

@@ -6,8 +6,8 @@ use pki_types::{CertificateDer, UnixTime};
 
 use super::certificate::{Root, Uris, pem};
 use super::folder::lock;
-use super::layout::{MESH, PASSWORDS, ROOT, SIGNED, SIGNER, SITES, signer_password, site_password, unfinished};
 use super::key::{self, Password};
+use super::layout::{MESH, PASSWORDS, ROOT, SIGNED, SIGNER, SITES, signer_password, site_password, unfinished};
 use super::links::{self, Pair};
 use super::mesh::{self, DEFAULT_SERVICE, Gateway, Mesh, Service, Site};
 use super::place::{PUBLIC, PUBLIC_FOLDER, SECRET, SECRET_FOLDER, make, make_new, move_to, remove_all, replace};

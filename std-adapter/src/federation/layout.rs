@@ -39,7 +39,7 @@ pub(super) fn unfinished(name: &str) -> String {
 /// Returns whether [`unfinished`] made a name. Other names with a dot in front are not ours.
 pub(super) fn is_unfinished(name: &str) -> bool {
     let of = name.strip_prefix('.').and_then(|name| name.strip_suffix(".new"));
-    of.is_some_and(|of| of.split('.').all(|part| name::label("", part).is_ok()))
+    of.is_some_and(|of| of.split('.').all(|part| name::label("", part).is_ok()) || is_unfinished(of))
 }
 
 /// Returns the name of the password of a site's first CA, and of its folder in `changing/`.

@@ -50,7 +50,8 @@ fn of_site(folder: &Path, site: &str) -> Result<u64, String> {
     let json: Value = serde_json::from_slice(&text).map_err(|error| failed(&error))?;
     let authority = json.get("authority");
     let provisioners = authority.and_then(|authority| authority.get("provisioners")).and_then(Value::as_array);
-    let claims = provisioners.into_iter().flatten().chain(authority).map(|one| one.pointer("/claims/maxTLSCertDuration"));
+    let claims =
+        provisioners.into_iter().flatten().chain(authority).map(|one| one.pointer("/claims/maxTLSCertDuration"));
     let mut longest = None;
     for claim in claims.flatten() {
         let time = claim.as_str().and_then(edgetrust_core::config::parse_duration);

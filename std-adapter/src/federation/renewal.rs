@@ -59,7 +59,9 @@ pub(crate) fn start<'a>(
         Stage::Settled => {}
         Stage::Started { next, .. } | Stage::Committed { present: next, .. } => {
             if requested.is_some_and(|requested| requested.hash() != next) {
-                return Err(format!("--request: found another key, and a renewal to {next} is under way: abort it first"));
+                return Err(format!(
+                    "--request: found another key, and a renewal to {next} is under way: abort it first"
+                ));
             }
             return Ok(Step::of(edit.worked_out()?));
         }
@@ -90,7 +92,9 @@ pub(crate) fn commit<'a>(folder: &Folder, site: &'a str) -> Result<Step<'a>, Str
     let mut edit = Edit::begin(folder)?;
     let whose = Whose::Site(site);
     match Stage::of(folder.path(), &edit.before, whose)? {
-        Stage::Settled => Err(format!("{site}: found no next key for its CA, expected one: `renew DIR {site} start` makes it")),
+        Stage::Settled => {
+            Err(format!("{site}: found no next key for its CA, expected one: `renew DIR {site} start` makes it"))
+        }
         Stage::Committed { .. } => Ok(Step::of(edit.worked_out()?)),
         Stage::Started { present, next, .. } => {
             put_first(issuers(&mut edit, site)?, &next);

@@ -5,9 +5,7 @@ use edgetrust_core::x509::{Certificate, GeneralName, GeneralSubtrees};
 use pki_types::{CertificateDer, UnixTime};
 use rcgen::{CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, KeyPair, PublicKeyData};
 
-use super::certificate::{
-    NAME_CONSTRAINTS, ROOT_LIFE, Root, SITE_LIFE, authority, subject, valid,
-};
+use super::certificate::{NAME_CONSTRAINTS, ROOT_LIFE, Root, SITE_LIFE, authority, subject, valid};
 use super::der;
 
 /// Certificates below a cross certificate: a site's CA, a leaf.
@@ -77,7 +75,11 @@ fn subtrees(names: GeneralSubtrees<'_>) -> Result<Vec<u8>, String> {
             GeneralName::Dns(text) => (0x82, text.as_bytes()),
             GeneralName::Uri(text) => (0x86, text.as_bytes()),
             GeneralName::Ip(octets) => (0x87, octets),
-            _ => return Err("found name constraints of another kind, expected dNSName, URI, address or email".to_owned()),
+            _ => {
+                return Err(
+                    "found name constraints of another kind, expected dNSName, URI, address or email".to_owned()
+                );
+            }
         };
         written.extend(der::value(0x30, &der::value(tag, base)));
     }

@@ -77,7 +77,7 @@ impl Sites {
     }
 
     /// Runs a gateway with more keys of `gateway.mesh` and of `gateway`.
-    fn run_with(&self, site: &str, next: Option<&str>, mesh: &Value, more: &Value) -> Program {
+    pub fn run_with(&self, site: &str, next: Option<&str>, mesh: &Value, more: &Value) -> Program {
         let name = format!("gateway.{site}.example");
         let (cert, key) = (format!("{name}.pem"), format!("{name}.key"));
         let mut tunnels = vec![json!({"name": "feed-in", "mode": "server", "service": "feed",

@@ -19,6 +19,8 @@ mod federation_check;
 mod federation_check_files;
 mod federation_guide;
 mod federation_recovery;
+mod federation_renewal;
+mod federation_renewal_seen;
 mod issuers;
 mod keys;
 mod limits;

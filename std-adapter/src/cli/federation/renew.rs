@@ -130,7 +130,9 @@ pub(super) fn run(args: Args) -> Outcome {
             let next = match progress {
                 Progress::Committed { before, .. } => carry(&place, &site, &before),
                 Progress::Settled => Vec::new(),
-                Progress::Started { .. } => vec!["bring mesh.signed.json to one gateway: it spreads from there".to_owned()],
+                Progress::Started { .. } => {
+                    vec!["bring mesh.signed.json to one gateway: it spreads from there".to_owned()]
+                }
             };
             let sources = Some((&args.sources, args.yes));
             steps::take(&place, &folder, step, sources, &passwords(&None, &args.signer), &next)

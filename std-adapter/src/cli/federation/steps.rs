@@ -79,10 +79,13 @@ fn speak_against(doubt: &Doubt, gateways: &[Acknowledgement]) -> Vec<String> {
             .iter()
             .filter(|one| sites.contains(&one.site) && one.shows_ca_in_use != Some(true))
             .map(|one| {
-                of(one, match one.shows_ca_in_use {
-                    Some(_) => "shows a certificate of another CA than the one in use",
-                    None => "has not been seen with a certificate of the CA in use",
-                })
+                of(
+                    one,
+                    match one.shows_ca_in_use {
+                        Some(_) => "shows a certificate of another CA than the one in use",
+                        None => "has not been seen with a certificate of the CA in use",
+                    },
+                )
             })
             .collect(),
         Doubt::Lifetime(Some(end)) => {

@@ -75,7 +75,9 @@ async fn answered(
     };
     let response = response.map_err(CloseReason::Http)?;
     if response.status() == StatusCode::FORBIDDEN {
-        return Ok(Err("it answers 403 Forbidden: by the mesh in force there, this is no gateway of a site".to_owned()));
+        return Ok(
+            Err("it answers 403 Forbidden: by the mesh in force there, this is no gateway of a site".to_owned()),
+        );
     }
     if response.status() != StatusCode::OK {
         return Err(CloseReason::Answer(response.status()));
