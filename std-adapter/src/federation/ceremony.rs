@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use edgetrust_core::x509::{Certificate, KeyHash};
-use pki_types::UnixTime;
+use pki_types::{CertificateDer, UnixTime};
 
 use super::certificate::{first_certificate, issued_by, pem};
 use super::folder::lock;
@@ -12,6 +12,7 @@ use super::layout::{MESH, PASSWORDS, SIGNED, SITES, site_password, unfinished};
 use super::mesh::Mesh;
 use super::place::{PUBLIC, PUBLIC_FOLDER, SECRET, SECRET_FOLDER, look, make, move_to, remove_all, replace};
 use super::{name, requested, signature, site};
+use crate::pem;
 
 /// The name of a request in the folder of its site.
 const REQUEST: &str = "ca.csr";
@@ -83,15 +84,15 @@ pub(crate) fn install(folder: &Path, file: &Path, now: UnixTime) -> Result<Insta
     let certificate = first_certificate(file)?;
     let parsed = Certificate::from_der(&certificate).map_err(|error| at(error.to_string()))?;
     let from = file.parent().unwrap_or(Path::new("."));
-    let root_der = first_certificate(&from.join("root.pem"))?;
-    let root = Certificate::from_der(&root_der).map_err(|error| error.to_string())?;
-    if !issued_by(&parsed, &root) {
-        let issuer = parsed.issuer();
-        return Err(at(format!("found a certificate by {issuer}, expected one by the root.pem beside it")));
-    }
+    let roots = pem::read_certificates(&from.join("root.pem")).map_err(|error| error.to_string())?;
+    let issued = |root: &&CertificateDer<'_>| Certificate::from_der(root).is_ok_and(|root| issued_by(&parsed, &root));
+    let root_der = roots.iter().find(issued).ok_or_else(|| {
+        at(format!("found a certificate by {}, expected one by the root.pem beside it", parsed.issuer()))
+    })?;
+    let root = Certificate::from_der(root_der).map_err(|error| error.to_string())?;
     let signed = from.join(SIGNED);
     let text = look(&signed)?.ok_or_else(|| at(format!("found no {SIGNED} beside it: sign-mesh makes it")))?;
-    let mesh = signature::verify(&text, std::slice::from_ref(&root_der), now);
+    let mesh = signature::verify(&text, std::slice::from_ref(root_der), now);
     let mesh = mesh.and_then(|mesh| Mesh::parse(&mesh)).map_err(|error| format!("{}: {error}", signed.display()))?;
     let spki = parsed.subject_public_key_info();
     let key = hash(spki.der);
@@ -109,7 +110,7 @@ pub(crate) fn install(folder: &Path, file: &Path, now: UnixTime) -> Result<Insta
         return Err(format!("{}: exists already, expected no other certificate there", present.display()));
     }
     replace(&there.join(SIGNED), &text, PUBLIC)?;
-    let authority = site::Authority { root_pem: &pem(&root_der), ca_pem: &pem(&certificate), key_pem: None };
+    let authority = site::Authority { root_pem: &pem(root_der), ca_pem: &pem(&certificate), key_pem: None };
     site::write(&there, &mesh, site, &authority)?;
     Ok(Installed { folder: there, root: KeyHash::of(&root.subject_public_key_info()) })
 }

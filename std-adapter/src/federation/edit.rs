@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use edgetrust_core::x509::KeyHash;
 use pki_types::UnixTime;
 
-use super::certificate::{first_certificate, key_hash, not_after, pem};
+use super::certificate::{Root, first_certificate, key_hash, not_after, pem};
 use super::change::{Change, changes};
 use super::changing::{Leaving, Next};
 use super::folder::{Folder, Passwords, Signed};
 use super::init::{NewAuthority, NewSite, check_site, make_signer, mesh_end};
 use super::layout::{PASSWORDS, SIGNED, SIGNER, SITES, signer_password, site_password, unfinished};
+use super::key::Password;
 use super::links::{self, Pair};
 use super::mesh::{self, DeniedKey, Mesh};
 use super::name;
@@ -32,6 +33,34 @@ pub(crate) struct Edit<'a> {
     pub(super) next: Option<Next<'a>>,
     /// The key of a CA that goes out of use.
     pub(super) leaving: Option<Leaving<'a>>,
+    /// The signer that takes the place of the present one.
+    pub(super) signer: Option<NewSigner>,
+}
+
+/// A signer that is to be written.
+pub(super) struct NewSigner {
+    signer: Signer,
+    encrypted: String,
+    password: Password,
+    generation: u32,
+}
+
+impl NewSigner {
+    /// Makes a signer of the next generation.
+    pub(super) fn make(folder: &Folder, root: &Root, mesh: &str, now: UnixTime) -> Result<Self, String> {
+        let generation = folder.last_generation()?.checked_add(1).ok_or("found the last generation")?;
+        let (signer, encrypted, password) = make_signer(root, mesh, generation, now)?;
+        Ok(Self { signer, encrypted, password, generation })
+    }
+
+    /// Writes it in the place of the present one.
+    fn write(&self, folder: &Folder) -> Result<(), String> {
+        let passwords = folder.path().join(PASSWORDS);
+        place::make(&passwords, SECRET_FOLDER)?;
+        let kept = passwords.join(signer_password(self.generation));
+        replace(&kept, self.password.file().as_bytes(), SECRET)?;
+        folder.replace_signer(&pem(&self.signer.certificate), &self.encrypted, self.generation)
+    }
 }
 
 /// The result of a change that was made.
@@ -61,6 +90,7 @@ impl Edit<'_> {
             authority: None,
             next: None,
             leaving: None,
+            signer: None,
         })
     }
 
@@ -84,14 +114,19 @@ impl Edit<'_> {
     /// Fails if a password is wrong, and then nothing is written; or if a file cannot be written: then the same command
     /// can be run again.
     pub(crate) fn apply(self, folder: &Folder, passwords: &Passwords<'_>, now: UnixTime) -> Result<Applied, String> {
-        let signer = folder.signer(passwords)?;
+        let present = if self.signer.is_none() { folder.signer(passwords)? } else { None };
+        let signer = self.signer.as_ref().map(|new| &new.signer).or(present.as_ref());
         let mut after = self.after.clone();
         // A mesh.json from a backup may be older than what was signed last, which gateways have seen.
         let signed = folder.stated()?.and_then(|stated| Mesh::parse(&stated.payload).ok());
         after.sequence = next(signed.map_or(0, |signed| signed.sequence).max(self.before.sequence))?;
         after.previous = Some(mesh::digest(&self.before_text));
         let signer_file = folder.path().join(SIGNER[0]);
-        let signer_end = if signer_file.exists() { Some(not_after(&first_certificate(&signer_file)?)?) } else { None };
+        let signer_end = match signer {
+            Some(signer) => Some(not_after(&signer.certificate)?),
+            None if signer_file.exists() => Some(not_after(&first_certificate(&signer_file)?)?),
+            None => None,
+        };
         after.not_after = mesh::shown(mesh_end(now, signer_end.filter(|end| *end > now)));
         let text = after.text()?;
         // A mesh that denies its signer's key waits for another signer.
@@ -99,7 +134,7 @@ impl Edit<'_> {
             Some(signer) if after.denies(&key_hash(&signer.certificate)?, now) => None,
             signer => signer,
         };
-        let signed = signer.map(|signer| signature::sign(text.as_bytes(), &signer, now)).transpose()?;
+        let signed = signer.map(|signer| signature::sign(text.as_bytes(), signer, now)).transpose()?;
         folder.settle()?;
         if let Some((authority, root)) = &self.authority {
             place::make(&folder.path().join(SITES), PUBLIC_FOLDER)?;
@@ -107,6 +142,9 @@ impl Edit<'_> {
             let staged = folder.path().join(SITES).join(unfinished(&authority.site));
             let password = folder.path().join(PASSWORDS).join(unfinished(&site_password(&authority.site)));
             authority.write(&staged, &password, &after, root)?;
+        }
+        if let Some(signer) = &self.signer {
+            signer.write(folder)?;
         }
         if let Some(next) = &self.next {
             next.write(folder.path())?;
@@ -318,14 +356,10 @@ pub(crate) fn sign_if_possible(
 pub(crate) fn new_signer(folder: &Folder, passwords: &Passwords<'_>, now: UnixTime) -> Result<(u32, UnixTime), String> {
     let (mesh, _) = folder.mesh()?;
     let root = folder.root(passwords)?;
-    let generation = folder.last_generation()?.checked_add(1).ok_or("found the last generation")?;
-    let (signer, encrypted, password) = make_signer(&root, &mesh.mesh, generation, now)?;
-    let kept = folder.path().join(PASSWORDS).join(signer_password(generation));
-    place::make(&folder.path().join(PASSWORDS), SECRET_FOLDER)?;
-    replace(&kept, password.file().as_bytes(), SECRET)?;
-    folder.replace_signer(&pem(&signer.certificate), &encrypted, generation)?;
-    sign_by(folder, &signer, now)?;
-    Ok((generation, not_after(&signer.certificate)?))
+    let new = NewSigner::make(folder, &root, &mesh.mesh, now)?;
+    new.write(folder)?;
+    sign_by(folder, &new.signer, now)?;
+    Ok((new.generation, not_after(&new.signer.certificate)?))
 }
 
 fn next(sequence: u64) -> Result<u64, String> {

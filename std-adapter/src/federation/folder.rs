@@ -3,7 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use pki_types::UnixTime;
+use pki_types::{CertificateDer, UnixTime};
 
 use super::certificate::{Root, first_certificate, generation, key_hash};
 use super::changing;
@@ -85,12 +85,32 @@ impl Folder {
     pub(super) fn root(&self, passwords: &Passwords<'_>) -> Result<Root, String> {
         let [certificate, key] = ROOT.map(|name| self.path.join(name));
         if !key.exists() {
-            return Err(format!("{}: not here, expected the root's key for this command", key.display()));
+            return Err(not_here(&key));
         }
         let der = first_certificate(&certificate)?;
-        let later = later_password(ROOT_PASSWORD, &key_hash(&der)?);
+        let root = self.root_of(der, &key, passwords)?;
+        if !self.mesh()?.0.has_root(root.certificate()) {
+            return Err(format!("{}: is no root of mesh.json, expected one of its roots", certificate.display()));
+        }
+        Ok(root)
+    }
+
+    /// Opens the key of a root's certificate, which lies in a file.
+    ///
+    /// # Errors
+    /// Fails if the file is not here, nothing opens it, or it has another key.
+    pub(super) fn root_of(
+        &self,
+        certificate: CertificateDer<'static>,
+        key: &Path,
+        passwords: &Passwords<'_>,
+    ) -> Result<Root, String> {
+        if !key.exists() {
+            return Err(not_here(key));
+        }
+        let later = later_password(ROOT_PASSWORD, &key_hash(&certificate)?);
         let name = if self.path.join(PASSWORDS).join(&later).exists() { later } else { ROOT_PASSWORD.to_owned() };
-        let password = self.password(&name, passwords.root, &key, passwords)?.ok_or_else(|| {
+        let password = self.password(&name, passwords.root, key, passwords)?.ok_or_else(|| {
             let kept = self.path.join(PASSWORDS).join(&name);
             format!(
                 "{}: found no password, expected --passphrase-file, {} or a terminal",
@@ -98,11 +118,8 @@ impl Folder {
                 kept.display()
             )
         })?;
-        let opened = key::open(&key, &password)?;
-        if !self.mesh()?.0.has_root(&der) {
-            return Err(format!("{}: is no root of mesh.json, expected one of its roots", certificate.display()));
-        }
-        Root::open(der, opened).map_err(|error| format!("{}: {error}", key.display()))
+        let opened = key::open(key, &password)?;
+        Root::open(certificate, opened).map_err(|error| format!("{}: {error}", key.display()))
     }
 
     /// Opens the signer's key; `None` if it is not here or there is no password for it.
@@ -276,6 +293,10 @@ impl Folder {
     pub(crate) fn signed(&self, now: UnixTime) -> Result<Signed, String> {
         signed(&self.path, now)
     }
+}
+
+fn not_here(key: &Path) -> String {
+    format!("{}: not here, expected the root's key for this command", key.display())
 }
 
 /// Locks a folder, until the file is dropped or the process ends.

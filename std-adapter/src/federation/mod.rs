@@ -22,6 +22,7 @@ mod name;
 mod place;
 pub(crate) mod renewal;
 mod requested;
+pub(crate) mod rollover;
 mod signature;
 mod site;
 mod step;

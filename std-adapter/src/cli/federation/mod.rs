@@ -9,6 +9,7 @@ mod matrix;
 mod options;
 mod prompt;
 mod renew;
+mod rollover;
 mod show;
 mod steps;
 
@@ -48,6 +49,8 @@ enum Command {
     Signer(edit::Signer),
     /// Give the CA of a site a new key, step by step; nobody is cut off
     Renew(renew::Args),
+    /// Give the mesh a new root, step by step; nobody is cut off
+    Rollover(rollover::Args),
     /// Show certificates with their ends, links and denials
     Show(show::Args),
     /// Judge who reaches whom and until when, by what the gateways would do: offline, and without any key
@@ -69,6 +72,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         Command::SignMesh(args) => edit::sign_mesh(args),
         Command::Signer(args) => edit::signer(args),
         Command::Renew(args) => renew::run(args),
+        Command::Rollover(args) => rollover::run(args),
         Command::Show(args) => show::run(args),
         Command::Check(args) => check::run(args),
     }

@@ -12,6 +12,7 @@ use super::report::Level;
 use crate::acme::{Purposes, Settings};
 use crate::clock;
 use crate::gateway::{CredentialProvider, Watched};
+use crate::pem::CaFiles;
 use crate::store::Home;
 use crate::tls::{Credential, LiveCredential};
 
@@ -48,7 +49,8 @@ impl CredentialProvider for Stored<'_> {
         _: &mut Watched,
     ) -> Result<Credential, Box<dyn Error + Send + Sync>> {
         let purposes = Purposes { server: purpose == Purpose::ServerAuth, client: purpose == Purpose::ClientAuth };
-        let settings = Settings::read(acme, purposes, Vec::new(), |_| {})?;
+        // Its roots do not matter: nothing is ordered.
+        let settings = Settings::read(acme, purposes, Vec::new(), &CaFiles::default(), |_| {})?;
         let home = &settings.home;
         let kept = self.kept(home).unwrap_or_else(|error| {
             self.said.push((Level::Error, error.to_string()));
