@@ -15,8 +15,8 @@ use super::request;
 use super::status::{CredentialStatus, Credentials};
 use super::worker::{Once, StartError, Worker};
 use crate::acme::{Purposes, Responders, Settings};
-use crate::pem::CaFiles;
 use crate::gateway::{CredentialProvider, MeshKeeper, SharedTrust, Watched};
+use crate::pem::CaFiles;
 use crate::store::{Held, Home, StorageError};
 use crate::tls::{Credential, LiveCredential};
 

@@ -13,8 +13,8 @@ use pki_types::{CertificateDer, UnixTime};
 use super::check_anchors::{List, bundle, end};
 use super::findings::{Findings, Level};
 use crate::gateway::SiteMesh;
-use crate::tls::{Anchors, Authority, Credential, provider, system_roots};
 use crate::pem::CaFiles;
+use crate::tls::{Anchors, Authority, Credential, provider, system_roots};
 use crate::{clock, pem};
 
 /// The remaining time below which a certificate's end is warned of, unless the whole life is short.
@@ -43,7 +43,8 @@ impl Files {
         let now = clock::now();
         let denied_keys = denied_keys.iter().map(DeniedKey::from).collect();
         let (anchors, ca_files) = (Anchors::default(), CaFiles::default());
-        let mut files = Self { now, online, known_intermediates: Vec::new(), denied_keys, anchors, system: None, ca_files };
+        let mut files =
+            Self { now, online, known_intermediates: Vec::new(), denied_keys, anchors, system: None, ca_files };
         for file in known_intermediates {
             let read = bundle(file, List::Known, now, findings);
             files.known_intermediates.extend(read);

@@ -70,11 +70,7 @@ pub(crate) fn start(
 ///
 /// # Errors
 /// Fails if no rollover has begun, or the hash of a CA's key stands in the mesh for its certificate.
-pub(crate) fn commit<'p>(
-    folder: &'p Folder,
-    passwords: &'p Passwords<'_>,
-    now: UnixTime,
-) -> Result<Step<'p>, String> {
+pub(crate) fn commit<'p>(folder: &'p Folder, passwords: &'p Passwords<'_>, now: UnixTime) -> Result<Step<'p>, String> {
     let edit = Edit::begin(folder)?;
     match Stage::of(folder.path(), &edit.before, Whose::Root)? {
         Stage::Settled => {
@@ -180,14 +176,14 @@ fn use_root<'a>(
         }
     }
     edit.after.roots.sort_by_key(|one| !is_of(one, &comes));
-    edit.changes.push(Change::of_all(format!("the root {comes} is in use: it certifies the signer and the CAs of all sites")));
+    edit.changes
+        .push(Change::of_all(format!("the root {comes} is in use: it certifies the signer and the CAs of all sites")));
     edit.leaving = Some(Leaving { whose: Whose::Root, key: leaves });
     let signer = folder.path().join(SIGNER[0]);
     let signer = if signer.exists() { Some(first_certificate(&signer)?) } else { None };
     let root_der = Certificate::from_der(root.certificate()).map_err(|error| error.to_string())?;
-    let is_by_root = |signer: &CertificateDer<'_>| {
-        Certificate::from_der(signer).is_ok_and(|signer| issued_by(&signer, &root_der))
-    };
+    let is_by_root =
+        |signer: &CertificateDer<'_>| Certificate::from_der(signer).is_ok_and(|signer| issued_by(&signer, &root_der));
     if !signer.as_ref().is_some_and(is_by_root) {
         edit.signer = Some(NewSigner::make(folder, root, &edit.before.mesh, now)?);
     }

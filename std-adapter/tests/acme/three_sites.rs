@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
@@ -12,28 +13,43 @@ use super::namespaces::{Machine, Network, Pipe, Running, wait_until};
 use super::peers::shell;
 
 /// All sites, the machine of each, and the folder of the mesh.
-struct Mesh {
-    folder: TempDir,
+pub struct Mesh {
+    pub folder: TempDir,
     hosts: PathBuf,
     network: Network,
 }
 
 /// A site that runs.
-struct Site {
-    name: &'static str,
-    machine: Machine,
-    folder: PathBuf,
-    gateway: Running,
+pub struct Site {
+    pub name: &'static str,
+    pub machine: Arc<Machine>,
+    pub folder: PathBuf,
+    pub gateway: Running,
+    ca: Running,
     _services: Vec<Running>,
 }
 
+/// Starts the CA of a site in the folder of its files, with the password of its key.
+fn start_ca(machine: &Machine, folder: &Path, password: &Path) -> Running {
+    let mut ca = machine.command(folder, &program("step-ca"));
+    ca.args(["--password-file", &password.display().to_string(), "ca.json"]);
+    // step-ca validates through a proxy if it is told to.
+    ca.env_remove("HTTP_PROXY").env_remove("http_proxy");
+    let ca = Running::start(ca);
+    ca.wait_for("Serving HTTPS");
+    ca
+}
+
+/// Returns the file of a test server.
+pub fn program(name: &str) -> String {
+    tool(name).get_program().to_string_lossy().into_owned()
+}
+
 impl Mesh {
-    fn new() -> Self {
+    /// Makes a mesh of sites among a, b, c and d.
+    pub fn new(options: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let init = "edgetrust federation init m --name Demo --service feed=8443 --service nats=7443 \
-            --site a=a.example --site b=b.example --site c=c.example \
-            --link a:b:feed --link b:c:feed --link a:b:nats --link b:c:nats";
-        shell(folder.path(), init);
+        shell(folder.path(), &format!("edgetrust federation init m --name Demo {options}"));
         let hosts = folder.path().join("hosts");
         let names: String = ["a", "b", "c", "d"]
             .iter()
@@ -46,19 +62,19 @@ impl Mesh {
 
     /// Starts a machine with all that a site runs.
     fn start(&mut self, name: &'static str) -> Site {
-        let machine = self.network.machine(&self.hosts);
+        self.start_with(name, |_| ())
+    }
+
+    /// Starts a machine with all that a site runs, after a change of its files.
+    pub fn start_with(&mut self, name: &'static str, change: impl Fn(&Path)) -> Site {
+        let machine = Arc::new(self.network.machine(&self.hosts));
         // A copy, as it is carried to the site: what changes in the folder of the mesh does not come here by itself.
         shell(self.folder.path(), &format!("mkdir -p run && cp -r m/sites/{name} run/{name}"));
         let folder = self.folder.path().join("run").join(name);
         let password = self.folder.path().join("m/passwords").join(format!("site-{name}"));
-        let program = |tool: std::process::Command| tool.get_program().to_string_lossy().into_owned();
-        let mut ca = machine.command(&folder, &program(tool("step-ca")));
-        ca.args(["--password-file", &password.display().to_string(), "ca.json"]);
-        // step-ca validates through a proxy if it is told to.
-        ca.env_remove("HTTP_PROXY").env_remove("http_proxy");
-        let ca = Running::start(ca);
-        ca.wait_for("Serving HTTPS");
-        let mut services = vec![ca];
+        change(&folder);
+        let ca = start_ca(&machine, &folder, &password);
+        let mut services = Vec::new();
         let mut gateway = machine.command(&folder, env!("CARGO_BIN_EXE_edgetrust"));
         let gateway = {
             gateway.args(["run", "--config", "gateway.json", "--watch-interval", "100ms"]);
@@ -67,19 +83,25 @@ impl Mesh {
         gateway.wait_for("the issued certificate is shown");
         if folder.join("nats.conf").exists() {
             // Its monitoring pages stand for the service that the feed leads to.
-            let mut nats = machine.command(&folder, &program(tool("nats-server")));
+            let mut nats = machine.command(&folder, &program("nats-server"));
             nats.args(["-c", "nats.conf", "-m", "8081"]);
             services.push(Running::start(nats));
         }
-        Site { name, machine, folder, gateway, _services: services }
+        Site { name, machine, folder, gateway, ca, _services: services }
     }
 
-    fn federation(&self, command: &str) -> Output {
+    pub fn federation(&self, command: &str) -> Output {
         shell(self.folder.path(), &format!("edgetrust federation {command}"))
     }
 }
 
 impl Site {
+    /// Starts the CA anew, by its files as they are now.
+    pub fn restart_ca(&mut self, password: &Path) {
+        self.ca.stop();
+        self.ca = start_ca(&self.machine, &self.folder, password);
+    }
+
     /// Returns what the service behind a local port answers; nothing if there is none.
     fn get(&self, port: u16) -> String {
         self.machine.shell(&format!("curl -s -m 5 http://127.0.0.1:{port}/varz || true"))
@@ -110,11 +132,11 @@ impl Site {
 }
 
 /// A client of NATS.
-struct Nats(Pipe);
+pub struct Nats(pub Pipe);
 
 impl Nats {
     /// Waits until the server has taken all before; returns the messages that came meanwhile.
-    fn settle(&mut self) -> Vec<String> {
+    pub fn settle(&mut self) -> Vec<String> {
         self.0.send("PING\r\n");
         let mut messages = Vec::new();
         loop {
@@ -129,7 +151,7 @@ impl Nats {
         }
     }
 
-    fn subscribe(&mut self, subject: &str) {
+    pub fn subscribe(&mut self, subject: &str) {
         self.0.send(&format!("SUB {subject} 1\r\n"));
         self.settle();
     }
@@ -159,7 +181,10 @@ impl Nats {
 #[test]
 #[ignore = "needs step-ca: tests/run"]
 fn three_sites_and_a_fourth() {
-    let mut mesh = Mesh::new();
+    let mut mesh = Mesh::new(
+        "--service feed=8443 --service nats=7443 --site a=a.example --site b=b.example --site c=c.example \
+         --link a:b:feed --link b:c:feed --link a:b:nats --link b:c:nats",
+    );
     // In this order, by which the file of hosts numbers them.
     let (a, b, c) = (mesh.start("a"), mesh.start("b"), mesh.start("c"));
 
@@ -213,7 +238,7 @@ fn three_sites_and_a_fourth() {
 }
 
 /// Brings the signed mesh to one site. The files of the others stay as they were.
-fn deliver(mesh: &Mesh, to: &Site) {
+pub fn deliver(mesh: &Mesh, to: &Site) {
     let signed = mesh.folder.path().join("m/mesh.signed.json");
     let there = to.folder.join("mesh.signed.json");
     std::fs::copy(signed, to.folder.join("new")).unwrap();
