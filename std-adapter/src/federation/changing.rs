@@ -290,8 +290,7 @@ pub(super) fn settle_root(folder: &Path, mesh: &Mesh) -> Result<(), String> {
 /// Makes the certificates and the key of a site's CA what `mesh.json` says.
 pub(super) fn settle_site(folder: &Path, mesh: &Mesh, site: &Site) -> Result<(), String> {
     let there = folder.join(SITES).join(&site.name);
-    let roots: String = self_issued(mesh).iter().map(pem).collect();
-    update(&there.join("root.pem"), &roots)?;
+    update(&there.join("root.pem"), &bundle(mesh))?;
     let [certificate, key] = ["ca.pem", "ca.key"].map(|name| there.join(name));
     let Some(present) = site.issuers.first().filter(|issuer| !issuer.starts_with("sha256:")) else { return Ok(()) };
     let present = CertificateDer::from(mesh::certificate("issuers", present)?);
@@ -346,11 +345,9 @@ fn update(file: &Path, text: &str) -> Result<(), String> {
     }
 }
 
-/// Returns the roots that name themselves as their issuers: those that others can hold as roots.
-fn self_issued(mesh: &Mesh) -> Vec<CertificateDer<'static>> {
-    let is_self_issued =
-        |root: &CertificateDer<'_>| Certificate::from_der(root).is_ok_and(|parsed| parsed.subject() == parsed.issuer());
-    mesh.root_certificates().into_iter().filter(is_self_issued).collect()
+/// Returns all roots of a mesh in PEM: by them a gateway that has no mesh yet takes this one.
+pub(super) fn bundle(mesh: &Mesh) -> String {
+    mesh.root_certificates().iter().map(pem).collect()
 }
 
 /// Returns a certificate, and after it what another root says of the root that issued it: whoever holds that one alone

@@ -36,6 +36,9 @@ pub(crate) struct Authority {
     /// Absent where the mesh has the hash of the key alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) subject: Option<String>,
+    /// Absent where it is the subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) issuer: Option<String>,
     pub(crate) key: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) not_after: Option<String>,
@@ -140,12 +143,13 @@ pub(super) fn of_place<'s>(path: &Path, sites: impl Iterator<Item = &'s str>, si
 fn authority(issuer: &str) -> Result<Authority, String> {
     let key = mesh::issuer_key("issuers", issuer)?.to_string();
     if key == issuer {
-        return Ok(Authority { subject: None, key, not_after: None });
+        return Ok(Authority { subject: None, issuer: None, key, not_after: None });
     }
     let der = mesh::certificate("issuers", issuer)?;
     let certificate = Certificate::from_der(&der).map_err(|error| error.to_string())?;
     let not_after = Some(mesh::shown(certificate.validity().not_after));
-    Ok(Authority { subject: Some(certificate.subject().to_string()), key, not_after })
+    let issuer = (certificate.subject() != certificate.issuer()).then(|| certificate.issuer().to_string());
+    Ok(Authority { subject: Some(certificate.subject().to_string()), issuer, key, not_after })
 }
 
 /// Returns the signer whose certificate lies in a folder, if there is one.

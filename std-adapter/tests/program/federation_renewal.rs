@@ -29,7 +29,7 @@ fn issuers(made: &Made, site: &str) -> Vec<String> {
 }
 
 /// Returns whether nothing of a renewal is left but what was put away.
-fn is_settled(made: &Made) -> bool {
+pub fn is_settled(made: &Made) -> bool {
     made.file("changing").read_dir().is_ok_and(|mut entries| entries.next().is_none())
 }
 
@@ -265,7 +265,7 @@ fn a_killed_step_can_be_taken_again() {
 }
 
 /// Returns whether a file of a name with a `*` in it is there.
-fn is_there(made: &Made, place: &str) -> bool {
+pub fn is_there(made: &Made, place: &str) -> bool {
     let place = made.file(place);
     let name = place.file_name().unwrap().to_string_lossy().into_owned();
     let (begin, end) = name.split_once('*').unwrap_or((&name, ""));

@@ -21,6 +21,8 @@ mod federation_guide;
 mod federation_recovery;
 mod federation_renewal;
 mod federation_renewal_seen;
+mod federation_rollover;
+mod federation_rollover_clients;
 mod issuers;
 mod keys;
 mod limits;
