@@ -33,9 +33,7 @@ impl Two {
         service.args(["-a", "127.0.0.1", "-p", "8081"]);
         let service = Running::start(service);
         service.wait_for("Server is ready");
-        wait_until("a reaches b", || {
-            a.machine.shell(&format!("timeout 1 head -c1 < /dev/tcp/127.0.0.1/{SERVICE}")) != ""
-        });
+        wait_until("a reaches b", || Pipe::open(&a.machine, SERVICE).line().starts_with("INFO "));
         Self { mesh, a, b, _service: service }
     }
 

@@ -15,8 +15,8 @@ fn federation_from_beginning_to_end() {
     else {
         panic!("{} code blocks, expected more: this test judges each", said.len());
     };
-    let [started, status, committed, finished] = later else {
-        panic!("{} code blocks after the ceremony, expected four: this test judges each", later.len());
+    let [started, status, committed, finished, next, in_use, alone_again] = later else {
+        panic!("{} code blocks after the ceremony, expected seven: this test judges each", later.len());
     };
     assert!(made.contains("Example Mesh: 3 sites under one root, in mesh"), "{made}");
     assert!(made.contains("No --link was given, so every site reaches every other"), "{made}");
@@ -40,4 +40,8 @@ fn federation_from_beginning_to_end() {
     assert!(status.contains("the next one counts too") && status.contains("0 of 3 gateways"), "{status}");
     assert!(committed.contains("bring ca.pem and ca.key of mesh/sites/a"), "{committed}");
     assert!(finished.contains("a: certificates by the key") && finished.contains("signed by"), "{finished}");
+    assert!(next.contains("certificates under the next root are accepted too"), "{next}");
+    assert!(in_use.contains("is in use: it certifies the signer and the CAs of all sites"), "{in_use}");
+    assert!(in_use.contains("signed by the signer of generation 3"), "{in_use}");
+    assert!(alone_again.contains("are accepted no longer"), "{alone_again}");
 }

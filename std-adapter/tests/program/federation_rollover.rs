@@ -1,14 +1,15 @@
 //! Tests a new root in the folder of its mesh: each step, its refusals, its opposite, what an interruption leaves, and
 //! gateways that were off all the time.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::control::Sites;
 use super::federation::{Made, federation};
 use super::federation_changes::kill_when;
 use super::federation_renewal::{is_settled, is_there, key_in_use};
-use super::peers::shell;
+use super::peers::{OpensslClient, echo, edgetrust, shell};
 use super::pki::arg;
+use super::run::free_address;
 
 /// Returns whose certificates the roots of the mesh are, and by whom, in order.
 fn roots(made: &Made) -> Vec<String> {
@@ -249,4 +250,44 @@ fn who_was_off_all_the_time_comes_back_by_itself() {
         }
         sites.run("c", None).wait_for("another mesh is in force: sequence 4 by a signer of generation 2");
     }
+}
+
+/// A file of CAs that is the bundle of the mesh stands for the roots of the mesh in force, and stays as it is.
+#[test]
+fn files_of_cas_that_are_the_bundle_follow_the_mesh() {
+    let sites = Sites::new();
+    let address = free_address();
+    let open = json!({"name": "open", "mode": "server", "listen": address, "target": echo().to_string(),
+        "tls": {"mtls": {"enabled": true, "client_ca_files": ["root.pem"], "allowed_client_dns": ["gateway.b.example"]}}});
+    let feed = json!({"name": "feed-in", "mode": "server", "service": "feed",
+        "listen": sites.address("c").to_string(), "target": echo().to_string()});
+    let c = sites.run_with("c", None, &json!({}), &json!({"tunnels": [feed, open]}));
+    c.wait_for("listening tunnel=open");
+    let folder = sites.folder_of("b");
+    let before = std::fs::read(sites.folder_of("c").join("root.pem")).unwrap();
+    let is_let_in = || {
+        // The certificate and its CA alone: nothing leads from them to the root before.
+        shell(&folder, "awk '/BEGIN/ {n++} n < 3' gateway.b.example.pem > short.pem");
+        let [cert, key] = ["short.pem", "gateway.b.example.key"].map(|name| arg(&folder.join(name)));
+        let mut client =
+            OpensslClient::start(address.parse().unwrap(), &["-cert", &cert, "-cert_chain", &cert, "-key", &key]);
+        client.ask("hello").is_some()
+    };
+    assert!(is_let_in());
+    for (sequence, step) in [(2, "start"), (3, "commit --yes"), (4, "finish --yes")] {
+        sites.made.done(&format!("rollover {step}"));
+        sites.deliver("c");
+        c.wait_for(&format!("another mesh is in force: sequence {sequence} "));
+        c.wait_for("reloaded");
+        assert!(is_let_in(), "{step}");
+        if sequence == 3 {
+            sites.made.issue("b", "gateway.b.example", &folder);
+            assert!(is_let_in());
+        }
+    }
+    assert_eq!(std::fs::read(sites.folder_of("c").join("root.pem")).unwrap(), before);
+    // `check` sees what the gateway does.
+    let config = arg(&sites.folder_of("c").join("gateway.json"));
+    let said = String::from_utf8(edgetrust(&["check", "--config", &config]).stdout).unwrap();
+    assert!(said.contains("sequence 4 by a signer of generation 2"), "{said}");
 }
