@@ -42,7 +42,7 @@ pub(super) fn is_unfinished(name: &str) -> bool {
     of.is_some_and(|of| of.split('.').all(|part| name::label("", part).is_ok()) || is_unfinished(of))
 }
 
-/// Returns the name of the password of a site's first CA, and of its folder in `changing/`.
+/// Returns the name of the password of the first key of a site's CA, and of its folder in `changing/`.
 pub(super) fn site_password(site: &str) -> String {
     format!("site-{site}")
 }

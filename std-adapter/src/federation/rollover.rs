@@ -66,10 +66,11 @@ pub(crate) fn start(
 }
 
 /// Puts the next root in use: it certifies a signer of the next generation and the keys of all sites' CAs. Opens the next
-/// root's key once nothing speaks against it.
+/// root's key.
 ///
 /// # Errors
-/// Fails if no rollover has begun, or the hash of a CA's key stands in the mesh for its certificate.
+/// Fails if no rollover has begun, the key cannot be opened, or the hash of a CA's key stands in the mesh for its
+/// certificate.
 pub(crate) fn commit<'p>(folder: &'p Folder, passwords: &'p Passwords<'_>, now: UnixTime) -> Result<Step<'p>, String> {
     let edit = Edit::begin(folder)?;
     match Stage::of(folder.path(), &edit.before, Whose::Root)? {

@@ -8,9 +8,10 @@ use serde::Serialize;
 
 use super::certificate::{first_certificate, generation};
 use super::folder::{self, Signed};
-use super::layout::{ROOT, SIGNER, SITES};
+use super::layout::{CHANGING, ROOT, ROOT_PASSWORD, SIGNER, SITES};
 use super::links::{Pair, pairs};
 use super::mesh::{self, DeniedKey, Gateway, Service};
+use super::place::names;
 
 /// A folder's contents, as shown.
 #[derive(Debug, Serialize)]
@@ -124,6 +125,12 @@ pub(super) fn of_place<'s>(path: &Path, sites: impl Iterator<Item = &'s str>, si
     if path.join(ROOT[1]).exists() {
         let key = path.join(ROOT[1]);
         warnings.push(format!("{}: the root's key is here: keep it offline, apart from its password", key.display()));
+    }
+    let changing = path.join(CHANGING).join(ROOT_PASSWORD);
+    // A folder that cannot be read has nothing to say here.
+    for name in names(&changing).unwrap_or_default().iter().filter(|name| name.ends_with(".key")) {
+        let key = changing.join(name);
+        warnings.push(format!("{}: a root's key is here: keep it offline, apart from its password", key.display()));
     }
     let keys = sites.filter(|site| path.join(SITES).join(site).join("ca.key").exists()).count();
     if keys > 1 {

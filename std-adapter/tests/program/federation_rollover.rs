@@ -128,6 +128,7 @@ fn keys_of_roots_that_are_elsewhere_are_asked_for_where_they_are_needed() {
     shell(&made.path, "cp ../root.key root/root.key");
     let next = arg(&made.file("../next"));
     made.done(&format!("rollover start --next-passphrase-file {next}"));
+    assert!(made.done("show").contains(".key: a root's key is here: keep it offline"));
     // Both are in a safe, and one of them comes back.
     shell(&made.path, "rm root/root.key; mv changing/root/*.key ..; mv passwords/root ../password");
     let said = made.refused("rollover commit --yes", 2);
