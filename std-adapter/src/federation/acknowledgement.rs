@@ -25,8 +25,6 @@ pub(crate) struct Inquiry {
     pub(crate) edition: Edition,
     pub(crate) gateways: Vec<Member>,
     pub(crate) roots: Vec<CertificateDer<'static>>,
-    /// The certificates of the sites' CAs.
-    pub(crate) known: Vec<CertificateDer<'static>>,
     pub(crate) denied: Vec<DeniedKey>,
     name: String,
 }
@@ -41,8 +39,8 @@ pub(crate) struct Member {
     pub(crate) ports: Vec<u16>,
     /// The keys of its site's CAs.
     pub(crate) issuers: Vec<KeyHash>,
-    /// Digests of the certificates of these CAs, the one in use first.
-    certificates: Vec<Digest>,
+    /// The certificates of these CAs, the one in use first.
+    pub(crate) known: Vec<CertificateDer<'static>>,
 }
 
 /// What a gateway says.
@@ -82,9 +80,8 @@ pub(crate) fn inquiry(path: &Path, now: UnixTime) -> Result<Inquiry, String> {
     let edition = Edition { generation, sequence: mesh.sequence, digest: Digest::of(&text) };
     let denied = edgetrust_core::mesh::Mesh::parse(&text).map_err(|error| error.to_string())?;
     let denied = denied.denied_keys().map(DeniedKey::from).collect();
-    let known = mesh.sites.iter().flat_map(|site| certificates(&site.issuers)).collect();
     let gateways = members(&mesh)?;
-    Ok(Inquiry { edition, gateways, roots: mesh.root_certificates(), known, denied, name: mesh.mesh })
+    Ok(Inquiry { edition, gateways, roots: mesh.root_certificates(), denied, name: mesh.mesh })
 }
 
 fn certificates(issuers: &[String]) -> impl Iterator<Item = CertificateDer<'static>> {
@@ -106,7 +103,7 @@ fn members(mesh: &Mesh) -> Result<Vec<Member>, String> {
                 place: gateway.address.clone().unwrap_or_else(|| gateway.host.clone()),
                 ports: services.iter().map(|service| site::port(mesh, Some(gateway), service)).collect(),
                 issuers: keys.clone(),
-                certificates: certificates(&entry.issuers).map(|one| Digest::of(&one)).collect(),
+                known: certificates(&entry.issuers).collect(),
             });
         }
     }
@@ -208,8 +205,9 @@ impl Inquiry {
                 format!("has {edition} in force, and here is {}: this folder is not the newest", self.edition)
             }
         };
-        let in_use = member.certificates.first();
-        let shows = (!above.is_empty()).then(|| above.iter().all(|one| Some(one) == in_use.map(Digest::octets)));
+        let in_use = member.known.first().map(|one| Digest::of(one));
+        let shows =
+            (!above.is_empty()).then(|| above.iter().all(|one| Some(one) == in_use.as_ref().map(Digest::octets)));
         what.push_str(match shows {
             Some(true) => "; shows a certificate of the CA in use",
             Some(false) => "; shows a certificate of another CA than the one in use",

@@ -101,19 +101,16 @@ fn credential(config: &Config<'_>, runtime: &tokio::runtime::Runtime) -> Result<
 /// Asks gateways, some at once.
 async fn ask_all<'i>(
     inquiry: &Inquiry,
-    members: impl Iterator<Item = (usize, &'i Member)>,
+    mut members: impl Iterator<Item = (usize, &'i Member)>,
     credential: &Credential,
     patience: Duration,
 ) -> Result<Vec<(usize, Result<Sighting, String>)>, Failure> {
-    let mut waiting = Vec::new();
-    for (place, member) in members {
-        waiting.push((place, member.clone(), settings(inquiry, member, credential)?));
-    }
     let (mut answers, mut asking) = (Vec::new(), JoinSet::new());
     loop {
         while asking.len() < AT_ONCE
-            && let Some((place, member, settings)) = waiting.pop()
+            && let Some((place, member)) = members.next()
         {
+            let (member, settings) = (member.clone(), settings(inquiry, member, credential)?);
             asking.spawn(async move { (place, ask_one(&member, settings, patience).await) });
         }
         match asking.join_next().await {
@@ -127,7 +124,7 @@ async fn ask_all<'i>(
 fn settings(inquiry: &Inquiry, member: &Member, credential: &Credential) -> Result<ClientSettings, Failure> {
     let anchors = Anchors { stated: inquiry.roots.clone(), ..Anchors::default() };
     let trust = TrustStore::new(TrustSettings {
-        known_intermediates: inquiry.known.clone(),
+        known_intermediates: member.known.clone(),
         denied_keys: inquiry.denied.clone(),
         server_issuers: Some(member.issuers.clone()),
         ..anchors.into()
