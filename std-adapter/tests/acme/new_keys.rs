@@ -192,7 +192,12 @@ fn a_new_root_under_traffic() {
         let said = until_taken(&two, "rollover m finish --lifetime 1s");
         assert!(!said.contains("on your word"), "{said}");
         two.spread(4);
-        // No file of the gateways has changed, and their certificates are renewed under the next root.
+        two.sites().into_iter().for_each(|site| renew(site));
+        // The key of the root before was stolen: no path leads over it any more. No file of the gateways has changed, and
+        // their certificates are renewed under the next root.
+        let first = folder.join("run/a/first-root.pem");
+        two.mesh.federation(&format!("deny m --certificate {} --yes", first.display()));
+        two.spread(5);
         two.sites().into_iter().for_each(|site| renew(site));
     });
     for site in [&two.a, &two.b] {
