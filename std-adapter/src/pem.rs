@@ -4,6 +4,8 @@
 //! key.
 
 mod blocks;
+#[cfg(feature = "cli")]
+mod ca_files;
 mod marker;
 
 use std::fmt;
@@ -14,6 +16,8 @@ use pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8K
 
 use blocks::blocks;
 pub use blocks::{PemFault, PemFaultKind};
+#[cfg(feature = "cli")]
+pub(crate) use ca_files::CaFiles;
 
 /// The size limit of a file, in octets.
 const MAX_FILE: u64 = 8 * 1024 * 1024;

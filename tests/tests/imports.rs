@@ -29,7 +29,7 @@ const CORE: &[(&str, &[&str])] = &[
 const ADAPTER: &[(&str, &[&str])] = &[
     ("accept", &[]),
     ("acme", &["accept", "clock", "pem", "store", "tls"]),
-    ("agent", &["acme", "clock", "gateway", "store", "tls"]),
+    ("agent", &["acme", "clock", "gateway", "pem", "store", "tls"]),
     ("clock", &[]),
     ("config_file", &[]),
     ("est", &["accept", "acme", "clock", "gateway", "store", "tls"]),

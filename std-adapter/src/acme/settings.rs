@@ -12,7 +12,7 @@ use edgetrust_core::config::{Acme, AcmeOrdering};
 use edgetrust_core::path::DeniedKey;
 use pki_types::CertificateDer;
 
-use crate::pem::{self, PemError};
+use crate::pem::{CaFiles, PemError};
 use crate::store::Home;
 use crate::tls::{Anchors, system_roots};
 
@@ -115,7 +115,7 @@ impl Deref for Settings {
 }
 
 impl Settings {
-    /// Reads the files that a section names, each given to `note` first.
+    /// Reads the files that a section names, each given to `note` first; of CAs by `ca_files`.
     ///
     /// # Errors
     /// Returns which file is faulty.
@@ -123,11 +123,12 @@ impl Settings {
         acme: &Acme<'_>,
         purposes: Purposes,
         denied_keys: Vec<DeniedKey>,
+        ca_files: &CaFiles,
         mut note: impl FnMut(&Path),
     ) -> Result<Self, SettingsError> {
         let mut bundle = |file: &str| {
             note(Path::new(file));
-            pem::read_certificates(Path::new(file)).map_err(SettingsError::Bundle)
+            ca_files.read(Path::new(file)).map_err(SettingsError::Bundle)
         };
         let roots = match acme.ca_bundle {
             Some(file) => bundle(file)?.into(),

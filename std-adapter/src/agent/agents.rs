@@ -16,6 +16,7 @@ use super::status::{CredentialStatus, Credentials};
 use super::worker::{Once, StartError, Worker};
 use crate::acme::{Purposes, Responders, Settings};
 use crate::gateway::{CredentialProvider, MeshKeeper, SharedTrust, Watched};
+use crate::pem::CaFiles;
 use crate::store::{Held, Home, StorageError};
 use crate::tls::{Credential, LiveCredential};
 
@@ -29,6 +30,8 @@ pub struct Agents {
     credentials: Credentials,
     /// The keys that the configuration being read denies.
     denied_keys: Vec<DeniedKey>,
+    /// How it reads files of CAs.
+    ca_files: CaFiles,
 }
 
 #[derive(Debug)]
@@ -75,7 +78,7 @@ impl Agents {
     ) -> Result<Credential, AssignmentError> {
         let purposes = Purposes { server: purpose == Purpose::ServerAuth, client: purpose == Purpose::ClientAuth };
         let denied = self.denied_keys.clone();
-        let settings = Settings::read(acme, purposes, denied, |file| watched.note(file));
+        let settings = Settings::read(acme, purposes, denied, &self.ca_files, |file| watched.note(file));
         let settings = settings.map_err(AssignmentError::Settings)?;
         let fallback = fallback.map(|files| fallback_of(files, watched)).transpose()?;
         let home = settings.home.clone();
@@ -115,7 +118,7 @@ fn fallback_of(files: &Files<'_>, watched: &mut Watched) -> Result<Fallback, Ass
 pub fn assignments(config: &Config<'_>) -> Result<Vec<Assignment>, AssignmentError> {
     let (mut agents, mut watched) = (Agents::default(), Watched::default());
     let shared = SharedTrust::read(&config.gateway, &config.denied_keys, &mut watched, &MeshKeeper::viewer());
-    agents.deny(shared.map_err(AssignmentError::Trust)?.denied_keys());
+    agents.trust(&shared.map_err(AssignmentError::Trust)?);
     let mut ask = |source: &CredentialSource<'_>, purpose| match source {
         CredentialSource::Files(_) => Ok(()),
         CredentialSource::Acme(acme) => agents.ask(acme, None, purpose, &mut watched).map(drop),
@@ -171,9 +174,10 @@ impl Agents {
         self.asked.clear();
     }
 
-    /// Takes the denied keys of the configuration that is being read, before its sections.
-    pub fn deny(&mut self, keys: &[DeniedKey]) {
-        self.denied_keys = keys.to_vec();
+    /// Takes the denied keys of the configuration that is being read, and the roots of its mesh, before its sections.
+    pub(crate) fn trust(&mut self, shared: &SharedTrust<'_>) {
+        self.denied_keys = shared.denied_keys().to_vec();
+        self.ca_files = shared.ca_files().clone();
     }
 
     /// Returns the denied keys of the configuration that was read last, accepted or not.

@@ -127,7 +127,7 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
     if let Some(est) = &gateway.est {
         findings.about("gateway.est");
         server(&Server::MutualTls(est.tls.clone(), est.clients.clone()), &[], allowed, &mut files, &mut findings);
-        check_acme::devices(est, online, &mut findings);
+        check_acme::devices(est, &files, &mut findings);
     }
     device(config, &mut findings);
     findings.about("devices");
@@ -257,9 +257,9 @@ fn client(tls: &ClientTls<'_>, insecure: Level, files: &mut Files, findings: &mu
 fn source(source: &CredentialSource<'_>, purpose: Purpose, names: &[&str], files: &mut Files, findings: &mut Findings) {
     match source {
         CredentialSource::Files(pair) => files.credential(pair, Level::Error, purpose, names, findings),
-        CredentialSource::Acme(acme) => check_acme::check(acme, purpose, files.online, findings),
+        CredentialSource::Acme(acme) => check_acme::check(acme, purpose, files, findings),
         CredentialSource::AcmeWithFallback(acme, pair) => {
-            check_acme::check(acme, purpose, files.online, findings);
+            check_acme::check(acme, purpose, files, findings);
             findings.add(Level::Ok, "falls back to the files below when it must");
             // `run` starts with an expired fallback, but does not present it.
             files.credential(pair, Level::Warning, purpose, names, findings);

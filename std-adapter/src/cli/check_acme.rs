@@ -10,6 +10,7 @@ use edgetrust_core::time::Utc;
 use edgetrust_core::x509::Certificate;
 
 use super::Failure;
+use super::check_files::Files;
 use super::check_names::unresolved;
 use super::findings::{Findings, Level};
 use crate::acme::{Directory, Purposes, Settings, account_file, probe, verify};
@@ -19,21 +20,21 @@ use crate::pem;
 /// The clock difference in seconds above which valid certificates fail.
 const CLOCK_TOLERANCE_S: u64 = 30;
 
-pub(super) fn check(acme: &Acme<'_>, purpose: Purpose, online: bool, findings: &mut Findings) {
+pub(super) fn check(acme: &Acme<'_>, purpose: Purpose, files: &Files, findings: &mut Findings) {
     let purposes = Purposes { server: purpose == Purpose::ServerAuth, client: purpose == Purpose::ClientAuth };
-    let settings = match Settings::read(acme, purposes, Vec::new(), |_| {}) {
+    let settings = match Settings::read(acme, purposes, Vec::new(), &files.ca_files, |_| {}) {
         Ok(settings) => settings,
         Err(error) => return findings.once(Level::Error, error.to_string()),
     };
     findings
         .once(Level::Ok, format!("certificate for {} from {}", settings.domains.join(", "), settings.directory_url));
     kept(&settings, findings);
-    reachable(&settings, online, findings);
+    reachable(&settings, files.online, findings);
 }
 
 /// Reports the devices that this location admits, and the account that orders the certificates, which are not kept
 /// here.
-pub(super) fn devices(est: &Est<'_>, online: bool, findings: &mut Findings) {
+pub(super) fn devices(est: &Est<'_>, files: &Files, findings: &mut Findings) {
     let read = |files: &[&str]| {
         let read = files.iter().flat_map(|file| pem::read_certificates(Path::new(file)));
         read.flatten().collect::<Vec<_>>()
@@ -56,7 +57,8 @@ pub(super) fn devices(est: &Est<'_>, online: bool, findings: &mut Findings) {
         let what = "chain_in_answer: answers hold intermediates beside the certificate, which clients of RFC 7030 refuse; the next version does not know it";
         findings.add(Level::Warning, what);
     }
-    let settings = match Settings::read(&est.acme, Purposes { client: true, server: false }, Vec::new(), |_| {}) {
+    let purposes = Purposes { client: true, server: false };
+    let settings = match Settings::read(&est.acme, purposes, Vec::new(), &files.ca_files, |_| {}) {
         Ok(settings) => settings,
         Err(error) => return findings.once(Level::Error, error.to_string()),
     };
@@ -64,7 +66,7 @@ pub(super) fn devices(est: &Est<'_>, online: bool, findings: &mut Findings) {
     if let Err(error) = wait_for(account_file(&settings.home)) {
         findings.once(Level::Error, error.to_string());
     }
-    reachable(&settings, online, findings);
+    reachable(&settings, files.online, findings);
 }
 
 fn reachable(settings: &Settings, online: bool, findings: &mut Findings) {

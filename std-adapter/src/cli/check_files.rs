@@ -13,6 +13,7 @@ use pki_types::{CertificateDer, UnixTime};
 use super::check_anchors::{List, bundle, end};
 use super::findings::{Findings, Level};
 use crate::gateway::SiteMesh;
+use crate::pem::CaFiles;
 use crate::tls::{Anchors, Authority, Credential, provider, system_roots};
 use crate::{clock, pem};
 
@@ -28,6 +29,8 @@ pub(super) struct Files {
     pub(super) denied_keys: Vec<DeniedKey>,
     anchors: Anchors,
     system: Option<usize>,
+    /// How files of CAs are read.
+    pub(super) ca_files: CaFiles,
 }
 
 impl Files {
@@ -39,8 +42,9 @@ impl Files {
     ) -> Self {
         let now = clock::now();
         let denied_keys = denied_keys.iter().map(DeniedKey::from).collect();
-        let anchors = Anchors::default();
-        let mut files = Self { now, online, known_intermediates: Vec::new(), denied_keys, anchors, system: None };
+        let (anchors, ca_files) = (Anchors::default(), CaFiles::default());
+        let mut files =
+            Self { now, online, known_intermediates: Vec::new(), denied_keys, anchors, system: None, ca_files };
         for file in known_intermediates {
             let read = bundle(file, List::Known, now, findings);
             files.known_intermediates.extend(read);

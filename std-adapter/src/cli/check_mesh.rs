@@ -4,7 +4,7 @@ use edgetrust_core::config::{Gateway, Tunnel};
 
 use super::check_files::Files;
 use super::findings::{Findings, Level};
-use crate::gateway::{MeshKeeper, MeshRemark, MeshText, SiteMesh, Watched};
+use crate::gateway::{MeshKeeper, MeshRemark, MeshText, SiteMesh, Watched, ca_files_of};
 
 /// Reads the mesh, takes its CAs and denied keys into account, and reports on it.
 pub(super) fn read(gateway: &Gateway<'_>, files: &mut Files, findings: &mut Findings) -> Option<MeshText> {
@@ -32,6 +32,7 @@ pub(super) fn read(gateway: &Gateway<'_>, files: &mut Files, findings: &mut Find
             }
             let denied = files.denied_keys.len();
             files.take_mesh(&mesh);
+            files.ca_files = ca_files_of(gateway, &mesh);
             let denied = files.denied_keys.len().saturating_sub(denied);
             findings.add(Level::Ok, format!("{}: keys denied by the mesh: {denied}", mesh.name()));
             if !mesh.has_site() {

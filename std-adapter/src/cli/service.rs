@@ -56,7 +56,7 @@ impl Loaded {
     ) -> Result<Self, Failure> {
         let gateway = &config.gateway;
         let shared = SharedTrust::read(gateway, &config.denied_keys, watched, keeper)?;
-        agents.deny(shared.denied_keys());
+        agents.trust(&shared);
         let plan = Plan::new(gateway, &shared, watched, agents)?;
         let est = est::Plan::new(gateway, &shared, watched, agents)?;
         if let Some(home) = est.as_ref().map(est::Plan::home).filter(|home| agents.asks_for(home)) {

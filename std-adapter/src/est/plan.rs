@@ -102,8 +102,9 @@ impl Plan {
         tls.alpn = vec![b"http/1.1".to_vec()];
         let purposes = Purposes { client: true, server: false };
         let denied = shared.denied_keys().to_vec();
-        let acme = Settings::read(&est.acme, purposes, denied, |file| watched.note(file)).map_err(PlanError::Acme)?;
-        let mut anchors = certificates(&est.clients.ca_files, watched)?;
+        let acme = Settings::read(&est.acme, purposes, denied, shared.ca_files(), |file| watched.note(file));
+        let acme = acme.map_err(PlanError::Acme)?;
+        let mut anchors = shared.authorities(&est.clients.ca_files, watched)?;
         // If the issuers are the system's CAs, only those found to issue here are sent to devices.
         let issuers = if est.acme.issuer_bundle.or(est.acme.ca_bundle).is_some() { &acme.anchors[..] } else { &[] };
         for anchor in issuers {

@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use edgetrust_core::x509::{Certificate, KeyHash};
-use pki_types::UnixTime;
+use pki_types::{CertificateDer, UnixTime};
 
-use super::certificate::issued_by;
-use super::folder::{MESH, PASSWORDS, SIGNED, SITES, first_certificate, lock, site_password, unfinished};
-use super::init::pem;
+use super::certificate::{first_certificate, issued_by, key_hash, pem};
+use super::changing;
+use super::folder::lock;
 use super::key::{self, Password};
+use super::layout::{MESH, PASSWORDS, SIGNED, SITES, site_password, unfinished};
 use super::mesh::Mesh;
 use super::place::{PUBLIC, PUBLIC_FOLDER, SECRET, SECRET_FOLDER, look, make, move_to, remove_all, replace};
 use super::{name, requested, signature, site};
+use crate::pem;
 
 /// The name of a request in the folder of its site.
 const REQUEST: &str = "ca.csr";
@@ -25,8 +27,8 @@ pub(crate) struct Requested {
 /// A certificate that was put beside its key.
 pub(crate) struct Installed {
     pub(crate) folder: PathBuf,
-    /// The key of the root, to be compared with what the root's holder says.
-    pub(crate) root: KeyHash,
+    /// The keys of the roots that came along, to be compared with what the root's holder says.
+    pub(crate) roots: Vec<KeyHash>,
 }
 
 /// Makes the key of a site's CA, its password, and a request.
@@ -77,21 +79,23 @@ pub(crate) fn request(folder: &Path, site: &str) -> Result<Requested, String> {
 ///
 /// # Errors
 /// Fails if the certificate is for another key or by another root than the one beside it, if this root does not prove the
-/// mesh beside it or that mesh does not have the certificate, or if another certificate is there already.
+/// mesh beside it or that mesh does not have the certificate, or if another certificate is there already and the root
+/// beside that one does not prove the mesh.
 pub(crate) fn install(folder: &Path, file: &Path, now: UnixTime) -> Result<Installed, String> {
     let at = |error: String| format!("{}: {error}", file.display());
     let certificate = first_certificate(file)?;
     let parsed = Certificate::from_der(&certificate).map_err(|error| at(error.to_string()))?;
     let from = file.parent().unwrap_or(Path::new("."));
-    let root_der = first_certificate(&from.join("root.pem"))?;
-    let root = Certificate::from_der(&root_der).map_err(|error| error.to_string())?;
-    if !issued_by(&parsed, &root) {
+    let beside = from.join("root.pem");
+    let roots = pem::read_certificates(&beside).map_err(|error| error.to_string())?;
+    let is_issuer = |root: &CertificateDer<'_>| Certificate::from_der(root).is_ok_and(|root| issued_by(&parsed, &root));
+    if !roots.iter().any(is_issuer) {
         let issuer = parsed.issuer();
         return Err(at(format!("found a certificate by {issuer}, expected one by the root.pem beside it")));
     }
     let signed = from.join(SIGNED);
     let text = look(&signed)?.ok_or_else(|| at(format!("found no {SIGNED} beside it: sign-mesh makes it")))?;
-    let mesh = signature::verify(&text, std::slice::from_ref(&root_der), now);
+    let mesh = signature::verify(&text, &roots, now);
     let mesh = mesh.and_then(|mesh| Mesh::parse(&mesh)).map_err(|error| format!("{}: {error}", signed.display()))?;
     let spki = parsed.subject_public_key_info();
     let key = hash(spki.der);
@@ -103,15 +107,34 @@ pub(crate) fn install(folder: &Path, file: &Path, now: UnixTime) -> Result<Insta
     if requested::key_of(&there.join(REQUEST))? != spki.der {
         return Err(at(format!("found key {key}, expected that of {}", there.join(REQUEST).display())));
     }
+    let ca_pem: String = changing::chain(&mesh, &certificate)?.iter().map(pem).collect();
+    let root_pem = changing::bundle(&mesh);
+    let mut keys: Vec<KeyHash> = roots.iter().map(key_hash).collect::<Result<_, _>>()?;
+    keys.dedup();
+    let installed = Installed { folder: there.clone(), roots: keys };
     let present = there.join("ca.pem");
     let _lock = lock(folder)?;
     if present.exists() && first_certificate(&present)? != certificate {
-        return Err(format!("{}: exists already, expected no other certificate there", present.display()));
+        // Another certificate for the same key, as after a rollover of the root: what is here proves what comes.
+        let held = pem::read_certificates(&there.join("root.pem")).unwrap_or_default();
+        signature::verify(&text, &held, now).map_err(|error| {
+            format!(
+                "{}: exists already, expected no other certificate there, or one of a mesh that {} proves: {error}",
+                present.display(),
+                there.join("root.pem").display()
+            )
+        })?;
+        for (name, text) in
+            [(SIGNED, text.as_slice()), ("root.pem", root_pem.as_bytes()), ("ca.pem", ca_pem.as_bytes())]
+        {
+            replace(&there.join(name), text, PUBLIC)?;
+        }
+        return Ok(installed);
     }
     replace(&there.join(SIGNED), &text, PUBLIC)?;
-    let authority = site::Authority { root_pem: &pem(&root_der), ca_pem: &pem(&certificate), key_pem: None };
+    let authority = site::Authority { root_pem: &root_pem, ca_pem: &ca_pem, key_pem: None };
     site::write(&there, &mesh, site, &authority)?;
-    Ok(Installed { folder: there, root: KeyHash::of(&root.subject_public_key_info()) })
+    Ok(installed)
 }
 
 /// Returns the hash of a SubjectPublicKeyInfo.

@@ -1,5 +1,9 @@
 //! Certificates of a mesh: the root, the CA of a site, and the signer of `mesh.json`.
 
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use edgetrust_core::x509::{Certificate, KeyHash};
 use pki_types::{CertificateDer, UnixTime};
 use rcgen::{
@@ -10,11 +14,12 @@ use time::OffsetDateTime;
 
 use super::der;
 use super::key::{belongs, random};
+use crate::pem;
 use crate::tls::provider;
 
 const DAY: u64 = 86_400;
-const ROOT_LIFE: u64 = 20 * 365 * DAY;
-const SITE_LIFE: u64 = 5 * 365 * DAY;
+pub(super) const ROOT_LIFE: u64 = 20 * 365 * DAY;
+pub(super) const SITE_LIFE: u64 = 5 * 365 * DAY;
 const SIGNER_LIFE: u64 = 2 * 365 * DAY;
 
 /// Clocks of other machines may be a little behind.
@@ -27,7 +32,7 @@ const ROOT_PATH_LENGTH: u8 = 2;
 const MAX_COMMON_NAME: usize = 64;
 
 /// id-ce-nameConstraints (RFC 5280 section 4.2.1.10)
-const NAME_CONSTRAINTS: [u64; 4] = [2, 5, 29, 30];
+pub(super) const NAME_CONSTRAINTS: [u64; 4] = [2, 5, 29, 30];
 
 /// The purpose of a certificate that signs `mesh.json`, and nothing else: `MESH_SIGNING` of core.
 const MESH_SIGNING: [u64; 9] = [1, 3, 6, 1, 4, 1, 32_473, 6_984, 1];
@@ -57,7 +62,12 @@ pub(super) struct Root {
 impl Root {
     /// Makes a root for a mesh.
     pub(super) fn make(mesh: &str, key: KeyPair, now: UnixTime) -> Result<Self, String> {
-        let mut params = authority(mesh, &format!("{mesh} Root"), ROOT_PATH_LENGTH)?;
+        Self::named(mesh, &format!("{mesh} Root"), key, now)
+    }
+
+    /// Makes a root with this common name.
+    pub(super) fn named(mesh: &str, name: &str, key: KeyPair, now: UnixTime) -> Result<Self, String> {
+        let mut params = authority(mesh, name, ROOT_PATH_LENGTH)?;
         valid(&mut params, now, ROOT_LIFE, None)?;
         let certificate = params.self_signed(&key).map_err(failed)?.der().clone();
         Self::open(certificate, key)
@@ -82,6 +92,16 @@ impl Root {
     /// Returns the certificate.
     pub(super) fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
+    }
+
+    /// Returns the key.
+    pub(super) fn key(&self) -> &KeyPair {
+        self.issuer.key()
+    }
+
+    /// Returns when the certificate ends.
+    pub(super) fn not_after(&self) -> UnixTime {
+        self.not_after
     }
 
     /// Issues the certificate of a site's CA, which can issue names of the site's domain alone.
@@ -122,7 +142,7 @@ impl Root {
     }
 
     /// Signs, and checks that the certificate names this root as peers compare it.
-    fn issue(
+    pub(super) fn issue(
         &self,
         mut params: CertificateParams,
         key: &impl PublicKeyData,
@@ -163,13 +183,32 @@ pub(super) fn key_hash(certificate: &CertificateDer<'_>) -> Result<KeyHash, Stri
     Ok(KeyHash::of(&certificate.subject_public_key_info()))
 }
 
+/// Returns the first certificate of a file.
+pub(super) fn first_certificate(file: &Path) -> Result<CertificateDer<'static>, String> {
+    let all = pem::read_certificates(file).map_err(|error| error.to_string())?;
+    all.into_iter().next().ok_or_else(|| format!("{}: found no certificate", file.display()))
+}
+
+/// Returns a certificate in PEM (RFC 7468 section 5).
+pub(super) fn pem(certificate: &CertificateDer<'_>) -> String {
+    let base64 = BASE64_STANDARD.encode(certificate);
+    let mut lines = vec!["-----BEGIN CERTIFICATE-----"];
+    let mut rest = base64.as_str();
+    while let Some((line, after)) = rest.split_at_checked(rest.len().min(64)).filter(|(line, _)| !line.is_empty()) {
+        lines.push(line);
+        rest = after;
+    }
+    lines.push("-----END CERTIFICATE-----\n");
+    lines.join("\n")
+}
+
 /// Returns the common name of a site's CA. The name of a site alone is always short enough.
 pub(super) fn site_ca(site: &str) -> String {
     let name = format!("Site {site} CA");
     if name.len() > MAX_COMMON_NAME { site.to_owned() } else { name }
 }
 
-fn failed(error: rcgen::Error) -> String {
+pub(super) fn failed(error: rcgen::Error) -> String {
     format!("the certificate cannot be made: {error}")
 }
 
@@ -185,7 +224,7 @@ fn named(organization: &str, name: &str) -> Result<CertificateParams, String> {
     Ok(params)
 }
 
-fn authority(organization: &str, name: &str, below: u8) -> Result<CertificateParams, String> {
+pub(super) fn authority(organization: &str, name: &str, below: u8) -> Result<CertificateParams, String> {
     let mut params = named(organization, name)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(below));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -193,7 +232,12 @@ fn authority(organization: &str, name: &str, below: u8) -> Result<CertificatePar
 }
 
 /// Sets the dates; a certificate does not outlive its issuer's.
-fn valid(params: &mut CertificateParams, now: UnixTime, life: u64, parent: Option<UnixTime>) -> Result<(), String> {
+pub(super) fn valid(
+    params: &mut CertificateParams,
+    now: UnixTime,
+    life: u64,
+    parent: Option<UnixTime>,
+) -> Result<(), String> {
     let end = now.as_secs().saturating_add(life);
     let end = parent.map_or(end, |parent| end.min(parent.as_secs()));
     let begin = now.as_secs().saturating_sub(BACKDATED);
@@ -211,7 +255,7 @@ fn date(seconds: u64) -> Result<OffsetDateTime, String> {
 }
 
 /// Returns a certificate's subject, to be written as an issuer.
-fn subject(certificate: &Certificate<'_>) -> Result<DistinguishedName, String> {
+pub(super) fn subject(certificate: &Certificate<'_>) -> Result<DistinguishedName, String> {
     let mut name = DistinguishedName::new();
     for attribute in certificate.subject().attributes() {
         let unknown = || format!("the root's name cannot be written: {}", certificate.subject());

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use edgetrust_core::x509::KeyHash;
 use pki_types::UnixTime;
 
-use super::certificate::{key_hash, not_after};
+use super::certificate::{Root, first_certificate, key_hash, not_after, pem};
 use super::change::{Change, changes};
-use super::folder::{
-    Folder, PASSWORDS, Passwords, SIGNED, SIGNER, SITES, Signed, first_certificate, signer_password, site_password,
-    unfinished,
-};
-use super::init::{NewAuthority, NewSite, check_site, make_signer, mesh_end, pem};
+use super::changing::{Leaving, Next};
+use super::folder::{Folder, Passwords, Signed};
+use super::init::{NewAuthority, NewSite, check_site, make_signer, mesh_end};
+use super::key::Password;
+use super::layout::{PASSWORDS, SIGNED, SIGNER, SITES, signer_password, site_password, unfinished};
 use super::links::{self, Pair};
 use super::mesh::{self, DeniedKey, Mesh};
 use super::name;
@@ -21,14 +21,46 @@ use super::signature::{self, Signer};
 use super::site;
 
 /// A change that is worked out and not yet made.
-pub(crate) struct Edit {
-    before: Mesh,
+pub(crate) struct Edit<'a> {
+    pub(super) before: Mesh,
     before_text: Vec<u8>,
-    after: Mesh,
+    pub(super) after: Mesh,
     /// The difference that it makes.
     pub(crate) changes: Vec<Change>,
     /// The CA of a site that is added, and the root's certificate.
     authority: Option<(NewAuthority, pki_types::CertificateDer<'static>)>,
+    /// The key of a CA that comes.
+    pub(super) next: Option<Next<'a>>,
+    /// The key of a CA that goes out of use.
+    pub(super) leaving: Option<Leaving<'a>>,
+    /// The signer that takes the place of the present one.
+    pub(super) signer: Option<NewSigner>,
+}
+
+/// A signer that is to be written.
+pub(super) struct NewSigner {
+    signer: Signer,
+    encrypted: String,
+    password: Password,
+    generation: u32,
+}
+
+impl NewSigner {
+    /// Makes a signer of the next generation.
+    pub(super) fn make(folder: &Folder, root: &Root, mesh: &str, now: UnixTime) -> Result<Self, String> {
+        let generation = folder.last_generation()?.checked_add(1).ok_or("found the last generation")?;
+        let (signer, encrypted, password) = make_signer(root, mesh, generation, now)?;
+        Ok(Self { signer, encrypted, password, generation })
+    }
+
+    /// Writes it in the place of the present one.
+    fn write(&self, folder: &Folder) -> Result<(), String> {
+        let passwords = folder.path().join(PASSWORDS);
+        place::make(&passwords, SECRET_FOLDER)?;
+        let kept = passwords.join(signer_password(self.generation));
+        replace(&kept, self.password.file().as_bytes(), SECRET)?;
+        folder.replace_signer(&pem(&self.signer.certificate), &self.encrypted, self.generation)
+    }
 }
 
 /// The result of a change that was made.
@@ -47,14 +79,23 @@ pub(crate) struct Denial {
     pub(crate) until: Option<String>,
 }
 
-impl Edit {
-    fn begin(folder: &Folder) -> Result<Self, String> {
+impl Edit<'_> {
+    pub(super) fn begin(folder: &Folder) -> Result<Self, String> {
         let (before, before_text) = folder.mesh()?;
-        Ok(Self { after: before.clone(), before, before_text, changes: Vec::new(), authority: None })
+        Ok(Self {
+            after: before.clone(),
+            before,
+            before_text,
+            changes: Vec::new(),
+            authority: None,
+            next: None,
+            leaving: None,
+            signer: None,
+        })
     }
 
     /// Works out what is different. A mesh that would not be valid is refused here.
-    fn worked_out(mut self) -> Result<Self, String> {
+    pub(super) fn worked_out(mut self) -> Result<Self, String> {
         self.after.sites.sort_by(|one, other| one.name.cmp(&other.name));
         self.after.text()?;
         site::check(&self.after)?;
@@ -73,14 +114,19 @@ impl Edit {
     /// Fails if a password is wrong, and then nothing is written; or if a file cannot be written: then the same command
     /// can be run again.
     pub(crate) fn apply(self, folder: &Folder, passwords: &Passwords<'_>, now: UnixTime) -> Result<Applied, String> {
-        let signer = folder.signer(passwords)?;
+        let present = if self.signer.is_none() { folder.signer(passwords)? } else { None };
+        let signer = self.signer.as_ref().map(|new| &new.signer).or(present.as_ref());
         let mut after = self.after.clone();
         // A mesh.json from a backup may be older than what was signed last, which gateways have seen.
         let signed = folder.stated()?.and_then(|stated| Mesh::parse(&stated.payload).ok());
         after.sequence = next(signed.map_or(0, |signed| signed.sequence).max(self.before.sequence))?;
         after.previous = Some(mesh::digest(&self.before_text));
         let signer_file = folder.path().join(SIGNER[0]);
-        let signer_end = if signer_file.exists() { Some(not_after(&first_certificate(&signer_file)?)?) } else { None };
+        let signer_end = match signer {
+            Some(signer) => Some(not_after(&signer.certificate)?),
+            None if signer_file.exists() => Some(not_after(&first_certificate(&signer_file)?)?),
+            None => None,
+        };
         after.not_after = mesh::shown(mesh_end(now, signer_end.filter(|end| *end > now)));
         let text = after.text()?;
         // A mesh that denies its signer's key waits for another signer.
@@ -88,7 +134,7 @@ impl Edit {
             Some(signer) if after.denies(&key_hash(&signer.certificate)?, now) => None,
             signer => signer,
         };
-        let signed = signer.map(|signer| signature::sign(text.as_bytes(), &signer, now)).transpose()?;
+        let signed = signer.map(|signer| signature::sign(text.as_bytes(), signer, now)).transpose()?;
         folder.settle()?;
         if let Some((authority, root)) = &self.authority {
             place::make(&folder.path().join(SITES), PUBLIC_FOLDER)?;
@@ -96,6 +142,15 @@ impl Edit {
             let staged = folder.path().join(SITES).join(unfinished(&authority.site));
             let password = folder.path().join(PASSWORDS).join(unfinished(&site_password(&authority.site)));
             authority.write(&staged, &password, &after, root)?;
+        }
+        if let Some(signer) = &self.signer {
+            signer.write(folder)?;
+        }
+        if let Some(next) = &self.next {
+            next.write(folder.path())?;
+        }
+        if let Some(leaving) = &self.leaving {
+            leaving.write(folder.path(), now)?;
         }
         let left = folder.commit(text.as_bytes(), signed.as_deref())?;
         Ok(Applied { sequence: after.sequence, signed: folder.signed(now)?, left })
@@ -112,7 +167,7 @@ pub(crate) fn add(
     pairs: &[Pair],
     passwords: &Passwords<'_>,
     now: UnixTime,
-) -> Result<Edit, String> {
+) -> Result<Edit<'static>, String> {
     let mut edit = Edit::begin(folder)?;
     // After an interruption the command may be run again.
     let there = edit.before.site(&new.name).is_some_and(|site| {
@@ -154,7 +209,7 @@ pub(crate) fn add(
 ///
 /// # Errors
 /// Fails if there is no such site.
-pub(crate) fn remove(folder: &Folder, site: &str) -> Result<Edit, String> {
+pub(crate) fn remove(folder: &Folder, site: &str) -> Result<Edit<'static>, String> {
     let mut edit = Edit::begin(folder)?;
     name::label("SITE", site)?;
     edit.before.known_site("SITE", site)?;
@@ -167,7 +222,7 @@ pub(crate) fn remove(folder: &Folder, site: &str) -> Result<Edit, String> {
 ///
 /// # Errors
 /// Fails if a site or the service is unknown.
-pub(crate) fn link(folder: &Folder, pair: &Pair) -> Result<Edit, String> {
+pub(crate) fn link(folder: &Folder, pair: &Pair) -> Result<Edit<'static>, String> {
     let mut edit = Edit::begin(folder)?;
     pair.check("link", &edit.before)?;
     links::add(&mut edit.after, pair);
@@ -178,7 +233,7 @@ pub(crate) fn link(folder: &Folder, pair: &Pair) -> Result<Edit, String> {
 ///
 /// # Errors
 /// Fails if a site or the service is unknown.
-pub(crate) fn unlink(folder: &Folder, pair: &Pair) -> Result<Edit, String> {
+pub(crate) fn unlink(folder: &Folder, pair: &Pair) -> Result<Edit<'static>, String> {
     let mut edit = Edit::begin(folder)?;
     pair.check("unlink", &edit.before)?;
     if links::loses_every(&edit.before, pair) {
@@ -193,7 +248,7 @@ pub(crate) fn unlink(folder: &Folder, pair: &Pair) -> Result<Edit, String> {
 ///
 /// # Errors
 /// Fails if the reason or the time cannot be written.
-pub(crate) fn deny(folder: &Folder, denial: &Denial, now: UnixTime) -> Result<Edit, String> {
+pub(crate) fn deny(folder: &Folder, denial: &Denial, now: UnixTime) -> Result<Edit<'static>, String> {
     let mut edit = Edit::begin(folder)?;
     denial.reason.as_deref().map_or(Ok(()), |reason| name::reason("--reason", reason))?;
     let until = denial.until.as_deref().map(|until| mesh::time("--until", until)).transpose()?;
@@ -236,7 +291,7 @@ pub(crate) fn deny(folder: &Folder, denial: &Denial, now: UnixTime) -> Result<Ed
 ///
 /// # Errors
 /// Fails if the mesh is not valid.
-pub(crate) fn allow(folder: &Folder, key: &KeyHash) -> Result<Edit, String> {
+pub(crate) fn allow(folder: &Folder, key: &KeyHash) -> Result<Edit<'static>, String> {
     let mut edit = Edit::begin(folder)?;
     edit.after.denied_keys.retain(|denied| KeyHash::parse(&denied.key) != Some(*key));
     edit.worked_out()
@@ -301,14 +356,10 @@ pub(crate) fn sign_if_possible(
 pub(crate) fn new_signer(folder: &Folder, passwords: &Passwords<'_>, now: UnixTime) -> Result<(u32, UnixTime), String> {
     let (mesh, _) = folder.mesh()?;
     let root = folder.root(passwords)?;
-    let generation = folder.last_generation()?.checked_add(1).ok_or("found the last generation")?;
-    let (signer, encrypted, password) = make_signer(&root, &mesh.mesh, generation, now)?;
-    let kept = folder.path().join(PASSWORDS).join(signer_password(generation));
-    place::make(&folder.path().join(PASSWORDS), SECRET_FOLDER)?;
-    replace(&kept, password.file().as_bytes(), SECRET)?;
-    folder.replace_signer(&pem(&signer.certificate), &encrypted, generation)?;
-    sign_by(folder, &signer, now)?;
-    Ok((generation, not_after(&signer.certificate)?))
+    let new = NewSigner::make(folder, &root, &mesh.mesh, now)?;
+    new.write(folder)?;
+    sign_by(folder, &new.signer, now)?;
+    Ok((new.generation, not_after(&new.signer.certificate)?))
 }
 
 fn next(sequence: u64) -> Result<u64, String> {

@@ -1,43 +1,22 @@
-//! The folder of a mesh: what lies where in it, and how it changes.
-//!
-//! | entry | holds |
-//! |---|---|
-//! | `mesh.json`, `mesh.signed.json` | what the mesh is, and the same signed |
-//! | `root/`, `signer/` | a certificate and its encrypted key each |
-//! | `sites/NAME/` | all that a site needs to run |
-//! | `passwords/` | `root`, `signer-GENERATION` and `site-NAME`, apart from the keys that they open |
-//! | `removed/`, `retired/` | folders of sites and signers that the mesh no longer has |
-//!
-//! Names as `.NAME.new` are unfinished.
+//! The folder of a mesh, and how it changes: `mesh.json` is replaced, and all other files follow.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use pki_types::{CertificateDer, UnixTime};
 
-use super::certificate::{Root, generation};
+use super::certificate::{Root, first_certificate, generation, key_hash};
+use super::changing;
 use super::key::{self, Password};
+use super::layout::{
+    MESH, NEW_SIGNER, PASSWORDS, REMOVED, RETIRED, ROOT, ROOT_PASSWORD, SIGNED, SIGNER, SIGNER_BEFORE, SIGNER_FOLDER,
+    SIGNER_PASSWORD, SITES, is_unfinished, later_password, signer_password, site_password, unfinished,
+};
 use super::mesh::Mesh;
 use super::name;
-use super::place::{PUBLIC, SECRET, SECRET_FOLDER, failed, look, make, move_to, remove_all, replace};
+use super::place::{PUBLIC, SECRET, SECRET_FOLDER, failed, free, look, make, move_to, names, remove_all, replace};
 use super::signature::{self, Signer, Stated};
 use super::site;
-use crate::pem;
-
-pub(super) const MESH: &str = "mesh.json";
-pub(super) const SIGNED: &str = "mesh.signed.json";
-pub(super) const ROOT: [&str; 2] = ["root/root.pem", "root/root.key"];
-pub(super) const SIGNER: [&str; 2] = ["signer/signer.pem", "signer/signer.key"];
-pub(super) const SITES: &str = "sites";
-pub(super) const PASSWORDS: &str = "passwords";
-const SIGNER_FOLDER: &str = "signer";
-const NEW_SIGNER: &str = ".signer.new";
-const REMOVED: &str = "removed";
-const RETIRED: &str = "retired";
-/// The names of passwords of signers, and of folders of signers, without the generation.
-const SIGNER_PASSWORD: &str = "signer-";
-const SIGNER_BEFORE: &str = "signer-before-";
 
 /// The sources of passwords of keys: a file that an option names, the file in `passwords/`, or a person.
 pub(crate) struct Passwords<'a> {
@@ -106,22 +85,41 @@ impl Folder {
     pub(super) fn root(&self, passwords: &Passwords<'_>) -> Result<Root, String> {
         let [certificate, key] = ROOT.map(|name| self.path.join(name));
         if !key.exists() {
-            return Err(format!("{}: not here, expected the root's key for this command", key.display()));
+            return Err(not_here(&key));
         }
-        let password = self.password("root", passwords.root, &key, passwords)?.ok_or_else(|| {
-            let kept = self.path.join(PASSWORDS).join("root");
+        let der = first_certificate(&certificate)?;
+        let root = self.root_of(der, &key, passwords)?;
+        if !self.mesh()?.0.has_root(root.certificate()) {
+            return Err(format!("{}: is no root of mesh.json, expected one of its roots", certificate.display()));
+        }
+        Ok(root)
+    }
+
+    /// Opens the key of a root's certificate, which lies in a file.
+    ///
+    /// # Errors
+    /// Fails if the file is not here, nothing opens it, or it has another key.
+    pub(super) fn root_of(
+        &self,
+        certificate: CertificateDer<'static>,
+        key: &Path,
+        passwords: &Passwords<'_>,
+    ) -> Result<Root, String> {
+        if !key.exists() {
+            return Err(not_here(key));
+        }
+        let later = later_password(ROOT_PASSWORD, &key_hash(&certificate)?);
+        let name = if self.path.join(PASSWORDS).join(&later).exists() { later } else { ROOT_PASSWORD.to_owned() };
+        let password = self.password(&name, passwords.root, key, passwords)?.ok_or_else(|| {
+            let kept = self.path.join(PASSWORDS).join(&name);
             format!(
                 "{}: found no password, expected --passphrase-file, {} or a terminal",
                 key.display(),
                 kept.display()
             )
         })?;
-        let opened = key::open(&key, &password)?;
-        let der = first_certificate(&certificate)?;
-        if !self.mesh()?.0.has_root(&der) {
-            return Err(format!("{}: is no root of mesh.json, expected one of its roots", certificate.display()));
-        }
-        Root::open(der, opened).map_err(|error| format!("{}: {error}", key.display()))
+        let opened = key::open(key, &password)?;
+        Root::open(certificate, opened).map_err(|error| format!("{}: {error}", key.display()))
     }
 
     /// Opens the signer's key; `None` if it is not here or there is no password for it.
@@ -182,6 +180,7 @@ impl Folder {
                 move_to(&staged, &there)?;
             }
         }
+        changing::finish(&self.path, &mesh)?;
         self.settle_signer()
     }
 
@@ -195,6 +194,7 @@ impl Folder {
         // Gateways know nothing of what is not signed yet.
         let signed = self.stated()?.is_some_and(|stated| stated.payload == text);
         let signed = if signed { look(&self.path.join(SIGNED))? } else { None };
+        changing::settle_root(&self.path, &mesh)?;
         let mut left = Vec::new();
         for (site, tunnels) in site::Tunnels::of_sites(&mesh) {
             let there = self.path.join(SITES).join(&site.name);
@@ -202,6 +202,7 @@ impl Folder {
                 continue;
             }
             let tunnels = tunnels?;
+            changing::settle_site(&self.path, &mesh, site)?;
             let readme = site::readme(&mesh, site, &tunnels)?.into_bytes();
             for (name, text) in [(SIGNED, signed.as_deref()), (site::README, Some(readme.as_slice()))] {
                 let Some(text) = text else { continue };
@@ -232,13 +233,15 @@ impl Folder {
                 let removed = self.path.join(REMOVED);
                 make(&removed, SECRET_FOLDER)?;
                 let after = format!("{name}-{}", mesh.sequence);
-                let password = passwords.join(site_password(&name));
-                if password.exists() {
-                    move_to(&password, &free(&passwords, &format!("removed-{after}")))?;
+                let first = site_password(&name);
+                let is_of_site = |password: &&String| **password == first || password.starts_with(&format!("{first}."));
+                for password in names(&passwords)?.iter().filter(is_of_site) {
+                    move_to(&passwords.join(password), &free(&passwords, &format!("removed-{after}")))?;
                 }
                 move_to(&sites.join(&name), &free(&removed, &after))?;
             }
         }
+        changing::put_away(&self.path, mesh)?;
         let mut unfinished = names(&passwords)?.into_iter().filter(|name| is_unfinished(name));
         unfinished.try_for_each(|name| remove_all(&passwords.join(name)))
     }
@@ -292,6 +295,10 @@ impl Folder {
     }
 }
 
+fn not_here(key: &Path) -> String {
+    format!("{}: not here, expected the root's key for this command", key.display())
+}
+
 /// Locks a folder, until the file is dropped or the process ends.
 pub(super) fn lock(path: &Path) -> Result<File, String> {
     let lock = File::open(path).map_err(failed(path, "opened"))?;
@@ -337,54 +344,8 @@ fn stated(path: &Path) -> Result<Option<Stated>, String> {
     stated.map_err(|error| format!("{}: {error}", file.display()))
 }
 
-/// Returns the first certificate of a file.
-pub(super) fn first_certificate(file: &Path) -> Result<CertificateDer<'static>, String> {
-    let all = pem::read_certificates(file).map_err(|error| error.to_string())?;
-    all.into_iter().next().ok_or_else(|| format!("{}: found no certificate", file.display()))
-}
-
-/// Returns the name of what is not yet finished.
-pub(super) fn unfinished(name: &str) -> String {
-    format!(".{name}.new")
-}
-
-/// Returns a name in a folder that nothing has: the wanted one, or one with a number.
-fn free(folder: &Path, wanted: &str) -> PathBuf {
-    let numbered = (2_u32..).map(|number| format!("{wanted}-{number}"));
-    let mut paths = std::iter::once(wanted.to_owned()).chain(numbered).map(|name| folder.join(name));
-    // There is a free one among four billion.
-    paths.find(|path| path.symlink_metadata().is_err()).unwrap_or_else(|| folder.join(wanted))
-}
-
-/// Returns whether [`unfinished`] made a name. Other names with a dot in front are not ours.
-fn is_unfinished(name: &str) -> bool {
-    let of = name.strip_prefix('.').and_then(|name| name.strip_suffix(".new"));
-    of.is_some_and(|of| name::label("", of).is_ok())
-}
-
 /// Returns whether [`site::write`] made a folder. Others in `sites/` are not ours.
 fn is_site(folder: &Path) -> bool {
     let name = folder.file_name().and_then(|name| name.to_str());
     name.is_some_and(|name| name::label("", name).is_ok()) && folder.join("ca.pem").exists()
-}
-
-pub(super) fn site_password(site: &str) -> String {
-    format!("site-{site}")
-}
-
-pub(super) fn signer_password(generation: u32) -> String {
-    format!("{SIGNER_PASSWORD}{generation}")
-}
-
-/// Returns the names of a folder's entries, none if there is no such folder.
-fn names(folder: &Path) -> Result<Vec<String>, String> {
-    let read = || -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(folder) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
-        };
-        // The names of others, which are not text, are none of ours.
-        entries.filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose()).collect()
-    };
-    read().map_err(failed(folder, "read"))
 }

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use pki_types::{CertificateDer, UnixTime};
 
-use super::certificate::{Root, Uris};
-use super::folder::{MESH, PASSWORDS, ROOT, SIGNED, SIGNER, SITES, lock, signer_password, site_password, unfinished};
+use super::certificate::{Root, Uris, pem};
+use super::folder::lock;
 use super::key::{self, Password};
+use super::layout::{MESH, PASSWORDS, ROOT, SIGNED, SIGNER, SITES, signer_password, site_password, unfinished};
 use super::links::{self, Pair};
 use super::mesh::{self, DEFAULT_SERVICE, Gateway, Mesh, Service, Site};
 use super::place::{PUBLIC, PUBLIC_FOLDER, SECRET, SECRET_FOLDER, make, make_new, move_to, remove_all, replace};
@@ -302,19 +303,6 @@ fn write_signer(folder: &Path, root: &Root, mesh: &str, now: UnixTime) -> Result
     Ok(signer)
 }
 
-/// Returns a certificate in PEM (RFC 7468 section 5).
-pub(super) fn pem(certificate: &CertificateDer<'_>) -> String {
-    let base64 = mesh::base64(certificate);
-    let mut lines = vec!["-----BEGIN CERTIFICATE-----"];
-    let mut rest = base64.as_str();
-    while let Some((line, after)) = rest.split_at_checked(rest.len().min(64)).filter(|(line, _)| !line.is_empty()) {
-        lines.push(line);
-        rest = after;
-    }
-    lines.push("-----END CERTIFICATE-----\n");
-    lines.join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use edgetrust_core::mesh::{self, SignedMesh, scratch_length};
@@ -342,7 +330,7 @@ mod tests {
         super::init(&folder, init, clock::now()).unwrap();
         let text = std::fs::read(folder.join(MESH)).unwrap();
         assert_eq!(mesh::Mesh::parse(&text).unwrap().sequence(), 1);
-        let root = super::super::folder::first_certificate(&folder.join(ROOT[0])).unwrap();
+        let root = super::super::certificate::first_certificate(&folder.join(ROOT[0])).unwrap();
         let anchors = [Anchor::ca(Certificate::from_der(&root).unwrap())];
         let provider = provider();
         let algorithms = provider.signature_verification_algorithms.all;

@@ -3,24 +3,33 @@
 //! Everything lies in one folder, and `mesh.json` there is the only record: a change is made when that file is
 //! replaced, and all other files follow from it ([`Folder::settle`]).
 
+mod acknowledgement;
 mod ceremony;
 mod certificate;
 mod change;
+mod changing;
 mod check;
 mod der;
 mod edit;
 mod folder;
 mod init;
 mod key;
+mod layout;
+mod lifetime;
 mod links;
 mod mesh;
 mod name;
 mod place;
+pub(crate) mod renewal;
 mod requested;
+pub(crate) mod rollover;
 mod signature;
 mod site;
+mod step;
+mod succession;
 mod tree;
 
+pub(crate) use acknowledgement::{Acknowledgement, Inquiry, Member, Sighting, inquiry};
 pub(crate) use ceremony::{Installed, Requested, install, request};
 pub(crate) use change::Change;
 pub(crate) use check::{Link, Report, Unverifiable, check};
@@ -32,4 +41,5 @@ pub(crate) use init::{Init, Made, NewSite, init};
 pub(crate) use key::Password;
 pub(crate) use links::Pair;
 pub(crate) use requested::RequestedKey;
+pub(crate) use step::{Doubt, Progress, Step};
 pub(crate) use tree::{Authority, Tree, tree};

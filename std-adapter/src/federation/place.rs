@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
@@ -106,6 +106,27 @@ pub(super) fn remove_all(path: &Path) -> Result<(), String> {
         false => remove(path),
     };
     gone.map_err(failed(path, "removed"))
+}
+
+/// Returns a name in a folder that nothing has: the wanted one, or one with a number.
+pub(super) fn free(folder: &Path, wanted: &str) -> PathBuf {
+    let numbered = (2_u32..).map(|number| format!("{wanted}-{number}"));
+    let mut paths = std::iter::once(wanted.to_owned()).chain(numbered).map(|name| folder.join(name));
+    // There is a free one among four billion.
+    paths.find(|path| path.symlink_metadata().is_err()).unwrap_or_else(|| folder.join(wanted))
+}
+
+/// Returns the names of a folder's entries, none if there is no such folder.
+pub(super) fn names(folder: &Path) -> Result<Vec<String>, String> {
+    let read = || -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        // The names of others, which are not text, are none of ours.
+        entries.filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose()).collect()
+    };
+    read().map_err(failed(folder, "read"))
 }
 
 /// Writes the names in the folder of a file to the disk.

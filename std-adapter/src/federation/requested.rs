@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use edgetrust_core::request::CertificationRequest;
-use edgetrust_core::x509::KeyHash;
+use edgetrust_core::x509::{KeyHash, SubjectPublicKeyInfo};
 use pki_types::alg_id;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
@@ -59,8 +59,25 @@ impl RequestedKey {
 
     /// Returns whether an issuer of a mesh has this key.
     pub(super) fn is_of(&self, issuer: &str) -> bool {
-        let key = KeyHash::new(Sha256::digest(self.subject_public_key_info()).into());
-        issuer_key("issuers", issuer).is_ok_and(|known| known == key)
+        issuer_key("issuers", issuer).is_ok_and(|known| known == self.hash())
+    }
+
+    /// Returns the hash of the key.
+    pub(super) fn hash(&self) -> KeyHash {
+        KeyHash::new(Sha256::digest(self.subject_public_key_info()).into())
+    }
+
+    /// Takes the key of a certificate.
+    ///
+    /// # Errors
+    /// Fails if its kind of key is not accepted.
+    pub(super) fn of(spki: &SubjectPublicKeyInfo<'_>) -> Result<Self, String> {
+        let algorithm = match spki.algorithm {
+            algorithm if algorithm == alg_id::ECDSA_P256.as_ref() => &PKCS_ECDSA_P256_SHA256,
+            algorithm if algorithm == alg_id::ECDSA_P384.as_ref() => &PKCS_ECDSA_P384_SHA384,
+            _ => return Err("found a key of another kind, expected P-256 or P-384".to_owned()),
+        };
+        Ok(Self { algorithm, point: spki.public_key.to_vec() })
     }
 
     fn judge(der: &[u8], site: &str) -> Result<Self, String> {
@@ -72,13 +89,7 @@ impl RequestedKey {
         if named.is_none_or(|name| name.value != expected.as_bytes()) {
             return Err(format!("found a request of {subject}, expected one of CN={expected}"));
         }
-        let spki = request.subject_public_key_info();
-        let algorithm = match spki.algorithm {
-            algorithm if algorithm == alg_id::ECDSA_P256.as_ref() => &PKCS_ECDSA_P256_SHA256,
-            algorithm if algorithm == alg_id::ECDSA_P384.as_ref() => &PKCS_ECDSA_P384_SHA384,
-            _ => return Err("found a key of another kind, expected P-256 or P-384".to_owned()),
-        };
-        Ok(Self { algorithm, point: spki.public_key.to_vec() })
+        Self::of(&request.subject_public_key_info())
     }
 }
 

@@ -10,6 +10,7 @@ use rcgen::{KeyPair, SigningKey as _};
 use serde::{Deserialize, Serialize};
 
 use super::certificate::generation;
+use super::changing::chain;
 use super::der;
 use super::mesh::Mesh;
 use crate::tls::provider;
@@ -58,8 +59,8 @@ pub(super) struct Stated {
 /// # Errors
 /// Fails if a gateway that holds its roots would not take it.
 pub(super) fn sign(mesh: &[u8], signer: &Signer, now: UnixTime) -> Result<String, String> {
-    let text = jws(mesh, signer)?;
     let of_mesh = Mesh::parse(mesh)?;
+    let text = jws(mesh, signer, &of_mesh)?;
     verify(text.as_bytes(), &of_mesh.root_certificates(), now).map_err(|error| {
         format!(
             "no gateway would take the mesh with this signature: {error}; edgetrust federation signer makes another signer"
@@ -81,12 +82,13 @@ pub(super) fn verify(text: &[u8], roots: &[CertificateDer<'_>], now: UnixTime) -
     Ok(signed.payload().to_vec())
 }
 
-fn jws(mesh: &[u8], signer: &Signer) -> Result<String, String> {
+fn jws(mesh: &[u8], signer: &Signer, of_mesh: &Mesh) -> Result<String, String> {
     let failed = |error: &dyn std::fmt::Display| format!("the mesh cannot be signed: {error}");
     let header = Header {
         alg: "ES256".to_owned(),
         typ: TYPE.to_owned(),
-        x5c: vec![BASE64_STANDARD.encode(&signer.certificate)],
+        // Whoever holds the root before alone takes it too.
+        x5c: chain(of_mesh, &signer.certificate)?.iter().map(|one| BASE64_STANDARD.encode(one)).collect(),
     };
     let header = serde_json::to_vec(&header).map_err(|error| failed(&error))?;
     let protected = BASE64_URL_SAFE_NO_PAD.encode(header);

@@ -6,10 +6,12 @@ use edgetrust_core::x509::{Certificate, KeyHash};
 use pki_types::{CertificateDer, UnixTime};
 use serde::Serialize;
 
-use super::certificate::generation;
-use super::folder::{self, ROOT, SIGNER, SITES, Signed, first_certificate};
+use super::certificate::{first_certificate, generation};
+use super::folder::{self, Signed};
+use super::layout::{CHANGING, ROOT, ROOT_PASSWORD, SIGNER, SITES};
 use super::links::{Pair, pairs};
 use super::mesh::{self, DeniedKey, Gateway, Service};
+use super::place::names;
 
 /// A folder's contents, as shown.
 #[derive(Debug, Serialize)]
@@ -35,6 +37,9 @@ pub(crate) struct Authority {
     /// Absent where the mesh has the hash of the key alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) subject: Option<String>,
+    /// Absent where it is the subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) issuer: Option<String>,
     pub(crate) key: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) not_after: Option<String>,
@@ -121,6 +126,12 @@ pub(super) fn of_place<'s>(path: &Path, sites: impl Iterator<Item = &'s str>, si
         let key = path.join(ROOT[1]);
         warnings.push(format!("{}: the root's key is here: keep it offline, apart from its password", key.display()));
     }
+    let changing = path.join(CHANGING).join(ROOT_PASSWORD);
+    // A folder that cannot be read has nothing to say here.
+    for name in names(&changing).unwrap_or_default().iter().filter(|name| name.ends_with(".key")) {
+        let key = changing.join(name);
+        warnings.push(format!("{}: a root's key is here: keep it offline, apart from its password", key.display()));
+    }
     let keys = sites.filter(|site| path.join(SITES).join(site).join("ca.key").exists()).count();
     if keys > 1 {
         warnings.push(format!("the keys of {keys} sites are here: delete each when its site has it"));
@@ -139,12 +150,13 @@ pub(super) fn of_place<'s>(path: &Path, sites: impl Iterator<Item = &'s str>, si
 fn authority(issuer: &str) -> Result<Authority, String> {
     let key = mesh::issuer_key("issuers", issuer)?.to_string();
     if key == issuer {
-        return Ok(Authority { subject: None, key, not_after: None });
+        return Ok(Authority { subject: None, issuer: None, key, not_after: None });
     }
     let der = mesh::certificate("issuers", issuer)?;
     let certificate = Certificate::from_der(&der).map_err(|error| error.to_string())?;
     let not_after = Some(mesh::shown(certificate.validity().not_after));
-    Ok(Authority { subject: Some(certificate.subject().to_string()), key, not_after })
+    let issuer = (certificate.subject() != certificate.issuer()).then(|| certificate.issuer().to_string());
+    Ok(Authority { subject: Some(certificate.subject().to_string()), issuer, key, not_after })
 }
 
 /// Returns the signer whose certificate lies in a folder, if there is one.

@@ -47,7 +47,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 pub use address::{Address, AddressError};
-pub(crate) use control::PreparedControl;
+pub(crate) use control::{Answered, PreparedControl, ask};
 pub(crate) use door::{Door, Guest, Turned};
 pub(crate) use leaving::leave_told;
 pub use limits::{Limits, TunnelLimits};
@@ -57,7 +57,7 @@ pub use plan::{CredentialProvider, NoAcme, Plan};
 pub(crate) use plan::{client_auth, tls_settings};
 pub use plan_error::PlanError;
 pub use refusals::{Refusal, Refusals};
-pub(crate) use shared_trust::{SharedTrust, certificates};
+pub(crate) use shared_trust::{SharedTrust, ca_files_of, certificates};
 pub(crate) use shares::Shares;
 pub(crate) use socket::Socket;
 pub use status::{Counters, MeshStatus, RefusalReason, Status, TunnelStatus};

@@ -247,7 +247,7 @@ pub(crate) fn client_auth(
 ) -> Result<ClientAuth, PlanError> {
     let anchors = Anchors {
         pinned: certificates(&trust.pinned_certificates, watched)?,
-        stated: certificates(&trust.ca_files, watched)?,
+        stated: shared.authorities(&trust.ca_files, watched)?,
         ..Anchors::default()
     };
     let clients = peers(trust, shared.allowed_clients, watched).map_err(PlanError::AllowedClients)?;
@@ -277,7 +277,7 @@ fn client_settings(
     } else {
         let mut anchors = Anchors {
             pinned: certificates(&tls.pinned_certificates, watched)?,
-            stated: certificates(&tls.ca_files, watched)?,
+            stated: shared.authorities(&tls.ca_files, watched)?,
             ..Anchors::default()
         };
         if tls.system_roots {

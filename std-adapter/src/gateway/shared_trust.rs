@@ -9,10 +9,10 @@ use pki_types::CertificateDer;
 
 use super::Watched;
 use super::mesh_in_force::MeshKeeper;
-use super::of_mesh::MeshText;
+use super::of_mesh::{MeshText, SiteMesh};
 use super::plan_error::PlanError;
 use crate::clock;
-use crate::pem;
+use crate::pem::{self, CaFiles};
 use crate::tls::{Anchors, TrustSettings};
 
 /// The trust that all tunnels share: what completes chains, and what is denied.
@@ -23,6 +23,7 @@ pub(crate) struct SharedTrust<'a> {
     denied_keys: Vec<path::DeniedKey>,
     pub(super) mesh: Option<MeshText>,
     pub(super) keeper: MeshKeeper,
+    ca_files: CaFiles,
 }
 
 impl<'a> SharedTrust<'a> {
@@ -37,18 +38,39 @@ impl<'a> SharedTrust<'a> {
         let mut denied_keys: Vec<_> = denied_keys.iter().map(path::DeniedKey::from).collect();
         let mesh = gateway.mesh.map(|mesh| MeshText::read(&mesh, &denied_keys, watched, keeper));
         let mesh = mesh.transpose().map_err(PlanError::Mesh)?;
+        let mut ca_files = CaFiles::default();
         if let Some(mesh) = &mesh {
             let mesh = mesh.open().map_err(PlanError::Mesh)?;
+            ca_files = ca_files_of(gateway, &mesh);
             known_intermediates.extend(mesh.known_intermediates());
             denied_keys.extend(mesh.denied_keys());
         }
         let (allowed_clients, keeper) = (&gateway.allowed_clients, keeper.clone());
-        Ok(Self { allowed_clients, known_intermediates, denied_keys, mesh, keeper })
+        Ok(Self { allowed_clients, known_intermediates, denied_keys, mesh, keeper, ca_files })
     }
 
     /// Returns the keys that the configuration and the mesh deny.
     pub(crate) fn denied_keys(&self) -> &[path::DeniedKey] {
         &self.denied_keys
+    }
+
+    /// Returns how files of CAs are read: the roots of a signed mesh in force stand for its `ca_bundle`.
+    pub(crate) fn ca_files(&self) -> &CaFiles {
+        &self.ca_files
+    }
+
+    /// Reads files of CAs, each noted first.
+    pub(crate) fn authorities(
+        &self,
+        files: &Paths<'_>,
+        watched: &mut Watched,
+    ) -> Result<Vec<CertificateDer<'static>>, PlanError> {
+        let mut all = Vec::new();
+        for file in files {
+            watched.note(Path::new(file));
+            all.extend(self.ca_files.read(Path::new(file)).map_err(PlanError::Certificates)?);
+        }
+        Ok(all)
     }
 
     /// Returns the mesh that was read.
@@ -72,6 +94,14 @@ impl<'a> SharedTrust<'a> {
             denied_keys: self.denied_keys.clone(),
             ..anchors.into()
         }
+    }
+}
+
+/// Returns how files of CAs are read where this mesh is in force.
+pub(crate) fn ca_files_of(gateway: &Gateway<'_>, mesh: &SiteMesh<'_>) -> CaFiles {
+    match gateway.mesh.and_then(|mesh| mesh.signed) {
+        Some(signed) => CaFiles::replacing(signed.ca_bundle, mesh.roots().to_vec()),
+        None => CaFiles::default(),
     }
 }
 

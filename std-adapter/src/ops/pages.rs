@@ -206,6 +206,7 @@ fn page(sources: &Sources) -> String {
                 "address": tunnel.address.to_string(),
                 "target": tunnel.target.to_string(),
                 "certificate_expires": tunnel.validity().map(|(_, not_after)| Utc(not_after).to_string()),
+                "certificate_issuer": tunnel.certificates.issuer().map(|digest| digest.to_string()),
                 "authorities": authorities(tunnel.certificates.authorities().iter()),
                 "insecure_skip_verify": tunnel.insecure,
                 "open": tunnel.counters.open_now(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use edgetrust_core::mesh::Digest;
 use pki_types::UnixTime;
 
 use super::{Authority, Credential, TrustStore};
@@ -19,6 +20,12 @@ impl Certificates {
     /// Returns the first and last second of our own certificate's validity, if there is one.
     pub fn validity(&self) -> Option<(UnixTime, UnixTime)> {
         self.credential.as_ref().and_then(Credential::validity)
+    }
+
+    /// Returns the digest of the certificate above our own, if we show one.
+    pub fn issuer(&self) -> Option<Digest> {
+        let chain = self.credential.as_ref()?.chain();
+        chain.get(1).map(|issuer| Digest::of(issuer))
     }
 
     /// Returns every configured CA, pin and intermediate, and the intermediates that peers and we show.

@@ -12,6 +12,7 @@ mod gateway;
 mod live;
 mod namespaces;
 mod nats;
+mod new_keys;
 mod pebble;
 #[allow(dead_code, reason = "shared with the program's other tests, which use more of it")]
 #[path = "../program/peers.rs"]

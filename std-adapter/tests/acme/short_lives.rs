@@ -2,12 +2,14 @@
 //! from a CA that is away for three lifetimes, and from a cable that is out for longer than one.
 
 use std::io::{BufRead, Read};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::namespaces::{Pipe, wait_until};
-use super::three_sites::{Mesh, Nats, Site};
+use super::peers::shell;
+use super::three_sites::{IN_A_ROW, Mesh, Nats, Site};
 
 const LIFETIME: Duration = Duration::from_secs(15);
 /// The renewals of each gateway while sessions are open.
@@ -73,8 +75,9 @@ fn pass(from: &mut Nats, to: &mut Nats, number: u64) {
 #[test]
 #[ignore = "needs step-ca: tests/run"]
 fn feeds_outlive_renewals_and_come_back_from_outages() {
-    let mut mesh = Mesh::new(Some("15s"));
-    let (a, mut b, c) = (mesh.start("a"), mesh.start("b"), mesh.start("c"));
+    let mut mesh = Mesh::new(IN_A_ROW);
+    let short = |folder: &Path| drop(shell(folder, "sed -i 's/\"24h\"/\"15s\"/; s/\"5m\"/\"1s\"/' ca.json"));
+    let [a, mut b, c] = ["a", "b", "c"].map(|site| mesh.start_with(site, short));
     a.reaches(9001, "b");
     b.reaches(9001, "c");
     let (mut at_a, mut at_c) = (a.nats(), c.nats());

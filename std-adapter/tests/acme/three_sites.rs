@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
@@ -13,77 +14,30 @@ use super::peers::shell;
 
 /// All sites, the machine of each, and the folder of the mesh.
 pub struct Mesh {
-    folder: TempDir,
+    pub folder: TempDir,
     hosts: PathBuf,
     pub network: Network,
-    /// The lifetime of certificates, where it is to be another than `federation` writes.
-    lifetime: Option<&'static str>,
 }
+
+/// Three sites in a row, with a feed and NATS.
+pub const IN_A_ROW: &str = "--service feed=8443 --service nats=7443 \
+    --site a=a.example --site b=b.example --site c=c.example \
+    --link a:b:feed --link b:c:feed --link a:b:nats --link b:c:nats";
 
 /// A site that runs.
 pub struct Site {
-    name: &'static str,
-    pub machine: Machine,
-    folder: PathBuf,
+    pub name: &'static str,
+    pub machine: Arc<Machine>,
+    pub folder: PathBuf,
     password: PathBuf,
-    gateway: Running,
-    ca: Option<Running>,
-    _nats: Option<Running>,
+    pub gateway: Running,
+    ca: Running,
+    _services: Vec<Running>,
 }
 
-impl Mesh {
-    pub fn new(lifetime: Option<&'static str>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let init = "edgetrust federation init m --name Demo --service feed=8443 --service nats=7443 \
-            --site a=a.example --site b=b.example --site c=c.example \
-            --link a:b:feed --link b:c:feed --link a:b:nats --link b:c:nats";
-        shell(folder.path(), init);
-        let hosts = folder.path().join("hosts");
-        let names: String = ["a", "b", "c", "d"]
-            .iter()
-            .zip(1..)
-            .map(|(site, number)| format!("10.99.0.{number} gateway.{site}.example ca.{site}.example\n"))
-            .collect();
-        std::fs::write(&hosts, format!("127.0.0.1 localhost\n{names}")).unwrap();
-        Self { folder, hosts, network: Network::new(), lifetime }
-    }
-
-    /// Starts a machine with all that a site runs.
-    pub fn start(&mut self, name: &'static str) -> Site {
-        let machine = self.network.machine(&self.hosts);
-        // A copy, as it is carried to the site: what changes in the folder of the mesh does not come here by itself.
-        shell(self.folder.path(), &format!("mkdir -p run && cp -r m/sites/{name} run/{name}"));
-        let folder = self.folder.path().join("run").join(name);
-        let password = self.folder.path().join("m/passwords").join(format!("site-{name}"));
-        if let Some(lifetime) = self.lifetime {
-            let edit = format!("sed -i 's/\"24h\"/\"{lifetime}\"/; s/\"5m\"/\"1s\"/' ca.json");
-            shell(&folder, &edit);
-        }
-        let mut gateway = machine.command(&folder, env!("CARGO_BIN_EXE_edgetrust"));
-        gateway.args(["run", "--config", "gateway.json", "--watch-interval", "100ms"]);
-        let has_nats = folder.join("nats.conf").exists();
-        let mut nats = machine.command(&folder, &program_of("nats-server"));
-        // Its monitoring pages stand for the service that the feed leads to.
-        nats.args(["-c", "nats.conf", "-m", "8081"]);
-        let ca = Some(start_ca(&machine, &folder, &password));
-        let gateway = Running::start(gateway);
-        gateway.wait_for("the issued certificate is shown");
-        let nats = has_nats.then(|| Running::start(nats));
-        Site { name, machine, folder, password, gateway, ca, _nats: nats }
-    }
-
-    fn federation(&self, command: &str) -> Output {
-        shell(self.folder.path(), &format!("edgetrust federation {command}"))
-    }
-}
-
-fn program_of(name: &str) -> String {
-    tool(name).get_program().to_string_lossy().into_owned()
-}
-
-/// Starts the CA of a site.
+/// Starts the CA of a site in the folder of its files, with the password of its key.
 fn start_ca(machine: &Machine, folder: &Path, password: &Path) -> Running {
-    let mut ca = machine.command(folder, &program_of("step-ca"));
+    let mut ca = machine.command(folder, &program("step-ca"));
     ca.args(["--password-file", &password.display().to_string(), "ca.json"]);
     // step-ca validates through a proxy if it is told to.
     ca.env_remove("HTTP_PROXY").env_remove("http_proxy");
@@ -92,13 +46,74 @@ fn start_ca(machine: &Machine, folder: &Path, password: &Path) -> Running {
     ca
 }
 
+/// Returns the file of a test server.
+pub fn program(name: &str) -> String {
+    tool(name).get_program().to_string_lossy().into_owned()
+}
+
+impl Mesh {
+    /// Makes a mesh of sites among a, b, c and d.
+    pub fn new(options: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        shell(folder.path(), &format!("edgetrust federation init m --name Demo {options}"));
+        let hosts = folder.path().join("hosts");
+        let names: String = ["a", "b", "c", "d"]
+            .iter()
+            .zip(1..)
+            .map(|(site, number)| format!("10.99.0.{number} gateway.{site}.example ca.{site}.example\n"))
+            .collect();
+        std::fs::write(&hosts, format!("127.0.0.1 localhost\n{names}")).unwrap();
+        Self { folder, hosts, network: Network::new() }
+    }
+
+    /// Starts a machine with all that a site runs.
+    pub fn start(&mut self, name: &'static str) -> Site {
+        self.start_with(name, |_| ())
+    }
+
+    /// Starts a machine with all that a site runs, after a change of its files.
+    pub fn start_with(&mut self, name: &'static str, change: impl Fn(&Path)) -> Site {
+        let machine = Arc::new(self.network.machine(&self.hosts));
+        // A copy, as it is carried to the site: what changes in the folder of the mesh does not come here by itself.
+        shell(self.folder.path(), &format!("mkdir -p run && cp -r m/sites/{name} run/{name}"));
+        let folder = self.folder.path().join("run").join(name);
+        let password = self.folder.path().join("m/passwords").join(format!("site-{name}"));
+        change(&folder);
+        let ca = start_ca(&machine, &folder, &password);
+        let mut services = Vec::new();
+        let mut gateway = machine.command(&folder, env!("CARGO_BIN_EXE_edgetrust"));
+        let gateway = {
+            gateway.args(["run", "--config", "gateway.json", "--watch-interval", "100ms"]);
+            Running::start(gateway)
+        };
+        gateway.wait_for("the issued certificate is shown");
+        if folder.join("nats.conf").exists() {
+            // Its monitoring pages stand for the service that the feed leads to.
+            let mut nats = machine.command(&folder, &program("nats-server"));
+            nats.args(["-c", "nats.conf", "-m", "8081"]);
+            services.push(Running::start(nats));
+        }
+        Site { name, machine, folder, password, gateway, ca, _services: services }
+    }
+
+    pub fn federation(&self, command: &str) -> Output {
+        shell(self.folder.path(), &format!("edgetrust federation {command}"))
+    }
+}
+
 impl Site {
     pub fn stop_ca(&mut self) {
-        self.ca = None;
+        self.ca.stop();
     }
 
     pub fn start_ca(&mut self) {
-        self.ca = Some(start_ca(&self.machine, &self.folder, &self.password));
+        self.ca = start_ca(&self.machine, &self.folder, &self.password);
+    }
+
+    /// Starts the CA anew, by its files as they are now.
+    pub fn restart_ca(&mut self, password: &Path) {
+        self.ca.stop();
+        self.ca = start_ca(&self.machine, &self.folder, password);
     }
 
     /// Returns what the service behind a local port answers; nothing if there is none.
@@ -131,7 +146,7 @@ impl Site {
 }
 
 /// A client of NATS.
-pub struct Nats(Pipe);
+pub struct Nats(pub Pipe);
 
 impl Nats {
     /// Waits until the server has taken all before; returns the messages that came meanwhile.
@@ -185,7 +200,7 @@ impl Nats {
 #[test]
 #[ignore = "needs step-ca: tests/run"]
 fn three_sites_and_a_fourth() {
-    let mut mesh = Mesh::new(None);
+    let mut mesh = Mesh::new(IN_A_ROW);
     // In this order, by which the file of hosts numbers them.
     let (a, b, c) = (mesh.start("a"), mesh.start("b"), mesh.start("c"));
 
@@ -239,7 +254,7 @@ fn three_sites_and_a_fourth() {
 }
 
 /// Brings the signed mesh to one site. The files of the others stay as they were.
-fn deliver(mesh: &Mesh, to: &Site) {
+pub fn deliver(mesh: &Mesh, to: &Site) {
     let signed = mesh.folder.path().join("m/mesh.signed.json");
     let there = to.folder.join("mesh.signed.json");
     std::fs::copy(signed, to.folder.join("new")).unwrap();

@@ -14,19 +14,19 @@ use super::control::{SOME_KEY, Sites};
 use super::peers::{PATIENCE, Program};
 
 /// The error by which a server ends a connection.
-type End = std::io::Result<()>;
+pub type End = std::io::Result<()>;
 
 /// A connection of a client, after the handshake.
-type Stream = StreamOwned<ServerConnection, TcpStream>;
+pub type Stream = StreamOwned<ServerConnection, TcpStream>;
 
 /// A request that came.
-struct Asked {
+pub struct Asked {
     method: String,
     at: Instant,
 }
 
 /// Answers at the address of site c, with the key of its gateway, each request by `answer`. Returns the requests.
-fn serve(sites: &Sites, answer: impl Fn(&mut Stream, &str) -> End + Send + Sync + 'static) -> Receiver<Asked> {
+pub fn serve(sites: &Sites, answer: impl Fn(&mut Stream, &str) -> End + Send + Sync + 'static) -> Receiver<Asked> {
     let folder = sites.folder_of("c");
     let file = |name: &str| folder.join(format!("gateway.c.example.{name}"));
     let chain = CertificateDer::pem_file_iter(file("pem")).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
@@ -78,7 +78,7 @@ fn request(stream: &mut Stream) -> std::io::Result<String> {
     Ok(first.split(' ').next().unwrap_or_default().to_owned())
 }
 
-fn say(stream: &mut Stream, code: u16, body: &str) -> End {
+pub fn say(stream: &mut Stream, code: u16, body: &str) -> End {
     let length = match code {
         204 | 304 => String::new(),
         _ => format!("Content-Length: {}\r\n", body.len()),

@@ -49,7 +49,9 @@ impl Made {
     /// Issues a certificate for a name from the CA of a site, with its key, as `NAME.pem` and `NAME.key` in a folder.
     pub fn issue(&self, site: &str, name: &str, folder: &Path) {
         let issue = format!(
-            "openssl pkey -in {mesh}/sites/{site}/ca.key -passin file:{mesh}/passwords/site-{site} -out ca.key
+            "for password in {mesh}/passwords/site-{site} {mesh}/passwords/site-{site}.*; do
+                openssl pkey -in {mesh}/sites/{site}/ca.key -passin file:$password -out ca.key && break
+            done
             openssl ecparam -name prime256v1 -genkey -noout -out {name}.key && chmod 600 {name}.key
             openssl req -new -key {name}.key -subj /CN={name} -out own.csr
             echo subjectAltName=DNS:{name} > ext

@@ -326,7 +326,7 @@ fn a_folder_may_have_any_name() {
 }
 
 /// Kills a command as soon as `reached` holds of its folder, or at its end.
-fn kill_when(made: &Made, command: &str, reached: impl Fn(&Made) -> bool) {
+pub fn kill_when(made: &Made, command: &str, reached: impl Fn(&Made) -> bool) {
     let mut words: Vec<&str> = command.split(' ').collect();
     let folder = arg(&made.path);
     words.insert(1, &folder);

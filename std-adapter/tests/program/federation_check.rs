@@ -252,7 +252,7 @@ fn the_end_of_a_ca_is_told_before_and_after() {
     assert!(says(
         &report,
         "warnings",
-        &["the CA of site b (", " ends at ", "in 30 days: ", "certify the key of site b again"]
+        &["the CA of site b (", " ends at ", "in 30 days: ", "run edgetrust federation renew for site b"]
     ));
     let first = &report["expiries"][0];
     assert_eq!((&first["ends_soon"], &first["until"]), (&json!(true), &link(&report, "a", "b")["until"]));

@@ -39,12 +39,15 @@ pub(super) fn request(args: Request) -> Outcome {
 }
 
 pub(super) fn install(args: Install) -> Outcome {
-    let Installed { folder, root } = federation::install(&args.place.folder, &args.certificate, clock::now())?;
+    let Installed { folder, roots } = federation::install(&args.place.folder, &args.certificate, clock::now())?;
+    let roots: Vec<String> = roots.iter().map(ToString::to_string).collect();
     if args.place.json {
-        outln!("{:#}", json!({"folder": folder.display().to_string(), "root": root.to_string()}));
+        outln!("{:#}", json!({"folder": folder.display().to_string(), "roots": roots}));
     } else {
         outln!("{}: all that the site needs; its README.txt says what goes where", folder.display());
-        outln!("Ask the root's holder whether this is the root's key: {root}");
+        for root in roots {
+            outln!("Ask the root's holder whether this is the root's key: {root}");
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

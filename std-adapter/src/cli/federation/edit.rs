@@ -249,20 +249,15 @@ pub(super) fn signer(args: Signer) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn passwords<'a>(root: &'a Option<PathBuf>, signer: &'a SignerKey) -> Passwords<'a> {
+pub(super) fn passwords<'a>(root: &'a Option<PathBuf>, signer: &'a SignerKey) -> Passwords<'a> {
     Passwords { root: root.as_deref(), signer: signer.signer_passphrase_file.as_deref(), ask: &prompt::ask }
 }
 
 /// Makes a change and says what it means; without consent not one that cuts a site off.
-fn make(place: &Place, folder: &Folder, edit: Edit, consent: bool, passwords: &Passwords<'_>) -> Outcome {
+fn make(place: &Place, folder: &Folder, edit: Edit<'_>, consent: bool, passwords: &Passwords<'_>) -> Outcome {
     let changes = edit.changes.clone();
     if changes.is_empty() {
-        // An interrupted command may have left something to be done, and the mesh unsigned.
-        folder.settle()?;
-        let signed = match folder.signed(clock::now())? {
-            Signed::Outdated => federation::sign_if_possible(folder, passwords, clock::now())?,
-            Signed::By(_) | Signed::Refused(_) | Signed::Not => None,
-        };
+        let signed = settle(folder, passwords)?;
         report(place, &changes, signed.as_ref(), None);
         return Ok(ExitCode::SUCCESS);
     }
@@ -273,6 +268,15 @@ fn make(place: &Place, folder: &Folder, edit: Edit, consent: bool, passwords: &P
     let applied = edit.apply(folder, passwords, clock::now())?;
     report(place, &changes, Some(&applied), None);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Finishes what an interrupted command has left to be done, and signs the mesh if it waits for that.
+pub(super) fn settle(folder: &Folder, passwords: &Passwords<'_>) -> Result<Option<Applied>, String> {
+    folder.settle()?;
+    match folder.signed(clock::now())? {
+        Signed::Outdated => federation::sign_if_possible(folder, passwords, clock::now()),
+        Signed::By(_) | Signed::Refused(_) | Signed::Not => Ok(None),
+    }
 }
 
 fn report(place: &Place, changes: &[Change], applied: Option<&Applied>, refused: Option<&str>) {
@@ -298,6 +302,12 @@ fn report(place: &Place, changes: &[Change], applied: Option<&Applied>, refused:
         outln!("nothing to change");
         return;
     };
+    print(applied);
+    outln!("Now bring mesh.signed.json to the gateways.");
+}
+
+/// Prints what a change that was made has left, and whether the mesh is signed.
+pub(super) fn print(applied: &Applied) {
     for file in &applied.left {
         outln!("{}: was changed by hand, and is left as it is: give it the tunnels of the mesh", file.display());
     }
@@ -310,10 +320,9 @@ fn report(place: &Place, changes: &[Change], applied: Option<&Applied>, refused:
             outln!("sequence {}, NOT SIGNED: run edgetrust federation sign-mesh", applied.sequence);
         }
     }
-    outln!("Now bring mesh.signed.json to the gateways.");
 }
 
 /// Returns the files that were left alone. A path need not be text.
-fn left(applied: &Applied) -> Vec<String> {
+pub(super) fn left(applied: &Applied) -> Vec<String> {
     applied.left.iter().map(|file| file.display().to_string()).collect()
 }

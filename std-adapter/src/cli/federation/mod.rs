@@ -3,11 +3,15 @@
 mod ceremony;
 mod check;
 mod edit;
+mod gather;
 mod init;
 mod matrix;
 mod options;
 mod prompt;
+mod renew;
+mod rollover;
 mod show;
+mod steps;
 
 use super::Outcome;
 
@@ -43,6 +47,10 @@ enum Command {
     SignMesh(edit::SignMesh),
     /// Issue a signer of the next generation, which retires the one before; opens the root's key
     Signer(edit::Signer),
+    /// Give the CA of a site a new key, step by step; nobody is cut off
+    Renew(renew::Args),
+    /// Give the mesh a new root, step by step; nobody is cut off
+    Rollover(rollover::Args),
     /// Show certificates with their ends, links and denials
     Show(show::Args),
     /// Judge who reaches whom and until when, by what the gateways would do: offline, and without any key
@@ -63,6 +71,8 @@ pub(crate) fn run(args: Args) -> Outcome {
         Command::Allow(args) => edit::allow(args),
         Command::SignMesh(args) => edit::sign_mesh(args),
         Command::Signer(args) => edit::signer(args),
+        Command::Renew(args) => renew::run(args),
+        Command::Rollover(args) => rollover::run(args),
         Command::Show(args) => show::run(args),
         Command::Check(args) => check::run(args),
     }

@@ -32,7 +32,8 @@ fn print(tree: &Tree) {
     };
     outln!("{}: sequence {}, {signed}, can be taken until {}", tree.mesh, tree.sequence, tree.not_after);
     for root in &tree.roots {
-        outln!("root {}", authority(root));
+        let by = root.issuer.as_ref().map(|issuer| format!(", certified by {issuer}")).unwrap_or_default();
+        outln!("root {}{by}", authority(root));
     }
     if let Some(signer) = &tree.signer {
         outln!("  signer of generation {}, ends {}, {}", signer.generation, signer.not_after, signer.key);

@@ -8,7 +8,7 @@ mod handshake;
 mod planned;
 mod reasons;
 mod report;
-mod stored;
+pub(super) mod stored;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -12,19 +12,20 @@ use super::report::Level;
 use crate::acme::{Purposes, Settings};
 use crate::clock;
 use crate::gateway::{CredentialProvider, Watched};
+use crate::pem::CaFiles;
 use crate::store::Home;
 use crate::tls::{Credential, LiveCredential};
 
 /// The provider of stored certificates: it reads, and takes no home.
 #[derive(Debug)]
-pub(super) struct Stored<'a> {
+pub(in crate::cli) struct Stored<'a> {
     runtime: &'a tokio::runtime::Runtime,
     /// Findings about the stored certificates.
     pub(super) said: Vec<(Level, String)>,
 }
 
 impl<'a> Stored<'a> {
-    pub(super) fn new(runtime: &'a tokio::runtime::Runtime) -> Self {
+    pub(in crate::cli) fn new(runtime: &'a tokio::runtime::Runtime) -> Self {
         Self { runtime, said: Vec::new() }
     }
 
@@ -48,7 +49,8 @@ impl CredentialProvider for Stored<'_> {
         _: &mut Watched,
     ) -> Result<Credential, Box<dyn Error + Send + Sync>> {
         let purposes = Purposes { server: purpose == Purpose::ServerAuth, client: purpose == Purpose::ClientAuth };
-        let settings = Settings::read(acme, purposes, Vec::new(), |_| {})?;
+        // Its roots do not matter: nothing is ordered.
+        let settings = Settings::read(acme, purposes, Vec::new(), &CaFiles::default(), |_| {})?;
         let home = &settings.home;
         let kept = self.kept(home).unwrap_or_else(|error| {
             self.said.push((Level::Error, error.to_string()));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::federation::folder::{SIGNED, SITES};
+use crate::federation::layout::{SIGNED, SITES};
 use crate::federation::mesh::{Mesh, Site};
 use crate::federation::place::look;
 use crate::federation::site::{GATEWAY, Next, Tunnels, next};

@@ -55,13 +55,18 @@ pub(super) fn expiries(
         remedy,
     };
     let roots = index.roots.iter().filter_map(|root| Certificate::from_der(root).ok()).map(|root| {
-        let remedy = "the root's holder has to make the next one, while all gateways hold this one".to_owned();
-        expiry(format!("the root {}", root.subject()), root.validity().not_after, remedy)
+        let end = root.validity().not_after;
+        if root.subject() != root.issuer() {
+            let remedy = "whoever holds the other root alone has to hold this one until then".to_owned();
+            return expiry(format!("the certificate of the root {} by {}", root.subject(), root.issuer()), end, remedy);
+        }
+        let remedy = "the root's holder has to run edgetrust federation rollover, while all gateways hold this one";
+        expiry(format!("the root {}", root.subject()), end, remedy.to_owned())
     });
     let issuers = index.sites.iter().flat_map(|site| site.issuers.iter().map(|issuer| (site.name, issuer)));
     let sites = issuers.filter_map(|(site, issuer)| {
         let ca = Issuer::parsed(issuer)?;
-        let remedy = format!("the root's holder has to certify the key of site {site} again");
+        let remedy = format!("the root's holder has to run edgetrust federation renew for site {site}");
         Some(expiry(format!("the CA of site {site} ({})", ca.subject()), ca.validity().not_after, remedy))
     });
     let signer = signer.map(|(signer, end)| {

@@ -8,8 +8,8 @@ use edgetrust_core::mesh::{EncodedCertificate, MAX_CERTIFICATE, Mesh, SiteIssuer
 use edgetrust_core::path::DeniedKey;
 use edgetrust_core::x509::KeyHash;
 
-use crate::federation::certificate::key_hash;
-use crate::federation::folder::{SITES, first_certificate};
+use crate::federation::certificate::{first_certificate, key_hash};
+use crate::federation::layout::SITES;
 use crate::federation::mesh::EVERY;
 
 /// A mesh, by the numbers of its sites and services. Both are in the order of their names.

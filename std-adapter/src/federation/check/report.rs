@@ -18,6 +18,7 @@ use super::links::{Known, Link};
 use super::paths::{Judged, Leaf, Material};
 use super::reasons;
 use crate::federation::folder;
+use crate::federation::layout::MESH;
 use crate::federation::mesh;
 use crate::federation::tree;
 
@@ -48,7 +49,7 @@ pub(crate) struct Report {
 /// Fails if there is no mesh in the folder or a file cannot be read.
 pub(crate) fn check(path: &Path, min_left: Duration, now: UnixTime) -> Result<Report, String> {
     let (edited, text) = folder::mesh(path)?;
-    let file = path.join(folder::MESH);
+    let file = path.join(MESH);
     let mesh = Mesh::parse(&text).map_err(|error| format!("{}: {error}", file.display()))?;
     let signed = folder::signed(path, now)?;
     let signer = tree::signer(path)?;

@@ -15,6 +15,7 @@ use gateway_json::gateway_json;
 use names::Names;
 
 pub(super) use gateway_json::{Next, RESERVED, Tunnels, client_name, next};
+pub(super) use names::port;
 
 /// A gateway's configuration, which follows from the mesh, and which people change.
 pub(super) const GATEWAY: &str = "gateway.json";

@@ -1,6 +1,6 @@
 //! The names and ports that the files of a site have in common.
 
-use crate::federation::mesh::{Mesh, Site};
+use crate::federation::mesh::{Gateway, Mesh, Site};
 
 /// The port of a site's CA.
 pub(super) const CA_PORT: u16 = 9000;
@@ -33,12 +33,13 @@ impl<'a> Names<'a> {
 pub(super) fn ports(mesh: &Mesh, site: &Site, mut services: Vec<String>) -> Vec<(String, u16)> {
     services.sort();
     services.dedup();
-    services.into_iter().map(|service| (service.clone(), port(mesh, site, &service))).collect()
+    let first = site.gateways.first();
+    services.into_iter().map(|service| (service.clone(), port(mesh, first, &service))).collect()
 }
 
-/// Returns the port of a service at a site's first gateway.
-fn port(mesh: &Mesh, site: &Site, service: &str) -> u16 {
-    let own = site.gateways.first().and_then(|gateway| gateway.ports.as_ref()?.get(service).copied());
+/// Returns the port of a service at a gateway.
+pub(in crate::federation) fn port(mesh: &Mesh, gateway: Option<&Gateway>, service: &str) -> u16 {
+    let own = gateway.and_then(|gateway| gateway.ports.as_ref()?.get(service).copied());
     let common = mesh.services.iter().find(|known| known.name == service).map(|known| known.port);
     own.or(common).unwrap_or_default()
 }

@@ -101,7 +101,8 @@ pub(super) fn readme(names: &Names<'_>, ports: &[(String, u16)]) -> String {
 =====
 
 This folder holds all that the site needs. ca.key is encrypted. Its password is passwords/site-{site} of the folder in
-which the mesh was made: carry it by another way than this folder, and delete it there.
+which the mesh was made, or after a renewal the one that the command has named: carry it by another way than this
+folder, and delete it there.
 
 Files
   step-ca's machine    ca.json, ca.pem, ca.key, root.pem     to /etc/step-ca/, owned by the user step-ca

@@ -20,6 +20,7 @@ mod continued;
 mod continuing;
 mod dialer;
 mod dialers;
+mod inquiry;
 mod requests;
 mod server;
 mod state;
@@ -29,4 +30,5 @@ pub(super) use dialers::Dialers;
 pub(super) use server::serve;
 pub(super) use state::{ControlPlan, Dial, ServedMesh};
 
+pub(crate) use inquiry::{Answered, ask};
 pub(crate) use state::PreparedControl;
