@@ -6,6 +6,7 @@ pub mod chains;
 pub mod conformance;
 pub mod forge;
 pub mod log_calls;
+pub mod mesh_simulation;
 pub mod modules;
 pub mod powercut;
 pub mod random;

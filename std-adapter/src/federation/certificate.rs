@@ -122,7 +122,7 @@ impl Root {
     }
 
     /// Signs, and checks that the certificate names this root as peers compare it.
-    fn issue(
+    pub(super) fn issue(
         &self,
         mut params: CertificateParams,
         key: &impl PublicKeyData,
@@ -193,7 +193,12 @@ fn authority(organization: &str, name: &str, below: u8) -> Result<CertificatePar
 }
 
 /// Sets the dates; a certificate does not outlive its issuer's.
-fn valid(params: &mut CertificateParams, now: UnixTime, life: u64, parent: Option<UnixTime>) -> Result<(), String> {
+pub(super) fn valid(
+    params: &mut CertificateParams,
+    now: UnixTime,
+    life: u64,
+    parent: Option<UnixTime>,
+) -> Result<(), String> {
     let end = now.as_secs().saturating_add(life);
     let end = parent.map_or(end, |parent| end.min(parent.as_secs()));
     let begin = now.as_secs().saturating_sub(BACKDATED);

@@ -11,12 +11,15 @@
 //! Both answer with the edition in force as `ETag` (RFC 9110 section 8.8.3).
 
 mod allowance;
+mod answers;
 mod body;
 mod callers;
 mod channel;
 mod close_reason;
 mod dialer;
 mod dialers;
+mod exchange;
+mod retry;
 mod server;
 mod state;
 
@@ -26,3 +29,11 @@ pub(super) use server::serve;
 pub(super) use state::{ControlPlan, Dial, ServedMesh};
 
 pub(crate) use state::PreparedControl;
+
+// What decides without sockets, for the simulation too.
+pub use answers::{HOLD, Terms, of_offer, waits};
+pub use callers::{Caller, CallerError, CallerPermit, Callers, OfferPermit};
+pub use close_reason::CloseReason;
+pub use exchange::{Exchange, GET_PATIENCE, Got, PAUSE, PUT_PATIENCE, Step};
+pub use retry::Retry;
+pub use state::ControlState;

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
+use super::answers::{self, HOLD, Terms};
 use super::body;
 use super::callers::{Caller, CallerError, CallerPermit};
 use super::channel::Control;
@@ -32,15 +33,6 @@ use crate::tls::{Admission, ServerStream};
 const MAX_HEAD: usize = 8 * 1024;
 /// The time for the head of a request, and for its body.
 const ARRIVAL: Duration = Duration::from_secs(20);
-/// The longest wait for another mesh: whoever waits learns within a minute that the network has gone.
-pub(super) const HOLD: Duration = Duration::from_secs(45);
-/// The time after which a connection ends at the next answer: of a gateway, whose handshake shows its present
-/// certificate then, and of a stranger.
-const LIFETIME: Duration = Duration::from_secs(3600);
-const LIFETIME_OF_STRANGERS: Duration = Duration::from_secs(30);
-/// The most requests of one connection.
-const MAX_REQUESTS: u32 = 1024;
-const MAX_REQUESTS_OF_STRANGERS: u32 = 8;
 
 /// The only resource.
 pub(super) const MESH: &str = "/mesh";
@@ -64,10 +56,7 @@ pub(in crate::gateway) async fn serve(
     };
     drop(state);
     let permit = control.callers.permit(&caller);
-    let (lifetime, requests) = match caller.is_stranger() {
-        true => (LIFETIME_OF_STRANGERS, MAX_REQUESTS_OF_STRANGERS),
-        false => (LIFETIME, MAX_REQUESTS),
-    };
+    let Terms { lifetime, requests } = Terms::of(&caller);
     let connection = Connection {
         control,
         chain,
@@ -195,7 +184,7 @@ impl Connection<'_> {
     async fn get(&self, request: &Request<Incoming>, state: &ControlState) -> Answer {
         let known = request.headers().get(IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());
         let whole = |mesh: &ServedMesh| Answer::of(StatusCode::OK, Bytes::copy_from_slice(mesh.text.as_bytes()));
-        if known != Some(&state.served.tag()) {
+        if !answers::waits(state, known) {
             return whole(&state.served);
         }
         let mut now = self.control.in_force.subscribe();
@@ -219,11 +208,9 @@ impl Connection<'_> {
     /// Takes an offer.
     async fn put(&self, request: Request<Incoming>, state: &ControlState, caller: &Caller) -> Answer {
         let busy = |text: &str| Answer::text(StatusCode::TOO_MANY_REQUESTS, text);
-        if !self.permit.may_offer(Instant::now()) {
-            return busy("an offer a second");
-        }
-        let Some(_permit) = self.control.callers.offer_permit(&self.permit) else {
-            return busy("another offer arrives");
+        let _permit = match self.control.callers.offer_permit(&self.permit, Instant::now()) {
+            Ok(permit) => permit,
+            Err(reason) => return busy(reason),
         };
         let text = match timeout(ARRIVAL, body::read(request.into_body(), MAX_SIGNED_MESH)).await {
             Err(_) => return Answer::text(StatusCode::REQUEST_TIMEOUT, "the body did not arrive"),
@@ -231,18 +218,20 @@ impl Connection<'_> {
             Ok(Ok(text)) => text,
         };
         let (remote, peer) = (&self.remote, &self.peer);
-        match self.control.judge(state, text).await {
+        let judged = self.control.judge(state, text).await;
+        let code = answers::of_offer(&judged);
+        match judged {
             Ok(Offered::Taken(edition)) => {
                 info!(%remote, %peer, "control: another mesh was brought: {edition}");
-                Answer::of(StatusCode::NO_CONTENT, Bytes::new())
+                Answer::of(code, Bytes::new())
             }
-            Ok(Offered::Conflict(_) | Offered::InForce) => Answer::of(StatusCode::NO_CONTENT, Bytes::new()),
+            Ok(Offered::Conflict(_) | Offered::InForce) => Answer::of(code, Bytes::new()),
             // A stranger hears nothing of the mesh in force.
-            Ok(Offered::Older(_)) if caller.is_stranger() => Answer::text(StatusCode::CONFLICT, "older"),
-            Ok(Offered::Older(reason)) => Answer::text(StatusCode::CONFLICT, reason),
+            Ok(Offered::Older(_)) if caller.is_stranger() => Answer::text(code, "older"),
+            Ok(Offered::Older(reason)) => Answer::text(code, reason),
             Err(reason) => {
                 warn!(%remote, %peer, "control: the mesh that was brought is refused: {reason}");
-                Answer::text(StatusCode::UNPROCESSABLE_ENTITY, reason)
+                Answer::text(code, reason)
             }
         }
     }
