@@ -12,5 +12,6 @@ pub mod powercut;
 pub mod random;
 pub mod repository;
 pub mod simulation;
+pub mod soak;
 pub mod verdicts;
 pub mod work;

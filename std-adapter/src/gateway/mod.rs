@@ -48,7 +48,7 @@ pub(crate) use control::PreparedControl;
 /// What decides on the control channel without sockets.
 pub mod channel {
     pub use super::control::{
-        Caller, CallerError, CallerPermit, Callers, CloseReason, ControlState, Exchange, GET_PATIENCE, Got, HOLD,
+        Caller, CallerError, CallerPermit, Callers, CloseReason, ControlState, Dialogue, GET_PATIENCE, Got, HOLD,
         OfferPermit, PAUSE, PUT_PATIENCE, Retry, Step, Terms, of_offer, waits,
     };
 }

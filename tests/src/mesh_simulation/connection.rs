@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use edgetrust::program::mesh::{CallerPermit, Exchange, OfferPermit, Terms};
+use edgetrust::program::mesh::{CallerPermit, Dialogue, OfferPermit, Terms};
 
 use super::Millis;
 use super::editions::HeldNumber;
@@ -22,7 +22,7 @@ pub struct Connection {
     pub dialer: usize,
     pub to: usize,
     /// The dialler's side: real.
-    pub exchange: Exchange,
+    pub dialogue: Dialogue,
     pub client_open: bool,
     /// True if the other end is known to have closed: the next request fails.
     pub closing: bool,

@@ -20,7 +20,7 @@ impl World {
             return self.close(number, &gone());
         }
         let now = self.zero + Duration::from_millis(self.now);
-        connection.exchange.sent(now);
+        connection.dialogue.sent(now);
         connection.request += 1;
         (connection.last, connection.asked, connection.pending) = (request, self.now, true);
         let (from, asked) = (connection.from, connection.request);
@@ -131,7 +131,7 @@ impl World {
             return;
         }
         let Some(connection) = self.connections.get_mut(&number).filter(|it| it.client_open) else { return };
-        match connection.exchange.judged(verdict) {
+        match connection.dialogue.judged(verdict) {
             Ok(step) => self.step(number, step),
             Err(reason) => self.close(number, &reason),
         }
@@ -173,12 +173,12 @@ impl World {
         let code = StatusCode::from_u16(code).expect("a code");
         let (from, edition) = (connection.from, self.editions.held(connection.in_force).edition());
         if connection.last == Request::Put {
-            return match connection.exchange.brought(edition, code, b"") {
+            return match connection.dialogue.brought(edition, code, b"") {
                 Ok(()) => self.step(number, Step::Ask),
                 Err(reason) => self.close(number, &reason),
             };
         }
-        match (connection.exchange.answered(code, took), text) {
+        match (connection.dialogue.answered(code, took), text) {
             (Ok(Got::Nothing(step)), _) => self.step(number, step),
             (Ok(Got::Mesh), Some(text)) => self.judge(from, text, number, false),
             (Ok(Got::Mesh), None) => {}
@@ -188,13 +188,13 @@ impl World {
 
     fn step(&mut self, number: Number, step: Step) {
         let connection = &self.connections[&number];
-        let next = self.since_zero(connection.exchange.next()).max(self.now);
+        let next = self.since_zero(connection.dialogue.next()).max(self.now);
         match step {
             Step::Ask => self.at(next, Event::Send(number, Request::Get)),
             Step::Pause => self.at(next.max(self.now + millis(PAUSE)), Event::Send(number, Request::Get)),
             Step::Bring(asked) => {
                 let edition = self.editions.held(connection.in_force).edition();
-                match connection.exchange.may_bring(edition, asked) {
+                match connection.dialogue.may_bring(edition, asked) {
                     Ok(()) => self.at(next, Event::Send(number, Request::Put)),
                     Err(reason) => self.close(number, &reason),
                 }

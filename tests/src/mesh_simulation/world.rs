@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::io;
 use std::time::Duration;
 
-use edgetrust::program::mesh::{Caller, CloseReason, Exchange, GET_PATIENCE, Instant, Retry, StatusCode, Terms};
+use edgetrust::program::mesh::{Caller, CloseReason, Dialogue, GET_PATIENCE, Instant, Retry, StatusCode, Terms};
 use edgetrust_core::config::GatewayLimits;
 use edgetrust_core::x509::KeyHash;
 
@@ -310,7 +310,7 @@ impl World {
             from: site,
             dialer,
             to,
-            exchange: Exchange::new(self.instant()),
+            dialogue: Dialogue::new(self.instant()),
             client_open: true,
             closing: false,
             request: 0,
@@ -346,8 +346,8 @@ impl World {
         let now = self.instant();
         let it = &mut self.gateways[site].dialers[dialer];
         let number = it.connection.take();
-        let exchange = number.and_then(|number| self.connections.get(&number)).map(|it| &it.exchange);
-        let wait = it.retry.ended(reason, exchange, now).wait;
+        let dialogue = number.and_then(|number| self.connections.get(&number)).map(|it| &it.dialogue);
+        let wait = it.retry.ended(reason, dialogue, now).wait;
         if let Some(number) = number {
             self.leave(number, true);
         }

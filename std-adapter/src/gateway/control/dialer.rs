@@ -21,7 +21,7 @@ use super::allowance::{Allowance, Allowed};
 use super::body;
 use super::channel::Control;
 use super::close_reason::CloseReason;
-use super::exchange::{ARRIVAL, Exchange, GET_PATIENCE, Got, PAUSE, PUT_PATIENCE, Step};
+use super::dialogue::{ARRIVAL, Dialogue, GET_PATIENCE, Got, PAUSE, PUT_PATIENCE, Step};
 use super::retry::{Ended, Notice, Retry};
 use super::server::MESH;
 use super::state::{ControlState, Dial};
@@ -34,10 +34,10 @@ pub(super) async fn keep(dial: Dial<TlsClient>, control: Arc<Control>, number: u
     sleep(Retry::first_wait(number)).await;
     let mut retry = Retry::default();
     loop {
-        let mut exchange = None;
-        let Err(ended) = connect(&dial, &control, patience, &mut exchange).await else { return };
+        let mut dialogue = None;
+        let Err(ended) = connect(&dial, &control, patience, &mut dialogue).await else { return };
         let (tunnel, address, reason) = (&dial.tunnel, &dial.address, ended.to_string());
-        let Ended { notice, wait } = retry.ended(&ended, exchange.as_ref(), Instant::now());
+        let Ended { notice, wait } = retry.ended(&ended, dialogue.as_ref(), Instant::now());
         match (notice, &ended) {
             (Notice::Info, _) => info!(%tunnel, %address, "control: {reason}"),
             (Notice::Debug, _) => debug!(%tunnel, %address, "control: {reason}"),
@@ -58,7 +58,7 @@ async fn connect(
     dial: &Dial<TlsClient>,
     control: &Control,
     patience: Duration,
-    exchange: &mut Option<Exchange>,
+    dialogue: &mut Option<Dialogue>,
 ) -> Result<(), CloseReason> {
     let connected = async {
         let socket = target::connect(&dial.address, target::share_of(patience)).await.map_err(CloseReason::Target)?;
@@ -70,56 +70,56 @@ async fn connect(
     if !speaks_control(stream.get_ref().1) {
         return Err(CloseReason::Unknown);
     }
-    let exchange = exchange.insert(Exchange::new(Instant::now()));
+    let dialogue = dialogue.insert(Dialogue::new(Instant::now()));
     let allowance = Allowance::new();
     let stream = TokioIo::new(Allowed::new(stream, allowance.clone()));
     let (sender, connection) = handshake(stream).await.map_err(CloseReason::Http)?;
     let mut connection = Box::pin(connection);
     let host = dial.server_name.to_str().into_owned();
-    let mut requests = Requests { sender, allowance, control, dial, host, exchange };
-    let mut requests = std::pin::pin!(requests.run());
+    let mut exchange = Exchange { sender, allowance, control, dial, host, dialogue };
+    let mut exchange = std::pin::pin!(exchange.run());
     let ended = tokio::select! {
-        ended = requests.as_mut() => return ended,
+        ended = exchange.as_mut() => return ended,
         ended = connection.as_mut() => ended,
     };
-    // While it is there, the requests would wait for it.
+    // While it is there, the exchange would wait for it.
     drop(connection);
     match ended {
         Err(error) => Err(CloseReason::Http(error)),
         // The rest of the last answer may still be there to be read.
-        Ok(()) => requests.await,
+        Ok(()) => exchange.await,
     }
 }
 
 /// The requests and answers of one connection.
-struct Requests<'a> {
+struct Exchange<'a> {
     sender: SendRequest<Full<Bytes>>,
     allowance: Allowance,
     control: &'a Control,
     dial: &'a Dial<TlsClient>,
     host: String,
-    exchange: &'a mut Exchange,
+    dialogue: &'a mut Dialogue,
 }
 
-impl Requests<'_> {
+impl Exchange<'_> {
     /// Asks for the other side's mesh again and again. Returns if the control channel is switched off.
     async fn run(&mut self) -> Result<(), CloseReason> {
         let (tunnel, address) = (&self.dial.tunnel, &self.dial.address);
         loop {
-            sleep_until(self.exchange.next()).await;
+            sleep_until(self.dialogue.next()).await;
             let Some(state) = self.control.state() else { return Ok(()) };
             let get = Request::builder().method(Method::GET).uri(MESH).header(HOST, &self.host);
             let get = get.header(IF_NONE_MATCH, state.served.tag()).body(Full::default());
             let since = Instant::now();
             let response = self.ask(get, GET_PATIENCE).await?;
-            let step = match self.exchange.answered(response.status(), since.elapsed())? {
+            let step = match self.dialogue.answered(response.status(), since.elapsed())? {
                 Got::Nothing(step) => step,
                 Got::Mesh => {
                     let judged = self.control.judge(&state, whole(response).await?).await;
                     if let Ok(Offered::Taken(edition)) = &judged {
                         info!(%tunnel, %address, "control: another mesh was fetched: {edition}");
                     }
-                    self.exchange.judged(judged)?
+                    self.dialogue.judged(judged)?
                 }
             };
             match step {
@@ -133,14 +133,14 @@ impl Requests<'_> {
     /// Brings the mesh in force after an answer that asks for it, once.
     async fn bring(&mut self, state: &ControlState, asked: StatusCode) -> Result<(), CloseReason> {
         let edition = state.served.edition;
-        self.exchange.may_bring(edition, asked)?;
+        self.dialogue.may_bring(edition, asked)?;
         let put = Request::builder().method(Method::PUT).uri(MESH).header(HOST, &self.host);
         let put = put.header(CONTENT_TYPE, "application/jose+json");
         let put = put.body(Full::new(Bytes::copy_from_slice(state.served.text.as_bytes())));
         let response = self.ask(put, PUT_PATIENCE).await?;
         let code = response.status();
         let reason = if code == StatusCode::UNPROCESSABLE_ENTITY { whole(response).await? } else { Vec::new() };
-        self.exchange.brought(edition, code, &reason)?;
+        self.dialogue.brought(edition, code, &reason)?;
         if code == StatusCode::NO_CONTENT {
             let (tunnel, address) = (&self.dial.tunnel, &self.dial.address);
             debug!(%tunnel, %address, "control: brought the mesh");
@@ -155,8 +155,8 @@ impl Requests<'_> {
         patience: Duration,
     ) -> Result<Response<Incoming>, CloseReason> {
         let request = request.map_err(CloseReason::Request)?;
-        sleep_until(self.exchange.next()).await;
-        self.exchange.sent(Instant::now());
+        sleep_until(self.dialogue.next()).await;
+        self.dialogue.sent(Instant::now());
         self.allowance.renew();
         let asked = async {
             self.sender.ready().await?;

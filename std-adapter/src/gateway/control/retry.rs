@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::close_reason::CloseReason;
-use super::exchange::Exchange;
+use super::dialogue::Dialogue;
 
 /// The waits after a failure, which double from the first to the last.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -52,10 +52,10 @@ impl Retry {
         APART.saturating_mul(number)
     }
 
-    /// Takes the end of a connection; `exchange` is none where the other side has not agreed to speak.
-    pub fn ended(&mut self, ended: &CloseReason, exchange: Option<&Exchange>, now: Instant) -> Ended {
-        let waited = exchange.is_some_and(Exchange::has_waited);
-        let lasted = exchange.is_some_and(|exchange| now.saturating_duration_since(exchange.since()) >= GOOD);
+    /// Takes the end of a connection; `dialogue` is none where the other side has not agreed to speak.
+    pub fn ended(&mut self, ended: &CloseReason, dialogue: Option<&Dialogue>, now: Instant) -> Ended {
+        let waited = dialogue.is_some_and(Dialogue::has_waited);
+        let lasted = dialogue.is_some_and(|dialogue| now.saturating_duration_since(dialogue.since()) >= GOOD);
         let good = (waited || lasted) && !ended.is_fault();
         if waited || good {
             self.failures = 0;
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_good_connection_begins_the_waits_anew_and_a_fault_does_not() {
         let (mut retry, now) = (Retry::default(), Instant::now());
-        let good = Exchange::new(now);
+        let good = Dialogue::new(now);
         let later = now + GOOD;
         let silent = || CloseReason::Silent(Duration::ZERO);
         let waits: Vec<_> = (0..3).map(|_| retry.ended(&silent(), None, now).wait.as_secs()).collect();

@@ -25,7 +25,7 @@ const AT_ONCE: Duration = Duration::from_secs(HOLD.as_secs() / 2);
 
 /// The progress of one connection.
 #[derive(Debug)]
-pub struct Exchange {
+pub struct Dialogue {
     since: Instant,
     /// The time before which no other request is sent.
     next: Instant,
@@ -57,7 +57,7 @@ pub enum Step {
     Bring(StatusCode),
 }
 
-impl Exchange {
+impl Dialogue {
     /// Begins when the other side has agreed to speak.
     pub fn new(now: Instant) -> Self {
         Self { since: now, next: now, waited: false, was_known: false, brought: None }
