@@ -126,9 +126,11 @@ impl Ledger {
         self.entries().counts
     }
 
-    /// Returns what should not have happened.
+    /// Returns what should not have happened, each once.
     pub fn violations(&self) -> Vec<String> {
-        self.entries().violations.clone()
+        let mut all = self.entries().violations.clone();
+        all.dedup();
+        all
     }
 
     /// Ends the traffic.

@@ -50,6 +50,8 @@ struct Run {
     gateways: Arc<Mutex<Vec<Gateway>>>,
     lines: Vec<Proxy>,
     ledger: Arc<Ledger>,
+    /// The start of the traffic, from which on faults are timed.
+    begun: Option<Instant>,
 }
 
 /// What is to be undone at the end of a fault.
@@ -84,13 +86,14 @@ pub fn run(options: &Options, folder: &Path) -> Result<Summary, String> {
     let line = |site| Proxy::start(sites.line(site), sites.gateway(site)).map_err(|error| error.to_string());
     let lines = (0..LINKS).map(line).collect::<Result<Vec<_>, _>>()?;
     let gateways = (0..SITES.len()).map(|site| Gateway::new(&sites.of(site), sites.pages[site])).collect();
-    let mut run = Run { sites, gateways: Arc::new(Mutex::new(gateways)), lines, ledger };
+    let mut run = Run { sites, gateways: Arc::new(Mutex::new(gateways)), lines, ledger, begun: None };
     let faults = plan(options.seed, options.length);
-    let begun = Instant::now();
     let ended = run.all(options, &faults);
     run.ledger.finish();
-    let at = begun.elapsed().as_secs_f64();
-    ended.map_err(|error| format!("after {at:.1} s: {error}"))
+    let at = run
+        .begun
+        .map_or_else(|| "before the traffic".to_owned(), |begun| format!("at {:.1} s", begun.elapsed().as_secs_f64()));
+    ended.map_err(|error| format!("{at}: {error}"))
 }
 
 impl Run {
@@ -190,7 +193,8 @@ impl Run {
 
     /// Makes all faults at their times, and undoes each at its end.
     fn go(&mut self, options: &Options, faults: &[Planned]) -> Result<(), String> {
-        let (begun, mut next, mut undo) = (Instant::now(), faults.iter().peekable(), Vec::<(Duration, Undo)>::new());
+        let begun = *self.begun.insert(Instant::now());
+        let (mut next, mut undo) = (faults.iter().peekable(), Vec::<(Duration, Undo)>::new());
         let (mut knock, mut minute) = (Duration::ZERO, Duration::from_secs(60));
         while begun.elapsed() < options.length {
             let now = begun.elapsed();
@@ -219,10 +223,10 @@ impl Run {
     fn knock(&self) {
         let (sites, ledger) = (self.sites.clone(), self.ledger.clone());
         thread::spawn(move || {
-            for at in 0..SITES.len() {
+            for (at, site) in SITES.iter().enumerate() {
                 let others = [sites.knocks(target(at), at, "intruder"), sites.stranger_knocks(at, "intruder")];
                 if others.contains(&true) {
-                    ledger.violation(format!("somebody without a link is heard at {}", SITES[at]));
+                    ledger.violation(format!("somebody without a link is heard at {site}"));
                 }
                 ledger.count(|counts| counts.intruders += 2);
             }

@@ -1,6 +1,6 @@
 //! Numbered traffic: services that echo and look at each message, and clients that look at each echo.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
@@ -75,6 +75,10 @@ pub fn sessions(link: usize, address: SocketAddr, long: bool, mut random: Random
             let mut opened = false;
             match session(link, address, lasts, &mut random, &ledger, &mut opened) {
                 Ok(()) => ledger.count(|counts| counts.sessions += 1),
+                // Nothing excuses what is lost, doubled or out of order.
+                Err(error) if error.kind() == ErrorKind::InvalidData => {
+                    ledger.violation(format!("link {link}: {error}"));
+                }
                 Err(error) => {
                     ledger.failed(link, opened, &error.to_string());
                     thread::sleep(Duration::from_millis(200));
@@ -119,14 +123,18 @@ fn session(
 }
 
 /// Reads a line, which is to be this one; nothing is the end.
+///
+/// # Errors
+/// Another whole line is invalid data; part of one is the end of the session.
 fn expect(echoes: &mut BufReader<&TcpStream>, expected: &str) -> std::io::Result<()> {
     let mut line = String::new();
     echoes.read_line(&mut line)?;
     if line == expected {
         return Ok(());
     }
+    let kind = if line.ends_with('\n') { ErrorKind::InvalidData } else { ErrorKind::UnexpectedEof };
     let shown = |text: &str| text.chars().take(20).collect::<String>();
-    Err(std::io::Error::other(format!("found echo {:?}, expected {:?}", shown(&line), shown(expected))))
+    Err(std::io::Error::new(kind, format!("found echo {:?}, expected {:?}", shown(&line), shown(expected))))
 }
 
 /// Opens connections to a tunnel and keeps them until the value is dropped.
