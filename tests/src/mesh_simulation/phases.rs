@@ -25,8 +25,8 @@ pub struct Options {
     pub listed: Listed,
     /// The bandwidth from each site, in megabits a second.
     pub mbit: u64,
-    /// The seed that replays the run. Keys and certificates are new in each run, and nothing depends on them but which of
-    /// two meshes of one sequence wins.
+    /// The seed that replays the run. Keys and certificates are new in each run: on them depend which of two meshes of one
+    /// sequence wins, and a few octets of the file's size.
     pub seed: u64,
 }
 
