@@ -58,6 +58,8 @@ mod gateway;
 mod ops;
 pub mod pem;
 #[cfg(feature = "cli")]
+mod rehearsal;
+#[cfg(feature = "cli")]
 mod store;
 pub mod tls;
 
@@ -72,4 +74,15 @@ pub mod program {
     pub use crate::cli::run as main;
     /// The slots in files. Tests write records into them as other versions or a loss of power leave them.
     pub use crate::store::FileMedium;
+
+    /// The decisions of a mesh's gateways, without sockets, and meshes of any size to try them with.
+    pub mod mesh {
+        pub use hyper::StatusCode;
+        pub use tokio::time::Instant;
+
+        pub use crate::federation::{Checked, Fleet, Leaf, Listed};
+        pub use crate::gateway::Offered;
+        pub use crate::gateway::channel::*;
+        pub use crate::rehearsal::{Held, control, key_of};
+    }
 }

@@ -37,6 +37,8 @@ const ADAPTER: &[(&str, &[&str])] = &[
     ("gateway", &["accept", "clock", "pem", "store", "tls"]),
     ("ops", &["accept", "agent", "clock", "est", "gateway", "tls"]),
     ("pem", &[]),
+    // The parts that the simulation of a mesh runs.
+    ("rehearsal", &["clock", "config_file", "gateway", "pem", "store"]),
     ("store", &[]),
     ("tls", &["clock", "pem"]),
 ];

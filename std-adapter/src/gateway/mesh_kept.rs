@@ -58,7 +58,7 @@ impl From<DeniedKey> for AlsoDenied {
 
 /// A signed mesh that came into force.
 #[derive(Clone, Debug)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     record: Record,
     /// The octets of the mesh.
     payload: Vec<u8>,
@@ -67,7 +67,7 @@ pub(super) struct Kept {
 
 /// The result of an offer that is no forgery.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Offered {
+pub enum Offered {
     /// It is kept, and comes into force with the next reload.
     Taken(Edition),
     /// It was in force already.
@@ -80,7 +80,7 @@ pub(super) enum Offered {
 
 impl Offered {
     /// Returns whether the next reload brings something new.
-    pub(super) fn is_news(&self) -> bool {
+    pub fn is_news(&self) -> bool {
         matches!(self, Self::Taken(_) | Self::Conflict(true))
     }
 }
@@ -134,7 +134,7 @@ impl Kept {
     ///
     /// # Errors
     /// Returns why it is not taken.
-    pub(super) fn first(
+    pub(crate) fn first(
         text: Vec<u8>,
         roots: &[CertificateDer<'_>],
         denied: &[DeniedKey],
@@ -150,7 +150,7 @@ impl Kept {
     ///
     /// # Errors
     /// Returns why the offer is refused; nothing changes then.
-    pub(super) fn offer(&mut self, text: Vec<u8>, denied: &[DeniedKey], now: UnixTime) -> Result<Offered, String> {
+    pub(crate) fn offer(&mut self, text: Vec<u8>, denied: &[DeniedKey], now: UnixTime) -> Result<Offered, String> {
         let roots: Vec<_> = self.mesh()?.roots().map(decoded).collect();
         let denied: Vec<DeniedKey> = self.denied().into_iter().chain(denied.iter().copied()).collect();
         let Proved { payload, edition, taken } = prove(&text, Some(self), &roots, &denied, now)?;
@@ -193,7 +193,7 @@ impl Kept {
     ///
     /// # Errors
     /// Returns why it cannot be kept.
-    pub(super) fn write(&self, folder: &MeshFolder) -> Result<(), String> {
+    pub(crate) fn write(&self, folder: &MeshFolder) -> Result<(), String> {
         let octets = serde_json::to_vec(&self.record).map_err(|error| error.to_string())?;
         folder.write(&octets).map_err(|error| error.to_string())
     }
@@ -209,11 +209,11 @@ impl Kept {
     }
 
     /// Returns the signed text, as it was offered.
-    pub(super) fn signed(&self) -> &str {
+    pub(crate) fn signed(&self) -> &str {
         &self.record.signed
     }
 
-    pub(super) fn edition(&self) -> Edition {
+    pub(crate) fn edition(&self) -> Edition {
         self.edition
     }
 
@@ -233,7 +233,7 @@ impl Kept {
     }
 
     /// Returns all keys that are denied while this mesh is in force.
-    pub(super) fn denied(&self) -> Vec<DeniedKey> {
+    pub(crate) fn denied(&self) -> Vec<DeniedKey> {
         // It parsed when it was proved.
         let mesh = self.mesh().ok();
         let own = mesh.iter().flat_map(Mesh::denied_keys).map(DeniedKey::from);

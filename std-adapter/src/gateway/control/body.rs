@@ -8,7 +8,7 @@ use hyper::body::{Body, Bytes};
 
 /// The reason that a body was not read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum BodyError {
+pub enum BodyError {
     /// It is longer than this.
     TooLong(usize),
     /// It did not arrive whole.

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use edgetrust_core::x509::KeyHash;
 use pki_types::CertificateDer;
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use super::state::ControlState;
@@ -36,7 +36,7 @@ const ARRIVING_OF_STRANGERS: usize = 4;
 
 /// A peer that may say something.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Caller {
+pub enum Caller {
     /// A gateway of a site of the mesh in force, by the rule for it.
     Gateway(String),
     /// Somebody under a root of the mesh, by the key of the CA, which no site has.
@@ -45,7 +45,7 @@ pub(super) enum Caller {
 
 /// The reason that a peer may say nothing.
 #[derive(Debug)]
-pub(super) enum CallerError {
+pub enum CallerError {
     /// The certificate is not authorized any more.
     Refused(Refusal),
     /// The certificate is from a site of the mesh and not its gateway's.
@@ -63,7 +63,7 @@ impl fmt::Display for CallerError {
 
 impl Caller {
     /// Judges a peer now, by the mesh in force.
-    pub(super) fn of(state: &ControlState, chain: &[CertificateDer<'_>]) -> Result<Self, CallerError> {
+    pub fn of(state: &ControlState, chain: &[CertificateDer<'_>]) -> Result<Self, CallerError> {
         match state.members.admit(Some(chain)) {
             Ok(admission) => {
                 let rule = admission.peer().and_then(|peer| Peer::rule(peer));
@@ -78,17 +78,18 @@ impl Caller {
         }
     }
 
-    pub(super) fn is_stranger(&self) -> bool {
+    /// Returns whether it is no gateway of the mesh.
+    pub fn is_stranger(&self) -> bool {
         matches!(self, Self::Stranger(_))
     }
 }
 
 /// Counts callers.
 #[derive(Debug)]
-pub(super) struct Callers {
+pub struct Callers {
     counts: Arc<Mutex<Counts>>,
-    arriving: Semaphore,
-    arriving_of_strangers: Semaphore,
+    arriving: Arc<Semaphore>,
+    arriving_of_strangers: Arc<Semaphore>,
 }
 
 /// The connections and offers of all callers.
@@ -131,15 +132,15 @@ impl Default for Callers {
     fn default() -> Self {
         Self {
             counts: Arc::default(),
-            arriving: Semaphore::new(ARRIVING),
-            arriving_of_strangers: Semaphore::new(ARRIVING_OF_STRANGERS),
+            arriving: Arc::new(Semaphore::new(ARRIVING)),
+            arriving_of_strangers: Arc::new(Semaphore::new(ARRIVING_OF_STRANGERS)),
         }
     }
 }
 
 /// A connection that counts while this is held.
 #[derive(Debug)]
-pub(super) struct CallerPermit {
+pub struct CallerPermit {
     counts: Arc<Mutex<Counts>>,
     caller: Caller,
     connection: OpenConnection,
@@ -161,7 +162,7 @@ fn make_room(connections: &mut VecDeque<OpenConnection>, most: usize) {
 
 impl Callers {
     /// Counts a connection of a caller. Where there are as many as there may be, the oldest is told to close.
-    pub(super) fn permit(&self, caller: &Caller) -> CallerPermit {
+    pub fn permit(&self, caller: &Caller) -> CallerPermit {
         let mut counts = lock(&self.counts);
         let counts = &mut *counts;
         let connection = OpenConnection { number: counts.next, close: Arc::default() };
@@ -176,27 +177,35 @@ impl Callers {
         CallerPermit { counts: self.counts.clone(), caller: caller.clone(), connection }
     }
 
-    /// Counts an offer that arrives; returns none if one of this caller arrives already, or too many of others.
-    pub(super) fn offer_permit<'a>(&'a self, permit: &'a CallerPermit) -> Option<OfferPermit<'a>> {
+    /// Counts an offer that arrives.
+    ///
+    /// # Errors
+    /// Says why it may not: the last one of this caller is too near, one arrives already, or too many of others do.
+    pub fn offer_permit(&self, permit: &CallerPermit, now: Instant) -> Result<OfferPermit, &'static str> {
+        const BUSY: &str = "another offer arrives";
+        if !permit.may_offer(now) {
+            return Err("an offer a second");
+        }
         let all = if permit.caller.is_stranger() { &self.arriving_of_strangers } else { &self.arriving };
-        let of_all = all.try_acquire().ok()?;
+        let of_all = all.clone().try_acquire_owned().map_err(|_| BUSY)?;
         let mut counts = lock(&self.counts);
-        let state = counts.callers.get_mut(&permit.caller).filter(|state| !state.arrives)?;
+        let state = counts.callers.get_mut(&permit.caller).filter(|state| !state.arrives).ok_or(BUSY)?;
         state.arrives = true;
-        Some(OfferPermit { permit, _of_all: of_all })
+        Ok(OfferPermit { counts: self.counts.clone(), caller: permit.caller.clone(), _of_all: of_all })
     }
 }
 
 /// An offer that arrives, which counts while this is held.
 #[derive(Debug)]
-pub(super) struct OfferPermit<'a> {
-    permit: &'a CallerPermit,
-    _of_all: SemaphorePermit<'a>,
+pub struct OfferPermit {
+    counts: Arc<Mutex<Counts>>,
+    caller: Caller,
+    _of_all: OwnedSemaphorePermit,
 }
 
-impl Drop for OfferPermit<'_> {
+impl Drop for OfferPermit {
     fn drop(&mut self) {
-        if let Some(state) = lock(&self.permit.counts).callers.get_mut(&self.permit.caller) {
+        if let Some(state) = lock(&self.counts).callers.get_mut(&self.caller) {
             state.arrives = false;
         }
     }
@@ -221,7 +230,7 @@ impl CallerPermit {
     }
 
     /// Counts an offer; returns false if the last one is too near.
-    pub(super) fn may_offer(&self, now: Instant) -> bool {
+    fn may_offer(&self, now: Instant) -> bool {
         let mut counts = lock(&self.counts);
         let Some(state) = counts.callers.get_mut(&self.caller) else { return false };
         let near = state.last_offer.is_some_and(|last| now.duration_since(last) < BETWEEN);
@@ -232,7 +241,7 @@ impl CallerPermit {
     }
 
     /// Waits until a newer connection takes the place of this one.
-    pub(super) async fn displaced(&self) {
+    pub async fn displaced(&self) {
         self.connection.close.notified().await;
     }
 }
@@ -303,9 +312,11 @@ mod tests {
             (callers.permit(&gateway("a")), callers.permit(&gateway("a")), callers.permit(&gateway("b")));
         assert_eq!([0, 999, 1000].map(|at| a.may_offer(after(at))), [true, false, true]);
         assert!(!again.may_offer(after(1999)) && b.may_offer(after(1999)));
-        let offer_permit = callers.offer_permit(&a).unwrap();
-        assert!(callers.offer_permit(&again).is_none() && callers.offer_permit(&b).is_some());
+        let offer_permit = callers.offer_permit(&a, after(3000)).unwrap();
+        assert_eq!(callers.offer_permit(&again, after(3500)).unwrap_err(), "an offer a second");
+        assert_eq!(callers.offer_permit(&again, after(4000)).unwrap_err(), "another offer arrives");
+        assert!(callers.offer_permit(&b, after(4000)).is_ok());
         drop(offer_permit);
-        assert!(callers.offer_permit(&again).is_some());
+        assert!(callers.offer_permit(&again, after(5000)).is_ok());
     }
 }

@@ -11,16 +11,22 @@ use crate::tls::AcceptError;
 
 /// The reason that a connection has ended.
 #[derive(Debug)]
-pub(super) enum CloseReason {
+pub enum CloseReason {
     /// The other side does not know the control channel.
     Unknown,
+    /// The other side cannot be reached.
     Target(io::Error),
+    /// The handshake has failed.
     Tls(AcceptError),
+    /// The connection has ended.
     Http(hyper::Error),
+    /// A request cannot be written.
     Request(hyper::http::Error),
+    /// There was no answer within this time.
     Silent(Duration),
     /// The other side's answer has another meaning than all that is known.
     Answer(StatusCode),
+    /// The body of its answer was not read.
     Body(BodyError),
     /// Its answer to a request to continue sessions is no record for each of them.
     Malformed,
@@ -43,13 +49,13 @@ pub(super) enum CloseReason {
 impl CloseReason {
     /// Returns whether the other side has said what leads nowhere: then it does not matter how long the connection has
     /// lasted.
-    pub(super) fn is_fault(&self) -> bool {
+    pub fn is_fault(&self) -> bool {
         use CloseReason::{AtOnce, Busy, InVain, Known, Malformed, Refused, Refuses};
         matches!(self, AtOnce | Malformed | Known | InVain(..) | Busy | Refused(_) | Refuses(_))
     }
 
     /// Returns how often in a row this is nothing to warn of.
-    pub(super) fn tolerated(&self) -> u32 {
+    pub fn tolerated(&self) -> u32 {
         match self {
             // What was brought is still being loaded there.
             Self::InVain(..) => 1,

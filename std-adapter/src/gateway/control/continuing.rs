@@ -15,6 +15,8 @@ use super::state::Dial;
 use crate::gateway::continuation::{ContinueAnswer, Group, OpenSessions, OwnCertificate, Proven};
 use crate::tls::TlsClient;
 
+/// The least time between two connections that continue sessions.
+pub(super) const BETWEEN: Duration = Duration::from_secs(1);
 /// The time between two looks at the sessions, and at our own certificate.
 const LOOK: Duration = Duration::from_secs(1);
 

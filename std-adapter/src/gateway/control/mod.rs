@@ -12,6 +12,7 @@
 //! All answer with the edition in force as `ETag` (RFC 9110 section 8.8.3).
 
 mod allowance;
+mod answers;
 mod body;
 mod callers;
 mod channel;
@@ -20,8 +21,10 @@ mod continued;
 mod continuing;
 mod dialer;
 mod dialers;
+mod dialogue;
 mod inquiry;
 mod requests;
+mod retry;
 mod server;
 mod state;
 
@@ -32,3 +35,11 @@ pub(super) use state::{ControlPlan, Dial, ServedMesh};
 
 pub(crate) use inquiry::{Answered, ask};
 pub(crate) use state::PreparedControl;
+
+// What decides without sockets, for the simulation too.
+pub use answers::{HOLD, Terms, of_offer, waits};
+pub use callers::{Caller, CallerError, CallerPermit, Callers, OfferPermit};
+pub use close_reason::CloseReason;
+pub use dialogue::{Dialogue, GET_PATIENCE, Got, PAUSE, PUT_PATIENCE, Step};
+pub use retry::Retry;
+pub use state::ControlState;

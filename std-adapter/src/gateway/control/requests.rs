@@ -8,62 +8,41 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::SendRequest;
 use hyper::header::{CONTENT_TYPE, HOST, IF_NONE_MATCH};
 use hyper::{Method, Request, Response};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
 use super::allowance::Allowance;
 use super::body;
 use super::close_reason::CloseReason;
-use super::server::HOLD;
-
-/// The time for an answer, beyond what the other side holds it back, and for its body.
-const ARRIVAL: Duration = Duration::from_secs(15);
-/// The least time between two requests for a mesh, or with one.
-const BETWEEN: Duration = Duration::from_secs(1);
+use super::dialogue::{ARRIVAL, GET_PATIENCE, PUT_PATIENCE};
 
 /// The requests of one connection.
 pub(super) struct Requests {
     sender: SendRequest<Full<Bytes>>,
     allowance: Allowance,
     host: String,
-    /// The time before which no other request for a mesh is sent.
-    next: Instant,
 }
 
 impl Requests {
     pub(super) fn new(sender: SendRequest<Full<Bytes>>, allowance: Allowance, host: String) -> Self {
-        Self { sender, allowance, host, next: Instant::now() }
-    }
-
-    /// Waits until another request for a mesh may be sent.
-    pub(super) async fn turn(&self) {
-        sleep_until(self.next).await;
+        Self { sender, allowance, host }
     }
 
     /// Asks for another entity than the one with this tag, as a long poll.
     pub(super) async fn get(&mut self, path: &str, known: &str) -> Result<Response<Incoming>, CloseReason> {
         let get = Request::builder().method(Method::GET).uri(path).header(IF_NONE_MATCH, known);
-        self.spaced().await;
-        self.send(get, Bytes::new(), HOLD.saturating_add(ARRIVAL)).await
+        self.send(get, Bytes::new(), GET_PATIENCE).await
     }
 
     /// Brings an entity.
     pub(super) async fn put(&mut self, path: &str, kind: &str, body: Bytes) -> Result<Response<Incoming>, CloseReason> {
         let put = Request::builder().method(Method::PUT).uri(path).header(CONTENT_TYPE, kind);
-        self.spaced().await;
-        self.send(put, body, ARRIVAL.saturating_add(ARRIVAL)).await
+        self.send(put, body, PUT_PATIENCE).await
     }
 
-    /// Sends octets at once, and not after the time between two requests for a mesh.
+    /// Sends octets.
     pub(super) async fn post(&mut self, path: &str, body: Bytes) -> Result<Response<Incoming>, CloseReason> {
         let post = Request::builder().method(Method::POST).uri(path).header(CONTENT_TYPE, "application/octet-stream");
-        self.send(post, body, ARRIVAL.saturating_add(ARRIVAL)).await
-    }
-
-    /// Keeps the distance to the request before.
-    async fn spaced(&mut self) {
-        self.turn().await;
-        let now = Instant::now();
-        self.next = now.checked_add(BETWEEN).unwrap_or(now);
+        self.send(post, body, PUT_PATIENCE).await
     }
 
     async fn send(

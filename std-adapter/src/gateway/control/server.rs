@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
+use super::answers::{self, HOLD, Terms};
 use super::body;
 use super::callers::{Caller, CallerError, CallerPermit};
 use super::channel::Control;
@@ -33,15 +34,6 @@ use crate::tls::{Admission, ServerStream};
 const MAX_HEAD: usize = 8 * 1024;
 /// The time for the head of a request, and for its body.
 const ARRIVAL: Duration = Duration::from_secs(20);
-/// The longest wait for another mesh: whoever waits learns within a minute that the network has gone.
-pub(super) const HOLD: Duration = Duration::from_secs(45);
-/// The time after which a connection ends at the next answer: of a gateway, whose handshake shows its present
-/// certificate then, and of a stranger.
-const LIFETIME: Duration = Duration::from_secs(3600);
-const LIFETIME_OF_STRANGERS: Duration = Duration::from_secs(30);
-/// The most requests of one connection.
-const MAX_REQUESTS: u32 = 1024;
-const MAX_REQUESTS_OF_STRANGERS: u32 = 8;
 
 /// The resources.
 pub(super) const MESH: &str = "/mesh";
@@ -68,10 +60,7 @@ pub(in crate::gateway) async fn serve(
     };
     drop(state);
     let permit = control.callers.permit(&caller);
-    let (lifetime, requests) = match caller.is_stranger() {
-        true => (LIFETIME_OF_STRANGERS, MAX_REQUESTS_OF_STRANGERS),
-        false => (LIFETIME, MAX_REQUESTS),
-    };
+    let Terms { lifetime, requests } = Terms::of(&caller);
     let connection = Connection {
         control,
         proven,
@@ -226,7 +215,7 @@ impl Connection<'_> {
         let whole = |mesh: &ServedMesh| {
             Answer::of(StatusCode::OK, "application/jose+json", Bytes::copy_from_slice(mesh.text.as_bytes()))
         };
-        if known != Some(&state.served.tag()) {
+        if !answers::waits(state, known) {
             return whole(&state.served);
         }
         let mut now = self.control.in_force.subscribe();
@@ -250,29 +239,29 @@ impl Connection<'_> {
     /// Takes an offer.
     async fn put(&self, request: Request<Incoming>, state: &ControlState, caller: &Caller) -> Answer {
         let busy = |text: &str| Answer::text(StatusCode::TOO_MANY_REQUESTS, text);
-        if !self.permit.may_offer(Instant::now()) {
-            return busy("an offer a second");
-        }
-        let Some(_permit) = self.control.callers.offer_permit(&self.permit) else {
-            return busy("another offer arrives");
+        let _permit = match self.control.callers.offer_permit(&self.permit, Instant::now()) {
+            Ok(permit) => permit,
+            Err(reason) => return busy(reason),
         };
         let text = match received(request, MAX_SIGNED_MESH).await {
             Ok(text) => text,
             Err(answer) => return answer,
         };
         let (remote, peer) = (&self.remote, &self.peer);
-        match self.control.judge(state, text).await {
+        let judged = self.control.judge(state, text).await;
+        let code = answers::of_offer(&judged);
+        match judged {
             Ok(Offered::Taken(edition)) => {
                 info!(%remote, %peer, "control: another mesh was brought: {edition}");
-                Answer::empty(StatusCode::NO_CONTENT)
+                Answer::empty(code)
             }
-            Ok(Offered::Conflict(_) | Offered::InForce) => Answer::empty(StatusCode::NO_CONTENT),
+            Ok(Offered::Conflict(_) | Offered::InForce) => Answer::empty(code),
             // A stranger hears nothing of the mesh in force.
-            Ok(Offered::Older(_)) if caller.is_stranger() => Answer::text(StatusCode::CONFLICT, "older"),
-            Ok(Offered::Older(reason)) => Answer::text(StatusCode::CONFLICT, reason),
+            Ok(Offered::Older(_)) if caller.is_stranger() => Answer::text(code, "older"),
+            Ok(Offered::Older(reason)) => Answer::text(code, reason),
             Err(reason) => {
                 warn!(%remote, %peer, "control: the mesh that was brought is refused: {reason}");
-                Answer::text(StatusCode::UNPROCESSABLE_ENTITY, reason)
+                Answer::text(code, reason)
             }
         }
     }

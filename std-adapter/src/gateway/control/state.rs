@@ -89,13 +89,20 @@ impl Dial<ClientSettings> {
 
 /// The control channel as one configuration has it.
 #[derive(Debug)]
-pub(in crate::gateway) struct ControlState {
+pub struct ControlState {
     pub(super) served: ServedMesh,
     pub(super) servers: HashMap<String, TlsServer>,
     pub(super) under_roots: ClientVerifier,
     pub(super) members: ClientVerifier,
     pub(super) issuers: HashSet<KeyHash>,
     pub(super) keeper: MeshKeeper,
+}
+
+impl ControlState {
+    /// Returns the entity tag of the mesh that is served.
+    pub fn tag(&self) -> String {
+        self.served.tag()
+    }
 }
 
 /// A channel that is ready but not yet in force.
@@ -107,7 +114,7 @@ pub(crate) struct PreparedControl {
 }
 
 impl PreparedControl {
-    pub(in crate::gateway) fn state(&self) -> Arc<ControlState> {
+    pub(crate) fn state(&self) -> Arc<ControlState> {
         self.state.clone()
     }
 
