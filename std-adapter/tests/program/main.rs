@@ -25,6 +25,7 @@ mod federation_renewal;
 mod federation_renewal_seen;
 mod federation_rollover;
 mod federation_rollover_clients;
+mod federation_theft;
 mod issuers;
 mod keys;
 mod limits;
