@@ -35,11 +35,9 @@ pub(super) fn check(acme: &Acme<'_>, purpose: Purpose, files: &Files, findings: 
 /// Reports the devices that this location admits, and the account that orders the certificates, which are not kept
 /// here.
 pub(super) fn devices(est: &Est<'_>, files: &Files, findings: &mut Findings) {
-    let read = |files: &[&str]| {
-        let read = files.iter().flat_map(|file| pem::read_certificates(Path::new(file)));
-        read.flatten().collect::<Vec<_>>()
-    };
-    let (cas, pins) = (read(&est.clients.ca_files), read(&est.clients.pinned_certificates));
+    let cas = est.clients.ca_files.iter().flat_map(|file| files.ca_files.read(Path::new(file)));
+    let pins = est.clients.pinned_certificates.iter().flat_map(|file| pem::read_certificates(Path::new(file)));
+    let (cas, pins): (Vec<_>, Vec<_>) = (cas.flatten().collect(), pins.flatten().collect());
     for certificate in cas.iter().filter(|der| !pins.contains(der)) {
         let Ok(certificate) = Certificate::from_der(certificate) else { continue };
         let constraints = certificate.extensions().basic_constraints;

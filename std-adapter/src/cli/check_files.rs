@@ -61,12 +61,13 @@ impl Files {
 
     /// Adds CAs and pins; faults of their files are reported where the files are used.
     pub(super) fn learn(&mut self, cas: &[&str], pins: &[&str]) {
-        for (files, known) in [(cas, &mut self.anchors.stated), (pins, &mut self.anchors.pinned)] {
-            for file in files {
-                for der in pem::read_certificates(Path::new(file)).unwrap_or_default() {
-                    if !known.contains(&der) {
-                        known.push(der);
-                    }
+        let cas = cas.iter().flat_map(|file| self.ca_files.read(Path::new(file)).unwrap_or_default());
+        let pins = pins.iter().flat_map(|file| pem::read_certificates(Path::new(file)).unwrap_or_default());
+        let (cas, pins): (Vec<_>, Vec<_>) = (cas.collect(), pins.collect());
+        for (read, known) in [(cas, &mut self.anchors.stated), (pins, &mut self.anchors.pinned)] {
+            for der in read {
+                if !known.contains(&der) {
+                    known.push(der);
                 }
             }
         }
@@ -75,7 +76,12 @@ impl Files {
     /// Returns the CAs and pins that peers of this purpose are verified by.
     pub(super) fn anchors(&self, cas: &[&str], pins: &[&str], purpose: Purpose, findings: &mut Findings) -> Anchors {
         let mut read = |files: &[&str], list: List<'_>| {
-            files.iter().flat_map(|file| bundle(file, list, self.now, findings)).collect::<Vec<_>>()
+            let mut read = |file: &&str| match self.ca_files.in_place_of(Path::new(file)) {
+                // What the mesh says of its roots is said where the mesh is.
+                Some(roots) if matches!(list, List::Cas(..)) => roots.to_vec(),
+                _ => bundle(file, list, self.now, findings),
+            };
+            files.iter().flat_map(&mut read).collect::<Vec<_>>()
         };
         let pinned = read(pins, List::Pins(purpose));
         let stated = read(cas, List::Cas(&pinned, purpose));

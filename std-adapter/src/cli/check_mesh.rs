@@ -20,8 +20,10 @@ pub(super) fn read(gateway: &Gateway<'_>, files: &mut Files, findings: &mut Find
         let level = match remark {
             MeshRemark::Taken(_) => continue,
             MeshRemark::Older(_) => Level::Ok,
-            MeshRemark::Ends(_) => Level::Warning,
-            MeshRemark::Refused(_) | MeshRemark::Conflict(_) | MeshRemark::NotKept(_) => Level::Error,
+            // The gateway starts with the mesh that it has.
+            MeshRemark::Ends(_) | MeshRemark::Refused(_) | MeshRemark::Conflict(_) | MeshRemark::NotKept(_) => {
+                Level::Warning
+            }
         };
         findings.add(level, remark.to_string());
     }

@@ -39,8 +39,10 @@ pub(crate) struct Member {
     pub(crate) ports: Vec<u16>,
     /// The keys of its site's CAs.
     pub(crate) issuers: Vec<KeyHash>,
-    /// The certificates of these CAs, the one in use first.
+    /// The certificates of these CAs, as far as the mesh has them.
     pub(crate) known: Vec<CertificateDer<'static>>,
+    /// That of the CA in use, if the mesh has it.
+    pub(crate) in_use: Option<CertificateDer<'static>>,
 }
 
 /// What a gateway says.
@@ -59,7 +61,8 @@ pub(crate) struct Acknowledgement {
     pub(crate) host: String,
     /// True if it has the mesh in force.
     pub(crate) acknowledged: bool,
-    /// True if all certificates that it shows are of the CA in use, false if one is not.
+    /// True if it shows a certificate of the CA in use, and none of another CA of its site; false if it shows one of another
+    /// CA of its site. What it shows from elsewhere does not matter.
     pub(crate) shows_ca_in_use: Option<bool>,
     pub(crate) what: String,
 }
@@ -104,6 +107,7 @@ fn members(mesh: &Mesh) -> Result<Vec<Member>, String> {
                 ports: services.iter().map(|service| site::port(mesh, Some(gateway), service)).collect(),
                 issuers: keys.clone(),
                 known: certificates(&entry.issuers).collect(),
+                in_use: entry.issuers.first().and_then(|first| certificates(std::slice::from_ref(first)).next()),
             });
         }
     }
@@ -205,13 +209,15 @@ impl Inquiry {
                 format!("has {edition} in force, and here is {}: this folder is not the newest", self.edition)
             }
         };
-        let in_use = member.known.first().map(|one| Digest::of(one));
+        let shows_one_of = |certificate: &CertificateDer<'_>| above.contains(Digest::of(certificate).octets());
+        let another = |one: &&CertificateDer<'_>| Some(*one) != member.in_use.as_ref();
+        let goes = member.known.iter().filter(another).any(shows_one_of);
         let shows =
-            (!above.is_empty()).then(|| above.iter().all(|one| Some(one) == in_use.as_ref().map(Digest::octets)));
+            if goes { Some(false) } else { member.in_use.as_ref().filter(|one| shows_one_of(one)).map(|_| true) };
         what.push_str(match shows {
             Some(true) => "; shows a certificate of the CA in use",
             Some(false) => "; shows a certificate of another CA than the one in use",
-            None => "; does not say of which CA its certificate is",
+            None => "; shows no certificate of a CA that the mesh has for its site",
         });
         Acknowledgement { site, host, acknowledged, shows_ca_in_use: shows, what }
     }

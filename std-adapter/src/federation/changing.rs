@@ -243,8 +243,16 @@ pub(super) fn put_away(folder: &Path, mesh: &Mesh) -> Result<(), String> {
         let record = whose.map(|whose| record(folder, whose)).transpose()?.flatten();
         let next = record.and_then(|record| KeyHash::parse(&record.next));
         if let (Some(present), Some(next)) = (keys.first(), next) {
-            // Of the key that stays, no second copy is kept.
-            remove_all(&there.join(key_file(present)))?;
+            // Of the key that stays, no second copy is kept where the first one is in its place.
+            let copy = there.join(key_file(present));
+            let in_place = match whose {
+                Some(Whose::Root) => look(&folder.join(ROOT[1]))?,
+                Some(Whose::Site(site)) => look(&folder.join(SITES).join(site).join("ca.key"))?,
+                None => None,
+            };
+            if in_place.is_some() && in_place == look(&copy)? {
+                remove_all(&copy)?;
+            }
             retire_password(&passwords, &name, (*present, next), mesh.sequence)?;
         }
         let retired = folder.join(RETIRED);

@@ -17,7 +17,7 @@ use super::changing::{Leaving, Next, Stage, Whose};
 use super::edit::Edit;
 use super::folder::{self, Folder, Passwords};
 use super::key::{self, Password};
-use super::layout::{PASSWORDS, SITES, later_password, site_password};
+use super::layout::{CHANGING, PASSWORDS, SITES, key_file, later_password, site_password};
 use super::lifetime;
 use super::mesh::{self, Site};
 use super::requested::RequestedKey;
@@ -31,6 +31,12 @@ pub(crate) fn progress(folder: &Path, site: &str) -> Result<Progress, String> {
     let (mesh, _) = folder::mesh(folder)?;
     mesh.known_site("SITE", site)?;
     Ok(Progress::of(&Stage::of(folder, &mesh, Whose::Site(site))?))
+}
+
+/// Returns whether a key of a site's CA was made in this folder, and not at the site.
+pub(crate) fn is_here(folder: &Path, site: &str, key: &KeyHash) -> bool {
+    let kept = folder.join(CHANGING).join(site_password(site)).join(key_file(key));
+    kept.exists() || folder.join(PASSWORDS).join(later_password(&site_password(site), key)).exists()
 }
 
 /// Returns the file that has the password of a key of a site's CA, where it was made.
@@ -87,8 +93,8 @@ pub(crate) fn start<'a>(
 /// Puts the next key of a site's CA in use.
 ///
 /// # Errors
-/// Fails if no renewal has begun.
-pub(crate) fn commit<'a>(folder: &Folder, site: &'a str) -> Result<Step<'a>, String> {
+/// Fails if no renewal has begun, or the mesh denies the next key.
+pub(crate) fn commit<'a>(folder: &Folder, site: &'a str, now: UnixTime) -> Result<Step<'a>, String> {
     let mut edit = Edit::begin(folder)?;
     let whose = Whose::Site(site);
     match Stage::of(folder.path(), &edit.before, whose)? {
@@ -97,6 +103,11 @@ pub(crate) fn commit<'a>(folder: &Folder, site: &'a str) -> Result<Step<'a>, Str
         }
         Stage::Committed { .. } => Ok(Step::of(edit.worked_out()?)),
         Stage::Started { present, next, .. } => {
+            if edit.before.denies(&next, now) {
+                return Err(format!(
+                    "{site}: the mesh denies the next key {next}: `renew DIR {site} abort`, and start again"
+                ));
+            }
             put_first(issuers(&mut edit, site)?, &next);
             edit.changes.push(Change::of(site, format!("its CA uses the key {next} from now on")));
             edit.leaving = Some(Leaving { whose, key: present });
@@ -108,7 +119,7 @@ pub(crate) fn commit<'a>(folder: &Folder, site: &'a str) -> Result<Step<'a>, Str
 /// Takes the key of a site's CA that is not in use any more out of the mesh.
 ///
 /// # Errors
-/// Fails if the next key is not in use yet.
+/// Fails if the next key is not in use yet, or the mesh denies it.
 pub(crate) fn finish<'a>(
     folder: &Folder,
     site: &'a str,
@@ -122,6 +133,11 @@ pub(crate) fn finish<'a>(
             Err(format!("{site}: found the key {next} not in use yet, expected `renew DIR {site} commit` before"))
         }
         Stage::Committed { present, before, since } => {
+            if edit.before.denies(&present, now) {
+                return Err(format!(
+                    "{site}: the mesh denies the key in use, {present}: `renew DIR {site} abort`, or allow the key"
+                ));
+            }
             let doubts = vec![
                 Doubt::Acknowledged,
                 Doubt::Shown(vec![site.to_owned()]),
@@ -140,7 +156,7 @@ pub(crate) fn finish<'a>(
 /// Takes the last step of a renewal back.
 ///
 /// # Errors
-/// Fails if there is no such site.
+/// Fails if there is no such site, or the mesh denies the key that would be used again.
 pub(crate) fn abort<'a>(
     folder: &Folder,
     site: &'a str,
@@ -152,6 +168,12 @@ pub(crate) fn abort<'a>(
     match Stage::of(folder.path(), &edit.before, whose)? {
         Stage::Settled => Ok(Step::of(edit.worked_out()?)),
         Stage::Committed { present, before, .. } => {
+            if edit.before.denies(&before, now) {
+                return Err(format!(
+                    "{site}: the mesh denies the key {before}, which its CA would use again: `renew DIR {site} finish`, \
+                     or allow the key"
+                ));
+            }
             put_first(issuers(&mut edit, site)?, &before);
             edit.changes.push(Change::of(site, format!("its CA uses the key {before} again")));
             edit.leaving = Some(Leaving { whose, key: present });

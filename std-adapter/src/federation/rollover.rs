@@ -58,8 +58,7 @@ pub(crate) fn start(
     let next = root.next(&edit.before.mesh, new, now)?;
     let cross = root.cross(&next, now)?;
     let key = key_hash(next.certificate())?;
-    // What the root in use got from the one before it has served.
-    edit.after.roots = [root.certificate(), next.certificate(), &cross].map(|one| mesh::base64(one)).into();
+    edit.after.roots.extend([next.certificate(), &cross].map(|one| mesh::base64(one)));
     edit.changes.push(Change::of_all(format!("certificates under the next root are accepted too, with the key {key}")));
     edit.next = Some(Next { whose: Whose::Root, key, encrypted: Some(encrypted), password: generated });
     Ok(Step::of(edit.worked_out()?))

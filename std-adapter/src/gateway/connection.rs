@@ -16,7 +16,7 @@ use super::session::{Carried, End, carry};
 use super::socket::Remote;
 use super::state::{Common, ListenerState};
 use super::status::Status;
-use super::tunnel::Route;
+use super::tunnel::{Route, RouteKind};
 use crate::accept::AddressPhase;
 use crate::tls::{AcceptError, Peer};
 
@@ -77,6 +77,7 @@ pub(super) async fn serve(
         }
         Ok(Opening::Session(opened, _permit)) => {
             let (route, admission) = (opened.route.clone(), opened.admission.clone());
+            let dialled = opened.dialled.as_ref().map(|one| (one.address.clone(), one.server_name.clone()));
             let peer = admission.peer().map(|peer| &**peer);
             let rule = peer.and_then(Peer::rule).map(display);
             let (tunnel, peer) = (&route.name, Shown(peer));
@@ -87,7 +88,11 @@ pub(super) async fn serve(
             let seconds = since.elapsed().as_secs();
             match end {
                 End::Refused(error) => {
-                    refuse(Some(&route), remote, &Refused::Target(route.target.to_string(), error), &common.status);
+                    if let (RouteKind::Client { servers, .. }, Some((_, name))) = (&route.kind, &dialled) {
+                        servers.pass_over(name);
+                    }
+                    let target = dialled.map_or_else(|| route.target.to_string(), |(address, _)| address.to_string());
+                    refuse(Some(&route), remote, &Refused::Target(target, error), &common.status);
                 }
                 End::Over(_) => {
                     route.counters.end();

@@ -195,7 +195,7 @@ async fn open_known(
         RouteKind::Client { tls, servers } => {
             let own = OwnCertificate::of(tls.credential());
             let connected = servers.connect(&route.name, tls, route.deadline, told).await;
-            let (stream, admission, server_name) = connected.map_err(|(address, reason)| match reason {
+            let (stream, admission, (address, server_name)) = connected.map_err(|(address, reason)| match reason {
                 Unreached::Connect(error) => Refused::Target(address.to_string(), error),
                 Unreached::Tls(AcceptError::Io(error)) if is_alert(&error) => {
                     Refused::Target(address.to_string(), error)
@@ -205,7 +205,7 @@ async fn open_known(
             })?;
             waiting.over();
             let (streams, dialled) =
-                (Streams::Client(socket, Box::new(stream)), Some(Box::new(Dialled { server_name, own })));
+                (Streams::Client(socket, Box::new(stream)), Some(Box::new(Dialled { address, server_name, own })));
             Ok(Opening::Session(Opened { route, admission, streams, dialled }, permit))
         }
         RouteKind::Plain { proxy_protocol } | RouteKind::Server { proxy_protocol, .. } => {

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::Address;
+use super::leaving::leave_told;
 use super::socket::Socket;
 use super::target;
 use crate::tls::{AcceptError, Admission, ClientStream, TlsClient};
@@ -78,13 +79,16 @@ impl Servers {
         tls: &TlsClient,
         patience: Duration,
         told: &mut Option<Socket>,
-    ) -> Result<(ClientStream<Socket>, Admission, ServerName<'static>), (Address, Unreached)> {
+    ) -> Result<(ClientStream<Socket>, Admission, ServerAddress), (Address, Unreached)> {
         let begin = self.last.load(Ordering::Relaxed);
         let count = self.count();
         let part = u32::try_from(count).ok().and_then(|count| patience.checked_div(count)).unwrap_or_default();
-        for number in begin.. {
+        let mut tried = 0_usize;
+        loop {
+            let number = begin.wrapping_add(tried);
             let (address, name) = self.get(number);
-            let is_last = number.saturating_sub(begin).saturating_add(1) >= count;
+            tried = tried.saturating_add(1);
+            let is_last = tried >= count;
             let attempt = attempt(address, name, tls, target::share_of(part), told);
             let attempted = match is_last {
                 true => attempt.await,
@@ -93,14 +97,27 @@ impl Servers {
             match attempted {
                 Ok((stream, admission)) => {
                     self.last.store(number.checked_rem(count).unwrap_or_default(), Ordering::Relaxed);
-                    return Ok((stream, admission, name.clone()));
+                    return Ok((stream, admission, (address.clone(), name.clone())));
                 }
                 Err(reason) if is_last => return Err((address.clone(), reason)),
-                Err(reason) => warn!(%tunnel, target = %address, "not reached, the next gateway is tried: {reason}"),
+                Err(reason) => {
+                    warn!(%tunnel, target = %address, "not reached, the next gateway is tried: {reason}");
+                    // Its alert arrives meanwhile.
+                    if let Some(socket) = told.take() {
+                        drop(tokio::spawn(leave_told(socket)));
+                    }
+                }
             }
         }
-        // The numbers have no end.
-        Err((self.first.0.clone(), Unreached::Silent(patience)))
+    }
+
+    /// Begins with the next server from now on: this one has refused us. In TLS 1.3 a client is done before the server's
+    /// verdict.
+    pub(super) fn pass_over(&self, refused: &ServerName<'_>) {
+        let last = self.last.load(Ordering::Relaxed);
+        if self.get(last).1 == *refused {
+            self.last.store(last.wrapping_add(1).checked_rem(self.count()).unwrap_or_default(), Ordering::Relaxed);
+        }
     }
 }
 
@@ -134,5 +151,11 @@ mod tests {
         assert_eq!(servers.name(Some(&server("two.example").1)).to_str(), "two.example");
         assert_eq!(servers.name(Some(&server("gone.example").1)).to_str(), "one.example");
         assert_eq!(servers.name(None).to_str(), "one.example");
+        let last = || servers.get(servers.last.load(Ordering::Relaxed)).1.to_str().into_owned();
+        let passed = ["two.example", "one.example", "one.example", "two.example", "three.example"].map(|refused| {
+            servers.pass_over(&server(refused).1);
+            last()
+        });
+        assert_eq!(passed, ["one.example", "two.example", "two.example", "three.example", "one.example"]);
     }
 }

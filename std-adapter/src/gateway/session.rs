@@ -12,6 +12,7 @@ use pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::Address;
 use super::continuation::{
     HeldCertificates, NotContinued, OpenSessions, OwnCertificate, Registered, SessionKeys, same_names,
 };
@@ -43,6 +44,7 @@ pub(super) struct Opened {
 
 /// A server that was dialled.
 pub(super) struct Dialled {
+    pub(super) address: Address,
     pub(super) server_name: ServerName<'static>,
     /// Our own certificate before the handshake.
     pub(super) own: Option<OwnCertificate>,
@@ -287,6 +289,9 @@ impl Session {
             match evidence.now(&state, &self.route, &self.admission) {
                 Ok(Verdict::Admitted(admission)) => {
                     withdrawn = None;
+                    if let (Some(before), Some(now)) = (self.admission.peer(), admission.peer()) {
+                        self.held.note(before, now);
+                    }
                     self.admission = admission;
                 }
                 Ok(Verdict::Expired(refusal, admission)) => {

@@ -24,9 +24,12 @@ impl CaFiles {
     /// # Errors
     /// As [`read_certificates`].
     pub(crate) fn read(&self, file: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
-        match &self.replaced {
-            Some((replaced, certificates)) if replaced == file => Ok(certificates.clone()),
-            _ => read_certificates(file),
-        }
+        self.in_place_of(file).map_or_else(|| read_certificates(file), |certificates| Ok(certificates.to_vec()))
+    }
+
+    /// Returns the certificates in the place of a file.
+    pub(crate) fn in_place_of(&self, file: &Path) -> Option<&[CertificateDer<'static>]> {
+        let (replaced, certificates) = self.replaced.as_ref()?;
+        (replaced == file).then_some(certificates)
     }
 }

@@ -72,7 +72,8 @@ impl Peer {
     }
 
     /// Returns the keys of the peer's path: its own first, and the anchor's last.
-    pub fn keys(&self) -> &[KeyHash] {
+    #[cfg(feature = "cli")]
+    pub(crate) fn keys(&self) -> &[KeyHash] {
         &self.keys
     }
 

@@ -154,8 +154,7 @@ fn a_new_key_for_a_sites_ca_under_traffic() {
         let refused = two.step("renew m b finish --lifetime 1s").unwrap_err();
         assert!(refused.contains("shows a certificate of another CA than the one in use"), "{refused}");
         renew(&two.b);
-        // Sessions that began under certificates of the old key, resumed ones too, end with these: in a day, and here by
-        // a change of the mesh, from which on nothing is resumed.
+        // New connections may be resumed from ones under certificates of the old key; a change of the mesh ends that.
         two.mesh.federation(&format!("deny m --key sha256:{}", "0".repeat(64)));
         two.spread(4);
     });

@@ -1,6 +1,6 @@
 //! Tests sessions between gateways that go on under newer certificates of both ends.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -104,7 +104,10 @@ impl Feed {
 
     /// Returns whether the session has ended.
     pub fn is_over(&mut self) -> bool {
-        !matches!(self.stream.read(&mut [0]), Ok(1..))
+        match self.stream.read(&mut [0]) {
+            Ok(octets) => octets == 0,
+            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        }
     }
 }
 

@@ -46,18 +46,20 @@ impl Made {
         Self { path, _folder: folder }
     }
 
-    /// Issues a certificate for a name from the CA of a site, with its key, as `NAME.pem` and `NAME.key` in a folder.
+    /// Issues a certificate for a name from the CA of a site, with its key, as `NAME.pem` and `NAME.key` in a folder. A
+    /// gateway that watches them sees both whole.
     pub fn issue(&self, site: &str, name: &str, folder: &Path) {
         let issue = format!(
             "for password in {mesh}/passwords/site-{site} {mesh}/passwords/site-{site}.*; do
                 openssl pkey -in {mesh}/sites/{site}/ca.key -passin file:$password -out ca.key && break
             done
-            openssl ecparam -name prime256v1 -genkey -noout -out {name}.key && chmod 600 {name}.key
-            openssl req -new -key {name}.key -subj /CN={name} -out own.csr
+            openssl ecparam -name prime256v1 -genkey -noout -out own.key && chmod 600 own.key
+            openssl req -new -key own.key -subj /CN={name} -out own.csr
             echo subjectAltName=DNS:{name} > ext
             openssl x509 -req -in own.csr -CA {mesh}/sites/{site}/ca.pem -CAkey ca.key -CAcreateserial -days 1 \
-                -extfile ext -out {name}.pem
-            cat {mesh}/sites/{site}/ca.pem >> {name}.pem; rm ca.key own.csr ext",
+                -extfile ext -out own.chain
+            cat {mesh}/sites/{site}/ca.pem >> own.chain; rm ca.key own.csr ext
+            mv own.key {name}.key; mv own.chain {name}.pem",
             mesh = arg(&self.path)
         );
         shell(folder, &issue);

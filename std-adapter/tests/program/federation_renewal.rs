@@ -135,7 +135,11 @@ fn the_key_of_a_request_stays_at_its_site() {
     let [before, next] = issuers(&made, "a").try_into().unwrap();
     // The keys that are here have been carried to their site and deleted.
     shell(&made.path, "rm sites/a/ca.key passwords/site-a");
-    made.done("renew a commit --yes");
+    let said = made.done("renew a commit --yes");
+    assert!(
+        said.contains("bring ca.pem of") && said.contains("where its key is") && !said.contains("ca.key"),
+        "{said}"
+    );
     let key = format!("openssl pkey -in {there}/sites/a/ca.key -passin file:{there}/passwords/site-a -pubout > key");
     shell(&made.path, &format!("{key}; openssl x509 -in sites/a/ca.pem -noout -pubkey | cmp - key; rm key"));
     assert!(!made.file("sites/a/ca.key").exists());
@@ -308,4 +312,37 @@ fn what_a_kill_leaves_is_finished_by_any_command() {
         made.done("renew b commit --yes");
         assert_eq!(key_in_use(&made, "b"), next);
     }
+}
+
+#[test]
+fn a_key_that_the_mesh_denies_is_not_put_in_use() {
+    let made = Made::new();
+    let first = key_in_use(&made, "b");
+    made.done("renew b start");
+    let [_, next] = issuers(&made, "b").try_into().unwrap();
+    made.done(&format!("deny --key {next} --yes"));
+    let said = made.refused("renew b commit --yes", 2);
+    assert!(said.contains(&format!("the mesh denies the next key {next}: `renew DIR b abort`")), "{said}");
+    made.done(&format!("allow --key {next}"));
+    made.done("renew b commit --yes");
+    made.done(&format!("deny --key {next} --yes"));
+    let said = made.refused("renew b finish --yes --lifetime 0s", 2);
+    assert!(said.contains(&format!("the mesh denies the key in use, {next}")), "{said}");
+    made.done(&format!("allow --key {next}"));
+    made.done(&format!("deny --key {first} --yes"));
+    let said = made.refused("renew b abort --yes", 2);
+    assert!(said.contains(&format!("the mesh denies the key {first}, which its CA would use again")), "{said}");
+}
+
+/// The folder of a site may be carried away, and not copied.
+#[test]
+fn no_key_is_lost_where_the_folder_of_its_site_is_elsewhere() {
+    let made = Made::new();
+    made.done("renew b start");
+    shell(&made.path, "mv sites/b ../b");
+    made.done("renew b commit --yes");
+    made.done("renew b finish --yes --lifetime 0s");
+    let open = "for key in retired/ca-site-b-*/*.key; do openssl pkey -in $key -passin file:passwords/site-b.* -noout && echo opens; done";
+    let said = String::from_utf8(shell(&made.path, open).stdout).unwrap();
+    assert!(said.contains("opens"), "{said}");
 }

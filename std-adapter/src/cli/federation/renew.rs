@@ -105,7 +105,7 @@ pub(super) fn run(args: Args) -> Outcome {
         Step::Commit(Commit { sources, yes, signer, json }) => {
             let place = Place { folder, json };
             let folder = Folder::open(&place.folder)?;
-            let step = renewal::commit(&folder, &site)?;
+            let step = renewal::commit(&folder, &site, clock::now())?;
             let next = match renewal::progress(&place.folder, &site)? {
                 Progress::Started { next: key, .. } | Progress::Committed { present: key, .. } => {
                     carry(&place, &site, &key)
@@ -157,11 +157,24 @@ fn start(place: Place, site: &str, args: &Start) -> Outcome {
 /// Returns what to bring to a site after its CA has got another key.
 fn carry(place: &Place, site: &str, key: &KeyHash) -> Vec<String> {
     let there = place.folder.join("sites").join(site);
+    let spread = "bring mesh.signed.json to one gateway: it spreads from there".to_owned();
+    let renews = "the gateways of the site renew by themselves, or at once by edgetrust acme renew".to_owned();
+    if !renewal::is_here(&place.folder, site, key) {
+        let bring = format!(
+            "bring ca.pem of {} to step-ca of site {site}, where its key is, now, and restart it",
+            there.display()
+        );
+        return vec![spread, bring, renews];
+    }
     let password = renewal::password(&place.folder, site, key);
     vec![
-        format!("bring ca.pem and ca.key of {} to step-ca of site {site}, now, and restart it", there.display()),
+        spread,
+        format!(
+            "bring ca.pem and ca.key of {} to step-ca of site {site}, now, keep those from before there, and restart it",
+            there.display()
+        ),
         format!("bring the key's password there too, by another way: {}", password.display()),
-        "the gateways of the site renew by themselves, or at once by edgetrust acme renew".to_owned(),
+        renews,
     ]
 }
 

@@ -84,16 +84,23 @@ impl HeldCertificates {
     /// # Errors
     /// Fails if there are too many keys to remember; nothing changes then.
     pub(in crate::gateway) fn replace(&mut self, chain: Chain, before: &Peer) -> Result<(), NotContinued> {
-        if self.earlier.len().saturating_add(before.keys().len()) > MAX_KEYS {
+        let new: Vec<_> = before.keys().iter().filter(|key| !self.earlier.contains(key)).copied().collect();
+        if self.earlier.len().saturating_add(new.len()) > MAX_KEYS {
             return Err(NotContinued::Keys);
         }
-        for key in before.keys() {
-            if !self.earlier.contains(key) {
+        self.earlier.extend(new);
+        self.chain = Some(chain);
+        Ok(())
+    }
+
+    /// Notes the keys of a path that has changed under the same certificates, as far as there is room: whoever has one of
+    /// them may have opened the session.
+    pub(in crate::gateway) fn note(&mut self, before: &Peer, now: &Peer) {
+        for key in before.keys().iter().filter(|key| !now.keys().contains(key)) {
+            if self.registered.is_some() && self.earlier.len() < MAX_KEYS && !self.earlier.contains(key) {
                 self.earlier.push(*key);
             }
         }
-        self.chain = Some(chain);
-        Ok(())
     }
 
     /// Returns when a session ends that was continued; none where only its certificates end it.

@@ -10,7 +10,7 @@ pub(super) const MAX_KEYS: usize = 1024;
 /// The reason that a session does not go on under newer certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::gateway) enum NotContinued {
-    /// The session has ended meanwhile.
+    /// The session has ended meanwhile, or does not answer.
     Over,
     /// The other end does not know it, or refuses to continue it.
     LeftOut,
@@ -32,10 +32,17 @@ pub(in crate::gateway) enum NotContinued {
     Keys,
 }
 
+impl NotContinued {
+    /// Returns whether nobody has to hear of it: sessions end, and requests cross.
+    pub(super) fn is_ordinary(&self) -> bool {
+        matches!(self, Self::Over | Self::Displaced | Self::Soon)
+    }
+}
+
 impl fmt::Display for NotContinued {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Over => f.write_str("it has ended"),
+            Self::Over => f.write_str("it has ended, or does not answer"),
             Self::LeftOut => f.write_str("the gateway that answers does not know it, or refuses it: see its log"),
             Self::Displaced => f.write_str("another request to continue it came meanwhile"),
             Self::Soon => f.write_str("it was continued a moment ago"),

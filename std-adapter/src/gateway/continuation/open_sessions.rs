@@ -114,7 +114,10 @@ impl NextAttempt {
     fn after(wait: Duration) -> Self {
         let (now, timer) = (clock::now(), Instant::now());
         Self {
-            by_clock: UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()).saturating_add(wait)),
+            // The clock has whole seconds, and this one has begun.
+            by_clock: UnixTime::since_unix_epoch(
+                Duration::from_secs(now.as_secs().saturating_add(1)).saturating_add(wait),
+            ),
             by_timer: timer.checked_add(wait).unwrap_or(timer),
         }
     }
@@ -159,10 +162,11 @@ impl OpenSession {
         }
     }
 
-    /// Puts something in the place, which stays closed once it is; returns what was there, or what has no place.
+    /// Puts something in the place, and returns what was there. Once the place is closed it stays so, and what is put there
+    /// is gone.
     fn put(&self, new: Place) -> Place {
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*place, Place::Closed) { new } else { std::mem::replace(&mut place, new) }
+        if matches!(*place, Place::Closed) { Place::Closed } else { std::mem::replace(&mut place, new) }
     }
 
     /// Has the session's own task judge certificates. Those of an earlier request that still wait are given up.
@@ -329,6 +333,7 @@ impl OpenSessions {
                         refused = Some(NotContinued::LeftOut);
                     }
                 }),
+                Err(reason) if reason.is_ordinary() => {}
                 Err(reason) => refused = Some(reason),
             }
         }
@@ -349,7 +354,8 @@ impl OpenSessions {
             Some(judged.map(|until| (session.keys.prove(End::Listener, &proven.binding), until)))
         });
         let judged = futures_util::future::join_all(judged).await;
-        let refused = judged.iter().flatten().find_map(|judged| judged.as_ref().err()).cloned();
+        let mut reasons = judged.iter().flatten().filter_map(|judged| judged.as_ref().err());
+        let refused = reasons.find(|reason| !reason.is_ordinary()).cloned();
         (ContinueAnswer(judged.into_iter().map(|judged| judged?.ok()).collect()), refused)
     }
 }

@@ -8,6 +8,7 @@ use std::fmt;
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use crate::tls::{Exported, Exporter};
 
@@ -75,11 +76,11 @@ impl SessionKeys {
 
     fn mac(&self, end: End, binding: &Binding) -> Hmac<Sha256> {
         // No key of an HMAC has the wrong length (RFC 2104 section 2): one of 32 octets is padded to the block.
-        let mut block = [0; 64];
+        let mut block = Zeroizing::new([0; 64]);
         for (place, octet) in block.iter_mut().zip(self.proof.iter()) {
             *place = *octet;
         }
-        let mut mac = Hmac::<Sha256>::new(&block.into());
+        let mut mac = Hmac::<Sha256>::new((&*block).into());
         mac.update(match end {
             End::Dialer => b"dialer",
             End::Listener => b"listener",

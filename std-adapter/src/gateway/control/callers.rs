@@ -2,7 +2,7 @@
 //!
 //! | caller | may | connections | offers |
 //! |---|---|---|---|
-//! | a gateway of a site of the mesh in force | get and offer | 4 of each gateway | one a second of each gateway, and one that arrives |
+//! | a gateway of a site of the mesh in force | get, offer, continue its sessions | 4 of each gateway | one a second of each gateway, and one that arrives |
 //! | a certificate under a root of the mesh, from a CA that no site has | offer | 4 of each such CA, 16 of all | the same of each such CA |
 //! | all others: devices of the sites, whoever is denied | nothing | none | none |
 //!
@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until};
 use super::state::ControlState;
 use crate::tls::{Peer, Refusal};
 
-/// The most connections of one caller: a gateway dials once for each of its tunnels to this one.
+/// The most connections of one caller: a gateway dials once for each certificate that its tunnels to this one show.
 const OF_ONE: usize = 4;
 const OF_STRANGERS: usize = 16;
 /// The least time between two offers of one caller.
@@ -113,11 +113,12 @@ struct CallerState {
 }
 
 impl CallerState {
-    /// Returns whether nothing is lost if this is forgotten. A caller that connects anew for each offer is not quicker by
-    /// that.
+    /// Returns whether nothing is lost if this is forgotten. A caller that connects anew for each offer, or to
+    /// continue sessions, is not quicker by that.
     fn is_over(&self) -> bool {
         let offered_lately = self.last_offer.is_some_and(|last| last.elapsed() < BETWEEN);
-        self.connections.is_empty() && !self.arrives && !offered_lately
+        let has_turn = self.next_continuation.is_some_and(|next| next > Instant::now());
+        self.connections.is_empty() && !self.arrives && !offered_lately && !has_turn
     }
 }
 

@@ -12,6 +12,7 @@ use super::close_reason::CloseReason;
 use super::requests::{Requests, whole};
 use super::server::CONTINUE;
 use super::state::Dial;
+use crate::gateway::Address;
 use crate::gateway::continuation::{ContinueAnswer, Group, OpenSessions, OwnCertificate, Proven};
 use crate::tls::TlsClient;
 
@@ -41,18 +42,21 @@ pub(super) async fn due(dial: &Dial<TlsClient>, sessions: &OpenSessions) {
 pub(super) async fn continue_sessions(
     requests: &mut Requests,
     sessions: &OpenSessions,
-    dial: &Dial<TlsClient>,
+    (dial, address): (&Dial<TlsClient>, &Address),
     proven: &Proven,
     own: Option<OwnCertificate>,
 ) -> Result<(), CloseReason> {
     if !is_due(dial, sessions) {
         return Ok(());
     }
-    let (tunnel, address) = (dial.tunnel(), &dial.address);
-    for attempt in sessions.attempt(group(dial), own) {
+    let tunnel = dial.tunnel();
+    let attempts = sessions.attempt(group(dial), own);
+    for (number, attempt) in attempts.iter().enumerate() {
+        // Nothing is known of these and of those after them if there is no answer.
+        let again = || attempts.iter().skip(number).for_each(|attempt| sessions.unanswered(attempt));
         let request = attempt.request(proven);
-        let response = requests.post(CONTINUE, Bytes::from(request.encode())).await;
-        let response = response.inspect_err(|_| sessions.unanswered(&attempt))?;
+        let posted = requests.post(CONTINUE, Bytes::from(request.encode())).await;
+        let response = posted.inspect_err(|_| again())?;
         match response.status() {
             StatusCode::OK => {}
             // It does not know this gateway yet, has no mesh for now, or cannot continue sessions.
@@ -63,10 +67,15 @@ pub(super) async fn continue_sessions(
                 debug!(%tunnel, %address, "control: no session is continued there: {code}");
                 return Ok(());
             }
-            other => return Err(CloseReason::Answer(other)),
+            other => {
+                again();
+                return Err(CloseReason::Answer(other));
+            }
         }
-        let answer = ContinueAnswer::parse(&whole(response).await?, request.len()).ok_or(CloseReason::Malformed)?;
-        let (continued, refused) = sessions.conclude(&attempt, &answer, proven).await;
+        let answered = whole(response).await.inspect_err(|_| again())?;
+        let answer = ContinueAnswer::parse(&answered, request.len()).ok_or(CloseReason::Malformed);
+        let answer = answer.inspect_err(|_| again())?;
+        let (continued, refused) = sessions.conclude(attempt, &answer, proven).await;
         let (sessions, there) = (request.len(), answer.continued());
         debug!(%tunnel, %address, sessions, there, continued, "control: sessions were continued there");
         if let Some(reason) = refused {

@@ -25,22 +25,24 @@ use super::server::MESH;
 use super::state::{ControlState, Dial};
 use crate::gateway::continuation::{OwnCertificate, Proven};
 use crate::gateway::mesh_kept::Offered;
-use crate::gateway::target;
+use crate::gateway::{Address, target};
 use crate::tls::{TlsClient, speaks_control};
 
 /// Keeps the connection until it is aborted, or the control channel is switched off.
 pub(super) async fn keep(dial: Dial<TlsClient>, control: Arc<Control>, number: u32, patience: Duration) {
     sleep(Retry::first_wait(number)).await;
-    let mut retry = Retry::default();
-    loop {
+    let (mut retry, mut attempt) = (Retry::default(), 0_usize);
+    while let Some(address) = dial.address(attempt) {
         let (mut dialogue, began) = (None, Instant::now());
-        let Err(ended) = connect(&dial, &control, patience, &mut dialogue).await else { return };
+        let Err(ended) = connect(&dial, address, &control, patience, &mut dialogue).await else { return };
         if matches!(ended, CloseReason::Due) {
-            // A new handshake shows the present certificates.
+            // A new handshake shows the present certificates; this one was a good connection.
+            retry.succeeded();
             sleep_until(began.checked_add(BETWEEN).unwrap_or(began)).await;
             continue;
         }
-        let (tunnel, address, reason) = (dial.tunnel(), &dial.address, ended.to_string());
+        attempt = attempt.wrapping_add(1);
+        let (tunnel, reason) = (dial.tunnel(), ended.to_string());
         let Ended { notice, wait } = retry.ended(&ended, dialogue.as_ref(), Instant::now());
         match (notice, &ended) {
             (Notice::Info, _) => info!(%tunnel, %address, "control: {reason}"),
@@ -60,13 +62,14 @@ pub(super) async fn keep(dial: Dial<TlsClient>, control: Arc<Control>, number: u
 /// Connects, and speaks until the connection ends.
 async fn connect(
     dial: &Dial<TlsClient>,
+    address: &Address,
     control: &Control,
     patience: Duration,
     dialogue: &mut Option<Dialogue>,
 ) -> Result<(), CloseReason> {
     let own = OwnCertificate::of(dial.tls.credential());
     let connected = async {
-        let socket = target::connect(&dial.address, target::share_of(patience)).await.map_err(CloseReason::Target)?;
+        let socket = target::connect(address, target::share_of(patience)).await.map_err(CloseReason::Target)?;
         dial.tls.connect(dial.server_name.clone(), socket).await.map_err(CloseReason::Tls)
     };
     let connected = timeout(patience, Box::pin(connected)).await;
@@ -83,7 +86,7 @@ async fn connect(
     let (sender, connection) = handshake(stream).await.map_err(CloseReason::Http)?;
     let mut connection = Box::pin(connection);
     let host = dial.server_name.to_str().into_owned();
-    let mut exchange = Exchange { requests: Requests::new(sender, allowance, host), control, dial, dialogue };
+    let mut exchange = Exchange { requests: Requests::new(sender, allowance, host), control, dial, address, dialogue };
     let mut exchange = std::pin::pin!(exchange.run(&proven, own));
     let ended = tokio::select! {
         ended = exchange.as_mut() => return ended,
@@ -103,6 +106,7 @@ struct Exchange<'a> {
     requests: Requests,
     control: &'a Control,
     dial: &'a Dial<TlsClient>,
+    address: &'a Address,
     dialogue: &'a mut Dialogue,
 }
 
@@ -110,8 +114,9 @@ impl Exchange<'_> {
     /// Continues sessions, then asks for the other side's mesh again and again. Returns if the control channel is
     /// switched off.
     async fn run(&mut self, proven: &Proven, own: Option<OwnCertificate>) -> Result<(), CloseReason> {
-        continue_sessions(&mut self.requests, &self.control.sessions, self.dial, proven, own).await?;
-        let (tunnel, address) = (self.dial.tunnel(), &self.dial.address);
+        let (sessions, there) = (&self.control.sessions, (self.dial, self.address));
+        continue_sessions(&mut self.requests, sessions, there, proven, own).await?;
+        let (tunnel, address) = (self.dial.tunnel(), self.address);
         loop {
             sleep_until(self.dialogue.next()).await;
             let Some(state) = self.control.state() else { return Ok(()) };
@@ -151,7 +156,7 @@ impl Exchange<'_> {
         let reason = if code == StatusCode::UNPROCESSABLE_ENTITY { whole(response).await? } else { Vec::new() };
         self.dialogue.brought(edition, code, &reason)?;
         if code == StatusCode::NO_CONTENT {
-            let (tunnel, address) = (self.dial.tunnel(), &self.dial.address);
+            let (tunnel, address) = (self.dial.tunnel(), self.address);
             debug!(%tunnel, %address, "control: brought the mesh");
         }
         Ok(())

@@ -52,6 +52,11 @@ impl Retry {
         APART.saturating_mul(number)
     }
 
+    /// Notes that a connection was good.
+    pub fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
     /// Takes the end of a connection; `dialogue` is none where the other side has not agreed to speak.
     pub fn ended(&mut self, ended: &CloseReason, dialogue: Option<&Dialogue>, now: Instant) -> Ended {
         let waited = dialogue.is_some_and(Dialogue::has_waited);

@@ -51,7 +51,8 @@ impl ServedMesh {
 pub(in crate::gateway) struct Dial<T> {
     /// The tunnels that lead there, under one certificate of ours: one connection is enough for all.
     pub(in crate::gateway) tunnels: Vec<String>,
-    pub(in crate::gateway) address: Address,
+    /// The addresses of the gateway where they lead, one for each service: each is tried after a failure of the one before.
+    pub(in crate::gateway) addresses: Vec<Address>,
     pub(in crate::gateway) server_name: ServerName<'static>,
     pub(in crate::gateway) tls: T,
 }
@@ -60,6 +61,13 @@ impl<T> Dial<T> {
     /// Returns the name of the first tunnel, for logs.
     pub(in crate::gateway) fn tunnel(&self) -> &str {
         self.tunnels.first().map_or("", String::as_str)
+    }
+}
+
+impl<T> Dial<T> {
+    /// Returns the address of an attempt, counted round and round.
+    pub(super) fn address(&self, attempt: usize) -> Option<&Address> {
+        self.addresses.get(attempt.checked_rem(self.addresses.len())?)
     }
 }
 
@@ -80,10 +88,13 @@ impl Dial<ClientSettings> {
         let (address, server_name) = server;
         if let Some(dial) = dials.iter_mut().find(|dial| dial.serves(server_name, tls)) {
             dial.tunnels.push(tunnel.to_owned());
+            if !dial.addresses.contains(address) {
+                dial.addresses.push(address.clone());
+            }
             return;
         }
-        let tunnels = vec![tunnel.to_owned()];
-        dials.push(Self { tunnels, address: address.clone(), server_name: server_name.clone(), tls: tls.clone() });
+        let (tunnels, addresses) = (vec![tunnel.to_owned()], vec![address.clone()]);
+        dials.push(Self { tunnels, addresses, server_name: server_name.clone(), tls: tls.clone() });
     }
 }
 
@@ -136,8 +147,8 @@ impl PreparedControl {
         let dials = dials.into_iter().map(|dial| {
             let refused = |error| GatewayError::Tls(dial.tunnel().to_owned(), error);
             let tls = TlsClient::for_control(dial.tls.clone()).map_err(refused)?;
-            let Dial { tunnels, address, server_name, .. } = dial;
-            Ok(Dial { tunnels, address, server_name, tls })
+            let Dial { tunnels, addresses, server_name, .. } = dial;
+            Ok(Dial { tunnels, addresses, server_name, tls })
         });
         let verifier = |store| ClientVerifier::new(store, true, provider());
         let state = ControlState {
