@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use edgetrust_core::identity::{AuthorizedPeer, Denied, ServerName as CoreServerName, ServerPolicy};
 use edgetrust_core::path::{PathError, Place, Purpose, Role, VerifiedPath};
-use edgetrust_core::x509::{Certificate, KeyHash};
+use edgetrust_core::x509::Certificate;
+#[cfg(feature = "cli")]
+use edgetrust_core::x509::KeyHash;
 use pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
