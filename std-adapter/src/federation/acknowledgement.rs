@@ -61,8 +61,7 @@ pub(crate) struct Acknowledgement {
     pub(crate) host: String,
     /// True if it has the mesh in force.
     pub(crate) acknowledged: bool,
-    /// True if it shows a certificate of the CA in use, and none of another CA of its site; false if it shows one of another
-    /// CA of its site. What it shows from elsewhere does not matter.
+    /// True if all certificates that it shows are of the CA in use, false if one is not.
     pub(crate) shows_ca_in_use: Option<bool>,
     pub(crate) what: String,
 }
@@ -209,15 +208,12 @@ impl Inquiry {
                 format!("has {edition} in force, and here is {}: this folder is not the newest", self.edition)
             }
         };
-        let shows_one_of = |certificate: &CertificateDer<'_>| above.contains(Digest::of(certificate).octets());
-        let another = |one: &&CertificateDer<'_>| Some(*one) != member.in_use.as_ref();
-        let goes = member.known.iter().filter(another).any(shows_one_of);
-        let shows =
-            if goes { Some(false) } else { member.in_use.as_ref().filter(|one| shows_one_of(one)).map(|_| true) };
+        let in_use = member.in_use.as_ref().filter(|_| !above.is_empty()).map(|one| Digest::of(one));
+        let shows = in_use.map(|in_use| above.iter().all(|one| one == in_use.octets()));
         what.push_str(match shows {
             Some(true) => "; shows a certificate of the CA in use",
             Some(false) => "; shows a certificate of another CA than the one in use",
-            None => "; shows no certificate of a CA that the mesh has for its site",
+            None => "; does not say of which CA its certificate is, or the mesh does not have that CA",
         });
         Acknowledgement { site, host, acknowledged, shows_ca_in_use: shows, what }
     }

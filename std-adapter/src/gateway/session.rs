@@ -289,9 +289,7 @@ impl Session {
             match evidence.now(&state, &self.route, &self.admission) {
                 Ok(Verdict::Admitted(admission)) => {
                     withdrawn = None;
-                    if let (Some(before), Some(now)) = (self.admission.peer(), admission.peer()) {
-                        self.held.note(before, now);
-                    }
+                    // Where the same certificates have another path now, no key of the path before has made them valid.
                     self.admission = admission;
                 }
                 Ok(Verdict::Expired(refusal, admission)) => {

@@ -93,16 +93,6 @@ impl HeldCertificates {
         Ok(())
     }
 
-    /// Notes the keys of a path that has changed under the same certificates, as far as there is room: whoever has one of
-    /// them may have opened the session.
-    pub(in crate::gateway) fn note(&mut self, before: &Peer, now: &Peer) {
-        for key in before.keys().iter().filter(|key| !now.keys().contains(key)) {
-            if self.registered.is_some() && self.earlier.len() < MAX_KEYS && !self.earlier.contains(key) {
-                self.earlier.push(*key);
-            }
-        }
-    }
-
     /// Returns when a session ends that was continued; none where only its certificates end it.
     pub(in crate::gateway) fn ends(&self, max_age: Option<Duration>) -> Option<Instant> {
         let registered = self.registered.as_ref().filter(|_| self.chain.is_some())?;
