@@ -242,8 +242,8 @@ impl Session {
                     settles = None;
                     continue;
                 },
-                offer = self.held.offer() => {
-                    let judged = self.continue_under(&offer.chain, &**client, &**target, judged);
+                candidate = self.held.candidate() => {
+                    let judged = self.continue_under(&candidate.chain, &**client, &**target, judged);
                     let (up, down) = splice.bytes();
                     if judged.is_ok() {
                         withdrawn = None;
@@ -257,7 +257,7 @@ impl Session {
                             .await;
                         }
                     }
-                    offer.answer(judged);
+                    candidate.answer(judged);
                     continue;
                 }
                 turn = poll_fn(|cx| {

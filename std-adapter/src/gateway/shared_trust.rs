@@ -12,7 +12,7 @@ use super::mesh_in_force::MeshKeeper;
 use super::of_mesh::{MeshText, SiteMesh};
 use super::plan_error::PlanError;
 use crate::clock;
-use crate::pem::{self, CaFiles};
+use crate::pem::CaFiles;
 use crate::tls::{Anchors, TrustSettings};
 
 /// The trust that all tunnels share: what completes chains, and what is denied.
@@ -54,7 +54,7 @@ impl<'a> SharedTrust<'a> {
         &self.denied_keys
     }
 
-    /// Returns how files of CAs are read: the roots of a signed mesh in force stand for its `ca_bundle`.
+    /// Returns the reader of files of CAs: the roots of a signed mesh in force stand for its `ca_bundle`.
     pub(crate) fn ca_files(&self) -> &CaFiles {
         &self.ca_files
     }
@@ -65,12 +65,7 @@ impl<'a> SharedTrust<'a> {
         files: &Paths<'_>,
         watched: &mut Watched,
     ) -> Result<Vec<CertificateDer<'static>>, PlanError> {
-        let mut all = Vec::new();
-        for file in files {
-            watched.note(Path::new(file));
-            all.extend(self.ca_files.read(Path::new(file)).map_err(PlanError::Certificates)?);
-        }
-        Ok(all)
+        read(&self.ca_files, files, watched)
     }
 
     /// Returns the mesh that was read.
@@ -97,7 +92,7 @@ impl<'a> SharedTrust<'a> {
     }
 }
 
-/// Returns how files of CAs are read where this mesh is in force.
+/// Returns the reader of files of CAs where this mesh is in force.
 pub(crate) fn ca_files_of(gateway: &Gateway<'_>, mesh: &SiteMesh<'_>) -> CaFiles {
     match gateway.mesh.and_then(|mesh| mesh.signed) {
         Some(signed) => CaFiles::replacing(signed.ca_bundle, mesh.roots().to_vec()),
@@ -110,10 +105,18 @@ pub(crate) fn certificates(
     files: &Paths<'_>,
     watched: &mut Watched,
 ) -> Result<Vec<CertificateDer<'static>>, PlanError> {
+    read(&CaFiles::default(), files, watched)
+}
+
+fn read(
+    ca_files: &CaFiles,
+    files: &Paths<'_>,
+    watched: &mut Watched,
+) -> Result<Vec<CertificateDer<'static>>, PlanError> {
     let mut all = Vec::new();
     for file in files {
         watched.note(Path::new(file));
-        all.extend(pem::read_certificates(Path::new(file)).map_err(PlanError::Certificates)?);
+        all.extend(ca_files.read(Path::new(file)).map_err(PlanError::Certificates)?);
     }
     Ok(all)
 }

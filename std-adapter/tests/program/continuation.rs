@@ -121,11 +121,51 @@ pub fn continued(pages: &str) -> u64 {
 pub fn wait_for_continued(pages: &str, before: u64, more: u64) {
     let until = Instant::now() + PATIENCE;
     while continued(pages) < before + more {
-        assert!(Instant::now() < until, "a session was not continued: {} of {more}", continued(pages) - before);
+        assert!(Instant::now() < until, "a session was not continued: {} of {}", continued(pages), before + more);
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
+/// Gateways of b and c with certificates of an hour, and a feed from b to c.
+struct Scene {
+    sites: Sites,
+    ca: SiteCa,
+    c: Program,
+    pages_c: String,
+    b: Program,
+    feed: Feed,
+}
+
+impl Scene {
+    fn new(limits_of_c: &serde_json::Value) -> Self {
+        let sites = Sites::new();
+        let ca = SiteCa::of(&sites, "b");
+        ca.renew(&sites, "b", HOUR);
+        SiteCa::of(&sites, "c").renew(&sites, "c", HOUR);
+        let (c, pages_c) = run(&sites, "c", None, limits_of_c);
+        let (b, _) = run(&sites, "b", Some("c"), &json!({}));
+        let feed = Feed::open(&b);
+        Self { sites, ca, c, pages_c, b, feed }
+    }
+
+    /// Gives the gateway of b another certificate, and waits until so many sessions go on under it at c.
+    fn renew(&self, sessions: u64) {
+        let before = continued(&self.pages_c);
+        self.ca.renew(&self.sites, "b", HOUR);
+        wait_for_continued(&self.pages_c, before, sessions);
+    }
+
+    /// Passes messages for a time: nothing is to happen in it.
+    fn go_on(&mut self, time: Duration) {
+        let since = Instant::now();
+        while since.elapsed() < time {
+            self.feed.pass();
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
 const LIFETIME: Duration = Duration::from_secs(25);
 
 #[test]
@@ -156,92 +196,57 @@ fn sessions_outlive_twenty_certificates_of_both_ends() {
 
 #[test]
 fn the_key_of_an_earlier_certificate_ends_the_session_when_it_is_denied() {
-    let sites = Sites::new();
-    let ca = SiteCa::of(&sites, "b");
-    ca.renew(&sites, "b", Duration::from_secs(3600));
-    SiteCa::of(&sites, "c").renew(&sites, "c", Duration::from_secs(3600));
     // Whatever grace there is, it is for expiry alone.
-    let (c, pages_c) = run(&sites, "c", None, &json!({"expired_grace": "1h"}));
-    let (b, _) = run(&sites, "b", Some("c"), &json!({}));
-    let mut feed = Feed::open(&b);
-    let stolen = sites.folder_of("b").join("stolen.pem");
-    std::fs::copy(sites.folder_of("b").join("own.pem"), &stolen).unwrap();
+    let mut scene = Scene::new(&json!({"expired_grace": "1h"}));
+    let stolen = scene.sites.folder_of("b").join("stolen.pem");
+    std::fs::copy(scene.sites.folder_of("b").join("own.pem"), &stolen).unwrap();
     for _ in 0..3 {
-        let before = continued(&pages_c);
-        ca.renew(&sites, "b", Duration::from_secs(3600));
-        wait_for_continued(&pages_c, before, 1);
+        scene.renew(1);
     }
-    let mut later = Feed::open(&b);
+    let mut later = Feed::open(&scene.b);
     // Another key is nobody's business here.
-    sites.made.done(&format!("deny --key {SOME_KEY}"));
-    sites.deliver("b");
-    c.wait_for("another mesh is in force: sequence 2");
-    feed.pass();
-    sites.made.done(&format!("deny --certificate {} --yes", arg(&stolen)));
-    sites.deliver("b");
-    c.wait_for("closed: a key that it ran under before is denied: sha256:");
-    assert!(feed.is_over());
+    scene.sites.made.done(&format!("deny --key {SOME_KEY}"));
+    scene.sites.deliver("b");
+    scene.c.wait_for("another mesh is in force: sequence 2");
+    scene.feed.pass();
+    scene.sites.made.done(&format!("deny --certificate {} --yes", arg(&stolen)));
+    scene.sites.deliver("b");
+    scene.c.wait_for("closed: a key that it ran under before is denied: sha256:");
+    assert!(scene.feed.is_over());
     // One that was opened under the last certificate goes on.
     later.pass();
 }
 
 #[test]
 fn a_session_that_was_continued_ends_at_its_greatest_age() {
-    let sites = Sites::new();
-    let ca = SiteCa::of(&sites, "b");
-    ca.renew(&sites, "b", Duration::from_secs(3600));
-    SiteCa::of(&sites, "c").renew(&sites, "c", Duration::from_secs(3600));
-    let (c, pages_c) = run(&sites, "c", None, &json!({"session_max_age": "3s"}));
-    let (b, _) = run(&sites, "b", Some("c"), &json!({}));
-    let mut feed = Feed::open(&b);
-    ca.renew(&sites, "b", Duration::from_secs(3600));
-    wait_for_continued(&pages_c, 0, 1);
-    let mut other = Feed::open(&b);
-    c.wait_for("closed: it was continued until limits.session_max_age");
-    assert!(feed.is_over());
+    let mut scene = Scene::new(&json!({"session_max_age": "3s"}));
+    scene.renew(1);
+    let mut other = Feed::open(&scene.b);
+    scene.c.wait_for("closed: it was continued until limits.session_max_age");
+    assert!(scene.feed.is_over());
     // Its certificates are those of its handshake.
     other.pass();
 }
 
 #[test]
 fn a_withdrawn_link_ends_a_session_that_was_continued() {
-    let sites = Sites::new();
-    let ca = SiteCa::of(&sites, "b");
-    ca.renew(&sites, "b", Duration::from_secs(3600));
-    SiteCa::of(&sites, "c").renew(&sites, "c", Duration::from_secs(3600));
-    let (c, pages_c) = run(&sites, "c", None, &json!({}));
-    let (b, _) = run(&sites, "b", Some("c"), &json!({}));
-    let mut feed = Feed::open(&b);
-    ca.renew(&sites, "b", Duration::from_secs(3600));
-    wait_for_continued(&pages_c, 0, 1);
-    feed.pass();
-    sites.made.done("unlink b c --service feed --yes");
-    sites.deliver("c");
-    c.wait_for("closed: the peer is not let in: ");
-    assert!(feed.is_over());
+    let mut scene = Scene::new(&json!({}));
+    scene.renew(1);
+    scene.feed.pass();
+    scene.sites.made.done("unlink b c --service feed --yes");
+    scene.sites.deliver("c");
+    scene.c.wait_for("closed: the peer is not let in: ");
+    assert!(scene.feed.is_over());
 }
 
 /// A session that is older than a continued one may become keeps what it has: its certificates may be good for months.
 #[test]
 fn a_session_beyond_the_greatest_age_is_not_continued_and_goes_on() {
-    let sites = Sites::new();
-    let ca = SiteCa::of(&sites, "b");
-    ca.renew(&sites, "b", Duration::from_secs(3600));
-    SiteCa::of(&sites, "c").renew(&sites, "c", Duration::from_secs(3600));
-    let (c, _) = run(&sites, "c", None, &json!({"session_max_age": "1s"}));
-    let (b, _) = run(&sites, "b", Some("c"), &json!({}));
-    let mut feed = Feed::open(&b);
-    let opened = Instant::now();
-    while opened.elapsed() < Duration::from_millis(1100) {
-        feed.pass();
-    }
-    ca.renew(&sites, "b", Duration::from_secs(3600));
-    c.wait_for("control: a session is not continued here: it is as old as limits.session_max_age lets it become");
-    let refused = Instant::now();
-    while refused.elapsed() < Duration::from_secs(2) {
-        feed.pass();
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    let mut scene = Scene::new(&json!({"session_max_age": "1s"}));
+    scene.go_on(Duration::from_millis(1100));
+    scene.ca.renew(&scene.sites, "b", HOUR);
+    scene.c.wait_for("control: a session is not continued here: it is as old as limits.session_max_age lets it become");
+    scene.go_on(Duration::from_secs(2));
 }
 
 /// Two tunnels to one gateway under different certificates of ours: each session is continued under that of its own.
@@ -249,18 +254,18 @@ fn a_session_beyond_the_greatest_age_is_not_continued_and_goes_on() {
 fn tunnels_with_certificates_of_their_own_do_not_share_sessions() {
     let sites = Sites::new();
     let ca = SiteCa::of(&sites, "b");
-    ca.renew(&sites, "b", Duration::from_secs(3600));
+    ca.renew(&sites, "b", HOUR);
     let folder = sites.folder_of("b");
     std::fs::copy(folder.join("own.pem"), folder.join("other.pem")).unwrap();
-    ca.renew(&sites, "b", Duration::from_secs(3600));
-    SiteCa::of(&sites, "c").renew(&sites, "c", Duration::from_secs(3600));
+    ca.renew(&sites, "b", HOUR);
+    SiteCa::of(&sites, "c").renew(&sites, "c", HOUR);
     let (_c, pages_c) = run(&sites, "c", None, &json!({}));
     let second = json!({"name": "second", "mode": "client", "service": "feed", "to": "c", "listen": "127.0.0.1:0",
         "tls": {"mtls": {"enabled": true, "cert_file": "other.pem", "key_file": "other.pem"}}});
     let mut b = run_more(&sites, "b", Some("c"), &json!({}), &[second]).0;
     b.wait_for_tunnel();
     let mut feed = Feed::open(&b);
-    ca.renew(&sites, "b", Duration::from_secs(3600));
+    ca.renew(&sites, "b", HOUR);
     wait_for_continued(&pages_c, 0, 1);
     let since = Instant::now();
     while since.elapsed() < Duration::from_secs(4) {

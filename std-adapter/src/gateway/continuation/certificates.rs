@@ -1,4 +1,4 @@
-//! What a session runs under: the certificates that its peer has shown last, and the keys of those before.
+//! The certificates that a session runs under: those that its peer has shown last, and the keys of those before.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use pki_types::CertificateDer;
 use tokio::time::Instant;
 
 use super::not_continued::{MAX_CHAIN, MAX_KEYS, NotContinued};
-use super::open_sessions::{Offer, Registered};
+use super::open_session::Candidate;
+use super::open_sessions::Registered;
 use super::proven::Chain;
 use crate::tls::Peer;
 
@@ -16,7 +17,7 @@ const BETWEEN: Duration = Duration::from_millis(500);
 /// The least time between two changes of a session's traffic keys. rustls answers 32 of them without data, and no more.
 const BETWEEN_REFRESHES: Duration = Duration::from_secs(24 * 3600);
 
-/// What a session runs under.
+/// The certificates of a session's peer.
 #[derive(Debug)]
 pub(in crate::gateway) struct HeldCertificates {
     /// None for a session that cannot be continued.
@@ -38,9 +39,9 @@ impl HeldCertificates {
     }
 
     /// Waits for newer certificates; for ever where there will be none.
-    pub(in crate::gateway) async fn offer(&self) -> Offer {
+    pub(in crate::gateway) async fn candidate(&self) -> Candidate {
         match &self.registered {
-            Some(registered) => registered.session().offer().await,
+            Some(registered) => registered.session().candidate().await,
             None => std::future::pending().await,
         }
     }

@@ -9,7 +9,9 @@
 
 mod certificates;
 mod message;
+mod next_attempt;
 mod not_continued;
+mod open_session;
 mod open_sessions;
 mod proof;
 mod proven;
@@ -17,6 +19,6 @@ mod proven;
 pub(super) use certificates::{HeldCertificates, same_names};
 pub(super) use message::{ContinueAnswer, ContinueRequest, MAX_CONTINUE_REQUEST};
 pub(super) use not_continued::NotContinued;
-pub(super) use open_sessions::{Group, OpenSessions, OwnCertificate, Registered};
+pub(super) use open_sessions::{Group, OpenSessions, Registered};
 pub(super) use proof::SessionKeys;
-pub(super) use proven::Proven;
+pub(super) use proven::{OwnCertificate, Proven};

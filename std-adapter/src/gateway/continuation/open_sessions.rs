@@ -1,33 +1,22 @@
 //! The open sessions of a gateway that may be continued: those accepted here, and those dialled.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use edgetrust_core::x509::Certificate;
 use pki_types::{ServerName, UnixTime};
-use sha2::{Digest, Sha256};
-use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, timeout};
 
 use super::message::{ContinueAnswer, ContinueRequest, MAX_SESSIONS};
+use super::next_attempt::NextAttempt;
 use super::not_continued::NotContinued;
-use super::proof::{End, SessionId, SessionKeys};
-use super::proven::{Chain, Proven};
-use crate::clock;
-use crate::tls::Credential;
+use super::open_session::OpenSession;
+use super::proof::{Endpoint, SessionId, SessionKeys};
+use super::proven::{OwnCertificate, Proven};
 
-/// The least time between two attempts to continue a session, and the time after one whose certificates have expired.
-const LEAST_WAIT: Duration = Duration::from_secs(1);
-const EXPIRED_WAIT: Duration = Duration::from_secs(5);
 /// The time after the first answer that leaves a session out: it may have been too new there, or judged a moment ago.
 const LEFT_OUT_WAIT: Duration = Duration::from_secs(2);
 /// The number of answers in a row that leave a session out with which that is warned of: a quarter of its time is left.
 const LEFT_OUT: u8 = 3;
-/// The time for a session's own task to judge certificates.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// The open sessions. Clones are of the same.
 #[derive(Clone, Debug, Default)]
 pub(in crate::gateway) struct OpenSessions(Arc<Mutex<Sessions>>);
@@ -35,12 +24,16 @@ pub(in crate::gateway) struct OpenSessions(Arc<Mutex<Sessions>>);
 #[derive(Debug, Default)]
 struct Sessions {
     accepted: HashMap<SessionId, Arc<OpenSession>>,
-    dialled: HashMap<Dialled, HashMap<SessionId, DialledSession>>,
+    dialled: HashMap<Arc<Destination>, HashMap<SessionId, DialledSession>>,
 }
 
-/// The tunnel of dialled sessions, and the name of the gateway at their other end. Neither its address, which may change,
-/// nor its name alone: another tunnel may show another certificate there.
-type Dialled = (String, ServerName<'static>);
+/// The tunnel of dialled sessions, and the gateway at their other end by its name. It is neither known by its address, which
+/// may change, nor by its name alone: another tunnel may show another certificate there.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Destination {
+    tunnel: String,
+    server_name: ServerName<'static>,
+}
 
 /// The sessions that one control connection continues.
 #[derive(Clone, Copy)]
@@ -50,43 +43,9 @@ pub(in crate::gateway) struct Group<'a> {
 }
 
 impl Group<'_> {
-    fn has(&self, (tunnel, server_name): &Dialled) -> bool {
-        server_name == self.server_name && self.tunnels.contains(tunnel)
-    }
-}
-
-/// A session, as control connections see it.
-pub(in crate::gateway) struct OpenSession {
-    keys: SessionKeys,
-    place: Mutex<Place>,
-    notify: Notify,
-}
-
-/// The place for certificates to judge.
-enum Place {
-    Free,
-    Taken(Offer),
-    /// The session has ended.
-    Closed,
-}
-
-impl fmt::Debug for OpenSession {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OpenSession")
-    }
-}
-
-/// Certificates for a session to judge.
-pub(in crate::gateway) struct Offer {
-    pub(in crate::gateway) chain: Chain,
-    judged: oneshot::Sender<Result<UnixTime, NotContinued>>,
-}
-
-impl Offer {
-    /// Answers with the last second at which the certificates are valid, or why the session does not go on with them.
-    pub(in crate::gateway) fn answer(self, judged: Result<UnixTime, NotContinued>) {
-        // Whoever asked may have left meanwhile.
-        let _ = self.judged.send(judged);
+    fn destinations(&self) -> impl Iterator<Item = Destination> {
+        let of = |tunnel: &String| Destination { tunnel: tunnel.clone(), server_name: self.server_name.clone() };
+        self.tunnels.iter().map(of)
     }
 }
 
@@ -103,93 +62,13 @@ struct DialledSession {
     left_out: u8,
 }
 
-/// The time of the next attempt, by both clocks: one may be set, and the other may stand still while a machine sleeps.
-#[derive(Clone, Copy, Debug)]
-struct NextAttempt {
-    by_clock: UnixTime,
-    by_timer: Instant,
-}
-
-impl NextAttempt {
-    fn after(wait: Duration) -> Self {
-        let (now, timer) = (clock::now(), Instant::now());
-        Self {
-            // The clock has whole seconds, and this one has begun.
-            by_clock: UnixTime::since_unix_epoch(
-                Duration::from_secs(now.as_secs().saturating_add(1)).saturating_add(wait),
-            ),
-            by_timer: timer.checked_add(wait).unwrap_or(timer),
-        }
-    }
-
-    fn is_due(&self) -> bool {
-        self.by_timer <= Instant::now() || self.by_clock <= clock::now()
-    }
-}
-
-/// The certificate that a credential shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::gateway) struct OwnCertificate {
-    digest: [u8; 32],
-    not_after: UnixTime,
-}
-
-impl OwnCertificate {
-    /// Returns the certificate that a credential shows now. A handshake that begins afterwards shows this or a later one.
-    pub(in crate::gateway) fn of(credential: Option<&Credential>) -> Option<Self> {
-        let chain = credential?.chain();
-        let leaf = chain.first()?;
-        let not_after = Certificate::from_der(leaf).ok()?.validity().not_after;
-        Some(Self { digest: Sha256::digest(leaf).into(), not_after })
-    }
-}
-
-/// Returns when to try to continue a session again that is authorized until a time: at half of what is left.
-fn next_attempt(until: UnixTime) -> NextAttempt {
-    let left = Duration::from_secs(until.as_secs().saturating_sub(clock::now().as_secs()));
-    let half = left.checked_div(2).unwrap_or_default();
-    NextAttempt::after(if left.is_zero() { EXPIRED_WAIT } else { half.max(LEAST_WAIT) })
-}
-
-impl OpenSession {
-    /// Waits for certificates to judge.
-    pub(in crate::gateway) async fn offer(&self) -> Offer {
-        loop {
-            if let Place::Taken(offer) = self.put(Place::Free) {
-                return offer;
-            }
-            self.notify.notified().await;
-        }
-    }
-
-    /// Puts something in the place, and returns what was there. Once the place is closed it stays so, and what is put there
-    /// is gone.
-    fn put(&self, new: Place) -> Place {
-        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*place, Place::Closed) { Place::Closed } else { std::mem::replace(&mut place, new) }
-    }
-
-    /// Has the session's own task judge certificates. Those of an earlier request that still wait are given up.
-    async fn judge(&self, chain: Chain) -> Result<UnixTime, NotContinued> {
-        let (judged, answer) = oneshot::channel();
-        if let Place::Taken(before) = self.put(Place::Taken(Offer { chain, judged })) {
-            before.answer(Err(NotContinued::Displaced));
-        }
-        self.notify.notify_one();
-        match timeout(PATIENCE, answer).await {
-            Ok(Ok(judged)) => judged,
-            Ok(Err(_)) | Err(_) => Err(NotContinued::Over),
-        }
-    }
-}
-
 /// A session that is there for control connections while this is held.
 #[derive(Debug)]
 pub(in crate::gateway) struct Registered {
     sessions: OpenSessions,
     session: Arc<OpenSession>,
-    /// The other end of a dialled session.
-    dialled: Option<Dialled>,
+    /// The destination of a dialled session.
+    dialled: Option<Arc<Destination>>,
 }
 
 impl Registered {
@@ -200,7 +79,7 @@ impl Registered {
     /// Returns the part of a session's greatest age at which it ends: all of it, or up to a tenth less, so that sessions
     /// that began together do not end together. Both ends come to the same.
     pub(in crate::gateway) fn age(&self, max: Duration) -> Duration {
-        let [first, ..] = self.session.keys.id().0;
+        let [first, ..] = self.session.keys().id().0;
         let part = max.checked_div(2560).unwrap_or_default();
         max.saturating_sub(part.saturating_mul(u32::from(first)))
     }
@@ -208,18 +87,17 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        // Whoever waits for a verdict hears that there is none.
-        drop(self.session.put(Place::Closed));
-        let id = self.session.keys.id();
+        self.session.close();
+        let id = self.session.keys().id();
         let mut sessions = self.sessions.lock();
-        let Some(peer) = &self.dialled else {
+        let Some(destination) = &self.dialled else {
             sessions.accepted.remove(&id);
             return;
         };
-        if let Some(there) = sessions.dialled.get_mut(peer) {
+        if let Some(there) = sessions.dialled.get_mut(destination) {
             there.remove(&id);
             if there.is_empty() {
-                sessions.dialled.remove(peer);
+                sessions.dialled.remove(destination);
             }
         }
     }
@@ -231,14 +109,14 @@ impl OpenSessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn registered(&self, session: &Arc<OpenSession>, dialled: Option<Dialled>) -> Registered {
+    fn registered(&self, session: &Arc<OpenSession>, dialled: Option<Arc<Destination>>) -> Registered {
         Registered { sessions: self.clone(), session: session.clone(), dialled }
     }
 
     /// Adds a session that was accepted here.
     pub(in crate::gateway) fn accept(&self, keys: SessionKeys) -> Registered {
         let session = Arc::new(OpenSession::new(keys));
-        self.lock().accepted.insert(session.keys.id(), session.clone());
+        self.lock().accepted.insert(session.keys().id(), session.clone());
         self.registered(&session, None)
     }
 
@@ -254,11 +132,11 @@ impl OpenSessions {
     ) -> Registered {
         let session = Arc::new(OpenSession::new(keys));
         let until = shown.map_or(until, |own| own.not_after.min(until));
-        let next = next_attempt(until);
-        let there = (tunnel.to_owned(), server_name.clone());
+        let next = NextAttempt::before(until);
+        let destination = Arc::new(Destination { tunnel: tunnel.to_owned(), server_name: server_name.clone() });
         let dialled = DialledSession { session: session.clone(), shown, until, next, left_out: 0 };
-        self.lock().dialled.entry(there.clone()).or_default().insert(session.keys.id(), dialled);
-        self.registered(&session, Some(there))
+        self.lock().dialled.entry(destination.clone()).or_default().insert(session.keys().id(), dialled);
+        self.registered(&session, Some(destination))
     }
 
     /// Returns whether sessions are to be continued now: our own certificate is another one, or half of the time that was
@@ -266,28 +144,34 @@ impl OpenSessions {
     pub(in crate::gateway) fn is_due(&self, group: Group<'_>, own: Option<OwnCertificate>) -> bool {
         let due = |one: &DialledSession| one.next.is_due() || one.shown != own;
         let sessions = self.lock();
-        sessions.dialled.iter().filter(|(there, _)| group.has(there)).any(|(_, there)| there.values().any(due))
+        group.destinations().any(|one| sessions.dialled.get(&one).is_some_and(|there| there.values().any(due)))
     }
 
     /// Begins to continue all sessions of a group, whose peer was just shown our own certificate. Those that the peer does
     /// not answer for wait for the next time that is half of what is left.
     pub(in crate::gateway) fn attempt(&self, group: Group<'_>, shown: Option<OwnCertificate>) -> Vec<Attempt> {
         let mut sessions = self.lock();
-        let of_group = sessions.dialled.iter_mut().filter(|(there, _)| group.has(there));
         let mut all = Vec::new();
-        for (there, one) in of_group.flat_map(|(there, sessions)| sessions.values_mut().map(move |one| (there, one))) {
-            (one.shown, one.next) = (shown, next_attempt(one.until));
-            all.push((there.clone(), one.session.clone()));
+        for destination in group.destinations().map(Arc::new) {
+            let there = sessions.dialled.get_mut(&destination);
+            for one in there.into_iter().flat_map(HashMap::values_mut) {
+                (one.shown, one.next) = (shown, NextAttempt::before(one.until));
+                all.push((destination.clone(), one.session.clone()));
+            }
         }
         drop(sessions);
         all.chunks(MAX_SESSIONS).map(|part| Attempt(part.to_vec())).collect()
     }
 
     /// Changes a session that was dialled, if it is still there.
-    fn change(&self, (there, session): &(Dialled, Arc<OpenSession>), change: impl FnOnce(&mut DialledSession)) {
+    fn change(
+        &self,
+        (destination, session): &(Arc<Destination>, Arc<OpenSession>),
+        change: impl FnOnce(&mut DialledSession),
+    ) {
         let mut sessions = self.lock();
-        let there = sessions.dialled.get_mut(there);
-        if let Some(dialled) = there.and_then(|there| there.get_mut(&session.keys.id())) {
+        let there = sessions.dialled.get_mut(destination);
+        if let Some(dialled) = there.and_then(|there| there.get_mut(&session.keys().id())) {
             change(dialled);
         }
     }
@@ -295,7 +179,7 @@ impl OpenSessions {
     /// Notes that nobody has answered: all is tried again soon.
     pub(in crate::gateway) fn unanswered(&self, attempt: &Attempt) {
         for one in &attempt.0 {
-            self.change(one, |dialled| dialled.next = NextAttempt::after(LEAST_WAIT));
+            self.change(one, |dialled| dialled.next = NextAttempt::soon());
         }
     }
 
@@ -310,7 +194,7 @@ impl OpenSessions {
         let judged = attempt.0.iter().zip(&answer.0).map(async |(one, outcome)| {
             let session = &one.1;
             let Some((proof, until)) = outcome else { return (one, Err(NotContinued::LeftOut)) };
-            if !session.keys.verifies(End::Listener, &proven.binding, proof) {
+            if !session.keys().verifies(Endpoint::Listener, &proven.binding, proof) {
                 return (one, Err(NotContinued::Proof));
             }
             (one, session.judge(proven.chain.clone()).await.map(|own| own.min(*until)))
@@ -321,7 +205,7 @@ impl OpenSessions {
                 Ok(until) => {
                     continued = continued.saturating_add(1);
                     self.change(one, |dialled| {
-                        (dialled.until, dialled.next, dialled.left_out) = (until, next_attempt(until), 0);
+                        (dialled.until, dialled.next, dialled.left_out) = (until, NextAttempt::before(until), 0);
                     });
                 }
                 Err(NotContinued::LeftOut) => self.change(one, |dialled| {
@@ -349,9 +233,10 @@ impl OpenSessions {
     ) -> (ContinueAnswer, Option<NotContinued>) {
         let judged = request.0.iter().map(async |(id, proof)| {
             let session = self.lock().accepted.get(id).cloned();
-            let session = session.filter(|session| session.keys.verifies(End::Dialer, &proven.binding, proof))?;
+            let session =
+                session.filter(|session| session.keys().verifies(Endpoint::Dialer, &proven.binding, proof))?;
             let judged = session.judge(proven.chain.clone()).await;
-            Some(judged.map(|until| (session.keys.prove(End::Listener, &proven.binding), until)))
+            Some(judged.map(|until| (session.keys().prove(Endpoint::Listener, &proven.binding), until)))
         });
         let judged = futures_util::future::join_all(judged).await;
         let mut reasons = judged.iter().flatten().filter_map(|judged| judged.as_ref().err());
@@ -360,20 +245,17 @@ impl OpenSessions {
     }
 }
 
-impl OpenSession {
-    fn new(keys: SessionKeys) -> Self {
-        Self { keys, place: Mutex::new(Place::Free), notify: Notify::new() }
-    }
-}
-
 /// A request for some of the sessions with a peer.
-pub(in crate::gateway) struct Attempt(Vec<(Dialled, Arc<OpenSession>)>);
+pub(in crate::gateway) struct Attempt(Vec<(Arc<Destination>, Arc<OpenSession>)>);
 
 impl Attempt {
     /// Returns the request with our proofs.
     pub(in crate::gateway) fn request(&self, proven: &Proven) -> ContinueRequest {
         ContinueRequest(
-            self.0.iter().map(|(_, one)| (one.keys.id(), one.keys.prove(End::Dialer, &proven.binding))).collect(),
+            self.0
+                .iter()
+                .map(|(_, one)| (one.keys().id(), one.keys().prove(Endpoint::Dialer, &proven.binding)))
+                .collect(),
         )
     }
 }
@@ -384,6 +266,7 @@ mod tests {
 
     use super::super::proof::tests::{binding, keys};
     use super::*;
+    use crate::clock;
 
     fn own(number: u8) -> Option<OwnCertificate> {
         Some(OwnCertificate { digest: [number; 32], not_after: after(3600) })
@@ -405,7 +288,7 @@ mod tests {
     /// Takes the certificates that are offered to a session, and goes on under them until a time.
     fn goes_on(registered: &Registered, until: UnixTime) -> tokio::task::JoinHandle<()> {
         let session = registered.session.clone();
-        tokio::spawn(async move { session.offer().await.answer(Ok(until)) })
+        tokio::spawn(async move { session.candidate().await.answer(Ok(until)) })
     }
 
     #[tokio::test(start_paused = true)]
@@ -431,16 +314,6 @@ mod tests {
         assert!(sessions.lock().dialled.is_empty());
     }
 
-    #[test]
-    fn attempts_keep_their_distance() {
-        let wait = |until: UnixTime| {
-            let wait = next_attempt(until).by_timer.duration_since(Instant::now());
-            wait.as_secs_f64().round() as u64
-        };
-        assert_eq!([10_000, 100, 11, 10, 2, 0].map(|left| wait(after(left))), [5_000, 50, 5, 5, 1, 5]);
-        assert_eq!(wait(UnixTime::since_unix_epoch(Duration::ZERO)), 5);
-    }
-
     #[tokio::test]
     async fn both_ends_prove_themselves_and_go_on() {
         let ((tunnels, server_name), proven) = (there(), proven());
@@ -459,7 +332,7 @@ mod tests {
         one.await.unwrap();
         other.await.unwrap();
         // A listener that proves nothing.
-        let false_answer = ContinueAnswer(vec![Some((keys(2).prove(End::Listener, &proven.binding), after(500)))]);
+        let false_answer = ContinueAnswer(vec![Some((keys(2).prove(Endpoint::Listener, &proven.binding), after(500)))]);
         let concluded = here.conclude(attempt, &false_answer, &proven).await;
         assert_eq!(concluded, (0, Some(NotContinued::Proof)));
     }
@@ -474,7 +347,7 @@ mod tests {
         tokio::task::yield_now().await;
         drop(registered);
         assert_eq!(judged.await.unwrap(), Err(NotContinued::Over));
-        let request = ContinueRequest(vec![(keys(1).id(), keys(1).prove(End::Dialer, &proven.binding))]);
+        let request = ContinueRequest(vec![(keys(1).id(), keys(1).prove(Endpoint::Dialer, &proven.binding))]);
         let (answer, refused) = sessions.answer(&request, &proven).await;
         assert!(answer.continued() == 0 && refused.is_none(), "it is unknown now");
     }

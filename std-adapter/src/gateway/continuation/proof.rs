@@ -29,7 +29,7 @@ impl fmt::Debug for SessionId {
 
 /// An end of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum Endpoint {
     Dialer,
     Listener,
 }
@@ -64,17 +64,17 @@ impl SessionKeys {
         self.id
     }
 
-    pub(super) fn prove(&self, end: End, binding: &Binding) -> Proof {
+    pub(super) fn prove(&self, end: Endpoint, binding: &Binding) -> Proof {
         Proof(self.mac(end, binding).finalize().into_bytes().into())
     }
 
     /// Returns whether a proof is this session's, of this end and for this control connection; takes the same time
     /// whatever the proof.
-    pub(super) fn verifies(&self, end: End, binding: &Binding, proof: &Proof) -> bool {
+    pub(super) fn verifies(&self, end: Endpoint, binding: &Binding, proof: &Proof) -> bool {
         self.mac(end, binding).verify_slice(&proof.0).is_ok()
     }
 
-    fn mac(&self, end: End, binding: &Binding) -> Hmac<Sha256> {
+    fn mac(&self, end: Endpoint, binding: &Binding) -> Hmac<Sha256> {
         // No key of an HMAC has the wrong length (RFC 2104 section 2): one of 32 octets is padded to the block.
         let mut block = Zeroizing::new([0; 64]);
         for (place, octet) in block.iter_mut().zip(self.proof.iter()) {
@@ -82,8 +82,8 @@ impl SessionKeys {
         }
         let mut mac = Hmac::<Sha256>::new((&*block).into());
         mac.update(match end {
-            End::Dialer => b"dialer",
-            End::Listener => b"listener",
+            Endpoint::Dialer => b"dialer",
+            Endpoint::Listener => b"listener",
         });
         mac.update(&*binding.0);
         mac
@@ -110,18 +110,18 @@ pub(super) mod tests {
 
     #[test]
     fn a_proof_is_of_one_session_one_end_and_one_connection() {
-        let proof = keys(1).prove(End::Dialer, &binding(7));
-        assert!(keys(1).verifies(End::Dialer, &binding(7), &proof));
-        assert!(!keys(2).verifies(End::Dialer, &binding(7), &proof));
-        assert!(!keys(1).verifies(End::Listener, &binding(7), &proof));
-        assert!(!keys(1).verifies(End::Dialer, &binding(8), &proof));
-        assert!(!keys(1).verifies(End::Dialer, &binding(7), &Proof([0; 32])));
+        let proof = keys(1).prove(Endpoint::Dialer, &binding(7));
+        assert!(keys(1).verifies(Endpoint::Dialer, &binding(7), &proof));
+        assert!(!keys(2).verifies(Endpoint::Dialer, &binding(7), &proof));
+        assert!(!keys(1).verifies(Endpoint::Listener, &binding(7), &proof));
+        assert!(!keys(1).verifies(Endpoint::Dialer, &binding(8), &proof));
+        assert!(!keys(1).verifies(Endpoint::Dialer, &binding(7), &Proof([0; 32])));
     }
 
     /// The same by Python's `hmac`.
     #[test]
     fn a_proof_is_hmac_sha256_of_the_end_and_the_binding() {
-        let Proof(proof) = keys(1).prove(End::Dialer, &binding(7));
+        let Proof(proof) = keys(1).prove(Endpoint::Dialer, &binding(7));
         let expected = [
             0xe8, 0x0a, 0x7e, 0x21, 0x2d, 0xc6, 0x6e, 0x02, 0x24, 0xfd, 0xde, 0xe0, 0xd1, 0xe6, 0x7c, 0xe6, 0xff, 0x3f,
             0xc6, 0x44, 0x14, 0x74, 0x6a, 0xa5, 0xda, 0x30, 0x88, 0x82, 0x51, 0x68, 0x5d, 0xa3,

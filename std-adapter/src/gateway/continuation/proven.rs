@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use pki_types::CertificateDer;
+use edgetrust_core::x509::Certificate;
+use pki_types::{CertificateDer, UnixTime};
+use sha2::{Digest, Sha256};
 
 use super::proof::Binding;
-use crate::tls::Exporter;
+use crate::tls::{Credential, Exporter};
 
 /// The certificates that the other end has shown and proved on a control connection, its own first.
 pub(in crate::gateway) type Chain = Arc<[CertificateDer<'static>]>;
@@ -24,5 +26,22 @@ impl Proven {
         shown: Option<&[CertificateDer<'static>]>,
     ) -> Option<Self> {
         Some(Self { binding: Binding::of(connection)?, chain: shown.unwrap_or_default().into() })
+    }
+}
+
+/// The certificate that a credential shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gateway) struct OwnCertificate {
+    pub(super) digest: [u8; 32],
+    pub(super) not_after: UnixTime,
+}
+
+impl OwnCertificate {
+    /// Returns the certificate that a credential shows now. A handshake that begins afterwards shows this or a later one.
+    pub(in crate::gateway) fn of(credential: Option<&Credential>) -> Option<Self> {
+        let chain = credential?.chain();
+        let leaf = chain.first()?;
+        let not_after = Certificate::from_der(leaf).ok()?.validity().not_after;
+        Some(Self { digest: Sha256::digest(leaf).into(), not_after })
     }
 }

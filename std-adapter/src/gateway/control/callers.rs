@@ -30,6 +30,8 @@ const OF_STRANGERS: usize = 16;
 const BETWEEN: Duration = Duration::from_secs(1);
 /// The least time between two requests of one caller to continue sessions: up to 12,800 of them a second.
 const PACE: Duration = Duration::from_millis(20);
+/// The most turns that wait: one on each of its connections.
+const TURNS: u32 = OF_ONE as u32;
 /// The most offers of gateways, and of strangers, that arrive at once: each takes memory until it is judged.
 const ARRIVING: usize = 16;
 const ARRIVING_OF_STRANGERS: usize = 4;
@@ -108,7 +110,7 @@ struct CallerState {
     connections: VecDeque<OpenConnection>,
     last_offer: Option<Instant>,
     arrives: bool,
-    /// When another request to continue sessions has its turn.
+    /// The turn of the last request to continue sessions.
     next_continuation: Option<Instant>,
 }
 
@@ -213,21 +215,19 @@ impl Drop for OfferPermit {
 }
 
 impl CallerPermit {
-    /// Waits for the caller's turn to continue sessions, on whichever of its connections.
+    /// Waits for the caller's turn to continue sessions, on whichever of its connections. A turn that nobody waits for any
+    /// more delays the others by no more than those of all its connections would.
     pub(super) async fn turn_to_continue(&self) {
-        let turn = {
-            let mut counts = lock(&self.counts);
-            let now = Instant::now();
-            let state = counts.callers.get_mut(&self.caller);
-            let next = state.map(|state| &mut state.next_continuation);
-            let turn = next.as_ref().and_then(|next| **next).unwrap_or(now).max(now);
-            let turn = turn.checked_add(PACE).unwrap_or(turn);
-            if let Some(next) = next {
-                *next = Some(turn);
-            }
-            turn
-        };
-        sleep_until(turn).await;
+        sleep_until(self.next_turn(Instant::now())).await;
+    }
+
+    fn next_turn(&self, now: Instant) -> Instant {
+        let after = |time: Instant, turns: u32| time.checked_add(PACE.saturating_mul(turns)).unwrap_or(time);
+        let mut counts = lock(&self.counts);
+        let Some(state) = counts.callers.get_mut(&self.caller) else { return now };
+        let turn = after(state.next_continuation.unwrap_or(now).max(now), 1).min(after(now, TURNS));
+        state.next_continuation = Some(turn);
+        turn
     }
 
     /// Counts an offer; returns false if the last one is too near.
@@ -303,6 +303,20 @@ mod tests {
         assert!(is_told(&first[1]) && !more.iter().any(is_told));
         drop((first, more));
         assert!(lock(&callers.counts).strangers.is_empty());
+    }
+
+    #[test]
+    fn turns_are_of_one_caller_on_all_its_connections_and_wait_for_no_more_than_these() {
+        let (callers, now) = (Callers::default(), Instant::now());
+        let (one, another, other) =
+            (callers.permit(&gateway("a")), callers.permit(&gateway("a")), callers.permit(&gateway("b")));
+        let wait = |permit: &CallerPermit| permit.next_turn(now).duration_since(now).as_millis();
+        assert_eq!([wait(&one), wait(&another), wait(&one), wait(&other)], [20, 40, 60, 20]);
+        // Whoever asks and leaves holds nobody up for long.
+        assert_eq!([wait(&one), wait(&one), wait(&another)], [80, 80, 80]);
+        // Connecting anew is no way to have a turn at once.
+        drop((one, another));
+        assert_eq!(wait(&callers.permit(&gateway("a"))), 80);
     }
 
     #[test]
