@@ -30,7 +30,7 @@ pub struct Agents {
     credentials: Credentials,
     /// The keys that the configuration being read denies.
     denied_keys: Vec<DeniedKey>,
-    /// How it reads files of CAs.
+    /// The reader of files of CAs.
     ca_files: CaFiles,
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Files {
     pub(super) denied_keys: Vec<DeniedKey>,
     anchors: Anchors,
     system: Option<usize>,
-    /// How files of CAs are read.
+    /// The reader of files of CAs.
     pub(super) ca_files: CaFiles,
 }
 

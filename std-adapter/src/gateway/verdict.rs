@@ -56,7 +56,7 @@ pub(super) enum Judged {
     Target,
 }
 
-/// What a session is judged by.
+/// The evidence that a session is judged by.
 #[derive(Clone, Copy)]
 pub(super) struct Evidence<'a> {
     pub(super) judged: Judged,

@@ -28,7 +28,7 @@ pub(in crate::gateway) struct HeldCertificates {
     earlier: Vec<KeyHash>,
     since: Instant,
     last: Option<Instant>,
-    /// When the traffic keys were changed, and the octets that were carried by then.
+    /// The time of the last change of traffic keys, and the octets that were carried by then.
     refreshed: (Instant, u64),
 }
 

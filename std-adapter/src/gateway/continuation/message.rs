@@ -46,7 +46,7 @@ impl ContinueRequest {
     }
 }
 
-/// What becomes of each session of a request; none for one that is not continued.
+/// The outcome for each session of a request; none for one that is not continued.
 #[derive(PartialEq, Eq)]
 pub(in crate::gateway) struct ContinueAnswer(pub(super) Vec<Option<(Proof, UnixTime)>>);
 

@@ -1,4 +1,4 @@
-//! What the handshake of a control connection has proved.
+//! The proof that the handshake of a control connection has given, and our own part in it.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::tls::{Credential, Exporter};
 /// The certificates that the other end has shown and proved on a control connection, its own first.
 pub(in crate::gateway) type Chain = Arc<[CertificateDer<'static>]>;
 
-/// What a control connection proves to both of its ends.
+/// The proof that a control connection gives to both of its ends.
 pub(in crate::gateway) struct Proven {
     pub(super) binding: Binding,
     pub(in crate::gateway) chain: Chain,
 }
 
 impl Proven {
-    /// Returns what a connection proves whose other end has shown these certificates; none below TLS 1.3, which the
+    /// Returns the proof of a connection whose other end has shown these certificates; none below TLS 1.3, which the
     /// control channel does not speak.
     pub(in crate::gateway) fn of(
         connection: &impl Exporter,

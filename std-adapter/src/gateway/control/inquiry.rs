@@ -21,7 +21,7 @@ use crate::tls::{ClientSettings, TlsClient, speaks_control};
 /// The longest entity tag: two numbers and a digest.
 const MAX_TAG: usize = 128;
 
-/// What a gateway has in force, and what it shows.
+/// The mesh that a gateway has in force, and the certificates that it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answered {
     pub(crate) edition: Edition,
