@@ -57,7 +57,7 @@ mod gateway;
 #[cfg(feature = "cli")]
 mod ops;
 pub mod pem;
-#[cfg(feature = "cli")]
+#[cfg(feature = "rehearsal")]
 mod rehearsal;
 #[cfg(feature = "cli")]
 mod store;
@@ -76,13 +76,14 @@ pub mod program {
     pub use crate::store::FileMedium;
 
     /// The decisions of a mesh's gateways, without sockets, and meshes of any size to try them with.
+    #[cfg(feature = "rehearsal")]
     pub mod mesh {
         pub use hyper::StatusCode;
         pub use tokio::time::Instant;
 
-        pub use crate::federation::{Checked, Fleet, Leaf, Listed};
+        pub use crate::federation::{Checked, Fleet, FleetError, Leaf, Listed};
         pub use crate::gateway::Offered;
-        pub use crate::gateway::channel::*;
-        pub use crate::rehearsal::{Held, control, key_of};
+        pub use crate::gateway::decisions::*;
+        pub use crate::rehearsal::{Held, RehearsalError, control};
     }
 }

@@ -1,16 +1,33 @@
 //! The parts of a gateway that the simulation of a mesh runs: nothing of them is a copy, and none opens a socket.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use edgetrust_core::mesh::Edition;
 use edgetrust_core::x509::KeyHash;
-use pki_types::CertificateDer;
 
 use crate::config_file::with_config;
-use crate::gateway::{ControlState, Kept, MeshKeeper, NoAcme, Offered, Plan, PreparedControl, SharedTrust, Watched};
+use crate::gateway::decisions::ControlState;
+use crate::gateway::{Kept, MeshKeeper, NoAcme, Offered, Plan, PreparedControl, SharedTrust, Watched};
 use crate::store::MeshFolder;
 use crate::{clock, pem};
+
+/// The reason of a gateway's refusal, as it logs it.
+#[derive(Clone, Debug)]
+pub struct RehearsalError(String);
+
+impl fmt::Display for RehearsalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for RehearsalError {}
+
+fn refused(error: impl fmt::Display) -> RehearsalError {
+    RehearsalError(error.to_string())
+}
 
 /// A signed mesh that a gateway has in force, with its proof.
 #[derive(Clone, Debug)]
@@ -21,26 +38,26 @@ impl Held {
     ///
     /// # Errors
     /// Returns why it is not taken.
-    pub fn first(text: &str, roots: &Path) -> Result<Self, String> {
-        let roots = pem::read_certificates(roots).map_err(|error| error.to_string())?;
-        Kept::first(text.as_bytes().to_vec(), &roots, &[], clock::now()).map(Self)
+    pub fn first(text: &str, roots: &Path) -> Result<Self, RehearsalError> {
+        let roots = pem::read_certificates(roots).map_err(refused)?;
+        Kept::first(text.as_bytes().to_vec(), &roots, &[], clock::now()).map(Self).map_err(refused)
     }
 
     /// Offers another mesh. This value becomes what is in force afterwards.
     ///
     /// # Errors
     /// Returns why the offer is refused; nothing changes then.
-    pub fn offer(&mut self, text: &str) -> Result<Offered, String> {
-        self.0.offer(text.as_bytes().to_vec(), &[], clock::now())
+    pub fn offer(&mut self, text: &str) -> Result<Offered, RehearsalError> {
+        self.0.offer(text.as_bytes().to_vec(), &[], clock::now()).map_err(refused)
     }
 
     /// Writes it to a folder for the mesh in force, as a gateway does.
     ///
     /// # Errors
     /// Returns why it cannot be kept.
-    pub fn keep(&self, storage: &Path) -> Result<(), String> {
-        let folder = MeshFolder::hold(storage).map_err(|error| error.to_string())?;
-        self.0.write(&folder)
+    pub fn keep(&self, storage: &Path) -> Result<(), RehearsalError> {
+        let folder = MeshFolder::hold(storage).map_err(refused)?;
+        self.0.write(&folder).map_err(refused)
     }
 
     /// Returns the signed text.
@@ -63,23 +80,13 @@ impl Held {
 ///
 /// # Errors
 /// Fails if the configuration or a file of it is refused, or it has no control channel.
-pub fn control(config: &Path) -> Result<Arc<ControlState>, String> {
+pub fn control(config: &Path) -> Result<Arc<ControlState>, RehearsalError> {
     let read = with_config(config, |config| {
         let (mut watched, keeper) = (Watched::default(), MeshKeeper::default());
-        let shared = SharedTrust::read(&config.gateway, &config.denied_keys, &mut watched, &keeper)
-            .map_err(|error| error.to_string())?;
-        let plan = Plan::new(&config.gateway, &shared, &mut watched, &mut NoAcme).map_err(|error| error.to_string())?;
-        let plan = plan.control.ok_or("the gateway has no control channel")?;
-        PreparedControl::new(plan).map(|prepared| prepared.state()).map_err(|error| error.to_string())
+        let shared = SharedTrust::read(&config.gateway, &config.denied_keys, &mut watched, &keeper).map_err(refused)?;
+        let plan = Plan::new(&config.gateway, &shared, &mut watched, &mut NoAcme).map_err(refused)?;
+        let plan = plan.control.ok_or_else(|| refused("the gateway has no control channel"))?;
+        PreparedControl::new(plan).map(|prepared| prepared.state()).map_err(refused)
     });
-    read.map_err(|error| error.to_string())?
-}
-
-/// Returns the hash of a certificate's key.
-///
-/// # Errors
-/// Fails if the certificate cannot be parsed.
-pub fn key_of(certificate: &CertificateDer<'_>) -> Result<KeyHash, String> {
-    let parsed = edgetrust_core::x509::Certificate::from_der(certificate).map_err(|error| error.to_string())?;
-    Ok(KeyHash::of(&parsed.subject_public_key_info()))
+    read.map_err(refused)?
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
+use edgetrust_core::x509::KeyHash;
 use pki_types::CertificateDer;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
@@ -102,4 +103,13 @@ pub fn issue(shapes: &[Shape], now: i64) -> Vec<CertificateDer<'static>> {
         signed.expect("a certificate").der().clone()
     });
     issued.collect()
+}
+
+/// Returns the hash of a certificate's key.
+///
+/// # Errors
+/// Fails if the certificate cannot be parsed.
+pub fn key_hash(certificate: &CertificateDer<'_>) -> Result<KeyHash, String> {
+    let parsed = edgetrust_core::x509::Certificate::from_der(certificate).map_err(|error| error.to_string())?;
+    Ok(KeyHash::of(&parsed.subject_public_key_info()))
 }

@@ -3,8 +3,8 @@
 //! The keys of the sites' CAs stay in memory, as those of sites that made their own: encrypting a thousand keys takes
 //! minutes. The signer's key lies in the folder, so that the commands work there.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use edgetrust_core::x509::KeyHash;
 use pki_types::{CertificateDer, UnixTime};
@@ -30,6 +30,24 @@ pub struct Fleet {
     folder: PathBuf,
     now: UnixTime,
     sites: Vec<(String, Root)>,
+}
+
+/// The reason why a mesh cannot be made, changed or judged, as the commands show it.
+#[derive(Clone, Debug)]
+pub struct FleetError(String);
+
+impl fmt::Display for FleetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for FleetError {}
+
+impl From<String> for FleetError {
+    fn from(reason: String) -> Self {
+        Self(reason)
+    }
 }
 
 /// The form in which the mesh names the CAs of sites.
@@ -69,7 +87,7 @@ impl Fleet {
         to: &[(usize, Vec<usize>)],
         listed: Listed,
         now: UnixTime,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, FleetError> {
         make_new(folder, SECRET_FOLDER)?;
         for name in [PASSWORDS, "root", "signer", SITES] {
             make(&folder.join(name), SECRET_FOLDER)?;
@@ -121,8 +139,8 @@ impl Fleet {
     ///
     /// # Errors
     /// Fails if the certificate cannot be made.
-    pub fn leaf(&self, site: usize) -> Result<Leaf, String> {
-        let (name, authority) = self.sites.get(site).ok_or("found no such site")?;
+    pub fn leaf(&self, site: usize) -> Result<Leaf, FleetError> {
+        let (name, authority) = self.sites.get(site).ok_or_else(|| "found no such site".to_owned())?;
         let (key, mut params) = (key::generate()?, CertificateParams::default());
         let host = format!("gateway.{}", domain(name));
         params.distinguished_name = DistinguishedName::new();
@@ -141,7 +159,7 @@ impl Fleet {
     ///
     /// # Errors
     /// Fails if a file cannot be copied.
-    pub fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    pub fn copy(from: &Path, to: &Path) -> Result<(), FleetError> {
         make_new(to, SECRET_FOLDER)?;
         for name in [PASSWORDS, "root", "signer", SITES] {
             make(&to.join(name), SECRET_FOLDER)?;
@@ -159,18 +177,19 @@ impl Fleet {
     ///
     /// # Errors
     /// Fails as the command does.
-    pub fn deny(folder: &Path, key: KeyHash, now: UnixTime) -> Result<(), String> {
+    pub fn deny(folder: &Path, key: KeyHash, now: UnixTime) -> Result<(), FleetError> {
         let opened = Folder::open(folder)?;
         let denial = Denial { key, reason: Some("simulated".to_owned()), until: None };
         let passwords = Passwords { root: None, signer: None, ask: &|_| Ok(None) };
-        deny(&opened, &denial, now)?.apply(&opened, &passwords, now).map(drop)
+        deny(&opened, &denial, now)?.apply(&opened, &passwords, now)?;
+        Ok(())
     }
 
     /// Judges all links as `edgetrust federation check` does.
     ///
     /// # Errors
     /// Fails as the command does.
-    pub fn check(&self) -> Result<Checked, String> {
+    pub fn check(&self) -> Result<Checked, FleetError> {
         let report = check(&self.folder, std::time::Duration::ZERO, self.now)?;
         let wanted = report.links.iter().filter(|link| link.wanted);
         Ok(Checked { wanted: wanted.clone().count(), hold: wanted.filter(|link| link.holds == Some(true)).count() })

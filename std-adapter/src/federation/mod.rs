@@ -11,6 +11,7 @@ mod changing;
 mod check;
 mod der;
 mod edit;
+#[cfg(feature = "rehearsal")]
 mod fleet;
 mod folder;
 mod init;
@@ -37,7 +38,8 @@ pub(crate) use check::{Link, Report, Unverifiable, check};
 pub(crate) use edit::{
     Applied, Denial, Edit, add, allow, deny, link, new_signer, remove, sign, sign_if_possible, unlink,
 };
-pub use fleet::{Checked, Fleet, Leaf, Listed};
+#[cfg(feature = "rehearsal")]
+pub use fleet::{Checked, Fleet, FleetError, Leaf, Listed};
 pub(crate) use folder::{Folder, Passwords, Signed};
 pub(crate) use init::{Init, Made, NewSite, init};
 pub(crate) use key::Password;

@@ -47,20 +47,16 @@ use tokio::sync::watch;
 use tracing::info;
 
 pub use address::{Address, AddressError};
+#[cfg(feature = "rehearsal")]
+pub use control::decisions;
 pub(crate) use control::{Answered, PreparedControl, ask};
-/// What decides on the control channel without sockets.
-pub mod channel {
-    pub use super::control::{
-        Caller, CallerError, CallerPermit, Callers, CloseReason, ControlState, Dialogue, GET_PATIENCE, Got, HOLD,
-        OfferPermit, PAUSE, PUT_PATIENCE, Retry, Step, Terms, of_offer, waits,
-    };
-}
-pub(crate) use channel::ControlState;
 pub(crate) use door::{Door, Guest, Turned};
 pub(crate) use leaving::leave_told;
 pub use limits::{Limits, TunnelLimits};
 pub(crate) use mesh_in_force::{MeshKeeper, MeshRemark, log as log_mesh};
+#[cfg(feature = "rehearsal")]
 pub(crate) use mesh_kept::Kept;
+#[cfg(feature = "rehearsal")]
 pub use mesh_kept::Offered;
 pub(crate) use of_mesh::{MeshText, SiteMesh};
 pub use plan::{CredentialProvider, NoAcme, Plan};

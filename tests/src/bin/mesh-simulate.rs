@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use edgetrust::program::mesh::Listed;
-use edgetrust_tests::mesh_simulation::{Links, Options, simulate};
+use edgetrust_tests::mesh_simulation::{Failure, Links, Options, simulate};
 
 const USAGE: &str =
     "expected --sites N, --links random|star|ring|full, --issuers certificates|keys, --mbit N or --seed N";
@@ -37,8 +37,8 @@ fn main() -> ExitCode {
     let since = Instant::now();
     let run = || {
         let options = options()?;
-        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        Ok::<_, String>((options, simulate(&options, &folder.path().join("run"))?))
+        let folder = tempfile::tempdir()?;
+        Ok::<_, Failure>((options, simulate(&options, &folder.path().join("run"))?))
     };
     match run() {
         Err(error) => {

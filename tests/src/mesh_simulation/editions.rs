@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use edgetrust::program::mesh::{Caller, ControlState, Fleet, Held, Leaf, Offered, control, key_of};
+use edgetrust::program::mesh::{Caller, ControlState, Fleet, Held, Leaf, Offered, control};
 use edgetrust_core::x509::KeyHash;
+
+use super::Failure;
+use crate::chains::key_hash;
 
 /// What a gateway has in force: a text, and what else it denies by others of the same sequence.
 pub type HeldNumber = usize;
@@ -39,7 +42,7 @@ pub struct Editions {
 
 impl Editions {
     /// Begins with the signed mesh of a fleet, in a folder for the configuration of one gateway.
-    pub fn new(fleet: &Fleet, made: &Path, folder: &Path, sites: usize) -> Result<Self, String> {
+    pub fn new(fleet: &Fleet, made: &Path, folder: &Path, sites: usize) -> Result<Self, Failure> {
         let leafs: Vec<Leaf> = (0..sites).map(|site| fleet.leaf(site)).collect::<Result<_, _>>()?;
         let (roots, signed) = Fleet::files(made);
         let first = leafs.first().ok_or("found no site")?;
@@ -62,7 +65,7 @@ impl Editions {
     }
 
     /// Adds a signed file.
-    pub fn add(&mut self, signed: &Path) -> Result<TextNumber, String> {
+    pub fn add(&mut self, signed: &Path) -> Result<TextNumber, Failure> {
         let text = fs::read_to_string(signed).map_err(|error| format!("{}: {error}", signed.display()))?;
         self.texts.push(text);
         Ok(self.texts.len() - 1)
@@ -90,7 +93,7 @@ impl Editions {
 
     /// Returns the hash of the key of a site's gateway.
     pub fn key(&self, site: usize) -> Result<KeyHash, String> {
-        key_of(&self.leafs[site].chain[0])
+        key_hash(&self.leafs[site].chain[0])
     }
 
     /// Judges an offer.
@@ -99,7 +102,7 @@ impl Editions {
             return judged.clone();
         }
         let (mut after, since) = (self.known[held].held.clone(), Instant::now());
-        let verdict = after.offer(&self.texts[text]);
+        let verdict = after.offer(&self.texts[text]).map_err(|error| error.to_string());
         self.longest[0] = self.longest[0].max(since.elapsed());
         let changed = verdict.as_ref().is_ok_and(|offered| !matches!(offered, Offered::InForce | Offered::Older(_)));
         let after = if changed { self.note(after).expect("what was taken can be loaded") } else { held };
@@ -115,7 +118,7 @@ impl Editions {
     }
 
     /// Notes what a gateway has in force, and loads it as a gateway does.
-    fn note(&mut self, held: Held) -> Result<HeldNumber, String> {
+    fn note(&mut self, held: Held) -> Result<HeldNumber, Failure> {
         let denied = |held: &Held| {
             let mut denied = held.denied();
             denied.sort_unstable();

@@ -23,6 +23,9 @@ pub use links::Links;
 pub use phases::{Options, simulate};
 pub use report::{Goal, News, Report};
 
+/// The reason why a run ends without a report.
+pub type Failure = Box<dyn std::error::Error>;
+
 /// Simulated time, in milliseconds.
 pub type Millis = u64;
 

@@ -14,7 +14,7 @@ use super::links::{Links, parts, reached};
 use super::network::Network;
 use super::report::{News, Report};
 use super::world::World;
-use super::{HOUR, MINUTE, Millis, SECOND};
+use super::{Failure, HOUR, MINUTE, Millis, SECOND};
 use crate::random::Random;
 
 /// The parameters of a run.
@@ -34,10 +34,10 @@ pub struct Options {
 ///
 /// # Errors
 /// Fails if there are too few sites, or a mesh of so many cannot be made.
-pub fn simulate(options: &Options, folder: &Path) -> Result<Report, String> {
+pub fn simulate(options: &Options, folder: &Path) -> Result<Report, Failure> {
     let Options { sites, links, listed, mbit, seed } = *options;
     if sites < 5 {
-        return Err(format!("--sites: found {sites}, expected 5 or more"));
+        return Err(format!("--sites: found {sites}, expected 5 or more").into());
     }
     let mut random = Random(seed);
     let links = links.draw(sites, &mut random);
@@ -98,10 +98,10 @@ pub fn simulate(options: &Options, folder: &Path) -> Result<Report, String> {
 }
 
 /// Returns the size of the signed file of the same mesh, with the CAs named in another form.
-fn octets(folder: &Path, sites: usize, links: &[Vec<usize>], listed: Listed) -> Result<u64, String> {
+fn octets(folder: &Path, sites: usize, links: &[Vec<usize>], listed: Listed) -> Result<u64, Failure> {
     Fleet::make(folder, sites, &reached(links), listed, UnixTime::now())?;
     let (_, signed) = Fleet::files(folder);
-    fs::metadata(&signed).map(|found| found.len()).map_err(|error| format!("{}: {error}", signed.display()))
+    Ok(fs::metadata(&signed).map_err(|error| format!("{}: {error}", signed.display()))?.len())
 }
 
 /// A run with the administrators' folders.
@@ -124,7 +124,7 @@ impl<'a> Run<'a> {
         links: &'a [Vec<usize>],
         network: Network,
         mut random: Random,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Failure> {
         let admins = ["admin", "other-admin"].map(|name| folder.join(name));
         Fleet::copy(made, &admins[0])?;
         let world = World::new(editions, links, network, Random(random.draw()));
@@ -146,7 +146,7 @@ impl<'a> Run<'a> {
     }
 
     /// Denies the key of one gateway, or of two by two administrators at once, each at a gateway of another site.
-    fn deny(&mut self, admins: usize, time: Millis) -> Result<News, String> {
+    fn deny(&mut self, admins: usize, time: Millis) -> Result<News, Failure> {
         if admins == 2 {
             Fleet::copy(&self.admins[0], &self.admins[1])?;
         }

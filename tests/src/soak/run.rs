@@ -5,8 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use edgetrust::program::mesh::key_of;
-
 use super::gateway::Gateway;
 use super::ledger::{Counts, Excuse, Ledger, Ticket};
 use super::plan::{Fault, Planned, plan};
@@ -14,6 +12,7 @@ use super::proxy::{Line, Proxy};
 use super::sites::{MOST_CONNECTIONS, Sites};
 use super::traffic::{crowd, service, sessions};
 use super::{LINKS, SITES, target, touches};
+use crate::chains::key_hash;
 use crate::random::Random;
 
 /// The short sessions at a time on a link, beside one that lasts.
@@ -266,7 +265,7 @@ impl Run {
                 let tickets = self.excuse(of(site), Excuse::Cut);
                 let file = self.sites.of(site).join("gateway.pem");
                 let shown = edgetrust::pem::read_certificates(&file).map_err(|error| error.to_string())?;
-                let key = key_of(shown.first().ok_or("found no certificate")?)?.to_string();
+                let key = key_hash(shown.first().ok_or("found no certificate")?)?.to_string();
                 let certificate = file.display().to_string();
                 self.sites.federation(&["deny", "m", "--certificate", &certificate, "--reason", "soak", "--yes"])?;
                 self.sites.deliver(at)?;

@@ -36,10 +36,13 @@ pub(super) use state::{ControlPlan, Dial, ServedMesh};
 pub(crate) use inquiry::{Answered, ask};
 pub(crate) use state::PreparedControl;
 
-// What decides without sockets, for the simulation too.
-pub use answers::{HOLD, Terms, of_offer, waits};
-pub use callers::{Caller, CallerError, CallerPermit, Callers, OfferPermit};
-pub use close_reason::CloseReason;
-pub use dialogue::{Dialogue, GET_PATIENCE, Got, PAUSE, PUT_PATIENCE, Step};
-pub use retry::Retry;
-pub use state::ControlState;
+/// The decisions of the control channel, without sockets.
+#[cfg(feature = "rehearsal")]
+pub mod decisions {
+    pub use super::answers::{HOLD, Terms, of_offer, waits};
+    pub use super::callers::{Caller, CallerError, CallerPermit, Callers, OfferPermit};
+    pub use super::close_reason::CloseReason;
+    pub use super::dialogue::{Dialogue, GET_PATIENCE, Got, PAUSE, PUT_PATIENCE, Step};
+    pub use super::retry::Retry;
+    pub use super::state::ControlState;
+}

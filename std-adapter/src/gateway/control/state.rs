@@ -111,6 +111,7 @@ pub struct ControlState {
 
 impl ControlState {
     /// Returns the entity tag of the mesh that is served.
+    #[cfg(feature = "rehearsal")]
     pub fn tag(&self) -> String {
         self.served.tag()
     }
