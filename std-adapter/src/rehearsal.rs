@@ -65,6 +65,11 @@ impl Held {
         self.0.signed()
     }
 
+    /// Returns whether both are one text with the same rivals, which deny the same.
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.is(&other.0)
+    }
+
     /// Returns the edition.
     pub fn edition(&self) -> Edition {
         self.0.edition()

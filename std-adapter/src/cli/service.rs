@@ -149,7 +149,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
     /// Denies the keys that a refused configuration, or the mesh of it, denies: they must not wait for the rest.
     async fn deny(&mut self) {
         let pending = self.keeper.pending();
-        let of_mesh = pending.iter().flat_map(|(.., keys)| keys);
+        let of_mesh = pending.iter().flat_map(|(_, keys)| keys);
         let mut keys: Vec<DeniedKey> = Vec::new();
         for key in self.agents.denied_keys().iter().chain(of_mesh) {
             if !self.denied.contains(key) && !keys.contains(key) {
@@ -159,7 +159,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         if keys.is_empty() {
             return;
         }
-        let mesh = pending.map(|(text, edition, _)| (text, edition));
+        let mesh = pending.map(|(mesh, _)| mesh);
         let denied = match self.gateway.deny(&keys, mesh).await {
             Ok(()) => self.est.deny(&keys).map_err(Failure::from),
             Err(error) => Err(error.into()),

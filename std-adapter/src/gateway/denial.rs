@@ -1,11 +1,9 @@
 //! Denies keys where a reload is refused: what is denied must not wait for the rest of a configuration.
 
-use std::sync::Arc;
-
-use edgetrust_core::mesh::Edition;
 use edgetrust_core::path::DeniedKey;
 
-use super::control::{ControlPlan, Dial, ServedMesh};
+use super::control::{ControlPlan, Dial};
+use super::served_mesh::ServedMesh;
 use super::tunnel::{GatewayError, Tunnel, TunnelKind};
 use crate::tls::TlsError;
 
@@ -17,11 +15,11 @@ pub(super) struct InForce {
 }
 
 impl InForce {
-    /// Returns the same with these keys denied too. `mesh` is the signed text that denies them, which others are to hear of.
+    /// Returns the same with these keys denied too. `mesh` denies them, which others are to hear of.
     ///
     /// # Errors
     /// Fails if settings are refused.
-    pub(super) fn denying(&self, keys: &[DeniedKey], mesh: Option<(String, Edition)>) -> Result<Self, GatewayError> {
+    pub(super) fn denying(&self, keys: &[DeniedKey], mesh: Option<ServedMesh>) -> Result<Self, GatewayError> {
         let tunnels = self.tunnels.iter().cloned().map(|tunnel| tunnel.denying(keys));
         Ok(Self {
             tunnels: tunnels.collect::<Result<_, _>>()?,
@@ -47,14 +45,13 @@ impl Tunnel {
 }
 
 impl ControlPlan {
-    fn denying(self, keys: &[DeniedKey], mesh: Option<(String, Edition)>) -> Result<Self, GatewayError> {
+    fn denying(self, keys: &[DeniedKey], mesh: Option<ServedMesh>) -> Result<Self, GatewayError> {
         let refused = |error| GatewayError::Tls("gateway.mesh".to_owned(), TlsError::from(error));
         let under_roots = self.under_roots.denying(keys).map_err(refused)?;
         let servers = self.servers.into_iter().map(|(tunnel, settings)| Ok((tunnel, settings.denying(keys)?)));
         let dials = self.dials.into_iter().map(|dial| Ok(Dial { tls: dial.tls.denying(keys)?, ..dial }));
-        let served = mesh.map(|(text, edition)| ServedMesh { text: Arc::from(text), edition });
         Ok(Self {
-            served: served.unwrap_or(self.served),
+            served: mesh.unwrap_or(self.served),
             servers: servers.collect::<Result<_, _>>().map_err(refused)?,
             under_roots,
             members: self.members.denying(keys).map_err(refused)?,

@@ -6,7 +6,7 @@
 //! | nothing | refused | none: an error | nothing |
 //! | a mesh | a higher edition, proved by the roots of the kept one | the offered one | the offered one |
 //! | a mesh | the same, or a lower edition, or refused, or no file | the kept one | the kept one |
-//! | a mesh | the same sequence and generation, another text | the one with the higher digest, and the denials of both | both denials |
+//! | a mesh | the same sequence and generation, another text | the one with the higher digest, and the denials of both | both |
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 use super::Watched;
 use super::mesh_file::{self, MeshFileError};
 use super::mesh_kept::{Kept, Offered};
+use super::served_mesh::ServedMesh;
 use crate::store::MeshFolder;
 use crate::{clock, pem};
 
@@ -40,8 +41,10 @@ struct Memory {
     /// The keys that the configuration denies.
     denied: Vec<DeniedKey>,
     kept: Kept,
-    /// The mesh that a reload has put in force last.
-    loaded: Option<Edition>,
+    /// The mesh that a reload has put in force last, with the number of the keys that it denies.
+    loaded: Option<(Edition, usize)>,
+    /// The number of the keys that the mesh denied when a reload read it last.
+    read: usize,
     /// True if the folder does not have the mesh, since it cannot be written.
     unwritten: bool,
 }
@@ -176,7 +179,7 @@ impl MeshKeeper {
                 kept
             }
         };
-        if loaded != Some(kept.edition()) {
+        if loaded.is_none_or(|(edition, _)| edition != kept.edition()) {
             remarks.insert(0, MeshRemark::Taken(kept.edition()));
         }
         if kept.is_disputed() {
@@ -189,26 +192,25 @@ impl MeshKeeper {
         let unwritten = written.is_err();
         remarks.extend(written.err().map(MeshRemark::NotKept));
         remarks.extend(kept.ends(now).map(MeshRemark::Ends));
-        let (storage, denied) = (storage.to_owned(), denied.to_vec());
-        *memory = Some(Memory { storage, denied, kept: kept.clone(), loaded, unwritten });
+        let (storage, denied, read) = (storage.to_owned(), denied.to_vec(), kept.denied().len());
+        *memory = Some(Memory { storage, denied, kept: kept.clone(), loaded, read, unwritten });
         Ok(MeshInForce { kept, remarks })
     }
 
     /// Records that a mesh is in force: the configuration that was made with it is.
     pub(crate) fn loaded(&self, edition: Edition) {
         if let Some(memory) = self.memory().as_mut() {
-            memory.loaded = Some(edition);
+            memory.loaded = Some((edition, memory.read));
         }
     }
 
-    /// Returns the mesh that has come and is not in force, since a reload was refused: its signed text, its edition, and
-    /// all keys that it denies.
-    pub(crate) fn pending(&self) -> Option<(String, Edition, Vec<DeniedKey>)> {
+    /// Returns the mesh that has come and is not in force, since a reload was refused, and all keys that it denies.
+    pub(crate) fn pending(&self) -> Option<(ServedMesh, Vec<DeniedKey>)> {
         let memory = self.memory();
         let Memory { kept, loaded, .. } = memory.as_ref()?;
-        loaded
-            .is_some_and(|loaded| loaded != kept.edition())
-            .then(|| (kept.signed().to_owned(), kept.edition(), kept.denied()))
+        let denied = kept.denied();
+        let loaded = (*loaded)?;
+        (loaded != (kept.edition(), denied.len())).then(|| (kept.served(), denied))
     }
 
     /// Tries again to keep what could not be kept; returns true if that went well now.

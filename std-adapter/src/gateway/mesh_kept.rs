@@ -1,5 +1,6 @@
 //! A signed mesh with its proof: judged when it is offered, and again when it is read from where it was kept.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -11,6 +12,7 @@ use pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
 
 use super::mesh_file::{decoded, is_unsigned};
+use super::served_mesh::{MAX_RIVALS, ServedMesh, SignedText};
 use crate::store::MeshFolder;
 use crate::tls::provider;
 
@@ -33,6 +35,9 @@ struct Record {
     disputed: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     also_denied: Vec<AlsoDenied>,
+    /// The other texts, which are written and read here alone: [`Kept::rivals`] are these with their editions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rivals: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +68,8 @@ pub(crate) struct Kept {
     /// The octets of the mesh.
     payload: Vec<u8>,
     edition: Edition,
+    /// Other texts of the same sequence, those of the highest digests first.
+    rivals: Vec<SignedText>,
 }
 
 /// The result of an offer that is no forgery.
@@ -121,11 +128,27 @@ fn prove(
     Ok(Proved { payload: signed.payload().to_vec(), edition: offer.edition(), taken })
 }
 
+/// The members of a signed text: once it is proved it has these and no others.
+#[derive(Serialize, Deserialize)]
+struct Members {
+    payload: String,
+    protected: String,
+    signature: String,
+}
+
+/// Returns a text that is proved as `edgetrust federation` writes it. Spaces between its members are not signed, so that
+/// whoever passes it on may add as many as fit.
+fn canonical(text: &[u8]) -> Result<String, String> {
+    let members: Members = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let text = serde_json::to_string_pretty(&members).map_err(|error| error.to_string())?;
+    Ok(format!("{text}\n"))
+}
+
 impl Record {
-    fn new(text: Vec<u8>, now: UnixTime, roots: &[CertificateDer<'_>]) -> Result<Self, String> {
-        let signed = String::from_utf8(text).map_err(|error| error.to_string())?;
+    fn new(text: &[u8], now: UnixTime, roots: &[CertificateDer<'_>]) -> Result<Self, String> {
+        let signed = canonical(text)?;
         let roots = roots.iter().map(|root| BASE64_STANDARD.encode(root)).collect();
-        Ok(Self { signed, taken: now.as_secs(), roots, disputed: false, also_denied: Vec::new() })
+        Ok(Self { signed, taken: now.as_secs(), roots, disputed: false, also_denied: Vec::new(), rivals: Vec::new() })
     }
 }
 
@@ -142,7 +165,7 @@ impl Kept {
     ) -> Result<Self, String> {
         let Proved { payload, edition, taken } = prove(&text, None, roots, denied, now)?;
         taken?;
-        Ok(Self { record: Record::new(text, now, roots)?, payload, edition })
+        Ok(Self { record: Record::new(&text, now, roots)?, payload, edition, rivals: Vec::new() })
     }
 
     /// Offers another mesh, which the roots of this one have to prove. This value becomes what is in force afterwards.
@@ -154,22 +177,29 @@ impl Kept {
         let roots: Vec<_> = self.mesh()?.roots().map(decoded).collect();
         let denied: Vec<DeniedKey> = self.denied().into_iter().chain(denied.iter().copied()).collect();
         let Proved { payload, edition, taken } = prove(&text, Some(self), &roots, &denied, now)?;
-        let offered = |text| Ok::<_, String>(Self { record: Record::new(text, now, &roots)?, payload, edition });
+        let offered = || {
+            let record = Record::new(&text, now, &roots)?;
+            Ok::<_, String>(Self { record, payload, edition, rivals: Vec::new() })
+        };
         match taken {
             Err(older) => Ok(Offered::Older(older)),
             Ok(Taken::InForce) => Ok(Offered::InForce),
             Ok(Taken::Newer) => {
-                *self = offered(text)?;
+                *self = offered()?;
                 Ok(Offered::Taken(edition))
             }
             Ok(Taken::Conflict { offer_wins }) => {
-                let (mut other, before) = (offered(text)?, (self.record.also_denied.len(), self.record.disputed));
+                let mut other = offered()?;
+                let said = |kept: &Self| (kept.record.disputed, kept.record.also_denied.len(), kept.rivals.clone());
+                let before = said(self);
                 if offer_wins {
                     std::mem::swap(self, &mut other);
                 }
                 self.also_deny(&other);
                 self.record.disputed = true;
-                Ok(Offered::Conflict(offer_wins || before != (self.record.also_denied.len(), true)))
+                let rivals = std::mem::take(&mut other.rivals).into_iter().chain([other.signed_text()]);
+                rivals.for_each(|rival| self.add_rival(rival));
+                Ok(Offered::Conflict(offer_wins || before != said(self)))
             }
         }
     }
@@ -180,13 +210,20 @@ impl Kept {
     /// # Errors
     /// Returns what is wrong with it.
     pub(super) fn read(octets: &[u8]) -> Result<Self, String> {
-        let record: Record = serde_json::from_slice(octets).map_err(|error| error.to_string())?;
+        let mut record: Record = serde_json::from_slice(octets).map_err(|error| error.to_string())?;
         let encoded = record.roots.iter();
         let roots = encoded.map(|root| BASE64_STANDARD.decode(root).map(CertificateDer::from));
         let roots: Vec<_> = roots.collect::<Result<_, _>>().map_err(|error| format!("roots: {error}"))?;
         let taken = UnixTime::since_unix_epoch(Duration::from_secs(record.taken));
         let Proved { payload, edition, .. } = prove(record.signed.as_bytes(), None, &roots, &[], taken)?;
-        Ok(Self { record, payload, edition })
+        let texts = std::mem::take(&mut record.rivals);
+        let mut kept = Self { record, payload, edition, rivals: Vec::new() };
+        for text in texts {
+            // What they deny is kept apart: one that is not proved any more is only no longer shown.
+            let Ok(proved) = prove(text.as_bytes(), None, &roots, &[], taken) else { continue };
+            kept.add_rival(SignedText { text: Arc::from(text), edition: proved.edition });
+        }
+        Ok(kept)
     }
 
     /// Writes the mesh with its proof.
@@ -194,7 +231,9 @@ impl Kept {
     /// # Errors
     /// Returns why it cannot be kept.
     pub(crate) fn write(&self, folder: &MeshFolder) -> Result<(), String> {
-        let octets = serde_json::to_vec(&self.record).map_err(|error| error.to_string())?;
+        let rivals = self.rivals.iter().map(|rival| rival.text.to_string()).collect();
+        let record = Record { rivals, ..self.record.clone() };
+        let octets = serde_json::to_vec(&record).map_err(|error| error.to_string())?;
         folder.write(&octets).map_err(|error| error.to_string())
     }
 
@@ -213,6 +252,26 @@ impl Kept {
         &self.record.signed
     }
 
+    fn signed_text(&self) -> SignedText {
+        SignedText { text: Arc::from(self.signed()), edition: self.edition }
+    }
+
+    /// Returns what other gateways see.
+    pub(super) fn served(&self) -> ServedMesh {
+        ServedMesh { in_force: self.signed_text(), rivals: self.rivals.clone() }
+    }
+
+    /// Adds another text of the same sequence; of too many, all gateways keep the same ones.
+    fn add_rival(&mut self, rival: SignedText) {
+        let of = |edition: Edition| (edition.generation, edition.sequence);
+        let is_rival = of(rival.edition) == of(self.edition) && rival.edition != self.edition;
+        if is_rival && self.rivals.iter().all(|known| known.edition != rival.edition) {
+            self.rivals.push(rival);
+            self.rivals.sort_unstable_by_key(|rival| std::cmp::Reverse(rival.edition));
+            self.rivals.truncate(MAX_RIVALS);
+        }
+    }
+
     pub(crate) fn edition(&self) -> Edition {
         self.edition
     }
@@ -223,8 +282,9 @@ impl Kept {
     }
 
     /// Returns whether both are one text with the same denials.
-    pub(super) fn is(&self, other: &Self) -> bool {
-        self.edition == other.edition && self.record.also_denied == other.record.also_denied
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let same_rivals = || self.rivals.iter().map(|it| it.edition).eq(other.rivals.iter().map(|it| it.edition));
+        self.edition == other.edition && self.record.also_denied == other.record.also_denied && same_rivals()
     }
 
     /// Returns the keys that other texts of the same sequence deny.

@@ -24,6 +24,7 @@ mod queue;
 #[cfg(test)]
 mod reasons;
 mod refusals;
+mod served_mesh;
 mod servers;
 mod session;
 mod shared_trust;
@@ -41,7 +42,6 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Weak};
 
-use edgetrust_core::mesh::Edition;
 use edgetrust_core::path::DeniedKey;
 use tokio::sync::watch;
 use tracing::info;
@@ -63,6 +63,7 @@ pub use plan::{CredentialProvider, NoAcme, Plan};
 pub(crate) use plan::{client_auth, tls_settings};
 pub use plan_error::PlanError;
 pub use refusals::{Refusal, Refusals};
+pub(crate) use served_mesh::ServedMesh;
 pub(crate) use shared_trust::{SharedTrust, ca_files_of, certificates};
 pub(crate) use shares::Shares;
 pub(crate) use socket::Socket;
@@ -303,16 +304,12 @@ impl Gateway {
         self.dialers.set(&self.control, control, &self.limits);
     }
 
-    /// Denies these keys too, for the tunnels and the control channel as they are. `mesh` is the signed text that denies
-    /// them, which others are to hear of.
+    /// Denies these keys too, for the tunnels and the control channel as they are. `mesh` denies them, which others are to
+    /// hear of.
     ///
     /// # Errors
     /// Fails if settings are refused; nothing changes then.
-    pub(crate) async fn deny(
-        &mut self,
-        keys: &[DeniedKey],
-        mesh: Option<(String, Edition)>,
-    ) -> Result<(), GatewayError> {
+    pub(crate) async fn deny(&mut self, keys: &[DeniedKey], mesh: Option<ServedMesh>) -> Result<(), GatewayError> {
         let InForce { tunnels, control } = self.in_force.denying(keys, mesh)?;
         let control = control.map(PreparedControl::new).transpose()?;
         self.reload(tunnels, self.limits).await?;

@@ -11,6 +11,7 @@ use pki_types::CertificateDer;
 
 use super::mesh_file::{self, MeshFileError, decoded, is_signed};
 use super::mesh_in_force::{MeshInForce, MeshKeeper, MeshRemark};
+use super::served_mesh::ServedMesh;
 use super::{Address, MeshStatus, Watched};
 use crate::tls::{OwnedRule, OwnedRuleName, Peers, TrustSettings};
 
@@ -178,9 +179,9 @@ impl<'m> SiteMesh<'m> {
         self.mesh.sites().flat_map(|site| site.issuer_keys())
     }
 
-    /// Returns the signed text of the mesh in force with its edition; none where it is not signed.
-    pub(super) fn signed(&self) -> Option<(&str, Edition)> {
-        self.text.signed.as_ref().map(|signed| (signed.kept.signed(), signed.kept.edition()))
+    /// Returns the mesh in force as others see it; none where it is not signed.
+    pub(super) fn served(&self) -> Option<ServedMesh> {
+        self.text.signed.as_ref().map(|signed| signed.kept.served())
     }
 
     /// Returns what the mesh says of a service. A server tunnel lets in the gateways of the sites that have a link to

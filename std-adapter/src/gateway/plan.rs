@@ -14,7 +14,7 @@ use edgetrust_core::time::Utc;
 use pki_types::CertificateDer;
 use tracing::{error, info, warn};
 
-use super::control::{ControlPlan, Dial, ServedMesh};
+use super::control::{ControlPlan, Dial};
 use super::issuers::{issuers, peers};
 use super::mesh_in_force::MeshRemark;
 use super::of_mesh::{MeshText, SiteMesh};
@@ -115,7 +115,7 @@ impl Plan {
         shared: &SharedTrust<'_>,
         tunnels: &[Tunnel],
     ) -> Result<Option<ControlPlan>, PlanError> {
-        let Some((text, edition)) = mesh.signed() else { return Ok(None) };
+        let Some(served) = mesh.served() else { return Ok(None) };
         let trust = |clients| {
             let anchors = Anchors { stated: mesh.roots().to_vec(), ..Anchors::default() };
             TrustStore::new(TrustSettings { clients, ..shared.with(anchors) }).map_err(PlanError::Anchor)
@@ -139,7 +139,6 @@ impl Plan {
                 }
             }
         }
-        let served = ServedMesh { text: text.into(), edition };
         let (issuers, keeper) = (mesh.issuer_keys().collect(), shared.keeper.clone());
         Ok(Some(ControlPlan { served, servers, under_roots, members, issuers, dials, keeper }))
     }

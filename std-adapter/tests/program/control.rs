@@ -136,7 +136,7 @@ impl Sites {
     }
 
     /// Sends a request on a control connection of its own, and returns what comes back until the end.
-    fn ask(&self, site: &str, folder: &Path, name: &str, request: &[u8]) -> String {
+    pub fn ask(&self, site: &str, folder: &Path, name: &str, request: &[u8]) -> String {
         self.ask_by(site, folder, name, &["-alpn", "edgetrust/1"], request)
     }
 

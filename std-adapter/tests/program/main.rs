@@ -9,6 +9,7 @@ mod constraints;
 mod continuation;
 mod continuation_hostile;
 mod control;
+mod control_rivals;
 mod control_servers;
 mod demo;
 mod documents;

@@ -258,6 +258,17 @@ fn two_texts_of_one_sequence_converge_and_deny_what_both_deny() {
     assert!(code == Some(0) && said.contains("keys denied by the mesh: 1"), "{said}");
 }
 
+/// Whoever passes a mesh on may add spaces, which are not signed: they are neither kept nor passed on.
+#[test]
+fn nobody_makes_a_mesh_too_long_to_be_kept() {
+    let site = Site::new();
+    let text = site.made.read("mesh.signed.json");
+    site.write(&format!("{}{text}", "\n".repeat(1_300_000)));
+    site.run().wait_for("listening");
+    assert_eq!(site.kept()["signed"], json!(text));
+    site.run().wait_for("listening");
+}
+
 #[test]
 fn a_mesh_that_cannot_be_kept_is_in_force_all_the_same() {
     let site = Site::new();

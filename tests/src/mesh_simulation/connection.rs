@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use edgetrust::program::mesh::{CallerPermit, Dialogue, OfferPermit, Terms};
+use edgetrust::program::mesh::{CallerPermit, Dialogue, OfferPermit, ServedTag, Terms};
 
 use super::Millis;
 use super::editions::HeldNumber;
@@ -32,8 +32,11 @@ pub struct Connection {
     pub asked: Millis,
     /// True while the last request has no answer.
     pub pending: bool,
-    /// The dialler's mesh at the last request.
+    /// The dialler's mesh at the last request, and the entity tag of its last request for another one.
     pub in_force: HeldNumber,
+    pub own: ServedTag,
+    /// What the listener had in force at the last answer.
+    pub there: Option<HeldNumber>,
     /// The listener's side: real. None once it has closed.
     pub permit: Option<CallerPermit>,
     pub opened: Millis,

@@ -81,6 +81,11 @@ impl Editions {
         self.known[held].text
     }
 
+    /// Returns the number of a text that was added.
+    pub fn number(&self, text: &str) -> TextNumber {
+        self.texts.iter().position(|known| known == text).expect("a text of this run")
+    }
+
     /// Returns the channel of a gateway with this in force.
     pub fn control(&self, held: HeldNumber) -> &Arc<ControlState> {
         &self.known[held].control
@@ -124,7 +129,7 @@ impl Editions {
             denied.sort_unstable();
             denied
         };
-        let same = |known: &Known| known.held.edition() == held.edition() && denied(&known.held) == denied(&held);
+        let same = |known: &Known| known.held.is(&held) && denied(&known.held) == denied(&held);
         if let Some(known) = self.known.iter().position(same) {
             return Ok(known);
         }

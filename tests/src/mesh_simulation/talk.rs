@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use edgetrust::program::mesh::{
-    Caller, GET_PATIENCE, Got, HOLD, PAUSE, PUT_PATIENCE, StatusCode, Step, of_offer, waits,
+    Caller, GET_PATIENCE, Got, HOLD, OfRequest, PAUSE, PUT_PATIENCE, ServedTag, SignedText, StatusCode, Step, of_offer,
+    of_request,
 };
 
 use super::Millis;
 use super::connection::Request;
-use super::editions::TextNumber;
+use super::editions::{HeldNumber, TextNumber};
 use super::network::{HEAD, JUDGING};
 use super::world::{Event, Number, World, gone, millis};
 
@@ -25,8 +26,10 @@ impl World {
         (connection.last, connection.asked, connection.pending) = (request, self.now, true);
         let (from, asked) = (connection.from, connection.request);
         connection.in_force = self.gateways[from].in_force;
+        if request == Request::Get {
+            connection.own = connection.dialogue.tag(self.editions.control(connection.in_force).served());
+        }
         let way = self.latency(number);
-        let text = self.editions.text(self.gateways[from].in_force);
         match request {
             Request::Get => {
                 self.spend(from, 0);
@@ -34,6 +37,7 @@ impl World {
                 self.at(self.now + millis(GET_PATIENCE), Event::Silent(number, asked));
             }
             Request::Put => {
+                let text = self.editions.number(&self.to_bring(number).text);
                 let sent = self.spend(from, self.editions.octets(text));
                 self.at(self.now + way, Event::OfferBegins(number, asked));
                 self.at(sent + way, Event::OfferArrives(number, asked, text));
@@ -70,15 +74,39 @@ impl World {
             Some(Caller::Stranger(_)) => return self.respond(number, StatusCode::FORBIDDEN, None, false),
             Some(Caller::Gateway(_)) => {}
         }
-        let in_force = self.gateways[to].in_force;
-        let known = self.editions.control(self.connections[&number].in_force).tag();
-        if !waits(self.editions.control(in_force), Some(&known)) {
-            return self.respond(number, StatusCode::OK, Some(self.editions.text(in_force)), false);
+        if self.answer_at_once(number, to) {
+            return;
         }
         if let Some(connection) = self.connections.get_mut(&number) {
             connection.holds = true;
         }
         self.at(self.now + millis(HOLD), Event::HoldEnds(number, request));
+    }
+
+    /// Answers a request for the mesh unless the answer waits for another text; returns whether it does not.
+    pub(super) fn answer_at_once(&mut self, number: Number, to: usize) -> bool {
+        let served = self.editions.control(self.gateways[to].in_force).served();
+        match of_request(served, Some(&self.connections[&number].own)) {
+            OfRequest::Wait => return false,
+            OfRequest::Show(SignedText { text, .. }) => {
+                let text = self.editions.number(&text);
+                self.respond(number, StatusCode::OK, Some(text), false);
+            }
+            OfRequest::Bring => self.respond(number, StatusCode::CONFLICT, None, false),
+        }
+        true
+    }
+
+    /// Returns the text that the dialler would bring.
+    fn to_bring(&self, number: Number) -> &SignedText {
+        let connection = &self.connections[&number];
+        let there = self.tag(connection.there);
+        connection.dialogue.to_bring(self.editions.control(connection.in_force).served(), there.as_ref())
+    }
+
+    /// Returns the entity tag of what a gateway had in force.
+    fn tag(&self, held: Option<HeldNumber>) -> Option<ServedTag> {
+        held.map(|held| self.editions.control(held).served().tag())
     }
 
     pub(super) fn offer_begins(&mut self, number: Number, request: u32) {
@@ -130,8 +158,9 @@ impl World {
             }
             return;
         }
+        let there = self.connections.get(&number).and_then(|it| self.tag(it.there));
         let Some(connection) = self.connections.get_mut(&number).filter(|it| it.client_open) else { return };
-        match connection.dialogue.judged(verdict) {
+        match connection.dialogue.judged(verdict, &connection.own, there.as_ref()) {
             Ok(step) => self.step(number, step),
             Err(reason) => self.close(number, &reason),
         }
@@ -140,7 +169,9 @@ impl World {
     /// Answers the last request of a connection.
     pub(super) fn respond(&mut self, number: Number, code: StatusCode, text: Option<TextNumber>, last: bool) {
         let octets = text.map_or(0, |text| self.editions.octets(text));
-        let (way, to) = (self.latency(number), self.connections[&number].to);
+        let (way, from, to) = (self.latency(number), self.connections[&number].from, self.connections[&number].to);
+        let in_force = self.gateways[to].in_force;
+        let there = matches!(self.editions.caller(in_force, from), Some(Caller::Gateway(_))).then_some(in_force);
         let sent = self.spend(to, octets);
         let Some(connection) = self.connections.get_mut(&number) else { return };
         (connection.holds, connection.offer) = (false, None);
@@ -148,7 +179,7 @@ impl World {
         let over = Duration::from_millis(self.now - connection.opened) > connection.terms.lifetime;
         let closing = last || over || connection.answers >= connection.terms.requests;
         let (request, code) = (connection.request, code.as_u16());
-        self.at(sent + way, Event::Answered { number, request, code, text, closing });
+        self.at(sent + way, Event::Answered { number, request, code, text, there, closing });
         if closing {
             self.gateways[to].incoming.remove(&number);
             self.close_there(number, false);
@@ -157,10 +188,10 @@ impl World {
 
     pub(super) fn answered(
         &mut self,
-        number: Number,
-        request: u32,
+        (number, request): (Number, u32),
         code: u16,
         text: Option<TextNumber>,
+        there: Option<HeldNumber>,
         closing: bool,
     ) {
         let now = self.now;
@@ -171,13 +202,17 @@ impl World {
         (connection.pending, connection.closing) = (false, closing);
         let took = Duration::from_millis(now - connection.asked);
         let code = StatusCode::from_u16(code).expect("a code");
-        let (from, edition) = (connection.from, self.editions.held(connection.in_force).edition());
+        let from = connection.from;
         if connection.last == Request::Put {
-            return match connection.dialogue.brought(edition, code, b"") {
+            let (brought, edition) =
+                (self.to_bring(number).edition, self.editions.held(self.connections[&number].in_force).edition());
+            let Some(connection) = self.connections.get_mut(&number) else { return };
+            return match connection.dialogue.brought((brought, brought != edition), code, b"") {
                 Ok(()) => self.step(number, Step::Ask),
                 Err(reason) => self.close(number, &reason),
             };
         }
+        connection.there = there;
         match (connection.dialogue.answered(code, took), text) {
             (Ok(Got::Nothing(step)), _) => self.step(number, step),
             (Ok(Got::Mesh), Some(text)) => self.judge(from, text, number, false),
@@ -193,7 +228,7 @@ impl World {
             Step::Ask => self.at(next, Event::Send(number, Request::Get)),
             Step::Pause => self.at(next.max(self.now + millis(PAUSE)), Event::Send(number, Request::Get)),
             Step::Bring(asked) => {
-                let edition = self.editions.held(connection.in_force).edition();
+                let edition = self.to_bring(number).edition;
                 match connection.dialogue.may_bring(edition, asked) {
                     Ok(()) => self.at(next, Event::Send(number, Request::Put)),
                     Err(reason) => self.close(number, &reason),

@@ -50,6 +50,8 @@ pub(super) enum Event {
         request: u32,
         code: u16,
         text: Option<TextNumber>,
+        /// What the listener had in force, whose entity tag gateways hear.
+        there: Option<HeldNumber>,
         closing: bool,
     },
     Silent(Number, u32),
@@ -201,8 +203,8 @@ impl World {
                     self.respond(number, StatusCode::NOT_MODIFIED, None, false);
                 }
             }
-            Event::Answered { number, request, code, text, closing } => {
-                self.answered(number, request, code, text, closing);
+            Event::Answered { number, request, code, text, there, closing } => {
+                self.answered((number, request), code, text, there, closing);
             }
             Event::Silent(number, request) => {
                 let connection = self.connections.get(&number).filter(|it| it.client_open && it.pending);
@@ -317,7 +319,9 @@ impl World {
             last: Request::Get,
             asked: self.now,
             pending: false,
+            own: self.editions.control(self.gateways[site].in_force).served().tag(),
             in_force: self.gateways[site].in_force,
+            there: None,
             permit: Some(self.gateways[to].callers.permit(&caller)),
             opened: self.now,
             terms: Terms::of(&caller),
@@ -417,9 +421,9 @@ impl World {
         }
         let before = std::mem::replace(&mut gateway.in_force, gateway.held);
         gateway.loading = false;
-        let other = self.editions.held(before).edition() != self.editions.held(gateway.in_force).edition();
+        let [before, in_force] = [before, gateway.in_force].map(|held| self.editions.control(held).served().tag());
+        let other = before != in_force;
         let incoming: Vec<Number> = gateway.incoming.iter().copied().collect();
-        let text = self.editions.text(gateway.in_force);
         for number in incoming {
             match self.editions.caller(self.gateways[site].in_force, self.connections[&number].from) {
                 None => {
@@ -427,7 +431,7 @@ impl World {
                     self.close_there(number, true);
                 }
                 Some(Caller::Gateway(_)) if other && self.connections[&number].holds => {
-                    self.respond(number, StatusCode::OK, Some(text), false);
+                    self.answer_at_once(number, site);
                 }
                 Some(Caller::Stranger(_)) if other && self.connections[&number].holds => {
                     self.respond(number, StatusCode::FORBIDDEN, None, false);

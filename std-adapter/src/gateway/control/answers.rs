@@ -5,8 +5,8 @@ use std::time::Duration;
 use hyper::StatusCode;
 
 use super::callers::Caller;
-use super::state::ControlState;
 use crate::gateway::mesh_kept::Offered;
+use crate::gateway::served_mesh::{ServedMesh, ServedTag, SignedText};
 
 /// The longest wait for another mesh: whoever waits learns within a minute that the network has gone.
 pub const HOLD: Duration = Duration::from_secs(45);
@@ -31,10 +31,28 @@ impl Terms {
     }
 }
 
-/// Returns whether a gateway that asks for the mesh waits for another one: it has the present one, by the entity tag that
-/// it sent.
-pub fn waits(state: &ControlState, known: Option<&str>) -> bool {
-    known == Some(&state.served.tag())
+/// The answer to a gateway that asks for the mesh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OfRequest {
+    /// It knows all texts: the answer waits for another one.
+    Wait,
+    /// It is shown this text.
+    Show(SignedText),
+    /// It knows all texts, and others of the same sequence: it is to bring what is unknown here (409 Conflict).
+    Bring,
+}
+
+/// Returns the answer to a gateway that has sent the entity tag of what it knows.
+pub fn of_request(served: &ServedMesh, known: Option<&ServedTag>) -> OfRequest {
+    let own = served.tag();
+    let Some(known) = known.filter(|known| known.is_beside(&own)) else {
+        return OfRequest::Show(served.in_force.clone());
+    };
+    match served.unknown_to(known) {
+        Some(text) => OfRequest::Show(text.clone()),
+        None if known.count() == own.count() => OfRequest::Wait,
+        None => OfRequest::Bring,
+    }
 }
 
 /// Returns the code that answers an offer.

@@ -68,7 +68,7 @@ impl Control {
 
     /// Judges a text, and tells the gateway if it is news.
     pub(super) async fn judge(&self, state: &ControlState, text: Vec<u8>) -> Result<Offered, String> {
-        if text == state.served.text.as_bytes() {
+        if state.served.texts().any(|known| text == known.text.as_bytes()) {
             return Ok(Offered::InForce);
         }
         let keeper = state.keeper.clone();

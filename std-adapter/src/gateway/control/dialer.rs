@@ -10,6 +10,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::handshake;
+use hyper::header::ETAG;
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
@@ -25,6 +26,7 @@ use super::server::MESH;
 use super::state::{ControlState, Dial};
 use crate::gateway::continuation::{OwnCertificate, Proven};
 use crate::gateway::mesh_kept::Offered;
+use crate::gateway::served_mesh::{ServedTag, SignedText};
 use crate::gateway::{Address, target};
 use crate::tls::{TlsClient, speaks_control};
 
@@ -120,12 +122,14 @@ impl Exchange<'_> {
         loop {
             sleep_until(self.dialogue.next()).await;
             let Some(state) = self.control.state() else { return Ok(()) };
-            let (since, tag) = (Instant::now(), state.served.tag());
+            let (since, own) = (Instant::now(), self.dialogue.tag(&state.served));
+            let known = own.text();
             self.dialogue.sent(since);
             let response = tokio::select! {
-                response = self.requests.get(MESH, &tag) => response?,
+                response = self.requests.get(MESH, &known) => response?,
                 () = due(self.dial, &self.control.sessions) => return Err(CloseReason::Due),
             };
+            let there = response.headers().get(ETAG).and_then(|tag| ServedTag::parse(tag.as_bytes()));
             let step = match self.dialogue.answered(response.status(), since.elapsed())? {
                 Got::Nothing(step) => step,
                 Got::Mesh => {
@@ -133,28 +137,34 @@ impl Exchange<'_> {
                     if let Ok(Offered::Taken(edition)) = &judged {
                         info!(%tunnel, %address, "control: another mesh was fetched: {edition}");
                     }
-                    self.dialogue.judged(judged)?
+                    self.dialogue.judged(judged, &own, there.as_ref())?
                 }
             };
             match step {
                 Step::Ask => {}
                 Step::Pause => sleep(PAUSE).await,
-                Step::Bring(asked) => self.bring(&state, asked).await?,
+                Step::Bring(asked) => self.bring(&state, there.as_ref(), asked).await?,
             }
         }
     }
 
-    /// Brings the mesh in force after an answer that asks for it, once.
-    async fn bring(&mut self, state: &ControlState, asked: StatusCode) -> Result<(), CloseReason> {
-        let edition = state.served.edition;
+    /// Brings what the other side does not know, after an answer that asks for it, once.
+    async fn bring(
+        &mut self,
+        state: &ControlState,
+        there: Option<&ServedTag>,
+        asked: StatusCode,
+    ) -> Result<(), CloseReason> {
+        let SignedText { text, edition } = self.dialogue.to_bring(&state.served, there);
+        let (edition, is_rival) = (*edition, *edition != state.served.in_force.edition);
         self.dialogue.may_bring(edition, asked)?;
         sleep_until(self.dialogue.next()).await;
         self.dialogue.sent(Instant::now());
-        let text = Bytes::copy_from_slice(state.served.text.as_bytes());
+        let text = Bytes::copy_from_slice(text.as_bytes());
         let response = self.requests.put(MESH, "application/jose+json", text).await?;
         let code = response.status();
         let reason = if code == StatusCode::UNPROCESSABLE_ENTITY { whole(response).await? } else { Vec::new() };
-        self.dialogue.brought(edition, code, &reason)?;
+        self.dialogue.brought((edition, is_rival), code, &reason)?;
         if code == StatusCode::NO_CONTENT {
             let (tunnel, address) = (self.dial.tunnel(), self.address);
             debug!(%tunnel, %address, "control: brought the mesh");

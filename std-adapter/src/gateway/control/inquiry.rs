@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use edgetrust_core::mesh::{Digest, Edition};
+use edgetrust_core::mesh::Edition;
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::handshake;
@@ -15,11 +15,9 @@ use tokio::time::timeout;
 use super::allowance::{Allowance, Allowed};
 use super::close_reason::CloseReason;
 use super::server::MESH;
+use crate::gateway::served_mesh::ServedTag;
 use crate::gateway::{Address, target};
 use crate::tls::{ClientSettings, TlsClient, speaks_control};
-
-/// The longest entity tag: two numbers and a digest.
-const MAX_TAG: usize = 128;
 
 /// The mesh that a gateway has in force, and the certificates that it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,50 +81,8 @@ async fn answered(
         return Err(CloseReason::Answer(response.status()));
     }
     let tag = response.headers().get(ETAG).map(|tag| tag.as_bytes()).unwrap_or_default();
-    Ok(match edition(tag) {
-        Some(edition) => Ok(Answered { edition, chain }),
+    Ok(match ServedTag::parse(tag) {
+        Some(ServedTag { edition, .. }) => Ok(Answered { edition, chain }),
         None => Err("its answer has no ETag of a mesh, expected \"GENERATION.SEQUENCE.DIGEST\"".to_owned()),
     })
-}
-
-/// Reads the entity tag of a mesh.
-fn edition(tag: &[u8]) -> Option<Edition> {
-    let tag = std::str::from_utf8(tag).ok().filter(|tag| tag.len() <= MAX_TAG)?;
-    let mut parts = tag.strip_prefix('"')?.strip_suffix('"')?.splitn(3, '.');
-    let (generation, sequence, digest) = (parts.next()?, parts.next()?, parts.next()?);
-    let is_number = |text: &str| text.bytes().all(|octet| octet.is_ascii_digit());
-    if !is_number(generation) || !is_number(sequence) {
-        return None;
-    }
-    Some(Edition {
-        generation: generation.parse().ok()?,
-        sequence: sequence.parse().ok()?,
-        digest: Digest::parse(digest)?,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_entity_tag_is_read_as_it_is_written() {
-        let digest = Digest::of(b"a mesh");
-        let written = Edition { generation: u32::MAX, sequence: u64::MAX, digest };
-        let tag = super::super::state::ServedMesh { text: "".into(), edition: written }.tag();
-        assert_eq!(edition(tag.as_bytes()), Some(written));
-        for tag in [
-            String::new(),
-            "\"\"".to_owned(),
-            format!("1.2.{digest}"),
-            format!("W/\"1.2.{digest}\""),
-            format!("\"+1.2.{digest}\""),
-            format!("\"1.2.{digest}.\""),
-            format!("\"4294967296.2.{digest}\""),
-            "\"1.2.sha256:00\"".to_owned(),
-            format!("\"{}.2.{digest}\"", "0".repeat(200)),
-        ] {
-            assert_eq!(edition(tag.as_bytes()), None, "{tag}");
-        }
-    }
 }

@@ -5,11 +5,11 @@
 //!
 //! | request | who may | does |
 //! |---|---|---|
-//! | `GET /mesh` | gateways of the sites of the mesh in force | returns the signed text; waits for another one where `If-None-Match` has the present one |
+//! | `GET /mesh` | gateways of the sites of the mesh in force | returns a signed text that `If-None-Match` does not name, the mesh in force or a rival of it; waits where it names all; is 409 Conflict where it names more of one sequence |
 //! | `PUT /mesh` | these, and certificates under a root of the mesh whose issuer no site has: a new site's gateway | offers a signed text |
 //! | `POST /continue` | gateways of the sites of the mesh in force | continues sessions under the certificates of this connection, by [`super::continuation`] |
 //!
-//! All answer with the edition in force as `ETag` (RFC 9110 section 8.8.3).
+//! All answer with the edition in force and its rivals as `ETag` (RFC 9110 section 8.8.3).
 
 mod allowance;
 mod answers;
@@ -31,7 +31,7 @@ mod state;
 pub(super) use channel::Control;
 pub(super) use dialers::Dialers;
 pub(super) use server::serve;
-pub(super) use state::{ControlPlan, Dial, ServedMesh};
+pub(super) use state::{ControlPlan, Dial};
 
 pub(crate) use inquiry::{Answered, ask};
 pub(crate) use state::PreparedControl;
@@ -39,10 +39,11 @@ pub(crate) use state::PreparedControl;
 /// The decisions of the control channel, without sockets.
 #[cfg(feature = "rehearsal")]
 pub mod decisions {
-    pub use super::answers::{HOLD, Terms, of_offer, waits};
+    pub use super::answers::{HOLD, OfRequest, Terms, of_offer, of_request};
     pub use super::callers::{Caller, CallerError, CallerPermit, Callers, OfferPermit};
     pub use super::close_reason::CloseReason;
     pub use super::dialogue::{Dialogue, GET_PATIENCE, Got, PAUSE, PUT_PATIENCE, Step};
     pub use super::retry::Retry;
     pub use super::state::ControlState;
+    pub use crate::gateway::served_mesh::{ServedMesh, ServedTag, SignedText};
 }

@@ -18,15 +18,16 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use super::answers::{self, HOLD, Terms};
+use super::answers::{self, HOLD, OfRequest, Terms};
 use super::body;
 use super::callers::{Caller, CallerError, CallerPermit};
 use super::channel::Control;
 use super::continued::continue_sessions;
-use super::state::{ControlState, ServedMesh};
+use super::state::ControlState;
 use crate::accept::AddressPhase;
 use crate::gateway::continuation::{MAX_CONTINUE_REQUEST, Proven};
 use crate::gateway::mesh_kept::Offered;
+use crate::gateway::served_mesh::{ServedMesh, ServedTag, SignedText};
 use crate::gateway::socket::{Remote, Socket};
 use crate::tls::{Admission, ServerStream};
 
@@ -152,7 +153,7 @@ impl Connection<'_> {
                     .control
                     .state()
                     .filter(|state| Caller::of(state, &self.proven.chain).is_ok_and(|caller| !caller.is_stranger()));
-                (answer, now.map(|state| state.served.tag()))
+                (answer, now.map(|state| state.served.tag().text()))
             }
         };
         let mut response = Response::new(Full::new(body));
@@ -209,18 +210,15 @@ impl Connection<'_> {
         Answer { last: true, ..Answer::text(StatusCode::FORBIDDEN, reason) }
     }
 
-    /// Returns the mesh in force, once it is another than the peer has.
+    /// Returns a text that the peer does not know, once there is one.
     async fn get(&self, request: &Request<Incoming>, state: &ControlState) -> Answer {
-        let known = request.headers().get(IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());
-        let whole = |mesh: &ServedMesh| {
-            Answer::of(StatusCode::OK, "application/jose+json", Bytes::copy_from_slice(mesh.text.as_bytes()))
-        };
-        if !answers::waits(state, known) {
-            return whole(&state.served);
+        let known = request.headers().get(IF_NONE_MATCH).and_then(|tag| ServedTag::parse(tag.as_bytes()));
+        if let Some(answer) = at_once(&state.served, known.as_ref()) {
+            return answer;
         }
         let mut now = self.control.in_force.subscribe();
-        let other =
-            |now: &Option<Arc<ControlState>>| now.as_ref().is_none_or(|now| now.served.edition != state.served.edition);
+        let before = state.served.tag();
+        let other = |now: &Option<Arc<ControlState>>| now.as_ref().is_none_or(|now| now.served.tag() != before);
         let changed = timeout(HOLD, now.wait_for(other)).await;
         let now = match changed {
             Err(_) => return Answer::empty(StatusCode::NOT_MODIFIED),
@@ -230,7 +228,9 @@ impl Connection<'_> {
         let Some(now) = now else { return Answer::text(StatusCode::SERVICE_UNAVAILABLE, "no mesh is in force") };
         // The peer may be the one that the new mesh denies.
         match Caller::of(&now, &self.proven.chain) {
-            Ok(Caller::Gateway(_)) => whole(&now.served),
+            Ok(Caller::Gateway(_)) => {
+                at_once(&now.served, known.as_ref()).unwrap_or_else(|| Answer::empty(StatusCode::NOT_MODIFIED))
+            }
             Ok(Caller::Stranger(_)) => Answer::text(StatusCode::FORBIDDEN, "no gateway of a site of the mesh in force"),
             Err(reason) => self.forbid(&reason),
         }
@@ -263,6 +263,20 @@ impl Connection<'_> {
                 warn!(%remote, %peer, "control: the mesh that was brought is refused: {reason}");
                 Answer::text(code, reason)
             }
+        }
+    }
+}
+
+/// Returns the answer to a gateway that does not know all texts, or knows others of the same sequence.
+fn at_once(served: &ServedMesh, known: Option<&ServedTag>) -> Option<Answer> {
+    match answers::of_request(served, known) {
+        OfRequest::Wait => None,
+        OfRequest::Show(SignedText { text, .. }) => {
+            let text = Bytes::copy_from_slice(text.as_bytes());
+            Some(Answer::of(StatusCode::OK, "application/jose+json", text))
+        }
+        OfRequest::Bring => {
+            Some(Answer::text(StatusCode::CONFLICT, "here is no other text of this sequence: bring it"))
         }
     }
 }

@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use edgetrust_core::mesh::Edition;
 use edgetrust_core::x509::KeyHash;
 use pki_types::ServerName;
 
 use crate::gateway::Address;
 use crate::gateway::mesh_in_force::MeshKeeper;
+use crate::gateway::served_mesh::ServedMesh;
 use crate::gateway::servers::ServerAddress;
 use crate::gateway::tunnel::GatewayError;
 use crate::tls::{ClientSettings, ClientVerifier, ServerSettings, TlsClient, TlsServer, TrustStore, provider};
@@ -28,22 +28,6 @@ pub(crate) struct ControlPlan {
     pub(in crate::gateway) issuers: HashSet<KeyHash>,
     pub(in crate::gateway) dials: Vec<Dial<ClientSettings>>,
     pub(in crate::gateway) keeper: MeshKeeper,
-}
-
-/// The mesh in force, as others see it.
-#[derive(Clone, Debug)]
-pub(in crate::gateway) struct ServedMesh {
-    /// The signed text.
-    pub(in crate::gateway) text: Arc<str>,
-    pub(in crate::gateway) edition: Edition,
-}
-
-impl ServedMesh {
-    /// Returns the entity tag of the text (RFC 9110 section 8.8.3).
-    pub(super) fn tag(&self) -> String {
-        let Edition { generation, sequence, digest } = self.edition;
-        format!("\"{generation}.{sequence}.{digest}\"")
-    }
 }
 
 /// A gateway to keep a connection to.
@@ -110,10 +94,10 @@ pub struct ControlState {
 }
 
 impl ControlState {
-    /// Returns the entity tag of the mesh that is served.
+    /// Returns the mesh that is served.
     #[cfg(feature = "rehearsal")]
-    pub fn tag(&self) -> String {
-        self.served.tag()
+    pub fn served(&self) -> &ServedMesh {
+        &self.served
     }
 }
 
