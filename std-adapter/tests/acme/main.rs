@@ -17,6 +17,9 @@ mod pebble;
 #[allow(dead_code, reason = "shared with the program's other tests, which use more of it")]
 #[path = "../program/peers.rs"]
 mod peers;
+mod second_gateway;
 mod short_lives;
+mod sites;
 mod step_ca;
 mod three_sites;
+mod traffic;
