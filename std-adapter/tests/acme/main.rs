@@ -2,6 +2,7 @@
 //! tests that are ignored without them.
 
 mod ca;
+mod denials;
 mod documents;
 mod est;
 mod est_clients;
@@ -9,6 +10,7 @@ mod fault_proxy;
 mod faults;
 mod federation;
 mod gateway;
+mod impostors;
 mod live;
 mod namespaces;
 mod nats;

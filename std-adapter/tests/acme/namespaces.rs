@@ -129,23 +129,36 @@ impl Running {
 
     /// Waits for a line of the log, after the one that was waited for last.
     pub fn wait_for(&self, text: &str) -> String {
+        self.wait_for_all(&[text])
+    }
+
+    /// Waits for a line of the log with all these texts, after the one that was waited for last.
+    pub fn wait_for_all(&self, texts: &[&str]) -> String {
         let from = self.seen.load(Ordering::Relaxed);
         let until = Instant::now() + PATIENCE;
         loop {
             let log = self.log.lock().unwrap();
-            if let Some((number, line)) = log.iter().enumerate().skip(from).find(|(_, line)| line.contains(text)) {
+            if let Some((number, line)) =
+                log.iter().enumerate().skip(from).find(|(_, line)| texts.iter().all(|text| line.contains(text)))
+            {
                 self.seen.store(number + 1, Ordering::Relaxed);
                 return line.clone();
             }
-            assert!(Instant::now() < until, "no log line with {text:?}\n{}", log[from..].join("\n"));
+            let last = log[from..].join("\n");
             drop(log);
+            assert!(Instant::now() < until, "no log line with {texts:?}\n{last}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
+    /// Returns the lines of the log, since the start, that have a text.
+    pub fn lines(&self, text: &str) -> Vec<String> {
+        self.log.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
+    }
+
     /// Returns the number of lines of the log, since the start, that have a text.
     pub fn count(&self, text: &str) -> usize {
-        self.log.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+        self.lines(text).len()
     }
 
     pub fn stdin(&mut self) -> ChildStdin {

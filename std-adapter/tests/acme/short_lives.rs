@@ -27,7 +27,7 @@ fn start(seconds: u32) -> (Mesh, [Site; 3], Traffic) {
 fn sessions_outlive_forty_renewals_and_a_cut() {
     let (mesh, sites, traffic) = start(20);
     let a = &sites[0];
-    let idle = OpenPost::open(&a.machine, a.port("post-to-b"));
+    let mut idle = OpenPost::open(&a.machine, a.port("post-to-b"));
     traffic.goes_on(&WAYS);
     for _ in 0..RENEWALS {
         // Both ends of each tunnel at once.

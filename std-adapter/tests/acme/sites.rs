@@ -187,18 +187,14 @@ impl Site {
         self.machine.shell(&format!("curl -s -m 5 http://127.0.0.1:9090{path}"))
     }
 
-    pub fn status(&self) -> Value {
-        serde_json::from_str(&self.page("/status")).unwrap_or_default()
-    }
-
     /// Returns the least number of certificates that were issued for a side of the gateway.
     pub fn issued(&self) -> u64 {
-        let status = self.status();
+        let status: Value = serde_json::from_str(&self.page("/status")).unwrap_or_default();
         let credentials = status["credentials"].as_array().into_iter().flatten();
         credentials.filter_map(|credential| credential["issued"].as_u64()).min().unwrap_or_default()
     }
 
-    /// Returns the sum of a metric over all tunnels.
+    /// Returns the sum of a metric over all its labels.
     pub fn metric(&self, name: &str) -> u64 {
         let page = self.page("/metrics");
         let lines = page.lines().filter(|line| line.starts_with(&format!("{name}{{")));
