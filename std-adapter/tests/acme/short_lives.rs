@@ -41,6 +41,7 @@ fn sessions_outlive_forty_renewals_and_a_cut() {
         assert!(site.metric("edgetrust_sessions_continued_total") >= RENEWALS);
     }
     traffic.goes_on(&WAYS);
+    traffic.is_whole(&WAYS);
 
     // What is sent while a cable is out waits, and arrives when it is in again, before any certificate has ended.
     mesh.network.plug(&a.machine, "down");
