@@ -2,6 +2,7 @@
 //! tests that are ignored without them.
 
 mod ca;
+mod denials;
 mod documents;
 mod est;
 mod est_clients;
@@ -9,6 +10,7 @@ mod fault_proxy;
 mod faults;
 mod federation;
 mod gateway;
+mod impostors;
 mod live;
 mod namespaces;
 mod nats;
@@ -17,6 +19,9 @@ mod pebble;
 #[allow(dead_code, reason = "shared with the program's other tests, which use more of it")]
 #[path = "../program/peers.rs"]
 mod peers;
+mod second_gateway;
 mod short_lives;
+mod sites;
 mod step_ca;
 mod three_sites;
+mod traffic;

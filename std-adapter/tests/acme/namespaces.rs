@@ -4,8 +4,10 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::peers::PATIENCE;
@@ -13,7 +15,6 @@ use super::peers::PATIENCE;
 /// A switch to which machines are connected.
 pub struct Network {
     hub: Machine,
-    next: u8,
 }
 
 /// A machine: a process that holds its namespaces.
@@ -76,7 +77,7 @@ impl Network {
     pub fn new() -> Self {
         let hub = Machine::new("", None);
         hub.shell("ip link add hub type bridge && ip link set hub up");
-        Self { hub, next: 1 }
+        Self { hub }
     }
 
     /// Takes the plug of a machine out, or puts it in again: `down`, `up`.
@@ -85,10 +86,8 @@ impl Network {
         assert_eq!(self.hub.shell(&format!("ip link set port{number} {state}")), "");
     }
 
-    /// Connects a new machine.
-    pub fn machine(&mut self, hosts: &Path) -> Machine {
-        let number = self.next;
-        self.next += 1;
+    /// Connects a new machine at the address with this number.
+    pub fn machine(&self, number: usize, hosts: &Path) -> Machine {
         let machine = Machine::new(&format!("10.99.0.{number}"), Some(hosts));
         let (holder, address) = (machine.holder.id(), &machine.address);
         let connected = self.hub.shell(&format!(
@@ -104,39 +103,68 @@ impl Network {
 /// A program on a machine, with its log; stopped when dropped.
 pub struct Running {
     child: Child,
-    lines: Receiver<String>,
+    log: Arc<Mutex<Vec<String>>>,
+    /// The number of lines that were waited for.
+    seen: AtomicUsize,
 }
 
 impl Running {
     /// Starts a program whose log is what it writes to standard error.
     pub fn start(mut command: Command) -> Self {
-        command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                // The receiver may be gone.
-                let _ = sender.send(line);
-            }
-        });
-        Self { child, lines }
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        Self::start_piped(command)
     }
 
-    /// Waits for a line of the log.
+    /// Starts a program whose input and output are the caller's choice.
+    pub fn start_piped(mut command: Command) -> Self {
+        let mut child = command.env("NO_COLOR", "1").stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let log = Arc::<Mutex<Vec<String>>>::default();
+        let kept = log.clone();
+        std::thread::spawn(move || {
+            stderr.lines().map_while(Result::ok).for_each(|line| kept.lock().unwrap().push(line))
+        });
+        Self { child, log, seen: AtomicUsize::new(0) }
+    }
+
+    /// Waits for a line of the log, after the one that was waited for last.
     pub fn wait_for(&self, text: &str) -> String {
-        let mut seen = Vec::new();
+        self.wait_for_all(&[text])
+    }
+
+    /// Waits for a line of the log with all these texts, after the one that was waited for last.
+    pub fn wait_for_all(&self, texts: &[&str]) -> String {
+        let from = self.seen.load(Ordering::Relaxed);
+        let until = Instant::now() + PATIENCE;
         loop {
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) if line.contains(text) => return line,
-                Ok(line) => seen.push(line),
-                Err(error) => panic!("no log line with {text:?}: {error}\n{}", seen.join("\n")),
+            let log = self.log.lock().unwrap();
+            if let Some((number, line)) =
+                log.iter().enumerate().skip(from).find(|(_, line)| texts.iter().all(|text| line.contains(text)))
+            {
+                self.seen.store(number + 1, Ordering::Relaxed);
+                return line.clone();
             }
+            let last = log[from..].join("\n");
+            drop(log);
+            assert!(Instant::now() < until, "no log line with {texts:?}\n{last}");
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
-}
 
-impl Running {
+    /// Returns the lines of the log, since the start, that have a text.
+    pub fn lines(&self, text: &str) -> Vec<String> {
+        self.log.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
+    }
+
+    /// Returns the number of lines of the log, since the start, that have a text.
+    pub fn count(&self, text: &str) -> usize {
+        self.lines(text).len()
+    }
+
+    pub fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().unwrap()
+    }
+
     /// Ends the program, and waits for its end.
     pub fn stop(&mut self) {
         let _ = self.child.kill();
@@ -153,28 +181,45 @@ impl Drop for Running {
 /// A TCP connection that a shell on a machine has made, as a pair of pipes.
 pub struct Pipe {
     child: Child,
-    pub out: BufReader<ChildStdout>,
+    lines: Receiver<String>,
 }
 
 impl Pipe {
     pub fn open(machine: &Machine, port: u16) -> Self {
-        let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; cat <&3 & cat >&3; wait");
+        // Nobody but the one who reads the connection holds the pipe that its end is seen by.
+        let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port} 4<&0; cat <&4 >&3 & exec cat <&3 4<&-");
         let mut command = machine.command(Path::new("/"), "bash");
         command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        Self { child, out }
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            while out.read_line(&mut line).is_ok_and(|octets| octets > 0) {
+                // The receiver may be gone.
+                let _ = sender.send(std::mem::take(&mut line));
+            }
+        });
+        Self { child, lines }
     }
 
     pub fn send(&mut self, text: &str) {
-        let stdin = self.child.stdin.as_mut().unwrap();
-        stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush()).unwrap();
+        assert!(self.try_send(text), "the connection is over");
     }
 
+    /// Sends something; returns false if the connection is over.
+    pub fn try_send(&mut self, text: &str) -> bool {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush()).is_ok()
+    }
+
+    /// Waits for the next line; returns nothing if the connection is over.
     pub fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.out.read_line(&mut line).unwrap();
-        line
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Disconnected) => String::new(),
+            Err(RecvTimeoutError::Timeout) => panic!("a connection says nothing, and goes on"),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::namespaces::{Machine, Pipe, Running, wait_until};
-use super::three_sites::{Mesh, Nats, Site, deliver, program};
+use super::sites::{Mesh, Nats, Site, deliver, program};
 
 /// The port of site a at which the service of site b is reached.
 const SERVICE: u16 = 9001;
@@ -20,7 +20,7 @@ struct Two {
 
 impl Two {
     fn start() -> Self {
-        let mut mesh = Mesh::new("--site a=a.example --site b=b.example --link a:b:feed");
+        let mesh = Mesh::new("--site a=a.example --site b=b.example --link a:b:feed");
         // The gateways keep a copy of the first root for themselves, which nobody changes.
         let apart = |folder: &Path| {
             let config = std::fs::read_to_string(folder.join("gateway.json")).unwrap();
@@ -77,13 +77,6 @@ fn carry(mesh: &Path, site: &mut Site, files: &[&str], password: &Path) {
         std::fs::copy(mesh.join("m/sites").join(site.name).join(file), site.folder.join(file)).unwrap();
     }
     site.restart_ca(password);
-}
-
-/// Lets the gateway of a site renew its certificates at once.
-fn renew(site: &Site) {
-    let mut renew = site.machine.command(&site.folder, env!("CARGO_BIN_EXE_edgetrust"));
-    let output = renew.args(["acme", "renew", "--config", "gateway.json"]).output().unwrap();
-    assert!(output.status.success(), "{}: {output:?}", site.name);
 }
 
 /// Does something while a session goes on and new ones are opened; none fails, and no message is lost.
@@ -153,7 +146,7 @@ fn a_new_key_for_a_sites_ca_under_traffic() {
         carry(&folder, &mut two.b, &["ca.pem", "ca.key"], &password);
         let refused = two.step("renew m b finish --lifetime 1s").unwrap_err();
         assert!(refused.contains("shows a certificate of another CA than the one in use"), "{refused}");
-        renew(&two.b);
+        two.b.renew();
         // New connections may be resumed from ones under certificates of the old key; a change of the mesh ends that.
         two.mesh.federation(&format!("deny m --key sha256:{}", "0".repeat(64)));
         two.spread(4);
@@ -162,7 +155,7 @@ fn a_new_key_for_a_sites_ca_under_traffic() {
         let said = until_taken(&two, "renew m b finish --lifetime 1s");
         assert!(!said.contains("on your word"), "{said}");
         two.spread(5);
-        renew(&two.b);
+        two.b.renew();
     });
 }
 
@@ -185,19 +178,19 @@ fn a_new_root_under_traffic() {
         }
         let refused = two.step("rollover m finish --lifetime 1s").unwrap_err();
         assert!(refused.contains("shows a certificate of another CA than the one in use"), "{refused}");
-        two.sites().into_iter().for_each(|site| renew(site));
+        two.sites().into_iter().for_each(|site| site.renew());
     });
     under_traffic(&machine, || {
         let said = until_taken(&two, "rollover m finish --lifetime 1s");
         assert!(!said.contains("on your word"), "{said}");
         two.spread(4);
-        two.sites().into_iter().for_each(|site| renew(site));
+        two.sites().into_iter().for_each(|site| site.renew());
         // The key of the root before was stolen: no path leads over it any more. No file of the gateways has changed, and
         // their certificates are renewed under the next root.
         let first = folder.join("run/a/first-root.pem");
         two.mesh.federation(&format!("deny m --certificate {} --yes", first.display()));
         two.spread(5);
-        two.sites().into_iter().for_each(|site| renew(site));
+        two.sites().into_iter().for_each(|site| site.renew());
     });
     for site in [&two.a, &two.b] {
         let first = std::fs::read(site.folder.join("first-root.pem")).unwrap();
