@@ -7,7 +7,7 @@ use pki_types::UnixTime;
 
 use super::certificate::{Root, first_certificate, key_hash, not_after, pem};
 use super::change::{Change, changes};
-use super::changing::{Leaving, Next};
+use super::changing::NextKey;
 use super::folder::{Folder, Passwords, Signed};
 use super::init::{NewAuthority, NewSite, check_site, make_signer, mesh_end};
 use super::key::Password;
@@ -19,6 +19,7 @@ use super::place::{self, PUBLIC_FOLDER, SECRET, SECRET_FOLDER, replace};
 use super::requested::RequestedKey;
 use super::signature::{self, Signer};
 use super::site;
+use super::stage::Leaving;
 
 /// A change that is worked out and not yet made.
 pub(crate) struct Edit<'a> {
@@ -30,7 +31,7 @@ pub(crate) struct Edit<'a> {
     /// The CA of a site that is added, and the root's certificate.
     authority: Option<(NewAuthority, pki_types::CertificateDer<'static>)>,
     /// The key of a CA that comes.
-    pub(super) next: Option<Next<'a>>,
+    pub(super) next: Option<NextKey<'a>>,
     /// The key of a CA that goes out of use.
     pub(super) leaving: Option<Leaving<'a>>,
     /// The signer that takes the place of the present one.

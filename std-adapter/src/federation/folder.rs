@@ -4,6 +4,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use pki_types::{CertificateDer, UnixTime};
+use rcgen::KeyPair;
 
 use super::certificate::{Root, first_certificate, generation, key_hash};
 use super::changing;
@@ -110,16 +111,30 @@ impl Folder {
         }
         let later = later_password(ROOT_PASSWORD, &key_hash(&certificate)?);
         let name = if self.path.join(PASSWORDS).join(&later).exists() { later } else { ROOT_PASSWORD.to_owned() };
-        let password = self.password(&name, passwords.root, key, passwords)?.ok_or_else(|| {
-            let kept = self.path.join(PASSWORDS).join(&name);
+        let opened = self.open_key(key, &name, passwords.root, passwords)?;
+        Root::open(certificate, opened).map_err(|error| format!("{}: {error}", key.display()))
+    }
+
+    /// Opens a key, whose password an option names, or is kept by a name.
+    ///
+    /// # Errors
+    /// Fails if there is no password, or it does not open the key.
+    pub(super) fn open_key(
+        &self,
+        key: &Path,
+        name: &str,
+        option: Option<&Path>,
+        passwords: &Passwords<'_>,
+    ) -> Result<KeyPair, String> {
+        let password = self.password(name, option, key, passwords)?.ok_or_else(|| {
+            let kept = self.path.join(PASSWORDS).join(name);
             format!(
                 "{}: found no password, expected --passphrase-file, {} or a terminal",
                 key.display(),
                 kept.display()
             )
         })?;
-        let opened = key::open(key, &password)?;
-        Root::open(certificate, opened).map_err(|error| format!("{}: {error}", key.display()))
+        key::open(key, &password)
     }
 
     /// Opens the signer's key; `None` if it is not here or there is no password for it.
@@ -212,10 +227,10 @@ impl Folder {
             }
             let gateway = there.join(site::GATEWAY);
             let Some(found) = look(&gateway)? else { continue };
-            match site::next(&String::from_utf8_lossy(&found), site, &tunnels)? {
-                site::Next::Same => {}
-                site::Next::Another(text) => replace(&gateway, text.as_bytes(), PUBLIC)?,
-                site::Next::ByHand => left.push(gateway),
+            match site::revise(&String::from_utf8_lossy(&found), site, &tunnels)? {
+                site::Revision::Same => {}
+                site::Revision::Another(text) => replace(&gateway, text.as_bytes(), PUBLIC)?,
+                site::Revision::ByHand => left.push(gateway),
             }
             site::write_nats(&there, &mesh, site)?;
         }

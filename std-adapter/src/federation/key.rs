@@ -10,12 +10,14 @@ use pkcs8::pkcs5::EncryptionScheme;
 use pkcs8::pkcs5::pbes2::Parameters;
 use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, PrivateKeyInfo, SecretDocument};
 use pki_types::PrivatePkcs8KeyDer;
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
+use sha2::{Digest as _, Sha256};
 
 use crate::tls::provider;
 
-/// Rounds of PBKDF2-HMAC-SHA256, as OWASP's password storage cheat sheet of 2023 has them.
-const ROUNDS: u32 = 600_000;
+/// Rounds of PBKDF2-HMAC-SHA256, as OWASP's password storage cheat sheet of 2023 has them. Tests of this crate open keys
+/// hundreds of times.
+const ROUNDS: u32 = if cfg!(test) { 1_000 } else { 600_000 };
 
 /// The most rounds that a file may ask for: some seconds of work.
 const MAX_ROUNDS: u32 = 10_000_000;
@@ -139,6 +141,16 @@ pub(super) fn read_pem(file: &Path, label: &str) -> Result<Vec<u8>, String> {
         return Err(failed(&format!("found {found}")));
     }
     Ok(der.as_bytes().to_vec())
+}
+
+/// Returns the hash of a key.
+pub(super) fn hash(key: &impl PublicKeyData) -> KeyHash {
+    hash_of(&key.subject_public_key_info())
+}
+
+/// Returns the hash of a SubjectPublicKeyInfo in DER.
+pub(super) fn hash_of(spki: &[u8]) -> KeyHash {
+    KeyHash::new(Sha256::digest(spki).into())
 }
 
 /// Checks that a key is that of a certificate.

@@ -144,7 +144,7 @@ fn the_report_has_one_shape() {
     let made = Made::new();
     let report = checked(&made, "", 0);
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    let expected = ["expiries", "impersonations", "links", "mesh", "notes", "sequence", "warnings"];
+    let expected = ["changes", "expiries", "impersonations", "links", "mesh", "notes", "sequence", "warnings"];
     let mut found = keys(&report);
     found.sort();
     assert_eq!(found, expected);

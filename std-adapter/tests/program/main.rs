@@ -22,6 +22,7 @@ mod federation_check_files;
 mod federation_guide;
 mod federation_recovery;
 mod federation_renewal;
+mod federation_renewal_faults;
 mod federation_renewal_seen;
 mod federation_rollover;
 mod federation_rollover_clients;

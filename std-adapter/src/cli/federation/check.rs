@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::matrix::matrices;
 use super::options::Place;
+use super::show::print_change;
 use crate::cli::{Outcome, arguments, check_devices};
 use crate::clock;
 use crate::federation::{self, Link, Report, Unverifiable};
@@ -91,6 +92,7 @@ fn print(report: &Report) {
         report.links.iter().filter(|link| link.wanted).filter_map(|link| link.reason.as_deref()).collect();
     let is_new = |warning: &&String| !reasons.iter().any(|reason| reason.contains(warning.as_str()));
     report.warnings.iter().filter(is_new).for_each(|warning| outln!("warning: {warning}"));
+    report.changes.iter().for_each(print_change);
     report.notes.iter().for_each(|note| outln!("note: {note}"));
 }
 

@@ -20,6 +20,7 @@ use super::reasons;
 use crate::federation::folder;
 use crate::federation::layout::MESH;
 use crate::federation::mesh;
+use crate::federation::progress::{self, Progress};
 use crate::federation::tree;
 
 /// The most ordered pairs of sites, for all services, that are judged although nobody wants them.
@@ -35,6 +36,8 @@ pub(crate) struct Report {
     /// The earliest first.
     pub(crate) expiries: Vec<Expiry>,
     pub(crate) warnings: Vec<String>,
+    /// The changes of keys that are under way.
+    pub(crate) changes: Vec<Progress>,
     /// Findings that may be intended.
     pub(crate) notes: Vec<String>,
     #[serde(skip)]
@@ -75,6 +78,7 @@ pub(crate) fn check(path: &Path, min_left: Duration, now: UnixTime) -> Result<Re
     if let Some(key) = denied_signer {
         warnings.push(reasons::denied("the signer", &key, &index, now));
     }
+    warnings.extend(progress::in_use_and_denied(&edited, progress::all(&edited), now)?);
     warnings.extend(strange);
     warnings.extend(authorities::excess(&index));
     warnings.extend(expiries.iter().filter_map(|expiry| expiry.warning(now)));
@@ -89,6 +93,7 @@ pub(crate) fn check(path: &Path, min_left: Duration, now: UnixTime) -> Result<Re
         links,
         impersonations,
         expiries,
+        changes: progress::under_way(path, &edited, now)?,
         warnings,
         notes,
     })
