@@ -146,7 +146,8 @@ impl Folder {
         if !key.exists() {
             return Ok(None);
         }
-        let certificate = first_certificate(&certificate)?;
+        // Nothing is signed by a signer whose certificate is lost; `Signed::Refused` says so.
+        let Ok(certificate) = first_certificate(&certificate) else { return Ok(None) };
         let kept = signer_password(generation(&certificate).map_err(|error| format!("{}: {error}", SIGNER[0]))?);
         let Some(password) = self.password(&kept, passwords.signer, &key, passwords)? else { return Ok(None) };
         let opened = key::open(&key, &password)?;
@@ -289,7 +290,8 @@ impl Folder {
     /// from a backup: so what earlier ones left counts too.
     pub(super) fn last_generation(&self) -> Result<u32, String> {
         let certificate = self.path.join(SIGNER[0]);
-        let present = if certificate.exists() { generation(&first_certificate(&certificate)?)? } else { 0 };
+        // Of a certificate that cannot be read, the others say the generation.
+        let present = first_certificate(&certificate).and_then(|certificate| generation(&certificate)).unwrap_or(0);
         let of = |folder: &str, prefix: &str| -> Result<u32, String> {
             let names = names(&self.path.join(folder))?;
             let digits = names.iter().filter_map(|name| name.strip_prefix(prefix)?.split('-').next()?.parse().ok());
@@ -339,7 +341,12 @@ pub(super) fn signed(path: &Path, now: UnixTime) -> Result<Signed, String> {
     let stated = signature::stated(&signed).map_err(|error| format!("{}: {error}", file.display()))?;
     let certificate = path.join(SIGNER[0]);
     let present = match certificate.exists() {
-        true => Some(generation(&first_certificate(&certificate)?)?),
+        true => match first_certificate(&certificate).and_then(|certificate| generation(&certificate)) {
+            Ok(generation) => Some(generation),
+            Err(error) => {
+                return Ok(Signed::Refused(format!("{error}; edgetrust federation signer makes another signer")));
+            }
+        },
         false => None,
     };
     let (mesh, text) = mesh(path)?;

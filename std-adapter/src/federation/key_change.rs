@@ -25,7 +25,7 @@ use super::stage::{Leaving, Stage, Whose, unrecorded};
 use super::step::{Doubt, Step};
 use super::{renewal, rollover};
 
-/// What somebody says of the end of a key.
+/// The word of a person on the end of a key.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Said {
     /// The longest lifetime of a certificate, in seconds; by default what the sites' `ca.json` have.

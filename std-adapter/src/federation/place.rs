@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 /// Modes of files and folders: of secrets, and of what everybody may read.
@@ -22,9 +22,20 @@ pub(super) fn failed(path: &Path, doing: &'static str) -> impl Fn(io::Error) -> 
     move |error| format!("{}: cannot be {doing}: {error}", path.display())
 }
 
+/// Opens a file that is to be read. A pipe or a device is refused at once: it may never say anything.
+pub(super) fn open(file: &Path) -> io::Result<File> {
+    // Without the flag, a pipe is opened only once somebody writes to it.
+    let opened = rustix::fs::open(file, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
+    let opened = File::from(opened);
+    match opened.metadata()?.is_file() {
+        true => Ok(opened),
+        false => Err(io::Error::other("found no regular file, expected one")),
+    }
+}
+
 /// Returns a file's octets, or `None` if there is no such file.
 pub(super) fn look(file: &Path) -> Result<Option<Vec<u8>>, String> {
-    let opened = match File::open(file) {
+    let opened = match open(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(failed(file, "opened"))?,
     };

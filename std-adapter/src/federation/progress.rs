@@ -1,4 +1,4 @@
-//! How far a change of a CA's key has come, for people: in words, in JSON, and with its next step.
+//! The progress of a change of a CA's key, for people: in words, in JSON, and with its next step.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! How far a change of a CA's key has come.
+//! The stages of a change of a CA's key.
 //!
 //! `mesh.json` says which CA is in use: the first of `roots`, and the first of a site's `issuers`. A record in a folder of
 //! `changing/` says which of two keys is the next one, and since when each of them is out of use.
@@ -165,7 +165,7 @@ impl Leaving<'_> {
     }
 }
 
-/// How far a change has come.
+/// The stage of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// There is one key.

@@ -203,11 +203,18 @@ pub(super) fn signer(path: &Path) -> Result<Option<Signer>, String> {
     if !file.exists() {
         return Ok(None);
     }
-    let der: CertificateDer<'_> = first_certificate(&file)?;
-    let certificate = Certificate::from_der(&der).map_err(|error| error.to_string())?;
-    Ok(Some(Signer {
-        generation: generation(&der).map_err(|error| format!("{}: {error}", file.display()))?,
-        key: KeyHash::of(&certificate.subject_public_key_info()).to_string(),
-        not_after: mesh::shown(certificate.validity().not_after),
-    }))
+    let signer = Signer::of(&first_certificate(&file)?);
+    signer.map(Some).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+impl Signer {
+    /// Returns what is shown of a signer's certificate.
+    pub(super) fn of(der: &CertificateDer<'_>) -> Result<Self, String> {
+        let certificate = Certificate::from_der(der).map_err(|error| error.to_string())?;
+        Ok(Self {
+            generation: generation(der)?,
+            key: KeyHash::of(&certificate.subject_public_key_info()).to_string(),
+            not_after: mesh::shown(certificate.validity().not_after),
+        })
+    }
 }

@@ -19,6 +19,7 @@ mod federation_ceremony;
 mod federation_changes;
 mod federation_check;
 mod federation_check_files;
+mod federation_check_single;
 mod federation_guide;
 mod federation_recovery;
 mod federation_renewal;
