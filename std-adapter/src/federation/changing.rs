@@ -109,6 +109,8 @@ pub(super) fn put_away(folder: &Path, mesh: &Mesh) -> Result<(), String> {
             let next_stays = record.is_some_and(|record| record.next() == present);
             retire_passwords(&passwords, &name, (present, next_stays), mesh.sequence)?;
         }
+        // A kill may have left half of a file, which nobody looks for there.
+        names(&there)?.iter().filter(|name| is_unfinished(name)).try_for_each(|name| remove_all(&there.join(name)))?;
         let retired = folder.join(RETIRED);
         make(&retired, SECRET_FOLDER)?;
         move_to(&there, &free(&retired, &format!("{RETIRED_CA}{name}-{}", mesh.sequence)))?;
