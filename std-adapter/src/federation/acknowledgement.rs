@@ -1,7 +1,7 @@
-//! Which gateways have the mesh in force that is signed in a folder, and certificates of which CA they show.
+//! Tells which gateways have the mesh in force that is signed in a folder, and certificates of which CA they show.
 //!
-//! What a gateway says of itself comes from its control channel, or from a file with its `/status`. Both are believed in
-//! no more than this: a gateway that lies harms itself.
+//! A gateway speaks of itself over its control channel, or by a file with its `/status`. Both are believed in no more
+//! than this: a gateway that lies harms itself.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -34,7 +34,7 @@ pub(crate) struct Inquiry {
 pub(crate) struct Member {
     pub(crate) site: String,
     pub(crate) host: String,
-    /// Where tunnels of services lead to it: an address or its host name, and the ports.
+    /// The place to which tunnels of services lead: an address or its host name, and the ports.
     pub(crate) place: String,
     pub(crate) ports: Vec<u16>,
     /// The keys of its site's CAs.
@@ -45,7 +45,7 @@ pub(crate) struct Member {
     pub(crate) in_use: Option<CertificateDer<'static>>,
 }
 
-/// What a gateway says.
+/// The statement of a gateway about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sighting {
     /// The mesh that it has in force.

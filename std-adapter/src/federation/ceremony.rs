@@ -71,7 +71,7 @@ pub(crate) fn request(folder: &Path, site: &str) -> Result<Requested, String> {
     move_to(&staged, &there)?;
     let request = there.join(REQUEST);
     let spki = requested::key_of(&request)?;
-    Ok(Requested { key: hash(&spki), request })
+    Ok(Requested { key: key::hash_of(&spki), request })
 }
 
 /// Puts the certificate of a site's CA beside its key, with the root's certificate and the signed mesh that lie beside
@@ -98,7 +98,7 @@ pub(crate) fn install(folder: &Path, file: &Path, now: UnixTime) -> Result<Insta
     let mesh = signature::verify(&text, &roots, now);
     let mesh = mesh.and_then(|mesh| Mesh::parse(&mesh)).map_err(|error| format!("{}: {error}", signed.display()))?;
     let spki = parsed.subject_public_key_info();
-    let key = hash(spki.der);
+    let key = key::hash_of(spki.der);
     let site = mesh.sites.iter().find(|site| {
         site.issuers.iter().any(|issuer| super::mesh::issuer_key("issuers", issuer).is_ok_and(|known| known == key))
     });
@@ -135,10 +135,4 @@ pub(crate) fn install(folder: &Path, file: &Path, now: UnixTime) -> Result<Insta
     let authority = site::Authority { root_pem: &root_pem, ca_pem: &ca_pem, key_pem: None };
     site::write(&there, &mesh, site, &authority)?;
     Ok(installed)
-}
-
-/// Returns the hash of a SubjectPublicKeyInfo.
-fn hash(spki: &[u8]) -> KeyHash {
-    use sha2::{Digest as _, Sha256};
-    KeyHash::new(Sha256::digest(spki).into())
 }

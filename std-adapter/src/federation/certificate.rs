@@ -277,6 +277,9 @@ pub(super) fn subject(certificate: &Certificate<'_>) -> Result<DistinguishedName
     Ok(name)
 }
 
+/// A host that cannot exist (RFC 2606 section 2).
+pub(super) const NO_HOST: &str = "invalid";
+
 /// Returns the contents of nameConstraints (RFC 5280 section 4.2.1.10): names of the domain alone, and no addresses.
 ///
 /// URIs are taken away by permitting those of a host that cannot exist (RFC 2606 section 2): an excluded subtree for
@@ -285,7 +288,7 @@ fn name_constraints(domain: &str, uris: Uris) -> Vec<u8> {
     let subtree = |tag: u8, base: &[u8]| der::value(0x30, &der::value(tag, base));
     let mut permitted = subtree(0x82, domain.as_bytes());
     match uris {
-        Uris::None => permitted.extend(subtree(0x86, b"invalid")),
+        Uris::None => permitted.extend(subtree(0x86, NO_HOST.as_bytes())),
         Uris::OfDomain => {
             permitted.extend(subtree(0x86, domain.as_bytes()));
             permitted.extend(subtree(0x86, format!(".{domain}").as_bytes()));

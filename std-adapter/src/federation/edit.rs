@@ -2,23 +2,24 @@
 
 use std::path::PathBuf;
 
-use edgetrust_core::x509::KeyHash;
+use edgetrust_core::x509::{Certificate, GeneralName, KeyHash};
 use pki_types::UnixTime;
 
-use super::certificate::{Root, first_certificate, key_hash, not_after, pem};
+use super::certificate::{NO_HOST, Root, first_certificate, key_hash, not_after, pem};
 use super::change::{Change, changes};
-use super::changing::{Leaving, Next};
+use super::changing::NextKey;
 use super::folder::{Folder, Passwords, Signed};
 use super::init::{NewAuthority, NewSite, check_site, make_signer, mesh_end};
 use super::key::Password;
 use super::layout::{PASSWORDS, SIGNED, SIGNER, SITES, signer_password, site_password, unfinished};
 use super::links::{self, Pair};
-use super::mesh::{self, DeniedKey, Mesh};
+use super::mesh::{self, DeniedKey, Mesh, Site};
 use super::name;
 use super::place::{self, PUBLIC_FOLDER, SECRET, SECRET_FOLDER, replace};
 use super::requested::RequestedKey;
 use super::signature::{self, Signer};
 use super::site;
+use super::stage::Leaving;
 
 /// A change that is worked out and not yet made.
 pub(crate) struct Edit<'a> {
@@ -30,7 +31,7 @@ pub(crate) struct Edit<'a> {
     /// The CA of a site that is added, and the root's certificate.
     authority: Option<(NewAuthority, pki_types::CertificateDer<'static>)>,
     /// The key of a CA that comes.
-    pub(super) next: Option<Next<'a>>,
+    pub(super) next: Option<NextKey<'a>>,
     /// The key of a CA that goes out of use.
     pub(super) leaving: Option<Leaving<'a>>,
     /// The signer that takes the place of the present one.
@@ -124,8 +125,7 @@ impl Edit<'_> {
         let signer_file = folder.path().join(SIGNER[0]);
         let signer_end = match signer {
             Some(signer) => Some(not_after(&signer.certificate)?),
-            None if signer_file.exists() => Some(not_after(&first_certificate(&signer_file)?)?),
-            None => None,
+            None => first_certificate(&signer_file).ok().map(|signer| not_after(&signer)).transpose()?,
         };
         after.not_after = mesh::shown(mesh_end(now, signer_end.filter(|end| *end > now)));
         let text = after.text()?;
@@ -180,6 +180,9 @@ pub(crate) fn add(
             let address = address.map_or("none", String::as_str);
             return Err(format!("--address: found another one for {}, which is there with {address}", new.name));
         }
+        if new.spiffe && issues_uris(known) == Some(false) {
+            return Err(format!("--spiffe: found it for {}, which is there with a CA that issues no URIs", new.name));
+        }
     } else {
         let sites = edit.before.sites.iter();
         let others: Vec<_> =
@@ -203,6 +206,14 @@ pub(crate) fn add(
         edit.authority = Some((authority, root.certificate().clone()));
     }
     edit.worked_out()
+}
+
+/// Returns whether the CA of a site may issue URIs of a domain; `None` if the mesh has no certificate of it.
+fn issues_uris(site: &Site) -> Option<bool> {
+    let der = site.issuers.iter().find_map(|issuer| mesh::certificate("issuers", issuer).ok())?;
+    let certificate = Certificate::from_der(&der).ok()?;
+    let mut permitted = certificate.extensions().name_constraints?.permitted.into_iter();
+    Some(permitted.any(|name| matches!(name, GeneralName::Uri(host) if host != NO_HOST)))
 }
 
 /// Takes a site out of the mesh.
@@ -278,7 +289,8 @@ pub(crate) fn deny(folder: &Folder, denial: &Denial, now: UnixTime) -> Result<Ed
         None => edit.after.denied_keys.push(entry),
     }
     let signer = folder.path().join(SIGNER[0]);
-    if signer.exists() && key_hash(&first_certificate(&signer)?)? == denial.key {
+    // A denial waits for no signer: one whose certificate cannot be read signs nothing anyhow.
+    if first_certificate(&signer).and_then(|signer| key_hash(&signer)) == Ok(denial.key) {
         let what =
             "this is the signer's key, and no signature by it counts any more: make another with the command signer"
                 .to_owned();

@@ -4,6 +4,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use pki_types::{CertificateDer, UnixTime};
+use rcgen::KeyPair;
 
 use super::certificate::{Root, first_certificate, generation, key_hash};
 use super::changing;
@@ -110,16 +111,30 @@ impl Folder {
         }
         let later = later_password(ROOT_PASSWORD, &key_hash(&certificate)?);
         let name = if self.path.join(PASSWORDS).join(&later).exists() { later } else { ROOT_PASSWORD.to_owned() };
-        let password = self.password(&name, passwords.root, key, passwords)?.ok_or_else(|| {
-            let kept = self.path.join(PASSWORDS).join(&name);
+        let opened = self.open_key(key, &name, passwords.root, passwords)?;
+        Root::open(certificate, opened).map_err(|error| format!("{}: {error}", key.display()))
+    }
+
+    /// Opens a key, whose password an option names, or is kept by a name.
+    ///
+    /// # Errors
+    /// Fails if there is no password, or it does not open the key.
+    pub(super) fn open_key(
+        &self,
+        key: &Path,
+        name: &str,
+        option: Option<&Path>,
+        passwords: &Passwords<'_>,
+    ) -> Result<KeyPair, String> {
+        let password = self.password(name, option, key, passwords)?.ok_or_else(|| {
+            let kept = self.path.join(PASSWORDS).join(name);
             format!(
                 "{}: found no password, expected --passphrase-file, {} or a terminal",
                 key.display(),
                 kept.display()
             )
         })?;
-        let opened = key::open(key, &password)?;
-        Root::open(certificate, opened).map_err(|error| format!("{}: {error}", key.display()))
+        key::open(key, &password)
     }
 
     /// Opens the signer's key; `None` if it is not here or there is no password for it.
@@ -131,7 +146,8 @@ impl Folder {
         if !key.exists() {
             return Ok(None);
         }
-        let certificate = first_certificate(&certificate)?;
+        // Nothing is signed by a signer whose certificate is lost; `Signed::Refused` says so.
+        let Ok(certificate) = first_certificate(&certificate) else { return Ok(None) };
         let kept = signer_password(generation(&certificate).map_err(|error| format!("{}: {error}", SIGNER[0]))?);
         let Some(password) = self.password(&kept, passwords.signer, &key, passwords)? else { return Ok(None) };
         let opened = key::open(&key, &password)?;
@@ -212,10 +228,10 @@ impl Folder {
             }
             let gateway = there.join(site::GATEWAY);
             let Some(found) = look(&gateway)? else { continue };
-            match site::next(&String::from_utf8_lossy(&found), site, &tunnels)? {
-                site::Next::Same => {}
-                site::Next::Another(text) => replace(&gateway, text.as_bytes(), PUBLIC)?,
-                site::Next::ByHand => left.push(gateway),
+            match site::revise(&String::from_utf8_lossy(&found), site, &tunnels)? {
+                site::Revision::Same => {}
+                site::Revision::Another(text) => replace(&gateway, text.as_bytes(), PUBLIC)?,
+                site::Revision::ByHand => left.push(gateway),
             }
             site::write_nats(&there, &mesh, site)?;
         }
@@ -274,7 +290,8 @@ impl Folder {
     /// from a backup: so what earlier ones left counts too.
     pub(super) fn last_generation(&self) -> Result<u32, String> {
         let certificate = self.path.join(SIGNER[0]);
-        let present = if certificate.exists() { generation(&first_certificate(&certificate)?)? } else { 0 };
+        // Of a certificate that cannot be read, the others say the generation.
+        let present = first_certificate(&certificate).and_then(|certificate| generation(&certificate)).unwrap_or(0);
         let of = |folder: &str, prefix: &str| -> Result<u32, String> {
             let names = names(&self.path.join(folder))?;
             let digits = names.iter().filter_map(|name| name.strip_prefix(prefix)?.split('-').next()?.parse().ok());
@@ -324,7 +341,12 @@ pub(super) fn signed(path: &Path, now: UnixTime) -> Result<Signed, String> {
     let stated = signature::stated(&signed).map_err(|error| format!("{}: {error}", file.display()))?;
     let certificate = path.join(SIGNER[0]);
     let present = match certificate.exists() {
-        true => Some(generation(&first_certificate(&certificate)?)?),
+        true => match first_certificate(&certificate).and_then(|certificate| generation(&certificate)) {
+            Ok(generation) => Some(generation),
+            Err(error) => {
+                return Ok(Signed::Refused(format!("{error}; edgetrust federation signer makes another signer")));
+            }
+        },
         false => None,
     };
     let (mesh, text) = mesh(path)?;

@@ -1,6 +1,8 @@
 //! Private keys of CAs and signers: PKCS #8 with a password, in the one form that openssl and step-ca both read.
 
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -10,12 +12,15 @@ use pkcs8::pkcs5::EncryptionScheme;
 use pkcs8::pkcs5::pbes2::Parameters;
 use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, PrivateKeyInfo, SecretDocument};
 use pki_types::PrivatePkcs8KeyDer;
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
+use sha2::{Digest as _, Sha256};
 
+use super::place;
 use crate::tls::provider;
 
-/// Rounds of PBKDF2-HMAC-SHA256, as OWASP's password storage cheat sheet of 2023 has them.
-const ROUNDS: u32 = 600_000;
+/// Rounds of PBKDF2-HMAC-SHA256, as OWASP's password storage cheat sheet of 2023 has them. Tests of this crate open keys
+/// hundreds of times.
+const ROUNDS: u32 = if cfg!(test) { 1_000 } else { 600_000 };
 
 /// The most rounds that a file may ask for: some seconds of work.
 const MAX_ROUNDS: u32 = 10_000_000;
@@ -64,7 +69,8 @@ impl Password {
     /// # Errors
     /// Fails if the file cannot be read or its first line is no password.
     pub(crate) fn read(file: &Path) -> Result<Self, String> {
-        let text = read(file)?;
+        // A pipe is as good as a file: so a shell hands on a password that lies on no disk.
+        let text = read(file, File::open(file))?;
         let line = text.lines().next().unwrap_or_default().to_owned();
         Self::new(line).map_err(|error| format!("{}: {error} on the first line", file.display()))
     }
@@ -106,7 +112,7 @@ pub(super) fn encrypt(key: &KeyPair, password: &Password) -> Result<String, Stri
 /// # Errors
 /// Fails if the file cannot be read, is of another form, or has another password.
 pub(super) fn open(file: &Path, password: &Password) -> Result<KeyPair, String> {
-    decrypt(&read(file)?, password).map_err(|error| format!("{}: {error}", file.display()))
+    decrypt(&read(file, place::open(file))?, password).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn decrypt(pem: &str, password: &Password) -> Result<KeyPair, String> {
@@ -133,12 +139,22 @@ fn decrypt(pem: &str, password: &Password) -> Result<KeyPair, String> {
 /// Reads the DER of a PEM file that has this label alone.
 pub(super) fn read_pem(file: &Path, label: &str) -> Result<Vec<u8>, String> {
     let failed = |error: &dyn fmt::Display| format!("{}: {error}, expected PEM with BEGIN {label}", file.display());
-    let text = read(file)?;
+    let text = read(file, place::open(file))?;
     let (found, der) = SecretDocument::from_pem(&text).map_err(|error| failed(&error))?;
     if found != label {
         return Err(failed(&format!("found {found}")));
     }
     Ok(der.as_bytes().to_vec())
+}
+
+/// Returns the hash of a key.
+pub(super) fn hash(key: &impl PublicKeyData) -> KeyHash {
+    hash_of(&key.subject_public_key_info())
+}
+
+/// Returns the hash of a SubjectPublicKeyInfo in DER.
+pub(super) fn hash_of(spki: &[u8]) -> KeyHash {
+    KeyHash::new(Sha256::digest(spki).into())
 }
 
 /// Checks that a key is that of a certificate.
@@ -151,12 +167,10 @@ pub(super) fn belongs(key: &KeyPair, certificate: &Certificate<'_>) -> Result<()
 }
 
 /// Reads a small text file.
-fn read(file: &Path) -> Result<String, String> {
-    use std::io::Read;
-    let failed = |error: std::io::Error| format!("{}: cannot be read: {error}", file.display());
-    let opened = std::fs::File::open(file).map_err(failed)?;
+fn read(file: &Path, opened: io::Result<File>) -> Result<String, String> {
+    let failed = |error: io::Error| format!("{}: cannot be read: {error}", file.display());
     let mut text = String::new();
-    opened.take(MAX_FILE + 1).read_to_string(&mut text).map_err(failed)?;
+    opened.map_err(failed)?.take(MAX_FILE + 1).read_to_string(&mut text).map_err(failed)?;
     if text.len() as u64 > MAX_FILE {
         return Err(format!("{}: found more than {MAX_FILE} octets, expected no more", file.display()));
     }

@@ -30,6 +30,8 @@ pub(super) const ROOT_PASSWORD: &str = "root";
 /// The names of passwords of signers, and of folders of signers, without the generation.
 pub(super) const SIGNER_PASSWORD: &str = "signer-";
 pub(super) const SIGNER_BEFORE: &str = "signer-before-";
+/// The names of folders in `retired/` with keys of CAs, without the CA.
+pub(super) const RETIRED_CA: &str = "ca-";
 
 /// Returns the name of what is not yet finished.
 pub(super) fn unfinished(name: &str) -> String {

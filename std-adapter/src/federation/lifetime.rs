@@ -16,8 +16,23 @@ const DEFAULT: u64 = 24 * 3600;
 /// The seconds by which the clocks of CA and gateways may differ.
 const CLOCKS: u64 = 60;
 
-/// Returns whether certificates of a CA that went out of use may still be valid. `longest` is what somebody says, in
-/// seconds.
+/// Returns the time from which no certificate is valid any more of a CA that went out of use. `longest` is the longest
+/// lifetime that somebody says, in seconds.
+///
+/// # Errors
+/// Fails if the `ca.json` of a site cannot be read.
+pub(super) fn end(folder: &Path, sites: &[&str], since: UnixTime, longest: Option<u64>) -> Result<UnixTime, String> {
+    let longest = match longest {
+        Some(said) => said,
+        None => {
+            let all = sites.iter().map(|site| of_site(folder, site)).collect::<Result<Vec<_>, _>>()?;
+            all.into_iter().max().unwrap_or(DEFAULT).saturating_add(CLOCKS)
+        }
+    };
+    Ok(UnixTime::since_unix_epoch(Duration::from_secs(since.as_secs().saturating_add(longest))))
+}
+
+/// Returns what speaks against the end of a CA that went out of use, if certificates of it may still be valid.
 ///
 /// # Errors
 /// Fails if the `ca.json` of a site cannot be read.
@@ -27,17 +42,10 @@ pub(super) fn doubt(
     since: Option<UnixTime>,
     longest: Option<u64>,
     now: UnixTime,
-) -> Result<Doubt, String> {
-    let Some(since) = since else { return Ok(Doubt::Lifetime(None)) };
-    let longest = match longest {
-        Some(said) => said,
-        None => {
-            let all = sites.iter().map(|site| of_site(folder, site)).collect::<Result<Vec<_>, _>>()?;
-            all.into_iter().max().unwrap_or(DEFAULT).saturating_add(CLOCKS)
-        }
-    };
-    let end = UnixTime::since_unix_epoch(Duration::from_secs(since.as_secs().saturating_add(longest)));
-    Ok(if now >= end { Doubt::None } else { Doubt::Lifetime(Some(end)) })
+) -> Result<Option<Doubt>, String> {
+    let Some(since) = since else { return Ok(Some(Doubt::Lifetime(None))) };
+    let end = end(folder, sites, since, longest)?;
+    Ok((now < end).then_some(Doubt::Lifetime(Some(end))))
 }
 
 /// Returns the longest lifetime that a site's `ca.json` allows.

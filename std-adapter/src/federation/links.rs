@@ -64,9 +64,16 @@ pub(super) fn every_pair(sites: &[&str], service: &str) -> Vec<Link> {
     links.filter(|link: &Link| !link.from.is_empty()).collect()
 }
 
+/// Returns whether a pair is one of [`pairs`], without making them all.
+fn is_linked(mesh: &Mesh, pair: &Pair) -> bool {
+    let has = |names: &[String], site: &str| names.iter().any(|name| name == EVERY || name == site);
+    let links = |link: &Link| link.service == pair.service && has(&link.to, &pair.to) && has(&link.from, &pair.from);
+    pair.from != pair.to && mesh.links.iter().any(links)
+}
+
 /// Adds a pair to the entry of its service and target, if nothing links it yet.
 pub(super) fn add(mesh: &mut Mesh, pair: &Pair) {
-    if pairs(mesh).contains(pair) {
+    if is_linked(mesh, pair) {
         return;
     }
     let of_target = |link: &&mut Link| link.service == pair.service && link.to == [pair.to.clone()];
@@ -155,6 +162,41 @@ mod tests {
         assert_eq!((shown(&mesh).as_str(), mesh.links.len()), ("ab ac ba bc ca cb ", 3));
         drop_site(&mut mesh, "b");
         assert_eq!(shown(&mesh), "ac ca ");
+    }
+
+    #[test]
+    fn thousands_of_pairs_are_added_one_by_one() {
+        let mut mesh = mesh(&[]);
+        let site = |number: usize| Site { name: format!("s{number}"), ..mesh.sites[0].clone() };
+        mesh.sites = (0..200).map(site).collect();
+        let pairs: Vec<Pair> = (0..200)
+            .flat_map(|from| (1..=20).map(move |step| (from, (from + step) % 200)))
+            .map(|(from, to)| Pair::new(&format!("s{from}"), &format!("s{to}"), "feed"))
+            .collect();
+        pairs.iter().chain(&pairs).for_each(|pair| add(&mut mesh, pair));
+        assert_eq!((super::pairs(&mesh).len(), mesh.links.len()), (4_000, 200));
+    }
+
+    #[test]
+    fn a_pair_is_linked_if_it_is_one_of_the_pairs() {
+        let shapes: [(&[&str], &[&str]); 6] = [
+            (&["*"], &["*"]),
+            (&["*"], &["c"]),
+            (&["a"], &["a", "b"]),
+            (&["b", "c"], &["*"]),
+            (&["a", "*"], &["b"]),
+            (&["c"], &["a"]),
+        ];
+        for (number, shape) in shapes.iter().enumerate() {
+            let mesh = mesh(&[*shape, shapes[(number + 3) % shapes.len()]]);
+            let names = ["a", "b", "c"];
+            for (from, to) in names.iter().flat_map(|from| names.iter().map(move |to| (from, to))) {
+                for service in ["feed", "other"] {
+                    let pair = Pair::new(from, to, service);
+                    assert_eq!(is_linked(&mesh, &pair), pairs(&mesh).contains(&pair), "{shape:?} {pair:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -305,6 +305,11 @@ pub(super) fn issuer_key(what: &str, issuer: &str) -> Result<KeyHash, String> {
     Ok(KeyHash::of(&certificate.subject_public_key_info()))
 }
 
+/// Returns whether an issuer or a root has a key.
+pub(super) fn is_of(issuer: &str, key: &KeyHash) -> bool {
+    issuer_key("", issuer).is_ok_and(|known| known == *key)
+}
+
 /// Returns the DER of a certificate in base64.
 pub(super) fn certificate(what: &str, text: &str) -> Result<Vec<u8>, String> {
     BASE64_STANDARD.decode(text).map_err(|_| format!("{what}: found no base64, expected a certificate in base64"))

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 /// Modes of files and folders: of secrets, and of what everybody may read.
@@ -22,9 +22,20 @@ pub(super) fn failed(path: &Path, doing: &'static str) -> impl Fn(io::Error) -> 
     move |error| format!("{}: cannot be {doing}: {error}", path.display())
 }
 
+/// Opens a file that is to be read. A pipe or a device is refused at once: it may never say anything.
+pub(super) fn open(file: &Path) -> io::Result<File> {
+    // Without the flag, a pipe is opened only once somebody writes to it.
+    let opened = rustix::fs::open(file, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
+    let opened = File::from(opened);
+    match opened.metadata()?.is_file() {
+        true => Ok(opened),
+        false => Err(io::Error::other("found no regular file, expected one")),
+    }
+}
+
 /// Returns a file's octets, or `None` if there is no such file.
 pub(super) fn look(file: &Path) -> Result<Option<Vec<u8>>, String> {
-    let opened = match File::open(file) {
+    let opened = match open(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(failed(file, "opened"))?,
     };
@@ -41,10 +52,12 @@ pub(super) fn replace(file: &Path, octets: &[u8], mode: u32) -> Result<(), Strin
     let beside = beside(file);
     let write = || -> io::Result<()> {
         remove(&beside)?;
+        before_write()?;
         let mut new = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
         new.set_permissions(fs::Permissions::from_mode(mode))?;
         new.write_all(octets)?;
-        new.sync_all()?;
+        sync(&new)?;
+        before_write()?;
         fs::rename(&beside, file)?;
         sync_parent(file)
     };
@@ -61,6 +74,7 @@ fn beside(file: &Path) -> std::path::PathBuf {
 }
 
 fn remove(file: &Path) -> io::Result<()> {
+    before_write()?;
     match fs::remove_file(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         other => other,
@@ -69,13 +83,15 @@ fn remove(file: &Path) -> io::Result<()> {
 
 /// Makes a folder, and fails if anything of its name is there: somebody else may have made it.
 pub(super) fn make_new(folder: &Path, mode: u32) -> Result<(), String> {
-    let made = DirBuilder::new().mode(mode).create(folder).and_then(|()| with_mode(folder, mode));
+    let made = before_write().and_then(|()| DirBuilder::new().mode(mode).create(folder));
+    let made = made.and_then(|()| with_mode(folder, mode));
     made.map_err(failed(folder, "made"))
 }
 
 /// Makes a folder if it is not there yet.
 pub(super) fn make(folder: &Path, mode: u32) -> Result<(), String> {
-    let make = || match DirBuilder::new().mode(mode).create(folder) {
+    let create = || before_write().and_then(|()| DirBuilder::new().mode(mode).create(folder));
+    let make = || match create() {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
         Ok(()) => with_mode(folder, mode),
@@ -90,6 +106,7 @@ fn with_mode(folder: &Path, mode: u32) -> io::Result<()> {
 
 /// Renames a file or folder to a name that is free.
 pub(super) fn move_to(from: &Path, to: &Path) -> Result<(), String> {
+    before_write().map_err(failed(to, "made"))?;
     let renamed = match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // Some file systems have no such flag.
         Err(Errno::INVAL | Errno::NOSYS) if !to.exists() => fs::rename(from, to),
@@ -102,7 +119,7 @@ pub(super) fn move_to(from: &Path, to: &Path) -> Result<(), String> {
 /// Removes a file, or a folder with all that is in it.
 pub(super) fn remove_all(path: &Path) -> Result<(), String> {
     let gone = match path.is_dir() && !path.is_symlink() {
-        true => fs::remove_dir_all(path),
+        true => before_write().and_then(|()| fs::remove_dir_all(path)),
         false => remove(path),
     };
     gone.map_err(failed(path, "removed"))
@@ -129,8 +146,49 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>, String> {
     read().map_err(failed(folder, "read"))
 }
 
+/// Comes before each call that changes the disk.
+#[cfg(not(test))]
+fn before_write() -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+use interruption::before_write;
+
 /// Writes the names in the folder of a file to the disk.
 fn sync_parent(file: &Path) -> io::Result<()> {
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent)?.sync_all()
+    sync(&File::open(parent)?)
+}
+
+/// Waits until the disk has a file. Tests of this crate write thousands, and no power fails there.
+fn sync(file: &File) -> io::Result<()> {
+    if cfg!(test) { Ok(()) } else { file.sync_all() }
+}
+
+/// Stops a command at any of its writes, as a kill does: from there on nothing is written.
+#[cfg(test)]
+pub(super) mod interruption {
+    use std::cell::Cell;
+    use std::io;
+
+    thread_local! {
+        static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+
+    /// Lets this thread write so many times and no more; `None` takes the limit away.
+    pub(in crate::federation) fn after(writes: Option<usize>) {
+        LEFT.set(writes);
+    }
+
+    pub(super) fn before_write() -> io::Result<()> {
+        match LEFT.get() {
+            None => Ok(()),
+            Some(0) => Err(io::Error::other("stopped here")),
+            Some(left) => {
+                LEFT.set(Some(left.saturating_sub(1)));
+                Ok(())
+            }
+        }
+    }
 }

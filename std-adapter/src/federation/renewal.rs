@@ -1,10 +1,4 @@
-//! A new key for a site's CA, in steps: both keys count, the new one is used, the old one counts no more.
-//!
-//! | step | `mesh.json` has | the site's CA uses | goes back by |
-//! |---|---|---|---|
-//! | `start` | the key in use, and after it the next one | the key in use | `abort` |
-//! | `commit` | the next key, and after it the one before | the next key | `abort`, to what `start` made |
-//! | `finish` | the next key alone | the next key | another renewal |
+//! A new key for a site's CA: the key that comes, and its change to the key in use. `key_change` has the steps.
 
 use std::path::{Path, PathBuf};
 
@@ -13,29 +7,19 @@ use pki_types::{CertificateDer, UnixTime};
 
 use super::certificate::{first_certificate, key_hash};
 use super::change::Change;
-use super::changing::{Leaving, Next, Stage, Whose};
+use super::changing::NextKey;
 use super::edit::Edit;
-use super::folder::{self, Folder, Passwords};
+use super::folder::{Folder, Passwords};
 use super::key::{self, Password};
-use super::layout::{CHANGING, PASSWORDS, SITES, key_file, later_password, site_password};
-use super::lifetime;
+use super::layout::{PASSWORDS, SITES, key_file, later_password, site_password};
 use super::mesh::{self, Site};
 use super::requested::RequestedKey;
-use super::step::{Doubt, Progress, Step};
-
-/// Returns how far the renewal of a site's CA has come, for people.
-///
-/// # Errors
-/// Fails if there is no such site.
-pub(crate) fn progress(folder: &Path, site: &str) -> Result<Progress, String> {
-    let (mesh, _) = folder::mesh(folder)?;
-    mesh.known_site("SITE", site)?;
-    Ok(Progress::of(&Stage::of(folder, &mesh, Whose::Site(site))?))
-}
+use super::stage::{Stage, Whose, unrecorded};
+use super::step::Step;
 
 /// Returns whether a key of a site's CA was made in this folder, and not at the site.
 pub(crate) fn is_here(folder: &Path, site: &str, key: &KeyHash) -> bool {
-    let kept = folder.join(CHANGING).join(site_password(site)).join(key_file(key));
+    let kept = Whose::Site(site).folder(folder).join(key_file(key));
     kept.exists() || folder.join(PASSWORDS).join(later_password(&site_password(site), key)).exists()
 }
 
@@ -63,8 +47,11 @@ pub(crate) fn start<'a>(
     let entry = edit.before.known_site("SITE", site)?;
     match Stage::of(folder.path(), &edit.before, whose)? {
         Stage::Settled => {}
+        Stage::Unrecorded { present, other, fault } => {
+            return Err(unrecorded(folder.path(), whose, (&present, &other), &fault));
+        }
         Stage::Started { next, .. } | Stage::Committed { present: next, .. } => {
-            if requested.is_some_and(|requested| requested.hash() != next) {
+            if requested.is_some_and(|requested| key::hash(requested) != next) {
                 return Err(format!(
                     "--request: found another key, and a renewal to {next} is under way: abort it first"
                 ));
@@ -86,129 +73,55 @@ pub(crate) fn start<'a>(
     let issuer = mesh::base64(&certificate);
     issuers(&mut edit, site)?.push(issuer);
     edit.changes.push(Change::of(site, format!("certificates of its next CA are accepted too, with the key {key}")));
-    edit.next = Some(Next { whose, key, encrypted, password });
+    edit.next = Some(NextKey { whose, key, encrypted, password });
     Ok(Step::of(edit.worked_out()?))
 }
 
-/// Puts the next key of a site's CA in use.
+/// Checks that the next key of a site's CA lies here and opens: it goes to the folder of the site.
 ///
 /// # Errors
-/// Fails if no renewal has begun, or the mesh denies the next key.
-pub(crate) fn commit<'a>(folder: &Folder, site: &'a str, now: UnixTime) -> Result<Step<'a>, String> {
-    let mut edit = Edit::begin(folder)?;
-    let whose = Whose::Site(site);
-    match Stage::of(folder.path(), &edit.before, whose)? {
-        Stage::Settled => {
-            Err(format!("{site}: found no next key for its CA, expected one: `renew DIR {site} start` makes it"))
-        }
-        Stage::Committed { .. } => Ok(Step::of(edit.worked_out()?)),
-        Stage::Started { present, next, .. } => {
-            if edit.before.denies(&next, now) {
-                return Err(format!(
-                    "{site}: the mesh denies the next key {next}: `renew DIR {site} abort`, and start again"
-                ));
-            }
-            put_first(issuers(&mut edit, site)?, &next);
-            edit.changes.push(Change::of(site, format!("its CA uses the key {next} from now on")));
-            edit.leaving = Some(Leaving { whose, key: present });
-            Ok(Step { doubts: vec![Doubt::Acknowledged], ..Step::of(edit.worked_out()?) })
-        }
-    }
-}
-
-/// Takes the key of a site's CA that is not in use any more out of the mesh.
-///
-/// # Errors
-/// Fails if the next key is not in use yet, or the mesh denies it.
-pub(crate) fn finish<'a>(
+/// Names the file of the key, what was found, and what was expected.
+pub(super) fn check_key(
     folder: &Folder,
-    site: &'a str,
-    longest: Option<u64>,
-    now: UnixTime,
-) -> Result<Step<'a>, String> {
-    let mut edit = Edit::begin(folder)?;
-    match Stage::of(folder.path(), &edit.before, Whose::Site(site))? {
-        Stage::Settled => Ok(Step::of(edit.worked_out()?)),
-        Stage::Started { next, .. } => {
-            Err(format!("{site}: found the key {next} not in use yet, expected `renew DIR {site} commit` before"))
-        }
-        Stage::Committed { present, before, since } => {
-            if edit.before.denies(&present, now) {
-                return Err(format!(
-                    "{site}: the mesh denies the key in use, {present}: `renew DIR {site} abort`, or allow the key"
-                ));
-            }
-            let doubts = vec![
-                Doubt::Acknowledged,
-                Doubt::Shown(vec![site.to_owned()]),
-                lifetime::doubt(folder.path(), &[site], since, longest, now)?,
-            ];
-            issuers(&mut edit, site)?.retain(|issuer| !is_of(issuer, &before));
-            edit.changes.push(Change::of(
-                site,
-                format!("certificates by the key {before} are no longer accepted, those by {present} are"),
-            ));
-            Ok(Step { doubts, ..Step::of(edit.worked_out()?) })
-        }
-    }
-}
-
-/// Takes the last step of a renewal back.
-///
-/// # Errors
-/// Fails if there is no such site, or the mesh denies the key that would be used again.
-pub(crate) fn abort<'a>(
-    folder: &Folder,
-    site: &'a str,
-    longest: Option<u64>,
-    now: UnixTime,
-) -> Result<Step<'a>, String> {
-    let mut edit = Edit::begin(folder)?;
+    site: &str,
+    wanted: &KeyHash,
+    (passwords, option): (&Passwords<'_>, Option<&Path>),
+) -> Result<(), String> {
     let whose = Whose::Site(site);
-    match Stage::of(folder.path(), &edit.before, whose)? {
-        Stage::Settled => Ok(Step::of(edit.worked_out()?)),
-        Stage::Committed { present, before, .. } => {
-            if edit.before.denies(&before, now) {
-                return Err(format!(
-                    "{site}: the mesh denies the key {before}, which its CA would use again: `renew DIR {site} finish`, \
-                     or allow the key"
-                ));
-            }
-            put_first(issuers(&mut edit, site)?, &before);
-            edit.changes.push(Change::of(site, format!("its CA uses the key {before} again")));
-            edit.leaving = Some(Leaving { whose, key: present });
-            // Every gateway accepts the key from before, whatever mesh it has.
-            Ok(Step::of(edit.worked_out()?))
-        }
-        Stage::Started { next, left, .. } => {
-            let doubts = match left {
-                None => Vec::new(),
-                // Certificates of the next key were issued.
-                since => vec![
-                    Doubt::Acknowledged,
-                    Doubt::Shown(vec![site.to_owned()]),
-                    lifetime::doubt(folder.path(), &[site], since, longest, now)?,
-                ],
-            };
-            issuers(&mut edit, site)?.retain(|issuer| !is_of(issuer, &next));
-            edit.changes.push(Change::of(site, format!("certificates by the key {next} are not accepted any more")));
-            Ok(Step { doubts, ..Step::of(edit.worked_out()?) })
-        }
+    let mut file = whose.folder(folder.path()).join(key_file(wanted));
+    let [in_place, key] = ["ca.pem", "ca.key"].map(|name| folder.path().join(SITES).join(site).join(name));
+    // Somebody may have put it in its place already.
+    if !file.exists() && in_place.exists() && key_hash(&first_certificate(&in_place)?)? == *wanted {
+        file = key;
     }
+    if !file.exists() {
+        return Err(format!(
+            "{}: not here, expected the next key of {whose}: bring it back, or `{}` and start again",
+            file.display(),
+            whose.command(folder.path(), "abort")
+        ));
+    }
+    let kept = later_password(&site_password(site), wanted);
+    let found = key::hash(&folder.open_key(&file, &kept, option, passwords)?);
+    if found != *wanted {
+        return Err(format!(
+            "{}: found the key {found}, expected {wanted}, that of the next certificate of {whose}",
+            file.display()
+        ));
+    }
+    Ok(())
 }
 
-fn issuers<'e>(edit: &'e mut Edit<'_>, site: &str) -> Result<&'e mut Vec<String>, String> {
+/// Puts a key of a site's CA that the mesh has before the other one.
+pub(super) fn put_in_use<'a>(mut edit: Edit<'a>, site: &str, key: &KeyHash) -> Result<Edit<'a>, String> {
+    issuers(&mut edit, site)?.sort_by_key(|issuer| !mesh::is_of(issuer, key));
+    edit.changes.push(Change::of(site, format!("its CA uses the key {key} from now on")));
+    Ok(edit)
+}
+
+pub(super) fn issuers<'e>(edit: &'e mut Edit<'_>, site: &str) -> Result<&'e mut Vec<String>, String> {
     let site = edit.after.sites.iter_mut().find(|known| known.name == site);
     site.map(|site| &mut site.issuers).ok_or_else(|| "found no such site".to_owned())
-}
-
-/// Puts the issuers of one key before the others.
-pub(super) fn put_first(issuers: &mut [String], key: &KeyHash) {
-    issuers.sort_by_key(|issuer| !is_of(issuer, key));
-}
-
-pub(super) fn is_of(issuer: &str, key: &KeyHash) -> bool {
-    mesh::issuer_key("", issuer).is_ok_and(|known| known == *key)
 }
 
 /// Returns the certificate of the CA that a site uses.

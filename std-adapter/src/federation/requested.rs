@@ -3,16 +3,15 @@
 use std::path::Path;
 
 use edgetrust_core::request::CertificationRequest;
-use edgetrust_core::x509::{KeyHash, SubjectPublicKeyInfo};
+use edgetrust_core::x509::SubjectPublicKeyInfo;
 use pki_types::alg_id;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
     PublicKeyData, SignatureAlgorithm,
 };
-use sha2::{Digest as _, Sha256};
 
 use super::certificate::site_ca;
-use super::key::read_pem;
+use super::key::{self, read_pem};
 use super::mesh::issuer_key;
 use crate::tls::provider;
 
@@ -59,12 +58,7 @@ impl RequestedKey {
 
     /// Returns whether an issuer of a mesh has this key.
     pub(super) fn is_of(&self, issuer: &str) -> bool {
-        issuer_key("issuers", issuer).is_ok_and(|known| known == self.hash())
-    }
-
-    /// Returns the hash of the key.
-    pub(super) fn hash(&self) -> KeyHash {
-        KeyHash::new(Sha256::digest(self.subject_public_key_info()).into())
+        issuer_key("issuers", issuer).is_ok_and(|known| known == key::hash(self))
     }
 
     /// Takes the key of a certificate.

@@ -50,6 +50,8 @@ struct Flattened {
 pub(super) struct Stated {
     /// The octets of the `mesh.json` that was signed.
     pub(super) payload: Vec<u8>,
+    /// The certificate of the signer.
+    pub(super) signer: CertificateDer<'static>,
     /// The generation of the signer.
     pub(super) generation: u32,
 }
@@ -109,10 +111,12 @@ pub(super) fn stated(text: &[u8]) -> Result<Stated, String> {
     let decoded = |field: &str, text: &str| {
         BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| format!("{field}: found no base64url, expected it"))
     };
-    let header: Header =
-        serde_json::from_slice(&decoded("protected", &flattened.protected)?).map_err(|error| error.to_string())?;
-    let first = header.x5c.first().ok_or("x5c: found no certificate, expected the signer's")?;
-    let signer = BASE64_STANDARD.decode(first).map_err(|_| "x5c: found no base64, expected a certificate")?;
-    let generation = generation(&CertificateDer::from(signer))?;
-    Ok(Stated { payload: decoded("payload", &flattened.payload)?, generation })
+    let header = serde_json::from_slice(&decoded("protected", &flattened.protected)?);
+    let Header { x5c, .. } = header.map_err(|error| format!("protected: {error}"))?;
+    let first = x5c.first().ok_or("protected: x5c: found no certificate, expected the signer's")?;
+    let signer = BASE64_STANDARD.decode(first);
+    let signer = signer.map_err(|_| "protected: x5c: found no base64, expected a certificate in base64")?;
+    let signer = CertificateDer::from(signer);
+    let generation = generation(&signer).map_err(|error| format!("protected: x5c: {error}"))?;
+    Ok(Stated { payload: decoded("payload", &flattened.payload)?, signer, generation })
 }

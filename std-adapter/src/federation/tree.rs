@@ -8,10 +8,11 @@ use serde::Serialize;
 
 use super::certificate::{first_certificate, generation};
 use super::folder::{self, Signed};
-use super::layout::{CHANGING, ROOT, ROOT_PASSWORD, SIGNER, SITES};
+use super::layout::{CHANGING, RETIRED, RETIRED_CA, ROOT, ROOT_PASSWORD, SIGNER, SITES};
 use super::links::{Pair, pairs};
 use super::mesh::{self, DeniedKey, Gateway, Service};
 use super::place::names;
+use super::progress::{Progress, all, in_use_and_denied, under_way};
 
 /// A folder's contents, as shown.
 #[derive(Debug, Serialize)]
@@ -28,6 +29,8 @@ pub(crate) struct Tree {
     pub(crate) services: Vec<Service>,
     pub(crate) links: Vec<Link>,
     pub(crate) denied_keys: Vec<DeniedKey>,
+    /// The changes of keys that are under way.
+    pub(crate) changes: Vec<Progress>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -43,6 +46,9 @@ pub(crate) struct Authority {
     pub(crate) key: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) not_after: Option<String>,
+    /// Its place in a change of the key: "in use", "next", "before" or "other". Absent where none is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) role: Option<&'static str>,
 }
 
 /// The signer of `mesh.json`.
@@ -76,31 +82,40 @@ pub(crate) struct Link {
 /// Fails if there is no mesh in the folder or a file cannot be read.
 pub(crate) fn tree(path: &Path, now: UnixTime) -> Result<Tree, String> {
     let (mesh, _) = folder::mesh(path)?;
+    let changes = under_way(path, &mesh, now)?;
+    let change = |site: Option<&str>| changes.iter().find(|change| change.site() == site);
     let mut sites = Vec::new();
     for site in &mesh.sites {
         sites.push(Site {
             name: site.name.clone(),
             domains: site.domains.clone(),
-            issuers: site.issuers.iter().map(|issuer| authority(issuer)).collect::<Result<_, _>>()?,
+            issuers: site
+                .issuers
+                .iter()
+                .map(|issuer| authority(issuer, change(Some(&site.name))))
+                .collect::<Result<_, _>>()?,
             gateways: site.gateways.clone(),
         });
     }
     let signed = folder::signed(path, now)?;
     let links = pairs(&mesh).into_iter().map(|Pair { from, to, service }| Link { from, to, service });
+    let denied = in_use_and_denied(&mesh, all(&mesh), now)?;
     let mut tree = Tree {
         sequence: mesh.sequence,
         not_after: mesh.not_after.clone(),
         signed: signed.word(),
-        roots: mesh.roots.iter().map(|root| authority(root)).collect::<Result<_, _>>()?,
+        roots: mesh.roots.iter().map(|root| authority(root, change(None))).collect::<Result<_, _>>()?,
         signer: signer(path)?,
         sites,
         links: links.collect(),
         warnings: Vec::new(),
+        changes,
         mesh: mesh.mesh,
         services: mesh.services,
         denied_keys: mesh.denied_keys,
     };
     tree.warnings = warnings(&tree, &signed, path, now)?;
+    tree.warnings.extend(denied);
     Ok(tree)
 }
 
@@ -126,12 +141,8 @@ pub(super) fn of_place<'s>(path: &Path, sites: impl Iterator<Item = &'s str>, si
         let key = path.join(ROOT[1]);
         warnings.push(format!("{}: the root's key is here: keep it offline, apart from its password", key.display()));
     }
-    let changing = path.join(CHANGING).join(ROOT_PASSWORD);
     // A folder that cannot be read has nothing to say here.
-    for name in names(&changing).unwrap_or_default().iter().filter(|name| name.ends_with(".key")) {
-        let key = changing.join(name);
-        warnings.push(format!("{}: a root's key is here: keep it offline, apart from its password", key.display()));
-    }
+    warnings.extend(private_keys_left(path).unwrap_or_default());
     let keys = sites.filter(|site| path.join(SITES).join(site).join("ca.key").exists()).count();
     if keys > 1 {
         warnings.push(format!("the keys of {keys} sites are here: delete each when its site has it"));
@@ -147,16 +158,43 @@ pub(super) fn of_place<'s>(path: &Path, sites: impl Iterator<Item = &'s str>, si
     warnings
 }
 
-fn authority(issuer: &str) -> Result<Authority, String> {
+/// Returns which private keys of CAs lie here although no CA here uses them.
+///
+/// # Errors
+/// Fails if a folder cannot be read.
+pub(crate) fn private_keys_left(path: &Path) -> Result<Vec<String>, String> {
+    let mut warnings = Vec::new();
+    for (folder, prefix) in [(CHANGING, ""), (RETIRED, RETIRED_CA)] {
+        let mut entries = names(&path.join(folder))?;
+        entries.retain(|name| name.starts_with(prefix) && !name.starts_with('.'));
+        entries.sort();
+        for entry in entries {
+            let there = path.join(folder).join(&entry);
+            let mut keys = if there.is_dir() { names(&there)? } else { Vec::new() };
+            keys.retain(|name| name.ends_with(".key"));
+            keys.sort();
+            let what = match (folder, entry == ROOT_PASSWORD) {
+                (CHANGING, true) => "a root's key is here: keep it offline, apart from its password",
+                (CHANGING, false) => "a private key of a CA is here: it belongs to its site, and to nobody else",
+                _ => "the private key of a CA that is gone is here: carry it away or destroy it, and its password",
+            };
+            warnings.extend(keys.iter().map(|name| format!("{}: {what}", there.join(name).display())));
+        }
+    }
+    Ok(warnings)
+}
+
+fn authority(issuer: &str, change: Option<&Progress>) -> Result<Authority, String> {
     let key = mesh::issuer_key("issuers", issuer)?.to_string();
+    let role = change.and_then(|change| change.role(&key));
     if key == issuer {
-        return Ok(Authority { subject: None, issuer: None, key, not_after: None });
+        return Ok(Authority { subject: None, issuer: None, role, key, not_after: None });
     }
     let der = mesh::certificate("issuers", issuer)?;
     let certificate = Certificate::from_der(&der).map_err(|error| error.to_string())?;
     let not_after = Some(mesh::shown(certificate.validity().not_after));
     let issuer = (certificate.subject() != certificate.issuer()).then(|| certificate.issuer().to_string());
-    Ok(Authority { subject: Some(certificate.subject().to_string()), issuer, key, not_after })
+    Ok(Authority { subject: Some(certificate.subject().to_string()), issuer, key, not_after, role })
 }
 
 /// Returns the signer whose certificate lies in a folder, if there is one.
@@ -165,11 +203,18 @@ pub(super) fn signer(path: &Path) -> Result<Option<Signer>, String> {
     if !file.exists() {
         return Ok(None);
     }
-    let der: CertificateDer<'_> = first_certificate(&file)?;
-    let certificate = Certificate::from_der(&der).map_err(|error| error.to_string())?;
-    Ok(Some(Signer {
-        generation: generation(&der).map_err(|error| format!("{}: {error}", file.display()))?,
-        key: KeyHash::of(&certificate.subject_public_key_info()).to_string(),
-        not_after: mesh::shown(certificate.validity().not_after),
-    }))
+    let signer = Signer::of(&first_certificate(&file)?);
+    signer.map(Some).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+impl Signer {
+    /// Returns what is shown of a signer's certificate.
+    pub(super) fn of(der: &CertificateDer<'_>) -> Result<Self, String> {
+        let certificate = Certificate::from_der(der).map_err(|error| error.to_string())?;
+        Ok(Self {
+            generation: generation(der)?,
+            key: KeyHash::of(&certificate.subject_public_key_info()).to_string(),
+            not_after: mesh::shown(certificate.validity().not_after),
+        })
+    }
 }

@@ -144,7 +144,7 @@ fn the_report_has_one_shape() {
     let made = Made::new();
     let report = checked(&made, "", 0);
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    let expected = ["expiries", "impersonations", "links", "mesh", "notes", "sequence", "warnings"];
+    let expected = ["changes", "expiries", "impersonations", "links", "mesh", "notes", "sequence", "warnings"];
     let mut found = keys(&report);
     found.sort();
     assert_eq!(found, expected);
@@ -465,7 +465,7 @@ fn what_is_no_mesh_is_refused() {
     }
     for (words, expected) in [
         (&["check", "/nowhere"][..], "/nowhere/mesh.json: not there"),
-        (&["check", "/dev/null"], "/dev/null/mesh.json: cannot be opened"),
+        (&["check", "/dev/null"], "/dev/null: cannot be opened: found no regular file"),
         (&["check"], "<DIR>"),
         (&["check", ".", "--min-left", "soon"], "expected a number of days or a duration, as 60d or 36h"),
         (&["check", ".", "--min-left"], "a value is required"),

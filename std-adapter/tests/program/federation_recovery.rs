@@ -104,6 +104,30 @@ fn a_denied_signer_is_followed_by_another() {
     assert!(made.done("unlink a b --service feed --yes").contains("signed by the signer of generation 2"));
 }
 
+/// What is stolen is denied whatever lies in the folder.
+#[test]
+fn a_signer_that_cannot_be_read_stops_no_denial() {
+    let made = Made::new();
+    std::fs::write(made.file("signer/signer.pem"), "half of a").unwrap();
+    let key = format!("sha256:{}", "0".repeat(64));
+    let said = made.done(&format!("deny --key {key}"));
+    assert!(said.contains("sequence 2, NOT SIGNED: ") && said.contains("signer.pem: "), "{said}");
+    assert!(said.contains("edgetrust federation signer makes another signer"), "{said}");
+    assert_eq!(made.json("mesh.json")["denied_keys"][0]["key"], key);
+    assert!(made.done("signer").contains("signed by a signer of generation 2"));
+    assert!(made.done("show").contains(", signed, "));
+}
+
+#[test]
+fn a_site_that_is_there_is_compared_with_all_that_is_said_of_it() {
+    let made = Made::new();
+    made.done("add --site d=d.example --spiffe d");
+    assert!(made.done("add --site d=d.example --spiffe d").contains("nothing to change"));
+    assert!(made.done("add --site d=d.example --link d:a:feed").contains("d: reaches a for feed"));
+    let said = made.refused("add --site a=a.example --spiffe a", 2);
+    assert!(said.contains("--spiffe: found it for a, which is there with a CA that issues no URIs"), "{said}");
+}
+
 #[test]
 fn more_sites_than_a_gateway_has_tunnels_for_are_refused() {
     let folder = tempfile::tempdir().unwrap();

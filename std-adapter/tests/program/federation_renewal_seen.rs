@@ -9,7 +9,7 @@ use super::control::Sites;
 use super::control_servers::{say, serve};
 use super::federation::Made;
 use super::pages::{get, pages};
-use super::peers::Program;
+use super::peers::{Program, shell};
 use super::pki::arg;
 
 /// Runs a step that fails or not, and returns its exit code and what it says.
@@ -155,6 +155,12 @@ fn files_that_are_no_status_are_named() {
         let said = made.refused(&format!("renew a status --status {option}"), 2);
         assert!(said.contains(expected), "{option}: {said}");
     }
+    // Nobody writes to it.
+    shell(&made.path, "mkfifo ../pipe");
+    let said = made.refused(&format!("renew a status --status a={}", arg(&made.file("../pipe"))), 2);
+    assert!(said.contains("pipe: cannot be opened: found no regular file, expected one"), "{said}");
+    let said = made.refused(&format!("renew a start --request {}", arg(&made.file("../pipe"))), 2);
+    assert!(said.contains("pipe: cannot be read: found no regular file, expected one"), "{said}");
     let said = made.refused("renew a status --config none", 2);
     assert!(said.contains("none: cannot be read"), "{said}");
     std::fs::write(&file, json!({"gateway": {"tunnels": []}}).to_string()).unwrap();

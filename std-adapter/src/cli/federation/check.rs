@@ -1,11 +1,12 @@
 //! Implements `edgetrust federation check`: who reaches whom in a mesh, and until when.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use super::matrix::matrices;
-use super::options::Place;
+use super::show::print_change;
 use crate::cli::{Outcome, arguments, check_devices};
 use crate::clock;
 use crate::federation::{self, Link, Report, Unverifiable};
@@ -18,8 +19,12 @@ const MOST_ENDS: usize = 12;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    place: Place,
+    /// Folder of the mesh; or one file of it, mesh.json or mesh.signed.json, of which less can be judged
+    #[arg(value_name = "DIR")]
+    path: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
     /// Warn of certificates, and of a mesh, that end within this time: days as 60d, or a duration as 36h
     #[arg(long, value_name = "TIME", default_value = "60d", value_parser = time_left)]
     min_left: Duration,
@@ -38,10 +43,10 @@ fn time_left(text: &str) -> Result<Duration, &'static str> {
 }
 
 pub(super) fn run(args: Args) -> Outcome {
-    let mut report = federation::check(&args.place.folder, args.min_left, clock::now())?;
+    let mut report = federation::check(&args.path, args.min_left, clock::now())?;
     let for_devices: Vec<_> = report.unverifiable.iter().map(for_devices).collect();
     report.notes.extend(for_devices);
-    if args.place.json {
+    if args.json {
         outln!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print(&report);
@@ -91,6 +96,7 @@ fn print(report: &Report) {
         report.links.iter().filter(|link| link.wanted).filter_map(|link| link.reason.as_deref()).collect();
     let is_new = |warning: &&String| !reasons.iter().any(|reason| reason.contains(warning.as_str()));
     report.warnings.iter().filter(is_new).for_each(|warning| outln!("warning: {warning}"));
+    report.changes.iter().for_each(print_change);
     report.notes.iter().for_each(|note| outln!("note: {note}"));
 }
 

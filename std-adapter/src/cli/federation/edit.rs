@@ -291,9 +291,7 @@ fn report(place: &Place, changes: &[Change], applied: Option<&Applied>, refused:
         outln!("{value:#}");
         return;
     }
-    for change in changes {
-        outln!("{}: {}", change.site.as_deref().unwrap_or("all sites"), change.what);
-    }
+    print_changes(changes, refused.is_some());
     if let Some(refused) = refused {
         outln!("refused: {refused}");
         return;
@@ -304,6 +302,14 @@ fn report(place: &Place, changes: &[Change], applied: Option<&Applied>, refused:
     };
     print(applied);
     outln!("Now bring mesh.signed.json to the gateways.");
+}
+
+/// Prints changes that were made, or would be made if they were not refused.
+pub(super) fn print_changes(changes: &[Change], refused: bool) {
+    for change in changes {
+        let would = if refused { "would be done: " } else { "" };
+        outln!("{would}{}: {}", change.site.as_deref().unwrap_or("all sites"), change.what);
+    }
 }
 
 /// Prints what a change that was made has left, and whether the mesh is signed.

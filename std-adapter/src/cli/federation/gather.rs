@@ -21,13 +21,13 @@ use crate::tls::{
 /// The most gateways that are asked at once.
 const AT_ONCE: usize = 16;
 
-/// Where to hear which mesh gateways have.
+/// The sources of what gateways say of their mesh.
 #[derive(clap::Args)]
 pub(super) struct Sources {
     /// Configuration of a gateway, whose certificate is shown to all others: they are asked which mesh they have
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// What `/status` says at a gateway that cannot be asked, by its site or its host name
+    /// File with the `/status` of a gateway that cannot be asked, by its site or its host name
     #[arg(long, value_name = "SITE=FILE", value_parser = named)]
     status: Vec<(String, String)>,
     /// Time limit for each gateway that is asked

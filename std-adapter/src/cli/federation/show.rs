@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::options::Place;
 use crate::cli::Outcome;
 use crate::clock;
-use crate::federation::{self, Tree};
+use crate::federation::{self, Progress, Tree};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -48,6 +48,7 @@ fn print(tree: &Tree) {
             outln!("    gateway {}{address}", gateway.host);
         }
     }
+    tree.changes.iter().for_each(print_change);
     outln!("links");
     for link in &tree.links {
         outln!("  {} reaches {} for {}", link.from, link.to, link.service);
@@ -65,9 +66,16 @@ fn print(tree: &Tree) {
     }
 }
 
+/// Prints a change that is under way, and its next step.
+pub(super) fn print_change(change: &Progress) {
+    outln!("under way: {}", change.words());
+    change.next_step.iter().for_each(|step| outln!("  next step: {step}"));
+}
+
 fn authority(authority: &federation::Authority) -> String {
+    let role = authority.role.map(|role| format!("{role}: ")).unwrap_or_default();
     match (&authority.subject, &authority.not_after) {
-        (Some(subject), Some(not_after)) => format!("{subject}, ends {not_after}, {}", authority.key),
-        _ => authority.key.clone(),
+        (Some(subject), Some(not_after)) => format!("{role}{subject}, ends {not_after}, {}", authority.key),
+        _ => format!("{role}{}", authority.key),
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::federation::layout::{SIGNED, SITES};
 use crate::federation::mesh::{Mesh, Site};
 use crate::federation::place::look;
-use crate::federation::site::{GATEWAY, Next, Tunnels, next};
+use crate::federation::site::{GATEWAY, Revision, Tunnels, revise};
 
 /// Findings about the sites' files.
 #[derive(Default)]
@@ -66,13 +66,13 @@ pub(super) fn configurations(folder: &Path, mesh: &Mesh) -> Result<Said, String>
         let file = there.join(GATEWAY);
         let Some(found) = look(&file)? else { continue };
         let name = file.display().to_string();
-        match next(&String::from_utf8_lossy(&found), site, &tunnels) {
-            Ok(Next::Same) => {}
-            Ok(Next::Another(_)) => {
+        match revise(&String::from_utf8_lossy(&found), site, &tunnels) {
+            Ok(Revision::Same) => {}
+            Ok(Revision::Another(_)) => {
                 said.warnings
                     .push(format!("{name}: has other tunnels than the mesh; the next change of it writes them"));
             }
-            Ok(Next::ByHand) => {
+            Ok(Revision::ByHand) => {
                 let differences = differences(&found, site, &tunnels);
                 said.notes
                     .push(format!("{name}: was changed by hand, and no change of the mesh writes it{differences}"));

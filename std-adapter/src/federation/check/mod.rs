@@ -15,7 +15,12 @@
 //! The check does not judge the certificates that gateways have now, the names that resolve, the ports that are open, and
 //! the time at the other machines: only the sites know these.
 //!
-//! Octets become a verdict in one direction: text → [`index`] → [`leaf`] → [`paths`] → [`links`] → [`report`].
+//! Octets become a verdict in one direction: text → [`index`] → [`leaf`] → [`paths`] → [`links`] → [`report`]; [`single`] does without a folder.
+
+use std::path::Path;
+use std::time::Duration;
+
+use pki_types::UnixTime;
 
 mod authorities;
 mod configurations;
@@ -26,7 +31,19 @@ mod links;
 mod paths;
 mod reasons;
 mod report;
+mod single;
 
 pub(crate) use authorities::Unverifiable;
 pub(crate) use links::Link;
-pub(crate) use report::{Report, check};
+pub(crate) use report::Report;
+
+/// Judges the mesh of a folder, or of one file. Nothing is changed.
+///
+/// # Errors
+/// Fails if there is no mesh, or a file cannot be read.
+pub(crate) fn check(path: &Path, min_left: Duration, now: UnixTime) -> Result<Report, String> {
+    match path.metadata() {
+        Ok(found) if !found.is_dir() => single::check(path, min_left, now),
+        _ => report::of_folder(path, min_left, now),
+    }
+}

@@ -1,4 +1,4 @@
-//! Puts together all that is found of a mesh's folder.
+//! Puts together all that is found of a mesh: of its text, and of the folder where it is made.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,7 +20,8 @@ use super::reasons;
 use crate::federation::folder;
 use crate::federation::layout::MESH;
 use crate::federation::mesh;
-use crate::federation::tree;
+use crate::federation::progress::{self, Progress};
+use crate::federation::tree::{self, Signer};
 
 /// The most ordered pairs of sites, for all services, that are judged although nobody wants them.
 const MOST_PAIRS: usize = 4_096;
@@ -35,6 +36,8 @@ pub(crate) struct Report {
     /// The earliest first.
     pub(crate) expiries: Vec<Expiry>,
     pub(crate) warnings: Vec<String>,
+    /// The changes of keys that are under way.
+    pub(crate) changes: Vec<Progress>,
     /// Findings that may be intended.
     pub(crate) notes: Vec<String>,
     #[serde(skip)]
@@ -43,19 +46,37 @@ pub(crate) struct Report {
     pub(crate) unverifiable: Vec<Unverifiable>,
 }
 
-/// Judges the mesh of a folder. Nothing in the folder is changed.
+/// Judges the mesh of a folder.
 ///
 /// # Errors
-/// Fails if there is no mesh in the folder or a file cannot be read.
-pub(crate) fn check(path: &Path, min_left: Duration, now: UnixTime) -> Result<Report, String> {
+/// Fails if there is no mesh, or a file cannot be read.
+pub(super) fn of_folder(path: &Path, min_left: Duration, now: UnixTime) -> Result<Report, String> {
     let (edited, text) = folder::mesh(path)?;
-    let file = path.join(MESH);
-    let mesh = Mesh::parse(&text).map_err(|error| format!("{}: {error}", file.display()))?;
     let signed = folder::signed(path, now)?;
-    let signer = tree::signer(path)?;
-    let signer_end = signer.as_ref().map(|signer| mesh::time("not_after", &signer.not_after)).transpose()?;
+    let file = path.join(MESH);
+    let mut report = of_text(&text, Some(path), tree::signer(path)?, min_left, now)
+        .map_err(|error| format!("{}: {error}", file.display()))?;
+    let Said { warnings: of_files, notes } = configurations(path, &edited)?;
+    report.warnings.extend(progress::in_use_and_denied(&edited, progress::all(&edited), now)?);
+    report.warnings.extend(of_files);
+    report.warnings.extend(tree::of_place(path, edited.site_names(), &signed));
+    report.changes = progress::under_way(path, &edited, now)?;
+    report.notes.splice(0..0, notes);
+    Ok(report)
+}
 
-    let index = Index::new(&mesh, Some(path));
+/// Judges what follows from the text of a mesh and its signer alone. A folder has the certificates that the mesh names
+/// by their keys.
+pub(super) fn of_text(
+    text: &[u8],
+    folder: Option<&Path>,
+    signer: Option<Signer>,
+    min_left: Duration,
+    now: UnixTime,
+) -> Result<Report, String> {
+    let mesh = Mesh::parse(text).map_err(|error| error.to_string())?;
+    let signer_end = signer.as_ref().map(|signer| mesh::time("not_after", &signer.not_after)).transpose()?;
+    let index = Index::new(&mesh, folder);
     let assumption = Assumption::new()?;
     let algorithms = assumption.algorithms();
     let material = Material::new(&index, &algorithms, now);
@@ -69,7 +90,6 @@ pub(crate) fn check(path: &Path, min_left: Duration, now: UnixTime) -> Result<Re
     let (impersonations, strange) = authorities::impersonations(&index, &material, &assumption, generation, MOST_PAIRS);
     let ends = signer.as_ref().zip(signer_end);
     let expiries = expiries(&index, ends, mesh.not_after(), min_left, now);
-    let Said { warnings: of_files, mut notes } = configurations(path, &edited)?;
 
     let mut warnings = faults(&index, &judged, now);
     if let Some(key) = denied_signer {
@@ -78,9 +98,6 @@ pub(crate) fn check(path: &Path, min_left: Duration, now: UnixTime) -> Result<Re
     warnings.extend(strange);
     warnings.extend(authorities::excess(&index));
     warnings.extend(expiries.iter().filter_map(|expiry| expiry.warning(now)));
-    warnings.extend(of_files);
-    warnings.extend(tree::of_place(path, index.sites.iter().map(|site| site.name), &signed));
-    notes.extend(of_denials(&index, signer_key, now));
     Ok(Report {
         mesh: mesh.name().to_owned(),
         sequence: mesh.sequence(),
@@ -89,8 +106,9 @@ pub(crate) fn check(path: &Path, min_left: Duration, now: UnixTime) -> Result<Re
         links,
         impersonations,
         expiries,
+        changes: Vec::new(),
         warnings,
-        notes,
+        notes: of_denials(&index, signer_key, now).into_iter().collect(),
     })
 }
 

@@ -87,7 +87,7 @@ pub(in crate::federation) fn client_name(pair: &Pair) -> String {
 
 /// The configuration of a gateway after a change of the mesh.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::federation) enum Next {
+pub(in crate::federation) enum Revision {
     /// It stays as it is.
     Same,
     /// This is the file's text.
@@ -103,10 +103,10 @@ pub(super) fn gateway_json(site: &Site, tunnels: &Tunnels) -> Result<String, Str
 }
 
 /// Returns what follows from the mesh's tunnels for a file that is there. Tunnels that had addresses keep them.
-pub(in crate::federation) fn next(found: &str, site: &Site, tunnels: &Tunnels) -> Result<Next, String> {
+pub(in crate::federation) fn revise(found: &str, site: &Site, tunnels: &Tunnels) -> Result<Revision, String> {
     let names = Names::of(site)?;
     let Ok(File { gateway: Gateway { tunnels: present } }) = serde_json::from_str(found) else {
-        return Ok(Next::ByHand);
+        return Ok(Revision::ByHand);
     };
     let of_file = Tunnels {
         servers: present
@@ -122,9 +122,9 @@ pub(in crate::federation) fn next(found: &str, site: &Site, tunnels: &Tunnels) -
     let addresses = Addresses(present.into_iter().map(|tunnel| (tunnel.name.clone(), tunnel)).collect());
     let same = of_file.names().eq(tunnels.names());
     Ok(match file(&names, &of_file, addresses.clone()) == found {
-        _ if same => Next::Same,
-        true => Next::Another(file(&names, tunnels, addresses)),
-        false => Next::ByHand,
+        _ if same => Revision::Same,
+        true => Revision::Another(file(&names, tunnels, addresses)),
+        false => Revision::ByHand,
     })
 }
 

@@ -14,7 +14,7 @@ use super::place::{PUBLIC, SECRET, look, replace};
 use gateway_json::gateway_json;
 use names::Names;
 
-pub(super) use gateway_json::{Next, RESERVED, Tunnels, client_name, next};
+pub(super) use gateway_json::{RESERVED, Revision, Tunnels, client_name, revise};
 pub(super) use names::port;
 
 /// A gateway's configuration, which follows from the mesh, and which people change.
