@@ -132,20 +132,31 @@ pub(super) enum Manner {
     WholeWhileSending,
     /// The side's stream was cut.
     Cut,
-    /// The side's stream was cut after an answer, and the side still sends.
-    CutWhileSending,
+    /// The side's stream was cut after an answer, and the side still sends, for so long at most.
+    CutWhileSending(Duration),
     /// The side is closed without waiting.
     AtOnce,
 }
 
 impl Manner {
-    /// Returns the manner for a side; `answers` says that the side may be answered before all that it sends was taken.
-    pub(super) fn of(seen: Seen, answers: bool) -> Self {
+    /// Returns the manner for a side that is not answered before all that it sends was taken.
+    pub(super) fn of(seen: Seen) -> Self {
         match (seen.whole, seen.sends) {
             (true, false) => Self::Whole,
             (true, true) => Self::WholeWhileSending,
-            (false, true) if answers && seen.answered => Self::CutWhileSending,
             (false, _) => Self::Cut,
+        }
+    }
+
+    /// Returns the manner for a side that may be: it has time to read its answer. `behind_tls` says that the other side was
+    /// TLS, whose server gives that time itself before it cuts the stream: what is sent after the cut is lost, and the
+    /// sender is to know it.
+    pub(super) fn of_answered(seen: Seen, behind_tls: bool) -> Self {
+        match Self::of(seen) {
+            Self::Cut if seen.sends && seen.answered => {
+                Self::CutWhileSending(if behind_tls { LONGEST_BEHIND_TLS } else { LONGEST })
+            }
+            manner => manner,
         }
     }
 }
@@ -154,6 +165,8 @@ impl Manner {
 const SILENCE: Duration = Duration::from_secs(1);
 /// The maximum time of reading from a sender, as in nginx's `lingering_time`.
 const LONGEST: Duration = Duration::from_secs(30);
+/// The same where the other side was TLS.
+const LONGEST_BEHIND_TLS: Duration = Duration::from_secs(2);
 /// The time after which a reader that takes nothing may be waiting to be read from.
 const STUCK: Duration = Duration::from_millis(200);
 
@@ -162,14 +175,14 @@ const STUCK: Duration = Duration::from_millis(200);
 /// are read and dropped.
 pub(super) async fn leave<S: SessionStream>(held: OpenSide<S>, manner: Manner, patience: Duration) {
     let socket = held.side.socket();
-    let lingers = match manner {
-        Manner::WholeWhileSending => true,
+    let longest = match manner {
+        Manner::WholeWhileSending => Some(LONGEST),
         // Unread octets make the close of a Unix socket a reset.
-        Manner::CutWhileSending => !socket.is_unix(),
-        Manner::Whole | Manner::Cut | Manner::AtOnce => false,
+        Manner::CutWhileSending(longest) => (!socket.is_unix()).then_some(longest),
+        Manner::Whole | Manner::Cut | Manner::AtOnce => None,
     };
-    if lingers {
-        linger(socket, LONGEST, usize::MAX).await;
+    if let Some(longest) = longest {
+        linger(socket, longest, usize::MAX).await;
     }
     if !matches!(manner, Manner::Whole | Manner::AtOnce) {
         drained(socket, patience).await;
@@ -237,15 +250,16 @@ mod tests {
     #[test]
     fn a_side_is_left_by_what_it_has_seen() {
         let seen = |whole, sends, answered| Seen { whole, sends, answered };
-        for (seen, answers, manner) in [
-            (seen(true, false, true), true, Manner::Whole),
-            (seen(true, true, true), false, Manner::WholeWhileSending),
-            (seen(false, true, true), true, Manner::CutWhileSending),
-            (seen(false, true, false), true, Manner::Cut),
-            (seen(false, true, true), false, Manner::Cut),
-            (seen(false, false, true), true, Manner::Cut),
+        let (plain, tls) = (Manner::CutWhileSending(LONGEST), Manner::CutWhileSending(LONGEST_BEHIND_TLS));
+        for (seen, manner, answered) in [
+            (seen(true, false, true), Manner::Whole, [Manner::Whole; 2]),
+            (seen(true, true, true), Manner::WholeWhileSending, [Manner::WholeWhileSending; 2]),
+            (seen(false, true, true), Manner::Cut, [plain, tls]),
+            (seen(false, true, false), Manner::Cut, [Manner::Cut; 2]),
+            (seen(false, false, true), Manner::Cut, [Manner::Cut; 2]),
         ] {
-            assert_eq!(Manner::of(seen, answers), manner, "{seen:?}");
+            assert_eq!(Manner::of(seen), manner, "{seen:?}");
+            assert_eq!([false, true].map(|tls| Manner::of_answered(seen, tls)), answered, "{seen:?}");
         }
     }
 

@@ -24,7 +24,7 @@ use super::state::ListenerState;
 use super::tunnel::{Route, successor};
 use super::verdict::{Evidence, Judged, Verdict, Withdrawn};
 use crate::clock;
-use crate::tls::{Admission, ClientStream, Peer, ServerStream};
+use crate::tls::{Admission, ClientStream, Peer, ServerStream, without_link};
 
 /// The maximum time between readings of the clock while a session waits for an expiry: the clock may be set meanwhile.
 const CLOCK_CHECK: Duration = Duration::from_secs(60);
@@ -76,8 +76,12 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Both => f.write_str("both sides ended"),
-            Self::Failed(SpliceError::Client(error)) => write!(f, "client: {error}"),
-            Self::Failed(SpliceError::Target(error)) | Self::Refused(error) => write!(f, "target: {error}"),
+            Self::Failed(SpliceError::Client(error)) => {
+                write!(f, "client: {}", without_link(&error.to_string()))
+            }
+            Self::Failed(SpliceError::Target(error)) | Self::Refused(error) => {
+                write!(f, "target: {}", without_link(&error.to_string()))
+            }
             Self::Idle => f.write_str("idle for too long"),
             Self::HalfClosed => f.write_str("one side had ended, and the other carried nothing for too long"),
             Self::Aged => f.write_str("it was continued until limits.session_max_age"),
@@ -309,7 +313,7 @@ impl Session {
 /// Returns how client and target are closed.
 fn manners(end: &End, splice: &Splice, judged: Judged) -> (Manner, Manner) {
     let (client, target) = splice.seen();
-    let by_what_was_seen = (Manner::of(client, true), Manner::of(target, false));
+    let by_what_was_seen = (Manner::of_answered(client, splice.target_proves()), Manner::of(target));
     match (end, judged) {
         (End::Both | End::Failed(_) | End::Refused(_) | End::HalfClosed | End::Aged, _) => by_what_was_seen,
         // Pending octets were not taken for the whole idle timeout.
@@ -318,7 +322,7 @@ fn manners(end: &End, splice: &Splice, judged: Judged) -> (Manner, Manner) {
             if target.whole { by_what_was_seen.1 } else { Manner::AtOnce },
         ),
         (End::Over(_), Judged::Client | Judged::Neither) => (Manner::AtOnce, by_what_was_seen.1),
-        (End::Over(_), Judged::Target) => (Manner::of(client, false), Manner::AtOnce),
+        (End::Over(_), Judged::Target) => (Manner::of(client), Manner::AtOnce),
     }
 }
 

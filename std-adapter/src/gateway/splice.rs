@@ -92,6 +92,11 @@ impl Splice {
         Self { proven: (client_proves, target_proves), ..Self::default() }
     }
 
+    /// Returns whether an end of the target proves that nothing is missing.
+    pub(super) fn target_proves(&self) -> bool {
+        self.proven.1
+    }
+
     /// Returns the bytes moved, up and down.
     pub(super) fn bytes(&self) -> (u64, u64) {
         (self.up.bytes, self.down.bytes)

@@ -35,6 +35,13 @@ pub(super) fn is_told(error: &io::Error) -> bool {
     rustls.is_some_and(|error| !matches!(error, Error::AlertReceived(_)))
 }
 
+/// Returns an error's text without the address of a page for programmers, which rustls adds where a stream ends without
+/// close_notify.
+#[cfg(feature = "cli")]
+pub(crate) fn without_link(error: &str) -> &str {
+    error.split_once(": https://").map_or(error, |(text, _)| text)
+}
+
 /// Returns whether the error is a fatal alert from the other end.
 #[cfg(feature = "cli")]
 pub(crate) fn is_alert(error: &io::Error) -> bool {

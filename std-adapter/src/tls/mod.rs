@@ -51,7 +51,7 @@ pub use accept_error::AcceptError;
 pub use acceptor::Acceptor;
 pub use admission::{Admission, Anyone};
 #[cfg(feature = "cli")]
-pub(crate) use alert::is_alert;
+pub(crate) use alert::{is_alert, without_link};
 pub use authority::{Authority, AuthorityRole};
 #[cfg(feature = "tokio")]
 pub use bounded::Bounded;

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use edgetrust::tls::{
     Acceptor, ClientAuth, ClientSettings, ClientStream, Connector, Credential, MinVersion, ServerSettings, ServerTrust,
@@ -12,7 +12,7 @@ use edgetrust::tls::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::peers::{PATIENCE, Program};
+use super::peers::{PATIENCE, Program, echo};
 use super::pki::{Pki, arg};
 use super::serve::serve_before;
 use super::tunnel_pair::{NAMED, connect};
@@ -75,7 +75,8 @@ async fn what_a_client_sent_before_it_was_cut_arrives_and_then_a_reset() {
         // TCP ends without close_notify (RFC 8446 section 6.1).
         tls.get_mut().0.shutdown().await.unwrap();
         tokio::task::spawn_blocking(move || {
-            program.wait_for("closed: client: peer closed connection without sending TLS close_notify");
+            let line = program.wait_for("closed: client: peer closed connection without sending TLS close_notify");
+            assert!(!line.contains("http"), "{line}");
             let (read, end) = read_slowly(target.accept().unwrap().0);
             assert!(read == octets(), "{} octets of {SENT}, queue {queue:?}", read.len());
             assert_eq!(end, Some(ErrorKind::ConnectionReset));
@@ -259,6 +260,23 @@ fn an_early_answer_reaches_a_plaintext_client_through_a_pair_of_tunnels() {
         let mut answer = vec![0; EARLY.len()];
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(answer, EARLY);
+    }
+}
+
+/// What it sends is lost from the cut on, so that it must not go on for long: nginx and others would let it for 30 seconds.
+#[test]
+fn a_client_that_sends_without_a_pause_hears_soon_of_a_cut() {
+    let pki = Pki::new("Root");
+    let server = serve_before(&pki, &echo().to_string(), &["--cacert", &arg(&pki.ca())]);
+    let near = connect(&pki, server.address, &NAMED);
+    let mut stream = TcpStream::connect(near.address).unwrap();
+    stream.write_all(b"x").unwrap();
+    stream.read_exact(&mut [0; 1]).unwrap();
+    drop(server);
+    let since = Instant::now();
+    while stream.write_all(b"x").is_ok() {
+        assert!(since.elapsed() < Duration::from_secs(15), "it sends into nowhere");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

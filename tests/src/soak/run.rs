@@ -49,6 +49,8 @@ struct Run {
     gateways: Arc<Mutex<Vec<Gateway>>>,
     lines: Vec<Proxy>,
     ledger: Arc<Ledger>,
+    /// For each site the keys of its gateway since it was denied last: sessions may be open under all of them.
+    keys: [Vec<String>; SITES.len()],
     /// The start of the traffic, from which on faults are timed.
     begun: Option<Instant>,
 }
@@ -59,7 +61,7 @@ enum Undo {
     Start(usize, Vec<Ticket>),
     Up(usize, Vec<Ticket>),
     Link(usize, Change),
-    Allow(String, Change),
+    Allow(usize, Change),
     Leave(Vec<std::net::TcpStream>, Vec<Ticket>),
 }
 
@@ -85,7 +87,9 @@ pub fn run(options: &Options, folder: &Path) -> Result<Summary, String> {
     let line = |site| Proxy::start(sites.line(site), sites.gateway(site)).map_err(|error| error.to_string());
     let lines = (0..LINKS).map(line).collect::<Result<Vec<_>, _>>()?;
     let gateways = (0..SITES.len()).map(|site| Gateway::new(&sites.of(site), sites.pages[site])).collect();
-    let mut run = Run { sites, gateways: Arc::new(Mutex::new(gateways)), lines, ledger, begun: None };
+    let mut run =
+        Run { sites, gateways: Arc::new(Mutex::new(gateways)), lines, ledger, keys: Default::default(), begun: None };
+    (0..SITES.len()).try_for_each(|site| run.note_key(site))?;
     let faults = plan(options.seed, options.length);
     let ended = run.all(options, &faults);
     run.ledger.finish();
@@ -232,6 +236,17 @@ impl Run {
         });
     }
 
+    /// Notes the key of a site's gateway, as its certificate has it now.
+    fn note_key(&mut self, site: usize) -> Result<(), String> {
+        let shown = edgetrust::pem::read_certificates(&self.sites.of(site).join("gateway.pem"));
+        let shown = shown.map_err(|error| error.to_string())?;
+        let key = key_hash(shown.first().ok_or("found no certificate")?)?.to_string();
+        if !self.keys[site].contains(&key) {
+            self.keys[site].push(key);
+        }
+        Ok(())
+    }
+
     fn excuse(&self, links: impl Iterator<Item = usize>, excuse: Excuse) -> Vec<Ticket> {
         links.map(|link| self.ledger.excuse(link, excuse)).collect()
     }
@@ -263,17 +278,16 @@ impl Run {
             }
             Fault::Deny { site, at } => {
                 let tickets = self.excuse(of(site), Excuse::Cut);
-                let file = self.sites.of(site).join("gateway.pem");
-                let shown = edgetrust::pem::read_certificates(&file).map_err(|error| error.to_string())?;
-                let key = key_hash(shown.first().ok_or("found no certificate")?)?.to_string();
-                let certificate = file.display().to_string();
-                self.sites.federation(&["deny", "m", "--certificate", &certificate, "--reason", "soak", "--yes"])?;
+                for key in &self.keys[site] {
+                    self.sites.federation(&["deny", "m", "--key", key, "--reason", "soak", "--yes"])?;
+                }
                 self.sites.deliver(at)?;
                 let bans = of(site).map(|link| self.ledger.ban(link, planned.bound)).collect();
-                Undo::Allow(key, Change { at, bound: planned.bound, excuses: tickets, bans })
+                Undo::Allow(site, Change { at, bound: planned.bound, excuses: tickets, bans })
             }
             Fault::Renew { site, new_key } => {
                 self.sites.renew(site, new_key)?;
+                self.note_key(site)?;
                 Undo::Nothing
             }
             Fault::Crowd { link } => {
@@ -306,9 +320,13 @@ impl Run {
                 self.sites.deliver(at)?;
                 over(excuses, bound);
             }
-            Undo::Allow(key, Change { at, bound, excuses, bans }) => {
+            Undo::Allow(site, Change { at, bound, excuses, bans }) => {
                 over(bans, Duration::ZERO);
-                self.sites.federation(&["allow", "m", "--key", &key])?;
+                for key in &self.keys[site] {
+                    self.sites.federation(&["allow", "m", "--key", key])?;
+                }
+                // No session is left under the keys before.
+                self.keys[site].drain(..self.keys[site].len() - 1);
                 self.sites.deliver(at)?;
                 over(excuses, bound);
             }

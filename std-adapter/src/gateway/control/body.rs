@@ -6,6 +6,8 @@ use std::fmt;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
 
+use crate::tls::without_link;
+
 /// The reason that a body was not read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BodyError {
@@ -58,7 +60,8 @@ where
 
 /// Returns an error with what it came from, which hyper's errors leave out.
 pub(super) fn with_source(error: &(dyn Error + 'static)) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+    let text = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+    without_link(&text).to_owned()
 }
 
 #[cfg(test)]
