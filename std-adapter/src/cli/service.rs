@@ -139,8 +139,8 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
 
     /// Tells what there is to say of the mesh, which is in force now.
     fn tell(&self, mesh: Option<MeshStatus>, remarks: &[MeshRemark]) {
-        if let Some(mesh) = &mesh {
-            self.keeper.loaded(mesh.edition);
+        if mesh.is_some() {
+            self.keeper.loaded();
         }
         log_mesh(remarks);
         self.gateway.status().set_mesh(mesh);
@@ -156,15 +156,17 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
                 keys.push(*key);
             }
         }
-        if keys.is_empty() {
+        // What has come is also to be passed on, where nothing of it is new here.
+        let mesh = pending.map(|(mesh, _)| mesh).filter(|mesh| !self.gateway.serves(mesh));
+        if keys.is_empty() && mesh.is_none() {
             return;
         }
-        let mesh = pending.map(|(mesh, _)| mesh);
         let denied = match self.gateway.deny(&keys, mesh).await {
             Ok(()) => self.est.deny(&keys).map_err(Failure::from),
             Err(error) => Err(error.into()),
         };
         match denied {
+            Ok(()) if keys.is_empty() => {}
             Ok(()) => {
                 warn!(keys = keys.len(), "keys that the refused configuration denies are denied all the same");
                 self.denied.extend(keys);

@@ -75,8 +75,9 @@ pub(crate) fn inquiry(path: &Path, now: UnixTime) -> Result<Inquiry, String> {
     let Signed::By(generation) = folder::signed(path, now)? else {
         let file = path.join(SIGNED);
         return Err(format!(
-            "{}: is not mesh.json as it is, which no gateway can have then: run edgetrust federation sign-mesh",
-            file.display()
+            "{}: is not mesh.json as it is, which no gateway can have then: run edgetrust federation sign-mesh {} first",
+            file.display(),
+            path.display()
         ));
     };
     let edition = Edition { generation, sequence: mesh.sequence, digest: Digest::of(&text) };

@@ -316,8 +316,14 @@ pub(crate) fn allow(folder: &Folder, key: &KeyHash) -> Result<Edit<'static>, Str
 /// Fails if there is no signer here, its key cannot be opened, or no gateway would take what it signs.
 pub(crate) fn sign(folder: &Folder, passwords: &Passwords<'_>, now: UnixTime) -> Result<Applied, String> {
     let key = folder.path().join(SIGNER[1]);
-    let missing =
-        || format!("{}: not here, or found no password, expected the signer's key and password", key.display());
+    let missing = || match key.exists() {
+        true => format!(
+            "{}: found no password, expected --signer-passphrase-file, {} or a terminal",
+            key.display(),
+            folder.path().join(PASSWORDS).join("signer-N").display()
+        ),
+        false => format!("{}: not here, expected the signer's key", key.display()),
+    };
     sign_by(folder, &folder.signer(passwords)?.ok_or_else(missing)?, now)
 }
 

@@ -88,7 +88,8 @@ impl Progress {
         let next_step = match &stage {
             Stage::Settled => None,
             Stage::Started { left: None, .. } => Some(format!(
-                "{}, once every gateway has acknowledged the mesh; {} gives the change up",
+                "{} with --config FILE, or --status SITE=FILE for each gateway, once all of them have acknowledged the mesh; {} \
+                 gives the change up",
                 command("commit"),
                 command("abort")
             )),
@@ -98,7 +99,8 @@ impl Progress {
                 command("abort --start")
             )),
             Stage::Committed { .. } => Some(format!(
-                "{}, {when}, once every gateway of {} shows a certificate of the CA in use",
+                "{} with --config FILE, or --status SITE=FILE for each gateway, {when}, once every gateway of {} shows a \
+                 certificate of the CA in use",
                 command("finish"),
                 match whose.site() {
                     Some(site) => format!("site {site}"),

@@ -17,10 +17,13 @@ use super::requested::RequestedKey;
 use super::stage::{Stage, Whose, unrecorded};
 use super::step::Step;
 
-/// Returns whether a key of a site's CA was made in this folder, and not at the site.
+/// Returns whether a key of a site's CA lies in this folder, and not at the site alone.
 pub(crate) fn is_here(folder: &Path, site: &str, key: &KeyHash) -> bool {
     let kept = Whose::Site(site).folder(folder).join(key_file(key));
-    kept.exists() || folder.join(PASSWORDS).join(later_password(&site_password(site), key)).exists()
+    let [certificate, in_place] = ["ca.pem", "ca.key"].map(|name| folder.join(SITES).join(site).join(name));
+    let is_in_place =
+        || first_certificate(&certificate).and_then(|found| key_hash(&found)).is_ok_and(|found| found == *key);
+    kept.exists() || in_place.exists() && is_in_place()
 }
 
 /// Returns the file that has the password of a key of a site's CA, where it was made.
@@ -60,6 +63,13 @@ pub(crate) fn start<'a>(
         }
     }
     let present = in_use(folder.path(), entry)?;
+    let present_key = key_hash(&present)?;
+    if requested.is_some_and(|requested| key::hash(requested) == present_key) {
+        return Err(format!(
+            "--request: found the key that is in use, {present_key}, expected a new one: make another request, in a folder \
+             of its own"
+        ));
+    }
     let root = folder.root(passwords)?;
     let (certificate, encrypted, password) = match requested {
         Some(key) => (root.site_again(&present, key, now)?, None, None),

@@ -115,6 +115,12 @@ fn opened(folder: &Folder, mesh: &Mesh, wanted: &KeyHash, passwords: &Passwords<
     if !file.exists() && in_place.exists() && key_hash(&first_certificate(&in_place)?)? == *wanted {
         file = key;
     }
+    if !file.exists() {
+        return Err(format!(
+            "{}: not here, expected the key of the root {wanted}, which comes into use: bring it back",
+            file.display()
+        ));
+    }
     let certificate = mesh.root_certificates().into_iter().find(|root| is_self_issued(root, wanted));
     let certificate = certificate.ok_or_else(|| format!("mesh.json: found no certificate of the root {wanted}"))?;
     folder.root_of(certificate, &file, passwords)

@@ -175,7 +175,9 @@ pub(crate) fn private_keys_left(path: &Path) -> Result<Vec<String>, String> {
             keys.sort();
             let what = match (folder, entry == ROOT_PASSWORD) {
                 (CHANGING, true) => "a root's key is here: keep it offline, apart from its password",
-                (CHANGING, false) => "a private key of a CA is here: it belongs to its site, and to nobody else",
+                (CHANGING, false) => {
+                    "a private key of a CA is here, until `finish`: it belongs to its site. `start --request` leaves it there"
+                }
                 _ => "the private key of a CA that is gone is here: carry it away or destroy it, and its password",
             };
             warnings.extend(keys.iter().map(|name| format!("{}: {what}", there.join(name).display())));

@@ -22,7 +22,7 @@ use tracing::{error, info, warn};
 use super::Watched;
 use super::mesh_file::{self, MeshFileError};
 use super::mesh_kept::{Kept, Offered};
-use super::served_mesh::ServedMesh;
+use super::served_mesh::{ServedMesh, ServedTag};
 use crate::store::MeshFolder;
 use crate::{clock, pem};
 
@@ -41,10 +41,10 @@ struct Memory {
     /// The keys that the configuration denies.
     denied: Vec<DeniedKey>,
     kept: Kept,
-    /// The mesh that a reload has put in force last, with the number of the keys that it denies.
-    loaded: Option<(Edition, usize)>,
-    /// The number of the keys that the mesh denied when a reload read it last.
-    read: usize,
+    /// What a reload has read last, and what one has put in force last: the mesh with its rivals, and the number of the keys
+    /// that it denies.
+    read: (ServedTag, usize),
+    loaded: Option<(ServedTag, usize)>,
     /// True if the folder does not have the mesh, since it cannot be written.
     unwritten: bool,
 }
@@ -147,7 +147,8 @@ impl MeshKeeper {
         watched.note(file);
         let mut memory = self.memory();
         let storage = Path::new(settings.storage_path);
-        let (loaded, known) = memory.as_ref().map_or((None, None), |known| (known.loaded, Some(known.kept.clone())));
+        let (loaded, known) =
+            memory.as_ref().map_or((None, None), |known| (known.loaded.clone(), Some(known.kept.clone())));
         // At a start, what cannot be read may be what must not be forgotten. Later the memory has it.
         let (folder, on_disk) = match self.folder(storage) {
             Ok(folder) => match kept_in(&folder) {
@@ -179,7 +180,7 @@ impl MeshKeeper {
                 kept
             }
         };
-        if loaded.is_none_or(|(edition, _)| edition != kept.edition()) {
+        if loaded.as_ref().is_none_or(|(tag, _)| tag.edition != kept.edition()) {
             remarks.insert(0, MeshRemark::Taken(kept.edition()));
         }
         if kept.is_disputed() {
@@ -192,15 +193,16 @@ impl MeshKeeper {
         let unwritten = written.is_err();
         remarks.extend(written.err().map(MeshRemark::NotKept));
         remarks.extend(kept.ends(now).map(MeshRemark::Ends));
-        let (storage, denied, read) = (storage.to_owned(), denied.to_vec(), kept.denied().len());
+        let (storage, denied) = (storage.to_owned(), denied.to_vec());
+        let read = (kept.served().tag(), kept.denied().len());
         *memory = Some(Memory { storage, denied, kept: kept.clone(), loaded, read, unwritten });
         Ok(MeshInForce { kept, remarks })
     }
 
-    /// Records that a mesh is in force: the configuration that was made with it is.
-    pub(crate) fn loaded(&self, edition: Edition) {
+    /// Records that the mesh that was read last is in force: the configuration that was made with it is.
+    pub(crate) fn loaded(&self) {
         if let Some(memory) = self.memory().as_mut() {
-            memory.loaded = Some((edition, memory.read));
+            memory.loaded = Some(memory.read.clone());
         }
     }
 
@@ -208,9 +210,8 @@ impl MeshKeeper {
     pub(crate) fn pending(&self) -> Option<(ServedMesh, Vec<DeniedKey>)> {
         let memory = self.memory();
         let Memory { kept, loaded, .. } = memory.as_ref()?;
-        let denied = kept.denied();
-        let loaded = (*loaded)?;
-        (loaded != (kept.edition(), denied.len())).then(|| (kept.served(), denied))
+        let (served, denied, loaded) = (kept.served(), kept.denied(), loaded.as_ref()?);
+        (*loaded != (served.tag(), denied.len())).then_some((served, denied))
     }
 
     /// Tries again to keep what could not be kept; returns true if that went well now.

@@ -1,5 +1,6 @@
 //! A signed mesh with its proof: judged when it is offered, and again when it is read from where it was kept.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,10 +38,36 @@ struct Record {
     also_denied: Vec<AlsoDenied>,
     /// The other texts, which are written and read here alone: [`Kept::rivals`] are these with their editions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    rivals: Vec<String>,
+    rivals: Vec<Proof>,
 }
 
+/// A signed text of the same sequence, with what proved it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Proof {
+    signed: String,
+    taken: u64,
+    roots: Vec<String>,
+}
+
+impl Proof {
+    /// Proves the text again, as of the time when it was taken, by these denied keys too.
+    fn prove(&self, denied: &[DeniedKey]) -> Result<Proved, String> {
+        let roots = self.roots.iter().map(|root| BASE64_STANDARD.decode(root).map(CertificateDer::from));
+        let roots: Vec<_> = roots.collect::<Result<_, _>>().map_err(|error| format!("roots: {error}"))?;
+        let taken = UnixTime::since_unix_epoch(Duration::from_secs(self.taken));
+        prove(self.signed.as_bytes(), None, &roots, denied, taken)
+    }
+}
+
+/// Another text of the same sequence.
+#[derive(Clone, Debug)]
+struct Rival {
+    text: SignedText,
+    proof: Proof,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AlsoDenied {
     key: String,
@@ -69,7 +96,7 @@ pub(crate) struct Kept {
     payload: Vec<u8>,
     edition: Edition,
     /// Other texts of the same sequence, those of the highest digests first.
-    rivals: Vec<SignedText>,
+    rivals: Vec<Rival>,
 }
 
 /// The result of an offer that is no forgery.
@@ -145,6 +172,10 @@ fn canonical(text: &[u8]) -> Result<String, String> {
 }
 
 impl Record {
+    fn proof(&self) -> Proof {
+        Proof { signed: self.signed.clone(), taken: self.taken, roots: self.roots.clone() }
+    }
+
     fn new(text: &[u8], now: UnixTime, roots: &[CertificateDer<'_>]) -> Result<Self, String> {
         let signed = canonical(text)?;
         let roots = roots.iter().map(|root| BASE64_STANDARD.encode(root)).collect();
@@ -188,18 +219,12 @@ impl Kept {
                 *self = offered()?;
                 Ok(Offered::Taken(edition))
             }
+            Ok(Taken::Conflict { .. }) if self.rivals.iter().any(|rival| rival.text.edition == edition) => {
+                Ok(Offered::Conflict(false))
+            }
             Ok(Taken::Conflict { offer_wins }) => {
-                let mut other = offered()?;
-                let said = |kept: &Self| (kept.record.disputed, kept.record.also_denied.len(), kept.rivals.clone());
-                let before = said(self);
-                if offer_wins {
-                    std::mem::swap(self, &mut other);
-                }
-                self.also_deny(&other);
-                self.record.disputed = true;
-                let rivals = std::mem::take(&mut other.rivals).into_iter().chain([other.signed_text()]);
-                rivals.for_each(|rival| self.add_rival(rival));
-                Ok(Offered::Conflict(offer_wins || before != said(self)))
+                let offered = offered()?;
+                Ok(Offered::Conflict(self.join(offered, offer_wins)))
             }
         }
     }
@@ -211,17 +236,13 @@ impl Kept {
     /// Returns what is wrong with it.
     pub(super) fn read(octets: &[u8]) -> Result<Self, String> {
         let mut record: Record = serde_json::from_slice(octets).map_err(|error| error.to_string())?;
-        let encoded = record.roots.iter();
-        let roots = encoded.map(|root| BASE64_STANDARD.decode(root).map(CertificateDer::from));
-        let roots: Vec<_> = roots.collect::<Result<_, _>>().map_err(|error| format!("roots: {error}"))?;
-        let taken = UnixTime::since_unix_epoch(Duration::from_secs(record.taken));
-        let Proved { payload, edition, .. } = prove(record.signed.as_bytes(), None, &roots, &[], taken)?;
-        let texts = std::mem::take(&mut record.rivals);
+        let Proved { payload, edition, .. } = record.proof().prove(&[])?;
+        let proofs = std::mem::take(&mut record.rivals);
         let mut kept = Self { record, payload, edition, rivals: Vec::new() };
-        for text in texts {
+        for proof in proofs {
             // What they deny is kept apart: one that is not proved any more is only no longer shown.
-            let Ok(proved) = prove(text.as_bytes(), None, &roots, &[], taken) else { continue };
-            kept.add_rival(SignedText { text: Arc::from(text), edition: proved.edition });
+            let Ok(Proved { edition, .. }) = proof.prove(&[]) else { continue };
+            kept.add_rival(Rival { text: SignedText { text: Arc::from(proof.signed.as_str()), edition }, proof });
         }
         Ok(kept)
     }
@@ -231,7 +252,7 @@ impl Kept {
     /// # Errors
     /// Returns why it cannot be kept.
     pub(crate) fn write(&self, folder: &MeshFolder) -> Result<(), String> {
-        let rivals = self.rivals.iter().map(|rival| rival.text.to_string()).collect();
+        let rivals = self.rivals.iter().map(|rival| rival.proof.clone()).collect();
         let record = Record { rivals, ..self.record.clone() };
         let octets = serde_json::to_vec(&record).map_err(|error| error.to_string())?;
         folder.write(&octets).map_err(|error| error.to_string())
@@ -258,16 +279,44 @@ impl Kept {
 
     /// Returns what other gateways see.
     pub(super) fn served(&self) -> ServedMesh {
-        ServedMesh { in_force: self.signed_text(), rivals: self.rivals.clone() }
+        let rivals = self.rivals.iter().map(|rival| rival.text.clone()).collect();
+        ServedMesh { in_force: self.signed_text(), rivals }
+    }
+
+    /// Joins another text of the same sequence; returns whether anything is new by it.
+    fn join(&mut self, mut other: Self, other_wins: bool) -> bool {
+        let said = |kept: &Self| {
+            let rivals: Vec<_> = kept.rivals.iter().map(|rival| rival.text.edition).collect();
+            (kept.edition, kept.record.disputed, kept.record.also_denied.len(), rivals)
+        };
+        let before = said(self);
+        // Whose signer the other text denies, is none, whichever of them came first and whichever digest is higher.
+        let is_denied = self.record.proof().prove(&other.denied()).is_err();
+        if other_wins || is_denied {
+            std::mem::swap(self, &mut other);
+        }
+        self.record.disputed = true;
+        let rivals = std::mem::take(&mut other.rivals);
+        if is_denied {
+            self.also_deny(other.also_denied());
+        } else {
+            self.also_deny(other.denied().into_iter());
+            self.add_rival(Rival { text: other.signed_text(), proof: other.record.proof() });
+        }
+        rivals.into_iter().for_each(|rival| self.add_rival(rival));
+        let denied = self.denied();
+        self.rivals.retain(|rival| rival.proof.prove(&denied).is_ok());
+        before != said(self)
     }
 
     /// Adds another text of the same sequence; of too many, all gateways keep the same ones.
-    fn add_rival(&mut self, rival: SignedText) {
+    fn add_rival(&mut self, rival: Rival) {
         let of = |edition: Edition| (edition.generation, edition.sequence);
-        let is_rival = of(rival.edition) == of(self.edition) && rival.edition != self.edition;
-        if is_rival && self.rivals.iter().all(|known| known.edition != rival.edition) {
+        let edition = rival.text.edition;
+        let is_rival = of(edition) == of(self.edition) && edition != self.edition;
+        if is_rival && self.rivals.iter().all(|known| known.text.edition != edition) {
             self.rivals.push(rival);
-            self.rivals.sort_unstable_by_key(|rival| std::cmp::Reverse(rival.edition));
+            self.rivals.sort_unstable_by_key(|rival| std::cmp::Reverse(rival.text.edition));
             self.rivals.truncate(MAX_RIVALS);
         }
     }
@@ -283,7 +332,8 @@ impl Kept {
 
     /// Returns whether both are one text with the same denials.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        let same_rivals = || self.rivals.iter().map(|it| it.edition).eq(other.rivals.iter().map(|it| it.edition));
+        let same_rivals =
+            || self.rivals.iter().map(|it| it.text.edition).eq(other.rivals.iter().map(|it| it.text.edition));
         self.edition == other.edition && self.record.also_denied == other.record.also_denied && same_rivals()
     }
 
@@ -301,10 +351,10 @@ impl Kept {
     }
 
     /// Denies what another text of the same sequence denies.
-    fn also_deny(&mut self, other: &Self) {
-        for denied in other.denied().into_iter().map(AlsoDenied::from) {
-            let (known, most) = (self.record.also_denied.contains(&denied), MAX_ALSO_DENIED);
-            if !known && self.record.also_denied.len() < most {
+    fn also_deny(&mut self, denied: impl Iterator<Item = DeniedKey>) {
+        let mut known: HashSet<AlsoDenied> = self.record.also_denied.iter().cloned().collect();
+        for denied in denied.map(AlsoDenied::from) {
+            if self.record.also_denied.len() < MAX_ALSO_DENIED && known.insert(denied.clone()) {
                 self.record.also_denied.push(denied);
             }
         }

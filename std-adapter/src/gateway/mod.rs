@@ -304,6 +304,11 @@ impl Gateway {
         self.dialers.set(&self.control, control, &self.limits);
     }
 
+    /// Returns whether other gateways are shown this mesh and its rivals; true where they are shown none.
+    pub(crate) fn serves(&self, mesh: &ServedMesh) -> bool {
+        self.in_force.control.as_ref().is_none_or(|control| control.served.tag() == mesh.tag())
+    }
+
     /// Denies these keys too, for the tunnels and the control channel as they are. `mesh` denies them, which others are to
     /// hear of.
     ///

@@ -95,9 +95,12 @@ impl ServedTag {
         self.edition.digest == *digest || self.rivals.contains(digest)
     }
 
-    /// Returns the number of the texts.
-    pub(super) fn count(&self) -> usize {
-        self.rivals.len().saturating_add(1)
+    /// Returns whether it names a text that the other one, of the same sequence, would take up: of too many rivals those of
+    /// the highest digests stay.
+    pub(super) fn has_news_for(&self, other: &Self) -> bool {
+        let lowest = other.rivals.iter().min().filter(|_| other.rivals.len() >= MAX_RIVALS);
+        let mut named = std::iter::once(&self.edition.digest).chain(&self.rivals);
+        named.any(|digest| !other.names(digest) && lowest.is_none_or(|lowest| digest > lowest))
     }
 }
 

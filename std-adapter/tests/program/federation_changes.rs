@@ -235,10 +235,11 @@ fn without_its_password_the_mesh_stays_unsigned_until_it_is_signed() {
     let made = Made::new();
     std::fs::rename(made.file("passwords/signer-1"), made.file("../signer")).unwrap();
     let said = made.done("unlink a b --service feed --yes");
-    assert!(said.contains("sequence 2, NOT SIGNED: run edgetrust federation sign-mesh"), "{said}");
+    assert!(said.contains("sequence 2, NOT SIGNED\n") && said.contains("  edgetrust federation sign-mesh /"), "{said}");
+    assert!(!said.contains("bring"), "{said}");
     assert!(made.done("show").contains("warning: mesh.signed.json is not mesh.json as it is"));
     let error = made.refused("sign-mesh", 2);
-    assert!(error.contains("signer.key: not here, or found no password"), "{error}");
+    assert!(error.contains("signer.key: found no password, expected --signer-passphrase-file, "), "{error}");
     let said = made.done(&format!("sign-mesh --signer-passphrase-file {}", arg(&made.file("../signer"))));
     assert!(said.contains("sequence 2, signed"), "{said}");
     // A change by hand, with the sequence left as it was.

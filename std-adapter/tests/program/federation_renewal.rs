@@ -66,7 +66,10 @@ fn each_step_is_taken_and_taken_back() {
     assert!(said.contains(&format!("would be done: b: its CA uses the key {next}")), "{said}");
     let said = String::from_utf8(made.run("renew b status").stdout).unwrap();
     let last = said.lines().last().unwrap();
-    assert!(last.starts_with("next step: `edgetrust federation renew ") && last.contains(" b commit`, once"), "{said}");
+    assert!(
+        last.starts_with("next step: `edgetrust federation renew ") && last.contains(" b commit` with --config FILE"),
+        "{said}"
+    );
 
     let said = made.done("renew b commit --yes");
     assert!(said.contains("done on your word: gateway.a.example of site a has not acknowledged the mesh"), "{said}");
@@ -101,7 +104,8 @@ fn each_step_is_taken_and_taken_back() {
         "{said}"
     );
     let said = String::from_utf8(made.run("renew b status").stdout).unwrap();
-    assert!(said.lines().last().unwrap().contains(" b finish`, possible from 2"), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(last.contains(" b finish` with --config FILE") && last.contains(", possible from 2"), "{said}");
 
     let said = made.refused("renew b finish", 1);
     assert!(said.contains("certificates of the CA that goes may be valid until"), "{said}");
@@ -149,6 +153,28 @@ fn a_renewal_that_has_not_been_in_use_is_given_up_at_once() {
     assert_eq!((issuers(&made, "a"), key_in_use(&made, "a")), (vec![before.clone()], before));
     assert!(is_settled(&made));
     assert!(made.done("renew a start").contains("sequence 4"));
+}
+
+/// What has to come back to step-ca is said by each run of `abort`: the key from before, wherever it is.
+#[test]
+fn an_abort_says_which_key_comes_back() {
+    for (keys_are_here, expected) in
+        [(true, "bring ca.pem and ca.key of"), (false, "put ca.key and its password from before back")]
+    {
+        let made = Made::new();
+        if !keys_are_here {
+            shell(&made.path, "rm sites/b/ca.key passwords/site-b");
+        }
+        made.done("renew b start");
+        made.done("renew b commit --yes");
+        if !keys_are_here {
+            shell(&made.path, "rm sites/b/ca.key");
+        }
+        for _ in 0..2 {
+            let said = made.done("renew b abort --yes");
+            assert!(said.contains(expected) && !said.contains("where its key is"), "{said}");
+        }
+    }
 }
 
 #[test]

@@ -173,7 +173,7 @@ fn a_change_that_is_under_way_is_shown_with_its_next_step() {
 fn private_keys_that_nobody_uses_are_named_until_they_are_gone() {
     let made = Made::new();
     made.done("renew b start");
-    let coming = "a private key of a CA is here: it belongs to its site";
+    let coming = "a private key of a CA is here, until `finish`: it belongs to its site";
     for command in ["show", "check"] {
         let said = made.done(command);
         assert!(said.contains("warning: ") && said.contains(coming), "{said}");

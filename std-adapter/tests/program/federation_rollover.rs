@@ -137,7 +137,7 @@ fn keys_of_roots_that_are_elsewhere_are_asked_for_where_they_are_needed() {
     // Both are in a safe, and one of them comes back.
     shell(&made.path, "rm root/root.key; mv changing/root/*.key ..; mv passwords/root ../password");
     let said = made.refused("rollover commit --yes", 2);
-    assert!(said.contains("changing/root/") && said.contains(".key: not here, expected the root's key"), "{said}");
+    assert!(said.contains("changing/root/") && said.contains(".key: not here, expected the key of the root"), "{said}");
     shell(&made.path, "find .. -maxdepth 1 -name '????????????????.key' -exec cp {} changing/root \\;");
     let said = made.refused("rollover commit --yes", 2);
     assert!(said.contains("found no password, expected --passphrase-file"), "{said}");
@@ -153,7 +153,7 @@ fn keys_of_roots_that_are_elsewhere_are_asked_for_where_they_are_needed() {
     shell(&made.path, "for file in changing/root/*.key; do cp ../next.key $file; done");
     made.done(&format!("rollover commit --yes --passphrase-file {next}"));
     root_opens(&made, "../next");
-    assert!(made.refused("rollover abort", 2).contains(".key: not here, expected the root's key"));
+    assert!(made.refused("rollover abort", 2).contains(".key: not here, expected the key of the root"));
     made.done("rollover finish --yes");
     assert!(made.refused("add --site d=d.example", 2).contains("found no password"));
     made.done(&format!("add --site d=d.example --passphrase-file {next}"));

@@ -33,7 +33,11 @@ pub(super) fn request(args: Request) -> Outcome {
         outln!("{:#}", json!({"request": request.display().to_string(), "key": key.to_string()}));
     } else {
         outln!("{}: the request for the site's CA, with key {key}", request.display());
-        outln!("Next, where the root is: edgetrust federation sign DIR {}", request.display());
+        let (request, site) = (request.display(), &args.site);
+        outln!("Next, where the root is, for a new site:");
+        outln!("  edgetrust federation sign DIR {request} --site {site}=DOMAIN");
+        outln!("or for the next key of a site that is there:");
+        outln!("  edgetrust federation renew DIR {site} start --request {request}");
     }
     Ok(ExitCode::SUCCESS)
 }

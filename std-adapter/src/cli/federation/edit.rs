@@ -1,6 +1,6 @@
 //! Implements the subcommands of `edgetrust federation` that change a mesh.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use edgetrust_core::time::Utc;
@@ -300,8 +300,9 @@ fn report(place: &Place, changes: &[Change], applied: Option<&Applied>, refused:
         outln!("nothing to change");
         return;
     };
-    print(applied);
-    outln!("Now bring mesh.signed.json to the gateways.");
+    if print(applied, &place.folder) {
+        outln!("Now bring mesh.signed.json to the gateways.");
+    }
 }
 
 /// Prints changes that were made, or would be made if they were not refused.
@@ -312,20 +313,23 @@ pub(super) fn print_changes(changes: &[Change], refused: bool) {
     }
 }
 
-/// Prints what a change that was made has left, and whether the mesh is signed.
-pub(super) fn print(applied: &Applied) {
+/// Prints what a change that was made has left, and whether the mesh is signed. Returns true if it is: until then nothing is
+/// to be brought anywhere.
+pub(super) fn print(applied: &Applied, folder: &Path) -> bool {
     for file in &applied.left {
         outln!("{}: was changed by hand, and is left as it is: give it the tunnels of the mesh", file.display());
     }
     match &applied.signed {
         Signed::By(generation) => {
             outln!("sequence {}, signed by the signer of generation {generation}", applied.sequence);
+            return true;
         }
         Signed::Refused(error) => outln!("sequence {}, NOT SIGNED: {error}", applied.sequence),
-        Signed::Outdated | Signed::Not => {
-            outln!("sequence {}, NOT SIGNED: run edgetrust federation sign-mesh", applied.sequence);
-        }
+        Signed::Outdated | Signed::Not => outln!("sequence {}, NOT SIGNED", applied.sequence),
     }
+    outln!("Sign it before anything else, where the signer's key is:");
+    outln!("  edgetrust federation sign-mesh {}", folder.display());
+    false
 }
 
 /// Returns the files that were left alone. A path need not be text.

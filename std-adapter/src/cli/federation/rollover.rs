@@ -50,8 +50,10 @@ struct Start {
 struct WithRoot<T: clap::Args> {
     #[command(flatten)]
     step: T,
-    #[command(flatten)]
-    root: RootKey,
+    /// Password file of the key of the root that comes into use; by default the one that was made for it in passwords/ in
+    /// DIR, or asked for at a terminal
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
 }
 
 pub(super) fn run(args: Args) -> Outcome {
@@ -60,12 +62,12 @@ pub(super) fn run(args: Args) -> Outcome {
     match step {
         Step::Start(args) => start(&changed, &args),
         Step::Status(args) => steps::status(&changed, &args),
-        Step::Commit(WithRoot { step, root }) => {
-            steps::commit(&changed, &step, (&passwords(&root.passphrase_file, &step.signer), None))
+        Step::Commit(WithRoot { step, passphrase_file }) => {
+            steps::commit(&changed, &step, (&passwords(&passphrase_file, &step.signer), None))
         }
         Step::Finish(args) => steps::finish(&changed, &args, &passwords(&None, &args.signer)),
-        Step::Abort(WithRoot { step, root }) => {
-            steps::abort(&changed, &step, &passwords(&root.passphrase_file, &step.finish.signer))
+        Step::Abort(WithRoot { step, passphrase_file }) => {
+            steps::abort(&changed, &step, &passwords(&passphrase_file, &step.finish.signer))
         }
     }
 }

@@ -90,7 +90,7 @@ pub(super) fn commit(
     let folder = Folder::open(&place.folder)?;
     let step = key_change::commit(&folder, changed.whose, (passwords, next), clock::now())?;
     let next = match changed.progress()?.stage {
-        Stage::Started { next: key, .. } | Stage::Committed { present: key, .. } => changed.carry(&key),
+        Stage::Started { next: key, .. } | Stage::Committed { present: key, .. } => changed.carry(&key, next, false),
         Stage::Settled | Stage::Unrecorded { .. } => Vec::new(),
     };
     take(&place, &folder, step, Some((&args.sources, args.yes)), passwords, &next)
@@ -116,9 +116,9 @@ pub(super) fn abort(changed: &Changed<'_>, args: &Abort, passwords: &Passwords<'
     let stage = changed.progress()?.stage;
     let step = key_change::abort(&folder, changed.whose, finish.said(*start), passwords, clock::now())?;
     let next = match stage {
-        Stage::Committed { before: key, .. } => changed.carry(&key),
+        Stage::Committed { before: key, .. } => changed.carry(&key, None, true),
         Stage::Started { present: key, left: Some(_), .. } if !start => {
-            let mut next = changed.carry(&key);
+            let mut next = changed.carry(&key, None, true);
             let start = changed.whose.command(changed.folder, "abort --start");
             next.push(format!("{start} takes the next key out of the mesh, too"));
             next
@@ -145,6 +145,10 @@ impl Changed<'_> {
     /// Returns what to do after `start`; `before` comes before the next step.
     pub(super) fn after_start(&self, before: &[String]) -> Vec<String> {
         let command = |step: &str| self.whose.command(self.folder, step);
+        if self.progress().is_ok_and(|progress| matches!(progress.stage, Stage::Committed { .. })) {
+            let [status, finish] = ["status", "finish"].map(command);
+            return vec![format!("the next key is in use already: {status} says from when {finish} is possible")];
+        }
         let steps = [
             format!("{} --config FILE, until every gateway has it", command("status")),
             format!("{} --config FILE", command("commit")),
@@ -152,8 +156,9 @@ impl Changed<'_> {
         std::iter::once(spreads()).chain(before.iter().cloned()).chain(steps).collect()
     }
 
-    /// Returns what to bring where after a key was put in use.
-    fn carry(&self, key: &KeyHash) -> Vec<String> {
+    /// Returns what to bring where after a key was put in use, or `back` in use. `password` is the file of its password, if an
+    /// option names it.
+    fn carry(&self, key: &KeyHash, password: Option<&Path>, back: bool) -> Vec<String> {
         let renews = |whose| format!("the gateways{whose} renew by themselves, or at once by edgetrust acme renew");
         let Whose::Site(site) = self.whose else {
             let bring = format!(
@@ -164,17 +169,24 @@ impl Changed<'_> {
         };
         let there = self.folder.join("sites").join(site);
         if !renewal::is_here(self.folder, site, key) {
-            let bring = format!(
-                "bring ca.pem of {} to step-ca of site {site}, where its key is, now, and restart it",
-                there.display()
-            );
+            let bring = match back {
+                true => format!(
+                    "at step-ca of site {site}, put ca.key and its password from before back, bring ca.pem of {} there, now, \
+                     and restart it",
+                    there.display()
+                ),
+                false => format!(
+                    "bring ca.pem of {} to step-ca of site {site}, where its key is, now, and restart it",
+                    there.display()
+                ),
+            };
             return vec![spreads(), bring, renews(" of the site")];
         }
         let bring = format!(
             "bring ca.pem and ca.key of {} to step-ca of site {site}, now, keep those from before there, and restart it",
             there.display()
         );
-        let password = renewal::password(self.folder, site, key);
+        let password = password.map_or_else(|| renewal::password(self.folder, site, key), Path::to_owned);
         let password = format!("bring the key's password there too, by another way: {}", password.display());
         vec![spreads(), bring, password, renews(" of the site")]
     }
@@ -343,13 +355,16 @@ impl Report<'_> {
             outln!("refused: {REFUSED}");
             return;
         }
-        match self.applied {
-            Some(applied) => print(applied),
-            None => outln!("nothing to change"),
-        }
+        let signed = match self.applied {
+            Some(applied) => print(applied, &place.folder),
+            None => {
+                outln!("nothing to change");
+                true
+            }
+        };
         self.warnings.iter().for_each(|warning| outln!("warning: {warning}"));
         if !self.next_steps.is_empty() {
-            outln!("Next:");
+            outln!("{}", if signed { "Next:" } else { "Then:" });
         }
         for line in self.next_steps {
             outln!("  {line}");

@@ -50,8 +50,8 @@ pub fn of_request(served: &ServedMesh, known: Option<&ServedTag>) -> OfRequest {
     };
     match served.unknown_to(known) {
         Some(text) => OfRequest::Show(text.clone()),
-        None if known.count() == own.count() => OfRequest::Wait,
-        None => OfRequest::Bring,
+        None if known.has_news_for(&own) => OfRequest::Bring,
+        None => OfRequest::Wait,
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Dialogue {
     /// Rivals that are refused here, as expired ones are, and those that are refused there: nothing more is said of them.
     refused_here: Vec<Digest>,
     refused_there: Vec<Digest>,
+    /// The other side's reason to refuse the mesh in force here.
+    refuses: Option<String>,
 }
 
 /// The answer to a request for the mesh, or what to do after it.
@@ -73,6 +75,7 @@ impl Dialogue {
             brought: VecDeque::new(),
             refused_here: Vec::new(),
             refused_there: Vec::new(),
+            refuses: None,
         }
     }
 
@@ -147,6 +150,10 @@ impl Dialogue {
                     self.refused_here.push(rival);
                     Ok(Step::Ask)
                 }
+                // What the other side has in force may be refused here for what the newer mesh says: it does not know that yet.
+                None if there.is_some_and(|there| there.is_beside(own) || there.edition < own.edition) => {
+                    Ok(Step::Bring(StatusCode::OK))
+                }
                 None => Err(CloseReason::Refused(shown(&reason))),
             },
         }
@@ -167,6 +174,9 @@ impl Dialogue {
     /// Returns why the connection ends.
     pub fn may_bring(&self, edition: Edition, asked: StatusCode) -> Result<(), CloseReason> {
         match self.brought.iter().find(|(brought, _)| *brought == edition) {
+            Some((_, StatusCode::UNPROCESSABLE_ENTITY)) if self.refuses.is_some() => {
+                Err(CloseReason::Refuses(self.refuses.clone().unwrap_or_default()))
+            }
             Some((_, answer)) => Err(CloseReason::InVain(*answer, asked)),
             None => Ok(()),
         }
@@ -188,9 +198,8 @@ impl Dialogue {
             StatusCode::NO_CONTENT | StatusCode::CONFLICT => {}
             StatusCode::TOO_MANY_REQUESTS => return Err(CloseReason::Busy),
             StatusCode::UNPROCESSABLE_ENTITY if is_rival => self.refused_there.push(edition.digest),
-            StatusCode::UNPROCESSABLE_ENTITY => {
-                return Err(CloseReason::Refuses(shown(&String::from_utf8_lossy(reason))));
-            }
+            // The other side may have what this one does not know yet, and refuses it for that: it is asked once more.
+            StatusCode::UNPROCESSABLE_ENTITY => self.refuses = Some(shown(&String::from_utf8_lossy(reason))),
             other => return Err(CloseReason::Answer(other)),
         }
         if self.brought.len() > MAX_RIVALS {
@@ -242,8 +251,9 @@ mod tests {
         dialogue.brought((brought, true), StatusCode::UNPROCESSABLE_ENTITY, b"expired").unwrap();
         assert_eq!(of_request(&there, Some(&dialogue.tag(&own))), OfRequest::Wait);
         // The mesh in force is another matter.
-        let refuses = dialogue.brought((own.in_force.edition, false), StatusCode::UNPROCESSABLE_ENTITY, b"expired");
-        assert!(matches!(refuses, Err(CloseReason::Refuses(_))));
+        dialogue.brought((own.in_force.edition, false), StatusCode::UNPROCESSABLE_ENTITY, b"expired").unwrap();
+        let again = dialogue.may_bring(own.in_force.edition, StatusCode::OK);
+        assert!(matches!(again, Err(CloseReason::Refuses(reason)) if reason == "expired"));
     }
 
     #[test]
@@ -257,14 +267,40 @@ mod tests {
         }
         let tag = dialogue.tag(&own);
         assert_eq!(of_request(&there, Some(&tag)), OfRequest::Wait);
-        // Nobody can name one after the other for ever, nor pass off its mesh in force as a rival.
+        // Nobody can name one after the other for ever: it is brought what is in force here, once.
         let more = served(b"a", &[b"d"]);
-        assert!(matches!(dialogue.judged(refused(), &tag, Some(&more.tag())), Err(CloseReason::Refused(_))));
+        assert_eq!(dialogue.judged(refused(), &tag, Some(&more.tag())).unwrap(), Step::Bring(StatusCode::OK));
+    }
+
+    /// A mesh may be refused for what a newer one says of its signer: then whoever has it is brought the newer one.
+    #[test]
+    fn whoever_has_an_older_mesh_that_is_refused_is_brought_the_newer_one() {
+        let own = served(b"a", &[]);
+        let of = |sequence| ServedTag { edition: Edition { sequence, ..text(b"b").edition }, rivals: Vec::new() };
         let mut dialogue = Dialogue::new(Instant::now());
-        for there in [Some(served(b"b", &[b"a"]).tag()), None] {
-            let judged = dialogue.judged(refused(), &own.tag(), there.as_ref());
+        for older in [of(1), of(2)] {
+            assert_eq!(dialogue.judged(refused(), &own.tag(), Some(&older)).unwrap(), Step::Bring(StatusCode::OK));
+        }
+        for newer in [Some(of(3)), None] {
+            let judged = dialogue.judged(refused(), &own.tag(), newer.as_ref());
             assert!(matches!(judged, Err(CloseReason::Refused(_))));
         }
+    }
+
+    /// Of more texts than are kept one is refused here: what the other side does not keep is brought once.
+    #[test]
+    fn nobody_asks_for_what_it_would_not_keep() {
+        let mut all = [b"a", b"b", b"c", b"d"];
+        all.sort_by_key(|name| std::cmp::Reverse(Digest::of(*name)));
+        let [first, second, third, fourth] = all.map(|name| &name[..]);
+        assert_eq!(
+            of_request(&served(first, &[second, third]), Some(&served(first, &[second, fourth]).tag())),
+            OfRequest::Show(text(third))
+        );
+        let mut tag = served(first, &[second, fourth]).tag();
+        tag.rivals.push(text(third).edition.digest);
+        assert_eq!(of_request(&served(first, &[second, third]), Some(&tag)), OfRequest::Wait);
+        assert_eq!(of_request(&served(first, &[second, fourth]), Some(&tag)), OfRequest::Bring);
     }
 
     #[test]
