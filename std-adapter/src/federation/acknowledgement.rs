@@ -80,7 +80,7 @@ pub(crate) fn inquiry(path: &Path, now: UnixTime) -> Result<Inquiry, String> {
             path.display()
         ));
     };
-    let edition = Edition { generation, sequence: mesh.sequence, digest: Digest::of(&text) };
+    let edition = Edition { generation, sequence: mesh.sequence, digest: Digest::of(&mesh::published(&text)?) };
     let denied = edgetrust_core::mesh::Mesh::parse(&text).map_err(|error| error.to_string())?;
     let denied = denied.denied_keys().map(DeniedKey::from).collect();
     let gateways = members(&mesh)?;

@@ -330,7 +330,8 @@ pub(crate) fn sign(folder: &Folder, passwords: &Passwords<'_>, now: UnixTime) ->
 fn sign_by(folder: &Folder, signer: &Signer, now: UnixTime) -> Result<Applied, String> {
     let (mesh, text) = folder.mesh()?;
     let mut after = mesh.clone();
-    let signed = folder.stated()?.map(|stated| stated.payload).filter(|payload| *payload != text);
+    let published = mesh::published(&text)?.into_owned();
+    let signed = folder.stated()?.map(|stated| stated.payload).filter(|payload| *payload != published);
     if let Some(payload) = signed {
         let last = Mesh::parse(&payload).map_err(|error| format!("{SIGNED}: {error}"))?;
         if mesh.sequence <= last.sequence {

@@ -13,7 +13,7 @@ use super::layout::{
     MESH, NEW_SIGNER, PASSWORDS, REMOVED, RETIRED, ROOT, ROOT_PASSWORD, SIGNED, SIGNER, SIGNER_BEFORE, SIGNER_FOLDER,
     SIGNER_PASSWORD, SITES, is_unfinished, later_password, signer_password, site_password, unfinished,
 };
-use super::mesh::Mesh;
+use super::mesh::{Mesh, published};
 use super::name;
 use super::place::{PUBLIC, SECRET, SECRET_FOLDER, failed, free, look, make, move_to, names, remove_all, replace};
 use super::signature::{self, Signer, Stated};
@@ -208,7 +208,7 @@ impl Folder {
         self.finish()?;
         let (mesh, text) = self.mesh()?;
         // Gateways know nothing of what is not signed yet.
-        let signed = self.stated()?.is_some_and(|stated| stated.payload == text);
+        let signed = self.stated()?.is_some_and(|stated| published(&text).is_ok_and(|text| *stated.payload == *text));
         let signed = if signed { look(&self.path.join(SIGNED))? } else { None };
         changing::settle_root(&self.path, &mesh)?;
         let mut left = Vec::new();
@@ -350,7 +350,7 @@ pub(super) fn signed(path: &Path, now: UnixTime) -> Result<Signed, String> {
         false => None,
     };
     let (mesh, text) = mesh(path)?;
-    if stated.payload != text || present.is_some_and(|present| present != stated.generation) {
+    if *stated.payload != *published(&text)? || present.is_some_and(|present| present != stated.generation) {
         return Ok(Signed::Outdated);
     }
     Ok(match signature::verify(&signed, &mesh.root_certificates(), now) {

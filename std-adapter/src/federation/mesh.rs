@@ -1,5 +1,6 @@
 //! The file that says what a mesh is: `mesh.json`.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use base64::Engine as _;
@@ -14,6 +15,10 @@ use super::name;
 
 /// The size limit of the file, in octets.
 const MAX_TEXT: usize = 1024 * 1024;
+
+/// The size limit of a text that is signed as it is, in octets: with a third more, and the signer's certificates, the signed
+/// form stays below 1 MiB.
+const MAX_WHOLE: usize = 760 * 1024;
 
 /// The port of a service that no option names.
 pub(super) const DEFAULT_SERVICE: (&str, u16) = ("feed", 8443);
@@ -305,6 +310,25 @@ pub(super) fn issuer_key(what: &str, issuer: &str) -> Result<KeyHash, String> {
     Ok(KeyHash::of(&certificate.subject_public_key_info()))
 }
 
+/// Returns what is signed of a text: the text itself, or, if it is large, the same mesh with the hashes of the CAs' keys for
+/// their certificates. Rules are bound to keys, and gateways send the certificates of their CAs.
+///
+/// # Errors
+/// Fails if the mesh is not valid.
+pub(super) fn published(text: &[u8]) -> Result<Cow<'_, [u8]>, String> {
+    if text.len() <= MAX_WHOLE {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut mesh = Mesh::parse(text)?;
+    for issuers in mesh.sites.iter_mut().map(|site| &mut site.issuers) {
+        for issuer in issuers.iter_mut() {
+            *issuer = issuer_key("issuers", issuer)?.to_string();
+        }
+        issuers.dedup();
+    }
+    serde_json::to_vec(&mesh).map(Cow::Owned).map_err(|error| error.to_string())
+}
+
 /// Returns whether an issuer or a root has a key.
 pub(super) fn is_of(issuer: &str, key: &KeyHash) -> bool {
     issuer_key("", issuer).is_ok_and(|known| known == *key)
@@ -347,7 +371,7 @@ pub(super) fn digest(text: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::certificate::Root;
+    use super::super::certificate::{Root, Uris};
     use super::super::key;
     use super::*;
     use crate::clock;
@@ -398,6 +422,26 @@ mod tests {
         let length = serde_json::to_string(&mesh).unwrap().len();
         let expected = format!("the mesh has {length} octets, expected at most {MAX_TEXT}");
         assert_eq!(mesh.text().unwrap_err(), expected);
+    }
+
+    #[test]
+    fn a_large_mesh_is_signed_without_the_certificates_of_its_cas() {
+        let now = crate::clock::now();
+        let root = Root::make("Mesh", crate::federation::key::generate().unwrap(), now).unwrap();
+        let key = crate::federation::key::generate().unwrap();
+        let authority = base64(&root.site("Mesh", ("a", "a.example"), Uris::None, &key, now).unwrap());
+        let key = issuer_key("", &authority).unwrap();
+        let mut mesh = mesh();
+        mesh.sites[0].issuers = vec![authority];
+        let text = mesh.text().unwrap();
+        assert_eq!(published(text.as_bytes()).unwrap(), text.as_bytes());
+        let link = || Link { service: "feed".to_owned(), from: vec!["a".to_owned()], to: vec!["b".to_owned()] };
+        mesh.links = (0..8_000).map(|_| link()).collect();
+        let text = mesh.text().unwrap();
+        let published = published(text.as_bytes()).unwrap();
+        mesh.sites[0].issuers = vec![key.to_string()];
+        mesh.sites.sort_by(|one, other| one.name.cmp(&other.name));
+        assert!(Mesh::parse(&published).unwrap() == mesh, "it differs in more than the issuers");
     }
 
     #[test]

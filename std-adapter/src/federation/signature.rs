@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::certificate::generation;
 use super::changing::chain;
 use super::der;
-use super::mesh::Mesh;
+use super::mesh::{Mesh, published};
 use crate::tls::provider;
 
 /// The type of the payload (RFC 7515 section 4.1.9).
@@ -56,13 +56,13 @@ pub(super) struct Stated {
     pub(super) generation: u32,
 }
 
-/// Signs the octets of `mesh.json`.
+/// Signs the mesh of the octets of `mesh.json`.
 ///
 /// # Errors
 /// Fails if a gateway that holds its roots would not take it.
 pub(super) fn sign(mesh: &[u8], signer: &Signer, now: UnixTime) -> Result<String, String> {
     let of_mesh = Mesh::parse(mesh)?;
-    let text = jws(mesh, signer, &of_mesh)?;
+    let text = jws(&published(mesh)?, signer, &of_mesh)?;
     verify(text.as_bytes(), &of_mesh.root_certificates(), now).map_err(|error| {
         format!(
             "no gateway would take the mesh with this signature: {error}; edgetrust federation signer makes another signer"
