@@ -81,9 +81,9 @@ pub mod program {
         pub use hyper::StatusCode;
         pub use tokio::time::Instant;
 
-        pub use crate::federation::{Checked, Fleet, FleetError, Leaf, Listed};
+        pub use crate::federation::{Checked, Fleet, Leaf, Listed, RehearsalError};
         pub use crate::gateway::Offered;
         pub use crate::gateway::decisions::*;
-        pub use crate::rehearsal::{Held, RehearsalError, control};
+        pub use crate::rehearsal::{Held, control};
     }
 }

@@ -1,6 +1,6 @@
 //! The parts of a gateway that the simulation of a mesh runs: nothing of them is a copy, and none opens a socket.
 
-use std::fmt;
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,25 +8,14 @@ use edgetrust_core::mesh::Edition;
 use edgetrust_core::x509::KeyHash;
 
 use crate::config_file::with_config;
+use crate::federation::RehearsalError;
 use crate::gateway::decisions::ControlState;
 use crate::gateway::{Kept, MeshKeeper, NoAcme, Offered, Plan, PreparedControl, SharedTrust, Watched};
 use crate::store::MeshFolder;
 use crate::{clock, pem};
 
-/// The reason of a gateway's refusal, as it logs it.
-#[derive(Clone, Debug)]
-pub struct RehearsalError(String);
-
-impl fmt::Display for RehearsalError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for RehearsalError {}
-
-fn refused(error: impl fmt::Display) -> RehearsalError {
-    RehearsalError(error.to_string())
+fn refused(error: impl Display) -> RehearsalError {
+    error.to_string().into()
 }
 
 /// A signed mesh that a gateway has in force, with its proof.

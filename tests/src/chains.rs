@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
-use edgetrust_core::x509::KeyHash;
+use edgetrust_core::x509::{Certificate, KeyHash, ParseError};
 use pki_types::CertificateDer;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
@@ -109,7 +109,6 @@ pub fn issue(shapes: &[Shape], now: i64) -> Vec<CertificateDer<'static>> {
 ///
 /// # Errors
 /// Fails if the certificate cannot be parsed.
-pub fn key_hash(certificate: &CertificateDer<'_>) -> Result<KeyHash, String> {
-    let parsed = edgetrust_core::x509::Certificate::from_der(certificate).map_err(|error| error.to_string())?;
-    Ok(KeyHash::of(&parsed.subject_public_key_info()))
+pub fn key_hash(certificate: &CertificateDer<'_>) -> Result<KeyHash, ParseError> {
+    Certificate::from_der(certificate).map(|parsed| KeyHash::of(&parsed.subject_public_key_info()))
 }

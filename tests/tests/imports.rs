@@ -38,7 +38,7 @@ const ADAPTER: &[(&str, &[&str])] = &[
     ("ops", &["accept", "agent", "clock", "est", "gateway", "tls"]),
     ("pem", &[]),
     // The parts that the simulation of a mesh runs.
-    ("rehearsal", &["clock", "config_file", "gateway", "pem", "store"]),
+    ("rehearsal", &["clock", "config_file", "federation", "gateway", "pem", "store"]),
     ("store", &[]),
     ("tls", &["clock", "pem"]),
 ];

@@ -32,19 +32,19 @@ pub struct Fleet {
     sites: Vec<(String, Root)>,
 }
 
-/// The reason why a mesh cannot be made, changed or judged, as the commands show it.
+/// The reason of a refusal, as commands show it and gateways log it.
 #[derive(Clone, Debug)]
-pub struct FleetError(String);
+pub struct RehearsalError(String);
 
-impl fmt::Display for FleetError {
+impl fmt::Display for RehearsalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for FleetError {}
+impl std::error::Error for RehearsalError {}
 
-impl From<String> for FleetError {
+impl From<String> for RehearsalError {
     fn from(reason: String) -> Self {
         Self(reason)
     }
@@ -87,7 +87,7 @@ impl Fleet {
         to: &[(usize, Vec<usize>)],
         listed: Listed,
         now: UnixTime,
-    ) -> Result<Self, FleetError> {
+    ) -> Result<Self, RehearsalError> {
         make_new(folder, SECRET_FOLDER)?;
         for name in [PASSWORDS, "root", "signer", SITES] {
             make(&folder.join(name), SECRET_FOLDER)?;
@@ -139,7 +139,7 @@ impl Fleet {
     ///
     /// # Errors
     /// Fails if the certificate cannot be made.
-    pub fn leaf(&self, site: usize) -> Result<Leaf, FleetError> {
+    pub fn leaf(&self, site: usize) -> Result<Leaf, RehearsalError> {
         let (name, authority) = self.sites.get(site).ok_or_else(|| "found no such site".to_owned())?;
         let (key, mut params) = (key::generate()?, CertificateParams::default());
         let host = format!("gateway.{}", domain(name));
@@ -159,7 +159,7 @@ impl Fleet {
     ///
     /// # Errors
     /// Fails if a file cannot be copied.
-    pub fn copy(from: &Path, to: &Path) -> Result<(), FleetError> {
+    pub fn copy(from: &Path, to: &Path) -> Result<(), RehearsalError> {
         make_new(to, SECRET_FOLDER)?;
         for name in [PASSWORDS, "root", "signer", SITES] {
             make(&to.join(name), SECRET_FOLDER)?;
@@ -177,7 +177,7 @@ impl Fleet {
     ///
     /// # Errors
     /// Fails as the command does.
-    pub fn deny(folder: &Path, key: KeyHash, now: UnixTime) -> Result<(), FleetError> {
+    pub fn deny(folder: &Path, key: KeyHash, now: UnixTime) -> Result<(), RehearsalError> {
         let opened = Folder::open(folder)?;
         let denial = Denial { key, reason: Some("simulated".to_owned()), until: None };
         let passwords = Passwords { root: None, signer: None, ask: &|_| Ok(None) };
@@ -189,7 +189,7 @@ impl Fleet {
     ///
     /// # Errors
     /// Fails as the command does.
-    pub fn check(&self) -> Result<Checked, FleetError> {
+    pub fn check(&self) -> Result<Checked, RehearsalError> {
         let report = check(&self.folder, std::time::Duration::ZERO, self.now)?;
         let wanted = report.links.iter().filter(|link| link.wanted);
         Ok(Checked { wanted: wanted.clone().count(), hold: wanted.filter(|link| link.holds == Some(true)).count() })

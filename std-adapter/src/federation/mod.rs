@@ -44,7 +44,7 @@ pub(crate) use edit::{
     Applied, Denial, Edit, add, allow, deny, link, new_signer, remove, sign, sign_if_possible, unlink,
 };
 #[cfg(feature = "rehearsal")]
-pub use fleet::{Checked, Fleet, FleetError, Leaf, Listed};
+pub use fleet::{Checked, Fleet, Leaf, Listed, RehearsalError};
 pub(crate) use folder::{Folder, Passwords, Signed};
 pub(crate) use init::{Init, Made, NewSite, init};
 pub(crate) use key::Password;

@@ -41,8 +41,8 @@ struct Memory {
     /// The keys that the configuration denies.
     denied: Vec<DeniedKey>,
     kept: Kept,
-    /// What a reload has read last, and what one has put in force last: the mesh with its rivals, and the number of the keys
-    /// that it denies.
+    /// The mesh with its rivals that a reload has read last, and the one that a reload has put in force last, each with the
+    /// number of the keys that it denies.
     read: (ServedTag, usize),
     loaded: Option<(ServedTag, usize)>,
     /// True if the folder does not have the mesh, since it cannot be written.

@@ -290,7 +290,7 @@ impl Kept {
             (kept.edition, kept.record.disputed, kept.record.also_denied.len(), rivals)
         };
         let before = said(self);
-        // Whose signer the other text denies, is none, whichever of them came first and whichever digest is higher.
+        // A text does not count whose signer another one denies. Neither the order nor the digests decide that.
         let is_denied = self.record.proof().prove(&other.denied()).is_err();
         if other_wins || is_denied {
             std::mem::swap(self, &mut other);

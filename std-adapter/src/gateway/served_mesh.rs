@@ -42,9 +42,9 @@ impl ServedMesh {
         ServedTag { edition: self.in_force.edition, rivals }
     }
 
-    /// Returns the first text that a gateway with another tag of the same sequence does not know.
-    pub(super) fn unknown_to(&self, there: &ServedTag) -> Option<&SignedText> {
-        self.texts().find(|text| !there.names(&text.edition.digest))
+    /// Returns the texts that a gateway with another tag of the same sequence does not know.
+    pub(super) fn unknown_to(&self, there: &ServedTag) -> impl Iterator<Item = &SignedText> {
+        self.texts().filter(|text| !there.names(&text.edition.digest))
     }
 }
 

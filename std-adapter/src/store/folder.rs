@@ -201,6 +201,16 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_could_not_be_read_again_is_not_written() {
+        let there = tempfile::tempdir().unwrap();
+        let folder = Folder::open(&there.path().join("folder")).unwrap();
+        folder.write("file", b"before").unwrap();
+        let error = folder.write("file", &vec![0; 8 * 1024 * 1024 + 1]).unwrap_err().to_string();
+        assert!(error.contains("found 8388609 bytes, expected at most 8388608"), "{error}");
+        assert_eq!(folder.read("file").unwrap().as_deref(), Some(&b"before"[..]));
+    }
+
+    #[test]
     fn one_process_at_a_time() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("a/b");

@@ -45,7 +45,7 @@ pub fn example(name: &str) -> String {
     file.display().to_string()
 }
 
-/// What was sent one way, and what has come.
+/// The messages of one way: those sent, and those that have come.
 #[derive(Default)]
 struct Flow {
     sent: AtomicUsize,

@@ -104,7 +104,7 @@ fn a_denied_signer_is_followed_by_another() {
     assert!(made.done("unlink a b --service feed --yes").contains("signed by the signer of generation 2"));
 }
 
-/// What is stolen is denied whatever lies in the folder.
+/// A stolen key is denied whatever lies in the folder.
 #[test]
 fn a_signer_that_cannot_be_read_stops_no_denial() {
     let made = Made::new();

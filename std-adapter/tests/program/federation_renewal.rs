@@ -155,7 +155,7 @@ fn a_renewal_that_has_not_been_in_use_is_given_up_at_once() {
     assert!(made.done("renew a start").contains("sequence 4"));
 }
 
-/// What has to come back to step-ca is said by each run of `abort`: the key from before, wherever it is.
+/// Each run of `abort` says that the key from before has to come back to step-ca, and from where.
 #[test]
 fn an_abort_says_which_key_comes_back() {
     for (keys_are_here, expected) in

@@ -263,7 +263,7 @@ fn an_early_answer_reaches_a_plaintext_client_through_a_pair_of_tunnels() {
     }
 }
 
-/// What it sends is lost from the cut on, so that it must not go on for long: nginx and others would let it for 30 seconds.
+/// It loses all that it sends after the cut. A lingering close as that of nginx would let it send for 30 seconds.
 #[test]
 fn a_client_that_sends_without_a_pause_hears_soon_of_a_cut() {
     let pki = Pki::new("Root");

@@ -35,7 +35,7 @@ pub struct Connection {
     /// The dialler's mesh at the last request, and the entity tag of its last request for another one.
     pub in_force: HeldNumber,
     pub own: ServedTag,
-    /// What the listener had in force at the last answer.
+    /// The mesh of the listener at the last answer.
     pub there: Option<HeldNumber>,
     /// The listener's side: real. None once it has closed.
     pub permit: Option<CallerPermit>,

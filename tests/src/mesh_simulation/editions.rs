@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use edgetrust::program::mesh::{Caller, ControlState, Fleet, Held, Leaf, Offered, control};
-use edgetrust_core::x509::KeyHash;
+use edgetrust_core::x509::{KeyHash, ParseError};
 
 use super::Failure;
 use crate::chains::key_hash;
@@ -97,7 +97,7 @@ impl Editions {
     }
 
     /// Returns the hash of the key of a site's gateway.
-    pub fn key(&self, site: usize) -> Result<KeyHash, String> {
+    pub fn key(&self, site: usize) -> Result<KeyHash, ParseError> {
         key_hash(&self.leafs[site].chain[0])
     }
 

@@ -50,7 +50,7 @@ pub(super) enum Event {
         request: u32,
         code: u16,
         text: Option<TextNumber>,
-        /// What the listener had in force, whose entity tag gateways hear.
+        /// The mesh of the listener, whose entity tag gateways hear.
         there: Option<HeldNumber>,
         closing: bool,
     },

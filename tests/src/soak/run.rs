@@ -240,7 +240,8 @@ impl Run {
     fn note_key(&mut self, site: usize) -> Result<(), String> {
         let shown = edgetrust::pem::read_certificates(&self.sites.of(site).join("gateway.pem"));
         let shown = shown.map_err(|error| error.to_string())?;
-        let key = key_hash(shown.first().ok_or("found no certificate")?)?.to_string();
+        let key =
+            key_hash(shown.first().ok_or("found no certificate")?).map_err(|error| error.to_string())?.to_string();
         if !self.keys[site].contains(&key) {
             self.keys[site].push(key);
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::edit::passwords;
 use super::options::{Place, RootKey, SignerKey};
-use super::steps::{self, Abort, Changed, Commit, Finish, Status};
+use super::steps::{self, Abort, Changed, Finish, Guarded, Status};
 use crate::cli::Outcome;
 use crate::clock;
 use crate::federation::{Folder, RequestedKey, Whose, renewal};
@@ -51,7 +51,7 @@ struct Start {
 #[derive(clap::Args)]
 struct WithKey {
     #[command(flatten)]
-    step: Commit,
+    step: Guarded,
     /// Password file of the next key; by default passwords/site-SITE.DIGITS in DIR, or asked for at a terminal
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
@@ -66,8 +66,8 @@ pub(super) fn run(args: Args) -> Outcome {
         Step::Commit(WithKey { step, passphrase_file }) => {
             steps::commit(&changed, &step, (&passwords(&None, &step.signer), passphrase_file.as_deref()))
         }
-        Step::Finish(args) => steps::finish(&changed, &args, &passwords(&None, &args.signer)),
-        Step::Abort(args) => steps::abort(&changed, &args, &passwords(&None, &args.finish.signer)),
+        Step::Finish(args) => steps::finish(&changed, &args, &passwords(&None, &args.guarded.signer)),
+        Step::Abort(args) => steps::abort(&changed, &args, &passwords(&None, &args.finish.guarded.signer)),
     }
 }
 

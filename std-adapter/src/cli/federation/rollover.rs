@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::edit::passwords;
 use super::options::{Place, RootKey, SignerKey};
-use super::steps::{self, Abort, Changed, Commit, Finish, Status};
+use super::steps::{self, Abort, Changed, Finish, Guarded, Status};
 use crate::cli::Outcome;
 use crate::clock;
 use crate::federation::{Folder, Password, Whose, rollover};
@@ -25,7 +25,7 @@ enum Step {
     /// Say how far the rollover is, and which gateways have acknowledged the mesh
     Status(Status),
     /// Let the next root certify the signer and the CAs of all sites; opens the next root's key
-    Commit(WithRoot<Commit>),
+    Commit(WithRoot<Guarded>),
     /// Take the root from before out; refused while certificates under it may be in use
     Finish(Finish),
     /// Take the last step back; opens the key of the root before where the next one is in use
@@ -65,9 +65,9 @@ pub(super) fn run(args: Args) -> Outcome {
         Step::Commit(WithRoot { step, passphrase_file }) => {
             steps::commit(&changed, &step, (&passwords(&passphrase_file, &step.signer), None))
         }
-        Step::Finish(args) => steps::finish(&changed, &args, &passwords(&None, &args.signer)),
+        Step::Finish(args) => steps::finish(&changed, &args, &passwords(&None, &args.guarded.signer)),
         Step::Abort(WithRoot { step, passphrase_file }) => {
-            steps::abort(&changed, &step, &passwords(&passphrase_file, &step.finish.signer))
+            steps::abort(&changed, &step, &passwords(&passphrase_file, &step.finish.guarded.signer))
         }
     }
 }

@@ -28,11 +28,12 @@ pub(super) struct Status {
     json: bool,
 }
 
+/// The options of a step that is refused where it may cut somebody off.
 #[derive(clap::Args)]
-pub(super) struct Commit {
+pub(super) struct Guarded {
     #[command(flatten)]
     sources: Sources,
-    /// Also do what may cut off a gateway that has not acknowledged the mesh
+    /// Also do what may cut somebody off, as a gateway that has not acknowledged the mesh
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -45,18 +46,10 @@ pub(super) struct Commit {
 #[derive(clap::Args)]
 pub(super) struct Finish {
     #[command(flatten)]
-    sources: Sources,
+    pub(super) guarded: Guarded,
     /// Longest lifetime of a certificate of the CA that goes; by default what ca.json of its sites has
     #[arg(long, value_name = "DURATION", value_parser = arguments::duration)]
     lifetime: Option<Duration>,
-    /// Also do what may cut somebody off
-    #[arg(long)]
-    yes: bool,
-    #[command(flatten)]
-    pub(super) signer: SignerKey,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(clap::Args)]
@@ -83,7 +76,7 @@ pub(super) struct Changed<'a> {
 /// Puts the next key in use, whose password an option may name.
 pub(super) fn commit(
     changed: &Changed<'_>,
-    args: &Commit,
+    args: &Guarded,
     (passwords, next): (&Passwords<'_>, Option<&Path>),
 ) -> Outcome {
     let place = changed.place(args.json);
@@ -98,20 +91,21 @@ pub(super) fn commit(
 
 /// Takes the key from before out.
 pub(super) fn finish(changed: &Changed<'_>, args: &Finish, passwords: &Passwords<'_>) -> Outcome {
-    let place = changed.place(args.json);
+    let Finish { guarded, .. } = args;
+    let place = changed.place(guarded.json);
     let folder = Folder::open(&place.folder)?;
     let step = key_change::finish(&folder, changed.whose, args.said(false), clock::now())?;
     let mut next = vec![spreads()];
     if changed.whose == Whose::Root {
         next.push(format!("bring root.pem of {} to step-ca of each site", place.folder.join("sites/*").display()));
     }
-    take(&place, &folder, step, Some((&args.sources, args.yes)), passwords, &next)
+    take(&place, &folder, step, Some((&guarded.sources, guarded.yes)), passwords, &next)
 }
 
 /// Takes a step back.
 pub(super) fn abort(changed: &Changed<'_>, args: &Abort, passwords: &Passwords<'_>) -> Outcome {
     let Abort { finish, start } = args;
-    let place = changed.place(finish.json);
+    let place = changed.place(finish.guarded.json);
     let folder = Folder::open(&place.folder)?;
     let stage = changed.progress()?.stage;
     let step = key_change::abort(&folder, changed.whose, finish.said(*start), passwords, clock::now())?;
@@ -126,7 +120,7 @@ pub(super) fn abort(changed: &Changed<'_>, args: &Abort, passwords: &Passwords<'
         Stage::Started { .. } | Stage::Unrecorded { .. } => vec![spreads()],
         Stage::Settled => Vec::new(),
     };
-    take(&place, &folder, step, Some((&finish.sources, finish.yes)), passwords, &next)
+    take(&place, &folder, step, Some((&finish.guarded.sources, finish.guarded.yes)), passwords, &next)
 }
 
 fn spreads() -> String {

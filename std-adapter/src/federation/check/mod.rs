@@ -15,7 +15,8 @@
 //! The check does not judge the certificates that gateways have now, the names that resolve, the ports that are open, and
 //! the time at the other machines: only the sites know these.
 //!
-//! Octets become a verdict in one direction: text → [`index`] → [`leaf`] → [`paths`] → [`links`] → [`report`]; [`single`] does without a folder.
+//! Octets become a verdict in one direction: text → [`index`] → [`leaf`] → [`paths`] → [`links`] → [`report`];
+//! [`single`] does without a folder.
 
 use std::path::Path;
 use std::time::Duration;

@@ -48,7 +48,7 @@ pub fn of_request(served: &ServedMesh, known: Option<&ServedTag>) -> OfRequest {
     let Some(known) = known.filter(|known| known.is_beside(&own)) else {
         return OfRequest::Show(served.in_force.clone());
     };
-    match served.unknown_to(known) {
+    match served.unknown_to(known).next() {
         Some(text) => OfRequest::Show(text.clone()),
         None if known.has_news_for(&own) => OfRequest::Bring,
         None => OfRequest::Wait,

@@ -163,9 +163,7 @@ impl Dialogue {
     pub fn to_bring<'s>(&self, served: &'s ServedMesh, there: Option<&ServedTag>) -> &'s SignedText {
         let wanted = |text: &&SignedText| !self.refused_there.contains(&text.edition.digest);
         let there = there.filter(|there| there.is_beside(&served.tag()));
-        let unknown =
-            there.and_then(|there| served.texts().filter(wanted).find(|text| !there.names(&text.edition.digest)));
-        unknown.unwrap_or(&served.in_force)
+        there.and_then(|there| served.unknown_to(there).find(wanted)).unwrap_or(&served.in_force)
     }
 
     /// Checks that the text was not brought on this connection yet, after an answer that asks for it.
@@ -174,10 +172,10 @@ impl Dialogue {
     /// Returns why the connection ends.
     pub fn may_bring(&self, edition: Edition, asked: StatusCode) -> Result<(), CloseReason> {
         match self.brought.iter().find(|(brought, _)| *brought == edition) {
-            Some((_, StatusCode::UNPROCESSABLE_ENTITY)) if self.refuses.is_some() => {
-                Err(CloseReason::Refuses(self.refuses.clone().unwrap_or_default()))
-            }
-            Some((_, answer)) => Err(CloseReason::InVain(*answer, asked)),
+            Some((_, answer)) => Err(match &self.refuses {
+                Some(reason) if *answer == StatusCode::UNPROCESSABLE_ENTITY => CloseReason::Refuses(reason.clone()),
+                _ => CloseReason::InVain(*answer, asked),
+            }),
             None => Ok(()),
         }
     }
@@ -237,7 +235,7 @@ mod tests {
         Err("expired".to_owned())
     }
 
-    /// What the other side refuses is brought once, and no longer named: so it does not ask for it again.
+    /// A text that the other side refuses is brought once, and no longer named, so that nobody asks for it again.
     #[test]
     fn a_rival_that_is_refused_there_ends_nothing() {
         let (own, there) = (served(b"a", &[b"b"]), served(b"a", &[]));
