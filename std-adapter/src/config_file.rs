@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use edgetrust_core::config::{Config, PathKind};
+use edgetrust_core::mesh::Digest;
 
 /// The size limit of a configuration file, in octets.
 pub const MAX_FILE: u64 = 1024 * 1024;
@@ -61,7 +62,16 @@ impl Error for ConfigFileError {
 /// # Errors
 /// Returns the file, the line, the value found and the value expected.
 pub fn with_config<T>(file: &Path, then: impl FnOnce(&Config<'_>) -> T) -> Result<T, ConfigFileError> {
+    with_config_text(file, |config, _| then(config))
+}
+
+/// Does the same as [`with_config`], and passes the digest of the file's text too.
+///
+/// # Errors
+/// Returns the file, the line, the value found and the value expected.
+pub fn with_config_text<T>(file: &Path, then: impl FnOnce(&Config<'_>, Digest) -> T) -> Result<T, ConfigFileError> {
     let text = read(file)?;
+    let digest = Digest::of(&text);
     // Parsing decodes text in place, so the places of errors are looked up in another copy.
     let mut scratch = text.clone();
     let resolved: Vec<String>;
@@ -75,7 +85,7 @@ pub fn with_config<T>(file: &Path, then: impl FnOnce(&Config<'_>) -> T) -> Resul
             let mut resolved = resolved.iter();
             // The names are visited again in the same order.
             config.for_each_path(&mut |_, name| *name = resolved.next().map_or(*name, String::as_str));
-            Ok(then(&config))
+            Ok(then(&config, digest))
         }
         Err(error) => {
             let (line, column) = place(&text, usize::try_from(error.offset).unwrap_or(usize::MAX));

@@ -16,6 +16,8 @@ pub struct Snapshot {
     pub serving: &'static str,
     /// `waiting`, `issuing`, `backing_off`, `persisting`, `on_trial` or `starting`.
     pub phase: &'static str,
+    /// The beginning of the newest certificate.
+    pub not_before: Option<UnixTime>,
     /// The end of the newest certificate.
     pub not_after: Option<UnixTime>,
     /// The time of the next deadline.
@@ -82,6 +84,7 @@ impl CredentialStatus {
             Phase::Persisting { .. } => "persisting",
             Phase::OnTrial { .. } => "on_trial",
         };
+        snapshot.not_before = state.shown().map(|shown| shown.not_before);
         snapshot.not_after = state.shown().map(|shown| shown.not_after);
         snapshot.next = state.next_deadline(policy);
     }

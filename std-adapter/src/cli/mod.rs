@@ -29,6 +29,7 @@ mod probe;
 mod run;
 mod serve;
 mod service;
+mod status;
 mod verify;
 
 use std::io::Write as _;
@@ -61,6 +62,8 @@ enum Command {
     Serve(serve::Args),
     /// Run one client tunnel: accept plaintext, connect to a target over TLS
     Connect(connect::Args),
+    /// Show what a running gateway is doing: alarms, sessions, certificates, refusals
+    Status(status::Args),
     /// Check a configuration and its files; only --online uses the network
     Check(check::Args),
     /// Try one client tunnel of a configuration from here: look-up, connection, handshake, both verdicts
@@ -104,6 +107,7 @@ pub fn run() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Connect(args) => connect::run(args),
+        Command::Status(args) => status::run(args),
         Command::Check(args) => check::run(args),
         Command::Probe(args) => probe::run(args),
         Command::Inspect(args) => inspect::run(args),

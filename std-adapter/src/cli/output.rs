@@ -29,6 +29,11 @@ pub(crate) fn flush() {
     }
 }
 
+/// Returns whether standard output takes nothing more.
+pub(crate) fn has_failed() -> bool {
+    FAILED.get().is_some()
+}
+
 fn note(written: io::Result<()>) {
     if let Err(error) = written {
         // Another thread's error came first and serves as well.

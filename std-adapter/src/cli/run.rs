@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{Outcome, service};
 use crate::agent::Agents;
-use crate::config_file::with_config;
+use crate::config_file::with_config_text;
 use crate::gateway::{MeshKeeper, Watched};
 
 #[derive(clap::Args)]
@@ -20,6 +20,9 @@ pub(crate) fn run(args: Args) -> Outcome {
     let keeper = MeshKeeper::default();
     service::run(&args.service, keeper.clone(), |watched: &mut Watched, agents: &mut Agents| {
         watched.note(&args.config);
-        with_config(&args.config, |config| service::Loaded::of(config, watched, agents, &keeper))?
+        with_config_text(&args.config, |config, digest| {
+            let loaded = service::Loaded::of(config, watched, agents, &keeper)?;
+            Ok(loaded.from_file(&args.config, digest))
+        })?
     })
 }

@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use edgetrust_core::config;
+use edgetrust_core::mesh::Digest;
 use edgetrust_core::path::DeniedKey;
 use sd_notify::NotifyState;
 use tokio::runtime::Builder;
@@ -19,7 +21,7 @@ use crate::est;
 use crate::gateway::{
     Address, Gateway, MeshKeeper, MeshRemark, MeshStatus, Plan, PreparedControl, SharedTrust, Watched, log_mesh,
 };
-use crate::ops::Pages;
+use crate::ops::{Pages, Sources};
 
 /// The version with the commit, if known; the build script composes the text.
 pub(crate) const VERSION: &str = env!("EDGETRUST_VERSION");
@@ -38,11 +40,13 @@ pub(crate) struct Options {
 pub(crate) struct Loaded {
     plan: Plan,
     est: Option<est::Plan>,
+    /// The configuration file, and the digest of its text.
+    file: Option<(PathBuf, Digest)>,
 }
 
 impl From<Plan> for Loaded {
     fn from(plan: Plan) -> Self {
-        Self { plan, est: None }
+        Self { plan, est: None, file: None }
     }
 }
 
@@ -65,7 +69,12 @@ impl Loaded {
             )
             .into());
         }
-        Ok(Self { plan, est })
+        Ok(Self { plan, est, file: None })
+    }
+
+    /// Notes the file that the plans are from.
+    pub(crate) fn from_file(self, file: &Path, digest: Digest) -> Self {
+        Self { file: Some((file.to_owned(), digest)), ..self }
     }
 
     /// Lowers the limits to those that this process has descriptors for.
@@ -119,7 +128,7 @@ impl Again {
 impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
     pub(crate) async fn start(load: L, keeper: MeshKeeper) -> Result<Self, Failure> {
         let (mut watched, mut agents) = (Watched::default(), Agents::default());
-        let Loaded { plan, est: devices } = load(&mut watched, &mut agents)?;
+        let Loaded { plan, est: devices, file } = load(&mut watched, &mut agents)?;
         let prepared = agents.prepare().await?;
         let mut est = est::Server::new(agents.responders().clone());
         let devices = est.prepare(devices).await?;
@@ -133,12 +142,15 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         est.commit(devices);
         let denied = agents.denied_keys().to_vec();
         let service = Self { gateway, est, agents, watched, pages, load, again: None, keeper, denied };
-        service.tell(plan.mesh, &plan.remarks);
+        service.tell(plan.mesh, &plan.remarks, file);
         Ok(service)
     }
 
-    /// Tells what there is to say of the mesh, which is in force now.
-    fn tell(&self, mesh: Option<MeshStatus>, remarks: &[MeshRemark]) {
+    /// Tells what there is to say of the mesh and the configuration, which are in force now.
+    fn tell(&self, mesh: Option<MeshStatus>, remarks: &[MeshRemark], file: Option<(PathBuf, Digest)>) {
+        if let Some((file, digest)) = file {
+            self.gateway.status().set_configuration(file, digest);
+        }
         if mesh.is_some() {
             self.keeper.loaded();
         }
@@ -229,7 +241,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
 
     async fn try_reload(&mut self, read: &mut Watched) -> Result<(), Failure> {
         self.agents.begin();
-        let Loaded { plan, est: devices } = (self.load)(read, &mut self.agents)?;
+        let Loaded { plan, est: devices, file } = (self.load)(read, &mut self.agents)?;
         let prepared = self.agents.prepare().await?;
         // Everything that can fail comes before the first change.
         let moved = plan.admin.filter(|address| self.pages.as_ref().map(Pages::asked) != Some(*address));
@@ -244,7 +256,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         self.est.commit(devices);
         self.gateway.set_control(control);
         self.denied = self.agents.denied_keys().to_vec();
-        self.tell(plan.mesh, &plan.remarks);
+        self.tell(plan.mesh, &plan.remarks, file);
         if moved.is_some() || plan.admin.is_none() {
             self.pages = pages;
         }
@@ -267,8 +279,12 @@ async fn serve_pages(
     agents: &Agents,
     est: &est::Server,
 ) -> Result<Pages, Failure> {
-    let (status, credentials) = (gateway.status().clone(), agents.credentials().clone());
-    let pages = Pages::serve(address, status, credentials, est.status().clone()).await;
+    let sources = Sources {
+        status: gateway.status().clone(),
+        credentials: agents.credentials().clone(),
+        devices: est.status().clone(),
+    };
+    let pages = Pages::serve(address, Vec::new(), sources).await;
     Ok(pages.map_err(|error| format!("gateway.admin.listen: cannot listen on {address}: {error}"))?)
 }
 

@@ -83,8 +83,7 @@ pub(super) async fn serve(
             let (tunnel, peer) = (&route.name, Shown(peer));
             debug!(%tunnel, %remote, %peer, rule, "open");
             let since = Instant::now();
-            let Carried { end, bytes: (up, down), leaving, _counted } =
-                carry(opened, state, common.control.sessions()).await;
+            let Carried { end, bytes: (up, down), leaving, _counted } = carry(opened, remote, state, &common).await;
             let seconds = since.elapsed().as_secs();
             match end {
                 End::Refused(error) => {

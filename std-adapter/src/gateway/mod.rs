@@ -3,6 +3,7 @@
 mod address;
 mod buffers;
 mod connection;
+mod contacts;
 mod continuation;
 mod control;
 mod denial;
@@ -15,6 +16,7 @@ mod lookup;
 mod mesh_file;
 mod mesh_in_force;
 mod mesh_kept;
+mod mesh_status;
 mod of_mesh;
 mod opening;
 mod plan;
@@ -27,6 +29,7 @@ mod refusals;
 mod served_mesh;
 mod servers;
 mod session;
+mod sessions;
 mod shared_trust;
 mod shares;
 mod socket;
@@ -47,6 +50,8 @@ use tokio::sync::watch;
 use tracing::info;
 
 pub use address::{Address, AddressError};
+use contacts::Contacts;
+pub use contacts::{Contact, ContactState};
 #[cfg(feature = "rehearsal")]
 pub use control::decisions;
 pub(crate) use control::{Answered, PreparedControl, ask};
@@ -58,6 +63,7 @@ pub(crate) use mesh_in_force::{MeshKeeper, MeshRemark, log as log_mesh};
 pub(crate) use mesh_kept::Kept;
 #[cfg(feature = "rehearsal")]
 pub use mesh_kept::Offered;
+pub use mesh_status::MeshStatus;
 pub(crate) use of_mesh::{MeshText, SiteMesh};
 pub use plan::{CredentialProvider, NoAcme, Plan};
 pub(crate) use plan::{client_auth, tls_settings};
@@ -67,7 +73,7 @@ pub(crate) use served_mesh::ServedMesh;
 pub(crate) use shared_trust::{SharedTrust, ca_files_of, certificates};
 pub(crate) use shares::Shares;
 pub(crate) use socket::Socket;
-pub use status::{Counters, MeshStatus, RefusalReason, Status, TunnelStatus};
+pub use status::{Counters, RefusalReason, Status, TunnelStatus};
 pub(crate) use target::{addresses, connect};
 pub use tunnel::{GatewayError, Tunnel, TunnelKind};
 pub use watched::Watched;
@@ -166,13 +172,14 @@ impl Gateway {
         limits: Limits,
         control: Option<PreparedControl>,
     ) -> Result<Self, GatewayError> {
+        let contacts = Contacts::default();
         let mut gateway = Self {
             listeners: HashMap::new(),
             closed: Vec::new(),
             shares: Shares::new(limits.connections, std::iter::empty()),
             limits,
-            status: Arc::default(),
-            control: Arc::default(),
+            status: Arc::new(Status::new(contacts.clone())),
+            control: Arc::new(Control::new(contacts)),
             dialers: Dialers::default(),
             in_force: InForce::default(),
         };

@@ -159,6 +159,9 @@ impl<'m> SiteMesh<'m> {
             not_after: self.mesh.not_after(),
             file_refused: self.text.remarks().iter().find_map(MeshRemark::refused),
             conflict: signed.is_some_and(|signed| signed.kept.is_disputed()),
+            sites: MeshStatus::sites_of(&self.mesh),
+            links: MeshStatus::links_of(&self.mesh),
+            denied_keys: self.denied_keys().count(),
         }
     }
 

@@ -18,9 +18,11 @@ use super::continuation::{
 };
 use super::leaving::{Manner, OpenSide, SessionStream, leave};
 use super::limits::Limits;
-use super::socket::Socket;
+use super::sessions::SessionStatus;
+use super::socket::{Remote, Socket};
 use super::splice::{Splice, SpliceError, Turn};
-use super::state::ListenerState;
+use super::state::{Common, ListenerState};
+use super::status::Status;
 use super::tunnel::{Route, successor};
 use super::verdict::{Evidence, Judged, Verdict, Withdrawn};
 use crate::clock;
@@ -101,37 +103,46 @@ pub(super) struct Carried {
     pub(super) _counted: Counted,
 }
 
-/// Counts a session as open from the target's acceptance until the session ends in any way, by a drain too.
+/// Counts and lists a session as open from the target's acceptance until the session ends in any way, by a drain too.
 pub(super) struct Counted {
-    route: Arc<Route>,
-    admission: Admission,
-    open: bool,
+    session: Arc<SessionStatus>,
+    status: Arc<Status>,
+    /// The session's number among the open ones.
+    number: Option<u64>,
 }
 
 impl Counted {
+    fn is_open(&self) -> bool {
+        self.number.is_some()
+    }
+
     fn open(&mut self) {
-        if !self.open {
-            self.open = true;
-            self.route.counters.open(self.admission.peer().and_then(|peer| peer.rule()));
+        if self.number.is_none() {
+            self.session.route().counters.open(self.session.peer().and_then(Peer::rule));
+            self.number = Some(self.status.sessions().add(self.session.clone()));
         }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        if self.open {
-            self.route.counters.close();
+        if let Some(number) = self.number {
+            self.session.route().counters.close();
+            self.status.sessions().remove(number);
         }
     }
 }
 
 pub(super) async fn carry(
     opened: Opened,
+    remote: Remote,
     state: watch::Receiver<Arc<ListenerState>>,
-    sessions: Option<&OpenSessions>,
+    common: &Common,
 ) -> Carried {
     let Opened { route, admission, streams, dialled } = opened;
-    let counted = Counted { route: route.clone(), admission: admission.clone(), open: false };
+    let session = Arc::new(SessionStatus::new(route.clone(), admission.clone(), remote));
+    let counted = Counted { session, status: common.status.clone(), number: None };
+    let sessions = common.control.sessions();
     let registered =
         sessions.and_then(|sessions| register(sessions, &route.name, &admission, &streams, dialled.as_deref()));
     let server = dialled.map(|dialled| dialled.server_name);
@@ -185,7 +196,7 @@ impl Session {
             self.counted.open();
         }
         let end = match self.go_on(&mut client, &mut target, &mut splice, judged).await {
-            End::Failed(SpliceError::Target(error)) if !self.counted.open => End::Refused(error),
+            End::Failed(SpliceError::Target(error)) if !self.counted.is_open() => End::Refused(error),
             end => end,
         };
         if !matches!(end, End::Refused(_)) {
@@ -266,7 +277,9 @@ impl Session {
                 }
                 turn = poll_fn(|cx| {
                     let turn = splice.poll(cx, &mut **client, &mut **target, counters);
-                    if !counted.open && (splice.bytes().1 > 0 || target.has_verdict()) {
+                    let moved = splice.bytes();
+                    counted.session.moved(moved);
+                    if !counted.is_open() && (moved.1 > 0 || target.has_verdict()) {
                         counted.open();
                     }
                     turn
@@ -391,6 +404,7 @@ impl Session {
         }
         self.held.replace(chain.clone(), before)?;
         self.route.counters.go_on();
+        self.counted.session.go_on(until);
         self.admission = admission;
         Ok(until)
     }

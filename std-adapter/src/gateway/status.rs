@@ -1,15 +1,20 @@
 //! Reports what a gateway has done and is doing while it runs.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use edgetrust_core::mesh::Edition;
+use edgetrust_core::mesh::Digest;
 use pki_types::UnixTime;
 
 use super::Address;
+use super::contacts::Contacts;
+use super::mesh_status::MeshStatus;
 use super::refusals::Refusals;
+use super::sessions::Sessions;
+use crate::clock;
 use crate::tls::Certificates;
 
 /// The kind of reason for a connection that carried nothing.
@@ -182,23 +187,6 @@ impl TunnelStatus {
     }
 }
 
-/// The mesh in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MeshStatus {
-    /// The name of the mesh.
-    pub name: String,
-    /// The name of this gateway's site.
-    pub site: String,
-    /// The edition; its generation is 0 for a mesh that is not signed.
-    pub edition: Edition,
-    /// The last second at which the mesh can be taken.
-    pub not_after: Option<UnixTime>,
-    /// The reason for which the mesh file was refused, where another mesh is in force.
-    pub file_refused: Option<String>,
-    /// True if two texts are signed with its sequence.
-    pub conflict: bool,
-}
-
 /// The counters and the state of a gateway.
 #[derive(Debug, Default)]
 pub struct Status {
@@ -210,6 +198,31 @@ pub struct Status {
     refusals: Refusals,
     draining: AtomicBool,
     mesh: ArcSwapOption<MeshStatus>,
+    sessions: Sessions,
+    contacts: Contacts,
+    started: Started,
+    configuration: ArcSwapOption<ConfigurationStatus>,
+}
+
+/// The time of the start.
+#[derive(Debug)]
+struct Started(UnixTime);
+
+impl Default for Started {
+    fn default() -> Self {
+        Self(clock::now())
+    }
+}
+
+/// The configuration file in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigurationStatus {
+    /// The file.
+    pub file: PathBuf,
+    /// The SHA-256 of the file's text as it was read.
+    pub digest: Digest,
+    /// The time since which this text is in force.
+    pub since: UnixTime,
 }
 
 impl Status {
@@ -242,6 +255,39 @@ impl Status {
     /// Returns the mesh in force, if the gateway has one.
     pub fn mesh(&self) -> Option<Arc<MeshStatus>> {
         self.mesh.load_full()
+    }
+
+    /// Creates the status of a gateway whose control channel reports to `contacts`.
+    pub(super) fn new(contacts: Contacts) -> Self {
+        Self { contacts, ..Self::default() }
+    }
+
+    /// Returns the control connections to other gateways.
+    pub fn contacts(&self) -> &Contacts {
+        &self.contacts
+    }
+
+    /// Returns the open sessions.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Returns the time of the start.
+    pub fn started(&self) -> UnixTime {
+        self.started.0
+    }
+
+    /// Records the configuration file in force; the same text stays in force since it came.
+    pub(crate) fn set_configuration(&self, file: PathBuf, digest: Digest) {
+        let before = self.configuration();
+        if !before.is_some_and(|before| before.file == file && before.digest == digest) {
+            self.configuration.store(Some(Arc::new(ConfigurationStatus { file, digest, since: clock::now() })));
+        }
+    }
+
+    /// Returns the configuration file in force, if the gateway runs one.
+    pub fn configuration(&self) -> Option<Arc<ConfigurationStatus>> {
+        self.configuration.load_full()
     }
 
     /// Returns the number of successful reloads, and of refused ones.

@@ -1,8 +1,16 @@
-//! Serves metrics and status pages to an operator's tools.
+//! Serves metrics and status pages to an operator's tools, and a page to people.
 
+mod alarms;
+mod askers;
+mod events;
+mod host;
 mod log;
 mod metrics;
+mod page;
 mod pages;
+mod readiness;
+mod report;
 
 pub use log::{count_lost_lines, lost_lines};
 pub use pages::Pages;
+pub(crate) use report::{Authority, Refusal, Report, Session, Severity, Sources};

@@ -48,6 +48,7 @@ mod reload;
 mod run;
 mod serve;
 mod several_gateways;
+mod status;
 mod storage;
 mod strangers;
 mod targets;

@@ -6,6 +6,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use super::callers::Callers;
 use super::state::ControlState;
+use crate::gateway::contacts::Contacts;
 use crate::gateway::continuation::OpenSessions;
 use crate::gateway::mesh_kept::Offered;
 use crate::tls::TlsServer;
@@ -22,11 +23,15 @@ pub(in crate::gateway) struct Control {
     news: Notify,
     /// The sessions that other gateways may continue, and that this one continues there.
     pub(super) sessions: OpenSessions,
+    /// The connections to other gateways.
+    pub(super) contacts: Contacts,
 }
 
-impl Default for Control {
-    fn default() -> Self {
+impl Control {
+    /// Creates a channel that is off, and reports its connections to `contacts`.
+    pub(in crate::gateway) fn new(contacts: Contacts) -> Self {
         Self {
+            contacts,
             in_force: watch::Sender::new(None),
             callers: Callers::default(),
             judging: Semaphore::new(1),

@@ -24,6 +24,7 @@ use super::requests::{Requests, whole};
 use super::retry::{Ended, Notice, Retry};
 use super::server::MESH;
 use super::state::{ControlState, Dial};
+use crate::gateway::contacts::ContactState;
 use crate::gateway::continuation::{OwnCertificate, Proven};
 use crate::gateway::mesh_kept::Offered;
 use crate::gateway::served_mesh::{ServedTag, SignedText};
@@ -45,6 +46,7 @@ pub(super) async fn keep(dial: Dial<TlsClient>, control: Arc<Control>, number: u
         }
         attempt = attempt.wrapping_add(1);
         let (tunnel, reason) = (dial.tunnel(), ended.to_string());
+        control.contacts.set(&dial.server_name.to_str(), tunnel, ContactState::Failed(reason.clone()));
         let Ended { notice, wait } = retry.ended(&ended, dialogue.as_ref(), Instant::now());
         match (notice, &ended) {
             (Notice::Info, _) => info!(%tunnel, %address, "control: {reason}"),
@@ -82,6 +84,7 @@ async fn connect(
     }
     let connection = stream.get_ref().1;
     let proven = Proven::of(connection, connection.peer_certificates()).ok_or(CloseReason::Unknown)?;
+    control.contacts.set(&dial.server_name.to_str(), dial.tunnel(), ContactState::Connected);
     let dialogue = dialogue.insert(Dialogue::new(Instant::now()));
     let allowance = Allowance::new();
     let stream = TokioIo::new(Allowed::new(stream, allowance.clone()));

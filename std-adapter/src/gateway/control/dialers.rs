@@ -18,6 +18,8 @@ impl Dialers {
     pub(in crate::gateway) fn set(&self, control: &Arc<Control>, prepared: Option<PreparedControl>, limits: &Limits) {
         let (state, dials) = prepared.map_or((None, Vec::new()), |it| (Some(it.state), it.dials));
         control.set(state);
+        let contacts = dials.iter().map(|dial| (dial.server_name.to_str().into_owned(), dial.tunnels.clone()));
+        control.contacts.replace(contacts);
         let mut dialers = JoinSet::new();
         for (number, dial) in (0_u32..).zip(dials) {
             dialers.spawn(dialer::keep(dial, control.clone(), number, limits.handshake_timeout));

@@ -1,0 +1,214 @@
+//! Makes the report of a running gateway.
+
+use std::sync::Arc;
+
+use edgetrust_core::time::Utc;
+use pki_types::UnixTime;
+
+use super::{
+    Authority, Configuration, Contact, Credential, Est, FORMAT, Link, Mesh, Refusal, Reloads, Report, Requested,
+    Session, Sessions, Site, Tunnel,
+};
+use crate::agent::Credentials;
+use crate::clock;
+use crate::est;
+use crate::gateway::{self, ContactState, MeshStatus, RefusalReason, Status};
+use crate::ops::{alarms, lost_lines, readiness};
+use crate::tls;
+
+/// The number of sessions that are listed.
+const LISTED: usize = 256;
+
+/// What a gateway reports about.
+#[derive(Clone, Debug)]
+pub(crate) struct Sources {
+    pub(crate) status: Arc<Status>,
+    pub(crate) credentials: Credentials,
+    pub(crate) devices: Arc<est::Status>,
+}
+
+impl Sources {
+    /// Returns the report of this moment.
+    pub(crate) fn report(&self) -> Report {
+        let Self { status, credentials, devices } = self;
+        let not_ready_because = readiness::not_ready(status, devices);
+        let (taken, refused) = status.reloads();
+        let mesh = status.mesh();
+        let mut report = Report {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            now: text(clock::now()),
+            started: text(status.started()),
+            ready: not_ready_because.is_none(),
+            not_ready_because,
+            alarms: Vec::new(),
+            configuration: status.configuration().map(|configuration| Configuration {
+                file: configuration.file.display().to_string(),
+                sha256: hexadecimal(configuration.digest.octets()),
+                since: text(configuration.since),
+            }),
+            reloads: Reloads { taken, refused, last_refusal: status.last_refusal() },
+            tunnels: status.tunnels().iter().map(tunnel).collect(),
+            sessions: sessions(status, mesh.as_deref()),
+            credentials: credentials.all().iter().map(|one| credential(one)).collect(),
+            est: est(devices),
+            mesh: mesh.map(|mesh| self.mesh(&mesh)),
+            refusals: status.refusals().all().iter().map(|one| refusal(one, true)).collect(),
+            log_lines_lost: lost_lines(),
+        };
+        report.alarms = alarms::of(&report);
+        report
+    }
+
+    fn mesh(&self, mesh: &MeshStatus) -> Mesh {
+        let contact = |contact: gateway::Contact| Contact {
+            site: mesh.site_with(&contact.gateway).map(str::to_owned),
+            gateway: contact.gateway,
+            tunnels: contact.tunnels,
+            state: contact.state.name().to_owned(),
+            since: text(contact.since),
+            reason: match contact.state {
+                ContactState::Failed(reason) => Some(reason),
+                ContactState::Trying | ContactState::Connected => None,
+            },
+        };
+        let links = mesh.links.iter().map(|link| Link {
+            service: link.service.clone(),
+            from: link.from.clone(),
+            to: link.to.clone(),
+        });
+        Mesh {
+            name: mesh.name.clone(),
+            site: mesh.site.clone(),
+            sequence: mesh.edition.sequence,
+            signer_generation: mesh.edition.generation,
+            digest: mesh.edition.digest.to_string(),
+            not_after: mesh.not_after.map(text),
+            file_refused: mesh.file_refused.clone(),
+            conflict: mesh.conflict,
+            denied_keys: number(mesh.denied_keys),
+            sites: mesh
+                .sites
+                .iter()
+                .map(|site| Site { name: site.name.clone(), gateways: site.gateways.clone() })
+                .collect(),
+            links: links.collect(),
+            contacts: self.status.contacts().all().into_iter().map(contact).collect(),
+        }
+    }
+}
+
+fn text(at: UnixTime) -> String {
+    Utc(at).to_string()
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+fn hexadecimal(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+fn tunnel(tunnel: &gateway::TunnelStatus) -> Tunnel {
+    let counters = &tunnel.counters;
+    Tunnel {
+        name: tunnel.name.clone(),
+        address: tunnel.address.to_string(),
+        target: tunnel.target.to_string(),
+        certificate_not_before: tunnel.validity().map(|(not_before, _)| text(not_before)),
+        certificate_expires: tunnel.validity().map(|(_, not_after)| text(not_after)),
+        certificate_issuer: tunnel.certificates.issuer().map(|digest| digest.to_string()),
+        authorities: authorities(&tunnel.certificates.authorities()),
+        insecure_skip_verify: tunnel.insecure,
+        open: counters.open_now(),
+        accepted: counters.accepted_total(),
+        accepted_by_rule: counters.by_rule().into_iter().collect(),
+        refused: RefusalReason::ALL.map(|why| (why.name().to_owned(), counters.refused_total(why))).into(),
+        bytes_up: counters.up_total(),
+        bytes_down: counters.down_total(),
+    }
+}
+
+fn authorities(all: &[tls::Authority]) -> Vec<Authority> {
+    let now = clock::now();
+    let all = all.iter().map(|authority| Authority {
+        role: authority.role.name().to_owned(),
+        subject: authority.subject.clone(),
+        serial: authority.serial.clone(),
+        not_before: text(authority.not_before),
+        expires: text(authority.not_after),
+        ends_soon: authority.ends_soon(now),
+    });
+    all.collect()
+}
+
+fn sessions(status: &Status, mesh: Option<&MeshStatus>) -> Sessions {
+    let (open, newest) = status.sessions().newest(LISTED);
+    let newest = newest.into_iter().map(|session| {
+        let (bytes_up, bytes_down) = session.moved_octets();
+        let peer = session.peer();
+        Session {
+            tunnel: session.tunnel().to_owned(),
+            remote: session.remote(),
+            peer: peer.map(|peer| peer.to_string()),
+            site: peer.and_then(|peer| mesh?.site_of(peer.keys())).map(str::to_owned),
+            rule: peer.and_then(|peer| peer.rule()).map(str::to_owned),
+            since: text(session.since()),
+            until: session.valid_until().map(text),
+            continued: session.continued(),
+            bytes_up,
+            bytes_down,
+        }
+    });
+    Sessions { open: number(open), newest: newest.collect() }
+}
+
+fn credential(credential: &crate::agent::CredentialStatus) -> Credential {
+    let now = credential.now();
+    Credential {
+        name: credential.name.clone(),
+        storage_path: credential.home.to_string(),
+        serving: now.serving.to_owned(),
+        phase: now.phase.to_owned(),
+        not_before: now.not_before.map(text),
+        expires: now.not_after.map(text),
+        next: now.next.map(text),
+        issued: credential.issued_total(),
+        failed: credential.failed_total(),
+        last_error: now.last_error,
+    }
+}
+
+/// Returns the EST server's part, or `None` if there is no server.
+fn est(devices: &est::Status) -> Option<Est> {
+    let address = devices.address()?.to_string();
+    Some(Est {
+        address,
+        certificate_not_before: devices.validity().map(|(not_before, _)| text(not_before)),
+        certificate_expires: devices.validity().map(|(_, not_after)| text(not_after)),
+        authorities: authorities(&devices.authorities()),
+        requests: est::Outcome::ALL.map(|outcome| (outcome.name().to_owned(), devices.total(outcome))).into(),
+        last_error: devices.last_error(),
+        refusals: devices.refusals().all().iter().map(|one| refusal(one, false)).collect(),
+    })
+}
+
+fn refusal(refusal: &gateway::Refusal, of_tunnel: bool) -> Refusal {
+    let requested =
+        |asked: &tls::ShownRequest| Requested { subject: asked.subject.clone(), names: asked.names.clone() };
+    Refusal {
+        at: text(refusal.at),
+        tunnel: of_tunnel.then(|| refusal.tunnel.clone()),
+        requested: refusal.requested.as_ref().map(requested),
+        remote: refusal.remote.clone(),
+        kind: refusal.kind.to_owned(),
+        reason: refusal.reason.clone(),
+        verified: refusal.verified,
+        certificate: refusal
+            .shown
+            .as_ref()
+            .map(|shown| shown.fields().map(|(name, text)| (name.to_owned(), text.to_owned())).collect()),
+        count: refusal.count,
+    }
+}
