@@ -32,7 +32,7 @@ fn gateway(pki: &Pki, target: &str) -> (Program, String) {
             "mtls": {"enabled": true, "client_ca_files": [arg(&pki.ca())], "allowed_client_cns": ["location-b"]},
         }}},
         "gateway": {
-            "tunnels": [{"name": "feed", "listen": "127.0.0.1:0", "target": target}],
+            "tunnels": [{"name": "feed", "mode": "server", "listen": "127.0.0.1:0", "target": target}],
             "admin": {"listen": "127.0.0.1:0"},
         },
     });
