@@ -27,6 +27,7 @@ mod key;
 mod log;
 mod probe;
 mod run;
+mod schema;
 mod serve;
 mod service;
 mod verify;
@@ -74,6 +75,8 @@ enum Command {
     /// Make and change a mesh of sites: a root, a CA for each site, who reaches whom, which keys are denied
     #[command(visible_alias = "mesh")]
     Federation(federation::Args),
+    /// Print a JSON Schema of the configuration, for editors
+    Schema(schema::Args),
     /// Run three locations in one process: messages over wss, impostors refused, a certificate rotated live
     Demo(demo::Args),
     /// Print completions for a shell
@@ -110,6 +113,7 @@ pub fn run() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Acme(args) => acme::run(args),
         Command::Federation(args) => federation::run(args),
+        Command::Schema(args) => schema::run(args),
         Command::Completions(args) => generate::completions(args, Cli::command()),
         Command::Man(args) => generate::man(args, Cli::command()),
     };
