@@ -15,6 +15,7 @@ mod check_files;
 mod check_issuers;
 mod check_mesh;
 mod check_names;
+mod config_choice;
 mod connect;
 mod demo;
 mod descriptors;
@@ -22,6 +23,9 @@ mod federation;
 mod files;
 mod findings;
 mod generate;
+mod init;
+mod init_answers;
+mod init_questions;
 mod inspect;
 mod key;
 mod log;
@@ -56,6 +60,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write a first configuration, from three questions or from flags
+    Init(init::Args),
     /// Run all tunnels of a configuration file
     Run(run::Args),
     /// Run one server tunnel: accept TLS, authorize clients, forward plaintext to a target
@@ -104,6 +110,7 @@ pub fn run() -> ExitCode {
     }
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(args),
+        Command::Init(args) => init::run(args),
         Command::Run(args) => run::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Connect(args) => connect::run(args),

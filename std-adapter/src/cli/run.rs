@@ -1,7 +1,6 @@
 //! Implements `edgetrust run`: all tunnels of a configuration file.
 
-use std::path::PathBuf;
-
+use super::config_choice::ConfigChoice;
 use super::{Outcome, service};
 use crate::agent::Agents;
 use crate::config_file::with_config;
@@ -9,17 +8,17 @@ use crate::gateway::{MeshKeeper, Watched};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Configuration file with `security.tls` and `gateway`; a whole SemStreams file is accepted
-    #[arg(long, short, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigChoice,
     #[command(flatten)]
     service: service::Options,
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
     let keeper = MeshKeeper::default();
+    let file = args.config.file()?;
     service::run(&args.service, keeper.clone(), |watched: &mut Watched, agents: &mut Agents| {
-        watched.note(&args.config);
-        with_config(&args.config, |config| service::Loaded::of(config, watched, agents, &keeper))?
+        watched.note(&file);
+        with_config(&file, |config| service::Loaded::of(config, watched, agents, &keeper))?
     })
 }

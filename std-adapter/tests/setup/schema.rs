@@ -7,7 +7,7 @@ use edgetrust::core::config::{Config, reference};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use super::peers::{blocks, edgetrust, shell};
+use super::peers::{edgetrust, shell};
 
 fn schema() -> Value {
     serde_json::from_slice(&edgetrust(&["schema"]).stdout).unwrap()
@@ -379,10 +379,9 @@ fn it_refuses_texts_and_numbers_of_another_form() {
 #[test]
 fn an_editor_is_told_of_it_as_the_document_says() {
     let folder = tempfile::tempdir().unwrap();
-    let document = blocks("docs/CONFIGURATION.md");
-    let command = document.iter().find(|block| block.starts_with("edgetrust schema")).unwrap();
-    shell(folder.path(), command);
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/CONFIGURATION.md")).unwrap();
+    let command = text.split("```\n").find(|block| block.starts_with("edgetrust schema")).unwrap();
+    shell(folder.path(), command);
     let settings = text.split("```json\n").find(|block| block.contains("json.schemas")).unwrap();
     let settings = value(settings.split("```").next().unwrap());
     let file = folder.path().join(settings["json.schemas"][0]["url"].as_str().unwrap());
