@@ -17,7 +17,7 @@ fn table() -> String {
     let mut table = String::from("| key | takes | |\n|---|---|---|\n");
     reference(|entry| {
         let indent = "&nbsp;&nbsp;".repeat(entry.depth);
-        table.push_str(&format!("| {indent}`{}` | {} | {} |\n", entry.key, entry.takes, entry.doc));
+        table.push_str(&format!("| {indent}`{}` | {} | {} |\n", entry.key, entry.shape.name(), entry.doc));
     });
     table
 }

@@ -23,8 +23,11 @@ mod parse;
 #[cfg(feature = "gateway")]
 mod paths;
 mod raw;
+#[cfg(feature = "gateway")]
 mod reference;
 mod schema;
+#[cfg(feature = "gateway")]
+mod shape;
 mod validate;
 mod validate_acme;
 #[cfg(feature = "device")]
@@ -60,4 +63,9 @@ pub use model::{
 };
 #[cfg(feature = "gateway")]
 pub use paths::PathKind;
-pub use reference::{Entry, reference};
+#[cfg(feature = "gateway")]
+pub use reference::{Entry, TOP_MEMBERS, reference};
+#[cfg(feature = "gateway")]
+pub use schema::MISPLACED;
+#[cfg(feature = "gateway")]
+pub use shape::{Form, Members, Needs, Shape};

@@ -3,7 +3,7 @@
 use super::error::ConfigError;
 use super::model::Config;
 use super::raw::Raw;
-use super::schema::{Kind, Object, Objects, Refused, TOP};
+use super::schema::{Kind, MISPLACED, Object, Objects, Refused, TOP};
 use super::validate;
 use crate::json::{Found, InPlace, MAX_DEPTH, MAX_PATH, ScanError, Scanner, Segment, Token, nearest};
 
@@ -91,8 +91,7 @@ impl<'a> Reader<'a> {
         let found = (0_u32..).zip(object.fields).find(|(_, field)| field.key == key);
         // Go ignores the case of keys: a key that SemStreams reads as a section of ours is refused, not ignored.
         let unknown = || !object.open || object.fields.iter().any(|field| field.key.eq_ignore_ascii_case(key));
-        // Here it would be ignored, and deny nothing.
-        if found.is_none() && object.open && key.eq_ignore_ascii_case("denied_keys") {
+        if found.is_none() && object.open && key.eq_ignore_ascii_case(MISPLACED) {
             return Err(self.refuse(Found::Text(key), "denied_keys in security.tls, where it has effect"));
         }
         if found.is_none() && unknown() {

@@ -1,6 +1,7 @@
-//! Lists all keys, for documents.
+//! Lists all keys, for documents and editors.
 
 use super::schema::{Field, Kind, Objects, TOP};
+use super::shape::{Members, Shape};
 use crate::json::MAX_PATH;
 
 /// One key for documentation.
@@ -10,11 +11,14 @@ pub struct Entry {
     pub depth: usize,
     /// The key.
     pub key: &'static str,
-    /// The kind of value.
-    pub takes: &'static str,
-    /// The meaning of the key; empty without the feature `gateway`.
+    /// The values that it takes.
+    pub shape: Shape,
+    /// The meaning of the key.
     pub doc: &'static str,
 }
+
+/// The keys at the top of a file as a whole.
+pub const TOP_MEMBERS: Members = Members { open: TOP.open, needs: TOP.needs };
 
 /// Calls `each` for every key, with an object's own keys right after the object.
 pub fn reference(mut each: impl FnMut(Entry)) {
@@ -26,19 +30,30 @@ pub fn reference(mut each: impl FnMut(Entry)) {
             stack.pop();
             continue;
         };
-        let (takes, inner) = match &field.kind {
-            Kind::Bool(_) => ("true or false", None),
-            Kind::Text(_) => ("text", None),
-            Kind::Number(_) => ("number", None),
-            Kind::Texts(_) | Kind::Narrowing(_) | Kind::Rules(_) => ("list of texts", None),
-            Kind::Object(object, _) => ("object", Some(object)),
-            Kind::Objects(Objects { text: Some(_), object, .. }) => ("list of texts or objects", Some(object)),
-            Kind::Objects(Objects { object, .. }) => ("list of objects", Some(object)),
+        each(Entry { depth: stack.len().saturating_sub(1), key: field.key, shape: shape(field), doc: field.doc });
+        let inner = match &field.kind {
+            Kind::Object(object, _) | Kind::Objects(Objects { object, .. }) => *object,
+            _ => continue,
         };
-        each(Entry { depth: stack.len().saturating_sub(1), key: field.key, takes, doc: field.doc });
-        if let Some(object) = inner {
-            let pushed = stack.push(object.fields.iter()).is_ok();
-            debug_assert!(pushed, "the schema is deeper than MAX_PATH");
-        }
+        let pushed = stack.push(inner.fields.iter()).is_ok();
+        debug_assert!(pushed, "the schema is deeper than MAX_PATH");
+    }
+}
+
+fn shape(field: &Field) -> Shape {
+    let (form, at_most) = (field.form, field.at_most);
+    match &field.kind {
+        Kind::Bool(_) => Shape::Flag,
+        Kind::Text(_) => Shape::Text(form),
+        Kind::Number(_) => Shape::Number(form),
+        Kind::Texts(_) => Shape::Texts { form, at_most, null: true },
+        Kind::Narrowing(_) | Kind::Rules(_) => Shape::Texts { form, at_most, null: false },
+        Kind::Object(object, _) => Shape::Object(Members { open: object.open, needs: object.needs }),
+        Kind::Objects(Objects { object, begin, text, .. }) => Shape::Objects {
+            members: Members { open: object.open, needs: object.needs },
+            at_most,
+            null: begin.is_none(),
+            text: text.is_some().then_some(form),
+        },
     }
 }

@@ -18,30 +18,37 @@ use denied_keys::DENIED_KEYS;
 use field::described;
 pub(super) use field::{Field, Kind, Object, Objects, Refused};
 
-pub(super) static TOP: Object = Object {
-    open: true,
-    on_key: None,
-    fields: &[
+/// The key that would be ignored in an object that is open, and deny nothing: there it is refused.
+pub const MISPLACED: &str = "denied_keys";
+
+pub(super) static TOP: Object = members!(
+    true,
+    Nothing,
+    None,
+    [
         object!("security", "of this section tls is read, the rest left alone", SECURITY, |_raw| ()),
         #[cfg(feature = "gateway")]
         object!("gateway", "tunnels and what they may cost", gateway::GATEWAY, |_raw| ()),
         #[cfg(feature = "device")]
         object!("device", "a microcontroller that speaks to a gateway", device::DEVICE, |raw| raw.enter_device()),
-    ],
-};
+    ]
+);
 
-static SECURITY: Object = Object { open: true, on_key: None, fields: &[object!("tls", "ADR-001", TLS, |_raw| ())] };
+static SECURITY: Object = members!(true, Nothing, None, [object!("tls", "ADR-001", TLS, |_raw| ())]);
 
-static TLS: Object = Object {
-    open: false,
-    on_key: None,
-    fields: &[
+static TLS: Object = members!(
+    false,
+    Nothing,
+    None,
+    [
         object!("server", "what this location accepts", tls::SERVER, |raw| raw.enter(SideKind::Server)),
         object!("client", "what this location originates", tls::CLIENT, |raw| raw.enter(SideKind::Client)),
-        Field {
-            key: "denied_keys",
-            doc: described("keys that are good for nothing, of leafs, pins and CAs alike"),
-            kind: Kind::Objects(&DENIED_KEYS),
-        },
-    ],
-};
+        field!(
+            "denied_keys",
+            "keys that are good for nothing, of leafs, pins and CAs alike",
+            KeyHash,
+            super::MAX_DENIED_KEYS,
+            Kind::Objects(&DENIED_KEYS)
+        ),
+    ]
+);

@@ -1,7 +1,6 @@
 //! Implements `edgetrust acme`: certificates by hand and by timers.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
+use super::config_choice::ConfigChoice;
 use super::{Failure, Outcome};
 use crate::accept::{Accepting, Few};
 use crate::acme::{AcmeIssuer, HttpError, Responders, account_file};
@@ -72,9 +72,8 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Which {
-    /// Configuration file with `security.tls` and `gateway`; a whole SemStreams file is accepted
-    #[arg(long, short, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigChoice,
     /// Select only the certificate with this name
     #[arg(long, value_name = "DOMAIN")]
     name: Option<String>,
@@ -108,14 +107,15 @@ pub(crate) fn run(args: Args) -> Outcome {
 
 impl Which {
     fn assignments(&self) -> Result<Vec<Assignment>, Failure> {
-        let mut all = with_config(&self.config, assignments)??;
+        let file = self.config.file()?;
+        let mut all = with_config(&file, assignments)??;
         if let Some(name) = &self.name {
             let name = without_root(name);
             all.retain(|one| one.settings.domains.iter().any(|domain| domain.eq_ignore_ascii_case(name)));
         }
         if all.is_empty() {
             let of = self.name.as_ref().map(|name| format!(" for {name}")).unwrap_or_default();
-            return Err(format!("{}: found no enabled acme section{of}", self.config.display()).into());
+            return Err(format!("{}: found no enabled acme section{of}", file.display()).into());
         }
         Ok(all)
     }

@@ -1,6 +1,6 @@
 //! Implements `edgetrust check`: reports on a configuration, without the network unless told otherwise.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use edgetrust_core::config::{
@@ -12,17 +12,17 @@ use serde::Serialize;
 use super::Outcome;
 use super::check_effective::{self, Effective};
 use super::check_files::Files;
+use super::config_choice::ConfigChoice;
 use super::descriptors;
 use super::findings::{Finding, Findings, Known, Level};
 use super::{check_acme, check_devices, check_issuers, check_mesh, check_names};
 use crate::clock;
-use crate::config_file::with_config;
+use crate::config_file::{ConfigFileError, with_config};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Configuration file with `security.tls` and `gateway`; a whole SemStreams file is accepted
-    #[arg(long, short, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigChoice,
     /// Report insecure_skip_verify as a warning, not as an error
     #[arg(long)]
     allow_insecure: bool,
@@ -49,13 +49,14 @@ struct Report<'a> {
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
-    let (findings, effective) = with_config(&args.config, |config| {
+    let file = args.config.file()?;
+    let (findings, effective) = with_config(&file, |config| {
         let effective = args.effective.then(|| check_effective::effective(config));
         (check(config, args.allow_insecure, args.online), effective)
     })?;
     let (errors, warnings) = (findings.count(Level::Error), findings.count(Level::Warning));
     if args.json {
-        let config = args.config.display().to_string();
+        let config = file.display().to_string();
         let certificates = &findings.certificates;
         let report = Report { config, effective, findings: &findings.all, certificates, errors, warnings };
         outln!("{}", serde_json::to_string_pretty(&report)?);
@@ -67,7 +68,16 @@ pub(crate) fn run(args: Args) -> Outcome {
     Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn table(findings: &[Finding]) {
+/// Checks a configuration without the network, as `edgetrust check` does.
+///
+/// # Errors
+/// Fails if it cannot be read, or is refused.
+pub(super) fn offline(file: &Path) -> Result<Findings, ConfigFileError> {
+    with_config(file, |config| check(config, false, false))
+}
+
+/// Prints findings, each below its subject.
+pub(super) fn table<'a>(findings: impl IntoIterator<Item = &'a Finding>) {
     let mut subject = "";
     for finding in findings {
         if finding.subject != subject {

@@ -15,6 +15,7 @@ mod check_files;
 mod check_issuers;
 mod check_mesh;
 mod check_names;
+mod config_choice;
 mod connect;
 mod demo;
 mod descriptors;
@@ -22,11 +23,15 @@ mod federation;
 mod files;
 mod findings;
 mod generate;
+mod init;
+mod init_answers;
+mod init_questions;
 mod inspect;
 mod key;
 mod log;
 mod probe;
 mod run;
+mod schema;
 mod serve;
 mod service;
 mod status;
@@ -56,6 +61,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write a first configuration, from three questions or from flags
+    Init(init::Args),
     /// Run all tunnels of a configuration file
     Run(run::Args),
     /// Run one server tunnel: accept TLS, authorize clients, forward plaintext to a target
@@ -77,6 +84,8 @@ enum Command {
     /// Make and change a mesh of sites: a root, a CA for each site, who reaches whom, which keys are denied
     #[command(visible_alias = "mesh")]
     Federation(federation::Args),
+    /// Print a JSON Schema of the configuration, for editors
+    Schema(schema::Args),
     /// Run three locations in one process: messages over wss, impostors refused, a certificate rotated live
     Demo(demo::Args),
     /// Print completions for a shell
@@ -104,6 +113,7 @@ pub fn run() -> ExitCode {
     }
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(args),
+        Command::Init(args) => init::run(args),
         Command::Run(args) => run::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Connect(args) => connect::run(args),
@@ -114,6 +124,7 @@ pub fn run() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Acme(args) => acme::run(args),
         Command::Federation(args) => federation::run(args),
+        Command::Schema(args) => schema::run(args),
         Command::Completions(args) => generate::completions(args, Cli::command()),
         Command::Man(args) => generate::man(args, Cli::command()),
     };

@@ -1,7 +1,6 @@
 //! Implements `edgetrust run`: all tunnels of a configuration file.
 
-use std::path::PathBuf;
-
+use super::config_choice::ConfigChoice;
 use super::{Outcome, service};
 use crate::agent::Agents;
 use crate::config_file::with_config_text;
@@ -9,20 +8,20 @@ use crate::gateway::{MeshKeeper, Watched};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Configuration file with `security.tls` and `gateway`; a whole SemStreams file is accepted
-    #[arg(long, short, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigChoice,
     #[command(flatten)]
     service: service::Options,
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
     let keeper = MeshKeeper::default();
+    let file = args.config.file()?;
     service::run(&args.service, keeper.clone(), |watched: &mut Watched, agents: &mut Agents| {
-        watched.note(&args.config);
-        with_config_text(&args.config, |config, digest| {
+        watched.note(&file);
+        with_config_text(&file, |config, digest| {
             let loaded = service::Loaded::of(config, watched, agents, &keeper)?;
-            Ok(loaded.from_file(&args.config, digest))
+            Ok(loaded.from_file(&file, digest))
         })?
     })
 }

@@ -161,7 +161,8 @@ fn all_is_well_between_two_gateways_and_the_service_gets_no_octet() {
     let Output { stdout, status, .. } = edgetrust(&["probe", "--config", &config, "--tunnel", "out"]);
     let table = String::from_utf8(stdout).unwrap();
     assert!(status.success() && table.ends_with("all holds\n"), "{table}");
-    for said in ["tunnel out\n", "our verdict ", "their verdict ", "key's hash   sha256:", "valid until  ", "all holds"]
+    for said in
+        ["tunnel out of ", "our verdict ", "their verdict ", "key's hash   sha256:", "valid until  ", "all holds"]
     {
         assert!(table.contains(said), "{said:?}: {table}");
     }

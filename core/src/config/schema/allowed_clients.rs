@@ -2,7 +2,7 @@
 
 use super::field::{Field, Kind, Object, Objects, Refused, described, push_issuer};
 use crate::config::address::rule_address;
-use crate::config::allowed_clients::Span;
+use crate::config::allowed_clients::{MAX_ISSUERS, Span};
 use crate::config::raw::{Raw, RawClient, RawClients};
 use crate::identity::{RuleName, is_dns_rule, without_root};
 
@@ -32,23 +32,24 @@ const NAME: Refused = "a name";
 const DNS: Refused = "a DNS name";
 const IP: Refused = "an IP address, as certificates have it";
 
-static ALLOWED_CLIENT: Object = Object {
-    open: false,
-    on_key: None,
-    fields: &[
-        text!("cn", "its common name", |raw, text| set(raw, Some(RuleName::CommonName(text)), NAME)?),
-        text!("dns", "or a DNS name", |raw, text| {
+static ALLOWED_CLIENT: Object = members!(
+    false,
+    One(&["cn", "dns", "uri", "ip"]),
+    None,
+    [
+        text!("cn", "its common name", NotEmpty, |raw, text| set(raw, Some(RuleName::CommonName(text)), NAME)?),
+        text!("dns", "or a DNS name", NotEmpty, |raw, text| {
             let name = Some(without_root(text)).filter(|name| is_dns_rule(name));
             set(raw, name.map(RuleName::Dns), DNS)?
         }),
-        text!("uri", "or a URI, as a SPIFFE ID", |raw, text| set(raw, Some(RuleName::Uri(text)), NAME)?),
-        text!("ip", "or an IP address", |raw, text| set(raw, rule_address(text).map(RuleName::Ip), IP)?),
-        Field {
-            key: "issuers",
-            doc: described(
-                "CAs that its certificate must come from: files, or sha256: and the hash of the CA's key; default: any CA below client_ca_files",
-            ),
-            kind: Kind::Narrowing(|raw, text| {
+        text!("uri", "or a URI, as a SPIFFE ID", NotEmpty, |raw, text| set(raw, Some(RuleName::Uri(text)), NAME)?),
+        text!("ip", "or an IP address", NotEmpty, |raw, text| set(raw, rule_address(text).map(RuleName::Ip), IP)?),
+        field!(
+            "issuers",
+            "CAs that its certificate must come from: files, or sha256: and the hash of the CA's key; default: any CA below client_ca_files",
+            Issuer,
+            MAX_ISSUERS,
+            Kind::Narrowing(|raw, text| {
                 let RawClients { items, issuers } = &mut raw.gateway.allowed_clients;
                 push_issuer(issuers, text, ISSUERS_FULL)?;
                 let until = count(&issuers.items);
@@ -57,10 +58,10 @@ static ALLOWED_CLIENT: Object = Object {
                     .into_iter()
                     .for_each(|client| client.issuers = Some(Span { from: client.from, until }));
                 Ok(())
-            }),
-        },
-    ],
-};
+            })
+        ),
+    ]
+);
 
 /// Returns the number of elements so far, of which there are at most 128.
 fn count<T>(list: &[T]) -> u16 {

@@ -19,24 +19,25 @@ pub(super) static DENIED_KEYS: Objects = Objects {
     element: "a text or an object",
 };
 
-static DENIED_KEY: Object = Object {
-    open: false,
-    on_key: None,
-    fields: &[
-        text!("key", "sha256: and the hash of the public key", |raw, text| {
+static DENIED_KEY: Object = members!(
+    false,
+    All(&["key"]),
+    None,
+    [
+        text!("key", "sha256: and the hash of the public key", KeyHash, |raw, text| {
             let key = key(text)?;
             set(raw, |denied| denied.key = Some(key))
         }),
-        text!("reason", "why, for people", |raw, text| {
+        text!("reason", "why, for people", NotEmpty, |raw, text| {
             let reason = not_empty(text, "a reason")?;
             set(raw, |denied| denied.reason = reason)
         }),
-        text!("until", "the last second, as \"2027-01-31T00:00:00Z\"; default: for ever", |raw, text| {
+        text!("until", "the last second, as \"2027-01-31T00:00:00Z\"; default: for ever", Time, |raw, text| {
             let until = Utc::parse(text).ok_or("a time in UTC, as \"2027-01-31T00:00:00Z\"")?;
             set(raw, |denied| denied.until = Some(until.0))
         }),
-    ],
-};
+    ]
+);
 
 fn key(text: &str) -> Result<KeyHash, Refused> {
     KeyHash::parse(text).ok_or(KEY)

@@ -10,21 +10,26 @@ const HOST: &str = "a DNS name or an IP address";
 /// The shortest time between two messages: a device can send at this rate without falling behind.
 const MIN_INTERVAL_MS: u32 = 100;
 
-pub(super) static DEVICE: Object = Object {
-    open: false,
-    on_key: None,
-    fields: &[
-        text!("gateway", "HOST:PORT of the location's server tunnel", |raw, text| raw.device.gateway =
+pub(super) static DEVICE: Object = members!(
+    false,
+    All(&["gateway"]),
+    None,
+    [
+        text!("gateway", "HOST:PORT of the location's server tunnel", Remote, |raw, text| raw.device.gateway =
             not_empty(text, REMOTE)?),
         text!(
             "server_name",
             "the name that the gateway's certificate must be for; default: the host of `gateway`",
+            Host,
             |raw, text| raw.device.server_name = not_empty(without_root(text), HOST)?
         ),
-        text!("websocket", "path of the WebSocket that telemetry goes to", |raw, text| raw.device.websocket =
+        text!("websocket", "path of the WebSocket that telemetry goes to", RequestPath, |raw, text| raw
+            .device
+            .websocket =
             path(text)?),
-        text!("report", "path of an HTTP POST after each connect", |raw, text| raw.device.report = path(text)?),
-        text!("interval", "time between two messages of telemetry, default \"10s\"", |raw, text| {
+        text!("report", "path of an HTTP POST after each connect", RequestPath, |raw, text| raw.device.report =
+            path(text)?),
+        text!("interval", "time between two messages of telemetry, default \"10s\"", PositiveDuration, |raw, text| {
             let interval = duration::milliseconds(text).ok_or(duration::EXPECTED)?;
             raw.device.interval_ms = Some(
                 u32::try_from(interval)
@@ -33,22 +38,29 @@ pub(super) static DEVICE: Object = Object {
                     .ok_or("a duration from \"100ms\" to \"1193h\"")?,
             )
         }),
-        text!("enroll", "HOST:PORT of the gateway's EST server; absent: the credential stays", |raw, text| raw
-            .device
-            .enroll =
-            not_empty(text, REMOTE)?),
+        text!("enroll", "HOST:PORT of the gateway's EST server; absent: the credential stays", Remote, |raw, text| {
+            raw.device.enroll = not_empty(text, REMOTE)?
+        }),
         text!(
             "enroll_name",
             "the name that the EST server's certificate must be for; default: the host of `enroll`",
+            Host,
             |raw, text| raw.device.enroll_name = not_empty(without_root(text), HOST)?
         ),
-        text!("renew_before", "how long before its end the credential is renewed, default \"8h\"", |raw, text| {
-            raw.device.renew_before_s = Some(seconds(text).ok().filter(|s| *s > 0).ok_or(duration::EXPECTED)?)
-        }),
-        text!("ntp", "the host that tells the time; default: the host of `gateway`", |raw, text| raw.device.ntp =
+        text!(
+            "renew_before",
+            "how long before its end the credential is renewed, default \"8h\"",
+            PositiveDuration,
+            |raw, text| {
+                raw.device.renew_before_s = Some(seconds(text).ok().filter(|s| *s > 0).ok_or(duration::EXPECTED)?)
+            }
+        ),
+        text!("ntp", "the host that tells the time; default: the host of `gateway`", Host, |raw, text| raw
+            .device
+            .ntp =
             not_empty(without_root(text), HOST)?),
-    ],
-};
+    ]
+);
 
 /// Checks for an absolute path as in a request line (RFC 9112 section 3.2.1).
 fn path(text: &str) -> Result<Option<&str>, super::field::Refused> {

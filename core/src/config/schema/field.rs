@@ -2,6 +2,8 @@
 
 use crate::config::duration;
 use crate::config::raw::{List, Raw};
+#[cfg(feature = "gateway")]
+use crate::config::shape::{Form, Needs};
 use crate::text::contains;
 use crate::x509::KeyHash;
 
@@ -48,7 +50,14 @@ pub(in crate::config) struct Objects {
 pub(in crate::config) struct Field {
     pub(in crate::config) key: &'static str,
     pub(in crate::config) kind: Kind,
+    #[cfg_attr(not(feature = "gateway"), expect(dead_code, reason = "a device describes no keys"))]
     pub(in crate::config) doc: &'static str,
+    /// The form of a value, of each in a list, or of a text that stands for an object.
+    #[cfg(feature = "gateway")]
+    pub(in crate::config) form: Form,
+    /// The largest length of a list.
+    #[cfg(feature = "gateway")]
+    pub(in crate::config) at_most: usize,
 }
 
 /// Returns a description in builds that show descriptions: the image of a device has none.
@@ -61,6 +70,8 @@ pub(in crate::config) struct Object {
     pub(in crate::config) fields: &'static [Field],
     /// Other keys are ignored: they belong to other programs.
     pub(in crate::config) open: bool,
+    #[cfg(feature = "gateway")]
+    pub(in crate::config) needs: Needs,
     /// Called for each key that is written, where its presence matters.
     pub(in crate::config) on_key: Option<for<'a> fn(&mut Raw<'a>, &'static str)>,
 }
@@ -110,48 +121,94 @@ pub(super) fn seconds(text: &str) -> Result<u32, Refused> {
     u32::try_from(milliseconds / 1_000).map_err(|_| duration::EXPECTED)
 }
 
-/// A key that takes text.
-macro_rules! text {
-    ($key:literal, $doc:literal, |$raw:ident, $text:ident| $set:expr) => {
+/// A key with its form and, for a list, its largest length, which an image of a device does not have.
+macro_rules! field {
+    ($key:literal, $doc:literal, $form:ident $(($($of:expr),+))?, $at_most:expr, $kind:expr) => {
         Field {
             key: $key,
             doc: described($doc),
-            kind: Kind::Text(|$raw, $text| {
+            kind: $kind,
+            #[cfg(feature = "gateway")]
+            form: $crate::config::shape::Form::$form $(($($of),+))?,
+            #[cfg(feature = "gateway")]
+            at_most: $at_most,
+        }
+    };
+}
+
+/// An object.
+macro_rules! members {
+    ($open:literal, $needs:ident $(($of:expr))?, $on_key:expr, [$($fields:tt)*]) => {
+        Object {
+            open: $open,
+            #[cfg(feature = "gateway")]
+            needs: $crate::config::shape::Needs::$needs $(($of))?,
+            on_key: $on_key,
+            fields: &[$($fields)*],
+        }
+    };
+}
+
+/// A key that takes text.
+macro_rules! text {
+    ($key:literal, $doc:literal, $form:ident, |$raw:ident, $text:ident| $set:expr) => {
+        field!(
+            $key,
+            $doc,
+            $form,
+            0,
+            Kind::Text(|$raw, $text| {
                 $set;
                 Ok(())
-            }),
-        }
+            })
+        )
+    };
+}
+
+/// A key that takes one of a few texts, each for a value.
+macro_rules! choice {
+    ($key:literal, $doc:literal, [$($text:literal => $value:expr),+], $expected:literal, |$raw:ident, $chosen:ident| $set:expr) => {
+        field!($key, $doc, OneOf(&[$($text),+]), 0, Kind::Text(|$raw, text| {
+            let $chosen = match text {
+                $($text => $value,)+
+                _ => return Err($expected),
+            };
+            $set;
+            Ok(())
+        }))
     };
 }
 
 /// A key that takes a list of texts.
 macro_rules! texts {
-    ($key:literal, $doc:literal, |$raw:ident| $list:expr, $expected:expr, $full:expr) => {
-        Field { key: $key, doc: described($doc), kind: Kind::Texts(|$raw, text| push($list, text, $expected, $full)) }
+    ($key:literal, $doc:literal, $at_most:expr, |$raw:ident| $list:expr, $expected:expr, $full:expr) => {
+        field!($key, $doc, NotEmpty, $at_most, Kind::Texts(|$raw, text| push($list, text, $expected, $full)))
     };
 }
 
 /// A key that takes a list of names: each without the dot of the root, which names in certificates do not have.
 macro_rules! names {
-    ($key:literal, $doc:literal, |$raw:ident| $list:expr, $kind:ident, $expected:expr, $full:expr) => {
-        Field {
-            key: $key,
-            doc: described($doc),
-            kind: Kind::$kind(|$raw, text| push($list, text.map(without_root), $expected, $full)),
-        }
+    ($key:literal, $doc:literal, $form:ident, $at_most:expr, |$raw:ident| $list:expr, $kind:ident, $expected:expr, $full:expr) => {
+        field!(
+            $key,
+            $doc,
+            $form,
+            $at_most,
+            Kind::$kind(|$raw, text| push($list, text.map(without_root), $expected, $full))
+        )
     };
 }
 
 /// A key that takes true or false.
 macro_rules! flag {
     ($key:literal, $doc:literal, |$raw:ident, $value:ident| $set:expr) => {
-        Field { key: $key, doc: described($doc), kind: Kind::Bool(|$raw, $value| $set) }
+        field!($key, $doc, Any, 0, Kind::Bool(|$raw, $value| $set))
     };
 }
 
 /// A key that takes an object.
 macro_rules! object {
     ($key:literal, $doc:literal, $object:path, |$raw:ident| $enter:expr) => {
-        Field { key: $key, doc: described($doc), kind: Kind::Object(&$object, |$raw| $enter) }
+        field!($key, $doc, Any, 0, Kind::Object(&$object, |$raw| $enter))
     };
 }

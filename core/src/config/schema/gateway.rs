@@ -4,12 +4,14 @@ use super::acme::ACME;
 use super::field::{FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, Objects, Refused, described, not_empty, push};
 use super::tls::TUNNEL_TLS;
 use crate::config::duration;
+use crate::config::model::{MAX_FILES, MAX_NAMES, MAX_TUNNELS};
 use crate::config::raw::{RawTunnel, SideKind};
+use crate::config::shape::{Form, Needs};
 use crate::identity::without_root;
 
 macro_rules! limit {
     ($key:literal, $doc:literal, $limit:ident) => {
-        text!($key, $doc, |raw, text| raw.gateway.limits.$limit =
+        text!($key, $doc, Duration, |raw, text| raw.gateway.limits.$limit =
             duration::milliseconds(text).ok_or(duration::EXPECTED)?)
     };
 }
@@ -22,14 +24,16 @@ fn tcp_time(text: &str) -> Result<u64, Refused> {
     milliseconds.filter(|time| (1_000..=LONGEST_TCP_TIME_MS).contains(time)).ok_or("a duration from 1s to 9h")
 }
 
-pub(super) static GATEWAY: Object = Object {
-    open: false,
-    on_key: None,
-    fields: &[
-        Field { key: "tunnels", doc: "what is forwarded", kind: Kind::Objects(&TUNNELS) },
+pub(super) static GATEWAY: Object = members!(
+    false,
+    Nothing,
+    None,
+    [
+        field!("tunnels", "what is forwarded", Any, MAX_TUNNELS, Kind::Objects(&TUNNELS)),
         texts!(
             "known_intermediates",
             "intermediates that complete chains, PEM; not trusted",
+            MAX_FILES,
             |raw| &mut raw.gateway.known_intermediates,
             FILE,
             LIST_FULL
@@ -38,8 +42,8 @@ pub(super) static GATEWAY: Object = Object {
         object!("mesh", "the mesh of sites: what tunnels with service take from it", MESH, |raw| raw.enter_mesh()),
         object!("admin", "the operator's pages", ADMIN, |_raw| ()),
         object!("limits", "what it may cost", LIMITS, |_raw| ()),
-    ],
-};
+    ]
+);
 
 static TUNNELS: Objects = Objects {
     object: &TUNNEL,
@@ -52,41 +56,54 @@ static TUNNELS: Objects = Objects {
     element: "an object",
 };
 
-static EST: Object = Object {
-    open: false,
-    on_key: None,
-    fields: &[
-        text!("listen", "ADDRESS:PORT", |raw, text| raw.gateway.est.listen = not_empty(text, "ADDRESS:PORT")?),
+static EST: Object = members!(
+    false,
+    All(&["listen", "acme"]),
+    None,
+    [
+        text!("listen", "ADDRESS:PORT", Address, |raw, text| raw.gateway.est.listen = not_empty(text, "ADDRESS:PORT")?),
         object!("tls", "instead of security.tls; client certificates are required", TUNNEL_TLS, |raw| raw
             .enter(SideKind::Est)),
-        object!("acme", "where certificates are ordered, for each device's own names: without domains", ACME, |raw| {
-            raw.enter_est_acme()
-        }),
+        object!(
+            "acme",
+            "where certificates are ordered, for each device's own names: without domains",
+            EST_ACME,
+            |raw| { raw.enter_est_acme() }
+        ),
         flag!(
             "chain_in_answer",
             "the answer to a renewal holds the intermediates too, for firmware that does not ask for cacerts; default false, goes with the next version",
             |raw, value| raw.gateway.est.chain_in_answer = value
         ),
         object!("limits", "what it may cost, instead of gateway.limits", TUNNEL_LIMITS, |raw| raw.enter_limits(true)),
-    ],
-};
+    ]
+);
 
-static MESH: Object = Object {
-    open: false,
-    on_key: None,
-    fields: &[
-        text!("file", "the mesh file, as edgetrust federation writes it", |raw, text| raw.gateway.mesh.file =
+/// An `acme` whose presence says that it is enabled.
+static EST_ACME: Object = Object { needs: Needs::Nothing, ..ACME };
+
+static MESH: Object = members!(
+    false,
+    All(&["file", "site"]),
+    None,
+    [
+        text!("file", "the mesh file, as edgetrust federation writes it", NotEmpty, |raw, text| raw
+            .gateway
+            .mesh
+            .file =
             not_empty(text, FILE)?),
-        text!("site", "the site of this gateway", |raw, text| raw.gateway.mesh.site =
+        text!("site", "the site of this gateway", NotEmpty, |raw, text| raw.gateway.mesh.site =
             not_empty(text, "the name of a site")?),
         text!(
             "storage_path",
             "the folder that keeps the mesh in force, where the mesh file has to be signed; goes with ca_bundle",
+            NotEmpty,
             |raw, text| raw.gateway.mesh.storage_path = not_empty(text, "a folder")?
         ),
         text!(
             "ca_bundle",
             "the roots that the first signed mesh file must come from; afterwards they are those of the mesh in force",
+            NotEmpty,
             |raw, text| raw.gateway.mesh.ca_bundle = not_empty(text, FILE)?
         ),
         flag!(
@@ -94,15 +111,16 @@ static MESH: Object = Object {
             "gateways of a signed mesh bring each other the newest one, at the addresses of their tunnels; default true",
             |raw, value| raw.gateway.mesh.control = Some(value)
         ),
-    ],
-};
+    ]
+);
 
-static ADMIN: Object = Object {
-    open: false,
-    on_key: None,
-    fields: &[text!("listen", "where they are served", |raw, text| raw.gateway.admin_listen =
-        not_empty(text, "ADDRESS:PORT")?)],
-};
+static ADMIN: Object = members!(
+    false,
+    Nothing,
+    None,
+    [text!("listen", "where they are served", Address, |raw, text| raw.gateway.admin_listen =
+        not_empty(text, "ADDRESS:PORT")?)]
+);
 
 /// A limit that is a number.
 macro_rules! number {
@@ -110,6 +128,8 @@ macro_rules! number {
         Field {
             key: $key,
             doc: $doc,
+            form: Form::Range($from, u32::MAX),
+            at_most: 0,
             kind: Kind::Number(|$raw, number| {
                 *$limit = number.into();
                 if ($from..=u32::MAX).contains(&number) { Ok(()) } else { Err("a number from 1") }
@@ -118,10 +138,11 @@ macro_rules! number {
     };
 }
 
-static LIMITS: Object = Object {
-    open: false,
-    on_key: None,
-    fields: &[
+static LIMITS: Object = members!(
+    false,
+    Nothing,
+    None,
+    [
         number!("connections", "connections at a time, of all tunnels, default 10000", 1, |raw| &mut raw
             .gateway
             .limits
@@ -144,16 +165,18 @@ static LIMITS: Object = Object {
             0,
             |raw| &mut raw.gateway.limits.handshakes_per_second
         ),
-        text!("handshake_timeout", "from accept to the reached target, default \"10s\"", |raw, text| raw
-            .gateway
-            .limits
-            .handshake_timeout_ms =
-            duration::milliseconds(text)
+        text!(
+            "handshake_timeout",
+            "from accept to the reached target, default \"10s\"",
+            PositiveDuration,
+            |raw, text| raw.gateway.limits.handshake_timeout_ms = duration::milliseconds(text)
                 .filter(|milliseconds| *milliseconds > 0)
-                .ok_or("a duration above zero, as \"10s\"")?),
+                .ok_or("a duration above zero, as \"10s\"")?
+        ),
         text!(
             "idle_timeout",
             "how long a connection may be silent (once to twice that), \"0s\": for ever; default: for ever, \"10m\" where no peer is authenticated",
+            Duration,
             |raw, text| raw.gateway.limits.idle_timeout_ms =
                 Some(duration::milliseconds(text).ok_or(duration::EXPECTED)?)
         ),
@@ -181,15 +204,19 @@ static LIMITS: Object = Object {
         text!(
             "keepalive_time",
             "after how much silence TCP asks whether the other end is there, default \"60s\"; \"0s\": never",
+            Duration,
             |raw, text| raw.gateway.limits.keepalive_time_ms = if text == "0s" { 0 } else { tcp_time(text)? }
         ),
-        text!("keepalive_interval", "how long after that it asks again, default \"15s\"", |raw, text| raw
-            .gateway
-            .limits
-            .keepalive_interval_ms =
-            tcp_time(text)?),
+        text!(
+            "keepalive_interval",
+            "how long after that it asks again, default \"15s\"",
+            PositiveDuration,
+            |raw, text| raw.gateway.limits.keepalive_interval_ms = tcp_time(text)?
+        ),
         Field {
             key: "keepalive_probes",
+            form: Form::Range(1, 127),
+            at_most: 0,
             doc: described("how often it asks before the other end is gone, where user_timeout is \"0s\"; default 4"),
             kind: Kind::Number(|raw, number| {
                 raw.gateway.limits.keepalive_probes = number;
@@ -199,18 +226,20 @@ static LIMITS: Object = Object {
         text!(
             "user_timeout",
             "how long TCP waits for an answer to what it sent, or for a reader that takes nothing, default \"5m\"; \"0s\": as the system does",
+            Duration,
             |raw, text| raw.gateway.limits.user_timeout_ms = duration::milliseconds(text)
                 .filter(|milliseconds| *milliseconds <= LONGEST_TCP_TIME_MS)
                 .ok_or("a duration up to 9h")?
         ),
-    ],
-};
+    ]
+);
 
 /// The limits of a tunnel or of the EST server.
-static TUNNEL_LIMITS: Object = Object {
-    open: false,
-    on_key: None,
-    fields: &[
+static TUNNEL_LIMITS: Object = members!(
+    false,
+    Nothing,
+    None,
+    [
         number!("connections", "its connections at a time", 1, |raw| &mut raw.limits().connections),
         number!("handshakes", "its TLS connections at a time whose handshake is not done", 1, |raw| &mut raw
             .limits()
@@ -227,41 +256,48 @@ static TUNNEL_LIMITS: Object = Object {
             0,
             |raw| &mut raw.limits().handshakes_per_second
         ),
-        text!("idle_timeout", "how long a connection may be silent; \"0s\": for ever", |raw, text| raw
+        text!("idle_timeout", "how long a connection may be silent; \"0s\": for ever", Duration, |raw, text| raw
             .limits()
             .idle_timeout_ms =
             Some(duration::milliseconds(text).ok_or(duration::EXPECTED)?)),
-    ],
-};
+    ]
+);
 
-static TUNNEL: Object = Object {
-    open: false,
-    on_key: None,
-    fields: &[
-        text!("name", "its name in logs and metrics", |raw, text| raw.tunnel().name = not_empty(text, "a name")?),
-        text!("mode", "\"server\": accepts TLS; \"client\": originates TLS", |raw, text| raw.tunnel().is_server =
-            Some(match text {
-                "server" => true,
-                "client" => false,
-                _ => return Err("\"server\" or \"client\""),
-            })),
-        text!("listen", "ADDRESS:PORT", |raw, text| raw.tunnel().listen = not_empty(text, "ADDRESS:PORT")?),
-        text!("target", "ADDRESS:PORT, HOST:PORT or unix:PATH", |raw, text| raw.tunnel().target =
+static TUNNEL: Object = members!(
+    false,
+    All(&["name", "mode", "listen"]),
+    None,
+    [
+        text!("name", "its name in logs and metrics", NotEmpty, |raw, text| raw.tunnel().name =
+            not_empty(text, "a name")?),
+        choice!(
+            "mode",
+            "\"server\": accepts TLS; \"client\": originates TLS",
+            ["server" => true, "client" => false],
+            "\"server\" or \"client\"",
+            |raw, chosen| raw.tunnel().is_server = Some(chosen)
+        ),
+        text!("listen", "ADDRESS:PORT; or unix:PATH, client tunnel", Listen, |raw, text| raw.tunnel().listen =
+            not_empty(text, "ADDRESS:PORT")?),
+        text!("target", "ADDRESS:PORT, HOST:PORT or unix:PATH", Endpoint, |raw, text| raw.tunnel().target =
             not_empty(text, "ADDRESS:PORT, HOST:PORT or unix:PATH")?),
         text!(
             "service",
             "a service of gateway.mesh: who is let in, or where this leads, follows from the mesh",
+            NotEmpty,
             |raw, text| { raw.tunnel().service = not_empty(text, "the name of a service")? }
         ),
-        text!("to", "client tunnel with service: the site that it leads to", |raw, text| raw.tunnel().to =
+        text!("to", "client tunnel with service: the site that it leads to", NotEmpty, |raw, text| raw.tunnel().to =
             not_empty(text, "the name of a site")?),
-        text!("server_name", "the name that the server's certificate must be for", |raw, text| raw
+        text!("server_name", "the name that the server's certificate must be for", Host, |raw, text| raw
             .tunnel()
             .server_name =
             not_empty(without_root(text), "a name")?),
         names!(
             "sni",
             "server names that choose this tunnel among those that share a port",
+            DnsName,
+            MAX_NAMES,
             |raw| &mut raw.tunnel().sni,
             Texts,
             "a name",
@@ -280,5 +316,5 @@ static TUNNEL: Object = Object {
             value),
         object!("tls", "instead of security.tls", TUNNEL_TLS, |raw| raw.enter(SideKind::Tunnel)),
         object!("limits", "what it may cost, instead of gateway.limits", TUNNEL_LIMITS, |raw| raw.enter_limits(false)),
-    ],
-};
+    ]
+);

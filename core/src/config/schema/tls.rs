@@ -14,34 +14,35 @@ macro_rules! enabled {
 }
 macro_rules! mode {
     () => {
-        text!("mode", "\"manual\" or \"acme\"", |raw, text| raw.side().acme_mode = Some(match text {
-            "manual" => false,
-            "acme" => true,
-            _ => return Err("\"manual\" or \"acme\""),
-        }))
+        choice!(
+            "mode",
+            "\"manual\" or \"acme\"",
+            ["manual" => false, "acme" => true],
+            "\"manual\" or \"acme\"",
+            |raw, chosen| raw.side().acme_mode = Some(chosen)
+        )
     };
 }
 macro_rules! cert_file {
     () => {
-        text!("cert_file", "certificate chain, PEM, leaf first", |raw, text| raw.side().cert_file =
+        text!("cert_file", "certificate chain, PEM, leaf first", NotEmpty, |raw, text| raw.side().cert_file =
             not_empty(text, FILE)?)
     };
 }
 macro_rules! key_file {
     () => {
-        text!("key_file", "private key, PEM", |raw, text| raw.side().key_file = not_empty(text, FILE)?)
+        text!("key_file", "private key, PEM", NotEmpty, |raw, text| raw.side().key_file = not_empty(text, FILE)?)
     };
 }
 macro_rules! min_version {
     () => {
-        text!("min_version", "lowest version of TLS, \"1.2\" (default) or \"1.3\"", |raw, text| raw
-            .side()
-            .min_version =
-            Some(match text {
-                "1.2" => MinVersion::Tls12,
-                "1.3" => MinVersion::Tls13,
-                _ => return Err("\"1.2\" or \"1.3\""),
-            }))
+        choice!(
+            "min_version",
+            "lowest version of TLS, \"1.2\" (default) or \"1.3\"",
+            ["1.2" => MinVersion::Tls12, "1.3" => MinVersion::Tls13],
+            "\"1.2\" or \"1.3\"",
+            |raw, chosen| raw.side().min_version = Some(chosen)
+        )
     };
 }
 macro_rules! acme {
@@ -51,7 +52,14 @@ macro_rules! acme {
 }
 macro_rules! ca_files {
     () => {
-        texts!("ca_files", "CAs of servers, PEM", |raw| &mut raw.side().ca_files, FILE, LIST_FULL)
+        texts!(
+            "ca_files",
+            "CAs of servers, PEM",
+            crate::config::MAX_FILES,
+            |raw| &mut raw.side().ca_files,
+            FILE,
+            LIST_FULL
+        )
     };
 }
 #[cfg(feature = "gateway")]
@@ -60,6 +68,7 @@ macro_rules! pinned_certificates {
         texts!(
             "pinned_certificates",
             "certificates of servers themselves, PEM: each is a pin, whatever it says of itself",
+            crate::config::MAX_FILES,
             |raw| &mut raw.side().pinned_certificates,
             FILE,
             LIST_FULL
@@ -68,13 +77,13 @@ macro_rules! pinned_certificates {
 }
 macro_rules! server_issuers {
     () => {
-        Field {
-            key: "server_issuers",
-            doc: described(
-                "CAs that a server's own certificate must come from: files, or sha256: and the hash of the CA's key; default: any CA below ca_files",
-            ),
-            kind: Kind::Narrowing(|raw, text| push_issuer(&mut raw.side().server_issuers, text, LIST_FULL)),
-        }
+        field!(
+            "server_issuers",
+            "CAs that a server's own certificate must come from: files, or sha256: and the hash of the CA's key; default: any CA below ca_files",
+            Issuer,
+            crate::config::MAX_FILES,
+            Kind::Narrowing(|raw, text| push_issuer(&mut raw.side().server_issuers, text, LIST_FULL))
+        )
     };
 }
 macro_rules! insecure_skip_verify {
@@ -90,10 +99,11 @@ macro_rules! use_system_roots {
     };
 }
 
-pub(super) static SERVER: Object = Object {
-    open: false,
-    on_key: Some(|raw, key| note(&mut raw.side().other, key)),
-    fields: &[
+pub(super) static SERVER: Object = members!(
+    false,
+    Nothing,
+    Some(|raw, key| note(&mut raw.side().other, key)),
+    [
         enabled!(),
         mode!(),
         cert_file!(),
@@ -101,13 +111,14 @@ pub(super) static SERVER: Object = Object {
         min_version!(),
         acme!(),
         object!("mtls", "client certificates", SERVER_MTLS, |raw| raw.enter_mtls()),
-    ],
-};
+    ]
+);
 
-pub(super) static CLIENT: Object = Object {
-    open: false,
-    on_key: None,
-    fields: &[
+pub(super) static CLIENT: Object = members!(
+    false,
+    Nothing,
+    None,
+    [
         ca_files!(),
         #[cfg(feature = "gateway")]
         pinned_certificates!(),
@@ -118,15 +129,16 @@ pub(super) static CLIENT: Object = Object {
         mode!(),
         acme!(),
         object!("mtls", "the client's own certificate", CLIENT_MTLS, |raw| raw.enter_mtls()),
-    ],
-};
+    ]
+);
 
 /// A tunnel's own `tls`: the keys of both sides, of which `validate` refuses those of the wrong side.
 #[cfg(feature = "gateway")]
-pub(super) static TUNNEL_TLS: Object = Object {
-    open: false,
-    on_key: Some(|raw, key| note(&mut raw.side().other, key)),
-    fields: &[
+pub(super) static TUNNEL_TLS: Object = members!(
+    false,
+    Nothing,
+    Some(|raw, key| note(&mut raw.side().other, key)),
+    [
         enabled!(),
         mode!(),
         cert_file!(),
@@ -139,8 +151,8 @@ pub(super) static TUNNEL_TLS: Object = Object {
         use_system_roots!(),
         insecure_skip_verify!(),
         object!("mtls", "client certificates, or the client's own", TUNNEL_MTLS, |raw| raw.enter_mtls()),
-    ],
-};
+    ]
+);
 
 macro_rules! mtls_enabled {
     () => {
@@ -149,7 +161,14 @@ macro_rules! mtls_enabled {
 }
 macro_rules! client_ca_files {
     () => {
-        texts!("client_ca_files", "CAs of clients, PEM", |raw| &mut raw.side().mtls.client_ca_files, FILE, LIST_FULL)
+        texts!(
+            "client_ca_files",
+            "CAs of clients, PEM",
+            crate::config::MAX_FILES,
+            |raw| &mut raw.side().mtls.client_ca_files,
+            FILE,
+            LIST_FULL
+        )
     };
 }
 #[cfg(feature = "gateway")]
@@ -158,6 +177,7 @@ macro_rules! pinned_client_certificates {
         texts!(
             "pinned_certificates",
             "certificates of clients themselves, PEM: each is a pin, whatever it says of itself",
+            crate::config::MAX_FILES,
             |raw| &mut raw.side().mtls.pinned_certificates,
             FILE,
             LIST_FULL
@@ -175,11 +195,13 @@ macro_rules! require_client_cert {
 }
 macro_rules! allowed {
     ($key:literal, $doc:literal, $list:ident) => {
-        Field {
-            key: $key,
-            doc: described($doc),
-            kind: Kind::Rules(|raw, text| push(&mut raw.side().mtls.$list, text, "a name", NAMES_FULL)),
-        }
+        field!(
+            $key,
+            $doc,
+            NotEmpty,
+            crate::config::MAX_NAMES,
+            Kind::Rules(|raw, text| push(&mut raw.side().mtls.$list, text, "a name", NAMES_FULL))
+        )
     };
 }
 macro_rules! allowed_dns {
@@ -187,6 +209,8 @@ macro_rules! allowed_dns {
         names!(
             "allowed_client_dns",
             "DNS names that are let in",
+            NotEmpty,
+            crate::config::MAX_NAMES,
             |raw| &mut raw.side().mtls.allowed_dns,
             Rules,
             "a DNS name",
@@ -197,22 +221,28 @@ macro_rules! allowed_dns {
 #[cfg(feature = "gateway")]
 macro_rules! allowed_clients {
     () => {
-        Field {
-            key: "allowed_clients",
-            doc: described("clients that are let in: each a name, and the CAs that it must come from"),
-            kind: Kind::Objects(&ALLOWED_CLIENTS),
-        }
+        field!(
+            "allowed_clients",
+            "clients that are let in: each a name, and the CAs that it must come from",
+            Any,
+            crate::config::MAX_CLIENT_RULES,
+            Kind::Objects(&ALLOWED_CLIENTS)
+        )
     };
 }
 macro_rules! mtls_cert_file {
     () => {
-        text!("cert_file", "certificate chain to show, PEM, leaf first", |raw, text| raw.side().mtls.cert_file =
+        text!("cert_file", "certificate chain to show, PEM, leaf first", NotEmpty, |raw, text| raw
+            .side()
+            .mtls
+            .cert_file =
             not_empty(text, FILE)?)
     };
 }
 macro_rules! mtls_key_file {
     () => {
-        text!("key_file", "its private key, PEM", |raw, text| raw.side().mtls.key_file = not_empty(text, FILE)?)
+        text!("key_file", "its private key, PEM", NotEmpty, |raw, text| raw.side().mtls.key_file =
+            not_empty(text, FILE)?)
     };
 }
 macro_rules! mtls_acme {
@@ -221,10 +251,11 @@ macro_rules! mtls_acme {
     };
 }
 
-static SERVER_MTLS: Object = Object {
-    open: false,
-    on_key: Some(|raw, key| note(&mut raw.side().mtls.other, key)),
-    fields: &[
+static SERVER_MTLS: Object = members!(
+    false,
+    Enabled,
+    Some(|raw, key| note(&mut raw.side().mtls.other, key)),
+    [
         mtls_enabled!(),
         client_ca_files!(),
         #[cfg(feature = "gateway")]
@@ -236,20 +267,22 @@ static SERVER_MTLS: Object = Object {
         allowed!("allowed_client_ips", "IP addresses of certificates that are let in", allowed_ips),
         #[cfg(feature = "gateway")]
         allowed_clients!(),
-    ],
-};
+    ]
+);
 
-static CLIENT_MTLS: Object = Object {
-    open: false,
-    on_key: Some(|raw, key| note(&mut raw.side().mtls.other, key)),
-    fields: &[mtls_enabled!(), mtls_cert_file!(), mtls_key_file!(), mtls_acme!()],
-};
+static CLIENT_MTLS: Object = members!(
+    false,
+    Enabled,
+    Some(|raw, key| note(&mut raw.side().mtls.other, key)),
+    [mtls_enabled!(), mtls_cert_file!(), mtls_key_file!(), mtls_acme!()]
+);
 
 #[cfg(feature = "gateway")]
-static TUNNEL_MTLS: Object = Object {
-    open: false,
-    on_key: Some(|raw, key| note(&mut raw.side().mtls.other, key)),
-    fields: &[
+static TUNNEL_MTLS: Object = members!(
+    false,
+    Nothing,
+    Some(|raw, key| note(&mut raw.side().mtls.other, key)),
+    [
         mtls_enabled!(),
         client_ca_files!(),
         pinned_client_certificates!(),
@@ -262,5 +295,5 @@ static TUNNEL_MTLS: Object = Object {
         mtls_cert_file!(),
         mtls_key_file!(),
         mtls_acme!(),
-    ],
-};
+    ]
+);

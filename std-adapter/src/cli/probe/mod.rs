@@ -10,19 +10,18 @@ mod reasons;
 mod report;
 pub(super) mod stored;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use super::config_choice::ConfigChoice;
 use super::{Outcome, arguments};
 use crate::config_file::with_config;
 use report::Report;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Configuration file with `security.tls` and `gateway`; a whole SemStreams file is accepted
-    #[arg(long, short, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigChoice,
     /// Client tunnel to try
     #[arg(long, value_name = "NAME")]
     tunnel: String,
@@ -40,9 +39,9 @@ fn patience(text: &str) -> Result<Duration, &'static str> {
 
 pub(crate) fn run(args: Args) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut report = Report::new(args.config.display().to_string(), &args.tunnel);
-    let planned =
-        with_config(&args.config, |config| planned::plan(config, &args.config, &args.tunnel, &runtime, &mut report))??;
+    let file = args.config.file()?;
+    let mut report = Report::new(file.display().to_string(), &args.tunnel);
+    let planned = with_config(&file, |config| planned::plan(config, &file, &args.tunnel, &runtime, &mut report))??;
     if let Some(planned) = planned {
         runtime.block_on(attempt::attempt(&planned, args.timeout, &mut report));
     }

@@ -135,7 +135,7 @@ impl Report {
     }
 
     pub(super) fn print(&self) {
-        outln!("tunnel {}", self.tunnel.escape_debug());
+        outln!("tunnel {} of {}", self.tunnel.escape_debug(), self.config);
         for Step { step, level, what, advice } in &self.steps {
             let level = match level {
                 Level::Ok => "ok",

@@ -7,13 +7,13 @@ mod sections;
 mod table;
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use tokio::runtime::Builder;
 
+use super::config_choice::ConfigChoice;
 use super::{Failure, Outcome, arguments, output};
 use crate::config_file::with_config;
 use crate::gateway::Address;
@@ -44,11 +44,10 @@ pub(crate) struct Args {
     /// Parts to show in full; by default all, each cut to what matters
     #[arg(value_name = "SECTION", value_enum)]
     sections: Vec<Section>,
-    /// Configuration file, whose `gateway.admin.listen` is asked
-    #[arg(long, short, value_name = "FILE", conflicts_with = "admin", required_unless_present = "admin")]
-    config: Option<PathBuf>,
-    /// Address of the gateway's pages, such as 127.0.0.1:9090
-    #[arg(long, value_name = "ADDR", value_parser = arguments::endpoint)]
+    #[command(flatten)]
+    config: ConfigChoice,
+    /// Address of the gateway's pages, such as 127.0.0.1:9090; by default `gateway.admin.listen` of the configuration
+    #[arg(long, value_name = "ADDR", conflicts_with = "config", value_parser = arguments::endpoint)]
     admin: Option<String>,
     /// Ask again and again, and show the traffic in between
     #[arg(long, conflicts_with = "json")]
@@ -93,10 +92,11 @@ fn parsed(text: &str) -> Result<Report, Failure> {
 impl Args {
     /// Returns the address of the pages.
     fn address(&self) -> Result<Address, Failure> {
-        let Some(file) = &self.config else {
-            return Ok(self.admin.as_deref().unwrap_or_default().parse()?);
-        };
-        let listen = with_config(file, |config| config.gateway.admin_listen)?;
+        if let Some(admin) = &self.admin {
+            return Ok(admin.parse()?);
+        }
+        let file = self.config.file()?;
+        let listen = with_config(&file, |config| config.gateway.admin_listen)?;
         let listen = listen.ok_or_else(|| {
             format!("{}: gateway.admin.listen: found none, expected the address of the pages", file.display())
         })?;
