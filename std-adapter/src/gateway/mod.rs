@@ -7,6 +7,7 @@ mod continuation;
 mod control;
 mod denial;
 mod door;
+mod handshakes;
 mod issuers;
 mod leaving;
 mod limits;
@@ -33,6 +34,7 @@ mod socket;
 mod splice;
 mod state;
 mod status;
+mod tallies;
 mod target;
 mod tunnel;
 mod verdict;
@@ -67,7 +69,8 @@ pub(crate) use served_mesh::ServedMesh;
 pub(crate) use shared_trust::{SharedTrust, ca_files_of, certificates};
 pub(crate) use shares::Shares;
 pub(crate) use socket::Socket;
-pub use status::{Counters, MeshStatus, RefusalReason, Status, TunnelStatus};
+pub use status::{Counters, MeshStatus, RefusalReason, Side, Status, TunnelStatus};
+pub(crate) use tallies::Tally;
 pub(crate) use target::{addresses, connect};
 pub use tunnel::{GatewayError, Tunnel, TunnelKind};
 pub use watched::Watched;
@@ -283,6 +286,7 @@ impl Gateway {
             address: running.address.clone(),
             target: route.target.clone(),
             certificates: route.certificates.clone(),
+            side: route.side(),
             insecure: route.insecure,
             counters: route.counters.clone(),
         };

@@ -21,6 +21,7 @@ use super::limits::Limits;
 use super::socket::Socket;
 use super::splice::{Splice, SpliceError, Turn};
 use super::state::ListenerState;
+use super::tallies::Tallied;
 use super::tunnel::{Route, successor};
 use super::verdict::{Evidence, Judged, Verdict, Withdrawn};
 use crate::clock;
@@ -104,23 +105,29 @@ pub(super) struct Carried {
 /// Counts a session as open from the target's acceptance until the session ends in any way, by a drain too.
 pub(super) struct Counted {
     route: Arc<Route>,
-    admission: Admission,
-    open: bool,
+    open: Option<(Tallied, Instant)>,
 }
 
 impl Counted {
-    fn open(&mut self) {
-        if !self.open {
-            self.open = true;
-            self.route.counters.open(self.admission.peer().and_then(|peer| peer.rule()));
+    fn open(&mut self, admission: &Admission) {
+        if self.open.is_none() {
+            let tallied = self.route.counters.open(admission.peer().map(|peer| &**peer));
+            self.open = Some((tallied, Instant::now()));
+        }
+    }
+
+    /// Counts the session where its peer belongs now.
+    fn follow(&mut self, admission: &Admission) {
+        if let Some((tallied, _)) = &mut self.open {
+            tallied.follow(admission.peer().map(|peer| &**peer), self.route.counters.every_tally());
         }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        if self.open {
-            self.route.counters.close();
+        if let Some((_, since)) = &self.open {
+            self.route.counters.close(since.elapsed());
         }
     }
 }
@@ -131,7 +138,7 @@ pub(super) async fn carry(
     sessions: Option<&OpenSessions>,
 ) -> Carried {
     let Opened { route, admission, streams, dialled } = opened;
-    let counted = Counted { route: route.clone(), admission: admission.clone(), open: false };
+    let counted = Counted { route: route.clone(), open: None };
     let registered =
         sessions.and_then(|sessions| register(sessions, &route.name, &admission, &streams, dialled.as_deref()));
     let server = dialled.map(|dialled| dialled.server_name);
@@ -182,14 +189,14 @@ impl Session {
         let (mut client, mut target) = (OpenSide::new(client), OpenSide::new(target));
         let mut splice = Splice::new(C::PROVES_ITS_END, T::PROVES_ITS_END);
         if target.has_verdict() {
-            self.counted.open();
+            self.counted.open(&self.admission);
         }
         let end = match self.go_on(&mut client, &mut target, &mut splice, judged).await {
-            End::Failed(SpliceError::Target(error)) if !self.counted.open => End::Refused(error),
+            End::Failed(SpliceError::Target(error)) if self.counted.open.is_none() => End::Refused(error),
             end => end,
         };
         if !matches!(end, End::Refused(_)) {
-            self.counted.open();
+            self.counted.open(&self.admission);
         }
         let (to_client, to_target) = manners(&end, &splice, judged);
         client.settle(to_client);
@@ -233,7 +240,7 @@ impl Session {
                     None => std::future::pending().await,
                 }
             };
-            let (counters, counted) = (&self.route.counters, &mut self.counted);
+            let (counters, counted, admission) = (&self.route.counters, &mut self.counted, &self.admission);
             tokio::select! {
                 // Bytes come last: tokio gives a task a budget, and a peer with a steady flow must not use up the
                 // budget before the rules are checked.
@@ -266,8 +273,8 @@ impl Session {
                 }
                 turn = poll_fn(|cx| {
                     let turn = splice.poll(cx, &mut **client, &mut **target, counters);
-                    if !counted.open && (splice.bytes().1 > 0 || target.has_verdict()) {
-                        counted.open();
+                    if counted.open.is_none() && (splice.bytes().1 > 0 || target.has_verdict()) {
+                        counted.open(admission);
                     }
                     turn
                 }) => match turn {
@@ -294,10 +301,10 @@ impl Session {
                 Ok(Verdict::Admitted(admission)) => {
                     withdrawn = None;
                     // Where the same certificates have another path now, no key of the path before has made them valid.
-                    self.admission = admission;
+                    self.go_on_as(admission);
                 }
                 Ok(Verdict::Expired(refusal, admission)) => {
-                    self.admission = admission;
+                    self.go_on_as(admission);
                     let since = withdrawn.map_or_else(Instant::now, |(_, since)| since);
                     if since.elapsed() >= state.limits.expired_grace {
                         return End::Over(refusal);
@@ -327,6 +334,12 @@ fn manners(end: &End, splice: &Splice, judged: Judged) -> (Manner, Manner) {
 }
 
 impl Session {
+    /// Goes on under another admission of the same peer.
+    fn go_on_as(&mut self, admission: Admission) {
+        self.admission = admission;
+        self.counted.follow(&self.admission);
+    }
+
     /// Returns how long the session may carry nothing, by the current configuration.
     fn idle_timeout<C: SessionStream>(&self, client: &C) -> Option<Duration> {
         let state = self.state.borrow();
@@ -391,7 +404,7 @@ impl Session {
         }
         self.held.replace(chain.clone(), before)?;
         self.route.counters.go_on();
-        self.admission = admission;
+        self.go_on_as(admission);
         Ok(until)
     }
 }

@@ -1,5 +1,6 @@
 //! Serves metrics and status pages to an operator's tools.
 
+mod exposition;
 mod log;
 mod metrics;
 mod pages;
