@@ -35,6 +35,7 @@ mod limits;
 mod log;
 mod mesh;
 mod mesh_signed;
+mod metrics;
 mod pages;
 mod peers;
 mod pinned_certificates;

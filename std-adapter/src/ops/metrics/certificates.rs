@@ -137,6 +137,8 @@ fn endings(status: &Status, credentials: &Credentials, devices: &est::Status) ->
             used_by: "mesh",
             mesh: mesh.name.clone(),
             site: mesh.site.clone(),
+            // It has no begin of its own.
+            not_before: mesh.taken.filter(|_| mesh.not_after.is_some()),
             not_after: mesh.not_after,
             ..Ending::default()
         });
