@@ -5,7 +5,8 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
-use super::metrics::{Series, dashboard, document, promtool, recorded, samples};
+use super::metrics::{Series, dashboard, document, pages_of_gateways, promtool, recorded, samples};
+use super::peers::edgetrust;
 
 /// Returns the names of all alerts.
 fn alerts() -> Vec<String> {
@@ -34,6 +35,40 @@ fn each_alert_has_a_runbook() {
     assert_eq!(runbooks.len(), alerts().len(), "each runbook is of an alert: {runbooks:?}");
 }
 
+/// The commands of the runbooks are there, with their flags, and `/status` has what they look for.
+#[test]
+fn runbooks_name_what_is_there() {
+    let operations = document("OPERATIONS.md");
+    let runbooks = operations.split("## Runbooks of alerts\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let text = runbooks.replace('\n', " ");
+    let commands = text.split('`').skip(1).step_by(2).filter_map(|code| code.strip_prefix("edgetrust "));
+    let commands: BTreeSet<_> = commands.collect();
+    assert!(commands.len() >= 6, "{commands:?}");
+    for command in commands {
+        let words: Vec<_> = command.split_whitespace().collect();
+        let subcommand = words.iter().take_while(|word| !word.starts_with("--")).chain([&"--help"]).copied();
+        let help = edgetrust(&subcommand.collect::<Vec<_>>());
+        assert_eq!(help.status.code(), Some(0), "edgetrust {command}");
+        let help = String::from_utf8_lossy(&help.stdout).into_owned();
+        for flag in words.into_iter().filter(|word| word.starts_with("--")) {
+            assert!(help.contains(flag), "edgetrust {command}: {flag} is not there");
+        }
+    }
+    let status = &pages_of_gateways().status;
+    for place in [
+        "/credentials/0/last_error",
+        "/est/last_error",
+        "/est/refusals",
+        "/refusals",
+        "/mesh/file_refused",
+        "/reloads/last_refusal",
+    ] {
+        assert!(status.pointer(place).is_some(), "{place} is not in {status:#}");
+        let name = place.rsplit('/').next().unwrap();
+        assert!(text.contains(&format!("`{name}`")), "{name} is in no runbook");
+    }
+}
+
 const DAY: u64 = 86_400;
 /// The roles of certificates that renew themselves.
 const OWN: [&str; 4] = ["server", "client", "est", "acme"];
@@ -56,10 +91,11 @@ struct Lives {
 
 /// Certificates of a day, renewed after sixteen hours at the latest.
 const DAYS: Lives =
-    Lives { scrape: 60, length: 3 * DAY, lifetime: DAY, backdated: 60, renewed: 57_600, until: u64::MAX };
-/// Certificates of five minutes, renewed after two thirds, and once later: an attempt has failed.
+    Lives { scrape: 60, length: 40 * 3600, lifetime: DAY, backdated: 60, renewed: 57_600, until: u64::MAX };
+/// Certificates of five minutes, renewed after two thirds and forty seconds: an attempt has failed, and the scrape before
+/// still saw the one before.
 const MINUTES: Lives =
-    Lives { scrape: 15, length: 3 * 3600, lifetime: 300, backdated: 60, renewed: 210, until: u64::MAX };
+    Lives { scrape: 15, length: 3 * 3600, lifetime: 300, backdated: 60, renewed: 240, until: u64::MAX };
 
 impl Lives {
     fn steps(self) -> u64 {
@@ -144,7 +180,7 @@ fn no_longer(at: u64) -> u64 {
 }
 
 /// Short: the certificates are those of a day.
-const HOURS: Lives = Lives { length: 3 * 3600, ..DAYS };
+const HOURS: Lives = Lives { length: 2 * 3600 + 600, ..DAYS };
 const ENDS: &str = "edgetrust_certificate_expiration_timestamp_seconds";
 const BEGINS: &str = "edgetrust_certificate_not_before_timestamp_seconds";
 const REFUSED: &str = "edgetrust_connections_refused_total";
@@ -162,19 +198,19 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "a day: certificates end",
-        lives: Lives { length: 57_600 + DAY + 3600, until: 57_600, ..DAYS },
+        lives: Lives { length: 57_600 + DAY - 1800, until: 57_600, ..DAYS },
         faults: &[],
         raises: &["EdgetrustCertificateEnds", "EdgetrustRenewalLate"],
     },
     Case {
         name: "five minutes: renewal stops",
-        lives: Lives { length: 6300 + 270, until: 6300, ..MINUTES },
+        lives: Lives { length: 6240 + 270, until: 6240, ..MINUTES },
         faults: &[],
         raises: &["EdgetrustRenewalLate"],
     },
     Case {
         name: "five minutes: certificates end",
-        lives: Lives { length: 6300 + 330, until: 6300, ..MINUTES },
+        lives: Lives { length: 6240 + 330, until: 6240, ..MINUTES },
         faults: &[],
         raises: &["EdgetrustCertificateEnds", "EdgetrustRenewalLate"],
     },
@@ -186,8 +222,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "a CA ends",
-        lives: Lives { scrape: 60, ..HOURS },
-        // 48 hours, of which a sixth is left after 40.
+        lives: HOURS,
         faults: &[(ENDS, ("role", "ca"), |_| 8000)],
         raises: &["EdgetrustAuthorityEnds"],
     },
@@ -200,7 +235,7 @@ const CASES: &[Case] = &[
     Case {
         name: "the mesh ends",
         lives: HOURS,
-        faults: &[(ENDS, ("role", "mesh"), |_| 15_000)],
+        faults: &[(ENDS, ("role", "mesh"), |_| 9000)],
         raises: &["EdgetrustMeshEnds"],
     },
     Case {

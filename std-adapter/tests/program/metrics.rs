@@ -50,13 +50,23 @@ pub fn document(name: &str) -> String {
     std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
-/// Returns the pages of two gateways of one mesh, the first of which does everything that is counted.
+/// The pages of two gateways of one mesh, the first of which does everything that is counted.
+pub struct Recorded {
+    metrics: [String; 2],
+    pub status: Value,
+}
+
+/// Returns the metrics of both gateways.
 pub fn recorded() -> &'static [String; 2] {
-    static PAGES: OnceLock<[String; 2]> = OnceLock::new();
+    &pages_of_gateways().metrics
+}
+
+pub fn pages_of_gateways() -> &'static Recorded {
+    static PAGES: OnceLock<Recorded> = OnceLock::new();
     PAGES.get_or_init(record)
 }
 
-fn record() -> [String; 2] {
+fn record() -> Recorded {
     let (sites, pki) = (Sites::new(), Pki::new("Root of Location B"));
     pki.issue("gateway.b.example", &["gateway.b.example", "ordered.b.example"]);
     let (pin, _) = self_signed(Path::new(&pki.path("")), "pinned");
@@ -103,7 +113,8 @@ fn record() -> [String; 2] {
     client.write_all(b"x").unwrap();
     client.read_exact(&mut [0]).unwrap();
     b.wait_until("the sessions are counted", |_| metric(&admin, "edgetrust_sessions_open{tunnel=\"feed-") == 2);
-    [&admin, &other].map(|address| page(address, "/metrics"))
+    let status = serde_json::from_str(&page(&admin, "/status")).unwrap();
+    Recorded { metrics: [&admin, &other].map(|address| page(address, "/metrics")), status }
 }
 
 /// Returns each family of the recorded pages, with its labels.
