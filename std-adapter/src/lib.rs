@@ -55,6 +55,8 @@ mod federation;
 #[cfg(feature = "cli")]
 mod gateway;
 #[cfg(feature = "cli")]
+mod histogram;
+#[cfg(feature = "cli")]
 mod ops;
 pub mod pem;
 #[cfg(feature = "rehearsal")]

@@ -29,13 +29,14 @@ const CORE: &[(&str, &[&str])] = &[
 const ADAPTER: &[(&str, &[&str])] = &[
     ("accept", &[]),
     ("acme", &["accept", "clock", "pem", "store", "tls"]),
-    ("agent", &["acme", "clock", "gateway", "pem", "store", "tls"]),
+    ("agent", &["acme", "clock", "gateway", "histogram", "pem", "store", "tls"]),
     ("clock", &[]),
     ("config_file", &[]),
     ("est", &["accept", "acme", "clock", "gateway", "store", "tls"]),
     ("federation", &["pem", "tls"]),
-    ("gateway", &["accept", "clock", "pem", "store", "tls"]),
-    ("ops", &["accept", "agent", "clock", "est", "gateway", "tls"]),
+    ("gateway", &["accept", "clock", "histogram", "pem", "store", "tls"]),
+    ("histogram", &[]),
+    ("ops", &["accept", "agent", "clock", "est", "gateway", "histogram", "tls"]),
     ("pem", &[]),
     // The parts that the simulation of a mesh runs.
     ("rehearsal", &["clock", "config_file", "federation", "gateway", "pem", "store"]),

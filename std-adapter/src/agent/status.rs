@@ -2,11 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use edgetrust_core::rotation::{Phase, Policy, Serving, State};
 use pki_types::UnixTime;
 
+use crate::histogram::{Distribution, Histogram};
 use crate::store::Home;
 
 /// The status of a credential at one moment.
@@ -16,7 +18,7 @@ pub struct Snapshot {
     pub serving: &'static str,
     /// `waiting`, `issuing`, `backing_off`, `persisting`, `on_trial` or `starting`.
     pub phase: &'static str,
-    /// The beginning of the newest certificate.
+    /// The time from which the newest certificate counts: its begin, or its arrival where it is backdated by more.
     pub not_before: Option<UnixTime>,
     /// The end of the newest certificate.
     pub not_after: Option<UnixTime>,
@@ -36,11 +38,32 @@ pub struct CredentialStatus {
     snapshot: Mutex<Snapshot>,
     issued: AtomicU64,
     failed: AtomicU64,
+    orders: Histogram,
 }
+
+/// From step-ca on the same network to the ten minutes after which an attempt is given up.
+const DURATIONS: [Duration; 9] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_millis(2_500),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+    Duration::from_secs(60),
+    Duration::from_secs(180),
+    Duration::from_secs(600),
+];
 
 impl CredentialStatus {
     pub(super) fn new(name: String, home: Home) -> Self {
-        Self { name, home, snapshot: Mutex::default(), issued: AtomicU64::new(0), failed: AtomicU64::new(0) }
+        Self {
+            name,
+            home,
+            snapshot: Mutex::default(),
+            issued: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            orders: Histogram::new(&DURATIONS),
+        }
     }
 
     /// Returns the current status.
@@ -56,6 +79,15 @@ impl CredentialStatus {
     /// Returns the number of attempts that failed since the start.
     pub fn failed_total(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Returns how long orders took that the CA answered, with a certificate or an error.
+    pub fn order_durations(&self) -> Distribution {
+        self.orders.distribution()
+    }
+
+    pub(super) fn ordered(&self, took: Duration) {
+        self.orders.observe(took);
     }
 
     pub(super) fn issued(&self) {
@@ -84,7 +116,7 @@ impl CredentialStatus {
             Phase::Persisting { .. } => "persisting",
             Phase::OnTrial { .. } => "on_trial",
         };
-        snapshot.not_before = state.shown().map(|shown| shown.not_before);
+        snapshot.not_before = state.shown().map(|shown| shown.start());
         snapshot.not_after = state.shown().map(|shown| shown.not_after);
         snapshot.next = state.next_deadline(policy);
     }

@@ -360,6 +360,11 @@ impl Kept {
         }
     }
 
+    /// Returns the time at which it came into force first.
+    pub(super) fn taken(&self) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(self.record.taken))
+    }
+
     /// Returns the end of the mesh once a third of its time is left.
     pub(super) fn ends(&self, now: UnixTime) -> Option<UnixTime> {
         let end = self.mesh().ok()?.not_after()?;

@@ -13,6 +13,8 @@ pub struct MeshStatus {
     pub site: String,
     /// The edition; its generation is 0 for a mesh that is not signed.
     pub edition: Edition,
+    /// The time at which a signed mesh came into force here first.
+    pub taken: Option<UnixTime>,
     /// The last second at which the mesh can be taken.
     pub not_after: Option<UnixTime>,
     /// The reason for which the mesh file was refused, where another mesh is in force.

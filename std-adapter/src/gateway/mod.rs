@@ -8,6 +8,7 @@ mod continuation;
 mod control;
 mod denial;
 mod door;
+mod handshakes;
 mod issuers;
 mod leaving;
 mod limits;
@@ -36,6 +37,7 @@ mod socket;
 mod splice;
 mod state;
 mod status;
+mod tallies;
 mod target;
 mod tunnel;
 mod verdict;
@@ -73,7 +75,8 @@ pub(crate) use served_mesh::ServedMesh;
 pub(crate) use shared_trust::{SharedTrust, ca_files_of, certificates};
 pub(crate) use shares::Shares;
 pub(crate) use socket::Socket;
-pub use status::{Counters, RefusalReason, Status, TunnelStatus};
+pub use status::{Counters, RefusalReason, Side, Status, TunnelStatus};
+pub(crate) use tallies::Tally;
 pub(crate) use target::{addresses, connect};
 pub use tunnel::{GatewayError, Tunnel, TunnelKind};
 pub use watched::Watched;
@@ -290,6 +293,7 @@ impl Gateway {
             address: running.address.clone(),
             target: route.target.clone(),
             certificates: route.certificates.clone(),
+            side: route.side(),
             insecure: route.insecure,
             counters: route.counters.clone(),
         };

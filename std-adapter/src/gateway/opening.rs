@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use edgetrust_core::config::ProxyProtocol;
 use edgetrust_core::identity::without_root;
@@ -11,6 +12,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::continuation::OwnCertificate;
 use super::door::{Guest, Turned};
+use super::handshakes::Begun;
 use super::proxy_protocol::Header;
 use super::servers::Unreached;
 use super::session::{Dialled, Opened, Streams};
@@ -19,7 +21,9 @@ use super::socket::{Remote, Socket};
 use super::state::{Common, ListenerState};
 use super::status::RefusalReason;
 use super::tunnel::{Route, RouteKind};
-use crate::tls::{AcceptError, Admission, Anyone, ClientHello, ServerStream, ShownCertificate, is_alert};
+use crate::tls::{
+    AcceptError, Admission, Agreed, Anyone, ClientHello, HandshakeFailure, ServerStream, ShownCertificate, is_alert,
+};
 
 /// An accepted connection that has its turn.
 pub(super) struct Visitor {
@@ -132,8 +136,8 @@ pub(super) async fn open(
     let opened = async {
         match &route.kind {
             RouteKind::Server { tls, .. } => {
-                let (stream, admission) =
-                    show_out(guest, async { Ok(tls.accept_telling(socket, told).await?) }).await?;
+                let begun = route.counters.handshakes().begin(Instant::now());
+                let (stream, admission) = shake(guest, begun, tls.accept_telling(socket, told)).await?;
                 forward(route, stream, admission, guest, shares).await
             }
             RouteKind::Plain { .. } | RouteKind::Client { .. } => open_known(route, socket, permit, shares, told).await,
@@ -148,6 +152,28 @@ async fn show_out<T>(guest: &Guest, handshake: impl Future<Output = Result<T, Re
         biased;
         turned = guest.shown_out() => Err(turned.into()),
         done = handshake => done,
+    }
+}
+
+/// Runs a server's handshake to its end, and counts it.
+async fn shake(
+    guest: &Guest,
+    begun: Begun<'_>,
+    handshake: impl Future<Output = Result<(ServerStream<Socket>, Admission), AcceptError>>,
+) -> Result<(ServerStream<Socket>, Admission), Refused> {
+    let done = show_out(guest, async { Ok(handshake.await?) }).await;
+    match &done {
+        Ok((stream, _)) => begun.accept(Agreed::of(stream.get_ref().1)),
+        Err(refused) => fail(begun, refused),
+    }
+    done
+}
+
+/// Counts a handshake that failed, or that a newer connection has shown out.
+fn fail(begun: Begun<'_>, refused: &Refused) {
+    match refused {
+        Refused::Peer(error) => begun.fail_by(error),
+        _ => begun.fail(HandshakeFailure::Limit),
     }
 }
 
@@ -194,7 +220,7 @@ async fn open_known(
     match &route.kind {
         RouteKind::Client { tls, servers } => {
             let own = OwnCertificate::of(tls.credential());
-            let connected = servers.connect(&route.name, tls, route.deadline, told).await;
+            let connected = servers.connect(&route.name, route.counters.handshakes(), tls, route.deadline, told).await;
             let (stream, admission, (address, server_name)) = connected.map_err(|(address, reason)| match reason {
                 Unreached::Connect(error) => Refused::Target(address.to_string(), error),
                 Unreached::Tls(AcceptError::Io(error)) if is_alert(&error) => {
@@ -228,8 +254,16 @@ async fn open_by_hello(
     common: &Common,
     told: &mut Option<Socket>,
 ) -> Result<Opening, Failed> {
-    let hello = show_out(guest, async { Ok(ClientHello::read_telling(socket, told).await?) });
-    let hello = hello.await.map_err(|error| (None, error))?;
+    let since = Instant::now();
+    let begun = common.status.unmatched().handshakes().begin(since);
+    let hello = match show_out(guest, async { Ok(ClientHello::read_telling(socket, told).await?) }).await {
+        Ok(hello) => hello,
+        Err(refused) => {
+            fail(begun, &refused);
+            return Err((None, refused));
+        }
+    };
+    begun.go_on_elsewhere();
     if hello.is_challenge() {
         // The name may be an address in reverse (RFC 8738 section 6), which no tunnel lists.
         let servers = state.routes.iter().filter_map(|route| route.server());
@@ -250,10 +284,12 @@ async fn open_by_hello(
     let shares = &common.shares;
     let opened = async {
         if let Some(control) = control {
-            let accepted = show_out(guest, async { Ok(hello.accept_telling(&control, told).await?) }).await;
+            let begun = route.counters.handshakes().begin(since);
+            let accepted = shake(guest, begun, hello.accept_telling(&control, told)).await;
             return accepted.map(|(stream, admission)| Opening::Control(Box::new(stream), admission));
         }
-        let (stream, admission) = show_out(guest, async { Ok(hello.accept_telling(tls, told).await?) }).await?;
+        let begun = route.counters.handshakes().begin(since);
+        let (stream, admission) = shake(guest, begun, hello.accept_telling(tls, told)).await?;
         forward(route, stream, admission, guest, shares).await
     };
     opened.await.map_err(|refused| (Some(route.clone()), refused))

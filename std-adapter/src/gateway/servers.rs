@@ -3,17 +3,18 @@
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pki_types::ServerName;
 use tokio::time::timeout;
 use tracing::warn;
 
 use super::Address;
+use super::handshakes::Handshakes;
 use super::leaving::leave_told;
 use super::socket::Socket;
 use super::target;
-use crate::tls::{AcceptError, Admission, ClientStream, TlsClient};
+use crate::tls::{AcceptError, Admission, Agreed, ClientStream, TlsClient};
 
 /// A server: its address, and the name that its certificate must be for.
 pub(crate) type ServerAddress = (Address, ServerName<'static>);
@@ -76,6 +77,7 @@ impl Servers {
     pub(super) async fn connect(
         &self,
         tunnel: &str,
+        handshakes: &Handshakes,
         tls: &TlsClient,
         patience: Duration,
         told: &mut Option<Socket>,
@@ -89,7 +91,7 @@ impl Servers {
             let (address, name) = self.get(number);
             tried = tried.saturating_add(1);
             let is_last = tried >= count;
-            let attempt = attempt(address, name, tls, target::share_of(part), told);
+            let attempt = attempt(address, name, handshakes, tls, target::share_of(part), told);
             let attempted = match is_last {
                 true => attempt.await,
                 false => timeout(part, attempt).await.unwrap_or(Err(Unreached::Silent(part))),
@@ -124,12 +126,19 @@ impl Servers {
 async fn attempt(
     address: &Address,
     name: &ServerName<'static>,
+    handshakes: &Handshakes,
     tls: &TlsClient,
     patience: Duration,
     told: &mut Option<Socket>,
 ) -> Result<(ClientStream<Socket>, Admission), Unreached> {
     let socket = target::connect(address, patience).await.map_err(Unreached::Connect)?;
-    tls.connect_telling(name.clone(), socket, told).await.map_err(Unreached::Tls)
+    let begun = handshakes.begin(Instant::now());
+    let connected = tls.connect_telling(name.clone(), socket, told).await;
+    match &connected {
+        Ok((stream, _)) => begun.accept(Agreed::of(stream.get_ref().1)),
+        Err(error) => begun.fail_by(error),
+    }
+    connected.map_err(Unreached::Tls)
 }
 
 #[cfg(test)]

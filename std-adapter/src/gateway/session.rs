@@ -23,6 +23,7 @@ use super::socket::{Remote, Socket};
 use super::splice::{Splice, SpliceError, Turn};
 use super::state::{Common, ListenerState};
 use super::status::Status;
+use super::tallies::Tallied;
 use super::tunnel::{Route, successor};
 use super::verdict::{Evidence, Judged, Verdict, Withdrawn};
 use crate::clock;
@@ -107,28 +108,44 @@ pub(super) struct Carried {
 pub(super) struct Counted {
     session: Arc<SessionStatus>,
     status: Arc<Status>,
+    open: Option<Open>,
+}
+
+/// A session that counts as open.
+struct Open {
     /// The session's number among the open ones.
-    number: Option<u64>,
+    number: u64,
+    tallied: Tallied,
+    since: Instant,
 }
 
 impl Counted {
     fn is_open(&self) -> bool {
-        self.number.is_some()
+        self.open.is_some()
     }
 
-    fn open(&mut self) {
-        if self.number.is_none() {
-            self.session.route().counters.open(self.session.peer().and_then(Peer::rule));
-            self.number = Some(self.status.sessions().add(self.session.clone()));
+    fn open(&mut self, admission: &Admission) {
+        if self.open.is_none() {
+            let tallied = self.session.route().counters.open(admission.peer().map(|peer| &**peer));
+            let number = self.status.sessions().add(self.session.clone());
+            self.open = Some(Open { number, tallied, since: Instant::now() });
+        }
+    }
+
+    /// Counts the session where its peer belongs now.
+    fn follow(&mut self, admission: &Admission) {
+        if let Some(open) = &mut self.open {
+            let tallies = self.session.route().counters.every_tally();
+            open.tallied.follow(admission.peer().map(|peer| &**peer), tallies);
         }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        if let Some(number) = self.number {
-            self.session.route().counters.close();
-            self.status.sessions().remove(number);
+        if let Some(open) = &self.open {
+            self.session.route().counters.close(open.since.elapsed());
+            self.status.sessions().remove(open.number);
         }
     }
 }
@@ -141,7 +158,7 @@ pub(super) async fn carry(
 ) -> Carried {
     let Opened { route, admission, streams, dialled } = opened;
     let session = Arc::new(SessionStatus::new(route.clone(), admission.clone(), remote));
-    let counted = Counted { session, status: common.status.clone(), number: None };
+    let counted = Counted { session, status: common.status.clone(), open: None };
     let sessions = common.control.sessions();
     let registered =
         sessions.and_then(|sessions| register(sessions, &route.name, &admission, &streams, dialled.as_deref()));
@@ -193,14 +210,14 @@ impl Session {
         let (mut client, mut target) = (OpenSide::new(client), OpenSide::new(target));
         let mut splice = Splice::new(C::PROVES_ITS_END, T::PROVES_ITS_END);
         if target.has_verdict() {
-            self.counted.open();
+            self.counted.open(&self.admission);
         }
         let end = match self.go_on(&mut client, &mut target, &mut splice, judged).await {
             End::Failed(SpliceError::Target(error)) if !self.counted.is_open() => End::Refused(error),
             end => end,
         };
         if !matches!(end, End::Refused(_)) {
-            self.counted.open();
+            self.counted.open(&self.admission);
         }
         let (to_client, to_target) = manners(&end, &splice, judged);
         client.settle(to_client);
@@ -244,7 +261,7 @@ impl Session {
                     None => std::future::pending().await,
                 }
             };
-            let (counters, counted) = (&self.route.counters, &mut self.counted);
+            let (counters, counted, admission) = (&self.route.counters, &mut self.counted, &self.admission);
             tokio::select! {
                 // Bytes come last: tokio gives a task a budget, and a peer with a steady flow must not use up the
                 // budget before the rules are checked.
@@ -280,7 +297,7 @@ impl Session {
                     let moved = splice.bytes();
                     counted.session.moved(moved);
                     if !counted.is_open() && (moved.1 > 0 || target.has_verdict()) {
-                        counted.open();
+                        counted.open(admission);
                     }
                     turn
                 }) => match turn {
@@ -307,10 +324,10 @@ impl Session {
                 Ok(Verdict::Admitted(admission)) => {
                     withdrawn = None;
                     // Where the same certificates have another path now, no key of the path before has made them valid.
-                    self.admission = admission;
+                    self.go_on_as(admission);
                 }
                 Ok(Verdict::Expired(refusal, admission)) => {
-                    self.admission = admission;
+                    self.go_on_as(admission);
                     let since = withdrawn.map_or_else(Instant::now, |(_, since)| since);
                     if since.elapsed() >= state.limits.expired_grace {
                         return End::Over(refusal);
@@ -340,6 +357,12 @@ fn manners(end: &End, splice: &Splice, judged: Judged) -> (Manner, Manner) {
 }
 
 impl Session {
+    /// Goes on under another admission of the same peer.
+    fn go_on_as(&mut self, admission: Admission) {
+        self.admission = admission;
+        self.counted.follow(&self.admission);
+    }
+
     /// Returns how long the session may carry nothing, by the current configuration.
     fn idle_timeout<C: SessionStream>(&self, client: &C) -> Option<Duration> {
         let state = self.state.borrow();
@@ -405,7 +428,7 @@ impl Session {
         self.held.replace(chain.clone(), before)?;
         self.route.counters.go_on();
         self.counted.session.go_on(until);
-        self.admission = admission;
+        self.go_on_as(admission);
         Ok(until)
     }
 }

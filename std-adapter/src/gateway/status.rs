@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use edgetrust_core::mesh::Digest;
@@ -11,11 +12,14 @@ use pki_types::UnixTime;
 
 use super::Address;
 use super::contacts::Contacts;
+use super::handshakes::{HandshakeCount, Handshakes};
 use super::mesh_status::MeshStatus;
 use super::refusals::Refusals;
 use super::sessions::Sessions;
+use super::tallies::{Tallied, Tallies, Tally};
 use crate::clock;
-use crate::tls::Certificates;
+use crate::histogram::{Distribution, Histogram};
+use crate::tls::{Certificates, Peer};
 
 /// The kind of reason for a connection that carried nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +57,7 @@ impl RefusalReason {
 }
 
 /// The counters of one tunnel, which outlive reloads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counters {
     opened: AtomicU64,
     closed: AtomicU64,
@@ -63,33 +67,91 @@ pub struct Counters {
     up: AtomicU64,
     down: AtomicU64,
     refused: [AtomicU64; RefusalReason::ALL.len()],
-    rules: Mutex<BTreeMap<String, u64>>,
+    tallies: Tallies,
+    handshakes: Handshakes,
+    durations: Histogram,
 }
 
-/// Allow rules that are counted for one tunnel, those of earlier configurations among them; what is beyond is counted without its rule.
-const MAX_RULES: usize = 1024;
+/// From a health check to a feed of a month.
+const DURATIONS: [Duration; 10] = [
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+    Duration::from_secs(10),
+    Duration::from_secs(60),
+    Duration::from_secs(600),
+    Duration::from_secs(3600),
+    Duration::from_secs(6 * 3600),
+    Duration::from_secs(24 * 3600),
+    Duration::from_secs(7 * 24 * 3600),
+    Duration::from_secs(30 * 24 * 3600),
+];
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            opened: AtomicU64::default(),
+            closed: AtomicU64::default(),
+            ended: AtomicU64::default(),
+            cut: AtomicU64::default(),
+            continued: AtomicU64::default(),
+            up: AtomicU64::default(),
+            down: AtomicU64::default(),
+            refused: Default::default(),
+            tallies: Tallies::default(),
+            handshakes: Handshakes::default(),
+            durations: Histogram::new(&DURATIONS),
+        }
+    }
+}
 
 impl Counters {
-    /// Counts a connection, for the allow rule that let its peer in.
-    pub(super) fn open(&self, rule: Option<&str>) {
+    /// Counts a session, for the peer that was let in; it is counted as open where the result says.
+    pub(super) fn open(&self, peer: Option<&Peer>) -> Tallied {
         self.opened.fetch_add(1, Ordering::Relaxed);
-        let Some(rule) = rule else { return };
-        let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = rules.get_mut(rule) {
-            *count = count.saturating_add(1);
-        } else if rules.len() < MAX_RULES {
-            rules.insert(rule.to_owned(), 1);
-        }
+        self.tallies.open(peer)
+    }
+
+    /// Returns the sessions by anchor and rule; those without a verified peer come first.
+    pub fn tallies(&self) -> Vec<Arc<Tally>> {
+        self.tallies.all()
+    }
+
+    pub(super) fn every_tally(&self) -> &Tallies {
+        &self.tallies
     }
 
     /// Connections that each allow rule let in.
     pub fn by_rule(&self) -> Vec<(String, u64)> {
-        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        rules.iter().map(|(rule, count)| (rule.clone(), *count)).collect()
+        let mut rules = BTreeMap::<String, u64>::new();
+        for tally in self.tallies().into_iter().filter(|tally| !tally.rule.is_empty()) {
+            let count = rules.entry(tally.rule.clone()).or_default();
+            *count = count.saturating_add(tally.opened_total());
+        }
+        rules.into_iter().collect()
     }
 
-    pub(super) fn close(&self) {
+    pub(super) fn close(&self, duration: Duration) {
         self.closed.fetch_add(1, Ordering::Relaxed);
+        self.durations.observe(duration);
+    }
+
+    /// Returns how long the sessions took that have ended.
+    pub fn session_durations(&self) -> Distribution {
+        self.durations.distribution()
+    }
+
+    pub(super) fn handshakes(&self) -> &Handshakes {
+        &self.handshakes
+    }
+
+    /// Returns the handshakes by what became of them.
+    pub fn handshake_counts(&self) -> Vec<HandshakeCount> {
+        self.handshakes.counts()
+    }
+
+    /// Returns how long the accepted handshakes took.
+    pub fn handshake_durations(&self) -> Distribution {
+        self.handshakes.durations()
     }
 
     pub(super) fn end(&self) {
@@ -163,6 +225,28 @@ impl Counters {
     }
 }
 
+/// The side of TLS that a tunnel takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Neither: plaintext.
+    Plain,
+    /// The server's.
+    Server,
+    /// The client's.
+    Client,
+}
+
+impl Side {
+    /// Returns the side's name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+}
+
 /// The status of one running tunnel.
 #[derive(Debug)]
 pub struct TunnelStatus {
@@ -174,6 +258,8 @@ pub struct TunnelStatus {
     pub target: Address,
     /// The certificates that the tunnel shows to peers, and those that peers are verified by.
     pub certificates: Certificates,
+    /// The side of TLS that the tunnel takes.
+    pub side: Side,
     /// True if the tunnel verifies no server.
     pub insecure: bool,
     /// The tunnel's counters.

@@ -12,7 +12,7 @@ use pki_types::ServerName;
 
 use super::servers::{ServerAddress, Servers};
 use super::socket::Socket;
-use super::status::Counters;
+use super::status::{Counters, Side};
 use super::target;
 use super::{Address, Limits, TunnelLimits};
 use crate::tls::{Certificates, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
@@ -141,6 +141,15 @@ impl Route {
     pub(super) fn idle_timeout(&self, authenticated: bool) -> Option<Duration> {
         let stranger = !authenticated && !matches!(self.kind, RouteKind::Client { .. });
         if stranger { self.limits.idle_stranger } else { self.limits.idle_timeout }
+    }
+
+    /// Returns the side of TLS that the tunnel takes.
+    pub(super) fn side(&self) -> Side {
+        match &self.kind {
+            RouteKind::Plain { .. } => Side::Plain,
+            RouteKind::Server { .. } => Side::Server,
+            RouteKind::Client { .. } => Side::Client,
+        }
     }
 
     /// Returns the server that may have to answer a CA's validation.

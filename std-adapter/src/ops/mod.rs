@@ -3,6 +3,7 @@
 mod alarms;
 mod askers;
 mod events;
+mod exposition;
 mod host;
 mod log;
 mod metrics;

@@ -49,6 +49,12 @@ pub(crate) fn is_alert(error: &io::Error) -> bool {
     matches!(rustls, Some(Error::AlertReceived(_)))
 }
 
+/// Returns whether the error is of TLS, and not of the network.
+#[cfg(feature = "cli")]
+pub(super) fn is_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|error| error.is::<Error>())
+}
+
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refusal))))

@@ -5,6 +5,8 @@ mod accept_error;
 #[cfg(feature = "tokio")]
 mod acceptor;
 mod admission;
+#[cfg(feature = "cli")]
+mod agreed;
 mod alert;
 mod authority;
 #[cfg(feature = "tokio")]
@@ -22,6 +24,8 @@ mod credential;
 mod denials;
 #[cfg(feature = "cli")]
 mod exporter;
+#[cfg(feature = "cli")]
+mod failure;
 mod handshake;
 #[cfg(feature = "cli")]
 mod observed;
@@ -51,6 +55,8 @@ pub use accept_error::AcceptError;
 pub use acceptor::Acceptor;
 pub use admission::{Admission, Anyone};
 #[cfg(feature = "cli")]
+pub(crate) use agreed::Agreed;
+#[cfg(feature = "cli")]
 pub(crate) use alert::{is_alert, without_link};
 pub use authority::{Authority, AuthorityRole};
 #[cfg(feature = "tokio")]
@@ -66,6 +72,8 @@ pub(crate) use control::speaks_control;
 pub use credential::{Credential, CredentialError, KeyError, LiveCredential};
 #[cfg(feature = "cli")]
 pub(crate) use exporter::{Exported, Exporter};
+#[cfg(feature = "cli")]
+pub(crate) use failure::HandshakeFailure;
 #[cfg(feature = "cli")]
 pub(crate) use observed::{Answer, Seen, answer, is_no_tls, is_tls13, received_alert, tickets};
 pub use peer::Peer;

@@ -14,12 +14,13 @@ pub struct Peer {
     rule: Option<String>,
     valid_until: UnixTime,
     keys: Box<[KeyHash]>,
+    anchor: String,
 }
 
 impl Peer {
-    /// Describes the peer of a proof, from the proof alone; `rule` is the text of the rule that the proof names, and
-    /// `keys` are those of its path.
-    pub(super) fn new(proof: &AuthorizedPeer<'_>, rule: Option<String>, keys: Box<[KeyHash]>) -> Self {
+    /// Describes the peer of a proof, from the proof alone; `rule` is the text of the rule that the proof names, `keys`
+    /// are those of its path, and `anchor` is the subject of the path's anchor.
+    pub(super) fn new(proof: &AuthorizedPeer<'_>, rule: Option<String>, keys: Box<[KeyHash]>, anchor: String) -> Self {
         let (leaf, valid_until) = (proof.path().leaf(), proof.path().valid_until());
         let common_name =
             common_name(&leaf.subject()).ok().and_then(|name| name.chars().collect::<Result<String, _>>().ok());
@@ -41,12 +42,13 @@ impl Peer {
         if identity.is_empty() {
             identity = leaf.subject().to_string();
         }
-        Self { identity, common_name, rule, valid_until, keys }
+        Self { identity, common_name, rule, valid_until, keys, anchor }
     }
 
     /// Returns the octets needed to remember the peer.
     pub(super) fn octets(&self) -> usize {
-        let rest = [&self.common_name, &self.rule].into_iter().flatten().map(String::len).sum();
+        let rest: usize = [&self.common_name, &self.rule].into_iter().flatten().map(String::len).sum();
+        let rest = self.anchor.len().saturating_add(rest);
         self.identity.len().saturating_add(rest).saturating_add(size_of_val(&*self.keys))
     }
 
@@ -57,7 +59,8 @@ impl Peer {
 
     #[cfg(test)]
     pub(super) fn named(identity: &str, valid_until: UnixTime) -> Self {
-        Self { identity: identity.to_owned(), common_name: None, rule: None, valid_until, keys: Box::default() }
+        let (keys, anchor) = (Box::default(), String::new());
+        Self { identity: identity.to_owned(), common_name: None, rule: None, valid_until, keys, anchor }
     }
 
     /// Returns the subject's only common name, if there is one.
@@ -75,6 +78,12 @@ impl Peer {
     #[cfg(feature = "cli")]
     pub(crate) fn keys(&self) -> &[KeyHash] {
         &self.keys
+    }
+
+    /// Returns the subject of the trust anchor that the peer's path ends at, cut to a limited length.
+    #[cfg(feature = "cli")]
+    pub(crate) fn anchor(&self) -> &str {
+        &self.anchor
     }
 
     /// Returns the last second at which every certificate of the peer's path is valid.

@@ -14,6 +14,7 @@ use edgetrust_core::x509::{Certificate, KeyHash, ParseError};
 use pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use self_cell::self_cell;
 
+use super::shown::cut;
 use super::{Authority, AuthorityRole, Peers};
 
 /// The certificates that peers are verified with. The core decides whether an unpinned certificate is a CA or a pin.
@@ -158,6 +159,15 @@ impl Generation {
             Place::Known(index) => known.get(usize::from(index)),
         });
         [path.leaf()].into_iter().chain(issuers).map(|one| KeyHash::of(&one.subject_public_key_info())).collect()
+    }
+
+    /// Returns the subject of a path's anchor.
+    pub(super) fn anchor(&self, path: &VerifiedPath<'_>) -> String {
+        let anchor = path.issuers().iter().find_map(|place| match *place {
+            Place::Anchor(index) => self.anchors().get(usize::from(index)),
+            Place::Sent(_) | Place::Known(_) => None,
+        });
+        anchor.map(|anchor| cut(anchor.certificate().subject())).unwrap_or_default()
     }
 
     /// Returns the first of these keys that is denied at a time.

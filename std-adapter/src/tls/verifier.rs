@@ -132,7 +132,8 @@ impl Judge {
         })?;
         let intermediates = shown_intermediates(proof.path(), &sent);
         let rule = self.trust.clients.rule(&proof).map(ToString::to_string);
-        Ok(Verdict::new(evidence, now, Peer::new(&proof, rule, self.trust.keys(proof.path(), &sent)), intermediates))
+        let (keys, anchor) = (self.trust.keys(proof.path(), &sent), self.trust.anchor(proof.path()));
+        Ok(Verdict::new(evidence, now, Peer::new(&proof, rule, keys, anchor), intermediates))
     }
 
     /// Admits a verdict's peer, which has proved its key: only now may the peer be remembered, and limit sessions'

@@ -127,8 +127,10 @@ fn a_backdated_certificate_is_renewed_by_when_it_came() {
     };
     // The test needs a certificate that begins before it was issued.
     let page = gateway.page("/metrics");
-    let begins =
-        page.lines().find(|line| line.starts_with("edgetrust_certificate_not_before_timestamp_seconds")).unwrap();
+    let begins = page
+        .lines()
+        .find(|line| line.starts_with("edgetrust_certificate_not_before_timestamp_seconds{role=\"server\""))
+        .unwrap();
     let begins: u64 = begins.rsplit(' ').next().unwrap().parse().unwrap();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     assert!(now - begins > 23 * 3600, "it begins {} s ago", now - begins);

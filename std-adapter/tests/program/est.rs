@@ -215,8 +215,8 @@ fn when_those_that_devices_are_verified_by_end_is_told() {
         ("known_intermediate", "CN=Location A CA"),
         ("intermediate", "CN=Location A CA"),
     ] {
-        let name = "edgetrust_est_ca_certificate_expiration_timestamp_seconds";
-        let line = format!("{name}{{role=\"{role}\",subject=\"{subject}\",serial=\"");
+        let name = "edgetrust_certificate_expiration_timestamp_seconds";
+        let line = format!("{name}{{role=\"{role}\",used_by=\"est\",subject=\"{subject}\",serial=\"");
         let line = text.lines().find(|found| found.starts_with(&line)).unwrap_or_else(|| panic!("no {line} in {text}"));
         assert_eq!(line.rsplit_once(' ').unwrap().1, ends(rcgen::CertificateParams::default()), "{line}");
     }

@@ -1,6 +1,7 @@
 //! Tests the program end to end, with openssl and curl as its peers.
 
 mod admission;
+mod alerts;
 mod check;
 mod check_anchors;
 mod components;
@@ -35,6 +36,7 @@ mod limits;
 mod log;
 mod mesh;
 mod mesh_signed;
+mod metrics;
 mod pages;
 mod peers;
 mod pinned_certificates;

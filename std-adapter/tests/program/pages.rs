@@ -28,10 +28,12 @@ pub fn get(pages: &str, path: &str, more: &[&str]) -> (String, String) {
     (code.to_owned(), text.to_owned())
 }
 
+/// Returns the sum of the samples that begin so: `name{tunnel="in"` is the sum over all other labels.
 pub fn metric(pages: &str, name: &str) -> u64 {
     let (_, text) = get(pages, "/metrics", &[]);
-    let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {text}"));
-    line.rsplit_once(' ').unwrap().1.parse().unwrap()
+    let lines: Vec<_> = text.lines().filter(|line| line.starts_with(name)).collect();
+    assert!(!lines.is_empty(), "no {name} in {text}");
+    lines.iter().map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
 }
 
 #[test]
@@ -47,15 +49,15 @@ fn what_happens_is_counted() {
     let (cert, key) = pki.issue("location-b", &[]);
     let mut client = OpensslClient::start(program.address, &["-cert", &arg(&cert), "-key", &arg(&key)]);
     assert_eq!(client.ask("hello").as_deref(), Some("hello"));
-    assert_eq!(metric(&pages, "edgetrust_connections_open{tunnel=\"serve\"}"), 1);
-    assert_eq!(metric(&pages, "edgetrust_connections_by_rule_total{tunnel=\"serve\",rule=\"CN location-b\"}"), 1);
+    assert_eq!(metric(&pages, "edgetrust_sessions_open{tunnel=\"serve\""), 1);
+    assert_eq!(metric(&pages, "edgetrust_connections_accepted_total{tunnel=\"serve\",rule=\"CN location-b\""), 1);
     let status: Value = serde_json::from_str(&get(&pages, "/status", &[]).1).unwrap();
     assert_eq!(status["tunnels"][0]["accepted_by_rule"]["CN location-b"], 1, "{status}");
-    assert_eq!(metric(&pages, "edgetrust_bytes_up_total{tunnel=\"serve\"}"), 5);
+    assert_eq!(metric(&pages, "edgetrust_bytes_total{tunnel=\"serve\",direction=\"up\"}"), 5);
     drop(client);
     program.wait_for("closed:");
-    program.wait_until("still open", |_| metric(&pages, "edgetrust_connections_open{tunnel=\"serve\"}") == 0);
-    assert_eq!(metric(&pages, "edgetrust_connections_accepted_total{tunnel=\"serve\"}"), 1);
+    program.wait_until("still open", |_| metric(&pages, "edgetrust_sessions_open{tunnel=\"serve\"") == 0);
+    assert_eq!(metric(&pages, "edgetrust_connections_accepted_total{tunnel=\"serve\""), 1);
 
     let (cert, key) = pki.issue("location-c", &[]);
     assert!(!let_in(&program, &pki, Some((&arg(&cert), &arg(&key)))));
@@ -76,7 +78,7 @@ fn what_happens_is_counted() {
     program.signal("HUP");
     program.wait_for("reloaded");
     assert_eq!(metric(&pages, "edgetrust_last_reload_refused"), 0);
-    assert_eq!(metric(&pages, "edgetrust_connections_accepted_total{tunnel=\"serve\"}"), 1, "a reload forgets nothing");
+    assert_eq!(metric(&pages, "edgetrust_connections_accepted_total{tunnel=\"serve\""), 1, "a reload forgets nothing");
 }
 
 #[test]
@@ -98,8 +100,8 @@ fn when_cas_pins_and_intermediates_end_is_told() {
     let pages = pages(&program);
     let (_, text) = get(&pages, "/metrics", &[]);
     let value = |role: &str, subject: &str| {
-        let labels = format!("{{tunnel=\"serve\",role=\"{role}\",subject=\"{subject}\",serial=");
-        let name = format!("edgetrust_ca_certificate_expiration_timestamp_seconds{labels}");
+        let labels = format!("{{role=\"{role}\",used_by=\"tunnel\",tunnel=\"serve\",subject=\"{subject}\",serial=");
+        let name = format!("edgetrust_certificate_expiration_timestamp_seconds{labels}");
         let line = text.lines().find(|line| line.starts_with(&name)).unwrap_or_else(|| panic!("no {name} in {text}"));
         line.rsplit_once(' ').unwrap().1.parse::<i64>().unwrap()
     };
@@ -123,7 +125,8 @@ fn intermediates_that_peers_show_are_told_of_once_they_are_let_in() {
     let pages = pages(&program);
     let told = || {
         let (_, text) = get(&pages, "/metrics", &[]);
-        let lines = text.lines().filter(|line| line.contains("role=\"peer_intermediate\"")).map(str::to_owned);
+        let name = "edgetrust_certificate_expiration_timestamp_seconds{role=\"peer_intermediate\"";
+        let lines = text.lines().filter(|line| line.starts_with(name)).map(str::to_owned);
         lines.collect::<Vec<_>>()
     };
     let is_let_in = |ca: &Pki, name: &str| {
@@ -189,7 +192,8 @@ fn an_expired_certificate_is_not_ready() {
         ("503", "tunnel serve: its certificate expired at 2020-01-01T00:00:00Z\n")
     );
     assert_eq!(get(&pages, "/healthz", &[]).0, "200");
-    let expires = metric(&pages, "edgetrust_certificate_expiration_timestamp_seconds{tunnel=\"serve\"}");
+    let expires =
+        metric(&pages, "edgetrust_certificate_expiration_timestamp_seconds{role=\"server\",used_by=\"tunnel\"");
     assert_eq!(expires, 1_577_836_800);
 }
 

@@ -182,9 +182,9 @@ fn is_refused(pki: &Pki, server: SocketAddr, asks: bool, alert: &str) {
     let line = client.wait_for("refused: target");
     assert!(line.contains("WARN") && line.contains(alert), "{line}");
     assert_eq!(stream.read(&mut [0; 16]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
-    assert_eq!(metric(&pages, "edgetrust_connections_accepted_total{tunnel=\"connect\"}"), 0);
+    assert_eq!(metric(&pages, "edgetrust_connections_accepted_total{tunnel=\"connect\""), 0);
     assert_eq!(metric(&pages, "edgetrust_connections_refused_total{tunnel=\"connect\",reason=\"target\"}"), 1);
-    assert_eq!(metric(&pages, "edgetrust_connections_open{tunnel=\"connect\"}"), 0);
+    assert_eq!(metric(&pages, "edgetrust_sessions_open{tunnel=\"connect\""), 0);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Performs the rotation's actions.
 
+use std::time::Instant;
+
 use edgetrust_core::rotation::{Action, Event};
 use edgetrust_core::store::Slot;
 use edgetrust_core::time::Utc;
@@ -24,11 +26,14 @@ impl Worker {
                     Some(active) => self.record(active.slot).await.ok(),
                     None => None,
                 };
+                let (status, since) = (self.status.clone(), Instant::now());
                 self.issuing.begin(async move {
-                    match current {
+                    let answer = match current {
                         Some(current) => issuer.lock().await.renew(&current).await,
                         None => issuer.lock().await.issue().await,
-                    }
+                    };
+                    status.ordered(since.elapsed());
+                    answer
                 });
             }
             Action::AbortIssue => {
