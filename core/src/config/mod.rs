@@ -30,6 +30,8 @@ mod schema;
 mod shape;
 mod validate;
 mod validate_acme;
+#[cfg(feature = "gateway")]
+mod validate_admin;
 #[cfg(feature = "device")]
 mod validate_device;
 #[cfg(feature = "gateway")]
@@ -54,13 +56,13 @@ pub use model::{
     Addresses, ClientTls, ClientTrust, Config, CredentialSource, DeniedKey, DeniedKeys, Files, MAX_DENIED_KEYS,
     MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, Server, ServerTls,
 };
-#[cfg(feature = "device")]
-pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote};
 #[cfg(feature = "gateway")]
 pub use model::{
-    Est, Gateway, GatewayLimits, Inheritance, MAX_TUNNELS, MeshOfSites, Origin, Origins, ProxyProtocol, Service,
+    Admin, Est, Gateway, GatewayLimits, Inheritance, MAX_TUNNELS, MeshOfSites, Origin, Origins, ProxyProtocol, Service,
     SignedFile, Tunnel, TunnelKind, TunnelLimits,
 };
+#[cfg(feature = "device")]
+pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote};
 #[cfg(feature = "gateway")]
 pub use paths::PathKind;
 #[cfg(feature = "gateway")]

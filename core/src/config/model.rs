@@ -181,7 +181,7 @@ pub struct Gateway<'a> {
     /// The intermediates that complete chains; not trusted.
     pub known_intermediates: Paths<'a>,
     /// The address of the operator's pages.
-    pub admin_listen: Option<SocketAddr>,
+    pub admin: Option<Admin<'a>>,
     /// The limits of the gateway.
     pub limits: GatewayLimits,
     /// The EST server for renewals by devices.
@@ -190,6 +190,33 @@ pub struct Gateway<'a> {
     pub mesh: Option<MeshOfSites<'a>>,
     /// The allowed names with issuers, of all tunnels and of the EST server.
     pub allowed_clients: AllowedClients<'a>,
+}
+
+/// The operator's pages.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Debug)]
+pub struct Admin<'a> {
+    /// The address to listen on: TCP, or a Unix socket.
+    pub listen: Endpoint<'a>,
+    /// The names beside IP addresses and `localhost` by which the pages may be asked for.
+    pub hosts: Names<'a>,
+    /// The server's certificate and version; none where the pages are plaintext.
+    pub tls: Option<ServerTls<'a>>,
+    /// Those who may read the pages over TLS; a certificate is required.
+    pub clients: ClientTrust<'a>,
+    /// The origins of the server's settings.
+    pub origins: Origins,
+    /// The gateway is ready only while the targets of its server tunnels accept connections.
+    pub check_targets: bool,
+}
+
+#[cfg(feature = "gateway")]
+impl<'a> Admin<'a> {
+    /// Returns pages in plaintext.
+    pub fn plain(listen: Endpoint<'a>) -> Self {
+        let (clients, origins) = (ClientTrust::default(), Origins::default());
+        Self { listen, hosts: Names::new(), tls: None, clients, origins, check_targets: false }
+    }
 }
 
 /// An EST server (RFC 7030): devices renew their certificates over mutual TLS, and the gateway orders them.

@@ -42,6 +42,15 @@ impl<'a> Config<'a> {
                 TunnelKind::Client { tls, .. } => client(tls, each),
             }
         }
+        if let Some(admin) = &mut self.gateway.admin {
+            if let Endpoint::Unix(path) = &mut admin.listen {
+                each(PathKind::File, path);
+            }
+            if let Some(tls) = &mut admin.tls {
+                server_tls(tls, each);
+            }
+            client_trust(&mut admin.clients, each);
+        }
         if let Some(est) = &mut self.gateway.est {
             server_tls(&mut est.tls, each);
             client_trust(&mut est.clients, each);

@@ -61,6 +61,8 @@ pub(super) enum SideKind {
     Tunnel,
     #[cfg(feature = "gateway")]
     Est,
+    #[cfg(feature = "gateway")]
+    Admin,
 }
 
 /// `server`, `client`, or a tunnel's `tls`.
@@ -160,7 +162,7 @@ pub(super) struct RawAcme<'a> {
 pub(super) struct RawGateway<'a> {
     pub(super) tunnels: heapless::Vec<RawTunnel<'a>, MAX_TUNNELS>,
     pub(super) known_intermediates: List<'a, MAX_FILES>,
-    pub(super) admin_listen: Option<&'a str>,
+    pub(super) admin: RawAdmin<'a>,
     pub(super) limits: GatewayLimits,
     pub(super) est: RawEst<'a>,
     pub(super) mesh: RawMesh<'a>,
@@ -198,6 +200,16 @@ pub(super) struct RawMesh<'a> {
     pub(super) storage_path: Option<&'a str>,
     pub(super) ca_bundle: Option<&'a str>,
     pub(super) control: Option<bool>,
+}
+
+#[cfg(feature = "gateway")]
+#[derive(Default)]
+pub(super) struct RawAdmin<'a> {
+    pub(super) offset: u32,
+    pub(super) listen: Option<&'a str>,
+    pub(super) hosts: List<'a, MAX_NAMES>,
+    pub(super) tls: RawSide<'a>,
+    pub(super) check_targets: bool,
 }
 
 #[cfg(feature = "gateway")]
@@ -268,7 +280,9 @@ impl<'a> Raw<'a> {
         #[cfg(feature = "gateway")]
         {
             let mut tunnels = self.gateway.tunnels.iter();
-            tunnels.any(|tunnel| tunnel.is_server == Some(true) && tunnel.tls.present) || self.gateway.est.tls.present
+            tunnels.any(|tunnel| tunnel.is_server == Some(true) && tunnel.tls.present)
+                || self.gateway.est.tls.present
+                || self.gateway.admin.tls.present
         }
         #[cfg(not(feature = "gateway"))]
         false
@@ -282,6 +296,8 @@ impl<'a> Raw<'a> {
             SideKind::Tunnel => &mut self.tunnel().tls,
             #[cfg(feature = "gateway")]
             SideKind::Est => &mut self.gateway.est.tls,
+            #[cfg(feature = "gateway")]
+            SideKind::Admin => &mut self.gateway.admin.tls,
         }
     }
 

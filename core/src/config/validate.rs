@@ -33,6 +33,7 @@ pub(super) fn config<'a>(raw: &Raw<'a>) -> Result<Config<'a>, ConfigError<'a>> {
     {
         super::validate_gateway::gateway(raw, &mut config.gateway)?;
         config.gateway.est = super::validate_est::est(raw, &config.gateway.tunnels)?;
+        config.gateway.admin = super::validate_admin::admin(raw, &config.gateway.tunnels)?;
     }
     Ok(config)
 }

@@ -1,6 +1,6 @@
 //! Validates tunnels: the keys a side needs or must not have, and settings that tunnels must not share.
 
-use super::address::{ip_address, socket_address};
+use super::address::ip_address;
 use super::allowed_clients::AllowedClients;
 use super::endpoint::Endpoint;
 use super::error::ConfigError;
@@ -31,14 +31,6 @@ pub(super) fn gateway<'a>(raw: &Raw<'a>, gateway: &mut Gateway<'a>) -> Result<()
         debug_assert!(pushed, "both lists have the same capacity");
     }
     gateway.mesh = mesh(&raw.gateway.mesh)?;
-    let at = ConfigPlace::new(&[Segment::Key("gateway"), Segment::Key("admin")], 0);
-    gateway.admin_listen = match raw.gateway.admin_listen {
-        None => None,
-        Some(text) => match socket_address(text).ok_or(()) {
-            Ok(address) => Some(address),
-            Err(_) => return at.fail("listen", Found::Text(text), "ADDRESS:PORT, as 127.0.0.1:9090"),
-        },
-    };
     gateway.known_intermediates = raw.gateway.known_intermediates.items.clone();
     gateway.limits = raw.gateway.limits;
     allowed_clients(&raw.gateway.allowed_clients, &mut gateway.allowed_clients);

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use edgetrust_core::config::{
-    AllowedClients, ClientTls, ClientTrust, Config, CredentialSource, GatewayLimits, Remote, Server, Tunnel, TunnelKind,
+    Admin, AllowedClients, ClientTls, ClientTrust, Config, CredentialSource, GatewayLimits, Remote, Server, Tunnel,
+    TunnelKind,
 };
 use edgetrust_core::path::Purpose;
 use serde::Serialize;
@@ -98,9 +99,10 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
     let gateway = &config.gateway;
     findings.about("gateway");
     let mut files = Files::new(&gateway.known_intermediates, &config.denied_keys, online, &mut findings);
-    if let Some(address) = gateway.admin_listen {
-        let level = if address.ip().is_loopback() { Level::Ok } else { Level::Warning };
-        findings.add(level, format!("pages at {address}, for everybody who can reach it"));
+    if let Some(Admin { listen, tls, .. }) = &gateway.admin {
+        let for_whom = if tls.is_some() { "those on their allow list" } else { "everybody who can reach it" };
+        let level = if tls.is_some() || listen.is_local() { Level::Ok } else { Level::Warning };
+        findings.add(level, format!("pages at {listen}, for {for_whom}"));
     }
     if let Some(short) = descriptors::short_for(gateway) {
         // Lowering a default limit does no harm.

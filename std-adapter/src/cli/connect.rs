@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use edgetrust_core::config::{
-    ClientTls, CredentialSource, Endpoint, Files, Gateway, MinVersion, Origins, Tunnel, TunnelKind, TunnelLimits,
+    Admin, ClientTls, CredentialSource, Endpoint, Files, Gateway, MinVersion, Origins, Tunnel, TunnelKind, TunnelLimits,
 };
 use edgetrust_core::identity::without_root;
 
@@ -95,7 +95,7 @@ impl Args {
         };
         let mut gateway = Gateway {
             known_intermediates: arguments::files("--known-intermediate", &self.known_intermediate)?,
-            admin_listen: self.admin,
+            admin: self.admin.map(|address| Admin::plain(Endpoint::Tcp(address))),
             limits: self.limits.limits()?,
             ..Gateway::default()
         };

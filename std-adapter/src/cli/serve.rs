@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use edgetrust_core::config::{
-    ClientTrust, CredentialSource, Files, Gateway, MinVersion, Origins, ProxyProtocol, Server, ServerTls, Tunnel,
-    TunnelKind, TunnelLimits,
+    Admin, ClientTrust, CredentialSource, Endpoint, Files, Gateway, MinVersion, Origins, ProxyProtocol, Server,
+    ServerTls, Tunnel, TunnelKind, TunnelLimits,
 };
 use edgetrust_core::identity::is_dns_rule;
 
@@ -90,7 +90,7 @@ impl Args {
         }
         let mut gateway = Gateway {
             known_intermediates: arguments::files("--known-intermediate", &self.known_intermediate)?,
-            admin_listen: self.admin,
+            admin: self.admin.map(|address| Admin::plain(Endpoint::Tcp(address))),
             limits: self.limits.limits()?,
             ..Gateway::default()
         };

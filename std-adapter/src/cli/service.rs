@@ -1,6 +1,5 @@
 //! Implements start, reload and drain for `run`, `serve` and `connect`.
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,9 +18,10 @@ use super::{Failure, Outcome, arguments, descriptors};
 use crate::agent::Agents;
 use crate::est;
 use crate::gateway::{
-    Address, Gateway, MeshKeeper, MeshRemark, MeshStatus, Plan, PreparedControl, SharedTrust, Watched, log_mesh,
+    Address, AdminPlan, Gateway, Listener, MeshKeeper, MeshRemark, MeshStatus, Plan, PreparedControl, SharedTrust,
+    Watched, log_mesh,
 };
-use crate::ops::{Pages, Sources};
+use crate::ops::{Desk, Pages, Sources};
 
 /// The version with the commit, if known; the build script composes the text.
 pub(crate) const VERSION: &str = env!("EDGETRUST_VERSION");
@@ -134,14 +134,12 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         let devices = est.prepare(devices).await?;
         let control = plan.control.map(PreparedControl::new).transpose()?;
         let gateway = Gateway::start(plan.tunnels, plan.limits, control).await?;
-        let pages = match plan.admin {
-            Some(address) => Some(serve_pages(address, &gateway, &agents, &est).await?),
-            None => None,
-        };
+        let pages = PreparedPages::new(plan.admin, None, &gateway, &agents, &est).await?;
         agents.commit(prepared);
         est.commit(devices);
         let denied = agents.denied_keys().to_vec();
-        let service = Self { gateway, est, agents, watched, pages, load, again: None, keeper, denied };
+        let mut service = Self { gateway, est, agents, watched, pages: None, load, again: None, keeper, denied };
+        pages.commit(&mut service.pages);
         service.tell(plan.mesh, &plan.remarks, file);
         Ok(service)
     }
@@ -244,11 +242,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         let Loaded { plan, est: devices, file } = (self.load)(read, &mut self.agents)?;
         let prepared = self.agents.prepare().await?;
         // Everything that can fail comes before the first change.
-        let moved = plan.admin.filter(|address| self.pages.as_ref().map(Pages::asked) != Some(*address));
-        let pages = match moved {
-            Some(address) => Some(serve_pages(address, &self.gateway, &self.agents, &self.est).await?),
-            None => None,
-        };
+        let pages = PreparedPages::new(plan.admin, self.pages.as_ref(), &self.gateway, &self.agents, &self.est).await?;
         let devices = self.est.prepare(devices).await?;
         let control = plan.control.map(PreparedControl::new).transpose()?;
         self.gateway.reload(plan.tunnels, plan.limits).await?;
@@ -257,9 +251,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         self.gateway.set_control(control);
         self.denied = self.agents.denied_keys().to_vec();
         self.tell(plan.mesh, &plan.remarks, file);
-        if moved.is_some() || plan.admin.is_none() {
-            self.pages = pages;
-        }
+        pages.commit(&mut self.pages);
         Ok(())
     }
 
@@ -273,19 +265,53 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
     }
 }
 
-async fn serve_pages(
-    address: SocketAddr,
-    gateway: &Gateway,
-    agents: &Agents,
-    est: &est::Server,
-) -> Result<Pages, Failure> {
-    let sources = Sources {
-        status: gateway.status().clone(),
-        credentials: agents.credentials().clone(),
-        devices: est.status().clone(),
-    };
-    let pages = Pages::serve(address, Vec::new(), sources).await;
-    Ok(pages.map_err(|error| format!("gateway.admin.listen: cannot listen on {address}: {error}"))?)
+/// Pages that are ready but not yet in force.
+struct PreparedPages {
+    desk: Option<Desk>,
+    /// The address with a new listener; `None` where the pages stay at theirs.
+    bound: Option<(Address, Listener)>,
+}
+
+impl PreparedPages {
+    /// Makes all that can fail.
+    async fn new(
+        plan: Option<AdminPlan>,
+        running: Option<&Pages>,
+        gateway: &Gateway,
+        agents: &Agents,
+        est: &est::Server,
+    ) -> Result<Self, Failure> {
+        let Some(plan) = plan else { return Ok(Self { desk: None, bound: None }) };
+        let listen = plan.listen.clone();
+        let sources = Sources {
+            status: gateway.status().clone(),
+            credentials: agents.credentials().clone(),
+            devices: est.status().clone(),
+        };
+        let desk = Desk::new(plan, sources).map_err(|error| format!("gateway.admin.tls: {error}"))?;
+        let bound = match running {
+            Some(running) if *running.asked() == listen => None,
+            _ => {
+                let bound = Pages::bind(&listen).await;
+                let bound =
+                    bound.map_err(|error| format!("gateway.admin.listen: cannot listen on {listen}: {error}"))?;
+                Some((listen, bound))
+            }
+        };
+        Ok(Self { desk: Some(desk), bound })
+    }
+
+    fn commit(self, pages: &mut Option<Pages>) {
+        match (self.desk, self.bound) {
+            (None, _) => *pages = None,
+            (Some(desk), Some((address, listener))) => *pages = Some(Pages::serve(&address, listener, desk)),
+            (Some(desk), None) => {
+                if let Some(pages) = pages {
+                    pages.replace(desk);
+                }
+            }
+        }
+    }
 }
 
 /// Runs the configuration of `load` until SIGTERM or SIGINT; SIGHUP or a changed file loads it again.

@@ -1,6 +1,7 @@
 //! Runs a gateway: tunnels that accept, authorize, forward, and can be replaced while they run.
 
 mod address;
+mod admin_plan;
 mod buffers;
 mod connection;
 mod contacts;
@@ -52,6 +53,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 pub use address::{Address, AddressError};
+pub(crate) use admin_plan::AdminPlan;
 use contacts::Contacts;
 pub use contacts::{Contact, ContactState};
 #[cfg(feature = "rehearsal")]
@@ -74,7 +76,7 @@ pub use refusals::{Refusal, Refusals};
 pub(crate) use served_mesh::ServedMesh;
 pub(crate) use shared_trust::{SharedTrust, ca_files_of, certificates};
 pub(crate) use shares::Shares;
-pub(crate) use socket::Socket;
+pub(crate) use socket::{Listener, Remote, Socket};
 pub use status::{Counters, RefusalReason, Side, Status, TunnelStatus};
 pub(crate) use tallies::Tally;
 pub(crate) use target::{addresses, connect};
@@ -85,7 +87,6 @@ use control::{Control, Dialers};
 use denial::InForce;
 use door::DoorLimits;
 use listener::Tunnels;
-use socket::Listener;
 use state::{Common, ListenerState};
 use tunnel::Route;
 

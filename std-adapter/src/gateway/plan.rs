@@ -1,7 +1,6 @@
 //! Makes tunnels from the core's configuration, and reads the files that the configuration names.
 
 use std::error::Error;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use edgetrust_core::time::Utc;
 use pki_types::CertificateDer;
 use tracing::{error, info, warn};
 
+use super::admin_plan::AdminPlan;
 use super::control::{ControlPlan, Dial};
 use super::issuers::{issuers, peers};
 use super::mesh_in_force::MeshRemark;
@@ -67,8 +67,8 @@ pub struct Plan {
     pub tunnels: Vec<Tunnel>,
     /// The limits of the gateway.
     pub limits: Limits,
-    /// The address at which the operator's pages are served.
-    pub admin: Option<SocketAddr>,
+    /// The operator's pages.
+    pub(crate) admin: Option<AdminPlan>,
     /// The control channel, if the gateway has a signed mesh and speaks of it.
     pub(crate) control: Option<ControlPlan>,
     /// The mesh in force.
@@ -105,7 +105,11 @@ impl Plan {
         };
         let mesh = mesh.as_ref().map(SiteMesh::status);
         let remarks = shared.mesh.as_ref().map(|mesh| mesh.remarks().to_vec()).unwrap_or_default();
-        Ok(Self { tunnels, limits: gateway.limits.into(), admin: gateway.admin_listen, control, mesh, remarks })
+        let admin = gateway.admin.as_ref().map(|admin| {
+            let plan = AdminPlan::read(admin, shared, watched, provider);
+            plan.map_err(|error| PlanError::Admin(Box::new(error)))
+        });
+        Ok(Self { tunnels, limits: gateway.limits.into(), admin: admin.transpose()?, control, mesh, remarks })
     }
 
     /// Makes the plan of the control channel: it listens where tunnels of services do, and dials where they lead.

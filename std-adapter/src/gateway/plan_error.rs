@@ -17,6 +17,8 @@ pub enum PlanError {
     NoTunnel,
     /// The tunnel with this name has a fault.
     Tunnel(String, Box<Self>),
+    /// The operator's pages have a fault.
+    Admin(Box<Self>),
     /// A file with certificates is faulty.
     Certificates(PemError),
     /// A certificate and its key cannot be loaded.
@@ -44,6 +46,7 @@ impl fmt::Display for PlanError {
         match self {
             Self::NoTunnel => f.write_str("gateway.tunnels: found none, expected at least one tunnel"),
             Self::Tunnel(name, error) => write!(f, "tunnel {}: {error}", name.escape_debug()),
+            Self::Admin(error) => write!(f, "gateway.admin: {error}"),
             Self::Certificates(error) => error.fmt(f),
             Self::Credential(error) => error.fmt(f),
             Self::Acme(error) => error.fmt(f),
@@ -63,7 +66,7 @@ impl fmt::Display for PlanError {
 impl Error for PlanError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Tunnel(_, error) => Some(&**error),
+            Self::Tunnel(_, error) | Self::Admin(error) => Some(&**error),
             Self::Certificates(error) => Some(error),
             Self::Credential(error) => Some(error),
             Self::Acme(error) => Some(&**error),

@@ -178,7 +178,7 @@ impl AsyncWrite for Socket {
 
 /// A TCP or Unix listener.
 #[derive(Debug)]
-pub(super) enum Listener {
+pub(crate) enum Listener {
     Tcp(TcpListener),
     /// The file is dropped before the socket: a process that finds no file may listen there.
     Unix {
@@ -189,7 +189,7 @@ pub(super) enum Listener {
 
 /// The file of a Unix socket, removed with the listener.
 #[derive(Debug)]
-pub(super) struct OwnSocketFile {
+pub(crate) struct OwnSocketFile {
     path: PathBuf,
     /// The device and inode: by now, another process may listen on a file of its own at `path`.
     identity: Option<(u64, u64)>,
@@ -216,7 +216,7 @@ impl Drop for OwnSocketFile {
 
 /// The address that connected; `None` for a Unix socket.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Remote(pub(super) Option<SocketAddr>);
+pub(crate) struct Remote(pub(super) Option<SocketAddr>);
 
 impl fmt::Display for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -229,7 +229,7 @@ impl fmt::Display for Remote {
 
 impl Listener {
     /// Listens on an address; `only_v6` leaves the IPv4 addresses of `[::]` to others.
-    pub(super) async fn bind(address: &Address, only_v6: bool, limits: &Limits) -> io::Result<Self> {
+    pub(crate) async fn bind(address: &Address, only_v6: bool, limits: &Limits) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => listen(*address, only_v6, limits).map(Self::Tcp),
             Address::Host(host, port) => {
@@ -258,14 +258,14 @@ impl Listener {
     }
 
     /// Returns the address in use, with the actual port if port 0 was requested.
-    pub(super) fn local_address(&self, asked: &Address) -> Address {
+    pub(crate) fn local_address(&self, asked: &Address) -> Address {
         match self {
             Self::Tcp(tcp) => tcp.local_addr().map_or_else(|_| asked.clone(), Address::Tcp),
             Self::Unix { .. } => asked.clone(),
         }
     }
 
-    pub(super) async fn accept(&self) -> io::Result<(Socket, Remote)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Socket, Remote)> {
         match self {
             Self::Tcp(tcp) => tcp.accept().await.map(|(tcp, from)| (Socket::from(tcp), Remote(Some(from)))),
             Self::Unix { listener, .. } => listener.accept().await.map(|(unix, _)| (Socket::Unix(unix), Remote(None))),

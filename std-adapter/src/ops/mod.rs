@@ -2,6 +2,7 @@
 
 mod alarms;
 mod askers;
+mod desk;
 mod events;
 mod exposition;
 mod host;
@@ -11,7 +12,9 @@ mod page;
 mod pages;
 mod readiness;
 mod report;
+mod targets;
 
+pub(crate) use desk::Desk;
 pub use log::{count_lost_lines, lost_lines};
-pub use pages::Pages;
+pub(crate) use pages::Pages;
 pub(crate) use report::{Authority, Refusal, Report, Session, Severity, Sources};

@@ -1,106 +1,128 @@
-//! Serves the pages, read only, over HTTP/1.1.
-//!
-//! | page | |
-//! |---|---|
-//! | `/` | for people |
-//! | `/events` | its reports, as server-sent events |
-//! | `/status` | a report, as JSON |
-//! | `/metrics` | Prometheus' text format |
-//! | `/healthz`, `/readyz` | for supervisors and load balancers |
+//! Serves the pages over HTTP/1.1, at a TCP address in plaintext or over mutual TLS, or at a Unix socket.
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::askers::{Asker, Askers};
-use super::events::{self, Places};
-use super::host::foreign;
-use super::metrics::metrics;
-use super::page::{PAGE, POLICY};
-use super::readiness::not_ready;
-use super::report::Sources;
-use crate::accept::{Accepting, Few};
+use super::desk::Desk;
+use super::events;
+use crate::accept::{Accepting, AddressPhase, Reception};
+use crate::gateway::{Address, Limits, Listener, Remote, Socket};
+use crate::tls::{AcceptError, TlsServer};
 
 /// The maximum number of connections that wait for an answer; a newer one displaces the oldest.
 const ASKERS: usize = 32;
-/// The maximum number of connections: those, the listeners to events, and those that are just ending.
-const CONNECTIONS: usize = 128;
-/// The time limit for a request and its answer.
+/// The time limit for a handshake, a request and its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The pages, which are served until this value is dropped.
 #[derive(Debug)]
-pub struct Pages {
-    asked: SocketAddr,
+pub(crate) struct Pages {
+    asked: Address,
+    desk: watch::Sender<Arc<Desk>>,
     _accepting: Accepting,
 }
 
 impl Pages {
-    /// Serves the pages of a gateway.
+    /// Listens at an address.
     ///
     /// # Errors
     /// Fails if the address cannot be bound.
-    pub(crate) async fn serve(address: SocketAddr, hosts: Vec<String>, sources: Sources) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let bound = listener.local_addr()?;
-        if !bound.ip().is_loopback() {
-            warn!(address = %bound, "the pages are for everybody who can reach this address");
+    pub(crate) async fn bind(address: &Address) -> io::Result<Listener> {
+        Listener::bind(address, false, &Limits::default()).await
+    }
+
+    /// Serves pages at a listener.
+    pub(crate) fn serve(asked: &Address, listener: Listener, desk: Desk) -> Self {
+        let bound = listener.local_address(asked);
+        let tls = if desk.tls().is_some() { "mutual" } else { "none" };
+        match &bound {
+            Address::Tcp(address) if !address.ip().is_loopback() && desk.tls().is_none() => {
+                warn!(address = %bound, "the pages are for everybody who can reach this address");
+            }
+            _ => {}
         }
-        info!(address = %bound, "pages");
-        let desk = Arc::new(Desk { sources: Arc::new(sources), hosts, places: Places::default() });
-        let askers = Askers::new(ASKERS);
-        let pages = Few::new(
-            listener,
-            CONNECTIONS,
-            move |stream, _| serve(stream, desk.clone(), askers.enter()),
-            |error| warn!("pages: accept: {error}"),
-        );
-        Ok(Self { asked: address, _accepting: Accepting::begin(pages) })
+        info!(address = %bound, tls, "pages");
+        let (desk, shown) = watch::channel(Arc::new(desk));
+        let pages = Counter { listener, desk: shown, askers: Askers::new(ASKERS) };
+        Self { asked: asked.clone(), desk, _accepting: Accepting::begin(pages) }
+    }
+
+    /// Replaces what answers are made of. Listeners to events begin anew, since they may no longer be admitted.
+    pub(crate) fn replace(&self, desk: Desk) {
+        self.desk.send_replace(Arc::new(desk));
     }
 
     /// Returns the address that was configured.
-    pub fn asked(&self) -> SocketAddr {
-        self.asked
+    pub(crate) fn asked(&self) -> &Address {
+        &self.asked
     }
 }
 
-type Body = UnsyncBoxBody<Bytes, Infallible>;
-
-/// What answers are made of.
-struct Desk {
-    sources: Arc<Sources>,
-    hosts: Vec<String>,
-    places: Places,
+/// The place where askers are received.
+struct Counter {
+    listener: Listener,
+    desk: watch::Receiver<Arc<Desk>>,
+    askers: Arc<Askers>,
 }
 
-async fn serve(stream: TcpStream, desk: Arc<Desk>, asker: Asker) {
-    let (listens, mut listening) = watch::channel(false);
-    let answer = service_fn(|request: Request<Incoming>| {
-        let answer = desk.answer(&request, &listens);
-        async move { Ok::<_, Infallible>(answer) }
-    });
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false);
-    let mut serving = std::pin::pin!(http.serve_connection(TokioIo::new(stream), answer));
+impl Reception for Counter {
+    type Visitor = (Socket, Remote, Asker);
+
+    async fn accept(&self) -> io::Result<Option<Self::Visitor>> {
+        let (socket, remote) = self.listener.accept().await?;
+        Ok(Some((socket, remote, self.askers.enter())))
+    }
+
+    fn failed(&self, error: &io::Error) {
+        warn!("pages: accept: {error}");
+    }
+
+    /// Does nothing: such an address is closed at once, and never drained.
+    fn cut(_connections: usize) {}
+
+    /// Returns at once: a newer asker displaces the oldest instead of waiting.
+    async fn turn(&self, _visitor: &mut Self::Visitor) {}
+
+    fn serve(
+        &self,
+        (socket, remote, asker): Self::Visitor,
+        _phase: &watch::Receiver<AddressPhase>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        serve(socket, remote, self.desk.clone(), asker)
+    }
+}
+
+/// Serves one connection, until it has its answer, its time is over, or a newer one displaces it.
+async fn serve(socket: Socket, remote: Remote, mut shown: watch::Receiver<Arc<Desk>>, asker: Asker) {
     let began = Instant::now();
     let until = |patience| began.checked_add(patience).unwrap_or(began);
+    let desk = shown.borrow_and_update().clone();
+    let (listens, mut listening) = watch::channel(false);
+    let mut serving = pin!(async {
+        match desk.tls() {
+            None => answer(socket, &desk, &listens).await,
+            Some(tls) => {
+                if let Some(stream) = admitted(tls, socket, &remote).await {
+                    answer(stream, &desk, &listens).await;
+                }
+            }
+        }
+    });
     tokio::select! {
-        // A client that has gone away needs no answer.
-        _ = serving.as_mut() => return,
+        () = serving.as_mut() => return,
         _ = listening.wait_for(|listens| *listens) => {}
         () = asker.displaced() => return,
         () = sleep_until(until(PATIENCE)) => return,
@@ -108,74 +130,39 @@ async fn serve(stream: TcpStream, desk: Arc<Desk>, asker: Asker) {
     // Listeners have places of their own.
     drop(asker);
     tokio::select! {
-        _ = serving.as_mut() => {}
+        () = serving => {}
+        _ = shown.changed() => {}
         () = sleep_until(until(events::LIFETIME)) => {}
     }
 }
 
-const TEXT: &str = "text/plain; charset=utf-8";
-
-impl Desk {
-    /// Answers a request; `listens` is told that the answer has no end.
-    fn answer(&self, request: &Request<Incoming>, listens: &watch::Sender<bool>) -> Response<Body> {
-        if let Some(host) = foreign(request, &self.hosts) {
-            let host: String = host.chars().take(128).collect();
-            let reason = format!(
-                "found the host {host:?}, expected an IP address, localhost, or a name of gateway.admin.hosts\n"
-            );
-            return whole(StatusCode::MISDIRECTED_REQUEST, TEXT, reason);
-        }
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return whole(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET\n".to_owned());
-        }
-        let Sources { status, credentials, devices } = &*self.sources;
-        match request.uri().path() {
-            "/" => {
-                let mut page = whole(StatusCode::OK, "text/html; charset=utf-8", PAGE.to_owned());
-                if let Ok(policy) = HeaderValue::from_str(&POLICY) {
-                    page.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
-                }
-                page
-            }
-            "/events" if *request.method() == Method::GET => match events::events(self.sources.clone(), &self.places) {
-                Some(events) => {
-                    listens.send_replace(true);
-                    response(StatusCode::OK, "text/event-stream", StreamBody::new(events).boxed_unsync())
-                }
-                None => whole(StatusCode::SERVICE_UNAVAILABLE, TEXT, "too many listeners: ask /status\n".to_owned()),
-            },
-            "/healthz" => whole(StatusCode::OK, TEXT, "ok\n".to_owned()),
-            "/readyz" => match not_ready(status, devices) {
-                None => whole(StatusCode::OK, TEXT, "ready\n".to_owned()),
-                Some(reason) => whole(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{reason}\n")),
-            },
-            "/metrics" => {
-                whole(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics(status, credentials, devices))
-            }
-            "/status" => match serde_json::to_string_pretty(&self.sources.report()) {
-                Ok(text) => whole(StatusCode::OK, "application/json", format!("{text}\n")),
-                Err(error) => whole(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
-            },
-            _ => whole(StatusCode::NOT_FOUND, TEXT, "/ /events /healthz /readyz /metrics /status\n".to_owned()),
+/// Runs the handshake, and judges the reader.
+async fn admitted(
+    tls: &TlsServer,
+    socket: Socket,
+    remote: &Remote,
+) -> Option<impl AsyncRead + AsyncWrite + Unpin + use<>> {
+    match Box::pin(tls.accept(socket)).await {
+        Ok((stream, _)) => Some(stream),
+        Err(AcceptError::LeftSilently) => None,
+        Err(error) => {
+            warn!(%remote, "pages: refused: {error}");
+            None
         }
     }
 }
 
-fn whole(code: StatusCode, kind: &'static str, text: String) -> Response<Body> {
-    response(code, kind, Full::new(Bytes::from(text)).boxed_unsync())
-}
-
-fn response(code: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
-    const ALL: [(HeaderName, &str); 3] = [
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ];
-    let mut response = Response::new(body);
-    *response.status_mut() = code;
-    let headers = response.headers_mut();
-    for (name, value) in ALL.into_iter().chain([(header::CONTENT_TYPE, kind)]) {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    response
+/// Answers one request.
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(stream: S, desk: &Desk, listens: &watch::Sender<bool>) {
+    let answer = service_fn(|request: Request<Incoming>| async move {
+        let (answer, has_no_end) = desk.answer(&request).await;
+        if has_no_end {
+            listens.send_replace(true);
+        }
+        Ok::<_, Infallible>(answer)
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false);
+    // A client that has gone away needs no answer.
+    let _ = http.serve_connection(TokioIo::new(stream), answer).await;
 }

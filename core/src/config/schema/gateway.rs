@@ -40,7 +40,7 @@ pub(super) static GATEWAY: Object = members!(
         ),
         object!("est", "devices renew their certificates here, over EST (RFC 7030)", EST, |raw| raw.enter_est()),
         object!("mesh", "the mesh of sites: what tunnels with service take from it", MESH, |raw| raw.enter_mesh()),
-        object!("admin", "the operator's pages", ADMIN, |_raw| ()),
+        object!("admin", "the operator's pages", ADMIN, |raw| raw.gateway.admin.offset = raw.offset),
         object!("limits", "what it may cost", LIMITS, |_raw| ()),
     ]
 );
@@ -118,8 +118,32 @@ static ADMIN: Object = members!(
     false,
     Nothing,
     None,
-    [text!("listen", "where they are served", Address, |raw, text| raw.gateway.admin_listen =
-        not_empty(text, "ADDRESS:PORT")?)]
+    [
+        text!("listen", "where they are served: ADDRESS:PORT or unix:PATH", Listen, |raw, text| raw
+            .gateway
+            .admin
+            .listen =
+            not_empty(text, "ADDRESS:PORT or unix:PATH")?),
+        texts!(
+            "hosts",
+            "names by which they may be asked for, beside IP addresses and localhost; others are refused",
+            MAX_NAMES,
+            |raw| &mut raw.gateway.admin.hosts,
+            "a DNS name",
+            NAMES_FULL
+        ),
+        object!(
+            "tls",
+            "mutual TLS for them, instead of security.tls; needs an allow list of its own",
+            TUNNEL_TLS,
+            |raw| raw.enter(SideKind::Admin)
+        ),
+        flag!(
+            "check_targets",
+            "/readyz says 503 too while the target of a server tunnel accepts no connection; default false",
+            |raw, value| raw.gateway.admin.check_targets = value
+        ),
+    ]
 );
 
 /// A limit that is a number.

@@ -7,10 +7,12 @@ mod sections;
 mod table;
 
 use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use pki_types::ServerName;
 use tokio::runtime::Builder;
 
 use super::config_choice::ConfigChoice;
@@ -18,6 +20,9 @@ use super::{Failure, Outcome, arguments, output};
 use crate::config_file::with_config;
 use crate::gateway::Address;
 use crate::ops::{Report, Severity};
+use crate::pem;
+use crate::tls::{ClientSettings, Credential, MinVersion, ServerTrust, TlsClient, TrustStore, server_name};
+use ask::Pages;
 use screen::Screen;
 
 /// A part of the report.
@@ -49,6 +54,18 @@ pub(crate) struct Args {
     /// Address of the gateway's pages, such as 127.0.0.1:9090; by default `gateway.admin.listen` of the configuration
     #[arg(long, value_name = "ADDR", conflicts_with = "config", value_parser = arguments::endpoint)]
     admin: Option<String>,
+    /// Certificate to show, where the pages ask for one
+    #[arg(long, value_name = "FILE", requires = "key", help_heading = "Mutual TLS")]
+    cert: Option<PathBuf>,
+    /// Key of --cert
+    #[arg(long, value_name = "FILE", requires = "cert", help_heading = "Mutual TLS")]
+    key: Option<PathBuf>,
+    /// CA certificates that verify the gateway
+    #[arg(long, value_name = "FILE", requires = "cert", help_heading = "Mutual TLS")]
+    cacert: Vec<PathBuf>,
+    /// Name that the gateway's certificate must have; by default the host of --admin
+    #[arg(long, value_name = "NAME", requires = "cert", help_heading = "Mutual TLS")]
+    server_name: Option<String>,
     /// Ask again and again, and show the traffic in between
     #[arg(long, conflicts_with = "json")]
     watch: bool,
@@ -64,12 +81,12 @@ pub(crate) struct Args {
 const ERRORS: u8 = 1;
 
 pub(crate) fn run(args: Args) -> Outcome {
-    let address = args.address()?;
+    let there = args.gateway()?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     if args.watch {
-        return args.watch(&address, &runtime);
+        return args.watch(&there, &runtime);
     }
-    let text = runtime.block_on(ask::status(&address))?;
+    let text = runtime.block_on(ask::status(&there))?;
     if args.json {
         output::write(format_args!("{text}"));
     }
@@ -90,25 +107,62 @@ fn parsed(text: &str) -> Result<Report, Failure> {
 }
 
 impl Args {
-    /// Returns the address of the pages.
-    fn address(&self) -> Result<Address, Failure> {
-        if let Some(admin) = &self.admin {
-            return Ok(admin.parse()?);
+    /// Returns where the pages are, and how to be admitted there.
+    fn gateway(&self) -> Result<Pages, Failure> {
+        let (address, asks) = match &self.admin {
+            Some(admin) => (admin.parse()?, self.cert.is_some()),
+            None => {
+                let file = self.config.file()?;
+                let admin = with_config(&file, |config| {
+                    let admin = config.gateway.admin.as_ref();
+                    admin.map(|admin| (Address::from(admin.listen), admin.tls.is_some()))
+                })?;
+                admin.ok_or_else(|| {
+                    format!("{}: gateway.admin.listen: found none, expected the address of the pages", file.display())
+                })?
+            }
+        };
+        let tls = match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) if asks => Some(self.tls(&address, cert, key)?),
+            _ if asks => {
+                let reason = "the pages ask for a certificate: expected --cert and --key of one that gateway.admin.tls \
+                              admits, --cacert, and --server-name if the address is not in the gateway's certificate";
+                return Err(reason.into());
+            }
+            _ => None,
+        };
+        Ok(Pages { address, tls })
+    }
+
+    fn tls(&self, address: &Address, cert: &Path, key: &Path) -> Result<(TlsClient, ServerName<'static>), Failure> {
+        let mut anchors = Vec::new();
+        for file in &self.cacert {
+            anchors.extend(pem::read_certificates(file)?);
         }
-        let file = self.config.file()?;
-        let listen = with_config(&file, |config| config.gateway.admin_listen)?;
-        let listen = listen.ok_or_else(|| {
-            format!("{}: gateway.admin.listen: found none, expected the address of the pages", file.display())
-        })?;
-        Ok(Address::Tcp(listen))
+        if anchors.is_empty() {
+            return Err("--cacert: found none, expected the CA that the gateway's certificate comes from".into());
+        }
+        let name = match (&self.server_name, address) {
+            (Some(name), _) | (None, Address::Host(name, _)) => name.clone(),
+            (None, Address::Tcp(address)) => address.ip().to_string(),
+            (None, Address::Unix(_)) => return Err("--cert: found a Unix socket, expected an address with TLS".into()),
+        };
+        let trust = TrustStore::new(anchors.into())?;
+        let settings = ClientSettings {
+            trust: ServerTrust::Verified(trust),
+            credential: Some(Credential::load(cert, key)?),
+            min_version: MinVersion::default(),
+            alpn: vec![b"http/1.1".to_vec()],
+        };
+        Ok((TlsClient::new(settings)?, server_name(&name)?))
     }
 
     /// Shows reports until the terminal's user ends the program.
-    fn watch(&self, address: &Address, runtime: &tokio::runtime::Runtime) -> Outcome {
+    fn watch(&self, there: &Pages, runtime: &tokio::runtime::Runtime) -> Outcome {
         let terminal = std::io::stdout().is_terminal();
         let mut last: Option<Report> = None;
         loop {
-            let asked = runtime.block_on(ask::status(address)).and_then(|text| parsed(&text));
+            let asked = runtime.block_on(ask::status(there)).and_then(|text| parsed(&text));
             let screen = Screen::new(&self.sections, terminal.then(screen::size).flatten());
             let lines = match &asked {
                 Ok(report) => screen.show(report, last.as_ref()),

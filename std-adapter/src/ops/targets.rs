@@ -1,0 +1,43 @@
+//! Checks whether the targets of server tunnels accept connections, for `/readyz`.
+
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::gateway::{Side, Status, connect};
+
+/// The time that a target has to accept a connection.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The time for which a result holds, so that those who ask cause no flood of connections.
+const HOLDS: Duration = Duration::from_secs(2);
+
+/// The last result.
+#[derive(Debug, Default)]
+pub(super) struct TargetCheck(Mutex<Option<(Instant, Option<String>)>>);
+
+impl TargetCheck {
+    /// Returns why the first tunnel whose target does not accept is not ready. Whoever asks meanwhile gets the same result.
+    pub(super) async fn failed(&self, status: &Status) -> Option<String> {
+        let mut last = self.0.lock().await;
+        if let Some((at, result)) = &*last
+            && at.elapsed() < HOLDS
+        {
+            return result.clone();
+        }
+        let mut attempts = JoinSet::new();
+        for tunnel in status.tunnels().iter().filter(|tunnel| tunnel.side != Side::Client) {
+            let (name, target) = (tunnel.name.clone(), tunnel.target.clone());
+            attempts.spawn(async move {
+                let failed = connect(&target, PATIENCE).await.err();
+                failed.map(|error| format!("tunnel {name}: its target {target} does not accept: {error}"))
+            });
+        }
+        let mut failed: Vec<String> = attempts.join_all().await.into_iter().flatten().collect();
+        failed.sort_unstable();
+        let result = failed.into_iter().next();
+        *last = Some((Instant::now(), result.clone()));
+        result
+    }
+}
