@@ -1,6 +1,7 @@
 //! Tests the program end to end, with openssl and curl as its peers.
 
 mod admission;
+mod alerts;
 mod check;
 mod check_anchors;
 mod components;

@@ -54,23 +54,8 @@ impl Site {
 
     /// Stores a certificate of this PKI, as a gateway does; returns it as PEM.
     fn keep(&self, change: impl FnOnce(&mut CertificateParams)) -> String {
-        let storage = self.storage();
-        fs::create_dir_all(&storage).unwrap();
-        fs::set_permissions(&storage, fs::Permissions::from_mode(0o700)).unwrap();
         let (cert, key) = self.pki.issue_with("gateway", &["gateway.example"], change);
-        let chain = edgetrust::pem::read_certificates(&cert).unwrap();
-        let key = edgetrust::pem::read_private_key(&key).unwrap();
-        let validity = Certificate::from_der(&chain[0]).unwrap().validity();
-        let mut store = Store::new(FileMedium::new(&storage)).unwrap();
-        let record = NewRecord {
-            key: key.secret_der(),
-            chain: &chain[0],
-            not_before: validity.not_before,
-            not_after: validity.not_after,
-            time_seen: UnixTime::now().min(validity.not_after),
-        };
-        store.write(Slot::A, &record).unwrap();
-        store.confirm(Slot::A).unwrap();
+        keep(&self.storage(), &cert, &key);
         fs::read_to_string(cert).unwrap()
     }
 
@@ -82,6 +67,25 @@ impl Site {
         let findings = findings.map(|one| text(&one["level"]) + " " + &text(&one["what"])).collect();
         (report, findings)
     }
+}
+
+/// Stores a certificate as issued in the home of a credential.
+pub fn keep(storage: &Path, cert: &Path, key: &Path) {
+    fs::create_dir_all(storage).unwrap();
+    fs::set_permissions(storage, fs::Permissions::from_mode(0o700)).unwrap();
+    let chain = edgetrust::pem::read_certificates(cert).unwrap();
+    let key = edgetrust::pem::read_private_key(key).unwrap();
+    let validity = Certificate::from_der(&chain[0]).unwrap().validity();
+    let mut store = Store::new(FileMedium::new(storage)).unwrap();
+    let record = NewRecord {
+        key: key.secret_der(),
+        chain: &chain[0],
+        not_before: validity.not_before,
+        not_after: validity.not_after,
+        time_seen: UnixTime::now().min(validity.not_after),
+    };
+    store.write(Slot::A, &record).unwrap();
+    store.confirm(Slot::A).unwrap();
 }
 
 fn mode(path: &Path) -> u32 {
