@@ -147,7 +147,7 @@ impl Args {
             (None, Address::Tcp(address)) => address.ip().to_string(),
             (None, Address::Unix(_)) => return Err("--cert: found a Unix socket, expected an address with TLS".into()),
         };
-        let trust = TrustStore::new(anchors.into())?;
+        let trust = TrustStore::new(anchors)?;
         let settings = ClientSettings {
             trust: ServerTrust::Verified(trust),
             credential: Some(Credential::load(cert, key)?),
