@@ -166,7 +166,7 @@ fn a_refusal_names_the_place_what_was_found_and_what_was_expected() {
         ),
         (
             r#"{"gateway":{"admin":{"listen":"9090"}}}"#,
-            r#"gateway.admin.listen: found "9090", expected ADDRESS:PORT, as 127.0.0.1:9090"#,
+            r#"gateway.admin.listen: found "9090", expected ADDRESS:PORT or unix:PATH, as 127.0.0.1:9090"#,
         ),
         (
             r#"{"security":{"tls":{"client":{"use_system_roots":false}}}}"#,

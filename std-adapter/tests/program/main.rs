@@ -1,5 +1,6 @@
 //! Tests the program end to end, with openssl and curl as its peers.
 
+mod admin;
 mod admission;
 mod alerts;
 mod check;
