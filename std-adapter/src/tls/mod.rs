@@ -67,7 +67,9 @@ pub use credential::{Credential, CredentialError, KeyError, LiveCredential};
 #[cfg(feature = "cli")]
 pub(crate) use exporter::{Exported, Exporter};
 #[cfg(feature = "cli")]
-pub(crate) use observed::{Answer, Seen, answer, is_no_tls, is_tls13, received_alert, tickets};
+pub(crate) use observed::{
+    Agreed, Answer, Observed, Seen, agreed, answer, is_no_tls, is_tls13, received_alert, tickets,
+};
 pub use peer::Peer;
 pub use peers::{OwnedRule, OwnedRuleName, Peers};
 pub use provider::{MinVersion, provider};
