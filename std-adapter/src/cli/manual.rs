@@ -94,7 +94,6 @@ pub(super) const PAGES: &[Page] = &[
                 "edgetrust run --log-format json --watch-interval 0s",
             ),
         ],
-        ..PAGE
     },
     Page {
         command: "serve",
