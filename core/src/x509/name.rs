@@ -76,6 +76,17 @@ impl<'a> Name<'a> {
         Ok(Self(contents))
     }
 
+    /// Reads a Name alone, header included, as a CertificateRequest names CAs (RFC 8446 section 4.2.4).
+    ///
+    /// # Errors
+    /// Fails if it is malformed, or if anything follows.
+    pub fn from_der(der: &'a [u8]) -> Result<Self, ParseError> {
+        let mut reader = DerReader::new(der);
+        let name = Self::read(&mut reader)?;
+        reader.end()?;
+        Ok(name)
+    }
+
     /// Reads a Name, header included, that was read before.
     pub(crate) fn again(der: &'a [u8]) -> Option<Self> {
         DerReader::new(der).again().map(|tlv| Self(tlv.value))

@@ -27,8 +27,11 @@ mod init;
 mod init_answers;
 mod init_questions;
 mod inspect;
+mod inspect_certificate;
+mod inspect_server;
 mod key;
 mod log;
+mod manual;
 mod probe;
 mod run;
 mod schema;
@@ -40,7 +43,7 @@ mod verify;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use output::{Failure, Outcome};
 use service::VERSION;
@@ -75,7 +78,7 @@ enum Command {
     Check(check::Args),
     /// Try one client tunnel of a configuration from here: look-up, connection, handshake, both verdicts
     Probe(probe::Args),
-    /// Show certificates in readable form
+    /// Show certificates in readable form: of files, or as a server shows them, unverified
     Inspect(inspect::Args),
     /// Verify a certificate chain, and print the reason and the path
     Verify(verify::Args),
@@ -106,7 +109,8 @@ pub fn run() -> ExitCode {
         let _ = std::io::stderr().write_all(reason.as_bytes());
         return ExitCode::from(MISUSE);
     }
-    let cli = Cli::parse();
+    let parsed = manual::with_examples(Cli::command(), "").get_matches();
+    let cli = Cli::from_arg_matches(&parsed).unwrap_or_else(|error| error.exit());
     if !matches!(cli.command, Command::Demo(_)) {
         // The table of `probe` says what matters; warnings of the configuration remain.
         log::start(cli.log_format, if matches!(cli.command, Command::Probe(_)) { "warn" } else { "info" });
@@ -135,4 +139,67 @@ pub fn run() -> ExitCode {
     };
     log::finish(error);
     code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Splits a line as a shell does, with quotation marks, up to a redirection.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        for (number, part) in line.split('"').enumerate() {
+            if number % 2 == 1 {
+                words.last_mut().unwrap().push_str(part);
+                continue;
+            }
+            for (number, word) in part.split(' ').enumerate() {
+                if number > 0 {
+                    words.push(String::new());
+                }
+                words.last_mut().unwrap().push_str(word);
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words.split(|word| word == ">").next().unwrap().to_vec()
+    }
+
+    fn commands(program: &clap::Command, command: &str, all: &mut BTreeSet<String>) {
+        all.insert(command.to_owned());
+        for inner in program.get_subcommands() {
+            commands(inner, &manual::below(command, inner.get_name()), all);
+        }
+    }
+
+    #[test]
+    fn each_example_is_a_command_line_that_is_taken() {
+        let mut all = BTreeSet::new();
+        commands(&Cli::command(), "", &mut all);
+        for page in manual::PAGES {
+            assert!(all.contains(page.command), "{} is no command", page.command);
+            assert!(!page.examples.is_empty(), "{} has no example", page.command);
+            for (_, line) in page.examples {
+                let words = words(line);
+                let parsed = manual::with_examples(Cli::command(), "").try_get_matches_from(&words);
+                let parsed = parsed.unwrap_or_else(|error| panic!("{line}: {error}"));
+                assert!(Cli::from_arg_matches(&parsed).is_ok(), "{line}");
+                // An example of a page is of its command, but for the page of the whole.
+                let own = format!("edgetrust {}", page.command);
+                assert!(page.command.is_empty() || line.starts_with(&own), "{line} is on the page of {}", page.command);
+            }
+        }
+    }
+
+    #[test]
+    fn each_command_that_does_something_has_examples() {
+        let mut all = BTreeSet::new();
+        commands(&Cli::command(), "", &mut all);
+        let steps =
+            |command: &String| command.starts_with("federation renew ") || command.starts_with("federation rollover ");
+        // `acme` only groups others, and steps have their examples together.
+        for command in all.iter().filter(|command| !steps(command) && *command != "acme") {
+            assert!(!manual::page(command).examples.is_empty(), "{command}");
+        }
+    }
 }

@@ -75,7 +75,9 @@ pub(crate) use exporter::{Exported, Exporter};
 #[cfg(feature = "cli")]
 pub(crate) use failure::HandshakeFailure;
 #[cfg(feature = "cli")]
-pub(crate) use observed::{Answer, Seen, answer, is_no_tls, is_tls13, received_alert, tickets};
+pub(crate) use observed::{
+    Answer, Negotiated, Observed, Seen, answer, is_no_tls, is_tls13, negotiated, received_alert, tickets,
+};
 pub use peer::Peer;
 pub use peers::{OwnedRule, OwnedRuleName, Peers};
 pub use provider::{MinVersion, provider};

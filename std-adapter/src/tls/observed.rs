@@ -14,7 +14,7 @@ use rustls::{AlertDescription, DigitallySignedStruct, Error, ProtocolVersion, Si
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::verifier::DangerNoVerification;
-use super::{ClientSettings, ClientStream, TlsClient, TlsError, provider};
+use super::{ClientSettings, ClientStream, TlsClient, TlsError, provider, version_name};
 
 /// The server's part of a handshake.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,8 @@ pub(crate) struct Seen {
     pub(crate) accepted: bool,
     /// The server has asked for a certificate (RFC 8446 section 4.3.2).
     pub(crate) asked: bool,
+    /// The names of the CAs that it asks for, in DER (RFC 8446 section 4.2.4).
+    pub(crate) cas: Vec<Vec<u8>>,
     /// A certificate was shown to it.
     pub(crate) answered: bool,
 }
@@ -101,6 +103,7 @@ impl ResolvesClientCert for Asked {
         let key = self.inner.resolve(hints, schemes);
         let mut seen = self.observed.note();
         seen.asked = true;
+        seen.cas = hints.iter().map(|name| name.to_vec()).collect();
         // The same condition as rustls has: a key that can sign in none of the schemes is not shown.
         seen.answered = key.as_ref().is_some_and(|key| key.key.choose_scheme(schemes).is_some());
         key
@@ -162,6 +165,28 @@ where
         }
     })
     .await
+}
+
+/// What both sides have agreed on in a handshake.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Negotiated {
+    pub(crate) version: Option<&'static str>,
+    pub(crate) cipher_suite: Option<String>,
+    /// The group of the key exchange (RFC 8446 section 4.2.7).
+    pub(crate) group: Option<String>,
+    /// The application protocol (RFC 7301).
+    pub(crate) alpn: Option<Vec<u8>>,
+}
+
+/// Returns what a handshake has agreed on.
+pub(crate) fn negotiated<S>(stream: &ClientStream<S>) -> Negotiated {
+    let connection = stream.get_ref().1;
+    Negotiated {
+        version: version_name(connection),
+        cipher_suite: connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite())),
+        group: connection.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name())),
+        alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
+    }
 }
 
 /// Returns the number of tickets that a server has sent.

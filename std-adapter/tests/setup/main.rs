@@ -3,6 +3,9 @@
 
 mod found;
 mod init;
+mod inspect;
+mod manual;
+mod migration;
 #[path = "../program/peers.rs"]
 #[allow(dead_code, reason = "shared with the tests of the program")]
 mod peers;

@@ -1,11 +1,11 @@
 //! Says what an alert of a server means for its client, and who has to act.
 
 /// The meaning of an alert.
-pub(super) struct Meaning {
+pub(in crate::cli) struct Meaning {
     /// The name in RFC 8446 section 6.
-    pub(super) name: &'static str,
-    pub(super) meaning: &'static str,
-    pub(super) advice: &'static str,
+    pub(in crate::cli) name: &'static str,
+    pub(in crate::cli) meaning: &'static str,
+    pub(in crate::cli) advice: &'static str,
 }
 
 /// The log of the other side has the reason, which the alert alone does not say.
@@ -89,7 +89,7 @@ const ALERTS: &[(u8, &str, &str, &str)] = &[
 ];
 
 /// Returns the meaning of an alert by its number.
-pub(super) fn meaning(number: u8) -> Meaning {
+pub(in crate::cli) fn meaning(number: u8) -> Meaning {
     let known = ALERTS.iter().find(|(known, ..)| *known == number);
     let unnamed = (number, "of this number", "the server has ended the connection, and says no more of it", THEIR_LOG);
     let (_, name, meaning, advice) = *known.unwrap_or(&unnamed);
@@ -97,7 +97,7 @@ pub(super) fn meaning(number: u8) -> Meaning {
 }
 
 /// Returns whether an alert is about a client's certificate, and not about the handshake.
-pub(super) const fn is_of_certificate(number: u8) -> bool {
+pub(in crate::cli) const fn is_of_certificate(number: u8) -> bool {
     matches!(number, 40 | 42..=49 | 116)
 }
 

@@ -7,11 +7,11 @@ const KEPT: usize = 16;
 
 /// The first octets that a stream has brought.
 #[derive(Clone, Debug, Default)]
-pub(super) struct First(Arc<Mutex<Vec<u8>>>);
+pub(in crate::cli) struct First(Arc<Mutex<Vec<u8>>>);
 
 impl First {
     /// Keeps the first of these octets, if there is room.
-    pub(super) fn take(&self, octets: &[u8]) {
+    pub(in crate::cli) fn take(&self, octets: &[u8]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let room = KEPT.saturating_sub(kept.len());
         kept.extend(octets.iter().take(room));
@@ -22,12 +22,12 @@ impl First {
     }
 
     /// Returns whether anything has come.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::cli) fn is_empty(&self) -> bool {
         self.octets().is_empty()
     }
 
     /// Says how a server that does not speak TLS begins; `None` if it begins as TLS does.
-    pub(super) fn other_protocol(&self) -> Option<String> {
+    pub(in crate::cli) fn other_protocol(&self) -> Option<String> {
         let octets = self.octets();
         match octets.as_slice() {
             [] => None,

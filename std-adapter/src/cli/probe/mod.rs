@@ -1,12 +1,12 @@
 //! Implements `edgetrust probe`: tries one client tunnel of a configuration from here, and says what works.
 
-mod alerts;
+pub(super) mod alerts;
 mod attempt;
 mod certificate;
-mod first;
+pub(super) mod first;
 mod handshake;
 mod planned;
-mod reasons;
+pub(super) mod reasons;
 mod report;
 pub(super) mod stored;
 
@@ -33,7 +33,8 @@ pub(crate) struct Args {
     json: bool,
 }
 
-fn patience(text: &str) -> Result<Duration, &'static str> {
+/// Parses the time limit of a step.
+pub(super) fn patience(text: &str) -> Result<Duration, &'static str> {
     arguments::duration(text).and_then(|time| if time.is_zero() { Err("expected more than 0s") } else { Ok(time) })
 }
 

@@ -9,7 +9,7 @@ use super::first::First;
 use crate::tls::{Refusal, is_no_tls};
 
 /// Says who has to change what, so that a refused server is taken. `docs/TLS_SETUP.md` has a line for each reason.
-pub(super) fn advice(refusal: &Refusal) -> &'static str {
+pub(in crate::cli) fn advice(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::ServerName(_) | Refusal::Denied(Denied::WrongServerName) => {
             "the other side has a certificate issued with that name; or correct `server_name` or `target` here"
@@ -36,7 +36,7 @@ pub(super) fn advice(refusal: &Refusal) -> &'static str {
 const TABLE: &str = "docs/TLS_SETUP.md has this reason under \"What a refusal means\": the other side's certificate";
 
 /// Describes a server that does not finish the handshake in time, and says what to do.
-pub(super) fn silent(first: &First) -> (&'static str, &'static str) {
+pub(in crate::cli) fn silent(first: &First) -> (&'static str, &'static str) {
     if first.is_empty() {
         (
             "it accepts the connection and says nothing",
@@ -51,7 +51,7 @@ pub(super) fn silent(first: &First) -> (&'static str, &'static str) {
 }
 
 /// Describes a handshake that broke without an alert, and says what to do.
-pub(super) fn broken(error: &io::Error, first: &First) -> (String, &'static str) {
+pub(in crate::cli) fn broken(error: &io::Error, first: &First) -> (String, &'static str) {
     const NO_TLS: &str = "that port is of another service, or its service begins without TLS, as NATS does unless it \
         has `handshake_first`; correct `target`, or switch TLS on there";
     if let Some(begins) = first.other_protocol() {
