@@ -228,10 +228,9 @@ impl Report {
             line("address", address);
         }
         line("asked for", &self.server_name.escape_debug().to_string());
-        line(
-            "NOT VERIFIED",
-            "the server says this of itself; it has the key of its certificate, and no more is checked",
-        );
+        if !self.certificates.is_empty() {
+            line("NOT VERIFIED", "the server says this of itself; `edgetrust probe` and `verify` judge");
+        }
         for (what, value) in [
             ("version", self.version),
             ("cipher suite", self.cipher_suite.as_deref()),
