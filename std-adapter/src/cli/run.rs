@@ -21,7 +21,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         watched.note(&file);
         with_config_text(&file, |config, digest| {
             let loaded = service::Loaded::of(config, watched, agents, &keeper)?;
-            Ok(loaded.from_file(&file, digest))
+            Ok(loaded.with_file(&file, digest))
         })?
     })
 }

@@ -73,7 +73,7 @@ impl Loaded {
     }
 
     /// Notes the file that the plans are from.
-    pub(crate) fn from_file(self, file: &Path, digest: Digest) -> Self {
+    pub(crate) fn with_file(self, file: &Path, digest: Digest) -> Self {
         Self { file: Some((file.to_owned(), digest)), ..self }
     }
 
