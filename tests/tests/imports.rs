@@ -28,19 +28,21 @@ const CORE: &[(&str, &[&str])] = &[
 /// Modules of std-adapter's library, and the modules that each may name.
 const ADAPTER: &[(&str, &[&str])] = &[
     ("accept", &[]),
-    ("acme", &["accept", "clock", "pem", "store", "tls"]),
+    ("acme", &["accept", "activation", "clock", "pem", "store", "tls"]),
+    ("activation", &[]),
     ("agent", &["acme", "clock", "gateway", "pem", "store", "tls"]),
     ("clock", &[]),
     ("config_file", &[]),
-    ("est", &["accept", "acme", "clock", "gateway", "store", "tls"]),
-    ("federation", &["pem", "tls"]),
-    ("gateway", &["accept", "clock", "pem", "store", "tls"]),
-    ("ops", &["accept", "agent", "clock", "est", "gateway", "tls"]),
+    ("est", &["accept", "acme", "activation", "clock", "gateway", "store", "tls"]),
+    ("federation", &["pem", "tls", "units"]),
+    ("gateway", &["accept", "activation", "clock", "pem", "store", "tls"]),
+    ("ops", &["accept", "activation", "agent", "clock", "est", "gateway", "tls"]),
     ("pem", &[]),
     // The parts that the simulation of a mesh runs.
     ("rehearsal", &["clock", "config_file", "federation", "gateway", "pem", "store"]),
     ("store", &[]),
     ("tls", &["clock", "pem"]),
+    ("units", &[]),
 ];
 
 /// Packages of the workspace, and what each may depend on.

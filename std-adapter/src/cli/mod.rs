@@ -24,11 +24,14 @@ mod findings;
 mod generate;
 mod inspect;
 mod key;
+mod listening;
 mod log;
 mod probe;
 mod run;
 mod serve;
 mod service;
+mod systemd;
+mod unit;
 mod verify;
 
 use std::io::Write as _;
@@ -38,6 +41,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 pub(crate) use output::{Failure, Outcome};
 use service::VERSION;
+
+use crate::activation;
 
 /// TLS trust engine for edge gateways.
 ///
@@ -74,6 +79,9 @@ enum Command {
     /// Make and change a mesh of sites: a root, a CA for each site, who reaches whom, which keys are denied
     #[command(visible_alias = "mesh")]
     Federation(federation::Args),
+    /// Print units for systemd that fit a configuration: of the gateway, of its CA
+    #[command(subcommand)]
+    Unit(unit::Command),
     /// Run three locations in one process: messages over wss, impostors refused, a certificate rotated live
     Demo(demo::Args),
     /// Print completions for a shell
@@ -94,12 +102,14 @@ pub fn run() -> ExitCode {
         let _ = std::io::stderr().write_all(reason.as_bytes());
         return ExitCode::from(MISUSE);
     }
+    // Before anything opens a file, which could have the number of a socket that was promised and not passed.
+    let passed = activation::take();
     let cli = Cli::parse();
     if !matches!(cli.command, Command::Demo(_)) {
         // The table of `probe` says what matters; warnings of the configuration remain.
         log::start(cli.log_format, if matches!(cli.command, Command::Probe(_)) { "warn" } else { "info" });
     }
-    let outcome = match cli.command {
+    let outcome = passed.map_err(Failure::from).and_then(|()| match cli.command {
         Command::Demo(args) => demo::run(args),
         Command::Run(args) => run::run(args),
         Command::Serve(args) => serve::run(args),
@@ -110,9 +120,10 @@ pub fn run() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Acme(args) => acme::run(args),
         Command::Federation(args) => federation::run(args),
+        Command::Unit(command) => unit::run(command),
         Command::Completions(args) => generate::completions(args, Cli::command()),
         Command::Man(args) => generate::man(args, Cli::command()),
-    };
+    });
     let (code, error) = match (outcome, output::finish()) {
         (Err(error), _) => (ExitCode::from(MISUSE), Some(error.to_string())),
         (Ok(_), Some(error)) => (ExitCode::from(MISUSE), Some(format!("standard output: {error}"))),

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use edgetrust_core::config;
 use edgetrust_core::path::DeniedKey;
-use sd_notify::NotifyState;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
+use super::listening::Addresses;
+use super::systemd::{self, Watchdog};
 use super::{Failure, Outcome, arguments, descriptors};
+use crate::acme::KeptOpen;
 use crate::agent::Agents;
 use crate::est;
 use crate::gateway::{
@@ -38,11 +40,12 @@ pub(crate) struct Options {
 pub(crate) struct Loaded {
     plan: Plan,
     est: Option<est::Plan>,
+    addresses: Addresses,
 }
 
 impl From<Plan> for Loaded {
     fn from(plan: Plan) -> Self {
-        Self { plan, est: None }
+        Self { addresses: Addresses::of_plan(&plan), plan, est: None }
     }
 }
 
@@ -65,7 +68,7 @@ impl Loaded {
             )
             .into());
         }
-        Ok(Self { plan, est })
+        Ok(Self { plan, est, addresses: Addresses::of(config) })
     }
 
     /// Lowers the limits to those that this process has descriptors for.
@@ -90,6 +93,8 @@ pub(crate) struct Service<L> {
     keeper: MeshKeeper,
     /// The keys that are denied now.
     denied: Vec<DeniedKey>,
+    /// The sockets for http-01 that were passed: others connect to them at any time.
+    http01: Vec<KeptOpen>,
 }
 
 /// The next attempt of a refused reload: descriptors may have run out, or a file was half written and got its old
@@ -119,7 +124,8 @@ impl Again {
 impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
     pub(crate) async fn start(load: L, keeper: MeshKeeper) -> Result<Self, Failure> {
         let (mut watched, mut agents) = (Watched::default(), Agents::default());
-        let Loaded { plan, est: devices } = load(&mut watched, &mut agents)?;
+        let Loaded { plan, est: devices, addresses } = load(&mut watched, &mut agents)?;
+        addresses.check_passed()?;
         let prepared = agents.prepare().await?;
         let mut est = est::Server::new(agents.responders().clone());
         let devices = est.prepare(devices).await?;
@@ -129,10 +135,11 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
             Some(address) => Some(serve_pages(address, &gateway, &agents, &est).await?),
             None => None,
         };
+        let http01 = kept_open(&addresses, &agents)?;
         agents.commit(prepared);
         est.commit(devices);
         let denied = agents.denied_keys().to_vec();
-        let service = Self { gateway, est, agents, watched, pages, load, again: None, keeper, denied };
+        let service = Self { gateway, est, agents, watched, pages, load, again: None, keeper, denied, http01 };
         service.tell(plan.mesh, &plan.remarks);
         Ok(service)
     }
@@ -229,7 +236,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
 
     async fn try_reload(&mut self, read: &mut Watched) -> Result<(), Failure> {
         self.agents.begin();
-        let Loaded { plan, est: devices } = (self.load)(read, &mut self.agents)?;
+        let Loaded { plan, est: devices, addresses } = (self.load)(read, &mut self.agents)?;
         let prepared = self.agents.prepare().await?;
         // Everything that can fail comes before the first change.
         let moved = plan.admin.filter(|address| self.pages.as_ref().map(Pages::asked) != Some(*address));
@@ -239,7 +246,12 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         };
         let devices = self.est.prepare(devices).await?;
         let control = plan.control.map(PreparedControl::new).transpose()?;
+        let http01 = kept_open(&addresses, &self.agents)?;
         self.gateway.reload(plan.tunnels, plan.limits).await?;
+        self.http01 = http01;
+        if let Err(unserved) = addresses.check_passed() {
+            warn!("clients of a passed socket wait in vain: {unserved}");
+        }
         self.agents.commit(prepared);
         self.est.commit(devices);
         self.gateway.set_control(control);
@@ -259,6 +271,16 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
     pub(crate) async fn drain(self) {
         tokio::join!(self.gateway.drain(), self.est.drain());
     }
+}
+
+/// Answers at the sockets for http-01 that were passed to this process.
+fn kept_open(addresses: &Addresses, agents: &Agents) -> Result<Vec<KeptOpen>, Failure> {
+    let mut kept = Vec::new();
+    for address in &addresses.http01 {
+        let open = agents.responders().keep_open(*address);
+        kept.extend(open.map_err(|error| format!("acme.http_listen: cannot listen on {address}: {error}"))?);
+    }
+    Ok(kept)
 }
 
 async fn serve_pages(
@@ -296,7 +318,8 @@ pub(crate) fn run(
         info!(version = VERSION, "edgetrust starts");
         let mut signals = Signals::new()?;
         let mut service = Service::start(load, keeper).await?;
-        tell_systemd(vec![NotifyState::Ready]);
+        systemd::ready();
+        let mut watchdog = Watchdog::of_environment();
         let mut ticks = interval(options.watch_interval.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -304,15 +327,16 @@ pub(crate) fn run(
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
                 _ = signals.hangup.recv() => {
-                    reloading();
+                    systemd::reloading();
                     service.reload("SIGHUP").await;
-                    tell_systemd(vec![NotifyState::Ready]);
+                    systemd::ready();
                 }
                 () = service.news() => service.reload("another gateway has brought a mesh").await,
                 _ = ticks.tick(), if !options.watch_interval.is_zero() => service.look().await,
+                () = watchdog.due() => Watchdog::alive(),
             }
         }
-        tell_systemd(vec![NotifyState::Stopping]);
+        systemd::stopping();
         info!("draining");
         tokio::select! {
             () = service.drain() => info!("drained"),
@@ -328,29 +352,6 @@ pub(crate) fn run(
 
 /// The time that pending disk writes get when the program ends.
 const LAST_WRITES: Duration = Duration::from_secs(1);
-
-/// Reports a reload as `Type=notify-reload` requires (`systemd.service`, section "Options").
-fn reloading() {
-    if let Ok(now) = NotifyState::monotonic_usec_now() {
-        tell_systemd(vec![NotifyState::Reloading, now]);
-    }
-}
-
-/// Notifies systemd, if systemd started the process. A thread does so and is waited for only briefly, since a full
-/// queue of systemd must not block a start, a reload or a stop.
-fn tell_systemd(states: Vec<NotifyState<'static>>) {
-    const PATIENCE: Duration = Duration::from_secs(1);
-    if std::env::var_os("NOTIFY_SOCKET").is_none() {
-        return;
-    }
-    let (told, heard) = std::sync::mpsc::channel();
-    let telling = std::thread::Builder::new().spawn(move || told.send(sd_notify::notify(&states)));
-    match telling.map(|_| heard.recv_timeout(PATIENCE)) {
-        Ok(Ok(Ok(()))) => {}
-        Ok(Ok(Err(error))) | Err(error) => warn!("systemd: {error}"),
-        Ok(Err(_)) => warn!("systemd does not read notifications"),
-    }
-}
 
 struct Signals {
     hangup: Signal,

@@ -22,6 +22,7 @@ use tracing::{info, warn};
 
 use super::metrics::metrics;
 use crate::accept::{Accepting, Few};
+use crate::activation;
 use crate::agent::Credentials;
 use crate::clock;
 use crate::est;
@@ -51,7 +52,10 @@ impl Pages {
         credentials: Credentials,
         devices: Arc<est::Status>,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+        let listener = match activation::passed().tcp(address)? {
+            Some(passed) => passed,
+            None => TcpListener::bind(address).await?,
+        };
         let bound = listener.local_addr()?;
         if !bound.ip().is_loopback() {
             warn!(address = %bound, "the pages are for everybody who can reach this address");

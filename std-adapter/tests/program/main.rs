@@ -1,5 +1,6 @@
 //! Tests the program end to end, with openssl and curl as its peers.
 
+mod activation;
 mod admission;
 mod check;
 mod check_anchors;
@@ -53,4 +54,5 @@ mod strangers;
 mod targets;
 mod traffic;
 mod tunnel_pair;
+mod units;
 mod verify;
