@@ -76,6 +76,10 @@ impl fmt::Display for Wanted {
 /// Fails if what was passed is no listening stream socket.
 pub(crate) fn take() -> Result<(), String> {
     let refused = |error: &dyn fmt::Display| format!("LISTEN_FDS: {error}");
+    // Those of another process, such as one that has started this one, are none of ours, and neither are their names.
+    if sd_notify::listen_fds().map_err(|error| refused(&error))?.len() == 0 {
+        return Ok(());
+    }
     let passed = sd_notify::listen_fds_with_names().map_err(|error| refused(&error))?;
     let sockets = passed.map(|(descriptor, name)| {
         // SAFETY: `listen_fds` has found the descriptor open. It was passed to this process for this purpose, nothing else

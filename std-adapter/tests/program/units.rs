@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -263,8 +262,7 @@ fn a_gateway_runs_with_what_its_unit_grants() {
     }
     let (name, source) = settings["LoadCredential"].split_once(':').unwrap();
     let mut script = format!(
-        "exec 2>&1
-         mount --make-rprivate /; mount --rbind / /; mount -o remount,bind,ro /
+        "mount --make-rprivate /; mount --rbind / /; mount -o remount,bind,ro /
          for folder in /tmp /var/tmp /home /root /run /var/lib; do mount -t tmpfs tmpfs $folder; done
          mkdir -p /run/credentials/edgetrust.service -m 755; mkdir /var/lib/edgetrust -m 700
          cp {source} /run/credentials/edgetrust.service/{name}; chmod 400 /run/credentials/edgetrust.service/{name}
@@ -288,19 +286,14 @@ fn a_gateway_runs_with_what_its_unit_grants() {
         sockets.listener("edgetrust", TcpListener::bind(address).unwrap());
     }
     // `unshare` and `setpriv` replace themselves, so that the process keeps its number.
-    let command =
-        sockets.shell(&format!("exec 2>&1; exec unshare -m sh -ec '{}' \"$0\"", script.replace('\'', "'\\''")));
-    let mut command = command;
-    command.env("NO_COLOR", "1").stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-    let mut child = command.stdin(std::process::Stdio::null()).spawn().unwrap();
-    let address = listen.parse().unwrap();
-    let shown = OpensslClient::start(address, &["-servername", "gateway.example"]).ask("hello");
-    Command::new("kill").arg(child.id().to_string()).status().unwrap();
-    let mut said = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
-    let status = child.wait().unwrap();
-    assert_eq!(shown.as_deref(), Some("hello"), "{said}");
-    assert_eq!(status.code(), Some(0), "{said}");
-    // Its account's key was kept in the state folder.
-    assert!(!said.contains("cannot be kept") && !said.contains("Permission denied"), "{said}");
+    let script = script.replace('\'', "'\\''");
+    let command = sockets.shell(&format!("exec unshare -m sh -ec '{script}' \"$0\""));
+    let mut program = Program::spawn(command, &[], &[]);
+    program.wait_for_tunnel();
+    // The account's key is in the state folder by then.
+    program.wait_for("no certificate: ");
+    let shown = OpensslClient::start(program.address, &["-servername", "gateway.example"]).ask("hello");
+    assert_eq!(shown.as_deref(), Some("hello"));
+    program.signal("TERM");
+    assert_eq!(program.wait(), Some(0));
 }
