@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -33,7 +33,7 @@ impl Sockets {
         address
     }
 
-    fn unix(&mut self, name: &str, path: &std::path::Path) {
+    fn unix(&mut self, name: &str, path: &Path) {
         self.0.push((name.to_owned(), UnixListener::bind(path).unwrap().into()));
     }
 
@@ -52,7 +52,7 @@ impl Sockets {
         command
     }
 
-    fn run(&self, file: &PathBuf) -> Program {
+    fn run(&self, file: &Path) -> Program {
         Program::spawn(self.shell("exec \"$0\" \"$@\""), &["run", "--config", &arg(file)].map(str::to_owned), &[])
     }
 }

@@ -277,7 +277,7 @@ fn a_gateway_runs_with_what_its_unit_grants() {
         "setpriv --reuid 64999 --regid 64999 --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs";
     script += &format!("{setpriv} {}\n", settings["ExecStartPre"]);
     script += &format!(
-        "{setpriv} sh -c 'if touch /etc/x /var/lib/x /run/x {} 2>/dev/null; then exit 9; fi'\n",
+        "{setpriv} sh -c 'for file in /etc/x /var/lib/x /run/x {}; do if touch $file 2>/dev/null; then exit 9; fi; done'\n",
         folder.path().join("x").display()
     );
     script += &format!("exec {setpriv} {}\n", settings["ExecStart"]);
