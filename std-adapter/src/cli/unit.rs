@@ -208,8 +208,8 @@ fn storage(config: &Config<'_>, unit: &mut GatewayUnit) -> Result<(), Failure> {
     let mut config = config.clone();
     let mut hidden = Vec::new();
     config.for_each_path(&mut |kind, name| {
-        let of_unit = ["/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/"];
-        if kind == PathKind::File && of_unit.iter().any(|folder| name.starts_with(folder)) {
+        let of_unit = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
+        if kind == PathKind::File && of_unit.iter().any(|folder| Path::new(name).starts_with(folder)) {
             hidden.push((*name).to_owned());
         }
     });
