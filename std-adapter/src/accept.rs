@@ -9,7 +9,7 @@ use std::time::Duration;
 pub(crate) use few::Few;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// The pause after a failed accept: without free descriptors, say, others end meanwhile and free theirs.
 const AFTER_ERROR: Duration = Duration::from_millis(50);
@@ -104,6 +104,17 @@ async fn run<R: Reception>(reception: R, mut phase: watch::Receiver<AddressPhase
             },
         }
     }
+    let closed = Instant::now();
+    let now = *phase.borrow();
+    // Whoever was accepted before the program ends is still served. The others are in the queue of a socket that was passed,
+    // for the process that follows.
+    if let AddressPhase::Drain(deadline) = now
+        && waiting.is_some()
+        && timeout(deadline, turn(&reception, &mut waiting)).await.is_ok()
+        && let Some(visitor) = waiting.take()
+    {
+        connections.spawn(reception.serve(visitor, &phase));
+    }
     drop(reception);
     if let Some(visitor) = waiting {
         R::turn_away(visitor);
@@ -111,6 +122,7 @@ async fn run<R: Reception>(reception: R, mut phase: watch::Receiver<AddressPhase
     loop {
         let now = *phase.borrow_and_update();
         if let AddressPhase::Drain(deadline) = now {
+            let deadline = deadline.saturating_sub(closed.elapsed());
             let all_ended = async { while connections.join_next().await.is_some() {} };
             tokio::select! {
                 ended = timeout(deadline, all_ended) => {
@@ -142,13 +154,12 @@ mod tests {
     use super::*;
     use std::sync::Mutex;
     use tokio::sync::{Notify, Semaphore, mpsc};
-    use tokio::time::Instant;
 
     /// A reception of numbers: odd ones are refused, and each fifth accept fails.
     struct Numbers {
         next: Mutex<u32>,
         served: mpsc::UnboundedSender<(u32, Instant)>,
-        turns: Semaphore,
+        turns: std::sync::Arc<Semaphore>,
         end: std::sync::Arc<Notify>,
     }
 
@@ -184,7 +195,8 @@ mod tests {
     fn numbers(turns: usize) -> (Accepting, mpsc::UnboundedReceiver<(u32, Instant)>, std::sync::Arc<Notify>) {
         let (served, seen) = mpsc::unbounded_channel();
         let end = std::sync::Arc::new(Notify::new());
-        let numbers = Numbers { next: Mutex::new(0), served, turns: Semaphore::new(turns), end: end.clone() };
+        let turns = std::sync::Arc::new(Semaphore::new(turns));
+        let numbers = Numbers { next: Mutex::new(0), served, turns, end: end.clone() };
         (Accepting::begin(numbers), seen, end)
     }
 
@@ -215,6 +227,24 @@ mod tests {
         accepting.over().await;
         assert!(began.elapsed() >= Duration::from_secs(3));
         assert!(seen.recv().await.is_none(), "nothing is left of the reception");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_a_turn_is_served_while_the_address_drains() {
+        let (served, mut seen) = mpsc::unbounded_channel();
+        let (end, turns) = (std::sync::Arc::new(Notify::new()), std::sync::Arc::new(Semaphore::new(1)));
+        let numbers = Numbers { next: Mutex::new(0), served, turns: turns.clone(), end: end.clone() };
+        let accepting = Accepting::begin(numbers);
+        assert_eq!(seen.recv().await.unwrap().0, 2);
+        // The next one is accepted, and has no turn.
+        sleep(Duration::from_millis(1)).await;
+        accepting.enter(AddressPhase::Drain(Duration::from_secs(3)));
+        sleep(Duration::from_millis(1)).await;
+        turns.add_permits(1);
+        assert_eq!(seen.recv().await.map(|(number, _)| number), Some(4));
+        sleep(Duration::from_millis(1)).await;
+        end.notify_waiters();
+        accepting.over().await;
     }
 
     #[tokio::test]

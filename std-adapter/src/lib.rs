@@ -42,6 +42,8 @@ mod accept;
 #[cfg(feature = "cli")]
 mod acme;
 #[cfg(feature = "cli")]
+mod activation;
+#[cfg(feature = "cli")]
 mod agent;
 #[cfg(feature = "cli")]
 mod cli;
@@ -64,6 +66,8 @@ mod rehearsal;
 #[cfg(feature = "cli")]
 mod store;
 pub mod tls;
+#[cfg(feature = "cli")]
+mod units;
 
 pub use edgetrust_core as core;
 

@@ -28,13 +28,14 @@ const CORE: &[(&str, &[&str])] = &[
 /// Modules of std-adapter's library, and the modules that each may name.
 const ADAPTER: &[(&str, &[&str])] = &[
     ("accept", &[]),
-    ("acme", &["accept", "clock", "pem", "store", "tls"]),
+    ("acme", &["accept", "activation", "clock", "pem", "store", "tls"]),
+    ("activation", &[]),
     ("agent", &["acme", "clock", "gateway", "histogram", "pem", "store", "tls"]),
     ("clock", &[]),
     ("config_file", &[]),
-    ("est", &["accept", "acme", "clock", "gateway", "store", "tls"]),
-    ("federation", &["pem", "tls"]),
-    ("gateway", &["accept", "clock", "histogram", "pem", "store", "tls"]),
+    ("est", &["accept", "acme", "activation", "clock", "gateway", "store", "tls"]),
+    ("federation", &["pem", "tls", "units"]),
+    ("gateway", &["accept", "activation", "clock", "histogram", "pem", "store", "tls"]),
     ("histogram", &[]),
     ("ops", &["accept", "agent", "clock", "est", "gateway", "histogram", "tls"]),
     ("pem", &[]),
@@ -42,6 +43,7 @@ const ADAPTER: &[(&str, &[&str])] = &[
     ("rehearsal", &["clock", "config_file", "federation", "gateway", "pem", "store"]),
     ("store", &[]),
     ("tls", &["clock", "pem"]),
+    ("units", &[]),
 ];
 
 /// Packages of the workspace, and what each may depend on.

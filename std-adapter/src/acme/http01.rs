@@ -13,11 +13,12 @@ use hyper::header::CONTENT_TYPE;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::accept::{Accepting, Few};
+use crate::activation;
 
 const PATH: &str = "/.well-known/acme-challenge/";
 
@@ -32,6 +33,12 @@ type Tokens = Mutex<HashMap<String, String>>;
 /// The responders by address; credentials that are obtained at the same time share one.
 #[derive(Clone, Debug, Default)]
 pub struct Responders(Arc<Mutex<HashMap<SocketAddr, Weak<Responder>>>>);
+
+/// A responder that listens although no validation is expected, until this value is dropped.
+#[derive(Debug)]
+pub struct KeptOpen {
+    _responder: Arc<Responder>,
+}
 
 #[derive(Debug)]
 struct Responder {
@@ -59,34 +66,55 @@ impl Drop for Answer {
 impl Responders {
     /// Answers a token with its key authorization.
     pub(super) fn answer(&self, address: SocketAddr, token: &str, key_authorization: &str) -> io::Result<Answer> {
-        let mut all = lock(&self.0);
-        all.retain(|_, responder| responder.strong_count() > 0);
-        let responder = match all.get(&address).and_then(Weak::upgrade) {
-            Some(responder) => responder,
-            None => {
-                let responder = Arc::new(Responder::listen(address)?);
-                all.insert(address, Arc::downgrade(&responder));
-                responder
-            }
-        };
+        let responder = self.at(address)?;
         lock(&responder.tokens).insert(token.to_owned(), key_authorization.to_owned());
         Ok(Answer { responder, token: token.to_owned() })
+    }
+
+    /// Listens at an address whose socket was passed to this process, where others connect at any time; returns none
+    /// elsewhere.
+    ///
+    /// # Errors
+    /// Fails if the socket cannot be used.
+    pub fn keep_open(&self, address: SocketAddr) -> io::Result<Option<KeptOpen>> {
+        if !activation::passed().has(address) {
+            return Ok(None);
+        }
+        self.at(address).map(|responder| Some(KeptOpen { _responder: responder }))
+    }
+
+    fn at(&self, address: SocketAddr) -> io::Result<Arc<Responder>> {
+        let mut all = lock(&self.0);
+        all.retain(|_, responder| responder.strong_count() > 0);
+        if let Some(responder) = all.get(&address).and_then(Weak::upgrade) {
+            return Ok(responder);
+        }
+        let responder = Arc::new(Responder::listen(address)?);
+        all.insert(address, Arc::downgrade(&responder));
+        Ok(responder)
     }
 }
 
 impl Responder {
     fn listen(address: SocketAddr) -> io::Result<Self> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        // The previous responder may have ended a moment ago.
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        let listener = socket.listen(128)?;
+        let listener = match activation::passed().tcp(address)? {
+            Some(passed) => passed,
+            None => Self::bind(address)?,
+        };
         let tokens = Arc::<Tokens>::default();
         let answered = tokens.clone();
         let serve = move |stream, remote| serve(stream, remote, answered.clone());
         let failed = |error: &io::Error| warn!("http-01: accept: {error}");
         let accepting = Accepting::begin(Few::new(listener, CONNECTIONS, serve, failed));
         Ok(Self { tokens, _accepting: accepting })
+    }
+
+    fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // The previous responder may have ended a moment ago.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(128)
     }
 }
 

@@ -22,7 +22,7 @@ pub use devices::DeviceIssuer;
 pub use error::AcmeError;
 pub use hook::run_hook;
 pub use http::HttpError;
-pub use http01::Responders;
+pub use http01::{KeptOpen, Responders};
 pub use issued::credential;
 pub use issuer::{AcmeIssuer, RenewalWindow, forget_done_order, forget_order};
 pub use probe::{Directory, probe};

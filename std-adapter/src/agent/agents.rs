@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use edgetrust_core::config::{Acme, Config, CredentialSource, Files, Server, TunnelKind};
+use edgetrust_core::config::{Acme, ClientTls, Config, CredentialSource, Files, Server, TunnelKind};
 use edgetrust_core::path::{DeniedKey, Purpose};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -111,6 +111,29 @@ fn fallback_of(files: &Files<'_>, watched: &mut Watched) -> Result<Fallback, Ass
     Ok(fallback)
 }
 
+/// Returns where the credentials come from that a gateway shows: of its tunnels and of EST.
+pub(crate) fn credential_sources<'c, 'a>(
+    config: &'c Config<'a>,
+) -> impl Iterator<Item = (&'c CredentialSource<'a>, Purpose)> {
+    let tunnels = config.gateway.tunnels.iter().filter_map(|tunnel| match &tunnel.kind {
+        TunnelKind::Server { tls, .. } => of_server(tls),
+        TunnelKind::Client { tls, .. } => of_client(tls),
+    });
+    let est = config.gateway.est.as_ref();
+    tunnels.chain(est.map(|est| (&est.tls.credential, Purpose::ServerAuth)))
+}
+
+fn of_server<'c, 'a>(server: &'c Server<'a>) -> Option<(&'c CredentialSource<'a>, Purpose)> {
+    match server {
+        Server::Plain => None,
+        Server::Tls(tls) | Server::MutualTls(tls, _) => Some((&tls.credential, Purpose::ServerAuth)),
+    }
+}
+
+fn of_client<'c, 'a>(client: &'c ClientTls<'a>) -> Option<(&'c CredentialSource<'a>, Purpose)> {
+    client.credential.as_ref().map(|source| (source, Purpose::ClientAuth))
+}
+
 /// Returns all credentials that a configuration asks for: of its tunnels, of EST and of `security.tls`.
 ///
 /// # Errors
@@ -126,28 +149,8 @@ pub fn assignments(config: &Config<'_>) -> Result<Vec<Assignment>, AssignmentErr
             agents.ask(acme, Some(files), purpose, &mut watched).map(drop)
         }
     };
-    let mut server = |server: &Server<'_>| match server {
-        Server::Plain => Ok(()),
-        Server::Tls(tls) | Server::MutualTls(tls, _) => ask(&tls.credential, Purpose::ServerAuth),
-    };
-    for tunnel in &config.gateway.tunnels {
-        if let TunnelKind::Server { tls, .. } = &tunnel.kind {
-            server(tls)?;
-        }
-    }
-    if let Some(est) = &config.gateway.est {
-        server(&Server::MutualTls(est.tls.clone(), est.clients.clone()))?;
-    }
-    server(&config.server)?;
-    let clients = config.gateway.tunnels.iter().filter_map(|tunnel| match &tunnel.kind {
-        TunnelKind::Client { tls, .. } => Some(tls),
-        TunnelKind::Server { .. } => None,
-    });
-    for client in clients.chain([&config.client]) {
-        if let Some(source) = &client.credential {
-            ask(source, Purpose::ClientAuth)?;
-        }
-    }
+    let shared = of_server(&config.server).into_iter().chain(of_client(&config.client));
+    credential_sources(config).chain(shared).try_for_each(|(source, purpose)| ask(source, purpose))?;
     let mut all: Vec<_> = agents.asked.into_values().map(|asked| asked.assignment).collect();
     all.sort_by(|one, other| one.settings.home.cmp(&other.settings.home));
     Ok(all)

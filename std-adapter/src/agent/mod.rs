@@ -7,6 +7,7 @@ mod request;
 mod status;
 mod worker;
 
+pub(crate) use agents::credential_sources;
 pub use agents::{Agents, assignments};
 pub use assignment::Assignment;
 pub use status::{CredentialStatus, Credentials};

@@ -30,6 +30,7 @@ mod inspect;
 mod inspect_certificate;
 mod inspect_server;
 mod key;
+mod listening;
 mod log;
 mod manual;
 mod probe;
@@ -38,6 +39,8 @@ mod schema;
 mod serve;
 mod service;
 mod status;
+mod systemd;
+mod unit;
 mod verify;
 
 use std::io::Write as _;
@@ -47,6 +50,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use output::{Failure, Outcome};
 use service::VERSION;
+
+use crate::activation;
 
 /// TLS trust engine for edge gateways.
 ///
@@ -89,6 +94,9 @@ enum Command {
     Federation(federation::Args),
     /// Print a JSON Schema of the configuration, for editors
     Schema(schema::Args),
+    /// Print units for systemd that fit a configuration: of the gateway, of its CA
+    #[command(subcommand)]
+    Unit(unit::Command),
     /// Run three locations in one process: messages over wss, impostors refused, a certificate rotated live
     Demo(demo::Args),
     /// Print completions for a shell
@@ -109,13 +117,15 @@ pub fn run() -> ExitCode {
         let _ = std::io::stderr().write_all(reason.as_bytes());
         return ExitCode::from(MISUSE);
     }
+    // Before anything opens a file, which could have the number of a socket that was promised and not passed.
+    let passed = activation::take();
     let parsed = manual::with_examples(Cli::command(), "").get_matches();
     let cli = Cli::from_arg_matches(&parsed).unwrap_or_else(|error| error.exit());
     if !matches!(cli.command, Command::Demo(_)) {
         // The table of `probe` says what matters; warnings of the configuration remain.
         log::start(cli.log_format, if matches!(cli.command, Command::Probe(_)) { "warn" } else { "info" });
     }
-    let outcome = match cli.command {
+    let outcome = passed.map_err(Failure::from).and_then(|()| match cli.command {
         Command::Demo(args) => demo::run(args),
         Command::Init(args) => init::run(args),
         Command::Run(args) => run::run(args),
@@ -129,9 +139,10 @@ pub fn run() -> ExitCode {
         Command::Acme(args) => acme::run(args),
         Command::Federation(args) => federation::run(args),
         Command::Schema(args) => schema::run(args),
+        Command::Unit(command) => unit::run(command),
         Command::Completions(args) => generate::completions(args, Cli::command()),
         Command::Man(args) => generate::man(args, Cli::command()),
-    };
+    });
     let (code, error) = match (outcome, output::finish()) {
         (Err(error), _) => (ExitCode::from(MISUSE), Some(error.to_string())),
         (Ok(_), Some(error)) => (ExitCode::from(MISUSE), Some(format!("standard output: {error}"))),

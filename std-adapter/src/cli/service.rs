@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 use edgetrust_core::config;
 use edgetrust_core::mesh::Digest;
 use edgetrust_core::path::DeniedKey;
-use sd_notify::NotifyState;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
+use super::listening::Addresses;
+use super::systemd::{self, Watchdog};
 use super::{Failure, Outcome, arguments, descriptors};
+use crate::acme::KeptOpen;
 use crate::agent::Agents;
 use crate::est;
 use crate::gateway::{
@@ -42,11 +44,12 @@ pub(crate) struct Loaded {
     est: Option<est::Plan>,
     /// The configuration file, and the digest of its text.
     file: Option<(PathBuf, Digest)>,
+    addresses: Addresses,
 }
 
 impl From<Plan> for Loaded {
     fn from(plan: Plan) -> Self {
-        Self { plan, est: None, file: None }
+        Self { addresses: Addresses::of_plan(&plan), plan, est: None, file: None }
     }
 }
 
@@ -69,7 +72,7 @@ impl Loaded {
             )
             .into());
         }
-        Ok(Self { plan, est, file: None })
+        Ok(Self { plan, est, file: None, addresses: Addresses::of(config) })
     }
 
     /// Notes the file that the plans are from.
@@ -99,6 +102,8 @@ pub(crate) struct Service<L> {
     keeper: MeshKeeper,
     /// The keys that are denied now.
     denied: Vec<DeniedKey>,
+    /// The sockets for http-01 that were passed: others connect to them at any time.
+    http01: Vec<KeptOpen>,
 }
 
 /// The next attempt of a refused reload: descriptors may have run out, or a file was half written and got its old
@@ -128,17 +133,20 @@ impl Again {
 impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
     pub(crate) async fn start(load: L, keeper: MeshKeeper) -> Result<Self, Failure> {
         let (mut watched, mut agents) = (Watched::default(), Agents::default());
-        let Loaded { plan, est: devices, file } = load(&mut watched, &mut agents)?;
+        let Loaded { plan, est: devices, file, addresses } = load(&mut watched, &mut agents)?;
+        addresses.check_passed()?;
         let prepared = agents.prepare().await?;
         let mut est = est::Server::new(agents.responders().clone());
         let devices = est.prepare(devices).await?;
         let control = plan.control.map(PreparedControl::new).transpose()?;
         let gateway = Gateway::start(plan.tunnels, plan.limits, control).await?;
         let pages = PreparedPages::new(plan.admin, None, &gateway, &agents, &est).await?;
+        let http01 = kept_open(&addresses, &agents)?;
         agents.commit(prepared);
         est.commit(devices);
         let denied = agents.denied_keys().to_vec();
-        let mut service = Self { gateway, est, agents, watched, pages: None, load, again: None, keeper, denied };
+        let mut service =
+            Self { gateway, est, agents, watched, pages: None, load, again: None, keeper, denied, http01 };
         pages.commit(&mut service.pages);
         service.tell(plan.mesh, &plan.remarks, file);
         Ok(service)
@@ -239,13 +247,18 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
 
     async fn try_reload(&mut self, read: &mut Watched) -> Result<(), Failure> {
         self.agents.begin();
-        let Loaded { plan, est: devices, file } = (self.load)(read, &mut self.agents)?;
+        let Loaded { plan, est: devices, file, addresses } = (self.load)(read, &mut self.agents)?;
         let prepared = self.agents.prepare().await?;
         // Everything that can fail comes before the first change.
         let pages = PreparedPages::new(plan.admin, self.pages.as_ref(), &self.gateway, &self.agents, &self.est).await?;
         let devices = self.est.prepare(devices).await?;
         let control = plan.control.map(PreparedControl::new).transpose()?;
+        let http01 = kept_open(&addresses, &self.agents)?;
         self.gateway.reload(plan.tunnels, plan.limits).await?;
+        self.http01 = http01;
+        if let Err(unserved) = addresses.check_passed() {
+            warn!("clients of a passed socket wait in vain: {unserved}");
+        }
         self.agents.commit(prepared);
         self.est.commit(devices);
         self.gateway.set_control(control);
@@ -314,6 +327,16 @@ impl PreparedPages {
     }
 }
 
+/// Answers at the sockets for http-01 that were passed to this process.
+fn kept_open(addresses: &Addresses, agents: &Agents) -> Result<Vec<KeptOpen>, Failure> {
+    let mut kept = Vec::new();
+    for address in &addresses.http01 {
+        let open = agents.responders().keep_open(*address);
+        kept.extend(open.map_err(|error| format!("acme.http_listen: cannot listen on {address}: {error}"))?);
+    }
+    Ok(kept)
+}
+
 /// Runs the configuration of `load` until SIGTERM or SIGINT; SIGHUP or a changed file loads it again.
 pub(crate) fn run(
     options: &Options,
@@ -338,7 +361,8 @@ pub(crate) fn run(
         info!(version = VERSION, "edgetrust starts");
         let mut signals = Signals::new()?;
         let mut service = Service::start(load, keeper).await?;
-        tell_systemd(vec![NotifyState::Ready]);
+        systemd::ready();
+        let mut watchdog = Watchdog::of_environment();
         let mut ticks = interval(options.watch_interval.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -346,15 +370,16 @@ pub(crate) fn run(
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
                 _ = signals.hangup.recv() => {
-                    reloading();
+                    systemd::reloading();
                     service.reload("SIGHUP").await;
-                    tell_systemd(vec![NotifyState::Ready]);
+                    systemd::ready();
                 }
                 () = service.news() => service.reload("another gateway has brought a mesh").await,
                 _ = ticks.tick(), if !options.watch_interval.is_zero() => service.look().await,
+                () = watchdog.due() => Watchdog::alive(),
             }
         }
-        tell_systemd(vec![NotifyState::Stopping]);
+        systemd::stopping();
         info!("draining");
         tokio::select! {
             () = service.drain() => info!("drained"),
@@ -370,29 +395,6 @@ pub(crate) fn run(
 
 /// The time that pending disk writes get when the program ends.
 const LAST_WRITES: Duration = Duration::from_secs(1);
-
-/// Reports a reload as `Type=notify-reload` requires (`systemd.service`, section "Options").
-fn reloading() {
-    if let Ok(now) = NotifyState::monotonic_usec_now() {
-        tell_systemd(vec![NotifyState::Reloading, now]);
-    }
-}
-
-/// Notifies systemd, if systemd started the process. A thread does so and is waited for only briefly, since a full
-/// queue of systemd must not block a start, a reload or a stop.
-fn tell_systemd(states: Vec<NotifyState<'static>>) {
-    const PATIENCE: Duration = Duration::from_secs(1);
-    if std::env::var_os("NOTIFY_SOCKET").is_none() {
-        return;
-    }
-    let (told, heard) = std::sync::mpsc::channel();
-    let telling = std::thread::Builder::new().spawn(move || told.send(sd_notify::notify(&states)));
-    match telling.map(|_| heard.recv_timeout(PATIENCE)) {
-        Ok(Ok(Ok(()))) => {}
-        Ok(Ok(Err(error))) | Err(error) => warn!("systemd: {error}"),
-        Ok(Err(_)) => warn!("systemd does not read notifications"),
-    }
-}
 
 struct Signals {
     hangup: Signal,

@@ -22,6 +22,7 @@ use super::state::{Common, Counts, EstState};
 use super::status::Status;
 use crate::accept::{Accepting, AddressPhase, Reception};
 use crate::acme::{DeviceIssuer, HttpError, Responders};
+use crate::activation;
 use crate::store::StorageError;
 use crate::tls::{Certificates, TlsError, TlsServer};
 
@@ -129,7 +130,11 @@ impl Server {
         let listener = match &self.running {
             Some(running) if running.asked == listen => None,
             _ => {
-                let bound = TcpListener::bind(listen).await;
+                let bound = match activation::passed().tcp(listen) {
+                    Ok(None) => TcpListener::bind(listen).await,
+                    Ok(Some(passed)) => Ok(passed),
+                    Err(error) => Err(error),
+                };
                 Some(bound.map_err(|error| ServerError::Listen(listen, error))?)
             }
         };

@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream, lo
 use super::buffers::Buffer;
 use super::queue::queued;
 use super::{Address, Limits};
+use crate::activation;
 
 /// A connected stream.
 #[derive(Debug)]
@@ -180,9 +181,10 @@ impl AsyncWrite for Socket {
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),
-    /// The file is dropped before the socket: a process that finds no file may listen there.
+    /// The file is dropped before the socket: a process that finds no file may listen there. The file of a socket that was
+    /// passed belongs to whoever passed it.
     Unix {
-        _file: OwnSocketFile,
+        _file: Option<OwnSocketFile>,
         listener: UnixListener,
     },
 }
@@ -243,9 +245,12 @@ impl Listener {
                 Err(failed)
             }
             Address::Unix(path) => {
+                if let Some(listener) = activation::passed().unix(path)? {
+                    return Ok(Self::Unix { _file: None, listener });
+                }
                 remove_stale(path)?;
                 let listener = UnixListener::bind(path)?;
-                Ok(Self::Unix { _file: OwnSocketFile::new(path), listener })
+                Ok(Self::Unix { _file: Some(OwnSocketFile::new(path)), listener })
             }
         }
     }
@@ -276,6 +281,16 @@ impl Listener {
 /// Listens on a TCP address. Accepted sockets inherit keep-alive, which is therefore set before the first can connect.
 fn listen(address: SocketAddr, only_v6: bool, limits: &Limits) -> io::Result<TcpListener> {
     const QUEUE: u32 = 1024;
+    if let Some(listener) = activation::passed().tcp(address)? {
+        let socket = SockRef::from(&listener);
+        if address.is_ipv6() && address.ip().is_unspecified() && socket.only_v6()? != only_v6 {
+            let (found, expected) = if only_v6 { ("both", "ipv6-only") } else { ("ipv6-only", "both") };
+            let error = format!("found a passed socket with BindIPv6Only={found}, expected BindIPv6Only={expected}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+        }
+        keep_alive(&socket, limits);
+        return Ok(listener);
+    }
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if only_v6 {
         SockRef::from(&socket).set_only_v6(true)?;

@@ -1,5 +1,6 @@
 //! Tests the program end to end, with openssl and curl as its peers.
 
+mod activation;
 mod admin;
 mod admission;
 mod alerts;
@@ -57,4 +58,5 @@ mod strangers;
 mod targets;
 mod traffic;
 mod tunnel_pair;
+mod units;
 mod verify;

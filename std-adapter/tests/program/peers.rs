@@ -60,7 +60,8 @@ impl Program {
         Self::spawn(Command::new(env!("CARGO_BIN_EXE_edgetrust")), arguments, environment)
     }
 
-    fn spawn(mut command: Command, arguments: &[String], environment: &[(&str, &str)]) -> Self {
+    /// Starts a command that ends in the program.
+    pub fn spawn(mut command: Command, arguments: &[String], environment: &[(&str, &str)]) -> Self {
         let mut child = command
             .args(arguments)
             .env("NO_COLOR", "1")

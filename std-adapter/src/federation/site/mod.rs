@@ -40,8 +40,8 @@ pub(super) fn write(folder: &Path, mesh: &Mesh, site: &Site, authority: &Authori
         ("root.pem", authority.root_pem),
         ("ca.json", &ca_json::ca_json(&names)),
         (GATEWAY, &gateway_json(site, &tunnels)?),
-        ("step-ca.service", services::STEP_CA),
-        ("edgetrust.service", services::EDGETRUST),
+        ("step-ca.service", &services::step_ca()),
+        ("edgetrust.service", &services::edgetrust()),
         ("compose.yaml", services::COMPOSE),
         (README, &readme(mesh, site, &tunnels)?),
         // With it all is there.

@@ -1,55 +1,20 @@
 //! Units for systemd, a file for Docker Compose, and what to do with all of it.
 
 use super::names::{CA_PORT, Names};
+use crate::units::{GatewayUnit, StepCaUnit};
 
-/// The unit of the site's CA. Its password lies apart from its key, and only root and the unit can read it.
-pub(super) const STEP_CA: &str = r"[Unit]
-Description=CA of this site
-After=network-online.target
-Wants=network-online.target
+/// Returns the unit of the site's CA.
+pub(super) fn step_ca() -> String {
+    let folder = "/etc/step-ca";
+    let database = "/etc/step-ca/db";
+    StepCaUnit { program: "/usr/bin/step-ca", folder, config: "ca.json", database, low_ports: CA_PORT < 1024 }.service()
+}
 
-[Service]
-User=step-ca
-Group=step-ca
-WorkingDirectory=/etc/step-ca
-LoadCredential=password:/etc/credstore/step-ca-password
-ExecStart=/usr/bin/step-ca --password-file ${CREDENTIALS_DIRECTORY}/password ca.json
-ExecReload=/bin/kill -HUP $MAINPID
-Restart=on-failure
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-ReadWritePaths=/etc/step-ca/db
-
-[Install]
-WantedBy=multi-user.target
-";
-
-/// The unit of the site's gateway.
-pub(super) const EDGETRUST: &str = "[Unit]
-Description=EdgeTrust gateway
-After=network-online.target
-Wants=network-online.target
-
-[Service]
-Type=notify-reload
-ExecStartPre=/usr/bin/edgetrust check --config /etc/edgetrust/gateway.json
-ExecStart=/usr/bin/edgetrust run --config /etc/edgetrust/gateway.json
-Restart=on-failure
-DynamicUser=yes
-StateDirectory=edgetrust
-StateDirectoryMode=0700
-AmbientCapabilities=CAP_NET_BIND_SERVICE
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-LimitNOFILE=65536
-
-[Install]
-WantedBy=multi-user.target
-";
+/// Returns the unit of the site's gateway, which answers http-01 at port 80.
+pub(super) fn edgetrust() -> String {
+    let (program, config) = ("/usr/bin/edgetrust".to_owned(), "/etc/edgetrust/gateway.json".to_owned());
+    GatewayUnit { program, config, low_ports: true, drain: 30, ..GatewayUnit::default() }.service()
+}
 
 /// CA and gateway as containers. Both use the machine's own network, so that services stay on its loopback.
 pub(super) const COMPOSE: &str = r#"# CA_PASSWORD_FILE names the password file of this site's CA, in another folder than this one.
