@@ -4,7 +4,8 @@ mod config_file;
 
 use config_file::{parse, refused};
 use edgetrust_core::config::{
-    ChallengeType, Config, CredentialSource, Files, MinVersion, ProxyProtocol, Server, TunnelKind, reference,
+    ChallengeType, Config, CredentialSource, Endpoint, Files, MinVersion, OtherTarget, ProxyProtocol, Server,
+    TunnelKind, reference,
 };
 
 /// ADR-001's own block, with its comments.
@@ -238,6 +239,15 @@ fn tunnels_that_make_no_sense_are_refused() {
         TunnelKind::Client { .. } => panic!("{:?}", config.gateway.tunnels[0]),
     })
     .unwrap();
+    let list = |list: &str| good.replace(r#""target":"127.0.0.1:2""#, &format!(r#""targets":{list}"#));
+    let balancers = |list: &str| good.replace(r#""name""#, &format!(r#""accept_proxy":{list},"name""#));
+    parse(&tunnels(&list(r#"["127.0.0.1:2","unix:a"]"#)), |config| {
+        let tunnel = &config.gateway.tunnels[0];
+        assert_eq!(tunnel.target, Endpoint::parse("127.0.0.1:2"));
+        assert_eq!(tunnel.other_targets[0], OtherTarget { endpoint: Endpoint::Unix("a"), server_name: None });
+        assert_eq!(tunnel.health_interval_ms, 10_000);
+    })
+    .unwrap();
     for (body, expected) in [
         (r#"{"mode":"server"}"#.to_owned(), "tunnels[0].name: found nothing"),
         (r#"{"name":"a"}"#.to_owned(), "tunnels[0].mode: found nothing"),
@@ -258,6 +268,28 @@ fn tunnels_that_make_no_sense_are_refused() {
         (
             format!("{good},{}", good.replace(r#""a""#, r#""b""#)),
             "tunnels[1].sni: found nothing, expected server names",
+        ),
+        (
+            good.replace(r#""name""#, r#""targets":["127.0.0.1:3"],"name""#),
+            "tunnels[0].targets: found an array, expected nothing, or targets without target",
+        ),
+        (list("[]"), "tunnels[0].targets: found nothing, expected a list with a target at least"),
+        (list(r#"["[::1]:2","[0::1]:2"]"#), r#"tunnels[0].targets: found "[0::1]:2", expected each target once"#),
+        (list(r#"["127.0.0.1:2","10.0.0.1:2"]"#), r#"tunnels[0].targets: found "10.0.0.1:2", expected a loopback"#),
+        (list(r#"["x"]"#), r#"tunnels[0].targets: found "x", expected ADDRESS:PORT"#),
+        (
+            good.replace(r#""name""#, r#""health_interval":"10ms","name""#),
+            r#"tunnels[0].health_interval: found "10ms", expected a duration from 100ms to 1h"#,
+        ),
+        (balancers("[]"), "tunnels[0].accept_proxy: found an array, expected a network at least"),
+        (balancers(r#"["10.0.0.1/8"]"#), r#"tunnels[0].accept_proxy: found "10.0.0.1/8", expected a network, as"#),
+        (
+            balancers(r#"["::1"]"#).replace("server", "client").replace("0.0.0.0", "127.0.0.1"),
+            "tunnels[0].accept_proxy: found an array, expected nothing",
+        ),
+        (
+            format!("{good},{}", balancers(r#"["::1"]"#).replace(r#""a""#, r#""b","sni":["b.example"]"#)),
+            "tunnels[1].accept_proxy: found an array, expected the same networks for all tunnels that share an address",
         ),
         (good.replace("server", "client"), r#"tunnels[0].listen: found "0.0.0.0:1", expected a loopback"#),
         (
@@ -316,7 +348,7 @@ fn a_file_of_32_tunnels_is_read_on_less_than_a_threads_stack() {
         let mut bytes = file.into_bytes();
         Config::parse(&mut bytes).map(|config| config.gateway.tunnels.len()).map_err(|error| error.to_string())
     };
-    let thread = std::thread::Builder::new().stack_size(1280 * 1024).spawn(reads).unwrap();
+    let thread = std::thread::Builder::new().stack_size(1408 * 1024).spawn(reads).unwrap();
     assert_eq!(thread.join().unwrap(), Ok(32));
 }
 

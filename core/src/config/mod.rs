@@ -19,6 +19,8 @@ mod endpoint;
 mod error;
 mod inherit;
 mod model;
+#[cfg(feature = "gateway")]
+mod network;
 mod parse;
 #[cfg(feature = "gateway")]
 mod paths;
@@ -55,9 +57,11 @@ pub use model::{
 pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote};
 #[cfg(feature = "gateway")]
 pub use model::{
-    Est, Gateway, GatewayLimits, Inheritance, MAX_TUNNELS, MeshOfSites, Origin, Origins, ProxyProtocol, Service,
-    SignedFile, Tunnel, TunnelKind, TunnelLimits,
+    Est, Gateway, GatewayLimits, Inheritance, MAX_TARGETS, MAX_TUNNELS, MeshOfSites, Origin, Origins, OtherTarget,
+    ProxyProtocol, Service, SignedFile, Tunnel, TunnelKind, TunnelLimits,
 };
+#[cfg(feature = "gateway")]
+pub use network::{MAX_NETWORKS, Network};
 #[cfg(feature = "gateway")]
 pub use paths::PathKind;
 pub use reference::{Entry, reference};

@@ -11,6 +11,8 @@ use super::acme::Acme;
 use super::allowed_clients::{AllowedClients, Span};
 #[cfg(feature = "gateway")]
 use super::endpoint::Endpoint;
+#[cfg(feature = "gateway")]
+use super::network::{MAX_NETWORKS, Network};
 use crate::path;
 use crate::x509::KeyHash;
 
@@ -29,6 +31,10 @@ pub const MAX_DEVICE_ISSUERS: usize = 4;
 /// The largest number of tunnels of a gateway.
 #[cfg(feature = "gateway")]
 pub const MAX_TUNNELS: usize = 32;
+
+/// The largest number of targets of a tunnel.
+#[cfg(feature = "gateway")]
+pub const MAX_TARGETS: usize = 8;
 
 /// A list of file names.
 pub type Paths<'a> = heapless::Vec<&'a str, MAX_FILES>;
@@ -222,6 +228,10 @@ pub struct Tunnel<'a> {
     pub listen: Endpoint<'a>,
     /// The endpoint to forward to; none where the mesh names it.
     pub target: Option<Endpoint<'a>>,
+    /// The targets that are tried after it, in this order.
+    pub other_targets: heapless::Vec<OtherTarget<'a>, { MAX_TARGETS - 1 }>,
+    /// The time between two looks at a target that was not reached, in milliseconds.
+    pub health_interval_ms: u64,
     /// Plaintext may leave this machine.
     pub allow_remote_plaintext: bool,
     /// The limits of the tunnel.
@@ -232,6 +242,16 @@ pub struct Tunnel<'a> {
     pub kind: TunnelKind<'a>,
     /// The origins of the tunnel's settings.
     pub origins: Origins,
+}
+
+/// A target that is tried where the first one is not reached.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherTarget<'a> {
+    /// The endpoint to forward to.
+    pub endpoint: Endpoint<'a>,
+    /// The name that the server's certificate must have; none for a server tunnel.
+    pub server_name: Option<&'a str>,
 }
 
 /// The mesh that the gateway belongs to.
@@ -333,6 +353,8 @@ pub enum TunnelKind<'a> {
         sni: Names<'a>,
         /// The PROXY protocol towards the target.
         proxy_protocol: ProxyProtocol,
+        /// The load balancers, whose PROXY protocol headers say who connects; empty where clients connect themselves.
+        accept_proxy: heapless::Vec<Network, MAX_NETWORKS>,
     },
     /// Accepts plaintext, originates TLS.
     Client {

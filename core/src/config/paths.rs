@@ -32,7 +32,10 @@ impl<'a> Config<'a> {
             }
         }
         for tunnel in &mut self.gateway.tunnels {
-            for endpoint in [Some(&mut tunnel.listen), tunnel.target.as_mut()].into_iter().flatten() {
+            for endpoint in {
+                let others = tunnel.other_targets.iter_mut().map(|other| &mut other.endpoint);
+                [Some(&mut tunnel.listen), tunnel.target.as_mut()].into_iter().flatten().chain(others)
+            } {
                 if let Endpoint::Unix(path) = endpoint {
                     each(PathKind::File, path);
                 }

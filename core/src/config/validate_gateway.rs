@@ -6,14 +6,19 @@ use super::endpoint::Endpoint;
 use super::error::ConfigError;
 use super::inherit::{ClientSide, ServerSide};
 use super::model::{
-    ClientTrust, Gateway, MeshOfSites, Origins, ProxyProtocol, Server, Service, SignedFile, Tunnel, TunnelKind,
+    ClientTrust, Gateway, MAX_TARGETS, MeshOfSites, Origins, OtherTarget, ProxyProtocol, Server, Service, SignedFile,
+    Tunnel, TunnelKind,
 };
+use super::network::{MAX_NETWORKS, NETWORK, Network};
 use super::raw::{Raw, RawClients, RawMesh, RawSide, RawTunnel};
 use super::validate_place::{ConfigPlace, FALSE, SERVER, TRUE};
 use super::validate_sides::{client, server, switches};
 use crate::identity::{RuleName, is_dns_name};
 use crate::json::{Found, Segment};
 use crate::text::rsplit_once;
+
+/// The default of `health_interval`.
+const HEALTH_INTERVAL_MS: u64 = 10_000;
 
 const ENDPOINT: &str = "ADDRESS:PORT, HOST:PORT or unix:PATH";
 
@@ -61,15 +66,20 @@ fn tunnel<'a>(at: &ConfigPlace<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Re
     let is_server = at.required("mode", tunnel.is_server, "\"server\" or \"client\"")?;
     let listen = endpoint(at, "listen", tunnel.listen)?;
     let service = service(at, raw, tunnel, is_server)?;
-    let target = match service {
-        Some(Service { to: Some(_), .. }) => None,
-        _ => Some(endpoint(at, "target", tunnel.target)?),
+    let (target, mut other_targets) = match service {
+        Some(Service { to: Some(_), .. }) => Default::default(),
+        _ => targets(at, tunnel)?,
     };
     if matches!(listen, Endpoint::Host(..)) {
         return at.fail("listen", found(tunnel.listen), "an address of this machine, as 0.0.0.0:8443");
     }
     let (kind, origins) =
         if is_server { server_kind(at, raw, tunnel, service)? } else { client_kind(at, raw, tunnel, target)? };
+    if !is_server {
+        for (other, text) in other_targets.iter_mut().zip(tunnel.targets.items.iter().skip(1)) {
+            other.server_name = Some(server_name(at, tunnel, other.endpoint, text)?);
+        }
+    }
     let unwanted = |remote: Endpoint<'_>| !remote.is_local() && !tunnel.allow_remote_plaintext;
     let (plain_listen, plain_target) = match &kind {
         TunnelKind::Server { tls, .. } => (*tls == Server::Plain, true),
@@ -85,16 +95,57 @@ fn tunnel<'a>(at: &ConfigPlace<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Re
             "a loopback address or unix:PATH, or allow_remote_plaintext true",
         );
     }
-    if plain_target && target.is_some_and(unwanted) {
-        return at.fail(
-            "target",
-            found(tunnel.target),
-            "a loopback address or unix:PATH, or allow_remote_plaintext true",
-        );
+    if plain_target {
+        const LOCAL: &str = "a loopback address or unix:PATH, or allow_remote_plaintext true";
+        let all = target.into_iter().chain(other_targets.iter().map(|other| other.endpoint));
+        let texts = tunnel.target.iter().chain(&tunnel.targets.items);
+        if let Some((_, text)) = all.zip(texts).find(|(target, _)| unwanted(*target)) {
+            let key = if tunnel.target.is_some() { "target" } else { "targets" };
+            return at.fail(key, Found::Text(text), LOCAL);
+        }
     }
     let limits = tunnel.limits;
     let allow_remote_plaintext = tunnel.allow_remote_plaintext;
-    Ok(Tunnel { name, listen, target, allow_remote_plaintext, limits, service, kind, origins })
+    let health_interval_ms = tunnel.health_interval_ms.unwrap_or(HEALTH_INTERVAL_MS);
+    Ok(Tunnel {
+        name,
+        listen,
+        target,
+        other_targets,
+        health_interval_ms,
+        allow_remote_plaintext,
+        limits,
+        service,
+        kind,
+        origins,
+    })
+}
+
+/// A tunnel's first target, and those that are tried after it.
+type Targets<'a> = (Option<Endpoint<'a>>, heapless::Vec<OtherTarget<'a>, { MAX_TARGETS - 1 }>);
+
+/// Validates `target`, or `targets` in its place.
+fn targets<'a>(at: &ConfigPlace<'a>, tunnel: &RawTunnel<'a>) -> Result<Targets<'a>, ConfigError<'a>> {
+    if !tunnel.targets.written {
+        return Ok((Some(endpoint(at, "target", tunnel.target)?), heapless::Vec::new()));
+    }
+    if tunnel.target.is_some() {
+        return at.fail("targets", Found::Array, "nothing, or targets without target: the first one is listed too");
+    }
+    let mut all = (None, heapless::Vec::new());
+    for (index, text) in tunnel.targets.items.iter().enumerate() {
+        let endpoint = endpoint(at, "targets", Some(text))?;
+        if tunnel.targets.items.iter().take(index).any(|before| Endpoint::parse(before) == Some(endpoint)) {
+            return at.fail("targets", Found::Text(text), "each target once");
+        }
+        if all.0.is_none() {
+            all.0 = Some(endpoint);
+        } else {
+            let pushed = all.1.push(OtherTarget { endpoint, server_name: None }).is_ok();
+            debug_assert!(pushed, "both lists have the same capacity");
+        }
+    }
+    if all.0.is_none() { at.fail("targets", Found::Nothing, "a list with a target at least") } else { Ok(all) }
 }
 
 /// Validates `gateway.mesh`.
@@ -148,6 +199,9 @@ fn service<'a>(
     }
     let (own, at_tls) = (&tunnel.tls, at.inside("tls"));
     if !is_server {
+        if tunnel.targets.written {
+            return at.fail("targets", Found::Array, OF_MESH);
+        }
         for (key, value) in [("target", tunnel.target), ("server_name", tunnel.server_name)] {
             if let Some(text) = value {
                 return at.fail(key, Found::Text(text), OF_MESH);
@@ -232,7 +286,29 @@ fn server_kind<'a>(
         }
         (false, true) => return at.fail("proxy_protocol_certificate", TRUE, "false, or proxy_protocol true"),
     };
-    Ok((TunnelKind::Server { tls, sni: sni.clone(), proxy_protocol }, origins))
+    let accept_proxy = accept_proxy(at, tunnel)?;
+    Ok((TunnelKind::Server { tls, sni: sni.clone(), proxy_protocol, accept_proxy }, origins))
+}
+
+/// Validates the networks of load balancers.
+fn accept_proxy<'a>(
+    at: &ConfigPlace<'a>,
+    tunnel: &RawTunnel<'a>,
+) -> Result<heapless::Vec<Network, MAX_NETWORKS>, ConfigError<'a>> {
+    let list = &tunnel.accept_proxy;
+    let mut networks = heapless::Vec::new();
+    for text in &list.items {
+        let Some(network) = Network::parse(text) else {
+            return at.fail("accept_proxy", Found::Text(text), NETWORK);
+        };
+        let pushed = networks.push(network).is_ok();
+        debug_assert!(pushed, "both lists have the same capacity");
+    }
+    // An empty list could mean that nobody connects, or that everybody does.
+    if list.written && networks.is_empty() {
+        return at.fail("accept_proxy", Found::Array, "a network at least, or no accept_proxy");
+    }
+    Ok(networks)
 }
 
 /// Validates a server's side by its own `tls` and, for keys left out, by the shared one.
@@ -293,6 +369,9 @@ fn client_kind<'a>(
     if !tunnel.sni.items.is_empty() {
         return at.fail("sni", Found::Array, "nothing: a client tunnel has server_name");
     }
+    if tunnel.accept_proxy.written {
+        return at.fail("accept_proxy", Found::Array, "nothing: this key is for server tunnels");
+    }
     for (key, value) in
         [("proxy_protocol", tunnel.proxy_protocol), ("proxy_protocol_certificate", tunnel.proxy_protocol_certificate)]
     {
@@ -300,18 +379,8 @@ fn client_kind<'a>(
             return at.fail(key, TRUE, "nothing: this key is for server tunnels");
         }
     }
-    let server_name = match (tunnel.server_name, target) {
-        (_, None) => None,
-        (Some(name), _) => Some(name),
-        (None, Some(Endpoint::Host(host, _))) => Some(host),
-        (None, Some(Endpoint::Tcp(_))) => Some(host_of(tunnel.target)),
-        (None, Some(Endpoint::Unix(_))) => {
-            return at.fail("server_name", Found::Nothing, "the name that the server's certificate must be for");
-        }
-    };
-    if let Some(name) = server_name.filter(|name| !is_dns_name(name) && ip_address(name).is_none()) {
-        return at.fail("server_name", Found::Text(name), "a DNS name or an IP address");
-    }
+    let text = tunnel.target.or(tunnel.targets.items.first().copied()).unwrap_or_default();
+    let server_name = target.map(|target| server_name(at, tunnel, target, text)).transpose()?;
     let tls_at = at.inside("tls");
     no_keys_of_servers(&tls_at, &tunnel.tls)?;
     let side = ClientSide::inherited(&tunnel.tls, &raw.client, target.is_none());
@@ -327,9 +396,30 @@ fn client_kind<'a>(
     Ok((TunnelKind::Client { tls, server_name }, side.origins))
 }
 
+/// Returns the name that the server at a target must have: `server_name`, or else the target's own.
+fn server_name<'a>(
+    at: &ConfigPlace<'a>,
+    tunnel: &RawTunnel<'a>,
+    target: Endpoint<'a>,
+    text: &'a str,
+) -> Result<&'a str, ConfigError<'a>> {
+    let name = match (tunnel.server_name, target) {
+        (Some(name), _) => name,
+        (None, Endpoint::Host(host, _)) => host,
+        (None, Endpoint::Tcp(_)) => host_of(text),
+        (None, Endpoint::Unix(_)) => {
+            return at.fail("server_name", Found::Nothing, "the name that the server's certificate must be for");
+        }
+    };
+    if !is_dns_name(name) && ip_address(name).is_none() {
+        return at.fail("server_name", Found::Text(name), "a DNS name or an IP address");
+    }
+    Ok(name)
+}
+
 /// Returns the address of `[::1]:8443` without brackets and port.
-fn host_of(target: Option<&str>) -> &str {
-    let host = target.and_then(|text| rsplit_once(text, b':')).map_or("", |(host, _)| host);
+fn host_of(target: &str) -> &str {
+    let host = rsplit_once(target, b':').map_or("", |(host, _)| host);
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
@@ -372,9 +462,17 @@ fn apart<'a>(at: &ConfigPlace<'a>, other: &Tunnel<'a>, tunnel: &Tunnel<'a>) -> R
     }
     match (&other.kind, &tunnel.kind) {
         (
-            TunnelKind::Server { tls: Server::Tls(_) | Server::MutualTls(..), sni: a, .. },
-            TunnelKind::Server { tls: Server::Tls(_) | Server::MutualTls(..), sni: b, .. },
+            TunnelKind::Server { tls: Server::Tls(_) | Server::MutualTls(..), sni: a, accept_proxy: c, .. },
+            TunnelKind::Server { tls: Server::Tls(_) | Server::MutualTls(..), sni: b, accept_proxy: d, .. },
         ) => {
+            // The header comes before the server name that selects a tunnel.
+            if c != d {
+                return at.fail(
+                    "accept_proxy",
+                    Found::Array,
+                    "the same networks for all tunnels that share an address",
+                );
+            }
             if a.is_empty() && b.is_empty() {
                 return at.fail("sni", Found::Nothing, "server names, since another tunnel listens here for all");
             }

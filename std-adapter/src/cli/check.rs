@@ -182,12 +182,14 @@ fn device(config: &Config<'_>, findings: &mut Findings) {
 }
 
 fn plaintext(tunnel: &Tunnel<'_>, findings: &mut Findings) {
-    let plain = match &tunnel.kind {
-        TunnelKind::Server { tls: Server::Plain, .. } => [Some(tunnel.listen), tunnel.target],
-        TunnelKind::Server { .. } => [None, tunnel.target],
-        TunnelKind::Client { .. } => [Some(tunnel.listen), None],
+    let others = tunnel.other_targets.iter().map(|other| other.endpoint);
+    let targets = tunnel.target.into_iter().chain(others);
+    let plain: Vec<_> = match &tunnel.kind {
+        TunnelKind::Server { tls: Server::Plain, .. } => [tunnel.listen].into_iter().chain(targets).collect(),
+        TunnelKind::Server { .. } => targets.collect(),
+        TunnelKind::Client { .. } => vec![tunnel.listen],
     };
-    for endpoint in plain.into_iter().flatten().filter(|endpoint| !endpoint.is_local()) {
+    for endpoint in plain.into_iter().filter(|endpoint| !endpoint.is_local()) {
         findings
             .add(Level::Warning, format!("{endpoint}: plaintext crosses the network, as allow_remote_plaintext says"));
     }

@@ -15,9 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) fn targets(config: &Config<'_>, findings: &mut Findings) {
     for tunnel in &config.gateway.tunnels {
         findings.about(format!("tunnel {}", tunnel.name.escape_debug()));
-        let Some(Endpoint::Host(host, _)) = tunnel.target else { continue };
-        if let Some(why) = unresolved(host) {
-            findings.add(Level::Warning, why);
+        for target in tunnel.target.into_iter().chain(tunnel.other_targets.iter().map(|other| other.endpoint)) {
+            let Endpoint::Host(host, _) = target else { continue };
+            if let Some(why) = unresolved(host) {
+                findings.add(Level::Warning, why);
+            }
         }
     }
     if let Some(device) = &config.device {

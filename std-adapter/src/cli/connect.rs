@@ -103,6 +103,8 @@ impl Args {
             name: "connect",
             listen,
             target: Some(target),
+            other_targets: Default::default(),
+            health_interval_ms: 0,
             service: None,
             allow_remote_plaintext: self.unsafe_listen,
             limits: TunnelLimits::default(),

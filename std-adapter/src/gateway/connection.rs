@@ -77,7 +77,7 @@ pub(super) async fn serve(
         }
         Ok(Opening::Session(opened, _permit)) => {
             let (route, admission) = (opened.route.clone(), opened.admission.clone());
-            let dialled = opened.dialled.as_ref().map(|one| (one.address.clone(), one.server_name.clone()));
+            let dialled = opened.dialled.as_ref().map(|one| one.health.clone());
             let peer = admission.peer().map(|peer| &**peer);
             let rule = peer.and_then(Peer::rule).map(display);
             let (tunnel, peer) = (&route.name, Shown(peer));
@@ -86,12 +86,14 @@ pub(super) async fn serve(
             let Carried { end, bytes: (up, down), leaving, _counted } =
                 carry(opened, state, common.control.sessions()).await;
             let seconds = since.elapsed().as_secs();
+            if let (RouteKind::Client { servers, .. }, Some(health)) = (&route.kind, &dialled) {
+                let refused = if let End::Refused(error) = &end { Some(error) } else { None };
+                servers.judged(health, refused);
+            }
             match end {
                 End::Refused(error) => {
-                    if let (RouteKind::Client { servers, .. }, Some((_, name))) = (&route.kind, &dialled) {
-                        servers.pass_over(name);
-                    }
-                    let target = dialled.map_or_else(|| route.target.to_string(), |(address, _)| address.to_string());
+                    let target =
+                        dialled.map_or_else(|| route.target.to_string(), |health| health.address().to_string());
                     refuse(Some(&route), remote, &Refused::Target(target, error), &common.status);
                 }
                 End::Over(_) => {

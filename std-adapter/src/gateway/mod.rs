@@ -7,6 +7,7 @@ mod continuation;
 mod control;
 mod denial;
 mod door;
+mod health;
 mod issuers;
 mod leaving;
 mod limits;
@@ -25,7 +26,6 @@ mod queue;
 mod reasons;
 mod refusals;
 mod served_mesh;
-mod servers;
 mod session;
 mod shared_trust;
 mod shares;
@@ -34,6 +34,7 @@ mod splice;
 mod state;
 mod status;
 mod target;
+mod targets;
 mod tunnel;
 mod verdict;
 mod watched;
@@ -51,6 +52,7 @@ pub use address::{Address, AddressError};
 pub use control::decisions;
 pub(crate) use control::{Answered, PreparedControl, ask};
 pub(crate) use door::{Door, Guest, Turned};
+pub use health::Health;
 pub(crate) use leaving::leave_told;
 pub use limits::{Limits, TunnelLimits};
 pub(crate) use mesh_in_force::{MeshKeeper, MeshRemark, log as log_mesh};
@@ -131,19 +133,20 @@ fn overlap(one: &Address, other: &Address) -> bool {
 
 type Routes = HashMap<Key, Vec<Arc<Route>>>;
 
-/// Makes the routes of tunnels. Tunnels that existed before keep their counters.
+/// Makes the routes of tunnels. Tunnels that existed before keep their counters, and their
+/// targets the health.
 fn routes(tunnels: Vec<Tunnel>, limits: Limits, status: &Status) -> Result<Routes, GatewayError> {
     let before = status.tunnels();
-    let counters = |name: &str| {
+    let known = |name: &str| {
         let known = before.iter().find(|tunnel| tunnel.name == name);
-        known.map_or_else(Arc::default, |tunnel| tunnel.counters.clone())
+        known.map(|tunnel| (tunnel.counters.clone(), tunnel.targets.clone())).unwrap_or_default()
     };
     let mut routes = Routes::new();
     for tunnel in tunnels {
         let own = matches!(&tunnel.listen, Address::Tcp(address) if address.port() == 0);
         let key = (tunnel.listen.clone(), own.then(|| tunnel.name.clone()));
-        let counters = counters(&tunnel.name);
-        let route = Route::new(tunnel, limits, counters)?;
+        let (counters, targets) = known(&tunnel.name);
+        let route = Route::new(tunnel, limits, counters, &targets)?;
         routes.entry(key).or_default().push(Arc::new(route));
     }
     Ok(routes)
@@ -212,7 +215,8 @@ impl Gateway {
             let routes = routes.remove(&key).unwrap_or_default();
             let address = listener.local_address(&key.0);
             for route in &routes {
-                info!(tunnel = %route.name, %address, target = %route.target, "listening");
+                let target = route.target_names();
+                info!(tunnel = %route.name, %address, %target, "listening");
             }
             let listener = Arc::new(listener);
             let weak = Arc::downgrade(&listener);
@@ -281,7 +285,7 @@ impl Gateway {
         let tunnel = |running: &Running, route: &Route| TunnelStatus {
             name: route.name.clone(),
             address: running.address.clone(),
-            target: route.target.clone(),
+            targets: route.kind.healths(),
             certificates: route.certificates.clone(),
             insecure: route.insecure,
             counters: route.counters.clone(),

@@ -12,12 +12,12 @@ use tokio::io::AsyncWriteExt;
 use super::continuation::OwnCertificate;
 use super::door::{Guest, Turned};
 use super::proxy_protocol::Header;
-use super::servers::Unreached;
 use super::session::{Dialled, Opened, Streams};
 use super::shares::{Permit, Shares};
 use super::socket::{Remote, Socket};
 use super::state::{Common, ListenerState};
 use super::status::RefusalReason;
+use super::targets::{Reached, Targets, Unreached};
 use super::tunnel::{Route, RouteKind};
 use crate::tls::{AcceptError, Admission, Anyone, ClientHello, ServerStream, ShownCertificate, is_alert};
 
@@ -131,10 +131,10 @@ pub(super) async fn open(
     };
     let opened = async {
         match &route.kind {
-            RouteKind::Server { tls, .. } => {
+            RouteKind::Server { tls, targets, .. } => {
                 let (stream, admission) =
                     show_out(guest, async { Ok(tls.accept_telling(socket, told).await?) }).await?;
-                forward(route, stream, admission, guest, shares).await
+                forward((route, targets), stream, admission, guest, shares).await
             }
             RouteKind::Plain { .. } | RouteKind::Client { .. } => open_known(route, socket, permit, shares, told).await,
         }
@@ -194,24 +194,25 @@ async fn open_known(
     match &route.kind {
         RouteKind::Client { tls, servers } => {
             let own = OwnCertificate::of(tls.credential());
-            let connected = servers.connect(&route.name, tls, route.deadline, told).await;
-            let (stream, admission, (address, server_name)) = connected.map_err(|(address, reason)| match reason {
-                Unreached::Connect(error) => Refused::Target(address.to_string(), error),
-                Unreached::Tls(AcceptError::Io(error)) if is_alert(&error) => {
-                    Refused::Target(address.to_string(), error)
-                }
-                Unreached::Tls(error) => error.into(),
-                Unreached::Silent(_) => Refused::Deadline,
-            })?;
+            let connected = servers.connect_by_tls(tls, route.deadline, told).await;
+            let Reached { stream, admission, server_name, health } =
+                connected.map_err(|(address, reason)| match reason {
+                    Unreached::Connect(error) => Refused::Target(address.to_string(), error),
+                    Unreached::Tls(AcceptError::Io(error)) if is_alert(&error) => {
+                        Refused::Target(address.to_string(), error)
+                    }
+                    Unreached::Tls(error) => error.into(),
+                    Unreached::Silent(_) => Refused::Deadline,
+                })?;
             waiting.over();
             let (streams, dialled) =
-                (Streams::Client(socket, Box::new(stream)), Some(Box::new(Dialled { address, server_name, own })));
+                (Streams::Client(socket, Box::new(stream)), Some(Box::new(Dialled { health, server_name, own })));
             Ok(Opening::Session(Opened { route, admission, streams, dialled }, permit))
         }
-        RouteKind::Plain { proxy_protocol } | RouteKind::Server { proxy_protocol, .. } => {
+        RouteKind::Plain { proxy_protocol, targets } | RouteKind::Server { proxy_protocol, targets, .. } => {
             let header = Header { addresses: socket.addresses(), ..Header::default() };
             let header = (*proxy_protocol != ProxyProtocol::Off).then(|| header.encode());
-            let target = reach(&route, header).await?;
+            let target = reach(&route, targets, header).await?;
             waiting.over();
             let streams = Streams::Plain(socket, target);
             Ok(Opening::Session(Opened { route, admission: Anyone::admitted(), streams, dialled: None }, permit))
@@ -241,7 +242,7 @@ async fn open_by_hello(
         *told = Some(hello.refuse_name().await);
         return Err((None, Refused::NoTunnel(name)));
     };
-    let RouteKind::Server { tls, .. } = &route.kind else {
+    let RouteKind::Server { tls, targets, .. } = &route.kind else {
         // Validation of the configuration lets only TLS servers share an address.
         return Err((Some(route.clone()), Refused::NoTunnel(None)));
     };
@@ -254,14 +255,14 @@ async fn open_by_hello(
             return accepted.map(|(stream, admission)| Opening::Control(Box::new(stream), admission));
         }
         let (stream, admission) = show_out(guest, async { Ok(hello.accept_telling(tls, told).await?) }).await?;
-        forward(route, stream, admission, guest, shares).await
+        forward((route, targets), stream, admission, guest, shares).await
     };
     opened.await.map_err(|refused| (Some(route.clone()), refused))
 }
 
 /// Takes a permit and connects to the target, for an admitted client.
 async fn forward(
-    route: &Arc<Route>,
+    (route, targets): (&Arc<Route>, &Targets<()>),
     stream: ServerStream<Socket>,
     admission: Admission,
     guest: &mut Guest,
@@ -293,19 +294,18 @@ async fn forward(
     };
     let waiting = Waiting::new(stream.get_ref().0);
     let permit = shares.take(&route.name).await?;
-    let target = reach(route, header).await?;
+    let target = reach(route, targets, header).await?;
     waiting.over();
     let streams = Streams::Server(Box::new(stream), target);
     Ok(Opening::Session(Opened { route: route.clone(), admission, streams, dialled: None }, permit))
 }
 
-async fn reach(route: &Route, header: Option<Vec<u8>>) -> Result<Socket, Refused> {
-    let reached = async {
-        let mut target = route.connect().await?;
-        if let Some(header) = header {
-            target.write_all(&header).await?;
-        }
-        Ok(target)
-    };
-    reached.await.map_err(|error| Refused::Target(route.target.to_string(), error))
+async fn reach(route: &Route, targets: &Targets<()>, header: Option<Vec<u8>>) -> Result<Socket, Refused> {
+    let reached = targets.connect(route.patience()).await;
+    let (mut target, health) = reached.map_err(|(address, error)| Refused::Target(address.to_string(), error))?;
+    if let Some(header) = header {
+        let written = target.write_all(&header).await;
+        written.map_err(|error| Refused::Target(health.address().to_string(), error))?;
+    }
+    Ok(target)
 }

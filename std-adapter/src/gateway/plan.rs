@@ -4,6 +4,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use edgetrust_core::config::{
     Acme, ClientTls, ClientTrust, CredentialSource, Files, Gateway, MinVersion as ConfigVersion, Server, ServerTls,
@@ -167,21 +168,31 @@ impl Plan {
         let mut servers = servers.into_iter();
         let server = servers.next();
         let kind = match &tunnel.kind {
-            ConfigKind::Server { tls, sni, proxy_protocol } => TunnelKind::Server {
+            ConfigKind::Server { tls, sni, proxy_protocol, accept_proxy } => TunnelKind::Server {
                 tls: server_settings(tls, trust, shared, watched, provider)?,
                 sni: sni.iter().map(|name| (*name).to_owned()).collect(),
                 proxy_protocol: *proxy_protocol,
+                accept_proxy: accept_proxy.to_vec(),
+                others: tunnel.other_targets.iter().map(|other| other.endpoint.into()).collect(),
             },
             ConfigKind::Client { tls, server_name: name } => {
                 if tls.insecure_skip_verify {
                     warn!(tunnel = %tunnel.name, "insecure_skip_verify: whoever answers is believed, no server is verified");
                 }
                 let name = server.as_ref().map(|(_, name)| name.as_str()).or(*name).unwrap_or_default();
+                let written = tunnel.other_targets.iter().map(|other| {
+                    let name = other.server_name.unwrap_or_default();
+                    (Address::from(other.endpoint), name.to_owned())
+                });
                 let other = |(address, name): (Address, String)| Ok((address, server_name(&name)?));
                 TunnelKind::Client {
                     tls: client_settings(tls, trust, shared, roots, watched, provider)?,
                     server_name: server_name(name).map_err(PlanError::ServerName)?,
-                    others: servers.map(other).collect::<Result<_, _>>().map_err(PlanError::ServerName)?,
+                    others: servers
+                        .chain(written)
+                        .map(other)
+                        .collect::<Result<_, _>>()
+                        .map_err(PlanError::ServerName)?,
                 }
             }
         };
@@ -196,6 +207,7 @@ impl Plan {
             name: tunnel.name.to_owned(),
             listen: tunnel.listen.into(),
             target: server.map(|(target, _)| target).or(tunnel.target.map(Into::into)).ok_or(PlanError::NoMesh)?,
+            health_interval: Duration::from_millis(tunnel.health_interval_ms),
             limits: TunnelLimits::new(tunnel.limits, gateway.limits),
             kind,
         }))

@@ -9,6 +9,7 @@ use edgetrust_core::mesh::Edition;
 use pki_types::UnixTime;
 
 use super::Address;
+use super::health::Health;
 use super::refusals::Refusals;
 use crate::tls::Certificates;
 
@@ -165,8 +166,8 @@ pub struct TunnelStatus {
     pub name: String,
     /// The address that the tunnel listens on.
     pub address: Address,
-    /// The address that the tunnel forwards to.
-    pub target: Address,
+    /// The targets that the tunnel forwards to, in the order of preference.
+    pub targets: Vec<Arc<Health>>,
     /// The certificates that the tunnel shows to peers, and those that peers are verified by.
     pub certificates: Certificates,
     /// True if the tunnel verifies no server.

@@ -130,6 +130,14 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
     for tunnel in tunnels.iter() {
         writeln!(out, "{name}{{tunnel=\"{}\"}} {}", Label(&tunnel.name), u8::from(tunnel.insecure))?;
     }
+    let name = "edgetrust_target_up";
+    head(out, name, "gauge", "0 after a connection to the target, or a probe of it, has failed.")?;
+    for tunnel in tunnels.iter() {
+        for target in &tunnel.targets {
+            let (address, up) = (target.address().to_string(), u8::from(target.is_up()));
+            writeln!(out, "{name}{{tunnel=\"{}\",target=\"{}\"}} {up}", Label(&tunnel.name), Label(&address))?;
+        }
+    }
     mesh(out, status)?;
     let (taken, refused) = status.reloads();
     let name = "edgetrust_reloads_total";

@@ -25,7 +25,7 @@ use crate::accept::{Accepting, Few};
 use crate::agent::Credentials;
 use crate::clock;
 use crate::est;
-use crate::gateway::{Refusal, Refusals, Status};
+use crate::gateway::{Health, Refusal, Refusals, Status};
 use crate::tls::{Authority, ShownRequest};
 
 /// The maximum number of concurrent requests.
@@ -195,6 +195,11 @@ fn refusals(all: &Refusals, more: impl Fn(&Refusal) -> (&'static str, serde_json
     all.collect()
 }
 
+/// Returns the targets of a tunnel as JSON.
+fn targets(all: &[Arc<Health>]) -> serde_json::Value {
+    all.iter().map(|target| json!({"address": target.address().to_string(), "up": target.is_up()})).collect()
+}
+
 fn page(sources: &Sources) -> String {
     let Sources { status, credentials, devices: device_status } = sources;
     let tunnels: Vec<_> = status
@@ -204,7 +209,8 @@ fn page(sources: &Sources) -> String {
             json!({
                 "name": tunnel.name,
                 "address": tunnel.address.to_string(),
-                "target": tunnel.target.to_string(),
+                "target": tunnel.targets.first().map(|target| target.address().to_string()),
+                "targets": targets(&tunnel.targets),
                 "certificate_expires": tunnel.validity().map(|(_, not_after)| Utc(not_after).to_string()),
                 "certificate_issuer": tunnel.certificates.issuer().map(|digest| digest.to_string()),
                 "authorities": authorities(tunnel.certificates.authorities().iter()),

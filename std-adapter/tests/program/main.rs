@@ -15,6 +15,7 @@ mod demo;
 mod documents;
 mod est;
 mod est_refusals;
+mod failover;
 mod federation;
 mod federation_ceremony;
 mod federation_changes;

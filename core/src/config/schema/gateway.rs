@@ -4,6 +4,7 @@ use super::acme::ACME;
 use super::field::{FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, Objects, Refused, described, not_empty, push};
 use super::tls::TUNNEL_TLS;
 use crate::config::duration;
+use crate::config::network::NETWORK;
 use crate::config::raw::{RawTunnel, SideKind};
 use crate::identity::without_root;
 
@@ -248,6 +249,22 @@ static TUNNEL: Object = Object {
         text!("listen", "ADDRESS:PORT", |raw, text| raw.tunnel().listen = not_empty(text, "ADDRESS:PORT")?),
         text!("target", "ADDRESS:PORT, HOST:PORT or unix:PATH", |raw, text| raw.tunnel().target =
             not_empty(text, "ADDRESS:PORT, HOST:PORT or unix:PATH")?),
+        texts!(
+            "targets",
+            "instead of target: up to 8 targets, of which the first one that lives is used",
+            |raw| &mut raw.tunnel().targets,
+            "ADDRESS:PORT, HOST:PORT or unix:PATH",
+            "at most 8 targets"
+        ),
+        text!(
+            "health_interval",
+            "of several targets: how long one that was not reached is passed over before it is tried again, 100ms to 1h; default \"10s\"",
+            |raw, text| raw.tunnel().health_interval_ms = Some(
+                duration::milliseconds(text)
+                    .filter(|milliseconds| (100..=3_600_000).contains(milliseconds))
+                    .ok_or("a duration from 100ms to 1h")?
+            )
+        ),
         text!(
             "service",
             "a service of gateway.mesh: who is let in, or where this leads, follows from the mesh",
@@ -274,6 +291,13 @@ static TUNNEL: Object = Object {
         flag!("proxy_protocol_certificate", "that header holds the client's certificate too, in DER", |raw, value| {
             raw.tunnel().proxy_protocol_certificate = value
         }),
+        texts!(
+            "accept_proxy",
+            "networks of load balancers in front, as \"10.0.0.0/8\": only they connect, and their PROXY protocol version 2 headers say who the clients are",
+            |raw| &mut raw.tunnel().accept_proxy,
+            NETWORK,
+            "at most 8 networks"
+        ),
         flag!("allow_remote_plaintext", "plaintext may leave this machine", |raw, value| raw
             .tunnel()
             .allow_remote_plaintext =

@@ -9,7 +9,7 @@ use pki_types::ServerName;
 use crate::gateway::Address;
 use crate::gateway::mesh_in_force::MeshKeeper;
 use crate::gateway::served_mesh::ServedMesh;
-use crate::gateway::servers::ServerAddress;
+use crate::gateway::targets::ServerAddress;
 use crate::gateway::tunnel::GatewayError;
 use crate::tls::{ClientSettings, ClientVerifier, ServerSettings, TlsClient, TlsServer, TrustStore, provider};
 
