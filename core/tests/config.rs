@@ -214,10 +214,10 @@ fn tunnels_take_what_they_leave_out_from_security_tls() {
             panic!("{open:?}")
         };
         assert_eq!(tls.min_version, MinVersion::Tls13);
-        let TunnelKind::Client { tls, server_name: Some("b.example") } = &to_b.kind else { panic!("{to_b:?}") };
+        let TunnelKind::Client { tls, server_name: Some("b.example"), .. } = &to_b.kind else { panic!("{to_b:?}") };
         assert_eq!(tls.ca_files, ["servers"]);
         assert!(tls.credential.is_some() && tls.system_roots);
-        let TunnelKind::Client { tls, server_name: Some("2001:db8::1") } = &to_c.kind else { panic!("{to_c:?}") };
+        let TunnelKind::Client { tls, server_name: Some("2001:db8::1"), .. } = &to_c.kind else { panic!("{to_c:?}") };
         assert_eq!(tls.ca_files, ["c"]);
         assert!(tls.credential.is_none() && !tls.system_roots);
         assert_eq!(
@@ -241,6 +241,21 @@ fn tunnels_that_make_no_sense_are_refused() {
     .unwrap();
     let list = |list: &str| good.replace(r#""target":"127.0.0.1:2""#, &format!(r#""targets":{list}"#));
     let balancers = |list: &str| good.replace(r#""name""#, &format!(r#""accept_proxy":{list},"name""#));
+    let proxied = |proxy: &str| {
+        let client = good.replace("server", "client").replace("0.0.0.0", "127.0.0.1");
+        client.replace(r#""name""#, &format!(r#""proxy":"{proxy}","name""#))
+    };
+    for (text, expected) in [
+        ("http://proxy.example:3128/", "http://proxy.example:3128"),
+        ("socks5://[::1]:1080", "socks5://[::1]:1080"),
+        ("environment", "environment"),
+    ] {
+        parse(&tunnels(&proxied(text)), |config| match &config.gateway.tunnels[0].kind {
+            TunnelKind::Client { proxy: Some(proxy), .. } => assert_eq!(proxy.to_string(), expected),
+            other => panic!("{other:?}"),
+        })
+        .unwrap();
+    }
     parse(&tunnels(&list(r#"["127.0.0.1:2","unix:a"]"#)), |config| {
         let tunnel = &config.gateway.tunnels[0];
         assert_eq!(tunnel.target, Endpoint::parse("127.0.0.1:2"));
@@ -290,6 +305,23 @@ fn tunnels_that_make_no_sense_are_refused() {
         (
             format!("{good},{}", balancers(r#"["::1"]"#).replace(r#""a""#, r#""b","sni":["b.example"]"#)),
             "tunnels[1].accept_proxy: found an array, expected the same networks for all tunnels that share an address",
+        ),
+        (proxied("ftp://a:1"), r#"tunnels[0].proxy: found "ftp://a:1", expected "http://HOST:PORT""#),
+        (proxied("http://unix:a"), r#"tunnels[0].proxy: found "http://unix:a", expected "http://HOST:PORT""#),
+        (proxied("http://u:secret@a:1"), "tunnels[0].proxy: found a URL with a user, expected a URL without"),
+        (
+            proxied("http://a:1")
+                .replace("127.0.0.1:2", "unix:x")
+                .replace(r#""name""#, r#""server_name":"x.example","name""#),
+            r#"tunnels[0].proxy: found "unix:x", expected nothing: a Unix socket"#,
+        ),
+        (
+            proxied("environment").replace(r#""name""#, r#""proxy_credentials_file":"f","name""#),
+            r#"tunnels[0].proxy_credentials_file: found "f", expected nothing, or a proxy"#,
+        ),
+        (
+            good.replace(r#""name""#, r#""proxy":"http://a:1","name""#),
+            "tunnels[0].proxy: found a value, expected nothing",
         ),
         (good.replace("server", "client"), r#"tunnels[0].listen: found "0.0.0.0:1", expected a loopback"#),
         (

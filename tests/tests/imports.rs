@@ -28,13 +28,14 @@ const CORE: &[(&str, &[&str])] = &[
 /// Modules of std-adapter's library, and the modules that each may name.
 const ADAPTER: &[(&str, &[&str])] = &[
     ("accept", &[]),
-    ("acme", &["accept", "clock", "pem", "store", "tls"]),
+    ("acme", &["accept", "clock", "egress", "pem", "store", "tls"]),
     ("agent", &["acme", "clock", "gateway", "pem", "store", "tls"]),
     ("clock", &[]),
     ("config_file", &[]),
+    ("egress", &[]),
     ("est", &["accept", "acme", "clock", "gateway", "store", "tls"]),
     ("federation", &["pem", "tls"]),
-    ("gateway", &["accept", "clock", "pem", "store", "tls"]),
+    ("gateway", &["accept", "clock", "egress", "pem", "store", "tls"]),
     ("ops", &["accept", "agent", "clock", "est", "gateway", "tls"]),
     ("pem", &[]),
     // The parts that the simulation of a mesh runs.

@@ -43,6 +43,11 @@ impl Network {
         (bits == prefix).then_some(network)
     }
 
+    /// Returns whether all addresses of a family are of this network.
+    pub fn is_everybody(&self) -> bool {
+        self.length == 0
+    }
+
     /// Returns whether an address is of this network; an IPv4 address mapped into IPv6 (RFC 4291 section 2.5.5.2) is the
     /// IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {

@@ -1,26 +1,23 @@
 //! Validates tunnels: the keys a side needs or must not have, and settings that tunnels must not share.
 
-use super::address::{ip_address, socket_address};
+use super::address::socket_address;
 use super::allowed_clients::AllowedClients;
 use super::endpoint::Endpoint;
 use super::error::ConfigError;
 use super::inherit::{ClientSide, ServerSide};
 use super::model::{
-    ClientTrust, Gateway, MAX_TARGETS, MeshOfSites, Origins, OtherTarget, ProxyProtocol, Server, Service, SignedFile,
-    Tunnel, TunnelKind,
+    ClientTrust, Gateway, MeshOfSites, Origins, ProxyProtocol, Server, Service, SignedFile, Tunnel, TunnelKind,
 };
-use super::network::{MAX_NETWORKS, NETWORK, Network};
 use super::raw::{Raw, RawClients, RawMesh, RawSide, RawTunnel};
 use super::validate_place::{ConfigPlace, FALSE, SERVER, TRUE};
+use super::validate_proxy::proxy;
 use super::validate_sides::{client, server, switches};
+use super::validate_targets::{accept_proxy, endpoint, found, server_name, targets};
 use crate::identity::{RuleName, is_dns_name};
 use crate::json::{Found, Segment};
-use crate::text::rsplit_once;
 
 /// The default of `health_interval`.
 const HEALTH_INTERVAL_MS: u64 = 10_000;
-
-const ENDPOINT: &str = "ADDRESS:PORT, HOST:PORT or unix:PATH";
 
 /// Validates the `gateway` section without its `est`, in place: tunnels are large, and each return by value would copy all of them on the
 /// stack.
@@ -121,33 +118,6 @@ fn tunnel<'a>(at: &ConfigPlace<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Re
     })
 }
 
-/// A tunnel's first target, and those that are tried after it.
-type Targets<'a> = (Option<Endpoint<'a>>, heapless::Vec<OtherTarget<'a>, { MAX_TARGETS - 1 }>);
-
-/// Validates `target`, or `targets` in its place.
-fn targets<'a>(at: &ConfigPlace<'a>, tunnel: &RawTunnel<'a>) -> Result<Targets<'a>, ConfigError<'a>> {
-    if !tunnel.targets.written {
-        return Ok((Some(endpoint(at, "target", tunnel.target)?), heapless::Vec::new()));
-    }
-    if tunnel.target.is_some() {
-        return at.fail("targets", Found::Array, "nothing, or targets without target: the first one is listed too");
-    }
-    let mut all = (None, heapless::Vec::new());
-    for (index, text) in tunnel.targets.items.iter().enumerate() {
-        let endpoint = endpoint(at, "targets", Some(text))?;
-        if tunnel.targets.items.iter().take(index).any(|before| Endpoint::parse(before) == Some(endpoint)) {
-            return at.fail("targets", Found::Text(text), "each target once");
-        }
-        if all.0.is_none() {
-            all.0 = Some(endpoint);
-        } else {
-            let pushed = all.1.push(OtherTarget { endpoint, server_name: None }).is_ok();
-            debug_assert!(pushed, "both lists have the same capacity");
-        }
-    }
-    if all.0.is_none() { at.fail("targets", Found::Nothing, "a list with a target at least") } else { Ok(all) }
-}
-
 /// Validates `gateway.mesh`.
 fn mesh<'a>(raw: &RawMesh<'a>) -> Result<Option<MeshOfSites<'a>>, ConfigError<'a>> {
     if !raw.present {
@@ -244,21 +214,6 @@ fn of_service<'a>(at: &ConfigPlace<'a>, tls: Server<'a>) -> Result<Server<'a>, C
     }
 }
 
-fn found(text: Option<&str>) -> Found<'_> {
-    text.map_or(Found::Nothing, Found::Text)
-}
-
-fn endpoint<'a>(
-    at: &ConfigPlace<'a>,
-    key: &'static str,
-    text: Option<&'a str>,
-) -> Result<Endpoint<'a>, ConfigError<'a>> {
-    match text.and_then(Endpoint::parse) {
-        Some(endpoint) => Ok(endpoint),
-        None => at.fail(key, found(text), ENDPOINT),
-    }
-}
-
 fn server_kind<'a>(
     at: &ConfigPlace<'a>,
     raw: &Raw<'a>,
@@ -266,6 +221,11 @@ fn server_kind<'a>(
     service: Option<Service<'a>>,
 ) -> Result<(TunnelKind<'a>, Origins), ConfigError<'a>> {
     let sni = &tunnel.sni.items;
+    for (key, value) in [("proxy", tunnel.proxy), ("proxy_credentials_file", tunnel.proxy_credentials_file)] {
+        if value.is_some() {
+            return at.fail(key, Found::Literal("a value"), "nothing: this key is for client tunnels");
+        }
+    }
     if let Some(name) = tunnel.server_name {
         return at.fail("server_name", Found::Text(name), "nothing: a server tunnel has sni");
     }
@@ -288,27 +248,6 @@ fn server_kind<'a>(
     };
     let accept_proxy = accept_proxy(at, tunnel)?;
     Ok((TunnelKind::Server { tls, sni: sni.clone(), proxy_protocol, accept_proxy }, origins))
-}
-
-/// Validates the networks of load balancers.
-fn accept_proxy<'a>(
-    at: &ConfigPlace<'a>,
-    tunnel: &RawTunnel<'a>,
-) -> Result<heapless::Vec<Network, MAX_NETWORKS>, ConfigError<'a>> {
-    let list = &tunnel.accept_proxy;
-    let mut networks = heapless::Vec::new();
-    for text in &list.items {
-        let Some(network) = Network::parse(text) else {
-            return at.fail("accept_proxy", Found::Text(text), NETWORK);
-        };
-        let pushed = networks.push(network).is_ok();
-        debug_assert!(pushed, "both lists have the same capacity");
-    }
-    // An empty list could mean that nobody connects, or that everybody does.
-    if list.written && networks.is_empty() {
-        return at.fail("accept_proxy", Found::Array, "a network at least, or no accept_proxy");
-    }
-    Ok(networks)
 }
 
 /// Validates a server's side by its own `tls` and, for keys left out, by the shared one.
@@ -393,34 +332,14 @@ fn client_kind<'a>(
         tls.server_issuers.clear();
         tls.system_roots = false;
     }
-    Ok((TunnelKind::Client { tls, server_name }, side.origins))
-}
-
-/// Returns the name that the server at a target must have: `server_name`, or else the target's own.
-fn server_name<'a>(
-    at: &ConfigPlace<'a>,
-    tunnel: &RawTunnel<'a>,
-    target: Endpoint<'a>,
-    text: &'a str,
-) -> Result<&'a str, ConfigError<'a>> {
-    let name = match (tunnel.server_name, target) {
-        (Some(name), _) => name,
-        (None, Endpoint::Host(host, _)) => host,
-        (None, Endpoint::Tcp(_)) => host_of(text),
-        (None, Endpoint::Unix(_)) => {
-            return at.fail("server_name", Found::Nothing, "the name that the server's certificate must be for");
-        }
-    };
-    if !is_dns_name(name) && ip_address(name).is_none() {
-        return at.fail("server_name", Found::Text(name), "a DNS name or an IP address");
+    let proxy = proxy(at, tunnel.proxy, tunnel.proxy_credentials_file)?;
+    let mut targets = tunnel.target.iter().chain(&tunnel.targets.items);
+    if let Some(unix) =
+        targets.find(|target| proxy.is_some() && matches!(Endpoint::parse(target), Some(Endpoint::Unix(_))))
+    {
+        return at.fail("proxy", Found::Text(unix), "nothing: a Unix socket is on this machine");
     }
-    Ok(name)
-}
-
-/// Returns the address of `[::1]:8443` without brackets and port.
-fn host_of(target: &str) -> &str {
-    let host = rsplit_once(target, b':').map_or("", |(host, _)| host);
-    host.trim_start_matches('[').trim_end_matches(']')
+    Ok((TunnelKind::Client { tls, server_name, proxy }, side.origins))
 }
 
 fn no_keys_of_servers<'a>(at: &ConfigPlace<'a>, own: &RawSide<'a>) -> Result<(), ConfigError<'a>> {

@@ -14,7 +14,7 @@ use super::check_effective::{self, Effective};
 use super::check_files::Files;
 use super::descriptors;
 use super::findings::{Finding, Findings, Known, Level};
-use super::{check_acme, check_devices, check_issuers, check_mesh, check_names};
+use super::{check_acme, check_devices, check_issuers, check_mesh, check_names, check_network};
 use crate::clock;
 use crate::config_file::with_config;
 
@@ -113,10 +113,11 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
     for tunnel in &gateway.tunnels {
         findings.about(format!("tunnel {}", tunnel.name.escape_debug()));
         plaintext(tunnel, &mut findings);
+        check_network::tunnel(tunnel, &mut findings);
         check_mesh::tunnel(tunnel, mesh.as_ref(), &mut findings);
         match &tunnel.kind {
             TunnelKind::Server { tls, sni, .. } => server(tls, sni, allowed, &mut files, &mut findings),
-            TunnelKind::Client { tls, server_name } => {
+            TunnelKind::Client { tls, server_name, .. } => {
                 client(tls, insecure, &mut files, &mut findings);
                 if let Some(name) = server_name {
                     findings.add(Level::Ok, format!("servers must be {name}"));

@@ -91,7 +91,8 @@ fn of_tunnel(index: usize, tunnel: &Tunnel<'_>, allowed: &AllowedClients<'_>) ->
             settings.flag("proxy_protocol_certificate", *proxy_protocol == ProxyProtocol::WithCertificate);
             settings.server(tls, allowed);
         }
-        TunnelKind::Client { tls, server_name } => {
+        TunnelKind::Client { tls, server_name, proxy } => {
+            settings.own("proxy", json!(proxy.map(|proxy| proxy.to_string())));
             let from_target = matches!(tunnel.target, Some(Endpoint::Host(host, _)) if Some(host) == *server_name)
                 || matches!(tunnel.target, Some(Endpoint::Tcp(address)) if Some(&*address.ip().to_string()) == *server_name);
             let source = if from_target { format!("{at}.target") } else { at.clone() };

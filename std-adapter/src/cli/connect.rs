@@ -108,7 +108,7 @@ impl Args {
             service: None,
             allow_remote_plaintext: self.unsafe_listen,
             limits: TunnelLimits::default(),
-            kind: TunnelKind::Client { tls, server_name: Some(server_name) },
+            kind: TunnelKind::Client { tls, server_name: Some(server_name), proxy: None },
             origins: Origins::default(),
         };
         gateway.tunnels.push(tunnel).map_err(|_| "no room for a tunnel")?;

@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 
 use super::control;
 use super::leaving::leave_told;
-use super::opening::{Opening, Refused, Visitor, open};
+use super::opening::{Opening, Refused, Visitor, open, through_balancer};
 use super::refusals::Refusal;
 use super::session::{Carried, End, carry};
 use super::socket::Remote;
@@ -48,12 +48,19 @@ pub(super) async fn serve(
     common: Common,
     phase: watch::Receiver<AddressPhase>,
 ) {
-    let Visitor { socket, remote, mut guest, permit } = visitor;
+    let Visitor { mut socket, mut remote, mut guest, permit, balanced } = visitor;
     // Any state after this one, during the handshake too, is a change.
     let now = state.borrow_and_update().clone();
     let mut told = None;
     // On the heap, to be freed early: a handshake needs seven times the space of the session after it.
-    let opened = open(&now, socket, &mut guest, permit, &common, &mut told);
+    let opened = async {
+        let mut ends = None;
+        if balanced {
+            let through = through_balancer(&mut socket, &mut guest, &mut remote).await;
+            ends = through.map_err(|refused| (now.only_route().cloned(), refused))?;
+        }
+        open(&now, socket, &mut guest, permit, &common, ends, &mut told).await
+    };
     let opened = Box::pin(timeout(now.limits.handshake_timeout, opened));
     let opened = match opened.await {
         Ok(opened) => opened,

@@ -36,8 +36,8 @@ impl Tunnel {
                 let tls = Some(tls.denying(keys).map_err(refused)?);
                 TunnelKind::Server { tls, sni, proxy_protocol, accept_proxy, others }
             }
-            TunnelKind::Client { tls, server_name, others } => {
-                TunnelKind::Client { tls: tls.denying(keys).map_err(refused)?, server_name, others }
+            TunnelKind::Client { tls, server_name, others, via } => {
+                TunnelKind::Client { tls: tls.denying(keys).map_err(refused)?, server_name, others, via }
             }
             plain @ TunnelKind::Server { tls: None, .. } => plain,
         };

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::Address;
 use super::target;
+use crate::egress::Egress;
 
 /// The longest time for which a server is passed over that answers, and refuses us or is refused.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -27,6 +28,7 @@ pub struct Health {
 struct Known {
     is_up: bool,
     interval: Duration,
+    via: Option<Arc<Egress>>,
     /// True while a task probes the target.
     probed: bool,
     /// How often in succession the target answered, and then refused us or was refused.
@@ -45,8 +47,9 @@ pub(super) enum Failure {
 }
 
 impl Health {
-    pub(super) fn new(tunnel: &str, address: Address, interval: Duration) -> Arc<Self> {
-        let known = Known { is_up: true, interval, probed: false, refusals: 0, held_until: None };
+    pub(super) fn new(tunnel: &str, address: Address) -> Arc<Self> {
+        let known =
+            Known { is_up: true, interval: Duration::ZERO, via: None, probed: false, refusals: 0, held_until: None };
         Arc::new(Self { tunnel: tunnel.to_owned(), address, known: Mutex::new(known) })
     }
 
@@ -66,10 +69,10 @@ impl Health {
         self.known().is_up
     }
 
-    /// Takes over the health of a target for a new configuration.
-    pub(super) fn take_over(self: &Arc<Self>, interval: Duration, has_others: bool) {
+    /// Takes over what a configuration says of the target.
+    pub(super) fn take_over(self: &Arc<Self>, interval: Duration, via: Option<Arc<Egress>>, has_others: bool) {
         let mut known = self.known();
-        known.interval = interval;
+        (known.interval, known.via) = (interval, via);
         if has_others && !known.is_up {
             self.watch(&mut known);
         }
@@ -146,7 +149,8 @@ async fn probe(health: Weak<Health>) {
     while let Some(wait) = health.upgrade().and_then(|health| health.next_probe()) {
         sleep(wait).await;
         let Some(health) = health.upgrade() else { return };
-        if target::connect(&health.address, PATIENCE).await.is_ok() {
+        let via = health.known().via.clone();
+        if target::connect(&health.address, via.as_deref(), PATIENCE).await.is_ok() {
             health.answered();
         }
     }
@@ -159,6 +163,12 @@ mod tests {
 
     const INTERVAL: Duration = Duration::from_millis(20);
 
+    fn health(address: Address) -> Arc<Health> {
+        let health = Health::new("tunnel", address);
+        health.take_over(INTERVAL, None, true);
+        health
+    }
+
     async fn until(condition: impl Fn() -> bool) {
         while !condition() {
             sleep(Duration::from_millis(1)).await;
@@ -170,7 +180,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let health = Health::new("tunnel", Address::Tcp(address), INTERVAL);
+        let health = health(Address::Tcp(address));
         health.failed(Failure::Connection, &"gone");
         health.failed(Failure::Connection, &"gone");
         sleep(INTERVAL * 3).await;
@@ -187,7 +197,7 @@ mod tests {
     #[tokio::test]
     async fn who_refuses_us_is_passed_over_for_longer_each_time() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let health = Health::new("tunnel", Address::Tcp(listener.local_addr().unwrap()), INTERVAL);
+        let health = health(Address::Tcp(listener.local_addr().unwrap()));
         let down = async || {
             let since = Instant::now();
             health.failed(Failure::Refusal, &"refused");
@@ -210,7 +220,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_probed_where_no_tunnel_leads_any_more() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let health = Health::new("tunnel", Address::Tcp(listener.local_addr().unwrap()), INTERVAL);
+        let health = health(Address::Tcp(listener.local_addr().unwrap()));
         health.failed(Failure::Refusal, &"refused");
         let weak = Arc::downgrade(&health);
         drop(health);

@@ -1,6 +1,7 @@
 //! Runs a gateway: tunnels that accept, authorize, forward, and can be replaced while they run.
 
 mod address;
+mod balancer;
 mod buffers;
 mod connection;
 mod continuation;
@@ -20,6 +21,7 @@ mod of_mesh;
 mod opening;
 mod plan;
 mod plan_error;
+mod proxy_header;
 mod proxy_protocol;
 mod queue;
 #[cfg(test)]
@@ -36,6 +38,7 @@ mod status;
 mod target;
 mod targets;
 mod tunnel;
+mod usage;
 mod verdict;
 mod watched;
 
@@ -70,8 +73,9 @@ pub(crate) use shared_trust::{SharedTrust, ca_files_of, certificates};
 pub(crate) use shares::Shares;
 pub(crate) use socket::Socket;
 pub use status::{Counters, MeshStatus, RefusalReason, Status, TunnelStatus};
-pub(crate) use target::{addresses, connect};
+pub(crate) use target::{addresses, connect, leads_through};
 pub use tunnel::{GatewayError, Tunnel, TunnelKind};
+pub use usage::Usage;
 pub use watched::Watched;
 
 use control::{Control, Dialers};
@@ -172,7 +176,7 @@ impl Gateway {
         let mut gateway = Self {
             listeners: HashMap::new(),
             closed: Vec::new(),
-            shares: Shares::new(limits.connections, std::iter::empty()),
+            shares: Shares::new((limits.connections, limits.waiting), std::iter::empty()),
             limits,
             status: Arc::default(),
             control: Arc::default(),
@@ -197,7 +201,7 @@ impl Gateway {
         self.limits = limits;
         self.in_force.tunnels = tunnels;
         let shares = routes.values().flatten().map(|route| (route.name.as_str(), route.limits.connections));
-        self.shares.set(limits.connections, shares);
+        self.shares.set((limits.connections, limits.waiting), shares);
         let everywhere: Arc<[Arc<Route>]> = routes.values().flatten().cloned().collect();
         let state = |routes| Arc::new(ListenerState { routes, everywhere: everywhere.clone(), limits });
         let gone: Vec<Key> = self.listeners.keys().filter(|key| !routes.contains_key(key)).cloned().collect();
@@ -286,6 +290,8 @@ impl Gateway {
             name: route.name.clone(),
             address: running.address.clone(),
             targets: route.kind.healths(),
+            door: running.door.clone(),
+            shares: self.shares.clone(),
             certificates: route.certificates.clone(),
             insecure: route.insecure,
             counters: route.counters.clone(),

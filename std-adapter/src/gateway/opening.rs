@@ -3,14 +3,18 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use edgetrust_core::config::ProxyProtocol;
 use edgetrust_core::identity::without_root;
 use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
 
+use super::balancer::{Unheard, header};
 use super::continuation::OwnCertificate;
 use super::door::{Guest, Turned};
+use super::proxy_header::{Ends, HeaderFault};
 use super::proxy_protocol::Header;
 use super::session::{Dialled, Opened, Streams};
 use super::shares::{Permit, Shares};
@@ -28,6 +32,8 @@ pub(super) struct Visitor {
     pub(super) guest: Guest,
     /// The permit, if there is no handshake to wait for.
     pub(super) permit: Option<Permit>,
+    /// True if it came through a load balancer, whose header is to be read first.
+    pub(super) balanced: bool,
 }
 
 /// The reason a connection never carried a byte.
@@ -36,6 +42,10 @@ pub(super) enum Refused {
     NoTunnel(Option<String>),
     Target(String, io::Error),
     Deadline,
+    /// It came past the load balancer.
+    NoBalancer,
+    /// Its load balancer does not say who it is.
+    Balancer(HeaderFault),
     Limit(Turned),
 }
 
@@ -47,6 +57,8 @@ impl fmt::Display for Refused {
             Self::NoTunnel(None) => f.write_str("no tunnel here is for clients without a server name"),
             Self::Target(target, error) => write!(f, "target {target}: {error}"),
             Self::Deadline => f.write_str("no handshake and no target within the deadline"),
+            Self::NoBalancer => f.write_str("its address is none of the load balancers' (accept_proxy)"),
+            Self::Balancer(fault) => fault.fmt(f),
             Self::Limit(turned) => turned.fmt(f),
         }
     }
@@ -79,6 +91,7 @@ impl Refused {
             Self::NoTunnel(_) => RefusalReason::ServerName,
             Self::Target(..) => RefusalReason::Target,
             Self::Deadline => RefusalReason::Deadline,
+            Self::NoBalancer | Self::Balancer(_) => RefusalReason::Proxy,
             Self::Limit(_) => RefusalReason::Limit,
         }
     }
@@ -87,6 +100,15 @@ impl Refused {
 impl From<Turned> for Refused {
     fn from(turned: Turned) -> Self {
         Self::Limit(turned)
+    }
+}
+
+impl From<Unheard> for Refused {
+    fn from(unheard: Unheard) -> Self {
+        match unheard {
+            Unheard::Fault(fault) => Self::Balancer(fault),
+            Unheard::Connection(error) => Self::Peer(error),
+        }
     }
 }
 
@@ -122,24 +144,54 @@ pub(super) async fn open(
     guest: &mut Guest,
     permit: Option<Permit>,
     common: &Common,
+    ends: Option<Ends>,
     told: &mut Option<Socket>,
 ) -> Result<Opening, Failed> {
     let Common { shares, control, .. } = common;
     let by_hello = |route: &&Arc<Route>| control.is_on() && control.server(&route.name).is_some();
     let Some(route) = state.only_route().filter(|route| !by_hello(route)) else {
-        return open_by_hello(state, socket, guest, common, told).await;
+        return open_by_hello(state, socket, guest, common, ends, told).await;
     };
     let opened = async {
         match &route.kind {
             RouteKind::Server { tls, targets, .. } => {
                 let (stream, admission) =
                     show_out(guest, async { Ok(tls.accept_telling(socket, told).await?) }).await?;
-                forward((route, targets), stream, admission, guest, shares).await
+                forward((route, targets), stream, admission, guest, shares, ends).await
             }
-            RouteKind::Plain { .. } | RouteKind::Client { .. } => open_known(route, socket, permit, shares, told).await,
+            RouteKind::Plain { .. } | RouteKind::Client { .. } => {
+                guest.stand_up();
+                open_known(route, socket, permit, shares, ends, told).await
+            }
         }
     };
     opened.await.map_err(|refused| (Some(route.clone()), refused))
+}
+
+/// Returns the addresses of a client and of where it connected: as its load balancer says, or else those of the socket.
+fn addresses(socket: &Socket, ends: Option<Ends>) -> Option<(SocketAddr, SocketAddr)> {
+    ends.map(|Ends { from, to }| (from, to)).or_else(|| socket.addresses())
+}
+
+/// Learns from a load balancer who connects: `remote`, to which the limits of sources apply only now.
+pub(super) async fn through_balancer(
+    socket: &mut Socket,
+    guest: &mut Guest,
+    remote: &mut Remote,
+) -> Result<Option<Ends>, Refused> {
+    let found = show_out(guest, async { Ok(header(socket).await?) }).await;
+    let found = found.and_then(|ends| {
+        if let Some(Ends { from, .. }) = ends {
+            *remote = Remote(Some(from));
+            guest.come_from(from, Instant::now())?;
+        }
+        Ok(ends)
+    });
+    if found.is_err() {
+        // Octets that were not read make it one anyway, and to a plaintext client an orderly end would be an answer.
+        socket.reset_on_close();
+    }
+    found
 }
 
 /// Runs a handshake, and gives up if a newer connection takes its seat.
@@ -183,6 +235,7 @@ async fn open_known(
     socket: Socket,
     permit: Option<Permit>,
     shares: &Arc<Shares>,
+    ends: Option<Ends>,
     told: &mut Option<Socket>,
 ) -> Result<Opening, Refused> {
     let waiting = Waiting::new(&socket);
@@ -210,7 +263,7 @@ async fn open_known(
             Ok(Opening::Session(Opened { route, admission, streams, dialled }, permit))
         }
         RouteKind::Plain { proxy_protocol, targets } | RouteKind::Server { proxy_protocol, targets, .. } => {
-            let header = Header { addresses: socket.addresses(), ..Header::default() };
+            let header = Header { addresses: addresses(&socket, ends), ..Header::default() };
             let header = (*proxy_protocol != ProxyProtocol::Off).then(|| header.encode());
             let target = reach(&route, targets, header).await?;
             waiting.over();
@@ -227,6 +280,7 @@ async fn open_by_hello(
     socket: Socket,
     guest: &mut Guest,
     common: &Common,
+    ends: Option<Ends>,
     told: &mut Option<Socket>,
 ) -> Result<Opening, Failed> {
     let hello = show_out(guest, async { Ok(ClientHello::read_telling(socket, told).await?) });
@@ -255,7 +309,7 @@ async fn open_by_hello(
             return accepted.map(|(stream, admission)| Opening::Control(Box::new(stream), admission));
         }
         let (stream, admission) = show_out(guest, async { Ok(hello.accept_telling(tls, told).await?) }).await?;
-        forward((route, targets), stream, admission, guest, shares).await
+        forward((route, targets), stream, admission, guest, shares, ends).await
     };
     opened.await.map_err(|refused| (Some(route.clone()), refused))
 }
@@ -267,6 +321,7 @@ async fn forward(
     admission: Admission,
     guest: &mut Guest,
     shares: &Arc<Shares>,
+    ends: Option<Ends>,
 ) -> Result<Opening, Refused> {
     guest.stand_up();
     let peer = admission.peer();
@@ -279,7 +334,7 @@ async fn forward(
             let shown = || tls.peer_certificates().and_then(|shown| shown.first()).map(AsRef::as_ref);
             let wanted = *proxy_protocol == ProxyProtocol::WithCertificate && peer.is_some();
             let header = Header {
-                addresses: socket.addresses(),
+                addresses: addresses(socket, ends),
                 alpn: tls.alpn_protocol(),
                 authority: tls.server_name().map(without_root),
                 tls_version: crate::tls::version_name(tls),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edgetrust_core::config::{
-    Acme, ClientTls, ClientTrust, CredentialSource, Files, Gateway, MinVersion as ConfigVersion, Server, ServerTls,
-    Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
+    Acme, ClientTls, ClientTrust, CredentialSource, Egress as ConfigEgress, Files, Gateway,
+    MinVersion as ConfigVersion, Server, ServerTls, Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
 };
 use edgetrust_core::path::Purpose;
 use edgetrust_core::time::Utc;
@@ -23,6 +23,7 @@ use super::plan_error::PlanError;
 use super::shared_trust::{SharedTrust, certificates};
 use super::{Address, Limits, MeshStatus, Tunnel, TunnelKind, TunnelLimits, Watched};
 use crate::clock;
+use crate::egress::Egress;
 use crate::pem;
 use crate::tls::{
     Anchors, ClientAuth, ClientSettings, Credential, MinVersion, Peers, ServerSettings, ServerTrust, TrustSettings,
@@ -132,10 +133,10 @@ impl Plan {
                     servers.push((name.clone(), ServerSettings { client_auth, ..settings.clone() }));
                 }
                 TunnelKind::Server { tls: None, .. } => {}
-                TunnelKind::Client { tls, server_name, others } => {
+                TunnelKind::Client { tls, server_name, others, via } => {
                     let first = (target.clone(), server_name.clone());
                     for server in [first].iter().chain(others) {
-                        Dial::add(&mut dials, name, server, tls);
+                        Dial::add(&mut dials, name, server, tls, via.as_ref());
                     }
                 }
             }
@@ -175,7 +176,7 @@ impl Plan {
                 accept_proxy: accept_proxy.to_vec(),
                 others: tunnel.other_targets.iter().map(|other| other.endpoint.into()).collect(),
             },
-            ConfigKind::Client { tls, server_name: name } => {
+            ConfigKind::Client { tls, server_name: name, proxy } => {
                 if tls.insecure_skip_verify {
                     warn!(tunnel = %tunnel.name, "insecure_skip_verify: whoever answers is believed, no server is verified");
                 }
@@ -193,6 +194,7 @@ impl Plan {
                         .map(other)
                         .collect::<Result<_, _>>()
                         .map_err(PlanError::ServerName)?,
+                    via: egress(proxy.as_ref(), watched)?,
                 }
             }
         };
@@ -212,6 +214,17 @@ impl Plan {
             kind,
         }))
     }
+}
+
+/// Reads the settings of a proxy, with the file that they name.
+fn egress(proxy: Option<&ConfigEgress<'_>>, watched: &mut Watched) -> Result<Option<Arc<Egress>>, PlanError> {
+    let read = Egress::read(proxy, |file| {
+        watched.note(file);
+        if let Some(warning) = pem::secret_permissions(file, "password") {
+            warn!("{warning}");
+        }
+    });
+    read.map_err(PlanError::Egress)
 }
 
 /// Reads a server's settings, with the files that they name; `None` for plaintext.

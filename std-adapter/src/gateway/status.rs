@@ -9,8 +9,11 @@ use edgetrust_core::mesh::Edition;
 use pki_types::UnixTime;
 
 use super::Address;
+use super::door::Door;
 use super::health::Health;
 use super::refusals::Refusals;
+use super::shares::Shares;
+use super::usage::Usage;
 use crate::tls::Certificates;
 
 /// The kind of reason for a connection that carried nothing.
@@ -26,14 +29,16 @@ pub enum RefusalReason {
     Target,
     /// Handshake and target took too long.
     Deadline,
+    /// A load balancer did not say who connects, or another than it connected.
+    Proxy,
     /// A limit was reached: of the source, of handshakes, or of connections.
     Limit,
 }
 
 impl RefusalReason {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 6] =
-        [Self::Peer, Self::Handshake, Self::ServerName, Self::Target, Self::Deadline, Self::Limit];
+    pub const ALL: [Self; 7] =
+        [Self::Peer, Self::Handshake, Self::ServerName, Self::Target, Self::Deadline, Self::Proxy, Self::Limit];
 
     /// Returns the reason's name in metrics.
     pub fn name(self) -> &'static str {
@@ -43,6 +48,7 @@ impl RefusalReason {
             Self::ServerName => "server_name",
             Self::Target => "target",
             Self::Deadline => "deadline",
+            Self::Proxy => "proxy",
             Self::Limit => "limit",
         }
     }
@@ -174,9 +180,16 @@ pub struct TunnelStatus {
     pub insecure: bool,
     /// The tunnel's counters.
     pub counters: Arc<Counters>,
+    pub(super) door: Arc<Door>,
+    pub(super) shares: Arc<Shares>,
 }
 
 impl TunnelStatus {
+    /// Returns how much of each limit is used: of the tunnel's own, and of those of its address.
+    pub fn usages(&self) -> Vec<Usage> {
+        self.shares.usages(&self.name).into_iter().chain(self.door.usages()).collect()
+    }
+
     /// Returns the first and last second of the tunnel's own certificate's validity, if there is one.
     pub fn validity(&self) -> Option<(UnixTime, UnixTime)> {
         self.certificates.validity()

@@ -13,6 +13,7 @@ use super::health::{Failure, Health};
 use super::leaving::leave_told;
 use super::socket::Socket;
 use super::target;
+use crate::egress::Egress;
 use crate::tls::{AcceptError, Admission, ClientStream, TlsClient};
 
 /// A server: its address, and the name that its certificate must be for.
@@ -24,6 +25,7 @@ pub(crate) type ServerAddress = (Address, ServerName<'static>);
 pub(super) struct Targets<N> {
     first: Target<N>,
     others: Vec<Target<N>>,
+    via: Option<Arc<Egress>>,
 }
 
 /// A target of a tunnel.
@@ -46,7 +48,7 @@ impl fmt::Display for Unreached {
         match self {
             Self::Connect(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
-            Self::Silent(time) => write!(f, "no handshake within {time:?}"),
+            Self::Silent(time) => write!(f, "no handshake within {:?}", target::shown(*time)),
         }
     }
 }
@@ -72,6 +74,8 @@ pub(super) struct Reached {
 /// of the time that is left, the last one all of it.
 struct Attempts<'a, N> {
     left: std::vec::IntoIter<&'a Target<N>>,
+    /// The whole time, until the first one is tried.
+    whole: Option<Duration>,
     until: Instant,
 }
 
@@ -88,7 +92,7 @@ impl<'a, N> Iterator for Attempts<'a, N> {
     fn next(&mut self) -> Option<Self::Item> {
         let count = u32::try_from(self.left.len()).unwrap_or(u32::MAX);
         let target = self.left.next()?;
-        let left = self.until.saturating_duration_since(Instant::now());
+        let left = self.whole.take().unwrap_or_else(|| self.until.saturating_duration_since(Instant::now()));
         Some(Attempt { target, part: left.checked_div(count).unwrap_or_default(), is_last: count == 1 })
     }
 }
@@ -99,17 +103,17 @@ impl<N> Targets<N> {
         tunnel: &str,
         first: (Address, N),
         others: Vec<(Address, N)>,
-        interval: Duration,
+        (interval, via): (Duration, Option<Arc<Egress>>),
         known: &[Arc<Health>],
     ) -> Self {
         let has_others = !others.is_empty();
         let target = |(address, name): (Address, N)| {
             let before = known.iter().find(|health| *health.address() == address).cloned();
-            let health = before.unwrap_or_else(|| Health::new(tunnel, address, interval));
-            health.take_over(interval, has_others);
+            let health = before.unwrap_or_else(|| Health::new(tunnel, address));
+            health.take_over(interval, via.clone(), has_others);
             Target { name, health }
         };
-        Self { first: target(first), others: others.into_iter().map(target).collect() }
+        Self { first: target(first), others: others.into_iter().map(target).collect(), via }
     }
 
     fn all(&self) -> impl Iterator<Item = &Target<N>> + Clone {
@@ -130,7 +134,7 @@ impl<N> Targets<N> {
             up
         };
         let now = Instant::now();
-        Attempts { left: order.into_iter(), until: now.checked_add(patience).unwrap_or(now) }
+        Attempts { left: order.into_iter(), whole: Some(patience), until: now.checked_add(patience).unwrap_or(now) }
     }
 
     /// Notes that a target was not reached, so that it is passed over if there are others.
@@ -159,7 +163,7 @@ impl Targets<()> {
     pub(super) async fn connect(&self, patience: Duration) -> Result<(Socket, &Health), (Address, io::Error)> {
         let mut last = None;
         for Attempt { target, part, .. } in self.attempts(patience) {
-            match target::connect(target.health.address(), part).await {
+            match target::connect(target.health.address(), self.via.as_deref(), part).await {
                 Ok(socket) => {
                     self.reached(target);
                     return Ok((socket, &target.health));
@@ -199,7 +203,7 @@ impl Targets<ServerName<'static>> {
             if let Some(socket) = told.take() {
                 drop(tokio::spawn(leave_told(socket)));
             }
-            let attempt = attempt(target, tls, target::share_of(part), told);
+            let attempt = attempt(target, self.via.as_deref(), tls, target::share_of(part), told);
             let attempted = match is_last {
                 true => attempt.await,
                 false => timeout(part, attempt).await.unwrap_or(Err(Unreached::Silent(part))),
@@ -233,11 +237,12 @@ impl Targets<ServerName<'static>> {
 
 async fn attempt(
     target: &Target<ServerName<'static>>,
+    via: Option<&Egress>,
     tls: &TlsClient,
     patience: Duration,
     told: &mut Option<Socket>,
 ) -> Result<(ClientStream<Socket>, Admission), Unreached> {
-    let socket = target::connect(target.health.address(), patience).await.map_err(Unreached::Connect)?;
+    let socket = target::connect(target.health.address(), via, patience).await.map_err(Unreached::Connect)?;
     tls.connect_telling(target.name.clone(), socket, told).await.map_err(Unreached::Tls)
 }
 
@@ -258,12 +263,17 @@ mod tests {
     #[tokio::test]
     async fn the_first_that_lives_comes_first_and_a_reload_knows_who_does() {
         let others = || vec![server("two.example"), server("three.example")];
-        let before = Targets::new("tunnel", server("one.example"), others(), INTERVAL, &[]);
+        let before = Targets::new("tunnel", server("one.example"), others(), (INTERVAL, None), &[]);
         assert_eq!(order(&before), ["one.example:1", "two.example:1", "three.example:1"]);
         before.failed(&before.first, Failure::Connection, &"gone");
         assert_eq!(order(&before), ["two.example:1", "three.example:1", "one.example:1"]);
-        let after =
-            Targets::new("tunnel", server("two.example"), vec![server("one.example")], INTERVAL, &before.healths());
+        let after = Targets::new(
+            "tunnel",
+            server("two.example"),
+            vec![server("one.example")],
+            (INTERVAL, None),
+            &before.healths(),
+        );
         assert_eq!(order(&after), ["two.example:1", "one.example:1"]);
         after.reached(&after.others[0]);
         assert_eq!(order(&before), ["one.example:1", "two.example:1", "three.example:1"]);
@@ -271,7 +281,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_only_target_is_never_passed_over() {
-        let only = Targets::new("tunnel", server("one.example"), Vec::new(), INTERVAL, &[]);
+        let only = Targets::new("tunnel", server("one.example"), Vec::new(), (INTERVAL, None), &[]);
         only.failed(&only.first, Failure::Connection, &"gone");
         assert!(!only.first.health.is_up());
         assert_eq!(order(&only), ["one.example:1"]);
@@ -281,7 +291,7 @@ mod tests {
 
     #[test]
     fn servers_are_known_by_their_names() {
-        let servers = Targets::new("tunnel", server("one.example"), vec![server("two.example")], INTERVAL, &[]);
+        let servers = Targets::new("tunnel", server("one.example"), vec![server("two.example")], (INTERVAL, None), &[]);
         assert_eq!(servers.name(Some(&server("two.example").1)).to_str(), "two.example");
         assert_eq!(servers.name(Some(&server("gone.example").1)).to_str(), "one.example");
         assert_eq!(servers.name(None).to_str(), "one.example");
@@ -290,7 +300,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_target_has_its_part_of_the_time_that_is_left() {
         let others = vec![server("two.example"), server("three.example")];
-        let targets = Targets::new("tunnel", server("one.example"), others, INTERVAL, &[]);
+        let targets = Targets::new("tunnel", server("one.example"), others, (INTERVAL, None), &[]);
         let mut attempts = targets.attempts(Duration::from_secs(9));
         let mut next = || attempts.next().map(|attempt| (attempt.part.as_secs(), attempt.is_last));
         assert_eq!(next(), Some((3, false)));

@@ -14,6 +14,7 @@ use super::status::Counters;
 use super::target;
 use super::targets::{ServerAddress, Targets};
 use super::{Address, Limits, TunnelLimits};
+use crate::egress::Egress;
 use crate::tls::{Certificates, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
 
 /// One tunnel: as it is configured, or, in a [`Route`], as it serves.
@@ -57,6 +58,8 @@ pub enum TunnelKind {
         server_name: ServerName<'static>,
         /// The servers that are tried after the target, in this order.
         others: Vec<ServerAddress>,
+        /// The proxy that leads to them.
+        via: Option<Arc<Egress>>,
     },
 }
 
@@ -134,7 +137,7 @@ impl Route {
         let Tunnel { name, listen, target, health_interval: interval, limits, kind } = tunnel;
         let targets = |others: Vec<Address>| {
             let others = others.into_iter().map(|other| (other, ())).collect();
-            Targets::new(&name, (target.clone(), ()), others, interval, known)
+            Targets::new(&name, (target.clone(), ()), others, (interval, None), known)
         };
         let refused = |error| GatewayError::Tls(name.clone(), error);
         let certificates = match &kind {
@@ -155,9 +158,9 @@ impl Route {
                     }
                 }
             }
-            TunnelKind::Client { tls, server_name, others } => RouteKind::Client {
+            TunnelKind::Client { tls, server_name, others, via } => RouteKind::Client {
                 tls: TlsClient::new(tls).map_err(refused)?,
-                servers: Targets::new(&name, (target.clone(), server_name), others, interval, known),
+                servers: Targets::new(&name, (target.clone(), server_name), others, (interval, via), known),
             },
         };
         let deadline = gateway.handshake_timeout;

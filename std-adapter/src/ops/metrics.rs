@@ -7,7 +7,7 @@ use pki_types::UnixTime;
 
 use crate::agent::{CredentialStatus, Credentials};
 use crate::est;
-use crate::gateway::{Counters, MeshStatus, RefusalReason, Status, TunnelStatus};
+use crate::gateway::{Counters, MeshStatus, RefusalReason, Status, TunnelStatus, Usage};
 use crate::tls::Authority;
 
 /// Returns all metrics of a gateway.
@@ -136,6 +136,24 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
         for target in &tunnel.targets {
             let (address, up) = (target.address().to_string(), u8::from(target.is_up()));
             writeln!(out, "{name}{{tunnel=\"{}\",target=\"{}\"}} {up}", Label(&tunnel.name), Label(&address))?;
+        }
+    }
+    type Of = fn(&Usage) -> Option<u64>;
+    let usages: [(&str, &str, Of); 2] = [
+        ("edgetrust_limit", "The limits of a tunnel and of its address; none is left out.", |usage| usage.at_most),
+        ("edgetrust_limit_used", "How much is used; of a limit for each source, by the one that uses most.", |usage| {
+            Some(usage.used)
+        }),
+    ];
+    for (name, help, value) in usages {
+        head(out, name, "gauge", help)?;
+        for tunnel in tunnels.iter() {
+            for usage in tunnel.usages() {
+                let (tunnel, limit) = (Label(&tunnel.name), usage.limit);
+                if let Some(value) = value(&usage) {
+                    writeln!(out, "{name}{{tunnel=\"{tunnel}\",limit=\"{limit}\"}} {value}")?;
+                }
+            }
         }
     }
     mesh(out, status)?;

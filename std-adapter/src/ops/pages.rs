@@ -25,7 +25,7 @@ use crate::accept::{Accepting, Few};
 use crate::agent::Credentials;
 use crate::clock;
 use crate::est;
-use crate::gateway::{Health, Refusal, Refusals, Status};
+use crate::gateway::{Health, Refusal, Refusals, Status, Usage};
 use crate::tls::{Authority, ShownRequest};
 
 /// The maximum number of concurrent requests.
@@ -195,6 +195,12 @@ fn refusals(all: &Refusals, more: impl Fn(&Refusal) -> (&'static str, serde_json
     all.collect()
 }
 
+/// Returns how much of each limit is used, as JSON; `null` is no limit.
+fn usages(all: &[Usage]) -> serde_json::Value {
+    let all = all.iter().map(|usage| (usage.limit.to_owned(), json!({"used": usage.used, "limit": usage.at_most})));
+    serde_json::Value::Object(all.collect())
+}
+
 /// Returns the targets of a tunnel as JSON.
 fn targets(all: &[Arc<Health>]) -> serde_json::Value {
     all.iter().map(|target| json!({"address": target.address().to_string(), "up": target.is_up()})).collect()
@@ -211,6 +217,7 @@ fn page(sources: &Sources) -> String {
                 "address": tunnel.address.to_string(),
                 "target": tunnel.targets.first().map(|target| target.address().to_string()),
                 "targets": targets(&tunnel.targets),
+                "limits": usages(&tunnel.usages()),
                 "certificate_expires": tunnel.validity().map(|(_, not_after)| Utc(not_after).to_string()),
                 "certificate_issuer": tunnel.certificates.issuer().map(|digest| digest.to_string()),
                 "authorities": authorities(tunnel.certificates.authorities().iter()),

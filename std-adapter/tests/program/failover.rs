@@ -115,7 +115,7 @@ fn a_reload_forgets_no_target_that_is_down() {
     let folder = pki.ca().parent().unwrap().to_owned();
     let (first, second) = (free_address(), Service::start("second"));
     let tunnel = plain("in", &[&first, &second.target()], "1h");
-    let (program, pages) = start(&folder, &[tunnel.clone()]);
+    let (program, pages) = start(&folder, std::slice::from_ref(&tunnel));
     assert_eq!(ask(&program, "in"), "second");
     program.wait_for("the target is down");
     // The interval of an hour ends with the reload; what is known does not.

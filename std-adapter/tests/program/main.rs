@@ -1,6 +1,7 @@
 //! Tests the program end to end, with openssl and curl as its peers.
 
 mod admission;
+mod balancer;
 mod check;
 mod check_anchors;
 mod components;
@@ -13,6 +14,7 @@ mod control_rivals;
 mod control_servers;
 mod demo;
 mod documents;
+mod egress;
 mod est;
 mod est_refusals;
 mod failover;

@@ -128,6 +128,12 @@ static LIMITS: Object = Object {
             .limits
             .connections),
         number!(
+            "waiting",
+            "admitted clients of one tunnel that wait for a connection to end, default 1024; others are refused",
+            1,
+            |raw| &mut raw.gateway.limits.waiting
+        ),
+        number!(
             "handshakes",
             "TLS connections of one address at a time whose handshake is not done, default 1024",
             1,
@@ -298,6 +304,15 @@ static TUNNEL: Object = Object {
             NETWORK,
             "at most 8 networks"
         ),
+        text!(
+            "proxy",
+            "client tunnel: the proxy that leads to its target, as \"http://proxy.example:3128\" or \"socks5://proxy.example:1080\"; or \"environment\"",
+            |raw, text| raw.tunnel().proxy = not_empty(text, "a proxy")?
+        ),
+        text!("proxy_credentials_file", "file with user:password for the proxy", |raw, text| raw
+            .tunnel()
+            .proxy_credentials_file =
+            not_empty(text, FILE)?),
         flag!("allow_remote_plaintext", "plaintext may leave this machine", |raw, value| raw
             .tunnel()
             .allow_remote_plaintext =
