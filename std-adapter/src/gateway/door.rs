@@ -129,7 +129,7 @@ impl Door {
         let hall = self.hall();
         let DoorLimits { handshakes, connections_per_source, handshakes_per_second } = hall.limits;
         let busiest = hall.sources.values().max().copied().unwrap_or(0);
-        let fastest = (handshakes_per_second > 0).then(|| hall.fastest(Instant::now())).unwrap_or(0);
+        let fastest = if handshakes_per_second > 0 { hall.fastest(Instant::now()) } else { 0 };
         [
             Usage::new("handshakes", hall.inside.len(), Some(handshakes)),
             Usage::of_source("connections_per_source", busiest, connections_per_source),

@@ -227,7 +227,7 @@ fn a_hostile_proxy_is_told_and_costs_no_more_than_the_deadline() {
         ("http", hello, "found octets after its answer, expected none before the handshake"),
         ("http", b"HTTP/1.1 200 OK\r\nX: ".to_vec(), "no answer within 1s"),
         ("http", Vec::new(), "no answer within 1s"),
-        ("http", b"\x05\0".to_vec(), "expected an answer of HTTP/1.1"),
+        ("http", b"\x05\0".to_vec(), "found \"\\u{5}\\0\", expected an answer of HTTP/1.1"),
         ("http", b"HTTP/1.1 302 \x1b[2J\xff\r\n\r\n".to_vec(), "it answered \"HTTP/1.1 302 \\u{1b}[2J"),
         ("socks5", Vec::new(), "no answer within 1s"),
         ("socks5", b"\x05".to_vec(), "no answer within 1s"),
