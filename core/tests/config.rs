@@ -4,7 +4,8 @@ mod config_file;
 
 use config_file::{parse, refused};
 use edgetrust_core::config::{
-    ChallengeType, Config, CredentialSource, Files, MinVersion, ProxyProtocol, Server, TunnelKind, reference,
+    ChallengeType, Config, CredentialSource, Endpoint, Files, MinVersion, OtherTarget, ProxyProtocol, Server,
+    TunnelKind, reference,
 };
 
 /// ADR-001's own block, with its comments.
@@ -213,10 +214,10 @@ fn tunnels_take_what_they_leave_out_from_security_tls() {
             panic!("{open:?}")
         };
         assert_eq!(tls.min_version, MinVersion::Tls13);
-        let TunnelKind::Client { tls, server_name: Some("b.example") } = &to_b.kind else { panic!("{to_b:?}") };
+        let TunnelKind::Client { tls, server_name: Some("b.example"), .. } = &to_b.kind else { panic!("{to_b:?}") };
         assert_eq!(tls.ca_files, ["servers"]);
         assert!(tls.credential.is_some() && tls.system_roots);
-        let TunnelKind::Client { tls, server_name: Some("2001:db8::1") } = &to_c.kind else { panic!("{to_c:?}") };
+        let TunnelKind::Client { tls, server_name: Some("2001:db8::1"), .. } = &to_c.kind else { panic!("{to_c:?}") };
         assert_eq!(tls.ca_files, ["c"]);
         assert!(tls.credential.is_none() && !tls.system_roots);
         assert_eq!(
@@ -236,6 +237,30 @@ fn tunnels_that_make_no_sense_are_refused() {
     parse(&tunnels(&with.replace(r#""name""#, mutual)), |config| match &config.gateway.tunnels[0].kind {
         TunnelKind::Server { proxy_protocol, .. } => assert_eq!(*proxy_protocol, ProxyProtocol::WithCertificate),
         TunnelKind::Client { .. } => panic!("{:?}", config.gateway.tunnels[0]),
+    })
+    .unwrap();
+    let list = |list: &str| good.replace(r#""target":"127.0.0.1:2""#, &format!(r#""targets":{list}"#));
+    let balancers = |list: &str| good.replace(r#""name""#, &format!(r#""accept_proxy":{list},"name""#));
+    let proxied = |proxy: &str| {
+        let client = good.replace("server", "client").replace("0.0.0.0", "127.0.0.1");
+        client.replace(r#""name""#, &format!(r#""proxy":"{proxy}","name""#))
+    };
+    for (text, expected) in [
+        ("http://proxy.example:3128/", "http://proxy.example:3128"),
+        ("socks5://[::1]:1080", "socks5://[::1]:1080"),
+        ("environment", "environment"),
+    ] {
+        parse(&tunnels(&proxied(text)), |config| match &config.gateway.tunnels[0].kind {
+            TunnelKind::Client { proxy: Some(proxy), .. } => assert_eq!(proxy.to_string(), expected),
+            other => panic!("{other:?}"),
+        })
+        .unwrap();
+    }
+    parse(&tunnels(&list(r#"["127.0.0.1:2","unix:a"]"#)), |config| {
+        let tunnel = &config.gateway.tunnels[0];
+        assert_eq!(tunnel.target, Endpoint::parse("127.0.0.1:2"));
+        assert_eq!(tunnel.other_targets[0], OtherTarget { endpoint: Endpoint::Unix("a"), server_name: None });
+        assert_eq!(tunnel.health_interval_ms, 10_000);
     })
     .unwrap();
     for (body, expected) in [
@@ -258,6 +283,45 @@ fn tunnels_that_make_no_sense_are_refused() {
         (
             format!("{good},{}", good.replace(r#""a""#, r#""b""#)),
             "tunnels[1].sni: found nothing, expected server names",
+        ),
+        (
+            good.replace(r#""name""#, r#""targets":["127.0.0.1:3"],"name""#),
+            "tunnels[0].targets: found an array, expected nothing, or targets without target",
+        ),
+        (list("[]"), "tunnels[0].targets: found nothing, expected a list with a target at least"),
+        (list(r#"["[::1]:2","[0::1]:2"]"#), r#"tunnels[0].targets: found "[0::1]:2", expected each target once"#),
+        (list(r#"["127.0.0.1:2","10.0.0.1:2"]"#), r#"tunnels[0].targets: found "10.0.0.1:2", expected a loopback"#),
+        (list(r#"["x"]"#), r#"tunnels[0].targets: found "x", expected ADDRESS:PORT"#),
+        (
+            good.replace(r#""name""#, r#""health_interval":"10ms","name""#),
+            r#"tunnels[0].health_interval: found "10ms", expected a duration from 100ms to 1h"#,
+        ),
+        (balancers("[]"), "tunnels[0].accept_proxy: found an array, expected a network at least"),
+        (balancers(r#"["10.0.0.1/8"]"#), r#"tunnels[0].accept_proxy: found "10.0.0.1/8", expected a network, as"#),
+        (
+            balancers(r#"["::1"]"#).replace("server", "client").replace("0.0.0.0", "127.0.0.1"),
+            "tunnels[0].accept_proxy: found an array, expected nothing",
+        ),
+        (
+            format!("{good},{}", balancers(r#"["::1"]"#).replace(r#""a""#, r#""b","sni":["b.example"]"#)),
+            "tunnels[1].accept_proxy: found an array, expected the same networks for all tunnels that share an address",
+        ),
+        (proxied("ftp://a:1"), r#"tunnels[0].proxy: found "ftp://a:1", expected "http://HOST:PORT""#),
+        (proxied("http://unix:a"), r#"tunnels[0].proxy: found "http://unix:a", expected "http://HOST:PORT""#),
+        (proxied("http://u:secret@a:1"), "tunnels[0].proxy: found a URL with a user, expected a URL without"),
+        (
+            proxied("http://a:1")
+                .replace("127.0.0.1:2", "unix:x")
+                .replace(r#""name""#, r#""server_name":"x.example","name""#),
+            r#"tunnels[0].proxy: found "unix:x", expected nothing: a Unix socket"#,
+        ),
+        (
+            proxied("environment").replace(r#""name""#, r#""proxy_credentials_file":"f","name""#),
+            r#"tunnels[0].proxy_credentials_file: found "f", expected nothing, or a proxy"#,
+        ),
+        (
+            good.replace(r#""name""#, r#""proxy":"http://a:1","name""#),
+            "tunnels[0].proxy: found a value, expected nothing",
         ),
         (good.replace("server", "client"), r#"tunnels[0].listen: found "0.0.0.0:1", expected a loopback"#),
         (
@@ -316,7 +380,7 @@ fn a_file_of_32_tunnels_is_read_on_less_than_a_threads_stack() {
         let mut bytes = file.into_bytes();
         Config::parse(&mut bytes).map(|config| config.gateway.tunnels.len()).map_err(|error| error.to_string())
     };
-    let thread = std::thread::Builder::new().stack_size(1280 * 1024).spawn(reads).unwrap();
+    let thread = std::thread::Builder::new().stack_size(1408 * 1024).spawn(reads).unwrap();
     assert_eq!(thread.join().unwrap(), Ok(32));
 }
 

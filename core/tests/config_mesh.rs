@@ -32,7 +32,7 @@ fn tunnels_of_a_service_leave_trust_to_the_mesh() {
     parse(&file(CLIENT, FEED_OUT), |config| {
         let tunnel = &config.gateway.tunnels[0];
         assert_eq!((tunnel.service, tunnel.target), (Some(Service { name: "feed", to: Some("b") }), None));
-        let TunnelKind::Client { tls, server_name } = &tunnel.kind else { panic!() };
+        let TunnelKind::Client { tls, server_name, .. } = &tunnel.kind else { panic!() };
         assert_eq!((*server_name, tls.system_roots, tls.ca_files.len()), (None, false, 0));
     })
     .unwrap();

@@ -51,6 +51,8 @@ mod clock;
 #[cfg(feature = "cli")]
 mod config_file;
 #[cfg(feature = "cli")]
+mod egress;
+#[cfg(feature = "cli")]
 mod est;
 #[cfg(feature = "cli")]
 mod federation;

@@ -188,10 +188,16 @@ fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, PemErrorKind> {
 /// Returns a warning if users other than the owner may access a key file.
 #[cfg(feature = "cli")]
 pub(crate) fn key_permissions(file: &Path) -> Option<String> {
+    secret_permissions(file, "private key")
+}
+
+/// Returns a warning if others may read a file with a secret.
+#[cfg(unix)]
+pub(crate) fn secret_permissions(file: &Path, secret: &str) -> Option<String> {
     use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(file).ok()?.permissions().mode() & 0o777;
     (mode & 0o077 != 0)
-        .then(|| format!("{}: mode {mode:03o} lets others use the private key, expected 600", file.display()))
+        .then(|| format!("{}: mode {mode:03o} lets others use the {secret}, expected 600", file.display()))
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, PemError> {

@@ -28,14 +28,15 @@ const CORE: &[(&str, &[&str])] = &[
 /// Modules of std-adapter's library, and the modules that each may name.
 const ADAPTER: &[(&str, &[&str])] = &[
     ("accept", &[]),
-    ("acme", &["accept", "activation", "clock", "pem", "store", "tls"]),
+    ("acme", &["accept", "activation", "clock", "egress", "pem", "store", "tls"]),
     ("activation", &[]),
     ("agent", &["acme", "clock", "gateway", "histogram", "pem", "store", "tls"]),
     ("clock", &[]),
     ("config_file", &[]),
+    ("egress", &[]),
     ("est", &["accept", "acme", "activation", "clock", "gateway", "store", "tls"]),
     ("federation", &["pem", "tls", "units"]),
-    ("gateway", &["accept", "activation", "clock", "histogram", "pem", "store", "tls"]),
+    ("gateway", &["accept", "activation", "clock", "egress", "histogram", "pem", "store", "tls"]),
     ("histogram", &[]),
     ("ops", &["accept", "agent", "clock", "est", "gateway", "histogram", "tls"]),
     ("pem", &[]),

@@ -3,6 +3,9 @@
 use core::net::SocketAddr;
 use core::ops::Deref;
 
+#[cfg(feature = "gateway")]
+use super::proxy::Egress;
+
 /// The largest number of domains of one certificate.
 pub const MAX_DOMAINS: usize = 16;
 
@@ -17,6 +20,9 @@ pub struct Acme<'a> {
     pub ca_bundle: Option<&'a str>,
     /// The roots that issued certificates must lead to; `ca_bundle` if absent.
     pub issuer_bundle: Option<&'a str>,
+    /// The proxy that leads to the directory; none for a direct way.
+    #[cfg(feature = "gateway")]
+    pub proxy: Option<Egress<'a>>,
     /// External account binding (RFC 8555 section 7.3.4).
     pub eab: Option<Eab<'a>>,
     /// The settings for ordering certificates.

@@ -39,7 +39,7 @@ pub(super) fn port(text: &str) -> Option<u16> {
     number(text, 10, 5)?.try_into().ok()
 }
 
-fn number(text: &str, radix: u32, longest: usize) -> Option<u32> {
+pub(super) fn number(text: &str, radix: u32, longest: usize) -> Option<u32> {
     if text.is_empty() || text.len() > longest {
         return None;
     }

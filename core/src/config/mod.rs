@@ -18,10 +18,16 @@ mod duration;
 mod endpoint;
 mod error;
 mod inherit;
+#[cfg(feature = "gateway")]
+mod limits;
 mod model;
+#[cfg(feature = "gateway")]
+mod network;
 mod parse;
 #[cfg(feature = "gateway")]
 mod paths;
+#[cfg(feature = "gateway")]
+mod proxy;
 mod raw;
 #[cfg(feature = "gateway")]
 mod reference;
@@ -39,7 +45,11 @@ mod validate_est;
 #[cfg(feature = "gateway")]
 mod validate_gateway;
 mod validate_place;
+#[cfg(feature = "gateway")]
+mod validate_proxy;
 mod validate_sides;
+#[cfg(feature = "gateway")]
+mod validate_targets;
 
 pub use crate::json::{Found, MAX_DEPTH, MAX_PATH, Segment};
 pub use acme::{Acme, AcmeKeys, AcmeOrdering, ChallengeType, Eab, KeyType, MAX_DOMAINS, RenewVia};
@@ -52,19 +62,25 @@ pub use endpoint::Endpoint;
 pub use error::ConfigError;
 #[cfg(feature = "gateway")]
 pub use inherit::INHERITANCE;
+#[cfg(feature = "gateway")]
+pub use limits::{GatewayLimits, TunnelLimits};
 pub use model::{
     Addresses, ClientTls, ClientTrust, Config, CredentialSource, DeniedKey, DeniedKeys, Files, MAX_DENIED_KEYS,
     MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, Server, ServerTls,
 };
 #[cfg(feature = "gateway")]
 pub use model::{
-    Admin, Est, Gateway, GatewayLimits, Inheritance, MAX_TUNNELS, MeshOfSites, Origin, Origins, ProxyProtocol, Service,
-    SignedFile, Tunnel, TunnelKind, TunnelLimits,
+    Admin, Est, Gateway, Inheritance, MAX_TARGETS, MAX_TUNNELS, MeshOfSites, Origin, Origins, OtherTarget,
+    ProxyProtocol, Service, SignedFile, Tunnel, TunnelKind,
 };
 #[cfg(feature = "device")]
 pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote};
 #[cfg(feature = "gateway")]
+pub use network::{MAX_NETWORKS, Network};
+#[cfg(feature = "gateway")]
 pub use paths::PathKind;
+#[cfg(feature = "gateway")]
+pub use proxy::{Egress, Proxy, ProxyScheme};
 #[cfg(feature = "gateway")]
 pub use reference::{Entry, TOP_MEMBERS, reference};
 #[cfg(feature = "gateway")]

@@ -11,6 +11,12 @@ use super::acme::Acme;
 use super::allowed_clients::{AllowedClients, Span};
 #[cfg(feature = "gateway")]
 use super::endpoint::Endpoint;
+#[cfg(feature = "gateway")]
+use super::limits::{GatewayLimits, TunnelLimits};
+#[cfg(feature = "gateway")]
+use super::network::{MAX_NETWORKS, Network};
+#[cfg(feature = "gateway")]
+use super::proxy::Egress;
 use crate::path;
 use crate::x509::KeyHash;
 
@@ -29,6 +35,10 @@ pub const MAX_DEVICE_ISSUERS: usize = 4;
 /// The largest number of tunnels of a gateway.
 #[cfg(feature = "gateway")]
 pub const MAX_TUNNELS: usize = 32;
+
+/// The largest number of targets of a tunnel.
+#[cfg(feature = "gateway")]
+pub const MAX_TARGETS: usize = 8;
 
 /// A list of file names.
 pub type Paths<'a> = heapless::Vec<&'a str, MAX_FILES>;
@@ -249,6 +259,10 @@ pub struct Tunnel<'a> {
     pub listen: Endpoint<'a>,
     /// The endpoint to forward to; none where the mesh names it.
     pub target: Option<Endpoint<'a>>,
+    /// The targets that are tried after it, in this order.
+    pub other_targets: heapless::Vec<OtherTarget<'a>, { MAX_TARGETS - 1 }>,
+    /// The time between two looks at a target that was not reached, in milliseconds.
+    pub health_interval_ms: u64,
     /// Plaintext may leave this machine.
     pub allow_remote_plaintext: bool,
     /// The limits of the tunnel.
@@ -259,6 +273,16 @@ pub struct Tunnel<'a> {
     pub kind: TunnelKind<'a>,
     /// The origins of the tunnel's settings.
     pub origins: Origins,
+}
+
+/// A target that is tried where the first one is not reached.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherTarget<'a> {
+    /// The endpoint to forward to.
+    pub endpoint: Endpoint<'a>,
+    /// The name that the server's certificate must have; none for a server tunnel.
+    pub server_name: Option<&'a str>,
 }
 
 /// The mesh that the gateway belongs to.
@@ -360,6 +384,8 @@ pub enum TunnelKind<'a> {
         sni: Names<'a>,
         /// The PROXY protocol towards the target.
         proxy_protocol: ProxyProtocol,
+        /// The load balancers, whose PROXY protocol headers say who connects; empty where clients connect themselves.
+        accept_proxy: heapless::Vec<Network, MAX_NETWORKS>,
     },
     /// Accepts plaintext, originates TLS.
     Client {
@@ -367,6 +393,8 @@ pub enum TunnelKind<'a> {
         tls: ClientTls<'a>,
         /// The name that the server's certificate must have, a DNS name or an IP address; none where the mesh names it.
         server_name: Option<&'a str>,
+        /// The proxy that leads to the servers; none for a direct way.
+        proxy: Option<Egress<'a>>,
     },
 }
 
@@ -381,81 +409,6 @@ pub enum ProxyProtocol {
     Header,
     /// The same header with the client's certificate.
     WithCertificate,
-}
-
-/// Limits of the gateway; times in milliseconds.
-#[cfg(feature = "gateway")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GatewayLimits {
-    /// The number of connections at a time, of all tunnels.
-    pub connections: u32,
-    /// The number of TLS connections of one address at a time whose handshake is not complete.
-    pub handshakes: u32,
-    /// The number of connections of one source at a time to one address; 0 for no limit.
-    pub connections_per_source: u32,
-    /// The number of new TLS connections of one source in a second to one address; 0 for no limit.
-    pub handshakes_per_second: u32,
-    /// The time from the accepted connection to the reached target.
-    pub handshake_timeout_ms: u64,
-    /// The time for which a connection may be silent; 0 is for ever, none is for ever where peers are authenticated.
-    pub idle_timeout_ms: Option<u64>,
-    /// The time for which connections may go on after SIGTERM.
-    pub drain_timeout_ms: u64,
-    /// The time for which a session may go on after its peer's certificate expired, if nothing else is wrong with it.
-    pub expired_grace_ms: u64,
-    /// The age at which a session ends that was continued under newer certificates; 0 is for none.
-    pub session_max_age_ms: u64,
-    /// Sessions of a removed tunnel go on as long as another tunnel would let their peer in.
-    pub keep_removed_sessions: bool,
-    /// The time for which a connection may carry nothing after one side has ended.
-    pub half_close_timeout_ms: u64,
-    /// The silence of a TCP connection after which the first keep-alive probe is sent.
-    pub keepalive_time_ms: u64,
-    /// The time between keep-alive probes.
-    pub keepalive_interval_ms: u64,
-    /// The number of unanswered keep-alive probes that ends a connection.
-    pub keepalive_probes: u32,
-    /// The time for which sent data may stay unacknowledged (RFC 5482).
-    pub user_timeout_ms: u64,
-}
-
-#[cfg(feature = "gateway")]
-impl Default for GatewayLimits {
-    fn default() -> Self {
-        Self {
-            connections: 10_000,
-            handshakes: 1_024,
-            connections_per_source: 0,
-            handshakes_per_second: 0,
-            handshake_timeout_ms: 10_000,
-            idle_timeout_ms: None,
-            drain_timeout_ms: 30_000,
-            expired_grace_ms: 0,
-            session_max_age_ms: 7 * 24 * 3_600_000,
-            keep_removed_sessions: false,
-            half_close_timeout_ms: 300_000,
-            keepalive_time_ms: 60_000,
-            keepalive_interval_ms: 15_000,
-            keepalive_probes: 4,
-            user_timeout_ms: 300_000,
-        }
-    }
-}
-
-/// The limits of one tunnel or of the EST server; none means the gateway's limit.
-#[cfg(feature = "gateway")]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TunnelLimits {
-    /// The number of connections at a time.
-    pub connections: Option<u32>,
-    /// The number of TLS connections at a time whose handshake is not complete.
-    pub handshakes: Option<u32>,
-    /// The number of connections of one source at a time; 0 for no limit.
-    pub connections_per_source: Option<u32>,
-    /// The number of new TLS connections of one source in a second; 0 for no limit.
-    pub handshakes_per_second: Option<u32>,
-    /// The time for which a connection may be silent, in milliseconds; 0 is for ever.
-    pub idle_timeout_ms: Option<u64>,
 }
 
 /// The `device` section: a microcontroller that speaks to its location's gateway.

@@ -3,6 +3,7 @@
 use super::acme::Acme;
 use super::endpoint::Endpoint;
 use super::model::{ClientTls, ClientTrust, Config, CredentialSource, Paths, Server, ServerTls, TunnelKind};
+use super::proxy::{Egress, Proxy};
 use crate::x509::KeyHash;
 
 /// The kind of a text that names something on disk.
@@ -32,14 +33,20 @@ impl<'a> Config<'a> {
             }
         }
         for tunnel in &mut self.gateway.tunnels {
-            for endpoint in [Some(&mut tunnel.listen), tunnel.target.as_mut()].into_iter().flatten() {
+            for endpoint in {
+                let others = tunnel.other_targets.iter_mut().map(|other| &mut other.endpoint);
+                [Some(&mut tunnel.listen), tunnel.target.as_mut()].into_iter().flatten().chain(others)
+            } {
                 if let Endpoint::Unix(path) = endpoint {
                     each(PathKind::File, path);
                 }
             }
             match &mut tunnel.kind {
                 TunnelKind::Server { tls, .. } => server(tls, each),
-                TunnelKind::Client { tls, .. } => client(tls, each),
+                TunnelKind::Client { tls, proxy, .. } => {
+                    client(tls, each);
+                    credentials(proxy, each);
+                }
             }
         }
         if let Some(admin) = &mut self.gateway.admin {
@@ -123,11 +130,18 @@ fn pair<'a>(files: &mut super::model::Files<'a>, each: Each<'_, 'a>) {
     each(PathKind::File, &mut files.key_file);
 }
 
+fn credentials<'a>(proxy: &mut Option<Egress<'a>>, each: Each<'_, 'a>) {
+    if let Some(Egress::Proxy(Proxy { credentials_file: Some(file), .. })) = proxy {
+        each(PathKind::File, file);
+    }
+}
+
 fn acme<'a>(acme: &mut Acme<'a>, each: Each<'_, 'a>) {
     each(PathKind::File, &mut acme.storage_path);
     for bundle in [&mut acme.ca_bundle, &mut acme.issuer_bundle].into_iter().flatten() {
         each(PathKind::File, bundle);
     }
+    credentials(&mut acme.proxy, each);
     if let Some(eab) = &mut acme.eab {
         each(PathKind::File, &mut eab.hmac_key_file);
     }

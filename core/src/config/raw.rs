@@ -4,8 +4,12 @@ use super::acme::{AcmeKeys, MAX_DOMAINS};
 #[cfg(feature = "gateway")]
 use super::allowed_clients::{MAX_CLIENT_RULES, MAX_ISSUERS, Span};
 #[cfg(feature = "gateway")]
-use super::model::{GatewayLimits, MAX_TUNNELS, TunnelLimits};
+use super::limits::{GatewayLimits, TunnelLimits};
 use super::model::{MAX_DENIED_KEYS, MAX_FILES, MAX_NAMES, MinVersion};
+#[cfg(feature = "gateway")]
+use super::model::{MAX_TARGETS, MAX_TUNNELS};
+#[cfg(feature = "gateway")]
+use super::network::MAX_NETWORKS;
 #[cfg(feature = "gateway")]
 use crate::identity::RuleName;
 use crate::x509::KeyHash;
@@ -151,6 +155,10 @@ pub(super) struct RawAcme<'a> {
     pub(super) ca_bundle: Option<&'a str>,
     pub(super) issuer_bundle: Option<&'a str>,
     pub(super) http_listen: Option<&'a str>,
+    #[cfg(feature = "gateway")]
+    pub(super) proxy: Option<&'a str>,
+    #[cfg(feature = "gateway")]
+    pub(super) proxy_credentials_file: Option<&'a str>,
     pub(super) eab_kid: Option<&'a str>,
     pub(super) eab_hmac_key_file: Option<&'a str>,
     /// The keys that need no check of their own.
@@ -179,6 +187,11 @@ pub(super) struct RawTunnel<'a> {
     pub(super) is_server: Option<bool>,
     pub(super) listen: Option<&'a str>,
     pub(super) target: Option<&'a str>,
+    pub(super) targets: List<'a, MAX_TARGETS>,
+    pub(super) health_interval_ms: Option<u64>,
+    pub(super) accept_proxy: List<'a, MAX_NETWORKS>,
+    pub(super) proxy: Option<&'a str>,
+    pub(super) proxy_credentials_file: Option<&'a str>,
     pub(super) service: Option<&'a str>,
     pub(super) to: Option<&'a str>,
     pub(super) server_name: Option<&'a str>,

@@ -101,6 +101,8 @@ pub(super) fn acme_for_any_name<'a>(
         storage_path: at.required("storage_path", raw.storage_path, "a folder")?,
         ca_bundle: raw.ca_bundle,
         issuer_bundle: raw.issuer_bundle,
+        #[cfg(feature = "gateway")]
+        proxy: super::validate_proxy::proxy(at, raw.proxy, raw.proxy_credentials_file)?,
         eab,
     })
 }

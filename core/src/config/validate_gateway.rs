@@ -1,6 +1,5 @@
 //! Validates tunnels: the keys a side needs or must not have, and settings that tunnels must not share.
 
-use super::address::ip_address;
 use super::allowed_clients::AllowedClients;
 use super::endpoint::Endpoint;
 use super::error::ConfigError;
@@ -10,12 +9,14 @@ use super::model::{
 };
 use super::raw::{Raw, RawClients, RawMesh, RawSide, RawTunnel};
 use super::validate_place::{ConfigPlace, FALSE, SERVER, TRUE};
+use super::validate_proxy::proxy;
 use super::validate_sides::{client, server, switches};
+use super::validate_targets::{accept_proxy, endpoint, found, server_name, targets};
 use crate::identity::{RuleName, is_dns_name};
 use crate::json::{Found, Segment};
-use crate::text::rsplit_once;
 
-const ENDPOINT: &str = "ADDRESS:PORT, HOST:PORT or unix:PATH";
+/// The default of `health_interval`.
+const HEALTH_INTERVAL_MS: u64 = 10_000;
 
 /// Validates the `gateway` section without its `est`, in place: tunnels are large, and each return by value would copy all of them on the
 /// stack.
@@ -53,15 +54,20 @@ fn tunnel<'a>(at: &ConfigPlace<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Re
     let is_server = at.required("mode", tunnel.is_server, "\"server\" or \"client\"")?;
     let listen = endpoint(at, "listen", tunnel.listen)?;
     let service = service(at, raw, tunnel, is_server)?;
-    let target = match service {
-        Some(Service { to: Some(_), .. }) => None,
-        _ => Some(endpoint(at, "target", tunnel.target)?),
+    let (target, mut other_targets) = match service {
+        Some(Service { to: Some(_), .. }) => Default::default(),
+        _ => targets(at, tunnel)?,
     };
     if matches!(listen, Endpoint::Host(..)) {
         return at.fail("listen", found(tunnel.listen), "an address of this machine, as 0.0.0.0:8443");
     }
     let (kind, origins) =
         if is_server { server_kind(at, raw, tunnel, service)? } else { client_kind(at, raw, tunnel, target)? };
+    if !is_server {
+        for (other, text) in other_targets.iter_mut().zip(tunnel.targets.items.iter().skip(1)) {
+            other.server_name = Some(server_name(at, tunnel, other.endpoint, text)?);
+        }
+    }
     let unwanted = |remote: Endpoint<'_>| !remote.is_local() && !tunnel.allow_remote_plaintext;
     let (plain_listen, plain_target) = match &kind {
         TunnelKind::Server { tls, .. } => (*tls == Server::Plain, true),
@@ -77,16 +83,30 @@ fn tunnel<'a>(at: &ConfigPlace<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Re
             "a loopback address or unix:PATH, or allow_remote_plaintext true",
         );
     }
-    if plain_target && target.is_some_and(unwanted) {
-        return at.fail(
-            "target",
-            found(tunnel.target),
-            "a loopback address or unix:PATH, or allow_remote_plaintext true",
-        );
+    if plain_target {
+        const LOCAL: &str = "a loopback address or unix:PATH, or allow_remote_plaintext true";
+        let all = target.into_iter().chain(other_targets.iter().map(|other| other.endpoint));
+        let texts = tunnel.target.iter().chain(&tunnel.targets.items);
+        if let Some((_, text)) = all.zip(texts).find(|(target, _)| unwanted(*target)) {
+            let key = if tunnel.target.is_some() { "target" } else { "targets" };
+            return at.fail(key, Found::Text(text), LOCAL);
+        }
     }
     let limits = tunnel.limits;
     let allow_remote_plaintext = tunnel.allow_remote_plaintext;
-    Ok(Tunnel { name, listen, target, allow_remote_plaintext, limits, service, kind, origins })
+    let health_interval_ms = tunnel.health_interval_ms.unwrap_or(HEALTH_INTERVAL_MS);
+    Ok(Tunnel {
+        name,
+        listen,
+        target,
+        other_targets,
+        health_interval_ms,
+        allow_remote_plaintext,
+        limits,
+        service,
+        kind,
+        origins,
+    })
 }
 
 /// Validates `gateway.mesh`.
@@ -140,6 +160,9 @@ fn service<'a>(
     }
     let (own, at_tls) = (&tunnel.tls, at.inside("tls"));
     if !is_server {
+        if tunnel.targets.written {
+            return at.fail("targets", Found::Array, OF_MESH);
+        }
         for (key, value) in [("target", tunnel.target), ("server_name", tunnel.server_name)] {
             if let Some(text) = value {
                 return at.fail(key, Found::Text(text), OF_MESH);
@@ -182,21 +205,6 @@ fn of_service<'a>(at: &ConfigPlace<'a>, tls: Server<'a>) -> Result<Server<'a>, C
     }
 }
 
-fn found(text: Option<&str>) -> Found<'_> {
-    text.map_or(Found::Nothing, Found::Text)
-}
-
-fn endpoint<'a>(
-    at: &ConfigPlace<'a>,
-    key: &'static str,
-    text: Option<&'a str>,
-) -> Result<Endpoint<'a>, ConfigError<'a>> {
-    match text.and_then(Endpoint::parse) {
-        Some(endpoint) => Ok(endpoint),
-        None => at.fail(key, found(text), ENDPOINT),
-    }
-}
-
 fn server_kind<'a>(
     at: &ConfigPlace<'a>,
     raw: &Raw<'a>,
@@ -204,6 +212,11 @@ fn server_kind<'a>(
     service: Option<Service<'a>>,
 ) -> Result<(TunnelKind<'a>, Origins), ConfigError<'a>> {
     let sni = &tunnel.sni.items;
+    for (key, value) in [("proxy", tunnel.proxy), ("proxy_credentials_file", tunnel.proxy_credentials_file)] {
+        if value.is_some() {
+            return at.fail(key, Found::Literal("a value"), "nothing: this key is for client tunnels");
+        }
+    }
     if let Some(name) = tunnel.server_name {
         return at.fail("server_name", Found::Text(name), "nothing: a server tunnel has sni");
     }
@@ -224,7 +237,8 @@ fn server_kind<'a>(
         }
         (false, true) => return at.fail("proxy_protocol_certificate", TRUE, "false, or proxy_protocol true"),
     };
-    Ok((TunnelKind::Server { tls, sni: sni.clone(), proxy_protocol }, origins))
+    let accept_proxy = accept_proxy(at, tunnel)?;
+    Ok((TunnelKind::Server { tls, sni: sni.clone(), proxy_protocol, accept_proxy }, origins))
 }
 
 /// Validates a server's side by its own `tls` and, for keys left out, by the shared one.
@@ -285,6 +299,9 @@ fn client_kind<'a>(
     if !tunnel.sni.items.is_empty() {
         return at.fail("sni", Found::Array, "nothing: a client tunnel has server_name");
     }
+    if tunnel.accept_proxy.written {
+        return at.fail("accept_proxy", Found::Array, "nothing: this key is for server tunnels");
+    }
     for (key, value) in
         [("proxy_protocol", tunnel.proxy_protocol), ("proxy_protocol_certificate", tunnel.proxy_protocol_certificate)]
     {
@@ -292,18 +309,8 @@ fn client_kind<'a>(
             return at.fail(key, TRUE, "nothing: this key is for server tunnels");
         }
     }
-    let server_name = match (tunnel.server_name, target) {
-        (_, None) => None,
-        (Some(name), _) => Some(name),
-        (None, Some(Endpoint::Host(host, _))) => Some(host),
-        (None, Some(Endpoint::Tcp(_))) => Some(host_of(tunnel.target)),
-        (None, Some(Endpoint::Unix(_))) => {
-            return at.fail("server_name", Found::Nothing, "the name that the server's certificate must be for");
-        }
-    };
-    if let Some(name) = server_name.filter(|name| !is_dns_name(name) && ip_address(name).is_none()) {
-        return at.fail("server_name", Found::Text(name), "a DNS name or an IP address");
-    }
+    let text = tunnel.target.or(tunnel.targets.items.first().copied()).unwrap_or_default();
+    let server_name = target.map(|target| server_name(at, tunnel, target, text)).transpose()?;
     let tls_at = at.inside("tls");
     no_keys_of_servers(&tls_at, &tunnel.tls)?;
     let side = ClientSide::inherited(&tunnel.tls, &raw.client, target.is_none());
@@ -316,13 +323,14 @@ fn client_kind<'a>(
         tls.server_issuers.clear();
         tls.system_roots = false;
     }
-    Ok((TunnelKind::Client { tls, server_name }, side.origins))
-}
-
-/// Returns the address of `[::1]:8443` without brackets and port.
-fn host_of(target: Option<&str>) -> &str {
-    let host = target.and_then(|text| rsplit_once(text, b':')).map_or("", |(host, _)| host);
-    host.trim_start_matches('[').trim_end_matches(']')
+    let proxy = proxy(at, tunnel.proxy, tunnel.proxy_credentials_file)?;
+    let mut targets = tunnel.target.iter().chain(&tunnel.targets.items);
+    if let Some(unix) =
+        targets.find(|target| proxy.is_some() && matches!(Endpoint::parse(target), Some(Endpoint::Unix(_))))
+    {
+        return at.fail("proxy", Found::Text(unix), "nothing: a Unix socket is on this machine");
+    }
+    Ok((TunnelKind::Client { tls, server_name, proxy }, side.origins))
 }
 
 fn no_keys_of_servers<'a>(at: &ConfigPlace<'a>, own: &RawSide<'a>) -> Result<(), ConfigError<'a>> {
@@ -364,9 +372,17 @@ fn apart<'a>(at: &ConfigPlace<'a>, other: &Tunnel<'a>, tunnel: &Tunnel<'a>) -> R
     }
     match (&other.kind, &tunnel.kind) {
         (
-            TunnelKind::Server { tls: Server::Tls(_) | Server::MutualTls(..), sni: a, .. },
-            TunnelKind::Server { tls: Server::Tls(_) | Server::MutualTls(..), sni: b, .. },
+            TunnelKind::Server { tls: Server::Tls(_) | Server::MutualTls(..), sni: a, accept_proxy: c, .. },
+            TunnelKind::Server { tls: Server::Tls(_) | Server::MutualTls(..), sni: b, accept_proxy: d, .. },
         ) => {
+            // The header comes before the server name that selects a tunnel.
+            if c != d {
+                return at.fail(
+                    "accept_proxy",
+                    Found::Array,
+                    "the same networks for all tunnels that share an address",
+                );
+            }
             if a.is_empty() && b.is_empty() {
                 return at.fail("sni", Found::Nothing, "server names, since another tunnel listens here for all");
             }

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 
 use super::settings::{Settings, Which};
 use crate::clock;
+use crate::egress::{Destination, Egress, ProxyFault};
 use crate::tls::{
     ClientSettings, Credential, MinVersion, ServerTrust, TlsClient, TlsError, TrustSettings, TrustStore, server_name,
 };
@@ -86,6 +88,7 @@ impl LastAnswers {
 #[derive(Clone, Debug)]
 pub(super) struct Http {
     which: Which,
+    via: Option<Arc<Egress>>,
     tls: TlsClient,
     last: LastAnswers,
 }
@@ -111,7 +114,7 @@ impl Http {
             min_version: MinVersion::Tls12,
             alpn: vec![b"http/1.1".to_vec()],
         });
-        Ok(Self { which: settings.which(), tls: tls.map_err(HttpError::Tls)?, last })
+        Ok(Self { which: settings.which(), via: settings.via.clone(), tls: tls.map_err(HttpError::Tls)?, last })
     }
 
     async fn exchange(&self, mut request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, BoxError> {
@@ -120,7 +123,16 @@ impl Http {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         // A lookup in the hosts file would not find a name with the root's dot.
         let host = without_root(host).to_owned();
-        let stream = TcpStream::connect((host.as_str(), port)).await?;
+        let to = host.parse().map_or(Destination::Name(&host, port), |ip| Destination::Ip(SocketAddr::new(ip, port)));
+        let stream = match self.via.as_ref().filter(|via| via.leads_to(&to)) {
+            None => TcpStream::connect((host.as_str(), port)).await?,
+            Some(via) => {
+                let connected = TcpStream::connect(via.host()).await;
+                let mut stream = connected.map_err(|error| via.fault(ProxyFault::Io(error)))?;
+                via.ask(&mut stream, &to).await?;
+                stream
+            }
+        };
         stream.set_nodelay(true)?;
         let (stream, _) = self.tls.connect(server_name(&host)?, stream).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -12,6 +13,7 @@ use edgetrust_core::config::{Acme, AcmeOrdering};
 use edgetrust_core::path::DeniedKey;
 use pki_types::CertificateDer;
 
+use crate::egress::{Egress, EgressError};
 use crate::pem::{CaFiles, PemError};
 use crate::store::Home;
 use crate::tls::{Anchors, system_roots};
@@ -52,6 +54,8 @@ pub enum SettingsError {
     Unreadable(String, io::Error),
     /// The MAC key's file, by this name, holds something else.
     NoMacKey(String, &'static str),
+    /// The proxy cannot be used.
+    Egress(EgressError),
 }
 
 impl fmt::Display for SettingsError {
@@ -59,6 +63,7 @@ impl fmt::Display for SettingsError {
         match self {
             Self::Bundle(error) => error.fmt(f),
             Self::NoRoots => f.write_str("acme.ca_bundle: found neither it nor a usable CA of this system"),
+            Self::Egress(error) => write!(f, "acme: {error}"),
             Self::Unreadable(file, error) => write!(f, "{file}: cannot be read: {error}"),
             Self::NoMacKey(file, found) => {
                 write!(f, "{file}: found {found}, expected the MAC key in base64url, as the CA gave it")
@@ -72,6 +77,7 @@ impl Error for SettingsError {
         match self {
             Self::Bundle(error) => Some(error),
             Self::Unreadable(_, error) => Some(error),
+            Self::Egress(error) => Some(error),
             Self::NoRoots | Self::NoMacKey(..) => None,
         }
     }
@@ -100,6 +106,8 @@ pub struct Settings {
     pub denied_keys: Vec<DeniedKey>,
     /// The external account binding.
     pub eab: Option<Eab>,
+    /// The proxy that leads to the directory.
+    pub via: Option<Arc<Egress>>,
     /// The settings for ordering certificates.
     pub ordering: AcmeOrdering<String>,
     /// The certificate's purposes.
@@ -155,6 +163,7 @@ impl Settings {
             anchors,
             denied_keys,
             eab,
+            via: Egress::read(acme.proxy.as_ref(), &mut note).map_err(SettingsError::Egress)?,
             ordering: acme.ordering.clone().map(str::to_owned),
             purposes,
         })

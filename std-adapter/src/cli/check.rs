@@ -16,7 +16,7 @@ use super::check_files::Files;
 use super::config_choice::ConfigChoice;
 use super::descriptors;
 use super::findings::{Finding, Findings, Known, Level};
-use super::{check_acme, check_devices, check_issuers, check_mesh, check_names};
+use super::{check_acme, check_devices, check_issuers, check_mesh, check_names, check_network};
 use crate::clock;
 use crate::config_file::{ConfigFileError, with_config};
 
@@ -125,10 +125,11 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
     for tunnel in &gateway.tunnels {
         findings.about(format!("tunnel {}", tunnel.name.escape_debug()));
         plaintext(tunnel, &mut findings);
+        check_network::tunnel(tunnel, &mut findings);
         check_mesh::tunnel(tunnel, mesh.as_ref(), &mut findings);
         match &tunnel.kind {
             TunnelKind::Server { tls, sni, .. } => server(tls, sni, allowed, &mut files, &mut findings),
-            TunnelKind::Client { tls, server_name } => {
+            TunnelKind::Client { tls, server_name, .. } => {
                 client(tls, insecure, &mut files, &mut findings);
                 if let Some(name) = server_name {
                     findings.add(Level::Ok, format!("servers must be {name}"));
@@ -194,12 +195,14 @@ fn device(config: &Config<'_>, findings: &mut Findings) {
 }
 
 fn plaintext(tunnel: &Tunnel<'_>, findings: &mut Findings) {
-    let plain = match &tunnel.kind {
-        TunnelKind::Server { tls: Server::Plain, .. } => [Some(tunnel.listen), tunnel.target],
-        TunnelKind::Server { .. } => [None, tunnel.target],
-        TunnelKind::Client { .. } => [Some(tunnel.listen), None],
+    let others = tunnel.other_targets.iter().map(|other| other.endpoint);
+    let targets = tunnel.target.into_iter().chain(others);
+    let plain: Vec<_> = match &tunnel.kind {
+        TunnelKind::Server { tls: Server::Plain, .. } => [tunnel.listen].into_iter().chain(targets).collect(),
+        TunnelKind::Server { .. } => targets.collect(),
+        TunnelKind::Client { .. } => vec![tunnel.listen],
     };
-    for endpoint in plain.into_iter().flatten().filter(|endpoint| !endpoint.is_local()) {
+    for endpoint in plain.into_iter().filter(|endpoint| !endpoint.is_local()) {
         findings
             .add(Level::Warning, format!("{endpoint}: plaintext crosses the network, as allow_remote_plaintext says"));
     }

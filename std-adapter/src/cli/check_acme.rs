@@ -125,6 +125,8 @@ fn kept(settings: &Settings, findings: &mut Findings) {
 fn resolve(settings: &Settings, findings: &mut Findings) -> bool {
     let host = settings.directory_url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    // A proxy looks up the name itself.
+    let host = settings.via.as_ref().map_or(host, |via| via.host().0);
     let unknown = unresolved(host.trim_matches(['[', ']']));
     let found = unknown.is_none();
     if let Some(why) = unknown {

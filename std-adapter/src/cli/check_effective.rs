@@ -68,20 +68,31 @@ fn of_tunnel(index: usize, tunnel: &Tunnel<'_>, allowed: &AllowedClients<'_>) ->
     let mode = if matches!(tunnel.kind, TunnelKind::Server { .. }) { "server" } else { "client" };
     settings.own("mode", mode.into());
     settings.own("listen", json!(tunnel.listen.to_string()));
-    settings.own("target", json!(tunnel.target.map(|target| target.to_string())));
+    let others = tunnel.other_targets.iter().map(|other| other.endpoint.to_string());
+    let targets: Vec<_> = tunnel.target.iter().map(ToString::to_string).chain(others).collect();
+    match targets.as_slice() {
+        [] | [_] => settings.own("target", json!(targets.first())),
+        targets => settings.own("targets", json!(targets)),
+    }
+    if targets.len() != 1 {
+        settings.own("health_interval", json!(format!("{}ms", tunnel.health_interval_ms)));
+    }
     if let Some(service) = tunnel.service {
         settings.own("service", json!(service.name));
         settings.own("to", json!(service.to));
     }
     settings.flag("allow_remote_plaintext", tunnel.allow_remote_plaintext);
     match &tunnel.kind {
-        TunnelKind::Server { tls, sni, proxy_protocol } => {
+        TunnelKind::Server { tls, sni, proxy_protocol, accept_proxy } => {
             settings.list("sni", sni);
+            let networks: Vec<_> = accept_proxy.iter().map(ToString::to_string).collect();
+            settings.own("accept_proxy", json!(networks));
             settings.flag("proxy_protocol", *proxy_protocol != ProxyProtocol::Off);
             settings.flag("proxy_protocol_certificate", *proxy_protocol == ProxyProtocol::WithCertificate);
             settings.server(tls, allowed);
         }
-        TunnelKind::Client { tls, server_name } => {
+        TunnelKind::Client { tls, server_name, proxy } => {
+            settings.own("proxy", json!(proxy.map(|proxy| proxy.to_string())));
             let from_target = matches!(tunnel.target, Some(Endpoint::Host(host, _)) if Some(host) == *server_name)
                 || matches!(tunnel.target, Some(Endpoint::Tcp(address)) if Some(&*address.ip().to_string()) == *server_name);
             let source = if from_target { format!("{at}.target") } else { at.clone() };

@@ -4,7 +4,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use edgetrust_core::config::{Config, Endpoint};
+use edgetrust_core::config::{Config, Egress, Endpoint, Tunnel, TunnelKind};
 
 use super::findings::{Findings, Level};
 
@@ -15,9 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) fn targets(config: &Config<'_>, findings: &mut Findings) {
     for tunnel in &config.gateway.tunnels {
         findings.about(format!("tunnel {}", tunnel.name.escape_debug()));
-        let Some(Endpoint::Host(host, _)) = tunnel.target else { continue };
-        if let Some(why) = unresolved(host) {
-            findings.add(Level::Warning, why);
+        for target in tunnel.target.into_iter().chain(tunnel.other_targets.iter().map(|other| other.endpoint)) {
+            let Endpoint::Host(host, _) = proxied(tunnel).unwrap_or(target) else { continue };
+            if let Some(why) = unresolved(host) {
+                findings.once(Level::Warning, why);
+            }
         }
     }
     if let Some(device) = &config.device {
@@ -26,6 +28,14 @@ pub(super) fn targets(config: &Config<'_>, findings: &mut Findings) {
         for why in hosts.into_iter().flatten().filter_map(unresolved) {
             findings.once(Level::Warning, why);
         }
+    }
+}
+
+/// Returns the proxy that looks up the names of a tunnel's targets.
+fn proxied<'a>(tunnel: &Tunnel<'a>) -> Option<Endpoint<'a>> {
+    match &tunnel.kind {
+        TunnelKind::Client { proxy: Some(Egress::Proxy(proxy)), .. } => Some(proxy.endpoint),
+        TunnelKind::Client { .. } | TunnelKind::Server { .. } => None,
     }
 }
 

@@ -103,10 +103,12 @@ impl Args {
             name: "connect",
             listen,
             target: Some(target),
+            other_targets: Default::default(),
+            health_interval_ms: 0,
             service: None,
             allow_remote_plaintext: self.unsafe_listen,
             limits: TunnelLimits::default(),
-            kind: TunnelKind::Client { tls, server_name: Some(server_name) },
+            kind: TunnelKind::Client { tls, server_name: Some(server_name), proxy: None },
             origins: Origins::default(),
         };
         gateway.tunnels.push(tunnel).map_err(|_| "no room for a tunnel")?;

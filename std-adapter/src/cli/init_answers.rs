@@ -155,7 +155,7 @@ mod tests {
         let side = Side::Client { ca, own: None, server_name: Some("b.example".to_owned()) };
         let mut text = Answers { listen, target, side }.text(str::to_owned).into_bytes();
         let config = Config::parse(&mut text).unwrap();
-        let TunnelKind::Client { tls, server_name } = &config.gateway.tunnels[0].kind else { panic!("{config:?}") };
+        let TunnelKind::Client { tls, server_name, .. } = &config.gateway.tunnels[0].kind else { panic!("{config:?}") };
         assert!(!tls.system_roots && tls.credential.is_none() && *server_name == Some("b.example"));
     }
 

@@ -148,7 +148,7 @@ async fn ask(
     let found = addresses(target).await.map_err(|error| format!("look-up: {error}"))?;
     let mut failed = Vec::new();
     for address in found {
-        match connect(&address, patience).await {
+        match connect(&address, None, patience).await {
             Ok(stream) => {
                 report.address = Some(address.to_string());
                 return shake(stream, name, client, first, report).await;

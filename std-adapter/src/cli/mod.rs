@@ -15,6 +15,7 @@ mod check_files;
 mod check_issuers;
 mod check_mesh;
 mod check_names;
+mod check_network;
 mod config_choice;
 mod connect;
 mod demo;

@@ -98,6 +98,8 @@ impl Args {
             name: "serve",
             listen: arguments::parse_endpoint(&self.listen)?,
             target: Some(target),
+            other_targets: Default::default(),
+            health_interval_ms: 0,
             service: None,
             allow_remote_plaintext: self.unsafe_target,
             limits: TunnelLimits::default(),
@@ -109,6 +111,7 @@ impl Args {
                     (true, false) => ProxyProtocol::Header,
                     (true, true) => ProxyProtocol::WithCertificate,
                 },
+                accept_proxy: Default::default(),
             },
             origins: Origins::default(),
         };

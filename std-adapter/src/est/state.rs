@@ -17,6 +17,8 @@ use crate::tls::{ServerSettings, TlsServer};
 
 /// The default limit of devices admitted at a time; further devices wait until the handshake timeout.
 const CONNECTIONS: usize = 256;
+/// The number of devices that may wait for a connection to end.
+const WAITING: usize = 1024;
 /// The name that the connections' shares are counted under.
 pub(super) const EST: &str = "est";
 
@@ -41,13 +43,13 @@ pub(super) struct Counts {
 
 impl Counts {
     pub(super) fn new(limits: &TunnelLimits) -> Self {
-        let shares = Shares::new(limits.connections.unwrap_or(CONNECTIONS), [(EST, None)].into_iter());
+        let shares = Shares::new((limits.connections.unwrap_or(CONNECTIONS), WAITING), [(EST, None)].into_iter());
         Self { door: Door::new(limits.door()), shares }
     }
 
     pub(super) fn set(&self, limits: &TunnelLimits) {
         self.door.set_limits(limits.door());
-        self.shares.set(limits.connections.unwrap_or(CONNECTIONS), [(EST, None)].into_iter());
+        self.shares.set((limits.connections.unwrap_or(CONNECTIONS), WAITING), [(EST, None)].into_iter());
     }
 }
 

@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 
 use super::control;
 use super::leaving::leave_told;
-use super::opening::{Opening, Refused, Visitor, open};
+use super::opening::{Opening, Refused, Visitor, open, through_balancer};
 use super::refusals::Refusal;
 use super::session::{Carried, End, carry};
 use super::socket::Remote;
@@ -48,12 +48,19 @@ pub(super) async fn serve(
     common: Common,
     phase: watch::Receiver<AddressPhase>,
 ) {
-    let Visitor { socket, remote, mut guest, permit } = visitor;
+    let Visitor { mut socket, mut remote, mut guest, permit, balanced } = visitor;
     // Any state after this one, during the handshake too, is a change.
     let now = state.borrow_and_update().clone();
     let mut told = None;
     // On the heap, to be freed early: a handshake needs seven times the space of the session after it.
-    let opened = open(&now, socket, &mut guest, permit, &common, &mut told);
+    let opened = async {
+        let mut ends = None;
+        if balanced {
+            let through = through_balancer(&mut socket, &mut guest, &mut remote).await;
+            ends = through.map_err(|refused| (now.only_route().cloned(), refused))?;
+        }
+        open(&now, socket, &mut guest, permit, &common, ends, &mut told).await
+    };
     let opened = Box::pin(timeout(now.limits.handshake_timeout, opened));
     let opened = match opened.await {
         Ok(opened) => opened,
@@ -77,7 +84,7 @@ pub(super) async fn serve(
         }
         Ok(Opening::Session(opened, _permit)) => {
             let (route, admission) = (opened.route.clone(), opened.admission.clone());
-            let dialled = opened.dialled.as_ref().map(|one| (one.address.clone(), one.server_name.clone()));
+            let dialled = opened.dialled.as_ref().map(|one| one.health.clone());
             let peer = admission.peer().map(|peer| &**peer);
             let rule = peer.and_then(Peer::rule).map(display);
             let (tunnel, peer) = (&route.name, Shown(peer));
@@ -85,12 +92,14 @@ pub(super) async fn serve(
             let since = Instant::now();
             let Carried { end, bytes: (up, down), leaving, _counted } = carry(opened, remote, state, &common).await;
             let seconds = since.elapsed().as_secs();
+            if let (RouteKind::Client { servers, .. }, Some(health)) = (&route.kind, &dialled) {
+                let refused = if let End::Refused(error) = &end { Some(error) } else { None };
+                servers.judged(health, refused);
+            }
             match end {
                 End::Refused(error) => {
-                    if let (RouteKind::Client { servers, .. }, Some((_, name))) = (&route.kind, &dialled) {
-                        servers.pass_over(name);
-                    }
-                    let target = dialled.map_or_else(|| route.target.to_string(), |(address, _)| address.to_string());
+                    let target =
+                        dialled.map_or_else(|| route.target.to_string(), |health| health.address().to_string());
                     refuse(Some(&route), remote, &Refused::Target(target, error), &common.status);
                 }
                 End::Over(_) => {

@@ -10,6 +10,8 @@ use lru::LruCache;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use super::usage::Usage;
+
 /// The time after which a handshake at a full door makes room for a new one.
 const UNHURRIED: Duration = Duration::from_millis(500);
 /// The number of sources whose rate is known; the least recent one is forgotten first, and may begin anew.
@@ -74,7 +76,9 @@ impl std::fmt::Display for Turned {
             Self::Crowded(limit) => {
                 write!(f, "no handshake until a newer connection took its place among {limit} (limits.handshakes)")
             }
-            Self::Waiting(count) => write!(f, "{count} others wait for a connection to end (limits.connections)"),
+            Self::Waiting(count) => {
+                write!(f, "{count} others wait for a connection to end (limits.connections, limits.waiting)")
+            }
         }
     }
 }
@@ -118,6 +122,19 @@ impl Door {
     pub(crate) fn set_limits(&self, limits: DoorLimits) {
         self.hall().limits = limits;
         self.left.notify_one();
+    }
+
+    /// Returns how much of each limit of this address is used.
+    pub(super) fn usages(&self) -> [Usage; 3] {
+        let hall = self.hall();
+        let DoorLimits { handshakes, connections_per_source, handshakes_per_second } = hall.limits;
+        let busiest = hall.sources.values().max().copied().unwrap_or(0);
+        let fastest = if handshakes_per_second > 0 { hall.fastest(Instant::now()) } else { 0 };
+        [
+            Usage::new("handshakes", hall.inside.len(), Some(handshakes)),
+            Usage::of_source("connections_per_source", busiest, connections_per_source),
+            Usage::of_source("handshakes_per_second", fastest, handshakes_per_second),
+        ]
     }
 
     /// Locks the counts. A panic elsewhere leaves no partial count.
@@ -176,6 +193,14 @@ impl Hall {
         Ok(())
     }
 
+    /// Returns how many handshakes within the last second the source began that has used up most of its rate.
+    fn fastest(&self, now: Instant) -> u32 {
+        let used_up = self.begun.iter().map(|(_, until)| until.saturating_duration_since(now)).max();
+        let part = used_up.unwrap_or_default().min(Duration::from_secs(1));
+        let used = part.as_millis().saturating_mul(self.limits.handshakes_per_second.into()).div_ceil(1000);
+        u32::try_from(used).unwrap_or(u32::MAX)
+    }
+
     /// Returns a seat, or the time since which the oldest connection has had one.
     fn seat(&mut self, now: Instant) -> Result<(u64, Arc<Notify>), Instant> {
         if self.inside.len() >= self.limits.handshakes
@@ -196,6 +221,17 @@ impl Hall {
 }
 
 impl Guest {
+    /// Counts a connection that came through a load balancer against the limits of its source.
+    ///
+    /// # Errors
+    /// Returns the limit that the source has reached.
+    pub(super) fn come_from(&mut self, remote: SocketAddr, now: Instant) -> Result<(), Turned> {
+        let source = Source::from(remote);
+        self.door.hall().count(source, now)?;
+        self.source = Some(source);
+        Ok(())
+    }
+
     /// Waits until a newer connection takes the seat; for ever if there is no seat.
     pub(crate) async fn shown_out(&self) -> Turned {
         match &self.seat {
@@ -262,6 +298,19 @@ mod tests {
         let enter = |after: u64| door.enter(from("192.0.2.1"), now + Duration::from_millis(after)).is_ok();
         assert_eq!([0, 0, 0, 0, 0, 249, 250, 251].map(enter), [true, true, true, true, false, false, true, false]);
         assert_eq!([9_000; 5].map(enter), [true, true, true, true, false]);
+    }
+
+    #[test]
+    fn what_is_used_is_shown_beside_the_limit() {
+        let door = door(9, 3, 4);
+        let used = || door.usages().map(|usage| (usage.used, usage.at_most));
+        assert_eq!(used(), [(0, Some(9)), (0, Some(3)), (0, Some(4))]);
+        let guests = ["192.0.2.1", "192.0.2.1", "192.0.2.2"].map(|source| door.enter(from(source), Instant::now()));
+        let [(0, Some(9)), (2, Some(3)), (1..=2, Some(4))] = used() else { panic!("{:?}", used()) };
+        drop(guests);
+        assert_eq!(used()[1], (0, Some(3)));
+        door.set_limits(DoorLimits { handshakes: 1, connections_per_source: 0, handshakes_per_second: 0 });
+        assert_eq!(used(), [(0, Some(1)), (0, None), (0, None)]);
     }
 
     #[test]

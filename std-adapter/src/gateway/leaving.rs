@@ -281,7 +281,7 @@ mod tests {
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = crate::gateway::Address::Tcp(listener.local_addr().unwrap());
-        let target = crate::gateway::target::connect(&address, Duration::from_secs(9)).await.unwrap();
+        let target = crate::gateway::target::connect(&address, None, Duration::from_secs(9)).await.unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
         let name = crate::tls::server_name("b.example").unwrap();
         let (client, server) = (client.unwrap(), server.unwrap());

@@ -16,6 +16,8 @@ pub struct Limits {
     /// connections beyond the limit wait: TLS clients once they are admitted, until the handshake timeout, others in
     /// the listener's queue.
     pub connections: usize,
+    /// The maximum number of one tunnel's admitted clients that wait for a connection to end.
+    pub waiting: usize,
     /// The maximum time from the accepted connection to the reached target.
     pub handshake_timeout: Duration,
     /// The time for which connections may continue after the gateway was told to stop.
@@ -54,6 +56,7 @@ impl From<GatewayLimits> for Limits {
         let above_zero = |milliseconds| Some(Duration::from_millis(milliseconds)).filter(|time| !time.is_zero());
         Self {
             connections: number(limits.connections),
+            waiting: number(limits.waiting),
             handshake_timeout: Duration::from_millis(limits.handshake_timeout_ms),
             drain_timeout: Duration::from_millis(limits.drain_timeout_ms),
             expired_grace: Duration::from_millis(limits.expired_grace_ms),

@@ -8,9 +8,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::balancer::lets_in;
 use super::connection;
 use super::door::Door;
-use super::opening::Visitor;
+use super::opening::{Refused, Visitor};
 use super::socket::Listener;
 use super::state::{Common, ListenerState};
 use crate::accept::{AddressPhase, Reception};
@@ -26,15 +27,25 @@ pub(super) struct Tunnels {
 impl Reception for Tunnels {
     type Visitor = Visitor;
 
-    /// Accepts a connection and counts it, or resets it if its source has too many.
+    /// Accepts a connection and counts it, or resets it if its source has too many, or if it is none of the load balancers.
     async fn accept(&self) -> io::Result<Option<Visitor>> {
         let (socket, remote) = self.listener.accept().await?;
-        Ok(match self.door.enter(remote.0, Instant::now()) {
-            Ok(guest) => Some(Visitor { socket, remote, guest, permit: None }),
-            Err(turned) => {
+        let balanced = {
+            let state = self.state.borrow();
+            let balancers = state.balancers();
+            lets_in(balancers, remote.0).then_some(!balancers.is_empty()).ok_or(Refused::NoBalancer)
+        };
+        // A load balancer is no source: its clients are.
+        let entered = balanced.and_then(|balanced| {
+            let source = remote.0.filter(|_| !balanced);
+            Ok((balanced, self.door.enter(source, Instant::now())?))
+        });
+        Ok(match entered {
+            Ok((balanced, guest)) => Some(Visitor { socket, remote, guest, permit: None, balanced }),
+            Err(refused) => {
                 socket.reset_on_close();
                 let route = self.state.borrow().only_route().cloned();
-                connection::refuse(route.as_deref(), remote, &turned.into(), &self.common.status);
+                connection::refuse(route.as_deref(), remote, &refused, &self.common.status);
                 None
             }
         })
@@ -55,7 +66,7 @@ impl Reception for Tunnels {
 
     /// Waits for a seat for the connection's handshake, or for a permit if it has no handshake.
     async fn turn(&self, visitor: &mut Visitor) {
-        let known = self.state.borrow().known_route().cloned();
+        let known = self.state.borrow().known_route().filter(|_| !visitor.balanced).cloned();
         match known {
             Some(route) => visitor.permit = self.common.shares.take(&route.name).await.ok(),
             None => self.door.seat(&mut visitor.guest).await,

@@ -2,6 +2,7 @@
 
 mod address;
 mod admin_plan;
+mod balancer;
 mod buffers;
 mod connection;
 mod contacts;
@@ -10,6 +11,7 @@ mod control;
 mod denial;
 mod door;
 mod handshakes;
+mod health;
 mod issuers;
 mod leaving;
 mod limits;
@@ -23,13 +25,13 @@ mod of_mesh;
 mod opening;
 mod plan;
 mod plan_error;
+mod proxy_header;
 mod proxy_protocol;
 mod queue;
 #[cfg(test)]
 mod reasons;
 mod refusals;
 mod served_mesh;
-mod servers;
 mod session;
 mod sessions;
 mod shared_trust;
@@ -40,7 +42,9 @@ mod state;
 mod status;
 mod tallies;
 mod target;
+mod targets;
 mod tunnel;
+mod usage;
 mod verdict;
 mod watched;
 
@@ -60,6 +64,7 @@ pub use contacts::{Contact, ContactState};
 pub use control::decisions;
 pub(crate) use control::{Answered, PreparedControl, ask};
 pub(crate) use door::{Door, Guest, Turned};
+pub use health::Health;
 pub(crate) use leaving::leave_told;
 pub use limits::{Limits, TunnelLimits};
 pub(crate) use mesh_in_force::{MeshKeeper, MeshRemark, log as log_mesh};
@@ -79,8 +84,9 @@ pub(crate) use shares::Shares;
 pub(crate) use socket::{Listener, Remote, Socket};
 pub use status::{Counters, RefusalReason, Side, Status, TunnelStatus};
 pub(crate) use tallies::Tally;
-pub(crate) use target::{addresses, connect};
+pub(crate) use target::{addresses, connect, leads_through};
 pub use tunnel::{GatewayError, Tunnel, TunnelKind};
+pub use usage::Usage;
 pub use watched::Watched;
 
 use control::{Control, Dialers};
@@ -141,19 +147,20 @@ fn overlap(one: &Address, other: &Address) -> bool {
 
 type Routes = HashMap<Key, Vec<Arc<Route>>>;
 
-/// Makes the routes of tunnels. Tunnels that existed before keep their counters.
+/// Makes the routes of tunnels. Tunnels that existed before keep their counters, and their
+/// targets the health.
 fn routes(tunnels: Vec<Tunnel>, limits: Limits, status: &Status) -> Result<Routes, GatewayError> {
     let before = status.tunnels();
-    let counters = |name: &str| {
+    let known = |name: &str| {
         let known = before.iter().find(|tunnel| tunnel.name == name);
-        known.map_or_else(Arc::default, |tunnel| tunnel.counters.clone())
+        known.map(|tunnel| (tunnel.counters.clone(), tunnel.targets.clone())).unwrap_or_default()
     };
     let mut routes = Routes::new();
     for tunnel in tunnels {
         let own = matches!(&tunnel.listen, Address::Tcp(address) if address.port() == 0);
         let key = (tunnel.listen.clone(), own.then(|| tunnel.name.clone()));
-        let counters = counters(&tunnel.name);
-        let route = Route::new(tunnel, limits, counters)?;
+        let (counters, targets) = known(&tunnel.name);
+        let route = Route::new(tunnel, limits, counters, &targets)?;
         routes.entry(key).or_default().push(Arc::new(route));
     }
     Ok(routes)
@@ -180,7 +187,7 @@ impl Gateway {
         let mut gateway = Self {
             listeners: HashMap::new(),
             closed: Vec::new(),
-            shares: Shares::new(limits.connections, std::iter::empty()),
+            shares: Shares::new((limits.connections, limits.waiting), std::iter::empty()),
             limits,
             status: Arc::new(Status::new(contacts.clone())),
             control: Arc::new(Control::new(contacts)),
@@ -205,7 +212,7 @@ impl Gateway {
         self.limits = limits;
         self.in_force.tunnels = tunnels;
         let shares = routes.values().flatten().map(|route| (route.name.as_str(), route.limits.connections));
-        self.shares.set(limits.connections, shares);
+        self.shares.set((limits.connections, limits.waiting), shares);
         let everywhere: Arc<[Arc<Route>]> = routes.values().flatten().cloned().collect();
         let state = |routes| Arc::new(ListenerState { routes, everywhere: everywhere.clone(), limits });
         let gone: Vec<Key> = self.listeners.keys().filter(|key| !routes.contains_key(key)).cloned().collect();
@@ -223,7 +230,8 @@ impl Gateway {
             let routes = routes.remove(&key).unwrap_or_default();
             let address = listener.local_address(&key.0);
             for route in &routes {
-                info!(tunnel = %route.name, %address, target = %route.target, "listening");
+                let target = route.target_names();
+                info!(tunnel = %route.name, %address, %target, "listening");
             }
             let listener = Arc::new(listener);
             let weak = Arc::downgrade(&listener);
@@ -292,7 +300,9 @@ impl Gateway {
         let tunnel = |running: &Running, route: &Route| TunnelStatus {
             name: route.name.clone(),
             address: running.address.clone(),
-            target: route.target.clone(),
+            targets: route.kind.healths(),
+            door: running.door.clone(),
+            shares: self.shares.clone(),
             certificates: route.certificates.clone(),
             side: route.side(),
             insecure: route.insecure,

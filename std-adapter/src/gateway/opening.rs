@@ -3,23 +3,26 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use edgetrust_core::config::ProxyProtocol;
 use edgetrust_core::identity::without_root;
 use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
 
+use super::balancer::{Unheard, header};
 use super::continuation::OwnCertificate;
 use super::door::{Guest, Turned};
 use super::handshakes::Begun;
+use super::proxy_header::{Ends, HeaderFault};
 use super::proxy_protocol::Header;
-use super::servers::Unreached;
 use super::session::{Dialled, Opened, Streams};
 use super::shares::{Permit, Shares};
 use super::socket::{Remote, Socket};
 use super::state::{Common, ListenerState};
 use super::status::RefusalReason;
+use super::targets::{Reached, Targets, Unreached};
 use super::tunnel::{Route, RouteKind};
 use crate::tls::{
     AcceptError, Admission, Agreed, Anyone, ClientHello, HandshakeFailure, ServerStream, ShownCertificate, is_alert,
@@ -32,6 +35,8 @@ pub(super) struct Visitor {
     pub(super) guest: Guest,
     /// The permit, if there is no handshake to wait for.
     pub(super) permit: Option<Permit>,
+    /// True if it came through a load balancer, whose header is to be read first.
+    pub(super) balanced: bool,
 }
 
 /// The reason a connection never carried a byte.
@@ -40,6 +45,10 @@ pub(super) enum Refused {
     NoTunnel(Option<String>),
     Target(String, io::Error),
     Deadline,
+    /// It came past the load balancer.
+    NoBalancer,
+    /// Its load balancer does not say who it is.
+    Balancer(HeaderFault),
     Limit(Turned),
 }
 
@@ -51,6 +60,8 @@ impl fmt::Display for Refused {
             Self::NoTunnel(None) => f.write_str("no tunnel here is for clients without a server name"),
             Self::Target(target, error) => write!(f, "target {target}: {error}"),
             Self::Deadline => f.write_str("no handshake and no target within the deadline"),
+            Self::NoBalancer => f.write_str("its address is none of the load balancers' (accept_proxy)"),
+            Self::Balancer(fault) => fault.fmt(f),
             Self::Limit(turned) => turned.fmt(f),
         }
     }
@@ -83,6 +94,7 @@ impl Refused {
             Self::NoTunnel(_) => RefusalReason::ServerName,
             Self::Target(..) => RefusalReason::Target,
             Self::Deadline => RefusalReason::Deadline,
+            Self::NoBalancer | Self::Balancer(_) => RefusalReason::Proxy,
             Self::Limit(_) => RefusalReason::Limit,
         }
     }
@@ -91,6 +103,15 @@ impl Refused {
 impl From<Turned> for Refused {
     fn from(turned: Turned) -> Self {
         Self::Limit(turned)
+    }
+}
+
+impl From<Unheard> for Refused {
+    fn from(unheard: Unheard) -> Self {
+        match unheard {
+            Unheard::Fault(fault) => Self::Balancer(fault),
+            Unheard::Connection(error) => Self::Peer(error),
+        }
     }
 }
 
@@ -126,24 +147,54 @@ pub(super) async fn open(
     guest: &mut Guest,
     permit: Option<Permit>,
     common: &Common,
+    ends: Option<Ends>,
     told: &mut Option<Socket>,
 ) -> Result<Opening, Failed> {
     let Common { shares, control, .. } = common;
     let by_hello = |route: &&Arc<Route>| control.is_on() && control.server(&route.name).is_some();
     let Some(route) = state.only_route().filter(|route| !by_hello(route)) else {
-        return open_by_hello(state, socket, guest, common, told).await;
+        return open_by_hello(state, socket, guest, common, ends, told).await;
     };
     let opened = async {
         match &route.kind {
-            RouteKind::Server { tls, .. } => {
-                let begun = route.counters.handshakes().begin(Instant::now());
+            RouteKind::Server { tls, targets, .. } => {
+                let begun = route.counters.handshakes().begin(std::time::Instant::now());
                 let (stream, admission) = shake(guest, begun, tls.accept_telling(socket, told)).await?;
-                forward(route, stream, admission, guest, shares).await
+                forward((route, targets), stream, admission, guest, shares, ends).await
             }
-            RouteKind::Plain { .. } | RouteKind::Client { .. } => open_known(route, socket, permit, shares, told).await,
+            RouteKind::Plain { .. } | RouteKind::Client { .. } => {
+                guest.stand_up();
+                open_known(route, socket, permit, shares, ends, told).await
+            }
         }
     };
     opened.await.map_err(|refused| (Some(route.clone()), refused))
+}
+
+/// Returns the addresses of a client and of where it connected: as its load balancer says, or else those of the socket.
+fn addresses(socket: &Socket, ends: Option<Ends>) -> Option<(SocketAddr, SocketAddr)> {
+    ends.map(|Ends { from, to }| (from, to)).or_else(|| socket.addresses())
+}
+
+/// Learns from a load balancer who connects: `remote`, to which the limits of sources apply only now.
+pub(super) async fn through_balancer(
+    socket: &mut Socket,
+    guest: &mut Guest,
+    remote: &mut Remote,
+) -> Result<Option<Ends>, Refused> {
+    let found = show_out(guest, async { Ok(header(socket).await?) }).await;
+    let found = found.and_then(|ends| {
+        if let Some(Ends { from, .. }) = ends {
+            *remote = Remote(Some(from));
+            guest.come_from(from, Instant::now())?;
+        }
+        Ok(ends)
+    });
+    if found.is_err() {
+        // Octets that were not read make it one anyway, and to a plaintext client an orderly end would be an answer.
+        socket.reset_on_close();
+    }
+    found
 }
 
 /// Runs a handshake, and gives up if a newer connection takes its seat.
@@ -209,6 +260,7 @@ async fn open_known(
     socket: Socket,
     permit: Option<Permit>,
     shares: &Arc<Shares>,
+    ends: Option<Ends>,
     told: &mut Option<Socket>,
 ) -> Result<Opening, Refused> {
     let waiting = Waiting::new(&socket);
@@ -220,24 +272,25 @@ async fn open_known(
     match &route.kind {
         RouteKind::Client { tls, servers } => {
             let own = OwnCertificate::of(tls.credential());
-            let connected = servers.connect(&route.name, route.counters.handshakes(), tls, route.deadline, told).await;
-            let (stream, admission, (address, server_name)) = connected.map_err(|(address, reason)| match reason {
-                Unreached::Connect(error) => Refused::Target(address.to_string(), error),
-                Unreached::Tls(AcceptError::Io(error)) if is_alert(&error) => {
-                    Refused::Target(address.to_string(), error)
-                }
-                Unreached::Tls(error) => error.into(),
-                Unreached::Silent(_) => Refused::Deadline,
-            })?;
+            let connected = servers.connect_by_tls(tls, route.counters.handshakes(), route.deadline, told).await;
+            let Reached { stream, admission, server_name, health } =
+                connected.map_err(|(address, reason)| match reason {
+                    Unreached::Connect(error) => Refused::Target(address.to_string(), error),
+                    Unreached::Tls(AcceptError::Io(error)) if is_alert(&error) => {
+                        Refused::Target(address.to_string(), error)
+                    }
+                    Unreached::Tls(error) => error.into(),
+                    Unreached::Silent(_) => Refused::Deadline,
+                })?;
             waiting.over();
             let (streams, dialled) =
-                (Streams::Client(socket, Box::new(stream)), Some(Box::new(Dialled { address, server_name, own })));
+                (Streams::Client(socket, Box::new(stream)), Some(Box::new(Dialled { health, server_name, own })));
             Ok(Opening::Session(Opened { route, admission, streams, dialled }, permit))
         }
-        RouteKind::Plain { proxy_protocol } | RouteKind::Server { proxy_protocol, .. } => {
-            let header = Header { addresses: socket.addresses(), ..Header::default() };
+        RouteKind::Plain { proxy_protocol, targets } | RouteKind::Server { proxy_protocol, targets, .. } => {
+            let header = Header { addresses: addresses(&socket, ends), ..Header::default() };
             let header = (*proxy_protocol != ProxyProtocol::Off).then(|| header.encode());
-            let target = reach(&route, header).await?;
+            let target = reach(&route, targets, header).await?;
             waiting.over();
             let streams = Streams::Plain(socket, target);
             Ok(Opening::Session(Opened { route, admission: Anyone::admitted(), streams, dialled: None }, permit))
@@ -252,9 +305,10 @@ async fn open_by_hello(
     socket: Socket,
     guest: &mut Guest,
     common: &Common,
+    ends: Option<Ends>,
     told: &mut Option<Socket>,
 ) -> Result<Opening, Failed> {
-    let since = Instant::now();
+    let since = std::time::Instant::now();
     let begun = common.status.unmatched().handshakes().begin(since);
     let hello = match show_out(guest, async { Ok(ClientHello::read_telling(socket, told).await?) }).await {
         Ok(hello) => hello,
@@ -275,7 +329,7 @@ async fn open_by_hello(
         *told = Some(hello.refuse_name().await);
         return Err((None, Refused::NoTunnel(name)));
     };
-    let RouteKind::Server { tls, .. } = &route.kind else {
+    let RouteKind::Server { tls, targets, .. } = &route.kind else {
         // Validation of the configuration lets only TLS servers share an address.
         return Err((Some(route.clone()), Refused::NoTunnel(None)));
     };
@@ -290,18 +344,19 @@ async fn open_by_hello(
         }
         let begun = route.counters.handshakes().begin(since);
         let (stream, admission) = shake(guest, begun, hello.accept_telling(tls, told)).await?;
-        forward(route, stream, admission, guest, shares).await
+        forward((route, targets), stream, admission, guest, shares, ends).await
     };
     opened.await.map_err(|refused| (Some(route.clone()), refused))
 }
 
 /// Takes a permit and connects to the target, for an admitted client.
 async fn forward(
-    route: &Arc<Route>,
+    (route, targets): (&Arc<Route>, &Targets<()>),
     stream: ServerStream<Socket>,
     admission: Admission,
     guest: &mut Guest,
     shares: &Arc<Shares>,
+    ends: Option<Ends>,
 ) -> Result<Opening, Refused> {
     guest.stand_up();
     let peer = admission.peer();
@@ -314,7 +369,7 @@ async fn forward(
             let shown = || tls.peer_certificates().and_then(|shown| shown.first()).map(AsRef::as_ref);
             let wanted = *proxy_protocol == ProxyProtocol::WithCertificate && peer.is_some();
             let header = Header {
-                addresses: socket.addresses(),
+                addresses: addresses(socket, ends),
                 alpn: tls.alpn_protocol(),
                 authority: tls.server_name().map(without_root),
                 tls_version: crate::tls::version_name(tls),
@@ -329,19 +384,18 @@ async fn forward(
     };
     let waiting = Waiting::new(stream.get_ref().0);
     let permit = shares.take(&route.name).await?;
-    let target = reach(route, header).await?;
+    let target = reach(route, targets, header).await?;
     waiting.over();
     let streams = Streams::Server(Box::new(stream), target);
     Ok(Opening::Session(Opened { route: route.clone(), admission, streams, dialled: None }, permit))
 }
 
-async fn reach(route: &Route, header: Option<Vec<u8>>) -> Result<Socket, Refused> {
-    let reached = async {
-        let mut target = route.connect().await?;
-        if let Some(header) = header {
-            target.write_all(&header).await?;
-        }
-        Ok(target)
-    };
-    reached.await.map_err(|error| Refused::Target(route.target.to_string(), error))
+async fn reach(route: &Route, targets: &Targets<()>, header: Option<Vec<u8>>) -> Result<Socket, Refused> {
+    let reached = targets.connect(route.patience()).await;
+    let (mut target, health) = reached.map_err(|(address, error)| Refused::Target(address.to_string(), error))?;
+    if let Some(header) = header {
+        let written = target.write_all(&header).await;
+        written.map_err(|error| Refused::Target(health.address().to_string(), error))?;
+    }
+    Ok(target)
 }

@@ -3,10 +3,11 @@
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use edgetrust_core::config::{
-    Acme, ClientTls, ClientTrust, CredentialSource, Files, Gateway, MinVersion as ConfigVersion, Server, ServerTls,
-    Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
+    Acme, ClientTls, ClientTrust, CredentialSource, Egress as ConfigEgress, Files, Gateway,
+    MinVersion as ConfigVersion, Server, ServerTls, Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
 };
 use edgetrust_core::path::Purpose;
 use edgetrust_core::time::Utc;
@@ -22,6 +23,7 @@ use super::plan_error::PlanError;
 use super::shared_trust::{SharedTrust, certificates};
 use super::{Address, Limits, MeshStatus, Tunnel, TunnelKind, TunnelLimits, Watched};
 use crate::clock;
+use crate::egress::Egress;
 use crate::pem;
 use crate::tls::{
     Anchors, ClientAuth, ClientSettings, Credential, MinVersion, Peers, ServerSettings, ServerTrust, TrustSettings,
@@ -135,10 +137,10 @@ impl Plan {
                     servers.push((name.clone(), ServerSettings { client_auth, ..settings.clone() }));
                 }
                 TunnelKind::Server { tls: None, .. } => {}
-                TunnelKind::Client { tls, server_name, others } => {
+                TunnelKind::Client { tls, server_name, others, via } => {
                     let first = (target.clone(), server_name.clone());
                     for server in [first].iter().chain(others) {
-                        Dial::add(&mut dials, name, server, tls);
+                        Dial::add(&mut dials, name, server, tls, via.as_ref());
                     }
                 }
             }
@@ -171,21 +173,32 @@ impl Plan {
         let mut servers = servers.into_iter();
         let server = servers.next();
         let kind = match &tunnel.kind {
-            ConfigKind::Server { tls, sni, proxy_protocol } => TunnelKind::Server {
+            ConfigKind::Server { tls, sni, proxy_protocol, accept_proxy } => TunnelKind::Server {
                 tls: server_settings(tls, trust, shared, watched, provider)?,
                 sni: sni.iter().map(|name| (*name).to_owned()).collect(),
                 proxy_protocol: *proxy_protocol,
+                accept_proxy: accept_proxy.to_vec(),
+                others: tunnel.other_targets.iter().map(|other| other.endpoint.into()).collect(),
             },
-            ConfigKind::Client { tls, server_name: name } => {
+            ConfigKind::Client { tls, server_name: name, proxy } => {
                 if tls.insecure_skip_verify {
                     warn!(tunnel = %tunnel.name, "insecure_skip_verify: whoever answers is believed, no server is verified");
                 }
                 let name = server.as_ref().map(|(_, name)| name.as_str()).or(*name).unwrap_or_default();
+                let written = tunnel.other_targets.iter().map(|other| {
+                    let name = other.server_name.unwrap_or_default();
+                    (Address::from(other.endpoint), name.to_owned())
+                });
                 let other = |(address, name): (Address, String)| Ok((address, server_name(&name)?));
                 TunnelKind::Client {
                     tls: client_settings(tls, trust, shared, roots, watched, provider)?,
                     server_name: server_name(name).map_err(PlanError::ServerName)?,
-                    others: servers.map(other).collect::<Result<_, _>>().map_err(PlanError::ServerName)?,
+                    others: servers
+                        .chain(written)
+                        .map(other)
+                        .collect::<Result<_, _>>()
+                        .map_err(PlanError::ServerName)?,
+                    via: egress(proxy.as_ref(), watched)?,
                 }
             }
         };
@@ -200,10 +213,22 @@ impl Plan {
             name: tunnel.name.to_owned(),
             listen: tunnel.listen.into(),
             target: server.map(|(target, _)| target).or(tunnel.target.map(Into::into)).ok_or(PlanError::NoMesh)?,
+            health_interval: Duration::from_millis(tunnel.health_interval_ms),
             limits: TunnelLimits::new(tunnel.limits, gateway.limits),
             kind,
         }))
     }
+}
+
+/// Reads the settings of a proxy, with the file that they name.
+fn egress(proxy: Option<&ConfigEgress<'_>>, watched: &mut Watched) -> Result<Option<Arc<Egress>>, PlanError> {
+    let read = Egress::read(proxy, |file| {
+        watched.note(file);
+        if let Some(warning) = pem::secret_permissions(file, "password") {
+            warn!("{warning}");
+        }
+    });
+    read.map_err(PlanError::Egress)
 }
 
 /// Reads a server's settings, with the files that they name; `None` for plaintext.

@@ -7,6 +7,7 @@ use edgetrust_core::x509::ParseError;
 
 use super::issuers::IssuerError;
 use super::mesh_file::MeshFileError;
+use crate::egress::EgressError;
 use crate::pem::PemError;
 use crate::tls::{CredentialError, ServerNameError};
 
@@ -37,6 +38,8 @@ pub enum PlanError {
     NoMesh,
     /// A client tunnel has nothing to verify servers with.
     NoAnchor,
+    /// A proxy cannot be used.
+    Egress(EgressError),
     /// The name that servers must have is none.
     ServerName(ServerNameError),
 }
@@ -57,6 +60,7 @@ impl fmt::Display for PlanError {
                 "no CA to verify servers with: found neither ca_files, pinned_certificates nor a usable CA of this system",
             ),
             Self::ServerName(error) => error.fmt(f),
+            Self::Egress(error) => error.fmt(f),
             Self::Mesh(error) => write!(f, "gateway.mesh: {error}"),
             Self::NoMesh => f.write_str("service: expected gateway.mesh"),
         }
@@ -73,6 +77,7 @@ impl Error for PlanError {
             Self::AllowedClients(error) | Self::ServerIssuers(error) => Some(error),
             Self::Anchor(error) => Some(error),
             Self::ServerName(error) => Some(error),
+            Self::Egress(error) => Some(error),
             Self::Mesh(error) => Some(error),
             Self::NoTunnel | Self::NoAnchor | Self::NoMesh => None,
         }

@@ -11,6 +11,7 @@ use pki_types::UnixTime;
 
 use super::door::Turned;
 use super::opening::Refused;
+use super::proxy_header::HeaderFault;
 use crate::tls::{AcceptError, Refusal, UnparsedCertificate, WrongServerName};
 
 fn path_errors() -> Vec<Kind> {
@@ -77,7 +78,18 @@ const DENIED: [Denied; 11] = [
 /// Fails to compile where a refusal is new: it belongs into [`reasons`] too.
 fn is_known(refused: &Refused) {
     match refused {
-        Refused::NoTunnel(_) | Refused::Target(..) | Refused::Deadline => {}
+        Refused::NoTunnel(_) | Refused::Target(..) | Refused::Deadline | Refused::NoBalancer => {}
+        Refused::Balancer(
+            HeaderFault::NoHeader
+            | HeaderFault::Tls
+            | HeaderFault::Version1
+            | HeaderFault::Version(_)
+            | HeaderFault::Command(_)
+            | HeaderFault::Family(_)
+            | HeaderFault::Short(_)
+            | HeaderFault::Long(_)
+            | HeaderFault::Ended,
+        ) => {}
         Refused::Limit(Turned::Connections(_) | Turned::Rate(_) | Turned::Crowded(_) | Turned::Waiting(_)) => {}
         Refused::Peer(AcceptError::LeftSilently | AcceptError::Io(_) | AcceptError::Settings(_)) => {}
         Refused::Peer(AcceptError::Refused(refusal, _)) => match refusal {
@@ -111,6 +123,16 @@ fn reasons() -> Vec<String> {
         target(io::Error::from_raw_os_error(111)),
         target(io::Error::other("received fatal alert: AccessDenied")),
         Refused::Deadline,
+        Refused::NoBalancer,
+        Refused::Balancer(HeaderFault::NoHeader),
+        Refused::Balancer(HeaderFault::Tls),
+        Refused::Balancer(HeaderFault::Version1),
+        Refused::Balancer(HeaderFault::Version(1)),
+        Refused::Balancer(HeaderFault::Command(2)),
+        Refused::Balancer(HeaderFault::Family(0x12)),
+        Refused::Balancer(HeaderFault::Short(1)),
+        Refused::Balancer(HeaderFault::Long(u16::MAX)),
+        Refused::Balancer(HeaderFault::Ended),
         Refused::Limit(Turned::Connections(2)),
         Refused::Limit(Turned::Rate(2)),
         Refused::Limit(Turned::Crowded(2)),

@@ -12,10 +12,10 @@ use pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::Address;
 use super::continuation::{
     HeldCertificates, NotContinued, OpenSessions, OwnCertificate, Registered, SessionKeys, same_names,
 };
+use super::health::Health;
 use super::leaving::{Manner, OpenSide, SessionStream, leave};
 use super::limits::Limits;
 use super::sessions::SessionStatus;
@@ -47,7 +47,7 @@ pub(super) struct Opened {
 
 /// A server that was dialled.
 pub(super) struct Dialled {
-    pub(super) address: Address,
+    pub(super) health: Arc<Health>,
     pub(super) server_name: ServerName<'static>,
     /// Our own certificate before the handshake.
     pub(super) own: Option<OwnCertificate>,

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::door::Turned;
-
-/// The maximum number of one tunnel's admitted clients that wait; clients beyond this number are refused.
-const WAITING: usize = 1024;
+use super::usage::Usage;
 
 /// Limits concurrent connections. Half of all are divided among the tunnels, a part of its own for each; the other
 /// half is for whoever comes first. A tunnel whose connections never end thus leaves the others their parts.
@@ -18,6 +16,8 @@ pub(crate) struct Shares(Mutex<Books>);
 #[derive(Debug, Default)]
 struct Books {
     total: usize,
+    /// The maximum number of one tunnel's admitted clients that wait; clients beyond this number are refused.
+    waiting: usize,
     tunnels: HashMap<Arc<str>, Share>,
 }
 
@@ -46,9 +46,12 @@ pub(crate) struct Permit {
 }
 
 impl Shares {
-    pub(crate) fn new<'a>(total: usize, tunnels: impl Iterator<Item = (&'a str, Option<usize>)>) -> Arc<Self> {
+    pub(crate) fn new<'a>(
+        limits: (usize, usize),
+        tunnels: impl Iterator<Item = (&'a str, Option<usize>)>,
+    ) -> Arc<Self> {
         let shares = Arc::new(Self(Mutex::default()));
-        shares.set(total, tunnels);
+        shares.set(limits, tunnels);
         shares
     }
 
@@ -57,11 +60,15 @@ impl Shares {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the total and the tunnels' limits. Established connections stay, even if there are too many.
-    pub(crate) fn set<'a>(&self, total: usize, tunnels: impl Iterator<Item = (&'a str, Option<usize>)>) {
+    /// Sets the total, the number of clients of a tunnel that may wait, and the tunnels' limits. Established connections stay, even if there are too many.
+    pub(crate) fn set<'a>(
+        &self,
+        (total, waiting): (usize, usize),
+        tunnels: impl Iterator<Item = (&'a str, Option<usize>)>,
+    ) {
         let tunnels: Vec<_> = tunnels.collect();
         let mut books = self.books();
-        books.total = total;
+        (books.total, books.waiting) = (total, waiting);
         books.tunnels.retain(|_, share| share.used > 0 || share.waiting > 0);
         for share in books.tunnels.values_mut() {
             (share.limit, share.reserved) = (None, 0);
@@ -76,6 +83,15 @@ impl Shares {
             }
         }
         books.wake();
+    }
+
+    /// Returns how much of a tunnel's limits is used; its connections are limited by those of all, if not by its own limit.
+    pub(super) fn usages(&self, tunnel: &str) -> [Usage; 2] {
+        let books = self.books();
+        let share = books.tunnels.get(tunnel);
+        let (used, waiting) = share.map_or((0, 0), |share| (share.used, share.waiting));
+        let limit = share.and_then(|share| share.limit).unwrap_or(books.total);
+        [Usage::new("connections", used, Some(limit)), Usage::new("waiting", waiting, Some(books.waiting))]
     }
 
     /// Returns a permit for a connection of this tunnel, if there is one at once.
@@ -150,8 +166,9 @@ struct Waiting<'a> {
 impl<'a> Waiting<'a> {
     fn begin(shares: &'a Shares, tunnel: &'a str) -> Result<Self, Turned> {
         let mut books = shares.books();
+        let limit = books.waiting;
         let Some(share) = books.tunnels.get_mut(tunnel) else { return Err(Turned::Waiting(0)) };
-        if share.waiting >= WAITING {
+        if share.waiting >= limit {
             return Err(Turned::Waiting(share.waiting));
         }
         share.waiting = share.waiting.saturating_add(1);
@@ -180,17 +197,19 @@ mod tests {
 
     #[test]
     fn one_tunnel_has_all() {
-        let shares = Shares::new(10, [("one", None)].into_iter());
+        let shares = Shares::new((10, 9), [("one", None)].into_iter());
         assert_eq!(fill(&shares, "one").len(), 10);
         assert_eq!(fill(&shares, "one").len(), 10, "they come back");
     }
 
     #[test]
     fn each_tunnel_keeps_its_part() {
-        let shares = Shares::new(12, [("one", None), ("two", None), ("small", Some(1))].into_iter());
+        let shares = Shares::new((12, 9), [("one", None), ("two", None), ("small", Some(1))].into_iter());
         let one = fill(&shares, "one");
         // Half of all is six, two for each; the small one can use one of its two.
         assert_eq!(one.len(), 9);
+        assert_eq!(shares.usages("one"), [Usage::new("connections", 9, Some(12)), Usage::new("waiting", 0, Some(9))]);
+        assert_eq!(shares.usages("small")[0], Usage::new("connections", 0, Some(1)));
         let (two, small) = (fill(&shares, "two"), fill(&shares, "small"));
         assert_eq!((two.len(), small.len()), (2, 1));
         drop(one);
@@ -199,9 +218,9 @@ mod tests {
 
     #[test]
     fn a_change_holds_for_those_that_come() {
-        let shares = Shares::new(4, [("one", None)].into_iter());
+        let shares = Shares::new((4, 9), [("one", None)].into_iter());
         let mut before = fill(&shares, "one");
-        shares.set(2, [("two", None)].into_iter());
+        shares.set((2, 9), [("two", None)].into_iter());
         assert_eq!(before.len(), 4);
         assert_eq!(fill(&shares, "two").len(), 1, "its part, though there are too many");
         before.truncate(1);
@@ -212,7 +231,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_is_woken_when_one_of_its_own_or_of_all_ends() {
-        let shares = Shares::new(4, [("one", None), ("two", None)].into_iter());
+        let shares = Shares::new((4, 9), [("one", None), ("two", None)].into_iter());
         let (mut one, two) = (fill(&shares, "one"), fill(&shares, "two"));
         assert_eq!((one.len(), two.len()), (3, 1));
         let waits = {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use edgetrust_core::config::Network;
+
 use super::control::Control;
 use super::limits::Limits;
 use super::shares::Shares;
@@ -30,6 +32,11 @@ impl ListenerState {
     /// this machine, or every client is admitted.
     pub(super) fn known_route(&self) -> Option<&Arc<Route>> {
         self.routes.first().filter(|route| !matches!(route.kind, RouteKind::Server { .. }))
+    }
+
+    /// Returns the load balancers that alone connect here, the same for all tunnels of an address; none if clients do.
+    pub(super) fn balancers(&self) -> &[Network] {
+        self.routes.first().map(|route| route.balancers.as_slice()).unwrap_or_default()
     }
 
     /// Returns the route found without a ClientHello: no server name selects the route, and no CA validates its name.

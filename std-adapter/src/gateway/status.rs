@@ -12,11 +12,15 @@ use pki_types::UnixTime;
 
 use super::Address;
 use super::contacts::Contacts;
+use super::door::Door;
 use super::handshakes::{HandshakeCount, Handshakes};
+use super::health::Health;
 use super::mesh_status::MeshStatus;
 use super::refusals::Refusals;
 use super::sessions::Sessions;
+use super::shares::Shares;
 use super::tallies::{Tallied, Tallies, Tally};
+use super::usage::Usage;
 use crate::clock;
 use crate::histogram::{Distribution, Histogram};
 use crate::tls::{Certificates, Peer};
@@ -34,14 +38,16 @@ pub enum RefusalReason {
     Target,
     /// Handshake and target took too long.
     Deadline,
+    /// A load balancer did not say who connects, or another than it connected.
+    Proxy,
     /// A limit was reached: of the source, of handshakes, or of connections.
     Limit,
 }
 
 impl RefusalReason {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 6] =
-        [Self::Peer, Self::Handshake, Self::ServerName, Self::Target, Self::Deadline, Self::Limit];
+    pub const ALL: [Self; 7] =
+        [Self::Peer, Self::Handshake, Self::ServerName, Self::Target, Self::Deadline, Self::Proxy, Self::Limit];
 
     /// Returns the reason's name in metrics.
     pub fn name(self) -> &'static str {
@@ -51,6 +57,7 @@ impl RefusalReason {
             Self::ServerName => "server_name",
             Self::Target => "target",
             Self::Deadline => "deadline",
+            Self::Proxy => "proxy",
             Self::Limit => "limit",
         }
     }
@@ -254,8 +261,8 @@ pub struct TunnelStatus {
     pub name: String,
     /// The address that the tunnel listens on.
     pub address: Address,
-    /// The address that the tunnel forwards to.
-    pub target: Address,
+    /// The targets that the tunnel forwards to, in the order of preference.
+    pub targets: Vec<Arc<Health>>,
     /// The certificates that the tunnel shows to peers, and those that peers are verified by.
     pub certificates: Certificates,
     /// The side of TLS that the tunnel takes.
@@ -264,9 +271,16 @@ pub struct TunnelStatus {
     pub insecure: bool,
     /// The tunnel's counters.
     pub counters: Arc<Counters>,
+    pub(super) door: Arc<Door>,
+    pub(super) shares: Arc<Shares>,
 }
 
 impl TunnelStatus {
+    /// Returns how much of each limit is used: of the tunnel's own, and of those of its address.
+    pub fn usages(&self) -> Vec<Usage> {
+        self.shares.usages(&self.name).into_iter().chain(self.door.usages()).collect()
+    }
+
     /// Returns the first and last second of the tunnel's own certificate's validity, if there is one.
     pub fn validity(&self) -> Option<(UnixTime, UnixTime)> {
         self.certificates.validity()

@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::Address;
 use super::lookup::lookup;
 use super::socket::Socket;
+use crate::egress::{Destination, Egress, ProxyFault};
 
 /// Connection Attempt Delay (RFC 8305 section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -34,21 +35,60 @@ pub(crate) async fn addresses(target: &Address) -> io::Result<Vec<Address>> {
     Ok(found.into_iter().map(|address| Address::Tcp(SocketAddr::new(address, *port))).collect())
 }
 
-/// Connects to a target within `patience`.
-pub(crate) async fn connect(target: &Address, patience: Duration) -> io::Result<Socket> {
-    let connected = async {
-        match target {
-            Address::Tcp(address) => TcpStream::connect(address).await.map(Socket::from),
-            Address::Host(host, port) => {
-                let addresses = in_turns(lookup(host).await?);
-                race(addresses.into_iter().map(|address| SocketAddr::new(address, *port)).collect()).await
-            }
-            Address::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
-        }
-    };
+/// Connects to a target within `patience`, through a proxy if there is one that leads there.
+pub(crate) async fn connect(target: &Address, via: Option<&Egress>, patience: Duration) -> io::Result<Socket> {
+    let to = destination(target);
+    let via = via.zip(to).filter(|(via, to)| via.leads_to(to));
     // On the heap: freed before the handshake needs its space.
-    let connected = timeout(patience, Box::pin(connected)).await;
-    connected.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {patience:?}"))))
+    let connected = match via {
+        None => timeout(patience, Box::pin(directly(target))).await,
+        Some((via, to)) => timeout(patience, Box::pin(through(via, to))).await,
+    };
+    connected.unwrap_or_else(|_| {
+        let of_proxy = via.map(|(via, _)| format!("proxy {via}: ")).unwrap_or_default();
+        Err(io::Error::new(io::ErrorKind::TimedOut, format!("{of_proxy}no answer within {:?}", shown(patience))))
+    })
+}
+
+/// Returns a time for a message, in whole milliseconds.
+pub(super) fn shown(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Returns what a proxy is told of a target; none for a Unix socket.
+fn destination(target: &Address) -> Option<Destination<'_>> {
+    match target {
+        Address::Tcp(address) => Some(Destination::Ip(*address)),
+        Address::Host(host, port) => Some(Destination::Name(host, *port)),
+        Address::Unix(_) => None,
+    }
+}
+
+/// Returns whether a proxy leads to a target, so that its name is looked up there.
+pub(crate) fn leads_through(via: Option<&Egress>, target: &Address) -> bool {
+    via.zip(destination(target)).is_some_and(|(via, to)| via.leads_to(&to))
+}
+
+async fn directly(target: &Address) -> io::Result<Socket> {
+    match target {
+        Address::Tcp(address) => TcpStream::connect(address).await.map(Socket::from),
+        Address::Host(host, port) => {
+            let addresses = in_turns(lookup(host).await?);
+            race(addresses.into_iter().map(|address| SocketAddr::new(address, *port)).collect()).await
+        }
+        Address::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+    }
+}
+
+async fn through(via: &Egress, to: Destination<'_>) -> io::Result<Socket> {
+    let (host, port) = via.host();
+    let proxy = match host.parse() {
+        Ok(ip) => Address::Tcp(SocketAddr::new(ip, port)),
+        Err(_) => Address::Host(host.to_owned(), port),
+    };
+    let mut socket = directly(&proxy).await.map_err(|error| via.fault(ProxyFault::Io(error)))?;
+    via.ask(&mut socket, &to).await?;
+    Ok(socket)
 }
 
 /// Orders the address families in turns, beginning with the preferred one (RFC 8305 section 4).
@@ -145,7 +185,7 @@ mod tests {
     #[tokio::test]
     async fn a_target_that_does_not_answer_is_given_up_within_its_share_of_the_deadline() {
         let (silent, _listener, _queued) = silent(0).await;
-        let error = connect(&Address::Tcp(silent), share_of(Duration::from_millis(400))).await.unwrap_err();
+        let error = connect(&Address::Tcp(silent), None, share_of(Duration::from_millis(400))).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(error.to_string(), "no answer within 200ms");
     }

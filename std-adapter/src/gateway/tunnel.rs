@@ -1,20 +1,20 @@
 //! Makes routes, which serve connections, from the settings of tunnels.
 
 use std::fmt;
-use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgetrust_core::config::ProxyProtocol;
+use edgetrust_core::config::{Network, ProxyProtocol};
 use edgetrust_core::identity::without_root;
 use pki_types::ServerName;
 
-use super::servers::{ServerAddress, Servers};
-use super::socket::Socket;
+use super::health::Health;
 use super::status::{Counters, Side};
 use super::target;
+use super::targets::{ServerAddress, Targets};
 use super::{Address, Limits, TunnelLimits};
+use crate::egress::Egress;
 use crate::tls::{Certificates, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
 
 /// One tunnel: as it is configured, or, in a [`Route`], as it serves.
@@ -26,6 +26,8 @@ pub struct Tunnel<K = TunnelKind> {
     pub listen: Address,
     /// The address that the tunnel forwards to.
     pub target: Address,
+    /// How long a target that was not reached is passed over, if there are others.
+    pub health_interval: Duration,
     /// The limits of the tunnel.
     pub limits: TunnelLimits,
     /// The kind of tunnel.
@@ -43,6 +45,10 @@ pub enum TunnelKind {
         sni: Vec<String>,
         /// The PROXY protocol header before the plaintext.
         proxy_protocol: ProxyProtocol,
+        /// The load balancers whose PROXY protocol headers say who connects; empty where clients connect themselves.
+        accept_proxy: Vec<Network>,
+        /// The targets that are tried after the first one, in this order.
+        others: Vec<Address>,
     },
     /// Accepts plaintext, originates TLS.
     Client {
@@ -52,6 +58,8 @@ pub enum TunnelKind {
         server_name: ServerName<'static>,
         /// The servers that are tried after the target, in this order.
         others: Vec<ServerAddress>,
+        /// The proxy that leads to them.
+        via: Option<Arc<Egress>>,
     },
 }
 
@@ -63,6 +71,8 @@ pub(super) struct Route {
     pub(super) deadline: Duration,
     pub(super) certificates: Certificates,
     pub(super) insecure: bool,
+    /// The load balancers that alone may connect, each connection with a PROXY protocol header; empty if there are none.
+    pub(super) balancers: Vec<Network>,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -76,9 +86,19 @@ impl Deref for Route {
 
 #[derive(Debug)]
 pub(super) enum RouteKind {
-    Plain { proxy_protocol: ProxyProtocol },
-    Server { tls: TlsServer, sni: Vec<String>, proxy_protocol: ProxyProtocol },
-    Client { tls: TlsClient, servers: Servers },
+    Plain { proxy_protocol: ProxyProtocol, targets: Targets<()> },
+    Server { tls: TlsServer, sni: Vec<String>, proxy_protocol: ProxyProtocol, targets: Targets<()> },
+    Client { tls: TlsClient, servers: Targets<ServerName<'static>> },
+}
+
+impl RouteKind {
+    /// Returns what is known of each target.
+    pub(super) fn healths(&self) -> Vec<Arc<Health>> {
+        match self {
+            Self::Plain { targets, .. } | Self::Server { targets, .. } => targets.healths(),
+            Self::Client { servers, .. } => servers.healths(),
+        }
+    }
 }
 
 /// The reason a gateway does not start, or does not take new tunnels.
@@ -107,8 +127,18 @@ impl fmt::Display for GatewayError {
 impl std::error::Error for GatewayError {}
 
 impl Route {
-    pub(super) fn new(tunnel: Tunnel, gateway: Limits, counters: Arc<Counters>) -> Result<Self, GatewayError> {
-        let Tunnel { name, listen, target, limits, kind } = tunnel;
+    /// Makes a tunnel ready to serve; of its targets, those in `known` keep their health.
+    pub(super) fn new(
+        tunnel: Tunnel,
+        gateway: Limits,
+        counters: Arc<Counters>,
+        known: &[Arc<Health>],
+    ) -> Result<Self, GatewayError> {
+        let Tunnel { name, listen, target, health_interval: interval, limits, kind } = tunnel;
+        let targets = |others: Vec<Address>| {
+            let others = others.into_iter().map(|other| (other, ())).collect();
+            Targets::new(&name, (target.clone(), ()), others, (interval, None), known)
+        };
         let refused = |error| GatewayError::Tls(name.clone(), error);
         let certificates = match &kind {
             TunnelKind::Server { tls, .. } => tls.as_ref().map(ServerSettings::certificates).unwrap_or_default(),
@@ -116,24 +146,43 @@ impl Route {
         };
         let insecure =
             matches!(&kind, TunnelKind::Client { tls, .. } if matches!(tls.trust, ServerTrust::DangerNobodyIsVerified));
+        let mut balancers = Vec::new();
         let kind = match kind {
-            TunnelKind::Server { tls: None, proxy_protocol, .. } => RouteKind::Plain { proxy_protocol },
-            TunnelKind::Server { tls: Some(settings), sni, proxy_protocol } => {
-                RouteKind::Server { tls: TlsServer::new(settings).map_err(refused)?, sni, proxy_protocol }
+            TunnelKind::Server { tls, sni, proxy_protocol, accept_proxy, others } => {
+                let targets = targets(others);
+                balancers = accept_proxy;
+                match tls {
+                    None => RouteKind::Plain { proxy_protocol, targets },
+                    Some(tls) => {
+                        RouteKind::Server { tls: TlsServer::new(tls).map_err(refused)?, sni, proxy_protocol, targets }
+                    }
+                }
             }
-            TunnelKind::Client { tls, server_name, others } => RouteKind::Client {
+            TunnelKind::Client { tls, server_name, others, via } => RouteKind::Client {
                 tls: TlsClient::new(tls).map_err(refused)?,
-                servers: Servers::new((target.clone(), server_name), others),
+                servers: Targets::new(&name, (target.clone(), server_name), others, (interval, via), known),
             },
         };
         let deadline = gateway.handshake_timeout;
-        let tunnel = Tunnel { name, listen, target, limits, kind };
-        Ok(Self { tunnel, deadline, certificates, insecure, counters })
+        let tunnel = Tunnel { name, listen, target, health_interval: interval, limits, kind };
+        Ok(Self { tunnel, deadline, certificates, insecure, balancers, counters })
     }
 
-    /// Connects to the target.
-    pub(super) async fn connect(&self) -> io::Result<Socket> {
-        target::connect(&self.target, target::share_of(self.deadline)).await
+    /// Returns the time for connecting to a target.
+    pub(super) fn patience(&self) -> Duration {
+        target::share_of(self.deadline)
+    }
+
+    /// Returns the addresses of all targets, for the log.
+    pub(super) fn target_names(&self) -> String {
+        let targets: Vec<_> = self.kind.healths().iter().map(|health| health.address().to_string()).collect();
+        targets.join(", ")
+    }
+
+    /// Returns whether this route leads to the same targets as another one.
+    fn leads_like(&self, other: &Self) -> bool {
+        let (own, others) = (self.kind.healths(), other.kind.healths());
+        own.iter().map(|health| health.address()).eq(others.iter().map(|health| health.address()))
     }
 
     /// Returns how long a connection may carry nothing. Strangers are clients without a certificate; clients of a
@@ -187,14 +236,13 @@ pub(super) fn route_for<'a>(
 /// this address to this target; then the tunnel with this name and either the address or the target.
 pub(super) fn successor<'a>(now: &'a [Arc<Route>], was: &Route, server_name: Option<&str>) -> Option<&'a Arc<Route>> {
     let unchanged =
-        || now.iter().find(|route| route.name == was.name && route.listen == was.listen && route.target == was.target);
+        || now.iter().find(|route| route.name == was.name && route.listen == was.listen && route.leads_like(was));
     let renamed = || {
         let own_port = matches!(&was.listen, Address::Tcp(address) if address.port() == 0);
-        let here = now.iter().filter(|route| route.listen == was.listen && (!own_port || route.target == was.target));
-        route_for(here, server_name).filter(|route| route.target == was.target)
+        let here = now.iter().filter(|route| route.listen == was.listen && (!own_port || route.leads_like(was)));
+        route_for(here, server_name).filter(|route| route.leads_like(was))
     };
-    let changed = || {
-        now.iter().find(|route| route.name == was.name && (route.listen == was.listen || route.target == was.target))
-    };
+    let changed =
+        || now.iter().find(|route| route.name == was.name && (route.listen == was.listen || route.leads_like(was)));
     unchanged().or_else(renamed).or_else(changed)
 }

@@ -28,10 +28,22 @@ impl TargetCheck {
         }
         let mut attempts = JoinSet::new();
         for tunnel in status.tunnels().iter().filter(|tunnel| tunnel.side != Side::Client) {
-            let (name, target) = (tunnel.name.clone(), tunnel.target.clone());
+            let targets: Vec<_> = tunnel.targets.iter().map(|target| target.address().clone()).collect();
+            let name = tunnel.name.clone();
             attempts.spawn(async move {
-                let failed = connect(&target, PATIENCE).await.err();
-                failed.map(|error| format!("tunnel {name}: its target {target} does not accept: {error}"))
+                let mut reason = None;
+                // One that lives is enough.
+                for target in targets {
+                    match connect(&target, None, PATIENCE).await {
+                        Ok(_) => return None,
+                        Err(error) => {
+                            reason.get_or_insert_with(|| {
+                                format!("tunnel {name}: its target {target} does not accept: {error}")
+                            });
+                        }
+                    }
+                }
+                reason
             });
         }
         let mut failed: Vec<String> = attempts.join_all().await.into_iter().flatten().collect();

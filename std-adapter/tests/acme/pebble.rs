@@ -89,6 +89,31 @@ fn half_of_all_nonces_are_rejected() {
 
 #[test]
 #[ignore = "needs pebble: tests/run"]
+fn a_certificate_is_ordered_through_a_proxy_and_not_past_it() {
+    if !Command::new("tinyproxy").arg("-v").output().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: tinyproxy is missing (apt-get install tinyproxy-bin)");
+        return;
+    }
+    let pebble = Pebble::start(&json!({}), &[]);
+    let mut site = pebble.site();
+    let address = free_port(own_ip());
+    site.acme["proxy"] = json!(format!("http://{address}"));
+    let gateway = site.run();
+    let line = gateway.program.wait_for("no certificate: ");
+    assert!(line.contains(&format!("proxy http://{address}: Connection refused")), "{line}");
+    drop(gateway);
+    let file = pebble.file("tinyproxy.conf");
+    std::fs::write(&file, format!("Listen {}\nPort {}\nTimeout 600\nMaxClients 20\n", address.ip(), address.port()))
+        .unwrap();
+    let mut command = Command::new("tinyproxy");
+    command.arg("-d").arg("-c").arg(&file);
+    let _proxy = Process::at(command, address);
+    let gateway = site.run();
+    gateway.wait_for_certificate();
+}
+
+#[test]
+#[ignore = "needs pebble: tests/run"]
 fn slow_validations_and_wishes_for_later() {
     let settings = json!({"retryAfter": {"authz": 1, "order": 2}});
     let pebble = Pebble::start(&settings, &[("PEBBLE_VA_NOSLEEP", "0"), ("PEBBLE_VA_SLEEPTIME", "3")]);

@@ -83,7 +83,8 @@ impl Sites {
         let mut tunnels = vec![json!({"name": "feed-in", "mode": "server", "service": "feed",
             "listen": self.address(site).to_string(), "target": echo().to_string()})];
         tunnels.extend(next.map(|to| {
-            json!({"name": format!("feed-to-{to}"), "mode": "client", "service": "feed", "to": to, "listen": "127.0.0.1:0"})
+            json!({"name": format!("feed-to-{to}"), "mode": "client", "service": "feed", "to": to, "listen": "127.0.0.1:0",
+                "health_interval": "200ms"})
         }));
         tunnels.extend_from_slice(others);
         let mut section =

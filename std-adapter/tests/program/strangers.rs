@@ -16,7 +16,7 @@ fn silent(program: &Program, count: usize) -> Vec<TcpStream> {
     silent_at(program.address, count)
 }
 
-fn silent_at(address: SocketAddr, count: usize) -> Vec<TcpStream> {
+pub fn silent_at(address: SocketAddr, count: usize) -> Vec<TcpStream> {
     (0..count).map(|_| TcpStream::connect(address).unwrap()).collect()
 }
 

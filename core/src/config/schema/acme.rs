@@ -59,6 +59,18 @@ pub(super) static ACME: Object = members!(
             NotEmpty,
             |raw, text| raw.acme().issuer_bundle = not_empty(text, FILE)?
         ),
+        #[cfg(feature = "gateway")]
+        text!(
+            "proxy",
+            "the proxy that leads to the directory, as \"http://proxy.example:3128\" or \"socks5://proxy.example:1080\"; or \"environment\"",
+            NotEmpty,
+            |raw, text| raw.acme().proxy = not_empty(text, "a proxy")?
+        ),
+        #[cfg(feature = "gateway")]
+        text!("proxy_credentials_file", "file with user:password for the proxy", NotEmpty, |raw, text| raw
+            .acme()
+            .proxy_credentials_file =
+            not_empty(text, FILE)?),
         text!("http_listen", "where http-01 is answered", NotEmpty, |raw, text| raw.acme().http_listen =
             not_empty(text, "ADDRESS:PORT")?),
         object!("eab", "external account binding", EAB, |_raw| ()),

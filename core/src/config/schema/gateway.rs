@@ -4,7 +4,8 @@ use super::acme::ACME;
 use super::field::{FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, Objects, Refused, described, not_empty, push};
 use super::tls::TUNNEL_TLS;
 use crate::config::duration;
-use crate::config::model::{MAX_FILES, MAX_NAMES, MAX_TUNNELS};
+use crate::config::model::{MAX_FILES, MAX_NAMES, MAX_TARGETS, MAX_TUNNELS};
+use crate::config::network::{MAX_NETWORKS, NETWORK};
 use crate::config::raw::{RawTunnel, SideKind};
 use crate::config::shape::{Form, Needs};
 use crate::identity::without_root;
@@ -172,6 +173,12 @@ static LIMITS: Object = members!(
             .limits
             .connections),
         number!(
+            "waiting",
+            "admitted clients of one tunnel that wait for a connection to end, default 1024; others are refused",
+            1,
+            |raw| &mut raw.gateway.limits.waiting
+        ),
+        number!(
             "handshakes",
             "TLS connections of one address at a time whose handshake is not done, default 1024",
             1,
@@ -305,6 +312,24 @@ static TUNNEL: Object = members!(
             not_empty(text, "ADDRESS:PORT")?),
         text!("target", "ADDRESS:PORT, HOST:PORT or unix:PATH", Endpoint, |raw, text| raw.tunnel().target =
             not_empty(text, "ADDRESS:PORT, HOST:PORT or unix:PATH")?),
+        texts!(
+            "targets",
+            "instead of target: up to 8 targets, of which the first one that lives is used",
+            MAX_TARGETS,
+            |raw| &mut raw.tunnel().targets,
+            "ADDRESS:PORT, HOST:PORT or unix:PATH",
+            "at most 8 targets"
+        ),
+        text!(
+            "health_interval",
+            "of several targets: how long one that was not reached is passed over before it is tried again, 100ms to 1h; default \"10s\"",
+            PositiveDuration,
+            |raw, text| raw.tunnel().health_interval_ms = Some(
+                duration::milliseconds(text)
+                    .filter(|milliseconds| (100..=3_600_000).contains(milliseconds))
+                    .ok_or("a duration from 100ms to 1h")?
+            )
+        ),
         text!(
             "service",
             "a service of gateway.mesh: who is let in, or where this leads, follows from the mesh",
@@ -334,6 +359,24 @@ static TUNNEL: Object = members!(
         flag!("proxy_protocol_certificate", "that header holds the client's certificate too, in DER", |raw, value| {
             raw.tunnel().proxy_protocol_certificate = value
         }),
+        texts!(
+            "accept_proxy",
+            "networks of load balancers in front, as \"10.0.0.0/8\": only they connect, and their PROXY protocol version 2 headers say who the clients are",
+            MAX_NETWORKS,
+            |raw| &mut raw.tunnel().accept_proxy,
+            NETWORK,
+            "at most 8 networks"
+        ),
+        text!(
+            "proxy",
+            "client tunnel: the proxy that leads to its target, as \"http://proxy.example:3128\" or \"socks5://proxy.example:1080\"; or \"environment\"",
+            NotEmpty,
+            |raw, text| raw.tunnel().proxy = not_empty(text, "a proxy")?
+        ),
+        text!("proxy_credentials_file", "file with user:password for the proxy", NotEmpty, |raw, text| raw
+            .tunnel()
+            .proxy_credentials_file =
+            not_empty(text, FILE)?),
         flag!("allow_remote_plaintext", "plaintext may leave this machine", |raw, value| raw
             .tunnel()
             .allow_remote_plaintext =

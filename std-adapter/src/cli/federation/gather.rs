@@ -1,6 +1,7 @@
 //! Gathers what gateways say of the mesh that they have in force: over their control channels, and from files.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use edgetrust_core::config::{Config, CredentialSource, Server, TunnelKind};
@@ -12,6 +13,7 @@ use super::options::named;
 use crate::cli::probe::stored::Stored;
 use crate::cli::{Failure, arguments};
 use crate::config_file::with_config;
+use crate::egress::Egress;
 use crate::federation::{Acknowledgement, Inquiry, Member, Sighting};
 use crate::gateway::{Address, Answered, CredentialProvider, Watched, ask};
 use crate::tls::{
@@ -52,10 +54,11 @@ impl Sources {
         }
         if let Some(file) = &self.config {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let credential = with_config(file, |config| credential(config, &runtime))??;
+            let (credential, via) =
+                with_config(file, |config| Ok::<_, Failure>((credential(config, &runtime)?, egress(config)?)))??;
             let unheard = inquiry.gateways.iter().enumerate();
             let unheard = unheard.filter(|(place, _)| heard.get(*place).is_some_and(Result::is_err));
-            let asked = ask_all(inquiry, unheard, &credential, self.timeout);
+            let asked = ask_all(inquiry, unheard, (&credential, via.as_ref()), self.timeout);
             for (place, answer) in runtime.block_on(asked)? {
                 if let Some(one) = heard.get_mut(place) {
                     *one = answer;
@@ -98,11 +101,21 @@ fn credential(config: &Config<'_>, runtime: &tokio::runtime::Runtime) -> Result<
     Ok(found)
 }
 
+/// Returns the proxy of the first client tunnel of a service, through which the gateway itself asks others.
+fn egress(config: &Config<'_>) -> Result<Option<Arc<Egress>>, Failure> {
+    let of_services = config.gateway.tunnels.iter().filter(|tunnel| tunnel.service.is_some());
+    let mut proxies = of_services.filter_map(|tunnel| match &tunnel.kind {
+        TunnelKind::Client { proxy, .. } => Some(proxy.as_ref()),
+        TunnelKind::Server { .. } => None,
+    });
+    Ok(Egress::read(proxies.next().flatten(), |_| ())?)
+}
+
 /// Asks gateways, some at once.
 async fn ask_all<'i>(
     inquiry: &Inquiry,
     mut members: impl Iterator<Item = (usize, &'i Member)>,
-    credential: &Credential,
+    (credential, via): (&Credential, Option<&Arc<Egress>>),
     patience: Duration,
 ) -> Result<Vec<(usize, Result<Sighting, String>)>, Failure> {
     let (mut answers, mut asking) = (Vec::new(), JoinSet::new());
@@ -110,8 +123,8 @@ async fn ask_all<'i>(
         while asking.len() < AT_ONCE
             && let Some((place, member)) = members.next()
         {
-            let (member, settings) = (member.clone(), settings(inquiry, member, credential)?);
-            asking.spawn(async move { (place, ask_one(&member, settings, patience).await) });
+            let (member, settings, via) = (member.clone(), settings(inquiry, member, credential)?, via.cloned());
+            asking.spawn(async move { (place, ask_one(&member, via.as_deref(), settings, patience).await) });
         }
         match asking.join_next().await {
             Some(answer) => answers.push(answer?),
@@ -138,7 +151,12 @@ fn settings(inquiry: &Inquiry, member: &Member, credential: &Credential) -> Resu
 }
 
 /// Asks a gateway at the first of its ports that answers.
-async fn ask_one(member: &Member, settings: ClientSettings, patience: Duration) -> Result<Sighting, String> {
+async fn ask_one(
+    member: &Member,
+    via: Option<&Egress>,
+    settings: ClientSettings,
+    patience: Duration,
+) -> Result<Sighting, String> {
     let name = server_name(&member.host).map_err(|error| error.to_string())?;
     let mut failed = "no tunnel of a service leads to it: --status reads its /status".to_owned();
     for port in &member.ports {
@@ -146,7 +164,7 @@ async fn ask_one(member: &Member, settings: ClientSettings, patience: Duration) 
             Ok(address) => Address::Tcp(std::net::SocketAddr::new(address, *port)),
             Err(_) => Address::Host(member.place.clone(), *port),
         };
-        match ask(&address, name.clone(), settings.clone(), patience).await {
+        match ask((&address, via), name.clone(), settings.clone(), patience).await {
             Ok(Answered { edition, chain }) => {
                 let above = chain.get(1).map(|issuer| *Digest::of(issuer).octets());
                 return Ok(Sighting { edition, above: above.into_iter().collect() });

@@ -1,6 +1,7 @@
 //! Looks up a target and connects to each of its addresses.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -9,12 +10,20 @@ use tokio::time::timeout;
 use super::handshake;
 use super::planned::Planned;
 use super::report::{Level, Part, Report};
-use crate::gateway::{Address, Socket, addresses, connect};
+use crate::egress::Egress;
+use crate::gateway::{Address, Socket, addresses, connect, leads_through};
 
 /// Tries a tunnel as far as it works; each step that waits has `patience`.
 pub(super) async fn attempt(planned: &Planned, patience: Duration, report: &mut Report) {
-    let found = look_up(&planned.target, patience, report).await;
-    let Some((address, stream)) = connect_each(found, patience, report).await else { return };
+    let via = planned.via.as_ref().filter(|via| leads_through(Some(via), &planned.target));
+    let found = match via {
+        None => look_up(&planned.target, patience, report).await,
+        Some(via) => {
+            report.add(Part::LookUp, Level::Ok, format!("{}: left to the proxy {via}", planned.target));
+            vec![planned.target.clone()]
+        }
+    };
+    let Some((address, stream)) = connect_each(found, via, patience, report).await else { return };
     report.address = Some(address.to_string());
     handshake::shake(planned, &address, stream, patience, report).await;
 }
@@ -44,11 +53,17 @@ async fn look_up(target: &Address, patience: Duration, report: &mut Report) -> V
 }
 
 /// Connects to all addresses at once, and returns the first in the tunnel's order that has answered.
-async fn connect_each(found: Vec<Address>, patience: Duration, report: &mut Report) -> Option<(Address, Socket)> {
+async fn connect_each(
+    found: Vec<Address>,
+    via: Option<&Arc<Egress>>,
+    patience: Duration,
+    report: &mut Report,
+) -> Option<(Address, Socket)> {
     let mut attempts = JoinSet::new();
     for (place, address) in found.into_iter().enumerate() {
+        let via = via.cloned();
         attempts.spawn(async move {
-            let connected = connect(&address, patience).await;
+            let connected = connect(&address, via.as_deref(), patience).await;
             (place, address, connected)
         });
     }
@@ -59,19 +74,24 @@ async fn connect_each(found: Vec<Address>, patience: Duration, report: &mut Repo
     for (_, address, connected) in tried {
         match connected {
             Ok(stream) => {
-                report.add(Part::Connection, Level::Ok, format!("{address} answers"));
+                let through = via.map(|via| format!(" through {via}")).unwrap_or_default();
+                report.add(Part::Connection, Level::Ok, format!("{address} answers{through}"));
                 // The others are closed without an octet, as health checks are.
                 first = first.or(Some((address, stream)));
             }
             // The tunnel goes to an address that answers.
             Err(error) if any => report.add(Part::Connection, Level::Warning, format!("{address}: {error}")),
             Err(error) => {
-                report.advise(Part::Connection, Level::Error, format!("{address}: {error}"), advice(&error));
+                let advice = if via.is_some() { PROXY_ADVICE } else { advice(&error) };
+                report.advise(Part::Connection, Level::Error, format!("{address}: {error}"), advice);
             }
         }
     }
     first
 }
+
+/// The advice where a proxy does not lead to a target.
+const PROXY_ADVICE: &str = "look at `proxy` of the tunnel, and at the proxy's own log and rules for this target";
 
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {

@@ -1,6 +1,7 @@
 //! Reads what one client tunnel needs, as a gateway does that starts, and says where the tunnel leads.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use edgetrust_core::config::{Config, CredentialSource, Tunnel as ConfigTunnel, TunnelKind as ConfigKind};
 use edgetrust_core::time::Utc;
@@ -11,6 +12,7 @@ use super::report::{Level, Part, Report};
 use super::stored::Stored;
 use crate::cli::Failure;
 use crate::clock;
+use crate::egress::Egress;
 use crate::gateway::{Address, MeshKeeper, MeshRemark, MeshText, Plan, SharedTrust, Tunnel, TunnelKind, Watched};
 use crate::tls::{ClientSettings, ServerTrust};
 
@@ -20,6 +22,8 @@ pub(super) struct Planned {
     pub(super) target: Address,
     pub(super) server_name: ServerName<'static>,
     pub(super) tls: ClientSettings,
+    /// The proxy that leads to the target.
+    pub(super) via: Option<Arc<Egress>>,
     /// The CAs that may have issued the server's certificate, in words.
     pub(super) issuers: String,
     /// Nobody is verified.
@@ -48,7 +52,7 @@ pub(super) fn plan(
     gateway.tunnels.retain(|one| one.name == name);
     let mut stored = Stored::new(runtime);
     let plan = Plan::new(&gateway, &shared, &mut watched, &mut stored)?;
-    let Some(Tunnel { target, kind: TunnelKind::Client { tls, server_name, others }, .. }) =
+    let Some(Tunnel { target, kind: TunnelKind::Client { tls, server_name, others, via }, .. }) =
         plan.tunnels.into_iter().next()
     else {
         return Err(format!("{}: tunnel {name:?} cannot be planned", file.display()).into());
@@ -73,7 +77,7 @@ pub(super) fn plan(
         }
         _ => "any trusted CA: no server_issuers".to_owned(),
     };
-    Ok(Some(Planned { target, server_name, tls, issuers, insecure }))
+    Ok(Some(Planned { target, server_name, tls, via, issuers, insecure }))
 }
 
 /// Returns the client tunnel of this name.

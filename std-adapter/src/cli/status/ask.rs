@@ -41,7 +41,7 @@ pub(super) async fn status(pages: &Pages) -> Result<String, Failure> {
 }
 
 async fn connected(address: &Address, pages: &Pages) -> Result<String, Failure> {
-    let socket = connect(address, PATIENCE).await?;
+    let socket = connect(address, None, PATIENCE).await?;
     match &pages.tls {
         None => get(socket, address).await,
         Some((client, name)) => {

@@ -73,7 +73,9 @@ async fn connect(
 ) -> Result<(), CloseReason> {
     let own = OwnCertificate::of(dial.tls.credential());
     let connected = async {
-        let socket = target::connect(address, target::share_of(patience)).await.map_err(CloseReason::Target)?;
+        let socket = target::connect(address, dial.via.as_deref(), target::share_of(patience))
+            .await
+            .map_err(CloseReason::Target)?;
         dial.tls.connect(dial.server_name.clone(), socket).await.map_err(CloseReason::Tls)
     };
     let connected = timeout(patience, Box::pin(connected)).await;

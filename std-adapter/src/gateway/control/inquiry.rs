@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::allowance::{Allowance, Allowed};
 use super::close_reason::CloseReason;
 use super::server::MESH;
+use crate::egress::Egress;
 use crate::gateway::served_mesh::ServedTag;
 use crate::gateway::{Address, target};
 use crate::tls::{ClientSettings, TlsClient, speaks_control};
@@ -32,26 +33,26 @@ pub(crate) struct Answered {
 /// # Errors
 /// Returns why there is no answer.
 pub(crate) async fn ask(
-    address: &Address,
+    (address, via): (&Address, Option<&Egress>),
     server_name: ServerName<'static>,
     settings: ClientSettings,
     patience: Duration,
 ) -> Result<Answered, String> {
     let client = TlsClient::for_control(settings).map_err(|error| error.to_string())?;
-    let asked = answered(address, server_name, &client, patience);
+    let asked = answered((address, via), server_name, &client, patience);
     // On the heap: a handshake needs space.
     let asked = timeout(patience, Box::pin(asked)).await;
     asked.unwrap_or(Err(CloseReason::Silent(patience))).map_err(|reason| reason.to_string())?
 }
 
 async fn answered(
-    address: &Address,
+    (address, via): (&Address, Option<&Egress>),
     server_name: ServerName<'static>,
     client: &TlsClient,
     patience: Duration,
 ) -> Result<Result<Answered, String>, CloseReason> {
     let host = server_name.to_str().into_owned();
-    let socket = target::connect(address, target::share_of(patience)).await.map_err(CloseReason::Target)?;
+    let socket = target::connect(address, via, target::share_of(patience)).await.map_err(CloseReason::Target)?;
     let (stream, _) = client.connect(server_name, socket).await.map_err(CloseReason::Tls)?;
     if !speaks_control(stream.get_ref().1) {
         return Err(CloseReason::Unknown);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use edgetrust_core::x509::KeyHash;
 use pki_types::ServerName;
 
+use crate::egress::Egress;
 use crate::gateway::Address;
 use crate::gateway::mesh_in_force::MeshKeeper;
 use crate::gateway::served_mesh::ServedMesh;
-use crate::gateway::servers::ServerAddress;
+use crate::gateway::targets::ServerAddress;
 use crate::gateway::tunnel::GatewayError;
 use crate::tls::{ClientSettings, ClientVerifier, ServerSettings, TlsClient, TlsServer, TrustStore, provider};
 
@@ -38,6 +39,8 @@ pub(in crate::gateway) struct Dial<T> {
     /// The addresses of the gateway where they lead, one for each service: each is tried after a failure of the one before.
     pub(in crate::gateway) addresses: Vec<Address>,
     pub(in crate::gateway) server_name: ServerName<'static>,
+    /// The proxy that leads there.
+    pub(in crate::gateway) via: Option<Arc<Egress>>,
     pub(in crate::gateway) tls: T,
 }
 
@@ -58,19 +61,25 @@ impl<T> Dial<T> {
 impl Dial<ClientSettings> {
     /// Returns whether a connection with these settings is enough for a tunnel with others too: it reaches the same gateway,
     /// and shows it the same certificate.
-    fn serves(&self, server_name: &ServerName<'_>, tls: &ClientSettings) -> bool {
+    fn serves(&self, server_name: &ServerName<'_>, tls: &ClientSettings, via: Option<&Arc<Egress>>) -> bool {
         let is_same = match (&self.tls.credential, &tls.credential) {
             (Some(one), Some(other)) => one.is_same(other),
             (None, None) => true,
             _ => false,
         };
-        is_same && self.server_name == *server_name
+        is_same && self.server_name == *server_name && self.via.as_ref() == via
     }
 
     /// Adds a tunnel and the gateway where it leads.
-    pub(in crate::gateway) fn add(dials: &mut Vec<Self>, tunnel: &str, server: &ServerAddress, tls: &ClientSettings) {
+    pub(in crate::gateway) fn add(
+        dials: &mut Vec<Self>,
+        tunnel: &str,
+        server: &ServerAddress,
+        tls: &ClientSettings,
+        via: Option<&Arc<Egress>>,
+    ) {
         let (address, server_name) = server;
-        if let Some(dial) = dials.iter_mut().find(|dial| dial.serves(server_name, tls)) {
+        if let Some(dial) = dials.iter_mut().find(|dial| dial.serves(server_name, tls, via)) {
             dial.tunnels.push(tunnel.to_owned());
             if !dial.addresses.contains(address) {
                 dial.addresses.push(address.clone());
@@ -78,7 +87,7 @@ impl Dial<ClientSettings> {
             return;
         }
         let (tunnels, addresses) = (vec![tunnel.to_owned()], vec![address.clone()]);
-        dials.push(Self { tunnels, addresses, server_name: server_name.clone(), tls: tls.clone() });
+        dials.push(Self { tunnels, addresses, server_name: server_name.clone(), via: via.cloned(), tls: tls.clone() });
     }
 }
 
@@ -132,8 +141,8 @@ impl PreparedControl {
         let dials = dials.into_iter().map(|dial| {
             let refused = |error| GatewayError::Tls(dial.tunnel().to_owned(), error);
             let tls = TlsClient::for_control(dial.tls.clone()).map_err(refused)?;
-            let Dial { tunnels, addresses, server_name, .. } = dial;
-            Ok(Dial { tunnels, addresses, server_name, tls })
+            let Dial { tunnels, addresses, server_name, via, .. } = dial;
+            Ok(Dial { tunnels, addresses, server_name, via, tls })
         });
         let verifier = |store| ClientVerifier::new(store, true, provider());
         let state = ControlState {

@@ -1,6 +1,6 @@
 //! Lists the metrics of tunnels.
 
-use crate::gateway::{Counters, RefusalReason, Side, Status, Tally};
+use crate::gateway::{Counters, RefusalReason, Side, Status, Tally, Usage};
 use crate::ops::exposition::{Exposition, Kind};
 
 /// A counter with a line for each tunnel.
@@ -54,6 +54,8 @@ pub(super) fn write(out: &mut Exposition, status: &Status) {
         }
     }
     handshakes(out, status);
+    targets(out, status);
+    limits(out, status);
     let mut family =
         out.family("edgetrust_session_duration_seconds", Kind::Histogram, "How long sessions took that have ended.");
     for tunnel in tunnels.iter() {
@@ -119,5 +121,37 @@ fn handshakes(out: &mut Exposition, status: &Status) {
     let mut family = out.family("edgetrust_handshake_duration_seconds", Kind::Histogram, help);
     for (tunnel, side, counters) in all().filter(|(tunnel, ..)| !tunnel.is_empty()) {
         family.histogram(&[("tunnel", &tunnel), ("side", &side.name())], &counters.handshake_durations());
+    }
+}
+
+/// The health of targets.
+fn targets(out: &mut Exposition, status: &Status) {
+    let help = "0 after a connection to the target, or a probe of it, has failed.";
+    let mut family = out.family("edgetrust_target_up", Kind::Gauge, help);
+    for tunnel in status.tunnels().iter() {
+        for target in &tunnel.targets {
+            family.sample(&[("tunnel", &tunnel.name), ("target", target.address())], u64::from(target.is_up()));
+        }
+    }
+}
+
+/// The limits of tunnels and of their addresses, and how much of each is used.
+fn limits(out: &mut Exposition, status: &Status) {
+    type Of = fn(&Usage) -> Option<u64>;
+    let families: [(&str, &str, Of); 2] = [
+        ("edgetrust_limit", "The limits of a tunnel and of its address; none is left out.", |usage| usage.at_most),
+        ("edgetrust_limit_used", "How much is used; of a limit for each source, by the one that uses most.", |usage| {
+            Some(usage.used)
+        }),
+    ];
+    for (name, help, value) in families {
+        let mut family = out.family(name, Kind::Gauge, help);
+        for tunnel in status.tunnels().iter() {
+            for usage in tunnel.usages() {
+                if let Some(value) = value(&usage) {
+                    family.sample(&[("tunnel", &tunnel.name), ("limit", &usage.limit)], value);
+                }
+            }
+        }
     }
 }

@@ -6,8 +6,8 @@ use edgetrust_core::time::Utc;
 use pki_types::UnixTime;
 
 use super::{
-    Authority, Configuration, Contact, Credential, Est, FORMAT, Link, Mesh, Refusal, Reloads, Report, Requested,
-    Session, Sessions, Site, Tunnel,
+    Authority, Configuration, Contact, Credential, Est, FORMAT, Limit, Link, Mesh, Refusal, Reloads, Report, Requested,
+    Session, Sessions, Site, Target, Tunnel,
 };
 use crate::agent::Credentials;
 use crate::clock;
@@ -115,7 +115,9 @@ fn tunnel(tunnel: &gateway::TunnelStatus) -> Tunnel {
     Tunnel {
         name: tunnel.name.clone(),
         address: tunnel.address.to_string(),
-        target: tunnel.target.to_string(),
+        target: tunnel.targets.first().map(|target| target.address().to_string()).unwrap_or_default(),
+        targets: tunnel.targets.iter().map(|target| target_of(target)).collect(),
+        limits: tunnel.usages().iter().map(|usage| (usage.limit.to_owned(), limit(usage))).collect(),
         certificate_not_before: tunnel.validity().map(|(not_before, _)| text(not_before)),
         certificate_expires: tunnel.validity().map(|(_, not_after)| text(not_after)),
         certificate_issuer: tunnel.certificates.issuer().map(|digest| digest.to_string()),
@@ -128,6 +130,14 @@ fn tunnel(tunnel: &gateway::TunnelStatus) -> Tunnel {
         bytes_up: counters.up_total(),
         bytes_down: counters.down_total(),
     }
+}
+
+fn target_of(target: &gateway::Health) -> Target {
+    Target { address: target.address().to_string(), up: target.is_up() }
+}
+
+fn limit(usage: &gateway::Usage) -> Limit {
+    Limit { used: usage.used, limit: usage.at_most }
 }
 
 fn authorities(all: &[tls::Authority]) -> Vec<Authority> {

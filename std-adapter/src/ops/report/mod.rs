@@ -110,8 +110,12 @@ pub struct Tunnel {
     pub name: String,
     /// The address that it listens on.
     pub address: String,
-    /// The address that it forwards to.
+    /// The target that it prefers.
     pub target: String,
+    /// All targets, the preferred one first.
+    pub targets: Vec<Target>,
+    /// The limits of the tunnel and of its address, by their keys.
+    pub limits: BTreeMap<String, Limit>,
     /// The first second of its own certificate; null without one.
     pub certificate_not_before: Option<String>,
     /// The last second of its own certificate; null without one.
@@ -134,6 +138,26 @@ pub struct Tunnel {
     pub bytes_up: u64,
     /// The octets from targets to clients.
     pub bytes_down: u64,
+}
+
+/// A target of a tunnel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Target {
+    /// The address.
+    pub address: String,
+    /// False after a connection to it, or a probe of it, has failed.
+    pub up: bool,
+}
+
+/// A limit, and how much of it is used.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Limit {
+    /// The number in use; of a limit for each source, by the one that uses most.
+    pub used: u64,
+    /// The limit; null for none.
+    pub limit: Option<u64>,
 }
 
 /// A certificate that others are verified by.
