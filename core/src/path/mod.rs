@@ -13,6 +13,9 @@ mod error;
 mod mailbox;
 mod name_constraints;
 mod purpose;
+#[cfg(feature = "crl")]
+mod revocation;
+mod signature;
 mod verified;
 
 pub use anchor::{Anchor, Role};
@@ -23,4 +26,6 @@ pub use error::{PathError, PathErrorKind, Resource};
 #[cfg(feature = "mesh")]
 pub use purpose::MESH_SIGNING;
 pub use purpose::Purpose;
+#[cfg(feature = "crl")]
+pub use revocation::{RequiredLists, Revocation, RevocationError};
 pub use verified::{MAX_INTERMEDIATES, Place, VerifiedPath};
