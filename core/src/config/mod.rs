@@ -51,13 +51,13 @@ pub use model::{
     Addresses, ClientTls, ClientTrust, Config, CredentialSource, DeniedKey, DeniedKeys, Files, MAX_DENIED_KEYS,
     MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, Server, ServerTls,
 };
-#[cfg(feature = "device")]
-pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote};
 #[cfg(feature = "gateway")]
 pub use model::{
-    Est, Gateway, GatewayLimits, Inheritance, MAX_TUNNELS, MeshOfSites, Origin, Origins, ProxyProtocol, Service,
-    SignedFile, Tunnel, TunnelKind, TunnelLimits,
+    CrlsRequired, Est, Gateway, GatewayLimits, Inheritance, MAX_TUNNELS, MeshOfSites, Origin, Origins, ProxyProtocol,
+    Service, SignedFile, Tunnel, TunnelKind, TunnelLimits,
 };
+#[cfg(feature = "device")]
+pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote};
 #[cfg(feature = "gateway")]
 pub use paths::PathKind;
 pub use reference::{Entry, reference};

@@ -180,6 +180,10 @@ pub struct Gateway<'a> {
     pub tunnels: heapless::Vec<Tunnel<'a>, MAX_TUNNELS>,
     /// The intermediates that complete chains; not trusted.
     pub known_intermediates: Paths<'a>,
+    /// The revocation lists.
+    pub crl_files: Paths<'a>,
+    /// The certificates whose CA must have a revocation list.
+    pub crls_required: CrlsRequired,
     /// The address of the operator's pages.
     pub admin_listen: Option<SocketAddr>,
     /// The limits of the gateway.
@@ -190,6 +194,19 @@ pub struct Gateway<'a> {
     pub mesh: Option<MeshOfSites<'a>>,
     /// The allowed names with issuers, of all tunnels and of the EST server.
     pub allowed_clients: AllowedClients<'a>,
+}
+
+/// The certificates of a peer's path whose CA must have a revocation list.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CrlsRequired {
+    /// None.
+    #[default]
+    None,
+    /// The peer's own.
+    Leaf,
+    /// All but the anchor.
+    Chain,
 }
 
 /// An EST server (RFC 7030): devices renew their certificates over mutual TLS, and the gateway orders them.

@@ -4,7 +4,7 @@ use super::acme::{AcmeKeys, MAX_DOMAINS};
 #[cfg(feature = "gateway")]
 use super::allowed_clients::{MAX_CLIENT_RULES, MAX_ISSUERS, Span};
 #[cfg(feature = "gateway")]
-use super::model::{GatewayLimits, MAX_TUNNELS, TunnelLimits};
+use super::model::{CrlsRequired, GatewayLimits, MAX_TUNNELS, TunnelLimits};
 use super::model::{MAX_DENIED_KEYS, MAX_FILES, MAX_NAMES, MinVersion};
 #[cfg(feature = "gateway")]
 use crate::identity::RuleName;
@@ -160,6 +160,8 @@ pub(super) struct RawAcme<'a> {
 pub(super) struct RawGateway<'a> {
     pub(super) tunnels: heapless::Vec<RawTunnel<'a>, MAX_TUNNELS>,
     pub(super) known_intermediates: List<'a, MAX_FILES>,
+    pub(super) crl_files: List<'a, MAX_FILES>,
+    pub(super) crls_required: CrlsRequired,
     pub(super) admin_listen: Option<&'a str>,
     pub(super) limits: GatewayLimits,
     pub(super) est: RawEst<'a>,

@@ -21,6 +21,8 @@ pub struct Revocation<'t> {
     pub lists: &'t [RevocationList<'t>],
     /// The certificates that must have a list.
     pub required: RequiredLists,
+    /// The time at which the lists are judged. The certificates may be judged at an earlier one.
+    pub now: UnixTime,
 }
 
 /// The certificates whose CA must have a list. Those of a CA that has one are checked in any case.
@@ -120,7 +122,7 @@ impl Revocation<'_> {
         asked: &Asked<'_>,
         budget: &mut Budget,
     ) -> Result<Option<UnixTime>, PathErrorKind> {
-        let (now, mut until, mut fault) = (asked.now, None, None);
+        let (now, mut until, mut fault) = (self.now, None, None);
         let key = issuer.subject_public_key_info();
         let mut hash: Option<KeyHash> = None;
         for list in self.lists {

@@ -1,6 +1,7 @@
 //! Parses revocation lists (RFC 5280 section 5.1), and finds entries in them.
 
 use pki_types::{SignatureVerificationAlgorithm, UnixTime};
+use sha2::{Digest, Sha256};
 
 use super::entry::{self, RevokedCertificate};
 use super::error::{RevocationListError, RevocationListErrorKind as Kind};
@@ -36,6 +37,13 @@ pub struct RevocationList<'a> {
     index: &'a [u32],
     /// The key whose signature was verified beforehand.
     signer: Option<KeyHash>,
+}
+
+/// The proof that the key of a CA has signed a list. Only [`RevocationList::verify`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignerProof {
+    signer: KeyHash,
+    list: [u8; 32],
 }
 
 /// id-ce: 2.5.29
@@ -177,7 +185,7 @@ impl<'a> RevocationList<'a> {
         self.count
     }
 
-    /// Returns the key that is known to have signed the list, by [`RevocationList::signed_by`].
+    /// Returns the key that is known to have signed the list, by [`RevocationList::with_signer`].
     pub fn signer(&self) -> Option<KeyHash> {
         self.signer
     }
@@ -201,7 +209,11 @@ impl<'a> RevocationList<'a> {
 
     /// Verifies the signature with the key of a configured CA, so that no verdict has to. Returns `None` if it is not
     /// of that key and of one of these algorithms.
-    pub fn signed_by(self, ca: &Certificate<'_>, algorithms: &[&dyn SignatureVerificationAlgorithm]) -> Option<Self> {
+    pub fn verify(
+        &self,
+        ca: &Certificate<'_>,
+        algorithms: &[&dyn SignatureVerificationAlgorithm],
+    ) -> Option<SignerProof> {
         let key = ca.subject_public_key_info();
         let fits = |algorithm: &&&dyn SignatureVerificationAlgorithm| {
             algorithm.signature_alg_id().as_ref() == self.signature_algorithm
@@ -211,7 +223,17 @@ impl<'a> RevocationList<'a> {
             .iter()
             .filter(fits)
             .any(|algorithm| algorithm.verify_signature(key.public_key, self.tbs, self.signature).is_ok());
-        is_signed.then(|| Self { signer: Some(KeyHash::of(&key)), ..self })
+        is_signed.then(|| SignerProof { signer: KeyHash::of(&key), list: self.digest() })
+    }
+
+    /// Returns the list with the key that has signed it; `None` if the proof is of another list.
+    pub fn with_signer(self, proof: &SignerProof) -> Option<Self> {
+        (proof.list == self.digest()).then_some(Self { signer: Some(proof.signer), ..self })
+    }
+
+    /// Returns a digest that tells lists apart: of the signature, which covers the list.
+    fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.signature).into()
     }
 
     pub(crate) fn is_about(&self, certificate: &Certificate<'_>, work: &mut Work) -> Result<bool, Exhausted> {

@@ -12,4 +12,4 @@ mod scope;
 
 pub use entry::{Reason, RevokedCertificate, SerialNumber};
 pub use error::{RevocationListError, RevocationListErrorKind};
-pub use list::RevocationList;
+pub use list::{RevocationList, SignerProof};

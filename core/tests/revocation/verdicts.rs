@@ -51,12 +51,15 @@ impl<'c> Case<'c> {
         let algorithms: &[&dyn edgetrust_core::pki_types::SignatureVerificationAlgorithm] = &[ECDSA_P256_SHA256];
         let lists = self.lists.iter().map(|der| {
             let list = RevocationList::from_der(der).unwrap();
-            let signed = |ca: &Certificate<'_>| list.signed_by(ca, algorithms).filter(|list| list.is_named_after(ca));
+            let signed = |ca: &Certificate<'_>| {
+                let proof = list.verify(ca, algorithms).filter(|_| list.is_named_after(ca))?;
+                list.with_signer(&proof)
+            };
             signers.iter().find_map(signed).unwrap_or(list)
         });
         let lists: Vec<_> = lists.collect();
         let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms };
-        let revocation = Revocation { lists: &lists, required: self.required };
+        let revocation = Revocation { lists: &lists, required: self.required, now: self.now };
         let leaf = Certificate::from_der(self.leaf).unwrap();
         let mut budget = Budget::new(self.limits);
         let path = trust.verify_unrevoked(&leaf, &sent, Purpose::ClientAuth, self.now, &revocation, &mut budget);
@@ -143,8 +146,10 @@ fn a_list_counts_between_its_dates_and_a_little_before() {
         ..List::default()
     };
     let newer = newer.by(&ca);
-    let both = Case { now, ..Case::new(&ca, &leaf, &[&list, &newer]) };
-    let both = Case { now: time("2027-02-01T00:00:00Z"), ..both };
+    let parsed = [&list, &newer].map(|der| RevocationList::from_der(der).unwrap());
+    let proof = parsed[0].verify(&Certificate::from_der(&ca.der).unwrap(), &[ECDSA_P256_SHA256]).unwrap();
+    assert!(parsed[0].with_signer(&proof).is_some() && parsed[1].with_signer(&proof).is_none());
+    let both = Case { now: time("2027-02-01T00:00:00Z"), ..Case::new(&ca, &leaf, &[&list, &newer]) };
     assert_eq!(both.verdict(), Ok(Some(time("2027-02-28T00:00:00Z"))));
 }
 
@@ -250,7 +255,8 @@ fn a_large_list_with_an_index_fits_into_a_verdict() {
     let mut memory = vec![0; 100_000];
     assert!(list.write_index(&mut memory));
     let anchors = [Anchor::ca(Certificate::from_der(&ca.der).unwrap())];
-    let list = list.with_index(&memory).unwrap().signed_by(anchors[0].certificate(), &[ECDSA_P256_SHA256]).unwrap();
+    let list = list.with_index(&memory).unwrap();
+    let list = list.with_signer(&list.verify(anchors[0].certificate(), &[ECDSA_P256_SHA256]).unwrap()).unwrap();
     let trust =
         Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms: &[ECDSA_P256_SHA256] };
     let work = |revocation: Option<&Revocation<'_>>, serial: &[u8], good| {
@@ -266,7 +272,7 @@ fn a_large_list_with_an_index_fits_into_a_verdict() {
         Limits::SERVER.work - budget.left().work
     };
     let lists = [list];
-    let revocation = Revocation { lists: &lists, required: RequiredLists::Chain };
+    let revocation = Revocation { lists: &lists, required: RequiredLists::Chain, now: time(NOW) };
     work(Some(&revocation), &0x0100_1234_u32.to_be_bytes(), false);
     let (with, without) = (work(Some(&revocation), &[5], true), work(None, &[5], true));
     println!("{with} units with a list of 100000 entries, {without} without");

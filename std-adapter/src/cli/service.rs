@@ -15,9 +15,11 @@ use tracing::{error, info, warn};
 
 use super::{Failure, Outcome, arguments, descriptors};
 use crate::agent::Agents;
+use crate::clock;
 use crate::est;
 use crate::gateway::{
-    Address, Gateway, MeshKeeper, MeshRemark, MeshStatus, Plan, PreparedControl, SharedTrust, Watched, log_mesh,
+    Address, Gateway, ListEnds, ListStatus, MeshKeeper, MeshRemark, MeshStatus, Plan, PreparedControl, SharedTrust,
+    Watched, log_mesh,
 };
 use crate::ops::Pages;
 
@@ -59,6 +61,7 @@ impl Loaded {
         agents.trust(&shared);
         let plan = Plan::new(gateway, &shared, watched, agents)?;
         let est = est::Plan::new(gateway, &shared, watched, agents)?;
+        shared.warn_of_lists();
         if let Some(home) = est.as_ref().map(est::Plan::home).filter(|home| agents.asks_for(home)) {
             return Err(format!(
                 "gateway.est.acme.storage_path: found {home} in another acme section too, expected a folder for each"
@@ -90,6 +93,8 @@ pub(crate) struct Service<L> {
     keeper: MeshKeeper,
     /// The keys that are denied now.
     denied: Vec<DeniedKey>,
+    /// The ends of revocation lists that the log has said.
+    ends: ListEnds,
 }
 
 /// The next attempt of a refused reload: descriptors may have run out, or a file was half written and got its old
@@ -132,18 +137,26 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         agents.commit(prepared);
         est.commit(devices);
         let denied = agents.denied_keys().to_vec();
-        let service = Self { gateway, est, agents, watched, pages, load, again: None, keeper, denied };
-        service.tell(plan.mesh, &plan.remarks);
+        let ends = ListEnds::default();
+        let mut service = Self { gateway, est, agents, watched, pages, load, again: None, keeper, denied, ends };
+        service.tell(plan.mesh, plan.lists, &plan.remarks);
         Ok(service)
     }
 
-    /// Tells what there is to say of the mesh, which is in force now.
-    fn tell(&self, mesh: Option<MeshStatus>, remarks: &[MeshRemark]) {
+    /// Tells what there is to say of the mesh and the revocation lists, which are in force now.
+    fn tell(&mut self, mesh: Option<MeshStatus>, lists: Vec<ListStatus>, remarks: &[MeshRemark]) {
         if mesh.is_some() {
             self.keeper.loaded();
         }
         log_mesh(remarks);
         self.gateway.status().set_mesh(mesh);
+        self.gateway.status().set_lists(lists);
+        self.look_at_lists();
+    }
+
+    /// Says which revocation lists end, or have ended.
+    fn look_at_lists(&mut self) {
+        self.ends.look(&self.gateway.status().lists(), clock::now());
     }
 
     /// Denies the keys that a refused configuration, or the mesh of it, denies: they must not wait for the rest.
@@ -185,6 +198,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         if self.keeper.keep_again() {
             info!("the mesh in force is kept now");
         }
+        self.look_at_lists();
         let files = self.watched.changed();
         if files.is_empty() && self.again.as_ref().is_some_and(|again| Instant::now() >= again.at) {
             return self.attempt("the last reload was refused", true).await;
@@ -244,7 +258,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         self.est.commit(devices);
         self.gateway.set_control(control);
         self.denied = self.agents.denied_keys().to_vec();
-        self.tell(plan.mesh, &plan.remarks);
+        self.tell(plan.mesh, plan.lists, &plan.remarks);
         if moved.is_some() || plan.admin.is_none() {
             self.pages = pages;
         }

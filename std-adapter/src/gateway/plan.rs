@@ -19,6 +19,7 @@ use super::issuers::{issuers, peers};
 use super::mesh_in_force::MeshRemark;
 use super::of_mesh::{MeshText, SiteMesh};
 use super::plan_error::PlanError;
+use super::revocation::ListStatus;
 use super::shared_trust::{SharedTrust, certificates};
 use super::{Address, Limits, MeshStatus, Tunnel, TunnelKind, TunnelLimits, Watched};
 use crate::clock;
@@ -73,6 +74,8 @@ pub struct Plan {
     pub(crate) control: Option<ControlPlan>,
     /// The mesh in force.
     pub(crate) mesh: Option<MeshStatus>,
+    /// The revocation lists.
+    pub(crate) lists: Vec<ListStatus>,
     /// Findings about the mesh.
     pub(crate) remarks: Vec<MeshRemark>,
 }
@@ -105,7 +108,9 @@ impl Plan {
         };
         let mesh = mesh.as_ref().map(SiteMesh::status);
         let remarks = shared.mesh.as_ref().map(|mesh| mesh.remarks().to_vec()).unwrap_or_default();
-        Ok(Self { tunnels, limits: gateway.limits.into(), admin: gateway.admin_listen, control, mesh, remarks })
+        let (limits, admin) = (gateway.limits.into(), gateway.admin_listen);
+        let lists = shared.list_status.clone();
+        Ok(Self { tunnels, limits, admin, control, mesh, lists, remarks })
     }
 
     /// Makes the plan of the control channel: it listens where tunnels of services do, and dials where they lead.

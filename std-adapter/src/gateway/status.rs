@@ -8,8 +8,8 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use edgetrust_core::mesh::Edition;
 use pki_types::UnixTime;
 
-use super::Address;
 use super::refusals::Refusals;
+use super::{Address, ListStatus};
 use crate::tls::Certificates;
 
 /// The kind of reason for a connection that carried nothing.
@@ -210,6 +210,7 @@ pub struct Status {
     refusals: Refusals,
     draining: AtomicBool,
     mesh: ArcSwapOption<MeshStatus>,
+    lists: ArcSwap<Vec<ListStatus>>,
 }
 
 impl Status {
@@ -242,6 +243,16 @@ impl Status {
     /// Returns the mesh in force, if the gateway has one.
     pub fn mesh(&self) -> Option<Arc<MeshStatus>> {
         self.mesh.load_full()
+    }
+
+    /// Records the revocation lists in force.
+    pub(crate) fn set_lists(&self, lists: Vec<ListStatus>) {
+        self.lists.store(Arc::new(lists));
+    }
+
+    /// Returns the revocation lists in force.
+    pub fn lists(&self) -> Arc<Vec<ListStatus>> {
+        self.lists.load_full()
     }
 
     /// Returns the number of successful reloads, and of refused ones.

@@ -131,6 +131,7 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
         writeln!(out, "{name}{{tunnel=\"{}\"}} {}", Label(&tunnel.name), u8::from(tunnel.insecure))?;
     }
     mesh(out, status)?;
+    revocation_lists(out, status)?;
     let (taken, refused) = status.reloads();
     let name = "edgetrust_reloads_total";
     head(out, name, "counter", "Reloads; a refused one leaves the last good configuration in force.")?;
@@ -145,6 +146,21 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
     let name = "edgetrust_build_info";
     head(out, name, "gauge", "The program.")?;
     writeln!(out, "{name}{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))
+}
+
+/// Writes one line for each revocation list in force, and one for duplicates.
+fn revocation_lists(out: &mut String, status: &Status) -> fmt::Result {
+    let name = "edgetrust_crl_expiration_timestamp_seconds";
+    head(out, name, "gauge", "When a CRL ends, and certificates of its CA are refused, in seconds since 1970.")?;
+    let mut told = Vec::new();
+    for list in status.lists().iter() {
+        let labels = format!("file=\"{}\",issuer=\"{}\"", Label(&list.file), Label(&list.issuer));
+        if !told.contains(&labels) {
+            writeln!(out, "{name}{{{labels}}} {}", list.next_update.as_secs())?;
+            told.push(labels);
+        }
+    }
+    Ok(())
 }
 
 /// Writes the metrics of the mesh in force, if there is one.

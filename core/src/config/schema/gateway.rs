@@ -4,6 +4,7 @@ use super::acme::ACME;
 use super::field::{FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, Objects, Refused, described, not_empty, push};
 use super::tls::TUNNEL_TLS;
 use crate::config::duration;
+use crate::config::model::CrlsRequired;
 use crate::config::raw::{RawTunnel, SideKind};
 use crate::identity::without_root;
 
@@ -33,6 +34,23 @@ pub(super) static GATEWAY: Object = Object {
             |raw| &mut raw.gateway.known_intermediates,
             FILE,
             LIST_FULL
+        ),
+        texts!(
+            "crl_files",
+            "revocation lists (CRLs), PEM or DER, each signed by the CA whose certificates it revokes",
+            |raw| &mut raw.gateway.crl_files,
+            FILE,
+            LIST_FULL
+        ),
+        text!(
+            "crls_required",
+            "whose CA must have a CRL: \"none\" (default), the \"leaf\", or all of the \"chain\"; a CRL that is there counts in any case",
+            |raw, text| raw.gateway.crls_required = match text {
+                "none" => CrlsRequired::None,
+                "leaf" => CrlsRequired::Leaf,
+                "chain" => CrlsRequired::Chain,
+                _ => return Err("\"none\", \"leaf\" or \"chain\""),
+            }
         ),
         object!("est", "devices renew their certificates here, over EST (RFC 7030)", EST, |raw| raw.enter_est()),
         object!("mesh", "the mesh of sites: what tunnels with service take from it", MESH, |raw| raw.enter_mesh()),
