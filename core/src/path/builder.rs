@@ -2,6 +2,7 @@
 
 use pki_types::{SignatureVerificationAlgorithm, UnixTime};
 
+use super::budget::CANDIDATE;
 use super::checks::{self, Asked};
 use super::error::{PathError, PathErrorKind, Resource};
 use super::signature;
@@ -495,6 +496,3 @@ enum Considered {
     },
     Anchor,
 }
-
-/// The work of looking at a candidate, without its names.
-pub(super) const CANDIDATE: usize = 16;

@@ -16,6 +16,10 @@ mod purpose;
 #[cfg(feature = "crl")]
 mod revocation;
 mod signature;
+#[cfg(feature = "crl")]
+mod status;
+#[cfg(feature = "crl")]
+mod unrevoked;
 mod verified;
 
 pub use anchor::{Anchor, Role};

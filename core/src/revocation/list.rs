@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::entry::{self, RevokedCertificate};
 use super::error::{RevocationListError, RevocationListErrorKind as Kind};
-use super::scope::Scope;
+use super::scope::{Covered, Scope};
 use crate::x509::reader::{DerReader, Tlv, is_minimal_integer, tag};
 use crate::x509::time::time;
 use crate::x509::{
@@ -190,12 +190,9 @@ impl<'a> RevocationList<'a> {
         self.signer
     }
 
-    /// Returns whether the list names a CA as its issuer, by name and, where both have one, key identifier
+    /// Returns whether the list names the key of a CA of its issuer's name, where both have a key identifier
     /// (RFC 5280 section 5.2.1). The signature is not looked at.
-    pub(crate) fn names(&self, ca: &Certificate<'_>, work: &mut Work) -> Result<bool, Exhausted> {
-        if !self.issuer.matches_within(&ca.subject(), work)? {
-            return Ok(false);
-        }
+    pub(crate) fn names_key_of(&self, ca: &Certificate<'_>, work: &mut Work) -> Result<bool, Exhausted> {
         let named = self.authority_key_identifier.and_then(|identifier| identifier.key_identifier);
         let (Some(named), Some(found)) = (named, ca.extensions().subject_key_identifier) else { return Ok(true) };
         work.spend_identity(found.len())?;
@@ -204,7 +201,8 @@ impl<'a> RevocationList<'a> {
 
     /// Returns whether the list names this configured CA as its issuer.
     pub fn is_named_after(&self, ca: &Certificate<'_>) -> bool {
-        self.names(ca, &mut Work::new(u32::MAX)).unwrap_or(false)
+        let mut work = Work::UNLIMITED;
+        self.issuer.matches(&ca.subject()) && self.names_key_of(ca, &mut work).unwrap_or(false)
     }
 
     /// Verifies the signature with the key of a configured CA, so that no verdict has to. Returns `None` if it is not
@@ -236,7 +234,12 @@ impl<'a> RevocationList<'a> {
         Sha256::digest(self.signature).into()
     }
 
-    pub(crate) fn is_about(&self, certificate: &Certificate<'_>, work: &mut Work) -> Result<bool, Exhausted> {
+    /// Returns whether the list is of one distribution point (RFC 5280 section 5.2.5).
+    pub(crate) fn has_distribution_point(&self) -> bool {
+        self.scope.is_named()
+    }
+
+    pub(crate) fn is_about(&self, certificate: &Certificate<'_>, work: &mut Work) -> Result<Covered, Exhausted> {
         self.scope.has(certificate, work)
     }
 

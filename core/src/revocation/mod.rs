@@ -13,3 +13,4 @@ mod scope;
 pub use entry::{Reason, RevokedCertificate, SerialNumber};
 pub use error::{RevocationListError, RevocationListErrorKind};
 pub use list::{RevocationList, SignerProof};
+pub(crate) use scope::Covered;

@@ -16,6 +16,15 @@ pub(super) struct Scope<'a> {
     ca_only: bool,
 }
 
+/// Whether a list is about a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Covered {
+    No,
+    /// The list is of a distribution point, and the certificate names none.
+    PlaceNotNamed,
+    Yes,
+}
+
 impl<'a> Scope<'a> {
     /// Reads an issuingDistributionPoint, and refuses what is not processed.
     pub(super) fn read(reader: &mut DerReader<'a>) -> Result<Self, RevocationListError> {
@@ -58,27 +67,32 @@ impl<'a> Scope<'a> {
         Ok(scope)
     }
 
+    /// Returns whether the list is of one distribution point.
+    pub(super) fn is_named(&self) -> bool {
+        !self.names.is_empty()
+    }
+
     /// Returns whether the list is about a certificate of its CA (RFC 5280 section 6.3.3 (b) (2)).
-    pub(super) fn has(&self, certificate: &Certificate<'_>, work: &mut Work) -> Result<bool, Exhausted> {
+    pub(super) fn has(&self, certificate: &Certificate<'_>, work: &mut Work) -> Result<Covered, Exhausted> {
         let is_ca = certificate.extensions().basic_constraints.is_some_and(|constraints| constraints.ca);
         if is_ca && self.user_only || !is_ca && self.ca_only {
-            return Ok(false);
+            return Ok(Covered::No);
         }
         if self.names.is_empty() {
-            return Ok(true);
+            return Ok(Covered::Yes);
         }
         // The extension is looked for here: a field would cost every certificate on a device.
         work.spend(certificate.tbs().len() / 16)?;
         match certificate.extension(&DISTRIBUTION_POINTS) {
-            // The CA names no place where its lists are, and this one is signed by the CA.
-            None => Ok(true),
-            Some(points) => self.is_named_in(points, work),
+            None => Ok(Covered::PlaceNotNamed),
+            Some(points) => self.is_named_in(points, work).map(|named| if named { Covered::Yes } else { Covered::No }),
         }
     }
 
     /// Returns whether one of the certificate's distribution points has a name of the list's. What cannot be read has
     /// none.
     fn is_named_in(&self, points: &[u8], work: &mut Work) -> Result<bool, Exhausted> {
+        work.spend(points.len())?;
         let Ok(mut points) = DerReader::new(points).enter(tag::SEQUENCE) else { return Ok(false) };
         while !points.is_empty() {
             let Ok(mut point) = points.enter(tag::SEQUENCE) else { return Ok(false) };

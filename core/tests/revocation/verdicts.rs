@@ -222,6 +222,11 @@ fn a_list_is_about_the_certificates_in_its_scope() {
     let both = root.leaf_at(&[5], &["http://ca.example/2.crl", "http://ca.example/1.crl"]);
     assert_eq!(Case::new(&root, &own, &[&here]).verdict(), until(), "the CA names no place");
     assert_eq!(Case::new(&root, &both, &[&here]).verdict(), until());
+    // There is a list of the CA's name without a place, by another key: that could be the certificate's.
+    let other = Ca::root(ca_params("Root", &[9]));
+    let (elsewhere_list, signers) = (List::default().by(&other), vec![root.der.as_slice(), &other.der]);
+    let case = Case { signers, ..Case::new(&root, &own, &[&here, &elsewhere_list]) };
+    assert_eq!(case.verdict(), refused(0, RevocationError::OutOfScope));
     assert_eq!(Case::new(&root, &elsewhere, &[&here]).verdict(), refused(0, RevocationError::OutOfScope));
 }
 
