@@ -10,6 +10,7 @@
 //! | [`request`] | certification requests, written and checked, and the bag of certificates in the response |
 //! | [`crypto`] | signature algorithms for targets without a crypto provider |
 //! | `embedded_tls` | TLS 1.3 on a device, with embedded-tls (feature `embedded-tls`) |
+//! | `revocation` | certificate revocation lists (feature `crl`) |
 //! | [`rotation`] | the renewal, trial and rollback of a certificate: a pure state machine |
 //! | [`store`] | a certificate and its key in two slots, safe against power loss |
 //! | [`time`] | the time, as far as it is known |
@@ -44,6 +45,8 @@ mod json;
 pub mod mesh;
 pub mod path;
 pub mod request;
+#[cfg(feature = "crl")]
+pub mod revocation;
 pub mod rotation;
 pub mod store;
 mod text;

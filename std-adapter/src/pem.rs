@@ -7,10 +7,12 @@ mod blocks;
 #[cfg(feature = "cli")]
 mod ca_files;
 mod marker;
+mod revocation_lists;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use edgetrust_core::revocation::RevocationListError;
 use edgetrust_core::x509::{Certificate, ParseError};
 use pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 
@@ -18,6 +20,7 @@ use blocks::blocks;
 pub use blocks::{PemFault, PemFaultKind};
 #[cfg(feature = "cli")]
 pub(crate) use ca_files::CaFiles;
+pub use revocation_lists::{read_revocation_lists, revocation_lists};
 
 /// The size limit of a file, in octets.
 const MAX_FILE: u64 = 8 * 1024 * 1024;
@@ -46,6 +49,17 @@ pub enum PemErrorKind {
     NoCertificate(Option<(usize, &'static str)>),
     /// The file has no private key of PKCS #8, SEC 1 or PKCS #1; the line and the label of another block, if any.
     NoKey(Option<(usize, &'static str)>),
+    /// The file has no revocation list; the line and the label of another block, if any.
+    NoRevocationList(Option<(usize, &'static str)>),
+    /// A revocation list of the file does not parse, or is of a kind that is not processed.
+    RevocationList {
+        /// The list's place in the file, from 1.
+        number: usize,
+        /// The line of its BEGIN, from 1; `None` for DER.
+        line: Option<usize>,
+        /// The parser's error.
+        error: RevocationListError,
+    },
     /// A certificate of the file does not parse.
     Certificate {
         /// The certificate's place in the file, from 1.
@@ -81,6 +95,13 @@ impl fmt::Display for PemErrorKind {
                 "found no private key{}, expected PEM with BEGIN PRIVATE KEY, BEGIN EC PRIVATE KEY or BEGIN RSA PRIVATE KEY",
                 Other(*other)
             ),
+            Self::NoRevocationList(other) => {
+                write!(f, "found no CRL{}, expected DER, or PEM with BEGIN X509 CRL", Other(*other))
+            }
+            Self::RevocationList { number, line: Some(line), error } => {
+                write!(f, "line {line}: CRL {number}: {error}")
+            }
+            Self::RevocationList { line: None, error, .. } => write!(f, "the CRL: {error}"),
             Self::Certificate { number, line, error } => {
                 write!(f, "line {line}: certificate {number}: {error}")
             }
@@ -100,7 +121,8 @@ impl std::error::Error for PemErrorKind {
             Self::Unreadable(error) => Some(error),
             Self::Malformed(fault) => Some(fault),
             Self::Certificate { error, .. } => Some(error),
-            Self::TooLarge | Self::Inline | Self::NoCertificate(_) | Self::NoKey(_) => None,
+            Self::RevocationList { error, .. } => Some(error),
+            Self::TooLarge | Self::Inline | Self::NoCertificate(_) | Self::NoKey(_) | Self::NoRevocationList(_) => None,
         }
     }
 }

@@ -15,8 +15,9 @@ const CORE: &[(&str, &[&str])] = &[
     ("identity", &["path", "text", "x509"]),
     ("json", &["text"]),
     ("mesh", &["crypto", "identity", "json", "path", "text", "time", "x509"]),
-    ("path", &["text", "time", "x509"]),
+    ("path", &["revocation", "text", "time", "x509"]),
     ("request", &["x509"]),
+    ("revocation", &["x509"]),
     // Slots and times as types; no medium, no clock.
     ("rotation", &["store", "time"]),
     ("store", &[]),

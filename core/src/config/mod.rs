@@ -70,8 +70,8 @@ pub use model::{
 };
 #[cfg(feature = "gateway")]
 pub use model::{
-    Admin, Est, Gateway, Inheritance, MAX_TARGETS, MAX_TUNNELS, MeshOfSites, Origin, Origins, OtherTarget,
-    ProxyProtocol, Service, SignedFile, Tunnel, TunnelKind,
+    Admin, CrlsRequired, Est, Gateway, Inheritance, MAX_TARGETS, MAX_TUNNELS, MeshOfSites, Origin, Origins,
+    OtherTarget, ProxyProtocol, Service, SignedFile, Tunnel, TunnelKind,
 };
 #[cfg(feature = "device")]
 pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote};

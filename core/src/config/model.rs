@@ -190,6 +190,10 @@ pub struct Gateway<'a> {
     pub tunnels: heapless::Vec<Tunnel<'a>, MAX_TUNNELS>,
     /// The intermediates that complete chains; not trusted.
     pub known_intermediates: Paths<'a>,
+    /// The revocation lists.
+    pub crl_files: Paths<'a>,
+    /// The certificates whose CA must have a revocation list.
+    pub crls_required: CrlsRequired,
     /// The address of the operator's pages.
     pub admin: Option<Admin<'a>>,
     /// The limits of the gateway.
@@ -227,6 +231,19 @@ impl<'a> Admin<'a> {
         let (clients, origins) = (ClientTrust::default(), Origins::default());
         Self { listen, hosts: Names::new(), tls: None, clients, origins, check_targets: false }
     }
+}
+
+/// The certificates of a peer's path whose CA must have a revocation list.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CrlsRequired {
+    /// None.
+    #[default]
+    None,
+    /// The peer's own.
+    Leaf,
+    /// All but the anchor.
+    Chain,
 }
 
 /// An EST server (RFC 7030): devices renew their certificates over mutual TLS, and the gateway orders them.

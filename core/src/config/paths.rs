@@ -24,6 +24,7 @@ impl<'a> Config<'a> {
         server(&mut self.server, each);
         client(&mut self.client, each);
         files(&mut self.gateway.known_intermediates, each);
+        files(&mut self.gateway.crl_files, each);
         issuers(&mut self.gateway.allowed_clients.issuers, each);
         if let Some(mesh) = &mut self.gateway.mesh {
             each(PathKind::File, &mut mesh.file);

@@ -5,9 +5,9 @@ use super::acme::{AcmeKeys, MAX_DOMAINS};
 use super::allowed_clients::{MAX_CLIENT_RULES, MAX_ISSUERS, Span};
 #[cfg(feature = "gateway")]
 use super::limits::{GatewayLimits, TunnelLimits};
-use super::model::{MAX_DENIED_KEYS, MAX_FILES, MAX_NAMES, MinVersion};
 #[cfg(feature = "gateway")]
-use super::model::{MAX_TARGETS, MAX_TUNNELS};
+use super::model::{CrlsRequired, MAX_TARGETS, MAX_TUNNELS};
+use super::model::{MAX_DENIED_KEYS, MAX_FILES, MAX_NAMES, MinVersion};
 #[cfg(feature = "gateway")]
 use super::network::MAX_NETWORKS;
 #[cfg(feature = "gateway")]
@@ -170,6 +170,8 @@ pub(super) struct RawAcme<'a> {
 pub(super) struct RawGateway<'a> {
     pub(super) tunnels: heapless::Vec<RawTunnel<'a>, MAX_TUNNELS>,
     pub(super) known_intermediates: List<'a, MAX_FILES>,
+    pub(super) crl_files: List<'a, MAX_FILES>,
+    pub(super) crls_required: CrlsRequired,
     pub(super) admin: RawAdmin<'a>,
     pub(super) limits: GatewayLimits,
     pub(super) est: RawEst<'a>,

@@ -33,6 +33,8 @@ pub(super) fn gateway<'a>(raw: &Raw<'a>, gateway: &mut Gateway<'a>) -> Result<()
     }
     gateway.mesh = mesh(&raw.gateway.mesh)?;
     gateway.known_intermediates = raw.gateway.known_intermediates.items.clone();
+    gateway.crl_files = raw.gateway.crl_files.items.clone();
+    gateway.crls_required = raw.gateway.crls_required;
     gateway.limits = raw.gateway.limits;
     allowed_clients(&raw.gateway.allowed_clients, &mut gateway.allowed_clients);
     Ok(())

@@ -55,6 +55,9 @@ impl Budget {
     }
 }
 
+/// The work of looking at a candidate or a revocation list, without its names.
+pub(super) const CANDIDATE: usize = 16;
+
 /// Returns the largest cost of a check with this key, in sixteenths of a P-256 check.
 fn sixteenths(algorithm: &dyn SignatureVerificationAlgorithm, key: &[u8]) -> u64 {
     /// The first octets of the AlgorithmIdentifiers of ML-DSA (RFC 9881 section 2).

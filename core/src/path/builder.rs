@@ -2,12 +2,14 @@
 
 use pki_types::{SignatureVerificationAlgorithm, UnixTime};
 
+use super::budget::CANDIDATE;
 use super::checks::{self, Asked};
 use super::error::{PathError, PathErrorKind, Resource};
+use super::signature;
 use super::verified::{MAX_INTERMEDIATES, Place, VerifiedPath, pins};
 use super::{Anchor, Budget, DeniedKey, Purpose, Role, common_names, denied_keys, name_constraints};
 use crate::time::TrustedTime;
-use crate::x509::{Certificate, ObjectIdentifier, SubjectPublicKeyInfo};
+use crate::x509::{Certificate, SubjectPublicKeyInfo};
 
 /// The trust anchors, and the intermediates and algorithms that complete a path.
 #[derive(Clone, Copy, Debug)]
@@ -81,8 +83,21 @@ impl<'t> Trust<'t> {
     where
         't: 'p,
     {
+        self.verify_asked(leaf, sent, Asked::new(purpose, now, self.algorithms), budget)
+    }
+
+    pub(super) fn verify_asked<'p>(
+        &self,
+        leaf: &Certificate<'p>,
+        sent: &[Certificate<'p>],
+        asked: Asked<'_>,
+        budget: &mut Budget,
+    ) -> Result<VerifiedPath<'p>, PathError>
+    where
+        't: 'p,
+    {
         let at_leaf = |kind| PathError { depth: 0, kind };
-        let asked = Asked { purpose, now, algorithms: self.algorithms };
+        let (purpose, now) = (asked.purpose, asked.now);
         // Before a pin can be accepted: its key may be stolen too.
         denied_keys::check(&leaf.subject_public_key_info(), self.denied_keys, now, &mut budget.work)
             .map_err(at_leaf)?;
@@ -101,6 +116,8 @@ impl<'t> Trust<'t> {
                 issuers,
                 issuer_key: None,
                 valid_until,
+                #[cfg(feature = "crl")]
+                lists_until: None,
                 work,
                 anchors,
                 pinned: true,
@@ -127,7 +144,7 @@ impl<'t> Trust<'t> {
         budget: &mut Budget,
     ) -> Result<&'t Anchor<'t>, PathError> {
         let at_ca = |kind| PathError { depth: 0, kind };
-        let asked = Asked { purpose: Purpose::MeshSigning, now, algorithms: self.algorithms };
+        let asked = Asked::new(Purpose::MeshSigning, now, self.algorithms);
         denied_keys::check(&ca.subject_public_key_info(), self.denied_keys, now, &mut budget.work).map_err(at_ca)?;
         checks::issuer(ca, &asked, 0).map_err(at_ca)?;
         checks::intermediate(ca, &asked).map_err(at_ca)?;
@@ -150,7 +167,7 @@ struct Search<'s, 't, 'p> {
     trust: &'s Trust<'t>,
     leaf: &'s Certificate<'p>,
     sent: &'s [Certificate<'p>],
-    asked: Asked<'t>,
+    asked: Asked<'s>,
     budget: &'s mut Budget,
     levels: heapless::Vec<Level, { MAX_INTERMEDIATES + 1 }>,
     self_issued: SelfIssued,
@@ -191,7 +208,14 @@ where
                         level.other_key = true;
                     }
                 }
+                #[cfg(not(feature = "crl"))]
                 Ok(Considered::Anchor) => return Ok(self.found(place)),
+                #[cfg(feature = "crl")]
+                Ok(Considered::Anchor) => match self.check_revocation(place) {
+                    Ok(lists_until) => return Ok(VerifiedPath { lists_until, ..self.found(place) }),
+                    Err(error) if error.kind.is_final() => return Err(error),
+                    Err(error) => best = best.most_telling(error),
+                },
                 Ok(Considered::Intermediate { self_issued }) => {
                     if let Some(level) = self.levels.last_mut() {
                         level.chosen = Some(Chosen { place, self_issued });
@@ -343,22 +367,19 @@ where
 
     /// Verifies the signature of `child` with the key of `issuer` (RFC 5280 section 6.1.3 (a) (1)).
     fn signature(&mut self, child: &Certificate<'_>, issuer: &Certificate<'_>) -> Result<(), PathErrorKind> {
-        let key = issuer.subject_public_key_info();
-        let oid = ObjectIdentifier::algorithm(child.signature_algorithm());
-        let mut outcome = Err(PathErrorKind::SignatureAlgorithmMismatch(oid));
-        for algorithm in self.trust.algorithms {
-            if algorithm.signature_alg_id().as_ref() != child.signature_algorithm()
-                || algorithm.public_key_alg_id().as_ref() != key.algorithm
-            {
-                continue;
-            }
-            self.budget.signature_check(*algorithm, key.public_key, child.tbs())?;
-            match algorithm.verify_signature(key.public_key, child.tbs(), child.signature()) {
-                Ok(()) => return Ok(()),
-                Err(_) => outcome = Err(PathErrorKind::BadSignature),
-            }
-        }
-        outcome
+        let signed = (child.signature_algorithm(), child.tbs(), child.signature());
+        signature::verify(signed, &issuer.subject_public_key_info(), self.trust.algorithms, self.budget)
+    }
+
+    /// Checks the path by revocation lists, once all its certificates have proved to be the anchor's: nobody else makes
+    /// anyone verify the signature of a list.
+    #[cfg(feature = "crl")]
+    fn check_revocation(&mut self, anchor: Place) -> Result<Option<UnixTime>, PathError> {
+        let Some(revocation) = self.asked.revocation else { return Ok(None) };
+        let above = self.chosen().map(|(_, certificate)| certificate).chain(self.certificate(anchor));
+        let path: heapless::Vec<_, { MAX_INTERMEDIATES + 2 }> =
+            [self.leaf as &Certificate<'s>].into_iter().chain(above).collect();
+        revocation.check_path(&path, &self.asked, self.budget)
     }
 
     /// Checks all certificates below a CA, except self-issued intermediates, against its constraints
@@ -431,6 +452,8 @@ where
             issuers,
             issuer_key,
             valid_until,
+            #[cfg(feature = "crl")]
+            lists_until: None,
             work: self.budget.work,
             anchors,
             pinned: false,
@@ -473,6 +496,3 @@ enum Considered {
     },
     Anchor,
 }
-
-/// The work of looking at a candidate, without its names.
-const CANDIDATE: usize = 16;

@@ -31,6 +31,26 @@ pub(super) struct Asked<'t> {
     pub(super) purpose: Purpose,
     pub(super) now: UnixTime,
     pub(super) algorithms: &'t [&'t dyn SignatureVerificationAlgorithm],
+    /// The revocation lists to check certificates by.
+    #[cfg(feature = "crl")]
+    pub(super) revocation: Option<&'t super::Revocation<'t>>,
+}
+
+impl<'t> Asked<'t> {
+    /// Asks without revocation lists.
+    pub(super) fn new(
+        purpose: Purpose,
+        now: UnixTime,
+        algorithms: &'t [&'t dyn SignatureVerificationAlgorithm],
+    ) -> Self {
+        Self {
+            purpose,
+            now,
+            algorithms,
+            #[cfg(feature = "crl")]
+            revocation: None,
+        }
+    }
 }
 
 /// Checks a peer's own certificate that is not pinned. Faults that do not depend on the time come before the dates.

@@ -4,6 +4,8 @@ use core::fmt;
 
 use pki_types::UnixTime;
 
+#[cfg(feature = "crl")]
+use super::RevocationError;
 use crate::time::Utc;
 use crate::x509::{KeyHash, ObjectIdentifier};
 
@@ -113,6 +115,9 @@ pub enum PathErrorKind {
     IncomparableName,
     /// A name constraint cannot be understood, and a certificate below has a name of that kind.
     MalformedNameConstraint,
+    /// The certificate is revoked, or its status is not known.
+    #[cfg(feature = "crl")]
+    Revocation(RevocationError),
     /// The budget of this resource ran out.
     Budget(Resource),
 }
@@ -184,6 +189,8 @@ impl PathError {
             | Kind::IncomparableName
             | Kind::MalformedNameConstraint
             | Kind::Budget(Resource::Work) => Rank::Certificate,
+            #[cfg(feature = "crl")]
+            Kind::Revocation(_) => Rank::Certificate,
         }
     }
 
@@ -258,6 +265,8 @@ impl PathErrorKind {
                 ("a directory name below cannot be told from one that its name constraints exclude", "4.2.1.10")
             }
             Self::MalformedNameConstraint => ("its name constraints cannot be understood", "4.2.1.10"),
+            #[cfg(feature = "crl")]
+            Self::Revocation(_) => ("", "6.3.3"),
             Self::Budget(_) => ("the limit of", ""),
         }
     }
@@ -279,6 +288,8 @@ impl PathErrorKind {
             Self::NotYetValid { not_before, now } => write!(f, " {}, and it is {}", Utc(not_before), Utc(now)),
             Self::PathTooLong { allowed } => write!(f, ": {allowed}"),
             Self::Version(version) => write!(f, " {version}: expected version 3"),
+            #[cfg(feature = "crl")]
+            Self::Revocation(error) => fmt::Display::fmt(&error, f),
             Self::Budget(resource) => write!(f, " {resource} was reached"),
             _ => Ok(()),
         }
@@ -361,6 +372,8 @@ impl defmt::Format for PathErrorKind {
             }
             Self::PathTooLong { allowed } => defmt::write!(f, "PathTooLong {{ allowed: {=u8} }}", *allowed),
             Self::Version(version) => defmt::write!(f, "Version({=u8})", *version),
+            #[cfg(feature = "crl")]
+            Self::Revocation(error) => defmt::write!(f, "Revocation({})", defmt::Display2Format(error)),
             Self::Budget(resource) => defmt::write!(f, "Budget({})", resource),
         }
     }

@@ -13,6 +13,13 @@ mod error;
 mod mailbox;
 mod name_constraints;
 mod purpose;
+#[cfg(feature = "crl")]
+mod revocation;
+mod signature;
+#[cfg(feature = "crl")]
+mod status;
+#[cfg(feature = "crl")]
+mod unrevoked;
 mod verified;
 
 pub use anchor::{Anchor, Role};
@@ -23,4 +30,6 @@ pub use error::{PathError, PathErrorKind, Resource};
 #[cfg(feature = "mesh")]
 pub use purpose::MESH_SIGNING;
 pub use purpose::Purpose;
+#[cfg(feature = "crl")]
+pub use revocation::{RequiredLists, Revocation, RevocationError};
 pub use verified::{MAX_INTERMEDIATES, Place, VerifiedPath};

@@ -28,6 +28,8 @@ pub struct VerifiedPath<'p> {
     /// The key of the leaf's issuer; none for a pin.
     pub(super) issuer_key: Option<SubjectPublicKeyInfo<'p>>,
     pub(super) valid_until: UnixTime,
+    #[cfg(feature = "crl")]
+    pub(super) lists_until: Option<UnixTime>,
     /// The work left for comparing the leaf's names with an allow list.
     pub(super) work: Work,
     pub(super) anchors: &'p [Anchor<'p>],
@@ -59,6 +61,12 @@ impl<'p> VerifiedPath<'p> {
     /// Returns the earliest notAfter on the path.
     pub fn valid_until(&self) -> UnixTime {
         self.valid_until
+    }
+
+    /// Returns the earliest end of the revocation lists that the path was checked by, or `None` without lists.
+    #[cfg(feature = "crl")]
+    pub fn lists_until(&self) -> Option<UnixTime> {
+        self.lists_until
     }
 
     /// Returns the work that the search has left.

@@ -170,6 +170,21 @@ impl<'a> Certificate<'a> {
         &self.extensions
     }
 
+    /// Returns the value of the extension with this object identifier, whether it is understood or not.
+    #[cfg(feature = "crl")]
+    pub(crate) fn extension(&self, wanted: &[u8]) -> Option<&'a [u8]> {
+        // Read again, as the subject is: few lists need it.
+        let mut fields = DerReader::new(self.tbs).enter_again(tag::SEQUENCE)?;
+        let explicit = core::iter::from_fn(|| fields.again()).find(|one| one.tag == tag::context_constructed(3))?;
+        let mut list = DerReader::new(explicit.value).enter_again(tag::SEQUENCE)?;
+        while let Some(mut one) = list.enter_again(tag::SEQUENCE) {
+            if one.again()?.value == wanted {
+                return core::iter::from_fn(|| one.again()).last().map(|value| value.value);
+            }
+        }
+        None
+    }
+
     /// Returns whether issuer and subject are the same name (RFC 5280 section 6.1).
     pub fn is_self_issued(&self) -> bool {
         self.issuer.matches(&self.subject)

@@ -273,7 +273,9 @@ fn extended_key_usage<'a>(reader: &mut DerReader<'a>) -> Result<ExtendedKeyUsage
     Ok(ExtendedKeyUsage(contents))
 }
 
-fn authority_key_identifier<'a>(reader: &mut DerReader<'a>) -> Result<AuthorityKeyIdentifier<'a>, ParseError> {
+pub(crate) fn authority_key_identifier<'a>(
+    reader: &mut DerReader<'a>,
+) -> Result<AuthorityKeyIdentifier<'a>, ParseError> {
     let malformed = reader.fault(ParseErrorKind::AuthorityKeyIdentifier);
     let mut fields = reader.enter(tag::SEQUENCE).map_err(|_| malformed)?;
     let key_identifier = fields.optional(tag::context(0)).map_err(|_| malformed)?.map(|tlv| tlv.value);

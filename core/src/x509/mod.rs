@@ -12,13 +12,15 @@ mod key_hash;
 mod name;
 mod object_identifier;
 pub(crate) mod reader;
-mod time;
+pub(crate) mod time;
 mod work;
 
 pub(crate) use certificate::algorithm;
 pub use certificate::{Certificate, SubjectPublicKeyInfo, Validity};
 pub use comparison::{Comparison, UndecodableString};
 pub use error::{ParseError, ParseErrorKind};
+#[cfg(feature = "crl")]
+pub(crate) use extensions::authority_key_identifier;
 pub use extensions::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, Extensions, KeyUsage, MAX_EXTENSIONS,
 };

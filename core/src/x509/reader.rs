@@ -31,6 +31,8 @@ pub(crate) mod tag {
     pub(crate) const BIT_STRING: u8 = 0x03;
     pub(crate) const OCTET_STRING: u8 = 0x04;
     pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
+    #[cfg(feature = "crl")]
+    pub(crate) const ENUMERATED: u8 = 0x0a;
     pub(crate) const UTC_TIME: u8 = 0x17;
     pub(crate) const GENERALIZED_TIME: u8 = 0x18;
     pub(crate) const UNIVERSAL_STRING: u8 = 0x1c;
@@ -51,6 +53,23 @@ pub(crate) mod tag {
 impl<'a> DerReader<'a> {
     pub(crate) fn new(input: &'a [u8]) -> Self {
         Self { input, position: 0 }
+    }
+
+    /// Creates a reader that goes on at a position.
+    #[cfg(feature = "crl")]
+    pub(crate) fn at(input: &'a [u8], position: usize) -> Self {
+        Self { input, position }
+    }
+
+    /// Returns the octets from the first of all to the end of this part.
+    #[cfg(feature = "crl")]
+    pub(crate) fn input(&self) -> &'a [u8] {
+        self.input
+    }
+
+    #[cfg(feature = "crl")]
+    pub(crate) fn position(&self) -> usize {
+        self.position
     }
 
     /// Returns an error at the current position.

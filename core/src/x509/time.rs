@@ -7,7 +7,7 @@ use super::error::{ParseError, ParseErrorKind};
 use super::reader::{DerReader, tag};
 
 /// Reads one Time. A date before 1970 is stored as 1970, which is past for every clock that this crate is given.
-pub(super) fn time(reader: &mut DerReader<'_>) -> Result<UnixTime, ParseError> {
+pub(crate) fn time(reader: &mut DerReader<'_>) -> Result<UnixTime, ParseError> {
     let here = reader.fault(ParseErrorKind::Time);
     let tlv = reader.tlv().map_err(|_| here)?;
     let (century, rest) = match (tlv.tag, tlv.value) {

@@ -16,7 +16,7 @@ use super::check_files::Files;
 use super::config_choice::ConfigChoice;
 use super::descriptors;
 use super::findings::{Finding, Findings, Known, Level};
-use super::{check_acme, check_devices, check_issuers, check_mesh, check_names, check_network};
+use super::{check_acme, check_crls, check_devices, check_issuers, check_mesh, check_names, check_network};
 use crate::clock;
 use crate::config_file::{ConfigFileError, with_config};
 
@@ -114,6 +114,8 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
     let mesh = check_mesh::read(gateway, &mut files, &mut findings);
     // What `read` has opened can be opened again.
     let mesh = mesh.as_ref().and_then(|text| text.open().ok());
+    findings.about("gateway.crl_files");
+    check_crls::check(gateway, &files, &mut findings);
     findings.about("security.tls.denied_keys");
     check_issuers::denials(&config.denied_keys, clock::now(), &mut findings);
     let allowed = &gateway.allowed_clients;

@@ -52,6 +52,17 @@ impl Files {
         files
     }
 
+    /// Returns the time of the check.
+    pub(super) fn now(&self) -> UnixTime {
+        self.now
+    }
+
+    /// Returns the certificates that may sign revocation lists.
+    pub(super) fn authorities(&self) -> impl Iterator<Item = Certificate<'_>> {
+        let all = self.anchors.stated.iter().chain(&self.anchors.pinned).chain(&self.known_intermediates);
+        all.flat_map(|der| Certificate::from_der(der))
+    }
+
     /// Adds what a mesh says of CAs and denied keys.
     pub(super) fn take_mesh(&mut self, mesh: &SiteMesh<'_>) {
         self.denied_keys.extend(mesh.denied_keys());

@@ -9,6 +9,7 @@ mod arguments;
 mod check;
 mod check_acme;
 mod check_anchors;
+mod check_crls;
 mod check_devices;
 mod check_effective;
 mod check_files;

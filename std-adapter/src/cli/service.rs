@@ -18,10 +18,11 @@ use super::systemd::{self, Watchdog};
 use super::{Failure, Outcome, arguments, descriptors};
 use crate::acme::KeptOpen;
 use crate::agent::Agents;
+use crate::clock;
 use crate::est;
 use crate::gateway::{
-    Address, AdminPlan, Gateway, Listener, MeshKeeper, MeshRemark, MeshStatus, Plan, PreparedControl, SharedTrust,
-    Watched, log_mesh,
+    Address, AdminPlan, Gateway, ListEnds, ListStatus, Listener, MeshKeeper, MeshRemark, MeshStatus, Plan,
+    PreparedControl, SharedTrust, Watched, log_mesh,
 };
 use crate::ops::{Desk, Pages, Sources};
 
@@ -66,6 +67,7 @@ impl Loaded {
         agents.trust(&shared);
         let plan = Plan::new(gateway, &shared, watched, agents)?;
         let est = est::Plan::new(gateway, &shared, watched, agents)?;
+        shared.warn_of_lists();
         if let Some(home) = est.as_ref().map(est::Plan::home).filter(|home| agents.asks_for(home)) {
             return Err(format!(
                 "gateway.est.acme.storage_path: found {home} in another acme section too, expected a folder for each"
@@ -104,6 +106,8 @@ pub(crate) struct Service<L> {
     denied: Vec<DeniedKey>,
     /// The sockets for http-01 that were passed: others connect to them at any time.
     http01: Vec<KeptOpen>,
+    /// The ends of revocation lists that the log has said.
+    ends: ListEnds,
 }
 
 /// The next attempt of a refused reload: descriptors may have run out, or a file was half written and got its old
@@ -145,15 +149,21 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         agents.commit(prepared);
         est.commit(devices);
         let denied = agents.denied_keys().to_vec();
+        let ends = ListEnds::default();
         let mut service =
-            Self { gateway, est, agents, watched, pages: None, load, again: None, keeper, denied, http01 };
+            Self { gateway, est, agents, watched, pages: None, load, again: None, keeper, denied, http01, ends };
         pages.commit(&mut service.pages);
-        service.tell(plan.mesh, &plan.remarks, file);
+        service.tell((plan.mesh, &plan.remarks), plan.lists, file);
         Ok(service)
     }
 
-    /// Tells what there is to say of the mesh and the configuration, which are in force now.
-    fn tell(&self, mesh: Option<MeshStatus>, remarks: &[MeshRemark], file: Option<(PathBuf, Digest)>) {
+    /// Tells what there is to say of the mesh, the revocation lists and the configuration, which are in force now.
+    fn tell(
+        &mut self,
+        (mesh, remarks): (Option<MeshStatus>, &[MeshRemark]),
+        lists: Vec<ListStatus>,
+        file: Option<(PathBuf, Digest)>,
+    ) {
         if let Some((file, digest)) = file {
             self.gateway.status().set_configuration(file, digest);
         }
@@ -162,6 +172,13 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         }
         log_mesh(remarks);
         self.gateway.status().set_mesh(mesh);
+        self.gateway.status().set_lists(lists);
+        self.look_at_lists();
+    }
+
+    /// Says which revocation lists end, or have ended.
+    fn look_at_lists(&mut self) {
+        self.ends.look(&self.gateway.status().lists(), clock::now());
     }
 
     /// Denies the keys that a refused configuration, or the mesh of it, denies: they must not wait for the rest.
@@ -203,6 +220,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         if self.keeper.keep_again() {
             info!("the mesh in force is kept now");
         }
+        self.look_at_lists();
         let files = self.watched.changed();
         if files.is_empty() && self.again.as_ref().is_some_and(|again| Instant::now() >= again.at) {
             return self.attempt("the last reload was refused", true).await;
@@ -263,7 +281,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         self.est.commit(devices);
         self.gateway.set_control(control);
         self.denied = self.agents.denied_keys().to_vec();
-        self.tell(plan.mesh, &plan.remarks, file);
+        self.tell((plan.mesh, &plan.remarks), plan.lists, file);
         pages.commit(&mut self.pages);
         Ok(())
     }

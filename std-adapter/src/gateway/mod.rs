@@ -31,6 +31,7 @@ mod queue;
 #[cfg(test)]
 mod reasons;
 mod refusals;
+mod revocation;
 mod served_mesh;
 mod session;
 mod sessions;
@@ -78,6 +79,8 @@ pub use plan::{CredentialProvider, NoAcme, Plan};
 pub(crate) use plan::{client_auth, tls_settings};
 pub use plan_error::PlanError;
 pub use refusals::{Refusal, Refusals};
+pub(crate) use revocation::ListEnds;
+pub use revocation::ListStatus;
 pub(crate) use served_mesh::ServedMesh;
 pub(crate) use shared_trust::{SharedTrust, ca_files_of, certificates};
 pub(crate) use shares::Shares;

@@ -20,6 +20,7 @@ use super::issuers::{issuers, peers};
 use super::mesh_in_force::MeshRemark;
 use super::of_mesh::{MeshText, SiteMesh};
 use super::plan_error::PlanError;
+use super::revocation::ListStatus;
 use super::shared_trust::{SharedTrust, certificates};
 use super::{Address, Limits, MeshStatus, Tunnel, TunnelKind, TunnelLimits, Watched};
 use crate::clock;
@@ -75,6 +76,8 @@ pub struct Plan {
     pub(crate) control: Option<ControlPlan>,
     /// The mesh in force.
     pub(crate) mesh: Option<MeshStatus>,
+    /// The revocation lists.
+    pub(crate) lists: Vec<ListStatus>,
     /// Findings about the mesh.
     pub(crate) remarks: Vec<MeshRemark>,
 }
@@ -111,7 +114,9 @@ impl Plan {
             let plan = AdminPlan::read(admin, shared, watched, provider);
             plan.map_err(|error| PlanError::Admin(Box::new(error)))
         });
-        Ok(Self { tunnels, limits: gateway.limits.into(), admin: admin.transpose()?, control, mesh, remarks })
+        let (limits, admin) = (gateway.limits.into(), admin.transpose()?);
+        let lists = shared.list_status.clone();
+        Ok(Self { tunnels, limits, admin, control, mesh, lists, remarks })
     }
 
     /// Makes the plan of the control channel: it listens where tunnels of services do, and dials where they lead.

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use edgetrust_core::revocation::RevocationListError;
 use edgetrust_core::x509::ParseError;
 
 use super::issuers::IssuerError;
@@ -22,6 +23,10 @@ pub enum PlanError {
     Admin(Box<Self>),
     /// A file with certificates is faulty.
     Certificates(PemError),
+    /// A file with revocation lists is faulty.
+    RevocationLists(PemError),
+    /// A revocation list is faulty.
+    RevocationList(RevocationListError),
     /// A certificate and its key cannot be loaded.
     Credential(CredentialError),
     /// The provider has no credential for an `acme` section.
@@ -51,6 +56,8 @@ impl fmt::Display for PlanError {
             Self::Tunnel(name, error) => write!(f, "tunnel {}: {error}", name.escape_debug()),
             Self::Admin(error) => write!(f, "gateway.admin: {error}"),
             Self::Certificates(error) => error.fmt(f),
+            Self::RevocationLists(error) => write!(f, "gateway.crl_files: {error}"),
+            Self::RevocationList(error) => write!(f, "gateway.crl_files: {error}"),
             Self::Credential(error) => error.fmt(f),
             Self::Acme(error) => error.fmt(f),
             Self::AllowedClients(error) => write!(f, "allowed_clients: {error}"),
@@ -71,7 +78,8 @@ impl Error for PlanError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Tunnel(_, error) | Self::Admin(error) => Some(&**error),
-            Self::Certificates(error) => Some(error),
+            Self::Certificates(error) | Self::RevocationLists(error) => Some(error),
+            Self::RevocationList(error) => Some(error),
             Self::Credential(error) => Some(error),
             Self::Acme(error) => Some(&**error),
             Self::AllowedClients(error) | Self::ServerIssuers(error) => Some(error),

@@ -5,7 +5,8 @@ use std::io;
 use std::time::Duration;
 
 use edgetrust_core::identity::Denied;
-use edgetrust_core::path::{PathError, PathErrorKind as Kind, Resource};
+use edgetrust_core::path::{PathError, PathErrorKind as Kind, Resource, RevocationError};
+use edgetrust_core::revocation::{Reason, RevokedCertificate, SerialNumber};
 use edgetrust_core::x509::{Certificate, KeyHash, ObjectIdentifier, ParseError, ParseErrorKind};
 use pki_types::UnixTime;
 
@@ -56,6 +57,17 @@ fn path_errors() -> Vec<Kind> {
         Kind::MalformedName,
         Kind::IncomparableName,
         Kind::MalformedNameConstraint,
+        Kind::Revocation(RevocationError::Revoked(RevokedCertificate {
+            serial: SerialNumber::new(&[5]),
+            date: now,
+            reason: Reason::KeyCompromise,
+        })),
+        Kind::Revocation(RevocationError::ListExpired { next_update: now, now }),
+        Kind::Revocation(RevocationError::ListNotYetValid { this_update: now, now }),
+        Kind::Revocation(RevocationError::OutOfScope),
+        Kind::Revocation(RevocationError::NoCrlSign),
+        Kind::Revocation(RevocationError::ListSignature),
+        Kind::Revocation(RevocationError::NoList),
         Kind::Budget(Resource::Intermediates),
         Kind::Budget(Resource::Work),
     ]
@@ -186,6 +198,12 @@ fn no_reason_of_core_is_left_out() {
     };
     let path = names(path_errors().iter().map(|kind| format!("{kind:?}")).collect());
     assert!(path.iter().eq(&variants(include_str!("../../../core/src/path/error.rs"), "PathErrorKind")));
+    let of_lists = path_errors().into_iter().filter_map(|kind| match kind {
+        Kind::Revocation(error) => Some(format!("{error:?}")),
+        _ => None,
+    });
+    let of_lists = names(of_lists.collect());
+    assert!(of_lists.iter().eq(&variants(include_str!("../../../core/src/path/revocation.rs"), "RevocationError")));
     let denied = names(DENIED.iter().map(|denied| format!("{denied:?}")).collect());
     assert!(denied.iter().eq(&variants(include_str!("../../../core/src/identity/error.rs"), "Denied")));
 }

@@ -433,9 +433,9 @@ impl Session {
     }
 }
 
-/// Returns when to judge next: one second after the last second of validity, and at intervals before.
+/// Returns when to judge next: one second after the last second of the verdict, and at intervals before.
 fn next_look(peer: &Peer) -> Option<Instant> {
-    let left = peer.valid_until().as_secs().saturating_add(1).saturating_sub(clock::now().as_secs());
+    let left = peer.verdict_until().as_secs().saturating_add(1).saturating_sub(clock::now().as_secs());
     Instant::now().checked_add(Duration::from_secs(left.max(1)).min(CLOCK_CHECK))
 }
 

@@ -1,4 +1,4 @@
-//! Reads the trust that all tunnels share: what completes chains, what is denied, and the mesh.
+//! Reads the trust that all tunnels share: what completes chains, what is denied or revoked, and the mesh.
 
 use std::path::Path;
 
@@ -11,16 +11,19 @@ use super::Watched;
 use super::mesh_in_force::MeshKeeper;
 use super::of_mesh::{MeshText, SiteMesh};
 use super::plan_error::PlanError;
+use super::revocation::{self, ListStatus};
 use crate::clock;
 use crate::pem::CaFiles;
-use crate::tls::{Anchors, TrustSettings};
+use crate::tls::{Anchors, RevocationLists, TrustSettings};
 
-/// The trust that all tunnels share: what completes chains, and what is denied.
+/// The trust that all tunnels share: what completes chains, what is denied, and what is revoked.
 #[derive(Debug)]
 pub(crate) struct SharedTrust<'a> {
     pub(super) allowed_clients: &'a AllowedClients<'a>,
     pub(crate) known_intermediates: Vec<CertificateDer<'static>>,
     denied_keys: Vec<path::DeniedKey>,
+    lists: RevocationLists,
+    pub(super) list_status: Vec<ListStatus>,
     pub(super) mesh: Option<MeshText>,
     pub(super) keeper: MeshKeeper,
     ca_files: CaFiles,
@@ -45,13 +48,19 @@ impl<'a> SharedTrust<'a> {
             known_intermediates.extend(mesh.known_intermediates());
             denied_keys.extend(mesh.denied_keys());
         }
+        let (lists, list_status) = revocation::read(gateway, watched)?;
         let (allowed_clients, keeper) = (&gateway.allowed_clients, keeper.clone());
-        Ok(Self { allowed_clients, known_intermediates, denied_keys, mesh, keeper, ca_files })
+        Ok(Self { allowed_clients, known_intermediates, denied_keys, lists, list_status, mesh, keeper, ca_files })
     }
 
     /// Returns the keys that the configuration and the mesh deny.
     pub(crate) fn denied_keys(&self) -> &[path::DeniedKey] {
         &self.denied_keys
+    }
+
+    /// Warns of revocation lists that no CA has signed, after all CAs have been read.
+    pub(crate) fn warn_of_lists(&self) {
+        revocation::warn_of_strange(&self.lists, &self.list_status);
     }
 
     /// Returns the reader of files of CAs: the roots of a signed mesh in force stand for its `ca_bundle`.
@@ -87,6 +96,7 @@ impl<'a> SharedTrust<'a> {
         TrustSettings {
             known_intermediates: self.known_intermediates.clone(),
             denied_keys: self.denied_keys.clone(),
+            revocation: self.lists.clone(),
             ..anchors.into()
         }
     }

@@ -10,7 +10,6 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use edgetrust_core::mesh::Digest;
 use pki_types::UnixTime;
 
-use super::Address;
 use super::contacts::Contacts;
 use super::door::Door;
 use super::handshakes::{HandshakeCount, Handshakes};
@@ -21,6 +20,7 @@ use super::sessions::Sessions;
 use super::shares::Shares;
 use super::tallies::{Tallied, Tallies, Tally};
 use super::usage::Usage;
+use super::{Address, ListStatus};
 use crate::clock;
 use crate::histogram::{Distribution, Histogram};
 use crate::tls::{Certificates, Peer};
@@ -298,6 +298,7 @@ pub struct Status {
     refusals: Refusals,
     draining: AtomicBool,
     mesh: ArcSwapOption<MeshStatus>,
+    lists: ArcSwap<Vec<ListStatus>>,
     sessions: Sessions,
     contacts: Contacts,
     started: Started,
@@ -388,6 +389,16 @@ impl Status {
     /// Returns the configuration file in force, if the gateway runs one.
     pub fn configuration(&self) -> Option<Arc<ConfigurationStatus>> {
         self.configuration.load_full()
+    }
+
+    /// Records the revocation lists in force.
+    pub(crate) fn set_lists(&self, lists: Vec<ListStatus>) {
+        self.lists.store(Arc::new(lists));
+    }
+
+    /// Returns the revocation lists in force.
+    pub fn lists(&self) -> Arc<Vec<ListStatus>> {
+        self.lists.load_full()
     }
 
     /// Returns the number of successful reloads, and of refused ones.

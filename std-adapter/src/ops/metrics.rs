@@ -17,6 +17,7 @@ pub fn metrics(status: &Status, credentials: &Credentials, devices: &est::Status
     certificates::write(&mut out, status, credentials, devices);
     credentials::write(&mut out, &credentials.all());
     enrolments(&mut out, devices);
+    revocation_lists(&mut out, status);
     mesh(&mut out, status);
     gateway(&mut out, status);
     out.into_text()
@@ -30,6 +31,19 @@ fn enrolments(out: &mut Exposition, devices: &est::Status) {
     let mut family = out.family("edgetrust_est_requests_total", Kind::Counter, help);
     for outcome in est::Outcome::ALL {
         family.sample(&[("result", &outcome.name())], devices.total(outcome));
+    }
+}
+
+/// Writes a sample for each revocation list in force, and one for duplicates.
+fn revocation_lists(out: &mut Exposition, status: &Status) {
+    let help = "When a CRL ends, and certificates of its CA are refused, in seconds since 1970.";
+    let mut family = out.family("edgetrust_crl_expiration_timestamp_seconds", Kind::Gauge, help);
+    let mut told = Vec::new();
+    for list in status.lists().iter() {
+        if !told.contains(&(&list.file, &list.issuer)) {
+            family.sample(&[("file", &list.file), ("issuer", &list.issuer)], list.next_update.as_secs());
+            told.push((&list.file, &list.issuer));
+        }
     }
 }
 

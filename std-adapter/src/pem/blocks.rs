@@ -204,6 +204,11 @@ impl Block {
         matches!(self.label.as_str(), "CERTIFICATE" | "X509 CERTIFICATE" | "X.509 CERTIFICATE")
     }
 
+    pub(super) fn is_revocation_list(&self) -> bool {
+        // RFC 7468 section 6: old programs write the other label.
+        matches!(self.label.as_str(), "X509 CRL" | "CRL")
+    }
+
     /// Returns whether the label is a private key's, supported or not.
     pub(super) fn is_key(&self) -> bool {
         self.label.ends_with("PRIVATE KEY")

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use edgetrust_core::identity::Denied;
-use edgetrust_core::path::PathErrorKind;
+use edgetrust_core::path::{PathErrorKind, RevocationError};
 use pki_types::CertificateDer;
 use rustls::{CertificateError, Error, OtherError};
 
@@ -76,7 +76,9 @@ fn fitting(refusal: &Refusal) -> Option<CertificateError> {
                 CertificateError::UnknownIssuer
             }
             // certificate_revoked
-            PathErrorKind::KeyDenied(_) => CertificateError::Revoked,
+            PathErrorKind::KeyDenied(_) | PathErrorKind::Revocation(RevocationError::Revoked(_)) => {
+                CertificateError::Revoked
+            }
             // certificate_expired
             PathErrorKind::Expired { .. } => CertificateError::Expired,
             PathErrorKind::NotYetValid { .. } => CertificateError::NotValidYet,
@@ -84,7 +86,8 @@ fn fitting(refusal: &Refusal) -> Option<CertificateError> {
             PathErrorKind::WrongPurpose
             | PathErrorKind::UnsupportedSignatureAlgorithm(_)
             | PathErrorKind::UnsupportedKey(_) => CertificateError::InvalidPurpose,
-            PathErrorKind::TimeUnknown | PathErrorKind::Budget(_) => return None,
+            // The certificate is not at fault if a list is.
+            PathErrorKind::TimeUnknown | PathErrorKind::Budget(_) | PathErrorKind::Revocation(_) => return None,
             // bad_certificate
             _ => CertificateError::BadEncoding,
         },

@@ -36,6 +36,7 @@ mod refusal;
 #[cfg(feature = "tokio")]
 mod reloading;
 mod resolver;
+mod revocation;
 mod server_name;
 mod sessions;
 mod settings;
@@ -82,11 +83,12 @@ pub use peer::Peer;
 pub use peers::{OwnedRule, OwnedRuleName, Peers};
 pub use provider::{MinVersion, provider};
 pub use refusal::{MAX_CERTIFICATES, Refusal, UnparsedCertificate, refusal};
+pub use revocation::RevocationLists;
 pub use server_name::{ServerNameError, WrongServerName, server_name};
 pub use settings::{ClientAuth, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
 pub use shown::ShownCertificate;
 #[cfg(feature = "cli")]
-pub(crate) use shown::ShownRequest;
+pub(crate) use shown::{ShownRequest, cut as shown_name};
 #[cfg(feature = "tokio")]
 pub use streams::{ClientHello, ClientStream, ServerStream};
 #[cfg(feature = "cli")]

@@ -13,6 +13,8 @@ pub struct Peer {
     common_name: Option<String>,
     rule: Option<String>,
     valid_until: UnixTime,
+    /// The end of the revocation lists that the path was checked by.
+    lists_until: Option<UnixTime>,
     keys: Box<[KeyHash]>,
     anchor: String,
 }
@@ -42,7 +44,8 @@ impl Peer {
         if identity.is_empty() {
             identity = leaf.subject().to_string();
         }
-        Self { identity, common_name, rule, valid_until, keys, anchor }
+        let lists_until = proof.path().lists_until();
+        Self { identity, common_name, rule, valid_until, lists_until, keys, anchor }
     }
 
     /// Returns the octets needed to remember the peer.
@@ -59,8 +62,8 @@ impl Peer {
 
     #[cfg(test)]
     pub(super) fn named(identity: &str, valid_until: UnixTime) -> Self {
-        let (keys, anchor) = (Box::default(), String::new());
-        Self { identity: identity.to_owned(), common_name: None, rule: None, valid_until, keys, anchor }
+        let (identity, keys, anchor) = (identity.to_owned(), Box::default(), String::new());
+        Self { identity, common_name: None, rule: None, valid_until, lists_until: None, keys, anchor }
     }
 
     /// Returns the subject's only common name, if there is one.
@@ -89,6 +92,17 @@ impl Peer {
     /// Returns the last second at which every certificate of the peer's path is valid.
     pub fn valid_until(&self) -> UnixTime {
         self.valid_until
+    }
+
+    /// Returns whether the revocation lists that the path was checked by are not out of date.
+    pub(super) fn is_checked(&self, now: UnixTime) -> bool {
+        self.lists_until.is_none_or(|until| now <= until)
+    }
+
+    /// Returns the last second at which the verdict holds without another look: every certificate of the path is valid,
+    /// and the revocation lists that it was checked by are not out of date.
+    pub fn verdict_until(&self) -> UnixTime {
+        self.lists_until.map_or(self.valid_until, |lists| lists.min(self.valid_until))
     }
 }
 

@@ -140,7 +140,7 @@ impl Write for Cut {
 }
 
 /// Formats a name, cut to `MAX_CHARACTERS`.
-pub(super) fn cut(name: impl fmt::Display) -> String {
+pub(crate) fn cut(name: impl fmt::Display) -> String {
     let mut cut = Cut::default();
     // An error means that the text is full.
     let _ = write!(cut, "{name}");

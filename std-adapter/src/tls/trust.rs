@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use edgetrust_core::identity::Issuers;
@@ -14,8 +15,9 @@ use edgetrust_core::x509::{Certificate, KeyHash, ParseError};
 use pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use self_cell::self_cell;
 
+use super::revocation::SignedLists;
 use super::shown::cut;
-use super::{Authority, AuthorityRole, Peers};
+use super::{Authority, AuthorityRole, Peers, RevocationLists, provider};
 
 /// The certificates that peers are verified with. The core decides whether an unpinned certificate is a CA or a pin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub struct TrustSettings {
     pub known_intermediates: Vec<CertificateDer<'static>>,
     /// The keys over which no path leads, not even those of anchors and pins.
     pub denied_keys: Vec<DeniedKey>,
+    /// The revocation lists, and who must have one.
+    pub revocation: RevocationLists,
     /// The clients that are authorized. A server is authorized by its name.
     pub clients: Peers,
     /// The keys of the CAs that a server's own certificate must come from; `None` for any CA that the anchors vouch for.
@@ -109,6 +113,7 @@ pub(super) struct Generation {
     anchors: ParsedAnchors,
     known_intermediates: Parsed,
     denied_keys: Vec<DeniedKey>,
+    revocation: SignedLists,
     /// The same by key, for sessions that ran under many.
     #[cfg(feature = "cli")]
     denied_index: HashMap<KeyHash, Vec<DeniedKey>>,
@@ -145,6 +150,7 @@ impl Generation {
             anchors: self.anchors.borrow_owner().clone(),
             known_intermediates: self.known_intermediates.borrow_owner().clone(),
             denied_keys: self.denied_keys.clone(),
+            revocation: self.revocation.unsigned(),
             clients: self.clients.clone(),
             server_issuers: self.server_issuers.clone(),
         }
@@ -177,14 +183,20 @@ impl Generation {
             .find(|key| self.denied_index.get(*key).is_some_and(|denied| denied.iter().any(|one| one.holds(now))))
     }
 
-    /// Verifies a path with the core.
+    /// Returns whether revocation lists have a say in verdicts.
+    pub(super) fn has_lists(&self) -> bool {
+        self.revocation.at(UnixTime::since_unix_epoch(Duration::ZERO)).is_some()
+    }
+
+    /// Verifies a path with the core. Certificates are judged at a time, and revocation lists at a time that is the same
+    /// or a later one.
     pub(super) fn verify<'p>(
         &'p self,
         algorithms: &'p [&'p dyn SignatureVerificationAlgorithm],
         leaf: &Certificate<'p>,
         sent: &[Certificate<'p>],
         purpose: Purpose,
-        now: UnixTime,
+        (now, lists_now): (UnixTime, UnixTime),
     ) -> Result<VerifiedPath<'p>, PathError> {
         let trust = Trust {
             anchors: self.anchors.borrow_dependent(),
@@ -192,7 +204,11 @@ impl Generation {
             denied_keys: &self.denied_keys,
             algorithms,
         };
-        trust.verify(leaf, sent, purpose, now, &mut Budget::new(Limits::SERVER))
+        let mut budget = Budget::new(Limits::SERVER);
+        match self.revocation.at(lists_now) {
+            Some(lists) => trust.verify_unrevoked(leaf, sent, purpose, now, &lists, &mut budget),
+            None => trust.verify(leaf, sent, purpose, now, &mut budget),
+        }
     }
 }
 
@@ -288,11 +304,16 @@ impl TrustStore {
     }
 
     fn generation(settings: TrustSettings) -> Result<Arc<Generation>, ParseError> {
-        let TrustSettings { anchors, known_intermediates, denied_keys, clients, server_issuers } = settings;
+        let TrustSettings { anchors, known_intermediates, denied_keys, revocation, clients, server_issuers } = settings;
+        let (anchors, known_intermediates) = (parse_anchors(anchors)?, parse(known_intermediates)?);
+        let cas = anchors.borrow_dependent().iter().map(Anchor::certificate);
+        let cas: Vec<_> = cas.chain(known_intermediates.borrow_dependent()).collect();
+        let revocation = SignedLists::new(revocation, &cas, provider().signature_verification_algorithms.all);
         Ok(Arc::new(Generation {
             number: NEXT_GENERATION.fetch_add(1, Ordering::Relaxed),
-            anchors: parse_anchors(anchors)?,
-            known_intermediates: parse(known_intermediates)?,
+            anchors,
+            known_intermediates,
+            revocation,
             #[cfg(feature = "cli")]
             denied_index: denied_keys.iter().fold(HashMap::new(), |mut index, denied| {
                 index.entry(denied.key).or_default().push(*denied);

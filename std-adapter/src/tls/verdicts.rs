@@ -82,11 +82,13 @@ impl Verdicts {
     }
 
     /// Returns the earlier verdict on exactly this evidence, if the verdict still holds.
-    pub(super) fn recall(&self, evidence: Option<Evidence>, now: UnixTime) -> Option<Verdict> {
+    /// `latest` is the time of the revocation lists, the same or a later one.
+    pub(super) fn recall(&self, evidence: Option<Evidence>, now: UnixTime, latest: UnixTime) -> Option<Verdict> {
         let evidence = evidence?;
         let mut memory = self.lock();
         let known = memory.get(&evidence.leaf)?;
-        let holds = known.evidence == Some(evidence) && known.since <= now && now <= known.peer.valid_until();
+        let is_valid = known.since <= now && now <= known.peer.valid_until();
+        let holds = known.evidence == Some(evidence) && is_valid && known.peer.is_checked(latest);
         holds.then(|| known.clone())
     }
 
@@ -126,7 +128,7 @@ mod tests {
     fn remembered(verdicts: &Verdicts, leaf: &[u8], sent: &[&[u8]], second: u64) -> bool {
         let sent: Vec<_> = sent.iter().map(|der| CertificateDer::from(*der)).collect();
         let evidence = verdicts.evidence(b"", &CertificateDer::from(leaf), &sent);
-        let known = verdicts.recall(evidence, at(second)).is_some();
+        let known = verdicts.recall(evidence, at(second), at(second)).is_some();
         if !known {
             verdicts.remember(&Verdict::new(evidence, at(second), Peer::named("", at(100)), Vec::new()));
         }
@@ -172,6 +174,6 @@ mod tests {
             Vec::new(),
         );
         memory.remember(&long);
-        assert!(memory.recall(long.evidence, at(1)).is_none(), "a peer of endless names");
+        assert!(memory.recall(long.evidence, at(1), at(1)).is_none(), "a peer of endless names");
     }
 }

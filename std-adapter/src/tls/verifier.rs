@@ -118,13 +118,15 @@ impl Judge {
             return Err(Refusal::TooManyCertificates(shown));
         }
         let evidence = self.verdicts.evidence(name, leaf, sent);
-        if let Some(known) = self.verdicts.recall(evidence, now) {
+        // A session may be judged at its certificates' last second. What is revoked since is revoked.
+        let lists_now = if self.trust.has_lists() { now.max(clock::now()) } else { now };
+        if let Some(known) = self.verdicts.recall(evidence, now, lists_now) {
             return Ok(known);
         }
         let leaf = Certificate::from_der(leaf).map_err(Refusal::Parse)?;
         let algorithms = self.provider.signature_verification_algorithms.all;
         let (sent, unparsed) = parse_sent(sent);
-        let path = self.trust.verify(algorithms, &leaf, &sent, purpose, now);
+        let path = self.trust.verify(algorithms, &leaf, &sent, purpose, (now, lists_now));
         let path = path.map_err(|error| no_path(error, unparsed))?;
         let proof = authorize(path).map_err(|denied| match denied {
             Denied::WrongServerName => Refusal::ServerName(WrongServerName::new(&String::from_utf8_lossy(name), &leaf)),
@@ -141,7 +143,7 @@ impl Judge {
     fn admit(&self, mut verdict: Verdict) -> Arc<Peer> {
         self.store.meet(self.trust.number, std::mem::take(&mut verdict.intermediates));
         self.verdicts.remember(&verdict);
-        self.horizon.note(verdict.peer.valid_until());
+        self.horizon.note(verdict.peer.verdict_until());
         verdict.peer
     }
 }
@@ -234,7 +236,8 @@ impl ClientVerifier {
         let leaf = Certificate::from_der(leaf).map_err(Refusal::Parse)?;
         let algorithms = self.judge.provider.signature_verification_algorithms.all;
         let (sent, unparsed) = parse_sent(sent);
-        let path = self.judge.trust.verify(algorithms, &leaf, &sent, Purpose::ClientAuth, clock::now());
+        let now = clock::now();
+        let path = self.judge.trust.verify(algorithms, &leaf, &sent, Purpose::ClientAuth, (now, now));
         let path = path.map_err(|error| no_path(error, unparsed))?;
         Ok(path.issuer_key().map(KeyHash::of))
     }

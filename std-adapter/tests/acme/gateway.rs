@@ -19,6 +19,8 @@ pub struct Site {
     /// The value of `security.tls.client`; its tunnels are in `tunnels`.
     pub client: Value,
     pub tunnels: Vec<Value>,
+    /// More keys of `gateway`.
+    pub gateway: Value,
 }
 
 impl Site {
@@ -29,7 +31,8 @@ impl Site {
             "enabled": true, "directory_url": ca.directory(), "domains": domains, "challenge_type": "http-01",
             "storage_path": folder.path().join("acme"), "ca_bundle": ca.root_file(), "http_listen": ca.http.to_string(),
         });
-        Self { folder, listen: ca.tls, acme, server: json!({}), client: json!({}), tunnels: Vec::new() }
+        let (server, client, gateway) = (json!({}), json!({}), json!({}));
+        Self { folder, listen: ca.tls, acme, server, client, tunnels: Vec::new(), gateway }
     }
 
     pub fn storage(&self) -> PathBuf {
@@ -59,10 +62,13 @@ impl Site {
             json!({"name": "in", "mode": "server", "listen": self.listen.to_string(), "target": echo().to_string()}),
         ];
         tunnels.extend(self.tunnels.iter().cloned());
-        let config = json!({
+        let mut config = json!({
             "security": {"tls": {"server": server, "client": self.client}},
             "gateway": {"admin": {"listen": "127.0.0.1:0"}, "tunnels": tunnels},
         });
+        for (key, value) in self.gateway.as_object().unwrap() {
+            config["gateway"][key] = value.clone();
+        }
         std::fs::write(self.file(), serde_json::to_string_pretty(&config).unwrap()).unwrap();
     }
 

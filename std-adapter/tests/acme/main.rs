@@ -2,6 +2,7 @@
 //! tests that are ignored without them.
 
 mod ca;
+mod crls;
 mod denials;
 mod documents;
 mod est;

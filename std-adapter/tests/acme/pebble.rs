@@ -71,7 +71,15 @@ impl Pebble {
             "ca_bundle": self.file("root.crt"), "issuer_bundle": self.file("issuer.crt"),
             "http_listen": self.http.to_string(),
         });
-        Site { folder, listen: self.tls, acme, server: json!({}), client: json!({}), tunnels: Vec::new() }
+        Site {
+            folder,
+            listen: self.tls,
+            acme,
+            server: json!({}),
+            client: json!({}),
+            tunnels: Vec::new(),
+            gateway: json!({}),
+        }
     }
 }
 

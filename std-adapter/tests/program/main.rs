@@ -15,6 +15,7 @@ mod continuation_hostile;
 mod control;
 mod control_rivals;
 mod control_servers;
+mod crls;
 mod demo;
 mod documents;
 mod egress;

@@ -4,17 +4,17 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use edgetrust_core::identity::ServerName;
-use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust};
+use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, RequiredLists, Revocation, Trust};
+use edgetrust_core::revocation::RevocationList;
 use edgetrust_core::x509::{Certificate, GeneralName, KeyUsage};
 use pki_types::pem::PemObject;
-use pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
+use pki_types::{CertificateDer, CertificateRevocationListDer, SignatureVerificationAlgorithm, UnixTime};
 use serde::Deserialize;
 
 use super::{Outcome, Verdict};
 
 /// The features that the design omits; a case that needs one is skipped.
-const SKIPPED_FEATURES: [(&str, &str); 6] = [
-    ("has-crl", "revocation lists are not processed: certificates live for a day"),
+const SKIPPED_FEATURES: [(&str, &str); 5] = [
     ("pedantic-public-suffix-wildcard", "the public suffix list is for public CAs"),
     ("pedantic-webpki-subscriber-key", "which keys a leaf may have is the CA/Browser Forum's rule for public CAs"),
     ("pedantic-rfc5280", "the suite itself calls the rule ambiguous; key identifiers are hints here, not demands"),
@@ -151,9 +151,6 @@ fn question(case: &Case) -> Result<Question, Refusal> {
             return skip(reason);
         }
     }
-    if !case.crls.is_empty() {
-        return skip("revocation lists are not processed");
-    }
     if !case.signature_algorithms.is_empty() {
         return skip("a list of signature algorithms is not expressed here");
     }
@@ -204,8 +201,14 @@ fn verdict(
         limits.intermediates = depth;
     }
     let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms };
+    let ders = case.crls.iter().map(|pem| CertificateRevocationListDer::from_pem_slice(pem.as_bytes()));
+    let ders = ders.collect::<Result<Vec<_>, _>>().map_err(|error| fail("PEM")(&error))?;
+    // A list that is not processed is none, as is a malformed one: a case with lists is one where they are needed.
+    let lists: Vec<_> = ders.iter().filter_map(|der| RevocationList::from_der(der).ok()).collect();
+    let required = if ders.is_empty() { RequiredLists::None } else { RequiredLists::Chain };
+    let revocation = Revocation { lists: &lists, required, now: asked.now };
     let path = trust
-        .verify(&leaf, &sent, asked.purpose, asked.now, &mut Budget::new(limits))
+        .verify_unrevoked(&leaf, &sent, asked.purpose, asked.now, &revocation, &mut Budget::new(limits))
         .map_err(|error| fail("path")(&error))?;
     if case.key_usage.iter().any(|usage| usage == "digitalSignature")
         && leaf.extensions().key_usage.is_some_and(|usage| !usage.contains(KeyUsage::DIGITAL_SIGNATURE))

@@ -2,6 +2,7 @@
 
 pub mod der;
 pub mod generated;
+pub mod lists;
 pub mod shapes;
 
 pub use shapes::{Attack, attacks};

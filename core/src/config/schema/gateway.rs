@@ -4,7 +4,7 @@ use super::acme::ACME;
 use super::field::{FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, Objects, Refused, described, not_empty, push};
 use super::tls::TUNNEL_TLS;
 use crate::config::duration;
-use crate::config::model::{MAX_FILES, MAX_NAMES, MAX_TARGETS, MAX_TUNNELS};
+use crate::config::model::{CrlsRequired, MAX_FILES, MAX_NAMES, MAX_TARGETS, MAX_TUNNELS};
 use crate::config::network::{MAX_NETWORKS, NETWORK};
 use crate::config::raw::{RawTunnel, SideKind};
 use crate::config::shape::{Form, Needs};
@@ -38,6 +38,21 @@ pub(super) static GATEWAY: Object = members!(
             |raw| &mut raw.gateway.known_intermediates,
             FILE,
             LIST_FULL
+        ),
+        texts!(
+            "crl_files",
+            "revocation lists (CRLs), PEM or DER, each signed by the CA whose certificates it revokes",
+            MAX_FILES,
+            |raw| &mut raw.gateway.crl_files,
+            FILE,
+            LIST_FULL
+        ),
+        choice!(
+            "crls_required",
+            "whose CA must have a CRL: \"none\" (default), the \"leaf\", or all of the \"chain\"; a CRL that is there counts in any case",
+            ["none" => CrlsRequired::None, "leaf" => CrlsRequired::Leaf, "chain" => CrlsRequired::Chain],
+            "\"none\", \"leaf\" or \"chain\"",
+            |raw, chosen| raw.gateway.crls_required = chosen
         ),
         object!("est", "devices renew their certificates here, over EST (RFC 7030)", EST, |raw| raw.enter_est()),
         object!("mesh", "the mesh of sites: what tunnels with service take from it", MESH, |raw| raw.enter_mesh()),
