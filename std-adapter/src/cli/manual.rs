@@ -67,6 +67,40 @@ pub(super) const PAGES: &[Page] = &[
         ..PAGE
     },
     Page {
+        command: "status",
+        files: &[CONFIGURATION],
+        exit: &[
+            ("0", "The gateway has answered, and no alarm is an error."),
+            ("1", "An alarm is an error."),
+            ("2", "Wrong usage, or no answer."),
+        ],
+        examples: &[
+            ("See on one screen whether all is well", "edgetrust status"),
+            ("Watch it, with the traffic of each tunnel", "edgetrust status --watch"),
+            ("See who is connected, and who was refused", "edgetrust status sessions refusals"),
+            ("Ask a gateway whose configuration is not here", "edgetrust status --admin 127.0.0.1:9090"),
+            (
+                "Ask a gateway whose pages are behind mutual TLS",
+                "edgetrust status --admin gateway.b.example:9443 --cacert mesh-root.pem --cert operator.pem --key operator.key",
+            ),
+        ],
+        ..PAGE
+    },
+    Page {
+        command: "unit gateway",
+        files: &[CONFIGURATION],
+        examples: &[(
+            "Print a unit that fits a configuration",
+            "edgetrust unit gateway --config /etc/edgetrust/gateway.json",
+        )],
+        ..PAGE
+    },
+    Page {
+        command: "unit ca",
+        examples: &[("Print a unit for the CA of a site", "edgetrust unit ca --config /etc/step-ca/ca.json")],
+        ..PAGE
+    },
+    Page {
         command: "init",
         files: &[CONFIGURATION],
         examples: &[
@@ -292,7 +326,7 @@ pub(super) const PAGES: &[Page] = &[
         files: &[MESH],
         examples: &[(
             "Take a denial back",
-            "edgetrust federation allow mesh --key sha256:0000000000000000000000000000000000000000000000000000000000000000 --yes",
+            "edgetrust federation allow mesh --key sha256:0000000000000000000000000000000000000000000000000000000000000000",
         )],
         ..PAGE
     },
