@@ -188,14 +188,19 @@ impl Chromium {
 
 fn complaint(event: &Value) -> Option<String> {
     let parameters = &event["params"];
+    let entry = &parameters["entry"];
+    // A reload ends the streams of events, and the browser connects again.
+    if entry["url"].as_str().is_some_and(|url| url.ends_with("/events"))
+        && entry["text"].as_str().is_some_and(|text| text.ends_with("ERR_INCOMPLETE_CHUNKED_ENCODING"))
+    {
+        return None;
+    }
     let said = match event["method"].as_str()? {
         "Runtime.exceptionThrown" => &parameters["exceptionDetails"],
         "Runtime.consoleAPICalled" if matches!(parameters["type"].as_str(), Some("error" | "warning" | "assert")) => {
             &parameters["args"]
         }
-        "Log.entryAdded" if matches!(parameters["entry"]["level"].as_str(), Some("error" | "warning")) => {
-            &parameters["entry"]
-        }
+        "Log.entryAdded" if matches!(entry["level"].as_str(), Some("error" | "warning")) => entry,
         "Audits.issueAdded" if parameters["issue"]["code"] == "ContentSecurityPolicyIssue" => &parameters["issue"],
         _ => return None,
     };

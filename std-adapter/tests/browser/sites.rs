@@ -206,12 +206,16 @@ fn two_meshes_of_one_sequence_are_the_keepers() {
     let sign = format!(
         "cp -r mesh other
         edgetrust federation deny mesh --key {} --yes; edgetrust federation deny other --key {} --yes
-        cp mesh/mesh.signed.json b/new; mv b/new b/mesh.signed.json
-        cp other/mesh.signed.json c/new; mv c/new c/mesh.signed.json",
+        cp mesh/mesh.signed.json b/new; mv b/new b/mesh.signed.json",
         key("1"),
         key("2")
     );
     shell(sites.folder.path(), &sign);
+    // The first one is everywhere before the second one comes.
+    for (_, gateway, pages) in &sites.gateways {
+        gateway.wait_until("sequence 2 is not there", |_| status(pages)["mesh"]["sequence"] == 2);
+    }
+    shell(sites.folder.path(), "cp other/mesh.signed.json c/new; mv c/new c/mesh.signed.json");
     browser.wait_for_text("#alarm-list", "two meshes are signed with sequence 2");
     let alarm = browser.text("#alarm-list");
     assert!(alarm.contains("Whose: The keeper's") && alarm.contains("sign it with a higher sequence"), "{alarm}");
