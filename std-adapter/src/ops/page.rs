@@ -21,3 +21,36 @@ pub(super) static POLICY: LazyLock<String> = LazyLock::new(|| {
          img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_alarm_has_its_runbook_in_the_page_and_in_full() {
+        let alarms = include_str!("alarms.rs").split("#[cfg(test)]").next().unwrap();
+        let document = include_str!("../../../docs/OPERATIONS.md");
+        let raised = |call: &str| -> Vec<&str> {
+            alarms.split(call).skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
+        };
+        let names: Vec<&str> = [raised("all.error(\""), raised("all.warning(\"")].concat();
+        assert!(names.len() > 15, "{names:?}");
+        for name in names {
+            let article = format!("<article id=\"edgetrust{}\"", name.to_lowercase());
+            assert!(PAGE.contains(&article), "the page says nothing of {name}");
+            assert!(document.contains(&format!("### Edgetrust{name}\n")), "docs/OPERATIONS.md says nothing of {name}");
+        }
+    }
+
+    #[test]
+    fn the_policy_is_for_one_script_and_one_style() {
+        for element in ["<script", "<style"] {
+            assert_eq!(PAGE.matches(element).count(), 1, "{element}");
+        }
+        let forbidden = [" style=\"", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("];
+        for word in forbidden {
+            assert!(!PAGE.contains(word), "{word}");
+        }
+        assert!(!PAGE.contains("://") || PAGE.matches("://").count() == PAGE.matches("http://www.w3.org/").count());
+    }
+}
