@@ -96,7 +96,7 @@ fn the_cas_that_a_server_names_are_shown_even_if_it_refuses_us() {
 #[test]
 fn silence_other_protocols_and_closed_ports_are_named_in_bounded_time() {
     let folder = tempfile::tempdir().unwrap();
-    let silent = peer(|stream| std::mem::forget(stream));
+    let silent = peer(std::mem::forget);
     let greeting = peer(|mut stream| drop(stream.write_all(b"INFO {}\r\n").map(|()| stream.read(&mut [0; 8]))));
     // Records without an end: more octets than a handshake needs.
     let endless = peer(|mut stream| {

@@ -3,6 +3,7 @@
 mod ask;
 mod duration;
 mod screen;
+mod section;
 mod sections;
 mod table;
 
@@ -11,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use pki_types::ServerName;
 use tokio::runtime::Builder;
 
@@ -24,25 +24,7 @@ use crate::pem;
 use crate::tls::{ClientSettings, Credential, MinVersion, ServerTrust, TlsClient, TrustStore, server_name};
 use ask::Pages;
 use screen::Screen;
-
-/// A part of the report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Section {
-    /// What needs somebody
-    Alarms,
-    /// Tunnels with their counters
-    Tunnels,
-    /// Open sessions, folded by peer
-    Sessions,
-    /// What expires, the nearest end first
-    Certificates,
-    /// Sites and gateways of the mesh
-    Mesh,
-    /// Devices that renew here
-    Devices,
-    /// The last refusals
-    Refusals,
-}
+use section::Section;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -2,8 +2,8 @@
 
 use rustix::termios::tcgetwinsize;
 
-use super::Section;
 use super::duration::{seconds, span};
+use super::section::Section;
 use super::sections;
 use super::table::clean;
 use crate::ops::{Report, Severity};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Section;
 use super::duration::{octets, seconds, span};
+use super::section::Section;
 use super::table::{Table, clean};
 use crate::ops::{Authority, Refusal, Report, Session, Severity};
 

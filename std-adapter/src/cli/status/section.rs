@@ -1,0 +1,22 @@
+//! Names the parts of a report.
+
+use clap::ValueEnum;
+
+/// A part of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Section {
+    /// What needs somebody
+    Alarms,
+    /// Tunnels with their counters
+    Tunnels,
+    /// Open sessions, folded by peer
+    Sessions,
+    /// What expires, the nearest end first
+    Certificates,
+    /// Sites and gateways of the mesh
+    Mesh,
+    /// Devices that renew here
+    Devices,
+    /// The last refusals
+    Refusals,
+}
