@@ -391,7 +391,7 @@ fn every_path_of_a_configuration_is_handed_out() {
         format!(
             r#"{{"enabled":true,"directory_url":"https://ca.example/d","domains":["a.example"],"http_listen":"127.0.0.1:80",
                "storage_path":"p-{name}-storage","ca_bundle":"p-{name}-ca","issuer_bundle":"p-{name}-issuer","hook":"p-{name}-hook",
-               "dns_hook":"p-{name}-dns","eab":{{"kid":"k","hmac_key_file":"p-{name}-eab"}}}}"#
+               "dns_hook":"p-{name}-dns","proxy":"http://p:1","proxy_credentials_file":"p-{name}-proxy","eab":{{"kid":"k","hmac_key_file":"p-{name}-eab"}}}}"#
         )
     };
     let est = acme("est").replace(r#""domains":["a.example"],"#, "").replace(r#""hook":"p-est-hook","#, "");
@@ -400,12 +400,14 @@ fn every_path_of_a_configuration_is_handed_out() {
           "server":{{"enabled":true,"mode":"acme","cert_file":"p-sc","key_file":"p-sk","acme":{},
             "mtls":{{"enabled":true,"client_ca_files":["p-sca"],"pinned_certificates":["p-spin"]}}}},
           "client":{{"ca_files":["p-ca"],"pinned_certificates":["p-pin"],"mtls":{{"enabled":true,"cert_file":"p-cc","key_file":"p-ck","acme":{}}}}}}}}},
-        "gateway":{{"known_intermediates":["p-int"],"est":{{"listen":"127.0.0.1:9","acme":{est},
+        "gateway":{{"known_intermediates":["p-int"],"crl_files":["p-crl"],
+          "admin":{{"listen":"127.0.0.1:8","tls":{{"cert_file":"p-ac","key_file":"p-ak","mtls":{{"client_ca_files":["p-aca"],
+            "pinned_certificates":["p-apin"],"allowed_client_cns":["o"]}}}}}},"est":{{"listen":"127.0.0.1:9","acme":{est},
             "tls":{{"cert_file":"p-ec","key_file":"p-ek","mtls":{{"client_ca_files":["p-eca"],"pinned_certificates":["p-epin"]}}}}}},
           "tunnels":[
-            {{"name":"in","mode":"server","listen":"127.0.0.1:1","target":"unix:p-target",
+            {{"name":"in","mode":"server","listen":"127.0.0.1:1","targets":["unix:p-target","unix:p-other"],
               "tls":{{"cert_file":"p-tc","key_file":"p-tk","mtls":{{"client_ca_files":["p-tca"],"pinned_certificates":["p-tpin"]}}}}}},
-            {{"name":"to","mode":"client","listen":"unix:p-listen","target":"b.example:1",
+            {{"name":"to","mode":"client","listen":"unix:p-listen","target":"b.example:1","proxy":"http://p:1","proxy_credentials_file":"p-to-proxy",
               "tls":{{"ca_files":["p-tt"],"pinned_certificates":["p-ttpin"],"mtls":{{"cert_file":"p-tcc","key_file":"p-tck"}}}}}}]}}}}"#,
         acme("server"),
         acme("client"),

@@ -214,7 +214,7 @@ pub(crate) fn key_permissions(file: &Path) -> Option<String> {
 }
 
 /// Returns a warning if others may read a file with a secret.
-#[cfg(unix)]
+#[cfg(feature = "cli")]
 pub(crate) fn secret_permissions(file: &Path, secret: &str) -> Option<String> {
     use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(file).ok()?.permissions().mode() & 0o777;

@@ -146,13 +146,14 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         let gateway = Gateway::start(plan.tunnels, plan.limits, control).await?;
         let pages = PreparedPages::new(plan.admin, None, &gateway, &agents, &est).await?;
         let http01 = kept_open(&addresses, &agents)?;
+        let mut served = None;
+        pages.commit(&mut served);
         agents.commit(prepared);
         est.commit(devices);
         let denied = agents.denied_keys().to_vec();
         let ends = ListEnds::default();
         let mut service =
-            Self { gateway, est, agents, watched, pages: None, load, again: None, keeper, denied, http01, ends };
-        pages.commit(&mut service.pages);
+            Self { gateway, est, agents, watched, pages: served, load, again: None, keeper, denied, http01, ends };
         service.tell((plan.mesh, &plan.remarks), plan.lists, file);
         Ok(service)
     }

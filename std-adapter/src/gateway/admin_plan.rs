@@ -1,10 +1,8 @@
-//! Turns `gateway.admin` into the plan of the operator's pages, and reads the files that it names.
+//! The plan of the operator's pages, from `gateway.admin`.
 
 use edgetrust_core::config::Admin;
 
-use super::plan::{CredentialProvider, client_auth, tls_settings};
-use super::plan_error::PlanError;
-use super::{Address, SharedTrust, Watched};
+use super::Address;
 use crate::tls::ServerSettings;
 
 /// The plan of the operator's pages.
@@ -21,30 +19,13 @@ pub(crate) struct AdminPlan {
 }
 
 impl AdminPlan {
-    /// Reads every file that the section names, each noted in `watched` first.
-    ///
-    /// # Errors
-    /// Returns the file that is faulty.
-    pub(super) fn read(
-        admin: &Admin<'_>,
-        shared: &SharedTrust<'_>,
-        watched: &mut Watched,
-        provider: &mut dyn CredentialProvider,
-    ) -> Result<Self, PlanError> {
-        let tls = match &admin.tls {
-            None => None,
-            Some(tls) => {
-                let clients = client_auth(&admin.clients, shared, watched)?;
-                let mut settings = tls_settings(tls, clients, watched, provider)?;
-                settings.alpn = vec![b"http/1.1".to_vec()];
-                Some(settings)
-            }
-        };
-        Ok(Self {
+    /// Makes the plan, with the settings of its `tls`.
+    pub(super) fn new(admin: &Admin<'_>, tls: Option<ServerSettings>) -> Self {
+        Self {
             listen: admin.listen.into(),
             hosts: admin.hosts.iter().map(|host| (*host).to_owned()).collect(),
-            tls,
+            tls: tls.map(|tls| ServerSettings { alpn: vec![b"http/1.1".to_vec()], ..tls }),
             check_targets: admin.check_targets,
-        })
+        }
     }
 }

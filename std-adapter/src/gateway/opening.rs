@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::balancer::{Unheard, header};
 use super::continuation::OwnCertificate;
+use super::counters::RefusalReason;
 use super::door::{Guest, Turned};
 use super::handshakes::Begun;
 use super::proxy_header::{Ends, HeaderFault};
@@ -21,7 +22,6 @@ use super::session::{Dialled, Opened, Streams};
 use super::shares::{Permit, Shares};
 use super::socket::{Remote, Socket};
 use super::state::{Common, ListenerState};
-use super::status::RefusalReason;
 use super::targets::{Reached, Targets, Unreached};
 use super::tunnel::{Route, RouteKind};
 use crate::tls::{

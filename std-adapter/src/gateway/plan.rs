@@ -111,8 +111,12 @@ impl Plan {
         let mesh = mesh.as_ref().map(SiteMesh::status);
         let remarks = shared.mesh.as_ref().map(|mesh| mesh.remarks().to_vec()).unwrap_or_default();
         let admin = gateway.admin.as_ref().map(|admin| {
-            let plan = AdminPlan::read(admin, shared, watched, provider);
-            plan.map_err(|error| PlanError::Admin(Box::new(error)))
+            let tls = admin.tls.as_ref().map(|tls| {
+                let clients = client_auth(&admin.clients, shared, watched)?;
+                tls_settings(tls, clients, watched, provider)
+            });
+            let tls = tls.transpose().map_err(|error| PlanError::Admin(Box::new(error)))?;
+            Ok(AdminPlan::new(admin, tls))
         });
         let (limits, admin) = (gateway.limits.into(), admin.transpose()?);
         let lists = shared.list_status.clone();

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop::has_budget_remaining;
 
 use super::buffers::Buffer;
-use super::status::Counters;
+use super::counters::Counters;
 use crate::tls::is_alert;
 
 /// The progress of a direction.

@@ -9,8 +9,9 @@ use edgetrust_core::config::{Network, ProxyProtocol};
 use edgetrust_core::identity::without_root;
 use pki_types::ServerName;
 
+use super::counters::Counters;
 use super::health::Health;
-use super::status::{Counters, Side};
+use super::side::Side;
 use super::target;
 use super::targets::{ServerAddress, Targets};
 use super::{Address, Limits, TunnelLimits};

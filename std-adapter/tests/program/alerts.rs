@@ -32,7 +32,11 @@ fn each_alert_has_a_runbook() {
             assert_eq!(chunk.matches(part).count(), 1, "{name}: {part}");
         }
     }
-    assert_eq!(runbooks.len(), alerts().len(), "each runbook is of an alert: {runbooks:?}");
+    // The page and `edgetrust status` have alarms that no metric tells of.
+    let of_pages = BTreeSet::from(["EdgetrustNotReady", "EdgetrustGatewayUnreachable"]);
+    assert!(of_pages.is_subset(&runbooks), "{runbooks:?}");
+    let of_alerts = runbooks.difference(&of_pages).count();
+    assert_eq!(of_alerts, alerts().len(), "each runbook is of an alert, or of an alarm of the pages: {runbooks:?}");
 }
 
 /// The commands of the runbooks are there, with their flags, and `/status` has what they look for.

@@ -236,7 +236,7 @@ fn check_reports_on_lists_and_metrics_say_when_they_end() {
 
     let program = site.gateway(&["root.crl", "site.crl"], &json!({}));
     let pages = program.wait_for("pages address=");
-    let address = pages.split_once("address=").unwrap().1.trim();
+    let address = pages.split_once("address=").unwrap().1.split(' ').next().unwrap();
     let output = shell(site.folder.path(), &format!("curl -s --noproxy '*' http://{address}/metrics"));
     let metrics = String::from_utf8(output.stdout).unwrap();
     let line = format!(

@@ -171,7 +171,8 @@ fn pages_tell_that_it_is_a_pin() {
     let program = serve(&pki, &["--pin", &b, "--cacert", &b, "--admin", "127.0.0.1:0"]);
     let pages = pages(&program);
     let (_, text) = get(&pages, "/metrics", &[]);
-    let lines: Vec<_> = text.lines().filter(|line| line.contains("subject=\"CN=b.example\"")).collect();
+    let ends = text.lines().filter(|line| line.starts_with("edgetrust_certificate_expiration_timestamp_seconds{"));
+    let lines: Vec<_> = ends.filter(|line| line.contains("subject=\"CN=b.example\"")).collect();
     assert!(matches!(lines[..], [line] if line.contains("role=\"pin\"")), "{lines:#?}");
     let status: Value = serde_json::from_str(&get(&pages, "/status", &[]).1).unwrap();
     let told = status["tunnels"][0]["authorities"].as_array().unwrap();

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, IsCa, Issuer,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, SerialNumber,
+};
 use tempfile::TempDir;
 
 /// A CA with its folder; files are named by common name.
@@ -24,10 +27,25 @@ impl Pki {
         let key = KeyPair::generate().unwrap();
         let mut params = named(root, &[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key).unwrap();
         std::fs::write(folder.path().join("ca.pem"), certificate.pem()).unwrap();
         Self { folder, issuer: Issuer::new(params, key) }
+    }
+
+    /// Writes a revocation list that revokes nothing for a day, and returns its file.
+    pub fn revocation_list(&self) -> PathBuf {
+        let now = time::OffsetDateTime::now_utc();
+        let params = CertificateRevocationListParams {
+            this_update: now,
+            next_update: now + std::time::Duration::from_secs(24 * 3600),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: Vec::new(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        std::fs::write(self.path("ca.crl"), params.signed_by(&self.issuer).unwrap().pem().unwrap()).unwrap();
+        self.path("ca.crl")
     }
 
     pub fn ca(&self) -> PathBuf {
