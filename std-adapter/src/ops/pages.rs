@@ -47,14 +47,13 @@ impl Pages {
     /// Serves pages at a listener.
     pub(crate) fn serve(asked: &Address, listener: Listener, desk: Desk) -> Self {
         let bound = listener.local_address(asked);
-        let tls = if desk.tls().is_some() { "mutual" } else { "none" };
         match &bound {
             Address::Tcp(address) if !address.ip().is_loopback() && desk.tls().is_none() => {
                 warn!(address = %bound, "the pages are for everybody who can reach this address");
             }
             _ => {}
         }
-        info!(address = %bound, tls, "pages");
+        info!(address = %bound, "pages");
         let (desk, shown) = watch::channel(Arc::new(desk));
         let pages = Counter { listener, desk: shown, askers: Askers::new(ASKERS) };
         Self { asked: asked.clone(), desk, _accepting: Accepting::begin(pages) }
