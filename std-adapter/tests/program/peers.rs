@@ -164,11 +164,19 @@ impl Drop for Program {
     }
 }
 
-/// Returns the code blocks of a document, in order.
+/// Returns the code blocks of a document that name no language, in order.
 pub fn blocks(document: &str) -> Vec<String> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(document);
     let text = std::fs::read_to_string(&file).unwrap();
-    text.split("```\n").skip(1).step_by(2).map(str::to_owned).collect()
+    let (mut blocks, mut open) = (Vec::new(), None);
+    for line in text.lines() {
+        match (line.strip_prefix("```"), open.take()) {
+            (Some(language), None) => open = Some((language.is_empty(), String::new())),
+            (Some(_), Some((is_plain, block))) => blocks.extend(is_plain.then_some(block)),
+            (None, before) => open = before.map(|(is_plain, block)| (is_plain, block + line + "\n")),
+        }
+    }
+    blocks
 }
 
 /// Runs shell commands with `edgetrust` on the path.
