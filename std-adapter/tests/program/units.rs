@@ -215,8 +215,8 @@ fn a_gateway_runs_with_what_its_unit_grants() {
         eprintln!("skipped: a mount namespace and another user need root, and unshare and setpriv of util-linux");
         return;
     }
-    // Not below /tmp, which the unit hides.
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    // The script copies it, and the program, to where the unit hides nothing: /tmp and /home may have this checkout.
+    let folder = tempfile::tempdir().unwrap();
     Command::new("chmod").arg("755").arg(folder.path()).status().unwrap();
     let (pki, listen) = (Pki::new("Root"), format!("{}:443", free_address().split(':').next().unwrap()));
     let (cert, key) = pki.issue("gateway", &["gateway.example"]);
@@ -238,8 +238,10 @@ fn a_gateway_runs_with_what_its_unit_grants() {
         "gateway",
         "--config",
         &arg(&file),
+        "--installed-as",
+        "/srv/gateway.json",
         "--program",
-        env!("CARGO_BIN_EXE_edgetrust"),
+        "/srv/edgetrust",
         "--out",
         &arg(&folder.path().join("units")),
     ]);
@@ -262,7 +264,9 @@ fn a_gateway_runs_with_what_its_unit_grants() {
     }
     let (name, source) = settings["LoadCredential"].split_once(':').unwrap();
     let mut script = format!(
-        "mount --make-rprivate /; mount --rbind / /; mount -o remount,bind,ro /
+        "mount --make-rprivate /; mount -t tmpfs -o mode=755 tmpfs /srv
+         cp {files}/gateway.* /srv; cp {program} /srv/edgetrust; chmod 755 /srv/edgetrust; mount -o remount,ro /srv
+         mount --rbind / /; mount -o remount,bind,ro /
          for folder in /tmp /var/tmp /home /root /run /var/lib; do mount -t tmpfs tmpfs $folder; done
          mkdir -p /run/credentials/edgetrust.service -m 755; mkdir /var/lib/edgetrust -m 700
          cp {source} /run/credentials/edgetrust.service/{name}; chmod 400 /run/credentials/edgetrust.service/{name}
@@ -270,15 +274,17 @@ fn a_gateway_runs_with_what_its_unit_grants() {
          for folder in /home /root /run /var/lib; do mount -o remount,ro $folder; done
          mount -t tmpfs tmpfs /mnt; mkdir /mnt/state; chown 64999:64999 /mnt/state; mount --bind /mnt/state /var/lib/edgetrust
          umask {}; ulimit -n {}\n",
-        settings["UMask"], 1024
+        settings["UMask"],
+        1024,
+        files = folder.path().display(),
+        program = env!("CARGO_BIN_EXE_edgetrust"),
     );
     // One mount for each line of /proc/mounts may be read-write yet; what counts is what the gateway's user can write to.
     let setpriv =
         "setpriv --reuid 64999 --regid 64999 --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs";
     script += &format!("{setpriv} {}\n", settings["ExecStartPre"]);
     script += &format!(
-        "{setpriv} sh -c 'for file in /etc/x /var/lib/x /run/x {}; do if touch $file 2>/dev/null; then exit 9; fi; done'\n",
-        folder.path().join("x").display()
+        "{setpriv} sh -c 'for file in /etc/x /var/lib/x /run/x /srv/x; do if touch $file 2>/dev/null; then exit 9; fi; done'\n"
     );
     script += &format!("exec {setpriv} {}\n", settings["ExecStart"]);
     let mut sockets = Sockets::default();
