@@ -18,9 +18,9 @@ pub(in crate::gateway) struct Control {
     pub(super) in_force: watch::Sender<Option<Arc<ControlState>>>,
     pub(super) callers: Callers,
     /// One text is judged at a time, so that the work of strangers takes one processor at most.
-    judging: Semaphore,
+    judging: Arc<Semaphore>,
     /// Notified when another mesh has come.
-    news: Notify,
+    news: Arc<Notify>,
     /// The sessions that other gateways may continue, and that this one continues there.
     pub(super) sessions: OpenSessions,
     /// The connections to other gateways.
@@ -34,8 +34,8 @@ impl Control {
             contacts,
             in_force: watch::Sender::new(None),
             callers: Callers::default(),
-            judging: Semaphore::new(1),
-            news: Notify::new(),
+            judging: Arc::new(Semaphore::new(1)),
+            news: Arc::default(),
             sessions: OpenSessions::default(),
         }
     }
@@ -76,14 +76,19 @@ impl Control {
         if state.served.texts().any(|known| text == known.text.as_bytes()) {
             return Ok(Offered::InForce);
         }
-        let keeper = state.keeper.clone();
+        let (keeper, news) = (state.keeper.clone(), self.news.clone());
         // Nobody closes this semaphore.
-        let _turn = self.judging.acquire().await.map_err(|error| error.to_string())?;
-        let judged = tokio::task::spawn_blocking(move || keeper.offer(text)).await;
-        let offered = judged.map_err(|error| error.to_string())??;
-        if offered.is_news() {
-            self.news.notify_one();
-        }
+        let turn = self.judging.clone().acquire_owned().await.map_err(|error| error.to_string())?;
+        // A reload ends the connection that waits for this, and not this: what was taken by then is news all the same.
+        let judged = tokio::task::spawn_blocking(move || {
+            let offered = keeper.offer(text);
+            if offered.as_ref().is_ok_and(Offered::is_news) {
+                news.notify_one();
+            }
+            drop(turn);
+            offered
+        });
+        let offered = judged.await.map_err(|error| error.to_string())??;
         Ok(offered)
     }
 }
