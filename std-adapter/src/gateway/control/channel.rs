@@ -79,16 +79,28 @@ impl Control {
         let (keeper, news) = (state.keeper.clone(), self.news.clone());
         // Nobody closes this semaphore.
         let turn = self.judging.clone().acquire_owned().await.map_err(|error| error.to_string())?;
-        // A reload ends the connection that waits for this, and not this: what was taken by then is news all the same.
         let judged = tokio::task::spawn_blocking(move || {
             let offered = keeper.offer(text);
-            if offered.as_ref().is_ok_and(Offered::is_news) {
-                news.notify_one();
-            }
+            let news = News { has_come: offered.as_ref().is_ok_and(Offered::is_news), notify: news };
             drop(turn);
-            offered
+            (offered, news)
         });
-        let offered = judged.await.map_err(|error| error.to_string())??;
-        Ok(offered)
+        let (offered, _news) = judged.await.map_err(|error| error.to_string())?;
+        offered
+    }
+}
+
+/// Tells the gateway that a mesh has come, when it is dropped: a reload may end the connection that waits for the verdict,
+/// and what was taken by then is news all the same.
+struct News {
+    has_come: bool,
+    notify: Arc<Notify>,
+}
+
+impl Drop for News {
+    fn drop(&mut self) {
+        if self.has_come {
+            self.notify.notify_one();
+        }
     }
 }
