@@ -13,7 +13,7 @@ use super::signature;
 use crate::revocation::Covered;
 use crate::x509::{Certificate, KeyHash, KeyUsage};
 
-/// How far a list may begin in the future: CAs do not date lists back, and clocks differ.
+/// The longest time by which a list may begin in the future: CAs do not date lists back, and clocks differ.
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5 * 60);
 
 impl Revocation<'_> {

@@ -16,7 +16,7 @@ pub(super) struct Scope<'a> {
     ca_only: bool,
 }
 
-/// Whether a list is about a certificate.
+/// The relation of a list to a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Covered {
     No,

@@ -13,7 +13,7 @@ use super::pki::{Ca, List, ca_params, extension, full_name, time, tlv};
 
 const NOW: &str = "2027-01-10T00:00:00Z";
 
-/// What is judged, and by what.
+/// A path to be judged, and the lists to judge it by.
 struct Case<'c> {
     anchors: Vec<&'c [u8]>,
     leaf: &'c [u8],

@@ -42,7 +42,7 @@ pub(super) struct Open {
     pub(super) server_name: Option<String>,
 }
 
-/// Who is asked: lines come in, and questions go out.
+/// A terminal: lines come in, and questions go out.
 pub(super) struct Dialogue<I, O> {
     pub(super) input: I,
     pub(super) output: O,

@@ -1,4 +1,4 @@
-//! What the manual and the help say beside the arguments: examples, files, signals, exit status.
+//! The parts of the manual and the help beside the arguments: examples, files, signals, exit status.
 
 use clap::Command;
 

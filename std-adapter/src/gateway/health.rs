@@ -31,7 +31,7 @@ struct Known {
     via: Option<Arc<Egress>>,
     /// True while a task probes the target.
     probed: bool,
-    /// How often in succession the target answered, and then refused us or was refused.
+    /// The number of times in succession that the target answered, and then refused us or was refused.
     refusals: u32,
     /// The time before which a probe proves nothing: the target has answered before, and that was not enough.
     held_until: Option<Instant>,

@@ -61,7 +61,7 @@ impl fmt::Display for HeaderFault {
 /// The start of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeaderStart {
-    /// Who connected is said in `AddressBlock` form; `None` for LOCAL, of which everything else is passed over.
+    /// The family of the addresses that follow; `None` for LOCAL, of which everything else is passed over.
     addresses: Option<AddressBlock>,
     length: u16,
 }

@@ -27,7 +27,7 @@ pub struct ListStatus {
     pub next_update: UnixTime,
 }
 
-/// How near the end of a list is.
+/// The nearness of a list's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Good,

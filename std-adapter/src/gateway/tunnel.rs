@@ -27,7 +27,7 @@ pub struct Tunnel<K = TunnelKind> {
     pub listen: Address,
     /// The address that the tunnel forwards to.
     pub target: Address,
-    /// How long a target that was not reached is passed over, if there are others.
+    /// The time for which a target that was not reached is passed over, if there are others.
     pub health_interval: Duration,
     /// The limits of the tunnel.
     pub limits: TunnelLimits,

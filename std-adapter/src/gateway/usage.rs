@@ -5,7 +5,7 @@
 pub struct Usage {
     /// The limit's key below `limits`.
     pub limit: &'static str,
-    /// How much of it is used: of a limit for each source, by the source that uses most.
+    /// The amount in use: of a limit for each source, by the source that uses most.
     pub used: u64,
     /// Its value; `None` for no limit.
     pub at_most: Option<u64>,

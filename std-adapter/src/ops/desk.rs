@@ -28,7 +28,7 @@ use super::targets::TargetCheck;
 use crate::gateway::AdminPlan;
 use crate::tls::{TlsError, TlsServer};
 
-/// What answers are made of.
+/// The sources of answers, and who may ask.
 pub(crate) struct Desk {
     sources: Arc<Sources>,
     hosts: Vec<String>,

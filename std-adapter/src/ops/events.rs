@@ -32,7 +32,7 @@ impl Default for Places {
     }
 }
 
-/// What a stream remembers.
+/// The memory of a stream.
 struct Listener {
     sources: Arc<Sources>,
     /// The last report without its time.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::gateway::{Side, Status, connect};
 
-/// The time that a target has to accept a connection.
+/// The time that the targets of a tunnel have to accept a connection, each an equal part of it.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The time for which a result holds, so that those who ask cause no flood of connections.
 const HOLDS: Duration = Duration::from_secs(2);
@@ -30,11 +30,12 @@ impl TargetCheck {
         for tunnel in status.tunnels().iter().filter(|tunnel| tunnel.side != Side::Client) {
             let targets: Vec<_> = tunnel.targets.iter().map(|target| target.address().clone()).collect();
             let name = tunnel.name.clone();
+            let part = PATIENCE.checked_div(u32::try_from(targets.len()).unwrap_or(u32::MAX)).unwrap_or(PATIENCE);
             attempts.spawn(async move {
                 let mut reason = None;
                 // One that lives is enough.
                 for target in targets {
-                    match connect(&target, None, PATIENCE).await {
+                    match connect(&target, None, part).await {
                         Ok(_) => return None,
                         Err(error) => {
                             reason.get_or_insert_with(|| {

@@ -4,7 +4,7 @@ use rustls::{CommonState, NamedGroup};
 
 use super::streams::{is_resumed, version_name};
 
-/// What the two ends of a handshake agreed on.
+/// The parameters that the two ends of a handshake agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Agreed {
     /// The place of the version in [`Agreed::VERSIONS`].

@@ -167,7 +167,7 @@ where
     .await
 }
 
-/// What both sides have agreed on in a handshake.
+/// The parameters that both sides have agreed on in a handshake.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Negotiated {
     pub(crate) version: Option<&'static str>,

@@ -22,10 +22,10 @@ self_cell!(
     }
 );
 
-/// What the stores of a configuration share.
+/// The lists that the stores of a configuration share.
 struct Shared {
     parsed: Parsed,
-    /// Whether a key has signed a list, by the list's place: the signature over a large list takes milliseconds.
+    /// The proof that a key has signed a list, if it has, by the list's place: the signature over a large list takes milliseconds.
     proofs: Mutex<HashMap<(usize, KeyHash), Option<SignerProof>>>,
 }
 

@@ -16,7 +16,7 @@ pub(crate) const NOTIFY_RELOAD: &str = "[Service]\nType=notify-reload\nExecReloa
 /// The seconds that the program gets beyond `limits.drain_timeout`.
 const BEYOND_DRAIN: u64 = 15;
 
-/// What differs between the units of gateways.
+/// The parts in which the units of gateways differ.
 #[derive(Debug, Default)]
 pub(crate) struct GatewayUnit {
     pub(crate) program: String,

@@ -2,7 +2,7 @@
 
 use super::{RESTRICTED, capabilities};
 
-/// What differs between the units of CAs.
+/// The parts in which the units of CAs differ.
 #[derive(Debug)]
 pub(crate) struct StepCaUnit<'a> {
     pub(crate) program: &'a str,

@@ -42,7 +42,7 @@ pub struct Chromium {
     /// The session of the page's target.
     session: Option<String>,
     calls: u64,
-    /// What the page complained of: errors and warnings of its console, exceptions, violations of its policy.
+    /// The complaints of the page: errors and warnings of its console, exceptions, violations of its policy.
     complaints: Vec<String>,
 }
 

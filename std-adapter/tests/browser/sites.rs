@@ -15,7 +15,7 @@ use super::gateways::{free_address, start, status, wait_for_pages, write};
 use super::peers::{Program, echo, shell};
 use super::pki::{Pki, arg};
 
-/// Who reaches whom for what, in the order of client tunnels.
+/// The links in the order of client tunnels: who reaches whom for what.
 const LINKS: [(&str, &str, &str); 6] = [
     ("a", "b", "feed"),
     ("a", "c", "feed"),

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::pages::get;
+use super::pages::{get, pages};
 use super::peers::{Program, echo, edgetrust};
 use super::pki::{Pki, arg};
 
@@ -26,15 +26,11 @@ fn write(pki: &Pki, target: &str, admin: &Value) -> String {
     arg(&file)
 }
 
-fn start(pki: &Pki, target: &str, admin: &Value) -> Program {
+/// Starts a gateway with these pages.
+pub fn start(pki: &Pki, target: &str, admin: &Value) -> Program {
     pki.issue("gateway", &["gateway.example"]);
     let file = write(pki, target, admin);
     Program::start(&["run".to_owned(), "--config".to_owned(), file])
-}
-
-fn address(program: &Program) -> String {
-    let line = program.wait_for("pages address=");
-    line.split("address=").nth(1).unwrap().split(' ').next().unwrap().to_owned()
 }
 
 /// Returns the code of `/status` over TLS, "000" without an answer.
@@ -70,7 +66,7 @@ fn over_mutual_tls_only_those_on_their_own_list_read() {
     let [operator, peer] = ["operator", "location-b"].map(issued);
     let tls = |cns: &[&str]| json!({"listen": "127.0.0.1:0", "hosts": ["gateway.example"], "tls": {"mtls": {"allowed_client_cns": cns}}});
     let program = start(&pki, &target, &tls(&["operator"]));
-    let pages = address(&program);
+    let pages = pages(&program);
     assert_eq!(asked(&pki, &pages, Some((&operator.0, &operator.1))), "200");
     // A peer of the tunnels is no reader.
     assert_eq!(asked(&pki, &pages, Some((&peer.0, &peer.1))), "000");
@@ -120,7 +116,7 @@ fn a_target_that_accepts_nothing_is_not_ready_where_that_is_asked_for() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let target = free.local_addr().unwrap().to_string();
     let program = start(&pki, &target, &json!({"listen": "127.0.0.1:0", "check_targets": true}));
-    let pages = address(&program);
+    let pages = pages(&program);
     assert_eq!(get(&pages, "/readyz", &[]), ("200".to_owned(), "ready\n".to_owned()));
     drop(free);
     let expected = format!("tunnel feed: its target {target} does not accept: ");

@@ -77,7 +77,7 @@ const DAY: u64 = 86_400;
 /// The roles of certificates that renew themselves.
 const OWN: [&str; 4] = ["server", "client", "est", "acme"];
 
-/// How the certificates of a mesh live.
+/// The lives of a mesh's certificates.
 #[derive(Clone, Copy)]
 struct Lives {
     /// The seconds between two scrapes.

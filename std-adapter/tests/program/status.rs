@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::admin::start;
 use super::pages::{get, pages};
 use super::peers::{OpensslClient, PATIENCE, Program, echo, edgetrust};
 use super::pki::{Pki, arg};
@@ -25,20 +26,7 @@ fn said(pages: &str, more: &[&str]) -> (i32, String) {
 
 /// A gateway with a configuration file, that lets in `location-b`.
 fn gateway(pki: &Pki, target: &str) -> (Program, String) {
-    let (cert, key) = pki.issue("gateway", &["gateway.example"]);
-    let config = json!({
-        "security": {"tls": {"server": {
-            "enabled": true, "cert_file": arg(&cert), "key_file": arg(&key),
-            "mtls": {"enabled": true, "client_ca_files": [arg(&pki.ca())], "allowed_client_cns": ["location-b"]},
-        }}},
-        "gateway": {
-            "tunnels": [{"name": "feed", "mode": "server", "listen": "127.0.0.1:0", "target": target}],
-            "admin": {"listen": "127.0.0.1:0"},
-        },
-    });
-    std::fs::write(pki.path("gateway.json"), config.to_string()).unwrap();
-    let file = arg(&pki.path("gateway.json"));
-    let program = Program::start(&["run".to_owned(), "--config".to_owned(), file]);
+    let program = start(pki, target, &json!({"listen": "127.0.0.1:0"}));
     let pages = pages(&program);
     (program, pages)
 }

@@ -269,7 +269,7 @@ fn it_refuses_nothing_that_the_parser_takes() {
     assert!(taken > 1_000 && refused > 1_000, "{taken} taken, {refused} refused");
 }
 
-/// What the parser refuses without a look at other keys, the schema refuses too: other types, other keys, and texts of
+/// The schema refuses all that the parser refuses without a look at other keys: other types, other keys, and texts of
 /// another form.
 #[test]
 fn it_refuses_by_shape_what_the_parser_refuses() {

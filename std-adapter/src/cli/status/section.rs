@@ -5,13 +5,13 @@ use clap::ValueEnum;
 /// A part of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Section {
-    /// What needs somebody
+    /// Alarms, errors first
     Alarms,
     /// Tunnels with their counters
     Tunnels,
     /// Open sessions, folded by peer
     Sessions,
-    /// What expires, the nearest end first
+    /// Certificates, the nearest end first
     Certificates,
     /// Sites and gateways of the mesh
     Mesh,

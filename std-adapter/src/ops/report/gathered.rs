@@ -19,7 +19,7 @@ use crate::tls;
 /// The number of sessions that are listed.
 const LISTED: usize = 256;
 
-/// What a gateway reports about.
+/// The sources of a report.
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
     pub(crate) status: Arc<Status>,

@@ -29,7 +29,7 @@ pub struct Report {
     pub ready: bool,
     /// The reason that they are not.
     pub not_ready_because: Option<String>,
-    /// What needs somebody, errors first.
+    /// The states that need somebody, errors first.
     pub alarms: Vec<Alarm>,
     /// The configuration file in force; null for `serve` and `connect`.
     pub configuration: Option<Configuration>,
