@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::addresses::free_address;
 use super::chromium::Chromium;
-use super::gateways::{Gateway, free_address};
+use super::gateways::Gateway;
 use super::peers::Program;
 use super::pki::arg;
 

@@ -6,13 +6,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use super::addresses::free_address;
 use super::peers::{OpensslClient, Program, echo};
 use super::pki::{Pki, arg};
-
-/// Returns an address of loopback that nobody listens at.
-pub fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
 
 /// Returns what `/status` says.
 pub fn status(pages: &str) -> Value {

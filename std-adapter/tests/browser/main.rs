@@ -2,6 +2,8 @@
 //! ignored without it.
 
 mod accessibility;
+#[path = "../program/addresses.rs"]
+mod addresses;
 mod chromium;
 mod gateways;
 mod night;

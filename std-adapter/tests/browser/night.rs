@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::addresses::{free_address, nowhere};
 use super::chromium::Chromium;
 use super::gateways::{Gateway, configuration, start, write};
 use super::pki::Pki;
@@ -16,7 +17,7 @@ fn alarm(browser: &mut Chromium, text: &str) -> String {
 #[test]
 #[ignore = "needs chromium: tests/run"]
 fn a_target_that_is_down_is_named_with_its_tunnel() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = nowhere();
     let gateway = Gateway::run(nobody);
     let mut browser = Chromium::start(1280);
     browser.open(&gateway.url());
@@ -56,7 +57,7 @@ fn a_refused_reload_is_shown_with_its_place_until_it_is_mended() {
 fn an_expired_certificate_comes_first_everywhere() {
     let pki = Pki::new("Example Root");
     pki.issue_with("gateway", &["gateway.example"], |params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
-    let pages = super::gateways::free_address();
+    let pages = free_address();
     let config = pki.path("gateway.json");
     write(&config, &configuration(&pages, "127.0.0.1:9"));
     let _program = start(&config, &pages);

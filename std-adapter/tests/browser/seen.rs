@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use super::addresses::free_address;
 use super::chromium::Chromium;
-use super::gateways::{Gateway, free_address, start, status, wait_for_pages};
+use super::gateways::{Gateway, start, status, wait_for_pages};
 use super::peers::{OpensslClient, Program, echo};
 use super::pki::{Pki, arg};
 

@@ -10,8 +10,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::addresses::free_address;
 use super::chromium::Chromium;
-use super::gateways::{free_address, start, status, wait_for_pages, write};
+use super::gateways::{start, status, wait_for_pages, write};
 use super::peers::{Program, echo, shell};
 use super::pki::{Pki, arg};
 

@@ -7,10 +7,10 @@ use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::{Value, json};
 
+use super::addresses::free_address;
 use super::pages::{metric, pages};
 use super::peers::{OpensslClient, PATIENCE, Program, echo};
 use super::pki::{Pki, arg};
-use super::run::free_address;
 use super::strangers::silent_at;
 
 /// Runs the tunnels of a configuration, with the pages.

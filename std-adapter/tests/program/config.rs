@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::addresses::free_address;
 use super::peers::{OpensslClient, Program, echo, edgetrust, served_certificate};
 use super::pki::{Pki, arg};
 
@@ -118,12 +119,6 @@ fn the_last_name_off_a_list_ends_its_session() {
     assert!(line.contains("peer=CN=location-b"), "{line}");
     assert_eq!(session.ask("hello"), None);
     assert!(!is_let_in(&program, "in", &b));
-}
-
-/// Returns an address that only this test uses.
-fn free_address() -> String {
-    let ip = std::net::Ipv4Addr::from(0x7f02_0000 | (std::process::id() & 0xffff));
-    std::net::TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap().to_string()
 }
 
 #[test]

@@ -8,10 +8,10 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, Issuer, KeyPair};
 use serde_json::json;
 use time::OffsetDateTime;
 
+use super::addresses::free_address;
 use super::control::{SOME_KEY, Sites, page};
 use super::peers::{PATIENCE, Program, shell};
 use super::pki::arg;
-use super::run::free_address;
 
 /// Issues certificates of any lifetime from the CA of a site.
 pub struct SiteCa(Issuer<'static, KeyPair>);

@@ -9,10 +9,10 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::addresses::free_address;
 use super::federation::Made;
 use super::peers::{OpensslClient, PATIENCE, Program, echo, shell};
 use super::pki::arg;
-use super::run::free_address;
 
 /// A mesh of sites on loopback, each at an address of its own, with one port for the only service. The links lead from
 /// each site to the next one.

@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::addresses::{free_address, nowhere};
 use super::peers::{PATIENCE, Program, echo, edgetrust, http};
 use super::pki::{Pki, arg};
-use super::run::free_address;
 use super::serve::{issued, serve_before};
 
 /// A proxy of another maker, stopped when dropped.
@@ -191,7 +191,7 @@ fn a_socks_proxy_leads_to_the_gateway_with_a_password_and_without() {
     way.credentials("edge:hunter2");
     assert!(Way::passes(&way.start(&[])));
     // A target that is down is the proxy's answer, and is named.
-    way.tunnel["target"] = format!("localhost:{}", free_address().rsplit_once(':').unwrap().1).into();
+    way.tunnel["target"] = format!("localhost:{}", nowhere().port()).into();
     let program = way.start(&[]);
     assert!(!Way::passes(&program));
     program.wait_for("it answered 5: the destination refused the connection, expected 0");

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::addresses::free_address;
 use super::pages::{get, pages};
 use super::peers::{PATIENCE, Program, echo};
 use super::pki::{Pki, arg};
-use super::run::free_address;
 use super::serve::{issued, serve_before};
 
 /// A service that says its name to each client that has said something.

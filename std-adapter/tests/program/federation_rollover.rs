@@ -3,13 +3,13 @@
 
 use serde_json::{Value, json};
 
+use super::addresses::free_address;
 use super::control::Sites;
 use super::federation::{Made, federation};
 use super::federation_changes::kill_when;
 use super::federation_renewal::{is_settled, is_there, key_in_use};
 use super::peers::{OpensslClient, echo, edgetrust, shell};
 use super::pki::arg;
-use super::run::free_address;
 
 /// Returns whose certificates the roots of the mesh are, and by whom, in order.
 fn roots(made: &Made) -> Vec<String> {

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use super::addresses::nowhere;
 use super::peers::{OpensslClient, edgetrust};
 use super::pki::{Pki, arg};
 use super::serve::{let_in, serve, serve_before};
@@ -119,8 +120,7 @@ fn durations_and_numbers_are_checked() {
 #[test]
 fn a_target_that_is_down_is_named() {
     let pki = Pki::new("Root");
-    // A port that was free a moment ago.
-    let target = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let target = nowhere().to_string();
     let program = serve_before(&pki, &target, &[]);
     assert_eq!(OpensslClient::start(program.address, &[]).ask("hello"), None);
     program.wait_for(&format!("refused: target {target}: Connection refused"));

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::addresses::free_address;
 use super::pages::metric;
 use super::peers::{OpensslClient, PATIENCE, Program, echo};
 use super::pki::{Pki, arg};
-use super::run::free_address;
 
 /// A gateway with a log chosen by the test.
 struct Gateway {

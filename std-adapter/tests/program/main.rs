@@ -1,6 +1,7 @@
 //! Tests the program end to end, with openssl and curl as its peers.
 
 mod activation;
+mod addresses;
 mod admin;
 mod admission;
 mod alerts;

@@ -9,9 +9,9 @@ use base64::prelude::BASE64_STANDARD;
 use edgetrust::core::x509::{Certificate, KeyHash};
 use serde_json::{Value, json};
 
+use super::addresses::free_address;
 use super::peers::{OpensslClient, Program, echo, edgetrust};
 use super::pki::{Pki, arg};
-use super::run::free_address;
 
 fn der(file: &Path) -> Vec<u8> {
     edgetrust::pem::read_certificates(file).unwrap()[0].to_vec()

@@ -9,11 +9,11 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
+use super::addresses::free_address;
 use super::control::{Sites, page};
 use super::pages::{get, metric, pages};
 use super::peers::{OpensslClient, PATIENCE, echo};
 use super::pki::{Pki, arg, self_signed};
-use super::run::free_address;
 use super::serve::serve;
 use super::storage::keep;
 

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::{Value, json};
 
+use super::addresses::nowhere;
 use super::mesh::{self, Mesh};
 use super::peers::{PATIENCE, collect, echo, edgetrust};
 use super::pki::{Pki, arg};
@@ -173,8 +174,7 @@ fn all_is_well_between_two_gateways_and_the_service_gets_no_octet() {
 #[test]
 fn a_service_that_is_down_behind_a_gateway_is_found() {
     let pki = Pki::new("Root");
-    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let server = serve_before(&pki, &nowhere.to_string(), &["--cacert", &arg(&pki.ca())]);
+    let server = serve_before(&pki, &nowhere().to_string(), &["--cacert", &arg(&pki.ca())]);
     let own = pki.issue("location-b", &[]);
     let probe = Probe::at(&pki, &server.address.to_string(), &tls(&pki, Some(&own)));
     probe.fails("service", "ended by the server right after the handshake");
@@ -187,8 +187,7 @@ fn a_name_that_is_not_found_and_a_closed_port() {
     let probe = Probe::at(&pki, "no-such-host.invalid:8443", &tls(&pki, None));
     probe.fails("look-up", "no-such-host.invalid");
     probe.says("handshake", "skipped", "not tried");
-    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let probe = Probe::at(&pki, &nowhere, &tls(&pki, None));
+    let probe = Probe::at(&pki, &nowhere().to_string(), &tls(&pki, None));
     probe.fails("connection", "Connection refused");
     probe.says("their-verdict", "skipped", "not tried");
 }

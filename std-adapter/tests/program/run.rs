@@ -3,10 +3,10 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde_json::{Value, json};
 
+use super::addresses::free_address;
 use super::peers::{OpensslClient, Program, echo, served_certificate};
 use super::pki::{Pki, arg};
 
@@ -51,14 +51,6 @@ impl Site {
         let (cert, key) = self.pki.issue(cn, &[]);
         ["-cert".to_owned(), arg(&cert), "-key".to_owned(), arg(&key)]
     }
-}
-
-/// Returns an address that only this test uses, so that no other test takes its port.
-pub fn free_address() -> String {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let [_, _, high, low] = std::process::id().to_be_bytes();
-    let ip = Ipv4Addr::new(127, high | 1, low, NEXT.fetch_add(1, Ordering::Relaxed));
-    std::net::TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap().to_string()
 }
 
 fn server(name: &str, listen: &str, tls: &Value) -> Value {
@@ -328,8 +320,9 @@ fn one_port_for_all_ipv4_and_one_for_all_ipv6_addresses() {
 #[test]
 fn an_address_that_overlaps_with_one_in_use_needs_a_restart_and_changes_nothing() {
     let site = Site::new();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut tunnel = server("in", &format!("127.0.0.1:{port}"), &site.tls("gateway.example"));
+    let listen = free_address();
+    let port = listen.rsplit_once(':').unwrap().1;
+    let mut tunnel = server("in", &listen, &site.tls("gateway.example"));
     let program = site.run(&config(std::slice::from_ref(&tunnel)), 1);
     tunnel["listen"] = json!(format!("0.0.0.0:{port}"));
     site.write(&config(&[tunnel]));

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::addresses::free_address;
 use super::continuation::{Feed, SiteCa, continued, run, wait_for_continued};
 use super::control::{SOME_KEY, Sites};
 use super::federation_check::edit;
 use super::peers::{Program, echo};
 use super::pki::arg;
-use super::run::free_address;
 
 /// The second gateway of site c.
 const SECOND: &str = "127.0.0.9";

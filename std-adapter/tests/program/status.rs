@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::addresses::nowhere;
 use super::admin::start;
 use super::pages::{get, pages};
 use super::peers::{OpensslClient, PATIENCE, Program, echo, edgetrust};
@@ -90,7 +91,7 @@ fn sessions_the_configuration_and_refusals_are_reported() {
 
 #[test]
 fn without_a_gateway_the_address_is_named() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let free = nowhere().to_string();
     let output = edgetrust(&["status", "--admin", &free]);
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{error}");

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::addresses::free_address;
 use super::peers::{PATIENCE, Program, echo};
 use super::pki::{Pki, arg};
-use super::run::free_address;
 
 /// Starts the program in a mount namespace in which files replace others. Returns `None` if this user may not create
 /// one.

@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 
+use super::addresses::nowhere;
 use super::pages::{metric, pages};
 use super::peers::{Program, collect, echo, edgetrust};
 use super::pki::{Pki, arg};
@@ -133,8 +134,7 @@ fn a_client_of_a_tunnel_sees_a_reset_at_the_deadline() {
 #[test]
 fn a_client_whose_target_is_down_sees_a_reset() {
     let pki = Pki::new("Root");
-    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let client = connect(&pki, nowhere, &NAMED);
+    let client = connect(&pki, nowhere(), &NAMED);
     let mut stream = TcpStream::connect(client.address).unwrap();
     assert_eq!(stream.read(&mut [0; 16]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
     client.wait_for("refused: target");

@@ -10,9 +10,9 @@ use std::process::Command;
 use serde_json::json;
 
 use super::activation::Sockets;
+use super::addresses::free_address;
 use super::peers::{OpensslClient, Program, edgetrust};
 use super::pki::{Pki, arg};
-use super::run::free_address;
 
 /// The settings of a unit, in order.
 struct Unit(Vec<(String, String)>);

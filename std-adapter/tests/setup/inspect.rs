@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::addresses::{free_address, nowhere};
 use super::peers::{Program, echo};
 use super::pki::{Pki, arg};
 
@@ -67,7 +68,7 @@ fn a_server_shows_its_chain_its_settings_and_whom_it_asks() {
 fn the_cas_that_a_server_names_are_shown_even_if_it_refuses_us() {
     let pki = Pki::new("Root");
     let (cert, key) = pki.issue("gateway", &["gateway.example"]);
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free: SocketAddr = free_address().parse().unwrap();
     let mut openssl = Command::new("openssl")
         .args(["s_server", "-quiet", "-tls1_2", "-Verify", "3", "-verify_return_error", "-alpn", "mqtt"])
         .args(["-accept", &free.to_string(), "-cert", &arg(&cert), "-key", &arg(&key), "-CAfile", &arg(&pki.ca())])
@@ -104,12 +105,11 @@ fn silence_other_protocols_and_closed_ports_are_named_in_bounded_time() {
         octets.resize(5 + 0x4000, 0);
         while stream.write_all(&octets).is_ok() {}
     });
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for (address, time, expected) in [
         (silent, "300ms", "not finished within 300ms: it accepts the connection and says nothing"),
         (greeting, "60s", "what answers does not speak TLS: it begins with \"INFO {}"),
         (endless, "60s", "the handshake was not finished: "),
-        (closed, "60s", "Connection refused"),
+        (nowhere(), "60s", "Connection refused"),
     ] {
         let began = Instant::now();
         let (code, said, error) = inspect(folder.path(), &[&address.to_string(), "--timeout", time]);

@@ -1,6 +1,8 @@
 //! Tests how people come to a configuration: the schema for editors, the first file, the files that are found, what a
 //! server shows, the help, and the way from other programs.
 
+#[path = "../program/addresses.rs"]
+mod addresses;
 mod found;
 mod init;
 mod inspect;
