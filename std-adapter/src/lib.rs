@@ -60,6 +60,8 @@ pub mod pem;
 #[cfg(feature = "rehearsal")]
 mod rehearsal;
 #[cfg(feature = "cli")]
+mod sandbox;
+#[cfg(feature = "cli")]
 mod store;
 pub mod tls;
 

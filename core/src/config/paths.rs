@@ -8,8 +8,14 @@ use crate::x509::KeyHash;
 /// The kind of a text that names something on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathKind {
-    /// A file, a folder or a socket.
+    /// A file that is read.
     File,
+    /// A folder in which files are written.
+    Folder,
+    /// A Unix socket to listen on, which is made.
+    Listener,
+    /// A Unix socket to connect to.
+    Socket,
     /// A program with its arguments, or `signal:NAME:PIDFILE`.
     Hook,
 }
@@ -27,15 +33,16 @@ impl<'a> Config<'a> {
         if let Some(mesh) = &mut self.gateway.mesh {
             each(PathKind::File, &mut mesh.file);
             if let Some(signed) = &mut mesh.signed {
-                each(PathKind::File, &mut signed.storage_path);
+                each(PathKind::Folder, &mut signed.storage_path);
                 each(PathKind::File, &mut signed.ca_bundle);
             }
         }
         for tunnel in &mut self.gateway.tunnels {
-            for endpoint in [Some(&mut tunnel.listen), tunnel.target.as_mut()].into_iter().flatten() {
-                if let Endpoint::Unix(path) = endpoint {
-                    each(PathKind::File, path);
-                }
+            if let Endpoint::Unix(path) = &mut tunnel.listen {
+                each(PathKind::Listener, path);
+            }
+            if let Some(Endpoint::Unix(path)) = &mut tunnel.target {
+                each(PathKind::Socket, path);
             }
             match &mut tunnel.kind {
                 TunnelKind::Server { tls, .. } => server(tls, each),
@@ -115,7 +122,7 @@ fn pair<'a>(files: &mut super::model::Files<'a>, each: Each<'_, 'a>) {
 }
 
 fn acme<'a>(acme: &mut Acme<'a>, each: Each<'_, 'a>) {
-    each(PathKind::File, &mut acme.storage_path);
+    each(PathKind::Folder, &mut acme.storage_path);
     for bundle in [&mut acme.ca_bundle, &mut acme.issuer_bundle].into_iter().flatten() {
         each(PathKind::File, bundle);
     }

@@ -39,6 +39,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 pub(crate) use output::{Failure, Outcome};
 use service::VERSION;
 
+use crate::acme::{HOOK_HELPER, serve_hooks};
+
 /// TLS trust engine for edge gateways.
 ///
 /// Exit codes: 0: success; 1: the check failed; 2: wrong usage or invalid configuration. RUST_LOG filters the log; for
@@ -80,6 +82,9 @@ enum Command {
     Completions(generate::Completions),
     /// Print the manual page, or write the pages of all subcommands
     Man(generate::Man),
+    /// Run hooks for a gateway in its sandbox, which starts this by itself
+    #[command(name = HOOK_HELPER, hide = true)]
+    HookHelper,
 }
 
 /// The exit code for wrong usage or an invalid configuration.
@@ -95,15 +100,22 @@ pub fn run() -> ExitCode {
         return ExitCode::from(MISUSE);
     }
     let cli = Cli::parse();
-    if !matches!(cli.command, Command::Demo(_)) {
+    // A service starts the log after its sandbox, and the helper has none of its own.
+    let no_log = |command: &Command| {
+        matches!(
+            command,
+            Command::Demo(_) | Command::Run(_) | Command::Serve(_) | Command::Connect(_) | Command::HookHelper
+        )
+    };
+    if !no_log(&cli.command) {
         // The table of `probe` says what matters; warnings of the configuration remain.
         log::start(cli.log_format, if matches!(cli.command, Command::Probe(_)) { "warn" } else { "info" });
     }
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(args),
-        Command::Run(args) => run::run(args),
-        Command::Serve(args) => serve::run(args),
-        Command::Connect(args) => connect::run(args),
+        Command::Run(args) => run::run(args, cli.log_format),
+        Command::Serve(args) => serve::run(args, cli.log_format),
+        Command::Connect(args) => connect::run(args, cli.log_format),
         Command::Check(args) => check::run(args),
         Command::Probe(args) => probe::run(args),
         Command::Inspect(args) => inspect::run(args),
@@ -112,6 +124,7 @@ pub fn run() -> ExitCode {
         Command::Federation(args) => federation::run(args),
         Command::Completions(args) => generate::completions(args, Cli::command()),
         Command::Man(args) => generate::man(args, Cli::command()),
+        Command::HookHelper => serve_hooks().map(|()| ExitCode::SUCCESS).map_err(Failure::from),
     };
     let (code, error) = match (outcome, output::finish()) {
         (Err(error), _) => (ExitCode::from(MISUSE), Some(error.to_string())),

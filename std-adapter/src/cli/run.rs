@@ -1,11 +1,12 @@
 //! Implements `edgetrust run`: all tunnels of a configuration file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{Outcome, service};
+use super::{Failure, Outcome, log, service};
 use crate::agent::Agents;
 use crate::config_file::with_config;
 use crate::gateway::{MeshKeeper, Watched};
+use crate::sandbox::{self, Needs};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -16,10 +17,24 @@ pub(crate) struct Args {
     service: service::Options,
 }
 
-pub(crate) fn run(args: Args) -> Outcome {
+pub(crate) fn run(args: Args, format: log::Format) -> Outcome {
     let keeper = MeshKeeper::default();
-    service::run(&args.service, keeper.clone(), |watched: &mut Watched, agents: &mut Agents| {
+    let load = |watched: &mut Watched, agents: &mut Agents| {
         watched.note(&args.config);
-        with_config(&args.config, |config| service::Loaded::of(config, watched, agents, &keeper))?
-    })
+        sandbox::allows(&Needs::one_file(&args.config))?;
+        with_config(&args.config, |config| {
+            let allowed = sandbox::allows(&Needs::of(config));
+            service::Loaded::of(config, allowed, watched, agents, &keeper)
+        })?
+    };
+    service::run(&args.service, format, keeper.clone(), || needs(&args.config), load)
+}
+
+/// Reads what the configuration needs, before it is read to be used.
+fn needs(file: &Path) -> Result<Needs, Failure> {
+    if file.metadata().is_ok_and(|found| !found.is_file()) {
+        let reason = "found no regular file, expected one that can be read again (--no-sandbox reads it once)";
+        return Err(format!("{}: {reason}", file.display()).into());
+    }
+    Ok(with_config(file, Needs::of)?.and(Needs::one_file(file)))
 }

@@ -26,6 +26,7 @@ use crate::agent::Credentials;
 use crate::clock;
 use crate::est;
 use crate::gateway::{Refusal, Refusals, Status};
+use crate::sandbox;
 use crate::tls::{Authority, ShownRequest};
 
 /// The maximum number of concurrent requests.
@@ -256,6 +257,7 @@ fn page(sources: &Sources) -> String {
         "credentials": credentials,
         "est": devices(device_status),
         "mesh": mesh,
+        "sandbox": sandbox::in_force().map(|sandbox| BTreeMap::from(sandbox.fields())),
         "refusals": refusals(status.refusals(), |refusal| ("tunnel", refusal.tunnel.as_str().into())),
         "reloads": {"taken": taken, "refused": refused, "last_refusal": status.last_refusal()},
     });

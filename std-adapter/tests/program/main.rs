@@ -46,6 +46,7 @@ mod refusals;
 mod refusals_named;
 mod reload;
 mod run;
+mod sandbox;
 mod serve;
 mod several_gateways;
 mod storage;

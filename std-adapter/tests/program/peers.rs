@@ -117,6 +117,12 @@ impl Program {
         Duration::from_millis(10 * fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>())
     }
 
+    /// Returns the process id.
+    #[allow(dead_code, reason = "shared by two test programs")]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Returns the number of open file descriptors.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
