@@ -35,10 +35,11 @@ const ADAPTER: &[(&str, &[&str])] = &[
     ("est", &["accept", "acme", "clock", "gateway", "store", "tls"]),
     ("federation", &["pem", "tls"]),
     ("gateway", &["accept", "clock", "pem", "store", "tls"]),
-    ("ops", &["accept", "agent", "clock", "est", "gateway", "tls"]),
+    ("ops", &["accept", "agent", "clock", "est", "gateway", "sandbox", "tls"]),
     ("pem", &[]),
     // The parts that the simulation of a mesh runs.
     ("rehearsal", &["clock", "config_file", "federation", "gateway", "pem", "store"]),
+    ("sandbox", &["acme", "store"]),
     ("store", &[]),
     ("tls", &["clock", "pem"]),
 ];
@@ -88,6 +89,8 @@ const CONFINED: &[(&str, &[&str])] = &[
             "std-adapter/src/pem/tests.rs",
         ],
     ),
+    ("landlock::", &["std-adapter/src/sandbox/"]),
+    ("seccompiler::", &["std-adapter/src/sandbox/"]),
     ("pkcs8::", &["std-adapter/src/federation/key.rs"]),
     ("SystemTime::now", &["std-adapter/src/clock.rs"]),
     ("UnixTime::now", &["std-adapter/src/clock.rs"]),

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The time limit of every wait; only a failure takes this long.
@@ -191,20 +191,24 @@ pub fn edgetrust(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_edgetrust")).args(arguments).env("NO_COLOR", "1").output().unwrap()
 }
 
-/// Starts a TCP server that echoes, and ends each stream when its client does.
+/// Returns the address of a TCP server that echoes, and ends each stream when its client does. There is one for all
+/// tests, so that a configuration that is written again has the same target.
 pub fn echo() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            std::thread::spawn(move || {
-                let mut writer = stream.try_clone()?;
-                std::io::copy(&mut &stream, &mut writer)?;
-                writer.shutdown(std::net::Shutdown::Write)
-            });
-        }
-    });
-    address
+    static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
+    *ADDRESS.get_or_init(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                std::thread::spawn(move || {
+                    let mut writer = stream.try_clone()?;
+                    std::io::copy(&mut &stream, &mut writer)?;
+                    writer.shutdown(std::net::Shutdown::Write)
+                });
+            }
+        });
+        address
+    })
 }
 
 /// Starts a TCP server that reports everything its first client sends.

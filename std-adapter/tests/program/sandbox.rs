@@ -124,7 +124,7 @@ fn without_a_sandbox_nothing_is_refused_and_it_is_said() {
     assert_eq!(site.status()["sandbox"], Value::Null);
     assert_eq!(field(&process, "Seccomp"), field(Path::new("/proc/self"), "Seccomp"));
     let mut other = site.config.clone();
-    other["gateway"]["tunnels"][0]["target"] = json!(echo().to_string());
+    other["gateway"]["tunnels"][0]["target"] = json!(free_address());
     site.write(&other);
     program.wait_for("reloaded");
 }
@@ -142,7 +142,7 @@ fn a_reload_that_needs_more_is_refused_and_says_to_restart() {
         config
     };
     let port = |address: &str| address.rsplit_once(':').unwrap().1.to_owned();
-    let (listen, target) = (free_address(), echo().to_string());
+    let (listen, target) = (free_address(), free_address());
     let files = json!({"enabled": true, "cert_file": arg(&cert), "key_file": arg(&key)});
     let acme = json!({"enabled": true, "mode": "acme", "acme": {"enabled": true, "domains": ["a.example"],
         "directory_url": "https://127.0.0.1:1/", "storage_path": "kept", "ca_bundle": "root.pem",
@@ -242,7 +242,9 @@ fn the_helper_runs_the_hooks_of_the_start_and_ends_with_the_gateway() {
     }
     let running = fs::read_to_string(&sleeps).unwrap();
     let running = Path::new("/proc").join(running.trim()).join("cmdline");
-    assert!(fs::read_to_string(&running).unwrap().starts_with("sleep"));
+    while !fs::read_to_string(&running).unwrap().starts_with("sleep") {
+        std::thread::yield_now();
+    }
     drop(helper.socket);
     assert!(helper.child.wait().unwrap().success());
     while fs::read_to_string(&running).is_ok_and(|line| line.starts_with("sleep")) {
