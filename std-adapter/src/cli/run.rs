@@ -32,7 +32,7 @@ pub(crate) fn run(args: Args, format: log::Format) -> Outcome {
 
 /// Reads what the configuration needs, before it is read to be used.
 fn needs(file: &Path) -> Result<Needs, Failure> {
-    if file.metadata().is_ok_and(|found| !found.is_file()) {
+    if file.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         let reason = "found no regular file, expected one that can be read again (--no-sandbox reads it once)";
         return Err(format!("{}: {reason}", file.display()).into());
     }

@@ -307,7 +307,12 @@ pub(crate) fn run(
 ) -> Outcome {
     let confined = if options.no_sandbox { Ok(()) } else { confine(needs) };
     log::start(format, "info");
+    info!(version = VERSION, "edgetrust starts");
     confined?;
+    match sandbox::in_force() {
+        Some(sandbox) => sandbox.tell(),
+        None => info!("there is no sandbox: --no-sandbox"),
+    }
     let mut runtime = match options.workers.map(NonZeroUsize::get) {
         None => Builder::new_multi_thread(),
         // A single thread has no other to steal work from or to wake.
@@ -323,11 +328,6 @@ pub(crate) fn run(
         |watched: &mut Watched, agents: &mut Agents| load(watched, agents).map(|loaded| loaded.fitted(available));
     let runtime = runtime.enable_all().build()?;
     let outcome = runtime.block_on(async {
-        info!(version = VERSION, "edgetrust starts");
-        match sandbox::in_force() {
-            Some(sandbox) => sandbox.tell(),
-            None => warn!("there is no sandbox: --no-sandbox"),
-        }
         let mut signals = Signals::new()?;
         let mut service = Service::start(load, keeper).await?;
         tell_systemd(vec![NotifyState::Ready]);

@@ -206,6 +206,17 @@ impl Allowed {
         &self.needs.hooks
     }
 
+    /// Returns a hook whose program this process may replace: it lies below a folder that is written.
+    pub(super) fn hook_within_reach(&self) -> Option<&str> {
+        let Hooks { renewal, dns } = &self.needs.hooks;
+        let program = |hook: &&String| {
+            hook.split_whitespace()
+                .next()
+                .is_some_and(|program| program.starts_with('/') && self.reaches(PathKind::Folder, Path::new(program)))
+        };
+        renewal.iter().chain(dns).find(program).map(String::as_str)
+    }
+
     /// Checks needs against this; files and ports only where the kernel confines them.
     pub(super) fn allows(&self, needs: &Needs, files: bool, ports: bool) -> Result<(), NotAllowed> {
         if files {

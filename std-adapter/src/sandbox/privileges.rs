@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rustix::io::Errno;
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, remove_capability_from_bounding_set,
     set_capabilities, set_no_new_privs,
@@ -20,7 +21,11 @@ pub(super) fn drop_but(keep_low_ports: bool) -> io::Result<String> {
             let _ = remove_capability_from_bounding_set(capability);
         }
     }
-    clear_ambient_capability_set()?;
+    match clear_ambient_capability_set() {
+        // Before Linux 4.3 there was no such set.
+        Ok(()) | Err(Errno::INVAL) => {}
+        Err(error) => return Err(error.into()),
+    }
     set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() })?;
     set_no_new_privs(true)?;
     Ok(if kept.is_empty() { "none" } else { "CAP_NET_BIND_SERVICE" }.to_owned())

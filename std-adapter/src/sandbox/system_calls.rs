@@ -3,7 +3,16 @@
 /// Filters the system calls of all threads. Returns how many are refused, or why none is.
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
 pub(super) fn filter() -> Result<Result<usize, String>, String> {
-    linux::filter().map(Ok).map_err(|error| error.to_string())
+    match linux::filter() {
+        Ok(refused) => Ok(Ok(refused)),
+        // A kernel or an emulator without filters.
+        Err(seccompiler::Error::Seccomp(error))
+            if error.raw_os_error().is_some_and(|code| code == libc::EINVAL || code == libc::ENOSYS) =>
+        {
+            Ok(Err("this kernel has no seccomp filters, system calls are not confined".to_owned()))
+        }
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))))]

@@ -140,6 +140,13 @@ fn what_a_reload_may_not_ask_for() {
     // Where the kernel does not confine files, none is refused.
     assert_eq!(allowed.allows(&needs(PathKind::File, "in/a.pem"), false, true), Ok(()));
 
+    let within = |program: &str| {
+        let hooks = Hooks { renewal: Vec::new(), dns: vec![format!("{} it", path(program).display())] };
+        Allowed::by(Needs { hooks, ..needs(PathKind::Folder, "kept") }).hook_within_reach().is_some()
+    };
+    fs::write(path("kept/hook"), "").unwrap();
+    assert!(within("kept/hook") && !within("before/a.pem"));
+
     let port = |port, who: &str| [(port, who.to_owned())].into();
     let who = || "tunnel a".to_owned();
     let hooks = Hooks { renewal: vec!["/bin/a".to_owned()], dns: Vec::new() };

@@ -30,9 +30,14 @@ impl Site {
     }
 
     fn run(&self, config: &Value, tunnels: usize) -> Program {
+        self.run_with(config, tunnels, &[])
+    }
+
+    fn run_with(&self, config: &Value, tunnels: usize, more: &[&str]) -> Program {
         self.write(config);
-        let arguments = ["run", "--config", &arg(&self.file), "--watch-interval", "50ms"].map(str::to_owned);
-        Program::start_tunnels(&arguments, tunnels)
+        let file = arg(&self.file);
+        let arguments = [&["run", "--config", &file, "--watch-interval", "50ms"], more].concat();
+        Program::start_tunnels(&arguments.into_iter().map(str::to_owned).collect::<Vec<_>>(), tunnels)
     }
 
     /// Issues a certificate for a host; returns it as a `tls` object.
@@ -269,7 +274,8 @@ fn plaintext_ends_where_tls_begins() {
 fn a_bad_file_changes_nothing_and_is_named_with_its_line() {
     let site = Site::new();
     let tunnel = server("in", "127.0.0.1:0", &site.tls("gateway.example"));
-    let program = site.run(&config(std::slice::from_ref(&tunnel)), 1);
+    // The sandbox would refuse another port before it is tried.
+    let program = site.run_with(&config(std::slice::from_ref(&tunnel)), 1, &["--no-sandbox"]);
     let mut bad = tunnel.clone();
     bad["tls"]["cert_fil"] = json!("x");
     site.write(&config(&[bad]));
