@@ -30,11 +30,16 @@ pub(crate) fn run(args: Args, format: log::Format) -> Outcome {
     service::run(&args.service, format, keeper.clone(), || needs(&args.config), load)
 }
 
-/// Reads what the configuration needs, before it is read to be used.
+/// Reads what the configuration needs, and all its files on trial: a configuration that is refused leaves nothing
+/// behind, not the folders that the sandbox makes either.
 fn needs(file: &Path) -> Result<Needs, Failure> {
     if file.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         let reason = "found no regular file, expected one that can be read again (--no-sandbox reads it once)";
         return Err(format!("{}: {reason}", file.display()).into());
     }
-    Ok(with_config(file, Needs::of)?.and(Needs::one_file(file)))
+    with_config(file, |config| {
+        let (mut watched, mut agents) = (Watched::default(), Agents::default());
+        service::Loaded::of(config, Ok(()), &mut watched, &mut agents, &MeshKeeper::viewer())?;
+        Ok(Needs::of(config).and(Needs::one_file(file)))
+    })?
 }

@@ -9,7 +9,7 @@ mod linux {
         RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
     };
 
-    use super::super::allowed::{Allowed, Rights};
+    use crate::sandbox::allowed::{Allowed, Rights};
 
     /// The newest ABI whose rights over files are confined. Later ones would confine Unix sockets to connect to.
     const FILES: ABI = ABI::V5;

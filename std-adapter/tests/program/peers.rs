@@ -195,20 +195,23 @@ pub fn edgetrust(arguments: &[&str]) -> Output {
 /// tests, so that a configuration that is written again has the same target.
 pub fn echo() -> SocketAddr {
     static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
-    *ADDRESS.get_or_init(|| {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                std::thread::spawn(move || {
-                    let mut writer = stream.try_clone()?;
-                    std::io::copy(&mut &stream, &mut writer)?;
-                    writer.shutdown(std::net::Shutdown::Write)
-                });
-            }
-        });
-        address
-    })
+    *ADDRESS.get_or_init(own_echo)
+}
+
+/// Starts another such server.
+pub fn own_echo() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let mut writer = stream.try_clone()?;
+                std::io::copy(&mut &stream, &mut writer)?;
+                writer.shutdown(std::net::Shutdown::Write)
+            });
+        }
+    });
+    address
 }
 
 /// Starts a TCP server that reports everything its first client sends.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde_json::{Value, json};
 
-use super::peers::{OpensslClient, Program, echo, served_certificate};
+use super::peers::{OpensslClient, Program, echo, own_echo, served_certificate};
 use super::pki::{Pki, arg};
 
 /// A PKI with a configuration file in its folder.
@@ -139,7 +139,8 @@ fn tunnels_come_and_go_and_connections_of_others_stay() {
         server("one", "127.0.0.1:0", &site.tls("one.example")),
         server("two", "127.0.0.1:0", &site.tls("two.example")),
     );
-    let mut program = site.run(&config(std::slice::from_ref(&one)), 1);
+    // The sandbox has the ports of the start.
+    let mut program = site.run_with(&config(std::slice::from_ref(&one)), 1, &["--no-sandbox"]);
     let mut old = OpensslClient::start(program.tunnel("one"), &[]);
     assert_eq!(old.ask("before").as_deref(), Some("before"));
     site.write(&config(&[one, two.clone()]));
@@ -159,7 +160,7 @@ fn tunnels_come_and_go_and_connections_of_others_stay() {
 fn withdraw(more: impl FnOnce(&mut Value)) {
     let site = Site::new();
     let mut tunnel = server("in", "127.0.0.1:0", &site.mutual("gateway.example", &["location-b", "location-c"]));
-    let program = site.run(&config(std::slice::from_ref(&tunnel)), 1);
+    let program = site.run_with(&config(std::slice::from_ref(&tunnel)), 1, &["--no-sandbox"]);
     let mut clients = ["location-b", "location-c"].map(|cn| {
         let arguments = site.client(cn);
         let mut client = OpensslClient::start(program.address, &arguments.each_ref().map(String::as_str));
@@ -220,7 +221,9 @@ fn swapped_names_do_not_swap_rules() {
 #[test]
 fn sessions_of_a_removed_tunnel_go_on_only_where_told_and_while_their_peer_is_let_in() {
     let site = Site::new();
-    let goes = server("goes", "127.0.0.1:0", &site.mutual("goes.example", &["location-b", "location-c"]));
+    let mut goes = server("goes", "127.0.0.1:0", &site.mutual("goes.example", &["location-b", "location-c"]));
+    // Sessions go on with another tunnel, if at all, where it has the same target.
+    goes["target"] = json!(own_echo().to_string());
     let stays = server("stays", "127.0.0.1:0", &site.mutual("stays.example", &["location-b", "location-c"]));
     let with = |tunnels: &[&Value], limits: Value| {
         let mut config = config(&tunnels.iter().copied().cloned().collect::<Vec<_>>());
