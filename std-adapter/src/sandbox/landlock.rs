@@ -27,6 +27,7 @@ mod linux {
                     | AccessFs::Truncate
                     | AccessFs::MakeReg
                     | AccessFs::MakeDir
+                    | AccessFs::MakeSym
                     | AccessFs::RemoveFile
                     | AccessFs::RemoveDir
                     | AccessFs::Refer

@@ -58,6 +58,9 @@ fn a_worker_reaches_what_the_configuration_names_and_nothing_else() {
         // A file that takes its place, as writers of certificates put it there.
         fs::write(folder.join("kept/new"), "new").unwrap();
         fs::rename(folder.join("kept/new"), folder.join("kept/old")).unwrap();
+        fs::create_dir(folder.join("kept/folder")).unwrap();
+        std::os::unix::fs::symlink("folder", folder.join("kept/live")).unwrap();
+        fs::rename(folder.join("kept/live"), folder.join("kept/folder/live")).unwrap();
         drop(fs::File::open("/dev/urandom").unwrap());
         drop(TcpListener::bind("127.0.0.1:0").unwrap());
         drop(TcpStream::connect(target.local_addr().unwrap()).unwrap());

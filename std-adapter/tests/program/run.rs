@@ -139,6 +139,9 @@ fn tunnels_come_and_go_and_connections_of_others_stay() {
         server("one", "127.0.0.1:0", &site.tls("one.example")),
         server("two", "127.0.0.1:0", &site.tls("two.example")),
     );
+    // Sessions go on with another tunnel where it has the same target.
+    let mut one = one;
+    one["target"] = json!(own_echo().to_string());
     // The sandbox has the ports of the start.
     let mut program = site.run_with(&config(std::slice::from_ref(&one)), 1, &["--no-sandbox"]);
     let mut old = OpensslClient::start(program.tunnel("one"), &[]);
