@@ -422,6 +422,8 @@ fn every_path_of_a_configuration_is_handed_out() {
     parse(&json, |config| {
         config.for_each_path(&mut |kind, path| {
             assert_eq!(kind == PathKind::Hook, path.ends_with("hook") || path.ends_with("dns"), "{path}");
+            assert_eq!(kind == PathKind::Listener, *path == "p-listen", "{path}");
+            assert_eq!(kind == PathKind::Socket, *path == "p-target", "{path}");
             seen.insert((*path).to_owned());
             *path = "elsewhere";
         });

@@ -66,6 +66,8 @@ pub mod pem;
 #[cfg(feature = "rehearsal")]
 mod rehearsal;
 #[cfg(feature = "cli")]
+mod sandbox;
+#[cfg(feature = "cli")]
 mod store;
 pub mod tls;
 #[cfg(feature = "cli")]

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use edgetrust_core::revocation::RevocationListError;
 use edgetrust_core::x509::{Certificate, ParseError};
 use pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
+use zeroize::Zeroizing;
 
 use blocks::blocks;
 pub use blocks::{PemFault, PemFaultKind};
@@ -222,14 +223,17 @@ pub(crate) fn secret_permissions(file: &Path, secret: &str) -> Option<String> {
         .then(|| format!("{}: mode {mode:03o} lets others use the {secret}, expected 600", file.display()))
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, PemError> {
+/// Reads a file, which may hold a key: its text is wiped when it is dropped.
+fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, PemError> {
     use std::io::Read;
     if file.to_string_lossy().contains("-----BEGIN") {
         return Err(PemError { file: PathBuf::new(), kind: PemErrorKind::Inline });
     }
     let unreadable = |error| PemError { file: file.to_owned(), kind: PemErrorKind::Unreadable(error) };
     let opened = std::fs::File::open(file).map_err(unreadable)?;
-    let mut text = Vec::new();
+    // Room for all of it, since a text that is moved while it grows leaves copies.
+    let size = opened.metadata().map_or(0, |found| found.len().min(MAX_FILE)).saturating_add(1);
+    let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0)));
     opened.take(MAX_FILE.saturating_add(1)).read_to_end(&mut text).map_err(unreadable)?;
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > MAX_FILE {
         return Err(PemError { file: file.to_owned(), kind: PemErrorKind::TooLarge });

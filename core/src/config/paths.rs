@@ -9,8 +9,14 @@ use crate::x509::KeyHash;
 /// The kind of a text that names something on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathKind {
-    /// A file, a folder or a socket.
+    /// A file that is read.
     File,
+    /// A folder in which files are written.
+    Folder,
+    /// A Unix socket to listen on, which is made.
+    Listener,
+    /// A Unix socket to connect to.
+    Socket,
     /// A program with its arguments, or `signal:NAME:PIDFILE`.
     Hook,
 }
@@ -29,17 +35,18 @@ impl<'a> Config<'a> {
         if let Some(mesh) = &mut self.gateway.mesh {
             each(PathKind::File, &mut mesh.file);
             if let Some(signed) = &mut mesh.signed {
-                each(PathKind::File, &mut signed.storage_path);
+                each(PathKind::Folder, &mut signed.storage_path);
                 each(PathKind::File, &mut signed.ca_bundle);
             }
         }
         for tunnel in &mut self.gateway.tunnels {
-            for endpoint in {
-                let others = tunnel.other_targets.iter_mut().map(|other| &mut other.endpoint);
-                [Some(&mut tunnel.listen), tunnel.target.as_mut()].into_iter().flatten().chain(others)
-            } {
-                if let Endpoint::Unix(path) = endpoint {
-                    each(PathKind::File, path);
+            if let Endpoint::Unix(path) = &mut tunnel.listen {
+                each(PathKind::Listener, path);
+            }
+            let others = tunnel.other_targets.iter_mut().map(|other| &mut other.endpoint);
+            for target in tunnel.target.as_mut().into_iter().chain(others) {
+                if let Endpoint::Unix(path) = target {
+                    each(PathKind::Socket, path);
                 }
             }
             match &mut tunnel.kind {
@@ -52,7 +59,7 @@ impl<'a> Config<'a> {
         }
         if let Some(admin) = &mut self.gateway.admin {
             if let Endpoint::Unix(path) = &mut admin.listen {
-                each(PathKind::File, path);
+                each(PathKind::Listener, path);
             }
             if let Some(tls) = &mut admin.tls {
                 server_tls(tls, each);
@@ -138,7 +145,7 @@ fn credentials<'a>(proxy: &mut Option<Egress<'a>>, each: Each<'_, 'a>) {
 }
 
 fn acme<'a>(acme: &mut Acme<'a>, each: Each<'_, 'a>) {
-    each(PathKind::File, &mut acme.storage_path);
+    each(PathKind::Folder, &mut acme.storage_path);
     for bundle in [&mut acme.ca_bundle, &mut acme.issuer_bundle].into_iter().flatten() {
         each(PathKind::File, bundle);
     }

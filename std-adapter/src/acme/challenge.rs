@@ -12,7 +12,8 @@ use pki_types::PrivateKeyDer;
 use tokio::time::{Instant, sleep};
 
 use super::error::AcmeError;
-use super::hook::run_hook;
+use super::hook::HookCall;
+use super::hook_helper::run_hook;
 use super::http01;
 use super::key::challenge_certificate;
 use super::settings::{Settings, Which};
@@ -61,7 +62,7 @@ impl Drop for DnsRecord {
         let which = self.which.clone();
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
-            if let Err(error) = run_hook(&hook, &["cleanup", &name, &value], &[]).await {
+            if let Err(error) = run_hook(&hook, HookCall::Cleanup { name: name.clone(), value }).await {
                 log!(warn, which, %name, "dns-01: dns_hook failed to remove the record: {error}");
             }
         });
@@ -108,7 +109,8 @@ pub(super) async fn answer(
             // RFC 8555 section 8.4
             let name = format!("_acme-challenge.{}", challenge.identifier().identifier.authorized(false));
             let record = DnsRecord { which: settings.which(), hook, name, value: key_authorization.dns_value() };
-            let made = run_hook(&record.hook, &["present", &record.name, &record.value], &[]).await;
+            let call = HookCall::Present { name: record.name.clone(), value: record.value.clone() };
+            let made = run_hook(&record.hook, call).await;
             made.map_err(|error| failed("dns-01", &error))?;
             Ok(Answer::Dns01 { _answer: record })
         }

@@ -1,5 +1,6 @@
 //! Runs the operator's commands after a renewal and to answer dns-01. There is no shell: a hook is a program with its
-//! arguments, or a signal to the process of a pid file, such as `signal:HUP:/run/nats.pid`.
+//! arguments, or a signal to the process of a pid file, such as `signal:HUP:/run/nats.pid`. A process in a
+//! sandbox can do neither, and has a helper that runs them.
 
 use std::fmt;
 use std::io::Read;
@@ -7,6 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -40,6 +42,52 @@ pub enum HookError {
     Failed(String, ExitStatus, String),
     /// The program took too long, and was killed.
     Timeout(String),
+    /// The helper refuses to run the hook, has ended, or tells why the hook failed.
+    Helper(String),
+}
+
+/// The commands of a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hooks {
+    /// Those that run after a renewal.
+    pub renewal: Vec<String>,
+    /// Those that answer dns-01.
+    pub dns: Vec<String>,
+}
+
+impl Hooks {
+    /// Returns how many there are.
+    pub fn len(&self) -> usize {
+        self.renewal.len().saturating_add(self.dns.len())
+    }
+}
+
+/// What a hook is called for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HookCall {
+    /// A certificate was renewed.
+    Renewed {
+        /// The file of the chain.
+        cert_file: String,
+        /// The file of the key.
+        key_file: String,
+        /// The credential's name.
+        name: String,
+    },
+    /// A TXT record is to be made.
+    Present {
+        /// The record's name.
+        name: String,
+        /// The record's value.
+        value: String,
+    },
+    /// A TXT record is to be removed.
+    Cleanup {
+        /// The record's name.
+        name: String,
+        /// The record's value.
+        value: String,
+    },
 }
 
 impl fmt::Display for HookError {
@@ -54,6 +102,7 @@ impl fmt::Display for HookError {
             Self::Start(hook, error) => write!(f, "hook {hook}: cannot be run: {error}"),
             Self::Failed(hook, status, text) => write!(f, "hook {hook}: {status}: {}", text.escape_debug()),
             Self::Timeout(hook) => write!(f, "hook {hook}: killed after {} s", PATIENCE.as_secs()),
+            Self::Helper(reason) => f.write_str(reason),
         }
     }
 }
@@ -63,15 +112,30 @@ impl std::error::Error for HookError {}
 /// The variables of our environment that hooks inherit; a service manager's credentials and sockets are withheld.
 const ENVIRONMENT: [&str; 3] = ["PATH", "HOME", "LANG"];
 
+/// Returns the variables that hooks inherit.
+pub(super) fn environment() -> impl Iterator<Item = (&'static str, std::ffi::OsString)> {
+    ENVIRONMENT.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)))
+}
+
 /// The search path for programs, if the environment has none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Runs a hook as a child of this process.
+pub async fn run_here(hook: &str, call: &HookCall) -> Result<(), HookError> {
+    match call {
+        HookCall::Renewed { cert_file, key_file, name } => {
+            let variables =
+                [("EDGETRUST_CERT_FILE", cert_file), ("EDGETRUST_KEY_FILE", key_file), ("EDGETRUST_NAME", name)];
+            start(hook, &[], &variables).await
+        }
+        HookCall::Present { name, value } => start(hook, &["present", name, value], &[]).await,
+        HookCall::Cleanup { name, value } => start(hook, &["cleanup", name, value], &[]).await,
+    }
+}
+
 /// Runs a program, split at spaces, with more arguments; its environment is our `PATH`, `HOME`, `LANG`, and
 /// `variables`.
-///
-/// # Errors
-/// Returns why the hook failed.
-pub async fn run_hook(hook: &str, arguments: &[&str], variables: &[(&str, String)]) -> Result<(), HookError> {
+async fn start(hook: &str, arguments: &[&str], variables: &[(&str, &String)]) -> Result<(), HookError> {
     if let Some(signal) = hook.strip_prefix("signal:") {
         return send(hook, signal);
     }
@@ -79,7 +143,7 @@ pub async fn run_hook(hook: &str, arguments: &[&str], variables: &[(&str, String
     let program = words.next().ok_or(HookError::Empty)?;
     let mut command = Command::new(program);
     command.env_clear().env("PATH", DEFAULT_PATH);
-    command.envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command.envs(environment());
     command.args(words).args(arguments).envs(variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     let start = |error| HookError::Start(hook.to_owned(), error);
@@ -124,15 +188,16 @@ mod tests {
         let script = folder.path().join("hook");
         std::fs::write(&script, "echo \"$1 $2 $NAME\" > \"$0.out\"; echo oh >&2; exit $3").unwrap();
         let hook = format!("/bin/sh {}", script.display());
-        let variables = [("NAME", "a.example".to_owned())];
-        run_hook(&hook, &["one", "two words", "0"], &variables).await.unwrap();
+        let name = "a.example".to_owned();
+        let variables = [("NAME", &name)];
+        start(&hook, &["one", "two words", "0"], &variables).await.unwrap();
         let said = std::fs::read_to_string(folder.path().join("hook.out")).unwrap();
         assert_eq!(said, "one two words a.example\n");
-        let error = run_hook(&hook, &["one", "two", "3"], &variables).await.unwrap_err().to_string();
+        let error = start(&hook, &["one", "two", "3"], &variables).await.unwrap_err().to_string();
         assert!(error.ends_with("exit status: 3: oh\\n"), "{error}");
-        let error = run_hook("/nonexistent/hook", &[], &[]).await.unwrap_err().to_string();
+        let error = start("/nonexistent/hook", &[], &[]).await.unwrap_err().to_string();
         assert!(error.starts_with("hook /nonexistent/hook: cannot be run: "), "{error}");
-        assert!(matches!(run_hook("  ", &[], &[]).await, Err(HookError::Empty)));
+        assert!(matches!(start("  ", &[], &[]).await, Err(HookError::Empty)));
     }
 
     #[tokio::test]
@@ -140,7 +205,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let script = folder.path().join("hook");
         std::fs::write(&script, "env > \"$0.out\"").unwrap();
-        run_hook(&format!("/bin/sh {}", script.display()), &[], &[("NAME", "a.example".to_owned())]).await.unwrap();
+        start(&format!("/bin/sh {}", script.display()), &[], &[("NAME", &"a.example".to_owned())]).await.unwrap();
         let said = std::fs::read_to_string(folder.path().join("hook.out")).unwrap();
         let names: Vec<&str> = said.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
         assert!(names.contains(&"PATH") && names.contains(&"NAME"), "{said}");
@@ -155,15 +220,15 @@ mod tests {
         let file = folder.path().join("pid");
         let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
         std::fs::write(&file, format!("{}\n", child.id())).unwrap();
-        run_hook(&format!("signal:TERM:{}", file.display()), &[], &[]).await.unwrap();
+        start(&format!("signal:TERM:{}", file.display()), &[], &[]).await.unwrap();
         assert!(!child.wait().unwrap().success());
         for (text, expected) in [("1", "found 1,"), ("-5", "found -5,"), ("x", "found no number")] {
             std::fs::write(&file, text).unwrap();
-            let error = run_hook(&format!("signal:HUP:{}", file.display()), &[], &[]).await.unwrap_err().to_string();
+            let error = start(&format!("signal:HUP:{}", file.display()), &[], &[]).await.unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
         for hook in ["signal:", "signal:HUP", "signal:HUP:", "signal:NONE:/run/x.pid"] {
-            assert!(matches!(run_hook(hook, &[], &[]).await, Err(HookError::Signal(_))), "{hook}");
+            assert!(matches!(start(hook, &[], &[]).await, Err(HookError::Signal(_))), "{hook}");
         }
     }
 }

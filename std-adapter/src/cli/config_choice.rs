@@ -24,12 +24,27 @@ impl ConfigChoice {
     /// # Errors
     /// Fails if none is named and none is found, with the places where it was looked for.
     pub(crate) fn file(&self) -> Result<PathBuf, Failure> {
-        if let Some(file) = &self.config {
-            return Ok(file.clone());
+        let file = self.find()?;
+        self.tell(&file);
+        Ok(file)
+    }
+
+    /// Returns the file, before there is a log.
+    ///
+    /// # Errors
+    /// Fails if none is named and none is found, with the places where it was looked for.
+    pub(crate) fn find(&self) -> Result<PathBuf, Failure> {
+        match &self.config {
+            Some(file) => Ok(file.clone()),
+            None => first(PLACES.iter().map(Path::new)),
         }
-        let found = first(PLACES.iter().map(Path::new))?;
-        info!(file = %found.display(), "configuration file found");
-        Ok(found)
+    }
+
+    /// Logs a file that was found rather than named.
+    pub(crate) fn tell(&self, file: &Path) {
+        if self.config.is_none() {
+            info!(file = %file.display(), "configuration file found");
+        }
     }
 }
 

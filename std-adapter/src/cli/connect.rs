@@ -8,8 +8,9 @@ use edgetrust_core::config::{
 use edgetrust_core::identity::without_root;
 
 use super::arguments::{self, DenyFlags, LimitFlags};
-use super::{Failure, Outcome, service};
+use super::{Failure, Outcome, log, service};
 use crate::gateway::{MeshKeeper, NoAcme, Plan, SharedTrust, Watched};
+use crate::sandbox::{self, Needs};
 
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("trust").args(["cacert", "pin"]).multiple(true))]
@@ -116,9 +117,11 @@ impl Args {
     }
 }
 
-pub(crate) fn run(args: Args) -> Outcome {
-    service::run(&args.service, MeshKeeper::viewer(), |watched: &mut Watched, _| {
+pub(crate) fn run(args: Args, format: log::Format) -> Outcome {
+    let needs = || Ok(Needs::of_gateway(&args.gateway()?));
+    service::run(&args.service, format, MeshKeeper::viewer(), needs, |watched: &mut Watched, _| {
         let gateway = args.gateway()?;
+        sandbox::allows(&Needs::of_gateway(&gateway))?;
         let shared = SharedTrust::read(&gateway, &args.deny.keys(), watched, &MeshKeeper::viewer())?;
         Ok(Plan::new(&gateway, &shared, watched, &mut NoAcme)?.into())
     })

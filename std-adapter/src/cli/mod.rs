@@ -53,6 +53,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub(crate) use output::{Failure, Outcome};
 use service::VERSION;
 
+use crate::acme::{HOOK_HELPER, serve_hooks};
 use crate::activation;
 
 /// TLS trust engine for edge gateways.
@@ -105,6 +106,9 @@ enum Command {
     Completions(generate::Completions),
     /// Print the manual page, or write the pages of all subcommands
     Man(generate::Man),
+    /// Run hooks for a gateway in its sandbox, which starts this by itself
+    #[command(name = HOOK_HELPER, hide = true)]
+    HookHelper,
 }
 
 /// The exit code for wrong usage or an invalid configuration.
@@ -123,16 +127,23 @@ pub fn run() -> ExitCode {
     let passed = activation::take();
     let parsed = manual::with_examples(Cli::command(), "").get_matches();
     let cli = Cli::from_arg_matches(&parsed).unwrap_or_else(|error| error.exit());
-    if !matches!(cli.command, Command::Demo(_)) {
+    // A service starts the log after its sandbox, and the helper has none of its own.
+    let no_log = |command: &Command| {
+        matches!(
+            command,
+            Command::Demo(_) | Command::Run(_) | Command::Serve(_) | Command::Connect(_) | Command::HookHelper
+        )
+    };
+    if !no_log(&cli.command) {
         // The table of `probe` says what matters; warnings of the configuration remain.
         log::start(cli.log_format, if matches!(cli.command, Command::Probe(_)) { "warn" } else { "info" });
     }
     let outcome = passed.map_err(Failure::from).and_then(|()| match cli.command {
         Command::Demo(args) => demo::run(args),
         Command::Init(args) => init::run(args),
-        Command::Run(args) => run::run(args),
-        Command::Serve(args) => serve::run(args),
-        Command::Connect(args) => connect::run(args),
+        Command::Run(args) => run::run(args, cli.log_format),
+        Command::Serve(args) => serve::run(args, cli.log_format),
+        Command::Connect(args) => connect::run(args, cli.log_format),
         Command::Status(args) => status::run(args),
         Command::Check(args) => check::run(args),
         Command::Probe(args) => probe::run(args),
@@ -144,6 +155,7 @@ pub fn run() -> ExitCode {
         Command::Unit(command) => unit::run(command),
         Command::Completions(args) => generate::completions(args, Cli::command()),
         Command::Man(args) => generate::man(args, Cli::command()),
+        Command::HookHelper => serve_hooks().map(|()| ExitCode::SUCCESS).map_err(Failure::from),
     });
     let (code, error) = match (outcome, output::finish()) {
         (Err(error), _) => (ExitCode::from(MISUSE), Some(error.to_string())),
@@ -180,7 +192,7 @@ mod tests {
 
     fn commands(program: &clap::Command, command: &str, all: &mut BTreeSet<String>) {
         all.insert(command.to_owned());
-        for inner in program.get_subcommands() {
+        for inner in program.get_subcommands().filter(|inner| !inner.is_hide_set()) {
             commands(inner, &manual::below(command, inner.get_name()), all);
         }
     }

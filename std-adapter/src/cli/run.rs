@@ -1,10 +1,14 @@
 //! Implements `edgetrust run`: all tunnels of a configuration file.
 
+use std::cell::Cell;
+use std::path::Path;
+
 use super::config_choice::ConfigChoice;
-use super::{Outcome, service};
+use super::{Failure, Outcome, log, service};
 use crate::agent::Agents;
-use crate::config_file::with_config_text;
+use crate::config_file::{with_config, with_config_text};
 use crate::gateway::{MeshKeeper, Watched};
+use crate::sandbox::{self, Needs};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -14,14 +18,35 @@ pub(crate) struct Args {
     service: service::Options,
 }
 
-pub(crate) fn run(args: Args) -> Outcome {
+pub(crate) fn run(args: Args, format: log::Format) -> Outcome {
     let keeper = MeshKeeper::default();
-    let file = args.config.file()?;
-    service::run(&args.service, keeper.clone(), |watched: &mut Watched, agents: &mut Agents| {
+    let file = args.config.find()?;
+    let untold = Cell::new(true);
+    let load = |watched: &mut Watched, agents: &mut Agents| {
+        if untold.take() {
+            args.config.tell(&file);
+        }
         watched.note(&file);
+        sandbox::allows(&Needs::one_file(&file))?;
         with_config_text(&file, |config, digest| {
-            let loaded = service::Loaded::of(config, watched, agents, &keeper)?;
+            let allowed = sandbox::allows(&Needs::of(config));
+            let loaded = service::Loaded::of(config, allowed, watched, agents, &keeper)?;
             Ok(loaded.with_file(&file, digest))
         })?
-    })
+    };
+    service::run(&args.service, format, keeper.clone(), || needs(&file), load)
+}
+
+/// Reads what the configuration needs, and all its files on trial: a configuration that is refused leaves nothing
+/// behind, not the folders that the sandbox makes either.
+fn needs(file: &Path) -> Result<Needs, Failure> {
+    if file.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        let reason = "found no regular file, expected one that can be read again (--no-sandbox reads it once)";
+        return Err(format!("{}: {reason}", file.display()).into());
+    }
+    with_config(file, |config| {
+        let (mut watched, mut agents) = (Watched::default(), Agents::default());
+        service::Loaded::of(config, Ok(()), &mut watched, &mut agents, &MeshKeeper::viewer())?;
+        Ok(Needs::of(config).and(Needs::one_file(file)))
+    })?
 }

@@ -15,8 +15,8 @@ use tracing::{error, info, warn};
 
 use super::listening::Addresses;
 use super::systemd::{self, Watchdog};
-use super::{Failure, Outcome, arguments, descriptors};
-use crate::acme::KeptOpen;
+use super::{Failure, Outcome, arguments, descriptors, log};
+use crate::acme::{KeptOpen, start_hook_helper};
 use crate::agent::Agents;
 use crate::clock;
 use crate::est;
@@ -25,6 +25,7 @@ use crate::gateway::{
     PreparedControl, SharedTrust, Watched, log_mesh,
 };
 use crate::ops::{Desk, Pages, Sources};
+use crate::sandbox::{self, Needs, NotAllowed};
 
 /// The version with the commit, if known; the build script composes the text.
 pub(crate) const VERSION: &str = env!("EDGETRUST_VERSION");
@@ -37,6 +38,12 @@ pub(crate) struct Options {
     /// Number of threads; by default one for each processor
     #[arg(long, value_name = "N", help_heading = "Service")]
     workers: Option<NonZeroUsize>,
+    /// Run without the sandbox, which allows the files, ports and hooks of the configuration at the start and no other.
+    ///
+    /// For debuggers and core dumps, for reloads that name other folders, ports or hooks, and for files that root may
+    /// read by its capabilities alone.
+    #[arg(long, help_heading = "Service")]
+    no_sandbox: bool,
 }
 
 /// The plans made from a configuration.
@@ -55,16 +62,23 @@ impl From<Plan> for Loaded {
 }
 
 impl Loaded {
-    /// Reads every file that a configuration names, each noted in `watched` first.
+    /// Reads every file that a configuration names, each noted in `watched` first. What the sandbox does not allow is
+    /// refused once it is known which keys are denied, which must not wait for the rest.
     pub(crate) fn of(
         config: &config::Config<'_>,
+        allowed: Result<(), NotAllowed>,
         watched: &mut Watched,
         agents: &mut Agents,
         keeper: &MeshKeeper,
     ) -> Result<Self, Failure> {
         let gateway = &config.gateway;
-        let shared = SharedTrust::read(gateway, &config.denied_keys, watched, keeper)?;
+        let shared = match SharedTrust::read(gateway, &config.denied_keys, watched, keeper) {
+            Ok(shared) => shared,
+            // A file that cannot be read may be one that the sandbox does not allow.
+            Err(error) => return Err(allowed.err().map_or_else(|| error.into(), Failure::from)),
+        };
         agents.trust(&shared);
+        allowed?;
         let plan = Plan::new(gateway, &shared, watched, agents)?;
         let est = est::Plan::new(gateway, &shared, watched, agents)?;
         shared.warn_of_lists();
@@ -356,12 +370,32 @@ fn kept_open(addresses: &Addresses, agents: &Agents) -> Result<Vec<KeptOpen>, Fa
     Ok(kept)
 }
 
-/// Runs the configuration of `load` until SIGTERM or SIGINT; SIGHUP or a changed file loads it again.
+/// Confines this process to what its configuration needs. Threads start later: no part would hold for those before.
+fn confine(needs: impl FnOnce() -> Result<Needs, Failure>) -> Result<(), Failure> {
+    let needs = needs()?;
+    if needs.hooks().len() > 0 {
+        start_hook_helper(needs.hooks()).map_err(|error| format!("the helper that runs hooks: {error}"))?;
+    }
+    Ok(sandbox::enter(needs)?)
+}
+
+/// Runs the configuration of `load` until SIGTERM or SIGINT; SIGHUP or a changed file loads it again. The log starts
+/// here, since it has a thread.
 pub(crate) fn run(
     options: &Options,
+    format: log::Format,
     keeper: MeshKeeper,
+    needs: impl FnOnce() -> Result<Needs, Failure>,
     load: impl Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>,
 ) -> Outcome {
+    let confined = if options.no_sandbox { Ok(()) } else { confine(needs) };
+    log::start(format, "info");
+    info!(version = VERSION, "edgetrust starts");
+    confined?;
+    match sandbox::in_force() {
+        Some(sandbox) => sandbox.tell(),
+        None => info!("there is no sandbox: --no-sandbox"),
+    }
     let mut runtime = match options.workers.map(NonZeroUsize::get) {
         None => Builder::new_multi_thread(),
         // A single thread has no other to steal work from or to wake.
@@ -377,7 +411,6 @@ pub(crate) fn run(
         |watched: &mut Watched, agents: &mut Agents| load(watched, agents).map(|loaded| loaded.fitted(available));
     let runtime = runtime.enable_all().build()?;
     let outcome = runtime.block_on(async {
-        info!(version = VERSION, "edgetrust starts");
         let mut signals = Signals::new()?;
         let mut service = Service::start(load, keeper).await?;
         systemd::ready();

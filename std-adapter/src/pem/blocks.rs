@@ -5,7 +5,12 @@ use std::fmt;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
+use zeroize::Zeroizing;
+
 use super::marker::{Line, known};
+
+/// The room for the base64 of a block, in octets: that of a key, which is wiped, is not moved while it grows.
+const ROOM: usize = 8192;
 
 /// A fault of a PEM text and its line. The fault holds nothing of the text, which may be a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +116,7 @@ struct Open {
     line: usize,
     label: String,
     encrypted: bool,
-    base64: Vec<u8>,
+    base64: Zeroizing<Vec<u8>>,
 }
 
 /// Returns the blocks of a text.
@@ -126,8 +131,14 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>, PemFault> {
     let (mut blocks, mut open) = (Vec::new(), None::<Open>);
     for (number, octets) in (1..).zip(lines(text)) {
         let line = String::from_utf8_lossy(octets);
-        let begin =
-            |label: &str| Some(Open { line: number, label: label.to_owned(), encrypted: false, base64: Vec::new() });
+        let begin = |label: &str| {
+            Some(Open {
+                line: number,
+                label: label.to_owned(),
+                encrypted: false,
+                base64: Zeroizing::new(Vec::with_capacity(ROOM)),
+            })
+        };
         match (Line::of(&line), open.take()) {
             (Line::Text | Line::Malformed, None) if octets.contains(&0) => {
                 return fault(number, PemFaultKind::WideCharacters);
@@ -190,7 +201,7 @@ impl Open {
             return Err(PemFault { line: number, kind: PemFaultKind::LabelsDiffer });
         }
         // The decoder's error message holds octets of the block.
-        let der = BASE64_STANDARD.decode(base64).map_err(|_| PemFault { line, kind: PemFaultKind::Incomplete })?;
+        let der = BASE64_STANDARD.decode(&base64).map_err(|_| PemFault { line, kind: PemFaultKind::Incomplete })?;
         if !encrypted && length(&der).is_some_and(|length| length > der.len()) {
             return Err(PemFault { line, kind: PemFaultKind::Truncated });
         }

@@ -13,8 +13,8 @@ use super::{PemError, PemErrorKind, read};
 /// # Errors
 /// Returns the file's name and the fault; a file without a list is an error.
 pub fn read_revocation_lists(file: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, PemError> {
-    let octets = read(file)?;
-    revocation_lists(octets).map_err(|kind| PemError { file: file.to_owned(), kind })
+    let mut octets = read(file)?;
+    revocation_lists(std::mem::take(&mut octets)).map_err(|kind| PemError { file: file.to_owned(), kind })
 }
 
 /// Returns all revocation lists of these octets, and at least one. The core parses each.

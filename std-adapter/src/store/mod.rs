@@ -17,3 +17,11 @@ pub use home::{Entry, Held, Home, Kept, PemFiles, Record};
 #[cfg(test)]
 pub use home::{Pending, Storage};
 pub use mesh::MeshFolder;
+
+/// Makes a folder that is missing, for this user alone.
+///
+/// # Errors
+/// Fails if it cannot be made or opened.
+pub fn make_folder(path: &std::path::Path) -> std::io::Result<()> {
+    place::Place::make(path).map(drop)
+}

@@ -67,6 +67,11 @@ impl Location {
     /// Starts a gateway that admits these DNS names. There are two devices: `sensor-7`, which it admits, and
     /// `stranger`.
     fn new(ca: &StepCa, acme: Value, allowed: &[&str]) -> Self {
+        Self::with(ca, acme, allowed, &[])
+    }
+
+    /// Starts it with more arguments.
+    fn with(ca: &StepCa, acme: Value, allowed: &[&str], more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, (certificate, key): (String, String)| {
             std::fs::write(folder.path().join(format!("{name}.pem")), certificate).unwrap();
@@ -80,7 +85,8 @@ impl Location {
         std::fs::write(folder.path().join("gateway.json"), config(ca, acme, folder.path(), allowed).to_string())
             .unwrap();
         let file = folder.path().join("gateway.json").display().to_string();
-        let arguments = ["run", "--config", &file, "--watch-interval", "50ms"].map(str::to_owned);
+        let arguments = [&["run", "--config", &file, "--watch-interval", "50ms"], more].concat();
+        let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
         let program = Program::start_tunnels(&arguments, 1);
         let address = |line: String| line.split_once("address=").unwrap().1.trim().parse().unwrap();
         let pages = address(program.wait_for("pages address="));
@@ -329,7 +335,8 @@ fn names_that_lead_elsewhere_are_shown_by_a_hook() {
 #[ignore = "needs step-ca: tests/run"]
 fn it_moves_and_goes_with_the_configuration() {
     let ca = StepCa::start();
-    let mut location = location(&ca);
+    // The sandbox has the ports of the start.
+    let mut location = Location::with(&ca, acme(&ca), &["sensor-7.mesh.test"], &["--no-sandbox"]);
     let write = |location: &Location, change: &dyn Fn(&mut Value)| {
         let mut file = config(&ca, acme(&ca), location.folder.path(), &["sensor-7.mesh.test"]);
         change(&mut file);

@@ -271,7 +271,7 @@ fn a_folder_is_for_one_section_and_one_process() {
     let mut other = site.acme.clone();
     other["domains"] = json!(["other.mesh.test"]);
     site.tunnels = vec![json!({
-        "name": "other", "mode": "server", "listen": "127.0.0.1:0", "target": "127.0.0.1:9",
+        "name": "other", "mode": "server", "listen": "127.0.0.1:0", "target": super::peers::echo().to_string(),
         "tls": {"enabled": true, "mode": "acme", "acme": other},
     })];
     site.write();

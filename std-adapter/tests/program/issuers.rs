@@ -50,7 +50,8 @@ impl Mesh {
     fn run(&self, rules: &Value, denied: &Value, limits: &Value) -> Program {
         self.root.issue("gateway", &["gateway.example"]);
         self.write(rules, denied, limits);
-        let arguments = ["run", "--config", &arg(&self.file), "--watch-interval", "50ms"];
+        // Files of other folders are named later.
+        let arguments = ["run", "--config", &arg(&self.file), "--watch-interval", "50ms", "--no-sandbox"];
         Program::start(&arguments.map(str::to_owned))
     }
 }

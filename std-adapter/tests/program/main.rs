@@ -55,6 +55,7 @@ mod refusals;
 mod refusals_named;
 mod reload;
 mod run;
+mod sandbox;
 mod serve;
 mod several_gateways;
 mod status;

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The time limit of every wait; only a failure takes this long.
@@ -118,6 +118,12 @@ impl Program {
         Duration::from_millis(10 * fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>())
     }
 
+    /// Returns the process id.
+    #[allow(dead_code, reason = "shared by two test programs")]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Returns the number of open file descriptors.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
@@ -194,8 +200,15 @@ pub fn edgetrust(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_edgetrust")).args(arguments).env("NO_COLOR", "1").output().unwrap()
 }
 
-/// Starts a TCP server that echoes, and ends each stream when its client does.
+/// Returns the address of a TCP server that echoes, and ends each stream when its client does. There is one for all
+/// tests, so that a configuration that is written again has the same target.
 pub fn echo() -> SocketAddr {
+    static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
+    *ADDRESS.get_or_init(own_echo)
+}
+
+/// Starts another such server.
+pub fn own_echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

@@ -255,7 +255,7 @@ fn a_refused_reload_whose_cause_passes_is_taken_up_by_itself() {
     };
     let one = tunnel("one", "127.0.0.1:0");
     write(std::slice::from_ref(&one));
-    let arguments = ["run", "--config", &arg(&config), "--watch-interval", "50ms"].map(str::to_owned);
+    let arguments = ["run", "--config", &arg(&config), "--watch-interval", "50ms", "--no-sandbox"].map(str::to_owned);
     let program = Program::start(&arguments);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     write(&[one, tunnel("two", &taken.local_addr().unwrap().to_string())]);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::addresses::free_address;
-use super::peers::{OpensslClient, Program, echo, served_certificate};
+use super::peers::{OpensslClient, Program, echo, own_echo, served_certificate};
 use super::pki::{Pki, arg};
 
 /// A PKI with a configuration file in its folder.
@@ -30,9 +30,14 @@ impl Site {
     }
 
     fn run(&self, config: &Value, tunnels: usize) -> Program {
+        self.run_with(config, tunnels, &[])
+    }
+
+    fn run_with(&self, config: &Value, tunnels: usize, more: &[&str]) -> Program {
         self.write(config);
-        let arguments = ["run", "--config", &arg(&self.file), "--watch-interval", "50ms"].map(str::to_owned);
-        Program::start_tunnels(&arguments, tunnels)
+        let file = arg(&self.file);
+        let arguments = [&["run", "--config", &file, "--watch-interval", "50ms"], more].concat();
+        Program::start_tunnels(&arguments.into_iter().map(str::to_owned).collect::<Vec<_>>(), tunnels)
     }
 
     /// Issues a certificate for a host; returns it as a `tls` object.
@@ -126,7 +131,11 @@ fn tunnels_come_and_go_and_connections_of_others_stay() {
         server("one", "127.0.0.1:0", &site.tls("one.example")),
         server("two", "127.0.0.1:0", &site.tls("two.example")),
     );
-    let mut program = site.run(&config(std::slice::from_ref(&one)), 1);
+    // Sessions go on with another tunnel where it has the same target.
+    let mut one = one;
+    one["target"] = json!(own_echo().to_string());
+    // The sandbox has the ports of the start.
+    let mut program = site.run_with(&config(std::slice::from_ref(&one)), 1, &["--no-sandbox"]);
     let mut old = OpensslClient::start(program.tunnel("one"), &[]);
     assert_eq!(old.ask("before").as_deref(), Some("before"));
     site.write(&config(&[one, two.clone()]));
@@ -146,7 +155,7 @@ fn tunnels_come_and_go_and_connections_of_others_stay() {
 fn withdraw(more: impl FnOnce(&mut Value)) {
     let site = Site::new();
     let mut tunnel = server("in", "127.0.0.1:0", &site.mutual("gateway.example", &["location-b", "location-c"]));
-    let program = site.run(&config(std::slice::from_ref(&tunnel)), 1);
+    let program = site.run_with(&config(std::slice::from_ref(&tunnel)), 1, &["--no-sandbox"]);
     let mut clients = ["location-b", "location-c"].map(|cn| {
         let arguments = site.client(cn);
         let mut client = OpensslClient::start(program.address, &arguments.each_ref().map(String::as_str));
@@ -207,7 +216,9 @@ fn swapped_names_do_not_swap_rules() {
 #[test]
 fn sessions_of_a_removed_tunnel_go_on_only_where_told_and_while_their_peer_is_let_in() {
     let site = Site::new();
-    let goes = server("goes", "127.0.0.1:0", &site.mutual("goes.example", &["location-b", "location-c"]));
+    let mut goes = server("goes", "127.0.0.1:0", &site.mutual("goes.example", &["location-b", "location-c"]));
+    // Sessions go on with another tunnel, if at all, where it has the same target.
+    goes["target"] = json!(own_echo().to_string());
     let stays = server("stays", "127.0.0.1:0", &site.mutual("stays.example", &["location-b", "location-c"]));
     let with = |tunnels: &[&Value], limits: Value| {
         let mut config = config(&tunnels.iter().copied().cloned().collect::<Vec<_>>());
@@ -261,7 +272,8 @@ fn plaintext_ends_where_tls_begins() {
 fn a_bad_file_changes_nothing_and_is_named_with_its_line() {
     let site = Site::new();
     let tunnel = server("in", "127.0.0.1:0", &site.tls("gateway.example"));
-    let program = site.run(&config(std::slice::from_ref(&tunnel)), 1);
+    // The sandbox would refuse another port before it is tried.
+    let program = site.run_with(&config(std::slice::from_ref(&tunnel)), 1, &["--no-sandbox"]);
     let mut bad = tunnel.clone();
     bad["tls"]["cert_fil"] = json!("x");
     site.write(&config(&[bad]));

@@ -7,7 +7,7 @@ use edgetrust_core::store::Slot;
 use edgetrust_core::time::Utc;
 
 use super::Worker;
-use crate::acme::{credential, run_hook};
+use crate::acme::{HookCall, credential, run_hook};
 use crate::agent::alarm::say;
 use crate::agent::assignment::Fallback;
 use crate::clock;
@@ -132,15 +132,11 @@ impl Worker {
     pub(super) fn run_hook(&mut self) {
         let Some(hook) = self.assignment.settings.hook.clone() else { return };
         let PemFiles { cert_file, key_file } = self.keeper.pem_files();
-        let variables = [
-            ("EDGETRUST_CERT_FILE", cert_file),
-            ("EDGETRUST_KEY_FILE", key_file),
-            ("EDGETRUST_NAME", self.status.name.clone()),
-        ];
+        let call = HookCall::Renewed { cert_file, key_file, name: self.status.name.clone() };
         let status = self.status.clone();
         self.hooks.retain(|hook| !hook.is_finished());
         self.hooks.push(tokio::spawn(async move {
-            match run_hook(&hook, &[], &variables).await {
+            match run_hook(&hook, call).await {
                 Ok(()) => log!(info, status, "the hook has run"),
                 Err(error) => {
                     log!(error, status, "{error}");

@@ -122,7 +122,7 @@ impl Location {
         let keeper = MeshKeeper::default();
         let load = move |watched: &mut Watched, agents: &mut Agents| {
             watched.note(&file);
-            with_config(&file, |config| Loaded::of(config, watched, agents, &keeper))?
+            with_config(&file, |config| Loaded::of(config, Ok(()), watched, agents, &keeper))?
         };
         let mut service = Service::start(load, MeshKeeper::viewer()).await?;
         let (accepts, originates) = (service.local_address("in"), service.local_address("out"));

@@ -14,6 +14,7 @@ use crate::clock;
 use crate::est;
 use crate::gateway::{self, ContactState, MeshStatus, RefusalReason, Status};
 use crate::ops::{alarms, lost_lines, readiness};
+use crate::sandbox;
 use crate::tls;
 
 /// The number of sessions that are listed.
@@ -53,6 +54,10 @@ impl Sources {
             credentials: credentials.all().iter().map(|one| credential(one)).collect(),
             est: est(devices),
             mesh: mesh.map(|mesh| self.mesh(&mesh)),
+            sandbox: sandbox::in_force().map(|sandbox| {
+                let fields = sandbox.fields().into_iter();
+                fields.map(|(layer, text)| (layer.to_owned(), text)).collect()
+            }),
             refusals: status.refusals().all().iter().map(|one| refusal(one, true)).collect(),
             log_lines_lost: lost_lines(),
         };

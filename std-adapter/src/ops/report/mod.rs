@@ -45,6 +45,8 @@ pub struct Report {
     pub est: Option<Est>,
     /// The mesh in force; null if there is none.
     pub mesh: Option<Mesh>,
+    /// What confines the process, by layer; null for nothing.
+    pub sandbox: Option<BTreeMap<String, String>>,
     /// The last refusals of tunnels, the newest first.
     pub refusals: Vec<Refusal>,
     /// The number of log lines that were lost since the start.

@@ -1,0 +1,172 @@
+//! Confines this process to what its configuration needs: files and TCP ports (Landlock), system calls (seccomp),
+//! capabilities, memory. All of it is for good, and holds for every thread that starts later.
+
+mod allowed;
+mod landlock;
+mod memory;
+mod needs;
+mod privileges;
+mod system_calls;
+
+use std::fmt;
+use std::io;
+use std::sync::OnceLock;
+
+use tracing::{info, warn};
+
+pub(crate) use allowed::NotAllowed;
+use allowed::{Allowed, Folder};
+pub(crate) use needs::Needs;
+
+/// The sandbox of this process, which has one at most.
+static IN_FORCE: OnceLock<Sandbox> = OnceLock::new();
+
+/// What confines this process.
+#[derive(Debug)]
+pub(crate) struct Sandbox {
+    allowed: Allowed,
+    /// The ABI of Landlock, or the reason that files and ports are not confined.
+    landlock: Result<u8, String>,
+    /// The number of system calls that are refused, or the reason that none is.
+    system_calls: Result<usize, String>,
+    /// The capabilities that are left.
+    capabilities: String,
+}
+
+/// The reason that a process cannot be confined, though the kernel could.
+#[derive(Debug)]
+pub(crate) enum SandboxError {
+    /// Threads run already, which Landlock would leave free.
+    Threads(usize),
+    /// The kernel refuses a part.
+    Refused(&'static str, String),
+}
+
+impl fmt::Display for SandboxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Threads(count) => write!(f, "sandbox: found {count} threads, expected this one alone"),
+            Self::Refused(part, reason) => {
+                write!(f, "sandbox: {part}: {reason} (--no-sandbox starts without)")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SandboxError {}
+
+/// The first ABI of Landlock that confines TCP ports.
+const WITH_PORTS: u8 = 4;
+
+/// The first ABI of Landlock that confines signals and abstract Unix sockets.
+const WITH_SCOPES: u8 = 6;
+
+/// Confines this process, which has one thread, to these needs.
+///
+/// # Errors
+/// Fails if the kernel refuses a part that it has. A part that it does not have is left out, and said in the log.
+pub(crate) fn enter(needs: Needs) -> Result<(), SandboxError> {
+    // Where there is no /proc nothing can be counted.
+    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    if threads != 1 {
+        return Err(SandboxError::Threads(threads));
+    }
+    // A process has one sandbox at most: it had no other, and one thread, a moment ago.
+    let _ = IN_FORCE.set(confine(needs)?);
+    Ok(())
+}
+
+/// Confines this thread and those that it starts.
+fn confine(needs: Needs) -> Result<Sandbox, SandboxError> {
+    let refused = |part| move |error: io::Error| SandboxError::Refused(part, error.to_string());
+    memory::keep_from_others().map_err(refused("memory"))?;
+    let allowed = Allowed::by(needs);
+    let capabilities = privileges::drop_but(allowed.listens_low()).map_err(refused("capabilities"))?;
+    let landlock = landlock::restrict(&allowed).map_err(|error| SandboxError::Refused("Landlock", error))?;
+    // Last, since the other parts need system calls.
+    let system_calls = system_calls::filter().map_err(|error| SandboxError::Refused("seccomp", error))?;
+    Ok(Sandbox { allowed, landlock, system_calls, capabilities })
+}
+
+/// Returns the sandbox of this process, if it has one.
+pub(crate) fn in_force() -> Option<&'static Sandbox> {
+    IN_FORCE.get()
+}
+
+/// Checks that a configuration needs nothing that this process gave up at its start.
+///
+/// # Errors
+/// Returns the path, the port or the hook that the sandbox does not allow.
+pub(crate) fn allows(needs: &Needs) -> Result<(), NotAllowed> {
+    match in_force() {
+        Some(sandbox) => sandbox.allowed.allows(needs, sandbox.confines_files(), sandbox.confines_ports()),
+        None => Ok(()),
+    }
+}
+
+impl Sandbox {
+    fn abi(&self) -> u8 {
+        *self.landlock.as_ref().unwrap_or(&0)
+    }
+
+    fn confines_files(&self) -> bool {
+        self.abi() > 0
+    }
+
+    fn confines_ports(&self) -> bool {
+        self.abi() >= WITH_PORTS
+    }
+
+    /// Returns what is in force and what is not, by name.
+    pub(crate) fn fields(&self) -> [(&'static str, String); 9] {
+        let list = |texts: Vec<String>| if texts.is_empty() { "none".to_owned() } else { texts.join(" ") };
+        let ports = |ports: Option<Vec<u16>>| match ports.filter(|_| self.confines_ports()) {
+            None => "any".to_owned(),
+            Some(ports) => list(ports.iter().map(u16::to_string).collect()),
+        };
+        let files = |written: bool| {
+            if !self.confines_files() {
+                return "any".to_owned();
+            }
+            let folders = self.allowed.folders().iter().filter(|folder| folder.is_written() == written);
+            list(folders.map(|folder| folder.path().display().to_string()).collect())
+        };
+        [
+            ("landlock", self.landlock.as_ref().map_or_else(Clone::clone, |abi| format!("ABI {abi}"))),
+            ("read", files(false)),
+            ("write", files(true)),
+            ("listen", ports(self.allowed.listen())),
+            ("connect", ports(self.allowed.connect())),
+            ("signals", if self.abi() >= WITH_SCOPES { "none" } else { "any" }.to_owned()),
+            ("system_calls", self.system_calls.as_ref().map_or_else(Clone::clone, |n| format!("{n} refused"))),
+            ("capabilities", self.capabilities.clone()),
+            ("hooks", self.allowed.hooks().len().to_string()),
+        ]
+    }
+
+    /// Logs what is in force, and what this kernel cannot do.
+    pub(crate) fn tell(&self) {
+        let [landlock, read, write, listen, connect, signals, system_calls, capabilities, hooks] =
+            self.fields().map(|(_, text)| text);
+        info!(
+            landlock,
+            read, write, listen, connect, signals, system_calls, capabilities, hooks, "the sandbox is in force"
+        );
+        for reason in [self.landlock.as_ref().err(), self.system_calls.as_ref().err()].into_iter().flatten() {
+            warn!("the sandbox is incomplete: {reason}");
+        }
+        if let Some(hook) = self.allowed.hook_within_reach() {
+            warn!(
+                "the sandbox lets the program of a hook be replaced: {hook}: found it below a folder that is written"
+            );
+        }
+        if self.confines_files() && self.allowed.folders().iter().any(Folder::is_everything) {
+            warn!(
+                "the sandbox lets all files be read: a file of the configuration is in /, expected a folder of its own"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
