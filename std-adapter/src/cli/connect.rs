@@ -119,10 +119,17 @@ impl Args {
 
 pub(crate) fn run(args: Args, format: log::Format) -> Outcome {
     let needs = || Ok(Needs::of_gateway(&args.gateway()?));
-    service::run(&args.service, format, MeshKeeper::viewer(), needs, |watched: &mut Watched, _| {
-        let gateway = args.gateway()?;
-        sandbox::allows(&Needs::of_gateway(&gateway))?;
-        let shared = SharedTrust::read(&gateway, &args.deny.keys(), watched, &MeshKeeper::viewer())?;
-        Ok(Plan::new(&gateway, &shared, watched, &mut NoAcme)?.into())
-    })
+    service::run(
+        &args.service,
+        format,
+        MeshKeeper::viewer(),
+        || {},
+        needs,
+        |watched: &mut Watched, _| {
+            let gateway = args.gateway()?;
+            sandbox::allows(&Needs::of_gateway(&gateway))?;
+            let shared = SharedTrust::read(&gateway, &args.deny.keys(), watched, &MeshKeeper::viewer())?;
+            Ok(Plan::new(&gateway, &shared, watched, &mut NoAcme)?.into())
+        },
+    )
 }

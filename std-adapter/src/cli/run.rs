@@ -1,6 +1,5 @@
 //! Implements `edgetrust run`: all tunnels of a configuration file.
 
-use std::cell::Cell;
 use std::path::Path;
 
 use super::config_choice::ConfigChoice;
@@ -21,11 +20,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, format: log::Format) -> Outcome {
     let keeper = MeshKeeper::default();
     let file = args.config.find()?;
-    let untold = Cell::new(true);
     let load = |watched: &mut Watched, agents: &mut Agents| {
-        if untold.take() {
-            args.config.tell(&file);
-        }
         watched.note(&file);
         sandbox::allows(&Needs::one_file(&file))?;
         with_config_text(&file, |config, digest| {
@@ -34,7 +29,7 @@ pub(crate) fn run(args: Args, format: log::Format) -> Outcome {
             Ok(loaded.with_file(&file, digest))
         })?
     };
-    service::run(&args.service, format, keeper.clone(), || needs(&file), load)
+    service::run(&args.service, format, keeper.clone(), || args.config.tell(&file), || needs(&file), load)
 }
 
 /// Reads what the configuration needs, and all its files on trial: a configuration that is refused leaves nothing

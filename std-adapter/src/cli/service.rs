@@ -380,17 +380,19 @@ fn confine(needs: impl FnOnce() -> Result<Needs, Failure>) -> Result<(), Failure
 }
 
 /// Runs the configuration of `load` until SIGTERM or SIGINT; SIGHUP or a changed file loads it again. The log starts
-/// here, since it has a thread.
+/// here, since it has a thread; `tell` is what it has to say first.
 pub(crate) fn run(
     options: &Options,
     format: log::Format,
     keeper: MeshKeeper,
+    tell: impl FnOnce(),
     needs: impl FnOnce() -> Result<Needs, Failure>,
     load: impl Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>,
 ) -> Outcome {
     let confined = if options.no_sandbox { Ok(()) } else { confine(needs) };
     log::start(format, "info");
     info!(version = VERSION, "edgetrust starts");
+    tell();
     confined?;
     match sandbox::in_force() {
         Some(sandbox) => sandbox.tell(),

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use edgetrust_core::config::PathKind;
+use edgetrust_core::config::{Config, PathKind};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, Signal, getppid, kill_process, pidfd_getfd, pidfd_open};
 
 use super::{Needs, NotAllowed, WITH_SCOPES, allowed::Allowed, confine};
@@ -162,4 +162,42 @@ fn what_a_reload_may_not_ask_for() {
     ] {
         assert_eq!(allows(&needs), Err(expected));
     }
+}
+
+/// A link that comes later has ports of its own.
+#[test]
+fn a_mesh_may_come_to_need_any_port_but_no_capability() {
+    let who = || "gateway.mesh".to_owned();
+    let with = |listen: u16| Needs {
+        any_port: Some(who()),
+        listen: [(listen, "tunnel a".to_owned())].into(),
+        connect: [(9000, "tunnel a".to_owned())].into(),
+        ..Needs::default()
+    };
+    let allowed = Allowed::by(with(8443));
+    assert_eq!((allowed.listen(), allowed.connect()), (None, None));
+    let other = Needs { connect: [(1, "tunnel a".to_owned())].into(), ..with(8444) };
+    assert_eq!(allowed.allows(&other, true, true), Ok(()));
+    // The capability for low ports was given up at the start, whatever the kernel confines.
+    for ports in [true, false] {
+        let refused = Err(NotAllowed::Listen(443, "tunnel a".to_owned()));
+        assert_eq!(allowed.allows(&with(443), true, ports), refused);
+    }
+    assert_eq!(Allowed::by(with(443)).allows(&with(444), true, true), Ok(()));
+}
+
+#[test]
+fn ports_of_proxies_stand_for_those_behind_them() {
+    let mut text = br#"{"gateway": {"tunnels": [
+        {"name": "out", "mode": "client", "listen": "127.0.0.1:1001", "target": "b.example:8443",
+         "proxy": "http://127.0.0.1:3128"},
+        {"name": "in", "mode": "server", "listen": "127.0.0.1:1002", "allow_remote_plaintext": true,
+         "targets": ["127.0.0.1:5001", "127.0.0.1:5002"]}],
+        "admin": {"listen": "unix:/run/edgetrust/admin"}}}"#
+        .to_vec();
+    let needs = Needs::of(&Config::parse(&mut text).unwrap());
+    assert_eq!(needs.connect.keys().copied().collect::<Vec<_>>(), [53, 3128, 5001, 5002]);
+    assert_eq!(needs.listen.keys().copied().collect::<Vec<_>>(), [1001, 1002]);
+    let socket = (PathKind::Listener, PathBuf::from("/run/edgetrust/admin"));
+    assert!(needs.paths.contains(&socket), "{needs:?}");
 }

@@ -63,6 +63,9 @@ fn acme_setup_from_beginning_to_end() {
     assert!(shown.starts_with("gateway.a.example: renewed by the running gateway, expires "), "{shown}");
     shell(folder, device);
     std::fs::write(folder.join("gateway.json"), replaced(with_devices)).unwrap();
+    program.wait_for("acme-devices, expected a path below the folders of the configuration at the start");
+    drop(program);
+    let program = Program::start_shell(&arguments);
     let line = program.wait_for("est: listening address=");
     let est = line.rsplit_once(':').unwrap().1;
     let there = format!("--noproxy '*' --resolve gateway.a.example:{est}:127.0.0.1 https://gateway.a.example:{est}/");
