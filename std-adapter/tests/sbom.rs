@@ -85,7 +85,8 @@ fn it_has_the_shape_of_cyclonedx() {
     let registry = jsonschema::Registry::new().extend(["spdx", "jsf-0.82"].map(resource)).unwrap().prepare().unwrap();
     let validator = jsonschema::options().with_registry(&registry).build(&schema("bom-1.6")).unwrap();
     let mut materials = materials();
-    let faults: Vec<_> = validator.iter_errors(&materials).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
+    let faults: Vec<_> =
+        validator.iter_errors(&materials).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
     assert!(faults.is_empty(), "{faults:#?}");
     // The validator does find what is wrong.
     materials["components"][0]["type"] = "crate".into();
