@@ -18,7 +18,7 @@ pub(super) fn edgetrust() -> String {
 
 /// CA and gateway as containers. Both use the machine's own network, so that services stay on its loopback.
 pub(super) const COMPOSE: &str = r#"# CA_PASSWORD_FILE names the password file of this site's CA, in another folder than this one.
-# EDGETRUST_IMAGE is an image with the edgetrust program, built by you.
+# EDGETRUST_IMAGE is an image with the edgetrust program, such as that of packaging/oci/Dockerfile, built by you.
 # A container sees the files that were here when it started: restart edgetrust after each change of mesh.signed.json.
 services:
   step-ca:
@@ -38,6 +38,8 @@ services:
   edgetrust:
     image: ${EDGETRUST_IMAGE:-edgetrust}
     command: ["edgetrust", "run", "--config", "/etc/edgetrust/gateway.json"]
+    # On the machine's network, port 80 is for root alone.
+    user: "0"
     network_mode: host
     restart: unless-stopped
     volumes:
