@@ -25,6 +25,9 @@ impl<'a> Config<'a> {
         client(&mut self.client, each);
         files(&mut self.gateway.known_intermediates, each);
         files(&mut self.gateway.crl_files, each);
+        if let Some(file) = &mut self.gateway.audit_log {
+            each(PathKind::File, file);
+        }
         issuers(&mut self.gateway.allowed_clients.issuers, each);
         if let Some(mesh) = &mut self.gateway.mesh {
             each(PathKind::File, &mut mesh.file);

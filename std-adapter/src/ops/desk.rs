@@ -25,6 +25,7 @@ use super::page::{PAGE, POLICY};
 use super::readiness::not_ready;
 use super::report::Sources;
 use super::targets::TargetCheck;
+use crate::audit::AuditLog;
 use crate::gateway::AdminPlan;
 use crate::tls::{TlsError, TlsServer};
 
@@ -61,6 +62,11 @@ impl Desk {
             targets: check_targets.then(TargetCheck::default),
             places: Places::default(),
         })
+    }
+
+    /// Returns the audit log.
+    pub(super) fn audit(&self) -> &AuditLog {
+        self.sources.status.audit()
     }
 
     /// Returns the server for handshakes; `None` where the pages are plaintext.

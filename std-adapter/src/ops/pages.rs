@@ -19,7 +19,8 @@ use super::askers::{Asker, Askers};
 use super::desk::Desk;
 use super::events;
 use crate::accept::{Accepting, AddressPhase, Reception};
-use crate::gateway::{Address, Limits, Listener, Remote, Socket};
+use crate::audit::AuditLog;
+use crate::gateway::{Address, Limits, Listener, Refusal, Remote, Socket};
 use crate::tls::{AcceptError, TlsServer};
 
 /// The maximum number of connections that wait for an answer; a newer one displaces the oldest.
@@ -114,7 +115,7 @@ async fn serve(socket: Socket, remote: Remote, mut shown: watch::Receiver<Arc<De
         match desk.tls() {
             None => answer(socket, &desk, &listens).await,
             Some(tls) => {
-                if let Some(stream) = admitted(tls, socket, &remote).await {
+                if let Some(stream) = admitted(tls, socket, &remote, desk.audit()).await {
                     answer(stream, &desk, &listens).await;
                 }
             }
@@ -140,12 +141,16 @@ async fn admitted(
     tls: &TlsServer,
     socket: Socket,
     remote: &Remote,
+    audit: &AuditLog,
 ) -> Option<impl AsyncRead + AsyncWrite + Unpin + use<>> {
     match Box::pin(tls.accept(socket)).await {
         Ok((stream, _)) => Some(stream),
         Err(AcceptError::LeftSilently) => None,
         Err(error) => {
             warn!(%remote, "pages: refused: {error}");
+            let mut refusal = Refusal::new(remote.0, "peer", &error, error.shown());
+            refusal.verified = error.is_of_verified();
+            refusal.record(audit, "pages").taken().await;
             None
         }
     }

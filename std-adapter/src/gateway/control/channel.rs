@@ -6,6 +6,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use super::callers::Callers;
 use super::state::ControlState;
+use crate::audit::AuditLog;
 use crate::gateway::contacts::Contacts;
 use crate::gateway::continuation::OpenSessions;
 use crate::gateway::mesh_kept::Offered;
@@ -25,13 +26,15 @@ pub(in crate::gateway) struct Control {
     pub(super) sessions: OpenSessions,
     /// The connections to other gateways.
     pub(super) contacts: Contacts,
+    pub(super) audit: AuditLog,
 }
 
 impl Control {
     /// Creates a channel that is off, and reports its connections to `contacts`.
-    pub(in crate::gateway) fn new(contacts: Contacts) -> Self {
+    pub(in crate::gateway) fn new(contacts: Contacts, audit: AuditLog) -> Self {
         Self {
             contacts,
+            audit,
             in_force: watch::Sender::new(None),
             callers: Callers::default(),
             judging: Arc::new(Semaphore::new(1)),
