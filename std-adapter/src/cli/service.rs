@@ -380,6 +380,10 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
 
     pub(crate) async fn drain(self) {
         tokio::join!(self.gateway.drain(), self.est.drain());
+        // Last: they tell how far the end is.
+        if let Some(pages) = self.pages {
+            pages.end().await;
+        }
     }
 }
 
@@ -427,14 +431,18 @@ impl PreparedPages {
     }
 
     fn commit(self, pages: &mut Option<Pages>) {
-        match (self.desk, self.bound) {
-            (None, _) => *pages = None,
-            (Some(desk), Some((address, listener))) => *pages = Some(Pages::serve(&address, listener, desk)),
+        let before = match (self.desk, self.bound) {
+            (None, _) => pages.take(),
+            (Some(desk), Some((address, listener))) => pages.replace(Pages::serve(&address, listener, desk)),
             (Some(desk), None) => {
                 if let Some(pages) = pages {
                     pages.replace(desk);
                 }
+                None
             }
+        };
+        if let Some(before) = before {
+            tokio::spawn(before.end());
         }
     }
 }
