@@ -1,9 +1,9 @@
 //! Opens the file of the audit log.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The mode of a file that is made: a group may read it, and nobody else.
@@ -41,8 +41,11 @@ impl AuditFile {
     /// # Errors
     /// Fails if it cannot be opened for writing; a named pipe cannot while nobody reads it.
     pub(crate) fn open(path: &Path) -> Result<Self, AuditFileError> {
-        let file = options().create(true).mode(MODE).open(path);
-        let file = file.map_err(|error| AuditFileError { path: path.to_owned(), error })?;
+        let opened = match options().open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make(path),
+            opened => opened,
+        };
+        let file = opened.map_err(|error| AuditFileError { path: path.to_owned(), error })?;
         Ok(Self { path: path.to_owned(), file })
     }
 
@@ -55,6 +58,13 @@ impl AuditFile {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Makes a file, whose mode does not depend on the umask: that of the unit is for keys.
+fn make(path: &Path) -> io::Result<File> {
+    let file = options().create(true).mode(MODE).open(path)?;
+    file.set_permissions(Permissions::from_mode(MODE))?;
+    Ok(file)
 }
 
 /// Without `O_NONBLOCK`, opening a pipe that nobody reads would not end.

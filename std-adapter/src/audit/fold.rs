@@ -1,4 +1,5 @@
-//! Folds events of which strangers may cause any number: one line a second for each subject, with a count.
+//! Folds events of which strangers may cause any number: one line a second for each subject, with a count. Subjects
+//! beyond a number are not folded.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -6,8 +7,10 @@ use std::time::{Duration, Instant};
 /// The time between two lines of one subject.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// The subjects of which there was an event within the last second. They are tunnels with kinds of refusals: their number
-/// is bounded by the configuration.
+/// The maximum number of subjects.
+const MAX_SUBJECTS: usize = 4096;
+
+/// The subjects of which there was an event within the last second.
 #[derive(Debug, Default)]
 pub(super) struct Folds(HashMap<String, Fold>);
 
@@ -27,6 +30,9 @@ impl Folds {
         if let Some(fold) = self.0.get_mut(subject) {
             fold.more = fold.more.saturating_add(1);
             return Some(fold.more);
+        }
+        if self.0.len() >= MAX_SUBJECTS {
+            return None;
         }
         self.0.insert(subject.to_owned(), Fold { since: now, more: 0, line: Vec::new() });
         None
@@ -65,6 +71,17 @@ impl Folds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_memory_of_subjects_is_bounded() {
+        let (mut folds, now) = (Folds::default(), Instant::now());
+        for number in 0..2 * MAX_SUBJECTS {
+            assert_eq!(folds.add(&number.to_string(), now), None);
+        }
+        assert_eq!(folds.0.len(), MAX_SUBJECTS);
+        assert_eq!(folds.add("0", now), Some(1));
+        assert_eq!(folds.add("never kept", now), None);
+    }
 
     #[test]
     fn a_flood_is_a_line_a_second_and_each_event_counts_once() {

@@ -141,25 +141,32 @@ impl AuditLog {
         }
     }
 
-    /// Records an event of which a stranger may cause any number: the first of `subject` at once, and the others once a
-    /// second with their count, which `fields` takes. Nobody waits.
-    pub(crate) fn fold<F: Serialize>(&self, event: &'static str, subject: &str, fields: impl Fn(u64) -> F) {
+    /// Records an event of which a stranger may cause any number: the first of `subject` at once, and those of the same
+    /// second in one line with their count, which `fields` takes.
+    pub(crate) fn fold<F: Serialize>(
+        &self,
+        event: &'static str,
+        subject: &str,
+        fields: impl Fn(Option<u64>) -> F,
+    ) -> Recorded {
         if !self.is_on() {
-            return;
+            return Recorded::nothing();
         }
         let mut folds = self.folds();
         let more = folds.add(subject, Instant::now());
-        match line::line(event, &fields(more.unwrap_or(1))) {
-            Ok(line) if more.is_some() => folds.keep(subject, line),
-            Ok(line) => {
-                drop(folds);
-                if let Err(_line) = self.0.queue.push(line) {
-                    self.lose(1, FULL);
-                }
+        match (line::line(event, &fields(more)), more) {
+            (Ok(line), Some(_)) => {
+                folds.keep(subject, line);
+                Recorded::nothing()
             }
-            Err(error) => {
+            (Ok(line), None) => {
+                drop(folds);
+                self.push(line)
+            }
+            (Err(error), _) => {
                 drop(folds);
                 self.lose(1, &error.to_string());
+                Recorded::nothing()
             }
         }
     }

@@ -115,12 +115,18 @@ impl Refusal {
                 count,
             }
         };
+        audit.fold("refused", &self.subject(at), fields)
+    }
+
+    /// Returns what the refusals of one line have in common: the tunnel and the kind if nothing was read from the peer,
+    /// else its address, its certificate and the reason too.
+    fn subject(&self, at: &str) -> String {
+        let Self { kind, tunnel, reason, remote, shown, requested, .. } = self;
         if self.is_unread {
-            let subject = format!("{at} {} {}", self.kind, self.tunnel);
-            audit.fold("refused", &subject, |count| fields(Some(count)));
-            return Recorded::nothing();
+            return format!("{at} {kind} {tunnel}");
         }
-        audit.record("refused", &fields(None))
+        let address = remote.rsplit_once(':').map_or(remote.as_str(), |(address, _)| address);
+        format!("{at} {kind} {tunnel} {address} {shown:?} {requested:?} {reason}")
     }
 
     /// Returns whether `other` is the same reason of the same peer; times and other numbers in the reason may differ.
