@@ -67,6 +67,14 @@ fn make(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Opens the file of a configuration, if it names one.
+///
+/// # Errors
+/// Fails if it cannot be opened for writing.
+pub(crate) fn open(path: Option<&Path>) -> Result<Option<AuditFile>, AuditFileError> {
+    path.map(AuditFile::open).transpose()
+}
+
 /// Without `O_NONBLOCK`, opening a pipe that nobody reads would not end.
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::CAPACITY;
 use super::file::AuditFile;
+
+/// The number of octets that may wait for the disk.
+const CAPACITY: usize = 1024 * 1024;
 
 /// A step of the thread.
 pub(super) enum Item {

@@ -9,15 +9,19 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tracing::info;
 
+use super::file::AuditFile;
+use super::line;
 use super::queue::{Item, Taken};
-use super::{AuditFile, AuditLog, LOOK, line};
+use super::shared::Shared;
 
+/// The interval at which the thread looks while lines are folded, or the disk refuses lines.
+const LOOK: Duration = Duration::from_secs(1);
 /// The longest wait for a line.
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// The part of the log that the thread owns.
 pub(super) struct Writer {
-    log: AuditLog,
+    shared: Arc<Shared>,
     file: Option<AuditFile>,
     /// True if the file ends with a part of a line.
     is_torn: bool,
@@ -26,15 +30,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(log: AuditLog) -> Self {
-        Self { log, file: None, is_torn: false, said: 0 }
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, file: None, is_torn: false, said: 0 }
     }
 
     /// Writes for as long as the process lives.
     pub(super) fn run(mut self) {
-        let shared = self.log.0.clone();
+        let shared = self.shared.clone();
         loop {
-            let patience = if shared.fault.load().is_some() || !self.log.folds().is_empty() { LOOK } else { IDLE };
+            let patience = if shared.fault.load().is_some() || !self.shared.folds().is_empty() { LOOK } else { IDLE };
             let Taken { items, flushing } = shared.queue.take(patience);
             for item in items {
                 match item {
@@ -45,7 +49,7 @@ impl Writer {
                     }
                 }
             }
-            let folded = self.log.folds().due(Instant::now(), flushing);
+            let folded = self.shared.folds().due(Instant::now(), flushing);
             folded.iter().for_each(|line| self.write(line));
             // The disk may take lines again, even if nobody has one.
             self.say_lost();
@@ -60,35 +64,35 @@ impl Writer {
         if self.say_lost() {
             match self.put(line) {
                 Ok(()) => {
-                    self.log.0.written.fetch_add(1, Ordering::Relaxed);
+                    self.shared.written.fetch_add(1, Ordering::Relaxed);
                 }
-                Err(error) => self.log.lose(1, &error.to_string()),
+                Err(error) => self.shared.lose(1, &error.to_string()),
             }
         } else {
-            self.log.0.lost.fetch_add(1, Ordering::Relaxed);
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Writes how many lines were lost since it was said last; returns whether the disk takes lines.
     fn say_lost(&mut self) -> bool {
-        let lost = self.log.0.lost.load(Ordering::Relaxed);
+        let lost = self.shared.lost.load(Ordering::Relaxed);
         if lost == self.said || self.file.is_none() {
             return true;
         }
         let lines = lost.saturating_sub(self.said);
-        let fault = self.log.0.fault.load_full();
+        let fault = self.shared.fault.load_full();
         let reason = fault.as_deref().map(String::as_str).unwrap_or_default();
         let said = line::line("lines_lost", &json!({"lines": lines, "reason": reason}));
         match said.map_err(io::Error::from).and_then(|line| self.put(&line)) {
             Ok(()) => {
                 self.said = lost;
-                self.log.0.written.fetch_add(1, Ordering::Relaxed);
-                self.log.0.fault.store(None);
+                self.shared.written.fetch_add(1, Ordering::Relaxed);
+                self.shared.fault.store(None);
                 info!(lines, "the audit log is written again");
                 true
             }
             Err(error) => {
-                self.log.0.fault.store(Some(Arc::new(error.to_string())));
+                self.shared.fault.store(Some(Arc::new(error.to_string())));
                 false
             }
         }
@@ -133,7 +137,7 @@ mod tests {
 
     use serde_json::Value;
 
-    fn to_pipe(log: &AuditLog) -> (Writer, io::PipeReader) {
+    fn to_pipe(log: &Arc<Shared>) -> (Writer, io::PipeReader) {
         let (reader, pipe) = io::pipe().unwrap();
         rustix::fs::fcntl_setfl(&pipe, rustix::fs::OFlags::NONBLOCK).unwrap();
         let file = AuditFile::of(PathBuf::from("/audit.log"), File::from(OwnedFd::from(pipe)));
@@ -142,22 +146,22 @@ mod tests {
 
     #[test]
     fn a_line_that_the_disk_cuts_stands_alone_and_the_file_says_what_was_lost() {
-        let log = AuditLog::default();
+        let log = Arc::<Shared>::default();
         let (mut writer, mut reader) = to_pipe(&log);
         // Longer than what a pipe takes as a whole (pipe(7)), so that a part of one is written.
         let long = line::line("refused", &json!({"reason": "x".repeat(5_000)})).unwrap();
         let mut recorded = 0;
-        while log.0.lost.load(Ordering::Relaxed) < 3 {
+        while log.lost.load(Ordering::Relaxed) < 3 {
             writer.write(&long);
             recorded += 1;
         }
-        assert!(log.0.fault.load().is_some() && !writer.say_lost());
+        assert!(log.fault.load().is_some() && !writer.say_lost());
         let mut first = vec![0; 256 * 1024];
         let length = reader.read(&mut first).unwrap();
         // The disk takes lines again.
         assert!(writer.say_lost());
         writer.write(&long);
-        assert!(log.0.fault.load().is_none());
+        assert!(log.fault.load().is_none());
         drop(writer);
         first.truncate(length);
         reader.read_to_end(&mut first).unwrap();

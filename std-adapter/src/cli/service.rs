@@ -185,10 +185,8 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         file: Option<(PathBuf, Digest)>,
         cause: &str,
     ) {
-        let mut in_force = json!({"cause": bounded(cause)});
-        if let Some((file, digest)) = &file {
-            (in_force["file"], in_force["digest"]) = (json!(file.display().to_string()), json!(digest.to_string()));
-        }
+        let of_file = |(file, digest): &(PathBuf, Digest)| json!({"cause": bounded(cause), "file": file.display().to_string(), "digest": digest.to_string()});
+        let in_force = file.as_ref().map_or_else(|| json!({"cause": bounded(cause)}), of_file);
         self.audit.record("configuration", &in_force).taken().await;
         if let Some((file, digest)) = file {
             self.gateway.status().set_configuration(file, digest);
