@@ -400,7 +400,7 @@ fn every_path_of_a_configuration_is_handed_out() {
           "server":{{"enabled":true,"mode":"acme","cert_file":"p-sc","key_file":"p-sk","acme":{},
             "mtls":{{"enabled":true,"client_ca_files":["p-sca"],"pinned_certificates":["p-spin"]}}}},
           "client":{{"ca_files":["p-ca"],"pinned_certificates":["p-pin"],"mtls":{{"enabled":true,"cert_file":"p-cc","key_file":"p-ck","acme":{}}}}}}}}},
-        "gateway":{{"known_intermediates":["p-int"],"crl_files":["p-crl"],
+        "gateway":{{"known_intermediates":["p-int"],"crl_files":["p-crl"],"audit_log":"p-audit",
           "admin":{{"listen":"127.0.0.1:8","tls":{{"cert_file":"p-ac","key_file":"p-ak","mtls":{{"client_ca_files":["p-aca"],
             "pinned_certificates":["p-apin"],"allowed_client_cns":["o"]}}}}}},"est":{{"listen":"127.0.0.1:9","acme":{est},
             "tls":{{"cert_file":"p-ec","key_file":"p-ek","mtls":{{"client_ca_files":["p-eca"],"pinned_certificates":["p-epin"]}}}}}},

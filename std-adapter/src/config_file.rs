@@ -102,7 +102,7 @@ fn from_folder(folder: &Path, kind: PathKind, name: &str) -> Result<String, Stri
         Err(_) => Err(format!("found {name:?} in a folder whose name is not UTF-8, expected an absolute name")),
     };
     match kind {
-        PathKind::File | PathKind::Folder | PathKind::Listener | PathKind::Socket => joined(name),
+        PathKind::File | PathKind::Folder | PathKind::Log | PathKind::Listener | PathKind::Socket => joined(name),
         PathKind::Hook => {
             if let Some((signal, pid_file)) = name.strip_prefix("signal:").and_then(|rest| rest.split_once(':')) {
                 return Ok(format!("signal:{signal}:{}", joined(pid_file)?));

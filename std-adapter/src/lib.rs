@@ -46,6 +46,8 @@ mod activation;
 #[cfg(feature = "cli")]
 mod agent;
 #[cfg(feature = "cli")]
+mod audit;
+#[cfg(feature = "cli")]
 mod cli;
 mod clock;
 #[cfg(feature = "cli")]

@@ -196,6 +196,8 @@ pub struct Gateway<'a> {
     pub crls_required: CrlsRequired,
     /// The address of the operator's pages.
     pub admin: Option<Admin<'a>>,
+    /// The file of the audit log.
+    pub audit_log: Option<&'a str>,
     /// The limits of the gateway.
     pub limits: GatewayLimits,
     /// The EST server for renewals by devices.

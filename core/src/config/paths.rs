@@ -13,6 +13,8 @@ pub enum PathKind {
     File,
     /// A folder in which files are written.
     Folder,
+    /// A file to whose end lines are written, and which is made.
+    Log,
     /// A Unix socket to listen on, which is made.
     Listener,
     /// A Unix socket to connect to.
@@ -31,6 +33,9 @@ impl<'a> Config<'a> {
         client(&mut self.client, each);
         files(&mut self.gateway.known_intermediates, each);
         files(&mut self.gateway.crl_files, each);
+        if let Some(file) = &mut self.gateway.audit_log {
+            each(PathKind::Log, file);
+        }
         issuers(&mut self.gateway.allowed_clients.issuers, each);
         if let Some(mesh) = &mut self.gateway.mesh {
             each(PathKind::File, &mut mesh.file);

@@ -172,6 +172,7 @@ pub(super) struct RawGateway<'a> {
     pub(super) known_intermediates: List<'a, MAX_FILES>,
     pub(super) crl_files: List<'a, MAX_FILES>,
     pub(super) crls_required: CrlsRequired,
+    pub(super) audit_log: Option<&'a str>,
     pub(super) admin: RawAdmin<'a>,
     pub(super) limits: GatewayLimits,
     pub(super) est: RawEst<'a>,

@@ -35,6 +35,7 @@ pub(super) fn gateway<'a>(raw: &Raw<'a>, gateway: &mut Gateway<'a>) -> Result<()
     gateway.known_intermediates = raw.gateway.known_intermediates.items.clone();
     gateway.crl_files = raw.gateway.crl_files.items.clone();
     gateway.crls_required = raw.gateway.crls_required;
+    gateway.audit_log = raw.gateway.audit_log;
     gateway.limits = raw.gateway.limits;
     allowed_clients(&raw.gateway.allowed_clients, &mut gateway.allowed_clients);
     Ok(())

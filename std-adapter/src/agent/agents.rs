@@ -206,7 +206,7 @@ impl Agents {
     async fn agent(&self, asked: &Asked, held: Arc<dyn Held>) -> Result<(Prepare, Worker), StartError> {
         let settings = &asked.assignment.settings;
         let which = settings.which();
-        let status = Arc::new(CredentialStatus::new(which.name, which.home));
+        let status = Arc::new(CredentialStatus::reporting(which.name, which.home, &self.credentials));
         let (assigned, seen) = watch::channel(Arc::new(asked.assignment.clone()));
         let worker = Worker::restore(seen, held, self.responders.clone(), asked.live.clone(), status.clone()).await?;
         Ok((Prepare { assigned, live: asked.live.clone(), status }, worker))

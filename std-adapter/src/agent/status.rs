@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use edgetrust_core::rotation::{Phase, Policy, Serving, State};
 use pki_types::UnixTime;
+use tokio::sync::Notify;
 
 use crate::histogram::{Distribution, Histogram};
 use crate::store::Home;
@@ -39,6 +40,8 @@ pub struct CredentialStatus {
     issued: AtomicU64,
     failed: AtomicU64,
     orders: Histogram,
+    /// Notified when another certificate is shown to peers.
+    shown: Arc<Notify>,
 }
 
 /// From step-ca on the same network to the ten minutes after which an attempt is given up.
@@ -55,8 +58,15 @@ const DURATIONS: [Duration; 9] = [
 ];
 
 impl CredentialStatus {
+    #[cfg(test)]
     pub(super) fn new(name: String, home: Home) -> Self {
+        Self::reporting(name, home, &Credentials::default())
+    }
+
+    /// Creates the status of a credential; `all` hears when another certificate is shown.
+    pub(super) fn reporting(name: String, home: Home, all: &Credentials) -> Self {
         Self {
+            shown: all.shown.clone(),
             name,
             home,
             snapshot: Mutex::default(),
@@ -88,6 +98,11 @@ impl CredentialStatus {
 
     pub(super) fn ordered(&self, took: Duration) {
         self.orders.observe(took);
+    }
+
+    /// Tells that another certificate is shown to peers.
+    pub(super) fn is_shown(&self) {
+        self.shown.notify_one();
     }
 
     pub(super) fn issued(&self) {
@@ -124,16 +139,24 @@ impl CredentialStatus {
 
 /// The status of all current credentials, by name.
 #[derive(Clone, Debug, Default)]
-pub struct Credentials(Arc<ArcSwap<Vec<Arc<CredentialStatus>>>>);
+pub struct Credentials {
+    all: Arc<ArcSwap<Vec<Arc<CredentialStatus>>>>,
+    shown: Arc<Notify>,
+}
 
 impl Credentials {
+    /// Waits until another certificate is shown to peers.
+    pub(crate) async fn shown(&self) {
+        self.shown.notified().await;
+    }
+
     /// Returns the current credentials.
     pub fn all(&self) -> Arc<Vec<Arc<CredentialStatus>>> {
-        self.0.load_full()
+        self.all.load_full()
     }
 
     pub(super) fn set(&self, mut all: Vec<Arc<CredentialStatus>>) {
         all.sort_by(|one, other| (&one.name, &one.home).cmp(&(&other.name, &other.home)));
-        self.0.store(Arc::new(all));
+        self.all.store(Arc::new(all));
     }
 }

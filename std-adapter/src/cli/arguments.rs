@@ -28,6 +28,14 @@ pub(crate) fn endpoint(text: &str) -> Result<String, AddressError> {
     text.parse::<Address>().map(|_| text.to_owned())
 }
 
+/// Checks an address argument for pages, which is kept as text.
+pub(crate) fn listening(text: &str) -> Result<String, &'static str> {
+    match Endpoint::parse(text) {
+        Some(Endpoint::Tcp(_) | Endpoint::Unix(_)) => Ok(text.to_owned()),
+        _ => Err("expected ADDRESS:PORT or unix:PATH"),
+    }
+}
+
 /// Returns the endpoint of a text that [`endpoint`] accepted.
 pub(crate) fn parse_endpoint(argument: &str) -> Result<Endpoint<'_>, Failure> {
     Ok(Endpoint::parse(argument).ok_or_else(|| format!("found {argument:?}, expected an address"))?)

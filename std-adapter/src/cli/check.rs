@@ -17,6 +17,7 @@ use super::config_choice::ConfigChoice;
 use super::descriptors;
 use super::findings::{Finding, Findings, Known, Level};
 use super::{check_acme, check_crls, check_devices, check_issuers, check_mesh, check_names, check_network};
+use crate::audit;
 use crate::clock;
 use crate::config_file::{ConfigFileError, with_config};
 
@@ -114,6 +115,13 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
     let mesh = check_mesh::read(gateway, &mut files, &mut findings);
     // What `read` has opened can be opened again.
     let mesh = mesh.as_ref().and_then(|text| text.open().ok());
+    if let Some(file) = gateway.audit_log {
+        findings.about("gateway.audit_log");
+        match audit::find_fault(Path::new(file)) {
+            None => findings.add(Level::Ok, format!("{file}: can be written")),
+            Some(fault) => findings.add(Level::Error, fault.to_string()),
+        }
+    }
     findings.about("gateway.crl_files");
     check_crls::check(gateway, &files, &mut findings);
     findings.about("security.tls.denied_keys");

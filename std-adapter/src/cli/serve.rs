@@ -1,10 +1,8 @@
 //! Implements `edgetrust serve`: one server tunnel from flags.
 
-use std::net::SocketAddr;
-
 use edgetrust_core::config::{
-    Admin, ClientTrust, CredentialSource, Endpoint, Files, Gateway, MinVersion, Origins, ProxyProtocol, Server,
-    ServerTls, Tunnel, TunnelKind, TunnelLimits,
+    Admin, ClientTrust, CredentialSource, Files, Gateway, MinVersion, Origins, ProxyProtocol, Server, ServerTls,
+    Tunnel, TunnelKind, TunnelLimits,
 };
 use edgetrust_core::identity::is_dns_rule;
 
@@ -36,6 +34,9 @@ pub(crate) struct Args {
     /// Intermediates that complete a client's chain; not trusted by themselves
     #[arg(long, value_name = "FILE")]
     known_intermediate: Vec<String>,
+    /// Revocation list, PEM or DER, signed by a CA of clients
+    #[arg(long, value_name = "FILE")]
+    crl: Vec<String>,
     /// Require client certificates, accept them, or request none
     #[arg(long, value_enum)]
     client_auth: Option<ClientAuthMode>,
@@ -67,9 +68,12 @@ pub(crate) struct Args {
     deny: DenyFlags,
     #[command(flatten)]
     limits: LimitFlags,
-    /// Address of the metrics, health and status pages
-    #[arg(long, value_name = "ADDR:PORT", help_heading = "Service")]
-    admin: Option<SocketAddr>,
+    /// Address of the metrics, health and status pages, such as 127.0.0.1:9090 or unix:/run/edgetrust/admin.sock
+    #[arg(long, value_name = "ADDR:PORT|unix:PATH", value_parser = arguments::listening, help_heading = "Service")]
+    admin: Option<String>,
+    /// Write each refusal and each change of trust to this file, as a line of JSON; SIGHUP opens it again
+    #[arg(long, value_name = "FILE", help_heading = "Service")]
+    audit_log: Option<String>,
     #[command(flatten)]
     service: service::Options,
 }
@@ -91,7 +95,9 @@ impl Args {
         }
         let mut gateway = Gateway {
             known_intermediates: arguments::files("--known-intermediate", &self.known_intermediate)?,
-            admin: self.admin.map(|address| Admin::plain(Endpoint::Tcp(address))),
+            crl_files: arguments::files("--crl", &self.crl)?,
+            admin: self.admin.as_deref().map(arguments::parse_endpoint).transpose()?.map(Admin::plain),
+            audit_log: self.audit_log.as_deref(),
             limits: self.limits.limits()?,
             ..Gateway::default()
         };

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use edgetrust_core::config;
 use edgetrust_core::mesh::Digest;
 use edgetrust_core::path::DeniedKey;
+use serde_json::json;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
@@ -18,14 +19,16 @@ use super::systemd::{self, Watchdog};
 use super::{Failure, Outcome, arguments, descriptors, log};
 use crate::acme::{KeptOpen, start_hook_helper};
 use crate::agent::Agents;
+use crate::audit::{self, AuditLog};
 use crate::clock;
 use crate::est;
 use crate::gateway::{
     Address, AdminPlan, Gateway, ListEnds, ListStatus, Listener, MeshKeeper, MeshRemark, MeshStatus, Plan,
     PreparedControl, SharedTrust, Watched, log_mesh,
 };
-use crate::ops::{Desk, Pages, Sources};
+use crate::ops::{Desk, Inventory, Pages, Sources};
 use crate::sandbox::{self, Needs, NotAllowed};
+use crate::tls::Certificates;
 
 /// The version with the commit, if known; the build script composes the text.
 pub(crate) const VERSION: &str = env!("EDGETRUST_VERSION");
@@ -122,6 +125,17 @@ pub(crate) struct Service<L> {
     http01: Vec<KeptOpen>,
     /// The ends of revocation lists that the log has said.
     ends: ListEnds,
+    audit: AuditLog,
+    recorded: AuditedState,
+}
+
+/// The state that the audit log has.
+#[derive(Default)]
+struct AuditedState {
+    inventory: Inventory,
+    mesh: Option<MeshStatus>,
+    /// The certificates of the pages in force.
+    pages: Option<Certificates>,
 }
 
 /// The next attempt of a refused reload: descriptors may have run out, or a file was half written and got its old
@@ -149,36 +163,45 @@ impl Again {
 }
 
 impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
-    pub(crate) async fn start(load: L, keeper: MeshKeeper) -> Result<Self, Failure> {
+    pub(crate) async fn start(load: L, keeper: MeshKeeper, audit: AuditLog) -> Result<Self, Failure> {
         let (mut watched, mut agents) = (Watched::default(), Agents::default());
         let Loaded { plan, est: devices, file, addresses } = load(&mut watched, &mut agents)?;
+        // First, so that a start that is refused from here on stands in it.
+        audit.set(audit::open(plan.audit_log.as_deref())?);
+        audit.record("started", &json!({"version": VERSION})).taken().await;
         addresses.check_passed()?;
         let prepared = agents.prepare().await?;
-        let mut est = est::Server::new(agents.responders().clone());
+        let mut est = est::Server::new(agents.responders().clone(), audit.clone());
         let devices = est.prepare(devices).await?;
         let control = plan.control.map(PreparedControl::new).transpose()?;
-        let gateway = Gateway::start(plan.tunnels, plan.limits, control).await?;
+        let gateway = Gateway::start(plan.tunnels, plan.limits, control, audit.clone()).await?;
+        let of_pages = plan.admin.as_ref().and_then(AdminPlan::certificates);
         let pages = PreparedPages::new(plan.admin, None, &gateway, &agents, &est).await?;
         let http01 = kept_open(&addresses, &agents)?;
         let mut served = None;
         pages.commit(&mut served);
         agents.commit(prepared);
         est.commit(devices);
-        let denied = agents.denied_keys().to_vec();
-        let ends = ListEnds::default();
+        let (denied, ends) = (plan.denied, ListEnds::default());
+        let recorded = AuditedState { pages: of_pages, ..AuditedState::default() };
+        let (pages, again) = (served, None);
         let mut service =
-            Self { gateway, est, agents, watched, pages: served, load, again: None, keeper, denied, http01, ends };
-        service.tell((plan.mesh, &plan.remarks), plan.lists, file);
+            Self { gateway, est, agents, watched, pages, load, again, keeper, denied, http01, ends, audit, recorded };
+        service.tell((plan.mesh, &plan.remarks), plan.lists, file, "start").await;
         Ok(service)
     }
 
     /// Tells what there is to say of the mesh, the revocation lists and the configuration, which are in force now.
-    fn tell(
+    async fn tell(
         &mut self,
         (mesh, remarks): (Option<MeshStatus>, &[MeshRemark]),
         lists: Vec<ListStatus>,
         file: Option<(PathBuf, Digest)>,
+        cause: &str,
     ) {
+        let of_file = |(file, digest): &(PathBuf, Digest)| json!({"cause": bounded(cause), "file": file.display().to_string(), "digest": digest.to_string()});
+        let in_force = file.as_ref().map_or_else(|| json!({"cause": bounded(cause)}), of_file);
+        self.audit.record("configuration", &in_force).taken().await;
         if let Some((file, digest)) = file {
             self.gateway.status().set_configuration(file, digest);
         }
@@ -186,9 +209,57 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
             self.keeper.loaded();
         }
         log_mesh(remarks);
+        self.record_mesh(mesh.as_ref(), cause).await;
+        self.recorded.mesh.clone_from(&mesh);
         self.gateway.status().set_mesh(mesh);
         self.gateway.status().set_lists(lists);
         self.look_at_lists();
+        self.record_trust().await;
+    }
+
+    /// Records in the audit log that another mesh is in force, or that the mesh file is refused.
+    async fn record_mesh(&self, mesh: Option<&MeshStatus>, cause: &str) {
+        let before = self.recorded.mesh.as_ref();
+        if mesh.map(|mesh| mesh.edition) != before.map(|mesh| mesh.edition) {
+            let mesh = mesh.map(|mesh| {
+                json!({
+                    "cause": bounded(cause), "name": mesh.name, "site": mesh.site, "sequence": mesh.edition.sequence,
+                    "signer_generation": mesh.edition.generation, "signer": mesh.signer,
+                    "digest": mesh.edition.digest.to_string(),
+                })
+            });
+            self.audit.record("mesh", &mesh.unwrap_or_else(|| json!({"name": null}))).taken().await;
+        }
+        let refused = |mesh: Option<&MeshStatus>| mesh.and_then(|mesh| mesh.file_refused.clone());
+        if let Some(reason) = refused(mesh).filter(|reason| refused(before).as_ref() != Some(reason)) {
+            let refused = json!({"at": "file", "cause": bounded(cause), "reason": bounded(&reason)});
+            self.audit.record("mesh_refused", &refused).taken().await;
+        }
+    }
+
+    /// Records in the audit log how what is trusted, shown and denied has changed.
+    pub(crate) async fn record_trust(&mut self) {
+        if !self.audit.is_on() {
+            return;
+        }
+        let (status, devices) = (self.gateway.status(), self.est.status());
+        let now = Inventory::new(status, devices, self.recorded.pages.as_ref(), &self.denied);
+        for recorded in self.recorded.inventory.record(&now, &self.audit) {
+            recorded.taken().await;
+        }
+        self.recorded.inventory = now;
+    }
+
+    /// Waits until a credential that renews itself is shown to peers.
+    pub(crate) async fn shown(&self) {
+        self.agents.credentials().shown().await;
+    }
+
+    /// Opens the audit log again, which may have been renamed.
+    pub(crate) fn reopen_audit_log(&self) {
+        if let Err(error) = self.audit.reopen() {
+            error!("lines go on to the file as it was opened before: {error}");
+        }
     }
 
     /// Says which revocation lists end, or have ended.
@@ -220,6 +291,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
             Ok(()) => {
                 warn!(keys = keys.len(), "keys that the refused configuration denies are denied all the same");
                 self.denied.extend(keys);
+                self.record_trust().await;
             }
             Err(error) => error!("keys that the refused configuration denies are not denied: {error}"),
         }
@@ -254,7 +326,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
     /// Makes one attempt. A `repeated` one is only logged if its result differs from the previous one.
     async fn attempt(&mut self, cause: &str, repeated: bool) {
         let mut read = Watched::default();
-        let reloaded = self.try_reload(&mut read).await.map_err(|error| error.to_string());
+        let reloaded = self.try_reload(&mut read, cause).await.map_err(|error| error.to_string());
         let before = self.again.take();
         let same = |reason: &String| before.as_ref().is_some_and(|before| before.reason == *reason);
         let known = repeated && reloaded.as_ref().err().is_some_and(same);
@@ -272,17 +344,21 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
                 self.again = Some(Again::after(before, &reason));
                 if !known {
                     error!(%cause, "reload refused, the last good configuration stays: {reason}");
+                    let refused = json!({"cause": bounded(cause), "reason": bounded(&reason)});
+                    self.audit.record("configuration_refused", &refused).taken().await;
                 }
                 self.deny().await;
             }
         }
     }
 
-    async fn try_reload(&mut self, read: &mut Watched) -> Result<(), Failure> {
+    async fn try_reload(&mut self, read: &mut Watched, cause: &str) -> Result<(), Failure> {
         self.agents.begin();
         let Loaded { plan, est: devices, file, addresses } = (self.load)(read, &mut self.agents)?;
         let prepared = self.agents.prepare().await?;
         // Everything that can fail comes before the first change.
+        let audit_file = audit::open(plan.audit_log.as_deref())?;
+        let of_pages = plan.admin.as_ref().and_then(AdminPlan::certificates);
         let pages = PreparedPages::new(plan.admin, self.pages.as_ref(), &self.gateway, &self.agents, &self.est).await?;
         let devices = self.est.prepare(devices).await?;
         let control = plan.control.map(PreparedControl::new).transpose()?;
@@ -295,8 +371,16 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         self.agents.commit(prepared);
         self.est.commit(devices);
         self.gateway.set_control(control);
-        self.denied = self.agents.denied_keys().to_vec();
-        self.tell((plan.mesh, &plan.remarks), plan.lists, file);
+        self.denied = plan.denied;
+        self.recorded.pages = of_pages;
+        let was_on = self.audit.is_on();
+        self.audit.set(audit_file);
+        if !was_on {
+            // A log that begins has all that is in force.
+            self.recorded.inventory = Inventory::default();
+            self.recorded.mesh = None;
+        }
+        self.tell((plan.mesh, &plan.remarks), plan.lists, file, cause).await;
         pages.commit(&mut self.pages);
         Ok(())
     }
@@ -308,7 +392,18 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
 
     pub(crate) async fn drain(self) {
         tokio::join!(self.gateway.drain(), self.est.drain());
+        // Last: they tell how far the end is.
+        if let Some(pages) = self.pages {
+            pages.end().await;
+        }
     }
+}
+
+/// The number of characters of a cause or a reason that the audit log has.
+const MAX_REASON: usize = 512;
+
+fn bounded(text: &str) -> String {
+    text.chars().take(MAX_REASON).collect()
 }
 
 /// Pages that are ready but not yet in force.
@@ -348,14 +443,18 @@ impl PreparedPages {
     }
 
     fn commit(self, pages: &mut Option<Pages>) {
-        match (self.desk, self.bound) {
-            (None, _) => *pages = None,
-            (Some(desk), Some((address, listener))) => *pages = Some(Pages::serve(&address, listener, desk)),
+        let before = match (self.desk, self.bound) {
+            (None, _) => pages.take(),
+            (Some(desk), Some((address, listener))) => pages.replace(Pages::serve(&address, listener, desk)),
             (Some(desk), None) => {
                 if let Some(pages) = pages {
                     pages.replace(desk);
                 }
+                None
             }
+        };
+        if let Some(before) = before {
+            tokio::spawn(before.end());
         }
     }
 }
@@ -412,9 +511,10 @@ pub(crate) fn run(
     let load =
         |watched: &mut Watched, agents: &mut Agents| load(watched, agents).map(|loaded| loaded.fitted(available));
     let runtime = runtime.enable_all().build()?;
+    let audit = AuditLog::default();
     let outcome = runtime.block_on(async {
         let mut signals = Signals::new()?;
-        let mut service = Service::start(load, keeper).await?;
+        let mut service = Service::start(load, keeper, audit.clone()).await?;
         systemd::ready();
         let mut watchdog = Watchdog::of_environment();
         let mut ticks = interval(options.watch_interval.max(Duration::from_millis(1)));
@@ -425,9 +525,11 @@ pub(crate) fn run(
                 _ = signals.interrupt.recv() => break,
                 _ = signals.hangup.recv() => {
                     systemd::reloading();
+                    service.reopen_audit_log();
                     service.reload("SIGHUP").await;
                     systemd::ready();
                 }
+                () = service.shown() => service.record_trust().await,
                 () = service.news() => service.reload("another gateway has brought a mesh").await,
                 _ = ticks.tick(), if !options.watch_interval.is_zero() => service.look().await,
                 () = watchdog.due() => Watchdog::alive(),
@@ -442,8 +544,13 @@ pub(crate) fn run(
         }
         Ok(ExitCode::SUCCESS)
     });
+    let refused = outcome.as_ref().err().map(ToString::to_string);
+    let stopped = refused.map_or_else(|| json!({}), |reason| json!({"reason": bounded(&reason)}));
     // A stalled disk must not keep the program from ending.
     runtime.shutdown_timeout(LAST_WRITES);
+    // Last, after all connections.
+    drop(audit.record("stopped", &stopped));
+    audit.flush();
     outcome
 }
 

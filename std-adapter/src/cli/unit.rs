@@ -14,7 +14,7 @@ use super::{Failure, Outcome, output};
 use crate::agent::credential_sources;
 use crate::config_file::with_config;
 use crate::gateway::Address;
-use crate::units::{GatewayUnit, NOTIFY_RELOAD, STATE, StepCaUnit, key_in_unit};
+use crate::units::{GatewayUnit, LOGS, NOTIFY_RELOAD, STATE, StepCaUnit, key_in_unit};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
@@ -123,6 +123,7 @@ fn gateway_unit(args: &Gateway, config_name: String, config: &Config<'_>) -> Res
     unit.drain = config.gateway.limits.drain_timeout_ms.div_ceil(1000);
     keys(config, &folder, &mut unit)?;
     storage(config, &mut unit)?;
+    logs(config, &mut unit)?;
     let addresses = Addresses::of(config).all;
     let (passed, own): (Vec<_>, Vec<_>) =
         addresses.iter().partition(|listening| !args.no_socket && can_be_passed(listening));
@@ -230,6 +231,22 @@ fn storage(config: &Config<'_>, unit: &mut GatewayUnit) -> Result<(), Failure> {
     for folder in folders.into_iter().filter(|folder| !Path::new(folder).starts_with(STATE)) {
         warn!("storage_path: found {folder}, expected a folder below {STATE}: this one the user edgetrust has to own");
         unit.writable.push(absolute_name(Path::new(folder))?);
+    }
+    Ok(())
+}
+
+/// Adds the folder of the audit log.
+fn logs(config: &Config<'_>, unit: &mut GatewayUnit) -> Result<(), Failure> {
+    let Some(file) = config.gateway.audit_log.map(Path::new) else { return Ok(()) };
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    if folder == Path::new(LOGS) {
+        unit.logs = true;
+    } else if !folder.starts_with(STATE) {
+        let folder = absolute_name(folder)?;
+        warn!("audit_log: found {folder}, expected the folder {LOGS}: this one the user edgetrust has to own");
+        if !unit.writable.contains(&folder) {
+            unit.writable.push(folder);
+        }
     }
     Ok(())
 }

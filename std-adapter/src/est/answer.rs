@@ -56,16 +56,18 @@ pub(super) struct Answer {
     pub(super) note: String,
     /// The requested certificate, if it is refused.
     pub(super) requested: Option<Box<ShownRequest>>,
+    /// The issued certificate, if there is one.
+    pub(super) issued: Option<Box<CertificateDer<'static>>>,
 }
 
 impl Answer {
     fn given(response: Response<Full<Bytes>>, outcome: Outcome, note: &str) -> Self {
-        Self { response, outcome, note: note.to_owned(), requested: None }
+        Self { response, outcome, note: note.to_owned(), requested: None, issued: None }
     }
 
     /// Creates the answer of a denial.
     pub(super) fn denied(denial: Denial, outcome: Outcome) -> Self {
-        Self { response: refusal(&denial), outcome, note: denial.reason, requested: denial.requested }
+        Self { response: refusal(&denial), outcome, note: denial.reason, requested: denial.requested, issued: None }
     }
 }
 
@@ -135,7 +137,8 @@ impl Desk<'_> {
         // RFC 7030 section 4.2.3: the certificate alone
         let sent = if *chain_in_answer { &chain[..] } else { chain.get(..1).unwrap_or_default() };
         let response = base64(&bag(sent)?, CERTS_ONLY);
-        Ok(Answer::given(response, Outcome::Issued, "a certificate was issued"))
+        let issued = chain.first().cloned().map(Box::new);
+        Ok(Answer { issued, ..Answer::given(response, Outcome::Issued, "a certificate was issued") })
     }
 }
 

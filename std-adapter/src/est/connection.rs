@@ -15,6 +15,8 @@ use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pki_types::CertificateDer;
+use serde::Serialize;
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -27,8 +29,9 @@ use super::refused::Refused;
 use super::state::{Common, EST, EstState};
 use super::status::{Outcome, Status};
 use crate::accept::AddressPhase;
+use crate::audit::Recorded;
 use crate::gateway::{Guest, Turned, leave_told};
-use crate::tls::{AcceptError, Peer, ShownCertificate, ShownRequest};
+use crate::tls::{AcceptError, Described, Peer, ShownCertificate, ShownRequest};
 
 /// The size limit of a request's head, in octets.
 const MAX_HEAD: usize = 16 * 1024;
@@ -80,21 +83,23 @@ pub(super) async fn serve(
         Ok(Err(NotAdmitted::Accept(AcceptError::LeftSilently))) => {
             return debug!(%remote, "est: left without a word");
         }
-        Ok(Err(NotAdmitted::Turned(turned))) => return common.refuse(remote, &turned),
+        Ok(Err(NotAdmitted::Turned(turned))) => return common.turn_away(remote, &turned).taken().await,
         Ok(Err(NotAdmitted::Accept(error))) => {
-            status.refuse(remote, &Refused::from(&error));
+            let recorded = status.refuse(remote, &Refused::from(&error));
+            drop(error);
+            recorded.taken().await;
             if let Some(told) = told {
                 guest.stand_up();
                 Box::pin(leave_told(told.into())).await;
             }
             return;
         }
-        Err(_) => return common.refuse(remote, &"no handshake within the deadline"),
+        Err(_) => return common.refuse(remote, &"no handshake within the deadline").taken().await,
     };
     drop((state, tls));
     let shown = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
     let (Some(peer), false) = (admission.peer().cloned(), shown.is_empty()) else {
-        return common.refuse(remote, &"the device showed no certificate");
+        return common.refuse(remote, &"the device showed no certificate").taken().await;
     };
     let device =
         Device { shared, orders, status, remote, shown, peer, since: Instant::now(), requests: AtomicU32::new(0) };
@@ -115,7 +120,8 @@ pub(super) async fn serve(
                 if let Err(error) = ended
                     && error.is_parse()
                 {
-                    device.refuse(Outcome::Malformed, &format_args!("no HTTP: {error}"), None, None);
+                    let recorded = device.refuse(Outcome::Malformed, &format!("no HTTP: {error}"), None, None);
+                    recorded.taken().await;
                 }
                 return;
             }
@@ -129,6 +135,15 @@ pub(super) async fn serve(
             () = over.as_mut() => return,
         }
     }
+}
+
+/// The fields of an issued certificate in the audit log.
+#[derive(Serialize)]
+struct Enrolled {
+    #[serde(flatten)]
+    fields: serde_json::Value,
+    #[serde(flatten)]
+    certificate: Option<Described>,
 }
 
 /// A device on its connection.
@@ -149,7 +164,7 @@ impl Device<'_> {
     async fn answer(&self, request: hyper::Request<hyper::body::Incoming>) -> hyper::Response<Full<Bytes>> {
         let path: String = request.uri().path().chars().take(MAX_SHOWN).collect();
         let path = path.escape_debug().to_string();
-        let Answer { mut response, outcome, note, requested } = self.judged(request).await;
+        let Answer { mut response, outcome, note, requested, issued } = self.judged(request).await;
         let last = self.requests.fetch_add(1, Ordering::Relaxed) >= MAX_REQUESTS || self.since.elapsed() > LIFETIME;
         if last || outcome == Outcome::NotAdmitted {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -159,9 +174,13 @@ impl Device<'_> {
             Outcome::Issued | Outcome::CaCerts | Outcome::CsrAttrs => {
                 self.status.count(outcome);
                 info!(%peer, %remote, code, "est: {note}");
+                if let Some(issued) = issued {
+                    self.record(&issued).taken().await;
+                }
             }
             _ => {
-                self.refuse(outcome, &note, Some((&path, code)), requested.as_deref());
+                let recorded = self.refuse(outcome, &note, Some((&path, code)), requested.as_deref());
+                recorded.taken().await;
                 self.status.set_error(Some(format!("{peer}: {note}")));
             }
         }
@@ -177,10 +196,19 @@ impl Device<'_> {
         reason: &dyn fmt::Display,
         answered: Option<(&str, u16)>,
         requested: Option<&ShownRequest>,
-    ) {
+    ) -> Recorded {
         let shown = self.shown.first().map(ShownCertificate::new);
         let (shown, peer) = (shown.as_ref(), Some(&*self.peer));
-        self.status.refuse(self.remote, &Refused { outcome, reason, shown, peer, verified: true, answered, requested });
+        let is_unread = false;
+        let refused = Refused { outcome, reason, shown, peer, verified: true, answered, requested, is_unread };
+        self.status.refuse(self.remote, &refused)
+    }
+
+    /// Records in the audit log that the device has got a certificate.
+    fn record(&self, issued: &CertificateDer<'_>) -> Recorded {
+        let remote = self.remote.to_string();
+        let fields = json!({"remote": remote, "peer": self.peer.to_string(), "rule": self.peer.rule()});
+        self.status.audit().record("device_enrolled", &Enrolled { fields, certificate: Described::of(issued) })
     }
 
     /// Answers a device that the current rules admit; they may have changed since its handshake, or its request.

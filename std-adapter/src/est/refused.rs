@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use tracing::warn;
 
 use super::status::{Outcome, Status};
+use crate::audit::Recorded;
 use crate::gateway::Refusal;
 use crate::tls::{AcceptError, Peer, ShownCertificate, ShownRequest};
 
@@ -23,6 +24,8 @@ pub(super) struct Refused<'a> {
     pub(super) answered: Option<(&'a str, u16)>,
     /// The requested certificate.
     pub(super) requested: Option<&'a ShownRequest>,
+    /// A limit turned the connection away before anything was read from it.
+    pub(super) is_unread: bool,
 }
 
 impl<'a> Refused<'a> {
@@ -36,6 +39,7 @@ impl<'a> Refused<'a> {
             verified: false,
             answered: None,
             requested: None,
+            is_unread: false,
         }
     }
 }
@@ -48,11 +52,14 @@ impl<'a> From<&'a AcceptError> for Refused<'a> {
 
 impl Status {
     /// Counts, keeps and logs a refusal.
-    pub(super) fn refuse(&self, remote: SocketAddr, refused: &Refused<'_>) {
-        let Refused { outcome, reason, shown, peer, verified, answered, requested } = refused;
+    pub(super) fn refuse(&self, remote: SocketAddr, refused: &Refused<'_>) -> Recorded {
+        let Refused { outcome, reason, shown, peer, verified, answered, requested, is_unread } = refused;
         self.count(*outcome);
         let mut refusal = Refusal::new(Some(remote), outcome.name(), reason, *shown);
         (refusal.verified, refusal.requested) = (*verified, requested.cloned());
+        refusal.is_unread = *is_unread;
+        refusal.admitted = peer.map(|peer| (peer.to_string(), peer.rule().map(str::to_owned)));
+        let recorded = refusal.record(self.audit(), "est");
         self.refusals().note(refusal);
         let field = |name| shown.and_then(|shown| shown.field(name));
         warn!(
@@ -70,5 +77,6 @@ impl Status {
             requested_names = requested.map(|requested| requested.names.as_str()),
             "est: refused: {reason}"
         );
+        recorded
     }
 }

@@ -23,6 +23,7 @@ use super::status::Status;
 use crate::accept::{Accepting, AddressPhase, Reception};
 use crate::acme::{DeviceIssuer, HttpError, Responders};
 use crate::activation;
+use crate::audit::AuditLog;
 use crate::store::StorageError;
 use crate::tls::{Certificates, TlsError, TlsServer};
 
@@ -103,8 +104,8 @@ impl fmt::Debug for Prepared {
 
 impl Server {
     /// Creates a value without a server; `responders` answer http-01.
-    pub fn new(responders: Responders) -> Self {
-        Self { responders, ..Self::default() }
+    pub(crate) fn new(responders: Responders, audit: AuditLog) -> Self {
+        Self { responders, status: Arc::new(Status::new(audit)), ..Self::default() }
     }
 
     /// Returns the server's status.
@@ -228,7 +229,8 @@ impl Reception for Devices {
         Ok(match self.common.counts.door.enter(Some(remote), Instant::now()) {
             Ok(guest) => Some((socket, remote, guest)),
             Err(turned) => {
-                self.common.refuse(remote, &turned);
+                // Nothing was read from it, so nothing waits: this may be cancelled.
+                drop(self.common.turn_away(remote, &turned));
                 None
             }
         })

@@ -12,7 +12,8 @@ use super::reenroll::Orders;
 use super::refused::Refused;
 use super::status::Status;
 use crate::acme::DeviceIssuer;
-use crate::gateway::{Door, Limits, Shares, TunnelLimits};
+use crate::audit::Recorded;
+use crate::gateway::{Door, Limits, Shares, TunnelLimits, Turned};
 use crate::tls::{ServerSettings, TlsServer};
 
 /// The default limit of devices admitted at a time; further devices wait until the handshake timeout.
@@ -63,7 +64,12 @@ pub(super) struct Common {
 
 impl Common {
     /// Refuses a peer of which nothing is known.
-    pub(super) fn refuse(&self, remote: SocketAddr, reason: &dyn fmt::Display) {
-        self.status.refuse(remote, &Refused::not_admitted(reason, None));
+    pub(super) fn refuse(&self, remote: SocketAddr, reason: &dyn fmt::Display) -> Recorded {
+        self.status.refuse(remote, &Refused::not_admitted(reason, None))
+    }
+
+    /// Refuses a peer for a limit.
+    pub(super) fn turn_away(&self, remote: SocketAddr, reason: &Turned) -> Recorded {
+        self.status.refuse(remote, &Refused { is_unread: true, ..Refused::not_admitted(reason, None) })
     }
 }

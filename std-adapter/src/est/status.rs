@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pki_types::UnixTime;
 
+use crate::audit::AuditLog;
 use crate::gateway::Refusals;
 use crate::tls::{Authority, Certificates};
 
@@ -68,6 +69,7 @@ pub struct Status {
     counters: [AtomicU64; Outcome::ALL.len()],
     last_error: Mutex<Option<String>>,
     refusals: Refusals,
+    audit: AuditLog,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -75,6 +77,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Status {
+    /// Creates the status of a server that records in `audit`.
+    pub(super) fn new(audit: AuditLog) -> Self {
+        Self { audit, ..Self::default() }
+    }
+
+    /// Returns the audit log.
+    pub(super) fn audit(&self) -> &AuditLog {
+        &self.audit
+    }
+
+    /// Returns the certificates that the server uses, if it runs.
+    pub(crate) fn certificates(&self) -> Option<Certificates> {
+        lock(&self.running).as_ref().map(|running| running.certificates.clone())
+    }
+
     pub(super) fn set_running(&self, running: Option<(SocketAddr, Certificates)>) {
         *lock(&self.running) = running.map(|(address, certificates)| Running { address, certificates });
     }

@@ -3,7 +3,7 @@
 use edgetrust_core::config::Admin;
 
 use super::Address;
-use crate::tls::ServerSettings;
+use crate::tls::{Certificates, ServerSettings};
 
 /// The plan of the operator's pages.
 #[derive(Clone, Debug)]
@@ -19,6 +19,11 @@ pub(crate) struct AdminPlan {
 }
 
 impl AdminPlan {
+    /// Returns the certificates that the pages use; none where they are plaintext.
+    pub(crate) fn certificates(&self) -> Option<Certificates> {
+        self.tls.as_ref().map(ServerSettings::certificates)
+    }
+
     /// Makes the plan, with the settings of its `tls`.
     pub(super) fn new(admin: &Admin<'_>, tls: Option<ServerSettings>) -> Self {
         Self {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::field::display;
@@ -18,15 +19,18 @@ use super::state::{Common, ListenerState};
 use super::status::Status;
 use super::tunnel::{Route, RouteKind};
 use crate::accept::AddressPhase;
+use crate::audit::Recorded;
 use crate::tls::{AcceptError, Peer};
 
 /// Counts a connection that carried nothing, and logs the reason.
-pub(super) fn refuse(route: Option<&Route>, remote: Remote, reason: &Refused, status: &Status) {
+pub(super) fn refuse(route: Option<&Route>, remote: Remote, reason: &Refused, status: &Status) -> Recorded {
     let tunnel = route.map_or("", |route| route.name.as_str());
     route.map_or(status.unmatched(), |route| &route.counters).refuse(reason.kind());
     let shown = reason.shown();
     let mut refusal = Refusal::new(remote.0, reason.kind().name(), reason, shown);
     (refusal.verified, refusal.tunnel) = (reason.is_of_verified(), tunnel.to_owned());
+    refusal.is_unread = reason.is_of_unread();
+    let recorded = refusal.record(status.audit(), "tunnel");
     status.refusals().note(refusal);
     let field = |name| shown.and_then(|shown| shown.field(name));
     warn!(
@@ -40,6 +44,7 @@ pub(super) fn refuse(route: Option<&Route>, remote: Remote, reason: &Refused, st
         certificate_sha256 = field("certificate_sha256"),
         "refused: {reason}"
     );
+    recorded
 }
 
 pub(super) async fn serve(
@@ -76,8 +81,9 @@ pub(super) async fn serve(
         }
         Err((_, Refused::Peer(AcceptError::LeftSilently))) => debug!(%remote, "left without a word"),
         Err((route, reason)) => {
-            refuse(route.as_deref(), remote, &reason, &common.status);
+            let recorded = refuse(route.as_deref(), remote, &reason, &common.status);
             drop((route, reason));
+            recorded.taken().await;
             if let Some(told) = told {
                 Box::pin(leave_told(told)).await;
             }
@@ -100,10 +106,15 @@ pub(super) async fn serve(
                 End::Refused(error) => {
                     let target =
                         dialled.map_or_else(|| route.target.to_string(), |health| health.address().to_string());
-                    refuse(Some(&route), remote, &Refused::Target(target, error), &common.status);
+                    refuse(Some(&route), remote, &Refused::Target(target, error), &common.status).taken().await;
                 }
                 End::Over(_) => {
                     route.counters.end();
+                    let ended = json!({
+                        "tunnel": tunnel, "remote": remote.to_string(), "peer": peer.to_string(),
+                        "rule": peer.0.and_then(Peer::rule), "reason": end.to_string(), "seconds": seconds,
+                    });
+                    common.status.audit().record("session_ended", &ended).taken().await;
                     warn!(%tunnel, %remote, %peer, rule, up, down, seconds, "closed: {end}");
                 }
                 End::Both => info!(%tunnel, %remote, %peer, rule, up, down, seconds, "closed: {end}"),

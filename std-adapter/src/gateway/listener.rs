@@ -45,7 +45,8 @@ impl Reception for Tunnels {
             Err(refused) => {
                 socket.reset_on_close();
                 let route = self.state.borrow().only_route().cloned();
-                connection::refuse(route.as_deref(), remote, &refused, &self.common.status);
+                // Nothing was read from it, so nothing waits: this may be cancelled.
+                drop(connection::refuse(route.as_deref(), remote, &refused, &self.common.status));
                 None
             }
         })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use edgetrust_core::mesh::{Edition, InForce, Mesh, NotTaken, SignedMesh, Taken, scratch_length, takes};
 use edgetrust_core::path::{Anchor, DeniedKey, Trust};
 use edgetrust_core::x509::{Certificate, KeyHash};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::mesh_file::{decoded, is_unsigned};
 use super::served_mesh::{MAX_RIVALS, ServedMesh, SignedText};
 use crate::store::MeshFolder;
-use crate::tls::provider;
+use crate::tls::{Described, provider};
 
 /// The most denied keys of texts that lost against one of the same sequence. More of them come from a signer that is to
 /// be replaced.
@@ -163,6 +163,13 @@ struct Members {
     signature: String,
 }
 
+/// The header of a signed text.
+#[derive(Deserialize)]
+struct Protected {
+    /// Certificates in DER, in base64, the signer's first (RFC 7515 section 4.1.6).
+    x5c: Vec<String>,
+}
+
 /// Returns a text that is proved as `edgetrust federation` writes it. Spaces between its members are not signed, so that
 /// whoever passes it on may add as many as fit.
 fn canonical(text: &[u8]) -> Result<String, String> {
@@ -197,6 +204,13 @@ impl Kept {
         let Proved { payload, edition, taken } = prove(&text, None, roots, denied, now)?;
         taken?;
         Ok(Self { record: Record::new(&text, now, roots)?, payload, edition, rivals: Vec::new() })
+    }
+
+    /// Returns the certificate of the signer.
+    pub(super) fn signer(&self) -> Option<Described> {
+        let Members { protected, .. } = serde_json::from_str(&self.record.signed).ok()?;
+        let Protected { x5c } = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(protected).ok()?).ok()?;
+        Described::of(&BASE64_STANDARD.decode(x5c.first()?).ok()?.into())
     }
 
     /// Offers another mesh, which the roots of this one have to prove. This value becomes what is in force afterwards.

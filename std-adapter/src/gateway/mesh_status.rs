@@ -4,6 +4,8 @@ use edgetrust_core::mesh::{Edition, Mesh};
 use edgetrust_core::x509::KeyHash;
 use pki_types::UnixTime;
 
+use crate::tls::Described;
+
 /// The mesh in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeshStatus {
@@ -13,6 +15,8 @@ pub struct MeshStatus {
     pub site: String,
     /// The edition; its generation is 0 for a mesh that is not signed.
     pub edition: Edition,
+    /// The certificate of the signer; none for a mesh that is not signed.
+    pub(crate) signer: Option<Described>,
     /// The time at which a signed mesh came into force here first.
     pub taken: Option<UnixTime>,
     /// The last second at which the mesh can be taken.

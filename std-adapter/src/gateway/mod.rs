@@ -104,6 +104,7 @@ use state::{Common, ListenerState};
 use tunnel::Route;
 
 use crate::accept::{Accepting, AddressPhase};
+use crate::audit::AuditLog;
 
 /// A gateway with running tunnels.
 #[derive(Debug)]
@@ -189,6 +190,7 @@ impl Gateway {
         tunnels: Vec<Tunnel>,
         limits: Limits,
         control: Option<PreparedControl>,
+        audit: AuditLog,
     ) -> Result<Self, GatewayError> {
         let contacts = Contacts::default();
         let mut gateway = Self {
@@ -196,8 +198,8 @@ impl Gateway {
             closed: Vec::new(),
             shares: Shares::new((limits.connections, limits.waiting), std::iter::empty()),
             limits,
-            status: Arc::new(Status::new(contacts.clone())),
-            control: Arc::new(Control::new(contacts)),
+            status: Arc::new(Status::new(contacts.clone(), audit.clone())),
+            control: Arc::new(Control::new(contacts, audit)),
             dialers: Dialers::default(),
             in_force: InForce::default(),
         };

@@ -156,6 +156,7 @@ impl<'m> SiteMesh<'m> {
                 sequence: self.mesh.sequence(),
                 digest: digest(),
             }),
+            signer: signed.and_then(|signed| signed.kept.signer()),
             taken: signed.map(|signed| signed.kept.taken()),
             not_after: self.mesh.not_after(),
             file_refused: self.text.remarks().iter().find_map(MeshRemark::refused),

@@ -85,6 +85,11 @@ impl Refused {
         }
     }
 
+    /// Returns whether nothing was read from the peer: it came past the load balancer, or a limit turned it away.
+    pub(super) fn is_of_unread(&self) -> bool {
+        matches!(self, Self::NoBalancer | Self::Limit(_))
+    }
+
     pub(super) fn kind(&self) -> RefusalReason {
         match self {
             Self::Peer(AcceptError::Refused(..)) => RefusalReason::Peer,

@@ -1,7 +1,7 @@
 //! Makes tunnels from the core's configuration, and reads the files that the configuration names.
 
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use edgetrust_core::config::{
     Acme, ClientTls, ClientTrust, CredentialSource, Egress as ConfigEgress, Files, Gateway,
     MinVersion as ConfigVersion, Server, ServerTls, Tunnel as ConfigTunnel, TunnelKind as ConfigKind,
 };
-use edgetrust_core::path::Purpose;
+use edgetrust_core::path::{DeniedKey, Purpose};
 use edgetrust_core::time::Utc;
 use pki_types::CertificateDer;
 use tracing::{error, info, warn};
@@ -78,6 +78,10 @@ pub struct Plan {
     pub(crate) mesh: Option<MeshStatus>,
     /// The revocation lists.
     pub(crate) lists: Vec<ListStatus>,
+    /// The keys that the configuration and the mesh deny.
+    pub(crate) denied: Vec<DeniedKey>,
+    /// The file of the audit log.
+    pub(crate) audit_log: Option<PathBuf>,
     /// Findings about the mesh.
     pub(crate) remarks: Vec<MeshRemark>,
 }
@@ -119,8 +123,9 @@ impl Plan {
             Ok(AdminPlan::new(admin, tls))
         });
         let (limits, admin) = (gateway.limits.into(), admin.transpose()?);
-        let lists = shared.list_status.clone();
-        Ok(Self { tunnels, limits, admin, control, mesh, lists, remarks })
+        let (lists, denied) = (shared.list_status.clone(), shared.denied_keys().to_vec());
+        let audit_log = gateway.audit_log.map(PathBuf::from);
+        Ok(Self { tunnels, limits, admin, control, mesh, lists, denied, audit_log, remarks })
     }
 
     /// Makes the plan of the control channel: it listens where tunnels of services do, and dials where they lead.

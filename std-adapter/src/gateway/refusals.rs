@@ -1,14 +1,16 @@
 //! Keeps the last refusals, for reports.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
 use pki_types::UnixTime;
+use serde::Serialize;
 
 use super::door::Source;
 use super::socket::Remote;
+use crate::audit::{AuditLog, Recorded};
 use crate::clock;
 use crate::tls::{ShownCertificate, ShownRequest};
 
@@ -42,6 +44,30 @@ pub struct Refusal {
     pub requested: Option<ShownRequest>,
     /// The number of refusals.
     pub count: u64,
+    /// True if the connection was turned away before anything was read from it.
+    pub(crate) is_unread: bool,
+    /// The identity that the peer had been admitted as, if any, and the rule that admitted it.
+    pub(crate) admitted: Option<(String, Option<String>)>,
+}
+
+/// The fields of a refusal in the audit log.
+#[derive(Serialize)]
+struct Fields<'a> {
+    at: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    tunnel: &'a str,
+    remote: &'a str,
+    kind: &'static str,
+    reason: &'a str,
+    verified: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+    #[serde(flatten)]
+    shown: BTreeMap<&'static str, &'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
 }
 
 impl Refusal {
@@ -63,7 +89,44 @@ impl Refusal {
             shown: shown.cloned(),
             requested: None,
             count: 1,
+            is_unread: false,
+            admitted: None,
         }
+    }
+
+    /// Records the refusal in the audit log. `at` is the part of the gateway that refuses.
+    pub(crate) fn record(&self, audit: &AuditLog, at: &'static str) -> Recorded {
+        let fields = |count| {
+            let mut shown: BTreeMap<_, _> = self.shown.iter().flat_map(ShownCertificate::fields).collect();
+            if let Some(ShownRequest { subject, names }) = &self.requested {
+                shown.insert("requested_subject", subject);
+                shown.insert("requested_names", names);
+            }
+            Fields {
+                at,
+                tunnel: &self.tunnel,
+                remote: &self.remote,
+                kind: self.kind,
+                reason: &self.reason,
+                verified: self.verified,
+                peer: self.admitted.as_ref().map(|(peer, _)| peer.as_str()),
+                rule: self.admitted.as_ref().and_then(|(_, rule)| rule.as_deref()),
+                shown,
+                count,
+            }
+        };
+        audit.fold("refused", &self.subject(at), fields)
+    }
+
+    /// Returns what the refusals of one line have in common: the tunnel and the kind if nothing was read from the peer,
+    /// else its address, its certificate and the reason too.
+    fn subject(&self, at: &str) -> String {
+        let Self { kind, tunnel, reason, remote, shown, requested, .. } = self;
+        if self.is_unread {
+            return format!("{at} {kind} {tunnel}");
+        }
+        let address = remote.rsplit_once(':').map_or(remote.as_str(), |(address, _)| address);
+        format!("{at} {kind} {tunnel} {address} {shown:?} {requested:?} {reason}")
     }
 
     /// Returns whether `other` is the same reason of the same peer; times and other numbers in the reason may differ.

@@ -218,7 +218,7 @@ impl Drop for OwnSocketFile {
 
 /// The address that connected; `None` for a Unix socket.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Remote(pub(super) Option<SocketAddr>);
+pub(crate) struct Remote(pub(crate) Option<SocketAddr>);
 
 impl fmt::Display for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

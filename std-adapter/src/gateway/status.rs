@@ -19,6 +19,7 @@ use super::shares::Shares;
 use super::side::Side;
 use super::usage::Usage;
 use super::{Address, ListStatus};
+use crate::audit::AuditLog;
 use crate::clock;
 use crate::tls::Certificates;
 
@@ -69,6 +70,7 @@ pub struct Status {
     lists: ArcSwap<Vec<ListStatus>>,
     sessions: Sessions,
     contacts: Contacts,
+    audit: AuditLog,
     started: Started,
     configuration: ArcSwapOption<ConfigurationStatus>,
 }
@@ -127,8 +129,13 @@ impl Status {
     }
 
     /// Creates the status of a gateway whose control channel reports to `contacts`.
-    pub(super) fn new(contacts: Contacts) -> Self {
-        Self { contacts, ..Self::default() }
+    pub(super) fn new(contacts: Contacts, audit: AuditLog) -> Self {
+        Self { contacts, audit, ..Self::default() }
+    }
+
+    /// Returns the audit log.
+    pub(crate) fn audit(&self) -> &AuditLog {
+        &self.audit
     }
 
     /// Returns the control connections to other gateways.

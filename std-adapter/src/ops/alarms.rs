@@ -5,6 +5,7 @@
 //! | `NotReady` | new connections are not served, and the gateway does not stop |
 //! | `RenewalLate`, `CertificateEnds` | less than a fifth, or a twentieth, of an own certificate's life is left |
 //! | `AuthorityEnds` | a CA, pin or intermediate is in the last sixth of its life and its last 60 days |
+//! | `CrlEnds`, `CrlEnded` | a CRL is in the last sixth of its life, or past its end, so that certificates of its CA are refused |
 //! | `ReloadRefused` | the last reload was refused |
 //! | `NotIssued` | an ACME credential shows the manual certificate (warning), an expired one or none (error) |
 //! | `OrdersFail` | the last attempt of an ACME credential failed |
@@ -14,12 +15,13 @@
 //! | `TargetFails`, `LimitReached`, `PeersRefused`, `DeviceRefused` | within ten minutes: a target could not be reached, a limit turned a connection away, a peer or a device under a configured CA was refused |
 //! | `ServerNotVerified` | a client tunnel accepts any server |
 //! | `LogLinesLost` | log lines were lost |
+//! | `AuditLinesLost` | the audit log cannot be written |
 //!
 //! The alert rules in `docs/deploy/alerts.yml` have the same names after `Edgetrust`, and the runbooks too.
 
 use jiff::Timestamp;
 
-use super::report::{Alarm, Authority, Report, Severity};
+use super::report::{Alarm, AuditLog, Authority, Report, RevocationList, Severity};
 
 /// The time during which a refusal counts as present, in seconds.
 const LATELY: i64 = 600;
@@ -35,6 +37,7 @@ pub(super) fn of(report: &Report) -> Vec<Alarm> {
     let mut all = Alarms(Vec::new());
     gateway(report, &mut all);
     certificates(report, now, &mut all);
+    revocation_lists(report, now, &mut all);
     credentials(report, &mut all);
     mesh(report, now, &mut all);
     refusals(report, now, &mut all);
@@ -81,6 +84,9 @@ fn gateway(report: &Report, all: &mut Alarms) {
     if report.log_lines_lost > 0 {
         all.warning("LogLinesLost", "", format!("{} log lines were lost since the start", report.log_lines_lost));
     }
+    if let Some(AuditLog { file, lines_lost, fault: Some(reason), .. }) = &report.audit_log {
+        all.error("AuditLinesLost", file, format!("{lines_lost} lines were lost since the start: {reason}"));
+    }
 }
 
 fn certificates(report: &Report, now: i64, all: &mut Alarms) {
@@ -113,6 +119,19 @@ fn ends_soon(authority: &Authority, now: i64, all: &mut Alarms) {
     let Authority { role, subject, serial, expires, .. } = authority;
     let tense = if seconds(expires).is_some_and(|end| end < now) { "expired" } else { "expires" };
     all.warning("AuthorityEnds", &format!("{subject}, serial {serial}"), format!("{role}: {tense} at {expires}"));
+}
+
+fn revocation_lists(report: &Report, now: i64, all: &mut Alarms) {
+    for list in &report.revocation_lists {
+        let RevocationList { file, issuer, next_update, ends_soon, .. } = list;
+        if seconds(next_update).is_some_and(|end| end < now) {
+            let message = format!("the CRL of {issuer} ended at {next_update}: certificates of this CA are refused");
+            all.error("CrlEnded", file, message);
+        } else if *ends_soon {
+            let message = format!("the CRL of {issuer} ends at {next_update}, and there is no newer one");
+            all.warning("CrlEnds", file, message);
+        }
+    }
 }
 
 fn credentials(report: &Report, all: &mut Alarms) {
@@ -213,7 +232,12 @@ mod tests {
                     "since": "2026-06-01T00:00:00Z", "reason": null,
                 }],
             },
+            "revocation_lists": [{
+                "file": "/site.crl", "issuer": "CN=Site CA", "this_update": "2026-06-01T00:00:00Z",
+                "next_update": "2026-06-02T00:00:00Z", "ends_soon": false,
+            }],
             "refusals": [], "log_lines_lost": 0,
+            "audit_log": {"file": "/audit.log", "lines": 7, "lines_lost": 2, "fault": null},
         });
         change(&mut report);
         serde_json::from_value(report).unwrap()
@@ -241,13 +265,23 @@ mod tests {
     #[test]
     fn each_fault_is_an_alarm() {
         type Change = fn(&mut Value);
-        let cases: [(&str, Severity, &str, Change); 20] = [
+        let cases: [(&str, Severity, &str, Change); 23] = [
             ("NotReady", Severity::Error, "", |all| all["not_ready_because"] = json!("no tunnel")),
             ("ReloadRefused", Severity::Error, "", |all| all["reloads"]["last_refusal"] = json!("why")),
             ("ServerNotVerified", Severity::Warning, "feed", |all| {
                 all["tunnels"][0]["insecure_skip_verify"] = json!(true);
             }),
             ("LogLinesLost", Severity::Warning, "", |all| all["log_lines_lost"] = json!(1)),
+            ("AuditLinesLost", Severity::Error, "/audit.log", |all| {
+                all["audit_log"]["fault"] = json!("No space left on device");
+            }),
+            ("CrlEnds", Severity::Warning, "/site.crl", |all| {
+                all["revocation_lists"][0]["ends_soon"] = json!(true);
+            }),
+            ("CrlEnded", Severity::Error, "/site.crl", |all| {
+                all["revocation_lists"][0]["ends_soon"] = json!(true);
+                all["revocation_lists"][0]["next_update"] = json!("2026-06-01T11:59:59Z");
+            }),
             ("RenewalLate", Severity::Warning, "feed", |all| {
                 all["tunnels"][0]["certificate_expires"] = json!("2026-06-01T14:59:00Z");
             }),

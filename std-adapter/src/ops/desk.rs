@@ -17,6 +17,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::watch;
 
 use super::events::{self, Places};
 use super::host::foreign;
@@ -25,6 +26,7 @@ use super::page::{PAGE, POLICY};
 use super::readiness::not_ready;
 use super::report::Sources;
 use super::targets::TargetCheck;
+use crate::audit::AuditLog;
 use crate::gateway::AdminPlan;
 use crate::tls::{TlsError, TlsServer};
 
@@ -63,13 +65,22 @@ impl Desk {
         })
     }
 
+    /// Returns the audit log.
+    pub(super) fn audit(&self) -> &AuditLog {
+        self.sources.status.audit()
+    }
+
     /// Returns the server for handshakes; `None` where the pages are plaintext.
     pub(super) fn tls(&self) -> Option<&TlsServer> {
         self.tls.as_ref()
     }
 
-    /// Answers a request, and tells whether the answer has no end.
-    pub(super) async fn answer(&self, request: &Request<Incoming>) -> (Response<Body>, bool) {
+    /// Answers a request, and tells whether the answer has no end before `ended` is true.
+    pub(super) async fn answer(
+        &self,
+        request: &Request<Incoming>,
+        ended: &watch::Receiver<bool>,
+    ) -> (Response<Body>, bool) {
         if let Some(host) = foreign(request, &self.hosts) {
             let host: String = host.chars().take(128).collect();
             let reason = format!(
@@ -91,13 +102,17 @@ impl Desk {
                 }
                 page
             }
-            "/events" if *request.method() == Method::GET => match events::events(self.sources.clone(), &self.places) {
-                Some(events) => {
-                    let events = StreamBody::new(events).boxed_unsync();
-                    return (response(StatusCode::OK, "text/event-stream", events), true);
+            "/events" if *request.method() == Method::GET => {
+                match events::events(self.sources.clone(), &self.places, ended) {
+                    Some(events) => {
+                        let events = StreamBody::new(events).boxed_unsync();
+                        return (response(StatusCode::OK, "text/event-stream", events), true);
+                    }
+                    None => {
+                        whole(StatusCode::SERVICE_UNAVAILABLE, TEXT, "too many listeners: ask /status\n".to_owned())
+                    }
                 }
-                None => whole(StatusCode::SERVICE_UNAVAILABLE, TEXT, "too many listeners: ask /status\n".to_owned()),
-            },
+            }
             "/healthz" => whole(StatusCode::OK, TEXT, "ok\n".to_owned()),
             "/readyz" => match self.not_ready().await {
                 None => whole(StatusCode::OK, TEXT, "ready\n".to_owned()),

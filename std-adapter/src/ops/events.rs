@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
 use hyper::body::{Bytes, Frame};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep};
 
 use super::report::Sources;
@@ -38,18 +38,24 @@ struct Listener {
     /// The last report without its time.
     last: String,
     sent: Instant,
+    /// True when the stream is to end.
+    ended: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
 }
 
-/// Returns a stream of events, or `None` if there are too many listeners.
+/// Returns a stream of events until `ended` is true, or `None` if there are too many listeners.
 pub(super) fn events(
     sources: Arc<Sources>,
     places: &Places,
+    ended: &watch::Receiver<bool>,
 ) -> Option<impl Stream<Item = Result<Frame<Bytes>, Infallible>> + Send + use<>> {
     let place = places.0.clone().try_acquire_owned().ok()?;
-    let listener = Listener { sources, last: String::new(), sent: Instant::now(), _place: place };
+    let listener = Listener { sources, last: String::new(), sent: Instant::now(), ended: ended.clone(), _place: place };
     Some(stream::unfold(listener, |mut listener| async move {
         loop {
+            if *listener.ended.borrow() {
+                return None;
+            }
             let text = listener.changed();
             if let Some(text) = text {
                 listener.sent = Instant::now();
@@ -59,7 +65,11 @@ pub(super) fn events(
                 listener.sent = Instant::now();
                 return Some((Ok(Frame::data(Bytes::from_static(b":\n\n"))), listener));
             }
-            sleep(BETWEEN).await;
+            tokio::select! {
+                // Whoever would end the stream is gone.
+                _ = listener.ended.wait_for(|ended| *ended) => return None,
+                () = sleep(BETWEEN) => {}
+            }
         }
     }))
 }

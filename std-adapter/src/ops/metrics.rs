@@ -5,10 +5,12 @@ mod certificates;
 mod credentials;
 mod tunnels;
 
+use pki_types::UnixTime;
+
 use super::exposition::{Exposition, Kind};
 use crate::agent::Credentials;
 use crate::est;
-use crate::gateway::{MeshStatus, Status};
+use crate::gateway::{ListStatus, MeshStatus, Status};
 
 /// Returns all metrics of a gateway.
 pub fn metrics(status: &Status, credentials: &Credentials, devices: &est::Status) -> String {
@@ -36,13 +38,26 @@ fn enrolments(out: &mut Exposition, devices: &est::Status) {
 
 /// Writes a sample for each revocation list in force, and one for duplicates.
 fn revocation_lists(out: &mut Exposition, status: &Status) {
-    let help = "When a CRL ends, and certificates of its CA are refused, in seconds since 1970.";
-    let mut family = out.family("edgetrust_crl_expiration_timestamp_seconds", Kind::Gauge, help);
-    let mut told = Vec::new();
-    for list in status.lists().iter() {
-        if !told.contains(&(&list.file, &list.issuer)) {
-            family.sample(&[("file", &list.file), ("issuer", &list.issuer)], list.next_update.as_secs());
-            told.push((&list.file, &list.issuer));
+    type Time = fn(&ListStatus) -> UnixTime;
+    let families: [(&str, &str, Time); 2] = [
+        ("edgetrust_crl_update_timestamp_seconds", "When a CRL was made, in seconds since 1970.", |list| {
+            list.this_update
+        }),
+        (
+            "edgetrust_crl_expiration_timestamp_seconds",
+            "When a CRL ends, and certificates of its CA are refused, in seconds since 1970.",
+            |list| list.next_update,
+        ),
+    ];
+    let lists = status.lists();
+    for (name, help, time) in families {
+        let mut family = out.family(name, Kind::Gauge, help);
+        let mut told = Vec::new();
+        for list in lists.iter() {
+            if !told.contains(&(&list.file, &list.issuer)) {
+                family.sample(&[("file", &list.file), ("issuer", &list.issuer)], time(list).as_secs());
+                told.push((&list.file, &list.issuer));
+            }
         }
     }
 }
@@ -79,6 +94,15 @@ fn gateway(out: &mut Exposition, status: &Status) {
     out.family("edgetrust_last_reload_refused", Kind::Gauge, help).sample(&[], refused);
     let help = "Log lines that standard error did not take.";
     out.family("edgetrust_log_lines_lost_total", Kind::Counter, help).sample(&[], super::lost_lines());
+    if let Some(audit) = status.audit().status() {
+        let help = "Lines of the audit log.";
+        out.family("edgetrust_audit_lines_total", Kind::Counter, help).sample(&[], audit.written);
+        let help = "Lines of the audit log that the disk did not take.";
+        out.family("edgetrust_audit_lines_lost_total", Kind::Counter, help).sample(&[], audit.lost);
+        let help = "1 while the disk takes no lines of the audit log.";
+        let fails = u8::from(audit.fault.is_some());
+        out.family("edgetrust_audit_log_fails", Kind::Gauge, help).sample(&[], fails);
+    }
     let version: &str = env!("CARGO_PKG_VERSION");
     out.family("edgetrust_build_info", Kind::Gauge, "The program.").sample(&[("version", &version)], 1);
 }

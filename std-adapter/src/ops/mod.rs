@@ -6,6 +6,7 @@ mod desk;
 mod events;
 mod exposition;
 mod host;
+mod inventory;
 mod log;
 mod metrics;
 mod page;
@@ -15,6 +16,7 @@ mod report;
 mod targets;
 
 pub(crate) use desk::Desk;
+pub(crate) use inventory::Inventory;
 pub use log::{count_lost_lines, lost_lines};
 pub(crate) use pages::Pages;
 pub(crate) use report::{Authority, Refusal, Report, Session, Severity, Sources};

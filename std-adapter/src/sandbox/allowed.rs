@@ -35,6 +35,8 @@ pub(super) enum Rights {
     Read,
     /// Files are made, written, renamed and removed too.
     Write,
+    /// Files are made and written, and not read.
+    Append,
     /// Unix sockets are made and removed.
     Sockets,
 }
@@ -134,6 +136,12 @@ fn parent(file: &Path) -> &Path {
     file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Returns what a log needs: its folder, where it is made again once it was renamed; of a device or a pipe, that alone.
+fn log_place(file: &Path) -> &Path {
+    let special = std::fs::metadata(file).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    if special { file } else { parent(file) }
+}
+
 impl Allowed {
     /// Returns what these needs take. Folders that are written are made first, as they would be later.
     pub(super) fn by(needs: Needs) -> Self {
@@ -150,6 +158,7 @@ impl Allowed {
                     let _ = store::make_folder(path);
                     allowed.add(path, Rights::Write);
                 }
+                PathKind::Log => allowed.add(log_place(path), Rights::Append),
                 PathKind::Listener => allowed.add(parent(path), Rights::Sockets),
                 // Landlock does not confine them, and hooks run elsewhere.
                 PathKind::Socket | PathKind::Hook => {}
@@ -260,11 +269,13 @@ impl Allowed {
         let rights = match kind {
             PathKind::File => Rights::Read,
             PathKind::Folder => Rights::Write,
+            PathKind::Log => Rights::Append,
             PathKind::Listener => Rights::Sockets,
             PathKind::Socket | PathKind::Hook => return true,
         };
         let found = match (rights, path.canonicalize()) {
             (Rights::Sockets, _) => parent(path).canonicalize(),
+            (Rights::Append, _) => log_place(path).canonicalize(),
             (Rights::Write, Err(error)) if error.kind() == ErrorKind::NotFound => {
                 let above = path.ancestors().skip(1).find(|above| above.exists());
                 above.unwrap_or(Path::new(".")).canonicalize()

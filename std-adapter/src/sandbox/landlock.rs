@@ -32,6 +32,8 @@ mod linux {
                     | AccessFs::RemoveDir
                     | AccessFs::Refer
             }
+            // Without the right to cut a file short.
+            Rights::Append => AccessFs::WriteFile | AccessFs::MakeReg,
             Rights::Sockets => AccessFs::MakeSock | AccessFs::RemoveFile,
         }
     }

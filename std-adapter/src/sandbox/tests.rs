@@ -1,7 +1,7 @@
 //! Tries what the sandbox refuses, from a worker of a runtime that starts after it.
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ fn again(test: &str, folder: &Path) {
 fn a_worker_reaches_what_the_configuration_names_and_nothing_else() {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["in", "out"] {
+        for name in ["in", "out", "logs"] {
             fs::create_dir(folder.path().join(name)).unwrap();
             fs::write(folder.path().join(name).join("file"), name).unwrap();
         }
@@ -48,6 +48,7 @@ fn a_worker_reaches_what_the_configuration_names_and_nothing_else() {
     let parent = getppid().unwrap();
     let mut needs = Needs::one_file(&folder.join("in/file"));
     needs.paths.push((PathKind::Folder, folder.join("kept")));
+    needs.paths.push((PathKind::Log, folder.join("logs/audit")));
     needs.listen.insert(0, "a".to_owned());
     needs.connect.insert(target.local_addr().unwrap().port(), "a".to_owned());
     let sandbox = confine(needs).unwrap();
@@ -61,6 +62,9 @@ fn a_worker_reaches_what_the_configuration_names_and_nothing_else() {
         fs::create_dir(folder.join("kept/folder")).unwrap();
         std::os::unix::fs::symlink("folder", folder.join("kept/live")).unwrap();
         fs::rename(folder.join("kept/live"), folder.join("kept/folder/live")).unwrap();
+        // A log that is written, renamed by others, and made again.
+        let mut log = fs::OpenOptions::new().append(true).create(true).open(folder.join("logs/audit")).unwrap();
+        log.write_all(b"line").unwrap();
         drop(fs::File::open("/dev/urandom").unwrap());
         drop(TcpListener::bind("127.0.0.1:0").unwrap());
         drop(TcpStream::connect(target.local_addr().unwrap()).unwrap());
@@ -73,6 +77,8 @@ fn a_worker_reaches_what_the_configuration_names_and_nothing_else() {
             denied("a folder elsewhere", fs::read_dir(folder.join("out")));
             denied("/etc", fs::read("/etc/hosts"));
             denied("a new file where files are read", fs::write(folder.join("in/new"), "new"));
+            denied("a log that is read", fs::read(folder.join("logs/file")));
+            denied("a log that is removed", fs::remove_file(folder.join("logs/file")));
             denied("a new file elsewhere", fs::write(folder.join("out/new"), "new"));
             denied("a file that is removed", fs::remove_file(folder.join("in/file")));
             // EXDEV, as from Landlock.
@@ -132,9 +138,11 @@ fn what_a_reload_may_not_ask_for() {
         (PathKind::Folder, "in"),
         (PathKind::Folder, "new"),
         (PathKind::Listener, "in/socket"),
+        (PathKind::Log, "in/log"),
     ] {
         assert_eq!(allows(&needs(kind, name)), refused(name), "{name}");
     }
+    assert_eq!(allows(&needs(PathKind::Log, "kept/log")), Ok(()));
     // Another folder of the same name.
     fs::rename(path("in"), path("before")).unwrap();
     fs::rename(path("out"), path("in")).unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use edgetrust_core::mesh::Digest;
 use pki_types::UnixTime;
 
-use super::{Authority, Credential, TrustStore};
+use super::{Authority, AuthorityRole, Credential, Described, TrustStore};
 
 /// The certificates shown to peers, and those that peers are verified by, for reports of their expiry.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,16 @@ impl Certificates {
     pub fn issuer(&self) -> Option<Digest> {
         let chain = self.credential.as_ref()?.chain();
         chain.get(1).map(|issuer| Digest::of(issuer))
+    }
+
+    /// Returns the certificates that the configuration trusts or shows, each with its role: without those of the system's
+    /// store, and without those that peers have shown.
+    pub fn described(&self) -> Vec<(&'static str, Described)> {
+        let mut all = self.trust.as_ref().map(|trust| trust.described()).unwrap_or_default();
+        let chain = self.credential.as_ref().map(Credential::chain).unwrap_or_default();
+        let roles = ["own"].into_iter().chain(std::iter::repeat(AuthorityRole::Intermediate.name()));
+        all.extend(roles.zip(&chain).filter_map(|(role, der)| Some((role, Described::of(der)?))));
+        all
     }
 
     /// Returns every configured CA, pin and intermediate, and the intermediates that peers and we show.

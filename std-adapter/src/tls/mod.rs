@@ -23,6 +23,8 @@ mod credential;
 #[cfg(feature = "cli")]
 mod denials;
 #[cfg(feature = "cli")]
+mod described;
+#[cfg(feature = "cli")]
 mod exporter;
 #[cfg(feature = "cli")]
 mod failure;
@@ -71,6 +73,8 @@ pub use connector::Connector;
 #[cfg(feature = "cli")]
 pub(crate) use control::speaks_control;
 pub use credential::{Credential, CredentialError, KeyError, LiveCredential};
+#[cfg(feature = "cli")]
+pub(crate) use described::Described;
 #[cfg(feature = "cli")]
 pub(crate) use exporter::{Exported, Exporter};
 #[cfg(feature = "cli")]

@@ -15,6 +15,8 @@ use edgetrust_core::x509::{Certificate, KeyHash, ParseError};
 use pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use self_cell::self_cell;
 
+#[cfg(feature = "cli")]
+use super::Described;
 use super::revocation::SignedLists;
 use super::shown::cut;
 use super::{Authority, AuthorityRole, Peers, RevocationLists, provider};
@@ -297,6 +299,22 @@ impl TrustStore {
             all.extend(met.intermediates.iter().cloned());
         }
         all
+    }
+
+    /// Returns the certificates that peers are verified by, each with its role, without those of the system's store.
+    #[cfg(feature = "cli")]
+    pub(crate) fn described(&self) -> Vec<(&'static str, Described)> {
+        let current = self.current.load();
+        let stated = current.anchors.borrow_owner();
+        let count = stated.pinned.len().saturating_add(stated.stated.len());
+        let anchors = current.anchors.borrow_dependent().iter().take(count);
+        let anchors = anchors.map(|anchor| (AuthorityRole::from(anchor.role()).name(), anchor.certificate()));
+        let known = current.known_intermediates.borrow_dependent().iter();
+        let known = known.map(|certificate| (AuthorityRole::KnownIntermediate.name(), certificate));
+        anchors
+            .chain(known)
+            .filter_map(|(role, one)| Some((role, Described::of(&CertificateDer::from(one.der()))?)))
+            .collect()
     }
 
     pub(super) fn current(&self) -> Arc<Generation> {

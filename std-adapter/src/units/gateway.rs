@@ -7,6 +7,9 @@ use super::{RESTRICTED, capabilities};
 /// The folder that `StateDirectory` makes.
 pub(crate) const STATE: &str = "/var/lib/edgetrust";
 
+/// The folder that `LogsDirectory` makes.
+pub(crate) const LOGS: &str = "/var/log/edgetrust";
+
 /// The folder in which systemd shows the service what `LoadCredential` loads (`systemd.exec(5)`).
 const CREDENTIALS: &str = "/run/credentials/edgetrust.service/";
 
@@ -25,6 +28,8 @@ pub(crate) struct GatewayUnit {
     pub(crate) keys: Vec<(String, String)>,
     /// Folders beside the state folder that the service writes to.
     pub(crate) writable: Vec<String>,
+    /// The audit log is below the folder of logs.
+    pub(crate) logs: bool,
     /// Addresses as `ListenStream` has them; without any there is no socket unit.
     pub(crate) sockets: Vec<String>,
     /// `[::]` leaves IPv4 connections to a socket of their own.
@@ -78,6 +83,9 @@ impl GatewayUnit {
         line(format_args!("Restart=on-failure\nRestartSec=5s\nWatchdogSec=60s"));
         line(format_args!("TimeoutStopSec={}s", self.drain.saturating_add(BEYOND_DRAIN)));
         line(format_args!("User=edgetrust\nDynamicUser=yes\nStateDirectory=edgetrust\nStateDirectoryMode=0700"));
+        if self.logs {
+            line(format_args!("LogsDirectory=edgetrust\nLogsDirectoryMode=0750"));
+        }
         for (name, file) in &self.keys {
             line(format_args!("LoadCredential={}:{}", escaped(name), escaped(file)));
         }

@@ -3,7 +3,7 @@
 mod gateway;
 mod step_ca;
 
-pub(crate) use gateway::{GatewayUnit, NOTIFY_RELOAD, STATE, key_in_unit};
+pub(crate) use gateway::{GatewayUnit, LOGS, NOTIFY_RELOAD, STATE, key_in_unit};
 pub(crate) use step_ca::StepCaUnit;
 
 /// The restrictions of both services (`systemd.exec(5)`): `systemd-analyze security` judges them in the tests.

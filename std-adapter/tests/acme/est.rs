@@ -54,6 +54,7 @@ pub(super) fn config(ca: &StepCa, mut acme: Value, folder: &Path, allowed: &[&st
             "admin": {"listen": "127.0.0.1:0"},
             "tunnels": [{"name": "in", "mode": "server", "listen": "127.0.0.1:0", "target": echo().to_string()}],
             "est": {"listen": "127.0.0.1:0", "acme": acme},
+            "audit_log": file("audit.log"),
         },
     });
     // Without a list, every device of these CAs is admitted; with an empty one, none is.
@@ -221,6 +222,17 @@ fn a_device_renews_and_renews_again() {
         let count = format!("edgetrust_est_requests_total{{result=\"issued\"}} {round}\n");
         assert!(metrics.contains(&count), "{metrics}");
     }
+    let serial = location.openssl("x509 -in new.pem -noout -serial");
+    let log = std::fs::read_to_string(location.path("audit.log")).unwrap();
+    let enrolled: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|line| line["event"] == "device_enrolled")
+        .collect();
+    assert_eq!(enrolled.len(), 2, "{log}");
+    assert_eq!(format!("serial={}\n", enrolled[1]["serial"].as_str().unwrap().to_uppercase()), serial);
+    assert!(enrolled[1]["peer"].as_str().unwrap().starts_with("CN=sensor-7.mesh.test"), "{}", enrolled[1]);
+    assert_eq!(enrolled[1]["rule"], "DNS sensor-7.mesh.test");
     let status: Value = serde_json::from_str(&location.page("/status")).unwrap();
     assert_eq!(status["est"]["requests"]["issued"], 2, "{status}");
     assert_eq!(status["est"]["requests"]["cacerts"], 1, "{status}");

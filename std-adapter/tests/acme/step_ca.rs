@@ -22,7 +22,9 @@ fn openssl(pem: &str, arguments: &[&str]) -> String {
 #[ignore = "needs step-ca: tests/run"]
 fn a_certificate_from_nothing_over_http_01() {
     let mut ca = StepCa::start();
-    let site = Site::new(&ca, &["zebra.mesh.test", "alpha.mesh.test"]);
+    let mut site = Site::new(&ca, &["zebra.mesh.test", "alpha.mesh.test"]);
+    let audit_log = site.folder.path().join("audit.log");
+    site.gateway = json!({"audit_log": audit_log});
     let gateway = site.run();
     gateway.wait_for_certificate();
     let served = gateway.served();
@@ -43,6 +45,14 @@ fn a_certificate_from_nothing_over_http_01() {
     assert!(metrics.contains(&format!("edgetrust_acme_certificates_issued_total{{{labels}}} 1\n")), "{metrics}");
     assert!(metrics.contains(&format!("edgetrust_acme_serving{{{labels},serving=\"issued\"}} 1\n")));
     assert_eq!(gateway.page("/readyz"), "ready\n");
+    // What is shown stands in the audit log, without a reload.
+    gateway.program.wait_until("the line of the certificate", |_| {
+        let log = std::fs::read_to_string(&audit_log).unwrap();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        lines
+            .filter(|line| line["event"] == "certificate_added" && line["role"] == "own")
+            .any(|line| line["subject"] == "CN=zebra.mesh.test" && line["used_by"] == json!(["in"]))
+    });
     // Without the CA the kept one is shown from the first connection on.
     drop(gateway);
     ca.kill();

@@ -189,12 +189,6 @@ impl Chromium {
 fn complaint(event: &Value) -> Option<String> {
     let parameters = &event["params"];
     let entry = &parameters["entry"];
-    // A reload ends the streams of events, and the browser connects again.
-    if entry["url"].as_str().is_some_and(|url| url.ends_with("/events"))
-        && entry["text"].as_str().is_some_and(|text| text.ends_with("ERR_INCOMPLETE_CHUNKED_ENCODING"))
-    {
-        return None;
-    }
     let said = match event["method"].as_str()? {
         "Runtime.exceptionThrown" => &parameters["exceptionDetails"],
         "Runtime.consoleAPICalled" if matches!(parameters["type"].as_str(), Some("error" | "warning" | "assert")) => {

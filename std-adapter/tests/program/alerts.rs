@@ -187,6 +187,8 @@ fn no_longer(at: u64) -> u64 {
 const HOURS: Lives = Lives { length: 2 * 3600 + 600, ..DAYS };
 const ENDS: &str = "edgetrust_certificate_expiration_timestamp_seconds";
 const BEGINS: &str = "edgetrust_certificate_not_before_timestamp_seconds";
+const CRL_ENDS: &str = "edgetrust_crl_expiration_timestamp_seconds";
+const CRL_BEGINS: &str = "edgetrust_crl_update_timestamp_seconds";
 const REFUSED: &str = "edgetrust_connections_refused_total";
 const HANDSHAKES: &str = "edgetrust_handshakes_total";
 const NO_LABEL: (&str, &str) = ("", "");
@@ -235,6 +237,18 @@ const CASES: &[Case] = &[
         lives: HOURS,
         faults: &[(ENDS, ("role", "ca"), |_| 61 * DAY)],
         raises: &[],
+    },
+    Case {
+        name: "a CRL ends",
+        lives: HOURS,
+        faults: &[(CRL_ENDS, NO_LABEL, |_| 8000), (CRL_BEGINS, NO_LABEL, |_| 0)],
+        raises: &["EdgetrustCrlEnds"],
+    },
+    Case {
+        name: "a CRL has ended",
+        lives: HOURS,
+        faults: &[(CRL_ENDS, NO_LABEL, |_| 7000), (CRL_BEGINS, NO_LABEL, |_| 0)],
+        raises: &["EdgetrustCrlEnded", "EdgetrustCrlEnds"],
     },
     Case {
         name: "the mesh ends",
@@ -356,6 +370,18 @@ const CASES: &[Case] = &[
         lives: HOURS,
         faults: &[("edgetrust_log_lines_lost_total", NO_LABEL, once)],
         raises: &["EdgetrustLogLinesLost"],
+    },
+    Case {
+        name: "audit lines are lost",
+        lives: HOURS,
+        faults: &[("edgetrust_audit_lines_lost_total", NO_LABEL, once)],
+        raises: &["EdgetrustAuditLinesLost"],
+    },
+    Case {
+        name: "the audit log cannot be written",
+        lives: HOURS,
+        faults: &[("edgetrust_audit_log_fails", NO_LABEL, later)],
+        raises: &["EdgetrustAuditLinesLost"],
     },
     Case {
         name: "devices get no certificate",

@@ -234,6 +234,7 @@ fn check_reports_on_lists_and_metrics_say_when_they_end() {
     let said = site.check(&["site.crl", "broken.crl"]);
     assert!(said.contains("/broken.crl: the CRL: at byte 0: "), "{said}");
 
+    site.publish("site", "-crl_lastupdate 20200101000000Z -crl_nextupdate $(date -u -d '+1 day' +%Y%m%d%H%M%SZ)");
     let program = site.gateway(&["root.crl", "site.crl"], &json!({}));
     let pages = program.wait_for("pages address=");
     let address = pages.split_once("address=").unwrap().1.split(' ').next().unwrap();
@@ -244,4 +245,14 @@ fn check_reports_on_lists_and_metrics_say_when_they_end() {
         site.path("root.crl").display()
     );
     assert!(metrics.contains(&line), "{metrics}");
+    // One has ended, and the other one is in the last sixth of its life.
+    let output = shell(site.folder.path(), &format!("curl -s --noproxy '*' http://{address}/status"));
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let alarms = status["alarms"].as_array().unwrap().iter();
+    let alarms: Vec<_> = alarms
+        .filter(|alarm| alarm["name"].as_str().unwrap().starts_with("Crl"))
+        .map(|alarm| (alarm["name"].as_str().unwrap(), alarm["subject"].as_str().unwrap()))
+        .collect();
+    let [root, list] = ["root.crl", "site.crl"].map(|name| site.path(name).display().to_string());
+    assert_eq!(alarms, [("CrlEnded", root.as_str()), ("CrlEnds", list.as_str())]);
 }

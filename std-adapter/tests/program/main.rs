@@ -5,6 +5,7 @@ mod addresses;
 mod admin;
 mod admission;
 mod alerts;
+mod audit;
 mod balancer;
 mod check;
 mod check_anchors;

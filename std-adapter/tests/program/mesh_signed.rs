@@ -131,6 +131,39 @@ fn the_higher_edition_is_in_force_and_stays_over_a_restart() {
 }
 
 #[test]
+fn meshes_stand_in_the_audit_log() {
+    let site = Site::new();
+    let mut config: Value = serde_json::from_slice(&std::fs::read(site.config()).unwrap()).unwrap();
+    config["gateway"]["audit_log"] = json!("audit.log");
+    std::fs::write(site.config(), config.to_string()).unwrap();
+    let first = site.made.read("mesh.signed.json");
+    let gateway = site.run();
+    gateway.wait_for("listening");
+    let events = |event: &str| -> Vec<Value> {
+        let text = std::fs::read_to_string(site.path("audit.log")).unwrap();
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let lines = whole.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["event"] == event).collect()
+    };
+    gateway.wait_until("the first mesh", |_| events("mesh").len() == 1);
+    site.made.done(&format!("deny --key {SOME_KEY}"));
+    site.deliver();
+    gateway.wait_until("the second mesh", |_| events("mesh").len() == 2 && !events("denied_key_added").is_empty());
+    for (mesh, sequence) in events("mesh").iter().zip(1..) {
+        assert_eq!((&mesh["sequence"], &mesh["signer_generation"]), (&json!(sequence), &json!(1)), "{mesh}");
+        assert_eq!((&mesh["name"], &mesh["site"]), (&json!("Example Mesh"), &json!("a")), "{mesh}");
+        let signer = &mesh["signer"];
+        assert!(signer["subject"].is_string() && signer["spki_sha256"].as_str().unwrap().len() == 64, "{mesh}");
+        assert!(mesh["digest"].as_str().unwrap().starts_with("sha256:"), "{mesh}");
+    }
+    assert!(events("mesh")[1]["cause"].as_str().unwrap().contains("mesh.signed.json"));
+    assert_eq!(events("denied_key_added")[0]["key"], SOME_KEY);
+    site.write(&first.replace("\"signature\": \"", "\"signature\": \"AA"));
+    gateway.wait_until("the refused file", |_| events("mesh_refused").len() == 1);
+    assert_eq!(events("mesh_refused")[0]["at"], "file");
+}
+
+#[test]
 fn forged_meshes_are_refused_and_the_last_good_one_stays() {
     let site = Site::new();
     let gateway = site.run();

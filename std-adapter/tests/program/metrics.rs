@@ -97,7 +97,8 @@ fn record() -> Recorded {
         "tls": {"enabled": true, "cert_file": cert, "key_file": key, "mtls": mtls}});
     let c = sites.run_with("c", None, &json!({}), &json!({"admin": {"listen": other}}), &[]);
     c.wait_for("listening tunnel=feed-in");
-    let more = json!({"admin": {"listen": admin}, "est": est, "crl_files": [pki.revocation_list()]});
+    let more = json!({"admin": {"listen": admin}, "est": est, "crl_files": [pki.revocation_list()],
+        "audit_log": pki.path("audit.log")});
     let mut b = sites.run_with("b", Some("c"), &json!({}), &more, &others);
     for _ in 0..5 {
         b.wait_for_tunnel();

@@ -221,6 +221,20 @@ fn events_tell_of_changes() {
     program.wait_until("no place is free", |_| get(&pages, "/events", &["--max-time", "2"]).0 == "200");
 }
 
+/// curl tells an answer without its last chunk from a whole one: exit code 18.
+#[test]
+fn streams_of_events_end_whole_at_a_reload_and_at_the_end() {
+    let (pki, echo) = (Pki::new("Root"), echo());
+    let (program, pages) = gateway(&pki, &echo.to_string());
+    for signal in ["HUP", "TERM"] {
+        let mut events = Events::listen(&pages);
+        events.wait_for(|_| true);
+        program.signal(signal);
+        assert_eq!(events.child.wait().unwrap().code(), Some(0), "SIG{signal}");
+    }
+    assert_eq!(program.wait(), Some(0));
+}
+
 #[test]
 fn a_watched_gateway_that_goes_and_comes_back_is_shown() {
     let (pki, echo) = (Pki::new("Root"), echo());

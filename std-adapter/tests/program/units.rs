@@ -232,7 +232,8 @@ fn a_gateway_runs_with_what_its_unit_grants() {
     let tls = json!({"enabled": true, "mode": "acme", "cert_file": "gateway.pem", "key_file": KEY, "acme": acme});
     let tunnel = json!({"name": "in", "mode": "server", "listen": listen, "target": super::peers::echo(), "tls": tls});
     let file = folder.path().join("gateway.json");
-    fs::write(&file, json!({"gateway": {"tunnels": [tunnel]}}).to_string()).unwrap();
+    let gateway = json!({"audit_log": "/var/log/edgetrust/audit.log", "tunnels": [tunnel]});
+    fs::write(&file, json!({"gateway": gateway}).to_string()).unwrap();
     let output = edgetrust(&[
         "unit",
         "gateway",
@@ -257,6 +258,8 @@ fn a_gateway_runs_with_what_its_unit_grants() {
         ("CapabilityBoundingSet", ""),
         ("StateDirectory", "edgetrust"),
         ("StateDirectoryMode", "0700"),
+        ("LogsDirectory", "edgetrust"),
+        ("LogsDirectoryMode", "0750"),
         ("ProcSubset", "pid"),
         ("UMask", "0077"),
     ] {
@@ -267,12 +270,13 @@ fn a_gateway_runs_with_what_its_unit_grants() {
         "mount --make-rprivate /; mount -t tmpfs -o mode=755 tmpfs /srv
          cp {files}/gateway.* /srv; cp {program} /srv/edgetrust; chmod 755 /srv/edgetrust; mount -o remount,ro /srv
          mount --rbind / /; mount -o remount,bind,ro /
-         for folder in /tmp /var/tmp /home /root /run /var/lib; do mount -t tmpfs tmpfs $folder; done
-         mkdir -p /run/credentials/edgetrust.service -m 755; mkdir /var/lib/edgetrust -m 700
+         for folder in /tmp /var/tmp /home /root /run /var/lib /var/log; do mount -t tmpfs tmpfs $folder; done
+         mkdir -p /run/credentials/edgetrust.service -m 755; mkdir /var/lib/edgetrust /var/log/edgetrust -m 700
          cp {source} /run/credentials/edgetrust.service/{name}; chmod 400 /run/credentials/edgetrust.service/{name}
          chown -R 64999:64999 /run/credentials/edgetrust.service/{name} /var/lib/edgetrust
-         for folder in /home /root /run /var/lib; do mount -o remount,ro $folder; done
-         mount -t tmpfs tmpfs /mnt; mkdir /mnt/state; chown 64999:64999 /mnt/state; mount --bind /mnt/state /var/lib/edgetrust
+         for folder in /home /root /run /var/lib /var/log; do mount -o remount,ro $folder; done
+         mount -t tmpfs tmpfs /mnt; mkdir /mnt/state /mnt/logs; chown 64999:64999 /mnt/state /mnt/logs
+         mount --bind /mnt/state /var/lib/edgetrust; mount --bind /mnt/logs /var/log/edgetrust
          umask {}; ulimit -n {}\n",
         settings["UMask"],
         1024,

@@ -151,7 +151,7 @@ fn complete() -> [Value; 2] {
         },
         "gateway": {
             "known_intermediates": ["i.pem"],
-            "crl_files": ["list.crl"], "crls_required": "leaf",
+            "crl_files": ["list.crl"], "crls_required": "leaf", "audit_log": "audit.log",
             "admin": {"listen": "127.0.0.1:9090", "hosts": ["gw.example"], "check_targets": true,
                 "tls": {"mtls": {"allowed_client_dns": ["operator.example"]}}},
             "mesh": {"file": "mesh.json", "site": "a", "storage_path": "mesh", "ca_bundle": "root.pem", "control": true},

@@ -54,6 +54,12 @@ pub(super) static GATEWAY: Object = members!(
             "\"none\", \"leaf\" or \"chain\"",
             |raw, chosen| raw.gateway.crls_required = chosen
         ),
+        text!(
+            "audit_log",
+            "the file to which each refusal and each change of trust is written, as a line of JSON; SIGHUP opens it again",
+            NotEmpty,
+            |raw, text| raw.gateway.audit_log = not_empty(text, FILE)?
+        ),
         object!("est", "devices renew their certificates here, over EST (RFC 7030)", EST, |raw| raw.enter_est()),
         object!("mesh", "the mesh of sites: what tunnels with service take from it", MESH, |raw| raw.enter_mesh()),
         object!("admin", "the operator's pages", ADMIN, |raw| raw.gateway.admin.offset = raw.offset),

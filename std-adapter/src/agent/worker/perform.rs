@@ -76,6 +76,7 @@ impl Worker {
         match shown {
             Ok((record, credential)) => {
                 self.live.replace(&credential);
+                self.status.is_shown();
                 let end = Utc(record.not_after);
                 if clock::now() > record.not_after {
                     log!(warn, self.status, expired = %end, "an expired certificate is shown");
@@ -103,6 +104,7 @@ impl Worker {
         let event = match usable {
             Ok(credential) => {
                 self.live.replace(&credential);
+                self.status.is_shown();
                 Event::FallbackReady
             }
             Err(error) => {

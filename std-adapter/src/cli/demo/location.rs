@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::pki::Ca;
 use crate::agent::Agents;
+use crate::audit::AuditLog;
 use crate::cli::Failure;
 use crate::cli::service::{Loaded, Service};
 use crate::config_file::with_config;
@@ -124,7 +125,7 @@ impl Location {
             watched.note(&file);
             with_config(&file, |config| Loaded::of(config, Ok(()), watched, agents, &keeper))?
         };
-        let mut service = Service::start(load, MeshKeeper::viewer()).await?;
+        let mut service = Service::start(load, MeshKeeper::viewer(), AuditLog::default()).await?;
         let (accepts, originates) = (service.local_address("in"), service.local_address("out"));
         let (stop, mut stopped) = oneshot::channel();
         let task = tokio::spawn(async move {

@@ -6,6 +6,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use super::callers::Callers;
 use super::state::ControlState;
+use crate::audit::AuditLog;
 use crate::gateway::contacts::Contacts;
 use crate::gateway::continuation::OpenSessions;
 use crate::gateway::mesh_kept::Offered;
@@ -25,13 +26,15 @@ pub(in crate::gateway) struct Control {
     pub(super) sessions: OpenSessions,
     /// The connections to other gateways.
     pub(super) contacts: Contacts,
+    pub(super) audit: AuditLog,
 }
 
 impl Control {
     /// Creates a channel that is off, and reports its connections to `contacts`.
-    pub(in crate::gateway) fn new(contacts: Contacts) -> Self {
+    pub(in crate::gateway) fn new(contacts: Contacts, audit: AuditLog) -> Self {
         Self {
             contacts,
+            audit,
             in_force: watch::Sender::new(None),
             callers: Callers::default(),
             judging: Arc::new(Semaphore::new(1)),
@@ -76,18 +79,29 @@ impl Control {
         if state.served.texts().any(|known| text == known.text.as_bytes()) {
             return Ok(Offered::InForce);
         }
-        let (keeper, news) = (state.keeper.clone(), self.news.clone());
+        let keeper = state.keeper.clone();
         // Nobody closes this semaphore.
         let turn = self.judging.clone().acquire_owned().await.map_err(|error| error.to_string())?;
-        let judged = tokio::task::spawn_blocking(move || {
-            let offered = keeper.offer(text);
-            let news = News { has_come: offered.as_ref().is_ok_and(Offered::is_news), notify: news };
-            drop(turn);
-            (offered, news)
-        });
-        let (offered, _news) = judged.await.map_err(|error| error.to_string())?;
-        offered
+        let judge = move || {
+            let _turn = turn;
+            keeper.offer(text)
+        };
+        tell(self.news.clone(), judge).await
     }
+}
+
+/// Runs `judge`, which may block, and notifies `news` if what it has taken is news, whoever waits for it by then.
+async fn tell(
+    news: Arc<Notify>,
+    judge: impl FnOnce() -> Result<Offered, String> + Send + 'static,
+) -> Result<Offered, String> {
+    let judged = tokio::task::spawn_blocking(move || {
+        let offered = judge();
+        let news = News { has_come: offered.as_ref().is_ok_and(Offered::is_news), notify: news };
+        (offered, news)
+    });
+    let (offered, _news) = judged.await.map_err(|error| error.to_string())?;
+    offered
 }
 
 /// Tells the gateway that a mesh has come, when it is dropped: a reload may end the connection that waits for the verdict,
@@ -102,5 +116,49 @@ impl Drop for News {
         if self.has_come {
             self.notify.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use edgetrust_core::mesh::{Digest, Edition};
+    use futures_util::FutureExt;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn taken() -> Result<Offered, String> {
+        Ok(Offered::Taken(Edition { generation: 1, sequence: 2, digest: Digest::new([0; 32]) }))
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_is_news_though_the_connection_that_brought_it_is_cut() {
+        let news = Arc::<Notify>::default();
+        let (begun, begins) = channel();
+        let (go_on, goes_on) = channel();
+        let waits = tokio::spawn(tell(news.clone(), move || {
+            begun.send(()).unwrap();
+            goes_on.recv().unwrap();
+            taken()
+        }));
+        // A reload cuts the connection while the text is judged.
+        tokio::task::spawn_blocking(move || begins.recv()).await.unwrap().unwrap();
+        waits.abort();
+        assert!(waits.await.unwrap_err().is_cancelled());
+        go_on.send(()).unwrap();
+        tokio::time::timeout(PATIENCE, news.notified()).await.expect("the news");
+    }
+
+    #[tokio::test]
+    async fn only_what_is_new_is_news() {
+        let news = Arc::<Notify>::default();
+        tell(news.clone(), || Ok(Offered::InForce)).await.unwrap();
+        tell(news.clone(), || Err("refused".to_owned())).await.unwrap_err();
+        assert!(news.notified().now_or_never().is_none());
+        tell(news.clone(), taken).await.unwrap();
+        tokio::time::timeout(PATIENCE, news.notified()).await.expect("the news");
     }
 }

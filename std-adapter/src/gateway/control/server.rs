@@ -14,6 +14,7 @@ use hyper::header::{CONNECTION, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
@@ -25,6 +26,7 @@ use super::channel::Control;
 use super::continued::continue_sessions;
 use super::state::ControlState;
 use crate::accept::AddressPhase;
+use crate::audit::Recorded;
 use crate::gateway::continuation::{MAX_CONTINUE_REQUEST, Proven};
 use crate::gateway::mesh_kept::Offered;
 use crate::gateway::served_mesh::{ServedMesh, ServedTag, SignedText};
@@ -37,6 +39,9 @@ const MAX_HEAD: usize = 8 * 1024;
 const ARRIVAL: Duration = Duration::from_secs(20);
 
 /// The resources.
+/// The number of characters of a reason that the audit log holds.
+const MAX_REASON: usize = 512;
+
 pub(super) const MESH: &str = "/mesh";
 pub(super) const CONTINUE: &str = "/continue";
 
@@ -57,7 +62,11 @@ pub(in crate::gateway) async fn serve(
     let Some(state) = now.borrow_and_update().clone() else { return };
     let caller = match Caller::of(&state, &proven.chain) {
         Ok(caller) => caller,
-        Err(reason) => return warn!(%remote, %peer, "control: refused: {reason}"),
+        Err(reason) => {
+            warn!(%remote, %peer, "control: refused: {reason}");
+            drop(state);
+            return record(control, (&remote, &peer), "refused", &reason).taken().await;
+        }
     };
     drop(state);
     let permit = control.callers.permit(&caller);
@@ -91,7 +100,10 @@ pub(in crate::gateway) async fn serve(
                 let state = now.borrow_and_update().clone();
                 match state.map(|state| Caller::of(&state, &connection.proven.chain)) {
                     Some(Ok(_)) if changed.is_ok() => {}
-                    Some(Err(reason)) => return warn!(%remote, peer = %connection.peer, "control: closed: {reason}"),
+                    Some(Err(reason)) => {
+                        warn!(%remote, peer = %connection.peer, "control: closed: {reason}");
+                        return record(control, (&remote, &connection.peer), "session_ended", &reason).taken().await;
+                    }
                     _ => return,
                 }
             }
@@ -174,7 +186,7 @@ impl Connection<'_> {
     async fn judged(&self, request: Request<Incoming>, state: &Arc<ControlState>) -> Answer {
         let caller = match Caller::of(state, &self.proven.chain) {
             Ok(caller) => caller,
-            Err(reason) => return self.forbid(&reason),
+            Err(reason) => return self.forbid(&reason).await,
         };
         match (request.method(), request.uri().path(), &caller) {
             (&Method::GET, MESH, Caller::Gateway(_)) => self.get(&request, state).await,
@@ -205,8 +217,9 @@ impl Connection<'_> {
         }
     }
 
-    fn forbid(&self, reason: &CallerError) -> Answer {
+    async fn forbid(&self, reason: &CallerError) -> Answer {
         warn!(remote = %self.remote, peer = %self.peer, "control: refused: {reason}");
+        record(self.control, (&self.remote, &self.peer), "refused", reason).taken().await;
         Answer { last: true, ..Answer::text(StatusCode::FORBIDDEN, reason) }
     }
 
@@ -219,11 +232,13 @@ impl Connection<'_> {
         let mut now = self.control.in_force.subscribe();
         let before = state.served.tag();
         let other = |now: &Option<Arc<ControlState>>| now.as_ref().is_none_or(|now| now.served.tag() != before);
-        let changed = timeout(HOLD, now.wait_for(other)).await;
-        let now = match changed {
-            Err(_) => return Answer::empty(StatusCode::NOT_MODIFIED),
-            Ok(Err(_)) => None,
-            Ok(Ok(now)) => now.clone(),
+        let now = {
+            let changed = timeout(HOLD, now.wait_for(other)).await;
+            match changed {
+                Err(_) => return Answer::empty(StatusCode::NOT_MODIFIED),
+                Ok(Err(_)) => None,
+                Ok(Ok(now)) => now.clone(),
+            }
         };
         let Some(now) = now else { return Answer::text(StatusCode::SERVICE_UNAVAILABLE, "no mesh is in force") };
         // The peer may be the one that the new mesh denies.
@@ -232,7 +247,7 @@ impl Connection<'_> {
                 at_once(&now.served, known.as_ref()).unwrap_or_else(|| Answer::empty(StatusCode::NOT_MODIFIED))
             }
             Ok(Caller::Stranger(_)) => Answer::text(StatusCode::FORBIDDEN, "no gateway of a site of the mesh in force"),
-            Err(reason) => self.forbid(&reason),
+            Err(reason) => self.forbid(&reason).await,
         }
     }
 
@@ -253,6 +268,8 @@ impl Connection<'_> {
         match judged {
             Ok(Offered::Taken(edition)) => {
                 info!(%remote, %peer, "control: another mesh was brought: {edition}");
+                let taken = record(self.control, (remote, peer), "mesh_brought", &edition);
+                taken.taken().await;
                 Answer::empty(code)
             }
             Ok(Offered::Conflict(_) | Offered::InForce) => Answer::empty(code),
@@ -261,10 +278,18 @@ impl Connection<'_> {
             Ok(Offered::Older(reason)) => Answer::text(code, reason),
             Err(reason) => {
                 warn!(%remote, %peer, "control: the mesh that was brought is refused: {reason}");
+                record(self.control, (remote, peer), "mesh_refused", &reason).taken().await;
                 Answer::text(code, reason)
             }
         }
     }
+}
+
+/// Records in the audit log what a gateway did, or what was refused to it.
+fn record(control: &Control, (remote, peer): (&Remote, &str), event: &str, reason: &dyn fmt::Display) -> Recorded {
+    let reason: String = reason.to_string().chars().take(MAX_REASON).collect();
+    let fields = json!({"at": "control", "remote": remote.to_string(), "peer": peer, "reason": reason});
+    control.audit.record(event, &fields)
 }
 
 /// Returns the answer to a gateway that does not know all texts, or knows others of the same sequence.

@@ -6,13 +6,13 @@ use edgetrust_core::time::Utc;
 use pki_types::UnixTime;
 
 use super::{
-    Authority, Configuration, Contact, Credential, Est, FORMAT, Limit, Link, Mesh, Refusal, Reloads, Report, Requested,
-    Session, Sessions, Site, Target, Tunnel,
+    AuditLog, Authority, Configuration, Contact, Credential, Est, FORMAT, Limit, Link, Mesh, Refusal, Reloads, Report,
+    Requested, RevocationList, Session, Sessions, Site, Target, Tunnel,
 };
 use crate::agent::Credentials;
 use crate::clock;
 use crate::est;
-use crate::gateway::{self, ContactState, MeshStatus, RefusalReason, Status};
+use crate::gateway::{self, ContactState, ListStatus, MeshStatus, RefusalReason, Status};
 use crate::ops::{alarms, lost_lines, readiness};
 use crate::sandbox;
 use crate::tls;
@@ -59,7 +59,14 @@ impl Sources {
                 fields.map(|(layer, text)| (layer.to_owned(), text)).collect()
             }),
             refusals: status.refusals().all().iter().map(|one| refusal(one, true)).collect(),
+            revocation_lists: status.lists().iter().map(list).collect(),
             log_lines_lost: lost_lines(),
+            audit_log: status.audit().status().map(|audit| AuditLog {
+                file: audit.file.display().to_string(),
+                lines: audit.written,
+                lines_lost: audit.lost,
+                fault: audit.fault,
+            }),
         };
         report.alarms = alarms::of(&report);
         report
@@ -100,6 +107,16 @@ impl Sources {
             links: links.collect(),
             contacts: self.status.contacts().all().into_iter().map(contact).collect(),
         }
+    }
+}
+
+fn list(list: &ListStatus) -> RevocationList {
+    RevocationList {
+        file: list.file.clone(),
+        issuer: list.issuer.clone(),
+        this_update: text(list.this_update),
+        next_update: text(list.next_update),
+        ends_soon: list.ends_soon(clock::now()),
     }
 }
 

@@ -46,11 +46,47 @@ pub struct Report {
     /// The mesh in force; null if there is none.
     pub mesh: Option<Mesh>,
     /// What confines the process, by layer; null for nothing.
+    #[serde(default)]
     pub sandbox: Option<BTreeMap<String, String>>,
+    /// The revocation lists in force.
+    #[serde(default)]
+    pub revocation_lists: Vec<RevocationList>,
     /// The last refusals of tunnels, the newest first.
     pub refusals: Vec<Refusal>,
     /// The number of log lines that were lost since the start.
     pub log_lines_lost: u64,
+    /// The audit log; null if there is none.
+    pub audit_log: Option<AuditLog>,
+}
+
+/// The audit log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct AuditLog {
+    /// The file.
+    pub file: String,
+    /// The number of lines written since the start.
+    pub lines: u64,
+    /// The number of lines lost since the start.
+    pub lines_lost: u64,
+    /// The reason that lines are lost now; null if none is.
+    pub fault: Option<String>,
+}
+
+/// A revocation list (CRL).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RevocationList {
+    /// The file.
+    pub file: String,
+    /// The name of the CA.
+    pub issuer: String,
+    /// The time at which the list was made.
+    pub this_update: String,
+    /// The last second at which the list tells what is revoked.
+    pub next_update: String,
+    /// True in the last sixth of its life, and after it.
+    pub ends_soon: bool,
 }
 
 /// A state that needs somebody.
