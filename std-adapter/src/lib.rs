@@ -69,6 +69,8 @@ mod rehearsal;
 mod store;
 pub mod tls;
 #[cfg(feature = "cli")]
+mod token;
+#[cfg(feature = "cli")]
 mod units;
 
 pub use edgetrust_core as core;

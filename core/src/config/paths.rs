@@ -128,7 +128,14 @@ fn source<'a>(source: &mut CredentialSource<'a>, each: Each<'_, 'a>) {
 
 fn pair<'a>(files: &mut super::model::Files<'a>, each: Each<'_, 'a>) {
     each(PathKind::File, &mut files.cert_file);
-    each(PathKind::File, &mut files.key_file);
+    key(&mut files.key_file, each);
+}
+
+/// Passes over URIs of keys in tokens (RFC 7512).
+fn key<'a>(file: &mut &'a str, each: Each<'_, 'a>) {
+    if !file.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("pkcs11:")) {
+        each(PathKind::File, file);
+    }
 }
 
 fn credentials<'a>(proxy: &mut Option<Egress<'a>>, each: Each<'_, 'a>) {

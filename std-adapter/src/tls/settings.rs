@@ -348,7 +348,7 @@ impl TlsClient {
     }
 
     /// Returns the credential that the client shows on request.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "tokio")]
     pub(crate) fn credential(&self) -> Option<&Credential> {
         self.credential.as_ref()
     }
