@@ -48,6 +48,7 @@ mod pages;
 mod peers;
 mod pinned_certificates;
 mod pins;
+mod pkcs11;
 mod pki;
 mod probe;
 mod proxy_protocol;
