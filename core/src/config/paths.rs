@@ -4,6 +4,7 @@ use super::acme::Acme;
 use super::endpoint::Endpoint;
 use super::model::{ClientTls, ClientTrust, Config, CredentialSource, Paths, Server, ServerTls, TunnelKind};
 use super::proxy::{Egress, Proxy};
+use super::token_uri::is_token_uri;
 use crate::x509::KeyHash;
 
 /// The kind of a text that names something on disk.
@@ -133,7 +134,7 @@ fn pair<'a>(files: &mut super::model::Files<'a>, each: Each<'_, 'a>) {
 
 /// Passes over URIs of keys in tokens (RFC 7512).
 fn key<'a>(file: &mut &'a str, each: Each<'_, 'a>) {
-    if !file.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("pkcs11:")) {
+    if !is_token_uri(file) {
         each(PathKind::File, file);
     }
 }

@@ -55,7 +55,7 @@ pub(super) struct Response {
 /// What became of a request.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) enum Answer {
-    /// What the key is, and its SubjectPublicKeyInfo in DER if the token tells it.
+    /// What the key is, and the bits of its public key if the token tells it (RFC 5280 section 4.1.2.7).
     Found(KeyKind, Option<Vec<u8>>),
     /// The signature as PKCS #11 has it.
     Signature(Vec<u8>),

@@ -4,6 +4,7 @@
 mod der;
 #[cfg(feature = "pkcs11")]
 mod helper;
+mod issuing;
 mod message;
 #[cfg(feature = "pkcs11")]
 mod module;
@@ -21,6 +22,7 @@ use crate::pem;
 pub(crate) use der::value;
 #[cfg(feature = "pkcs11")]
 pub(crate) use helper::serve;
+pub(crate) use issuing::IssuingKey;
 use message::{Answer, Mechanism, Work};
 pub(crate) use message::{Hash, KeyKind};
 #[cfg(feature = "pkcs11")]
@@ -107,11 +109,6 @@ impl TokenKey {
     /// Returns the kind of the key.
     pub(crate) fn kind(&self) -> KeyKind {
         self.kind
-    }
-
-    /// Returns the SubjectPublicKeyInfo in DER, if the token has the public key too.
-    pub(crate) fn public_key(&self) -> Option<&[u8]> {
-        self.public.as_deref()
     }
 
     /// Returns the turns of handshakes that may wait for the token at the same time.

@@ -36,10 +36,6 @@ const MIN_RSA_BITS: usize = 2048;
 const P256: [u8; 10] = [6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
 const P384: [u8; 7] = [6, 5, 0x2b, 0x81, 4, 0, 0x22];
 
-/// id-ecPublicKey (RFC 5480 section 2.1.1) and rsaEncryption with its NULL (RFC 3279 section 2.3.1)
-const EC_PUBLIC_KEY: [u8; 9] = [6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
-const RSA_ENCRYPTION: [u8; 13] = [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0];
-
 /// The reason that a request fails.
 enum Fault {
     /// It fails again if it is repeated.
@@ -334,8 +330,7 @@ fn describe(session: &Session, key: ObjectHandle) -> Result<(KeyKind, Option<Vec
                 Attribute::EcPoint(point) => Some(bare_point(point)),
                 _ => None,
             });
-            let algorithm = [&EC_PUBLIC_KEY[..], ec_params.unwrap_or_default()].concat();
-            Ok((kind, point.map(|point| public_key(&algorithm, point))))
+            Ok((kind, point.map(<[u8]>::to_vec)))
         }
         Some(KeyType::RSA) => {
             let Some(modulus) = modulus else { return other("an RSA key of unknown length".to_owned()) };
@@ -350,7 +345,7 @@ fn describe(session: &Session, key: ObjectHandle) -> Result<(KeyKind, Option<Vec
                 _ => None,
             });
             let numbers = exponent.map(|exponent| value(0x30, &[integer(modulus), integer(exponent)].concat()));
-            Ok((KeyKind::Rsa, numbers.map(|numbers| public_key(&RSA_ENCRYPTION, &numbers))))
+            Ok((KeyKind::Rsa, numbers))
         }
         Some(found) => other(format!("a key of the type {found}")),
         None => other("a key of an unknown type".to_owned()),
@@ -376,12 +371,6 @@ fn bare_point(point: &[u8]) -> &[u8] {
         [4, 0x81, length, rest @ ..] if usize::from(*length) == rest.len() => rest,
         bare => bare,
     }
-}
-
-/// Returns a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
-fn public_key(algorithm: &[u8], bits: &[u8]) -> Vec<u8> {
-    let bits = value(0x03, &[&[0], bits].concat());
-    value(0x30, &[value(0x30, algorithm), bits].concat())
 }
 
 /// Returns a mechanism as the module takes it.

@@ -49,6 +49,11 @@ impl KeyUri {
         name.get(..SCHEME.len()).is_some_and(|start| start.eq_ignore_ascii_case(SCHEME))
     }
 
+    /// Returns the URI that stands in place of a key.
+    pub(crate) fn in_place_of(key: &[u8]) -> Option<&str> {
+        std::str::from_utf8(key).ok().map(str::trim).filter(|text| Self::is(text))
+    }
+
     /// Parses a URI. Every attribute is checked, none is ignored.
     ///
     /// # Errors
