@@ -58,6 +58,7 @@ mod reload;
 mod run;
 mod serve;
 mod several_gateways;
+mod softhsm;
 mod status;
 mod storage;
 mod strangers;

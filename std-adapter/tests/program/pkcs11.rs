@@ -2,101 +2,47 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use edgetrust::tls::{ClientSettings, Connector, MinVersion, ServerTrust, TrustStore, server_name};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, RsaKeySize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::pages::{get, pages};
-use super::peers::{OpensslClient, PATIENCE, Program, echo, served_certificate};
+use super::peers::{OpensslClient, PATIENCE, Program, blocks, echo, served_certificate, shell};
 use super::pki::{Pki, arg};
+use super::softhsm::{PIN, Token, module};
 
-/// The PIN of all tokens. No message may have it.
-const PIN: &str = "4711000815";
-
-/// Returns SoftHSM's module, as Debian has it.
-fn softhsm() -> String {
-    let found = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so"];
-    let found = found.into_iter().find(|file| Path::new(file).exists());
-    found.expect("the module of SoftHSM: apt-get install softhsm2").to_owned()
+/// A token of SoftHSM, and a CA.
+struct Tokens {
+    pki: Pki,
+    token: Token,
 }
 
-/// Tokens of SoftHSM in a folder of their own, and a CA.
-pub struct Tokens {
-    pub pki: Pki,
-    conf: String,
+impl Deref for Tokens {
+    type Target = Token;
+
+    fn deref(&self) -> &Token {
+        &self.token
+    }
 }
 
 impl Tokens {
-    /// Makes a token with the label `edge`.
-    pub fn new() -> Self {
+    fn new() -> Self {
         let pki = Pki::new("Root");
-        let (conf, folder) = (pki.path("softhsm2.conf"), pki.path("tokens"));
-        fs::create_dir(&folder).unwrap();
-        let text =
-            format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", folder.display());
-        fs::write(&conf, text).unwrap();
-        let tokens = Self { conf: arg(&conf), pki };
-        tokens.util(&["--init-token", "--free", "--label", "edge", "--so-pin", "12345678", "--pin", PIN]);
-        fs::write(tokens.pin(), format!("{PIN}\n")).unwrap();
-        fs::set_permissions(tokens.pin(), fs::Permissions::from_mode(0o600)).unwrap();
-        tokens
-    }
-
-    pub fn environment(&self) -> [(&str, &str); 1] {
-        [("SOFTHSM2_CONF", &self.conf)]
-    }
-
-    fn pin(&self) -> PathBuf {
-        self.pki.path("pin")
-    }
-
-    fn util(&self, arguments: &[&str]) {
-        let output = Command::new("softhsm2-util").args(arguments).envs(self.environment()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    /// Puts a key into the token.
-    fn import(&self, key: &KeyPair, object: &str) {
-        let file = self.pki.path("import.key");
-        fs::write(&file, key.serialize_pem()).unwrap();
-        let id: String = object.bytes().map(|octet| format!("{octet:02x}")).collect();
-        self.util(&["--import", &arg(&file), "--token", "edge", "--label", object, "--id", &id, "--pin", PIN]);
-        fs::remove_file(file).unwrap();
-    }
-
-    /// Removes a key, and its public key.
-    fn remove(&self, object: &str) {
-        for kind in ["privkey", "pubkey"] {
-            let output = Command::new("pkcs11-tool")
-                .args(["--module", &softhsm(), "--token-label", "edge", "--login", "--pin", PIN])
-                .args(["--delete-object", "--type", kind, "--label", object])
-                .envs(self.environment())
-                .output()
-                .unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        }
-    }
-
-    /// Returns the URI of a key, by SoftHSM's module.
-    pub fn uri(&self, object: &str) -> String {
-        self.uri_by(&softhsm(), object)
-    }
-
-    fn uri_by(&self, module: &str, object: &str) -> String {
-        format!("pkcs11:token=edge;object={object}?module-path={module}&pin-source=file:{}", self.pin().display())
+        Self { token: Token::new(pki.path("ca.pem").parent().unwrap()), pki }
     }
 
     /// Puts a key into the token, and issues a certificate for it; returns the certificate's file.
     fn issue(&self, object: &str, key: &KeyPair) -> String {
-        self.import(key, object);
+        self.import(&key.serialize_pem(), object);
         let file = self.pki.path(&format!("{object}.pem"));
         fs::write(&file, self.pki.sign(object, &["gateway.example"], key)).unwrap();
         arg(&file)
@@ -211,7 +157,7 @@ fn keys_sign_for_clients() {
 fn faults_are_told_with_what_was_found() {
     let tokens = Tokens::new();
     let cert = tokens.issue("gateway", &p256());
-    tokens.import(&p256(), "other");
+    tokens.import(&p256().serialize_pem(), "other");
     let write = |name: &str, text: &str| {
         let file = tokens.pki.path(name);
         fs::write(&file, text).unwrap();
@@ -224,7 +170,7 @@ fn faults_are_told_with_what_was_found() {
     let text = write("module.so", "no library");
     let libc = ["/lib/x86_64-linux-gnu/libc.so.6", "/lib/aarch64-linux-gnu/libc.so.6", "/lib64/libc.so.6"];
     let libc = libc.into_iter().find(|file| Path::new(file).exists()).expect("libc");
-    let softhsm = softhsm();
+    let softhsm = module();
     for (uri, expected) in [
         (
             good.replace("token=edge", "token=egde"),
@@ -267,23 +213,17 @@ fn faults_are_told_with_what_was_found() {
         assert!(said.contains(expected), "{said}\nhas not\n{expected}");
     }
     // A key that is too short for anybody, and one that is there twice.
-    let generated = |kind: &str, label: &str| {
-        let output = Command::new("pkcs11-tool")
-            .args(["--module", &softhsm, "--token-label", "edge", "--login", "--pin", PIN, "--keypairgen"])
-            .args(["--key-type", kind, "--label", label, "--id", "77"])
-            .envs(tokens.environment())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    generated("rsa:1024", "short");
-    generated("EC:secp521r1", "curve");
-    generated("EC:prime256v1", "twice");
-    generated("EC:prime256v1", "twice");
+    tokens.generate("rsa:1024", "short");
+    tokens.generate("EC:secp521r1", "curve");
+    tokens.generate("EC:prime256v1", "twice");
+    tokens.generate("EC:prime256v1", "twice");
     for (object, expected) in [
         ("short", "found RSA with 1024 bits, expected P-256, P-384 or RSA with at least 2048 bits"),
         ("curve", "found a key of the curve 06052b81040023, expected P-256, P-384 or RSA"),
-        ("twice", "found more than one such private key: \"twice\" with id 77, \"twice\" with id 77, expected one"),
+        (
+            "twice",
+            "found more than one such private key: \"twice\" with id 7477696365, \"twice\" with id 7477696365, expected one",
+        ),
     ] {
         let uri = tokens.uri(object);
         let said = tokens
@@ -350,9 +290,11 @@ fn a_reload_finds_another_key_by_the_same_uri() {
     let cert = tokens.issue("inside", &p256());
     let program = tokens.serve(&cert, &tokens.uri("inside"), &["--watch-interval", "0s"]);
     let before = served_certificate(program.address, &[]);
-    tokens.remove("inside");
+    for kind in ["privkey", "pubkey"] {
+        tokens.tool(&["--delete-object", "--type", kind, "--label", "inside"]);
+    }
     let key = p256();
-    tokens.import(&key, "inside");
+    tokens.import(&key.serialize_pem(), "inside");
     // The certificate of the old key stays in force, and nothing is signed for it by the new one.
     program.signal("HUP");
     program.wait_for(r#"object "inside": the key does not belong to the first certificate"#);
@@ -402,7 +344,7 @@ async fn many_handshakes_at_once_are_signed() {
 /// Compiles a module that does what SoftHSM does, but for signatures: while a file `hang` lies beside it, they never
 /// end, and while a file `crash` does, they end the process.
 fn faulty_module(tokens: &Tokens) -> String {
-    let (source, module) = (tokens.pki.path("faulty.c"), tokens.pki.path("faulty.so"));
+    let (source, compiled) = (tokens.pki.path("faulty.c"), tokens.pki.path("faulty.so"));
     let text = r#"
         #include <dlfcn.h>
         #include <stdlib.h>
@@ -428,10 +370,10 @@ fn faulty_module(tokens: &Tokens) -> String {
     fs::write(&source, text).unwrap();
     let folder = source.parent().unwrap().display();
     let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-o"]).arg(&module).arg(&source).arg("-ldl");
-    cc.arg(format!("-DFOLDER=\"{folder}\"")).arg(format!("-DSOFTHSM=\"{}\"", softhsm()));
+    cc.args(["-shared", "-fPIC", "-o"]).arg(&compiled).arg(&source).arg("-ldl");
+    cc.arg(format!("-DFOLDER=\"{folder}\"")).arg(format!("-DSOFTHSM=\"{}\"", module()));
     assert!(cc.status().unwrap().success());
-    arg(&module)
+    arg(&compiled)
 }
 
 #[test]
@@ -464,6 +406,9 @@ async fn a_module_that_hangs_stops_nobody_else() {
     let pages = pages(&program);
     let (token, other) = (program.tunnel("token"), program.tunnel("file"));
     assert!(tokens.echoes(token, &[]));
+    let status: Value = serde_json::from_str(&get(&pages, "/status", &[]).1).unwrap();
+    let places = [&status["tunnels"][0]["certificate_token"], &status["tunnels"][1]["certificate_token"]];
+    assert_eq!(places, [&json!(r#"token "edge", object "inside""#), &Value::Null]);
     let hang = tokens.pki.path("hang");
     let connector = tokens.connector();
     let mut seen = false;
@@ -527,4 +472,104 @@ async fn measure_handshakes() {
             println!("{name}, {key}: {:.0} a second", 800.0 / begun.elapsed().as_secs_f64());
         }
     }
+}
+
+/// Runs a command on the folder of a mesh to its end.
+fn federation(tokens: &Tokens, command: &str) -> (Option<i32>, String) {
+    let folder = arg(&tokens.pki.path("mesh"));
+    let mut words: Vec<&str> = command.split(' ').collect();
+    words.insert(1, &folder);
+    words.insert(0, "federation");
+    let (output, said) = tokens.run(&words);
+    (output.status.code(), said)
+}
+
+#[test]
+#[ignore = "needs softhsm2"]
+fn a_root_in_a_token_makes_a_mesh_and_gives_way_to_the_next() {
+    let tokens = Tokens::new();
+    tokens.generate("EC:prime256v1", "root");
+    tokens.generate("EC:secp384r1", "next");
+    tokens.generate("rsa:2048", "rsa");
+    let done = |command: &str| {
+        let (code, said) = federation(&tokens, command);
+        assert_eq!(code, Some(0), "{command}: {said}");
+        said
+    };
+    let init = "init --name Mesh --site a=a.example --root-key";
+    for (object, expected) in [
+        ("rsa", "found an RSA key, expected P-256 or P-384 for a root"),
+        ("none", "found no such private key in the token"),
+    ] {
+        let (code, said) = federation(&tokens, &format!("{init} {}", tokens.uri(object)));
+        assert!(code == Some(2) && said.contains("--root-key: ") && said.contains(expected), "{said}");
+        assert!(!tokens.pki.path("mesh").exists());
+    }
+    let said = done(&format!("{init} {}", tokens.uri("root")));
+    assert!(said.contains("root/root.key names the root's key, which stays in its token"), "{said}");
+    let file = |name: &str| fs::read_to_string(tokens.pki.path("mesh").join(name)).unwrap();
+    assert_eq!(file("root/root.key"), format!("{}\n", tokens.uri("root")));
+    assert!(!tokens.pki.path("mesh/passwords/root").exists());
+    let verifies = || {
+        let folder = tokens.pki.path("mesh");
+        let (root, ca) = (arg(&folder.join("root/root.pem")), arg(&folder.join("sites/a/ca.pem")));
+        Command::new("openssl").args(["verify", "-CAfile", &root, &ca]).output().unwrap().status.success()
+    };
+    assert!(verifies());
+    assert!(!done("show").contains("keep it offline"));
+    done("add --site b=b.example");
+    done("signer");
+    done(&format!("rollover start --next-root-key {}", tokens.uri("next")));
+    done("rollover commit --yes");
+    assert_eq!(file("root/root.key"), format!("{}\n", tokens.uri("next")));
+    assert!(verifies());
+    // Without the token nothing is signed, and the mesh stays as it is.
+    let before = file("mesh.json");
+    fs::rename(tokens.pki.path("tokens"), tokens.pki.path("away")).unwrap();
+    fs::create_dir(tokens.pki.path("tokens")).unwrap();
+    let (code, said) = federation(&tokens, "add --site c=c.example");
+    assert!(
+        code == Some(2) && said.contains("root.key: token \"edge\", object \"next\": found no such token"),
+        "{said}"
+    );
+    assert_eq!(file("mesh.json"), before);
+}
+
+#[test]
+#[ignore = "needs softhsm2"]
+fn the_documented_commands_make_a_token_a_key_and_a_mesh() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = folder.path().join("tokens");
+    fs::create_dir(&tokens).unwrap();
+    let conf = folder.path().join("softhsm2.conf");
+    fs::write(&conf, format!("directories.tokendir = {}\nobjectstore.backend = file\n", tokens.display())).unwrap();
+    let key = p256();
+    fs::write(folder.path().join("a.key"), key.serialize_pem()).unwrap();
+    let pki = Pki::new("Root");
+    fs::write(folder.path().join("a.pem"), pki.sign("a", &["gateway.example"], &key)).unwrap();
+    let run = |commands: &str| {
+        let commands = commands.replace("/etc/edgetrust", &arg(folder.path()));
+        shell(folder.path(), &format!("export SOFTHSM2_CONF={}; {commands}", conf.display()))
+    };
+    let documented = blocks("docs/OPERATIONS.md");
+    let of_tokens = ["softhsm2-util --init-token", "softhsm2-util --import", "federation init mesh"];
+    for text in of_tokens {
+        let found: Vec<_> = documented.iter().filter(|block| block.contains(text)).collect();
+        assert_eq!(found.len(), 1, "{text}");
+        run(found[0]);
+    }
+    // The configuration's example names the key of the first block.
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/CONFIGURATION.md")).unwrap();
+    let line = text.lines().find(|line| line.starts_with("\"key_file\": \"pkcs11:")).unwrap();
+    let config = format!(
+        r#"{{"security": {{"tls": {{"server": {{"enabled": true, "cert_file": "a.pem", {line}}}}}}},
+            "gateway": {{"tunnels": [{{"name": "a", "mode": "server", "listen": "127.0.0.1:0", "target": "127.0.0.1:1"}}]}}}}"#
+    );
+    let config = config.replace("/etc/edgetrust", &arg(folder.path()));
+    fs::write(folder.path().join("gateway.json"), config.replace("object=gateway", "object=a")).unwrap();
+    let said = String::from_utf8(run("edgetrust check --config gateway.json || true").stdout).unwrap();
+    assert!(said.contains(r#"the key matches, the key is in token "edge", object "a""#), "{said}");
+    fs::write(folder.path().join("gateway.json"), config).unwrap();
+    let said = String::from_utf8(run("edgetrust check --config gateway.json || true").stdout).unwrap();
+    assert!(said.contains("the key does not belong to the first certificate"), "{said}");
 }
