@@ -316,6 +316,8 @@ pub(super) fn issued_by(certificate: &Certificate<'_>, root: &Certificate<'_>) -
 
 #[cfg(test)]
 mod tests {
+    use rcgen::KeyPair;
+
     use super::super::key;
     use super::*;
     use std::time::Duration;
@@ -340,7 +342,8 @@ mod tests {
     #[test]
     fn a_root_read_again_issues_under_the_same_name() {
         let (first, key) = (root(), key::generate().unwrap());
-        let copy = KeyPair::try_from(first.issuer.key().serialized_der()).unwrap();
+        let RootKey::Opened(opened) = first.issuer.key() else { panic!("the key is here") };
+        let copy = KeyPair::try_from(opened.serialized_der()).unwrap();
         let second = Root::open(first.certificate().clone(), copy).unwrap();
         let site = second.site("Example Mesh", (&"s".repeat(63), "a.example"), Uris::OfDomain, &key, NOW).unwrap();
         let (site, root) = (Certificate::from_der(&site).unwrap(), Certificate::from_der(first.certificate()).unwrap());
