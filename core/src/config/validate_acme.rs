@@ -86,7 +86,7 @@ pub(super) fn acme_for_any_name<'a>(
         (ChallengeType::Http01 | ChallengeType::TlsAlpn01, AcmeFor::Server) => {}
     }
     if let Some(key) = raw.keys.key {
-        if side == AcmeFor::Est {
+        if matches!(side, AcmeFor::Est) {
             return at.fail("key", Found::Text(key), "none: devices have keys of their own");
         }
         if !is_token_uri(key) {

@@ -189,7 +189,7 @@ impl Init {
         if let Some(password) = &generated {
             replace(&folder.join(PASSWORDS).join("root"), password.file().as_bytes(), SECRET)?;
         }
-        let key = in_token.map_or_else(|| key::generate().map(RootKey::Opened), Ok)?;
+        let key = in_token.map_or_else(|| key::generate().map(RootKey::from), Ok)?;
         let text = key.file(self.password.as_ref().or(generated.as_ref()))?;
         replace(&folder.join(ROOT[1]), text.as_bytes(), SECRET)?;
         let root = Root::make(&self.name, key, now)?;

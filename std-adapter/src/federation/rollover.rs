@@ -46,7 +46,7 @@ pub(crate) fn start(
     }
     let root = folder.root(passwords)?;
     let generated = if chosen.is_none() && in_token.is_none() { Some(Password::random()?) } else { None };
-    let new = in_token.map_or_else(|| key::generate().map(RootKey::Opened), Ok)?;
+    let new = in_token.map_or_else(|| key::generate().map(RootKey::from), Ok)?;
     let encrypted = new.file(chosen.or(generated.as_ref()))?;
     let next = root.next(&edit.before.mesh, new, now)?;
     let cross = root.cross(&next, now)?;

@@ -9,7 +9,7 @@ use crate::token::{IssuingKey, KeyKind};
 #[derive(Debug)]
 pub(crate) enum RootKey {
     /// A key in memory.
-    Opened(KeyPair),
+    Opened(Box<KeyPair>),
     /// A key in a token.
     Token(Box<IssuingKey>),
 }
@@ -47,7 +47,7 @@ impl RootKey {
 
 impl From<KeyPair> for RootKey {
     fn from(key: KeyPair) -> Self {
-        Self::Opened(key)
+        Self::Opened(Box::new(key))
     }
 }
 
@@ -61,7 +61,7 @@ impl PublicKeyData for RootKey {
 
     fn algorithm(&self) -> &'static SignatureAlgorithm {
         match self {
-            Self::Opened(key) => PublicKeyData::algorithm(key),
+            Self::Opened(key) => PublicKeyData::algorithm(&**key),
             Self::Token(key) => key.algorithm(),
         }
     }

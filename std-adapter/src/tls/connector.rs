@@ -7,7 +7,7 @@ use super::alert::is_told;
 use super::bounded::Bounded;
 use super::handshake::Handshake;
 use super::reloading::Reloading;
-use super::{AcceptError, Admission, ClientSettings, ClientStream, Credential, TlsClient, TlsError};
+use super::{AcceptError, Admission, ClientSettings, ClientStream, TlsClient, TlsError};
 
 impl TlsClient {
     /// Runs the handshake, then judges the server. Until the handshake is done, the stream passes on no more octets
@@ -39,8 +39,7 @@ impl TlsClient {
     {
         let connector = tokio_rustls::TlsConnector::from(self.config().clone());
         let handshake = connector.connect(server_name.clone(), Bounded::server(stream));
-        let (done, mut found) =
-            Handshake::drive(handshake.into_fallible(), self.credential().and_then(Credential::turns)).await;
+        let (done, mut found) = Handshake::drive(handshake.into_fallible(), self.turns()).await;
         let mut tls = done.map_err(|(error, stream)| {
             *told = is_told(&error).then(|| stream.into_inner());
             AcceptError::failed(error, &mut found)

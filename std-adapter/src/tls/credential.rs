@@ -196,12 +196,9 @@ impl Credential {
     }
 
     /// Returns the turns of handshakes that wait for the key's token; `None` if the key is in memory.
-    #[cfg(feature = "tokio")]
+    #[cfg(feature = "cli")]
     pub(super) fn turns(&self) -> Option<Arc<tokio::sync::Semaphore>> {
-        #[cfg(feature = "cli")]
-        return self.pair()?.token.as_ref().map(|token| token.turns().clone());
-        #[cfg(not(feature = "cli"))]
-        None
+        self.pair()?.token.as_ref().map(|token| token.turns().clone())
     }
 
     /// Returns whether both show the same certificate, now and after each replacement.
