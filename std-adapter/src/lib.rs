@@ -73,6 +73,8 @@ mod sandbox;
 mod store;
 pub mod tls;
 #[cfg(feature = "cli")]
+mod token;
+#[cfg(feature = "cli")]
 mod units;
 
 pub use edgetrust_core as core;

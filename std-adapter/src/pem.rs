@@ -208,12 +208,6 @@ fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, PemErrorKind> {
     found.map(|(_, key)| key).ok_or(PemErrorKind::NoKey(other))
 }
 
-/// Returns a warning if users other than the owner may access a key file.
-#[cfg(feature = "cli")]
-pub(crate) fn key_permissions(file: &Path) -> Option<String> {
-    secret_permissions(file, "private key")
-}
-
 /// Returns a warning if others may read a file with a secret.
 #[cfg(feature = "cli")]
 pub(crate) fn secret_permissions(file: &Path, secret: &str) -> Option<String> {

@@ -29,24 +29,26 @@ const CORE: &[(&str, &[&str])] = &[
 /// Modules of std-adapter's library, and the modules that each may name.
 const ADAPTER: &[(&str, &[&str])] = &[
     ("accept", &[]),
-    ("acme", &["accept", "activation", "clock", "egress", "pem", "store", "tls"]),
+    ("acme", &["accept", "activation", "clock", "egress", "pem", "store", "tls", "token"]),
     ("activation", &[]),
-    ("agent", &["acme", "clock", "gateway", "histogram", "pem", "store", "tls"]),
+    ("agent", &["acme", "clock", "gateway", "histogram", "pem", "store", "tls", "token"]),
     ("audit", &["clock"]),
     ("clock", &[]),
     ("config_file", &[]),
     ("egress", &[]),
     ("est", &["accept", "acme", "activation", "audit", "clock", "gateway", "store", "tls"]),
-    ("federation", &["pem", "tls", "units"]),
-    ("gateway", &["accept", "activation", "audit", "clock", "egress", "histogram", "pem", "store", "tls"]),
+    ("federation", &["pem", "tls", "token", "units"]),
+    ("gateway", &["accept", "activation", "audit", "clock", "egress", "histogram", "pem", "store", "tls", "token"]),
     ("histogram", &[]),
     ("ops", &["accept", "agent", "audit", "clock", "est", "gateway", "histogram", "sandbox", "tls"]),
     ("pem", &[]),
     // The parts that the simulation of a mesh runs.
     ("rehearsal", &["clock", "config_file", "federation", "gateway", "pem", "store"]),
     ("sandbox", &["acme", "egress", "store"]),
-    ("store", &[]),
-    ("tls", &["clock", "pem"]),
+    // Records name a key in a token by its URI.
+    ("store", &["token"]),
+    ("tls", &["clock", "pem", "token"]),
+    ("token", &["pem"]),
     ("units", &[]),
 ];
 
@@ -93,8 +95,10 @@ const CONFINED: &[(&str, &[&str])] = &[
             "std-adapter/src/cli/demo/",
             "std-adapter/src/federation/",
             "std-adapter/src/pem/tests.rs",
+            "std-adapter/src/token/issuing.rs",
         ],
     ),
+    ("cryptoki", &["std-adapter/src/token/module.rs"]),
     ("landlock::", &["std-adapter/src/sandbox/"]),
     ("seccompiler::", &["std-adapter/src/sandbox/"]),
     ("pkcs8::", &["std-adapter/src/federation/key.rs"]),

@@ -75,8 +75,10 @@ pub struct AcmeKeys<T> {
     pub email: Option<T>,
     /// The challenge that proves control of the names.
     pub challenge_type: ChallengeType,
-    /// The kind of key.
+    /// The kind of key that is made.
     pub key_type: KeyType,
+    /// The URI of the key in a token that each certificate is for (RFC 7512); by default each has a new key.
+    pub key: Option<T>,
     /// The renewal method while the certificate is valid.
     pub renew_via: RenewVia,
     /// The certificate profile to request.
@@ -90,11 +92,12 @@ pub struct AcmeKeys<T> {
 impl<T> AcmeKeys<T> {
     /// Converts every text.
     fn map<U>(self, text: impl Fn(T) -> U) -> AcmeKeys<U> {
-        let Self { email, challenge_type, key_type, renew_via, profile, hook, dns_hook } = self;
+        let Self { email, challenge_type, key_type, key, renew_via, profile, hook, dns_hook } = self;
         AcmeKeys {
             email: email.map(&text),
             challenge_type,
             key_type,
+            key: key.map(&text),
             renew_via,
             profile: profile.map(&text),
             hook: hook.map(&text),

@@ -34,6 +34,7 @@ mod reference;
 mod schema;
 #[cfg(feature = "gateway")]
 mod shape;
+mod token_uri;
 mod validate;
 mod validate_acme;
 #[cfg(feature = "gateway")]

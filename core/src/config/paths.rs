@@ -4,6 +4,7 @@ use super::acme::Acme;
 use super::endpoint::Endpoint;
 use super::model::{ClientTls, ClientTrust, Config, CredentialSource, Paths, Server, ServerTls, TunnelKind};
 use super::proxy::{Egress, Proxy};
+use super::token_uri::is_token_uri;
 use crate::x509::KeyHash;
 
 /// The kind of a text that names something on disk.
@@ -140,7 +141,14 @@ fn source<'a>(source: &mut CredentialSource<'a>, each: Each<'_, 'a>) {
 
 fn pair<'a>(files: &mut super::model::Files<'a>, each: Each<'_, 'a>) {
     each(PathKind::File, &mut files.cert_file);
-    each(PathKind::File, &mut files.key_file);
+    key(&mut files.key_file, each);
+}
+
+/// Passes over URIs of keys in tokens (RFC 7512).
+fn key<'a>(file: &mut &'a str, each: Each<'_, 'a>) {
+    if !is_token_uri(file) {
+        each(PathKind::File, file);
+    }
 }
 
 fn credentials<'a>(proxy: &mut Option<Egress<'a>>, each: Each<'_, 'a>) {

@@ -2,10 +2,11 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::acme::{Acme, AcmeOrdering, ChallengeType, Eab};
+use super::acme::{Acme, AcmeOrdering, ChallengeType, Eab, KeyType};
 use super::address::{ip_address, socket_address};
 use super::error::ConfigError;
 use super::raw::RawAcme;
+use super::token_uri::is_token_uri;
 use super::validate_place::ConfigPlace;
 use crate::identity::is_dns_name;
 use crate::json::Found;
@@ -83,6 +84,21 @@ pub(super) fn acme_for_any_name<'a>(
             );
         }
         (ChallengeType::Http01 | ChallengeType::TlsAlpn01, AcmeFor::Server) => {}
+    }
+    if let Some(key) = raw.keys.key {
+        if matches!(side, AcmeFor::Est) {
+            return at.fail("key", Found::Text(key), "none: devices have keys of their own");
+        }
+        if !is_token_uri(key) {
+            return at.fail("key", Found::Text(key), "the URI of a key in a token, as pkcs11:token=NAME;object=NAME?…");
+        }
+        if raw.keys.key_type != KeyType::default() {
+            return at.fail(
+                "key_type",
+                Found::Text("another than \"p256\""),
+                "none beside key, which has a type already",
+            );
+        }
     }
     let eab = match (raw.eab_kid, raw.eab_hmac_key_file) {
         (None, None) => None,

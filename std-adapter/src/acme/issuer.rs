@@ -126,7 +126,8 @@ impl AcmeIssuer {
     /// # Errors
     /// Returns why there is no certificate, and when another attempt is worthwhile.
     pub async fn renew(&mut self, current: &Record) -> Result<Record, AcmeError> {
-        if self.settings.renew_via == RenewVia::StepCa {
+        // With another key than the configured one only an order helps.
+        if self.settings.renew_via == RenewVia::StepCa && self.settings.has_key(&current.key) {
             let renewed = step_ca::renew(&self.settings, current).await;
             match renewed.and_then(|chain| self.checked(current.key.clone(), chain)) {
                 Ok(record) => return Ok(record),

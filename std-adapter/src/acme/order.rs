@@ -43,7 +43,7 @@ pub(super) struct Pending {
     domains: Vec<String>,
     /// The order's URL; `None` until the CA has answered.
     url: Option<String>,
-    /// The certificate's key, PKCS #8, base64.
+    /// The certificate's key, PKCS #8, base64; or the URI of a key in a token, in base64 too.
     key: String,
 }
 
@@ -61,8 +61,17 @@ impl Pending {
     async fn load(held: &dyn Held, settings: &Settings) -> Result<Self, AcmeError> {
         if let Some(json) = held.look(Entry::Order).await.map_err(storage)? {
             match serde_json::from_slice::<Self>(&json) {
-                Ok(pending) if settings.is_for(&pending.directory_url, &pending.domains) => return Ok(pending),
-                Ok(_) => log!(info, settings.which(), "the order that was begun is for other names: it is dropped"),
+                Ok(pending)
+                    if settings.is_for(&pending.directory_url, &pending.domains)
+                        && settings.has_key(&pending.key()?) =>
+                {
+                    return Ok(pending);
+                }
+                Ok(_) => log!(
+                    info,
+                    settings.which(),
+                    "the order that was begun is for other names or another key: it is dropped"
+                ),
                 // The order is written as a whole, so a malformed one is not ours: a new order costs nothing.
                 Err(error) => {
                     let fault = JsonFault(&error);
@@ -70,8 +79,11 @@ impl Pending {
                 }
             }
         }
-        let key = key::generate(settings.key_type);
-        let key = key.map_err(|error| AcmeError::new("the certificate's key", FailureKind::Refused, error))?;
+        let key = match &settings.key {
+            Some(uri) => uri.as_bytes().to_vec(),
+            None => key::generate(settings.key_type)
+                .map_err(|error| AcmeError::new("the certificate's key", FailureKind::Refused, error))?,
+        };
         let pending = Self {
             directory_url: settings.directory_url.clone(),
             domains: settings.domains.clone(),
@@ -96,6 +108,7 @@ pub(super) async fn forget(held: &dyn Held) -> Result<(), AcmeError> {
 pub(super) async fn forget_done(held: &dyn Held, kept_key: &[u8]) -> Result<(), AcmeError> {
     let pending = held.look(Entry::Order).await.map_err(storage)?;
     let pending = pending.and_then(|json| serde_json::from_slice::<Pending>(&json).ok());
+    // A key in a token is that of every order: one that is under way is made again.
     let done = pending.is_some_and(|pending| pending.key().is_ok_and(|key| key == kept_key));
     if done { forget(held).await } else { Ok(()) }
 }
@@ -123,6 +136,10 @@ impl Context<'_> {
         held: &dyn Held,
     ) -> Result<(Vec<u8>, Vec<CertificateDer<'static>>), AcmeError> {
         let pending = Pending::load(held, self.settings).await?;
+        let key = pending.key()?;
+        // Before the CA hears of an order: a token may be away.
+        let request = key::request(&key, &self.settings.domains)
+            .map_err(|error| AcmeError::new("the request", FailureKind::Transient, error))?;
         let order = match &pending.url {
             Some(url) => self.resume(url).await?,
             None => {
@@ -131,9 +148,6 @@ impl Context<'_> {
                 order
             }
         };
-        let key = pending.key()?;
-        let request = key::request(&key, &self.settings.domains);
-        let request = request.map_err(|error| AcmeError::new("the request", FailureKind::Refused, error))?;
         Ok((key, self.complete(order, &request).await?))
     }
 

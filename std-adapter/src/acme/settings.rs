@@ -17,6 +17,7 @@ use crate::egress::{Egress, EgressError};
 use crate::pem::{CaFiles, PemError};
 use crate::store::Home;
 use crate::tls::{Anchors, system_roots};
+use crate::token::{self, KeyUri};
 
 /// The purposes of a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -149,6 +150,9 @@ impl Settings {
         if roots.is_empty() || anchors.is_empty() {
             return Err(SettingsError::NoRoots);
         }
+        if let Some(file) = acme.key.and_then(token::watched_file) {
+            note(&file);
+        }
         let eab = match acme.eab {
             None => None,
             Some(eab) => {
@@ -172,6 +176,11 @@ impl Settings {
     /// Returns the credential that these settings are for.
     pub(crate) fn which(&self) -> Which {
         Which { name: self.domains.first().cloned().unwrap_or_default(), home: self.home.clone() }
+    }
+
+    /// Returns whether a key is of the kind that these settings have: the key in a token, or one that was made.
+    pub(crate) fn has_key(&self, key: &[u8]) -> bool {
+        KeyUri::in_place_of(key) == self.key.as_deref()
     }
 
     /// Returns whether an order made for this directory and these names may be resumed.

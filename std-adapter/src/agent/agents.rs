@@ -19,6 +19,7 @@ use crate::gateway::{CredentialProvider, MeshKeeper, SharedTrust, Watched};
 use crate::pem::CaFiles;
 use crate::store::{Held, Home, StorageError};
 use crate::tls::{Credential, LiveCredential};
+use crate::token;
 
 /// The credentials of a gateway, by their homes.
 #[derive(Debug, Default)]
@@ -106,7 +107,7 @@ impl Agents {
 fn fallback_of(files: &Files<'_>, watched: &mut Watched) -> Result<Fallback, AssignmentError> {
     let fallback = Fallback { cert_file: PathBuf::from(files.cert_file), key_file: PathBuf::from(files.key_file) };
     watched.note(&fallback.cert_file);
-    watched.note(&fallback.key_file);
+    token::watched_file(files.key_file).iter().for_each(|file| watched.note(file));
     Credential::load(&fallback.cert_file, &fallback.key_file).map_err(AssignmentError::Fallback)?;
     Ok(fallback)
 }

@@ -30,6 +30,7 @@ use crate::acme::{AcmeError, AcmeIssuer, HttpError, Responders};
 use crate::clock;
 use crate::store::{Held, Record, StorageError};
 use crate::tls::LiveCredential;
+use crate::token::TokenKey;
 
 /// The interval at which clock, requests and deadlines are checked: the clock may be set at any time.
 const LOOK: Duration = Duration::from_secs(1);
@@ -331,6 +332,11 @@ impl Worker {
     fn is_outdated(&self, assignment: &Assignment) -> bool {
         if self.machine.state().serving != Serving::Issued {
             return false;
+        }
+        // The token that the configuration names, or none.
+        let token = self.live.credential().token();
+        if token.as_ref().map(TokenKey::uri) != assignment.settings.key.as_deref() {
+            return true;
         }
         match crate::acme::verify(&assignment.settings, &self.live.credential().chain(), clock::now()) {
             Ok(()) => false,

@@ -15,7 +15,7 @@ use super::findings::{Findings, Level};
 use crate::gateway::SiteMesh;
 use crate::pem::CaFiles;
 use crate::tls::{Anchors, Authority, Credential, provider, system_roots};
-use crate::{clock, pem};
+use crate::{clock, pem, token};
 
 /// The remaining time below which a certificate's end is warned of, unless the whole life is short.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -133,7 +133,7 @@ impl Files {
         findings: &mut Findings,
     ) {
         let file = files.cert_file;
-        if let Some(warning) = pem::key_permissions(Path::new(files.key_file)) {
+        if let Some(warning) = token::key_permissions(files.key_file) {
             findings.once(Level::Warning, warning);
         }
         let credential = match Credential::load(Path::new(file), Path::new(files.key_file)) {
@@ -144,7 +144,8 @@ impl Files {
         let ders = credential.chain();
         let chain: Vec<_> = ders.iter().flat_map(|der| Certificate::from_der(der)).collect();
         let Some((leaf, sent)) = chain.split_first() else { return };
-        findings.once(Level::Ok, format!("{file}: {}, the key matches", leaf.subject()));
+        let place = credential.token().map(|key| format!(", the key is in {key}")).unwrap_or_default();
+        findings.once(Level::Ok, format!("{file}: {}, the key matches{place}", leaf.subject()));
         self.expiry(file, leaf, ended, findings);
         for authority in Authority::of_chain(&ders) {
             findings.know(file, &authority, self.now);

@@ -55,6 +55,8 @@ use service::VERSION;
 
 use crate::acme::{HOOK_HELPER, serve_hooks};
 use crate::activation;
+#[cfg(feature = "pkcs11")]
+use crate::token;
 
 /// TLS trust engine for edge gateways.
 ///
@@ -122,6 +124,13 @@ pub fn run() -> ExitCode {
         // Standard error may have no reader.
         let _ = std::io::stderr().write_all(reason.as_bytes());
         return ExitCode::from(MISUSE);
+    }
+    // Only the program itself starts the helper: it is in no manual, and writes no log.
+    #[cfg(feature = "pkcs11")]
+    if let [_, command, module] = std::env::args_os().collect::<Vec<_>>().as_slice()
+        && command == token::HELPER
+    {
+        return token::serve(module.as_ref());
     }
     // Before anything opens a file, which could have the number of a socket that was promised and not passed.
     let passed = activation::take();

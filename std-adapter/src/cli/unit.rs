@@ -14,6 +14,7 @@ use super::{Failure, Outcome, output};
 use crate::agent::credential_sources;
 use crate::config_file::with_config;
 use crate::gateway::Address;
+use crate::token;
 use crate::units::{GatewayUnit, LOGS, NOTIFY_RELOAD, STATE, StepCaUnit, key_in_unit};
 
 #[derive(clap::Subcommand)]
@@ -176,15 +177,20 @@ fn stream(address: &Address) -> String {
 
 /// Adds the keys that systemd shows to the service, and warns of those that it may not be able to read.
 fn keys(config: &Config<'_>, folder: &Path, unit: &mut GatewayUnit) -> Result<(), Failure> {
+    // Of a key in a token, the file with the PIN is read in the place of a key file.
+    let named = |key: &str| token::watched_file(key).map(|file| file.display().to_string());
     let mut files = BTreeSet::new();
     for (source, _) in credential_sources(config) {
         use edgetrust_core::config::CredentialSource::{Acme, AcmeWithFallback, Files};
         match source {
-            Files(files_of) | AcmeWithFallback(_, files_of) => drop(files.insert(files_of.key_file)),
-            Acme(_) => {}
+            Files(files_of) => files.extend(named(files_of.key_file)),
+            AcmeWithFallback(acme, files_of) => {
+                files.extend(named(files_of.key_file).into_iter().chain(acme.key.and_then(named)));
+            }
+            Acme(acme) => files.extend(acme.key.and_then(named)),
         }
     }
-    for file in files {
+    for file in &files {
         match key_in_unit(file) {
             Some(name) if name.contains([':', ',']) || name.contains(char::is_whitespace) => {
                 return Err(

@@ -8,12 +8,13 @@ use edgetrust_core::x509::{Certificate, KeyHash};
 use pki_types::{CertificateDer, UnixTime};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose,
-    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber,
+    IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, PublicKeyData, SerialNumber,
 };
 use time::OffsetDateTime;
 
 use super::der;
 use super::key::{belongs, random};
+use super::root_key::RootKey;
 use crate::pem;
 use crate::tls::provider;
 
@@ -55,21 +56,21 @@ pub(super) enum Uris {
 /// A root with its opened key.
 pub(super) struct Root {
     certificate: CertificateDer<'static>,
-    issuer: Issuer<'static, KeyPair>,
+    issuer: Issuer<'static, RootKey>,
     not_after: UnixTime,
 }
 
 impl Root {
     /// Makes a root for a mesh.
-    pub(super) fn make(mesh: &str, key: KeyPair, now: UnixTime) -> Result<Self, String> {
+    pub(super) fn make(mesh: &str, key: impl Into<RootKey>, now: UnixTime) -> Result<Self, String> {
         Self::named(mesh, &format!("{mesh} Root"), key, now)
     }
 
     /// Makes a root with this common name.
-    pub(super) fn named(mesh: &str, name: &str, key: KeyPair, now: UnixTime) -> Result<Self, String> {
-        let mut params = authority(mesh, name, ROOT_PATH_LENGTH)?;
+    pub(super) fn named(mesh: &str, name: &str, key: impl Into<RootKey>, now: UnixTime) -> Result<Self, String> {
+        let (key, mut params) = (key.into(), authority(mesh, name, ROOT_PATH_LENGTH)?);
         valid(&mut params, now, ROOT_LIFE, None)?;
-        let certificate = params.self_signed(&key).map_err(failed)?.der().clone();
+        let certificate = params.self_signed(&key).map_err(|error| key.failed(error))?.der().clone();
         Self::open(certificate, key)
     }
 
@@ -77,7 +78,8 @@ impl Root {
     ///
     /// # Errors
     /// Fails if the key is another one, or the certificate is not that of a root.
-    pub(super) fn open(certificate: CertificateDer<'static>, key: KeyPair) -> Result<Self, String> {
+    pub(super) fn open(certificate: CertificateDer<'static>, key: impl Into<RootKey>) -> Result<Self, String> {
+        let key = key.into();
         let parsed = Certificate::from_der(&certificate).map_err(|error| error.to_string())?;
         belongs(&key, &parsed)?;
         let mut params = CertificateParams::default();
@@ -95,7 +97,7 @@ impl Root {
     }
 
     /// Returns the key.
-    pub(super) fn key(&self) -> &KeyPair {
+    pub(super) fn key(&self) -> &RootKey {
         self.issuer.key()
     }
 
@@ -148,7 +150,7 @@ impl Root {
         key: &impl PublicKeyData,
     ) -> Result<CertificateDer<'static>, String> {
         params.use_authority_key_identifier_extension = true;
-        let issued = params.signed_by(key, &self.issuer).map_err(failed)?.der().clone();
+        let issued = params.signed_by(key, &self.issuer).map_err(|error| self.key().failed(error))?.der().clone();
         let child = Certificate::from_der(&issued).map_err(|error| error.to_string())?;
         let root = Certificate::from_der(&self.certificate).map_err(|error| error.to_string())?;
         if child.issuer() != root.subject() {
@@ -314,6 +316,8 @@ pub(super) fn issued_by(certificate: &Certificate<'_>, root: &Certificate<'_>) -
 
 #[cfg(test)]
 mod tests {
+    use rcgen::KeyPair;
+
     use super::super::key;
     use super::*;
     use std::time::Duration;
@@ -338,7 +342,8 @@ mod tests {
     #[test]
     fn a_root_read_again_issues_under_the_same_name() {
         let (first, key) = (root(), key::generate().unwrap());
-        let copy = KeyPair::try_from(first.issuer.key().serialized_der()).unwrap();
+        let RootKey::Opened(opened) = first.issuer.key() else { panic!("the key is here") };
+        let copy = KeyPair::try_from(opened.serialized_der()).unwrap();
         let second = Root::open(first.certificate().clone(), copy).unwrap();
         let site = second.site("Example Mesh", (&"s".repeat(63), "a.example"), Uris::OfDomain, &key, NOW).unwrap();
         let (site, root) = (Certificate::from_der(&site).unwrap(), Certificate::from_der(first.certificate()).unwrap());

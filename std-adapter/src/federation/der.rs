@@ -1,17 +1,6 @@
 //! Writes the few values in DER that certificates of a mesh need beside what the certificate library writes.
 
-/// Returns a value with this tag octet. Contents of more than 65,535 octets do not occur.
-pub(super) fn value(tag: u8, contents: &[u8]) -> Vec<u8> {
-    let [high, low] = u16::try_from(contents.len()).unwrap_or(u16::MAX).to_be_bytes();
-    let mut der = vec![tag];
-    match (high, low) {
-        (0, 0..=0x7f) => der.push(low),
-        (0, _) => der.extend([0x81, low]),
-        _ => der.extend([0x82, high, low]),
-    }
-    der.extend_from_slice(contents);
-    der
-}
+pub(super) use crate::token::value;
 
 /// Returns the two halves of an ECDSA-Sig-Value for P-256 (RFC 3279 section 2.2.3), 32 octets each
 /// (RFC 7518 section 3.4).

@@ -16,8 +16,10 @@ use super::layout::{
 use super::mesh::{Mesh, published};
 use super::name;
 use super::place::{PUBLIC, SECRET, SECRET_FOLDER, failed, free, look, make, move_to, names, remove_all, replace};
+use super::root_key::RootKey;
 use super::signature::{self, Signer, Stated};
 use super::site;
+use crate::token::KeyUri;
 
 /// The sources of passwords of keys: a file that an option names, the file in `passwords/`, or a person.
 pub(crate) struct Passwords<'a> {
@@ -108,6 +110,10 @@ impl Folder {
     ) -> Result<Root, String> {
         if !key.exists() {
             return Err(not_here(key));
+        }
+        if let Some(uri) = look(key)?.as_deref().and_then(KeyUri::in_place_of) {
+            let root = RootKey::in_token(uri).and_then(|opened| Root::open(certificate, opened));
+            return root.map_err(|error| format!("{}: {error}", key.display()));
         }
         let later = later_password(ROOT_PASSWORD, &key_hash(&certificate)?);
         let name = if self.path.join(PASSWORDS).join(&later).exists() { later } else { ROOT_PASSWORD.to_owned() };

@@ -12,6 +12,7 @@ use super::links::{self, Pair};
 use super::mesh::{self, DEFAULT_SERVICE, Gateway, Mesh, Service, Site};
 use super::place::{PUBLIC, PUBLIC_FOLDER, SECRET, SECRET_FOLDER, make, make_new, move_to, remove_all, replace};
 use super::requested::RequestedKey;
+use super::root_key::RootKey;
 use super::signature::{self, Signer};
 use super::{name, site};
 
@@ -39,7 +40,9 @@ pub(crate) struct Init {
     pub(crate) services: Vec<(String, u16)>,
     /// None stands for every ordered pair, for the first service.
     pub(crate) links: Vec<Pair>,
-    /// The password of the root's key; without one it is generated.
+    /// The root's key, if it is in a token; without one it is made.
+    pub(crate) root_key: Option<RootKey>,
+    /// The password of the key that is made; without one it is generated.
     pub(crate) password: Option<Password>,
 }
 
@@ -58,7 +61,7 @@ pub(crate) struct Made {
 ///
 /// # Errors
 /// Fails if the folder exists, an option is not valid, or the files cannot be written.
-pub(crate) fn init(folder: &Path, init: Init, now: UnixTime) -> Result<Made, String> {
+pub(crate) fn init(folder: &Path, mut init: Init, now: UnixTime) -> Result<Made, String> {
     init.check()?;
     if folder.symlink_metadata().is_ok() {
         return Err(format!("{}: exists already, expected a folder that is still to be made", folder.display()));
@@ -152,7 +155,7 @@ impl Init {
         mesh
     }
 
-    fn write(&self, folder: &Path, now: UnixTime) -> Result<Made, String> {
+    fn write(&mut self, folder: &Path, now: UnixTime) -> Result<Made, String> {
         make_new(folder, SECRET_FOLDER)?;
         for name in [PASSWORDS, "root", "signer"] {
             make(&folder.join(name), SECRET_FOLDER)?;
@@ -180,14 +183,15 @@ impl Init {
         Ok(Made { mesh, links, linked_by_default, root_not_after })
     }
 
-    fn write_root(&self, folder: &Path, now: UnixTime) -> Result<Root, String> {
-        let key = key::generate()?;
-        let generated = if self.password.is_none() { Some(Password::random()?) } else { None };
+    fn write_root(&mut self, folder: &Path, now: UnixTime) -> Result<Root, String> {
+        let in_token = self.root_key.take();
+        let generated = if self.password.is_none() && in_token.is_none() { Some(Password::random()?) } else { None };
         if let Some(password) = &generated {
             replace(&folder.join(PASSWORDS).join("root"), password.file().as_bytes(), SECRET)?;
         }
-        let password = self.password.as_ref().or(generated.as_ref()).ok_or("found no password")?;
-        replace(&folder.join(ROOT[1]), key::encrypt(&key, password)?.as_bytes(), SECRET)?;
+        let key = in_token.map_or_else(|| key::generate().map(RootKey::from), Ok)?;
+        let text = key.file(self.password.as_ref().or(generated.as_ref()))?;
+        replace(&folder.join(ROOT[1]), text.as_bytes(), SECRET)?;
         let root = Root::make(&self.name, key, now)?;
         replace(&folder.join(ROOT[0]), pem(root.certificate()).as_bytes(), PUBLIC)?;
         Ok(root)
@@ -326,7 +330,15 @@ mod tests {
         };
         let sites = vec![site("b", "b.example"), site("a", "a.example")];
         let name = "Exämple Mesh".to_owned();
-        let init = Init { name, root_only: false, sites, services: Vec::new(), links: Vec::new(), password: None };
+        let init = Init {
+            name,
+            root_only: false,
+            sites,
+            services: Vec::new(),
+            links: Vec::new(),
+            root_key: None,
+            password: None,
+        };
         super::init(&folder, init, clock::now()).unwrap();
         let text = std::fs::read(folder.join(MESH)).unwrap();
         assert_eq!(mesh::Mesh::parse(&text).unwrap().sequence(), 1);

@@ -25,7 +25,7 @@ fn step(path: &Path, whose: Whose<'_>, name: &str) -> Result<(), String> {
     let said = key_change::Said { longest: Some(0), start_too: name == "abort --start" };
     let step = match (name, whose) {
         ("start", Whose::Site(site)) => renewal::start(&folder, site, None, &passwords, now)?,
-        ("start", Whose::Root) => rollover::start(&folder, None, &passwords, now)?,
+        ("start", Whose::Root) => rollover::start(&folder, (None, None), &passwords, now)?,
         ("commit", _) => key_change::commit(&folder, whose, (&passwords, None), now)?,
         ("finish", _) => key_change::finish(&folder, whose, said, now)?,
         _ => key_change::abort(&folder, whose, said, &passwords, now)?,
@@ -130,8 +130,12 @@ fn mesh(folder: &Path) {
         |name: &str| NewSite { name: name.to_owned(), domain: format!("{name}.example"), address: None, spiffe: false };
     let (sites, links) = (["a", "b"].map(site).into(), vec![Pair::new("a", "b", "feed")]);
     let name = "Example".to_owned();
-    init(folder, Init { name, root_only: false, sites, services: Vec::new(), links, password: None }, clock::now())
-        .unwrap();
+    init(
+        folder,
+        Init { name, root_only: false, sites, services: Vec::new(), links, root_key: None, password: None },
+        clock::now(),
+    )
+    .unwrap();
 }
 
 /// Stops each of these steps at each of its writes, and runs it again, or another command before it.

@@ -158,7 +158,7 @@ pub(super) fn hash_of(spki: &[u8]) -> KeyHash {
 }
 
 /// Checks that a key is that of a certificate.
-pub(super) fn belongs(key: &KeyPair, certificate: &Certificate<'_>) -> Result<(), String> {
+pub(super) fn belongs(key: &impl PublicKeyData, certificate: &Certificate<'_>) -> Result<(), String> {
     let spki = certificate.subject_public_key_info();
     if key.subject_public_key_info() == spki.der {
         return Ok(());

@@ -21,16 +21,18 @@ use super::key::{self, Password};
 use super::layout::{ROOT, SIGNER, SITES, key_file};
 use super::mesh::{self, Mesh};
 use super::requested::RequestedKey;
+use super::root_key::RootKey;
 use super::stage::{Stage, Whose, unrecorded};
 use super::step::Step;
 
-/// Makes the next root, which counts from then on beside the one in use. Opens the root's key.
+/// Makes the next root, which counts from then on beside the one in use, with a key in a token or a new one. Opens the
+/// root's key.
 ///
 /// # Errors
 /// Fails if the root's key cannot be opened.
 pub(crate) fn start(
     folder: &Folder,
-    chosen: Option<&Password>,
+    (chosen, in_token): (Option<&Password>, Option<RootKey>),
     passwords: &Passwords<'_>,
     now: UnixTime,
 ) -> Result<Step<'static>, String> {
@@ -43,10 +45,9 @@ pub(crate) fn start(
         }
     }
     let root = folder.root(passwords)?;
-    let generated = if chosen.is_none() { Some(Password::random()?) } else { None };
-    let secret = chosen.or(generated.as_ref()).ok_or("found no password")?;
-    let new = key::generate()?;
-    let encrypted = key::encrypt(&new, secret)?;
+    let generated = if chosen.is_none() && in_token.is_none() { Some(Password::random()?) } else { None };
+    let new = in_token.map_or_else(|| key::generate().map(RootKey::from), Ok)?;
+    let encrypted = new.file(chosen.or(generated.as_ref()))?;
     let next = root.next(&edit.before.mesh, new, now)?;
     let cross = root.cross(&next, now)?;
     let key = key_hash(next.certificate())?;

@@ -3,10 +3,11 @@
 
 use edgetrust_core::x509::{Certificate, GeneralName, GeneralSubtrees};
 use pki_types::{CertificateDer, UnixTime};
-use rcgen::{CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, KeyPair, PublicKeyData};
+use rcgen::{CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, PublicKeyData};
 
 use super::certificate::{NAME_CONSTRAINTS, ROOT_LIFE, Root, SITE_LIFE, authority, subject, valid};
 use super::der;
+use super::root_key::RootKey;
 
 /// Certificates below a cross certificate: a site's CA, a leaf.
 const CROSS_PATH_LENGTH: u8 = 1;
@@ -42,7 +43,7 @@ impl Root {
     }
 
     /// Makes the next root of a mesh, whose name has the next number.
-    pub(super) fn next(&self, mesh: &str, key: KeyPair, now: UnixTime) -> Result<Self, String> {
+    pub(super) fn next(&self, mesh: &str, key: RootKey, now: UnixTime) -> Result<Self, String> {
         let present = Certificate::from_der(self.certificate()).map_err(|error| error.to_string())?;
         let subject = present.subject();
         let mut names = subject.common_names().filter_map(|name| std::str::from_utf8(name.value).ok());

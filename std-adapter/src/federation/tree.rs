@@ -11,8 +11,9 @@ use super::folder::{self, Signed};
 use super::layout::{CHANGING, RETIRED, RETIRED_CA, ROOT, ROOT_PASSWORD, SIGNER, SITES};
 use super::links::{Pair, pairs};
 use super::mesh::{self, DeniedKey, Gateway, Service};
-use super::place::names;
+use super::place::{look, names};
 use super::progress::{Progress, all, in_use_and_denied, under_way};
+use crate::token::KeyUri;
 
 /// A folder's contents, as shown.
 #[derive(Debug, Serialize)]
@@ -137,8 +138,10 @@ fn warnings(tree: &Tree, signed: &Signed, path: &Path, now: UnixTime) -> Result<
 /// Returns which keys lie here that belong elsewhere, and what is wrong with the signature.
 pub(super) fn of_place<'s>(path: &Path, sites: impl Iterator<Item = &'s str>, signed: &Signed) -> Vec<String> {
     let mut warnings = Vec::new();
-    if path.join(ROOT[1]).exists() {
-        let key = path.join(ROOT[1]);
+    let key = path.join(ROOT[1]);
+    // The name of a key in a token is no secret.
+    let in_token = look(&key).ok().flatten().is_some_and(|text| KeyUri::in_place_of(&text).is_some());
+    if key.exists() && !in_token {
         warnings.push(format!("{}: the root's key is here: keep it offline, apart from its password", key.display()));
     }
     // A folder that cannot be read has nothing to say here.

@@ -30,6 +30,7 @@ use crate::tls::{
     Anchors, ClientAuth, ClientSettings, Credential, MinVersion, Peers, ServerSettings, ServerTrust, TrustSettings,
     TrustStore, server_name, system_roots,
 };
+use crate::token;
 
 /// Provides credentials that are not simply files.
 pub trait CredentialProvider {
@@ -367,8 +368,8 @@ fn credential(
         CredentialSource::Files(files) => {
             let (cert_file, key_file) = (Path::new(files.cert_file), Path::new(files.key_file));
             watched.note(cert_file);
-            watched.note(key_file);
-            if let Some(warning) = pem::key_permissions(key_file) {
+            token::watched_file(files.key_file).iter().for_each(|file| watched.note(file));
+            if let Some(warning) = token::key_permissions(files.key_file) {
                 warn!("{warning}");
             }
             Credential::load(cert_file, key_file).map_err(PlanError::Credential)

@@ -211,7 +211,7 @@ mod tests {
             "tunnels": [{
                 "name": "feed", "address": "127.0.0.1:1", "target": "127.0.0.1:2", "targets": [], "limits": {},
                 "certificate_not_before": "2026-06-01T00:00:00Z", "certificate_expires": "2026-06-02T00:00:00Z",
-                "certificate_issuer": null, "authorities": [authority], "insecure_skip_verify": false, "open": 0,
+                "certificate_issuer": null, "certificate_token": null, "authorities": [authority], "insecure_skip_verify": false, "open": 0,
                 "accepted": 0, "accepted_by_rule": {}, "refused": {}, "bytes_up": 0, "bytes_down": 0,
             }],
             "sessions": {"open": 0, "newest": []},

@@ -14,6 +14,7 @@ use edgetrust_core::store::Slot;
 use pki_types::{CertificateDer, UnixTime};
 
 use super::error::StorageError;
+use crate::token::KeyUri;
 
 /// The result of an operation on a home, which may wait for a disk or a network. Each is boxed: there are a few a
 /// renewal, and none a connection.
@@ -22,7 +23,7 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StorageError>> +
 /// The key and the chain of one slot, with their validity.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
-    /// The private key, PKCS #8 in DER.
+    /// The private key, PKCS #8 in DER, or the URI of a key in a token.
     pub key: Vec<u8>,
     /// The chain, leaf first.
     pub chain: Vec<CertificateDer<'static>>,
@@ -30,6 +31,13 @@ pub struct Record {
     pub not_before: UnixTime,
     /// The end of the validity (RFC 5280 section 4.1.2.5).
     pub not_after: UnixTime,
+}
+
+impl Record {
+    /// Returns the URI of the key, if it is in a token.
+    pub fn token(&self) -> Option<&str> {
+        KeyUri::in_place_of(&self.key)
+    }
 }
 
 impl fmt::Debug for Record {

@@ -177,7 +177,9 @@ impl Held for HeldFolder {
         self.in_turn(move |contents| {
             let generation = contents.slots().generation(slot);
             let chain: String = record.chain.iter().map(|der| pem("CERTIFICATE", der)).collect();
-            Ok(write_live(&contents.folder, generation, &chain, &pem("PRIVATE KEY", &record.key))?)
+            // A key in a token stays there: other programs get its name.
+            let key = record.token().map_or_else(|| pem("PRIVATE KEY", &record.key), |uri| format!("{uri}\n"));
+            Ok(write_live(&contents.folder, generation, &chain, &key)?)
         })
     }
 

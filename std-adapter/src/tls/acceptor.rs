@@ -43,7 +43,7 @@ impl TlsServer {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let (done, mut found) = Handshake::drive(handshake.into_fallible()).await;
+        let (done, mut found) = Handshake::drive(handshake.into_fallible(), self.turns()).await;
         let mut tls = done.map_err(|(error, stream)| {
             *told = is_told(&error).then(|| stream.into_inner());
             AcceptError::failed(error, &mut found)

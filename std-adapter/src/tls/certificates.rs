@@ -38,6 +38,11 @@ impl Certificates {
         all
     }
 
+    /// Returns the token and the object of our key, if it is in one.
+    pub fn token(&self) -> Option<String> {
+        self.credential.as_ref()?.token().map(|token| token.to_string())
+    }
+
     /// Returns every configured CA, pin and intermediate, and the intermediates that peers and we show.
     pub fn authorities(&self) -> Vec<Authority> {
         let mut all = self.trust.as_ref().map(|trust| trust.authorities()).unwrap_or_default();

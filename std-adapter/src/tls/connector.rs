@@ -39,7 +39,7 @@ impl TlsClient {
     {
         let connector = tokio_rustls::TlsConnector::from(self.config().clone());
         let handshake = connector.connect(server_name.clone(), Bounded::server(stream));
-        let (done, mut found) = Handshake::drive(handshake.into_fallible()).await;
+        let (done, mut found) = Handshake::drive(handshake.into_fallible(), self.turns()).await;
         let mut tls = done.map_err(|(error, stream)| {
             *told = is_told(&error).then(|| stream.into_inner());
             AcceptError::failed(error, &mut found)

@@ -17,7 +17,14 @@ use rustls::sign::CertifiedKey;
 #[cfg(feature = "cli")]
 use super::challenge::{ChallengeCertificate, Challenges};
 use super::provider;
+#[cfg(feature = "cli")]
+use super::token_key;
 use crate::pem::{self, PemError};
+#[cfg(feature = "cli")]
+use crate::token::{TokenError, TokenKey};
+
+/// The start of a key's name that is a URI and no file's name (RFC 7512).
+const TOKEN: &str = "pkcs11:";
 
 /// A certificate chain to show to peers, leaf first, with the leaf's private key. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -25,8 +32,27 @@ pub struct Credential(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
-    Fixed(Arc<CertifiedKey>),
+    Fixed(Arc<Pair>),
     Live(LiveCredential),
+}
+
+/// A chain with its key, as rustls takes them.
+#[derive(Debug)]
+struct Pair {
+    certified: Arc<CertifiedKey>,
+    /// The key's place, if it is in a token.
+    #[cfg(feature = "cli")]
+    token: Option<TokenKey>,
+}
+
+impl Pair {
+    fn new(certified: CertifiedKey) -> Arc<Self> {
+        Arc::new(Self {
+            certified: Arc::new(certified),
+            #[cfg(feature = "cli")]
+            token: None,
+        })
+    }
 }
 
 /// A credential that is empty at first and can be replaced while in use, for handshakes that begin afterwards.
@@ -35,7 +61,7 @@ pub struct LiveCredential(Arc<Live>);
 
 #[derive(Debug, Default)]
 struct Live {
-    current: ArcSwapOption<CertifiedKey>,
+    current: ArcSwapOption<Pair>,
     generation: AtomicU64,
     #[cfg(feature = "cli")]
     challenges: Arc<Challenges>,
@@ -46,6 +72,13 @@ struct Live {
 pub enum CredentialError {
     /// A file is unreadable or malformed.
     Pem(PemError),
+    /// The key is in a token and cannot be used; the text names both.
+    Token {
+        /// The certificate's file.
+        cert_file: PathBuf,
+        /// The token's error.
+        reason: String,
+    },
     /// The provider cannot sign with the key, or the key does not match the certificate.
     Key {
         /// The certificate's file.
@@ -61,6 +94,7 @@ impl fmt::Display for CredentialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pem(error) => error.fmt(f),
+            Self::Token { cert_file, reason } => write!(f, "the key of {}: {reason}", cert_file.display()),
             Self::Key { cert_file, key_file, error: rustls::Error::InconsistentKeys(_) } => write!(
                 f,
                 "{}: the private key does not match the first certificate of {}",
@@ -76,18 +110,31 @@ impl std::error::Error for CredentialError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Pem(error) => Some(error),
+            Self::Token { .. } => None,
             Self::Key { error, .. } => Some(error),
         }
     }
 }
 
 impl Credential {
-    /// Reads a chain and its key, which must match.
+    /// Reads a chain and its key, which must match. In the `edgetrust` program the key's file may be the URI of a key in
+    /// a token (RFC 7512).
     ///
     /// # Errors
     /// Returns the file and its fault.
     pub fn load(cert_file: &Path, key_file: &Path) -> Result<Self, CredentialError> {
         let chain = pem::read_certificates(cert_file).map_err(CredentialError::Pem)?;
+        let uri =
+            key_file.to_str().filter(|name| name.get(..TOKEN.len()).is_some_and(|it| it.eq_ignore_ascii_case(TOKEN)));
+        if let Some(uri) = uri {
+            let failed = |reason| CredentialError::Token { cert_file: cert_file.to_owned(), reason };
+            #[cfg(feature = "cli")]
+            return TokenKey::find(uri)
+                .and_then(|key| Self::in_token(chain, key))
+                .map_err(|error| failed(error.to_string()));
+            #[cfg(not(feature = "cli"))]
+            return Err(failed(format!("found {uri}, expected a file: the library has no keys in tokens")));
+        }
         let key = pem::read_private_key(key_file).map_err(CredentialError::Pem)?;
         Self::new(chain, key).map_err(|error| CredentialError::Key {
             cert_file: cert_file.to_owned(),
@@ -103,7 +150,17 @@ impl Credential {
     pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, KeyError> {
         let key = CertifiedKey::from_der(chain, key, &provider()).map_err(KeyError)?;
         key.keys_match().map_err(KeyError)?;
-        Ok(Self(Kind::Fixed(Arc::new(key))))
+        Ok(Self(Kind::Fixed(Pair::new(key))))
+    }
+
+    /// Creates a credential whose key is in a token. The key signs once, to show that it is the chain's.
+    ///
+    /// # Errors
+    /// Fails if the key does not sign, or is another certificate's.
+    #[cfg(feature = "cli")]
+    pub(crate) fn in_token(chain: Vec<CertificateDer<'static>>, key: TokenKey) -> Result<Self, TokenError> {
+        let certified = Arc::new(token_key::certify(chain, key.clone())?);
+        Ok(Self(Kind::Fixed(Arc::new(Pair { certified, token: Some(key) }))))
     }
 
     /// Creates a credential that only a validation sees. The certificate has a critical extension that rustls does not
@@ -117,22 +174,38 @@ impl Credential {
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, KeyError> {
         let key = provider().key_provider.load_private_key(key).map_err(KeyError)?;
-        Ok(Self(Kind::Fixed(Arc::new(CertifiedKey::new(vec![certificate], key)))))
+        Ok(Self(Kind::Fixed(Pair::new(CertifiedKey::new(vec![certificate], key)))))
     }
 
     /// Returns the chain and key shown now; `None` if no certificate was obtained yet.
     pub(super) fn current(&self) -> Option<Arc<CertifiedKey>> {
+        self.pair().map(|pair| pair.certified.clone())
+    }
+
+    fn pair(&self) -> Option<Arc<Pair>> {
         match &self.0 {
-            Kind::Fixed(key) => Some(key.clone()),
+            Kind::Fixed(pair) => Some(pair.clone()),
             Kind::Live(live) => live.0.current.load_full(),
         }
+    }
+
+    /// Returns the token with the key that is shown now; `None` if the key is in memory.
+    #[cfg(feature = "cli")]
+    pub(crate) fn token(&self) -> Option<TokenKey> {
+        self.pair()?.token.clone()
+    }
+
+    /// Returns the turns of handshakes that wait for the key's token; `None` if the key is in memory.
+    #[cfg(feature = "cli")]
+    pub(super) fn turns(&self) -> Option<Arc<tokio::sync::Semaphore>> {
+        self.pair()?.token.as_ref().map(|token| token.turns().clone())
     }
 
     /// Returns whether both show the same certificate, now and after each replacement.
     #[cfg(feature = "cli")]
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
-            (Kind::Fixed(one), Kind::Fixed(other)) => one.cert == other.cert,
+            (Kind::Fixed(one), Kind::Fixed(other)) => one.certified.cert == other.certified.cert,
             (Kind::Live(one), Kind::Live(other)) => Arc::ptr_eq(&one.0, &other.0),
             (Kind::Fixed(_), Kind::Live(_)) | (Kind::Live(_), Kind::Fixed(_)) => false,
         }
@@ -193,7 +266,7 @@ impl LiveCredential {
 
     /// Replaces the credential for handshakes that begin afterwards.
     pub fn replace(&self, credential: &Credential) {
-        self.0.current.store(credential.current());
+        self.0.current.store(credential.pair());
         self.0.generation.fetch_add(1, Ordering::Release);
     }
 

@@ -5,8 +5,12 @@ use std::cell::Cell;
 use std::{
     future::{Future, poll_fn},
     pin::pin,
+    sync::Arc,
     task::Poll,
 };
+
+#[cfg(feature = "tokio")]
+use tokio::sync::Semaphore;
 
 use super::verdicts::Verdict;
 use super::{Refusal, ShownCertificate};
@@ -44,13 +48,18 @@ impl Handshake {
         polled
     }
 
-    /// Polls a handshake to its end, waiting for a turn before each poll.
+    /// Polls a handshake to its end, waiting for a turn before each poll. With a key in a token the turns are those of
+    /// the token: a poll may wait for it, and no processor meanwhile.
     #[cfg(feature = "tokio")]
-    pub(super) async fn drive<F: Future>(handshake: F) -> (F::Output, Self) {
+    pub(super) async fn drive<F: Future>(handshake: F, of_token: Option<Arc<Semaphore>>) -> (F::Output, Self) {
         let mut found = Self::default();
         let mut handshake = pin!(handshake);
         loop {
-            let mut turn = super::turns::take().await;
+            let mut turn = match &of_token {
+                // The semaphore is never closed.
+                Some(turns) => turns.acquire().await.ok(),
+                None => super::turns::take().await,
+            };
             let mut polled = false;
             let output = poll_fn(|cx| {
                 if polled {

@@ -46,6 +46,8 @@ mod shown;
 #[cfg(feature = "tokio")]
 mod streams;
 mod system_roots;
+#[cfg(feature = "cli")]
+mod token_key;
 mod trust;
 #[cfg(feature = "tokio")]
 mod turns;

@@ -176,6 +176,15 @@ impl TlsServer {
         self.credential.is_challenged()
     }
 
+    /// Returns the turns that handshakes take with a key in a token; none with a key in memory.
+    #[cfg(feature = "tokio")]
+    pub(super) fn turns(&self) -> Option<Arc<tokio::sync::Semaphore>> {
+        #[cfg(feature = "cli")]
+        return self.credential.turns();
+        #[cfg(not(feature = "cli"))]
+        None
+    }
+
     #[cfg(feature = "cli")]
     pub(super) fn credential(&self) -> &Credential {
         &self.credential
@@ -345,6 +354,15 @@ impl TlsClient {
     #[cfg(feature = "cli")]
     pub(crate) fn denied<'k>(&self, keys: &'k [KeyHash], now: UnixTime) -> Option<&'k KeyHash> {
         self.verifier.as_ref()?.denied(keys, now)
+    }
+
+    /// Returns the turns that handshakes take with a key in a token; none with a key in memory.
+    #[cfg(feature = "tokio")]
+    pub(super) fn turns(&self) -> Option<Arc<tokio::sync::Semaphore>> {
+        #[cfg(feature = "cli")]
+        return self.credential.as_ref().and_then(Credential::turns);
+        #[cfg(not(feature = "cli"))]
+        None
     }
 
     /// Returns the credential that the client shows on request.

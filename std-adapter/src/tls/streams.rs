@@ -68,7 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
     pub(crate) async fn read_telling(stream: S, told: &mut Option<S>) -> io::Result<Self> {
         let acceptor = rustls::server::Acceptor::default();
         let mut reading = LazyConfigAcceptor::new(acceptor, Bounded::client(stream));
-        let (start, _) = Handshake::drive(&mut reading).await;
+        let (start, _) = Handshake::drive(&mut reading, None).await;
         let start = start.inspect_err(|error| {
             *told = reading.take_io().filter(|_| is_told(error)).map(Bounded::into_inner);
         })?;
@@ -112,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientHello<S> {
         let config = servers.filter_map(|server| server.credential().challenge_config(&name)).next();
         let config =
             config.unwrap_or_else(|| Err(io::Error::other(format!("no validation of {name:?} is expected"))))?;
-        let (tls, _) = Handshake::drive(start.into_stream(config)).await;
+        let (tls, _) = Handshake::drive(start.into_stream(config), None).await;
         let mut tls = tls?;
         // RFC 8737 section 3: the connection ends after the handshake; nothing is read from it.
         tls.shutdown().await?;

@@ -73,7 +73,7 @@ mod tests {
         let taken = Arc::<AtomicUsize>::default();
         let mut strangers = JoinSet::new();
         for _ in 0..400 {
-            strangers.spawn(Handshake::drive(Busy { steps: 50, taken: taken.clone() }));
+            strangers.spawn(Handshake::drive(Busy { steps: 50, taken: taken.clone() }, None));
         }
         let (mut near, mut far) = UnixStream::pair().unwrap();
         // Without turns, every waiting handshake would run before each message.

@@ -21,6 +21,8 @@ pub struct Site {
     pub tunnels: Vec<Value>,
     /// More keys of `gateway`.
     pub gateway: Value,
+    /// More variables of the environment.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Site {
@@ -32,7 +34,7 @@ impl Site {
             "storage_path": folder.path().join("acme"), "ca_bundle": ca.root_file(), "http_listen": ca.http.to_string(),
         });
         let (server, client, gateway) = (json!({}), json!({}), json!({}));
-        Self { folder, listen: ca.tls, acme, server, client, tunnels: Vec::new(), gateway }
+        Self { folder, listen: ca.tls, acme, server, client, tunnels: Vec::new(), gateway, environment: Vec::new() }
     }
 
     pub fn storage(&self) -> PathBuf {
@@ -76,7 +78,10 @@ impl Site {
         self.write();
         let arguments = ["run", "--config", &self.file().display().to_string(), "--watch-interval", "50ms"];
         let arguments = arguments.map(str::to_owned);
-        let program = Program::start_tunnels(&arguments, 1 + self.tunnels.len());
+        let environment: Vec<_> =
+            self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut program = Program::start_in(&arguments, &environment);
+        (0..=self.tunnels.len()).for_each(|_| program.wait_for_tunnel());
         let pages = program.wait_for("pages address=");
         let pages = pages.split_once("address=").unwrap().1.trim().parse().unwrap();
         Running { program, pages }

@@ -23,6 +23,9 @@ mod peers;
 mod second_gateway;
 mod short_lives;
 mod sites;
+#[path = "../program/softhsm.rs"]
+mod softhsm;
 mod step_ca;
 mod three_sites;
+mod tokens;
 mod traffic;

@@ -79,6 +79,7 @@ impl Pebble {
             client: json!({}),
             tunnels: Vec::new(),
             gateway: json!({}),
+            environment: Vec::new(),
         }
     }
 }

@@ -129,6 +129,12 @@ impl Program {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
+    /// Returns the number of threads.
+    #[allow(dead_code, reason = "shared by two test programs")]
+    pub fn threads(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().count()
+    }
+
     /// Returns the next log line that contains `text`.
     pub fn wait_for(&self, text: &str) -> String {
         loop {

@@ -81,6 +81,12 @@ pub(super) static ACME: Object = members!(
             "\"p256\", \"p384\" or \"rsa2048\"",
             |raw, chosen| raw.acme().keys.key_type = chosen
         ),
+        text!(
+            "key",
+            "URI of a key in a token (RFC 7512), which signs the orders and stays; by default each certificate has a new key",
+            NotEmpty,
+            |raw, text| raw.acme().keys.key = not_empty(text, "a URI")?
+        ),
         choice!(
             "renew_via",
             "\"acme\" (default), or \"step-ca\" to renew with the certificate itself",

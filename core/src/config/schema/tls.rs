@@ -31,7 +31,10 @@ macro_rules! cert_file {
 }
 macro_rules! key_file {
     () => {
-        text!("key_file", "private key, PEM", NotEmpty, |raw, text| raw.side().key_file = not_empty(text, FILE)?)
+        text!("key_file", "private key, PEM, or the URI of a key in a token (RFC 7512)", NotEmpty, |raw, text| raw
+            .side()
+            .key_file =
+            not_empty(text, FILE)?)
     };
 }
 macro_rules! min_version {
@@ -241,8 +244,9 @@ macro_rules! mtls_cert_file {
 }
 macro_rules! mtls_key_file {
     () => {
-        text!("key_file", "its private key, PEM", NotEmpty, |raw, text| raw.side().mtls.key_file =
-            not_empty(text, FILE)?)
+        text!("key_file", "its private key, PEM, or the URI of a key in a token (RFC 7512)", NotEmpty, |raw, text| {
+            raw.side().mtls.key_file = not_empty(text, FILE)?
+        })
     };
 }
 macro_rules! mtls_acme {

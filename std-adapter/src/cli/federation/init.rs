@@ -9,7 +9,7 @@ use serde_json::json;
 use super::options::{Place, named, pair, service, sites};
 use crate::cli::Outcome;
 use crate::clock;
-use crate::federation::{self, Init, Made, Pair, Password};
+use crate::federation::{self, Init, Made, Pair, Password, RootKey};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// Make the root and the signer alone: keys of sites are made at the sites, with `request`
     #[arg(long, conflicts_with_all = ["site", "link", "address", "spiffe"])]
     root_only: bool,
+    /// URI of a key in a token for the root (RFC 7512); by default one is made
+    #[arg(long, value_name = "URI", conflicts_with = "passphrase_file")]
+    root_key: Option<String>,
     /// File with the password for the root's key, on its first line; by default one is generated
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
@@ -43,16 +46,19 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: Args) -> Outcome {
     let password = args.passphrase_file.as_deref().map(Password::read).transpose()?;
-    let generated = password.is_none();
+    let root_key = args.root_key.as_deref().map(RootKey::in_token).transpose();
+    let root_key = root_key.map_err(|error| format!("--root-key: {error}"))?;
+    let generated = password.is_none() && root_key.is_none();
+    let in_token = root_key.is_some();
     let sites = sites(args.site, &args.address, &args.spiffe)?;
     let root_only = args.root_only;
-    let init = Init { name: args.name, root_only, sites, services: args.service, links: args.link, password };
+    let init = Init { name: args.name, root_only, sites, services: args.service, links: args.link, root_key, password };
     let folder = &args.place.folder;
     let made = federation::init(folder, init, clock::now())?;
     if args.place.json {
         outln!("{:#}", shown(folder, &made, generated));
     } else {
-        print(folder, &made, generated);
+        print(folder, &made, (generated, in_token));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -70,7 +76,7 @@ fn shown(folder: &std::path::Path, made: &Made, generated: bool) -> serde_json::
     })
 }
 
-fn print(folder: &std::path::Path, made: &Made, generated: bool) {
+fn print(folder: &std::path::Path, made: &Made, (generated, in_token): (bool, bool)) {
     let mesh = &made.mesh;
     outln!("{}: {} sites under one root, in {}", mesh.mesh, mesh.sites.len(), folder.display());
     outln!("  the root ends {}", Utc(made.root_not_after));
@@ -89,7 +95,10 @@ fn print(folder: &std::path::Path, made: &Made, generated: bool) {
     let [key, passwords] = ["root/root.key", "passwords"].map(|name| folder.join(name).display().to_string());
     outln!("Next:");
     let password = if generated { format!(", and root of {passwords} to another") } else { String::new() };
-    outln!("  move {key} to a safe place{password}");
+    match in_token {
+        true => outln!("  {key} names the root's key, which stays in its token"),
+        false => outln!("  move {key} to a safe place{password}"),
+    }
     if mesh.sites.is_empty() {
         outln!("  at each site: edgetrust federation request; here, with what it makes: edgetrust federation sign");
         return;

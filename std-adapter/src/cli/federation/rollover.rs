@@ -7,7 +7,7 @@ use super::options::{Place, RootKey, SignerKey};
 use super::steps::{self, Abort, Changed, Finish, Guarded, Status};
 use crate::cli::Outcome;
 use crate::clock;
-use crate::federation::{Folder, Password, Whose, rollover};
+use crate::federation::{self, Folder, Password, Whose, rollover};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -39,6 +39,9 @@ struct Start {
     /// File with the password for the next root's key, on its first line; by default one is generated
     #[arg(long, value_name = "FILE")]
     next_passphrase_file: Option<PathBuf>,
+    /// URI of a key in a token for the next root (RFC 7512); by default one is made
+    #[arg(long, value_name = "URI", conflicts_with = "next_passphrase_file")]
+    next_root_key: Option<String>,
     #[command(flatten)]
     signer: SignerKey,
     /// Print JSON
@@ -77,7 +80,9 @@ fn start(changed: &Changed<'_>, args: &Start) -> Outcome {
     let place = Place { folder: changed.folder.to_owned(), json: args.json };
     let folder = Folder::open(&place.folder)?;
     let passwords = passwords(&args.root.passphrase_file, &args.signer);
-    let step = rollover::start(&folder, chosen.as_ref(), &passwords, clock::now())?;
+    let in_token = args.next_root_key.as_deref().map(federation::RootKey::in_token).transpose();
+    let in_token = in_token.map_err(|error| format!("--next-root-key: {error}"))?;
+    let step = rollover::start(&folder, (chosen.as_ref(), in_token), &passwords, clock::now())?;
     let kept = place.folder.join("changing/root");
     let before = [
         format!("keep the next root's key of {} and its password apart", kept.display()),

@@ -6,10 +6,9 @@ use std::path::Path;
 use edgetrust_core::config::{Acme, Files};
 use edgetrust_core::path::Purpose;
 use edgetrust_core::time::Utc;
-use pki_types::PrivatePkcs8KeyDer;
 
 use super::report::Level;
-use crate::acme::{Purposes, Settings};
+use crate::acme::{Purposes, Settings, credential};
 use crate::clock;
 use crate::gateway::{CredentialProvider, Watched};
 use crate::pem::CaFiles;
@@ -35,7 +34,7 @@ impl<'a> Stored<'a> {
         self.said.extend(kept.errors.into_iter().map(|error| (Level::Error, error)));
         let Some(active) = kept.active else { return Ok(None) };
         let record = self.runtime.block_on(home.read(active.slot))?;
-        Ok(Some(Credential::new(record.chain, PrivatePkcs8KeyDer::from(record.key).into())?))
+        credential(&record).map(Some)
     }
 }
 

@@ -139,9 +139,10 @@ fn certificates(report: &Report, now: i64) -> Vec<String> {
     };
     let authority = |one: &Authority| (one.role.clone(), format!("{} ({})", one.subject, short(&one.serial)));
     for tunnel in &report.tunnels {
+        let place = tunnel.certificate_token.as_ref().map(|place| format!(", key in {place}")).unwrap_or_default();
         add(
             "own",
-            &format!("tunnel {}", tunnel.name),
+            &format!("tunnel {}{place}", tunnel.name),
             tunnel.certificate_not_before.as_ref(),
             tunnel.certificate_expires.as_ref(),
             None,

@@ -143,6 +143,7 @@ fn tunnel(tunnel: &gateway::TunnelStatus) -> Tunnel {
         certificate_not_before: tunnel.validity().map(|(not_before, _)| text(not_before)),
         certificate_expires: tunnel.validity().map(|(_, not_after)| text(not_after)),
         certificate_issuer: tunnel.certificates.issuer().map(|digest| digest.to_string()),
+        certificate_token: tunnel.certificates.token(),
         authorities: authorities(&tunnel.certificates.authorities()),
         insecure_skip_verify: tunnel.insecure,
         open: counters.open_now(),

@@ -160,6 +160,8 @@ pub struct Tunnel {
     pub certificate_expires: Option<String>,
     /// The SHA-256 of the certificate above its own; null if it shows none.
     pub certificate_issuer: Option<String>,
+    /// The token and the object that its certificate's key is in; null if the key is in a file or made.
+    pub certificate_token: Option<String>,
     /// The certificates that peers, or its own, are verified by.
     pub authorities: Vec<Authority>,
     /// True if it verifies no server.
