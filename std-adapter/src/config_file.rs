@@ -103,6 +103,7 @@ fn from_folder(folder: &Path, kind: PathKind, name: &str) -> Result<String, Stri
     };
     match kind {
         PathKind::File | PathKind::Folder | PathKind::Log | PathKind::Listener | PathKind::Socket => joined(name),
+        PathKind::Token => Ok(name.to_owned()),
         PathKind::Hook => {
             if let Some((signal, pid_file)) = name.strip_prefix("signal:").and_then(|rest| rest.split_once(':')) {
                 return Ok(format!("signal:{signal}:{}", joined(pid_file)?));

@@ -20,6 +20,8 @@ pub enum PathKind {
     Listener,
     /// A Unix socket to connect to.
     Socket,
+    /// The URI of a key in a token (RFC 7512).
+    Token,
     /// A program with its arguments, or `signal:NAME:PIDFILE`.
     Hook,
 }
@@ -144,11 +146,9 @@ fn pair<'a>(files: &mut super::model::Files<'a>, each: Each<'_, 'a>) {
     key(&mut files.key_file, each);
 }
 
-/// Passes over URIs of keys in tokens (RFC 7512).
 fn key<'a>(file: &mut &'a str, each: Each<'_, 'a>) {
-    if !is_token_uri(file) {
-        each(PathKind::File, file);
-    }
+    let kind = if is_token_uri(file) { PathKind::Token } else { PathKind::File };
+    each(kind, file);
 }
 
 fn credentials<'a>(proxy: &mut Option<Egress<'a>>, each: Each<'_, 'a>) {
@@ -163,6 +163,9 @@ fn acme<'a>(acme: &mut Acme<'a>, each: Each<'_, 'a>) {
         each(PathKind::File, bundle);
     }
     credentials(&mut acme.proxy, each);
+    if let Some(uri) = &mut acme.ordering.keys.key {
+        key(uri, each);
+    }
     if let Some(eab) = &mut acme.eab {
         each(PathKind::File, &mut eab.hmac_key_file);
     }

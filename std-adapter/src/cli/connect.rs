@@ -124,7 +124,11 @@ impl Args {
 }
 
 pub(crate) fn run(args: Args, format: log::Format) -> Outcome {
-    let needs = || Ok(Needs::of_gateway(&args.gateway()?));
+    let needs = || {
+        let needs = Needs::of_gateway(&args.gateway()?);
+        service::start_outside(&needs, format)?;
+        Ok(needs)
+    };
     service::run(
         &args.service,
         format,

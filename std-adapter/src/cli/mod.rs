@@ -108,6 +108,10 @@ enum Command {
     Completions(generate::Completions),
     /// Print the manual page, or write the pages of all subcommands
     Man(generate::Man),
+    /// Start helpers of a PKCS #11 module for a gateway in its sandbox, which starts this by itself
+    #[cfg(feature = "pkcs11")]
+    #[command(name = token::RELAY, hide = true)]
+    Relay { module: std::path::PathBuf, keys: Vec<String> },
     /// Run hooks for a gateway in its sandbox, which starts this by itself
     #[command(name = HOOK_HELPER, hide = true)]
     HookHelper,
@@ -164,6 +168,8 @@ pub fn run() -> ExitCode {
         Command::Unit(command) => unit::run(command),
         Command::Completions(args) => generate::completions(args, Cli::command()),
         Command::Man(args) => generate::man(args, Cli::command()),
+        #[cfg(feature = "pkcs11")]
+        Command::Relay { module, keys } => token::serve_relay(&module, &keys).map_err(Failure::from),
         Command::HookHelper => serve_hooks().map(|()| ExitCode::SUCCESS).map_err(Failure::from),
     });
     let (code, error) = match (outcome, output::finish()) {

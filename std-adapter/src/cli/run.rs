@@ -29,19 +29,21 @@ pub(crate) fn run(args: Args, format: log::Format) -> Outcome {
             Ok(loaded.with_file(&file, digest))
         })?
     };
-    service::run(&args.service, format, keeper.clone(), || args.config.tell(&file), || needs(&file), load)
+    service::run(&args.service, format, keeper.clone(), || args.config.tell(&file), || needs(&file, format), load)
 }
 
 /// Reads what the configuration needs, and all its files on trial: a configuration that is refused leaves nothing
 /// behind, not the folders that the sandbox makes either.
-fn needs(file: &Path) -> Result<Needs, Failure> {
+fn needs(file: &Path, format: log::Format) -> Result<Needs, Failure> {
     if file.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         let reason = "found no regular file, expected one that can be read again (--no-sandbox reads it once)";
         return Err(format!("{}: {reason}", file.display()).into());
     }
     with_config(file, |config| {
+        let needs = Needs::of(config).and(Needs::one_file(file));
+        service::start_outside(&needs, format)?;
         let (mut watched, mut agents) = (Watched::default(), Agents::default());
         service::Loaded::of(config, Ok(()), &mut watched, &mut agents, &MeshKeeper::viewer())?;
-        Ok(Needs::of(config).and(Needs::one_file(file)))
+        Ok(needs)
     })?
 }

@@ -29,6 +29,8 @@ use crate::gateway::{
 use crate::ops::{Desk, Inventory, Pages, Sources};
 use crate::sandbox::{self, Needs, NotAllowed};
 use crate::tls::Certificates;
+#[cfg(feature = "pkcs11")]
+use crate::token;
 
 /// The version with the commit, if known; the build script composes the text.
 pub(crate) const VERSION: &str = env!("EDGETRUST_VERSION");
@@ -469,13 +471,27 @@ fn kept_open(addresses: &Addresses, agents: &Agents) -> Result<Vec<KeptOpen>, Fa
     Ok(kept)
 }
 
-/// Confines this process to what its configuration needs. Threads start later: no part would hold for those before.
-fn confine(needs: impl FnOnce() -> Result<Needs, Failure>) -> Result<(), Failure> {
-    let needs = needs()?;
+/// Starts the processes that stay outside of the sandbox: one runs hooks, and one for each PKCS #11 module its helpers.
+///
+/// # Errors
+/// Fails if one cannot be started.
+pub(crate) fn start_outside(needs: &Needs, format: log::Format) -> Result<(), Failure> {
     if needs.hooks().len() > 0 {
         start_hook_helper(needs.hooks()).map_err(|error| format!("the helper that runs hooks: {error}"))?;
     }
-    Ok(sandbox::enter(needs)?)
+    #[cfg(feature = "pkcs11")]
+    token::start_relays(needs.tokens(), format.name()).map_err(|error| format!("the helper of a token: {error}"))?;
+    #[cfg(not(feature = "pkcs11"))]
+    let _: log::Format = format;
+    Ok(())
+}
+
+/// Confines this process to what its configuration needs. Threads start later: no part would hold for those before.
+fn confine(needs: impl FnOnce() -> Result<Needs, Failure>) -> Result<(), Failure> {
+    sandbox::enter(needs()?)?;
+    #[cfg(feature = "pkcs11")]
+    token::relays_started();
+    Ok(())
 }
 
 /// Runs the configuration of `load` until SIGTERM or SIGINT; SIGHUP or a changed file loads it again. The log starts

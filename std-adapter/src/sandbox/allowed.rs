@@ -91,6 +91,8 @@ pub(crate) enum NotAllowed {
     System(String),
     /// A command.
     Hook(String),
+    /// A key in a token.
+    Token(String),
 }
 
 impl fmt::Display for NotAllowed {
@@ -115,6 +117,7 @@ impl fmt::Display for NotAllowed {
                 f,
                 "{who}: found a name to look up or the system's CAs, and none was in the configuration at the start"
             )?,
+            Self::Token(uri) => write!(f, "found the key {uri}, expected one of the configuration at the start")?,
             Self::Hook(hook) => write!(f, "found the hook {hook:?}, expected one of the configuration at the start")?,
         }
         f.write_str(": the sandbox allows no more than that, restart to change it")
@@ -161,7 +164,7 @@ impl Allowed {
                 PathKind::Log => allowed.add(log_place(path), Rights::Append),
                 PathKind::Listener => allowed.add(parent(path), Rights::Sockets),
                 // Landlock does not confine them, and hooks run elsewhere.
-                PathKind::Socket | PathKind::Hook => {}
+                PathKind::Socket | PathKind::Token | PathKind::Hook => {}
             }
         }
         for folder in PROCESS {
@@ -257,6 +260,9 @@ impl Allowed {
                 return Err(NotAllowed::Connect(*port, who.clone()));
             }
         }
+        if let Some(uri) = needs.tokens.iter().find(|uri| !self.needs.tokens.contains(uri)) {
+            return Err(NotAllowed::Token(uri.clone()));
+        }
         let known = &self.needs.hooks;
         let renewal = needs.hooks.renewal.iter().find(|hook| !known.renewal.contains(hook));
         let dns = needs.hooks.dns.iter().find(|hook| !known.dns.contains(hook));
@@ -271,7 +277,7 @@ impl Allowed {
             PathKind::Folder => Rights::Write,
             PathKind::Log => Rights::Append,
             PathKind::Listener => Rights::Sockets,
-            PathKind::Socket | PathKind::Hook => return true,
+            PathKind::Socket | PathKind::Token | PathKind::Hook => return true,
         };
         let found = match (rights, path.canonicalize()) {
             (Rights::Sockets, _) => parent(path).canonicalize(),

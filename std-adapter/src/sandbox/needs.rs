@@ -26,6 +26,8 @@ pub(crate) struct Needs {
     /// Who looks up names, or trusts the system's CAs.
     pub(super) system: Option<String>,
     pub(super) hooks: Hooks,
+    /// The URIs of keys in tokens.
+    pub(super) tokens: Vec<String>,
 }
 
 impl Needs {
@@ -63,7 +65,10 @@ impl Needs {
     /// Returns the needs of a configuration, whose relative names are resolved.
     pub(crate) fn of(config: &Config<'_>) -> Self {
         let mut needs = Self::default();
-        config.clone().for_each_path(&mut |kind, path| needs.paths.push((kind, PathBuf::from(*path))));
+        config.clone().for_each_path(&mut |kind, path| match kind {
+            PathKind::Token => needs.tokens.push((*path).to_owned()),
+            _ => needs.paths.push((kind, PathBuf::from(*path))),
+        });
         let gateway = &config.gateway;
         for tunnel in &gateway.tunnels {
             let who = format!("tunnel {}", tunnel.name);
@@ -180,6 +185,11 @@ impl Needs {
     fn looks_up(&mut self, who: &str) {
         self.connects(DNS, who);
         self.system.get_or_insert_with(|| who.to_owned());
+    }
+
+    /// Returns the URIs of keys in tokens.
+    pub(crate) fn tokens(&self) -> &[String] {
+        &self.tokens
     }
 
     /// Returns the commands.

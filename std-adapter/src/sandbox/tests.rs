@@ -166,6 +166,7 @@ fn what_a_reload_may_not_ask_for() {
         (Needs { connect: port(1, "tunnel a"), ..Needs::default() }, NotAllowed::Connect(1, who())),
         (Needs { any_port: Some(who()), ..Needs::default() }, NotAllowed::AnyPort(who())),
         (Needs { system: Some(who()), ..Needs::default() }, NotAllowed::System(who())),
+        (Needs { tokens: vec![who()], ..Needs::default() }, NotAllowed::Token(who())),
         (Needs { hooks, ..Needs::default() }, NotAllowed::Hook("/bin/a".to_owned())),
     ] {
         assert_eq!(allows(&needs), Err(expected));

@@ -9,6 +9,8 @@ mod message;
 #[cfg(feature = "pkcs11")]
 mod module;
 mod process;
+#[cfg(feature = "pkcs11")]
+mod relay;
 mod uri;
 
 use std::fmt;
@@ -28,6 +30,8 @@ pub(crate) use message::{Hash, KeyKind};
 #[cfg(feature = "pkcs11")]
 pub(crate) use process::COMMAND as HELPER;
 use process::Module;
+#[cfg(feature = "pkcs11")]
+pub(crate) use relay::{COMMAND as RELAY, relays_started, serve_relay, start_relays};
 pub(crate) use uri::{KeyUri, UriError};
 
 /// The reason that a key in a token cannot be used. It names token and key, and never a PIN.

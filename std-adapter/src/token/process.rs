@@ -2,12 +2,13 @@
 //! its own; the helper alone reads the PIN.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,6 +30,9 @@ const FIND: Duration = Duration::from_secs(15);
 /// The time limit of a signature. A TPM takes some tenths of a second for one of RSA.
 const SIGN: Duration = Duration::from_secs(5);
 
+/// The time that a relay may take beside its helper.
+const MORE: Duration = Duration::from_secs(2);
+
 /// The time after a failure for which a module is not asked again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -45,6 +49,8 @@ pub(super) struct Module {
 
 #[derive(Debug, Default)]
 struct State {
+    /// The process that starts the helpers, where this one may start none.
+    relay: Option<Arc<Helper>>,
     running: Option<Arc<Helper>>,
     /// The last failure, and when it was.
     failed: Option<(Instant, String)>,
@@ -66,6 +72,8 @@ fn look(file: Option<&Path>) -> Look {
 struct Helper {
     socket: Arc<Socket>,
     waiting: Arc<Mutex<Waiting>>,
+    /// The process and its name, until a thread listens to it.
+    unheard: Mutex<Option<(Child, String)>>,
 }
 
 /// Those who wait for answers, until the helper has ended.
@@ -107,6 +115,13 @@ impl Module {
         &self.turns
     }
 
+    /// Starts the process that starts the helpers, and asks it from now on.
+    pub(super) fn relay(&self, command: &mut Command) -> std::io::Result<()> {
+        let relay = Helper::start(command, &self.file)?;
+        locked(&self.state).relay = Some(Arc::new(relay));
+        Ok(())
+    }
+
     /// Asks the helper, which is started if none runs. Blocks up to a time limit.
     ///
     /// # Errors
@@ -117,6 +132,14 @@ impl Module {
 
     fn ask_blocking(&self, uri: &KeyUri, work: &Work) -> Result<Answer, String> {
         let limit = if matches!(work, Work::Find) { FIND } else { SIGN };
+        let relay = locked(&self.state).relay.clone();
+        if let Some(relay) = relay {
+            // It has the same limits, and starts helpers anew by itself.
+            return match relay.ask(uri, work, limit.saturating_add(MORE)) {
+                Ok(Answer::Refused(reason)) | Err(NoAnswer::Ended(reason) | NoAnswer::Late(reason)) => Err(reason),
+                Ok(answer) => Ok(answer),
+            };
+        }
         let deadline = Instant::now().checked_add(limit);
         let seen = look(uri.pin_file());
         if let Some((_, reason)) = locked(&self.state).refused.get(uri.text()).filter(|(before, _)| *before == seen) {
@@ -155,7 +178,9 @@ impl Module {
         if let Some((_, reason)) = pausing {
             return Err(reason.clone());
         }
-        let started = Helper::start(&self.file).map(Arc::new);
+        let mut command = program();
+        let started = Helper::start(command.arg(COMMAND).arg(&self.file).stderr(Stdio::null()), &self.file);
+        let started = started.map(Arc::new);
         let started =
             started.map_err(|error| format!("the helper for {} was not started: {error}", self.file.display()));
         match &started {
@@ -182,26 +207,64 @@ impl Module {
     }
 }
 
+/// Returns the command that starts this program once more.
+pub(super) fn program() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("edgetrust");
+    command
+}
+
+/// Threads may start only after the sandbox, which would leave others free.
+static ALONE: AtomicBool = AtomicBool::new(false);
+
+/// Tells that this process is to have one thread for a while, or no longer.
+pub(super) fn stay_alone(alone: bool) {
+    ALONE.store(alone, Ordering::Relaxed);
+}
+
 impl Helper {
-    fn start(module: &Path) -> std::io::Result<Self> {
+    fn start(command: &mut Command, module: &Path) -> std::io::Result<Self> {
         // Packets keep messages apart, and tell the end of either process.
         let (near, far) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None)?;
-        let mut command = Command::new("/proc/self/exe");
-        command.arg0("edgetrust").arg(COMMAND).arg(module);
-        command.stdin(Stdio::from(OwnedFd::from(far))).stdout(Stdio::null()).stderr(Stdio::null());
         // A control-c at a terminal is for the program, which may still need signatures.
-        let child = command.process_group(0).spawn()?;
-        drop(command);
-        let (socket, waiting) = (Arc::new(near), Arc::new(Mutex::new(Waiting::default())));
-        let helper = Self { socket: socket.clone(), waiting: waiting.clone() };
-        let name = module.display().to_string();
-        let mut child = Some(child);
-        let reader = std::thread::Builder::new().name("pkcs11".to_owned());
-        let started = reader.spawn({
-            let child = child.take();
-            move || listen(&socket, &waiting, child, &name)
-        });
-        started.map(|_| helper)
+        let child = command.stdin(OwnedFd::from(far)).stdout(Stdio::null()).process_group(0).spawn()?;
+        // The other end is the child's alone.
+        command.stdin(Stdio::null());
+        let unheard = Mutex::new(Some((child, module.display().to_string())));
+        Ok(Self { socket: Arc::new(near), waiting: Arc::default(), unheard })
+    }
+
+    /// Starts the thread that listens, before the first request.
+    fn listen(&self) -> std::io::Result<()> {
+        let mut unheard = locked(&self.unheard);
+        let Some((child, module)) = unheard.take() else { return Ok(()) };
+        let (socket, waiting) = (self.socket.clone(), self.waiting.clone());
+        let listener = std::thread::Builder::new().name("pkcs11".to_owned());
+        listener.spawn(move || listen(&socket, &waiting, child, &module)).map(drop)
+    }
+
+    /// Asks without a thread that listens.
+    fn ask_alone(&self, request: &[u8], number: u64, limit: Duration) -> Result<Answer, NoAnswer> {
+        let ended = |error: std::io::Error| match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => NoAnswer::Late(late(limit)),
+            _ => NoAnswer::Ended(format!("the helper has ended ({error})")),
+        };
+        let asked = self.socket.set_read_timeout(Some(limit)).and_then(|()| (&mut &*self.socket).write(request));
+        asked.map_err(ended)?;
+        let mut packet = vec![0; MAX_MESSAGE];
+        loop {
+            let length = match (&mut &*self.socket).read(&mut packet) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read.map_err(ended)?,
+            };
+            let answer = packet.get(..length).map(serde_json::from_slice::<Response>);
+            let Some(Ok(response)) = answer else { return Err(NoAnswer::Ended("the helper has ended".to_owned())) };
+            // An earlier answer may have come late.
+            if response.number == number {
+                self.socket.set_read_timeout(None).map_err(ended)?;
+                return Ok(response.answer);
+            }
+        }
     }
 
     fn ended(&self) -> Option<String> {
@@ -228,19 +291,25 @@ impl Helper {
         };
         let request = Request { number, uri: uri.text().to_owned(), work: work.clone() };
         let sent = serde_json::to_vec(&request).map_err(std::io::Error::other);
+        if let (true, Ok(request)) = (ALONE.load(Ordering::Relaxed), &sent) {
+            return self.ask_alone(request, number, limit);
+        }
+        let sent = sent.and_then(|message| self.listen().map(|()| message));
         // Without an answer the helper has ended, which the listener says better than an error of this call.
         let sent = sent.and_then(|message| (&mut &*self.socket).write(&message));
         let answer = if sent.is_ok() { receiver.recv_timeout(limit) } else { Err(RecvTimeoutError::Disconnected) };
         locked(&self.waiting).by_number.remove(&number);
         answer.map_err(|error| match error {
-            RecvTimeoutError::Timeout => {
-                NoAnswer::Late(format!("the module gave no answer in {} s", limit.as_secs_f32().round()))
-            }
+            RecvTimeoutError::Timeout => NoAnswer::Late(late(limit)),
             RecvTimeoutError::Disconnected => {
                 NoAnswer::Ended(self.ended().unwrap_or_else(|| "the helper has ended".to_owned()))
             }
         })
     }
+}
+
+fn late(limit: Duration) -> String {
+    format!("the module gave no answer in {} s", limit.as_secs_f32().round())
 }
 
 impl Drop for Helper {
@@ -250,7 +319,7 @@ impl Drop for Helper {
 }
 
 /// Hands out answers until the helper ends, then says why to all who wait.
-fn listen(socket: &Socket, waiting: &Mutex<Waiting>, mut child: Option<Child>, module: &str) {
+fn listen(socket: &Socket, waiting: &Mutex<Waiting>, mut child: Child, module: &str) {
     let mut packet = vec![0; MAX_MESSAGE];
     loop {
         let length = match (&mut &*socket).read(&mut packet) {
@@ -263,15 +332,12 @@ fn listen(socket: &Socket, waiting: &Mutex<Waiting>, mut child: Option<Child>, m
         // Whoever asked may have given up.
         let _ = asked.map(|asked| asked.try_send(answer));
     }
-    let ended = child.as_mut().map(|child| {
-        // It has ended by itself, or hangs.
-        let _ = child.kill();
-        child.wait()
-    });
-    let how = match ended {
-        Some(Ok(status)) => status.to_string(),
-        Some(Err(error)) => error.to_string(),
-        None => "unknown".to_owned(),
+    // It has ended by itself, or hangs. One that was started before the sandbox cannot be killed, and sees its end of the
+    // sockets.
+    let _ = child.kill();
+    let how = match child.wait() {
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
     };
     let mut waiting = locked(waiting);
     waiting.ended = Some(format!("the helper for {module} has ended ({how})"));

@@ -31,6 +31,17 @@ pub(crate) enum Format {
     Json,
 }
 
+impl Format {
+    /// Returns the name that `--log-format` takes.
+    #[cfg(feature = "pkcs11")]
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
 struct Log {
     queue: Arc<Queue>,
     fold: Fold,
