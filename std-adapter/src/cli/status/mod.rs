@@ -100,7 +100,11 @@ impl Args {
                     admin.map(|admin| (Address::from(admin.listen), admin.tls.is_some()))
                 })?;
                 admin.ok_or_else(|| {
-                    format!("{}: gateway.admin.listen: found none, expected the address of the pages", file.display())
+                    let file = file.display();
+                    format!(
+                        "{file}: gateway.admin.listen: found none, expected the address of the pages, such as \
+                         \"admin\": {{\"listen\": \"127.0.0.1:9090\"}} in \"gateway\""
+                    )
                 })?
             }
         };
