@@ -125,3 +125,10 @@ fn a_gateway_without_pages_is_told_how_to_have_them() {
     let (code, said) = said(&pki(), "status", "a.pem", "a.pem");
     assert!(code == 2 && said.contains(r#"such as "admin": {"listen": "127.0.0.1:9090"} in "gateway""#), "{said}");
 }
+
+/// A file that does not parse is when the running gateway is asked.
+#[test]
+fn a_status_whose_file_is_broken_names_the_way_without_it() {
+    let (code, said) = said(&pki(), "status", "\"cert_file\"", "\"cert_fle\"");
+    assert!(code == 2 && said.contains("; --admin ADDRESS asks the running gateway without this file"), "{said}");
+}

@@ -98,7 +98,8 @@ impl Args {
                 let admin = with_config(&file, |config| {
                     let admin = config.gateway.admin.as_ref();
                     admin.map(|admin| (Address::from(admin.listen), admin.tls.is_some()))
-                })?;
+                })
+                .map_err(|error| format!("{error}; --admin ADDRESS asks the running gateway without this file"))?;
                 admin.ok_or_else(|| {
                     let file = file.display();
                     format!(
