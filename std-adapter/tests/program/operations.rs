@@ -109,22 +109,28 @@ fn a_certificate_and_a_root_are_replaced_and_sessions_stay() {
     assert_eq!(session.ask("again").as_deref(), Some("again"));
 }
 
+/// With `DynamicUser`, systemd makes `/var/lib/edgetrust` a link.
 #[test]
 fn a_backup_is_restored_and_checked() {
     let site = Site::new();
-    let old = tempfile::tempdir().unwrap();
-    let new = tempfile::tempdir().unwrap();
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let etc = old.path().join("etc/edgetrust");
+    let kept = old.path().join("var/lib/private/edgetrust/acme");
     std::fs::create_dir_all(&etc).unwrap();
-    std::fs::create_dir_all(old.path().join("var/lib/edgetrust")).unwrap();
+    std::fs::create_dir_all(&kept).unwrap();
+    std::os::unix::fs::symlink("private/edgetrust", old.path().join("var/lib/edgetrust")).unwrap();
+    std::fs::write(kept.join("account.json"), "{}").unwrap();
     for file in ["gateway.json", "a.pem", "a.key", "mesh-root.pem"] {
         std::fs::copy(site.pki.path(file), etc.join(file)).unwrap();
     }
     let below = |commands: &str, root: &Path| {
-        commands.replace("-C / ", &format!("-C {} ", arg(root))).replace(" /etc/", &format!(" {}/etc/", arg(root)))
+        ["/etc/edgetrust", "/var/lib/edgetrust"]
+            .iter()
+            .fold(commands.to_owned(), |text, folder| text.replace(folder, &format!("{}{folder}", arg(root))))
     };
-    shell(&site.folder(), &below(&block("tar -C / -czf"), old.path()));
-    let checked = shell(&site.folder(), &below(&block("tar -C / -xzpf"), new.path())).stdout;
+    shell(&site.folder(), &below(&block("-czf edgetrust-etc.tar.gz"), old.path()));
+    let checked = shell(&site.folder(), &below(&block("-xzpf edgetrust-etc.tar.gz"), new.path())).stdout;
     let said = String::from_utf8(checked).unwrap();
     assert!(said.contains("0 errors"), "{said}");
+    assert!(new.path().join("var/lib/edgetrust/acme/account.json").exists());
 }
