@@ -125,12 +125,15 @@ impl Files {
         client.rest()
     }
 
+    /// Returns openssl's arguments for a client with a certificate.
+    fn certificate(pki: &Pki, name: &str) -> Vec<String> {
+        let file = |end: &str| arg(&pki.path(&format!("{name}.{end}")));
+        vec!["-cert".to_owned(), file("pem"), "-key".to_owned(), file("key")]
+    }
+
     /// Checks that b.example alone is let in.
     fn let_one_in(&self, what: &str, address: SocketAddr) {
-        let certificate = |pki: &Pki, name: &str| {
-            let file = |end: &str| arg(&pki.path(&format!("{name}.{end}")));
-            vec!["-cert".to_owned(), file("pem"), "-key".to_owned(), file("key")]
-        };
+        let certificate = Self::certificate;
         let clients = [
             ("b.example", certificate(&self.pki, "b.example"), true),
             ("another name of the CA", certificate(&self.pki, "c.example"), false),
@@ -163,7 +166,9 @@ fn server(pki: &Pki, name: &str, listen: &str) -> Program {
 }
 
 /// Runs a foreign configuration and ours, and compares them at their server and, if they have one, their client.
-fn compare(files: &Files, start: fn(&Pki, &str) -> Foreign, foreign: &str, ours: &str) {
+///
+/// `theirs_alone` names certificates of the CA that the foreign one lets in, and ours does not.
+fn compare(files: &Files, start: fn(&Pki, &str) -> Foreign, foreign: &str, ours: &str, theirs_alone: &[&str]) {
     let has_client = foreign.contains("9001");
     let upstream = free_address();
     let service = http("hello").to_string();
@@ -187,6 +192,12 @@ fn compare(files: &Files, start: fn(&Pki, &str) -> Foreign, foreign: &str, ours:
     let name = if ours.contains(r#""feed""#) { "feed" } else { "in" };
     files.let_one_in("theirs", theirs_at[0]);
     files.let_one_in("ours", gateway.tunnel(name));
+    for other in theirs_alone {
+        for (at, is_let_in) in [(theirs_at[0], true), (gateway.tunnel(name), false)] {
+            let answer = Files::answer(at, &Files::certificate(&files.pki, other));
+            assert_eq!(answer.ends_with("hello"), is_let_in, "{other} at {at}: {answer:?}");
+        }
+    }
     if !has_client {
         return;
     }
@@ -206,8 +217,11 @@ fn compare(files: &Files, start: fn(&Pki, &str) -> Foreign, foreign: &str, ours:
 #[ignore = "needs stunnel: tests/run"]
 fn stunnels_configuration_and_ours_let_the_same_in() {
     let files = Files::new();
+    files.pki.issue_with("no DNS name", &[], |params| {
+        params.distinguished_name.push(rcgen::DnType::CommonName, "b.example");
+    });
     let (foreign, ours) = (blocks("stunnel", "ini"), blocks("stunnel", "json"));
-    compare(&files, Foreign::stunnel, &foreign[0], &ours[0]);
+    compare(&files, Foreign::stunnel, &foreign[0], &ours[0], &["no DNS name"]);
 }
 
 #[test]
@@ -216,6 +230,6 @@ fn nginxs_configurations_and_ours_let_the_same_in() {
     let (foreign, ours) = (blocks("nginx", "nginx"), blocks("nginx", "json"));
     assert_eq!(foreign.len(), 2, "the module stream, and HTTP");
     for foreign in foreign {
-        compare(&Files::new(), Foreign::nginx, &foreign, &ours[0]);
+        compare(&Files::new(), Foreign::nginx, &foreign, &ours[0], &[]);
     }
 }
