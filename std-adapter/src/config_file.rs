@@ -88,10 +88,18 @@ pub fn with_config_text<T>(file: &Path, then: impl FnOnce(&Config<'_>, Digest) -
             Ok(then(&config, digest))
         }
         Err(error) => {
-            let (line, column) = place(&text, usize::try_from(error.offset).unwrap_or(usize::MAX));
-            Err(ConfigFileError::Refused { file: file.to_owned(), line, column, reason: error.to_string() })
+            let offset = usize::try_from(error.offset).unwrap_or(usize::MAX);
+            let (line, column) = place(&text, offset);
+            let remedy = if follows_comma(&text, offset) { ": remove the comma before it" } else { "" };
+            Err(ConfigFileError::Refused { file: file.to_owned(), line, column, reason: format!("{error}{remedy}") })
         }
     }
+}
+
+/// Returns whether the end of an object or an array is here, and a comma before it, which JSON does not allow.
+fn follows_comma(text: &[u8], offset: usize) -> bool {
+    let Some((before, [b'}' | b']', ..])) = text.split_at_checked(offset) else { return false };
+    before.trim_ascii_end().ends_with(b",")
 }
 
 /// Resolves a name from a folder, so that it can be opened from the working directory.

@@ -138,6 +138,10 @@ fn check(config: &Config<'_>, allow_insecure: bool, online: bool) -> Findings {
         check_network::tunnel(tunnel, &mut findings);
         check_mesh::tunnel(tunnel, mesh.as_ref(), &mut findings);
         match &tunnel.kind {
+            // The mesh lets clients in, and `check_mesh` has said whom.
+            TunnelKind::Server { tls: Server::MutualTls(tls, _), sni, .. } if tunnel.service.is_some() => {
+                source(&tls.credential, Purpose::ServerAuth, sni, &mut files, &mut findings);
+            }
             TunnelKind::Server { tls, sni, .. } => server(tls, sni, allowed, &mut files, &mut findings),
             TunnelKind::Client { tls, server_name, .. } => {
                 client(tls, insecure, &mut files, &mut findings);

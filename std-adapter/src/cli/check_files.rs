@@ -114,10 +114,10 @@ impl Files {
     fn dates(&self, certificate: &Certificate<'_>) -> Result<(), String> {
         let validity = certificate.validity();
         if self.now > validity.not_after {
-            return Err(format!("expired at {}", Utc(validity.not_after)));
+            return Err(format!("expired at {}, and it is {}", Utc(validity.not_after), Utc(self.now)));
         }
         if self.now < validity.not_before {
-            return Err(format!("is not valid before {}", Utc(validity.not_before)));
+            return Err(format!("is not valid before {}, and it is {}", Utc(validity.not_before), Utc(self.now)));
         }
         Ok(())
     }

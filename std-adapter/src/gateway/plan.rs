@@ -372,8 +372,24 @@ fn credential(
             if let Some(warning) = token::key_permissions(files.key_file) {
                 warn!("{warning}");
             }
-            Credential::load(cert_file, key_file).map_err(PlanError::Credential)
+            let credential = Credential::load(cert_file, key_file).map_err(PlanError::Credential)?;
+            warn_of_validity(cert_file, &credential);
+            Ok(credential)
         }
+    }
+}
+
+/// Warns of a certificate of our own that is not valid now: the gateway starts with it, and peers refuse it.
+fn warn_of_validity(cert_file: &Path, credential: &Credential) {
+    let (now, file) = (clock::now(), cert_file.display());
+    match credential.validity() {
+        Some((_, not_after)) if now > not_after => {
+            warn!("{file}: expired at {}, and it is {}: peers refuse it", Utc(not_after), Utc(now));
+        }
+        Some((not_before, _)) if now < not_before => {
+            warn!("{file}: valid only from {}, and it is {}: peers refuse it", Utc(not_before), Utc(now));
+        }
+        _ => {}
     }
 }
 

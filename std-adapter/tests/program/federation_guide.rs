@@ -24,6 +24,7 @@ fn federation_from_beginning_to_end() {
     assert!(shown.contains("of the wanted links 6 hold, 0 do not"), "{shown}");
     assert_eq!(moved, "");
     assert!(checked.contains("feed lets in gateway.b.example of site b"), "{checked}");
+    assert!(!checked.contains("allow list is empty"), "{checked}");
     assert!(checked.contains("feed leads to gateway.c.example of site c at gateway.c.example:8443"), "{checked}");
     assert!(added.contains("d: reaches a for feed") && added.contains("sequence 2, signed"), "{added}");
     assert!(changed.contains("sequence 5, signed") && changed.contains(": laptop stolen"), "{changed}");

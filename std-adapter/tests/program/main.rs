@@ -45,6 +45,7 @@ mod log;
 mod mesh;
 mod mesh_signed;
 mod metrics;
+mod operations;
 mod pages;
 mod peers;
 mod pinned_certificates;

@@ -221,6 +221,7 @@ fn check_says_whom_a_service_lets_in_and_where_a_tunnel_leads() {
     };
     let (_, text) = check("a", &mesh.server());
     assert!(text.contains("feed lets in gateway.b.example of site b"), "{text}");
+    assert!(!text.contains("allow list is empty"), "{text}");
     assert!(text.contains("keys denied by the mesh: 1"), "{text}");
     let (_, text) = check("b", &client());
     assert!(text.contains(&format!("feed leads to gateway.a.example of site a at {}", mesh.address)), "{text}");

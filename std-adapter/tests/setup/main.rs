@@ -8,6 +8,8 @@ mod init;
 mod inspect;
 mod manual;
 mod migration;
+mod migration_peers;
+mod newcomer;
 #[path = "../program/peers.rs"]
 #[allow(dead_code, reason = "shared with the tests of the program")]
 mod peers;

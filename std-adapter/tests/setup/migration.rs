@@ -5,7 +5,7 @@ use std::path::Path;
 use super::peers::edgetrust;
 use super::pki::{Pki, arg};
 
-fn document() -> String {
+pub fn document() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/MIGRATION.md")).unwrap()
 }
 

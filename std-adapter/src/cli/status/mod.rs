@@ -98,9 +98,14 @@ impl Args {
                 let admin = with_config(&file, |config| {
                     let admin = config.gateway.admin.as_ref();
                     admin.map(|admin| (Address::from(admin.listen), admin.tls.is_some()))
-                })?;
+                })
+                .map_err(|error| format!("{error}; --admin ADDRESS asks the running gateway without this file"))?;
                 admin.ok_or_else(|| {
-                    format!("{}: gateway.admin.listen: found none, expected the address of the pages", file.display())
+                    let file = file.display();
+                    format!(
+                        "{file}: gateway.admin.listen: found none, expected the address of the pages, such as \
+                         \"admin\": {{\"listen\": \"127.0.0.1:9090\"}} in \"gateway\""
+                    )
                 })?
             }
         };
