@@ -6,6 +6,7 @@ mod output;
 
 mod acme;
 mod arguments;
+mod audited;
 mod check;
 mod check_acme;
 mod check_anchors;

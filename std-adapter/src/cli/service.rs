@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
+use super::audited::{AuditedState, bounded};
 use super::listening::Addresses;
 use super::systemd::{self, Watchdog};
 use super::{Failure, Outcome, arguments, descriptors, log};
@@ -26,9 +27,8 @@ use crate::gateway::{
     Address, AdminPlan, Gateway, ListEnds, ListStatus, Listener, MeshKeeper, MeshRemark, MeshStatus, Plan,
     PreparedControl, SharedTrust, Watched, log_mesh,
 };
-use crate::ops::{Desk, Inventory, Pages, Sources};
+use crate::ops::{Desk, Pages, Sources};
 use crate::sandbox::{self, Needs, NotAllowed};
-use crate::tls::Certificates;
 #[cfg(feature = "pkcs11")]
 use crate::token;
 
@@ -131,15 +131,6 @@ pub(crate) struct Service<L> {
     recorded: AuditedState,
 }
 
-/// The state that the audit log has.
-#[derive(Default)]
-struct AuditedState {
-    inventory: Inventory,
-    mesh: Option<MeshStatus>,
-    /// The certificates of the pages in force.
-    pages: Option<Certificates>,
-}
-
 /// The next attempt of a refused reload: descriptors may have run out, or a file was half written and got its old
 /// date.
 struct Again {
@@ -185,7 +176,7 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         agents.commit(prepared);
         est.commit(devices);
         let (denied, ends) = (plan.denied, ListEnds::default());
-        let recorded = AuditedState { pages: of_pages, ..AuditedState::default() };
+        let recorded = AuditedState::new(of_pages);
         let (pages, again) = (served, None);
         let mut service =
             Self { gateway, est, agents, watched, pages, load, again, keeper, denied, http01, ends, audit, recorded };
@@ -211,45 +202,17 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
             self.keeper.loaded();
         }
         log_mesh(remarks);
-        self.record_mesh(mesh.as_ref(), cause).await;
-        self.recorded.mesh.clone_from(&mesh);
+        self.recorded.record_mesh(mesh.as_ref(), cause, &self.audit).await;
         self.gateway.status().set_mesh(mesh);
         self.gateway.status().set_lists(lists);
         self.look_at_lists();
         self.record_trust().await;
     }
 
-    /// Records in the audit log that another mesh is in force, or that the mesh file is refused.
-    async fn record_mesh(&self, mesh: Option<&MeshStatus>, cause: &str) {
-        let before = self.recorded.mesh.as_ref();
-        if mesh.map(|mesh| mesh.edition) != before.map(|mesh| mesh.edition) {
-            let mesh = mesh.map(|mesh| {
-                json!({
-                    "cause": bounded(cause), "name": mesh.name, "site": mesh.site, "sequence": mesh.edition.sequence,
-                    "signer_generation": mesh.edition.generation, "signer": mesh.signer,
-                    "digest": mesh.edition.digest.to_string(),
-                })
-            });
-            self.audit.record("mesh", &mesh.unwrap_or_else(|| json!({"name": null}))).taken().await;
-        }
-        let refused = |mesh: Option<&MeshStatus>| mesh.and_then(|mesh| mesh.file_refused.clone());
-        if let Some(reason) = refused(mesh).filter(|reason| refused(before).as_ref() != Some(reason)) {
-            let refused = json!({"at": "file", "cause": bounded(cause), "reason": bounded(&reason)});
-            self.audit.record("mesh_refused", &refused).taken().await;
-        }
-    }
-
     /// Records in the audit log how what is trusted, shown and denied has changed.
     pub(crate) async fn record_trust(&mut self) {
-        if !self.audit.is_on() {
-            return;
-        }
         let (status, devices) = (self.gateway.status(), self.est.status());
-        let now = Inventory::new(status, devices, self.recorded.pages.as_ref(), &self.denied);
-        for recorded in self.recorded.inventory.record(&now, &self.audit) {
-            recorded.taken().await;
-        }
-        self.recorded.inventory = now;
+        self.recorded.record_trust(status, devices, &self.denied, &self.audit).await;
     }
 
     /// Waits until a credential that renews itself is shown to peers.
@@ -374,13 +337,11 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
         self.est.commit(devices);
         self.gateway.set_control(control);
         self.denied = plan.denied;
-        self.recorded.pages = of_pages;
+        self.recorded.set_pages(of_pages);
         let was_on = self.audit.is_on();
         self.audit.set(audit_file);
         if !was_on {
-            // A log that begins has all that is in force.
-            self.recorded.inventory = Inventory::default();
-            self.recorded.mesh = None;
+            self.recorded.forget();
         }
         self.tell((plan.mesh, &plan.remarks), plan.lists, file, cause).await;
         pages.commit(&mut self.pages);
@@ -399,13 +360,6 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
             pages.end().await;
         }
     }
-}
-
-/// The number of characters of a cause or a reason that the audit log has.
-const MAX_REASON: usize = 512;
-
-fn bounded(text: &str) -> String {
-    text.chars().take(MAX_REASON).collect()
 }
 
 /// Pages that are ready but not yet in force.

@@ -100,7 +100,9 @@ fn it_follows_what_happens_and_leaves_the_focus_where_it_is() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 
     // The gateway is gone, and comes back.
-    drop(std::mem::replace(&mut gateway.program, Program::start_shell(&["true".to_owned()])));
+    let program = std::mem::replace(&mut gateway.program, Program::start_shell(&["true".to_owned()]));
+    program.signal("TERM");
+    assert_eq!(program.wait(), Some(0));
     browser.wait_for("document.getElementById('said').textContent.startsWith('No connection since 2')");
     assert_eq!(browser.text("#link"), "no connection");
     assert!(browser.text("#since").contains("At that time: All is well"));
