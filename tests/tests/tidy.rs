@@ -48,7 +48,7 @@ fn nothing_unfinished_or_of_one_machine() {
             continue;
         }
         // Tests that need another program are skipped by a plain `cargo test`, and run by tests/run.
-        let passed_over = ["step-ca", "pebble", "nats-server", "promtool", "chromium"]
+        let passed_over = ["step-ca", "pebble", "nats-server", "promtool", "chromium", "softhsm2"]
             .map(|program| ["#[ign", "ore = \"needs ", program, ": tests/run\"]"].concat());
         let text = passed_over.iter().fold(source.text.clone(), |text, attribute| text.replace(attribute, ""));
         for word in unwanted() {
