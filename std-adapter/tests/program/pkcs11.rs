@@ -303,20 +303,3 @@ fn a_reload_finds_another_key_by_the_same_uri() {
     assert_ne!(served_certificate(program.address, &[]), before);
     assert!(tokens.echoes(program.address, &[]));
 }
-
-#[test]
-#[ignore = "needs softhsm2: tests/run"]
-fn a_wrong_pin_is_tried_once() {
-    let tokens = Tokens::new();
-    let cert = tokens.issue("inside", &p256());
-    let program = tokens.serve(&cert, &tokens.uri("inside"), &["--watch-interval", "0s"]);
-    fs::write(tokens.pin(), "1111\n").unwrap();
-    // The sessions are searched anew, and the token asks for the PIN again once all have ended.
-    let uri = tokens.uri("inside");
-    let serve = ["serve", "--listen", "127.0.0.1:0", "--target", "127.0.0.1:1", "--cert", &cert, "--key", &uri];
-    assert!(tokens.run(&serve).1.contains("the token refuses the PIN (PinIncorrect); it is not tried again"));
-    drop(program);
-    let file = config(&tokens, &cert, &uri);
-    let said = tokens.run(&["run", "--config", &file]).1;
-    assert!(said.contains("the token refuses the PIN"), "{said}");
-}

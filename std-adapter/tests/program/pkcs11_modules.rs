@@ -31,11 +31,12 @@ async fn many_handshakes_at_once_are_signed() {
 }
 
 /// Compiles a module that does what SoftHSM does, but for signatures: while a file `hang` lies beside it, they never
-/// end, and while a file `crash` does, they end the process.
+/// end, and while a file `crash` does, they end the process. A file `logins` has a character for each login.
 fn faulty_module(tokens: &Tokens) -> String {
     let (source, compiled) = (tokens.pki.path("faulty.c"), tokens.pki.path("faulty.so"));
     let text = r#"
         #include <dlfcn.h>
+        #include <fcntl.h>
         #include <stdlib.h>
         #include <unistd.h>
         struct list { unsigned char version[2]; void *function[68]; };
@@ -47,11 +48,20 @@ fn faulty_module(tokens: &Tokens) -> String {
             while (access(FOLDER "/hang", F_OK) == 0) pause();
             return ((sign)theirs->function[43])(session, data, length, to, room);
         }
+        typedef unsigned long (*login)(unsigned long, unsigned long, void *, unsigned long);
+        /* C_Login is the 19th */
+        static unsigned long counted(unsigned long session, unsigned long user, void *pin, unsigned long length) {
+            int file = open(FOLDER "/logins", O_WRONLY | O_CREAT | O_APPEND, 0600);
+            if (write(file, "+", 1) != 1) abort();
+            close(file);
+            return ((login)theirs->function[18])(session, user, pin, length);
+        }
         unsigned long C_GetFunctionList(struct list **list) {
             unsigned long (*get)(struct list **) = dlsym(dlopen(SOFTHSM, RTLD_NOW), "C_GetFunctionList");
             unsigned long result = get(&theirs);
             ours = *theirs;
             ours.function[43] = faulty;
+            ours.function[18] = counted;
             *list = &ours;
             return result;
         }
@@ -79,6 +89,27 @@ fn a_module_that_crashes_takes_nothing_with_it() {
     assert_eq!(open.ask("after").as_deref(), Some("after"));
     fs::remove_file(tokens.pki.path("crash")).unwrap();
     program.wait_until("the module is loaded anew", |program| tokens.echoes(program.address, &[]));
+}
+
+#[test]
+#[ignore = "needs softhsm2: tests/run"]
+fn a_wrong_pin_is_tried_once() {
+    let tokens = Tokens::new();
+    let cert = tokens.issue("inside", &p256());
+    let program = tokens.serve(&cert, &tokens.uri_by(&faulty_module(&tokens), "inside"), &["--watch-interval", "0s"]);
+    let logins = || fs::read(tokens.pki.path("logins")).unwrap().len();
+    fs::write(tokens.pki.path("crash"), "").unwrap();
+    assert!(!tokens.echoes(program.address, &[]));
+    let (before, right) = (logins(), fs::read(tokens.pin()).unwrap());
+    fs::write(tokens.pin(), "1111\n").unwrap();
+    fs::remove_file(tokens.pki.path("crash")).unwrap();
+    program.wait_until("a login", |program| !tokens.echoes(program.address, &[]) && logins() > before);
+    for _ in 0..4 {
+        assert!(!tokens.echoes(program.address, &[]));
+    }
+    assert_eq!(logins(), before + 1, "tries of the wrong PIN");
+    fs::write(tokens.pin(), right).unwrap();
+    program.wait_until("the right PIN is tried", |program| tokens.echoes(program.address, &[]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
