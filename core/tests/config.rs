@@ -144,6 +144,14 @@ fn a_refusal_names_the_place_what_was_found_and_what_was_expected() {
             r#""enabled":true,"mode":"acme","acme":{"enabled":true,"domains":["*.a.example"]}"#,
             r#"security.tls.server.acme.domains: found "*.a.example", expected no wildcard, or challenge_type "dns-01""#,
         ),
+        (
+            r#""enabled":true,"mode":"acme","acme":{"enabled":true,"domains":["a.example"],"key":"/etc/edgetrust/a.key"}"#,
+            r#"security.tls.server.acme.key: found "/etc/edgetrust/a.key", expected the URI of a key in a token, as pkcs11:token=NAME;object=NAME?…"#,
+        ),
+        (
+            r#""enabled":true,"mode":"acme","acme":{"enabled":true,"domains":["a.example"],"key":"pkcs11:token=a;object=b","key_type":"rsa2048"}"#,
+            r#"security.tls.server.acme.key_type: found "rsa2048", expected none beside key, which has a type already"#,
+        ),
     ];
     for (body, expected) in server_cases {
         assert_eq!(refused(&server(body)), expected, "{body}");

@@ -92,12 +92,13 @@ pub(super) fn acme_for_any_name<'a>(
         if !is_token_uri(key) {
             return at.fail("key", Found::Text(key), "the URI of a key in a token, as pkcs11:token=NAME;object=NAME?…");
         }
-        if raw.keys.key_type != KeyType::default() {
-            return at.fail(
-                "key_type",
-                Found::Text("another than \"p256\""),
-                "none beside key, which has a type already",
-            );
+        let found = match raw.keys.key_type {
+            KeyType::P256 => None,
+            KeyType::P384 => Some("p384"),
+            KeyType::Rsa2048 => Some("rsa2048"),
+        };
+        if let Some(found) = found {
+            return at.fail("key_type", Found::Text(found), "none beside key, which has a type already");
         }
     }
     let eab = match (raw.eab_kid, raw.eab_hmac_key_file) {

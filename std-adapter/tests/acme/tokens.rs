@@ -18,7 +18,7 @@ fn key(gateway: &Running) -> Vec<u8> {
 }
 
 #[test]
-#[ignore = "needs step-ca and softhsm2: tests/run"]
+#[ignore = "needs step-ca: tests/run"]
 fn each_certificate_is_for_the_key_in_the_token() {
     let mut ca = StepCa::start();
     let mut site = Site::new(&ca, &["gateway.mesh.test"]);

@@ -51,6 +51,8 @@ mod peers;
 mod pinned_certificates;
 mod pins;
 mod pkcs11;
+mod pkcs11_mesh;
+mod pkcs11_modules;
 mod pki;
 mod probe;
 mod proxy_protocol;
