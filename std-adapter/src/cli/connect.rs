@@ -6,7 +6,7 @@ use edgetrust_core::config::{
 use edgetrust_core::identity::without_root;
 
 use super::arguments::{self, DenyFlags, LimitFlags};
-use super::{Failure, Outcome, log, service};
+use super::{Failure, Outcome, confine, log, service};
 use crate::gateway::{MeshKeeper, NoAcme, Plan, SharedTrust, Watched};
 use crate::sandbox::{self, Needs};
 
@@ -126,7 +126,7 @@ impl Args {
 pub(crate) fn run(args: Args, format: log::Format) -> Outcome {
     let needs = || {
         let needs = Needs::of_gateway(&args.gateway()?);
-        service::start_outside(&needs, format)?;
+        confine::start_outside(&needs, format)?;
         Ok(needs)
     };
     service::run(

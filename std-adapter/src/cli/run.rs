@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::config_choice::ConfigChoice;
-use super::{Failure, Outcome, log, service};
+use super::{Failure, Outcome, confine, log, service};
 use crate::agent::Agents;
 use crate::config_file::{with_config, with_config_text};
 use crate::gateway::{MeshKeeper, Watched};
@@ -41,7 +41,7 @@ fn needs(file: &Path, format: log::Format) -> Result<Needs, Failure> {
     }
     with_config(file, |config| {
         let needs = Needs::of(config).and(Needs::one_file(file));
-        service::start_outside(&needs, format)?;
+        confine::start_outside(&needs, format)?;
         let (mut watched, mut agents) = (Watched::default(), Agents::default());
         service::Loaded::of(config, Ok(()), &mut watched, &mut agents, &MeshKeeper::viewer())?;
         Ok(needs)

@@ -7,7 +7,7 @@ use edgetrust_core::config::{
 use edgetrust_core::identity::is_dns_rule;
 
 use super::arguments::{self, DenyFlags, LimitFlags};
-use super::{Failure, Outcome, log, service};
+use super::{Failure, Outcome, confine, log, service};
 use crate::gateway::{MeshKeeper, NoAcme, Plan, SharedTrust, Watched};
 use crate::sandbox::{self, Needs};
 
@@ -180,7 +180,7 @@ impl Args {
 pub(crate) fn run(args: Args, format: log::Format) -> Outcome {
     let needs = || {
         let needs = Needs::of_gateway(&args.gateway()?);
-        service::start_outside(&needs, format)?;
+        confine::start_outside(&needs, format)?;
         Ok(needs)
     };
     service::run(

@@ -15,22 +15,22 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 use super::audited::{AuditedState, bounded};
+use super::confine::confine;
 use super::listening::Addresses;
+use super::prepared_pages::PreparedPages;
 use super::systemd::{self, Watchdog};
 use super::{Failure, Outcome, arguments, descriptors, log};
-use crate::acme::{KeptOpen, start_hook_helper};
+use crate::acme::KeptOpen;
 use crate::agent::Agents;
 use crate::audit::{self, AuditLog};
 use crate::clock;
 use crate::est;
 use crate::gateway::{
-    Address, AdminPlan, Gateway, ListEnds, ListStatus, Listener, MeshKeeper, MeshRemark, MeshStatus, Plan,
-    PreparedControl, SharedTrust, Watched, log_mesh,
+    Address, AdminPlan, Gateway, ListEnds, ListStatus, MeshKeeper, MeshRemark, MeshStatus, Plan, PreparedControl,
+    SharedTrust, Watched, log_mesh,
 };
-use crate::ops::{Desk, Pages, Sources};
+use crate::ops::Pages;
 use crate::sandbox::{self, Needs, NotAllowed};
-#[cfg(feature = "pkcs11")]
-use crate::token;
 
 /// The version with the commit, if known; the build script composes the text.
 pub(crate) const VERSION: &str = env!("EDGETRUST_VERSION");
@@ -362,59 +362,6 @@ impl<L: Fn(&mut Watched, &mut Agents) -> Result<Loaded, Failure>> Service<L> {
     }
 }
 
-/// Pages that are ready but not yet in force.
-struct PreparedPages {
-    desk: Option<Desk>,
-    /// The address with a new listener; `None` where the pages stay at theirs.
-    bound: Option<(Address, Listener)>,
-}
-
-impl PreparedPages {
-    /// Makes all that can fail.
-    async fn new(
-        plan: Option<AdminPlan>,
-        running: Option<&Pages>,
-        gateway: &Gateway,
-        agents: &Agents,
-        est: &est::Server,
-    ) -> Result<Self, Failure> {
-        let Some(plan) = plan else { return Ok(Self { desk: None, bound: None }) };
-        let listen = plan.listen.clone();
-        let sources = Sources {
-            status: gateway.status().clone(),
-            credentials: agents.credentials().clone(),
-            devices: est.status().clone(),
-        };
-        let desk = Desk::new(plan, sources).map_err(|error| format!("gateway.admin.tls: {error}"))?;
-        let bound = match running {
-            Some(running) if *running.asked() == listen => None,
-            _ => {
-                let bound = Pages::bind(&listen).await;
-                let bound =
-                    bound.map_err(|error| format!("gateway.admin.listen: cannot listen on {listen}: {error}"))?;
-                Some((listen, bound))
-            }
-        };
-        Ok(Self { desk: Some(desk), bound })
-    }
-
-    fn commit(self, pages: &mut Option<Pages>) {
-        let before = match (self.desk, self.bound) {
-            (None, _) => pages.take(),
-            (Some(desk), Some((address, listener))) => pages.replace(Pages::serve(&address, listener, desk)),
-            (Some(desk), None) => {
-                if let Some(pages) = pages {
-                    pages.replace(desk);
-                }
-                None
-            }
-        };
-        if let Some(before) = before {
-            tokio::spawn(before.end());
-        }
-    }
-}
-
 /// Answers at the sockets for http-01 that were passed to this process.
 fn kept_open(addresses: &Addresses, agents: &Agents) -> Result<Vec<KeptOpen>, Failure> {
     let mut kept = Vec::new();
@@ -423,29 +370,6 @@ fn kept_open(addresses: &Addresses, agents: &Agents) -> Result<Vec<KeptOpen>, Fa
         kept.extend(open.map_err(|error| format!("acme.http_listen: cannot listen on {address}: {error}"))?);
     }
     Ok(kept)
-}
-
-/// Starts the processes that stay outside of the sandbox: one runs hooks, and one for each PKCS #11 module its helpers.
-///
-/// # Errors
-/// Fails if one cannot be started.
-pub(crate) fn start_outside(needs: &Needs, format: log::Format) -> Result<(), Failure> {
-    if needs.hooks().len() > 0 {
-        start_hook_helper(needs.hooks()).map_err(|error| format!("the helper that runs hooks: {error}"))?;
-    }
-    #[cfg(feature = "pkcs11")]
-    token::start_relays(needs.tokens(), format.name()).map_err(|error| format!("the helper of a token: {error}"))?;
-    #[cfg(not(feature = "pkcs11"))]
-    let _: log::Format = format;
-    Ok(())
-}
-
-/// Confines this process to what its configuration needs. Threads start later: no part would hold for those before.
-fn confine(needs: impl FnOnce() -> Result<Needs, Failure>) -> Result<(), Failure> {
-    sandbox::enter(needs()?)?;
-    #[cfg(feature = "pkcs11")]
-    token::relays_started();
-    Ok(())
 }
 
 /// Runs the configuration of `load` until SIGTERM or SIGINT; SIGHUP or a changed file loads it again. The log starts

@@ -139,10 +139,16 @@ fn parent(file: &Path) -> &Path {
     file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Returns what a log needs: its folder, where it is made again once it was renamed; of a device or a pipe, that alone.
-fn log_place(file: &Path) -> &Path {
-    let special = std::fs::metadata(file).is_ok_and(|found| !found.is_file() && !found.is_dir());
-    if special { file } else { parent(file) }
+/// Returns the place that a log is written to: the folder, where it is made again once it was renamed; of a device or a
+/// pipe, that alone. Links are followed.
+fn log_place(file: &Path) -> PathBuf {
+    let Ok(target) = file.canonicalize() else { return parent(file).to_owned() };
+    if is_special(&target) { target } else { parent(&target).to_owned() }
+}
+
+/// Returns whether something is neither a file, nor a folder, nor a link.
+fn is_special(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| !found.is_file() && !found.is_dir() && !found.is_symlink())
 }
 
 impl Allowed {
@@ -161,7 +167,12 @@ impl Allowed {
                     let _ = store::make_folder(path);
                     allowed.add(path, Rights::Write);
                 }
-                PathKind::Log => allowed.add(log_place(path), Rights::Append),
+                PathKind::Log => {
+                    if !is_special(path) {
+                        allowed.add(parent(path), Rights::Append);
+                    }
+                    allowed.add(&log_place(path), Rights::Append);
+                }
                 PathKind::Listener => allowed.add(parent(path), Rights::Sockets),
                 // Landlock does not confine them, and hooks run elsewhere.
                 PathKind::Socket | PathKind::Token | PathKind::Hook => {}

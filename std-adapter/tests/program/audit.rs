@@ -265,10 +265,10 @@ fn each_change_of_trust_is_a_line() {
     // What is refused changes nothing but what it denies.
     let before = lines(&file).len();
     audited.config["security"]["tls"]["denied_keys"] = json!([denied]);
-    audited.config["gateway"]["tunnels"][0]["listen"] = json!("192.0.2.1:1");
+    audited.config["gateway"]["tunnels"][0]["listen"] = json!("192.0.2.1:0");
     audited.write();
     let refused = audited.wait_for(&program, "configuration_refused", |_| true);
-    assert!(refused["reason"].as_str().unwrap().contains("192.0.2.1:1"), "{refused}");
+    assert!(refused["reason"].as_str().unwrap().contains("192.0.2.1:0"), "{refused}");
     program.wait_until("the denial", |_| {
         lines(&file)[before..].iter().any(|line| line["event"] == "denied_key_added" && line["key"] == json!(denied))
     });

@@ -53,6 +53,7 @@ mod pins;
 mod pkcs11;
 mod pkcs11_mesh;
 mod pkcs11_modules;
+mod pkcs11_relay;
 mod pki;
 mod probe;
 mod proxy_protocol;
