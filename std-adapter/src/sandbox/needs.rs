@@ -188,6 +188,7 @@ impl Needs {
     }
 
     /// Returns the URIs of keys in tokens.
+    #[cfg(feature = "pkcs11")]
     pub(crate) fn tokens(&self) -> &[String] {
         &self.tokens
     }

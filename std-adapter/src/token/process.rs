@@ -116,6 +116,7 @@ impl Module {
     }
 
     /// Starts the process that starts the helpers, and asks it from now on.
+    #[cfg(feature = "pkcs11")]
     pub(super) fn relay(&self, command: &mut Command) -> std::io::Result<()> {
         let relay = Helper::start(command, &self.file)?;
         locked(&self.state).relay = Some(Arc::new(relay));
@@ -218,6 +219,7 @@ pub(super) fn program() -> Command {
 static ALONE: AtomicBool = AtomicBool::new(false);
 
 /// Tells that this process is to have one thread for a while, or no longer.
+#[cfg(feature = "pkcs11")]
 pub(super) fn stay_alone(alone: bool) {
     ALONE.store(alone, Ordering::Relaxed);
 }
