@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use edgetrust_core::mesh::Digest;
@@ -62,6 +63,8 @@ pub struct Status {
     tunnels: ArcSwap<Vec<TunnelStatus>>,
     reloads: AtomicU64,
     reloads_refused: AtomicU64,
+    /// The time of the last reload that was taken, in seconds since 1970; 0 for none.
+    last_reload: AtomicU64,
     last_refusal: Mutex<Option<String>>,
     unmatched: Counters,
     refusals: Refusals,
@@ -110,6 +113,9 @@ impl Status {
     pub fn reloaded(&self, refused: Option<String>) {
         let counter = if refused.is_some() { &self.reloads_refused } else { &self.reloads };
         counter.fetch_add(1, Ordering::Relaxed);
+        if refused.is_none() {
+            self.last_reload.store(clock::now().as_secs(), Ordering::Relaxed);
+        }
         *self.last_refusal.lock().unwrap_or_else(PoisonError::into_inner) = refused;
     }
 
@@ -179,6 +185,12 @@ impl Status {
     /// Returns the number of successful reloads, and of refused ones.
     pub fn reloads(&self) -> (u64, u64) {
         (self.reloads.load(Ordering::Relaxed), self.reloads_refused.load(Ordering::Relaxed))
+    }
+
+    /// Returns the time of the last reload that was taken.
+    pub fn last_reload(&self) -> Option<UnixTime> {
+        let seconds = Some(self.last_reload.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0);
+        seconds.map(|seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
     }
 
     /// Returns why the last reload was refused; `None` if it was not.

@@ -77,7 +77,8 @@ impl GatewayUnit {
             // Writing to a text cannot fail.
             let _ = writeln!(unit, "{line}");
         };
-        line(format_args!("ExecStartPre={program} check --config {config}"));
+        // For its findings. One certificate that has expired must not keep the other tunnels from starting.
+        line(format_args!("ExecStartPre=-{program} check --config {config}"));
         line(format_args!("ExecStart={program} run --config {config}"));
         line(format_args!("ExecReload=/bin/kill -HUP $MAINPID"));
         line(format_args!("Restart=on-failure\nRestartSec=5s\nWatchdogSec=60s"));

@@ -74,10 +74,17 @@ fn what_happens_is_counted() {
     assert_eq!(metric(&pages, "edgetrust_last_reload_refused"), 1);
     let status: Value = serde_json::from_str(&get(&pages, "/status", &[]).1).unwrap();
     assert!(status["reloads"]["last_refusal"].as_str().unwrap().contains("found no certificate"), "{status:#}");
+    assert_eq!(status["reloads"]["last_taken"], Value::Null, "{status:#}");
     std::fs::write(pki.path("gateway.pem"), good).unwrap();
     program.signal("HUP");
     program.wait_for("reloaded");
     assert_eq!(metric(&pages, "edgetrust_last_reload_refused"), 0);
+    let status: Value = serde_json::from_str(&get(&pages, "/status", &[]).1).unwrap();
+    let (taken, now) = (&status["reloads"]["last_taken"], &status["now"]);
+    assert!(
+        taken.as_str().unwrap() <= now.as_str().unwrap() && taken.as_str() >= status["started"].as_str(),
+        "{status:#}"
+    );
     assert_eq!(metric(&pages, "edgetrust_connections_accepted_total{tunnel=\"serve\""), 1, "a reload forgets nothing");
 }
 

@@ -286,7 +286,7 @@ fn a_gateway_runs_with_what_its_unit_grants() {
     // One mount for each line of /proc/mounts may be read-write yet; what counts is what the gateway's user can write to.
     let setpriv =
         "setpriv --reuid 64999 --regid 64999 --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs";
-    script += &format!("{setpriv} {}\n", settings["ExecStartPre"]);
+    script += &format!("{setpriv} {}\n", settings["ExecStartPre"].strip_prefix('-').unwrap());
     script += &format!(
         "{setpriv} sh -c 'for file in /etc/x /var/lib/x /run/x /srv/x; do if touch $file 2>/dev/null; then exit 9; fi; done'\n"
     );

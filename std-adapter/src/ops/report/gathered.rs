@@ -48,7 +48,12 @@ impl Sources {
                 sha256: hexadecimal(configuration.digest.octets()),
                 since: text(configuration.since),
             }),
-            reloads: Reloads { taken, refused, last_refusal: status.last_refusal() },
+            reloads: Reloads {
+                taken,
+                refused,
+                last_taken: status.last_reload().map(text),
+                last_refusal: status.last_refusal(),
+            },
             tunnels: status.tunnels().iter().map(tunnel).collect(),
             sessions: sessions(status, mesh.as_deref()),
             credentials: credentials.all().iter().map(|one| credential(one)).collect(),

@@ -136,6 +136,9 @@ pub struct Reloads {
     pub taken: u64,
     /// The number that were refused.
     pub refused: u64,
+    /// The time of the last one that was taken; null for none.
+    #[serde(default)]
+    pub last_taken: Option<String>,
     /// The reason that the last one was refused; null if it was not.
     pub last_refusal: Option<String>,
 }
