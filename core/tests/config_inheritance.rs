@@ -423,7 +423,9 @@ fn every_path_of_a_configuration_is_handed_out() {
         config.for_each_path(&mut |kind, path| {
             assert_eq!(kind == PathKind::Hook, path.ends_with("hook") || path.ends_with("dns"), "{path}");
             assert_eq!(kind == PathKind::Listener, *path == "p-listen", "{path}");
-            assert_eq!(kind == PathKind::Socket, *path == "p-target", "{path}");
+            assert_eq!(kind == PathKind::Socket, ["p-target", "p-other"].contains(path), "{path}");
+            assert_eq!(kind == PathKind::Log, *path == "p-audit", "{path}");
+            assert_eq!(kind == PathKind::Folder, path.ends_with("-storage"), "{path}");
             seen.insert((*path).to_owned());
             *path = "elsewhere";
         });

@@ -57,9 +57,9 @@ pub(crate) use output::{Failure, Outcome};
 use service::VERSION;
 
 use crate::acme::{HOOK_HELPER, serve_hooks};
-use crate::activation;
 #[cfg(feature = "pkcs11")]
 use crate::token;
+use crate::{activation, sandbox};
 
 /// TLS trust engine for edge gateways.
 ///
@@ -125,6 +125,7 @@ pub(crate) const MISUSE: u8 = 2;
 
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
+    sandbox::note_threads();
     // clap repeats arguments that it does not understand, and a key begins with hyphens.
     if std::env::args_os().any(|argument| argument.to_string_lossy().contains("-----BEGIN")) {
         let reason = "edgetrust: found PEM in an argument, expected the name of a file that holds it\n";

@@ -11,6 +11,7 @@ mod system_calls;
 use std::fmt;
 use std::io;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tracing::{info, warn};
 
@@ -36,7 +37,7 @@ pub(crate) struct Sandbox {
 /// The reason that a process cannot be confined, though the kernel could.
 #[derive(Debug)]
 pub(crate) enum SandboxError {
-    /// Threads run already, which Landlock would leave free.
+    /// Threads run that this program has started, which Landlock would leave free.
     Threads(usize),
     /// The kernel refuses a part.
     Refused(&'static str, String),
@@ -45,7 +46,7 @@ pub(crate) enum SandboxError {
 impl fmt::Display for SandboxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Threads(count) => write!(f, "sandbox: found {count} threads, expected this one alone"),
+            Self::Threads(count) => write!(f, "sandbox: found {count} threads, expected those of the start"),
             Self::Refused(part, reason) => {
                 write!(f, "sandbox: {part}: {reason} (--no-sandbox starts without)")
             }
@@ -61,14 +62,26 @@ const WITH_PORTS: u8 = 4;
 /// The first ABI of Landlock that confines signals and abstract Unix sockets.
 const WITH_SCOPES: u8 = 6;
 
-/// Confines this process, which has one thread, to these needs.
+/// The number of threads at the start of the program: an emulator has some of its own.
+static THREADS: AtomicUsize = AtomicUsize::new(1);
+
+/// Counts the threads of this process. Where there is no /proc nothing can be counted.
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+}
+
+/// Notes the threads that this process has before its first own.
+pub(crate) fn note_threads() {
+    THREADS.store(threads(), Ordering::Relaxed);
+}
+
+/// Confines this process, which has started no thread, to these needs.
 ///
 /// # Errors
 /// Fails if the kernel refuses a part that it has. A part that it does not have is left out, and said in the log.
 pub(crate) fn enter(needs: Needs) -> Result<(), SandboxError> {
-    // Where there is no /proc nothing can be counted.
-    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
-    if threads != 1 {
+    let threads = threads();
+    if threads > THREADS.load(Ordering::Relaxed) {
         return Err(SandboxError::Threads(threads));
     }
     // A process has one sandbox at most: it had no other, and one thread, a moment ago.

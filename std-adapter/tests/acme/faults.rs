@@ -199,7 +199,8 @@ fn commands_for_people_and_timers() {
 fn settings_that_change_during_an_attempt_begin_another() {
     let mut bench = Bench::new();
     bench.proxy.plan(|_, path| path.ends_with("/new-order").then_some(Fault::Hang));
-    let gateway = bench.site.run();
+    // The sandbox has the ports of the start.
+    let gateway = bench.site.run_with(&["--no-sandbox"]);
     assert_eq!(bench.proxy.done.recv_timeout(PATIENCE), Ok(Fault::Hang));
     bench.site.acme["directory_url"] = json!(bench.ca.directory());
     bench.site.write();

@@ -75,9 +75,15 @@ impl Site {
     }
 
     pub fn run(&self) -> Running {
+        self.run_with(&[])
+    }
+
+    /// Runs the gateway with more arguments.
+    pub fn run_with(&self, more: &[&str]) -> Running {
         self.write();
-        let arguments = ["run", "--config", &self.file().display().to_string(), "--watch-interval", "50ms"];
-        let arguments = arguments.map(str::to_owned);
+        let file = self.file().display().to_string();
+        let arguments = [&["run", "--config", &file, "--watch-interval", "50ms"], more].concat();
+        let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
         let environment: Vec<_> =
             self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let mut program = Program::start_in(&arguments, &environment);
