@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The mode of a file that is made: a group may read it, and nobody else.
@@ -52,6 +52,20 @@ impl AuditFile {
     #[cfg(test)]
     pub(super) fn of(path: PathBuf, file: File) -> Self {
         Self { path, file }
+    }
+
+    /// Returns the device and the inode.
+    pub(super) fn identity(&self) -> (u64, u64) {
+        self.file.metadata().map_or((0, 0), |found| (found.dev(), found.ino()))
+    }
+
+    /// Returns whether the file ends with a part of a line, as far as it may be read.
+    pub(super) fn is_torn(&self) -> bool {
+        let length = self.file.metadata().map_or(0, |found| if found.is_file() { found.len() } else { 0 });
+        let Some(last) = length.checked_sub(1) else { return false };
+        let mut octet = [0];
+        let read = File::open(&self.path).and_then(|file| file.read_exact_at(&mut octet, last));
+        read.is_ok() && octet != *b"\n"
     }
 
     /// Returns the file's name.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 /// The time between two lines of one subject.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// The maximum number of subjects.
-const MAX_SUBJECTS: usize = 4096;
+/// The maximum number of subjects; their lines wait beside the queue, and one has 20 kB at most.
+const MAX_SUBJECTS: usize = 256;
 
 /// The subjects of which there was an event within the last second.
 #[derive(Debug, Default)]

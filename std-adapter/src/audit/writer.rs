@@ -42,7 +42,12 @@ impl Writer {
             let Taken { items, flushing } = shared.queue.take(patience);
             for item in items {
                 match item {
-                    Item::File(file) => (self.file, self.is_torn) = (file, false),
+                    Item::File(file) => {
+                        // The same file, or one that another process has left: it may end with a part of a line.
+                        let is_same = file.as_ref().is_some_and(|new| Some(new.identity()) == self.identity());
+                        self.is_torn = is_same && self.is_torn || file.as_ref().is_some_and(AuditFile::is_torn);
+                        self.file = file;
+                    }
                     Item::Line(line) => {
                         self.write(&line);
                         shared.queue.is_done(&line);
@@ -55,6 +60,10 @@ impl Writer {
             self.say_lost();
             shared.queue.all_done();
         }
+    }
+
+    fn identity(&self) -> Option<(u64, u64)> {
+        self.file.as_ref().map(AuditFile::identity)
     }
 
     fn write(&mut self, line: &[u8]) {

@@ -185,6 +185,8 @@ fn refusals(report: &Report, now: i64, all: &mut Alarms) {
         match refusal.kind.as_str() {
             "target" => all.error("TargetFails", name, message),
             "limit" => all.warning("LimitReached", name, message),
+            // That is DevicesUnserved: the CA's, not the device's.
+            "unavailable" => {}
             _ if refusal.verified && refusal.tunnel.is_none() => all.warning("DeviceRefused", name, message),
             _ if refusal.verified => all.warning("PeersRefused", name, message),
             _ => {}

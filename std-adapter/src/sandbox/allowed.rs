@@ -1,6 +1,7 @@
 //! Holds what the sandbox allows, in the terms of the kernel, so that a reload that needs more is told so before it
 //! begins. Landlock's rules are for folders as they were at the start, whatever takes their names later.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -35,7 +36,7 @@ pub(super) enum Rights {
     Read,
     /// Files are made, written, renamed and removed too.
     Write,
-    /// Files are made and written, and not read.
+    /// Files are made, read and written.
     Append,
     /// Unix sockets are made and removed.
     Sockets,
@@ -73,6 +74,7 @@ impl Folder {
 #[derive(Debug)]
 pub(super) struct Allowed {
     folders: Vec<Folder>,
+    logs: Vec<PathBuf>,
     needs: Needs,
 }
 
@@ -139,22 +141,63 @@ fn parent(file: &Path) -> &Path {
     file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Returns the place that a log is written to: the folder, where it is made again once it was renamed; of a device or a
-/// pipe, that alone. Links are followed.
-fn log_place(file: &Path) -> PathBuf {
-    let Ok(target) = file.canonicalize() else { return parent(file).to_owned() };
-    if is_special(&target) { target } else { parent(&target).to_owned() }
+/// The number of folders of links: Linux follows 40 (path_resolution(7)).
+const MOST_LINKS: usize = 80;
+
+/// Returns the folders of all links that a path leads through, and that of the file at its end. Folders of links that
+/// lie in `/`, as `/var` does, would open too much: whoever turns such a link has to restart.
+fn places_on_the_way(path: &Path) -> Vec<PathBuf> {
+    let mut places = Vec::new();
+    let mut rest: Vec<OsString> = path.components().rev().map(|part| part.as_os_str().to_owned()).collect();
+    let mut at = if path.is_absolute() { PathBuf::from("/") } else { PathBuf::from(".") };
+    while let Some(part) = rest.pop() {
+        let next = at.join(&part);
+        let Ok(target) = std::fs::read_link(&next) else {
+            at = next;
+            continue;
+        };
+        // The folder of the link, and that of what it leads to.
+        places.push(at.clone());
+        places.extend(at.join(&target).parent().map(Path::to_owned));
+        if places.len() > MOST_LINKS {
+            return Vec::new();
+        }
+        rest.extend(target.components().rev().map(|part| part.as_os_str().to_owned()));
+        if target.is_absolute() {
+            at = PathBuf::from("/");
+        }
+    }
+    let below_root = |place: &PathBuf| place.canonicalize().map_or(0, |place| place.components().skip(1).count());
+    places.retain(|place| below_root(place) > 1);
+    places.extend(Some(parent(&at).to_owned()).filter(|place| below_root(place) > 0));
+    places
 }
 
-/// Returns whether something is neither a file, nor a folder, nor a link.
-fn is_special(path: &Path) -> bool {
-    path.symlink_metadata().is_ok_and(|found| !found.is_file() && !found.is_dir() && !found.is_symlink())
+/// Returns the places that a log is written to: the folder, where it is made again once it was renamed; of a device or a
+/// pipe, that alone. Links are followed, and below `/dev` and `/proc` nothing is made.
+fn log_places(file: &Path) -> Vec<PathBuf> {
+    let is_special = std::fs::metadata(file).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    let is_of_the_kernel = ["/dev", "/proc"].iter().any(|folder| file.starts_with(folder));
+    if is_special && is_of_the_kernel {
+        // A pipe without a name needs no rule.
+        return file.canonicalize().into_iter().collect();
+    }
+    let mut places = vec![parent(file).to_owned()];
+    match file.canonicalize() {
+        Ok(target) if is_special => places.push(target),
+        Ok(target) => places.push(parent(&target).to_owned()),
+        Err(_) => places.extend(places_on_the_way(file)),
+    }
+    if is_special && std::fs::symlink_metadata(file).is_ok_and(|found| !found.is_symlink()) {
+        places.remove(0);
+    }
+    places
 }
 
 impl Allowed {
     /// Returns what these needs take. Folders that are written are made first, as they would be later.
     pub(super) fn by(needs: Needs) -> Self {
-        let mut allowed = Self { folders: Vec::new(), needs };
+        let mut allowed = Self { folders: Vec::new(), logs: Vec::new(), needs };
         let paths = std::mem::take(&mut allowed.needs.paths);
         for (kind, path) in &paths {
             match kind {
@@ -168,10 +211,8 @@ impl Allowed {
                     allowed.add(path, Rights::Write);
                 }
                 PathKind::Log => {
-                    if !is_special(path) {
-                        allowed.add(parent(path), Rights::Append);
-                    }
-                    allowed.add(&log_place(path), Rights::Append);
+                    log_places(path).iter().for_each(|place| allowed.add(place, Rights::Append));
+                    allowed.logs.push(path.clone());
                 }
                 PathKind::Listener => allowed.add(parent(path), Rights::Sockets),
                 // Landlock does not confine them, and hooks run elsewhere.
@@ -203,10 +244,11 @@ impl Allowed {
         }
     }
 
-    /// Adds the folder of the file that a path leads to in the end, if it is a link.
+    /// Adds the folder of each link on the way that a path leads, and of the file at its end: a link that is turned
+    /// leads to another folder beside the one before. A link to a folder in `/` adds nothing.
     fn add_target(&mut self, path: &Path) {
-        if let Ok(target) = path.canonicalize() {
-            self.add(parent(&target), Rights::Read);
+        for place in places_on_the_way(path) {
+            self.add(&place, Rights::Read);
         }
     }
 
@@ -233,15 +275,34 @@ impl Allowed {
         &self.needs.hooks
     }
 
-    /// Returns a hook whose program this process may replace: it lies below a folder that is written.
-    pub(super) fn hook_within_reach(&self) -> Option<&str> {
-        let Hooks { renewal, dns } = &self.needs.hooks;
-        let program = |hook: &&String| {
-            hook.split_whitespace()
-                .next()
-                .is_some_and(|program| program.starts_with('/') && self.reaches(PathKind::Folder, Path::new(program)))
+    /// Returns what this process could replace, and what then runs or is followed with more rights than it has: the
+    /// configuration, programs and files of hooks, and a log below a folder that is written.
+    pub(super) fn within_reach(&self) -> Vec<String> {
+        let is_below = |path: &Path, rights: &[Rights]| {
+            let place = path.canonicalize().or_else(|_| parent(path).canonicalize());
+            let above = place.iter().flat_map(|place| place.ancestors()).filter_map(identity);
+            above
+                .into_iter()
+                .any(|at| self.folders.iter().any(|one| one.identity == at && rights.contains(&one.rights)))
         };
-        renewal.iter().chain(dns).find(program).map(String::as_str)
+        let mut found = Vec::new();
+        if let Some(config) = &self.needs.config
+            && is_below(config, &[Rights::Write, Rights::Append, Rights::Sockets])
+        {
+            found.push(format!("the configuration {}", config.display()));
+        }
+        let Hooks { renewal, dns } = &self.needs.hooks;
+        for hook in renewal.iter().chain(dns) {
+            let words = hook.split_whitespace().flat_map(|word| word.split(':'));
+            let mut files = words.filter(|word| word.starts_with('/'));
+            if files.any(|file| is_below(Path::new(file), &[Rights::Write])) {
+                found.push(format!("a file of the hook {hook}"));
+            }
+        }
+        for log in self.logs.iter().filter(|log| is_below(log, &[Rights::Write])) {
+            found.push(format!("the log {}", log.display()));
+        }
+        found
     }
 
     /// Checks needs against this; files and ports only where the kernel confines them.
@@ -292,7 +353,10 @@ impl Allowed {
         };
         let found = match (rights, path.canonicalize()) {
             (Rights::Sockets, _) => parent(path).canonicalize(),
-            (Rights::Append, _) => log_place(path).canonicalize(),
+            (Rights::Append, Err(error)) if error.kind() == ErrorKind::NotFound => parent(path).canonicalize(),
+            (Rights::Append, Ok(target)) if std::fs::metadata(&target).is_ok_and(|found| found.is_file()) => {
+                parent(&target).canonicalize()
+            }
             (Rights::Write, Err(error)) if error.kind() == ErrorKind::NotFound => {
                 let above = path.ancestors().skip(1).find(|above| above.exists());
                 above.unwrap_or(Path::new(".")).canonicalize()

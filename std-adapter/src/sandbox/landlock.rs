@@ -32,8 +32,8 @@ mod linux {
                     | AccessFs::RemoveDir
                     | AccessFs::Refer
             }
-            // Without the right to cut a file short.
-            Rights::Append => AccessFs::WriteFile | AccessFs::MakeReg,
+            // It is read for the end of its last line. Without the right to cut a file short.
+            Rights::Append => AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::MakeReg,
             Rights::Sockets => AccessFs::MakeSock | AccessFs::RemoveFile,
         }
     }

@@ -168,10 +168,8 @@ impl Sandbox {
         for reason in [self.landlock.as_ref().err(), self.system_calls.as_ref().err()].into_iter().flatten() {
             warn!("the sandbox is incomplete: {reason}");
         }
-        if let Some(hook) = self.allowed.hook_within_reach() {
-            warn!(
-                "the sandbox lets the program of a hook be replaced: {hook}: found it below a folder that is written"
-            );
+        for what in self.allowed.within_reach() {
+            warn!("the sandbox lets {what} be replaced: found it below a folder that is written");
         }
         if self.confines_files() && self.allowed.folders().iter().any(Folder::is_everything) {
             warn!(

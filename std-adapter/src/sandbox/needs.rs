@@ -19,6 +19,8 @@ const HTTPS: u16 = 443;
 #[derive(Debug, Default)]
 pub(crate) struct Needs {
     pub(super) paths: Vec<(PathKind, PathBuf)>,
+    /// The configuration file.
+    pub(super) config: Option<PathBuf>,
     pub(super) listen: BTreeMap<u16, String>,
     pub(super) connect: BTreeMap<u16, String>,
     /// Who connects to ports that only a mesh names, and listens on those of links that come later.
@@ -33,12 +35,13 @@ pub(crate) struct Needs {
 impl Needs {
     /// Returns the needs of whoever reads one file.
     pub(crate) fn one_file(file: &Path) -> Self {
-        Self { paths: vec![(PathKind::File, file.to_owned())], ..Self::default() }
+        Self { paths: vec![(PathKind::File, file.to_owned())], config: Some(file.to_owned()), ..Self::default() }
     }
 
     /// Adds the files of other needs.
     pub(crate) fn and(mut self, files: Self) -> Self {
         self.paths.extend(files.paths);
+        self.config = self.config.or(files.config);
         self
     }
 

@@ -37,6 +37,17 @@ mod linux {
         libc::SYS_process_vm_writev,
         libc::SYS_process_madvise,
         libc::SYS_pidfd_getfd,
+        libc::SYS_shmget,
+        libc::SYS_shmat,
+        libc::SYS_shmctl,
+        libc::SYS_semget,
+        libc::SYS_semop,
+        libc::SYS_semtimedop,
+        libc::SYS_semctl,
+        libc::SYS_msgget,
+        libc::SYS_msgsnd,
+        libc::SYS_msgrcv,
+        libc::SYS_msgctl,
         libc::SYS_kcmp,
         // Programs: hooks run in the helper.
         libc::SYS_execve,
@@ -119,6 +130,33 @@ mod linux {
         libc::CLONE_NEWNET,
     ];
 
+    /// The families of sockets that are used. Others reach further than Landlock's ports, or parts of the kernel that
+    /// nothing here uses.
+    const FAMILIES: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+
+    /// Their protocols: the usual one, TCP and UDP. Landlock knows no ports of MPTCP and SCTP.
+    const PROTOCOLS: [i32; 3] = [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP];
+
+    /// The calls that send, with the place of their flags.
+    const SENDING: [(i64, u8); 3] = [(libc::SYS_sendto, 3), (libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)];
+
+    /// The requests of ioctl that type into a terminal, TIOCSTI and TIOCLINUX (ioctl_tty(2)).
+    const TYPING: [u64; 2] = [0x5412, 0x541c];
+
+    /// Returns a rule for an argument that is none of these.
+    fn none_of(argument: u8, known: &[i32]) -> Result<SeccompRule, BackendError> {
+        let other = |value: &i32| {
+            let value = u64::try_from(*value).unwrap_or_default();
+            SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, value)
+        };
+        SeccompRule::new(known.iter().map(other).collect::<Result<_, _>>()?)
+    }
+
+    /// Returns a rule for an argument of 32 bits that compares so.
+    fn one(argument: u8, compare: SeccompCmpOp, value: u64) -> Result<SeccompRule, BackendError> {
+        SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, compare, value)?])
+    }
+
     fn errno(number: i32) -> SeccompAction {
         SeccompAction::Errno(u32::try_from(number).unwrap_or(1))
     }
@@ -145,6 +183,16 @@ mod linux {
             namespaces.push(SeccompRule::new(vec![set])?);
         }
         rules.insert(libc::SYS_clone, namespaces);
+        rules.insert(libc::SYS_socket, vec![none_of(0, &FAMILIES)?, none_of(2, &PROTOCOLS)?]);
+        // TCP Fast Open connects without the call that Landlock judges.
+        let fast = u64::try_from(libc::MSG_FASTOPEN).unwrap_or_default();
+        for (call, flags) in SENDING {
+            rules.insert(call, vec![one(flags, SeccompCmpOp::MaskedEq(fast), fast)?]);
+        }
+        let typing = TYPING.iter().map(|request| one(1, SeccompCmpOp::Eq, *request));
+        rules.insert(libc::SYS_ioctl, typing.collect::<Result<_, _>>()?);
+        // A limit of another process can end it.
+        rules.insert(libc::SYS_prlimit64, vec![one(0, SeccompCmpOp::Ne, 0)?]);
         let refused = program(rules, libc::EPERM)?;
         // A filter cannot see the flags of clone3. Without it, threads are made by clone.
         let absent = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);

@@ -4,11 +4,15 @@ use std::fs;
 use std::io::{self, ErrorKind, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use edgetrust_core::config::{Config, PathKind};
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, Signal, getppid, kill_process, pidfd_getfd, pidfd_open};
+use rustix::process::{
+    PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, Signal, getppid, kill_process, pidfd_getfd, pidfd_open, prlimit,
+};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Needs, NotAllowed, WITH_SCOPES, allowed::Allowed, confine};
 use crate::acme::Hooks;
@@ -69,6 +73,14 @@ fn a_worker_reaches_what_the_configuration_names_and_nothing_else() {
         drop(TcpListener::bind("127.0.0.1:0").unwrap());
         drop(TcpStream::connect(target.local_addr().unwrap()).unwrap());
         denied("a program", Command::new("/bin/true").spawn());
+        denied("a socket of MPTCP", Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::from(262))));
+        denied("a socket of another family", Socket::new(Domain::from(40), Type::STREAM, None));
+        let fast = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let sent = fast.send_to_with_flags(b"x", &elsewhere.local_addr().unwrap().into(), libc::MSG_FASTOPEN);
+        denied("a connection by its first octets", sent);
+        let nothing = Rlimit { current: None, maximum: None };
+        let limited = prlimit(Some(parent), Resource::Core, nothing);
+        denied("a limit of another process", limited.map_err(io::Error::from));
         let this = pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).unwrap();
         let stolen = pidfd_getfd(this.as_fd(), 0, PidfdGetfdFlags::empty());
         denied("a descriptor of another process", stolen.map_err(io::Error::from));
@@ -77,7 +89,6 @@ fn a_worker_reaches_what_the_configuration_names_and_nothing_else() {
             denied("a folder elsewhere", fs::read_dir(folder.join("out")));
             denied("/etc", fs::read("/etc/hosts"));
             denied("a new file where files are read", fs::write(folder.join("in/new"), "new"));
-            denied("a log that is read", fs::read(folder.join("logs/file")));
             denied("a log that is removed", fs::remove_file(folder.join("logs/file")));
             denied("a new file elsewhere", fs::write(folder.join("out/new"), "new"));
             denied("a file that is removed", fs::remove_file(folder.join("in/file")));
@@ -153,10 +164,20 @@ fn what_a_reload_may_not_ask_for() {
 
     let within = |program: &str| {
         let hooks = Hooks { renewal: Vec::new(), dns: vec![format!("{} it", path(program).display())] };
-        Allowed::by(Needs { hooks, ..needs(PathKind::Folder, "kept") }).hook_within_reach().is_some()
+        !Allowed::by(Needs { hooks, ..needs(PathKind::Folder, "kept") }).within_reach().is_empty()
     };
     fs::write(path("kept/hook"), "").unwrap();
     assert!(within("kept/hook") && !within("before/a.pem"));
+    let reached = |config: &str, kind, name: &str| {
+        Allowed::by(Needs { config: Some(path(config)), ..needs(kind, name) }).within_reach().len()
+    };
+    assert_eq!(reached("before/a.pem", PathKind::Folder, "kept"), 0);
+    assert_eq!(reached("kept/hook", PathKind::Folder, "kept"), 1);
+    assert_eq!(reached("before/a.pem", PathKind::Log, "before/log"), 1, "a log beside the configuration");
+    assert_eq!(reached("before/a.pem", PathKind::Listener, "before/socket"), 1);
+    let log =
+        Needs { paths: vec![(PathKind::Folder, path("kept")), (PathKind::Log, path("kept/log"))], ..Needs::default() };
+    assert_eq!(Allowed::by(log).within_reach().len(), 1, "a log that links can be planted for");
 
     let port = |port, who: &str| [(port, who.to_owned())].into();
     let who = || "tunnel a".to_owned();
@@ -209,4 +230,54 @@ fn ports_of_proxies_stand_for_those_behind_them() {
     assert_eq!(needs.listen.keys().copied().collect::<Vec<_>>(), [1001, 1002]);
     let socket = (PathKind::Listener, PathBuf::from("/run/edgetrust/admin"));
     assert!(needs.paths.contains(&socket), "{needs:?}");
+}
+
+/// The ways in which certificates are replaced: what a link leads to is another file beside, or in another folder.
+#[test]
+fn links_that_are_turned_lead_to_what_is_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let turn = |link: &str, target: &str| {
+        let _ = fs::remove_file(path(link));
+        symlink(target, path(link)).unwrap();
+    };
+    for (at, next) in [("a/1", "a/2"), ("b/store/1", "b/store/2"), ("c/rel/1", "c/rel/2"), ("d/..2026_1", "d/..2026_2")]
+    {
+        for place in [at, next] {
+            fs::create_dir_all(path(place)).unwrap();
+            fs::write(path(place).join("cert.pem"), "").unwrap();
+        }
+    }
+    fs::create_dir_all(path("b/shown")).unwrap();
+    // A folder by a link; a file by a link to another folder; releases; the mounts of Kubernetes.
+    turn("a/live", "1");
+    turn("b/shown/cert.pem", "../store/1/cert.pem");
+    turn("c/current", "rel/1");
+    turn("d/..data", "..2026_1");
+    turn("d/cert.pem", "..data/cert.pem");
+    let files = ["a/live/cert.pem", "b/shown/cert.pem", "c/current/cert.pem", "d/cert.pem"];
+    for file in files {
+        let needs = || Needs { paths: vec![(PathKind::File, path(file))], ..Needs::default() };
+        let allowed = Allowed::by(needs());
+        assert_eq!(allowed.allows(&needs(), true, true), Ok(()), "{file}");
+        match file {
+            "a/live/cert.pem" => turn("a/live", "2"),
+            "b/shown/cert.pem" => turn("b/shown/cert.pem", "../store/2/cert.pem"),
+            "c/current/cert.pem" => turn("c/current", "rel/2"),
+            _ => turn("d/..data", "..2026_2"),
+        }
+        let after = allowed.allows(&needs(), true, true);
+        // A file elsewhere is what a restart is for.
+        let elsewhere = file == "b/shown/cert.pem";
+        assert_eq!(after.is_err(), elsewhere, "{file}: {after:?}");
+    }
+}
+
+#[test]
+fn a_log_in_a_device_opens_no_more() {
+    for name in ["/dev/stdout", "/dev/null", "/dev/full"] {
+        let allowed = Allowed::by(Needs { paths: vec![(PathKind::Log, PathBuf::from(name))], ..Needs::default() });
+        let places: Vec<_> = allowed.folders().iter().map(|folder| folder.path().to_owned()).collect();
+        assert!(!places.contains(&PathBuf::from("/dev")), "{name}: {places:?}");
+    }
 }

@@ -81,6 +81,8 @@ pub struct Question {
     pub name: Option<Name>,
     /// True if the case asks for names and a key usage beside the path.
     pub more: bool,
+    /// True if the case has revocation lists.
+    pub lists: bool,
 }
 
 /// The name of a server.
@@ -182,7 +184,8 @@ fn question(case: &Case) -> Result<Question, Refusal> {
         }),
     };
     let more = !case.key_usage.is_empty() || !case.expected_peer_names.is_empty();
-    Ok(Question { purpose, now, leaf, anchors, sent, intermediates: case.max_chain_depth, name, more })
+    let lists = !case.crls.is_empty();
+    Ok(Question { purpose, now, leaf, anchors, sent, intermediates: case.max_chain_depth, name, more, lists })
 }
 
 fn verdict(

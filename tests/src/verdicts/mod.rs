@@ -113,6 +113,9 @@ fn limbo_case(asked: &limbo::Question) -> Result<Case<'_>, &'static str> {
     if asked.more {
         return Err("asks for names and a key usage beside the path");
     }
+    if asked.lists {
+        return Err("has revocation lists, which a device does not know");
+    }
     let all = asked.anchors.iter().chain(&asked.sent).chain([&asked.leaf]);
     if all.clone().any(|der| !is_p256(der)) {
         return Err("has keys or signatures other than P-256 with SHA-256");
