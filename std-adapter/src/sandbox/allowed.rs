@@ -178,8 +178,8 @@ fn places_on_the_way(path: &Path) -> Vec<PathBuf> {
 fn log_places(file: &Path) -> Vec<PathBuf> {
     let is_special = std::fs::metadata(file).is_ok_and(|found| !found.is_file() && !found.is_dir());
     let is_of_the_kernel = ["/dev", "/proc"].iter().any(|folder| file.starts_with(folder));
-    if is_special && is_of_the_kernel {
-        // A pipe without a name needs no rule.
+    if is_of_the_kernel {
+        // The one thing that stands behind the name. A pipe without a name needs no rule.
         return file.canonicalize().into_iter().collect();
     }
     let mut places = vec![parent(file).to_owned()];
@@ -354,9 +354,6 @@ impl Allowed {
         let found = match (rights, path.canonicalize()) {
             (Rights::Sockets, _) => parent(path).canonicalize(),
             (Rights::Append, Err(error)) if error.kind() == ErrorKind::NotFound => parent(path).canonicalize(),
-            (Rights::Append, Ok(target)) if std::fs::metadata(&target).is_ok_and(|found| found.is_file()) => {
-                parent(&target).canonicalize()
-            }
             (Rights::Write, Err(error)) if error.kind() == ErrorKind::NotFound => {
                 let above = path.ancestors().skip(1).find(|above| above.exists());
                 above.unwrap_or(Path::new(".")).canonicalize()
