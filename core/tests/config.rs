@@ -146,7 +146,7 @@ fn a_refusal_names_the_place_what_was_found_and_what_was_expected() {
         ),
         (
             r#""enabled":true,"mode":"acme","acme":{"enabled":true,"domains":["a.example"],"key":"/etc/edgetrust/a.key"}"#,
-            r#"security.tls.server.acme.key: found "/etc/edgetrust/a.key", expected the URI of a key in a token, as pkcs11:token=NAME;object=NAME?…"#,
+            r#"security.tls.server.acme.key: found another text, expected the URI of a key in a token, as pkcs11:token=NAME;object=NAME?…"#,
         ),
         (
             r#""enabled":true,"mode":"acme","acme":{"enabled":true,"domains":["a.example"],"key":"pkcs11:token=a;object=b","key_type":"rsa2048"}"#,

@@ -44,7 +44,7 @@ const ADAPTER: &[(&str, &[&str])] = &[
     ("pem", &[]),
     // The parts that the simulation of a mesh runs.
     ("rehearsal", &["clock", "config_file", "federation", "gateway", "pem", "store"]),
-    ("sandbox", &["acme", "egress", "store"]),
+    ("sandbox", &["acme", "egress", "store", "token"]),
     // Records name a key in a token by its URI.
     ("store", &["token"]),
     ("tls", &["clock", "pem", "token"]),

@@ -87,10 +87,12 @@ pub(super) fn acme_for_any_name<'a>(
     }
     if let Some(key) = raw.keys.key {
         if matches!(side, AcmeFor::Est) {
-            return at.fail("key", Found::Text(key), "none: devices have keys of their own");
+            return at.fail("key", Found::Literal("one"), "none: devices have keys of their own");
         }
         if !is_token_uri(key) {
-            return at.fail("key", Found::Text(key), "the URI of a key in a token, as pkcs11:token=NAME;object=NAME?…");
+            // It is not repeated: it may be the key itself.
+            let found = Found::Literal("another text");
+            return at.fail("key", found, "the URI of a key in a token, as pkcs11:token=NAME;object=NAME?…");
         }
         let found = match raw.keys.key_type {
             KeyType::P256 => None,

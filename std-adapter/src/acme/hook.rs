@@ -62,7 +62,7 @@ impl Hooks {
     }
 }
 
-/// What a hook is called for.
+/// The occasion of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HookCall {
     /// A certificate was renewed.

@@ -24,8 +24,11 @@ use super::hook::{HookCall, HookError, Hooks, environment, run_here};
 /// The subcommand that is the helper.
 pub const HOOK_HELPER: &str = "hook-helper";
 
-/// The size limit of a line, in octets; a list of hooks is as long as the configuration at most.
-const MAX_LINE: u64 = 2 * 1024 * 1024;
+/// The size limit of the list of hooks, in octets: it is as long as the configuration at most.
+const MAX_LIST: u64 = 2 * 1024 * 1024;
+
+/// The size limit of a request and of an answer, in octets: four texts, each octet of which JSON may write as six.
+const MAX_MESSAGE: u64 = 128 * 1024;
 
 /// The size limit of a text of a request, in octets: paths have that of Linux.
 const MAX_TEXT: usize = 4096;
@@ -35,6 +38,9 @@ const AT_A_TIME: usize = 64;
 
 /// The names of records for dns-01 begin with this (RFC 8555 section 8.4).
 const RECORD: &str = "_acme-challenge.";
+
+/// The length of a record's value: a SHA-256 in base64url (RFC 8555 section 8.4).
+const VALUE: usize = 43;
 
 #[derive(Serialize, Deserialize)]
 struct Request {
@@ -79,6 +85,10 @@ pub async fn run_hook(hook: &str, call: HookCall) -> Result<(), HookError> {
 /// # Errors
 /// Fails if the helper cannot be started.
 pub fn start_hook_helper(hooks: &Hooks) -> io::Result<()> {
+    if let Some(hook) = hooks.renewal.iter().chain(&hooks.dns).find(|hook| hook.len() > MAX_TEXT) {
+        let start: String = hook.chars().take(64).collect();
+        return Err(io::Error::other(format!("hook {start}…: found more than {MAX_TEXT} octets")));
+    }
     let (mut ours, theirs) = StdUnixStream::pair()?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(HOOK_HELPER).env_clear().envs(environment());
@@ -100,9 +110,12 @@ fn line(text: &impl Serialize) -> io::Result<Vec<u8>> {
 }
 
 /// Reads one line; `None` at the end, and for a line that is too long.
-async fn read_line<T: for<'a> Deserialize<'a>>(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<T>> {
+async fn read_line<T: for<'a> Deserialize<'a>>(
+    from: &mut (impl AsyncBufRead + Unpin),
+    limit: u64,
+) -> io::Result<Option<T>> {
     let mut line = Vec::new();
-    from.take(MAX_LINE).read_until(b'\n', &mut line).await?;
+    from.take(limit).read_until(b'\n', &mut line).await?;
     if line.pop() != Some(b'\n') {
         return Ok(None);
     }
@@ -143,7 +156,7 @@ async fn converse(stream: UnixStream, mut asked: mpsc::Receiver<Asked>) {
     let (answers, mut answered) = mpsc::channel::<Answer>(1);
     tokio::spawn(async move {
         let mut reading = BufReader::new(reading);
-        while let Ok(Some(answer)) = read_line(&mut reading).await {
+        while let Ok(Some(answer)) = read_line(&mut reading, MAX_MESSAGE).await {
             if answers.send(answer).await.is_err() {
                 break;
             }
@@ -176,7 +189,8 @@ fn check(hooks: &Hooks, hook: &String, call: &HookCall) -> Result<(), String> {
         HookCall::Present { name, value } | HookCall::Cleanup { name, value } => (&hooks.dns, vec![name, value]),
     };
     if !known.contains(hook) {
-        return Err(format!("hook {hook}: found no such hook in the configuration at the start: restart to change it"));
+        // It is not repeated: whoever asks knows it, and it may be of any length.
+        return Err("found no such hook in the configuration at the start: restart to change it".to_owned());
     }
     if texts.iter().any(|text| text.len() > MAX_TEXT || text.contains('\0')) {
         return Err(format!("hook {hook}: found a text of more than {MAX_TEXT} octets or with a zero"));
@@ -185,14 +199,19 @@ fn check(hooks: &Hooks, hook: &String, call: &HookCall) -> Result<(), String> {
         let plain = |text: &str, others: &[u8]| {
             text.bytes().all(|octet| octet.is_ascii_alphanumeric() || others.contains(&octet))
         };
-        if !name.starts_with(RECORD) || !plain(name, b"-._") || !plain(value, b"-_") {
+        if !name.starts_with(RECORD) || !plain(name, b"-._") || value.len() != VALUE || !plain(value, b"-_") {
             return Err(format!("hook {hook}: found no record of dns-01"));
         }
     }
     Ok(())
 }
 
-/// Is the helper: runs hooks until whoever started it is gone.
+/// Returns an error's text, cut to what an answer has room for.
+fn bounded(error: &HookError) -> String {
+    error.to_string().chars().take(MAX_TEXT).collect()
+}
+
+/// Runs hooks, as the helper, until whoever started it is gone.
 ///
 /// # Errors
 /// Fails if standard input is not the socket of a gateway.
@@ -207,15 +226,15 @@ pub fn serve_hooks() -> io::Result<()> {
         let _ignored = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()].map(signal);
         let (reading, writing) = UnixStream::from_std(socket)?.into_split();
         let (mut reading, writing) = (BufReader::new(reading), Arc::new(tokio::sync::Mutex::new(writing)));
-        let Some(hooks) = read_line::<Hooks>(&mut reading).await? else { return Ok(()) };
+        let Some(hooks) = read_line::<Hooks>(&mut reading, MAX_LIST).await? else { return Ok(()) };
         let turns = Arc::new(Semaphore::new(AT_A_TIME));
-        while let Some(Request { id, hook, call }) = read_line(&mut reading).await? {
+        while let Some(Request { id, hook, call }) = read_line(&mut reading, MAX_MESSAGE).await? {
             // It is never closed.
             let Ok(turn) = turns.clone().acquire_owned().await else { break };
             let (checked, writing) = (check(&hooks, &hook, &call), writing.clone());
             tokio::spawn(async move {
                 let done = match checked {
-                    Ok(()) => run_here(&hook, &call).await.map_err(|error| error.to_string()),
+                    Ok(()) => run_here(&hook, &call).await.map_err(|error| bounded(&error)),
                     Err(reason) => Err(reason),
                 };
                 if let Ok(line) = line(&Answer { id, failed: done.err() }) {
@@ -244,17 +263,19 @@ mod tests {
         let present = |name: &str, value: &str| HookCall::Present { name: name.to_owned(), value: value.to_owned() };
         let check = |hook: &str, call| check(&hooks, &hook.to_owned(), &call);
         assert_eq!(check("/bin/reload it", renewed("a")), Ok(()));
-        assert_eq!(check("/bin/dns", present("_acme-challenge.a.example", "-aZ_9")), Ok(()));
+        let value = "-aZ_9".repeat(9)[..VALUE].to_owned();
+        assert_eq!(check("/bin/dns", present("_acme-challenge.a.example", &value)), Ok(()));
         for (hook, call) in [
             ("/bin/sh", renewed("a")),
             ("/bin/reload", renewed("a")),
             ("/bin/dns", renewed("a")),
-            ("/bin/reload it", present("_acme-challenge.a.example", "a")),
+            ("/bin/reload it", present("_acme-challenge.a.example", &value)),
             ("/bin/reload it", renewed(&"a".repeat(MAX_TEXT + 1))),
             ("/bin/reload it", renewed("a\0b")),
-            ("/bin/dns", present("--config=/tmp/x", "a")),
-            ("/bin/dns", present("_acme-challenge.a example", "a")),
-            ("/bin/dns", present("_acme-challenge.a.example", "$(id)")),
+            ("/bin/dns", present("--config=/tmp/x", &value)),
+            ("/bin/dns", present("_acme-challenge.a example", &value)),
+            ("/bin/dns", present("_acme-challenge.a.example", "-rf")),
+            ("/bin/dns", present("_acme-challenge.a.example", &value.replacen('a', "$", 1))),
         ] {
             assert!(check(hook, call.clone()).is_err(), "{hook} {call:?}");
         }

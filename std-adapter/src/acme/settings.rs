@@ -17,7 +17,7 @@ use crate::egress::{Egress, EgressError};
 use crate::pem::{CaFiles, PemError};
 use crate::store::Home;
 use crate::tls::{Anchors, system_roots};
-use crate::token::{self, KeyUri};
+use crate::token::{KeyUri, UriError};
 
 /// The purposes of a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub enum SettingsError {
     NoMacKey(String, &'static str),
     /// The proxy cannot be used.
     Egress(EgressError),
+    /// The URI of the key in a token has a fault.
+    Key(UriError),
 }
 
 impl fmt::Display for SettingsError {
@@ -65,6 +67,7 @@ impl fmt::Display for SettingsError {
             Self::Bundle(error) => error.fmt(f),
             Self::NoRoots => f.write_str("acme.ca_bundle: found neither it nor a usable CA of this system"),
             Self::Egress(error) => write!(f, "acme: {error}"),
+            Self::Key(error) => write!(f, "acme.key: {error}"),
             Self::Unreadable(file, error) => write!(f, "{file}: cannot be read: {error}"),
             Self::NoMacKey(file, found) => {
                 write!(f, "{file}: found {found}, expected the MAC key in base64url, as the CA gave it")
@@ -79,6 +82,7 @@ impl Error for SettingsError {
             Self::Bundle(error) => Some(error),
             Self::Unreadable(_, error) => Some(error),
             Self::Egress(error) => Some(error),
+            Self::Key(error) => Some(error),
             Self::NoRoots | Self::NoMacKey(..) => None,
         }
     }
@@ -150,8 +154,9 @@ impl Settings {
         if roots.is_empty() || anchors.is_empty() {
             return Err(SettingsError::NoRoots);
         }
-        if let Some(file) = acme.key.and_then(token::watched_file) {
-            note(&file);
+        if let Some(uri) = acme.key {
+            let key = KeyUri::parse(uri).map_err(SettingsError::Key)?;
+            key.pin_file().iter().for_each(|file| note(file));
         }
         let eab = match acme.eab {
             None => None,

@@ -64,7 +64,9 @@ impl AuditFile {
         let length = self.file.metadata().map_or(0, |found| if found.is_file() { found.len() } else { 0 });
         let Some(last) = length.checked_sub(1) else { return false };
         let mut octet = [0];
-        let read = File::open(&self.path).and_then(|file| file.read_exact_at(&mut octet, last));
+        // Something else may have the name by now, and a pipe would be waited for.
+        let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&self.path);
+        let read = opened.and_then(|file| file.read_exact_at(&mut octet, last));
         read.is_ok() && octet != *b"\n"
     }
 

@@ -18,6 +18,7 @@ use super::writer::Writer;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The time limit for writing the last lines at the end of the program.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
+
 /// The audit log of a gateway; without a file, nothing is recorded. Clones are of one log.
 #[derive(Clone, Default)]
 pub(crate) struct AuditLog(Arc<Shared>);

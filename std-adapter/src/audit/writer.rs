@@ -42,12 +42,7 @@ impl Writer {
             let Taken { items, flushing } = shared.queue.take(patience);
             for item in items {
                 match item {
-                    Item::File(file) => {
-                        // The same file, or one that another process has left: it may end with a part of a line.
-                        let is_same = file.as_ref().is_some_and(|new| Some(new.identity()) == self.identity());
-                        self.is_torn = is_same && self.is_torn || file.as_ref().is_some_and(AuditFile::is_torn);
-                        self.file = file;
-                    }
+                    Item::File(file) => self.turn_to(file),
                     Item::Line(line) => {
                         self.write(&line);
                         shared.queue.is_done(&line);
@@ -62,8 +57,12 @@ impl Writer {
         }
     }
 
-    fn identity(&self) -> Option<(u64, u64)> {
-        self.file.as_ref().map(AuditFile::identity)
+    /// Takes another file. It may be the same one, or one that an earlier process has left with a part of a line.
+    fn turn_to(&mut self, file: Option<AuditFile>) {
+        let identity = |file: &Option<AuditFile>| file.as_ref().map(AuditFile::identity);
+        let stays_torn = self.is_torn && identity(&self.file) == identity(&file);
+        self.is_torn = stays_torn || file.as_ref().is_some_and(AuditFile::is_torn);
+        self.file = file;
     }
 
     fn write(&mut self, line: &[u8]) {
@@ -151,6 +150,27 @@ mod tests {
         rustix::fs::fcntl_setfl(&pipe, rustix::fs::OFlags::NONBLOCK).unwrap();
         let file = AuditFile::of(PathBuf::from("/audit.log"), File::from(OwnedFd::from(pipe)));
         (Writer { file: Some(file), ..Writer::new(log.clone()) }, reader)
+    }
+
+    #[test]
+    fn a_part_of_a_line_that_was_left_ends_before_the_next_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let mut writer = Writer::new(Arc::default());
+        for (left, expected) in [("{\"time\":", 2), ("{}\n", 2), ("", 1)] {
+            std::fs::write(&path, left).unwrap();
+            writer.turn_to(Some(AuditFile::open(&path).unwrap()));
+            writer.write(&line::line("started", &json!({})).unwrap());
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(text.lines().count(), expected, "{text}");
+            let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+            assert_eq!(last["event"], "started");
+        }
+        // A file that was made anew is another one.
+        writer.is_torn = true;
+        std::fs::remove_file(&path).unwrap();
+        writer.turn_to(Some(AuditFile::open(&path).unwrap()));
+        assert!(!writer.is_torn);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::findings::{Findings, Level};
 use crate::acme::{Directory, Purposes, Settings, account_file, probe, verify};
 use crate::clock;
 use crate::pem;
+use crate::token::{self, TokenKey};
 
 /// The clock difference in seconds above which valid certificates fail.
 const CLOCK_TOLERANCE_S: u64 = 30;
@@ -28,6 +29,13 @@ pub(super) fn check(acme: &Acme<'_>, purpose: Purpose, files: &Files, findings: 
     };
     findings
         .once(Level::Ok, format!("certificate for {} from {}", settings.domains.join(", "), settings.directory_url));
+    if let Some(uri) = &settings.key {
+        match TokenKey::find(uri) {
+            Ok(key) => findings.once(Level::Ok, format!("each certificate is for the key in {key}")),
+            Err(error) => findings.once(Level::Error, format!("acme.key: {error}")),
+        }
+        token::key_permissions(uri).into_iter().for_each(|warning| findings.once(Level::Warning, warning));
+    }
     kept(&settings, findings);
     reachable(&settings, files.online, findings);
 }

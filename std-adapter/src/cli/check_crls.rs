@@ -9,7 +9,7 @@ use edgetrust_core::x509::{Certificate, KeyUsage};
 
 use super::check_files::Files;
 use super::findings::{Findings, Level};
-use crate::gateway::ListStatus;
+use crate::gateway::{ListStatus, PlanError};
 use crate::pem;
 use crate::tls::provider;
 
@@ -27,6 +27,7 @@ pub(super) fn check(gateway: &Gateway<'_>, files: &Files, findings: &mut Finding
     }
     match gateway.crls_required {
         CrlsRequired::None if gateway.crl_files.is_empty() => {}
+        _ if gateway.crl_files.is_empty() => findings.add(Level::Error, PlanError::NoRevocationList.to_string()),
         CrlsRequired::None => findings.add(
             Level::Ok,
             "crls_required is none: a certificate is not checked where the key that signed it has no CRL here",

@@ -6,9 +6,7 @@ use edgetrust_core::config::{
 use edgetrust_core::identity::without_root;
 
 use super::arguments::{self, DenyFlags, LimitFlags};
-use super::{Failure, Outcome, confine, log, service};
-use crate::gateway::{MeshKeeper, NoAcme, Plan, SharedTrust, Watched};
-use crate::sandbox::{self, Needs};
+use super::{Failure, Outcome, log, service};
 
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("trust").args(["cacert", "pin"]).multiple(true))]
@@ -124,22 +122,5 @@ impl Args {
 }
 
 pub(crate) fn run(args: Args, format: log::Format) -> Outcome {
-    let needs = || {
-        let needs = Needs::of_gateway(&args.gateway()?);
-        confine::start_outside(&needs, format)?;
-        Ok(needs)
-    };
-    service::run(
-        &args.service,
-        format,
-        MeshKeeper::viewer(),
-        || {},
-        needs,
-        |watched: &mut Watched, _| {
-            let gateway = args.gateway()?;
-            sandbox::allows(&Needs::of_gateway(&gateway))?;
-            let shared = SharedTrust::read(&gateway, &args.deny.keys(), watched, &MeshKeeper::viewer())?;
-            Ok(Plan::new(&gateway, &shared, watched, &mut NoAcme)?.into())
-        },
-    )
+    service::run_tunnel(&args.service, format, &args.deny, || args.gateway())
 }

@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 use super::audited::{AuditedState, bounded};
-use super::confine::confine;
+use super::confine::{confine, start_outside};
 use super::listening::Addresses;
 use super::prepared_pages::PreparedPages;
 use super::systemd::{self, Watchdog};
@@ -26,8 +26,8 @@ use crate::audit::{self, AuditLog};
 use crate::clock;
 use crate::est;
 use crate::gateway::{
-    Address, AdminPlan, Gateway, ListEnds, ListStatus, MeshKeeper, MeshRemark, MeshStatus, Plan, PreparedControl,
-    SharedTrust, Watched, log_mesh,
+    Address, AdminPlan, Gateway, ListEnds, ListStatus, MeshKeeper, MeshRemark, MeshStatus, NoAcme, Plan,
+    PreparedControl, SharedTrust, Watched, log_mesh,
 };
 use crate::ops::Pages;
 use crate::sandbox::{self, Needs, NotAllowed};
@@ -446,6 +446,28 @@ pub(crate) fn run(
     drop(audit.record("stopped", &stopped));
     audit.flush();
     outcome
+}
+
+/// Runs the one tunnel that flags describe.
+pub(crate) fn run_tunnel<'a>(
+    options: &Options,
+    format: log::Format,
+    deny: &arguments::DenyFlags,
+    gateway: impl Fn() -> Result<config::Gateway<'a>, Failure>,
+) -> Outcome {
+    let needs = || {
+        let needs = Needs::of_gateway(&gateway()?);
+        start_outside(&needs, format)?;
+        Ok(needs)
+    };
+    let keeper = MeshKeeper::viewer();
+    let load = |watched: &mut Watched, _: &mut Agents| {
+        let gateway = gateway()?;
+        sandbox::allows(&Needs::of_gateway(&gateway))?;
+        let shared = SharedTrust::read(&gateway, &deny.keys(), watched, &keeper)?;
+        Ok(Plan::new(&gateway, &shared, watched, &mut NoAcme)?.into())
+    };
+    run(options, format, keeper.clone(), || {}, needs, load)
 }
 
 /// The time that pending disk writes get when the program ends.

@@ -181,7 +181,9 @@ impl Device<'_> {
             _ => {
                 let recorded = self.refuse(outcome, &note, Some((&path, code)), requested.as_deref());
                 recorded.taken().await;
-                self.status.set_error(Some(format!("{peer}: {note}")));
+                if outcome == Outcome::Unavailable {
+                    self.status.set_error(Some(format!("{peer}: {note}")));
+                }
             }
         }
         if outcome == Outcome::Issued {

@@ -103,7 +103,7 @@ impl Status {
         }
     }
 
-    /// Sets the reason that a device got no certificate, or `None` if the last device got one.
+    /// Sets the reason that a device could not be served, or `None` if the last device got a certificate.
     pub(super) fn set_error(&self, error: Option<String>) {
         *lock(&self.last_error) = error;
     }
@@ -134,7 +134,7 @@ impl Status {
         &self.refusals
     }
 
-    /// Returns the reason that the last device that asked for a certificate got none.
+    /// Returns the reason that a device could not be served since the last one that got a certificate.
     pub fn last_error(&self) -> Option<String> {
         lock(&self.last_error).clone()
     }

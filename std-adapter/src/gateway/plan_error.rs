@@ -27,6 +27,8 @@ pub enum PlanError {
     RevocationLists(PemError),
     /// A revocation list is faulty.
     RevocationList(RevocationListError),
+    /// Revocation lists are required, and there is none.
+    NoRevocationList,
     /// A certificate and its key cannot be loaded.
     Credential(CredentialError),
     /// The provider has no credential for an `acme` section.
@@ -58,6 +60,9 @@ impl fmt::Display for PlanError {
             Self::Certificates(error) => error.fmt(f),
             Self::RevocationLists(error) => write!(f, "gateway.crl_files: {error}"),
             Self::RevocationList(error) => write!(f, "gateway.crl_files: {error}"),
+            Self::NoRevocationList => {
+                f.write_str("gateway.crl_files: found none, expected one at least, since crls_required asks for CRLs")
+            }
             Self::Credential(error) => error.fmt(f),
             Self::Acme(error) => error.fmt(f),
             Self::AllowedClients(error) => write!(f, "allowed_clients: {error}"),
@@ -87,7 +92,7 @@ impl Error for PlanError {
             Self::ServerName(error) => Some(error),
             Self::Egress(error) => Some(error),
             Self::Mesh(error) => Some(error),
-            Self::NoTunnel | Self::NoAnchor | Self::NoMesh => None,
+            Self::NoTunnel | Self::NoRevocationList | Self::NoAnchor | Self::NoMesh => None,
         }
     }
 }

@@ -105,6 +105,10 @@ pub(super) fn read(
         files.extend(read.iter().map(|_| *file));
         ders.extend(read);
     }
+    // Every peer but pinned ones would be refused.
+    if ders.is_empty() && gateway.crls_required != CrlsRequired::None {
+        return Err(PlanError::NoRevocationList);
+    }
     let lists = RevocationLists::new(ders, required(gateway.crls_required)).map_err(PlanError::RevocationList)?;
     let status = files.iter().zip(lists.lists()).map(|(file, list)| ListStatus::new(file, list)).collect();
     Ok((lists, status))

@@ -9,7 +9,7 @@
 //! | `ReloadRefused` | the last reload was refused |
 //! | `NotIssued` | an ACME credential shows the manual certificate (warning), an expired one or none (error) |
 //! | `OrdersFail` | the last attempt of an ACME credential failed |
-//! | `DevicesUnserved` | the last device that asked for a certificate got none |
+//! | `DevicesUnserved` | a device could not be served since the last one that got a certificate: the CA is away |
 //! | `MeshFileRefused`, `MeshConflict`, `MeshEnds` | the mesh file is no mesh for this gateway; two texts have one sequence; fewer than 60 days are left |
 //! | `GatewayUnreachable` | the control connection to another gateway failed |
 //! | `TargetFails`, `LimitReached`, `PeersRefused`, `DeviceRefused` | within ten minutes: a target could not be reached, a limit turned a connection away, a peer or a device under a configured CA was refused |
@@ -262,6 +262,9 @@ mod tests {
         let strangers =
             json!([refusal("peer", false, 5), refusal("handshake", false, 5), refusal("target", true, 601)]);
         assert_eq!(of(&report(|all| all["refusals"] = strangers)), [], "strangers knock everywhere");
+        let mut of_devices = json!([refusal("unavailable", true, 5)]);
+        of_devices[0]["tunnel"] = Value::Null;
+        assert_eq!(of(&report(|all| all["est"]["refusals"] = of_devices)), [], "the CA's fault, and no device's");
     }
 
     #[test]

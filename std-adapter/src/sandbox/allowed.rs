@@ -12,6 +12,7 @@ use edgetrust_core::config::PathKind;
 use super::needs::Needs;
 use crate::acme::Hooks;
 use crate::store;
+use crate::token::KeyUri;
 
 /// The folders of name resolution, of the system's CAs and of the libraries that both load, where they exist.
 const SYSTEM: [&str; 7] =
@@ -29,7 +30,7 @@ const PROCESS: [&str; 2] = ["/proc", "/sys/fs/cgroup"];
 /// The ports for which a capability is needed, by default.
 const LOW: u16 = 1024;
 
-/// What may be done below a folder.
+/// The rights below a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rights {
     /// Files are read.
@@ -70,7 +71,7 @@ impl Folder {
     }
 }
 
-/// What the sandbox allows.
+/// The folders, ports, hooks and keys that the sandbox allows.
 #[derive(Debug)]
 pub(super) struct Allowed {
     folders: Vec<Folder>,
@@ -78,7 +79,7 @@ pub(super) struct Allowed {
     needs: Needs,
 }
 
-/// What a configuration needs and the sandbox does not allow.
+/// A need of a configuration that the sandbox does not allow.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NotAllowed {
     /// A path below none of the folders.
@@ -298,6 +299,10 @@ impl Allowed {
             if files.any(|file| is_below(Path::new(file), &[Rights::Write])) {
                 found.push(format!("a file of the hook {hook}"));
             }
+        }
+        let keys = self.needs.tokens.iter().filter_map(|uri| KeyUri::parse(uri).ok());
+        for key in keys.filter(|key| is_below(key.module(), &[Rights::Write])) {
+            found.push(format!("the PKCS #11 module {}", key.module().display()));
         }
         for log in self.logs.iter().filter(|log| is_below(log, &[Rights::Write])) {
             found.push(format!("the log {}", log.display()));

@@ -22,7 +22,39 @@ pub(crate) use needs::Needs;
 /// The sandbox of this process, which has one at most.
 static IN_FORCE: OnceLock<Sandbox> = OnceLock::new();
 
-/// What confines this process.
+/// The layers of a sandbox. A list is `None` where nothing is confined.
+#[derive(Debug)]
+pub(crate) struct Layers {
+    /// The ABI of Landlock, or the reason that files and ports are not confined.
+    pub(crate) landlock: String,
+    /// The folders below which files are read.
+    pub(crate) read: Option<Vec<String>>,
+    /// The folders below which files or sockets are made.
+    pub(crate) written: Option<Vec<String>>,
+    /// The ports to listen on.
+    pub(crate) listen: Option<Vec<u16>>,
+    /// The ports to connect to.
+    pub(crate) connect: Option<Vec<u16>>,
+    /// True if other processes can be signalled.
+    pub(crate) signals: bool,
+    /// The number of refused system calls, or the reason that none is.
+    pub(crate) system_calls: String,
+    /// The capabilities that are left.
+    pub(crate) capabilities: String,
+    /// The number of hooks that run outside.
+    pub(crate) hooks: usize,
+}
+
+/// Joins a list for the log.
+fn joined<T: fmt::Display>(list: Option<Vec<T>>) -> String {
+    match list {
+        None => "any".to_owned(),
+        Some(list) if list.is_empty() => "none".to_owned(),
+        Some(list) => list.iter().map(T::to_string).collect::<Vec<_>>().join(" "),
+    }
+}
+
+/// The confinement of this process.
 #[derive(Debug)]
 pub(crate) struct Sandbox {
     allowed: Allowed,
@@ -130,40 +162,41 @@ impl Sandbox {
         self.abi() >= WITH_PORTS
     }
 
-    /// Returns what is in force and what is not, by name.
-    pub(crate) fn fields(&self) -> [(&'static str, String); 9] {
-        let list = |texts: Vec<String>| if texts.is_empty() { "none".to_owned() } else { texts.join(" ") };
-        let ports = |ports: Option<Vec<u16>>| match ports.filter(|_| self.confines_ports()) {
-            None => "any".to_owned(),
-            Some(ports) => list(ports.iter().map(u16::to_string).collect()),
-        };
+    /// Returns the layers, in force or not.
+    pub(crate) fn layers(&self) -> Layers {
         let files = |written: bool| {
-            if !self.confines_files() {
-                return "any".to_owned();
-            }
             let folders = self.allowed.folders().iter().filter(|folder| folder.is_written() == written);
-            list(folders.map(|folder| folder.path().display().to_string()).collect())
+            self.confines_files().then(|| folders.map(|folder| folder.path().display().to_string()).collect())
         };
-        [
-            ("landlock", self.landlock.as_ref().map_or_else(Clone::clone, |abi| format!("ABI {abi}"))),
-            ("read", files(false)),
-            ("write", files(true)),
-            ("listen", ports(self.allowed.listen())),
-            ("connect", ports(self.allowed.connect())),
-            ("signals", if self.abi() >= WITH_SCOPES { "none" } else { "any" }.to_owned()),
-            ("system_calls", self.system_calls.as_ref().map_or_else(Clone::clone, |n| format!("{n} refused"))),
-            ("capabilities", self.capabilities.clone()),
-            ("hooks", self.allowed.hooks().len().to_string()),
-        ]
+        let ports = |ports: Option<Vec<u16>>| ports.filter(|_| self.confines_ports());
+        Layers {
+            landlock: self.landlock.as_ref().map_or_else(Clone::clone, |abi| format!("ABI {abi}")),
+            read: files(false),
+            written: files(true),
+            listen: ports(self.allowed.listen()),
+            connect: ports(self.allowed.connect()),
+            signals: self.abi() < WITH_SCOPES,
+            system_calls: self.system_calls.as_ref().map_or_else(Clone::clone, |count| format!("{count} refused")),
+            capabilities: self.capabilities.clone(),
+            hooks: self.allowed.hooks().len(),
+        }
     }
 
     /// Logs what is in force, and what this kernel cannot do.
     pub(crate) fn tell(&self) {
-        let [landlock, read, write, listen, connect, signals, system_calls, capabilities, hooks] =
-            self.fields().map(|(_, text)| text);
+        let Layers { landlock, read, written, listen, connect, signals, system_calls, capabilities, hooks } =
+            self.layers();
         info!(
             landlock,
-            read, write, listen, connect, signals, system_calls, capabilities, hooks, "the sandbox is in force"
+            read = joined(read),
+            write = joined(written),
+            listen = joined(listen),
+            connect = joined(connect),
+            signals = if signals { "any" } else { "none" },
+            system_calls,
+            capabilities,
+            hooks,
+            "the sandbox is in force"
         );
         for reason in [self.landlock.as_ref().err(), self.system_calls.as_ref().err()].into_iter().flatten() {
             warn!("the sandbox is incomplete: {reason}");

@@ -15,7 +15,7 @@ const DNS: u16 = 53;
 /// The port of an ACME server whose URL names none, and of what its directory leads to.
 const HTTPS: u16 = 443;
 
-/// What a configuration needs of the system. Ports and names come with who needs them.
+/// The needs of a configuration. Ports and names come with the section that has them.
 #[derive(Debug, Default)]
 pub(crate) struct Needs {
     pub(super) paths: Vec<(PathKind, PathBuf)>,
@@ -23,9 +23,9 @@ pub(crate) struct Needs {
     pub(super) config: Option<PathBuf>,
     pub(super) listen: BTreeMap<u16, String>,
     pub(super) connect: BTreeMap<u16, String>,
-    /// Who connects to ports that only a mesh names, and listens on those of links that come later.
+    /// The section that connects to ports that only a mesh names, and listens on those of links that come later.
     pub(super) any_port: Option<String>,
-    /// Who looks up names, or trusts the system's CAs.
+    /// The section that looks up names, or trusts the system's CAs.
     pub(super) system: Option<String>,
     pub(super) hooks: Hooks,
     /// The URIs of keys in tokens.

@@ -29,7 +29,7 @@ mod linux {
         SeccompFilter, SeccompRule, apply_filter_all_threads,
     };
 
-    /// What is answered with EPERM.
+    /// The system calls that are answered with EPERM.
     const REFUSED: &[i64] = &[
         // Other processes' memory and descriptors.
         libc::SYS_ptrace,

@@ -56,7 +56,7 @@ fn a_worker_reaches_what_the_configuration_names_and_nothing_else() {
     needs.listen.insert(0, "a".to_owned());
     needs.connect.insert(target.local_addr().unwrap().port(), "a".to_owned());
     let sandbox = confine(needs).unwrap();
-    println!("{:?}", sandbox.fields());
+    println!("{:?}", sandbox.layers());
     let (files, ports, abi) = (sandbox.confines_files(), sandbox.confines_ports(), sandbox.abi());
     let tried = move || {
         assert_eq!(fs::read(folder.join("in/file")).unwrap(), b"in");

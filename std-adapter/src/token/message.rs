@@ -14,7 +14,7 @@ pub(super) struct Request {
     pub(super) work: Work,
 }
 
-/// What is asked of a key.
+/// The work that is asked of a key.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) enum Work {
     /// Says what the key is. The key is looked for again, also if it was found before.
@@ -52,10 +52,10 @@ pub(super) struct Response {
     pub(super) answer: Answer,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) enum Answer {
-    /// What the key is, and the bits of its public key if the token tells it (RFC 5280 section 4.1.2.7).
+    /// The kind of the key, and the bits of its public key if the token tells it (RFC 5280 section 4.1.2.7).
     Found(KeyKind, Option<Vec<u8>>),
     /// The signature as PKCS #11 has it.
     Signature(Vec<u8>),

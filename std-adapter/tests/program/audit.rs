@@ -309,7 +309,7 @@ fn no_line_is_lost_while_the_file_is_renamed_under_load() {
     assert!(files.iter().filter(|file| count(file) > 0).count() > 1);
 }
 
-/// Whoever repeats itself within a second is one line, with a count.
+/// Tests that repeats within a second are one line, with a count.
 #[test]
 fn repeats_of_a_second_are_folded_with_their_count() {
     let audited = Audited::new();

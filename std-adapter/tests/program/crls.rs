@@ -129,7 +129,11 @@ impl Authority {
     }
 
     fn check(&self, lists: &[&str]) -> String {
-        let file = self.configure(lists, &json!({}));
+        self.check_with(lists, &json!({}))
+    }
+
+    fn check_with(&self, lists: &[&str], gateway: &Value) -> String {
+        let file = self.configure(lists, gateway);
         let output = edgetrust(&["check", "--config", &file.display().to_string()]);
         String::from_utf8(output.stdout).unwrap()
     }
@@ -176,9 +180,11 @@ fn a_list_that_has_ended_refuses_its_cas_certificates_and_stops_no_gateway() {
     let mut other = site.client(&program, "c");
     assert_eq!(other.ask("hello").as_deref(), Some("hello"));
     program.wait_for("the CRL of CN=site ends at 20");
-    program.wait_for("certificates of this CA are refused until there is a newer one");
-    // `expired_grace` is not for that.
-    program.wait_for("closed: the peer's certificate: the CRL of its CA expired at 20");
+    // The session ends by its own timer. `expired_grace` is not for that.
+    program.wait_for_all(&[
+        "certificates of this CA are refused until there is a newer one",
+        "closed: the peer's certificate: the CRL of its CA expired at 20",
+    ]);
     assert_eq!(session.ask("hello"), None);
     assert!(!site.is_let_in(&program, "b"));
     assert_eq!(other.ask("of another CA").as_deref(), Some("of another CA"));
@@ -203,6 +209,8 @@ fn a_revoked_intermediate_and_a_ca_without_a_list() {
         let program = site.gateway(lists, &json!({"crls_required": required}));
         ["b", "c"].map(|name| site.is_let_in(&program, name))
     };
+    let without = site.check_with(&[], &json!({"crls_required": "leaf"}));
+    assert!(without.contains("gateway.crl_files: found none, expected one at least"), "{without}");
     assert_eq!(verdicts(&["site.crl"], "none"), [true, true]);
     assert_eq!(verdicts(&["site.crl"], "leaf"), [true, false]);
     assert_eq!(verdicts(&["site.crl"], "chain"), [false, false]);

@@ -188,3 +188,21 @@ fn hang_up(process: u32) {
     let status = Command::new("kill").args(["-HUP", &process.to_string()]).status().unwrap();
     assert!(status.success());
 }
+
+/// Neither a start nor a check waits for the first order to find a URI's fault.
+#[test]
+fn a_pin_in_the_uri_of_an_ordered_key_is_refused_and_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.json");
+    let acme = json!({"enabled": true, "domains": ["a.example"], "directory_url": "https://127.0.0.1:1/d",
+        "storage_path": "acme", "http_listen": "127.0.0.1:0", "key": "pkcs11:token=a;object=b?pin-value=hunter2"});
+    let tunnel = json!({"name": "in", "mode": "server", "listen": "127.0.0.1:0", "target": "127.0.0.1:9",
+        "tls": {"enabled": true, "mode": "acme", "acme": acme}});
+    std::fs::write(&file, json!({"gateway": {"tunnels": [tunnel]}}).to_string()).unwrap();
+    for command in ["check", "run"] {
+        let output = edgetrust(&[command, "--config", &arg(&file)]);
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(said.contains("acme.key: pkcs11 URI: pin-value: a PIN has no place"), "{command}: {said}");
+        assert!(!said.contains("hunter2") && !output.status.success(), "{command}: {said}");
+    }
+}

@@ -146,6 +146,18 @@ impl Program {
         }
     }
 
+    /// Waits for a log line with each of these texts, in any order.
+    #[allow(dead_code, reason = "shared by two test programs")]
+    pub fn wait_for_all(&self, texts: &[&str]) {
+        let mut left = texts.to_vec();
+        while !left.is_empty() {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => left.retain(|text| !line.contains(text)),
+                Err(error) => panic!("no log line with {left:?}: {error}"),
+            }
+        }
+    }
+
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());

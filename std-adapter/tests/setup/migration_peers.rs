@@ -12,7 +12,7 @@ use super::migration::document;
 use super::peers::{OpensslClient, PATIENCE, Program, http};
 use super::pki::{Pki, arg};
 
-/// What stands before the two configurations of the document, so that the program runs in the foreground and in the
+/// The text before the two configurations of the document, so that the program runs in the foreground and in the
 /// test's folder.
 const STUNNEL: &str = "foreground = yes\npid =\nsyslog = no\n";
 const NGINX: &str = "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr;\nevents {}\n";

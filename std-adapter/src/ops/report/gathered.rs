@@ -7,14 +7,14 @@ use pki_types::UnixTime;
 
 use super::{
     AuditLog, Authority, Configuration, Contact, Credential, Est, FORMAT, Limit, Link, Mesh, Refusal, Reloads, Report,
-    Requested, RevocationList, Session, Sessions, Site, Target, Tunnel,
+    Requested, RevocationList, Sandbox, Session, Sessions, Site, Target, Tunnel,
 };
 use crate::agent::Credentials;
 use crate::clock;
 use crate::est;
 use crate::gateway::{self, ContactState, ListStatus, MeshStatus, RefusalReason, Status};
 use crate::ops::{alarms, lost_lines, readiness};
-use crate::sandbox;
+use crate::sandbox::{self, Layers};
 use crate::tls;
 
 /// The number of sessions that are listed.
@@ -59,10 +59,7 @@ impl Sources {
             credentials: credentials.all().iter().map(|one| credential(one)).collect(),
             est: est(devices),
             mesh: mesh.map(|mesh| self.mesh(&mesh)),
-            sandbox: sandbox::in_force().map(|sandbox| {
-                let fields = sandbox.fields().into_iter();
-                fields.map(|(layer, text)| (layer.to_owned(), text)).collect()
-            }),
+            sandbox: sandbox::in_force().map(|sandbox| confinement(sandbox.layers())),
             refusals: status.refusals().all().iter().map(|one| refusal(one, true)).collect(),
             revocation_lists: status.lists().iter().map(list).collect(),
             log_lines_lost: lost_lines(),
@@ -230,6 +227,11 @@ fn est(devices: &est::Status) -> Option<Est> {
         last_error: devices.last_error(),
         refusals: devices.refusals().all().iter().map(|one| refusal(one, false)).collect(),
     })
+}
+
+fn confinement(layers: Layers) -> Sandbox {
+    let Layers { landlock, read, written, listen, connect, signals, system_calls, capabilities, hooks } = layers;
+    Sandbox { landlock, read, write: written, listen, connect, signals, system_calls, capabilities, hooks }
 }
 
 fn refusal(refusal: &gateway::Refusal, of_tunnel: bool) -> Refusal {

@@ -45,9 +45,9 @@ pub struct Report {
     pub est: Option<Est>,
     /// The mesh in force; null if there is none.
     pub mesh: Option<Mesh>,
-    /// What confines the process, by layer; null for nothing.
+    /// The confinement of the process; null for none.
     #[serde(default)]
-    pub sandbox: Option<BTreeMap<String, String>>,
+    pub sandbox: Option<Sandbox>,
     /// The revocation lists in force.
     #[serde(default)]
     pub revocation_lists: Vec<RevocationList>,
@@ -126,6 +126,30 @@ pub struct Configuration {
     pub sha256: String,
     /// The time since which this text is in force.
     pub since: String,
+}
+
+/// The layers that confine the process. A list is null where nothing is confined.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Sandbox {
+    /// The ABI of Landlock, or the reason that files and ports are not confined.
+    pub landlock: String,
+    /// The folders below which files are read.
+    pub read: Option<Vec<String>>,
+    /// The folders below which files or sockets are made.
+    pub write: Option<Vec<String>>,
+    /// The ports to listen on.
+    pub listen: Option<Vec<u16>>,
+    /// The ports to connect to.
+    pub connect: Option<Vec<u16>>,
+    /// True if other processes can be signalled.
+    pub signals: bool,
+    /// The number of refused system calls, or the reason that none is.
+    pub system_calls: String,
+    /// The capabilities that are left.
+    pub capabilities: String,
+    /// The number of hooks, which run outside.
+    pub hooks: usize,
 }
 
 /// The reloads since the start.
@@ -297,7 +321,7 @@ pub struct Est {
     pub authorities: Vec<Authority>,
     /// The requests and refused connections since the start, by outcome.
     pub requests: BTreeMap<String, u64>,
-    /// The reason that the last device that asked for a certificate got none.
+    /// The reason that a device could not be served since the last one that got a certificate.
     pub last_error: Option<String>,
     /// The last refusals of devices, the newest first.
     pub refusals: Vec<Refusal>,
