@@ -67,6 +67,8 @@ mod ops;
 pub mod pem;
 #[cfg(feature = "rehearsal")]
 mod rehearsal;
+#[cfg(feature = "nats")]
+mod replica;
 #[cfg(feature = "cli")]
 mod sandbox;
 #[cfg(feature = "cli")]

@@ -4,6 +4,8 @@ use core::net::SocketAddr;
 use core::ops::Deref;
 
 #[cfg(feature = "gateway")]
+use super::nats::NatsStore;
+#[cfg(feature = "gateway")]
 use super::proxy::Egress;
 
 /// The largest number of domains of one certificate.
@@ -16,6 +18,9 @@ pub struct Acme<'a> {
     pub domains: heapless::Vec<&'a str, MAX_DOMAINS>,
     /// The folder of account, keys and certificates.
     pub storage_path: &'a str,
+    /// The store that account, orders and certificates are shared by; none for a gateway alone.
+    #[cfg(feature = "gateway")]
+    pub storage: Option<NatsStore<'a>>,
     /// The roots of the directory's own server; the system's if absent.
     pub ca_bundle: Option<&'a str>,
     /// The roots that issued certificates must lead to; `ca_bundle` if absent.

@@ -22,6 +22,8 @@ mod inherit;
 mod limits;
 mod model;
 #[cfg(feature = "gateway")]
+mod nats;
+#[cfg(feature = "gateway")]
 mod network;
 mod parse;
 #[cfg(feature = "gateway")]
@@ -76,6 +78,8 @@ pub use model::{
 };
 #[cfg(feature = "device")]
 pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote};
+#[cfg(feature = "gateway")]
+pub use nats::{DEFAULT_BUCKET, MAX_NATS_CA_FILES, MAX_NATS_SERVERS, MAX_SEALING_KEYS, NatsStore};
 #[cfg(feature = "gateway")]
 pub use network::{MAX_NETWORKS, Network};
 #[cfg(feature = "gateway")]

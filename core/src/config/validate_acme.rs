@@ -118,6 +118,8 @@ pub(super) fn acme_for_any_name<'a>(
         },
         domains: raw.domains.items.clone(),
         storage_path: at.required("storage_path", raw.storage_path, "a folder")?,
+        #[cfg(feature = "gateway")]
+        storage: None,
         ca_bundle: raw.ca_bundle,
         issuer_bundle: raw.issuer_bundle,
         #[cfg(feature = "gateway")]

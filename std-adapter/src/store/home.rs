@@ -59,7 +59,7 @@ pub struct Kept {
 }
 
 /// A small text beside the slots. Each is replaced as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Entry {
     /// The ACME account, with its key.
     Account,
