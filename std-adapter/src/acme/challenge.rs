@@ -18,6 +18,7 @@ use super::http01;
 use super::key::challenge_certificate;
 use super::settings::{Settings, Which};
 use crate::acme::Responders;
+use crate::store::{ChallengeAnswer, Held};
 use crate::tls::{ChallengeCertificate, Credential, LiveCredential};
 
 /// The longest time that a socket may take to close after its listener ends.
@@ -32,7 +33,7 @@ pub(super) fn acme_type(challenge_type: ChallengeType) -> AcmeType {
 }
 
 /// The answer to a challenge; a validation fails once the answer is dropped.
-pub(super) enum Answer {
+pub(crate) enum Answer {
     Http01 { _answer: http01::Answer },
     TlsAlpn01 { _answer: ChallengeCertificate },
     Dns01 { _answer: DnsRecord },
@@ -69,21 +70,63 @@ impl Drop for DnsRecord {
     }
 }
 
-/// Answers a challenge, before the CA is told to validate.
+/// Answers a challenge, before the CA is told to validate: here, and at every gateway that shares this home.
 pub(super) async fn answer(
     settings: &Settings,
     responders: &Responders,
     credential: &LiveCredential,
+    held: Option<&dyn Held>,
     challenge: &ChallengeHandle<'_>,
 ) -> Result<Answer, AcmeError> {
     let key_authorization = challenge.key_authorization();
+    let answer = match settings.challenge_type {
+        ChallengeType::Http01 => ChallengeAnswer::Http01 {
+            token: challenge.token.clone(),
+            key_authorization: key_authorization.as_str().to_owned(),
+        },
+        ChallengeType::TlsAlpn01 => {
+            let name = match challenge.identifier().identifier {
+                Identifier::Ip(address) => address.to_string(),
+                other => other.authorized(false).to_string(),
+            };
+            let digest = key_authorization.digest();
+            let digest = digest.as_ref().try_into();
+            let digest = digest.map_err(|_| AcmeError::new("tls-alpn-01", FailureKind::Transient, "no SHA-256"))?;
+            ChallengeAnswer::TlsAlpn01 { name, digest }
+        }
+        ChallengeType::Dns01 => {
+            let hook = settings.dns_hook.clone().unwrap_or_default();
+            // RFC 8555 section 8.4
+            let name = format!("_acme-challenge.{}", challenge.identifier().identifier.authorized(false));
+            let record = DnsRecord { which: settings.which(), hook, name, value: key_authorization.dns_value() };
+            let call = HookCall::Present { name: record.name.clone(), value: record.value.clone() };
+            let made = run_hook(&record.hook, call).await;
+            made.map_err(|error| AcmeError::new("dns-01", FailureKind::Transient, error))?;
+            return Ok(Answer::Dns01 { _answer: record });
+        }
+    };
+    let given = give(settings, responders, credential, &answer).await?;
+    if let Some(held) = held {
+        let told = held.announce(answer).await;
+        told.map_err(|error| AcmeError::new("the challenge", FailureKind::Transient, error))?;
+    }
+    Ok(given)
+}
+
+/// Gives an answer, whoever has ordered.
+pub(crate) async fn give(
+    settings: &Settings,
+    responders: &Responders,
+    credential: &LiveCredential,
+    answer: &ChallengeAnswer,
+) -> Result<Answer, AcmeError> {
     let failed = |doing, reason: &dyn fmt::Display| AcmeError::new(doing, FailureKind::Transient, reason);
-    match settings.challenge_type {
-        ChallengeType::Http01 => {
-            let (address, token) = (settings.http_listen, &challenge.token);
+    match answer {
+        ChallengeAnswer::Http01 { token, key_authorization } => {
+            let (address, shares) = (settings.http_listen, settings.storage.is_some());
             let since = Instant::now();
             loop {
-                match responders.answer(address, token, key_authorization.as_str()) {
+                match responders.answer(address, shares, token, key_authorization) {
                     Ok(answer) => return Ok(Answer::Http01 { _answer: answer }),
                     // The responder of the previous order may be closing.
                     Err(error) if error.kind() == ErrorKind::AddrInUse && since.elapsed() < CLOSING => {
@@ -93,26 +136,13 @@ pub(super) async fn answer(
                 }
             }
         }
-        ChallengeType::TlsAlpn01 => {
-            let (name, server_name) = match challenge.identifier().identifier {
-                Identifier::Ip(address) => (address.to_string(), reverse(*address)),
-                other => (other.authorized(false).to_string(), other.authorized(false).to_string()),
-            };
-            let made = challenge_certificate(name, key_authorization.digest().as_ref());
+        ChallengeAnswer::TlsAlpn01 { name, digest } => {
+            let server_name = name.parse().map_or_else(|_| name.clone(), reverse);
+            let made = challenge_certificate(name.clone(), digest);
             let (certificate, key) = made.map_err(|error| failed("tls-alpn-01", &error))?;
             let certificate = Credential::for_validation(certificate, PrivateKeyDer::Pkcs8(key));
             let certificate = certificate.map_err(|error| failed("tls-alpn-01", &error))?;
             Ok(Answer::TlsAlpn01 { _answer: credential.answer(&server_name, &certificate) })
-        }
-        ChallengeType::Dns01 => {
-            let hook = settings.dns_hook.clone().unwrap_or_default();
-            // RFC 8555 section 8.4
-            let name = format!("_acme-challenge.{}", challenge.identifier().identifier.authorized(false));
-            let record = DnsRecord { which: settings.which(), hook, name, value: key_authorization.dns_value() };
-            let call = HookCall::Present { name: record.name.clone(), value: record.value.clone() };
-            let made = run_hook(&record.hook, call).await;
-            made.map_err(|error| failed("dns-01", &error))?;
-            Ok(Answer::Dns01 { _answer: record })
         }
     }
 }

@@ -69,6 +69,11 @@ impl AcmeError {
         Self { doing, reason: reason.to_string(), failure: Failure { kind, retry_after_s: None }, remedy: Remedy::None }
     }
 
+    /// Creates the error of what gateways share.
+    pub(crate) fn of_the_store(error: &dyn fmt::Display) -> Self {
+        Self::new("what gateways share", FailureKind::Transient, error)
+    }
+
     /// Replaces the remedy.
     pub(super) fn remedy(self, remedy: Remedy) -> Self {
         Self { remedy, ..self }

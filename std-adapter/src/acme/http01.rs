@@ -64,9 +64,16 @@ impl Drop for Answer {
 }
 
 impl Responders {
-    /// Answers a token with its key authorization.
-    pub(super) fn answer(&self, address: SocketAddr, token: &str, key_authorization: &str) -> io::Result<Answer> {
-        let responder = self.at(address)?;
+    /// Answers a token with its key authorization. `shares`: other gateways on this machine may answer at this address,
+    /// and give the same answers.
+    pub(super) fn answer(
+        &self,
+        address: SocketAddr,
+        shares: bool,
+        token: &str,
+        key_authorization: &str,
+    ) -> io::Result<Answer> {
+        let responder = self.at(address, shares)?;
         lock(&responder.tokens).insert(token.to_owned(), key_authorization.to_owned());
         Ok(Answer { responder, token: token.to_owned() })
     }
@@ -80,26 +87,26 @@ impl Responders {
         if !activation::passed().has(address) {
             return Ok(None);
         }
-        self.at(address).map(|responder| Some(KeptOpen { _responder: responder }))
+        self.at(address, false).map(|responder| Some(KeptOpen { _responder: responder }))
     }
 
-    fn at(&self, address: SocketAddr) -> io::Result<Arc<Responder>> {
+    fn at(&self, address: SocketAddr, shares: bool) -> io::Result<Arc<Responder>> {
         let mut all = lock(&self.0);
         all.retain(|_, responder| responder.strong_count() > 0);
         if let Some(responder) = all.get(&address).and_then(Weak::upgrade) {
             return Ok(responder);
         }
-        let responder = Arc::new(Responder::listen(address)?);
+        let responder = Arc::new(Responder::listen(address, shares)?);
         all.insert(address, Arc::downgrade(&responder));
         Ok(responder)
     }
 }
 
 impl Responder {
-    fn listen(address: SocketAddr) -> io::Result<Self> {
+    fn listen(address: SocketAddr, shares: bool) -> io::Result<Self> {
         let listener = match activation::passed().tcp(address)? {
             Some(passed) => passed,
-            None => Self::bind(address)?,
+            None => Self::bind(address, shares)?,
         };
         let tokens = Arc::<Tokens>::default();
         let answered = tokens.clone();
@@ -109,10 +116,11 @@ impl Responder {
         Ok(Self { tokens, _accepting: accepting })
     }
 
-    fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    fn bind(address: SocketAddr, shares: bool) -> io::Result<TcpListener> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         // The previous responder may have ended a moment ago.
         socket.set_reuseaddr(true)?;
+        socket.set_reuseport(shares)?;
         socket.bind(address)?;
         socket.listen(128)
     }
@@ -165,8 +173,8 @@ mod tests {
         // A loopback address of this test alone: on a shared one, another test could take the port after `bind`.
         let port = TcpListener::bind("127.80.0.1:0").await.unwrap().local_addr().unwrap();
         let responders = Responders::default();
-        let one = responders.answer(port, "one", "one.thumb").unwrap();
-        let two = responders.clone().answer(port, "two", "two.thumb").unwrap();
+        let one = responders.answer(port, false, "one", "one.thumb").unwrap();
+        let two = responders.clone().answer(port, false, "two", "two.thumb").unwrap();
         assert!(get(port, "one").await.ends_with("\r\n\r\none.thumb"));
         drop(one);
         assert!(get(port, "one").await.starts_with("HTTP/1.1 404"));

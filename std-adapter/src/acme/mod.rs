@@ -19,6 +19,7 @@ mod step_ca;
 mod verify;
 
 pub use account::account_file;
+pub(crate) use challenge::{Answer as GivenAnswer, give as give_answer};
 pub use devices::DeviceIssuer;
 pub use error::AcmeError;
 pub use hook::{HookCall, Hooks};
@@ -28,5 +29,6 @@ pub use http01::{KeptOpen, Responders};
 pub use issued::credential;
 pub use issuer::{AcmeIssuer, RenewalWindow, forget_done_order, forget_order};
 pub use probe::{Directory, probe};
+pub(crate) use settings::Which;
 pub use settings::{Purposes, Settings, SettingsError};
 pub use verify::verify;

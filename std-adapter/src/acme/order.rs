@@ -148,7 +148,7 @@ impl Context<'_> {
                 order
             }
         };
-        Ok((key, self.complete(order, &request).await?))
+        Ok((key, self.complete(order, &request, Some(held)).await?))
     }
 
     /// Carries out an order for another party's key and request; `url` keeps the order for another attempt.
@@ -165,18 +165,23 @@ impl Context<'_> {
                 order
             }
         };
-        self.complete(order, request).await
+        self.complete(order, request, None).await
     }
 
     /// Takes an order from its current state to the certificate.
-    async fn complete(&self, mut order: Order, request: &[u8]) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
+    async fn complete(
+        &self,
+        mut order: Order,
+        request: &[u8],
+        held: Option<&dyn Held>,
+    ) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
         let since = Instant::now();
         let mut look = FIRST_LOOK;
         loop {
             let status = order.state().status;
             log!(debug, self.settings.which(), url = order.url(), ?status, "state of the order");
             match status {
-                OrderStatus::Pending => self.authorize(&mut order).await?,
+                OrderStatus::Pending => self.authorize(&mut order, held).await?,
                 OrderStatus::Ready => {
                     order.finalize_csr(request).await.map_err(self.failed("finalize"))?;
                     if matches!(order.state().status, OrderStatus::Valid) {
@@ -246,7 +251,7 @@ impl Context<'_> {
     }
 
     /// Proves control of every name.
-    async fn authorize(&self, order: &mut Order) -> Result<(), AcmeError> {
+    async fn authorize(&self, order: &mut Order, held: Option<&dyn Held>) -> Result<(), AcmeError> {
         // The answers stay until the CA has validated.
         let mut answers: Vec<Answer> = Vec::new();
         let mut authorizations = order.authorizations();
@@ -268,7 +273,8 @@ impl Context<'_> {
             if challenge.status == ChallengeStatus::Invalid {
                 return Err(not_ours(&name, challenge.error.as_ref()));
             }
-            answers.push(challenge::answer(self.settings, self.responders, self.credential, &challenge).await?);
+            let given = challenge::answer(self.settings, self.responders, self.credential, held, &challenge);
+            answers.push(given.await?);
             if challenge.status == ChallengeStatus::Processing {
                 continue;
             }

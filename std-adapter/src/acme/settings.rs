@@ -15,6 +15,7 @@ use pki_types::CertificateDer;
 
 use crate::egress::{Egress, EgressError};
 use crate::pem::{CaFiles, PemError};
+use crate::replica::NatsSettings;
 use crate::store::Home;
 use crate::tls::{Anchors, system_roots};
 use crate::token::{KeyUri, UriError};
@@ -103,6 +104,8 @@ pub struct Settings {
     pub domains: Vec<String>,
     /// The home of the credential and its account.
     pub home: Home,
+    /// The store that gateways share the credential by.
+    pub storage: Option<Arc<NatsSettings>>,
     /// The trust anchors for the directory's own server.
     pub roots: Anchors,
     /// The trust anchors that issued certificates must lead to.
@@ -168,6 +171,7 @@ impl Settings {
         Ok(Self {
             domains: acme.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
             home: Home::folder(acme.storage_path),
+            storage: None,
             roots,
             anchors,
             denied_keys,

@@ -34,6 +34,8 @@ impl Assignment {
         Policy {
             renew_before_s: self.settings.renew_before_s,
             fallback: self.fallback.is_some(),
+            // Where another gateway has the lease by now, a certificate that was issued cannot be written any more.
+            keeps_issued: self.settings.storage.is_none(),
             seed,
             ..Policy::default()
         }

@@ -10,6 +10,7 @@ use pki_types::UnixTime;
 use tokio::sync::Notify;
 
 use crate::histogram::{Distribution, Histogram};
+use crate::replica::Standing;
 use crate::store::Home;
 
 /// The status of a credential at one moment.
@@ -37,6 +38,8 @@ pub struct CredentialStatus {
     /// The home of the credential, which two credentials of one name do not share.
     pub home: Home,
     snapshot: Mutex<Snapshot>,
+    /// How this gateway stands among those that share the credential, if it shares one.
+    standing: Mutex<Option<Standing>>,
     issued: AtomicU64,
     failed: AtomicU64,
     orders: Histogram,
@@ -70,6 +73,7 @@ impl CredentialStatus {
             name,
             home,
             snapshot: Mutex::default(),
+            standing: Mutex::default(),
             issued: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             orders: Histogram::new(&DURATIONS),
@@ -79,6 +83,15 @@ impl CredentialStatus {
     /// Returns the current status.
     pub fn now(&self) -> Snapshot {
         self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns how this gateway stands among those that share the credential, if it shares one.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn stand(&self, standing: Option<Standing>) {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
     }
 
     /// Returns the number of certificates obtained since the start.

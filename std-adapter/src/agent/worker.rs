@@ -2,6 +2,7 @@
 
 mod perform;
 mod renewal_info;
+mod sharing;
 mod storage;
 mod under_way;
 
@@ -28,6 +29,7 @@ use super::request;
 use super::status::CredentialStatus;
 use crate::acme::{AcmeError, AcmeIssuer, HttpError, Responders};
 use crate::clock;
+use crate::replica::Replica;
 use crate::store::{Held, Record, StorageError};
 use crate::tls::LiveCredential;
 use crate::token::TokenKey;
@@ -85,6 +87,8 @@ pub(super) struct Worker {
     live: LiveCredential,
     status: Arc<CredentialStatus>,
     issuer: Arc<Mutex<AcmeIssuer>>,
+    /// The gateways that share the credential.
+    replica: Option<Replica>,
     machine: Machine,
     /// The actions that precede the next one of the machine.
     todo: VecDeque<Action>,
@@ -119,13 +123,16 @@ impl Worker {
         status: Arc<CredentialStatus>,
     ) -> Result<Self, StartError> {
         let assignment = assigned.borrow().clone();
-        let keeper = Keeper::new(held, status.clone());
+        let mut keeper = Keeper::new(held, status.clone());
         let kept = keeper.kept().await.map_err(StartError::Kept)?;
+        let seed = keeper.seed().await;
+        let replica = sharing::join(&mut keeper, &assignment.settings, seed).await.map_err(StartError::Kept)?;
         let (settings, held) = (assignment.settings.clone(), keeper.held().clone());
         let issuer =
             AcmeIssuer::new(settings, held, responders.clone(), live.clone()).map_err(StartError::Directory)?;
         let mut worker = Self {
-            machine: Machine::new(assignment.policy(keeper.seed().await)),
+            machine: Machine::new(assignment.policy(seed)),
+            replica,
             issuer: Arc::new(Mutex::new(issuer)),
             keeper,
             todo: VecDeque::new(),
@@ -253,6 +260,7 @@ impl Worker {
             self.perform(action).await;
         }
         self.status.set(self.machine.state(), self.machine.policy());
+        self.status.stand(self.replica.as_ref().map(Replica::standing));
     }
 
     /// Waits for the next event, or until it is time to look at clock and deadlines.
@@ -265,12 +273,13 @@ impl Worker {
             }
             changed = self.assigned.changed() => {
                 match changed {
-                    Ok(()) => self.reassigned(),
+                    Ok(()) => self.reassigned().await,
                     // The gateway is gone, and this task with it.
                     Err(_) => pending().await,
                 }
                 None
             }
+            () = sharing::changed(&mut self.replica) => self.attend().await.then_some(Event::RotateNow),
             () = sleep(LOOK) => {
                 self.ask();
                 self.requested().await.then_some(Event::RotateNow)
@@ -297,16 +306,18 @@ impl Worker {
         }
     }
 
-    fn reassigned(&mut self) {
+    async fn reassigned(&mut self) {
         let assignment = self.assigned.borrow_and_update().clone();
         // The fallback's files may have changed.
         self.report(Event::FallbackReady);
         if self.machine.state().serving == Serving::Fallback {
             self.todo.push_back(Action::ActivateFallback);
         }
-        if assignment == std::mem::replace(&mut self.assignment, assignment.clone()) {
+        let before = std::mem::replace(&mut self.assignment, assignment.clone());
+        if assignment == before {
             return;
         }
+        self.share_anew(&before.settings).await;
         let (settings, held) = (assignment.settings.clone(), self.keeper.held().clone());
         match AcmeIssuer::new(settings, held, self.responders.clone(), self.live.clone()) {
             Ok(issuer) => {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use tokio::sync::watch;
+use tokio::sync::mpsc;
 
 /// The revision of a value; 0 where there is none. It grows with each write.
 pub(crate) type Revision = u64;
@@ -39,17 +39,31 @@ impl std::error::Error for BucketError {}
 
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, BucketError>> + Send + 'a>>;
 
+/// News of a store that is followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// The store is heard: what follows is all that stands in it, and what changes.
+    Heard,
+    /// A key has this value.
+    Value(String, Value),
+    /// The store is not heard any more, and why.
+    Away(String),
+}
+
+/// The largest number of news that wait for whoever follows.
+pub(crate) const NEWS: usize = 64;
+
 /// A store. Every operation has a time limit of its own.
 pub(crate) trait Bucket: fmt::Debug + fmt::Display + Send + Sync {
-    /// Returns the value of a key. It may be an older one than the last.
-    fn get(&self, key: &str) -> Answer<'_, Value>;
+    /// Returns the value of a key as the store's leader has it.
+    fn get<'a>(&'a self, key: &'a str) -> Answer<'a, Value>;
 
     /// Replaces a value if its revision is still this one; returns the new revision.
-    fn replace(&self, key: &str, octets: Vec<u8>, over: Revision) -> Answer<'_, Revision>;
+    fn replace<'a>(&'a self, key: &'a str, octets: Vec<u8>, over: Revision) -> Answer<'a, Revision>;
 
     /// Replaces a value, whatever it is.
-    fn put(&self, key: &str, octets: Vec<u8>) -> Answer<'_, Revision>;
+    fn put<'a>(&'a self, key: &'a str, octets: Vec<u8>) -> Answer<'a, Revision>;
 
-    /// Follows a key: the receiver has the newest value that was heard of, and an error while the store is away.
-    fn follow(&self, key: &str) -> watch::Receiver<Result<Value, BucketError>>;
+    /// Follows the keys below `prefix` until the receiver is dropped.
+    fn follow(&self, prefix: &str) -> mpsc::Receiver<News>;
 }

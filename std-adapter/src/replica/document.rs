@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lease::Header;
 use super::sealing::{OpenError, Sealed, SealingKeys};
-use crate::store::{Entry, Record};
+use crate::store::{ChallengeAnswer, Entry, Record};
 
 /// The version of the shape.
 const FORMAT: u32 = 1;
@@ -45,7 +45,7 @@ pub(crate) struct Contents {
     /// The account and the order under way, with their keys.
     pub(crate) entries: BTreeMap<Entry, Vec<u8>>,
     /// The answers to challenges, which every gateway gives.
-    pub(crate) answers: Vec<Answer>,
+    pub(crate) answers: Vec<ChallengeAnswer>,
     /// The reason of the last failure.
     pub(crate) failure: Option<String>,
 }
@@ -57,23 +57,13 @@ impl fmt::Debug for Contents {
     }
 }
 
-/// The answer to a challenge (RFC 8555 section 8, RFC 8737).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub(crate) enum Answer {
-    /// A token of http-01 with its key authorization.
-    Http01 { token: String, key_authorization: String },
-    /// A name, and the SHA-256 of the key authorization that its certificate has.
-    TlsAlpn01 { name: String, digest: String },
-}
-
 /// The contents as they are sealed. Octets are base64.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Text {
     record: Option<RecordText>,
     entries: BTreeMap<String, String>,
-    answers: Vec<Answer>,
+    answers: Vec<ChallengeAnswer>,
     failure: Option<String>,
 }
 
@@ -101,7 +91,9 @@ impl fmt::Display for DocumentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(found) => write!(f, "found {found}, expected a shared credential"),
-            Self::Format(found) => write!(f, "found format {found}, expected {FORMAT}: another version of this program wrote it"),
+            Self::Format(found) => {
+                write!(f, "found format {found}, expected {FORMAT}: another version of this program wrote it")
+            }
             Self::Sealed(error) => error.fmt(f),
         }
     }
@@ -184,11 +176,7 @@ impl Text {
             None => None,
             Some(record) => Some(Record {
                 key: decode(&record.key)?,
-                chain: record
-                    .chain
-                    .iter()
-                    .map(|der| decode(der).map(CertificateDer::from))
-                    .collect::<Option<_>>()?,
+                chain: record.chain.iter().map(|der| decode(der).map(CertificateDer::from)).collect::<Option<_>>()?,
                 not_before: at(record.not_before),
                 not_after: at(record.not_after),
             }),
@@ -225,7 +213,7 @@ mod tests {
             contents: Contents {
                 record: Some(record),
                 entries: [(Entry::Order, b"an order".to_vec())].into(),
-                answers: vec![Answer::Http01 { token: "t".to_owned(), key_authorization: "t.k".to_owned() }],
+                answers: vec![ChallengeAnswer::Http01 { token: "t".to_owned(), key_authorization: "t.k".to_owned() }],
                 failure: Some("why".to_owned()),
             },
             sealed_by: None,
@@ -265,7 +253,10 @@ mod tests {
         one["format"] = 2.into();
         assert_eq!(Document::open(one.to_string().as_bytes(), "b/a", &keys), Err(DocumentError::Format(2)));
         for text in ["", "{}", "[1]"] {
-            assert!(matches!(Document::open(text.as_bytes(), "b/a", &keys), Err(DocumentError::Malformed(_))), "{text}");
+            assert!(
+                matches!(Document::open(text.as_bytes(), "b/a", &keys), Err(DocumentError::Malformed(_))),
+                "{text}"
+            );
         }
         let long = vec![b' '; MAX_DOCUMENT + 1];
         assert!(matches!(Document::open(&long, "b/a", &keys), Err(DocumentError::Malformed(_))));

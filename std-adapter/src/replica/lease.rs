@@ -85,9 +85,9 @@ impl Header {
         Self { token, holder: Some(by.to_owned()), ..self.clone() }
     }
 
-    /// Returns the header with a new certificate; the lease is free again.
-    pub(crate) fn published(&self, certificate: String) -> Self {
-        let generation = self.generation.saturating_add(1);
+    /// Returns the header with a new certificate, of a generation above `least`; the lease is free again.
+    pub(crate) fn published(&self, certificate: String, least: u64) -> Self {
+        let generation = self.generation.max(least).saturating_add(1);
         Self { token: self.token, holder: None, failures: 0, generation, certificate: Some(certificate) }
     }
 
@@ -130,7 +130,7 @@ mod tests {
             (&held.taken("a", 4), own(Some(4), 5), false, Step::Order),
             (&held.taken("a", 4), own(Some(4), 4), false, Step::Adopt),
             (&held.failed(), own(None, 5), false, Step::Fail),
-            (&held.published("6".to_owned()), own(None, 5), true, Step::Adopt),
+            (&held.published("6".to_owned(), 5), own(None, 5), true, Step::Adopt),
             (&Header::default(), own(None, 5), false, Step::Restore),
         ] {
             assert_eq!(step(seen, &own, lapsed), expected, "{seen:?} {own:?} {lapsed}");
@@ -243,7 +243,7 @@ mod tests {
                             (replica.obtained, replica.own.token, replica.wants) = (None, None, false);
                         }),
                         // A view from before the own write: the store refuses what follows from it.
-                        Step::Restore => with(&|world| drop(world.write(at, header.restored(&replica.own)))),
+                        Step::Restore => with(&|world| _ = world.write(at, header.restored(&replica.own))),
                         Step::Take(token) => with(&|world| {
                             if world.write(at, header.taken(&replica.own.name, token)) {
                                 world.replicas[at].own.token = Some(token);
@@ -262,7 +262,7 @@ mod tests {
                             }
                             None => {}
                             Some(obtained) => with(&|world| {
-                                let published = header.published(obtained.clone());
+                                let published = header.published(obtained.clone(), replica.own.generation);
                                 let done = world.write(at, published.clone());
                                 let replica = &mut world.replicas[at];
                                 (replica.obtained, replica.own.token) = (None, None);

@@ -2,6 +2,23 @@
 
 mod bucket;
 mod document;
+mod held;
 mod lease;
+#[cfg(test)]
+mod memory;
+#[cfg(feature = "nats")]
+mod nats;
+mod obtain;
+mod presence;
+#[expect(clippy::module_inception, reason = "the module's main type")]
+mod replica;
 mod sealing;
+pub(crate) mod settings;
 mod shared;
+mod standing;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use replica::{Replica, Sharing, while_held};
+pub use settings::NatsSettings;
+pub(crate) use standing::Standing;

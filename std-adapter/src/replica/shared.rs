@@ -1,21 +1,26 @@
-//! The credential that several gateways share, as one of them sees it.
+//! A credential that several gateways share, as one of them sees it: what stands in the store, what was heard of the
+//! others, and what this gateway has of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, interval, sleep_until};
+use tokio::time::{Instant, interval};
 
-use super::bucket::{Bucket, BucketError, Revision};
-use super::document::{Answer, Document, DocumentError, SHARED, name_of};
-use super::lease::{BEAT, LEASE, Own, Step, step};
+use super::bucket::{Bucket, BucketError, News, Revision, Value};
+use super::document::{Document, DocumentError, SHARED, name_of};
+use super::lease::{LEASE, Own, Step, step};
+use super::presence::{Gateway, PRESENCE, Presence};
 use super::sealing::SealingKeys;
-use crate::store::{Entry, Record};
+use crate::store::{ChallengeAnswer, Entry, Record};
 
 /// The number of times that a write is tried over what others write.
 const ROUNDS: usize = 16;
+
+/// The interval at which the store is asked although nothing was heard: a connection may be dead, or news be lost.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// The reason that a shared credential cannot be used now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,25 +48,51 @@ impl fmt::Display for SharedError {
 
 impl std::error::Error for SharedError {}
 
-/// What a gateway knows of the document.
-#[derive(Clone, Debug, Default)]
-struct Seen {
-    revision: Revision,
-    document: Arc<Document>,
-    /// The time at which the document, or a sign of life, changed last.
-    heard: Option<Instant>,
+impl SharedError {
+    /// Returns whether nothing was learned of the other gateways: the store is away, or holds what cannot be used.
+    pub(crate) fn is_of_the_store(&self) -> bool {
+        matches!(self, Self::Store(..) | Self::Document(..))
+    }
+}
+
+/// What a gateway knows of the store.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) revision: Revision,
+    pub(super) document: Arc<Document>,
+    /// The document was read once, maybe as one that is not there.
+    pub(super) known: bool,
+    /// The time at which the document, or a sign of life of the holder, changed last.
+    pub(super) heard: Instant,
+    /// The time since which the store does not answer, and why.
+    pub(super) away: Option<(Instant, String)>,
+    /// The reason that what stands in the store cannot be used.
+    pub(super) fault: Option<DocumentError>,
+}
+
+impl Seen {
+    /// Returns whether nothing was heard of the holder for the length of a lease, although the store was heard.
+    pub(super) fn is_lapsed(&self) -> bool {
+        self.away.is_none() && self.heard.elapsed() >= LEASE
+    }
 }
 
 /// A shared credential.
 pub(crate) struct Shared {
     bucket: Arc<dyn Bucket>,
-    /// The place of the credential in the bucket.
+    pub(super) keys: Arc<SealingKeys>,
+    /// The place of the credential in the store.
     place: String,
-    keys: SealingKeys,
-    /// The name of this process.
+    /// The name of this gateway, and what tells it from others of this name.
     name: String,
+    id: String,
     seen: watch::Sender<Seen>,
     own: Mutex<Own>,
+    /// The certificate that was taken last, whether or not it could be kept.
+    taken: Mutex<(u64, Option<String>)>,
+    gateways: watch::Sender<BTreeMap<String, Gateway>>,
+    /// The revision whose answers this gateway gives.
+    attended: Mutex<Revision>,
 }
 
 impl fmt::Debug for Shared {
@@ -70,136 +101,255 @@ impl fmt::Debug for Shared {
     }
 }
 
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Shared {
-    /// `own` is the generation with its certificate that this gateway has a copy of.
+    /// Creates the view of a gateway that has kept a certificate of this generation, or none.
     pub(crate) fn new(
-        bucket: Arc<dyn Bucket>,
+        (bucket, keys): (Arc<dyn Bucket>, Arc<SealingKeys>),
         place: &str,
-        keys: SealingKeys,
-        name: &str,
-        own: (u64, Option<String>),
+        (name, id): (&str, &str),
+        kept: (u64, Option<String>),
     ) -> Self {
-        let (generation, certificate) = own;
-        let own = Own { name: name.to_owned(), token: None, generation, certificate, failures: 0 };
+        let (generation, certificate) = kept.clone();
+        let seen = Seen {
+            revision: 0,
+            document: Arc::default(),
+            known: false,
+            heard: Instant::now(),
+            away: None,
+            fault: None,
+        };
         Self {
             bucket,
-            place: place.to_owned(),
             keys,
-            name: name.to_owned(),
-            seen: watch::Sender::default(),
-            own: Mutex::new(own),
+            place: place.to_owned(),
+            name: format!("{name}-{id}"),
+            id: id.to_owned(),
+            seen: watch::Sender::new(seen),
+            own: Mutex::new(Own { name: format!("{name}-{id}"), token: None, generation, certificate, failures: 0 }),
+            taken: Mutex::new(kept),
+            gateways: watch::Sender::default(),
+            attended: Mutex::default(),
         }
     }
 
-    fn own(&self) -> MutexGuard<'_, Own> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn own(&self) -> MutexGuard<'_, Own> {
+        lock(&self.own)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     fn document_key(&self) -> String {
         format!("{}.document", self.place)
     }
 
-    fn beat_key(&self) -> String {
-        format!("{}.beat", self.place)
+    /// Says that the holder is alive. Where nobody hears it, the lease ends.
+    pub(super) async fn sign(&self, sign: String) {
+        let _ = self.bucket.put(&format!("{}.beat", self.place), sign.into_bytes()).await;
     }
 
-    fn away(&self, error: BucketError) -> SharedError {
-        SharedError::Store(format!("{}: {}", self.bucket, self.place), error)
+    fn presence_key(&self) -> String {
+        format!("{}.gateway.{}", self.place, self.id)
     }
 
-    /// Returns the generation that this gateway has, with the name of its certificate.
-    pub(crate) fn generation(&self) -> (u64, Option<String>) {
-        let own = self.own();
-        (own.generation, own.certificate.clone())
+    fn at_store(&self) -> String {
+        format!("{}: {}", self.bucket, self.place)
+    }
+
+    fn failed(&self, error: BucketError) -> SharedError {
+        SharedError::Store(self.at_store(), error)
+    }
+
+    pub(super) fn lost(&self) -> SharedError {
+        SharedError::LeaseLost(self.at_store())
+    }
+
+    pub(super) fn faulty(&self, error: DocumentError) -> SharedError {
+        SharedError::Document(self.at_store(), error)
+    }
+
+    /// Returns a receiver of everything that is learned of the store.
+    pub(super) fn seen(&self) -> watch::Receiver<Seen> {
+        self.seen.subscribe()
+    }
+
+    pub(super) fn now(&self) -> Seen {
+        self.seen.borrow().clone()
+    }
+
+    /// Returns the time for which the store has been away.
+    pub(super) fn away_for(&self) -> Option<Duration> {
+        self.seen.borrow().away.as_ref().map(|(since, _)| since.elapsed())
+    }
+
+    /// Returns a receiver of what is heard of other gateways.
+    pub(super) fn gateways(&self) -> watch::Receiver<BTreeMap<String, Gateway>> {
+        self.gateways.subscribe()
     }
 
     /// Follows the store until the future is dropped.
     pub(crate) async fn follow(&self) {
-        let (mut documents, mut beats) =
-            (self.bucket.follow(&self.document_key()), self.bucket.follow(&self.beat_key()));
+        let (mut looks, mut presences) = (interval(LOOK), interval(PRESENCE));
         loop {
-            tokio::select! {
-                Ok(()) = documents.changed() => {
-                    let value = documents.borrow_and_update().clone();
-                    if let Ok(value) = value {
-                        // What cannot be opened is told by whoever needs it.
-                        let _ = self.take_note(value.revision, value.octets.as_deref());
-                    }
+            let mut news = self.bucket.follow(&self.place);
+            loop {
+                tokio::select! {
+                    one = news.recv() => match one {
+                        Some(one) => self.hear(one).await,
+                        None => break,
+                    },
+                    // What it finds is noted; whoever needs the document is told what is wrong.
+                    _ = looks.tick() => drop(self.look().await),
+                    _ = presences.tick() => self.tell().await,
                 }
-                Ok(()) = beats.changed() => {
-                    if beats.borrow_and_update().is_ok() {
-                        self.seen.send_modify(|seen| seen.heard = Some(Instant::now()));
-                    }
-                }
-                else => std::future::pending().await,
             }
         }
     }
 
-    /// Takes note of a revision, unless a newer one is known.
-    fn take_note(&self, revision: Revision, octets: Option<&[u8]>) -> Result<(), SharedError> {
-        let document = match octets {
-            None => Document::default(),
-            Some(octets) => Document::open(octets, &self.place, &self.keys)
-                .map_err(|error| SharedError::Document(self.place.clone(), error))?,
-        };
-        self.note(revision, document);
-        Ok(())
+    async fn hear(&self, news: News) {
+        match news {
+            News::Heard => self.is_heard(),
+            News::Away(reason) => self.is_away(reason),
+            News::Value(key, value) => {
+                let Some(key) = key.strip_prefix(&format!("{}.", self.place)) else { return };
+                if key == "document" {
+                    if value.revision < self.seen.borrow().revision {
+                        // A store that went back, or an old message: its leader knows.
+                        drop(self.look().await);
+                    } else {
+                        self.note(value, None);
+                    }
+                } else if key == "beat" {
+                    self.seen.send_modify(|seen| seen.heard = Instant::now());
+                } else if let Some(id) = key.strip_prefix("gateway.") {
+                    let gateway = value.octets.as_deref().and_then(Gateway::heard);
+                    self.gateways.send_modify(|all| Presence::note(all, id, gateway));
+                }
+            }
+        }
     }
 
-    fn note(&self, revision: Revision, document: Document) {
+    /// The time without the store does not count as a holder's silence.
+    fn is_heard(&self) {
         self.seen.send_if_modified(|seen| {
-            let newer = revision > seen.revision || seen.heard.is_none();
-            if newer {
-                *seen = Seen { revision, document: Arc::new(document), heard: Some(Instant::now()) };
+            let was_away = seen.away.take().is_some();
+            if was_away {
+                seen.heard = Instant::now();
             }
-            newer
+            was_away
         });
     }
 
-    /// Asks the store for the document. A store that went back has a lower revision.
-    async fn look(&self) -> Result<Seen, SharedError> {
-        let value = self.bucket.get(&self.document_key()).await.map_err(|error| self.away(error))?;
-        self.take_note(value.revision, value.octets.as_deref())?;
-        Ok(self.seen.borrow().clone())
+    fn is_away(&self, reason: String) {
+        self.seen.send_if_modified(|seen| {
+            let since = seen.away.as_ref().map(|(since, _)| *since);
+            seen.away = Some((since.unwrap_or_else(Instant::now), reason));
+            since.is_none()
+        });
+    }
+
+    /// Takes note of a value of the document. A lower revision than the one that is known counts only where the leader
+    /// was asked after it was known: `over` is then that one.
+    fn note(&self, value: Value, over: Option<Revision>) {
+        let known = {
+            let seen = self.seen.borrow();
+            seen.known && (value.revision == seen.revision && seen.fault.is_none())
+        };
+        let opened = match &value.octets {
+            _ if known => return,
+            None => Ok(Document::default()),
+            Some(octets) => Document::open(octets, &self.place, &self.keys),
+        };
+        self.seen.send_if_modified(|seen| {
+            if value.revision < seen.revision && over != Some(seen.revision) {
+                return false;
+            }
+            let (revision, fault) = (seen.revision, seen.fault.take());
+            (seen.revision, seen.known) = (value.revision, true);
+            match opened {
+                Ok(document) => seen.document = Arc::new(document),
+                Err(error) => seen.fault = Some(error),
+            }
+            if revision != seen.revision {
+                seen.heard = Instant::now();
+            }
+            revision != seen.revision || fault != seen.fault
+        });
+    }
+
+    /// Asks the store's leader for the document.
+    ///
+    /// # Errors
+    /// Fails if the store does not answer, or what stands in it cannot be used.
+    pub(super) async fn look(&self) -> Result<Seen, SharedError> {
+        let before = self.seen.borrow().revision;
+        match self.bucket.get(&self.document_key()).await {
+            Ok(value) => {
+                self.is_heard();
+                self.note(value, Some(before));
+            }
+            Err(error) => {
+                self.is_away(error.to_string());
+                return Err(self.failed(error));
+            }
+        }
+        let seen = self.now();
+        match seen.fault.clone() {
+            Some(fault) => Err(self.faulty(fault)),
+            None => Ok(seen),
+        }
     }
 
     /// Replaces the document over this revision.
-    async fn write(&self, over: Revision, document: Document) -> Result<(), SharedError> {
-        let octets = document.seal(&self.place, &self.keys);
-        let octets = octets.map_err(|error| SharedError::Document(self.place.clone(), error))?;
+    ///
+    /// # Errors
+    /// Fails if somebody else has written since, or the store does not answer.
+    pub(super) async fn write(&self, over: Revision, document: Document) -> Result<(), SharedError> {
+        let octets = document.seal(&self.place, &self.keys).map_err(|error| self.faulty(error))?;
         let written = match self.bucket.replace(&self.document_key(), octets.clone(), over).await {
             Err(BucketError::Away(reason)) => {
                 // The answer may be lost, and the write not.
-                let value = self.bucket.get(&self.document_key()).await.map_err(|error| self.away(error))?;
-                if value.octets.as_deref() == Some(&octets) { Ok(value.revision) } else { Err(BucketError::Away(reason)) }
+                let value = self.bucket.get(&self.document_key()).await.map_err(|error| self.failed(error))?;
+                if value.octets.as_deref() == Some(&octets) {
+                    Ok(value.revision)
+                } else {
+                    Err(BucketError::Away(reason))
+                }
             }
             written => written,
         };
-        let revision = written.map_err(|error| self.away(error))?;
-        self.note(revision, document);
+        let revision = written.map_err(|error| self.failed(error))?;
+        self.note(Value { revision, octets: Some(octets) }, None);
         Ok(())
     }
 
-    /// Changes the document while this gateway has the lease.
-    async fn change(&self, change: impl Fn(&mut Document)) -> Result<(), SharedError> {
-        let lost = || SharedError::LeaseLost(self.place.clone());
+    /// Changes the document while this gateway has the lease. Returns the revision that has the change, or a later one.
+    ///
+    /// # Errors
+    /// Fails if this gateway has no lease any more, or the store does not answer.
+    pub(super) async fn change(&self, change: impl Fn(&mut Document)) -> Result<Revision, SharedError> {
         for _ in 0..ROUNDS {
-            let seen = self.seen.borrow().clone();
+            let seen = self.now();
             let header = &seen.document.header;
             let token = self.own().token;
             if token != Some(header.token) || header.holder.as_deref() != Some(&self.name) {
                 self.own().token = None;
-                return Err(lost());
+                return Err(self.lost());
             }
             let mut document = (*seen.document).clone();
             change(&mut document);
             match self.write(seen.revision, document).await {
                 Err(SharedError::Store(_, BucketError::Conflict)) => drop(self.look().await?),
-                done => return done,
+                Err(error) => return Err(error),
+                Ok(()) => return Ok(self.seen.borrow().revision),
             }
         }
-        Err(lost())
+        Err(self.lost())
     }
 
     /// Returns a shared entry as it was heard of last.
@@ -213,11 +363,11 @@ impl Shared {
     /// # Errors
     /// Fails if this gateway has no lease, or the store does not take it; then whoever asks the CA does not go on.
     pub(crate) async fn keep(&self, entry: Entry, octets: Option<&[u8]>) -> Result<(), SharedError> {
-        self.change(|document| match octets {
+        let kept = self.change(|document| match octets {
             Some(octets) => drop(document.contents.entries.insert(entry, octets.to_vec())),
             None => drop(document.contents.entries.remove(&entry)),
-        })
-        .await
+        });
+        kept.await.map(drop)
     }
 
     /// Returns whether this gateway took the lease, and has not heard that it lost it.
@@ -225,159 +375,76 @@ impl Shared {
         self.own().token.is_some()
     }
 
-    /// Has all gateways answer these challenges.
-    ///
-    /// # Errors
-    /// Fails if this gateway has no lease, or the store does not take it.
-    pub(crate) async fn announce(&self, answers: &[Answer]) -> Result<(), SharedError> {
-        self.change(|document| document.contents.answers = answers.to_vec()).await
+    /// Returns the answers that other gateways give with this one, and notes that this gateway gives them from now on.
+    pub(crate) fn answers(&self) -> (Revision, Vec<ChallengeAnswer>) {
+        let seen = self.seen.borrow();
+        (seen.revision, seen.document.contents.answers.clone())
     }
 
-    /// Returns the answers that all gateways give now.
-    pub(crate) fn answers(&self) -> Vec<Answer> {
-        self.seen.borrow().document.contents.answers.clone()
+    /// Tells the others what this gateway has, after it has taken up the answers of a revision.
+    pub(crate) async fn attend(&self, revision: Revision) {
+        *lock(&self.attended) = revision;
+        self.tell().await;
     }
 
-    /// Writes a certificate for all gateways. Whatever was under way is over, and the lease is free.
-    ///
-    /// # Errors
-    /// Fails if this gateway has no lease any more: the certificate is then not to be shown.
-    pub(crate) async fn publish(&self, record: &Record) -> Result<(), SharedError> {
-        let Some(name) = name_of(record) else {
-            return Err(SharedError::Document(self.place.clone(), DocumentError::Malformed("a chain without a leaf")));
-        };
-        self.change(|document| {
-            document.header = document.header.published(name.clone());
-            document.contents.record = Some(record.clone());
-            document.contents.entries.remove(&Entry::Order);
-            (document.contents.answers, document.contents.failure) = (Vec::new(), None);
-        })
-        .await?;
-        self.adopted();
-        Ok(())
+    async fn tell(&self) {
+        if self.seen.borrow().away.is_some() {
+            return;
+        }
+        let generation = self.own().generation;
+        let revision = *lock(&self.attended);
+        let said = Presence { name: self.name.clone(), generation, revision }.text();
+        // The next one is told in a while.
+        let _ = self.bucket.put(&self.presence_key(), said).await;
     }
 
-    /// Notes that this gateway has the document's certificate.
-    fn adopted(&self) -> Option<Record> {
-        let document = self.seen.borrow().document.clone();
+    /// Returns the generation and the name of the certificate that the store has.
+    pub(crate) fn published(&self) -> (u64, Option<String>) {
+        let seen = self.seen.borrow();
+        (seen.document.header.generation, seen.document.header.certificate.clone())
+    }
+
+    /// Notes that this gateway keeps a certificate of this generation.
+    pub(crate) fn has(&self, generation: u64, certificate: Option<String>) {
+        *lock(&self.taken) = (generation, certificate.clone());
         let mut own = self.own();
-        (own.generation, own.certificate) = (document.header.generation, document.header.certificate.clone());
-        (own.token, own.failures) = (None, document.header.failures);
-        document.contents.record.clone()
+        (own.generation, own.certificate, own.token) = (generation, certificate, None);
     }
 
-    /// Waits for a certificate that this gateway does not have.
-    pub(crate) async fn newer(&self) {
-        let mut seen = self.seen.subscribe();
-        loop {
-            {
-                let seen = seen.borrow_and_update();
-                let lapsed = false;
-                if seen.heard.is_some() && step(&seen.document.header, &self.own(), lapsed) == Step::Adopt {
-                    return;
-                }
-            }
-            if seen.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
+    /// Notes that a certificate was taken, whether or not it can be kept.
+    pub(super) fn takes(&self, generation: u64, certificate: Option<String>) {
+        *lock(&self.taken) = (generation, certificate);
     }
 
-    /// Returns a certificate that this gateway does not have: of another gateway, or the one that `order` obtains once
-    /// this gateway has the lease.
+    /// Returns whether the store has a certificate that this gateway should take, and did not try to take before.
+    pub(crate) fn has_newer(&self) -> bool {
+        let seen = self.seen.borrow();
+        let header = &seen.document.header;
+        let tried = *lock(&self.taken) == (header.generation, header.certificate.clone());
+        seen.known && seen.fault.is_none() && !tried && step(header, &self.own(), false) == Step::Adopt
+    }
+
+    /// Returns whether the store has an older certificate than this gateway: it went back, as a restored backup does.
+    pub(crate) fn went_back(&self) -> Option<String> {
+        let seen = self.seen.borrow();
+        let own = self.own();
+        let back = seen.known && seen.fault.is_none() && step(&seen.document.header, &own, false) == Step::Restore;
+        back.then(|| own.certificate.clone()).flatten()
+    }
+
+    /// Writes the certificate that this gateway has into a store that went back.
     ///
     /// # Errors
-    /// Returns why there is none.
-    pub(crate) async fn obtain<E, F>(&self, current: Option<&Record>, order: impl FnOnce() -> F) -> Result<Record, E>
-    where
-        E: From<SharedError> + fmt::Display,
-        F: Future<Output = Result<Record, E>>,
-    {
-        let first = self.look().await?;
-        self.own().failures = first.document.header.failures;
-        let mut seen = self.seen.subscribe();
-        loop {
-            let now = seen.borrow_and_update().clone();
-            let heard = now.heard.unwrap_or_else(Instant::now);
-            let ends = heard.checked_add(LEASE).unwrap_or(heard);
-            let header = &now.document.header;
-            let next = step(header, &self.own(), Instant::now() >= ends);
-            match next {
-                Step::Adopt => match self.adopted() {
-                    Some(record) => return Ok(record),
-                    None => return Err(self.without_record().into()),
-                },
-                Step::Fail => {
-                    let reason = now.document.contents.failure.clone().unwrap_or_default();
-                    self.own().failures = header.failures;
-                    return Err(SharedError::Failed(reason).into());
-                }
-                Step::Order => break,
-                Step::Take(token) => {
-                    let taken = Document { header: header.taken(&self.name, token), ..(*now.document).clone() };
-                    match self.write(now.revision, taken).await {
-                        Ok(()) => self.own().token = Some(token),
-                        Err(SharedError::Store(_, BucketError::Conflict)) => drop(self.look().await?),
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-                Step::Restore => {
-                    let Some(record) = current else { return Err(self.without_record().into()) };
-                    let mut restored = (*now.document).clone();
-                    restored.header = restored.header.restored(&self.own());
-                    restored.contents.record = Some(record.clone());
-                    match self.write(now.revision, restored).await {
-                        Ok(()) => {}
-                        Err(SharedError::Store(_, BucketError::Conflict)) => drop(self.look().await?),
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-                Step::Wait => {
-                    tokio::select! {
-                        _ = seen.changed() => {}
-                        () = sleep_until(ends) => drop(self.look().await?),
-                    }
-                }
-            }
+    /// Fails if the store does not answer, or somebody else has written since.
+    pub(crate) async fn restore(&self, record: &Record) -> Result<(), SharedError> {
+        let seen = self.look().await?;
+        let own = self.own().clone();
+        if step(&seen.document.header, &own, false) != Step::Restore || name_of(record) != own.certificate {
+            return Ok(());
         }
-        let ordered = tokio::select! {
-            ordered = order() => ordered,
-            () = self.beat() => Err(SharedError::LeaseLost(self.place.clone()).into()),
-        };
-        if let Err(error) = &ordered {
-            let reason = error.to_string();
-            let failed = self.change(|document| {
-                document.header = document.header.failed();
-                (document.contents.answers, document.contents.failure) = (Vec::new(), Some(reason.clone()));
-            });
-            // Without an answer the lease ends by itself.
-            let _ = failed.await;
-            let failures = self.seen.borrow().document.header.failures;
-            let mut own = self.own();
-            (own.token, own.failures) = (None, failures);
-        }
-        ordered
-    }
-
-    fn without_record(&self) -> SharedError {
-        SharedError::Document(self.place.clone(), DocumentError::Malformed("no certificate"))
-    }
-
-    /// Says that this gateway is alive, until it has lost the lease.
-    async fn beat(&self) {
-        let (mut ticks, mut count) = (interval(BEAT), 0_u64);
-        loop {
-            ticks.tick().await;
-            let header = self.seen.borrow().document.header.clone();
-            let token = self.own().token;
-            if token != Some(header.token) || header.holder.as_deref() != Some(&self.name) {
-                return;
-            }
-            count = count.wrapping_add(1);
-            let sign = format!("{} {} {count}", self.name, header.token);
-            // Where nobody hears it, the lease ends.
-            let put = self.bucket.put(&self.beat_key(), sign.into_bytes());
-            let _ = tokio::time::timeout(Duration::from_secs(2), put).await;
-        }
+        let mut restored = (*seen.document).clone();
+        restored.header = restored.header.restored(&own);
+        restored.contents.record = Some(record.clone());
+        self.write(seen.revision, restored).await
     }
 }

@@ -13,7 +13,7 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    pub(super) fn failed(error: impl Error + Send + Sync + 'static) -> Self {
+    pub(crate) fn failed(error: impl Error + Send + Sync + 'static) -> Self {
         Self::Failed(Box::new(error))
     }
 }

@@ -13,6 +13,7 @@ use edgetrust_core::rotation::SlotCertificate;
 use edgetrust_core::store::Slot;
 use pki_types::{CertificateDer, UnixTime};
 
+use super::answer::ChallengeAnswer;
 use super::error::StorageError;
 use crate::token::KeyUri;
 
@@ -67,6 +68,8 @@ pub enum Entry {
     PreviousAccount,
     /// The pending order, with the key of its certificate.
     Order,
+    /// The generations of the certificates in the slots, where gateways share a credential.
+    Shared,
     /// The certificates that were learned from the CA.
     Authorities,
     /// The number that spreads renewals over a fleet.
@@ -84,6 +87,7 @@ impl Entry {
             Self::Account => "account.json",
             Self::PreviousAccount => "account.previous.json",
             Self::Order => "order.json",
+            Self::Shared => "shared.json",
             Self::Authorities => "cacerts",
             Self::Seed => "seed",
             Self::Request => "renew.request",
@@ -159,6 +163,12 @@ pub trait Held: fmt::Debug + Send + Sync {
 
     /// Tests that new records and entries can be written.
     fn try_writing(&self) -> Pending<'_, ()>;
+
+    /// Has every gateway that shares this home give an answer, before the CA is told to validate. A home of one gateway
+    /// has nobody to tell.
+    fn announce(&self, _answer: ChallengeAnswer) -> Pending<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// The home of one credential: where it is, not what is in it. Making one changes nothing anywhere. Two are equal if

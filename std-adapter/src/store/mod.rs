@@ -1,6 +1,7 @@
 //! Stores keys and certificates: what the home of a credential does, and folders that do it. In a folder, the core's
 //! two slots are files, and PEM copies are for other programs.
 
+mod answer;
 mod error;
 mod file;
 mod folder;
@@ -11,11 +12,12 @@ mod mesh;
 mod place;
 mod slots;
 
+pub use answer::ChallengeAnswer;
 pub use error::StorageError;
 pub use file::FileMedium;
-pub use home::{Entry, Held, Home, Kept, PemFiles, Record};
 #[cfg(test)]
-pub use home::{Pending, Storage};
+pub use home::Storage;
+pub use home::{Entry, Held, Home, Kept, PemFiles, Pending, Record};
 pub use mesh::MeshFolder;
 
 /// Makes a folder that is missing, for this user alone.

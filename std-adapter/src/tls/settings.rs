@@ -306,6 +306,15 @@ impl TlsClient {
         &self.config
     }
 
+    /// Returns the rustls configuration for a client that does not call [`TlsClient::admit`]: it resumes no session, so
+    /// that each handshake judges the server.
+    #[cfg(feature = "nats")]
+    pub(crate) fn config_without_resumption(&self) -> ClientConfig {
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::disabled();
+        config
+    }
+
     /// Admits the server as [`TlsClient::admit`] does, by the verdict of this very handshake if there is one.
     #[cfg(feature = "tokio")]
     pub(super) fn admit_judged(

@@ -11,6 +11,7 @@ use crate::acme::{HookCall, credential, run_hook};
 use crate::agent::alarm::say;
 use crate::agent::assignment::Fallback;
 use crate::clock;
+use crate::replica::Replica;
 use crate::store::{PemFiles, Record, StorageError};
 use crate::tls::Credential;
 
@@ -26,14 +27,26 @@ impl Worker {
                     Some(active) => self.record(active.slot).await.ok(),
                     None => None,
                 };
-                let (status, since) = (self.status.clone(), Instant::now());
+                let (status, sharing) = (self.status.clone(), self.replica.as_ref().map(Replica::sharing));
+                let assignment = self.assignment.clone();
                 self.issuing.begin(async move {
-                    let answer = match current {
-                        Some(current) => issuer.lock().await.renew(&current).await,
-                        None => issuer.lock().await.issue().await,
+                    let order = || async {
+                        let since = Instant::now();
+                        let mut issuer = issuer.lock().await;
+                        let answer = match &current {
+                            Some(current) => issuer.renew(current).await,
+                            None => issuer.issue().await,
+                        };
+                        status.ordered(since.elapsed());
+                        answer
                     };
-                    status.ordered(since.elapsed());
-                    answer
+                    match &sharing {
+                        None => order().await,
+                        Some(sharing) => {
+                            let until = current.as_ref().map(|current| current.not_after);
+                            sharing.obtain(&assignment.settings, until, order).await
+                        }
+                    }
                 });
             }
             Action::AbortIssue => {
@@ -121,6 +134,9 @@ impl Worker {
         if let Err(error) = kept {
             log!(error, self.status, "{error}");
             self.status.failed(error.to_string());
+        }
+        if let Some(sharing) = self.replica.as_ref().map(Replica::sharing) {
+            sharing.is_kept();
         }
         self.run_hook();
         self.renewal_info.ask_anew();

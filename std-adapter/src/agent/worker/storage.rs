@@ -28,6 +28,11 @@ impl Keeper {
         &self.held
     }
 
+    /// Keeps everything in this home from now on.
+    pub(super) fn keep_in(&mut self, held: Arc<dyn Held>) {
+        self.held = held;
+    }
+
     /// Returns the records that count, and logs what cannot be read.
     pub(super) async fn kept(&self) -> Result<Kept, StorageError> {
         let kept = self.held.kept().await?;

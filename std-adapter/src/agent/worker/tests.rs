@@ -163,6 +163,7 @@ impl Held for Memory {
 fn settings(home: Home, port: u16) -> Settings {
     let root = CertificateDer::from(&include_bytes!("../../../../firmware-example/src/bin/bench/root.der")[..]);
     Settings {
+        storage: None,
         domains: vec!["a.example".to_owned()],
         home,
         roots: vec![root.clone()].into(),

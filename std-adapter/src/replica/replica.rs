@@ -1,0 +1,249 @@
+//! One of several gateways that share a credential: what it does when the store changes, and how it obtains the next
+//! certificate.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use edgetrust_core::mesh::Digest;
+use pki_types::UnixTime;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::bucket::Bucket;
+use super::held::{SharedHeld, kept_generation};
+use super::obtain::{ObtainError, Obtained};
+use super::sealing::SealingKeys;
+use super::shared::{Seen, Shared};
+use super::standing::Standing;
+use crate::acme::{AcmeError, GivenAnswer, Responders, Settings, Which, give_answer, verify};
+use crate::clock;
+use crate::store::{ChallengeAnswer, Held, Record, StorageError};
+use crate::tls::LiveCredential;
+
+/// The time for which a store may be away before a gateway without any certificate orders one for itself.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A gateway that shares a credential, until the value is dropped.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    sharing: Sharing,
+    changes: watch::Receiver<Seen>,
+    /// The answers that this gateway gives for another one, with what gives them.
+    answers: Vec<(ChallengeAnswer, GivenAnswer)>,
+    following: AbortHandle,
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.following.abort();
+    }
+}
+
+/// The parts of a replica that an order works with.
+#[derive(Clone, Debug)]
+pub(crate) struct Sharing {
+    shared: Arc<Shared>,
+    held: Arc<SharedHeld>,
+    which: Which,
+}
+
+/// Returns the place of a credential in a store: gateways that ask one directory for the same names share it.
+fn place(settings: &Settings) -> String {
+    let mut asked = settings.directory_url.clone();
+    for domain in &settings.domains {
+        asked.push('\n');
+        asked.push_str(domain);
+    }
+    let digest = Digest::of(asked.as_bytes());
+    let digest: String = digest.octets().iter().take(8).map(|octet| format!("{octet:02x}")).collect();
+    // For people who look into the store; a dot would begin another token of a subject.
+    let first = settings.domains.first().map_or("", String::as_str);
+    let first: String = first.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(64).collect();
+    format!("{first}-{digest}")
+}
+
+/// Returns the name of this machine, for people.
+fn machine() -> String {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy();
+    let plain: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(32).collect();
+    if plain.is_empty() { "gateway".to_owned() } else { plain }
+}
+
+impl Replica {
+    /// Joins the gateways that share this credential. Nothing waits for the store: what the folder has is shown first.
+    ///
+    /// # Errors
+    /// Fails if the folder cannot be read.
+    pub(crate) async fn join(
+        local: Arc<dyn Held>,
+        settings: &Settings,
+        bucket: Arc<dyn Bucket>,
+        keys: Arc<SealingKeys>,
+        seed: u64,
+    ) -> Result<Self, StorageError> {
+        let place = place(settings);
+        let kept = kept_generation(&*local, &place).await?;
+        let id = format!("{:08x}", seed >> 32);
+        let shared = Arc::new(Shared::new((bucket, keys), &place, (&machine(), &id), kept));
+        let held = Arc::new(SharedHeld::new(local, shared.clone(), place));
+        let followed = shared.clone();
+        let following = tokio::spawn(async move { followed.follow().await }).abort_handle();
+        let changes = shared.seen();
+        let sharing = Sharing { shared, held, which: settings.which() };
+        Ok(Self { sharing, changes, answers: Vec::new(), following })
+    }
+
+    pub(crate) fn held(&self) -> Arc<dyn Held> {
+        self.sharing.held.clone()
+    }
+
+    pub(crate) fn sharing(&self) -> Sharing {
+        self.sharing.clone()
+    }
+
+    /// Returns the home without the store.
+    pub(crate) fn local(&self) -> Arc<dyn Held> {
+        self.sharing.held.local()
+    }
+
+    /// Waits until the store has changed.
+    pub(crate) async fn changed(&mut self) {
+        if self.changes.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Follows a change of the store: gives the answers of another gateway, keeps a copy of the account, and brings back
+    /// what a store has lost. Returns whether there is a certificate to take.
+    pub(crate) async fn attend(
+        &mut self,
+        settings: &Settings,
+        responders: &Responders,
+        credential: &LiveCredential,
+    ) -> bool {
+        let Sharing { shared, held, which } = self.sharing.clone();
+        let seen = self.changes.borrow_and_update().clone();
+        if let Some(fault) = &seen.fault {
+            log!(error, which, "what gateways share cannot be used: {}", shared.faulty(fault.clone()));
+        }
+        if let Some((_, reason)) = &seen.away {
+            log!(warn, which, "the store that gateways share is away: {reason}");
+            return false;
+        }
+        let (revision, answers) = shared.answers();
+        // The holder gives its answers itself.
+        let answers = if shared.holds() { Vec::new() } else { answers };
+        self.answers.retain(|(answer, _)| answers.contains(answer));
+        for answer in answers {
+            if self.answers.iter().any(|(given, _)| *given == answer) {
+                continue;
+            }
+            match give_answer(settings, responders, credential, &answer).await {
+                Ok(given) => self.answers.push((answer, given)),
+                Err(error) => {
+                    log!(warn, which, "another gateway orders, and its challenge is not answered here: {error}")
+                }
+            }
+        }
+        shared.attend(revision).await;
+        if let Err(error) = held.copy_account().await {
+            log!(warn, which, "the account that gateways share is not copied: {error}");
+        }
+        self.bring_back().await;
+        shared.has_newer()
+    }
+
+    /// Writes the certificate of this gateway into a store that has an older one.
+    async fn bring_back(&self) {
+        let Sharing { shared, held, which } = &self.sharing;
+        let Some(certificate) = shared.went_back() else { return };
+        let Some(record) = held.record(&certificate).await else { return };
+        match shared.restore(&record).await {
+            Ok(()) => log!(
+                warn,
+                which,
+                "the store that gateways share went back: its certificate is replaced by the newer one of this gateway"
+            ),
+            // Another gateway may have been faster; else the next change brings it up again.
+            Err(error) => log!(info, which, "the store that gateways share went back: {error}"),
+        }
+    }
+
+    /// Returns the standing of this gateway among those that share the credential.
+    pub(crate) fn standing(&self) -> Standing {
+        self.sharing.shared.standing()
+    }
+}
+
+impl Sharing {
+    /// Returns the next certificate: of another gateway, or what `order` obtains. While the store is away a gateway
+    /// orders for itself only when its certificate is near its end, or when it has had none for a while.
+    ///
+    /// # Errors
+    /// Returns why there is none.
+    pub(crate) async fn obtain<F>(
+        &self,
+        settings: &Settings,
+        until: Option<UnixTime>,
+        order: impl Fn() -> F,
+    ) -> Result<Record, AcmeError>
+    where
+        F: Future<Output = Result<Record, AcmeError>>,
+    {
+        let Self { shared, held, which } = self;
+        held.set_alone(false);
+        let usable = |record: &Record| match verify(settings, &record.chain, clock::now()) {
+            Ok(()) => true,
+            Err(error) => {
+                log!(warn, which, "the certificate of another gateway is not shown, and another is ordered: {error}");
+                false
+            }
+        };
+        match shared.obtain(usable, &order).await {
+            Ok(Obtained::Ordered(record)) => Ok(record),
+            Ok(Obtained::Taken(record)) => {
+                log!(info, which, "the certificate that another gateway ordered is taken");
+                Ok(record)
+            }
+            Err(ObtainError::Order(error)) => Err(error),
+            Err(ObtainError::Shared(error)) if error.is_of_the_store() && self.is_urgent(settings, until) => {
+                log!(warn, which, "this gateway orders for itself, since no other can be asked: {error}");
+                held.set_alone(true);
+                order().await
+            }
+            Err(ObtainError::Shared(error)) => Err(AcmeError::of_the_store(&error)),
+        }
+    }
+
+    /// Returns whether a certificate is needed although the other gateways cannot be asked.
+    fn is_urgent(&self, settings: &Settings, until: Option<UnixTime>) -> bool {
+        match until {
+            // Half of the time that renewals have is for the store to come back.
+            Some(until) => {
+                let left = until.as_secs().saturating_sub(clock::now().as_secs());
+                left < u64::from(settings.renew_before_s / 2)
+            }
+            None => self.shared.away_for().is_some_and(|away| away >= PATIENCE),
+        }
+    }
+
+    /// Uses the store again, after a certificate of this gateway alone was kept.
+    pub(crate) fn is_kept(&self) {
+        self.held.set_alone(false);
+    }
+}
+
+/// Changes what gateways share, such as the account, while none of them orders.
+///
+/// # Errors
+/// Returns why the change was not made.
+pub(crate) async fn while_held<T, F>(sharing: &Sharing, work: impl FnOnce() -> F) -> Result<T, AcmeError>
+where
+    F: Future<Output = Result<T, AcmeError>>,
+{
+    sharing.shared.while_held(work).await.map_err(|error| match error {
+        ObtainError::Order(error) => error,
+        ObtainError::Shared(error) => AcmeError::of_the_store(&error),
+    })
+}
