@@ -84,6 +84,7 @@ impl AcmeIssuer {
     /// # Errors
     /// Returns why there is no certificate, and when another attempt is worthwhile.
     pub async fn issue(&mut self) -> Result<Record, AcmeError> {
+        self.read_account_anew();
         let mut rounds = Rounds::default();
         loop {
             let error = match self.attempt().await {
@@ -101,6 +102,13 @@ impl AcmeIssuer {
                 Remedy::AnotherNonce | Remedy::Again | Remedy::None => {}
             }
             rounds.another(&self.settings, error).await?;
+        }
+    }
+
+    /// Forgets an account that another gateway may have changed.
+    fn read_account_anew(&mut self) {
+        if self.settings.storage.is_some() {
+            self.account = None;
         }
     }
 
@@ -163,6 +171,7 @@ impl AcmeIssuer {
     /// Returns why the CA cannot be asked.
     pub async fn renewal_window(&mut self, leaf: &CertificateDer<'_>) -> Result<Option<RenewalWindow>, AcmeError> {
         let Some(identifier) = certificate_identifier(leaf) else { return Ok(None) };
+        self.read_account_anew();
         let last = self.last.clone();
         let (info, ask_again) = match self.account().await?.renewal_info(&identifier).await {
             Ok(found) => found,

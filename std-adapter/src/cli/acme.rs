@@ -15,10 +15,11 @@ use tracing::{info, warn};
 use super::config_choice::ConfigChoice;
 use super::{Failure, Outcome};
 use crate::accept::{Accepting, Few};
-use crate::acme::{AcmeIssuer, HttpError, Responders, account_file};
+use crate::acme::{AcmeError, AcmeIssuer, Responders, account_file};
 use crate::agent::{Agents, Assignment, Once, assignments};
 use crate::clock;
 use crate::config_file::with_config;
+use crate::replica::Replica;
 use crate::store::{Entry, Held, Home, StorageError};
 use crate::tls::{ClientAuth, ClientHello, LiveCredential, MinVersion, ServerSettings, TlsServer};
 
@@ -278,8 +279,21 @@ async fn answer_validations(address: SocketAddr, live: &LiveCredential) -> Resul
     Ok(Accepting::begin(Few::new(listener, VALIDATIONS, answer, |error| warn!("accept: {error}"))))
 }
 
-fn issuer(assignment: &Assignment, held: Arc<dyn Held>) -> Result<AcmeIssuer, HttpError> {
-    AcmeIssuer::new(assignment.settings.clone(), held, Responders::default(), LiveCredential::new())
+/// Works with the account, which is this gateway's own, or that of all gateways that share the credential.
+async fn with_account(
+    assignment: &Assignment,
+    held: Arc<dyn Held>,
+    work: impl AsyncFnOnce(&mut AcmeIssuer) -> Result<(), AcmeError>,
+) -> Result<(), Failure> {
+    let settings = &assignment.settings;
+    let replica = Replica::of(held.clone(), settings, 0).await?;
+    let held = replica.as_ref().map_or(held, Replica::held);
+    let mut issuer = AcmeIssuer::new(settings.clone(), held, Responders::default(), LiveCredential::new())?;
+    match replica {
+        None => work(&mut issuer).await?,
+        Some(replica) => replica.sharing().while_held(|| work(&mut issuer)).await?,
+    }
+    Ok(())
 }
 
 async fn revoke(assignment: Assignment, key_compromise: bool) -> Result<String, Failure> {
@@ -292,7 +306,7 @@ async fn revoke(assignment: Assignment, key_compromise: bool) -> Result<String, 
         Err(StorageError::InUse(_)) => return Err("stop the gateway first: it has the account".into()),
         Err(error) => return Err(error.into()),
     };
-    issuer(&assignment, held)?.revoke(leaf, key_compromise).await?;
+    with_account(&assignment, held, async |issuer| issuer.revoke(leaf, key_compromise).await).await?;
     Ok("revoked; peers that look at revocation lists refuse it. Now: edgetrust acme renew".to_owned())
 }
 
@@ -300,11 +314,11 @@ async fn account(assignment: Assignment, roll_key: bool) -> Result<String, Failu
     let home = &assignment.settings.home;
     match home.take().await {
         Ok(held) => {
-            let mut issuer = issuer(&assignment, held)?;
-            issuer.account().await?;
-            if roll_key {
-                issuer.roll_account_key().await?;
-            }
+            let work = async |issuer: &mut AcmeIssuer| {
+                issuer.account().await?;
+                if roll_key { issuer.roll_account_key().await } else { Ok(()) }
+            };
+            with_account(&assignment, held, work).await?;
         }
         Err(StorageError::InUse(_)) if !roll_key => {}
         Err(error) => return Err(error.into()),

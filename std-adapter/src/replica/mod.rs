@@ -19,6 +19,6 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use replica::{Replica, Sharing, while_held};
+pub(crate) use replica::Replica;
 pub use settings::NatsSettings;
 pub(crate) use standing::Standing;

@@ -71,6 +71,16 @@ fn machine() -> String {
 }
 
 impl Replica {
+    /// Joins the gateways that share the credential of these settings, if they name a store.
+    ///
+    /// # Errors
+    /// Fails if the folder, or what leads to the store, cannot be read.
+    pub(crate) async fn of(local: Arc<dyn Held>, settings: &Settings, seed: u64) -> Result<Option<Self>, StorageError> {
+        let Some(storage) = &settings.storage else { return Ok(None) };
+        let (bucket, keys) = storage.open()?;
+        Self::join(local, settings, bucket, keys, seed).await.map(Some)
+    }
+
     /// Joins the gateways that share this credential. Nothing waits for the store: what the folder has is shown first.
     ///
     /// # Errors
@@ -232,18 +242,22 @@ impl Sharing {
     pub(crate) fn is_kept(&self) {
         self.held.set_alone(false);
     }
-}
 
-/// Changes what gateways share, such as the account, while none of them orders.
-///
-/// # Errors
-/// Returns why the change was not made.
-pub(crate) async fn while_held<T, F>(sharing: &Sharing, work: impl FnOnce() -> F) -> Result<T, AcmeError>
-where
-    F: Future<Output = Result<T, AcmeError>>,
-{
-    sharing.shared.while_held(work).await.map_err(|error| match error {
-        ObtainError::Order(error) => error,
-        ObtainError::Shared(error) => AcmeError::of_the_store(&error),
-    })
+    /// Changes what gateways share, such as the account, while none of them orders.
+    ///
+    /// # Errors
+    /// Returns why the change was not made.
+    pub(crate) async fn while_held<F>(&self, work: impl FnOnce() -> F) -> Result<(), AcmeError>
+    where
+        F: Future<Output = Result<(), AcmeError>>,
+    {
+        let done = self.shared.while_held(work).await.map_err(|error| match error {
+            ObtainError::Order(error) => error,
+            ObtainError::Shared(error) => AcmeError::of_the_store(&error),
+        });
+        if let Err(error) = self.held.copy_account().await {
+            log!(warn, self.which, "the account that gateways share is not copied: {error}");
+        }
+        done
+    }
 }

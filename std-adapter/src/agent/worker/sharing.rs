@@ -12,11 +12,11 @@ use crate::store::StorageError;
 
 /// Joins the gateways that share the credential, if the settings name a store.
 pub(super) async fn join(keeper: &mut Keeper, settings: &Settings, seed: u64) -> Result<Option<Replica>, StorageError> {
-    let Some(storage) = &settings.storage else { return Ok(None) };
-    let (bucket, keys) = storage.open()?;
-    let replica = Replica::join(keeper.held().clone(), settings, bucket, keys, seed).await?;
-    keeper.keep_in(replica.held());
-    Ok(Some(replica))
+    let replica = Replica::of(keeper.held().clone(), settings, seed).await?;
+    if let Some(replica) = &replica {
+        keeper.keep_in(replica.held());
+    }
+    Ok(replica)
 }
 
 /// Waits until the store that gateways share has changed; forever where there is none.
