@@ -384,23 +384,67 @@ fn the_origin_of_each_group_is_kept() {
     assert_eq!(origins("client", PINNED, "").system_roots, Origin::Shared);
 }
 
+/// A store belongs to its `acme`, and is inherited with the credential as a whole.
+#[test]
+fn a_store_is_inherited_with_its_acme() {
+    let acme = |domain: &str, storage: &str| {
+        format!(
+            r#"{{"mode":"acme","acme":{{"enabled":true,"directory_url":"https://ca.example/d","domains":["{domain}"],
+               "storage_path":"s"{storage}}}}}"#
+        )
+    };
+    let of = |bucket: &str| {
+        format!(
+            r#","storage":{{"nats":{{"servers":["tls://nats.example:4222"],"bucket":"{bucket}","sealing_key_files":["k"]}}}}"#
+        )
+    };
+    let shared = acme("a.example", &of("shared")).replacen('{', r#"{"enabled":true,"#, 1);
+    let bucket = |tls: &Server<'_>| {
+        let Server::Tls(tls) = tls else { panic!("{tls:?}") };
+        let CredentialSource::Acme(acme) = &tls.credential else { panic!() };
+        acme.storage.as_ref().map(|store| store.bucket.to_owned())
+    };
+    for (own, expected) in [
+        (String::new(), Some("shared")),
+        (r#"{"min_version":"1.3"}"#.to_owned(), Some("shared")),
+        (acme("b.example", ""), None),
+        (acme("b.example", &of("own")), Some("own")),
+    ] {
+        parse(&file("server", &shared, &own), |config| {
+            assert_eq!(bucket(&config.server).as_deref(), Some("shared"));
+            let TunnelKind::Server { tls, .. } = &config.gateway.tunnels[0].kind else { panic!() };
+            assert_eq!(bucket(tls).as_deref(), expected, "{own}");
+        })
+        .unwrap();
+    }
+}
+
 /// Every key that names a file, a folder or a command is visited when relative paths are resolved.
 #[test]
 fn every_path_of_a_configuration_is_handed_out() {
+    let store = |name: &str, more: &str| {
+        format!(
+            r#"{{"nats":{{"servers":["tls://nats.example:4222"],"cert_file":"p-{name}-nats-cert","key_file":"p-{name}-nats-key",
+               "ca_files":["p-{name}-nats-ca"],"credentials_file":"p-{name}-nats-creds"{more}}}}}"#
+        )
+    };
     let acme = |name: &str| {
         format!(
             r#"{{"enabled":true,"directory_url":"https://ca.example/d","domains":["a.example"],"http_listen":"127.0.0.1:80",
                "storage_path":"p-{name}-storage","ca_bundle":"p-{name}-ca","issuer_bundle":"p-{name}-issuer","hook":"p-{name}-hook",
-               "dns_hook":"p-{name}-dns","proxy":"http://p:1","proxy_credentials_file":"p-{name}-proxy","eab":{{"kid":"k","hmac_key_file":"p-{name}-eab"}}}}"#
+               "dns_hook":"p-{name}-dns","proxy":"http://p:1","proxy_credentials_file":"p-{name}-proxy","eab":{{"kid":"k","hmac_key_file":"p-{name}-eab"}},"storage":{}}}"#,
+            store(name, &format!(r#","sealing_key_files":["p-{name}-seal","p-{name}-seal-before"]"#)),
         )
     };
     let est = acme("est").replace(r#""domains":["a.example"],"#, "").replace(r#""hook":"p-est-hook","#, "");
+    let est = format!("{}}}", est.split_once(r#","storage":"#).unwrap().0);
     let json = format!(
         r#"{{"security":{{"tls":{{
           "server":{{"enabled":true,"mode":"acme","cert_file":"p-sc","key_file":"p-sk","acme":{},
             "mtls":{{"enabled":true,"client_ca_files":["p-sca"],"pinned_certificates":["p-spin"]}}}},
           "client":{{"ca_files":["p-ca"],"pinned_certificates":["p-pin"],"mtls":{{"enabled":true,"cert_file":"p-cc","key_file":"p-ck","acme":{}}}}}}}}},
         "gateway":{{"known_intermediates":["p-int"],"crl_files":["p-crl"],"audit_log":"p-audit",
+          "mesh":{{"file":"p-mesh","site":"a","storage_path":"p-mesh-storage","ca_bundle":"p-mesh-roots","storage":{}}},
           "admin":{{"listen":"127.0.0.1:8","tls":{{"cert_file":"p-ac","key_file":"p-ak","mtls":{{"client_ca_files":["p-aca"],
             "pinned_certificates":["p-apin"],"allowed_client_cns":["o"]}}}}}},"est":{{"listen":"127.0.0.1:9","acme":{est},
             "tls":{{"cert_file":"p-ec","key_file":"p-ek","mtls":{{"client_ca_files":["p-eca"],"pinned_certificates":["p-epin"]}}}}}},
@@ -411,6 +455,7 @@ fn every_path_of_a_configuration_is_handed_out() {
               "tls":{{"ca_files":["p-tt"],"pinned_certificates":["p-ttpin"],"mtls":{{"cert_file":"p-tcc","key_file":"p-tck"}}}}}}]}}}}"#,
         acme("server"),
         acme("client"),
+        store("mesh", ""),
     );
     let written: std::collections::BTreeSet<String> = json
         .split('"')

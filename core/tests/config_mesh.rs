@@ -21,7 +21,10 @@ const FEED_OUT: &str = r#""mode":"client","service":"feed","to":"b","listen":"12
 #[test]
 fn tunnels_of_a_service_leave_trust_to_the_mesh() {
     parse(&file(SERVER, FEED_IN), |config| {
-        assert_eq!(config.gateway.mesh, Some(MeshOfSites { file: "mesh.json", site: "a", signed: None }));
+        assert_eq!(
+            config.gateway.mesh,
+            Some(MeshOfSites { file: "mesh.json", site: "a", signed: None, storage: None })
+        );
         let tunnel = &config.gateway.tunnels[0];
         assert_eq!(tunnel.service, Some(Service { name: "feed", to: None }));
         let TunnelKind::Server { tls: Server::MutualTls(_, clients), .. } = &tunnel.kind else { panic!() };
@@ -178,7 +181,7 @@ fn a_signed_mesh_has_roots_and_a_folder() {
     let signed = r#""mesh":{"file":"mesh.signed.json","site":"a","storage_path":"s","ca_bundle":"r"}"#;
     let text = file(SERVER, FEED_IN).replace(r#""mesh":{"file":"mesh.json","site":"a"}"#, signed);
     parse(&text, |config| {
-        let mesh = config.gateway.mesh.unwrap();
+        let mesh = config.gateway.mesh.as_ref().unwrap();
         assert_eq!(mesh.signed, Some(SignedFile { storage_path: "s", ca_bundle: "r", control: true }));
         let mut names = Vec::new();
         config.clone().for_each_path(&mut |_, name| names.push(*name));

@@ -7,9 +7,9 @@
 use super::model::MinVersion;
 #[cfg(feature = "gateway")]
 use super::model::{Inheritance, Origin, Origins};
-#[cfg(feature = "gateway")]
-use super::raw::RawClients;
 use super::raw::{Raw, RawMtls, RawSide};
+#[cfg(feature = "gateway")]
+use super::raw::{RawClients, RawStore};
 
 /// The inheritance rules in the order of [`Origins`], for documents and for `check`.
 #[cfg(feature = "gateway")]
@@ -71,6 +71,9 @@ pub(super) struct ServerSide<'r, 'a> {
     /// The elements of all `allowed_clients`, of which `rules` names a part.
     #[cfg(feature = "gateway")]
     pub(super) allowed_clients: &'r RawClients<'a>,
+    /// All `storage`, of which an `acme` names one.
+    #[cfg(feature = "gateway")]
+    pub(super) stores: &'r [RawStore<'a>],
     #[cfg(feature = "gateway")]
     pub(super) origins: Origins,
 }
@@ -90,6 +93,8 @@ impl<'r, 'a> ServerSide<'r, 'a> {
             of_mesh: raw.has_mesh(),
             #[cfg(feature = "gateway")]
             allowed_clients: &raw.gateway.allowed_clients,
+            #[cfg(feature = "gateway")]
+            stores: &raw.gateway.stores,
             #[cfg(feature = "gateway")]
             origins: Origins::default(),
         }
@@ -120,6 +125,7 @@ impl<'r, 'a> ServerSide<'r, 'a> {
             rules: &side(of_rules, own, shared).mtls,
             of_mesh,
             allowed_clients: &raw.gateway.allowed_clients,
+            stores: &raw.gateway.stores,
             origins: Origins {
                 enabled: of_enabled,
                 min_version: of_version,
@@ -147,6 +153,9 @@ pub(super) struct ClientSide<'r, 'a> {
     /// `mode`, `acme`, and of `mtls` the files and `acme`; none if the tunnel presents no certificate.
     pub(super) credential: Option<&'r RawSide<'a>>,
     pub(super) mutual: bool,
+    /// All `storage`, of which an `acme` names one.
+    #[cfg(feature = "gateway")]
+    pub(super) stores: &'r [RawStore<'a>],
     #[cfg(feature = "gateway")]
     pub(super) origins: Origins,
 }
@@ -164,13 +173,16 @@ impl<'r, 'a> ClientSide<'r, 'a> {
             credential: Some(side),
             mutual: side.mtls.is_enabled(),
             #[cfg(feature = "gateway")]
+            stores: &raw.gateway.stores,
+            #[cfg(feature = "gateway")]
             origins: Origins::default(),
         }
     }
 
     /// Puts a tunnel's `tls` over `security.tls.client`.
     #[cfg(feature = "gateway")]
-    pub(super) fn inherited(own: &'r RawSide<'a>, shared: &'r RawSide<'a>, of_mesh: bool) -> Self {
+    pub(super) fn inherited(own: &'r RawSide<'a>, raw: &'r Raw<'a>, of_mesh: bool) -> Self {
+        let shared = &raw.client;
         let (min_version, of_version) = singly(own.min_version, shared.min_version);
         let (mutual, of_mutual) = singly(own.mtls.enabled, shared.mtls.enabled);
         let of_trust = group(names_trust(own), names_trust(shared));
@@ -195,6 +207,7 @@ impl<'r, 'a> ClientSide<'r, 'a> {
             of_mesh,
             credential: (!shows_nothing).then_some(side(of_credential, own, shared)),
             mutual: mutual == Some(true),
+            stores: &raw.gateway.stores,
             origins: Origins {
                 min_version: of_version,
                 credential: of_credential,

@@ -52,6 +52,8 @@ mod validate_place;
 mod validate_proxy;
 mod validate_sides;
 #[cfg(feature = "gateway")]
+mod validate_storage;
+#[cfg(feature = "gateway")]
 mod validate_targets;
 
 pub use crate::json::{Found, MAX_DEPTH, MAX_PATH, Segment};

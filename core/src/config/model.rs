@@ -14,6 +14,8 @@ use super::endpoint::Endpoint;
 #[cfg(feature = "gateway")]
 use super::limits::{GatewayLimits, TunnelLimits};
 #[cfg(feature = "gateway")]
+use super::nats::NatsStore;
+#[cfg(feature = "gateway")]
 use super::network::{MAX_NETWORKS, Network};
 #[cfg(feature = "gateway")]
 use super::proxy::Egress;
@@ -306,7 +308,7 @@ pub struct OtherTarget<'a> {
 
 /// The mesh that the gateway belongs to.
 #[cfg(feature = "gateway")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeshOfSites<'a> {
     /// The mesh file.
     pub file: &'a str,
@@ -314,6 +316,8 @@ pub struct MeshOfSites<'a> {
     pub site: &'a str,
     /// The settings of a signed file; none where the file is not signed.
     pub signed: Option<SignedFile<'a>>,
+    /// The store that the newest signed mesh file is shared by; none for a gateway alone.
+    pub storage: Option<NatsStore<'a>>,
 }
 
 /// The settings of a mesh file that has to be signed.

@@ -9,6 +9,9 @@ pub const MAX_NATS_CA_FILES: usize = 4;
 /// The largest number of sealing keys: the one in use, and those before.
 pub const MAX_SEALING_KEYS: usize = 4;
 
+/// The largest number of stores in a file.
+pub(super) const MAX_STORES: usize = 8;
+
 /// The bucket of a store that names none.
 pub const DEFAULT_BUCKET: &str = "edgetrust";
 

@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
             // Go writes an empty list as `null`.
             (Kind::Texts(_) | Kind::Objects(Objects { begin: None, .. }), Token::Null) => Ok(()),
             (Kind::Object(object, enter), Token::ObjectStart) => {
-                enter(&mut self.raw);
+                enter(&mut self.raw).map_err(|expected| self.refuse(Found::Object, expected))?;
                 return Ok(Step::Enter(Frame::Object { object, seen: 0, first: true }));
             }
             (Kind::Objects(list), Token::ArrayStart) => {

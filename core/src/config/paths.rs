@@ -3,6 +3,7 @@
 use super::acme::Acme;
 use super::endpoint::Endpoint;
 use super::model::{ClientTls, ClientTrust, Config, CredentialSource, Paths, Server, ServerTls, TunnelKind};
+use super::nats::NatsStore;
 use super::proxy::{Egress, Proxy};
 use super::token_uri::is_token_uri;
 use crate::x509::KeyHash;
@@ -46,6 +47,7 @@ impl<'a> Config<'a> {
                 each(PathKind::Folder, &mut signed.storage_path);
                 each(PathKind::File, &mut signed.ca_bundle);
             }
+            store(&mut mesh.storage, each);
         }
         for tunnel in &mut self.gateway.tunnels {
             if let Endpoint::Unix(path) = &mut tunnel.listen {
@@ -157,8 +159,20 @@ fn credentials<'a>(proxy: &mut Option<Egress<'a>>, each: Each<'_, 'a>) {
     }
 }
 
+fn store<'a>(store: &mut Option<NatsStore<'a>>, each: Each<'_, 'a>) {
+    let Some(store) = store else { return };
+    if let Some(file) = &mut store.key_file {
+        key(file, each);
+    }
+    let single = store.cert_file.iter_mut().chain(&mut store.credentials_file);
+    for file in single.chain(&mut store.ca_files).chain(&mut store.sealing_key_files) {
+        each(PathKind::File, file);
+    }
+}
+
 fn acme<'a>(acme: &mut Acme<'a>, each: Each<'_, 'a>) {
     each(PathKind::Folder, &mut acme.storage_path);
+    store(&mut acme.storage, each);
     for bundle in [&mut acme.ca_bundle, &mut acme.issuer_bundle].into_iter().flatten() {
         each(PathKind::File, bundle);
     }

@@ -9,6 +9,8 @@ use super::limits::{GatewayLimits, TunnelLimits};
 use super::model::{CrlsRequired, MAX_TARGETS, MAX_TUNNELS};
 use super::model::{MAX_DENIED_KEYS, MAX_FILES, MAX_NAMES, MinVersion};
 #[cfg(feature = "gateway")]
+use super::nats::{MAX_NATS_CA_FILES, MAX_NATS_SERVERS, MAX_SEALING_KEYS, MAX_STORES};
+#[cfg(feature = "gateway")]
 use super::network::MAX_NETWORKS;
 #[cfg(feature = "gateway")]
 use crate::identity::RuleName;
@@ -121,6 +123,23 @@ pub(super) struct RawClient<'a> {
     pub(super) from: u16,
 }
 
+/// A `storage`.
+#[cfg(feature = "gateway")]
+#[derive(Default)]
+pub(super) struct RawStore<'a> {
+    pub(super) offset: u32,
+    /// The offset of `nats`, if it is written.
+    pub(super) nats: Option<u32>,
+    pub(super) servers: List<'a, MAX_NATS_SERVERS>,
+    pub(super) bucket: Option<&'a str>,
+    pub(super) cert_file: Option<&'a str>,
+    pub(super) key_file: Option<&'a str>,
+    pub(super) ca_files: List<'a, MAX_NATS_CA_FILES>,
+    pub(super) credentials_file: Option<&'a str>,
+    pub(super) sealing_key_files: List<'a, MAX_SEALING_KEYS>,
+    pub(super) replicas: Option<u8>,
+}
+
 #[derive(Default)]
 pub(super) struct RawMtls<'a> {
     pub(super) offset: u32,
@@ -152,6 +171,9 @@ pub(super) struct RawAcme<'a> {
     pub(super) domains: List<'a, MAX_DOMAINS>,
     pub(super) renew_before_s: Option<u32>,
     pub(super) storage_path: Option<&'a str>,
+    /// The index of its `storage` among all of the file.
+    #[cfg(feature = "gateway")]
+    pub(super) storage: Option<u8>,
     pub(super) ca_bundle: Option<&'a str>,
     pub(super) issuer_bundle: Option<&'a str>,
     pub(super) http_listen: Option<&'a str>,
@@ -178,6 +200,9 @@ pub(super) struct RawGateway<'a> {
     pub(super) est: RawEst<'a>,
     pub(super) mesh: RawMesh<'a>,
     pub(super) allowed_clients: RawClients<'a>,
+    /// All `storage` in the file, in the order of the text. One in each `acme` would make every tunnel larger by what
+    /// few tunnels need.
+    pub(super) stores: heapless::Vec<RawStore<'a>, MAX_STORES>,
     /// Takes the keys of a tunnel that does not exist; never read.
     spare: RawTunnel<'a>,
 }
@@ -214,6 +239,8 @@ pub(super) struct RawMesh<'a> {
     pub(super) file: Option<&'a str>,
     pub(super) site: Option<&'a str>,
     pub(super) storage_path: Option<&'a str>,
+    /// The index of its `storage` among all of the file.
+    pub(super) storage: Option<u8>,
     pub(super) ca_bundle: Option<&'a str>,
     pub(super) control: Option<bool>,
 }

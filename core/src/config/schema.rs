@@ -11,6 +11,8 @@ mod denied_keys;
 mod device;
 #[cfg(feature = "gateway")]
 mod gateway;
+#[cfg(feature = "gateway")]
+mod storage;
 mod tls;
 
 use super::raw::SideKind;
@@ -26,15 +28,15 @@ pub(super) static TOP: Object = members!(
     Nothing,
     None,
     [
-        object!("security", "of this section tls is read, the rest left alone", SECURITY, |_raw| ()),
+        object!("security", "of this section tls is read, the rest left alone", SECURITY),
         #[cfg(feature = "gateway")]
-        object!("gateway", "tunnels and what they may cost", gateway::GATEWAY, |_raw| ()),
+        object!("gateway", "tunnels and what they may cost", gateway::GATEWAY),
         #[cfg(feature = "device")]
         object!("device", "a microcontroller that speaks to a gateway", device::DEVICE, |raw| raw.enter_device()),
     ]
 );
 
-static SECURITY: Object = members!(true, Nothing, None, [object!("tls", "ADR-001", TLS, |_raw| ())]);
+static SECURITY: Object = members!(true, Nothing, None, [object!("tls", "ADR-001", TLS)]);
 
 static TLS: Object = members!(
     false,

@@ -81,5 +81,8 @@ fn acme_of_devices<'a>(at: &ConfigPlace<'a>, raw: &RawAcme<'a>) -> Result<Acme<'
     if let Some(hook) = raw.keys.hook {
         return at.fail("hook", Found::Text(hook), "nothing: a device takes its certificate up itself");
     }
+    if raw.storage.is_some() {
+        return at.fail("storage", Found::Object, "nothing: each gateway has an account of its own for its devices");
+    }
     acme_for_any_name(at, raw, AcmeFor::Est)
 }

@@ -7,10 +7,11 @@ use super::inherit::{ClientSide, ServerSide};
 use super::model::{
     ClientTrust, Gateway, MeshOfSites, Origins, ProxyProtocol, Server, Service, SignedFile, Tunnel, TunnelKind,
 };
-use super::raw::{Raw, RawClients, RawMesh, RawSide, RawTunnel};
+use super::raw::{Raw, RawClients, RawMesh, RawSide, RawStore, RawTunnel};
 use super::validate_place::{ConfigPlace, FALSE, SERVER, TRUE};
 use super::validate_proxy::proxy;
 use super::validate_sides::{client, server, switches};
+use super::validate_storage::{StorageOf, storage};
 use super::validate_targets::{accept_proxy, endpoint, found, server_name, targets};
 use crate::identity::{RuleName, is_dns_name};
 use crate::json::{Found, Segment};
@@ -31,7 +32,7 @@ pub(super) fn gateway<'a>(raw: &Raw<'a>, gateway: &mut Gateway<'a>) -> Result<()
         let pushed = gateway.tunnels.push(tunnel).is_ok();
         debug_assert!(pushed, "both lists have the same capacity");
     }
-    gateway.mesh = mesh(&raw.gateway.mesh)?;
+    gateway.mesh = mesh(&raw.gateway.mesh, &raw.gateway.stores)?;
     gateway.known_intermediates = raw.gateway.known_intermediates.items.clone();
     gateway.crl_files = raw.gateway.crl_files.items.clone();
     gateway.crls_required = raw.gateway.crls_required;
@@ -113,7 +114,7 @@ fn tunnel<'a>(at: &ConfigPlace<'a>, raw: &Raw<'a>, tunnel: &RawTunnel<'a>) -> Re
 }
 
 /// Validates `gateway.mesh`.
-fn mesh<'a>(raw: &RawMesh<'a>) -> Result<Option<MeshOfSites<'a>>, ConfigError<'a>> {
+fn mesh<'a>(raw: &RawMesh<'a>, stores: &[RawStore<'a>]) -> Result<Option<MeshOfSites<'a>>, ConfigError<'a>> {
     if !raw.present {
         return Ok(None);
     }
@@ -136,7 +137,11 @@ fn mesh<'a>(raw: &RawMesh<'a>) -> Result<Option<MeshOfSites<'a>>, ConfigError<'a
             return at.fail("ca_bundle", Found::Nothing, "the roots' file: with storage_path the mesh is signed");
         }
     };
-    Ok(Some(MeshOfSites { file, site, signed }))
+    let storage = storage(&at, raw.storage, stores, StorageOf::Mesh)?;
+    if storage.is_some() && signed.is_none() {
+        return at.fail("storage", Found::Object, "storage_path and ca_bundle too: what a store brings must be signed");
+    }
+    Ok(Some(MeshOfSites { file, site, signed, storage }))
 }
 
 /// Validates a tunnel's `service` and `to`, and refuses keys that would say otherwise than the mesh.
@@ -316,7 +321,7 @@ fn client_kind<'a>(
     let server_name = target.map(|target| server_name(at, tunnel, target, text)).transpose()?;
     let tls_at = at.inside("tls");
     no_keys_of_servers(&tls_at, &tunnel.tls)?;
-    let side = ClientSide::inherited(&tunnel.tls, &raw.client, target.is_none());
+    let side = ClientSide::inherited(&tunnel.tls, raw, target.is_none());
     switches(&tls_at, &tunnel.tls, Some(side.mutual))?;
     let mut tls = client(&tls_at, &side)?;
     if target.is_none() {

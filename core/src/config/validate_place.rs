@@ -55,6 +55,12 @@ impl<'a> ConfigPlace<'a> {
         inside
     }
 
+    /// Returns this place, with the offset of its object.
+    #[cfg(feature = "gateway")]
+    pub(super) fn at(self, offset: u32) -> Self {
+        Self { path: self.path, offset }
+    }
+
     /// Returns the place of an element of this list.
     pub(super) fn element(mut self, index: u16, offset: u32) -> Self {
         let pushed = self.path.push(Segment::Index(index)).is_ok();

@@ -1,5 +1,7 @@
 //! Validates one side of TLS, a server's or a client's: what it shows, and whom it trusts.
 
+#[cfg(feature = "gateway")]
+use super::acme::Acme;
 use super::address::rule_address;
 #[cfg(feature = "gateway")]
 use super::allowed_clients::Span;
@@ -12,6 +14,8 @@ use super::model::{
 use super::raw::{List, RawDeniedKey, RawSide};
 use super::validate_acme::{AcmeFor, acme};
 use super::validate_place::{ConfigPlace, FALSE, TLS, TRUE};
+#[cfg(feature = "gateway")]
+use super::validate_storage::{StorageOf, storage};
 use crate::identity::is_dns_rule;
 use crate::json::Found;
 
@@ -35,7 +39,7 @@ pub(super) fn server<'a>(at: &ConfigPlace<'a>, side: &ServerSide<'_, 'a>) -> Res
     if !side.enabled {
         return Ok(Server::Plain);
     }
-    let tls = ServerTls { credential: server_credential(at, side.credential)?, min_version: side.min_version };
+    let tls = ServerTls { credential: server_credential(at, side)?, min_version: side.min_version };
     if side.mutual { Ok(Server::MutualTls(tls, client_trust(&at.inside("mtls"), side)?)) } else { Ok(Server::Tls(tls)) }
 }
 
@@ -143,13 +147,20 @@ pub(super) fn server_issuers<'a>(at: &ConfigPlace<'a>, raw: &RawSide<'a>) -> Res
 }
 
 #[inline(never)]
-fn server_credential<'a>(at: &ConfigPlace<'a>, raw: &RawSide<'a>) -> Result<CredentialSource<'a>, ConfigError<'a>> {
+fn server_credential<'a>(
+    at: &ConfigPlace<'a>,
+    side: &ServerSide<'_, 'a>,
+) -> Result<CredentialSource<'a>, ConfigError<'a>> {
+    let raw = side.credential;
     let files = files(at, raw.cert_file, raw.key_file)?;
     if raw.acme_mode == Some(true) {
         if !raw.acme.is_enabled() {
             return at.inside("acme").fail("enabled", FALSE, "true, since mode is \"acme\"");
         }
-        let acme = acme(&at.inside("acme"), &raw.acme, AcmeFor::Server)?;
+        let at = at.inside("acme");
+        let acme = acme(&at, &raw.acme, AcmeFor::Server)?;
+        #[cfg(feature = "gateway")]
+        let acme = Acme { storage: storage(&at, raw.acme.storage, side.stores, StorageOf::Acme)?, ..acme };
         return Ok(match files {
             Some(files) => CredentialSource::AcmeWithFallback(acme, files),
             None => CredentialSource::Acme(acme),
@@ -162,7 +173,7 @@ fn server_credential<'a>(at: &ConfigPlace<'a>, raw: &RawSide<'a>) -> Result<Cred
 }
 
 /// Requires both files or neither.
-fn files<'a>(
+pub(super) fn files<'a>(
     at: &ConfigPlace<'a>,
     cert_file: Option<&'a str>,
     key_file: Option<&'a str>,
@@ -197,7 +208,7 @@ pub(super) fn client<'a>(at: &ConfigPlace<'a>, side: &ClientSide<'_, 'a>) -> Res
         server_issuers: server_issuers(at, side.trust)?,
         system_roots: side.system_roots,
         credential: match side.credential {
-            Some(credential) => client_credential(at, credential, side.mutual)?,
+            Some(credential) => client_credential(at, credential, side)?,
             None => None,
         },
         min_version: side.min_version,
@@ -210,8 +221,9 @@ pub(super) fn client<'a>(at: &ConfigPlace<'a>, side: &ClientSide<'_, 'a>) -> Res
 fn client_credential<'a>(
     at: &ConfigPlace<'a>,
     raw: &RawSide<'a>,
-    mutual: bool,
+    side: &ClientSide<'_, 'a>,
 ) -> Result<Option<CredentialSource<'a>>, ConfigError<'a>> {
+    let mutual = side.mutual;
     let (mtls_at, mtls) = (at.inside("mtls"), &raw.mtls);
     let files = if mutual { files(&mtls_at, mtls.cert_file, mtls.key_file)? } else { None };
     let acme_source = match (mutual && mtls.acme.is_enabled(), raw.acme.is_enabled()) {
@@ -231,6 +243,8 @@ fn client_credential<'a>(
     match acme_source {
         Some((at, raw)) => {
             let acme = acme(&at, raw, AcmeFor::Client)?;
+            #[cfg(feature = "gateway")]
+            let acme = Acme { storage: storage(&at, raw.storage, side.stores, StorageOf::Acme)?, ..acme };
             Ok(Some(match files {
                 Some(files) => CredentialSource::AcmeWithFallback(acme, files),
                 None => CredentialSource::Acme(acme),

@@ -8,8 +8,8 @@ use crate::gateway::{MeshKeeper, MeshRemark, MeshText, SiteMesh, Watched, ca_fil
 
 /// Reads the mesh, takes its CAs and denied keys into account, and reports on it.
 pub(super) fn read(gateway: &Gateway<'_>, files: &mut Files, findings: &mut Findings) -> Option<MeshText> {
-    let mesh = gateway.mesh?;
-    let text = match MeshText::read(&mesh, &files.denied_keys, &mut Watched::default(), &MeshKeeper::viewer()) {
+    let mesh = gateway.mesh.as_ref()?;
+    let text = match MeshText::read(mesh, &files.denied_keys, &mut Watched::default(), &MeshKeeper::viewer()) {
         Ok(text) => text,
         Err(error) => {
             findings.add(Level::Error, error.to_string());

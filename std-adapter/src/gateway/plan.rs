@@ -108,7 +108,7 @@ impl Plan {
                 .map_err(|error| PlanError::Tunnel(tunnel.name.to_owned(), Box::new(error)))
         });
         let tunnels: Vec<Tunnel> = tunnels.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-        let speaks = gateway.mesh.and_then(|mesh| mesh.signed).is_some_and(|signed| signed.control);
+        let speaks = gateway.mesh.as_ref().and_then(|mesh| mesh.signed).is_some_and(|signed| signed.control);
         let control = match mesh.as_ref().filter(|_| speaks) {
             Some(mesh) => Self::control(mesh, gateway, shared, &tunnels)?,
             None => None,

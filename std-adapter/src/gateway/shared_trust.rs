@@ -39,7 +39,7 @@ impl<'a> SharedTrust<'a> {
     ) -> Result<Self, PlanError> {
         let mut known_intermediates = certificates(&gateway.known_intermediates, watched)?;
         let mut denied_keys: Vec<_> = denied_keys.iter().map(path::DeniedKey::from).collect();
-        let mesh = gateway.mesh.map(|mesh| MeshText::read(&mesh, &denied_keys, watched, keeper));
+        let mesh = gateway.mesh.as_ref().map(|mesh| MeshText::read(mesh, &denied_keys, watched, keeper));
         let mesh = mesh.transpose().map_err(PlanError::Mesh)?;
         let mut ca_files = CaFiles::default();
         if let Some(mesh) = &mesh {
@@ -104,7 +104,7 @@ impl<'a> SharedTrust<'a> {
 
 /// Returns the reader of files of CAs where this mesh is in force.
 pub(crate) fn ca_files_of(gateway: &Gateway<'_>, mesh: &SiteMesh<'_>) -> CaFiles {
-    match gateway.mesh.and_then(|mesh| mesh.signed) {
+    match gateway.mesh.as_ref().and_then(|mesh| mesh.signed) {
         Some(signed) => CaFiles::replacing(signed.ca_bundle, mesh.roots().to_vec()),
         None => CaFiles::default(),
     }

@@ -121,7 +121,9 @@ fn complete() -> [Value; 2] {
         json!({"enabled": true, "directory_url": "https://ca.example/acme", "email": "", "domains": ["a.example"],
             "challenge_type": "http-01", "renew_before": "8h", "storage_path": folder, "ca_bundle": "roots.pem",
             "issuer_bundle": "roots.pem", "http_listen": "0.0.0.0:80", "eab": {"kid": "k", "hmac_key_file": "f"},
-            "key_type": "p256", "renew_via": "acme", "profile": "p", "hook": "true", "dns_hook": "true"})
+            "key_type": "p256", "renew_via": "acme", "profile": "p", "hook": "true", "dns_hook": "true",
+            "storage": {"nats": {"servers": ["tls://nats.example:4222"], "bucket": "b", "cert_file": "c", "key_file": "k",
+                "ca_files": ["ca.pem"], "credentials_file": "u.creds", "sealing_key_files": ["s.key"], "replicas": 3}}})
     };
     let limits = json!({"connections": 1, "handshakes": 1, "connections_per_source": 0, "handshakes_per_second": 0,
         "idle_timeout": "1m"});
@@ -132,7 +134,7 @@ fn complete() -> [Value; 2] {
     let mut est_limits = limits.clone();
     est_limits.as_object_mut().unwrap().remove("idle_timeout");
     let mut est_acme = acme("p3");
-    for key in ["domains", "hook", "renew_before"] {
+    for key in ["domains", "hook", "renew_before", "storage"] {
         est_acme.as_object_mut().unwrap().remove(key);
     }
     let gateway = json!({
@@ -154,7 +156,8 @@ fn complete() -> [Value; 2] {
             "crl_files": ["list.crl"], "crls_required": "leaf", "audit_log": "audit.log",
             "admin": {"listen": "127.0.0.1:9090", "hosts": ["gw.example"], "check_targets": true,
                 "tls": {"mtls": {"allowed_client_dns": ["operator.example"]}}},
-            "mesh": {"file": "mesh.json", "site": "a", "storage_path": "mesh", "ca_bundle": "root.pem", "control": true},
+            "mesh": {"file": "mesh.json", "site": "a", "storage_path": "mesh", "ca_bundle": "root.pem", "control": true,
+                "storage": {"nats": {"servers": ["tls://nats.example:4222"]}}},
             "est": {"listen": "0.0.0.0:8444", "chain_in_answer": false, "limits": est_limits, "acme": est_acme,
                 "tls": {"enabled": true, "cert_file": "c", "key_file": "k"}},
             "limits": {"connections": 1, "handshakes": 1, "connections_per_source": 0, "handshakes_per_second": 0,

@@ -49,6 +49,18 @@ pub(super) static ACME: Object = members!(
             .acme()
             .storage_path =
             not_empty(text, "a folder")?),
+        #[cfg(feature = "gateway")]
+        field!(
+            "storage",
+            "the store that several gateways share: account, orders and certificates are kept there too, sealed",
+            Any,
+            0,
+            Kind::Object(&super::storage::STORAGE, |raw| {
+                let index = super::storage::enter(raw)?;
+                raw.acme().storage = Some(index);
+                Ok(())
+            })
+        ),
         text!("ca_bundle", "roots of the directory's own server, PEM; default: the system's", Any, |raw, text| raw
             .acme()
             .ca_bundle =
@@ -73,7 +85,7 @@ pub(super) static ACME: Object = members!(
             not_empty(text, FILE)?),
         text!("http_listen", "where http-01 is answered", NotEmpty, |raw, text| raw.acme().http_listen =
             not_empty(text, "ADDRESS:PORT")?),
-        object!("eab", "external account binding", EAB, |_raw| ()),
+        object!("eab", "external account binding", EAB),
         choice!(
             "key_type",
             "\"p256\" (default), \"p384\" or \"rsa2048\"",

@@ -25,7 +25,8 @@ pub(in crate::config) enum Kind {
     /// A list of texts that decides which clients are let in: `null` is refused, since it could mean nobody or
     /// everybody.
     Rules(for<'a> fn(&mut Raw<'a>, Option<&'a str>) -> Result<(), Refused>),
-    Object(&'static Object, for<'a> fn(&mut Raw<'a>)),
+    /// An object: the function is called before its keys.
+    Object(&'static Object, for<'a> fn(&mut Raw<'a>) -> Result<(), Refused>),
     /// A list of objects.
     Objects(&'static Objects),
 }
@@ -208,7 +209,19 @@ macro_rules! flag {
 
 /// A key that takes an object.
 macro_rules! object {
+    ($key:literal, $doc:literal, $object:path) => {
+        field!($key, $doc, Any, 0, Kind::Object(&$object, |_| Ok(())))
+    };
     ($key:literal, $doc:literal, $object:path, |$raw:ident| $enter:expr) => {
-        field!($key, $doc, Any, 0, Kind::Object(&$object, |$raw| $enter))
+        field!(
+            $key,
+            $doc,
+            Any,
+            0,
+            Kind::Object(&$object, |$raw| {
+                $enter;
+                Ok(())
+            })
+        )
     };
 }

@@ -2,6 +2,7 @@
 
 use super::acme::ACME;
 use super::field::{FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, Objects, Refused, described, not_empty, push};
+use super::storage::STORAGE;
 use super::tls::TUNNEL_TLS;
 use crate::config::duration;
 use crate::config::model::{CrlsRequired, MAX_FILES, MAX_NAMES, MAX_TARGETS, MAX_TUNNELS};
@@ -63,7 +64,7 @@ pub(super) static GATEWAY: Object = members!(
         object!("est", "devices renew their certificates here, over EST (RFC 7030)", EST, |raw| raw.enter_est()),
         object!("mesh", "the mesh of sites: what tunnels with service take from it", MESH, |raw| raw.enter_mesh()),
         object!("admin", "the operator's pages", ADMIN, |raw| raw.gateway.admin.offset = raw.offset),
-        object!("limits", "what it may cost", LIMITS, |_raw| ()),
+        object!("limits", "what it may cost", LIMITS),
     ]
 );
 
@@ -121,6 +122,17 @@ static MESH: Object = members!(
             "the folder that keeps the mesh in force, where the mesh file has to be signed; goes with ca_bundle",
             NotEmpty,
             |raw, text| raw.gateway.mesh.storage_path = not_empty(text, "a folder")?
+        ),
+        field!(
+            "storage",
+            "the store that several gateways share: the newest signed mesh file is kept there too",
+            Any,
+            0,
+            Kind::Object(&STORAGE, |raw| {
+                let index = super::storage::enter(raw)?;
+                raw.gateway.mesh.storage = Some(index);
+                Ok(())
+            })
         ),
         text!(
             "ca_bundle",
