@@ -112,6 +112,13 @@ impl Running {
         status["credentials"][0].clone()
     }
 
+    /// Returns the sum of a metric over all its labels.
+    pub fn metric(&self, name: &str) -> u64 {
+        let page = self.page("/metrics");
+        let lines = page.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    }
+
     /// Waits until the gateway shows the issued certificate.
     pub fn wait_for_certificate(&self) {
         self.program.wait_until("an issued certificate", |_| {

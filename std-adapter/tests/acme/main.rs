@@ -12,6 +12,7 @@ mod faults;
 mod federation;
 mod gateway;
 mod impostors;
+mod jetstream;
 mod live;
 mod namespaces;
 mod nats;
@@ -20,6 +21,7 @@ mod pebble;
 #[allow(dead_code, reason = "shared with the program's other tests, which use more of it")]
 #[path = "../program/peers.rs"]
 mod peers;
+mod replicas;
 mod second_gateway;
 mod short_lives;
 mod sites;
