@@ -67,7 +67,7 @@ mod ops;
 pub mod pem;
 #[cfg(feature = "rehearsal")]
 mod rehearsal;
-#[cfg(feature = "nats")]
+#[cfg(feature = "cli")]
 mod replica;
 #[cfg(feature = "cli")]
 mod sandbox;

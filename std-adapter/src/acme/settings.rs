@@ -15,6 +15,7 @@ use pki_types::CertificateDer;
 
 use crate::egress::{Egress, EgressError};
 use crate::pem::{CaFiles, PemError};
+use crate::replica::settings::{NatsSettings, NatsSettingsError};
 use crate::store::Home;
 use crate::tls::{Anchors, system_roots};
 use crate::token::{KeyUri, UriError};
@@ -59,6 +60,8 @@ pub enum SettingsError {
     Egress(EgressError),
     /// The URI of the key in a token has a fault.
     Key(UriError),
+    /// The store that gateways share cannot be used.
+    Storage(NatsSettingsError),
 }
 
 impl fmt::Display for SettingsError {
@@ -68,6 +71,7 @@ impl fmt::Display for SettingsError {
             Self::NoRoots => f.write_str("acme.ca_bundle: found neither it nor a usable CA of this system"),
             Self::Egress(error) => write!(f, "acme: {error}"),
             Self::Key(error) => write!(f, "acme.key: {error}"),
+            Self::Storage(error) => write!(f, "acme.{error}"),
             Self::Unreadable(file, error) => write!(f, "{file}: cannot be read: {error}"),
             Self::NoMacKey(file, found) => {
                 write!(f, "{file}: found {found}, expected the MAC key in base64url, as the CA gave it")
@@ -83,6 +87,7 @@ impl Error for SettingsError {
             Self::Unreadable(_, error) => Some(error),
             Self::Egress(error) => Some(error),
             Self::Key(error) => Some(error),
+            Self::Storage(error) => Some(error),
             Self::NoRoots | Self::NoMacKey(..) => None,
         }
     }
@@ -111,6 +116,8 @@ pub struct Settings {
     pub denied_keys: Vec<DeniedKey>,
     /// The external account binding.
     pub eab: Option<Eab>,
+    /// The store that account, orders and certificates are shared by; none for a gateway alone.
+    pub storage: Option<Arc<NatsSettings>>,
     /// The proxy that leads to the directory.
     pub via: Option<Arc<Egress>>,
     /// The settings for ordering certificates.
@@ -172,6 +179,7 @@ impl Settings {
             anchors,
             denied_keys,
             eab,
+            storage: NatsSettings::read(acme.storage.as_ref(), ca_files, &mut note).map_err(SettingsError::Storage)?,
             via: Egress::read(acme.proxy.as_ref(), &mut note).map_err(SettingsError::Egress)?,
             ordering: acme.ordering.clone().map(str::to_owned),
             purposes,

@@ -101,7 +101,9 @@ impl fmt::Display for DocumentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(found) => write!(f, "found {found}, expected a shared credential"),
-            Self::Format(found) => write!(f, "found format {found}, expected {FORMAT}: another version of this program wrote it"),
+            Self::Format(found) => {
+                write!(f, "found format {found}, expected {FORMAT}: another version of this program wrote it")
+            }
             Self::Sealed(error) => error.fmt(f),
         }
     }
@@ -184,11 +186,7 @@ impl Text {
             None => None,
             Some(record) => Some(Record {
                 key: decode(&record.key)?,
-                chain: record
-                    .chain
-                    .iter()
-                    .map(|der| decode(der).map(CertificateDer::from))
-                    .collect::<Option<_>>()?,
+                chain: record.chain.iter().map(|der| decode(der).map(CertificateDer::from)).collect::<Option<_>>()?,
                 not_before: at(record.not_before),
                 not_after: at(record.not_after),
             }),
@@ -265,7 +263,10 @@ mod tests {
         one["format"] = 2.into();
         assert_eq!(Document::open(one.to_string().as_bytes(), "b/a", &keys), Err(DocumentError::Format(2)));
         for text in ["", "{}", "[1]"] {
-            assert!(matches!(Document::open(text.as_bytes(), "b/a", &keys), Err(DocumentError::Malformed(_))), "{text}");
+            assert!(
+                matches!(Document::open(text.as_bytes(), "b/a", &keys), Err(DocumentError::Malformed(_))),
+                "{text}"
+            );
         }
         let long = vec![b' '; MAX_DOCUMENT + 1];
         assert!(matches!(Document::open(&long, "b/a", &keys), Err(DocumentError::Malformed(_))));

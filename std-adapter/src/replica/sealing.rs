@@ -139,7 +139,10 @@ impl SealingKeys {
     pub(crate) fn open(&self, sealed: &Sealed, beside: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let known = self.0.iter().find(|key| key.id == sealed.key);
         let SealingKey { key, .. } = known.ok_or_else(|| {
-            OpenError::UnknownKey(sealed.key.chars().take(64).collect(), self.0.iter().map(|key| key.id.clone()).collect())
+            OpenError::UnknownKey(
+                sealed.key.chars().take(64).collect(),
+                self.0.iter().map(|key| key.id.clone()).collect(),
+            )
         })?;
         let octets = BASE64_STANDARD.decode(&sealed.octets).map_err(|_| OpenError::Changed)?;
         let (nonce, text) = octets.split_at_checked(NONCE).ok_or(OpenError::Changed)?;
@@ -206,8 +209,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [old, new] = [(1, "old"), (2, "new")]
             .map(|(octet, name)| written(folder.path(), name, &format!("{}\n", BASE64_STANDARD.encode([octet; KEY]))));
-        let (before, both, after) =
-            (keys(&[&old]).unwrap(), keys(&[&new, &old]).unwrap(), keys(&[&new]).unwrap());
+        let (before, both, after) = (keys(&[&old]).unwrap(), keys(&[&new, &old]).unwrap(), keys(&[&new]).unwrap());
         let sealed = before.seal(b"a key", b"a.example 7").unwrap();
         for opener in [&before, &both] {
             assert_eq!(&opener.open(&sealed, b"a.example 7").unwrap()[..], b"a key");

@@ -169,6 +169,7 @@ fn settings(home: Home, port: u16) -> Settings {
         anchors: vec![root],
         denied_keys: Vec::new(),
         eab: None,
+        storage: None,
         via: None,
         ordering: AcmeOrdering {
             directory_url: format!("https://127.0.0.1:{port}/directory"),
