@@ -50,7 +50,7 @@ impl fmt::Debug for Answer {
 }
 
 /// A TXT record that a hook creates, and removes.
-pub(super) struct DnsRecord {
+pub(crate) struct DnsRecord {
     which: Which,
     hook: String,
     name: String,

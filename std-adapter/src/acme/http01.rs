@@ -52,7 +52,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The answer to a token, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     responder: Arc<Responder>,
     token: String,
 }

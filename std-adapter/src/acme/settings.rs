@@ -15,7 +15,7 @@ use pki_types::CertificateDer;
 
 use crate::egress::{Egress, EgressError};
 use crate::pem::{CaFiles, PemError};
-use crate::replica::NatsSettings;
+use crate::replica::settings::{NatsSettings, NatsSettingsError};
 use crate::store::Home;
 use crate::tls::{Anchors, system_roots};
 use crate::token::{KeyUri, UriError};
@@ -60,6 +60,8 @@ pub enum SettingsError {
     Egress(EgressError),
     /// The URI of the key in a token has a fault.
     Key(UriError),
+    /// The store that gateways share cannot be used.
+    Storage(NatsSettingsError),
 }
 
 impl fmt::Display for SettingsError {
@@ -69,6 +71,7 @@ impl fmt::Display for SettingsError {
             Self::NoRoots => f.write_str("acme.ca_bundle: found neither it nor a usable CA of this system"),
             Self::Egress(error) => write!(f, "acme: {error}"),
             Self::Key(error) => write!(f, "acme.key: {error}"),
+            Self::Storage(error) => write!(f, "acme.{error}"),
             Self::Unreadable(file, error) => write!(f, "{file}: cannot be read: {error}"),
             Self::NoMacKey(file, found) => {
                 write!(f, "{file}: found {found}, expected the MAC key in base64url, as the CA gave it")
@@ -84,6 +87,7 @@ impl Error for SettingsError {
             Self::Unreadable(_, error) => Some(error),
             Self::Egress(error) => Some(error),
             Self::Key(error) => Some(error),
+            Self::Storage(error) => Some(error),
             Self::NoRoots | Self::NoMacKey(..) => None,
         }
     }
@@ -104,8 +108,6 @@ pub struct Settings {
     pub domains: Vec<String>,
     /// The home of the credential and its account.
     pub home: Home,
-    /// The store that gateways share the credential by.
-    pub storage: Option<Arc<NatsSettings>>,
     /// The trust anchors for the directory's own server.
     pub roots: Anchors,
     /// The trust anchors that issued certificates must lead to.
@@ -114,6 +116,8 @@ pub struct Settings {
     pub denied_keys: Vec<DeniedKey>,
     /// The external account binding.
     pub eab: Option<Eab>,
+    /// The store that account, orders and certificates are shared by; none for a gateway alone.
+    pub storage: Option<Arc<NatsSettings>>,
     /// The proxy that leads to the directory.
     pub via: Option<Arc<Egress>>,
     /// The settings for ordering certificates.
@@ -171,11 +175,11 @@ impl Settings {
         Ok(Self {
             domains: acme.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
             home: Home::folder(acme.storage_path),
-            storage: None,
             roots,
             anchors,
             denied_keys,
             eab,
+            storage: NatsSettings::read(acme.storage.as_ref(), ca_files, &mut note).map_err(SettingsError::Storage)?,
             via: Egress::read(acme.proxy.as_ref(), &mut note).map_err(SettingsError::Egress)?,
             ordering: acme.ordering.clone().map(str::to_owned),
             purposes,

@@ -16,6 +16,7 @@ use super::findings::{Findings, Level};
 use crate::acme::{Directory, Purposes, Settings, account_file, probe, verify};
 use crate::clock;
 use crate::pem;
+use crate::replica::settings::permissions;
 use crate::token::{self, TokenKey};
 
 /// The clock difference in seconds above which valid certificates fail.
@@ -29,6 +30,7 @@ pub(super) fn check(acme: &Acme<'_>, purpose: Purpose, files: &Files, findings: 
     };
     findings
         .once(Level::Ok, format!("certificate for {} from {}", settings.domains.join(", "), settings.directory_url));
+    acme.storage.iter().flat_map(permissions).for_each(|warning| findings.once(Level::Warning, warning));
     if let Some(uri) = &settings.key {
         match TokenKey::find(uri) {
             Ok(key) => findings.once(Level::Ok, format!("each certificate is for the key in {key}")),

@@ -5,6 +5,7 @@ use edgetrust_core::config::{Gateway, Tunnel};
 use super::check_files::Files;
 use super::findings::{Findings, Level};
 use crate::gateway::{MeshKeeper, MeshRemark, MeshText, SiteMesh, Watched, ca_files_of};
+use crate::replica::settings::{NatsSettings, permissions};
 
 /// Reads the mesh, takes its CAs and denied keys into account, and reports on it.
 pub(super) fn read(gateway: &Gateway<'_>, files: &mut Files, findings: &mut Findings) -> Option<MeshText> {
@@ -45,6 +46,10 @@ pub(super) fn read(gateway: &Gateway<'_>, files: &mut Files, findings: &mut Find
             findings.add(Level::Error, error.to_string());
             return None;
         }
+    }
+    mesh.storage.iter().flat_map(permissions).for_each(|warning| findings.add(Level::Warning, warning));
+    if let Err(error) = NatsSettings::read(mesh.storage.as_ref(), &files.ca_files, |_| {}) {
+        findings.add(Level::Error, error.to_string());
     }
     Some(text)
 }

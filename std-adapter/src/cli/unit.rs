@@ -5,7 +5,7 @@ use std::fs::create_dir_all;
 use std::path::{Path, PathBuf, absolute};
 use std::process::ExitCode;
 
-use edgetrust_core::config::{Config, PathKind};
+use edgetrust_core::config::{Config, NatsStore, PathKind};
 use serde_json::Value;
 use tracing::warn;
 
@@ -180,15 +180,25 @@ fn keys(config: &Config<'_>, folder: &Path, unit: &mut GatewayUnit) -> Result<()
     // Of a key in a token, the file with the PIN is read in the place of a key file.
     let named = |key: &str| token::watched_file(key).map(|file| file.display().to_string());
     let mut files = BTreeSet::new();
+    let mut stores: Vec<&NatsStore<'_>> = config.gateway.mesh.iter().filter_map(|mesh| mesh.storage.as_ref()).collect();
     for (source, _) in credential_sources(config) {
         use edgetrust_core::config::CredentialSource::{Acme, AcmeWithFallback, Files};
         match source {
             Files(files_of) => files.extend(named(files_of.key_file)),
             AcmeWithFallback(acme, files_of) => {
                 files.extend(named(files_of.key_file).into_iter().chain(acme.key.and_then(named)));
+                stores.extend(&acme.storage);
             }
-            Acme(acme) => files.extend(acme.key.and_then(named)),
+            Acme(acme) => {
+                files.extend(acme.key.and_then(named));
+                stores.extend(&acme.storage);
+            }
         }
+    }
+    for store in stores {
+        let secrets = store.credentials_file.iter().chain(&store.sealing_key_files).copied();
+        files.extend(secrets.filter(|file| key_in_unit(file).is_some()).map(str::to_owned));
+        files.extend(store.key_file.and_then(named));
     }
     for file in &files {
         match key_in_unit(file) {

@@ -10,6 +10,7 @@ use super::issuers::IssuerError;
 use super::mesh_file::MeshFileError;
 use crate::egress::EgressError;
 use crate::pem::PemError;
+use crate::replica::settings::NatsSettingsError;
 use crate::tls::{CredentialError, ServerNameError};
 
 /// The reason that a configuration does not become a plan.
@@ -41,6 +42,8 @@ pub enum PlanError {
     Anchor(ParseError),
     /// The mesh file is faulty.
     Mesh(MeshFileError),
+    /// The store of the mesh cannot be used.
+    MeshStorage(NatsSettingsError),
     /// A tunnel has a service, and there is no mesh.
     NoMesh,
     /// A client tunnel has nothing to verify servers with.
@@ -74,6 +77,7 @@ impl fmt::Display for PlanError {
             Self::ServerName(error) => error.fmt(f),
             Self::Egress(error) => error.fmt(f),
             Self::Mesh(error) => write!(f, "gateway.mesh: {error}"),
+            Self::MeshStorage(error) => write!(f, "gateway.mesh.{error}"),
             Self::NoMesh => f.write_str("service: expected gateway.mesh"),
         }
     }
@@ -92,6 +96,7 @@ impl Error for PlanError {
             Self::ServerName(error) => Some(error),
             Self::Egress(error) => Some(error),
             Self::Mesh(error) => Some(error),
+            Self::MeshStorage(error) => Some(error),
             Self::NoTunnel | Self::NoRevocationList | Self::NoAnchor | Self::NoMesh => None,
         }
     }

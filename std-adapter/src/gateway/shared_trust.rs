@@ -1,11 +1,13 @@
 //! Reads the trust that all tunnels share: what completes chains, what is denied or revoked, and the mesh.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use edgetrust_core::config::{AllowedClients, DeniedKey, Gateway, Paths};
 use edgetrust_core::path;
 use edgetrust_core::x509::{Certificate, KeyHash};
 use pki_types::CertificateDer;
+use tracing::warn;
 
 use super::Watched;
 use super::mesh_in_force::MeshKeeper;
@@ -14,6 +16,7 @@ use super::plan_error::PlanError;
 use super::revocation::{self, ListStatus};
 use crate::clock;
 use crate::pem::CaFiles;
+use crate::replica::settings::{NatsSettings, permissions};
 use crate::tls::{Anchors, RevocationLists, TrustSettings};
 
 /// The trust that all tunnels share: what completes chains, what is denied, and what is revoked.
@@ -25,6 +28,8 @@ pub(crate) struct SharedTrust<'a> {
     lists: RevocationLists,
     pub(super) list_status: Vec<ListStatus>,
     pub(super) mesh: Option<MeshText>,
+    /// The store of the mesh.
+    pub(super) mesh_storage: Option<Arc<NatsSettings>>,
     pub(super) keeper: MeshKeeper,
     ca_files: CaFiles,
 }
@@ -48,9 +53,23 @@ impl<'a> SharedTrust<'a> {
             known_intermediates.extend(mesh.known_intermediates());
             denied_keys.extend(mesh.denied_keys());
         }
+        let storage = gateway.mesh.as_ref().and_then(|mesh| mesh.storage.as_ref());
+        storage.into_iter().flat_map(permissions).for_each(|warning| warn!("{warning}"));
+        let mesh_storage = NatsSettings::read(storage, &ca_files, |file| watched.note(file));
+        let mesh_storage = mesh_storage.map_err(PlanError::MeshStorage)?;
         let (lists, list_status) = revocation::read(gateway, watched)?;
         let (allowed_clients, keeper) = (&gateway.allowed_clients, keeper.clone());
-        Ok(Self { allowed_clients, known_intermediates, denied_keys, lists, list_status, mesh, keeper, ca_files })
+        Ok(Self {
+            allowed_clients,
+            known_intermediates,
+            denied_keys,
+            lists,
+            list_status,
+            mesh,
+            mesh_storage,
+            keeper,
+            ca_files,
+        })
     }
 
     /// Returns the keys that the configuration and the mesh deny.

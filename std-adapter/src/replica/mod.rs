@@ -20,5 +20,4 @@ mod standing;
 mod tests;
 
 pub(crate) use replica::Replica;
-pub use settings::NatsSettings;
 pub(crate) use standing::Standing;

@@ -10,9 +10,9 @@ use async_nats::{Client, ConnectOptions, HeaderMap, HeaderValue};
 use futures_util::StreamExt;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::time::{sleep, timeout};
-use zeroize::Zeroizing;
 
 use super::bucket::{Answer, Bucket, BucketError, NEWS, News, Revision, Value};
+use super::settings::NatsUser;
 use crate::tls::TlsClient;
 
 /// The time limit for one request. After a leader's death NATS needs about five seconds to choose another.
@@ -41,8 +41,8 @@ pub(crate) struct NatsAccess {
     pub(crate) replicas: u8,
     /// Judges the servers, and has the certificate that is shown to them.
     pub(crate) tls: TlsClient,
-    /// The JWT and the seed of a NATS user.
-    pub(crate) credentials: Option<Zeroizing<String>>,
+    /// The user that the servers know.
+    pub(crate) user: Option<NatsUser>,
 }
 
 /// A bucket of NATS, connected to when it is first used.
@@ -99,10 +99,10 @@ impl NatsBucket {
         if encrypted {
             options = options.require_tls(true).tls_client_config(self.access.tls.config_without_resumption());
         }
-        if let Some(credentials) = &self.access.credentials {
+        if let Some(user) = &self.access.user {
             // The error may repeat a part of the file.
-            let refused = |_| away("acme.storage.nats.credentials_file: found another text, expected a NATS user's");
-            options = options.credentials(credentials).map_err(refused)?;
+            let refused = |_| away("storage.nats.credentials_file: found another text, expected a NATS user's");
+            options = options.credentials(user.text()).map_err(refused)?;
         }
         options.connect(self.access.servers.clone()).await.map_err(away)
     }

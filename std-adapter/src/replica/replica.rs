@@ -77,7 +77,7 @@ impl Replica {
     /// Fails if the folder, or what leads to the store, cannot be read.
     pub(crate) async fn of(local: Arc<dyn Held>, settings: &Settings, seed: u64) -> Result<Option<Self>, StorageError> {
         let Some(storage) = &settings.storage else { return Ok(None) };
-        let (bucket, keys) = storage.open()?;
+        let (bucket, keys) = storage.open(&settings.denied_keys)?;
         Self::join(local, settings, bucket, keys, seed).await.map(Some)
     }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use edgetrust_core::config::{
-    Acme, ChallengeType, ClientTls, Config, CredentialSource, Egress, Endpoint, Gateway, PathKind, Server, TunnelKind,
+    Acme, ChallengeType, ClientTls, Config, CredentialSource, Egress, Endpoint, Gateway, NatsStore, PathKind, Server,
+    TunnelKind,
 };
 
 use crate::acme::Hooks;
@@ -113,6 +114,9 @@ impl Needs {
             needs.any_port = Some("gateway.mesh".to_owned());
             needs.looks_up("gateway.mesh");
         }
+        if let Some(store) = gateway.mesh.as_ref().and_then(|mesh| mesh.storage.as_ref()) {
+            needs.storage(store, "gateway.mesh.storage");
+        }
         needs
     }
 
@@ -134,12 +138,23 @@ impl Needs {
         if acme.keys.challenge_type == ChallengeType::Http01 {
             self.listens(Endpoint::Tcp(acme.http_listen), who);
         }
+        if let Some(store) = &acme.storage {
+            self.storage(store, &format!("{who}.storage"));
+        }
         let keys = &acme.keys;
         for (hook, known) in [(keys.hook, &mut self.hooks.renewal), (keys.dns_hook, &mut self.hooks.dns)] {
             if let Some(hook) = hook.filter(|hook| !known.iter().any(|other| other == hook)) {
                 known.push(hook.to_owned());
             }
         }
+    }
+
+    fn storage(&mut self, store: &NatsStore<'_>, who: &str) {
+        if store.ca_files.is_empty() {
+            self.looks_up(who);
+        }
+        let endpoints = store.servers.iter().filter_map(|server| Endpoint::parse(server.split_once("://")?.1));
+        endpoints.for_each(|endpoint| self.dials(&endpoint, who));
     }
 
     fn listens(&mut self, on: Endpoint<'_>, who: &str) {

@@ -232,6 +232,38 @@ fn ports_of_proxies_stand_for_those_behind_them() {
     assert!(needs.paths.contains(&socket), "{needs:?}");
 }
 
+/// A server of a shared store is connected to as the configuration at the start says, and no other after a reload.
+#[test]
+fn ports_of_shared_stores_may_be_connected_to() {
+    let needs = |acme: &str, mesh: &str| {
+        let mut text = format!(
+            r#"{{"gateway": {{
+            "mesh": {{"file": "/m", "site": "a", "storage_path": "/s", "ca_bundle": "/r",
+                "storage": {{"nats": {{"servers": ["{mesh}"], "ca_files": ["/mesh-ca"], "credentials_file": "/u.creds"}}}}}},
+            "tunnels": [{{"name": "in", "mode": "server", "listen": "127.0.0.1:1002", "target": "127.0.0.1:5001",
+                "tls": {{"mode": "acme", "acme": {{"enabled": true, "directory_url": "https://ca.example/d",
+                "domains": ["a.example"], "storage_path": "/acme", "storage": {{"nats": {{"servers": ["{acme}"],
+                "cert_file": "/c", "key_file": "/k", "sealing_key_files": ["/seal"]}}}}}}}}}}]}}}}"#
+        )
+        .into_bytes();
+        Needs::of(&Config::parse(&mut text).unwrap())
+    };
+    let first = needs("tls://127.0.0.1:4222", "tls://nats.example:4223");
+    assert_eq!(first.connect.keys().copied().collect::<Vec<_>>(), [53, 443, 4222, 4223, 5001]);
+    assert_eq!(first.connect[&4222], "tunnel in: acme.storage");
+    for file in ["/mesh-ca", "/u.creds", "/c", "/k", "/seal"] {
+        assert!(first.paths.contains(&(PathKind::File, PathBuf::from(file))), "{file}: {first:?}");
+    }
+    // A mesh may need any port: without it the ports are those at the start.
+    let without = |needs: Needs| Needs { any_port: None, paths: Vec::new(), ..needs };
+    let allowed = Allowed::by(without(first));
+    let other = without(needs("tls://127.0.0.1:4222", "tls://nats.example:4224"));
+    let refused = NotAllowed::Connect(4224, "gateway.mesh.storage".to_owned());
+    assert_eq!(allowed.allows(&other, true, true), Err(refused));
+    let same = without(needs("tls://10.0.0.1:4222", "tls://nats.example:4223"));
+    assert_eq!(allowed.allows(&same, true, true), Ok(()));
+}
+
 /// The ways in which certificates are replaced: what a link leads to is another file beside, or in another folder.
 #[test]
 fn links_that_are_turned_lead_to_what_is_allowed() {

@@ -203,3 +203,35 @@ fn more_connections_than_there_are_descriptors_are_warned_of() {
     assert_eq!(code, Some(0), "{findings:#?}");
     assert!(has(&findings, "warning", "limits.connections: found 4000000000"), "{findings:#?}");
 }
+
+/// The files of a store are read; whether its servers answer is not asked.
+#[test]
+fn files_of_a_shared_store_are_checked() {
+    let pki = Pki::new("Root");
+    let ca = arg(&pki.ca());
+    let config = |nats: Value| {
+        json!({"security": {"tls": {"server": {"enabled": true, "mode": "acme", "acme": {
+            "enabled": true, "directory_url": "https://ca.example/d", "domains": ["a.example"], "ca_bundle": ca,
+            "http_listen": "127.0.0.1:0", "storage_path": arg(&pki.path("acme")), "storage": {"nats": nats},
+        }}}}})
+    };
+    let key = arg(&pki.path("seal.key"));
+    let nats = json!({"servers": ["tls://127.0.0.1:1"], "ca_files": [ca], "sealing_key_files": [key]});
+    let (code, findings) = check(&pki, &config(nats.clone()), &[]);
+    let missing = format!("acme.storage.nats.sealing_key_files: {key}: cannot be read");
+    assert!(code == Some(1) && has(&findings, "error", &missing), "{findings:#?}");
+    std::fs::write(&key, format!("{}=\n", "A".repeat(43))).unwrap();
+    restrict(key.as_ref());
+    let user = arg(&pki.path("user.creds"));
+    std::fs::write(&user, "BEGIN NATS USER JWT, BEGIN USER NKEY SEED").unwrap();
+    let mut known = nats.clone();
+    known["credentials_file"] = json!(user);
+    let (code, findings) = check(&pki, &config(known), &[]);
+    let open = format!("{user}: mode 644 lets others use the NATS user, expected 600");
+    assert!(code == Some(0) && has(&findings, "warning", &open), "{findings:#?}");
+    assert!(!findings.iter().any(|finding| finding.contains("127.0.0.1:1")), "{findings:#?}");
+    let mut half = nats;
+    half["sealing_key_files"] = json!([]);
+    let (code, findings) = check(&pki, &config(half), &[]);
+    assert!(code == Some(1) && has(&findings, "error", "sealing_key_files: found an array"), "{findings:#?}");
+}

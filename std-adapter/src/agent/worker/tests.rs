@@ -163,13 +163,13 @@ impl Held for Memory {
 fn settings(home: Home, port: u16) -> Settings {
     let root = CertificateDer::from(&include_bytes!("../../../../firmware-example/src/bin/bench/root.der")[..]);
     Settings {
-        storage: None,
         domains: vec!["a.example".to_owned()],
         home,
         roots: vec![root.clone()].into(),
         anchors: vec![root],
         denied_keys: Vec::new(),
         eab: None,
+        storage: None,
         via: None,
         ordering: AcmeOrdering {
             directory_url: format!("https://127.0.0.1:{port}/directory"),
