@@ -146,7 +146,8 @@ impl SealingKeys {
         })?;
         let octets = BASE64_STANDARD.decode(&sealed.octets).map_err(|_| OpenError::Changed)?;
         let (nonce, text) = octets.split_at_checked(NONCE).ok_or(OpenError::Changed)?;
-        let opened = cipher(key).decrypt(Nonce::from_slice(nonce), Payload { msg: text, aad: beside });
+        let nonce: [u8; NONCE] = nonce.try_into().map_err(|_| OpenError::Changed)?;
+        let opened = cipher(key).decrypt(&Nonce::from(nonce), Payload { msg: text, aad: beside });
         opened.map(Zeroizing::new).map_err(|_| OpenError::Changed)
     }
 }
