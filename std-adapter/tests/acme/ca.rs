@@ -87,6 +87,14 @@ impl Names {
         let process = Process::at(command, management);
         Self { _process: process, server, management, ip }
     }
+
+    /// Has a name resolve to an address of its own.
+    pub fn set(&self, name: &str, ip: Ipv4Addr) {
+        let body = json!({"host": format!("{name}."), "addresses": [ip]}).to_string();
+        let url = format!("http://{}/add-a", self.management);
+        let added = Command::new("curl").args(["-sf", "--noproxy", "*", "-d", &body, &url]).status().unwrap();
+        assert!(added.success());
+    }
 }
 
 /// A root CA that issues the test certificates.

@@ -25,7 +25,7 @@ fn served(gateway: &Running) -> String {
 }
 
 /// Waits until all gateways show one certificate, another than this, and returns it.
-fn one_certificate(gateways: &[Running], before: &str) -> String {
+pub fn one_certificate(gateways: &[Running], before: &str) -> String {
     for gateway in gateways {
         gateway.wait_for_certificate();
     }

@@ -65,7 +65,7 @@ impl Program {
         let mut child = command
             .args(arguments)
             .env("NO_COLOR", "1")
-            .env("RUST_LOG", "debug,rustls=warn")
+            .env("RUST_LOG", "debug,rustls=warn,async_nats=warn")
             .envs(environment.iter().copied())
             .stderr(Stdio::piped())
             .stdin(Stdio::null())
