@@ -29,7 +29,7 @@ const CORE: &[(&str, &[&str])] = &[
 /// Modules of std-adapter's library, and the modules that each may name.
 const ADAPTER: &[(&str, &[&str])] = &[
     ("accept", &[]),
-    ("acme", &["accept", "activation", "clock", "egress", "pem", "store", "tls", "token"]),
+    ("acme", &["accept", "activation", "clock", "egress", "pem", "replica", "store", "tls", "token"]),
     ("activation", &[]),
     ("agent", &["acme", "clock", "gateway", "histogram", "pem", "store", "tls", "token"]),
     ("audit", &["clock"]),
@@ -38,12 +38,16 @@ const ADAPTER: &[(&str, &[&str])] = &[
     ("egress", &[]),
     ("est", &["accept", "acme", "activation", "audit", "clock", "gateway", "store", "tls"]),
     ("federation", &["pem", "tls", "token", "units"]),
-    ("gateway", &["accept", "activation", "audit", "clock", "egress", "histogram", "pem", "store", "tls", "token"]),
+    (
+        "gateway",
+        &["accept", "activation", "audit", "clock", "egress", "histogram", "pem", "replica", "store", "tls", "token"],
+    ),
     ("histogram", &[]),
     ("ops", &["accept", "agent", "audit", "clock", "est", "gateway", "histogram", "sandbox", "tls"]),
     ("pem", &[]),
     // The parts that the simulation of a mesh runs.
     ("rehearsal", &["clock", "config_file", "federation", "gateway", "pem", "store"]),
+    ("replica", &["pem", "store", "tls", "token"]),
     ("sandbox", &["acme", "egress", "store", "token"]),
     // Records name a key in a token by its URI.
     ("store", &["token"]),
@@ -268,8 +272,13 @@ fn packages() {
     }
 }
 
+/// Returns the parts of a version: 1.89.0 is 1.89.
 fn release(version: &str) -> Vec<u32> {
-    version.split('.').map(|part| part.parse().unwrap()).collect()
+    let mut parts: Vec<u32> = version.split('.').map(|part| part.parse().unwrap()).collect();
+    while parts.last() == Some(&0) {
+        parts.pop();
+    }
+    parts
 }
 
 /// Every dependency builds with the oldest supported Rust; clippy's `incompatible_msrv` checks our own code.

@@ -1,6 +1,7 @@
 //! The place of a value that is validated, for errors.
 
 use super::error::ConfigError;
+use super::model::Files;
 use crate::json::{Found, MAX_PATH, Segment};
 
 pub(super) const TLS: &[Segment<'static>] = &[Segment::Key("security"), Segment::Key("tls")];
@@ -93,6 +94,19 @@ impl<'a> ConfigPlace<'a> {
         match value {
             Some(value) => Ok(value),
             None => self.fail(key, Found::Nothing, expected),
+        }
+    }
+    /// Requires both files or neither.
+    pub(super) fn files(
+        &self,
+        cert_file: Option<&'a str>,
+        key_file: Option<&'a str>,
+    ) -> Result<Option<Files<'a>>, ConfigError<'a>> {
+        match (cert_file, key_file) {
+            (Some(cert_file), Some(key_file)) => Ok(Some(Files { cert_file, key_file })),
+            (Some(_), None) => self.fail("key_file", Found::Nothing, "a file name, since there is a cert_file"),
+            (None, Some(_)) => self.fail("cert_file", Found::Nothing, "a file name, since there is a key_file"),
+            (None, None) => Ok(None),
         }
     }
 }

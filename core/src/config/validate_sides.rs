@@ -8,8 +8,7 @@ use super::allowed_clients::Span;
 use super::error::ConfigError;
 use super::inherit::{ClientSide, ServerSide};
 use super::model::{
-    Addresses, ClientTls, ClientTrust, CredentialSource, DeniedKey, DeniedKeys, Files, MAX_FILES, Paths, Server,
-    ServerTls,
+    Addresses, ClientTls, ClientTrust, CredentialSource, DeniedKey, DeniedKeys, MAX_FILES, Paths, Server, ServerTls,
 };
 use super::raw::{List, RawDeniedKey, RawSide};
 use super::validate_acme::{AcmeFor, acme};
@@ -152,7 +151,7 @@ fn server_credential<'a>(
     side: &ServerSide<'_, 'a>,
 ) -> Result<CredentialSource<'a>, ConfigError<'a>> {
     let raw = side.credential;
-    let files = files(at, raw.cert_file, raw.key_file)?;
+    let files = at.files(raw.cert_file, raw.key_file)?;
     if raw.acme_mode == Some(true) {
         if !raw.acme.is_enabled() {
             return at.inside("acme").fail("enabled", FALSE, "true, since mode is \"acme\"");
@@ -170,20 +169,6 @@ fn server_credential<'a>(
         return at.fail("mode", Found::Text("manual"), "\"acme\", since acme.enabled is true");
     }
     Ok(CredentialSource::Files(at.required("cert_file", files, "a file name, since TLS is enabled")?))
-}
-
-/// Requires both files or neither.
-pub(super) fn files<'a>(
-    at: &ConfigPlace<'a>,
-    cert_file: Option<&'a str>,
-    key_file: Option<&'a str>,
-) -> Result<Option<Files<'a>>, ConfigError<'a>> {
-    match (cert_file, key_file) {
-        (Some(cert_file), Some(key_file)) => Ok(Some(Files { cert_file, key_file })),
-        (Some(_), None) => at.fail("key_file", Found::Nothing, "a file name, since there is a cert_file"),
-        (None, Some(_)) => at.fail("cert_file", Found::Nothing, "a file name, since there is a key_file"),
-        (None, None) => Ok(None),
-    }
 }
 
 /// Validates a client's side, each part from its origin.
@@ -225,7 +210,7 @@ fn client_credential<'a>(
 ) -> Result<Option<CredentialSource<'a>>, ConfigError<'a>> {
     let mutual = side.mutual;
     let (mtls_at, mtls) = (at.inside("mtls"), &raw.mtls);
-    let files = if mutual { files(&mtls_at, mtls.cert_file, mtls.key_file)? } else { None };
+    let files = if mutual { mtls_at.files(mtls.cert_file, mtls.key_file)? } else { None };
     let acme_source = match (mutual && mtls.acme.is_enabled(), raw.acme.is_enabled()) {
         (true, true) => {
             return mtls_at.inside("acme").fail("enabled", TRUE, "one of client.acme and client.mtls.acme, not both");

@@ -5,7 +5,6 @@ use super::error::ConfigError;
 use super::nats::{DEFAULT_BUCKET, NatsStore};
 use super::raw::RawStore;
 use super::validate_place::ConfigPlace;
-use super::validate_sides::files;
 use crate::json::Found;
 
 /// The form of a server, for errors.
@@ -34,7 +33,7 @@ pub(super) fn storage<'a>(
     let Some(offset) = raw.nats else { return at.at(raw.offset).fail("nats", Found::Nothing, NATS) };
     let at = at.inside("nats").at(offset);
     servers(&at, raw)?;
-    let credential = files(&at, raw.cert_file, raw.key_file)?;
+    let credential = at.files(raw.cert_file, raw.key_file)?;
     if raw.ca_files.written && raw.ca_files.items.is_empty() {
         return at.fail("ca_files", Found::Array, "a file at least; without ca_files the system's CAs are trusted");
     }

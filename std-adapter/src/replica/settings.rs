@@ -266,7 +266,8 @@ pub(crate) fn permissions(store: &NatsStore<'_>) -> impl Iterator<Item = String>
     key.into_iter().chain(user)
 }
 
-#[cfg(all(test, feature = "nats"))]
+#[cfg(feature = "nats")]
+#[cfg(test)]
 mod tests {
     use super::*;
     use edgetrust_core::config::{Config, CredentialSource, Server};
