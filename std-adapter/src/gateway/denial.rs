@@ -59,6 +59,8 @@ impl ControlPlan {
             dials: dials.collect::<Result<_, _>>().map_err(refused)?,
             issuers: self.issuers,
             keeper: self.keeper,
+            storage: self.storage,
+            denied: self.denied.into_iter().chain(keys.iter().cloned()).collect(),
         })
     }
 }

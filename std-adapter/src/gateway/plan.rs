@@ -26,7 +26,6 @@ use super::{Address, Limits, MeshStatus, Tunnel, TunnelKind, TunnelLimits, Watch
 use crate::clock;
 use crate::egress::Egress;
 use crate::pem;
-use crate::replica::settings::NatsSettings;
 use crate::tls::{
     Anchors, ClientAuth, ClientSettings, Credential, MinVersion, Peers, ServerSettings, ServerTrust, TrustSettings,
     TrustStore, server_name, system_roots,
@@ -78,9 +77,6 @@ pub struct Plan {
     pub(crate) control: Option<ControlPlan>,
     /// The mesh in force.
     pub(crate) mesh: Option<MeshStatus>,
-    /// The store that the newest signed mesh is shared by.
-    #[expect(dead_code, reason = "for whoever follows the store")]
-    pub(crate) mesh_storage: Option<Arc<NatsSettings>>,
     /// The revocation lists.
     pub(crate) lists: Vec<ListStatus>,
     /// The keys that the configuration and the mesh deny.
@@ -130,8 +126,7 @@ impl Plan {
         let (limits, admin) = (gateway.limits.into(), admin.transpose()?);
         let (lists, denied) = (shared.list_status.clone(), shared.denied_keys().to_vec());
         let audit_log = gateway.audit_log.map(PathBuf::from);
-        let mesh_storage = shared.mesh_storage.clone();
-        Ok(Self { tunnels, limits, admin, control, mesh, mesh_storage, lists, denied, audit_log, remarks })
+        Ok(Self { tunnels, limits, admin, control, mesh, lists, denied, audit_log, remarks })
     }
 
     /// Makes the plan of the control channel: it listens where tunnels of services do, and dials where they lead.
@@ -166,7 +161,8 @@ impl Plan {
             }
         }
         let (issuers, keeper) = (mesh.issuer_keys().collect(), shared.keeper.clone());
-        Ok(Some(ControlPlan { served, servers, under_roots, members, issuers, dials, keeper }))
+        let (storage, denied) = (shared.mesh_storage.clone(), shared.denied_keys().to_vec());
+        Ok(Some(ControlPlan { served, servers, under_roots, members, issuers, dials, keeper, storage, denied }))
     }
 
     fn tunnel(

@@ -16,6 +16,7 @@ use super::target;
 use super::targets::{ServerAddress, Targets};
 use super::{Address, Limits, TunnelLimits};
 use crate::egress::Egress;
+use crate::store::StorageError;
 use crate::tls::{Certificates, ClientSettings, ServerSettings, ServerTrust, TlsClient, TlsError, TlsServer};
 
 /// One tunnel: as it is configured, or, in a [`Route`], as it serves.
@@ -111,6 +112,8 @@ pub enum GatewayError {
     Restart(String, Address, &'static str),
     /// rustls refuses a tunnel's settings.
     Tls(String, TlsError),
+    /// The store of the mesh cannot be used.
+    MeshStorage(StorageError),
 }
 
 impl fmt::Display for GatewayError {
@@ -121,6 +124,7 @@ impl fmt::Display for GatewayError {
                 write!(f, "tunnel {tunnel}: {address} needs a restart: {why}")
             }
             Self::Tls(tunnel, error) => write!(f, "tunnel {tunnel}: {error}"),
+            Self::MeshStorage(error) => write!(f, "gateway.mesh.storage: {error}"),
         }
     }
 }

@@ -19,5 +19,6 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use bucket::{Bucket, BucketError, News, Value};
 pub(crate) use replica::Replica;
 pub(crate) use standing::Standing;

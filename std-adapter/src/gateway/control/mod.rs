@@ -27,6 +27,7 @@ mod requests;
 mod retry;
 mod server;
 mod state;
+mod store;
 
 pub(super) use channel::Control;
 pub(super) use dialers::Dialers;

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use edgetrust_core::path::DeniedKey;
 use edgetrust_core::x509::KeyHash;
 use pki_types::ServerName;
 
@@ -12,6 +13,8 @@ use crate::gateway::mesh_in_force::MeshKeeper;
 use crate::gateway::served_mesh::ServedMesh;
 use crate::gateway::targets::ServerAddress;
 use crate::gateway::tunnel::GatewayError;
+use crate::replica::Bucket;
+use crate::replica::settings::NatsSettings;
 use crate::tls::{ClientSettings, ClientVerifier, ServerSettings, TlsClient, TlsServer, TrustStore, provider};
 
 /// The settings of the control channel, as a configuration and its mesh have them.
@@ -29,6 +32,10 @@ pub(crate) struct ControlPlan {
     pub(in crate::gateway) issuers: HashSet<KeyHash>,
     pub(in crate::gateway) dials: Vec<Dial<ClientSettings>>,
     pub(in crate::gateway) keeper: MeshKeeper,
+    /// The store that the newest mesh is shared by.
+    pub(in crate::gateway) storage: Option<Arc<NatsSettings>>,
+    /// The keys that the store's servers may not have.
+    pub(in crate::gateway) denied: Vec<DeniedKey>,
 }
 
 /// A gateway to keep a connection to.
@@ -116,6 +123,8 @@ pub(crate) struct PreparedControl {
     plan: ControlPlan,
     pub(super) state: Arc<ControlState>,
     pub(super) dials: Vec<Dial<TlsClient>>,
+    /// The store that the newest mesh is shared by.
+    pub(super) store: Option<Arc<dyn Bucket>>,
 }
 
 impl PreparedControl {
@@ -133,7 +142,8 @@ impl PreparedControl {
     /// # Errors
     /// Fails if settings are refused.
     pub(crate) fn new(plan: ControlPlan) -> Result<Self, GatewayError> {
-        let ControlPlan { served, servers, under_roots, members, issuers, dials, keeper } = plan.clone();
+        let ControlPlan { served, servers, under_roots, members, issuers, dials, keeper, storage, denied } =
+            plan.clone();
         let servers = servers.into_iter().map(|(tunnel, settings)| {
             let server = TlsServer::for_control(settings).map_err(|error| GatewayError::Tls(tunnel.clone(), error))?;
             Ok((tunnel, server))
@@ -144,6 +154,8 @@ impl PreparedControl {
             let Dial { tunnels, addresses, server_name, via, .. } = dial;
             Ok(Dial { tunnels, addresses, server_name, via, tls })
         });
+        let store = storage.map(|storage| storage.open(&denied).map(|(bucket, _)| bucket));
+        let store = store.transpose().map_err(GatewayError::MeshStorage)?;
         let verifier = |store| ClientVerifier::new(store, true, provider());
         let state = ControlState {
             served,
@@ -153,6 +165,6 @@ impl PreparedControl {
             issuers,
             keeper,
         };
-        Ok(Self { plan, state: Arc::new(state), dials: dials.collect::<Result<_, _>>()? })
+        Ok(Self { plan, state: Arc::new(state), dials: dials.collect::<Result<_, _>>()?, store })
     }
 }
