@@ -21,6 +21,7 @@ mod pebble;
 #[allow(dead_code, reason = "shared with the program's other tests, which use more of it")]
 #[path = "../program/peers.rs"]
 mod peers;
+mod replica_guide;
 mod replica_mesh;
 mod replica_steps;
 mod replicas;

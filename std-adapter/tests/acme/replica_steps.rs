@@ -1,7 +1,9 @@
 //! Kills and stops the gateway that orders at each step of an order: another one goes on, and one certificate counts.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -154,4 +156,45 @@ fn of_eight_gateways_one_orders_each_renewal() {
     // One more may be under way by now.
     assert!(made == published || made == published + 1, "{made} orders, {published} certificates");
     assert!(gateways.iter().all(|gateway: &Running| gateway.credential()["failed"] == 0));
+}
+
+/// Returns when each certificate of a gateway was shown, in microseconds of the day, by its end.
+fn shown(gateway: &Running) -> HashMap<String, u64> {
+    let mut shown = HashMap::new();
+    for line in gateway.program.lines_so_far() {
+        let Some((before, end)) = line.split_once(" the issued certificate is shown ") else { continue };
+        let time = before.split_once('T').unwrap().1;
+        let [hours, minutes, seconds] = [0..2, 3..5, 6..15].map(|part| time[part].parse::<f64>().unwrap());
+        let end = end.split("expires=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+        shown.insert(end, ((hours * 60.0 + minutes) * 60.0 + seconds).mul_add(1e6, 0.5) as u64);
+    }
+    shown
+}
+
+/// Prints how long after the first gateway the others show a new certificate.
+#[test]
+#[ignore = "measures; EDGETRUST_TEST_RENEWALS=100 for docs/BENCHMARKS.md"]
+fn measure_how_soon_all_show_a_new_certificate() {
+    let (ca, nats) = (StepCa::with_lifetime("12s"), JetStream::start(1));
+    let sites = [(); 4].map(|()| replica(&ca, &nats, "gateway.mesh.test"));
+    let gateways = sites.each_ref().map(Site::run);
+    let newest = || sites.iter().map(generation).max().unwrap();
+    let until = Instant::now() + PATIENCE * 20;
+    while newest() < renewals() {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let all = gateways.each_ref().map(shown);
+    let mut waits: Vec<u64> = Vec::new();
+    for (end, first) in &all[0] {
+        let times: Vec<u64> = all.iter().filter_map(|one| one.get(end)).copied().collect();
+        let least = times.iter().min().unwrap_or(first);
+        // The first certificate is taken whenever a gateway has started, the last may not have come to all.
+        if times.len() == all.len() {
+            waits.extend(times.iter().map(|time| time - least).filter(|wait| *wait > 0));
+        }
+    }
+    waits.sort_unstable();
+    let at = |share: usize| Duration::from_micros(waits[(waits.len() - 1) * share / 100]);
+    println!("{} times: p50 {:?}, p90 {:?}, p99 {:?}, longest {:?}", waits.len(), at(50), at(90), at(99), at(100));
 }

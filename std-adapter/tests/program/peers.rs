@@ -158,6 +158,12 @@ impl Program {
         }
     }
 
+    /// Returns the log lines that were not waited for yet.
+    #[allow(dead_code, reason = "shared by two test programs")]
+    pub fn lines_so_far(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
