@@ -217,6 +217,15 @@ fn an_account_for_devices_is_each_gateways_own() {
 }
 
 #[test]
+fn a_key_in_a_token_is_not_shared() {
+    let json = acme(&nats(KEYS)).replace("\"storage_path\"", "\"key\":\"pkcs11:token=t;object=o\",\"storage_path\"");
+    let found = parse(&json, |_| ()).unwrap_err();
+    let expected =
+        "security.tls.server.acme.key: found one, expected none beside storage: a key in a token is not shared";
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn a_file_has_room_for_eight_stores() {
     let file = |count: usize| {
         let tunnels: Vec<String> = (1..=count)

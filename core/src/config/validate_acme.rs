@@ -89,6 +89,10 @@ pub(super) fn acme_for_any_name<'a>(
         if matches!(side, AcmeFor::Est) {
             return at.fail("key", Found::Literal("one"), "none: devices have keys of their own");
         }
+        #[cfg(feature = "gateway")]
+        if raw.storage.is_some() {
+            return at.fail("key", Found::Literal("one"), "none beside storage: a key in a token is not shared");
+        }
         if !is_token_uri(key) {
             // It is not repeated: it may be the key itself.
             let found = Found::Literal("another text");
