@@ -22,7 +22,7 @@ pub use account::account_file;
 pub use devices::DeviceIssuer;
 pub use error::AcmeError;
 pub use hook::{HookCall, Hooks};
-pub use hook_helper::{HOOK_HELPER, run_hook, serve_hooks, start_hook_helper};
+pub use hook_helper::{HOOK_HELPER, connect_hook_helper, run_hook, serve_hooks, start_hook_helper};
 pub use http::HttpError;
 pub use http01::{KeptOpen, Responders};
 pub use issued::credential;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::addresses::free_address;
+use super::addresses::{free_address, nowhere};
 use super::pages::get;
 use super::peers::{OpensslClient, PATIENCE, Program, echo, edgetrust, served_certificate};
 use super::pki::{Pki, arg};
@@ -278,4 +278,29 @@ fn hooks_inherit_no_descriptor_that_the_program_was_started_with() {
     assert!(!said.contains(&arg(&left)), "{said}");
     drop(helper.socket);
     assert!(helper.child.wait().unwrap().success());
+}
+
+/// Returns the process that a gateway has started with this subcommand.
+fn child(gateway: u32, command: &str) -> Option<String> {
+    let is_it = |process: &Path| {
+        let read = |file: &str| fs::read_to_string(process.join(file)).unwrap_or_default();
+        let parent = format!("PPid:\t{gateway}");
+        read("cmdline").split('\0').nth(1) == Some(command) && read("status").lines().any(|line| line == parent)
+    };
+    let mut processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    Some(processes.find(|process| is_it(process))?.file_name()?.to_str()?.to_owned())
+}
+
+#[test]
+fn the_end_of_the_helper_of_hooks_is_told_at_once() {
+    let mut site = Site::new();
+    let tls = &mut site.config["gateway"]["tunnels"][0]["tls"];
+    tls["mode"] = json!("acme");
+    tls["acme"] = json!({"enabled": true, "directory_url": format!("https://{}/directory", nowhere()), "domains": ["gateway.example"],
+        "storage_path": arg(&site.pki.path("acme")), "http_listen": "127.0.0.1:0", "hook": "/bin/true"});
+    let program = site.run(&[]);
+    let helper = child(program.id(), "hook-helper").unwrap();
+    assert!(Command::new("kill").args(["-KILL", &helper]).status().unwrap().success());
+    program.wait_for("the helper that runs hooks has ended: hooks fail until the gateway is restarted");
+    assert_eq!(OpensslClient::start(program.address, &[]).ask("hello").as_deref(), Some("hello"));
 }
