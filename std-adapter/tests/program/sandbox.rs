@@ -273,7 +273,7 @@ fn hooks_inherit_no_descriptor_that_the_program_was_started_with() {
     assert_eq!(helper.hear(), json!({"id": 1, "failed": null}));
     let said = fs::read_to_string(script.with_extension("out")).unwrap();
     // The third is the folder that `ls` reads.
-    let open: Vec<_> = said.lines().filter_map(|line| Some(line.split_once(" -> ")?.0.rsplit(' ').next()?)).collect();
+    let open: Vec<_> = said.lines().filter_map(|line| line.split_once(" -> ")?.0.rsplit(' ').next()).collect();
     assert_eq!(open, ["0", "1", "2", "3"], "{said}");
     assert!(!said.contains(&arg(&left)), "{said}");
     drop(helper.socket);
