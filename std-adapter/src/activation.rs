@@ -1,17 +1,19 @@
-//! Takes the listening sockets that a service manager passes to this process (`sd_listen_fds(3)`).
+//! Takes the listening sockets that a service manager passes to this process (`sd_listen_fds(3)`). What else it was started
+//! with is for no program that it starts.
 //!
-//! They belong to the process and not to a configuration: a reload may leave an address and come back to it.
+//! The sockets belong to the process and not to a configuration: a reload may leave an address and come back to it.
 
-#![allow(unsafe_code, reason = "descriptors that were passed by number become owned in no safe way")]
+#![allow(unsafe_code, reason = "descriptors that are passed by number are owned, or named, in no safe way")]
 
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 use socket2::{Domain, SockRef, Type};
 
 static PASSED: OnceLock<Passed> = OnceLock::new();
@@ -70,11 +72,13 @@ impl fmt::Display for Wanted {
     }
 }
 
-/// Takes the sockets from the environment of this process. It has to be called before anything else opens a file.
+/// Takes the sockets from the environment of this process. It has to be called before anything else opens a file, and before
+/// there are threads.
 ///
 /// # Errors
-/// Fails if what was passed is no listening stream socket.
+/// Fails if what was passed is no listening stream socket, or if hooks could inherit descriptors.
 pub(crate) fn take() -> Result<(), String> {
+    close_on_exec().map_err(|error| format!("{OPEN}: {error}, expected this process's descriptors"))?;
     let refused = |error: &dyn fmt::Display| format!("LISTEN_FDS: {error}");
     // Those of another process, such as one that has started this one, are none of ours, and neither are their names.
     if sd_notify::listen_fds().map_err(|error| refused(&error))?.len() == 0 {
@@ -89,6 +93,33 @@ pub(crate) fn take() -> Result<(), String> {
     });
     let sockets = sockets.collect::<Result<_, _>>()?;
     PASSED.set(Passed(sockets)).map_err(|_| refused(&"taken twice"))
+}
+
+/// The folder of this process's open descriptors.
+const OPEN: &str = "/proc/self/fd";
+
+/// Keeps each descriptor that is open, but for standard input, output and error, from the programs that this one starts:
+/// whoever has started it may have left some open.
+fn close_on_exec() -> io::Result<()> {
+    let [first, last, how]: [libc::c_long; 3] = [3, -1, libc::CLOSE_RANGE_CLOEXEC.cast_signed().into()];
+    // SAFETY: the call marks descriptors. It closes none, and touches no memory.
+    match unsafe { libc::syscall(libc::SYS_close_range, first, last, how) } {
+        0 => Ok(()),
+        // Linux has it since 5.11.
+        _ => close_each_on_exec(),
+    }
+}
+
+fn close_each_on_exec() -> io::Result<()> {
+    for entry in std::fs::read_dir(OPEN)? {
+        let Some(number) = entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok()) else { continue };
+        if number > 2 {
+            // SAFETY: it was open in this loop, and no other thread closes it. It is used on this line and the next.
+            let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+            fcntl_setfd(descriptor, fcntl_getfd(descriptor)? | FdFlags::CLOEXEC)?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns the sockets that were passed to this process.
@@ -161,5 +192,23 @@ impl Passed {
     pub(crate) fn unserved(&self, wanted: &[Wanted]) -> Vec<String> {
         let unserved = self.0.iter().filter(|passed| !wanted.iter().any(|wanted| passed.is_for(&wanted.at)));
         unserved.map(PassedSocket::to_string).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_to_mark_descriptors_marks_those_that_are_open() {
+        for (way, mark) in [("close_range", close_on_exec as fn() -> io::Result<()>), (OPEN, close_each_on_exec)] {
+            let left = std::fs::File::open("/dev/null").unwrap();
+            fcntl_setfd(&left, FdFlags::empty()).unwrap();
+            // Another test may close one meanwhile, which is no fault of this one's.
+            while let Err(error) = mark() {
+                assert_eq!(error.raw_os_error(), Some(libc::EBADF), "{way}: {error}");
+            }
+            assert_eq!(fcntl_getfd(&left).unwrap(), FdFlags::CLOEXEC, "{way}");
+        }
     }
 }

@@ -5,9 +5,9 @@ use core::fmt;
 use pki_types::UnixTime;
 
 use super::error::{RevocationListError, RevocationListErrorKind as Kind};
-use crate::x509::ObjectIdentifier;
 use crate::x509::reader::{DerReader, is_minimal_integer, tag};
 use crate::x509::time::time;
+use crate::x509::{ObjectIdentifier, Serial};
 
 /// A certificate that is revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,10 +94,10 @@ impl SerialNumber {
     }
 }
 
-/// Writes hexadecimal digits.
+/// Shows it like [`Serial`].
 impl fmt::Display for SerialNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_bytes().iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+        Serial(self.as_bytes()).fmt(f)
     }
 }
 

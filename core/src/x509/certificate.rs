@@ -114,7 +114,7 @@ impl<'a> Certificate<'a> {
         self.version
     }
 
-    /// Returns the contents octets of serialNumber (RFC 5280 section 4.1.2.2).
+    /// Returns the contents octets of serialNumber (RFC 5280 section 4.1.2.2), which [`Serial`](super::Serial) shows.
     pub fn serial(&self) -> &'a [u8] {
         self.serial
     }

@@ -12,6 +12,7 @@ mod key_hash;
 mod name;
 mod object_identifier;
 pub(crate) mod reader;
+mod serial;
 pub(crate) mod time;
 mod work;
 
@@ -30,4 +31,5 @@ pub use general_name::{
 pub use key_hash::KeyHash;
 pub use name::{Attribute, Attributes, MAX_RDN_ATTRIBUTES, Name};
 pub use object_identifier::ObjectIdentifier;
+pub use serial::Serial;
 pub use work::{Exhausted, Work};

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use rcgen::{CertificateParams, KeyPair};
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
@@ -22,8 +23,31 @@ const EVERY: Duration = Duration::from_millis(10);
 /// The attacks: one of the most expensive to refuse, one that costs signatures, and one that is cheap to make.
 const ATTACKS: [&str; 3] = ["constraints: DNS names", "forged: P-256", "a ladder of CAs of one name"];
 
+/// The attack that is a line of the audit log for each handshake: those of one certificate are folded.
+const FRESH: &str = "another certificate each time";
+
+/// Shows another self-signed certificate at each handshake, until the process is killed.
+fn attack_afresh(address: SocketAddr) -> ! {
+    std::thread::scope(|scope| {
+        for attacker in 0..ATTACKERS {
+            scope.spawn(move || {
+                let key = KeyPair::generate().unwrap();
+                for count in 0_u64.. {
+                    let name = format!("stranger-{attacker}-{count}.example");
+                    let certificate = CertificateParams::new(vec![name]).unwrap().self_signed(&key).unwrap();
+                    refused(address, &client(Shown::new(&[certificate.der().to_vec()])));
+                }
+            });
+        }
+    });
+    unreachable!("nobody stops");
+}
+
 /// Attacks until the process is killed.
 pub fn attack(address: SocketAddr, name: &str) -> ! {
+    if name == FRESH {
+        attack_afresh(address);
+    }
     let attack = attacks().into_iter().find(|attack| attack.name == name).unwrap();
     let config = client(Shown::new(&attack.chain));
     std::thread::scope(|scope| {
@@ -99,7 +123,8 @@ pub fn print() {
             let before = refused();
             site.program.wait_until("no attack", |_| refused() > before + 10);
         }
-        let (before, cpu) = (refused(), site.program.processor_time());
+        let audited = || std::fs::metadata(site.audit_log()).unwrap().len();
+        let (before, cpu, octets) = (refused(), site.program.processor_time(), audited());
         let (trips, pages) = std::thread::scope(|scope| {
             let trips: Vec<_> = sessions
                 .iter_mut()
@@ -117,16 +142,18 @@ pub fn print() {
         });
         let seconds = PART.as_secs_f64();
         let rate = (refused() - before) as f64 / seconds;
+        let audited = (audited() - octets) as f64 / 1e6 / seconds;
         let cpu = (site.program.processor_time() - cpu).as_secs_f64() / seconds;
         drop(attacker);
         let ((trips, first), (pages, second)) = (told(trips), told(pages));
-        println!("| {what} | {rate:.0} | {cpu:.2} | {trips} | {pages} |");
+        println!("| {what} | {rate:.0} | {cpu:.2} | {trips} | {pages} | {audited:.3} MB |");
         first.max(second)
     };
     println!(
-        "\n| | refused a second | the gateway's cores | round trip of 1 KiB: median / p99 / most | `/healthz` |\n|---|---|---|---|---|"
+        "\n| | refused a second | the gateway's cores | round trip of 1 KiB: median / p99 / most | `/healthz` | audit log a second |\n|---|---|---|---|---|---|"
     );
     part("nobody attacks", None);
+    part(FRESH, Some(FRESH));
     let worst = ATTACKS.map(|name| part(name, Some(name))).into_iter().max().unwrap();
     assert!(worst < Duration::from_millis(50), "p99 of {worst:?}, expected less than 50 ms");
 }

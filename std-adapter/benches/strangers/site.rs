@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 
 use serde_json::json;
 
@@ -40,6 +41,7 @@ impl Site {
                     "http_listen": "127.0.0.1:1", "storage_path": arg(&pki.path("acme-devices")),
                 }},
                 "admin": {"listen": "127.0.0.1:0"},
+                "audit_log": arg(&pki.path("audit.log")),
             },
         });
         let file = pki.path("gateway.json");
@@ -72,6 +74,10 @@ impl Site {
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         answer
+    }
+
+    pub fn audit_log(&self) -> PathBuf {
+        self.pki.path("audit.log")
     }
 
     /// Returns the number of refused connections.

@@ -18,6 +18,7 @@ use tokio::net::UnixStream;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tracing::error;
 
 use super::hook::{HookCall, HookError, Hooks, environment, run_here};
 
@@ -64,7 +65,7 @@ type Asked = (String, HookCall, oneshot::Sender<Option<String>>);
 /// The connection to the helper.
 #[derive(Debug)]
 struct Helper {
-    /// The socket until the first hook, when there is a runtime.
+    /// The socket until there is a runtime.
     socket: Mutex<Option<StdUnixStream>>,
     asked: OnceLock<mpsc::Sender<Asked>>,
 }
@@ -103,6 +104,25 @@ pub fn start_hook_helper(hooks: &Hooks) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes up the connection to the helper of this process, if it has one: from now on hooks can run, and the end of the helper
+/// is logged. It has to be called in the runtime.
+///
+/// # Errors
+/// Fails if the runtime does not take the socket.
+pub fn connect_hook_helper() -> io::Result<()> {
+    let Some(helper) = HELPER.get() else { return Ok(()) };
+    let Some(socket) = helper.socket.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
+    let stream = UnixStream::from_std(socket)?;
+    let (sender, asked) = mpsc::channel(AT_A_TIME);
+    // The socket was taken here, so that nobody else comes to this line.
+    let _ = helper.asked.set(sender);
+    tokio::spawn(async move {
+        converse(stream, asked).await;
+        error!("the helper that runs hooks has ended: hooks fail until the gateway is restarted");
+    });
+    Ok(())
+}
+
 fn line(text: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(text)?;
     line.push(b'\n');
@@ -125,21 +145,7 @@ async fn read_line<T: for<'a> Deserialize<'a>>(
 impl Helper {
     async fn run(&self, hook: &str, call: HookCall) -> Result<(), String> {
         let gone = || format!("hook {hook}: the helper that runs hooks has ended, expected it until a restart");
-        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(socket) = socket {
-            let stream = UnixStream::from_std(socket).map_err(|error| format!("hook {hook}: {error}"))?;
-            let (sender, asked) = mpsc::channel(AT_A_TIME);
-            // The socket was taken here, so that nobody else comes to this line.
-            let _ = self.asked.set(sender);
-            tokio::spawn(converse(stream, asked));
-        }
-        // Two hooks may be the first at once, and one then waits here for the other.
-        let sender = loop {
-            match self.asked.get() {
-                Some(sender) => break sender,
-                None => tokio::task::yield_now().await,
-            }
-        };
+        let sender = self.asked.get().ok_or_else(gone)?;
         let (answer, answered) = oneshot::channel();
         sender.send((hook.to_owned(), call, answer)).await.map_err(|_| gone())?;
         match answered.await {

@@ -23,7 +23,7 @@ pub(crate) use challenge::{Answer as GivenAnswer, give as give_answer};
 pub use devices::DeviceIssuer;
 pub use error::AcmeError;
 pub use hook::{HookCall, Hooks};
-pub use hook_helper::{HOOK_HELPER, run_hook, serve_hooks, start_hook_helper};
+pub use hook_helper::{HOOK_HELPER, connect_hook_helper, run_hook, serve_hooks, start_hook_helper};
 pub use http::HttpError;
 pub use http01::{KeptOpen, Responders};
 pub use issued::credential;

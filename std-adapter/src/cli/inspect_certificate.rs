@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use edgetrust_core::time::Utc;
-use edgetrust_core::x509::{Certificate, GeneralName, GeneralSubtrees, KeyHash};
+use edgetrust_core::x509::{Certificate, GeneralName, GeneralSubtrees, KeyHash, Serial};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -63,7 +63,7 @@ pub(super) fn shown(source: &str, number: usize, der: &[u8], certificate: &Certi
         number,
         subject: certificate.subject().to_string(),
         issuer: certificate.issuer().to_string(),
-        serial: hex(certificate.serial()),
+        serial: Serial(certificate.serial()).to_string(),
         version: certificate.version(),
         not_before: Utc(validity.not_before).to_string(),
         not_after: Utc(validity.not_after).to_string(),

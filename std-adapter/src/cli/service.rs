@@ -20,7 +20,7 @@ use super::listening::Addresses;
 use super::prepared_pages::PreparedPages;
 use super::systemd::{self, Watchdog};
 use super::{Failure, Outcome, arguments, descriptors, log};
-use crate::acme::KeptOpen;
+use crate::acme::{KeptOpen, connect_hook_helper};
 use crate::agent::Agents;
 use crate::audit::{self, AuditLog};
 use crate::clock;
@@ -408,6 +408,7 @@ pub(crate) fn run(
     let audit = AuditLog::default();
     let outcome = runtime.block_on(async {
         let mut signals = Signals::new()?;
+        connect_hook_helper()?;
         let mut service = Service::start(load, keeper, audit.clone()).await?;
         systemd::ready();
         let mut watchdog = Watchdog::of_environment();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use edgetrust_core::path::{Anchor, Role};
-use edgetrust_core::x509::Certificate;
+use edgetrust_core::x509::{Certificate, Serial};
 #[cfg(feature = "cli")]
 use pki_types::CertificateDer;
 use pki_types::UnixTime;
@@ -73,7 +73,7 @@ impl Authority {
         Self {
             role,
             subject: cut(certificate.subject()),
-            serial: certificate.serial().iter().map(|octet| format!("{octet:02x}")).collect(),
+            serial: Serial(certificate.serial()).to_string(),
             not_before: validity.not_before,
             not_after: validity.not_after,
         }

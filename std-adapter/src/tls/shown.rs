@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 #[cfg(feature = "cli")]
 use edgetrust_core::request::CertificationRequest;
-use edgetrust_core::x509::{Certificate, GeneralName, GeneralNames};
+use edgetrust_core::x509::{Certificate, GeneralName, GeneralNames, Serial};
 use pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 
@@ -45,7 +45,7 @@ impl ShownCertificate {
             subject: cut(certificate.subject()),
             names: first_names(certificate.extensions().subject_alt_name),
             issuer: cut(certificate.issuer()),
-            serial: hex(certificate.serial()),
+            serial: cut(Serial(certificate.serial())),
             spki_sha256: hex(&Sha256::digest(certificate.subject_public_key_info().der)),
         }
     }
@@ -148,6 +148,5 @@ pub(crate) fn cut(name: impl fmt::Display) -> String {
 }
 
 fn hex(octets: &[u8]) -> String {
-    // RFC 5280 section 4.1.2.2: a serial number has at most 20 octets; a digest has 32.
-    octets.iter().take(32).map(|octet| format!("{octet:02x}")).collect()
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }

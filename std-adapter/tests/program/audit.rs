@@ -6,9 +6,10 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
-use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+use rcgen::{CertificateParams, DnType, KeyPair, SanType, SerialNumber};
 use serde_json::{Value, json};
 
 use super::pages::{get, metric, pages};
@@ -118,16 +119,14 @@ fn ask(program: &Program, credential: Option<(&Path, &Path)>) -> Option<String> 
     OpensslClient::start(program.address, &arguments).ask("hello")
 }
 
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
-}
-
-/// Returns the SHA-256 of a certificate's SubjectPublicKeyInfo and its serial number, by the library of the core.
+/// Returns the SHA-256 of a certificate's SubjectPublicKeyInfo, and its serial number as OpenSSL shows it.
 fn key_and_serial(cert: &Path) -> (String, String) {
     let ders = edgetrust::pem::read_certificates(cert).unwrap();
     let certificate = edgetrust::core::x509::Certificate::from_der(&ders[0]).unwrap();
     let key = edgetrust::core::x509::KeyHash::of(&certificate.subject_public_key_info()).to_string();
-    (key.trim_start_matches("sha256:").to_owned(), hex(certificate.serial()))
+    let serial = Command::new("openssl").args(["x509", "-noout", "-serial", "-in", &arg(cert)]).output().unwrap();
+    let serial = String::from_utf8(serial.stdout).unwrap().trim().replace("serial=", "").to_lowercase();
+    (key.trim_start_matches("sha256:").to_owned(), serial)
 }
 
 #[test]
@@ -138,7 +137,10 @@ fn each_refusal_says_who_what_and_why() {
     audited.config["security"]["tls"]["denied_keys"] = json!([format!("sha256:{denied}")]);
     audited.write();
     let (program, _) = audited.run();
-    let (other, other_key) = audited.pki.issue("location-c", &["c.example"]);
+    let (other, other_key) = audited.pki.issue_with("location-c", &["c.example"], |params| {
+        // Its encoding begins with an octet that makes it positive.
+        params.serial_number = Some(SerialNumber::from(vec![0xab, 0, 1]));
+    });
     let (expired, expired_key) = audited.pki.issue_with("location-b", &[], |params| {
         params.not_after = time::OffsetDateTime::now_utc() - Duration::from_secs(3600);
     });

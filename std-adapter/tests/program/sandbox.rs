@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::addresses::free_address;
+use super::addresses::{free_address, nowhere};
 use super::pages::get;
 use super::peers::{OpensslClient, PATIENCE, Program, echo, edgetrust, served_certificate};
 use super::pki::{Pki, arg};
@@ -199,8 +199,11 @@ struct Helper {
 
 impl Helper {
     fn start(renewal: &[&str], dns: &[&str]) -> Self {
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_edgetrust")), renewal, dns)
+    }
+
+    fn start_by(mut command: Command, renewal: &[&str], dns: &[&str]) -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_edgetrust"));
         let child = command.arg("hook-helper").stdin(Stdio::from(OwnedFd::from(theirs))).spawn().unwrap();
         // Without its end of the pair here, the end of the helper is seen.
         drop(command);
@@ -254,4 +257,50 @@ fn the_helper_runs_the_hooks_of_the_start_and_ends_with_the_gateway() {
     drop(helper.socket);
     assert!(helper.child.wait().unwrap().success());
     until("it has ended", || !fs::read_to_string(&running).is_ok_and(|line| line.starts_with("sleep")));
+}
+
+#[test]
+fn hooks_inherit_no_descriptor_that_the_program_was_started_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let (left, script) = (folder.path().join("left"), folder.path().join("hook"));
+    fs::write(&left, "").unwrap();
+    fs::write(&script, "exec ls -l /proc/self/fd > \"$0.out\"").unwrap();
+    let hook = format!("/bin/sh {}", script.display());
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "exec 7<\"$1\"; exec 9<&7; exec \"$0\" \"$2\"", env!("CARGO_BIN_EXE_edgetrust"), &arg(&left)]);
+    let mut helper = Helper::start_by(command, &[&hook], &[]);
+    helper.say(&json!({"id": 1, "hook": hook, "call": {"Renewed": {"cert_file": "c", "key_file": "k", "name": "a"}}}));
+    assert_eq!(helper.hear(), json!({"id": 1, "failed": null}));
+    let said = fs::read_to_string(script.with_extension("out")).unwrap();
+    // The third is the folder that `ls` reads.
+    let open: Vec<_> = said.lines().filter_map(|line| line.split_once(" -> ")?.0.rsplit(' ').next()).collect();
+    assert_eq!(open, ["0", "1", "2", "3"], "{said}");
+    assert!(!said.contains(&arg(&left)), "{said}");
+    drop(helper.socket);
+    assert!(helper.child.wait().unwrap().success());
+}
+
+/// Returns the process that a gateway has started with this subcommand.
+fn child(gateway: u32, command: &str) -> Option<String> {
+    let is_it = |process: &Path| {
+        let read = |file: &str| fs::read_to_string(process.join(file)).unwrap_or_default();
+        let parent = format!("PPid:\t{gateway}");
+        read("cmdline").split('\0').nth(1) == Some(command) && read("status").lines().any(|line| line == parent)
+    };
+    let mut processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    Some(processes.find(|process| is_it(process))?.file_name()?.to_str()?.to_owned())
+}
+
+#[test]
+fn the_end_of_the_helper_of_hooks_is_told_at_once() {
+    let mut site = Site::new();
+    let tls = &mut site.config["gateway"]["tunnels"][0]["tls"];
+    tls["mode"] = json!("acme");
+    tls["acme"] = json!({"enabled": true, "directory_url": format!("https://{}/directory", nowhere()), "domains": ["gateway.example"],
+        "storage_path": arg(&site.pki.path("acme")), "http_listen": "127.0.0.1:0", "hook": "/bin/true"});
+    let program = site.run(&[]);
+    let helper = child(program.id(), "hook-helper").unwrap();
+    assert!(Command::new("kill").args(["-KILL", &helper]).status().unwrap().success());
+    program.wait_for("the helper that runs hooks has ended: hooks fail until the gateway is restarted");
+    assert_eq!(OpensslClient::start(program.address, &[]).ask("hello").as_deref(), Some("hello"));
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::addresses::{free_address, nowhere};
-use super::peers::{Program, echo};
+use super::peers::{Program, echo, shell};
 use super::pki::{Pki, arg};
 
 fn inspect(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -61,6 +61,24 @@ fn a_server_shows_its_chain_its_settings_and_whom_it_asks() {
     assert_eq!((&shown["verified"], &shown["asks_for_client_certificate"]), (&json!(false), &json!(true)));
     assert_eq!((&shown["server_name"], &shown["error"]), (&json!("127.0.0.1"), &Value::Null));
     assert_eq!(shown["certificates"][0]["subject"], "CN=gateway");
+}
+
+#[test]
+fn serial_numbers_are_those_that_openssl_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in
+        ["0", "1", "0x7f", "0x80", "0xab0001", "0x00ff0000000000000000000000000000000000ff", "-1", "-255", "-256"]
+    {
+        let commands = format!(
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout /dev/null -subj /CN=a \
+             -set_serial {number} -out a.pem; openssl x509 -noout -serial -in a.pem"
+        );
+        let shown = String::from_utf8(shell(folder.path(), &commands).stdout).unwrap();
+        let (_, said, _) = inspect(folder.path(), &["a.pem", "--json"]);
+        let said: Value = serde_json::from_str(&said).unwrap();
+        let serial = said[0]["serial"].as_str().unwrap_or_else(|| panic!("{said}"));
+        assert_eq!(format!("serial={}\n", serial.to_uppercase()), shown, "{number}");
+    }
 }
 
 /// OpenSSL names the CAs that it asks for, and ends a handshake of TLS 1.2 without a certificate.

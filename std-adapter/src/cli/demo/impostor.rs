@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use edgetrust_core::x509::Certificate;
+use edgetrust_core::x509::{Certificate, Serial};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -96,5 +96,5 @@ pub(super) async fn served_serial(gateway: &Address, client: &Location, at: &Loc
     let (tls, _) = connector.connect(server_name(&at.host)?, tcp(gateway).await?).await?;
     let shown = tls.get_ref().1.peer_certificates().and_then(<[_]>::first).ok_or("no certificate was shown")?;
     let certificate = Certificate::from_der(shown)?;
-    Ok(certificate.serial().iter().take(4).map(|octet| format!("{octet:02x}")).collect())
+    Ok(Serial(certificate.serial()).to_string().chars().take(8).collect())
 }
