@@ -4,11 +4,11 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
+use tokio::time::{interval, sleep, timeout};
 
 use super::bucket::{BucketError, Revision};
 use super::document::{Document, DocumentError, name_of};
-use super::lease::{BEAT, LEASE, Own, Step, step};
+use super::lease::{BEAT, Own, Step, step};
 use super::shared::{Seen, Shared, SharedError};
 use crate::store::{ChallengeAnswer, Entry, Record};
 
@@ -16,8 +16,8 @@ use crate::store::{ChallengeAnswer, Entry, Record};
 /// slower than this is as good as away.
 const ANSWERED: Duration = Duration::from_secs(2);
 
-/// The interval at which a holder looks whether the others have answered.
-const LOOK: Duration = Duration::from_millis(5);
+/// The shortest wait before the store is asked whether a lease has ended.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The reason that there is no certificate.
 #[derive(Debug)]
@@ -101,10 +101,9 @@ impl Shared {
                 Step::Order | Step::Restore => return Ok(None),
                 Step::Take(token) => self.take(&now, token).await?,
                 Step::Wait => {
-                    let ends = now.heard.checked_add(LEASE).unwrap_or(now.heard);
                     tokio::select! {
                         _ = changes.changed() => {}
-                        () = sleep_until(ends.max(Instant::now() + LOOK)) => drop(self.look().await?),
+                        () = sleep(now.lease_left().max(LOOK)) => drop(self.look().await?),
                     }
                 }
             }
@@ -173,10 +172,9 @@ impl Shared {
             if header.holder.is_none() || now.is_lapsed() {
                 self.take(&now, header.token.saturating_add(1)).await?;
             } else {
-                let ends = now.heard.checked_add(LEASE).unwrap_or(now.heard);
                 tokio::select! {
                     _ = changes.changed() => {}
-                    () = sleep_until(ends.max(Instant::now() + LOOK)) => drop(self.look().await?),
+                    () = sleep(now.lease_left().max(LOOK)) => drop(self.look().await?),
                 }
             }
         }

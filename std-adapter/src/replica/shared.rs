@@ -71,6 +71,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Returns the time until the lease ends if nothing more is heard.
+    pub(super) fn lease_left(&self) -> Duration {
+        LEASE.saturating_sub(self.heard.elapsed())
+    }
+
     /// Returns whether nothing was heard of the holder for the length of a lease, although the store was heard.
     pub(super) fn is_lapsed(&self) -> bool {
         self.away.is_none() && self.heard.elapsed() >= LEASE
