@@ -10,5 +10,6 @@ mod worker;
 pub(crate) use agents::credential_sources;
 pub use agents::{Agents, assignments};
 pub use assignment::Assignment;
+pub(crate) use status::Stood;
 pub use status::{CredentialStatus, Credentials};
 pub use worker::Once;

@@ -2,13 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use edgetrust_core::rotation::{Phase, Policy, Serving, State};
 use pki_types::UnixTime;
 use tokio::sync::Notify;
 
+use crate::clock;
 use crate::histogram::{Distribution, Histogram};
 use crate::replica::Standing;
 use crate::store::Home;
@@ -30,6 +31,16 @@ pub struct Snapshot {
     pub last_error: Option<String>,
 }
 
+/// How a gateway stood among those that share its credential, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stood {
+    pub(crate) standing: Standing,
+    /// That moment.
+    pub(crate) at: SystemTime,
+    /// The time since which this gateway keeps an older certificate than the store has.
+    pub(crate) behind_since: Option<SystemTime>,
+}
+
 /// The status of one credential.
 #[derive(Debug)]
 pub struct CredentialStatus {
@@ -39,7 +50,7 @@ pub struct CredentialStatus {
     pub home: Home,
     snapshot: Mutex<Snapshot>,
     /// How this gateway stands among those that share the credential, if it shares one.
-    standing: Mutex<Option<Standing>>,
+    stood: Mutex<Option<Stood>>,
     issued: AtomicU64,
     failed: AtomicU64,
     orders: Histogram,
@@ -66,6 +77,14 @@ impl CredentialStatus {
         Self::reporting(name, home, &Credentials::default())
     }
 
+    /// Creates the status of a credential in the folder `/s` that stands so among others.
+    #[cfg(test)]
+    pub(crate) fn sharing(name: &str, standing: Option<Standing>) -> Self {
+        let credential = Self::new(name.to_owned(), Home::folder("/s"));
+        credential.stand(standing);
+        credential
+    }
+
     /// Creates the status of a credential; `all` hears when another certificate is shown.
     pub(super) fn reporting(name: String, home: Home, all: &Credentials) -> Self {
         Self {
@@ -73,7 +92,7 @@ impl CredentialStatus {
             name,
             home,
             snapshot: Mutex::default(),
-            standing: Mutex::default(),
+            stood: Mutex::default(),
             issued: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             orders: Histogram::new(&DURATIONS),
@@ -86,12 +105,18 @@ impl CredentialStatus {
     }
 
     /// Returns how this gateway stands among those that share the credential, if it shares one.
-    pub(crate) fn standing(&self) -> Option<Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn stood(&self) -> Option<Stood> {
+        self.stood.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn stand(&self, standing: Option<Standing>) {
-        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+        let mut stood = self.stood.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = stood.take().and_then(|stood| stood.behind_since);
+        *stood = standing.map(|standing| {
+            let at = clock::system();
+            let behind_since = (standing.behind() > 0).then(|| before.unwrap_or(at));
+            Stood { standing, at, behind_since }
+        });
     }
 
     /// Returns the number of certificates obtained since the start.
@@ -171,5 +196,26 @@ impl Credentials {
     pub(super) fn set(&self, mut all: Vec<Arc<CredentialStatus>>) {
         all.sort_by(|one, other| (&one.name, &one.home).cmp(&(&other.name, &other.home)));
         self.all.store(Arc::new(all));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_is_behind_from_the_first_look_that_finds_it_so() {
+        let credential = CredentialStatus::sharing("a.example", None);
+        let stand = |published, kept| {
+            credential.stand(Some(Standing { published, kept, ..Standing::default() }));
+            credential.stood().unwrap()
+        };
+        assert_eq!(stand(3, 3).behind_since, None);
+        let first = stand(4, 3);
+        assert_eq!(first.behind_since, Some(first.at));
+        assert_eq!(stand(5, 3).behind_since, first.behind_since, "it has been behind since then");
+        assert_eq!(stand(5, 5).behind_since, None);
+        credential.stand(None);
+        assert_eq!(credential.stood(), None);
     }
 }

@@ -9,6 +9,9 @@
 //! | `ReloadRefused` | the last reload was refused |
 //! | `NotIssued` | an ACME credential shows the manual certificate (warning), an expired one or none (error) |
 //! | `OrdersFail` | the last attempt of an ACME credential failed |
+//! | `StoreAway` | for ten seconds, the store of a shared credential is away (warning); a certificate is due, or there is none (error) |
+//! | `StoreUnusable` | what stands in the store of a shared credential cannot be used |
+//! | `BehindOthers` | for 30 seconds, this gateway has kept an older certificate than the store of a shared credential has |
 //! | `DevicesUnserved` | a device could not be served since the last one that got a certificate: the CA is away |
 //! | `MeshFileRefused`, `MeshConflict`, `MeshEnds` | the mesh file is no mesh for this gateway; two texts have one sequence; fewer than 60 days are left |
 //! | `GatewayUnreachable` | the control connection to another gateway failed |
@@ -21,7 +24,7 @@
 
 use jiff::Timestamp;
 
-use super::report::{Alarm, AuditLog, Authority, Report, RevocationList, Severity};
+use super::report::{Alarm, AuditLog, Authority, Credential, Report, RevocationList, Severity, Shared};
 
 /// The time during which a refusal counts as present, in seconds.
 const LATELY: i64 = 600;
@@ -30,6 +33,10 @@ const LATE: i64 = 5;
 const NEAR: i64 = 20;
 /// The time before a mesh's end when it has to be signed again, in seconds.
 const MESH_ENDS_SOON: i64 = 60 * 24 * 3600;
+/// The time that the restart of a store takes, which concerns nobody, in seconds.
+const STORE_RESTARTS: i64 = 10;
+/// The time in which a gateway takes the certificate that another one ordered, in seconds.
+const TAKES: i64 = 30;
 
 /// Returns the alarms of a report, errors first.
 pub(super) fn of(report: &Report) -> Vec<Alarm> {
@@ -38,7 +45,7 @@ pub(super) fn of(report: &Report) -> Vec<Alarm> {
     gateway(report, &mut all);
     certificates(report, now, &mut all);
     revocation_lists(report, now, &mut all);
-    credentials(report, &mut all);
+    credentials(report, now, &mut all);
     mesh(report, now, &mut all);
     refusals(report, now, &mut all);
     all.0.sort_by_key(|alarm| alarm.severity);
@@ -134,7 +141,7 @@ fn revocation_lists(report: &Report, now: i64, all: &mut Alarms) {
     }
 }
 
-fn credentials(report: &Report, all: &mut Alarms) {
+fn credentials(report: &Report, now: i64, all: &mut Alarms) {
     for credential in &report.credentials {
         let name = credential.name.as_str();
         match credential.serving.as_str() {
@@ -147,9 +154,37 @@ fn credentials(report: &Report, all: &mut Alarms) {
             let next = credential.next.as_ref().map(|next| format!("; the next attempt is at {next}"));
             all.warning("OrdersFail", name, format!("{error}{}", next.unwrap_or_default()));
         }
+        if let Some(shared) = &credential.shared {
+            sharing(credential, shared, now, all);
+        }
     }
     if let Some(error) = report.est.as_ref().and_then(|est| est.last_error.as_ref()) {
         all.warning("DevicesUnserved", "est", error);
+    }
+}
+
+fn sharing(credential: &Credential, shared: &Shared, now: i64, all: &mut Alarms) {
+    let name = credential.name.as_str();
+    let for_longer = |since: &Option<String>, than: i64| {
+        since.as_deref().and_then(seconds).is_some_and(|since| now.saturating_sub(since) >= than)
+    };
+    if let Some(since) = shared.away_since.as_ref().filter(|_| for_longer(&shared.away_since, STORE_RESTARTS)) {
+        let reason = shared.error.as_deref().unwrap_or_default();
+        let message = format!("the store that gateways share is away since {since}: {reason}");
+        let is_due = matches!(credential.phase.as_str(), "issuing" | "backing_off");
+        if is_due || credential.serving != "issued" {
+            all.error("StoreAway", name, format!("{message}; a certificate is due, and no other gateway can be asked"));
+        } else {
+            all.warning("StoreAway", name, message);
+        }
+    }
+    if let Some(fault) = &shared.fault {
+        all.error("StoreUnusable", name, format!("what gateways share cannot be used: {fault}"));
+    }
+    if for_longer(&shared.behind_since, TAKES) {
+        let Shared { generation, generation_in_use, .. } = shared;
+        let message = format!("this gateway keeps generation {generation_in_use}, and the store has {generation}");
+        all.warning("BehindOthers", name, message);
     }
 }
 
@@ -206,6 +241,12 @@ mod tests {
             "role": "ca", "subject": "CN=Root", "serial": "01", "not_before": life["not_before"],
             "expires": life["expires"], "ends_soon": false,
         });
+        let shared = json!({
+            "gateway": "a-1", "gateways": 2, "holder": "b-2", "generation": 4, "generation_in_use": 4, "behind": 0,
+            "behind_since": null, "store": "reached", "away_since": null, "error": null, "fault": null,
+            "sealed_by": "k", "seals_with": "k",
+            "others": [{"gateway": "b-2", "generation": 4, "heard": "2026-06-01T11:59:55Z"}],
+        });
         let mut report = json!({
             "format": 1, "version": "0", "now": "2026-06-01T12:00:00Z", "started": "2026-06-01T00:00:00Z",
             "ready": true, "not_ready_because": null, "alarms": [], "configuration": null,
@@ -220,6 +261,7 @@ mod tests {
             "credentials": [{
                 "name": "a.example", "storage_path": "/s", "serving": "issued", "phase": "waiting", "not_before": null,
                 "expires": null, "next": null, "issued": 1, "failed": 0, "last_error": null,
+                "shared": shared,
             }],
             "est": {
                 "address": "127.0.0.1:3", "certificate_not_before": null, "certificate_expires": null,
@@ -265,12 +307,29 @@ mod tests {
         let mut of_devices = json!([refusal("unavailable", true, 5)]);
         of_devices[0]["tunnel"] = Value::Null;
         assert_eq!(of(&report(|all| all["est"]["refusals"] = of_devices)), [], "the CA's fault, and no device's");
+        let restarts = of(&report(|all| away(all, "2026-06-01T11:59:51Z")));
+        assert_eq!(restarts, [], "the store restarts");
+        assert_eq!(of(&report(|all| behind(all, "2026-06-01T11:59:31Z"))), [], "the certificate is being taken");
+        let alone = of(&report(|all| all["credentials"][0]["shared"] = Value::Null));
+        assert_eq!(alone, [], "the credential is not shared");
+    }
+
+    /// Makes the store away since this time.
+    fn away(all: &mut Value, since: &str) {
+        let shared = &mut all["credentials"][0]["shared"];
+        (shared["store"], shared["away_since"], shared["error"]) = (json!("away"), json!(since), json!("why"));
+    }
+
+    /// Makes the gateway behind the others since this time.
+    fn behind(all: &mut Value, since: &str) {
+        let shared = &mut all["credentials"][0]["shared"];
+        (shared["generation"], shared["behind"], shared["behind_since"]) = (json!(5), json!(1), json!(since));
     }
 
     #[test]
     fn each_fault_is_an_alarm() {
         type Change = fn(&mut Value);
-        let cases: [(&str, Severity, &str, Change); 23] = [
+        let cases: [(&str, Severity, &str, Change); 27] = [
             ("NotReady", Severity::Error, "", |all| all["not_ready_because"] = json!("no tunnel")),
             ("ReloadRefused", Severity::Error, "", |all| all["reloads"]["last_refusal"] = json!("why")),
             ("ServerNotVerified", Severity::Warning, "feed", |all| {
@@ -304,6 +363,15 @@ mod tests {
             ("NotIssued", Severity::Error, "a.example", |all| all["credentials"][0]["serving"] = json!("expired")),
             ("NotIssued", Severity::Error, "a.example", |all| all["credentials"][0]["serving"] = json!("nothing")),
             ("OrdersFail", Severity::Warning, "a.example", |all| all["credentials"][0]["last_error"] = json!("why")),
+            ("StoreAway", Severity::Warning, "a.example", |all| away(all, "2026-06-01T11:59:50Z")),
+            ("StoreAway", Severity::Error, "a.example", |all| {
+                away(all, "2026-06-01T11:59:50Z");
+                all["credentials"][0]["phase"] = json!("backing_off");
+            }),
+            ("StoreUnusable", Severity::Error, "a.example", |all| {
+                all["credentials"][0]["shared"]["fault"] = json!("found a text that was changed");
+            }),
+            ("BehindOthers", Severity::Warning, "a.example", |all| behind(all, "2026-06-01T11:59:30Z")),
             ("DevicesUnserved", Severity::Warning, "est", |all| all["est"]["last_error"] = json!("why")),
             ("MeshFileRefused", Severity::Error, "mesh", |all| all["mesh"]["file_refused"] = json!("why")),
             ("MeshConflict", Severity::Error, "mesh", |all| all["mesh"]["conflict"] = json!(true)),
@@ -329,5 +397,12 @@ mod tests {
             all["mesh"]["conflict"] = json!(true);
         }));
         assert_eq!(both.iter().map(|one| one.severity).collect::<Vec<_>>(), [Severity::Error, Severity::Warning]);
+        // Without a certificate the store is missed at once.
+        let first = of(&report(|all| {
+            away(all, "2026-06-01T11:59:50Z");
+            (all["credentials"][0]["serving"], all["credentials"][0]["phase"]) = (json!("nothing"), json!("starting"));
+        }));
+        let told: Vec<_> = first.iter().map(|one| (one.name.as_str(), one.severity)).collect();
+        assert_eq!(told, [("NotIssued", Severity::Error), ("StoreAway", Severity::Error)]);
     }
 }

@@ -19,4 +19,4 @@ pub(crate) use desk::Desk;
 pub(crate) use inventory::Inventory;
 pub use log::{count_lost_lines, lost_lines};
 pub(crate) use pages::Pages;
-pub(crate) use report::{Authority, Refusal, Report, Session, Severity, Sources};
+pub(crate) use report::{Authority, Refusal, Report, Session, Severity, Shared, Sources};

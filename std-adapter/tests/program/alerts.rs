@@ -61,6 +61,8 @@ fn runbooks_name_what_is_there() {
     let status = &pages_of_gateways().status;
     for place in [
         "/credentials/0/last_error",
+        "/credentials/0/shared/sealed_by",
+        "/credentials/0/shared/seals_with",
         "/est/last_error",
         "/est/refusals",
         "/refusals",
@@ -156,6 +158,11 @@ fn healthy(series: &Series, recorded: f64, lives: Lives) -> String {
         "edgetrust_certificate_not_before_timestamp_seconds" => constant(0),
         "edgetrust_acme_serving" => constant(is("serving", "issued").into()),
         "edgetrust_acme_last_attempt_failed" => constant(0),
+        // Nobody serves the store of the recorded gateway.
+        "edgetrust_shared_store_up" => constant(1),
+        // The next certificate is in the store a minute before this gateway keeps it.
+        "edgetrust_shared_generation" => lives.values(|at| 1 + at / lives.renewed),
+        "edgetrust_shared_generation_in_use" => lives.values(|at| 1 + at.saturating_sub(60) / lives.renewed),
         // The recorded gateway has a tunnel that shall raise the alert.
         "edgetrust_insecure_skip_verify" => constant(0),
         name if name.ends_with("_total") => {
@@ -276,6 +283,33 @@ const CASES: &[Case] = &[
         lives: HOURS,
         faults: &[("edgetrust_acme_last_attempt_failed", NO_LABEL, later)],
         raises: &["EdgetrustOrdersFail"],
+    },
+    Case {
+        name: "the store restarts",
+        lives: HOURS,
+        faults: &[("edgetrust_shared_store_up", NO_LABEL, |at| (!(3600..3660).contains(&at)).into())],
+        raises: &[],
+    },
+    Case {
+        name: "the store is away",
+        lives: HOURS,
+        faults: &[("edgetrust_shared_store_up", NO_LABEL, no_longer)],
+        raises: &["EdgetrustStoreAway"],
+    },
+    Case {
+        name: "what gateways share is sealed with another key",
+        lives: HOURS,
+        faults: &[("edgetrust_shared_store_unusable", NO_LABEL, later)],
+        raises: &["EdgetrustStoreUnusable"],
+    },
+    Case {
+        name: "the certificate of another gateway is not taken",
+        lives: HOURS,
+        faults: &[
+            ("edgetrust_shared_generation", NO_LABEL, |at| 1 + later(at)),
+            ("edgetrust_shared_generation_in_use", NO_LABEL, |_| 1),
+        ],
+        raises: &["EdgetrustBehindOthers"],
     },
     Case {
         name: "the mesh file is refused",

@@ -1,8 +1,10 @@
 //! Tests that the metrics of real gateways are those that the documents, the alerts and the dashboard name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -80,7 +82,13 @@ fn record() -> Recorded {
         section.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         section
     };
-    let ordered = with(acme("acme"), json!({"enabled": true, "domains": ["ordered.b.example"]}));
+    // Shared by a store that nobody serves.
+    let sealing = pki.path("sealing.key");
+    std::fs::write(&sealing, "c2VhbGluZyBrZXkgb2YgdGhlIHRlc3RzLCAzMiBiLi4=").unwrap();
+    std::fs::set_permissions(&sealing, Permissions::from_mode(0o600)).unwrap();
+    let storage = json!({"nats": {"servers": ["nats://127.0.0.1:1"], "sealing_key_files": [sealing]}});
+    let ordered = json!({"enabled": true, "domains": ["ordered.b.example"], "storage": storage});
+    let ordered = with(acme("acme"), ordered);
     let mtls = json!({"enabled": true, "client_ca_files": [pki.ca(), pin]});
     let tunnel = |name: &str, tls: Value| json!({"name": name, "mode": "server", "listen": "127.0.0.1:0", "target": echo().to_string(), "tls": tls});
     let others = [

@@ -5,6 +5,7 @@ mod duration;
 mod screen;
 mod section;
 mod sections;
+mod sharing;
 mod table;
 
 use std::io::IsTerminal as _;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::duration::{octets, seconds, span};
 use super::section::Section;
+use super::sharing::sharing;
 use super::table::{Table, clean};
 use crate::ops::{Authority, Refusal, Report, Session, Severity};
 
@@ -124,6 +125,8 @@ struct Ending {
     begin: Option<i64>,
     end: i64,
     next: Option<i64>,
+    /// A line below it.
+    below: Option<String>,
 }
 
 fn certificates(report: &Report, now: i64) -> Vec<String> {
@@ -134,7 +137,7 @@ fn certificates(report: &Report, now: i64) -> Vec<String> {
             && !all.iter().any(|one| one.role == role && one.name == name && one.end == end)
         {
             let (begin, next) = (time(begin), time(next));
-            all.push(Ending { role: role.to_owned(), name: name.to_owned(), begin, end, next });
+            all.push(Ending { role: role.to_owned(), name: name.to_owned(), begin, end, next, below: None });
         }
     };
     let authority = |one: &Authority| (one.role.clone(), format!("{} ({})", one.subject, short(&one.serial)));
@@ -163,6 +166,19 @@ fn certificates(report: &Report, now: i64) -> Vec<String> {
     if let Some(mesh) = &report.mesh {
         add("mesh", &mesh.name, None, mesh.not_after.as_ref(), None);
     }
+    let mut without = Vec::new();
+    for credential in &report.credentials {
+        let Some(shared) = &credential.shared else { continue };
+        let line = sharing(shared, now);
+        let end = credential.expires.as_deref().and_then(seconds);
+        let is_of = |one: &&mut Ending| {
+            one.role == "acme" && one.name == credential.name && end.is_some_and(|end| one.end == end)
+        };
+        match all.iter_mut().find(is_of) {
+            Some(of) => of.below = Some(format!("    {line}")),
+            None => without.push(format!("  acme {}: no certificate, {line}", clean(&credential.name))),
+        }
+    }
     all.sort_by_key(|one| one.end);
     let mut table = Table::new(["what", "whose", "left>", "of>", "life", "next step"]);
     for one in &all {
@@ -176,7 +192,14 @@ fn certificates(report: &Report, now: i64) -> Vec<String> {
             one.next.map(|next| format!("in {}", span(next.saturating_sub(now)))).unwrap_or_default(),
         ]);
     }
-    table.lines()
+    let mut lines = table.lines();
+    // From below, so that the places above stay.
+    for (place, below) in all.into_iter().enumerate().rev().filter_map(|(place, one)| Some((place, one.below?))) {
+        // The first line has the headings.
+        lines.insert(place.saturating_add(2), below);
+    }
+    lines.extend(without);
+    lines
 }
 
 /// Draws what is left of a life, a tenth for each place.
@@ -253,4 +276,54 @@ fn refusals<'r>(all: impl Iterator<Item = &'r Refusal>, now: i64) -> Vec<String>
         ]);
     }
     table.lines()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_shared_credential_has_a_line_below_its_own() {
+        let shared = json!({
+            "gateway": "a-1", "gateways": 3, "holder": null, "generation": 17, "generation_in_use": 17, "behind": 0,
+            "behind_since": null, "store": "reached", "away_since": null, "error": null, "fault": null,
+            "sealed_by": null, "seals_with": null, "others": [],
+        });
+        let credential = |name: &str, expires: Option<&str>| {
+            json!({
+                "name": name, "storage_path": "/s", "serving": "issued", "phase": "waiting", "not_before": null,
+                "expires": expires, "next": null, "issued": 1, "failed": 0, "last_error": null, "shared": shared,
+            })
+        };
+        let mut own = credential("own.example", Some("2026-06-03T12:00:00Z"));
+        own["shared"] = json!(null);
+        let report = json!({
+            "format": 1, "version": "0", "now": "2026-06-01T12:00:00Z", "started": "2026-06-01T00:00:00Z",
+            "ready": true, "not_ready_because": null, "alarms": [], "configuration": null,
+            "reloads": {"taken": 0, "refused": 0, "last_refusal": null}, "tunnels": [],
+            "sessions": {"open": 0, "newest": []}, "est": null, "mesh": null, "refusals": [], "log_lines_lost": 0,
+            "audit_log": null, "credentials": [
+                credential("later.example", Some("2026-06-04T12:00:00Z")), own,
+                credential("first.example", Some("2026-06-02T12:00:00Z")), credential("none.example", None),
+            ],
+        });
+        let report: Report = serde_json::from_value(report).unwrap();
+        let (_, lines) = of(Section::Certificates, &report, None);
+        let begins: Vec<_> =
+            lines.iter().map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).collect();
+        let expected = [
+            "what whose",
+            "acme first.example",
+            "shared by",
+            "acme own.example",
+            "acme later.example",
+            "shared by",
+            "acme none.example:",
+        ];
+        assert_eq!(begins, expected, "{lines:#?}");
+        assert_eq!(lines[2], "    shared by 3 gateways, generation 17");
+        assert_eq!(lines[6], "  acme none.example: no certificate, shared by 3 gateways, generation 17");
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::agent::CredentialStatus;
 use crate::ops::exposition::{Exposition, Kind};
+use crate::ops::report::Shared;
 
 /// The values of a credential's `serving` status.
 const SERVING: [&str; 4] = ["issued", "fallback", "expired", "nothing"];
@@ -53,5 +54,78 @@ pub(super) fn write(out: &mut Exposition, credentials: &[Arc<CredentialStatus>])
         let labels: [(&str, &dyn std::fmt::Display); 2] =
             [("credential", &credential.name), ("storage", &credential.home)];
         family.histogram(&labels, &credential.order_durations());
+    }
+    write_shared(out, credentials);
+}
+
+/// Writes how this gateway stands among those that share its credentials.
+fn write_shared(out: &mut Exposition, credentials: &[Arc<CredentialStatus>]) {
+    type Value = fn(&Shared) -> u64;
+    let families: [(&str, &str, Value); 6] = [
+        ("edgetrust_shared_generation", "The generation of the certificate in the store; 0 for none.", |shared| {
+            shared.generation
+        }),
+        (
+            "edgetrust_shared_generation_in_use",
+            "The generation that this gateway keeps; 0 for none that was shared.",
+            |shared| shared.generation_in_use,
+        ),
+        ("edgetrust_shared_lease_held", "1 at the gateway that orders now.", |shared| shared.orders().into()),
+        ("edgetrust_shared_store_up", "0 while the store is away.", |shared| shared.away_since.is_none().into()),
+        ("edgetrust_shared_store_unusable", "1 where what stands in the store cannot be used.", |shared| {
+            shared.fault.is_some().into()
+        }),
+        ("edgetrust_shared_gateways", "Gateways heard within 25 s, this one included.", |shared| shared.gateways),
+    ];
+    let shared: Vec<_> = credentials.iter().filter_map(|one| Some((one, Shared::of(&one.stood()?)))).collect();
+    for (name, help, value) in families {
+        let mut family = out.family(name, Kind::Gauge, help);
+        for (credential, shared) in &shared {
+            family.sample(&[("credential", &credential.name), ("storage", &credential.home)], value(shared));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::replica::Standing;
+
+    /// Returns the samples of a credential's families of sharing, without what their names begin with.
+    fn samples(standing: Option<Standing>) -> String {
+        let mut out = Exposition::default();
+        write(&mut out, &[Arc::new(CredentialStatus::sharing("a.example", standing))]);
+        let text = out.into_text();
+        let lines = text.lines().filter_map(|line| line.strip_prefix("edgetrust_shared_"));
+        lines.map(|line| line.replace("{credential=\"a.example\",storage=\"/s\"}", "") + "\n").collect()
+    }
+
+    #[test]
+    fn a_shared_credential_has_its_samples() {
+        let mut standing = Standing {
+            name: "a-1".to_owned(),
+            published: 17,
+            kept: 16,
+            holder: Some("a-1".to_owned()),
+            others: vec![
+                ("b-2".to_owned(), 17, Duration::from_secs(3)),
+                ("c-3".to_owned(), 17, Duration::from_secs(25)),
+            ],
+            ..Standing::default()
+        };
+        assert_eq!(
+            samples(Some(standing.clone())),
+            "generation 17\ngeneration_in_use 16\nlease_held 1\nstore_up 1\nstore_unusable 0\ngateways 2\n"
+        );
+        standing.holder = Some("b-2".to_owned());
+        standing.away = Some((Duration::ZERO, "why".to_owned()));
+        standing.fault = Some("why".to_owned());
+        assert_eq!(
+            samples(Some(standing)),
+            "generation 17\ngeneration_in_use 16\nlease_held 0\nstore_up 0\nstore_unusable 1\ngateways 2\n"
+        );
+        assert_eq!(samples(None), "");
     }
 }

@@ -7,7 +7,7 @@ use pki_types::UnixTime;
 
 use super::{
     AuditLog, Authority, Configuration, Contact, Credential, Est, FORMAT, Limit, Link, Mesh, Refusal, Reloads, Report,
-    Requested, RevocationList, Sandbox, Session, Sessions, Site, Target, Tunnel,
+    Requested, RevocationList, Sandbox, Session, Sessions, Shared, Site, Target, Tunnel,
 };
 use crate::agent::Credentials;
 use crate::clock;
@@ -122,7 +122,7 @@ fn list(list: &ListStatus) -> RevocationList {
     }
 }
 
-fn text(at: UnixTime) -> String {
+pub(super) fn text(at: UnixTime) -> String {
     Utc(at).to_string()
 }
 
@@ -212,6 +212,7 @@ fn credential(credential: &crate::agent::CredentialStatus) -> Credential {
         issued: credential.issued_total(),
         failed: credential.failed_total(),
         last_error: now.last_error,
+        shared: credential.stood().as_ref().map(Shared::of),
     }
 }
 

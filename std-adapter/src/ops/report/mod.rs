@@ -3,12 +3,14 @@
 //! Times are RFC 3339 in UTC with whole seconds, digests and serial numbers hexadecimal, sizes octets of plaintext.
 
 mod gathered;
+mod shared;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use gathered::Sources;
+pub use shared::Shared;
 
 /// The version of the shape. It grows when a member changes its meaning or goes; new members leave it as it is.
 pub const FORMAT: u32 = 1;
@@ -305,6 +307,9 @@ pub struct Credential {
     pub failed: u64,
     /// The reason that the last attempt failed; null after one that succeeded.
     pub last_error: Option<String>,
+    /// Its state among the gateways that share it by a store; null if this one has it alone.
+    #[serde(default)]
+    pub shared: Option<Shared>,
 }
 
 /// The EST server.
