@@ -4,6 +4,7 @@ mod activation;
 mod addresses;
 mod admin;
 mod admission;
+mod alert_cases;
 mod alerts;
 mod audit;
 mod balancer;
