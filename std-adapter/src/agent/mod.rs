@@ -3,6 +3,7 @@
 mod agents;
 mod alarm;
 mod assignment;
+mod replica;
 mod request;
 mod status;
 mod worker;
@@ -10,6 +11,7 @@ mod worker;
 pub(crate) use agents::credential_sources;
 pub use agents::{Agents, assignments};
 pub use assignment::Assignment;
+pub(crate) use replica::Replica;
 pub(crate) use status::Stood;
 pub use status::{CredentialStatus, Credentials};
 pub use worker::Once;

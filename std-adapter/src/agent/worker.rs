@@ -25,11 +25,11 @@ use self::storage::Keeper;
 use self::under_way::UnderWay;
 use super::alarm::say;
 use super::assignment::Assignment;
+use super::replica::Replica;
 use super::request;
 use super::status::CredentialStatus;
 use crate::acme::{AcmeError, AcmeIssuer, HttpError, Responders};
 use crate::clock;
-use crate::replica::Replica;
 use crate::store::{Held, Record, StorageError};
 use crate::tls::LiveCredential;
 use crate::token::TokenKey;
@@ -126,7 +126,7 @@ impl Worker {
         let mut keeper = Keeper::new(held, status.clone());
         let kept = keeper.kept().await.map_err(StartError::Kept)?;
         let seed = keeper.seed().await;
-        let replica = sharing::join(&mut keeper, &assignment.settings, seed).await.map_err(StartError::Kept)?;
+        let replica = keeper.share(&assignment.settings, seed).await.map_err(StartError::Kept)?;
         let (settings, held) = (assignment.settings.clone(), keeper.held().clone());
         let issuer =
             AcmeIssuer::new(settings, held, responders.clone(), live.clone()).map_err(StartError::Directory)?;
@@ -279,7 +279,7 @@ impl Worker {
                 }
                 None
             }
-            () = sharing::changed(&mut self.replica) => self.attend().await.then_some(Event::RotateNow),
+            () = Replica::changed_of(&mut self.replica) => self.attend().await.then_some(Event::RotateNow),
             () = sleep(LOOK) => {
                 self.ask();
                 self.requested().await.then_some(Event::RotateNow)

@@ -16,10 +16,9 @@ use super::config_choice::ConfigChoice;
 use super::{Failure, Outcome};
 use crate::accept::{Accepting, Few};
 use crate::acme::{AcmeError, AcmeIssuer, Responders, account_file};
-use crate::agent::{Agents, Assignment, Once, assignments};
+use crate::agent::{Agents, Assignment, Once, Replica, assignments};
 use crate::clock;
 use crate::config_file::with_config;
-use crate::replica::Replica;
 use crate::store::{Entry, Held, Home, StorageError};
 use crate::tls::{ClientAuth, ClientHello, LiveCredential, MinVersion, ServerSettings, TlsServer};
 

@@ -34,7 +34,7 @@ fn remembered(text: Option<Vec<u8>>) -> Vec<Written> {
 }
 
 /// Returns the generation that the folder has a certificate of, with the name of the certificate in the store.
-pub(super) async fn kept_generation(local: &dyn Held, place: &str) -> Result<(u64, Option<String>), StorageError> {
+pub(crate) async fn kept_generation(local: &dyn Held, place: &str) -> Result<(u64, Option<String>), StorageError> {
     let mut here = Vec::new();
     for slot in [Slot::A, Slot::B] {
         // A slot that cannot be read has no certificate.
@@ -63,16 +63,16 @@ pub(crate) struct SharedHeld {
 }
 
 impl SharedHeld {
-    pub(super) fn new(local: Arc<dyn Held>, shared: Arc<Shared>, place: String) -> Self {
+    pub(crate) fn new(local: Arc<dyn Held>, shared: Arc<Shared>, place: String) -> Self {
         Self { local, shared, place, alone: AtomicBool::new(false) }
     }
 
-    pub(super) fn local(&self) -> Arc<dyn Held> {
+    pub(crate) fn local(&self) -> Arc<dyn Held> {
         self.local.clone()
     }
 
     /// Has account and order kept in the folder alone, until the store is used again.
-    pub(super) fn set_alone(&self, alone: bool) {
+    pub(crate) fn set_alone(&self, alone: bool) {
         self.alone.store(alone, Ordering::Release);
     }
 
@@ -81,7 +81,7 @@ impl SharedHeld {
     }
 
     /// Keeps a copy of the shared account, for the time without the store.
-    pub(super) async fn copy_account(&self) -> Result<(), StorageError> {
+    pub(crate) async fn copy_account(&self) -> Result<(), StorageError> {
         let Some(account) = self.shared.entry(Entry::Account) else { return Ok(()) };
         if self.local.look(Entry::Account).await?.as_ref() == Some(&account) {
             return Ok(());
@@ -90,7 +90,7 @@ impl SharedHeld {
     }
 
     /// Returns the record of this name, if a slot has it.
-    pub(super) async fn record(&self, certificate: &str) -> Option<Record> {
+    pub(crate) async fn record(&self, certificate: &str) -> Option<Record> {
         for slot in [Slot::A, Slot::B] {
             // A slot that cannot be read has no certificate.
             let record = self.local.read(slot).await.ok();

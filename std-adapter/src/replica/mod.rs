@@ -10,8 +10,6 @@ mod memory;
 mod nats;
 mod obtain;
 mod presence;
-#[expect(clippy::module_inception, reason = "the module's main type")]
-mod replica;
 mod sealing;
 pub(crate) mod settings;
 mod shared;
@@ -20,5 +18,8 @@ mod standing;
 mod tests;
 
 pub(crate) use bucket::{Bucket, BucketError, News, Value};
-pub(crate) use replica::Replica;
+pub(crate) use held::{SharedHeld, kept_generation};
+pub(crate) use obtain::{ObtainError, Obtained};
+pub(crate) use sealing::SealingKeys;
+pub(crate) use shared::{Seen, Shared};
 pub(crate) use standing::Standing;

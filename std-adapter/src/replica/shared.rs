@@ -57,27 +57,27 @@ impl SharedError {
 
 /// What a gateway knows of the store.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
-    pub(super) revision: Revision,
-    pub(super) document: Arc<Document>,
+pub(crate) struct Seen {
+    pub(crate) revision: Revision,
+    pub(crate) document: Arc<Document>,
     /// The document was read once, maybe as one that is not there.
-    pub(super) known: bool,
+    pub(crate) known: bool,
     /// The time at which the document, or a sign of life of the holder, changed last.
-    pub(super) heard: Instant,
+    pub(crate) heard: Instant,
     /// The time since which the store does not answer, and why.
-    pub(super) away: Option<(Instant, String)>,
+    pub(crate) away: Option<(Instant, String)>,
     /// The reason that what stands in the store cannot be used.
-    pub(super) fault: Option<DocumentError>,
+    pub(crate) fault: Option<DocumentError>,
 }
 
 impl Seen {
     /// Returns the time until the lease ends if nothing more is heard.
-    pub(super) fn lease_left(&self) -> Duration {
+    pub(crate) fn lease_left(&self) -> Duration {
         LEASE.saturating_sub(self.heard.elapsed())
     }
 
     /// Returns whether nothing was heard of the holder for the length of a lease, although the store was heard.
-    pub(super) fn is_lapsed(&self) -> bool {
+    pub(crate) fn is_lapsed(&self) -> bool {
         self.away.is_none() && self.heard.elapsed() >= LEASE
     }
 }
@@ -85,7 +85,7 @@ impl Seen {
 /// A shared credential.
 pub(crate) struct Shared {
     bucket: Arc<dyn Bucket>,
-    pub(super) keys: Arc<SealingKeys>,
+    pub(crate) keys: Arc<SealingKeys>,
     /// The place of the credential in the store.
     place: String,
     /// The name of this gateway, and what tells it from others of this name.
@@ -106,7 +106,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -141,7 +141,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn own(&self) -> MutexGuard<'_, Own> {
+    pub(crate) fn own(&self) -> MutexGuard<'_, Own> {
         lock(&self.own)
     }
 
@@ -153,8 +153,9 @@ impl Shared {
         format!("{}.document", self.place)
     }
 
-    /// Says that the holder is alive. Where nobody hears it, the lease ends.
-    pub(super) async fn sign(&self, sign: String) {
+    /// Says that the holder is alive.
+    pub(crate) async fn sign(&self, sign: String) {
+        // Where nobody hears it, the lease ends.
         let _ = self.bucket.put(&format!("{}.beat", self.place), sign.into_bytes()).await;
     }
 
@@ -170,30 +171,30 @@ impl Shared {
         SharedError::Store(self.at_store(), error)
     }
 
-    pub(super) fn lost(&self) -> SharedError {
+    pub(crate) fn lost(&self) -> SharedError {
         SharedError::LeaseLost(self.at_store())
     }
 
-    pub(super) fn faulty(&self, error: DocumentError) -> SharedError {
+    pub(crate) fn faulty(&self, error: DocumentError) -> SharedError {
         SharedError::Document(self.at_store(), error)
     }
 
     /// Returns a receiver of everything that is learned of the store.
-    pub(super) fn seen(&self) -> watch::Receiver<Seen> {
+    pub(crate) fn seen(&self) -> watch::Receiver<Seen> {
         self.seen.subscribe()
     }
 
-    pub(super) fn now(&self) -> Seen {
+    pub(crate) fn now(&self) -> Seen {
         self.seen.borrow().clone()
     }
 
     /// Returns the time for which the store has been away.
-    pub(super) fn away_for(&self) -> Option<Duration> {
+    pub(crate) fn away_for(&self) -> Option<Duration> {
         self.seen.borrow().away.as_ref().map(|(since, _)| since.elapsed())
     }
 
     /// Returns a receiver of what is heard of other gateways.
-    pub(super) fn gateways(&self) -> watch::Receiver<BTreeMap<String, Gateway>> {
+    pub(crate) fn gateways(&self) -> watch::Receiver<BTreeMap<String, Gateway>> {
         self.gateways.subscribe()
     }
 
@@ -291,7 +292,7 @@ impl Shared {
     ///
     /// # Errors
     /// Fails if the store does not answer, or what stands in it cannot be used.
-    pub(super) async fn look(&self) -> Result<Seen, SharedError> {
+    pub(crate) async fn look(&self) -> Result<Seen, SharedError> {
         let before = self.seen.borrow().revision;
         match self.bucket.get(&self.document_key()).await {
             Ok(value) => {
@@ -314,7 +315,7 @@ impl Shared {
     ///
     /// # Errors
     /// Fails if somebody else has written since, or the store does not answer.
-    pub(super) async fn write(&self, over: Revision, document: Document) -> Result<(), SharedError> {
+    pub(crate) async fn write(&self, over: Revision, document: Document) -> Result<(), SharedError> {
         let octets = document.seal(&self.place, &self.keys).map_err(|error| self.faulty(error))?;
         let written = match self.bucket.replace(&self.document_key(), octets.clone(), over).await {
             Err(BucketError::Away(reason)) => {
@@ -337,7 +338,7 @@ impl Shared {
     ///
     /// # Errors
     /// Fails if this gateway has no lease any more, or the store does not answer.
-    pub(super) async fn change(&self, change: impl Fn(&mut Document)) -> Result<Revision, SharedError> {
+    pub(crate) async fn change(&self, change: impl Fn(&mut Document)) -> Result<Revision, SharedError> {
         for _ in 0..ROUNDS {
             let seen = self.now();
             let header = &seen.document.header;
@@ -417,7 +418,7 @@ impl Shared {
     }
 
     /// Notes that a certificate was taken, whether or not it can be kept.
-    pub(super) fn takes(&self, generation: u64, certificate: Option<String>) {
+    pub(crate) fn takes(&self, generation: u64, certificate: Option<String>) {
         *lock(&self.taken) = (generation, certificate);
     }
 

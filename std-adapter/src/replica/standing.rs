@@ -35,7 +35,7 @@ impl Standing {
 }
 
 impl Shared {
-    pub(super) fn standing(&self) -> Standing {
+    pub(crate) fn standing(&self) -> Standing {
         let seen = self.now();
         let gateways = self.gateways();
         let others = gateways.borrow();

@@ -10,8 +10,8 @@ use super::Worker;
 use crate::acme::{HookCall, credential, run_hook};
 use crate::agent::alarm::say;
 use crate::agent::assignment::Fallback;
+use crate::agent::replica::Replica;
 use crate::clock;
-use crate::replica::Replica;
 use crate::store::{PemFiles, Record, StorageError};
 use crate::tls::Credential;
 

@@ -1,31 +1,9 @@
 //! Shares a worker's credential with other gateways.
 
-use std::future::pending;
-
 use edgetrust_core::rotation::Phase;
 
 use super::Worker;
-use super::storage::Keeper;
 use crate::acme::Settings;
-use crate::replica::Replica;
-use crate::store::StorageError;
-
-/// Joins the gateways that share the credential, if the settings name a store.
-pub(super) async fn join(keeper: &mut Keeper, settings: &Settings, seed: u64) -> Result<Option<Replica>, StorageError> {
-    let replica = Replica::of(keeper.held().clone(), settings, seed).await?;
-    if let Some(replica) = &replica {
-        keeper.keep_in(replica.held());
-    }
-    Ok(replica)
-}
-
-/// Waits until the store that gateways share has changed; forever where there is none.
-pub(super) async fn changed(replica: &mut Option<Replica>) {
-    match replica {
-        Some(replica) => replica.changed().await,
-        None => pending().await,
-    }
-}
 
 impl Worker {
     /// Follows a change of the store; returns whether there is a certificate to take now.
@@ -45,7 +23,7 @@ impl Worker {
         }
         let Some(replica) = &self.replica else { return };
         self.keeper.keep_in(replica.local());
-        self.replica = match join(&mut self.keeper, settings, self.machine.policy().seed).await {
+        self.replica = match self.keeper.share(settings, self.machine.policy().seed).await {
             Ok(replica) => replica,
             Err(error) => {
                 // This gateway keeps what it has, and orders for itself.

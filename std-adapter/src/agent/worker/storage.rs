@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use edgetrust_core::store::Slot;
 
-use crate::acme::{forget_done_order, forget_order};
+use crate::acme::{Settings, forget_done_order, forget_order};
+use crate::agent::replica::Replica;
 use crate::agent::status::CredentialStatus;
 use crate::clock;
 use crate::store::{Entry, Held, Kept, PemFiles, Record, StorageError};
@@ -26,6 +27,15 @@ impl Keeper {
 
     pub(super) fn held(&self) -> &Arc<dyn Held> {
         &self.held
+    }
+
+    /// Joins the gateways that share the credential, if the settings name a store; everything is then kept there, too.
+    pub(super) async fn share(&mut self, settings: &Settings, seed: u64) -> Result<Option<Replica>, StorageError> {
+        let replica = Replica::of(self.held.clone(), settings, seed).await?;
+        if let Some(replica) = &replica {
+            self.keep_in(replica.held());
+        }
+        Ok(replica)
     }
 
     /// Keeps everything in this home from now on.

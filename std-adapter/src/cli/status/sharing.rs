@@ -57,7 +57,8 @@ mod tests {
             seals_with: None,
             others: Vec::new(),
         };
-        let cases: [(&str, fn(&mut Shared)); 7] = [
+        type Case = (&'static str, fn(&mut Shared));
+        let cases: [Case; 7] = [
             ("shared by 3 gateways, generation 17", |_| {}),
             ("shared by 1 gateway, no generation yet", |one| (one.gateways, one.generation) = (1, 0)),
             ("shared by 3 gateways, generation 17, this one orders", |one| one.holder = Some(one.gateway.clone())),

@@ -1,6 +1,7 @@
 //! One of several gateways that share a credential: what it does when the store changes, and how it obtains the next
 //! certificate.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,14 +10,9 @@ use pki_types::UnixTime;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::bucket::Bucket;
-use super::held::{SharedHeld, kept_generation};
-use super::obtain::{ObtainError, Obtained};
-use super::sealing::SealingKeys;
-use super::shared::{Seen, Shared};
-use super::standing::Standing;
 use crate::acme::{AcmeError, GivenAnswer, Responders, Settings, Which, give_answer, verify};
 use crate::clock;
+use crate::replica::{Bucket, ObtainError, Obtained, SealingKeys, Seen, Shared, SharedHeld, Standing, kept_generation};
 use crate::store::{ChallengeAnswer, Held, Record, StorageError};
 use crate::tls::LiveCredential;
 
@@ -117,10 +113,14 @@ impl Replica {
         self.sharing.held.local()
     }
 
-    /// Waits until the store has changed.
-    pub(crate) async fn changed(&mut self) {
-        if self.changes.changed().await.is_err() {
-            std::future::pending::<()>().await;
+    /// Waits until the store has changed; forever where a credential is not shared.
+    pub(crate) async fn changed_of(replica: &mut Option<Self>) {
+        let changed = match replica {
+            Some(replica) => replica.changes.changed().await.is_ok(),
+            None => false,
+        };
+        if !changed {
+            pending::<()>().await;
         }
     }
 
