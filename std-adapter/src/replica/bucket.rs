@@ -1,5 +1,7 @@
 //! What several gateways need of a store: values that are replaced only by whoever has read their last revision.
 
+#![cfg_attr(not(any(test, feature = "nats")), expect(dead_code, reason = "only a store makes them"))]
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
