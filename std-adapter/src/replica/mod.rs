@@ -2,6 +2,8 @@
 
 mod bucket;
 mod document;
+#[cfg(test)]
+mod faults;
 mod held;
 mod lease;
 #[cfg(test)]
@@ -19,5 +21,5 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use replica::Replica;
+pub(crate) use replica::{News, Replica, urgent_at};
 pub(crate) use standing::Standing;

@@ -12,6 +12,7 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio::time::{sleep, timeout};
 
 use super::bucket::{Answer, Bucket, BucketError, NEWS, News, Revision, Value};
+use super::document::MAX_DOCUMENT;
 use super::settings::NatsUser;
 use crate::tls::TlsClient;
 
@@ -220,7 +221,9 @@ impl NatsBucket {
                 () = news.closed() => return Ok(()),
             };
             let entry = entry.ok_or_else(|| away("the bucket is not followed any more"))?.map_err(away)?;
-            let octets = (entry.operation == kv::Operation::Put).then(|| entry.value.to_vec());
+            // One that is longer is refused by its length, whatever else it has.
+            let value = entry.value.get(..MAX_DOCUMENT.saturating_add(1)).unwrap_or(&entry.value);
+            let octets = (entry.operation == kv::Operation::Put).then(|| value.to_vec());
             let value = Value { revision: entry.revision, octets };
             if news.send(News::Value(entry.key, value)).await.is_err() {
                 return Ok(());
