@@ -19,6 +19,11 @@ const ANSWERED: Duration = Duration::from_secs(2);
 /// The interval at which a holder looks whether the others have answered.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// Returns the time at which a lease ends whose holder is not heard any more, or a little later than now.
+fn end_of_lease(heard: Instant) -> Instant {
+    heard.checked_add(LEASE).max(Instant::now().checked_add(LOOK)).unwrap_or(heard)
+}
+
 /// The reason that there is no certificate.
 #[derive(Debug)]
 pub(crate) enum ObtainError<E> {
@@ -120,12 +125,13 @@ impl Shared {
                 }
                 // The one who has it writes the newer certificate into a store that went back, and `next` passes over it.
                 Step::Order | Step::Restore => return Ok(None),
+                // Whoever writes without end may keep it from the lease, too.
+                Step::Take(_) | Step::Wait if since.elapsed() >= patience => return Err(self.slow()),
                 Step::Take(token) => self.take(&now, token).await?,
-                Step::Wait if since.elapsed() >= patience => return Err(self.slow()),
                 // Nothing is heard of the holder: whoever waits is told, since it may be in a hurry.
                 Step::Wait if now.away.is_some() => drop(self.look().await?),
                 Step::Wait => {
-                    let ends = now.heard.checked_add(LEASE).unwrap_or(now.heard).max(Instant::now() + LOOK);
+                    let ends = end_of_lease(now.heard);
                     let ends = since.checked_add(patience).map_or(ends, |slow| ends.min(slow));
                     tokio::select! {
                         _ = changes.changed() => {}
@@ -197,10 +203,9 @@ impl Shared {
             if header.holder.is_none() || now.is_lapsed() {
                 self.take(&now, header.token.saturating_add(1)).await?;
             } else {
-                let ends = now.heard.checked_add(LEASE).unwrap_or(now.heard);
                 tokio::select! {
                     _ = changes.changed() => {}
-                    () = sleep_until(ends.max(Instant::now() + LOOK)) => drop(self.look().await?),
+                    () = sleep_until(end_of_lease(now.heard)) => drop(self.look().await?),
                 }
             }
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use edgetrust_core::mesh::Digest;
 use tokio::sync::watch;
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::bucket::{Bucket, BucketError, News, Revision, Value};
 use super::document::{Document, DocumentError, SHARED, name_of};
@@ -235,6 +235,9 @@ impl Shared {
     /// Follows the store until the future is dropped.
     pub(crate) async fn follow(&self) {
         let (mut looks, mut presences) = (interval(LOOK), interval(PRESENCE));
+        // A process that was stopped has nothing to make up for.
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        presences.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let mut news = self.bucket.follow(&self.place);
             loop {
@@ -498,7 +501,9 @@ impl Shared {
         let seen = self.seen.borrow();
         let header = &seen.document.header;
         let tried = *lock(&self.taken) == (header.generation, header.certificate.clone());
-        seen.known && seen.fault.is_none() && !tried && step(header, &self.own(), false) == Step::Adopt
+        // What a store had before it was away may have been asked for in vain.
+        let usable = seen.known && seen.fault.is_none() && seen.away.is_none();
+        usable && !tried && step(header, &self.own(), false) == Step::Adopt
     }
 
     /// Returns whether the store has an older certificate than this gateway: it went back, as a restored backup does.

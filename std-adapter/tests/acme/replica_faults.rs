@@ -71,7 +71,7 @@ fn nobody_orders_alone_while_there_is_time() {
     let mut gateways: [Gateway; 1] = start(&ca, &nats, |_, _| ());
     nats.kill(0);
     gateways[0].ask();
-    gateways[0].running().program.wait_for("no certificate: NATS bucket edgetrust: ");
+    gateways[0].running().program.wait_for("no certificate: what gateways share: NATS bucket edgetrust: ");
     assert_eq!(gateways[0].orders(), 1);
     nats.start_node(0);
     // What has failed for want of the store is done when it is back.
@@ -238,4 +238,16 @@ fn the_sealing_key_is_rotated_by_reloads() {
     assert_ne!(newest, shown);
     keys(last, &["new.key", "sealing.key"]);
     assert_eq!(come_to(&[one, two, last], 3), newest);
+}
+
+/// What keeps a gateway from NATS is said, and it orders for itself once it has waited.
+#[test]
+#[ignore = "needs step-ca and nats-server: tests/run"]
+fn a_server_that_is_not_trusted_is_told() {
+    let (ca, nats) = (StepCa::start(), JetStream::start(1));
+    let mut site = replica(&ca, &nats, NAME);
+    site.acme["storage"]["nats"]["ca_files"] = json!([ca.root_file()]);
+    let gateway = site.run();
+    let line = gateway.program.wait_for("the store that gateways share is away: ");
+    assert!(line.contains("NATS: not connected to any server: ") && line.contains("TLS"), "{line}");
 }

@@ -109,7 +109,7 @@ fn whoever_writes_into_the_bucket_causes_an_error_and_no_outage() {
     }
     // Nothing is ordered meanwhile, since there is time; the reason is said.
     gateways[0].ask();
-    gateways[0].running().program.wait_for("no certificate: NATS bucket edgetrust: ");
+    gateways[0].running().program.wait_for("no certificate: what gateways share: NATS bucket edgetrust: ");
     // An older document in the place of the newer one, and the generation does not go back.
     bucket.put(&document, older);
     gateways[1].running().program.wait_for("the store that gateways share went back: ");
