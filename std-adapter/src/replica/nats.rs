@@ -83,9 +83,17 @@ impl NatsBucket {
 
     /// Returns the reason that nothing was answered in time.
     fn no_answer(&self) -> BucketError {
-        match &*self.refused.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(reason) => away(format!("not connected to any server: {reason}")),
-            None => away(format!("no answer in {} s", PATIENCE.as_secs())),
+        self.explained(away(format!("no answer in {} s", PATIENCE.as_secs())))
+    }
+
+    /// Returns the reason that there is no connection, if there is none, in the place of an error that follows from it.
+    fn explained(&self, error: BucketError) -> BucketError {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match (error, refused) {
+            (BucketError::Away(_), Some(reason)) => {
+                BucketError::Away(format!("not connected to any of {}: {reason}", self.access.servers.join(", ")))
+            }
+            (error, _) => error,
         }
     }
 
@@ -181,7 +189,7 @@ impl NatsBucket {
             |answer: Result<Result<T, Failed>, _>| answer.unwrap_or_else(|_| Err(Failed::Other(self.no_answer())));
         match within(timeout(PATIENCE, operation()).await) {
             Ok(done) => Ok(done),
-            Err(Failed::Other(error)) => Err(error),
+            Err(Failed::Other(error)) => Err(self.explained(error)),
             Err(Failed::Missing) => {
                 timeout(PATIENCE, self.make()).await.unwrap_or_else(|_| Err(away("the bucket cannot be made")))?;
                 match within(timeout(PATIENCE, operation()).await) {
@@ -287,7 +295,7 @@ impl Bucket for NatsBucket {
         tokio::spawn(async move {
             while !news.is_closed() {
                 let Err(error) = bucket.tell(&prefix, &news).await else { return };
-                if news.send(News::Away(error.to_string())).await.is_err() {
+                if news.send(News::Away(bucket.explained(error).to_string())).await.is_err() {
                     return;
                 }
                 sleep(AGAIN).await;
