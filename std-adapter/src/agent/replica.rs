@@ -6,18 +6,48 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edgetrust_core::mesh::Digest;
+use edgetrust_core::rotation::{Policy, SlotCertificate};
 use pki_types::UnixTime;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::acme::{AcmeError, GivenAnswer, Responders, Settings, Which, give_answer, verify};
 use crate::clock;
-use crate::replica::{Bucket, ObtainError, Obtained, SealingKeys, Seen, Shared, SharedHeld, Standing, kept_generation};
+use crate::replica::{
+    Bucket, ObtainError, Obtained, SealingKeys, Seen, Shared, SharedError, SharedHeld, Standing, kept_generation,
+};
 use crate::store::{ChallengeAnswer, Held, Record, StorageError};
 use crate::tls::LiveCredential;
 
 /// The time for which a store may be away before a gateway without any certificate orders one for itself.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The shortest time that one waits for another gateway: one that is gone is found out within a lease.
+const SHORTEST: Duration = Duration::from_secs(15);
+
+/// The longest time that a gateway without any certificate waits for one that orders.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// The shortest time before the end of a certificate at which no other gateway is asked any more: a store that does not
+/// answer takes a while each time.
+const HURRY: Duration = Duration::from_secs(60);
+
+/// Returns the time from which a certificate is needed although the other gateways cannot be asked: half of the time
+/// that renewals have is for the store to come back.
+pub(crate) fn urgent_at(active: &SlotCertificate, policy: &Policy) -> UnixTime {
+    let left = (policy.lead_s(active) / 2).max(HURRY.as_secs());
+    UnixTime::since_unix_epoch(Duration::from_secs(active.not_after.as_secs().saturating_sub(left)))
+}
+
+/// What a change of the store calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    Nothing,
+    /// There is a certificate to take.
+    Newer,
+    /// The store is back, and an attempt had failed for want of it.
+    Back,
+}
 
 /// A gateway that shares a credential, until the value is dropped.
 #[derive(Debug)]
@@ -125,13 +155,13 @@ impl Replica {
     }
 
     /// Follows a change of the store: gives the answers of another gateway, keeps a copy of the account, and brings back
-    /// what a store has lost. Returns whether there is a certificate to take.
+    /// what a store has lost.
     pub(crate) async fn attend(
         &mut self,
         settings: &Settings,
         responders: &Responders,
         credential: &LiveCredential,
-    ) -> bool {
+    ) -> News {
         let Sharing { shared, held, which } = self.sharing.clone();
         let seen = self.changes.borrow_and_update().clone();
         if let Some(fault) = &seen.fault {
@@ -139,7 +169,7 @@ impl Replica {
         }
         if let Some((_, reason)) = &seen.away {
             log!(warn, which, "the store that gateways share is away: {reason}");
-            return false;
+            return News::Nothing;
         }
         let (revision, answers) = shared.answers();
         // The holder gives its answers itself.
@@ -161,7 +191,20 @@ impl Replica {
             log!(warn, which, "the account that gateways share is not copied: {error}");
         }
         self.bring_back().await;
-        shared.has_newer()
+        // The attempt takes what is newer, too.
+        let back = seen.fault.is_none() && shared.take_missed();
+        if shared.has_newer() {
+            News::Newer
+        } else if back {
+            News::Back
+        } else {
+            News::Nothing
+        }
+    }
+
+    /// Returns whether there is a certificate to take.
+    pub(crate) fn has_newer(&self) -> bool {
+        self.sharing.shared.has_newer()
     }
 
     /// Writes the certificate of this gateway into a store that has an older one.
@@ -188,14 +231,14 @@ impl Replica {
 
 impl Sharing {
     /// Returns the next certificate: of another gateway, or what `order` obtains. While the store is away a gateway
-    /// orders for itself only when its certificate is near its end, or when it has had none for a while.
+    /// orders for itself only when its certificate is near its end, from `urgent` on, or when it has had none for a while.
     ///
     /// # Errors
     /// Returns why there is none.
     pub(crate) async fn obtain<F>(
         &self,
         settings: &Settings,
-        until: Option<UnixTime>,
+        urgent: Option<UnixTime>,
         order: impl Fn() -> F,
     ) -> Result<Record, AcmeError>
     where
@@ -203,6 +246,11 @@ impl Sharing {
     {
         let Self { shared, held, which } = self;
         held.set_alone(false);
+        shared.set_missed(false);
+        let patience = match urgent {
+            Some(at) => Duration::from_secs(at.as_secs().saturating_sub(clock::now().as_secs())).max(SHORTEST),
+            None => LONGEST,
+        };
         let usable = |record: &Record| match verify(settings, &record.chain, clock::now()) {
             Ok(()) => true,
             Err(error) => {
@@ -210,31 +258,36 @@ impl Sharing {
                 false
             }
         };
-        match shared.obtain(usable, &order).await {
+        match shared.obtain_within(patience, usable, &order).await {
             Ok(Obtained::Ordered(record)) => Ok(record),
             Ok(Obtained::Taken(record)) => {
                 log!(info, which, "the certificate that another gateway ordered is taken");
                 Ok(record)
             }
-            Err(ObtainError::Order(error)) => Err(error),
-            Err(ObtainError::Shared(error)) if error.is_of_the_store() && self.is_urgent(settings, until) => {
+            Err(ObtainError::Order(error)) => {
+                // The store may be the reason, whatever the order says.
+                shared.set_missed(shared.away_for().is_some());
+                Err(error)
+            }
+            Err(ObtainError::Shared(error)) if error.is_of_the_store() && self.is_urgent(&error, urgent) => {
                 log!(warn, which, "this gateway orders for itself, since no other can be asked: {error}");
                 held.set_alone(true);
                 order().await
             }
-            Err(ObtainError::Shared(error)) => Err(AcmeError::of_the_store(&error)),
+            Err(ObtainError::Shared(error)) => {
+                shared.set_missed(error.is_of_the_store());
+                Err(AcmeError::of_the_store(&error))
+            }
         }
     }
 
     /// Returns whether a certificate is needed although the other gateways cannot be asked.
-    fn is_urgent(&self, settings: &Settings, until: Option<UnixTime>) -> bool {
-        match until {
-            // Half of the time that renewals have is for the store to come back.
-            Some(until) => {
-                let left = until.as_secs().saturating_sub(clock::now().as_secs());
-                left < u64::from(settings.renew_before_s / 2)
+    fn is_urgent(&self, error: &SharedError, urgent: Option<UnixTime>) -> bool {
+        match urgent {
+            Some(at) => clock::now() >= at,
+            None => {
+                matches!(error, SharedError::Slow(_)) || self.shared.away_for().is_some_and(|away| away >= PATIENCE)
             }
-            None => self.shared.away_for().is_some_and(|away| away >= PATIENCE),
         }
     }
 
@@ -259,5 +312,27 @@ impl Sharing {
             log!(warn, self.which, "the account that gateways share is not copied: {error}");
         }
         done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use edgetrust_core::store::Slot;
+
+    #[test]
+    fn the_store_has_half_of_the_time_of_renewals() {
+        let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let policy = Policy::default();
+        // A day, renewed eight hours before its end; an hour, renewed after two thirds; and two minutes.
+        for (lifetime, left) in [(24 * 3600, 4 * 3600), (3600, 600), (120, 60)] {
+            let active = SlotCertificate {
+                slot: Slot::A,
+                not_before: at(1_000),
+                not_after: at(1_000 + lifetime),
+                received: at(1_000),
+            };
+            assert_eq!(urgent_at(&active, &policy), at(1_000 + lifetime - left), "{lifetime}");
+        }
     }
 }

@@ -282,7 +282,7 @@ impl Worker {
             () = Replica::changed_of(&mut self.replica) => self.attend().await.then_some(Event::RotateNow),
             () = sleep(LOOK) => {
                 self.ask();
-                self.requested().await.then_some(Event::RotateNow)
+                (self.requested().await || self.missed_newer()).then_some(Event::RotateNow)
             }
         };
         if let Some(event) = event {

@@ -106,8 +106,11 @@ impl SharedHeld {
         let (generation, certificate) = if self.alone.load(Ordering::Acquire) {
             kept_generation(&*self.local, &self.place).await?
         } else {
-            if self.shared.published().1 != shown {
-                self.shared.publish(&record).await?;
+            if self.shared.published().1 != shown
+                && let Err(error) = self.shared.publish(&record).await
+            {
+                self.shared.set_missed(error.is_of_the_store());
+                return Err(error.into());
             }
             self.shared.published()
         };

@@ -88,8 +88,9 @@ impl Bucket for Memory {
         let (memory, prefix) = (self.clone(), format!("{prefix}."));
         let (mut changed, mut away) = (self.changed.subscribe(), self.away.subscribe());
         tokio::spawn(async move {
-            let mut told = BTreeMap::new();
             loop {
+                // As NATS does: where the store goes back, nothing is told until it has come to where it was.
+                let mut told = 0;
                 let one = if *away.borrow_and_update() { News::Away("away".to_owned()) } else { News::Heard };
                 let heard = one == News::Heard;
                 if news.send(one).await.is_err() {
@@ -98,11 +99,14 @@ impl Bucket for Memory {
                 while heard && !*away.borrow() {
                     changed.borrow_and_update();
                     let values = memory.contents.lock().unwrap().values.clone();
-                    for (key, value) in values.into_iter().filter(|(key, _)| key.starts_with(&prefix)) {
-                        if told.insert(key.clone(), value.revision) != Some(value.revision)
-                            && news.send(News::Value(key, value)).await.is_err()
-                        {
-                            return;
+                    let mut values: Vec<_> = values.into_iter().filter(|(key, _)| key.starts_with(&prefix)).collect();
+                    values.sort_by_key(|(_, value)| value.revision);
+                    for (key, value) in values {
+                        if value.revision > told {
+                            told = value.revision;
+                            if news.send(News::Value(key, value)).await.is_err() {
+                                return;
+                            }
                         }
                     }
                     tokio::select! {

@@ -2,6 +2,8 @@
 
 mod bucket;
 mod document;
+#[cfg(test)]
+mod faults;
 mod held;
 mod lease;
 #[cfg(test)]
@@ -21,5 +23,5 @@ pub(crate) use bucket::{Bucket, BucketError, News, Value};
 pub(crate) use held::{SharedHeld, kept_generation};
 pub(crate) use obtain::{ObtainError, Obtained};
 pub(crate) use sealing::SealingKeys;
-pub(crate) use shared::{Seen, Shared};
+pub(crate) use shared::{Seen, Shared, SharedError};
 pub(crate) use standing::Standing;

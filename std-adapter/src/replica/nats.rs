@@ -1,17 +1,19 @@
 //! A bucket of NATS JetStream: a stream with the last message of each subject, as NATS' key-value stores are.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, LastRawMessageErrorKind, StorageType};
 use async_nats::jetstream::{Context, ContextBuilder, ErrorCode, kv};
-use async_nats::{Client, ConnectOptions, HeaderMap, HeaderValue};
+use async_nats::{Client, ConnectOptions, Event, HeaderMap, HeaderValue};
 use futures_util::StreamExt;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::time::{sleep, timeout};
 
 use super::bucket::{Answer, Bucket, BucketError, NEWS, News, Revision, Value};
+use super::document::MAX_DOCUMENT;
 use super::settings::NatsUser;
 use crate::tls::TlsClient;
 
@@ -48,7 +50,9 @@ pub(crate) struct NatsAccess {
 /// A bucket of NATS, connected to when it is first used.
 pub(crate) struct NatsBucket {
     access: NatsAccess,
-    client: std::sync::Arc<OnceCell<Client>>,
+    client: Arc<OnceCell<Client>>,
+    /// The reason that the last attempt to connect failed, until one succeeds.
+    refused: Arc<Mutex<Option<String>>>,
 }
 
 impl fmt::Debug for NatsBucket {
@@ -69,12 +73,28 @@ fn away(reason: impl fmt::Display) -> BucketError {
 
 impl NatsBucket {
     pub(crate) fn new(access: NatsAccess) -> Self {
-        Self { access, client: std::sync::Arc::default() }
+        Self { access, client: Arc::default(), refused: Arc::default() }
     }
 
     /// Returns another handle of this bucket, with the same connection.
     fn another(&self) -> Self {
-        Self { access: self.access.clone(), client: self.client.clone() }
+        Self { access: self.access.clone(), client: self.client.clone(), refused: self.refused.clone() }
+    }
+
+    /// Returns the reason that nothing was answered in time.
+    fn no_answer(&self) -> BucketError {
+        self.explained(away(format!("no answer in {} s", PATIENCE.as_secs())))
+    }
+
+    /// Returns the reason that there is no connection, if there is none, in the place of an error that follows from it.
+    fn explained(&self, error: BucketError) -> BucketError {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match (error, refused) {
+            (BucketError::Away(_), Some(reason)) => {
+                BucketError::Away(format!("not connected to any of {}: {reason}", self.access.servers.join(", ")))
+            }
+            (error, _) => error,
+        }
     }
 
     async fn client(&self) -> Result<&Client, BucketError> {
@@ -90,6 +110,20 @@ impl NatsBucket {
             .connection_timeout(PATIENCE)
             .request_timeout(Some(PATIENCE))
             .ping_interval(PING)
+            .event_callback({
+                let refused = self.refused.clone();
+                move |event| {
+                    let reason = match event {
+                        Event::ClientError(error) => Some(Some(error.to_string())),
+                        Event::Connected => Some(None),
+                        _ => None,
+                    };
+                    if let Some(reason) = reason {
+                        *refused.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+                    }
+                    std::future::ready(())
+                }
+            })
             // Others than the configured servers are neither in the certificates nor let through.
             .ignore_discovered_servers()
             .reconnect_delay_callback(|attempts| {
@@ -151,12 +185,11 @@ impl NatsBucket {
     where
         F: Future<Output = Result<T, Failed>>,
     {
-        let within = |answer: Result<Result<T, Failed>, _>| {
-            answer.unwrap_or_else(|_| Err(Failed::Other(away(format!("no answer in {} s", PATIENCE.as_secs())))))
-        };
+        let within =
+            |answer: Result<Result<T, Failed>, _>| answer.unwrap_or_else(|_| Err(Failed::Other(self.no_answer())));
         match within(timeout(PATIENCE, operation()).await) {
             Ok(done) => Ok(done),
-            Err(Failed::Other(error)) => Err(error),
+            Err(Failed::Other(error)) => Err(self.explained(error)),
             Err(Failed::Missing) => {
                 timeout(PATIENCE, self.make()).await.unwrap_or_else(|_| Err(away("the bucket cannot be made")))?;
                 match within(timeout(PATIENCE, operation()).await) {
@@ -203,14 +236,14 @@ impl NatsBucket {
 
     /// Tells of the keys below a prefix until nobody listens any more, or the store is away.
     async fn tell(&self, prefix: &str, news: &mpsc::Sender<News>) -> Result<(), BucketError> {
-        let within = |reason: &'static str| move |_| away(reason);
-        timeout(PATIENCE, self.make()).await.map_err(within("no answer"))??;
+        let late = |_| self.no_answer();
+        timeout(PATIENCE, self.make()).await.map_err(late)??;
         let context = self.context().await?;
         let store = timeout(PATIENCE, context.get_key_value(&self.access.bucket)).await;
-        let store = store.map_err(within("no answer"))?.map_err(away)?;
+        let store = store.map_err(late)?.map_err(away)?;
         let keys = [format!("{prefix}.>")];
         let watch = timeout(PATIENCE, store.watch_many_with_history(keys)).await;
-        let mut watch = watch.map_err(within("no answer"))?.map_err(away)?;
+        let mut watch = watch.map_err(late)?.map_err(away)?;
         if news.send(News::Heard).await.is_err() {
             return Ok(());
         }
@@ -220,7 +253,9 @@ impl NatsBucket {
                 () = news.closed() => return Ok(()),
             };
             let entry = entry.ok_or_else(|| away("the bucket is not followed any more"))?.map_err(away)?;
-            let octets = (entry.operation == kv::Operation::Put).then(|| entry.value.to_vec());
+            // One that is longer is refused by its length, whatever else it has.
+            let value = entry.value.get(..MAX_DOCUMENT.saturating_add(1)).unwrap_or(&entry.value);
+            let octets = (entry.operation == kv::Operation::Put).then(|| value.to_vec());
             let value = Value { revision: entry.revision, octets };
             if news.send(News::Value(entry.key, value)).await.is_err() {
                 return Ok(());
@@ -260,7 +295,7 @@ impl Bucket for NatsBucket {
         tokio::spawn(async move {
             while !news.is_closed() {
                 let Err(error) = bucket.tell(&prefix, &news).await else { return };
-                if news.send(News::Away(error.to_string())).await.is_err() {
+                if news.send(News::Away(bucket.explained(error).to_string())).await.is_err() {
                     return;
                 }
                 sleep(AGAIN).await;

@@ -4,20 +4,25 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 
 use super::bucket::{BucketError, Revision};
 use super::document::{Document, DocumentError, name_of};
-use super::lease::{BEAT, Own, Step, step};
-use super::shared::{Seen, Shared, SharedError};
+use super::lease::{BEAT, LEASE, Own, Step, step};
+use super::shared::{Seen, Shared, SharedError, start_of_sign};
 use crate::store::{ChallengeAnswer, Entry, Record};
 
 /// The longest time that a holder waits for the other gateways to give the answers to its challenges: one that is
 /// slower than this is as good as away.
 const ANSWERED: Duration = Duration::from_secs(2);
 
-/// The shortest wait before the store is asked whether a lease has ended.
-const LOOK: Duration = Duration::from_millis(50);
+/// The interval at which a holder looks whether the others have answered.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Returns the time at which a lease ends whose holder is not heard any more, or a little later than now.
+fn end_of_lease(heard: Instant) -> Instant {
+    heard.checked_add(LEASE).max(Instant::now().checked_add(LOOK)).unwrap_or(heard)
+}
 
 /// The reason that there is no certificate.
 #[derive(Debug)]
@@ -44,11 +49,8 @@ pub(crate) enum Obtained {
 }
 
 impl Shared {
-    /// Returns a certificate that this gateway does not have: of another gateway, or the one that `order` obtains once
-    /// this gateway has the lease. One that is not `usable` here is passed over, and another ordered.
-    ///
-    /// # Errors
-    /// Returns why there is none.
+    /// Obtains a certificate, and waits for another gateway as long as it takes.
+    #[cfg(test)]
     pub(crate) async fn obtain<E, F>(
         &self,
         usable: impl Fn(&Record) -> bool,
@@ -58,7 +60,26 @@ impl Shared {
         E: fmt::Display,
         F: Future<Output = Result<Record, E>>,
     {
-        if let Some(record) = self.until_lease(usable).await? {
+        self.obtain_within(Duration::from_secs(3600), usable, order).await
+    }
+
+    /// Returns a certificate that this gateway does not have: of another gateway, which is waited for within `patience`,
+    /// or the one that `order` obtains once this gateway has the lease. One that is not `usable` here is passed over, and
+    /// another ordered.
+    ///
+    /// # Errors
+    /// Returns why there is none.
+    pub(crate) async fn obtain_within<E, F>(
+        &self,
+        patience: Duration,
+        usable: impl Fn(&Record) -> bool,
+        order: impl FnOnce() -> F,
+    ) -> Result<Obtained, ObtainError<E>>
+    where
+        E: fmt::Display,
+        F: Future<Output = Result<Record, E>>,
+    {
+        if let Some(record) = self.until_lease(patience, usable).await? {
             return Ok(Obtained::Taken(record));
         }
         let ordered = tokio::select! {
@@ -72,7 +93,12 @@ impl Shared {
     }
 
     /// Waits until this gateway has the lease, or until there is a certificate that it does not have.
-    async fn until_lease(&self, usable: impl Fn(&Record) -> bool) -> Result<Option<Record>, SharedError> {
+    async fn until_lease(
+        &self,
+        patience: Duration,
+        usable: impl Fn(&Record) -> bool,
+    ) -> Result<Option<Record>, SharedError> {
+        let since = Instant::now();
         let first = self.look().await?;
         self.own().failures = first.document.header.failures;
         let mut changes = self.seen();
@@ -99,11 +125,17 @@ impl Shared {
                 }
                 // The one who has it writes the newer certificate into a store that went back, and `next` passes over it.
                 Step::Order | Step::Restore => return Ok(None),
+                // Whoever writes without end may keep it from the lease, too.
+                Step::Take(_) | Step::Wait if since.elapsed() >= patience => return Err(self.slow()),
                 Step::Take(token) => self.take(&now, token).await?,
+                // Nothing is heard of the holder: whoever waits is told, since it may be in a hurry.
+                Step::Wait if now.away.is_some() => drop(self.look().await?),
                 Step::Wait => {
+                    let ends = end_of_lease(now.heard);
+                    let ends = since.checked_add(patience).map_or(ends, |slow| ends.min(slow));
                     tokio::select! {
                         _ = changes.changed() => {}
-                        () = sleep(now.lease_left().max(LOOK)) => drop(self.look().await?),
+                        () = sleep_until(ends) => drop(self.look().await?),
                     }
                 }
             }
@@ -165,8 +197,7 @@ impl Shared {
         loop {
             let now = changes.borrow_and_update().clone();
             let header = &now.document.header;
-            let held = self.own().token == Some(header.token) && header.holder.as_deref() == Some(self.name());
-            if held {
+            if self.has_lease(header) {
                 break;
             }
             if header.holder.is_none() || now.is_lapsed() {
@@ -174,7 +205,7 @@ impl Shared {
             } else {
                 tokio::select! {
                     _ = changes.changed() => {}
-                    () = sleep(now.lease_left().max(LOOK)) => drop(self.look().await?),
+                    () = sleep_until(end_of_lease(now.heard)) => drop(self.look().await?),
                 }
             }
         }
@@ -249,12 +280,11 @@ impl Shared {
         loop {
             ticks.tick().await;
             let header = self.now().document.header.clone();
-            let token = self.own().token;
-            if token != Some(header.token) || header.holder.as_deref() != Some(self.name()) {
+            if !self.has_lease(&header) {
                 return;
             }
             count = count.wrapping_add(1);
-            self.sign(format!("{} {} {count}", self.name(), header.token)).await;
+            self.sign(format!("{}{count}", start_of_sign(self.name(), header.token))).await;
         }
     }
 }

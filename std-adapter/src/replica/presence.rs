@@ -21,6 +21,9 @@ const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
 /// The largest number of gateways that are remembered.
 const GATEWAYS: usize = 64;
 
+/// The length limit of what tells gateways of one name apart, in characters.
+const MAX_ID: usize = 32;
+
 /// The size limit of what a gateway says, in octets.
 const MAX_TEXT: usize = 1024;
 
@@ -61,13 +64,17 @@ impl Presence {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// Notes what was heard of a gateway.
+    /// Notes what was heard of a gateway. Where there are too many, the one that was heard longest ago is forgotten: a
+    /// store tells first of those that are gone.
     pub(super) fn note(all: &mut BTreeMap<String, Gateway>, id: &str, heard: Option<Gateway>) {
         all.retain(|_, gateway| gateway.heard.elapsed() < FORGOTTEN);
-        match heard {
-            Some(gateway) if all.len() < GATEWAYS || all.contains_key(id) => drop(all.insert(id.to_owned(), gateway)),
-            Some(_) => {}
-            None => drop(all.remove(id)),
+        let id: String = id.chars().take(MAX_ID).collect();
+        let Some(gateway) = heard else { return drop(all.remove(&id)) };
+        all.insert(id, gateway);
+        if all.len() > GATEWAYS
+            && let Some(oldest) = all.iter().min_by_key(|(_, gateway)| gateway.heard).map(|(id, _)| id.clone())
+        {
+            all.remove(&oldest);
         }
     }
 }
@@ -85,10 +92,13 @@ mod tests {
         assert_eq!(Gateway::heard(&[b' '; MAX_TEXT + 1]), None);
         let mut all = BTreeMap::new();
         for number in 0..200 {
-            Presence::note(&mut all, &number.to_string(), Some(heard.clone()));
+            let heard = Gateway { heard: heard.heard + Duration::from_millis(number), ..heard.clone() };
+            Presence::note(&mut all, &number.to_string(), Some(heard));
         }
         assert_eq!(all.len(), GATEWAYS);
-        Presence::note(&mut all, "0", None);
+        // Those that were heard last are remembered.
+        assert!(all.contains_key("199") && !all.contains_key("0"));
+        Presence::note(&mut all, "199", None);
         assert_eq!(all.len(), GATEWAYS - 1);
     }
 }

@@ -3,15 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use edgetrust_core::mesh::Digest;
 use tokio::sync::watch;
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::bucket::{Bucket, BucketError, News, Revision, Value};
 use super::document::{Document, DocumentError, SHARED, name_of};
-use super::lease::{LEASE, Own, Step, step};
+use super::lease::{Header, LEASE, Own, Step, step};
 use super::presence::{Gateway, PRESENCE, Presence};
 use super::sealing::SealingKeys;
 use crate::store::{ChallengeAnswer, Entry, Record};
@@ -22,6 +24,9 @@ const ROUNDS: usize = 16;
 /// The interval at which the store is asked although nothing was heard: a connection may be dead, or news be lost.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// The size limit of a sign of life, in octets.
+const MAX_SIGN: usize = 256;
+
 /// The reason that a shared credential cannot be used now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SharedError {
@@ -31,6 +36,8 @@ pub(crate) enum SharedError {
     Document(String, DocumentError),
     /// Another gateway has the lease.
     LeaseLost(String),
+    /// Another gateway orders, and was waited for as long as there is time.
+    Slow(String),
     /// Another gateway has ordered, and failed.
     Failed(String),
 }
@@ -41,6 +48,7 @@ impl fmt::Display for SharedError {
             Self::Store(place, error) => write!(f, "{place}: {error}"),
             Self::Document(place, error) => write!(f, "{place}: {error}"),
             Self::LeaseLost(place) => write!(f, "{place}: another gateway orders now"),
+            Self::Slow(place) => write!(f, "{place}: another gateway orders, and does not come to an end"),
             Self::Failed(reason) => write!(f, "another gateway ordered: {reason}"),
         }
     }
@@ -49,9 +57,10 @@ impl fmt::Display for SharedError {
 impl std::error::Error for SharedError {}
 
 impl SharedError {
-    /// Returns whether nothing was learned of the other gateways: the store is away, or holds what cannot be used.
+    /// Returns whether nothing comes of the other gateways: the store is away, or holds what cannot be used, or the one
+    /// that orders does not come to an end.
     pub(crate) fn is_of_the_store(&self) -> bool {
-        matches!(self, Self::Store(..) | Self::Document(..))
+        matches!(self, Self::Store(..) | Self::Document(..) | Self::Slow(..))
     }
 }
 
@@ -60,10 +69,14 @@ impl SharedError {
 pub(crate) struct Seen {
     pub(crate) revision: Revision,
     pub(crate) document: Arc<Document>,
+    /// The digest of its text; `None` for none. A store that went back may come to a known revision with another text.
+    text: Option<Digest>,
     /// The document was read once, maybe as one that is not there.
     pub(crate) known: bool,
     /// The time at which the document, or a sign of life of the holder, changed last.
     pub(crate) heard: Instant,
+    /// The sign of life that was heard last.
+    sign: Vec<u8>,
     /// The time since which the store does not answer, and why.
     pub(crate) away: Option<(Instant, String)>,
     /// The reason that what stands in the store cannot be used.
@@ -71,15 +84,15 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Returns the time until the lease ends if nothing more is heard.
-    pub(crate) fn lease_left(&self) -> Duration {
-        LEASE.saturating_sub(self.heard.elapsed())
-    }
-
     /// Returns whether nothing was heard of the holder for the length of a lease, although the store was heard.
     pub(crate) fn is_lapsed(&self) -> bool {
         self.away.is_none() && self.heard.elapsed() >= LEASE
     }
+}
+
+/// Returns what the signs of life of a lease begin with.
+pub(crate) fn start_of_sign(holder: &str, token: u64) -> String {
+    format!("{holder} {token} ")
 }
 
 /// A shared credential.
@@ -98,6 +111,10 @@ pub(crate) struct Shared {
     gateways: watch::Sender<BTreeMap<String, Gateway>>,
     /// The revision whose answers this gateway gives.
     attended: Mutex<Revision>,
+    /// The store went back: whoever follows it hears nothing until it has come to where it was.
+    back: AtomicBool,
+    /// An attempt has failed for want of the store.
+    missed: AtomicBool,
 }
 
 impl fmt::Debug for Shared {
@@ -122,8 +139,10 @@ impl Shared {
         let seen = Seen {
             revision: 0,
             document: Arc::default(),
+            text: None,
             known: false,
             heard: Instant::now(),
+            sign: Vec::new(),
             away: None,
             fault: None,
         };
@@ -138,6 +157,8 @@ impl Shared {
             taken: Mutex::new(kept),
             gateways: watch::Sender::default(),
             attended: Mutex::default(),
+            back: AtomicBool::new(false),
+            missed: AtomicBool::new(false),
         }
     }
 
@@ -171,6 +192,20 @@ impl Shared {
         SharedError::Store(self.at_store(), error)
     }
 
+    /// Notes that an attempt failed for want of the store, or that another begins.
+    pub(crate) fn set_missed(&self, missed: bool) {
+        self.missed.store(missed, Ordering::Release);
+    }
+
+    /// Returns whether an attempt had failed for want of the store, once.
+    pub(crate) fn take_missed(&self) -> bool {
+        self.missed.swap(false, Ordering::AcqRel)
+    }
+
+    pub(crate) fn slow(&self) -> SharedError {
+        SharedError::Slow(self.at_store())
+    }
+
     pub(crate) fn lost(&self) -> SharedError {
         SharedError::LeaseLost(self.at_store())
     }
@@ -201,6 +236,9 @@ impl Shared {
     /// Follows the store until the future is dropped.
     pub(crate) async fn follow(&self) {
         let (mut looks, mut presences) = (interval(LOOK), interval(PRESENCE));
+        // A process that was stopped has nothing to make up for.
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        presences.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let mut news = self.bucket.follow(&self.place);
             loop {
@@ -213,6 +251,10 @@ impl Shared {
                     _ = looks.tick() => drop(self.look().await),
                     _ = presences.tick() => self.tell().await,
                 }
+                if self.back.swap(false, Ordering::AcqRel) {
+                    self.gateways.send_modify(BTreeMap::clear);
+                    break;
+                }
             }
         }
     }
@@ -224,20 +266,41 @@ impl Shared {
             News::Value(key, value) => {
                 let Some(key) = key.strip_prefix(&format!("{}.", self.place)) else { return };
                 if key == "document" {
-                    if value.revision < self.seen.borrow().revision {
+                    let (known, revision) = {
+                        let seen = self.seen.borrow();
+                        (seen.known, seen.revision)
+                    };
+                    if known && value.revision <= revision {
                         // A store that went back, or an old message: its leader knows.
                         drop(self.look().await);
                     } else {
                         self.note(value, None);
                     }
                 } else if key == "beat" {
-                    self.seen.send_modify(|seen| seen.heard = Instant::now());
+                    self.hear_sign(value.octets.as_deref().unwrap_or_default());
                 } else if let Some(id) = key.strip_prefix("gateway.") {
                     let gateway = value.octets.as_deref().and_then(Gateway::heard);
                     self.gateways.send_modify(|all| Presence::note(all, id, gateway));
                 }
             }
         }
+    }
+
+    /// Hears a sign of life. It counts once, although a store that is followed anew tells the last one again, and only
+    /// from the one who has the lease.
+    fn hear_sign(&self, sign: &[u8]) {
+        self.seen.send_if_modified(|seen| {
+            let header = &seen.document.header;
+            let holder = header.holder.as_deref().unwrap_or_default();
+            let counts = sign.starts_with(start_of_sign(holder, header.token).as_bytes())
+                && sign.len() <= MAX_SIGN
+                && seen.sign != sign;
+            if counts {
+                seen.sign = sign.to_vec();
+                seen.heard = Instant::now();
+            }
+            counts
+        });
     }
 
     /// The time without the store does not count as a holder's silence.
@@ -262,9 +325,10 @@ impl Shared {
     /// Takes note of a value of the document. A lower revision than the one that is known counts only where the leader
     /// was asked after it was known: `over` is then that one.
     fn note(&self, value: Value, over: Option<Revision>) {
+        let text = value.octets.as_deref().map(Digest::of);
         let known = {
             let seen = self.seen.borrow();
-            seen.known && (value.revision == seen.revision && seen.fault.is_none())
+            seen.known && value.revision == seen.revision && seen.text == text && seen.fault.is_none()
         };
         let opened = match &value.octets {
             _ if known => return,
@@ -275,16 +339,20 @@ impl Shared {
             if value.revision < seen.revision && over != Some(seen.revision) {
                 return false;
             }
-            let (revision, fault) = (seen.revision, seen.fault.take());
-            (seen.revision, seen.known) = (value.revision, true);
+            if value.revision < seen.revision {
+                self.back.store(true, Ordering::Release);
+            }
+            let changed = value.revision != seen.revision || text != seen.text;
+            let fault = seen.fault.take();
+            (seen.revision, seen.text, seen.known) = (value.revision, text, true);
             match opened {
                 Ok(document) => seen.document = Arc::new(document),
                 Err(error) => seen.fault = Some(error),
             }
-            if revision != seen.revision {
+            if changed {
                 seen.heard = Instant::now();
             }
-            revision != seen.revision || fault != seen.fault
+            changed || fault != seen.fault
         });
     }
 
@@ -320,7 +388,10 @@ impl Shared {
         let written = match self.bucket.replace(&self.document_key(), octets.clone(), over).await {
             Err(BucketError::Away(reason)) => {
                 // The answer may be lost, and the write not.
-                let value = self.bucket.get(&self.document_key()).await.map_err(|error| self.failed(error))?;
+                let value = self.bucket.get(&self.document_key()).await.map_err(|error| {
+                    self.is_away(error.to_string());
+                    self.failed(error)
+                })?;
                 if value.octets.as_deref() == Some(&octets) {
                     Ok(value.revision)
                 } else {
@@ -341,9 +412,7 @@ impl Shared {
     pub(crate) async fn change(&self, change: impl Fn(&mut Document)) -> Result<Revision, SharedError> {
         for _ in 0..ROUNDS {
             let seen = self.now();
-            let header = &seen.document.header;
-            let token = self.own().token;
-            if token != Some(header.token) || header.holder.as_deref() != Some(&self.name) {
+            if !self.has_lease(&seen.document.header) {
                 self.own().token = None;
                 return Err(self.lost());
             }
@@ -378,7 +447,13 @@ impl Shared {
 
     /// Returns whether this gateway took the lease, and has not heard that it lost it.
     pub(crate) fn holds(&self) -> bool {
-        self.own().token.is_some()
+        let seen = self.now();
+        self.has_lease(&seen.document.header)
+    }
+
+    /// Returns whether the lease of a header is the one that this gateway took.
+    pub(crate) fn has_lease(&self, header: &Header) -> bool {
+        self.own().token == Some(header.token) && header.holder.as_deref() == Some(&self.name)
     }
 
     /// Returns the answers that other gateways give with this one, and notes that this gateway gives them from now on.
@@ -427,7 +502,9 @@ impl Shared {
         let seen = self.seen.borrow();
         let header = &seen.document.header;
         let tried = *lock(&self.taken) == (header.generation, header.certificate.clone());
-        seen.known && seen.fault.is_none() && !tried && step(header, &self.own(), false) == Step::Adopt
+        // What a store had before it was away may have been asked for in vain.
+        let usable = seen.known && seen.fault.is_none() && seen.away.is_none();
+        usable && !tried && step(header, &self.own(), false) == Step::Adopt
     }
 
     /// Returns whether the store has an older certificate than this gateway: it went back, as a restored backup does.

@@ -16,7 +16,7 @@ use super::sealing::SealingKeys;
 use super::shared::{Shared, SharedError};
 use crate::store::{ChallengeAnswer, Entry, Record};
 
-const PLACE: &str = "a_example-0";
+pub(super) const PLACE: &str = "a_example-0";
 
 fn keys() -> Arc<SealingKeys> {
     use std::os::unix::fs::PermissionsExt;
@@ -27,7 +27,7 @@ fn keys() -> Arc<SealingKeys> {
     Arc::new(SealingKeys::read([file.as_path()].into_iter()).unwrap())
 }
 
-fn record(number: u32) -> Record {
+pub(super) fn record(number: u32) -> Record {
     let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
     let [a, b, c, d] = number.to_be_bytes();
     let chain = vec![CertificateDer::from(vec![0x30, 4, a, b, c, d])];
@@ -35,8 +35,8 @@ fn record(number: u32) -> Record {
 }
 
 /// A gateway that follows a store, and stops with the value.
-struct Running {
-    shared: Arc<Shared>,
+pub(super) struct Running {
+    pub(super) shared: Arc<Shared>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -46,7 +46,7 @@ impl Drop for Running {
     }
 }
 
-fn gateway(store: &Memory, id: &str) -> Running {
+pub(super) fn gateway(store: &Memory, id: &str) -> Running {
     gateway_with(store, id, (0, None))
 }
 
@@ -57,8 +57,13 @@ fn gateway_with(store: &Memory, id: &str, kept: (u64, Option<String>)) -> Runnin
 }
 
 impl Running {
+    /// Follows the store no longer.
+    pub(super) fn stop(&self) {
+        self.task.abort();
+    }
+
     /// Obtains a certificate; an order takes a second, and counts.
-    async fn renew(&self, orders: &AtomicU32) -> Result<Obtained, ObtainError<String>> {
+    pub(super) async fn renew(&self, orders: &AtomicU32) -> Result<Obtained, ObtainError<String>> {
         let order = || async {
             sleep(Duration::from_secs(1)).await;
             Ok(record(orders.fetch_add(1, Ordering::SeqCst) + 1))

@@ -74,6 +74,11 @@ impl JetStream {
         self.nodes[number].process = None;
     }
 
+    /// Returns where clients connect to a server.
+    pub fn client(&self, number: usize) -> SocketAddr {
+        self.nodes[number].client
+    }
+
     /// Returns the folder of a server that keeps its streams.
     pub fn store(&self, number: usize) -> PathBuf {
         self.file(&format!("store-{number}"))

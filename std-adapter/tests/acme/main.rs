@@ -2,6 +2,7 @@
 //! tests that are ignored without them.
 
 mod ca;
+mod cluster;
 mod crls;
 mod denials;
 mod documents;
@@ -21,9 +22,12 @@ mod pebble;
 #[allow(dead_code, reason = "shared with the program's other tests, which use more of it")]
 #[path = "../program/peers.rs"]
 mod peers;
+mod replica_faults;
 mod replica_guide;
 mod replica_mesh;
+mod replica_random;
 mod replica_steps;
+mod replica_store;
 mod replicas;
 mod second_gateway;
 mod short_lives;

@@ -137,8 +137,9 @@ impl Program {
 
     /// Returns the next log line that contains `text`.
     pub fn wait_for(&self, text: &str) -> String {
+        let until = Instant::now() + PATIENCE;
         loop {
-            match self.lines.recv_timeout(PATIENCE) {
+            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) if line.contains(text) => return line,
                 Ok(_) => {}
                 Err(error) => panic!("no log line with {text:?}: {error}"),

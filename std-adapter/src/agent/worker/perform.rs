@@ -10,7 +10,7 @@ use super::Worker;
 use crate::acme::{HookCall, credential, run_hook};
 use crate::agent::alarm::say;
 use crate::agent::assignment::Fallback;
-use crate::agent::replica::Replica;
+use crate::agent::replica::{Replica, urgent_at};
 use crate::clock;
 use crate::store::{PemFiles, Record, StorageError};
 use crate::tls::Credential;
@@ -22,8 +22,9 @@ impl Worker {
                 log!(info, self.status, attempt, "ordering a certificate");
                 let issuer = self.issuer.clone();
                 // An expired certificate cannot be presented.
-                let current = self.machine.state().active.filter(|active| clock::now() < active.not_after);
-                let current = match current {
+                let active = self.machine.state().active.filter(|active| clock::now() < active.not_after);
+                let urgent = active.as_ref().map(|active| urgent_at(active, self.machine.policy()));
+                let current = match active {
                     Some(active) => self.record(active.slot).await.ok(),
                     None => None,
                 };
@@ -42,10 +43,7 @@ impl Worker {
                     };
                     match &sharing {
                         None => order().await,
-                        Some(sharing) => {
-                            let until = current.as_ref().map(|current| current.not_after);
-                            sharing.obtain(&assignment.settings, until, order).await
-                        }
+                        Some(sharing) => sharing.obtain(&assignment.settings, urgent, order).await,
                     }
                 });
             }

@@ -4,14 +4,25 @@ use edgetrust_core::rotation::Phase;
 
 use super::Worker;
 use crate::acme::Settings;
+use crate::agent::replica::{News, Replica};
 
 impl Worker {
-    /// Follows a change of the store; returns whether there is a certificate to take now.
+    /// Follows a change of the store; returns whether there is a certificate to take, or to order, now.
     pub(super) async fn attend(&mut self) -> bool {
         let Some(replica) = &mut self.replica else { return false };
-        let newer = replica.attend(&self.assignment.settings, &self.responders, &self.live).await;
-        // An attempt that is under way takes it by itself.
-        newer && matches!(self.machine.state().phase, Phase::Waiting { .. } | Phase::BackingOff { .. })
+        let news = replica.attend(&self.assignment.settings, &self.responders, &self.live).await;
+        match self.machine.state().phase {
+            Phase::Waiting { .. } => news == News::Newer,
+            Phase::BackingOff { .. } => news != News::Nothing,
+            // An attempt that is under way takes it by itself.
+            _ => false,
+        }
+    }
+
+    /// Returns whether another gateway has published a certificate during an attempt that failed here.
+    pub(super) fn missed_newer(&self) -> bool {
+        let backing_off = matches!(self.machine.state().phase, Phase::BackingOff { .. });
+        backing_off && self.replica.as_ref().is_some_and(Replica::has_newer)
     }
 
     /// Joins the gateways of other settings than before.
