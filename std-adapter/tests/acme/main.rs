@@ -21,6 +21,10 @@ mod pebble;
 #[allow(dead_code, reason = "shared with the program's other tests, which use more of it")]
 #[path = "../program/peers.rs"]
 mod peers;
+mod replica_address;
+mod replica_commands;
+mod replica_door;
+mod replica_est;
 mod replica_mesh;
 mod replica_steps;
 mod replicas;
