@@ -80,13 +80,18 @@ impl Site {
 
     /// Runs the gateway with more arguments.
     pub fn run_with(&self, more: &[&str]) -> Running {
+        self.run_by(Command::new(env!("CARGO_BIN_EXE_edgetrust")), more)
+    }
+
+    /// Runs the gateway by a command that ends in the program.
+    pub fn run_by(&self, command: Command, more: &[&str]) -> Running {
         self.write();
         let file = self.file().display().to_string();
         let arguments = [&["run", "--config", &file, "--watch-interval", "50ms"], more].concat();
         let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
         let environment: Vec<_> =
             self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let mut program = Program::start_in(&arguments, &environment);
+        let mut program = Program::spawn(command, &arguments, &environment);
         (0..=self.tunnels.len()).for_each(|_| program.wait_for_tunnel());
         let pages = program.wait_for("pages address=");
         let pages = pages.split_once("address=").unwrap().1.trim().parse().unwrap();

@@ -37,6 +37,20 @@ impl JetStream {
         servers
     }
 
+    /// Writes the files of a server that runs on another machine, at this address.
+    pub fn elsewhere(address: SocketAddr) -> Self {
+        let (folder, root) = (tempfile::tempdir().unwrap(), Root::new());
+        std::fs::write(folder.path().join("root.crt"), &root.pem).unwrap();
+        let servers = Self { folder, root, nodes: vec![Node { client: address, cluster: address, process: None }] };
+        servers.write(0);
+        servers
+    }
+
+    /// Returns the file of a server's configuration.
+    pub fn config(&self, number: usize) -> PathBuf {
+        self.file(&format!("conf-{number}"))
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -64,7 +78,7 @@ impl JetStream {
 
     pub fn start_node(&mut self, number: usize) {
         let mut command = tool("nats-server");
-        command.arg("-c").arg(self.file(&format!("conf-{number}")));
+        command.arg("-c").arg(self.config(number));
         command.arg("-l").arg(self.file(&format!("log-{number}")));
         let address = self.nodes[number].client;
         self.nodes[number].process = Some(Process::at(command, address));

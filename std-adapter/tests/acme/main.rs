@@ -22,6 +22,10 @@ mod pebble;
 #[allow(dead_code, reason = "shared with the program's other tests, which use more of it")]
 #[path = "../program/peers.rs"]
 mod peers;
+mod replica_address;
+mod replica_commands;
+mod replica_door;
+mod replica_est;
 mod replica_faults;
 mod replica_guide;
 mod replica_mesh;

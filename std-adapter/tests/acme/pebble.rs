@@ -63,7 +63,7 @@ impl Pebble {
         self.folder.path().join(name)
     }
 
-    fn site(&self) -> Site {
+    pub fn site(&self) -> Site {
         let folder = tempfile::tempdir().unwrap();
         let acme = json!({
             "enabled": true, "directory_url": format!("https://{}/dir", self.address), "email": "ops@mesh.test",

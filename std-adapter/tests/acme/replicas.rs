@@ -10,7 +10,7 @@ use super::jetstream::JetStream;
 use super::peers::served_certificate;
 
 /// A sealing key: 32 octets in base64.
-const SEALING: &str = "c2VhbGluZyBrZXkgb2YgdGhlIHRlc3RzLCAzMiBiLi4=";
+pub const SEALING: &str = "c2VhbGluZyBrZXkgb2YgdGhlIHRlc3RzLCAzMiBiLi4=";
 
 /// Returns the site of one more gateway that shares the certificate of this name.
 pub fn replica(ca: &StepCa, nats: &JetStream, name: &str) -> Site {

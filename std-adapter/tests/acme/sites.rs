@@ -117,7 +117,11 @@ impl Mesh {
 
     /// Starts a machine with all that a site runs, after a change of its files.
     pub fn start_with(&self, name: &'static str, change: impl Fn(&Path)) -> Site {
-        let machine = self.machine(name);
+        self.start_on(self.machine(name), name, change)
+    }
+
+    /// Starts all that a site runs on a machine.
+    pub fn start_on(&self, machine: Arc<Machine>, name: &'static str, change: impl Fn(&Path)) -> Site {
         let (folder, password) = self.carry(name, name);
         change(&folder);
         let ca = start_ca(&machine, &folder, &password);
@@ -137,6 +141,14 @@ impl Mesh {
         let machine = self.machine("b2");
         let (folder, password) = self.carry("b", "b2");
         shell(&folder, "sed -i s/gateway.b.example/gateway2.b.example/ gateway.json");
+        change(&folder);
+        let gateway = start_gateway(&machine, &folder);
+        Site { name: "b2", machine, folder, password, gateway, ca: None, _services: Vec::new() }
+    }
+
+    /// Starts another gateway of site b with the same files: it has the same name.
+    pub fn start_replica_on(&self, machine: Arc<Machine>, change: impl Fn(&Path)) -> Site {
+        let (folder, password) = self.carry("b", "b2");
         change(&folder);
         let gateway = start_gateway(&machine, &folder);
         Site { name: "b2", machine, folder, password, gateway, ca: None, _services: Vec::new() }
@@ -183,7 +195,7 @@ impl Site {
         assert!(output.status.success(), "{}: {output:?}", self.name);
     }
 
-    fn page(&self, path: &str) -> String {
+    pub fn page(&self, path: &str) -> String {
         self.machine.shell(&format!("curl -s -m 5 http://127.0.0.1:9090{path}"))
     }
 

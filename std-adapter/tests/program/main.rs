@@ -65,6 +65,7 @@ mod run;
 mod sandbox;
 mod serve;
 mod several_gateways;
+mod shared_address;
 mod softhsm;
 mod status;
 mod storage;

@@ -37,6 +37,12 @@ impl NextAttempt {
         Self::after(if left.is_zero() { EXPIRED_WAIT } else { half.max(LEAST_WAIT) })
     }
 
+    /// Returns this time, or the one after a wait if that comes first.
+    pub(super) fn or_after(self, wait: Duration) -> Self {
+        let other = Self::after(wait);
+        Self { by_clock: self.by_clock.min(other.by_clock), by_timer: self.by_timer.min(other.by_timer) }
+    }
+
     /// Returns the time after the least wait.
     pub(super) fn soon() -> Self {
         Self::after(LEAST_WAIT)

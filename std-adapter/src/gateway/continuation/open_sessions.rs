@@ -13,10 +13,13 @@ use super::open_session::OpenSession;
 use super::proof::{Endpoint, SessionId, SessionKeys};
 use super::proven::{OwnCertificate, Proven};
 
-/// The time after the first answer that leaves a session out: it may have been too new there, or judged a moment ago.
+/// The time after the first answers that leave a session out: it may have been too new there, or judged a moment ago, or
+/// another gateway at the same address has answered, and the next connection may reach the right one.
 const LEFT_OUT_WAIT: Duration = Duration::from_secs(2);
+/// The number of answers in a row that leave a session out after which the next attempt comes soon.
+const SOON: u8 = 8;
 /// The number of answers in a row that leave a session out with which that is warned of: a quarter of its time is left.
-const LEFT_OUT: u8 = 3;
+const LEFT_OUT: u8 = SOON + 1;
 /// The open sessions. Clones are of the same.
 #[derive(Clone, Debug, Default)]
 pub(in crate::gateway) struct OpenSessions(Arc<Mutex<Sessions>>);
@@ -60,6 +63,27 @@ struct DialledSession {
     next: NextAttempt,
     /// The answers in a row that left it out.
     left_out: u8,
+}
+
+impl DialledSession {
+    fn is_due(&self, own: Option<OwnCertificate>) -> bool {
+        self.next.is_due() || self.shown != own
+    }
+
+    /// Notes that the gateway that was asked does not know the session, or refuses it; `planned` is the time of the next
+    /// attempt before this one, if it was not due. Returns whether somebody should hear of it.
+    fn leave_out(&mut self, planned: Option<NextAttempt>) -> bool {
+        // It was asked for beside others, and another gateway at the same address may have it.
+        if let Some(planned) = planned {
+            self.next = planned;
+            return false;
+        }
+        self.left_out = self.left_out.saturating_add(1);
+        if self.left_out <= SOON {
+            self.next = self.next.or_after(LEFT_OUT_WAIT);
+        }
+        self.left_out == LEFT_OUT
+    }
 }
 
 /// A session that is there for control connections while this is held.
@@ -142,9 +166,9 @@ impl OpenSessions {
     /// Returns whether sessions are to be continued now: our own certificate is another one, or half of the time that was
     /// left has passed.
     pub(in crate::gateway) fn is_due(&self, group: Group<'_>, own: Option<OwnCertificate>) -> bool {
-        let due = |one: &DialledSession| one.next.is_due() || one.shown != own;
         let sessions = self.lock();
-        group.destinations().any(|one| sessions.dialled.get(&one).is_some_and(|there| there.values().any(due)))
+        let due = |there: &HashMap<_, DialledSession>| there.values().any(|one| one.is_due(own));
+        group.destinations().any(|one| sessions.dialled.get(&one).is_some_and(due))
     }
 
     /// Begins to continue all sessions of a group, whose peer was just shown our own certificate. Those that the peer does
@@ -155,8 +179,9 @@ impl OpenSessions {
         for destination in group.destinations().map(Arc::new) {
             let there = sessions.dialled.get_mut(&destination);
             for one in there.into_iter().flat_map(HashMap::values_mut) {
+                let planned = (!one.is_due(shown)).then_some(one.next);
                 (one.shown, one.next) = (shown, NextAttempt::before(one.until));
-                all.push((destination.clone(), one.session.clone()));
+                all.push(Asked { destination: destination.clone(), session: one.session.clone(), planned });
             }
         }
         drop(sessions);
@@ -164,16 +189,10 @@ impl OpenSessions {
     }
 
     /// Changes a session that was dialled, if it is still there.
-    fn change(
-        &self,
-        (destination, session): &(Arc<Destination>, Arc<OpenSession>),
-        change: impl FnOnce(&mut DialledSession),
-    ) {
+    fn change<T>(&self, asked: &Asked, change: impl FnOnce(&mut DialledSession) -> T) -> Option<T> {
         let mut sessions = self.lock();
-        let there = sessions.dialled.get_mut(destination);
-        if let Some(dialled) = there.and_then(|there| there.get_mut(&session.keys().id())) {
-            change(dialled);
-        }
+        let there = sessions.dialled.get_mut(&asked.destination)?;
+        there.get_mut(&asked.session.keys().id()).map(change)
     }
 
     /// Notes that nobody has answered: all is tried again soon.
@@ -192,7 +211,7 @@ impl OpenSessions {
         proven: &Proven,
     ) -> (usize, Option<NotContinued>) {
         let judged = attempt.0.iter().zip(&answer.0).map(async |(one, outcome)| {
-            let session = &one.1;
+            let session = &one.session;
             let Some((proof, until)) = outcome else { return (one, Err(NotContinued::LeftOut)) };
             if !session.keys().verifies(Endpoint::Listener, &proven.binding, proof) {
                 return (one, Err(NotContinued::Proof));
@@ -208,15 +227,11 @@ impl OpenSessions {
                         (dialled.until, dialled.next, dialled.left_out) = (until, NextAttempt::before(until), 0);
                     });
                 }
-                Err(NotContinued::LeftOut) => self.change(one, |dialled| {
-                    dialled.left_out = dialled.left_out.saturating_add(1);
-                    if dialled.left_out == 1 {
-                        dialled.next = NextAttempt::after(LEFT_OUT_WAIT);
-                    }
-                    if dialled.left_out == LEFT_OUT {
+                Err(NotContinued::LeftOut) => {
+                    if self.change(one, |dialled| dialled.leave_out(one.planned)) == Some(true) {
                         refused = Some(NotContinued::LeftOut);
                     }
-                }),
+                }
                 Err(reason) if reason.is_ordinary() => {}
                 Err(reason) => refused = Some(reason),
             }
@@ -245,8 +260,17 @@ impl OpenSessions {
     }
 }
 
+/// A session that the peer is asked for.
+#[derive(Clone)]
+struct Asked {
+    destination: Arc<Destination>,
+    session: Arc<OpenSession>,
+    /// The time of its next attempt as it was before, if it was not due.
+    planned: Option<NextAttempt>,
+}
+
 /// A request for some of the sessions with a peer.
-pub(in crate::gateway) struct Attempt(Vec<(Arc<Destination>, Arc<OpenSession>)>);
+pub(in crate::gateway) struct Attempt(Vec<Asked>);
 
 impl Attempt {
     /// Returns the request with our proofs.
@@ -254,7 +278,8 @@ impl Attempt {
         ContinueRequest(
             self.0
                 .iter()
-                .map(|(_, one)| (one.keys().id(), one.keys().prove(Endpoint::Dialer, &proven.binding)))
+                .map(|Asked { session, .. }| session.keys())
+                .map(|keys| (keys.id(), keys.prove(Endpoint::Dialer, &proven.binding)))
                 .collect(),
         )
     }
@@ -335,6 +360,59 @@ mod tests {
         let false_answer = ContinueAnswer(vec![Some((keys(2).prove(Endpoint::Listener, &proven.binding), after(500)))]);
         let concluded = here.conclude(attempt, &false_answer, &proven).await;
         assert_eq!(concluded, (0, Some(NotContinued::Proof)));
+    }
+
+    /// Two gateways have one address, and a session each: a connection reaches one of them.
+    #[tokio::test(start_paused = true)]
+    async fn the_next_connection_may_reach_the_gateway_that_has_the_session() {
+        let ((tunnels, server_name), proven) = (there(), proven());
+        let (here, [first, second]) = (OpenSessions::default(), [(); 2].map(|()| OpenSessions::default()));
+        let peer = Group { tunnels: &tunnels, server_name: &server_name };
+        let at_first = here.dial(keys(1), "feed", &server_name, own(1), after(2000));
+        let at_second = here.dial(keys(2), "feed", &server_name, own(1), after(2000));
+        let accepted = [first.accept(keys(1)), second.accept(keys(2))];
+        let ask = async |there: &OpenSessions| {
+            let [attempt] = &here.attempt(peer, own(2))[..] else { panic!("one request") };
+            let (answer, _) = there.answer(&attempt.request(&proven), &proven).await;
+            here.conclude(attempt, &answer, &proven).await
+        };
+        let wait = async |seconds| tokio::time::advance(Duration::from_secs(seconds)).await;
+        let both = [goes_on(&accepted[0], after(2000)), goes_on(&at_first, after(2000))];
+        assert_eq!(ask(&first).await, (1, None));
+        drop(both);
+        assert!(!here.is_due(peer, own(2)), "attempts keep their distance");
+        // The same gateway answers again and again, and the other session stays due.
+        for _ in 0..3 {
+            wait(3).await;
+            assert!(here.is_due(peer, own(2)));
+            assert_eq!(ask(&first).await, (0, None));
+        }
+        wait(3).await;
+        assert!(here.is_due(peer, own(2)));
+        let both = [goes_on(&accepted[1], after(2000)), goes_on(&at_second, after(2000))];
+        assert_eq!(ask(&second).await, (1, None));
+        drop(both);
+        // The session that the second gateway does not know was continued before, and waits for half of its time.
+        wait(900).await;
+        assert!(!here.is_due(peer, own(2)));
+        wait(101).await;
+        assert!(here.is_due(peer, own(2)));
+    }
+
+    /// Nobody has the session: that is warned of once, and attempts become rare.
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_nobody_knows_is_warned_of() {
+        let ((tunnels, server_name), proven) = (there(), proven());
+        let here = OpenSessions::default();
+        let peer = Group { tunnels: &tunnels, server_name: &server_name };
+        let _dialled = here.dial(keys(1), "feed", &server_name, own(1), after(2000));
+        for round in 1..=LEFT_OUT {
+            let [attempt] = &here.attempt(peer, own(2))[..] else { panic!("one request") };
+            let warned = (round == LEFT_OUT).then_some(NotContinued::LeftOut);
+            assert_eq!(here.conclude(attempt, &ContinueAnswer(vec![None]), &proven).await, (0, warned));
+            tokio::time::advance(Duration::from_secs(if round == SOON { 1001 } else { 3 })).await;
+            assert_eq!(here.is_due(peer, own(2)), round < LEFT_OUT, "{round}");
+        }
     }
 
     #[tokio::test]
