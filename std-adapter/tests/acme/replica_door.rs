@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 use super::ca::{StepCa, free_port, own_ip};
 use super::gateway::{Running, Site};
 use super::jetstream::JetStream;
-use super::peers::PATIENCE;
+use super::peers::{OpensslClient, PATIENCE};
 use super::replicas::{one_certificate, replica};
 
 /// The time after the death of a gateway from which on each new connection succeeds.
@@ -123,6 +123,14 @@ fn one_dies(stays: bool) {
     let gateways = [run_at(&sites[0], socket.as_ref().unwrap()), run_at(&sites[1], &other)];
     one_certificate(&gateways, "");
     let [one, other] = gateways;
+    // Sessions at both.
+    let (before, mut sessions) = ([&one, &other].map(accepted), Vec::new());
+    while [&one, &other].map(accepted).iter().zip(before).any(|(now, before)| *now == before) {
+        let mut session = OpensslClient::start(address, &[]);
+        assert_eq!(session.ask("hello").as_deref(), Some("hello"));
+        sessions.push(session);
+    }
+    let held = usize::try_from(accepted(&one) - before[0]).unwrap();
     let (mut died, mut left) = (Instant::now(), None);
     let load = Load::during(
         || shake_hands(address),
@@ -133,6 +141,8 @@ fn one_dies(stays: bool) {
             one.program.signal("KILL");
             died = Instant::now();
             drop(one);
+            let over = sessions.iter_mut().map(|session| session.ask("again").is_none()).filter(|over| *over).count();
+            assert_eq!(over, held, "it costs the sessions that it held");
             // systemd starts it again after RestartSec=, which is 100 ms where nothing is said.
             let restarted = socket.as_ref().map(|socket| run_at(&sites[0], socket));
             wait_for_more(succeeded, 20, died + AFTERWARDS + Duration::from_millis(500));
