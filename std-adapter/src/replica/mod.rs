@@ -1,6 +1,7 @@
 //! Several gateways with one credential: one of them orders, all of them show what it got.
 
 mod bucket;
+mod comparison;
 mod document;
 #[cfg(test)]
 mod faults;

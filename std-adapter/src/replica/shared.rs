@@ -12,11 +12,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::bucket::{Bucket, BucketError, News, Revision, Value};
-use super::document::{Document, DocumentError, SHARED, name_of};
-use super::lease::{Header, LEASE, Own, Step, step};
+use super::document::{Document, DocumentError, SHARED};
+use super::lease::{Header, LEASE, Own};
 use super::presence::{Gateway, PRESENCE, Presence};
 use super::sealing::SealingKeys;
-use crate::store::{ChallengeAnswer, Entry, Record};
+use crate::store::{ChallengeAnswer, Entry};
 
 /// The number of times that a write is tried over what others write.
 const ROUNDS: usize = 16;
@@ -479,12 +479,6 @@ impl Shared {
         let _ = self.bucket.put(&self.presence_key(), said).await;
     }
 
-    /// Returns the generation and the name of the certificate that the store has.
-    pub(crate) fn published(&self) -> (u64, Option<String>) {
-        let seen = self.seen.borrow();
-        (seen.document.header.generation, seen.document.header.certificate.clone())
-    }
-
     /// Notes that this gateway keeps a certificate of this generation.
     pub(crate) fn has(&self, generation: u64, certificate: Option<String>) {
         *lock(&self.taken) = (generation, certificate.clone());
@@ -497,37 +491,8 @@ impl Shared {
         *lock(&self.taken) = (generation, certificate);
     }
 
-    /// Returns whether the store has a certificate that this gateway should take, and did not try to take before.
-    pub(crate) fn has_newer(&self) -> bool {
-        let seen = self.seen.borrow();
-        let header = &seen.document.header;
-        let tried = *lock(&self.taken) == (header.generation, header.certificate.clone());
-        // What a store had before it was away may have been asked for in vain.
-        let usable = seen.known && seen.fault.is_none() && seen.away.is_none();
-        usable && !tried && step(header, &self.own(), false) == Step::Adopt
-    }
-
-    /// Returns whether the store has an older certificate than this gateway: it went back, as a restored backup does.
-    pub(crate) fn went_back(&self) -> Option<String> {
-        let seen = self.seen.borrow();
-        let own = self.own();
-        let back = seen.known && seen.fault.is_none() && step(&seen.document.header, &own, false) == Step::Restore;
-        back.then(|| own.certificate.clone()).flatten()
-    }
-
-    /// Writes the certificate that this gateway has into a store that went back.
-    ///
-    /// # Errors
-    /// Fails if the store does not answer, or somebody else has written since.
-    pub(crate) async fn restore(&self, record: &Record) -> Result<(), SharedError> {
-        let seen = self.look().await?;
-        let own = self.own().clone();
-        if step(&seen.document.header, &own, false) != Step::Restore || name_of(record) != own.certificate {
-            return Ok(());
-        }
-        let mut restored = (*seen.document).clone();
-        restored.header = restored.header.restored(&own);
-        restored.contents.record = Some(record.clone());
-        self.write(seen.revision, restored).await
+    /// Returns whether the certificate of a header was taken last, whether or not it could be kept.
+    pub(super) fn tried(&self, header: &Header) -> bool {
+        *lock(&self.taken) == (header.generation, header.certificate.clone())
     }
 }

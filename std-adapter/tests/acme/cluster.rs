@@ -364,6 +364,11 @@ impl Bucket {
         });
     }
 
+    /// Deletes the bucket, as `nats kv rm` does.
+    pub fn delete_all(&self) {
+        self.runtime.block_on(async { self.context.delete_stream("KV_edgetrust").await.unwrap() });
+    }
+
     /// Returns the server that leads the stream.
     pub fn leader(&self) -> String {
         self.runtime.block_on(async {

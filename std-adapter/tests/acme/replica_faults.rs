@@ -119,14 +119,18 @@ fn a_restored_backup_is_brought_forward() {
     };
     renew(&mut gateways);
     let (shown, generation) = renew(&mut gateways);
-    for (lost, stays) in [("restored", true), ("removed", false)] {
-        nats.kill(0);
-        if stays {
-            copy(&backup, &nats.store(0));
+    for lost in ["restored", "removed", "deleted"] {
+        if lost == "deleted" {
+            Bucket::of(&nats).delete_all();
         } else {
-            std::fs::remove_dir_all(nats.store(0)).unwrap();
+            nats.kill(0);
+            if lost == "restored" {
+                copy(&backup, &nats.store(0));
+            } else {
+                std::fs::remove_dir_all(nats.store(0)).unwrap();
+            }
+            nats.start_node(0);
         }
-        nats.start_node(0);
         let since = Instant::now();
         let bucket = Bucket::of(&nats);
         wait_until(&format!("the newest certificate in a store that was {lost}"), || {
