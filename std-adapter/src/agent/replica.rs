@@ -14,7 +14,8 @@ use tokio::task::AbortHandle;
 use crate::acme::{AcmeError, GivenAnswer, Responders, Settings, Which, give_answer, verify};
 use crate::clock;
 use crate::replica::{
-    Bucket, ObtainError, Obtained, SealingKeys, Seen, Shared, SharedError, SharedHeld, Standing, kept_generation,
+    Bucket, DocumentError, ObtainError, Obtained, Revision, SealingKeys, Seen, Shared, SharedError, SharedHeld,
+    Standing, kept_generation,
 };
 use crate::store::{ChallengeAnswer, Held, Record, StorageError};
 use crate::tls::LiveCredential;
@@ -54,6 +55,8 @@ pub(crate) enum News {
 pub(crate) struct Replica {
     sharing: Sharing,
     changes: watch::Receiver<Seen>,
+    /// The fault that was logged last, with its revision.
+    told: Option<(Revision, DocumentError)>,
     /// The answers that this gateway gives for another one, with what gives them.
     answers: Vec<(ChallengeAnswer, GivenAnswer)>,
     following: AbortHandle,
@@ -127,7 +130,7 @@ impl Replica {
         let following = tokio::spawn(async move { followed.follow().await }).abort_handle();
         let changes = shared.seen();
         let sharing = Sharing { shared, held, which: settings.which() };
-        Ok(Self { sharing, changes, answers: Vec::new(), following })
+        Ok(Self { sharing, changes, told: None, answers: Vec::new(), following })
     }
 
     pub(crate) fn held(&self) -> Arc<dyn Held> {
@@ -164,9 +167,11 @@ impl Replica {
     ) -> News {
         let Sharing { shared, held, which } = self.sharing.clone();
         let seen = self.changes.borrow_and_update().clone();
-        if let Some(fault) = &seen.fault {
-            log!(error, which, "what gateways share cannot be used: {}", shared.faulty(fault.clone()));
+        let fault = seen.fault.clone().map(|fault| (seen.revision, fault));
+        if let Some((_, fault)) = fault.clone().filter(|_| fault != self.told) {
+            log!(error, which, "what gateways share cannot be used: {}", shared.faulty(fault));
         }
+        self.told = fault;
         if let Some((_, reason)) = &seen.away {
             log!(warn, which, "the store that gateways share is away: {reason}");
             return News::Nothing;

@@ -20,7 +20,8 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use bucket::{Bucket, BucketError, News, Value};
+pub(crate) use bucket::{Bucket, BucketError, News, Revision, Value};
+pub(crate) use document::DocumentError;
 pub(crate) use held::{SharedHeld, kept_generation};
 pub(crate) use obtain::{ObtainError, Obtained};
 pub(crate) use sealing::SealingKeys;
