@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -115,6 +115,8 @@ pub(crate) struct Shared {
     back: AtomicBool,
     /// An attempt has failed for want of the store.
     missed: AtomicBool,
+    /// The number of times that the lease was lost since a certificate was kept.
+    losses: AtomicU32,
 }
 
 impl fmt::Debug for Shared {
@@ -159,6 +161,7 @@ impl Shared {
             attended: Mutex::default(),
             back: AtomicBool::new(false),
             missed: AtomicBool::new(false),
+            losses: AtomicU32::new(0),
         }
     }
 
@@ -204,6 +207,17 @@ impl Shared {
 
     pub(crate) fn slow(&self) -> SharedError {
         SharedError::Slow(self.at_store())
+    }
+
+    /// Counts a write that failed since another gateway, or somebody else, had written.
+    fn loses(&self) -> SharedError {
+        self.losses.fetch_add(1, Ordering::AcqRel);
+        self.lost()
+    }
+
+    /// Returns how often a lease was lost since this gateway kept a certificate.
+    pub(crate) fn losses(&self) -> u32 {
+        self.losses.load(Ordering::Acquire)
     }
 
     pub(crate) fn lost(&self) -> SharedError {
@@ -414,7 +428,7 @@ impl Shared {
             let seen = self.now();
             if !self.has_lease(&seen.document.header) {
                 self.own().token = None;
-                return Err(self.lost());
+                return Err(self.loses());
             }
             let mut document = (*seen.document).clone();
             change(&mut document);
@@ -424,7 +438,7 @@ impl Shared {
                 Ok(()) => return Ok(self.seen.borrow().revision),
             }
         }
-        Err(self.lost())
+        Err(self.loses())
     }
 
     /// Returns a shared entry as it was heard of last.
@@ -482,6 +496,7 @@ impl Shared {
     /// Notes that this gateway keeps a certificate of this generation.
     pub(crate) fn has(&self, generation: u64, certificate: Option<String>) {
         *lock(&self.taken) = (generation, certificate.clone());
+        self.losses.store(0, Ordering::Release);
         let mut own = self.own();
         (own.generation, own.certificate, own.token) = (generation, certificate, None);
     }

@@ -122,7 +122,7 @@ fn list(list: &ListStatus) -> RevocationList {
     }
 }
 
-pub(super) fn text(at: UnixTime) -> String {
+fn text(at: UnixTime) -> String {
     Utc(at).to_string()
 }
 

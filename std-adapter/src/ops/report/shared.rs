@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
+use edgetrust_core::time::Utc;
 use pki_types::UnixTime;
 use serde::{Deserialize, Serialize};
 
-use super::gathered::text;
 use crate::agent::Stood;
 
 /// The time for which a gateway may be silent and still counts as present. It speaks every ten seconds.
@@ -98,7 +98,7 @@ impl Shared {
 /// Returns the time so long before another one. Its fraction of a second counts, lest each look finds another second.
 fn before(at: SystemTime, ago: Duration) -> String {
     let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    text(UnixTime::since_unix_epoch(since.saturating_sub(ago)))
+    Utc(UnixTime::since_unix_epoch(since.saturating_sub(ago))).to_string()
 }
 
 #[cfg(test)]
