@@ -52,6 +52,8 @@ fn nothing_unfinished_or_of_one_machine() {
             "step-ca",
             "pebble",
             "nats-server",
+            "step-ca and nats-server",
+            "pebble and nats-server",
             "promtool",
             "chromium",
             "packaging/build",

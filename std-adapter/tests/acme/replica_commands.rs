@@ -75,7 +75,7 @@ fn commands_at_one_gateway_count_for_all() {
     copied.program.signal("TERM");
     assert_eq!(copied.program.wait(), Some(0));
     let said = done(&["revoke", "--key-compromise"], &sites[0]);
-    assert!(said.starts_with("gateway.mesh.test: revoked") || said.contains("revoked"), "{said}");
+    assert!(said.starts_with("gateway.mesh.test: revoked"), "{said}");
     assert_eq!(other.served(), third);
     assert!(done(&["renew"], &sites[1]).contains("renewed by the running gateway"));
     let fourth = one_certificate(std::slice::from_ref(&other), &third);
