@@ -1,8 +1,9 @@
 //! Compares what the store has with what this gateway has: there is a newer certificate to take, or the store went back.
 
 use super::document::name_of;
+use super::error::SharedError;
 use super::lease::{Step, step};
-use super::shared::{Shared, SharedError};
+use super::shared::Shared;
 use crate::store::Record;
 
 impl Shared {

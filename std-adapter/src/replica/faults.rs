@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::bucket::Bucket;
+use super::error::SharedError;
 use super::memory::Memory;
 use super::obtain::{ObtainError, Obtained};
-use super::shared::SharedError;
 use super::tests::{PLACE, Running, gateway, record};
 use crate::store::{ChallengeAnswer, Record};
 

@@ -9,7 +9,8 @@ use pki_types::UnixTime;
 use serde::{Deserialize, Serialize};
 
 use super::document::{SHARED, name_of};
-use super::shared::{Shared, SharedError};
+use super::error::SharedError;
+use super::shared::Shared;
 use crate::store::{ChallengeAnswer, Entry, Held, Kept, PemFiles, Pending, Record, StorageError};
 
 /// The number of certificates whose generations are kept: those of both slots, and one that could not be written.

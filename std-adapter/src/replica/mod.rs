@@ -3,6 +3,7 @@
 mod bucket;
 mod comparison;
 mod document;
+mod error;
 #[cfg(test)]
 mod faults;
 mod held;
@@ -22,8 +23,9 @@ mod tests;
 
 pub(crate) use bucket::{Bucket, BucketError, News, Revision, Value};
 pub(crate) use document::DocumentError;
+pub(crate) use error::SharedError;
 pub(crate) use held::{SharedHeld, kept_generation};
 pub(crate) use obtain::{ObtainError, Obtained};
 pub(crate) use sealing::SealingKeys;
-pub(crate) use shared::{Seen, Shared, SharedError};
+pub(crate) use shared::{Seen, Shared};
 pub(crate) use standing::Standing;

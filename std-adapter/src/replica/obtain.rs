@@ -8,8 +8,9 @@ use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 
 use super::bucket::{BucketError, Revision};
 use super::document::{Document, DocumentError, name_of};
+use super::error::SharedError;
 use super::lease::{BEAT, LEASE, Own, Step, step};
-use super::shared::{Seen, Shared, SharedError, start_of_sign};
+use super::shared::{Seen, Shared, start_of_sign};
 use crate::store::{ChallengeAnswer, Entry, Record};
 
 /// The longest time that a holder waits for the other gateways to give the answers to its challenges: one that is

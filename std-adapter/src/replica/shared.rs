@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::bucket::{Bucket, BucketError, News, Revision, Value};
 use super::document::{Document, DocumentError, SHARED};
+use super::error::SharedError;
 use super::lease::{Header, LEASE, Own};
 use super::presence::{Gateway, PRESENCE, Presence};
 use super::sealing::SealingKeys;
@@ -26,43 +27,6 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// The size limit of a sign of life, in octets.
 const MAX_SIGN: usize = 256;
-
-/// The reason that a shared credential cannot be used now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SharedError {
-    /// The store does not answer.
-    Store(String, BucketError),
-    /// What is stored cannot be used.
-    Document(String, DocumentError),
-    /// Another gateway has the lease.
-    LeaseLost(String),
-    /// Another gateway orders, and was waited for as long as there is time.
-    Slow(String),
-    /// Another gateway has ordered, and failed.
-    Failed(String),
-}
-
-impl fmt::Display for SharedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Store(place, error) => write!(f, "{place}: {error}"),
-            Self::Document(place, error) => write!(f, "{place}: {error}"),
-            Self::LeaseLost(place) => write!(f, "{place}: another gateway orders now"),
-            Self::Slow(place) => write!(f, "{place}: another gateway orders, and does not come to an end"),
-            Self::Failed(reason) => write!(f, "another gateway ordered: {reason}"),
-        }
-    }
-}
-
-impl std::error::Error for SharedError {}
-
-impl SharedError {
-    /// Returns whether nothing comes of the other gateways: the store is away, or holds what cannot be used, or the one
-    /// that orders does not come to an end.
-    pub(crate) fn is_of_the_store(&self) -> bool {
-        matches!(self, Self::Store(..) | Self::Document(..) | Self::Slow(..))
-    }
-}
 
 /// What a gateway knows of the store.
 #[derive(Clone, Debug)]

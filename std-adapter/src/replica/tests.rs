@@ -10,10 +10,11 @@ use pki_types::{CertificateDer, UnixTime};
 use tokio::time::{advance, sleep};
 
 use super::document::name_of;
+use super::error::SharedError;
 use super::memory::Memory;
 use super::obtain::{ObtainError, Obtained};
 use super::sealing::SealingKeys;
-use super::shared::{Shared, SharedError};
+use super::shared::Shared;
 use crate::store::{ChallengeAnswer, Entry, Record};
 
 pub(super) const PLACE: &str = "a_example-0";
