@@ -68,12 +68,7 @@ fn servers<'a>(at: &ConfigPlace<'a>, raw: &RawStore<'a>) -> Result<(), ConfigErr
             let found = Found::Literal("a URL with a user");
             return at.fail("servers", found, "URLs without: a user is in credentials_file");
         }
-        let (plain, rest) = match (text.strip_prefix("tls://"), text.strip_prefix("nats://")) {
-            (Some(rest), _) => (false, rest),
-            (None, Some(rest)) => (true, rest),
-            (None, None) => return at.fail("servers", Found::Text(text), SERVER),
-        };
-        let Some(endpoint) = remote(rest) else { return at.fail("servers", Found::Text(text), SERVER) };
+        let Some((plain, endpoint)) = server(text) else { return at.fail("servers", Found::Text(text), SERVER) };
         if plain && !endpoint.is_local() {
             return at.fail(
                 "servers",
@@ -81,7 +76,7 @@ fn servers<'a>(at: &ConfigPlace<'a>, raw: &RawStore<'a>) -> Result<(), ConfigErr
                 "tls://, or nats:// to a loopback address: user and data would travel in the clear",
             );
         }
-        let same = |other: &&str| other.split_once("://").and_then(|(_, rest)| remote(rest)) == Some(endpoint);
+        let same = |other: &&str| server(other).is_some_and(|(_, other)| other == endpoint);
         if raw.servers.items.iter().take(index).any(same) {
             return at.fail("servers", Found::Text(text), "each server once");
         }
@@ -89,13 +84,16 @@ fn servers<'a>(at: &ConfigPlace<'a>, raw: &RawStore<'a>) -> Result<(), ConfigErr
     Ok(())
 }
 
-/// Reads HOST:PORT with a port that can be connected to.
-fn remote(text: &str) -> Option<Endpoint<'_>> {
-    Endpoint::parse(text).filter(|endpoint| match endpoint {
+/// Reads a server, with a port that can be connected to; true for one without TLS.
+fn server(text: &str) -> Option<(bool, Endpoint<'_>)> {
+    let tls = text.strip_prefix("tls://").map(|rest| (false, rest));
+    let (plain, rest) = tls.or_else(|| text.strip_prefix("nats://").map(|rest| (true, rest)))?;
+    let endpoint = Endpoint::parse(rest).filter(|endpoint| match endpoint {
         Endpoint::Tcp(address) => address.port() > 0,
         Endpoint::Host(_, port) => *port > 0,
         Endpoint::Unix(_) => false,
-    })
+    })?;
+    Some((plain, endpoint))
 }
 
 /// Returns whether a text is 32 octets in base64 (RFC 4648 section 4).

@@ -20,6 +20,7 @@ mod shared;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod user;
 
 pub(crate) use bucket::{Bucket, BucketError, News, Revision, Value};
 pub(crate) use document::DocumentError;

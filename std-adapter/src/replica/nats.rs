@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::bucket::{Answer, Bucket, BucketError, NEWS, News, Revision, Value};
 use super::document::MAX_DOCUMENT;
-use super::settings::NatsUser;
+use super::user::NatsUser;
 use crate::tls::TlsClient;
 
 /// The time limit for one request. After a leader's death NATS needs about five seconds to choose another.
