@@ -38,7 +38,7 @@ pub(super) fn storage<'a>(
         return at.fail("ca_files", Found::Array, "a file at least; without ca_files the system's CAs are trusted");
     }
     // Operators easily put a secret itself where the file's name belongs. It is not repeated.
-    if raw.credentials_file.is_some_and(|file| file.contains("-----BEGIN")) {
+    if raw.credentials_file.is_some_and(|file| file.trim_ascii_start().starts_with("-----BEGIN")) {
         return at.fail("credentials_file", Found::Literal("credentials"), "a file name");
     }
     sealing_keys(&at, raw, of)?;
