@@ -73,8 +73,8 @@ pub(crate) struct Shared {
     /// The certificate that was taken last, whether or not it could be kept.
     taken: Mutex<(u64, Option<String>)>,
     gateways: watch::Sender<BTreeMap<String, Gateway>>,
-    /// The revision whose answers this gateway gives.
-    attended: Mutex<Revision>,
+    /// The revision whose answers this gateway gives; `None` for a command, which is no gateway.
+    attended: Mutex<Option<Revision>>,
     /// The store went back: whoever follows it hears nothing until it has come to where it was.
     back: AtomicBool,
     /// An attempt has failed for want of the store.
@@ -442,7 +442,7 @@ impl Shared {
 
     /// Tells the others what this gateway has, after it has taken up the answers of a revision.
     pub(crate) async fn attend(&self, revision: Revision) {
-        *lock(&self.attended) = revision;
+        *lock(&self.attended) = Some(revision);
         self.tell().await;
     }
 
@@ -450,8 +450,8 @@ impl Shared {
         if self.seen.borrow().away.is_some() {
             return;
         }
+        let Some(revision) = *lock(&self.attended) else { return };
         let generation = self.own().generation;
-        let revision = *lock(&self.attended);
         let said = Presence { name: self.name.clone(), generation, revision }.text();
         // The next one is told in a while.
         let _ = self.bucket.put(&self.presence_key(), said).await;

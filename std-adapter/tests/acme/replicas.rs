@@ -94,3 +94,35 @@ fn the_ca_may_reach_a_gateway_that_does_not_order() {
         assert_eq!([after[0] - before[0], after[1] - before[1]], [1, 0], "{challenge}");
     }
 }
+
+/// The gateways' clocks are four minutes apart: who orders is no matter of clocks, and a certificate of a day neither.
+#[test]
+#[ignore = "needs nats-server: tests/run"]
+fn clocks_may_disagree_by_minutes() {
+    let Some(library) = faketime() else {
+        eprintln!("skipped: libfaketime is missing (apt-get install libfaketime)");
+        return;
+    };
+    let (ca, nats) = (StepCa::start(), JetStream::start(1));
+    let mut sites = [(); 2].map(|()| replica(&ca, &nats, "gateway.mesh.test"));
+    for (site, shift) in sites.iter_mut().zip(["-2m", "+2m"]) {
+        let variables = [("LD_PRELOAD", &*library), ("FAKETIME", shift), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+        site.environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    }
+    let gateways = sites.each_ref().map(Site::run);
+    let mut shown = one_certificate(&gateways, "");
+    let minutes = gateways.each_ref().map(|gateway| gateway.program.lines_so_far().pop().unwrap()[11..16].to_owned());
+    assert_ne!(minutes[0], minutes[1], "the clocks agree");
+    for site in [&sites[0], &sites[1], &sites[0]] {
+        std::fs::write(site.storage().join("renew.request"), "1").unwrap();
+        shown = one_certificate(&gateways, &shown);
+    }
+    assert_eq!(orders(&gateways), 4);
+}
+
+/// Returns the library that shifts a process's clock, if it is there.
+fn faketime() -> Option<String> {
+    let folders = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path().join("faketime"));
+    let mut files = folders.map(|folder| folder.join("libfaketimeMT.so.1"));
+    files.find(|file| file.exists()).map(|file| file.display().to_string())
+}
