@@ -43,7 +43,7 @@ impl Across {
 /// The server's reaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The server answered with application data.
+    /// The server answered with application data: the octets of the first record.
     Served(Vec<u8>),
     /// The server ended the connection with this alert (RFC 8446 section 6).
     Alert(u8),
