@@ -61,7 +61,9 @@ pub(crate) fn start(format: Format, level: &str) {
     if started.is_err() {
         log.queue.close();
     }
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
+    // What the client of NATS says each time that it tries to connect, the gateway says once.
+    let quiet = || EnvFilter::new(format!("{level},async_nats=off"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| quiet());
     let lines = fmt::layer().with_writer(log.queue.clone()).with_target(false).log_internal_errors(false);
     let events = tracing_subscriber::registry().with(filter).with(log.fold.clone());
     // A second start, which does not occur, changes nothing.
