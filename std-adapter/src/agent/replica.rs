@@ -40,7 +40,7 @@ pub(crate) fn urgent_at(active: &SlotCertificate, policy: &Policy) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(active.not_after.as_secs().saturating_sub(left)))
 }
 
-/// What a change of the store calls for.
+/// The news that a change of the store brings to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum News {
     Nothing,
@@ -272,7 +272,7 @@ impl Sharing {
             held.set_alone(true);
             return order().await;
         }
-        match shared.obtain_within(patience, usable, &order).await {
+        match shared.obtain(patience, usable, &order).await {
             Ok(Obtained::Ordered(record)) => Ok(record),
             Ok(Obtained::Taken(record)) => {
                 log!(info, which, "the certificate that another gateway ordered is taken");

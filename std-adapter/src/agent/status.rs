@@ -31,7 +31,7 @@ pub struct Snapshot {
     pub last_error: Option<String>,
 }
 
-/// How a gateway stood among those that share its credential, at one moment.
+/// The standing of a gateway among those that share its credential, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stood {
     pub(crate) standing: Standing,
@@ -49,7 +49,7 @@ pub struct CredentialStatus {
     /// The home of the credential, which two credentials of one name do not share.
     pub home: Home,
     snapshot: Mutex<Snapshot>,
-    /// How this gateway stands among those that share the credential, if it shares one.
+    /// The standing of this gateway among those that share the credential, if it shares one.
     stood: Mutex<Option<Stood>>,
     issued: AtomicU64,
     failed: AtomicU64,

@@ -1,4 +1,4 @@
-//! What several gateways need of a store: values that are replaced only by whoever has read their last revision.
+//! Defines a store that several gateways share: values are replaced only by whoever has read their last revision.
 
 #![cfg_attr(not(any(test, feature = "nats")), expect(dead_code, reason = "only a store makes them"))]
 
@@ -66,6 +66,7 @@ pub(crate) trait Bucket: fmt::Debug + fmt::Display + Send + Sync {
     /// Replaces a value, whatever it is.
     fn put<'a>(&'a self, key: &'a str, octets: Vec<u8>) -> Answer<'a, Revision>;
 
-    /// Follows the keys below `prefix` until the receiver is dropped.
-    fn follow(&self, prefix: &str) -> mpsc::Receiver<News>;
+    /// Follows the keys below `prefix` until the receiver is dropped. A value of more than `longest` octets comes without
+    /// what is beyond the next one: so it is refused by its length, and does not wait as a whole.
+    fn follow(&self, prefix: &str, longest: usize) -> mpsc::Receiver<News>;
 }

@@ -37,7 +37,7 @@ pub(crate) struct Document {
     pub(crate) sealed_by: Option<String>,
 }
 
-/// What is sealed.
+/// The contents that are sealed.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Contents {
     /// The certificate of the header's generation, with its key.

@@ -10,7 +10,7 @@ use super::document::DocumentError;
 pub(crate) enum SharedError {
     /// The store does not answer.
     Store(String, BucketError),
-    /// What is stored cannot be used.
+    /// The document in the store cannot be used.
     Document(String, DocumentError),
     /// Another gateway has the lease.
     LeaseLost(String),

@@ -10,20 +10,8 @@ use super::bucket::Bucket;
 use super::error::SharedError;
 use super::memory::Memory;
 use super::obtain::{ObtainError, Obtained};
-use super::tests::{PLACE, Running, gateway, record};
+use super::tests::{PLACE, dies_as_holder, gateway, obtain, record};
 use crate::store::{ChallengeAnswer, Record};
-
-/// Has a gateway take the lease, and drops its order.
-async fn dies_as_holder(one: &Running) {
-    let shared = one.shared.clone();
-    let order =
-        tokio::spawn(async move { shared.obtain(|_| true, std::future::pending::<Result<Record, String>>).await });
-    while !one.shared.holds() {
-        tokio::task::yield_now().await;
-    }
-    order.abort();
-    assert!(order.await.unwrap_err().is_cancelled());
-}
 
 /// Its answers are the other's from then on, and it gives them.
 #[tokio::test(start_paused = true)]
@@ -32,17 +20,14 @@ async fn a_lease_that_was_taken_over_is_not_held() {
     let (one, other) = (gateway(&store, "1"), gateway(&store, "2"));
     dies_as_holder(&one).await;
     let answer = ChallengeAnswer::Http01 { token: "t".to_owned(), key_authorization: "t.k".to_owned() };
-    let ordered = other.shared.obtain(
-        |_| true,
-        || async {
-            orders.fetch_add(1, Ordering::SeqCst);
-            other.shared.announce(&answer).await.map_err(|error| error.to_string())?;
-            sleep(Duration::from_secs(1)).await;
-            assert!(!one.shared.holds(), "another gateway has the lease");
-            assert_eq!(one.shared.answers().1, std::slice::from_ref(&answer));
-            Ok::<_, String>(record(1))
-        },
-    );
+    let ordered = obtain(&other.shared, || async {
+        orders.fetch_add(1, Ordering::SeqCst);
+        other.shared.announce(&answer).await.map_err(|error| error.to_string())?;
+        sleep(Duration::from_secs(1)).await;
+        assert!(!one.shared.holds(), "another gateway has the lease");
+        assert_eq!(one.shared.answers().1, std::slice::from_ref(&answer));
+        Ok::<_, String>(record(1))
+    });
     assert!(matches!(ordered.await.unwrap(), Obtained::Ordered(_)));
 }
 
@@ -76,7 +61,7 @@ async fn signs_of_life_are_heard_after_a_restored_backup() {
         other.renew(&orders).await
     };
     let ordering = async {
-        let obtained = one.shared.obtain(|_| true, slow).await.unwrap();
+        let obtained = obtain(&one.shared, slow).await.unwrap();
         one.shared.publish(&record(99)).await.unwrap();
         obtained
     };
@@ -115,14 +100,13 @@ async fn a_holder_is_waited_for_within_patience() {
     let store = Memory::default();
     let (one, other) = (gateway(&store, "1"), gateway(&store, "2"));
     let shared = one.shared.clone();
-    let order =
-        tokio::spawn(async move { shared.obtain(|_| true, std::future::pending::<Result<Record, String>>).await });
+    let order = tokio::spawn(async move { obtain(&shared, std::future::pending::<Result<Record, String>>).await });
     while !one.shared.holds() {
         sleep(Duration::from_millis(10)).await;
     }
     let since = Instant::now();
     let patience = Duration::from_secs(40);
-    let waits = other.shared.obtain_within(patience, |_| true, || async { Err::<Record, _>(String::new()) });
+    let waits = other.shared.obtain(patience, |_| true, || async { Err::<Record, _>(String::new()) });
     let error = waits.await.unwrap_err();
     assert!(
         matches!(&error, ObtainError::Shared(error @ SharedError::Slow(_)) if error.is_of_the_store()),
@@ -146,7 +130,7 @@ async fn nobody_waits_for_a_holder_that_cannot_be_heard() {
         sleep(Duration::from_secs(1)).await;
         store.set_away(true);
     };
-    let waits = other.shared.obtain(|_| true, || async { Err::<Record, _>(String::new()) });
+    let waits = obtain(&other.shared, || async { Err::<Record, _>(String::new()) });
     let (waited, ()) = tokio::join!(timeout(Duration::from_secs(4), waits), away);
     let error = waited.expect("it waits no longer").unwrap_err();
     assert!(matches!(&error, ObtainError::Shared(SharedError::Store(..))), "{error:?}");

@@ -107,13 +107,16 @@ impl SharedHeld {
         let (generation, certificate) = if self.alone.load(Ordering::Acquire) {
             kept_generation(&*self.local, &self.place).await?
         } else {
-            if self.shared.published().1 != shown
-                && let Err(error) = self.shared.publish(&record).await
-            {
-                self.shared.set_missed(error.is_of_the_store());
-                return Err(error.into());
+            let (generation, certificate) = self.shared.published();
+            if certificate == shown {
+                (generation, certificate)
+            } else {
+                // Its own answer counts: by now another gateway may have published the next one.
+                self.shared
+                    .publish(&record)
+                    .await
+                    .inspect_err(|error| self.shared.set_missed(error.is_of_the_store()))?
             }
-            self.shared.published()
         };
         // Before the slot: one that is written and not remembered would count as a certificate of no generation.
         let mut all = remembered(self.local.look(Entry::Shared).await?);

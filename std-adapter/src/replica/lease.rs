@@ -12,7 +12,7 @@ pub(crate) const LEASE: Duration = Duration::from_secs(10);
 /// The interval at which a holder says that it is alive.
 pub(crate) const BEAT: Duration = Duration::from_secs(2);
 
-/// What everybody sees of the document.
+/// The part of the document that everybody sees.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Header {
@@ -28,7 +28,7 @@ pub(crate) struct Header {
     pub(crate) certificate: Option<String>,
 }
 
-/// What one gateway knows of itself.
+/// A gateway as it knows itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Own {
     pub(crate) name: String,
@@ -42,7 +42,7 @@ pub(crate) struct Own {
     pub(crate) failures: u32,
 }
 
-/// What a gateway that wants a certificate does next.
+/// The next step of a gateway that wants a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Show the document's certificate, which is newer, or another one of the same generation: a store that went back,
@@ -162,7 +162,7 @@ mod tests {
         takes: u8,
     }
 
-    /// How often each event may happen in one interleaving: without bounds there would be no end of them.
+    /// The bounds of one interleaving, for each kind of event: without them there would be no end.
     #[derive(Clone, Copy)]
     struct Most {
         crashes: u8,

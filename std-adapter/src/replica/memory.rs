@@ -83,7 +83,7 @@ impl Bucket for Memory {
         Box::pin(async move { self.write(key, octets, None) })
     }
 
-    fn follow(&self, prefix: &str) -> mpsc::Receiver<News> {
+    fn follow(&self, prefix: &str, longest: usize) -> mpsc::Receiver<News> {
         let (news, receiver) = mpsc::channel(NEWS);
         let (memory, prefix) = (self.clone(), format!("{prefix}."));
         let (mut changed, mut away) = (self.changed.subscribe(), self.away.subscribe());
@@ -101,9 +101,10 @@ impl Bucket for Memory {
                     let values = memory.contents.lock().unwrap().values.clone();
                     let mut values: Vec<_> = values.into_iter().filter(|(key, _)| key.starts_with(&prefix)).collect();
                     values.sort_by_key(|(_, value)| value.revision);
-                    for (key, value) in values {
+                    for (key, mut value) in values {
                         if value.revision > told {
                             told = value.revision;
+                            value.octets.iter_mut().for_each(|octets| octets.truncate(longest + 1));
                             if news.send(News::Value(key, value)).await.is_err() {
                                 return;
                             }

@@ -13,7 +13,6 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio::time::{sleep, timeout};
 
 use super::bucket::{Answer, Bucket, BucketError, NEWS, News, Revision, Value};
-use super::document::MAX_DOCUMENT;
 use super::user::NatsUser;
 use crate::tls::TlsClient;
 
@@ -30,8 +29,8 @@ const RECONNECT: Duration = Duration::from_secs(2);
 /// The wait before a store that could not be followed is followed again.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// The size limit of a message, in octets: the servers' own default.
-const MAX_MESSAGE: i32 = 1024 * 1024;
+/// The size limit of a message, in octets: the largest is a signed mesh. Servers take 1 MiB by default.
+const MAX_MESSAGE: i32 = 2 * 1024 * 1024;
 
 /// The way to a bucket.
 #[derive(Clone)]
@@ -235,7 +234,7 @@ impl NatsBucket {
     }
 
     /// Tells of the keys below a prefix until nobody listens any more, or the store is away.
-    async fn tell(&self, prefix: &str, news: &mpsc::Sender<News>) -> Result<(), BucketError> {
+    async fn tell(&self, prefix: &str, longest: usize, news: &mpsc::Sender<News>) -> Result<(), BucketError> {
         let late = |_| self.no_answer();
         timeout(PATIENCE, self.make()).await.map_err(late)??;
         let context = self.context().await?;
@@ -253,8 +252,7 @@ impl NatsBucket {
                 () = news.closed() => return Ok(()),
             };
             let entry = entry.ok_or_else(|| away("the bucket is not followed any more"))?.map_err(away)?;
-            // One that is longer is refused by its length, whatever else it has.
-            let value = entry.value.get(..MAX_DOCUMENT.saturating_add(1)).unwrap_or(&entry.value);
+            let value = entry.value.get(..longest.saturating_add(1)).unwrap_or(&entry.value);
             let octets = (entry.operation == kv::Operation::Put).then(|| value.to_vec());
             let value = Value { revision: entry.revision, octets };
             if news.send(News::Value(entry.key, value)).await.is_err() {
@@ -289,12 +287,12 @@ impl Bucket for NatsBucket {
         Box::pin(async move { self.carry_out(|| self.publish(key, octets.clone(), None)).await })
     }
 
-    fn follow(&self, prefix: &str) -> mpsc::Receiver<News> {
+    fn follow(&self, prefix: &str, longest: usize) -> mpsc::Receiver<News> {
         let (news, receiver) = mpsc::channel(NEWS);
         let (bucket, prefix) = (self.another(), prefix.to_owned());
         tokio::spawn(async move {
             while !news.is_closed() {
-                let Err(error) = bucket.tell(&prefix, &news).await else { return };
+                let Err(error) = bucket.tell(&prefix, longest, &news).await else { return };
                 if news.send(News::Away(bucket.explained(error).to_string())).await.is_err() {
                     return;
                 }

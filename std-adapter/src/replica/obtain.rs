@@ -28,7 +28,7 @@ fn end_of_lease(heard: Instant) -> Instant {
 /// The reason that there is no certificate.
 #[derive(Debug)]
 pub(crate) enum ObtainError<E> {
-    /// What is shared cannot be used, or another gateway has failed.
+    /// The document cannot be used, or another gateway has failed.
     Shared(SharedError),
     /// The order of this gateway failed.
     Order(E),
@@ -50,27 +50,13 @@ pub(crate) enum Obtained {
 }
 
 impl Shared {
-    /// Obtains a certificate, and waits for another gateway as long as it takes.
-    #[cfg(test)]
-    pub(crate) async fn obtain<E, F>(
-        &self,
-        usable: impl Fn(&Record) -> bool,
-        order: impl FnOnce() -> F,
-    ) -> Result<Obtained, ObtainError<E>>
-    where
-        E: fmt::Display,
-        F: Future<Output = Result<Record, E>>,
-    {
-        self.obtain_within(Duration::from_secs(3600), usable, order).await
-    }
-
     /// Returns a certificate that this gateway does not have: of another gateway, which is waited for within `patience`,
     /// or the one that `order` obtains once this gateway has the lease. One that is not `usable` here is passed over, and
     /// another ordered.
     ///
     /// # Errors
     /// Returns why there is none.
-    pub(crate) async fn obtain_within<E, F>(
+    pub(crate) async fn obtain<E, F>(
         &self,
         patience: Duration,
         usable: impl Fn(&Record) -> bool,
@@ -226,7 +212,7 @@ impl Shared {
     /// # Errors
     /// Fails if this gateway has no lease, or the store does not take it.
     pub(crate) async fn announce(&self, answer: &ChallengeAnswer) -> Result<(), SharedError> {
-        let revision = self
+        let (revision, _) = self
             .change(|document| {
                 let answers = &mut document.contents.answers;
                 answers.retain(|one| !one.is_for_the_same(answer));
@@ -257,22 +243,23 @@ impl Shared {
         }
     }
 
-    /// Writes a certificate for all gateways. Whatever was under way is over, and the lease is free.
+    /// Writes a certificate for all gateways, and returns its generation with its name. Whatever was under way is over,
+    /// and the lease is free.
     ///
     /// # Errors
     /// Fails if this gateway has no lease any more: the certificate is then not to be shown.
-    pub(crate) async fn publish(&self, record: &Record) -> Result<(), SharedError> {
+    pub(crate) async fn publish(&self, record: &Record) -> Result<(u64, Option<String>), SharedError> {
         let name = name_of(record).ok_or_else(|| self.faulty(DocumentError::Malformed("a chain without a leaf")))?;
         let least = self.own().generation;
-        self.change(|document| {
+        let published = self.change(|document| {
             document.header = document.header.published(name.clone(), least);
             document.contents.record = Some(record.clone());
             document.contents.entries.remove(&Entry::Order);
             (document.contents.answers, document.contents.failure) = (Vec::new(), None);
-        })
-        .await?;
+        });
+        let (_, header) = published.await?;
         self.own().token = None;
-        Ok(())
+        Ok((header.generation, header.certificate))
     }
 
     /// Says that this gateway is alive, until it has lost the lease.

@@ -1,5 +1,5 @@
-//! What gateways that share a credential tell each other of themselves. It decides nothing: a holder waits a little for
-//! those who are there, and pages show them.
+//! Tells gateways that share a credential of each other. It decides nothing: a holder waits a little for those who are
+//! there, and pages show them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::bucket::Revision;
 pub(super) const PRESENCE: Duration = Duration::from_secs(10);
 
 /// The time after which a gateway that says nothing is not waited for.
-pub(super) const ABSENT: Duration = Duration::from_secs(25);
+pub(crate) const ABSENT: Duration = Duration::from_secs(25);
 
 /// The time after which a gateway that says nothing is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
@@ -27,7 +27,7 @@ const MAX_ID: usize = 32;
 /// The size limit of what a gateway says, in octets.
 const MAX_TEXT: usize = 1024;
 
-/// What a gateway says of itself.
+/// A gateway, by its own words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Presence {
     pub(super) name: String,
@@ -49,7 +49,9 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Reads what a gateway says. Others may write to the store: what is no such text is passed over.
     pub(super) fn heard(text: &[u8]) -> Option<Self> {
-        let text = text.get(..).filter(|text| text.len() <= MAX_TEXT)?;
+        if text.len() > MAX_TEXT {
+            return None;
+        }
         let Presence { name, generation, revision } = serde_json::from_slice(text).ok()?;
         Some(Self { name: crate::tls::shown_name(&name), generation, revision, heard: Instant::now() })
     }

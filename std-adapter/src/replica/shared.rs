@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::bucket::{Bucket, BucketError, News, Revision, Value};
-use super::document::{Document, DocumentError, SHARED};
+use super::document::{Document, DocumentError, MAX_DOCUMENT, SHARED};
 use super::error::SharedError;
 use super::lease::{Header, LEASE, Own};
 use super::presence::{Gateway, PRESENCE, Presence};
@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// The size limit of a sign of life, in octets.
 const MAX_SIGN: usize = 256;
 
-/// What a gateway knows of the store.
+/// The store as a gateway knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) revision: Revision,
@@ -218,7 +218,7 @@ impl Shared {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         presences.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let mut news = self.bucket.follow(&self.place);
+            let mut news = self.bucket.follow(&self.place, MAX_DOCUMENT);
             loop {
                 tokio::select! {
                     one = news.recv() => match one {
@@ -383,11 +383,12 @@ impl Shared {
         Ok(())
     }
 
-    /// Changes the document while this gateway has the lease. Returns the revision that has the change, or a later one.
+    /// Changes the document while this gateway has the lease. Returns the revision that has the change, or a later one, and
+    /// the header that was written.
     ///
     /// # Errors
     /// Fails if this gateway has no lease any more, or the store does not answer.
-    pub(crate) async fn change(&self, change: impl Fn(&mut Document)) -> Result<Revision, SharedError> {
+    pub(crate) async fn change(&self, change: impl Fn(&mut Document)) -> Result<(Revision, Header), SharedError> {
         for _ in 0..ROUNDS {
             let seen = self.now();
             if !self.has_lease(&seen.document.header) {
@@ -396,10 +397,11 @@ impl Shared {
             }
             let mut document = (*seen.document).clone();
             change(&mut document);
+            let header = document.header.clone();
             match self.write(seen.revision, document).await {
                 Err(SharedError::Store(_, BucketError::Conflict)) => drop(self.look().await?),
                 Err(error) => return Err(error),
-                Ok(()) => return Ok(self.seen.borrow().revision),
+                Ok(()) => return Ok((self.seen.borrow().revision, header)),
             }
         }
         Err(self.loses())
@@ -434,7 +436,7 @@ impl Shared {
         self.own().token == Some(header.token) && header.holder.as_deref() == Some(&self.name)
     }
 
-    /// Returns the answers that other gateways give with this one, and notes that this gateway gives them from now on.
+    /// Returns the answers that all gateways are to give, and the revision of the document that has them.
     pub(crate) fn answers(&self) -> (Revision, Vec<ChallengeAnswer>) {
         let seen = self.seen.borrow();
         (seen.revision, seen.document.contents.answers.clone())

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::shared::Shared;
 
-/// How a gateway stands among those that share its credential.
+/// The standing of a gateway among those that share its credential.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
     /// The name of this gateway.
@@ -15,7 +15,7 @@ pub(crate) struct Standing {
     pub(crate) published: u64,
     /// The generation that this gateway keeps; 0 for none that was shared.
     pub(crate) kept: u64,
-    /// The time since which the store is away, and why.
+    /// The time for which the store has been away, and why.
     pub(crate) away: Option<(Duration, String)>,
     /// The reason that what stands in the store cannot be used.
     pub(crate) fault: Option<String>,
@@ -23,7 +23,7 @@ pub(crate) struct Standing {
     pub(crate) sealed_by: Option<String>,
     /// The name of the key that seals what this gateway writes.
     pub(crate) seals_with: Option<String>,
-    /// The other gateways: name, generation, and the time since they were heard.
+    /// The other gateways: name, generation, and the time for which nothing was heard of them.
     pub(crate) others: Vec<(String, u64, Duration)>,
 }
 

@@ -69,10 +69,10 @@ impl Running {
             sleep(Duration::from_secs(1)).await;
             Ok(record(orders.fetch_add(1, Ordering::SeqCst) + 1))
         };
-        let obtained = self.shared.obtain(|_| true, order).await?;
+        let obtained = obtain(&self.shared, order).await?;
         let record = match &obtained {
             Obtained::Ordered(record) => {
-                self.shared.publish(record).await?;
+                assert_eq!(self.shared.publish(record).await?, self.shared.published());
                 record
             }
             Obtained::Taken(record) => record,
@@ -82,6 +82,26 @@ impl Running {
         self.shared.has(generation, certificate);
         Ok(obtained)
     }
+}
+
+/// Obtains a certificate that is usable whatever it is, and waits for another gateway as long as it takes.
+pub(super) async fn obtain<E, F>(shared: &Shared, order: impl FnOnce() -> F) -> Result<Obtained, ObtainError<E>>
+where
+    E: std::fmt::Display,
+    F: Future<Output = Result<Record, E>>,
+{
+    shared.obtain(Duration::from_secs(3600), |_| true, order).await
+}
+
+/// Has a gateway take the lease, and drops its order.
+pub(super) async fn dies_as_holder(one: &Running) {
+    let shared = one.shared.clone();
+    let order = tokio::spawn(async move { obtain(&shared, std::future::pending::<Result<Record, String>>).await });
+    while !one.shared.holds() {
+        tokio::task::yield_now().await;
+    }
+    order.abort();
+    assert!(order.await.unwrap_err().is_cancelled());
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,25 +128,15 @@ async fn a_holder_that_slept_can_write_nothing() {
     // Its order hangs, and with it its signs of life: as a process that is stopped.
     let sleeper = one.shared.clone();
     let asleep = tokio::spawn(async move {
-        let taken = sleeper.obtain(
-            |_| true,
-            || async {
-                sleeper.keep(Entry::Order, Some(b"an order")).await.unwrap();
-                Err::<Record, _>("stopped".to_owned())
-            },
-        );
+        let taken = obtain(&sleeper, || async {
+            sleeper.keep(Entry::Order, Some(b"an order")).await.unwrap();
+            Err::<Record, _>("stopped".to_owned())
+        });
         taken.await
     });
     assert!(matches!(asleep.await.unwrap(), Err(ObtainError::Order(_))));
     // It failed, which frees the lease; now it takes it again and is dropped in the middle.
-    let held = one.shared.clone();
-    let stopped =
-        tokio::spawn(async move { held.obtain(|_| true, std::future::pending::<Result<Record, String>>).await });
-    while !one.shared.holds() {
-        tokio::task::yield_now().await;
-    }
-    stopped.abort();
-    assert!(stopped.await.unwrap_err().is_cancelled());
+    dies_as_holder(&one).await;
     assert_eq!(other.shared.entry(Entry::Order).as_deref(), Some(&b"an order"[..]), "the order goes on elsewhere");
     let obtained = other.renew(&orders).await.unwrap();
     assert!(matches!(obtained, Obtained::Ordered(_)));
@@ -151,9 +161,9 @@ async fn whoever_waits_hears_of_a_failure() {
         while !one.shared.holds() {
             tokio::task::yield_now().await;
         }
-        other.shared.obtain(|_| true, fails).await
+        obtain(&other.shared, fails).await
     };
-    let (failed, heard) = tokio::join!(one.shared.obtain(|_| true, fails), waits);
+    let (failed, heard) = tokio::join!(obtain(&one.shared, fails), waits);
     assert!(matches!(failed, Err(ObtainError::Order(reason)) if reason == "the CA is away"));
     let Err(ObtainError::Shared(SharedError::Failed(reason))) = heard else { panic!("{heard:?}") };
     assert_eq!(reason, "the CA is away");
@@ -225,13 +235,10 @@ async fn a_challenge_waits_for_those_who_are_there_and_for_nobody_else() {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    let orders = one.shared.obtain(
-        |_| true,
-        || async {
-            one.shared.announce(&answer).await.map_err(|error| error.to_string())?;
-            Ok::<_, String>(record(1))
-        },
-    );
+    let orders = obtain(&one.shared, || async {
+        one.shared.announce(&answer).await.map_err(|error| error.to_string())?;
+        Ok::<_, String>(record(1))
+    });
     let (obtained, ()) = tokio::join!(orders, attends);
     obtained.unwrap();
     let waited = since.elapsed();

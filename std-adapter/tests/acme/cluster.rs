@@ -34,7 +34,8 @@ pub struct Visitor {
 /// The time limit of one handshake: a gateway that is slower serves nobody.
 const HANDSHAKE: Duration = Duration::from_secs(20);
 
-async fn visit(connector: &Connector, address: SocketAddr, name: &str) -> Result<(), String> {
+/// Makes a handshake at an address, and has four octets come back.
+pub async fn visit(connector: &Connector, address: SocketAddr, name: &str) -> Result<(), String> {
     let exchange = async {
         let stream = tokio::net::TcpStream::connect(address).await?;
         let name = server_name(name).map_err(std::io::Error::other)?;
@@ -50,16 +51,21 @@ async fn visit(connector: &Connector, address: SocketAddr, name: &str) -> Result
     }
 }
 
+/// Returns a client that trusts the certificates of a CA.
+pub fn connector(ca: &StepCa) -> Connector {
+    let roots = pem::read_certificates(&ca.root_file()).unwrap();
+    let settings = ClientSettings {
+        trust: ServerTrust::Verified(TrustStore::new(roots).unwrap()),
+        credential: None,
+        min_version: MinVersion::Tls12,
+        alpn: Vec::new(),
+    };
+    Connector::new(settings).unwrap()
+}
+
 impl Visitor {
     fn new(ca: &StepCa, name: &str) -> Self {
-        let roots = pem::read_certificates(&ca.root_file()).unwrap();
-        let settings = ClientSettings {
-            trust: ServerTrust::Verified(TrustStore::new(roots).unwrap()),
-            credential: None,
-            min_version: MinVersion::Tls12,
-            alpn: Vec::new(),
-        };
-        let connector = Connector::new(settings).unwrap();
+        let connector = connector(ca);
         let gate = Arc::<Mutex<Option<SocketAddr>>>::default();
         let (over, visits, failed) = (Arc::default(), Arc::default(), Arc::default());
         let mut visitor = Self { gate, over, visits, failed, thread: None };

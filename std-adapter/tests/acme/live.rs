@@ -4,40 +4,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use edgetrust::pem;
-use edgetrust::tls::{ClientSettings, Connector, MinVersion, ServerTrust, TrustStore, server_name};
+use edgetrust::tls::Connector;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::ca::StepCa;
+use super::cluster::{connector, visit};
 use super::gateway::Site;
 use super::peers::OpensslClient;
 
 const ROTATIONS: u64 = 20;
 
 /// Makes one handshake after the other until `stop` is set; counts them and returns the failures.
-async fn load(
-    connector: Arc<Connector>,
-    address: SocketAddr,
-    stop: Arc<AtomicBool>,
-    done: Arc<AtomicU64>,
-) -> Vec<String> {
+async fn load(connector: Connector, address: SocketAddr, stop: Arc<AtomicBool>, done: Arc<AtomicU64>) -> Vec<String> {
     let mut failed = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        let exchange = async {
-            let stream = TcpStream::connect(address).await?;
-            let name = server_name("gateway.mesh.test").map_err(std::io::Error::other)?;
-            let (mut tls, _) = connector.connect(name, stream).await?;
-            tls.write_all(b"ping").await?;
-            let mut answer = [0; 4];
-            tls.read_exact(&mut answer).await?;
-            tls.shutdown().await
-        };
-        match exchange.await {
+        match visit(&connector, address, "gateway.mesh.test").await {
             Ok(()) => done.fetch_add(1, Ordering::Relaxed),
             Err(error) => {
-                failed.push(error.to_string());
+                failed.push(error);
                 0
             }
         };
@@ -55,17 +39,10 @@ fn rotations_under_load_fail_no_handshake() {
     let address = gateway.program.tunnel("in");
     let mut old = OpensslClient::start(address, &[]);
     assert_eq!(old.ask("before").as_deref(), Some("before"));
-    let roots = pem::read_certificates(&ca.root_file()).unwrap();
-    let settings = ClientSettings {
-        trust: ServerTrust::Verified(TrustStore::new(roots).unwrap()),
-        credential: None,
-        min_version: MinVersion::Tls12,
-        alpn: Vec::new(),
-    };
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let clients: Vec<_> = (0..2)
         .map(|_| {
-            let connector = Arc::new(Connector::new(settings.clone()).unwrap());
+            let connector = connector(&ca);
             let (stop, done) = (stop.clone(), done.clone());
             std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -39,7 +39,7 @@ fn shown(to: &Machine, address: &str) -> String {
 }
 
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn the_other_machine_takes_the_address_of_a_gateway_that_dies() {
     let mesh = Mesh::new("--site a=a.example --site b=b.example --link a:b:feed");
     let hosts = mesh.folder.path().join("hosts");

@@ -29,7 +29,7 @@ fn account(site: &Site) -> String {
 }
 
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs pebble and nats-server: tests/run"]
 fn commands_at_one_gateway_count_for_all() {
     let (pebble, nats) = (Pebble::start(&json!({}), &[]), JetStream::start(1));
     let sites = [(); 2].map(|()| {

@@ -165,13 +165,13 @@ fn one_dies(stays: bool) {
 }
 
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn a_gateway_dies_with_its_socket_and_the_other_one_takes_all() {
     one_dies(false);
 }
 
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn connections_wait_at_the_socket_of_a_gateway_that_is_started_again() {
     one_dies(true);
 }

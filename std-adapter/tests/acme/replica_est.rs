@@ -87,7 +87,7 @@ fn renew(ca: &StepCa, folder: &Path, est: SocketAddr) -> String {
 }
 
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn a_device_renews_at_each_gateway_alike() {
     let (ca, nats) = (StepCa::start(), JetStream::start(1));
     let folder = tempfile::tempdir().unwrap();
@@ -112,9 +112,9 @@ fn a_device_renews_at_each_gateway_alike() {
     assert_eq!(renew(&ca, folder.path(), est), "200");
 }
 
-/// What a source has used up at one gateway, it still has at the other.
+/// A source that is over its limit at one gateway has all of it at the other.
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn the_limits_of_a_source_are_those_of_one_gateway() {
     let (ca, nats) = (StepCa::start(), JetStream::start(1));
     let sites = [(); 2].map(|()| location(&ca, &nats, 1));

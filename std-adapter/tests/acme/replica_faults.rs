@@ -36,7 +36,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// Each gateway goes on by itself, and all come to one certificate again when NATS is back.
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn nats_may_be_away_for_several_renewals() {
     // Renewed after a third of its life: the clients of a slow machine meet no end.
     let (ca, mut nats) = (StepCa::with_lifetime("24s"), JetStream::start(1));
@@ -64,7 +64,7 @@ fn nats_may_be_away_for_several_renewals() {
 
 /// A store that is away for a moment is no reason to order while the certificate lives for hours.
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn nobody_orders_alone_while_there_is_time() {
     // A quarter of an hour: the configured eight hours exceed it.
     let (ca, mut nats) = (StepCa::with_lifetime("15m"), JetStream::start(1));
@@ -80,7 +80,7 @@ fn nobody_orders_alone_while_there_is_time() {
 }
 
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn a_leader_that_dies_delays_a_renewal_by_seconds() {
     let (ca, mut nats) = (StepCa::start(), JetStream::start(3));
     let bucket = Bucket::of(&nats);
@@ -102,7 +102,7 @@ fn a_leader_that_dies_delays_a_renewal_by_seconds() {
 }
 
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn a_restored_backup_is_brought_forward() {
     let (ca, mut nats) = (StepCa::start(), JetStream::start(1));
     let mut gateways: [Gateway; 2] = start(&ca, &nats, |_, _| ());
@@ -155,7 +155,7 @@ fn a_restored_backup_is_brought_forward() {
 
 /// The holder is cut off from NATS in the middle of an order, and not from the CA.
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn a_holder_that_is_cut_off_is_replaced() {
     let (ca, nats) = (StepCa::start(), JetStream::start(1));
     let proxy = FaultProxy::new(&ca.root, &ca.root_file(), ca.address);
@@ -197,7 +197,7 @@ fn a_holder_that_is_cut_off_is_replaced() {
 
 /// Rotates the key that seals, without a restart.
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn the_sealing_key_is_rotated_by_reloads() {
     use std::os::unix::fs::PermissionsExt;
     let (ca, nats) = (StepCa::start(), JetStream::start(1));
@@ -246,7 +246,7 @@ fn the_sealing_key_is_rotated_by_reloads() {
 
 /// A gateway that refuses the servers says that it is not connected, and to which.
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn a_server_that_is_not_trusted_is_told() {
     let (ca, nats) = (StepCa::start(), JetStream::start(1));
     let mut site = replica(&ca, &nats, NAME);

@@ -18,7 +18,7 @@ fn run(folder: &Path, command: &str) -> Program {
 }
 
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn the_guide_to_several_gateways_from_beginning_to_end() {
     let ca = StepCa::start();
     let folder = tempfile::tempdir().unwrap();

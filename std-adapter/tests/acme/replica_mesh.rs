@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::cluster::Bucket;
 use super::jetstream::JetStream;
+use super::namespaces::wait_until;
 use super::peers::{PATIENCE, Program, shell};
 
 const INIT: &str = "edgetrust federation init mesh --name Example --service nats=7000 --link a:b:nats \
@@ -99,4 +101,25 @@ fn a_signed_mesh_reaches_the_other_gateways_of_a_site() {
     let second = other.run();
     other.keeps(3);
     second.wait_for("the store of the mesh has another one: ");
+
+    // A large mesh: all the denied keys that there may be.
+    let file = mesh.join("mesh.json");
+    let mut text: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let denied = (0..1024).map(|number| json!({"key": format!("sha256:{number:064x}"), "reason": "r".repeat(256)}));
+    text["denied_keys"] = denied.collect();
+    std::fs::write(&file, text.to_string()).unwrap();
+    shell(folder.path(), "edgetrust federation sign-mesh mesh --yes");
+    assert!(std::fs::metadata(mesh.join("mesh.signed.json")).unwrap().len() > 400_000);
+    one.bring(&mesh);
+    for member in [&one, &other] {
+        member.keeps(4);
+    }
+
+    // What nobody signed is refused, and the mesh in force is put in its place.
+    let bucket = Bucket::of(&nats);
+    let signed = bucket.get("mesh.signed");
+    bucket.put("mesh.signed", b"{\"payload\": \"e30\"}".to_vec());
+    second.wait_for("the mesh in the store is refused: ");
+    wait_until("the mesh in force is in the store", || bucket.get("mesh.signed") == signed);
+    other.keeps(4);
 }

@@ -35,7 +35,7 @@ struct Bench {
     /// The highest generation that was seen at each gateway.
     seen: [u64; GATEWAYS],
     numbers: Numbers,
-    /// How long a fault lasts at most, in milliseconds.
+    /// The longest time that a fault lasts, in milliseconds.
     longest: u64,
 }
 
@@ -147,7 +147,7 @@ fn number(name: &str) -> Option<u64> {
 
 /// `EDGETRUST_SEED` replays a run, and `EDGETRUST_FAULTS=200` makes a long one, whose faults may outlast a lease.
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn random_faults_cause_no_outage() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let seed = number("EDGETRUST_SEED").unwrap_or(now);

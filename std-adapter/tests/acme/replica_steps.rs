@@ -106,7 +106,7 @@ fn interrupted(pair: &Pair, step: usize, signal: &str) {
 }
 
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn another_gateway_goes_on_wherever_the_holder_dies_or_sleeps() {
     let (ca, nats) = (Arc::new(StepCa::start()), Arc::new(JetStream::start(1)));
     let steps = steps(&ca, &nats);
@@ -131,7 +131,7 @@ fn renewals() -> u64 {
 }
 
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn of_eight_gateways_one_orders_each_renewal() {
     let (ca, nats) = (StepCa::with_lifetime("12s"), JetStream::start(1));
     let proxy = FaultProxy::new(&ca.root, &ca.root_file(), ca.address);
@@ -173,7 +173,7 @@ fn shown(gateway: &Running) -> HashMap<String, u64> {
 
 /// Prints how long after the first gateway the others show a new certificate.
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn measure_how_soon_all_show_a_new_certificate() {
     let (ca, nats) = (StepCa::with_lifetime("12s"), JetStream::start(1));
     let sites = [(); 4].map(|()| replica(&ca, &nats, "gateway.mesh.test"));

@@ -47,7 +47,7 @@ fn secrets(gateway: &Gateway) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn nats_learns_no_secret() {
     let (ca, mut nats) = (StepCa::start(), JetStream::start(1));
     let mut gateways: [Gateway; 2] = start(&ca, &nats, |_, _| ());
@@ -74,7 +74,7 @@ fn nats_learns_no_secret() {
 }
 
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn whoever_writes_into_the_bucket_causes_an_error_and_no_outage() {
     let (ca, nats) = (StepCa::start(), JetStream::start(1));
     let mut gateways: [Gateway; 2] = start(&ca, &nats, |_, _| ());
@@ -131,7 +131,7 @@ fn whoever_writes_into_the_bucket_causes_an_error_and_no_outage() {
 }
 
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn a_bucket_that_is_filled_costs_little() {
     let (ca, nats) = (StepCa::start(), JetStream::start(1));
     let mut gateways: [Gateway; 2] = start(&ca, &nats, |_, _| ());

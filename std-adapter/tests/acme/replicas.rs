@@ -45,7 +45,7 @@ fn orders(gateways: &[Running]) -> u64 {
 }
 
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn three_gateways_have_one_account_and_one_certificate() {
     let (ca, nats) = (StepCa::start(), JetStream::start(1));
     let sites = [(); 3].map(|()| replica(&ca, &nats, "gateway.mesh.test"));
@@ -73,7 +73,7 @@ fn three_gateways_have_one_account_and_one_certificate() {
 
 /// The CA validates at the port of a gateway that does not order.
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn the_ca_may_reach_a_gateway_that_does_not_order() {
     for challenge in ["http-01", "tls-alpn-01"] {
         let (ca, nats) = (StepCa::start(), JetStream::start(1));
@@ -97,7 +97,7 @@ fn the_ca_may_reach_a_gateway_that_does_not_order() {
 
 /// The gateways' clocks are four minutes apart: who orders is no matter of clocks, and a certificate of a day neither.
 #[test]
-#[ignore = "needs nats-server: tests/run"]
+#[ignore = "needs step-ca and nats-server: tests/run"]
 fn clocks_may_disagree_by_minutes() {
     let Some(library) = faketime() else {
         eprintln!("skipped: libfaketime is missing (apt-get install libfaketime)");

@@ -41,22 +41,7 @@ mod tests {
     #[test]
     fn a_line_says_how_a_credential_is_shared() {
         let now = seconds("2026-06-01T12:00:00Z").unwrap();
-        let healthy = Shared {
-            gateway: "a-1".to_owned(),
-            gateways: 3,
-            holder: None,
-            generation: 17,
-            generation_in_use: 17,
-            behind: 0,
-            behind_since: None,
-            store: "reached".to_owned(),
-            away_since: None,
-            error: None,
-            fault: None,
-            sealed_by: None,
-            seals_with: None,
-            others: Vec::new(),
-        };
+        let healthy = Shared { gateway: "a-1".to_owned(), gateways: 3, generation: 17, ..Shared::default() };
         type Case = (&'static str, fn(&mut Shared));
         let cases: [Case; 7] = [
             ("shared by 3 gateways, generation 17", |_| {}),

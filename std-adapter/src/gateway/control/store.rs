@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgetrust_core::mesh::Digest;
+use edgetrust_core::mesh::{Digest, MAX_SIGNED_MESH};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn keep(bucket: Arc<dyn Bucket>, control: Arc<Control>) {
     let mut in_force = control.in_force.subscribe();
     let mut shelf = Shelf { bucket: &*bucket, there: None, older: None, refused: None, replaced: None };
-    let mut news = bucket.follow(PREFIX);
+    let mut news = bucket.follow(PREFIX, MAX_SIGNED_MESH);
     loop {
         let Some(state) = in_force.borrow_and_update().clone() else { return };
         if let Some(text) = shelf.to_judge(&state) {
@@ -47,7 +47,7 @@ pub(super) async fn keep(bucket: Arc<dyn Bucket>, control: Arc<Control>) {
                 Some(News::Heard) => shelf.there = shelf.bucket.get(KEY).await.ok().or(shelf.there.take()),
                 Some(News::Value(..)) => {}
                 Some(News::Away(reason)) => debug!("the store of the mesh is away: {reason}"),
-                None => news = bucket.follow(PREFIX),
+                None => news = bucket.follow(PREFIX, MAX_SIGNED_MESH),
             },
             () = sleep(AGAIN), if shelf.there.is_none() => shelf.there = shelf.bucket.get(KEY).await.ok(),
         }

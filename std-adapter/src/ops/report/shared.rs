@@ -7,12 +7,10 @@ use pki_types::UnixTime;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::Stood;
-
-/// The time for which a gateway may be silent and still counts as present. It speaks every ten seconds.
-const PRESENT: Duration = Duration::from_secs(25);
+use crate::replica::ABSENT;
 
 /// A credential that several gateways share, as this one sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Shared {
     /// The name of this gateway.
@@ -61,7 +59,7 @@ impl Shared {
     pub(in crate::ops) fn of(stood: &Stood) -> Self {
         let Stood { standing, at, behind_since } = stood;
         let (since, reason) = standing.away.clone().unzip();
-        let present = standing.others.iter().filter(|(.., silent)| *silent < PRESENT).count();
+        let present = standing.others.iter().filter(|(.., silent)| *silent < ABSENT).count();
         let mut others: Vec<_> = standing.others.iter().collect();
         others.sort();
         Self {
@@ -137,18 +135,13 @@ mod tests {
         let expected = Shared {
             gateway: "a-1".to_owned(),
             gateways: 2,
-            holder: None,
             generation: 17,
             generation_in_use: 17,
-            behind: 0,
-            behind_since: None,
             store: "reached".to_owned(),
-            away_since: None,
-            error: None,
-            fault: None,
             sealed_by: Some("k1".to_owned()),
             seals_with: Some("k2".to_owned()),
             others: vec![other("b-2", 17, "2026-06-01T11:59:56Z"), other("c-3", 16, "2026-06-01T11:59:35Z")],
+            ..Shared::default()
         };
         assert_eq!(shared, expected);
         assert!(!shared.orders());
