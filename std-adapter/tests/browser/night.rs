@@ -1,10 +1,12 @@
 //! Tests that a gateway's page leads to the cause of what is wrong, and says whose it is and what to do.
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::json;
 
 use super::addresses::{free_address, nowhere};
 use super::chromium::Chromium;
-use super::gateways::{Gateway, configuration, start, write};
+use super::gateways::{Gateway, configuration, start, status, write};
 use super::pki::Pki;
 
 /// Returns the alarm whose heading has a text, as people read it.
@@ -69,5 +71,36 @@ fn an_expired_certificate_comes_first_everywhere() {
     assert!(first.contains("expired") && first.contains("feed"), "{first}");
     assert!(browser.text("#tiles a[href='#certificates']").contains("expired"));
     assert!(browser.text("#gateway").contains("are not served: tunnel feed: its certificate expired"));
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+/// The store of a shared certificate is away at the first start: the page says so at the credential and as an alarm.
+#[test]
+#[ignore = "needs chromium: tests/run"]
+fn a_store_that_is_away_is_named_at_its_credential() {
+    let pki = Pki::new("Example Root");
+    let sealing = pki.path("sealing.key");
+    std::fs::write(&sealing, format!("{}=\n", "A".repeat(43))).unwrap();
+    std::fs::set_permissions(&sealing, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let (pages, server) = (free_address(), nowhere().to_string());
+    let mut config = configuration(&pages, "127.0.0.1:9");
+    config["security"]["tls"]["server"] = json!({"enabled": true, "mode": "acme", "acme": {
+        "enabled": true, "directory_url": format!("https://{}/d", nowhere()), "domains": ["gateway.example"],
+        "ca_bundle": "ca.pem", "http_listen": free_address(), "storage_path": "acme",
+        "storage": {"nats": {"servers": [format!("nats://{server}")], "sealing_key_files": [sealing]}},
+    }});
+    let file = pki.path("gateway.json");
+    write(&file, &config);
+    let _program = start(&file, &pages);
+    let mut browser = Chromium::start(1280);
+    browser.open(&format!("http://{pages}/"));
+    let alarm = alarm(&mut browser, "the store that gateways share is away since");
+    assert!(alarm.contains(&server) && alarm.contains("Start the servers of the store"), "{alarm}");
+    browser.wait_for_text("#renewal", "shared, no generation yet");
+    let shared = &status(&pages)["credentials"][0]["shared"];
+    assert_eq!((shared["store"].as_str(), shared["generation"].as_u64()), (Some("away"), Some(0)));
+    let error = shared["error"].as_str().unwrap();
+    let shown = browser.text("#renewal");
+    assert!(shown.contains("the store has been away for") && shown.contains(error), "{shown}");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
