@@ -27,7 +27,6 @@ pub(crate) use document::DocumentError;
 pub(crate) use error::SharedError;
 pub(crate) use held::{SharedHeld, kept_generation};
 pub(crate) use obtain::{ObtainError, Obtained};
-pub(crate) use presence::ABSENT;
 pub(crate) use sealing::SealingKeys;
 pub(crate) use shared::{Seen, Shared};
 pub(crate) use standing::Standing;

@@ -13,7 +13,7 @@ use super::bucket::Revision;
 pub(super) const PRESENCE: Duration = Duration::from_secs(10);
 
 /// The time after which a gateway that says nothing is not waited for.
-pub(crate) const ABSENT: Duration = Duration::from_secs(25);
+pub(super) const ABSENT: Duration = Duration::from_secs(25);
 
 /// The time after which a gateway that says nothing is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::presence::ABSENT;
 use super::shared::Shared;
 
 /// The standing of a gateway among those that share its credential.
@@ -28,6 +29,12 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
+    /// Returns the number of gateways that are there, this one included.
+    pub(crate) fn present(&self) -> u64 {
+        let others = self.others.iter().filter(|(.., silent)| *silent < ABSENT).count();
+        u64::try_from(others).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
     /// Returns the number of generations that this gateway is behind the store.
     pub(crate) fn behind(&self) -> u64 {
         self.published.saturating_sub(self.kept)

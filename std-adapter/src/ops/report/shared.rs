@@ -7,7 +7,6 @@ use pki_types::UnixTime;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::Stood;
-use crate::replica::ABSENT;
 
 /// A credential that several gateways share, as this one sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,12 +58,11 @@ impl Shared {
     pub(in crate::ops) fn of(stood: &Stood) -> Self {
         let Stood { standing, at, behind_since } = stood;
         let (since, reason) = standing.away.clone().unzip();
-        let present = standing.others.iter().filter(|(.., silent)| *silent < ABSENT).count();
         let mut others: Vec<_> = standing.others.iter().collect();
         others.sort();
         Self {
             gateway: standing.name.clone(),
-            gateways: u64::try_from(present).unwrap_or(u64::MAX).saturating_add(1),
+            gateways: standing.present(),
             holder: standing.holder.clone(),
             generation: standing.published,
             generation_in_use: standing.kept,
