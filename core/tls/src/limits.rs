@@ -37,7 +37,13 @@ pub(crate) const MAX_RECORDS: u64 = 23_726_566;
 /// The longest cookie that a server may ask a client to bring back (RFC 8446 section 4.2.2).
 pub(crate) const MAX_COOKIE: usize = 1024;
 
-/// Returns the octets that a buffer for records needs with a record size limit: the longest protected record.
+/// The room for a ServerHello or a ClientHello of this engine: no limit is for records that are not protected (RFC 8449
+/// section 4).
+const HELLO: usize = 512;
+
+/// Returns the octets that a buffer for records needs with a record size limit. A server whose clients are of other makes
+/// needs as many as their ClientHellos have, which is up to 2,000.
 pub const fn record_buffer(record_size_limit: u16) -> usize {
-    (record_size_limit as usize).saturating_add(HEADER).saturating_add(TAG)
+    let content = if (record_size_limit as usize) < HELLO { HELLO } else { record_size_limit as usize };
+    content.saturating_add(HEADER).saturating_add(TAG)
 }

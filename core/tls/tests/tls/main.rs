@@ -1,0 +1,5 @@
+//! Tests the engine with peers of several makes, in both roles.
+
+mod drive;
+mod ours;
+mod pki;
