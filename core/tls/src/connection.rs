@@ -65,6 +65,8 @@ pub struct Connection {
     /// The octets left of a ticket that came in several records, which is not kept.
     skip: usize,
     idle: u8,
+    /// Whether the peer asked for a new key.
+    is_update_due: bool,
     is_read_closed: bool,
     is_write_closed: bool,
 }
@@ -81,7 +83,15 @@ impl core::fmt::Debug for Connection {
 
 impl Connection {
     pub(crate) fn new(opened: Opened) -> Self {
-        Self { opened, part: heapless::Vec::new(), skip: 0, idle: 0, is_read_closed: false, is_write_closed: false }
+        Self {
+            opened,
+            part: heapless::Vec::new(),
+            skip: 0,
+            idle: 0,
+            is_update_due: false,
+            is_read_closed: false,
+            is_write_closed: false,
+        }
     }
 
     /// Returns the peer.
@@ -109,8 +119,11 @@ impl Connection {
         }
         let mut sent = 0_usize;
         while let Some(rest) = data.get(sent..).filter(|rest| !rest.is_empty()) {
-            // RFC 8446 section 5.5
-            if self.opened.write.is_worn() && out.free() > OVERHEAD.saturating_add(KEY_UPDATE) {
+            // RFC 8446 sections 4.6.3 and 5.5
+            if self.opened.write.is_worn() || self.is_update_due {
+                if out.free() <= OVERHEAD.saturating_mul(2).saturating_add(KEY_UPDATE) {
+                    break;
+                }
                 self.update_keys(false, out)?;
             }
             let count = rest.len().min(self.record_size()).min(out.free().saturating_sub(OVERHEAD));
@@ -130,7 +143,7 @@ impl Connection {
         if self.is_read_closed {
             return Err(Error::Ended);
         }
-        let outcome = self.record(record, out);
+        let outcome = self.record(record);
         if let Err(error) = &outcome {
             self.is_read_closed = true;
             if let Some(alert) = error.alert().filter(|_| !self.is_write_closed) {
@@ -142,7 +155,7 @@ impl Connection {
         outcome
     }
 
-    fn record<'r>(&mut self, record: &'r mut [u8], out: &mut Output<'_>) -> Result<Event<'r>, Error> {
+    fn record<'r>(&mut self, record: &'r mut [u8]) -> Result<Event<'r>, Error> {
         let (kind, octets) = open(record, Some(&mut self.opened.read), self.opened.own_limit, false)?;
         // A message that waits for its end is not interrupted (RFC 8446 section 5.1).
         let is_between = self.part.is_empty() && self.skip == 0;
@@ -152,7 +165,7 @@ impl Connection {
                 return Ok(Event::Data(octets));
             }
             content::APPLICATION_DATA if is_between => Event::Nothing,
-            content::HANDSHAKE => self.messages(octets, out)?,
+            content::HANDSHAKE => self.messages(octets)?,
             content::ALERT if is_between => match read_alert(octets)? {
                 Alert::CloseNotify => {
                     self.is_read_closed = true;
@@ -169,7 +182,7 @@ impl Connection {
 
     /// Takes messages after the handshake (RFC 8446 section 4.6): tickets for a client, and KeyUpdate. All others are
     /// unexpected, authentication after the handshake too, which is never offered.
-    fn messages<'r>(&mut self, octets: &'r [u8], out: &mut Output<'_>) -> Result<Event<'r>, Error> {
+    fn messages<'r>(&mut self, octets: &'r [u8]) -> Result<Event<'r>, Error> {
         let mut rest = octets;
         #[cfg_attr(not(feature = "resumption"), expect(unused_mut, reason = "only tickets are events"))]
         let mut event = Event::Nothing;
@@ -209,7 +222,7 @@ impl Connection {
                     if !rest.is_empty() {
                         return Err(Error::Peer(Fault::KeyChange));
                     }
-                    self.key_update(request, out)?;
+                    self.key_update(request)?;
                 }
                 _ => {}
             }
@@ -217,13 +230,16 @@ impl Connection {
         Ok(event)
     }
 
-    /// Takes a KeyUpdate (RFC 8446 section 4.6.3), and answers one that asks for it.
-    fn key_update(&mut self, request: u8, out: &mut Output<'_>) -> Result<(), Error> {
+    /// Takes a KeyUpdate (RFC 8446 section 4.6.3). One that asks for another is answered before the next data, and many
+    /// of them by one.
+    fn key_update(&mut self, request: u8) -> Result<(), Error> {
         self.opened.read.update();
         match request {
             0 => Ok(()),
-            1 if self.is_write_closed => Ok(()),
-            1 => self.update_keys(false, out),
+            1 => {
+                self.is_update_due = true;
+                Ok(())
+            }
             _ => Err(Error::Peer(Fault::Illegal("request_update"))),
         }
     }
@@ -241,6 +257,7 @@ impl Connection {
         let limit = self.opened.peer_limit;
         out.add(content::HANDSHAKE, Some(&mut self.opened.write), limit, |w| w.put(&message), |_| ())?;
         self.opened.write.update();
+        self.is_update_due = false;
         Ok(())
     }
 
