@@ -8,6 +8,7 @@
 mod core_work;
 mod floor;
 mod report;
+mod tls;
 
 use core::ffi::CStr;
 
@@ -25,6 +26,7 @@ fn main() -> ! {
     let mut report = Report::new(file);
     report.measure("nothing", || ());
     floor::measure(&mut report);
+    tls::measure(&mut report);
     core_work::measure(&mut report, parts.flash.split().1);
     exit(0)
 }
