@@ -14,7 +14,6 @@ use edgetrust_core::rotation::{Failure, FailureKind};
 use edgetrust_core::store::certificates;
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::{Certificate, ParseError};
-use edgetrust_firmware::crypto;
 use embassy_time::{Duration, with_timeout};
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
@@ -114,7 +113,7 @@ pub async fn enroll<'b>(
     let public_key = key.public_key();
     let request = NewRequest::like(&current, &public_key);
     let mut der = [0; MAX_REQUEST];
-    let der = request.write(&mut der, |info| crypto::sign(&key, info)).map_err(EnrollError::Request)?;
+    let der = request.write(&mut der, |info| key.sign(info)).map_err(EnrollError::Request)?;
     let mut body = [0; MAX_REQUEST * 4 / 3 + 4];
     let body = Base64::encode(der, &mut body).map_err(|_| EnrollError::Key)?;
     let request = Request { host, path: PATH, post: Some(("application/pkcs10", body.as_bytes())) };

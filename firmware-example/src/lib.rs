@@ -6,7 +6,6 @@
 #![no_std]
 
 pub mod board;
-pub mod crypto;
 pub mod panic;
 pub mod stack;
 

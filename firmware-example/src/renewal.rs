@@ -3,13 +3,13 @@
 
 use edgetrust_core::config::Device;
 use edgetrust_core::crypto::{P256Key, PKCS8_P256};
+use edgetrust_core::embedded_tls::SoftwareCredential;
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::rotation::{Action, Event, Failure, Machine, Policy, SlotCertificate};
 use edgetrust_core::store::{Header, NewRecord, Slot, SlotMedium, Store, TIME_MARKS, certificates};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
 use edgetrust_firmware::board::{Flash, Port, Selected};
-use edgetrust_firmware::crypto;
 
 use crate::issued::{Issued, MAX_CHAIN};
 use crate::settings::Settings;
@@ -113,8 +113,8 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
     }
 
     /// Returns the credential that is shown to the gateway.
-    pub fn credential(&self) -> crypto::Credential<'_> {
-        crypto::Credential { certificate: &self.shown.certificate, key: self.shown.key.clone() }
+    pub fn credential(&self) -> SoftwareCredential<'_> {
+        SoftwareCredential { certificate: &self.shown.certificate, key: self.shown.key.clone() }
     }
 
     /// Returns the shown certificate in DER.

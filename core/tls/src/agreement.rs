@@ -26,7 +26,7 @@ impl Agreement {
     /// Returns the share, an uncompressed point (RFC 8446 section 4.2.8.2). It is computed each time.
     pub(crate) fn share(&self) -> [u8; POINT] {
         let mut share = [0; POINT];
-        let point = EncodedPoint::from(self.0.public_key());
+        let point = EncodedPoint::from(&self.0.public_key());
         share.iter_mut().zip(point.as_bytes()).for_each(|(to, from)| *to = *from);
         share
     }

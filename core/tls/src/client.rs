@@ -71,6 +71,7 @@ pub struct ClientHandshake<'r> {
     has_offered: bool,
 }
 
+// The steps are out of line, so that the stack of one is released before the next.
 impl<'r> ClientHandshake<'r> {
     /// Writes the ClientHello. `room` is for messages of the server that come in parts: its chain must fit.
     /// `record_size_limit` is what [`crate::record_buffer`] was asked with (RFC 8449).
@@ -164,6 +165,7 @@ impl<'r> ClientHandshake<'r> {
     }
 
     /// Writes a ClientHello, the first or the second with a cookie.
+    #[inline(never)]
     fn hello<C, R>(
         &mut self,
         context: &ClientContext<'_, C, R>,
@@ -206,6 +208,7 @@ impl<'r> ClientHandshake<'r> {
         Ok(())
     }
 
+    #[inline(never)]
     fn server_hello<C, R>(
         &mut self,
         message: &[u8],
@@ -290,6 +293,7 @@ impl<'r> ClientHandshake<'r> {
         Ok(Keys::Same)
     }
 
+    #[inline(never)]
     fn certificate<C, R>(
         &mut self,
         message: &[u8],
@@ -303,6 +307,7 @@ impl<'r> ClientHandshake<'r> {
         Ok(Keys::Same)
     }
 
+    #[inline(never)]
     fn certificate_verify<C, R>(
         &mut self,
         message: &[u8],
@@ -319,6 +324,7 @@ impl<'r> ClientHandshake<'r> {
     }
 
     /// Answers the server's Finished, which was checked.
+    #[inline(never)]
     fn finished<C: Credential, R>(
         &mut self,
         message: &[u8],

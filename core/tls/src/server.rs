@@ -69,6 +69,7 @@ pub struct ServerHandshake<'r> {
 /// A session that a client may resume: its number among those of the server, its key, its peer.
 type Resumed = Option<(u16, Secret, Peer)>;
 
+// The steps are out of line, so that the stack of one is released before the next.
 impl<'r> ServerHandshake<'r> {
     /// Waits for a ClientHello. `room` is for messages of the client that come in parts: its chain must fit.
     /// `record_size_limit` is what [`crate::record_buffer`] was asked with (RFC 8449).
@@ -146,6 +147,7 @@ impl<'r> ServerHandshake<'r> {
         }
     }
 
+    #[inline(never)]
     fn client_hello<C: Credential, R: CryptoRngCore>(
         &mut self,
         message: &[u8],
@@ -263,6 +265,7 @@ impl<'r> ServerHandshake<'r> {
         Ok(None)
     }
 
+    #[inline(never)]
     fn certificate<C, R>(
         &mut self,
         message: &[u8],
@@ -277,6 +280,7 @@ impl<'r> ServerHandshake<'r> {
         Ok(Keys::Same)
     }
 
+    #[inline(never)]
     fn certificate_verify<C, R>(
         &mut self,
         message: &[u8],
@@ -293,6 +297,7 @@ impl<'r> ServerHandshake<'r> {
     }
 
     /// Opens the connection after the client's Finished, which was checked.
+    #[inline(never)]
     fn finished<C, R: CryptoRngCore>(
         &mut self,
         message: &[u8],

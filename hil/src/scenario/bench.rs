@@ -88,7 +88,7 @@ impl Bench {
         let flash = provision(&scenario.device, &device_name, &pki, &folder, &flash_file)?;
         let clock_rate = scenario.device.clock_rate.unwrap_or(1);
         wire.set_clock_rate(clock_rate);
-        let (arguments, by_instructions) = (Vec::new(), false);
+        let (arguments, by_instructions) = (Vec::new(), scenario.device.counted);
         let machine = Machine { firmware: firmware.to_owned(), flash: flash_file, arguments, by_instructions };
         let (peer, ca, said, qemu) = (Peer::None, None, String::new(), None);
         let mut bench = Self {

@@ -3,13 +3,13 @@
 
 use core::time::Duration;
 
-use edgetrust_core::crypto::{EcdsaSignature, P256Key};
+use edgetrust_core::crypto::{ECDSA_P256_SHA256, EcdsaSignature, P256Key};
 use edgetrust_core::identity::{AuthorizedPeer, PeerPolicy, ServerName};
 use edgetrust_core::path::{Anchor, Limits, Trust};
 use edgetrust_core::pki_types::{SignatureVerificationAlgorithm, UnixTime};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
-use edgetrust_firmware::{board, crypto, stack};
+use edgetrust_firmware::{board, stack};
 use edgetrust_tls::{
     CipherSuite, ClientContext, ClientHandshake, ClientSession, Connection, Credential, Demand, Event, Output, Progress,
     Records, ServerContext, ServerHandshake, ServerSession, record_buffer,
@@ -29,7 +29,7 @@ const NOW: TrustedTime = TrustedTime::Known(UnixTime::since_unix_epoch(Duration:
 const LIMIT: u16 = 1041;
 const ROOM: usize = 2 * 1024;
 
-static ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 1] = [crypto::ECDSA];
+static ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 1] = [ECDSA_P256_SHA256];
 
 /// The memory of one side.
 struct Memory {
@@ -55,7 +55,7 @@ impl Credential for Own {
     }
 
     fn sign(&mut self, message: &[u8]) -> Option<EcdsaSignature> {
-        crypto::sign(&self.0, message)
+        self.0.sign(message)
     }
 }
 
@@ -82,19 +82,16 @@ enum Spent {
 /// Runs a step, and adds its ticks, or keeps the most stack.
 #[inline(never)]
 fn timed<T>(spent: &mut Spent, step: impl FnOnce() -> T) -> T {
-    match spent {
-        Spent::Ticks(ticks) => {
-            let start = board::ticks();
-            let result = step();
-            *ticks += board::ticks() - start;
-            result
-        }
-        Spent::Stack(most) => {
-            let (result, octets) = stack::taken_by(step);
-            *most = octets.max(*most);
-            result
+    let painted = matches!(spent, Spent::Stack(_)).then(stack::repaint);
+    let start = board::ticks();
+    let result = step();
+    match (spent, painted) {
+        (Spent::Ticks(ticks), _) => *ticks += board::ticks() - start,
+        (Spent::Stack(most), before) => {
+            *most = stack::usage().peak.saturating_sub(before.unwrap_or_default()).max(*most);
         }
     }
+    result
 }
 
 /// Takes the next record of the other side's output.
@@ -118,6 +115,7 @@ fn next<'r>(records: &'r mut Records<'_>, sent: &mut &[u8]) -> Option<&'r mut [u
 
 impl Both<'_> {
     /// Makes a handshake, and returns both ends.
+    #[inline(never)]
     fn handshake(&mut self) -> (Connection, Connection) {
         let Self { anchors, own: [own, other], rng: [rng, other_rng], memory: [client, server], session, sessions, suite, spent } =
             self;
@@ -194,6 +192,7 @@ impl Both<'_> {
     }
 }
 
+#[inline(never)]
 pub fn measure(report: &mut Report) {
     let parse = |der| Certificate::from_der(der).unwrap_or_else(|_| give_up("a certificate does not parse"));
     let own = || Own(P256Key::from_pkcs8(KEY).unwrap_or_else(|| give_up("no key")));
