@@ -19,11 +19,13 @@ impl core::fmt::Debug for Agreement {
 }
 
 impl Agreement {
+    #[inline(never)]
     pub(crate) fn new(rng: &mut impl CryptoRngCore) -> Self {
         Self(EphemeralSecret::random(rng))
     }
 
     /// Returns the share, an uncompressed point (RFC 8446 section 4.2.8.2). It is computed each time.
+    #[inline(never)]
     pub(crate) fn share(&self) -> [u8; POINT] {
         let mut share = [0; POINT];
         let point = EncodedPoint::from(&self.0.public_key());
@@ -32,6 +34,7 @@ impl Agreement {
     }
 
     /// Agrees with the peer's share, which must be an uncompressed point of the curve (RFC 8446 section 4.2.8.2).
+    #[inline(never)]
     pub(crate) fn agree(self, share: &[u8]) -> Result<Secret, Error> {
         const UNCOMPRESSED: u8 = 4;
         let point = share.first() == Some(&UNCOMPRESSED) && share.len() == POINT;

@@ -11,6 +11,7 @@ impl<'a> Reader<'a> {
         Self(octets)
     }
 
+    #[inline(never)]
     pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], Error> {
         let (taken, rest) = self.0.split_at_checked(count).ok_or(Error::Peer(Fault::Decode))?;
         self.0 = rest;
@@ -96,6 +97,7 @@ impl<'b> Writer<'b> {
         self.buffer.get(..self.length).unwrap_or_default()
     }
 
+    #[inline(never)]
     pub(crate) fn put(&mut self, octets: &[u8]) -> Result<(), Error> {
         let end = self.length.saturating_add(octets.len());
         let place = self.buffer.get_mut(self.length..end).ok_or(Error::OutputFull)?;
@@ -117,33 +119,43 @@ impl<'b> Writer<'b> {
         self.put(&value.to_be_bytes())
     }
 
-    /// Writes a vector whose length has `N` octets, and then what `body` writes.
-    fn vec<const N: usize>(&mut self, body: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
-        let start = self.length;
-        self.put(&[0; N])?;
-        let from = self.length;
-        body(self)?;
-        let length = u32::try_from(self.length.saturating_sub(from)).map_err(|_| Error::OutputFull)?;
-        let digits = length.to_be_bytes();
-        let (high, low) = digits.split_at_checked(digits.len().saturating_sub(N)).ok_or(Error::OutputFull)?;
-        if high.iter().any(|octet| *octet != 0) {
-            return Err(Error::OutputFull);
+    /// Begins a vector whose length has so many octets, and returns where its content begins.
+    #[inline(never)]
+    fn begin(&mut self, digits: usize) -> Result<usize, Error> {
+        self.put([0; 4].get(..digits).unwrap_or_default())?;
+        Ok(self.length)
+    }
+
+    /// Ends a vector: its length is written before its content.
+    #[inline(never)]
+    fn end(&mut self, digits: usize, from: usize) -> Result<(), Error> {
+        let mut length = self.length.saturating_sub(from);
+        let place = self.buffer.get_mut(from.saturating_sub(digits)..from).ok_or(Error::OutputFull)?;
+        for octet in place.iter_mut().rev() {
+            *octet = u8::try_from(length & 0xff).unwrap_or_default();
+            length >>= 8;
         }
-        let place = self.buffer.get_mut(start..from).ok_or(Error::OutputFull)?;
-        place.iter_mut().zip(low).for_each(|(to, from)| *to = *from);
-        Ok(())
+        if length == 0 { Ok(()) } else { Err(Error::OutputFull) }
+    }
+
+    /// Writes a vector whose length has so many octets, with what `body` writes.
+    #[inline(always)]
+    fn vec(&mut self, digits: usize, body: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        let from = self.begin(digits)?;
+        body(self)?;
+        self.end(digits, from)
     }
 
     pub(crate) fn vec8(&mut self, body: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
-        self.vec::<1>(body)
+        self.vec(1, body)
     }
 
     pub(crate) fn vec16(&mut self, body: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
-        self.vec::<2>(body)
+        self.vec(2, body)
     }
 
     pub(crate) fn vec24(&mut self, body: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
-        self.vec::<3>(body)
+        self.vec(3, body)
     }
 
     /// Writes an extension (RFC 8446 section 4.2).

@@ -156,6 +156,7 @@ impl<'r> Flow<'r> {
     }
 
     /// Writes the own Finished (RFC 8446 section 4.4.4).
+    #[inline(never)]
     pub(crate) fn finish(&mut self, out: &mut Output<'_>) -> Result<(), Error> {
         let secret = self.write.as_ref().ok_or(Error::Ended)?.secret();
         let mac = finished(secret, &self.transcript.hash());
@@ -163,6 +164,7 @@ impl<'r> Flow<'r> {
     }
 
     /// Checks the peer's Finished by the secret of its handshake key (RFC 8446 section 4.4.4).
+    #[inline(never)]
     pub(crate) fn check_finished(&self, body: crate::codec::Reader<'_>) -> Result<(), Error> {
         let secret = self.read.as_ref().ok_or(Error::Ended)?.secret();
         let mut body = body;

@@ -27,6 +27,7 @@ fn mac(key: &[u8; 32], parts: &[&[u8]]) -> Secret {
 }
 
 /// HKDF-Extract (RFC 5869 section 2.2).
+#[inline(never)]
 fn extract(salt: &[u8; 32], key: &[u8; 32]) -> Secret {
     mac(salt, &[key])
 }
@@ -42,11 +43,13 @@ pub(crate) fn expand(secret: &Secret, label: &[u8], context: &[u8], length: u8) 
 }
 
 /// Derive-Secret (RFC 8446 section 7.1).
+#[inline(never)]
 fn derive(secret: &Secret, label: &[u8], hash: &Hash) -> Secret {
     expand(secret, label, hash, 32)
 }
 
 /// The MAC of a Finished or a binder (RFC 8446 section 4.4.4), by a secret of its sender.
+#[inline(never)]
 pub(crate) fn finished(secret: &Secret, hash: &Hash) -> Hash {
     mac(&expand(secret, b"finished", &[], 32).0, &[hash]).0
 }
@@ -89,6 +92,7 @@ pub(crate) struct Directions {
 
 impl Handshake {
     /// `hash` is of ClientHello to ServerHello.
+    #[inline(never)]
     pub(crate) fn traffic(&self, hash: &Hash) -> Directions {
         Directions { client: derive(&self.0, b"c hs traffic", hash), server: derive(&self.0, b"s hs traffic", hash) }
     }
@@ -104,6 +108,7 @@ pub(crate) struct Main(Secret);
 
 impl Main {
     /// `hash` is of ClientHello to the server's Finished.
+    #[inline(never)]
     pub(crate) fn traffic(&self, hash: &Hash) -> Directions {
         Directions { client: derive(&self.0, b"c ap traffic", hash), server: derive(&self.0, b"s ap traffic", hash) }
     }

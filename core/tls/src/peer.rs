@@ -66,6 +66,7 @@ pub struct Peer {
 }
 
 impl Peer {
+    #[inline(never)]
     fn of(peer: &AuthorizedPeer<'_>, generation: u32) -> Self {
         Self {
             leaf: Sha256::digest(peer.path().leaf().der()).into(),
@@ -142,6 +143,7 @@ pub(crate) fn judge<P: Policy>(
 
 impl Shown {
     /// Verifies a CertificateVerify (RFC 8446 section 4.4.3), which proves the key.
+    #[inline(never)]
     pub(crate) fn prove<P>(
         self,
         demand: &Demand<'_, P>,

@@ -148,6 +148,7 @@ impl<'b> Output<'b> {
 
 /// Makes records of `count` octets of content, which stand behind the place of a header. The pieces are moved apart from
 /// the last to the first, and encrypted from the first to the last.
+#[inline(never)]
 fn protect(
     place: &mut [u8],
     count: usize,
@@ -195,6 +196,7 @@ fn protect(
 }
 
 /// Opens a record, header and all, and returns its content type and content. `limit` is the own record size limit.
+#[inline(never)]
 pub(crate) fn open<'r>(
     record: &'r mut [u8],
     key: Option<&mut TrafficKey>,

@@ -61,6 +61,7 @@ pub(crate) fn position<P>(
 
 /// Keeps a session: in the place of an older one of the same client, in an empty place, or in that of the one that ends
 /// first. So a client has at most one.
+#[inline(never)]
 pub(crate) fn keep(
     sessions: &mut [Option<ServerSession>],
     ticket: [u8; TICKET],

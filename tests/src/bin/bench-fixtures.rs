@@ -39,9 +39,13 @@ fn main() -> ExitCode {
         }
     }
     let key = key(2);
-    for (name, octets) in
-        [("leaf.key", &*key), ("root.der", &chain[0]), ("intermediate.der", &chain[1]), ("leaf.der", &chain[2]), ("answer.p7", bag)]
-    {
+    for (name, octets) in [
+        ("leaf.key", &*key),
+        ("root.der", &chain[0]),
+        ("intermediate.der", &chain[1]),
+        ("leaf.der", &chain[2]),
+        ("answer.p7", bag),
+    ] {
         if let Err(error) = std::fs::write(folder.join(name), octets) {
             eprintln!("bench-fixtures: {}: {error}", folder.join(name).display());
             return ExitCode::FAILURE;

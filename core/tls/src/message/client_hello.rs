@@ -28,6 +28,7 @@ pub(crate) struct ClientHello<'a> {
 
 impl<'a> ClientHello<'a> {
     /// Reads the body of a message.
+    #[inline(never)]
     pub(crate) fn read(body: Reader<'a>) -> Result<Self, Error> {
         let whole = body.rest();
         let mut reader = body;
@@ -114,6 +115,7 @@ impl<'a> ClientHello<'a> {
     }
 
     /// Reads supported_groups and key_share (RFC 8446 sections 4.2.7, 4.2.8 and 9.2).
+    #[inline(never)]
     fn shares(&mut self, groups: Option<Reader<'a>>, shares: Option<Reader<'a>>) -> Result<(), Error> {
         let groups = list_of_u16(groups.ok_or(Error::Peer(Fault::Missing("supported_groups")))?)?;
         let mut shares = shares.ok_or(Error::Peer(Fault::Missing("key_share")))?;
@@ -158,6 +160,7 @@ impl<'a> ClientHello<'a> {
 
     /// Returns the index of the first protocol of this list that the client offers too (RFC 7301 section 3.2); `None`
     /// if one side names none.
+    #[inline(never)]
     pub(crate) fn protocol(&self, own: &[&[u8]]) -> Result<Option<u8>, Error> {
         let Some(mut data) = self.protocols else { return Ok(None) };
         let list = data.vec16()?.some()?;
@@ -178,12 +181,14 @@ impl<'a> ClientHello<'a> {
 }
 
 /// Reads a vector of numbers of two octets, which must not be empty.
+#[inline(never)]
 pub(crate) fn list_of_u16(mut data: Reader<'_>) -> Result<Reader<'_>, Error> {
     let list = data.vec16()?.some()?;
     data.end()?;
     if list.rest().len() % 2 == 0 { Ok(list) } else { Err(Error::Peer(Fault::Decode)) }
 }
 
+#[inline(never)]
 fn contains(mut list: Reader<'_>, wanted: u16) -> Result<bool, Error> {
     while !list.is_empty() {
         if list.u16()? == wanted {
@@ -199,6 +204,7 @@ pub(crate) fn has_own_scheme(list: Reader<'_>) -> Result<bool, Error> {
 }
 
 /// Reads server_name (RFC 6066 section 3): the only kind of name is a host name.
+#[inline(never)]
 fn server_name(mut data: Reader<'_>) -> Result<&str, Error> {
     let mut list = data.vec16()?.some()?;
     data.end()?;
@@ -237,6 +243,7 @@ impl<S: Iterator<Item = u16>> Sent<'_, S> {
         })
     }
 
+    #[inline(never)]
     fn extensions(self, w: &mut Writer<'_>) -> Result<(), Error> {
         if let Some(name) = self.server_name {
             w.extension(extension::SERVER_NAME, |w| {

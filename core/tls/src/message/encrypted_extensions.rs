@@ -15,6 +15,7 @@ pub(crate) struct EncryptedExtensions {
 
 impl EncryptedExtensions {
     /// Reads the body of a message to a client that offered these protocols.
+    #[inline(never)]
     pub(crate) fn read(body: Reader<'_>, protocols: &[&[u8]], offered_name: bool) -> Result<Self, Error> {
         let mut reader = body;
         let list = reader.vec16()?;
@@ -49,6 +50,7 @@ impl EncryptedExtensions {
     }
 
     /// Writes the message of a server that has these protocols, and this limit if the client sent one.
+    #[inline(never)]
     pub(crate) fn write(&self, w: &mut Writer<'_>, protocols: &[&[u8]], took_name: bool) -> Result<(), Error> {
         write_message(w, kind::ENCRYPTED_EXTENSIONS, |w| {
             w.vec16(|w| {

@@ -34,6 +34,7 @@ pub(crate) enum Answer<'a> {
 impl<'a> ServerHello<'a> {
     /// Reads the body of a message to a client that offered these suites, secp256r1 with a share, and perhaps a
     /// pre-shared key.
+    #[inline(never)]
     pub(crate) fn read(body: Reader<'a>, suites: &[CipherSuite], offered_key: bool) -> Result<Self, Error> {
         let mut reader = body;
         let legacy_version = reader.u16()?;
@@ -144,6 +145,7 @@ pub(crate) fn write_retry(w: &mut Writer<'_>, session_id: &[u8], suite: CipherSu
     write_any(w, &RETRY, session_id, suite, |w| w.extension(extension::KEY_SHARE, |w| w.u16(SECP256R1)))
 }
 
+#[inline(never)]
 fn write_any(
     w: &mut Writer<'_>,
     random: &[u8; 32],

@@ -29,6 +29,7 @@ type Found<'a, T> = (u16, &'a [u8], T);
 
 impl<'a> Offered<'a> {
     /// Reads pre_shared_key and psk_key_exchange_modes; `None` if the client wants no (EC)DHE.
+    #[inline(never)]
     pub(crate) fn read(mut data: Reader<'a>, mut modes: Reader<'a>) -> Result<Option<Self>, Error> {
         let list = modes.vec8()?.some()?;
         modes.end()?;
@@ -96,6 +97,7 @@ pub(crate) struct NewSessionTicket<'a> {
 
 impl<'a> NewSessionTicket<'a> {
     /// Reads the body of a message.
+    #[inline(never)]
     pub(crate) fn read(body: Reader<'a>) -> Result<Self, Error> {
         let mut reader = body;
         let lifetime = reader.u32()?;
