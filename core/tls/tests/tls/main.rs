@@ -1,5 +1,9 @@
 //! Tests the engine with peers of several makes, in both roles.
 
 mod drive;
+mod go;
+mod openssl;
 mod ours;
 mod pki;
+mod programs;
+mod rustls;
