@@ -1,6 +1,7 @@
 //! Tests the engine with peers of several makes, in both roles.
 
 mod drive;
+mod gnutls;
 mod go;
 mod openssl;
 mod ours;

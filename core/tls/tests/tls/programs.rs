@@ -196,7 +196,14 @@ impl Program {
 
     /// Connects to the program.
     pub fn connect(&mut self) -> TcpStream {
-        dial(self.port())
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // The port of the other family may be there first.
+            match TcpStream::connect((Ipv4Addr::LOCALHOST, self.port())) {
+                Ok(socket) => return bounded(socket),
+                Err(error) => assert!(Instant::now() < deadline, "{}: {error}", self.shown),
+            }
+        }
     }
 }
 
