@@ -40,7 +40,7 @@ pub struct ClientContext<'a, C, R> {
     pub protocols: &'a [&'a [u8]],
     /// A session to resume. It is not offered if it came from another generation of the demand, or is too old.
     #[cfg(feature = "resumption")]
-    pub session: Option<&'a ClientSession>,
+    pub session: Option<&'a ClientSession<[u8]>>,
 }
 
 /// The state of a handshake.

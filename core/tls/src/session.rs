@@ -13,8 +13,10 @@ use crate::peer::{Demand, Peer};
 use crate::secret::Secret;
 use crate::transcript::Transcript;
 
-/// The longest ticket that a client keeps. Those of servers that seal their state into it have a few hundred octets.
-pub const MAX_TICKET: usize = 512;
+/// The longest ticket that a client keeps if it does not choose another room: [`ClientSession`]. Servers that seal their
+/// state into tickets seal the client's certificate too. With certificates of 340 octets a ticket of OpenSSL has 528
+/// octets, of rustls 544, and of Go, which seals the whole path twice, 1567.
+pub const MAX_TICKET: usize = 1024;
 
 /// The life of a session, in seconds; it ends with the peer's path.
 pub(crate) const LIFETIME: u32 = 86_400;
@@ -79,23 +81,28 @@ pub(crate) fn keep(
     }
 }
 
-/// A session of a client.
+/// A session of a client. `T` is the room for its ticket: `ClientSession<[u8; 2048]>` keeps longer ones. A context takes
+/// sessions of any room as `&ClientSession<[u8]>`, which a reference to one is by coercion.
 #[derive(Clone, Debug)]
-pub struct ClientSession {
-    ticket: heapless::Vec<u8, MAX_TICKET>,
+pub struct ClientSession<T: ?Sized = [u8; MAX_TICKET]> {
     pub(crate) key: Secret,
     pub(crate) peer: Peer,
     age_add: u32,
     since: UnixTime,
     until: UnixTime,
+    length: usize,
+    /// Unsized types come last.
+    ticket: T,
 }
 
-impl ClientSession {
+impl<T: ?Sized> ClientSession<T> {
     /// Returns the server.
     pub fn peer(&self) -> &Peer {
         &self.peer
     }
+}
 
+impl ClientSession<[u8]> {
     /// Returns whether the session may be offered: the verdict on its server stands, and the ticket is not too old.
     pub(crate) fn is_fit<P>(&self, demand: &Demand<'_, P>) -> bool {
         let is_young = matches!(demand.now, TrustedTime::Known(now) if (self.since..=self.until).contains(&now));
@@ -108,7 +115,7 @@ impl ClientSession {
         let seconds = now.as_secs().saturating_sub(self.since.as_secs());
         // Milliseconds, modulo 2^32; a week has far fewer.
         let age = u32::try_from(seconds.saturating_mul(1000)).unwrap_or(u32::MAX);
-        Some((&self.ticket, age.wrapping_add(self.age_add)))
+        Some((self.ticket.get(..self.length)?, age.wrapping_add(self.age_add)))
     }
 
     /// Writes the binder into its place at the end of a ClientHello (RFC 8446 section 4.2.11.2).
@@ -130,20 +137,23 @@ pub struct Ticket<'r> {
 }
 
 impl Ticket<'_> {
-    /// Returns the session of the ticket; `None` if the ticket is longer than [`MAX_TICKET`], or the server wants it
-    /// forgotten.
-    pub fn session(&self, now: UnixTime) -> Option<ClientSession> {
+    /// Returns the session of the ticket; `None` if the ticket is longer than `N`, or the server wants it forgotten.
+    pub fn session<const N: usize>(&self, now: UnixTime) -> Option<ClientSession<[u8; N]>> {
         // RFC 8446 section 4.6.1: a lifetime of zero is at once over.
         if self.message.lifetime == 0 {
             return None;
         }
+        let mut ticket = [0; N];
+        let length = self.message.ticket.len();
+        ticket.get_mut(..length)?.iter_mut().zip(self.message.ticket).for_each(|(to, from)| *to = *from);
         Some(ClientSession {
-            ticket: heapless::Vec::from_slice(self.message.ticket).ok()?,
             key: self.key.clone(),
             peer: self.peer,
             age_add: self.message.age_add,
             since: now,
             until: later(now, self.message.lifetime).min(self.peer.valid_until()),
+            length,
+            ticket,
         })
     }
 }

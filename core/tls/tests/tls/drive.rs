@@ -19,6 +19,9 @@ use super::pki::{GATEWAY, Identity, Pki, Software, now};
 /// The signatures of peers.
 pub static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[ECDSA_P256_SHA256, ECDSA_P384_SHA384, ED25519];
 
+/// A session with room for the longest tickets of other servers.
+pub type LongSession = ClientSession<[u8; 2048]>;
+
 /// What a side brings to a handshake. The defaults fit the certificates of [`Pki`].
 pub struct Setup {
     pub anchor: Vec<u8>,
@@ -33,7 +36,7 @@ pub struct Setup {
     pub generation: u32,
     /// The common names of the clients that a server admits; none for any.
     pub clients: Option<Vec<&'static str>>,
-    pub session: Option<ClientSession>,
+    pub session: Option<LongSession>,
     pub sessions: Vec<Option<ServerSession>>,
     /// The leaf of the last peer that was authorized.
     pub seen: Option<Vec<u8>>,
@@ -85,7 +88,7 @@ impl Setup {
             admitted: &mut |peer: &AuthorizedPeer<'_>| *seen = Some(peer.path().leaf().der().to_vec()),
             suites: &self.suites,
             protocols: &self.protocols,
-            session: self.session.as_ref(),
+            session: self.session.as_ref().map(|session| session as &ClientSession<[u8]>),
         })
     }
 
@@ -174,8 +177,9 @@ pub struct Stream<S> {
     pub socket: S,
     pub connection: Connection,
     limit: u16,
+    now: UnixTime,
     /// The last ticket.
-    pub session: Option<ClientSession>,
+    pub session: Option<LongSession>,
 }
 
 /// Connects as a client.
@@ -199,7 +203,7 @@ pub fn connect<S: Read + Write>(mut socket: S, setup: &mut Setup) -> Result<Stre
             }
         }
     })?;
-    Ok(Stream { socket, connection, limit, session: None })
+    Ok(Stream { socket, connection, limit, now: setup.now, session: None })
 }
 
 /// Accepts as a server.
@@ -223,7 +227,7 @@ pub fn accept<S: Read + Write>(mut socket: S, setup: &mut Setup) -> Result<Strea
             flush(&mut socket, &mut out)?;
         }
     })?;
-    Ok(Stream { socket, connection, limit, session: None })
+    Ok(Stream { socket, connection, limit, now: setup.now, session: None })
 }
 
 impl<S: Read + Write> Stream<S> {
@@ -250,7 +254,7 @@ impl<S: Read + Write> Stream<S> {
                 Ok(Event::Data(data)) => Some(Ok(data.to_vec())),
                 Ok(Event::Closed) => Some(Ok(Vec::new())),
                 Ok(Event::Ticket(ticket)) => {
-                    self.session = ticket.session(now());
+                    self.session = ticket.session(self.now);
                     None
                 }
                 Ok(Event::Nothing) => None,

@@ -1,5 +1,10 @@
 //! Tests the engine with peers of several makes, in both roles.
 
 mod drive;
+mod gnutls;
+mod go;
+mod openssl;
 mod ours;
 mod pki;
+mod programs;
+mod rustls;
