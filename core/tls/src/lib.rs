@@ -46,6 +46,8 @@ mod message;
 mod peer;
 mod protection;
 mod record;
+#[cfg(all(test, feature = "exporter", feature = "resumption"))]
+mod rfc8448;
 mod secret;
 mod server;
 #[cfg(feature = "resumption")]
