@@ -5,6 +5,7 @@ use edgetrust_core::possession::{Signer, schemes};
 use rand_core::CryptoRngCore;
 
 use crate::agreement::Agreement;
+use crate::alert::Alert;
 use crate::codec::Reader;
 use crate::connection::{Connection, Opened, Role};
 use crate::credential::Credential;
@@ -128,6 +129,16 @@ impl<'r> ClientHandshake<'r> {
                 let _ = out.alert(alert, self.flow.write.as_mut());
             }
         })
+    }
+
+    /// Writes an alert for a reason that is not of a record's content, such as a record that [`crate::Records`] refuses,
+    /// and ends the handshake (RFC 8446 section 6.2).
+    pub fn abort(&mut self, alert: Alert, out: &mut Output<'_>) {
+        if !matches!(self.state, State::Connected | State::Failed) {
+            self.state = State::Failed;
+            // Without a place for the alert the connection just ends.
+            let _ = out.alert(alert, self.flow.write.as_mut());
+        }
     }
 
     fn record<C: Credential, R: CryptoRngCore>(

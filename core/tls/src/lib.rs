@@ -20,7 +20,7 @@
 #![forbid(unsafe_code)]
 // No panic can be reached from the network.
 #![cfg_attr(
-    not(test),
+    not(any(test, fuzzing)),
     deny(
         clippy::unwrap_used,
         clippy::expect_used,
@@ -45,7 +45,11 @@ mod limits;
 mod message;
 mod peer;
 mod protection;
+#[cfg(all(any(test, fuzzing), feature = "resumption"))]
+mod readers;
 mod record;
+#[cfg(all(test, feature = "exporter", feature = "resumption"))]
+mod rfc8448;
 mod secret;
 mod server;
 #[cfg(feature = "resumption")]
@@ -61,6 +65,8 @@ pub use error::{Error, Fault, Refusal};
 pub use limits::{HEADER, MAX_PLAINTEXT, MAX_SENT, MIN_RECORD_SIZE, OVERHEAD, record_buffer};
 pub use peer::{Demand, Peer, Policy};
 pub use protection::CipherSuite;
+#[cfg(all(fuzzing, feature = "resumption"))]
+pub use readers::read_as_each;
 pub use record::{Output, Records};
 pub use server::{ServerContext, ServerHandshake};
 #[cfg(feature = "resumption")]

@@ -7,6 +7,7 @@ use rand_core::CryptoRngCore;
 use sha2::{Digest, Sha256};
 
 use crate::agreement::Agreement;
+use crate::alert::Alert;
 use crate::client::Progress;
 use crate::codec::Reader;
 use crate::connection::{Connection, Opened, Role};
@@ -61,6 +62,9 @@ pub struct ServerHandshake<'r> {
     client: Option<Secret>,
     #[cfg(feature = "exporter")]
     exporter: Option<Secret>,
+    /// Whether the client can use a ticket.
+    #[cfg(feature = "resumption")]
+    resumes: bool,
     shown: Option<Shown>,
     peer: Option<Peer>,
     protocol: Option<u8>,
@@ -84,6 +88,8 @@ impl<'r> ServerHandshake<'r> {
             client: None,
             #[cfg(feature = "exporter")]
             exporter: None,
+            #[cfg(feature = "resumption")]
+            resumes: false,
             shown: None,
             peer: None,
             protocol: None,
@@ -113,6 +119,16 @@ impl<'r> ServerHandshake<'r> {
                 let _ = out.alert(alert, self.flow.write.as_mut());
             }
         })
+    }
+
+    /// Writes an alert for a reason that is not of a record's content, such as a record that [`crate::Records`] refuses,
+    /// and ends the handshake (RFC 8446 section 6.2).
+    pub fn abort(&mut self, alert: Alert, out: &mut Output<'_>) {
+        if !matches!(self.state, State::Connected | State::Failed) {
+            self.state = State::Failed;
+            // Without a place for the alert the connection just ends.
+            let _ = out.alert(alert, self.flow.write.as_mut());
+        }
     }
 
     fn record<C: Credential, R: CryptoRngCore>(
@@ -220,6 +236,10 @@ impl<'r> ServerHandshake<'r> {
         #[cfg(feature = "exporter")]
         {
             self.exporter = Some(main.exporter(&hash));
+        }
+        #[cfg(feature = "resumption")]
+        {
+            self.resumes = hello.resumes;
         }
         (self.main, self.suite, self.protocol) = (Some(main), Some(suite), protocol);
         self.peer = resumed.map(|(_, _, peer)| peer);
@@ -329,7 +349,8 @@ impl<'r> ServerHandshake<'r> {
             resumption: main.resumption(&self.flow.transcript.hash()),
         });
         #[cfg(feature = "resumption")]
-        if let Some(sessions) = context.sessions.as_deref_mut() {
+        // RFC 8446 section 4.2.9: no tickets that do not fit the client's modes.
+        if let Some(sessions) = context.sessions.as_deref_mut().filter(|_| self.resumes) {
             connection.issue(sessions, &context.demand, context.rng, out)?;
         }
         #[cfg(not(feature = "resumption"))]

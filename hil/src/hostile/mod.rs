@@ -6,6 +6,7 @@
 
 mod chains;
 pub mod client;
+mod clients;
 mod keys;
 mod messages;
 mod modes;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crate::pki::Pki;
+pub use clients::{CLIENTS, ClientMode};
 pub use modes::{Expected, MODES, Mode, mode};
 pub use seen::Seen;
 use seen::Shared;

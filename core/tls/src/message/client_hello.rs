@@ -24,6 +24,9 @@ pub(crate) struct ClientHello<'a> {
     pub(crate) record_size_limit: Option<u16>,
     #[cfg(feature = "resumption")]
     pub(crate) offered: Option<super::ticket::Offered<'a>>,
+    /// Whether the client resumes sessions with (EC)DHE.
+    #[cfg(feature = "resumption")]
+    pub(crate) resumes: bool,
 }
 
 impl<'a> ClientHello<'a> {
@@ -59,6 +62,8 @@ impl<'a> ClientHello<'a> {
             record_size_limit: None,
             #[cfg(feature = "resumption")]
             offered: None,
+            #[cfg(feature = "resumption")]
+            resumes: false,
         };
         let (mut versions, mut groups, mut shares, mut last) = (None, None, None, true);
         #[cfg(feature = "resumption")]
@@ -107,9 +112,14 @@ impl<'a> ClientHello<'a> {
         }
         hello.shares(groups, shares)?;
         #[cfg(feature = "resumption")]
-        if let Some(data) = pre_shared {
-            let modes = modes.ok_or(Error::Peer(Fault::Missing("psk_key_exchange_modes")))?;
-            hello.offered = super::ticket::Offered::read(data, modes)?;
+        {
+            hello.resumes = modes.map(super::ticket::has_own_mode).transpose()?.unwrap_or_default();
+            // RFC 8446 section 4.2.9
+            if pre_shared.is_some() && modes.is_none() {
+                return Err(Error::Peer(Fault::Missing("psk_key_exchange_modes")));
+            }
+            let offered = pre_shared.map(super::ticket::Offered::read).transpose()?;
+            hello.offered = offered.filter(|_| hello.resumes);
         }
         Ok(hello)
     }

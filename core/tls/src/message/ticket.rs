@@ -15,6 +15,13 @@ pub(crate) const BINDERS: usize = 2 + 1 + BINDER;
 /// The longest life of a ticket, in seconds (RFC 8446 section 4.6.1).
 pub(crate) const MAX_LIFETIME: u32 = 604_800;
 
+/// Reads psk_key_exchange_modes (RFC 8446 section 4.2.9), and returns whether (EC)DHE is among them.
+pub(crate) fn has_own_mode(mut data: Reader<'_>) -> Result<bool, Error> {
+    let list = data.vec8()?.some()?;
+    data.end()?;
+    Ok(list.rest().contains(&PSK_DHE_KE))
+}
+
 /// The pre-shared keys of a ClientHello.
 #[derive(Debug)]
 pub(crate) struct Offered<'a> {
@@ -28,11 +35,9 @@ pub(crate) struct Offered<'a> {
 type Found<'a, T> = (u16, &'a [u8], T);
 
 impl<'a> Offered<'a> {
-    /// Reads pre_shared_key and psk_key_exchange_modes; `None` if the client wants no (EC)DHE.
+    /// Reads pre_shared_key.
     #[inline(never)]
-    pub(crate) fn read(mut data: Reader<'a>, mut modes: Reader<'a>) -> Result<Option<Self>, Error> {
-        let list = modes.vec8()?.some()?;
-        modes.end()?;
+    pub(crate) fn read(mut data: Reader<'a>) -> Result<Self, Error> {
         let identities = data.vec16()?.some()?;
         let uncovered = data.rest().len();
         let binders = data.vec16()?.some()?;
@@ -52,8 +57,7 @@ impl<'a> Offered<'a> {
         if excess != 0 {
             return Err(Error::Peer(Fault::Illegal("pre_shared_key")));
         }
-        let wanted = list.rest().contains(&PSK_DHE_KE);
-        Ok(wanted.then_some(Self { identities, binders, uncovered }))
+        Ok(Self { identities, binders, uncovered })
     }
 
     /// Returns what `known` makes of the first identity that it knows, with its index and its binder. Those that come

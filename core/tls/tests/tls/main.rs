@@ -3,8 +3,10 @@
 mod drive;
 mod gnutls;
 mod go;
+mod mutations;
 mod openssl;
 mod ours;
 mod pki;
 mod programs;
 mod rustls;
+mod wire;

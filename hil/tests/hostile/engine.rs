@@ -1,0 +1,353 @@
+//! The engine of `edgetrust-tls` meets the hostile peer in both roles: what it does in each mode is a reviewed table.
+//! `UPDATE_HOSTILE=1` writes the tables anew.
+
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use edgetrust_core::crypto::{ECDSA_P256_SHA256, EcdsaSignature, P256Key};
+use edgetrust_core::identity::{PeerPolicy, ServerName};
+use edgetrust_core::path::{Anchor, Limits, Trust};
+use edgetrust_core::pki_types::{SignatureVerificationAlgorithm, UnixTime};
+use edgetrust_core::time::TrustedTime;
+use edgetrust_core::x509::Certificate;
+use edgetrust_hil::hostile::client::Outcome;
+use edgetrust_hil::hostile::{CLIENTS, Expected, MODES, Server};
+use edgetrust_hil::pki::{Credential, Pki, Wish};
+use edgetrust_tls::{
+    Alert, CipherSuite, ClientContext, ClientHandshake, Connection, Demand, Error, Event, Output, Progress, Records,
+    ServerContext, ServerHandshake, ServerSession, record_buffer,
+};
+use rand_core::OsRng;
+
+use super::{NAME, PATIENCE, SHORT, stranger};
+
+const LIMIT: u16 = 16_385;
+const ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[ECDSA_P256_SHA256];
+
+/// A chain and its key as the engine takes them.
+struct Own(Vec<Vec<u8>>, P256Key);
+
+impl Own {
+    fn of(credential: &Credential) -> Self {
+        Self(credential.chain.clone(), P256Key::from_pkcs8(credential.key.serialized_der()).unwrap())
+    }
+}
+
+impl edgetrust_tls::Credential for Own {
+    fn certificate(&self, index: usize) -> Option<&[u8]> {
+        self.0.get(index).map(Vec::as_slice)
+    }
+
+    fn sign(&mut self, message: &[u8]) -> Option<EcdsaSignature> {
+        self.1.sign(message)
+    }
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+enum End {
+    /// There was no connection.
+    Refused(Error),
+    /// The connection ended for this reason.
+    Broken(Error),
+    /// The peer said close_notify.
+    Closed,
+    /// The socket ended, before the connection or after.
+    Eof,
+    /// Nothing came in time.
+    Silent,
+}
+
+impl End {
+    /// Returns the alert that the peer gets.
+    fn alert(&self) -> Option<Alert> {
+        match self {
+            Self::Refused(error) | Self::Broken(error) => error.alert(),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused(error) => write!(f, "refused: {error}"),
+            Self::Broken(error) => write!(f, "broken: {error}"),
+            Self::Closed => f.write_str("closed by close_notify"),
+            Self::Eof => f.write_str("ended without close_notify"),
+            Self::Silent => f.write_str("given up"),
+        }
+    }
+}
+
+fn now() -> TrustedTime {
+    TrustedTime::Known(UnixTime::now())
+}
+
+/// A socket with the records that come from it.
+struct Wire<'b> {
+    socket: TcpStream,
+    records: Records<'b>,
+    until: Instant,
+}
+
+/// What ends a wait for a record.
+enum Stop {
+    Tls(Error),
+    End(End),
+}
+
+impl<'b> Wire<'b> {
+    fn new(socket: TcpStream, buffer: &'b mut [u8], time: Duration) -> Self {
+        Self { socket, records: Records::new(buffer), until: Instant::now() + time }
+    }
+
+    fn record(&mut self) -> Result<&mut [u8], Stop> {
+        self.records.next_record();
+        while self.records.record().is_none() {
+            let left = self.until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            self.socket.set_read_timeout(Some(left)).unwrap();
+            match self.socket.read(self.records.space()) {
+                Ok(0) => return Err(Stop::End(End::Eof)),
+                Ok(count) => self.records.filled(count).map_err(Stop::Tls)?,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    return Err(Stop::End(End::Silent));
+                }
+                Err(_) => return Err(Stop::End(End::Eof)),
+            }
+        }
+        Ok(self.records.record().unwrap())
+    }
+
+    /// Sends what there is; a peer that is gone does not hear it.
+    fn flush(&mut self, out: &mut Output<'_>) {
+        self.socket.write_all(out.octets()).ok();
+        out.clear();
+    }
+
+    /// Reads what the peer still sends, so that nothing resets the connection before it has read the alert.
+    fn drain(&mut self) {
+        self.socket.shutdown(Shutdown::Write).ok();
+        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        io::copy(&mut self.socket, &mut io::sink()).ok();
+    }
+}
+
+/// Answers data with data, until the connection ends. Returns what came.
+fn talk(mut connection: Connection, wire: &mut Wire<'_>, request: &[u8], answer: &[u8]) -> (End, Vec<u8>) {
+    let mut space = vec![0; 4096];
+    let mut out = Output::new(&mut space);
+    let mut all = Vec::new();
+    connection.send(request, &mut out).unwrap();
+    loop {
+        wire.flush(&mut out);
+        let end = match wire.record() {
+            Ok(record) => match connection.receive(record, &mut out) {
+                Ok(Event::Data(data)) => {
+                    all.extend_from_slice(data);
+                    connection.send(answer, &mut out).unwrap();
+                    continue;
+                }
+                Ok(Event::Closed) => End::Closed,
+                Ok(_) => continue,
+                Err(error) => End::Broken(error),
+            },
+            Err(Stop::Tls(error)) => {
+                connection.abort(error.alert().unwrap(), &mut out);
+                End::Broken(error)
+            }
+            Err(Stop::End(end)) => end,
+        };
+        wire.flush(&mut out);
+        return (end, all);
+    }
+}
+
+/// Serves one client.
+fn serve(socket: TcpStream, own: &mut Own, root: &[u8], sessions: &mut [Option<ServerSession>]) -> End {
+    let (mut buffer, mut room, mut space) = (vec![0; record_buffer(LIMIT)], vec![0; 8192], vec![0; 8192]);
+    let (mut wire, mut out) = (Wire::new(socket, &mut buffer, PATIENCE), Output::new(&mut space));
+    let anchors = [Anchor::ca(Certificate::from_der(root).unwrap())];
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms: ALGORITHMS };
+    let mut context = ServerContext {
+        demand: Demand { trust, policy: PeerPolicy::AnyVerified, now: now(), limits: Limits::DEVICE, generation: 1 },
+        credential: own,
+        rng: &mut OsRng,
+        admitted: &mut |_| (),
+        suites: CipherSuite::ALL,
+        protocols: &[],
+        names: None,
+        sessions: Some(sessions),
+    };
+    let mut handshake = ServerHandshake::new(&mut room, LIMIT);
+    let end = loop {
+        match wire.record() {
+            Ok(record) => match handshake.receive(record, &mut context, &mut out) {
+                Ok(Progress::Pending) => {}
+                Ok(Progress::Connected(connection)) => {
+                    wire.flush(&mut out);
+                    break talk(connection, &mut wire, b"", b"answer").0;
+                }
+                Err(error) => break End::Refused(error),
+            },
+            Err(Stop::Tls(error)) => {
+                handshake.abort(error.alert().unwrap(), &mut out);
+                break End::Refused(error);
+            }
+            Err(Stop::End(end)) => break end,
+        }
+        wire.flush(&mut out);
+    };
+    wire.flush(&mut out);
+    wire.drain();
+    end
+}
+
+/// Connects to a server, and sends a request.
+fn connect(server: SocketAddr, own: &mut Own, root: &[u8], time: Duration) -> (End, Vec<u8>) {
+    let (mut buffer, mut room, mut space) = (vec![0; record_buffer(LIMIT)], vec![0; 8192], vec![0; 8192]);
+    let mut out = Output::new(&mut space);
+    let mut wire = Wire::new(TcpStream::connect(server).unwrap(), &mut buffer, time);
+    let anchors = [Anchor::ca(Certificate::from_der(root).unwrap())];
+    let trust = Trust { anchors: &anchors, known_intermediates: &[], denied_keys: &[], algorithms: ALGORITHMS };
+    let policy = ServerName::Dns(NAME).into();
+    let mut context = ClientContext {
+        demand: Demand { trust, policy, now: now(), limits: Limits::DEVICE, generation: 1 },
+        credential: Some(own),
+        rng: &mut OsRng,
+        admitted: &mut |_| (),
+        suites: &[CipherSuite::Aes128Gcm],
+        protocols: &[],
+        session: None,
+    };
+    let mut handshake = ClientHandshake::start(&mut room, LIMIT, &mut context, &mut out).unwrap();
+    let end = loop {
+        wire.flush(&mut out);
+        match wire.record() {
+            Ok(record) => match handshake.receive(record, &mut context, &mut out) {
+                Ok(Progress::Pending) => {}
+                Ok(Progress::Connected(connection)) => {
+                    wire.flush(&mut out);
+                    return talk(connection, &mut wire, b"GET / HTTP/1.1\r\n\r\n", b"");
+                }
+                Err(error) => break End::Refused(error),
+            },
+            Err(Stop::Tls(error)) => {
+                handshake.abort(error.alert().unwrap(), &mut out);
+                break End::Refused(error);
+            }
+            Err(Stop::End(end)) => break end,
+        }
+    };
+    wire.flush(&mut out);
+    (end, Vec::new())
+}
+
+/// Compares a table with the one that was reviewed.
+fn is_as_reviewed(name: &str, found: &str) {
+    let path = format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE_HOSTILE").is_some() {
+        std::fs::write(&path, found).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), found, "UPDATE_HOSTILE=1 writes {path} anew");
+}
+
+/// Names an alert.
+fn named(alert: Option<Alert>) -> String {
+    alert.map_or_else(|| "-".to_owned(), |alert| alert.to_string())
+}
+
+fn alert_of(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Served(_) => "served".to_owned(),
+        Outcome::Alert(code) => Alert::of(*code).to_string(),
+        Outcome::Ended => "-".to_owned(),
+    }
+}
+
+#[test]
+fn the_engine_refuses_hostile_clients_by_the_alerts_of_the_table() {
+    let pki = Pki::new();
+    let own = pki.issue(&Wish::server(NAME));
+    let credential = pki.device(&Wish::client("sensor-7.a.example"));
+    let another = pki.stranger.issue_chain(&Wish::client("sensor-7.a.example"));
+    let mut table = String::from("client | EdgeTrust | rustls | EdgeTrust's reason\n");
+    for mode in CLIENTS {
+        if std::env::var("ONLY").is_ok_and(|only| !only.split(',').any(|o| o == mode.name)) {
+            continue;
+        }
+        eprintln!("{}", mode.name);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::scope(|scope| {
+            // The last connection counts: some modes make one before, for a ticket.
+            let server = scope.spawn(|| {
+                let (mut own, mut sessions, mut last) = (Own::of(&own), vec![None; 4], None);
+                loop {
+                    let (socket, _) = listener.accept().unwrap();
+                    // A connection that says nothing is the end of the test.
+                    if socket.peek(&mut [0]).unwrap_or_default() == 0 {
+                        return (last.unwrap_or(End::Eof), sessions.iter().flatten().count());
+                    }
+                    last = Some(serve(socket, &mut own, &pki.root.der, &mut sessions));
+                }
+            });
+            let outcome = mode.ask(address, &credential, &another);
+            drop(TcpStream::connect(address).unwrap());
+            (outcome, server.join().unwrap())
+        });
+        let (outcome, (end, sessions)) = server;
+        let outcome = outcome.unwrap_or_else(|error| {
+            eprintln!("OURS {}: {error}, {end:?}", mode.name);
+            Outcome::Ended
+        });
+        // RFC 8446 section 4.2.9: a client that cannot resume gets no ticket.
+        if mode.is_lawful && sessions != usize::from(["resumption", "second-identity"].contains(&mode.name)) {
+            eprintln!("TICKET {} {sessions}", mode.name);
+        }
+        let rustls = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            stranger::meets(mode, &pki, &own, &credential, &another)
+        }))
+        .unwrap_or_else(|_| {
+            eprintln!("RUSTLS PANIC {}", mode.name);
+            Outcome::Ended
+        });
+        if mode.is_lawful != matches!(outcome, Outcome::Served(_)) {
+            eprintln!("LAW {}: {outcome:?} {end}", mode.name);
+        }
+        // What the engine says that it sends is what the client gets.
+        if let Outcome::Alert(code) = outcome
+            && end.alert() != Some(Alert::of(code))
+        {
+            eprintln!("ALERT {} {:?} {code}", mode.name, end);
+        }
+        writeln!(table, "{} | {} | {} | {end}", mode.name, alert_of(&outcome), alert_of(&rustls)).unwrap();
+    }
+    is_as_reviewed("hostile-clients.txt", &table);
+}
+
+#[test]
+fn the_engine_refuses_hostile_servers_by_the_alerts_of_the_table() {
+    let pki = Pki::new();
+    let credential = pki.device(&Wish::client("sensor-7.a.example"));
+    let mut table = String::from("server | alert | reason\n");
+    for mode in MODES {
+        let server = Server::start(mode, &pki, NAME).unwrap();
+        let is_silent = matches!(mode.expected, Expected::GivenUp | Expected::Silent);
+        let time = if is_silent { SHORT } else { PATIENCE };
+        let (end, answer) = connect(server.address(), &mut Own::of(&credential), &pki.root.der, time);
+        let is_served = answer.starts_with(b"HTTP/1.1 200 ");
+        let seen = server.seen();
+        // A server that is refused learns nothing, and no other alert than the one that counts.
+        if matches!(end, End::Refused(_)) {
+            assert!(!seen.gave_away() && !is_served, "{}: {seen:?}", mode.name);
+        }
+        let alerts = seen.alerts.iter().filter(|(_, code)| *code != 0);
+        assert!(alerts.clone().all(|(_, code)| Some(Alert::of(*code)) == end.alert()), "{}: {seen:?}", mode.name);
+        let served = if is_served { "served, " } else { "" };
+        writeln!(table, "{} | {} | {served}{end}", mode.name, named(end.alert())).unwrap();
+    }
+    is_as_reviewed("hostile-servers.txt", &table);
+}
