@@ -3,7 +3,7 @@
 use edgetrust_core::possession::{Signer, signed_content};
 
 use crate::alert::Alert;
-use crate::codec::Writer;
+use crate::codec::{Full, Writer};
 use crate::credential::Credential;
 use crate::error::{Error, Fault};
 use crate::key_schedule::{finished, is_equal};
@@ -134,7 +134,7 @@ impl<'r> Flow<'r> {
     pub(crate) fn send(
         &mut self,
         out: &mut Output<'_>,
-        message: impl FnOnce(&mut Writer<'_>) -> Result<(), Error>,
+        message: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>,
     ) -> Result<(), Error> {
         let transcript = &mut self.transcript;
         out.add(content::HANDSHAKE, self.write.as_mut(), self.peer_limit, message, |octets| transcript.add(octets))

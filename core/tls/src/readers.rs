@@ -86,7 +86,7 @@ mod tests {
     use std::vec::Vec;
 
     /// Returns the body of the message that is written.
-    fn body(write: impl FnOnce(&mut Writer<'_>) -> Result<(), crate::Error>) -> Vec<u8> {
+    fn body(write: impl FnOnce(&mut Writer<'_>) -> Result<(), crate::codec::Full>) -> Vec<u8> {
         let mut space = [0; 2048];
         let mut writer = Writer::new(&mut space);
         write(&mut writer).unwrap();

@@ -1,7 +1,7 @@
 //! The record layer (RFC 8446 section 5): frames, fragments, and the order of content types.
 
 use crate::alert::Alert;
-use crate::codec::Writer;
+use crate::codec::{Full, Writer};
 use crate::error::{Error, Fault};
 use crate::limits::{HEADER, MAX_PLAINTEXT, OVERHEAD, TAG};
 use crate::protection::TrafficKey;
@@ -119,7 +119,7 @@ impl<'b> Output<'b> {
         kind: u8,
         key: Option<&mut TrafficKey>,
         limit: u16,
-        content: impl FnOnce(&mut Writer<'_>) -> Result<(), Error>,
+        content: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>,
         written: impl FnOnce(&mut [u8]),
     ) -> Result<(), Error> {
         let place = self.buffer.get_mut(self.length..).ok_or(Error::OutputFull)?;

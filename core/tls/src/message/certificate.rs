@@ -1,9 +1,9 @@
 //! Certificate and CertificateVerify (RFC 8446 sections 4.4.2 and 4.4.3).
 
 use super::{kind, write as write_message};
-use crate::codec::{Reader, Writer};
+use crate::codec::{Full, Reader, Writer};
 use crate::credential::Credential;
-use crate::error::{Error, Fault};
+use crate::error::Fault;
 
 /// The certificates of a message as DER, the leaf first.
 #[derive(Clone, Copy, Debug)]
@@ -11,20 +11,20 @@ pub(crate) struct Entries<'a>(Reader<'a>);
 
 impl<'a> Entries<'a> {
     /// Reads the body of a message.
-    pub(crate) fn read(body: Reader<'a>) -> Result<Self, Error> {
+    pub(crate) fn read(body: Reader<'a>) -> Result<Self, Fault> {
         let mut reader = body;
         let context = reader.vec8()?;
         let list = reader.vec24()?;
         reader.end()?;
         // RFC 8446 section 4.4.2: empty in the handshake
         if !context.is_empty() {
-            return Err(Error::Peer(Fault::Illegal("certificate_request_context")));
+            return Err(Fault::Illegal("certificate_request_context"));
         }
         Ok(Self(list))
     }
 
     /// Returns the next certificate.
-    pub(crate) fn next(&mut self) -> Result<Option<&'a [u8]>, Error> {
+    pub(crate) fn next(&mut self) -> Result<Option<&'a [u8]>, Fault> {
         if self.0.is_empty() {
             return Ok(None);
         }
@@ -32,14 +32,14 @@ impl<'a> Entries<'a> {
         let mut extensions = self.0.vec16()?;
         // RFC 8446 section 4.4.2: none was asked for
         if !extensions.is_empty() {
-            return Err(Error::Peer(Fault::Extension(extensions.u16()?)));
+            return Err(Fault::Extension(extensions.u16()?));
         }
         Ok(Some(der))
     }
 }
 
 /// Writes a message with the own chain, or with none.
-pub(crate) fn write(w: &mut Writer<'_>, credential: Option<&impl Credential>) -> Result<(), Error> {
+pub(crate) fn write(w: &mut Writer<'_>, credential: Option<&impl Credential>) -> Result<(), Full> {
     write_message(w, kind::CERTIFICATE, |w| {
         w.vec8(|_| Ok(()))?;
         w.vec24(|w| {
@@ -55,7 +55,7 @@ pub(crate) fn write(w: &mut Writer<'_>, credential: Option<&impl Credential>) ->
 }
 
 /// Reads a CertificateVerify: the scheme and the signature.
-pub(crate) fn read_verify(body: Reader<'_>) -> Result<(u16, &[u8]), Error> {
+pub(crate) fn read_verify(body: Reader<'_>) -> Result<(u16, &[u8]), Fault> {
     let mut reader = body;
     let scheme = reader.u16()?;
     let signature = reader.vec16()?.rest();
@@ -64,7 +64,7 @@ pub(crate) fn read_verify(body: Reader<'_>) -> Result<(u16, &[u8]), Error> {
 }
 
 /// Writes a CertificateVerify.
-pub(crate) fn write_verify(w: &mut Writer<'_>, signature: &[u8]) -> Result<(), Error> {
+pub(crate) fn write_verify(w: &mut Writer<'_>, signature: &[u8]) -> Result<(), Full> {
     write_message(w, kind::CERTIFICATE_VERIFY, |w| {
         w.u16(super::OWN_SCHEME)?;
         w.vec16(|w| w.put(signature))

@@ -2,18 +2,18 @@
 
 use super::client_hello::{has_own_scheme, list_of_u16};
 use super::{Extensions, extension, kind, write as write_message};
-use crate::codec::{Reader, Writer};
-use crate::error::{Error, Fault};
+use crate::codec::{Full, Reader, Writer};
+use crate::error::Fault;
 
 /// Reads the body of a message: the own signature must be welcome.
-pub(crate) fn read(body: Reader<'_>) -> Result<(), Error> {
+pub(crate) fn read(body: Reader<'_>) -> Result<(), Fault> {
     let mut reader = body;
     let context = reader.vec8()?;
     let list = reader.vec16()?;
     reader.end()?;
     // RFC 8446 section 4.3.2: empty in the handshake
     if !context.is_empty() {
-        return Err(Error::Peer(Fault::Illegal("certificate_request_context")));
+        return Err(Fault::Illegal("certificate_request_context"));
     }
     let mut schemes = None;
     let mut extensions = Extensions::new(list);
@@ -23,12 +23,12 @@ pub(crate) fn read(body: Reader<'_>) -> Result<(), Error> {
             schemes = Some(list_of_u16(data)?);
         }
     }
-    let schemes = schemes.ok_or(Error::Peer(Fault::Missing("signature_algorithms")))?;
-    if has_own_scheme(schemes)? { Ok(()) } else { Err(Error::Peer(Fault::NoCommon("signature scheme"))) }
+    let schemes = schemes.ok_or(Fault::Missing("signature_algorithms"))?;
+    if has_own_scheme(schemes)? { Ok(()) } else { Err(Fault::NoCommon("signature scheme")) }
 }
 
 /// Writes a message that asks for a certificate and one of these signatures.
-pub(crate) fn write(w: &mut Writer<'_>, mut schemes: impl Iterator<Item = u16>) -> Result<(), Error> {
+pub(crate) fn write(w: &mut Writer<'_>, mut schemes: impl Iterator<Item = u16>) -> Result<(), Full> {
     write_message(w, kind::CERTIFICATE_REQUEST, |w| {
         w.vec8(|_| Ok(()))?;
         w.vec16(|w| {

@@ -3,8 +3,8 @@
 use super::{
     Extensions, LEGACY_VERSION, POINT, SECP256R1, VERSION, extension, kind, record_size_limit, write as write_message,
 };
-use crate::codec::{Reader, Writer};
-use crate::error::{Error, Fault};
+use crate::codec::{Full, Reader, Writer};
+use crate::error::Fault;
 use crate::protection::CipherSuite;
 
 /// The parts that a server looks at.
@@ -32,7 +32,7 @@ pub(crate) struct ClientHello<'a> {
 impl<'a> ClientHello<'a> {
     /// Reads the body of a message.
     #[inline(never)]
-    pub(crate) fn read(body: Reader<'a>) -> Result<Self, Error> {
+    pub(crate) fn read(body: Reader<'a>) -> Result<Self, Fault> {
         let whole = body.rest();
         let mut reader = body;
         let version = reader.u16()?;
@@ -42,11 +42,11 @@ impl<'a> ClientHello<'a> {
         let compression = reader.vec8()?.rest();
         let fixed = whole.get(..whole.len().saturating_sub(reader.rest().len())).unwrap_or_default();
         if session_id.len() > 32 || suites.is_empty() || suites.rest().len() % 2 != 0 || compression.is_empty() {
-            return Err(Error::Peer(Fault::Decode));
+            return Err(Fault::Decode);
         }
         // A ClientHello without extensions is of an older version (RFC 8446 section 4.1.2).
         if reader.is_empty() {
-            return Err(Error::Peer(Fault::Version));
+            return Err(Fault::Version);
         }
         let list = reader.vec16()?;
         reader.end()?;
@@ -90,7 +90,7 @@ impl<'a> ClientHello<'a> {
                 _ => {}
             }
         }
-        let mut versions = versions.ok_or(Error::Peer(Fault::Version))?;
+        let mut versions = versions.ok_or(Fault::Version)?;
         let mut offered = versions.vec8()?.some()?;
         versions.end()?;
         let mut known = false;
@@ -98,17 +98,17 @@ impl<'a> ClientHello<'a> {
             known |= offered.u16()? == VERSION;
         }
         if !known {
-            return Err(Error::Peer(Fault::Version));
+            return Err(Fault::Version);
         }
         // From here it is a ClientHello of TLS 1.3: RFC 8446 sections 4.1.2 and 4.2.11.
         if version != LEGACY_VERSION {
-            return Err(Error::Peer(Fault::Illegal("legacy_version")));
+            return Err(Fault::Illegal("legacy_version"));
         }
         if compression != [0] {
-            return Err(Error::Peer(Fault::Illegal("legacy_compression_methods")));
+            return Err(Fault::Illegal("legacy_compression_methods"));
         }
         if !last {
-            return Err(Error::Peer(Fault::Illegal("pre_shared_key")));
+            return Err(Fault::Illegal("pre_shared_key"));
         }
         hello.shares(groups, shares)?;
         #[cfg(feature = "resumption")]
@@ -116,7 +116,7 @@ impl<'a> ClientHello<'a> {
             hello.resumes = modes.map(super::ticket::has_own_mode).transpose()?.unwrap_or_default();
             // RFC 8446 section 4.2.9
             if pre_shared.is_some() && modes.is_none() {
-                return Err(Error::Peer(Fault::Missing("psk_key_exchange_modes")));
+                return Err(Fault::Missing("psk_key_exchange_modes"));
             }
             let offered = pre_shared.map(super::ticket::Offered::read).transpose()?;
             hello.offered = offered.filter(|_| hello.resumes);
@@ -126,9 +126,9 @@ impl<'a> ClientHello<'a> {
 
     /// Reads supported_groups and key_share (RFC 8446 sections 4.2.7, 4.2.8 and 9.2).
     #[inline(never)]
-    fn shares(&mut self, groups: Option<Reader<'a>>, shares: Option<Reader<'a>>) -> Result<(), Error> {
-        let groups = list_of_u16(groups.ok_or(Error::Peer(Fault::Missing("supported_groups")))?)?;
-        let mut shares = shares.ok_or(Error::Peer(Fault::Missing("key_share")))?;
+    fn shares(&mut self, groups: Option<Reader<'a>>, shares: Option<Reader<'a>>) -> Result<(), Fault> {
+        let groups = list_of_u16(groups.ok_or(Fault::Missing("supported_groups"))?)?;
+        let mut shares = shares.ok_or(Fault::Missing("key_share"))?;
         let mut list = shares.vec16()?;
         shares.end()?;
         let mut count = 0_u8;
@@ -136,42 +136,38 @@ impl<'a> ClientHello<'a> {
             let group = list.u16()?;
             let key = list.vec16()?.some()?.rest();
             if group == SECP256R1 && self.share.replace(key).is_some() {
-                return Err(Error::Peer(Fault::Illegal("key_share")));
+                return Err(Fault::Illegal("key_share"));
             }
             count = count.saturating_add(1);
         }
         self.is_only_share = count == 1;
         match (contains(groups, SECP256R1)?, self.share) {
             (true, _) => Ok(()),
-            (false, Some(_)) => Err(Error::Peer(Fault::Illegal("key_share"))),
-            (false, None) => Err(Error::Peer(Fault::NoCommon("group"))),
+            (false, Some(_)) => Err(Fault::Illegal("key_share")),
+            (false, None) => Err(Fault::NoCommon("group")),
         }
     }
 
     /// Returns the first suite of this list that the client offers too.
-    pub(crate) fn suite(&self, own: &[CipherSuite]) -> Result<CipherSuite, Error> {
+    pub(crate) fn suite(&self, own: &[CipherSuite]) -> Result<CipherSuite, Fault> {
         for suite in own {
             if contains(self.suites, suite.code())? {
                 return Ok(*suite);
             }
         }
-        Err(Error::Peer(Fault::NoCommon("cipher suite")))
+        Err(Fault::NoCommon("cipher suite"))
     }
 
     /// Checks that the client takes the own signatures.
-    pub(crate) fn scheme(&self) -> Result<(), Error> {
-        let schemes = self.schemes.ok_or(Error::Peer(Fault::Missing("signature_algorithms")))?;
-        if contains(schemes, super::OWN_SCHEME)? {
-            Ok(())
-        } else {
-            Err(Error::Peer(Fault::NoCommon("signature scheme")))
-        }
+    pub(crate) fn scheme(&self) -> Result<(), Fault> {
+        let schemes = self.schemes.ok_or(Fault::Missing("signature_algorithms"))?;
+        if contains(schemes, super::OWN_SCHEME)? { Ok(()) } else { Err(Fault::NoCommon("signature scheme")) }
     }
 
     /// Returns the index of the first protocol of this list that the client offers too (RFC 7301 section 3.2); `None`
     /// if one side names none.
     #[inline(never)]
-    pub(crate) fn protocol(&self, own: &[&[u8]]) -> Result<Option<u8>, Error> {
+    pub(crate) fn protocol(&self, own: &[&[u8]]) -> Result<Option<u8>, Fault> {
         let Some(mut data) = self.protocols else { return Ok(None) };
         let list = data.vec16()?.some()?;
         data.end()?;
@@ -186,20 +182,20 @@ impl<'a> ClientHello<'a> {
                 (one, other) => one.or(other),
             };
         }
-        if best.is_none() && !own.is_empty() { Err(Error::Peer(Fault::Protocol)) } else { Ok(best) }
+        if best.is_none() && !own.is_empty() { Err(Fault::Protocol) } else { Ok(best) }
     }
 }
 
 /// Reads a vector of numbers of two octets, which must not be empty.
 #[inline(never)]
-pub(crate) fn list_of_u16(mut data: Reader<'_>) -> Result<Reader<'_>, Error> {
+pub(crate) fn list_of_u16(mut data: Reader<'_>) -> Result<Reader<'_>, Fault> {
     let list = data.vec16()?.some()?;
     data.end()?;
-    if list.rest().len() % 2 == 0 { Ok(list) } else { Err(Error::Peer(Fault::Decode)) }
+    if list.rest().len() % 2 == 0 { Ok(list) } else { Err(Fault::Decode) }
 }
 
 #[inline(never)]
-fn contains(mut list: Reader<'_>, wanted: u16) -> Result<bool, Error> {
+fn contains(mut list: Reader<'_>, wanted: u16) -> Result<bool, Fault> {
     while !list.is_empty() {
         if list.u16()? == wanted {
             return Ok(true);
@@ -209,20 +205,20 @@ fn contains(mut list: Reader<'_>, wanted: u16) -> Result<bool, Error> {
 }
 
 /// Returns whether a list of signature schemes has the own one.
-pub(crate) fn has_own_scheme(list: Reader<'_>) -> Result<bool, Error> {
+pub(crate) fn has_own_scheme(list: Reader<'_>) -> Result<bool, Fault> {
     contains(list, super::OWN_SCHEME)
 }
 
 /// Reads server_name (RFC 6066 section 3): the only kind of name is a host name.
 #[inline(never)]
-fn server_name(mut data: Reader<'_>) -> Result<&str, Error> {
+fn server_name(mut data: Reader<'_>) -> Result<&str, Fault> {
     let mut list = data.vec16()?.some()?;
     data.end()?;
     let kind = list.u8()?;
     let name = list.vec16()?.some()?.rest();
     list.end()?;
     let name = core::str::from_utf8(name).ok().filter(|name| name.is_ascii());
-    name.filter(|_| kind == 0).ok_or(Error::Peer(Fault::Illegal("server_name")))
+    name.filter(|_| kind == 0).ok_or(Fault::Illegal("server_name"))
 }
 
 /// What a client sends.
@@ -242,7 +238,7 @@ pub(crate) struct Sent<'a, S> {
 
 impl<S: Iterator<Item = u16>> Sent<'_, S> {
     /// Writes the message, with an empty place for the binder at its end.
-    pub(crate) fn write(self, writer: &mut Writer<'_>) -> Result<(), Error> {
+    pub(crate) fn write(self, writer: &mut Writer<'_>) -> Result<(), Full> {
         write_message(writer, kind::CLIENT_HELLO, |w| {
             w.u16(LEGACY_VERSION)?;
             w.put(self.random)?;
@@ -254,7 +250,7 @@ impl<S: Iterator<Item = u16>> Sent<'_, S> {
     }
 
     #[inline(never)]
-    fn extensions(self, w: &mut Writer<'_>) -> Result<(), Error> {
+    fn extensions(self, w: &mut Writer<'_>) -> Result<(), Full> {
         if let Some(name) = self.server_name {
             w.extension(extension::SERVER_NAME, |w| {
                 w.vec16(|w| {

@@ -1,8 +1,8 @@
 //! EncryptedExtensions (RFC 8446 section 4.3.1).
 
 use super::{Extensions, extension, kind, record_size_limit, write as write_message};
-use crate::codec::{Reader, Writer};
-use crate::error::{Error, Fault};
+use crate::codec::{Full, Reader, Writer};
+use crate::error::Fault;
 use crate::limits::MAX_PLAINTEXT;
 
 /// What a server says of the connection.
@@ -16,7 +16,7 @@ pub(crate) struct EncryptedExtensions {
 impl EncryptedExtensions {
     /// Reads the body of a message to a client that offered these protocols.
     #[inline(never)]
-    pub(crate) fn read(body: Reader<'_>, protocols: &[&[u8]], offered_name: bool) -> Result<Self, Error> {
+    pub(crate) fn read(body: Reader<'_>, protocols: &[&[u8]], offered_name: bool) -> Result<Self, Fault> {
         let mut reader = body;
         let list = reader.vec16()?;
         reader.end()?;
@@ -33,7 +33,7 @@ impl EncryptedExtensions {
                     let limit = record_size_limit(data)?;
                     // RFC 8449 section 4
                     if usize::from(limit) > MAX_PLAINTEXT.saturating_add(1) {
-                        return Err(Error::Peer(Fault::Illegal("record_size_limit")));
+                        return Err(Fault::Illegal("record_size_limit"));
                     }
                     found.record_size_limit = Some(limit);
                 }
@@ -42,8 +42,8 @@ impl EncryptedExtensions {
                 | extension::SUPPORTED_VERSIONS
                 | extension::SIGNATURE_ALGORITHMS
                 | extension::PRE_SHARED_KEY
-                | extension::COOKIE => return Err(Error::Peer(Fault::Illegal("EncryptedExtensions"))),
-                other => return Err(Error::Peer(Fault::Extension(other))),
+                | extension::COOKIE => return Err(Fault::Illegal("EncryptedExtensions")),
+                other => return Err(Fault::Extension(other)),
             }
         }
         Ok(found)
@@ -51,7 +51,7 @@ impl EncryptedExtensions {
 
     /// Writes the message of a server that has these protocols, and this limit if the client sent one.
     #[inline(never)]
-    pub(crate) fn write(&self, w: &mut Writer<'_>, protocols: &[&[u8]], took_name: bool) -> Result<(), Error> {
+    pub(crate) fn write(&self, w: &mut Writer<'_>, protocols: &[&[u8]], took_name: bool) -> Result<(), Full> {
         write_message(w, kind::ENCRYPTED_EXTENSIONS, |w| {
             w.vec16(|w| {
                 if took_name {
@@ -70,11 +70,11 @@ impl EncryptedExtensions {
 }
 
 /// Reads the one protocol that was chosen (RFC 7301 section 3.1).
-fn protocol(mut data: Reader<'_>, protocols: &[&[u8]]) -> Result<u8, Error> {
+fn protocol(mut data: Reader<'_>, protocols: &[&[u8]]) -> Result<u8, Fault> {
     let mut list = data.vec16()?;
     data.end()?;
     let name = list.vec8()?.some()?.rest();
     list.end()?;
     let found = (0_u8..).zip(protocols).find(|(_, own)| **own == name);
-    found.map(|(index, _)| index).ok_or(Error::Peer(Fault::Illegal("application_layer_protocol_negotiation")))
+    found.map(|(index, _)| index).ok_or(Fault::Illegal("application_layer_protocol_negotiation"))
 }

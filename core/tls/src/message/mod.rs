@@ -8,8 +8,8 @@ pub(crate) mod server_hello;
 #[cfg(feature = "resumption")]
 pub(crate) mod ticket;
 
-use crate::codec::{Reader, Writer};
-use crate::error::{Error, Fault};
+use crate::codec::{Full, Reader, Writer};
+use crate::error::Fault;
 use crate::limits::MAX_EXTENSIONS;
 
 /// The types of messages (RFC 8446 section 4).
@@ -58,7 +58,7 @@ pub(crate) const POINT: usize = 65;
 pub(crate) const MESSAGE_HEADER: usize = 4;
 
 /// Returns the type and the body of a whole message.
-pub(crate) fn split(message: &[u8]) -> Result<(u8, Reader<'_>), Error> {
+pub(crate) fn split(message: &[u8]) -> Result<(u8, Reader<'_>), Fault> {
     let mut reader = Reader::new(message);
     let kind = reader.u8()?;
     let body = reader.vec24()?;
@@ -70,8 +70,8 @@ pub(crate) fn split(message: &[u8]) -> Result<(u8, Reader<'_>), Error> {
 pub(crate) fn write(
     writer: &mut Writer<'_>,
     kind: u8,
-    body: impl FnOnce(&mut Writer<'_>) -> Result<(), Error>,
-) -> Result<(), Error> {
+    body: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>,
+) -> Result<(), Full> {
     writer.u8(kind)?;
     writer.vec24(body)
 }
@@ -88,17 +88,17 @@ impl<'a> Extensions<'a> {
     }
 
     /// Returns the next extension: its type and its data.
-    pub(crate) fn next(&mut self) -> Result<Option<(u16, Reader<'a>)>, Error> {
+    pub(crate) fn next(&mut self) -> Result<Option<(u16, Reader<'a>)>, Fault> {
         if self.rest.is_empty() {
             return Ok(None);
         }
         let kind = self.rest.u16()?;
         let data = self.rest.vec16()?;
         if self.seen.contains(&kind) {
-            return Err(Error::Peer(Fault::Illegal("extensions")));
+            return Err(Fault::Illegal("extensions"));
         }
         // One more than there is room for is none that any client sends.
-        self.seen.push(kind).map_err(|_| Error::Peer(Fault::Illegal("extensions")))?;
+        self.seen.push(kind).map_err(|_| Fault::Illegal("extensions"))?;
         Ok(Some((kind, data)))
     }
 
@@ -109,11 +109,11 @@ impl<'a> Extensions<'a> {
 }
 
 /// Reads a record size limit (RFC 8449 section 4).
-pub(crate) fn record_size_limit(mut data: Reader<'_>) -> Result<u16, Error> {
+pub(crate) fn record_size_limit(mut data: Reader<'_>) -> Result<u16, Fault> {
     let limit = data.u16()?;
     data.end()?;
     if limit < crate::limits::MIN_RECORD_SIZE {
-        return Err(Error::Peer(Fault::Illegal("record_size_limit")));
+        return Err(Fault::Illegal("record_size_limit"));
     }
     Ok(limit)
 }

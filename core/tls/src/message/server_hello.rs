@@ -1,8 +1,8 @@
 //! ServerHello and HelloRetryRequest (RFC 8446 sections 4.1.3 and 4.1.4).
 
 use super::{Extensions, LEGACY_VERSION, POINT, SECP256R1, VERSION, extension, kind, write as write_message};
-use crate::codec::{Reader, Writer};
-use crate::error::{Error, Fault};
+use crate::codec::{Full, Reader, Writer};
+use crate::error::Fault;
 use crate::limits::MAX_COOKIE;
 use crate::protection::CipherSuite;
 
@@ -35,7 +35,7 @@ impl<'a> ServerHello<'a> {
     /// Reads the body of a message to a client that offered these suites, secp256r1 with a share, and perhaps a
     /// pre-shared key.
     #[inline(never)]
-    pub(crate) fn read(body: Reader<'a>, suites: &[CipherSuite], offered_key: bool) -> Result<Self, Error> {
+    pub(crate) fn read(body: Reader<'a>, suites: &[CipherSuite], offered_key: bool) -> Result<Self, Fault> {
         let mut reader = body;
         let legacy_version = reader.u16()?;
         let is_retry = *reader.array()? == RETRY;
@@ -44,7 +44,7 @@ impl<'a> ServerHello<'a> {
         let compression = reader.u8()?;
         // Without extensions it is of an older version.
         if reader.is_empty() {
-            return Err(Error::Peer(Fault::Version));
+            return Err(Fault::Version);
         }
         let list = reader.vec16()?;
         reader.end()?;
@@ -56,52 +56,52 @@ impl<'a> ServerHello<'a> {
                 extension::KEY_SHARE => share = Some(data),
                 extension::COOKIE if is_retry => cookie = Some(data),
                 extension::PRE_SHARED_KEY if offered_key && !is_retry => key = Some(data),
-                other => return Err(Error::Peer(Fault::Extension(other))),
+                other => return Err(Fault::Extension(other)),
             }
         }
-        let mut version = version.ok_or(Error::Peer(Fault::Version))?;
+        let mut version = version.ok_or(Fault::Version)?;
         let selected = version.u16()?;
         version.end()?;
         // RFC 8446 section 4.2.1
         if selected != VERSION {
-            return Err(Error::Peer(Fault::Illegal("supported_versions")));
+            return Err(Fault::Illegal("supported_versions"));
         }
         if legacy_version != LEGACY_VERSION {
-            return Err(Error::Peer(Fault::Illegal("legacy_version")));
+            return Err(Fault::Illegal("legacy_version"));
         }
         if !session_id.is_empty() {
-            return Err(Error::Peer(Fault::Illegal("legacy_session_id_echo")));
+            return Err(Fault::Illegal("legacy_session_id_echo"));
         }
         if compression != 0 {
-            return Err(Error::Peer(Fault::Illegal("legacy_compression_method")));
+            return Err(Fault::Illegal("legacy_compression_method"));
         }
         let suite = suites.iter().find(|suite| suite.code() == code);
-        let suite = *suite.ok_or(Error::Peer(Fault::Illegal("cipher_suite")))?;
+        let suite = *suite.ok_or(Fault::Illegal("cipher_suite"))?;
         let answer = if is_retry { Self::retry(share, cookie)? } else { Self::hello(share, key)? };
         Ok(Self { suite, answer })
     }
 
     /// RFC 8446 section 4.1.4: a retry must change something, and the one group has its share already.
-    fn retry(share: Option<Reader<'a>>, cookie: Option<Reader<'a>>) -> Result<Answer<'a>, Error> {
+    fn retry(share: Option<Reader<'a>>, cookie: Option<Reader<'a>>) -> Result<Answer<'a>, Fault> {
         if share.is_some() {
-            return Err(Error::Peer(Fault::Illegal("key_share")));
+            return Err(Fault::Illegal("key_share"));
         }
-        let mut data = cookie.ok_or(Error::Peer(Fault::Illegal("HelloRetryRequest")))?;
+        let mut data = cookie.ok_or(Fault::Illegal("HelloRetryRequest"))?;
         let cookie = data.vec16()?.some()?.rest();
         data.end()?;
         if cookie.len() > MAX_COOKIE {
-            return Err(Error::Peer(Fault::Illegal("cookie")));
+            return Err(Fault::Illegal("cookie"));
         }
         Ok(Answer::Retry { cookie })
     }
 
-    fn hello(share: Option<Reader<'a>>, key: Option<Reader<'a>>) -> Result<Answer<'a>, Error> {
-        let mut data = share.ok_or(Error::Peer(Fault::Missing("key_share")))?;
+    fn hello(share: Option<Reader<'a>>, key: Option<Reader<'a>>) -> Result<Answer<'a>, Fault> {
+        let mut data = share.ok_or(Fault::Missing("key_share"))?;
         let group = data.u16()?;
         let share = data.vec16()?.some()?.rest();
         data.end()?;
         if group != SECP256R1 {
-            return Err(Error::Peer(Fault::Illegal("key_share")));
+            return Err(Fault::Illegal("key_share"));
         }
         let is_resumed = match key {
             None => false,
@@ -110,7 +110,7 @@ impl<'a> ServerHello<'a> {
                 let index = data.u16()?;
                 data.end()?;
                 if index != 0 {
-                    return Err(Error::Peer(Fault::Illegal("pre_shared_key")));
+                    return Err(Fault::Illegal("pre_shared_key"));
                 }
                 true
             }
@@ -127,7 +127,7 @@ pub(crate) fn write(
     suite: CipherSuite,
     share: &[u8; POINT],
     key: Option<u16>,
-) -> Result<(), Error> {
+) -> Result<(), Full> {
     write_any(w, random, session_id, suite, |w| {
         w.extension(extension::KEY_SHARE, |w| {
             w.u16(SECP256R1)?;
@@ -141,7 +141,7 @@ pub(crate) fn write(
 }
 
 /// Writes a HelloRetryRequest for a share of secp256r1.
-pub(crate) fn write_retry(w: &mut Writer<'_>, session_id: &[u8], suite: CipherSuite) -> Result<(), Error> {
+pub(crate) fn write_retry(w: &mut Writer<'_>, session_id: &[u8], suite: CipherSuite) -> Result<(), Full> {
     write_any(w, &RETRY, session_id, suite, |w| w.extension(extension::KEY_SHARE, |w| w.u16(SECP256R1)))
 }
 
@@ -151,8 +151,8 @@ fn write_any(
     random: &[u8; 32],
     session_id: &[u8],
     suite: CipherSuite,
-    more: impl FnOnce(&mut Writer<'_>) -> Result<(), Error>,
-) -> Result<(), Error> {
+    more: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>,
+) -> Result<(), Full> {
     write_message(w, kind::SERVER_HELLO, |w| {
         w.u16(LEGACY_VERSION)?;
         w.put(random)?;

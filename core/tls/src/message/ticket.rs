@@ -1,8 +1,8 @@
 //! NewSessionTicket, and the pre-shared keys that a client offers (RFC 8446 sections 4.6.1 and 4.2.11).
 
 use super::{Extensions, extension, kind, write as write_message};
-use crate::codec::{Reader, Writer};
-use crate::error::{Error, Fault};
+use crate::codec::{Full, Reader, Writer};
+use crate::error::Fault;
 use crate::limits::MAX_IDENTITIES;
 
 /// The key exchange mode with (EC)DHE (RFC 8446 section 4.2.9): no other is used.
@@ -16,7 +16,7 @@ pub(crate) const BINDERS: usize = 2 + 1 + BINDER;
 pub(crate) const MAX_LIFETIME: u32 = 604_800;
 
 /// Reads psk_key_exchange_modes (RFC 8446 section 4.2.9), and returns whether (EC)DHE is among them.
-pub(crate) fn has_own_mode(mut data: Reader<'_>) -> Result<bool, Error> {
+pub(crate) fn has_own_mode(mut data: Reader<'_>) -> Result<bool, Fault> {
     let list = data.vec8()?.some()?;
     data.end()?;
     Ok(list.rest().contains(&PSK_DHE_KE))
@@ -37,7 +37,7 @@ type Found<'a, T> = (u16, &'a [u8], T);
 impl<'a> Offered<'a> {
     /// Reads pre_shared_key.
     #[inline(never)]
-    pub(crate) fn read(mut data: Reader<'a>) -> Result<Self, Error> {
+    pub(crate) fn read(mut data: Reader<'a>) -> Result<Self, Fault> {
         let identities = data.vec16()?.some()?;
         let uncovered = data.rest().len();
         let binders = data.vec16()?.some()?;
@@ -50,19 +50,19 @@ impl<'a> Offered<'a> {
         }
         while !macs.is_empty() {
             if macs.vec8()?.rest().len() < BINDER {
-                return Err(Error::Peer(Fault::Decode));
+                return Err(Fault::Decode);
             }
             excess = excess.saturating_sub(1);
         }
         if excess != 0 {
-            return Err(Error::Peer(Fault::Illegal("pre_shared_key")));
+            return Err(Fault::Illegal("pre_shared_key"));
         }
         Ok(Self { identities, binders, uncovered })
     }
 
     /// Returns what `known` makes of the first identity that it knows, with its index and its binder. Those that come
     /// late are not looked at.
-    pub(crate) fn find<T>(&self, mut known: impl FnMut(&[u8]) -> Option<T>) -> Result<Option<Found<'a, T>>, Error> {
+    pub(crate) fn find<T>(&self, mut known: impl FnMut(&[u8]) -> Option<T>) -> Result<Option<Found<'a, T>>, Fault> {
         let (mut identities, mut binders) = (self.identities, self.binders);
         for index in (0_u16..).take(MAX_IDENTITIES) {
             if identities.is_empty() {
@@ -80,7 +80,7 @@ impl<'a> Offered<'a> {
 }
 
 /// Writes pre_shared_key with one ticket and an empty place for its binder.
-pub(crate) fn write_offer(w: &mut Writer<'_>, ticket: &[u8], age: u32) -> Result<(), Error> {
+pub(crate) fn write_offer(w: &mut Writer<'_>, ticket: &[u8], age: u32) -> Result<(), Full> {
     w.extension(extension::PRE_SHARED_KEY, |w| {
         w.vec16(|w| {
             w.vec16(|w| w.put(ticket))?;
@@ -102,7 +102,7 @@ pub(crate) struct NewSessionTicket<'a> {
 impl<'a> NewSessionTicket<'a> {
     /// Reads the body of a message.
     #[inline(never)]
-    pub(crate) fn read(body: Reader<'a>) -> Result<Self, Error> {
+    pub(crate) fn read(body: Reader<'a>) -> Result<Self, Fault> {
         let mut reader = body;
         let lifetime = reader.u32()?;
         let age_add = reader.u32()?;
@@ -113,13 +113,13 @@ impl<'a> NewSessionTicket<'a> {
         let mut extensions = Extensions::new(list);
         while extensions.next()?.is_some() {}
         if lifetime > MAX_LIFETIME {
-            return Err(Error::Peer(Fault::Illegal("ticket_lifetime")));
+            return Err(Fault::Illegal("ticket_lifetime"));
         }
         Ok(Self { lifetime, age_add, nonce, ticket })
     }
 
     /// Writes the message.
-    pub(crate) fn write(&self, w: &mut Writer<'_>) -> Result<(), Error> {
+    pub(crate) fn write(&self, w: &mut Writer<'_>) -> Result<(), Full> {
         write_message(w, kind::NEW_SESSION_TICKET, |w| {
             w.u32(self.lifetime)?;
             w.u32(self.age_add)?;

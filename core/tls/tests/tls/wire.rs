@@ -303,7 +303,7 @@ fn case(
         admitted: &mut |_| admitted += 1,
         suites,
         protocols: if flags & 2 == 0 { &[] } else { &[b"one", b"two"] },
-        session: session.as_ref(),
+        session: session.as_ref().map(|session| -> &ClientSession<[u8]> { session }),
     };
     let mut server_context = ServerContext {
         demand: Demand { trust, policy: PeerPolicy::AnyVerified, now, limits: Limits::DEVICE, generation: 1 },

@@ -65,7 +65,7 @@ struct Both<'a> {
     own: [Own; 2],
     rng: [ChaCha20Rng; 2],
     memory: [&'static mut Memory; 2],
-    session: Option<ClientSession>,
+    session: Option<ClientSession<[u8; 64]>>,
     sessions: [Option<ServerSession>; 1],
     suite: [CipherSuite; 1],
     /// What the client and the server spent.
@@ -131,7 +131,7 @@ impl Both<'_> {
             admitted: &mut ignore,
             suites: suite,
             protocols: &[],
-            session: session.as_ref(),
+            session: session.as_ref().map(|session| -> &ClientSession<[u8]> { session }),
         };
         let policy = PeerPolicy::AnyVerified;
         let mut server_context = ServerContext {
