@@ -43,6 +43,8 @@ pub mod identity;
 mod json;
 #[cfg(feature = "mesh")]
 pub mod mesh;
+#[cfg(feature = "device")]
+pub mod message;
 pub mod path;
 pub mod request;
 #[cfg(feature = "crl")]
