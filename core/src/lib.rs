@@ -44,6 +44,8 @@ pub mod identity;
 mod json;
 #[cfg(feature = "mesh")]
 pub mod mesh;
+#[cfg(feature = "device")]
+pub mod message;
 pub mod path;
 pub mod possession;
 pub mod request;

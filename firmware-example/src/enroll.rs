@@ -123,7 +123,10 @@ pub async fn enroll<'b>(
         200 => {}
         // Request Timeout and Too Many Requests are transient (RFC 9110 section 15.5.9, RFC 6585 section 4).
         status @ 400..=499 if status != 408 && status != 429 => return Err(EnrollError::Refused(status)),
-        status => return Err(EnrollError::Unavailable(status, answer.head.retry_after_s)),
+        status => {
+            let wait = answer.head.retry_after.and_then(|wait| wait.seconds(now));
+            return Err(EnrollError::Unavailable(status, wait));
+        }
     }
     let bag = decode(answer.body).ok_or(EnrollError::Answer)?;
     let Judged { not_before, not_after, chain, leaf } = judge(settings, &current, &public_key, (bag, kept), now)?;

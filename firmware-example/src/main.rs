@@ -6,7 +6,7 @@
 //! | `blobs.rs` `settings.rs` | the settings, from a partition of the flash |
 //! | `clock.rs` `sntp.rs` | the time |
 //! | `dial.rs` | resolution, connection, and handshake with an authenticated server |
-//! | `http.rs` `websocket.rs` `telemetry.rs` | the messages on the connection |
+//! | `http.rs` `websocket.rs` `telemetry.rs` `messages.rs` | the messages on the connection |
 //! | `renewal.rs` `enroll.rs` `issued.rs` `verdict.rs` | two credential slots, renewal through the gateway, fallback on refusal |
 //! | `device.rs` `progress.rs` | the sequence of sessions, and a sign that it goes on |
 
@@ -20,6 +20,7 @@ mod dial;
 mod enroll;
 mod http;
 mod issued;
+mod messages;
 mod progress;
 mod renewal;
 mod settings;

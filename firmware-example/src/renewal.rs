@@ -5,7 +5,7 @@ use edgetrust_core::config::Device;
 use edgetrust_core::crypto::{P256Key, PKCS8_P256};
 use edgetrust_core::embedded_tls::SoftwareCredential;
 use edgetrust_core::pki_types::UnixTime;
-use edgetrust_core::rotation::{Action, Event, Failure, Machine, Policy, SlotCertificate};
+use edgetrust_core::rotation::{Action, Event, Failure, LEAST_LIFE_S, Machine, Policy, SlotCertificate};
 use edgetrust_core::store::{Header, NewRecord, Slot, SlotMedium, Store, TIME_MARKS, certificates};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
@@ -66,15 +66,7 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
     /// Returns the fault of the factory's credential or of the flash.
     pub fn new(medium: M, settings: &Settings, seed: u64) -> Result<Self, RenewalError> {
         let store = Store::new(medium).map_err(|_| RenewalError::Store)?;
-        let policy = Policy {
-            renew_before_s: settings.device.renew_before_s,
-            trial_s: TRIAL_S,
-            fallback: true,
-            // The certificate is requested again rather than written again: there is no memory to keep it.
-            keeps_issued: false,
-            seed,
-            ..Policy::default()
-        };
+        let policy = policy(&settings.device, seed);
         let (key, not_after) = key_of(settings.first_key, settings.first_certificate)?;
         let certificate =
             heapless::Vec::from_slice(settings.first_certificate).map_err(|_| RenewalError::Certificate)?;
@@ -174,6 +166,15 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
     pub fn issued(&mut self, settings: &Settings, now: TrustedTime, issued: &Issued<'_>) {
         self.wanted = None;
         let Issued { not_before, not_after, .. } = *issued;
+        let received = match now {
+            TrustedTime::Known(now) => now,
+            TrustedTime::AtLeast(_) | TrustedTime::Unknown => not_before,
+        };
+        let policy = policy(&settings.device, 0);
+        let life_s = policy.flash_life_s(&SlotCertificate { slot: Slot::A, not_before, not_after, received });
+        if life_s < LEAST_LIFE_S {
+            defmt::warn!("store: certificates as short as this one wear the flash out in {=u64} days", life_s / 86_400);
+        }
         self.report(settings, now, Event::Issued { not_before, not_after }, Some(issued));
     }
 
@@ -314,6 +315,19 @@ impl Shown {
         let _ = self.certificate.extend_from_slice(certificate);
         (self.key, self.slot, self.not_after) = (key, slot, not_after);
         Ok(())
+    }
+}
+
+/// Returns the policy of a device's renewals.
+fn policy(device: &Device<'_>, seed: u64) -> Policy {
+    Policy {
+        renew_before_s: device.renew_before_s,
+        trial_s: TRIAL_S,
+        fallback: true,
+        // The certificate is requested again rather than written again: there is no memory to keep it.
+        keeps_issued: false,
+        seed,
+        ..Policy::default()
     }
 }
 

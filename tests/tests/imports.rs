@@ -14,6 +14,8 @@ const CORE: &[(&str, &[&str])] = &[
     ("embedded_tls", &["crypto", "identity", "path", "time", "x509"]),
     ("identity", &["path", "text", "x509"]),
     ("json", &["text"]),
+    // What bounds a text that another parser reads.
+    ("message", &["json"]),
     ("mesh", &["crypto", "identity", "json", "path", "text", "time", "x509"]),
     ("path", &["revocation", "text", "time", "x509"]),
     ("request", &["x509"]),

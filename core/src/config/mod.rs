@@ -70,13 +70,13 @@ pub use inherit::INHERITANCE;
 #[cfg(feature = "gateway")]
 pub use limits::{GatewayLimits, TunnelLimits};
 pub use model::{
-    Addresses, ClientTls, ClientTrust, Config, CredentialSource, DeniedKey, DeniedKeys, Files, MAX_DENIED_KEYS,
-    MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, Server, ServerTls,
+    Addresses, ClientTls, ClientTrust, Config, CredentialSource, DEVICE_FRAGMENT_SIZE, DeniedKey, DeniedKeys, Files,
+    MAX_DENIED_KEYS, MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, Server, ServerTls,
 };
 #[cfg(feature = "gateway")]
 pub use model::{
-    Admin, CrlsRequired, Est, Gateway, Inheritance, MAX_TARGETS, MAX_TUNNELS, MeshOfSites, Origin, Origins,
-    OtherTarget, ProxyProtocol, Service, SignedFile, Tunnel, TunnelKind,
+    Admin, CrlsRequired, Est, Gateway, Inheritance, MAX_FRAGMENT_SIZE, MAX_TARGETS, MAX_TUNNELS, MeshOfSites, Origin,
+    Origins, OtherTarget, ProxyProtocol, Service, SignedFile, Tunnel, TunnelKind,
 };
 #[cfg(feature = "device")]
 pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote};

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use edgetrust_core::config::{Config, CredentialSource, MAX_DEVICE_ISSUERS};
 use edgetrust_core::crypto::P256Key;
-use edgetrust_core::x509::{Certificate, KeyHash};
+use edgetrust_core::rotation::{ERASES, LEAST_LIFE_S, Policy, SlotCertificate};
+use edgetrust_core::store::Slot;
+use edgetrust_core::x509::{Certificate, KeyHash, Validity};
 use sha2::{Digest, Sha256};
 
 use crate::pem;
@@ -72,6 +74,7 @@ fn blobs(config: &str, folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, Strin
                 "{name}: found a certificate of {found} octets, expected {MAX_CERTIFICATE} at the most"
             ));
         }
+        flash_lasts(&parsed, files.cert_file, leaf)?;
         let key = private_key(&folder.join(files.key_file))?;
         let public_key = Certificate::from_der(leaf).map(|leaf| leaf.subject_public_key_info().public_key);
         if public_key.ok() != Some(&key.public_key()[..]) {
@@ -81,6 +84,25 @@ fn blobs(config: &str, folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, Strin
         blobs.insert(files.key_file.to_owned(), key.to_pkcs8().to_vec());
     }
     Ok(blobs)
+}
+
+/// Checks that renewals of certificates like this one do not wear the device's flash out.
+fn flash_lasts(config: &Config<'_>, name: &str, leaf: &[u8]) -> Result<(), String> {
+    let Some(device) = config.device.as_ref().filter(|device| device.enroll.is_some()) else { return Ok(()) };
+    let Validity { not_before, not_after } =
+        Certificate::from_der(leaf).map_err(|error| format!("{name}: {error}"))?.validity();
+    let policy = Policy { renew_before_s: device.renew_before_s, ..Policy::default() };
+    let like = SlotCertificate { slot: Slot::A, not_before, not_after, received: not_before };
+    let (life_s, lifetime_h) = (policy.flash_life_s(&like), like.lifetime_s() / 3600);
+    if life_s >= LEAST_LIFE_S {
+        return Ok(());
+    }
+    let (days, renew_before_h) = (life_s / 86_400, policy.lead_s(&like) / 3600);
+    Err(format!(
+        "{name}: found a certificate of {lifetime_h} h that is renewed {renew_before_h} h before its end, which wears the \
+         flash out in {days} days ({ERASES} erases of each slot); expected one that lets it last ten years: a longer one, \
+         or device.renew_before shorter"
+    ))
 }
 
 /// Returns the label and DER of each block of a PEM file.
@@ -285,6 +307,21 @@ pub(super) mod tests {
         refused(&keys("p384.key"), "p384.key: not a key of P-256");
         write("none.key", "");
         refused(&keys("none.key"), "none.key: found 0 blocks, expected one PRIVATE KEY");
+
+        let day = pki.device(&Wish::client("sensor-7.a.example").valid(0, 12 * 3600));
+        write("day.pem", &day.chain_pem());
+        write("day.key", &day.key_pem());
+        let short = CONFIG_TEXT.replace("device.pem", "day.pem").replace("device.key", "day.key");
+        // It is not renewed.
+        partition(&short, folder.path()).unwrap();
+        let enrolls = short.replace("\"gateway\":", "\"enroll\": \"gateway.a.example:8444\", \"gateway\":");
+        refused(
+            &enrolls,
+            "day.pem: found a certificate of 12 h that is renewed 8 h before its end, which wears the flash out in 2916 \
+             days (10000 erases of each slot); expected one that lets it last ten years",
+        );
+        let late = enrolls.replace("\"enroll\"", "\"renew_before\": \"4h\", \"enroll\"");
+        partition(&late, folder.path()).unwrap();
 
         write("device.pem", &device.chain_pem().repeat(200));
         refused(CONFIG_TEXT, "octets of blobs");

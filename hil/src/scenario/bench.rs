@@ -210,6 +210,9 @@ impl Bench {
             }}},
             "gateway": {"tunnels": [{"name": "in", "mode": "server", "listen": "127.0.0.1:0", "target": target}]},
         });
+        if let Some(size) = shown.max_fragment_size {
+            config["gateway"]["tunnels"][0]["max_fragment_size"] = json!(size);
+        }
         if let Some(lifetime) = &shown.est {
             if self.ca.is_none() {
                 if !StepCa::is_there() {

@@ -166,6 +166,10 @@ impl Run<'_> {
                 // A command waits for the device to be connected.
                 self.until(step, "no WebSocket to send it on", |bench| bench.service.send(text))
             }
+            Action::Chat(chat) => {
+                let octets = chat.frames();
+                self.until(step, "no WebSocket to send them on", |bench| bench.service.send_octets(&octets))
+            }
             Action::Octets(octets) => {
                 self.until(step, "no WebSocket to send them on", |bench| bench.service.send_octets(octets))
             }

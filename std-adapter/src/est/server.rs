@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use edgetrust_core::config::DEVICE_FRAGMENT_SIZE;
 use edgetrust_core::path::DeniedKey;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -25,7 +26,7 @@ use crate::acme::{DeviceIssuer, HttpError, Responders};
 use crate::activation;
 use crate::audit::AuditLog;
 use crate::store::StorageError;
-use crate::tls::{Certificates, TlsError, TlsServer};
+use crate::tls::{Certificates, ServerSettings, TlsError, TlsServer};
 
 /// The reason that an EST server cannot be prepared.
 #[derive(Debug)]
@@ -61,6 +62,11 @@ impl Error for ServerError {
             Self::Listen(_, error) => Some(error),
         }
     }
+}
+
+/// Makes the TLS of the server, whose records a device can take.
+fn server_of_devices(settings: ServerSettings) -> Result<TlsServer, ServerError> {
+    Ok(TlsServer::new(settings).map_err(ServerError::Tls)?.with_fragments_of(DEVICE_FRAGMENT_SIZE))
 }
 
 /// The EST server that the current configuration asks for, if any.
@@ -126,7 +132,7 @@ impl Server {
             None => acme.home.take().await.map_err(ServerError::Home)?,
         };
         let (credential, certificates) = (tls.credential.clone(), tls.certificates());
-        let tls = ArcSwap::from_pointee((TlsServer::new(tls.clone()).map_err(ServerError::Tls)?, tls));
+        let tls = ArcSwap::from_pointee((server_of_devices(tls.clone())?, tls));
         let issuer = DeviceIssuer::new(acme, held, self.responders.clone()).map_err(ServerError::Directory)?;
         let listener = match &self.running {
             Some(running) if running.asked == listen => None,
@@ -188,7 +194,7 @@ impl Server {
         let state = running.state.load();
         let settings = state.tls.load().1.clone().denying(keys);
         let settings = settings.map_err(|error| ServerError::Tls(error.into()))?;
-        let server = TlsServer::new(settings.clone()).map_err(ServerError::Tls)?;
+        let server = server_of_devices(settings.clone())?;
         state.tls.store(Arc::new((server, settings)));
         Ok(())
     }

@@ -67,6 +67,8 @@ mod stub {
 pub extern "C" fn _start() -> ! {
     #[cfg(feature = "config")]
     config();
+    #[cfg(feature = "device")]
+    device();
     #[cfg(feature = "mesh")]
     mesh();
     #[cfg(feature = "verify")]
@@ -85,6 +87,13 @@ pub extern "C" fn _start() -> ! {
 #[cfg(feature = "config")]
 fn config() {
     black_box(edgetrust_core::config::Config::parse(input()).is_ok());
+}
+
+/// What a device asks of texts that its gateway and its service send.
+#[cfg(feature = "device")]
+fn device() {
+    black_box(edgetrust_core::message::is_plain(input(), black_box(1)));
+    black_box(edgetrust_core::time::http_date(input()));
 }
 
 /// A signed mesh, from its octets to what follows for a tunnel.
