@@ -8,9 +8,9 @@ use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::rotation::{Failure, FailureKind};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_firmware::board::{self, ResetReason};
+use edgetrust_firmware::random::ChaCha20Rng;
 use embassy_net::Stack;
 use embassy_time::{Duration, Instant, Timer, with_timeout};
-use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use static_cell::ConstStaticCell;
 

@@ -4,9 +4,9 @@
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::time::TrustedTime;
 use edgetrust_firmware::board::ResetReason;
+use edgetrust_firmware::random::ChaCha20Rng;
 use edgetrust_firmware::stack;
 use embassy_time::{Duration, Instant, with_timeout};
-use rand_chacha::ChaCha20Rng;
 
 use crate::dial::{Link, SILENCE};
 use crate::http::{HttpError, Request, ask, decimal};
