@@ -8,10 +8,10 @@ use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::rotation::{Failure, FailureKind};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_firmware::board::{self, ResetReason};
+use edgetrust_firmware::random::ChaCha20Rng;
 use embassy_futures::select::{Either, select};
 use embassy_net::Stack;
 use embassy_time::{Duration, Instant, Timer, with_timeout};
-use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use static_cell::ConstStaticCell;
 

@@ -13,12 +13,12 @@ use edgetrust_core::pki_types::SignatureVerificationAlgorithm;
 use edgetrust_core::time::TrustedTime;
 #[cfg(feature = "rig")]
 use edgetrust_firmware::board;
+use edgetrust_firmware::random::ChaCha20Rng;
 use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::TcpSocket;
 use embassy_net::{DNS_MAX_SERVER_COUNT, IpAddress, Stack};
 use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{ErrorKind, Read, Write};
-use rand_chacha::ChaCha20Rng;
 use smoltcp::config::DNS_MAX_RESULT_COUNT;
 
 use crate::settings::Settings;

@@ -14,8 +14,8 @@ use edgetrust_core::rotation::{Failure, FailureKind};
 use edgetrust_core::store::certificates;
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::{Certificate, ParseError};
+use edgetrust_firmware::random::ChaCha20Rng;
 use embassy_time::{Duration, with_timeout};
-use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 
 use crate::dial::{Link, SILENCE, trust};

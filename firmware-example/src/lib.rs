@@ -7,6 +7,7 @@
 
 pub mod board;
 pub mod panic;
+pub mod random;
 pub mod stack;
 
 defmt::timestamp!("{=u64:us}", embassy_time::Instant::now().as_micros());

@@ -31,12 +31,12 @@ mod verdict;
 mod websocket;
 
 use edgetrust_firmware::board::{self, Board, Entropy, Flash, Port, ResetReason, Selected, Watchdog};
+use edgetrust_firmware::random::ChaCha20Rng;
 use edgetrust_firmware::stack;
 use embassy_executor::{SpawnError, Spawner};
 use embassy_net::{Config, DhcpConfig, Runner, Stack, StackResources};
 use embassy_time::{Duration, Timer};
-use rand_chacha::ChaCha20Rng;
-use rand_core::{RngCore, SeedableRng};
+use rand_core::RngCore;
 use static_cell::{ConstStaticCell, StaticCell};
 
 use device::{Device, DeviceError};
@@ -118,7 +118,7 @@ fn start(spawner: Spawner, board: board::Parts) -> Result<(), SpawnError> {
         defmt::error!("no entropy: {}", error);
         board::reset();
     }
-    let mut rng = ChaCha20Rng::from_seed(seed);
+    let mut rng = ChaCha20Rng::new(&seed);
     let net = connect(spawner, ethernet, rng.next_u64())?;
     spawner.spawn(heartbeat(watchdog)?);
     let (partition, slots) = flash.split();

@@ -1,17 +1,16 @@
 //! Reads the configuration in the partition, and the blobs that the configuration names.
 
-use edgetrust_core::config::{ConfigError, Device, MAX_DEVICE_ISSUERS};
+use edgetrust_core::config::{Device, MAX_DEVICE_ISSUERS, OctetsError};
 use edgetrust_core::path::Anchor;
 use edgetrust_core::store::certificates;
 use edgetrust_core::x509::{Certificate, KeyHash, ParseError};
-use static_cell::ConstStaticCell;
 
 use crate::blobs::{Blobs, BlobsError};
 
 /// The configuration's name in the partition.
-const CONFIG: &str = "config.json";
-/// The maximum size of a configuration in octets: it is decoded in memory.
-const MAX_CONFIG: usize = 2048;
+const CONFIG: &str = "config.bin";
+/// The name of its text, which older firmware read and this one leaves to people.
+const TEXT: &str = "config.json";
 /// The maximum number of CAs and pins.
 pub const MAX_ANCHORS: usize = 4;
 
@@ -36,10 +35,10 @@ pub enum SettingsError {
     Blobs(BlobsError),
     /// The partition has no blob of this name.
     Missing(&'static str),
-    /// The configuration is larger than its memory.
-    TooLong(usize),
-    /// The configuration is invalid.
-    Config(ConfigError<'static>),
+    /// The image has the configuration as text alone: it was made for older firmware.
+    ImageForOlderFirmware,
+    /// The configuration is for other firmware, or invalid.
+    Config(OctetsError),
     /// A certificate in the blob of this name is malformed.
     Certificate(&'static str, ParseError),
     /// This blob has no certificate.
@@ -51,18 +50,18 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// Reads the settings; may be called once.
+    /// Reads the settings.
     ///
     /// # Errors
     /// Returns the key or the blob, and its fault.
     #[inline(never)]
     pub fn read(partition: &'static [u8]) -> Result<Self, SettingsError> {
-        static TEXT: ConstStaticCell<[u8; MAX_CONFIG]> = ConstStaticCell::new([0; MAX_CONFIG]);
         let blobs = Blobs::open(partition).map_err(SettingsError::Blobs)?;
-        let json = blobs.get(CONFIG).ok_or(SettingsError::Missing(CONFIG))?;
-        let text = TEXT.take().get_mut(..json.len()).ok_or(SettingsError::TooLong(json.len()))?;
-        text.copy_from_slice(json);
-        let device = Device::parse(text).map_err(SettingsError::Config)?;
+        let octets = blobs.get(CONFIG).ok_or_else(|| match blobs.get(TEXT) {
+            Some(_) => SettingsError::ImageForOlderFirmware,
+            None => SettingsError::Missing(CONFIG),
+        })?;
+        let device = Device::from_octets(octets).map_err(SettingsError::Config)?;
         let mut anchors = heapless::Vec::new();
         for name in &device.ca_files {
             each_certificate(&blobs, name, &mut |anchor| {

@@ -5,9 +5,9 @@ use edgetrust_core::message::is_plain;
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::time::TrustedTime;
 use edgetrust_firmware::board::ResetReason;
+use edgetrust_firmware::random::ChaCha20Rng;
 use edgetrust_firmware::stack;
 use embassy_time::{Duration, Instant, with_timeout};
-use rand_chacha::ChaCha20Rng;
 use serde::Serialize;
 
 use crate::dial::{Link, SILENCE};

@@ -3,9 +3,9 @@
 use base64ct::{Base64, Encoding};
 use edge_ws::{Error as FrameError, FrameHeader, FrameType};
 use edgetrust_core::embedded_tls::ConnectionError;
+use edgetrust_firmware::random::ChaCha20Rng;
 use embassy_time::{Duration, Instant, Timer, with_deadline, with_timeout};
 use embedded_io_async::Read;
-use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 
 use crate::dial::{Link, SILENCE, say};

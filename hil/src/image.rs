@@ -2,7 +2,7 @@
 //!
 //! | offset | octets | |
 //! |---|---|---|
-//! | 0 | 64 KiB | named blobs: the configuration and the files that it names, certificates in DER, keys in PKCS #8 |
+//! | 0 | 64 KiB | named blobs: the configuration, compiled and as text, and the files that it names, certificates in DER, keys in PKCS #8 |
 //! | 0x10000 | 16 KiB | slot A of the core's store |
 //! | 0x14000 | 16 KiB | slot B |
 //! | 0x20000 | 4 KiB | settings for the firmware from the test bench, and the firmware's reports |
@@ -201,7 +201,7 @@ impl SlotMedium for Slots {
 
 #[cfg(test)]
 mod tests {
-    use super::blobs::tests::{CONFIG_TEXT, folder};
+    use super::blobs::tests::{TEXT, folder};
     use super::*;
     use edgetrust_core::pki_types::UnixTime;
     use edgetrust_core::store::NewRecord;
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn a_record_is_stored_as_firmware_does_it() {
         let (folder, _, device) = folder();
-        let flash = Flash::create(&folder.path().join("flash"), CONFIG_TEXT, folder.path()).unwrap();
+        let flash = Flash::create(&folder.path().join("flash"), TEXT, folder.path()).unwrap();
         let mut store = flash.store().unwrap();
         assert_eq!(store.survey().selected().active, None);
         let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));

@@ -12,12 +12,12 @@ use edgetrust_hil::probe::Board;
 use edgetrust_hil::scenario::{Action, Firmware, Outcome, Scenario, Verdict, run_all};
 use regex::Regex;
 
-const USAGE: &str = "usage: edgetrust-hil run [--firmware ELF] [--rig ELF] [--jobs N] [--cuts N] [--every-fault] [--keep] [SCENARIO...]
+const USAGE: &str = "usage: edgetrust-hil run [--firmware ELF] [--rig ELF] [--profile NAME] [--jobs N] [--cuts N] [--every-fault] [--keep] [SCENARIO...]
        edgetrust-hil list [--modes]
        edgetrust-hil image --config FILE --out FILE
        edgetrust-hil board --chip CHIP [--probe PROBE] --firmware ELF --until REGEX [--within SECONDS]
 
-run    runs scenarios in QEMU; one is named by its file, or by file/mode. Builds the firmware where no ELF is given. --cuts: how often the
+run    runs scenarios in QEMU; one is named by its file, or by file/mode. Builds the firmware where no ELF is given, with this profile. --cuts: how often the
        power ends in the scenario that ends it again and again. --every-fault: each operation of the flash fails once in flash-fails-once.
 list   shows scenarios, or the modes of the hostile server.
 image  writes the flash file of a device from its configuration and the files that it names.
@@ -107,6 +107,7 @@ fn scenarios(wanted: &[String]) -> Result<Vec<Scenario>, String> {
 
 fn run(arguments: &mut Arguments) -> Result<bool, String> {
     let [plain, rig] = ["--firmware", "--rig"].map(|name| arguments.value(name));
+    let profile = arguments.value("--profile")?.unwrap_or_else(|| "release".to_owned());
     let jobs = arguments.value("--jobs")?.map_or(Ok(JOBS), |jobs| jobs.parse());
     let jobs = jobs.map_err(|error| format!("--jobs: {error}"))?;
     let keep = arguments.flag("--keep");
@@ -126,10 +127,10 @@ fn run(arguments: &mut Arguments) -> Result<bool, String> {
     let mut firmware = Firmware { plain: plain?.map(PathBuf::from), rig: rig?.map(PathBuf::from) };
     let ours = firmware.plain.is_none();
     if ours && scenarios.iter().any(|scenario| !scenario.needs_rig()) {
-        firmware.plain = Some(build(&[], &logs.join("firmware.elf"))?);
+        firmware.plain = Some(build(&["--profile", &profile], &logs.join("firmware.elf"))?);
     }
     if ours && firmware.rig.is_none() && scenarios.iter().any(Scenario::needs_rig) {
-        firmware.rig = Some(build(&["--features", "rig"], &logs.join("firmware-rig.elf"))?);
+        firmware.rig = Some(build(&["--profile", &profile, "--features", "rig"], &logs.join("firmware-rig.elf"))?);
     }
     let verdicts = run_all(&scenarios, &firmware, &logs, keep, jobs, |verdict| println!("{}", row(verdict)));
     let count = |wanted: fn(&Outcome) -> bool| verdicts.iter().filter(|verdict| wanted(&verdict.outcome)).count();

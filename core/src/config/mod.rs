@@ -13,6 +13,8 @@ mod acme;
 mod address;
 #[cfg(feature = "gateway")]
 mod allowed_clients;
+#[cfg(feature = "device")]
+mod device_octets;
 mod duration;
 #[cfg(feature = "gateway")]
 mod endpoint;
@@ -61,6 +63,8 @@ pub use acme::{Acme, AcmeKeys, AcmeOrdering, ChallengeType, Eab, KeyType, MAX_DO
 pub use address::{parse_ip_address, rule_address};
 #[cfg(feature = "gateway")]
 pub use allowed_clients::{AllowedClients, MAX_CLIENT_RULES, MAX_ISSUERS, Span};
+#[cfg(feature = "device")]
+pub use device_octets::{DEVICE_OCTETS_VERSION, OctetsError};
 pub use duration::parse_duration;
 #[cfg(feature = "gateway")]
 pub use endpoint::Endpoint;

@@ -8,14 +8,14 @@
 use core::ffi::CStr;
 
 use edgetrust_core::crypto::{ECDSA_P256_SHA256, P256Key, read_ecdsa_signature, write_ecdsa_signature};
+use edgetrust_firmware::random::ChaCha20Rng;
 use edgetrust_firmware::{board, stack};
 use p256::ecdh::EphemeralSecret;
 use p256::{EncodedPoint, PublicKey};
 use portable_p256::ecdsa::signature::Verifier;
 use portable_p256::ecdsa::{Signature, SigningKey, VerifyingKey, signature::Signer};
 use portable_p256::elliptic_curve::sec1::ToSec1Point;
-use rand_chacha::ChaCha20Rng;
-use rand_core::{CryptoRng, RngCore, SeedableRng};
+use rand_core::{CryptoRng, RngCore};
 use semihosting::experimental::env;
 use semihosting::fs::File;
 use semihosting::io::Read;
@@ -58,7 +58,7 @@ fn portable(key: &[u8], message: &[u8], signature: &[u8]) -> Option<()> {
 #[cortex_m_rt::entry]
 fn main() -> ! {
     check!(board::take().is_ok(), "no board");
-    let mut random = ChaCha20Rng::seed_from_u64(1);
+    let mut random = ChaCha20Rng::new(&[1; 32]);
     for round in 0..24_usize {
         let mut octets = [0; 32];
         random.fill_bytes(&mut octets);

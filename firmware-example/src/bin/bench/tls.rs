@@ -9,13 +9,12 @@ use edgetrust_core::path::{Anchor, Limits, Trust};
 use edgetrust_core::pki_types::{SignatureVerificationAlgorithm, UnixTime};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
+use edgetrust_firmware::random::ChaCha20Rng;
 use edgetrust_firmware::{board, stack};
 use edgetrust_tls::{
-    CipherSuite, ClientContext, ClientHandshake, ClientSession, Connection, Credential, Demand, Event, Output, Progress,
-    Records, ServerContext, ServerHandshake, ServerSession, record_buffer,
+    CipherSuite, ClientContext, ClientHandshake, ClientSession, Connection, Credential, Demand, Event, Output,
+    Progress, Records, ServerContext, ServerHandshake, ServerSession, record_buffer,
 };
-use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng;
 use static_cell::ConstStaticCell;
 
 use crate::report::{Report, give_up};
@@ -117,8 +116,16 @@ impl Both<'_> {
     /// Makes a handshake, and returns both ends.
     #[inline(never)]
     fn handshake(&mut self) -> (Connection, Connection) {
-        let Self { anchors, own: [own, other], rng: [rng, other_rng], memory: [client, server], session, sessions, suite, spent } =
-            self;
+        let Self {
+            anchors,
+            own: [own, other],
+            rng: [rng, other_rng],
+            memory: [client, server],
+            session,
+            sessions,
+            suite,
+            spent,
+        } = self;
         let [at_client, at_server] = spent;
         let trust = Trust { anchors, known_intermediates: &[], denied_keys: &[], algorithms: &ALGORITHMS };
         let mut ignore = |_: &AuthorizedPeer<'_>| ();
@@ -147,10 +154,9 @@ impl Both<'_> {
         let (mut client_records, mut server_records) =
             (Records::new(&mut client.records), Records::new(&mut server.records));
         let (mut client_out, mut server_out) = (Output::new(&mut client.out), Output::new(&mut server.out));
-        let mut client_side = timed(at_client, || {
-            ClientHandshake::start(&mut client.room, LIMIT, &mut client_context, &mut client_out)
-        })
-        .unwrap_or_else(|_| give_up("no ClientHello"));
+        let mut client_side =
+            timed(at_client, || ClientHandshake::start(&mut client.room, LIMIT, &mut client_context, &mut client_out))
+                .unwrap_or_else(|_| give_up("no ClientHello"));
         let mut server_side = ServerHandshake::new(&mut server.room, LIMIT);
         let (mut opened, mut given) = (None, None);
         loop {
@@ -167,11 +173,13 @@ impl Both<'_> {
             let mut sent = server_out.octets();
             while let Some(record) = next(&mut client_records, &mut sent) {
                 match &mut opened {
-                    None => match timed(at_client, || client_side.receive(record, &mut client_context, &mut client_out)) {
-                        Ok(Progress::Connected(connection)) => opened = Some(connection),
-                        Ok(Progress::Pending) => {}
-                        Err(_) => give_up("the client refuses"),
-                    },
+                    None => {
+                        match timed(at_client, || client_side.receive(record, &mut client_context, &mut client_out)) {
+                            Ok(Progress::Connected(connection)) => opened = Some(connection),
+                            Ok(Progress::Pending) => {}
+                            Err(_) => give_up("the client refuses"),
+                        }
+                    }
                     Some(connection) => match timed(at_client, || connection.receive(record, &mut client_out)) {
                         Ok(Event::Ticket(ticket)) => {
                             let TrustedTime::Known(now) = NOW else { give_up("no time") };
@@ -199,7 +207,7 @@ pub fn measure(report: &mut Report) {
     let mut both = Both {
         anchors: &[Anchor::new(parse(ROOT))],
         own: [own(), own()],
-        rng: [ChaCha20Rng::seed_from_u64(1), ChaCha20Rng::seed_from_u64(2)],
+        rng: [ChaCha20Rng::new(&[1; 32]), ChaCha20Rng::new(&[2; 32])],
         memory: [CLIENT.take(), SERVER.take()],
         session: None,
         sessions: [None],
