@@ -1,19 +1,16 @@
-//! Supports Arm's MPS2+ with the AN386 image (Cortex-M4F at 25 MHz), as QEMU's `mps2-an386` emulates it.
-//!
-//! All unsafe code of this package is in this folder.
+//! Supports boards of Arm's MPS family, as QEMU emulates them: the drivers of what they have in common. What differs is in
+//! the map of each (`map.rs`).
 
-#![allow(unsafe_code, reason = "registers, memory beside the program's own, exception handlers")]
+#![allow(unsafe_code, reason = "registers, memory beside the program's own, interrupt handlers")]
 
 mod clock;
 mod entropy;
-mod ethernet;
 mod executor;
-mod fault;
 mod flash;
 mod interrupts;
-mod memory;
+mod lan9118;
+pub(super) mod map;
 mod registers;
-mod reset;
 #[cfg(feature = "rig")]
 pub mod rig;
 mod vectors;
@@ -21,32 +18,49 @@ mod watchdog;
 
 use defmt_semihosting as _;
 use embassy_executor::Spawner;
+use embassy_time::Duration;
 
-use super::{Board, InitError, Port, ResetReason};
+use super::{Addresses, Board, InitError, MAP, Port, ResetReason};
+use crate::board::processor::kept;
 
-/// The board.
-pub struct Mps2;
+/// A board of the family, with its clock running.
+pub struct ArmMps(());
 
-impl Port for Mps2 {
-    const NAME: &'static str = "mps2-an386";
+/// Looks at the network's link.
+#[embassy_executor::task]
+async fn link(runner: lan9118::LinkRunner) -> ! {
+    runner.run().await
+}
+
+impl Port for ArmMps {
+    const NAME: &'static str = MAP.name;
     const TICKS_PER_SECOND: u64 = clock::TICKS_PER_SECOND;
+    const READY_WITHIN: Duration = Duration::from_secs(5);
     type Entropy = entropy::HostEntropy;
     type Flash = flash::EmulatedFlash;
-    type Ethernet = ethernet::Lan9118;
+    type Network = lan9118::Lan9118;
     type Watchdog = watchdog::ApbWatchdog;
 
-    fn take() -> Result<Board<Self>, InitError> {
+    fn take() -> Result<Self, InitError> {
         let core = cortex_m::Peripherals::take().ok_or(InitError::Taken)?;
-        memory::guard_stack(&core.MPU);
+        #[cfg(feature = "stack-guard-mpu")]
+        super::processor::guard::guard_stack(&core.MPU);
         clock::start(core.SYST);
         #[cfg(feature = "rig")]
         rig::start();
+        Ok(Self(()))
+    }
+
+    async fn parts(self, spawner: Spawner) -> Result<Board<Self>, InitError> {
+        let (network, runner) = lan9118::Lan9118::new().await.ok_or(InitError::NoNetwork)?;
+        spawner.spawn(link(runner)?);
         Ok(Board {
             entropy: entropy::HostEntropy::new(),
-            flash: flash::EmulatedFlash::new().map_err(InitError::NoSlots)?,
-            ethernet: ethernet::Lan9118::new().ok_or(InitError::NoEthernet)?,
+            flash: flash::open().map_err(InitError::NoSlots)?,
+            network,
+            addresses: addresses(),
             watchdog: watchdog::ApbWatchdog::new(),
-            reset_reason: reset::take_reason(),
+            reset_reason: kept::take(),
         })
     }
 
@@ -63,18 +77,23 @@ impl Port for Mps2 {
     }
 
     fn remember(reason: &ResetReason) {
-        reset::remember(reason);
+        kept::keep(reason);
     }
 
     fn restart() -> ! {
+        // What the memory of other parts may do.
+        kept::lose_last();
         cortex_m::peripheral::SCB::sys_reset()
     }
+}
 
-    fn painted_stack() -> (usize, usize) {
-        memory::painted_stack()
-    }
+#[cfg(not(feature = "rig"))]
+fn addresses() -> Addresses {
+    Addresses::Dhcp
+}
 
-    fn repaint_stack() -> usize {
-        memory::repaint_stack()
-    }
+/// Returns the addresses that the host sets, or else those of DHCP.
+#[cfg(feature = "rig")]
+fn addresses() -> Addresses {
+    rig::addresses().map_or(Addresses::Dhcp, Addresses::Static)
 }

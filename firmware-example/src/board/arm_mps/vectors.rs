@@ -1,6 +1,6 @@
 //! Defines the vector table.
 
-use super::interrupts::Interrupt;
+use super::interrupts::{ALARM, ETHERNET, INTERRUPTS, WRAPPED};
 
 extern "C" fn unexpected() {
     panic!("an interrupt that nobody enabled");
@@ -10,10 +10,10 @@ extern "C" fn unexpected() {
 // type.
 #[unsafe(link_section = ".vector_table.interrupts")]
 #[unsafe(no_mangle)]
-static __INTERRUPTS: [extern "C" fn(); 32] = {
-    let mut table: [extern "C" fn(); 32] = [unexpected; 32];
-    table[Interrupt::Timer0 as usize] = super::clock::wrapped;
-    table[Interrupt::Timer1 as usize] = super::clock::alarm;
-    table[Interrupt::Ethernet as usize] = super::ethernet::interrupt;
+static __INTERRUPTS: [extern "C" fn(); INTERRUPTS] = {
+    let mut table: [extern "C" fn(); INTERRUPTS] = [unexpected; INTERRUPTS];
+    table[WRAPPED.place()] = super::clock::wrapped;
+    table[ALARM.place()] = super::clock::alarm;
+    table[ETHERNET.place()] = super::lan9118::interrupt;
     table
 };
