@@ -25,8 +25,10 @@ use static_cell::StaticCell;
 type Slots = <<Selected as Port>::Flash as Flash>::Slots;
 type Network = <Selected as Port>::Network;
 
-const MARK: &[u8; 8] = b"selftest";
-const FED: &[u8; 8] = b"was fed.";
+/// The size of the unit of programming.
+const WORD: u32 = <Slots as SlotMedium>::WRITE_SIZE;
+/// What a mark in a slot is made of: twice the largest unit of programming.
+const MARK: [u8; 512] = [0x5e; 512];
 const HOST: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
 
 /// Ends the run if a check fails: the later checks depend on it.
@@ -75,37 +77,48 @@ async fn test(spawner: Spawner, taken: Selected) {
             test_clock().await;
             test_entropy(&mut entropy);
             test_flash(&mut slots, argument("kept").is_some());
+            begin(&mut slots, Step::Panic);
             panic_on_purpose()
         }
         ResetReason::Panic(place) => {
             check!(place.file().ends_with("src/bin/board.rs"), "panic in {=str}", place.file());
             match place.line {
-                PANIC_LINE => defmt::info!("{}", PanicsWhileLogged),
-                PANIC_LINE_OF_LOG => {}
+                PANIC_LINE => {
+                    expect(&mut slots, Step::Panic);
+                    begin(&mut slots, Step::PanicOfLog);
+                    defmt::info!("{}", PanicsWhileLogged);
+                }
+                PANIC_LINE_OF_LOG => expect(&mut slots, Step::PanicOfLog),
                 line => check!(false, "panic in line {=u32}", line),
             }
+            begin(&mut slots, Step::Fault);
             cortex_m::asm::udf()
         }
         ResetReason::Fault { pc } => {
             check!(board::is_code(pc), "fault at {=u32:#x}", pc);
+            expect(&mut slots, Step::Fault);
+            begin(&mut slots, Step::Overflow);
             defmt::info!("{=u32}", overflow(0))
         }
         ResetReason::StackOverflow => {
+            expect(&mut slots, Step::Overflow);
             watchdog.start(Duration::from_millis(500));
             for _ in 0..10 {
                 Timer::after_millis(100).await;
                 watchdog.feed();
             }
-            check!(slots.program(Slot::A, 64, FED).is_ok(), "the flash refuses a mark");
+            begin(&mut slots, Step::Hang);
             cortex_m::interrupt::disable();
             hang()
         }
         ResetReason::Watchdog { pc } => {
             check!(board::is_code(pc), "watchdog at {=u32:#x}", pc);
-            check!(holds(&mut slots, Slot::A, 64, FED), "the watchdog bit though it was fed");
+            expect(&mut slots, Step::Hang);
+            begin(&mut slots, Step::Reset);
             board::reset()
         }
         ResetReason::Requested => {
+            expect(&mut slots, Step::Reset);
             let mut seed = [0; 8];
             check!(entropy.fill(&mut seed).is_ok(), "no entropy");
             test_network(spawner, network, addresses, u64::from_le_bytes(seed)).await;
@@ -153,6 +166,41 @@ fn test_entropy(entropy: &mut impl Entropy) {
     defmt::info!("entropy");
 }
 
+/// The ends of a run, in their order. Each leaves a mark in slot A, so that an end before its time does not pass for the
+/// one that is expected.
+#[derive(Clone, Copy, PartialEq, Eq, defmt::Format)]
+enum Step {
+    Panic,
+    PanicOfLog,
+    Fault,
+    Overflow,
+    Hang,
+    Reset,
+}
+
+impl Step {
+    const fn offset(self) -> u32 {
+        256 * (8 + self as u32)
+    }
+}
+
+fn begin(slots: &mut Slots, step: Step) {
+    check!(slots.program(Slot::A, step.offset(), word()).is_ok(), "the flash refuses the mark of {}", step);
+}
+
+/// Checks that this step has begun, and no later one.
+fn expect(slots: &mut Slots, step: Step) {
+    for other in [Step::Panic, Step::PanicOfLog, Step::Fault, Step::Overflow, Step::Hang, Step::Reset] {
+        let begun = holds(slots, Slot::A, other.offset(), word());
+        check!(begun == (other as u32 <= step as u32), "after {}, the mark of {} is {=bool}", step, other, begun);
+    }
+}
+
+/// Returns a word of the flash.
+fn word() -> &'static [u8] {
+    &MARK[..WORD as usize]
+}
+
 /// Tests that octets of the partition are the same read and kept, at any place.
 fn test_partition(flash: &mut impl Flash) {
     let size = flash.partition_size();
@@ -176,29 +224,32 @@ fn test_partition(flash: &mut impl Flash) {
     defmt::info!("partition");
 }
 
-fn holds(slots: &mut Slots, slot: Slot, offset: u32, expected: &[u8; 8]) -> bool {
-    let mut octets = [0; 8];
-    slots.read(slot, offset, &mut octets).is_ok() && octets == *expected
+fn holds(slots: &mut Slots, slot: Slot, offset: u32, expected: &[u8]) -> bool {
+    let mut octets = [0; 256];
+    let octets = &mut octets[..expected.len()];
+    slots.read(slot, offset, octets).is_ok() && octets == expected
 }
 
 fn test_flash(slots: &mut Slots, kept: bool) {
-    check!(!kept || holds(slots, Slot::B, 0, MARK), "the mark of the run before is gone");
-    let end = slots.capacity();
+    const ERASED: [u8; 256] = [0xff; 256];
+    check!(!kept || holds(slots, Slot::B, 0, word()), "the mark of the run before is gone");
+    let (end, erased) = (slots.capacity(), &ERASED[..WORD as usize]);
     for slot in Slot::BOTH {
         check!(slots.erase(slot).is_ok(), "cannot erase");
-        check!(holds(slots, slot, 0, &[0xff; 8]) && holds(slots, slot, end - 8, &[0xff; 8]), "not erased");
+        check!(holds(slots, slot, 0, erased) && holds(slots, slot, end - WORD, erased), "not erased");
     }
-    check!(slots.program(Slot::A, 8, MARK).is_ok() && slots.program(Slot::B, 0, MARK).is_ok(), "cannot program");
+    check!(slots.program(Slot::A, WORD, word()).is_ok() && slots.program(Slot::B, 0, word()).is_ok(), "cannot program");
     check!(slots.barrier().is_ok(), "no barrier");
-    check!(holds(slots, Slot::A, 8, MARK) && holds(slots, Slot::A, 0, &[0xff; 8]), "not what was programmed");
+    check!(holds(slots, Slot::A, WORD, word()) && holds(slots, Slot::A, 0, erased), "not what was programmed");
+    check!(holds(slots, Slot::A, 2 * WORD - 1, &word()[..1]), "the last octet of a word cannot be read by itself");
     // Refused before the flash sees it: a part that programs a word twice may fault when it is read, at each start.
-    check!(slots.program(Slot::A, 8, MARK).is_err(), "a word was programmed twice");
-    check!(slots.program(Slot::A, 0, &[0; 16]).is_err(), "programmed over what was programmed");
-    check!(holds(slots, Slot::A, 0, &[0xff; 8]), "half of what was refused is there");
-    check!(slots.program(Slot::A, 4, MARK).is_err(), "programmed across two words");
-    check!(slots.program(Slot::A, 16, &[0; 4]).is_err(), "programmed half a word");
-    check!(slots.program(Slot::A, end, MARK).is_err(), "programmed behind the slot");
-    check!(slots.program(Slot::A, u32::MAX - 7, MARK).is_err(), "programmed around the end of memory");
+    check!(slots.program(Slot::A, WORD, word()).is_err(), "a word was programmed twice");
+    check!(slots.program(Slot::A, 0, &MARK[..2 * WORD as usize]).is_err(), "programmed over what was programmed");
+    check!(holds(slots, Slot::A, 0, erased), "half of what was refused is there");
+    check!(slots.program(Slot::A, 2 * WORD + WORD / 2, word()).is_err(), "programmed across two words");
+    check!(slots.program(Slot::A, 2 * WORD, &word()[1..]).is_err(), "programmed part of a word");
+    check!(slots.program(Slot::A, end, word()).is_err(), "programmed behind the slot");
+    check!(slots.program(Slot::A, u32::MAX - WORD + 1, word()).is_err(), "programmed around the end of memory");
     check!(slots.read(Slot::B, end - 4, &mut [0; 8]).is_err(), "read behind the slot");
     defmt::info!("flash");
 }
@@ -220,7 +271,8 @@ impl defmt::Format for PanicsWhileLogged {
 
 #[expect(unconditional_recursion, reason = "that is what overflows")]
 fn overflow(depth: u32) -> u32 {
-    let frame = black_box([depth; 64]);
+    // No octet is zero: written over other memory, it is not taken for that memory as it was.
+    let frame = black_box([!depth; 64]);
     overflow(depth.wrapping_add(1)).wrapping_add(black_box(frame)[0])
 }
 

@@ -1,8 +1,8 @@
 //! Selects the board of this build; `port.rs` defines what the application needs of a board.
 //!
 //! A port is a folder of the board's name: a type that implements [`Port`] with its associated types, selected by a
-//! feature `board-…`; `firmware-example/boards` has its target. `processor/` and `partition.rs` are for all boards,
-//! `arm_mps/` for two of Arm's.
+//! feature `board-…`; `firmware-example/boards` has its target. `template/` is one to copy. `processor/` and
+//! `partition.rs` are for all boards, `arm_mps/` for two of Arm's.
 
 mod addresses;
 mod partition;
@@ -18,6 +18,9 @@ mod mps2_an386;
 #[cfg(feature = "board-mps3-an524")]
 mod mps3_an524;
 
+#[cfg(feature = "board-template")]
+mod template;
+
 #[cfg(feature = "arm-mps")]
 pub use arm_mps::ArmMps as Selected;
 #[cfg(all(feature = "arm-mps", feature = "rig"))]
@@ -26,6 +29,8 @@ pub use arm_mps::rig;
 use mps2_an386::MAP;
 #[cfg(feature = "board-mps3-an524")]
 use mps3_an524::MAP;
+#[cfg(feature = "board-template")]
+pub use template::Template as Selected;
 
 use embassy_executor::Spawner;
 
