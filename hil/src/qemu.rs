@@ -14,7 +14,7 @@ use crate::log::Log;
 use crate::wire::{QEMU_ARGUMENTS, Wire};
 
 /// A board that QEMU emulates.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Board {
     /// The name, as QEMU and `firmware-example/boards` have it.
     pub name: &'static str,
@@ -185,5 +185,26 @@ impl Qemu {
 impl Drop for Qemu {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_boards_are_those_of_the_firmware() {
+        let firmware = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../firmware-example");
+        let table = std::fs::read_to_string(firmware.join("boards")).unwrap();
+        let rows = table.lines().filter(|line| !line.starts_with('#')).map(|line| line.split_whitespace());
+        // `template` is for nobody to run.
+        let names: Vec<_> = rows.filter_map(|mut row| row.next()).filter(|name| *name != "template").collect();
+        assert_eq!(names, BOARDS.iter().map(|board| board.name).collect::<Vec<_>>());
+        for name in names {
+            assert_eq!(board(name).map(|board| board.name), Some(name));
+            let folder = firmware.join("src/board").join(name.replace('-', "_"));
+            assert!(folder.join("memory.x").exists(), "{}", folder.display());
+        }
+        assert_eq!(board("template"), None);
     }
 }

@@ -1,18 +1,19 @@
 //! Keeps the reset reason in words of memory that a reset leaves alone.
 //!
-//! Memory with error correction may hold back the last word that was written until another one follows, and loses it
-//! in a reset (STM32H5 and H7, AN5342). So spare words follow the reason: what is lost is one of them.
+//! Memory with error correction may hold back what was written last, if it was part of a larger unit, until another unit
+//! is written, and loses it in a reset (STM32H5 and H7). So spare words follow the reason: what is lost is one of them.
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 
 use crate::board::{REASON_WORDS, ResetReason};
 
-/// The number of words behind the reason: two of the largest words that carry error correction, 64 bits.
+/// The number of words behind the reason: two of the largest units that carry error correction, of 64 bits.
 const SPARE: usize = 4;
 const WORDS: usize = REASON_WORDS + SPARE;
+const _: () = assert!(REASON_WORDS.is_multiple_of(2));
 
-// A word that carries error correction is written as a whole.
+// The reason ends where such a unit ends.
 #[repr(align(8))]
 struct Kept(UnsafeCell<MaybeUninit<[u32; WORDS]>>);
 
