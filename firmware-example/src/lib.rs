@@ -1,7 +1,7 @@
 //! The base of the firmware: the board behind a few traits, and the handling of a stop.
 //!
-//! The application (`main.rs`) names [`board`] and no register address. Another board is another folder beside
-//! `board/mps2`; `docs/FIRMWARE.md` lists its duties.
+//! The application (`main.rs`) names [`board`] and no register address. Another board is another folder of `board`;
+//! `docs/FIRMWARE.md` lists its duties.
 
 #![no_std]
 

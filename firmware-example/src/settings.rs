@@ -4,6 +4,7 @@ use edgetrust_core::config::{Device, MAX_DEVICE_ISSUERS, OctetsError};
 use edgetrust_core::path::Anchor;
 use edgetrust_core::store::certificates;
 use edgetrust_core::x509::{Certificate, KeyHash, ParseError};
+use edgetrust_firmware::board::{Port, Selected};
 
 use crate::blobs::{Blobs, BlobsError};
 
@@ -55,16 +56,19 @@ impl Settings {
     /// # Errors
     /// Returns the key or the blob, and its fault.
     #[inline(never)]
-    pub fn read(partition: &'static [u8]) -> Result<Self, SettingsError> {
-        let blobs = Blobs::open(partition).map_err(SettingsError::Blobs)?;
-        let octets = blobs.get(CONFIG).ok_or_else(|| match blobs.get(TEXT) {
-            Some(_) => SettingsError::ImageForOlderFirmware,
-            None => SettingsError::Missing(CONFIG),
-        })?;
+    pub fn read(flash: &mut <Selected as Port>::Flash) -> Result<Self, SettingsError> {
+        let mut blobs = Blobs::open(flash).map_err(SettingsError::Blobs)?;
+        let octets = match blobs.get(CONFIG).map_err(SettingsError::Blobs)? {
+            Some(octets) => octets,
+            None if blobs.get(TEXT).map_err(SettingsError::Blobs)?.is_some() => {
+                return Err(SettingsError::ImageForOlderFirmware);
+            }
+            None => return Err(SettingsError::Missing(CONFIG)),
+        };
         let device = Device::from_octets(octets).map_err(SettingsError::Config)?;
         let mut anchors = heapless::Vec::new();
         for name in &device.ca_files {
-            each_certificate(&blobs, name, &mut |anchor| {
+            each_certificate(&mut blobs, name, &mut |anchor| {
                 anchors.push(Anchor::new(anchor)).map_err(|_| SettingsError::TooManyAnchors)
             })?;
         }
@@ -73,28 +77,32 @@ impl Settings {
         for name in &device.server_issuers {
             match KeyHash::parse(name) {
                 Some(key) => bind(key)?,
-                None => {
-                    each_certificate(&blobs, name, &mut |issuer| bind(KeyHash::of(&issuer.subject_public_key_info())))?
-                }
+                None => each_certificate(&mut blobs, name, &mut |issuer| {
+                    bind(KeyHash::of(&issuer.subject_public_key_info()))
+                })?,
             }
         }
         let (cert_file, key_file) = (device.credential.cert_file, device.credential.key_file);
-        let chain = blobs.get(cert_file).ok_or(SettingsError::Missing(cert_file))?;
+        let chain = blob(&mut blobs, cert_file)?;
         let first_certificate = certificates(chain).next().ok_or(SettingsError::NoCertificate(cert_file))?;
-        let first_key = blobs.get(key_file).ok_or(SettingsError::Missing(key_file))?;
+        let first_key = blob(&mut blobs, key_file)?;
         Ok(Self { device, anchors, server_issuers, first_certificate, first_key })
     }
 }
 
+/// Returns the blob of this name.
+fn blob(blobs: &mut Blobs, name: &'static str) -> Result<&'static [u8], SettingsError> {
+    blobs.get(name).map_err(SettingsError::Blobs)?.ok_or(SettingsError::Missing(name))
+}
+
 /// Calls `each` for every certificate in the blob of this name, of which there is at least one.
 fn each_certificate(
-    blobs: &Blobs,
+    blobs: &mut Blobs,
     name: &'static str,
     each: &mut dyn FnMut(Certificate<'static>) -> Result<(), SettingsError>,
 ) -> Result<(), SettingsError> {
-    let blob = blobs.get(name).ok_or(SettingsError::Missing(name))?;
     let mut found = false;
-    for der in certificates(blob) {
+    for der in certificates(blob(blobs, name)?) {
         each(Certificate::from_der(der).map_err(|error| SettingsError::Certificate(name, error))?)?;
         found = true;
     }

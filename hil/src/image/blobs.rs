@@ -228,8 +228,8 @@ pub(super) mod tests {
         assert_eq!(octets.len(), PARTITION);
         assert_eq!(blob(&octets, CONFIG_TEXT).as_deref(), Some(TEXT.as_bytes()));
         let read = blob(&octets, CONFIG).unwrap();
-        let device = Device::from_octets(&read).unwrap();
-        assert_eq!((device.gateway.host, &device.ca_files[..]), ("gateway.a.example", &["roots.pem"][..]));
+        let found = Device::from_octets(&read).unwrap();
+        assert_eq!((found.gateway.host, &found.ca_files[..]), ("gateway.a.example", &["roots.pem"][..]));
         assert_eq!(blob(&octets, "roots.pem"), Some([pki.root.der, pki.stranger.der].concat()));
         assert_eq!(blob(&octets, "device.pem").as_ref(), device.chain.first());
         assert_eq!(blob(&octets, "device.key").as_deref(), Some(device.key.serialized_der()));

@@ -16,9 +16,9 @@ use crate::hostile::{self, Expected, Mode};
 use crate::image::{Flash, Rig};
 use crate::log::Log;
 use crate::pki::{Credential, Pki, Wish};
-use crate::qemu::{Machine, Qemu};
+use crate::qemu::{Board, Machine, Network, Qemu};
 use crate::servers::{Answers, Est, Gateway, Openssl, Service, StepCa};
-use crate::wire::{Settings, Wire};
+use crate::wire::{GUEST, HOST, Settings, Wire};
 
 /// The gateway's name.
 const GATEWAY: &str = "gateway.mesh.test";
@@ -58,7 +58,7 @@ pub(super) struct Bench {
     said: String,
     device_name: String,
     pub(super) flash: Flash,
-    clock_rate: u32,
+    rig: Rig,
     machine: Machine,
     pub(super) qemu: Option<Qemu>,
 }
@@ -74,7 +74,12 @@ fn flawed(wish: Wish, flaw: Flaw) -> Wish {
 
 impl Bench {
     /// Starts everything and powers the device.
-    pub(super) fn new(scenario: &Scenario, firmware: &Path, folder: PathBuf) -> io::Result<Self> {
+    pub(super) fn new(
+        scenario: &Scenario,
+        board: &'static Board,
+        firmware: &Path,
+        folder: PathBuf,
+    ) -> io::Result<Self> {
         let (pki, service, log) = (Arc::new(Pki::new()), Service::start()?, Arc::new(Log::new()));
         let settings = Settings {
             names: [GATEWAY.to_owned()].into(),
@@ -86,27 +91,16 @@ impl Bench {
         let device_name = scenario.device.name.clone().unwrap_or_else(|| DEVICE.to_owned());
         let flash_file = folder.join("flash.bin");
         let flash = provision(&scenario.device, &device_name, &pki, &folder, &flash_file)?;
-        let clock_rate = scenario.device.clock_rate.unwrap_or(1);
-        wire.set_clock_rate(clock_rate);
+        let rig = rig(&scenario.device);
+        wire.set_clock_rate(rig.clock_rate);
+        if scenario.needs_rig() {
+            flash.set_rig(rig)?;
+        }
         let (arguments, by_instructions) = (Vec::new(), scenario.device.counted);
-        let machine = Machine { firmware: firmware.to_owned(), flash: flash_file, arguments, by_instructions };
+        let machine = Machine { board, firmware: firmware.to_owned(), flash: flash_file, arguments, by_instructions };
         let (peer, ca, said, qemu) = (Peer::None, None, String::new(), None);
-        let mut bench = Self {
-            folder,
-            log,
-            wire,
-            service,
-            pki,
-            peer,
-            since: 0,
-            ca,
-            said,
-            device_name,
-            flash,
-            clock_rate,
-            machine,
-            qemu,
-        };
+        let mut bench =
+            Self { folder, log, wire, service, pki, peer, since: 0, ca, said, device_name, flash, rig, machine, qemu };
         bench.serve(&scenario.server)?;
         bench.power()?;
         Ok(bench)
@@ -114,7 +108,7 @@ impl Bench {
 
     /// Powers the device.
     pub(super) fn power(&mut self) -> io::Result<()> {
-        self.qemu = Some(self.machine.start(Some(&self.wire), &self.log)?);
+        self.qemu = Some(self.machine.start(Network::Wire(&self.wire), &self.log)?);
         Ok(())
     }
 
@@ -138,7 +132,7 @@ impl Bench {
     /// Sets the operation of the flash at which the device's power ends, each time that the device is started; 0:
     /// never.
     pub(super) fn set_cut(&mut self, cut_at: u32) -> io::Result<()> {
-        self.flash.set_rig(Rig { cut_at, clock_rate: self.clock_rate })
+        self.flash.set_rig(Rig { cut_at, ..self.rig })
     }
 
     /// Replaces the current server by this one; [`Bench::judge`] must be called first.
@@ -372,12 +366,16 @@ fn provision(device: &Device, name: &str, pki: &Pki, folder: &Path, file: &Path)
     if device.denies {
         config["security"]["tls"]["denied_keys"] = json!([pki.intermediate.key_hash().to_string()]);
     }
-    let flash = Flash::create(file, &config.to_string(), folder).map_err(io::Error::other)?;
-    if device.clock_rate.is_some() || device.cut_at.is_some() {
-        let (cut_at, clock_rate) = (device.cut_at.unwrap_or(0), device.clock_rate.unwrap_or(1));
-        flash.set_rig(Rig { cut_at, clock_rate })?;
+    Flash::create(file, &config.to_string(), folder).map_err(io::Error::other)
+}
+
+/// Returns what the firmware is told by the test bench, as the scenario has it.
+fn rig(device: &Device) -> Rig {
+    Rig {
+        cut_at: device.cut_at.unwrap_or(0),
+        clock_rate: device.clock_rate.unwrap_or(1),
+        addresses: device.static_address.then_some((GUEST, 24, HOST)),
     }
-    Ok(flash)
 }
 
 /// Waits 10 ms; conditions in other processes raise no event to wait for.

@@ -4,10 +4,10 @@ use embassy_time::Duration;
 
 use super::clock::TICKS_PER_SECOND;
 use super::registers::Registers;
-use crate::board::Watchdog;
+use crate::board::{MAP, Watchdog};
 
-// SAFETY: the APB watchdog of AN386, used by this file alone.
-const WATCHDOG: Registers = unsafe { Registers::at(0x4000_8000) };
+// SAFETY: the CMSDK APB watchdog of the board, used by this file alone.
+const WATCHDOG: Registers = unsafe { Registers::at(MAP.watchdog) };
 const LOAD: usize = 0x0;
 const CONTROL: usize = 0x8;
 const INTCLR: usize = 0xc;

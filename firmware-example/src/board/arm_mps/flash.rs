@@ -1,5 +1,5 @@
-//! Emulates flash in the board's 16 MiB of PSRAM, which QEMU can back with a file of the host: programmed octets
-//! persist in the next run.
+//! Emulates flash in memory of the board that QEMU can back with a file of the host: programmed octets persist in the
+//! next run. Its driver is like those of real parts: it programs what it is given.
 //!
 //! | offset | octets | |
 //! |---|---|---|
@@ -8,42 +8,60 @@
 //! | 0x14000 | 16 KiB | slot B |
 //! | 0x20000 | | the rig's page (`rig.rs`) |
 
-use edgetrust_core::store::{NorFlashLayoutError, NorFlashSlots};
+use edgetrust_core::store::NorFlashLayoutError;
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
 };
 
-use super::memory::PSRAM;
 #[cfg(feature = "rig")]
 use super::rig;
-use crate::board::Flash;
+use crate::board::{Layout, MAP};
 
-const PARTITION: usize = 64 * 1024;
+const PARTITION: u32 = 64 * 1024;
 const SLOT: u32 = 16 * 1024;
+const LAYOUT: Layout =
+    Layout { partition: 0, partition_size: PARTITION, slot_a: PARTITION, slot_b: PARTITION + SLOT, slot_size: SLOT };
+const SIZE: u32 = PARTITION + 2 * SLOT;
 const SECTOR: usize = 4096;
 /// The size of the unit of programming in octets.
 const WORD: usize = 8;
-/// The emulated flash.
-pub struct EmulatedFlash(NorFlashSlots<EmulatedNorFlash>);
 
-/// The driver of the flash after the partition, which has references to it.
+/// The driver of the emulated flash.
 pub struct EmulatedNorFlash(());
+
+/// Partition and slots, with the partition mapped.
+#[cfg(feature = "board-mps2-an386")]
+pub type EmulatedFlash = crate::board::Mapped<EmulatedNorFlash>;
+
+#[cfg(feature = "board-mps2-an386")]
+pub(super) fn open() -> Result<EmulatedFlash, NorFlashLayoutError> {
+    // SAFETY: the memory exists as long as the board does, and is outside of the program's memory. The driver does not
+    // write to the partition, and the host does so only while no QEMU runs on the file.
+    let partition = unsafe { core::slice::from_raw_parts(MAP.flash as *const u8, PARTITION as usize) };
+    EmulatedFlash::new(EmulatedNorFlash(()), partition, LAYOUT)
+}
+
+/// Partition and slots, read by the driver: as with external flash that is not mapped.
+#[cfg(feature = "board-mps3-an524")]
+pub type EmulatedFlash = crate::board::Copied<EmulatedNorFlash>;
+
+#[cfg(feature = "board-mps3-an524")]
+pub(super) fn open() -> Result<EmulatedFlash, NorFlashLayoutError> {
+    /// A configuration of 2 KiB, four CAs and a certificate of 1 KiB each, and a key.
+    static MEMORY: static_cell::ConstStaticCell<[u8; 8 * 1024]> = static_cell::ConstStaticCell::new([0; 8 * 1024]);
+    EmulatedFlash::new(EmulatedNorFlash(()), MEMORY.take(), LAYOUT)
+}
 
 /// The reason for which the flash refused an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, defmt::Format)]
 pub enum FlashError {
-    /// The range exceeds the slots.
+    /// The range exceeds the flash, or the slots if it would be changed.
     OutOfBounds,
     /// The offset or length is not a multiple of the unit.
     NotAligned,
     /// The flash failed, as the test rig demanded.
     #[cfg(feature = "rig")]
     Failed,
-    /// A word has been programmed since the last erase.
-    NotErased {
-        /// The offset in both slots.
-        offset: u32,
-    },
 }
 
 impl NorFlashError for FlashError {
@@ -51,7 +69,8 @@ impl NorFlashError for FlashError {
         match self {
             Self::OutOfBounds => NorFlashErrorKind::OutOfBounds,
             Self::NotAligned => NorFlashErrorKind::NotAligned,
-            _ => NorFlashErrorKind::Other,
+            #[cfg(feature = "rig")]
+            Self::Failed => NorFlashErrorKind::Other,
         }
     }
 }
@@ -62,37 +81,24 @@ impl From<NorFlashErrorKind> for FlashError {
     }
 }
 
-impl EmulatedFlash {
-    pub(super) fn new() -> Result<Self, NorFlashLayoutError> {
-        NorFlashSlots::new(EmulatedNorFlash(()), 0, SLOT, SLOT).map(Self)
-    }
-}
-
-impl Flash for EmulatedFlash {
-    const PARTITION_SIZE: usize = PARTITION;
-    type Slots = NorFlashSlots<EmulatedNorFlash>;
-
-    fn split(self) -> (&'static [u8], Self::Slots) {
-        // SAFETY: PSRAM exists as long as the board does, and is outside of the program's memory. No code here writes
-        // to the partition, and the host does so only while no QEMU runs on the file.
-        let partition = unsafe { core::slice::from_raw_parts(PSRAM as *const u8, PARTITION) };
-        (partition, self.0)
-    }
-}
-
 /// Returns the address of an offset that was checked.
 fn address(offset: u32) -> usize {
-    PSRAM + PARTITION + offset as usize
+    MAP.flash + offset as usize
+}
+
+/// Checks that a change begins behind the partition, to which there may be references.
+fn check_slots(offset: u32) -> Result<(), FlashError> {
+    if offset < PARTITION { Err(FlashError::OutOfBounds) } else { Ok(()) }
 }
 
 /// Reads an octet; volatile, since the host shares the memory.
 fn get(address: usize) -> u8 {
-    // SAFETY: callers pass addresses of checked offsets: PSRAM, outside of the program's memory.
+    // SAFETY: callers pass addresses of checked offsets, outside of the program's memory.
     unsafe { (address as *const u8).read_volatile() }
 }
 
 fn set(address: usize, octet: u8) {
-    // SAFETY: as above, and outside of the partition, to which there are references.
+    // SAFETY: as above, and outside of the partition.
     unsafe { (address as *mut u8).write_volatile(octet) }
 }
 
@@ -112,7 +118,7 @@ impl ReadNorFlash for EmulatedNorFlash {
     }
 
     fn capacity(&self) -> usize {
-        2 * SLOT as usize
+        SIZE as usize
     }
 }
 
@@ -122,6 +128,7 @@ impl NorFlash for EmulatedNorFlash {
 
     fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashError> {
         check_erase(self, from, to)?;
+        check_slots(from)?;
         for sector in (address(from)..address(to)).step_by(SECTOR) {
             #[cfg(feature = "rig")]
             match rig::operation() {
@@ -139,11 +146,11 @@ impl NorFlash for EmulatedNorFlash {
 
     fn write(&mut self, offset: u32, octets: &[u8]) -> Result<(), FlashError> {
         check_write(self, offset, octets.len())?;
+        check_slots(offset)?;
         let start = address(offset);
-        // Real flash would store garbage, or lose its error correction. All words are checked before the first is
-        // programmed.
-        if let Some(done) = (0..octets.len()).find(|done| get(start + done) != 0xff) {
-            return Err(FlashError::NotErased { offset: offset + done as u32 });
+        if (start..start + octets.len()).any(|address| get(address) != 0xff) {
+            // An STM32H7 programs the word, and faults when it is read: the sooner the better.
+            cortex_m::asm::udf();
         }
         for (word, address) in octets.chunks_exact(WORD).zip((start..).step_by(WORD)) {
             #[cfg(feature = "rig")]

@@ -10,18 +10,19 @@ use critical_section::Mutex;
 use embassy_time_driver::{Driver, TICK_HZ};
 use embassy_time_queue_utils::Queue;
 
-use super::interrupts::{Interrupt, enable};
+use super::interrupts::{self, enable};
 use super::registers::Registers;
+use crate::board::MAP;
 
-/// The frequency of the system clock in Hz. With `-icount shift=0` a tick is 40 instructions.
-pub(super) const TICKS_PER_SECOND: u64 = 25_000_000;
+/// The frequency of the system clock in Hz. With `-icount shift=0` an instruction takes a nanosecond.
+pub(super) const TICKS_PER_SECOND: u64 = MAP.ticks_per_second;
 const PER_TICK_OF_EMBASSY: u64 = TICKS_PER_SECOND / TICK_HZ;
 const _: () = assert!(TICKS_PER_SECOND.is_multiple_of(TICK_HZ));
 
-// SAFETY: APB timers 0 and 1 of AN386, used by this file alone.
-const FREE: Registers = unsafe { Registers::at(0x4000_0000) };
+// SAFETY: CMSDK APB timers of the board, used by this file alone.
+const FREE: Registers = unsafe { Registers::at(MAP.timers[0]) };
 // SAFETY: as above.
-const ALARM: Registers = unsafe { Registers::at(0x4000_1000) };
+const ALARM: Registers = unsafe { Registers::at(MAP.timers[1]) };
 const CTRL: usize = 0x0;
 const VALUE: usize = 0x4;
 const RELOAD: usize = 0x8;
@@ -29,7 +30,7 @@ const RELOAD: usize = 0x8;
 const INT: usize = 0xc;
 const RUN: u32 = 1 << 3 | 1;
 
-/// The first wrap of the counter comes after two seconds, later ones every 172 seconds: errors around a wrap show in
+/// The first wrap of the counter comes after two seconds, later ones every two or three minutes: errors around a wrap show in
 /// every run.
 const FIRST: u32 = 2 * TICKS_PER_SECOND as u32;
 
@@ -105,8 +106,8 @@ pub(super) fn start(pulse: SYST) {
     FREE.write(VALUE, FIRST);
     FREE.write(INT, 1);
     FREE.write(CTRL, RUN);
-    enable(Interrupt::Timer0);
-    enable(Interrupt::Timer1);
+    enable(interrupts::WRAPPED);
+    enable(interrupts::ALARM);
     start_pulse(pulse);
 }
 

@@ -1,15 +1,19 @@
-//! Drives the LAN9118 of AN386 (as QEMU emulates it) for embassy-net: one frame each way, copied by the processor.
+//! Drives the LAN9118 (as QEMU emulates it) for embassy-net: one frame each way, copied by the processor.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Context;
 
 use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 use embassy_sync::waitqueue::AtomicWaker;
+use embassy_time::{Duration, Timer};
+use static_cell::ConstStaticCell;
 
-use super::interrupts::{Interrupt, enable};
+use super::interrupts::{self, enable};
 use super::registers::Registers;
+use crate::board::MAP;
 
-// SAFETY: the LAN9118 of AN386, used by this file alone; it has no access to memory.
-const CHIP: Registers = unsafe { Registers::at(0x4020_0000) };
+// SAFETY: the LAN9118 of the board, used by this file alone; it has no access to memory.
+const CHIP: Registers = unsafe { Registers::at(MAP.ethernet) };
 const RX_DATA: usize = 0x00;
 const TX_DATA: usize = 0x20;
 const RX_STATUS: usize = 0x40;
@@ -30,6 +34,13 @@ const MAC_CSR_DATA: usize = 0xa8;
 const MAC_CR: u32 = 1;
 const ADDRH: u32 = 2;
 const ADDRL: u32 = 3;
+const MII_ACC: u32 = 6;
+const MII_DATA: u32 = 7;
+
+/// Address 1 (the chip's own PHY), register 1 (its status), busy.
+const READ_PHY_STATUS: u32 = 1 << 11 | 1 << 6 | 1;
+/// PHY status: the link is up.
+const LINK: u32 = 1 << 2;
 
 /// RX status level: a frame has arrived.
 const RSFL: u32 = 1 << 3;
@@ -44,8 +55,14 @@ const BUFFER: usize = MTU.next_multiple_of(4);
 
 /// The maximum number of polls for a bit that the chip changes by itself within microseconds.
 const TRIES: u32 = 100_000;
+/// The maximum number of waits of [`READY`] until the chip is ready after its reset.
+const WAITS: u32 = 100;
+const READY: Duration = Duration::from_millis(1);
+/// The interval between two looks at the link.
+const LOOK: Duration = Duration::from_millis(500);
 
 static WAKER: AtomicWaker = AtomicWaker::new();
+static LINK_IS_UP: AtomicBool = AtomicBool::new(false);
 
 /// Masks the interrupt: the line stays up until the FIFO is empty, and the driver unmasks it when no frame is left to
 /// read.
@@ -54,12 +71,19 @@ pub(super) extern "C" fn interrupt() {
     WAKER.wake();
 }
 
-/// The network controller, with the memory for one frame each way.
+/// The network controller.
 pub struct Lan9118 {
     address: [u8; 6],
+    frames: &'static mut Frames,
+}
+
+/// The memory for one frame each way. It is static, so that moving the driver does not copy it over the stack.
+struct Frames {
     received: [u8; BUFFER],
     to_send: [u8; BUFFER],
 }
+
+static FRAMES: ConstStaticCell<Frames> = ConstStaticCell::new(Frames { received: [0; BUFFER], to_send: [0; BUFFER] });
 
 fn wait_clear(register: usize, bits: u32) -> Option<()> {
     (0..TRIES).any(|_| CHIP.read(register) & bits == 0).then_some(())
@@ -77,14 +101,47 @@ fn write_mac(register: u32, value: u32) -> Option<()> {
     wait_clear(MAC_CSR_CMD, 1 << 31)
 }
 
+/// Returns whether the PHY has a link, if it answers.
+fn read_link() -> Option<bool> {
+    write_mac(MII_ACC, READ_PHY_STATUS)?;
+    (0..TRIES).find_map(|_| read_mac(MII_ACC).filter(|access| access & 1 == 0))?;
+    Some(read_mac(MII_DATA)? & LINK != 0)
+}
+
+/// The task that looks at the link: the chip's interrupt for it needs the PHY's registers too, which are slow.
+pub struct LinkRunner(());
+
+impl LinkRunner {
+    /// Tells the driver of each change of the link, for ever.
+    pub(super) async fn run(self) -> ! {
+        loop {
+            if let Some(up) = read_link()
+                && LINK_IS_UP.swap(up, Ordering::Relaxed) != up
+            {
+                WAKER.wake();
+            }
+            Timer::after(LOOK).await;
+        }
+    }
+}
+
 impl Lan9118 {
-    /// Initialises the chip; returns `None` if there is no such chip, or it does not get ready.
-    pub(super) fn new() -> Option<Self> {
+    /// Initialises the chip; returns `None` if there is no such chip, or it does not get ready. The runner must be
+    /// spawned: until it has looked, there is no link.
+    pub(super) async fn new() -> Option<(Self, LinkRunner)> {
         if CHIP.read(BYTE_TEST) != 0x8765_4321 {
             return None;
         }
         CHIP.write(HW_CFG, 1);
-        wait_clear(HW_CFG, 1)?;
+        for wait in 0.. {
+            Timer::after(READY).await;
+            if CHIP.read(HW_CFG) & 1 == 0 {
+                break;
+            }
+            if wait == WAITS {
+                return None;
+            }
+        }
         // 5 KiB for sending, and a bit that must be one.
         CHIP.write(HW_CFG, 5 << 16 | 1 << 20);
         let [a, b, c, d] = read_mac(ADDRL)?.to_le_bytes();
@@ -100,8 +157,8 @@ impl Lan9118 {
         write_mac(MAC_CR, 1 << 20 | 1 << 3 | 1 << 2)?;
         // On, active high, push-pull: with anything else QEMU's line is inverted.
         CHIP.write(IRQ_CFG, 1 << 8 | 1 << 4 | 1);
-        enable(Interrupt::Ethernet);
-        Some(Self { address: [a, b, c, d, e, f], received: [0; BUFFER], to_send: [0; BUFFER] })
+        enable(interrupts::ETHERNET);
+        Some((Self { address: [a, b, c, d, e, f], frames: FRAMES.take() }, LinkRunner(())))
     }
 
     /// Reads a frame from the FIFO; returns its length, or `None` if the frame is unusable.
@@ -109,7 +166,7 @@ impl Lan9118 {
         let status = CHIP.read(RX_STATUS);
         let length = (status >> 16 & 0x3fff) as usize;
         // All words are read in any case: the next frame begins after them.
-        let mut room = self.received.chunks_exact_mut(4);
+        let mut room = self.frames.received.chunks_exact_mut(4);
         for _ in 0..length.div_ceil(4) {
             let word = CHIP.read(RX_DATA);
             if let Some(four) = room.next() {
@@ -156,8 +213,8 @@ impl Driver for Lan9118 {
                 return None;
             }
             if let Some(length) = self.take_frame() {
-                let frame = self.received.get_mut(..length).unwrap_or_default();
-                return Some((Received(frame), ToSend(&mut self.to_send)));
+                let frame = self.frames.received.get_mut(..length).unwrap_or_default();
+                return Some((Received(frame), ToSend(&mut self.frames.to_send)));
             }
         }
     }
@@ -167,12 +224,12 @@ impl Driver for Lan9118 {
             context.waker().wake_by_ref();
             return None;
         }
-        Some(ToSend(&mut self.to_send))
+        Some(ToSend(&mut self.frames.to_send))
     }
 
-    /// Reports the link as up: QEMU's cable is always plugged in; whether a peer is connected shows in answers.
-    fn link_state(&mut self, _: &mut Context) -> LinkState {
-        LinkState::Up
+    fn link_state(&mut self, context: &mut Context) -> LinkState {
+        WAKER.register(context.waker());
+        if LINK_IS_UP.load(Ordering::Relaxed) { LinkState::Up } else { LinkState::Down }
     }
 
     fn capabilities(&self) -> Capabilities {
