@@ -5,6 +5,7 @@ use edgetrust_core::possession::{Signer, schemes};
 use rand_core::CryptoRngCore;
 
 use crate::agreement::Agreement;
+use crate::alert::Alert;
 use crate::codec::Reader;
 use crate::connection::{Connection, Opened, Role};
 use crate::credential::Credential;
@@ -127,6 +128,16 @@ impl<'r> ClientHandshake<'r> {
                 let _ = out.alert(alert, self.flow.write.as_mut());
             }
         })
+    }
+
+    /// Writes an alert for a reason of the caller, and ends the handshake: the alert of an error of
+    /// [`crate::Records::filled`], or one for a peer that takes too long.
+    pub fn abort(&mut self, alert: Alert, out: &mut Output<'_>) {
+        if !matches!(self.state, State::Connected | State::Failed) {
+            // Without a place for the alert the connection just ends.
+            let _ = out.alert(alert, self.flow.write.as_mut());
+        }
+        self.state = State::Failed;
     }
 
     fn record<C: Credential, R: CryptoRngCore>(

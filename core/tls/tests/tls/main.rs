@@ -1,10 +1,13 @@
 //! Tests the engine with peers of several makes, in both roles.
 
+mod bent;
 mod drive;
 mod gnutls;
 mod go;
+mod nss;
 mod openssl;
 mod ours;
 mod pki;
 mod programs;
 mod rustls;
+mod tlslite;
