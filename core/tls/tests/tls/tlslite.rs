@@ -12,8 +12,7 @@ use super::programs::{Files, LABEL, Listener, Program, call, hex, talk};
 
 /// The Python that has it: tests/run makes it.
 fn python() -> PathBuf {
-    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/tlslite/bin/python");
-    let python = std::env::var_os("TLSLITE_PYTHON").map_or_else(|| PathBuf::from(default), PathBuf::from);
+    let python = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/tlslite/bin/python"));
     assert!(python.is_file(), "{} is not there: tests/run makes it, with tlslite-ng", python.display());
     python
 }
