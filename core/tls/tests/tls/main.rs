@@ -11,3 +11,4 @@ mod pki;
 mod programs;
 mod rustls;
 mod tlslite;
+mod wire;
