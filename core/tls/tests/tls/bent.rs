@@ -2,13 +2,13 @@
 //! that the peer gets.
 
 use std::io;
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 
 use edgetrust_tls::{Error, Fault};
 
 use super::drive::{Failure, Setup, Stream, accept, connect};
 use super::pki::Pki;
-use super::programs::{Files, Listener, Program, dial};
+use super::programs::{Files, Listener, Program, dial, linger};
 use super::tlslite::{client, start};
 
 use Fault::{
@@ -180,11 +180,7 @@ fn ending(socket: &TcpStream, opened: Result<Stream<&TcpStream>, Failure>) -> Re
             assert!(!data.is_empty(), "closed without an error");
         }
     });
-    // The peer still sends: only what is read does not take the alert away from it.
-    socket.shutdown(Shutdown::Write)?;
-    let mut rest = socket;
-    // Whatever comes, and however it ends.
-    let _ = io::copy(&mut rest, &mut io::sink());
+    linger(socket);
     match failure {
         Ok::<std::convert::Infallible, _>(never) => match never {},
         Err(Failure::Tls(error)) => Ok(error),

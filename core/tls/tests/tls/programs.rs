@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -332,7 +332,10 @@ impl Listener {
 
     /// Returns the error of a handshake that fails.
     pub fn refuse(&self, setup: &mut Setup, program: &Program) -> Error {
-        accept(self.accept(program), setup).err().unwrap_or_else(|| panic!("{}: not refused", program.shown)).tls()
+        let socket = self.accept(program);
+        let failure = accept(&socket, setup).err().unwrap_or_else(|| panic!("{}: not refused", program.shown));
+        linger(&socket);
+        failure.tls()
     }
 }
 
@@ -346,11 +349,19 @@ pub fn call(setup: &mut Setup, program: &mut Program) -> Stream<TcpStream> {
 
 /// Returns the error of a client whose server refuses it, which it may hear after its own Finished.
 pub fn call_in_vain(setup: &mut Setup, program: &mut Program) -> Error {
-    let failure: Failure = match connect(program.connect(), setup) {
+    let socket = program.connect();
+    let failure: Failure = match connect(&socket, setup) {
         Ok(mut stream) => stream.receive().expect_err("a refusal"),
         Err(failure) => failure,
     };
+    linger(&socket);
     failure.tls()
+}
+
+/// Reads what a peer still sends: closing before it has come takes the alert away from the peer.
+pub fn linger(mut socket: &TcpStream) {
+    // The peer may have gone, and however it ends, it ends.
+    let _ = socket.shutdown(Shutdown::Write).and_then(|()| io::copy(&mut socket, &mut io::sink()));
 }
 
 /// Sends text both ways with a program that shows what comes, and sends what it is fed.

@@ -7,7 +7,7 @@ use edgetrust_tls::{Error, Fault};
 
 use super::drive::{Setup, accept, connect};
 use super::pki::Pki;
-use super::programs::{Listener, dial};
+use super::programs::{Listener, dial, linger};
 
 /// An alert as a record without protection.
 fn alert(code: u8) -> Vec<u8> {
@@ -32,12 +32,10 @@ fn what_is_no_record_is_answered_by_alert() {
                 socket.read_exact(&mut found).unwrap();
                 assert_eq!(found[..], alert(code));
             });
-            let mut socket = at.accept_any();
+            let socket = at.accept_any();
             let failure = accept(&socket, &mut Setup::server(&pki)).err().unwrap();
             assert_eq!(failure.tls(), Error::Peer(fault));
-            // The rest is read, so that the alert is not taken away.
-            socket.shutdown(std::net::Shutdown::Write).unwrap();
-            socket.read_to_end(&mut Vec::new()).unwrap();
+            linger(&socket);
         });
     }
 }
