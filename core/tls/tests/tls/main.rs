@@ -2,6 +2,7 @@
 
 mod bent;
 mod drive;
+mod foreign;
 mod gnutls;
 mod go;
 mod nss;
@@ -11,4 +12,3 @@ mod pki;
 mod programs;
 mod rustls;
 mod tlslite;
-mod wire;
