@@ -131,14 +131,14 @@ impl<'r> ClientHandshake<'r> {
         })
     }
 
-    /// Writes an alert for a reason that is not of a record's content, such as a record that [`crate::Records`] refuses,
-    /// and ends the handshake (RFC 8446 section 6.2).
+    /// Writes an alert for a reason of the caller, and ends the handshake: the alert of an error of
+    /// [`crate::Records::filled`], or one for a peer that takes too long.
     pub fn abort(&mut self, alert: Alert, out: &mut Output<'_>) {
         if !matches!(self.state, State::Connected | State::Failed) {
-            self.state = State::Failed;
             // Without a place for the alert the connection just ends.
             let _ = out.alert(alert, self.flow.write.as_mut());
         }
+        self.state = State::Failed;
     }
 
     fn record<C: Credential, R: CryptoRngCore>(

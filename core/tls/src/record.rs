@@ -41,8 +41,8 @@ impl<'b> Records<'b> {
     /// Takes note that so many octets of [`Records::space`] were filled.
     ///
     /// # Errors
-    /// The header is not of a record, or the record is longer than the buffer. The peer learns so by `abort` of the
-    /// handshake or the connection, with [`Error::alert`].
+    /// The header is not of a record, or the record is longer than the buffer. No record comes any more: the handshake or
+    /// the connection has `abort` for the alert.
     pub fn filled(&mut self, count: usize) -> Result<(), Error> {
         self.have = self.have.saturating_add(count).min(self.length);
         if self.have == HEADER && self.length == HEADER {

@@ -48,7 +48,7 @@ impl<'a> ServerHello<'a> {
         }
         let list = reader.vec16()?;
         reader.end()?;
-        let (mut version, mut share, mut cookie, mut key) = (None, None, None, None);
+        let (mut version, mut share, mut cookie, mut key, mut other) = (None, None, None, None, None);
         let mut extensions = Extensions::new(list);
         while let Some((kind, data)) = extensions.next()? {
             match kind {
@@ -56,15 +56,20 @@ impl<'a> ServerHello<'a> {
                 extension::KEY_SHARE => share = Some(data),
                 extension::COOKIE if is_retry => cookie = Some(data),
                 extension::PRE_SHARED_KEY if offered_key && !is_retry => key = Some(data),
-                other => return Err(Fault::Extension(other)),
+                kind => other = other.or(Some(kind)),
             }
         }
+        // An older version comes first: a server that has no other answers with that version's extensions.
         let mut version = version.ok_or(Fault::Version)?;
         let selected = version.u16()?;
         version.end()?;
         // RFC 8446 section 4.2.1
         if selected != VERSION {
             return Err(Fault::Illegal("supported_versions"));
+        }
+        // RFC 8446 section 4.2: an extension that was not offered, or that does not belong here
+        if let Some(kind) = other {
+            return Err(Fault::Extension(kind));
         }
         if legacy_version != LEGACY_VERSION {
             return Err(Fault::Illegal("legacy_version"));

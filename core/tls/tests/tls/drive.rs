@@ -9,8 +9,8 @@ use edgetrust_core::pki_types::{SignatureVerificationAlgorithm, UnixTime};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
 use edgetrust_tls::{
-    CipherSuite, ClientContext, ClientHandshake, ClientSession, Connection, Demand, Error, Event, Output, Progress,
-    Records, ServerContext, ServerHandshake, ServerSession, record_buffer,
+    Alert, CipherSuite, ClientContext, ClientHandshake, ClientSession, Connection, Demand, Error, Event, Output,
+    Progress, Records, ServerContext, ServerHandshake, ServerSession, record_buffer,
 };
 use rand_core::OsRng;
 
@@ -131,6 +131,14 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Returns the alert for the peer.
+    fn alert(&self) -> Option<Alert> {
+        match self {
+            Self::Tls(error) => error.alert(),
+            Self::Io(_) => None,
+        }
+    }
+
     /// Returns the error of the engine.
     pub fn tls(self) -> Error {
         match self {
@@ -191,7 +199,13 @@ pub fn connect<S: Read + Write>(mut socket: S, setup: &mut Setup) -> Result<Stre
         let mut handshake = ClientHandshake::start(&mut room, limit, context, &mut out)?;
         loop {
             flush(&mut socket, &mut out)?;
-            read_record(&mut socket, &mut records)?;
+            if let Err(failure) = read_record(&mut socket, &mut records) {
+                if let Some(alert) = failure.alert() {
+                    handshake.abort(alert, &mut out);
+                    flush(&mut socket, &mut out)?;
+                }
+                return Err(failure);
+            }
             let progress = handshake.receive(records.record().unwrap(), context, &mut out);
             if let Ok(Progress::Connected(connection)) = progress {
                 flush(&mut socket, &mut out)?;
@@ -214,7 +228,13 @@ pub fn accept<S: Read + Write>(mut socket: S, setup: &mut Setup) -> Result<Strea
     let connection = setup.as_server(|context| {
         let mut handshake = ServerHandshake::new(&mut room, limit);
         loop {
-            read_record(&mut socket, &mut records)?;
+            if let Err(failure) = read_record(&mut socket, &mut records) {
+                if let Some(alert) = failure.alert() {
+                    handshake.abort(alert, &mut out);
+                    flush(&mut socket, &mut out)?;
+                }
+                return Err(failure);
+            }
             let progress = handshake.receive(records.record().unwrap(), context, &mut out);
             if let Ok(Progress::Connected(connection)) = progress {
                 flush(&mut socket, &mut out)?;
@@ -248,7 +268,13 @@ impl<S: Read + Write> Stream<S> {
         let (mut buffer, mut space) = (vec![0; record_buffer(self.limit)], vec![0; 256]);
         let (mut records, mut out) = (Records::new(&mut buffer), Output::new(&mut space));
         loop {
-            read_record(&mut self.socket, &mut records)?;
+            if let Err(failure) = read_record(&mut self.socket, &mut records) {
+                if let Some(alert) = failure.alert() {
+                    self.connection.abort(alert, &mut out);
+                    flush(&mut self.socket, &mut out)?;
+                }
+                return Err(failure);
+            }
             let event = self.connection.receive(records.record().unwrap(), &mut out);
             let found = match event {
                 Ok(Event::Data(data)) => Some(Ok(data.to_vec())),

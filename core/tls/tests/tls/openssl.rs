@@ -144,6 +144,28 @@ fn small_fragments_and_padding_are_taken() {
 }
 
 #[test]
+fn a_leaf_alone_is_enough_below_its_own_ca() {
+    let pki = Pki::new();
+    let files = Files::new(&pki);
+    let leaf = ["-cert", "sensor.leaf.pem", "-key", "sensor.key"];
+    for is_enough in [true, false] {
+        let mut setup = Setup::server(&pki);
+        if is_enough {
+            setup.anchor.clone_from(&pki.intermediate.der);
+        }
+        let at = Listener::new();
+        let mut program = client(&files, &at, None, &leaf);
+        if is_enough {
+            let mut stream = at.serve(&mut setup, &program);
+            talk(&mut stream, &mut program);
+        } else {
+            assert!(matches!(at.refuse(&mut setup, &program), Error::Refused(Refusal::Path(_))));
+            program.wait_for("alert unknown ca");
+        }
+    }
+}
+
+#[test]
 fn its_client_resumes_a_session_of_our_server() {
     let pki = Pki::new();
     let files = Files::new(&pki);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -71,11 +71,18 @@ impl Files {
     }
 }
 
-/// What a program has written, and whether it may write more.
-#[derive(Default)]
+/// What a program has written to both outputs, and how many of them are open.
 struct Written {
-    octets: Vec<u8>,
+    output: Vec<u8>,
+    errors: Vec<u8>,
     open: u8,
+}
+
+impl Written {
+    /// Returns the one and then the other: what comes at the same time does not mix.
+    fn shown(&self) -> String {
+        format!("{}{}", String::from_utf8_lossy(&self.output), String::from_utf8_lossy(&self.errors))
+    }
 }
 
 /// A program that runs. It is killed when the test is done with it.
@@ -92,16 +99,17 @@ impl Program {
         let shown = format!("{command:?}");
         let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = started.unwrap_or_else(|error| panic!("{shown} does not start: {error}"));
-        let written = Arc::new((Mutex::new(Written { octets: Vec::new(), open: 2 }), Condvar::new()));
+        let written =
+            Arc::new((Mutex::new(Written { output: Vec::new(), errors: Vec::new(), open: 2 }), Condvar::new()));
         let (output, errors) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        collect(output, Arc::clone(&written));
-        collect(errors, Arc::clone(&written));
+        collect(output, Arc::clone(&written), |written| &mut written.output);
+        collect(errors, Arc::clone(&written), |written| &mut written.errors);
         Self { stdin: child.stdin.take(), child, written, shown }
     }
 
     /// Returns what the program has written so far, to both outputs.
     pub fn output(&self) -> String {
-        String::from_utf8_lossy(&self.written.0.lock().unwrap().octets).into_owned()
+        self.written.0.lock().unwrap().shown()
     }
 
     /// Returns the end of it.
@@ -114,7 +122,7 @@ impl Program {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let written = self.written.0.lock().unwrap();
-            let output = String::from_utf8_lossy(&written.octets).into_owned();
+            let output = written.shown();
             if output.contains(text) {
                 return output;
             }
@@ -160,7 +168,6 @@ impl Program {
 
     /// Waits for the end of the program, and returns all that it has written.
     pub fn end(&mut self) -> (ExitStatus, String) {
-        self.end_input();
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -173,7 +180,7 @@ impl Program {
         while written.open > 0 && Instant::now() < deadline {
             written = self.written.1.wait_timeout(written, Duration::from_millis(100)).unwrap().0;
         }
-        (status, String::from_utf8_lossy(&written.octets).into_owned())
+        (status, written.shown())
     }
 
     /// Waits until the program listens, and returns its port.
@@ -222,13 +229,17 @@ fn tail(text: &str) -> String {
 }
 
 /// Collects an output.
-fn collect(mut from: impl Read + Send + 'static, written: Arc<(Mutex<Written>, Condvar)>) {
+fn collect(
+    mut from: impl Read + Send + 'static,
+    written: Arc<(Mutex<Written>, Condvar)>,
+    place: fn(&mut Written) -> &mut Vec<u8>,
+) {
     thread::spawn(move || {
         let mut buffer = [0; 4096];
         loop {
             let count = from.read(&mut buffer).unwrap_or_default();
             let mut written_now = written.0.lock().unwrap();
-            written_now.octets.extend(&buffer[..count]);
+            place(&mut written_now).extend(&buffer[..count]);
             written_now.open -= u8::from(count == 0);
             written.1.notify_all();
             if count == 0 {
@@ -321,7 +332,10 @@ impl Listener {
 
     /// Returns the error of a handshake that fails.
     pub fn refuse(&self, setup: &mut Setup, program: &Program) -> Error {
-        accept(self.accept(program), setup).err().unwrap_or_else(|| panic!("{}: not refused", program.shown)).tls()
+        let socket = self.accept(program);
+        let failure = accept(&socket, setup).err().unwrap_or_else(|| panic!("{}: not refused", program.shown));
+        linger(&socket);
+        failure.tls()
     }
 }
 
@@ -335,11 +349,19 @@ pub fn call(setup: &mut Setup, program: &mut Program) -> Stream<TcpStream> {
 
 /// Returns the error of a client whose server refuses it, which it may hear after its own Finished.
 pub fn call_in_vain(setup: &mut Setup, program: &mut Program) -> Error {
-    let failure: Failure = match connect(program.connect(), setup) {
+    let socket = program.connect();
+    let failure: Failure = match connect(&socket, setup) {
         Ok(mut stream) => stream.receive().expect_err("a refusal"),
         Err(failure) => failure,
     };
+    linger(&socket);
     failure.tls()
+}
+
+/// Reads what a peer still sends: closing before it has come takes the alert away from the peer.
+pub fn linger(mut socket: &TcpStream) {
+    // The peer may have gone, and however it ends, it ends.
+    let _ = socket.shutdown(Shutdown::Write).and_then(|()| io::copy(&mut socket, &mut io::sink()));
 }
 
 /// Sends text both ways with a program that shows what comes, and sends what it is fed.
