@@ -62,6 +62,13 @@ impl Server {
         self.address
     }
 
+    /// Stops when the last client is gone, and returns all that the clients did.
+    pub fn finish(self) -> Seen {
+        let shared = Arc::clone(&self.shared);
+        drop(self);
+        shared.seen().clone()
+    }
+
     /// Returns the clients' behaviour so far.
     pub fn seen(&self) -> Seen {
         self.shared.seen().clone()

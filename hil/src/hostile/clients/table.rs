@@ -3,7 +3,8 @@
 use super::super::messages::{self, SECP256R1, SECP384R1, message, record, vector};
 use super::ClientMode;
 use super::hello::{
-    KEY_SHARE, PSK_KEY_EXCHANGE_MODES, SIGNATURE_ALGORITHMS, SUPPORTED_GROUPS, SUPPORTED_VERSIONS, share,
+    KEY_SHARE, PRE_SHARED_KEY, PSK_KEY_EXCHANGE_MODES, SIGNATURE_ALGORITHMS, SUPPORTED_GROUPS, SUPPORTED_VERSIONS,
+    share,
 };
 use super::session::{Over, Session};
 
@@ -475,10 +476,10 @@ pub const CLIENTS: &[ClientMode] = &[
         hello.remove(PSK_KEY_EXCHANGE_MODES);
         hello.offer(&[&ticket.identity], &[Some(&ticket.key)], &s.transcript)
     }),
-    offer!(hostile, "pre-shared-key-not-last", "has an extension after pre_shared_key", |s, ticket, hello| {
-        hello.set(super::hello::PRE_SHARED_KEY, Vec::new());
+    hello!(hostile, "pre-shared-key-not-last", "has an extension after pre_shared_key", hello, {
+        hello.set(PSK_KEY_EXCHANGE_MODES, vector(1, &[1]));
+        hello.set(PRE_SHARED_KEY, [vector(2, &[&vector(2, b"unknown")[..], &[0; 4]].concat()), vector(2, &vector(1, &[7; 32]))].concat());
         hello.set(0xfafa, Vec::new());
-        hello.offer(&[&ticket.identity], &[Some(&ticket.key)], &s.transcript)
     }),
     hostile("pre-shared-key-alone", "wants a session resumed without (EC)DHE, and shows no certificate", |s| {
         let ticket = s.ticket()?;
