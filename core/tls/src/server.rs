@@ -326,6 +326,8 @@ impl<'r> ServerHandshake<'r> {
         let (Some(client), Some(write)) = (self.client.take(), self.flow.write.take()) else {
             return Err(Error::Ended);
         };
+        // The key of the handshake is of no use any more.
+        self.flow.read = None;
         self.flow.transcript.add(message);
         self.state.go(kind::FINISHED, State::Connected);
         #[cfg(not(feature = "resumption"))]

@@ -1,5 +1,6 @@
 //! Tests the engine with peers of several makes, in both roles.
 
+mod cost;
 mod drive;
 mod mutations;
 mod ours;
