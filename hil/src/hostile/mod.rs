@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crate::pki::Pki;
-pub use clients::{CLIENTS, ClientMode};
+pub use clients::{ClientMode, clients};
 pub use modes::{Expected, MODES, Mode, mode};
 pub use seen::Seen;
 use seen::Shared;

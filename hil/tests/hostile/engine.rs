@@ -14,7 +14,7 @@ use edgetrust_core::pki_types::{SignatureVerificationAlgorithm, UnixTime};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
 use edgetrust_hil::hostile::client::Outcome;
-use edgetrust_hil::hostile::{CLIENTS, Expected, MODES, Server};
+use edgetrust_hil::hostile::{Expected, MODES, Server, clients};
 use edgetrust_hil::pki::{Credential, Pki, Wish};
 use edgetrust_tls::{
     Alert, CipherSuite, ClientContext, ClientHandshake, Connection, Demand, Error, Event, Fault, Output, Progress,
@@ -318,7 +318,7 @@ fn the_engine_refuses_hostile_clients_by_the_alerts_of_the_table() {
     let credential = pki.device(&Wish::client("sensor-7.a.example"));
     let another = pki.stranger.issue_chain(&Wish::client("sensor-7.a.example"));
     let mut table = String::from("client | EdgeTrust | rustls | EdgeTrust's reason\n");
-    for mode in CLIENTS {
+    for mode in clients() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let server = std::thread::scope(|scope| {

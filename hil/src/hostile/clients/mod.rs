@@ -3,8 +3,10 @@
 //! TLS_AES_128_GCM_SHA256 and secp256r1 only. The clients verify no server.
 
 mod hello;
+mod hellos;
+mod proofs;
+mod records;
 mod session;
-mod table;
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +14,6 @@ use std::net::SocketAddr;
 use super::client::Outcome;
 use crate::pki::Credential;
 use session::{Over, Session};
-pub use table::CLIENTS;
 
 /// One behaviour of a client.
 #[derive(Debug)]
@@ -39,4 +40,24 @@ impl ClientMode {
             Err(Over::Io(error)) => Err(error),
         }
     }
+}
+
+type Run = fn(&mut Session<'_>) -> Result<(), Over>;
+
+const fn lawful(name: &'static str, does: &'static str, run: Run) -> ClientMode {
+    ClientMode { name, does, is_lawful: true, run }
+}
+
+const fn hostile(name: &'static str, does: &'static str, run: Run) -> ClientMode {
+    ClientMode { name, does, is_lawful: false, run }
+}
+
+/// Returns the contents of a record that is to be encrypted: a content and its type.
+fn inner(content_type: u8, content: &[u8]) -> Vec<u8> {
+    [content, &[content_type]].concat()
+}
+
+/// Returns every mode.
+pub fn clients() -> impl Iterator<Item = &'static ClientMode> {
+    hellos::HELLOS.iter().chain(proofs::PROOFS).chain(records::RECORDS)
 }
