@@ -5,7 +5,7 @@ use super::hello::{
     KEY_SHARE, PRE_SHARED_KEY, PSK_KEY_EXCHANGE_MODES, SIGNATURE_ALGORITHMS, SUPPORTED_GROUPS, SUPPORTED_VERSIONS,
     share,
 };
-use super::{ClientMode, hostile, inner, lawful};
+use super::mode::{ClientMode, hostile, inner, lawful};
 
 /// A mode with a ClientHello that is changed in one place, and all the rest as it should be.
 macro_rules! hello {

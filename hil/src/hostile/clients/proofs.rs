@@ -1,7 +1,7 @@
 //! Clients that do not prove who they are, and messages that are not due.
 
 use super::super::messages::{self, message, record, vector};
-use super::{ClientMode, hostile, inner};
+use super::mode::{ClientMode, hostile, inner};
 
 /// The modes that differ in a message after the ClientHello.
 #[rustfmt::skip]

@@ -1,7 +1,7 @@
 //! Changes of keys, records and alerts as they must not be.
 
 use super::super::messages::{message, record};
-use super::{ClientMode, hostile, inner};
+use super::mode::{ClientMode, hostile, inner};
 
 /// The modes that differ in their records.
 #[rustfmt::skip]
