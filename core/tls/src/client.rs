@@ -353,6 +353,8 @@ impl<'r> ClientHandshake<'r> {
             self.flow.authenticate(out, Signer::Client, context.credential.as_deref_mut())?;
         }
         self.flow.finish(out)?;
+        // The keys of the handshake are of no use any more.
+        (self.flow.read, self.flow.write) = (None, None);
         self.state.go(kind::FINISHED, State::Connected);
         Ok(Connection::new(Opened {
             role: Role::Client,

@@ -57,6 +57,10 @@ mod session;
 mod state;
 mod transcript;
 
+// Only their features are wanted.
+use aes as _;
+use polyval as _;
+
 pub use alert::Alert;
 pub use client::{ClientContext, ClientHandshake, Progress};
 pub use connection::{Connection, Event};

@@ -24,7 +24,7 @@ pub fn read_as_each(body: &[u8]) -> usize {
         within(hello.fixed);
         assert!(hello.session_id.len() <= 32 && hello.fixed.len() <= body.len());
         within(hello.share.unwrap_or_default());
-        hello.server_name.map(|name| assert!(name.is_ascii() && !name.is_empty()));
+        assert!(hello.server_name.is_none_or(|name| name.is_ascii() && !name.is_empty()));
         assert!(hello.record_size_limit.is_none_or(|limit| limit >= 64));
         let (_, _, _) = (hello.suite(CipherSuite::ALL), hello.scheme(), hello.protocol(&[b"one", b"two"]));
         if let Some(offered) = hello.offered {

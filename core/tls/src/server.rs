@@ -174,8 +174,9 @@ impl<'r> ServerHandshake<'r> {
         let hello = ClientHello::read(body)?;
         let is_again = self.state == State::WaitClientHelloAgain;
         let fixed: Hash = Sha256::digest(hello.fixed).into();
-        // RFC 8446 section 4.1.2: the second ClientHello brings the share that was asked for, and is the same otherwise.
-        if is_again && (self.fixed != Some(fixed) || !hello.is_only_share) {
+        // RFC 8446 section 4.1.2: the second ClientHello brings the share that was asked for and no early data, and is the
+        // same otherwise.
+        if is_again && (self.fixed != Some(fixed) || !hello.is_only_share || hello.has_early_data) {
             return Err(Error::Peer(Fault::Illegal("ClientHello")));
         }
         let took_name = is_known(hello.server_name, context.names)?;
@@ -330,6 +331,8 @@ impl<'r> ServerHandshake<'r> {
         let (Some(client), Some(write)) = (self.client.take(), self.flow.write.take()) else {
             return Err(Error::Ended);
         };
+        // The key of the handshake is of no use any more.
+        self.flow.read = None;
         self.flow.transcript.add(message);
         self.state.go(kind::FINISHED, State::Connected);
         #[cfg(not(feature = "resumption"))]

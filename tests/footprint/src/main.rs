@@ -26,6 +26,9 @@ fn panic(_: &PanicInfo<'_>) -> ! {
     }
 }
 
+#[cfg(feature = "tls")]
+mod tls;
+
 static mut INPUT: [u8; 16 * 1024] = [0; 16 * 1024];
 
 /// Returns octets that the compiler cannot predict.
@@ -35,10 +38,10 @@ fn input() -> &'static mut [u8] {
     unsafe { core::slice::from_raw_parts_mut(start.cast(), length) }
 }
 
-#[cfg(any(feature = "mesh", feature = "verify", feature = "request"))]
+#[cfg(any(feature = "mesh", feature = "verify", feature = "request", feature = "tls"))]
 use stub::Stub;
 
-#[cfg(any(feature = "mesh", feature = "verify", feature = "request"))]
+#[cfg(any(feature = "mesh", feature = "verify", feature = "request", feature = "tls"))]
 mod stub {
     use core::hint::black_box;
     use edgetrust_core::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
@@ -79,6 +82,8 @@ pub extern "C" fn _start() -> ! {
     rotation();
     #[cfg(feature = "store")]
     store::store();
+    #[cfg(feature = "tls")]
+    tls::tls();
     loop {
         black_box(input());
     }

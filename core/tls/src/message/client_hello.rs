@@ -1,7 +1,8 @@
 //! ClientHello (RFC 8446 section 4.1.2).
 
 use super::{
-    Extensions, LEGACY_VERSION, POINT, SECP256R1, VERSION, extension, kind, record_size_limit, write as write_message,
+    Extensions, LEGACY_VERSION, POINT, SECP256R1, VERSION, check_version, extension, kind, record_size_limit,
+    write as write_message,
 };
 use crate::codec::{Full, Reader, Writer};
 use crate::error::Fault;
@@ -18,6 +19,8 @@ pub(crate) struct ClientHello<'a> {
     pub(crate) share: Option<&'a [u8]>,
     /// Whether it is the only one.
     pub(crate) is_only_share: bool,
+    /// Whether the client announces early data, which no ticket of this server allows.
+    pub(crate) has_early_data: bool,
     schemes: Option<Reader<'a>>,
     pub(crate) server_name: Option<&'a str>,
     protocols: Option<Reader<'a>>,
@@ -41,6 +44,7 @@ impl<'a> ClientHello<'a> {
         let suites = reader.vec16()?;
         let compression = reader.vec8()?.rest();
         let fixed = whole.get(..whole.len().saturating_sub(reader.rest().len())).unwrap_or_default();
+        check_version(version)?;
         if session_id.len() > 32 || suites.is_empty() || suites.rest().len() % 2 != 0 || compression.is_empty() {
             return Err(Fault::Decode);
         }
@@ -56,6 +60,7 @@ impl<'a> ClientHello<'a> {
             suites,
             share: None,
             is_only_share: false,
+            has_early_data: false,
             schemes: None,
             server_name: None,
             protocols: None,
@@ -87,6 +92,7 @@ impl<'a> ClientHello<'a> {
                 }
                 #[cfg(feature = "resumption")]
                 extension::PSK_KEY_EXCHANGE_MODES => modes = Some(data),
+                extension::EARLY_DATA => hello.has_early_data = true,
                 _ => {}
             }
         }

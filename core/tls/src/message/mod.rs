@@ -34,6 +34,7 @@ pub(crate) mod extension {
     /// RFC 8449 section 4.
     pub(crate) const RECORD_SIZE_LIMIT: u16 = 28;
     pub(crate) const PRE_SHARED_KEY: u16 = 41;
+    pub(crate) const EARLY_DATA: u16 = 42;
     pub(crate) const SUPPORTED_VERSIONS: u16 = 43;
     pub(crate) const COOKIE: u16 = 44;
     #[cfg(feature = "resumption")]
@@ -44,6 +45,12 @@ pub(crate) mod extension {
 /// TLS 1.3, and the version that stands in its place where old software looks (RFC 8446 section 4.1.2).
 pub(crate) const VERSION: u16 = 0x0304;
 pub(crate) const LEGACY_VERSION: u16 = 0x0303;
+
+/// Checks that a hello is not of SSL 3.0, whatever else it offers (RFC 8446 appendix D.5).
+pub(crate) fn check_version(legacy_version: u16) -> Result<(), Fault> {
+    const SSL3: u16 = 0x0300;
+    if legacy_version > SSL3 { Ok(()) } else { Err(Fault::Version) }
+}
 
 /// The group secp256r1 (RFC 8446 section 4.2.7).
 pub(crate) const SECP256R1: u16 = 23;

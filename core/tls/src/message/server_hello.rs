@@ -1,6 +1,8 @@
 //! ServerHello and HelloRetryRequest (RFC 8446 sections 4.1.3 and 4.1.4).
 
-use super::{Extensions, LEGACY_VERSION, POINT, SECP256R1, VERSION, extension, kind, write as write_message};
+use super::{
+    Extensions, LEGACY_VERSION, POINT, SECP256R1, VERSION, check_version, extension, kind, write as write_message,
+};
 use crate::codec::{Full, Reader, Writer};
 use crate::error::Fault;
 use crate::limits::MAX_COOKIE;
@@ -38,6 +40,7 @@ impl<'a> ServerHello<'a> {
     pub(crate) fn read(body: Reader<'a>, suites: &[CipherSuite], offered_key: bool) -> Result<Self, Fault> {
         let mut reader = body;
         let legacy_version = reader.u16()?;
+        check_version(legacy_version)?;
         let is_retry = *reader.array()? == RETRY;
         let session_id = reader.vec8()?.rest();
         let code = reader.u16()?;

@@ -1,6 +1,7 @@
 //! Tests the engine with peers of several makes, in both roles.
 
 mod bent;
+mod cost;
 mod drive;
 mod foreign;
 mod gnutls;

@@ -71,7 +71,7 @@ impl Credential for Own {
 /// What a side has come to.
 enum Stage<H> {
     Handshake(H),
-    Open(Connection),
+    Open(Box<Connection>),
     Failed(Error),
 }
 
@@ -116,7 +116,7 @@ impl<'b, H> Side<'b, H> {
                 connection.update_keys(true, out).unwrap();
             }
         }
-        self.stage = Stage::Open(connection);
+        self.stage = Stage::Open(Box::new(connection));
     }
 
     /// Takes octets of the stream. `handshake` takes a record of the handshake, `abort` ends it.

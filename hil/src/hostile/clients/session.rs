@@ -322,10 +322,9 @@ impl<'a> Session<'a> {
             self.flight()?;
         }
         loop {
-            match self.record()? {
-                (23, octets) => return Ok(Outcome::Served(octets)),
-                // Tickets and new keys, which are of no interest here.
-                _ => {}
+            // Tickets and new keys are of no interest here.
+            if let (23, octets) = self.record()? {
+                return Ok(Outcome::Served(octets));
             }
         }
     }
