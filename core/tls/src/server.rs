@@ -357,6 +357,7 @@ impl<'r> ServerHandshake<'r> {
             connection.issue(sessions, &context.demand, context.rng, out)?;
         }
         #[cfg(not(feature = "resumption"))]
+        // Only a ticket needs them.
         let _ = (context, out);
         Ok(connection)
     }
