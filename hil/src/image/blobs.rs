@@ -311,7 +311,7 @@ pub(super) mod tests {
         let day = pki.device(&Wish::client("sensor-7.a.example").valid(0, 12 * 3600));
         write("day.pem", &day.chain_pem());
         write("day.key", &day.key_pem());
-        let short = CONFIG_TEXT.replace("device.pem", "day.pem").replace("device.key", "day.key");
+        let short = TEXT.replace("device.pem", "day.pem").replace("device.key", "day.key");
         // It is not renewed.
         partition(&short, folder.path()).unwrap();
         let enrolls = short.replace("\"gateway\":", "\"enroll\": \"gateway.a.example:8444\", \"gateway\":");
