@@ -98,7 +98,7 @@ pub fn tls() {
             },
             suites: CipherSuite::ALL,
             protocols: &[b"one"],
-            session: session.as_ref(),
+            session: session.as_ref().map(|session| -> &ClientSession<[u8]> { session }),
         };
         let Ok(mut handshake) = ClientHandshake::start(input(), black_box(1024), &mut client, &mut out) else { return };
         let mut next = None;

@@ -61,8 +61,8 @@ impl PublicKey {
 /// A point as octets.
 pub struct EncodedPoint([u8; 65]);
 
-impl From<PublicKey> for EncodedPoint {
-    fn from(key: PublicKey) -> Self {
+impl From<&PublicKey> for EncodedPoint {
+    fn from(key: &PublicKey) -> Self {
         Self(black_box(key.0))
     }
 }
