@@ -72,6 +72,7 @@ fn verify<'p>(
     verified.unwrap_or_else(|_| give_up("the leaf has no path"))
 }
 
+#[inline(never)]
 pub fn measure<M: SlotMedium>(report: &mut Report, medium: M) {
     report.measure("parse a certificate", || Certificate::from_der(LEAF).is_ok());
     let (leaf, sent, anchors) = (parse(LEAF), [parse(INTERMEDIATE)], [Anchor::new(parse(ROOT))]);
