@@ -4,7 +4,7 @@ use p256::ecdh::EphemeralSecret;
 use p256::{EncodedPoint, PublicKey};
 use rand_core::CryptoRngCore;
 
-use crate::error::{Error, Fault};
+use crate::error::Fault;
 use crate::message::POINT;
 use crate::secret::Secret;
 
@@ -33,14 +33,23 @@ impl Agreement {
         share
     }
 
-    /// Agrees with the peer's share, which must be an uncompressed point of the curve (RFC 8446 section 4.2.8.2).
     #[inline(never)]
-    pub(crate) fn agree(self, share: &[u8]) -> Result<Secret, Error> {
+    pub(crate) fn agree(self, share: &PeerShare) -> Secret {
+        Secret((*self.0.diffie_hellman(&share.0).raw_secret_bytes()).into())
+    }
+}
+
+/// The peer's share.
+pub(crate) struct PeerShare(PublicKey);
+
+impl PeerShare {
+    /// Reads a share, which must be an uncompressed point of the curve (RFC 8446 section 4.2.8.2).
+    #[inline(never)]
+    pub(crate) fn read(share: &[u8]) -> Result<Self, Fault> {
         const UNCOMPRESSED: u8 = 4;
-        let point = share.first() == Some(&UNCOMPRESSED) && share.len() == POINT;
-        let key = PublicKey::from_sec1_bytes(share).ok().filter(|_| point);
-        let key = key.ok_or(Error::Peer(Fault::Illegal("key_share")))?;
-        Ok(Secret((*self.0.diffie_hellman(&key).raw_secret_bytes()).into()))
+        let is_uncompressed = share.first() == Some(&UNCOMPRESSED) && share.len() == POINT;
+        let point = PublicKey::from_sec1_bytes(share).ok().filter(|_| is_uncompressed);
+        point.map(Self).ok_or(Fault::Illegal("key_share"))
     }
 }
 
@@ -85,7 +94,7 @@ mod tests {
             let digits: Vec<u8> = test.private_key.iter().copied().skip_while(|octet| *octet == 0).collect();
             let mut key = [0; 32];
             key[32 - digits.len()..].copy_from_slice(&digits);
-            let found = Agreement::new(&mut Fixed(key)).agree(&test.public_key);
+            let found = PeerShare::read(&test.public_key).map(|share| Agreement::new(&mut Fixed(key)).agree(&share));
             let is_point = test.public_key.len() == POINT && test.public_key.first() == Some(&4);
             match test.result {
                 // A compressed point is one, and not of TLS 1.3 (RFC 8446 section 4.2.8.2).
@@ -94,7 +103,7 @@ mod tests {
                     agreed += 1;
                 }
                 _ => {
-                    assert_eq!(found.err(), Some(Error::Peer(Fault::Illegal("key_share"))), "{}", test.tc_id);
+                    assert_eq!(found.err(), Some(Fault::Illegal("key_share")), "{}", test.tc_id);
                     refused += 1;
                 }
             }

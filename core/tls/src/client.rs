@@ -4,28 +4,27 @@ use edgetrust_core::identity::{AuthorizedPeer, ServerName, ServerPolicy};
 use edgetrust_core::possession::{Signer, schemes};
 use rand_core::CryptoRngCore;
 
-use crate::agreement::Agreement;
+use crate::agreement::{Agreement, PeerShare};
 use crate::alert::Alert;
 use crate::codec::Reader;
 use crate::connection::{Connection, Opened, Role};
 use crate::credential::Credential;
 use crate::error::{Error, Fault};
-use crate::handshake::{Flow, Keys, NO_LIMIT};
+use crate::handshake::{Flow, NO_LIMIT, Progress, Side, Step, receive};
 use crate::key_schedule::{Early, Handshake};
-use crate::limits::MIN_RECORD_SIZE;
 use crate::message::certificate::{Entries, read_verify};
 use crate::message::client_hello::Sent;
 use crate::message::encrypted_extensions::EncryptedExtensions;
 use crate::message::server_hello::{Answer, ServerHello};
-use crate::message::{certificate_request, kind, split};
+use crate::message::{certificate_request, kind};
 use crate::peer::{Demand, Peer, Shown, judge};
 use crate::protection::{CipherSuite, TrafficKey};
 use crate::record::{Output, content};
 #[cfg(feature = "resumption")]
-use crate::session::ClientSession;
+use crate::session::{ClientSession, name_hash};
 use crate::state::State;
 
-/// What a client brings to each step of a handshake. It must be the same at all of them.
+/// The part of a client's handshake that the caller brings to each step. It must be the same at all of them.
 pub struct ClientContext<'a, C, R> {
     /// The requirements on the server. A DNS name is sent as server_name too (RFC 6066 section 3).
     pub demand: Demand<'a, ServerPolicy<'a>>,
@@ -33,7 +32,8 @@ pub struct ClientContext<'a, C, R> {
     pub credential: Option<&'a mut C>,
     /// The source of the ephemeral key and of the random.
     pub rng: &'a mut R,
-    /// Sees the proof that the server is authorized, before the server has shown that it has the key.
+    /// Sees the proof that the server is authorized, before the server has shown that it has the key. A resumed session
+    /// brings no proof again.
     pub admitted: &'a mut dyn FnMut(&AuthorizedPeer<'_>),
     /// The cipher suites to offer, the best first: [`CipherSuite::ALL`].
     pub suites: &'a [CipherSuite],
@@ -44,21 +44,10 @@ pub struct ClientContext<'a, C, R> {
     pub session: Option<&'a ClientSession<[u8]>>,
 }
 
-/// The state of a handshake.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is no heap to put the larger one on")]
-pub enum Progress {
-    /// Send the output, and bring the next record.
-    Pending,
-    /// Send the output. The peer is authorized and has its key.
-    Connected(Connection),
-}
-
 /// A client's handshake.
 #[derive(Debug)]
 pub struct ClientHandshake<'r> {
     flow: Flow<'r>,
-    state: State,
     random: [u8; 32],
     agreement: Option<Agreement>,
     suite: Option<CipherSuite>,
@@ -66,9 +55,9 @@ pub struct ClientHandshake<'r> {
     shown: Option<Shown>,
     peer: Option<Peer>,
     protocol: Option<u8>,
-    /// Whether the server asked for a certificate.
+    /// Set if the server asked for a certificate.
     is_asked: bool,
-    /// Whether a session was offered.
+    /// Set if a session was offered.
     has_offered: bool,
 }
 
@@ -85,12 +74,10 @@ impl<'r> ClientHandshake<'r> {
         context: &mut ClientContext<'_, C, R>,
         out: &mut Output<'_>,
     ) -> Result<Self, Error> {
-        let limit = record_size_limit.clamp(MIN_RECORD_SIZE, NO_LIMIT);
         let mut random = [0; 32];
         context.rng.fill_bytes(&mut random);
         let mut client = Self {
-            flow: Flow::new(room, limit),
-            state: State::Start,
+            flow: Flow::new(State::Start, room, record_size_limit),
             random,
             agreement: Some(Agreement::new(context.rng)),
             suite: None,
@@ -102,7 +89,7 @@ impl<'r> ClientHandshake<'r> {
             has_offered: false,
         };
         client.hello(context, None, out)?;
-        client.state = State::WaitServerHello;
+        client.flow.state = State::WaitServerHello;
         Ok(client)
     }
 
@@ -116,63 +103,13 @@ impl<'r> ClientHandshake<'r> {
         context: &mut ClientContext<'_, C, R>,
         out: &mut Output<'_>,
     ) -> Result<Progress, Error> {
-        if matches!(self.state, State::Connected | State::Failed) {
-            return Err(Error::Ended);
-        }
-        let room = self.flow.take_room();
-        let outcome = self.record(record, &mut *room, context, out);
-        self.flow.put_back(room);
-        outcome.inspect_err(|error| {
-            self.state = State::Failed;
-            if let Some(alert) = error.alert() {
-                // Without a place for the alert the connection just ends.
-                let _ = out.alert(alert, self.flow.write.as_mut());
-            }
-        })
+        receive(self, record, context, out)
     }
 
     /// Writes an alert for a reason of the caller, and ends the handshake: the alert of an error of
     /// [`crate::Records::filled`], or one for a peer that takes too long.
     pub fn abort(&mut self, alert: Alert, out: &mut Output<'_>) {
-        if !matches!(self.state, State::Connected | State::Failed) {
-            // Without a place for the alert the connection just ends.
-            let _ = out.alert(alert, self.flow.write.as_mut());
-        }
-        self.state = State::Failed;
-    }
-
-    fn record<C: Credential, R: CryptoRngCore>(
-        &mut self,
-        record: &mut [u8],
-        room: &mut [u8],
-        context: &mut ClientContext<'_, C, R>,
-        out: &mut Output<'_>,
-    ) -> Result<Progress, Error> {
-        let mut octets = self.flow.open(record, true)?;
-        loop {
-            let (message, taken) = self.flow.next_message(octets, &mut *room)?;
-            octets = octets.get(taken..).unwrap_or_default();
-            let Some(message) = message else { return Ok(Progress::Pending) };
-            let (kind, body) = split(message)?;
-            self.state.expects(kind)?;
-            let keys = match kind {
-                kind::SERVER_HELLO => self.server_hello(message, body, context, out)?,
-                kind::ENCRYPTED_EXTENSIONS => self.encrypted_extensions(message, body, context)?,
-                kind::CERTIFICATE_REQUEST => self.certificate_request(message, body)?,
-                kind::CERTIFICATE => self.certificate(message, body, context)?,
-                kind::CERTIFICATE_VERIFY => self.certificate_verify(message, body, context)?,
-                _ => {
-                    self.flow.check_finished(body)?;
-                    if !octets.is_empty() {
-                        return Err(Error::Peer(Fault::KeyChange));
-                    }
-                    return self.finished(message, context, out).map(Progress::Connected);
-                }
-            };
-            if keys == Keys::Changed && !octets.is_empty() {
-                return Err(Error::Peer(Fault::KeyChange));
-            }
-        }
+        self.flow.fail(Some(alert), out);
     }
 
     /// Writes a ClientHello, the first or the second with a cookie.
@@ -226,7 +163,7 @@ impl<'r> ClientHandshake<'r> {
         body: Reader<'_>,
         context: &ClientContext<'_, C, R>,
         out: &mut Output<'_>,
-    ) -> Result<Keys, Error> {
+    ) -> Result<Step, Error> {
         let hello = ServerHello::read(body, context.suites, self.has_offered)?;
         // RFC 8446 section 4.1.4: the suite of a HelloRetryRequest stays.
         if self.suite.is_some_and(|suite| suite != hello.suite) {
@@ -235,19 +172,20 @@ impl<'r> ClientHandshake<'r> {
         self.suite = Some(hello.suite);
         let (share, is_resumed) = match hello.answer {
             // RFC 8446 section 4.1.4: a second one is unexpected.
-            Answer::Retry { .. } if self.state == State::WaitServerHelloAgain => {
+            Answer::Retry { .. } if self.flow.state == State::WaitServerHelloAgain => {
                 return Err(Error::Peer(Fault::UnexpectedMessage(kind::SERVER_HELLO)));
             }
             Answer::Retry { cookie } => {
                 self.flow.transcript.retry();
                 self.flow.transcript.add(message);
                 self.hello(context, Some(cookie), out)?;
-                self.state.go(kind::SERVER_HELLO, State::WaitServerHelloAgain);
-                return Ok(Keys::Same);
+                self.flow.state.go(kind::SERVER_HELLO, State::WaitServerHelloAgain);
+                return Ok(Step::Next);
             }
             Answer::Hello { share, is_resumed } => (share, is_resumed),
         };
-        let shared = self.agreement.take().ok_or(Error::Ended)?.agree(share)?;
+        let share = PeerShare::read(share)?;
+        let shared = self.agreement.take().ok_or(Error::Ended)?.agree(&share);
         let early = self.early(is_resumed, context)?;
         self.flow.transcript.add(message);
         let schedule = early.handshake(&shared);
@@ -255,8 +193,8 @@ impl<'r> ClientHandshake<'r> {
         self.flow.read_with(hello.suite, secrets.server);
         self.flow.write_with(hello.suite, secrets.client);
         self.schedule = Some(schedule);
-        self.state.go(kind::SERVER_HELLO, State::WaitEncryptedExtensions);
-        Ok(Keys::Changed)
+        self.flow.state.go(kind::SERVER_HELLO, State::WaitEncryptedExtensions);
+        Ok(Step::NewKeys)
     }
 
     /// Begins the key schedule, with the session if the server took it.
@@ -283,7 +221,7 @@ impl<'r> ClientHandshake<'r> {
         message: &[u8],
         body: Reader<'_>,
         context: &ClientContext<'_, C, R>,
-    ) -> Result<Keys, Error> {
+    ) -> Result<Step, Error> {
         let found = EncryptedExtensions::read(body, context.protocols, server_name(context).is_some())?;
         self.protocol = found.protocol;
         if let Some(limit) = found.record_size_limit {
@@ -292,16 +230,16 @@ impl<'r> ClientHandshake<'r> {
         self.flow.transcript.add(message);
         // Only a resumed session has its peer already.
         let next = if self.peer.is_some() { State::WaitServerFinished } else { State::WaitCertificateOrRequest };
-        self.state.go(kind::ENCRYPTED_EXTENSIONS, next);
-        Ok(Keys::Same)
+        self.flow.state.go(kind::ENCRYPTED_EXTENSIONS, next);
+        Ok(Step::Next)
     }
 
-    fn certificate_request(&mut self, message: &[u8], body: Reader<'_>) -> Result<Keys, Error> {
+    fn certificate_request(&mut self, message: &[u8], body: Reader<'_>) -> Result<Step, Error> {
         certificate_request::read(body)?;
         self.is_asked = true;
         self.flow.transcript.add(message);
-        self.state.go(kind::CERTIFICATE_REQUEST, State::WaitServerCertificate);
-        Ok(Keys::Same)
+        self.flow.state.go(kind::CERTIFICATE_REQUEST, State::WaitServerCertificate);
+        Ok(Step::Next)
     }
 
     #[inline(never)]
@@ -310,12 +248,12 @@ impl<'r> ClientHandshake<'r> {
         message: &[u8],
         body: Reader<'_>,
         context: &mut ClientContext<'_, C, R>,
-    ) -> Result<Keys, Error> {
+    ) -> Result<Step, Error> {
         let shown = judge(Entries::read(body)?, &context.demand, context.admitted)?;
         self.shown = Some(shown.ok_or(Error::Peer(Fault::NoServerCertificate))?);
         self.flow.transcript.add(message);
-        self.state.go(kind::CERTIFICATE, State::WaitServerCertificateVerify);
-        Ok(Keys::Same)
+        self.flow.state.go(kind::CERTIFICATE, State::WaitServerCertificateVerify);
+        Ok(Step::Next)
     }
 
     #[inline(never)]
@@ -324,24 +262,26 @@ impl<'r> ClientHandshake<'r> {
         message: &[u8],
         body: Reader<'_>,
         context: &ClientContext<'_, C, R>,
-    ) -> Result<Keys, Error> {
+    ) -> Result<Step, Error> {
         let (scheme, signature) = read_verify(body)?;
         let shown = self.shown.take().ok_or(Error::Ended)?;
         let hash = self.flow.transcript.hash();
         self.peer = Some(shown.prove(&context.demand, Signer::Server, &hash, scheme, signature)?);
         self.flow.transcript.add(message);
-        self.state.go(kind::CERTIFICATE_VERIFY, State::WaitServerFinished);
-        Ok(Keys::Same)
+        self.flow.state.go(kind::CERTIFICATE_VERIFY, State::WaitServerFinished);
+        Ok(Step::Next)
     }
 
-    /// Answers the server's Finished, which was checked.
+    /// Answers the server's Finished.
     #[inline(never)]
     fn finished<C: Credential, R>(
         &mut self,
         message: &[u8],
+        body: Reader<'_>,
         context: &mut ClientContext<'_, C, R>,
         out: &mut Output<'_>,
-    ) -> Result<Connection, Error> {
+    ) -> Result<Step, Error> {
+        self.flow.check_finished(body)?;
         let (Some(schedule), Some(suite), Some(peer)) = (self.schedule.take(), self.suite, self.peer) else {
             return Err(Error::Ended);
         };
@@ -355,8 +295,8 @@ impl<'r> ClientHandshake<'r> {
         self.flow.finish(out)?;
         // The keys of the handshake are of no use any more.
         (self.flow.read, self.flow.write) = (None, None);
-        self.state.go(kind::FINISHED, State::Connected);
-        Ok(Connection::new(Opened {
+        self.flow.state.go(kind::FINISHED, State::Connected);
+        Ok(Step::Connected(Connection::new(Opened {
             role: Role::Client,
             read: TrafficKey::new(suite, secrets.server),
             write: TrafficKey::new(suite, secrets.client),
@@ -368,7 +308,34 @@ impl<'r> ClientHandshake<'r> {
             exporter: main.exporter(&hash),
             #[cfg(feature = "resumption")]
             resumption: main.resumption(&self.flow.transcript.hash()),
-        }))
+            #[cfg(feature = "resumption")]
+            name: Some(name_hash(context.demand.policy.name)),
+        })))
+    }
+}
+
+impl<'r, C: Credential, R: CryptoRngCore> Side<'r, ClientContext<'_, C, R>> for ClientHandshake<'r> {
+    fn flow(&mut self) -> &mut Flow<'r> {
+        &mut self.flow
+    }
+
+    fn message(
+        &mut self,
+        kind: u8,
+        message: &[u8],
+        body: Reader<'_>,
+        context: &mut ClientContext<'_, C, R>,
+        out: &mut Output<'_>,
+    ) -> Result<Step, Error> {
+        match kind {
+            kind::SERVER_HELLO => self.server_hello(message, body, context, out),
+            kind::ENCRYPTED_EXTENSIONS => self.encrypted_extensions(message, body, context),
+            kind::CERTIFICATE_REQUEST => self.certificate_request(message, body),
+            kind::CERTIFICATE => self.certificate(message, body, context),
+            kind::CERTIFICATE_VERIFY => self.certificate_verify(message, body, context),
+            // The table lets nothing else come.
+            _ => self.finished(message, body, context, out),
+        }
     }
 }
 

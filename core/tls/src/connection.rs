@@ -19,7 +19,7 @@ pub(crate) enum Role {
     Server,
 }
 
-/// What a handshake leaves.
+/// The parts of a connection, from its handshake.
 pub(crate) struct Opened {
     pub(crate) role: Role,
     pub(crate) read: TrafficKey,
@@ -32,6 +32,9 @@ pub(crate) struct Opened {
     pub(crate) exporter: Secret,
     #[cfg(feature = "resumption")]
     pub(crate) resumption: Secret,
+    /// The name that a client asked for.
+    #[cfg(feature = "resumption")]
+    pub(crate) name: Option<crate::key_schedule::Hash>,
 }
 
 /// The content of a record.
@@ -65,7 +68,7 @@ pub struct Connection {
     /// The octets left of a ticket that came in several records, which is not kept.
     skip: usize,
     idle: u8,
-    /// Whether the peer asked for a new key.
+    /// Set if the peer asked for a new key.
     is_update_due: bool,
     is_read_closed: bool,
     is_write_closed: bool,
@@ -298,7 +301,8 @@ impl Connection {
         let (_, body) = crate::message::split(message)?;
         let message = crate::message::ticket::NewSessionTicket::read(body)?;
         let key = crate::key_schedule::pre_shared_key(&self.opened.resumption, message.nonce);
-        Ok(Event::Ticket(Ticket { message, key, peer: self.opened.peer }))
+        let name = self.opened.name.ok_or(Error::Ended)?;
+        Ok(Event::Ticket(Ticket { message, key, peer: self.opened.peer, name }))
     }
 
     /// Writes a NewSessionTicket (RFC 8446 section 4.6.1), and keeps its session.

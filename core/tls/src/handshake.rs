@@ -1,29 +1,42 @@
-//! What the handshakes of both roles share: records in, whole messages out, and the other way.
+//! The part of a handshake that both roles have: records in, one message after the other to the role, records out.
 
 use edgetrust_core::possession::{Signer, signed_content};
 
 use crate::alert::Alert;
-use crate::codec::{Full, Writer};
+use crate::codec::{Full, Reader, Writer};
+use crate::connection::Connection;
 use crate::credential::Credential;
 use crate::error::{Error, Fault};
 use crate::key_schedule::{finished, is_equal};
-use crate::limits::{MAX_IDLE_RECORDS, MAX_PLAINTEXT};
-use crate::message::{MESSAGE_HEADER, certificate, kind, write};
+use crate::limits::{MAX_IDLE_RECORDS, MAX_PLAINTEXT, MIN_RECORD_SIZE};
+use crate::message::{MESSAGE_HEADER, certificate, kind, split, write};
 use crate::protection::{CipherSuite, TrafficKey};
 use crate::record::{Output, content, open, read_alert};
 use crate::secret::Secret;
+use crate::state::State;
 use crate::transcript::Transcript;
+
+/// The state of a handshake.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is no heap to put the larger one on")]
+pub enum Progress {
+    /// Send the output, and bring the next record.
+    Pending,
+    /// Send the output. The peer is authorized and has its key.
+    Connected(Connection),
+}
 
 /// The state of the record layer during a handshake.
 #[derive(Debug)]
 pub(crate) struct Flow<'r> {
+    pub(crate) state: State,
     /// The place where a message is put together that comes in several records.
     room: &'r mut [u8],
     have: usize,
     pub(crate) transcript: Transcript,
     pub(crate) read: Option<TrafficKey>,
     pub(crate) write: Option<TrafficKey>,
-    /// Whether nothing was decrypted by a key of the peer yet.
+    /// Set until something is decrypted by the peer's key.
     is_fresh: bool,
     pub(crate) own_limit: u16,
     pub(crate) peer_limit: u16,
@@ -33,31 +46,91 @@ pub(crate) struct Flow<'r> {
 /// The records of a peer that has no limit.
 pub(crate) const NO_LIMIT: u16 = 16_385;
 
-/// What a message does to the keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keys {
-    Same,
-    /// What comes next is protected by another key, so that no octet may wait (RFC 8446 section 5.1).
-    Changed,
+/// The effect of a message.
+#[expect(clippy::large_enum_variant, reason = "there is no heap to put the larger one on")]
+pub(crate) enum Step {
+    /// The next message has the same keys.
+    Next,
+    /// The next message has other keys, so that no octet may wait (RFC 8446 section 5.1).
+    NewKeys,
+    Connected(Connection),
+}
+
+/// A role. `X` is the context that the caller brings.
+pub(crate) trait Side<'r, X> {
+    fn flow(&mut self) -> &mut Flow<'r>;
+
+    /// Takes a whole message that is due: its type, all of it, and its body.
+    fn message(
+        &mut self,
+        kind: u8,
+        message: &[u8],
+        body: Reader<'_>,
+        context: &mut X,
+        out: &mut Output<'_>,
+    ) -> Result<Step, Error>;
+}
+
+/// Takes a record. A failure is answered by its alert, and is the end.
+pub(crate) fn receive<'r, X>(
+    side: &mut impl Side<'r, X>,
+    record: &mut [u8],
+    context: &mut X,
+    out: &mut Output<'_>,
+) -> Result<Progress, Error> {
+    if side.flow().has_ended() {
+        return Err(Error::Ended);
+    }
+    let room = core::mem::take(&mut side.flow().room);
+    let outcome = messages(side, record, &mut *room, context, out);
+    side.flow().room = room;
+    outcome.inspect_err(|error| side.flow().fail(error.alert(), out))
+}
+
+fn messages<'r, X>(
+    side: &mut impl Side<'r, X>,
+    record: &mut [u8],
+    room: &mut [u8],
+    context: &mut X,
+    out: &mut Output<'_>,
+) -> Result<Progress, Error> {
+    let mut octets = side.flow().open(record)?;
+    loop {
+        let (message, taken) = side.flow().next_message(octets, &mut *room)?;
+        octets = octets.get(taken..).unwrap_or_default();
+        let Some(message) = message else { return Ok(Progress::Pending) };
+        let (kind, body) = split(message)?;
+        side.flow().state.expects(kind)?;
+        // RFC 8446 section 5.1: before it is answered.
+        if kind == kind::FINISHED && !octets.is_empty() {
+            return Err(Error::Peer(Fault::KeyChange));
+        }
+        match side.message(kind, message, body, context, out)? {
+            Step::Connected(connection) => return Ok(Progress::Connected(connection)),
+            Step::NewKeys if !octets.is_empty() => return Err(Error::Peer(Fault::KeyChange)),
+            Step::NewKeys | Step::Next => {}
+        }
+    }
 }
 
 impl<'r> Flow<'r> {
-    pub(crate) fn new(room: &'r mut [u8], own_limit: u16) -> Self {
+    pub(crate) fn new(state: State, room: &'r mut [u8], record_size_limit: u16) -> Self {
         Self {
+            state,
             room,
             have: 0,
             transcript: Transcript::new(),
             read: None,
             write: None,
             is_fresh: true,
-            own_limit,
+            own_limit: record_size_limit.clamp(MIN_RECORD_SIZE, NO_LIMIT),
             peer_limit: NO_LIMIT,
             idle: 0,
         }
     }
 
     /// Opens a record, and returns the content of handshake messages in it. It is empty for a record without any.
-    pub(crate) fn open<'c>(&mut self, record: &'c mut [u8], has_begun: bool) -> Result<&'c [u8], Error> {
+    fn open<'c>(&mut self, record: &'c mut [u8]) -> Result<&'c [u8], Error> {
         let (kind, octets) = open(record, self.read.as_mut(), self.own_limit, self.is_fresh)?;
         if self.read.is_some() && kind != content::CHANGE_CIPHER_SPEC {
             self.is_fresh = false;
@@ -67,7 +140,7 @@ impl<'r> Flow<'r> {
         match kind {
             content::HANDSHAKE => return Ok(octets),
             // RFC 8446 section 5: one octet, and only within a handshake.
-            content::CHANGE_CIPHER_SPEC if has_begun && *octets == [1] => {}
+            content::CHANGE_CIPHER_SPEC if self.state != State::WaitClientHello && *octets == [1] => {}
             content::ALERT if is_between => match read_alert(octets)? {
                 // RFC 8446 section 6.1: a close_notify follows.
                 Alert::UserCanceled => {}
@@ -81,11 +154,7 @@ impl<'r> Flow<'r> {
 
     /// Returns the next whole message, which stands in `octets` or in `room`, and how many of the octets it took. Without a
     /// whole message the room keeps all of them.
-    pub(crate) fn next_message<'c>(
-        &mut self,
-        octets: &'c [u8],
-        room: &'c mut [u8],
-    ) -> Result<(Option<&'c [u8]>, usize), Error> {
+    fn next_message<'c>(&mut self, octets: &'c [u8], room: &'c mut [u8]) -> Result<(Option<&'c [u8]>, usize), Error> {
         if self.have == 0 {
             if octets.is_empty() {
                 return Ok((None, 0));
@@ -121,13 +190,17 @@ impl<'r> Flow<'r> {
         }
     }
 
-    /// Lends the room, while a message is looked at.
-    pub(crate) fn take_room(&mut self) -> &'r mut [u8] {
-        core::mem::take(&mut self.room)
+    fn has_ended(&self) -> bool {
+        matches!(self.state, State::Connected | State::Failed)
     }
 
-    pub(crate) fn put_back(&mut self, room: &'r mut [u8]) {
-        self.room = room;
+    /// Ends the handshake, with an alert for the peer (RFC 8446 section 6.2).
+    pub(crate) fn fail(&mut self, alert: Option<Alert>, out: &mut Output<'_>) {
+        if let Some(alert) = alert.filter(|_| !self.has_ended()) {
+            // Without a place for the alert the connection just ends.
+            let _ = out.alert(alert, self.write.as_mut());
+        }
+        self.state = State::Failed;
     }
 
     /// Writes a message, and adds it to the transcript.
@@ -165,7 +238,7 @@ impl<'r> Flow<'r> {
 
     /// Checks the peer's Finished by the secret of its handshake key (RFC 8446 section 4.4.4).
     #[inline(never)]
-    pub(crate) fn check_finished(&self, body: crate::codec::Reader<'_>) -> Result<(), Error> {
+    pub(crate) fn check_finished(&self, body: Reader<'_>) -> Result<(), Error> {
         let secret = self.read.as_ref().ok_or(Error::Ended)?.secret();
         let mut body = body;
         let found = body.array()?;

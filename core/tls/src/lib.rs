@@ -8,11 +8,11 @@
 //! * [`Connection`] protects data, and takes tickets and new keys.
 //! * [`Records`] puts the octets of a stream together to records; [`Output`] holds records to be sent.
 //!
-//! What is there: mutual authentication with chains on both sides, TLS_AES_128_GCM_SHA256 and
+//! The engine has mutual authentication with chains on both sides, TLS_AES_128_GCM_SHA256 and
 //! TLS_CHACHA20_POLY1305_SHA256, secp256r1, ECDSA with P-256 for the own key and whatever core's algorithms verify for
 //! the peer's, HelloRetryRequest, the record size limit (RFC 8449), server_name, application protocols, KeyUpdate,
-//! exporters, and resumption with (EC)DHE. What is not: 0-RTT, compression, renegotiation, authentication after the
-//! handshake, and all older versions. They are refused by alert.
+//! exporters, and resumption with (EC)DHE. It refuses by alert 0-RTT, compression, renegotiation, authentication after
+//! the handshake, and all older versions.
 //!
 //! Bound the time of a handshake and of a connection: there is no clock here.
 #![doc = include_str!("../README.md")]
@@ -62,10 +62,11 @@ use aes as _;
 use polyval as _;
 
 pub use alert::Alert;
-pub use client::{ClientContext, ClientHandshake, Progress};
+pub use client::{ClientContext, ClientHandshake};
 pub use connection::{Connection, Event};
 pub use credential::{Credential, NoCredential};
 pub use error::{Error, Fault, Refusal};
+pub use handshake::Progress;
 pub use limits::{HEADER, MAX_PLAINTEXT, MAX_SENT, MIN_RECORD_SIZE, OVERHEAD, record_buffer};
 pub use peer::{Demand, Peer, Policy};
 pub use protection::CipherSuite;

@@ -104,7 +104,7 @@ impl Peer {
     }
 }
 
-/// What a chain has shown: its peer is authorized, and has yet to prove that it has the key.
+/// The peer of a chain: it is authorized, and has yet to prove that it has the key.
 #[derive(Debug)]
 pub(crate) struct Shown {
     pub(crate) peer: Peer,

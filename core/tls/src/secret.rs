@@ -27,7 +27,7 @@ mod tests {
 
     const fn is_wiped<T: ZeroizeOnDrop>() {}
 
-    /// What holds a key beside [`Secret`] wipes it. GHASH says so by having something to drop.
+    /// All else that holds a key wipes it, as [`Secret`] does. GHASH says so by having something to drop.
     #[test]
     fn keys_in_ciphers_are_wiped() {
         is_wiped::<aes::Aes128>();

@@ -6,20 +6,18 @@ use edgetrust_core::possession::{Signer, schemes};
 use rand_core::CryptoRngCore;
 use sha2::{Digest, Sha256};
 
-use crate::agreement::Agreement;
+use crate::agreement::{Agreement, PeerShare};
 use crate::alert::Alert;
-use crate::client::Progress;
 use crate::codec::Reader;
 use crate::connection::{Connection, Opened, Role};
 use crate::credential::Credential;
 use crate::error::{Error, Fault};
-use crate::handshake::{Flow, Keys, NO_LIMIT};
+use crate::handshake::{Flow, Progress, Side, Step, receive};
 use crate::key_schedule::{Early, Hash, Main};
-use crate::limits::MIN_RECORD_SIZE;
 use crate::message::certificate::{Entries, read_verify};
 use crate::message::client_hello::ClientHello;
 use crate::message::encrypted_extensions::EncryptedExtensions;
-use crate::message::{certificate_request, kind, server_hello, split};
+use crate::message::{certificate_request, kind, server_hello};
 use crate::peer::{Demand, Peer, Shown, judge};
 use crate::protection::{CipherSuite, TrafficKey};
 use crate::record::Output;
@@ -28,7 +26,7 @@ use crate::secret::Secret;
 use crate::session::{self, ServerSession};
 use crate::state::State;
 
-/// What a server brings to each step of a handshake. It must be the same at all of them.
+/// The part of a server's handshake that the caller brings to each step. It must be the same at all of them.
 pub struct ServerContext<'a, C, R> {
     /// The requirements on clients.
     pub demand: Demand<'a, PeerPolicy<'a>>,
@@ -36,7 +34,8 @@ pub struct ServerContext<'a, C, R> {
     pub credential: &'a mut C,
     /// The source of ephemeral keys, randoms and the names of tickets.
     pub rng: &'a mut R,
-    /// Sees the proof that the client is authorized, before the client has shown that it has the key.
+    /// Sees the proof that the client is authorized, before the client has shown that it has the key. A resumed session
+    /// brings no proof again.
     pub admitted: &'a mut dyn FnMut(&AuthorizedPeer<'_>),
     /// The cipher suites, the preferred one first: [`CipherSuite::ALL`].
     pub suites: &'a [CipherSuite],
@@ -53,7 +52,6 @@ pub struct ServerContext<'a, C, R> {
 #[derive(Debug)]
 pub struct ServerHandshake<'r> {
     flow: Flow<'r>,
-    state: State,
     suite: Option<CipherSuite>,
     /// The hash of what must stay the same after a HelloRetryRequest.
     fixed: Option<Hash>,
@@ -62,7 +60,7 @@ pub struct ServerHandshake<'r> {
     client: Option<Secret>,
     #[cfg(feature = "exporter")]
     exporter: Option<Secret>,
-    /// Whether the client can use a ticket.
+    /// Set if the client can use a ticket.
     #[cfg(feature = "resumption")]
     resumes: bool,
     shown: Option<Shown>,
@@ -78,10 +76,8 @@ impl<'r> ServerHandshake<'r> {
     /// Waits for a ClientHello. `room` is for messages of the client that come in parts: its chain must fit.
     /// `record_size_limit` is what [`crate::record_buffer`] was asked with (RFC 8449).
     pub fn new(room: &'r mut [u8], record_size_limit: u16) -> Self {
-        let limit = record_size_limit.clamp(MIN_RECORD_SIZE, NO_LIMIT);
         Self {
-            flow: Flow::new(room, limit),
-            state: State::WaitClientHello,
+            flow: Flow::new(State::WaitClientHello, room, record_size_limit),
             suite: None,
             fixed: None,
             main: None,
@@ -106,61 +102,13 @@ impl<'r> ServerHandshake<'r> {
         context: &mut ServerContext<'_, C, R>,
         out: &mut Output<'_>,
     ) -> Result<Progress, Error> {
-        if matches!(self.state, State::Connected | State::Failed) {
-            return Err(Error::Ended);
-        }
-        let room = self.flow.take_room();
-        let outcome = self.record(record, &mut *room, context, out);
-        self.flow.put_back(room);
-        outcome.inspect_err(|error| {
-            self.state = State::Failed;
-            if let Some(alert) = error.alert() {
-                // Without a place for the alert the connection just ends.
-                let _ = out.alert(alert, self.flow.write.as_mut());
-            }
-        })
+        receive(self, record, context, out)
     }
 
     /// Writes an alert for a reason of the caller, and ends the handshake: the alert of an error of
     /// [`crate::Records::filled`], or one for a peer that takes too long.
     pub fn abort(&mut self, alert: Alert, out: &mut Output<'_>) {
-        if !matches!(self.state, State::Connected | State::Failed) {
-            // Without a place for the alert the connection just ends.
-            let _ = out.alert(alert, self.flow.write.as_mut());
-        }
-        self.state = State::Failed;
-    }
-
-    fn record<C: Credential, R: CryptoRngCore>(
-        &mut self,
-        record: &mut [u8],
-        room: &mut [u8],
-        context: &mut ServerContext<'_, C, R>,
-        out: &mut Output<'_>,
-    ) -> Result<Progress, Error> {
-        let mut octets = self.flow.open(record, self.state != State::WaitClientHello)?;
-        loop {
-            let (message, taken) = self.flow.next_message(octets, &mut *room)?;
-            octets = octets.get(taken..).unwrap_or_default();
-            let Some(message) = message else { return Ok(Progress::Pending) };
-            let (kind, body) = split(message)?;
-            self.state.expects(kind)?;
-            let keys = match kind {
-                kind::CLIENT_HELLO => self.client_hello(message, body, context, out)?,
-                kind::CERTIFICATE => self.certificate(message, body, context)?,
-                kind::CERTIFICATE_VERIFY => self.certificate_verify(message, body, context)?,
-                _ => {
-                    self.flow.check_finished(body)?;
-                    if !octets.is_empty() {
-                        return Err(Error::Peer(Fault::KeyChange));
-                    }
-                    return self.finished(message, context, out).map(Progress::Connected);
-                }
-            };
-            if keys == Keys::Changed && !octets.is_empty() {
-                return Err(Error::Peer(Fault::KeyChange));
-            }
-        }
+        self.flow.fail(Some(alert), out);
     }
 
     #[inline(never)]
@@ -170,9 +118,9 @@ impl<'r> ServerHandshake<'r> {
         body: Reader<'_>,
         context: &mut ServerContext<'_, C, R>,
         out: &mut Output<'_>,
-    ) -> Result<Keys, Error> {
+    ) -> Result<Step, Error> {
         let hello = ClientHello::read(body)?;
-        let is_again = self.state == State::WaitClientHelloAgain;
+        let is_again = self.flow.state == State::WaitClientHelloAgain;
         let fixed: Hash = Sha256::digest(hello.fixed).into();
         // RFC 8446 section 4.1.2: the second ClientHello brings the share that was asked for and no early data, and is the
         // same otherwise.
@@ -193,9 +141,11 @@ impl<'r> ServerHandshake<'r> {
                 out.change_cipher_spec()?;
             }
             (self.suite, self.fixed) = (Some(suite), Some(fixed));
-            self.state.go(kind::CLIENT_HELLO, State::WaitClientHelloAgain);
-            return Ok(Keys::Same);
+            self.flow.state.go(kind::CLIENT_HELLO, State::WaitClientHelloAgain);
+            return Ok(Step::Next);
         };
+        // Before anything that costs more.
+        let share = PeerShare::read(share)?;
         let resumed = self.resumed(message, &hello, context)?;
         if resumed.is_none() {
             hello.scheme()?;
@@ -204,7 +154,7 @@ impl<'r> ServerHandshake<'r> {
 
         let agreement = Agreement::new(context.rng);
         let own_share = agreement.share();
-        let shared = agreement.agree(share)?;
+        let shared = agreement.agree(&share);
         let mut random = [0; 32];
         context.rng.fill_bytes(&mut random);
         let index = resumed.as_ref().map(|(index, ..)| *index);
@@ -245,8 +195,8 @@ impl<'r> ServerHandshake<'r> {
         (self.main, self.suite, self.protocol) = (Some(main), Some(suite), protocol);
         self.peer = resumed.map(|(_, _, peer)| peer);
         let next = if self.peer.is_some() { State::WaitClientFinished } else { State::WaitClientCertificate };
-        self.state.go(kind::CLIENT_HELLO, next);
-        Ok(Keys::Changed)
+        self.flow.state.go(kind::CLIENT_HELLO, next);
+        Ok(Step::NewKeys)
     }
 
     /// Looks for a session that the client offers, and takes it away if the client has its key.
@@ -292,13 +242,13 @@ impl<'r> ServerHandshake<'r> {
         message: &[u8],
         body: Reader<'_>,
         context: &mut ServerContext<'_, C, R>,
-    ) -> Result<Keys, Error> {
+    ) -> Result<Step, Error> {
         let shown = judge(Entries::read(body)?, &context.demand, context.admitted)?;
         // RFC 8446 section 4.4.2.4
         self.shown = Some(shown.ok_or(Error::Peer(Fault::NoClientCertificate))?);
         self.flow.transcript.add(message);
-        self.state.go(kind::CERTIFICATE, State::WaitClientCertificateVerify);
-        Ok(Keys::Same)
+        self.flow.state.go(kind::CERTIFICATE, State::WaitClientCertificateVerify);
+        Ok(Step::Next)
     }
 
     #[inline(never)]
@@ -307,24 +257,27 @@ impl<'r> ServerHandshake<'r> {
         message: &[u8],
         body: Reader<'_>,
         context: &ServerContext<'_, C, R>,
-    ) -> Result<Keys, Error> {
+    ) -> Result<Step, Error> {
         let (scheme, signature) = read_verify(body)?;
         let shown = self.shown.take().ok_or(Error::Ended)?;
         let hash = self.flow.transcript.hash();
         self.peer = Some(shown.prove(&context.demand, Signer::Client, &hash, scheme, signature)?);
         self.flow.transcript.add(message);
-        self.state.go(kind::CERTIFICATE_VERIFY, State::WaitClientFinished);
-        Ok(Keys::Same)
+        self.flow.state.go(kind::CERTIFICATE_VERIFY, State::WaitClientFinished);
+        Ok(Step::Next)
     }
 
-    /// Opens the connection after the client's Finished, which was checked.
+    /// Opens the connection after the client's Finished.
     #[inline(never)]
+    #[cfg_attr(not(feature = "resumption"), expect(unused_variables, reason = "only a ticket needs them"))]
     fn finished<C, R: CryptoRngCore>(
         &mut self,
         message: &[u8],
+        body: Reader<'_>,
         context: &mut ServerContext<'_, C, R>,
         out: &mut Output<'_>,
-    ) -> Result<Connection, Error> {
+    ) -> Result<Step, Error> {
+        self.flow.check_finished(body)?;
         let (Some(main), Some(suite), Some(peer)) = (self.main.take(), self.suite, self.peer) else {
             return Err(Error::Ended);
         };
@@ -334,7 +287,7 @@ impl<'r> ServerHandshake<'r> {
         // The key of the handshake is of no use any more.
         self.flow.read = None;
         self.flow.transcript.add(message);
-        self.state.go(kind::FINISHED, State::Connected);
+        self.flow.state.go(kind::FINISHED, State::Connected);
         #[cfg(not(feature = "resumption"))]
         drop(main);
         #[cfg_attr(not(feature = "resumption"), expect(unused_mut, reason = "a ticket writes"))]
@@ -350,16 +303,38 @@ impl<'r> ServerHandshake<'r> {
             exporter: self.exporter.take().ok_or(Error::Ended)?,
             #[cfg(feature = "resumption")]
             resumption: main.resumption(&self.flow.transcript.hash()),
+            #[cfg(feature = "resumption")]
+            name: None,
         });
         #[cfg(feature = "resumption")]
         // RFC 8446 section 4.2.9: no tickets that do not fit the client's modes.
         if let Some(sessions) = context.sessions.as_deref_mut().filter(|_| self.resumes) {
             connection.issue(sessions, &context.demand, context.rng, out)?;
         }
-        #[cfg(not(feature = "resumption"))]
-        // Only a ticket needs them.
-        let _ = (context, out);
-        Ok(connection)
+        Ok(Step::Connected(connection))
+    }
+}
+
+impl<'r, C: Credential, R: CryptoRngCore> Side<'r, ServerContext<'_, C, R>> for ServerHandshake<'r> {
+    fn flow(&mut self) -> &mut Flow<'r> {
+        &mut self.flow
+    }
+
+    fn message(
+        &mut self,
+        kind: u8,
+        message: &[u8],
+        body: Reader<'_>,
+        context: &mut ServerContext<'_, C, R>,
+        out: &mut Output<'_>,
+    ) -> Result<Step, Error> {
+        match kind {
+            kind::CLIENT_HELLO => self.client_hello(message, body, context, out),
+            kind::CERTIFICATE => self.certificate(message, body, context),
+            kind::CERTIFICATE_VERIFY => self.certificate_verify(message, body, context),
+            // The table lets nothing else come.
+            _ => self.finished(message, body, context, out),
+        }
     }
 }
 

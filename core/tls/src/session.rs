@@ -1,11 +1,14 @@
-//! Sessions that can be resumed (RFC 8446 sections 2.2 and 4.6.1), each bound to the peer that was authorized and to the
-//! generation of what authorized it. A server keeps its sessions in a table of the caller's; a ticket is only the name of
+//! Sessions that can be resumed (RFC 8446 sections 2.2 and 4.6.1), each bound to the peer that was authorized, to the
+//! generation of what authorized it, and at a client to the name that was asked for. A server keeps its sessions in a table of the caller's; a ticket is only the name of
 //! one, so no key protects tickets and no old key can open them.
 
+use core::net::IpAddr;
 use core::time::Duration;
 
+use edgetrust_core::identity::{ServerName, ServerPolicy};
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::time::TrustedTime;
+use sha2::{Digest, Sha256};
 
 use crate::key_schedule::{Early, Hash, finished};
 use crate::message::ticket::{BINDER, BINDERS, NewSessionTicket};
@@ -26,6 +29,18 @@ pub(crate) const TICKET: usize = 16;
 
 fn later(time: UnixTime, seconds: u32) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(time.as_secs().saturating_add(seconds.into())))
+}
+
+/// Returns the hash of the name that a server was asked to have, which has no case (RFC 4343).
+pub(crate) fn name_hash(name: ServerName<'_>) -> Hash {
+    let mut hash = Sha256::new();
+    match name {
+        ServerName::Dns(name) => name.bytes().for_each(|octet| hash.update([octet.to_ascii_lowercase()])),
+        // No DNS name has these octets.
+        ServerName::Ip(IpAddr::V4(address)) => hash = hash.chain_update([0xff]).chain_update(address.octets()),
+        ServerName::Ip(IpAddr::V6(address)) => hash = hash.chain_update([0xff]).chain_update(address.octets()),
+    }
+    hash.finalize().into()
 }
 
 /// A session of a server.
@@ -87,6 +102,8 @@ pub(crate) fn keep(
 pub struct ClientSession<T: ?Sized = [u8; MAX_TICKET]> {
     pub(crate) key: Secret,
     pub(crate) peer: Peer,
+    /// The name that the peer was authorized for.
+    name: Hash,
     age_add: u32,
     since: UnixTime,
     until: UnixTime,
@@ -103,10 +120,11 @@ impl<T: ?Sized> ClientSession<T> {
 }
 
 impl ClientSession<[u8]> {
-    /// Returns whether the session may be offered: the verdict on its server stands, and the ticket is not too old.
-    pub(crate) fn is_fit<P>(&self, demand: &Demand<'_, P>) -> bool {
+    /// Returns whether the session may be offered: the verdict on its server stands and was for this name, and the ticket
+    /// is not too old.
+    pub(crate) fn is_fit(&self, demand: &Demand<'_, ServerPolicy<'_>>) -> bool {
         let is_young = matches!(demand.now, TrustedTime::Known(now) if (self.since..=self.until).contains(&now));
-        is_young && self.peer.stands(demand)
+        is_young && self.peer.stands(demand) && self.name == name_hash(demand.policy.name)
     }
 
     /// Returns the ticket and its age as they are sent (RFC 8446 section 4.2.11.1).
@@ -134,6 +152,7 @@ pub struct Ticket<'r> {
     pub(crate) message: NewSessionTicket<'r>,
     pub(crate) key: Secret,
     pub(crate) peer: Peer,
+    pub(crate) name: Hash,
 }
 
 impl Ticket<'_> {
@@ -149,6 +168,7 @@ impl Ticket<'_> {
         Some(ClientSession {
             key: self.key.clone(),
             peer: self.peer,
+            name: self.name,
             age_add: self.message.age_add,
             since: now,
             until: later(now, self.message.lifetime).min(self.peer.valid_until()),

@@ -3,7 +3,7 @@
 use crate::error::{Error, Fault};
 use crate::message::kind;
 
-/// What a side waits for. The names are those of RFC 8446 appendix A.
+/// The message that a side waits for. The names are those of RFC 8446 appendix A.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// A client that has not sent its ClientHello.

@@ -11,15 +11,15 @@ use crate::protection::CipherSuite;
 /// The parts that a server looks at.
 #[derive(Debug)]
 pub(crate) struct ClientHello<'a> {
-    /// What must be the same after a HelloRetryRequest.
+    /// The part that must be the same after a HelloRetryRequest.
     pub(crate) fixed: &'a [u8],
     pub(crate) session_id: &'a [u8],
     suites: Reader<'a>,
     /// The share for secp256r1, if one was sent.
     pub(crate) share: Option<&'a [u8]>,
-    /// Whether it is the only one.
+    /// Set if it is the only one.
     pub(crate) is_only_share: bool,
-    /// Whether the client announces early data, which no ticket of this server allows.
+    /// Set if the client announces early data, which no ticket of this server allows.
     pub(crate) has_early_data: bool,
     schemes: Option<Reader<'a>>,
     pub(crate) server_name: Option<&'a str>,
@@ -27,7 +27,7 @@ pub(crate) struct ClientHello<'a> {
     pub(crate) record_size_limit: Option<u16>,
     #[cfg(feature = "resumption")]
     pub(crate) offered: Option<super::ticket::Offered<'a>>,
-    /// Whether the client resumes sessions with (EC)DHE.
+    /// Set if the client resumes sessions with (EC)DHE.
     #[cfg(feature = "resumption")]
     pub(crate) resumes: bool,
 }
@@ -227,7 +227,7 @@ fn server_name(mut data: Reader<'_>) -> Result<&str, Fault> {
     name.filter(|_| kind == 0).ok_or(Fault::Illegal("server_name"))
 }
 
-/// What a client sends.
+/// A ClientHello to send.
 pub(crate) struct Sent<'a, S> {
     pub(crate) random: &'a [u8; 32],
     pub(crate) suites: &'a [CipherSuite],

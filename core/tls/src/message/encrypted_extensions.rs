@@ -5,7 +5,7 @@ use crate::codec::{Full, Reader, Writer};
 use crate::error::Fault;
 use crate::limits::MAX_PLAINTEXT;
 
-/// What a server says of the connection.
+/// The parameters that a server chose.
 #[derive(Debug, Default)]
 pub(crate) struct EncryptedExtensions {
     /// The index of the chosen protocol.

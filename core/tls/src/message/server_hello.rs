@@ -14,7 +14,7 @@ const RETRY: [u8; 32] = [
     0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 ];
 
-/// What a server answers.
+/// A server's answer.
 #[derive(Debug)]
 pub(crate) struct ServerHello<'a> {
     pub(crate) suite: CipherSuite,

@@ -117,6 +117,15 @@ fn a_stranger_costs_a_server_what_the_readme_says() {
     let mut at_server = ServerHandshake::new(&mut their_room, 16_385);
 
     let hello = out.octets().len();
+    // A share of another group, which no server here has.
+    let mut other_group = out.octets().to_vec();
+    let share = other_group.windows(4).position(|octets| octets == [0, 23, 0, 65]).unwrap();
+    other_group[share + 1] = 29;
+    let mut unused_room = vec![0; 4096];
+    let mut asking = ServerHandshake::new(&mut unused_room, 16_385);
+    assert!(matches!(asking.receive(&mut other_group, &mut server, &mut back), Ok(Progress::Pending)));
+    let retry = back.octets().len();
+    back.clear();
     for mut record in records(out.octets()) {
         assert!(matches!(at_server.receive(&mut record, &mut server, &mut back), Ok(Progress::Pending)));
     }
@@ -133,10 +142,11 @@ fn a_stranger_costs_a_server_what_the_readme_says() {
         .find_map(|mut record| at_server.receive(&mut record, &mut server, &mut back).err());
     assert!(matches!(refused, Some(Error::Refused(Refusal::Path(_)))), "{refused:?}");
     let (verified, alert) = (VERIFIED.0.load(Ordering::Relaxed), back.octets().len());
-    println!("hello {hello}, flight {flight}, certificates {sent}, verified {verified}, alert {alert}");
+    println!("hello {hello}, retry {retry}, flight {flight}, certificates {sent}, verified {verified}, alert {alert}");
 
     // The numbers that the README states, each with room for certificates of other lengths.
-    assert_eq!(own.1, 1, "signatures made");
+    assert_eq!(retry, 61);
+    assert_eq!(own.1, 1, "signatures made, none of them for the share of another group");
     assert_eq!(verified, 4, "signatures verified");
     assert!(hello < 300 && flight < 8 * hello, "{hello} {flight}");
     assert_eq!(alert, 24);

@@ -22,7 +22,7 @@ pub static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[ECDSA_P256_SHA
 /// A session with room for the longest tickets of other servers.
 pub type LongSession = ClientSession<[u8; 2048]>;
 
-/// What a side brings to a handshake. The defaults fit the certificates of [`Pki`].
+/// The settings of a side. The defaults fit the certificates of [`Pki`].
 pub struct Setup {
     pub anchor: Vec<u8>,
     pub credential: Option<Software>,
@@ -190,62 +190,73 @@ pub struct Stream<S> {
     pub session: Option<LongSession>,
 }
 
-/// Connects as a client.
-pub fn connect<S: Read + Write>(mut socket: S, setup: &mut Setup) -> Result<Stream<S>, Failure> {
-    let (limit, mut room, mut buffer) = (setup.limit, vec![0; setup.room], vec![0; record_buffer(setup.limit)]);
-    let mut space = vec![0; 8192];
-    let (mut records, mut out) = (Records::new(&mut buffer), Output::new(&mut space));
-    let connection = setup.as_client(|context| {
-        let mut handshake = ClientHandshake::start(&mut room, limit, context, &mut out)?;
-        loop {
-            flush(&mut socket, &mut out)?;
-            if let Err(failure) = read_record(&mut socket, &mut records) {
-                if let Some(alert) = failure.alert() {
-                    handshake.abort(alert, &mut out);
-                    flush(&mut socket, &mut out)?;
-                }
-                return Err(failure);
+/// A step of a handshake: a record of the peer, or the alert for octets that are none.
+type Step<'r> = Result<&'r mut [u8], Alert>;
+
+/// Takes records to a handshake until it has ended, and sends what it writes.
+fn drive<S: Read + Write>(
+    socket: &mut S,
+    limit: u16,
+    out: &mut Output<'_>,
+    mut step: impl FnMut(Step<'_>, &mut Output<'_>) -> Result<Progress, Error>,
+) -> Result<Connection, Failure> {
+    let mut buffer = vec![0; record_buffer(limit)];
+    let mut records = Records::new(&mut buffer);
+    loop {
+        flush(socket, out)?;
+        if let Err(failure) = read_record(socket, &mut records) {
+            if let Some(alert) = failure.alert() {
+                step(Err(alert), out)?;
+                flush(socket, out)?;
             }
-            let progress = handshake.receive(records.record().unwrap(), context, &mut out);
-            if let Ok(Progress::Connected(connection)) = progress {
-                flush(&mut socket, &mut out)?;
+            return Err(failure);
+        }
+        let progress = step(Ok(records.record().unwrap()), out);
+        match progress {
+            Ok(Progress::Pending) => {}
+            Ok(Progress::Connected(connection)) => {
+                flush(socket, out)?;
                 return Ok(connection);
             }
-            if let Err(error) = progress {
-                flush(&mut socket, &mut out).ok();
-                return Err(Failure::from(error));
+            Err(error) => {
+                // The peer may be gone.
+                flush(socket, out).ok();
+                return Err(error.into());
             }
         }
+    }
+}
+
+/// Connects as a client.
+pub fn connect<S: Read + Write>(mut socket: S, setup: &mut Setup) -> Result<Stream<S>, Failure> {
+    let (limit, mut room, mut space) = (setup.limit, vec![0; setup.room], vec![0; 8192]);
+    let mut out = Output::new(&mut space);
+    let connection = setup.as_client(|context| {
+        let mut handshake = ClientHandshake::start(&mut room, limit, context, &mut out)?;
+        drive(&mut socket, limit, &mut out, |step, out| match step {
+            Ok(record) => handshake.receive(record, context, out),
+            Err(alert) => {
+                handshake.abort(alert, out);
+                Ok(Progress::Pending)
+            }
+        })
     })?;
     Ok(Stream { socket, connection, limit, now: setup.now, session: None })
 }
 
 /// Accepts as a server.
 pub fn accept<S: Read + Write>(mut socket: S, setup: &mut Setup) -> Result<Stream<S>, Failure> {
-    let (limit, mut room, mut buffer) = (setup.limit, vec![0; setup.room], vec![0; record_buffer(setup.limit)]);
-    let mut space = vec![0; 8192];
-    let (mut records, mut out) = (Records::new(&mut buffer), Output::new(&mut space));
+    let (limit, mut room, mut space) = (setup.limit, vec![0; setup.room], vec![0; 8192]);
+    let mut out = Output::new(&mut space);
     let connection = setup.as_server(|context| {
         let mut handshake = ServerHandshake::new(&mut room, limit);
-        loop {
-            if let Err(failure) = read_record(&mut socket, &mut records) {
-                if let Some(alert) = failure.alert() {
-                    handshake.abort(alert, &mut out);
-                    flush(&mut socket, &mut out)?;
-                }
-                return Err(failure);
+        drive(&mut socket, limit, &mut out, |step, out| match step {
+            Ok(record) => handshake.receive(record, context, out),
+            Err(alert) => {
+                handshake.abort(alert, out);
+                Ok(Progress::Pending)
             }
-            let progress = handshake.receive(records.record().unwrap(), context, &mut out);
-            if let Ok(Progress::Connected(connection)) = progress {
-                flush(&mut socket, &mut out)?;
-                return Ok(connection);
-            }
-            if let Err(error) = progress {
-                flush(&mut socket, &mut out).ok();
-                return Err(Failure::from(error));
-            }
-            flush(&mut socket, &mut out)?;
-        }
+        })
     })?;
     Ok(Stream { socket, connection, limit, now: setup.now, session: None })
 }

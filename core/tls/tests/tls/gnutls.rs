@@ -6,7 +6,7 @@ use std::process::Command;
 use edgetrust_tls::{Alert, CipherSuite, Error, Fault};
 
 use super::drive::{Setup, Stream};
-use super::pki::{Ca, GATEWAY, Pki};
+use super::pki::{GATEWAY, Pki};
 use super::programs::{Files, LABEL, Listener, Program, call, call_in_vain, hex, needed, talk, text};
 
 const NORMAL: &str = "NORMAL:-VERS-ALL:+VERS-TLS1.3";
@@ -162,19 +162,11 @@ fn each_hears_the_reason_of_the_other() {
     let pki = Pki::new();
     let files = Files::new(&pki);
     let at = Listener::new();
-    let program = client(&files, &at, None, &[]);
-    assert_eq!(at.refuse(&mut Setup::server(&pki), &program), Error::Peer(Fault::NoClientCertificate));
-    program.wait_for("Certificate is required");
-    let program = client(&files, &at, Some("sensor"), &[]);
-    let mut setup = Setup::server(&pki);
-    setup.anchor = Ca::new("Another root", None).der;
-    assert!(matches!(at.refuse(&mut setup, &program), Error::Refused(_)));
-    program.wait_for("CA is unknown");
-    let program = client(&files, &at, Some("sensor"), &[]);
-    let mut setup = Setup::server(&pki);
-    setup.clients = Some(vec!["sensor-8"]);
-    assert!(matches!(at.refuse(&mut setup, &program), Error::Refused(_)));
-    program.wait_for("Access was denied");
+    at.refuse_strangers(
+        &pki,
+        |identity| client(&files, &at, identity, &[]),
+        ["Certificate is required", "CA is unknown", "Access was denied"],
+    );
     for (priority, fault, shown) in [
         ("NORMAL:-VERS-TLS1.3", Fault::Version, "Error in protocol version"),
         ("NORMAL:-GROUP-ALL:+GROUP-X25519", Fault::NoCommon("group"), "Handshake failed"),

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use edgetrust_tls::{Alert, CipherSuite, Error, Fault};
 
 use super::drive::Setup;
-use super::pki::{Ca, GATEWAY, Pki};
+use super::pki::{GATEWAY, Pki};
 use super::programs::{Files, LABEL, Listener, Program, call, call_in_vain, hex, name, needed, talk};
 
 /// Builds the program once.
@@ -123,19 +123,15 @@ fn each_hears_the_reason_of_the_other() {
     let pki = Pki::new();
     let files = Files::new(&pki);
     let at = Listener::new();
-    let program = client(&files, &at, None, &[]);
-    assert_eq!(at.refuse(&mut Setup::server(&pki), &program), Error::Peer(Fault::NoClientCertificate));
-    program.wait_for("remote error: tls: certificate required");
-    let program = client(&files, &at, Some("sensor"), &[]);
-    let mut setup = Setup::server(&pki);
-    setup.anchor = Ca::new("Another root", None).der;
-    assert!(matches!(at.refuse(&mut setup, &program), Error::Refused(_)));
-    program.wait_for("remote error: tls: unknown certificate authority");
-    let program = client(&files, &at, Some("sensor"), &[]);
-    let mut setup = Setup::server(&pki);
-    setup.clients = Some(vec!["sensor-8"]);
-    assert!(matches!(at.refuse(&mut setup, &program), Error::Refused(_)));
-    program.wait_for("remote error: tls: access denied");
+    at.refuse_strangers(
+        &pki,
+        |identity| client(&files, &at, identity, &[]),
+        [
+            "remote error: tls: certificate required",
+            "remote error: tls: unknown certificate authority",
+            "remote error: tls: access denied",
+        ],
+    );
     let program = client(&files, &at, Some("sensor"), &["-max", "771"]);
     assert_eq!(at.refuse(&mut Setup::server(&pki), &program), Error::Peer(Fault::Version));
     program.wait_for("remote error: tls: protocol version not supported");

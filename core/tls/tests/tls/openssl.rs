@@ -229,21 +229,8 @@ fn its_client_hears_the_reason_of_a_refusal() {
     let pki = Pki::new();
     let files = Files::new(&pki);
     let at = Listener::new();
-    let mut setup = Setup::server(&pki);
-    let program = client(&files, &at, None, &[]);
-    assert_eq!(at.refuse(&mut setup, &program), Error::Peer(Fault::NoClientCertificate));
-    program.wait_for("alert certificate required");
-
-    setup.clients = Some(vec!["sensor-8"]);
-    let program = client(&files, &at, Some("sensor"), &[]);
-    assert_eq!(at.refuse(&mut setup, &program), Error::Refused(Refusal::Denied(Denied::NoRuleMatched)));
-    program.wait_for("alert access denied");
-
-    let mut setup = Setup::server(&pki);
-    setup.anchor = super::pki::Ca::new("Another root", None).der;
-    let program = client(&files, &at, Some("sensor"), &[]);
-    assert!(matches!(at.refuse(&mut setup, &program), Error::Refused(Refusal::Path(_))));
-    program.wait_for("alert unknown ca");
+    let shown = ["alert certificate required", "alert unknown ca", "alert access denied"];
+    at.refuse_strangers(&pki, |identity| client(&files, &at, identity, &[]), shown);
 
     let mut setup = Setup::server(&pki);
     setup.protocols = vec![b"mqtt"];

@@ -8,7 +8,7 @@ use edgetrust_core::path::PathErrorKind;
 use edgetrust_tls::{Alert, CipherSuite, Error, Fault, Refusal};
 
 use super::drive::{Failure, Setup, Stream, accept, connect};
-use super::pki::{Ca, Pki};
+use super::pki::{Ca, GATEWAY, Pki};
 
 type Outcome = Result<Stream<TcpStream>, Failure>;
 
@@ -21,6 +21,26 @@ pub fn handshake(client: &mut Setup, server: &mut Setup) -> (Outcome, Outcome) {
         let client = connect(TcpStream::connect(address).unwrap(), client);
         (client, server.join().unwrap())
     })
+}
+
+#[test]
+fn a_session_is_offered_to_the_server_of_its_name_alone() {
+    let pki = Pki::new();
+    let (mut client, mut server) = (Setup::client(&pki), Setup::server(&pki));
+    server.names = vec![GATEWAY, "gateway.b.example"];
+    let (at_client, at_server) = handshake(&mut client, &mut server);
+    let (mut at_client, mut at_server) = (at_client.unwrap(), at_server.unwrap());
+    exchange(&mut at_client, &mut at_server, 10);
+    client.session = at_client.session.take();
+    assert!(client.session.is_some());
+    // Under the same trust, the same server would be taken for another one.
+    client.names = vec!["gateway.b.example"];
+    let denied = Error::Refused(Refusal::Denied(Denied::WrongServerName));
+    refused(&mut client, &mut server, denied, Error::Alert(Alert::AccessDenied));
+    // Names have no case (RFC 4343).
+    (client.names, client.seen) = (vec!["GATEWAY.a.example"], None);
+    let (at_client, at_server) = handshake(&mut client, &mut server);
+    assert!(at_client.is_ok() && at_server.is_ok() && client.seen.is_none());
 }
 
 /// Sends octets both ways.
@@ -91,12 +111,12 @@ fn protocols_names_and_sizes_are_agreed_on() {
 
 fn refused(client: &mut Setup, server: &mut Setup, at_client: Error, at_server: Error) {
     let (mut found, server) = handshake(client, server);
+    assert_eq!(server.err().unwrap().tls(), at_server);
     // A client has finished before it hears that it is refused.
     if let Ok(stream) = &mut found {
         found = Err(stream.receive().unwrap_err());
     }
     assert_eq!(found.err().unwrap().tls(), at_client);
-    assert_eq!(server.err().unwrap().tls(), at_server);
 }
 
 #[test]

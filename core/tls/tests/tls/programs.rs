@@ -9,7 +9,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use edgetrust_tls::{CipherSuite, Error};
+use edgetrust_core::identity::Denied;
+use edgetrust_tls::{CipherSuite, Error, Fault, Refusal};
 
 use super::drive::{Failure, Setup, Stream, accept, connect};
 use super::pki::{Ca, Identity, Pki, pem};
@@ -71,7 +72,7 @@ impl Files {
     }
 }
 
-/// What a program has written to both outputs, and how many of them are open.
+/// The text that a program has written to both outputs, and the number of those that are open.
 struct Written {
     output: Vec<u8>,
     errors: Vec<u8>,
@@ -79,9 +80,11 @@ struct Written {
 }
 
 impl Written {
-    /// Returns the one and then the other: what comes at the same time does not mix.
+    /// Returns the one and then the other: what comes at the same time does not mix. A line is left out that
+    /// s_server keeps back, to write it in the middle of what it gets next.
     fn shown(&self) -> String {
-        format!("{}{}", String::from_utf8_lossy(&self.output), String::from_utf8_lossy(&self.errors))
+        let output = String::from_utf8_lossy(&self.output).replace("SSL_do_handshake -> 1\n", "");
+        format!("{output}{}", String::from_utf8_lossy(&self.errors))
     }
 }
 
@@ -119,32 +122,44 @@ impl Program {
 
     /// Waits until the program has written a text, and returns all that it has written.
     pub fn wait_for(&self, text: &str) -> String {
+        self.wait_until(text, |output| output.contains(text))
+    }
+
+    /// Waits until what the program has written is as expected, and returns it.
+    pub fn wait_until(&self, expected: &str, is_there: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let written = self.written.0.lock().unwrap();
             let output = written.shown();
-            if output.contains(text) {
+            if is_there(&output) {
                 return output;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if written.open == 0 || left.is_zero() {
                 drop(written);
-                panic!("{}: expected {:?}, found:\n{}", self.shown, &text[..text.len().min(200)], tail(&output));
+                let expected = expected.get(..200).unwrap_or(expected);
+                panic!("{}: expected {expected:?}, found:\n{}", self.shown, tail(&output));
             }
             // Whatever woke it, the loop looks again.
             let _ = self.written.1.wait_timeout(written, left).unwrap();
         }
     }
 
+    /// Waits until the program has written a text more often than `before`.
+    fn wait_for_another(&self, text: &str, before: usize) {
+        self.wait_until(text, |output| output.matches(text).count() > before);
+    }
+
+    /// Returns how often the program has written a text so far.
+    fn count(&self, text: &str) -> usize {
+        self.output().matches(text).count()
+    }
+
     /// Feeds a command, and waits until the program has answered it once more.
     pub fn command(&mut self, command: &str, answer: &str) {
-        let before = self.output().matches(answer).count();
+        let before = self.count(answer);
         self.feed(command);
-        let deadline = Instant::now() + PATIENCE;
-        while self.output().matches(answer).count() == before {
-            assert!(Instant::now() < deadline, "{}: no {answer:?} to {command:?}:\n{}", self.shown, self.tail());
-            thread::sleep(Duration::from_millis(5));
-        }
+        self.wait_for_another(answer, before);
     }
 
     /// Writes to the standard input, from another thread: the program may wait for us before it reads.
@@ -330,6 +345,25 @@ impl Listener {
         }
     }
 
+    /// Refuses a program that shows no certificate, one by a CA that is not trusted, and one that no rule admits; the
+    /// program says why.
+    pub fn refuse_strangers(&self, pki: &Pki, client: impl Fn(Option<&str>) -> Program, shown: [&str; 3]) {
+        let [missing, unknown, denied] = shown;
+        let program = client(None);
+        assert_eq!(self.refuse(&mut Setup::server(pki), &program), Error::Peer(Fault::NoClientCertificate));
+        program.wait_for(missing);
+        let (program, mut setup) = (client(Some("sensor")), Setup::server(pki));
+        setup.anchor = Ca::new("Another root", None).der;
+        let refused = self.refuse(&mut setup, &program);
+        assert!(matches!(refused, Error::Refused(Refusal::Path(_))), "{refused:?}");
+        program.wait_for(unknown);
+        let (program, mut setup) = (client(Some("sensor")), Setup::server(pki));
+        setup.clients = Some(vec!["sensor-8"]);
+        let refused = Error::Refused(Refusal::Denied(Denied::NoRuleMatched));
+        assert_eq!(self.refuse(&mut setup, &program), refused);
+        program.wait_for(denied);
+    }
+
     /// Returns the error of a handshake that fails.
     pub fn refuse(&self, setup: &mut Setup, program: &Program) -> Error {
         let socket = self.accept(program);
@@ -367,8 +401,10 @@ pub fn linger(mut socket: &TcpStream) {
 /// Sends text both ways with a program that shows what comes, and sends what it is fed.
 pub fn talk(stream: &mut Stream<TcpStream>, program: &mut Program) {
     let text = text();
+    let before = program.count(&text);
     stream.send(text.as_bytes()).unwrap();
-    program.wait_for(&text);
+    // A program that reads and writes in two threads may have but one of them at its keys.
+    program.wait_for_another(&text, before);
     program.feed(&text);
     assert_eq!(String::from_utf8(stream.receive_all(text.len()).unwrap()).unwrap(), text);
 }

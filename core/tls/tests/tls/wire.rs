@@ -68,7 +68,7 @@ impl Credential for Own {
     }
 }
 
-/// What a side has come to.
+/// The end of a side.
 enum Stage<H> {
     Handshake(H),
     Open(Box<Connection>),
@@ -242,7 +242,7 @@ fn changed(mut record: Vec<u8>, change: Change, held: &mut Option<Vec<u8>>) -> V
     vec![record]
 }
 
-/// What came of a case.
+/// The outcome of a case.
 pub struct Outcome {
     pub is_client_open: bool,
     pub is_server_open: bool,

@@ -27,6 +27,11 @@ def arguments():
     return parser.parse_args()
 
 
+def say(line):
+    """Writes a line at once: what another thread writes comes before it or after it."""
+    os.write(1, f"{line}\n".encode())
+
+
 def settings(options):
     found = HandshakeSettings()
     found.minVersion = found.maxVersion = (3, 4)
@@ -72,15 +77,15 @@ def send_lines(connection):
         if line == "update\n":
             for _ in connection.send_keyupdate_request(1):
                 pass
-            print("updated", flush=True)
+            say("updated")
         else:
             connection.write(line.encode("ascii"))
 
 
 def talk(connection, options, fault):
     material = connection.keyingMaterialExporter(bytearray(options.label, "ascii"), 32)
-    print(f"{connection.getVersionName()} {connection.getCipherName()}, resumed {connection.resumed}, "
-          f"protocol {connection.session.appProto}, exported {material.hex().upper()}", flush=True)
+    say(f"{connection.getVersionName()} {connection.getCipherName()}, resumed {connection.resumed}, "
+        f"protocol {connection.session.appProto}, exported {material.hex().upper()}")
     sender = threading.Thread(target=send_lines, args=[connection], daemon=True)
     if not fault:
         sender.start()
@@ -91,7 +96,7 @@ def talk(connection, options, fault):
         if not data:
             break
         os.write(1, data)
-    print("closed by the peer", flush=True)
+    say("closed by the peer")
 
 
 def main():
@@ -109,11 +114,11 @@ def main():
                 session = connection.session
                 connection.close()
             except TLSRemoteAlert as error:
-                print("alert", error.description, flush=True)
+                say(f"alert {error.description}")
             except (TLSError, OSError) as error:
-                print("error", repr(error), flush=True)
+                say(f"error {error!r}")
         if fault:
-            print("done", fault, flush=True)
+            say(f"done {fault}")
 
 
 main()
