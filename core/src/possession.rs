@@ -34,6 +34,19 @@ pub enum PossessionError {
     BadSignature,
 }
 
+impl core::fmt::Display for PossessionError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::SignatureScheme => {
+                "found another key or signature scheme, expected an accepted scheme for the leaf's key"
+            }
+            Self::BadSignature => "found a wrong signature, expected the leaf key's over the messages before it",
+        })
+    }
+}
+
+impl core::error::Error for PossessionError {}
+
 /// Returns the octets that a CertificateVerify signs (RFC 8446 section 4.4.3), for the hash of the messages before it.
 pub fn signed_content(signer: Signer, transcript: &[u8; 32]) -> [u8; 130] {
     let context: &[u8; 34] = match signer {
@@ -51,12 +64,13 @@ pub fn schemes<'a>(
     algorithms: &'a [&'a dyn SignatureVerificationAlgorithm],
 ) -> impl Iterator<Item = u16> + Clone + use<'a> {
     algorithms.iter().filter_map(|algorithm| {
-        let found = SCHEMES.iter().find(|(_, key, signature)| is(*algorithm, *key, *signature));
+        let found = SCHEMES.iter().find(|(_, key, signature)| verifies(*algorithm, *key, *signature));
         found.map(|(scheme, _, _)| *scheme)
     })
 }
 
-fn is(
+/// Returns whether the algorithm verifies signatures of this kind by keys of this kind.
+fn verifies(
     algorithm: &dyn SignatureVerificationAlgorithm,
     key: AlgorithmIdentifier,
     signature: AlgorithmIdentifier,
@@ -103,10 +117,25 @@ impl LeafKey {
             *known == scheme && *key == self.algorithm
         };
         let (_, key, kind) = SCHEMES.iter().find(fits).ok_or(PossessionError::SignatureScheme)?;
-        let algorithm = algorithms.iter().find(|algorithm| is(**algorithm, *key, *kind));
+        let algorithm = algorithms.iter().find(|algorithm| verifies(**algorithm, *key, *kind));
         algorithm
             .ok_or(PossessionError::SignatureScheme)?
             .verify_signature(&self.octets, &signed_content(signer, transcript), signature)
             .map_err(|_| PossessionError::BadSignature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+
+    #[test]
+    fn the_content_is_that_of_the_example() {
+        // RFC 8446 section 4.4.3: a server, and a hash of 32 octets 01.
+        let expected = [&[0x20; 64][..], b"TLS 1.3, server CertificateVerify", &[0], &[1; 32]].concat();
+        assert_eq!(signed_content(Signer::Server, &[1; 32])[..], expected);
+        let expected = [&[0x20; 64][..], b"TLS 1.3, client CertificateVerify", &[0], &[1; 32]].concat();
+        assert_eq!(signed_content(Signer::Client, &[1; 32])[..], expected);
     }
 }

@@ -58,7 +58,7 @@ fn what_is_written_is_read() {
 /// Another version has other octets, and the other way round: firmware tells images apart by the version alone.
 #[test]
 fn the_version_is_of_these_octets() {
-    let mut expected = b"EDGECONF\x01\0\0\0\x7b\0\0\0".to_vec();
+    let mut expected = b"EDGECONF\x01\0\0\0\0\0\0\0".to_vec();
     expected.extend(b"\x01\0\x08\0root.pem\x0a\0device.pem\x0a\0device.key");
     expected.extend(b"\x11\0gateway.a.example\xfb\x20\x11\0gateway.a.example");
     expected.extend(b"\0\0\0\0\x01\x0a\0/telemetry\0\x10\x27\0\0\0\x80\x70\0\0\x11\0gateway.a.example");

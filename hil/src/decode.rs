@@ -93,13 +93,19 @@ fn fault(text: &str) -> Option<&str> {
     address.strip_prefix("0x")?.chars().all(|digit| digit.is_ascii_hexdigit()).then_some(address)
 }
 
-/// Returns the source of an instruction, with the places that it was inlined into; none without binutils. A panic of the
-/// profile `small` is a fault whose place only the ELF file knows.
+/// Returns the source of an instruction, with the places that it was inlined into. A panic of the profile `small` is a
+/// fault whose place only the ELF file knows.
 fn source_of(firmware: &Path, address: &str) -> Option<String> {
     let mut addr2line = Command::new("addr2line");
     addr2line.args(["-i", "-e"]).arg(firmware).arg(address).stdin(Stdio::null());
-    let places = addr2line.output().ok().filter(|output| output.status.success())?;
-    let places = String::from_utf8_lossy(&places.stdout).lines().collect::<Vec<_>>().join(", in ");
+    let output = match addr2line.output() {
+        Ok(output) => output,
+        Err(error) => return Some(format!("no source: addr2line of binutils cannot be run: {error}")),
+    };
+    if !output.status.success() {
+        return None;
+    }
+    let places = String::from_utf8_lossy(&output.stdout).lines().collect::<Vec<_>>().join(", in ");
     Some(places).filter(|places| !places.is_empty())
 }
 

@@ -9,7 +9,7 @@
 //! | … | the fields of [`Device`], as the tables in this file list them |
 //!
 //! Numbers are little endian. A text or list begins with its length (2 octets), an optional value with 0 or 1. The digest
-//! of the partition covers all octets; what a device cannot keep is refused here, with the field.
+//! of the partition covers all octets; what a device has no room for is refused when it is read, with the field.
 
 use core::time::Duration;
 

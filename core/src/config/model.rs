@@ -354,7 +354,7 @@ pub enum Origin {
     /// Nowhere: a default.
     #[default]
     Default,
-    /// In the tunnel's own `tls`, or in flags.
+    /// In the tunnel, its own `tls`, or in flags.
     Tunnel,
     /// In `security.tls.server` or `security.tls.client`.
     Shared,
@@ -385,6 +385,8 @@ pub struct Origins {
     pub system_roots: Origin,
     /// `insecure_skip_verify`.
     pub insecure_skip_verify: Origin,
+    /// `max_fragment_size`, a key of the tunnel itself.
+    pub max_fragment_size: Origin,
 }
 
 /// One rule of inheritance from `security.tls` by a tunnel's `tls`.

@@ -23,7 +23,8 @@ impl<'a> Config<'a> {
 #[cfg(feature = "device")]
 impl<'a> super::model::Device<'a> {
     /// Parses a file as [`Config::parse`] does, for a device: every key is read, but only the device's settings are
-    /// validated. An image is smaller without the validation of servers and ACME.
+    /// validated. It is for a host, and for a device that reads text: the firmware reads octets
+    /// ([`from_octets`](Self::from_octets)), and `edgetrust-hil image` validates the whole file by [`Config::parse`].
     ///
     /// # Errors
     /// As [`Config::parse`], and if there is no `device` section.

@@ -5,7 +5,7 @@ use super::endpoint::Endpoint;
 use super::error::ConfigError;
 use super::inherit::{ClientSide, ServerSide};
 use super::model::{
-    ClientTrust, DEVICE_FRAGMENT_SIZE, Gateway, MAX_FRAGMENT_SIZE, MeshOfSites, Origins, ProxyProtocol, Server,
+    ClientTrust, DEVICE_FRAGMENT_SIZE, Gateway, MAX_FRAGMENT_SIZE, MeshOfSites, Origin, Origins, ProxyProtocol, Server,
     Service, SignedFile, Tunnel, TunnelKind,
 };
 use super::raw::{Raw, RawClients, RawMesh, RawSide, RawStore, RawTunnel};
@@ -248,6 +248,8 @@ fn server_kind<'a>(
     };
     let accept_proxy = accept_proxy(at, tunnel)?;
     let max_fragment_size = max_fragment_size(at, raw, tunnel, &tls)?;
+    let of_size = tunnel.max_fragment_size.map_or(Origin::Default, |_| Origin::Tunnel);
+    let origins = Origins { max_fragment_size: of_size, ..origins };
     Ok((TunnelKind::Server { tls, sni: sni.clone(), proxy_protocol, accept_proxy, max_fragment_size }, origins))
 }
 

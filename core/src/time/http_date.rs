@@ -7,7 +7,8 @@ const MONTHS: [&[u8]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
 /// Returns the time of an HTTP date in any of its three forms, of which two are obsolete and must be accepted; `None`
-/// for other text. The day of the week is not checked.
+/// for other text. The day of the week is not checked. The 50 years of RFC 9110 section 5.6.7 are not applied: there is no
+/// clock here.
 pub fn http_date(text: &[u8]) -> Option<UnixTime> {
     let mut parts = text.split(|octet| matches!(octet, b' ' | b',' | b'-' | b':')).filter(|part| !part.is_empty());
     parts.next().filter(|weekday| weekday.first().is_some_and(u8::is_ascii_alphabetic))?;
@@ -32,7 +33,8 @@ pub fn http_date(text: &[u8]) -> Option<UnixTime> {
     }
     let small = |number: u16| u8::try_from(number).ok();
     // A leap second is shown as the second before.
-    let time = DateTime::new(year, month, small(day)?, small(hour)?, small(minute)?, small(second)?.min(59)).ok()?;
+    let second = small(second).filter(|second| *second <= 60)?.min(59);
+    let time = DateTime::new(year, month, small(day)?, small(hour)?, small(minute)?, second).ok()?;
     Some(UnixTime::since_unix_epoch(time.unix_duration()))
 }
 
@@ -75,6 +77,8 @@ mod tests {
             "Wed, 25 Nov 2026 12:00:00 GMT more",
             "Wed, 31 Nov 2026 12:00:00 GMT",
             "Wed, 25 Nov 2026 24:00:00 GMT",
+            "Wed, 25 Nov 2026 12:00:61 GMT",
+            "Wed, 25 Nov 2026 12:00:255 GMT",
             "Wed, 25 nov 2026 12:00:00 GMT",
             "Wed, 25 Nov 99999 12:00:00 GMT",
             "Wed, 25 Nov 2026 12:00 GMT",

@@ -40,7 +40,9 @@ fn blobs(config: &str, folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, Strin
         return Err(format!("{CONFIG_TEXT}: device: not there, expected an object"));
     };
     let mut octets = vec![0; PARTITION];
-    let length = device.to_octets(&mut octets).ok_or(format!("{CONFIG_TEXT}: found too much for a device"))?;
+    let length = device.to_octets(&mut octets).ok_or(format!(
+        "{CONFIG_TEXT}: found more than {PARTITION} octets when compiled, expected {PARTITION} at the most"
+    ))?;
     octets.truncate(length);
     let text = (CONFIG_TEXT.to_owned(), config.as_bytes().to_vec());
     let mut blobs = BTreeMap::from([(CONFIG.to_owned(), octets), text]);
@@ -94,15 +96,15 @@ fn flash_lasts(config: &Config<'_>, name: &str, leaf: &[u8]) -> Result<(), Strin
         Certificate::from_der(leaf).map_err(|error| format!("{name}: {error}"))?.validity();
     let policy = Policy { renew_before_s: device.renew_before_s, ..Policy::default() };
     let like = SlotCertificate { slot: Slot::A, not_before, not_after, received: not_before };
-    let (life_s, lifetime_h) = (policy.flash_life_s(&like), like.lifetime_s() / 3600);
+    let (life_s, lifetime_min) = (policy.flash_life_s(&like), like.lifetime_s() / 60);
     if life_s >= LEAST_LIFE_S {
         return Ok(());
     }
-    let (days, renew_before_h) = (life_s / 86_400, policy.lead_s(&like) / 3600);
+    let (days, renew_before_min) = (life_s / 86_400, policy.lead_s(&like) / 60);
     Err(format!(
-        "{name}: found a certificate of {lifetime_h} h that is renewed {renew_before_h} h before its end, which wears the \
-         flash out in {days} days ({ERASES} erases of each slot); expected one that lets it last ten years: a longer one, \
-         or device.renew_before shorter"
+        "{name}: found a certificate of {lifetime_min} min that is renewed {renew_before_min} min before its end, \
+         which wears the flash out in {days} days ({ERASES} erases of each slot); expected one that lets it last ten \
+         years: a longer one, or device.renew_before shorter"
     ))
 }
 
@@ -317,8 +319,8 @@ pub(super) mod tests {
         let enrolls = short.replace("\"gateway\":", "\"enroll\": \"gateway.a.example:8444\", \"gateway\":");
         refused(
             &enrolls,
-            "day.pem: found a certificate of 12 h that is renewed 8 h before its end, which wears the flash out in 2916 \
-             days (10000 erases of each slot); expected one that lets it last ten years",
+            "day.pem: found a certificate of 720 min that is renewed 480 min before its end, which wears the flash out \
+             in 2916 days (10000 erases of each slot); expected one that lets it last ten years",
         );
         let late = enrolls.replace("\"enroll\"", "\"renew_before\": \"4h\", \"enroll\"");
         partition(&late, folder.path()).unwrap();

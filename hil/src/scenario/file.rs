@@ -242,6 +242,9 @@ mod tests {
         assert!(problem(&format!("{start}steps = [{{ wait = \"(\" }}]")).starts_with("one.toml: step 1: wait: "));
         assert!(problem(&format!("{start}steps = [{{ wait = \"a\", restart = true }}]")).contains("one thing"));
         assert!(problem(&format!("{start}steps = [{{ within = 3 }}]")).contains("one thing"));
+        let chat = |octets| format!("{start}steps = [{{ chat = {{ texts = 2, octets = {octets} }} }}]");
+        assert!(problem(&chat(125)).ends_with("chat.octets: expected 126 or more"), "{}", problem(&chat(125)));
+        Scenario::parse("one", &chat(126)).unwrap();
         let hostile = "summary = \"x\"\nsteps = [{ wait = \"a\" }]\nserver = { kind = \"hostile\", mode = \"nice\" }";
         assert!(problem(hostile).contains("found \"nice\""));
     }

@@ -1,5 +1,6 @@
 //! Runs one scenario, and judges it.
 
+use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use super::bench::{Bench, PORT, glance};
 use super::file::Scenario;
 use super::step::{Action, Presence, Service, Step};
 use crate::log::Waited;
-use crate::qemu::Board;
+use crate::qemu::{BOARDS, Board};
 use crate::servers::StepCa;
 
 /// The outcome of a scenario.
@@ -39,6 +40,8 @@ struct Run<'a> {
     bench: Bench,
     /// The number of the first log line that no step has consumed.
     next: usize,
+    /// The number of messages that the service had when it last sent something, 0 before.
+    heard: usize,
 }
 
 /// Runs the scenario in its own folder below `logs`; the folder is kept if the scenario failed or `keep` is set.
@@ -46,7 +49,9 @@ pub fn run(scenario: &Scenario, board: &'static Board, firmware: &Path, logs: &P
     let start = Instant::now();
     let folder = logs.join(&scenario.name);
     // Checked before anything starts: otherwise a later step would fail.
-    let there = if scenario.needs_step_ca() && !StepCa::is_there() {
+    let there = if scenario.device.counted && board.name != BOARDS[0].name {
+        Err(io::Error::new(io::ErrorKind::Unsupported, format!("its bound is for {}", BOARDS[0].name)))
+    } else if scenario.needs_step_ca() && !StepCa::is_there() {
         Err(io::Error::new(io::ErrorKind::Unsupported, "step-ca is not here: tests/run builds it"))
     } else {
         fresh(&folder)
@@ -55,7 +60,7 @@ pub fn run(scenario: &Scenario, board: &'static Board, firmware: &Path, logs: &P
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Outcome::Skipped(error.to_string()),
         Err(error) => Outcome::Failed(format!("the bench: {error}")),
         Ok(bench) => {
-            let mut run = Run { scenario, bench, next: 0 };
+            let mut run = Run { scenario, bench, next: 0, heard: 0 };
             let outcome = run.all();
             run.bench.unplug();
             run.bench.write_logs();
@@ -137,9 +142,9 @@ impl Run<'_> {
                 self.until(step, "too little telemetry", |bench| bench.service.messages().len() >= all)
             }
             Action::Message(wanted) => {
-                let before = self.bench.service.messages().len();
+                let heard = self.heard;
                 self.until(step, "no such message", |bench| {
-                    bench.service.messages().iter().skip(before).any(|message| wanted.is_match(message))
+                    bench.service.messages().iter().skip(heard).any(|message| wanted.is_match(message))
                 })
             }
             Action::Posts(count) => {
@@ -165,14 +170,14 @@ impl Run<'_> {
             }
             Action::Command(text) => {
                 // A command waits for the device to be connected.
-                self.until(step, "no WebSocket to send it on", |bench| bench.service.send(text))
+                self.send(step, "no WebSocket to send it on", |bench| bench.service.send(text))
             }
             Action::Chat(chat) => {
                 let octets = chat.frames();
-                self.until(step, "no WebSocket to send them on", |bench| bench.service.send_octets(&octets))
+                self.send(step, "no WebSocket to send them on", |bench| bench.service.send_octets(&octets))
             }
             Action::Octets(octets) => {
-                self.until(step, "no WebSocket to send them on", |bench| bench.service.send_octets(octets))
+                self.send(step, "no WebSocket to send them on", |bench| bench.service.send_octets(octets))
             }
             Action::Answer(text) => {
                 self.bench.set_answer(text);
@@ -266,6 +271,17 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    /// Sends something to the device as soon as it can be sent: what is heard from then on may be the answer.
+    fn send(&mut self, step: &Step, otherwise: &str, send: impl Fn(&Bench) -> bool) -> Result<(), String> {
+        let heard = Cell::new(0);
+        self.until(step, otherwise, |bench| {
+            heard.set(bench.service.messages().len());
+            send(bench)
+        })?;
+        self.heard = heard.get();
+        Ok(())
     }
 
     fn until(&mut self, step: &Step, otherwise: &str, done: impl Fn(&Bench) -> bool) -> Result<(), String> {

@@ -130,7 +130,7 @@ pub enum Action {
     ServerSays(Regex),
     /// This number of further messages arrive at the service by WebSocket.
     Telemetry(usize),
-    /// One further message that matches arrives.
+    /// A message that matches arrives, after the service last sent something.
     Message(Regex),
     /// This number of further POSTs arrive.
     Posts(usize),
@@ -258,6 +258,10 @@ impl TryFrom<StepText> for Step {
             || text.faults.is_some_and(|faults| faults.every == 0 || faults.from == 0 || faults.up_to < faults.from);
         if nothing || [text.telemetry, text.posts, text.tries].contains(&Some(0)) {
             return Err("found 0, expected 1 at least: what waits for nothing cannot fail".into());
+        }
+        if let Some(Chat { octets: 0..126, .. }) = text.chat {
+            // A shorter length has one octet (RFC 6455 section 5.2).
+            return Err("chat.octets: expected 126 or more".into());
         }
         let within = match text.within {
             None => PATIENCE,

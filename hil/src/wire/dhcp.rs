@@ -85,7 +85,7 @@ impl Dhcp {
     }
 }
 
-/// What a client gets.
+/// The terms of a lease.
 #[derive(Clone, Copy)]
 pub(super) struct Terms {
     pub(super) address: Ipv4Addr,

@@ -46,7 +46,7 @@ impl edgetrust_tls::Credential for Own {
     }
 }
 
-/// How a connection ended.
+/// The end of a connection.
 #[derive(Debug)]
 enum End {
     /// There was no connection.
@@ -109,7 +109,7 @@ struct Wire<'b> {
     until: Instant,
 }
 
-/// What ends a wait for a record.
+/// The reason that no record comes.
 enum Stop {
     Tls(Error),
     End(End),

@@ -90,7 +90,8 @@ fn of_tunnel(index: usize, tunnel: &Tunnel<'_>, allowed: &AllowedClients<'_>) ->
             settings.flag("proxy_protocol", *proxy_protocol != ProxyProtocol::Off);
             settings.flag("proxy_protocol_certificate", *proxy_protocol == ProxyProtocol::WithCertificate);
             if *tls != Server::Plain {
-                settings.own("max_fragment_size", json!(max_fragment_size));
+                let source = if tunnel.origins.max_fragment_size == Origin::Default { "default" } else { &at };
+                settings.push("max_fragment_size", json!(max_fragment_size), source.to_owned());
             }
             settings.server(tls, allowed);
         }
@@ -263,5 +264,27 @@ fn version(version: MinVersion) -> Value {
     match version {
         MinVersion::Tls12 => "1.2".into(),
         MinVersion::Tls13 => "1.3".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_that_nobody_wrote_is_a_default() {
+        for (written, value, source) in
+            [("", 16_384, "default"), (r#""max_fragment_size": 4096, "#, 4096, "gateway.tunnels[0]")]
+        {
+            let tunnel = r#""name": "in", "mode": "server", "listen": "127.0.0.1:1", "target": "127.0.0.1:2""#;
+            let tls =
+                r#""security": {"tls": {"server": {"enabled": true, "cert_file": "a.pem", "key_file": "a.key"}}}"#;
+            let mut text = format!(r#"{{{tls}, "gateway": {{"tunnels": [{{{written}{tunnel}}}]}}}}"#).into_bytes();
+            let config = Config::parse(&mut text).unwrap();
+            let all = effective(&config);
+            let found: Vec<_> = all[0].settings.iter().filter(|one| one.setting == "max_fragment_size").collect();
+            assert_eq!(found.len(), 1);
+            assert_eq!((&found[0].value, &*found[0].source), (&json!(value), source));
+        }
     }
 }

@@ -76,3 +76,13 @@ pub(crate) trait Bucket: fmt::Debug + fmt::Display + Send + Sync {
     /// what is beyond the next one: so it is refused by its length, and does not wait as a whole.
     fn follow(&self, prefix: &str, longest: usize) -> mpsc::Receiver<News>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fewer_large_values_wait_than_small_ones() {
+        assert_eq!([1, 1 << 18, 1 << 20, usize::MAX, 0].map(room), [64, 64, 16, 1, 64]);
+    }
+}

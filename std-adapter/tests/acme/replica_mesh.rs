@@ -134,8 +134,8 @@ fn a_signed_mesh_reaches_the_other_gateways_of_a_site() {
         highest = [highest[0].max(now[0]), highest[1].max(now[1])];
     }
     wait_until("the mesh in force is in the store", || bucket.get("mesh.signed") == signed);
-    eprintln!("{before:?} octets before, {highest:?} at most");
+    // 36 to 62 MB more were measured, and 101 to 106 MB if 64 of these values may wait here.
     for (before, highest) in before.iter().zip(highest) {
-        assert!(highest < before + (128 << 20), "{before} octets before, {highest} at most");
+        assert!(highest < before + (88 << 20), "{before} octets before, {highest} at most");
     }
 }

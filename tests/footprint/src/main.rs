@@ -94,9 +94,10 @@ fn config() {
     black_box(edgetrust_core::config::Config::parse(input()).is_ok());
 }
 
-/// What a device asks of texts that its gateway and its service send.
+/// A device's configuration, and what a device asks of texts that its gateway and its service send.
 #[cfg(feature = "device")]
 fn device() {
+    black_box(edgetrust_core::config::Device::from_octets(input()).is_ok());
     black_box(edgetrust_core::message::is_plain(input(), black_box(1)));
     black_box(edgetrust_core::time::http_date(input()));
 }

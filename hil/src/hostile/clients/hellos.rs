@@ -1,4 +1,4 @@
-//! What servers must take, and ClientHellos that they must not (RFC 8446 section 4.1.2).
+//! ClientHellos that servers must take, and others that they must not (RFC 8446 section 4.1.2).
 
 use super::super::messages::{SECP256R1, SECP384R1, message, record, vector};
 use super::hello::{

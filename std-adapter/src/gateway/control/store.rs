@@ -35,9 +35,9 @@ pub(super) async fn keep(bucket: Arc<dyn Bucket>, control: Arc<Control>) {
             let judged = control.judge(&state, text).await;
             shelf.judged(&judged, &state);
             sleep(PAUSE).await;
-            // Nothing more may be heard of what was judged.
-            continue;
         }
+        // Nothing more may be heard of what was judged, and the verdict may have changed what is in force.
+        let Some(state) = in_force.borrow_and_update().clone() else { return };
         if shelf.lacks(&state) {
             shelf.write(&state).await;
             sleep(PAUSE).await;

@@ -12,7 +12,7 @@ pub mod ecdh {
     /// An ephemeral key.
     pub struct EphemeralSecret([u8; 32]);
 
-    /// What both sides have.
+    /// The secret that both sides have.
     pub struct SharedSecret([u8; 32]);
 
     impl EphemeralSecret {
@@ -47,7 +47,7 @@ pub mod ecdh {
 /// A public key.
 pub struct PublicKey([u8; 65]);
 
-/// What is no key.
+/// The octets are no key.
 pub struct Error;
 
 impl PublicKey {
