@@ -135,9 +135,10 @@ fn test_scrubbed(key: &P256Key, message: &[u8]) {
     check!(overwritten(), "a signature goes deeper than what is overwritten");
     check!(!left(&words), "a signature leaves the key on the stack");
     check!(!left(&nonce), "a signature leaves its nonce on the stack");
-    // The search finds what is there.
+    // The search finds what is there: only what this leaves on the stack counts.
     let _ = masked(|| key.scalar());
     check!(left(&words), "a key on the stack is not found");
+    // Only what it leaves on the stack counts.
     let _ = masked(|| nonce_of(key, message));
     check!(left(&nonce), "a nonce on the stack is not found");
 }
