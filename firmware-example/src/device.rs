@@ -8,7 +8,7 @@ use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::rotation::{Failure, FailureKind};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_firmware::board::{self, ResetReason};
-use edgetrust_firmware::random::ChaCha20Rng;
+use edgetrust_firmware::random::KeyErasingRng;
 use embassy_futures::select::{Either, select};
 use embassy_net::Stack;
 use embassy_time::{Duration, Instant, Timer, with_timeout};
@@ -61,7 +61,7 @@ enum Next {
 pub struct Device {
     settings: Settings,
     net: Stack<'static>,
-    rng: ChaCha20Rng,
+    rng: KeyErasingRng,
     reset: ResetReason,
     clock: Clock,
     renewal: Renewal<Slots>,
@@ -71,7 +71,7 @@ pub struct Device {
     /// The octets of `answers` that an enrollment uses.
     issuers: Issuers,
     reported: bool,
-    /// The last address from DHCP.
+    /// The last address that was logged.
     address: Option<[u8; 4]>,
 }
 
@@ -81,7 +81,7 @@ impl Device {
         settings: Settings,
         slots: Slots,
         net: Stack<'static>,
-        rng: ChaCha20Rng,
+        rng: KeyErasingRng,
         reset: ResetReason,
     ) -> Result<Self, DeviceError> {
         let seed = seed(&settings.device, settings.first_certificate);
@@ -130,7 +130,7 @@ impl Device {
                     if !matches!(error, SessionError::Dial(DialError::Refused(_))) {
                         defmt::warn!("session: {}", error);
                     }
-                    // A session that the gateway had admitted restarts the waits.
+                    // A session that the gateway had admitted, and a new address, restart the waits.
                     if matches!(
                         error,
                         SessionError::Moved | SessionError::WebSocket(WebSocketError::Closed | WebSocketError::Ended)
@@ -190,8 +190,7 @@ impl Device {
     /// Runs one connection, for enrollment or for a report and feed.
     async fn session(&mut self) -> Result<Next, SessionError> {
         let now = self.time().await?;
-        let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, issuers, reported, address } =
-            self;
+        let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, issuers, reported, .. } = self;
         renewal.tick(settings, clock.now());
         let device = &settings.device;
         let enrollment = device.enroll.filter(|_| renewal.wanted());
@@ -201,6 +200,8 @@ impl Device {
         };
         // Later changes of the credential are counted from here.
         renewal.changed();
+        // The address of the connection: an earlier one may have changed while the time was requested.
+        let address = address_of(*net);
         // A block of its own: a connection is a kilobyte and a half, and values that live on keep their place in the
         // task's memory.
         let mut link = {
@@ -233,9 +234,9 @@ impl Device {
         // The dial may have taken a minute.
         alive();
         let outcome = if enrollment.is_some() {
-            while_at(*net, *address, pin!(words.enroll(&mut link, target.name, rng, answers))).await
+            while_at(*net, address, pin!(words.enroll(&mut link, target.name, rng, answers))).await
         } else {
-            while_at(*net, *address, pin!(words.serve(&mut link, target.name, rng, answers))).await
+            while_at(*net, address, pin!(words.serve(&mut link, target.name, rng, answers))).await
         };
         let taken = words.taken;
         // Nobody can answer what is sent from an address that the device no longer has.
@@ -313,7 +314,7 @@ impl Words<'_> {
         &mut self,
         link: &mut Link<'_>,
         host: &str,
-        rng: &mut ChaCha20Rng,
+        rng: &mut KeyErasingRng,
         answers: &mut [u8; BUFFER],
     ) -> Result<Next, SessionError> {
         let device = &self.settings.device;
@@ -349,7 +350,7 @@ impl Words<'_> {
         &mut self,
         link: &mut Link<'_>,
         host: &str,
-        rng: &mut ChaCha20Rng,
+        rng: &mut KeyErasingRng,
         answers: &mut [u8; BUFFER],
     ) -> Result<Next, SessionError> {
         let now = self.clock.now();

@@ -13,7 +13,7 @@ use edgetrust_core::pki_types::SignatureVerificationAlgorithm;
 use edgetrust_core::time::TrustedTime;
 #[cfg(feature = "rig")]
 use edgetrust_firmware::board;
-use edgetrust_firmware::random::ChaCha20Rng;
+use edgetrust_firmware::random::KeyErasingRng;
 use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::TcpSocket;
 use embassy_net::{DNS_MAX_SERVER_COUNT, IpAddress, Stack};
@@ -27,8 +27,8 @@ use crate::settings::Settings;
 const RESOLVE: Duration = Duration::from_secs(10);
 /// The time for what else there is to a resolution.
 const RESOLVE_MORE: Duration = Duration::from_secs(1);
-/// The time limits for a connection to one address, and for the handshake. A handshake is 5 million instructions on
-/// the device, or 80 million with portable P-256, in addition to the server's time.
+/// The time limits for a connection to one address, and for the handshake. A handshake is 5 million instructions on a
+/// core with UMAAL, and ten times as many with portable P-256, in addition to the server's time.
 const CONNECT: Duration = Duration::from_secs(10);
 const HANDSHAKE: Duration = Duration::from_secs(20);
 /// The time that a peer may leave octets unacknowledged.
@@ -129,7 +129,7 @@ pub async fn dial<'m>(
     target: Target<'_>,
     now: TrustedTime,
     credential: &mut SoftwareCredential<'_>,
-    rng: &mut ChaCha20Rng,
+    rng: &mut KeyErasingRng,
 ) -> Result<Link<'m>, DialError> {
     let addresses = resolve(net, target.host).await;
     let mut socket = TcpSocket::new(net, &mut memory.tcp_receive, &mut memory.tcp_send);

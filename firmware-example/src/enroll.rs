@@ -14,7 +14,7 @@ use edgetrust_core::rotation::{Failure, FailureKind};
 use edgetrust_core::store::certificates;
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::{Certificate, ParseError};
-use edgetrust_firmware::random::ChaCha20Rng;
+use edgetrust_firmware::random::KeyErasingRng;
 use embassy_time::{Duration, with_timeout};
 use rand_core::RngCore;
 
@@ -89,7 +89,7 @@ pub async fn enroll<'b>(
     link: &mut Link<'_>,
     enrollment: Enrollment<'_>,
     issuers: &mut Issuers,
-    rng: &mut ChaCha20Rng,
+    rng: &mut KeyErasingRng,
     buffer: &'b mut [u8],
 ) -> Result<Option<Issued<'b>>, EnrollError> {
     let Enrollment { settings, host, current, now } = enrollment;

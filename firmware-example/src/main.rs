@@ -31,7 +31,7 @@ mod verdict;
 mod websocket;
 
 use edgetrust_firmware::board::{self, Addresses, Board, Entropy, Flash, Port, ResetReason, Selected, Watchdog};
-use edgetrust_firmware::random::ChaCha20Rng;
+use edgetrust_firmware::random::KeyErasingRng;
 use edgetrust_firmware::stack;
 use embassy_executor::{SpawnError, Spawner};
 use embassy_net::{Runner, Stack, StackResources};
@@ -136,7 +136,7 @@ fn start_tasks(spawner: Spawner, board: board::Parts) -> Result<(), SpawnError> 
         defmt::error!("no entropy: {}", error);
         board::reset();
     }
-    let mut rng = ChaCha20Rng::new(&seed);
+    let mut rng = KeyErasingRng::new(&seed);
     let net = connect(spawner, network, addresses, rng.next_u64())?;
     spawner.spawn(heartbeat(watchdog)?);
     match device(flash, net, rng, reset_reason) {
@@ -158,7 +158,7 @@ fn connect(spawner: Spawner, driver: Network, addresses: Addresses, seed: u64) -
 fn device(
     mut flash: <Selected as Port>::Flash,
     net: Stack<'static>,
-    rng: ChaCha20Rng,
+    rng: KeyErasingRng,
     reset_reason: ResetReason,
 ) -> Result<&'static mut Device, DeviceError> {
     static DEVICE: StaticCell<Device> = StaticCell::new();

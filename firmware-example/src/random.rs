@@ -1,15 +1,15 @@
-//! A generator of random numbers: ChaCha20 (RFC 8439 section 2.3) with its key replaced at each block, so that nobody who
-//! reads the memory later learns the numbers before ("fast key erasure", Bernstein 2017). Its rounds are a loop:
-//! `rand_chacha` would take 2 KB more of the image.
+//! A generator of random numbers: ChaCha20 (RFC 8439 section 2.3) with its key replaced at each block, so that its state
+//! does not tell the numbers before ("fast key erasure", Bernstein 2017). Copies of the key on the stack are not erased;
+//! later calls overwrite them. Its rounds are a loop: `rand_chacha` would take 2 KB more of the image.
 
 use rand_core::{CryptoRng, Error, RngCore, impls};
 
 type Key = [u32; 8];
 
 /// A generator, as good as its seed.
-pub struct ChaCha20Rng(Key);
+pub struct KeyErasingRng(Key);
 
-impl ChaCha20Rng {
+impl KeyErasingRng {
     /// Creates a generator from 256 random bits.
     #[must_use]
     pub fn new(seed: &[u8; 32]) -> Self {
@@ -30,7 +30,7 @@ impl ChaCha20Rng {
     }
 }
 
-impl RngCore for ChaCha20Rng {
+impl RngCore for KeyErasingRng {
     fn next_u32(&mut self) -> u32 {
         impls::next_u32_via_fill(self)
     }
@@ -51,7 +51,7 @@ impl RngCore for ChaCha20Rng {
     }
 }
 
-impl CryptoRng for ChaCha20Rng {}
+impl CryptoRng for KeyErasingRng {}
 
 const fn halves(block: [u32; 16]) -> (Key, Key) {
     let (mut first, mut second) = ([0; 8], [0; 8]);

@@ -34,6 +34,8 @@ pub struct Settings {
 pub enum SettingsError {
     /// The partition is invalid.
     Blobs(BlobsError),
+    /// The blob of this name cannot be read.
+    Blob(&'static str, BlobsError),
     /// The partition has no blob of this name.
     Missing(&'static str),
     /// The image has the configuration as text alone: it was made for older firmware.
@@ -58,11 +60,9 @@ impl Settings {
     #[inline(never)]
     pub fn read(flash: &mut <Selected as Port>::Flash) -> Result<Self, SettingsError> {
         let mut blobs = Blobs::open(flash).map_err(SettingsError::Blobs)?;
-        let octets = match blobs.get(CONFIG).map_err(SettingsError::Blobs)? {
+        let octets = match find(&mut blobs, CONFIG)? {
             Some(octets) => octets,
-            None if blobs.get(TEXT).map_err(SettingsError::Blobs)?.is_some() => {
-                return Err(SettingsError::ImageForOlderFirmware);
-            }
+            None if find(&mut blobs, TEXT)?.is_some() => return Err(SettingsError::ImageForOlderFirmware),
             None => return Err(SettingsError::Missing(CONFIG)),
         };
         let device = Device::from_octets(octets).map_err(SettingsError::Config)?;
@@ -90,9 +90,14 @@ impl Settings {
     }
 }
 
+/// Returns the blob of this name, if there is one.
+fn find(blobs: &mut Blobs, name: &'static str) -> Result<Option<&'static [u8]>, SettingsError> {
+    blobs.get(name).map_err(|error| SettingsError::Blob(name, error))
+}
+
 /// Returns the blob of this name.
 fn blob(blobs: &mut Blobs, name: &'static str) -> Result<&'static [u8], SettingsError> {
-    blobs.get(name).map_err(SettingsError::Blobs)?.ok_or(SettingsError::Missing(name))
+    find(blobs, name)?.ok_or(SettingsError::Missing(name))
 }
 
 /// Calls `each` for every certificate in the blob of this name, of which there is at least one.

@@ -71,14 +71,22 @@ impl Message {
 pub async fn ask(net: Stack<'_>, host: &str, floor: UnixTime, nonce: u64) -> Option<u64> {
     let (mut in_metadata, mut out_metadata) = ([PacketMetadata::EMPTY; 1], [PacketMetadata::EMPTY; 1]);
     let (mut in_octets, mut out_octets) = ([0; 64], [0; 64]);
-    for address in &resolve(net, host).await {
+    let addresses = resolve(net, host).await;
+    if addresses.is_empty() {
+        defmt::warn!("time: no address of the time server");
+    }
+    for address in &addresses {
         // A socket of its own: a datagram to an address that nobody has stays in the socket, before the next one.
         let mut socket = UdpSocket::new(net, &mut in_metadata, &mut in_octets, &mut out_metadata, &mut out_octets);
         socket.bind(0).ok()?;
         let server = IpEndpoint::new(*address, PORT);
         let mut message = Message::request(nonce);
+        // The socket is empty: it takes the request, or has no way to the server.
+        if socket.send_to(&message.0, server).await.is_err() {
+            defmt::warn!("time: no request to sntp can be sent");
+            continue;
+        }
         let exchange = async {
-            socket.send_to(&message.0, server).await.ok()?;
             loop {
                 // What others send to this port is no answer, and does not end the wait for one.
                 let (count, from) = socket.recv_from(&mut message.0).await.ok()?;

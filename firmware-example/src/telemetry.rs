@@ -5,7 +5,7 @@ use edgetrust_core::message::is_plain;
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::time::TrustedTime;
 use edgetrust_firmware::board::ResetReason;
-use edgetrust_firmware::random::ChaCha20Rng;
+use edgetrust_firmware::random::KeyErasingRng;
 use edgetrust_firmware::stack;
 use embassy_time::{Duration, Instant, with_timeout};
 use serde::Serialize;
@@ -18,7 +18,7 @@ use crate::websocket::{Octets, WebSocket, WebSocketError};
 /// The maximum interval between two calls of [`Owner::report`] while the device listens.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What a command is about.
+/// The subject of a command.
 #[derive(Clone, Copy, PartialEq, Eq, defmt::Format)]
 pub enum Order {
     /// Requests a new credential.
@@ -130,7 +130,7 @@ pub async fn report(
 /// Sends telemetry until a command, the owner or an error ends the feed.
 pub async fn feed(
     link: &mut Link<'_>,
-    rng: &mut ChaCha20Rng,
+    rng: &mut KeyErasingRng,
     host: &str,
     path: &str,
     interval: Duration,

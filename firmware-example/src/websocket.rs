@@ -3,7 +3,7 @@
 use base64ct::{Base64, Encoding};
 use edge_ws::{Error as FrameError, FrameHeader, FrameType};
 use edgetrust_core::embedded_tls::ConnectionError;
-use edgetrust_firmware::random::ChaCha20Rng;
+use edgetrust_firmware::random::KeyErasingRng;
 use embassy_time::{Duration, Instant, Timer, with_deadline, with_timeout};
 use embedded_io_async::Read;
 use rand_core::RngCore;
@@ -62,7 +62,7 @@ impl From<ConnectionError> for WebSocketError {
 /// An open WebSocket.
 pub struct WebSocket<'l, 'm> {
     link: &'l mut Link<'m>,
-    rng: &'l mut ChaCha20Rng,
+    rng: &'l mut KeyErasingRng,
     /// Octets that were received and not yet processed.
     input: [u8; BUFFER],
     have: usize,
@@ -72,7 +72,7 @@ impl<'l, 'm> WebSocket<'l, 'm> {
     /// Asks the server to switch protocols (RFC 6455 section 4.1).
     pub async fn open(
         link: &'l mut Link<'m>,
-        rng: &'l mut ChaCha20Rng,
+        rng: &'l mut KeyErasingRng,
         host: &str,
         path: &str,
     ) -> Result<Self, WebSocketError> {

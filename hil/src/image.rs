@@ -17,7 +17,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-pub use blobs::CONFIG;
+pub use blobs::{CONFIG, MadeFor};
 use edgetrust_core::store::{Slot, SlotMedium, Store};
 
 /// The size of the file in octets: the main memory of the board with the least. For others QEMU's file is longer.
@@ -76,10 +76,23 @@ impl Flash {
     /// # Errors
     /// Fails if the configuration is invalid, a file is missing or malformed, or the partition is too small.
     pub fn create(path: &Path, config: &str, folder: &Path) -> Result<Self, String> {
-        let partition = blobs::partition(config, folder)?;
+        let partition = blobs::partition(config, folder, MadeFor::ThisFirmware)?;
         let flash = Self::erased(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        flash.file.write_all_at(&partition, 0).map_err(|error| format!("{}: {error}", path.display()))?;
+        flash.write(&partition)?;
         Ok(flash)
+    }
+
+    /// Writes the partition anew, from a configuration and the files that it names. Must not be called while firmware
+    /// runs on it.
+    ///
+    /// # Errors
+    /// As [`Flash::create`].
+    pub fn write_partition(&self, config: &str, folder: &Path, made_for: MadeFor) -> Result<(), String> {
+        self.write(&blobs::partition(config, folder, made_for)?)
+    }
+
+    fn write(&self, partition: &[u8]) -> Result<(), String> {
+        self.file.write_all_at(partition, 0).map_err(|error| format!("{}: {error}", self.path.display()))
     }
 
     /// Creates an erased flash.

@@ -2,9 +2,10 @@
 
 use zeroize::Zeroize;
 
-/// The octets of stack that are overwritten: more than the deepest operation here uses, which is to sign. The
-/// firmware's `src/bin/crypto.rs` searches the stack for secrets after each operation.
-const DEPTH: usize = 2560;
+/// The octets of stack that are overwritten: more than the deepest operation here uses, which is to sign
+/// (docs/BENCHMARKS.md). The firmware's `src/bin/crypto.rs` checks that no operation goes deeper, and searches the stack
+/// for the private key after each, and for the nonce after a signature.
+const DEPTH: usize = if cfg!(feature = "portable") { 3584 } else { 2560 };
 
 /// Overwrites the stack below its caller. What the caller called before was at the same depth, if it was not inlined.
 #[inline(never)]

@@ -27,7 +27,7 @@ type Network = <Selected as Port>::Network;
 
 /// The size of the unit of programming.
 const WORD: u32 = <Slots as SlotMedium>::WRITE_SIZE;
-/// What a mark in a slot is made of: twice the largest unit of programming.
+/// The octets of a mark in a slot: twice the largest unit of programming.
 const MARK: [u8; 512] = [0x5e; 512];
 const HOST: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
 

@@ -8,18 +8,23 @@
 use core::ffi::CStr;
 
 use edgetrust_core::crypto::{ECDSA_P256_SHA256, P256Key, read_ecdsa_signature, write_ecdsa_signature};
-use edgetrust_firmware::random::ChaCha20Rng;
-use edgetrust_firmware::{board, stack};
+use edgetrust_firmware::board;
+use edgetrust_firmware::random::KeyErasingRng;
+use edgetrust_firmware::stack::{self, Stack};
 use p256::ecdh::EphemeralSecret;
 use p256::{EncodedPoint, PublicKey};
 use portable_p256::ecdsa::signature::Verifier;
 use portable_p256::ecdsa::{Signature, SigningKey, VerifyingKey, signature::Signer};
+use portable_p256::elliptic_curve::ops::Reduce;
+use portable_p256::elliptic_curve::point::AffineCoordinates;
 use portable_p256::elliptic_curve::sec1::ToSec1Point;
+use portable_p256::{FieldBytes, ProjectivePoint, Scalar};
 use rand_core::{CryptoRng, RngCore};
 use semihosting::experimental::env;
 use semihosting::fs::File;
 use semihosting::io::Read;
 use semihosting::process::exit;
+use sha2::{Digest, Sha256};
 
 /// The curve's prime and its order (SEC 2 section 2.4.2).
 const PRIME: [u8; 32] = [
@@ -58,7 +63,7 @@ fn portable(key: &[u8], message: &[u8], signature: &[u8]) -> Option<()> {
 #[cortex_m_rt::entry]
 fn main() -> ! {
     check!(board::take().is_ok(), "no board");
-    let mut random = ChaCha20Rng::new(&[1; 32]);
+    let mut random = KeyErasingRng::new(&[1; 32]);
     for round in 0..24_usize {
         let mut octets = [0; 32];
         random.fill_bytes(&mut octets);
@@ -93,36 +98,64 @@ fn masked(secret: impl FnOnce() -> [u8; 32]) -> [u32; 8] {
     words
 }
 
-/// Looks for one of these words, in either order of its octets, in the stack that is free.
-#[inline(never)]
+/// Returns the words of the stack that is free, the deepest first.
+#[inline(always)]
 #[expect(unsafe_code, reason = "the stack has no other name")]
-fn left(masked: &[u32; 8]) -> bool {
+fn free_stack() -> impl Iterator<Item = u32> {
     unsafe extern "C" {
         static _stack_end: u32;
     }
-    let pointer = cortex_m::register::msp::read() as usize;
-    let mut at = &raw const _stack_end;
-    while at.addr() < pointer {
-        // SAFETY: from the end of the stack to its pointer, aligned and readable.
-        let word = unsafe { at.read_volatile() } ^ MASK;
-        if masked.iter().any(|wanted| word == *wanted || word == wanted.swap_bytes()) {
-            return true;
-        }
-        at = at.wrapping_add(1);
-    }
-    false
+    let end = &raw const _stack_end;
+    let words = (cortex_m::register::msp::read() as usize - end.addr()) / 4;
+    // SAFETY: from the end of the stack to its pointer, aligned and readable.
+    (0..words).map(move |place| unsafe { end.wrapping_add(place).read_volatile() })
 }
 
-/// Tests that no part of a key is left on the stack by what is done with it.
+/// Looks for one of these words, in either order of its octets, in the stack that is free.
+#[inline(never)]
+fn left(masked: &[u32; 8]) -> bool {
+    free_stack().map(|word| word ^ MASK).any(|word| masked.iter().any(|key| word == *key || word == key.swap_bytes()))
+}
+
+/// Returns whether the deepest part of the stack that was used since it was painted was overwritten. What is deeper than
+/// the scrubbing would show here whatever it is; a few words are of the function that scrubs.
+#[inline(never)]
+fn overwritten() -> bool {
+    let Stack { peak, size } = stack::usage();
+    free_stack().skip((size - peak) / 4).take(64).filter(|word| *word == 0).count() >= 48
+}
+
+/// Tests that no part of a key or of a nonce is left on the stack by a signature.
 #[inline(never)]
 fn test_scrubbed(key: &P256Key, message: &[u8]) {
     let words = masked(|| key.scalar());
+    let nonce = masked(|| nonce_of(key, message));
     let (signature, _) = stack::taken_by(|| key.sign(message));
     check!(signature.is_some(), "no signature");
+    check!(overwritten(), "a signature goes deeper than what is overwritten");
     check!(!left(&words), "a signature leaves the key on the stack");
-    // The search finds what is there.
+    check!(!left(&nonce), "a signature leaves its nonce on the stack");
+    // The search finds what is there: only what this leaves on the stack counts.
     let _ = masked(|| key.scalar());
     check!(left(&words), "a key on the stack is not found");
+    // Only what it leaves on the stack counts.
+    let _ = masked(|| nonce_of(key, message));
+    check!(left(&nonce), "a nonce on the stack is not found");
+}
+
+/// Returns the nonce of the signature of this message, which is the same each time (RFC 6979): k = (h + r d) / s
+/// (SEC 1 section 4.1.3).
+#[inline(never)]
+fn nonce_of(key: &P256Key, message: &[u8]) -> [u8; 32] {
+    let signature = key.sign(message).and_then(|signature| read_ecdsa_signature(&signature));
+    let Some((r, s)) = signature else { give_up("no signature") };
+    let digest: [u8; 32] = Sha256::digest(message).into();
+    let [h, r, d, s] = [digest, r, key.scalar(), s].map(|octets| Scalar::reduce(&FieldBytes::from(octets)));
+    let Some(inverse) = s.invert().into_option() else { give_up("s is zero") };
+    let nonce = (h + r * d) * inverse;
+    let point = (ProjectivePoint::GENERATOR * nonce).to_affine();
+    check!(Scalar::reduce(&point.x()) == r, "not the nonce of the signature");
+    nonce.to_bytes().into()
 }
 
 /// Exchanges keys with the portable code.
@@ -132,6 +165,7 @@ fn test_exchange(octets: &[u8; 32], others: &[u8; 32]) {
     let ours = EphemeralSecret::random(&mut Once(octets));
     let Ok(theirs) = portable_p256::SecretKey::from_slice(others) else { return check!(false, "no key") };
     let (public, _) = stack::taken_by(|| EncodedPoint::from(&ours.public_key()));
+    check!(overwritten(), "a public key goes deeper than what is overwritten");
     check!(!left(&words), "a public key leaves the private one on the stack");
     let point = portable_p256::PublicKey::from_sec1_bytes(public.as_bytes());
     let Ok(point) = point else { return check!(false, "no point") };
@@ -139,6 +173,7 @@ fn test_exchange(octets: &[u8; 32], others: &[u8; 32]) {
     let public = theirs.public_key().to_sec1_point(false);
     let Ok(point) = PublicKey::from_sec1_bytes(public.as_bytes()) else { return check!(false, "no point") };
     let (here, _) = stack::taken_by(|| ours.diffie_hellman(&point));
+    check!(overwritten(), "an exchange goes deeper than what is overwritten");
     check!(!left(&words), "an exchange leaves the private key on the stack");
     check!(here.raw_secret_bytes().as_slice() == there.raw_secret_bytes().as_slice(), "two different secrets");
 }
@@ -232,7 +267,7 @@ fn sign_portably(key: &P256Key, message: &[u8]) -> Option<edgetrust_core::crypto
     write_ecdsa_signature(&r.into(), &s.into())
 }
 
-fn test(key: &P256Key, message: &[u8], random: &mut ChaCha20Rng) {
+fn test(key: &P256Key, message: &[u8], random: &mut KeyErasingRng) {
     let public = key.public_key();
     let signature = key.sign(message);
     check!(signature == sign_portably(key, message), "another signature than the portable code's");

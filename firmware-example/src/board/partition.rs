@@ -6,7 +6,7 @@ use embedded_storage::nor_flash::NorFlash;
 use super::port::Flash;
 use super::write_once::{WriteOnce, WriteOnceError};
 
-/// Where the partition and the slots lie in the flash, in octets.
+/// The places of the partition and the slots in the flash, in octets.
 #[derive(Clone, Copy)]
 pub struct Layout {
     /// The start of the partition.

@@ -13,7 +13,8 @@ pub trait Port: Sized + 'static {
     const NAME: &'static str;
     /// The frequency of [`Port::ticks`] in Hz.
     const TICKS_PER_SECOND: u64;
-    /// The time that [`Port::parts`] may take: a part that does not answer must not stop the board for ever.
+    /// The time that [`Port::parts`] may take while it waits. A driver that does not yield is not interrupted, and no
+    /// watchdog runs yet: such waits need limits of their own, or a watchdog started in [`Port::take`].
     const READY_WITHIN: Duration;
     /// The source of secrets.
     type Entropy: Entropy;

@@ -21,32 +21,27 @@ pub enum WriteOnceError<E> {
         /// The offset of an octet of the word.
         offset: u32,
     },
-    /// The driver's unit of reading does not fit its unit of programming, so that words cannot be checked.
-    Units,
 }
 
 impl<E: NorFlashError> NorFlashError for WriteOnceError<E> {
     fn kind(&self) -> NorFlashErrorKind {
         match self {
             Self::Flash(error) => error.kind(),
-            Self::NotErased { .. } | Self::Units => NorFlashErrorKind::Other,
+            Self::NotErased { .. } => NorFlashErrorKind::Other,
         }
-    }
-}
-
-impl<F> WriteOnce<F> {
-    /// Wraps a driver.
-    pub const fn new(flash: F) -> Self {
-        Self(flash)
     }
 }
 
 impl<F: NorFlash> WriteOnce<F> {
+    /// Wraps a driver. One whose unit of reading does not fit its unit of programming does not compile: its words cannot
+    /// be checked.
+    pub const fn new(flash: F) -> Self {
+        const { assert!(CHUNK.is_multiple_of(F::READ_SIZE) && F::WRITE_SIZE.is_multiple_of(F::READ_SIZE)) };
+        Self(flash)
+    }
+
     /// Checks that all words are erased, before the first is programmed.
     fn check_erased(&mut self, offset: u32, octets: usize) -> Result<(), WriteOnceError<F::Error>> {
-        if !CHUNK.is_multiple_of(F::READ_SIZE) || !F::WRITE_SIZE.is_multiple_of(F::READ_SIZE) {
-            return Err(WriteOnceError::Units);
-        }
         let mut chunk = [0; CHUNK];
         for done in (0..octets).step_by(CHUNK) {
             let from = offset.saturating_add(done as u32);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use edgetrust_core::config::{Config, CredentialSource, MAX_DEVICE_ISSUERS};
+use edgetrust_core::config::{Config, CredentialSource, DEVICE_OCTETS_VERSION, MAX_DEVICE_ISSUERS};
 use edgetrust_core::crypto::P256Key;
 use edgetrust_core::rotation::{ERASES, LEAST_LIFE_S, Policy, SlotCertificate};
 use edgetrust_core::store::Slot;
@@ -30,6 +30,18 @@ const DIGEST: usize = 32;
 /// A device's limits: number of CAs, octets of its own certificate (`firmware-example/src/settings.rs`, `renewal.rs`).
 const MAX_ANCHORS: usize = 4;
 const MAX_CERTIFICATE: usize = 1024;
+
+/// The firmware that an image is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MadeFor {
+    /// The firmware of this version.
+    ThisFirmware,
+    /// Firmware that parses the text: there are no octets.
+    TextAlone,
+    /// Firmware whose octets have the next version.
+    NextVersion,
+}
 
 /// Returns the configuration and the files that it names in the device's form, or an error for anything that a device
 /// would refuse.
@@ -154,8 +166,17 @@ fn private_key(path: &Path) -> Result<P256Key, String> {
 ///
 /// # Errors
 /// Returns the name of the file or key, and its fault.
-pub(super) fn partition(config: &str, folder: &Path) -> Result<Vec<u8>, String> {
-    write(&blobs(config, folder)?)
+pub(super) fn partition(config: &str, folder: &Path, made_for: MadeFor) -> Result<Vec<u8>, String> {
+    let mut blobs = blobs(config, folder)?;
+    match made_for {
+        MadeFor::ThisFirmware => {}
+        MadeFor::TextAlone => blobs.retain(|name, _| name != CONFIG),
+        MadeFor::NextVersion => {
+            let version = blobs.get_mut(CONFIG).and_then(|octets| octets.get_mut(8..12));
+            version.ok_or("no version")?.copy_from_slice(&(DEVICE_OCTETS_VERSION + 1).to_le_bytes());
+        }
+    }
+    write(&blobs)
 }
 
 fn write(blobs: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u8>, String> {
@@ -226,7 +247,7 @@ pub(super) mod tests {
     #[test]
     fn what_a_configuration_names_is_on_the_flash_in_der() {
         let (folder, pki, device) = folder();
-        let octets = partition(TEXT, folder.path()).unwrap();
+        let octets = partition(TEXT, folder.path(), MadeFor::ThisFirmware).unwrap();
         assert_eq!(octets.len(), PARTITION);
         assert_eq!(blob(&octets, CONFIG_TEXT).as_deref(), Some(TEXT.as_bytes()));
         let read = blob(&octets, CONFIG).unwrap();
@@ -264,7 +285,7 @@ pub(super) mod tests {
         let curve = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
         let text = pem::encode("EC PARAMETERS", &curve) + &pem::encode("EC PRIVATE KEY", &sec1);
         std::fs::write(folder.path().join("device.key"), text).unwrap();
-        let octets = partition(TEXT, folder.path()).unwrap();
+        let octets = partition(TEXT, folder.path(), MadeFor::ThisFirmware).unwrap();
         assert_eq!(blob(&octets, "device.key").as_deref(), Some(device.key.serialized_der()));
     }
 
@@ -272,7 +293,9 @@ pub(super) mod tests {
     fn what_cannot_be_a_devices_is_refused() {
         let (folder, pki, device) = folder();
         let refused = |config: &str, reason: &str| {
-            let Err(error) = partition(config, folder.path()) else { panic!("not refused: {reason}") };
+            let Err(error) = partition(config, folder.path(), MadeFor::ThisFirmware) else {
+                panic!("not refused: {reason}")
+            };
             assert!(error.contains(reason), "{error}");
         };
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
@@ -292,7 +315,7 @@ pub(super) mod tests {
         let denied = TEXT.replace("\"client\"", &format!("\"denied_keys\": [{denied}], \"client\""));
         refused(&denied, "denied_keys: found an array, expected at most 8 keys");
         refused(&bound(&format!("{hash}, {hash}, {hash}, \"roots.pem\"")), "found 5 CAs, expected 4 at the most");
-        partition(&bound(&format!("{hash}, \"roots.pem\"")), folder.path()).unwrap();
+        partition(&bound(&format!("{hash}, \"roots.pem\"")), folder.path(), MadeFor::ThisFirmware).unwrap();
 
         let long = "r".repeat(60);
         std::fs::copy(folder.path().join("roots.pem"), folder.path().join(&long)).unwrap();
@@ -315,7 +338,7 @@ pub(super) mod tests {
         write("day.key", &day.key_pem());
         let short = TEXT.replace("device.pem", "day.pem").replace("device.key", "day.key");
         // It is not renewed.
-        partition(&short, folder.path()).unwrap();
+        partition(&short, folder.path(), MadeFor::ThisFirmware).unwrap();
         let enrolls = short.replace("\"gateway\":", "\"enroll\": \"gateway.a.example:8444\", \"gateway\":");
         refused(
             &enrolls,
@@ -323,7 +346,7 @@ pub(super) mod tests {
              in 2916 days (10000 erases of each slot); expected one that lets it last ten years",
         );
         let late = enrolls.replace("\"enroll\"", "\"renew_before\": \"4h\", \"enroll\"");
-        partition(&late, folder.path()).unwrap();
+        partition(&late, folder.path(), MadeFor::ThisFirmware).unwrap();
 
         write("device.pem", &device.chain_pem().repeat(200));
         refused(TEXT, "octets of blobs");

@@ -13,7 +13,7 @@ use super::file::{Believes, Device, Scenario};
 use super::server::{Flaw, Server, Shown};
 use super::step::Presence;
 use crate::hostile::{self, Expected, Mode};
-use crate::image::{Flash, Rig};
+use crate::image::{Flash, MadeFor, Rig};
 use crate::log::Log;
 use crate::pki::{Credential, Pki, Wish};
 use crate::qemu::{Board, Machine, Network, Qemu};
@@ -57,6 +57,7 @@ pub(super) struct Bench {
     /// The log of the servers that have been replaced.
     said: String,
     device_name: String,
+    device_config: String,
     pub(super) flash: Flash,
     rig: Rig,
     machine: Machine,
@@ -90,7 +91,8 @@ impl Bench {
         let wire = Wire::start(settings)?;
         let device_name = scenario.device.name.clone().unwrap_or_else(|| DEVICE.to_owned());
         let flash_file = folder.join("flash.bin");
-        let flash = provision(&scenario.device, &device_name, &pki, &folder, &flash_file)?;
+        let device_config = device_config(&scenario.device, &device_name, &pki, &folder)?;
+        let flash = Flash::create(&flash_file, &device_config, &folder).map_err(io::Error::other)?;
         let rig = rig(&scenario.device);
         wire.set_clock_rate(rig.clock_rate);
         if scenario.needs_rig() {
@@ -99,8 +101,23 @@ impl Bench {
         let (arguments, by_instructions) = (Vec::new(), scenario.device.counted);
         let machine = Machine { board, firmware: firmware.to_owned(), flash: flash_file, arguments, by_instructions };
         let (peer, ca, said, qemu) = (Peer::None, None, String::new(), None);
-        let mut bench =
-            Self { folder, log, wire, service, pki, peer, since: 0, ca, said, device_name, flash, rig, machine, qemu };
+        let mut bench = Self {
+            folder,
+            log,
+            wire,
+            service,
+            pki,
+            peer,
+            since: 0,
+            ca,
+            said,
+            device_name,
+            device_config,
+            flash,
+            rig,
+            machine,
+            qemu,
+        };
         bench.serve(&scenario.server)?;
         bench.power()?;
         Ok(bench)
@@ -127,6 +144,11 @@ impl Bench {
         if let Some(qemu) = self.qemu.take() {
             qemu.stop();
         }
+    }
+
+    /// Writes the device's image anew, while its power is cut.
+    pub(super) fn write_image(&self, made_for: MadeFor) -> Result<(), String> {
+        self.flash.write_partition(&self.device_config, &self.folder, made_for)
     }
 
     /// Sets the operation of the flash at which the device's power ends, each time that the device is started; 0:
@@ -326,8 +348,8 @@ fn write(folder: &Path, name: &str, credential: &Credential) -> io::Result<()> {
     fs::write(folder.join(format!("{name}.pem")), credential.chain_pem())
 }
 
-/// Creates the device's flash in its factory state.
-fn provision(device: &Device, name: &str, pki: &Pki, folder: &Path, file: &Path) -> io::Result<Flash> {
+/// Returns the configuration of the device, and writes the files that it names.
+fn device_config(device: &Device, name: &str, pki: &Pki, folder: &Path) -> io::Result<String> {
     let wish = flawed(Wish::client(name), device.certificate);
     let credential = match device.certificate {
         Flaw::Stranger => pki.stranger.issue(&wish),
@@ -366,7 +388,7 @@ fn provision(device: &Device, name: &str, pki: &Pki, folder: &Path, file: &Path)
     if device.denies {
         config["security"]["tls"]["denied_keys"] = json!([pki.intermediate.key_hash().to_string()]);
     }
-    Flash::create(file, &config.to_string(), folder).map_err(io::Error::other)
+    Ok(config.to_string())
 }
 
 /// Returns what the firmware is told by the test bench, as the scenario has it.

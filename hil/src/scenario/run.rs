@@ -202,6 +202,12 @@ impl Run<'_> {
                 self.next = self.bench.log.len();
                 told(self.bench.power())
             }
+            Action::Image(made_for) => {
+                self.bench.unplug();
+                self.bench.write_image(*made_for)?;
+                self.next = self.bench.log.len();
+                told(self.bench.power())
+            }
             Action::Cut(operation) => {
                 self.bench.unplug();
                 told(self.bench.set_cut(*operation))?;

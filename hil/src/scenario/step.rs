@@ -6,7 +6,7 @@ use regex::Regex;
 use serde::Deserialize;
 
 use super::server::Server;
-use crate::image::FlashFault;
+use crate::image::{FlashFault, MadeFor};
 use crate::servers::Est;
 use crate::wire::{Dhcp, Dns, Fault, Ntp};
 
@@ -105,6 +105,7 @@ pub(super) struct StepText {
     ca: Option<Presence>,
     service: Option<Presence>,
     restart: Option<bool>,
+    image: Option<MadeFor>,
     cut: Option<u32>,
     cuts: Option<Cuts>,
     flash: Option<FlashFault>,
@@ -158,6 +159,8 @@ pub enum Action {
     Service(Presence),
     /// The device loses its power and is started again.
     Restart,
+    /// The device loses its power and is started again with an image for this firmware; its slots stay.
+    Image(MadeFor),
     /// The device's power ends at this operation of its flash; then the device is started again.
     Cut(u32),
     /// The device's power ends amid renewals, repeatedly; started again, the device must reach the gateway with a
@@ -240,6 +243,7 @@ impl TryFrom<StepText> for Step {
             text.ca.map(Action::Ca),
             text.service.map(Action::Service),
             told(text.restart, Action::Restart),
+            text.image.map(Action::Image),
             text.cut.map(Action::Cut),
             text.cuts.map(Action::Cuts),
             text.flash.map(Action::Flash),

@@ -4,7 +4,7 @@ use aes_gcm::aead::AeadInPlace;
 use aes_gcm::{Aes128Gcm, KeyInit};
 use edgetrust_core::crypto::{ECDSA_P256_SHA256, P256Key};
 use edgetrust_core::x509::Certificate;
-use edgetrust_firmware::random::ChaCha20Rng;
+use edgetrust_firmware::random::KeyErasingRng;
 use p256::PublicKey;
 use p256::ecdh::EphemeralSecret;
 use sha2::{Digest, Sha256};
@@ -31,7 +31,7 @@ pub fn measure(report: &mut Report) {
     report.measure("P-256: verify", || ECDSA_P256_SHA256.verify_signature(key, message, signature).is_ok());
     let Some(own) = P256Key::from_random(&[7; 32]) else { give_up("no key") };
     report.measure("P-256: sign", || own.sign(message));
-    let mut random = ChaCha20Rng::new(&[1; 32]);
+    let mut random = KeyErasingRng::new(&[1; 32]);
     report.measure("P-256: key of an exchange", || EphemeralSecret::random(&mut random).public_key());
     let secret = EphemeralSecret::random(&mut random);
     let peer = PublicKey::from_sec1_bytes(key).unwrap_or_else(|_| give_up("a key is no point"));

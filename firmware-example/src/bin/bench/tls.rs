@@ -9,7 +9,7 @@ use edgetrust_core::path::{Anchor, Limits, Trust};
 use edgetrust_core::pki_types::{SignatureVerificationAlgorithm, UnixTime};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
-use edgetrust_firmware::random::ChaCha20Rng;
+use edgetrust_firmware::random::KeyErasingRng;
 use edgetrust_firmware::{board, stack};
 use edgetrust_tls::{
     CipherSuite, ClientContext, ClientHandshake, ClientSession, Connection, Credential, Demand, Event, Output,
@@ -58,20 +58,20 @@ impl Credential for Own {
     }
 }
 
-/// What both sides keep from one handshake to the next.
+/// The state that both sides keep from one handshake to the next.
 struct Both<'a> {
     anchors: &'a [Anchor<'a>],
     own: [Own; 2],
-    rng: [ChaCha20Rng; 2],
+    rng: [KeyErasingRng; 2],
     memory: [&'static mut Memory; 2],
     session: Option<ClientSession<[u8; 64]>>,
     sessions: [Option<ServerSession>; 1],
     suite: [CipherSuite; 1],
-    /// What the client and the server spent.
+    /// The costs of the client and of the server.
     spent: [Spent; 2],
 }
 
-/// What a side spent: ticks, or stack, since one measurement disturbs the other.
+/// The costs of a side: ticks, or stack, since one measurement disturbs the other.
 #[derive(Clone, Copy)]
 enum Spent {
     Ticks(u64),
@@ -207,7 +207,7 @@ pub fn measure(report: &mut Report) {
     let mut both = Both {
         anchors: &[Anchor::new(parse(ROOT))],
         own: [own(), own()],
-        rng: [ChaCha20Rng::new(&[1; 32]), ChaCha20Rng::new(&[2; 32])],
+        rng: [KeyErasingRng::new(&[1; 32]), KeyErasingRng::new(&[2; 32])],
         memory: [CLIENT.take(), SERVER.take()],
         session: None,
         sessions: [None],

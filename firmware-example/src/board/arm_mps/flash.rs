@@ -47,7 +47,8 @@ pub type EmulatedFlash = crate::board::Copied<EmulatedNorFlash>;
 
 #[cfg(feature = "board-mps3-an524")]
 pub(super) fn open() -> Result<EmulatedFlash, NorFlashLayoutError> {
-    /// A configuration of 2 KiB, four CAs and a certificate of 1 KiB each, and a key.
+    /// The blobs that the device keeps: its configuration, its CAs and `server_issuers`, its certificate with the
+    /// intermediates that its file has, and its key.
     static MEMORY: static_cell::ConstStaticCell<[u8; 8 * 1024]> = static_cell::ConstStaticCell::new([0; 8 * 1024]);
     EmulatedFlash::new(EmulatedNorFlash(()), MEMORY.take(), LAYOUT)
 }

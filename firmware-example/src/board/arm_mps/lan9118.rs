@@ -104,8 +104,12 @@ fn write_mac(register: u32, value: u32) -> Option<()> {
 /// Returns whether the PHY has a link, if it answers.
 fn read_link() -> Option<bool> {
     write_mac(MII_ACC, READ_PHY_STATUS)?;
-    (0..TRIES).find_map(|_| read_mac(MII_ACC).filter(|access| access & 1 == 0))?;
-    Some(read_mac(MII_DATA)? & LINK != 0)
+    for _ in 0..TRIES {
+        if read_mac(MII_ACC)? & 1 == 0 {
+            return Some(read_mac(MII_DATA)? & LINK != 0);
+        }
+    }
+    None
 }
 
 /// The task that looks at the link: the chip's interrupt for it needs the PHY's registers too, which are slow.

@@ -3,7 +3,7 @@
 
 use crate::board::arm_mps::map::{Interrupts, Map};
 
-/// What is where on the board.
+/// The places of the parts of the board.
 pub(super) const MAP: Map = Map {
     name: "mps2-an386",
     ticks_per_second: 25_000_000,

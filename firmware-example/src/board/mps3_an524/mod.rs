@@ -6,7 +6,7 @@
 
 use crate::board::arm_mps::map::{Interrupts, Map};
 
-/// What is where on the board.
+/// The places of the parts of the board.
 pub(super) const MAP: Map = Map {
     name: "mps3-an524",
     ticks_per_second: 32_000_000,

@@ -7,15 +7,17 @@ unsafe extern "C" {
     static _stack_end: u32;
 }
 
-/// The size in octets of the guarded region below the stack, as large as any frame.
-const GUARD: u32 = 1 << 20;
+/// The size in octets of the guarded region below the stack: as large as any frame, and no larger, since chips have their
+/// unique ID and OTP below their memory (STM32F4 and L4: from 0x1fff_7000 to 0x1fff_7fff). The board's `memory.x` checks
+/// that the stack's end is a multiple of it, as the MPU demands of a region (Armv7-M, B3.5.8).
+const GUARD: u32 = 1 << 15;
 
 /// Makes accesses below the stack fault. There is no memory, but QEMU reads zeros there and continues.
 pub(in crate::board) fn guard_stack(mpu: &MPU) {
     let base = (&raw const _stack_end as u32).wrapping_sub(GUARD);
     let size = GUARD.trailing_zeros() - 1;
-    // SAFETY: no used memory becomes inaccessible: the region ends where memory begins, and the rest keeps the default
-    // map.
+    // SAFETY: no used memory becomes inaccessible: the region is aligned to its size and ends where memory begins, the
+    // program uses nothing in it, and the rest keeps the default map.
     unsafe {
         // Region 0.
         mpu.rbar.write(base | 1 << 4);

@@ -14,7 +14,7 @@ use static_cell::{ConstStaticCell, StaticCell};
 use super::processor::kept;
 use super::{Addresses, Board, Copied, Entropy, InitError, Layout, Port, ResetReason, Watchdog};
 
-/// Where everything lies in the flash: whole sectors.
+/// The places of everything in the flash: whole sectors.
 const LAYOUT: Layout =
     Layout { partition: 0xe_0000, partition_size: 0x1_0000, slot_a: 0xf_0000, slot_b: 0xf_8000, slot_size: 0x8000 };
 
@@ -43,7 +43,8 @@ impl Port for Template {
     }
 
     async fn parts(self, spawner: Spawner) -> Result<Board<Self>, InitError> {
-        /// What the device keeps of its partition: a configuration of 2 KiB, four CAs, a certificate and a key.
+        /// The blobs that the device keeps: its configuration, its CAs and `server_issuers`, its certificate with the
+        /// intermediates that its file has, and its key.
         static KEPT: ConstStaticCell<[u8; 8 * 1024]> = ConstStaticCell::new([0; 8 * 1024]);
         let (network, runner) = modem::start().await.ok_or(InitError::NoNetwork)?;
         spawner.spawn(modem_runner(runner)?);
