@@ -248,6 +248,10 @@ fn an_est_server_takes_what_it_leaves_out_from_security_tls() {
     parse(&with(EST, r#""acme":{"#, r#""acme":{"enabled":true,"#), |config| assert!(config.gateway.est.is_some()))
         .unwrap();
     parse(r#"{"gateway":{}}"#, |config| assert!(config.gateway.est.is_none())).unwrap();
+    let first = |text: &str| parse(text, |config| config.gateway.est.as_ref().unwrap().first_enrollment).unwrap();
+    assert_eq!(first(EST), None);
+    let own = with(EST, r#""est":{"#, r#""est":{"first_enrollment":{"listen":"0.0.0.0:8445"},"#);
+    assert_eq!(first(&own), Some("0.0.0.0:8445".parse().unwrap()));
 }
 
 #[test]
@@ -308,6 +312,29 @@ fn est_servers_that_make_no_sense_are_refused() {
         (
             acme(r#""acme":{"challenge_type":"dns-01","#),
             "acme.dns_hook: found nothing, expected a command that answers dns-01",
+        ),
+        (
+            (r#""est":{"#, r#""est":{"first_enrollment":{},"#),
+            "first_enrollment.listen: found nothing, expected ADDRESS:PORT, as 0.0.0.0:8445",
+        ),
+        (
+            (r#""est":{"#, r#""est":{"first_enrollment":{"listen":"gw:8445"},"#),
+            r#"first_enrollment.listen: found "gw:8445", expected ADDRESS:PORT, as 0.0.0.0:8445"#,
+        ),
+        (
+            (r#""est":{"#, r#""est":{"first_enrollment":{"listen":"0.0.0.0:8444"},"#),
+            r#"first_enrollment.listen: found "0.0.0.0:8444", expected another address than gateway.est.listen, where certificates are required"#,
+        ),
+        (
+            (
+                r#""est":{"#,
+                r#""tunnels":[{"name":"a","mode":"server","listen":"0.0.0.0:8445","target":"127.0.0.1:1"}],"est":{"first_enrollment":{"listen":"0.0.0.0:8445"},"#,
+            ),
+            r#"first_enrollment.listen: found "0.0.0.0:8445", expected an address that no tunnel listens on"#,
+        ),
+        (
+            (r#""est":{"#, r#""est":{"first_enrollment":{"listen":"0.0.0.0:8445","tls":{}},"#),
+            r#"first_enrollment.tls: found "tls", expected a known key"#,
         ),
         (
             (r#""directory_url":"https://ca.a.example/d","#, ""),

@@ -268,6 +268,8 @@ pub struct Est<'a> {
     pub chain_in_answer: bool,
     /// The limits of the EST server.
     pub limits: TunnelLimits,
+    /// The address where devices without a certificate get their first one, by a voucher each.
+    pub first_enrollment: Option<SocketAddr>,
 }
 
 /// One tunnel of the gateway.
