@@ -113,7 +113,7 @@ pub async fn report(
     text: &str,
     buffer: &mut [u8],
 ) -> Result<(u16, bool), HttpError> {
-    let request = Request { host, path, post: Some(("application/json", text.as_bytes())) };
+    let request = Request { host, path, authorization: "", post: Some(("application/json", text.as_bytes())) };
     let answer = with_timeout(SILENCE, ask(link, request, buffer)).await;
     answer.map_err(|_| HttpError::Ended)?.map(|answer| (answer.head.status, answer.head.closes))
 }

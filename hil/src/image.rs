@@ -72,7 +72,15 @@ impl Flash {
     /// # Errors
     /// Fails if the configuration is invalid, a file is missing or malformed, or the partition is too small.
     pub fn create(path: &Path, config: &str, folder: &Path) -> Result<Self, String> {
-        let partition = blobs::partition(config, folder)?;
+        Self::create_for(path, config, folder, None)
+    }
+
+    /// Creates a flash likewise, with a voucher in place of the file that the configuration names.
+    ///
+    /// # Errors
+    /// Fails as [`Flash::create`] does, and if the voucher is none.
+    pub fn create_for(path: &Path, config: &str, folder: &Path, voucher: Option<&str>) -> Result<Self, String> {
+        let partition = blobs::partition(config, folder, voucher)?;
         let flash = Self::erased(path).map_err(|error| format!("{}: {error}", path.display()))?;
         flash.file.write_all_at(&partition, 0).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(flash)

@@ -79,7 +79,7 @@ pub use model::{
     OtherTarget, ProxyProtocol, Service, SignedFile, Tunnel, TunnelKind,
 };
 #[cfg(feature = "device")]
-pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote};
+pub use model::{Device, Enroll, FirstCredential, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote, VoucherFile};
 #[cfg(feature = "gateway")]
 pub use nats::{DEFAULT_BUCKET, MAX_NATS_CA_FILES, MAX_NATS_SERVERS, MAX_SEALING_KEYS, NatsStore};
 #[cfg(feature = "gateway")]

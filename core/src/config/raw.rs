@@ -289,6 +289,8 @@ pub(super) struct RawDevice<'a> {
     pub(super) interval_ms: Option<u32>,
     pub(super) enroll: Option<&'a str>,
     pub(super) enroll_name: Option<&'a str>,
+    pub(super) first_enroll: Option<&'a str>,
+    pub(super) voucher: Option<&'a str>,
     pub(super) renew_before_s: Option<u32>,
     pub(super) ntp: Option<&'a str>,
 }

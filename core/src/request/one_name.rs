@@ -58,6 +58,14 @@ impl OneName {
     pub fn subject_alt_name(&self) -> &[u8] {
         &self.names
     }
+
+    /// Returns the alternative names, parsed.
+    ///
+    /// # Errors
+    /// Returns none for a name that [`OneName::new`] has taken.
+    pub fn alternative_names(&self) -> Result<GeneralNames<'_>, RequestError> {
+        Ok(GeneralNames::read(&mut DerReader::new(&self.names))?)
+    }
 }
 
 impl CertificationRequest<'_> {
@@ -73,7 +81,6 @@ impl CertificationRequest<'_> {
         if !subject.is_empty() && !subject.matches(&Name::from_der(&name.subject)?) {
             return Err(RequestError::Subject);
         }
-        let names = GeneralNames::read(&mut DerReader::new(&name.names))?;
-        same_alternative_names(self.extensions().subject_alt_name, Some(names))
+        same_alternative_names(self.extensions().subject_alt_name, Some(name.alternative_names()?))
     }
 }

@@ -239,9 +239,9 @@ fn open(
         (None, Some(running)) => {
             running.counts.set(&state.own_limits);
             running.state.store(state);
-            return Some(running.address);
+            Some(running.address)
         }
-        (None, None) => return None,
+        (None, None) => None,
         (Some(listener), _) => {
             let address = listener.local_addr().unwrap_or(asked);
             info!(%address, "est: {}", shows.listening());

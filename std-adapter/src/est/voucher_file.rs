@@ -132,7 +132,7 @@ mod tests {
                 });
             }
             for _ in 0..10 {
-                gateway.change(|all| (drop(all.revoke("nobody", clock::now())), true)).unwrap();
+                gateway.change(|all| (all.revoke("nobody", clock::now()), true)).unwrap();
             }
         });
         assert_eq!(gateway.read().unwrap().all().len(), 40);

@@ -274,7 +274,7 @@ impl Vouchers {
         }
         self.vouchers.retain(|voucher| {
             let old = voucher.expires.as_secs().saturating_add(KEPT_FOR_S) < now.as_secs();
-            !voucher.name.eq_ignore_ascii_case(name) && !(old && voucher.is_over(now))
+            !(voucher.name.eq_ignore_ascii_case(name) || (old && voucher.is_over(now)))
         });
         if self.vouchers.len() >= MAX_VOUCHERS {
             let over = self.vouchers.iter().position(|voucher| voucher.is_over(now)).ok_or(InviteError::Full)?;
