@@ -17,6 +17,8 @@ mod duration;
 #[cfg(feature = "gateway")]
 mod endpoint;
 mod error;
+#[cfg(feature = "device")]
+mod first_credential;
 mod inherit;
 #[cfg(feature = "gateway")]
 mod limits;
@@ -65,6 +67,8 @@ pub use duration::parse_duration;
 #[cfg(feature = "gateway")]
 pub use endpoint::Endpoint;
 pub use error::ConfigError;
+#[cfg(feature = "device")]
+pub use first_credential::{FirstCredential, VoucherFile};
 #[cfg(feature = "gateway")]
 pub use inherit::INHERITANCE;
 #[cfg(feature = "gateway")]
@@ -79,7 +83,7 @@ pub use model::{
     OtherTarget, ProxyProtocol, Service, SignedFile, Tunnel, TunnelKind,
 };
 #[cfg(feature = "device")]
-pub use model::{Device, Enroll, FirstCredential, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote, VoucherFile};
+pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote};
 #[cfg(feature = "gateway")]
 pub use nats::{DEFAULT_BUCKET, MAX_NATS_CA_FILES, MAX_NATS_SERVERS, MAX_SEALING_KEYS, NatsStore};
 #[cfg(feature = "gateway")]

@@ -443,7 +443,7 @@ pub struct Device<'a> {
     /// The CAs of the gateway: `security.tls.client.ca_files`.
     pub ca_files: Paths<'a>,
     /// The credential from the factory, or the voucher for one.
-    pub credential: FirstCredential<'a>,
+    pub credential: super::first_credential::FirstCredential<'a>,
     /// The gateway's server tunnel.
     pub gateway: Remote<'a>,
     /// The name that the gateway's certificate must have: a DNS name or an IP address.
@@ -464,26 +464,6 @@ pub struct Device<'a> {
     pub renew_before_s: u32,
     /// The NTP server: a DNS name or an IP address.
     pub ntp: &'a str,
-}
-
-/// The origin of a device's first credential.
-#[cfg(feature = "device")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FirstCredential<'a> {
-    /// The factory: `security.tls.client.mtls`.
-    Files(Files<'a>),
-    /// The gateway, which gives it for a voucher.
-    Voucher(VoucherFile<'a>),
-}
-
-/// The voucher of a device, and where it is taken.
-#[cfg(feature = "device")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VoucherFile<'a> {
-    /// The file with name and password.
-    pub file: &'a str,
-    /// The EST server for devices without a certificate.
-    pub enroll: Enroll<'a>,
 }
 
 /// A gateway's EST server (RFC 7030), as its devices see it.

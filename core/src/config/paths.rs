@@ -86,8 +86,8 @@ impl<'a> Config<'a> {
             files(&mut device.ca_files, each);
             issuers(&mut device.server_issuers, each);
             match &mut device.credential {
-                super::model::FirstCredential::Files(files) => pair(files, each),
-                super::model::FirstCredential::Voucher(voucher) => each(PathKind::File, &mut voucher.file),
+                super::FirstCredential::Files(files) => pair(files, each),
+                super::FirstCredential::Voucher(voucher) => each(PathKind::File, &mut voucher.file),
             }
         }
     }

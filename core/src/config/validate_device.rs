@@ -2,7 +2,8 @@
 
 use super::address::{ip_address, port, socket_address};
 use super::error::ConfigError;
-use super::model::{Device, Enroll, Files, FirstCredential, Remote, VoucherFile};
+use super::first_credential::{FirstCredential, VoucherFile};
+use super::model::{Device, Enroll, Files, Remote};
 use super::raw::{Raw, RawDevice};
 use super::validate_acme::DEFAULT_RENEW_BEFORE_S;
 use super::validate_place::{CLIENT, ConfigPlace, FALSE, TLS, TRUE};

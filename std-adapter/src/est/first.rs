@@ -13,8 +13,9 @@ use super::first_orders::{FirstOrders, Outcome};
 use super::reenroll::{Orders, decode, key_fits, order_for};
 use super::secret::KeptHash;
 use super::state::{EstState, FirstEnrollment};
+use super::voucher::Objection;
 use super::voucher_file::VoucherFileError;
-use super::vouchers::{Claim, Objection, Vouchers};
+use super::vouchers::{Claim, Vouchers};
 use crate::clock;
 use crate::tls::{ShownRequest, provider};
 

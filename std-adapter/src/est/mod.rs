@@ -25,6 +25,7 @@ mod secret;
 mod server;
 mod state;
 mod status;
+mod voucher;
 mod voucher_file;
 mod vouchers;
 
@@ -33,5 +34,5 @@ pub use plan::Plan;
 pub use secret::{KeptHash, Secret};
 pub use server::Server;
 pub use status::{Outcome, Status};
+pub use voucher::VoucherState;
 pub use voucher_file::VoucherFile;
-pub use vouchers::VoucherState;

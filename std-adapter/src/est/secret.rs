@@ -1,7 +1,10 @@
 //! Makes the passwords of vouchers, and the hash that a gateway keeps of one.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -94,6 +97,19 @@ impl KeptHash {
     pub fn is(&self, other: &Self) -> bool {
         let differences = self.0.iter().zip(&other.0).fold(0, |sum, (one, other)| sum | (one ^ other));
         std::hint::black_box(differences) == 0
+    }
+}
+
+impl Serialize for KeptHash {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeptHash {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(from)?;
+        Self::parse(&text).ok_or_else(|| D::Error::custom("no hash"))
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pki_types::UnixTime;
 
+use super::voucher::VoucherState;
 use super::voucher_file::VoucherFile;
-use super::vouchers::VoucherState;
 use crate::audit::AuditLog;
 use crate::gateway::Refusals;
 use crate::tls::{Authority, Certificates};

@@ -16,6 +16,7 @@ use pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
 
 use super::secret::KeptHash;
+use super::voucher::{Kept, Objection, Voucher, VoucherState};
 
 /// The version of the file's form.
 const VERSION: u32 = 1;
@@ -30,95 +31,6 @@ const KEPT_FOR_S: u64 = 30 * 24 * 3600;
 pub struct Vouchers {
     version: u32,
     vouchers: Vec<Voucher>,
-}
-
-/// The voucher of a device.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Voucher {
-    name: String,
-    #[serde(with = "kept_hash")]
-    secret_sha256: KeptHash,
-    #[serde(with = "kept_time")]
-    made: UnixTime,
-    #[serde(with = "kept_time")]
-    expires: UnixTime,
-    #[serde(default, with = "kept_time_if_any", skip_serializing_if = "Option::is_none")]
-    revoked: Option<UnixTime>,
-    /// The hash of the key that claims it.
-    #[serde(default, with = "kept_hash_if_any", skip_serializing_if = "Option::is_none")]
-    key_sha256: Option<KeptHash>,
-    #[serde(default, with = "kept_time_if_any", skip_serializing_if = "Option::is_none")]
-    issued: Option<UnixTime>,
-    /// The answer, as base64 of each certificate, until the voucher's end.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    answer: Vec<String>,
-}
-
-/// The state of a voucher.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VoucherState {
-    /// A device can use it.
-    Open,
-    /// A key has claimed it, and has no certificate yet.
-    Claimed,
-    /// Its certificate was issued.
-    Used,
-    /// Its time is over, and it was not used.
-    Expired,
-    /// It was revoked, and was not used.
-    Revoked,
-}
-
-impl VoucherState {
-    /// All states, in the order in which they are shown.
-    pub const ALL: [Self; 5] = [Self::Open, Self::Claimed, Self::Used, Self::Expired, Self::Revoked];
-
-    /// Returns the state's name in metrics and listings.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Claimed => "claimed",
-            Self::Used => "used",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-        }
-    }
-}
-
-/// The reason that a voucher does not give a certificate. A device is told none of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Objection {
-    /// There is no voucher for the name.
-    Unknown,
-    /// The password is not the voucher's.
-    WrongPassword,
-    /// It was revoked at this time.
-    Revoked(UnixTime),
-    /// It ended at this time.
-    Expired(UnixTime),
-    /// Another key has got the certificate, at this time.
-    Used(UnixTime),
-    /// Its key got the certificate at this time, and the voucher's end has passed, until which it is given again.
-    Over(UnixTime),
-    /// Another key has claimed it.
-    Claimed,
-}
-
-impl fmt::Display for Objection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown => f.write_str("there is no voucher for this name"),
-            Self::WrongPassword => f.write_str("wrong password"),
-            Self::Revoked(at) => write!(f, "the voucher was revoked at {}", Utc(*at)),
-            Self::Expired(at) => write!(f, "the voucher expired at {}", Utc(*at)),
-            Self::Used(at) => {
-                write!(f, "the voucher was used at {}, for another key", Utc(*at))
-            }
-            Self::Over(at) => write!(f, "the voucher was used at {}, and its end has passed", Utc(*at)),
-            Self::Claimed => f.write_str("the voucher is claimed by another key, whose certificate is not issued yet"),
-        }
-    }
 }
 
 /// The outcome of a claim.
@@ -153,53 +65,6 @@ impl fmt::Display for InviteError {
 impl Default for Vouchers {
     fn default() -> Self {
         Self { version: VERSION, vouchers: Vec::new() }
-    }
-}
-
-impl Voucher {
-    /// Returns the name of the device.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Returns when the voucher was made.
-    pub fn made(&self) -> UnixTime {
-        self.made
-    }
-
-    /// Returns the end of the voucher.
-    pub fn expires(&self) -> UnixTime {
-        self.expires
-    }
-
-    /// Returns when the certificate was issued.
-    pub fn issued(&self) -> Option<UnixTime> {
-        self.issued
-    }
-
-    /// Returns the state at a time.
-    pub fn state(&self, now: UnixTime) -> VoucherState {
-        match self {
-            Self { issued: Some(_), .. } => VoucherState::Used,
-            Self { revoked: Some(_), .. } => VoucherState::Revoked,
-            _ if self.expires <= now => VoucherState::Expired,
-            Self { key_sha256: Some(_), .. } => VoucherState::Claimed,
-            _ => VoucherState::Open,
-        }
-    }
-
-    fn is_over(&self, now: UnixTime) -> bool {
-        !matches!(self.state(now), VoucherState::Open | VoucherState::Claimed)
-    }
-
-    /// Returns why a voucher whose password was right is not good any more.
-    fn objection(&self, now: UnixTime) -> Option<Objection> {
-        match (self.revoked, self.expires <= now, self.issued) {
-            (Some(at), _, _) => Some(Objection::Revoked(at)),
-            (None, true, Some(at)) => Some(Objection::Over(at)),
-            (None, true, None) => Some(Objection::Expired(self.expires)),
-            (None, false, _) => None,
-        }
     }
 }
 
@@ -270,10 +135,10 @@ impl Vouchers {
         valid_for: Duration,
     ) -> Result<UnixTime, InviteError> {
         if let Some(there) = self.find(name).filter(|there| !there.is_over(now)) {
-            return Err(InviteError::Taken(there.state(now), there.expires));
+            return Err(InviteError::Taken(there.state(now), there.expires.0));
         }
         self.vouchers.retain(|voucher| {
-            let old = voucher.expires.as_secs().saturating_add(KEPT_FOR_S) < now.as_secs();
+            let old = voucher.expires.0.as_secs().saturating_add(KEPT_FOR_S) < now.as_secs();
             !(voucher.name.eq_ignore_ascii_case(name) || (old && voucher.is_over(now)))
         });
         if self.vouchers.len() >= MAX_VOUCHERS {
@@ -285,8 +150,8 @@ impl Vouchers {
         self.vouchers.push(Voucher {
             name: name.to_ascii_lowercase(),
             secret_sha256: secret,
-            made: now,
-            expires,
+            made: Kept(now),
+            expires: Kept(expires),
             revoked: None,
             key_sha256: None,
             issued: None,
@@ -301,7 +166,7 @@ impl Vouchers {
         let before = voucher.state(now);
         // A used one, so that it gives its answer to nobody any more.
         if !matches!(before, VoucherState::Revoked | VoucherState::Expired) && voucher.revoked.is_none() {
-            voucher.revoked = Some(now);
+            voucher.revoked = Some(Kept(now));
         }
         Some(before)
     }
@@ -331,7 +196,7 @@ impl Vouchers {
         let voucher = self.find(name).ok_or(Objection::Unknown)?;
         match (&voucher.key_sha256, voucher.issued) {
             (None, _) => voucher.key_sha256 = Some(*key),
-            (Some(claimed), Some(at)) if !claimed.is(key) => return Err(Objection::Used(at)),
+            (Some(claimed), Some(at)) if !claimed.is(key) => return Err(Objection::Used(at.0)),
             (Some(claimed), None) if !claimed.is(key) => return Err(Objection::Claimed),
             (Some(_), Some(_)) => return Ok(Claim::Repeat(voucher.answer().unwrap_or_default())),
             (Some(_), None) => {}
@@ -360,9 +225,9 @@ impl Vouchers {
     ) -> Result<(), Objection> {
         let voucher = self.claimed(name, secret, key).ok_or(Objection::Unknown)?;
         if let Some(at) = voucher.revoked {
-            return Err(Objection::Revoked(at));
+            return Err(Objection::Revoked(at.0));
         }
-        voucher.issued = Some(now);
+        voucher.issued = Some(Kept(now));
         voucher.answer = answer.iter().map(|der| BASE64_STANDARD.encode(der)).collect();
         Ok(())
     }
@@ -370,67 +235,6 @@ impl Vouchers {
     fn claimed(&mut self, name: &str, secret: &KeptHash, key: &KeptHash) -> Option<&mut Voucher> {
         let voucher = self.find(name).filter(|voucher| voucher.secret_sha256.is(secret) && voucher.issued.is_none())?;
         voucher.key_sha256.is_some_and(|claimed| claimed.is(key)).then_some(voucher)
-    }
-}
-
-impl Voucher {
-    /// Returns the answer that is kept; `None` if it is no base64.
-    fn answer(&self) -> Option<Vec<CertificateDer<'static>>> {
-        self.answer.iter().map(|text| BASE64_STANDARD.decode(text).ok().map(CertificateDer::from)).collect()
-    }
-}
-
-/// A time as text, in UTC.
-mod kept_time {
-    use super::*;
-
-    pub(super) fn serialize<S: serde::Serializer>(time: &UnixTime, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&Utc(*time))
-    }
-
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<UnixTime, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(from)?;
-        Utc::parse(&text).map(|time| time.0).ok_or_else(|| serde::de::Error::custom("no time"))
-    }
-}
-
-/// The same where there may be none.
-mod kept_time_if_any {
-    use super::*;
-
-    pub(super) fn serialize<S: serde::Serializer>(time: &Option<UnixTime>, to: S) -> Result<S::Ok, S::Error> {
-        time.map(|time| Utc(time).to_string()).serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<UnixTime>, D::Error> {
-        kept_time::deserialize(from).map(Some)
-    }
-}
-
-/// A hash as hexadecimal text.
-mod kept_hash {
-    use super::*;
-
-    pub(super) fn serialize<S: serde::Serializer>(hash: &KeptHash, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(hash)
-    }
-
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<KeptHash, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(from)?;
-        KeptHash::parse(&text).ok_or_else(|| serde::de::Error::custom("no hash"))
-    }
-}
-
-/// The same where there may be none.
-mod kept_hash_if_any {
-    use super::*;
-
-    pub(super) fn serialize<S: serde::Serializer>(hash: &Option<KeptHash>, to: S) -> Result<S::Ok, S::Error> {
-        hash.map(|hash| hash.to_string()).serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<KeptHash>, D::Error> {
-        kept_hash::deserialize(from).map(Some)
     }
 }
 
