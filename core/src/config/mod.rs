@@ -16,9 +16,9 @@ mod allowed_clients;
 mod duration;
 #[cfg(feature = "gateway")]
 mod endpoint;
-mod error;
 #[cfg(feature = "device")]
-mod first_credential;
+mod enroll;
+mod error;
 mod inherit;
 #[cfg(feature = "gateway")]
 mod limits;
@@ -66,9 +66,9 @@ pub use allowed_clients::{AllowedClients, MAX_CLIENT_RULES, MAX_ISSUERS, Span};
 pub use duration::parse_duration;
 #[cfg(feature = "gateway")]
 pub use endpoint::Endpoint;
-pub use error::ConfigError;
 #[cfg(feature = "device")]
-pub use first_credential::{FirstCredential, VoucherFile};
+pub use enroll::{Enroll, Remote};
+pub use error::ConfigError;
 #[cfg(feature = "gateway")]
 pub use inherit::INHERITANCE;
 #[cfg(feature = "gateway")]
@@ -83,7 +83,7 @@ pub use model::{
     OtherTarget, ProxyProtocol, Service, SignedFile, Tunnel, TunnelKind,
 };
 #[cfg(feature = "device")]
-pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote};
+pub use model::{Device, FirstCredential, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, VoucherFile};
 #[cfg(feature = "gateway")]
 pub use nats::{DEFAULT_BUCKET, MAX_NATS_CA_FILES, MAX_NATS_SERVERS, MAX_SEALING_KEYS, NatsStore};
 #[cfg(feature = "gateway")]

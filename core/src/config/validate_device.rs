@@ -1,9 +1,9 @@
 //! Validates a device: the CAs it trusts, its credential from the factory, and the places it sends to.
 
 use super::address::{ip_address, port, socket_address};
+use super::enroll::{Enroll, Remote};
 use super::error::ConfigError;
-use super::first_credential::{FirstCredential, VoucherFile};
-use super::model::{Device, Enroll, Files, Remote};
+use super::model::{Device, Files, FirstCredential, VoucherFile};
 use super::raw::{Raw, RawDevice};
 use super::validate_acme::DEFAULT_RENEW_BEFORE_S;
 use super::validate_place::{CLIENT, ConfigPlace, FALSE, TLS, TRUE};

@@ -57,16 +57,6 @@ pub(super) enum Shows {
     Voucher,
 }
 
-impl Shows {
-    /// Returns what the log says of the address.
-    pub(super) fn listening(self) -> &'static str {
-        match self {
-            Self::Certificate => "listening",
-            Self::Voucher => "listening for first enrollments",
-        }
-    }
-}
-
 /// The reason that a connection was not admitted.
 enum NotAdmitted {
     Turned(Turned),

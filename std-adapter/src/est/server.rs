@@ -244,13 +244,15 @@ fn open(
         (None, None) => None,
         (Some(listener), _) => {
             let address = listener.local_addr().unwrap_or(asked);
-            info!(%address, "est: {}", shows.listening());
+            match shows {
+                Shows::Certificate => info!(%address, "est: listening"),
+                Shows::Voucher => info!(%address, "est: listening for first enrollments"),
+            }
             let (state, counts) = (Arc::new(ArcSwap::new(state)), common.counts.clone());
             let accepting = Accepting::begin(Devices { listener, state: state.clone(), common, shows });
             let before = running.replace(Running { asked, address, state, counts, accepting });
             if let Some(before) = before {
-                info!(address = %before.address, "est: no longer {}", shows.listening());
-                before.end_in_background();
+                leave(before, shows);
             }
             Some(address)
         }
@@ -260,9 +262,17 @@ fn open(
 /// Stops accepting at an address.
 fn close(running: &mut Option<Running>, shows: Shows) {
     if let Some(running) = running.take() {
-        info!(address = %running.address, "est: no longer {}", shows.listening());
-        running.end_in_background();
+        leave(running, shows);
     }
+}
+
+/// Lets the connections at an address end.
+fn leave(running: Running, shows: Shows) {
+    match shows {
+        Shows::Certificate => info!(address = %running.address, "est: no longer listening"),
+        Shows::Voucher => info!(address = %running.address, "est: no longer listening for first enrollments"),
+    }
+    running.end_in_background();
 }
 
 impl Running {
