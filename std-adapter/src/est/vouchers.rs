@@ -370,14 +370,8 @@ mod tests {
             let said = Vouchers::parse(Some(text.replacen(from, to, 1).as_bytes())).unwrap_err();
             assert!(said.contains("found") || said.contains("do not fit"), "{said}");
         }
-        let two = text.replacen(
-            "\"vouchers\": [",
-            &format!("\"vouchers\": [{},", {
-                let inner = &text[text.find('[').unwrap() + 1..text.rfind(']').unwrap()];
-                inner
-            }),
-            1,
-        );
+        let inner = &text[text.find('[').unwrap() + 1..text.rfind(']').unwrap()];
+        let two = text.replacen("\"vouchers\": [", &format!("\"vouchers\": [{inner},"), 1);
         assert_eq!(
             Vouchers::parse(Some(two.as_bytes())).unwrap_err(),
             format!("found two vouchers for {NAME}, expected one")
