@@ -26,13 +26,14 @@ use embedded_tls::{
     Aes128GcmSha256, Certificate as OwnCertificate, CertificateEntryRef, CertificateRef, CertificateVerifyRef,
     CryptoProvider, SignatureScheme, TlsConfig, TlsConnection, TlsContext, TlsError, TlsVerifier,
 };
-use pki_types::{AlgorithmIdentifier, UnixTime, alg_id};
+use pki_types::UnixTime;
 use rand_core::CryptoRngCore;
 use sha2::{Digest, Sha256};
 
 use crate::crypto::EcdsaSignature;
 use crate::identity::{Denied, ServerName, ServerPolicy};
 use crate::path::{Budget, Limits, Purpose, Trust};
+use crate::possession::{self, LeafKey};
 use crate::time::TrustedTime;
 use crate::x509::Certificate;
 
@@ -45,9 +46,6 @@ pub use software::SoftwareCredential;
 
 /// The largest number of certificates that a server may send beside its own.
 pub const MAX_SENT: usize = 4;
-
-/// The number of octets of the largest server key: P-384, uncompressed.
-const MAX_PUBLIC_KEY: usize = 97;
 
 /// The requirements on a server.
 #[derive(Clone, Copy, Debug)]
@@ -294,8 +292,7 @@ struct Leaf {
     server: VerifiedServer,
     /// The hash of ClientHello to Certificate.
     transcript: Sha256,
-    algorithm: AlgorithmIdentifier,
-    public_key: heapless::Vec<u8, MAX_PUBLIC_KEY>,
+    key: LeafKey,
 }
 
 #[derive(Debug)]
@@ -337,38 +334,22 @@ impl Verifier<'_> {
             valid_until: peer.path().valid_until(),
             leaf: Sha256::digest(peer.path().leaf().der()).into(),
         };
-        let key = leaf.subject_public_key_info();
-        let algorithm = demand.trust.algorithms.iter().map(|algorithm| algorithm.public_key_alg_id());
-        let algorithm = algorithm.into_iter().find(|algorithm| algorithm.as_ref() == key.algorithm);
-        let public_key = heapless::Vec::from_slice(key.public_key).map_err(|_| HandshakeError::SignatureScheme)?;
-        let algorithm = algorithm.ok_or(HandshakeError::SignatureScheme)?;
-        Ok(Leaf { server, transcript: transcript.clone(), algorithm, public_key })
+        let key = LeafKey::of(&leaf, demand.trust.algorithms)?;
+        Ok(Leaf { server, transcript: transcript.clone(), key })
     }
 
     /// Verifies a CertificateVerify (RFC 8446 section 4.4.3).
     fn certificate_verify(&self, verify: &CertificateVerifyRef<'_>) -> Result<VerifiedServer, HandshakeError> {
         let Stage::Certificate(leaf) = &self.stage else { return Err(HandshakeError::UnexpectedMessage) };
-        // RFC 8446 section 4.2.3: the curve belongs to the scheme
-        let (key, signature) = match verify.signature_scheme {
-            SignatureScheme::EcdsaSecp256r1Sha256 => (alg_id::ECDSA_P256, alg_id::ECDSA_SHA256),
-            SignatureScheme::EcdsaSecp384r1Sha384 => (alg_id::ECDSA_P384, alg_id::ECDSA_SHA384),
-            SignatureScheme::Ed25519 => (alg_id::ED25519, alg_id::ED25519),
+        let scheme = match verify.signature_scheme {
+            SignatureScheme::EcdsaSecp256r1Sha256 => 0x0403,
+            SignatureScheme::EcdsaSecp384r1Sha384 => 0x0503,
+            SignatureScheme::Ed25519 => 0x0807,
             _ => return Err(HandshakeError::SignatureScheme),
         };
-        let fits = leaf.algorithm == key;
-        let algorithm = self.demand.trust.algorithms.iter().find(|algorithm| {
-            fits && algorithm.public_key_alg_id() == key && algorithm.signature_alg_id() == signature
-        });
-        let algorithm = algorithm.ok_or(HandshakeError::SignatureScheme)?;
-        let mut message = heapless::Vec::<u8, 130>::new();
-        // The list has room for all three: 64, 34 and 32 octets.
-        let _ = message.resize(64, b' ');
-        let _ = message.extend_from_slice(b"TLS 1.3, server CertificateVerify\0");
-        let _ = message.extend_from_slice(&leaf.transcript.clone().finalize());
-        debug_assert!(message.is_full(), "a part is not as long as it should be");
-        algorithm
-            .verify_signature(&leaf.public_key, &message, verify.signature)
-            .map_err(|_| HandshakeError::BadCertificateVerify)?;
+        let transcript = leaf.transcript.clone().finalize().into();
+        let algorithms = self.demand.trust.algorithms;
+        leaf.key.verify(algorithms, possession::Signer::Server, &transcript, scheme, verify.signature)?;
         Ok(leaf.server)
     }
 

@@ -7,6 +7,7 @@
 //! | `mesh` | the file that says which sites there are and who reaches whom, signed or not (feature `mesh`) |
 //! | [`path`] | the search for a path to a trust anchor and its checks, within a budget |
 //! | [`identity`] | allow lists for clients, names for servers |
+//! | [`possession`] | the check that a peer has the key of its certificate |
 //! | [`request`] | certification requests, written and checked, and the bag of certificates in the response |
 //! | [`crypto`] | signature algorithms for targets without a crypto provider |
 //! | `embedded_tls` | TLS 1.3 on a device, with embedded-tls (feature `embedded-tls`) |
@@ -43,7 +44,10 @@ pub mod identity;
 mod json;
 #[cfg(feature = "mesh")]
 pub mod mesh;
+#[cfg(feature = "device")]
+pub mod message;
 pub mod path;
+pub mod possession;
 pub mod request;
 #[cfg(feature = "crl")]
 pub mod revocation;

@@ -1,8 +1,14 @@
 //! The time, as far as it is known. Time is always an argument: nothing in this crate reads a clock.
 
+#[cfg(feature = "device")]
+mod http_date;
+
 use core::fmt;
 
 use pki_types::UnixTime;
+
+#[cfg(feature = "device")]
+pub use http_date::http_date;
 
 /// A device's knowledge of the time. Only [`TrustedTime::Known`] lets a chain be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ mod config_file;
 
 use config_file::{parse, refused};
 use edgetrust_core::config::{
-    ChallengeType, Config, CredentialSource, Endpoint, Files, MinVersion, OtherTarget, ProxyProtocol, Server,
+    ChallengeType, Config, CredentialSource, Endpoint, Files, MinVersion, OtherTarget, ProxyProtocol, Server, Tunnel,
     TunnelKind, reference,
 };
 
@@ -344,6 +344,24 @@ fn tunnels_that_make_no_sense_are_refused() {
         ),
         (with.clone(), "tunnels[0].proxy_protocol_certificate: found true, expected false, or mtls"),
         (
+            good.replace(r#""name""#, r#""max_fragment_size":511,"name""#),
+            "tunnels[0].max_fragment_size: found 511, expected a number from 512 to 16384",
+        ),
+        (
+            good.replace(r#""name""#, r#""max_fragment_size":16385,"name""#),
+            "tunnels[0].max_fragment_size: found 16385, expected a number from 512 to 16384",
+        ),
+        (
+            good.replace(r#""name""#, r#""tls":{"enabled":false},"max_fragment_size":4096,"name""#),
+            "tunnels[0].max_fragment_size: found a value, expected nothing: plaintext has no records",
+        ),
+        (
+            good.replace("server", "client")
+                .replace("0.0.0.0", "127.0.0.1")
+                .replace(r#""name""#, r#""max_fragment_size":4096,"name""#),
+            "tunnels[0].max_fragment_size: found a value, expected nothing: this key is for server tunnels",
+        ),
+        (
             good.replace("server", "client")
                 .replace("0.0.0.0", "127.0.0.1")
                 .replace(r#""name""#, r#""proxy_protocol_certificate":true,"name""#),
@@ -419,4 +437,29 @@ proptest::proptest! {
             assert!(!error.to_string().is_empty());
         }
     }
+}
+
+#[test]
+fn records_are_bounded_where_devices_renew() {
+    const EST: &str = r#""est":{"listen":"0.0.0.0:8444","acme":{"directory_url":"https://ca.a.example/acme",
+        "storage_path":"acme","http_listen":"0.0.0.0:80"}},"#;
+    let sizes = |est: &str, own: &str| {
+        let file = format!(
+            r#"{{"security":{{"tls":{{"server":{{"enabled":true,"cert_file":"c","key_file":"k",
+                "mtls":{{"enabled":true,"client_ca_files":["ca"]}}}}}}}},
+              "gateway":{{{est}"tunnels":[
+                {{"name":"devices","mode":"server","listen":"0.0.0.0:1","target":"127.0.0.1:9"{own}}},
+                {{"name":"anybody","mode":"server","listen":"0.0.0.0:2","target":"127.0.0.1:9",
+                  "tls":{{"mtls":{{"enabled":false}}}}}}]}}}}"#
+        );
+        let size = |tunnel: &Tunnel<'_>| match tunnel.kind {
+            TunnelKind::Server { max_fragment_size, .. } => max_fragment_size,
+            TunnelKind::Client { .. } => unreachable!(),
+        };
+        parse(&file, |config| [0, 1].map(|index| size(&config.gateway.tunnels[index]))).unwrap()
+    };
+    assert_eq!(sizes("", ""), [16_384, 16_384]);
+    assert_eq!(sizes(EST, ""), [4_096, 16_384]);
+    assert_eq!(sizes(EST, r#","max_fragment_size":16384"#), [16_384, 16_384]);
+    assert_eq!(sizes("", r#","max_fragment_size":512"#), [512, 16_384]);
 }

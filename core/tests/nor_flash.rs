@@ -303,8 +303,12 @@ fn any_offset_and_length_can_be_read() {
             let mut out = vec![0; length];
             slots.read(Slot::B, offset, &mut out).unwrap();
             assert_eq!(out, octets[(B + offset) as usize..][..length], "{length} at {offset}");
+            // Beside the slots too, where a partition is.
+            slots.read_flash(offset, &mut out).unwrap();
+            assert_eq!(out, octets[offset as usize..][..length], "{length} at {offset} of the flash");
         }
     }
+    assert_eq!(slots.read_flash(FLASH as u32 - 1, &mut [0; 2]), Err(NorFlashErrorKind::OutOfBounds));
     let refused = NorFlashSlotsError::OutOfBounds { offset: SLOT - 1, octets: 2, size: SLOT };
     assert_eq!(slots.read(Slot::A, SLOT - 1, &mut [0; 2]), Err(refused));
     assert_eq!(refused.to_string(), "2 octets at 16383 of a slot of 16384");

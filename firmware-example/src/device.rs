@@ -1,6 +1,6 @@
 //! Runs one session after the other, and the work between sessions.
 
-use core::pin::pin;
+use core::pin::{Pin, pin};
 
 use edgetrust_core::embedded_tls::{HandshakeError, Shared};
 use edgetrust_core::path::{PathError, PathErrorKind};
@@ -8,20 +8,22 @@ use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::rotation::{Failure, FailureKind};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_firmware::board::{self, ResetReason};
+use edgetrust_firmware::random::ChaCha20Rng;
+use embassy_futures::select::{Either, select};
 use embassy_net::Stack;
 use embassy_time::{Duration, Instant, Timer, with_timeout};
-use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use static_cell::ConstStaticCell;
 
 use crate::clock::Clock;
 use crate::dial::{DialError, Link, Memory, Target, apart, dial, hang_up};
 use crate::enroll::{By, EnrollError, Enrollment, Issuers, enroll};
+use crate::messages::Report;
 use crate::progress::alive;
 use crate::renewal::{Renewal, RenewalError, Slots, seed};
 use crate::settings::{First, Settings, SettingsError};
 use crate::sntp;
-use crate::telemetry::{Command, Left, Owner, Report, feed, report};
+use crate::telemetry::{Left, Order, Owner, feed, report, report_of};
 use crate::verdict::{SessionError, Verdict};
 use crate::websocket::WebSocketError;
 
@@ -30,6 +32,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The interval of checks while the device rests.
 const LOOK: Duration = Duration::from_secs(30);
+/// The interval of looks at the device's own address during a session.
+const TICK: Duration = Duration::from_secs(1);
 /// The wait after an unintended start.
 const AFTER_CRASH: Duration = Duration::from_secs(1);
 /// The size in octets of the buffer for the gateway's answers.
@@ -127,7 +131,10 @@ impl Device {
                         defmt::warn!("session: {}", error);
                     }
                     // A session that the gateway had admitted restarts the waits.
-                    if matches!(error, SessionError::WebSocket(WebSocketError::Closed | WebSocketError::Ended)) {
+                    if matches!(
+                        error,
+                        SessionError::Moved | SessionError::WebSocket(WebSocketError::Closed | WebSocketError::Ended)
+                    ) {
                         wait = FIRST_WAIT;
                     }
                     // Half of the wait is random, so that a fleet does not reconnect at once.
@@ -157,7 +164,7 @@ impl Device {
             alive();
             defmt::warn!("net: no address from dhcp");
         }
-        let address = self.net.config_v4().map(|config| config.address.address().octets());
+        let address = address_of(self.net);
         if let Some(octets) = address.filter(|_| address != self.address) {
             defmt::info!("net: address {=[u8; 4]}", octets);
         }
@@ -183,7 +190,8 @@ impl Device {
     /// Runs one connection, for enrollment or for a report and feed.
     async fn session(&mut self) -> Result<Next, SessionError> {
         let now = self.time().await?;
-        let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, issuers, reported, .. } = self;
+        let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, issuers, reported, address } =
+            self;
         renewal.tick(settings, clock.now());
         let device = &settings.device;
         if renewal.is_new() && !renewal.wanted() {
@@ -237,13 +245,18 @@ impl Device {
         };
         let until = link.server().valid_until();
         let mut words = Words { settings, clock, renewal, reset, until, taken: false, issuers, reported };
+        // The dial may have taken a minute.
+        alive();
         let outcome = if enrollment.is_some() {
-            apart(pin!(words.enroll(&mut link, target.name, claim, rng, answers))).await
+            while_at(*net, *address, pin!(words.enroll(&mut link, target.name, claim, rng, answers))).await
         } else {
-            apart(pin!(words.serve(&mut link, target.name, rng, answers))).await
+            while_at(*net, *address, pin!(words.serve(&mut link, target.name, rng, answers))).await
         };
         let taken = words.taken;
-        hang_up!(link);
+        // Nobody can answer what is sent from an address that the device no longer has.
+        if !matches!(outcome, Err(SessionError::Moved)) {
+            hang_up!(link);
+        }
         if let Err(error) = &outcome
             && !taken
             && let Some(verdict) = Verdict::of(error)
@@ -251,6 +264,30 @@ impl Device {
             renewal.judged(settings, clock.now(), verdict);
         }
         outcome
+    }
+}
+
+/// Returns the device's address.
+fn address_of(net: Stack<'_>) -> Option<[u8; 4]> {
+    net.config_v4().map(|config| config.address.address().octets())
+}
+
+/// Runs a part of a session for as long as the device has the address from which the session began.
+async fn while_at<'a, T>(
+    net: Stack<'_>,
+    address: Option<[u8; 4]>,
+    part: Pin<&'a mut (dyn Future<Output = Result<T, SessionError>> + 'a)>,
+) -> Result<T, SessionError> {
+    let moved = async {
+        while address_of(net) == address {
+            Timer::after(TICK).await;
+        }
+    };
+    match select(part, moved).await {
+        // smoltcp resets a connection that is from an address of before.
+        Either::First(Err(_)) if address_of(net) != address => Err(SessionError::Moved),
+        Either::First(outcome) => outcome,
+        Either::Second(()) => Err(SessionError::Moved),
     }
 }
 
@@ -298,8 +335,8 @@ impl Words<'_> {
         // The answers of this connection overwrite the intermediates.
         *self.issuers = None;
         if let Some(path) = device.report.filter(|_| !*self.reported) {
-            let text = self.how(0).json();
-            let (status, closes) = report(link, host, path, &text, answers).await.map_err(SessionError::Report)?;
+            let own = self.how(0);
+            let (status, closes) = report(link, host, path, &own, answers).await.map_err(SessionError::Report)?;
             self.opened();
             match status {
                 200..=299 => defmt::info!("posted: {=u16}", status),
@@ -314,10 +351,10 @@ impl Words<'_> {
         let interval = Duration::from_millis(device.interval_ms.into());
         let Some(path) = device.websocket else { return Ok(Next::Rest(interval)) };
         match feed(link, rng, host, path, interval, self).await.map_err(SessionError::WebSocket)? {
-            Left::Command(Command::Restart) => return Ok(Next::Restart),
-            Left::Command(Command::Rotate) => self.renewal.rotate(self.settings, self.clock.now()),
+            Left::Command(Order::Restart) => return Ok(Next::Restart),
+            Left::Command(Order::Rotate) => self.renewal.rotate(self.settings, self.clock.now()),
             // A report precedes every feed.
-            Left::Command(Command::Report) | Left::Wanted => {}
+            Left::Command(Order::Report) | Left::Wanted => {}
         }
         Ok(Next::Session)
     }
@@ -359,9 +396,9 @@ impl Words<'_> {
         }
     }
 
-    fn how(&self, sequence: u32) -> Report<'_> {
+    fn how(&self, sequence: u32) -> Report {
         let (now, confirmed) = (self.clock.now(), self.clock.is_confirmed());
-        Report { sequence, now, confirmed, certificate_until: self.renewal.not_after(), reset: self.reset }
+        report_of(sequence, now, confirmed, self.renewal.not_after(), self.reset)
     }
 }
 
@@ -373,7 +410,7 @@ impl Owner for Words<'_> {
         }
     }
 
-    fn report(&mut self, sequence: u32) -> Option<Report<'_>> {
+    fn report(&mut self, sequence: u32) -> Option<Report> {
         alive();
         let now = self.clock.now();
         self.renewal.tick(self.settings, now);

@@ -2,27 +2,33 @@
 
 use core::pin::{Pin, pin};
 
-use edgetrust_core::config::parse_ip_address;
-use edgetrust_core::embedded_tls::{Buffers, Connection, ConnectionError, Demand, HandshakeError, Shared, connect};
+use edgetrust_core::config::{DEVICE_FRAGMENT_SIZE, parse_ip_address};
+use edgetrust_core::crypto::ECDSA_P256_SHA256;
+use edgetrust_core::embedded_tls::{
+    Buffers, Connection, ConnectionError, Demand, HandshakeError, Shared, SoftwareCredential, connect,
+};
 use edgetrust_core::identity::{Issuers, ServerName, ServerPolicy};
 use edgetrust_core::path::{Limits, Trust};
 use edgetrust_core::pki_types::SignatureVerificationAlgorithm;
 use edgetrust_core::time::TrustedTime;
 #[cfg(feature = "rig")]
 use edgetrust_firmware::board;
-use edgetrust_firmware::crypto;
+use edgetrust_firmware::random::ChaCha20Rng;
 use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::TcpSocket;
-use embassy_net::{IpAddress, Stack};
+use embassy_net::{DNS_MAX_SERVER_COUNT, IpAddress, Stack};
 use embassy_time::{Duration, with_timeout};
 use embedded_io_async::{ErrorKind, Read, Write};
-use rand_chacha::ChaCha20Rng;
+use smoltcp::config::DNS_MAX_RESULT_COUNT;
 
 use crate::settings::Settings;
 
-/// The time limits for name resolution, connection and handshake. A handshake is 50 million instructions on the
-/// device, in addition to the server's time.
+/// The time that smoltcp waits for a name server before it asks the next one.
 const RESOLVE: Duration = Duration::from_secs(10);
+/// The time for what else there is to a resolution.
+const RESOLVE_MORE: Duration = Duration::from_secs(1);
+/// The time limits for a connection to one address, and for the handshake. A handshake is 5 million instructions on
+/// the device, or 80 million with portable P-256, in addition to the server's time.
 const CONNECT: Duration = Duration::from_secs(10);
 const HANDSHAKE: Duration = Duration::from_secs(20);
 /// The time that a peer may leave octets unacknowledged.
@@ -30,11 +36,11 @@ pub const SILENCE: Duration = Duration::from_secs(30);
 /// The interval of keep-alive probes.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-static ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 1] = [crypto::ECDSA];
+static ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 1] = [ECDSA_P256_SHA256];
 
-/// The size in octets of the largest accepted record. RFC 8446 section 5.2 allows 16,640; a gateway's records for a
-/// device are shorter, and a longer record is refused as such.
-const RECORD: usize = 4 * 1024 + 256;
+/// The size in octets of the largest accepted record. RFC 8446 section 5.2 allows 16,640; a gateway bounds its
+/// records for devices, and a longer record is refused as such.
+const RECORD: usize = DEVICE_FRAGMENT_SIZE as usize + 256;
 
 /// The memory of one connection. There is one connection at a time.
 pub struct Memory {
@@ -57,9 +63,9 @@ pub type Link<'m> = Connection<'m, TcpSocket<'m>>;
 /// The reason for which there is no connection.
 #[derive(Clone, Copy, defmt::Format)]
 pub enum DialError {
-    /// The name has no address, or the name server does not answer.
+    /// The name has no address, or no name server answers.
     Resolve,
-    /// The peer did not accept the connection, or not in time.
+    /// No address of the name accepted the connection in time.
     Connect,
     /// The server was refused, or ended the handshake.
     Refused(HandshakeError),
@@ -78,10 +84,30 @@ pub struct Target<'a> {
     pub name: &'a str,
 }
 
-/// Resolves the address of a host.
-pub async fn resolve(net: Stack<'_>, host: &str) -> Option<IpAddress> {
-    let found = with_timeout(RESOLVE, net.dns_query(host, DnsQueryType::A)).await;
-    found.ok()?.ok()?.first().copied()
+/// The addresses of a host.
+pub type Addresses = heapless::Vec<IpAddress, DNS_MAX_RESULT_COUNT>;
+
+/// Resolves the addresses of a host; empty if there are none, or no name server answers.
+pub async fn resolve(net: Stack<'_>, host: &str) -> Addresses {
+    let servers = net.config_v4().map_or(0, |config| config.dns_servers.len().min(DNS_MAX_SERVER_COUNT));
+    let limit = RESOLVE * u32::try_from(servers).unwrap_or(1) + RESOLVE_MORE;
+    match with_timeout(limit, net.dns_query(host, DnsQueryType::A)).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(_)) | Err(_) => Addresses::new(),
+    }
+}
+
+/// Connects to the first address that accepts the connection.
+async fn reach(socket: &mut TcpSocket<'_>, addresses: &Addresses, port: u16) -> Result<(), DialError> {
+    let mut failure = DialError::Resolve;
+    for address in addresses {
+        if let Ok(Ok(())) = with_timeout(CONNECT, socket.connect((*address, port))).await {
+            return Ok(());
+        }
+        socket.abort();
+        failure = DialError::Connect;
+    }
+    Err(failure)
 }
 
 /// Returns the device's trust anchors, denied keys and algorithms.
@@ -102,18 +128,15 @@ pub async fn dial<'m>(
     settings: &Settings,
     target: Target<'_>,
     now: TrustedTime,
-    credential: Option<&mut crypto::Credential<'_>>,
+    credential: Option<&mut SoftwareCredential<'_>>,
     rng: &mut ChaCha20Rng,
 ) -> Result<Link<'m>, DialError> {
-    let address = resolve(net, target.host).await.ok_or(DialError::Resolve)?;
+    let addresses = resolve(net, target.host).await;
     let mut socket = TcpSocket::new(net, &mut memory.tcp_receive, &mut memory.tcp_send);
     socket.set_timeout(Some(SILENCE));
     // Without keep-alive, a quiet connection would be taken for dead after [`SILENCE`] (RFC 9293 section 3.8.4).
     socket.set_keep_alive(Some(KEEP_ALIVE));
-    match with_timeout(CONNECT, socket.connect((address, target.port))).await {
-        Ok(Ok(())) => {}
-        Ok(Err(_)) | Err(_) => return Err(DialError::Connect),
-    }
+    reach(&mut socket, &addresses, target.port).await?;
     let name = match parse_ip_address(target.name) {
         Some(address) => ServerName::Ip(address),
         None => ServerName::Dns(target.name),

@@ -14,9 +14,8 @@ use edgetrust_core::rotation::{Failure, FailureKind};
 use edgetrust_core::store::certificates;
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::{Certificate, GeneralNames, ParseError};
-use edgetrust_firmware::crypto;
+use edgetrust_firmware::random::ChaCha20Rng;
 use embassy_time::{Duration, with_timeout};
-use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 
 use crate::dial::{Link, SILENCE, trust};
@@ -136,7 +135,7 @@ pub async fn enroll<'b>(
         (None, None) => return Err(EnrollError::Key),
     };
     let mut der = [0; MAX_REQUEST];
-    let der = request.write(&mut der, |info| crypto::sign(&key, info)).map_err(EnrollError::Request)?;
+    let der = request.write(&mut der, |info| key.sign(info)).map_err(EnrollError::Request)?;
     let mut body = [0; MAX_REQUEST * 4 / 3 + 4];
     let body = Base64::encode(der, &mut body).map_err(|_| EnrollError::Key)?;
     let request = Request { host, path, authorization, post: Some(("application/pkcs10", body.as_bytes())) };
@@ -146,7 +145,10 @@ pub async fn enroll<'b>(
         200 => {}
         // Request Timeout and Too Many Requests are transient (RFC 9110 section 15.5.9, RFC 6585 section 4).
         status @ 400..=499 if status != 408 && status != 429 => return Err(EnrollError::Refused(status)),
-        status => return Err(EnrollError::Unavailable(status, answer.head.retry_after_s)),
+        status => {
+            let wait = answer.head.retry_after.and_then(|wait| wait.seconds(now));
+            return Err(EnrollError::Unavailable(status, wait));
+        }
     }
     let bag = decode(answer.body).ok_or(EnrollError::Answer)?;
     let Judged { not_before, not_after, chain, leaf } = judge(settings, names, &public_key, (bag, kept), now)?;

@@ -2,6 +2,8 @@
 
 use core::ops::Range;
 
+use edgetrust_core::pki_types::UnixTime;
+use edgetrust_core::time::{TrustedTime, http_date};
 use embedded_io_async::Read;
 
 use crate::dial::{Link, say};
@@ -44,14 +46,41 @@ pub struct Answer<'b> {
     pub body: &'b mut [u8],
 }
 
+/// The contents of a Retry-After field (RFC 9110 section 10.2.3).
+#[derive(Clone, Copy)]
+pub enum RetryAfter {
+    Seconds(u32),
+    Date(UnixTime),
+}
+
+impl RetryAfter {
+    fn parse(value: &[u8]) -> Option<Self> {
+        match number(value) {
+            Some(seconds) => u32::try_from(seconds).ok().map(Self::Seconds),
+            None => http_date(value).map(Self::Date),
+        }
+    }
+
+    /// Returns the seconds to wait; `None` for a date while the time is unknown.
+    pub fn seconds(self, now: TrustedTime) -> Option<u32> {
+        match (self, now) {
+            (Self::Seconds(seconds), _) => Some(seconds),
+            (Self::Date(date), TrustedTime::Known(now)) => {
+                Some(u32::try_from(date.as_secs().saturating_sub(now.as_secs())).unwrap_or(u32::MAX))
+            }
+            (Self::Date(_), _) => None,
+        }
+    }
+}
+
 /// The head of an answer.
 #[derive(Clone, Copy)]
 pub struct Head {
     pub status: u16,
     /// True if the server closes the connection (RFC 9112 section 9.6).
     pub closes: bool,
-    /// The seconds before another attempt is worthwhile (RFC 9110 section 10.2.3); `None` if absent or a date.
-    pub retry_after_s: Option<u32>,
+    /// The time before another attempt is worthwhile.
+    pub retry_after: Option<RetryAfter>,
     /// The start of the body in the buffer.
     from: usize,
     /// The end of the body in the buffer.
@@ -108,12 +137,12 @@ fn head_of(octets: &[u8]) -> Result<Option<Head>, HttpError> {
         return Err(HttpError::Malformed);
     }
     // RFC 9112 section 6.3: without a length the body ends with the connection, which a device does not wait for
-    let count = |name| field(name).and_then(|field| number(field.value.trim_ascii()));
-    let length = count("content-length").ok_or(HttpError::Malformed)?;
+    let value = |name| field(name).map(|field| field.value.trim_ascii());
+    let length = value("content-length").and_then(number).ok_or(HttpError::Malformed)?;
     Ok(Some(Head {
         status: response.code.ok_or(HttpError::Malformed)?,
         closes: field("connection").is_some_and(|field| field.value.eq_ignore_ascii_case(b"close")),
-        retry_after_s: count("retry-after").and_then(|seconds| u32::try_from(seconds).ok()),
+        retry_after: value("retry-after").and_then(RetryAfter::parse),
         from,
         to: from.checked_add(length).ok_or(HttpError::TooLong)?,
     }))

@@ -6,7 +6,7 @@
 //! | `blobs.rs` `settings.rs` | the settings, from a partition of the flash |
 //! | `clock.rs` `sntp.rs` | the time |
 //! | `dial.rs` | resolution, connection, and handshake with an authenticated server |
-//! | `http.rs` `websocket.rs` `telemetry.rs` | the messages on the connection |
+//! | `http.rs` `websocket.rs` `telemetry.rs` `messages.rs` | the messages on the connection |
 //! | `renewal.rs` `enroll.rs` `issued.rs` `verdict.rs` | two credential slots, renewal through the gateway, fallback on refusal |
 //! | `device.rs` `progress.rs` | the sequence of sessions, and a sign that it goes on |
 
@@ -20,6 +20,7 @@ mod dial;
 mod enroll;
 mod http;
 mod issued;
+mod messages;
 mod progress;
 mod renewal;
 mod settings;
@@ -29,21 +30,20 @@ mod telemetry;
 mod verdict;
 mod websocket;
 
-use edgetrust_firmware::board::{self, Board, Entropy, Flash, Port, ResetReason, Selected, Watchdog};
+use edgetrust_firmware::board::{self, Addresses, Board, Entropy, Flash, Port, ResetReason, Selected, Watchdog};
+use edgetrust_firmware::random::ChaCha20Rng;
 use edgetrust_firmware::stack;
 use embassy_executor::{SpawnError, Spawner};
-use embassy_net::{Config, DhcpConfig, Runner, Stack, StackResources};
-use embassy_time::{Duration, Timer};
-use rand_chacha::ChaCha20Rng;
-use rand_core::{RngCore, SeedableRng};
+use embassy_net::{Runner, Stack, StackResources};
+use embassy_time::{Duration, TimeoutError, Timer, with_timeout};
+use rand_core::RngCore;
 use static_cell::{ConstStaticCell, StaticCell};
 
 use device::{Device, DeviceError};
 use progress::alive;
-use renewal::Slots;
 use settings::Settings;
 
-type Ethernet = <Selected as Port>::Ethernet;
+type Network = <Selected as Port>::Network;
 type Dog = <Selected as Port>::Watchdog;
 
 /// The number of sockets: DHCP, DNS, a connection, a time server.
@@ -57,10 +57,9 @@ const WATCHDOG: Duration = Duration::from_secs(10);
 #[cortex_m_rt::entry]
 fn main() -> ! {
     match board::take() {
-        Ok(parts) => board::run(|spawner| {
-            if start(spawner, parts).is_err() {
-                board::reset();
-            }
+        Ok(taken) => board::run(|spawner| match start(spawner, taken) {
+            Ok(task) => spawner.spawn(task),
+            Err(_) => board::reset(),
         }),
         Err(error) => {
             defmt::error!("no board: {}", error);
@@ -87,7 +86,7 @@ async fn heartbeat(mut watchdog: Dog) {
 }
 
 #[embassy_executor::task]
-async fn network(mut runner: Runner<'static, Ethernet>) -> ! {
+async fn network(mut runner: Runner<'static, Network>) -> ! {
     runner.run().await
 }
 
@@ -106,22 +105,41 @@ async fn explain(error: DeviceError) {
     }
 }
 
-/// Starts the tasks. All their parts are made before the first task runs, so that no task holds the parts of the
-/// board. Each step is out of line, so that its stack is released.
+/// Makes the board's parts and starts the tasks. Nothing is awaited once there are parts: this task would hold them, and
+/// its memory is never another's.
+#[embassy_executor::task]
+async fn start(spawner: Spawner, taken: Selected) {
+    match with_timeout(Selected::READY_WITHIN, taken.parts(spawner)).await {
+        Ok(Ok(parts)) => {
+            if start_tasks(spawner, parts).is_err() {
+                board::reset();
+            }
+        }
+        Ok(Err(error)) => {
+            defmt::error!("no board: {}", error);
+            board::reset();
+        }
+        Err(TimeoutError) => {
+            defmt::error!("no board: not ready in {=u64} s", Selected::READY_WITHIN.as_secs());
+            board::reset();
+        }
+    }
+}
+
+/// Starts the tasks. Each step is out of line, so that its stack is released.
 #[inline(never)]
-fn start(spawner: Spawner, board: board::Parts) -> Result<(), SpawnError> {
-    let Board { mut entropy, flash, ethernet, watchdog, reset_reason } = board;
+fn start_tasks(spawner: Spawner, board: board::Parts) -> Result<(), SpawnError> {
+    let Board { mut entropy, flash, network, addresses, watchdog, reset_reason } = board;
     defmt::info!("boot: {=str} {=str}, after {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), reset_reason);
     let mut seed = [0; 32];
     if let Err(error) = entropy.fill(&mut seed) {
         defmt::error!("no entropy: {}", error);
         board::reset();
     }
-    let mut rng = ChaCha20Rng::from_seed(seed);
-    let net = connect(spawner, ethernet, rng.next_u64())?;
+    let mut rng = ChaCha20Rng::new(&seed);
+    let net = connect(spawner, network, addresses, rng.next_u64())?;
     spawner.spawn(heartbeat(watchdog)?);
-    let (partition, slots) = flash.split();
-    match device(partition, slots, net, rng, reset_reason) {
+    match device(flash, net, rng, reset_reason) {
         Ok(device) => spawner.spawn(run(device)?),
         Err(error) => spawner.spawn(explain(error)?),
     }
@@ -129,23 +147,21 @@ fn start(spawner: Spawner, board: board::Parts) -> Result<(), SpawnError> {
 }
 
 #[inline(never)]
-fn connect(spawner: Spawner, ethernet: Ethernet, seed: u64) -> Result<Stack<'static>, SpawnError> {
+fn connect(spawner: Spawner, driver: Network, addresses: Addresses, seed: u64) -> Result<Stack<'static>, SpawnError> {
     static RESOURCES: ConstStaticCell<StackResources<SOCKETS>> = ConstStaticCell::new(StackResources::new());
-    let config = Config::dhcpv4(DhcpConfig::default());
-    let (net, runner) = embassy_net::new(ethernet, config, RESOURCES.take(), seed);
+    let (net, runner) = embassy_net::new(driver, addresses.into(), RESOURCES.take(), seed);
     spawner.spawn(network(runner)?);
     Ok(net)
 }
 
 #[inline(never)]
 fn device(
-    partition: &'static [u8],
-    slots: Slots,
+    mut flash: <Selected as Port>::Flash,
     net: Stack<'static>,
     rng: ChaCha20Rng,
     reset_reason: ResetReason,
 ) -> Result<&'static mut Device, DeviceError> {
     static DEVICE: StaticCell<Device> = StaticCell::new();
-    let settings = Settings::read(partition).map_err(DeviceError::Settings)?;
-    Device::new(settings, slots, net, rng, reset_reason).map(|device| DEVICE.init(device))
+    let settings = Settings::read(&mut flash).map_err(DeviceError::Settings)?;
+    Device::new(settings, flash.into_slots(), net, rng, reset_reason).map(|device| DEVICE.init(device))
 }

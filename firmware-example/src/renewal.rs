@@ -2,14 +2,14 @@
 //! credentials.
 
 use edgetrust_core::crypto::{P256Key, PKCS8_P256};
+use edgetrust_core::embedded_tls::SoftwareCredential;
 use edgetrust_core::pki_types::UnixTime;
-use edgetrust_core::rotation::{Action, Event, Failure, Machine, Policy, SlotCertificate};
+use edgetrust_core::rotation::{Action, Event, Failure, LEAST_LIFE_S, Machine, Policy, SlotCertificate};
 use edgetrust_core::store::{Header, NewRecord, Slot, SlotMedium, Store, TIME_MARKS, certificates};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
 use edgetrust_firmware::board::{Flash, Port, Selected};
-use edgetrust_firmware::crypto;
-use rand_chacha::ChaCha20Rng;
+use edgetrust_firmware::random::ChaCha20Rng;
 use sha2::{Digest, Sha256};
 
 use crate::enroll::{By, EnrollError, new_key};
@@ -80,15 +80,7 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
     /// Returns the fault of the factory's credential or of the flash.
     pub fn new(medium: M, settings: &Settings, seed: u64) -> Result<Self, RenewalError> {
         let store = Store::new(medium).map_err(|_| RenewalError::Store)?;
-        let policy = Policy {
-            renew_before_s: settings.device.renew_before_s,
-            trial_s: TRIAL_S,
-            fallback: matches!(settings.first, First::Factory { .. }),
-            // The certificate is requested again rather than written again: there is no memory to keep it.
-            keeps_issued: false,
-            seed,
-            ..Policy::default()
-        };
+        let policy = policy(settings, seed);
         let mut shown = Shown { slot: None, key: None, certificate: heapless::Vec::new(), not_after: NEVER };
         if let First::Factory { certificate, key } = settings.first {
             shown.replace(None, key, certificate)?;
@@ -127,9 +119,9 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
     }
 
     /// Returns the credential that is shown to the gateway; none while the device has a voucher and no certificate.
-    pub fn credential(&self) -> Option<crypto::Credential<'_>> {
+    pub fn credential(&self) -> Option<SoftwareCredential<'_>> {
         let key = self.shown.key.clone()?;
-        Some(crypto::Credential { certificate: &self.shown.certificate, key })
+        Some(SoftwareCredential { certificate: &self.shown.certificate, key })
     }
 
     /// Returns whether the device has a voucher and no certificate.
@@ -229,6 +221,15 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
     pub fn issued(&mut self, settings: &Settings, now: TrustedTime, issued: &Issued<'_>) {
         self.wanted = None;
         let Issued { not_before, not_after, .. } = *issued;
+        let received = match now {
+            TrustedTime::Known(now) => now,
+            TrustedTime::AtLeast(_) | TrustedTime::Unknown => not_before,
+        };
+        let policy = policy(settings, 0);
+        let life_s = policy.flash_life_s(&SlotCertificate { slot: Slot::A, not_before, not_after, received });
+        if life_s < LEAST_LIFE_S {
+            defmt::warn!("store: certificates as short as this one wear the flash out in {=u64} days", life_s / 86_400);
+        }
         self.report(settings, now, Event::Issued { not_before, not_after }, Some(issued));
     }
 
@@ -373,6 +374,19 @@ impl Shown {
         let _ = self.certificate.extend_from_slice(certificate);
         (self.key, self.slot, self.not_after) = (key, slot, not_after);
         Ok(())
+    }
+}
+
+/// Returns the policy of a device's renewals.
+fn policy(settings: &Settings, seed: u64) -> Policy {
+    Policy {
+        renew_before_s: settings.device.renew_before_s,
+        trial_s: TRIAL_S,
+        fallback: matches!(settings.first, First::Factory { .. }),
+        // The certificate is requested again rather than written again: there is no memory to keep it.
+        keeps_issued: false,
+        seed,
+        ..Policy::default()
     }
 }
 

@@ -1,18 +1,18 @@
 //! Reads the configuration in the partition, and the blobs that the configuration names.
 
-use edgetrust_core::config::{ConfigError, Device, Enroll, Files, FirstCredential, MAX_DEVICE_ISSUERS, VoucherFile};
+use edgetrust_core::config::{Device, Enroll, Files, FirstCredential, MAX_DEVICE_ISSUERS, OctetsError, VoucherFile};
 use edgetrust_core::path::Anchor;
 use edgetrust_core::request::OneName;
 use edgetrust_core::store::certificates;
 use edgetrust_core::x509::{Certificate, KeyHash, ParseError};
-use static_cell::ConstStaticCell;
+use edgetrust_firmware::board::{Port, Selected};
 
 use crate::blobs::{Blobs, BlobsError};
 
 /// The configuration's name in the partition.
-const CONFIG: &str = "config.json";
-/// The maximum size of a configuration in octets: it is decoded in memory.
-const MAX_CONFIG: usize = 2048;
+const CONFIG: &str = "config.bin";
+/// The name of its text, which older firmware read and this one leaves to people.
+const TEXT: &str = "config.json";
 /// The maximum size of a voucher in octets.
 pub const MAX_VOUCHER: usize = 128;
 /// The maximum number of CAs and pins.
@@ -62,10 +62,10 @@ pub enum SettingsError {
     Blobs(BlobsError),
     /// The partition has no blob of this name.
     Missing(&'static str),
-    /// The configuration is larger than its memory.
-    TooLong(usize),
-    /// The configuration is invalid.
-    Config(ConfigError<'static>),
+    /// The image has the configuration as text alone: it was made for older firmware.
+    ImageForOlderFirmware,
+    /// The configuration is for other firmware, or invalid.
+    Config(OctetsError),
     /// A certificate in the blob of this name is malformed.
     Certificate(&'static str, ParseError),
     /// This blob has no certificate.
@@ -79,21 +79,24 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// Reads the settings; may be called once.
+    /// Reads the settings.
     ///
     /// # Errors
     /// Returns the key or the blob, and its fault.
     #[inline(never)]
-    pub fn read(partition: &'static [u8]) -> Result<Self, SettingsError> {
-        static TEXT: ConstStaticCell<[u8; MAX_CONFIG]> = ConstStaticCell::new([0; MAX_CONFIG]);
-        let blobs = Blobs::open(partition).map_err(SettingsError::Blobs)?;
-        let json = blobs.get(CONFIG).ok_or(SettingsError::Missing(CONFIG))?;
-        let text = TEXT.take().get_mut(..json.len()).ok_or(SettingsError::TooLong(json.len()))?;
-        text.copy_from_slice(json);
-        let device = Device::parse(text).map_err(SettingsError::Config)?;
+    pub fn read(flash: &mut <Selected as Port>::Flash) -> Result<Self, SettingsError> {
+        let mut blobs = Blobs::open(flash).map_err(SettingsError::Blobs)?;
+        let octets = match blobs.get(CONFIG).map_err(SettingsError::Blobs)? {
+            Some(octets) => octets,
+            None if blobs.get(TEXT).map_err(SettingsError::Blobs)?.is_some() => {
+                return Err(SettingsError::ImageForOlderFirmware);
+            }
+            None => return Err(SettingsError::Missing(CONFIG)),
+        };
+        let device = Device::from_octets(octets).map_err(SettingsError::Config)?;
         let mut anchors = heapless::Vec::new();
         for name in &device.ca_files {
-            each_certificate(&blobs, name, &mut |anchor| {
+            each_certificate(&mut blobs, name, &mut |anchor| {
                 anchors.push(Anchor::new(anchor)).map_err(|_| SettingsError::TooManyAnchors)
             })?;
         }
@@ -102,20 +105,19 @@ impl Settings {
         for name in &device.server_issuers {
             match KeyHash::parse(name) {
                 Some(key) => bind(key)?,
-                None => {
-                    each_certificate(&blobs, name, &mut |issuer| bind(KeyHash::of(&issuer.subject_public_key_info())))?
-                }
+                None => each_certificate(&mut blobs, name, &mut |issuer| {
+                    bind(KeyHash::of(&issuer.subject_public_key_info()))
+                })?,
             }
         }
-        let blob = |name| blobs.get(name).ok_or(SettingsError::Missing(name));
         let first = match device.credential {
             FirstCredential::Files(Files { cert_file, key_file }) => {
-                let certificate = certificates(blob(cert_file)?).next();
+                let certificate = certificates(blob(&mut blobs, cert_file)?).next();
                 let certificate = certificate.ok_or(SettingsError::NoCertificate(cert_file))?;
-                First::Factory { certificate, key: blob(key_file)? }
+                First::Factory { certificate, key: blob(&mut blobs, key_file)? }
             }
             FirstCredential::Voucher(VoucherFile { file, enroll }) => {
-                let line = core::str::from_utf8(blob(file)?).ok().filter(|line| line.len() <= MAX_VOUCHER);
+                let line = core::str::from_utf8(blob(&mut blobs, file)?).ok().filter(|line| line.len() <= MAX_VOUCHER);
                 let parts = line.and_then(|line| Some((line, line.split_once(':')?.0)));
                 let parts = parts.filter(|(_, name)| OneName::new(name).is_some());
                 let (line, name) = parts.ok_or(SettingsError::Voucher(file))?;
@@ -126,15 +128,19 @@ impl Settings {
     }
 }
 
+/// Returns the blob of this name.
+fn blob(blobs: &mut Blobs, name: &'static str) -> Result<&'static [u8], SettingsError> {
+    blobs.get(name).map_err(SettingsError::Blobs)?.ok_or(SettingsError::Missing(name))
+}
+
 /// Calls `each` for every certificate in the blob of this name, of which there is at least one.
 fn each_certificate(
-    blobs: &Blobs,
+    blobs: &mut Blobs,
     name: &'static str,
     each: &mut dyn FnMut(Certificate<'static>) -> Result<(), SettingsError>,
 ) -> Result<(), SettingsError> {
-    let blob = blobs.get(name).ok_or(SettingsError::Missing(name))?;
     let mut found = false;
-    for der in certificates(blob) {
+    for der in certificates(blob(blobs, name)?) {
         each(Certificate::from_der(der).map_err(|error| SettingsError::Certificate(name, error))?)?;
         found = true;
     }

@@ -66,34 +66,36 @@ impl Message {
     }
 }
 
-/// Returns the seconds since 1970; `None` if no valid answer of a time server comes in time. The nonce is random:
-/// whoever does not see the request cannot answer it.
+/// Returns the seconds since 1970; `None` if no address of the time server gives a valid answer in time. The nonce is
+/// random: whoever does not see the request cannot answer it.
 pub async fn ask(net: Stack<'_>, host: &str, floor: UnixTime, nonce: u64) -> Option<u64> {
-    let address = resolve(net, host).await?;
-    let server = IpEndpoint::new(address, PORT);
     let (mut in_metadata, mut out_metadata) = ([PacketMetadata::EMPTY; 1], [PacketMetadata::EMPTY; 1]);
     let (mut in_octets, mut out_octets) = ([0; 64], [0; 64]);
-    let mut socket = UdpSocket::new(net, &mut in_metadata, &mut in_octets, &mut out_metadata, &mut out_octets);
-    socket.bind(0).ok()?;
-    let mut message = Message::request(nonce);
-    let exchange = async {
-        socket.send_to(&message.0, server).await.ok()?;
-        loop {
-            // What others send to this port is no answer, and does not end the wait for one.
-            let (count, from) = socket.recv_from(&mut message.0).await.ok()?;
-            if from.endpoint == server {
-                return (count == message.0.len()).then_some(());
+    for address in &resolve(net, host).await {
+        // A socket of its own: a datagram to an address that nobody has stays in the socket, before the next one.
+        let mut socket = UdpSocket::new(net, &mut in_metadata, &mut in_octets, &mut out_metadata, &mut out_octets);
+        socket.bind(0).ok()?;
+        let server = IpEndpoint::new(*address, PORT);
+        let mut message = Message::request(nonce);
+        let exchange = async {
+            socket.send_to(&message.0, server).await.ok()?;
+            loop {
+                // What others send to this port is no answer, and does not end the wait for one.
+                let (count, from) = socket.recv_from(&mut message.0).await.ok()?;
+                if from.endpoint == server {
+                    return (count == message.0.len()).then_some(());
+                }
             }
+        };
+        let Ok(answer) = with_timeout(PATIENCE, exchange).await else {
+            defmt::warn!("time: sntp does not answer");
+            continue;
+        };
+        let near = floor.as_secs().saturating_add(Instant::now().as_secs());
+        if let Some(time) = answer.and_then(|()| message.time(nonce, near)) {
+            return Some(time);
         }
-    };
-    let Ok(answer) = with_timeout(PATIENCE, exchange).await else {
-        defmt::warn!("time: sntp does not answer");
-        return None;
-    };
-    let near = floor.as_secs().saturating_add(Instant::now().as_secs());
-    let time = answer.and_then(|()| message.time(nonce, near));
-    if time.is_none() {
         defmt::warn!("time: what sntp answers cannot be used");
     }
-    time
+    None
 }

@@ -21,10 +21,16 @@ pub fn usage() -> Stack {
     Stack { peak: size.saturating_sub(unused), size }
 }
 
+/// Paints the unused stack anew, and returns what is in use.
+#[must_use]
+pub fn repaint() -> usize {
+    board::repaint_stack()
+}
+
 /// Runs a function, and returns its additional use of the stack. Less than a few hundred octets cannot be told apart.
 #[inline(never)]
 pub fn taken_by<T>(what: impl FnOnce() -> T) -> (T, usize) {
-    let before = board::repaint_stack();
+    let before = repaint();
     let result = what();
     (result, usage().peak.saturating_sub(before))
 }

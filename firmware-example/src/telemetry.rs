@@ -1,23 +1,26 @@
 //! Runs the messages of a session with the gateway: a report by HTTP, then a WebSocket with outgoing telemetry and
 //! incoming commands.
 
+use edgetrust_core::message::is_plain;
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::time::TrustedTime;
 use edgetrust_firmware::board::ResetReason;
+use edgetrust_firmware::random::ChaCha20Rng;
 use edgetrust_firmware::stack;
 use embassy_time::{Duration, Instant, with_timeout};
-use rand_chacha::ChaCha20Rng;
+use serde::Serialize;
 
 use crate::dial::{Link, SILENCE};
-use crate::http::{HttpError, Request, ask, decimal};
-use crate::websocket::{Message, Octets, WebSocket, WebSocketError};
+use crate::http::{HttpError, Request, ask};
+use crate::messages::{Answer, Command, Reason, Report, Reset};
+use crate::websocket::{Octets, WebSocket, WebSocketError};
 
 /// The maximum interval between two calls of [`Owner::report`] while the device listens.
 const TICK: Duration = Duration::from_secs(1);
 
-/// A command from the service.
+/// What a command is about.
 #[derive(Clone, Copy, PartialEq, Eq, defmt::Format)]
-pub enum Command {
+pub enum Order {
     /// Requests a new credential.
     Rotate,
     /// Requests a report.
@@ -26,9 +29,9 @@ pub enum Command {
     Restart,
 }
 
-impl Command {
-    fn parse(text: &str) -> Option<Self> {
-        match text.trim() {
+impl Order {
+    fn named(name: &str) -> Option<Self> {
+        match name {
             "rotate" => Some(Self::Rotate),
             "report" => Some(Self::Report),
             "restart" => Some(Self::Restart),
@@ -37,10 +40,37 @@ impl Command {
     }
 }
 
+/// Reads a text of the service: a command in JSON, or its bare name. Returns the answer, and the order if it is accepted.
+#[inline(never)]
+fn heard(text: &str) -> (Answer, Option<Order>) {
+    let text = text.trim();
+    let command = if text.starts_with('{') {
+        // serde-json-core recurses, takes control characters, and leaves escapes in texts.
+        let plain = is_plain(text.as_bytes(), 1);
+        serde_json_core::from_str::<Command<'_>>(if plain { text } else { "" }).ok().map(|(command, _)| command)
+    } else {
+        Some(Command { command: text, id: None })
+    };
+    let id = command.and_then(|command| command.id);
+    let order = command.map(|command| Order::named(command.command));
+    let reason = match order {
+        Some(Some(_)) => None,
+        Some(None) => Some(Reason::Unknown),
+        None => Some(Reason::Malformed),
+    };
+    (Answer { accepted: reason.is_none(), id, reason }, order.flatten())
+}
+
+/// Writes a message as JSON.
+fn written(message: &impl Serialize) -> Octets {
+    // The messages of `messages.rs` fit: numbers have twenty digits at most, and the words are fixed.
+    serde_json_core::to_vec(message).unwrap_or_default()
+}
+
 /// The reason for which a WebSocket was closed in good order.
 pub enum Left {
     /// A command requires it.
-    Command(Command),
+    Command(Order),
     /// The owner needs the connection for another purpose.
     Wanted,
 }
@@ -51,57 +81,35 @@ pub trait Owner {
     fn opened(&mut self);
 
     /// Returns the device's state, or `None` if the connection is needed for another purpose. Called every second.
-    fn report(&mut self, sequence: u32) -> Option<Report<'_>>;
+    fn report(&mut self, sequence: u32) -> Option<Report>;
 }
 
-/// The device's report of its own state.
-pub struct Report<'a> {
-    pub sequence: u32,
-    pub now: TrustedTime,
-    pub confirmed: bool,
-    /// The end of the shown certificate's validity.
-    pub certificate_until: UnixTime,
-    pub reset: &'a ResetReason,
-}
-
-impl Report<'_> {
-    pub fn json(&self) -> Message {
-        let reset = match self.reset {
-            ResetReason::PowerOn => "power on",
-            ResetReason::Requested => "requested",
-            ResetReason::Watchdog { .. } => "watchdog",
-            ResetReason::Fault { .. } => "fault",
-            ResetReason::StackOverflow => "stack overflow",
-            ResetReason::Panic(_) => "panic",
-        };
-        let time = match self.now {
+/// Returns the report of a device's state; with the reason of its last start, and the end of its certificate's validity.
+pub fn report_of(
+    sequence: u32,
+    now: TrustedTime,
+    time_confirmed: bool,
+    certificate_until: UnixTime,
+    reset: &ResetReason,
+) -> Report {
+    Report {
+        sequence,
+        uptime_ms: Instant::now().as_millis(),
+        time: match now {
             TrustedTime::Known(now) | TrustedTime::AtLeast(now) => now.as_secs(),
             TrustedTime::Unknown => 0,
-        };
-        let confirmed = if self.confirmed { "true" } else { "false" };
-        let parts = [
-            "{\"sequence\":",
-            &decimal(self.sequence.into()),
-            ",\"uptime_ms\":",
-            &decimal(Instant::now().as_millis()),
-            ",\"time\":",
-            &decimal(time),
-            ",\"time_confirmed\":",
-            confirmed,
-            ",\"certificate_until\":",
-            &decimal(self.certificate_until.as_secs()),
-            ",\"reset\":\"",
-            reset,
-            "\",\"stack\":",
-            &decimal(u64::try_from(stack::usage().peak).unwrap_or(u64::MAX)),
-            "}",
-        ];
-        let mut text = Message::new();
-        for part in parts {
-            // The text fits: numbers have twenty digits at most, and the words are fixed.
-            let _ = text.push_str(part);
-        }
-        text
+        },
+        time_confirmed,
+        certificate_until: certificate_until.as_secs(),
+        reset: match reset {
+            ResetReason::PowerOn => Reset::PowerOn,
+            ResetReason::Requested => Reset::Requested,
+            ResetReason::Watchdog { .. } => Reset::Watchdog,
+            ResetReason::Fault { .. } => Reset::Fault,
+            ResetReason::StackOverflow => Reset::StackOverflow,
+            ResetReason::Panic(_) => Reset::Panic,
+        },
+        stack: u32::try_from(stack::usage().peak).unwrap_or(u32::MAX),
     }
 }
 
@@ -110,10 +118,11 @@ pub async fn report(
     link: &mut Link<'_>,
     host: &str,
     path: &str,
-    text: &str,
+    report: &Report,
     buffer: &mut [u8],
 ) -> Result<(u16, bool), HttpError> {
-    let request = Request { host, path, authorization: "", post: Some(("application/json", text.as_bytes())) };
+    let text = written(report);
+    let request = Request { host, path, authorization: "", post: Some(("application/json", &text)) };
     let answer = with_timeout(SILENCE, ask(link, request, buffer)).await;
     answer.map_err(|_| HttpError::Ended)?.map(|answer| (answer.head.status, answer.head.closes))
 }
@@ -134,29 +143,27 @@ pub async fn feed(
     let mut memory = Octets::new();
     let mut sequence = 0_u32;
     loop {
-        let Some(text) = owner.report(sequence).map(|report| report.json()) else {
+        let Some(report) = owner.report(sequence) else {
             socket.close().await;
             return Ok(Left::Wanted);
         };
         if Instant::now() >= due {
-            socket.send(&text).await?;
+            socket.send(&written(&report)).await?;
             defmt::info!("telemetry {=u32}", sequence);
             sequence = sequence.wrapping_add(1);
             due += interval;
         }
         let until = due.min(Instant::now() + TICK);
         if let Some(text) = socket.receive(until, &mut memory).await? {
-            match Command::parse(text) {
-                Some(command) => {
-                    defmt::info!("command: {}", command);
-                    socket.send("{\"accepted\":true}").await?;
-                    socket.close().await;
-                    return Ok(Left::Command(command));
-                }
-                None => {
-                    defmt::warn!("command: {=str}: not known", text);
-                    socket.send("{\"accepted\":false}").await?;
-                }
+            let (answer, order) = heard(text);
+            match order {
+                Some(order) => defmt::info!("command: {}", order),
+                None => defmt::warn!("command: {=str}: refused", text),
+            }
+            socket.send(&written(&answer)).await?;
+            if let Some(order) = order {
+                socket.close().await;
+                return Ok(Left::Command(order));
             }
         }
     }

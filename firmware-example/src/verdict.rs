@@ -20,6 +20,8 @@ use crate::websocket::WebSocketError;
 /// The reason for which a session failed.
 #[derive(defmt::Format)]
 pub enum SessionError {
+    /// The device has another address now, or none.
+    Moved,
     Time,
     Dial(DialError),
     Report(HttpError),
@@ -44,7 +46,7 @@ impl Verdict {
             SessionError::Dial(DialError::Refused(HandshakeError::Io(_) | HandshakeError::Closed)) => {
                 Some(Self::Unclear)
             }
-            SessionError::Time | SessionError::Dial(_) => None,
+            SessionError::Moved | SessionError::Time | SessionError::Dial(_) => None,
             SessionError::ReportRefused(_) => Some(Self::Taken),
             SessionError::Report(error) => Some(Self::http(error)),
             SessionError::WebSocket(error) => Some(match error {

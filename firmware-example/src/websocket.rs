@@ -3,9 +3,9 @@
 use base64ct::{Base64, Encoding};
 use edge_ws::{Error as FrameError, FrameHeader, FrameType};
 use edgetrust_core::embedded_tls::ConnectionError;
+use edgetrust_firmware::random::ChaCha20Rng;
 use embassy_time::{Duration, Instant, Timer, with_deadline, with_timeout};
 use embedded_io_async::Read;
-use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 
 use crate::dial::{Link, SILENCE, say};
@@ -23,9 +23,7 @@ const MAX_CONTROL: usize = 125;
 /// 1000: the purpose is fulfilled (RFC 6455 section 7.4.1).
 const NORMAL: [u8; 2] = [0x03, 0xe8];
 
-/// A text to send.
-pub type Message = heapless::String<MAX_MESSAGE>;
-/// Memory for a received text.
+/// Memory for a text, either way.
 pub type Octets = heapless::Vec<u8, MAX_MESSAGE>;
 
 /// The message that a continuation belongs to (RFC 6455 section 5.4).
@@ -140,8 +138,8 @@ impl<'l, 'm> WebSocket<'l, 'm> {
     }
 
     /// Sends a text.
-    pub async fn send(&mut self, text: &str) -> Result<(), WebSocketError> {
-        self.frame(FrameType::Text(false), text.as_bytes()).await
+    pub async fn send(&mut self, text: &[u8]) -> Result<(), WebSocketError> {
+        self.frame(FrameType::Text(false), text).await
     }
 
     /// Sends a frame, masked as a client's frames must be (RFC 6455 section 5.3).

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use defmt_decoder::{DecodeError, Location, Table};
@@ -11,6 +12,7 @@ use crate::log::Log;
 
 /// A decoder for the output of one firmware.
 pub struct Decoder {
+    firmware: PathBuf,
     table: Option<Table>,
     locations: std::collections::BTreeMap<u64, Location>,
 }
@@ -23,7 +25,7 @@ impl Decoder {
     pub fn of(firmware: &Path) -> io::Result<Self> {
         let file = fs::read(firmware)?;
         if !file.starts_with(b"\x7fELF") {
-            return Ok(Self { table: None, locations: Default::default() });
+            return Ok(Self { firmware: firmware.to_owned(), table: None, locations: Default::default() });
         }
         let bad = |error| io::Error::other(format!("{}: {error:#}", firmware.display()));
         let table = Table::parse(&file).map_err(bad)?;
@@ -32,7 +34,7 @@ impl Decoder {
             Some(table) => table.get_locations(&file).unwrap_or_default(),
             None => Default::default(),
         };
-        Ok(Self { table, locations })
+        Ok(Self { firmware: firmware.to_owned(), table, locations })
     }
 
     /// Reads the output to its end into the log.
@@ -66,7 +68,11 @@ impl Decoder {
                             "warn" => "WARN",
                             _ => "ERROR",
                         });
-                        log.push(level, timestamp, frame.display_message().to_string(), place);
+                        let mut text = frame.display_message().to_string();
+                        if let Some(source) = fault(&text).and_then(|address| source_of(&self.firmware, address)) {
+                            text = format!("{text}, {source}");
+                        }
+                        log.push(level, timestamp, text, place);
                     }
                     Err(DecodeError::UnexpectedEof) => break,
                     Err(DecodeError::Malformed) => {
@@ -79,6 +85,22 @@ impl Decoder {
             }
         }
     }
+}
+
+/// Returns the address of a fault that the firmware logs.
+fn fault(text: &str) -> Option<&str> {
+    let (_, address) = text.rsplit_once("fault at ")?;
+    address.strip_prefix("0x")?.chars().all(|digit| digit.is_ascii_hexdigit()).then_some(address)
+}
+
+/// Returns the source of an instruction, with the places that it was inlined into; none without binutils. A panic of the
+/// profile `small` is a fault whose place only the ELF file knows.
+fn source_of(firmware: &Path, address: &str) -> Option<String> {
+    let mut addr2line = Command::new("addr2line");
+    addr2line.args(["-i", "-e"]).arg(firmware).arg(address).stdin(Stdio::null());
+    let places = addr2line.output().ok().filter(|output| output.status.success())?;
+    let places = String::from_utf8_lossy(&places.stdout).lines().collect::<Vec<_>>().join(", in ");
+    Some(places).filter(|places| !places.is_empty())
 }
 
 /// Reads lines of text into the log.

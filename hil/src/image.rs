@@ -2,7 +2,7 @@
 //!
 //! | offset | octets | |
 //! |---|---|---|
-//! | 0 | 64 KiB | named blobs: the configuration and the files that it names, certificates in DER, keys in PKCS #8 |
+//! | 0 | 64 KiB | named blobs: the configuration, compiled and as text, and the files that it names, certificates in DER, keys in PKCS #8 |
 //! | 0x10000 | 16 KiB | slot A of the core's store |
 //! | 0x14000 | 16 KiB | slot B |
 //! | 0x20000 | 4 KiB | settings for the firmware from the test bench, and the firmware's reports |
@@ -13,14 +13,15 @@ mod blobs;
 
 use std::fs::File;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 pub use blobs::CONFIG;
 use edgetrust_core::store::{Slot, SlotMedium, Store};
 
-/// The size of the file in octets: the main memory of the board.
-pub const SIZE: u64 = 16 * 1024 * 1024;
+/// The size of the file in octets: the main memory of the board with the least. For others QEMU's file is longer.
+const SIZE: u64 = 16 * 1024 * 1024;
 const SLOT: u64 = 16 * 1024;
 const SLOTS: u64 = 0x1_0000;
 
@@ -37,6 +38,9 @@ pub struct Rig {
     pub cut_at: u32,
     /// The number of seconds of the device's clock in each second; 0 means 1.
     pub clock_rate: u32,
+    /// The device's own address with the length of its prefix, and its gateway, which is its DNS server too; by DHCP if
+    /// there is none.
+    pub addresses: Option<(Ipv4Addr, u8, Ipv4Addr)>,
 }
 
 /// A run of flash operations that fail.
@@ -102,12 +106,12 @@ impl Flash {
     /// Opens an existing flash file.
     ///
     /// # Errors
-    /// Fails if the file does not exist or has another size than [`SIZE`].
+    /// Fails if the file does not exist or is too short for a flash.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::options().read(true).write(true).open(path)?;
         let size = file.metadata()?.len();
-        if size != SIZE {
-            let text = format!("{}: {size} octets, expected {SIZE}", path.display());
+        if size < SIZE {
+            let text = format!("{}: {size} octets, expected {SIZE} or more", path.display());
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         Ok(Self { path: path.to_owned(), file })
@@ -132,7 +136,10 @@ impl Flash {
     /// # Errors
     /// Returns the error of the operating system.
     pub fn set_rig(&self, rig: Rig) -> io::Result<()> {
-        let words = [RIG_MAGIC, rig.cut_at, 0, 0, rig.clock_rate, 0, 0];
+        let number = |address: Ipv4Addr| u32::from_le_bytes(address.octets());
+        let (own, prefix, gateway) =
+            rig.addresses.map_or((0, 0, 0), |(own, prefix, gateway)| (number(own), u32::from(prefix), number(gateway)));
+        let words = [RIG_MAGIC, rig.cut_at, 0, 0, rig.clock_rate, 0, 0, own, prefix, gateway];
         let octets: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         self.file.write_all_at(&octets, RIG)
     }
@@ -209,7 +216,7 @@ impl SlotMedium for Slots {
 
 #[cfg(test)]
 mod tests {
-    use super::blobs::tests::{CONFIG_TEXT, folder};
+    use super::blobs::tests::{TEXT, folder};
     use super::*;
     use edgetrust_core::pki_types::UnixTime;
     use edgetrust_core::store::NewRecord;
@@ -218,7 +225,7 @@ mod tests {
     #[test]
     fn a_record_is_stored_as_firmware_does_it() {
         let (folder, _, device) = folder();
-        let flash = Flash::create(&folder.path().join("flash"), CONFIG_TEXT, folder.path()).unwrap();
+        let flash = Flash::create(&folder.path().join("flash"), TEXT, folder.path()).unwrap();
         let mut store = flash.store().unwrap();
         assert_eq!(store.survey().selected().active, None);
         let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
@@ -237,7 +244,7 @@ mod tests {
     fn the_bench_tells_and_hears() {
         let (folder, ..) = folder();
         let flash = Flash::erased(&folder.path().join("flash")).unwrap();
-        flash.set_rig(Rig { cut_at: 7, clock_rate: 60 }).unwrap();
+        flash.set_rig(Rig { cut_at: 7, clock_rate: 60, addresses: None }).unwrap();
         assert_eq!(flash.operations().unwrap(), Operations::default());
         let octets = std::fs::read(flash.path()).unwrap();
         assert_eq!(octets[RIG as usize..][..8], [0x31, 0x47, 0x49, 0x52, 7, 0, 0, 0]);

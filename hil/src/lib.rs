@@ -9,5 +9,6 @@ pub mod pki;
 pub mod probe;
 pub mod qemu;
 pub mod scenario;
+pub mod self_test;
 pub mod servers;
 pub mod wire;

@@ -8,21 +8,27 @@ use std::time::{Duration, Instant};
 use edgetrust_hil::hostile;
 use edgetrust_hil::image::Flash;
 use edgetrust_hil::log::{Log, Waited};
-use edgetrust_hil::probe::Board;
+use edgetrust_hil::probe;
+use edgetrust_hil::qemu::{self, BOARDS};
 use edgetrust_hil::scenario::{Action, Firmware, Outcome, Scenario, Verdict, run_all};
+use edgetrust_hil::self_test;
 use regex::Regex;
 
-const USAGE: &str = "usage: edgetrust-hil run [--firmware ELF] [--rig ELF] [--jobs N] [--cuts N] [--every-fault] [--keep] [SCENARIO...]
+const USAGE: &str = "usage: edgetrust-hil run [--board NAME] [--firmware ELF] [--rig ELF] [--profile NAME] [--jobs N] [--cuts N] [--every-fault] [--keep] [SCENARIO...]
+       edgetrust-hil self-test [--board NAME] [--firmware ELF]
        edgetrust-hil list [--modes]
        edgetrust-hil image --config FILE --out FILE [--voucher FILE|TEXT]
        edgetrust-hil board --chip CHIP [--probe PROBE] --firmware ELF --until REGEX [--within SECONDS]
 
-run    runs scenarios in QEMU; one is named by its file, or by file/mode. Builds the firmware where no ELF is given. --cuts: how often the
-       power ends in the scenario that ends it again and again. --every-fault: each operation of the flash fails once in flash-fails-once.
-list   shows scenarios, or the modes of the hostile server.
-image  writes the flash file of a device from its configuration and the files that it names. --voucher: the line that
-       `edgetrust devices invite` prints, or a file with it, in place of the file of device.voucher.
-board  runs firmware on a board by probe-rs, until it logs what is waited for.";
+run        runs scenarios in QEMU; one is named by its file, or by file/mode. Builds the firmware where no ELF is given, with this profile. --cuts: how often
+           the power ends in the scenario that ends it again and again. --every-fault: each operation of the flash fails once in flash-fails-once.
+self-test  runs the firmware's test of its board in QEMU: firmware-example/src/bin/board.rs.
+list       shows scenarios, or the modes of the hostile server.
+image      writes the flash file of a device from its configuration and the files that it names. --voucher: the line that
+           `edgetrust devices invite` prints, or a file with it, in place of the file of device.voucher.
+board      runs firmware on a board by probe-rs, until it logs what is waited for.
+
+--board names a board of firmware-example/boards; without it, it is the first.";
 
 /// The number of parallel runs: QEMU takes a core while its device works, and devices wait most of the time.
 const JOBS: usize = 3;
@@ -32,6 +38,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments(arguments);
     let done = match arguments.0.first().cloned().as_deref() {
         Some("run") => run(&mut arguments),
+        Some("self-test") => self_test(&mut arguments),
         Some("list") => list(&mut arguments),
         Some("image") => image(&mut arguments),
         Some("board") => board(&mut arguments),
@@ -65,6 +72,15 @@ impl Arguments {
         let value = self.0.remove(place + 1);
         self.0.remove(place);
         Ok(Some(value))
+    }
+
+    /// Returns the board of QEMU that is named, or the default.
+    fn board(&mut self) -> Result<&'static qemu::Board, String> {
+        let Some(name) = self.value("--board")? else { return Ok(&BOARDS[0]) };
+        qemu::board(&name).ok_or_else(|| {
+            let names: Vec<_> = BOARDS.iter().map(|board| board.name).collect();
+            format!("--board: found {name:?}, expected one of {}", names.join(", "))
+        })
     }
 
     fn required(&mut self, name: &str) -> Result<String, String> {
@@ -107,7 +123,9 @@ fn scenarios(wanted: &[String]) -> Result<Vec<Scenario>, String> {
 }
 
 fn run(arguments: &mut Arguments) -> Result<bool, String> {
+    let board = arguments.board()?;
     let [plain, rig] = ["--firmware", "--rig"].map(|name| arguments.value(name));
+    let profile = arguments.value("--profile")?.unwrap_or_else(|| "release".to_owned());
     let jobs = arguments.value("--jobs")?.map_or(Ok(JOBS), |jobs| jobs.parse());
     let jobs = jobs.map_err(|error| format!("--jobs: {error}"))?;
     let keep = arguments.flag("--keep");
@@ -122,15 +140,15 @@ fn run(arguments: &mut Arguments) -> Result<bool, String> {
             _ => {}
         }
     }
-    let logs = top().join("target/hil");
-    std::fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
-    let mut firmware = Firmware { plain: plain?.map(PathBuf::from), rig: rig?.map(PathBuf::from) };
+    let logs = logs(board)?;
+    let mut firmware = Firmware { board, plain: plain?.map(PathBuf::from), rig: rig?.map(PathBuf::from) };
     let ours = firmware.plain.is_none();
     if ours && scenarios.iter().any(|scenario| !scenario.needs_rig()) {
-        firmware.plain = Some(build(&[], &logs.join("firmware.elf"))?);
+        firmware.plain = Some(build(board, &["--profile", &profile], &logs.join("firmware.elf"))?);
     }
     if ours && firmware.rig.is_none() && scenarios.iter().any(Scenario::needs_rig) {
-        firmware.rig = Some(build(&["--features", "rig"], &logs.join("firmware-rig.elf"))?);
+        firmware.rig =
+            Some(build(board, &["--profile", &profile, "--features", "rig"], &logs.join("firmware-rig.elf"))?);
     }
     let verdicts = run_all(&scenarios, &firmware, &logs, keep, jobs, |verdict| println!("{}", row(verdict)));
     let count = |wanted: fn(&Outcome) -> bool| verdicts.iter().filter(|verdict| wanted(&verdict.outcome)).count();
@@ -156,10 +174,37 @@ fn row(verdict: &Verdict) -> String {
     format!("{:<48} {result:<8} {:>6.1} s  {why}", verdict.name, verdict.took.as_secs_f64()).trim_end().to_owned()
 }
 
+/// Returns the folder for what is left of runs on this board.
+fn logs(board: &qemu::Board) -> Result<PathBuf, String> {
+    let logs = top().join("target/hil");
+    let logs = if board.name == BOARDS[0].name { logs } else { logs.join(board.name) };
+    std::fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
+    Ok(logs)
+}
+
+/// Runs the board's test twice on one flash: the second run finds what the first one wrote.
+fn self_test(arguments: &mut Arguments) -> Result<bool, String> {
+    let board = arguments.board()?;
+    let firmware = arguments.value("--firmware")?.map(PathBuf::from);
+    arguments.nothing_more()?;
+    let logs = logs(board)?;
+    let firmware = match firmware {
+        Some(firmware) => firmware,
+        None => build(board, &["--bin", "board"], &logs.join("board.elf"))?,
+    };
+    let log = Arc::new(Log::new());
+    let passed = self_test::run(board, &firmware, &logs.join("board.bin"), &log);
+    for line in log.lines(0) {
+        println!("{line}");
+    }
+    passed.map_err(|error| error.to_string())
+}
+
 /// Builds the firmware, and copies it to a name of its own: both kinds are built at the same place.
-fn build(options: &[&str], kept: &Path) -> Result<PathBuf, String> {
+fn build(board: &qemu::Board, options: &[&str], kept: &Path) -> Result<PathBuf, String> {
     let script = top().join("firmware-example/build");
     let output = Command::new(&script)
+        .args(["--board", board.name])
         .args(options)
         .stderr(std::process::Stdio::inherit())
         .output()
@@ -214,7 +259,7 @@ fn board(arguments: &mut Arguments) -> Result<bool, String> {
     let probe = arguments.value("--probe")?;
     arguments.nothing_more()?;
     let log = Arc::new(Log::new());
-    let attached = Board { firmware, chip, probe }.start(&log).map_err(|error| error.to_string())?;
+    let attached = probe::Board { firmware, chip, probe }.start(&log).map_err(|error| error.to_string())?;
     let waited = log.wait(0, Instant::now() + within, |line| until.is_match(&line.text));
     drop(attached);
     for line in log.lines(0) {

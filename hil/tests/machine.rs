@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use edgetrust_hil::log::{Log, Waited};
-use edgetrust_hil::qemu::{FLASH_SIZE, Machine};
+use edgetrust_hil::qemu::{BOARDS, Machine, Network};
 
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(60)
@@ -41,7 +41,13 @@ fn image(folder: &Path, spins: bool) -> PathBuf {
 fn machine(folder: &Path, spins: bool) -> Machine {
     // QEMU separates options by commas.
     let flash = folder.join("flash,1.bin");
-    Machine { firmware: image(folder, spins), flash, arguments: vec!["a,b".into()], by_instructions: false }
+    Machine {
+        board: &BOARDS[0],
+        firmware: image(folder, spins),
+        flash,
+        arguments: vec!["a,b".into()],
+        by_instructions: false,
+    }
 }
 
 #[test]
@@ -51,13 +57,13 @@ fn a_guest_speaks_and_ends() {
     for by_instructions in [false, true] {
         let machine = Machine { by_instructions, ..machine(folder.path(), false) };
         let from = log.len();
-        let mut qemu = machine.start(None, &log).unwrap();
+        let mut qemu = machine.start(Network::None, &log).unwrap();
         let status = qemu.wait(soon()).expect("it ends");
         assert_eq!(status.code(), Some(7), "{:?}", log.lines(0));
         let said = log.wait(from, soon(), |line| line.text == "boot: by hand");
         assert!(matches!(said, Waited::Found(_)), "{:?}", log.lines(0));
         let flash = fs::read(&machine.flash).unwrap();
-        assert_eq!((flash.len() as u64, &flash[..4]), (FLASH_SIZE, &b"HLTE"[..]));
+        assert_eq!((flash.len() as u64, &flash[..4]), (BOARDS[0].memory, &b"HLTE"[..]));
     }
 }
 
@@ -69,7 +75,7 @@ fn a_guest_that_goes_on_is_ended_with_its_handle() {
     // The same cable, a second time.
     for _ in 0..2 {
         let from = log.len();
-        let mut qemu = machine(folder.path(), true).start(Some(&wire), &log).unwrap();
+        let mut qemu = machine(folder.path(), true).start(Network::Wire(&wire), &log).unwrap();
         assert!(matches!(log.wait(from, soon(), |line| line.text == "boot: by hand"), Waited::Found(_)));
         assert_eq!(qemu.status(), None);
         qemu.stop();
@@ -81,9 +87,9 @@ fn a_guest_that_goes_on_is_ended_with_its_handle() {
 fn what_cannot_be_started_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let machine = Machine { firmware: folder.path().join("missing.elf"), ..machine(folder.path(), false) };
-    assert!(machine.start(None, &Arc::new(Log::new())).is_err());
+    assert!(machine.start(Network::None, &Arc::new(Log::new())).is_err());
     let broken = folder.path().join("broken.elf");
     fs::write(&broken, b"\x7fELF and nothing behind it").unwrap();
-    let error = Machine { firmware: broken, ..machine }.start(None, &Arc::new(Log::new())).err().unwrap();
+    let error = Machine { firmware: broken, ..machine }.start(Network::None, &Arc::new(Log::new())).err().unwrap();
     assert!(error.to_string().contains("broken.elf: "), "{error}");
 }

@@ -105,6 +105,11 @@ pub fn issue(shapes: &[Shape], now: i64) -> Vec<CertificateDer<'static>> {
     issued.collect()
 }
 
+/// Returns the key at a place of every chain, in PKCS #8.
+pub fn key(place: usize) -> Vec<u8> {
+    keys().get(place).map(KeyPair::serialize_der).unwrap_or_default()
+}
+
 /// Returns the hash of a certificate's key.
 ///
 /// # Errors

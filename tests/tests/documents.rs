@@ -63,10 +63,10 @@ fn the_table_of_sizes_is_what_was_counted() {
     let (whole, mut crates): (Vec<_>, Vec<_>) = sizes.into_iter().partition(|(part, _)| !part.starts_with("code:"));
     crates.sort_by_key(|(_, sizes)| std::cmp::Reverse(sizes.values().max().copied()));
     let whole = BTreeMap::from_iter(whole);
-    let mut table = String::from("| | core built for size | rustup's core |\n|---|---|---|\n");
+    let mut table = String::from("| | profile `release` | profile `small` |\n|---|---|---|\n");
     let mut row = |name: &str, sizes: &BTreeMap<&str, u64>| {
         let cell = |column| sizes.get(column).map_or(String::new(), |octets| thousands(*octets));
-        table.push_str(&format!("| {name} | {} | {} |\n", cell("built"), cell("rustup")));
+        table.push_str(&format!("| {name} | {} | {} |\n", cell("release"), cell("small")));
     };
     row("code", &whole["text"]);
     for (part, sizes) in &crates {
@@ -74,7 +74,7 @@ fn the_table_of_sizes_is_what_was_counted() {
     }
     row("constants", &whole["rodata"]);
     let memory = |column| whole["bss"][column] + whole["uninit"][column];
-    row("memory beside the stack", &["built", "rustup"].map(|column| (column, memory(column))).into());
+    row("memory beside the stack", &["release", "small"].map(|column| (column, memory(column))).into());
     assert!(crates.len() > 8, "{} crates", crates.len());
     generated("docs/BENCHMARKS.md", SIZES_BEGIN, SIZES_END, &table);
 }

@@ -13,6 +13,8 @@ mod acme;
 mod address;
 #[cfg(feature = "gateway")]
 mod allowed_clients;
+#[cfg(feature = "device")]
+mod device_octets;
 mod duration;
 #[cfg(feature = "gateway")]
 mod endpoint;
@@ -63,6 +65,8 @@ pub use acme::{Acme, AcmeKeys, AcmeOrdering, ChallengeType, Eab, KeyType, MAX_DO
 pub use address::{parse_ip_address, rule_address};
 #[cfg(feature = "gateway")]
 pub use allowed_clients::{AllowedClients, MAX_CLIENT_RULES, MAX_ISSUERS, Span};
+#[cfg(feature = "device")]
+pub use device_octets::{DEVICE_OCTETS_VERSION, OctetsError};
 pub use duration::parse_duration;
 #[cfg(feature = "gateway")]
 pub use endpoint::Endpoint;
@@ -74,13 +78,13 @@ pub use inherit::INHERITANCE;
 #[cfg(feature = "gateway")]
 pub use limits::{GatewayLimits, TunnelLimits};
 pub use model::{
-    Addresses, ClientTls, ClientTrust, Config, CredentialSource, DeniedKey, DeniedKeys, Files, MAX_DENIED_KEYS,
-    MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, Server, ServerTls,
+    Addresses, ClientTls, ClientTrust, Config, CredentialSource, DEVICE_FRAGMENT_SIZE, DeniedKey, DeniedKeys, Files,
+    MAX_DENIED_KEYS, MAX_FILES, MAX_NAMES, MinVersion, Names, Paths, Server, ServerTls,
 };
 #[cfg(feature = "gateway")]
 pub use model::{
-    Admin, CrlsRequired, Est, Gateway, Inheritance, MAX_TARGETS, MAX_TUNNELS, MeshOfSites, Origin, Origins,
-    OtherTarget, ProxyProtocol, Service, SignedFile, Tunnel, TunnelKind,
+    Admin, CrlsRequired, Est, Gateway, Inheritance, MAX_FRAGMENT_SIZE, MAX_TARGETS, MAX_TUNNELS, MeshOfSites, Origin,
+    Origins, OtherTarget, ProxyProtocol, Service, SignedFile, Tunnel, TunnelKind,
 };
 #[cfg(feature = "device")]
 pub use model::{Device, FirstCredential, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, VoucherFile};

@@ -28,6 +28,11 @@ use crate::x509::KeyHash;
 pub const MAX_FILES: usize = 16;
 /// The largest number of names in one allow list.
 pub const MAX_NAMES: usize = 32;
+/// The octets of the largest record before encryption (RFC 8446 section 5.1).
+#[cfg(feature = "gateway")]
+pub const MAX_FRAGMENT_SIZE: u16 = 16_384;
+/// The octets of the largest record that a device takes, before encryption: records are what its memory is for.
+pub const DEVICE_FRAGMENT_SIZE: u16 = 4_096;
 /// The largest number of denied keys.
 pub const MAX_DENIED_KEYS: usize = if cfg!(feature = "gateway") { 64 } else { 8 };
 /// The largest number of keys that a device denies.
@@ -413,6 +418,8 @@ pub enum TunnelKind<'a> {
         proxy_protocol: ProxyProtocol,
         /// The load balancers, whose PROXY protocol headers say who connects; empty where clients connect themselves.
         accept_proxy: heapless::Vec<Network, MAX_NETWORKS>,
+        /// The octets of the largest record that the tunnel sends, before encryption.
+        max_fragment_size: u16,
     },
     /// Accepts plaintext, originates TLS.
     Client {

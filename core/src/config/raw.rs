@@ -226,6 +226,7 @@ pub(super) struct RawTunnel<'a> {
     pub(super) sni: List<'a, MAX_NAMES>,
     pub(super) proxy_protocol: bool,
     pub(super) proxy_protocol_certificate: bool,
+    pub(super) max_fragment_size: Option<u16>,
     pub(super) allow_remote_plaintext: bool,
     pub(super) limits: TunnelLimits,
     pub(super) tls: RawSide<'a>,

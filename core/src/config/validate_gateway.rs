@@ -5,7 +5,8 @@ use super::endpoint::Endpoint;
 use super::error::ConfigError;
 use super::inherit::{ClientSide, ServerSide};
 use super::model::{
-    ClientTrust, Gateway, MeshOfSites, Origins, ProxyProtocol, Server, Service, SignedFile, Tunnel, TunnelKind,
+    ClientTrust, DEVICE_FRAGMENT_SIZE, Gateway, MAX_FRAGMENT_SIZE, MeshOfSites, Origins, ProxyProtocol, Server,
+    Service, SignedFile, Tunnel, TunnelKind,
 };
 use super::raw::{Raw, RawClients, RawMesh, RawSide, RawStore, RawTunnel};
 use super::validate_place::{ConfigPlace, FALSE, SERVER, TRUE};
@@ -246,7 +247,26 @@ fn server_kind<'a>(
         (false, true) => return at.fail("proxy_protocol_certificate", TRUE, "false, or proxy_protocol true"),
     };
     let accept_proxy = accept_proxy(at, tunnel)?;
-    Ok((TunnelKind::Server { tls, sni: sni.clone(), proxy_protocol, accept_proxy }, origins))
+    let max_fragment_size = max_fragment_size(at, raw, tunnel, &tls)?;
+    Ok((TunnelKind::Server { tls, sni: sni.clone(), proxy_protocol, accept_proxy, max_fragment_size }, origins))
+}
+
+/// Returns the largest record of a server tunnel. Where devices renew, they are its clients too, unless it is for sites.
+fn max_fragment_size<'a>(
+    at: &ConfigPlace<'a>,
+    raw: &Raw<'a>,
+    tunnel: &RawTunnel<'a>,
+    tls: &Server<'a>,
+) -> Result<u16, ConfigError<'a>> {
+    let devices = raw.gateway.est.present && tunnel.service.is_none() && matches!(tls, Server::MutualTls(..));
+    match tunnel.max_fragment_size {
+        Some(_) if *tls == Server::Plain => {
+            at.fail("max_fragment_size", Found::Literal("a value"), "nothing: plaintext has no records")
+        }
+        Some(size) => Ok(size),
+        None if devices => Ok(DEVICE_FRAGMENT_SIZE),
+        None => Ok(MAX_FRAGMENT_SIZE),
+    }
 }
 
 /// Validates a server's side by its own `tls` and, for keys left out, by the shared one.
@@ -309,6 +329,9 @@ fn client_kind<'a>(
     }
     if tunnel.accept_proxy.written {
         return at.fail("accept_proxy", Found::Array, "nothing: this key is for server tunnels");
+    }
+    if tunnel.max_fragment_size.is_some() {
+        return at.fail("max_fragment_size", Found::Literal("a value"), "nothing: this key is for server tunnels");
     }
     for (key, value) in
         [("proxy_protocol", tunnel.proxy_protocol), ("proxy_protocol_certificate", tunnel.proxy_protocol_certificate)]

@@ -7,6 +7,7 @@ use embedded_tls::alert::AlertDescription;
 use super::{FoundName, RecordFault};
 use crate::identity::Denied;
 use crate::path::{PathError, PathErrorKind};
+use crate::possession::PossessionError;
 use crate::x509::ParseError;
 
 /// The reason for refusing the server, or for a failed handshake.
@@ -95,6 +96,15 @@ impl core::error::Error for HandshakeError {
             Self::Denied(denied) => Some(denied),
             Self::Tls(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+impl From<PossessionError> for HandshakeError {
+    fn from(error: PossessionError) -> Self {
+        match error {
+            PossessionError::SignatureScheme => Self::SignatureScheme,
+            PossessionError::BadSignature => Self::BadCertificateVerify,
         }
     }
 }

@@ -11,5 +11,5 @@ pub(crate) use nearest::nearest;
 pub use scan::MAX_DEPTH;
 pub(crate) use scan::{ScanError, Scanner, Token};
 pub(crate) use text::InPlace;
-#[cfg(any(test, feature = "mesh"))]
+#[cfg(any(test, feature = "device", feature = "mesh"))]
 pub(crate) use text::Plain;

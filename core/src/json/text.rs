@@ -59,18 +59,18 @@ impl<'a> Text<'a> for InPlace<'a> {
 }
 
 /// A text that is read more than once: it has neither escapes nor comments.
-#[cfg(any(test, feature = "mesh"))]
+#[cfg(any(test, feature = "device", feature = "mesh"))]
 #[derive(Clone, Copy)]
 pub(crate) struct Plain<'a>(&'a [u8]);
 
-#[cfg(any(test, feature = "mesh"))]
+#[cfg(any(test, feature = "device", feature = "mesh"))]
 impl<'a> Plain<'a> {
     pub(crate) fn new(text: &'a [u8]) -> Self {
         Self(text)
     }
 }
 
-#[cfg(any(test, feature = "mesh"))]
+#[cfg(any(test, feature = "device", feature = "mesh"))]
 impl<'a> Text<'a> for Plain<'a> {
     const COMMENTS: bool = false;
     const ESCAPES: &'static str = "text without \\";

@@ -21,7 +21,9 @@ mod machine;
 mod schedule;
 mod state;
 mod step;
+mod wear;
 
 pub use machine::Machine;
 pub use schedule::Policy;
 pub use state::{Action, Actions, Alarm, Event, Failure, FailureKind, Phase, Serving, SlotCertificate, State};
+pub use wear::{ERASES, LEAST_LIFE_S};

@@ -198,6 +198,31 @@ impl<F: NorFlash> NorFlashSlots<F> {
         self.flash
     }
 
+    /// Reads octets of the flash, of a slot or beside the slots; neither `place` nor the length need be aligned.
+    ///
+    /// # Errors
+    /// The driver's own.
+    pub fn read_flash(&mut self, place: u32, out: &mut [u8]) -> Result<(), F::Error> {
+        if F::READ_SIZE == 1 {
+            return self.flash.read(place, out);
+        }
+        // A unit at a time: offset and length are any, and `out` need not be whole units.
+        let (mut unit, mut rest) = ([0; MAX_READ], out);
+        let size = u32::try_from(F::READ_SIZE).unwrap_or(1);
+        let mut before = usize::try_from(place.checked_rem(size).unwrap_or(0)).unwrap_or(0);
+        let mut from = place.saturating_sub(u32::try_from(before).unwrap_or(0));
+        while !rest.is_empty() {
+            let unit = unit.get_mut(..F::READ_SIZE).unwrap_or_default();
+            self.flash.read(from, unit)?;
+            let wanted = unit.get(before..).unwrap_or_default();
+            debug_assert!(!wanted.is_empty(), "each turn reads on");
+            let (front, after) = rest.split_at_mut(wanted.len().min(rest.len()));
+            front.iter_mut().zip(wanted).for_each(|(to, from)| *to = *from);
+            (rest, before, from) = (after, 0, from.saturating_add(size));
+        }
+        Ok(())
+    }
+
     /// Returns where octets of a slot are in the flash.
     fn place(&self, slot: Slot, offset: u32, octets: usize) -> Result<u32, NorFlashSlotsError<F::Error>> {
         let start = match slot {
@@ -224,24 +249,7 @@ impl<F: NorFlash> SlotMedium for NorFlashSlots<F> {
 
     fn read(&mut self, slot: Slot, offset: u32, out: &mut [u8]) -> Result<(), Self::Error> {
         let place = self.place(slot, offset, out.len())?;
-        if F::READ_SIZE == 1 {
-            return self.flash.read(place, out).map_err(NorFlashSlotsError::Flash);
-        }
-        // A unit at a time: offset and length are any, and `out` need not be whole units.
-        let (mut unit, mut rest) = ([0; MAX_READ], out);
-        let size = u32::try_from(F::READ_SIZE).unwrap_or(1);
-        let mut before = usize::try_from(place.checked_rem(size).unwrap_or(0)).unwrap_or(0);
-        let mut from = place.saturating_sub(u32::try_from(before).unwrap_or(0));
-        while !rest.is_empty() {
-            let unit = unit.get_mut(..F::READ_SIZE).unwrap_or_default();
-            self.flash.read(from, unit).map_err(NorFlashSlotsError::Flash)?;
-            let wanted = unit.get(before..).unwrap_or_default();
-            debug_assert!(!wanted.is_empty(), "each turn reads on");
-            let (front, after) = rest.split_at_mut(wanted.len().min(rest.len()));
-            front.iter_mut().zip(wanted).for_each(|(to, from)| *to = *from);
-            (rest, before, from) = (after, 0, from.saturating_add(size));
-        }
-        Ok(())
+        self.read_flash(place, out).map_err(NorFlashSlotsError::Flash)
     }
 
     /// A driver reports words of which the flash's error correction cannot make sense.

@@ -10,25 +10,25 @@
 use core::hint::black_box;
 
 use edgetrust_core::store::{Slot, SlotMedium};
-use edgetrust_firmware::board::{self, Board, Entropy, Flash, Port, ResetReason, Selected, Watchdog};
+use edgetrust_firmware::board::{self, Addresses, Board, Entropy, Flash, Port, ResetReason, Selected, Watchdog};
 use edgetrust_firmware::stack;
 use embassy_executor::Spawner;
 use embassy_net::tcp::TcpSocket;
 use embassy_net::udp::{PacketMetadata, UdpSocket};
-use embassy_net::{Config, IpEndpoint, Ipv4Address, Runner, Stack, StackResources};
-use embassy_time::{Duration, Instant, Timer};
+use embassy_net::{IpEndpoint, Ipv4Address, Runner, Stack, StackResources};
+use embassy_time::{Duration, Instant, Timer, with_timeout};
 use embedded_io_async::{Read, Write};
 use semihosting::experimental::env;
 use semihosting::process::exit;
 use static_cell::StaticCell;
 
 type Slots = <<Selected as Port>::Flash as Flash>::Slots;
-type Ethernet = <Selected as Port>::Ethernet;
+type Network = <Selected as Port>::Network;
 
-const MARK: &[u8; 8] = b"selftest";
-const FED: &[u8; 8] = b"was fed.";
-/// Code ends before this address, as `memory.x` has it.
-const END_OF_CODE: u32 = 256 * 1024;
+/// The size of the unit of programming.
+const WORD: u32 = <Slots as SlotMedium>::WRITE_SIZE;
+/// What a mark in a slot is made of: twice the largest unit of programming.
+const MARK: [u8; 512] = [0x5e; 512];
 const HOST: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
 
 /// Ends the run if a check fails: the later checks depend on it.
@@ -44,7 +44,7 @@ macro_rules! check {
 #[cortex_m_rt::entry]
 fn main() -> ! {
     match board::take() {
-        Ok(parts) => board::run(|spawner| match test(spawner, parts) {
+        Ok(taken) => board::run(|spawner| match test(spawner, taken) {
             Ok(task) => spawner.spawn(task),
             Err(_) => exit(1),
         }),
@@ -56,51 +56,72 @@ fn main() -> ! {
 }
 
 #[embassy_executor::task]
-async fn test(spawner: Spawner, board: board::Parts) {
+async fn test(spawner: Spawner, taken: Selected) {
     check!(board::take().is_err(), "the board was handed out twice");
-    let Board { mut entropy, flash, ethernet, mut watchdog, reset_reason } = board;
+    let Ok(made) = with_timeout(Selected::READY_WITHIN, taken.parts(spawner)).await else {
+        defmt::error!("the parts are not ready in {=u64} s", Selected::READY_WITHIN.as_secs());
+        exit(1)
+    };
+    let Board { mut entropy, mut flash, network, addresses, mut watchdog, reset_reason } =
+        made.unwrap_or_else(|error| {
+            defmt::error!("no parts: {}", error);
+            exit(1)
+        });
     defmt::info!("{=str}: {}", Selected::NAME, reset_reason);
-    let (partition, mut slots) = flash.split();
-    check!(partition.len() == <Selected as Port>::Flash::PARTITION_SIZE, "partition of {=usize}", partition.len());
+    if reset_reason == ResetReason::PowerOn {
+        test_partition(&mut flash);
+    }
+    let mut slots = flash.into_slots();
     match reset_reason {
         ResetReason::PowerOn => {
             test_clock().await;
             test_entropy(&mut entropy);
             test_flash(&mut slots, argument("kept").is_some());
+            begin(&mut slots, Step::Panic);
             panic_on_purpose()
         }
         ResetReason::Panic(place) => {
             check!(place.file().ends_with("src/bin/board.rs"), "panic in {=str}", place.file());
             match place.line {
-                PANIC_LINE => defmt::info!("{}", PanicsWhileLogged),
-                PANIC_LINE_OF_LOG => {}
+                PANIC_LINE => {
+                    expect(&mut slots, Step::Panic);
+                    begin(&mut slots, Step::PanicOfLog);
+                    defmt::info!("{}", PanicsWhileLogged);
+                }
+                PANIC_LINE_OF_LOG => expect(&mut slots, Step::PanicOfLog),
                 line => check!(false, "panic in line {=u32}", line),
             }
+            begin(&mut slots, Step::Fault);
             cortex_m::asm::udf()
         }
         ResetReason::Fault { pc } => {
-            check!(pc > 0 && pc < END_OF_CODE, "fault at {=u32:#x}", pc);
+            check!(board::is_code(pc), "fault at {=u32:#x}", pc);
+            expect(&mut slots, Step::Fault);
+            begin(&mut slots, Step::Overflow);
             defmt::info!("{=u32}", overflow(0))
         }
         ResetReason::StackOverflow => {
-            watchdog.start(Duration::from_millis(2000));
-            for _ in 0..30 {
+            expect(&mut slots, Step::Overflow);
+            watchdog.start(Duration::from_millis(500));
+            for _ in 0..10 {
                 Timer::after_millis(100).await;
                 watchdog.feed();
             }
-            check!(slots.program(Slot::A, 64, FED).is_ok(), "the flash refuses a mark");
+            begin(&mut slots, Step::Hang);
             cortex_m::interrupt::disable();
             hang()
         }
         ResetReason::Watchdog { pc } => {
-            check!(pc > 0 && pc < END_OF_CODE, "watchdog at {=u32:#x}", pc);
-            check!(holds(&mut slots, Slot::A, 64, FED), "the watchdog bit though it was fed");
+            check!(board::is_code(pc), "watchdog at {=u32:#x}", pc);
+            expect(&mut slots, Step::Hang);
+            begin(&mut slots, Step::Reset);
             board::reset()
         }
         ResetReason::Requested => {
+            expect(&mut slots, Step::Reset);
             let mut seed = [0; 8];
             check!(entropy.fill(&mut seed).is_ok(), "no entropy");
-            test_network(spawner, ethernet, u64::from_le_bytes(seed)).await;
+            test_network(spawner, network, addresses, u64::from_le_bytes(seed)).await;
             let stack = stack::usage();
             check!(stack.peak > 0 && stack.peak < stack.size, "stack: {}", stack);
             let awake = board::ticks() - board::idle_ticks();
@@ -145,28 +166,90 @@ fn test_entropy(entropy: &mut impl Entropy) {
     defmt::info!("entropy");
 }
 
-fn holds(slots: &mut Slots, slot: Slot, offset: u32, expected: &[u8; 8]) -> bool {
-    let mut octets = [0; 8];
-    slots.read(slot, offset, &mut octets).is_ok() && octets == *expected
+/// The ends of a run, in their order. Each leaves a mark in slot A, so that an end before its time does not pass for the
+/// one that is expected.
+#[derive(Clone, Copy, PartialEq, Eq, defmt::Format)]
+enum Step {
+    Panic,
+    PanicOfLog,
+    Fault,
+    Overflow,
+    Hang,
+    Reset,
+}
+
+impl Step {
+    const fn offset(self) -> u32 {
+        256 * (8 + self as u32)
+    }
+}
+
+fn begin(slots: &mut Slots, step: Step) {
+    check!(slots.program(Slot::A, step.offset(), word()).is_ok(), "the flash refuses the mark of {}", step);
+}
+
+/// Checks that this step has begun, and no later one.
+fn expect(slots: &mut Slots, step: Step) {
+    for other in [Step::Panic, Step::PanicOfLog, Step::Fault, Step::Overflow, Step::Hang, Step::Reset] {
+        let begun = holds(slots, Slot::A, other.offset(), word());
+        check!(begun == (other as u32 <= step as u32), "after {}, the mark of {} is {=bool}", step, other, begun);
+    }
+}
+
+/// Returns a word of the flash.
+fn word() -> &'static [u8] {
+    &MARK[..WORD as usize]
+}
+
+/// Tests that octets of the partition are the same read and kept, at any place.
+fn test_partition(flash: &mut impl Flash) {
+    let size = flash.partition_size();
+    let mut octets = [0; 100];
+    for (offset, length) in [(0, 1), (1, 31), (33, 100), (4095, 2), (size - 1, 1), (size, 0)] {
+        let out = &mut octets[..length];
+        check!(
+            flash.read(offset, out).is_ok(),
+            "cannot read {=usize} octets of the partition at {=usize}",
+            length,
+            offset
+        );
+        let kept = flash.keep(offset, length);
+        check!(kept.is_ok_and(|kept| kept == out), "other octets were kept than read at {=usize}", offset);
+    }
+    for (offset, length) in [(size, 1), (size - 1, 2), (usize::MAX, 2)] {
+        check!(flash.read(offset, &mut octets[..length]).is_err(), "read behind the partition, at {=usize}", offset);
+        check!(flash.keep(offset, length).is_err(), "kept what is behind the partition, at {=usize}", offset);
+    }
+    check!(flash.keep(0, size + 1).is_err(), "kept more than there is");
+    defmt::info!("partition");
+}
+
+fn holds(slots: &mut Slots, slot: Slot, offset: u32, expected: &[u8]) -> bool {
+    let mut octets = [0; 256];
+    let octets = &mut octets[..expected.len()];
+    slots.read(slot, offset, octets).is_ok() && octets == expected
 }
 
 fn test_flash(slots: &mut Slots, kept: bool) {
-    check!(!kept || holds(slots, Slot::B, 0, MARK), "the mark of the run before is gone");
-    let end = slots.capacity();
+    const ERASED: [u8; 256] = [0xff; 256];
+    check!(!kept || holds(slots, Slot::B, 0, word()), "the mark of the run before is gone");
+    let (end, erased) = (slots.capacity(), &ERASED[..WORD as usize]);
     for slot in Slot::BOTH {
         check!(slots.erase(slot).is_ok(), "cannot erase");
-        check!(holds(slots, slot, 0, &[0xff; 8]) && holds(slots, slot, end - 8, &[0xff; 8]), "not erased");
+        check!(holds(slots, slot, 0, erased) && holds(slots, slot, end - WORD, erased), "not erased");
     }
-    check!(slots.program(Slot::A, 8, MARK).is_ok() && slots.program(Slot::B, 0, MARK).is_ok(), "cannot program");
+    check!(slots.program(Slot::A, WORD, word()).is_ok() && slots.program(Slot::B, 0, word()).is_ok(), "cannot program");
     check!(slots.barrier().is_ok(), "no barrier");
-    check!(holds(slots, Slot::A, 8, MARK) && holds(slots, Slot::A, 0, &[0xff; 8]), "not what was programmed");
-    check!(slots.program(Slot::A, 8, MARK).is_err(), "a word was programmed twice");
-    check!(slots.program(Slot::A, 0, &[0; 16]).is_err(), "programmed over what was programmed");
-    check!(holds(slots, Slot::A, 0, &[0xff; 8]), "half of what was refused is there");
-    check!(slots.program(Slot::A, 4, MARK).is_err(), "programmed across two words");
-    check!(slots.program(Slot::A, 16, &[0; 4]).is_err(), "programmed half a word");
-    check!(slots.program(Slot::A, end, MARK).is_err(), "programmed behind the slot");
-    check!(slots.program(Slot::A, u32::MAX - 7, MARK).is_err(), "programmed around the end of memory");
+    check!(holds(slots, Slot::A, WORD, word()) && holds(slots, Slot::A, 0, erased), "not what was programmed");
+    check!(holds(slots, Slot::A, 2 * WORD - 1, &word()[..1]), "the last octet of a word cannot be read by itself");
+    // Refused before the flash sees it: a part that programs a word twice may fault when it is read, at each start.
+    check!(slots.program(Slot::A, WORD, word()).is_err(), "a word was programmed twice");
+    check!(slots.program(Slot::A, 0, &MARK[..2 * WORD as usize]).is_err(), "programmed over what was programmed");
+    check!(holds(slots, Slot::A, 0, erased), "half of what was refused is there");
+    check!(slots.program(Slot::A, 2 * WORD + WORD / 2, word()).is_err(), "programmed across two words");
+    check!(slots.program(Slot::A, 2 * WORD, &word()[1..]).is_err(), "programmed part of a word");
+    check!(slots.program(Slot::A, end, word()).is_err(), "programmed behind the slot");
+    check!(slots.program(Slot::A, u32::MAX - WORD + 1, word()).is_err(), "programmed around the end of memory");
     check!(slots.read(Slot::B, end - 4, &mut [0; 8]).is_err(), "read behind the slot");
     defmt::info!("flash");
 }
@@ -188,7 +271,8 @@ impl defmt::Format for PanicsWhileLogged {
 
 #[expect(unconditional_recursion, reason = "that is what overflows")]
 fn overflow(depth: u32) -> u32 {
-    let frame = black_box([depth; 64]);
+    // No octet is zero: written over other memory, it is not taken for that memory as it was.
+    let frame = black_box([!depth; 64]);
     overflow(depth.wrapping_add(1)).wrapping_add(black_box(frame)[0])
 }
 
@@ -199,21 +283,20 @@ fn hang() -> ! {
 }
 
 #[embassy_executor::task]
-async fn network(mut runner: Runner<'static, Ethernet>) -> ! {
+async fn network(mut runner: Runner<'static, Network>) -> ! {
     runner.run().await
 }
 
-async fn test_network(spawner: Spawner, ethernet: Ethernet, seed: u64) {
+async fn test_network(spawner: Spawner, driver: Network, addresses: Addresses, seed: u64) {
     static RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
-    let config = Config::dhcpv4(embassy_net::DhcpConfig::default());
-    let (stack, runner) = embassy_net::new(ethernet, config, RESOURCES.init(StackResources::new()), seed);
+    let (stack, runner) = embassy_net::new(driver, addresses.into(), RESOURCES.init(StackResources::new()), seed);
     match network(runner) {
         Ok(task) => spawner.spawn(task),
         Err(_) => exit(1),
     }
     stack.wait_config_up().await;
     if let Some(config) = stack.config_v4() {
-        defmt::info!("dhcp: {=[u8]}", config.address.address().octets());
+        defmt::info!("address: {=[u8]}", config.address.address().octets());
     }
     if let Some(port) = port("udp") {
         echo_udp(stack, IpEndpoint::new(HOST.into(), port)).await;

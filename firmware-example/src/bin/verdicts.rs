@@ -9,7 +9,8 @@
 use core::ffi::CStr;
 use core::fmt::Write as _;
 
-use edgetrust_firmware::{board, crypto, stack};
+use edgetrust_core::crypto::ECDSA_P256_SHA256;
+use edgetrust_firmware::{board, stack};
 use edgetrust_verdicts::{Case, MAGIC, MAX_RECORD, judge, record_length};
 use semihosting::experimental::env;
 use semihosting::fs::File;
@@ -66,7 +67,7 @@ fn answer(record: &[u8]) -> Line {
     let mut line = Line::new();
     let Ok(case) = Case::read(record) else { give_up("a malformed record") };
     let written = write!(line, "{} ", case.number)
-        .and_then(|()| judge(&case, crypto::ECDSA, &mut line))
+        .and_then(|()| judge(&case, ECDSA_P256_SHA256, &mut line))
         .and_then(|()| line.write_char('\n'));
     if written.is_err() {
         give_up("a verdict longer than a line");

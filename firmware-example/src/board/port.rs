@@ -1,31 +1,40 @@
 //! Defines what the application needs of a board.
 
 use edgetrust_core::store::{NorFlashLayoutError, SlotMedium};
-use embassy_executor::Spawner;
+use embassy_executor::{SpawnError, Spawner};
 use embassy_time::Duration;
 
-use super::ResetReason;
+use super::addresses::Addresses;
+use super::reset_reason::ResetReason;
 
 /// The interface that a port implements.
-pub trait Port: Sized {
+pub trait Port: Sized + 'static {
     /// The board's name for logs.
     const NAME: &'static str;
     /// The frequency of [`Port::ticks`] in Hz.
     const TICKS_PER_SECOND: u64;
+    /// The time that [`Port::parts`] may take: a part that does not answer must not stop the board for ever.
+    const READY_WITHIN: Duration;
     /// The source of secrets.
     type Entropy: Entropy;
     /// The storage of configuration and credentials.
     type Flash: Flash;
-    /// The network driver, with frames of at least 1514 octets without FCS.
-    type Ethernet: embassy_net_driver::Driver + 'static;
+    /// The network driver: Ethernet with frames of at least 1514 octets without FCS, or IP with packets of 1500.
+    type Network: embassy_net_driver::Driver + 'static;
     /// The watchdog, which resets the board when the application hangs.
     type Watchdog: Watchdog;
 
-    /// Sets the board up and returns its parts, once. The clock (embassy's time driver) runs afterwards.
+    /// Takes the board, once. The clock (embassy's time driver) runs afterwards, and the end of the stack is guarded.
     ///
     /// # Errors
-    /// Fails if a part is missing, and at a second call.
-    fn take() -> Result<Board<Self>, InitError>;
+    /// Fails at a second call.
+    fn take() -> Result<Self, InitError>;
+
+    /// Makes the parts of the board. It may wait, and spawns the tasks that its drivers need ("runners").
+    ///
+    /// # Errors
+    /// Fails if a part is missing, or a task cannot be spawned.
+    fn parts(self, spawner: Spawner) -> impl Future<Output = Result<Board<Self>, InitError>>;
 
     /// Runs tasks for ever, and sleeps while no task is ready.
     fn run(init: impl FnOnce(Spawner)) -> !;
@@ -41,12 +50,6 @@ pub trait Port: Sized {
 
     /// Restarts the machine with all its parts.
     fn restart() -> !;
-
-    /// Returns the octets at the far end of the stack that were never written to, and the size of the stack in octets.
-    fn painted_stack() -> (usize, usize);
-
-    /// Repaints the free stack for measurements, but for a margin; returns the octets of stack in use.
-    fn repaint_stack() -> usize;
 }
 
 /// The parts of a board.
@@ -56,7 +59,9 @@ pub struct Board<P: Port> {
     /// The storage of configuration and credentials.
     pub flash: P::Flash,
     /// The network driver.
-    pub ethernet: P::Ethernet,
+    pub network: P::Network,
+    /// The source of the addresses on that network.
+    pub addresses: Addresses,
     /// The watchdog, not started yet.
     pub watchdog: P::Watchdog,
     /// The reason for which this run began.
@@ -66,12 +71,20 @@ pub struct Board<P: Port> {
 /// The reason for which there is no board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, defmt::Format)]
 pub enum InitError {
-    /// The parts were already returned.
+    /// The board was already taken.
     Taken,
     /// The network controller does not respond as expected.
-    NoEthernet,
+    NoNetwork,
     /// The flash has no room for the credential slots where they should be.
     NoSlots(NorFlashLayoutError),
+    /// A driver's task cannot be spawned: it runs already.
+    NoTask,
+}
+
+impl From<SpawnError> for InitError {
+    fn from(_: SpawnError) -> Self {
+        Self::NoTask
+    }
 }
 
 /// A hardware source of unpredictable octets. Seeds a generator; it may be slow.
@@ -86,15 +99,31 @@ pub trait Entropy {
     fn fill(&mut self, out: &mut [u8]) -> Result<(), Self::Error>;
 }
 
-/// Two regions: a read-only partition, and the slots for credentials.
+/// Two regions: a read-only partition (configuration, trust anchors, the factory's credential), and the slots for
+/// credentials. [`Mapped`](super::Mapped) and [`Copied`](super::Copied) implement it for any NOR flash.
 pub trait Flash {
-    /// The size of the partition in octets.
-    const PARTITION_SIZE: usize;
+    /// The error of reading the partition.
+    type Error: core::fmt::Debug + defmt::Format;
     /// The two slots.
     type Slots: SlotMedium;
 
-    /// Returns the partition, mapped for reading (configuration, trust anchors), and the slots.
-    fn split(self) -> (&'static [u8], Self::Slots);
+    /// Returns the size of the partition in octets.
+    fn partition_size(&self) -> usize;
+
+    /// Reads octets of the partition.
+    ///
+    /// # Errors
+    /// Fails if the octets are not all in the partition, or the flash fails.
+    fn read(&mut self, offset: usize, out: &mut [u8]) -> Result<(), Self::Error>;
+
+    /// Returns octets of the partition that stay: mapped, or copied to memory.
+    ///
+    /// # Errors
+    /// As [`Flash::read`], and if the memory for copies is used up.
+    fn keep(&mut self, offset: usize, octets: usize) -> Result<&'static [u8], Self::Error>;
+
+    /// Returns the slots; the partition is not read any more.
+    fn into_slots(self) -> Self::Slots;
 }
 
 /// A watchdog that resets the board unless fed.

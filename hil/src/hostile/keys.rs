@@ -42,7 +42,12 @@ pub(super) struct Secrets {
 impl Secrets {
     /// Derives the handshake secrets from the shared secret and the transcript up to the ServerHello.
     pub(super) fn handshake(shared: &[u8], transcript: &[u8]) -> Self {
-        let early = hmac(&[0; 32], &[0; 32]);
+        Self::resumed(None, shared, transcript)
+    }
+
+    /// Derives the handshake secrets of a session that was resumed with this key.
+    pub(super) fn resumed(key: Option<&Secret>, shared: &[u8], transcript: &[u8]) -> Self {
+        let early = hmac(&[0; 32], key.unwrap_or(&[0; 32]));
         let secret = hmac(&derive(&early, "derived", &Sha256::digest(b"")), shared);
         Self {
             client: derive(&secret, "c hs traffic", transcript),
@@ -59,6 +64,27 @@ impl Secrets {
             next: self.next,
         }
     }
+
+    /// Derives the next secret of the client (RFC 8446 section 7.2).
+    pub(super) fn update_client(&mut self) {
+        self.client = derive(&self.client, "traffic upd", b"");
+    }
+
+    /// Derives the resumption secret from the transcript up to the client's Finished.
+    pub(super) fn resumption(&self, transcript: &[u8]) -> Secret {
+        derive(&self.next, "res master", transcript)
+    }
+}
+
+/// Derives the key of a ticket (RFC 8446 section 4.6.1).
+pub(super) fn pre_shared_key(resumption: &Secret, nonce: &[u8]) -> Secret {
+    derive(resumption, "resumption", nonce)
+}
+
+/// Computes the binder of a ticket's key (RFC 8446 section 4.2.11.2).
+pub(super) fn binder(key: &Secret, transcript: &[u8]) -> Secret {
+    let early = hmac(&[0; 32], key);
+    finished(&derive(&early, "res binder", &Sha256::digest(b"")), transcript)
 }
 
 /// Computes the verify data of a Finished (RFC 8446 section 4.4.4).

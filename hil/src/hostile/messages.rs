@@ -82,6 +82,16 @@ pub(super) fn key_share_of(message: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
+/// Returns the nonce and the ticket of a NewSessionTicket (RFC 8446 section 4.6.1).
+pub(super) fn ticket_of(message: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let mut reader = Reader(message);
+    if reader.take(4)?.first() != Some(&4) {
+        return None;
+    }
+    reader.take(8)?;
+    Some((reader.vector(1)?.to_vec(), reader.vector(2)?.to_vec()))
+}
+
 impl ClientHello {
     /// Parses a ClientHello; returns `None` if it is malformed or has no key_share extension.
     pub(super) fn parse(message: &[u8]) -> Option<Self> {
@@ -113,7 +123,7 @@ pub(super) const SECP256R1: u16 = 23;
 pub(super) const SECP384R1: u16 = 24;
 pub(super) const AES_128_GCM: u16 = 0x1301;
 /// The random of a HelloRetryRequest: SHA-256 of "HelloRetryRequest" (RFC 8446 section 4.1.3).
-const RETRY: [u8; 32] = [
+pub(super) const RETRY: [u8; 32] = [
     0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2, 0x11,
     0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 ];

@@ -6,6 +6,7 @@
 
 mod chains;
 pub mod client;
+mod clients;
 mod keys;
 mod messages;
 mod modes;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crate::pki::Pki;
+pub use clients::{ClientMode, clients};
 pub use modes::{Expected, MODES, Mode, mode};
 pub use seen::Seen;
 use seen::Shared;
@@ -58,6 +60,13 @@ impl Server {
     /// Returns the address of the listener.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Stops when the last client is gone, and returns all that the clients did.
+    pub fn finish(self) -> Seen {
+        let shared = Arc::clone(&self.shared);
+        drop(self);
+        shared.seen().clone()
     }
 
     /// Returns the clients' behaviour so far.

@@ -10,13 +10,17 @@ use edgetrust_core::config::{Config, CredentialSource, FirstCredential, MAX_DEVI
 use edgetrust_core::crypto::P256Key;
 use edgetrust_core::identity::is_dns_name;
 use edgetrust_core::request::{MAX_COMMON_NAME, OneName};
-use edgetrust_core::x509::{Certificate, KeyHash};
+use edgetrust_core::rotation::{ERASES, LEAST_LIFE_S, Policy, SlotCertificate};
+use edgetrust_core::store::Slot;
+use edgetrust_core::x509::{Certificate, KeyHash, Validity};
 use sha2::{Digest, Sha256};
 
 use crate::pem;
 
-/// The name of the configuration's blob.
-pub const CONFIG: &str = "config.json";
+/// The name of the blob with the configuration in octets, which the device reads.
+pub const CONFIG: &str = "config.bin";
+/// The name of the blob with its text, which is there for people.
+pub const CONFIG_TEXT: &str = "config.json";
 /// The size of the partition in octets.
 pub(super) const PARTITION: usize = 64 * 1024;
 const MAGIC: &[u8; 8] = b"EDGEBLOB";
@@ -25,9 +29,7 @@ const ENTRY: usize = 64;
 const NAME: usize = 48;
 const DIGEST: usize = 32;
 
-/// A device's limits: octets of its configuration, number of CAs, octets of its own certificate
-/// (`firmware-example/src/settings.rs`, `renewal.rs`).
-const MAX_CONFIG: usize = 2048;
+/// A device's limits: number of CAs, octets of its own certificate (`firmware-example/src/settings.rs`, `renewal.rs`).
 const MAX_ANCHORS: usize = 4;
 const MAX_CERTIFICATE: usize = 1024;
 /// The limit of a voucher in octets.
@@ -36,15 +38,16 @@ const MAX_VOUCHER: usize = 128;
 /// Returns the configuration and the files that it names in the device's form, or an error for anything that a device
 /// would refuse.
 fn blobs(config: &str, folder: &Path, voucher: Option<&str>) -> Result<BTreeMap<String, Vec<u8>>, String> {
-    if config.len() > MAX_CONFIG {
-        return Err(format!("{CONFIG}: found {} octets, expected {MAX_CONFIG} at the most", config.len()));
-    }
     let mut scratch = config.as_bytes().to_vec();
-    let parsed = Config::parse(&mut scratch).map_err(|error| format!("{CONFIG}: {error}"))?;
+    let parsed = Config::parse(&mut scratch).map_err(|error| format!("{CONFIG_TEXT}: {error}"))?;
     let Some(device) = &parsed.device else {
-        return Err(format!("{CONFIG}: device: not there, expected an object"));
+        return Err(format!("{CONFIG_TEXT}: device: not there, expected an object"));
     };
-    let mut blobs = BTreeMap::from([(CONFIG.to_owned(), config.as_bytes().to_vec())]);
+    let mut octets = vec![0; PARTITION];
+    let length = device.to_octets(&mut octets).ok_or(format!("{CONFIG_TEXT}: found too much for a device"))?;
+    octets.truncate(length);
+    let text = (CONFIG_TEXT.to_owned(), config.as_bytes().to_vec());
+    let mut blobs = BTreeMap::from([(CONFIG.to_owned(), octets), text]);
     let mut anchors = 0;
     for name in &parsed.client.ca_files {
         let found = certificates(&folder.join(name))?;
@@ -91,6 +94,7 @@ fn blobs(config: &str, folder: &Path, voucher: Option<&str>) -> Result<BTreeMap<
                 "{name}: found a certificate of {found} octets, expected {MAX_CERTIFICATE} at the most"
             ));
         }
+        flash_lasts(&parsed, files.cert_file, leaf)?;
         let key = private_key(&folder.join(files.key_file))?;
         let public_key = Certificate::from_der(leaf).map(|leaf| leaf.subject_public_key_info().public_key);
         if public_key.ok() != Some(&key.public_key()[..]) {
@@ -115,6 +119,25 @@ fn voucher_line(text: &str) -> Result<Vec<u8>, String> {
         return Err(format!("found no password behind the colon, {EXPECTED}"));
     }
     Ok(line.as_bytes().to_vec())
+}
+
+/// Checks that renewals of certificates like this one do not wear the device's flash out.
+fn flash_lasts(config: &Config<'_>, name: &str, leaf: &[u8]) -> Result<(), String> {
+    let Some(device) = config.device.as_ref().filter(|device| device.enroll.is_some()) else { return Ok(()) };
+    let Validity { not_before, not_after } =
+        Certificate::from_der(leaf).map_err(|error| format!("{name}: {error}"))?.validity();
+    let policy = Policy { renew_before_s: device.renew_before_s, ..Policy::default() };
+    let like = SlotCertificate { slot: Slot::A, not_before, not_after, received: not_before };
+    let (life_s, lifetime_h) = (policy.flash_life_s(&like), like.lifetime_s() / 3600);
+    if life_s >= LEAST_LIFE_S {
+        return Ok(());
+    }
+    let (days, renew_before_h) = (life_s / 86_400, policy.lead_s(&like) / 3600);
+    Err(format!(
+        "{name}: found a certificate of {lifetime_h} h that is renewed {renew_before_h} h before its end, which wears the \
+         flash out in {days} days ({ERASES} erases of each slot); expected one that lets it last ten years: a longer one, \
+         or device.renew_before shorter"
+    ))
 }
 
 /// Returns the label and DER of each block of a PEM file.
@@ -194,6 +217,7 @@ fn write(blobs: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u8>, String> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use edgetrust_core::config::Device;
     use p256::pkcs8::DecodePrivateKey as _;
     use rcgen::KeyPair;
     use tempfile::TempDir;
@@ -201,7 +225,7 @@ pub(super) mod tests {
     use super::*;
     use crate::pki::{Pki, Wish};
 
-    pub(in super::super) const CONFIG_TEXT: &str = r#"{
+    pub(in super::super) const TEXT: &str = r#"{
         // Comments are allowed.
         "security": {"tls": {"client": {"ca_files": ["roots.pem"],
             "mtls": {"enabled": true, "cert_file": "device.pem", "key_file": "device.key"}}}},
@@ -234,9 +258,12 @@ pub(super) mod tests {
     #[test]
     fn what_a_configuration_names_is_on_the_flash_in_der() {
         let (folder, pki, device) = folder();
-        let octets = partition(CONFIG_TEXT, folder.path(), None).unwrap();
+        let octets = partition(TEXT, folder.path(), None).unwrap();
         assert_eq!(octets.len(), PARTITION);
-        assert_eq!(blob(&octets, CONFIG).as_deref(), Some(CONFIG_TEXT.as_bytes()));
+        assert_eq!(blob(&octets, CONFIG_TEXT).as_deref(), Some(TEXT.as_bytes()));
+        let read = blob(&octets, CONFIG).unwrap();
+        let found = Device::from_octets(&read).unwrap();
+        assert_eq!((found.gateway.host, &found.ca_files[..]), ("gateway.a.example", &["roots.pem"][..]));
         assert_eq!(blob(&octets, "roots.pem"), Some([pki.root.der, pki.stranger.der].concat()));
         assert_eq!(blob(&octets, "device.pem").as_ref(), device.chain.first());
         assert_eq!(blob(&octets, "device.key").as_deref(), Some(device.key.serialized_der()));
@@ -254,8 +281,10 @@ pub(super) mod tests {
             std::fs::read_to_string(path).unwrap()
         };
         let (settings, renewal) = (source("settings.rs"), source("renewal.rs"));
-        assert!(settings.contains(&format!("const MAX_CONFIG: usize = {MAX_CONFIG};")));
         assert!(settings.contains(&format!("const MAX_VOUCHER: usize = {MAX_VOUCHER};")));
+        for name in [CONFIG, CONFIG_TEXT] {
+            assert!(settings.contains(&format!("\"{name}\"")), "{name}");
+        }
         assert!(settings.contains(&format!("const MAX_ANCHORS: usize = {MAX_ANCHORS};")));
         assert!(renewal.contains(&format!("const MAX_CERTIFICATE: usize = {MAX_CERTIFICATE};")));
     }
@@ -268,7 +297,7 @@ pub(super) mod tests {
         let curve = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
         let text = pem::encode("EC PARAMETERS", &curve) + &pem::encode("EC PRIVATE KEY", &sec1);
         std::fs::write(folder.path().join("device.key"), text).unwrap();
-        let octets = partition(CONFIG_TEXT, folder.path(), None).unwrap();
+        let octets = partition(TEXT, folder.path(), None).unwrap();
         assert_eq!(blob(&octets, "device.key").as_deref(), Some(device.key.serialized_der()));
     }
 
@@ -314,38 +343,31 @@ pub(super) mod tests {
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         refused("{", "config.json: ");
         refused("{}", "device: not there");
-        refused(&(CONFIG_TEXT.to_owned() + &" ".repeat(MAX_CONFIG)), "expected 2048 at the most");
-        refused(&CONFIG_TEXT.replace("roots.pem", "none.pem"), "none.pem");
-        refused(&CONFIG_TEXT.replace("roots.pem", "device.key"), "found PRIVATE KEY, expected CERTIFICATE");
-        refused(
-            &CONFIG_TEXT.replace("device.key", "device.pem"),
-            "device.pem: found CERTIFICATE, expected PRIVATE KEY",
-        );
+        refused(&(TEXT.to_owned() + &" ".repeat(PARTITION)), "octets of blobs");
+        refused(&TEXT.replace("roots.pem", "none.pem"), "none.pem");
+        refused(&TEXT.replace("roots.pem", "device.key"), "found PRIVATE KEY, expected CERTIFICATE");
+        refused(&TEXT.replace("device.key", "device.pem"), "device.pem: found CERTIFICATE, expected PRIVATE KEY");
 
-        let bound =
-            |issuers: &str| CONFIG_TEXT.replace("\"mtls\"", &format!("\"server_issuers\": [{issuers}], \"mtls\""));
+        let bound = |issuers: &str| TEXT.replace("\"mtls\"", &format!("\"server_issuers\": [{issuers}], \"mtls\""));
         let hash = format!("{:?}", pki.intermediate.key_hash().to_string());
         refused(&bound("\"none.pem\""), "none.pem");
         refused(&bound("\"device.key\""), "found PRIVATE KEY, expected CERTIFICATE");
         refused(&bound(&[&hash[..]; 5].join(",")), "expected at most 4 issuers, as a device has room for");
         let denied = [&hash[..]; 9].join(",");
-        let denied = CONFIG_TEXT.replace("\"client\"", &format!("\"denied_keys\": [{denied}], \"client\""));
+        let denied = TEXT.replace("\"client\"", &format!("\"denied_keys\": [{denied}], \"client\""));
         refused(&denied, "denied_keys: found an array, expected at most 8 keys");
         refused(&bound(&format!("{hash}, {hash}, {hash}, \"roots.pem\"")), "found 5 CAs, expected 4 at the most");
         partition(&bound(&format!("{hash}, \"roots.pem\"")), folder.path(), None).unwrap();
 
         let long = "r".repeat(60);
         std::fs::copy(folder.path().join("roots.pem"), folder.path().join(&long)).unwrap();
-        refused(&CONFIG_TEXT.replace("roots.pem", &long), "longer than 48 octets");
+        refused(&TEXT.replace("roots.pem", &long), "longer than 48 octets");
         write("many.pem", &pki.root.pem().repeat(5));
-        refused(
-            &CONFIG_TEXT.replace("roots.pem", "many.pem"),
-            "ca_files: found 5 certificates, expected 4 at the most",
-        );
+        refused(&TEXT.replace("roots.pem", "many.pem"), "ca_files: found 5 certificates, expected 4 at the most");
         write("broken.pem", &pem::encode("CERTIFICATE", &[0x30, 0]));
-        refused(&CONFIG_TEXT.replace("roots.pem", "broken.pem"), "broken.pem: certificate 1: ");
+        refused(&TEXT.replace("roots.pem", "broken.pem"), "broken.pem: certificate 1: ");
 
-        let keys = |name: &str| CONFIG_TEXT.replace("device.key", name);
+        let keys = |name: &str| TEXT.replace("device.key", name);
         write("stranger.key", &pki.device(&Wish::client("sensor-8.a.example")).key_pem());
         refused(&keys("stranger.key"), "stranger.key: not the key of device.pem");
         write("p384.key", &KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap().serialize_pem());
@@ -353,11 +375,26 @@ pub(super) mod tests {
         write("none.key", "");
         refused(&keys("none.key"), "none.key: found 0 blocks, expected one PRIVATE KEY");
 
+        let day = pki.device(&Wish::client("sensor-7.a.example").valid(0, 12 * 3600));
+        write("day.pem", &day.chain_pem());
+        write("day.key", &day.key_pem());
+        let short = TEXT.replace("device.pem", "day.pem").replace("device.key", "day.key");
+        // It is not renewed.
+        partition(&short, folder.path(), None).unwrap();
+        let enrolls = short.replace("\"gateway\":", "\"enroll\": \"gateway.a.example:8444\", \"gateway\":");
+        refused(
+            &enrolls,
+            "day.pem: found a certificate of 12 h that is renewed 8 h before its end, which wears the flash out in 2916 \
+             days (10000 erases of each slot); expected one that lets it last ten years",
+        );
+        let late = enrolls.replace("\"enroll\"", "\"renew_before\": \"4h\", \"enroll\"");
+        partition(&late, folder.path(), None).unwrap();
+
         write("device.pem", &device.chain_pem().repeat(200));
-        refused(CONFIG_TEXT, "octets of blobs");
+        refused(TEXT, "octets of blobs");
         let names: Vec<_> = (0..40).map(|number| format!("sensor-{number}.quite-a-long-name.a.example")).collect();
         let large = pki.device(&Wish { names, ..Wish::client("sensor-7.a.example") });
         write("device.pem", &large.chain_pem());
-        refused(CONFIG_TEXT, "expected 1024 at the most");
+        refused(TEXT, "expected 1024 at the most");
     }
 }

@@ -16,9 +16,9 @@ use crate::hostile::{self, Expected, Mode};
 use crate::image::{Flash, Rig};
 use crate::log::Log;
 use crate::pki::{Credential, Pki, Wish};
-use crate::qemu::{Machine, Qemu};
+use crate::qemu::{Board, Machine, Network, Qemu};
 use crate::servers::{Answers, Est, Gateway, Openssl, Service, StepCa};
-use crate::wire::{Settings, Wire};
+use crate::wire::{GUEST, HOST, Settings, Wire};
 
 /// The gateway's name.
 const GATEWAY: &str = "gateway.mesh.test";
@@ -63,7 +63,7 @@ pub(super) struct Bench {
     /// The voucher of a device without a certificate.
     voucher: String,
     pub(super) flash: Flash,
-    clock_rate: u32,
+    rig: Rig,
     machine: Machine,
     pub(super) qemu: Option<Qemu>,
 }
@@ -79,7 +79,12 @@ fn flawed(wish: Wish, flaw: Flaw) -> Wish {
 
 impl Bench {
     /// Starts everything and powers the device.
-    pub(super) fn new(scenario: &Scenario, firmware: &Path, folder: PathBuf) -> io::Result<Self> {
+    pub(super) fn new(
+        scenario: &Scenario,
+        board: &'static Board,
+        firmware: &Path,
+        folder: PathBuf,
+    ) -> io::Result<Self> {
         let (pki, service, log) = (Arc::new(Pki::new()), Service::start()?, Arc::new(Log::new()));
         let settings = Settings {
             names: [GATEWAY.to_owned()].into(),
@@ -93,10 +98,13 @@ impl Bench {
         let device = scenario.device.clone();
         let voucher = format!("{device_name}:made-by-nobody");
         let flash = provision(&device, (&device_name, &voucher), &pki, &folder, &flash_file)?;
-        let clock_rate = scenario.device.clock_rate.unwrap_or(1);
-        wire.set_clock_rate(clock_rate);
-        let (arguments, by_instructions) = (Vec::new(), false);
-        let machine = Machine { firmware: firmware.to_owned(), flash: flash_file, arguments, by_instructions };
+        let rig = rig(&device);
+        wire.set_clock_rate(rig.clock_rate);
+        if scenario.needs_rig() {
+            flash.set_rig(rig)?;
+        }
+        let (arguments, by_instructions) = (Vec::new(), device.counted);
+        let machine = Machine { board, firmware: firmware.to_owned(), flash: flash_file, arguments, by_instructions };
         let (peer, ca, said, qemu) = (Peer::None, None, String::new(), None);
         let mut bench = Self {
             folder,
@@ -112,7 +120,7 @@ impl Bench {
             device_name,
             voucher,
             flash,
-            clock_rate,
+            rig,
             machine,
             qemu,
         };
@@ -123,7 +131,7 @@ impl Bench {
 
     /// Powers the device.
     pub(super) fn power(&mut self) -> io::Result<()> {
-        self.qemu = Some(self.machine.start(Some(&self.wire), &self.log)?);
+        self.qemu = Some(self.machine.start(Network::Wire(&self.wire), &self.log)?);
         Ok(())
     }
 
@@ -165,7 +173,7 @@ impl Bench {
     /// Sets the operation of the flash at which the device's power ends, each time that the device is started; 0:
     /// never.
     pub(super) fn set_cut(&mut self, cut_at: u32) -> io::Result<()> {
-        self.flash.set_rig(Rig { cut_at, clock_rate: self.clock_rate })
+        self.flash.set_rig(Rig { cut_at, ..self.rig })
     }
 
     /// Replaces the current server by this one; [`Bench::judge`] must be called first.
@@ -242,6 +250,9 @@ impl Bench {
             }}},
             "gateway": {"tunnels": [{"name": "in", "mode": "server", "listen": "127.0.0.1:0", "target": target}]},
         });
+        if let Some(size) = shown.max_fragment_size {
+            config["gateway"]["tunnels"][0]["max_fragment_size"] = json!(size);
+        }
         if let Some(lifetime) = &shown.est {
             if self.ca.is_none() {
                 if !StepCa::is_there() {
@@ -417,12 +428,16 @@ fn provision(
         config["security"]["tls"]["denied_keys"] = json!([pki.intermediate.key_hash().to_string()]);
     }
     let voucher = device.voucher.then_some(voucher);
-    let flash = Flash::create_for(file, &config.to_string(), folder, voucher).map_err(io::Error::other)?;
-    if device.clock_rate.is_some() || device.cut_at.is_some() {
-        let (cut_at, clock_rate) = (device.cut_at.unwrap_or(0), device.clock_rate.unwrap_or(1));
-        flash.set_rig(Rig { cut_at, clock_rate })?;
+    Flash::create_for(file, &config.to_string(), folder, voucher).map_err(io::Error::other)
+}
+
+/// Returns what the firmware is told by the test bench, as the scenario has it.
+fn rig(device: &Device) -> Rig {
+    Rig {
+        cut_at: device.cut_at.unwrap_or(0),
+        clock_rate: device.clock_rate.unwrap_or(1),
+        addresses: device.static_address.then_some((GUEST, 24, HOST)),
     }
-    Ok(flash)
 }
 
 /// Waits 10 ms; conditions in other processes raise no event to wait for.

@@ -37,6 +37,10 @@ pub struct Device {
     pub clock_rate: Option<u32>,
     /// The operation of the flash, counted from the start, at which the device's power ends.
     pub cut_at: Option<u32>,
+    /// One instruction takes one nanosecond of the device's time, and firmware with the test rig counts them.
+    pub counted: bool,
+    /// The device's board has the address, gateway and DNS server that DHCP would give it, and does not ask for them.
+    pub static_address: bool,
 }
 
 /// The trust anchor of a device.
@@ -140,12 +144,12 @@ impl Scenario {
     /// Returns whether the scenario needs firmware with the test rig: power cuts, a flash that fails, another clock
     /// rate.
     pub fn needs_rig(&self) -> bool {
-        let Device { clock_rate, cut_at, .. } = self.device;
+        let Device { clock_rate, cut_at, counted, static_address, .. } = self.device;
         let cuts = self
             .steps
             .iter()
             .any(|step| matches!(step.action, Action::Cut(_) | Action::Cuts(_) | Action::Flash(_) | Action::Faults(_)));
-        cuts || clock_rate.is_some() || cut_at.is_some()
+        cuts || counted || clock_rate.is_some() || cut_at.is_some() || static_address
     }
 
     /// Returns whether devices renew in the scenario.

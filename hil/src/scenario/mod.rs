@@ -17,9 +17,13 @@ pub use run::{Outcome, Verdict, run};
 pub use server::{Expectation, Flaw, Server, Shown};
 pub use step::{Action, Cuts, Faults, Service, Step};
 
+use crate::qemu::Board;
+
 /// The firmware that scenarios run.
 #[derive(Clone, Debug)]
 pub struct Firmware {
+    /// The board that it is built for.
+    pub board: &'static Board,
     /// The shipped firmware.
     pub plain: Option<PathBuf>,
     /// The firmware with the test rig.
@@ -50,8 +54,9 @@ pub fn run_all(
                 loop {
                     let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some((number, scenario)) = next else { return };
+                    let board = firmware.board;
                     let verdict = match firmware.of(scenario) {
-                        Some(firmware) => run(scenario, firmware, logs, keep),
+                        Some(firmware) => run(scenario, board, firmware, logs, keep),
                         None => Verdict {
                             name: scenario.name.clone(),
                             outcome: Outcome::Skipped("it needs firmware with the test rig: --rig ELF".into()),

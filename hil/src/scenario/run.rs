@@ -9,6 +9,7 @@ use super::bench::{Bench, PORT, glance};
 use super::file::Scenario;
 use super::step::{Action, Presence, Service, Step};
 use crate::log::Waited;
+use crate::qemu::Board;
 use crate::servers::StepCa;
 
 /// The outcome of a scenario.
@@ -41,7 +42,7 @@ struct Run<'a> {
 }
 
 /// Runs the scenario in its own folder below `logs`; the folder is kept if the scenario failed or `keep` is set.
-pub fn run(scenario: &Scenario, firmware: &Path, logs: &Path, keep: bool) -> Verdict {
+pub fn run(scenario: &Scenario, board: &'static Board, firmware: &Path, logs: &Path, keep: bool) -> Verdict {
     let start = Instant::now();
     let folder = logs.join(&scenario.name);
     // Checked before anything starts: otherwise a later step would fail.
@@ -50,7 +51,7 @@ pub fn run(scenario: &Scenario, firmware: &Path, logs: &Path, keep: bool) -> Ver
     } else {
         fresh(&folder)
     };
-    let outcome = match there.and_then(|folder| Bench::new(scenario, firmware, folder)) {
+    let outcome = match there.and_then(|folder| Bench::new(scenario, board, firmware, folder)) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Outcome::Skipped(error.to_string()),
         Err(error) => Outcome::Failed(format!("the bench: {error}")),
         Ok(bench) => {
@@ -165,6 +166,10 @@ impl Run<'_> {
             Action::Command(text) => {
                 // A command waits for the device to be connected.
                 self.until(step, "no WebSocket to send it on", |bench| bench.service.send(text))
+            }
+            Action::Chat(chat) => {
+                let octets = chat.frames();
+                self.until(step, "no WebSocket to send them on", |bench| bench.service.send_octets(&octets))
             }
             Action::Octets(octets) => {
                 self.until(step, "no WebSocket to send them on", |bench| bench.service.send_octets(octets))

@@ -39,6 +39,8 @@ pub struct Shown {
     /// True if the gateway lacks the intermediate of step-ca, and thus refuses the certificates that devices get
     /// there.
     pub forgets_issuer: bool,
+    /// The tunnel's `max_fragment_size`; by default as the gateway decides.
+    pub max_fragment_size: Option<u16>,
 }
 
 /// The flaw of a certificate.

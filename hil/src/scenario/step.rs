@@ -72,6 +72,24 @@ pub struct Faults {
     pub up_to: u32,
 }
 
+/// Texts that the service sends in one write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chat {
+    /// The number of texts.
+    pub texts: usize,
+    /// The octets of each, from 126 on.
+    pub octets: u16,
+}
+
+impl Chat {
+    /// Returns the frames of the texts (RFC 6455 section 5.2).
+    pub(super) fn frames(self) -> Vec<u8> {
+        let [high, low] = self.octets.to_be_bytes();
+        [&[0x81, 126, high, low][..], &vec![b'.'; usize::from(self.octets)]].concat().repeat(self.texts)
+    }
+}
+
 fn first() -> u32 {
     1
 }
@@ -90,6 +108,7 @@ pub(super) struct StepText {
     tries: Option<usize>,
     asks: Option<Service>,
     command: Option<String>,
+    chat: Option<Chat>,
     octets: Option<String>,
     answer: Option<String>,
     est: Option<Est>,
@@ -134,6 +153,8 @@ pub enum Action {
     Asks(Service),
     /// The service sends this to the device.
     Command(String),
+    /// The service sends these texts to the device in one write.
+    Chat(Chat),
     /// The service sends these octets to the device in place of frames.
     Octets(Vec<u8>),
     /// POSTs are answered with this text; with an empty text, as the service does.
@@ -225,6 +246,7 @@ impl TryFrom<StepText> for Step {
             text.tries.map(Action::Tries),
             text.asks.map(Action::Asks),
             text.command.map(Action::Command),
+            text.chat.map(Action::Chat),
             text.answer.map(Action::Answer),
             text.est.map(Action::Est),
             text.octets.map(|digits| octets(&digits)).transpose()?.map(Action::Octets),

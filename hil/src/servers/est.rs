@@ -10,6 +10,7 @@ use rcgen::{
     SignatureAlgorithm,
 };
 use serde::Deserialize;
+use time::{Duration, OffsetDateTime};
 
 use crate::pki::{Pki, Wish, p256};
 
@@ -60,6 +61,8 @@ pub enum Est {
     Forbidden,
     /// The status is 429, for 30 s (RFC 6585 section 4).
     TooManyRequests,
+    /// The status is 429, until a date in 20 s (RFC 9110 section 5.6.7).
+    TooManyRequestsUntil,
     /// The status is 202, for 30 s: a person has to agree (RFC 7030 section 4.2.3).
     Accepted,
 }
@@ -90,6 +93,10 @@ impl Est {
         let body = match self {
             Self::Forbidden => return Ok(whole("403 Forbidden", "", "not you")),
             Self::TooManyRequests => return Ok(whole("429 Too Many Requests", later, "")),
+            Self::TooManyRequestsUntil => {
+                let until = date(OffsetDateTime::now_utc() + Duration::seconds(20));
+                return Ok(whole("429 Too Many Requests", &format!("Retry-After: {until}\r\n"), ""));
+            }
             Self::Accepted => return Ok(whole("202 Accepted", later, "")),
             Self::Nothing => String::new(),
             Self::NoBase64 => "no base64".to_owned(),
@@ -157,6 +164,14 @@ impl Est {
             _ => vec![leaf],
         })
     }
+}
+
+/// Returns a time as an IMF-fixdate (RFC 9110 section 5.6.7).
+fn date(time: OffsetDateTime) -> String {
+    let (weekday, month) = (time.weekday().to_string(), time.month().to_string());
+    let (day, year, hour, minute, second) = (time.day(), time.year(), time.hour(), time.minute(), time.second());
+    let (weekday, month) = (&weekday[..3], &month[..3]);
+    format!("{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT")
 }
 
 /// Returns a certificate of few octets.

@@ -4,6 +4,10 @@ use std::net::Ipv4Addr;
 
 use serde::Deserialize;
 
+use super::addresses::{DEAD, GUEST, HOST, MOVED};
+
+const LEASE_SECONDS: u32 = 86_400;
+
 /// The behaviour of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -15,6 +19,12 @@ pub enum Dhcp {
     Silent,
     /// The server does not answer during this number of seconds from the start.
     After(u64),
+    /// The server gives addresses for this number of seconds.
+    Lease(u32),
+    /// The server gives another address from now on ([`MOVED`](super::MOVED)).
+    Moved,
+    /// The server names a name server that does not exist before the right one.
+    DeadNameServer,
 }
 
 /// The magic cookie before the options (RFC 2131 section 3).
@@ -64,8 +74,28 @@ fn option(message: &[u8], wanted: u8) -> Option<&[u8]> {
     }
 }
 
+impl Dhcp {
+    /// Returns what the server gives.
+    pub(super) fn terms(self) -> Terms {
+        Terms {
+            address: if self == Self::Moved { MOVED } else { GUEST },
+            seconds: if let Self::Lease(seconds) = self { seconds } else { LEASE_SECONDS },
+            name_servers: if self == Self::DeadNameServer { &[DEAD, HOST] } else { &[HOST] },
+        }
+    }
+}
+
+/// What a client gets.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) address: Ipv4Addr,
+    pub(super) seconds: u32,
+    pub(super) name_servers: &'static [Ipv4Addr],
+}
+
 /// Returns the answer, or `None` if the message is not a request to this server.
-pub(super) fn answer(request: &[u8], server: Ipv4Addr, lease: Ipv4Addr, seconds: u32) -> Option<Answer> {
+pub(super) fn answer(request: &[u8], server: Ipv4Addr, terms: Terms) -> Option<Answer> {
+    let lease = terms.address;
     let head = request.get(..OPTIONS)?;
     if head.first() != Some(&1) || head.get(236..) != Some(&COOKIE) {
         return None;
@@ -102,10 +132,10 @@ pub(super) fn answer(request: &[u8], server: Ipv4Addr, lease: Ipv4Addr, seconds:
     push(MESSAGE_TYPE, &[answered]);
     push(SERVER, &server.octets());
     if answered != NAK {
-        push(LEASE_TIME, &seconds.to_be_bytes());
+        push(LEASE_TIME, &terms.seconds.to_be_bytes());
         push(SUBNET_MASK, &[255, 255, 255, 0]);
         push(ROUTER, &server.octets());
-        push(DNS, &server.octets());
+        push(DNS, &terms.name_servers.iter().flat_map(Ipv4Addr::octets).collect::<Vec<_>>());
     }
     message.push(END);
     let to_client = answered == ACK && current != [0; 4];
@@ -116,8 +146,9 @@ pub(super) fn answer(request: &[u8], server: Ipv4Addr, lease: Ipv4Addr, seconds:
 mod tests {
     use super::*;
 
-    const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
-    const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+    fn answer(request: &[u8], mode: Dhcp) -> Option<Answer> {
+        super::answer(request, HOST, mode.terms())
+    }
 
     fn request(options: &[u8]) -> Vec<u8> {
         let mut message = vec![0; 236];
@@ -129,25 +160,30 @@ mod tests {
 
     #[test]
     fn offers_acknowledges_and_refuses_other_addresses() {
-        let offer = answer(&request(&[MESSAGE_TYPE, 1, DISCOVER, END]), HOST, GUEST, 60).unwrap();
+        let offer = answer(&request(&[MESSAGE_TYPE, 1, DISCOVER, END]), Dhcp::Lease(60)).unwrap();
         assert_eq!(offer.message[..8], [2, 1, 6, 0, 0xde, 0xad, 0xbe, 0xef]);
         assert_eq!(offer.message[16..20], GUEST.octets());
         assert_eq!(option(&offer.message, MESSAGE_TYPE), Some(&[OFFER][..]));
         assert_eq!(option(&offer.message, LEASE_TIME), Some(&[0, 0, 0, 60][..]));
         assert!(!offer.leased);
         let take = |last| request(&[MESSAGE_TYPE, 1, REQUEST, 0, REQUESTED_ADDRESS, 4, 10, 0, 2, last, END]);
-        assert!(answer(&take(15), HOST, GUEST, 60).unwrap().leased);
-        let refused = answer(&take(16), HOST, GUEST, 60).unwrap();
+        assert!(answer(&take(15), Dhcp::Lease(60)).unwrap().leased);
+        let refused = answer(&take(16), Dhcp::Lease(60)).unwrap();
         assert_eq!(option(&refused.message, MESSAGE_TYPE), Some(&[NAK][..]));
         assert!(!refused.leased);
+        // The one who had another address, and gets this one.
+        assert!(!super::answer(&take(15), HOST, Dhcp::Moved.terms()).unwrap().leased);
+        assert!(answer(&take(16), Dhcp::Moved).unwrap().leased);
+        let two = answer(&take(15), Dhcp::DeadNameServer).unwrap();
+        assert_eq!(option(&two.message, DNS), Some(&[10, 0, 2, 3, 10, 0, 2, 2][..]));
     }
 
     #[test]
     fn leaves_others_alone() {
-        assert_eq!(answer(&[], HOST, GUEST, 60), None);
-        assert_eq!(answer(&request(&[]), HOST, GUEST, 60), None);
-        assert_eq!(answer(&request(&[MESSAGE_TYPE, 9, DISCOVER]), HOST, GUEST, 60), None);
+        assert_eq!(answer(&[], Dhcp::Lease(60)), None);
+        assert_eq!(answer(&request(&[]), Dhcp::Lease(60)), None);
+        assert_eq!(answer(&request(&[MESSAGE_TYPE, 9, DISCOVER]), Dhcp::Lease(60)), None);
         let elsewhere = [MESSAGE_TYPE, 1, REQUEST, SERVER, 4, 10, 0, 2, 9, END];
-        assert_eq!(answer(&request(&elsewhere), HOST, GUEST, 60), None);
+        assert_eq!(answer(&request(&elsewhere), Dhcp::Lease(60)), None);
     }
 }

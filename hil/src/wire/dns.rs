@@ -4,6 +4,8 @@ use std::net::Ipv4Addr;
 
 use serde::Deserialize;
 
+use super::addresses::DEAD;
+
 /// The behaviour of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -19,6 +21,8 @@ pub enum Dns {
     NoSuchName,
     /// The server answers every name with this address.
     Address(Ipv4Addr),
+    /// The server answers with [`DEAD`] before the right address.
+    DeadAddressFirst,
 }
 
 // RFC 1035 section 4.1.1
@@ -57,20 +61,21 @@ pub(super) fn answer(
         return None;
     }
     let (name, kind, end) = question(query)?;
-    let (code, address) = match mode {
+    let (code, addresses): (u8, &[Ipv4Addr]) = match &mode {
         Dns::Silent => return Some((None, name)),
-        Dns::ServerFailure => (SERVER_FAILURE, None),
-        Dns::NoSuchName => (NAME_ERROR, None),
-        Dns::Address(address) => (NO_ERROR, Some(address)),
-        Dns::Right if known(&name) => (NO_ERROR, Some(host)),
-        Dns::Right => (NAME_ERROR, None),
+        Dns::ServerFailure => (SERVER_FAILURE, &[]),
+        Dns::NoSuchName => (NAME_ERROR, &[]),
+        Dns::Address(address) => (NO_ERROR, &[*address]),
+        Dns::Right if known(&name) => (NO_ERROR, &[host]),
+        Dns::DeadAddressFirst if known(&name) => (NO_ERROR, &[DEAD, host]),
+        Dns::Right | Dns::DeadAddressFirst => (NAME_ERROR, &[]),
     };
     // Only type A has an answer; an existing name without the requested type is not an error.
-    let address = address.filter(|_| kind == 1);
+    let addresses = if kind == 1 { addresses } else { &[] };
     let mut message = query.get(..2)?.to_vec();
-    message.extend([0x81, 0x80 | code, 0, 1, 0, u8::from(address.is_some()), 0, 0, 0, 0]);
+    message.extend([0x81, 0x80 | code, 0, 1, 0, u8::try_from(addresses.len()).ok()?, 0, 0, 0, 0]);
     message.extend(query.get(12..end)?);
-    if let Some(address) = address {
+    for address in addresses {
         // The question's name, A, IN, 30 seconds.
         message.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 30, 0, 4]);
         message.extend(address.octets());
@@ -101,6 +106,10 @@ mod tests {
         // AAAA
         let (message, _) = answer(&query(28), Dns::Right, HOST, |_| true).unwrap();
         assert_eq!(message.unwrap()[..8], [7, 9, 0x81, 0x80, 0, 1, 0, 0]);
+        let (message, _) = answer(&query(1), Dns::DeadAddressFirst, HOST, |_| true).unwrap();
+        let message = message.unwrap();
+        assert_eq!(message[..8], [7, 9, 0x81, 0x80, 0, 1, 0, 2]);
+        assert!(message.ends_with(&[0, 4, 10, 0, 2, 2]) && message[..message.len() - 16].ends_with(&DEAD.octets()));
     }
 
     #[test]

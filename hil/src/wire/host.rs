@@ -11,15 +11,15 @@ use smoltcp::socket::udp::{PacketBuffer, PacketMetadata, Socket as Udp, UdpMetad
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint};
 
+use super::addresses::HOST;
 use super::cable::Cable;
 use super::ntp::Clock;
-use super::state::{GUEST, HOST, Order, Shared};
+use super::state::{Order, Shared};
 use super::tcp::Links;
 use super::{Dhcp, dhcp, dns, ntp};
 
 /// A locally administered MAC address.
 const HARDWARE: [u8; 6] = [0x02, 0, 0, 0, 2, 2];
-const LEASE_SECONDS: u32 = 86_400;
 /// The longest wait: a lost event delays work by this time at most.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
@@ -120,17 +120,18 @@ impl Host {
     }
 
     fn serve_dhcp(&mut self) {
-        let silent = match self.shared.modes().dhcp {
-            Dhcp::Right => false,
+        let mode = self.shared.modes().dhcp;
+        let silent = match mode {
+            Dhcp::Right | Dhcp::Lease(_) | Dhcp::Moved | Dhcp::DeadNameServer => false,
             Dhcp::Silent => true,
             Dhcp::After(seconds) => self.start.elapsed() < Duration::from_secs(seconds),
         };
         let socket = self.sockets.get_mut::<Udp<'_>>(self.dhcp);
         while let Ok((request, _)) = socket.recv() {
-            let answered = dhcp::answer(request, HOST, GUEST, LEASE_SECONDS);
+            let answered = dhcp::answer(request, HOST, mode.terms());
             self.shared.note(|seen| seen.dhcp_requests += 1);
             let Some(answered) = answered.filter(|_| !silent) else { continue };
-            let to = if answered.to_client { GUEST } else { Ipv4Addr::BROADCAST };
+            let to = if answered.to_client { mode.terms().address } else { Ipv4Addr::BROADCAST };
             let to = IpEndpoint::new(IpAddress::Ipv4(to), 68);
             let mut meta = UdpMetadata::from(to);
             meta.local_address = Some(IpAddress::Ipv4(HOST));

@@ -4,6 +4,7 @@
 //! No privilege is needed and no port is taken: frames are datagrams on a socket pair, and QEMU gets one end as its
 //! standard input. Every part can be made to fail while the network runs.
 
+mod addresses;
 mod cable;
 mod capture;
 mod dhcp;
@@ -25,10 +26,11 @@ use std::thread::JoinHandle;
 
 use mio::{Poll, Waker};
 
+pub use addresses::{DEAD, GUEST, HOST, MOVED};
 pub use dhcp::Dhcp;
 pub use dns::Dns;
 pub use ntp::Ntp;
-pub use state::{Fault, GUEST, HOST, Modes, Seen};
+pub use state::{Fault, Modes, Seen};
 
 use cable::Cable;
 use capture::Capture;

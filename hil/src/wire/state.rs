@@ -1,17 +1,12 @@
 //! Holds what the network is told to do, and what it has seen of the guest.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
 
 use super::{Dhcp, Dns, Ntp};
-
-/// The host's address: router, name server, time server, and every server behind a port.
-pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
-/// The guest's address, given by DHCP.
-pub const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 
 /// The fault of the cable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

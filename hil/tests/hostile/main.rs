@@ -1,8 +1,10 @@
-//! Tests the hostile server with two clients: the device's own, which behaves as the table says, and rustls, which
-//! shows that the server works apart from its fault.
+//! Tests the hostile server with three clients: the device's own and the engine's, which behave as the tables say, and
+//! rustls, which shows that the server works apart from its fault. The hostile clients meet the engine and rustls.
 
 mod desktop;
 mod device;
+mod engine;
+mod stranger;
 mod tunnels;
 
 use std::collections::BTreeSet;

@@ -86,12 +86,15 @@ fn of_tunnel(index: usize, tunnel: &Tunnel<'_>, allowed: &AllowedClients<'_>) ->
     }
     settings.flag("allow_remote_plaintext", tunnel.allow_remote_plaintext);
     match &tunnel.kind {
-        TunnelKind::Server { tls, sni, proxy_protocol, accept_proxy } => {
+        TunnelKind::Server { tls, sni, proxy_protocol, accept_proxy, max_fragment_size } => {
             settings.list("sni", sni);
             let networks: Vec<_> = accept_proxy.iter().map(ToString::to_string).collect();
             settings.own("accept_proxy", json!(networks));
             settings.flag("proxy_protocol", *proxy_protocol != ProxyProtocol::Off);
             settings.flag("proxy_protocol_certificate", *proxy_protocol == ProxyProtocol::WithCertificate);
+            if *tls != Server::Plain {
+                settings.own("max_fragment_size", json!(max_fragment_size));
+            }
             settings.server(tls, allowed);
         }
         TunnelKind::Client { tls, server_name, proxy } => {

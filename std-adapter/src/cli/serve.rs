@@ -1,8 +1,8 @@
 //! Implements `edgetrust serve`: one server tunnel from flags.
 
 use edgetrust_core::config::{
-    Admin, ClientTrust, CredentialSource, Files, Gateway, MinVersion, Origins, ProxyProtocol, Server, ServerTls,
-    Tunnel, TunnelKind, TunnelLimits,
+    Admin, ClientTrust, CredentialSource, Files, Gateway, MAX_FRAGMENT_SIZE, MinVersion, Origins, ProxyProtocol,
+    Server, ServerTls, Tunnel, TunnelKind, TunnelLimits,
 };
 use edgetrust_core::identity::is_dns_rule;
 
@@ -117,6 +117,7 @@ impl Args {
                     (true, true) => ProxyProtocol::WithCertificate,
                 },
                 accept_proxy: Default::default(),
+                max_fragment_size: MAX_FRAGMENT_SIZE,
             },
             origins: Origins::default(),
         };

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use edgetrust_core::config::DEVICE_FRAGMENT_SIZE;
 use edgetrust_core::path::DeniedKey;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -63,6 +64,11 @@ impl Error for ServerError {
             Self::Listen(_, _, error) => Some(error),
         }
     }
+}
+
+/// Makes the TLS of the server, whose records a device can take.
+fn server_of_devices(settings: ServerSettings) -> Result<TlsServer, ServerError> {
+    Ok(TlsServer::new(settings).map_err(ServerError::Tls)?.with_fragments_of(DEVICE_FRAGMENT_SIZE))
 }
 
 /// The EST server that the current configuration asks for, if any.
@@ -136,13 +142,13 @@ impl Server {
         };
         let (credential, certificates) = (tls.credential.clone(), tls.certificates());
         let of_first = ServerSettings { client_auth: ClientAuth::Off, ..tls.clone() };
-        let tls = ArcSwap::from_pointee((TlsServer::new(tls.clone()).map_err(ServerError::Tls)?, tls));
+        let tls = ArcSwap::from_pointee((server_of_devices(tls.clone())?, tls));
         let issuer = DeviceIssuer::new(acme, held, self.responders.clone()).map_err(ServerError::Directory)?;
         let listener = bind("listen", listen, self.running.as_ref()).await?;
         let (first, first_listener) = match first {
             None => (None, None),
             Some((listen, names, vouchers)) => {
-                let tls = TlsServer::new(of_first).map_err(ServerError::Tls)?;
+                let tls = server_of_devices(of_first)?;
                 // Without its vouchers the address refuses whoever comes, and all else goes on.
                 let file = vouchers.clone();
                 if let Ok(Err(error)) = tokio::task::spawn_blocking(move || file.read()).await {
@@ -194,7 +200,7 @@ impl Server {
         let state = running.state.load();
         let settings = state.tls.load().1.clone().denying(keys);
         let settings = settings.map_err(|error| ServerError::Tls(error.into()))?;
-        let server = TlsServer::new(settings.clone()).map_err(ServerError::Tls)?;
+        let server = server_of_devices(settings.clone())?;
         state.tls.store(Arc::new((server, settings)));
         Ok(())
     }

@@ -32,9 +32,9 @@ impl Tunnel {
     fn denying(self, keys: &[DeniedKey]) -> Result<Self, GatewayError> {
         let refused = |error| GatewayError::Tls(self.name.clone(), TlsError::from(error));
         let kind = match self.kind {
-            TunnelKind::Server { tls: Some(tls), sni, proxy_protocol, accept_proxy, others } => {
+            TunnelKind::Server { tls: Some(tls), sni, proxy_protocol, accept_proxy, max_fragment_size, others } => {
                 let tls = Some(tls.denying(keys).map_err(refused)?);
-                TunnelKind::Server { tls, sni, proxy_protocol, accept_proxy, others }
+                TunnelKind::Server { tls, sni, proxy_protocol, accept_proxy, max_fragment_size, others }
             }
             TunnelKind::Client { tls, server_name, others, via } => {
                 TunnelKind::Client { tls: tls.denying(keys).map_err(refused)?, server_name, others, via }

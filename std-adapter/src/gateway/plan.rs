@@ -189,11 +189,12 @@ impl Plan {
         let mut servers = servers.into_iter();
         let server = servers.next();
         let kind = match &tunnel.kind {
-            ConfigKind::Server { tls, sni, proxy_protocol, accept_proxy } => TunnelKind::Server {
+            ConfigKind::Server { tls, sni, proxy_protocol, accept_proxy, max_fragment_size } => TunnelKind::Server {
                 tls: server_settings(tls, trust, shared, watched, provider)?,
                 sni: sni.iter().map(|name| (*name).to_owned()).collect(),
                 proxy_protocol: *proxy_protocol,
                 accept_proxy: accept_proxy.to_vec(),
+                max_fragment_size: *max_fragment_size,
                 others: tunnel.other_targets.iter().map(|other| other.endpoint.into()).collect(),
             },
             ConfigKind::Client { tls, server_name: name, proxy } => {

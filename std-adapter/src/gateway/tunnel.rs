@@ -49,6 +49,8 @@ pub enum TunnelKind {
         proxy_protocol: ProxyProtocol,
         /// The load balancers whose PROXY protocol headers say who connects; empty where clients connect themselves.
         accept_proxy: Vec<Network>,
+        /// The octets of the largest record that it sends, before encryption.
+        max_fragment_size: u16,
         /// The targets that are tried after the first one, in this order.
         others: Vec<Address>,
     },
@@ -153,13 +155,14 @@ impl Route {
             matches!(&kind, TunnelKind::Client { tls, .. } if matches!(tls.trust, ServerTrust::DangerNobodyIsVerified));
         let mut balancers = Vec::new();
         let kind = match kind {
-            TunnelKind::Server { tls, sni, proxy_protocol, accept_proxy, others } => {
+            TunnelKind::Server { tls, sni, proxy_protocol, accept_proxy, max_fragment_size, others } => {
                 let targets = targets(others);
                 balancers = accept_proxy;
                 match tls {
                     None => RouteKind::Plain { proxy_protocol, targets },
                     Some(tls) => {
-                        RouteKind::Server { tls: TlsServer::new(tls).map_err(refused)?, sni, proxy_protocol, targets }
+                        let tls = TlsServer::new(tls).map_err(refused)?.with_fragments_of(max_fragment_size);
+                        RouteKind::Server { tls, sni, proxy_protocol, targets }
                     }
                 }
             }

@@ -52,8 +52,14 @@ pub(crate) enum News {
     Away(String),
 }
 
-/// The largest number of news that wait for whoever follows.
-pub(crate) const NEWS: usize = 64;
+/// The largest number of news that wait for whoever follows, and the octets of values that they may have.
+const NEWS: usize = 64;
+const WAITING: usize = 16 * 1024 * 1024;
+
+/// Returns the number of news that may wait for whoever follows values of this length.
+pub(crate) fn room(longest: usize) -> usize {
+    WAITING.checked_div(longest).unwrap_or(NEWS).clamp(1, NEWS)
+}
 
 /// A store. Every operation has a time limit of its own.
 pub(crate) trait Bucket: fmt::Debug + fmt::Display + Send + Sync {

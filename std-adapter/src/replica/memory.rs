@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, watch};
 
-use super::bucket::{Answer, Bucket, BucketError, NEWS, News, Revision, Value};
+use super::bucket::{Answer, Bucket, BucketError, News, Revision, Value, room};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Contents {
@@ -84,7 +84,7 @@ impl Bucket for Memory {
     }
 
     fn follow(&self, prefix: &str, longest: usize) -> mpsc::Receiver<News> {
-        let (news, receiver) = mpsc::channel(NEWS);
+        let (news, receiver) = mpsc::channel(room(longest));
         let (memory, prefix) = (self.clone(), format!("{prefix}."));
         let (mut changed, mut away) = (self.changed.subscribe(), self.away.subscribe());
         tokio::spawn(async move {

@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::time::{sleep, timeout};
 
-use super::bucket::{Answer, Bucket, BucketError, NEWS, News, Revision, Value};
+use super::bucket::{Answer, Bucket, BucketError, News, Revision, Value, room};
 use super::user::NatsUser;
 use crate::tls::TlsClient;
 
@@ -288,7 +288,7 @@ impl Bucket for NatsBucket {
     }
 
     fn follow(&self, prefix: &str, longest: usize) -> mpsc::Receiver<News> {
-        let (news, receiver) = mpsc::channel(NEWS);
+        let (news, receiver) = mpsc::channel(room(longest));
         let (bucket, prefix) = (self.another(), prefix.to_owned());
         tokio::spawn(async move {
             while !news.is_closed() {

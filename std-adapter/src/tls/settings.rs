@@ -22,6 +22,10 @@ use crate::clock;
 /// The number of sessions that a server can resume; about 1.5 KiB each, with the client's chain.
 const SESSIONS: usize = 4096;
 
+/// The octets of a record's header, which rustls counts as part of a fragment.
+#[cfg(feature = "cli")]
+const RECORD_HEADER: usize = 5;
+
 /// The mode of client authentication.
 #[derive(Clone, Debug)]
 pub enum ClientAuth {
@@ -162,6 +166,14 @@ impl TlsServer {
     #[cfg(feature = "cli")]
     pub(super) fn change(&mut self, change: impl FnOnce(&mut ServerConfig)) {
         change(Arc::make_mut(&mut self.config));
+    }
+
+    /// Sends records of at most this many octets, before encryption: a device's memory holds no larger ones. RFC 8449
+    /// lets a client ask for that, but rustls does not read the extension.
+    #[cfg(feature = "cli")]
+    pub(crate) fn with_fragments_of(mut self, octets: u16) -> Self {
+        self.change(|config| config.max_fragment_size = Some(usize::from(octets).saturating_add(RECORD_HEADER)));
+        self
     }
 
     /// Returns whether trust is unchanged since the server was created; if not, a new server must be created.

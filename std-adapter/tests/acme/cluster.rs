@@ -21,6 +21,7 @@ use super::ca::{StepCa, free_port};
 use super::gateway::{Running, Site};
 use super::jetstream::JetStream;
 use super::namespaces::wait_until;
+use super::peers::Program;
 
 /// A client that makes one handshake after the other while its gate is open, and remembers those that failed.
 pub struct Visitor {
@@ -33,6 +34,12 @@ pub struct Visitor {
 
 /// The time limit of one handshake: a gateway that is slower serves nobody.
 const HANDSHAKE: Duration = Duration::from_secs(20);
+
+/// Returns the resident memory of a program, in octets.
+pub fn memory(program: &Program) -> u64 {
+    let pages = std::fs::read_to_string(format!("/proc/{}/statm", program.id())).unwrap();
+    4096 * pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap()
+}
 
 /// Makes a handshake at an address, and has four octets come back.
 pub async fn visit(connector: &Connector, address: SocketAddr, name: &str) -> Result<(), String> {
@@ -176,8 +183,7 @@ impl Gateway {
 
     /// Returns the resident memory of the program, in octets.
     pub fn memory(&self) -> u64 {
-        let pages = std::fs::read_to_string(format!("/proc/{}/statm", self.running().program.id())).unwrap();
-        4096 * pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap()
+        memory(&self.running().program)
     }
 
     pub fn orders(&self) -> u64 {

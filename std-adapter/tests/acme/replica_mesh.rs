@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::cluster::Bucket;
+use super::cluster::{Bucket, memory};
 use super::jetstream::JetStream;
 use super::namespaces::wait_until;
 use super::peers::{PATIENCE, Program, shell};
@@ -122,4 +122,20 @@ fn a_signed_mesh_reaches_the_other_gateways_of_a_site() {
     second.wait_for("the mesh in the store is refused: ");
     wait_until("the mesh in force is in the store", || bucket.get("mesh.signed") == signed);
     other.keeps(4);
+
+    // Whoever fills the key costs a gateway what waits of it, here and on its way: not the 300 MB that were written.
+    let before = [&first, &second].map(memory);
+    let mut highest = before;
+    for number in 0_u32..300 {
+        let mut text = vec![b'x'; 1_000_000];
+        text.extend_from_slice(&number.to_be_bytes());
+        bucket.put("mesh.signed", text);
+        let now = [&first, &second].map(memory);
+        highest = [highest[0].max(now[0]), highest[1].max(now[1])];
+    }
+    wait_until("the mesh in force is in the store", || bucket.get("mesh.signed") == signed);
+    eprintln!("{before:?} octets before, {highest:?} at most");
+    for (before, highest) in before.iter().zip(highest) {
+        assert!(highest < before + (128 << 20), "{before} octets before, {highest} at most");
+    }
 }

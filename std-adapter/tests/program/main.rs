@@ -39,6 +39,7 @@ mod federation_renewal_seen;
 mod federation_rollover;
 mod federation_rollover_clients;
 mod federation_theft;
+mod fragments;
 mod issuers;
 mod keys;
 mod limits;

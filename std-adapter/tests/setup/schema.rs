@@ -171,6 +171,7 @@ fn complete() -> [Value; 3] {
                     "targets": ["localhost:8081", "unix:/run/b.sock"], "health_interval": "10s",
                     "accept_proxy": ["10.0.0.0/8"], "sni": ["a.example."],
                     "proxy_protocol": true, "proxy_protocol_certificate": true, "allow_remote_plaintext": false,
+                    "max_fragment_size": 512,
                     "limits": limits, "tls": {"enabled": true, "mode": "manual", "cert_file": "c", "key_file": "k",
                     "min_version": "1.3", "mtls": of_clients}},
                 {"name": "out", "mode": "client", "listen": "unix:/run/out.sock", "target": "b-1.example.:8443",

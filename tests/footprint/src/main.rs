@@ -26,6 +26,9 @@ fn panic(_: &PanicInfo<'_>) -> ! {
     }
 }
 
+#[cfg(feature = "tls")]
+mod tls;
+
 static mut INPUT: [u8; 16 * 1024] = [0; 16 * 1024];
 
 /// Returns octets that the compiler cannot predict.
@@ -35,10 +38,10 @@ fn input() -> &'static mut [u8] {
     unsafe { core::slice::from_raw_parts_mut(start.cast(), length) }
 }
 
-#[cfg(any(feature = "mesh", feature = "verify", feature = "request"))]
+#[cfg(any(feature = "mesh", feature = "verify", feature = "request", feature = "tls"))]
 use stub::Stub;
 
-#[cfg(any(feature = "mesh", feature = "verify", feature = "request"))]
+#[cfg(any(feature = "mesh", feature = "verify", feature = "request", feature = "tls"))]
 mod stub {
     use core::hint::black_box;
     use edgetrust_core::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
@@ -67,6 +70,8 @@ mod stub {
 pub extern "C" fn _start() -> ! {
     #[cfg(feature = "config")]
     config();
+    #[cfg(feature = "device")]
+    device();
     #[cfg(feature = "mesh")]
     mesh();
     #[cfg(feature = "verify")]
@@ -77,6 +82,8 @@ pub extern "C" fn _start() -> ! {
     rotation();
     #[cfg(feature = "store")]
     store::store();
+    #[cfg(feature = "tls")]
+    tls::tls();
     loop {
         black_box(input());
     }
@@ -85,6 +92,13 @@ pub extern "C" fn _start() -> ! {
 #[cfg(feature = "config")]
 fn config() {
     black_box(edgetrust_core::config::Config::parse(input()).is_ok());
+}
+
+/// What a device asks of texts that its gateway and its service send.
+#[cfg(feature = "device")]
+fn device() {
+    black_box(edgetrust_core::message::is_plain(input(), black_box(1)));
+    black_box(edgetrust_core::time::http_date(input()));
 }
 
 /// A signed mesh, from its octets to what follows for a tunnel.

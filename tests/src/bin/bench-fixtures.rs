@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use edgetrust_core::request::write_certs_only;
-use edgetrust_tests::chains::{Shape, issue};
+use edgetrust_tests::chains::{Shape, issue, key};
 use edgetrust_tests::repository::root;
 use edgetrust_tests::work::shapes::attacks_on_a_device;
 use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
@@ -38,9 +38,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    for (name, octets) in
-        [("root.der", &*chain[0]), ("intermediate.der", &chain[1]), ("leaf.der", &chain[2]), ("answer.p7", bag)]
-    {
+    let key = key(2);
+    for (name, octets) in [
+        ("leaf.key", &*key),
+        ("root.der", &chain[0]),
+        ("intermediate.der", &chain[1]),
+        ("leaf.der", &chain[2]),
+        ("answer.p7", bag),
+    ] {
         if let Err(error) = std::fs::write(folder.join(name), octets) {
             eprintln!("bench-fixtures: {}: {error}", folder.join(name).display());
             return ExitCode::FAILURE;

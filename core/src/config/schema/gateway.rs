@@ -5,7 +5,7 @@ use super::field::{FILE, Field, Kind, LIST_FULL, NAMES_FULL, Object, Objects, Re
 use super::storage::STORAGE;
 use super::tls::TUNNEL_TLS;
 use crate::config::duration;
-use crate::config::model::{CrlsRequired, MAX_FILES, MAX_NAMES, MAX_TARGETS, MAX_TUNNELS};
+use crate::config::model::{CrlsRequired, MAX_FILES, MAX_FRAGMENT_SIZE, MAX_NAMES, MAX_TARGETS, MAX_TUNNELS};
 use crate::config::network::{MAX_NETWORKS, NETWORK};
 use crate::config::raw::{RawTunnel, SideKind};
 use crate::config::shape::{Form, Needs};
@@ -407,6 +407,19 @@ static TUNNEL: Object = members!(
         flag!("proxy_protocol_certificate", "that header holds the client's certificate too, in DER", |raw, value| {
             raw.tunnel().proxy_protocol_certificate = value
         }),
+        Field {
+            key: "max_fragment_size",
+            form: Form::Range(512, 16_384),
+            at_most: 0,
+            doc: described(
+                "server tunnel: octets of the largest record that it sends; default 16384, with gateway.est 4096"
+            ),
+            kind: Kind::Number(|raw, number| {
+                let size = u16::try_from(number).ok().filter(|size| (512..=MAX_FRAGMENT_SIZE).contains(size));
+                raw.tunnel().max_fragment_size = Some(size.ok_or("a number from 512 to 16384")?);
+                Ok(())
+            }),
+        },
         texts!(
             "accept_proxy",
             "networks of load balancers in front, as \"10.0.0.0/8\": only they connect, and their PROXY protocol version 2 headers say who the clients are",

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
 use edgetrust_core::config::Device;
-use edgetrust_core::crypto::{P256Key, PKCS8_P256};
+use edgetrust_core::crypto::{ECDSA_P256_SHA256, P256Key, PKCS8_P256};
 use edgetrust_core::identity::{PeerPolicy, Rule, RuleName, ServerName};
 use edgetrust_core::path::{Anchor, Budget, Limits, Purpose, Trust, VerifiedPath};
 use edgetrust_core::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, UnixTime};
@@ -13,7 +13,7 @@ use edgetrust_core::rotation::{Event, Policy, State};
 use edgetrust_core::store::{NewRecord, Slot, SlotMedium, Store};
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
-use edgetrust_firmware::{board, crypto};
+use edgetrust_firmware::board;
 
 use crate::report::{Report, give_up, ticks_of};
 
@@ -33,29 +33,29 @@ const NOW: UnixTime = at(1_800_000_000);
 
 static SPENT: AtomicU32 = AtomicU32::new(0);
 
-/// [`crypto::ECDSA`] with a count of its ticks.
+/// [`ECDSA_P256_SHA256`] with a count of its ticks.
 #[derive(Debug)]
 struct Timed;
 
 impl SignatureVerificationAlgorithm for Timed {
     fn verify_signature(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
         let start = board::ticks();
-        let verdict = crypto::ECDSA.verify_signature(public_key, message, signature);
+        let verdict = ECDSA_P256_SHA256.verify_signature(public_key, message, signature);
         let spent = u32::try_from(board::ticks() - start).unwrap_or(u32::MAX);
         SPENT.store(SPENT.load(Ordering::Relaxed).saturating_add(spent), Ordering::Relaxed);
         verdict
     }
 
     fn public_key_alg_id(&self) -> AlgorithmIdentifier {
-        crypto::ECDSA.public_key_alg_id()
+        ECDSA_P256_SHA256.public_key_alg_id()
     }
 
     fn signature_alg_id(&self) -> AlgorithmIdentifier {
-        crypto::ECDSA.signature_alg_id()
+        ECDSA_P256_SHA256.signature_alg_id()
     }
 }
 
-static PLAIN: [&dyn SignatureVerificationAlgorithm; 1] = [crypto::ECDSA];
+static PLAIN: [&dyn SignatureVerificationAlgorithm; 1] = [ECDSA_P256_SHA256];
 static TIMED: [&dyn SignatureVerificationAlgorithm; 1] = [&Timed];
 
 fn parse(der: &[u8]) -> Certificate<'_> {
@@ -72,6 +72,7 @@ fn verify<'p>(
     verified.unwrap_or_else(|_| give_up("the leaf has no path"))
 }
 
+#[inline(never)]
 pub fn measure<M: SlotMedium>(report: &mut Report, medium: M) {
     report.measure("parse a certificate", || Certificate::from_der(LEAF).is_ok());
     let (leaf, sent, anchors) = (parse(LEAF), [parse(INTERMEDIATE)], [Anchor::new(parse(ROOT))]);
@@ -108,7 +109,7 @@ fn refuse(mut octets: &[u8], anchors: &[Anchor<'_>]) -> bool {
         }
     }
     let Some((leaf, sent)) = bag.split_first() else { give_up("no certificate") };
-    let trust = Trust { anchors, known_intermediates: &[], denied_keys: &[], algorithms: &[crypto::ECDSA] };
+    let trust = Trust { anchors, known_intermediates: &[], denied_keys: &[], algorithms: &[ECDSA_P256_SHA256] };
     trust.verify(leaf, sent, Purpose::ServerAuth, NOW, &mut Budget::new(Limits::DEVICE)).is_err()
 }
 
@@ -142,7 +143,7 @@ fn measure_request(report: &mut Report, leaf: &Certificate<'_>) {
         let mut out = [0; 768];
         let written = NewRequest::like(leaf, &public_key).write(&mut out, |info| {
             let start = board::ticks();
-            let signature = crypto::sign(&key, info);
+            let signature = key.sign(info);
             signed = board::ticks() - start;
             signature
         });

@@ -8,10 +8,13 @@
 mod core_work;
 mod floor;
 mod report;
+#[cfg(not(feature = "portable-p256"))]
+mod tls;
 
 use core::ffi::CStr;
 
-use edgetrust_firmware::board::{self, Flash};
+use edgetrust_firmware::board::{self, Flash, Port, Selected};
+use embassy_executor::Spawner;
 use semihosting::experimental::env;
 use semihosting::fs::File;
 use semihosting::process::exit;
@@ -20,12 +23,24 @@ use report::{Report, give_up};
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    let Ok(parts) = board::take() else { give_up("no board") };
+    let Ok(taken) = board::take() else { give_up("no board") };
+    board::run(|spawner| match measure(spawner, taken) {
+        Ok(task) => spawner.spawn(task),
+        Err(_) => give_up("no task"),
+    })
+}
+
+#[embassy_executor::task]
+async fn measure(spawner: Spawner, taken: Selected) {
+    let Ok(parts) = taken.parts(spawner).await else { give_up("no board") };
     let Some(file) = file() else { give_up("expected the argument FILE, which can be written to") };
     let mut report = Report::new(file);
     report.measure("nothing", || ());
     floor::measure(&mut report);
-    core_work::measure(&mut report, parts.flash.split().1);
+    // With both sides in one program, portable P-256 has not enough stack.
+    #[cfg(not(feature = "portable-p256"))]
+    tls::measure(&mut report);
+    core_work::measure(&mut report, parts.flash.into_slots());
     exit(0)
 }
 

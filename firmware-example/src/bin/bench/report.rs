@@ -3,13 +3,14 @@
 use core::fmt::Write as _;
 use core::hint::black_box;
 
-use edgetrust_firmware::{board, stack};
+use edgetrust_firmware::board::{self, Port, Selected};
+use edgetrust_firmware::stack;
 use semihosting::fs::File;
 use semihosting::io::Write;
 use semihosting::process::exit;
 
-/// The number of instructions in a tick, with `-icount shift=0`.
-const PER_TICK: u64 = 40;
+/// The number of instructions in a second, with `-icount shift=0`.
+const INSTRUCTIONS_PER_SECOND: u64 = 1_000_000_000;
 
 /// The file that receives the lines.
 pub struct Report {
@@ -40,7 +41,8 @@ impl Report {
     /// Writes a line with the instructions of `ticks` and the octets of stack.
     pub fn line(&mut self, name: &str, ticks: u64, octets: usize) {
         let mut line = heapless::String::<128>::new();
-        let written = writeln!(line, "{name}\t{}\t{octets}", ticks * PER_TICK);
+        let written =
+            writeln!(line, "{name}\t{}\t{octets}", ticks * INSTRUCTIONS_PER_SECOND / Selected::TICKS_PER_SECOND);
         if written.is_err() || self.file.write_all(line.as_bytes()).is_err() {
             give_up("a line could not be written");
         }

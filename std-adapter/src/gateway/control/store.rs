@@ -35,7 +35,10 @@ pub(super) async fn keep(bucket: Arc<dyn Bucket>, control: Arc<Control>) {
             let judged = control.judge(&state, text).await;
             shelf.judged(&judged, &state);
             sleep(PAUSE).await;
-        } else if shelf.lacks(&state) {
+            // Nothing more may be heard of what was judged.
+            continue;
+        }
+        if shelf.lacks(&state) {
             shelf.write(&state).await;
             sleep(PAUSE).await;
         }
