@@ -12,6 +12,7 @@ use tracing::info;
 use super::arguments::duration;
 use super::config_choice::ConfigChoice;
 use super::{Failure, Outcome};
+use crate::audit;
 use crate::clock;
 use crate::config_file::with_config;
 use crate::est::{FirstNames, KeptHash, Secret, VoucherFile, VoucherState};
@@ -74,6 +75,8 @@ struct Vouchers {
     file: VoucherFile,
     folder: PathBuf,
     names: FirstNames,
+    /// The gateway's audit log, which has who was invited too.
+    audit_log: Option<PathBuf>,
 }
 
 impl Vouchers {
@@ -87,7 +90,8 @@ impl Vouchers {
             };
             let folder = Path::new(est.acme.storage_path);
             let names = FirstNames::read(gateway, est, &mut Watched::default())?;
-            Ok(Self { file: VoucherFile::new(folder), folder: folder.to_owned(), names })
+            let audit_log = gateway.audit_log.map(PathBuf::from);
+            Ok(Self { file: VoucherFile::new(folder), folder: folder.to_owned(), names, audit_log })
         })?
     }
 
@@ -106,6 +110,8 @@ impl Vouchers {
 fn invite(config: &ConfigChoice, name: &str, valid_for: Duration) -> Outcome {
     let vouchers = Vouchers::of(config)?;
     let name = vouchers.names.give(name).map_err(|reason| reason.to_string())?;
+    // Without its audit log there is no voucher.
+    let audit = audit::open(vouchers.audit_log.as_deref()).map_err(|error| vouchers.explained(error.to_string()))?;
     let secret = Secret::generate()?;
     let hash = KeptHash::of_password(secret.text().as_bytes());
     let invited = vouchers.file.change(|all| {
@@ -113,6 +119,12 @@ fn invite(config: &ConfigChoice, name: &str, valid_for: Duration) -> Outcome {
         (invited, invited.is_ok())
     });
     let expires = invited.map_err(|error| vouchers.explained(error))?.map_err(|error| format!("{name}: {error}"))?;
+    if let Some(file) = audit {
+        let fields = json!({"voucher": name, "expires": Utc(expires).to_string()});
+        audit::record_once(file, "voucher_made", &fields).map_err(|error| {
+            format!("gateway.audit_log: {error}; nobody is shown the voucher for {name}: revoke it, and make another")
+        })?;
+    }
     outln!("{name}:{}", secret.text());
     info!(device = %name, expires = %Utc(expires), "voucher made; its password is not shown again");
     Ok(ExitCode::SUCCESS)
@@ -155,7 +167,8 @@ fn revoke(config: &ConfigChoice, name: &str) -> Outcome {
         let before = all.revoke(&name, clock::now());
         (before, before.is_some())
     });
-    let said = match revoked.map_err(|error| vouchers.explained(error))? {
+    let revoked = revoked.map_err(|error| vouchers.explained(error))?;
+    let said = match revoked {
         None => {
             outln!("{name}: there is no voucher");
             return Ok(ExitCode::FAILURE);
@@ -169,5 +182,10 @@ fn revoke(config: &ConfigChoice, name: &str) -> Outcome {
         Some(VoucherState::Revoked) => "was revoked before",
     };
     outln!("{name}: {said}");
+    // Revoked it is in any case; a fault of the audit log is told.
+    if let (Some(state), Some(file)) = (revoked, audit::open(vouchers.audit_log.as_deref())?) {
+        let fields = json!({"voucher": name, "before": state.name()});
+        audit::record_once(file, "voucher_revoked", &fields).map_err(|error| format!("gateway.audit_log: {error}"))?;
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,9 @@
-//! Limits attempts to guess a voucher's password: those of each source, and those of all.
+//! Limits attempts to guess a voucher's password.
 //!
-//! An attempt is counted when it begins and given back when its password was right, so that many at once are not more
-//! than allowed, and devices with vouchers cost nothing.
+//! An attempt of a source is counted when it begins and given back when its password was right, so that many at once are
+//! not more than allowed, and devices with vouchers cost nothing. The wrong ones of all sources together are counted once
+//! they are known to be wrong: this limits what they leave in the logs, and whoever has many addresses keeps no device
+//! out that has an address of its own.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -78,24 +80,32 @@ impl Default for Attempts {
 }
 
 impl Attempts {
-    /// Counts an attempt.
+    /// Counts an attempt of a source.
     ///
     /// # Errors
-    /// Fails if the source, or all together, have had too many; nothing is counted then.
+    /// Fails if the source has had too many; nothing is counted then.
     pub(super) fn begin(&self, remote: SocketAddr, now: Instant) -> Result<Attempt, TooMany> {
         let source = Source::from(remote);
         let mut known = self.known();
         let before = known.sources.get(&source).copied().unwrap_or(now);
         let own = OF_ONE.count(before, now).map_err(|wait| TooMany { of_all: false, wait })?;
-        known.all = OF_ALL.count(known.all, now).map_err(|wait| TooMany { of_all: true, wait })?;
         known.sources.put(source, own);
         Ok(Attempt(source))
+    }
+
+    /// Counts a wrong attempt among those of all sources.
+    ///
+    /// # Errors
+    /// Fails if there were too many; nothing is counted then.
+    pub(super) fn was_wrong(&self, now: Instant) -> Result<(), TooMany> {
+        let mut known = self.known();
+        known.all = OF_ALL.count(known.all, now).map_err(|wait| TooMany { of_all: true, wait })?;
+        Ok(())
     }
 
     /// Gives back an attempt that was right.
     pub(super) fn give_back(&self, attempt: Attempt) {
         let mut known = self.known();
-        known.all = known.all.checked_sub(OF_ALL.interval).unwrap_or(known.all);
         if let Some(free_at) = known.sources.get_mut(&attempt.0) {
             *free_at = free_at.checked_sub(OF_ONE.interval).unwrap_or(*free_at);
         }
@@ -137,12 +147,19 @@ mod tests {
     }
 
     #[test]
-    fn all_sources_together_have_a_limit_and_memory_too() {
+    fn thousands_of_guessing_sources_keep_no_device_out_and_memory_has_a_limit() {
         let (attempts, now) = (Attempts::default(), Instant::now());
-        let allowed = (0..100_000).filter(|of| attempts.begin(source(*of), now).is_ok()).count();
-        assert_eq!(allowed, 200);
-        let too_many = attempts.begin(source(7_000_000), now).unwrap_err();
-        assert!(too_many.of_all, "{too_many:?}");
+        for of in 0..10_000 {
+            drop(attempts.begin(source(of), now).unwrap());
+            let wrong = attempts.was_wrong(now);
+            assert_eq!(wrong.is_ok(), of < 200, "{of}: {wrong:?}");
+        }
+        let too_many = attempts.was_wrong(now).unwrap_err();
+        assert_eq!(too_many.to_string(), "too many wrong attempts of all sources: 200 at once, and one each 100ms");
+        attempts.was_wrong(now + Duration::from_millis(100)).unwrap();
+        // A device whose password is right, from an address of its own.
+        let attempt = attempts.begin(source(7_000_000), now).unwrap();
+        attempts.give_back(attempt);
         for second in 0..3600 {
             for of in 0..20 {
                 drop(attempts.begin(source(second * 20 + of), now + Duration::from_secs(second.into())));

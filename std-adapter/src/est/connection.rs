@@ -185,7 +185,9 @@ impl Device<'_> {
             Some(_) => self.judged(request).await,
             None => {
                 let state = self.shared.load_full();
-                FirstDesk { state: &state, common: self.common, remote: self.remote }.answer(request).await
+                FirstDesk { shared: self.shared, state: &state, common: self.common, remote: self.remote }
+                    .answer(request)
+                    .await
             }
         };
         let last = self.requests.fetch_add(1, Ordering::Relaxed) >= MAX_REQUESTS || self.since.elapsed() > LIFETIME;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use edgetrust_core::request::{CertificationRequest, OneName};
-use edgetrust_core::x509::KeyHash;
+use edgetrust_core::x509::{KeyHash, SubjectPublicKeyInfo};
 use pki_types::CertificateDer;
 use tokio::time::timeout;
 
@@ -76,14 +77,10 @@ impl Claimant {
             .is_for(&name)
             .map_err(|error| self.denied(&format_args!("the certification request is for another name: {error}")))?;
         // The configuration may have changed since the voucher was made.
-        first.names.give(&self.name).map_err(Denial::forbidden)?;
-        let hashes = [KeyHash::of(&spki)];
-        if state.tls.load().0.denied(&hashes, clock::now()).is_some() {
-            return Err(Denial::forbidden("the certification request: its key is denied"));
-        }
+        self.is_let_in(state, &spki)?;
         let key = KeptHash::of_key(spki.der);
-        match self.claim(first, key).await? {
-            Claim::Repeat(answer) => Ok(Given { answer, is_repeat: true }),
+        let given = match self.claim(first, key).await? {
+            Claim::Repeat(answer) => Given { answer, is_repeat: true },
             Claim::Order => {
                 let (octets, spki) = (request.der().to_vec(), spki.der.to_vec());
                 let order = self.clone().order(state.clone(), work.orders.clone(), key, octets, spki);
@@ -92,8 +89,20 @@ impl Claimant {
                 let done = done.map_err(|_| Denial::accepted(AGAIN_S))?;
                 let done = done.map_err(|_| Denial::later("the order ended without an outcome"))?;
                 let answer = done.clone().unwrap_or_else(|| Err(Denial::later("the order has no outcome")))?;
-                Ok(Given { answer, is_repeat: false })
+                Given { answer, is_repeat: false }
             }
+        };
+        // And while the CA was asked.
+        self.is_let_in(&work.shared.load(), &spki)?;
+        Ok(given)
+    }
+
+    /// Checks that the rules let the device in, with this name and this key.
+    fn is_let_in(&self, state: &EstState, spki: &SubjectPublicKeyInfo<'_>) -> Result<(), Denial> {
+        state.first()?.names.give(&self.name).map_err(Denial::forbidden)?;
+        match state.tls.load().0.denied(&[KeyHash::of(spki)], clock::now()) {
+            Some(_) => Err(Denial::forbidden("the certification request: its key is denied")),
+            None => Ok(()),
         }
     }
 
@@ -164,6 +173,8 @@ impl Claimant {
 
 /// What claims work with.
 pub(super) struct Work<'a> {
+    /// The current state, which may become another one meanwhile.
+    pub(super) shared: &'a ArcSwap<EstState>,
     pub(super) first_orders: &'a FirstOrders,
     pub(super) orders: &'a Orders,
 }

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hyper::body::Incoming;
@@ -25,6 +26,7 @@ const SHOWN: usize = 64;
 
 /// The context of a request.
 pub(super) struct FirstDesk<'a> {
+    pub(super) shared: &'a ArcSwap<EstState>,
     pub(super) state: &'a Arc<EstState>,
     pub(super) common: &'a Common,
     pub(super) remote: SocketAddr,
@@ -64,14 +66,20 @@ impl FirstDesk<'_> {
         };
         let attempts = &self.common.attempts;
         let attempt = attempts.begin(self.remote, Instant::now()).map_err(limited)?;
-        let mut claimant = claimant(shown)?;
-        let checked = claimant.check(self.state.first()?).await;
-        if !checked.as_ref().is_err_and(|denial| denial.status == StatusCode::UNAUTHORIZED) {
-            attempts.give_back(attempt);
+        let checked = match claimant(shown) {
+            Ok(mut claimant) => claimant.check(self.state.first()?).await.map(|()| claimant),
+            Err(denial) => Err(denial),
+        };
+        match &checked {
+            Err(denial) if denial.status == StatusCode::UNAUTHORIZED => {
+                attempts.was_wrong(Instant::now()).map_err(limited)?;
+            }
+            _ => attempts.give_back(attempt),
         }
-        checked?;
+        let claimant = checked?;
         let body = certification_request(request).await?;
-        let work = Work { first_orders: &self.common.first_orders, orders: &self.common.orders };
+        let Common { first_orders, orders, .. } = self.common;
+        let work = Work { shared: self.shared, first_orders, orders };
         let given = claimant.enroll(self.state, &work, &body).await;
         if given.as_ref().is_err_and(|denial| denial.status == StatusCode::UNAUTHORIZED) {
             // It counts as well, whether there was room for it or not.

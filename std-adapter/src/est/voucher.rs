@@ -20,6 +20,9 @@ pub struct Voucher {
     pub(super) secret_sha256: KeptHash,
     pub(super) made: Kept,
     pub(super) expires: Kept,
+    /// Its end has come: it does not begin again if the clock is set back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) ended: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) revoked: Option<Kept>,
     /// The hash of the key that claims it.
@@ -72,6 +75,8 @@ pub enum Objection {
     WrongPassword,
     /// It was revoked at this time.
     Revoked(UnixTime),
+    /// It was made at this time, which is to come: the clock was set back.
+    Early(UnixTime),
     /// It ended at this time.
     Expired(UnixTime),
     /// Another key has got the certificate, at this time.
@@ -88,6 +93,9 @@ impl fmt::Display for Objection {
             Self::Unknown => f.write_str("there is no voucher for this name"),
             Self::WrongPassword => f.write_str("wrong password"),
             Self::Revoked(at) => write!(f, "the voucher was revoked at {}", Utc(*at)),
+            Self::Early(at) => {
+                write!(f, "the voucher was made at {}, which is to come: the gateway's clock was set back", Utc(*at))
+            }
             Self::Expired(at) => write!(f, "the voucher expired at {}", Utc(*at)),
             Self::Used(at) => {
                 write!(f, "the voucher was used at {}, for another key", Utc(*at))
@@ -124,10 +132,14 @@ impl Voucher {
         match self {
             Self { issued: Some(_), .. } => VoucherState::Used,
             Self { revoked: Some(_), .. } => VoucherState::Revoked,
-            _ if self.expires.0 <= now => VoucherState::Expired,
+            _ if self.has_ended(now) => VoucherState::Expired,
             Self { key_sha256: Some(_), .. } => VoucherState::Claimed,
             _ => VoucherState::Open,
         }
+    }
+
+    pub(super) fn has_ended(&self, now: UnixTime) -> bool {
+        self.ended || self.expires.0 <= now
     }
 
     pub(super) fn is_over(&self, now: UnixTime) -> bool {
@@ -136,10 +148,11 @@ impl Voucher {
 
     /// Returns why a voucher whose password was right is not good any more.
     pub(super) fn objection(&self, now: UnixTime) -> Option<Objection> {
-        match (self.revoked, self.expires.0 <= now, self.issued) {
+        match (self.revoked, self.has_ended(now), self.issued) {
             (Some(at), _, _) => Some(Objection::Revoked(at.0)),
             (None, true, Some(at)) => Some(Objection::Over(at.0)),
             (None, true, None) => Some(Objection::Expired(self.expires.0)),
+            (None, false, _) if now < self.made.0 => Some(Objection::Early(self.made.0)),
             (None, false, _) => None,
         }
     }

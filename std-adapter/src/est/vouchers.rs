@@ -101,13 +101,15 @@ impl Vouchers {
         Ok(read)
     }
 
-    /// Returns the form that is kept. Answers of vouchers that are over are left out.
+    /// Returns the form that is kept. Those whose end has come are marked, and answers that nobody gets any more are
+    /// left out.
     ///
     /// # Errors
     /// Fails if a time cannot be written.
     pub fn kept(&mut self, now: UnixTime) -> Result<Vec<u8>, serde_json::Error> {
         for voucher in &mut self.vouchers {
-            if voucher.objection(now).is_some() {
+            voucher.ended = voucher.has_ended(now);
+            if voucher.ended || voucher.revoked.is_some() {
                 voucher.answer.clear();
             }
         }
@@ -142,8 +144,10 @@ impl Vouchers {
             !(voucher.name.eq_ignore_ascii_case(name) || (old && voucher.is_over(now)))
         });
         if self.vouchers.len() >= MAX_VOUCHERS {
-            let over = self.vouchers.iter().position(|voucher| voucher.is_over(now)).ok_or(InviteError::Full)?;
-            self.vouchers.remove(over);
+            // A used one may still have to give its answer again, and goes last.
+            let place = |goes: fn(&Voucher, UnixTime) -> bool| self.vouchers.iter().position(|one| goes(one, now));
+            let ended = place(|one, now| one.is_over(now) && (one.revoked.is_some() || one.has_ended(now)));
+            self.vouchers.remove(ended.or_else(|| place(Voucher::is_over)).ok_or(InviteError::Full)?);
         }
         let expires = Duration::from_secs(now.as_secs()).saturating_add(valid_for);
         let expires = UnixTime::since_unix_epoch(expires);
@@ -152,6 +156,7 @@ impl Vouchers {
             secret_sha256: secret,
             made: Kept(now),
             expires: Kept(expires),
+            ended: false,
             revoked: None,
             key_sha256: None,
             issued: None,
@@ -339,6 +344,45 @@ mod tests {
         // A month after their end.
         vouchers.invite("two.a.example", hash("s"), at(32 * 24 * 3600), DAY).unwrap();
         assert_eq!(vouchers.all().len(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_revives_no_voucher() {
+        let (secret, key) = (hash("secret"), hash("key"));
+        let early = UnixTime::since_unix_epoch(Duration::from_secs(at(0).as_secs() - 1));
+        let mut vouchers = invited();
+        // A machine without a clock of its own begins long ago.
+        assert_eq!(vouchers.check(NAME, &secret, early).map(drop), Err(Objection::Early(at(0))));
+        assert_eq!(vouchers.claim(NAME, &secret, &key, early), Err(Objection::Early(at(0))));
+        vouchers.check(NAME, &secret, at(0)).unwrap();
+        // It ended before anything else was written.
+        let end = at(24 * 3600);
+        let ended = again(&mut vouchers.clone(), end);
+        assert_eq!(ended.check(NAME, &secret, at(1)).map(drop), Err(Objection::Expired(end)));
+        assert_eq!(ended.all()[0].state(at(1)), VoucherState::Expired);
+        // The answer was dropped at its end.
+        assert_eq!(vouchers.claim(NAME, &secret, &key, at(1)), Ok(Claim::Order));
+        vouchers.issued(NAME, &secret, &key, &answer("certificate"), at(2)).unwrap();
+        let mut ended = again(&mut vouchers, end);
+        assert_eq!(ended.claim(NAME, &secret, &key, at(3)), Err(Objection::Over(at(2))));
+        assert_eq!(ended.all()[0].state(at(3)), VoucherState::Used);
+    }
+
+    #[test]
+    fn a_lost_answer_is_kept_for_as_long_as_there_is_room() {
+        let (secret, key) = (hash("s"), hash("key"));
+        let mut vouchers = Vouchers::default();
+        for number in 0..MAX_VOUCHERS {
+            vouchers.invite(&format!("sensor-{number}.a.example"), secret, at(0), DAY).unwrap();
+        }
+        let used = "sensor-0.a.example";
+        vouchers.claim(used, &secret, &key, at(1)).unwrap();
+        vouchers.issued(used, &secret, &key, &answer("certificate"), at(1)).unwrap();
+        vouchers.revoke("sensor-5.a.example", at(1));
+        vouchers.invite("one.a.example", secret, at(1), DAY).unwrap();
+        assert_eq!(vouchers.claim(used, &secret, &key, at(2)), Ok(Claim::Repeat(answer("certificate"))));
+        vouchers.invite("two.a.example", secret, at(1), DAY).unwrap();
+        assert_eq!(vouchers.claim(used, &secret, &key, at(2)), Err(Objection::Unknown));
     }
 
     #[test]

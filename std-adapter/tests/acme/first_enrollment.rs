@@ -92,6 +92,23 @@ impl Newcomers {
         of.map(|voucher| voucher["state"].as_str().unwrap().to_owned()).unwrap_or_default()
     }
 
+    /// Returns the lines of the audit log with this event.
+    fn audited(&self, event: &str) -> Vec<Value> {
+        let log = std::fs::read_to_string(self.location.path("audit.log")).unwrap();
+        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["event"] == event).collect()
+    }
+
+    /// Makes a voucher by a configuration with another audit log.
+    fn invite_by(&self, audit_log: &str, name: &str) -> Output {
+        let text = std::fs::read(self.location.path("gateway.json")).unwrap();
+        let mut config: Value = serde_json::from_slice(&text).unwrap();
+        config["gateway"]["audit_log"] = json!(audit_log);
+        let path = self.location.path("other.json");
+        std::fs::write(&path, config.to_string()).unwrap();
+        edgetrust(&["devices", "invite", name, "--config", path.to_str().unwrap()])
+    }
+
     fn vouchers(&self) -> PathBuf {
         self.location.path("acme-devices/vouchers.json")
     }
@@ -239,6 +256,22 @@ fn a_voucher_gives_its_own_name_within_its_time_and_a_refusal_uses_nothing_up() 
     let twice = newcomers.devices(&["invite", "sensor-10.mesh.test"]);
     let said = String::from_utf8_lossy(&twice.stderr).into_owned();
     assert!(twice.status.code() == Some(2) && said.contains("found a voucher that is open until "), "{said}");
+    let made: Vec<Value> = newcomers.audited("voucher_made");
+    assert_eq!(made.iter().map(|line| &line["voucher"]).collect::<Vec<_>>(), [NAME, NAME, "sensor-10.mesh.test"]);
+    assert!(made.iter().all(|line| line["expires"].as_str().is_some_and(|text| text.ends_with('Z'))), "{made:?}");
+    let gone = newcomers.audited("voucher_revoked");
+    assert_eq!(
+        gone.iter().map(|line| (&line["voucher"], &line["before"])).collect::<Vec<_>>(),
+        [(&json!(NAME), &json!("open"))]
+    );
+    // Whatever the audit log cannot tell is not done, or nobody is shown its password.
+    for (audit_log, left) in [("missing/audit.log", ""), ("/dev/full", "open")] {
+        let output = newcomers.invite_by(audit_log, "sensor-7.mesh.test");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && output.stdout.is_empty(), "{output:?}");
+        assert!(said.contains("gateway.audit_log: "), "{said}");
+        assert_eq!(newcomers.state("sensor-7.mesh.test"), left, "{audit_log}");
+    }
     let long = newcomers.devices(&["invite", NAME, "--valid-for", "721h"]);
     assert!(String::from_utf8_lossy(&long.stderr).contains("expected a duration from 1m to 720h"), "{long:?}");
 }
@@ -278,6 +311,38 @@ fn a_voucher_survives_a_ca_that_is_away_and_is_for_one_key_after_a_crash() {
     let location = &newcomers.location;
     location.program.wait_until("the device gets its certificate", |_| newcomers.enroll(Some(&voucher)).code == 200);
     assert_eq!(newcomers.state(NAME), "used");
+}
+
+#[test]
+#[ignore = "needs step-ca: tests/run"]
+fn a_name_that_is_let_in_no_longer_when_the_ca_answers_gets_nothing() {
+    let ca = StepCa::start();
+    let newcomers = Newcomers::new(&ca);
+    let location = &newcomers.location;
+    let voucher = newcomers.invite(NAME);
+    location.request(SUBJECT, NAMES);
+    // It goes on later, and knows nothing of the change.
+    ca.signal("STOP");
+    let mut curl = location.curl_at(newcomers.first, None, "simpleenroll");
+    curl.args(["--user", &voucher]).args(POST);
+    let asked = std::thread::spawn(move || Answer::of(&mut curl).unwrap());
+    location.program.wait_until("the device has claimed its voucher", |_| newcomers.state(NAME) == "claimed");
+    let rules = std::fs::read_to_string(location.path("gateway.json")).unwrap();
+    let without = rules.replace(&format!("\"{NAME}\","), "");
+    assert_ne!(without, rules);
+    std::fs::write(location.path("gateway.json"), without).unwrap();
+    location.program.wait_for("reloaded");
+    ca.signal("CONT");
+    let mut answer = asked.join().unwrap();
+    location.program.wait_until("the device has its answer", |_| {
+        if answer.code == 202 {
+            answer = newcomers.enroll(Some(&voucher));
+        }
+        answer.code != 202
+    });
+    answer.refuses(403, "sensor-9.mesh.test is in no allow list of gateway.est");
+    let enrolled = newcomers.audited("device_enrolled");
+    assert!(enrolled.is_empty(), "{enrolled:?}");
 }
 
 #[test]
