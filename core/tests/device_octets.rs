@@ -93,13 +93,16 @@ fn what_does_not_fit_is_refused() {
         Device::from_octets(&octets).unwrap_err()
     };
     assert_eq!(refused(0, b'e'), OctetsError::Magic);
-    assert_eq!(refused(8, 2), OctetsError::Version(2));
+    assert_eq!(refused(8, 1), OctetsError::Version(1));
     assert_eq!(refused(12, 0), OctetsError::Length);
     // A list longer than a device has room for, a text that is not UTF-8, an option that is neither there nor away.
     assert_eq!(refused(16, 17), OctetsError::Field("ca_files"));
     assert_eq!(refused(20, 0xff), OctetsError::Field("ca_files"));
     let websocket = octets(&little()).windows(3).position(|three| three == b"\x01\x0a\0").unwrap();
     assert_eq!(refused(websocket, 2), OctetsError::Field("websocket"));
+    // Neither files nor a voucher.
+    let credential = octets(&little()).windows(3).position(|three| three == b"\0\x0a\0").unwrap();
+    assert_eq!(refused(credential, 2), OctetsError::Field("credential"));
     let mut more = octets(&little());
     more.push(0);
     assert_eq!(Device::from_octets(&more).unwrap_err(), OctetsError::Length);
