@@ -1,5 +1,6 @@
 //! Implements `edgetrust devices`: vouchers, by which devices without a certificate get their first one.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -95,30 +96,36 @@ impl Vouchers {
         })?
     }
 
-    /// Says who has to run the command where another user did.
-    fn explained(&self, error: impl Into<Failure>) -> Failure {
-        let (error, own) = (error.into(), rustix::process::geteuid().as_raw());
-        match std::fs::metadata(&self.folder) {
-            Ok(folder) if folder.uid() != own => {
-                format!("{error}; run this as the gateway's user, the owner of {}", self.folder.display()).into()
+    /// Refuses whoever is not the gateway's user, before anything is written: another's files the gateway cannot use.
+    fn are_ours(&self) -> Result<(), Failure> {
+        let path = self.folder.display();
+        let folder = match std::fs::metadata(&self.folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(format!("{path}: found no folder, which the gateway makes at its start").into());
             }
-            _ => error,
+            found => found.map_err(|error| format!("{path}: {error}"))?,
+        };
+        let own = rustix::process::geteuid().as_raw();
+        if folder.uid() == own {
+            return Ok(());
         }
+        Err(format!("{path}: found user {own}; run this as the gateway's user, the owner of the folder").into())
     }
 }
 
 fn invite(config: &ConfigChoice, name: &str, valid_for: Duration) -> Outcome {
     let vouchers = Vouchers::of(config)?;
     let name = vouchers.names.give(name).map_err(|reason| reason.to_string())?;
+    vouchers.are_ours()?;
     // Without its audit log there is no voucher.
-    let audit = audit::open(vouchers.audit_log.as_deref()).map_err(|error| vouchers.explained(error.to_string()))?;
+    let audit = audit::open(vouchers.audit_log.as_deref()).map_err(|error| error.to_string())?;
     let secret = Secret::generate()?;
     let hash = KeptHash::of_password(secret.text().as_bytes());
     let invited = vouchers.file.change(|all| {
         let invited = all.invite(&name, hash, clock::now(), valid_for);
         (invited, invited.is_ok())
     });
-    let expires = invited.map_err(|error| vouchers.explained(error))?.map_err(|error| format!("{name}: {error}"))?;
+    let expires = invited?.map_err(|error| format!("{name}: {error}"))?;
     if let Some(file) = audit {
         let fields = json!({"voucher": name, "expires": Utc(expires).to_string()});
         audit::record_once(file, "voucher_made", &fields).map_err(|error| {
@@ -132,7 +139,13 @@ fn invite(config: &ConfigChoice, name: &str, valid_for: Duration) -> Outcome {
 
 fn list(config: &ConfigChoice, json: bool) -> Outcome {
     let vouchers = Vouchers::of(config)?;
-    let all = vouchers.file.read().map_err(|error| vouchers.explained(error))?;
+    let all = match vouchers.file.read() {
+        Ok(all) => all,
+        Err(error) => {
+            vouchers.are_ours()?;
+            return Err(error.into());
+        }
+    };
     let now = clock::now();
     if json {
         let shown: Vec<_> = (all.all().iter())
@@ -163,11 +176,12 @@ fn list(config: &ConfigChoice, json: bool) -> Outcome {
 fn revoke(config: &ConfigChoice, name: &str) -> Outcome {
     let vouchers = Vouchers::of(config)?;
     let name = edgetrust_core::identity::without_root(name).to_ascii_lowercase();
+    vouchers.are_ours()?;
     let revoked = vouchers.file.change(|all| {
         let before = all.revoke(&name, clock::now());
         (before, before.is_some())
     });
-    let revoked = revoked.map_err(|error| vouchers.explained(error))?;
+    let revoked = revoked?;
     let said = match revoked {
         None => {
             outln!("{name}: there is no voucher");

@@ -99,11 +99,12 @@ impl Newcomers {
         lines.filter(|line| line["event"] == event).collect()
     }
 
-    /// Makes a voucher by a configuration with another audit log.
-    fn invite_by(&self, audit_log: &str, name: &str) -> Output {
+    /// Makes a voucher by a configuration with another audit log, and another folder of the account.
+    fn invite_by(&self, audit_log: &str, account: &str, name: &str) -> Output {
         let text = std::fs::read(self.location.path("gateway.json")).unwrap();
         let mut config: Value = serde_json::from_slice(&text).unwrap();
         config["gateway"]["audit_log"] = json!(audit_log);
+        config["gateway"]["est"]["acme"]["storage_path"] = json!(self.location.path(account));
         let path = self.location.path("other.json");
         std::fs::write(&path, config.to_string()).unwrap();
         edgetrust(&["devices", "invite", name, "--config", path.to_str().unwrap()])
@@ -266,11 +267,27 @@ fn a_voucher_gives_its_own_name_within_its_time_and_a_refusal_uses_nothing_up() 
     );
     // Whatever the audit log cannot tell is not done, or nobody is shown its password.
     for (audit_log, left) in [("missing/audit.log", ""), ("/dev/full", "open")] {
-        let output = newcomers.invite_by(audit_log, "sensor-7.mesh.test");
+        let output = newcomers.invite_by(audit_log, "acme-devices", "sensor-7.mesh.test");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() == Some(2) && output.stdout.is_empty(), "{output:?}");
         assert!(said.contains("gateway.audit_log: "), "{said}");
         assert_eq!(newcomers.state("sensor-7.mesh.test"), left, "{audit_log}");
+    }
+    // Whoever is not the gateway leaves no file that it could not use.
+    let (log, account) = (location.path("new.log"), location.path("new-account"));
+    let refused = |reason: &str| {
+        let output = newcomers.invite_by(log.to_str().unwrap(), "new-account", "sensor-7.mesh.test");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && output.stdout.is_empty() && said.contains(reason), "{output:?}");
+        assert!(!log.exists(), "{reason}");
+    };
+    refused("new-account: found no folder, which the gateway makes at its start");
+    assert!(!account.exists());
+    std::fs::create_dir(&account).unwrap();
+    // A test that is not root cannot give a folder away.
+    if std::os::unix::fs::chown(&account, Some(12_345), None).is_ok() {
+        refused("run this as the gateway's user, the owner of the folder");
+        assert_eq!(std::fs::read_dir(&account).unwrap().count(), 0);
     }
     let long = newcomers.devices(&["invite", NAME, "--valid-for", "721h"]);
     assert!(String::from_utf8_lossy(&long.stderr).contains("expected a duration from 1m to 720h"), "{long:?}");
