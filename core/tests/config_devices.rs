@@ -3,7 +3,9 @@
 mod config_file;
 
 use config_file::{parse, refused};
-use edgetrust_core::config::{ChallengeType, CredentialSource, Enroll, Files, KeyType, MinVersion, Remote};
+use edgetrust_core::config::{
+    ChallengeType, CredentialSource, Enroll, Files, FirstCredential, KeyType, MinVersion, Remote,
+};
 
 /// Returns a text with one part, which it must contain, replaced.
 fn with(text: &str, from: &str, to: &str) -> String {
@@ -167,17 +169,17 @@ fn devices_that_make_no_sense_are_refused() {
         (
             r#""enabled":true,"#,
             r#""enabled":false,"#,
-            "security.tls.client.mtls.enabled: found false, expected true: a device shows its credential",
+            "security.tls.client.mtls.enabled: found false, expected true: a device shows its credential, or has device.voucher for its first one",
         ),
         (
             r#""mtls":{"enabled":true,"cert_file":"factory.crt","key_file":"factory.key"}"#,
             r#""mode":"manual""#,
-            "security.tls.client.mtls.enabled: found nothing, expected true: a device shows its credential",
+            "security.tls.client.mtls.enabled: found nothing, expected true: a device shows its credential, or has device.voucher for its first one",
         ),
         (
             r#""cert_file":"factory.crt","#,
             "",
-            "security.tls.client.mtls.cert_file: found nothing, expected the file of the device's first certificate",
+            "security.tls.client.mtls.cert_file: found nothing, expected the file of the device's first certificate, or device.voucher and no mtls",
         ),
         (
             r#","key_file":"factory.key""#,
@@ -206,6 +208,63 @@ fn devices_that_make_no_sense_are_refused() {
         assert_eq!(refused(&file), format!("device.gateway: found {remote:?}, expected {host}"));
         let file = with(&good, r#""websocket""#, &format!(r#""enroll":"{remote}","websocket""#));
         assert_eq!(refused(&file), format!("device.enroll: found {remote:?}, expected {host}"));
+    }
+}
+
+/// A device that has a voucher and the mesh's root.
+const NEW: &str = r#"{"security":{"tls":{"client":{"ca_files":["mesh.crt"]}}},"device":{"gateway":"gateway.a.example:8443",
+  "websocket":"/telemetry","enroll":"gateway.a.example:8444","first_enroll":"gateway.a.example:8445","voucher":"sensor-7.voucher"}}"#;
+
+#[test]
+fn a_device_has_a_voucher_in_place_of_a_certificate() {
+    let credential = |text: &str| {
+        parse(text, |config| match config.device.as_ref().unwrap().credential {
+            FirstCredential::Voucher(voucher) => {
+                let Enroll { server, server_name } = voucher.enroll;
+                (voucher.file.to_owned(), server.port, server_name.to_owned())
+            }
+            FirstCredential::Files(files) => panic!("{files:?}"),
+        })
+        .unwrap()
+    };
+    let of_gateway = |name: &str| ("sensor-7.voucher".to_owned(), 8445, name.to_owned());
+    assert_eq!(credential(NEW), of_gateway("gateway.a.example"));
+    let named = with(NEW, r#""voucher""#, r#""enroll_name":"est.a.example","voucher""#);
+    assert_eq!(credential(&named), of_gateway("est.a.example"));
+    parse(NEW, |config| assert_eq!(config.client.credential, None)).unwrap();
+    let both = "device.voucher: found \"sensor-7.voucher\", expected nothing, or no security.tls.client.mtls: a device has a first certificate or a voucher for it";
+    for (from, to, expected) in [
+        (
+            r#","voucher":"sensor-7.voucher""#,
+            "",
+            "device.first_enroll: found \"gateway.a.example:8445\", expected nothing: there is no voucher",
+        ),
+        (
+            r#","first_enroll":"gateway.a.example:8445","voucher":"sensor-7.voucher""#,
+            "",
+            "security.tls.client.mtls.enabled: found nothing, expected true: a device shows its credential, or has device.voucher for its first one",
+        ),
+        (
+            r#""first_enroll":"gateway.a.example:8445","#,
+            "",
+            "device.first_enroll: found nothing, expected HOST:PORT where the gateway takes the voucher",
+        ),
+        (
+            r#""first_enroll":"gateway.a.example:8445""#,
+            r#""first_enroll":"gateway""#,
+            r#"device.first_enroll: found "gateway", expected HOST:PORT, as gateway.a.example:8443"#,
+        ),
+        (
+            r#""enroll":"gateway.a.example:8444","#,
+            "",
+            "device.enroll: found nothing, expected HOST:PORT where the certificate that the voucher gives is renewed",
+        ),
+        (r#""voucher":"sensor-7.voucher""#, r#""voucher":"""#, "device.voucher: found \"\", expected a file name"),
+        (r#""ca_files""#, r#""mtls":{"enabled":true,"cert_file":"c","key_file":"k"},"ca_files""#, both),
+        (r#""ca_files""#, r#""mtls":{"key_file":"k"},"ca_files""#, both),
+        (r#""ca_files""#, r#""mtls":{"enabled":true},"ca_files""#, both),
+    ] {
+        assert_eq!(refused(&with(NEW, from, to)), expected);
     }
 }
 
@@ -248,6 +307,10 @@ fn an_est_server_takes_what_it_leaves_out_from_security_tls() {
     parse(&with(EST, r#""acme":{"#, r#""acme":{"enabled":true,"#), |config| assert!(config.gateway.est.is_some()))
         .unwrap();
     parse(r#"{"gateway":{}}"#, |config| assert!(config.gateway.est.is_none())).unwrap();
+    let first = |text: &str| parse(text, |config| config.gateway.est.as_ref().unwrap().first_enrollment).unwrap();
+    assert_eq!(first(EST), None);
+    let own = with(EST, r#""est":{"#, r#""est":{"first_enrollment":{"listen":"0.0.0.0:8445"},"#);
+    assert_eq!(first(&own), Some("0.0.0.0:8445".parse().unwrap()));
 }
 
 #[test]
@@ -308,6 +371,29 @@ fn est_servers_that_make_no_sense_are_refused() {
         (
             acme(r#""acme":{"challenge_type":"dns-01","#),
             "acme.dns_hook: found nothing, expected a command that answers dns-01",
+        ),
+        (
+            (r#""est":{"#, r#""est":{"first_enrollment":{},"#),
+            "first_enrollment.listen: found nothing, expected ADDRESS:PORT, as 0.0.0.0:8445",
+        ),
+        (
+            (r#""est":{"#, r#""est":{"first_enrollment":{"listen":"gw:8445"},"#),
+            r#"first_enrollment.listen: found "gw:8445", expected ADDRESS:PORT, as 0.0.0.0:8445"#,
+        ),
+        (
+            (r#""est":{"#, r#""est":{"first_enrollment":{"listen":"0.0.0.0:8444"},"#),
+            r#"first_enrollment.listen: found "0.0.0.0:8444", expected another address than gateway.est.listen, where certificates are required"#,
+        ),
+        (
+            (
+                r#""est":{"#,
+                r#""tunnels":[{"name":"a","mode":"server","listen":"0.0.0.0:8445","target":"127.0.0.1:1"}],"est":{"first_enrollment":{"listen":"0.0.0.0:8445"},"#,
+            ),
+            r#"first_enrollment.listen: found "0.0.0.0:8445", expected an address that no tunnel listens on"#,
+        ),
+        (
+            (r#""est":{"#, r#""est":{"first_enrollment":{"listen":"0.0.0.0:8445","tls":{}},"#),
+            r#"first_enrollment.tls: found "tls", expected a known key"#,
         ),
         (
             (r#""directory_url":"https://ca.a.example/d","#, ""),

@@ -478,6 +478,11 @@ fn every_path_of_a_configuration_is_handed_out() {
     })
     .unwrap();
     assert_eq!(seen, written);
+    let device = r#"{"security":{"tls":{"client":{"ca_files":["p-ca"]}}},"device":{"gateway":"a.example:1","report":"/",
+        "enroll":"a.example:2","first_enroll":"a.example:3","voucher":"p-voucher"}}"#;
+    let mut of_device = Vec::new();
+    parse(device, |config| config.for_each_path(&mut |_, path| of_device.push((*path).to_owned()))).unwrap();
+    assert_eq!(of_device, ["p-ca", "p-ca", "p-voucher"]);
     // A key that is added and looks like a path belongs into the file above.
     reference(|entry| {
         let ends = ["_file", "_files", "_path", "_bundle", "hook", "_intermediates", "_certificates"];

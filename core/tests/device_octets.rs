@@ -1,6 +1,8 @@
 //! Tests a device's configuration in octets: what is written is read again, and nothing else is.
 
-use edgetrust_core::config::{DEVICE_OCTETS_VERSION, Device, Enroll, Files, OctetsError, Remote};
+use edgetrust_core::config::{
+    DEVICE_OCTETS_VERSION, Device, Enroll, Files, FirstCredential, OctetsError, Remote, VoucherFile,
+};
 use edgetrust_core::path::DeniedKey;
 use edgetrust_core::pki_types::UnixTime;
 use edgetrust_core::x509::KeyHash;
@@ -10,7 +12,7 @@ use std::time::Duration;
 fn little() -> Device<'static> {
     Device {
         ca_files: heapless::Vec::from_slice(&["root.pem"]).unwrap(),
-        credential: Files { cert_file: "device.pem", key_file: "device.key" },
+        credential: FirstCredential::Files(Files { cert_file: "device.pem", key_file: "device.key" }),
         gateway: Remote { host: "gateway.a.example", port: 8443 },
         server_name: "gateway.a.example",
         server_issuers: heapless::Vec::new(),
@@ -24,6 +26,8 @@ fn little() -> Device<'static> {
     }
 }
 
+const EST: Enroll<'static> = Enroll { server: Remote { host: "2001:db8::1", port: 1 }, server_name: "est.a.example" };
+
 fn everything() -> Device<'static> {
     let until = Some(UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000)));
     Device {
@@ -31,7 +35,8 @@ fn everything() -> Device<'static> {
         server_issuers: heapless::Vec::from_slice(&["location.pem"; 4]).unwrap(),
         denied_keys: heapless::Vec::from_slice(&[DeniedKey { key: KeyHash::new([7; 32]), until }; 8]).unwrap(),
         report: Some("/report?größe=1"),
-        enroll: Some(Enroll { server: Remote { host: "2001:db8::1", port: 1 }, server_name: "est.a.example" }),
+        enroll: Some(EST),
+        credential: FirstCredential::Voucher(VoucherFile { file: "sensor-7.voucher", enroll: EST }),
         ..little()
     }
 }
@@ -58,14 +63,14 @@ fn what_is_written_is_read() {
 /// Another version has other octets, and the other way round: firmware tells images apart by the version alone.
 #[test]
 fn the_version_is_of_these_octets() {
-    let mut expected = b"EDGECONF\x01\0\0\0\0\0\0\0".to_vec();
-    expected.extend(b"\x01\0\x08\0root.pem\x0a\0device.pem\x0a\0device.key");
+    let mut expected = b"EDGECONF\x02\0\0\0\0\0\0\0".to_vec();
+    expected.extend(b"\x01\0\x08\0root.pem\0\x0a\0device.pem\x0a\0device.key");
     expected.extend(b"\x11\0gateway.a.example\xfb\x20\x11\0gateway.a.example");
     expected.extend(b"\0\0\0\0\x01\x0a\0/telemetry\0\x10\x27\0\0\0\x80\x70\0\0\x11\0gateway.a.example");
     let length = u8::try_from(expected.len() - 16).unwrap();
     expected[12] = length;
     assert_eq!(octets(&little()), expected, "then DEVICE_OCTETS_VERSION must change");
-    assert_eq!(DEVICE_OCTETS_VERSION, 1, "then this test must change");
+    assert_eq!(DEVICE_OCTETS_VERSION, 2, "then this test must change");
 }
 
 #[test]
@@ -88,13 +93,16 @@ fn what_does_not_fit_is_refused() {
         Device::from_octets(&octets).unwrap_err()
     };
     assert_eq!(refused(0, b'e'), OctetsError::Magic);
-    assert_eq!(refused(8, 2), OctetsError::Version(2));
+    assert_eq!(refused(8, 1), OctetsError::Version(1));
     assert_eq!(refused(12, 0), OctetsError::Length);
     // A list longer than a device has room for, a text that is not UTF-8, an option that is neither there nor away.
     assert_eq!(refused(16, 17), OctetsError::Field("ca_files"));
     assert_eq!(refused(20, 0xff), OctetsError::Field("ca_files"));
     let websocket = octets(&little()).windows(3).position(|three| three == b"\x01\x0a\0").unwrap();
     assert_eq!(refused(websocket, 2), OctetsError::Field("websocket"));
+    // Neither files nor a voucher.
+    let credential = octets(&little()).windows(3).position(|three| three == b"\0\x0a\0").unwrap();
+    assert_eq!(refused(credential, 2), OctetsError::Field("credential"));
     let mut more = octets(&little());
     more.push(0);
     assert_eq!(Device::from_octets(&more).unwrap_err(), OctetsError::Length);

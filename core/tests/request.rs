@@ -2,7 +2,8 @@
 
 use edgetrust_core::crypto::ECDSA_P256_SHA256;
 use edgetrust_core::request::{
-    CertificationRequest, MAX_ALTERNATIVE_NAMES, NewRequest, RequestError, certs_only, write_certs_only,
+    CertificationRequest, MAX_ALTERNATIVE_NAMES, MAX_COMMON_NAME, NewRequest, OneName, RequestError, certs_only,
+    write_certs_only,
 };
 use edgetrust_core::x509::{Certificate, ParseErrorKind};
 use proptest::prelude::*;
@@ -177,6 +178,74 @@ fn requests_that_may_not_replace() {
     let der = request(&good());
     let outcome = CertificationRequest::from_der(&der).unwrap().may_replace(&Certificate::from_der(&none).unwrap());
     assert_eq!(outcome, Err(RequestError::UnwantedAlternativeNames));
+}
+
+#[test]
+fn a_first_request_is_for_one_name_and_nothing_else() {
+    let name = OneName::new("sensor-7.a.example").unwrap();
+    let key = KeyPair::generate().unwrap();
+    let (subject_der, names) = (name.subject(), name.subject_alt_name());
+    let new = NewRequest { subject: subject_der, subject_alt_name: Some(names), public_key: key.der_bytes() };
+    let der = written(&new, &key).unwrap();
+    let request_of_a_device = CertificationRequest::from_der(&der).unwrap();
+    request_of_a_device.verify(&[ECDSA_P256_SHA256]).unwrap();
+    request_of_a_device.is_for(&name).unwrap();
+    assert_eq!(request_of_a_device.is_for(&OneName::new("sensor-8.a.example").unwrap()), Err(RequestError::Subject));
+
+    let common = |text: &str| {
+        let mut name = DistinguishedName::new();
+        name.push(DnType::CommonName, text);
+        name
+    };
+    let good = || {
+        let mut params = sensor(&["Sensor-7.A.example"]);
+        params.distinguished_name = common("SENSOR-7.a.example");
+        params
+    };
+    let with = |change: &dyn Fn(&mut CertificateParams)| {
+        let mut params = good();
+        change(&mut params);
+        params
+    };
+    for (params, expected) in [
+        (good(), Ok(())),
+        (with(&|params| params.distinguished_name = DistinguishedName::new()), Ok(())),
+        (with(&|params| params.distinguished_name = common("gateway.a.example")), Err(RequestError::Subject)),
+        // The organization of another one.
+        (with(&|params| params.distinguished_name = subject("sensor-7.a.example")), Err(RequestError::Subject)),
+        (with(&|params| params.subject_alt_names.clear()), Err(RequestError::NoAlternativeNames)),
+        (
+            with(&|params| params.subject_alt_names = sensor(&["gateway.a.example"]).subject_alt_names),
+            Err(RequestError::NameAdded(1)),
+        ),
+        (
+            with(&|params| {
+                params.subject_alt_names = sensor(&["sensor-7.a.example", "gateway.a.example"]).subject_alt_names;
+            }),
+            Err(RequestError::NameAdded(2)),
+        ),
+        (
+            with(&|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+            Err(RequestError::CertificateAuthority),
+        ),
+        (with(&|params| params.custom_extensions = vec![private(1, &[0x05, 0x00])]), Err(RequestError::Extension(2))),
+        (
+            with(&|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning]),
+            Err(RequestError::Purpose(1)),
+        ),
+    ] {
+        let der = request(&params);
+        assert_eq!(CertificationRequest::from_der(&der).unwrap().is_for(&name), expected, "{params:?}");
+    }
+    // The longest name has lengths of one octet still.
+    let longest = "a".repeat(MAX_COMMON_NAME);
+    let name = OneName::new(&longest).unwrap();
+    let mut params = sensor(&[&longest]);
+    params.distinguished_name = common(&longest);
+    CertificationRequest::from_der(&request(&params)).unwrap().is_for(&name).unwrap();
+    for none in ["", "sensor-\u{e4}", &"a".repeat(MAX_COMMON_NAME + 1)] {
+        assert_eq!(OneName::new(none), None, "{none}");
+    }
 }
 
 /// Encodes an extension with an object identifier below 1.3.6.1.4.1.55555.

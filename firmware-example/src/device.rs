@@ -17,11 +17,11 @@ use static_cell::ConstStaticCell;
 
 use crate::clock::Clock;
 use crate::dial::{DialError, Link, Memory, Target, apart, dial, hang_up};
-use crate::enroll::{Enrollment, Issuers, enroll};
+use crate::enroll::{By, EnrollError, Enrollment, Issuers, enroll};
 use crate::messages::Report;
 use crate::progress::alive;
 use crate::renewal::{Renewal, RenewalError, Slots, seed};
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{First, Settings, SettingsError};
 use crate::sntp;
 use crate::telemetry::{Left, Order, Owner, feed, report, report_of};
 use crate::verdict::{SessionError, Verdict};
@@ -84,7 +84,7 @@ impl Device {
         rng: KeyErasingRng,
         reset: ResetReason,
     ) -> Result<Self, DeviceError> {
-        let seed = seed(&settings.device, settings.first_certificate);
+        let seed = seed(&settings);
         let mut renewal = Renewal::new(slots, &settings, seed).map_err(DeviceError::Renewal)?;
         let clock = Clock::new(renewal.time_seen());
         let (memory, answers) = (MEMORY.take(), ANSWERS.take());
@@ -193,7 +193,22 @@ impl Device {
         let Self { settings, net, rng, reset, clock, renewal, memory, shared, answers, issuers, reported, .. } = self;
         renewal.tick(settings, clock.now());
         let device = &settings.device;
-        let enrollment = device.enroll.filter(|_| renewal.wanted());
+        if renewal.is_new() && !renewal.wanted() {
+            // There is nothing to show to the gateway yet.
+            return Ok(Next::Rest(LOOK));
+        }
+        let claim = match renewal.claim(settings, rng) {
+            Some(Ok(by)) => Some(by),
+            Some(Err(error)) => {
+                renewal.failed(settings, clock.now(), error.failure());
+                return Err(SessionError::Enroll(error));
+            }
+            None => None,
+        };
+        let enrollment = match (&claim, settings.first) {
+            (Some(_), First::Voucher(voucher)) => Some(voucher.enroll),
+            _ => device.enroll.filter(|_| renewal.wanted()),
+        };
         let target = match enrollment {
             Some(enroll) => Target { host: enroll.server.host, port: enroll.server.port, name: enroll.server_name },
             None => Target { host: device.gateway.host, port: device.gateway.port, name: device.server_name },
@@ -207,7 +222,7 @@ impl Device {
         let mut link = {
             let dialled = {
                 let mut credential = renewal.credential();
-                let dialling = pin!(dial(*net, (memory, shared), settings, target, now, &mut credential, rng));
+                let dialling = pin!(dial(*net, (memory, shared), settings, target, now, credential.as_mut(), rng));
                 apart(dialling).await
             };
             learn(&dialled, clock, renewal);
@@ -234,7 +249,7 @@ impl Device {
         // The dial may have taken a minute.
         alive();
         let outcome = if enrollment.is_some() {
-            while_at(*net, address, pin!(words.enroll(&mut link, target.name, rng, answers))).await
+            while_at(*net, address, pin!(words.enroll(&mut link, target.name, claim, rng, answers))).await
         } else {
             while_at(*net, address, pin!(words.serve(&mut link, target.name, rng, answers))).await
         };
@@ -350,11 +365,13 @@ impl Words<'_> {
         &mut self,
         link: &mut Link<'_>,
         host: &str,
+        claim: Option<By<'static>>,
         rng: &mut KeyErasingRng,
         answers: &mut [u8; BUFFER],
     ) -> Result<Next, SessionError> {
         let now = self.clock.now();
-        let enrollment = Enrollment { settings: self.settings, host, current: self.renewal.certificate(), now };
+        let by = claim.unwrap_or(By::Certificate(self.renewal.certificate()));
+        let enrollment = Enrollment { settings: self.settings, host, by, now };
         match enroll(link, enrollment, self.issuers, rng, answers).await {
             Ok(None) => {
                 self.opened();
@@ -366,6 +383,14 @@ impl Words<'_> {
                 Ok(Next::Session)
             }
             Err(error) => {
+                if let (EnrollError::Refused(401), First::Voucher(voucher)) = (&error, self.settings.first) {
+                    let name = voucher.name;
+                    defmt::error!(
+                        "the gateway does not take the voucher of {=str}: its log says why; `edgetrust devices invite {=str}` makes another",
+                        name,
+                        name
+                    );
+                }
                 self.renewal.failed(self.settings, self.clock.now(), error.failure());
                 Err(SessionError::Enroll(error))
             }

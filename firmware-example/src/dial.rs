@@ -128,7 +128,7 @@ pub async fn dial<'m>(
     settings: &Settings,
     target: Target<'_>,
     now: TrustedTime,
-    credential: &mut SoftwareCredential<'_>,
+    credential: Option<&mut SoftwareCredential<'_>>,
     rng: &mut KeyErasingRng,
 ) -> Result<Link<'m>, DialError> {
     let addresses = resolve(net, target.host).await;
@@ -150,7 +150,7 @@ pub async fn dial<'m>(
     let buffers = Buffers { receive: &mut memory.tls_receive, send: &mut memory.tls_send, shared };
     #[cfg(feature = "rig")]
     let before = board::ticks() - board::idle_ticks();
-    let connecting = pin!(connect(socket, &demand, Some(credential), rng, buffers));
+    let connecting = pin!(connect(socket, &demand, credential, rng, buffers));
     let outcome = with_timeout(HANDSHAKE, apart(connecting)).await;
     // With QEMU's `-icount shift=0` a tick is 40 instructions.
     #[cfg(feature = "rig")]

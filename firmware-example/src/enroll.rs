@@ -1,5 +1,5 @@
-//! Obtains a certificate for a new key through the gateway: EST simple re-enrollment (RFC 7030 section 4.2.2) over
-//! mutual TLS. The answer contains the certificate alone, so the intermediates are requested first (section 4.1). They
+//! Obtains a certificate through the gateway: EST simple re-enrollment for a new key (RFC 7030 section 4.2.2) over
+//! mutual TLS, or simple enrollment for the first one (section 4.2.1) by a voucher. The answer contains the certificate alone, so the intermediates are requested first (section 4.1). They
 //! are not trusted: they complete the path.
 
 use core::ops::Range;
@@ -9,11 +9,11 @@ use edgetrust_core::crypto::P256Key;
 use edgetrust_core::embedded_tls::{ConnectionError, RecordFault};
 use edgetrust_core::path::{Budget, Limits, PathError, PathErrorKind, Purpose};
 use edgetrust_core::pki_types::UnixTime;
-use edgetrust_core::request::{NewRequest, RequestError, certs_only, same_alternative_names};
+use edgetrust_core::request::{NewRequest, OneName, RequestError, certs_only, same_alternative_names};
 use edgetrust_core::rotation::{Failure, FailureKind};
 use edgetrust_core::store::certificates;
 use edgetrust_core::time::TrustedTime;
-use edgetrust_core::x509::{Certificate, ParseError};
+use edgetrust_core::x509::{Certificate, GeneralNames, ParseError};
 use edgetrust_firmware::random::KeyErasingRng;
 use embassy_time::{Duration, with_timeout};
 use rand_core::RngCore;
@@ -21,20 +21,23 @@ use rand_core::RngCore;
 use crate::dial::{Link, SILENCE, trust};
 use crate::http::{HttpError, Request, ask};
 use crate::issued::{Issued, MAX_CHAIN};
-use crate::settings::Settings;
+use crate::settings::{MAX_VOUCHER, Settings, Voucher};
 
-const PATH: &str = "/.well-known/est/simplereenroll";
+const AGAIN: &str = "/.well-known/est/simplereenroll";
+const FIRST: &str = "/.well-known/est/simpleenroll";
 const CACERTS: &str = "/.well-known/est/cacerts";
 /// The time limit for the answer: the gateway orders from a CA meanwhile.
 const PATIENCE: Duration = Duration::from_secs(150);
 /// The maximum number of certificates in an answer.
 const MAX_CERTIFICATES: usize = 4;
 const MAX_REQUEST: usize = 768;
+/// The size of a voucher in base64.
+const MAX_BASIC: usize = (MAX_VOUCHER / 3 + 1) * 4;
 
 /// The reason for which there is no new certificate.
 #[derive(Clone, Copy, defmt::Format)]
 pub enum EnrollError {
-    /// No key could be generated.
+    /// No key could be generated, or kept before its use.
     Key,
     /// The current certificate is malformed.
     Current(ParseError),
@@ -52,7 +55,7 @@ pub enum EnrollError {
     Answer,
     /// The new certificate has no path to the device's CAs, or is not for a client.
     Path(PathError),
-    /// The new certificate has other names than the one before.
+    /// The new certificate has other names than the one before, or than the voucher.
     Names(RequestError),
 }
 
@@ -74,15 +77,22 @@ impl EnrollError {
 pub struct Enrollment<'a> {
     pub settings: &'a Settings,
     pub host: &'a str,
-    /// The current certificate in DER.
-    pub current: &'a [u8],
+    pub by: By<'a>,
     pub now: TrustedTime,
+}
+
+/// What a device shows to get a certificate.
+pub enum By<'a> {
+    /// The current certificate in DER, which was shown in the handshake.
+    Certificate(&'a [u8]),
+    /// The voucher, and the key that it is claimed with.
+    Voucher(Voucher, P256Key),
 }
 
 /// The size in octets of the intermediates at the end of the answer buffer; `None` before they were requested.
 pub type Issuers = Option<usize>;
 
-/// Requests the intermediates, generates a key, requests a certificate, and verifies it. The chain is in `buffer`.
+/// Requests the intermediates, generates a key where none is given, requests a certificate, and verifies it. The chain is in `buffer`.
 /// Returns `None` if the gateway closes the connection after the first answer, as gateways before this version do: the
 /// rest needs another connection.
 pub async fn enroll<'b>(
@@ -92,7 +102,7 @@ pub async fn enroll<'b>(
     rng: &mut KeyErasingRng,
     buffer: &'b mut [u8],
 ) -> Result<Option<Issued<'b>>, EnrollError> {
-    let Enrollment { settings, host, current, now } = enrollment;
+    let Enrollment { settings, host, by, now } = enrollment;
     let kept = match issuers.take() {
         Some(kept) => kept,
         None => {
@@ -106,17 +116,29 @@ pub async fn enroll<'b>(
     };
     let room = buffer.len().saturating_sub(kept);
     let (buffer, kept) = buffer.split_at_mut_checked(room).ok_or(EnrollError::Answer)?;
-    let current = Certificate::from_der(current).map_err(EnrollError::Current)?;
-    let mut octets = [0; 32];
-    rng.fill_bytes(&mut octets);
-    let key = P256Key::from_random(&octets).ok_or(EnrollError::Key)?;
+    let (current, one_name, mut basic) = (current(&by)?, one_name(&by)?, [0; MAX_BASIC]);
+    let (key, path, authorization) = match &by {
+        By::Certificate(_) => (new_key(rng).ok_or(EnrollError::Key)?, AGAIN, ""),
+        By::Voucher(voucher, key) => {
+            let line = Base64::encode(voucher.line.as_bytes(), &mut basic);
+            (key.clone(), FIRST, line.map_err(|_| EnrollError::Key)?)
+        }
+    };
     let public_key = key.public_key();
-    let request = NewRequest::like(&current, &public_key);
+    let (request, names) = match (&current, &one_name) {
+        (Some(current), _) => (NewRequest::like(current, &public_key), current.extensions().subject_alt_name),
+        (None, Some(name)) => {
+            let (subject, names) = (name.subject(), Some(name.subject_alt_name()));
+            let names_read = name.alternative_names().map_err(EnrollError::Request)?;
+            (NewRequest { subject, subject_alt_name: names, public_key: &public_key }, Some(names_read))
+        }
+        (None, None) => return Err(EnrollError::Key),
+    };
     let mut der = [0; MAX_REQUEST];
     let der = request.write(&mut der, |info| key.sign(info)).map_err(EnrollError::Request)?;
     let mut body = [0; MAX_REQUEST * 4 / 3 + 4];
     let body = Base64::encode(der, &mut body).map_err(|_| EnrollError::Key)?;
-    let request = Request { host, path: PATH, post: Some(("application/pkcs10", body.as_bytes())) };
+    let request = Request { host, path, authorization, post: Some(("application/pkcs10", body.as_bytes())) };
     let answer = with_timeout(PATIENCE, ask(link, request, buffer)).await;
     let answer = answer.map_err(|_| EnrollError::Silent)?.map_err(EnrollError::Http)?;
     match answer.head.status {
@@ -129,11 +151,32 @@ pub async fn enroll<'b>(
         }
     }
     let bag = decode(answer.body).ok_or(EnrollError::Answer)?;
-    let Judged { not_before, not_after, chain, leaf } = judge(settings, &current, &public_key, (bag, kept), now)?;
+    let Judged { not_before, not_after, chain, leaf } = judge(settings, names, &public_key, (bag, kept), now)?;
     // The bag's certificates are contiguous in any order: the leaf is moved to the front.
     bag.get_mut(chain.start..leaf.end).ok_or(EnrollError::Answer)?.rotate_right(leaf.len());
     let chain = bag.get(chain).ok_or(EnrollError::Answer)?;
     Ok(Some(Issued { key: key.to_pkcs8(), chain, not_before, not_after }))
+}
+
+fn current<'a>(by: &By<'a>) -> Result<Option<Certificate<'a>>, EnrollError> {
+    match by {
+        By::Certificate(der) => Certificate::from_der(der).map(Some).map_err(EnrollError::Current),
+        By::Voucher(..) => Ok(None),
+    }
+}
+
+fn one_name(by: &By<'_>) -> Result<Option<OneName>, EnrollError> {
+    match by {
+        By::Certificate(_) => Ok(None),
+        By::Voucher(voucher, _) => OneName::new(voucher.name).map(Some).ok_or(EnrollError::Key),
+    }
+}
+
+/// Generates a key.
+pub fn new_key(rng: &mut KeyErasingRng) -> Option<P256Key> {
+    let mut octets = [0; 32];
+    rng.fill_bytes(&mut octets);
+    P256Key::from_random(&octets)
 }
 
 /// Requests the CAs of the location; returns the size in octets of the intermediates that are kept, and whether the
@@ -145,7 +188,7 @@ async fn learn(
     host: &str,
     buffer: &mut [u8],
 ) -> Result<(usize, bool), EnrollError> {
-    let request = Request { host, path: CACERTS, post: None };
+    let request = Request { host, path: CACERTS, authorization: "", post: None };
     let answer = with_timeout(SILENCE, ask(link, request, buffer)).await;
     let head = match answer.map_err(|_| EnrollError::Silent)? {
         Ok(answer) => answer.head,
@@ -219,7 +262,7 @@ struct Judged {
 /// Verifies an answer.
 fn judge(
     settings: &Settings,
-    current: &Certificate<'_>,
+    names: Option<GeneralNames<'_>>,
     public_key: &[u8],
     (bag, kept): (&[u8], &[u8]),
     now: TrustedTime,
@@ -253,7 +296,6 @@ fn judge(
     let mut budget = Budget::new(Limits::DEVICE);
     trust(settings).verify(&leaf, &others, Purpose::ClientAuth, at, &mut budget).map_err(EnrollError::Path)?;
     // The gateway's rule for requests also holds for answers (RFC 7030 section 4.2.2). The CA may choose the subject.
-    let (new, before) = (leaf.extensions().subject_alt_name, current.extensions().subject_alt_name);
-    same_alternative_names(new, before).map_err(EnrollError::Names)?;
+    same_alternative_names(leaf.extensions().subject_alt_name, names).map_err(EnrollError::Names)?;
     Ok(Judged { not_before: validity.not_before, not_after: validity.not_after, chain, leaf: place })
 }

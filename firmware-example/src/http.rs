@@ -34,6 +34,8 @@ impl From<edgetrust_core::embedded_tls::ConnectionError> for HttpError {
 pub struct Request<'a> {
     pub host: &'a str,
     pub path: &'a str,
+    /// The credentials of HTTP Basic in base64 (RFC 7617 section 2); empty for none.
+    pub authorization: &'a str,
     /// The content type and body of a POST; `None`: a GET.
     pub post: Option<(&'a str, &'a [u8])>,
 }
@@ -94,14 +96,15 @@ impl Head {
 
 /// Sends a request, and reads the whole answer; the connection stays usable.
 pub async fn ask<'b>(link: &mut Link<'_>, request: Request<'_>, buffer: &'b mut [u8]) -> Result<Answer<'b>, HttpError> {
-    let Request { host, path, post } = request;
+    let Request { host, path, authorization, post } = request;
     let (method, kind) = if post.is_some() { ("POST ", "\r\nContent-Type: ") } else { ("GET ", "") };
     let (content_type, body) = post.unwrap_or_default();
     let length = decimal(u64::try_from(body.len()).unwrap_or(u64::MAX));
     let [version, size, end] = [" HTTP/1.1\r\nHost: ", "\r\nContent-Length: ", "\r\n\r\n"];
-    let parts = [method, path, version, host, kind, content_type, size, &length, end].map(str::as_bytes);
-    let [a, b, c, d, e, f, g, h, i] = parts;
-    say(link, &[a, b, c, d, e, f, g, h, i, body]).await?;
+    let basic = if authorization.is_empty() { "" } else { "\r\nAuthorization: Basic " };
+    let parts = [method, path, version, host, basic, authorization, kind, content_type, size, &length, end];
+    let [a, b, c, d, e, f, g, h, i, j, k] = parts.map(str::as_bytes);
+    say(link, &[a, b, c, d, e, f, g, h, i, j, k, body]).await?;
     let (mut have, mut known) = (0, None);
     let head = loop {
         let rest = buffer.get_mut(have..).filter(|rest| !rest.is_empty()).ok_or(HttpError::TooLong)?;

@@ -1,7 +1,6 @@
 //! Carries out the actions of the core's rotation with the store in flash: shows, keeps, tries, confirms and reverts
 //! credentials.
 
-use edgetrust_core::config::Device;
 use edgetrust_core::crypto::{P256Key, PKCS8_P256};
 use edgetrust_core::embedded_tls::SoftwareCredential;
 use edgetrust_core::pki_types::UnixTime;
@@ -10,9 +9,12 @@ use edgetrust_core::store::{Header, NewRecord, Slot, SlotMedium, Store, TIME_MAR
 use edgetrust_core::time::TrustedTime;
 use edgetrust_core::x509::Certificate;
 use edgetrust_firmware::board::{Flash, Port, Selected};
+use edgetrust_firmware::random::KeyErasingRng;
+use sha2::{Digest, Sha256};
 
+use crate::enroll::{By, EnrollError, new_key};
 use crate::issued::{Issued, MAX_CHAIN};
-use crate::settings::Settings;
+use crate::settings::{First, Settings, Voucher};
 use crate::verdict::Verdict;
 
 /// The credential slots of the selected board.
@@ -21,6 +23,17 @@ pub type Slots = <<Selected as Port>::Flash as Flash>::Slots;
 /// The maximum size of the device's certificate in octets: it must fit into one of the device's records.
 const MAX_CERTIFICATE: usize = 1024;
 
+/// The slot with the key of a claim, while the device has no certificate: the first one goes to the other slot.
+const CLAIM: Slot = Slot::B;
+/// The time in the record of a claim, which no certificate has.
+const NEVER: UnixTime = UnixTime::since_unix_epoch(core::time::Duration::ZERO);
+
+/// Returns whether a record holds the key that a voucher is claimed with, and the voucher's hash, in place of a
+/// credential.
+fn is_claim(header: &Header) -> bool {
+    header.not_after == NEVER
+}
+
 /// The time in seconds during which a new credential may be reverted while no peer has accepted it.
 const TRIAL_S: u32 = 600;
 
@@ -28,7 +41,8 @@ const TRIAL_S: u32 = 600;
 struct Shown {
     /// The credential's slot; `None`: the factory's credential.
     slot: Option<Slot>,
-    key: P256Key,
+    /// None while the device has a voucher and no certificate.
+    key: Option<P256Key>,
     certificate: heapless::Vec<u8, MAX_CERTIFICATE>,
     /// The end of the certificate's validity.
     not_after: UnixTime,
@@ -60,17 +74,17 @@ pub enum RenewalError {
 }
 
 impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
-    /// Starts with the factory's credential, without reading the store.
+    /// Starts with the factory's credential, or with none, without reading the store.
     ///
     /// # Errors
     /// Returns the fault of the factory's credential or of the flash.
     pub fn new(medium: M, settings: &Settings, seed: u64) -> Result<Self, RenewalError> {
         let store = Store::new(medium).map_err(|_| RenewalError::Store)?;
-        let policy = policy(&settings.device, seed);
-        let (key, not_after) = key_of(settings.first_key, settings.first_certificate)?;
-        let certificate =
-            heapless::Vec::from_slice(settings.first_certificate).map_err(|_| RenewalError::Certificate)?;
-        let shown = Shown { slot: None, key, certificate, not_after };
+        let policy = policy(settings, seed);
+        let mut shown = Shown { slot: None, key: None, certificate: heapless::Vec::new(), not_after: NEVER };
+        if let First::Factory { certificate, key } = settings.first {
+            shown.replace(None, key, certificate)?;
+        }
         let enrolls = settings.device.enroll.is_some();
         let machine = Machine::new(policy);
         Ok(Self { store, machine, enrolls, shown, wanted: None, changed: false, doubted: false })
@@ -90,7 +104,7 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
         let selected = survey.selected();
         let credential = |slot: Option<Slot>| {
             let slot = slot?;
-            let header = survey.header(slot)?;
+            let header = survey.header(slot).filter(|header| !is_claim(header))?;
             let Header { not_before, not_after, written, .. } = *header;
             Some(SlotCertificate { slot, not_before, not_after, received: written })
         };
@@ -104,9 +118,50 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
         }
     }
 
-    /// Returns the credential that is shown to the gateway.
-    pub fn credential(&self) -> SoftwareCredential<'_> {
-        SoftwareCredential { certificate: &self.shown.certificate, key: self.shown.key.clone() }
+    /// Returns the credential that is shown to the gateway; none while the device has a voucher and no certificate.
+    pub fn credential(&self) -> Option<SoftwareCredential<'_>> {
+        let key = self.shown.key.clone()?;
+        Some(SoftwareCredential { certificate: &self.shown.certificate, key })
+    }
+
+    /// Returns whether the device has a voucher and no certificate.
+    pub fn is_new(&self) -> bool {
+        self.shown.key.is_none()
+    }
+
+    /// Returns the voucher, and the key that it is claimed with, while it is to be used. The key is stored before it is
+    /// used: a voucher is for one key, and the power may fail before the answer.
+    pub fn claim(&mut self, settings: &Settings, rng: &mut KeyErasingRng) -> Option<Result<By<'static>, EnrollError>> {
+        let First::Voucher(voucher) = settings.first else { return None };
+        if !self.is_new() {
+            return None;
+        }
+        let key = self.claim_key(&voucher, rng);
+        Some(key.map(|key| By::Voucher(voucher, key)).ok_or(EnrollError::Key))
+    }
+
+    fn claim_key(&mut self, voucher: &Voucher, rng: &mut KeyErasingRng) -> Option<P256Key> {
+        let mut stored = [0; PKCS8_P256];
+        let mark: [u8; 32] = Sha256::digest(voucher.line).into();
+        let survey = self.store.survey();
+        if survey.header(CLAIM).is_some_and(is_claim) {
+            let mut marked = [0; 32];
+            if let Ok(found) = self.store.read(CLAIM, &mut stored, &mut marked)
+                && found.chain == mark
+            {
+                return P256Key::from_pkcs8(found.key);
+            }
+        }
+        let key = new_key(rng)?;
+        let record =
+            NewRecord { key: &key.to_pkcs8(), chain: &mark, not_before: NEVER, not_after: NEVER, time_seen: NEVER };
+        match self.store.write(CLAIM, &record) {
+            Ok(_) => Some(key),
+            Err(error) => {
+                defmt::error!("store: {}", error);
+                None
+            }
+        }
     }
 
     /// Returns the shown certificate in DER.
@@ -170,7 +225,7 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
             TrustedTime::Known(now) => now,
             TrustedTime::AtLeast(_) | TrustedTime::Unknown => not_before,
         };
-        let policy = policy(&settings.device, 0);
+        let policy = policy(settings, 0);
         let life_s = policy.flash_life_s(&SlotCertificate { slot: Slot::A, not_before, not_after, received });
         if life_s < LEAST_LIFE_S {
             defmt::warn!("store: certificates as short as this one wear the flash out in {=u64} days", life_s / 86_400);
@@ -185,7 +240,7 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
         let survey = self.store.survey();
         let selected = survey.selected();
         let Some(slot) = selected.active.or(selected.trial) else { return };
-        let Some(header) = survey.header(slot) else { return };
+        let Some(header) = survey.header(slot).filter(|header| !is_claim(header)) else { return };
         // The life of a backdated certificate starts when it was received.
         let since = header.written.max(header.not_before);
         let life_s = header.not_after.as_secs().saturating_sub(since.as_secs());
@@ -229,7 +284,10 @@ impl<M: SlotMedium<Error: defmt::Format>> Renewal<M> {
                 }
             }
             Action::ActivateFallback => {
-                let replaced = self.shown.replace(None, settings.first_key, settings.first_certificate);
+                let replaced = match settings.first {
+                    First::Factory { certificate, key } => self.shown.replace(None, key, certificate),
+                    First::Voucher(_) => Err(RenewalError::Certificate),
+                };
                 self.changed |= replaced.is_ok();
                 return Some(match replaced {
                     Ok(()) => Event::FallbackReady,
@@ -307,6 +365,7 @@ impl Shown {
     /// changed.
     fn replace(&mut self, slot: Option<Slot>, key: &[u8], certificate: &[u8]) -> Result<(), RenewalError> {
         let (key, not_after) = key_of(key, certificate)?;
+        let key = Some(key);
         if certificate.len() > MAX_CERTIFICATE {
             return Err(RenewalError::Certificate);
         }
@@ -319,11 +378,11 @@ impl Shown {
 }
 
 /// Returns the policy of a device's renewals.
-fn policy(device: &Device<'_>, seed: u64) -> Policy {
+fn policy(settings: &Settings, seed: u64) -> Policy {
     Policy {
-        renew_before_s: device.renew_before_s,
+        renew_before_s: settings.device.renew_before_s,
         trial_s: TRIAL_S,
-        fallback: true,
+        fallback: matches!(settings.first, First::Factory { .. }),
         // The certificate is requested again rather than written again: there is no memory to keep it.
         keeps_issued: false,
         seed,
@@ -331,8 +390,12 @@ fn policy(device: &Device<'_>, seed: u64) -> Policy {
     }
 }
 
-/// Returns a seed that spreads a fleet; it is derived from the certificate, and so is the same after a restart.
-pub fn seed(device: &Device<'_>, certificate: &[u8]) -> u64 {
-    let octets = device.server_name.bytes().chain(certificate.iter().copied());
+/// Returns a seed that spreads a fleet; it is derived from the certificate or the name, and so is the same after a restart.
+pub fn seed(settings: &Settings) -> u64 {
+    let own = match &settings.first {
+        First::Factory { certificate, .. } => certificate,
+        First::Voucher(voucher) => voucher.name.as_bytes(),
+    };
+    let octets = settings.device.server_name.bytes().chain(own.iter().copied());
     octets.fold(0xcbf2_9ce4_8422_2325, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3))
 }

@@ -1,7 +1,8 @@
 //! Reads the configuration in the partition, and the blobs that the configuration names.
 
-use edgetrust_core::config::{Device, MAX_DEVICE_ISSUERS, OctetsError};
+use edgetrust_core::config::{Device, Enroll, Files, FirstCredential, MAX_DEVICE_ISSUERS, OctetsError, VoucherFile};
 use edgetrust_core::path::Anchor;
+use edgetrust_core::request::OneName;
 use edgetrust_core::store::certificates;
 use edgetrust_core::x509::{Certificate, KeyHash, ParseError};
 use edgetrust_firmware::board::{Port, Selected};
@@ -12,6 +13,8 @@ use crate::blobs::{Blobs, BlobsError};
 const CONFIG: &str = "config.bin";
 /// The name of its text, which older firmware read and this one leaves to people.
 const TEXT: &str = "config.json";
+/// The maximum size of a voucher in octets.
+pub const MAX_VOUCHER: usize = 128;
 /// The maximum number of CAs and pins.
 pub const MAX_ANCHORS: usize = 4;
 
@@ -23,10 +26,33 @@ pub struct Settings {
     pub anchors: heapless::Vec<Anchor<'static>, MAX_ANCHORS>,
     /// The keys of the CAs that the gateway's certificate must come from; empty for any.
     pub server_issuers: heapless::Vec<KeyHash, MAX_DEVICE_ISSUERS>,
-    /// The certificate from the factory in DER.
-    pub first_certificate: &'static [u8],
-    /// The key of the factory's certificate in PKCS #8.
-    pub first_key: &'static [u8],
+    /// The credential from the factory, or the voucher for one.
+    pub first: First,
+}
+
+/// The origin of the device's first credential.
+#[derive(Clone, Copy)]
+pub enum First {
+    /// The factory.
+    Factory {
+        /// The certificate in DER.
+        certificate: &'static [u8],
+        /// Its key in PKCS #8.
+        key: &'static [u8],
+    },
+    /// The gateway, which takes this voucher for one.
+    Voucher(Voucher),
+}
+
+/// A voucher.
+#[derive(Clone, Copy)]
+pub struct Voucher {
+    /// The EST server that takes it.
+    pub enroll: Enroll<'static>,
+    /// The device's name.
+    pub name: &'static str,
+    /// Name and password, with a colon between them (RFC 7617 section 2).
+    pub line: &'static str,
 }
 
 /// The reason for which the settings cannot be read.
@@ -48,6 +74,8 @@ pub enum SettingsError {
     NoCertificate(&'static str),
     /// More CAs than [`MAX_ANCHORS`].
     TooManyAnchors,
+    /// This blob is no line of name and password, or the name is none for a certificate.
+    Voucher(&'static str),
     /// A file of issuers has more CAs than [`MAX_DEVICE_ISSUERS`] leave.
     TooManyIssuers,
 }
@@ -82,11 +110,21 @@ impl Settings {
                 })?,
             }
         }
-        let (cert_file, key_file) = (device.credential.cert_file, device.credential.key_file);
-        let chain = blob(&mut blobs, cert_file)?;
-        let first_certificate = certificates(chain).next().ok_or(SettingsError::NoCertificate(cert_file))?;
-        let first_key = blob(&mut blobs, key_file)?;
-        Ok(Self { device, anchors, server_issuers, first_certificate, first_key })
+        let first = match device.credential {
+            FirstCredential::Files(Files { cert_file, key_file }) => {
+                let certificate = certificates(blob(&mut blobs, cert_file)?).next();
+                let certificate = certificate.ok_or(SettingsError::NoCertificate(cert_file))?;
+                First::Factory { certificate, key: blob(&mut blobs, key_file)? }
+            }
+            FirstCredential::Voucher(VoucherFile { file, enroll }) => {
+                let line = core::str::from_utf8(blob(&mut blobs, file)?).ok().filter(|line| line.len() <= MAX_VOUCHER);
+                let parts = line.and_then(|line| Some((line, line.split_once(':')?.0)));
+                let parts = parts.filter(|(_, name)| OneName::new(name).is_some());
+                let (line, name) = parts.ok_or(SettingsError::Voucher(file))?;
+                First::Voucher(Voucher { enroll, name, line })
+            }
+        };
+        Ok(Self { device, anchors, server_issuers, first })
     }
 }
 

@@ -122,7 +122,7 @@ pub async fn report(
     buffer: &mut [u8],
 ) -> Result<(u16, bool), HttpError> {
     let text = written(report);
-    let request = Request { host, path, post: Some(("application/json", &text)) };
+    let request = Request { host, path, authorization: "", post: Some(("application/json", &text)) };
     let answer = with_timeout(SILENCE, ask(link, request, buffer)).await;
     answer.map_err(|_| HttpError::Ended)?.map(|answer| (answer.head.status, answer.head.closes))
 }

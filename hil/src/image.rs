@@ -11,10 +11,10 @@
 
 mod blobs;
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 pub use blobs::{CONFIG, MadeFor};
@@ -76,7 +76,15 @@ impl Flash {
     /// # Errors
     /// Fails if the configuration is invalid, a file is missing or malformed, or the partition is too small.
     pub fn create(path: &Path, config: &str, folder: &Path) -> Result<Self, String> {
-        let partition = blobs::partition(config, folder, MadeFor::ThisFirmware)?;
+        Self::create_for(path, config, folder, None)
+    }
+
+    /// Creates a flash likewise, with a voucher in place of the file that the configuration names.
+    ///
+    /// # Errors
+    /// Fails as [`Flash::create`] does, and if the voucher is none.
+    pub fn create_for(path: &Path, config: &str, folder: &Path, voucher: Option<&str>) -> Result<Self, String> {
+        let partition = blobs::partition(config, folder, voucher, MadeFor::ThisFirmware)?;
         let flash = Self::erased(path).map_err(|error| format!("{}: {error}", path.display()))?;
         flash.write(&partition)?;
         Ok(flash)
@@ -88,19 +96,20 @@ impl Flash {
     /// # Errors
     /// As [`Flash::create`].
     pub fn write_partition(&self, config: &str, folder: &Path, made_for: MadeFor) -> Result<(), String> {
-        self.write(&blobs::partition(config, folder, made_for)?)
+        self.write(&blobs::partition(config, folder, None, made_for)?)
     }
 
     fn write(&self, partition: &[u8]) -> Result<(), String> {
         self.file.write_all_at(partition, 0).map_err(|error| format!("{}: {error}", self.path.display()))
     }
 
-    /// Creates an erased flash.
+    /// Creates an erased flash, which its owner alone may read: keys and vouchers come into it.
     ///
     /// # Errors
     /// Returns the error of the operating system.
     pub fn erased(path: &Path) -> io::Result<Self> {
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+        let file = File::options().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
         let blank = vec![0xff; 1024 * 1024];
         for offset in (0..SIZE).step_by(blank.len()) {
             file.write_all_at(&blank, offset)?;
@@ -243,6 +252,21 @@ mod tests {
         assert_eq!(again.store().unwrap().survey().selected().active, Some(Slot::A));
         std::fs::write(folder.path().join("short"), "").unwrap();
         assert!(Flash::open(&folder.path().join("short")).is_err());
+    }
+
+    #[test]
+    fn a_flash_file_is_for_its_owner_alone() {
+        let (folder, ..) = folder();
+        let path = folder.path().join("flash");
+        let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        // It holds keys or a voucher, and may be there already.
+        for left in [None, Some(0o644)] {
+            if let Some(mode) = left {
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            }
+            Flash::create(&path, TEXT, folder.path()).unwrap();
+            assert_eq!(mode(), 0o600);
+        }
     }
 
     #[test]

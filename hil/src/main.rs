@@ -17,14 +17,15 @@ use regex::Regex;
 const USAGE: &str = "usage: edgetrust-hil run [--board NAME] [--firmware ELF] [--rig ELF] [--profile NAME] [--jobs N] [--cuts N] [--every-fault] [--keep] [SCENARIO...]
        edgetrust-hil self-test [--board NAME] [--firmware ELF]
        edgetrust-hil list [--modes]
-       edgetrust-hil image --config FILE --out FILE
+       edgetrust-hil image --config FILE --out FILE [--voucher FILE|TEXT]
        edgetrust-hil board --chip CHIP [--probe PROBE] --firmware ELF --until REGEX [--within SECONDS]
 
 run        runs scenarios in QEMU; one is named by its file, or by file/mode. Builds the firmware where no ELF is given, with this profile. --cuts: how often
            the power ends in the scenario that ends it again and again. --every-fault: each operation of the flash fails once in flash-fails-once.
 self-test  runs the firmware's test of its board in QEMU: firmware-example/src/bin/board.rs.
 list       shows scenarios, or the modes of the hostile server.
-image      writes the flash file of a device from its configuration and the files that it names.
+image      writes the flash file of a device from its configuration and the files that it names. --voucher: the line that
+           `edgetrust devices invite` prints, or a file with it, in place of the file of device.voucher.
 board      runs firmware on a board by probe-rs, until it logs what is waited for.
 
 --board names a board of firmware-example/boards; without it, it is the first.";
@@ -235,10 +236,17 @@ fn list(arguments: &mut Arguments) -> Result<bool, String> {
 fn image(arguments: &mut Arguments) -> Result<bool, String> {
     let [config, out] = ["--config", "--out"].map(|name| arguments.required(name));
     let (config, out) = (PathBuf::from(config?), PathBuf::from(out?));
+    let voucher = match arguments.value("--voucher")? {
+        // A voucher has a colon, and may be a file's name all the same.
+        Some(text) if !text.contains(':') || Path::new(&text).exists() => {
+            Some(std::fs::read_to_string(&text).map_err(|error| format!("--voucher: {text}: {error}"))?)
+        }
+        other => other,
+    };
     arguments.nothing_more()?;
     let text = std::fs::read_to_string(&config).map_err(|error| format!("{}: {error}", config.display()))?;
     let folder = config.parent().unwrap_or(Path::new("."));
-    Flash::create(&out, &text, folder)?;
+    Flash::create_for(&out, &text, folder, voucher.as_deref())?;
     Ok(true)
 }
 

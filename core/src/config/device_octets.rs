@@ -15,12 +15,13 @@ use core::time::Duration;
 
 use pki_types::UnixTime;
 
-use super::model::{Device, Enroll, Files, Remote};
+use super::enroll::{Enroll, Remote};
+use super::model::{Device, Files, FirstCredential, VoucherFile};
 use crate::path::DeniedKey;
 use crate::x509::KeyHash;
 
 /// The version of the octets: another one for each change of a table in this file.
-pub const DEVICE_OCTETS_VERSION: u32 = 1;
+pub const DEVICE_OCTETS_VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"EDGECONF";
 
@@ -156,8 +157,32 @@ table!(Device<'a> {
     ntp,
 });
 table!(Files<'a> { cert_file, key_file });
+table!(VoucherFile<'a> { file, enroll });
 table!(Enroll<'a> { server, server_name });
 table!(Remote<'a> { host, port });
+
+impl<'a> Octets<'a> for FirstCredential<'a> {
+    fn write(&self, to: &mut Writer<'_>) -> Option<()> {
+        match self {
+            Self::Files(files) => {
+                0_u8.write(to)?;
+                files.write(to)
+            }
+            Self::Voucher(voucher) => {
+                1_u8.write(to)?;
+                voucher.write(to)
+            }
+        }
+    }
+
+    fn read(from: &mut Reader<'a>) -> Option<Self> {
+        match u8::read(from)? {
+            0 => Files::read(from).map(Self::Files),
+            1 => VoucherFile::read(from).map(Self::Voucher),
+            _ => None,
+        }
+    }
+}
 
 macro_rules! number {
     ($type:ty) => {

@@ -18,6 +18,8 @@ mod device_octets;
 mod duration;
 #[cfg(feature = "gateway")]
 mod endpoint;
+#[cfg(feature = "device")]
+mod enroll;
 mod error;
 mod inherit;
 #[cfg(feature = "gateway")]
@@ -68,6 +70,8 @@ pub use device_octets::{DEVICE_OCTETS_VERSION, OctetsError};
 pub use duration::parse_duration;
 #[cfg(feature = "gateway")]
 pub use endpoint::Endpoint;
+#[cfg(feature = "device")]
+pub use enroll::{Enroll, Remote};
 pub use error::ConfigError;
 #[cfg(feature = "gateway")]
 pub use inherit::INHERITANCE;
@@ -83,7 +87,7 @@ pub use model::{
     Origins, OtherTarget, ProxyProtocol, Service, SignedFile, Tunnel, TunnelKind,
 };
 #[cfg(feature = "device")]
-pub use model::{Device, Enroll, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, Remote};
+pub use model::{Device, FirstCredential, MAX_DEVICE_DENIED_KEYS, MAX_DEVICE_ISSUERS, VoucherFile};
 #[cfg(feature = "gateway")]
 pub use nats::{DEFAULT_BUCKET, MAX_NATS_CA_FILES, MAX_NATS_SERVERS, MAX_SEALING_KEYS, NatsStore};
 #[cfg(feature = "gateway")]

@@ -11,6 +11,8 @@ use super::acme::Acme;
 use super::allowed_clients::{AllowedClients, Span};
 #[cfg(feature = "gateway")]
 use super::endpoint::Endpoint;
+#[cfg(feature = "device")]
+use super::enroll::{Enroll, Remote};
 #[cfg(feature = "gateway")]
 use super::limits::{GatewayLimits, TunnelLimits};
 #[cfg(feature = "gateway")]
@@ -273,6 +275,8 @@ pub struct Est<'a> {
     pub chain_in_answer: bool,
     /// The limits of the EST server.
     pub limits: TunnelLimits,
+    /// The address where devices without a certificate get their first one, by a voucher each.
+    pub first_enrollment: Option<SocketAddr>,
 }
 
 /// One tunnel of the gateway.
@@ -449,8 +453,8 @@ pub enum ProxyProtocol {
 pub struct Device<'a> {
     /// The CAs of the gateway: `security.tls.client.ca_files`.
     pub ca_files: Paths<'a>,
-    /// The credential from the factory: `security.tls.client.mtls`.
-    pub credential: Files<'a>,
+    /// The credential from the factory, or the voucher for one.
+    pub credential: FirstCredential<'a>,
     /// The gateway's server tunnel.
     pub gateway: Remote<'a>,
     /// The name that the gateway's certificate must have: a DNS name or an IP address.
@@ -473,22 +477,22 @@ pub struct Device<'a> {
     pub ntp: &'a str,
 }
 
-/// A gateway's EST server (RFC 7030), as its devices see it.
+/// The origin of a device's first credential.
 #[cfg(feature = "device")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Enroll<'a> {
-    /// The EST server's host and port.
-    pub server: Remote<'a>,
-    /// The name that the EST server's certificate must have: a DNS name or an IP address.
-    pub server_name: &'a str,
+pub enum FirstCredential<'a> {
+    /// The factory: `security.tls.client.mtls`.
+    Files(Files<'a>),
+    /// The gateway, which gives it for a voucher.
+    Voucher(VoucherFile<'a>),
 }
 
-/// A host and a port.
+/// The voucher of a device, and where it is taken.
 #[cfg(feature = "device")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Remote<'a> {
-    /// A DNS name or an IP address, without brackets.
-    pub host: &'a str,
-    /// The port.
-    pub port: u16,
+pub struct VoucherFile<'a> {
+    /// The file with name and password.
+    pub file: &'a str,
+    /// The EST server for devices without a certificate.
+    pub enroll: Enroll<'a>,
 }

@@ -85,7 +85,10 @@ impl<'a> Config<'a> {
         if let Some(device) = &mut self.device {
             files(&mut device.ca_files, each);
             issuers(&mut device.server_issuers, each);
-            pair(&mut device.credential, each);
+            match &mut device.credential {
+                super::FirstCredential::Files(files) => pair(files, each),
+                super::FirstCredential::Voucher(voucher) => each(PathKind::File, &mut voucher.file),
+            }
         }
     }
 }

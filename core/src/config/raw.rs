@@ -267,6 +267,15 @@ pub(super) struct RawEst<'a> {
     pub(super) chain_in_answer: bool,
     pub(super) acme: RawAcme<'a>,
     pub(super) limits: TunnelLimits,
+    pub(super) first: RawFirstEnrollment<'a>,
+}
+
+#[cfg(feature = "gateway")]
+#[derive(Default)]
+pub(super) struct RawFirstEnrollment<'a> {
+    pub(super) present: bool,
+    pub(super) offset: u32,
+    pub(super) listen: Option<&'a str>,
 }
 
 #[cfg(feature = "device")]
@@ -281,6 +290,8 @@ pub(super) struct RawDevice<'a> {
     pub(super) interval_ms: Option<u32>,
     pub(super) enroll: Option<&'a str>,
     pub(super) enroll_name: Option<&'a str>,
+    pub(super) first_enroll: Option<&'a str>,
+    pub(super) voucher: Option<&'a str>,
     pub(super) renew_before_s: Option<u32>,
     pub(super) ntp: Option<&'a str>,
 }
@@ -410,6 +421,13 @@ impl<'a> Raw<'a> {
         let offset = self.offset;
         self.gateway.est.present = true;
         self.gateway.est.offset = offset;
+    }
+
+    #[cfg(feature = "gateway")]
+    pub(super) fn enter_first_enrollment(&mut self) {
+        let offset = self.offset;
+        self.gateway.est.first.present = true;
+        self.gateway.est.first.offset = offset;
     }
 
     #[cfg(feature = "gateway")]

@@ -1,8 +1,9 @@
 //! Validates a device: the CAs it trusts, its credential from the factory, and the places it sends to.
 
 use super::address::{ip_address, port, socket_address};
+use super::enroll::{Enroll, Remote};
 use super::error::ConfigError;
-use super::model::{Device, Enroll, Files, Remote};
+use super::model::{Device, Files, FirstCredential, VoucherFile};
 use super::raw::{Raw, RawDevice};
 use super::validate_acme::DEFAULT_RENEW_BEFORE_S;
 use super::validate_place::{CLIENT, ConfigPlace, FALSE, TLS, TRUE};
@@ -19,7 +20,7 @@ pub(super) fn device<'a>(raw: &Raw<'a>) -> Result<Option<Device<'a>>, ConfigErro
     if !raw.device.present {
         return Ok(None);
     }
-    let credential = client(raw)?;
+    let files = client(raw)?;
     let ca_files = raw.client.ca_files.items.clone();
     let server_issuers = server_issuers(&ConfigPlace::new(CLIENT, raw.client.offset), &raw.client)?;
     let Ok(server_issuers) = heapless::Vec::from_slice(&server_issuers) else {
@@ -38,6 +39,10 @@ pub(super) fn device<'a>(raw: &Raw<'a>) -> Result<Option<Device<'a>>, ConfigErro
     if raw.websocket.or(raw.report).is_none() {
         return at.fail("websocket", Found::Nothing, "a path, or one of report: a device has something to send");
     }
+    let credential = match files {
+        Some(files) => FirstCredential::Files(files),
+        None => FirstCredential::Voucher(voucher(&at, raw)?),
+    };
     Ok(Some(Device {
         ca_files,
         server_issuers,
@@ -54,8 +59,8 @@ pub(super) fn device<'a>(raw: &Raw<'a>) -> Result<Option<Device<'a>>, ConfigErro
     }))
 }
 
-/// Validates `security.tls.client` of a device.
-fn client<'a>(raw: &Raw<'a>) -> Result<Files<'a>, ConfigError<'a>> {
+/// Validates `security.tls.client` of a device; no files where a voucher stands for them.
+fn client<'a>(raw: &Raw<'a>) -> Result<Option<Files<'a>>, ConfigError<'a>> {
     let (client, at) = (&raw.client, ConfigPlace::new(CLIENT, raw.client.offset));
     let mtls_at = at.inside("mtls");
     if client.system_roots == Some(true) {
@@ -85,16 +90,45 @@ fn client<'a>(raw: &Raw<'a>) -> Result<Files<'a>, ConfigError<'a>> {
             "\"manual\": a device renews through its gateway, by device.enroll",
         );
     }
+    let at_device = || ConfigPlace::new(&[Segment::Key("device")], raw.device.offset);
+    let mtls = &client.mtls;
+    match (raw.device.voucher, raw.device.first_enroll) {
+        (Some(voucher), _) if mtls.enabled.is_some() || mtls.cert_file.is_some() || mtls.key_file.is_some() => {
+            const BOTH: &str =
+                "nothing, or no security.tls.client.mtls: a device has a first certificate or a voucher for it";
+            return at_device().fail("voucher", Found::Text(voucher), BOTH);
+        }
+        (Some(_), _) => return Ok(None),
+        (None, Some(server)) => {
+            return at_device().fail("first_enroll", Found::Text(server), "nothing: there is no voucher");
+        }
+        (None, None) => {}
+    }
     switches(&at, client, client.mtls.enabled)?;
     if !client.mtls.is_enabled() {
         let found = if client.mtls.enabled.is_some() { FALSE } else { Found::Nothing };
-        return mtls_at.fail("enabled", found, "true: a device shows its credential");
+        return mtls_at.fail(
+            "enabled",
+            found,
+            "true: a device shows its credential, or has device.voucher for its first one",
+        );
     }
     let cert_file = client.mtls.cert_file;
-    Ok(Files {
-        cert_file: mtls_at.required("cert_file", cert_file, "the file of the device's first certificate")?,
+    const FIRST: &str = "the file of the device's first certificate, or device.voucher and no mtls";
+    Ok(Some(Files {
+        cert_file: mtls_at.required("cert_file", cert_file, FIRST)?,
         key_file: mtls_at.required("key_file", client.mtls.key_file, "the file of its key")?,
-    })
+    }))
+}
+
+/// Validates `voucher`, `first_enroll` and `enroll`: a device with a voucher renews what it gets.
+fn voucher<'a>(at: &ConfigPlace<'a>, raw: &RawDevice<'a>) -> Result<VoucherFile<'a>, ConfigError<'a>> {
+    let file = at.required("voucher", raw.voucher, "the file with a voucher")?;
+    let server = at.required("first_enroll", raw.first_enroll, "HOST:PORT where the gateway takes the voucher")?;
+    at.required("enroll", raw.enroll, "HOST:PORT where the certificate that the voucher gives is renewed")?;
+    let server = remote(at, "first_enroll", server)?;
+    let server_name = name(at, "enroll_name", raw.enroll_name.unwrap_or(server.host))?;
+    Ok(VoucherFile { file, enroll: Enroll { server, server_name } })
 }
 
 fn enroll<'a>(at: &ConfigPlace<'a>, raw: &RawDevice<'a>) -> Result<Option<Enroll<'a>>, ConfigError<'a>> {

@@ -1,11 +1,13 @@
 //! Validates the EST server: mutual TLS and nothing less, and an ACME account that orders for the devices' names.
 
+use core::net::SocketAddr;
+
 use super::acme::{Acme, RenewVia};
 use super::address::socket_address;
 use super::endpoint::Endpoint;
 use super::error::ConfigError;
 use super::model::{Est, Server, Tunnel};
-use super::raw::{Raw, RawAcme, RawEst};
+use super::raw::{Raw, RawAcme, RawEst, RawFirstEnrollment};
 use super::validate_acme::{AcmeFor, acme_for_any_name};
 use super::validate_gateway::server_side;
 use super::validate_place::{ConfigPlace, FALSE};
@@ -13,18 +15,12 @@ use crate::json::{Found, Segment};
 
 /// Validates `gateway.est`; none if there is no such section.
 pub(super) fn est<'a>(raw: &Raw<'a>, tunnels: &[Tunnel<'a>]) -> Result<Option<Est<'a>>, ConfigError<'a>> {
-    let RawEst { present, offset, listen, tls, has_acme, acme, chain_in_answer, limits } = &raw.gateway.est;
+    let RawEst { present, offset, listen, tls, has_acme, acme, chain_in_answer, limits, first } = &raw.gateway.est;
     if !present {
         return Ok(None);
     }
     let at = ConfigPlace::new(&[Segment::Key("gateway"), Segment::Key("est")], *offset);
-    let text = at.required("listen", *listen, "ADDRESS:PORT, as 0.0.0.0:8444")?;
-    let Some(listen) = socket_address(text) else {
-        return at.fail("listen", Found::Text(text), "ADDRESS:PORT, as 0.0.0.0:8444");
-    };
-    if listen.port() != 0 && tunnels.iter().any(|tunnel| tunnel.listen == Endpoint::Tcp(listen)) {
-        return at.fail("listen", Found::Text(text), "an address that no tunnel listens on");
-    }
+    let listen = address(&at, *listen, "ADDRESS:PORT, as 0.0.0.0:8444", tunnels)?;
     let (server, origins) = server_side(&at.inside("tls"), tls, raw, false)?;
     let (tls, clients) = match server {
         Server::MutualTls(tls, clients) if clients.required => (tls, clients),
@@ -57,7 +53,46 @@ pub(super) fn est<'a>(raw: &Raw<'a>, tunnels: &[Tunnel<'a>]) -> Result<Option<Es
         );
     }
     let acme = acme_of_devices(&at.inside("acme"), acme)?;
-    Ok(Some(Est { listen, tls, clients, origins, acme, chain_in_answer: *chain_in_answer, limits: *limits }))
+    let first_enrollment = first_enrollment(&at, first, listen, tunnels)?;
+    let (chain_in_answer, limits) = (*chain_in_answer, *limits);
+    Ok(Some(Est { listen, tls, clients, origins, acme, chain_in_answer, limits, first_enrollment }))
+}
+
+/// Reads an address that no tunnel listens on.
+fn address<'a>(
+    at: &ConfigPlace<'a>,
+    written: Option<&'a str>,
+    expected: &'static str,
+    tunnels: &[Tunnel<'a>],
+) -> Result<SocketAddr, ConfigError<'a>> {
+    let text = at.required("listen", written, expected)?;
+    let Some(listen) = socket_address(text) else {
+        return at.fail("listen", Found::Text(text), expected);
+    };
+    if listen.port() != 0 && tunnels.iter().any(|tunnel| tunnel.listen == Endpoint::Tcp(listen)) {
+        return at.fail("listen", Found::Text(text), "an address that no tunnel listens on");
+    }
+    Ok(listen)
+}
+
+/// Validates `first_enrollment`; none if there is no such section. Its address is its own, since the EST server goes on
+/// to require certificates.
+fn first_enrollment<'a>(
+    at: &ConfigPlace<'a>,
+    raw: &RawFirstEnrollment<'a>,
+    est: SocketAddr,
+    tunnels: &[Tunnel<'a>],
+) -> Result<Option<SocketAddr>, ConfigError<'a>> {
+    if !raw.present {
+        return Ok(None);
+    }
+    let at = at.inside("first_enrollment");
+    let listen = address(&at, raw.listen, "ADDRESS:PORT, as 0.0.0.0:8445", tunnels)?;
+    if listen == est && listen.port() != 0 {
+        const OTHER: &str = "another address than gateway.est.listen, where certificates are required";
+        return at.fail("listen", Found::Text(raw.listen.unwrap_or_default()), OTHER);
+    }
+    Ok(Some(listen))
 }
 
 /// Validates the ACME settings; keys that devices set are errors.

@@ -31,6 +31,16 @@ impl CertificationRequest<'_> {
     /// # Errors
     /// The first difference.
     pub fn may_replace(&self, current: &Certificate<'_>) -> Result<(), RequestError> {
+        self.is_of_a_leaf(Some(current))?;
+        let mut work = Work::new(MAX_WORK);
+        if !self.subject().matches_within(&current.subject(), &mut work)? {
+            return Err(RequestError::Subject);
+        }
+        same_names_within(self.extensions().subject_alt_name, current.extensions().subject_alt_name, &mut work)
+    }
+
+    /// Checks that the extensions are those of a leaf with purposes of TLS, or of `current`.
+    pub(super) fn is_of_a_leaf(&self, current: Option<&Certificate<'_>>) -> Result<(), RequestError> {
         let extensions = self.extensions();
         let may_issue = KeyUsage(KeyUsage::KEY_CERT_SIGN.0 | KeyUsage::CRL_SIGN.0);
         if extensions.basic_constraints.is_some_and(|constraints| constraints.ca)
@@ -39,13 +49,14 @@ impl CertificationRequest<'_> {
             return Err(RequestError::CertificateAuthority);
         }
         let allowed = |one: &Requested<'_>| {
-            OF_A_LEAF.iter().any(|oid| oid == one.oid) || extensions_of(current).any(|had| had == *one)
+            OF_A_LEAF.iter().any(|oid| oid == one.oid)
+                || current.is_some_and(|current| extensions_of(current).any(|had| had == *one))
         };
         if let Some((number, _)) = (1_u16..).zip(self.requested()).find(|(_, one)| !allowed(one)) {
             return Err(RequestError::Extension(number));
         }
         if let Some(wanted) = extensions.extended_key_usage {
-            let had = current.extensions().extended_key_usage;
+            let had = current.and_then(|current| current.extensions().extended_key_usage);
             let allowed = |purpose: &[u8]| {
                 OF_TLS.iter().any(|oid| oid == purpose)
                     || had.is_some_and(|had| had.purposes().take(MAX_PURPOSES.into()).any(|other| other == purpose))
@@ -55,11 +66,7 @@ impl CertificationRequest<'_> {
                 return Err(RequestError::Purpose(number));
             }
         }
-        let mut work = Work::new(MAX_WORK);
-        if !self.subject().matches_within(&current.subject(), &mut work)? {
-            return Err(RequestError::Subject);
-        }
-        same_names_within(extensions.subject_alt_name, current.extensions().subject_alt_name, &mut work)
+        Ok(())
     }
 }
 

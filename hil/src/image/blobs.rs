@@ -6,8 +6,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use edgetrust_core::config::{Config, CredentialSource, DEVICE_OCTETS_VERSION, MAX_DEVICE_ISSUERS};
+use edgetrust_core::config::{
+    Config, CredentialSource, DEVICE_OCTETS_VERSION, FirstCredential, MAX_DEVICE_ISSUERS, VoucherFile,
+};
 use edgetrust_core::crypto::P256Key;
+use edgetrust_core::identity::is_dns_name;
+use edgetrust_core::request::{MAX_COMMON_NAME, OneName};
 use edgetrust_core::rotation::{ERASES, LEAST_LIFE_S, Policy, SlotCertificate};
 use edgetrust_core::store::Slot;
 use edgetrust_core::x509::{Certificate, KeyHash, Validity};
@@ -30,6 +34,8 @@ const DIGEST: usize = 32;
 /// A device's limits: number of CAs, octets of its own certificate (`firmware-example/src/settings.rs`, `renewal.rs`).
 const MAX_ANCHORS: usize = 4;
 const MAX_CERTIFICATE: usize = 1024;
+/// The limit of a voucher in octets.
+const MAX_VOUCHER: usize = 128;
 
 /// The firmware that an image is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -45,7 +51,7 @@ pub enum MadeFor {
 
 /// Returns the configuration and the files that it names in the device's form, or an error for anything that a device
 /// would refuse.
-fn blobs(config: &str, folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, String> {
+fn blobs(config: &str, folder: &Path, voucher: Option<&str>) -> Result<BTreeMap<String, Vec<u8>>, String> {
     let mut scratch = config.as_bytes().to_vec();
     let parsed = Config::parse(&mut scratch).map_err(|error| format!("{CONFIG_TEXT}: {error}"))?;
     let Some(device) = &parsed.device else {
@@ -80,6 +86,21 @@ fn blobs(config: &str, folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, Strin
     if anchors > MAX_ANCHORS {
         return Err(format!("ca_files: found {anchors} certificates, expected {MAX_ANCHORS} at the most"));
     }
+    match (device.credential, voucher) {
+        (FirstCredential::Voucher(VoucherFile { file, .. }), Some(text)) => {
+            blobs.insert(file.to_owned(), voucher_line(text).map_err(|error| format!("--voucher: {error}"))?);
+        }
+        (FirstCredential::Voucher(VoucherFile { file, .. }), None) => {
+            let path = folder.join(file);
+            let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let line = voucher_line(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+            blobs.insert(file.to_owned(), line);
+        }
+        (FirstCredential::Files(_), Some(_)) => {
+            return Err("--voucher: found one, expected device.voucher in the configuration too".to_owned());
+        }
+        (FirstCredential::Files(_), None) => {}
+    }
     if let Some(CredentialSource::Files(files)) = &parsed.client.credential {
         let chain = certificates(&folder.join(files.cert_file))?;
         let leaf = chain.first().map(Vec::as_slice).unwrap_or_default();
@@ -99,6 +120,21 @@ fn blobs(config: &str, folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, Strin
         blobs.insert(files.key_file.to_owned(), key.to_pkcs8().to_vec());
     }
     Ok(blobs)
+}
+
+/// Returns a voucher as the device has it: the line that `edgetrust devices invite` prints.
+fn voucher_line(text: &str) -> Result<Vec<u8>, String> {
+    const EXPECTED: &str = "expected one line, NAME:PASSWORD, as `edgetrust devices invite` prints it";
+    let line = text.trim();
+    let (name, password) = line.split_once(':').ok_or(format!("found no colon, {EXPECTED}"))?;
+    if OneName::new(name).is_none() || !is_dns_name(name) {
+        return Err(format!("found no DNS name of at most {MAX_COMMON_NAME} octets before the colon, {EXPECTED}"));
+    }
+    // No message repeats the password.
+    if password.is_empty() || !password.bytes().all(|octet| octet.is_ascii_graphic()) || line.len() > MAX_VOUCHER {
+        return Err(format!("found no password behind the colon, {EXPECTED}"));
+    }
+    Ok(line.as_bytes().to_vec())
 }
 
 /// Checks that renewals of certificates like this one do not wear the device's flash out.
@@ -162,12 +198,17 @@ fn private_key(path: &Path) -> Result<P256Key, String> {
 }
 
 /// Returns a partition for the device of this configuration; the files that the configuration names are read from
-/// `folder`.
+/// `folder`. A `voucher` stands for the file of `device.voucher`.
 ///
 /// # Errors
 /// Returns the name of the file or key, and its fault.
-pub(super) fn partition(config: &str, folder: &Path, made_for: MadeFor) -> Result<Vec<u8>, String> {
-    let mut blobs = blobs(config, folder)?;
+pub(super) fn partition(
+    config: &str,
+    folder: &Path,
+    voucher: Option<&str>,
+    made_for: MadeFor,
+) -> Result<Vec<u8>, String> {
+    let mut blobs = blobs(config, folder, voucher)?;
     match made_for {
         MadeFor::ThisFirmware => {}
         MadeFor::TextAlone => blobs.retain(|name, _| name != CONFIG),
@@ -247,7 +288,7 @@ pub(super) mod tests {
     #[test]
     fn what_a_configuration_names_is_on_the_flash_in_der() {
         let (folder, pki, device) = folder();
-        let octets = partition(TEXT, folder.path(), MadeFor::ThisFirmware).unwrap();
+        let octets = partition(TEXT, folder.path(), None, MadeFor::ThisFirmware).unwrap();
         assert_eq!(octets.len(), PARTITION);
         assert_eq!(blob(&octets, CONFIG_TEXT).as_deref(), Some(TEXT.as_bytes()));
         let read = blob(&octets, CONFIG).unwrap();
@@ -270,6 +311,7 @@ pub(super) mod tests {
             std::fs::read_to_string(path).unwrap()
         };
         let (settings, renewal) = (source("settings.rs"), source("renewal.rs"));
+        assert!(settings.contains(&format!("const MAX_VOUCHER: usize = {MAX_VOUCHER};")));
         for name in [CONFIG, CONFIG_TEXT] {
             assert!(settings.contains(&format!("\"{name}\"")), "{name}");
         }
@@ -285,15 +327,49 @@ pub(super) mod tests {
         let curve = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
         let text = pem::encode("EC PARAMETERS", &curve) + &pem::encode("EC PRIVATE KEY", &sec1);
         std::fs::write(folder.path().join("device.key"), text).unwrap();
-        let octets = partition(TEXT, folder.path(), MadeFor::ThisFirmware).unwrap();
+        let octets = partition(TEXT, folder.path(), None, MadeFor::ThisFirmware).unwrap();
         assert_eq!(blob(&octets, "device.key").as_deref(), Some(device.key.serialized_der()));
+    }
+
+    #[test]
+    fn a_device_has_a_voucher_and_the_root_alone() {
+        let (folder, ..) = folder();
+        let config = r#"{"security": {"tls": {"client": {"ca_files": ["roots.pem"]}}},
+            "device": {"gateway": "gateway.a.example:8443", "websocket": "/telemetry", "enroll": "gateway.a.example:8444",
+                "first_enroll": "gateway.a.example:8445", "voucher": "sensor-7.voucher"}}"#;
+        let line = "sensor-7.a.example:0123-4567-89AB-CDEF-GHJK-MNPQ-RSTV";
+        let made = partition(config, folder.path(), Some(&format!("{line}\n")), MadeFor::ThisFirmware).unwrap();
+        assert_eq!(blob(&made, "sensor-7.voucher").as_deref(), Some(line.as_bytes()));
+        assert_eq!((blob(&made, "device.pem"), blob(&made, "device.key")), (None, None));
+        assert!(
+            partition(config, folder.path(), None, MadeFor::ThisFirmware).unwrap_err().contains("sensor-7.voucher: ")
+        );
+        std::fs::write(folder.path().join("sensor-7.voucher"), format!("{line}\n")).unwrap();
+        assert_eq!(partition(config, folder.path(), None, MadeFor::ThisFirmware).unwrap(), made);
+        let longest = format!("{}:{}", "a".repeat(64), "b".repeat(MAX_VOUCHER - 65));
+        partition(config, folder.path(), Some(&longest), MadeFor::ThisFirmware).unwrap();
+        for (text, found) in [
+            ("", "found no colon"),
+            ("0123-4567", "found no colon"),
+            (":0123", "found no DNS name of at most 64 octets before the colon"),
+            ("a b:0123", "found no DNS name"),
+            (&format!("{}:0123", "a".repeat(65)), "found no DNS name"),
+            ("sensor-7.a.example:", "found no password behind the colon"),
+            ("sensor-7.a.example:0123\nsensor-8.a.example:4567", "found no password"),
+            (&format!("{longest}b"), "found no password"),
+        ] {
+            let said = partition(config, folder.path(), Some(text), MadeFor::ThisFirmware).unwrap_err();
+            assert!(said.starts_with(&format!("--voucher: {found}")) && !said.contains("0123"), "{said}");
+        }
+        let said = partition(CONFIG_TEXT, folder.path(), Some(line), MadeFor::ThisFirmware).unwrap_err();
+        assert!(said.contains("expected device.voucher in the configuration too"), "{said}");
     }
 
     #[test]
     fn what_cannot_be_a_devices_is_refused() {
         let (folder, pki, device) = folder();
         let refused = |config: &str, reason: &str| {
-            let Err(error) = partition(config, folder.path(), MadeFor::ThisFirmware) else {
+            let Err(error) = partition(config, folder.path(), None, MadeFor::ThisFirmware) else {
                 panic!("not refused: {reason}")
             };
             assert!(error.contains(reason), "{error}");
@@ -315,7 +391,7 @@ pub(super) mod tests {
         let denied = TEXT.replace("\"client\"", &format!("\"denied_keys\": [{denied}], \"client\""));
         refused(&denied, "denied_keys: found an array, expected at most 8 keys");
         refused(&bound(&format!("{hash}, {hash}, {hash}, \"roots.pem\"")), "found 5 CAs, expected 4 at the most");
-        partition(&bound(&format!("{hash}, \"roots.pem\"")), folder.path(), MadeFor::ThisFirmware).unwrap();
+        partition(&bound(&format!("{hash}, \"roots.pem\"")), folder.path(), None, MadeFor::ThisFirmware).unwrap();
 
         let long = "r".repeat(60);
         std::fs::copy(folder.path().join("roots.pem"), folder.path().join(&long)).unwrap();
@@ -338,7 +414,7 @@ pub(super) mod tests {
         write("day.key", &day.key_pem());
         let short = TEXT.replace("device.pem", "day.pem").replace("device.key", "day.key");
         // It is not renewed.
-        partition(&short, folder.path(), MadeFor::ThisFirmware).unwrap();
+        partition(&short, folder.path(), None, MadeFor::ThisFirmware).unwrap();
         let enrolls = short.replace("\"gateway\":", "\"enroll\": \"gateway.a.example:8444\", \"gateway\":");
         refused(
             &enrolls,
@@ -346,7 +422,7 @@ pub(super) mod tests {
              in 2916 days (10000 erases of each slot); expected one that lets it last ten years",
         );
         let late = enrolls.replace("\"enroll\"", "\"renew_before\": \"4h\", \"enroll\"");
-        partition(&late, folder.path(), MadeFor::ThisFirmware).unwrap();
+        partition(&late, folder.path(), None, MadeFor::ThisFirmware).unwrap();
 
         write("device.pem", &device.chain_pem().repeat(200));
         refused(TEXT, "octets of blobs");

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::file::{Believes, Device, Scenario};
 use super::server::{Flaw, Server, Shown};
-use super::step::Presence;
+use super::step::{Presence, Voucher};
 use crate::hostile::{self, Expected, Mode};
 use crate::image::{Flash, MadeFor, Rig};
 use crate::log::Log;
@@ -28,6 +28,8 @@ const DEVICE: &str = "sensor-7.mesh.test";
 pub(super) const PORT: u16 = 8443;
 /// The port at which devices renew.
 const EST_PORT: u16 = 8444;
+/// The port at which devices get their first certificate.
+const FIRST_PORT: u16 = 8445;
 
 /// The time after which an unanswered command is sent again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -56,8 +58,11 @@ pub(super) struct Bench {
     since: usize,
     /// The log of the servers that have been replaced.
     said: String,
+    device: Device,
     device_name: String,
     device_config: String,
+    /// The voucher of a device without a certificate.
+    voucher: String,
     pub(super) flash: Flash,
     rig: Rig,
     machine: Machine,
@@ -91,14 +96,15 @@ impl Bench {
         let wire = Wire::start(settings)?;
         let device_name = scenario.device.name.clone().unwrap_or_else(|| DEVICE.to_owned());
         let flash_file = folder.join("flash.bin");
-        let device_config = device_config(&scenario.device, &device_name, &pki, &folder)?;
-        let flash = Flash::create(&flash_file, &device_config, &folder).map_err(io::Error::other)?;
-        let rig = rig(&scenario.device);
+        let device = scenario.device.clone();
+        let voucher = format!("{device_name}:made-by-nobody");
+        let (flash, device_config) = provision(&device, (&device_name, &voucher), &pki, &folder, &flash_file)?;
+        let rig = rig(&device);
         wire.set_clock_rate(rig.clock_rate);
         if scenario.needs_rig() {
             flash.set_rig(rig)?;
         }
-        let (arguments, by_instructions) = (Vec::new(), scenario.device.counted);
+        let (arguments, by_instructions) = (Vec::new(), device.counted);
         let machine = Machine { board, firmware: firmware.to_owned(), flash: flash_file, arguments, by_instructions };
         let (peer, ca, said, qemu) = (Peer::None, None, String::new(), None);
         let mut bench = Self {
@@ -111,8 +117,10 @@ impl Bench {
             since: 0,
             ca,
             said,
+            device,
             device_name,
             device_config,
+            voucher,
             flash,
             rig,
             machine,
@@ -137,6 +145,24 @@ impl Bench {
         if due && !taken() && self.service.send("rotate") {
             *asked = Some(Instant::now());
         }
+    }
+
+    /// Makes the device anew, with a voucher.
+    pub(super) fn renew_voucher(&mut self, wanted: Voucher) -> io::Result<()> {
+        let Peer::Gateway(gateway) = &self.peer else {
+            return Err(io::Error::other("voucher: only a gateway makes one"));
+        };
+        if wanted != Voucher::Again {
+            self.voucher = gateway.invite(&self.device_name)?;
+        }
+        let mut voucher = self.voucher.clone();
+        if wanted == Voucher::Mistyped {
+            let last = voucher.pop().unwrap_or_default();
+            voucher.push(if last == '7' { '8' } else { '7' });
+        }
+        let (name, file) = ((self.device_name.as_str(), voucher.as_str()), self.folder.join("flash.bin"));
+        (self.flash, self.device_config) = provision(&self.device, name, &self.pki, &self.folder, &file)?;
+        Ok(())
     }
 
     /// Cuts the device's power.
@@ -188,6 +214,11 @@ impl Bench {
                 (Some(gateway.address("in")?), est)
             }
         };
+        let first = match &self.peer {
+            Peer::Gateway(gateway) if est.is_some() && self.device.voucher => Some(gateway.first_enrollment()?),
+            _ => None,
+        };
+        self.wire.set_forward(FIRST_PORT, first);
         self.wire.set_forward(EST_PORT, est);
         self.wire.set_forward(PORT, address);
         Ok(())
@@ -238,6 +269,9 @@ impl Bench {
             }
             let acme = self.ca.as_ref().map(|ca| ca.acme(&self.folder.join("acme")));
             config["gateway"]["est"] = json!({"listen": "127.0.0.1:0", "acme": acme});
+            if self.device.voucher {
+                config["gateway"]["est"]["first_enrollment"] = json!({"listen": "127.0.0.1:0"});
+            }
             // A device sends no intermediates.
             if !shown.forgets_issuer {
                 config["gateway"]["known_intermediates"] = json!([self.ca.as_ref().map(StepCa::intermediate)]);
@@ -348,8 +382,14 @@ fn write(folder: &Path, name: &str, credential: &Credential) -> io::Result<()> {
     fs::write(folder.join(format!("{name}.pem")), credential.chain_pem())
 }
 
-/// Returns the configuration of the device, and writes the files that it names.
-fn device_config(device: &Device, name: &str, pki: &Pki, folder: &Path) -> io::Result<String> {
+/// Creates the device's flash in its factory state, and returns its configuration.
+fn provision(
+    device: &Device,
+    (name, voucher): (&str, &str),
+    pki: &Pki,
+    folder: &Path,
+    file: &Path,
+) -> io::Result<(Flash, String)> {
     let wish = flawed(Wish::client(name), device.certificate);
     let credential = match device.certificate {
         Flaw::Stranger => pki.stranger.issue(&wish),
@@ -382,13 +422,21 @@ fn device_config(device: &Device, name: &str, pki: &Pki, folder: &Path) -> io::R
         }}},
         "device": section,
     });
+    if device.voucher {
+        config["security"]["tls"]["client"] = json!({"ca_files": [ca]});
+        config["device"]["first_enroll"] = json!(format!("{GATEWAY}:{FIRST_PORT}"));
+        config["device"]["enroll"] = json!(format!("{GATEWAY}:{EST_PORT}"));
+        config["device"]["voucher"] = json!("voucher");
+    }
     if device.bound {
         config["security"]["tls"]["client"]["server_issuers"] = json!(["location.pem"]);
     }
     if device.denies {
         config["security"]["tls"]["denied_keys"] = json!([pki.intermediate.key_hash().to_string()]);
     }
-    Ok(config.to_string())
+    let (config, voucher) = (config.to_string(), device.voucher.then_some(voucher));
+    let flash = Flash::create_for(file, &config, folder, voucher).map_err(io::Error::other)?;
+    Ok((flash, config))
 }
 
 /// Returns what the firmware is told by the test bench, as the scenario has it.

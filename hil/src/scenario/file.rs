@@ -29,6 +29,8 @@ pub struct Device {
     pub bound: bool,
     /// The key of the location's CA is denied.
     pub denies: bool,
+    /// The device has a voucher in place of a certificate; until a step makes one, a voucher that nobody made.
+    pub voucher: bool,
     /// Keys of the configuration's `device` section that replace the usual ones; an empty text removes a key.
     pub config: serde_json::Map<String, Value>,
     /// Seconds of the device's and the time server's clock in each second.

@@ -208,6 +208,11 @@ impl Run<'_> {
                 self.next = self.bench.log.len();
                 told(self.bench.power())
             }
+            Action::Voucher(voucher) => {
+                self.bench.unplug();
+                self.next = self.bench.log.len();
+                told(self.bench.renew_voucher(*voucher))
+            }
             Action::Cut(operation) => {
                 self.bench.unplug();
                 told(self.bench.set_cut(*operation))?;

@@ -35,6 +35,18 @@ pub enum Presence {
     Start,
 }
 
+/// The voucher of a device that is made anew: its flash holds nothing else but the mesh's root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Voucher {
+    /// The gateway makes one.
+    Invited,
+    /// The gateway makes one, and the device has another password.
+    Mistyped,
+    /// The device has the voucher that the one before had.
+    Again,
+}
+
 /// Power cuts, repeated at operations of the flash that a seed chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -106,6 +118,7 @@ pub(super) struct StepText {
     service: Option<Presence>,
     restart: Option<bool>,
     image: Option<MadeFor>,
+    voucher: Option<Voucher>,
     cut: Option<u32>,
     cuts: Option<Cuts>,
     flash: Option<FlashFault>,
@@ -161,6 +174,8 @@ pub enum Action {
     Restart,
     /// The device loses its power and is started again with an image for this firmware; its slots stay.
     Image(MadeFor),
+    /// The device loses its power, and is made anew with this voucher; it has no power then.
+    Voucher(Voucher),
     /// The device's power ends at this operation of its flash; then the device is started again.
     Cut(u32),
     /// The device's power ends amid renewals, repeatedly; started again, the device must reach the gateway with a
@@ -244,6 +259,7 @@ impl TryFrom<StepText> for Step {
             text.service.map(Action::Service),
             told(text.restart, Action::Restart),
             text.image.map(Action::Image),
+            text.voucher.map(Action::Voucher),
             text.cut.map(Action::Cut),
             text.cuts.map(Action::Cuts),
             text.flash.map(Action::Flash),

@@ -76,6 +76,28 @@ impl Gateway {
         self.address_in("est: listening ")
     }
 
+    /// Returns the address at which devices get their first certificate.
+    ///
+    /// # Errors
+    /// Fails if the gateway does not listen within [`PATIENCE`](super::PATIENCE).
+    pub fn first_enrollment(&self) -> io::Result<SocketAddr> {
+        self.address_in("est: listening for first enrollments ")
+    }
+
+    /// Makes a voucher as an operator does; returns the line.
+    ///
+    /// # Errors
+    /// Fails if the command does.
+    pub fn invite(&self, device: &str) -> io::Result<String> {
+        let mut command = Command::new(program()?);
+        command.args(["devices", "invite", device, "--config", "gateway.json"]).current_dir(&self.folder);
+        let output = command.output()?;
+        if !output.status.success() {
+            return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
     /// Returns the address of the gateway's pages.
     ///
     /// # Errors

@@ -15,6 +15,8 @@ pub struct Site {
     pub server: SocketAddr,
     pub client: SocketAddr,
     pub est: SocketAddr,
+    /// Where devices get their first certificate.
+    pub first: SocketAddr,
     pub pages: SocketAddr,
 }
 
@@ -39,7 +41,7 @@ impl Site {
                 "est": {"listen": "127.0.0.1:0", "acme": {
                     "directory_url": "https://127.0.0.1:1/directory", "ca_bundle": arg(&pki.ca()),
                     "http_listen": "127.0.0.1:1", "storage_path": arg(&pki.path("acme-devices")),
-                }},
+                }, "first_enrollment": {"listen": "127.0.0.1:0"}},
                 "admin": {"listen": "127.0.0.1:0"},
                 "audit_log": arg(&pki.path("audit.log")),
             },
@@ -48,14 +50,16 @@ impl Site {
         std::fs::write(&file, config.to_string()).unwrap();
         let mut program =
             Program::start_in(&["run", "--config", &arg(&file)].map(str::to_owned), &[("RUST_LOG", "info")]);
-        let (mut est, mut pages) = (None, None);
+        let (mut est, mut first, mut pages) = (None, None, None);
         let mut tunnels = 0;
-        while tunnels < 2 || est.is_none() || pages.is_none() {
+        while tunnels < 2 || est.is_none() || first.is_none() || pages.is_none() {
             let line = program.wait_for("address=");
             let address = line.split_once("address=").unwrap().1.split(' ').next().unwrap().to_owned();
             if line.contains("tunnel=") {
                 program.listens(&line);
                 tunnels += 1;
+            } else if line.contains("est: listening for first enrollments") {
+                first = address.parse().ok();
             } else if line.contains("est: ") {
                 est = address.parse().ok();
             } else {
@@ -63,7 +67,7 @@ impl Site {
             }
         }
         let (server, client) = (program.tunnel("in"), program.tunnel("out"));
-        Self { pki, server, client, est: est.unwrap(), pages: pages.unwrap(), program }
+        Self { pki, server, client, est: est.unwrap(), first: first.unwrap(), pages: pages.unwrap(), program }
     }
 
     /// Returns one of the operator's pages, with its headers.

@@ -51,7 +51,7 @@ impl DeviceIssuer {
     }
 
     /// Orders a certificate for these names with an approved PKCS #10 request; returns the verified chain, leaf first,
-    /// without the root.
+    /// without the root. `asked` becomes true before the CA is asked to issue.
     ///
     /// # Errors
     /// Returns why there is no certificate, and when another attempt is worthwhile.
@@ -60,12 +60,13 @@ impl DeviceIssuer {
         names: Vec<String>,
         request: &[u8],
         public_key_info: &[u8],
+        asked: &mut bool,
     ) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
         let settings = Settings { domains: names, ..self.settings.clone() };
         let mut rounds = Rounds::default();
         let mut url = None;
         loop {
-            let error = match self.attempt(&settings, request, &mut url).await {
+            let error = match self.attempt(&settings, request, &mut url, asked).await {
                 Ok(chain) => return self.checked(&settings, chain, public_key_info),
                 Err(error) => error,
             };
@@ -92,6 +93,7 @@ impl DeviceIssuer {
         settings: &Settings,
         request: &[u8],
         url: &mut Option<String>,
+        asked: &mut bool,
     ) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
         // The last answer is read after a request, so each order has its own.
         let last = LastAnswers::default();
@@ -109,7 +111,7 @@ impl DeviceIssuer {
             credential: &LiveCredential::new(),
             replaces: None,
         };
-        context.carry_out_for(request, url).await
+        context.carry_out_for(request, url, asked).await
     }
 
     /// Verifies that peers accept the chain and that its key is the request's; returns the part of the chain to send.

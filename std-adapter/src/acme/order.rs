@@ -148,14 +148,16 @@ impl Context<'_> {
                 order
             }
         };
-        Ok((key, self.complete(order, &request, Some(held)).await?))
+        Ok((key, self.complete(order, &request, Some(held), &mut false).await?))
     }
 
-    /// Carries out an order for another party's key and request; `url` keeps the order for another attempt.
+    /// Carries out an order for another party's key and request; `url` keeps the order for another attempt, and
+    /// `asked` becomes true before the CA is asked to issue.
     pub(super) async fn carry_out_for(
         &self,
         request: &[u8],
         url: &mut Option<String>,
+        asked: &mut bool,
     ) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
         let order = match url {
             Some(url) => self.resume(url).await?,
@@ -165,7 +167,7 @@ impl Context<'_> {
                 order
             }
         };
-        self.complete(order, request, None).await
+        self.complete(order, request, None, asked).await
     }
 
     /// Takes an order from its current state to the certificate.
@@ -174,6 +176,7 @@ impl Context<'_> {
         mut order: Order,
         request: &[u8],
         held: Option<&dyn Held>,
+        asked: &mut bool,
     ) -> Result<Vec<CertificateDer<'static>>, AcmeError> {
         let since = Instant::now();
         let mut look = FIRST_LOOK;
@@ -183,6 +186,7 @@ impl Context<'_> {
             match status {
                 OrderStatus::Pending => self.authorize(&mut order, held).await?,
                 OrderStatus::Ready => {
+                    *asked = true;
                     order.finalize_csr(request).await.map_err(self.failed("finalize"))?;
                     if matches!(order.state().status, OrderStatus::Valid) {
                         continue;

@@ -13,3 +13,4 @@ mod writer;
 
 pub(crate) use file::{find_fault, open};
 pub(crate) use log::{AuditLog, Recorded};
+pub(crate) use writer::record_once;

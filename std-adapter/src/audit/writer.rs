@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use serde_json::json;
 use tracing::info;
 
@@ -120,6 +121,17 @@ impl Writer {
         }
         result
     }
+}
+
+/// Records one event of a command, in the file to which the gateway may write meanwhile.
+///
+/// # Errors
+/// Fails if the line cannot be written as a whole.
+pub(crate) fn record_once(file: AuditFile, event: &str, fields: &impl Serialize) -> io::Result<()> {
+    let line = line::line(event, fields)?;
+    let mut writer = Writer::new(Arc::default());
+    writer.turn_to(Some(file));
+    writer.put(&line)
 }
 
 /// Writes octets by one call, or by more if the system takes a part of them; returns how many were written.

@@ -15,6 +15,7 @@ use super::check_names::unresolved;
 use super::findings::{Findings, Level};
 use crate::acme::{Directory, Purposes, Settings, account_file, probe, verify};
 use crate::clock;
+use crate::est::{VoucherFile, VoucherState};
 use crate::pem;
 use crate::replica::settings::permissions;
 use crate::token::{self, TokenKey};
@@ -73,6 +74,16 @@ pub(super) fn devices(est: &Est<'_>, files: &Files, findings: &mut Findings) {
     findings.once(Level::Ok, format!("certificates for devices from {}", settings.directory_url));
     if let Err(error) = wait_for(account_file(&settings.home)) {
         findings.once(Level::Error, error.to_string());
+    }
+    if let Some(listen) = est.first_enrollment {
+        match VoucherFile::new(Path::new(est.acme.storage_path)).read() {
+            Ok(vouchers) => {
+                let now = clock::now();
+                let open = vouchers.all().iter().filter(|one| one.state(now) == VoucherState::Open).count();
+                findings.once(Level::Ok, format!("first certificates at {listen}, by vouchers: {open} open"));
+            }
+            Err(error) => findings.once(Level::Error, format!("first certificates: {error}")),
+        }
     }
     reachable(&settings, files.online, findings);
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use edgetrust_core::config::{Config, CredentialSource, Server, TunnelKind};
+use edgetrust_core::config::{Config, CredentialSource, FirstCredential, Server, TunnelKind};
 use edgetrust_core::x509::{Certificate, ObjectIdentifier};
 use pki_types::alg_id;
 
@@ -23,7 +23,9 @@ pub(super) fn check(config: &Config<'_>, findings: &mut Findings) {
     let mut shown: Vec<&str> = Vec::new();
     if let Some(device) = &config.device {
         anchors.extend(&device.ca_files);
-        shown.push(device.credential.cert_file);
+        if let FirstCredential::Files(files) = &device.credential {
+            shown.push(files.cert_file);
+        }
     }
     if let Some(est) = &config.gateway.est {
         anchors.extend(est.clients.ca_files.iter().chain(&est.clients.pinned_certificates));

@@ -33,6 +33,9 @@ pub(super) fn effective(config: &Config<'_>) -> Vec<Effective> {
     if let Some(est) = &config.gateway.est {
         let mut settings = Settings::new("gateway.est", "security.tls.server", &est.origins);
         settings.own("listen", json!(est.listen.to_string()));
+        if let Some(first) = est.first_enrollment {
+            settings.own("first_enrollment.listen", json!(first.to_string()));
+        }
         settings.add("tls.enabled", true.into(), est.origins.enabled);
         settings.mutual_tls(&est.tls, &est.clients, allowed);
         all.push(settings.named("gateway.est"));

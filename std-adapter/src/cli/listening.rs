@@ -35,6 +35,9 @@ impl Addresses {
         }
         if let Some(est) = &gateway.est {
             found.add("gateway.est.listen".to_owned(), Address::Tcp(est.listen));
+            if let Some(first) = est.first_enrollment {
+                found.add("gateway.est.first_enrollment.listen".to_owned(), Address::Tcp(first));
+            }
         }
         if let Some(admin) = &gateway.admin {
             found.add("gateway.admin.listen".to_owned(), admin.listen.into());

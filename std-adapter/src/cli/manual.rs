@@ -39,6 +39,11 @@ const STORED: Terms = &[(
     "The folder that an acme section names: its account, keys and certificates. One process holds it at a time.",
 )];
 
+const VOUCHERS: Terms = &[(
+    "STORAGE_PATH/vouchers.json",
+    "The vouchers, below the folder that gateway.est.acme names: passwords as hashes, for the gateway's user alone.",
+)];
+
 const MESH: Terms = &[
     ("DIR/mesh.json", "The mesh: the only record, from which the other files follow."),
     ("DIR/mesh.signed.json", "The same, signed for the gateways."),
@@ -241,6 +246,36 @@ pub(super) const PAGES: &[Page] = &[
         command: "acme account",
         files: &[CONFIGURATION, STORED],
         examples: &[("Give the account another key", "edgetrust acme account --config gateway.json --roll-key")],
+        ..PAGE
+    },
+    Page {
+        command: "devices invite",
+        files: &[CONFIGURATION, VOUCHERS],
+        examples: &[
+            (
+                "Make a voucher that ends in a day, into a file for the device's image",
+                "edgetrust devices invite sensor-7.a.example --config gateway.json > sensor-7.voucher",
+            ),
+            (
+                "Make one for a device that is set up next week",
+                "edgetrust devices invite sensor-7.a.example --config gateway.json --valid-for 168h",
+            ),
+        ],
+        ..PAGE
+    },
+    Page {
+        command: "devices list",
+        files: &[CONFIGURATION, VOUCHERS],
+        examples: &[("Show which vouchers are open", "edgetrust devices list --config gateway.json")],
+        ..PAGE
+    },
+    Page {
+        command: "devices revoke",
+        files: &[CONFIGURATION, VOUCHERS],
+        examples: &[(
+            "Revoke the voucher of a device that was lost on its way",
+            "edgetrust devices revoke sensor-7.a.example --config gateway.json",
+        )],
         ..PAGE
     },
     Page {

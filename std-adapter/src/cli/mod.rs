@@ -23,6 +23,7 @@ mod confine;
 mod connect;
 mod demo;
 mod descriptors;
+mod devices;
 mod federation;
 mod files;
 mod findings;
@@ -97,6 +98,8 @@ enum Command {
     Verify(verify::Args),
     /// Manage certificates from an ACME directory, by hand or from timers; `run` renews them by itself
     Acme(acme::Args),
+    /// Make, show and revoke vouchers, by which devices get their first certificate
+    Devices(devices::Args),
     /// Make and change a mesh of sites: a root, a CA for each site, who reaches whom, which keys are denied
     #[command(visible_alias = "mesh")]
     Federation(federation::Args),
@@ -167,6 +170,7 @@ pub fn run() -> ExitCode {
         Command::Inspect(args) => inspect::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Acme(args) => acme::run(args),
+        Command::Devices(args) => devices::run(args),
         Command::Federation(args) => federation::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Unit(command) => unit::run(command),
@@ -241,8 +245,10 @@ mod tests {
         commands(&Cli::command(), "", &mut all);
         let steps =
             |command: &String| command.starts_with("federation renew ") || command.starts_with("federation rollover ");
-        // `acme` and `unit` only group others, and steps have their examples together.
-        for command in all.iter().filter(|command| !steps(command) && !["acme", "unit"].contains(&command.as_str())) {
+        // `acme`, `devices` and `unit` only group others, and steps have their examples together.
+        for command in
+            all.iter().filter(|command| !steps(command) && !["acme", "devices", "unit"].contains(&command.as_str()))
+        {
             assert!(!manual::page(command).examples.is_empty(), "{command}");
         }
     }

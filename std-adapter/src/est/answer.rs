@@ -8,7 +8,7 @@ use edgetrust_core::request::write_certs_only;
 use edgetrust_core::x509::Certificate;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use pki_types::CertificateDer;
 use tokio::time::timeout;
@@ -32,7 +32,7 @@ const SHOWN: usize = 64;
 /// The length of a line of base64 (RFC 7468 section 2), as tools from before RFC 8951 read it.
 const LINE: usize = 64;
 
-const FOLDER: &str = "/.well-known/est/";
+pub(super) const FOLDER: &str = "/.well-known/est/";
 const PKCS10: &str = "application/pkcs10";
 /// The media type of CSR attributes (RFC 7030 section 4.5.2).
 const CSR_ATTRS: &str = "application/csrattrs";
@@ -58,16 +58,19 @@ pub(super) struct Answer {
     pub(super) requested: Option<Box<ShownRequest>>,
     /// The issued certificate, if there is one.
     pub(super) issued: Option<Box<CertificateDer<'static>>>,
+    /// The name of the voucher by which it was issued.
+    pub(super) voucher: Option<String>,
 }
 
 impl Answer {
-    fn given(response: Response<Full<Bytes>>, outcome: Outcome, note: &str) -> Self {
-        Self { response, outcome, note: note.to_owned(), requested: None, issued: None }
+    pub(super) fn given(response: Response<Full<Bytes>>, outcome: Outcome, note: &str) -> Self {
+        Self { response, outcome, note: note.to_owned(), requested: None, issued: None, voucher: None }
     }
 
     /// Creates the answer of a denial.
     pub(super) fn denied(denial: Denial, outcome: Outcome) -> Self {
-        Self { response: refusal(&denial), outcome, note: denial.reason, requested: denial.requested, issued: None }
+        let response = refusal(&denial);
+        Self { requested: denial.requested, ..Self::given(response, outcome, &denial.reason) }
     }
 }
 
@@ -84,7 +87,7 @@ impl Desk<'_> {
             (Method::POST, Some("simplereenroll")) => self.reenroll(request).await,
             // RFC 7030 section 4.2.1 leaves it to the server whom it enrols.
             (Method::POST, Some("simpleenroll")) => Err(Denial::forbidden(
-                "new devices are provisioned with a first certificate; with it they use simplereenroll",
+                "devices come here with a certificate and use simplereenroll; the first one is from elsewhere, or from gateway.est.first_enrollment",
             )),
             (_, Some("cacerts" | "csrattrs")) => Err(Denial::new(StatusCode::METHOD_NOT_ALLOWED, "GET")),
             (_, Some("simplereenroll" | "simpleenroll")) => Err(Denial::new(StatusCode::METHOD_NOT_ALLOWED, "POST")),
@@ -101,49 +104,67 @@ impl Desk<'_> {
 
     /// Answers `cacerts` (RFC 7030 section 4.1.3).
     async fn authorities(&self) -> Result<Answer, Denial> {
-        self.state.authorities.ask(&self.state.issuer).await;
-        let body = bag(&self.state.authorities.all())?;
-        Ok(Answer::given(base64(&body, CERTS_ONLY), Outcome::CaCerts, "cacerts"))
+        authorities(self.state).await
     }
 
     /// Answers `csrattrs` (RFC 7030 section 4.5.2).
     fn attributes(&self) -> Result<Answer, Denial> {
         let current = Certificate::from_der(self.shown).map_err(Denial::forbidden)?;
-        let body = csr_attributes(&current, self.state.issuer.settings().key_type);
-        Ok(Answer::given(base64(&body, CSR_ATTRS), Outcome::CsrAttrs, "csrattrs"))
+        Ok(attributes(self.state, Some(&current)))
     }
 
     async fn reenroll(&self, request: Request<Incoming>) -> Result<Answer, Denial> {
-        let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        if !kind.eq_ignore_ascii_case(PKCS10) {
-            let found: String = kind.chars().take(SHOWN).collect();
-            let reason = format!("Content-Type: found {:?}, expected {PKCS10}", found.escape_debug().to_string());
-            return Err(Denial::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
-        }
-        // RFC 8951 section 3.1: Content-Transfer-Encoding is ignored, the body is base64.
-        let body = match timeout(ARRIVAL, Limited::new(request.into_body(), MAX_BODY).collect()).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-                let reason = format!("the body is longer than {MAX_BODY} octets");
-                return Err(Denial::new(StatusCode::PAYLOAD_TOO_LARGE, reason));
-            }
-            Ok(Err(error)) => return Err(Denial::malformed(error)),
-            Err(_) => return Err(Denial::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
-        };
-        let EstState { issuer, own_names, authorities, chain_in_answer, .. } = self.state;
+        let body = certification_request(request).await?;
+        let EstState { issuer, own_names, authorities, .. } = self.state;
         let chain = reenroll((issuer, own_names), self.orders, self.shown, &body).await?;
         authorities.learn(chain.get(1..).unwrap_or_default()).await;
-        // RFC 7030 section 4.2.3: the certificate alone
-        let sent = if *chain_in_answer { &chain[..] } else { chain.get(..1).unwrap_or_default() };
-        let response = base64(&bag(sent)?, CERTS_ONLY);
+        let response = certificates(self.state.answer(&chain))?;
         let issued = chain.first().cloned().map(Box::new);
         Ok(Answer { issued, ..Answer::given(response, Outcome::Issued, "a certificate was issued") })
     }
 }
 
+/// Answers `cacerts` (RFC 7030 section 4.1.3).
+pub(super) async fn authorities(state: &EstState) -> Result<Answer, Denial> {
+    state.authorities.ask(&state.issuer).await;
+    let response = certificates(&state.authorities.all())?;
+    Ok(Answer::given(response, Outcome::CaCerts, "cacerts"))
+}
+
+/// Answers `csrattrs` (RFC 7030 section 4.5.2).
+pub(super) fn attributes(state: &EstState, current: Option<&Certificate<'_>>) -> Answer {
+    let body = csr_attributes(current, state.issuer.settings().key_type);
+    Answer::given(base64(&body, CSR_ATTRS), Outcome::CsrAttrs, "csrattrs")
+}
+
+/// Encodes the certificates of an answer (RFC 7030 section 4.2.3).
+pub(super) fn certificates(sent: &[CertificateDer<'_>]) -> Result<Response<Full<Bytes>>, Denial> {
+    Ok(base64(&bag(sent)?, CERTS_ONLY))
+}
+
+/// Reads the body of a request for a certificate (RFC 7030 section 4.2.1).
+pub(super) async fn certification_request(request: Request<Incoming>) -> Result<Bytes, Denial> {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case(PKCS10) {
+        let found: String = kind.chars().take(SHOWN).collect();
+        let reason = format!("Content-Type: found {:?}, expected {PKCS10}", found.escape_debug().to_string());
+        return Err(Denial::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
+    }
+    // RFC 8951 section 3.1: Content-Transfer-Encoding is ignored, the body is base64.
+    match timeout(ARRIVAL, Limited::new(request.into_body(), MAX_BODY).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            let reason = format!("the body is longer than {MAX_BODY} octets");
+            Err(Denial::new(StatusCode::PAYLOAD_TOO_LARGE, reason))
+        }
+        Ok(Err(error)) => Err(Denial::malformed(error)),
+        Err(_) => Err(Denial::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
+    }
+}
+
 /// Refuses a path or header that is longer than any client's, without repeating it.
-fn short_enough(request: &Request<Incoming>) -> Result<(), Denial> {
+pub(super) fn short_enough(request: &Request<Incoming>) -> Result<(), Denial> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > MAX_VALUE {
         let reason = format!("the path has {target} octets, expected at most {MAX_VALUE}");
@@ -193,6 +214,10 @@ fn refusal(denial: &Denial) -> Response<Full<Bytes>> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if let Some(seconds) = denial.retry_after_s {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if denial.status == StatusCode::UNAUTHORIZED {
+        // RFC 7617 section 2
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"edgetrust\", charset=\"UTF-8\""));
     }
     if denial.status == StatusCode::METHOD_NOT_ALLOWED {
         // The reason of this denial is the allowed method.

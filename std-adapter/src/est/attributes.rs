@@ -25,8 +25,8 @@ const ECDSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 const RSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b];
 
-/// Returns the CsrAttrs in DER for the device that presented `current`.
-pub(super) fn csr_attributes(current: &Certificate<'_>, key_type: KeyType) -> Vec<u8> {
+/// Returns the CsrAttrs in DER for the device that presented `current`, or for one that has no certificate yet.
+pub(super) fn csr_attributes(current: Option<&Certificate<'_>>, key_type: KeyType) -> Vec<u8> {
     let oid = |octets: &[u8]| der(OBJECT_IDENTIFIER, octets);
     let (key, parameter, algorithm) = match key_type {
         KeyType::P256 => (EC_PUBLIC_KEY, oid(SECP256R1), ECDSA_SHA256),
@@ -36,7 +36,7 @@ pub(super) fn csr_attributes(current: &Certificate<'_>, key_type: KeyType) -> Ve
     };
     let attribute = |kind: &[u8], value: &[u8]| der(SEQUENCE, &[oid(kind), der(SET, value)].concat());
     let mut all = Vec::new();
-    if let Some(names) = current.extensions().subject_alt_name {
+    if let Some(names) = current.and_then(|current| current.extensions().subject_alt_name) {
         let names = der(OCTET_STRING, names.der());
         let extension = der(SEQUENCE, &[oid(SUBJECT_ALT_NAME), names].concat());
         all.extend(attribute(EXTENSION_REQUEST, &der(SEQUENCE, &extension)));

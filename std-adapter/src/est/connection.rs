@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONNECTION, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pki_types::CertificateDer;
@@ -20,14 +20,16 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
+use tracing::field::display;
 use tracing::{debug, info};
 
 use super::answer::{ARRIVAL, Answer, Desk};
 use super::denial::Denial;
-use super::reenroll::{Orders, PATIENCE};
+use super::first_desk::FirstDesk;
+use super::reenroll::PATIENCE;
 use super::refused::Refused;
 use super::state::{Common, EST, EstState};
-use super::status::{Outcome, Status};
+use super::status::Outcome;
 use crate::accept::AddressPhase;
 use crate::audit::Recorded;
 use crate::gateway::{Guest, Turned, leave_told};
@@ -46,6 +48,15 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// An accepted connection that passed the door.
 pub(super) type Visitor = (TcpStream, SocketAddr, Guest);
 
+/// How devices at an address show who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shows {
+    /// By a certificate, in the handshake.
+    Certificate,
+    /// By a voucher, in a request.
+    Voucher,
+}
+
 /// The reason that a connection was not admitted.
 enum NotAdmitted {
     Turned(Turned),
@@ -56,13 +67,18 @@ enum NotAdmitted {
 pub(super) async fn serve(
     shared: Arc<ArcSwap<EstState>>,
     (socket, remote, mut guest): Visitor,
-    common: Common,
+    (common, shows): (Common, Shows),
     mut phase: watch::Receiver<AddressPhase>,
 ) {
     let shared = &*shared;
-    let Common { status, orders, counts } = &common;
+    let Common { status, counts, .. } = &common;
     let state = shared.load_full();
-    let tls = state.tls.load_full();
+    let tls = match (shows, &state.first) {
+        (Shows::Certificate, _) => state.tls.load().0.clone(),
+        (Shows::Voucher, Some(first)) => first.tls.clone(),
+        // The address is about to be closed.
+        (Shows::Voucher, None) => return,
+    };
     // Answers are small, and the device waits for them.
     let _ = socket.set_nodelay(true);
     let mut told = None;
@@ -70,7 +86,7 @@ pub(super) async fn serve(
         let accepted = tokio::select! {
             biased;
             turned = guest.shown_out() => return Err(NotAdmitted::Turned(turned)),
-            accepted = tls.0.accept_telling(socket, &mut told) => accepted,
+            accepted = tls.accept_telling(socket, &mut told) => accepted,
         };
         let (stream, admission) = accepted.map_err(NotAdmitted::Accept)?;
         guest.stand_up();
@@ -98,11 +114,12 @@ pub(super) async fn serve(
     };
     drop((state, tls));
     let shown = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
-    let (Some(peer), false) = (admission.peer().cloned(), shown.is_empty()) else {
+    let peer = admission.peer().cloned();
+    if shows == Shows::Certificate && (peer.is_none() || shown.is_empty()) {
         return common.refuse(remote, &"the device showed no certificate").taken().await;
-    };
-    let device =
-        Device { shared, orders, status, remote, shown, peer, since: Instant::now(), requests: AtomicU32::new(0) };
+    }
+    let (since, requests) = (Instant::now(), AtomicU32::new(0));
+    let device = Device { shared, common: &common, remote, shown, peer, since, requests };
     let answer = service_fn(|request| async { Ok::<_, Infallible>(device.answer(request).await) });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(ARRIVAL).title_case_headers(true).max_buf_size(MAX_HEAD);
@@ -149,13 +166,12 @@ struct Enrolled {
 /// A device on its connection.
 struct Device<'a> {
     shared: &'a ArcSwap<EstState>,
-    orders: &'a Orders,
-    status: &'a Status,
+    common: &'a Common,
     remote: SocketAddr,
-    /// The device's certificate, and the chain sent with it.
+    /// The device's certificate, and the chain sent with it; empty where it has none yet.
     shown: Vec<CertificateDer<'static>>,
-    /// The identity that the device was admitted as.
-    peer: Arc<Peer>,
+    /// The identity that the device was admitted as; none where it shows a voucher.
+    peer: Option<Arc<Peer>>,
     since: Instant,
     requests: AtomicU32,
 }
@@ -164,30 +180,47 @@ impl Device<'_> {
     async fn answer(&self, request: hyper::Request<hyper::body::Incoming>) -> hyper::Response<Full<Bytes>> {
         let path: String = request.uri().path().chars().take(MAX_SHOWN).collect();
         let path = path.escape_debug().to_string();
-        let Answer { mut response, outcome, note, requested, issued } = self.judged(request).await;
+        let asks = self.peer.is_none() && !request.headers().contains_key(AUTHORIZATION);
+        let Answer { mut response, outcome, note, requested, issued, voucher } = match &self.peer {
+            Some(_) => self.judged(request).await,
+            None => {
+                let state = self.shared.load_full();
+                FirstDesk { shared: self.shared, state: &state, common: self.common, remote: self.remote }
+                    .answer(request)
+                    .await
+            }
+        };
         let last = self.requests.fetch_add(1, Ordering::Relaxed) >= MAX_REQUESTS || self.since.elapsed() > LIFETIME;
-        if last || outcome == Outcome::NotAdmitted {
+        let guessed = matches!(outcome, Outcome::Unauthorized | Outcome::Limited) && !asks;
+        if last || guessed || outcome == Outcome::NotAdmitted {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let (peer, remote, code) = (&self.peer, self.remote, response.status().as_u16());
+        let (peer, remote, code) = (self.peer.as_ref().map(display), self.remote, response.status().as_u16());
+        let status = &self.common.status;
         match outcome {
-            Outcome::Issued | Outcome::CaCerts | Outcome::CsrAttrs => {
-                self.status.count(outcome);
-                info!(%peer, %remote, code, "est: {note}");
+            Outcome::Issued | Outcome::FirstIssued | Outcome::CaCerts | Outcome::CsrAttrs | Outcome::Accepted => {
+                status.count(outcome);
+                info!(peer, %remote, code, "est: {note}");
                 if let Some(issued) = issued {
-                    self.record(&issued).taken().await;
+                    self.record(&issued, voucher.as_deref()).taken().await;
                 }
+            }
+            // A client that waits for the challenge, and comes again.
+            Outcome::Unauthorized if asks => {
+                status.count(outcome);
+                debug!(%remote, code, "est: {note}");
             }
             _ => {
                 let recorded = self.refuse(outcome, &note, Some((&path, code)), requested.as_deref());
                 recorded.taken().await;
                 if outcome == Outcome::Unavailable {
-                    self.status.set_error(Some(format!("{peer}: {note}")));
+                    let who = self.peer.as_ref().map_or_else(|| remote.to_string(), ToString::to_string);
+                    status.set_error(Some(format!("{who}: {note}")));
                 }
             }
         }
-        if outcome == Outcome::Issued {
-            self.status.set_error(None);
+        if matches!(outcome, Outcome::Issued | Outcome::FirstIssued) {
+            status.set_error(None);
         }
         response
     }
@@ -200,17 +233,22 @@ impl Device<'_> {
         requested: Option<&ShownRequest>,
     ) -> Recorded {
         let shown = self.shown.first().map(ShownCertificate::new);
-        let (shown, peer) = (shown.as_ref(), Some(&*self.peer));
-        let is_unread = false;
-        let refused = Refused { outcome, reason, shown, peer, verified: true, answered, requested, is_unread };
-        self.status.refuse(self.remote, &refused)
+        let (shown, peer) = (shown.as_ref(), self.peer.as_deref());
+        // One line for all of a source that guesses: what it sent was not looked at.
+        let is_unread = outcome == Outcome::Limited;
+        let verified = peer.is_some();
+        let refused = Refused { outcome, reason, shown, peer, verified, answered, requested, is_unread };
+        self.common.status.refuse(self.remote, &refused)
     }
 
     /// Records in the audit log that the device has got a certificate.
-    fn record(&self, issued: &CertificateDer<'_>) -> Recorded {
+    fn record(&self, issued: &CertificateDer<'_>, voucher: Option<&str>) -> Recorded {
         let remote = self.remote.to_string();
-        let fields = json!({"remote": remote, "peer": self.peer.to_string(), "rule": self.peer.rule()});
-        self.status.audit().record("device_enrolled", &Enrolled { fields, certificate: Described::of(issued) })
+        let fields = match &self.peer {
+            Some(peer) => json!({"remote": remote, "peer": peer.to_string(), "rule": peer.rule()}),
+            None => json!({"remote": remote, "voucher": voucher}),
+        };
+        self.common.status.audit().record("device_enrolled", &Enrolled { fields, certificate: Described::of(issued) })
     }
 
     /// Answers a device that the current rules admit; they may have changed since its handshake, or its request.
@@ -220,7 +258,7 @@ impl Device<'_> {
             return answer;
         }
         let Some(shown) = self.shown.first() else { return not_admitted(&"the device showed no certificate") };
-        let answer = Desk { state: &state, orders: self.orders, shown }.answer(request).await;
+        let answer = Desk { state: &state, orders: &self.common.orders, shown }.answer(request).await;
         if answer.outcome == Outcome::Issued
             && let Err(answer) = self.admit(&self.shared.load())
         {

@@ -38,7 +38,7 @@ impl OwnNames {
         Ok(names)
     }
 
-    fn add_all(&mut self, names: &[&str]) {
+    pub(super) fn add_all(&mut self, names: &[&str]) {
         self.0.extend(names.iter().map(|name| normal(name)));
     }
 

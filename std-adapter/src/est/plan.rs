@@ -3,11 +3,15 @@
 use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 
 use edgetrust_core::config::{Est, Gateway};
 use pki_types::CertificateDer;
 
+use super::first_names::FirstNames;
 use super::own_names::OwnNames;
+use super::voucher_file::VoucherFile;
 use crate::acme::{Purposes, Settings, SettingsError};
 use crate::gateway::{
     self, CredentialProvider, Limits, SharedTrust, TunnelLimits, Watched, certificates, client_auth, tls_settings,
@@ -39,6 +43,8 @@ pub struct Plan {
     pub limits: Limits,
     /// The limits of the EST server alone.
     pub own_limits: TunnelLimits,
+    /// The address and the names of first certificates; none if they come from elsewhere.
+    pub first: Option<(SocketAddr, FirstNames, Arc<VoucherFile>)>,
 }
 
 /// The reason that `gateway.est` does not become a plan.
@@ -112,17 +118,23 @@ impl Plan {
                 anchors.push(anchor.clone());
             }
         }
+        let own_names = OwnNames::read(gateway, est, watched)?;
+        let first = est.first_enrollment.map(|listen| {
+            let vouchers = Arc::new(VoucherFile::new(Path::new(est.acme.storage_path)));
+            (listen, FirstNames::new(gateway, est, own_names.clone()), vouchers)
+        });
         Ok(Self {
             listen: est.listen,
             tls,
             anchors,
             pinned: certificates(&est.clients.pinned_certificates, watched)?,
             known: shared.known_intermediates.clone(),
-            own_names: OwnNames::read(gateway, est, watched)?,
+            own_names,
             chain_in_answer: est.chain_in_answer,
             acme,
             limits: gateway.limits.into(),
             own_limits: TunnelLimits::new(est.limits, gateway.limits),
+            first,
         })
     }
 

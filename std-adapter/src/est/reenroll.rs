@@ -70,7 +70,7 @@ pub(super) async fn reenroll(
     shown: &CertificateDer<'_>,
     body: &[u8],
 ) -> Result<Vec<CertificateDer<'static>>, Denial> {
-    let der = base64(body)?;
+    let der = decode(body)?;
     let request = CertificationRequest::from_der(&der)
         .map_err(|error| Denial::malformed(format!("the body is no certification request: {error}")))?;
     order((issuer, own_names), orders, shown, &request)
@@ -87,11 +87,23 @@ async fn order(
     let current = Certificate::from_der(shown).map_err(Denial::forbidden)?;
     let names = judge(request, &current, issuer.settings().key_type)?;
     not_the_gateways(&names, &current, own_names)?;
+    let key = request.subject_public_key_info().der;
+    order_for(issuer, orders, names, (request.der(), key), &mut false).await
+}
+
+/// Orders a certificate for these names by an approved request with this key. `asked` becomes true once the CA is asked
+/// to issue.
+pub(super) async fn order_for(
+    issuer: &DeviceIssuer,
+    orders: &Orders,
+    names: Vec<String>,
+    (request, key): (&[u8], &[u8]),
+    asked: &mut bool,
+) -> Result<Vec<CertificateDer<'static>>, Denial> {
     let _one = orders.begin(&names)?;
     let ordered = async {
         let _permit = orders.permits.acquire().await.map_err(Denial::later)?;
-        let key = request.subject_public_key_info().der;
-        issuer.issue(names, request.der(), key).await.map_err(Denial::from)
+        issuer.issue(names, request, key, asked).await.map_err(Denial::from)
     };
     timeout(PATIENCE, ordered)
         .await
@@ -99,7 +111,7 @@ async fn order(
 }
 
 /// Decodes base64 with or without line breaks (RFC 8951 section 3.1).
-fn base64(body: &[u8]) -> Result<Vec<u8>, Denial> {
+pub(super) fn decode(body: &[u8]) -> Result<Vec<u8>, Denial> {
     let text: Vec<u8> = body.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
     BASE64_STANDARD.decode(text).map_err(|error| Denial::malformed(format!("the body is not base64: {error}")))
 }
@@ -118,7 +130,7 @@ fn judge(
     names(current)
 }
 
-fn key_fits(key: &SubjectPublicKeyInfo<'_>, key_type: KeyType) -> Result<(), Denial> {
+pub(super) fn key_fits(key: &SubjectPublicKeyInfo<'_>, key_type: KeyType) -> Result<(), Denial> {
     let (algorithm, name): (AlgorithmIdentifier, _) = match key_type {
         KeyType::P256 => (alg_id::ECDSA_P256, "P-256"),
         KeyType::P384 => (alg_id::ECDSA_P384, "P-384"),

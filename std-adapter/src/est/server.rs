@@ -13,20 +13,22 @@ use edgetrust_core::path::DeniedKey;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use super::attempts::Attempts;
 use super::authorities::Authorities;
-use super::connection::{self, Visitor};
+use super::connection::{self, Shows, Visitor};
+use super::first_orders::FirstOrders;
 use super::plan::Plan;
 use super::reenroll::Orders;
-use super::state::{Common, Counts, EstState};
+use super::state::{Common, Counts, EstState, FirstEnrollment};
 use super::status::Status;
 use crate::accept::{Accepting, AddressPhase, Reception};
 use crate::acme::{DeviceIssuer, HttpError, Responders};
 use crate::activation;
 use crate::audit::AuditLog;
 use crate::store::StorageError;
-use crate::tls::{Certificates, ServerSettings, TlsError, TlsServer};
+use crate::tls::{Certificates, ClientAuth, ServerSettings, TlsError, TlsServer};
 
 /// The reason that an EST server cannot be prepared.
 #[derive(Debug)]
@@ -37,8 +39,8 @@ pub enum ServerError {
     Tls(TlsError),
     /// No client for the ACME directory can be made.
     Directory(HttpError),
-    /// The address cannot be listened on.
-    Listen(SocketAddr, io::Error),
+    /// The address cannot be listened on; with the key that names it.
+    Listen(&'static str, SocketAddr, io::Error),
 }
 
 impl fmt::Display for ServerError {
@@ -48,7 +50,7 @@ impl fmt::Display for ServerError {
             Self::Home(error) => write!(f, "acme.storage_path: {error}"),
             Self::Tls(error) => error.fmt(f),
             Self::Directory(error) => error.fmt(f),
-            Self::Listen(address, error) => write!(f, "listen: cannot listen on {address}: {error}"),
+            Self::Listen(key, address, error) => write!(f, "{key}: cannot listen on {address}: {error}"),
         }
     }
 }
@@ -59,7 +61,7 @@ impl Error for ServerError {
             Self::Home(error) => Some(error),
             Self::Tls(error) => Some(error),
             Self::Directory(error) => Some(error),
-            Self::Listen(_, error) => Some(error),
+            Self::Listen(_, _, error) => Some(error),
         }
     }
 }
@@ -73,8 +75,12 @@ fn server_of_devices(settings: ServerSettings) -> Result<TlsServer, ServerError>
 #[derive(Default)]
 pub struct Server {
     running: Option<Running>,
+    /// The address of first certificates.
+    first: Option<Running>,
     status: Arc<Status>,
     orders: Orders,
+    first_orders: FirstOrders,
+    attempts: Arc<Attempts>,
     responders: Responders,
 }
 
@@ -100,6 +106,8 @@ pub struct Prepared {
     state: Arc<EstState>,
     /// The listener of a new address.
     listener: Option<TcpListener>,
+    /// The address of first certificates, with its listener if it is new.
+    first: Option<(SocketAddr, Option<TcpListener>)>,
 }
 
 impl fmt::Debug for Prepared {
@@ -125,64 +133,62 @@ impl Server {
     /// Fails if the address or the home cannot be had, or settings are refused; then nothing changes.
     pub async fn prepare(&self, plan: Option<Plan>) -> Result<Option<Prepared>, ServerError> {
         let Some(plan) = plan else { return Ok(None) };
-        let Plan { listen, tls, anchors, pinned, known, own_names, chain_in_answer, acme, limits, own_limits } = plan;
+        let Plan { listen, tls, anchors, pinned, known, own_names, chain_in_answer, acme, limits, own_limits, first } =
+            plan;
         let state = self.running.as_ref().map(|running| running.state.load_full());
         let held = match state.filter(|state| state.issuer.settings().home == acme.home) {
             Some(state) => state.issuer.held().clone(),
             None => acme.home.take().await.map_err(ServerError::Home)?,
         };
         let (credential, certificates) = (tls.credential.clone(), tls.certificates());
+        let of_first = ServerSettings { client_auth: ClientAuth::Off, ..tls.clone() };
         let tls = ArcSwap::from_pointee((server_of_devices(tls.clone())?, tls));
         let issuer = DeviceIssuer::new(acme, held, self.responders.clone()).map_err(ServerError::Directory)?;
-        let listener = match &self.running {
-            Some(running) if running.asked == listen => None,
-            _ => {
-                let bound = match activation::passed().tcp(listen) {
-                    Ok(None) => TcpListener::bind(listen).await,
-                    Ok(Some(passed)) => Ok(passed),
-                    Err(error) => Err(error),
-                };
-                Some(bound.map_err(|error| ServerError::Listen(listen, error))?)
+        let listener = bind("listen", listen, self.running.as_ref()).await?;
+        let (first, first_listener) = match first {
+            None => (None, None),
+            Some((listen, names, vouchers)) => {
+                let tls = server_of_devices(of_first)?;
+                // Without its vouchers the address refuses whoever comes, and all else goes on.
+                let file = vouchers.clone();
+                if let Ok(Err(error)) = tokio::task::spawn_blocking(move || file.read()).await {
+                    error!("est: the vouchers: {error}");
+                }
+                let listener = bind("first_enrollment.listen", listen, self.first.as_ref()).await?;
+                (Some(FirstEnrollment { tls, names, vouchers }), Some((listen, listener)))
             }
         };
         let authorities = Authorities::new(anchors, pinned, known, credential, &issuer).await;
-        let state = Arc::new(EstState { tls, issuer, authorities, own_names, chain_in_answer, limits, own_limits });
-        Ok(Some(Prepared { asked: listen, certificates, state, listener }))
+        let state =
+            Arc::new(EstState { tls, issuer, authorities, own_names, chain_in_answer, limits, own_limits, first });
+        Ok(Some(Prepared { asked: listen, certificates, state, listener, first: first_listener }))
     }
 
     /// Puts the prepared server in force; a server that is no longer configured stops accepting.
     pub fn commit(&mut self, prepared: Option<Prepared>) {
-        let Some(Prepared { asked, certificates, state, listener }) = prepared else {
-            if let Some(running) = self.running.take() {
-                info!(address = %running.address, "est: no longer listening");
-                running.end_in_background();
-            }
+        let Some(Prepared { asked, certificates, state, listener, first }) = prepared else {
+            close(&mut self.running, Shows::Certificate);
+            close(&mut self.first, Shows::Voucher);
             self.status.set_running(None);
+            self.status.set_first(None);
             return;
         };
-        match (listener, &self.running) {
-            (None, Some(running)) => {
-                running.counts.set(&state.own_limits);
-                running.state.store(state);
-                self.status.set_running(Some((running.address, certificates)));
-            }
-            (None, None) => {}
-            (Some(listener), _) => {
-                let address = listener.local_addr().unwrap_or(asked);
-                info!(%address, "est: listening");
-                self.status.set_running(Some((address, certificates)));
-                let counts = Counts::new(&state.own_limits);
-                let state = Arc::new(ArcSwap::new(state));
-                let common =
-                    Common { status: self.status.clone(), orders: self.orders.clone(), counts: counts.clone() };
-                let accepting = Accepting::begin(Devices { listener, state: state.clone(), common });
-                let running = Running { asked, address, state, counts, accepting };
-                if let Some(before) = self.running.replace(running) {
-                    info!(address = %before.address, "est: no longer listening");
-                    before.end_in_background();
-                }
-            }
-        }
+        let common = || Common {
+            status: self.status.clone(),
+            orders: self.orders.clone(),
+            first_orders: self.first_orders.clone(),
+            attempts: self.attempts.clone(),
+            counts: Counts::new(&state.own_limits),
+        };
+        let address = open(&mut self.running, (asked, listener), state.clone(), common(), Shows::Certificate);
+        self.status.set_running(address.map(|address| (address, certificates)));
+        let Some(first) = first else {
+            close(&mut self.first, Shows::Voucher);
+            return self.status.set_first(None);
+        };
+        let address = open(&mut self.first, first, state.clone(), common(), Shows::Voucher);
+        let vouchers = state.first.as_ref().map(|first| first.vouchers.clone());
+        self.status.set_first(address.zip(vouchers));
     }
 
     /// Denies these keys too, for devices that connect, and for those that are connected.
@@ -201,10 +207,78 @@ impl Server {
 
     /// Stops accepting; pending answers end within the drain timeout.
     pub async fn drain(self) {
-        if let Some(running) = self.running {
-            running.end().await;
+        let end = async |running: Option<Running>| {
+            if let Some(running) = running {
+                running.end().await;
+            }
+        };
+        tokio::join!(end(self.running), end(self.first));
+    }
+}
+
+/// Listens on an address, unless it is the one of `running`.
+async fn bind(
+    key: &'static str,
+    listen: SocketAddr,
+    running: Option<&Running>,
+) -> Result<Option<TcpListener>, ServerError> {
+    if running.is_some_and(|running| running.asked == listen) {
+        return Ok(None);
+    }
+    let bound = match activation::passed().tcp(listen) {
+        Ok(None) => TcpListener::bind(listen).await,
+        Ok(Some(passed)) => Ok(passed),
+        Err(error) => Err(error),
+    };
+    bound.map(Some).map_err(|error| ServerError::Listen(key, listen, error))
+}
+
+/// Puts a state in force at an address: the one that runs, or that of a new listener. Returns the address.
+fn open(
+    running: &mut Option<Running>,
+    (asked, listener): (SocketAddr, Option<TcpListener>),
+    state: Arc<EstState>,
+    common: Common,
+    shows: Shows,
+) -> Option<SocketAddr> {
+    match (listener, &running) {
+        (None, Some(running)) => {
+            running.counts.set(&state.own_limits);
+            running.state.store(state);
+            Some(running.address)
+        }
+        (None, None) => None,
+        (Some(listener), _) => {
+            let address = listener.local_addr().unwrap_or(asked);
+            match shows {
+                Shows::Certificate => info!(%address, "est: listening"),
+                Shows::Voucher => info!(%address, "est: listening for first enrollments"),
+            }
+            let (state, counts) = (Arc::new(ArcSwap::new(state)), common.counts.clone());
+            let accepting = Accepting::begin(Devices { listener, state: state.clone(), common, shows });
+            let before = running.replace(Running { asked, address, state, counts, accepting });
+            if let Some(before) = before {
+                leave(before, shows);
+            }
+            Some(address)
         }
     }
+}
+
+/// Stops accepting at an address.
+fn close(running: &mut Option<Running>, shows: Shows) {
+    if let Some(running) = running.take() {
+        leave(running, shows);
+    }
+}
+
+/// Lets the connections at an address end.
+fn leave(running: Running, shows: Shows) {
+    match shows {
+        Shows::Certificate => info!(address = %running.address, "est: no longer listening"),
+        Shows::Voucher => info!(address = %running.address, "est: no longer listening for first enrollments"),
+    }
+    running.end_in_background();
 }
 
 impl Running {
@@ -224,6 +298,7 @@ struct Devices {
     listener: TcpListener,
     state: Arc<ArcSwap<EstState>>,
     common: Common,
+    shows: Shows,
 }
 
 impl Reception for Devices {
@@ -260,6 +335,6 @@ impl Reception for Devices {
         visitor: Visitor,
         phase: &watch::Receiver<AddressPhase>,
     ) -> impl Future<Output = ()> + Send + 'static {
-        connection::serve(self.state.clone(), visitor, self.common.clone(), phase.clone())
+        connection::serve(self.state.clone(), visitor, (self.common.clone(), self.shows), phase.clone())
     }
 }

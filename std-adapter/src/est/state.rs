@@ -5,12 +5,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use pki_types::CertificateDer;
 
+use super::attempts::Attempts;
 use super::authorities::Authorities;
+use super::denial::Denial;
+use super::first_names::FirstNames;
+use super::first_orders::FirstOrders;
 use super::own_names::OwnNames;
 use super::reenroll::Orders;
 use super::refused::Refused;
 use super::status::Status;
+use super::voucher_file::VoucherFile;
 use crate::acme::DeviceIssuer;
 use crate::audit::Recorded;
 use crate::gateway::{Door, Limits, Shares, TunnelLimits, Turned};
@@ -23,6 +29,14 @@ const WAITING: usize = 1024;
 /// The name that the connections' shares are counted under.
 pub(super) const EST: &str = "est";
 
+/// The parts of an EST server for devices without a certificate.
+pub(super) struct FirstEnrollment {
+    /// Asks for no certificate.
+    pub(super) tls: TlsServer,
+    pub(super) names: FirstNames,
+    pub(super) vouchers: Arc<VoucherFile>,
+}
+
 /// The state that all connections share; replaced as a whole.
 pub(super) struct EstState {
     /// The server, and the settings that it was made from; replaced where more keys are denied.
@@ -33,6 +47,20 @@ pub(super) struct EstState {
     pub(super) chain_in_answer: bool,
     pub(super) limits: Limits,
     pub(super) own_limits: TunnelLimits,
+    /// None if devices have their first certificate from elsewhere.
+    pub(super) first: Option<FirstEnrollment>,
+}
+
+impl EstState {
+    /// Returns the parts for devices without a certificate.
+    pub(super) fn first(&self) -> Result<&FirstEnrollment, Denial> {
+        self.first.as_ref().ok_or_else(|| Denial::later("gateway.est.first_enrollment is gone"))
+    }
+
+    /// Returns what a device is sent of the chain of its certificate (RFC 7030 section 4.2.3: the certificate alone).
+    pub(super) fn answer<'c>(&self, chain: &'c [CertificateDer<'static>]) -> &'c [CertificateDer<'static>] {
+        if self.chain_in_answer { chain } else { chain.get(..1).unwrap_or_default() }
+    }
 }
 
 /// The counts of all connections, which outlive a replaced state.
@@ -59,6 +87,8 @@ impl Counts {
 pub(super) struct Common {
     pub(super) status: Arc<Status>,
     pub(super) orders: Orders,
+    pub(super) first_orders: FirstOrders,
+    pub(super) attempts: Arc<Attempts>,
     pub(super) counts: Counts,
 }
 

@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pki_types::UnixTime;
 
+use super::voucher::VoucherState;
+use super::voucher_file::VoucherFile;
 use crate::audit::AuditLog;
 use crate::gateway::Refusals;
 use crate::tls::{Authority, Certificates};
@@ -19,6 +21,14 @@ pub enum Outcome {
     CaCerts,
     /// The attributes that a request must have were sent.
     CsrAttrs,
+    /// A first certificate was issued, by a voucher.
+    FirstIssued,
+    /// The order takes long, and the device asks again.
+    Accepted,
+    /// Name and password are missing, or of no voucher that is good for the request.
+    Unauthorized,
+    /// There were too many wrong passwords.
+    Limited,
     /// The device was admitted, but may not have the certificate requested.
     Refused,
     /// The request was malformed.
@@ -31,10 +41,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes, in the order of their counters.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::Issued,
+        Self::FirstIssued,
         Self::CaCerts,
         Self::CsrAttrs,
+        Self::Accepted,
+        Self::Unauthorized,
+        Self::Limited,
         Self::Refused,
         Self::Malformed,
         Self::Unavailable,
@@ -47,6 +61,10 @@ impl Outcome {
             Self::Issued => "issued",
             Self::CaCerts => "cacerts",
             Self::CsrAttrs => "csrattrs",
+            Self::FirstIssued => "first_issued",
+            Self::Accepted => "accepted",
+            Self::Unauthorized => "unauthorized",
+            Self::Limited => "limited",
             Self::Refused => "refused",
             Self::Malformed => "malformed",
             Self::Unavailable => "unavailable",
@@ -54,6 +72,9 @@ impl Outcome {
         }
     }
 }
+
+/// The number of vouchers in each state, by the state's name.
+pub type VoucherCounts = [(&'static str, usize); VoucherState::ALL.len()];
 
 /// The address that the server listens on, and the certificates that it uses.
 #[derive(Debug)]
@@ -68,6 +89,8 @@ pub struct Status {
     running: Mutex<Option<Running>>,
     counters: [AtomicU64; Outcome::ALL.len()],
     last_error: Mutex<Option<String>>,
+    /// The address of first certificates, and the vouchers for them.
+    first: Mutex<Option<(SocketAddr, Arc<VoucherFile>)>>,
     refusals: Refusals,
     audit: AuditLog,
 }
@@ -94,6 +117,22 @@ impl Status {
 
     pub(super) fn set_running(&self, running: Option<(SocketAddr, Certificates)>) {
         *lock(&self.running) = running.map(|(address, certificates)| Running { address, certificates });
+    }
+
+    pub(super) fn set_first(&self, first: Option<(SocketAddr, Arc<VoucherFile>)>) {
+        *lock(&self.first) = first;
+    }
+
+    /// Returns the address of first certificates, with the number of vouchers in each state, or why there are none; or
+    /// `None` where first certificates come from elsewhere.
+    pub fn first(&self) -> Option<(SocketAddr, Result<VoucherCounts, String>)> {
+        let (address, file) = lock(&self.first).clone()?;
+        let counts = file.read().map_err(|error| error.to_string()).map(|vouchers| {
+            let now = crate::clock::now();
+            let count = |state| vouchers.all().iter().filter(|voucher| voucher.state(now) == state).count();
+            VoucherState::ALL.map(|state| (state.name(), count(state)))
+        });
+        Some((address, counts))
     }
 
     pub(super) fn count(&self, outcome: Outcome) {

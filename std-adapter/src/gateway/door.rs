@@ -42,7 +42,7 @@ impl DoorLimits {
 
 /// The source of a connection: an IPv4 address, or the 64 bits that one site of IPv6 has (RFC 6177 section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Source(u128);
+pub(crate) struct Source(u128);
 
 impl From<SocketAddr> for Source {
     fn from(address: SocketAddr) -> Self {

@@ -67,7 +67,7 @@ pub use contacts::{Contact, ContactState};
 pub use control::decisions;
 pub(crate) use control::{Answered, PreparedControl, ask};
 pub use counters::{Counters, RefusalReason};
-pub(crate) use door::{Door, Guest, Turned};
+pub(crate) use door::{Door, Guest, Source, Turned};
 pub use health::Health;
 pub(crate) use leaving::leave_told;
 pub use limits::{Limits, TunnelLimits};

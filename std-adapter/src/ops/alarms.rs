@@ -161,6 +161,10 @@ fn credentials(report: &Report, now: i64, all: &mut Alarms) {
     if let Some(error) = report.est.as_ref().and_then(|est| est.last_error.as_ref()) {
         all.warning("DevicesUnserved", "est", error);
     }
+    let first = report.est.as_ref().and_then(|est| est.first_enrollment.as_ref());
+    if let Some(error) = first.and_then(|first| first.error.as_ref()) {
+        all.warning("DevicesUnserved", "first enrollments", error);
+    }
 }
 
 fn sharing(credential: &Credential, shared: &Shared, now: i64, all: &mut Alarms) {

@@ -34,6 +34,15 @@ fn enrolments(out: &mut Exposition, devices: &est::Status) {
     for outcome in est::Outcome::ALL {
         family.sample(&[("result", &outcome.name())], devices.total(outcome));
     }
+    let Some((_, counts)) = devices.first() else { return };
+    let help = "1 if the vouchers of first certificates can be read, else 0: nobody gets one then.";
+    out.family("edgetrust_est_vouchers_readable", Kind::Gauge, help).sample(&[], u64::from(counts.is_ok()));
+    let Ok(counts) = counts else { return };
+    let help = "Vouchers of first certificates, by their state.";
+    let mut family = out.family("edgetrust_est_vouchers", Kind::Gauge, help);
+    for (state, count) in counts {
+        family.sample(&[("state", &state)], u64::try_from(count).unwrap_or(u64::MAX));
+    }
 }
 
 /// Writes a sample for each revocation list in force, and one for duplicates.

@@ -107,6 +107,9 @@ impl Needs {
         }
         if let Some(est) = &gateway.est {
             needs.listens(Endpoint::Tcp(est.listen), "gateway.est");
+            if let Some(first) = est.first_enrollment {
+                needs.listens(Endpoint::Tcp(first), "gateway.est.first_enrollment");
+            }
             needs.credential(&est.tls.credential, "gateway.est");
             needs.acme(&est.acme, "gateway.est.acme");
         }

@@ -8,6 +8,7 @@ mod folder;
 mod home;
 mod in_folder;
 mod live;
+mod locked_file;
 mod mesh;
 mod place;
 mod slots;
@@ -18,6 +19,7 @@ pub use file::FileMedium;
 #[cfg(test)]
 pub use home::Storage;
 pub use home::{Entry, Held, Home, Kept, PemFiles, Pending, Record};
+pub use locked_file::{LockedFile, Stamp};
 pub use mesh::MeshFolder;
 
 /// Makes a folder that is missing, for this user alone.

@@ -224,6 +224,12 @@ impl StepCa {
         self.process = None;
     }
 
+    /// Sends a signal to the running step-ca.
+    pub fn signal(&self, signal: &str) {
+        let process = self.process.as_ref().unwrap().0.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{signal}"), &process]).status().unwrap().success());
+    }
+
     /// Deletes the database with all accounts and orders.
     pub fn wipe(&mut self) {
         self.kill();

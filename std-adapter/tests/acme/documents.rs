@@ -19,10 +19,10 @@ fn acme_setup_from_beginning_to_end() {
     assert!(!after.contains("\n```\n$"), "commands after the transcript are not run");
     let blocks = blocks("docs/ACME_SETUP.md");
     let count = before.matches("```\n").count() / 2;
-    let [pki, ca_json, start, gateway_json, check, obtain, run, renew, device, with_devices, reenroll] =
+    let [pki, ca_json, start, gateway_json, check, obtain, run, renew, device, with_devices, reenroll, first] =
         &blocks[..count]
     else {
-        panic!("{count} code blocks, expected eleven: this test runs each");
+        panic!("{count} code blocks, expected twelve: this test runs each");
     };
     let names = Names::new();
     let (ca, http) = (free_port(own_ip()), free_port(names.ip));
@@ -33,6 +33,7 @@ fn acme_setup_from_beginning_to_end() {
             .replace("127.0.0.1:9090", "127.0.0.1:0")
             .replace("0.0.0.0:8443", "127.0.0.1:0")
             .replace("0.0.0.0:8444", "127.0.0.1:0")
+            .replace("0.0.0.0:8445", "127.0.0.1:0")
             .replace("127.0.0.1:8081", &echo().to_string())
     };
     shell(folder, pki);
@@ -72,4 +73,19 @@ fn acme_setup_from_beginning_to_end() {
     let shown = said(folder, &reenroll.replace("https://gateway.a.example:8444/", &there));
     assert_eq!(shown, "sensor-7.new.pem: OK\n");
     program.wait_for("est: a certificate was issued");
+    drop(program);
+    // The changes that the text names.
+    let more = r#"{"listen": "0.0.0.0:8445"}"#;
+    assert!(text.contains(&format!("`\"first_enrollment\": {more}`")));
+    let with_first = with_devices.replace(r#""est": {"#, &format!(r#""est": {{"first_enrollment": {more},"#));
+    let with_first = with_first.replace(r#"["sensor-7.a.example"]"#, r#"["sensor-7.a.example", "sensor-8.a.example"]"#);
+    std::fs::write(folder.join("gateway.json"), replaced(&with_first)).unwrap();
+    let program = Program::start_shell(&arguments);
+    let line = program.wait_for("est: listening for first enrollments address=");
+    let port = line.rsplit_once(':').unwrap().1;
+    let there = format!("--noproxy '*' --resolve gateway.a.example:{port}:127.0.0.1 https://gateway.a.example:{port}/");
+    let shown = said(folder, &first.replace("https://gateway.a.example:8445/", &there));
+    assert!(shown.starts_with("sensor-8.a.example: used, until "), "{shown}");
+    let pem = std::fs::read_to_string(folder.join("sensor-8.pem")).unwrap();
+    assert_eq!(pem.matches("BEGIN CERTIFICATE").count(), 1, "{pem}");
 }

@@ -19,20 +19,29 @@ pub(super) struct Location {
     folder: TempDir,
     pub(super) program: Program,
     pub(super) est: SocketAddr,
-    pages: SocketAddr,
+    pub(super) pages: SocketAddr,
 }
 
 /// The HTTP response to a device.
 #[derive(Debug)]
 pub(super) struct Answer {
-    code: u16,
-    headers: String,
-    body: String,
+    pub(super) code: u16,
+    pub(super) headers: String,
+    pub(super) body: String,
 }
 
 impl Answer {
+    /// Returns what curl got, or `None` if the TLS handshake failed.
+    pub(super) fn of(curl: &mut Command) -> Option<Self> {
+        let output = curl.output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (headers, body) = text.split_once("\r\n\r\n")?;
+        let code = headers.split(' ').nth(1)?.parse().ok()?;
+        Some(Self { code, headers: headers.to_ascii_lowercase(), body: body.to_owned() })
+    }
+
     /// Asserts a refusal with this status and a reason that contains this text.
-    fn refuses(&self, code: u16, reason: &str) {
+    pub(super) fn refuses(&self, code: u16, reason: &str) {
         assert_eq!(self.code, code, "{self:?}");
         assert!(self.headers.contains("text/plain") && self.body.contains(reason), "{reason}: {self:?}");
     }
@@ -73,6 +82,11 @@ impl Location {
 
     /// Starts it with more arguments.
     fn with(ca: &StepCa, acme: Value, allowed: &[&str], more: &[&str]) -> Self {
+        Self::of(ca, |folder| config(ca, acme, folder, allowed), more)
+    }
+
+    /// Starts a gateway of this configuration.
+    pub(super) fn of(ca: &StepCa, config: impl FnOnce(&Path) -> Value, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, (certificate, key): (String, String)| {
             std::fs::write(folder.path().join(format!("{name}.pem")), certificate).unwrap();
@@ -83,8 +97,7 @@ impl Location {
         write("sensor-7", ca.root.device("sensor-7.mesh.test", &["sensor-7.mesh.test"]));
         write("sensor-8", ca.root.device("sensor-8.mesh.test", &["sensor-8.mesh.test"]));
         write("nameless", ca.root.device("nameless", &[]));
-        std::fs::write(folder.path().join("gateway.json"), config(ca, acme, folder.path(), allowed).to_string())
-            .unwrap();
+        std::fs::write(folder.path().join("gateway.json"), config(folder.path()).to_string()).unwrap();
         let file = folder.path().join("gateway.json").display().to_string();
         let arguments = [&["run", "--config", &file, "--watch-interval", "50ms"], more].concat();
         let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
@@ -113,7 +126,7 @@ impl Location {
         self.request_with(key, subject, more);
     }
 
-    fn request_with(&self, key: &str, subject: &str, more: &str) {
+    pub(super) fn request_with(&self, key: &str, subject: &str, more: &str) {
         let names = if more.is_empty() { String::new() } else { format!(" -addext subjectAltName={more}") };
         self.openssl(&format!(
             "req -new -newkey {key} -noenc -keyout new.key -outform DER -out new.csr -subj {subject}{names}"
@@ -121,9 +134,13 @@ impl Location {
         self.openssl("base64 -in new.csr -out new.b64");
     }
 
-    fn curl(&self, device: Option<&str>, operation: &str) -> Command {
+    pub(super) fn curl(&self, device: Option<&str>, operation: &str) -> Command {
+        self.curl_at(self.est, device, operation)
+    }
+
+    pub(super) fn curl_at(&self, server: SocketAddr, device: Option<&str>, operation: &str) -> Command {
         let mut curl = Command::new("curl");
-        let url = format!("https://{}/.well-known/est/{operation}", self.est);
+        let url = format!("https://{server}/.well-known/est/{operation}");
         curl.current_dir(self.folder.path()).args([
             "-s",
             "--noproxy",
@@ -144,11 +161,7 @@ impl Location {
 
     /// Returns the response, or `None` if the TLS handshake failed.
     fn ask(&self, device: Option<&str>, operation: &str, more: &[&str]) -> Option<Answer> {
-        let output = self.curl(device, operation).args(more).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let (headers, body) = text.split_once("\r\n\r\n")?;
-        let code = headers.split(' ').nth(1)?.parse().ok()?;
-        Some(Answer { code, headers: headers.to_ascii_lowercase(), body: body.to_owned() })
+        Answer::of(self.curl(device, operation).args(more))
     }
 
     pub(super) fn reenroll(&self, device: &str) -> Answer {
@@ -165,14 +178,14 @@ impl Location {
         self.openssl("pkcs7 -inform DER -in answer.p7 -print_certs")
     }
 
-    fn page(&self, path: &str) -> String {
+    pub(super) fn page(&self, path: &str) -> String {
         let url = format!("http://{}{path}", self.pages);
         let shown = Command::new("curl").args(["-s", "--noproxy", "*", &url]).output().unwrap();
         String::from_utf8(shown.stdout).unwrap()
     }
 
     /// Returns whether the tunnel admits a device.
-    fn lets_in(&self, device: &str) -> bool {
+    pub(super) fn lets_in(&self, device: &str) -> bool {
         let [certificate, key] =
             ["pem", "key"].map(|kind| self.path(&format!("{device}.{kind}")).display().to_string());
         let arguments = ["-cert", &certificate, "-key", &key, "-cert_chain", &certificate];
@@ -180,7 +193,7 @@ impl Location {
     }
 }
 
-const POST: [&str; 4] = ["-H", "Content-Type: application/pkcs10", "--data-binary", "@new.b64"];
+pub(super) const POST: [&str; 4] = ["-H", "Content-Type: application/pkcs10", "--data-binary", "@new.b64"];
 
 pub(super) fn location(ca: &StepCa) -> Location {
     Location::new(ca, acme(ca), &["sensor-7.mesh.test"])
@@ -286,7 +299,7 @@ fn a_device_gets_its_own_names_for_its_own_key_and_nothing_else() {
     location.reenroll("sensor-7").refuses(413, "longer than 16384 octets");
     let answer = location.ask(device, "simplereenroll", &["--data-binary", "@new.b64"]).unwrap();
     answer.refuses(415, "expected application/pkcs10");
-    location.ask(device, "simpleenroll", &POST).unwrap().refuses(403, "provisioned with a first certificate");
+    location.ask(device, "simpleenroll", &POST).unwrap().refuses(403, "devices come here with a certificate");
     location.ask(device, "serverkeygen", &POST).unwrap().refuses(404, "/.well-known/est/simplereenroll");
     let answer = location.ask(device, "simplereenroll", &[]).unwrap();
     answer.refuses(405, "POST");

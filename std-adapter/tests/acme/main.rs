@@ -11,6 +11,7 @@ mod est_clients;
 mod fault_proxy;
 mod faults;
 mod federation;
+mod first_enrollment;
 mod gateway;
 mod impostors;
 mod jetstream;

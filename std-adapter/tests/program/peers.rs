@@ -118,6 +118,14 @@ impl Program {
         Duration::from_millis(10 * fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>())
     }
 
+    /// Returns the resident memory in octets.
+    #[allow(dead_code, reason = "for the benchmarks")]
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        1024 * line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    }
+
     /// Returns the process id.
     #[allow(dead_code, reason = "shared by two test programs")]
     pub fn id(&self) -> u32 {

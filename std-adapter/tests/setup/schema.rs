@@ -114,8 +114,9 @@ fn it_takes_what_the_program_generates() {
     }
 }
 
-/// Configurations in which every key is written; one text has a gateway and the other a device.
-fn complete() -> [Value; 2] {
+/// Configurations in which every key is written: one text has a gateway, one a device, and one a device with a voucher
+/// in place of a certificate.
+fn complete() -> [Value; 3] {
     let hash = format!("sha256:{}", "0a".repeat(32));
     let acme = |folder: &str| {
         json!({"enabled": true, "directory_url": "https://ca.example/acme", "email": "", "domains": ["a.example"],
@@ -159,6 +160,7 @@ fn complete() -> [Value; 2] {
             "mesh": {"file": "mesh.json", "site": "a", "storage_path": "mesh", "ca_bundle": "root.pem", "control": true,
                 "storage": {"nats": {"servers": ["tls://nats.example:4222"]}}},
             "est": {"listen": "0.0.0.0:8444", "chain_in_answer": false, "limits": est_limits, "acme": est_acme,
+                "first_enrollment": {"listen": "0.0.0.0:8445"},
                 "tls": {"enabled": true, "cert_file": "c", "key_file": "k"}},
             "limits": {"connections": 1, "handshakes": 1, "connections_per_source": 0, "handshakes_per_second": 0,
                 "waiting": 7, "handshake_timeout": "1.5s", "idle_timeout": "0s", "drain_timeout": "30s", "expired_grace": "0",
@@ -187,10 +189,15 @@ fn complete() -> [Value; 2] {
             "interval": "100ms", "enroll": "[2001:db8::1]:8444", "enroll_name": "2001:db8::1", "renew_before": "6h",
             "ntp": "time.example"},
     });
-    for whole in [&gateway, &device] {
+    let new = json!({
+        "security": {"tls": {"client": {"ca_files": ["ca.pem"]}}},
+        "device": {"gateway": "192.0.2.1:8443", "websocket": "/feed", "enroll": "192.0.2.1:8444",
+            "first_enroll": "192.0.2.1:8445", "voucher": "sensor-7.voucher"},
+    });
+    for whole in [&gateway, &device, &new] {
         parser_takes(&whole.to_string()).unwrap();
     }
-    [gateway, device]
+    [gateway, device, new]
 }
 
 /// Returns the places of all values below one, as JSON pointers.
@@ -329,8 +336,8 @@ fn it_refuses_by_shape_what_the_parser_refuses() {
 #[test]
 fn it_refuses_texts_and_numbers_of_another_form() {
     let validator = validator();
-    let [gateway, device] = complete();
-    let (gateway, device) = (&gateway, &device);
+    let [gateway, device, new] = complete();
+    let (gateway, device, new) = (&gateway, &device, &new);
     let durations = ["", "8", "h", "8 h", "-8h", "8d", ".h", "1s\n"];
     let addresses =
         ["", "8443", ":8443", "127.0.0.1", "127.0.0.1:65536", "127.0.0.1:+80", "127.0.0.01:80", "::1:80", "[x]:80"];
@@ -341,6 +348,7 @@ fn it_refuses_texts_and_numbers_of_another_form() {
         (gateway, "/security/tls/server/acme/renew_before", &["0", "0s", "8"]),
         (gateway, "/gateway/admin/listen", &[&addresses[..], &["a.example:80", "unix:"]].concat()),
         (gateway, "/gateway/est/listen", &[&addresses[..], &["unix:x"]].concat()),
+        (gateway, "/gateway/est/first_enrollment/listen", &[&addresses[..], &["unix:x"]].concat()),
         (gateway, "/gateway/tunnels/0/listen", &[&addresses[..], &["localhost:80"]].concat()),
         (gateway, "/gateway/tunnels/1/target", &[&addresses[..], &["unix:", "300.0.0.1:80", "a b:80"]].concat()),
         (gateway, "/gateway/tunnels/1/server_name", &hosts),
@@ -357,6 +365,8 @@ fn it_refuses_texts_and_numbers_of_another_form() {
         (gateway, "/security/tls/server/mtls/client_ca_files/0", &[""]),
         (device, "/device/gateway", &["", "a.example", "a.example:", "::1:80", "unix:x"]),
         (device, "/device/ntp", &hosts),
+        (new, "/device/first_enroll", &["", "a.example", "a.example:", "::1:80", "unix:x"]),
+        (new, "/device/voucher", &[""]),
         (device, "/device/report", &["", "report", "/a b"]),
     ];
     for (whole, place, texts) in cases {

@@ -48,6 +48,18 @@ pub(super) static DEVICE: Object = members!(
             |raw, text| raw.device.enroll_name = not_empty(without_root(text), HOST)?
         ),
         text!(
+            "voucher",
+            "in place of a first certificate: the file with the line that `edgetrust devices invite` printed",
+            NotEmpty,
+            |raw, text| raw.device.voucher = not_empty(text, "a file name")?
+        ),
+        text!(
+            "first_enroll",
+            "HOST:PORT where the gateway takes the voucher: its gateway.est.first_enrollment",
+            Remote,
+            |raw, text| raw.device.first_enroll = not_empty(text, REMOTE)?
+        ),
+        text!(
             "renew_before",
             "how long before its end the credential is renewed, default \"8h\"",
             PositiveDuration,

@@ -99,7 +99,22 @@ static EST: Object = members!(
             |raw, value| raw.gateway.est.chain_in_answer = value
         ),
         object!("limits", "what it may cost, instead of gateway.limits", TUNNEL_LIMITS, |raw| raw.enter_limits(true)),
+        object!(
+            "first_enrollment",
+            "devices without a certificate get their first one here, each by a voucher of `edgetrust devices invite`",
+            FIRST_ENROLLMENT,
+            |raw| raw.enter_first_enrollment()
+        ),
     ]
+);
+
+static FIRST_ENROLLMENT: Object = members!(
+    false,
+    All(&["listen"]),
+    None,
+    [text!("listen", "ADDRESS:PORT of its own: no client certificate is asked for here", Address, |raw, text| {
+        raw.gateway.est.first.listen = not_empty(text, "ADDRESS:PORT")?
+    }),]
 );
 
 /// An `acme` whose presence says that it is enabled.

@@ -257,6 +257,11 @@ fn devices(report: &Report, now: i64) -> Vec<String> {
     }
     let mut lines = vec![format!("  at {}", est.address)];
     lines.extend(est.last_error.iter().map(|error| format!("  the last device got no certificate: {}", clean(error))));
+    if let Some(first) = &est.first_enrollment {
+        let counts: Vec<_> = first.vouchers.iter().map(|(state, count)| format!("{count} {}", clean(state))).collect();
+        lines.push(format!("  first certificates at {}; vouchers: {}", first.address, counts.join(", ")));
+        lines.extend(first.error.iter().map(|error| format!("  nobody gets a first certificate: {}", clean(error))));
+    }
     lines.extend(table.lines());
     lines.extend(refusals(est.refusals.iter(), now));
     lines

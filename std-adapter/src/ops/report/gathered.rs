@@ -6,8 +6,8 @@ use edgetrust_core::time::Utc;
 use pki_types::UnixTime;
 
 use super::{
-    AuditLog, Authority, Configuration, Contact, Credential, Est, FORMAT, Limit, Link, Mesh, Refusal, Reloads, Report,
-    Requested, RevocationList, Sandbox, Session, Sessions, Shared, Site, Target, Tunnel,
+    AuditLog, Authority, Configuration, Contact, Credential, Est, FORMAT, FirstEnrollment, Limit, Link, Mesh, Refusal,
+    Reloads, Report, Requested, RevocationList, Sandbox, Session, Sessions, Shared, Site, Target, Tunnel,
 };
 use crate::agent::Credentials;
 use crate::clock;
@@ -227,6 +227,11 @@ fn est(devices: &est::Status) -> Option<Est> {
         requests: est::Outcome::ALL.map(|outcome| (outcome.name().to_owned(), devices.total(outcome))).into(),
         last_error: devices.last_error(),
         refusals: devices.refusals().all().iter().map(|one| refusal(one, false)).collect(),
+        first_enrollment: devices.first().map(|(address, counts)| {
+            let (counts, error) = counts.map_or_else(|error| (None, Some(error)), |counts| (Some(counts), None));
+            let vouchers = counts.into_iter().flatten().map(|(state, count)| (state.to_owned(), count)).collect();
+            FirstEnrollment { address: address.to_string(), vouchers, error }
+        }),
     })
 }
 

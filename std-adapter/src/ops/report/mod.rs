@@ -330,6 +330,21 @@ pub struct Est {
     pub last_error: Option<String>,
     /// The last refusals of devices, the newest first.
     pub refusals: Vec<Refusal>,
+    /// Where devices get their first certificate; null if that comes from elsewhere.
+    #[serde(default)]
+    pub first_enrollment: Option<FirstEnrollment>,
+}
+
+/// The address of first certificates.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct FirstEnrollment {
+    /// The address that it listens on.
+    pub address: String,
+    /// The number of vouchers in each state: open, claimed, used, expired, revoked.
+    pub vouchers: BTreeMap<String, usize>,
+    /// The reason that no voucher is good now: the file of vouchers cannot be read.
+    pub error: Option<String>,
 }
 
 /// The mesh in force.
