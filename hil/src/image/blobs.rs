@@ -346,14 +346,15 @@ pub(super) mod tests {
         );
         std::fs::write(folder.path().join("sensor-7.voucher"), format!("{line}\n")).unwrap();
         assert_eq!(partition(config, folder.path(), None, MadeFor::ThisFirmware).unwrap(), made);
-        let longest = format!("{}:{}", "a".repeat(64), "b".repeat(MAX_VOUCHER - 65));
+        let longest_name = format!("{}.example", "a".repeat(56));
+        let longest = format!("{longest_name}:{}", "b".repeat(MAX_VOUCHER - 65));
         partition(config, folder.path(), Some(&longest), MadeFor::ThisFirmware).unwrap();
         for (text, found) in [
             ("", "found no colon"),
             ("0123-4567", "found no colon"),
             (":0123", "found no DNS name of at most 64 octets before the colon"),
             ("a b:0123", "found no DNS name"),
-            (&format!("{}:0123", "a".repeat(65)), "found no DNS name"),
+            (&format!("a{longest_name}:0123"), "found no DNS name"),
             ("sensor-7.a.example:", "found no password behind the colon"),
             ("sensor-7.a.example:0123\nsensor-8.a.example:4567", "found no password"),
             (&format!("{longest}b"), "found no password"),
@@ -361,7 +362,7 @@ pub(super) mod tests {
             let said = partition(config, folder.path(), Some(text), MadeFor::ThisFirmware).unwrap_err();
             assert!(said.starts_with(&format!("--voucher: {found}")) && !said.contains("0123"), "{said}");
         }
-        let said = partition(CONFIG_TEXT, folder.path(), Some(line), MadeFor::ThisFirmware).unwrap_err();
+        let said = partition(TEXT, folder.path(), Some(line), MadeFor::ThisFirmware).unwrap_err();
         assert!(said.contains("expected device.voucher in the configuration too"), "{said}");
     }
 
