@@ -102,6 +102,7 @@ fn record() -> Recorded {
     ];
     let (admin, other) = (free_address(), free_address());
     let est = json!({"listen": "127.0.0.1:0", "acme": acme("acme-devices"),
+        "first_enrollment": {"listen": "127.0.0.1:0"},
         "tls": {"enabled": true, "cert_file": cert, "key_file": key, "mtls": mtls}});
     let c = sites.run_with("c", None, &json!({}), &json!({"admin": {"listen": other}}), &[]);
     c.wait_for("listening tunnel=feed-in");
