@@ -81,7 +81,7 @@ pub struct Enrollment<'a> {
     pub now: TrustedTime,
 }
 
-/// What a device shows to get a certificate.
+/// The authentication of a device that enrolls.
 pub enum By<'a> {
     /// The current certificate in DER, which was shown in the handshake.
     Certificate(&'a [u8]),
@@ -92,8 +92,8 @@ pub enum By<'a> {
 /// The size in octets of the intermediates at the end of the answer buffer; `None` before they were requested.
 pub type Issuers = Option<usize>;
 
-/// Requests the intermediates, generates a key where none is given, requests a certificate, and verifies it. The chain is in `buffer`.
-/// Returns `None` if the gateway closes the connection after the first answer, as gateways before this version do: the
+/// Requests the intermediates, generates a key where none is given, requests a certificate, and verifies it. The chain is
+/// in `buffer`. Returns `None` if the gateway closes the connection after the first answer, as gateways before this version do: the
 /// rest needs another connection.
 pub async fn enroll<'b>(
     link: &mut Link<'_>,

@@ -15,7 +15,7 @@ pub struct Site {
     pub server: SocketAddr,
     pub client: SocketAddr,
     pub est: SocketAddr,
-    /// Where devices get their first certificate.
+    /// The address for devices without a certificate.
     pub first: SocketAddr,
     pub pages: SocketAddr,
 }

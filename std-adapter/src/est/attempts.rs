@@ -14,7 +14,7 @@ use std::time::Duration;
 use lru::LruCache;
 use tokio::time::Instant;
 
-use crate::gateway::Source;
+use crate::gateway::{Rate, Source};
 
 /// The number of sources that are known; the least recent one is forgotten first, and may begin anew.
 const SOURCES: NonZeroUsize = NonZeroUsize::new(4096).expect("it is above zero");
@@ -22,24 +22,6 @@ const SOURCES: NonZeroUsize = NonZeroUsize::new(4096).expect("it is above zero")
 /// The wrong attempts of one source, and of all: so many at once, and one more after each time.
 const OF_ONE: Rate = Rate { burst: 10, interval: Duration::from_secs(10) };
 const OF_ALL: Rate = Rate { burst: 200, interval: Duration::from_millis(100) };
-
-#[derive(Clone, Copy, Debug)]
-struct Rate {
-    burst: u32,
-    interval: Duration,
-}
-
-impl Rate {
-    /// Counts an attempt; returns the time at which all before are forgotten, or the wait until one is free.
-    fn count(self, free_at: Instant, now: Instant) -> Result<Instant, Duration> {
-        let next = free_at.max(now).checked_add(self.interval).unwrap_or(free_at);
-        let longest = self.interval.saturating_mul(self.burst);
-        match next.saturating_duration_since(now).checked_sub(longest) {
-            None | Some(Duration::ZERO) => Ok(next),
-            Some(wait) => Err(wait),
-        }
-    }
-}
 
 /// The attempts so far.
 #[derive(Debug)]

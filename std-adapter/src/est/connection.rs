@@ -48,7 +48,7 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// An accepted connection that passed the door.
 pub(super) type Visitor = (TcpStream, SocketAddr, Guest);
 
-/// How devices at an address show who they are.
+/// The authentication of devices at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shows {
     /// By a certificate, in the handshake.

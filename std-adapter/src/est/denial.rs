@@ -86,7 +86,7 @@ impl From<AcmeError> for Denial {
     }
 }
 
-/// What the device is told.
+/// Writes the text that the device is told.
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.told.unwrap_or(&self.reason))

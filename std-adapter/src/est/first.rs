@@ -171,7 +171,7 @@ impl Claimant {
     }
 }
 
-/// What claims work with.
+/// The parts of the server that an enrollment needs.
 pub(super) struct Work<'a> {
     /// The current state, which may become another one meanwhile.
     pub(super) shared: &'a ArcSwap<EstState>,

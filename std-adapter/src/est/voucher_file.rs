@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::vouchers::Vouchers;
+use super::vouchers::{Vouchers, VouchersError};
 use crate::clock;
 use crate::store::{LockedFile, Stamp, StorageError};
 
@@ -20,7 +20,9 @@ pub enum VoucherFileError {
     /// The file cannot be locked, read or written.
     Storage(StorageError),
     /// The file has other contents.
-    Garbage(PathBuf, String),
+    Garbage(PathBuf, VouchersError),
+    /// The vouchers cannot be written as JSON.
+    Unwritable(PathBuf, serde_json::Error),
 }
 
 impl fmt::Display for VoucherFileError {
@@ -30,6 +32,7 @@ impl fmt::Display for VoucherFileError {
             Self::Garbage(path, fault) => {
                 write!(f, "{}: {fault}; without the file there is no voucher, and new ones can be made", path.display())
             }
+            Self::Unwritable(path, error) => write!(f, "{}: {error}", path.display()),
         }
     }
 }
@@ -38,7 +41,8 @@ impl std::error::Error for VoucherFileError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Storage(error) => error.source(),
-            Self::Garbage(..) => None,
+            Self::Garbage(_, error) => Some(error),
+            Self::Unwritable(_, error) => Some(error),
         }
     }
 }
@@ -53,7 +57,7 @@ impl From<StorageError> for VoucherFileError {
 #[derive(Debug)]
 pub struct VoucherFile {
     file: LockedFile,
-    /// What was read last, and the mark of that state: attempts need not read the file again.
+    /// The vouchers that were read last, with their stamp: attempts do not read a file again that has not changed.
     last: Mutex<Option<(Stamp, Arc<Vouchers>)>>,
 }
 
@@ -93,7 +97,7 @@ impl VoucherFile {
             let mut vouchers = self.parse(kept)?;
             let (result, changed) = change(&mut vouchers);
             let after = changed.then(|| vouchers.kept(clock::now())).transpose();
-            let after = after.map_err(|error| VoucherFileError::Garbage(self.path(), error.to_string()))?;
+            let after = after.map_err(|error| VoucherFileError::Unwritable(self.path(), error))?;
             Ok((result, after))
         })
     }

@@ -62,6 +62,42 @@ impl fmt::Display for InviteError {
     }
 }
 
+/// The fault of a text that should be vouchers. It repeats no contents but names and numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VouchersError {
+    /// The text is no list of vouchers from this line and column on.
+    Parse {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+    },
+    /// The version is another one.
+    Version(u32),
+    /// There are more than [`MAX_VOUCHERS`].
+    TooMany(usize),
+    /// A name has two vouchers.
+    Twice(String),
+    /// The key, the answer and the issue of the voucher for this name do not fit.
+    Unfit(String),
+}
+
+impl fmt::Display for VouchersError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Parse { line, column } => write!(f, "found no vouchers at line {line}, column {column}"),
+            Self::Version(found) => write!(f, "version: found {found}, expected {VERSION}"),
+            Self::TooMany(found) => write!(f, "found {found} vouchers, expected at most {MAX_VOUCHERS}"),
+            Self::Twice(name) => write!(f, "found two vouchers for {}, expected one", name.escape_debug()),
+            Self::Unfit(name) => {
+                write!(f, "the voucher for {}: its key, its answer and its issue do not fit", name.escape_debug())
+            }
+        }
+    }
+}
+
+impl std::error::Error for VouchersError {}
+
 impl Default for Vouchers {
     fn default() -> Self {
         Self { version: VERSION, vouchers: Vec::new() }
@@ -73,29 +109,29 @@ impl Vouchers {
     ///
     /// # Errors
     /// Returns the fault. No voucher of a text with a fault counts.
-    pub fn parse(kept: Option<&[u8]>) -> Result<Self, String> {
+    pub fn parse(kept: Option<&[u8]>) -> Result<Self, VouchersError> {
         let Some(kept) = kept else { return Ok(Self::default()) };
         let read: Self = serde_json::from_slice(kept).map_err(|error| {
-            // The place alone: an error repeats what it finds.
-            format!("found no vouchers at line {}, column {}", error.line(), error.column())
+            // The place alone: serde's text repeats what it finds.
+            VouchersError::Parse { line: error.line(), column: error.column() }
         })?;
         if read.version != VERSION {
-            return Err(format!("version: found {}, expected {VERSION}", read.version));
+            return Err(VouchersError::Version(read.version));
         }
         if read.vouchers.len() > MAX_VOUCHERS {
-            return Err(format!("found {} vouchers, expected at most {MAX_VOUCHERS}", read.vouchers.len()));
+            return Err(VouchersError::TooMany(read.vouchers.len()));
         }
         let mut names = BTreeSet::new();
         for voucher in &read.vouchers {
-            let name = voucher.name.escape_debug();
+            let name = || voucher.name.clone();
             if !names.insert(voucher.name.as_str()) {
-                return Err(format!("found two vouchers for {name}, expected one"));
+                return Err(VouchersError::Twice(name()));
             }
             if (voucher.issued.is_some() && voucher.key_sha256.is_none())
                 || (!voucher.answer.is_empty() && voucher.issued.is_none())
                 || voucher.answer().is_none()
             {
-                return Err(format!("the voucher for {name}: its key, its answer and its issue do not fit"));
+                return Err(VouchersError::Unfit(name()));
             }
         }
         Ok(read)
@@ -402,22 +438,26 @@ mod tests {
             let from = text.find(name).unwrap();
             &text[from..][..text[from..].find('\n').unwrap()]
         };
-        for (from, to) in [
-            ("\"version\": 1", "\"version\": 2"),
-            (field("\"key_sha256\""), ""),
-            (field("\"issued\""), ""),
-            (field("\"made\""), "\"made\": 7,"),
-            (&secret.to_string()[..2], "zz"),
-            ("sensor-7", "sensor-7\", \"more\": \""),
+        let unfit = Some(VouchersError::Unfit(NAME.to_owned()));
+        for (from, to, expected) in [
+            ("\"version\": 1", "\"version\": 2", Some(VouchersError::Version(2))),
+            (field("\"key_sha256\""), "", unfit.clone()),
+            (field("\"issued\""), "", unfit),
+            (field("\"made\""), "\"made\": 7,", None),
+            (&secret.to_string()[..2], "zz", None),
+            ("sensor-7", "sensor-7\", \"more\": \"", None),
         ] {
             assert!(text.contains(from));
-            let said = Vouchers::parse(Some(text.replacen(from, to, 1).as_bytes())).unwrap_err();
-            assert!(said.contains("found") || said.contains("do not fit"), "{said}");
+            let fault = Vouchers::parse(Some(text.replacen(from, to, 1).as_bytes())).unwrap_err();
+            match expected {
+                Some(expected) => assert_eq!(fault, expected),
+                None => assert!(matches!(fault, VouchersError::Parse { line: 2.., column: 1.. }), "{fault}"),
+            }
         }
         let inner = &text[text.find('[').unwrap() + 1..text.rfind(']').unwrap()];
         let two = text.replacen("\"vouchers\": [", &format!("\"vouchers\": [{inner},"), 1);
         assert_eq!(
-            Vouchers::parse(Some(two.as_bytes())).unwrap_err(),
+            Vouchers::parse(Some(two.as_bytes())).unwrap_err().to_string(),
             format!("found two vouchers for {NAME}, expected one")
         );
     }

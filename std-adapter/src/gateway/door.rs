@@ -10,6 +10,7 @@ use lru::LruCache;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use super::rate::Rate;
 use super::usage::Usage;
 
 /// The time after which a handshake at a full door makes room for a new one.
@@ -177,13 +178,9 @@ impl Hall {
         if connections_per_source > 0 && connections >= connections_per_source {
             return Err(Turned::Connections(connections_per_source));
         }
-        if let Some(each) = Duration::from_secs(1).checked_div(handshakes_per_second) {
-            let used_up = self.begun.get(&source).copied().unwrap_or(now).max(now);
-            let next = used_up.checked_add(each).unwrap_or(used_up);
-            // All connections of a second may come at once, then one for each part of a second.
-            if next.duration_since(now) > Duration::from_secs(1) {
-                return Err(Turned::Rate(handshakes_per_second));
-            }
+        if let Some(rate) = Rate::in_a_second(handshakes_per_second) {
+            let used_up = self.begun.get(&source).copied().unwrap_or(now);
+            let next = rate.count(used_up, now).map_err(|_| Turned::Rate(handshakes_per_second))?;
             self.begun.put(source, next);
             if self.begun.len() > SOURCES.get() {
                 self.begun.pop_lru();

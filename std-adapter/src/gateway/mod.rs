@@ -29,6 +29,7 @@ mod plan_error;
 mod proxy_header;
 mod proxy_protocol;
 mod queue;
+mod rate;
 #[cfg(test)]
 mod reasons;
 mod refusals;
@@ -81,6 +82,7 @@ pub(crate) use of_mesh::{MeshText, SiteMesh};
 pub use plan::{CredentialProvider, NoAcme, Plan};
 pub(crate) use plan::{client_auth, tls_settings};
 pub use plan_error::PlanError;
+pub(crate) use rate::Rate;
 pub use refusals::{Refusal, Refusals};
 pub(crate) use revocation::ListEnds;
 pub use revocation::ListStatus;

@@ -24,7 +24,7 @@ pub struct LockedFile {
     lock: &'static str,
 }
 
-/// What tells one state of a file from another, without reading it: a file is replaced as a whole by another one.
+/// The inode, size and change time of a file: another state of it has another stamp, since a change replaces the file.
 pub type Stamp = Option<(u64, u64, i64, i64)>;
 
 impl LockedFile {

@@ -12,7 +12,7 @@ use edgetrust_core::x509::{KeyHash, ParseError};
 use super::Failure;
 use crate::chains::key_hash;
 
-/// What a gateway has in force: a text, and what else it denies by others of the same sequence.
+/// The number of a state that a gateway has in force: a text, and the denials of other texts of the same sequence.
 pub type HeldNumber = usize;
 /// A signed text.
 pub type TextNumber = usize;

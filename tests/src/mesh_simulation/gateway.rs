@@ -42,7 +42,7 @@ pub struct Dialer {
     pub connection: Option<usize>,
 }
 
-/// What a gateway has sent.
+/// The messages that a gateway has sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sent {
     /// Requests and answers.
@@ -50,7 +50,7 @@ pub struct Sent {
     pub octets: u64,
 }
 
-/// How a gateway waits for the news.
+/// The state of a gateway that waits for news.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Waits {
     /// The start of the present time without it, while the gateway is up.

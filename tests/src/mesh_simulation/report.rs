@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Millis, SECOND};
 
-/// What is expected of a mesh.
+/// The expectations of a mesh.
 #[derive(Clone, Debug)]
 pub struct Goal {
     pub what: String,
@@ -13,7 +13,7 @@ pub struct Goal {
     pub met: bool,
 }
 
-/// How news came to all.
+/// The spread of news to all.
 #[derive(Clone, Debug, Default)]
 pub struct News {
     /// The gateways that were down when it began.

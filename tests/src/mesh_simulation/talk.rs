@@ -1,4 +1,4 @@
-//! What gateways say on their connections: requests, answers, verdicts.
+//! The messages on gateways' connections: requests, answers, verdicts.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What may happen at the moment, what has happened, and what should not have.
+//! The events that are allowed at the moment, those that happened, and those that should not have.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use super::{LINKS, SITES, target};
 /// The time in which somebody notices that a fault has begun, or is over.
 const NOTICE: Duration = Duration::from_secs(5);
 
-/// What a fault excuses on a link.
+/// The events on a link that a fault excuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Excuse {
     /// Sessions end, and none is opened.
@@ -29,7 +29,7 @@ struct Window {
     until: Option<Instant>,
 }
 
-/// What was counted.
+/// The counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
     pub sessions: u64,

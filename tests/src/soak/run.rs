@@ -32,7 +32,7 @@ pub struct Options {
     pub length: Duration,
 }
 
-/// What a run without a violation has done.
+/// The summary of a run without a violation.
 #[derive(Debug)]
 pub struct Summary {
     pub counts: Counts,
@@ -55,7 +55,7 @@ struct Run {
     begun: Option<Instant>,
 }
 
-/// What is to be undone at the end of a fault.
+/// The way back from a fault.
 enum Undo {
     Nothing,
     Start(usize, Vec<Ticket>),

@@ -330,7 +330,7 @@ pub struct Est {
     pub last_error: Option<String>,
     /// The last refusals of devices, the newest first.
     pub refusals: Vec<Refusal>,
-    /// Where devices get their first certificate; null if that comes from elsewhere.
+    /// The server of first certificates; null if devices get theirs from elsewhere.
     #[serde(default)]
     pub first_enrollment: Option<FirstEnrollment>,
 }
